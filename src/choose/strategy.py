@@ -63,6 +63,8 @@ class Strategy(Protocol):
         constant: optional; True if every item gets the same answer.
         reference: optional; True if a prompted model that understands the task must be better.
         always_compared: optional; True to take part in every study.
+        reads: optional; True if it answers from passages of documents, and takes an item's
+            `passages` in place of those that it retrieves: as many as it would have retrieved.
         limits: optional; the smallest and largest values of numeric hyperparameters, by name.
     """
 

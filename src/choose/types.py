@@ -10,6 +10,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
+from choose.corpus import Passage, Span
 from choose.files import digest, digest_rows
 
 Family = Literal["baseline", "prompting", "retrieval", "fine-tuning"]
@@ -24,16 +25,18 @@ FAMILIES: tuple[Family, ...] = ("baseline", "prompting", "retrieval", "fine-tuni
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Item:
-    """A row to predict, without its target; `fields` are further input columns by name."""
+    """A row to predict; `passages`, best first, are what a control gives to read, if it does."""
 
     id: str
     text: str
     fields: Mapping[str, str] = field(default_factory=dict)
+    passages: tuple[Passage, ...] | None = None
 
     @property
     def content(self) -> tuple[str, ...]:
-        """Return what identifies the question: id and text, and its fields if it has any."""
-        return (self.id, self.text, *_flat("fields", self.fields))
+        """Return what identifies the question: id, text, fields and passages, if there are any."""
+        given = ("passages", *(p.id for p in self.passages)) if self.passages is not None else ()
+        return (self.id, self.text, *_flat("fields", self.fields), *given)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +44,7 @@ class Example:
     """One labelled row.
 
     `target` is a label, a record as JSON with sorted keys, or the text to write. `accepted` are
-    further right answers.
+    further right answers. `evidence` are the places in documents that hold the answer.
     """
 
     id: str
@@ -49,6 +52,7 @@ class Example:
     target: str
     fields: Mapping[str, str] = field(default_factory=dict)
     accepted: tuple[str, ...] = ()
+    evidence: tuple[Span, ...] = ()
     timestamp: datetime | None = None
     group: str | None = None
     annotator: str | None = None
@@ -69,9 +73,11 @@ class Example:
 
     @property
     def content(self) -> tuple[str, ...]:
-        """Return what a strategy may learn from: three parts, then fields and `accepted` if any."""
+        """Return what a strategy may learn from: three parts, then the others if there are any."""
         accepted = ("accepted", *self.accepted) if self.accepted else ()
-        return (self.id, self.text, self.target, *_flat("fields", self.fields), *accepted)
+        places = ("evidence", *(span.id for span in self.evidence)) if self.evidence else ()
+        fields = _flat("fields", self.fields)
+        return (self.id, self.text, self.target, *fields, *accepted, *places)
 
 
 def _flat(name: str, values: Mapping[str, str]) -> tuple[str, ...]:
@@ -86,7 +92,7 @@ class Task(Protocol):
         kind: such as ``classification``.
         instruction: what to do, in the user's words.
         labels: in a fixed order; empty where answers are no labels.
-        names: readable names of the labels, aligned with them.
+        names: readable names of the labels.
         descriptions: by label, or by field of a record.
         metrics: names of the scores of an answer, the headline metric first.
         digest: identifies everything that a strategy can see of the task.
@@ -186,12 +192,10 @@ class Scenario:
     @property
     def name(self) -> str:
         """Return a short readable identity, for example ``noise symmetric 0.1``."""
-        more = {
-            "noise": f"{self.noise} {self.rate:g}",
-            "time": f"{self.learns_from} {self.cut:g}",
-            "new-class": f"{self.label} {self.examples}",
-        }
-        return " ".join([self.kind, *filter(None, [more.get(self.kind)])])
+        first = {"noise": self.noise, "time": self.learns_from, "new-class": self.label}
+        second = {"noise": self.rate, "time": self.cut, "new-class": self.examples}
+        known = self.kind in first
+        return f"{self.kind} {first[self.kind]} {second[self.kind]:g}" if known else self.kind
 
 
 STANDARD = Scenario()
@@ -232,8 +236,7 @@ class Answers:
     @classmethod
     def from_scores(cls, labels: Sequence[str], scores: Floats, **facts: Any) -> Answers:
         """Return the best label of each row of (n, labels) log-probabilities."""
-        best = scores.argmax(axis=1) if len(scores) else []
-        outputs = tuple(labels[i] for i in best)
+        outputs = tuple(labels[i] for i in (scores.argmax(axis=1) if len(scores) else ()))
         status: tuple[Status, ...] = tuple("ok" for _ in outputs)
         return cls(outputs=outputs, status=status, scores=scores, **facts)
 
@@ -279,12 +282,11 @@ class Run:
     """The answers and facts of one trial.
 
     `answers` and `asked` (row ids in the order of the answers) are by view and repeat. `scores` are
-    (n,) by view and repeat, then by metric (`choose.tasks.scoring`), for tasks whose answers are no
-    labels; what is right of labels the judge sees by itself.
-    `fit_seconds`, `predict_seconds` (clean test rows) and `seconds_alone` (everything) exclude
-    gains from caches and shared work; `seconds_spent` is the actual time. `artefact_mb` is the
-    size of the fitted model, `base_mb` that of the weights it needs in addition. `unasked` counts
-    clean test rows that a deadline left out. A failed trial has an `error` and no `answers`.
+    (n,) by view and repeat, then by metric, where answers are no labels. `fit_seconds`,
+    `predict_seconds` (clean test rows) and `seconds_alone` (everything) exclude gains from caches
+    and shared work; `seconds_spent` is the actual time. `artefact_mb` is the size of the fitted
+    model, `base_mb` that of the weights it needs in addition. `unasked` clean test rows a deadline
+    left out. A failed trial has an `error`, no `answers`.
     """
 
     trial: Trial
@@ -319,10 +321,9 @@ class Dataset:
     """Labelled rows with their division into folds.
 
     `division` is ``held-out`` (one fold) or ``cross-fit`` (every row is a test row once, of a fit
-    that never saw it). `clusters` maps an id to its group or near-duplicate cluster; other rows
-    are independent. `difficulty` says how hard a row is for a cheap baseline that did not learn
-    from it, 0 to 1 by id; studies of earlier versions have none. `findings` are problems of the
-    data, most serious first.
+    that never saw it). `clusters` maps an id to its group or near-duplicate cluster. `difficulty`
+    says how hard a row is for a cheap baseline that did not learn from it, 0 to 1 by id, if known.
+    `findings` are problems of the data, most serious first.
     """
 
     name: str
@@ -337,9 +338,8 @@ class Dataset:
     @property
     def fingerprint(self) -> str:
         """Return the digest of the rows and their division."""
-        rows = [
-            (*e.content, str(e.timestamp), e.group, e.annotator) for e in self.examples.values()
-        ]
+        every = self.examples.values()
+        rows = [(*e.content, str(e.timestamp), e.group, e.annotator) for e in every]
         folds = [("fold", *fold.questions) for fold in self.folds]
         return digest_rows([*rows, *folds])
 

@@ -19,14 +19,16 @@ from choose.tasks.answering import (
     NO_ANSWER,
     Answering,
     Briefly,
-    answer_cells,
-    answering_from,
-    check_answers,
     exact_match,
-    passage_of,
     token_f1,
 )
 from choose.tasks.kinds import read_task, with_metric
+from choose.tasks.questions import (
+    answer_cells,
+    answering_from,
+    check_answers,
+    passage_of,
+)
 from choose.tasks.values import stands
 from choose.types import Example, Task
 

@@ -27,7 +27,9 @@ from choose.data.readers.json_and_parquet import GIVEN, nested_paths, with_paths
 from choose.data.readers.json_objects import value_at
 from choose.errors import DataError, did_you_mean, quoted_list
 from choose.schema.sections import DataSection
-from choose.tasks.answering import PASSAGES
+from choose.tasks.questions import (
+    PASSAGES,
+)
 
 # Authors and users are not here: they often are few, and only the user knows whether they matter.
 GROUP = ("group", "group_id", "conversation", "conversation_id", "thread", "thread_id")

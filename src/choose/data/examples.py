@@ -18,8 +18,10 @@ from choose.data.readers.delimited import ROW
 from choose.data.readers.json_and_parquet import with_paths
 from choose.errors import DataError, quoted, rows_named
 from choose.schema.sections import DataSection
-from choose.tasks.answering import PASSAGES
 from choose.tasks.kinds import KINDS, Kind, guess_kind
+from choose.tasks.questions import (
+    PASSAGES,
+)
 from choose.tasks.values import scalar_text, type_name
 from choose.types import Example
 

@@ -6,27 +6,18 @@ or with an empty answer. An answer is one line.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any, Literal, Protocol, get_args, runtime_checkable
 
-from choose.errors import DataError, StudyError, quoted
+from choose.corpus import Corpus
+from choose.errors import DataError, StudyError
 from choose.files import digest
-from choose.schema.sections import TaskSection
 from choose.tasks.user_metric import UserMetric, read_metric
-from choose.tasks.values import (
-    as_date,
-    as_number,
-    canonical,
-    scalar_text,
-    squad_normal,
-    stands,
-    type_name,
-)
-from choose.types import Example, Task
+from choose.tasks.values import as_date, as_number, canonical, squad_normal
+from choose.types import Task
 
 # The target of a question without an answer, and what a model is told to write there. It is a text
 # like other targets, so that tables and stores hold it; in a cell it means the same.
@@ -36,12 +27,6 @@ Metric = Literal["token-f1", "exact-match", "value-match"]
 
 # The scores of every answer, the usual headline first.
 OWN: tuple[Metric, ...] = get_args(Metric)
-
-# Names of columns that hold what is to be read for an answer.
-PASSAGES = ("passage", "context", "paragraph", "passages", "contexts", "document", "article")
-
-# A field is the passage if so large a share of the answers stands in it, of so many rows.
-STANDS, ROWS_READ = 0.5, 500
 
 
 @runtime_checkable
@@ -63,17 +48,62 @@ def passage_field(task: Task) -> str | None:
     return task.passage if isinstance(task, Briefly) else None
 
 
+def corpus_of(task: Task) -> Corpus | None:
+    """Return the documents that answers are read from, if a task has any.
+
+    Raises:
+        DataError: if it has some and they were not read, as in a store whose file of them is lost.
+    """
+    if not isinstance(task, Answering) or not task.documents:
+        return None
+    if task.corpus is None:
+        raise DataError("The documents of this task are missing. Run choose compare again.")
+    return task.corpus
+
+
+def with_corpus(task: Task, corpus: Corpus) -> Task:
+    """Return a task whose answers are read from documents.
+
+    Raises:
+        StudyError: if it is of another kind, or its questions have a passage of their own.
+    """
+    if not isinstance(task, Answering):
+        raise StudyError(
+            f"--documents is for questions that are answered from documents; this task is "
+            f"{task.kind}. Leave it out, or say --kind answering."
+        )
+    if task.passage is not None:
+        raise StudyError(
+            f"The questions have a passage of their own in {task.passage!r}. Leave out "
+            f"--documents or --field {task.passage}."
+        )
+    return replace(task, corpus=corpus, documents=corpus.digest)
+
+
+# The field in which a strategy that retrieves passages hands them to a model that reads.
+READ = "passage"
+
+
+def reading(task: Task) -> Task:
+    """Return the task of answering from the passage in the field `READ` instead of documents."""
+    assert isinstance(task, Answering)
+    return replace(task, corpus=None, documents="", passage=READ)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answering:
     """A task whose answers are short texts, with what to do in the user's words.
 
     `unanswerable`: some training rows have no answer, so that models are told what to write then.
-    `passage` is the field that holds what is read. `headline` counts, or `metric`, a user's own.
+    `passage` is the field that holds what is read. `documents` is the digest of `corpus`, if what
+    is read has to be found first. `headline` counts, or `metric`, a user's own.
     """
 
     instruction: str | None = None
     unanswerable: bool = False
     passage: str | None = None
+    documents: str = ""
+    corpus: Corpus | None = field(default=None, compare=False, repr=False)
     day_first: bool = True
     headline: Metric = OWN[0]
     metric: UserMetric | None = None
@@ -168,6 +198,7 @@ class Answering:
             "instruction": self.instruction,
             "unanswerable": self.unanswerable,
             "passage": self.passage,
+            **({"documents": self.documents} if self.documents else {}),
             "day_first": self.day_first,
             "headline": self.headline,
             **({"metric": self.metric.facts()} if self.metric else {}),
@@ -186,6 +217,7 @@ def read_answering(facts: Mapping[str, Any]) -> Answering:
         instruction=facts["instruction"],
         unanswerable=bool(facts["unanswerable"]),
         passage=facts["passage"],
+        documents=str(facts.get("documents", "")),
         day_first=bool(facts["day_first"]),
         headline=facts["headline"],
         metric=read_metric(facts.get("metric")),
@@ -235,106 +267,3 @@ def _readings(text: str, day_first: bool) -> tuple[str, Any, str | None]:
 def one_line(text: str) -> str:
     """Return the first line of a text that is not blank."""
     return " ".join(text.strip().partition("\n")[0].split())
-
-
-def answer_cells(values: Sequence[Any], rows: Sequence[int], column: str) -> list[tuple[str, ...]]:
-    """Return the accepted answers of each cell; none of a blank text, which is a mistake.
-
-    A cell is a text, a list of texts or JSON of one, or an object with such a list under ``text``,
-    as in SQuAD. Null, an empty list and `NO_ANSWER` are questions without an answer.
-
-    Raises:
-        DataError: naming the row and the column of a cell that holds something else.
-    """
-    found = []
-    for row, value in zip(rows, values, strict=True):
-        given = _texts(_parsed(value) if isinstance(value, str) else value)
-        wrong = [one for one in given if isinstance(one, list | dict | bytes)]
-        if wrong:
-            what = "bytes" if isinstance(wrong[0], bytes) else type_name(wrong[0])
-            raise DataError(
-                f"Row {row}, column {column!r}: the answer is {what}. Each must be a text, a list "
-                'of accepted texts such as ["1912", "in 1912"], or [] where there is no answer.'
-            )
-        written = (" ".join((scalar_text(one) or "").split()) for one in given)
-        texts = [NO_ANSWER if abstains(text) else text for text in written if text]
-        # What is accepted besides "no answer" is the main answer.
-        texts.sort(key=NO_ANSWER.__eq__)
-        found.append(tuple(dict.fromkeys(texts)) if given else (NO_ANSWER,))
-    return found
-
-
-def is_squad(value: Any) -> bool:
-    """Return whether a value holds texts with their places, as SQuAD's answers do."""
-    if isinstance(value, list):
-        return bool(value) and all(is_squad(one) for one in value)
-    return (
-        isinstance(value, Mapping)
-        and isinstance(value.get("text"), list | str)
-        and value.keys() <= {"text", "answer_start", "answer_end"}
-    )
-
-
-def _texts(value: Any) -> list[Any]:
-    """Return the answers in a cell, of objects with their texts; none of null."""
-    if value is None:
-        return []
-    if isinstance(value, list):
-        return [text for one in value for text in (_texts(one) if is_squad(one) else [one])]
-    return _texts(value["text"]) if is_squad(value) else [value]
-
-
-def _parsed(text: str) -> Any:
-    """Return what a cell holds that is JSON of texts, or of SQuAD's answers; else the text."""
-    if not text.lstrip().startswith(("[", "{")):
-        return text
-    try:
-        found = json.loads(text)
-    except (ValueError, RecursionError):
-        return text
-    listed = isinstance(found, list) and all(isinstance(one, str) for one in found)
-    return found if listed or is_squad(found) else text
-
-
-def check_answers(pool: Sequence[Example], test: Sequence[Example] | None) -> None:
-    """Refuse answers that are all the same.
-
-    Raises:
-        DataError: saying so.
-    """
-    if len({e.targets for e in pool}) == 1:
-        raise DataError(
-            f"All {len(pool):,} questions have the same answer {quoted(pool[0].target)}: there is "
-            "nothing to answer. Name the right column with --label-column."
-        )
-
-
-def answering_from(
-    pool: Sequence[Example], test: Sequence[Example], section: TaskSection
-) -> Answering:
-    """Return the task of a pool; the study file may give it an instruction.
-
-    Raises:
-        StudyError: if the study file has names, fields or descriptions.
-    """
-    for key in ("names", "fields", "descriptions"):
-        if getattr(section, key):
-            raise StudyError(f"[task.{key}] is not for answers to questions. Leave it out.")
-    return Answering(
-        instruction=section.instruction,
-        unanswerable=any(e.target == NO_ANSWER for e in pool),
-        passage=passage_of(pool),
-        day_first=section.day_first,
-    )
-
-
-def passage_of(rows: Sequence[Example]) -> str | None:
-    """Return the field in which most answers stand, or else one that is called a passage."""
-    some = [e for e in rows if not abstains(e.target)]
-    some = some[:: max(1, len(some) // ROWS_READ)]
-    names = dict.fromkeys(name for e in some for name in e.fields)
-    shares = {name: sum(stands(e.targets, e.fields.get(name, "")) for e in some) for name in names}
-    best = max(shares, key=lambda name: shares[name], default=None)
-    if best is not None and shares[best] >= STANDS * len(some):
-        return best
-    return next((name for name in names if name.lower() in PASSAGES), None)

@@ -14,18 +14,22 @@ from choose.schema.words import LABEL_METRICS
 from choose.tasks.answering import (
     NO_ANSWER,
     Answering,
-    answer_cells,
-    answering_from,
-    check_answers,
-    is_squad,
     read_answering,
 )
-from choose.tasks.answering import OWN as OF_AN_ANSWER
+from choose.tasks.answering import (
+    OWN as OF_AN_ANSWER,
+)
 from choose.tasks.classification import read_classification
 from choose.tasks.disturbance import OF_ANSWERS, OF_RECORDS, OF_TEXTS, Disturbance
 from choose.tasks.extraction import OWN as OF_A_RECORD
 from choose.tasks.extraction import Extraction, parse, read_extraction
 from choose.tasks.labels import check_targets, classification_from, label_cells
+from choose.tasks.questions import (
+    answer_cells,
+    answering_from,
+    check_answers,
+    is_squad,
+)
 from choose.tasks.records import check_records, extraction_from, record_cells
 from choose.tasks.user_metric import installed, user_metric
 from choose.tasks.values import scalar_text

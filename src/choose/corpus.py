@@ -1,0 +1,144 @@
+"""Documents, the passages that they are cut into, and the spans that hold an answer."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from typing import NamedTuple
+
+from choose.files import digest_rows
+
+# Words of a passage; the encoder reads about 128 word pieces.
+WORDS = 100
+
+
+class Span(NamedTuple):
+    """The characters from `start` to before `end` of a document."""
+
+    document: str
+    start: int
+    end: int
+
+    @property
+    def id(self) -> str:
+        """Return the span as a text that `span_of` reads again."""
+        return f"{self.document}:{self.start}-{self.end}"
+
+    def overlaps(self, other: Span) -> bool:
+        """Return whether two spans share a character."""
+        same = self.document == other.document
+        return same and self.start < other.end and other.start < self.end
+
+
+def span_of(id: str) -> Span:
+    """Return the span that `Span.id` wrote.
+
+    Raises:
+        ValueError: if it is no such text.
+    """
+    document, _, place = id.rpartition(":")
+    start, _, end = place.partition("-")
+    return Span(document, int(start), int(end))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Document:
+    """A text that answers may be read from."""
+
+    id: str
+    text: str
+    title: str = ""
+    timestamp: datetime | None = None
+    url: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Passage:
+    """A part of a document that is retrieved and read whole, under the document's title."""
+
+    span: Span
+    text: str
+    title: str = ""
+
+    @property
+    def id(self) -> str:
+        """Return the id of its span."""
+        return self.span.id
+
+    @property
+    def shown(self) -> str:
+        """Return what is indexed and read: the title, if any, and the text."""
+        return f"{self.title}: {self.text}" if self.title else self.text
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """The documents of a task, in a fixed order, with unique ids."""
+
+    documents: tuple[Document, ...]
+
+    def __len__(self) -> int:
+        """Return the number of documents."""
+        return len(self.documents)
+
+    @cached_property
+    def digest(self) -> str:
+        """Return the digest of everything that can be read."""
+        return digest_rows([(d.id, d.title, d.text, str(d.timestamp)) for d in self.documents])
+
+    @cached_property
+    def by_id(self) -> Mapping[str, Document]:
+        """Return the documents by id."""
+        return {document.id: document for document in self.documents}
+
+    def passages(self, words: int = WORDS) -> Sequence[Passage]:
+        """Return all documents cut into passages of at most so many words, cached.
+
+        A passage is made of whole sentences, or, of a longer sentence, of words. It is never of
+        two documents.
+        """
+        cache: dict[int, Sequence[Passage]] = self.__dict__.setdefault("_passages", {})
+        if words not in cache:
+            cache[words] = [
+                Passage(
+                    span=Span(document.id, start, end),
+                    text=document.text[start:end],
+                    title=document.title,
+                )
+                for document in self.documents
+                for start, end in _packed(document.text, words)
+            ]
+        return cache[words]
+
+
+# The end of a sentence, of a line, or of an ideographic sentence.
+_END = re.compile(r"(?<=[.!?])[\"')\]]*\s+|(?<=[\u3002\uff01\uff1f])|\s*\n+\s*")
+
+_WORD = re.compile(r"\S+")
+
+
+def _packed(text: str, words: int) -> Iterator[tuple[int, int]]:
+    """Yield the places of passages: sentences, as many as fit."""
+    start = end = -1
+    count = 0
+    for first, last, length in _sentences(text, words):
+        if start >= 0 and count + length > words:
+            yield start, end
+            start, count = -1, 0
+        start, end, count = (first if start < 0 else start), last, count + length
+    if start >= 0:
+        yield start, end
+
+
+def _sentences(text: str, most: int) -> Iterator[tuple[int, int, int]]:
+    """Yield place and words of each sentence; a longer one is cut between words."""
+    begin = 0
+    for stop in (*(match.end() for match in _END.finditer(text)), len(text)):
+        found = list(_WORD.finditer(text, begin, stop))
+        for place in range(0, len(found), most):
+            part = found[place : place + most]
+            yield part[0].start(), part[-1].end(), len(part)
+        begin = stop

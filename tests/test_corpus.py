@@ -1,0 +1,58 @@
+"""Documents are cut into passages of whole sentences, and places are spans of characters."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from choose.corpus import Corpus, Document, Span, span_of
+
+TEXT = "Refunds take 5 days. We pay them by card. " * 10
+
+
+def corpus(*texts: str) -> Corpus:
+    return Corpus(tuple(Document(id=f"d{n}", text=t, title="T") for n, t in enumerate(texts)))
+
+
+def test_passages_hold_whole_sentences_up_to_the_limit() -> None:
+    passages = corpus(TEXT).passages(20)
+    assert all(len(p.text.split()) <= 20 for p in passages)
+    assert all(p.text.endswith(".") for p in passages)
+    assert " ".join(p.text for p in passages) == TEXT.strip()
+
+
+@given(st.lists(st.text(alphabet=" .!?\nab", max_size=60), min_size=1, max_size=4))
+def test_every_word_is_in_one_passage_of_its_own_document(texts: list[str]) -> None:
+    cut = corpus(*texts)
+    for words in (1, 3, 100):
+        passages = cut.passages(words)
+        for number, text in enumerate(texts):
+            own = [p for p in passages if p.span.document == f"d{number}"]
+            assert " ".join(p.text for p in own).split() == text.split()
+            assert all(p.text == text[p.span.start : p.span.end] for p in own)
+            assert all(1 <= len(p.text.split()) <= words for p in own)
+
+
+def test_a_long_sentence_is_cut_between_words() -> None:
+    passages = corpus("word " * 250).passages(100)
+    assert [len(p.text.split()) for p in passages] == [100, 100, 50]
+
+
+def test_spans_overlap_in_characters_of_one_document() -> None:
+    span = Span("a:1-2", 10, 20)
+    assert span_of(span.id) == span
+    assert span.overlaps(Span("a:1-2", 19, 30))
+    assert not span.overlaps(Span("a:1-2", 20, 30))
+    assert not span.overlaps(Span("b", 10, 20))
+
+
+def test_the_digest_tells_documents_apart() -> None:
+    assert corpus("a", "b").digest != corpus("a", "c").digest
+    assert corpus("a", "b").digest == corpus("a", "b").digest
+    assert corpus("a").passages(5) is not corpus("a").passages(5)
+    one = corpus("a b c")
+    assert one.passages(5) is one.passages(5)
+
+
+def test_what_is_shown_begins_with_the_title() -> None:
+    [passage] = corpus("Refunds take 5 days.").passages()
+    assert passage.shown == "T: Refunds take 5 days."
+    assert passage.id == "d0:0-20"
