@@ -1,0 +1,287 @@
+"""Passages are found by words, by meaning and by both, and no question influences another."""
+
+from __future__ import annotations
+
+import logging
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from choose.conformance import HOSTILE, pool
+from choose.corpus import Corpus, Document
+from choose.errors import StrategyError
+from choose.models.embeddings import embed, load_encoder
+from choose.models.retrieval import shared_indexes
+from choose.models.retrieval.bm25 import BM25Index, words_of
+from choose.models.retrieval.dense import DenseIndex, windows_of
+from choose.models.retrieval.ranked_passages import HybridIndex, PassageIndex, best_places, fused
+from choose.models.retrieval.shared_indexes import WAYS, passage_index, shared_index
+from choose.progress import TimeLimitReached, time_limit
+from support import tiny_models as tiny
+
+TEXTS = [example.text for example in pool(rows=40)]
+ASKED = [
+    *(example.text for example in pool(seed=3, rows=8)),
+    "apple apple pear",
+    "zzz",
+    "",
+    *HOSTILE,
+]
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(tiny.encoder(tmp_path_factory.mktemp("models") / "encoder"))
+
+
+def corpus(texts: list[str], title: str = "") -> Corpus:
+    return Corpus(tuple(Document(id=f"d{n}", text=t, title=title) for n, t in enumerate(texts)))
+
+
+def documents(index: PassageIndex, question: str, k: int = 10) -> list[str]:
+    return [hit.passage.span.document for hit in index.search([question], k)[0]]
+
+
+def by_words(texts: list[str]) -> BM25Index:
+    return BM25Index(corpus(texts).passages())
+
+
+def test_bm25_scores_are_those_of_the_formula() -> None:
+    texts = ["blue whale sings", "blue car", "the green car stops at the old bridge"]
+    hits = by_words(texts).search(["blue car"], 3)[0]
+    lengths, mean = [3, 2, 8], 13 / 3
+
+    def term(count: int, holders: int, length: int) -> float:
+        rarity = np.log(1 + (3 - holders + 0.5) / (holders + 0.5))
+        return float(rarity * count / (count + 1.2 * (0.25 + 0.75 * length / mean)))
+
+    expected = {
+        "d1": term(1, 2, lengths[1]) * 2,
+        "d0": term(1, 2, lengths[0]),
+        "d2": term(1, 2, lengths[2]),
+    }
+    assert [hit.passage.span.document for hit in hits] == ["d1", "d0", "d2"]
+    assert [hit.score for hit in hits] == pytest.approx(list(expected.values()), rel=1e-5)
+
+
+def test_a_passage_without_a_word_of_the_question_is_no_hit() -> None:
+    index = by_words(["one two", "three four", "two five"])
+    assert documents(index, "two") == ["d0", "d2"]
+    assert documents(index, "six") == documents(index, "") == documents(index, "?!") == []
+    assert documents(index, "two", 1) == ["d0"]
+    assert documents(index, "two", 0) == []
+
+
+def test_equal_scores_are_ordered_by_place_whatever_k_is() -> None:
+    index = by_words(["same words here"] * 40 + ["same", "other"])
+    whole = documents(index, "same", 99)
+    assert whole == ["d40", *(f"d{n}" for n in range(40))]
+    assert all(documents(index, "same", k) == whole[:k] for k in range(42))
+
+
+def test_a_corpus_without_words_finds_nothing() -> None:
+    assert by_words(["?", "..."]).search(["? what", ""], 2) == [[], []]
+    assert BM25Index([]).search(["what"], 2) == [[]]
+    assert documents(by_words(["? !", "what is it", "..."]), "WHAT", 9) == ["d1"]
+
+
+def test_words_are_of_any_script() -> None:
+    assert words_of("The Straße's MAX_tokens 5/½") == [
+        "the",
+        "strasse",
+        "s",
+        "max",
+        "tokens",
+        "5",
+        "1",
+        "2",
+    ]
+    assert words_of("हिन्दी में") == ["हिन्दी", "में"]  # not split at vowel signs
+    assert words_of("東京タワーの高さ x") == [
+        "東京",
+        "京タ",
+        "タワ",
+        "ワー",
+        "ーの",
+        "の高",
+        "高さ",
+        "x",
+    ]
+    assert words_of("人") == ["人"]
+    assert words_of("ﬁne café") == ["fine", "café"]
+    found = by_words(["大阪城は豊臣秀吉が築いた。", "東京タワーの高さは333メートル。"])
+    assert documents(found, "東京タワーはどれくらい高いですか")[0] == "d1"
+
+
+def test_bm25s_says_nothing(
+    capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.DEBUG):
+        by_words(TEXTS).search(["apple", ""], 3)
+    assert caplog.text == ""
+    assert "".join(capfd.readouterr()) == ""
+
+
+def test_vectors_find_the_passages_nearest_in_cosine(encoder: str) -> None:
+    index = DenseIndex(corpus(TEXTS).passages(), encoder)
+    questions = [text for text in ASKED if text.strip()]
+    similar = embed(questions, encoder) @ embed(TEXTS, encoder).T
+    for row, hits in zip(similar, index.search(questions, 5), strict=True):
+        assert [hit.score for hit in hits] == pytest.approx(np.sort(row)[::-1][:5], abs=2e-5)
+        assert [row[TEXTS.index(hit.passage.text)] for hit in hits] == pytest.approx(
+            [hit.score for hit in hits], abs=2e-5
+        )
+
+
+def test_a_passage_too_long_for_the_encoder_counts_as_its_best_window(encoder: str) -> None:
+    model = load_encoder(encoder)
+    limit = model.model.max_seq_length
+    long = " ".join(f"pear {n}" for n in range(200)) + " hammer saw drill wrench chisel"
+    [passage] = corpus([long], "a title").passages(1000)
+    windows = windows_of(model, passage)
+    assert len(windows) > 5
+    assert all(window.startswith("a title: ") for window in windows)
+    assert all(len(model.model.tokenizer(text)["input_ids"]) <= limit for text in windows)
+    assert " ".join(text.removeprefix("a title: ") for text in windows) == long
+    index = DenseIndex(corpus(["pear 1", long, "pear 2"], "a title").passages(1000), encoder)
+    question = "a title: hammer saw drill wrench chisel"
+    best = float((embed(windows, encoder) @ embed([question], encoder)[0]).max())
+    scores = {hit.passage.span.document: hit.score for hit in index.search([question], 3)[0]}
+    assert len(scores) == 3
+    assert scores["d1"] == pytest.approx(best, abs=2e-5)
+
+
+@pytest.mark.parametrize(
+    ("text", "title"), [("x" * 900, "t"), ("pear", "long title " * 90), ("好" * 99, "")]
+)
+def test_windows_of_one_long_word_or_title_are_few(text: str, title: str, encoder: str) -> None:
+    [passage] = corpus([text], title).passages(1000)
+    windows = windows_of(load_encoder(encoder), passage)
+    assert 1 <= len(windows) <= 40
+    assert "".join(windows).replace(f"{title}: ", "") == text
+
+
+def test_many_windows_do_not_displace_other_passages(encoder: str) -> None:
+    long = " ".join(f"apple {n % 3}" for n in range(3000))
+    index = DenseIndex(corpus([long, *TEXTS]).passages(10_000), encoder)
+    assert len(index.owners) > len(TEXTS) + 60
+    assert len(set(documents(index, "apple 1 apple 2", 30))) == 30
+    assert len(documents(index, "apple", 99)) == len(TEXTS) + 1
+
+
+def test_hybrid_adds_reciprocal_ranks(encoder: str) -> None:
+    assert fused([[(7, 9.0), (3, 8.0)], [(3, 0.5), (1, 0.4)]]) == [
+        (3, round(1 / 62 + 1 / 61, 12)),
+        (7, round(1 / 61, 12)),
+        (1, round(1 / 62, 12)),
+    ]
+    assert fused([[(2, 1.0)], [(1, 1.0)]]) == [(1, round(1 / 61, 12)), (2, round(1 / 61, 12))]
+    passages = corpus(TEXTS).passages()
+    parts = BM25Index(passages), DenseIndex(passages, encoder)
+    found = HybridIndex(*parts).ranked(["apple pear"], 40)[0]
+    assert found == fused([part.ranked(["apple pear"], 100)[0] for part in parts])
+    assert len(found) == 40
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_no_question_influences_another(way: str, encoder: str) -> None:
+    index = passage_index(corpus([*TEXTS, *TEXTS[:9]]), way, 50, encoder)
+    together = index.search(ASKED, 7)
+    order = list(range(len(ASKED)))
+    random.Random(4).shuffle(order)
+    shuffled = index.search([ASKED[n] for n in order], 7)
+    for place, n in enumerate(order):
+        [alone] = index.search([ASKED[n]], 7)
+        for other in (alone, shuffled[place]):
+            assert [hit.passage.id for hit in together[n]] == [hit.passage.id for hit in other]
+    assert index.search([], 3) == []
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_fewer_passages_are_the_first_of_more(way: str, encoder: str) -> None:
+    index = passage_index(corpus([*TEXTS, *TEXTS[:9]]), way, 50, encoder)
+    whole = index.search(ASKED, 1000)
+    assert all(len(hits) <= 49 for hits in whole)
+    for k in (0, 1, 3, 20, 48):
+        assert index.search(ASKED, k) == [hits[:k] for hits in whole]
+    # A question that finds itself: the first of equal passages.
+    if way != "dense":
+        assert whole[0][0].score > 0
+    assert index.search([TEXTS[2]], 1)[0][0].passage.span.document == "d2"
+
+
+@given(
+    st.lists(st.text(alphabet="ab .", max_size=12), max_size=12),
+    st.text(alphabet="abc ", max_size=8),
+    st.integers(0, 15),
+)
+def test_any_corpus_can_be_searched(texts: list[str], question: str, k: int) -> None:
+    index = by_words(texts)
+    [hits] = index.search([question], k)
+    scores = [hit.score for hit in hits]
+    asked = set(words_of(question))
+    matching = [p for p in index.passages if asked & set(words_of(p.text))]
+    assert len(hits) == min(k, len(matching))
+    assert scores == sorted(scores, reverse=True)
+    assert all(score > 0 for score in scores)
+
+
+def test_the_best_places_of_equal_scores_are_the_first() -> None:
+    scores = np.array([1.0, 3.0, 1.0, 3.0, 0.0])
+    assert best_places(scores, 3, above=0) == [(1, 3.0), (3, 3.0), (0, 1.0)]
+    assert [place for place, _ in best_places(scores, 9, above=0)] == [1, 3, 0, 2]
+    assert best_places(scores, 0, above=0) == []
+
+
+def test_an_index_is_built_once_for_the_same_documents_and_settings(
+    encoder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shared_indexes, "_INDEXES", type(shared_indexes._INDEXES)())
+    texts = [f"{text} once" for text in TEXTS]  # not embedded by another test
+    first = shared_index(corpus(texts), "hybrid", 50, encoder)
+    assert first.cached_seconds == 0
+    again = shared_index(corpus(texts), "hybrid", 50, encoder)
+    assert isinstance(first.index, HybridIndex)
+    assert isinstance(again.index, HybridIndex)
+    words, meaning = first.index.parts
+    assert again.index.parts == (words, meaning)
+    words.seconds, meaning.seconds = 1000.0, 2000.0
+    assert 2900 < shared_index(corpus(texts), "hybrid", 50, encoder).cached_seconds < 3000
+    assert passage_index(corpus(texts), "dense", 50, encoder) is meaning
+    assert passage_index(corpus(texts), "bm25", 49, encoder) is not words
+    assert passage_index(corpus(texts[1:]), "bm25", 50, encoder) is not words
+
+
+def test_the_cache_of_indexes_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shared_indexes, "_INDEXES", type(shared_indexes._INDEXES)())
+    kept = passage_index(corpus(TEXTS), "bm25", 1, "")
+    for words in range(2, 30):
+        passage_index(corpus(TEXTS), "bm25", words, "")
+        assert passage_index(corpus(TEXTS), "bm25", 1, "") is kept  # it was used last
+    assert len(shared_indexes._INDEXES) == shared_indexes.MAX_INDEXES
+
+
+def test_another_model_in_the_folder_is_another_index(tmp_path: Path) -> None:
+    folder = tiny.encoder(tmp_path / "encoder")
+    before = passage_index(corpus(TEXTS), "dense", 50, str(folder))
+    config = folder / "config.json"
+    config.write_text(config.read_text("utf-8") + "\n", encoding="utf-8")
+    assert passage_index(corpus(TEXTS), "dense", 50, str(folder)) is not before
+
+
+def test_an_unknown_way_is_refused() -> None:
+    with pytest.raises(StrategyError, match=r"'bm52'.*bm25, dense, hybrid"):
+        passage_index(corpus(TEXTS), "bm52", 50, "")
+
+
+def test_indexing_and_searching_heed_a_time_limit() -> None:
+    texts = [f"{text} {n}" for n in range(20) for text in TEXTS]
+    with pytest.raises(TimeLimitReached), time_limit(0):
+        by_words(texts)
+    index = by_words(texts)
+    with pytest.raises(TimeLimitReached), time_limit(0):
+        index.search(TEXTS * 20, 3)
