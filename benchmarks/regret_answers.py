@@ -1,4 +1,4 @@
-"""Gather the correct answers of candidates on five real sets; regret.py replays them.
+"""Gather the scores of candidates' answers on seven real sets; regret.py replays them.
 
     python benchmarks/regret_answers.py --hours 1      fit and predict for an hour
     python benchmarks/regret_answers.py --pack         write the finished fits into the repository

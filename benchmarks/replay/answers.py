@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import platform
+import zlib
 from base64 import b64decode, b64encode
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
@@ -18,13 +19,15 @@ import numpy.typing as npt
 
 from choose.files import write_json, write_text
 from choose.run.trial import versions
-from replay.candidates import KINDS
+from choose.types import Floats
+from replay.candidates import KINDS, RECORD_KINDS, Kind
 from replay.plan import Fit, Place, ends
 from replay.sources import Source, read
 
 Bits = npt.NDArray[np.bool_]
 
-FORMAT = 1
+# A file of bits, whether each answer is right; and one of scores in [0, 1], which names the metric.
+FORMAT, SCORES_FORMAT = 1, 2
 
 
 def pack(bits: Bits) -> str:
@@ -42,6 +45,42 @@ def unpack(text: str, rows: int) -> Bits:
     if len(found) != (rows + 7) // 8:
         raise ValueError(f"{len(found)} bytes do not hold {rows} bits.")
     return np.unpackbits(found, count=rows).astype(np.bool_)
+
+
+def pack_scores(scores: Floats) -> str:
+    """Return scores in [0, 1] as base64 of compressed half-precision floats.
+
+    These are off by 0.00025 at most; 0, 0.5 and 1 are exact.
+
+    Raises:
+        ValueError: if a score is missing or outside [0, 1]; rows without an answer are left out.
+    """
+    if not ((scores >= 0) & (scores <= 1)).all():
+        raise ValueError("A score is not a number from 0 to 1.")
+    return b64encode(zlib.compress(scores.astype("<f2").tobytes(), 9)).decode("ascii")
+
+
+def unpack_scores(text: str, rows: int) -> Floats:
+    """Return the scores of `rows` rows.
+
+    Raises:
+        ValueError: if the text holds fewer or more, or they are not from 0 to 1.
+    """
+    found = np.frombuffer(zlib.decompress(b64decode(text, validate=True)), dtype="<f2")
+    if len(found) != rows or not ((found >= 0) & (found <= 1)).all():
+        raise ValueError(f"{len(found)} numbers are not the scores from 0 to 1 of {rows} rows.")
+    return found.astype(np.float64)
+
+
+def scores_of(record: Mapping[str, Any]) -> Floats:
+    """Return the score of each answer of one record: 1 or 0 where it is stored as right or wrong.
+
+    Raises:
+        ValueError: if the record holds fewer or more than it says.
+    """
+    if "scores" in record:
+        return unpack_scores(record["scores"], record["rows"])
+    return unpack(record["right"], record["rows"]).astype(np.float64)
 
 
 def write_packed(place: Place, fits: Sequence[Fit], folder: Path) -> int:
@@ -90,9 +129,11 @@ def _cell(record: dict[str, Any]) -> tuple[str, int, int, int]:
 def _head(source: Source, rows: Sequence[int]) -> dict[str, Any]:
     last = ends(source.name, rows)
     parts = [set(source.sample(*part)) for part in pairwise([0, *last])]
+    scored = {} if source.metric is None else {"metric": source.metric}
     return {
-        "format": FORMAT,
+        "format": SCORES_FORMAT if scored else FORMAT,
         "set": source.name,
+        **scored,
         "sha256": source.hashes,
         "labels": source.classes,
         "pool": len(source.train),
@@ -112,7 +153,7 @@ def text_of(head: dict[str, Any], records: Sequence[dict[str, Any]]) -> str:
 
 @dataclass(frozen=True, eq=False)
 class Fitted:
-    """The answers of one fit: for each test row whether it was evaluated, and whether it was right.
+    """The answers of one fit: for each test row its score, which is NaN where it was not evaluated.
 
     Other programs can only slow a fit down, so the time is the least of any draw.
     """
@@ -120,10 +161,14 @@ class Fitted:
     candidate: str
     size: int
     draw: int
-    asked: Bits
-    right: Bits
+    scores: Floats
     fit_seconds: float
     ms_per_item: float
+
+    @property
+    def asked(self) -> Bits:
+        """Return which test rows were evaluated."""
+        return ~np.isnan(self.scores)
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,9 +176,10 @@ class Answered:
     """A set with all stored fits.
 
     Attributes:
-        labels: how many labels the task has.
+        labels: how many labels the task has; 0 where answers are records.
         pool: rows that can serve as training rows.
         hashes: SHA-256 by file name.
+        metric: what scores between 0 and 1 are of; None where an answer is right or wrong.
     """
 
     name: str
@@ -141,6 +187,12 @@ class Answered:
     pool: int
     hashes: dict[str, str]
     fits: tuple[Fitted, ...]
+    metric: str | None = None
+
+    @property
+    def kinds(self) -> Mapping[str, Kind]:
+        """Return the candidates that can be stored, by name."""
+        return kinds_by(self.metric)
 
     @cached_property
     def _places(self) -> dict[tuple[str, int], dict[int, Fitted]]:
@@ -157,12 +209,17 @@ class Answered:
     @property
     def rows(self) -> int:
         """Return how many test rows there are."""
-        return len(self.fits[0].right)
+        return len(self.fits[0].scores)
 
     def fitted(self, candidate: str, size: int) -> dict[int, Fitted]:
         """Return the fits of a candidate to pools of a size, by draw."""
-        stands_for_all = KINDS[candidate].any_size
+        stands_for_all = self.kinds[candidate].any_size
         return self._places.get((candidate, self.sizes[0] if stands_for_all else size), {})
+
+
+def kinds_by(metric: str | None) -> Mapping[str, Kind]:
+    """Return the candidates, by name, of answers with such scores; None is of labels."""
+    return KINDS if metric is None else RECORD_KINDS
 
 
 def read_all(folder: Path) -> dict[str, Answered]:
@@ -172,8 +229,11 @@ def read_all(folder: Path) -> dict[str, Answered]:
 
 
 def _answered(record: dict[str, Any]) -> Answered:
-    if record["format"] != FORMAT:
-        raise ValueError(f"Format {record['format']!r} of {record['set']!r} is not {FORMAT}.")
+    if record["format"] not in (FORMAT, SCORES_FORMAT):
+        raise ValueError(
+            f"Format {record['format']!r} of {record['set']!r} is not {FORMAT} or {SCORES_FORMAT}."
+        )
+    kinds = kinds_by(metric := record.get("metric"))
     parts = [unpack(part, record["rows"]) for part in record["parts"]]
     together: dict[tuple[str, int, int], list[dict[str, Any]]] = {}
     for fit in record["fits"]:
@@ -183,8 +243,10 @@ def _answered(record: dict[str, Any]) -> Answered:
         labels=record["labels"],
         pool=record["pool"],
         hashes=record["sha256"],
+        metric=metric,
         fits=tuple(
-            _fitted(fits, parts, _least(fits[0], record["fits"])) for fits in together.values()
+            _fitted(fits, parts, kinds[fits[0]["candidate"]], _least(fits[0], record["fits"]))
+            for fits in together.values()
         ),
     )
 
@@ -195,25 +257,23 @@ def _least(fit: dict[str, Any], fits: list[dict[str, Any]]) -> dict[str, float]:
     return {name: min(f[name] for f in same) for name in ("fit_seconds", "ms_per_item")}
 
 
-def _fitted(fits: list[dict[str, Any]], parts: list[Bits], took: dict[str, float]) -> Fitted:
+def _fitted(
+    fits: list[dict[str, Any]], parts: list[Bits], kind: Kind, took: dict[str, float]
+) -> Fitted:
     """Join the parts of the rows that one fit answered."""
-    asked, right = np.zeros_like(parts[0]), np.zeros_like(parts[0])
+    scores = np.full(len(parts[0]), np.nan)
     for fit in fits:
-        rows = _rows(fit, parts)
-        asked |= rows
-        right[rows] = unpack(fit["right"], fit["rows"])
+        scores[_rows(fit, parts, kind)] = scores_of(fit)
     return Fitted(
         candidate=fits[0]["candidate"],
         size=fits[0]["size"],
         draw=fits[0]["draw"],
-        asked=asked,
-        right=right,
+        scores=scores,
         **took,
     )
 
 
-def _rows(fit: dict[str, Any], parts: list[Bits]) -> Bits:
-    kind = KINDS[fit["candidate"]]
+def _rows(fit: dict[str, Any], parts: list[Bits], kind: Kind) -> Bits:
     if kind.every_row:
         return np.ones_like(parts[0])
     together: Bits = np.logical_or.reduce(parts)

@@ -1,4 +1,4 @@
-"""Fit candidates to pools of the real sets and save which test rows each gets right."""
+"""Fit candidates to pools of the real sets and save how each answers the test rows."""
 
 from __future__ import annotations
 
@@ -8,25 +8,24 @@ from time import perf_counter, process_time
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from choose.data.scenarios import Pools
 from choose.files import write_json
+from choose.judge.scores.score_tables import CLEAN, scores_in
 from choose.run.predict import Deadline
 from choose.run.trial import run_trial
 from choose.schema.plan import Job
 from choose.strategy import find
 from choose.types import STANDARD, Dataset, Run, Trial
-from replay.answers import pack, unpack
-from replay.candidates import KINDS
+from replay.answers import pack, pack_scores, scores_of
 from replay.plan import Fit, Forecast, Place
 from replay.sources import Source, read
-
-CLEAN = ("clean", 0)
 
 
 def trial_of(fit: Fit) -> Trial:
     """Return the trial that a study would run; the draw is its seed, if it has one."""
-    kind = KINDS[fit.candidate]
+    kind = fit.kind
     return Trial(
         candidate=fit.candidate,
         strategy=kind.strategy,
@@ -48,30 +47,35 @@ def trial_of(fit: Fit) -> Trial:
 def measure(fit: Fit, dataset: Dataset, deadline: float) -> Mapping[str, Any] | None:
     """Return the record of a fit, or None if the deadline (of `perf_counter`) came before its end.
 
-    The record holds the candidate, the pool, the correct answers and the cost.
+    The record holds the candidate, the pool, the scores or correct answers, and the cost.
     """
     # Checking the clock between questions would take fast candidates longer than the answers.
-    until = None if KINDS[fit.candidate].every_row else Deadline(deadline, deadline)
+    until = None if fit.kind.every_row else Deadline(deadline, deadline)
     start, worked = perf_counter(), process_time()
     run = run_trial(Job(trial=trial_of(fit)), Pools(dataset), until)
     if run.unasked:
         return None
     share = min(1.0, (process_time() - worked) / (perf_counter() - start))
     ids = run.asked[CLEAN]
-    targets = np.array([dataset.examples[id].target for id in ids])
-    right = np.array(run.answers[CLEAN].outputs) == targets
     place = {id: i for i, id in enumerate(dataset.folds[0].questions)}
-    bits = np.zeros(len(ids), dtype=np.bool_)
-    bits[[place[id] for id in ids]] = right
+    order = np.argsort([place[id] for id in ids])
     return {
         "candidate": fit.candidate,
         "size": fit.size,
         "draw": fit.draw,
         "part": fit.part,
-        "right": pack(bits),
+        **_packed(run, dataset, order),
         "rows": len(ids),
         **_took(run, len(ids), share),
     }
+
+
+def _packed(run: Run, dataset: Dataset, order: npt.NDArray[np.intp]) -> dict[str, str]:
+    """Return the scores of a run's answers, or which are right, in this order."""
+    if not dataset.task.labels:
+        return {"scores": pack_scores(scores_in(run, CLEAN)[order])}
+    targets = np.array([dataset.examples[id].target for id in run.asked[CLEAN]])
+    return {"right": pack((np.array(run.answers[CLEAN].outputs) == targets)[order])}
 
 
 def _took(run: Run, rows: int, share: float) -> dict[str, Any]:
@@ -116,8 +120,8 @@ class Worker:
             spent = perf_counter() - start
             rest = sum(self._expected(forecast, other) for other in left)
             yield (
-                f"{fit.name}: {_right(record):.3f} right, {spent:.0f} s (expected {expected:.0f}); "
-                f"{len(left)} fits left here, about {_minutes(rest)}"
+                f"{fit.name}: {scores_of(record).mean():.3f} right, {spent:.0f} s "
+                f"(expected {expected:.0f}); {len(left)} fits left here, about {_minutes(rest)}"
             )
 
     def _expected(self, forecast: Forecast, fit: Fit) -> float:
@@ -141,11 +145,6 @@ class Worker:
 
     def _dataset(self, fit: Fit, source: Source) -> Dataset:
         return source.dataset(self.place.asked(fit, source))
-
-
-def _right(record: Mapping[str, Any]) -> float:
-    bits = unpack(record["right"], record["rows"])
-    return float(bits.mean())
 
 
 def _minutes(seconds: float) -> str:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from choose.judge.goal import Rule
 from choose.judge.measures.cost_comparison import cheapest_first
 from choose.judge.measures.cost_sheet import cost_sheet
 from choose.judge.scores.score_tables import study_scores
@@ -15,7 +14,7 @@ from choose.judge.verdict import judge
 from choose.schema.base import Interval
 from choose.schema.decision import Decision
 from replay.answers import Answered
-from replay.studies import Occasion, draw, evidence
+from replay.studies import Occasion, draw, evidence, rule_for
 from replay.truth import Truth, told_by, truth_of
 
 # Normal quantile by which the half width of a 95 % interval is turned into a standard error.
@@ -26,7 +25,7 @@ JUDGE = "choose"
 
 @dataclass(frozen=True)
 class Seen:
-    """The input of a rule: the candidates, cheapest first, and their measured accuracies."""
+    """The input of a rule: the candidates, cheapest first, and their measured mean scores."""
 
     names: Sequence[str]
     accuracy: Mapping[str, Interval]
@@ -59,14 +58,23 @@ def always(name: str) -> Choose:
     return lambda what: name if name in what.names else None
 
 
-RULES: dict[str, Choose] = {
+ANYWHERE: dict[str, Choose] = {
     "highest score": highest,
     "one standard error": one_error,
     "always fine-tune": always("lora"),
     "always prompt": always("prompt"),
     "always retrieve": always("retrieval"),
-    "always probe": always("probe"),
 }
+
+RULES = {**ANYWHERE, "always probe": always("probe")}
+
+# Where answers are records.
+RECORD_RULES = {**ANYWHERE, "always tag": always("tagger")}
+
+
+def rules_of(answered: Answered) -> Mapping[str, Choose]:
+    """Return the rules of thumb for a set, by name."""
+    return RULES if answered.metric is None else RECORD_RULES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,9 +119,9 @@ def play(answered: Answered, number: int) -> Grade:
     """Draw, judge and grade a decision; the same number gives the same grade."""
     rng = np.random.default_rng([number, *answered.name.encode()])
     occasion = draw(answered, rng)
-    rule = Rule()
+    rule = rule_for(answered)
     known = evidence(occasion)
-    scored = study_scores(known).scored
+    scored = study_scores(known, rule.measure).scored
     costs = {c.info.name: cost_sheet(c, rule) for c in scored}
     names = tuple(c.info.name for c in cheapest_first(scored, costs, rule, totals=False))
     found = judge(known, rule)
@@ -125,7 +133,7 @@ def grade(occasion: Occasion, found: Decision, truth: Truth) -> Grade:
     verdict = found.verdict
     chosen = {JUDGE: verdict.recommended or verdict.use_meanwhile}
     shown = seen(found, truth.names)
-    for rule, choose in RULES.items():
+    for rule, choose in rules_of(occasion.answered).items():
         name = choose(shown)
         if name is not None:
             chosen[rule] = name

@@ -9,10 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from choose.judge.evidence import CandidateInfo, Evidence, Items
+from choose.judge.goal import Measure, Rule
 from choose.strategy import find, traits
-from choose.types import STANDARD, Answers, Run, Status, Trial
-from replay.answers import Answered, Bits, Fitted
-from replay.candidates import KINDS
+from choose.tasks.scoring import LENIENT
+from choose.tasks.writing import Writing
+from choose.types import STANDARD, Answers, Floats, Run, Status, Trial
+from replay.answers import Answered, Fitted
+from replay.candidates import Kind
 
 Rng = np.random.Generator
 
@@ -20,11 +23,10 @@ Places = npt.NDArray[np.int64]
 
 FEWEST, MOST = 100, 500
 
+# Always compared: what is right without learning, and the usual classifier or tagger.
 BASELINES = ("majority", "tfidf")
 
-FREE = tuple(name for name, kind in KINDS.items() if kind.every_row)
-
-DEAR = tuple(name for name, kind in KINDS.items() if not kind.every_row)
+RECORD_BASELINES = ("empty", "tagger")
 
 # How often a team compares all candidates, and how often only those without a language model.
 EVERYTHING, FREE_ONLY = 0.5, 0.15
@@ -90,15 +92,17 @@ def _asked_of_all(answered: Answered, names: Sequence[str], sizes: Sequence[int]
 
 def _candidates(answered: Answered, size: int, rng: Rng) -> list[str]:
     """Choose candidates, always including the baselines."""
-    there = [name for name in KINDS if answered.fitted(name, size)]
+    kinds = answered.kinds
+    baselines = BASELINES if answered.metric is None else RECORD_BASELINES
+    there = [name for name in kinds if answered.fitted(name, size)]
     luck = rng.random()
     if luck < EVERYTHING:
         return there
     if luck < EVERYTHING + FREE_ONLY:
-        there = [name for name in there if name in FREE]
-    others = [name for name in there if name not in BASELINES]
+        there = [name for name in there if kinds[name].every_row]
+    others = [name for name in there if name not in baselines]
     taken = rng.permutation(len(others))[: rng.integers(1, len(others) + 1)]
-    return [name for name in there if name in BASELINES or others.index(name) in taken]
+    return [name for name in there if name in baselines or others.index(name) in taken]
 
 
 def _draws(
@@ -106,45 +110,88 @@ def _draws(
 ) -> dict[str, tuple[int, ...]]:
     """Draw repetitions as a small budget allows: fewer of slow candidates."""
     stored = {name: sorted(answered.fitted(name, size)) for name in names}
-    dear = [len(draws) for name, draws in stored.items() if name in DEAR]
-    free = min(len(draws) for name, draws in stored.items() if name in FREE)
+    fast = {name for name in names if answered.kinds[name].every_row}
+    dear = [len(draws) for name, draws in stored.items() if name not in fast]
+    free = min(len(draws) for name, draws in stored.items() if name in fast)
     most = int(rng.integers(1, min(dear, default=free) + 1))
     if most == 1:
         shared = set.intersection(*(set(draws) for draws in stored.values()))
         only = int(rng.choice(sorted(shared)))
         return dict.fromkeys(names, (only,))
     often = int(rng.integers(most, free + 1))
-    return {name: tuple(draws[: often if name in FREE else most]) for name, draws in stored.items()}
+    return {name: tuple(draws[: often if name in fast else most]) for name, draws in stored.items()}
+
+
+def rule_for(answered: Answered) -> Rule:
+    """Return the rule of a study on a set that states nothing but its task."""
+    return Rule() if answered.metric is None else Rule(measure=Measure(metric=answered.metric))
 
 
 def evidence(occasion: Occasion) -> Evidence:
     """Rebuild the evidence of a study.
 
-    Labels are not stored. Placeholder labels are spread evenly over the rows, and a wrong answer is
-    the placeholder after the right one. So figures by class, such as macro-F1, mean nothing here.
-    No recommendation depends on them; they could only lower a confidence.
+    Neither labels nor records are stored, so stand-ins take their places. Labels are spread evenly
+    over the rows, and a wrong answer is the label after the right one. A record is a text that no
+    other row has; an answer with the score 1 repeats it, and any other answer is a text of its own.
+    So figures by class, such as macro-F1, mean nothing here, and there are none by field. No
+    recommendation depends on them; they could only lower a confidence.
     """
     answered, rows = occasion.answered, occasion.rows
-    labels = tuple(f"label {i}" for i in range(answered.labels))
     # A row that is drawn twice counts twice.
     ids = tuple(f"row {n}" for n in range(len(rows)))
+    targets = StandIns(answered, len(rows))
     return Evidence(
         name=answered.name,
         fingerprint="0" * 32,
         rows=len(rows) + (answered.pool if occasion.drawn else occasion.size),
-        labels=labels,
+        labels=targets.labels,
+        task=targets.task,
         division="held-out",
-        items=Items(ids=ids, targets=_targets(labels, len(rows)), clusters=ids),
-        candidates=tuple(info(name) for name in occasion.draws),
+        items=Items(ids=ids, targets=targets.right, clusters=ids),
+        candidates=tuple(info(name, answered.kinds[name]) for name in occasion.draws),
         pool_rows=(answered.pool if occasion.drawn else occasion.size,),
-        runs=tuple(_runs(occasion, ids, labels)),
+        runs=tuple(_runs(occasion, ids, targets)),
         dated=0,
     )
 
 
-def info(name: str) -> CandidateInfo:
+class StandIns:
+    """Targets and answers of rows of which only scores are stored.
+
+    Attributes:
+        labels: none where answers are records.
+        task: None where answers are labels.
+        right: the target of each row.
+    """
+
+    def __init__(self, answered: Answered, rows: int) -> None:
+        self.labels = tuple(f"label {i}" for i in range(answered.labels))
+        self.metric = answered.metric
+        # Of records the judge would count the values, here in vain; it decides by scores alone.
+        self.task = None if self.metric is None else Writing()
+        if self.task is None:
+            self.right = tuple(self.labels[i % len(self.labels)] for i in range(rows))
+        else:
+            self.right = tuple(f"record {i}" for i in range(rows))
+
+    def answers(self, scores: Floats, trial: Trial) -> tuple[str, ...]:
+        """Return answers with these scores, of which those with the score 1 are the targets."""
+        if self.task is None:
+            places = (np.arange(len(scores)) + (scores < 1)) % len(self.labels)
+            return tuple(np.array(self.labels, dtype=object)[places].tolist())
+        own = f"{trial.candidate} {trial.train_size} {trial.draw}"
+        pairs = zip(self.right, scores.tolist(), strict=True)
+        return tuple(right if score == 1 else f"{own} {right}" for right, score in pairs)
+
+    def columns(self, scores: Floats) -> dict[str, Floats]:
+        """Return the scores by metric, the set's own first."""
+        if self.metric is None or self.task is None:
+            return {}
+        return dict.fromkeys((self.metric, *self.task.metrics, LENIENT), scores)
+
+
+def info(name: str, kind: Kind) -> CandidateInfo:
     """Return a candidate as evidence describes it."""
-    kind = KINDS[name]
     cls, facts = find(kind.strategy), traits(kind.strategy)
     return CandidateInfo(
         name=name,
@@ -159,23 +206,19 @@ def info(name: str) -> CandidateInfo:
     )
 
 
-def _targets(labels: tuple[str, ...], rows: int) -> tuple[str, ...]:
-    return tuple(labels[i % len(labels)] for i in range(rows))
-
-
-def _runs(occasion: Occasion, ids: tuple[str, ...], labels: tuple[str, ...]) -> Iterator[Run]:
+def _runs(occasion: Occasion, ids: tuple[str, ...], targets: StandIns) -> Iterator[Run]:
+    kinds = occasion.answered.kinds
     for name, draws in occasion.draws.items():
         for size in (occasion.size, *occasion.smaller):
             fits = occasion.answered.fitted(name, size)
             for draw in draws:
                 # A smaller pool may have fewer repetitions.
                 if draw in fits:
-                    trial = _trial(name, size, draw)
-                    yield _run(trial, fits[draw], fits[draw].right[occasion.rows], ids, labels)
+                    trial = _trial(name, kinds[name], size, draw)
+                    yield _run(trial, fits[draw], fits[draw].scores[occasion.rows], ids, targets)
 
 
-def _trial(name: str, size: int, draw: int) -> Trial:
-    kind = KINDS[name]
+def _trial(name: str, kind: Kind, size: int, draw: int) -> Trial:
     cls = find(kind.strategy)
     return Trial(
         candidate=name,
@@ -196,16 +239,14 @@ def _trial(name: str, size: int, draw: int) -> Trial:
     )
 
 
-def _run(
-    trial: Trial, fit: Fitted, right: Bits, ids: tuple[str, ...], labels: tuple[str, ...]
-) -> Run:
-    places = (np.arange(len(ids)) + ~right) % len(labels)
-    outputs = tuple(np.array(labels, dtype=object)[places].tolist())
+def _run(trial: Trial, fit: Fitted, scores: Floats, ids: tuple[str, ...], targets: StandIns) -> Run:
+    columns = targets.columns(scores)
     predicted = fit.ms_per_item * len(ids) / 1000
     return Run(
         trial=trial,
         asked={CLEAN: ids},
-        answers={CLEAN: Answers(outputs=outputs, status=OK * len(ids))},
+        answers={CLEAN: Answers(outputs=targets.answers(scores, trial), status=OK * len(ids))},
+        scores={CLEAN: columns} if columns else {},
         fit_seconds=fit.fit_seconds,
         predict_seconds=predicted,
         seconds_alone=fit.fit_seconds + predicted,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from math import sqrt
 from statistics import fmean, stdev
@@ -13,12 +13,14 @@ import numpy as np
 from scipy.stats import t
 
 from replay.answers import Answered
-from replay.candidates import KINDS
 from replay.grading import JUDGE, RULES, Choice, Grade
 
 EXCESS, REGRET = 0.003, 0.003
 
 NEEDLESS_OF_HIGHEST = 0.5
+
+# Where the highest score costs nothing needlessly, the judge may not either.
+TINY = 1e-9
 
 NAMES = 22
 
@@ -82,11 +84,15 @@ class RuleTally:
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """The figures of some decisions; shares of right ones by family and by candidate."""
+    """The figures of some decisions; shares of right ones by family and by candidate.
+
+    `false_family` is the share in which a candidate of a wrong family is recommended.
+    """
 
     decisions: int
     right: Mean
     family_right: Mean
+    false_family: Mean
     abstained: Mean
     right_by_kind: dict[str, tuple[Mean, Mean]]
     right_by_confidence: dict[str, tuple[Mean, Mean]]
@@ -97,16 +103,17 @@ class Tally:
         return asdict(self)
 
 
-def tally(grades: Sequence[Grade]) -> Tally:
-    """Summarise grades."""
+def tally(grades: Sequence[Grade], rules: Iterable[str] = RULES) -> Tally:
+    """Summarise grades, and the choices of these rules of thumb."""
     return Tally(
         decisions=len(grades),
         right=_over(grades, lambda g: g.right),
         family_right=_over(grades, lambda g: g.family_right),
+        false_family=_over(grades, lambda g: g.recommends and not g.family_right),
         abstained=_over(grades, lambda g: not g.recommends),
         right_by_kind=_split(grades, lambda g: g.kind),
         right_by_confidence=_split(grades, lambda g: g.confidence),
-        rules={rule: _rule(grades, rule) for rule in (JUDGE, *RULES)},
+        rules={rule: _rule(grades, rule) for rule in (JUDGE, *rules)},
     )
 
 
@@ -148,7 +155,7 @@ def missed(found: Tally) -> Iterator[str]:
     if _value(mine.regret) > _value(naive.regret) + REGRET:
         yield _sentence("raw regret", mine.regret, "at most", _value(naive.regret) + REGRET)
     goal = NEEDLESS_OF_HIGHEST * _value(naive.needless)
-    if _value(mine.needless) >= goal:
+    if _value(mine.needless) >= max(goal, TINY):
         yield _sentence("needless cost", mine.needless, "less than", goal)
 
 
@@ -160,13 +167,14 @@ def _sentence(what: str, found: Mean, how: str, goal: float) -> str:
     return f"{what} of what is used: {found.text(digits=2)}, asked {how} {100 * goal:.2f}"
 
 
-def lines(found: Tally, grades: Sequence[Grade]) -> Iterator[str]:
-    """Yield the report."""
-    yield "Shares and needless cost in % of decisions, regret in points of accuracy; ± is half a"
+def lines(found: Tally, grades: Sequence[Grade], score: str = "accuracy") -> Iterator[str]:
+    """Yield the report; `score` is what regret has points of."""
+    yield f"Shares and needless cost in % of decisions, regret in points of {score}; ± is half a"
     yield "95 % interval over the sets, each of which is one cluster."
     yield ""
     yield f"{'right families':{NAMES}}{found.family_right.text():>14}"
     yield f"{'right candidates':{NAMES}}{found.right.text():>14}"
+    yield f"{'false families':{NAMES}}{found.false_family.text():>14}"
     yield f"{'nothing recommended':{NAMES}}{found.abstained.text():>14}"
     yield ""
     yield f"{'':{NAMES}}{'given in':>14}{'family right':>14}{'candidate':>14}"
@@ -197,7 +205,7 @@ def _by_set(grades: Sequence[Grade]) -> Iterator[str]:
     yield f"{'':{NAMES}}{'n':>6}" + "".join(f"{head:>13}" for head in heads)
     for title, of in (
         ("", lambda g: g.set),
-        ("labels ", lambda g: f"{g.size:,}"),
+        ("pool ", lambda g: f"{g.size:,}"),
         ("rows asked ", lambda g: "100 to 199" if g.rows < 200 else "200 and more"),
         ("rows unseen ", lambda g: _band(g.unseen)),
         ("repetitions ", lambda g: "one" if g.repetitions == 1 else "several"),
@@ -232,17 +240,22 @@ def _row(name: str, found: Tally) -> str:
 
 
 def contents(sets: Mapping[str, Answered]) -> Iterator[str]:
-    """Yield a line for each set and size, each accuracy in % with the number of its draws."""
-    yield f"{'Stored: % right (draws)':24}" + "".join(f"{name:>15}" for name in KINDS)
+    """Yield a line for each set and size, each mean score in % with the number of its draws.
+
+    The sets have the same candidates.
+    """
+    first = next(iter(sets.values()))
+    title = f"Stored: % {'right' if first.metric is None else 'of fields'} (draws)"
+    yield f"{title:24}" + "".join(f"{name:>15}" for name in first.kinds)
     for name, answered in sets.items():
         for size in answered.sizes:
-            cells = "".join(f"{_accuracy(answered, kind, size):>15}" for kind in KINDS)
+            cells = "".join(f"{_score(answered, kind, size):>15}" for kind in answered.kinds)
             yield f"{name:17}{size:>7,}{cells}"
 
 
-def _accuracy(answered: Answered, candidate: str, size: int) -> str:
+def _score(answered: Answered, candidate: str, size: int) -> str:
     fits = answered.fitted(candidate, size).values()
     if not fits:
         return "-"
-    right = float(np.mean([fit.right[fit.asked].mean() for fit in fits]))
-    return f"{100 * right:.1f} ({len(fits)})"
+    mean = float(np.mean([fit.scores[fit.asked].mean() for fit in fits]))
+    return f"{100 * mean:.1f} ({len(fits)})"

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from choose.types import Floats
-from replay.candidates import KINDS
 from replay.studies import Occasion
 
 HALVINGS = 16
@@ -20,14 +19,14 @@ HALVINGS = 16
 
 @dataclass(frozen=True, eq=False)
 class Truth:
-    """Accuracy on each half of the unseen rows, over halvings.
+    """Mean score (accuracy) on each half of the unseen rows, over halvings.
 
     Attributes:
         names: cheapest first.
         margin: the smallest gain that matters.
         families: of the candidates, in their order; the constant answer has none.
-        namer, measurer: (halvings, candidates) accuracy on the half that names the best and on
-            the half that measures it.
+        namer, measurer: (halvings, candidates) accuracy, or mean score, on the half that names the
+            best and on the half that measures it.
     """
 
     names: tuple[str, ...]
@@ -117,12 +116,13 @@ def truth_of(
         row[rng.permutation(count)[: count // 2]] = 1
     halves = np.concatenate([inside, 1 - inside])
     scores, asked = _on(occasion, names)
+    kinds = occasion.answered.kinds
     return Truth(
         names=names,
         margin=margin,
         namer=_accuracies(halves, scores, asked),
         measurer=_accuracies(1 - halves, scores, asked),
-        families=tuple("" if name == "majority" else KINDS[name].family for name in names),
+        families=tuple("" if kinds[name].constant else kinds[name].family for name in names),
     )
 
 
@@ -147,7 +147,7 @@ def _accuracies(halves: Floats, scores: Floats, asked: Floats) -> Floats:
 
 
 def _on(occasion: Occasion, names: tuple[str, ...]) -> tuple[Floats, Floats]:
-    """Return (candidates, unseen rows) how often each is right, and whether it answered.
+    """Return (candidates, unseen rows) the mean score of each, and whether it answered.
 
     Of the fits in the study where its pool is fixed; of all stored fits of the size where pools
     were drawn.
@@ -156,7 +156,8 @@ def _on(occasion: Occasion, names: tuple[str, ...]) -> tuple[Floats, Floats]:
     for name in names:
         fits = occasion.answered.fitted(name, occasion.size)
         draws = fits if occasion.drawn else occasion.draws[name]
-        scores.append(np.mean([fits[draw].right[occasion.unseen] for draw in draws], axis=0))
-        every = np.logical_and.reduce([fits[draw].asked for draw in draws])
-        asked.append(every[occasion.unseen].astype(float))
+        mean = np.mean([fits[draw].scores[occasion.unseen] for draw in draws], axis=0)
+        asked.append((~np.isnan(mean)).astype(float))
+        # Rows that were not evaluated have no weight, whatever stands there.
+        scores.append(np.nan_to_num(mean))
     return np.stack(scores), np.stack(asked)

@@ -42,7 +42,8 @@ def resample(rng: np.random.Generator) -> tuple[Evidence, Truth]:
 
 @cache
 def _sets() -> tuple[Answered, ...]:
-    return tuple(read_all(ANSWERS).values())
+    """Return the sets with labels, whose answers are right or wrong."""
+    return tuple(found for found in read_all(ANSWERS).values() if found.metric is None)
 
 
 def _truth(occasion: Occasion, study: Evidence, margin: float) -> Truth:
@@ -69,4 +70,4 @@ def _truth(occasion: Occasion, study: Evidence, margin: float) -> Truth:
 def _means(occasion: Occasion, name: str, population: Places) -> Floats:
     """Return (rows,) the mean over the stored fits of whether each row is answered correctly."""
     fits = occasion.answered.fitted(name, occasion.size).values()
-    return np.mean([fit.right[population] for fit in fits], axis=0)
+    return np.mean([fit.scores[population] for fit in fits], axis=0)

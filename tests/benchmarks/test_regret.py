@@ -20,13 +20,13 @@ from replay.candidates import KINDS
 from replay.fits import Worker, measure
 from replay.grading import JUDGE, play
 from replay.plan import CHEAP_DRAWS, DRAWS, SIZES, Fit, Forecast, Place, plan
-from replay.sources import SETS, read
+from replay.sources import LABEL_SETS, SETS, read
 from replay.studies import draw, evidence
 from replay.summary import REGRET, mean, missed, tally
 from replay.truth import told_by, truth_of
-from support.stored_answers import SECONDS, answered, write
+from support.stored_answers import answered, write
 
-LEVEL = dict.fromkeys(SECONDS, 0.7)
+LEVEL = dict.fromkeys(KINDS, 0.7)
 SPREAD = {**LEVEL, "majority": 0.3, "tfidf": 0.6, "prompt": 0.4, "lora": 0.82, "retrieval": 0.6}
 COMMITTED = Path(regret.__file__).parent / "replay" / "answers"
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
@@ -94,7 +94,7 @@ def test_gathering_goes_on_where_it_stopped_and_packs_what_is_there(data, tmp_pa
     source = read(data, "trec6")
     record = measure(fits[-1], source.dataset(source.sample(0, 40)), np.inf)
     stored = found.fitted(fits[-1].candidate, fits[-1].size)[fits[-1].draw]
-    assert (stored.right == unpack(record["right"], 40)).all()
+    assert (stored.scores == unpack(record["right"], 40)).all()
     assert not list(changed({"trec6": found}, data))
     elsewhere = replace(place, kept=tmp_path / "elsewhere")
     assert restore_packed(elsewhere, fits, tmp_path / "packed") == len(fits)
@@ -119,8 +119,7 @@ def test_rows_asked_in_parts_are_disjoint_and_come_together(data, tmp_path):
     found = read_all(tmp_path / "packed")[made.name]
     for fit in made.fits:
         again = found.fitted(fit.candidate, fit.size)[fit.draw]
-        assert (again.asked == fit.asked).all()
-        assert (again.right == (fit.right & fit.asked)).all()
+        assert np.array_equal(again.scores, fit.scores, equal_nan=True)
 
 
 def test_a_fit_by_an_older_strategy_is_made_again(data, tmp_path, monkeypatch):
@@ -166,11 +165,11 @@ def test_answers_to_other_files_are_told_and_not_packed(data, tmp_path, capsys):
 
 
 def test_the_plan_sets_all_candidates_side_by_side_before_it_repeats_dear_ones():
-    fits = plan(SETS)
+    fits = plan(LABEL_SETS)
     assert len(set(fits)) == len(fits)
     dear = [f for f in fits if f.candidate in ("lora", "retrieval")]
-    assert {f.draw for f in dear[: 6 * len(SETS)]} == {0}
-    assert {f.size for f in dear[: 6 * len(SETS)]} == set(SIZES)
+    assert {f.draw for f in dear[: 6 * len(LABEL_SETS)]} == {0}
+    assert {f.size for f in dear[: 6 * len(LABEL_SETS)]} == set(SIZES)
     assert {f.draw for f in dear} == set(range(DRAWS))
     assert {f.draw for f in fits if f.candidate == "tfidf"} == set(range(CHEAP_DRAWS))
 
@@ -285,7 +284,7 @@ def test_the_judge_sees_accuracies_as_stored_and_no_verdict_hangs_on_the_stand_i
         for card in found.scorecards:
             fits = made.fitted(card.candidate, occasion.size)
             draws = occasion.draws[card.candidate]
-            right = np.mean([fits[d].right[occasion.rows] for d in draws])
+            right = np.mean([fits[d].scores[occasion.rows] for d in draws])
             assert card.accuracy.value == pytest.approx(right)
 
 
@@ -329,7 +328,7 @@ def test_the_command_reports_and_fails_on_a_missed_target(tmp_path, capsys, monk
     assert re.search(r"^made 0 +100 ", told, re.MULTILINE)
     assert "excess regret of what is used" in told.split("Missed targets:")[1]
     assert regret.main([*few, "--json"]) == 1
-    found = json.loads(capsys.readouterr().out)
+    found = json.loads(capsys.readouterr().out)["labels"]
     assert found["decisions"] == 8
     assert len(found["missed"]) >= 1
     assert found["rules"]["always prompt"]["excess"]["value"] > 0.1
