@@ -5,15 +5,25 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
-from choose.models.saving import read_fitted, row_facts, rows_from, write_fitted
+from choose.corpus import WORDS, Passage
+from choose.models.retrieval.ranked_passages import Hit
+from choose.models.retrieval.shared_indexes import passage_index, shared_index
+from choose.models.saving import (
+    corpus_facts,
+    corpus_from,
+    read_fitted,
+    row_facts,
+    rows_from,
+    write_fitted,
+)
 from choose.models.tfidf_logistic import TfidfFeatures
-from choose.tasks.answering import passage_field
+from choose.tasks.answering import corpus_of, passage_field
 from choose.types import Answers, Example, Family, Item, Status, Task
 
 
@@ -120,51 +130,108 @@ def _lead(text: str, sentences: int) -> str:
     return " ".join(_SENTENCE.split(text.strip())[:sentences]).strip()
 
 
+# Passages of documents in which words are counted: enough to know the common ones.
+MOST_COUNTED = 5_000
+
+
 class Sentence(TextBaseline):
-    """Answer with the sentence of the passage that shares the rarest words with the question."""
+    """Answer with the sentence of the best passage that shares the rarest words with the question.
+
+    The best passage is the question's own, or the first of the documents that BM25 finds.
+    """
 
     title: ClassVar[str] = "best sentence of the passage"
     good_for: ClassVar[str] = "the score that a model that reads the passage must beat"
-    needs: ClassVar[str] = "questions with a passage, named with --field"
+    needs: ClassVar[str] = "documents (--documents), or questions with a passage (--field)"
     takes: ClassVar[str] = "under a second to train, under a millisecond an answer"
     kinds: ClassVar[tuple[str, ...]] = ("answering",)
     reference: ClassVar[bool] = True
+    reads: ClassVar[bool] = True
 
     def refuses(self, task: Task) -> str | None:
-        """Return that there is no passage, or None."""
-        return None if passage_field(task) else "the questions have no passage (--field)."
+        """Return that there is nothing to read, or None."""
+        if passage_field(task) or corpus_of(task) is not None:
+            return None
+        return "the questions have no passage (--field), and there are no documents (--documents)."
 
     def fit(self, task: Task, examples: Sequence[Example]) -> None:
-        """Count in how many sentences of the pool's passages each word stands."""
-        self.passage = passage_field(task) or ""
-        passages = dict.fromkeys(e.fields.get(self.passage, "") for e in examples)
-        sentences = [words for text in passages for _, words in _sentences(text)]
+        """Index the documents, and count in how many sentences each word stands."""
+        self.passage, self.corpus = passage_field(task) or "", corpus_of(task)
+        self.cached_seconds = 0.0
+        if self.corpus is None:
+            texts = dict.fromkeys(e.fields.get(self.passage, "") for e in examples)
+        else:
+            shared = shared_index(self.corpus, "bm25", WORDS, encoder="")
+            self.cached_seconds = shared.cached_seconds
+            passages = shared.index.passages
+            step = math.ceil(len(passages) / MOST_COUNTED) or 1
+            texts = dict.fromkeys(p.text for p in passages[::step])
+        sentences = [words for text in texts for _, words in _sentences(text)]
         self.rarity = {
             word: math.log(len(sentences) / count)
             for word, count in sorted(Counter(w for words in sentences for w in words).items())
         }
 
-    def answer(self, item: Item) -> str:
+    def predict(self, items: Sequence[Item]) -> Answers:
+        """Answer with a sentence of the passage shown, which is the evidence."""
+        shown = self._shown(items)
+        pairs = zip(items, shown, strict=True)
+        outputs = [self._best(i.text, p.text if p else self._own(i)) for i, p in pairs]
+        known = self.corpus is not None or any(item.passages is not None for item in items)
+        return Answers(
+            outputs=tuple(output or None for output in outputs),
+            status=tuple("ok" if output else "empty" for output in outputs),
+            evidence=tuple((p.id,) if p else () for p in shown) if known else None,
+        )
+
+    def facts(self) -> Mapping[str, Any]:
+        """Return what an index that other fits had built took."""
+        return {"cached_seconds": self.cached_seconds}
+
+    def save(self, folder: Path) -> None:
+        """Write the field or the documents, and how rare words are."""
+        documents = None if self.corpus is None else corpus_facts(self.corpus)
+        facts = {"passage": self.passage, "rarity": self.rarity, "documents": documents}
+        write_fitted(folder, self, facts)
+
+    def load(self, folder: Path) -> None:
+        """Restore the field or the documents, and how rare words are."""
+        facts, _ = read_fitted(folder, self)
+        self.passage = str(facts["passage"])
+        self.rarity = {str(word): float(value) for word, value in facts["rarity"].items()}
+        documents = facts.get("documents")
+        self.corpus = None if documents is None else corpus_from(documents)
+        self.cached_seconds = 0.0
+
+    def _shown(self, items: Sequence[Item]) -> list[Passage | None]:
+        """Return the passage of each item that is given or found, if one is."""
+        asked = [item.text for item in items if item.passages is None and self.corpus is not None]
+        found: Iterator[Sequence[Hit]] = iter(())
+        if asked and self.corpus is not None:
+            found = iter(passage_index(self.corpus, "bm25", WORDS, encoder="").search(asked, 1))
+        shown: list[Passage | None] = []
+        for item in items:
+            if item.passages is not None:
+                shown.append(item.passages[0] if item.passages else None)
+            else:
+                hits = next(found, [])
+                shown.append(hits[0].passage if hits else None)
+        return shown
+
+    def _own(self, item: Item) -> str:
+        """Return the passage that the question has in a field; none where one could be given."""
+        return item.fields.get(self.passage, "") if item.passages is None else ""
+
+    def _best(self, question: str, text: str) -> str:
         """Return the best sentence; of equally good ones the first."""
-        asked = _words(item.text)
+        asked = _words(question)
         unknown = max(self.rarity.values(), default=1.0)
 
         def score(words: frozenset[str]) -> float:
             shared = sum(self.rarity.get(word, unknown) for word in sorted(words & asked))
             return round(shared / math.sqrt(len(words) or 1), 9)
 
-        found = _sentences(item.fields.get(self.passage, ""))
-        return max(found, key=lambda pair: score(pair[1]), default=("", frozenset()))[0]
-
-    def save(self, folder: Path) -> None:
-        """Write the field and how rare words are."""
-        write_fitted(folder, self, {"passage": self.passage, "rarity": self.rarity})
-
-    def load(self, folder: Path) -> None:
-        """Restore the field and how rare words are."""
-        facts, _ = read_fitted(folder, self)
-        self.passage = str(facts["passage"])
-        self.rarity = {str(word): float(value) for word, value in facts["rarity"].items()}
+        return max(_sentences(text), key=lambda pair: score(pair[1]), default=("", frozenset()))[0]
 
 
 def _sentences(text: str) -> list[tuple[str, frozenset[str]]]:

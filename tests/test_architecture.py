@@ -21,6 +21,7 @@ from support import tiny_models as tiny
 ROOT = Path(__file__).parent.parent
 HEAVY = {"torch", "transformers", "peft", "faiss", "sentence_transformers", "openai"}
 STRATEGY_MAY_IMPORT = {
+    "choose.corpus",
     "choose.types",
     "choose.strategy",
     "choose.errors",

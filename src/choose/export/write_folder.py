@@ -115,6 +115,7 @@ _PACKAGES = {
     "peft": "peft",
     "sentence_transformers": "sentence-transformers",
     "faiss": "faiss-cpu",
+    "bm25s": "bm25s",
     "safetensors": "safetensors",
     "gguf": "gguf",
     "openai": "openai",

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from choose.corpus import Corpus, Document
 from choose.errors import StrategyError
 from choose.files import check_regular, read_text
 from choose.models.weights.spec import parse_wheel
@@ -265,6 +266,25 @@ def rows_from(facts: Sequence[Sequence[Any]]) -> list[Example]:
         )
         for row in facts
     ]
+
+
+def corpus_facts(corpus: Corpus) -> list[list[str]]:
+    """Return documents as plain values: id, title and text."""
+    return [[document.id, document.title, document.text] for document in corpus.documents]
+
+
+def corpus_from(facts: Sequence[Sequence[Any]]) -> Corpus:
+    """Return the documents that `corpus_facts` described.
+
+    Raises:
+        ValueError: if one is not an id, a title and a text, or two have the same id.
+    """
+    for row in facts:
+        if len(row) != 3 or not all(isinstance(part, str) for part in row):
+            raise ValueError("a document is not an id, a title and a text")
+    if len({row[0] for row in facts}) < len(facts):
+        raise ValueError("two documents have the same id")
+    return Corpus(tuple(Document(id=row[0], title=row[1], text=row[2]) for row in facts))
 
 
 def _settings(strategy: Any) -> dict[str, Any]:

@@ -106,6 +106,7 @@ _PACKAGES = (
     "sentence-transformers",
     "scikit-learn",
     "faiss-cpu",
+    "bm25s",
 )
 
 

@@ -1,0 +1,143 @@
+"""Strategies that read passages of documents: those they find, or those they are given."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from choose.conformance import HOSTILE
+from choose.corpus import Corpus, Document, Passage, Span, span_of
+from choose.errors import StrategyError
+from choose.models.retrieval import shared_indexes
+from choose.strategy import build, find
+from choose.tasks.answering import Answering, with_corpus
+from choose.types import Example, Item
+
+NAMES = ("sentence",)
+
+PLACES = ["Kent", "Wick", "Bath", "York", "Ely", "Deal", "Rye", "Hull"]
+TEXTS = [
+    f"The town of {place} is old. Its bridge opened in {1900 + n}. A fair is held in May."
+    for n, place in enumerate(PLACES)
+]
+CORPUS = Corpus(
+    tuple(Document(id=f"d{n}", text=text, title=f"{PLACES[n]}") for n, text in enumerate(TEXTS))
+)
+TASK = with_corpus(Answering(), CORPUS)
+ROWS = [
+    Example(
+        id=f"q{n}",
+        text=f"When did the bridge of {place} open?",
+        target=str(1900 + n),
+        evidence=(Span(f"d{n}", TEXTS[n].index("19"), TEXTS[n].index("19") + 4),),
+    )
+    for n, place in enumerate(PLACES)
+]
+ITEMS = [row.item() for row in ROWS]
+GIVEN = Passage(span=Span("given", 3, 40), text="A pie was baked. The bridge opened in 1812.")
+
+
+@pytest.fixture(params=NAMES)
+def fitted(request: pytest.FixtureRequest) -> Any:
+    strategy: Any = build(request.param, seed=0)
+    strategy.fit(TASK, ROWS)
+    return strategy
+
+
+def test_they_say_that_they_read() -> None:
+    assert all(getattr(find(name), "reads", False) for name in NAMES)
+
+
+def test_the_evidence_is_the_passages_found(fitted: Any) -> None:
+    evidence = fitted.predict(ITEMS).evidence
+    for n, ids in enumerate(evidence):
+        assert span_of(ids[0]).document == f"d{n}"
+        assert all(id in {p.id for p in CORPUS.passages()} for id in ids)
+
+
+def test_passages_that_are_given_are_read_instead(fitted: Any) -> None:
+    items = [replace(ITEMS[0], passages=(GIVEN,)), ITEMS[1], replace(ITEMS[2], passages=())]
+    answers = fitted.predict(items)
+    assert answers.evidence[0] == (GIVEN.id,)
+    assert answers.evidence[2] == ()
+    assert answers.evidence[1] == fitted.predict([ITEMS[1]]).evidence[0]
+    assert "1812" in answers.outputs[0]
+    assert (answers.outputs[2], answers.status[2]) == (None, "empty")
+
+
+def test_no_item_influences_another(fitted: Any) -> None:
+    hostile = [Item(id=f"h{n}", text=text) for n, text in enumerate(HOSTILE)]
+    odd = [
+        replace(ITEMS[0], id=f"g{n}", passages=(replace(GIVEN, text=text), GIVEN))
+        for n, text in enumerate(HOSTILE)
+    ]
+    items = [*ITEMS, *hostile, *odd, replace(ITEMS[3], passages=())]
+    together = fitted.predict(items)
+    for n, item in enumerate(items):
+        alone = fitted.predict([item])
+        assert together.outputs[n] == alone.outputs[0]
+        assert together.evidence[n] == alone.evidence[0]
+    backwards = fitted.predict(items[::-1])
+    assert backwards.outputs == together.outputs[::-1]
+
+
+def test_a_saved_strategy_has_its_documents(
+    fitted: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = fitted.predict(ITEMS)
+    fitted.save(tmp_path / "saved")
+    monkeypatch.setattr(shared_indexes, "_INDEXES", type(shared_indexes._INDEXES)())
+    loaded: Any = build(type(fitted).__name__.lower(), seed=1)
+    loaded.load(tmp_path / "saved")
+    after = loaded.predict(ITEMS)
+    assert after.outputs == before.outputs
+    assert after.evidence == before.evidence
+    assert {file.suffix for file in (tmp_path / "saved").iterdir()} <= {".json", ".safetensors"}
+
+
+def test_damaged_documents_are_refused(fitted: Any, tmp_path: Path) -> None:
+    fitted.save(tmp_path)
+    [file] = [file for file in tmp_path.glob("*.json") if "documents" in file.read_text("utf-8")]
+    facts = json.loads(file.read_text("utf-8"))
+    for documents in ([["d", "t"]], [["d", "t", 3]], [["d", "", "a"], ["d", "", "b"]]):
+        file.write_text(json.dumps({**facts, "documents": documents}), encoding="utf-8")
+        with pytest.raises((ValueError, StrategyError), match="document"):
+            build(type(fitted).__name__.lower(), seed=0).load(tmp_path)  # type: ignore[attr-defined]
+
+
+def test_a_task_with_nothing_to_read_is_refused(fitted: Any) -> None:
+    assert fitted.refuses(TASK) is None
+    assert fitted.refuses(Answering(passage="text")) is None
+    assert "--documents" in fitted.refuses(Answering())
+
+
+def test_a_second_fit_takes_the_index_of_the_first_and_counts_its_cost(fitted: Any) -> None:
+    for index in shared_indexes._INDEXES.values():
+        index.seconds = 500.0
+    again: Any = build(type(fitted).__name__.lower(), seed=0)
+    again.fit(TASK, ROWS[:4])
+    assert again.facts()["cached_seconds"] > 400
+
+
+def test_documents_without_a_word_in_common_give_no_answer(fitted: Any) -> None:
+    answers = fitted.predict([Item(id="n", text="zzz qqq")])
+    assert answers.evidence == ((),)
+    assert answers.outputs == (None,)
+
+
+def test_the_best_sentence_is_of_the_first_passage() -> None:
+    strategy: Any = build("sentence", seed=0)
+    strategy.fit(TASK, ROWS)
+    asked = [
+        Item(id="a", text="When is a fair held in Rye?"),
+        Item(id="b", text="In which year was its bridge opened, in York?"),
+    ]
+    assert strategy.predict(asked).outputs == (
+        "A fair is held in May.",
+        "Its bridge opened in 1903.",
+    )
+    assert strategy.predict(ITEMS[:1]).evidence == ((CORPUS.passages()[0].id,),)
