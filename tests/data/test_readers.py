@@ -213,6 +213,10 @@ def test_samples_are_found_by_name_only(monkeypatch: pytest.MonkeyPatch) -> None
     write("samples/tiny/tiny.csv", "text,label\na,b\n")
     monkeypatch.setattr(read, "files", lambda _: Path())
     assert read_table("sample:tiny")["text"].to_list() == ["a"]
+    Path("samples/read").mkdir()
+    write("samples/read/documents.jsonl", '{"id": "d", "text": "Lime is wet."}\n')
+    write("samples/read/questions.jsonl", '{"question": "Wet?", "answers": ["Lime"]}\n')
+    assert read_table("sample:read")["question"].to_list() == ["Wet?"]
     assert "Did you mean 'tiny'?" in refused("sample:tinny")
     assert "No bundled sample" in refused("sample:../tiny")
 
