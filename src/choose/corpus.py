@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
+from itertools import chain, islice
 from typing import NamedTuple
 
 from choose.files import digest_rows
@@ -114,10 +115,12 @@ class Corpus:
         return cache[words]
 
 
-# The end of a sentence, of a line, or of an ideographic sentence.
-_END = re.compile(r"(?<=[.!?])[\"')\]]*\s+|(?<=[\u3002\uff01\uff1f])|\s*\n+\s*")
+# The end of a sentence, of a line, or of an ideographic sentence. Possessive, and of white space
+# only from its beginning: megabytes of blanks or quotes take no longer than words.
+_END = re.compile(r"(?<=[.!?])[\"')\]]*+\s+|(?<=[\u3002\uff01\uff1f])|(?<!\s)[^\S\n]*+\n\s*+")
 
-_WORD = re.compile(r"\S+")
+# What is longer counts as several words: text without spaces, or a picture written in letters.
+_WORD = re.compile(r"\S{1,200}")
 
 
 def _packed(text: str, words: int) -> Iterator[tuple[int, int]]:
@@ -136,9 +139,8 @@ def _packed(text: str, words: int) -> Iterator[tuple[int, int]]:
 def _sentences(text: str, most: int) -> Iterator[tuple[int, int, int]]:
     """Yield place and words of each sentence; a longer one is cut between words."""
     begin = 0
-    for stop in (*(match.end() for match in _END.finditer(text)), len(text)):
-        found = list(_WORD.finditer(text, begin, stop))
-        for place in range(0, len(found), most):
-            part = found[place : place + most]
+    for stop in chain((match.end() for match in _END.finditer(text)), (len(text),)):
+        words = _WORD.finditer(text, begin, stop)
+        while part := list(islice(words, most)):
             yield part[0].start(), part[-1].end(), len(part)
         begin = stop

@@ -337,11 +337,12 @@ class Dataset:
 
     @property
     def fingerprint(self) -> str:
-        """Return the digest of the rows and their division."""
-        every = self.examples.values()
-        rows = [(*e.content, str(e.timestamp), e.group, e.annotator) for e in every]
-        folds = [("fold", *fold.questions) for fold in self.folds]
-        return digest_rows([*rows, *folds])
+        """Return the digest of the rows, of their division, and of documents if there are any."""
+        rows = self.examples.values()
+        every = [(*e.content, str(e.timestamp), e.group, e.annotator) for e in rows]
+        every += [("fold", *fold.questions) for fold in self.folds]
+        documents = self.task.facts().get("documents")
+        return digest_rows([*every, ("documents", documents)] if documents else every)
 
     @property
     def asked(self) -> tuple[str, ...]:

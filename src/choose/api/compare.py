@@ -19,6 +19,7 @@ from choose.models.results.output_cache import caching
 from choose.models.weights.spec import endpoint_name
 from choose.run.spending_limit import Approve, before_sending, refuse
 from choose.schema.decision import Decision
+from choose.schema.sections import FILES
 from choose.store.destination import STUDY, check_folder
 from choose.store.store import PAGE, Store
 from choose.store.tables import reading
@@ -233,13 +234,15 @@ def check_store(path: Path, study: Study) -> None:
         ChooseError: before anything is run or written.
     """
     Store.check(path)
-    check_folder(path, (study.data.path, study.data.test))
+    files = [getattr(study.data, key) for key in FILES]
+    # A study may lie beside documents: hidden folders are not read.
+    check_folder(path, [name for name in files if name is None or not Path(name).is_dir()])
 
 
 def _plain(study: Study) -> dict[str, Any]:
     """Return the settings to store, with the whole path of each file."""
     settings = study.model_dump(mode="json", exclude_none=True)
-    for key in ("path", "test"):
+    for key in FILES:
         name = settings["data"].get(key)
         if name is not None and not re.match(r"\w{2,}:", name):
             settings["data"][key] = os.path.abspath(name)

@@ -23,6 +23,7 @@ from choose.models.endpoints.settings import Endpoint
 from choose.models.weights.spec import endpoint_name
 from choose.schema.costs import TokenPrices
 from choose.schema.decision import Look, Method, Note, PromptText, Verdict
+from choose.schema.sections import FILES
 from choose.store.store import Store
 from choose.strategy import Prompts, build, find, traits, words
 from choose.types import Dataset, Item, Run, Task
@@ -225,7 +226,7 @@ def settings(study: Mapping[str, Any]) -> dict[str, Any]:
         key: value for key, value in _without_credentials(study).items() if value not in ({}, [])
     }
     data = dict(shown.get("data", {}))
-    for key in ("path", "test"):
+    for key in FILES:
         if isinstance(path := data.get(key), str) and not re.match(r"\w{2,}:", path):
             data[key] = PurePosixPath(PureWindowsPath(path).as_posix()).name
     return {**shown, "data": data} if data else shown

@@ -105,6 +105,7 @@ def init(
     from choose.cli.console import say
     from choose.errors import StudyError
     from choose.files import write_text
+    from choose.schema.sections import FILES
     from choose.store.destination import check_destination
 
     if out.suffix != ".toml" or out.is_dir():
@@ -113,7 +114,7 @@ def init(
         raise StudyError(f"{str(out)!r} exists. Add --force to overwrite it, or name another.")
     settings = overrides(context)
     data = data or only_data_file(Path())
-    check_destination(out, (data, settings["data"].get("test")), "--out")
+    check_destination(out, (data, *(settings["data"].get(key) for key in FILES)), "--out")
     write_text(out, draft(data, overrides=settings))
     flag = "" if out == Path("choose.toml") else f" -c {out}"
     say(f"Written: {out}. Read it, then run: choose check{flag}, choose compare{flag}")

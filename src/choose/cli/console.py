@@ -119,11 +119,12 @@ def check_outputs(
 
 def inputs_of(study: Study, config: Path | None) -> list[str | Path | None]:
     """Return the files and folders that a study reads: rows, settings and local models."""
+    from choose.schema.sections import FILES
     from choose.study.candidates import ROLES
 
     models = [getattr(specs, role) for specs in (study.models, *study.candidates) for role in ROLES]
     local = [spec for spec in models if spec is not None and Path(spec).exists()]
-    return [study.data.path, study.data.test, config, *local]
+    return [*(getattr(study.data, key) for key in FILES), config, *local]
 
 
 def print_decision(decision: Decision, store: Path, as_json: bool, part: str = "") -> None:

@@ -108,12 +108,14 @@ METAVARS = {
     **dict.fromkeys(("target", "margin"), "SHARE"),
     "budget": "TIME",
     "test": "FILE",
+    "documents": "PATH",
     "max_usd": "DOLLARS",
     **dict.fromkeys(("seeds", "repeats", "folds", "test_rows"), "N"),
-    **dict.fromkeys(("metric", "kind"), "NAME"),
+    **dict.fromkeys(("metric", "kind", "estimand"), "NAME"),
     "field": "COLUMN",
     **dict.fromkeys(
-        ("text_column", "label_column", "time_column", "group_column", "annotator_column"), "COLUMN"
+        (f"{role}_column" for role in ("text", "label", "time", "group", "annotator", "evidence")),
+        "COLUMN",
     ),
     "base_url": "URL",
     "api_key_env": "VARIABLE",

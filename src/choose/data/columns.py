@@ -23,6 +23,7 @@ from choose.data.readers.column_guess import (
 )
 from choose.data.readers.column_kinds import Column, column_of, parse_dates
 from choose.data.readers.delimited import ROW
+from choose.data.readers.evidence_columns import reserved
 from choose.data.readers.json_and_parquet import GIVEN, nested_paths, with_paths
 from choose.data.readers.json_objects import value_at
 from choose.errors import DataError, did_you_mean, quoted_list
@@ -95,7 +96,8 @@ def roles_of(table: pl.DataFrame, section: DataSection) -> Roles:
     if (chat := chat_of(known)) and not text:
         text, label = (f"{chat}.user",), label or f"{chat}.assistant"
     fields = _fields(known, section.fields, (*text, label))
-    settled = {*text, label, *fields, *named.values()}
+    about = reserved(known) if section.documents else []
+    settled = {*text, label, *fields, *named.values(), *about, section.evidence_column}
     free = _contents(table, [name for name in known if name not in settled], section)
     found = guess(free, text, label)
     if len(found.text) != 1 or len(found.label) != 1:
@@ -119,12 +121,14 @@ def _text_and_label(
     """Return the columns that a flag or a usual name determines."""
     text = _text_columns(known, section.text_column)
     label = _named(known, section.label_column, "label")
-    usual_text = usual(known, TEXT)
+    asks = section.documents is not None
+    usual_text = usual(known, (*QUESTION, *TEXT) if asks else TEXT)
     if label is not None and label in (text or (usual_text,)):
         raise DataError(
             f"The column {label!r} is both the text and the label. Name another --label-column."
         )
-    label = label or usual([name for name in known if name not in text], LABEL)
+    labels = (*ANSWER, *LABEL) if asks else LABEL
+    label = label or usual([name for name in known if name not in text], labels)
     return text or ((usual_text,) if usual_text else ()), label
 
 

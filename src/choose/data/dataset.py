@@ -7,6 +7,7 @@ from pathlib import Path
 
 import polars as pl
 
+from choose.corpus import Corpus
 from choose.data.columns import (
     Roles,
     group_hint,
@@ -24,13 +25,19 @@ from choose.data.readers.column_guess import (
     with_header,
 )
 from choose.data.readers.delimited import ROW
+from choose.data.readers.document_files import read_documents
+from choose.data.readers.evidence_columns import Part, check_documents, with_evidence
 from choose.data.readers.table_file import JSON, PARQUET, Source, read_source
 from choose.data.splits import SplitOptions, build_dataset
 from choose.errors import DataError, StudyError, quoted_list
 from choose.schema.sections import DataSection, TaskSection
 from choose.schema.words import LABEL_METRICS
+from choose.tasks.answering import Answering, no_questions, with_corpus
 from choose.tasks.kinds import KINDS, USUAL, check_kind, with_metric
 from choose.types import Dataset, Example
+
+# The kind of tasks that are answered from documents.
+ANSWERING = Answering().kind
 
 # Names of files that say nothing about what is in them; the folder then names the set.
 _GENERIC = frozenset({"train", "training", "data", "dataset", "all", "labels", "labelled", "pool"})
@@ -43,6 +50,8 @@ class Rows:
     `roles` are the columns of the pool; `hint` is a column that may say which rows belong together.
     `notes` say how the files were read and which columns were guessed. `instruction` is what all
     chats begin with. `kind` is the kind of task that the targets make, as stated or as they look.
+    `corpus` holds the documents that are read for an answer, if any are named; `by_column` says
+    whether a column named the evidence, else it was found by the answers' text.
     """
 
     name: str
@@ -53,6 +62,8 @@ class Rows:
     notes: tuple[str, ...] = ()
     instruction: str | None = None
     kind: str = USUAL
+    corpus: Corpus | None = None
+    by_column: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,33 +80,68 @@ def read_rows(section: DataSection, tables: Tables | None = None, kind: str | No
 
     Raises:
         DataError: if one cannot be read.
-        StudyError: if none is named, or there is no such kind.
+        StudyError: if none is named, there is no such kind, or settings of documents have none.
     """
     check_kind(kind)
+    check_documents(section)
     given = tables or Tables()
     pool, test = _pool(section, given), _test(section, given)
     table = _headed(pool.table, section.path, section)
+    tested = None if test is None else _headed(test.table, section.test, section)
     roles = roles_of(table, section)
     name = given.name
     if given.pool is None and section.path is not None:
         name = dataset_name(section.path)
     guessed = [*guess_notes(roles.text, roles.label, roles.time, roles.by_content, section.path)]
     instruction, said = shared_instruction(table, roles)
-    looks, why = kind_of(table, section, roles)
-    if kind is None and looks != USUAL:
-        guessed.append(kind_note(looks, why, section.path))
-    kind = kind or looks
-    if KINDS[kind].reads_passages and (passage := unread_passage(table, roles)):
-        guessed.append(passage_note(passage))
-    return Rows(
+    kind, why = _kind(table, section, roles, kind)
+    rows = Rows(
         name=name,
         pool=_examples(section.path, table, section, given, kind, roles),
-        test=None if test is None else _test_examples(test.table, section, given, kind, roles),
+        test=None if tested is None else _test_examples(tested, section, given, kind, roles),
         roles=roles,
         hint=group_hint(table),
-        notes=(*pool.notes, *(test.notes if test else ()), *said, *guessed),
+        notes=(*pool.notes, *(test.notes if test else ()), *said, *guessed, *why),
         instruction=instruction,
         kind=kind,
+    )
+    return rows if section.documents is None else _with_documents(rows, section, table, tested)
+
+
+def _kind(
+    table: pl.DataFrame, section: DataSection, roles: Roles, stated: str | None
+) -> tuple[str, list[str]]:
+    """Return the kind of task, and what is to be said of it and of columns of passages."""
+    if section.documents is not None:
+        if stated not in (None, ANSWERING):
+            raise no_questions(stated or "")
+        said = f"The task is {ANSWERING}: its questions are answered from documents."
+        return ANSWERING, [] if stated else [said]
+    kind, why = kind_of(table, section, roles)
+    notes = [kind_note(kind, why, section.path)] if stated is None and kind != USUAL else []
+    kind = stated or kind
+    if KINDS[kind].reads_passages and (passage := unread_passage(table, roles)):
+        notes.append(passage_note(passage))
+    return kind, notes
+
+
+def _with_documents(
+    rows: Rows, section: DataSection, table: pl.DataFrame, test: pl.DataFrame | None
+) -> Rows:
+    """Return rows with the documents that they are answered from, and where answers stand."""
+    assert section.documents is not None
+    read = read_documents(section.documents)
+    parts = [Part(section.path, table, rows.pool)]
+    if test is not None and rows.test is not None:
+        parts.append(Part(section.test, test, rows.test))
+    found = with_evidence(parts, read.corpus, section, rows.roles.named)
+    return replace(
+        rows,
+        pool=found.rows[0],
+        test=found.rows[1] if rows.test is not None else None,
+        notes=(*rows.notes, *read.notes, *found.notes),
+        corpus=read.corpus,
+        by_column=found.by_column,
     )
 
 
@@ -109,8 +155,7 @@ def _test_examples(
     table: pl.DataFrame, section: DataSection, given: Tables, kind: str, roles: Roles
 ) -> list[Example]:
     """Return the test rows, with the text and the label in the columns of the pool."""
-    same = roles.named_in(section)
-    return _examples(section.test, _headed(table, section.test, section), same, given, kind)
+    return _examples(section.test, table, roles.named_in(section), given, kind)
 
 
 def _headed(table: pl.DataFrame, path: str | None, section: DataSection) -> pl.DataFrame:
@@ -183,6 +228,8 @@ def dataset_from(
     dataset = build_dataset(rows.name, rows.pool, rows.test, options)
     first = dataset.examples[dataset.asked[0]].target
     measured = with_metric(dataset.task, metric, first)
+    if rows.corpus is not None:
+        measured = with_corpus(measured, rows.corpus)
     noted = replace(dataset, task=measured, findings=(*rows.notes, *dataset.findings))
     return _with_hint(noted, rows.hint)
 

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated
+from pathlib import PurePath
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
 from choose.untrusted import Settings
+
+# Keys of [data] that name files or folders.
+FILES = ("path", "test", "documents")
+
+Estimand = Literal["new-questions", "new-documents"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +52,21 @@ class DataSection(Settings):
     annotator_column: Annotated[str | None, Flag()] = Field(
         default=None, description="Column of the annotator."
     )
+    documents: Annotated[str | None, Flag()] = Field(
+        default=None,
+        description="Documents that questions are answered from: a folder of .txt and .md files; a "
+        "JSONL, JSON, CSV, TSV or Parquet file with id, title and text; or `sample:NAME`.",
+    )
+    evidence_column: Annotated[str | None, Flag()] = Field(
+        default=None,
+        description="Column of the documents, or spans of them, that hold the answer. Default: by "
+        "usual names, else places of the answer's text.",
+    )
+    estimand: Annotated[Estimand, Flag()] = Field(
+        default="new-questions",
+        description="What figures are about, with documents: new-questions on known documents, or "
+        "new-documents (questions that share a document are never split).",
+    )
     test_rows: Annotated[int | None, Flag()] = Field(
         default=None, ge=2, description="Use only N test rows, a stratified sample."
     )
@@ -56,7 +77,12 @@ class DataSection(Settings):
         description="Number of cross-validation folds where there is no test file.",
     )
 
-    @field_validator("path", "test")
+    @field_validator("documents", mode="before")
+    @classmethod
+    def _as_text(cls, name: object) -> object:
+        return str(name) if isinstance(name, PurePath) else name
+
+    @field_validator("path", "test", "documents")
     @classmethod
     def _file_is_named(cls, name: str | None) -> str | None:
         if name is not None and not name.strip():

@@ -34,14 +34,18 @@ from choose.files import (
 from choose.formatting import plural
 from choose.store.destination import MARK, STUDY, check_own_files, is_store
 from choose.store.tables import (
+    DOCUMENTS,
     UNREADABLE,
     check_study,
+    corpus_from,
     damage_sentences,
     dataset_from,
     dataset_tables,
+    documents_table,
     reading,
 )
 from choose.store.trial_folder import SCORES, read_run, with_scores, write_run
+from choose.tasks.answering import corpus_of, with_corpus
 from choose.tasks.scoring import scored
 from choose.types import Dataset, Run, Scenario, Trial
 
@@ -125,6 +129,10 @@ class Store:
             remove_temporary_files(folder)
         rows, facts = dataset_tables(dataset)
         write_atomic(self.path / "data.parquet", rows.write_parquet)
+        if (corpus := corpus_of(dataset.task)) is None:
+            remove(self.path / DOCUMENTS)
+        else:
+            write_atomic(self.path / DOCUMENTS, documents_table(corpus).write_parquet)
         write_json(self.path / "data.json", facts)
         write_text(self.path / STUDY, settings)
         (self.path / LEFT_OUT).unlink(missing_ok=True)  # written again as the run ends
@@ -202,7 +210,20 @@ class Store:
             check_regular(self.path / "data.parquet")
             table = pl.read_parquet(self.path / "data.parquet", glob=False)
         with reading(file):
-            return dataset_from(table, facts)
+            return self._with_documents(dataset_from(table, facts))
+
+    def _with_documents(self, dataset: Dataset) -> Dataset:
+        """Attach the documents of a task that has some; what cannot be read of them is damage."""
+        file, digest = self.path / DOCUMENTS, dataset.task.facts().get("documents")
+        if not digest:
+            return dataset
+        try:
+            check_regular(file)
+            corpus = corpus_from(pl.read_parquet(file, glob=False), digest)
+        except UNREADABLE as error:
+            self._note(file, error)
+            return dataset
+        return replace(dataset, task=with_corpus(dataset.task, corpus))
 
     @property
     def fingerprint(self) -> str | None:

@@ -12,10 +12,14 @@ from typing import Any
 
 import polars as pl
 
+from choose.corpus import Corpus, Document, Span
 from choose.errors import StoreError
 from choose.files import read_text
 from choose.tasks.kinds import read_task
 from choose.types import Dataset, Example, Fold
+
+# The documents of a task, beside its rows.
+DOCUMENTS = "documents.parquet"
 
 _COLUMNS = ("id", "text", "target", "fold", "group", "timestamp", "annotator", "cluster")
 
@@ -57,6 +61,9 @@ def dataset_tables(dataset: Dataset) -> tuple[pl.DataFrame, dict[str, Any]]:
             pl.Series("fields", [_json(dict(e.fields)) for e in rows], dtype=pl.String),
             pl.Series("accepted", [_json(e.accepted) for e in rows], dtype=pl.String),
         )
+    if any(e.evidence for e in rows):
+        spans = [_json([list(span) for span in e.evidence]) for e in rows]
+        table = table.with_columns(pl.Series("evidence", spans, dtype=pl.String))
     task = dataset.task
     facts = {
         "name": dataset.name,
@@ -88,6 +95,7 @@ def dataset_from(table: pl.DataFrame, facts: Mapping[str, Any]) -> Dataset:
             target=row["target"],
             fields=json.loads(row.get("fields") or "{}"),
             accepted=tuple(json.loads(row.get("accepted") or "[]")),
+            evidence=tuple(Span(*span) for span in json.loads(row.get("evidence") or "[]")),
             group=row["group"],
             timestamp=datetime.fromisoformat(row["timestamp"]) if row["timestamp"] else None,
             annotator=row["annotator"],
@@ -110,6 +118,44 @@ def dataset_from(table: pl.DataFrame, facts: Mapping[str, Any]) -> Dataset:
         difficulty=_difficulty(facts),
         findings=tuple(facts["findings"]),
     )
+
+
+def documents_table(corpus: Corpus) -> pl.DataFrame:
+    """Return the documents as rows, in their order."""
+    rows = corpus.documents
+    return pl.DataFrame(
+        {
+            "id": [d.id for d in rows],
+            "title": [d.title for d in rows],
+            "text": [d.text for d in rows],
+            "timestamp": [d.timestamp.isoformat() if d.timestamp else None for d in rows],
+            "url": [d.url for d in rows],
+        },
+        schema=dict.fromkeys(("id", "title", "text", "timestamp", "url"), pl.String),
+    )
+
+
+def corpus_from(table: pl.DataFrame, digest: str) -> Corpus:
+    """Return the documents that `documents_table` wrote.
+
+    Raises:
+        ValueError: if they are not those of this digest.
+    """
+    corpus = Corpus(
+        tuple(
+            Document(
+                id=row["id"],
+                title=row["title"],
+                text=row["text"],
+                timestamp=datetime.fromisoformat(row["timestamp"]) if row["timestamp"] else None,
+                url=row["url"],
+            )
+            for row in table.iter_rows(named=True)
+        )
+    )
+    if corpus.digest != digest:
+        raise ValueError("it holds other documents than those of this study")
+    return corpus
 
 
 def divided_as(file: Path, dataset: Dataset) -> Dataset | None:
@@ -167,6 +213,7 @@ def reading(file: Path) -> Iterator[None]:
 def damage_sentences(damage: Mapping[str, str]) -> Iterator[str]:
     """Name the damaged files (file -> reason), at most five."""
     for file, reason in list(damage.items())[:5]:
-        yield f"{file} cannot be read ({reason}); the same command with --out repeats its trial"
+        repair = "writes it anew" if file == DOCUMENTS else "repeats its trial"
+        yield f"{file} cannot be read ({reason}); the same command with --out {repair}"
     if len(damage) > 5:
         yield f"{len(damage) - 5} more files cannot be read"

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from choose.errors import StudyError, did_you_mean
 from choose.models.endpoints.providers import endpoint_settings, with_providers
+from choose.schema.sections import FILES
 from choose.study.config import CandidateSection, Specs, Study
 from choose.untrusted import check_text, check_values, number, plain_reason, shown
 
@@ -92,6 +93,9 @@ def sample_columns(data: str) -> dict[str, Any]:
     if kind != "sample" or not name.isidentifier() or not file.is_file():
         return {}
     section: dict[str, Any] = tomllib.loads(file.read_text("utf-8"))["data"]
+    documents = section.get("documents")
+    if documents is not None and not documents.startswith("sample:"):
+        section["documents"] = f"{data}/{documents}"
     return {key: value for key, value in section.items() if key != "path"}
 
 
@@ -131,7 +135,7 @@ def _located(settings: dict[str, Any], folder: Path) -> dict[str, Any]:
         return {k: _place(value, folder) if k in keys else value for k, value in section.items()}
 
     found = dict(settings)
-    for name, keys in (("data", ("path", "test")), ("models", MODELS)):
+    for name, keys in (("data", FILES), ("models", MODELS)):
         if name in settings:
             found[name] = located(settings[name], keys)
     if isinstance(candidates := settings.get("candidates"), list):

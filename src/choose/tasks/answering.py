@@ -68,16 +68,21 @@ def with_corpus(task: Task, corpus: Corpus) -> Task:
         StudyError: if it is of another kind, or its questions have a passage of their own.
     """
     if not isinstance(task, Answering):
-        raise StudyError(
-            f"--documents is for questions that are answered from documents; this task is "
-            f"{task.kind}. Leave it out, or say --kind answering."
-        )
+        raise no_questions(task.kind)
     if task.passage is not None:
         raise StudyError(
             f"The questions have a passage of their own in {task.passage!r}. Leave out "
             f"--documents or --field {task.passage}."
         )
     return replace(task, corpus=corpus, documents=corpus.digest)
+
+
+def no_questions(kind: str) -> StudyError:
+    """Return the error for documents that are given to a task of another kind."""
+    return StudyError(
+        f"--documents is for questions that are answered from documents; this task is {kind}. "
+        "Leave it out, or say --kind answering."
+    )
 
 
 # The field in which a strategy that retrieves passages hands them to a model that reads.

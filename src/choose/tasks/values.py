@@ -21,7 +21,7 @@ _ISO = re.compile(r"\d{4}-\d{2}-\d{2}")
 _NUMBERS = re.compile(r"\d+(?:[.,:/]\d+)*")
 
 # Letters of scripts without spaces between words.
-_UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]")
+UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]")
 
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 
@@ -75,7 +75,7 @@ def stands(answers: Iterable[str], passage: str) -> bool:
         text = f" {form(passage)} "
         if any(f" {found} " in text for answer in wanted if (found := form(answer))):
             return True
-    return any(_UNSPACED.search(answer) and answer in passage for answer in wanted)
+    return any(UNSPACED.search(answer) and answer in passage for answer in wanted)
 
 
 def _parted(text: str) -> str:

@@ -1,0 +1,319 @@
+"""Read the documents of a task: a folder of texts, one text, or a table with a row a document."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from importlib.resources import as_file, files
+from pathlib import Path
+
+import polars as pl
+
+from choose.corpus import Corpus, Document
+from choose.data.examples import cell_text
+from choose.data.readers.column_guess import TIME, usual
+from choose.data.readers.column_kinds import parse_dates
+from choose.data.readers.delimited import ROW, TOO_LONG
+from choose.data.readers.encodings import encoding_of
+from choose.data.readers.table_file import JSON, LARGEST, PARQUET, read_source
+from choose.errors import DataError, did_you_mean, quoted, quoted_list, rows_named
+from choose.files import NotRegularError, read_regular
+from choose.formatting import plural
+from choose.untrusted import check_text
+
+TEXTS = (".md", ".markdown", ".txt")
+TABLES = (".csv", ".tsv", ".tab", *JSON, *PARQUET)
+
+# Names of columns, in the order of preference; compared without regard to case.
+_TEXT = ("text", "content", "contents", "body", "passage", "paragraph", "page_content", "document")
+_ID = (
+    "id",
+    "doc_id",
+    "document_id",
+    "passage_id",
+    "doc",
+    "docid",
+    "document",
+    "_id",
+    "key",
+    "file",
+)
+_TITLE = ("title", "heading", "headline", "name", "subject")
+_DATED = (*TIME, "updated", "updated_at", "modified", "last_modified", "published")
+_URL = ("url", "link", "source")
+
+# Endings of documents that have a text, which other programs take out of them.
+_CONVERTIBLE = {
+    *(".pdf", ".docx", ".doc", ".odt", ".rtf", ".pptx", ".ppt", ".xlsx"),
+    *(".html", ".htm", ".epub", ".eml", ".msg", ".tex", ".rst"),
+}
+
+_CONVERT = (
+    "Convert them to Markdown first, for example with markitdown (pip install markitdown; "
+    "markitdown FILE -o FILE.md) or, for scanned pages and tables, docling."
+)
+
+_ALLOWED = (
+    "Give a folder of .txt and .md files, or a JSONL, JSON, CSV, TSV or Parquet file with the "
+    "columns id, title and text."
+)
+
+# Characters of a title that are kept, and names that a message lists.
+_LONGEST_TITLE, _NAMED = 200, 5
+
+_HEADING = re.compile(r"^ {0,3}#{1,6}[ \t]", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentFiles:
+    """The documents that can be read, and what was remarkable in reading them."""
+
+    corpus: Corpus
+    notes: tuple[str, ...] = ()
+
+
+def read_documents(name: str) -> DocumentFiles:
+    """Read a folder, a file, or ``sample:NAME``; documents without text are left out and counted.
+
+    Raises:
+        DataError: if there is no document, one cannot be read, or ids repeat.
+    """
+    check_text(name, "The name of the documents", DataError)
+    with _located(name) as path:
+        if _is_folder(path):
+            documents, notes = _folder(path)
+        elif path.suffix.lower() in TEXTS:
+            documents, notes = _texts([(path, path.name)])
+        elif path.suffix.lower() in _CONVERTIBLE:
+            raise DataError(f"{str(path)!r} cannot be read as it is. {_CONVERT} {_ALLOWED}")
+        else:
+            documents, notes = _table(path)
+    return _checked(documents, notes, name)
+
+
+def _checked(documents: Sequence[Document], notes: list[str], name: str) -> DocumentFiles:
+    ids = Counter(document.id for document in documents)
+    if twice := [id for id, count in ids.items() if count > 1]:
+        raise DataError(
+            f"In {name!r} more than one document has the id {quoted_list(twice, _NAMED)}. Ids must "
+            "be unique: evidence names documents by them."
+        )
+    filled = [document for document in documents if document.text.strip()]
+    if not filled:
+        raise DataError(f"None of the {plural(len(documents), 'document')} in {name!r} has a text.")
+    if empty := [document.id for document in documents if not document.text.strip()]:
+        named = quoted_list(empty, _NAMED)
+        notes.append(f"{plural(len(empty), 'document')} without a text left out: {named}.")
+    if len(filled) == 1:
+        notes.append(
+            "There is one document: whatever is retrieved comes from it, so that retrieval only "
+            "chooses among its passages."
+        )
+    return DocumentFiles(Corpus(tuple(filled)), tuple(notes))
+
+
+def _located(name: str) -> AbstractContextManager[Path]:
+    """Return the place of documents; those of a bundled sample are beside its rows.
+
+    Raises:
+        DataError: if a sample has none.
+    """
+    if not name.startswith("sample:"):
+        return nullcontext(Path(name))
+    sample, _, inner = name.removeprefix("sample:").partition("/")
+    root = files("choose.data").joinpath("samples")
+    if sample.isidentifier() and ".." not in inner:
+        names = [inner] if inner else ["documents", *(f"documents{end}" for end in TABLES)]
+        for place in (root.joinpath(sample, entry) for entry in names):
+            if place.is_dir() or place.is_file():
+                return as_file(place)
+    raise DataError(f"No bundled documents {name!r}. {_ALLOWED}")
+
+
+def _is_folder(path: Path) -> bool:
+    """Return whether documents are in a folder, else in a regular file.
+
+    Raises:
+        DataError: if there is nothing, or something else.
+    """
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError) as error:
+        near = did_you_mean(path.name, _beside(path))
+        raise DataError(f"No documents {quoted(str(path), 200)}.{near} {_ALLOWED}") from error
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise DataError(f"Cannot read {quoted(str(path), 200)}: {reason}. {_ALLOWED}") from error
+    if not stat.S_ISDIR(mode) and not stat.S_ISREG(mode):
+        raise DataError(f"{str(path)!r} is a pipe or device. {_ALLOWED}")
+    return stat.S_ISDIR(mode)
+
+
+def _beside(path: Path) -> list[str]:
+    try:
+        return [other.name for other in path.parent.iterdir()]
+    except OSError:
+        return []
+
+
+def _folder(folder: Path) -> tuple[list[Document], list[str]]:
+    """Read the texts in a folder and below; hidden files and links to folders are not followed."""
+    readable, others = [], Counter[str]()
+    for path in _walk(folder):
+        if path.suffix.lower() in TEXTS and path.is_file():
+            readable.append((path, _id(path.relative_to(folder))))
+        else:
+            others[path.suffix.lower() or "without ending"] += 1
+    if not readable:
+        raise DataError(_nothing(folder, others))
+    documents, notes = _texts(readable)
+    if others:
+        most = sorted(others.items(), key=lambda one: (-one[1], one[0]))[:_NAMED]
+        kinds = ", ".join(f"{count:,} {quoted(end)[1:-1]}" for end, count in most)
+        text = f"{plural(others.total(), 'file')} left out, since .txt and .md are read: {kinds}."
+        convert = f" {_CONVERT}" if _CONVERTIBLE & others.keys() else ""
+        notes.append(text + convert)
+    return documents, notes
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    def refuse(error: OSError) -> None:
+        raise DataError(f"Cannot read {error.filename!r}: {error.strerror}.") from error
+
+    for root, folders, names in os.walk(folder, onerror=refuse):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        yield from (Path(root, name) for name in sorted(names) if not name.startswith("."))
+
+
+def _id(path: Path) -> str:
+    """Return a path as an id; names that are not UTF-8 have a mark instead of a letter."""
+    return os.fsencode(path.as_posix()).decode("utf-8", "replace")
+
+
+def _nothing(folder: Path, others: Counter[str]) -> str:
+    """Say that a folder has no text, and what to do with what it has."""
+    found = quoted_list([end for end, _ in others.most_common(5)]) or "no files"
+    start = f"The folder {str(folder)!r} holds no .txt or .md file, but {found}."
+    tables = [path for path in _walk(folder) if path.suffix.lower() in TABLES]
+    if _CONVERTIBLE & others.keys():
+        return f"{start} {_CONVERT}"
+    if tables:
+        return f"{start} If one has a row a document, name it: --documents {str(tables[0])!r}"
+    return f"{start} {_ALLOWED}"
+
+
+def _texts(found: Sequence[tuple[Path, str]]) -> tuple[list[Document], list[str]]:
+    documents, recoded, size = [], [], 0
+    for path, id in found:
+        text, note = _text(path)
+        size += len(text)
+        if size > LARGEST:
+            raise DataError(f"The documents have more than {LARGEST / 1e9:g} GB. Give fewer.")
+        recoded += [note] if note else []
+        documents.append(Document(id=id, text=text, title=_title(path, text)))
+    more = f" The same holds of {plural(len(recoded) - 1, 'other file')}."
+    return documents, [recoded[0] + (more if len(recoded) > 1 else "")] if recoded else []
+
+
+def _text(path: Path) -> tuple[str, str | None]:
+    """Return the text of a file, with line feeds as line ends, and a note on its encoding."""
+    try:
+        content = read_regular(path, LARGEST)
+        note = None
+        try:
+            text = content.decode("utf-8-sig")
+        except UnicodeDecodeError:
+            text = "\0"
+        if "\0" in text:  # as in UTF-16 without a mark
+            encoding = encoding_of(path)
+            text, note = content.decode(encoding.name), encoding.note
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{str(path)!r} is neither UTF-8 text nor plausible as Windows-1252. Save it again as "
+            "UTF-8, or convert it: iconv -f ITS-ENCODING -t UTF-8."
+        ) from error
+    except OSError as error:
+        reason = str(error) if isinstance(error, NotRegularError) else error.strerror
+        raise DataError(f"Cannot read {str(path)!r}: {reason}.") from error
+    if "\0" in text:
+        raise DataError(f"{str(path)!r} holds a NUL byte: it is no text. Remove or convert it.")
+    return text.replace("\r\n", "\n").replace("\r", "\n"), note
+
+
+def _title(path: Path, text: str) -> str:
+    """Return the first heading of a Markdown text, or the name of the file."""
+    heading = None if path.suffix.lower() == ".txt" else _HEADING.search(text)
+    if heading is not None:
+        line = text[heading.end() : heading.end() + _LONGEST_TITLE].partition("\n")[0]
+        if title := line.strip().rstrip("#").strip():
+            return title
+    return _id(Path(re.sub(r"[-_]+", " ", path.stem).strip()))
+
+
+def _table(path: Path) -> tuple[list[Document], list[str]]:
+    """Read a table with a row a document."""
+    try:
+        source = read_source(path)
+    except DataError as error:
+        if TOO_LONG not in str(error):
+            raise
+        raise DataError(f"{error} A longer document can be a .txt file in a folder.") from error
+    table = source.table
+    columns = [name for name in table.columns if name != ROW]
+    rows = [int(number) for number in table[ROW]]
+    text = usual(columns, _TEXT)
+    if text is None:
+        raise DataError(
+            f"{str(path)!r} has no column of texts: none of {quoted_list(columns)} is called "
+            f"{', '.join(_TEXT)}. Rename one."
+        )
+    others = [name for name in columns if name != text]
+    id, title, time, url = (usual(others, names) for names in (_ID, _TITLE, _DATED, _URL))
+    notes = [*source.notes]
+    cells = {name: _cells(table, name, rows, path) for name in (text, id, title, time, url) if name}
+    times = parse_dates(cells[time]) if time else [None] * len(rows)
+    blank = [""] * len(rows)
+    written = cells[time] if time else blank
+    undated = [n for n, cell, at in zip(rows, written, times, strict=True) if cell and not at]
+    if undated:
+        notes.append(f"Dates of documents that cannot be read: {rows_named(undated)}.")
+    columns_of = (
+        _ids(cells[id], rows, path) if id else [str(row) for row in rows],
+        cells[text],
+        cells[title] if title else blank,
+        times,
+        cells[url] if url else blank,
+    )
+    return [
+        Document(
+            id=i, text=t, title=" ".join(head.split())[:_LONGEST_TITLE], timestamp=at, url=u or None
+        )
+        for i, t, head, at, u in zip(*columns_of, strict=True)
+    ], notes
+
+
+def _cells(table: pl.DataFrame, name: str, rows: Sequence[int], path: Path) -> list[str]:
+    column = table[name]
+    if column.dtype == pl.String:
+        return [cell or "" for cell in column]
+    try:
+        return [
+            cell_text(value, name, row) for row, value in zip(rows, column.to_list(), strict=True)
+        ]
+    except DataError as error:
+        raise DataError(f"In {str(path)!r}: {error}") from error
+
+
+def _ids(cells: Sequence[str], rows: Sequence[int], path: Path) -> list[str]:
+    ids = [cell.strip() for cell in cells]
+    if nameless := [row for row, id in zip(rows, ids, strict=True) if not id]:
+        raise DataError(
+            f"In {str(path)!r}, {rows_named(nameless)} have no id. Evidence names documents by "
+            "their ids: write one, or leave the column out."
+        )
+    return ids

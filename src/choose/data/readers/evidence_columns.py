@@ -1,0 +1,289 @@
+"""Find the column that says where the answers of questions stand, and read its cells."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import polars as pl
+
+from choose.corpus import Corpus, Span
+from choose.data.readers.column_guess import usual
+from choose.data.readers.delimited import ROW
+from choose.errors import DataError, StudyError, did_you_mean, quoted, quoted_list
+from choose.formatting import plural
+from choose.schema.sections import DataSection
+from choose.tasks.answering import abstains
+from choose.tasks.evidence_spans import AnswerPlaces, Place, linked_groups, spans_of
+from choose.tasks.values import scalar_text
+from choose.types import Example
+
+# Names of columns of evidence; those of documents alone count only if all their cells name some.
+EVIDENCE = ("evidence", "gold_passage_ids", "gold_passages", "supporting_facts", "spans")
+DOCUMENT = ("doc", "doc_id", "document_id", "document", "passage_id")
+
+_FORMS = (
+    "Allowed: the id of a document, a list of ids, or spans of characters such as "
+    '[["handbook", 120, 135]] or {"document": "handbook", "start": 120, "end": 135}.'
+)
+
+
+def reserved(columns: Sequence[str]) -> list[str]:
+    """Return the columns that are called evidence or documents: never a text or a label."""
+    return [name for name in columns if name.strip().lower() in (*EVIDENCE, *DOCUMENT)]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A table, the name of its file if it has one, and its rows as examples."""
+
+    path: str | None
+    table: pl.DataFrame
+    rows: Sequence[Example]
+
+
+@dataclass(frozen=True, slots=True)
+class Linked:
+    """The rows of each part with their evidence; `by_column` says that a column named it."""
+
+    rows: list[list[Example]]
+    notes: tuple[str, ...]
+    by_column: bool
+
+
+def check_documents(section: DataSection) -> None:
+    """Refuse settings that need documents where there are none.
+
+    Raises:
+        StudyError: naming the setting.
+    """
+    if section.documents is not None:
+        return
+    usual_estimand = DataSection().estimand
+    for flag, given in (
+        ("--evidence-column", section.evidence_column is not None),
+        (f"--estimand {section.estimand}", section.estimand != usual_estimand),
+    ):
+        if given:
+            raise StudyError(
+                f"{flag} needs documents. Name them with --documents, or leave it out."
+            )
+
+
+def with_evidence(
+    parts: Sequence[Part], corpus: Corpus, section: DataSection, taken: Sequence[str]
+) -> Linked:
+    """Return the rows of a file, and of a test file, with the places that hold their answers.
+
+    A column names them, or else they are where an answer's text stands. Where the study is about
+    new documents, rows that share one get the same group; of evidence found by text, only the
+    document counts that is most like the question.
+
+    Raises:
+        DataError: if the column is missing or names something else.
+    """
+    rows = [e for part in parts for e in part.rows]
+    column, unread = evidence_column(parts[0].table, section.evidence_column, corpus, taken)
+    places = AnswerPlaces(corpus, rows)
+    if column is None:
+        spans = [places.of(e) for e in rows]
+        documents = [[found[0].document] if found else [] for found in spans]
+    else:
+        cells = [cell for part in parts for cell in _cells_of(part, column, corpus, len(parts) > 1)]
+        spans = [spans_of(e, cell, corpus, places) for e, cell in zip(rows, cells, strict=True)]
+        documents = [[place.document for place in cell] for cell in cells]
+    groups = [e.group for e in rows]
+    if section.estimand == "new-documents":
+        groups = linked_groups(documents, groups)
+    linked = iter(
+        replace(e, evidence=found, group=group)
+        for e, found, group in zip(rows, spans, groups, strict=True)
+    )
+    found = [[next(linked) for _ in part.rows] for part in parts]
+    every = [e for part in found for e in part]
+    notes = (*filter(None, [unread]), _said(every, column, corpus), _about(section, every))
+    return Linked(found, notes, column is not None)
+
+
+def _cells_of(part: Part, column: str, corpus: Corpus, several: bool) -> list[tuple[Place, ...]]:
+    where = f"In {part.path!r}: " if several and part.path else ""
+    if column not in part.table.columns:
+        raise DataError(f"{where}There is no column {column!r}, which names evidence elsewhere.")
+    try:
+        return evidence_cells(part.table, column, corpus)
+    except DataError as error:
+        raise DataError(f"{where}{error}") from error
+
+
+def _said(rows: Sequence[Example], column: str | None, corpus: Corpus) -> str:
+    """Say where the evidence is from, and how many questions have some."""
+    asked = [e for e in rows if e.text.strip() and not abstains(e.target)]
+    known = sum(bool(e.evidence) for e in asked)
+    lacking = len(asked) - known
+    of = f"{known:,} of {plural(len(asked), 'question')} with an answer"
+    if column is None:
+        has = "has an answer that stands" if lacking == 1 else "have an answer that stands"
+        none = f"; {lacking:,} {has} in no document" if lacking else ""
+        return f"Evidence found by the answer's text: {of}{none}."
+    whole = sum(bool(e.evidence) and _are_whole(e.evidence, corpus) for e in asked)
+    text = f"Evidence is in the column {quoted(column)}: {of}."
+    if whole:
+        text += (
+            f" For {whole:,}, no accepted answer stands in the named document: all of it counts as "
+            "the place."
+        )
+    return text
+
+
+def _are_whole(spans: Sequence[Span], corpus: Corpus) -> bool:
+    return all(s.start == 0 and s.end == len(corpus.by_id[s.document].text) for s in spans)
+
+
+def _about(section: DataSection, rows: Sequence[Example]) -> str:
+    """Say what figures are about."""
+    if section.estimand == "new-documents":
+        groups = len({e.group for e in rows} - {None})
+        return (
+            "Figures are about new documents: questions that share one stay on one side of the "
+            f"division ({plural(groups, 'group')}), and intervals are clustered by these groups."
+        )
+    return (
+        "Figures are about new questions on these documents; --estimand new-documents keeps "
+        "questions that share a document on one side of the division."
+    )
+
+
+def evidence_column(
+    table: pl.DataFrame, wanted: str | None, corpus: Corpus, taken: Sequence[str]
+) -> tuple[str | None, str | None]:
+    """Return the column of evidence, if there is one, and a note on one that is not read.
+
+    Raises:
+        DataError: if the column that was named is missing.
+    """
+    columns = [name for name in table.columns if name != ROW]
+    if wanted is not None:
+        found = wanted if wanted in columns else usual(columns, [wanted.strip().lower()])
+        if found is None:
+            raise DataError(
+                f"No evidence column {wanted!r}.{did_you_mean(wanted, columns)} "
+                f"The columns are {quoted_list(columns)}."
+            )
+        return found, None
+    free = [name for name in columns if name not in taken]
+    note = None
+    for names in (EVIDENCE, DOCUMENT):
+        for name in filter(None, (usual(free, [name]) for name in names)):
+            known = [_known(cell, corpus) for cell in table[name].to_list() if _filled(cell)]
+            if known and (all(known) or (names is EVIDENCE and any(known))):
+                return name, None
+            if names is EVIDENCE and known:
+                note = f"The column {quoted(name)} names no document of these, and is not read."
+    return None, note
+
+
+def _filled(cell: Any) -> bool:
+    return bool(cell.strip() not in ("", "[]", "null") if isinstance(cell, str) else cell)
+
+
+def _known(cell: Any, corpus: Corpus) -> bool:
+    try:
+        places = [*_places(cell, corpus)]
+    except ValueError:
+        return False
+    return any(place.document in corpus.by_id for place in places)
+
+
+def evidence_cells(table: pl.DataFrame, column: str, corpus: Corpus) -> list[tuple[Place, ...]]:
+    """Return the places that each cell names; none of an empty one.
+
+    Raises:
+        DataError: naming the row and the column of a cell that has another form, names an unknown
+            document, or a span outside of one.
+    """
+    found = []
+    for number, cell in zip(table[ROW].to_list(), table[column].to_list(), strict=True):
+        try:
+            places = tuple(dict.fromkeys(_places(cell, corpus)))
+            for place in places:
+                _check(place, corpus)
+        except ValueError as error:
+            raise DataError(f"Row {number}, column {column!r}: {error}") from error
+        found.append(places)
+    return found
+
+
+def _check(place: Place, corpus: Corpus) -> None:
+    document = corpus.by_id.get(place.document)
+    if document is None:
+        near = did_you_mean(place.document, corpus.by_id) if len(corpus) < 10_000 else ""
+        raise ValueError(
+            f"no document has the id {quoted(place.document)}.{near} Documents have ids such as "
+            f"{quoted_list(list(corpus.by_id)[:3])}; name another column with --evidence-column, "
+            "or give the documents that it is about."
+        )
+    if place.start is not None and place.end is not None:
+        length = len(document.text)
+        if not 0 <= place.start < place.end <= length:
+            raise ValueError(
+                f"the characters {place.start} to {place.end} are outside of the document "
+                f"{quoted(place.document)}, which has {length:,}."
+            )
+
+
+def _places(cell: Any, corpus: Corpus) -> Iterator[Place]:
+    """Yield what a cell names.
+
+    Raises:
+        ValueError: if it has another form.
+    """
+    value = _parsed(cell, corpus) if isinstance(cell, str) else cell
+    if value is None or value == "":
+        return
+    if isinstance(value, list) and not _is_span(value):
+        for one in value:
+            if one is not None:
+                yield _place(one)
+    else:
+        yield _place(value)
+
+
+def _place(value: Any) -> Place:
+    parts = value if isinstance(value, list) else [value]
+    if isinstance(value, dict):
+        parts = [value.get(key) for key in ("document", "start", "end")]
+        parts = parts[:1] if parts[1:] == [None, None] else parts
+    id, *ends = parts or [None]
+    if isinstance(id, str | int) and not isinstance(id, bool):
+        document = (scalar_text(id) or "").strip()
+        if not ends and not isinstance(value, list):
+            return Place(document)
+        if len(ends) == 2 and all(map(_is_whole, ends)):
+            return Place(document, *ends)
+    raise ValueError(f"{quoted(str(value), 60)} names no evidence. {_FORMS}")
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_span(value: list[Any]) -> bool:
+    """Return whether a list is the id of a document, a start and an end."""
+    return len(value) == 3 and isinstance(value[0], str) and all(map(_is_whole, value[1:]))
+
+
+def _parsed(text: str, corpus: Corpus) -> Any:
+    """Return what a cell of text holds: an id, JSON, or ids between semicolons or commas."""
+    text = text.strip()
+    if text in corpus.by_id:
+        return text
+    if text.startswith(("[", "{", '"')) or text == "null":
+        try:
+            return json.loads(text)
+        except (ValueError, RecursionError):
+            return text
+    parts = [part.strip() for part in re.split("[;,]", text)]
+    return parts if all(part in corpus.by_id for part in parts) else text
