@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from itertools import chain, islice
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from choose.files import digest_rows
 
 # Words of a passage; the encoder reads about 128 word pieces.
 WORDS = 100
+
+# The controls of a model that reads: what it is given to read in place of what it retrieves. They
+# are views of the test rows that have evidence: nothing, the passage with the evidence, and this
+# one before others that were retrieved.
+NOTHING, GOLD, AMONG_OTHERS = "no-passage", "gold-passage", "gold-and-others"
+CONDITIONS = (NOTHING, GOLD, AMONG_OTHERS)
 
 
 class Span(NamedTuple):
@@ -101,18 +107,32 @@ class Corpus:
         A passage is made of whole sentences, or, of a longer sentence, of words. It is never of
         two documents.
         """
-        cache: dict[int, Sequence[Passage]] = self.__dict__.setdefault("_passages", {})
+        return self._cut(words)[0]
+
+    def overlapping(self, spans: Iterable[Span], words: int = WORDS) -> list[Passage]:
+        """Return the passages that share a character with one of some spans, in their order."""
+        by_document = self._cut(words)[1]
+        found = {
+            passage.id: passage
+            for span in spans
+            for passage in by_document.get(span.document, ())
+            if passage.span.overlaps(span)
+        }
+        return list(found.values())
+
+    def _cut(self, words: int) -> tuple[list[Passage], dict[str, list[Passage]]]:
+        cache: dict[int, Any] = self.__dict__.setdefault("_passages", {})
         if words not in cache:
-            cache[words] = [
-                Passage(
-                    span=Span(document.id, start, end),
-                    text=document.text[start:end],
-                    title=document.title,
-                )
-                for document in self.documents
-                for start, end in _packed(document.text, words)
-            ]
-        return cache[words]
+            by_document = {d.id: list(_passages(d, words)) for d in self.documents}
+            cache[words] = [one for some in by_document.values() for one in some], by_document
+        found: tuple[list[Passage], dict[str, list[Passage]]] = cache[words]
+        return found
+
+
+def _passages(document: Document, words: int) -> Iterator[Passage]:
+    for start, end in _packed(document.text, words):
+        text = document.text[start:end]
+        yield Passage(span=Span(document.id, start, end), text=text, title=document.title)
 
 
 # The end of a sentence, of a line, or of an ideographic sentence. Possessive, and of white space

@@ -25,7 +25,7 @@ from choose.untrusted import number, shown, whole
 
 GROUP = "choose.strategies"
 
-TRAITS = ("constant", "reference", "always_compared")
+TRAITS = ("constant", "reference", "always_compared", "reads")
 
 # Optional class attributes with words for readers.
 WORDS = ("title", "good_for", "needs", "takes")

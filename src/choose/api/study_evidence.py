@@ -95,6 +95,7 @@ def _candidate(planned: Mapping[str, Any], study: Mapping[str, Any]) -> Candidat
     info = CandidateInfo(
         **{key: planned[key] for key in _INFO},
         **_traits(planned),
+        reads=bool(planned.get("reads", False)),
         title=_title(planned),
         warning=planned.get("warning"),
     )

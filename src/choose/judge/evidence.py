@@ -10,6 +10,7 @@ from datetime import date
 from hashlib import blake2s
 from typing import Any, Protocol, runtime_checkable
 
+from choose.corpus import Span
 from choose.formatting import normalised
 from choose.schema.costs import TokenPrices
 from choose.types import Dataset, Family, Item, Run, Task
@@ -60,6 +61,7 @@ class Items:
         questions: the same for rows with the same input; empty where no annotator is known.
         fields: what each record fills; none where answers are labels.
         accepted: further right answers, of the rows that have some, by id.
+        evidence: places in documents that hold the answer, of the rows that have some, by id.
     """
 
     ids: tuple[str, ...]
@@ -71,6 +73,7 @@ class Items:
     questions: tuple[str, ...] = ()
     fields: tuple[frozenset[str], ...] = ()
     accepted: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    evidence: Mapping[str, tuple[Span, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +88,7 @@ class CandidateInfo:
         learns: whether examples or seed can change an answer at all.
         constant: whether every row gets the same answer.
         reference: whether a prompted model that understands the task must be better.
+        reads: whether it reads passages of documents.
         billions: parameters of the model in billions where known; else read off its name.
         behind: the model and the server, where it is behind an endpoint.
         concurrency: requests that were in flight at once there.
@@ -103,6 +107,7 @@ class CandidateInfo:
     learns: bool = True
     constant: bool = False
     reference: bool = False
+    reads: bool = False
     billions: float | None = None
     behind: str | None = None
     concurrency: int | None = None
@@ -220,4 +225,5 @@ def items_of(dataset: Dataset, ids: tuple[str, ...]) -> Items:
         questions=tuple(inputs[e.id] for e in rows) if signed else (),
         fields=fields,
         accepted={e.id: e.accepted for e in rows if e.accepted},
+        evidence={e.id: e.evidence for e in rows if e.evidence},
     )

@@ -22,6 +22,7 @@ from choose.judge.diagnosis.answer_errors import answer_errors, side_by_side
 from choose.judge.diagnosis.error_overlap import disagreement_of, overlap_of
 from choose.judge.diagnosis.error_taxonomy import failures_of
 from choose.judge.diagnosis.label_audit import audit_labels
+from choose.judge.diagnosis.loss_split import loss_splits
 from choose.judge.evidence import Evidence
 from choose.judge.goal import RULE, Rule
 from choose.judge.measures.build_scorecard import scorecard
@@ -37,12 +38,14 @@ from choose.judge.prose.family_answer import (
     settled,
     still_open,
 )
+from choose.judge.prose.loss_sentences import loss_sentences
 from choose.judge.prose.reasons import doubts, failure_reasons, reasons, rejected
 from choose.judge.scores.family_comparison import pair_records
 from choose.judge.scores.score_tables import StudyScores, study_scores
 from choose.schema.answer import Standing
 from choose.schema.costs import Move
 from choose.schema.decision import DatasetRecord, Decision, Gate, Kind, Pair, Verdict
+from choose.schema.reading import LossSplit
 from choose.schema.scorecard import Scorecard
 
 __all__ = ["RULE", "judge"]
@@ -65,6 +68,7 @@ def judge(
     if not (scores := study_scores(evidence, rule.measure)).scored:
         raise StudyError(_nothing(scores))
     case = _case(evidence, contenders := contenders_of(scores, rule))
+    splits = loss_splits(evidence, contenders.panel)
     gates, moves = gates_of(case), next_actions(case)
     standings = standings_of(contenders, case.name)
     return Decision(
@@ -72,12 +76,13 @@ def judge(
         rule=rule.version,
         dataset=_dataset(evidence, scores),
         goal=contenders.rule.record(),
-        verdict=_verdict(case, gates, looks, moves, left_out),
+        verdict=_verdict(case, gates, looks, moves, left_out, splits),
         gates=gates,
         scorecards=_scorecards(evidence, contenders),
         standings=standings,
         pairs=_pairs(case),
         failures=case.failures,
+        loss_splits=splits,
         **_rows_to_read(evidence, case, standings),
         crossings=crossings_of(contenders),
         forecasts=tuple(contenders.curves.forecasts.values()),
@@ -128,6 +133,7 @@ def _verdict(
     looks: int,
     moves: tuple[Move, ...],
     left_out: tuple[str, ...],
+    splits: tuple[LossSplit, ...],
 ) -> Verdict:
     kind, families = kind_of(case), families_of(case)
     steps = next_steps(case, gates, moves, left_out)
@@ -146,7 +152,7 @@ def _verdict(
         because=said[1],
         interim_reason=said[2],
         families=families,
-        settled=settled(case, families),
+        settled=(*loss_sentences(splits, case.name), *settled(case, families)),
         open=still_open(case, families, left_out),
         recommended=recommended,
         use_meanwhile=case.name,

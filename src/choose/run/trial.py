@@ -11,6 +11,7 @@ from time import perf_counter
 from traceback import format_exc
 from typing import Any
 
+from choose.corpus import CONDITIONS
 from choose.data.scenarios import Pools
 from choose.data.text_perturbations import sample_rows, view
 from choose.errors import MoneySpent, StudyError
@@ -19,8 +20,9 @@ from choose.progress import TimeLimitReached
 from choose.run.predict import Deadline, predict, predict_until
 from choose.schema.plan import Job
 from choose.strategy import Groups, Prepares, Reports, Strategy, build
+from choose.tasks.answering import corpus_of
 from choose.tasks.scoring import scored
-from choose.types import Dataset, Example, Item, Run
+from choose.types import Dataset, Example, Item, Run, Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,9 +216,20 @@ def _other_views(
     copied = {id: task.copied(rows[id].target) for id in questions} if job.views else {}
     for name in job.views:
         items = _sampled_items(questions, dataset, job.view_rows)
-        yield (name, 0), list(view(name, items, seed=0, copied=copied))
+        if name in CONDITIONS:
+            yield (name, 0), _given(name, [rows[item.id] for item in items], task)
+        else:
+            yield (name, 0), list(view(name, items, seed=0, copied=copied))
     for repeat in range(1, job.repeats):
         yield ("clean", repeat), _sampled_items(questions, dataset, job.view_rows)
+
+
+def _given(name: str, rows: Sequence[Example], task: Task) -> list[Item]:
+    """Return the rows with evidence, with what a control gives them to read."""
+    from choose.models.retrieval.evidence import given
+
+    corpus = corpus_of(task)
+    return [] if corpus is None else given(name, rows, corpus)
 
 
 def _run_facts(facts: Mapping[str, Any]) -> dict[str, Any]:

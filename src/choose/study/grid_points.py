@@ -24,15 +24,16 @@ class Stage(IntEnum):
     FAST = 0
     FAST_SEEDS = 1
     SLOW = 2
-    FAST_GRID = 3
-    FAST_SCENARIOS = 4
-    SLOW_FOLDS = 5
-    SLOW_INNER = 6
-    REPETITIONS = 7
-    SLOW_VIEWS = 8
-    SLOW_NOISE = 9
-    SLOW_SIZES = 10
-    SLOW_SCENARIOS = 11
+    CONTROLS = 3
+    FAST_GRID = 4
+    FAST_SCENARIOS = 5
+    SLOW_FOLDS = 6
+    SLOW_INNER = 7
+    REPETITIONS = 8
+    SLOW_VIEWS = 9
+    SLOW_NOISE = 10
+    SLOW_SIZES = 11
+    SLOW_SCENARIOS = 12
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from choose.corpus import CONDITIONS
 from choose.data.scenarios import Pools, SplitSpec
 from choose.errors import StudyError, did_you_mean
 from choose.files import digest_rows
@@ -23,6 +24,7 @@ from choose.study.grid_points import (
     scenario_points,
     sizes_in_rows,
 )
+from choose.tasks.answering import corpus_of
 from choose.types import STANDARD, Candidate, Dataset, Trial
 
 VIEWS = ("typos", "casing", "spacing")
@@ -92,6 +94,8 @@ class Planner:
         repeats = grid.repeats if endpoints_of(candidate, self.study.endpoints) else 1
         if not fast and (views or repeats > 1):
             yield Point(Stage.SLOW_VIEWS, "views", views=views, repeats=repeats)
+        if getattr(cls, "reads", False) and corpus_of(self.dataset.task) is not None:
+            yield Point(Stage.FAST if fast else Stage.CONTROLS, "controls", views=CONDITIONS)
         # With the whole pool, repetitions differ by the seed alone.
         for repetition in range(1, repetitions if self._varies(cls) else 1):
             stage = Stage.FAST_SEEDS if fast else Stage.REPETITIONS

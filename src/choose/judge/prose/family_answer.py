@@ -42,6 +42,9 @@ NOUN: dict[Family, str] = {
 
 
 def _do(case: Case, family: Family) -> str:
+    best = case.contenders.best.get(family)
+    if family == "retrieval" and best and case.contenders.panel[best].info.reads:
+        return "Retrieve passages"
     return DO[family].format(case.words.baseline)
 
 

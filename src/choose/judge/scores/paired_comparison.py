@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from choose.corpus import CONDITIONS
 from choose.judge.scores.score_tables import (
     ARTEFACT,
     CLEAN,
@@ -162,6 +163,17 @@ def mean_change(change: Changed, rows: ScoredRows) -> Interval:
 
 def view_tables(table: ScoreTable) -> dict[str, ScoreTable]:
     """Return the answers to perturbed test rows by view, over the repetitions that gave any."""
+    tables = _tables_by_view(table)
+    return {view: found for view, found in tables.items() if view not in CONDITIONS}
+
+
+def condition_tables(table: ScoreTable) -> dict[str, ScoreTable]:
+    """Return the answers from passages that a control gave, by control."""
+    tables = _tables_by_view(table)
+    return {view: found for view, found in tables.items() if view in CONDITIONS}
+
+
+def _tables_by_view(table: ScoreTable) -> dict[str, ScoreTable]:
     by_view: dict[str, list[Run]] = {}
     for run in table.runs:
         for view in dict.fromkeys(view for view, _ in run.answers if view != CLEAN[0]):

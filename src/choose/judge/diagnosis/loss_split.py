@@ -1,0 +1,221 @@
+"""What a candidate that reads documents loses: in reading, among other passages, in retrieval.
+
+The controls ask the same fits the same rows with other passages, so that their paired differences
+add up to the whole loss. Questions of one document hang together: intervals are by documents and
+repetitions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import get_args
+
+import numpy as np
+
+from choose.corpus import AMONG_OTHERS, CONDITIONS, GOLD, NOTHING, span_of
+from choose.judge.evidence import Evidence
+from choose.judge.scores.paired_comparison import condition_tables
+from choose.judge.scores.score_tables import (
+    CLEAN,
+    CandidateScores,
+    ScoreTable,
+    StudyScores,
+    estimand_of,
+)
+from choose.judge.stats.intervals import AGRESTI_COULL, two_way_interval
+from choose.judge.stats.paired import imaginary
+from choose.judge.stats.two_way import Mask, answered, row_means, whole_rows
+from choose.schema.base import Interval
+from choose.schema.reading import Gap, GapName, LossSplit, Retrieved
+from choose.types import Floats
+
+# Resamples of the documents that tell how surely the largest gap is the largest.
+RESAMPLES = 2_000
+
+# Rows below which nothing is split.
+FEWEST = 8
+
+NAMES: tuple[GapName, ...] = get_args(GapName)
+
+
+@dataclass(frozen=True)
+class _Common:
+    """Scores on the rows that were answered under every control, in whole repetitions.
+
+    Attributes:
+        mask: which of the study's rows these are.
+        scores: (n, repetitions) by control; "" is what was retrieved.
+        documents: the document with the evidence of each row.
+        row_set: what the record calls these rows.
+    """
+
+    mask: Mask
+    scores: Mapping[str, Floats]
+    documents: tuple[str, ...]
+    row_set: str
+
+    def mean(self, control: str) -> Interval:
+        """Return the mean score under a control."""
+        return self._interval(self.scores[control], AGRESTI_COULL)
+
+    def gain(self, control: str, over: str) -> Interval:
+        """Return the mean difference of two controls."""
+        return self.mean_of(self.scores[control] - self.scores[over])
+
+    def mean_of(self, differences: Floats) -> Interval:
+        """Return the mean of (n, repetitions) differences from -1 to 1."""
+        return self._interval(differences, imaginary(differences))
+
+    def _interval(self, values: Floats, pseudo: Sequence[float]) -> Interval:
+        estimate = two_way_interval(values, self.documents, pseudo=pseudo)
+        within = (0.0, 1.0) if values.min() >= 0 and pseudo is AGRESTI_COULL else (-1.0, 1.0)
+        estimand = estimand_of(values.shape[1])
+        return Interval.of(estimate, estimand, within=within, row_set=self.row_set)
+
+
+def loss_splits(evidence: Evidence, panel: StudyScores) -> tuple[LossSplit, ...]:
+    """Return the split of each candidate that was asked under every control."""
+    found = (_split(evidence, candidate) for candidate in panel.scored)
+    return tuple(split for split in found if split is not None)
+
+
+def _split(evidence: Evidence, candidate: CandidateScores) -> LossSplit | None:
+    table = candidate.main
+    common = _common(evidence, table) if table is not None else None
+    if table is None or common is None:
+        return None
+    losses = {
+        "reading": 1 - common.scores[GOLD],
+        "distraction": common.scores[GOLD] - common.scores[AMONG_OTHERS],
+        "retrieval": common.scores[AMONG_OTHERS] - common.scores[""],
+    }
+    shares = largest_shares({n: row_means(v) for n, v in losses.items()}, common.documents)
+    gaps = [
+        Gap(
+            name=name,
+            loss=common.mean_of(losses[name]),
+            largest=shares[name],
+        )
+        for name in NAMES
+    ]
+    return LossSplit(
+        candidate=candidate.info.name,
+        rows=int(common.mask.sum()),
+        documents=len(set(common.documents)),
+        nothing=common.mean(NOTHING),
+        retrieved=common.mean(""),
+        gold=common.mean(GOLD),
+        among_others=common.mean(AMONG_OTHERS),
+        knowledge=common.gain(GOLD, NOTHING),
+        gaps=tuple(sorted(gaps, key=lambda gap: -gap.loss.value)),
+        shortened=_shortened(evidence, table, common),
+        found=_retrieved(evidence, table, common),
+    )
+
+
+def largest_shares(losses: Mapping[str, Floats], documents: Sequence[str]) -> dict[str, float]:
+    """Return in which share of resamples of the documents each mean loss is the largest.
+
+    Args:
+        losses: (rows,) by name.
+        documents: of each row.
+    """
+    names, place = np.unique(np.asarray(documents), return_inverse=True)
+    sums = np.stack([np.bincount(place, weights=v, minlength=len(names)) for v in losses.values()])
+    random = np.random.default_rng(len(names))
+    counts = random.multinomial(len(names), np.full(len(names), 1 / len(names)), RESAMPLES)
+    # Every mean of a resample has the same rows below it, so that sums have the same order.
+    winners = np.bincount((counts @ sums.T).argmax(axis=1), minlength=len(losses))
+    return {name: float(won / RESAMPLES) for name, won in zip(losses, winners, strict=True)}
+
+
+def _common(evidence: Evidence, table: ScoreTable | None) -> _Common | None:
+    if table is None:
+        return None
+    tables = condition_tables(table)
+    if any(control not in tables for control in CONDITIONS):
+        return None
+    every = {"": table, **{control: tables[control] for control in CONDITIONS}}
+    draws = sorted(set.intersection(*(set(one.draws) for one in every.values())))
+    if not draws:
+        return None
+    scores = {control: one.of_draws(draws) for control, one in every.items()}
+    total = np.asarray(sum(scores.values()))
+    mask = whole_rows(total, answered(total)) if answered(total).any() else answered(total)
+    if mask.sum() < FEWEST:
+        return None
+    whole = ~np.isnan(total[mask]).any(axis=0)
+    ids = [id for id, place in table.rows.index.items() if mask[place]]
+    return _Common(
+        mask,
+        {control: values[mask][:, whole] for control, values in scores.items()},
+        tuple(_document(evidence, id) for id in ids),
+        table.rows.row_set(mask),
+    )
+
+
+def _document(evidence: Evidence, id: str) -> str:
+    """Return the document of a row's first evidence; the row itself where none is known."""
+    spans = evidence.items.evidence.get(id)
+    return spans[0].document if spans else id
+
+
+def _shortened(evidence: Evidence, table: ScoreTable, common: _Common) -> Interval | None:
+    """Return what shortened answers gain with the gold passage over what was written."""
+    task, gains = evidence.task, np.full((len(table.rows.targets), len(table.draws)), np.nan)
+    if task is None:
+        return None
+    shortened = False
+    rights = dict(zip(evidence.items.ids, evidence.items.targets, strict=True))
+    for run in table.runs:
+        answers = run.answers.get((GOLD, 0))
+        for place, id in enumerate(run.asked.get((GOLD, 0), ())):
+            assert answers is not None
+            output, raw = answers.outputs[place], (answers.raw or (None,) * len(answers))[place]
+            gain = 0.0
+            if output is not None and raw is not None:
+                shortened = True
+                right = (rights[id], *evidence.items.accepted.get(id, ()))
+                own, before = (task.score(text, right) for text in (output, raw))
+                gain = own[task.metrics[0]] - before[task.metrics[0]]
+            gains[table.rows.index[id], table.draws.index(run.trial.draw)] = gain
+    known = gains[common.mask]
+    known = known[:, ~np.isnan(known).any(axis=0)]
+    return common.mean_of(known) if shortened and known.size else None
+
+
+def _retrieved(evidence: Evidence, table: ScoreTable, common: _Common) -> Retrieved | None:
+    """Return how well the passages of the clean answers were retrieved, on rows with evidence."""
+    ranks: dict[str, float] = {}
+    most = 0
+    for run in table.runs:
+        shown = run.answers[CLEAN].evidence
+        for id, passages in zip(run.asked[CLEAN], shown or (), strict=False):
+            spans = evidence.items.evidence.get(id, ())
+            most = max(most, len(passages))
+            if spans and id not in ranks:
+                ranks[id] = next(
+                    (
+                        float(rank)
+                        for rank, passage in enumerate(passages, 1)
+                        if any(span_of(passage).overlaps(span) for span in spans)
+                    ),
+                    np.inf,
+                )
+    if not ranks:
+        return None
+    documents = [_document(evidence, id) for id in ranks]
+    found = np.array(list(ranks.values()))
+
+    def share(hits: Floats) -> Interval:
+        estimate = two_way_interval(hits, documents)
+        return Interval.of(estimate, estimand_of(1), within=(0.0, 1.0))
+
+    return Retrieved(
+        rows=len(ranks),
+        k=most,
+        first=share((found == 1).astype(np.float64)),
+        any=share(np.isfinite(found).astype(np.float64)),
+        reciprocal_rank=float((1 / found).mean()),
+    )
