@@ -46,7 +46,7 @@ class Lora:
     takes: ClassVar[str] = "a minute or more a fit without a GPU, milliseconds an answer"
     family: ClassVar[Family] = "fine-tuning"
     kinds: ClassVar[tuple[str, ...]] = ("classification", "extraction", "writing", "answering")
-    revision: ClassVar[int] = 6
+    revision: ClassVar[int] = 7
     kind_settings: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         kind: {"targets": "all"} for kind in kinds[1:]
     }

@@ -30,6 +30,7 @@ class Retrieved(Record):
         first: share of rows whose first passage holds evidence.
         any: share of rows of which some passage that was read does.
         reciprocal_rank: mean of one over the rank of the first such passage, 0 without one.
+        ndcg: mean of the normalised discounted cumulative gain.
     """
 
     rows: int
@@ -37,6 +38,7 @@ class Retrieved(Record):
     first: Interval
     any: Interval
     reciprocal_rank: float
+    ndcg: float
 
 
 class LossSplit(Record):

@@ -159,12 +159,38 @@ def test_texts_and_answers_are_cut_to_what_the_model_reads(base: Base) -> None:
     assert odd.rest
 
 
+def on_passages() -> list[AnswerRow]:
+    """Questions on two passages, one of them asked twice, and rows on their own."""
+    first, second, *others = some_rows([(60, 1), (80, 1), *SIZES])
+    questions = [(first, others[0]), (first, others[3]), (second, others[2]), (first, others[5])]
+    rows = [AnswerRow((*p.prompt, *q.prompt), q.answer) for p, q in questions]
+    again = AnswerRow(rows[0].prompt, others[2].answer)
+    return [*rows, again, AnswerRow((*second.prompt, 5), (7, 8)), others[1], others[4]]
+
+
+def test_questions_on_one_passage_share_its_tokens(base: Base) -> None:
+    rows = on_passages()
+    run = AnswerRun(tuned(base), PREFIX, rows, Schedule(5, 4, 1e-2, 0), 0)
+    for i, row in enumerate(run.answered):
+        assert (*run.prefix_of(i), *run.rows[i]) == (*PREFIX, *row.tokens)
+        assert len(run.rows[i]) >= len(row.answer)  # the token after which it comes is its own
+    shared = [len(run.prefix_of(i)) - len(PREFIX) for i in range(len(rows))]
+    assert sorted(shared) == [0, 0, 60, 60, 60, 60, 80, 80]
+    for _ in range(3):  # epochs
+        epoch = [run.next_batch(), run.next_batch()]
+        assert sorted(epoch[0] + epoch[1]) == list(range(8))
+        order = [run.prefix_of(i) for i in epoch[0] + epoch[1]]
+        for passage in {*order} - {PREFIX}:
+            places = [place for place, prefix in enumerate(order) if prefix == passage]
+            assert places == list(range(places[0], places[-1] + 1))
+
+
 @pytest.mark.parametrize("prefix", [PREFIX, ()])
+@pytest.mark.parametrize("rows", [some_rows(SIZES), on_passages()], ids=["alone", "passages"])
 @pytest.mark.parametrize(("targets", "upper"), [("all", 1.0), ("attention", 0.5)])
 def test_both_engines_give_the_gradients_of_transformers(
-    base: Base, targets: str, upper: float, prefix: tuple[int, ...]
+    base: Base, targets: str, upper: float, rows: list[AnswerRow], prefix: tuple[int, ...]
 ) -> None:
-    rows = some_rows(SIZES)
     found = tuned(base, targets, upper)
     run = run_of(found, rows, prefix)
     batch = list(range(len(rows)))
@@ -189,10 +215,11 @@ def test_both_engines_give_the_gradients_of_transformers(
     engine.detach_memory()
 
 
+@pytest.mark.parametrize("rows", [some_rows(SIZES), on_passages()], ids=["alone", "passages"])
 def test_the_gradient_does_not_depend_on_packing(
-    base: Base, monkeypatch: pytest.MonkeyPatch
+    base: Base, rows: list[AnswerRow], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rows, found = some_rows(SIZES), tuned(base)
+    found, batch = tuned(base), list(range(len(rows)))
     run = run_of(found, rows)
     passes = []
     for tokens in (640, 30):
@@ -200,11 +227,11 @@ def test_the_gradient_does_not_depend_on_packing(
         monkeypatch.setattr(AnsweringModel, "_passes", _passes_of(tokens))
         engine = fused.FusedEngine([run])
         with ThreadPoolExecutor(1) as pool:
-            engine.step([(run, list(range(6)))], pool)
+            engine.step([(run, batch)], pool)
         flat = engine._adapters[id(run)].flat.grad
         assert flat is not None
         engine.detach_memory()
-        AutogradEngine([run]).step([(run, list(range(6)))])
+        AutogradEngine([run]).step([(run, batch)])
         passes.append((flat.clone(), torch.cat([g.flatten() for g in taken(found).values()])))
     for one, other in zip(*passes, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)

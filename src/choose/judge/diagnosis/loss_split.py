@@ -13,10 +13,12 @@ from typing import get_args
 
 import numpy as np
 
-from choose.corpus import AMONG_OTHERS, CONDITIONS, GOLD, NOTHING, span_of
+from choose.corpus import AMONG_OTHERS, CONDITIONS, GOLD, NOTHING
 from choose.judge.evidence import Evidence
+from choose.judge.measures.retrieval_quality import DEPTH, retrieval_quality
 from choose.judge.scores.paired_comparison import condition_tables
 from choose.judge.scores.score_tables import (
+    ARTEFACT,
     CLEAN,
     CandidateScores,
     ScoreTable,
@@ -110,7 +112,7 @@ def _split(evidence: Evidence, candidate: CandidateScores) -> LossSplit | None:
         knowledge=common.gain(GOLD, NOTHING),
         gaps=tuple(sorted(gaps, key=lambda gap: -gap.loss.value)),
         shortened=_shortened(evidence, table, common),
-        found=_retrieved(evidence, table, common),
+        found=_retrieved(evidence, table),
     )
 
 
@@ -185,37 +187,32 @@ def _shortened(evidence: Evidence, table: ScoreTable, common: _Common) -> Interv
     return common.mean_of(known) if shortened and known.size else None
 
 
-def _retrieved(evidence: Evidence, table: ScoreTable, common: _Common) -> Retrieved | None:
-    """Return how well the passages of the clean answers were retrieved, on rows with evidence."""
-    ranks: dict[str, float] = {}
-    most = 0
-    for run in table.runs:
-        shown = run.answers[CLEAN].evidence
-        for id, passages in zip(run.asked[CLEAN], shown or (), strict=False):
-            spans = evidence.items.evidence.get(id, ())
-            most = max(most, len(passages))
-            if spans and id not in ranks:
-                ranks[id] = next(
-                    (
-                        float(rank)
-                        for rank, passage in enumerate(passages, 1)
-                        if any(span_of(passage).overlaps(span) for span in spans)
-                    ),
-                    np.inf,
-                )
-    if not ranks:
-        return None
-    documents = [_document(evidence, id) for id in ranks]
-    found = np.array(list(ranks.values()))
+def _retrieved(evidence: Evidence, table: ScoreTable) -> Retrieved | None:
+    """Return how well the passages of the clean answers were retrieved, on rows with evidence.
 
-    def share(hits: Floats) -> Interval:
-        estimate = two_way_interval(hits, documents)
-        return Interval.of(estimate, estimand_of(1), within=(0.0, 1.0))
+    Each row counts once, by its first repetition: retrieval does not depend on the seed.
+    """
+    shown: dict[str, tuple[str, ...]] = {}
+    for run in table.runs:
+        found = run.answers[CLEAN].evidence or ()
+        shown = {**dict(zip(run.asked[CLEAN], found, strict=False)), **shown}
+    ids = [id for id in shown if id in evidence.items.evidence]
+    most = max((len(shown[id]) for id in ids), default=0)
+    if not most:
+        return None
+    spans = [evidence.items.evidence[id] for id in ids]
+    quality = retrieval_quality([shown[id] for id in ids], spans, (1, most))
+    documents = [_document(evidence, id) for id in ids]
+
+    def mean(name: str) -> Interval:
+        estimate = two_way_interval(quality.scores[name], documents)
+        return Interval.of(estimate, ARTEFACT, within=(0.0, 1.0))
 
     return Retrieved(
-        rows=len(ranks),
+        rows=len(ids),
         k=most,
-        first=share((found == 1).astype(np.float64)),
-        any=share(np.isfinite(found).astype(np.float64)),
-        reciprocal_rank=float((1 / found).mean()),
+        first=mean("hit@1"),
+        any=mean(f"hit@{most}"),
+        reciprocal_rank=quality.means[f"mrr@{DEPTH}"] or 0.0,
+        ndcg=quality.means[f"ndcg@{DEPTH}"] or 0.0,
     )

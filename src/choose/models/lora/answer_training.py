@@ -15,6 +15,7 @@ from choose.models.causal.label_scoring import CausalLM
 from choose.models.causal.loading import supports_tree_attention
 from choose.models.causal.packed_attention import Pack, Piece, differentiable_logits
 from choose.models.hardware.memory import limits_of
+from choose.models.lora.batching import batches_of_units, shared_beginnings
 from choose.models.lora.model import (
     Adapted,
     AdapterSpec,
@@ -256,11 +257,31 @@ class AnswerRun(TrainingRun):
         order = list(range(len(rows)))
         chooser.shuffle(order)
         held = schedule.validation_rows
+        self.all_rows = rows
         division = order[held:], order[:held]
         super().__init__(model, [row.tokens for row in rows], division, schedule, seed, chooser)
-        self.prefix, self.all_rows = prefix, rows
+        self.prefix = prefix
         self.answered = [rows[i] for i in self.training_indices]
         self._before: list[AnswerScore] = []
+
+    def prefix_of(self, index: int) -> tuple[int, ...]:
+        """Return the tokens before a row: those of all rows, and a passage of several questions."""
+        return (*self.prefix, *self._passages[index])
+
+    def _endless_batches(self, chooser: random.Random) -> Iterator[list[int]]:
+        """Yield batches in which questions on one passage follow each other, where there are any.
+
+        Its tokens are then read once for all of them.
+        """
+        # What a row does not share is at least the token after which its answer comes.
+        units = shared_beginnings([self.all_rows[i].prompt[:-1] for i in self.training_indices])
+        shared = {i: tokens for unit, tokens in units for i in unit}
+        whole = [tuple(row) for row in self.rows]
+        self._passages = [row[: shared[i]] for i, row in enumerate(whole)]
+        self.rows = [row[shared[i] :] for i, row in enumerate(whole)]
+        if not any(shared.values()):
+            return super()._endless_batches(chooser)
+        return batches_of_units([unit for unit, _ in units], self.schedule.batch_size, chooser)
 
     def objective(self, indices: Sequence[int], batch: Sequence[int]) -> AnswerObjective:
         """Return the loss of some rows of a batch."""
@@ -269,7 +290,7 @@ class AnswerRun(TrainingRun):
         device = self.model.base.device
         rows = [self.answered[i] for i in indices]
         return AnswerObjective(
-            torch.tensor([len(row.tokens) for row in rows], device=device),
+            torch.tensor([len(self.rows[i]) for i in indices], device=device),
             torch.tensor([len(row.answer) for row in rows], device=device),
             answer_tokens(rows, device),
             1 / sum(len(self.answered[i].answer) for i in batch),

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 # still a different mixture in each epoch.
 BATCHES_PER_GROUP = 8
 
+# Tokens that rows must have in common for these to be read once: a passage has more, and the first
+# words of two texts fewer.
+SHORTEST_SHARED = 48
+
 
 @dataclass(frozen=True, slots=True)
 class TokenisedTexts:
@@ -84,6 +88,41 @@ def shuffled_batches(
         batches += [group[i : i + size] for i in range(0, len(group), size)]
     chooser.shuffle(batches)
     yield from batches
+
+
+def shared_beginnings(rows: Sequence[Sequence[int]]) -> list[tuple[list[int], int]]:
+    """Return rows in units that begin with the same tokens, and how many tokens these are.
+
+    A row that shares less than `SHORTEST_SHARED` tokens with others stands alone, with 0.
+    """
+    order = sorted(range(len(rows)), key=lambda i: (tuple(rows[i]), i))
+    units: list[tuple[list[int], int]] = []
+    for i in order:
+        if units:
+            unit, shared = units[-1]
+            common = _common(rows[unit[0]][: shared or None], rows[i])
+            if common >= SHORTEST_SHARED:
+                units[-1] = [*unit, i], common
+                continue
+        units.append(([i], 0))
+    return units
+
+
+def _common(a: Sequence[int], b: Sequence[int]) -> int:
+    return next(
+        (n for n, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b))
+    )
+
+
+def batches_of_units(
+    units: Sequence[Sequence[int]], size: int, chooser: random.Random
+) -> Iterator[list[int]]:
+    """Yield batches of so many rows without end; each epoch shuffles units and rows in them."""
+    while True:
+        shuffled = [chooser.sample(list(unit), len(unit)) for unit in units]
+        chooser.shuffle(shuffled)
+        order = [i for unit in shuffled for i in unit]
+        yield from (order[start : start + size] for start in range(0, len(order), size))
 
 
 def pad(rows: Sequence[Sequence[int]], device: str) -> tuple[torch.Tensor, torch.Tensor]:

@@ -74,7 +74,7 @@ class TrainingRun(ABC):
     """Rows of token ids, and one adapted model trained on them.
 
     Attributes:
-        rows: the tokens of the rows that are trained on, after `prefix`, which all share.
+        rows: the tokens of the rows that are trained on, after what they share: `prefix`, or more.
         training_indices: which of the pool's rows these are.
         validation_indices: the rows that early stopping is decided on.
         step: steps done.
@@ -97,10 +97,17 @@ class TrainingRun(ABC):
         self.training_indices, self.validation_indices = division
         self.model, self.schedule, self.seed, self.step = model, schedule, seed, 0
         self.rows = [rows[i] for i in self.training_indices]
-        self._batches = endless_batches(self.rows, schedule.batch_size, chooser)
+        self._batches = self._endless_batches(chooser)
         self._steps_per_epoch = math.ceil(len(self.rows) / schedule.batch_size)
         self._best: tuple[float, dict[str, Any]] | None = None
         self.finished, self.cached_seconds, self.setup_steps = False, 0.0, 0.0
+
+    def prefix_of(self, index: int) -> tuple[int, ...]:
+        """Return the tokens before one of `rows`, which other rows may share."""
+        return self.prefix
+
+    def _endless_batches(self, chooser: random.Random) -> Iterator[list[int]]:
+        return endless_batches(self.rows, self.schedule.batch_size, chooser)
 
     @abstractmethod
     def objective(self, indices: Sequence[int], batch: Sequence[int]) -> Objective:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from choose.models.environment_settings import cores
 from choose.models.hardware.compute_settings import trains_in_bfloat16
@@ -87,7 +87,10 @@ class FusedEngine:
 
     def compute_lower_layers(self, pool: ThreadPoolExecutor) -> None:
         """Compute the layers below the adapters for all texts that are not in the cache."""
-        whole = {id(run): [(*run.prefix, *row) for row in run.rows] for run in self._runs}
+        whole = {
+            id(run): [(*run.prefix_of(i), *row) for i, row in enumerate(run.rows)]
+            for run in self._runs
+        }
         missing = self._lower.start_training(row for rows in whole.values() for row in rows)
         for run in self._runs:
             run.cached_seconds = self._lower.cached_seconds(whole[id(run)])
@@ -145,7 +148,7 @@ class FusedEngine:
             self._set_gradients(run, [own for (owner, _), own in pairs if owner is run])
 
     def _tokens_in_memory(self, run: TrainingRun, indices: list[int]) -> int:
-        longest = len(run.prefix) + max(len(run.rows[i]) for i in indices)
+        longest = max(len(run.prefix_of(i)) + len(run.rows[i]) for i in indices)
         return tokens_in_memory(self._adapters[id(run)], longest, self._device)
 
     def _pass(self, parts: list[RunPart]) -> list[RunGradients]:
@@ -162,43 +165,84 @@ class FusedEngine:
         """Yield a batch's parts, as one if it has at most `max_tokens`."""
         adapters = self._adapters[id(run)]
         matrices = adapters.matrices()
-        lengths = [len(run.rows[i]) for i in indices]
-        largest = max_part_tokens(adapters, len(run.prefix) + max(lengths), self._device)
-        numbered = list(enumerate(split_batch(lengths, largest)))
+        units = _units(run, indices)
+        lengths = [_unit_length(run, unit) for unit in units]
+        longest = max(len(run.prefix_of(i)) + len(run.rows[i]) for i in indices)
+        largest = max_part_tokens(adapters, longest, self._device)
+        numbered = [
+            (n, [i for unit in part for i in units[unit]])
+            for n, part in enumerate(split_batch(lengths, largest))
+        ]
         together = sum(lengths) + len(run.prefix) * len(numbered) <= max_tokens
         for some in [numbered] if together else [[one] for one in numbered]:
-            rows, prefixes = _with_prefix(run, [[indices[i] for i in part] for _, part in some])
-            own = [indices[i] for _, part in some for i in part]
-            before = int(bool(run.prefix))
+            laid_out = [_with_prefixes(run, part) for _, part in some]
+            whole = _joined(laid_out)
             yield RunPart(
-                rows=rows,
-                prefixes=prefixes,
-                asked=[i for i, row in enumerate(prefixes) if row >= 0 or not before],
-                objective=run.objective(own, indices),
+                rows=whole.rows,
+                prefixes=whole.prefixes,
+                asked=whole.asked,
+                objective=run.objective([i for _, part in some for i in part], indices),
                 matrices=matrices,
                 dropout=adapters.dropout,
-                dropout_seeds=[(before + len(part), (run.seed, run.step, n)) for n, part in some],
+                dropout_seeds=[
+                    (len(laid.rows), (run.seed, run.step, n))
+                    for (n, _), laid in zip(some, laid_out, strict=True)
+                ],
             )
 
 
-def _with_prefix(
-    run: TrainingRun, parts: Sequence[Sequence[int]]
-) -> tuple[list[Sequence[int]], list[int]]:
-    """Return the rows of the parts of a batch, and the row that each continues or -1.
+class _Laid(NamedTuple):
+    """Rows with the prefixes that they continue; which row each continues or -1; and own rows."""
 
-    A prefix that all rows of a run share stands once before those of each part.
+    rows: list[Sequence[int]]
+    prefixes: list[int]
+    asked: list[int]
+
+
+def _units(run: TrainingRun, indices: Sequence[int]) -> list[list[int]]:
+    """Return the rows of a batch in units that stay together: those that share a prefix of theirs.
+
+    A prefix that all rows share is read once a part in any case.
     """
-    rows: list[Sequence[int]] = []
-    prefixes: list[int] = []
-    for part in parts:
-        prefix = -1
-        if run.prefix:
-            prefix = len(rows)
-            rows.append(run.prefix)
-            prefixes.append(-1)
-        rows += [run.rows[i] for i in part]
-        prefixes += [prefix] * len(part)
-    return rows, prefixes
+    units: dict[Any, list[int]] = {}
+    for i in indices:
+        prefix = run.prefix_of(i)
+        units.setdefault(prefix if len(prefix) > len(run.prefix) else i, []).append(i)
+    return list(units.values())
+
+
+def _unit_length(run: TrainingRun, unit: Sequence[int]) -> int:
+    """Return the tokens of a unit beside the prefix that all rows share."""
+    own = len(run.prefix_of(unit[0]))
+    shared = own if own > len(run.prefix) else 0
+    return shared + sum(len(run.rows[i]) for i in unit)
+
+
+def _with_prefixes(run: TrainingRun, part: Sequence[int]) -> _Laid:
+    """Return the rows of one part of a batch, each prefix once before those that continue it."""
+    laid = _Laid([], [], [])
+    places: dict[tuple[int, ...], int] = {(): -1}
+    for i in part:
+        prefix = run.prefix_of(i)
+        if prefix not in places:
+            places[prefix] = len(laid.rows)
+            laid.rows.append(prefix)
+            laid.prefixes.append(-1)
+        laid.asked.append(len(laid.rows))
+        laid.rows.append(run.rows[i])
+        laid.prefixes.append(places[prefix])
+    return laid
+
+
+def _joined(parts: Sequence[_Laid]) -> _Laid:
+    """Return several parts as one."""
+    joined = _Laid([], [], [])
+    for laid in parts:
+        start = len(joined.rows)
+        joined.rows.extend(laid.rows)
+        joined.prefixes.extend(place if place < 0 else start + place for place in laid.prefixes)
+        joined.asked.extend(start + row for row in laid.asked)
+    return joined
 
 
 def packed_decoder(base: Base, dtype: torch.dtype) -> Decoder:

@@ -1,0 +1,240 @@
+"""What a reading candidate loses is split by cause, with intervals that keep their promise."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pytest
+
+from choose.corpus import AMONG_OTHERS, CONDITIONS, GOLD, NOTHING, Span
+from choose.judge.diagnosis.loss_split import largest_shares, loss_splits
+from choose.judge.evidence import CandidateInfo, Evidence, Items
+from choose.judge.prose.loss_sentences import SURELY, loss_sentences
+from choose.judge.scores.score_tables import study_scores
+from choose.schema.reading import LossSplit
+from choose.tasks.answering import Answering
+from choose.types import STANDARD, Answers, Floats, Run, Trial
+
+RETRIEVED = "clean"
+
+
+def evidence(scores: Mapping[str, Floats], documents: list[str], rank: int = 1) -> Evidence:
+    """Return a study of one candidate: (rows, repetitions) scores by control."""
+    ids = tuple(f"q{i:03}" for i in range(len(documents)))
+    spans = {id: (Span(d, 0, 10),) for id, d in zip(ids, documents, strict=True)}
+    items = Items(ids=ids, targets=tuple(f"t{i}" for i in ids), clusters=ids, evidence=spans)
+    shown = tuple((*(f"z:{n}-{n + 1}" for n in range(rank - 1)), f"{d}:5-20") for d in documents)
+    runs = []
+    for draw in range(next(iter(scores.values())).shape[1]):
+        answers = Answers(outputs=ids, status=("ok",) * len(ids), evidence=shown)
+        trial = Trial(
+            candidate="rag",
+            strategy="rag",
+            revision=1,
+            params={},
+            variant="",
+            scenario=STANDARD,
+            fold=0,
+            draw=draw,
+            train_size=50,
+            seed=draw,
+            weights="",
+            task="",
+            pool="",
+            questions="",
+        )
+        runs.append(
+            Run(
+                trial=trial,
+                answers={(view, 0): answers for view in scores},
+                asked={(view, 0): ids for view in scores},
+                scores={(view, 0): {"token-f1": by[:, draw]} for view, by in scores.items()},
+            )
+        )
+    return Evidence(
+        name="handbook",
+        fingerprint="",
+        rows=len(ids),
+        labels=(),
+        division="held-out",
+        items=items,
+        candidates=(CandidateInfo(name="rag", strategy="rag", family="retrieval", seeded=True),),
+        pool_rows=(50,),
+        runs=tuple(runs),
+        task=Answering(),
+    )
+
+
+def split(scores: Mapping[str, Floats], documents: list[str], rank: int = 1) -> LossSplit | None:
+    study = evidence(scores, documents, rank)
+    return next(iter(loss_splits(study, study_scores(study))), None)
+
+
+def world(
+    rng: np.random.Generator, losses: Mapping[str, float], shape: tuple[int, int, int] = (48, 8, 3)
+) -> tuple[dict[str, Floats], list[str]]:
+    """Draw scores of documents x questions x repetitions, with these mean losses.
+
+    Every item may be lost for each cause, more often in some documents than in others; a
+    repetition finds or loses some answers anew.
+    """
+    documents, questions, repetitions = shape
+    rows = documents * questions
+    names = [f"d{i // questions}" for i in range(rows)]
+    scores = np.ones((rows, repetitions))
+    found = {}
+    for cause, control in (
+        ("reading", GOLD),
+        ("distraction", AMONG_OTHERS),
+        ("retrieval", "clean"),
+    ):
+        spread = 3.0  # beta with this concentration: documents differ a lot
+        mean = losses[cause]
+        by_document = rng.beta(spread * mean, spread * (1 - mean), documents)
+        by_row = np.repeat(by_document, questions)
+        lost = rng.random(rows) < by_row
+        often = np.where(lost, 0.9, 0.1 * mean / (1 - mean))
+        gone = rng.random((rows, repetitions)) < often[:, None]
+        scores = np.where(gone, scores * rng.uniform(0, 0.4, (rows, 1)), scores)
+        found[control] = scores
+    found[NOTHING] = found[GOLD] * (rng.random((rows, 1)) < 0.1)
+    return found, names
+
+
+def truth(losses: Mapping[str, float]) -> dict[str, float]:
+    """Return the mean losses of a large world."""
+    scores, _ = world(np.random.default_rng(99), losses, (60_000, 8, 1))
+    means = {control: float(values.mean()) for control, values in scores.items()}
+    return {
+        "reading": 1 - means[GOLD],
+        "distraction": means[GOLD] - means[AMONG_OTHERS],
+        "retrieval": means[AMONG_OTHERS] - means[RETRIEVED],
+    }
+
+
+def test_the_gaps_add_up_to_the_whole_loss() -> None:
+    scores, documents = world(
+        np.random.default_rng(1), {"reading": 0.4, "distraction": 0.1, "retrieval": 0.2}
+    )
+    found = split(scores, documents)
+    assert found is not None
+    assert sum(gap.loss.value for gap in found.gaps) == pytest.approx(1 - found.retrieved.value)
+    assert sum(gap.largest for gap in found.gaps) == pytest.approx(1)
+    assert found.gaps[0].name == "reading"
+    assert found.gaps[0].loss.value == max(gap.loss.value for gap in found.gaps)
+    assert found.knowledge.value == pytest.approx(found.gold.value - found.nothing.value)
+    assert (found.rows, found.documents) == (384, 48)
+
+
+def test_the_rows_are_those_that_were_answered_under_every_control() -> None:
+    scores, documents = world(
+        np.random.default_rng(2), {"reading": 0.4, "distraction": 0.1, "retrieval": 0.2}
+    )
+    scores[GOLD][:100] = np.nan
+    study = evidence(scores, documents)
+    runs = []
+    for run in study.runs:  # a view names the rows that it asked
+        asked = {view: ids[100:] if view[0] == GOLD else ids for view, ids in run.asked.items()}
+        ids = asked[GOLD, 0]
+        answers = {
+            **run.answers,
+            (GOLD, 0): Answers(outputs=ids, status=("ok",) * len(ids)),
+        }
+        own = {
+            view: {n: s[100:] if view[0] == GOLD else s for n, s in by.items()}
+            for view, by in run.scores.items()
+        }
+        runs.append(Run(trial=run.trial, answers=answers, asked=asked, scores=own))
+    from dataclasses import replace
+
+    part = replace(study, runs=tuple(runs))
+    [found] = loss_splits(part, study_scores(part))
+    assert found.rows == 284
+    assert len({found.gold.row_set, found.nothing.row_set, found.retrieved.row_set}) == 1
+    expected = np.mean(1 - scores[GOLD][100:])
+    assert found.gap("reading").loss.value == pytest.approx(expected)
+
+
+def test_without_every_control_nothing_is_split() -> None:
+    scores, documents = world(
+        np.random.default_rng(3), {"reading": 0.4, "distraction": 0.1, "retrieval": 0.2}
+    )
+    for control in CONDITIONS:
+        rest = {view: by for view, by in scores.items() if view != control}
+        assert split(rest, documents) is None
+
+
+def test_controls_are_no_perturbations_of_the_questions() -> None:
+    from choose.judge.scores.paired_comparison import condition_tables, view_tables
+
+    scores, documents = world(
+        np.random.default_rng(4), {"reading": 0.4, "distraction": 0.1, "retrieval": 0.2}
+    )
+    table = study_scores(evidence(scores, documents))["rag"].main
+    assert table is not None
+    assert view_tables(table) == {}
+    assert set(condition_tables(table)) == set(CONDITIONS)
+
+
+@pytest.mark.parametrize("rank", [1, 3])
+def test_how_well_passages_were_retrieved(rank: int) -> None:
+    scores, documents = world(
+        np.random.default_rng(5), {"reading": 0.4, "distraction": 0.1, "retrieval": 0.2}
+    )
+    found = split(scores, documents, rank)
+    assert found is not None
+    assert found.found is not None
+    assert found.found.k == rank
+    assert found.found.first.value == float(rank == 1)
+    assert found.found.any.value == 1
+    assert found.found.reciprocal_rank == pytest.approx(1 / rank)
+
+
+def test_shares_of_resamples_follow_the_documents() -> None:
+    # All the loss of b is in one document, which a resample lacks with chance 1/e.
+    losses = {"a": np.full(40, 0.02), "b": np.r_[0.9, np.zeros(39)]}
+    shares = largest_shares(losses, [f"d{i}" for i in range(40)])
+    assert shares["a"] == pytest.approx((1 - 1 / 40) ** 40, abs=0.03)
+    alike = largest_shares(losses, ["d"] * 40)
+    assert alike == {"a": 0.0, "b": 1.0}
+
+
+def test_sentences_say_what_is_missing() -> None:
+    scores, documents = world(
+        np.random.default_rng(6), {"reading": 0.5, "distraction": 0.05, "retrieval": 0.1}
+    )
+    found = split(scores, documents)
+    assert found is not None
+    knowledge, missing = loss_sentences((found,), "tfidf")
+    assert knowledge.startswith("Retrieval brings the knowledge: rag scores ")
+    assert missing.startswith("What is missing now is reading (")
+    assert "a stronger or tuned reader, not a better index" in missing
+    assert loss_sentences((), "rag") == ()
+
+
+WORLDS = {
+    "reading": {"reading": 0.45, "distraction": 0.08, "retrieval": 0.15},
+    "retrieval": {"reading": 0.15, "distraction": 0.05, "retrieval": 0.45},
+    "distraction": {"reading": 0.12, "distraction": 0.4, "retrieval": 0.1},
+    "close": {"reading": 0.3, "distraction": 0.1, "retrieval": 0.33},
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", WORLDS)
+def test_intervals_cover_and_the_named_gap_is_the_planted_one(name: str) -> None:
+    losses = truth(WORLDS[name])
+    planted = max(losses, key=lambda cause: losses[cause])
+    covered, sure, right, studies = 0, 0, 0, 250
+    for study in range(studies):
+        found = split(*world(np.random.default_rng([7, study]), WORLDS[name]))
+        assert found is not None
+        for gap in found.gaps:
+            assert gap.loss.low is not None
+            assert gap.loss.high is not None
+            covered += gap.loss.low <= losses[gap.name] <= gap.loss.high
+        if found.gaps[0].largest >= SURELY:
+            sure += 1
+            right += found.gaps[0].name == planted
+    coverage = covered / (3 * studies)
+    assert 0.925 <= coverage <= 0.975
+    assert right >= 0.95 * sure or name == "close"
