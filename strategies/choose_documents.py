@@ -13,9 +13,9 @@ import numpy as np
 
 from choose.corpus import WORDS, Passage
 from choose.models.prompting.base_strategy import PromptedStrategy, prompter_for
+from choose.models.retrieval.controls import gold_passage
 from choose.models.retrieval.echo import without_echo
-from choose.models.retrieval.evidence import gold_passage
-from choose.models.retrieval.reading import (
+from choose.models.retrieval.library import (
     example_with,
     library_for,
     library_from,

@@ -29,8 +29,9 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
+from choose.corpus import Corpus, Document
 from choose.strategy import TRAITS, WORDS, Saves, Strategy
-from choose.tasks.answering import NO_ANSWER, Answering
+from choose.tasks.answering import NO_ANSWER, Answering, with_corpus
 from choose.tasks.classification import Classification
 from choose.tasks.extraction import Extraction, as_text
 from choose.tasks.writing import Writing
@@ -246,6 +247,7 @@ CHECKS: tuple[Callable[[Factory], None], ...] = (
 
 RECORDS = Extraction(fields={"thing": "text", "count": "number", "words": "list"})
 QUESTIONS = Answering(unanswerable=True, passage="received")
+SHELF = Corpus(tuple(Document(id=e.id, title=e.target, text=f"A {e.text}.") for e in pool(seed=2)))
 
 
 def text_rows(task: Task, rows: int = 24) -> list[Example]:
@@ -254,15 +256,17 @@ def text_rows(task: Task, rows: int = 24) -> list[Example]:
     for number, row in enumerate(pool(rows=rows)):
         record = {"thing": row.target, "count": number % 5, "words": row.text.split()[:2]}
         target = as_text(record if number % 4 else {}) if task is RECORDS else f"a {row.text}"
-        if task is QUESTIONS:
+        if task.kind == QUESTIONS.kind:
             target = row.target if number % 4 else NO_ANSWER
         found.append(replace(row, target=target, fields={"received": f"2025-01-{number + 1:02}"}))
     return found
 
 
 def _text_tasks(make: Factory) -> list[Task]:
-    answered = getattr(type(make(0)), "kinds", ("classification",))
-    tasks: list[Task] = [RECORDS, Writing(instruction="Say what it is."), QUESTIONS]
+    cls = type(make(0))
+    answered = getattr(cls, "kinds", ("classification",))
+    asked = with_corpus(Answering(unanswerable=True), SHELF) if hasattr(cls, "reads") else QUESTIONS
+    tasks: list[Task] = [RECORDS, Writing(instruction="Say what it is."), asked]
     return [task for task in tasks if task.kind in answered]
 
 

@@ -38,14 +38,12 @@ from choose.judge.prose.family_answer import (
     settled,
     still_open,
 )
-from choose.judge.prose.loss_sentences import loss_sentences
 from choose.judge.prose.reasons import doubts, failure_reasons, reasons, rejected
 from choose.judge.scores.family_comparison import pair_records
 from choose.judge.scores.score_tables import StudyScores, study_scores
 from choose.schema.answer import Standing
 from choose.schema.costs import Move
 from choose.schema.decision import DatasetRecord, Decision, Gate, Kind, Pair, Verdict
-from choose.schema.reading import LossSplit
 from choose.schema.scorecard import Scorecard
 
 __all__ = ["RULE", "judge"]
@@ -68,21 +66,23 @@ def judge(
     if not (scores := study_scores(evidence, rule.measure)).scored:
         raise StudyError(_nothing(scores))
     case = _case(evidence, contenders := contenders_of(scores, rule))
-    splits = loss_splits(evidence, contenders.panel)
-    gates, moves = gates_of(case), next_actions(case)
-    standings = standings_of(contenders, case.name)
+    gates, moves, standings = (
+        gates_of(case),
+        next_actions(case),
+        standings_of(contenders, case.name),
+    )
     return Decision(
         choose=version("choose-llm"),
         rule=rule.version,
         dataset=_dataset(evidence, scores),
         goal=contenders.rule.record(),
-        verdict=_verdict(case, gates, looks, moves, left_out, splits),
+        verdict=_verdict(case, gates, looks, moves, left_out),
         gates=gates,
         scorecards=_scorecards(evidence, contenders),
         standings=standings,
         pairs=_pairs(case),
         failures=case.failures,
-        loss_splits=splits,
+        loss_splits=case.splits,
         **_rows_to_read(evidence, case, standings),
         crossings=crossings_of(contenders),
         forecasts=tuple(contenders.curves.forecasts.values()),
@@ -103,7 +103,9 @@ def _case(evidence: Evidence, contenders: Contenders) -> Case:
         suspects = frozenset(s.id for s in labels.doubted)
     failures = failures_of(evidence, contenders, suspects)
     selection = select(contenders)
-    return Case(contenders, selection, labels, failures, overlap_of(contenders, selection.interim))
+    overlap = overlap_of(contenders, selection.interim)
+    splits = loss_splits(evidence, contenders.panel)
+    return Case(contenders, selection, labels, failures, overlap, splits)
 
 
 def _scorecards(evidence: Evidence, contenders: Contenders) -> tuple[Scorecard, ...]:
@@ -133,7 +135,6 @@ def _verdict(
     looks: int,
     moves: tuple[Move, ...],
     left_out: tuple[str, ...],
-    splits: tuple[LossSplit, ...],
 ) -> Verdict:
     kind, families = kind_of(case), families_of(case)
     steps = next_steps(case, gates, moves, left_out)
@@ -152,7 +153,7 @@ def _verdict(
         because=said[1],
         interim_reason=said[2],
         families=families,
-        settled=(*loss_sentences(splits, case.name), *settled(case, families)),
+        settled=settled(case, families),
         open=still_open(case, families, left_out),
         recommended=recommended,
         use_meanwhile=case.name,

@@ -25,6 +25,7 @@ from choose.judge.scores.family_comparison import FamilyComparison, compare_fami
 from choose.judge.stats.paired import Difference, smallest_detectable_gain
 from choose.schema.base import Interval
 from choose.schema.diagnosis import Audit, ErrorOverlap, Failures
+from choose.schema.reading import LossSplit
 from choose.schema.words import Words
 from choose.types import Family
 
@@ -213,6 +214,7 @@ class Case:
     audit: Audit | None = None
     failures: Failures | None = None
     overlap: ErrorOverlap | None = None
+    splits: tuple[LossSplit, ...] = ()
 
     @property
     def name(self) -> str:

@@ -20,6 +20,7 @@ from choose.judge.decision.verdict_confidence import could_still_win
 from choose.judge.decision.verdict_gates import contenders_credible
 from choose.judge.evidence import strong
 from choose.judge.measures.cost_comparison import fit_and_1k_answers, in_dollars
+from choose.judge.prose.loss_sentences import loss_sentences
 from choose.judge.scores.family_comparison import FamilyComparison
 from choose.schema.answer import FamilyResult
 from choose.schema.decision import Kind
@@ -192,8 +193,12 @@ def _than(lead: float) -> str:
 
 
 def settled(case: Case, families: tuple[FamilyResult, ...]) -> tuple[str, ...]:
-    """Return what the evidence shows about families, a sentence each."""
-    return tuple(filter(None, [*(_shown(case, family) for family in families), _floor(case)]))
+    """Return what the evidence shows about families, a sentence each.
+
+    Where documents are read, what is lost and why comes first.
+    """
+    shown = [*(_shown(case, family) for family in families), _floor(case)]
+    return (*loss_sentences(case.splits, case.name), *filter(None, shown))
 
 
 def _shown(case: Case, result: FamilyResult) -> str:

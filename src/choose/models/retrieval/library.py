@@ -8,7 +8,7 @@ from typing import Any
 
 from choose.corpus import WORDS, Corpus, Document, Passage
 from choose.errors import StrategyError
-from choose.models.retrieval.evidence import gold_passage
+from choose.models.retrieval.controls import gold_passage
 from choose.models.retrieval.shared_indexes import WAYS, Way, check_way, passage_index
 from choose.tasks.answering import READ, corpus_of
 from choose.types import Example, Item, Task
