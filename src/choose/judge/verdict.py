@@ -66,11 +66,8 @@ def judge(
     if not (scores := study_scores(evidence, rule.measure)).scored:
         raise StudyError(_nothing(scores))
     case = _case(evidence, contenders := contenders_of(scores, rule))
-    gates, moves, standings = (
-        gates_of(case),
-        next_actions(case),
-        standings_of(contenders, case.name),
-    )
+    gates, moves = gates_of(case), next_actions(case)
+    standings = standings_of(contenders, case.name)
     return Decision(
         choose=version("choose-llm"),
         rule=rule.version,
@@ -84,15 +81,22 @@ def judge(
         failures=case.failures,
         loss_splits=case.splits,
         **_rows_to_read(evidence, case, standings),
-        crossings=crossings_of(contenders),
-        forecasts=tuple(contenders.curves.forecasts.values()),
-        rises=label_gains(contenders),
-        breakeven=breakevens(contenders),
+        **_outlook(contenders),
         moves=moves,
         looks=looks,
         left_out=left_out,
         machine=dict(evidence.machine),
     )
+
+
+def _outlook(contenders: Contenders) -> dict[str, Any]:
+    """Return the parts of the record on more labels, and on when costs are earned back."""
+    return {
+        "crossings": crossings_of(contenders),
+        "forecasts": tuple(contenders.curves.forecasts.values()),
+        "rises": label_gains(contenders),
+        "breakeven": breakevens(contenders),
+    }
 
 
 def _case(evidence: Evidence, contenders: Contenders) -> Case:
