@@ -56,3 +56,15 @@ def test_what_is_shown_begins_with_the_title() -> None:
     [passage] = corpus("Refunds take 5 days.").passages()
     assert passage.shown == "T: Refunds take 5 days."
     assert passage.id == "d0:0-20"
+
+
+def test_blanks_and_quotes_without_end_take_no_longer_than_words() -> None:
+    """Each was quadratic: minutes at this length."""
+    for text in (" " * 400_000, ".'" + "'" * 400_000, "\t \r" * 100_000 + "x"):
+        passages = corpus(f"{text} end.").passages()
+        assert sum(len(p.text.split()) for p in passages) == len(f"{text} end.".split())
+
+
+def test_a_run_of_letters_without_spaces_is_cut_into_passages() -> None:
+    passages = corpus("x" * 100_050).passages(100)
+    assert [len(p.text) for p in passages] == [20_000] * 5 + [50]

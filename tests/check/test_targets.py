@@ -195,6 +195,7 @@ def test_answers_are_checked_against_their_passage_their_question_and_their_leng
         "absent": 0,
         "in_question": 0,
         "long": 0,
+        "corpus": None,
     }
     assert says(record, "Passage") == (
         "good: The answer stands in 'passage' in 100 % of the rows that have one."

@@ -6,11 +6,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from choose.check.corpus_audit import CorpusAudit
 from choose.errors import quoted, rows_named
 from choose.formatting import per_100
 from choose.schema.check import Issue, Line, Step
 from choose.schema.texts import AnswerFacts
-from choose.tasks.answering import abstains, passage_field
+from choose.tasks.answering import abstains, corpus_of, passage_field
 from choose.tasks.values import stands
 from choose.types import Example, Task
 
@@ -56,6 +57,12 @@ class AnswerAudit:
         return [e.id for e in self.answered if len(e.target.split()) > LONG]
 
     @cached_property
+    def corpus(self) -> CorpusAudit | None:
+        """Return the audit of the documents that answers are in; None where there are none."""
+        corpus = corpus_of(self.task)
+        return None if corpus is None else CorpusAudit(corpus, self.answered)
+
+    @cached_property
     def facts(self) -> AnswerFacts:
         """Return the record of all this."""
         passage = passage_field(self.task)
@@ -66,12 +73,13 @@ class AnswerAudit:
             absent=None if passage is None else len(self.absent),
             in_question=len(self.asked),
             long=len(self.long),
+            corpus=None if self.corpus is None else self.corpus.facts,
         )
 
     def lines(self) -> Iterator[Line]:
         """Yield what is found, a line each."""
         yield self._answers()
-        yield self._passage()
+        yield from [self._passage()] if self.corpus is None else self.corpus.lines()
         count, rows = len(self.asked), len(self.rows)
         if count:
             says = f"Answers that stand in their question: {count:,} of {rows:,}"
@@ -108,6 +116,8 @@ class AnswerAudit:
     def steps(self) -> Iterator[Step]:
         """Yield what costs score, with the share of the rows that are concerned."""
         rows, name = len(self.rows), passage_field(self.task)
+        if self.corpus is not None:
+            yield from self.corpus.steps()
         if self.absent and name is not None:
             yield Step(
                 says=(
@@ -119,11 +129,12 @@ class AnswerAudit:
                 question="which answers are wrong",
             )
         if len(self.long) > SEVERAL_LONG * rows:
+            other = "" if self.corpus is not None else ", or state --kind writing"
             yield Step(
                 says=(
                     f"Shorten the answers of over {LONG} words ({len(self.long):,}: "
-                    f"{rows_named(self.long)}) to what is asked, or state --kind writing: token "
-                    "F1 is for brief answers."
+                    f"{rows_named(self.long)}) to what is asked{other}: token F1 is for brief "
+                    "answers."
                 ),
                 points=len(self.long) / rows,
             )
@@ -139,6 +150,8 @@ class AnswerAudit:
 
     def issues(self) -> Iterator[Issue]:
         """Yield the rows that need a look."""
+        if self.corpus is not None:
+            yield from self.corpus.issues()
         for id in self.absent:
             says = "no accepted answer stands in the passage"
             yield Issue(row=id, kind="not in passage", label="", says=says)

@@ -186,7 +186,7 @@ Status = Literal["good", "look", "unknown"]
 IssueKind = Literal[
     "leak", "conflict", "suspected label", "duplicate", "near-duplicate", "rare label", "personal",
     "unlike target", "mixed type", "not in text", "copied",
-    "not in passage", "in question", "long answer",
+    "not in passage", "in question", "long answer", "not in documents",
 ]  # fmt: skip
 
 

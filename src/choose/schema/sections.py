@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import PurePath
 from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
@@ -76,11 +75,6 @@ class DataSection(Settings):
         le=20,
         description="Number of cross-validation folds where there is no test file.",
     )
-
-    @field_validator("documents", mode="before")
-    @classmethod
-    def _as_text(cls, name: object) -> object:
-        return str(name) if isinstance(name, PurePath) else name
 
     @field_validator("path", "test", "documents")
     @classmethod

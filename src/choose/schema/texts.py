@@ -103,6 +103,40 @@ class AnswerErrors(Record):
     literal: tuple[str, ...] = ()
 
 
+class Versions(Record):
+    """Two similar documents with different numbers; `older` by date or name, or else null."""
+
+    document: str
+    other: str
+    older: str | None
+
+
+class CorpusFacts(Record):
+    """The documents that questions are answered from.
+
+    Attributes:
+        passages: of at most 100 words, whole sentences of one document.
+        dated: documents with a date.
+        repeated: documents with the text of an earlier one.
+        versions: similar documents with different numbers, those of most questions first.
+        compared: documents whose texts were compared with one another.
+        unneeded: documents that hold the answer of no question.
+        without: questions with an answer that no document is known to hold.
+        reworded: questions whose document holds the answer in other words.
+    """
+
+    documents: int
+    passages: int
+    words: int
+    dated: int
+    repeated: int
+    versions: tuple[Versions, ...]
+    compared: int
+    unneeded: int
+    without: int
+    reworded: int
+
+
 class AnswerFacts(Record):
     """What the answers to the questions of a labelled set hold, as counts of rows.
 
@@ -113,6 +147,7 @@ class AnswerFacts(Record):
         absent: of which no accepted answer stands in the passage; null without one.
         in_question: whose answer stands in the question.
         long: whose answer is longer than brief ones are.
+        corpus: the documents that answers are in; null where there are none.
     """
 
     unanswerable: int
@@ -121,6 +156,7 @@ class AnswerFacts(Record):
     absent: int | None
     in_question: int
     long: int
+    corpus: CorpusFacts | None = None
 
 
 class GivenAnswer(Record):

@@ -87,9 +87,23 @@ def _data(facts: DraftFacts) -> Iterator[str]:
         yield f"# {_pair('group_column', facts.rows.hint)}  # if rows of a group belong together"
     if roles.annotator is not None:
         yield _pair("annotator_column", roles.annotator)
+    yield from _documents(data)
     for key in ("test_rows", "folds"):
         if (value := getattr(data, key)) is not None:
             yield _pair(key, value)
+
+
+def _documents(data: DataSection) -> Iterator[str]:
+    """Yield where documents are and what figures are about, if there are any."""
+    if data.documents is None:
+        return
+    yield _pair("documents", data.documents)
+    if data.evidence_column is not None:
+        yield _pair("evidence_column", data.evidence_column)
+    else:
+        yield '# evidence_column = "..."    # documents, or spans of them, that hold the answer'
+    said = "or new-documents: without questions to learn from"
+    yield f"{_pair('estimand', data.estimand)}  # {said}"
 
 
 def _task(facts: DraftFacts) -> Iterator[str]:

@@ -7,7 +7,7 @@ import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, get_type_hints
 
 from pydantic import BaseModel, ValidationError
@@ -290,7 +290,8 @@ def overrides_of(given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def _listed(parameter: inspect.Parameter, value: Any) -> Any:
-    """Return a single value as a list where the keyword takes a list."""
+    """Return a path as its name, and a single value as a list where the keyword takes a list."""
+    value = str(value) if isinstance(value, PurePath) else value
     takes_list = "tuple[" in str(parameter.annotation)
     single = isinstance(value, str | int | float) and not isinstance(value, bool)
     return (value,) if takes_list and single else value

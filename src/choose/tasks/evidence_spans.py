@@ -181,6 +181,16 @@ def spans_of(
     return tuple(dict.fromkeys(found))
 
 
+def is_reworded(question: Example, corpus: Corpus) -> bool:
+    """Return whether a question's evidence is whole documents in which no answer was found."""
+    texts = [corpus.by_id[span.document].text for span in question.evidence]
+    whole = [(0, len(text)) for text in texts]
+    if not texts or whole != [(span.start, span.end) for span in question.evidence]:
+        return False
+    answers = {" ".join(folded(answer).split()) for answer in question.targets}
+    return answers.isdisjoint(" ".join(folded(text).split()) for text in texts)
+
+
 def linked_groups(
     documents: Sequence[Sequence[str]], groups: Sequence[str | None]
 ) -> list[str | None]:

@@ -10,14 +10,14 @@ from typing import Any
 
 import polars as pl
 
-from choose.corpus import Corpus, Span
+from choose.corpus import Corpus
 from choose.data.readers.column_guess import usual
 from choose.data.readers.delimited import ROW
 from choose.errors import DataError, StudyError, did_you_mean, quoted, quoted_list
 from choose.formatting import plural
 from choose.schema.sections import DataSection
 from choose.tasks.answering import abstains
-from choose.tasks.evidence_spans import AnswerPlaces, Place, linked_groups, spans_of
+from choose.tasks.evidence_spans import AnswerPlaces, Place, is_reworded, linked_groups, spans_of
 from choose.tasks.values import scalar_text
 from choose.types import Example
 
@@ -128,7 +128,7 @@ def _said(rows: Sequence[Example], column: str | None, corpus: Corpus) -> str:
         has = "has an answer that stands" if lacking == 1 else "have an answer that stands"
         none = f"; {lacking:,} {has} in no document" if lacking else ""
         return f"Evidence found by the answer's text: {of}{none}."
-    whole = sum(bool(e.evidence) and _are_whole(e.evidence, corpus) for e in asked)
+    whole = sum(is_reworded(e, corpus) for e in asked)
     text = f"Evidence is in the column {quoted(column)}: {of}."
     if whole:
         text += (
@@ -136,10 +136,6 @@ def _said(rows: Sequence[Example], column: str | None, corpus: Corpus) -> str:
             "the place."
         )
     return text
-
-
-def _are_whole(spans: Sequence[Span], corpus: Corpus) -> bool:
-    return all(s.start == 0 and s.end == len(corpus.by_id[s.document].text) for s in spans)
 
 
 def _about(section: DataSection, rows: Sequence[Example]) -> str:

@@ -1,0 +1,277 @@
+"""The documents of a task: which repeat or contradict others, and which answers none holds."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+
+from choose.corpus import WORDS, Corpus, Document
+from choose.data.duplicates import similar_pairs
+from choose.errors import quoted, quoted_list, rows_named
+from choose.formatting import normalised, plural
+from choose.schema.check import Issue, Line, Step
+from choose.schema.texts import CorpusFacts, Versions
+from choose.tasks.evidence_spans import is_reworded
+from choose.types import Example
+
+# The cosine from which two documents are nearly the same. Versions of one document, which have its
+# name with another date or number, may differ more: they share this part of the shorter's words.
+NEAR, SHARED = 0.8, 0.4
+
+# Documents, and their characters in all, that are compared with one another; those that questions
+# need come first.
+COMPARED, CHARACTERS = 10_000, 20_000_000
+
+# Names that a line lists, and pairs.
+NAMED, PAIRS = 3, 2
+
+# Numbers of a text, and what tells versions apart in a name: v2, 2025, 2025-10, 5.1.
+_NUMBER = re.compile(r"\d+(?:[.,:/]\d+)*")
+_MARK = re.compile(r"\b(?:v|version|rev)?[ _.-]?\d+(?:[._-]\d+)*\b", re.IGNORECASE)
+_LETTER = re.compile(r"[^\W\d_]{2}")
+
+
+@dataclass(frozen=True)
+class CorpusAudit:
+    """The documents, and the rows whose questions are answered from them."""
+
+    corpus: Corpus
+    answered: Sequence[Example]
+
+    @cached_property
+    def needed(self) -> Counter[str]:
+        """Return the questions that each document holds an answer of, if any, by its id."""
+        return Counter(id for e in self.answered for id in {s.document for s in e.evidence})
+
+    @cached_property
+    def without(self) -> list[str]:
+        """Return the ids of rows that have an answer and no document that holds it."""
+        return [e.id for e in self.answered if not e.evidence]
+
+    @cached_property
+    def reworded(self) -> list[str]:
+        """Return the ids of rows whose documents hold the answer in other words."""
+        return [e.id for e in self.answered if is_reworded(e, self.corpus)]
+
+    @cached_property
+    def repeated(self) -> list[list[Document]]:
+        """Return the documents that have one text, but for case and punctuation."""
+        same: dict[str, list[Document]] = defaultdict(list)
+        for document in self.corpus.documents:
+            same[normalised(document.text)].append(document)
+        return [found for found in same.values() if len(found) > 1]
+
+    @cached_property
+    def compared(self) -> list[Document]:
+        """Return the documents, one of each text, that are compared with one another."""
+        again = {d.id for same in self.repeated for d in same[1:]}
+        every = [d for d in self.corpus.documents if d.id not in again]
+        every.sort(key=lambda d: d.id not in self.needed)
+        left, found = CHARACTERS, []
+        for document in every[:COMPARED]:
+            left -= len(document.text)
+            if left < 0:
+                break
+            found.append(document)
+        return found
+
+    @cached_property
+    def versions(self) -> tuple[Versions, ...]:
+        """Return the pairs of similar documents with different numbers, the most needed first.
+
+        They are nearly the same, or have one name but for a date or number.
+        """
+        near = similar_pairs([normalised(d.text) for d in self.compared], NEAR)
+        pairs = [(self.compared[a], self.compared[b]) for a, b in near.tolist()]
+        known = dict.fromkeys(frozenset((a.id, b.id)) for a, b in pairs)
+        for pair in _same_name(self.corpus.documents):
+            if frozenset(d.id for d in pair) not in known:
+                known[frozenset(d.id for d in pair)] = None
+                pairs.append(pair)
+        found = [_as_versions(a, b) for a, b in pairs if _numbers(a) != _numbers(b)]
+        return tuple(sorted(found, key=lambda v: -self.needed[v.document] - self.needed[v.other]))
+
+    @cached_property
+    def facts(self) -> CorpusFacts:
+        """Return the record of all this."""
+        documents = self.corpus.documents
+        return CorpusFacts(
+            documents=len(documents),
+            passages=len(self.corpus.passages()),
+            words=sum(len(p.text.split()) for p in self.corpus.passages()),
+            dated=sum(d.timestamp is not None for d in documents),
+            repeated=sum(len(same) - 1 for same in self.repeated),
+            versions=self.versions,
+            compared=len(self.compared),
+            unneeded=len(documents) - len(self.needed),
+            without=len(self.without),
+            reworded=len(self.reworded),
+        )
+
+    def lines(self) -> Iterator[Line]:
+        """Yield what is found, a line each."""
+        facts = self.facts
+        dated = f"{facts.dated:,} have a date" if facts.dated else "none has a date"
+        says = f"{plural(facts.documents, 'document')} with {facts.words:,} words, in "
+        says += f"{plural(facts.passages, 'passage')} of at most {WORDS} words; {dated}."
+        if facts.documents == 1:
+            says += " Whatever is retrieved comes from this one."
+        yield _line("Documents", facts.documents == 1, says)
+        yield self._evidence()
+        yield self._repeated()
+        yield self._versions()
+        free = [d.id for d in self.corpus.documents if d.id not in self.needed]
+        says = "Each document holds an answer."
+        if free:
+            says = f"Documents that no question here needs: {len(free):,} of {facts.documents:,} "
+            says += f"({quoted_list(free, NAMED)}). They stay: retrieval has to tell them apart."
+        yield _line("Unneeded", False, says)
+
+    def _evidence(self) -> Line:
+        rows, facts = len(self.answered), self.facts
+        standing = rows - facts.without - facts.reworded
+        says = f"The answer stands in a document for {standing:,} of {plural(rows, 'question')} "
+        says += "that have one"
+        if facts.reworded:
+            named = rows_named(self.reworded, NAMED)
+            says += f"; for {facts.reworded:,} it has other words than its document ({named})"
+        if facts.without:
+            named = rows_named(self.without, NAMED)
+            says += f"; for {facts.without:,} no document is known ({named})"
+        return _line("Evidence", facts.without > 0, f"{says}.")
+
+    def _repeated(self) -> Line:
+        if not self.repeated:
+            return _line("Same documents", False, "No document repeats another.")
+        pairs = "; ".join(quoted_list([d.id for d in same], 3) for same in self.repeated[:PAIRS])
+        says = f"Documents with the text of another: {self.facts.repeated:,} ({pairs}). The one "
+        return _line("Same documents", True, says + "that evidence does not name counts as a miss.")
+
+    def _versions(self) -> Line:
+        total, compared = len(self.corpus.documents), len(self.compared)
+        part = ""
+        if compared < total - self.facts.repeated:
+            part = f" Texts of {compared:,} documents were compared."
+        if not self.versions:
+            return _line(
+                "Versions", False, f"No two similar documents have different numbers.{part}"
+            )
+        says = f"Similar documents with different numbers: {plural(len(self.versions), 'pair')} "
+        stale = [v.older for v in self.versions if v.older is not None]
+        says += f"({_pairs(self.versions)})."
+        if stale:
+            unique = list(dict.fromkeys(stale))
+            says += f" By date or name, the older: {quoted_list(unique, NAMED)}."
+        return _line("Versions", True, says + part)
+
+    def steps(self) -> Iterator[Step]:
+        """Yield what costs score, with the share of the questions that are concerned."""
+        rows = max(len(self.answered), 1)
+        if self.without:
+            yield Step(
+                says=(
+                    f"Add documents that answer {plural(len(self.without), 'question')} "
+                    f"({rows_named(self.without)}), accept the words of the documents, too, or "
+                    "write [] where they hold no answer: no retrieval can find it."
+                ),
+                points=len(self.without) / rows,
+                question="which questions no document answers",
+            )
+        if self.versions:
+            concerned = {id for v in self.versions for id in (v.document, v.other)}
+            yield Step(
+                says=(
+                    f"Remove the outdated one of {plural(len(self.versions), 'pair')} of similar "
+                    f"documents with different numbers ({_pairs(self.versions)}), if one is: a "
+                    "candidate that reads it answers wrongly."
+                ),
+                points=self._share(concerned),
+            )
+        if self.repeated:
+            concerned = {d.id for same in self.repeated for d in same}
+            yield Step(
+                says=(
+                    f"Remove documents with the text of another ({self.facts.repeated:,}): found "
+                    "instead of the one that evidence names, they count as a miss."
+                ),
+                points=self._share(concerned),
+            )
+
+    def _share(self, documents: set[str]) -> float:
+        """Return the share of the questions that one of some documents answers."""
+        touched = sum(any(s.document in documents for s in e.evidence) for e in self.answered)
+        return touched / max(len(self.answered), 1)
+
+    def issues(self) -> Iterator[Issue]:
+        """Yield the rows that need a look."""
+        for id in self.without:
+            says = "no document holds an accepted answer"
+            yield Issue(row=id, kind="not in documents", label="", says=says)
+        for id in self.reworded:
+            says = "the answer has other words than the document"
+            yield Issue(row=id, kind="not in documents", label="", says=says)
+
+
+def _same_name(documents: Sequence[Document]) -> Iterator[tuple[Document, Document]]:
+    """Yield documents, the older first, that are called the same but for a date or number."""
+    called: dict[tuple[str, str], list[Document]] = defaultdict(list)
+    for document in documents:
+        for what in ("title", "id"):
+            if base := _name(document, what)[0]:
+                called[what, base].append(document)
+    for (what, _), same in called.items():
+        same.sort(key=lambda d: _order(d, what))
+        for a, b in pairwise(same):
+            if _order(a, what) != _order(b, what) and _shared(a, b) >= SHARED:
+                yield a, b
+
+
+def _order(document: Document, what: str) -> tuple[str, list[int]]:
+    """Return when a document is from: its date, then the numbers in its title or id."""
+    at = document.timestamp.isoformat() if document.timestamp else ""
+    return at, _name(document, what)[1]
+
+
+def _name(document: Document, what: str) -> tuple[str, list[int]]:
+    """Return a title or id without its numbers, empty if it has no word, and these numbers."""
+    name = document.title if what == "title" else document.id
+    base = " ".join(_MARK.sub(" ", name).casefold().split())
+    numbers = [int(n) for mark in _MARK.findall(name) for n in re.findall(r"\d{1,18}", mark)]
+    return base if _LETTER.search(base) else "", numbers
+
+
+def _shared(a: Document, b: Document) -> float:
+    one, two = (set(normalised(d.text).split()) for d in (a, b))
+    return len(one & two) / max(min(len(one), len(two)), 1)
+
+
+def _numbers(document: Document) -> set[str]:
+    return set(_NUMBER.findall(document.text))
+
+
+def _as_versions(a: Document, b: Document) -> Versions:
+    """Return a pair with the older one: by date, or by the number in a name that both have."""
+    older = None
+    if a.timestamp and b.timestamp:
+        if a.timestamp != b.timestamp:
+            older = a if a.timestamp < b.timestamp else b
+    else:
+        for what in ("title", "id"):
+            (one, first), (two, second) = _name(a, what), _name(b, what)
+            if older is None and one == two != "" and first != second:
+                older = a if first < second else b
+    return Versions(document=a.id, other=b.id, older=older.id if older else None)
+
+
+def _pairs(versions: Sequence[Versions]) -> str:
+    named = [f"{quoted(v.document)} and {quoted(v.other)}" for v in versions[:PAIRS]]
+    more = len(versions) - len(named)
+    return "; ".join(named) + (f" and {more:,} more" if more else "")
+
+
+def _line(topic: str, looks: bool, says: str) -> Line:
+    return Line(topic=topic, status="look" if looks else "good", says=says)

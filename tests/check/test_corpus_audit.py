@@ -1,0 +1,174 @@
+"""What `choose check` says of the documents that questions are answered from."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from choose.api.plan import check
+from choose.schema.check import Check
+from choose.schema.texts import CorpusFacts, Versions
+
+GOODS = ["lamps", "chairs", "ropes", "bells", "books", "boats", "clocks", "coats", "drums", "flags"]
+
+
+def shop(n: int) -> dict[str, Any]:
+    goods, other = GOODS[n % 10], GOODS[n * 3 % 10 - 1]
+    name = f"{goods}{GOODS[n // 10]}"
+    return {
+        "id": f"shop-{name}",
+        "title": f"Shop {name}",
+        "text": f"This place sells {goods} beside {other}, number {n * 7919 % 10_007}. "
+        f"Whoever buys {n + 300} {goods} at once gets one more.",
+    }
+
+
+def asked(n: int) -> dict[str, Any]:
+    document = shop(n)
+    question = f"How many give one more at {document['title'].lower()}?"
+    return {"id": f"q{n}", "question": question, "answers": [str(n + 300)]}
+
+
+def lines(path: Path, rows: list[dict[str, Any]]) -> str:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    return str(path)
+
+
+def checked(
+    folder: Path, rows: list[dict[str, Any]], documents: list[dict[str, Any]], **data: Any
+) -> Check:
+    data["documents"] = lines(folder / "documents.jsonl", documents)
+    return check(lines(folder / "questions.jsonl", rows), overrides={"data": data}).record
+
+
+def says(record: Check, topic: str) -> str:
+    [line] = [line for line in record.lines if line.topic == topic]
+    return f"{line.status}: {line.says}"
+
+
+def facts(record: Check) -> CorpusFacts:
+    assert record.targets is not None
+    assert record.targets.answers is not None
+    assert record.targets.answers.corpus is not None
+    return record.targets.answers.corpus
+
+
+def test_sound_documents_are_counted_and_nothing_is_to_do(tmp_path: Path) -> None:
+    record = checked(tmp_path, [asked(n) for n in range(60)], [shop(n) for n in range(70)])
+    assert says(record, "Documents") == (
+        "good: 70 documents with 1,190 words, in 70 passages of at most 100 words; none has a date."
+    )
+    assert says(record, "Evidence") == (
+        "good: The answer stands in a document for 60 of 60 questions that have one."
+    )
+    assert says(record, "Same documents") == "good: No document repeats another."
+    assert says(record, "Versions") == "good: No two similar documents have different numbers."
+    assert says(record, "Unneeded").startswith(
+        "good: Documents that no question here needs: 10 of 70 ('shop-lampsclocks',"
+    )
+    assert not any(line.topic == "Passage" for line in record.lines)
+    assert record.headline.endswith("Nothing needs fixing first.")
+    assert facts(record) == CorpusFacts(
+        documents=70,
+        passages=70,
+        words=1_190,
+        dated=0,
+        repeated=0,
+        versions=(),
+        compared=70,
+        unneeded=10,
+        without=0,
+        reworded=0,
+    )
+
+
+def test_questions_that_no_document_answers_are_named_first(tmp_path: Path) -> None:
+    rows = [asked(n) for n in range(60)]
+    rows[3]["answers"], rows[4]["answers"] = ["nine hundred"], ["a thousand", "1,000"]
+    rows[5]["answers"] = []
+    record = checked(tmp_path, rows, [shop(n) for n in range(60)])
+    assert (facts(record).without, facts(record).unneeded) == (2, 3)
+    assert says(record, "Evidence") == (
+        "look: The answer stands in a document for 57 of 59 questions that have one; for 2 no "
+        "document is known (rows q3 and q4)."
+    )
+    assert record.first[0].says.startswith("Add documents that answer 2 questions (rows q3 and q4)")
+    assert record.first[0].points == pytest.approx(2 / 59)
+    named = {issue.row for issue in record.issues if issue.kind == "not in documents"}
+    assert named == {"q3", "q4"}
+
+
+def test_answers_in_other_words_are_told_from_missing_documents(tmp_path: Path) -> None:
+    rows = [{**asked(n), "evidence": [shop(n)["id"]]} for n in range(60)]
+    rows[7]["answers"] = ["three hundred and seven"]
+    record = checked(tmp_path, rows, [shop(n) for n in range(60)])
+    assert (facts(record).without, facts(record).reworded) == (0, 1)
+    assert says(record, "Evidence").startswith("good: ")
+    assert "for 1 it has other words than its document (row q7)" in says(record, "Evidence")
+
+
+def test_stale_versions_are_found_by_date_by_title_and_by_file_name(tmp_path: Path) -> None:
+    documents = [shop(n) for n in range(60)]
+    policy = "Refunds are paid within {} days, by card or by bank, to whoever bought the goods."
+    documents += [
+        {"id": "new", "title": "Refunds", "text": policy.format(14), "date": "2025-03-01"},
+        {"id": "old", "title": "Refunds", "text": policy.format(30), "date": "2023-03-01"},
+        {"id": "fees", "title": "Fees v2", "text": "A card costs 3 coins for each parcel sent."},
+        {"id": "dues", "title": "Fees v1", "text": "The card costs 2 coins per parcel you sent."},
+        {"id": "hours-2025.md", "title": "When", "text": "Doors open at 9 on weekdays only."},
+        {"id": "hours-2024.md", "title": "Then", "text": "Doors open at 10 on weekdays only."},
+        {"id": "minutes-2024", "title": "A", "text": "We spoke of paint, chapter 3."},
+        {"id": "minutes-2025", "title": "B", "text": "All agreed upon hiring 2 clerks."},
+        {"id": "x", "title": "Note 1", "text": "The same words stand here without figures."},
+        {"id": "y", "title": "Note 2", "text": "The same words stand there without figures."},
+    ]
+    rows = [asked(n) for n in range(60)]
+    rows[0] = {"id": "r", "question": "Within which time are refunds paid?", "answers": ["14 days"]}
+    record = checked(tmp_path, rows, documents)
+    assert set(facts(record).versions) == {
+        Versions(document="new", other="old", older="old"),
+        Versions(document="dues", other="fees", older="dues"),
+        Versions(document="hours-2025.md", other="hours-2024.md", older="hours-2024.md"),
+    }
+    assert facts(record).versions[0].document == "new"
+    line = says(record, "Versions")
+    assert line.startswith("look: Similar documents with different numbers: 3 pairs ('new' and")
+    assert "By date or name, the older: 'old'," in line
+    [step] = [s for s in record.first if s.says.startswith("Remove the outdated one of 3 pairs")]
+    assert step.points == pytest.approx(1 / 60)
+    assert facts(record).dated == 2
+
+
+def test_repeated_documents_are_named_with_what_they_cost(tmp_path: Path) -> None:
+    documents = [shop(n) for n in range(60)]
+    documents.append({**documents[2], "id": "copy", "text": documents[2]["text"].upper()})
+    record = checked(tmp_path, [asked(n) for n in range(60)], documents)
+    assert facts(record).repeated == 1
+    assert says(record, "Same documents").startswith(
+        f"look: Documents with the text of another: 1 ('{documents[2]['id']}', 'copy')."
+    )
+    assert any(s.says.startswith("Remove documents with the text of") for s in record.first)
+
+
+def test_one_document_is_said_and_names_are_escaped(tmp_path: Path) -> None:
+    text = " ".join(shop(n)["text"] for n in range(60))
+    one = [{"id": "all\x1b[31m<b>", "title": "\x1b]0;x\x07", "text": text}]
+    record = checked(tmp_path, [asked(n) for n in range(60)], one)
+    assert says(record, "Documents").startswith("look: 1 document with ")
+    assert "Whatever is retrieved comes from this one." in says(record, "Documents")
+    assert "\x1b" not in record.model_dump_json().encode().decode("unicode_escape")
+
+
+def test_real_sets_have_the_gaps_that_are_known_of_them(shared_data: Path) -> None:
+    found = {}
+    for name in ("xquad_en", "pubmedqa_l"):
+        folder = shared_data / name
+        data = {"documents": str(folder / "passages.jsonl")}
+        record = check(str(folder / "questions.jsonl"), overrides={"data": data}).record
+        found[name] = facts(record)
+    assert (found["xquad_en"].documents, found["xquad_en"].reworded) == (240, 1)
+    assert (found["pubmedqa_l"].documents, found["pubmedqa_l"].reworded) == (740, 740)
+    assert found["xquad_en"].versions == found["pubmedqa_l"].versions == ()

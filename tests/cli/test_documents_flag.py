@@ -1,0 +1,187 @@
+"""`--documents`, `--evidence-column` and `--estimand` on the command line, and in study files."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import choose as package
+from choose.cli.options import DATA_FLAGS
+from choose.data.readers.document_files import read_documents
+from choose.store.store import Store
+from choose.study.study_file import load_study, sample_columns
+from choose.tasks.answering import corpus_of
+
+Choose = Callable[..., Any]
+
+TOWNS = ["Bern", "Oslo", "Lima", "Rome", "Riga", "Kyiv", "Doha", "Cork", "Nice", "Bonn"]
+
+
+@pytest.fixture(autouse=True)
+def files() -> None:
+    """Questions beside a folder of documents."""
+    Path("handbook/offices").mkdir(parents=True)
+    for n, town in enumerate(TOWNS):
+        text = f"# The office in {town}\n\nIt has {n + 40} desks. The code of its door is {n}-{n}9."
+        Path(f"handbook/offices/{town.lower()}.md").write_text(text)
+    rows = [
+        {"question": f"{ask} {town}?", "answers": [answer], "doc": f"offices/{town.lower()}.md"}
+        for n, town in enumerate(TOWNS)
+        for ask, answer in (
+            ("How many desks are in", str(n + 40)),
+            ("What opens the door in", f"{n}-{n}9"),
+        )
+    ]
+    Path("questions.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def refused(choose: Choose, *arguments: str) -> str:
+    result = choose(*arguments)
+    assert result.code == 2
+    assert result.out == ""
+    assert "Traceback" not in result.err
+    return " ".join(str(result.err).split())
+
+
+def test_check_reads_a_folder_and_says_what_it_took(choose: Choose) -> None:
+    result = choose("check", "questions.jsonl", "--documents", "handbook", "--json")
+    assert result.code == 0, result.err
+    record = json.loads(result.out)
+    assert record["kind"] == "answering"
+    assert record["targets"]["answers"]["corpus"]["documents"] == 10
+    lines = {line["topic"]: line["says"] for line in record["lines"]}
+    assert "Evidence is in the column 'doc': 20 of 20 questions" in lines["Reading"]
+    assert "Figures are about new questions on these documents" in lines["Reading"]
+    page = choose("check", "questions.jsonl", "--documents", "handbook")
+    assert "10 documents with" in page.out
+    assert package.check("questions.jsonl", documents=Path("handbook")).kind == "answering"
+
+
+def test_a_study_keeps_its_documents_and_goes_on_from_its_folder(choose: Choose) -> None:
+    flags = ("--documents", "handbook", "--estimand", "new-documents")
+    run = ("-s", "nearest", "--quick", "--out", "st")
+    ran = choose("compare", "questions.jsonl", *flags, *run)
+    assert ran.code == 0, ran.err
+    assert "The task is answering: its questions are answered from documents." in ran.err
+    assert "Figures are about new documents" in ran.err
+    store = Store.open(Path("st"))
+    assert store.study["data"]["documents"] == os.path.abspath("handbook")
+    assert corpus_of(store.dataset.task) == read_documents("handbook").corpus
+    assert store.dataset.clusters
+    again = choose("compare", "-c", "st", "-s", "nearest", "--quick")
+    assert again.code == 0, again.err
+    Path("handbook/new.md").write_text("A new page.")
+    said = refused(choose, "compare", "questions.jsonl", *flags, *run)
+    assert "'st' holds another study (other rows, or another division)" in said
+    (store.path / "documents.parquet").write_bytes(b"PAR1")
+    (store.path / "decision.json").unlink()
+    report = choose("report", "st", "--full")
+    assert report.code == 0, report.err
+    assert "documents.parquet cannot be read" in " ".join(report.out.split())
+
+
+def test_paths_of_a_study_file_start_at_its_folder(choose: Choose) -> None:
+    Path("inner").mkdir()
+    Path("handbook").rename("inner/handbook")
+    Path("questions.jsonl").rename("inner/questions.jsonl")
+    text = '[data]\npath = "questions.jsonl"\ndocuments = "handbook"\nevidence_column = "doc"\n'
+    Path("inner/choose.toml").write_text(text)
+    study = load_study(Path("inner/choose.toml"))
+    assert study.data.documents == "inner/handbook"
+    result = choose("check", "-c", "inner/choose.toml", "--json")
+    assert json.loads(result.out)["rows"] == 20
+
+
+def test_init_writes_what_was_given(choose: Choose) -> None:
+    result = choose("init", "questions.jsonl", "--documents", "handbook")
+    assert result.code == 0, result.err
+    study = load_study(Path("choose.toml"))
+    assert (study.data.documents, study.data.estimand) == ("handbook", "new-questions")
+    assert choose("check").code == 0
+
+
+def test_the_commands_that_are_shown_name_the_documents(choose: Choose) -> None:
+    result = choose("check", "questions.jsonl", "--documents", "handbook", "--json")
+    steps = [step["command"] for step in json.loads(result.out)["first"] if step["command"]]
+    assert all("--documents handbook" in command for command in steps)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--documents", "handbok"), "No documents 'handbok'. Did you mean 'handbook'?"),
+        (("--documents", "/dev/zero"), "'/dev/zero' is a pipe or device."),
+        (("--documents", "loop"), "Cannot read 'loop': Too many levels of symbolic links."),
+        (("--documents", ""), "write the name of a file"),
+        (("--documents", "handbook", "--kind", "writing"), "this task is writing. Leave it out"),
+        (("--documents", "handbook", "--evidence-column", "dox"), "Did you mean 'doc'?"),
+        (("--documents", "handbook", "--evidence-column", "answers"), "Row 1, column 'answers'"),
+        (("--documents", "handbook", "--estimand", "all"), "new-questions"),
+        (("--evidence-column", "doc"), "--evidence-column needs documents."),
+        (("--estimand", "new-documents"), "--estimand new-documents needs documents."),
+        (("--documents", "pdfs"), "Convert them to Markdown first, for example with markitdown"),
+        (("--documents", "twice.jsonl"), "more than one document has the id 'a', 'b'."),
+        (("--documents", "empty.jsonl"), "None of the 1 document in 'empty.jsonl' has a text."),
+        (("--documents", "bytes"), "bytes/a.txt' holds a NUL byte"),
+    ],
+)
+def test_bad_documents_are_refused_in_one_sentence(
+    choose: Choose, arguments: tuple[str, ...], said: str
+) -> None:
+    Path("loop").symlink_to("loop")
+    Path("pdfs").mkdir()
+    Path("pdfs/a.pdf").write_bytes(b"%PDF-1.7")
+    twice = [{"id": id, "text": "x"} for id in "abab"]
+    Path("twice.jsonl").write_text("".join(json.dumps(row) + "\n" for row in twice))
+    Path("empty.jsonl").write_text('{"id": "a", "text": " "}\n')
+    Path("bytes").mkdir()
+    Path("bytes/a.txt").write_bytes(b"PK\x00\x01binary")
+    for command in ("check", "plan"):
+        assert said in refused(choose, command, "questions.jsonl", *arguments)
+
+
+def test_evidence_that_names_nothing_is_refused_by_row_and_column(choose: Choose) -> None:
+    rows = [json.loads(line) for line in Path("questions.jsonl").read_text().splitlines()]
+    for cell, said in (
+        (["offices/bern.md", "\x1b[2Jgone"], "no document has the id '\\x1b[2Jgone'."),
+        ([["offices/bern.md", 3, 4_000]], "the characters 3 to 4000 are outside of the document"),
+    ):
+        rows[4]["evidence"], rows[5]["evidence"] = "offices/lima.md", cell
+        Path("a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        err = refused(choose, "check", "a.jsonl", "--documents", "handbook")
+        assert "Row 6, column 'evidence': " in err
+        assert said in err
+        assert "\x1b[2J" not in err
+
+
+def test_outputs_never_replace_a_document(choose: Choose) -> None:
+    page = "handbook/offices/bern.md"
+    for output in (page, "handbook/report.md"):
+        said = refused(choose, "check", "questions.jsonl", "--documents", "handbook", "-o", output)
+        assert "which is never overwritten" in said
+    assert Path(page).read_text().startswith("# The office")
+
+
+def test_a_sample_brings_its_documents(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    sample = tmp_path / "samples" / "book"
+    sample.mkdir(parents=True)
+    (sample / "choose.toml").write_text('[data]\npath = "sample:book"\ndocuments = "pages.csv"\n')
+    (sample / "pages.csv").write_text("id,text\na,one\nb,two\n")
+    for module in ("choose.study.study_file", "choose.data.readers.document_files"):
+        monkeypatch.setattr(f"{module}.files", lambda _: tmp_path)
+    named = sample_columns("sample:book")
+    assert named == {"documents": "sample:book/pages.csv"}
+    assert len(read_documents(named["documents"]).corpus) == 2
+    toml = '[data]\npath = "sample:book"\ndocuments = "sample:book"\n'
+    (sample / "choose.toml").write_text(toml)
+    (sample / "pages.csv").rename(sample / "documents.csv")
+    assert len(read_documents(sample_columns("sample:book")["documents"]).corpus) == 2
+
+
+def test_the_flags_are_those_of_the_study_file() -> None:
+    assert {"documents", "evidence_column", "estimand"} <= DATA_FLAGS.keys()
