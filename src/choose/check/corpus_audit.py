@@ -12,6 +12,7 @@ from itertools import pairwise
 from choose.corpus import WORDS, Corpus, Document
 from choose.data.duplicates import similar_pairs
 from choose.errors import quoted, quoted_list, rows_named
+from choose.files import digest
 from choose.formatting import normalised, plural
 from choose.schema.check import Issue, Line, Step
 from choose.schema.texts import CorpusFacts, Versions
@@ -25,6 +26,9 @@ NEAR, SHARED = 0.8, 0.4
 # Documents, and their characters in all, that are compared with one another; those that questions
 # need come first.
 COMPARED, CHARACTERS = 10_000, 20_000_000
+
+# Characters of a longer document, which only repeats another to the letter: words take memory.
+LONGEST = 1_000_000
 
 # Names that a line lists, and pairs.
 NAMED, PAIRS = 3, 2
@@ -62,14 +66,15 @@ class CorpusAudit:
         """Return the documents that have one text, but for case and punctuation."""
         same: dict[str, list[Document]] = defaultdict(list)
         for document in self.corpus.documents:
-            same[normalised(document.text)].append(document)
+            whole = document.text
+            same[digest(whole if len(whole) > LONGEST else normalised(whole))].append(document)
         return [found for found in same.values() if len(found) > 1]
 
     @cached_property
     def compared(self) -> list[Document]:
         """Return the documents, one of each text, that are compared with one another."""
         again = {d.id for same in self.repeated for d in same[1:]}
-        every = [d for d in self.corpus.documents if d.id not in again]
+        every = [d for d in self.corpus.documents if d.id not in again and len(d.text) <= LONGEST]
         every.sort(key=lambda d: d.id not in self.needed)
         left, found = CHARACTERS, []
         for document in every[:COMPARED]:
@@ -245,6 +250,9 @@ def _name(document: Document, what: str) -> tuple[str, list[int]]:
 
 
 def _shared(a: Document, b: Document) -> float:
+    """Return the share of the shorter document's words that the other has, too."""
+    if max(len(a.text), len(b.text)) > LONGEST:
+        return 0.0
     one, two = (set(normalised(d.text).split()) for d in (a, b))
     return len(one & two) / max(min(len(one), len(two)), 1)
 
