@@ -1,6 +1,7 @@
 """What a reading candidate loses is split by cause, with intervals that keep their promise."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,13 +9,17 @@ import pytest
 from choose.corpus import AMONG_OTHERS, CONDITIONS, GOLD, NOTHING, Span
 from choose.judge.diagnosis.loss_split import largest_shares, loss_splits
 from choose.judge.evidence import CandidateInfo, Evidence, Items
-from choose.judge.prose.loss_sentences import SURELY, loss_sentences
+from choose.judge.goal import Measure, Rule
+from choose.judge.prose.loss_sentences import loss_sentences
 from choose.judge.scores.score_tables import study_scores
-from choose.schema.reading import LossSplit
+from choose.judge.verdict import judge
+from choose.schema.decision import Decision
+from choose.schema.reading import SURELY, LossSplit
 from choose.tasks.answering import Answering
 from choose.types import STANDARD, Answers, Floats, Run, Trial
 
 RETRIEVED = "clean"
+METRICS = (*Answering().metrics, "lenient")
 
 
 def evidence(scores: Mapping[str, Floats], documents: list[str], rank: int = 1) -> Evidence:
@@ -47,7 +52,9 @@ def evidence(scores: Mapping[str, Floats], documents: list[str], rank: int = 1) 
                 trial=trial,
                 answers={(view, 0): answers for view in scores},
                 asked={(view, 0): ids for view in scores},
-                scores={(view, 0): {"token-f1": by[:, draw]} for view, by in scores.items()},
+                scores={
+                    (view, 0): dict.fromkeys(METRICS, by[:, draw]) for view, by in scores.items()
+                },
             )
         )
     return Evidence(
@@ -144,8 +151,6 @@ def test_the_rows_are_those_that_were_answered_under_every_control() -> None:
             for view, by in run.scores.items()
         }
         runs.append(Run(trial=run.trial, answers=answers, asked=asked, scores=own))
-    from dataclasses import replace
-
     part = replace(study, runs=tuple(runs))
     [found] = loss_splits(part, study_scores(part))
     assert found.rows == 284
@@ -238,3 +243,65 @@ def test_intervals_cover_and_the_named_gap_is_the_planted_one(name: str) -> None
     coverage = covered / (3 * studies)
     assert 0.925 <= coverage <= 0.975
     assert right >= 0.95 * sure or name == "close"
+
+
+def judged(losses: Mapping[str, float], unfound: int = 0) -> Decision:
+    """Judge a study of a reading candidate and a baseline that answers nothing rightly."""
+    scores, documents = world(np.random.default_rng(8), losses)
+    study = evidence(scores, documents)
+    other = CandidateInfo(name="nearest", strategy="nearest", family="baseline")
+    poor = [
+        replace(
+            run,
+            trial=replace(run.trial, candidate="nearest"),
+            answers={("clean", 0): replace(run.answers["clean", 0], evidence=None)},
+            asked={("clean", 0): run.asked["clean", 0]},
+            scores={
+                ("clean", 0): dict.fromkeys(METRICS, 0.02 * run.scores["clean", 0]["token-f1"])
+            },
+        )
+        for run in study.runs
+    ]
+    items = study.items
+    kept = {id: spans for id, spans in items.evidence.items() if int(id[1:]) >= unfound}
+    return judge(
+        replace(
+            study,
+            items=replace(items, evidence=kept),
+            candidates=(replace(study.candidates[0], reads=True), other),
+            runs=(*study.runs, *poor),
+        ),
+        Rule(measure=Measure(metric="token-f1")),
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "says"),
+    [
+        ("retrieval", "fix-retrieval", "Fix retrieval first; until then, retrieve passages."),
+        ("reading", "adopt", "Retrieve passages for now."),
+    ],
+)
+def test_the_verdict_names_what_to_fix_first(name: str, kind: str, says: str) -> None:
+    decision = judged(WORLDS[name])
+    assert (decision.verdict.kind, decision.verdict.answer) == (kind, says)
+    steps = [step.kind for step in decision.verdict.steps]
+    assert ("fix-retrieval" in steps[:1]) == (kind == "fix-retrieval")
+    assert decision.loss_splits[0].gaps[0].name == name
+
+
+def test_documents_come_first_where_most_answers_stand_nowhere() -> None:
+    decision = judged({"reading": 0.1, "distraction": 0.05, "retrieval": 0.1}, unfound=200)
+    assert decision.verdict.kind == "fix-documents"
+    assert "The answers to 52 % of the questions stand in no document." in decision.verdict.because
+    assert decision.verdict.steps[0].kind == "fix-documents"
+
+
+def test_retrieval_that_matters_beside_reading_is_told() -> None:
+    scores, documents = world(
+        np.random.default_rng(9), {"reading": 0.5, "distraction": 0.02, "retrieval": 0.35}
+    )
+    found = split(scores, documents)
+    assert found is not None
+    _, missing = loss_sentences((found,), "rag")
+    assert "and retrieval matters too" in missing

@@ -22,7 +22,7 @@ from choose.judge.diagnosis.answer_errors import answer_errors, side_by_side
 from choose.judge.diagnosis.error_overlap import disagreement_of, overlap_of
 from choose.judge.diagnosis.error_taxonomy import failures_of
 from choose.judge.diagnosis.label_audit import audit_labels
-from choose.judge.diagnosis.loss_split import loss_splits
+from choose.judge.diagnosis.loss_split import loss_splits, without_evidence
 from choose.judge.evidence import Evidence
 from choose.judge.goal import RULE, Rule
 from choose.judge.measures.build_scorecard import scorecard
@@ -109,7 +109,8 @@ def _case(evidence: Evidence, contenders: Contenders) -> Case:
     selection = select(contenders)
     overlap = overlap_of(contenders, selection.interim)
     splits = loss_splits(evidence, contenders.panel)
-    return Case(contenders, selection, labels, failures, overlap, splits)
+    missing = without_evidence(evidence)
+    return Case(contenders, selection, labels, failures, overlap, splits, missing)
 
 
 def _scorecards(evidence: Evidence, contenders: Contenders) -> tuple[Scorecard, ...]:

@@ -21,6 +21,8 @@ KINDS: dict[Kind, str] = {
     "nothing-compared": "Nothing was compared",
     "collect-labels": "Label more first",
     "fix-labels": "Fix the labels first",
+    "fix-documents": "Fix the documents first",
+    "fix-retrieval": "Fix retrieval first",
     "too-close": "Too close to call",
 }
 
@@ -31,6 +33,8 @@ COLOURS: dict[Kind, str] = {
     "nothing-compared": "yellow",
     "collect-labels": "yellow",
     "fix-labels": "yellow",
+    "fix-documents": "yellow",
+    "fix-retrieval": "yellow",
     "too-close": "yellow",
 }
 

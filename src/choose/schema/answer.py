@@ -10,6 +10,8 @@ FamilyStatus = Literal["chosen", "behind", "no gain", "equivalent", "ahead", "op
 
 StepKind = Literal[
     "check-labels",
+    "fix-documents",
+    "fix-retrieval",
     "evaluate-rest",
     "label-more",
     "add-candidate",

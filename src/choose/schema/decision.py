@@ -65,6 +65,8 @@ Kind = Literal[
     "nothing-compared",
     "collect-labels",
     "fix-labels",
+    "fix-documents",
+    "fix-retrieval",
     "too-close",
 ]
 

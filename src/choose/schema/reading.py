@@ -6,6 +6,9 @@ from typing import Literal
 
 from choose.schema.base import Interval, Record
 
+# A gap is named as the largest if it is so in this share of resamples of the documents.
+SURELY = 0.8
+
 GapName = Literal["reading", "retrieval", "distraction"]
 
 

@@ -215,6 +215,7 @@ class Case:
     failures: Failures | None = None
     overlap: ErrorOverlap | None = None
     splits: tuple[LossSplit, ...] = ()
+    without_evidence: Interval | None = None
 
     @property
     def name(self) -> str:

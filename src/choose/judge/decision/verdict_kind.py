@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 
 from choose.judge.decision.label_gates import labels_limit
@@ -17,6 +19,7 @@ from choose.judge.decision.rule import Case
 from choose.judge.measures.curve_forecast import likely
 from choose.judge.stats.intervals import wilson
 from choose.schema.decision import Kind
+from choose.schema.reading import SURELY
 
 # Doublings of the labels within which a rising curve may be hoped to reach a target.
 DOUBLINGS = 2
@@ -35,6 +38,8 @@ def kind_of(case: Case) -> Kind:
         return "collect-labels" if grows else "none-works"
     if alone(case):
         return "nothing-compared"
+    if (limit := documents_limit(case)) is not None:
+        return limit
     if selection.chosen is None:
         return "collect-labels" if _too_few_labels(case) else "too-close"
     if selection.target == "missed":
@@ -46,6 +51,26 @@ def kind_of(case: Case) -> Kind:
 def alone(case: Case) -> bool:
     """Return whether a single candidate reads the text, so that nothing was chosen."""
     return len(case.contenders.names) - len(case.contenders.constants) == 1
+
+
+def documents_limit(case: Case) -> Literal["fix-documents", "fix-retrieval"] | None:
+    """Return what limits a candidate that reads documents more than reading does, if anything.
+
+    The documents do where more questions have an answer that stands nowhere than points are lost
+    for any other cause; retrieval does where it surely loses most.
+    """
+    split = next((s for s in case.splits if s.candidate == case.name), None)
+    if split is None or len(case.contenders.families) < 2 or _satisfied_target(case):
+        return None
+    first, missing = split.gaps[0], case.without_evidence
+    if missing is not None and missing.value > max(case.margin, first.loss.value):
+        return "fix-documents" if (missing.low or 0.0) > case.margin else None
+    sure = first.largest >= SURELY and (first.loss.low or 0.0) > case.margin
+    return "fix-retrieval" if first.name == "retrieval" and sure else None
+
+
+def _satisfied_target(case: Case) -> bool:
+    return case.selection.chosen is not None and case.selection.target == "met"
 
 
 def _satisfied(case: Case) -> bool:

@@ -14,7 +14,7 @@ from typing import get_args
 import numpy as np
 
 from choose.corpus import AMONG_OTHERS, CONDITIONS, GOLD, NOTHING
-from choose.judge.evidence import Evidence
+from choose.judge.evidence import Evidence, MayAbstain
 from choose.judge.measures.retrieval_quality import DEPTH, retrieval_quality
 from choose.judge.scores.paired_comparison import condition_tables
 from choose.judge.scores.score_tables import (
@@ -80,6 +80,17 @@ def loss_splits(evidence: Evidence, panel: StudyScores) -> tuple[LossSplit, ...]
     """Return the split of each candidate that was asked under every control."""
     found = (_split(evidence, candidate) for candidate in panel.scored)
     return tuple(split for split in found if split is not None)
+
+
+def without_evidence(evidence: Evidence) -> Interval | None:
+    """Return the share of questions whose answer stands in no document; null without documents."""
+    items, task = evidence.items, evidence.task
+    if not items.evidence or not isinstance(task, MayAbstain):
+        return None
+    asked = [id for id, t in zip(items.ids, items.targets, strict=True) if not task.abstains(t)]
+    missing = [float(id not in items.evidence) for id in asked]
+    estimate = two_way_interval(np.array(missing), pseudo=AGRESTI_COULL)
+    return Interval.of(estimate, ARTEFACT, within=(0.0, 1.0))
 
 
 def _split(evidence: Evidence, candidate: CandidateScores) -> LossSplit | None:

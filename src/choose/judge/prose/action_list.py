@@ -29,6 +29,7 @@ from choose.judge.prose.advice import add_families, best_buy
 from choose.judge.prose.because import why_more
 from choose.judge.prose.family_answer import small_models
 from choose.judge.prose.labelling_advice import grow_steps, relabel, separate_steps
+from choose.judge.prose.loss_sentences import documents_steps
 from choose.judge.prose.reasons import failure_steps, pays
 from choose.schema.answer import Step, StepKind
 from choose.schema.costs import Move
@@ -44,6 +45,8 @@ CHECK = "choose check -c STUDY -o issues.csv"
 ANSWERED: dict[Kind, tuple[StepKind, ...]] = {
     "collect-labels": ("label-more",),
     "fix-labels": ("check-labels",),
+    "fix-documents": ("fix-documents",),
+    "fix-retrieval": ("fix-retrieval",),
     "nothing-compared": ("add-candidate", "evaluate-rest"),
 }
 
@@ -76,6 +79,7 @@ def next_steps(
         *(Step(kind="other", text=text) for text in [best_buy(moves)] if text),
         *_metric(case),
         *(begin or add_families(case)),
+        *documents_steps(case, CHECK),
         *_conflicts(case),
         *(check if worth_most else ()),
         *(() if begin else _evaluate(case, unfinished)),

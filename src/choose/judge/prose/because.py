@@ -14,6 +14,7 @@ from choose.judge.decision.verdict_kind import conflicts_limit
 from choose.judge.measures.curve_forecast import likely
 from choose.judge.prose.family_answer import beside_the_named, called, cheaper_by
 from choose.judge.prose.labelling_advice import limit_sentence, toward_target
+from choose.judge.prose.loss_sentences import limit_of_documents
 from choose.schema.decision import Kind
 from choose.schema.words import COUNTED, amount, right, scored
 
@@ -43,6 +44,8 @@ def _basis(case: Case, kind: Kind) -> str:
         return why_more(case)
     if kind == "fix-labels":
         return _wrong(case)
+    if kind in ("fix-documents", "fix-retrieval"):
+        return limit_of_documents(case, kind)
     if kind == "adopt":
         return _closest(case) + _target(case)
     if kind == "baseline-is-enough":

@@ -42,6 +42,14 @@ NOUN: dict[Family, str] = {
 }
 
 
+FIRST: dict[Kind, str] = {
+    "collect-labels": "Label more first",
+    "fix-labels": "Fix the labels first",
+    "fix-documents": "Fix the documents first",
+    "fix-retrieval": "Fix retrieval first",
+}
+
+
 def _do(case: Case, family: Family) -> str:
     best = case.contenders.best.get(family)
     if family == "retrieval" and best and case.contenders.panel[best].info.reads:
@@ -68,8 +76,8 @@ def answer(case: Case, kind: Kind) -> str:
         if target is None or case.selection.reachable:
             return "None of these works yet."
         return f"None of these reaches {amount(target, case.noun)} yet."
-    if kind in ("collect-labels", "fix-labels"):
-        first = "Label more first" if kind == "collect-labels" else "Fix the labels first"
+    if kind in FIRST:
+        first = FIRST[kind]
         if case.name in case.contenders.constants:
             return f"{first}; nothing works yet."
         return f"{first}; until then, {do[0].lower()}{do[1:]}."

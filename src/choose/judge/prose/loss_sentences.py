@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from choose.formatting import in_percent, points
-from choose.schema.reading import Gap, GapName, LossSplit
+from choose.formatting import in_percent, interval, points
+from choose.judge.decision.rule import Case
+from choose.judge.decision.verdict_kind import documents_limit
+from choose.schema.answer import Step
+from choose.schema.decision import Kind
+from choose.schema.reading import SURELY, Gap, GapName, LossSplit
 
-# A gap is named as the largest if it is so in this share of resamples of the documents.
-SURELY = 0.8
+# Retrieval matters beside a larger loss if it costs this share of what is reached without it.
+MATTERS = 0.2
 
 _LOSES: dict[GapName, str] = {
     "reading": "reading",
@@ -66,10 +70,59 @@ def _missing(split: LossSplit) -> str:
             f"{_LOSES[second.name]} ({_points(second)}), on {split.rows} rows."
         )
     other = next(gap for gap in split.gaps if gap.name in ("reading", "retrieval") and gap != first)
+    if other.name == "retrieval" and _counts(other, split):
+        share = in_percent(other.loss.value / split.among_others.value)
+        return (
+            f"It loses most in {_LOSES[first.name]} ({_points(first)}), and retrieval matters too "
+            f"({_points(other)}): of what it reaches with the right passage, {share} is lost where "
+            "another one is found."
+        )
     return (
         f"What is missing now is {_LOSES[first.name]} ({_points(first)}), not "
         f"{_LOSES[other.name]} ({_points(other)}): {_DO[first.name]}."
     )
+
+
+def limit_of_documents(case: Case, kind: Kind) -> str:
+    """Say what limits a candidate that reads documents, for a verdict that names it."""
+    split = next(split for split in case.splits if split.candidate == case.name)
+    if kind == "fix-documents" and case.without_evidence is not None:
+        share = in_percent(case.without_evidence.value)
+        return f"The answers to {share} of the questions stand in no document."
+    gap = split.gap("retrieval")
+    return (
+        f"With the right passage it would gain {points(gap.loss.value)} ({interval(gap.loss)}); a "
+        f"perfect reader of what it retrieves is worth {points(split.gap('reading').loss.value)}."
+    )
+
+
+def documents_steps(case: Case, check: str) -> Iterator[Step]:
+    """Yield what to do first where documents or retrieval limit; `check` is a command."""
+    limit = documents_limit(case)
+    split = next((split for split in case.splits if split.candidate == case.name), None)
+    if limit == "fix-documents":
+        yield Step(
+            kind=limit,
+            text="Write or find the documents that are missing: the check lists the questions "
+            "whose answer stands nowhere.",
+            question="whether what is asked can be answered at all",
+            command=check,
+        )
+    if limit == "fix-retrieval" and split is not None:
+        yield Step(
+            kind=limit,
+            text="Improve retrieval before reading: other lengths of passages (words), more of "
+            "them (k), titles that say what a page is about, or an encoder of your domain "
+            "(--encoder).",
+            question="how much of what the right passage gives can be reached",
+            value=split.gap("retrieval").loss,
+        )
+
+
+def _counts(gap: Gap, split: LossSplit) -> bool:
+    """Return whether retrieval surely loses a good part of what is reached with the passage."""
+    sure = gap.loss.low is not None and gap.loss.low > 0
+    return sure and gap.loss.value >= MATTERS * split.among_others.value
 
 
 def _points(gap: Gap) -> str:
