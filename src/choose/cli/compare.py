@@ -126,13 +126,16 @@ def show(outcome: Outcome, results: Results) -> None:
         show_page(decision, store)
 
 
-SAMPLES = ("tickets", "orders")
+SAMPLES = ("tickets", "orders", "handbook")
 
 
 def demo(
     sample: Annotated[
         str,
-        typer.Argument(help="tickets (labels) or orders (e-mails with records)."),
+        typer.Argument(
+            help="tickets (labels), orders (e-mails with records) or handbook (questions over "
+            "documents)."
+        ),
     ] = SAMPLES[0],
     out: Annotated[Path | None, typer.Option(help="Folder of the study.")] = None,
     budget: Annotated[
@@ -144,7 +147,7 @@ def demo(
     output: Output = None,
     as_json: AsJson = False,
 ) -> None:
-    """Run every strategy on a bundled set: support tickets, or orders by e-mail."""
+    """Run every strategy on a bundled set: tickets, orders by e-mail, or a handbook's questions."""
     from choose.errors import StudyError, did_you_mean
 
     if sample not in SAMPLES:
