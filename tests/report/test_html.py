@@ -69,7 +69,8 @@ def poisoned(vectors: tuple[str, ...]) -> Decision:
         }
         return f"{value} {next(names)}" if isinstance(value, str) and key in free else value
 
-    return Decision.model_validate(poison(text))
+    splits = tuple(decisions.loss_split(vector) for vector in vectors)
+    return Decision.model_validate(poison(text)).model_copy(update={"loss_splits": splits})
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -106,6 +107,9 @@ def test_sections_are_listed_and_led_to() -> None:
     page = page_of(decisions.served())
     listed = re.findall(r'<a href="#([a-z]+)">', page[page.index("<nav") : page.index("</nav>")])
     assert listed == ["decision", "labels", "evidence", "method", "again"]
+    page = page_of(decisions.reading())
+    listed = re.findall(r'<a href="#([a-z]+)">', page[page.index("<nav") : page.index("</nav>")])
+    assert listed == ["decision", "reading", "rows", "evidence", "method", "again"]
 
 
 def test_a_range_is_said_in_words_on_the_first_screen() -> None:
@@ -154,6 +158,7 @@ def test_every_chart_keeps_to_the_schema_of_vega_lite(name: str) -> None:
     """Altair checks each part here; while it draws the page it does not, which halves the time."""
     assert DEBUG_MODE
     CHARTS[name](decisions.served())
+    CHARTS[name](decisions.reading())
 
 
 def test_tables_have_heads_and_charts_have_words() -> None:
@@ -167,6 +172,7 @@ def test_tables_have_heads_and_charts_have_words() -> None:
 def test_hostile_text_makes_no_tag_no_handler_and_no_address() -> None:
     tags = parsed(page_of(poisoned(VECTORS))).seen
     allowed = {tag for tag, _ in parsed(page_of(decisions.served())).seen} | {"pre", "code"}
+    allowed |= {tag for tag, _ in parsed(page_of(decisions.reading())).seen}
     assert {tag for tag, _ in tags} <= allowed
     for tag, attrs in tags:
         assert not [name for name in attrs if name.startswith("on")], tag

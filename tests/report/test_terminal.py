@@ -72,7 +72,9 @@ def test_the_answer_is_in_the_first_lines(kind: Kind, width: int) -> None:
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-@pytest.mark.parametrize("made", [decisions.decision, decisions.bare, decisions.hostile])
+@pytest.mark.parametrize(
+    "made", [decisions.decision, decisions.bare, decisions.hostile, decisions.reading]
+)
 def test_nothing_is_wider_than_the_console(made: type[Decision], width: int) -> None:
     lines = shown(made(), width).splitlines()
     assert max(map(cell_len, lines)) <= width
@@ -345,7 +347,9 @@ def test_the_report_loads_nothing_heavy() -> None:
 
 
 @pytest.mark.parametrize("name", SECTIONS)
-@pytest.mark.parametrize("made", [decisions.decision, decisions.bare, decisions.hostile])
+@pytest.mark.parametrize(
+    "made", [decisions.decision, decisions.bare, decisions.hostile, decisions.reading]
+)
 def test_a_section_is_a_part_of_the_full_report(name: str, made: Callable[[], Decision]) -> None:
     raw = io.StringIO()
     Console(file=raw, width=80, highlight=False).print(render_section(made(), name))

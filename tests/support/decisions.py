@@ -18,6 +18,7 @@ from choose.schema.decision import (
     Rejected,
     Verdict,
 )
+from choose.schema.reading import Gap, LossSplit, Retrieved
 from choose.schema.scorecard import (
     CurvePoint,
     LabelRecord,
@@ -210,6 +211,8 @@ HEADLINES: dict[Kind, str] = {
     "nothing-compared": "Baseline measured: probe gets 88 % right; nothing else was compared.",
     "collect-labels": "Label about 400 more rows: lora is still rising and would overtake probe.",
     "fix-labels": "Fix labels first: 31 rows are labelled against their twins.",
+    "fix-documents": "Fix the documents first: the answers to 31 % of the questions stand in none.",
+    "fix-retrieval": "Fix retrieval first: rag would gain 24 points with the right passage.",
     "too-close": "probe and lora cannot be told apart: 88 of 100 right each.",
 }
 PICKED = {"adopt": "lora", "baseline-is-enough": "probe"}
@@ -332,6 +335,78 @@ def bare() -> Decision:
     )
 
 
+def loss(name: str, value: float, half: float, largest: float) -> Gap:
+    ends = Interval(value=value, low=value - half, high=value + half, estimand=RETRAINING)
+    return Gap.model_validate({"name": name, "loss": ends, "largest": largest})
+
+
+def loss_split(candidate: str = "rag", **facts: object) -> LossSplit:
+    """What a reading candidate loses: reading for sure, retrieval maybe, nothing to distraction."""
+    fields = {
+        "candidate": candidate,
+        "rows": 278,
+        "documents": 58,
+        "nothing": interval(0.118, 0.022),
+        "retrieved": interval(0.412, 0.041),
+        "gold": interval(0.439, 0.043),
+        "among_others": interval(0.451, 0.042),
+        "knowledge": interval(0.321, 0.04),
+        "gaps": (
+            loss("reading", 0.561, 0.043, 0.998),
+            loss("retrieval", 0.039, 0.044, 0.002),
+            loss("distraction", -0.012, 0.02, 0.0),
+        ),
+        "shortened": Interval(value=0.142, low=0.101, high=0.183, estimand=RETRAINING),
+        "found": Retrieved(
+            rows=278,
+            k=3,
+            first=interval(0.62, 0.055),
+            any=interval(0.81, 0.046),
+            reciprocal_rank=0.705,
+            ndcg=0.731,
+        ),
+        **facts,
+    }
+    return LossSplit.model_validate(fields)
+
+
+def reading() -> Decision:
+    """A study of questions on documents: two candidates that read, and one that does not."""
+    base = decision("too-close")
+    cards = (
+        cheap("sentence", 0.284, 0.9),
+        model("rag", "retrieval", 0.412, 131.0),
+        model("lora-rag", "fine-tuning", 0.436, 140.0, repetitions=3),
+    )
+    tuned = loss_split(
+        "lora-rag",
+        nothing=interval(0.104, 0.02),
+        retrieved=interval(0.436, 0.04),
+        gold=interval(0.552, 0.04),
+        among_others=interval(0.501, 0.041),
+        knowledge=interval(0.448, 0.05),
+        gaps=(
+            loss("reading", 0.448, 0.04, 0.991),
+            loss("retrieval", 0.065, 0.03, 0.006),
+            loss("distraction", 0.051, 0.031, 0.003),
+        ),
+        shortened=None,
+    )
+    answers = base.dataset.model_copy(update={"name": "handbook", "labels": ()})
+    verdict = base.verdict.model_copy(update={"use_meanwhile": "rag"})
+    return base.model_copy(
+        update={
+            "dataset": answers,
+            "goal": {"measure": {"metric": "token-f1"}, "margin": 0.02},
+            "verdict": verdict,
+            "scorecards": cards,
+            "pairs": (pair("lora-rag", "rag", 0.024, 0.04),),
+            "crossings": (),
+            "loss_splits": (tuned, loss_split()),
+        }
+    )
+
+
 def hostile() -> Decision:
     """Every string that comes from outside holds markup, escapes and control characters."""
     evil = HOSTILE
@@ -363,6 +438,7 @@ def hostile() -> Decision:
         update={
             "verdict": changed,
             "scorecards": cards,
+            "loss_splits": (loss_split(evil), loss_split(f"{evil}2")),
             "left_out": (evil,),
             "machine": {evil: evil},
             "gates": (Gate(name=evil, status="fail", evidence=evil),),

@@ -44,6 +44,7 @@ from choose.report.decision_text import (
     score_noun,
     uneven,
 )
+from choose.report.reading_text import TextTable, reading_notes, reading_tables
 from choose.report.screen_text import shorten
 from choose.report.study_comparison_text import CHANGE_HEADS, COMPARISON_HEADS
 from choose.report.terminal.difference_chart import chart_title, family_name, shared_rows
@@ -124,9 +125,11 @@ def _decision_lines(decision: Decision, checks: Sequence[Expectation]) -> Iterat
     yield from _list("Why", verdict.reasons)
     yield from _list("What would change this", verdict.flips)
     yield from _section("Candidates", _candidates(decision))
-    heads, rows = beside_table(decision)
-    cells = [[literal(cell) for cell in row] for row in rows]
-    yield from _section("Beside the score", table(heads, cells) if rows else [])
+    beside = TextTable("Beside the score", *beside_table(decision))
+    for part in (beside, *reading_tables(decision)):
+        cells = [[literal(cell) for cell in row] for row in part.rows]
+        yield from _section(sentence(part.titled), table(part.heads, cells) if cells else [])
+    yield from _list("About these figures", list(reading_notes(decision)))
     yield from _list("What would raise a score", list(text_notes(decision)))
     yield from _section("What it costs", _costs(decision))
     yield from _section("Behind endpoints", _services(decision))
@@ -283,8 +286,7 @@ def render_check_markdown(check: Check) -> str:
 
 
 def _check_lines(check: Check) -> Iterator[str]:
-    yield f"## {sentence(check.headline)}"
-    yield ""
+    yield from (f"## {sentence(check.headline)}", "")
     yield (
         f"{literal(check.name)}: {plural(check.rows, 'row')}, "
         f"{check.answers}; {DIVISIONS[check.division]}."

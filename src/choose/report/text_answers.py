@@ -10,6 +10,7 @@ from typing import Any
 
 from choose.formatting import DASH, clean, in_points, listed, percent
 from choose.report.decision_text import chosen
+from choose.report.reading_text import reading_notes, reading_tables
 from choose.schema.decision import Decision
 from choose.schema.scorecard import Scorecard
 from choose.schema.words import NAMES
@@ -211,13 +212,18 @@ def beside_table(decision: Decision) -> tuple[list[str], list[list[str]]]:
 
 
 def text_sections(decision: Decision) -> dict[str, Any]:
-    """Return the sections on answers that are texts; empty where answers are labels."""
+    """Return the sections on answers that are texts; those on reading alone for labels."""
+    reading = {
+        "reading_tables": list(reading_tables(decision)),
+        "reading_notes": list(reading_notes(decision)),
+    }
     if decision.dataset.labels:
-        return {}
+        return reading
     name = chosen(decision.verdict)
     pick = next((card for card in decision.scorecards if card.candidate == name), None)
     heads, rows = beside_table(decision)
     return {
+        **reading,
         "side_by_side": side_rows(decision),
         "suspect_rows": suspect_rows(decision),
         "error_rows": error_rows(decision),

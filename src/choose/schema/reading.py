@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 from choose.schema.base import Interval, Record
@@ -80,3 +81,8 @@ class LossSplit(Record):
     def gap(self, name: GapName) -> Gap:
         """Return the gap of that name."""
         return next(gap for gap in self.gaps if gap.name == name)
+
+
+def best_first(splits: Sequence[LossSplit], candidate: str) -> list[LossSplit]:
+    """Return the splits, that of a candidate first, then by what is reached."""
+    return sorted(splits, key=lambda s: (s.candidate != candidate, -s.retrieved.value))

@@ -9,7 +9,7 @@ from choose.judge.decision.rule import Case
 from choose.judge.decision.verdict_kind import documents_limit
 from choose.schema.answer import Step
 from choose.schema.decision import Kind
-from choose.schema.reading import SURELY, Gap, GapName, LossSplit
+from choose.schema.reading import SURELY, Gap, GapName, LossSplit, best_first
 
 # Retrieval matters beside a larger loss if it costs this share of what is reached without it.
 MATTERS = 0.2
@@ -27,15 +27,9 @@ _DO: dict[GapName, str] = {
 }
 
 
-def best_split(splits: Sequence[LossSplit], candidate: str) -> LossSplit | None:
-    """Return the split of a candidate; else that of the one that scores highest."""
-    own = [split for split in splits if split.candidate == candidate]
-    return max(own or splits, key=lambda split: split.retrieved.value, default=None)
-
-
 def loss_sentences(splits: Sequence[LossSplit], candidate: str) -> tuple[str, ...]:
     """Return what retrieval brings and what is missing now; nothing without a split."""
-    split = best_split(splits, candidate)
+    split = next(iter(best_first(splits, candidate)), None)
     return () if split is None else (_knowledge(split), _missing(split))
 
 

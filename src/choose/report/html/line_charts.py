@@ -1,4 +1,4 @@
-"""Charts along an axis: training labels, wrong labels, volume of answers."""
+"""Charts along an axis: training labels, wrong labels, volume of answers, what reading loses."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from collections.abc import Mapping, Sequence
 import altair as alt
 import numpy as np
 
-from choose.formatting import clean, dollars, rough, signed_points
+from choose.formatting import clean, dollars, number, rough, signed_points
 from choose.report.candidate_order import contending, measured
 from choose.report.decision_text import quantity, words_in
 from choose.report.html.chart_style import (
+    COLOURS,
     HEIGHT,
+    INK,
     LINE,
     Figure,
     Palette,
@@ -24,6 +26,7 @@ from choose.report.html.chart_style import (
     palette,
     shape,
 )
+from choose.report.reading_text import LossStep, loss_steps, splits_of
 from choose.schema.base import Interval
 from choose.schema.decision import Decision
 from choose.schema.scorecard import Scorecard
@@ -290,3 +293,54 @@ def _caption(
         f"{clean(names[int(best[i])])} from about {rough(float(monthly[i]))} on" for i in changes
     ]
     return f"{text}; from left to right {clean(names[int(best[0])])} does, then {', '.join(later)}."
+
+
+def waterfall(decision: Decision) -> Figure | None:
+    """Draw what a candidate that reads documents reaches, and what it loses on top of that.
+
+    A loss that is shown is filled, one that may be none is hollow.
+    """
+    split = next(iter(splits_of(decision)), None)
+    if split is None:
+        return None
+    rows = [_step(step) for step in loss_steps(split)]
+    caption = (
+        f"{clean(split.candidate)} reaches {number(100 * split.retrieved.value)} of 100. Filled: a "
+        "loss that is shown. Hollow: its interval holds 0 or less, so there may be none. Lines: "
+        "95 % intervals."
+    )
+    return _stacked(rows, "From what is reached to every answer right", caption)
+
+
+def _step(step: LossStep) -> dict[str, object]:
+    loss, below = step.largest is not None, 100 * step.start
+    ends = bounds_of(step.interval or Interval(value=1.0))
+    value = signed_points(step.end - step.start) if loss else number(100 * step.end)
+    return {
+        "step": f"{step.name.removeprefix('+ ')} {value}",
+        "from": below,
+        "to": 100 * step.end,
+        **{end: None if (at := ends[end]) is None else below + at for end in ("low", "high")},
+        "colour": COLOURS[loss],
+        "filled": 0.75 if step.shown or not loss else 0.0,
+    }
+
+
+def _stacked(rows: Sequence[Mapping[str, object]], title: str, caption: str) -> Figure:
+    """Draw a bar a row, from one end to the other, with the interval of its upper end."""
+    ends = [
+        float(str(v)) for row in rows for k in ("to", "low", "high") if (v := row[k]) is not None
+    ]
+    across = alt.Scale(domain=[min(0.0, *ends), max(100.0, *ends)], nice=False)
+    base = chart_of(rows).encode(y=alt.Y("step:N", sort=None, title=None))
+    layers = [
+        base.mark_bar(height=14, strokeWidth=1.5).encode(
+            x=alt.X("from:Q", title="points", scale=across, axis=alt.Axis(tickCount=5)),
+            x2=alt.X2("to:Q"),
+            fillOpacity=alt.FillOpacity("filled:Q", scale=None),
+            fill=alt.Fill("colour:N", scale=None),
+            stroke=alt.Stroke("colour:N", scale=None),
+        ),
+        base.mark_rule(strokeWidth=2, color=INK).encode(x=alt.X("low:Q"), x2=alt.X2("high:Q")),
+    ]
+    return drawn(layers, len(rows) * 28, title, caption)

@@ -65,7 +65,6 @@ from choose.report.decision_text import (
 from choose.report.html import line_charts as lines
 from choose.report.html.chart_style import FAMILY_SIGNS, Figure, answers_alike
 from choose.report.html.charts import intervals, new_label, price, views
-from choose.report.html.line_charts import volumes
 from choose.report.html.page_tables import (
     COST_HEADS,
     LABEL_HEADS,
@@ -100,6 +99,7 @@ STATUS = {"pass": ("✓", "pass"), "fail": ("✗", "fail"), "unknown": ("?", "un
 CONTENTS = {
     "decision": "Decision",
     "labels": "Labels",
+    "reading": "Reading",
     "rows": "Rows",
     "evidence": "Evidence",
     "method": "Method",
@@ -133,7 +133,8 @@ CHARTS: dict[str, Callable[[Decision], Figure | list[Figure] | None]] = {
     "views": views,
     "new_label": new_label,
     "price": price,
-    "volumes": volumes,
+    "volumes": lines.volumes,
+    "waterfall": lines.waterfall,
 }
 
 

@@ -59,6 +59,7 @@ from choose.report.terminal.rows_and_fields import (
     fields,
     side_by_side,
     suspect_values,
+    what_is_lost,
     wrong_values,
 )
 from choose.schema.answer import Step
@@ -145,6 +146,7 @@ SECTIONS: dict[str, tuple[Part, ...]] = {
     "next": (next_steps,),
     "checks": (checks,),
     "labels": (rare, weakest, labels, suspect_values),
+    "reading": (what_is_lost,),
     "rows": (side_by_side,),
     "errors": (failures, shared, fields, wrong_values),
     "noise": (stability,),

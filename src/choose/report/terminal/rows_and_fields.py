@@ -1,4 +1,4 @@
-"""Sections on answers that are texts: figures beside the score, wrong values, rows side by side."""
+"""Sections on answers that are texts: figures beside the score, wrong values, reading, rows."""
 
 from __future__ import annotations
 
@@ -8,6 +8,14 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from choose.formatting import DASH, clean, in_percent, percent, plural
+from choose.report.reading_text import (
+    LossStep,
+    TextTable,
+    loss_steps,
+    reading_notes,
+    reading_tables,
+    splits_of,
+)
 from choose.report.screen_text import literal, shorten
 from choose.report.terminal.candidate_table import NAME, CandidateRows
 from choose.report.terminal.layout import Column, note, pairs, section, split_table
@@ -104,6 +112,43 @@ def suspect_values(decision: Decision, width: int) -> Iterator[RenderableType]:
 
 def _value(text: str | None) -> Text:
     return literal(DASH if text is None else shorten(clean(text), VALUE))
+
+
+# Columns of the drawn steps from 0 to 100.
+STEPS = 18
+
+
+def what_is_lost(decision: Decision, width: int) -> Iterator[RenderableType]:
+    """Yield what candidates that read documents lose to what, by what they were given to read."""
+    splits = splits_of(decision)
+    for place, table in enumerate(reading_tables(decision)):
+        columns = _reading_columns(table)
+        if place == 0:
+            drawn = [literal(_drawn_step(step)) for step in loss_steps(splits[0])]
+            columns.insert(1, Column("0" + "100".rjust(STEPS), drawn, figures=False))
+        yield section(table.titled, *split_table(columns, width))
+    if splits:
+        yield section("About these figures", *(note(said) for said in reading_notes(decision)))
+
+
+def _reading_columns(table: TextTable) -> list[Column]:
+    return [
+        Column(
+            head.replace(" ", "\n", 1),
+            [literal(shorten(cell, NAME)) for cell in cells],
+            figures=place > 0,
+        )
+        for place, (head, *cells) in enumerate(zip(table.heads, *table.rows, strict=True))
+    ]
+
+
+def _drawn_step(step: LossStep) -> str:
+    """Draw a step: a line for what is reached or a loss that is shown, else its ends alone."""
+    ends = sorted(round(STEPS * min(max(end, 0.0), 1.0)) for end in (step.start, step.end))
+    line, (left, right) = " " * max(ends[1] - ends[0] - 1, 0), ("┊", "┊")
+    if step.shown or step.largest is None:
+        line, left, right = line.replace(" ", "─"), "├", "┤"
+    return " " * ends[0] + (f"{left}{line}{right}" if ends[1] > ends[0] else left)
 
 
 def side_by_side(decision: Decision, width: int) -> Iterator[RenderableType]:

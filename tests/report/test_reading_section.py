@@ -1,0 +1,131 @@
+"""What candidates that read documents lose: the same in the terminal, on the page, in Markdown."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Sequence
+from itertools import pairwise
+
+import pytest
+from rich.console import Console
+
+from choose.formatting import MINUS
+from choose.report.html.line_charts import waterfall
+from choose.report.markdown import render_markdown
+from choose.report.reading_text import loss_steps, reading_notes, reading_tables
+from choose.report.terminal.decision_page import render_section
+from choose.schema.base import Interval
+from choose.schema.decision import Decision
+from choose.schema.reading import LossSplit
+from support import decisions
+from support.html import page_of
+
+
+def terminal(decision: Decision, width: int = 160) -> str:
+    raw = io.StringIO()
+    Console(file=raw, width=width, highlight=False).print(render_section(decision, "reading"))
+    return raw.getvalue()
+
+
+def with_splits(*splits: LossSplit) -> Decision:
+    return decisions.reading().model_copy(update={"loss_splits": splits})
+
+
+def words(text: str) -> str:
+    """Return the text alone: no tags, no escapes, single spaces."""
+    return " ".join(re.sub(r"<[^>]+>", " ", text).replace("\\", "").split())
+
+
+def cells(decision: Decision) -> Sequence[str]:
+    return [cell for part in reading_tables(decision) for row in part.rows for cell in row]
+
+
+@pytest.mark.parametrize(
+    "render", [terminal, page_of, render_markdown], ids=["terminal", "page", "Markdown"]
+)
+def test_every_form_has_every_row(render) -> None:  # type: ignore[no-untyped-def]
+    decision = decisions.reading()
+    said = words(render(decision))
+    assert len(cells(decision)) == 58
+    for cell in cells(decision):
+        assert cell in said, cell
+    for sentence in reading_notes(decision):
+        assert sentence.replace("'", "&#39;") in said or sentence in said
+
+
+def test_the_chosen_candidate_comes_first_and_the_best_of_the_others_next() -> None:
+    decision = decisions.reading()
+    first, losses = list(reading_tables(decision))[:2]
+    assert first.titled == "From what is reached to every answer right: rag"
+    assert [row[0] for row in losses.rows] == ["rag", "lora-rag"]
+    verdict = decision.verdict.model_copy(update={"use_meanwhile": "sentence"})
+    other = decision.model_copy(update={"verdict": verdict})
+    assert [row[0] for row in list(reading_tables(other))[1].rows] == ["lora-rag", "rag"]
+
+
+def test_the_steps_lead_from_what_is_reached_to_100() -> None:
+    steps = loss_steps(decisions.loss_split())
+    assert [step.name for step in steps] == [
+        *("reached", "+ retrieval", "+ other passages", "+ reading", "all right")
+    ]
+    for below, above in pairwise(steps[:-1]):
+        assert above.start == below.end
+    assert steps[-2].end == pytest.approx(1.0)
+    assert (steps[-1].start, steps[-1].end) == (0.0, 1.0)
+
+
+def test_only_a_loss_whose_whole_interval_is_above_0_is_shown() -> None:
+    """A loss that may be none, and one that is negative, are no sure losses in any form."""
+    sure = {step.name: step.shown for step in loss_steps(decisions.loss_split())}
+    assert sure == {
+        "reached": None,
+        "+ retrieval": False,  # 3.9 (-0.5 to 8.3)
+        "+ other passages": False,  # negative
+        "+ reading": True,
+        "all right": None,
+    }
+    [table] = [part for part in reading_tables(decisions.reading()) if part.about]
+    assert [row[3] for row in table.rows] == ["\u2013", "no", "no", "yes", "\u2013"]
+    lines = terminal(decisions.reading()).splitlines()
+    drawn = {line.split("  ")[1]: line for line in lines if "┊" in line or "├" in line}
+    assert "├" not in drawn["+ retrieval"] + drawn["+ other passages"]
+    assert "┊" not in drawn["+ reading"]
+    figure = waterfall(decisions.reading())
+    assert figure is not None
+    wide = str(figure.drawing).partition("narrow")[0]
+    assert len(re.findall(r'fill="#d55e00"[^>]*fill-opacity="0"', wide)) == 2
+    assert len(re.findall(r'fill="#d55e00"[^>]*fill-opacity="0.75"', wide)) == 1
+    assert len(re.findall(r'fill="#2a78c8"[^>]*fill-opacity="0.75"', wide)) == 2
+
+
+def test_what_was_not_measured_is_a_dash_and_no_interval_shows_nothing() -> None:
+    gap = decisions.loss("retrieval", 0.2, 0.05, 0.9)
+    bare = gap.model_copy(update={"loss": Interval(value=0.2)})
+    split = decisions.loss_split()
+    gaps = tuple(bare if g.name == "retrieval" else g for g in split.gaps)
+    decision = with_splits(split.model_copy(update={"gaps": gaps, "found": None}))
+    tables = list(reading_tables(decision))
+    assert len(tables) == 2  # of one candidate, without retrieved passages
+    assert tables[0].rows[1] == ["+ retrieval", "+20.0", "90", "\u2013"]
+    assert "┊" in next(line for line in terminal(decision).splitlines() if "+ retr" in line)
+    assert waterfall(decision) is not None
+
+
+def test_shortened_answers_are_told_with_what_is_sure() -> None:
+    sure = " ".join(reading_notes(decisions.reading()))
+    assert "by +14.2 points (+10.1 to +18.3), which its scores include." in sure
+    open_ = Interval(value=0.01, low=-0.02, high=0.04)
+    split = decisions.loss_split(shortened=open_)
+    said = " ".join(reading_notes(with_splits(split)))
+    assert f"by +1.0 points ({MINUS}2.0 to +4.0), which may be chance." in said
+    split = decisions.loss_split(shortened=None)
+    assert "words of the question" not in " ".join(reading_notes(with_splits(split)))
+
+
+def test_studies_without_documents_have_no_such_section() -> None:
+    decision = decisions.decision()
+    assert terminal(decision) == "Nothing was measured for the section “reading”.\n"
+    assert 'id="reading"' not in page_of(decision)
+    assert "About these figures" not in render_markdown(decision)
+    assert waterfall(decision) is None
