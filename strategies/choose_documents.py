@@ -16,15 +16,16 @@ from choose.models.prompting.base_strategy import PromptedStrategy, prompter_for
 from choose.models.retrieval.controls import gold_passage
 from choose.models.retrieval.echo import without_echo
 from choose.models.retrieval.library import (
+    encoder_digest,
     example_with,
     library_for,
     library_from,
     no_documents,
+    prepare_retriever,
     shown_example,
     with_passages,
 )
 from choose.models.saving import read_fitted, write_fitted
-from choose.models.weights.resolve import weights_digest
 from choose.models.weights.spec import DEFAULT_ENCODER, DEFAULT_LM, endpoint_name
 from choose.tasks.answering import abstains, reading
 from choose.types import Answers, Example, Family, Item, Task
@@ -89,19 +90,21 @@ class Rag(PromptedStrategy):
         return no_documents(task)
 
     def weights(self) -> str:
-        """Return the digests of the model and the encoder."""
-        return f"{super().weights()} {weights_digest(self.encoder)}"
+        """Return the digests of the model, and of the encoder if it may be used."""
+        return f"{super().weights()} {encoder_digest(self.retriever, self.encoder)}".strip()
 
     def prepare(self) -> None:
-        """Load both models and the index library."""
-        from choose.models.embeddings import load_retriever
-
+        """Load what answers and what retrieves."""
         super().prepare()
-        load_retriever(self.encoder)
+        prepare_retriever(self.retriever, self.encoder)
 
     def shows(self, task: Task) -> int:
         """Return how many demonstrations a prompt shows."""
         return self.shots
+
+    def passages(self) -> tuple[int, int]:
+        """Return how many passages a request shows at most, and the most words of one."""
+        return (COUNTS[-1] if self.k is None else self.k), self.words
 
     def fit(self, task: Task, examples: Sequence[Example]) -> None:
         """Choose the retriever, how many passages are read and the form of answers."""
@@ -262,15 +265,13 @@ class LoraRag(Lora):
         return no_documents(task)
 
     def weights(self) -> str:
-        """Return the digests of the base and the encoder."""
-        return f"{super().weights()} {weights_digest(self.encoder)}"
+        """Return the digests of the base, and of the encoder if it may be used."""
+        return f"{super().weights()} {encoder_digest(self.retriever, self.encoder)}".strip()
 
     def prepare(self) -> None:
-        """Load the base, the encoder and the libraries."""
-        from choose.models.embeddings import load_retriever
-
+        """Load what answers and what retrieves."""
         super().prepare()
-        load_retriever(self.encoder)
+        prepare_retriever(self.retriever, self.encoder)
 
     def _prepare_run(self, task: Task, examples: Sequence[Example]) -> Any:
         self.library = library_for(task, examples, self.retriever, self.words, self.encoder)

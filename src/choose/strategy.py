@@ -158,6 +158,14 @@ class Puts(Protocol):
 
 
 @runtime_checkable
+class SendsPassages(Protocol):
+    """Optional: requests of the strategy hold passages of documents, which count in forecasts."""
+
+    def passages(self) -> tuple[int, int]:
+        """Return how many passages a request shows at most, and the most words of one."""
+
+
+@runtime_checkable
 class Reports(Protocol):
     """Optional: a fitted strategy reports how its answers were computed.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from pathlib import Path
 from string import ascii_lowercase
@@ -11,8 +12,10 @@ import pytest
 
 from choose.conformance import _WORDS, pool
 from choose.models.endpoints.handshake import PROBE_TEXT
+from choose.report.terminal.cost_tables import plan_lines
 from choose.schema.plan import Spending
 from support.chat_server import Http, by_words, serving
+from support.chat_server import sent as sent_back
 from support.studies import HELD_OUT, compare, write_csv
 
 ENDPOINT = """
@@ -27,6 +30,8 @@ name = "{name}"
 model = "endpoint:{name}"
 params = {{ {params} }}
 """
+
+COLOURS = ("red", "blue", "green", "brown")
 
 # Each with its own length to which texts are cut: its strategy's, or the study's.
 ASKING = {
@@ -71,3 +76,63 @@ def test_texts_that_are_cut_are_forecast_as_they_are_sent() -> None:
         assert len(told) == bills[name].requests == 20
         # The frame of messages and the schema are in the forecast alone.
         assert sum(told) <= bills[name].read <= 1.3 * sum(told) + 150 * len(told), name
+
+
+# Ways to ask: passages alone, and with a demonstration that has its own.
+READING = {"reads": "k = 2", "shown": "k = 1, shots = 1", "alone": ""}
+
+
+@pytest.mark.slow
+def test_passages_are_forecast_as_they_are_sent() -> None:
+    sent: dict[str, list[int]] = {name: [] for name in READING}
+    chooser = random.Random(5)
+    things = [f"thing{n}" for n in range(24)]
+    documents = [
+        {
+            "id": thing,
+            "text": f"The colour of {thing} is {chooser.choice(COLOURS)} today. "
+            + " ".join("".join(chooser.choices(ascii_lowercase, k=6)) for _ in range(80)),
+        }
+        for thing in things
+    ]
+    rows = [
+        {"question": f"What colour is {d['id']}?", "answers": [d["text"].split()[5]]}
+        for d in documents
+    ]
+
+    def respond(body: dict[str, Any]) -> Http:
+        told = sum(len(m["content"].encode()) for m in body["messages"])
+        if PROBE_TEXT not in body["messages"][-1]["content"]:
+            sent[body["model"]].append(told // 4)
+        return sent_back("blue")
+
+    for name, some in (("docs", documents), ("rows", rows[:12]), ("held_out", rows[12:])):
+        Path(f"{name}.jsonl").write_text("\n".join(map(json.dumps, some)), encoding="utf-8")
+    plans: list[Spending] = []
+    with serving(respond) as server:
+        strategies = {name: "prompt" if name == "alone" else "rag" for name in READING}
+        asked = {n: f'retriever = "bm25", {p}' if p else "" for n, p in READING.items()}
+        ends = (
+            ENDPOINT.format(name=n, url=server.url, strategy=strategies[n], params=asked[n])
+            for n in READING
+        )
+        head = (
+            '[data]\npath = "rows.jsonl"\ntest = "held_out.jsonl"\ndocuments = "docs.jsonl"\n'
+            "[grid]\nseeds = 1\nsizes = [1.0]\nnoise = [0.0]\nviews = []\nscenarios = []\n"
+            "wordings = false\n"
+        )
+        Path("choose.toml").write_text(head + "".join(ends))
+        compare(study_file="choose.toml", out="st", approve=plans.append)
+    bills = {bill.name: bill for bill in plans[0].bills}
+    for name, told in sent.items():
+        bill = bills[name]
+        # What is found first is often the passage with the evidence: a request that was sent.
+        assert 0.5 * bill.requests <= len(told) <= bill.requests, name
+        each = sum(told) / len(told)
+        assert each <= bill.read / bill.requests <= 1.3 * each + 150, name
+    # Clean rows and the control among others show two, the gold passage one, no passage none.
+    assert bills["reads"].requests == 4 * 12
+    assert bills["reads"].passages == (2 + 0 + 1 + 2) * 12
+    assert bills["alone"].passages == 0
+    [line] = [line for line in plan_lines(plans[0]) if line.startswith("reads:")]
+    assert "and up to 60 passages of the documents" in line

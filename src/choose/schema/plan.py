@@ -111,6 +111,7 @@ class Bill:
         written: tokens out, about; hidden reasoning, which is not known before, comes on top.
         usd: dollars, about; None without prices.
         rows: rows of the data that are sent, as questions or as demonstrations.
+        passages: passages of documents in these requests, at most; equal ones count each time.
         parts: why so many: reason -> requests, the first answers first; they sum to `requests`.
     """
 
@@ -125,6 +126,7 @@ class Bill:
     rows: int
     candidates: tuple[str, ...]
     parts: Mapping[str, int] = field(default_factory=dict)
+    passages: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

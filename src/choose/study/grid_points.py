@@ -16,6 +16,7 @@ from choose.tasks.kinds import KINDS
 from choose.types import STANDARD, Dataset, Scenario, Task
 
 FIRST_PASS = "the first pass"
+CONTROLS = "controls with other passages"
 
 
 class Stage(IntEnum):

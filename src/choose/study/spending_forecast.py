@@ -7,16 +7,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from math import inf
 from typing import NamedTuple
 
+from choose.corpus import CONDITIONS, GOLD, NOTHING, WORDS
 from choose.data.personal_data import hints_by_row, hints_of
 from choose.data.scenarios import Pools
 from choose.models.endpoints.handshake import BYTES_PER_TOKEN
 from choose.models.endpoints.ledger import token_cost
 from choose.models.endpoints.settings import Endpoint
 from choose.schema.plan import ONCE, Bill, Job, Spending
-from choose.strategy import Puts, build, hyperparameters
+from choose.strategy import Puts, SendsPassages, build, hyperparameters
 from choose.study.candidates import endpoints_of
-from choose.study.grid_points import FIRST_PASS
-from choose.types import Candidate, Dataset
+from choose.study.grid_points import CONTROLS, FIRST_PASS
+from choose.tasks.answering import corpus_of
+from choose.types import Candidate, Dataset, Example
 
 # Tokens of a request besides texts and labels: wording, schema, message format.
 FRAME_TOKENS, MESSAGE_TOKENS = 60, 8
@@ -30,6 +32,7 @@ CHANGED, AGAIN = "changed texts", "repeats"
 _WHY = {
     FIRST_PASS: ONCE,
     "views": CHANGED,
+    CONTROLS: CONTROLS,
     "repetitions": "other examples in the prompt",
     "other settings": "other prompts",
     "added label noise": "wrong labels in the examples",
@@ -40,13 +43,16 @@ _WHY = {
 class Request(NamedTuple):
     """A test row, the demonstrations in its prompt, the token limit of a text, and why it is sent.
 
-    `part` is one of the reasons that the user reads before consenting.
+    `part` is one of the reasons that the user reads before consenting. `passages` are shown with
+    the row, of at most `words` words.
     """
 
     id: str
     shown: int
     most: float
     part: str = ONCE
+    passages: int = 0
+    words: int = WORDS
 
 
 def spending_of(
@@ -58,7 +64,12 @@ def spending_of(
 ) -> Spending:
     """Forecast the requests of some jobs, and look for personal data in the rows to send."""
     bills, sent = _count_requests(jobs, candidates, pools, endpoints)
-    counted = hints_of(hints_by_row([pools.dataset.examples[id] for id in sorted(sent)]))
+    texts = [pools.dataset.examples[id] for id in sorted(sent)]
+    corpus = corpus_of(pools.dataset.task)
+    if corpus is not None and any(bill.passages for bill in bills):
+        # Any passage may be found for some question.
+        texts += [Example(id=d.id, text=d.text, target="") for d in corpus.documents]
+    counted = hints_of(hints_by_row(texts))
     hints = {hint.kind: hint.rows for hint in counted if hint.rows}
     return Spending(bills=tuple(bills), hints=hints, limit=limit)
 
@@ -99,6 +110,7 @@ def _count_job(
     strategy = build(trial.strategy, seed=trial.seed, **trial.params)
     shown = strategy.shows(pools.dataset.task) if isinstance(strategy, Puts) else 0
     most = (hyperparameters(trial.strategy) | dict(trial.params)).get("max_tokens") or inf
+    read, words = strategy.passages() if isinstance(strategy, SendsPassages) else (0, WORDS)
     place = pools.of(trial)
     # Without demonstrations, the request does not depend on the training rows.
     training = (trial.pool, trial.seed) if shown else ()
@@ -107,10 +119,14 @@ def _count_job(
     views = [(view, 0) for view in job.views] + [("clean", r) for r in range(1, job.repeats)]
     for view, repeat in [("clean", 0), *views]:
         ids = place.questions if (view, repeat) == ("clean", 0) else place.questions[:few]
-        part = AGAIN if repeat else CHANGED if view != "clean" else _WHY.get(job.part, job.part)
+        part = AGAIN if repeat else _WHY.get(job.part, job.part)
+        if view != "clean":
+            part = CONTROLS if view in CONDITIONS else CHANGED
         for id in ids:
             # An equal request is sent once, for the first part that needs it.
-            requests.setdefault((*how, view, repeat, id), Request(id, shown, most, part))
+            given = {NOTHING: 0, GOLD: min(1, read)}.get(view, read)
+            request = Request(id, shown, most, part, given, words)
+            requests.setdefault((*how, view, repeat, id), request)
     rows.update(place.questions)
     if shown:
         rows.update(e.id for e in place.pool)
@@ -139,8 +155,13 @@ def _bill(
     }
     read = sum(
         fixed + min(texts[id], most) + shown * (means[most] + label + 2 * MESSAGE_TOKENS)
-        for id, shown, most, _ in requests.values()
+        for id, shown, most, *_ in requests.values()
     )
+    passages = Counter[int]()
+    for request in requests.values():
+        # A demonstration comes with the passage that holds its answer.
+        passages[request.words] += request.passages + request.shown * min(1, request.passages)
+    read += sum(count * _passage_tokens(dataset, words) for words, count in passages.items())
     written = round(len(requests) * answer)
     prices = endpoint.prices
     return Bill(
@@ -153,9 +174,17 @@ def _bill(
         written=written,
         usd=token_cost(prices, read, 0, written) if prices else None,
         rows=len(rows),
+        passages=passages.total(),
         candidates=tuple(c for c, own in asking.items() if name in own),
         parts=dict(Counter(request.part for request in requests.values())),
     )
+
+
+def _passage_tokens(dataset: Dataset, words: int) -> float:
+    """Return the mean tokens of a passage with its title; 0 without documents."""
+    corpus = corpus_of(dataset.task)
+    found = corpus.passages(words) if corpus is not None else ()
+    return sum(_tokens(passage.shown) for passage in found) / max(1, len(found))
 
 
 def _tokens(text: str) -> int:

@@ -16,6 +16,7 @@ from choose.strategy import Strategy, Weighted, build, find
 from choose.study.candidates import costs_per_row, endpoints_of
 from choose.study.config import Study
 from choose.study.grid_points import (
+    CONTROLS,
     FIRST_PASS,
     Point,
     ScenarioOptions,
@@ -79,7 +80,7 @@ class Planner:
         """Yield a candidate's points in the grid; with few test rows where rows cost money."""
         priced = costs_per_row(candidate, self.study.endpoints) and not self.study.grid.thorough
         for point in self._points(candidate):
-            full = point.part in (FIRST_PASS, "views", "repetitions")
+            full = point.part in (FIRST_PASS, "views", CONTROLS, "repetitions")
             yield point if full or not priced else point.with_rows(PRICED_ROWS)
 
     def _points(self, candidate: Candidate) -> Iterator[Point]:
@@ -95,7 +96,7 @@ class Planner:
         if not fast and (views or repeats > 1):
             yield Point(Stage.SLOW_VIEWS, "views", views=views, repeats=repeats)
         if getattr(cls, "reads", False) and corpus_of(self.dataset.task) is not None:
-            yield Point(Stage.FAST if fast else Stage.CONTROLS, "controls", views=CONDITIONS)
+            yield Point(Stage.FAST if fast else Stage.CONTROLS, CONTROLS, views=CONDITIONS)
         # With the whole pool, repetitions differ by the seed alone.
         for repetition in range(1, repetitions if self._varies(cls) else 1):
             stage = Stage.FAST_SEEDS if fast else Stage.REPETITIONS

@@ -10,6 +10,7 @@ from choose.corpus import WORDS, Corpus, Document, Passage
 from choose.errors import StrategyError
 from choose.models.retrieval.controls import gold_passage
 from choose.models.retrieval.shared_indexes import WAYS, Way, check_way, passage_index
+from choose.models.weights.resolve import weights_digest
 from choose.tasks.answering import READ, corpus_of
 from choose.types import Example, Item, Task
 
@@ -23,6 +24,19 @@ def no_documents(task: Task) -> str | None:
     """Return why a strategy that reads documents cannot answer a task, or None."""
     answering = getattr(task, "documents", "")
     return None if answering else NO_DOCUMENTS
+
+
+def encoder_digest(retriever: str, encoder: str) -> str:
+    """Return the digest of the encoder's weights; empty for a retriever that needs none."""
+    return "" if retriever == WAYS[0] else weights_digest(encoder)
+
+
+def prepare_retriever(retriever: str, encoder: str) -> None:
+    """Load the encoder and the index library where the retriever needs them."""
+    if retriever != WAYS[0]:
+        from choose.models.embeddings import load_retriever
+
+        load_retriever(encoder)
 
 
 @dataclass(frozen=True, slots=True)

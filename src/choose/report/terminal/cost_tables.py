@@ -185,9 +185,15 @@ def _bill(bill: Bill) -> str:
         f"{clean(bill.name)}: up to {plural(bill.requests, 'request')} to {clean(bill.host)}"
         f"{where} for {clean(bill.model)}, about {compact(bill.read)} tokens in and "
         f"{compact(bill.written)} "
-        f"out, {_price(bill.usd, 1)}; {plural(bill.rows, 'row')} of the data, for "
+        f"out, {_price(bill.usd, 1)}; {plural(bill.rows, 'row')} of the data{_read(bill)}, for "
         f"{clean(', '.join(bill.candidates))}."
     )
+
+
+def _read(bill: Bill) -> str:
+    """Say that passages of documents are sent, where they are."""
+    passages = plural(bill.passages, "passage")
+    return f" and up to {passages} of the documents" if bill.passages else ""
 
 
 def _why(bill: Bill) -> str:
