@@ -16,6 +16,7 @@ from choose.errors import MoneySpent
 from choose.formatting import plural
 from choose.models.weights.spec import names_endpoint
 from choose.progress import TimeLimitReached, time_limit
+from choose.run.closed_book import closed_book
 from choose.run.predict import Deadline
 from choose.run.race import Race, TrialHistory
 from choose.run.spending_limit import DollarBudget, DollarShare
@@ -168,7 +169,8 @@ class _Runner:
         self.limits, self.watch, self.start = limits, watch, perf_counter()
         targets = {id: e.target for id, e in pools.dataset.examples.items()}
         race = Race(targets, limits.margin, pools.dataset.clusters)
-        self.history = TrialHistory(race, limits.racing)
+        rule = closed_book(pools.dataset, limits.margin)
+        self.history = TrialHistory(race, limits.racing, rule)
         self.summary = RunSummary(limited_dollars=limits.money, dropped=race.dropped)
         self.batched: set[int] = set()
         self.cut: set[str] = set()
@@ -222,6 +224,7 @@ class _Runner:
             self.summary.skipped.append(job)
         elif self.history.futile(job):
             self.history.skip(job)
+            self.first_passes.waiting.pop(job.trial.candidate, None)
         else:
             self._order_first_passes(number)
             self._run_next(number, self.jobs[number])

@@ -9,6 +9,7 @@ from math import sqrt
 import numpy as np
 from scipy.special import stdtrit
 
+from choose.run.closed_book import ClosedBook
 from choose.schema.plan import Job
 from choose.strategy import find
 from choose.study.grid_points import FIRST_PASS
@@ -125,6 +126,7 @@ class TrialHistory:
     Attributes:
         race: the early-stopping test.
         racing: whether the test may drop candidates.
+        closed_book: the rule for candidates that cannot know what stands in documents.
         cost: candidate -> seconds of a recent full trial.
         failed: candidates with a failed trial.
         worked: candidates with a successful trial.
@@ -133,6 +135,7 @@ class TrialHistory:
 
     race: Race
     racing: bool
+    closed_book: ClosedBook | None = None
     cost: dict[str, float] = field(default_factory=dict)
     failed: set[str] = field(default_factory=set)
     worked: set[str] = field(default_factory=set)
@@ -148,6 +151,8 @@ class TrialHistory:
         cost = full_trial_seconds(run) * (0.5 if earlier else 1.0)
         self.cost[name] = max(cost, 0.5 * self.cost.get(name, 0.0))
         (self.failed if run.error else self.worked).add(name)
+        if self.closed_book is not None:
+            self.closed_book.add(run)
         if run.error or job.part == FIRST_PASS:
             for freed in self.race.add(run):
                 rejoined += self.skipped.pop(freed, [])
@@ -156,6 +161,8 @@ class TrialHistory:
     def futile(self, job: Job) -> bool:
         """Return whether a job is not worth its time: its candidate only fails or is dropped."""
         slow = not find(job.trial.strategy).cheap
+        if self.racing and self.closed_book is not None:
+            self.race.dropped |= self.closed_book.left_out(job)
         return self.only_fails(job) or (
             self.racing and slow and self.race.drops(job.trial.candidate)
         )

@@ -140,28 +140,7 @@ def _bill(
     dataset: Dataset,
     asking: Mapping[str, Mapping[str, Endpoint]],
 ) -> Bill:
-    examples = dataset.examples
-    texts = {id: sum(map(_tokens, (e.text, *e.fields.values()))) for id, e in examples.items()}
-    labels = [_tokens(n) for n in dataset.task.names]
-    about = [_tokens(d) for d in dataset.task.descriptions.values()]
-    fixed = FRAME_TOKENS + 2 * sum(labels) + sum(about) + _tokens(dataset.task.instruction or "")
-    label = sum(labels) / max(1, len(labels))
-    answer: float = ANSWER_TOKENS
-    if not labels:
-        label = answer = sum(_tokens(e.target) for e in examples.values()) / max(1, len(examples))
-    means = {
-        most: sum(min(size, most) for size in texts.values()) / max(1, len(texts))
-        for most in {request.most for request in requests.values()}
-    }
-    read = sum(
-        fixed + min(texts[id], most) + shown * (means[most] + label + 2 * MESSAGE_TOKENS)
-        for id, shown, most, *_ in requests.values()
-    )
-    passages = Counter[int]()
-    for request in requests.values():
-        # A demonstration comes with the passage that holds its answer.
-        passages[request.words] += request.passages + request.shown * min(1, request.passages)
-    read += sum(count * _passage_tokens(dataset, words) for words, count in passages.items())
+    read, answer, passages = _tokens_of(list(requests.values()), dataset)
     written = round(len(requests) * answer)
     prices = endpoint.prices
     return Bill(
@@ -174,10 +153,37 @@ def _bill(
         written=written,
         usd=token_cost(prices, read, 0, written) if prices else None,
         rows=len(rows),
-        passages=passages.total(),
+        passages=passages,
         candidates=tuple(c for c, own in asking.items() if name in own),
         parts=dict(Counter(request.part for request in requests.values())),
     )
+
+
+def _tokens_of(requests: Sequence[Request], dataset: Dataset) -> tuple[float, float, int]:
+    """Return tokens in of some requests, tokens of an answer, and the passages shown in all."""
+    examples = dataset.examples
+    texts = {id: sum(map(_tokens, (e.text, *e.fields.values()))) for id, e in examples.items()}
+    labels = [_tokens(n) for n in dataset.task.names]
+    about = [_tokens(d) for d in dataset.task.descriptions.values()]
+    fixed = FRAME_TOKENS + 2 * sum(labels) + sum(about) + _tokens(dataset.task.instruction or "")
+    label = sum(labels) / max(1, len(labels))
+    answer: float = ANSWER_TOKENS
+    if not labels:
+        label = answer = sum(_tokens(e.target) for e in examples.values()) / max(1, len(examples))
+    means = {
+        most: sum(min(size, most) for size in texts.values()) / max(1, len(texts))
+        for most in {request.most for request in requests}
+    }
+    read = sum(
+        fixed + min(texts[id], most) + shown * (means[most] + label + 2 * MESSAGE_TOKENS)
+        for id, shown, most, *_ in requests
+    )
+    passages = Counter[int]()
+    for request in requests:
+        # A demonstration comes with the passage that holds its answer.
+        passages[request.words] += request.passages + request.shown * min(1, request.passages)
+    read += sum(count * _passage_tokens(dataset, words) for words, count in passages.items())
+    return read, answer, passages.total()
 
 
 def _passage_tokens(dataset: Dataset, words: int) -> float:

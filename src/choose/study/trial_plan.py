@@ -30,6 +30,9 @@ from choose.types import STANDARD, Candidate, Dataset, Trial
 
 VIEWS = ("typos", "casing", "spacing")
 
+# Test rows of each control of a slow candidate; folds together.
+CONTROL_ROWS = 100
+
 # Test rows of everything but the first pass where rows cost money; folds together.
 PRICED_ROWS = 100
 
@@ -96,7 +99,10 @@ class Planner:
         if not fast and (views or repeats > 1):
             yield Point(Stage.SLOW_VIEWS, "views", views=views, repeats=repeats)
         if getattr(cls, "reads", False) and corpus_of(self.dataset.task) is not None:
-            yield Point(Stage.FAST if fast else Stage.CONTROLS, CONTROLS, views=CONDITIONS)
+            # What reading loses is known before an adapter is trained, which comes last.
+            late = cls.family == "fine-tuning"
+            stage = Stage.FAST if fast else Stage.CONTROLS if late else Stage.SLOW
+            yield Point(stage, CONTROLS, views=CONDITIONS)
         # With the whole pool, repetitions differ by the seed alone.
         for repetition in range(1, repetitions if self._varies(cls) else 1):
             stage = Stage.FAST_SEEDS if fast else Stage.REPETITIONS
@@ -152,6 +158,7 @@ class Planner:
         )
         few = costs_per_row(candidate, self.study.endpoints) and not self.study.grid.thorough
         rows = PRICED_ROWS if few else VIEW_ROWS
+        rows = min(rows, CONTROL_ROWS) if point.part == CONTROLS and not cls.cheap else rows
         return Job(trial, point.views, point.part, point.repeats, rows)
 
     @cached_property
