@@ -122,8 +122,11 @@ def test_the_commands_that_are_shown_name_the_documents(choose: Choose) -> None:
         (("--documents", "handbook", "--evidence-column", "dox"), "Did you mean 'doc'?"),
         (("--documents", "handbook", "--evidence-column", "answers"), "Row 1, column 'answers'"),
         (("--documents", "handbook", "--estimand", "all"), "new-questions"),
-        (("--evidence-column", "doc"), "--evidence-column needs documents."),
-        (("--estimand", "new-documents"), "--estimand new-documents needs documents."),
+        (
+            ("--evidence-column", "doc"),
+            "[data] evidence_column (--evidence-column) is for questions",
+        ),
+        (("--estimand", "new-documents"), "[data] estimand (--estimand) is for questions"),
         (("--documents", "pdfs"), "Convert them to Markdown first, for example with markitdown"),
         (("--documents", "twice.jsonl"), "more than one document has the id 'a', 'b'."),
         (("--documents", "empty.jsonl"), "None of the 1 document in 'empty.jsonl' has a text."),

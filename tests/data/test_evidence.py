@@ -96,7 +96,7 @@ def test_other_kinds_and_settings_without_documents_are_refused(
     with pytest.raises(StudyError, match="--documents is for questions"):
         load_dataset(section, TaskSection(kind="writing"))
     for more in ({"evidence_column": "evidence"}, {"estimand": "new-documents"}):
-        with pytest.raises(StudyError, match=r"needs documents\. Name them with --documents"):
+        with pytest.raises(StudyError, match=r"from documents\. Name these with --documents"):
             read_rows(DataSection(path=path, **more))
     rows = [{**row, "context": "Office number 1"} for row in questions()]
     with pytest.raises(StudyError, match="have a passage of their own in 'context'"):

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterator
 from itertools import chain
 
+from fuzz.documents import document_cases
 from fuzz.files import file_cases, study_file_cases
 from fuzz.kinds import kind_cases
 from fuzz.runner import Case
@@ -15,6 +16,7 @@ TABLES = (
     file_cases,
     study_file_cases,
     kind_cases,
+    document_cases,
     flag_cases,
     environment_cases,
     key_cases,

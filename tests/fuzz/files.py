@@ -83,7 +83,7 @@ def _chats(*last: object) -> bytes:
 
 
 @cache
-def _files() -> dict[str, bytes]:
+def files() -> dict[str, bytes]:
     good, n = rows().encode(), 18
     dates = [datetime(2024, 1, 1) + timedelta(days=i) for i in range(n)]
     return {
@@ -359,7 +359,7 @@ STUDY_FILES: dict[str, bytes] = {
 
 
 def file_cases() -> Iterator[Case]:
-    for name, content in _files().items():
+    for name, content in files().items():
         for reader, arguments in READERS.items():
             if reader == "check" and len(content) > 1_000_000:
                 continue

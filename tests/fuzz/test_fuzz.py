@@ -21,6 +21,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fuzz.cases import TABLES, all_cases, sample
+from fuzz.documents import document_cases
 from fuzz.files import QUICK, file_cases, jsonl, parquet, rows, study_file_cases
 from fuzz.kinds import kind_cases
 from fuzz.runner import Case, prepare, run
@@ -92,9 +93,18 @@ class TestKeys:
         check_part(key_cases, part, template)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("part", range(PARTS))
+class TestDocuments:
+    def test_all_documents_are_accepted_or_refused_in_one_line(
+        self, part: int, template: Path
+    ) -> None:
+        check_part(document_cases, part, template)
+
+
 def test_every_table_is_tried() -> None:
     tried = {file_cases, study_file_cases, flag_cases, environment_cases, key_cases, kind_cases}
-    assert set(TABLES) == tried
+    assert set(TABLES) == {*tried, document_cases}
 
 
 GOOD = {"a.csv": rows().encode(), "a.jsonl": jsonl(), "a.parquet": parquet()}

@@ -144,7 +144,7 @@ def _located(settings: dict[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def _place(name: Any, folder: Path) -> Any:
-    if not isinstance(name, str) or re.match(r"\w{2,}:", name):
+    if not isinstance(name, str) or not name.strip() or re.match(r"\w{2,}:", name):
         return name
     try:
         return str(folder / name) if (folder / name).exists() else name

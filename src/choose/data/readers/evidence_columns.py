@@ -62,14 +62,11 @@ def check_documents(section: DataSection) -> None:
     """
     if section.documents is not None:
         return
-    usual_estimand = DataSection().estimand
-    for flag, given in (
-        ("--evidence-column", section.evidence_column is not None),
-        (f"--estimand {section.estimand}", section.estimand != usual_estimand),
-    ):
-        if given:
+    for key in ("evidence_column", "estimand"):
+        if getattr(section, key) != getattr(DataSection(), key):
             raise StudyError(
-                f"{flag} needs documents. Name them with --documents, or leave it out."
+                f"[data] {key} (--{key.replace('_', '-')}) is for questions that are answered from "
+                "documents. Name these with --documents, or leave it out."
             )
 
 
