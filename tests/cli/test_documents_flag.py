@@ -188,3 +188,23 @@ def test_a_sample_brings_its_documents(monkeypatch: pytest.MonkeyPatch, tmp_path
 
 def test_the_flags_are_those_of_the_study_file() -> None:
     assert {"documents", "evidence_column", "estimand"} <= DATA_FLAGS.keys()
+
+
+def test_commands_that_name_columns_keep_the_documents(choose: Choose) -> None:
+    rows = [json.loads(line) for line in Path("questions.jsonl").read_text().splitlines()]
+    odd = [
+        {"words": row["question"], "more words": f"on {row['question']}", "said": row["answers"][0]}
+        for row in rows
+    ]
+    Path("odd.jsonl").write_text("".join(json.dumps(row) + "\n" for row in odd))
+    said = refused(choose, "check", "odd.jsonl", "--documents", "handbook")
+    assert "Name them: choose check odd.jsonl --documents handbook --text-column" in said
+    with pytest.raises(package.ChooseError) as error:
+        package.check("odd.jsonl", documents="handbook")
+    assert "Name them: check('odd.jsonl', documents='handbook', text_column=" in str(error.value)
+
+
+def test_rows_in_memory_are_answered_from_documents() -> None:
+    rows = [json.loads(line) for line in Path("questions.jsonl").read_text().splitlines()]
+    record = package.check(rows, documents="handbook")
+    assert (record.kind, record.rows) == ("answering", 20)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from choose.corpus import Corpus, Document
 from choose.data.dataset import Rows, load_dataset, read_rows
@@ -354,3 +357,31 @@ def test_evidence_found_by_text_agrees_with_that_of_people(shared_data: Path) ->
         first += found[:1] == [e.evidence[0].document]
         some += e.evidence[0].document in found
     assert (first / len(rows.pool), some / len(rows.pool)) > (0.9, 0.95)
+
+
+@settings(max_examples=300)
+@example(texts=["ba a a"], answer="a a")
+@given(
+    texts=st.lists(st.text(alphabet="ab ._-\nÉ", max_size=30), min_size=1, max_size=4),
+    answer=st.text(alphabet="ab ._É", min_size=1, max_size=5),
+)
+def test_places_are_those_of_a_plain_search(texts: list[str], answer: str) -> None:
+    corpus = Corpus(tuple(Document(id=f"d{n}", text=text) for n, text in enumerate(texts)))
+    row = Example(id="q", text="b?", target=answer)
+    found = {(span.document, span.start, span.end) for span in AnswerPlaces(corpus, [row]).of(row)}
+    words = answer.split()
+    before = r"(?<!\w)" if words and re.match(r"\w", words[0]) else ""
+    after = r"(?!\w)" if words and re.search(r"\w$", words[-1]) else ""
+    spaced = r"\s".join(map(re.escape, words))
+    plain = {
+        (f"d{n}", *match.span())
+        for n, text in enumerate(texts)
+        for match in re.finditer(f"{before}{spaced}{after}", text, re.IGNORECASE)
+        if words
+    }
+    # Where one blank is nowhere between the words, several may be.
+    loose = {document for document, *_ in found} - {document for document, *_ in plain}
+    assert {place for place in found if place[0] not in loose} == plain
+    for document, start, end in found:
+        text = corpus.by_id[document].text[start:end]
+        assert text.lower().split() == answer.lower().split()

@@ -92,7 +92,7 @@ def read_rows(section: DataSection, tables: Tables | None = None, kind: str | No
     name = given.name
     if given.pool is None and section.path is not None:
         name = dataset_name(section.path)
-    guessed = [*guess_notes(roles.text, roles.label, roles.time, roles.by_content, section.path)]
+    guessed = [*guess_notes(roles.text, roles.label, roles.time, roles.by_content, section)]
     instruction, said = shared_instruction(table, roles)
     kind, why = _kind(table, section, roles, kind)
     rows = Rows(
@@ -176,7 +176,7 @@ def _headed(table: pl.DataFrame, path: str | None, section: DataSection) -> pl.D
     raise DataError(
         f"{path!r} has no header: its first row ({quoted_list(first, 4)}) looks like data. Add a "
         "header, such as text,label, or number the columns: "
-        f"{naming(path, '1', '2' if len(first) < 3 else 'N')}"
+        f"{naming(section, '1', '2' if len(first) < 3 else 'N', path)}"
     )
 
 

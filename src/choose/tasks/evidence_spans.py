@@ -139,10 +139,11 @@ def _exact(text: str, answer: str) -> Iterator[tuple[int, int]]:
     start, left = text.find(answer), MOST
     while start >= 0 and left:
         end = start + len(answer)
-        if _whole(text, answer, start, end):
+        whole = _whole(text, answer, start, end)
+        if whole:
             left -= 1
             yield start, end
-        start = text.find(answer, end)
+        start = text.find(answer, end if whole else start + 1)
 
 
 def _whole(text: str, answer: str, start: int, end: int) -> bool:

@@ -209,7 +209,7 @@ def undecided(found: Guess, columns: Sequence[Column], section: DataSection) -> 
     label = section.label_column or next((n for n in found.label if n != text), "NAME")
     return DataError(
         f"The columns are not clear: {'; '.join(filter(None, parts))}. There are "
-        f"{listed or 'no others'}{more}. Name them: {naming(section.path, text, label)}"
+        f"{listed or 'no others'}{more}. Name them: {naming(section, text, label)}"
     )
 
 
@@ -219,12 +219,14 @@ def _choice(role: str, names: Sequence[str], none: str) -> str | None:
     return f"the {role} may be {' or '.join(map(quoted, names[:4]))}" if names else none
 
 
-def naming(path: str | None, text: str, label: str) -> str:
+def naming(section: DataSection, text: str, label: str, path: str | None = None) -> str:
     """Return the command, or the arguments in Python, that name the text and the label."""
+    path = path or section.path
     if path is None:
         return f"text_column={text!r}, label_column={label!r}"
-    command = ("choose", "check", path, "--text-column", text, "--label-column", label)
-    return shlex.join(command)
+    documents = () if section.documents is None else ("--documents", section.documents)
+    columns = ("--text-column", text, "--label-column", label)
+    return shlex.join(("choose", "check", path, *documents, *columns))
 
 
 def guess_notes(
@@ -232,7 +234,7 @@ def guess_notes(
     label: str,
     time: str | None,
     by_content: Collection[str],
-    path: str | None,
+    section: DataSection,
 ) -> Iterator[str]:
     """Say which columns were guessed, and how to name others."""
     found = {"text": " and ".join(map(quoted, text)), "label": quoted(label)}
@@ -245,7 +247,7 @@ def guess_notes(
             "are the text; earlier turns of the assistant are not used."
         )
     if parts:
-        command = naming(path, ",".join(text), label)
+        command = naming(section, ",".join(text), label)
         yield f"Columns found by their content: {', '.join(parts)}. To name others: {command}"
 
 
