@@ -339,10 +339,10 @@ def test_evidence_of_real_sets_is_where_the_answer_stands(
     assert len(data.examples) == rows
     assert all(e.evidence for e in data.examples.values())
     standing = 0
-    for example in data.examples.values():
-        texts = [corpus.by_id[s.document].text[s.start : s.end] for s in example.evidence]
+    for row in data.examples.values():
+        texts = [corpus.by_id[s.document].text[s.start : s.end] for s in row.evidence]
         folds = {" ".join(folded(text).split()) for text in texts}
-        standing += not folds.isdisjoint(" ".join(folded(t).split()) for t in example.targets)
+        standing += not folds.isdisjoint(" ".join(folded(t).split()) for t in row.targets)
     assert standing == rows - whole
 
 

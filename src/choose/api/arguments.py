@@ -28,7 +28,8 @@ _FLAG = re.compile(r"(?<![\w-])--([a-z][a-z-]*)(?: (?=[A-Z]{2,}|[.\d'\"]))?")
 
 # A command that names columns, such as those that `column_guess.naming` writes.
 _WORD = r"(?:'[^']*'|\"[^\"]*\"|[^\s'\"])+"
-_COMMAND = re.compile(rf"choose (check|compare) ({_WORD})((?: --(?:[a-z]+-column|documents) {_WORD})+)")
+_NAMED = rf"(?: --(?:[a-z]+-column|documents) {_WORD})+"
+_COMMAND = re.compile(rf"choose (check|compare) ({_WORD})({_NAMED})")
 
 
 @contextmanager
