@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from choose.schema.base import Interval, Record
+from choose.schema.texts import GivenAnswer
 
 # A gap is named as the largest if it is so in this share of resamples of the documents.
 SURELY = 0.8
@@ -81,6 +82,83 @@ class LossSplit(Record):
     def gap(self, name: GapName) -> Gap:
         """Return the gap of that name."""
         return next(gap for gap in self.gaps if gap.name == name)
+
+
+ReadingStep = Literal[
+    "label suspect",
+    "corpus gap",
+    "retrieval miss",
+    "dropped",
+    "distraction",
+    "format",
+    "needless abstention",
+    "false answer",
+    "ungrounded",
+    "skill",
+    "right by prior",
+]
+
+
+class ReadingError(Record):
+    """How many rows are wrong for one reason; null where that cannot be told.
+
+    `share` is of the wrong rows, but of all rows for ``right by prior``. Where the rows answered
+    under controls are a part, it is estimated from them.
+    """
+
+    name: ReadingStep
+    count: int | None = None
+    share: float | None = None
+
+
+class ReadingExample(Record):
+    """A wrong row of a candidate that reads.
+
+    Attributes:
+        id: of the row.
+        error: why it is wrong.
+        shown: the passages that were read, best first, as ``document:start-end`` in characters.
+        evidence: where the answer stands, in the same form; empty where it stands nowhere.
+        target: the right answer; null if the row seems to hold personal data or a key.
+        answers: what candidates said, the one in question first; empty for such a row.
+        text: null in the record; a report puts the stored question in.
+    """
+
+    id: str
+    error: ReadingStep
+    shown: tuple[str, ...]
+    evidence: tuple[str, ...]
+    target: str | None
+    answers: tuple[GivenAnswer, ...] = ()
+    text: str | None = None
+
+
+class ReadingErrors(Record):
+    """Why a candidate that reads documents is wrong: of each wrong row the first that applies.
+
+    ``label suspect``: two or more independent candidates give the same other answer. ``corpus
+    gap``: the answer stands in no document. ``retrieval miss``: not in what was read. ``dropped``:
+    retrieved, and cut from the prompt. ``distraction``: right with the right passage alone, wrong
+    with it among others. ``format``: the answer is unusable, or a part of it is right. ``needless
+    abstention``: it says that there is no answer. ``false answer``: there is none. ``ungrounded``:
+    less than half of its content words stand in the evidence. ``skill``: what is left.
+    ``right by prior`` is no error: rows that are right though their evidence was not read.
+
+    Attributes:
+        candidate: the best one that reads; a fine-tuned one only without others.
+        rows: test rows that it answered.
+        wrong: of these, rows that score less than a half.
+        untold: wrong rows whose evidence was read and that were not answered under controls.
+        errors: every step, in the order in which they are looked for.
+        examples: wrong rows of each kind in turn.
+    """
+
+    candidate: str
+    rows: int
+    wrong: int
+    untold: int
+    errors: tuple[ReadingError, ...]
+    examples: tuple[ReadingExample, ...] = ()
 
 
 def best_first(splits: Sequence[LossSplit], candidate: str) -> list[LossSplit]:

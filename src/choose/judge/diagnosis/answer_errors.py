@@ -139,7 +139,7 @@ def _suspects(
 
     Candidates are independent if they have unlike models, or unlike strategies without a model.
     """
-    right, sources = targets(evidence), _sources(evidence.candidates)
+    right, source = targets(evidence), sources(evidence.candidates)
     given = {id: task.values(right[id], evidence.inputs[id]) for id in evidence.inputs}
     votes: dict[Value, dict[str, str]] = defaultdict(dict)
     written: dict[Value, str] = {}
@@ -148,7 +148,7 @@ def _suspects(
             values = {} if output is None else task.values(output, evidence.inputs[id])
             for (field, form), (value, stands) in values.items():
                 if stands and (field, form) not in given[id]:
-                    votes[id, field, form].setdefault(sources[name], name)
+                    votes[id, field, form].setdefault(source[name], name)
                     written[id, field, form] = value
     agreed = [key for key, by in votes.items() if len(by) >= AGREE]
     return [
@@ -163,7 +163,8 @@ def _suspects(
     ]
 
 
-def _sources(candidates: Sequence[CandidateInfo]) -> dict[str, str]:
+def sources(candidates: Sequence[CandidateInfo]) -> dict[str, str]:
+    """Return by candidate what its answers come from: a model, or else a strategy."""
     return {info.name: info.model or info.strategy for info in candidates}
 
 
@@ -196,7 +197,9 @@ def side_by_side(
                 for text in evidence.items.accepted.get(ids[place], ())[:MOST_ACCEPTED]
             ),
             answers=tuple(
-                given for name in names if (given := _given(contenders.panel[name], ids[place]))
+                given
+                for name in names
+                if (given := given_answer(contenders.panel[name], ids[place]))
             ),
         )
         for place in shown[:MOST_ROWS]
@@ -220,7 +223,7 @@ def _in_turn(first: Codes, second: Codes) -> list[int]:
     return [place for pair in pairs for place in pair]
 
 
-def _given(candidate: CandidateScores, id: str) -> GivenAnswer | None:
+def given_answer(candidate: CandidateScores, id: str) -> GivenAnswer | None:
     """Return the first answer of a candidate to a row, None where it was not evaluated."""
     table, name = candidate.main, candidate.info.name
     assert table is not None

@@ -1,0 +1,334 @@
+"""Why a candidate that reads documents is wrong, row by row: the first of ten steps that applies.
+
+The rows are test rows, which no fit of the candidate learnt from. The steps and their order are
+those of Barnett et al. 2024 (arXiv 2401.05856), with labels, the form of answers and abstention.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import get_args
+
+import numpy as np
+
+from choose.corpus import AMONG_OTHERS, GOLD, Corpus, span_of
+from choose.formatting import normalised
+from choose.judge.diagnosis.answer_errors import AGREE, MOST_CHARACTERS, given_answer, sources
+from choose.judge.evidence import Evidence, HasDocuments, MayAbstain
+from choose.judge.scores.score_tables import CLEAN, CandidateScores, StudyScores, scores_in
+from choose.judge.stats.two_way import row_means
+from choose.schema.reading import ReadingError, ReadingErrors, ReadingExample, ReadingStep
+from choose.types import Status, Task
+
+# A row is right from this score on. A part of an answer that scores so much is right as well.
+RIGHT, LENIENT = 0.5, 0.8
+
+# Below this share of its content words in the passage, an answer does not come from there.
+GROUNDED = 0.5
+
+# Rows that the record lists, and answers to each; words of an answer that are looked at.
+MOST_ROWS, MOST_ANSWERS, MOST_WORDS = 12, 6, 100
+
+# An unusable answer of such a status says that there is none; others have the wrong form.
+WITHHELD: tuple[Status, ...] = ("empty", "abstained", "refused")
+
+STEPS: tuple[ReadingStep, ...] = get_args(ReadingStep)
+
+
+@dataclass(frozen=True)
+class Answered:
+    """The first answer of a candidate to a row; `raw` is what it wrote where that differs."""
+
+    output: str | None
+    status: Status
+    raw: str | None
+    score: float
+    shown: tuple[str, ...] | None
+
+    @property
+    def right(self) -> bool:
+        """Return whether it counts as right."""
+        return self.score >= RIGHT
+
+
+def answers_of(candidate: CandidateScores, view: tuple[str, int] = CLEAN) -> dict[str, Answered]:
+    """Return the answers of a candidate's first repetition by row, in a view of the rows."""
+    found: dict[str, Answered] = {}
+    table = candidate.main
+    for run in sorted(table.runs if table else (), key=lambda run: run.trial.draw):
+        if view not in run.answers or view not in run.scores:
+            continue
+        answers, scores = run.answers[view], scores_in(run, view)
+        for place, id in enumerate(run.asked[view]):
+            one = Answered(
+                output=answers.outputs[place],
+                status=answers.status[place],
+                raw=answers.raw[place] if answers.raw is not None else None,
+                score=float(scores[place]),
+                shown=answers.evidence[place] if answers.evidence is not None else None,
+            )
+            found.setdefault(id, one)
+    return found
+
+
+def reading_errors(evidence: Evidence, panel: StudyScores) -> ReadingErrors | None:
+    """Return why the best candidate that reads is wrong; None without one, or without evidence.
+
+    A candidate that asks a model comes before a baseline, and both before fine-tuned ones, so that
+    the result is the same before and after an adapter is trained.
+    """
+    name = _subject(panel) if evidence.items.evidence and evidence.task is not None else None
+    if name is None:
+        return None
+    return _Reader(evidence, panel, name).errors()
+
+
+def _subject(panel: StudyScores) -> str | None:
+    for families in (("prompting", "retrieval"), ("baseline",), ("fine-tuning",)):
+        means = {
+            c.info.name: float(np.nanmean(row_means(c.main.right)))
+            for c in panel.scored
+            if c.main and c.info.reads and c.info.family in families and _says_what_it_read(c)
+        }
+        if means:
+            return max(means, key=lambda name: means[name])
+    return None
+
+
+def _says_what_it_read(candidate: CandidateScores) -> bool:
+    runs = candidate.main.runs if candidate.main else ()
+    return all(run.answers[CLEAN].evidence is not None for run in runs)
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """One candidate that reads, with what is needed to tell its errors apart."""
+
+    evidence: Evidence
+    panel: StudyScores
+    name: str
+
+    @cached_property
+    def task(self) -> Task:
+        """Return the task."""
+        assert self.evidence.task is not None
+        return self.evidence.task
+
+    @cached_property
+    def given(self) -> Mapping[str, Answered]:
+        """Return the answers with what was retrieved."""
+        return answers_of(self.panel[self.name])
+
+    @cached_property
+    def with_gold(self) -> Mapping[str, Answered]:
+        """Return the answers with the right passage."""
+        return answers_of(self.panel[self.name], (GOLD, 0))
+
+    @cached_property
+    def among_others(self) -> Mapping[str, Answered]:
+        """Return the answers with the right passage among others."""
+        return answers_of(self.panel[self.name], (AMONG_OTHERS, 0))
+
+    @cached_property
+    def compared(self) -> frozenset[str]:
+        """Return the rows that were answered with the right passage, and with it among others."""
+        return frozenset(self.with_gold) & frozenset(self.among_others)
+
+    @cached_property
+    def targets(self) -> Mapping[str, tuple[str, ...]]:
+        """Return the right answers by row, the main one first."""
+        items = self.evidence.items
+        return {
+            id: (target, *items.accepted.get(id, ()))
+            for id, target in zip(items.ids, items.targets, strict=True)
+        }
+
+    @cached_property
+    def corpus(self) -> Corpus | None:
+        """Return the documents, if they are known."""
+        return self.task.corpus if isinstance(self.task, HasDocuments) else None
+
+    @cached_property
+    def suspects(self) -> frozenset[str] | None:
+        """Return rows to which independent candidates give the same other answer.
+
+        None with fewer than two such candidates.
+        """
+        source = sources([c.info for c in self.panel.scored])
+        voters = [c for c in self.panel.scored if not c.info.constant]
+        if len({source[c.info.name] for c in voters}) < AGREE:
+            return None
+        votes: dict[tuple[str, str], set[str]] = defaultdict(set)
+        for candidate in voters:
+            for id, one in answers_of(candidate).items():
+                if not one.right and one.output is not None and not self._withheld(one):
+                    votes[id, normalised(one.output)].add(source[candidate.info.name])
+        return frozenset(id for (id, said), by in votes.items() if said and len(by) >= AGREE)
+
+    def errors(self) -> ReadingErrors:
+        """Return the errors by step."""
+        wrong = {id: one for id, one in self.given.items() if not one.right}
+        early = {id: self._before_reading(id, one) for id, one in wrong.items()}
+        late = {id: one for id, one in wrong.items() if early[id] is None}
+        # Controls are asked of a random part of the rows, which speaks for the others.
+        told = {id: one for id, one in late.items() if not self.compared or id in self.compared}
+        steps: dict[str, ReadingStep] = {id: step for id, step in early.items() if step is not None}
+        steps |= {id: self._in_reading(id, one) for id, one in told.items()}
+        return ReadingErrors(
+            candidate=self.name,
+            rows=len(self.given),
+            wrong=len(wrong),
+            untold=len(late) - len(told),
+            errors=tuple(self._counted(steps, told, len(late), len(wrong))),
+            examples=tuple(self._examples(steps)),
+        )
+
+    def _counted(
+        self, steps: Mapping[str, ReadingStep], told: Iterable[str], late: int, wrong: int
+    ) -> Iterator[ReadingError]:
+        """Yield every step with its count; rows that were not told are as those that were."""
+        later = set(told)
+        known = {step: self._known(step) for step in STEPS}
+        for step in STEPS[:-1]:
+            ids = {id for id, found in steps.items() if found == step}
+            scaled = len(ids & later) * late / len(later) if later else 0.0
+            share = (len(ids - later) + scaled) / wrong if wrong else None
+            yield ReadingError(
+                name=step,
+                count=len(ids) if known[step] else None,
+                share=share if known[step] else None,
+            )
+        prior = sum(one.right and self._missed(id, one) for id, one in self.given.items())
+        yield ReadingError(name=STEPS[-1], count=prior, share=prior / len(self.given))
+
+    def _known(self, step: ReadingStep) -> bool:
+        """Return whether a step can be told in this study."""
+        unknown: dict[ReadingStep, bool] = {
+            "label suspect": self.suspects is None,
+            # No answer says which passages did not fit.
+            "dropped": True,
+            "distraction": not self.compared,
+            "ungrounded": self.corpus is None,
+            "needless abstention": not isinstance(self.task, MayAbstain),
+            "false answer": not isinstance(self.task, MayAbstain),
+        }
+        return not unknown.get(step, False)
+
+    def _before_reading(self, id: str, one: Answered) -> ReadingStep | None:
+        """Return the error of a row whose evidence was not read; None where it was."""
+        if id in (self.suspects or ()):
+            return "label suspect"
+        if self._has_no_answer(id):
+            return "format" if one.output is None else "false answer"
+        if id not in self.evidence.items.evidence:
+            return "corpus gap"
+        return "retrieval miss" if self._missed(id, one) else None
+
+    def _in_reading(self, id: str, one: Answered) -> ReadingStep:
+        """Return the error of a row whose evidence was read."""
+        if id in self.compared and self.with_gold[id].right and not self.among_others[id].right:
+            return "distraction"
+        if self._is_form(id, one):
+            return "format"
+        if self._withheld(one):
+            return "needless abstention"
+        return "skill" if self._grounded(id, one) else "ungrounded"
+
+    def _has_no_answer(self, id: str) -> bool:
+        task = self.task
+        return isinstance(task, MayAbstain) and task.abstains(self.targets[id][0])
+
+    def _missed(self, id: str, one: Answered) -> bool:
+        """Return whether a row has evidence, none of which was read."""
+        spans = self.evidence.items.evidence.get(id, ())
+        read = [span_of(shown) for shown in one.shown or ()]
+        return bool(spans) and not any(a.overlaps(b) for a in read for b in spans)
+
+    def _withheld(self, one: Answered) -> bool:
+        """Return whether a candidate said that there is no answer, or nothing."""
+        if one.output is None:
+            return one.status in WITHHELD
+        return isinstance(self.task, MayAbstain) and self.task.abstains(one.output)
+
+    def _is_form(self, id: str, one: Answered) -> bool:
+        """Return whether an answer is unusable, or a part of what was written is right."""
+        if one.output is None:
+            return one.status not in WITHHELD
+        written = (one.output, *([one.raw] if one.raw is not None else []))
+        return any(self._best_part(text, self.targets[id]) >= LENIENT for text in written)
+
+    def _best_part(self, text: str, right: Sequence[str]) -> float:
+        """Return the score of the words of a text, one after another, that come nearest."""
+        parts = (nearest_part(text, target) for target in right)
+        scores = (self.task.score(part, right)[self.task.metrics[0]] for part in parts if part)
+        return max(scores, default=0.0)
+
+    def _grounded(self, id: str, one: Answered) -> bool:
+        """Return whether an answer's content words stand in the evidence that was read.
+
+        True where the documents are not known.
+        """
+        spans = self.evidence.items.evidence[id]
+        read = [span_of(shown) for shown in one.shown or ()]
+        corpus, output = self.corpus, one.output
+        if corpus is None or output is None:
+            return True
+        texts = [
+            corpus.by_id[part.document].text[part.start : part.end]
+            for part in read
+            if part.document in corpus.by_id and any(part.overlaps(span) for span in spans)
+        ]
+        return not texts or groundedness(output, " ".join(texts)) >= GROUNDED
+
+    def _examples(self, steps: Mapping[str, ReadingStep]) -> Iterator[ReadingExample]:
+        """Yield rows of every step in turn, in the order of the steps."""
+        by_step = [[id for id, found in steps.items() if found == step] for step in STEPS]
+        longest = max(map(len, by_step), default=0)
+        turns = [ids[turn] for turn in range(longest) for ids in by_step if turn < len(ids)]
+        names = [self.name, *(c.info.name for c in self.panel.scored if c.info.name != self.name)]
+        for id in turns[:MOST_ROWS]:
+            secret = id in (self.evidence.personal or ())
+            said = (given_answer(self.panel[name], id) for name in names[:MOST_ANSWERS])
+            spans = self.evidence.items.evidence.get(id, ())
+            yield ReadingExample(
+                id=id,
+                error=steps[id],
+                shown=self.given[id].shown or (),
+                evidence=tuple(span.id for span in spans),
+                target=None if secret else self.targets[id][0][:MOST_CHARACTERS],
+                answers=() if secret else tuple(one for one in said if one is not None),
+            )
+
+
+def nearest_part(text: str, target: str) -> str:
+    """Return the words of a text, one after another, that share most with a target; F1 of words.
+
+    Case and punctuation do not count; of equal parts it is the shortest, then the first.
+    """
+    right = Counter(normalised(target).split())
+    words = text.split()[:MOST_WORDS]
+    forms = [normalised(word).split() for word in words]
+    best, found = (0.0, 0), ""
+    for start in range(len(words)):
+        said: Counter[str] = Counter()
+        for end in range(start, min(len(words), start + 2 * max(right.total(), 1))):
+            said.update(forms[end])
+            if same := (said & right).total():
+                value = 2 * same / (said.total() + right.total())
+                if (value, start - end) > best:
+                    best, found = (value, start - end), " ".join(words[start : end + 1])
+    return found
+
+
+def groundedness(answer: str, passage: str) -> float:
+    """Return the share of an answer's content words that stand in a passage.
+
+    Content words have four letters or more, or digits; without any, all words count.
+    """
+    words = normalised(answer).split()
+    content = [w for w in words if len(w) > 3 or any(map(str.isdigit, w))] or words
+    known = set(normalised(passage).split())
+    return sum(word in known for word in content) / len(content) if content else 1.0
