@@ -95,7 +95,9 @@ def test_questions_that_no_document_answers_are_named_first(tmp_path: Path) -> N
         "look: The answer stands in a document for 57 of 59 questions that have one; for 2 no "
         "document is known (rows q3 and q4)."
     )
-    assert record.first[0].says.startswith("Add documents that answer 2 questions (rows q3 and q4)")
+    assert record.first[0].says.startswith(
+        "Find the documents of 2 questions whose answer stands in none (rows q3 and q4)"
+    )
     assert record.first[0].points == pytest.approx(2 / 59)
     named = {issue.row for issue in record.issues if issue.kind == "not in documents"}
     assert named == {"q3", "q4"}
@@ -108,6 +110,13 @@ def test_answers_in_other_words_are_told_from_missing_documents(tmp_path: Path) 
     assert (facts(record).without, facts(record).reworded) == (0, 1)
     assert says(record, "Evidence").startswith("good: ")
     assert "for 1 it has other words than its document (row q7)" in says(record, "Evidence")
+
+
+def test_without_evidence_nothing_is_said_of_what_is_needed(tmp_path: Path) -> None:
+    rows = [{**asked(n), "answers": [f"reply {GOODS[n % 10]} {n}"]} for n in range(60)]
+    record = checked(tmp_path, rows, [shop(n) for n in range(60)])
+    assert (facts(record).without, facts(record).unneeded) == (60, None)
+    assert says(record, "Unneeded") == "unknown: No evidence names a document."
 
 
 def test_stale_versions_are_found_by_date_by_title_and_by_file_name(tmp_path: Path) -> None:

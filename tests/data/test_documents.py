@@ -213,6 +213,14 @@ def test_columns_and_cells_that_are_no_texts_are_refused(tmp_path: Path) -> None
     assert "Row 1 holds a list in the column 'text'" in said
 
 
+def test_a_cell_that_is_too_long_for_a_table_is_read_from_a_text(tmp_path: Path) -> None:
+    long = "word " * 250_000
+    said = refused(lines(tmp_path / "a.jsonl", [{"id": "a", "text": long}]))
+    assert said.endswith("A longer document can be a .txt file in a folder.")
+    (tmp_path / "a.txt").write_text(long)
+    assert len(read_documents(str(tmp_path)).corpus.passages()) == 2_500
+
+
 def test_names_and_titles_keep_what_a_terminal_would_obey(tmp_path: Path) -> None:
     """They are escaped where they are shown, so that evidence can name them."""
     (tmp_path / "a\x1b[31m.md").write_text("# Red \x1b[31m <b>\nText.")

@@ -112,7 +112,7 @@ class CorpusAudit:
             repeated=sum(len(same) - 1 for same in self.repeated),
             versions=self.versions,
             compared=len(self.compared),
-            unneeded=len(documents) - len(self.needed),
+            unneeded=len(documents) - len(self.needed) if self.needed else None,
             without=len(self.without),
             reworded=len(self.reworded),
         )
@@ -129,12 +129,7 @@ class CorpusAudit:
         yield self._evidence()
         yield self._repeated()
         yield self._versions()
-        free = [d.id for d in self.corpus.documents if d.id not in self.needed]
-        says = "Each document holds an answer."
-        if free:
-            says = f"Documents that no question here needs: {len(free):,} of {facts.documents:,} "
-            says += f"({quoted_list(free, NAMED)}). They stay: retrieval has to tell them apart."
-        yield _line("Unneeded", False, says)
+        yield self._unneeded()
 
     def _evidence(self) -> Line:
         rows, facts = len(self.answered), self.facts
@@ -173,15 +168,26 @@ class CorpusAudit:
             says += f" By date or name, the older: {quoted_list(unique, NAMED)}."
         return _line("Versions", True, says + part)
 
+    def _unneeded(self) -> Line:
+        free = [d.id for d in self.corpus.documents if d.id not in self.needed]
+        if not self.needed:
+            return Line(topic="Unneeded", status="unknown", says="No evidence names a document.")
+        if not free:
+            return _line("Unneeded", False, "Each document holds an answer.")
+        says = f"Documents that no question here needs: {len(free):,} of {len(self.corpus):,} "
+        says += f"({quoted_list(free, NAMED)}). They stay: retrieval has to tell them apart."
+        return _line("Unneeded", False, says)
+
     def steps(self) -> Iterator[Step]:
         """Yield what costs score, with the share of the questions that are concerned."""
         rows = max(len(self.answered), 1)
         if self.without:
             yield Step(
                 says=(
-                    f"Add documents that answer {plural(len(self.without), 'question')} "
-                    f"({rows_named(self.without)}), accept the words of the documents, too, or "
-                    "write [] where they hold no answer: no retrieval can find it."
+                    f"Find the documents of {plural(len(self.without), 'question')} whose answer "
+                    f"stands in none ({rows_named(self.without)}): add them; where one has the "
+                    "answer in other words, accept these, too, or name it (--evidence-column); "
+                    "write [] where there is no answer."
                 ),
                 points=len(self.without) / rows,
                 question="which questions no document answers",

@@ -120,7 +120,7 @@ class CorpusFacts(Record):
         repeated: documents with the text of an earlier one.
         versions: similar documents with different numbers, those of most questions first.
         compared: documents whose texts were compared with one another.
-        unneeded: documents that hold the answer of no question.
+        unneeded: documents that hold the answer of no question; null without any evidence.
         without: questions with an answer that no document is known to hold.
         reworded: questions whose document holds the answer in other words.
     """
@@ -132,7 +132,7 @@ class CorpusFacts(Record):
     repeated: int
     versions: tuple[Versions, ...]
     compared: int
-    unneeded: int
+    unneeded: int | None
     without: int
     reworded: int
 
