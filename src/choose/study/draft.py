@@ -102,7 +102,7 @@ def _documents(data: DataSection) -> Iterator[str]:
         yield _pair("evidence_column", data.evidence_column)
     else:
         yield '# evidence_column = "..."    # documents, or spans of them, that hold the answer'
-    said = "or new-documents: without questions to learn from"
+    said = "or new-documents: those of test questions are not in training"
     yield f"{_pair('estimand', data.estimand)}  # {said}"
 
 
