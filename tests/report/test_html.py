@@ -70,7 +70,12 @@ def poisoned(vectors: tuple[str, ...]) -> Decision:
         return f"{value} {next(names)}" if isinstance(value, str) and key in free else value
 
     splits = tuple(decisions.loss_split(vector) for vector in vectors)
-    return Decision.model_validate(poison(text)).model_copy(update={"loss_splits": splits})
+    return Decision.model_validate(poison(text)).model_copy(
+        update={
+            "loss_splits": splits,
+            "reading_errors": decisions.reading_errors(" ".join(vectors)),
+        }
+    )
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -13,8 +13,17 @@ from rich.console import Console
 from choose.formatting import MINUS
 from choose.report.html.line_charts import waterfall
 from choose.report.markdown import render_markdown
-from choose.report.reading_text import loss_steps, reading_notes, reading_tables
+from choose.report.reading_text import (
+    REASONS,
+    error_notes,
+    loss_steps,
+    notes_on_reading,
+    reading_notes,
+    reading_tables,
+    tables_on_reading,
+)
 from choose.report.terminal.decision_page import render_section
+from choose.report.text_answers import with_inputs
 from choose.schema.base import Interval
 from choose.schema.decision import Decision
 from choose.schema.reading import LossSplit
@@ -38,7 +47,8 @@ def words(text: str) -> str:
 
 
 def cells(decision: Decision) -> Sequence[str]:
-    return [cell for part in reading_tables(decision) for row in part.rows for cell in row]
+    tables = [part for part in tables_on_reading(decision) if part.heads[-1] != "details"]
+    return [cell for part in tables for row in part.rows for cell in row]
 
 
 @pytest.mark.parametrize(
@@ -47,10 +57,10 @@ def cells(decision: Decision) -> Sequence[str]:
 def test_every_form_has_every_row(render) -> None:  # type: ignore[no-untyped-def]
     decision = decisions.reading()
     said = words(render(decision))
-    assert len(cells(decision)) == 58
+    assert len(cells(decision)) == 58 + 4 * len(REASONS)
     for cell in cells(decision):
         assert cell in said, cell
-    for sentence in reading_notes(decision):
+    for sentence in notes_on_reading(decision):
         assert sentence.replace("'", "&#39;") in said or sentence in said
 
 
@@ -121,6 +131,62 @@ def test_shortened_answers_are_told_with_what_is_sure() -> None:
     assert f"by +1.0 points ({MINUS}2.0 to +4.0), which may be chance." in said
     split = decisions.loss_split(shortened=None)
     assert "words of the question" not in " ".join(reading_notes(with_splits(split)))
+
+
+@pytest.mark.parametrize(
+    "render", [terminal, page_of, render_markdown], ids=["terminal", "page", "Markdown"]
+)
+def test_every_form_shows_rows_to_read_and_no_personal_text(render) -> None:  # type: ignore[no-untyped-def]
+    secret = "my card 4000 1234"
+    texts = {"q017": "How long may I return a lamp?", "q018": secret}
+    decision = with_inputs(decisions.reading(), texts)
+    said = words(render(decision))
+    for part in (
+        *("q017", "returns.md:0-412, returns.md:412-800", "returns.md:77-84", "30 days"),
+        *("It is 30 days (0.40)", "no usable answer: Thirty", "q018", "returns.md:90-96"),
+    ):
+        assert part in said, part
+    assert secret not in said
+    if render is terminal:  # a page has texts of its own, Markdown has none
+        assert texts["q017"] in said
+    if render is not render_markdown:
+        assert "(not shown: it may hold personal data)" in said
+
+
+def test_a_page_takes_the_stored_questions() -> None:
+    page = page_of(decisions.reading(), {"q017": "How long <b>may</b> I?", "q018": "secret"})
+    assert "How long &lt;b&gt;may&lt;/b&gt; I?" in page
+    assert "secret" not in page
+
+
+def test_what_cannot_be_told_is_a_dash_and_what_was_not_found_a_zero() -> None:
+    lines = {
+        line.split("  ")[1]: line.split()
+        for line in terminal(decisions.reading()).split("\n")
+        if line.startswith("  ")
+    }
+    assert lines["dropped"][1:3] == ["\u2013", "\u2013"]
+    assert lines["corpus gap"][2:4] == ["0", "0.0"]
+    assert lines["right by prior"][3:5] == ["11", "\u2013"]
+
+
+def test_rows_that_no_control_told_are_said() -> None:
+    errors = decisions.reading_errors()
+    decision = decisions.reading().model_copy(
+        update={"reading_errors": errors.model_copy(update={"untold": 1})}
+    )
+    assert list(error_notes(decision)) == [
+        "rag scores less than a half on 184 of 316 test rows.",
+        "1 wrong row whose evidence was read had no answer under controls; shares take them to be "
+        "like the others.",
+    ]
+    assert len(list(error_notes(decisions.reading()))) == 1
+
+
+def test_errors_are_shown_where_nothing_is_split() -> None:
+    decision = with_splits()
+    assert terminal(decision).startswith("Wrong answers by the first reason: rag\n")
+    assert "Why rag is wrong" in page_of(decision)
 
 
 def test_studies_without_documents_have_no_such_section() -> None:

@@ -139,7 +139,7 @@ def print_decision(decision: Decision, store: Path, as_json: bool, part: str = "
     from choose.report.terminal.decision_page import render, render_full, render_section
     from choose.report.text_answers import with_inputs
 
-    if decision.side_by_side and part:
+    if (decision.side_by_side or decision.reading_errors) and part:
         decision = with_inputs(decision, texts(store))
     if part and part != FULL:
         stdout().print(render_section(decision, part, store))

@@ -70,6 +70,9 @@ MEANING = {
     "unknown": "none of these",
 }
 
+# In place of a text.
+PERSONAL = "(not shown: it may hold personal data)"
+
 OVERLAPS = 3
 
 LABEL_WIDTH = 28

@@ -44,7 +44,7 @@ from choose.report.decision_text import (
     score_noun,
     uneven,
 )
-from choose.report.reading_text import TextTable, reading_notes, reading_tables
+from choose.report.reading_text import TextTable, notes_on_reading, tables_on_reading
 from choose.report.screen_text import shorten
 from choose.report.study_comparison_text import CHANGE_HEADS, COMPARISON_HEADS
 from choose.report.terminal.difference_chart import chart_title, family_name, shared_rows
@@ -126,10 +126,10 @@ def _decision_lines(decision: Decision, checks: Sequence[Expectation]) -> Iterat
     yield from _list("What would change this", verdict.flips)
     yield from _section("Candidates", _candidates(decision))
     beside = TextTable("Beside the score", *beside_table(decision))
-    for part in (beside, *reading_tables(decision)):
+    for part in (beside, *tables_on_reading(decision)):
         cells = [[literal(cell) for cell in row] for row in part.rows]
         yield from _section(sentence(part.titled), table(part.heads, cells) if cells else [])
-    yield from _list("About these figures", list(reading_notes(decision)))
+    yield from _list("About these figures", notes_on_reading(decision))
     yield from _list("What would raise a score", list(text_notes(decision)))
     yield from _section("What it costs", _costs(decision))
     yield from _section("Behind endpoints", _services(decision))

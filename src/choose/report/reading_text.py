@@ -6,10 +6,20 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from choose.formatting import DASH, clean, difference, in_points, percent, plural, span
-from choose.report.decision_text import chosen, score_head
+from choose.report.decision_text import PERSONAL, chosen, score_head
+from choose.report.screen_text import shorten
 from choose.schema.base import Interval
 from choose.schema.decision import Decision
-from choose.schema.reading import GapName, LossSplit, Retrieved, best_first
+from choose.schema.reading import (
+    GapName,
+    LossSplit,
+    ReadingError,
+    ReadingExample,
+    ReadingStep,
+    Retrieved,
+    best_first,
+)
+from choose.schema.texts import GivenAnswer
 
 # The gaps in the order in which they lead from what is reached to every answer right.
 GAPS: dict[GapName, str] = {
@@ -155,3 +165,114 @@ def reading_notes(decision: Decision) -> Iterator[str]:
                 f"That changes its score with the right passage by {in_points(gain)}, which "
                 f"{'its scores include' if sure else 'may be chance'}."
             )
+
+
+# What the reasons for which a candidate that reads is wrong mean.
+REASONS: dict[ReadingStep, str] = {
+    "label suspect": "several candidates give another answer",
+    "corpus gap": "the answer stands in no document",
+    "retrieval miss": "its evidence was not read",
+    "dropped": "its evidence was cut from the prompt",
+    "distraction": "right with the right passage alone",
+    "format": "unusable, or a part of it is right",
+    "needless abstention": "it says that there is no answer",
+    "false answer": "an answer where there is none",
+    "ungrounded": "its words are not in the evidence",
+    "skill": "none of these; the evidence was read",
+    "right by prior": "no error: right without the evidence",
+}
+
+# Characters of a text in a row of examples.
+LONGEST = 300
+
+
+class WrongRow(NamedTuple):
+    """A row that a candidate gets wrong: why, and names with texts for a person to read."""
+
+    id: str
+    error: str
+    parts: list[tuple[str, str]]
+
+
+def error_table(decision: Decision) -> TextTable | None:
+    """Return why the best candidate that reads is wrong; None where that is not known."""
+    found = decision.reading_errors
+    if found is None:
+        return None
+    heads = ["reason", "rows", "% of wrong", "meaning"]
+    rows = [_error_row(error) for error in found.errors]
+    return TextTable("Wrong answers by the first reason", heads, rows, clean(found.candidate))
+
+
+def _error_row(error: ReadingError) -> list[str]:
+    prior = error.name == "right by prior"
+    count = DASH if error.count is None else f"{error.count:,}"
+    return [error.name, count, DASH if prior else percent(error.share), REASONS[error.name]]
+
+
+def error_notes(decision: Decision) -> Iterator[str]:
+    """Yield how many rows are wrong, and what the shares rest on."""
+    found = decision.reading_errors
+    if found is None:
+        return
+    yield (
+        f"{clean(found.candidate)} scores less than a half on {found.wrong:,} of "
+        f"{plural(found.rows, 'test row')}."
+    )
+    if found.untold:
+        yield (
+            f"{plural(found.untold, 'wrong row')} whose evidence was read had no answer under "
+            "controls; shares take them to be like the others."
+        )
+
+
+def wrong_rows(decision: Decision) -> list[WrongRow]:
+    """Return the wrong rows of the record for a person to read; those with personal data bare."""
+    found = decision.reading_errors
+    return [_wrong_row(decision, row) for row in found.examples] if found is not None else []
+
+
+def _wrong_row(decision: Decision, row: ReadingExample) -> WrongRow:
+    parts = []
+    if row.id in decision.personal:
+        parts.append(("question", PERSONAL))
+    elif row.text is not None:
+        parts.append(("question", _cut(row.text)))
+    parts.append(("read", ", ".join(map(clean, row.shown)) or "nothing"))
+    parts.append(("stands in", ", ".join(map(clean, row.evidence)) or "no document"))
+    if row.target is not None and row.id not in decision.personal:
+        parts.append(("right", _cut(row.target)))
+        parts += [(clean(answer.candidate), _said(answer)) for answer in row.answers]
+    return WrongRow(clean(row.id), row.error, [(name, _cut(text)) for name, text in parts])
+
+
+def _said(answer: GivenAnswer) -> str:
+    if answer.output is None:
+        return f"no usable answer: {_cut(answer.raw)}" if answer.raw else "no usable answer"
+    return f"{_cut(answer.output)} ({answer.score:.2f})"
+
+
+def _cut(text: str) -> str:
+    return shorten(clean(text), LONGEST)
+
+
+def example_table(decision: Decision) -> TextTable | None:
+    """Return the wrong rows as a table, without their questions; None without any."""
+    rows = [
+        [row.id, row.error, "; ".join(f"{n}: {t}" for n, t in row.parts if n != "question")]
+        for row in wrong_rows(decision)
+    ]
+    return (
+        TextTable("Rows with wrong answers", ["row", "reason", "details"], rows) if rows else None
+    )
+
+
+def tables_on_reading(decision: Decision) -> list[TextTable]:
+    """Return every table on candidates that read documents."""
+    more = (error_table(decision), example_table(decision))
+    return [*reading_tables(decision), *(table for table in more if table is not None)]
+
+
+def notes_on_reading(decision: Decision) -> list[str]:
+    """Return every sentence on these tables."""
+    return [*reading_notes(decision), *error_notes(decision)]

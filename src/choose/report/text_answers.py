@@ -10,7 +10,13 @@ from typing import Any
 
 from choose.formatting import DASH, clean, in_points, listed, percent
 from choose.report.decision_text import chosen
-from choose.report.reading_text import reading_notes, reading_tables
+from choose.report.reading_text import (
+    error_notes,
+    error_table,
+    reading_notes,
+    reading_tables,
+    wrong_rows,
+)
 from choose.schema.decision import Decision
 from choose.schema.scorecard import Scorecard
 from choose.schema.words import NAMES
@@ -68,10 +74,15 @@ def _ratio(value: float | None) -> str:
 
 
 def with_inputs(decision: Decision, texts: Mapping[str, str]) -> Decision:
-    """Return a decision whose rows side by side have their inputs, where these are stored."""
-    rows = decision.side_by_side
+    """Return a decision whose rows to read have their inputs, where these are stored."""
+    rows, errors = decision.side_by_side, decision.reading_errors
     shown = tuple(row.model_copy(update={"text": texts.get(row.id)}) for row in rows)
-    return decision.model_copy(update={"side_by_side": shown}) if rows else decision
+    decision = decision.model_copy(update={"side_by_side": shown}) if rows else decision
+    if errors is None:
+        return decision
+    wrong = tuple(row.model_copy(update={"text": texts.get(row.id)}) for row in errors.examples)
+    errors = errors.model_copy(update={"examples": wrong})
+    return decision.model_copy(update={"reading_errors": errors})
 
 
 def text_notes(decision: Decision) -> Iterator[str]:
@@ -216,6 +227,9 @@ def text_sections(decision: Decision) -> dict[str, Any]:
     reading = {
         "reading_tables": list(reading_tables(decision)),
         "reading_notes": list(reading_notes(decision)),
+        "error_table": error_table(decision),
+        "error_notes": list(error_notes(decision)),
+        "wrong_rows": wrong_rows(decision),
     }
     if decision.dataset.labels:
         return reading

@@ -21,6 +21,7 @@ from choose.formatting import (
     span,
 )
 from choose.report.candidate_order import contending, standings, titles
+from choose.report.decision_text import PERSONAL
 from choose.schema.answer import RareFigure, RareLabel
 from choose.schema.decision import Decision
 from choose.schema.diagnosis import DifferingRow
@@ -34,8 +35,6 @@ BRIEF = 140
 
 # Doubted rows on the page, ids to copy, and rows that every candidate gets wrong, at most.
 DOUBTED, COPIED, MISSED = 50, 500, 15
-
-PERSONAL = "(not shown: it may hold personal data)"
 
 # What to write into the study file for dollars to be shown.
 PRICES = """[costs]

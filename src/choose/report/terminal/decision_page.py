@@ -60,6 +60,7 @@ from choose.report.terminal.rows_and_fields import (
     side_by_side,
     suspect_values,
     what_is_lost,
+    why_wrong,
     wrong_values,
 )
 from choose.schema.answer import Step
@@ -146,7 +147,7 @@ SECTIONS: dict[str, tuple[Part, ...]] = {
     "next": (next_steps,),
     "checks": (checks,),
     "labels": (rare, weakest, labels, suspect_values),
-    "reading": (what_is_lost,),
+    "reading": (what_is_lost, why_wrong),
     "rows": (side_by_side,),
     "errors": (failures, shared, fields, wrong_values),
     "noise": (stability,),

@@ -11,10 +11,13 @@ from choose.formatting import DASH, clean, in_percent, percent, plural
 from choose.report.reading_text import (
     LossStep,
     TextTable,
+    error_notes,
+    error_table,
     loss_steps,
     reading_notes,
     reading_tables,
     splits_of,
+    wrong_rows,
 )
 from choose.report.screen_text import literal, shorten
 from choose.report.terminal.candidate_table import NAME, CandidateRows
@@ -131,12 +134,32 @@ def what_is_lost(decision: Decision, width: int) -> Iterator[RenderableType]:
         yield section("About these figures", *(note(said) for said in reading_notes(decision)))
 
 
+def why_wrong(decision: Decision, width: int) -> Iterator[RenderableType]:
+    """Yield why the best candidate that reads is wrong, with rows to read."""
+    table = error_table(decision)
+    if table is None:
+        return
+    notes = (note(said) for said in error_notes(decision))
+    yield section(table.titled, *split_table(_reading_columns(table), width), *notes)
+    rows = [
+        part
+        for row in wrong_rows(decision)
+        for part in (
+            literal(f"Row {shorten(row.id, VALUE)}: {row.error}", "dim"),
+            pairs((shorten(name, NAME), literal(text)) for name, text in row.parts),
+            Text(),
+        )
+    ]
+    if rows:
+        yield section("Rows with wrong answers", *rows[:-1])
+
+
 def _reading_columns(table: TextTable) -> list[Column]:
     return [
         Column(
             head.replace(" ", "\n", 1),
-            [literal(shorten(cell, NAME)) for cell in cells],
-            figures=place > 0,
+            [literal(cell if head == "meaning" else shorten(cell, NAME)) for cell in cells],
+            figures=place > 0 and head != "meaning",
         )
         for place, (head, *cells) in enumerate(zip(table.heads, *table.rows, strict=True))
     ]
