@@ -206,8 +206,8 @@ class Lora:
                 )
 
     def _untrained(self, writes: bool = False) -> Any:
-        from choose.models.lora.answer_training import untrained_answers
         from choose.models.lora.answer_writer import TEXT_FACTOR
+        from choose.models.lora.answering_model import untrained_answers
         from choose.models.lora.classifier import untrained_model
         from choose.models.lora.model import AdapterSpec, load_base, seeded
 

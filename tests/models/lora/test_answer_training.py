@@ -11,16 +11,15 @@ import pytest
 import torch
 
 from choose.models.causal.chat_template import ChatTemplate
-from choose.models.lora.answer_training import (
+from choose.models.lora.answer_training import AnswerRun, answer_schedule
+from choose.models.lora.answer_writer import AnswerPrompts, question
+from choose.models.lora.answering_model import (
     AnsweringModel,
     AnswerRow,
-    AnswerRun,
     AnswerScore,
-    answer_schedule,
     attends_by_pieces,
     untrained_answers,
 )
-from choose.models.lora.answer_writer import AnswerPrompts, question
 from choose.models.lora.autograd import AutogradEngine
 from choose.models.lora.fused import training_step as fused
 from choose.models.lora.model import AdapterSpec, Base, load_base, seeded
@@ -238,9 +237,22 @@ def test_the_gradient_does_not_depend_on_packing(
 
 
 def _passes_of(tokens: int) -> Any:
-    return lambda self, prefix, rows, packs: (
-        iter([list(range(len(rows)))]) if tokens > 100 else iter([[i] for i in range(len(rows))])
+    return lambda self, prefix, rows, units, packs: (
+        iter([units]) if tokens > 100 else iter([[([i], 0)] for i in range(len(rows))])
     )
+
+
+def test_questions_on_one_passage_are_scored_as_alone(base: Base) -> None:
+    rows, found = on_passages(), tuned(base)
+    together = found.score(PREFIX, rows)
+    for row, score in zip(rows, together, strict=True):
+        [alone] = found.score(PREFIX, [row])
+        torch.testing.assert_close(score.logprobs, alone.logprobs, rtol=1e-4, atol=1e-5)
+        ids = torch.tensor([[*PREFIX, *row.prompt, *row.answer]])
+        with torch.inference_mode():
+            logits = found.lm(input_ids=ids).logits[0].log_softmax(-1)
+        said = [float(logits[-1 - len(row.answer) + i, t]) for i, t in enumerate(row.answer)]
+        assert score.logprobs.tolist() == pytest.approx(said, abs=1e-4)
 
 
 def test_rows_of_a_pass_do_not_see_each_other(base: Base) -> None:

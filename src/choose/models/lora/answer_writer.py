@@ -15,13 +15,8 @@ from choose.models.causal.chat_template import CHARACTERS_PER_TOKEN, ChatTemplat
 from choose.models.causal.generation import Generator
 from choose.models.causal.loading import load_generator
 from choose.models.causal.written_answers import StopRule, limit_for
-from choose.models.lora.answer_training import (
-    AnsweringModel,
-    AnswerRow,
-    AnswerRun,
-    answer_schedule,
-    merged,
-)
+from choose.models.lora.answer_training import AnswerRun, answer_schedule
+from choose.models.lora.answering_model import AnsweringModel, AnswerRow, merged
 from choose.models.prompting.local_writer import answers_of
 from choose.models.prompting.prompts import field_types
 from choose.models.saving import task_facts

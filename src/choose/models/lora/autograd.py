@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +32,6 @@ class AutogradEngine:
     """Autograd through PEFT's model, one run after another."""
 
     def __init__(self, runs: Sequence[TrainingRun]) -> None:
-        self._bfloat16 = trains_in_bfloat16(runs[0].model.base.device)
         for run in runs:
             run.create_optimiser([p for p in run.model.adapter.parameters() if p.requires_grad])
 
@@ -45,24 +44,31 @@ class AutogradEngine:
                 self._backward(run, indices)
 
     def _backward(self, run: TrainingRun, batch: list[int]) -> None:
-        import torch
 
         model = run.model
         model.adapter.train()
-        kind = torch.device(model.base.device).type
-        weights: AbstractContextManager[None] = nullcontext()
-        if self._bfloat16:
-            weights = bfloat16_weights(model.adapter, model.base)
-        with weights:
+        with frozen_weights(model.adapter, model.base) as cast:
             losses = run.losses(batch)
             while True:
                 # Opened anew for each pass: autocast keeps cast weights until its context ends, so
                 # one context around the loop would train against the first step's adapter for ever.
-                with torch.autocast(kind, torch.bfloat16, enabled=self._bfloat16):
+                with cast():
                     loss = next(losses, None)
                 if loss is None:
                     break
                 loss.backward()  # type: ignore[no-untyped-call]
+
+
+@contextmanager
+def frozen_weights(
+    adapter: Any, base: Base
+) -> Iterator[Callable[[], AbstractContextManager[None]]]:
+    """Yield a context for one pass in the number type of training; see `bfloat16_weights`."""
+    import torch
+
+    half, kind = trains_in_bfloat16(base.device), torch.device(base.device).type
+    with bfloat16_weights(adapter, base) if half else nullcontext():
+        yield lambda: torch.autocast(kind, torch.bfloat16, enabled=half)
 
 
 @contextmanager

@@ -1,0 +1,209 @@
+"""A causal LM with an adapter that writes answers: rows of prompt and answer, and their logits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from choose.models.causal.chat_template import ChatTemplate
+from choose.models.causal.label_scoring import CausalLM
+from choose.models.causal.loading import supports_tree_attention
+from choose.models.causal.packed_attention import Pack, Piece, differentiable_logits
+from choose.models.hardware.memory import limits_of
+from choose.models.lora.autograd import frozen_weights
+from choose.models.lora.batching import shared_beginnings
+from choose.models.lora.model import Adapted, AdapterSpec, Base, attach_adapter, shared_copy
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerRow:
+    """The tokens of a prompt after what all prompts share, and those of its answer.
+
+    Only the answer's tokens are learnt, the one that closes it included.
+    """
+
+    prompt: tuple[int, ...]
+    answer: tuple[int, ...]
+
+    @property
+    def tokens(self) -> tuple[int, ...]:
+        """Return what the model reads to be asked for every token of the answer."""
+        return (*self.prompt, *self.answer[:-1])
+
+    @property
+    def asked(self) -> range:
+        """Return the places in `tokens` after each of which a token of the answer comes."""
+        return range(len(self.prompt) - 1, len(self.tokens))
+
+
+# Rows that begin alike, and how many tokens they share.
+Unit = tuple[list[int], int]
+
+# Rows of a unit in one pass: attention within a pass takes the square of its tokens.
+UNIT_ROWS = 16
+
+
+class AnswerScore(NamedTuple):
+    """How a model that is told the answer so far rates it.
+
+    Attributes:
+        logprobs: (tokens,) log-probability of each token of the answer.
+        greedy: whether each is the likeliest, so that greedy generation writes this very answer.
+    """
+
+    logprobs: torch.Tensor
+    greedy: bool
+
+
+@dataclass
+class AnsweringModel(Adapted):
+    """An adapter over a causal LM, with the chat template of its prompts."""
+
+    template: ChatTemplate
+
+    @property
+    def lm(self) -> Any:
+        """Return the causal LM that holds the adapter's layers."""
+        return self.adapter.get_base_model()
+
+    def logits(
+        self, prefix: Sequence[int], rows: Sequence[AnswerRow]
+    ) -> Iterator[tuple[list[int], torch.Tensor]]:
+        """Yield rows of a pass with (answer tokens, vocabulary) logits, row by row.
+
+        Each row attends to the prefix and itself only, with positions of its own; what rows share
+        is read once for them. Autograd can follow the logits.
+        """
+        packs = attends_by_pieces(self.base, self.template)
+        units = shared_beginnings([row.prompt[:-1] if packs else () for row in rows])
+        for some in self._passes(prefix, rows, units, packs):
+            of_pass = [i for unit, _ in some for i in unit]
+            if packs:
+                pieces = [
+                    _piece(
+                        (*prefix, *rows[unit[0]].prompt[:shared]), shared, [rows[i] for i in unit]
+                    )
+                    for unit, shared in some
+                ]
+                yield of_pass, differentiable_logits(self.lm, Pack(pieces))
+            else:
+                [row] = (rows[i] for i in of_pass)
+                yield of_pass, self._alone((*prefix, *row.tokens), len(row.answer))
+
+    def _passes(
+        self, prefix: Sequence[int], rows: Sequence[AnswerRow], units: Sequence[Unit], packs: bool
+    ) -> Iterator[list[Unit]]:
+        """Yield units of rows that are computed together; a unit of many rows is divided."""
+        limits = limits_of(self.base.device)
+        most, some, tokens, asked = limits.training_tokens, list[Unit](), 0, 0
+        wanted = limits.scoring_rows(self.lm.config.get_text_config().vocab_size, 4)
+        for unit, shared in units:
+            for start in range(0, len(unit), UNIT_ROWS):
+                part = unit[start : start + UNIT_ROWS]
+                more = len(prefix) + shared + sum(len(rows[i].tokens) - shared for i in part)
+                answers = sum(len(rows[i].answer) for i in part)
+                if some and (tokens + more > most or asked + answers > wanted or not packs):
+                    yield some
+                    some, tokens, asked = [], 0, 0
+                some.append((part, shared))
+                tokens, asked = tokens + more, asked + answers
+        if some:
+            yield some
+
+    def _alone(self, tokens: Sequence[int], answer: int) -> torch.Tensor:
+        import torch
+
+        ids = torch.tensor([list(tokens)], device=self.base.device)
+        output = self.lm(input_ids=ids, use_cache=False, logits_to_keep=answer)
+        logits: torch.Tensor = output.logits[0, -answer:]
+        return logits
+
+    def score(self, prefix: Sequence[int], rows: Sequence[AnswerRow]) -> list[AnswerScore]:
+        """Return how the model rates the rows' answers, with products as in training."""
+        import torch
+
+        scores: dict[int, AnswerScore] = {}
+        self.adapter.eval()
+        passes = self.logits(prefix, rows)
+        with torch.inference_mode(), frozen_weights(self.adapter, self.base) as cast:
+            while True:
+                with cast():
+                    found = next(passes, None)
+                if found is None:
+                    break
+                some, logits = found
+                targets = answer_tokens([rows[i] for i in some], logits.device)
+                chosen = logits.float().log_softmax(-1).gather(1, targets[:, None])[:, 0].cpu()
+                right, start = (logits.argmax(-1) == targets).cpu(), 0
+                for i in some:
+                    own = slice(start, start + len(rows[i].answer))
+                    scores[i] = AnswerScore(chosen[own], bool(right[own].all()))
+                    start = own.stop
+        return [scores[i] for i in range(len(rows))]
+
+
+def answer_tokens(rows: Sequence[AnswerRow], device: Any) -> torch.Tensor:
+    """Return (tokens,) the answers' tokens, row by row."""
+    import torch
+
+    return torch.tensor([token for row in rows for token in row.answer], device=device)
+
+
+def _piece(beginning: Sequence[int], shared: int, rows: Sequence[AnswerRow]) -> Piece:
+    """Return rows after a common beginning, the last `shared` tokens of which are theirs."""
+    rests = [row.tokens[shared:] for row in rows]
+    count = len(beginning) + sum(map(len, rests))
+    sees = np.zeros((count, count), dtype=np.bool_)
+    sees[:, : len(beginning)] = np.tri(count, len(beginning), dtype=np.bool_)
+    positions, wanted, start = [np.arange(len(beginning))], [], len(beginning)
+    for row, rest in zip(rows, rests, strict=True):
+        own = slice(start, start + len(rest))
+        sees[own, own] = np.tri(len(rest), dtype=np.bool_)
+        positions.append(len(beginning) + np.arange(len(rest)))
+        wanted.append(np.arange(own.stop - len(row.answer), own.stop))
+        start = own.stop
+    return Piece(
+        tokens=np.array([*beginning, *chain.from_iterable(rests)], dtype=np.int64),
+        positions=np.concatenate(positions),
+        sees=sees,
+        past=None,
+        past_tokens=0,
+        wanted=np.concatenate(wanted),
+    )
+
+
+def attends_by_pieces(base: Base, template: ChatTemplate) -> bool:
+    """Return whether several texts can stand in one pass of a base; tested once."""
+    if "pieces" not in base.engine_state:
+        lm = CausalLM(base.lm, template, "")
+        base.engine_state["pieces"] = supports_tree_attention(lm)
+    return bool(base.engine_state["pieces"])
+
+
+def untrained_answers(base: Base, spec: AdapterSpec, name: str) -> AnsweringModel:
+    """Return an untrained adapter over a base that writes; call it inside `seeded`."""
+    return AnsweringModel(base, attach_adapter(base, spec, name), ChatTemplate(base.tokenizer))
+
+
+def merged(adapter: Any, model: Any) -> Any:
+    """Return a copy of a causal LM, of any number type, with an adapter merged into its weights.
+
+    The copy shares all tensors that the adapter does not change.
+    """
+    import torch
+
+    copy = shared_copy(model)
+    for name, module in adapter.get_base_model().named_modules():
+        if hasattr(module, "get_delta_weight"):
+            target = copy.get_submodule(name)
+            with torch.no_grad():
+                whole = module.base_layer.weight.float() + module.get_delta_weight("default")
+            target.weight = torch.nn.Parameter(whole.to(target.weight.dtype), requires_grad=False)
+    return copy
