@@ -42,7 +42,7 @@ ROWS = [
 @pytest.fixture(autouse=True)
 def _whole_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fused, "trains_in_bfloat16", lambda _: False)
-    monkeypatch.setattr("choose.models.lora.autograd.trains_in_bfloat16", lambda _: False)
+    monkeypatch.setattr("choose.models.lora.model.trains_in_bfloat16", lambda _: False)
 
 
 @pytest.fixture(scope="module")

@@ -14,9 +14,15 @@ from choose.models.causal.label_scoring import CausalLM
 from choose.models.causal.loading import supports_tree_attention
 from choose.models.causal.packed_attention import Pack, Piece, differentiable_logits
 from choose.models.hardware.memory import limits_of
-from choose.models.lora.autograd import frozen_weights
 from choose.models.lora.batching import shared_beginnings
-from choose.models.lora.model import Adapted, AdapterSpec, Base, attach_adapter, shared_copy
+from choose.models.lora.model import (
+    Adapted,
+    AdapterSpec,
+    Base,
+    attach_adapter,
+    frozen_weights,
+    shared_copy,
+)
 
 if TYPE_CHECKING:
     import torch

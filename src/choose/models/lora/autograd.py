@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-from choose.models.hardware.compute_settings import set_threads, trains_in_bfloat16
-from choose.models.lora.model import Base, seeded
+from choose.models.hardware.compute_settings import set_threads
+from choose.models.lora.model import Base, frozen_weights, seeded
 from choose.models.lora.training_run import RunBatches, Step, TrainingRun
 
 if TYPE_CHECKING:
-    import torch
+    pass
 
 # More than any trial has steps: separates the random seeds of trials.
 MAX_STEPS = 10**6
@@ -57,49 +57,3 @@ class AutogradEngine:
                 if loss is None:
                     break
                 loss.backward()  # type: ignore[no-untyped-call]
-
-
-@contextmanager
-def frozen_weights(
-    adapter: Any, base: Base
-) -> Iterator[Callable[[], AbstractContextManager[None]]]:
-    """Yield a context for one pass in the number type of training; see `bfloat16_weights`."""
-    import torch
-
-    half, kind = trains_in_bfloat16(base.device), torch.device(base.device).type
-    with bfloat16_weights(adapter, base) if half else nullcontext():
-        yield lambda: torch.autocast(kind, torch.bfloat16, enabled=half)
-
-
-@contextmanager
-def bfloat16_weights(model: Any, base: Base) -> Iterator[None]:
-    """Let the frozen linear layers of a copy of `base` hold bfloat16 weights inside the block.
-
-    Autocast would compute the same products, but casts every frozen weight in every pass: for
-    short texts, a third of a step. Norms and embeddings stay in float32, as under autocast.
-    """
-    import torch
-
-    layers = [
-        module
-        for module in model.modules()
-        if type(module) is torch.nn.Linear and not module.weight.requires_grad
-    ]
-    originals = [module.weight for module in layers]
-    try:
-        for module in layers:
-            module.weight = _bfloat16_copy(module.weight, base.bfloat16_copies)
-        yield
-    finally:
-        for module, weight in zip(layers, originals, strict=True):
-            module.weight = weight
-
-
-def _bfloat16_copy(weight: torch.Tensor, copies: dict[int, torch.Tensor]) -> torch.Tensor:
-    import torch
-
-    # The base holds its weights as long as it lives, so their ids identify them.
-    if id(weight) not in copies:
-        cast = weight.detach().to(torch.bfloat16)
-        copies[id(weight)] = torch.nn.Parameter(cast, requires_grad=False)
-    return copies[id(weight)]
