@@ -346,17 +346,25 @@ def test_evidence_of_real_sets_is_where_the_answer_stands(
     assert standing == rows - whole
 
 
-def test_evidence_found_by_text_agrees_with_that_of_people(shared_data: Path) -> None:
-    folder = shared_data / "xquad_en"
+@pytest.mark.parametrize(
+    ("name", "first", "any_place"), [("xquad_en", 0.99, 0.99), ("covid_qa", 0.90, 0.94)]
+)
+def test_evidence_found_by_text_agrees_with_that_of_people(
+    shared_data: Path, name: str, first: float, any_place: float
+) -> None:
+    """The shares that `docs/limits.md` tells."""
+    folder = shared_data / name
     rows = read(str(folder / "questions.jsonl"), str(folder / "passages.jsonl"))
     assert rows.corpus is not None
     places = AnswerPlaces(rows.corpus, rows.pool)
-    first, some = 0, 0
+    firsts, some = 0, 0
     for e in rows.pool:
+        named = {span.document for span in e.evidence}
         found = [span.document for span in places.of(e)]
-        first += found[:1] == [e.evidence[0].document]
-        some += e.evidence[0].document in found
-    assert (first / len(rows.pool), some / len(rows.pool)) > (0.9, 0.95)
+        firsts += not named.isdisjoint(found[:1])
+        some += not named.isdisjoint(found)
+    assert firsts / len(rows.pool) >= first
+    assert some / len(rows.pool) >= any_place
 
 
 @settings(max_examples=300)
