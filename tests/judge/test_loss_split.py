@@ -16,6 +16,7 @@ from choose.judge.verdict import judge
 from choose.schema.decision import Decision
 from choose.schema.reading import SURELY, LossSplit
 from choose.tasks.answering import Answering
+from choose.tasks.user_metric import UserMetric
 from choose.types import STANDARD, Answers, Floats, Run, Trial
 
 RETRIEVED = "clean"
@@ -192,6 +193,44 @@ def test_how_well_passages_were_retrieved(rank: int) -> None:
     assert found.found.first.value == float(rank == 1)
     assert found.found.any.value == 1
     assert found.found.reciprocal_rank == pytest.approx(1 / rank)
+
+
+def shortened(study: Evidence) -> Evidence:
+    """Return a study that shortened every other answer with the right passage to a right one."""
+    right = dict(zip(study.items.ids, study.items.targets, strict=True))
+    runs = []
+    for run in study.runs:
+        ids = run.asked[GOLD, 0]
+        raw = tuple(f"it is {right[id]}" if place % 2 else None for place, id in enumerate(ids))
+        answers = Answers(
+            outputs=tuple(right[id] for id in ids), status=("ok",) * len(ids), raw=raw
+        )
+        runs.append(replace(run, answers={**run.answers, (GOLD, 0): answers}))
+    return replace(study, runs=tuple(runs))
+
+
+def test_shortened_answers_gain_over_what_was_written() -> None:
+    scores, documents = world(
+        np.random.default_rng(5), {"reading": 0.4, "distraction": 0.1, "retrieval": 0.2}
+    )
+    study = evidence(scores, documents)
+    [plain] = loss_splits(study, study_scores(study))
+    assert plain.shortened is None
+    study = shortened(study)
+    [found] = loss_splits(study, study_scores(study))
+    assert found.shortened is not None
+    assert found.shortened.value == pytest.approx(0.25)  # "it is t" has F1 .5, in one row of two
+
+
+def test_a_metric_of_the_users_is_not_run_on_what_was_written() -> None:
+    """Reports of a stored study ended with an error: it may not run code."""
+    scores, documents = world(
+        np.random.default_rng(5), {"reading": 0.4, "distraction": 0.1, "retrieval": 0.2}
+    )
+    task = Answering(metric=UserMetric(name="mine:score", scores=("mine",), code=""))
+    study = replace(shortened(evidence(scores, documents)), task=task)
+    [found] = loss_splits(study, study_scores(study))
+    assert found.shortened is None
 
 
 def test_shares_of_resamples_follow_the_documents() -> None:

@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 
 from choose.corpus import AMONG_OTHERS, GOLD, Corpus, Document, Span
+from choose.errors import StudyError
 from choose.judge.diagnosis.reading_errors import (
     MOST_ROWS,
+    MOST_WORDS,
     groundedness,
     nearest_part,
     reading_errors,
@@ -22,6 +24,7 @@ from choose.judge.scores.score_tables import study_scores
 from choose.judge.verdict import judge
 from choose.schema.reading import ReadingErrors, ReadingStep
 from choose.tasks.answering import NO_ANSWER, Answering
+from choose.tasks.user_metric import UserMetric
 from choose.types import STANDARD, Answers, Run, Status, Trial
 
 TEXT = "The annual fee of the silver card is forty euros. Gold cards cost ninety euros a year."
@@ -389,6 +392,15 @@ def test_the_decision_has_them_and_names_the_personal_rows() -> None:
     assert decision.personal == ("r00",)
 
 
+def test_a_metric_that_may_not_run_here_is_not_asked() -> None:
+    """A stored study runs no code of the user's: its metric cannot score parts of answers."""
+    metric = UserMetric(name="mine:score", scores=("mine",), code="")
+    with pytest.raises(StudyError, match="may not run code"):
+        metric.score(RIGHT, [RIGHT])
+    evidence = study({"a": said(LONG), "b": said(WRONG)}, task=replace(TASK, metric=metric))
+    assert counts(errors(evidence)) == {"format": 1, "skill": 1}
+
+
 def test_the_first_repetition_is_told() -> None:
     evidence = study({"a": said(WRONG), "b": said()})
     later = run("rag", {"clean": {"a": said(), "b": said()}}, {"a": RIGHT, "b": RIGHT}, 1)
@@ -397,18 +409,21 @@ def test_the_first_repetition_is_told() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "target", "part"),
+    ("text", "target", "part", "score"),
     [
-        (LONG, RIGHT, "forty euros"),
-        ("It is 2.9 %, for all cards.", "2.9%", "2.9"),
-        ("one two three", "four", ""),
-        ("forty and forty euros", RIGHT, "forty euros"),
-        ("", RIGHT, ""),
-        ("forty.", RIGHT, "forty."),
+        (LONG, RIGHT, "forty euros", 1.0),
+        ("It is 2.9 %, for all cards.", "2.9%", "2.9", 1.0),
+        ("one two three", "four", "", 0.0),
+        ("forty and forty euros", RIGHT, "forty euros", 1.0),
+        ("forty old euros", RIGHT, "forty old euros", 0.8),
+        ("forty very old euros", RIGHT, "forty", 2 / 3),
+        ("", RIGHT, "", 0.0),
+        ("the forty the euros", "A forty euros", "forty the euros", 1.0),
+        ("forty.", RIGHT, "forty.", 2 / 3),
     ],
 )
-def test_the_nearest_part_of_a_text(text: str, target: str, part: str) -> None:
-    assert nearest_part(text, target) == part
+def test_the_nearest_part_of_a_text(text: str, target: str, part: str, score: float) -> None:
+    assert nearest_part(text, target) == (part, pytest.approx(score))
 
 
 @pytest.mark.parametrize(
@@ -425,8 +440,9 @@ def test_the_share_of_content_words_in_a_passage(answer: str, share: float) -> N
     assert groundedness(answer, TEXT) == pytest.approx(share)
 
 
-def test_long_answers_take_no_time() -> None:
-    assert nearest_part("word " * 100_000 + RIGHT, "word " * 2_000).startswith("word")
+def test_only_the_first_words_of_a_long_answer_are_looked_at() -> None:
+    assert nearest_part("word " * 100_000, "word " * 2_000)[1] == pytest.approx(200 / 2_100)
+    assert nearest_part("word " * MOST_WORDS + RIGHT, RIGHT) == ("", 0.0)
 
 
 def test_every_step_is_in_the_record_in_its_order() -> None:

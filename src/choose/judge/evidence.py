@@ -53,6 +53,13 @@ class HasDocuments(Protocol):
     corpus: Corpus | None
 
 
+@runtime_checkable
+class HasMetric(Protocol):
+    """A task that may have a metric of the user's, which runs where answers are first scored."""
+
+    metric: object | None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Items:
     """The rows of one part of the data (test rows or training pool), in a fixed order.

@@ -14,7 +14,7 @@ from typing import get_args
 import numpy as np
 
 from choose.corpus import AMONG_OTHERS, CONDITIONS, GOLD, NOTHING
-from choose.judge.evidence import Evidence, MayAbstain
+from choose.judge.evidence import Evidence, HasMetric, MayAbstain
 from choose.judge.measures.retrieval_quality import DEPTH, retrieval_quality
 from choose.judge.scores.paired_comparison import condition_tables
 from choose.judge.scores.score_tables import (
@@ -175,9 +175,12 @@ def _document(evidence: Evidence, id: str) -> str:
 
 
 def _shortened(evidence: Evidence, table: ScoreTable, common: _Common) -> Interval | None:
-    """Return what shortened answers gain with the gold passage over what was written."""
+    """Return what shortened answers gain with the gold passage over what was written.
+
+    None for a metric of the user's: a stored study may not run code.
+    """
     task, gains = evidence.task, np.full((len(table.rows.targets), len(table.draws)), np.nan)
-    if task is None:
+    if task is None or (isinstance(task, HasMetric) and task.metric is not None):
         return None
     shortened = False
     rights = dict(zip(evidence.items.ids, evidence.items.targets, strict=True))

@@ -7,7 +7,7 @@ those of Barnett et al. 2024 (arXiv 2401.05856), with labels, the form of answer
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import get_args
@@ -254,17 +254,15 @@ class _Reader:
         return isinstance(self.task, MayAbstain) and self.task.abstains(one.output)
 
     def _is_form(self, id: str, one: Answered) -> bool:
-        """Return whether an answer is unusable, or a part of what was written is right."""
+        """Return whether an answer is unusable, or a part of what was written is right.
+
+        Words are compared, whatever the metric: a metric of the user's may not run here.
+        """
         if one.output is None:
             return one.status not in WITHHELD
         written = (one.output, *([one.raw] if one.raw is not None else []))
-        return any(self._best_part(text, self.targets[id]) >= LENIENT for text in written)
-
-    def _best_part(self, text: str, right: Sequence[str]) -> float:
-        """Return the score of the words of a text, one after another, that come nearest."""
-        parts = (nearest_part(text, target) for target in right)
-        scores = (self.task.score(part, right)[self.task.metrics[0]] for part in parts if part)
-        return max(scores, default=0.0)
+        parts = (nearest_part(text, right) for text in written for right in self.targets[id])
+        return any(score >= LENIENT for _, score in parts)
 
     def _grounded(self, id: str, one: Answered) -> bool:
         """Return whether an answer's content words stand in the evidence that was read.
@@ -303,14 +301,18 @@ class _Reader:
             )
 
 
-def nearest_part(text: str, target: str) -> str:
-    """Return the words of a text, one after another, that share most with a target; F1 of words.
+# As in SQuAD's script, these words do not count.
+ARTICLES = {"a", "an", "the"}
 
-    Case and punctuation do not count; of equal parts it is the shortest, then the first.
+
+def nearest_part(text: str, target: str) -> tuple[str, float]:
+    """Return the words of a text, one after another, that share most with a target, and the F1.
+
+    Case, punctuation and articles do not count; of equal parts it is the shortest, then the first.
     """
-    right = Counter(normalised(target).split())
+    right = Counter(_forms(target))
     words = text.split()[:MOST_WORDS]
-    forms = [normalised(word).split() for word in words]
+    forms = [_forms(word) for word in words]
     best, found = (0.0, 0), ""
     for start in range(len(words)):
         said: Counter[str] = Counter()
@@ -320,7 +322,11 @@ def nearest_part(text: str, target: str) -> str:
                 value = 2 * same / (said.total() + right.total())
                 if (value, start - end) > best:
                     best, found = (value, start - end), " ".join(words[start : end + 1])
-    return found
+    return found, best[0]
+
+
+def _forms(text: str) -> list[str]:
+    return [word for word in normalised(text).split() if word not in ARTICLES]
 
 
 def groundedness(answer: str, passage: str) -> float:
