@@ -59,6 +59,7 @@ def test_there_is_something_to_check() -> None:
         "choose_text_baselines",
         "choose_record_baselines",
         "choose_tagger",
+        "choose_reader",
         "choose_prompting",
         "choose_retrieval",
         "choose_served",

@@ -78,7 +78,7 @@ def words_of(text: str) -> list[str]:
     plain = unicodedata.normalize("NFKC", text).casefold().replace("_", " ")
     if plain.isascii():
         return _ASCII_WORD.findall(plain)
-    return [part for word in _word_pattern().findall(plain) for part in _parts(word)]
+    return [part for word in _runs().findall(plain) for part in _parts(word)]
 
 
 def _parts(word: str) -> Iterator[str]:
@@ -99,7 +99,22 @@ def _is_unspaced(character: str) -> bool:
 
 
 @cache
-def _word_pattern() -> re.Pattern[str]:
-    r"""Return a pattern of letters, digits and marks: `\w` splits words at vowel signs of Hindi."""
+def _letters() -> str:
+    r"""Return a class of letters, digits and marks: `\w` splits words at vowel signs of Hindi."""
     marks = (c for c in map(chr, range(sys.maxunicode + 1)) if unicodedata.category(c)[0] == "M")
-    return re.compile(f"[\\w{''.join(marks)}]+")
+    return f"\\w{''.join(marks)}"
+
+
+@cache
+def _runs() -> re.Pattern[str]:
+    return re.compile(f"[{_letters()}]+")
+
+
+@cache
+def word_pattern() -> re.Pattern[str]:
+    """Return a pattern of words, numbers such as 1,200.5, and single marks.
+
+    Where a script has no spaces, each character is a word.
+    """
+    inside = rf"(?![{_UNSPACED}])[{_letters()}]"
+    return re.compile(rf"[{_UNSPACED}]|(?:{inside})+(?:[.,]\d+)*|[^\w\s]")
