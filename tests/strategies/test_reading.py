@@ -108,7 +108,7 @@ def test_damaged_documents_are_refused(fitted: Any, tmp_path: Path) -> None:
     fitted.save(tmp_path)
     [file] = [file for file in tmp_path.glob("*.json") if "documents" in file.read_text("utf-8")]
     facts = json.loads(file.read_text("utf-8"))
-    for documents in ([["d", "t"]], [["d", "t", 3]]):
+    for documents in ([["d", "t"]], [["d", "t", 3]], [["d", "", "a"], ["d", "", "b"]]):
         damaged = {**facts, "documents": documents}
         damaged["library"] = {"way": "bm25", "documents": documents}
         file.write_text(json.dumps(damaged), encoding="utf-8")

@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from choose.corpus import WORDS, Corpus, Document, Passage
+from choose.corpus import WORDS, Corpus, Passage
 from choose.errors import StrategyError
 from choose.models.retrieval.controls import gold_passage
 from choose.models.retrieval.shared_indexes import WAYS, Way, check_way, passage_index
+from choose.models.saving import corpus_facts, corpus_from
 from choose.models.weights.resolve import weights_digest
 from choose.tasks.answering import READ, corpus_of
 from choose.types import Example, Item, Task
@@ -67,10 +68,7 @@ class Library:
 
     def facts(self) -> dict[str, Any]:
         """Return the documents and the retriever as plain values."""
-        return {
-            "way": self.way,
-            "documents": [[d.id, d.title, d.text] for d in self.corpus.documents],
-        }
+        return {"way": self.way, "documents": corpus_facts(self.corpus)}
 
 
 def library_from(facts: Mapping[str, Any], words: int, encoder: str) -> Library:
@@ -81,11 +79,7 @@ def library_from(facts: Mapping[str, Any], words: int, encoder: str) -> Library:
     """
     if facts["way"] not in WAYS:
         raise ValueError(f"there is no retriever {str(facts['way'])[:80]!r}")
-    for row in facts["documents"]:
-        if len(row) != 3 or not all(isinstance(part, str) for part in row):
-            raise ValueError("a document is not an id, a title and a text")
-    documents = tuple(Document(id=r[0], title=r[1], text=r[2]) for r in facts["documents"])
-    return Library(Corpus(documents), facts["way"], words, encoder)
+    return Library(corpus_from(facts["documents"]), facts["way"], words, encoder)
 
 
 def library_for(
