@@ -129,7 +129,7 @@ def test_the_commands_that_are_shown_name_the_documents(choose: Choose) -> None:
         (("--estimand", "new-documents"), "[data] estimand (--estimand) is for questions"),
         (("--documents", "pdfs"), "Convert them to Markdown first, for example with markitdown"),
         (("--documents", "twice.jsonl"), "more than one document has the id 'a', 'b'."),
-        (("--documents", "empty.jsonl"), "None of the 1 document in 'empty.jsonl' has a text."),
+        (("--documents", "empty.jsonl"), "No document in 'empty.jsonl' has a text, of 1."),
         (("--documents", "bytes"), "bytes/a.txt' holds a NUL byte"),
     ],
 )

@@ -139,7 +139,7 @@ def test_empty_documents_are_left_out_and_counted(tmp_path: Path) -> None:
     assert ids(read.corpus) == ["refunds", "hours"]
     assert read.notes == ("2 documents without a text left out: 'blank', 'null'.",)
     said = refused(lines(tmp_path / "b.jsonl", rows[2:]))
-    assert "None of the 2 documents" in said
+    assert "has a text, of 2." in said
 
 
 def test_repeated_and_missing_ids_are_refused_by_name(tmp_path: Path) -> None:

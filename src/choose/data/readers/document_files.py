@@ -105,7 +105,7 @@ def _checked(documents: Sequence[Document], notes: list[str], name: str) -> Docu
         )
     filled = [document for document in documents if document.text.strip()]
     if not filled:
-        raise DataError(f"None of the {plural(len(documents), 'document')} in {name!r} has a text.")
+        raise DataError(f"No document in {name!r} has a text, of {len(documents):,}. {_ALLOWED}")
     if empty := [document.id for document in documents if not document.text.strip()]:
         named = quoted_list(empty, _NAMED)
         notes.append(f"{plural(len(empty), 'document')} without a text left out: {named}.")
