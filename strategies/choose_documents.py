@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from choose.corpus import WORDS, Passage
+from choose.corpus import WORDS, Corpus, Passage
 from choose.models.prompting.base_strategy import PromptedStrategy, prompter_for
 from choose.models.retrieval.controls import gold_passage
 from choose.models.retrieval.echo import without_echo
@@ -156,6 +156,11 @@ class Rag(PromptedStrategy):
         answers = self._written(items, found)
         return self._shortened(answers, items, found) if self.short else answers
 
+    def reread(self, corpus: Corpus) -> float:
+        """Answer from other documents; return the seconds of indexing them."""
+        self.library, seconds = self.library.reread(corpus)
+        return seconds
+
     def facts(self) -> Mapping[str, Any]:
         """Return threads, number type, notes and what cached work had cost."""
         facts = dict(self.prompter.facts())
@@ -299,6 +304,11 @@ class LoraRag(Lora):
         asked = [with_passages(item, some) for item, some in zip(items, found, strict=True)]
         evidence = tuple(tuple(passage.id for passage in some) for some in found)
         return replace(super().predict(asked), evidence=evidence)
+
+    def reread(self, corpus: Corpus) -> float:
+        """Answer from other documents; return the seconds of indexing them."""
+        self.library, seconds = self.library.reread(corpus)
+        return seconds
 
     def save(self, folder: Path) -> None:
         """Write the adapter as PEFT does, and the documents with their retriever."""

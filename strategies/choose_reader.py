@@ -9,7 +9,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from choose.corpus import WORDS, Passage, Span
+from choose.corpus import WORDS, Corpus, Passage, Span
+from choose.errors import StrategyError
 from choose.models.retrieval.library import Library, library_for, library_from
 from choose.models.retrieval.shared_indexes import shared_index
 from choose.models.retrieval.span_features import Chars, Place, Source, occurrences
@@ -103,6 +104,13 @@ class Reader(TextBaseline):
             confidence=np.array([self._confidence(reading) for reading in found]),
             evidence=tuple(tuple(p.id for p in row) for row in shown) if known else None,
         )
+
+    def reread(self, corpus: Corpus) -> float:
+        """Answer from other documents; return the seconds of indexing them."""
+        if self.library is None:
+            raise StrategyError("A reader of a field has no documents that could change.")
+        self.library, seconds = self.library.reread(corpus)
+        return seconds
 
     def facts(self) -> Mapping[str, Any]:
         """Return what an index that other fits had built took."""

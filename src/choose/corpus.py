@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from itertools import chain, islice
-from typing import Any, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 from choose.files import digest_rows
 
@@ -20,6 +20,17 @@ WORDS = 100
 # one before others that were retrieved.
 NOTHING, GOLD, AMONG_OTHERS = "no-passage", "gold-passage", "gold-and-others"
 CONDITIONS = (NOTHING, GOLD, AMONG_OTHERS)
+
+# Drills: documents that change after training, and evidence that is taken out of them. Their views
+# are named by these, a dash and a digest of what changed.
+DrillKind = Literal["updated-documents", "missing-documents"]
+UPDATED: Final = "updated-documents"
+MISSING: Final = "missing-documents"
+
+
+def is_drill(view: str) -> bool:
+    """Return whether a view asks rows after their documents changed, so that targets changed."""
+    return view.startswith((f"{UPDATED}-", f"{MISSING}-"))
 
 
 class Span(NamedTuple):
@@ -127,6 +138,13 @@ class Corpus:
             cache[words] = [one for some in by_document.values() for one in some], by_document
         found: tuple[list[Passage], dict[str, list[Passage]]] = cache[words]
         return found
+
+
+def sentences_around(text: str, start: int, end: int) -> tuple[int, int]:
+    """Return where the sentences that hold some characters of a text begin and end."""
+    ends = [match.end() for match in _END.finditer(text)]
+    begin = max((stop for stop in ends if stop <= start), default=0)
+    return begin, min((stop for stop in ends if stop >= end), default=len(text))
 
 
 def _passages(document: Document, words: int) -> Iterator[Passage]:

@@ -17,6 +17,7 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
+from choose.corpus import Corpus
 from choose.errors import StrategyError, did_you_mean
 from choose.progress import TimeLimitReached as TimeLimitReached
 from choose.progress import report_progress as report_progress
@@ -130,8 +131,7 @@ class Groups(Protocol):
     ) -> Sequence[int] | None:
         """Fit each strategy on its training pool, equal to single fits up to seed variance.
 
-        Return indices of strategies that failed to train; they are retried individually. Raising
-        fails the whole group.
+        Return indices of strategies that failed to train, to be retried alone. Raising fails all.
         """
 
 
@@ -169,13 +169,20 @@ class SendsPassages(Protocol):
 class Reports(Protocol):
     """Optional: a fitted strategy reports how its answers were computed.
 
-    Known keys: ``threads``, ``dtype``, ``artefact_mb`` (size of a fitted model), ``base_mb`` (size
-    of weights that other tasks can share), ``notes`` (a list of sentences) and ``cached_seconds``
-    (the original cost of cached results that were used).
+    Known keys: ``threads``, ``dtype``, ``artefact_mb`` (fitted model), ``base_mb`` (weights that
+    tasks share), ``notes`` (sentences) and ``cached_seconds`` (that cached results had taken).
     """
 
     def facts(self) -> Mapping[str, Any]:
         """Return the facts of the last fit and of the predictions since."""
+
+
+@runtime_checkable
+class Rereads(Protocol):
+    """Optional: a fitted strategy can go on with other documents, as when they have changed."""
+
+    def reread(self, corpus: Corpus) -> float:
+        """Learn nothing; return the seconds that indexing takes where nothing is cached."""
 
 
 @runtime_checkable

@@ -283,10 +283,9 @@ class Run:
 
     `answers` and `asked` (row ids in the order of the answers) are by view and repeat. `scores` are
     (n,) by view and repeat, then by metric, where answers are no labels. `fit_seconds`,
-    `predict_seconds` (clean test rows) and `seconds_alone` (everything) exclude gains from caches
-    and shared work; `seconds_spent` is the actual time. `artefact_mb` is the size of the fitted
-    model, `base_mb` that of the weights it needs in addition. `unasked` clean test rows a deadline
-    left out. A failed trial has an `error`, no `answers`.
+    `predict_seconds` (clean rows), `reread_seconds` (changed documents) and `seconds_alone` exclude
+    gains from caches and shared work, `seconds_spent` does not. `artefact_mb` is the fitted model,
+    `base_mb` weights beside it. `unasked` clean rows a deadline left out. A failure has an `error`.
     """
 
     trial: Trial
@@ -303,6 +302,7 @@ class Run:
     dtype: str | None = None
     artefact_mb: float | None = None
     base_mb: float | None = None
+    reread_seconds: float | None = None
     notes: tuple[str, ...] = ()
     unasked: int = 0
     error: str | None = None

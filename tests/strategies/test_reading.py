@@ -17,9 +17,10 @@ from choose.corpus import GOLD, Corpus, Document, Passage, Span, span_of
 from choose.errors import StrategyError
 from choose.models.retrieval import shared_indexes
 from choose.models.retrieval.controls import given
-from choose.strategy import build, find
+from choose.strategy import Rereads, build, find
 from choose.tasks.answering import NO_ANSWER, Answering, with_corpus
 from choose.types import Example, Item
+from support import tiny_models
 
 NAMES = ("sentence", "reader")
 
@@ -266,3 +267,49 @@ def test_400_questions_of_xquad_by_article(shared_data: Path) -> None:
 
 def lines(file: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in file.read_text("utf-8").splitlines()]
+
+
+CHANGED = Corpus(
+    tuple(
+        replace(document, text=document.text.replace("opened in 19", "opened in 17"))
+        for document in CORPUS.documents
+    )
+)
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_models.causal_lm(tmp_path_factory.mktemp("models") / "lm")
+
+
+@pytest.mark.parametrize("name", ["sentence", "reader", "rag", "lora-rag"])
+def test_other_documents_are_read_without_a_fit(
+    name: str, models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shared_indexes, "_INDEXES", type(shared_indexes._INDEXES)())
+    own: dict[str, dict[str, Any]] = {
+        "rag": {"model": str(models), "k": 1, "shorten": False},
+        "lora-rag": {"base": str(models), "rank": 2, "epochs": 1.0},
+    }
+    retriever = {"retriever": "bm25"} if name in own else {}
+    strategy: Any = build(name, seed=0, **retriever, **own.get(name, {}))
+    assert isinstance(strategy, Rereads)
+    strategy.fit(TASK, ROWS)
+    before = strategy.predict(ITEMS)
+    library = getattr(strategy, "library", None)
+    seconds = strategy.reread(CHANGED)
+    assert 0 < seconds < 60
+    after = strategy.predict(ITEMS)
+    assert after.evidence == before.evidence  # the same places, of other documents
+    if name in ("sentence", "reader"):  # the others have random weights
+        changed = tuple((output or "").replace("19", "17") for output in before.outputs)
+        assert after.outputs == changed
+    if name != "sentence":
+        [[passage]] = strategy.library.search(ITEMS[:1], 1)
+        assert "opened in 17" in passage.text
+        assert strategy.library.way == library.way
+    for index in shared_indexes._INDEXES.values():
+        index.seconds = 500.0
+    assert strategy.reread(CORPUS) > 400  # what the cached index took
+    again = strategy.predict(ITEMS)
+    assert (again.outputs, again.evidence) == (before.outputs, before.evidence)

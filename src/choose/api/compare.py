@@ -73,7 +73,7 @@ class Silent(Observer):
 
 
 # Raise when a record derives more from the same evidence, so that older records are rewritten.
-RECORD = 9
+RECORD = 10
 
 
 def report(store: str | Path) -> Decision:

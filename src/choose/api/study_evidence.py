@@ -15,9 +15,10 @@ from typing import Any
 import tomli_w
 
 from choose.api.arguments import as_call
+from choose.corpus import UPDATED
 from choose.data.personal_data import hints_by_row
 from choose.errors import ChooseError
-from choose.judge.evidence import CandidateInfo, Evidence, billions_in, items_of
+from choose.judge.evidence import CandidateInfo, DrillRows, Evidence, billions_in, items_of
 from choose.judge.goal import Deployment, Measure, Rule
 from choose.models.endpoints.settings import Endpoint
 from choose.models.weights.spec import endpoint_name
@@ -26,6 +27,7 @@ from choose.schema.decision import Look, Method, Note, PromptText, Verdict
 from choose.schema.sections import FILES
 from choose.store.store import Store
 from choose.strategy import Prompts, build, find, traits, words
+from choose.tasks.document_drills import drills_of
 from choose.types import Dataset, Item, Run, Task
 
 _INFO = ("name", "strategy", "family", "model", "cheap", "seeded", "learns")
@@ -60,7 +62,16 @@ def evidence_of(store: Store) -> Evidence:
         machine=_machine(runs),
         task=dataset.task,
         inputs={} if dataset.task.labels else _inputs(dataset),
+        drills=tuple(_drills(dataset)),
     )
+
+
+def _drills(dataset: Dataset) -> Iterator[DrillRows]:
+    for drill in drills_of(dataset):
+        new = {id: drill.rows[id].target for id in drill.ids} if drill.kind == UPDATED else {}
+        yield DrillRows(
+            kind=drill.kind, view=drill.view, ids=drill.ids, facts=drill.facts, targets=new
+        )
 
 
 def _inputs(dataset: Dataset) -> dict[str, Item]:

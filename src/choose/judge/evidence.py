@@ -10,7 +10,7 @@ from datetime import date
 from hashlib import blake2s
 from typing import Any, Protocol, runtime_checkable
 
-from choose.corpus import Corpus, Span
+from choose.corpus import Corpus, DrillKind, Span
 from choose.formatting import normalised
 from choose.schema.costs import TokenPrices
 from choose.types import Dataset, Family, Item, Run, Task
@@ -60,6 +60,38 @@ class HasMetric(Protocol):
     metric: object | None
 
 
+@runtime_checkable
+class BriefAnswers(MayAbstain, Protocol):
+    """A task whose answers are a few words, which a candidate gives in part or whole."""
+
+    headline: str
+
+    def own_scores(self, output: str | None, targets: Sequence[str]) -> Mapping[str, float]:
+        """Return the scores of an answer that need no user's metric, `headline` among them."""
+
+    def nearness(self, output: str | None, answers: Sequence[str]) -> float:
+        """Return how much of one of some answers a candidate gives, from 0 to 1."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DrillRows:
+    """Test rows whose documents changed after training.
+
+    Attributes:
+        kind: whether facts were exchanged or evidence taken out.
+        view: of a run, which holds the answers from the documents after the change.
+        ids: the rows.
+        facts: how many places of the documents changed.
+        targets: the new answers by id, where facts were exchanged.
+    """
+
+    kind: DrillKind
+    view: str
+    ids: tuple[str, ...]
+    facts: int
+    targets: Mapping[str, str] = field(default_factory=dict)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Items:
     """The rows of one part of the data (test rows or training pool), in a fixed order.
@@ -88,6 +120,11 @@ class Items:
     fields: tuple[frozenset[str], ...] = ()
     accepted: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     evidence: Mapping[str, tuple[Span, ...]] = field(default_factory=dict)
+
+    def document_of(self, id: str) -> str:
+        """Return the document of a row's first evidence; the row itself where none is known."""
+        spans = self.evidence.get(id)
+        return spans[0].document if spans else id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,6 +194,7 @@ class Evidence:
         task: what the answers are; None in studies without one, whose answers are labels.
         inputs: by id, what was asked, for tasks whose answers are checked against it; no part of
             the record.
+        drills: changes of the documents after training, if there are any.
     """
 
     name: str
@@ -175,6 +213,7 @@ class Evidence:
     machine: Mapping[str, Any] = field(default_factory=dict)
     task: Task | None = None
     inputs: Mapping[str, Item] = field(default_factory=dict)
+    drills: tuple[DrillRows, ...] = ()
 
 
 # "Several billion parameters": below this, prompting poorly says little about prompting.

@@ -27,6 +27,7 @@ from choose.judge.diagnosis.reading_errors import reading_errors
 from choose.judge.evidence import Evidence
 from choose.judge.goal import RULE, Rule
 from choose.judge.measures.build_scorecard import scorecard
+from choose.judge.measures.changed_documents import document_drills
 from choose.judge.measures.common_rows import common_rows
 from choose.judge.measures.text_figures import literal_fields, text_figures
 from choose.judge.prose.action_list import next_steps
@@ -39,6 +40,7 @@ from choose.judge.prose.family_answer import (
     settled,
     still_open,
 )
+from choose.judge.prose.loss_sentences import with_sentence
 from choose.judge.prose.reasons import doubts, failure_reasons, reasons, rejected
 from choose.judge.scores.family_comparison import pair_records
 from choose.judge.scores.score_tables import StudyScores, study_scores
@@ -81,6 +83,7 @@ def judge(
         pairs=_pairs(case),
         failures=case.failures,
         loss_splits=case.splits,
+        document_drills=tuple(map(with_sentence, document_drills(evidence, case.contenders.panel))),
         **_rows_to_read(evidence, case, standings),
         **_outlook(contenders),
         moves=moves,

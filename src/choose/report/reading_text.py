@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from choose.formatting import DASH, clean, difference, in_points, percent, plural, span
+from choose.corpus import UPDATED
+from choose.formatting import DASH, clean, difference, duration, in_points, percent, plural, span
 from choose.report.decision_text import PERSONAL, chosen, score_head
 from choose.report.screen_text import shorten
 from choose.schema.base import Interval
 from choose.schema.decision import Decision
 from choose.schema.reading import (
+    DrillOutcome,
     GapName,
     LossSplit,
     ReadingError,
@@ -268,11 +270,54 @@ def example_table(decision: Decision) -> TextTable | None:
 
 
 def tables_on_reading(decision: Decision) -> list[TextTable]:
-    """Return every table on candidates that read documents."""
+    """Return every table on candidates that read documents, and on documents that change."""
     more = (error_table(decision), example_table(decision))
-    return [*reading_tables(decision), *(table for table in more if table is not None)]
+    found = [*reading_tables(decision), *(table for table in more if table is not None)]
+    return [*found, *(drill.table for drill in drill_tables(decision))]
 
 
 def notes_on_reading(decision: Decision) -> list[str]:
     """Return every sentence on these tables."""
-    return [*reading_notes(decision), *error_notes(decision)]
+    drills = (text for drill in drill_tables(decision) for text in (drill.says, drill.note))
+    return [*reading_notes(decision), *error_notes(decision), *drills]
+
+
+class DrillTable(NamedTuple):
+    """What candidates answer after documents changed: a sentence, a table and what it means."""
+
+    says: str
+    table: TextTable
+    note: str
+
+
+def drill_tables(decision: Decision) -> list[DrillTable]:
+    """Return what documents that changed do to answers; empty where that was not measured."""
+    tables = []
+    for drill in decision.document_drills:
+        new = drill.kind == UPDATED
+        heads = ["candidate", "score before"]
+        heads += ["score after", "% new fact"] if new else []
+        heads += ["% old fact", "% not answered", *(["time to renew"] if new else [])]
+        rows = [_outcome_row(outcome, new) for outcome in drill.outcomes]
+        title = "Facts that change in the documents" if new else "Evidence that goes missing"
+        what = "facts were exchanged" if new else "sentences were taken out"
+        note = (
+            f"{plural(drill.facts, 'place')} of the documents changed after training ({what}); "
+            f"{plural(drill.rows, 'row')} on {plural(drill.documents, 'document')} (95 % CI). "
+            "Candidates that read no documents answer as before."
+        )
+        if new:
+            note += " Time to renew: indexing for candidates that read, training for others."
+        tables.append(DrillTable(drill.says, TextTable(title, heads, rows), note))
+    return tables
+
+
+def _outcome_row(outcome: DrillOutcome, new: bool) -> list[str]:
+    ranged = [outcome.updated, outcome.new, outcome.stale] if new else [outcome.stale]
+    return [
+        clean(outcome.candidate),
+        percent(outcome.clean.value),
+        *(DASH if interval is None else _with_span(interval) for interval in ranged),
+        percent(outcome.abstained.value),
+        *([DASH if outcome.seconds is None else duration(outcome.seconds)] if new else []),
+    ]

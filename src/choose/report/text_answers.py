@@ -11,6 +11,7 @@ from typing import Any
 from choose.formatting import DASH, clean, in_points, listed, percent
 from choose.report.decision_text import chosen
 from choose.report.reading_text import (
+    drill_tables,
     error_notes,
     error_table,
     reading_notes,
@@ -230,6 +231,7 @@ def text_sections(decision: Decision) -> dict[str, Any]:
         "error_table": error_table(decision),
         "error_notes": list(error_notes(decision)),
         "wrong_rows": wrong_rows(decision),
+        "drills": drill_tables(decision),
     }
     if decision.dataset.labels:
         return reading

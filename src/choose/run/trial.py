@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -11,7 +12,7 @@ from time import perf_counter
 from traceback import format_exc
 from typing import Any
 
-from choose.corpus import CONDITIONS
+from choose.corpus import CONDITIONS, is_drill
 from choose.data.scenarios import Pools
 from choose.data.text_perturbations import sample_rows, view
 from choose.errors import MoneySpent, StudyError
@@ -19,10 +20,11 @@ from choose.models.endpoints.command_session import repeated_requests
 from choose.progress import TimeLimitReached
 from choose.run.predict import Deadline, predict, predict_until
 from choose.schema.plan import Job
-from choose.strategy import Groups, Prepares, Reports, Strategy, build
+from choose.strategy import Groups, Prepares, Reports, Rereads, Strategy, build
 from choose.tasks.answering import corpus_of
+from choose.tasks.document_drills import drills_of
 from choose.tasks.scoring import scored
-from choose.types import Dataset, Example, Item, Run, Task
+from choose.types import Answers, Dataset, Example, Item, Run, Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,17 +178,15 @@ def _trial(
     fit = fitted[key]
     strategy, start, fit_cached = fit.strategy, perf_counter(), cached_seconds(fit.strategy)
     items = [dataset.examples[id].item() for id in rows.questions]
-    if deadline is None:
-        clean, clean_answers = items, predict(strategy, items, dataset.task)
-    else:
-        clean, clean_answers = predict_until(strategy, items, dataset, deadline)
+    clean, clean_answers = _clean(strategy, items, dataset, deadline)
     items_of, answers = {("clean", 0): clean}, {("clean", 0): clean_answers}
     answered, all_cached, stopped = perf_counter(), cached_seconds(strategy), None
+    reread = list[float]()
     try:
-        for (name, repeat), seen in _other_views(job, rows.questions, dataset):
-            with repeated_requests(repeat):
-                answers[name, repeat] = predict(strategy, seen, dataset.task)
-            items_of[name, repeat] = seen
+        with closing(_views(job, rows.questions, dataset, strategy, reread)) as views:
+            for view, seen in views:
+                with repeated_requests(view[1]):
+                    answers[view], items_of[view] = predict(strategy, seen, dataset.task), seen
     except (MoneySpent, TimeLimitReached) as end:
         stopped = end  # the views answered until then count
     spent = perf_counter() - start
@@ -201,6 +201,7 @@ def _trial(
         seconds_spent=spent + fit.seconds,
         seconds_alone=None if fit.alone is None else fit.alone + uncached,
         group_size=fit.group,
+        reread_seconds=max(reread, default=None),
         unasked=len(items) - len(clean),
         versions=versions(),
         **_run_facts(facts_of(strategy)),
@@ -214,7 +215,7 @@ def _other_views(
     """Yield the views other than the clean rows, then the repeats of the clean rows."""
     rows, task = dataset.examples, dataset.task
     copied = {id: task.copied(rows[id].target) for id in questions} if job.views else {}
-    for name in job.views:
+    for name in (name for name in job.views if not is_drill(name)):
         items = _sampled_items(questions, dataset, job.view_rows)
         if name in CONDITIONS:
             yield (name, 0), _given(name, [rows[item.id] for item in items], task)
@@ -230,6 +231,37 @@ def _given(name: str, rows: Sequence[Example], task: Task) -> list[Item]:
 
     corpus = corpus_of(task)
     return [] if corpus is None else given(name, rows, corpus)
+
+
+def _clean(
+    strategy: Strategy, items: list[Item], dataset: Dataset, deadline: Deadline | None
+) -> tuple[list[Item], Answers]:
+    """Return the items answered by the deadline, with their answers."""
+    if deadline is None:
+        return items, predict(strategy, items, dataset.task)
+    return predict_until(strategy, items, dataset, deadline)
+
+
+def _views(
+    job: Job, questions: Sequence[str], dataset: Dataset, strategy: Strategy, seconds: list[float]
+) -> Generator[tuple[tuple[str, int], list[Item]]]:
+    """Yield the views other than the clean rows; at last those of documents that changed.
+
+    The strategy reads these before, and the original ones again at the end. The seconds that it
+    takes are added to `seconds`.
+    """
+    yield from _other_views(job, questions, dataset)
+    corpus, views = corpus_of(dataset.task), {*filter(is_drill, job.views)}
+    if not views or corpus is None or not isinstance(strategy, Rereads):
+        return
+    try:
+        for drill in drills_of(dataset):
+            if drill.view in views:
+                seconds.append(strategy.reread(drill.corpus))
+                ids = (id for id in questions if id in drill.ids)
+                yield (drill.view, 0), [dataset.examples[id].item() for id in ids]
+    finally:
+        strategy.reread(corpus)
 
 
 def _run_facts(facts: Mapping[str, Any]) -> dict[str, Any]:

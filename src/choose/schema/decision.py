@@ -12,7 +12,7 @@ from choose.schema.answer import FamilyResult, RareLabel, Standing, Step
 from choose.schema.base import Interval, Record
 from choose.schema.costs import Breakeven, Move
 from choose.schema.diagnosis import Audit, Disagreement, ErrorOverlap, Failures
-from choose.schema.reading import LossSplit, ReadingErrors
+from choose.schema.reading import DocumentDrill, LossSplit, ReadingErrors
 from choose.schema.scorecard import CurveForecast, RiseRecord, Scorecard
 from choose.schema.texts import AnswerErrors, ComparedRow
 
@@ -184,6 +184,7 @@ class Decision(Record):
             hold personal data or a key.
         loss_splits: of candidates that read documents: what they lose, by cause.
         reading_errors: why the best of them is wrong, row by row.
+        document_drills: what candidates answer after documents changed.
         personal: ids of the rows listed in this record whose text seems to hold personal data or a
             key; reports list these rows without their text.
     """
@@ -206,6 +207,7 @@ class Decision(Record):
     side_by_side: tuple[ComparedRow, ...] = ()
     loss_splits: tuple[LossSplit, ...] = ()
     reading_errors: ReadingErrors | None = None
+    document_drills: tuple[DocumentDrill, ...] = ()
     personal: tuple[str, ...] = ()
     forecasts: tuple[CurveForecast, ...] = ()
     rises: tuple[RiseRecord, ...] = ()

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
+from choose.corpus import DrillKind
 from choose.schema.base import Interval, Record
 from choose.schema.texts import GivenAnswer
+from choose.types import Family
 
 # A gap is named as the largest if it is so in this share of resamples of the documents.
 SURELY = 0.8
@@ -164,3 +166,53 @@ class ReadingErrors(Record):
 def best_first(splits: Sequence[LossSplit], candidate: str) -> list[LossSplit]:
     """Return the splits, that of a candidate first, then by what is reached."""
     return sorted(splits, key=lambda s: (s.candidate != candidate, -s.retrieved.value))
+
+
+class DrillOutcome(Record):
+    """What a candidate answers after documents changed, without training again.
+
+    Attributes:
+        candidate: whose answers they are.
+        family: its family.
+        reads: whether it read the changed documents; others answer as before.
+        clean: the score on the same rows before the change.
+        updated: the score against the new answers; null where evidence was taken out.
+        new: share of answers that give the new fact and not the old one; null likewise.
+        stale: share of answers that still give the old fact, and not the new one.
+        abstained: share of rows that it does not answer.
+        seconds: until it can answer rightly again: of indexing the documents if it reads them, of
+            training if it learns; null for others.
+    """
+
+    candidate: str
+    family: Family
+    reads: bool
+    clean: Interval
+    updated: Interval | None
+    new: Interval | None
+    stale: Interval
+    abstained: Interval
+    seconds: float | None = None
+
+
+class DocumentDrill(Record):
+    """Documents that changed after training, and what candidates answer then, on the same rows.
+
+    Attributes:
+        kind: facts were exchanged for others, or the sentences with the evidence taken out.
+        facts: places of the documents that changed.
+        rows: test rows that this concerns and that every candidate listed answered.
+        documents: documents with the evidence of these rows; questions of one are clustered.
+        unanswerable: whether the task has questions without an answer, so that candidates are told
+            what to write then.
+        says: the result in a sentence.
+        outcomes: candidates that read first, those with the highest scores first.
+    """
+
+    kind: DrillKind
+    facts: int
+    rows: int
+    documents: int
+    unanswerable: bool
+    says: str = ""
+    outcomes: tuple[DrillOutcome, ...]

@@ -158,6 +158,7 @@ class Store:
                 answers={**before.answers, **run.answers},
                 asked={**before.asked, **run.asked},
                 scores={**before.scores, **run.scores},
+                reread_seconds=run.reread_seconds or before.reread_seconds,
             )
         dataset = self._readable_dataset()
         write_run(self.path / "trials" / run.trial.key, run, dataset, traceback)

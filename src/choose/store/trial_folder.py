@@ -193,6 +193,7 @@ RUN_FACTS = (
     "dtype",
     "artefact_mb",
     "base_mb",
+    "reread_seconds",
     "notes",
     "unasked",
     "error",
@@ -208,7 +209,15 @@ def run_facts(run: Run) -> dict[str, Any]:
 def check_facts(run: Run) -> None:
     """Raise ValueError if the stored facts of a run are of the wrong kind."""
     seconds = (run.fit_seconds, run.predict_seconds, run.seconds_alone, run.seconds_spent)
-    numbers = (*seconds, run.artefact_mb, run.base_mb, run.threads, run.unasked, run.group_size)
+    numbers = (
+        *seconds,
+        run.reread_seconds,
+        run.artefact_mb,
+        run.base_mb,
+        run.threads,
+        run.unasked,
+        run.group_size,
+    )
     if not all(isinstance(n, int | float | None) for n in numbers):
         raise ValueError("a number is of another type")
     texts = (run.error, run.dtype)

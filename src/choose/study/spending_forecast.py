@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from math import inf
 from typing import NamedTuple
 
-from choose.corpus import CONDITIONS, GOLD, NOTHING, WORDS
+from choose.corpus import CONDITIONS, GOLD, NOTHING, WORDS, is_drill
 from choose.data.personal_data import hints_by_row, hints_of
 from choose.data.scenarios import Pools
 from choose.models.endpoints.handshake import BYTES_PER_TOKEN
@@ -16,7 +16,7 @@ from choose.models.endpoints.settings import Endpoint
 from choose.schema.plan import ONCE, Bill, Job, Spending
 from choose.strategy import Puts, SendsPassages, build, hyperparameters
 from choose.study.candidates import endpoints_of
-from choose.study.grid_points import CONTROLS, FIRST_PASS
+from choose.study.grid_points import CONTROLS, DRILLS, FIRST_PASS
 from choose.tasks.answering import corpus_of
 from choose.types import Candidate, Dataset, Example
 
@@ -121,7 +121,7 @@ def _count_job(
         ids = place.questions if (view, repeat) == ("clean", 0) else place.questions[:few]
         part = AGAIN if repeat else _WHY.get(job.part, job.part)
         if view != "clean":
-            part = CONTROLS if view in CONDITIONS else CHANGED
+            part = DRILLS if is_drill(view) else CONTROLS if view in CONDITIONS else CHANGED
         for id in ids:
             # An equal request is sent once, for the first part that needs it.
             given = {NOTHING: 0, GOLD: min(1, read)}.get(view, read)

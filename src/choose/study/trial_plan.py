@@ -12,11 +12,12 @@ from choose.data.scenarios import Pools, SplitSpec
 from choose.errors import StudyError, did_you_mean
 from choose.files import digest_rows
 from choose.schema.plan import VIEW_ROWS, Job
-from choose.strategy import Strategy, Weighted, build, find
+from choose.strategy import Rereads, Strategy, Weighted, build, find
 from choose.study.candidates import costs_per_row, endpoints_of
 from choose.study.config import Study
 from choose.study.grid_points import (
     CONTROLS,
+    DRILLS,
     FIRST_PASS,
     Point,
     ScenarioOptions,
@@ -26,6 +27,7 @@ from choose.study.grid_points import (
     sizes_in_rows,
 )
 from choose.tasks.answering import corpus_of
+from choose.tasks.document_drills import drills_of
 from choose.types import STANDARD, Candidate, Dataset, Trial
 
 VIEWS = ("typos", "casing", "spacing")
@@ -83,7 +85,7 @@ class Planner:
         """Yield a candidate's points in the grid; with few test rows where rows cost money."""
         priced = costs_per_row(candidate, self.study.endpoints) and not self.study.grid.thorough
         for point in self._points(candidate):
-            full = point.part in (FIRST_PASS, "views", CONTROLS, "repetitions")
+            full = point.part in (FIRST_PASS, "views", CONTROLS, DRILLS, "repetitions")
             yield point if full or not priced else point.with_rows(PRICED_ROWS)
 
     def _points(self, candidate: Candidate) -> Iterator[Point]:
@@ -102,7 +104,12 @@ class Planner:
             # What reading loses is known before an adapter is trained, which comes last.
             late = cls.family == "fine-tuning"
             stage = Stage.FAST if fast else Stage.CONTROLS if late else Stage.SLOW
-            yield Point(stage, CONTROLS, views=CONDITIONS)
+            drills = self._drills if issubclass(cls, Rereads) else ()
+            # Another fit takes as long as the first one where adapters are trained.
+            together = drills if fast or late else ()
+            yield Point(stage, CONTROLS, views=(*CONDITIONS, *together))
+            if drills and not together:
+                yield Point(Stage.CONTROLS, DRILLS, views=drills)
         # With the whole pool, repetitions differ by the seed alone.
         for repetition in range(1, repetitions if self._varies(cls) else 1):
             stage = Stage.FAST_SEEDS if fast else Stage.REPETITIONS
@@ -132,6 +139,11 @@ class Planner:
         return sizes_in_rows(self.study.grid, largest)
 
     @cached_property
+    def _drills(self) -> tuple[str, ...]:
+        """Views of rows whose documents changed after training."""
+        return tuple(drill.view for drill in drills_of(self.dataset))
+
+    @cached_property
     def _options(self) -> ScenarioOptions:
         return ScenarioOptions.of(self.study, self.dataset, self._compared_size)
 
@@ -156,9 +168,10 @@ class Planner:
             pool=digests.pool,
             questions=digests.questions,
         )
-        few = costs_per_row(candidate, self.study.endpoints) and not self.study.grid.thorough
-        rows = PRICED_ROWS if few else VIEW_ROWS
-        rows = min(rows, CONTROL_ROWS) if point.part == CONTROLS and not cls.cheap else rows
+        priced = costs_per_row(candidate, self.study.endpoints) and not self.study.grid.thorough
+        rows = PRICED_ROWS if priced else VIEW_ROWS
+        few = point.part in (CONTROLS, DRILLS) and not cls.cheap
+        rows = min(rows, CONTROL_ROWS) if few else rows
         return Job(trial, point.views, point.part, point.repeats, rows)
 
     @cached_property

@@ -16,7 +16,7 @@ from choose.corpus import Corpus
 from choose.errors import DataError, StudyError
 from choose.files import digest
 from choose.tasks.user_metric import UserMetric, read_metric
-from choose.tasks.values import as_date, as_number, canonical, squad_normal
+from choose.tasks.values import as_date, as_number, canonical, squad_normal, stands
 from choose.types import Task
 
 # The target of a question without an answer, and what a model is told to write there. It is a text
@@ -168,14 +168,29 @@ class Answering:
         """Return each score of an answer, against the accepted answer that it comes nearest to."""
         if output is None:
             return dict.fromkeys(self.metrics, 0.0)
+        own = self.own_scores(output, targets)
+        return own if self.metric is None else {**self.metric.score(output, targets), **own}
+
+    def own_scores(self, output: str | None, targets: Sequence[str]) -> dict[str, float]:
+        """Return the scores `OWN` of an answer, without those of a user's metric."""
+        if output is None:
+            return dict.fromkeys(OWN, 0.0)
         # As the script of SQuAD 2.0: an answer of articles or marks only counts if it is alone.
         accepted = [text for text in targets if squad_normal(text)] or targets
-        own = {
+        return {
             "token-f1": max(_either(output, text, token_f1) for text in accepted),
             "exact-match": max(_either(output, text, exact_match) for text in accepted),
             "value-match": max(_either(output, text, self._same_value) for text in targets),
         }
-        return own if self.metric is None else {**self.metric.score(output, targets), **own}
+
+    def nearness(self, output: str | None, answers: Sequence[str]) -> float:
+        """Return how much of one of some answers a candidate gives: 1 if its words stand there.
+
+        Else it is the highest token F1, as of "17" for "17 days"; 0 where it abstains.
+        """
+        if output is None or abstains(output):
+            return 0.0
+        return 1.0 if stands(answers, output) else max(token_f1(output, text) for text in answers)
 
     def _same_value(self, output: str, target: str) -> float:
         one, two = (_readings(text, self.day_first) for text in (output, target))

@@ -8,6 +8,7 @@ from numbers import Real
 
 import numpy as np
 
+from choose.corpus import is_drill
 from choose.errors import ChooseError, StudyError
 from choose.files import digest
 from choose.types import Answers, Dataset, Example, Floats, Run, Task
@@ -19,6 +20,8 @@ LENIENT = "lenient"
 def scored(run: Run, dataset: Dataset) -> Run:
     """Return a run with the scores of all its answers; as it is where answers are labels.
 
+    Answers from documents that changed have other targets, so they get no scores here.
+
     Raises:
         StudyError: if a metric gives what is no score.
     """
@@ -26,6 +29,8 @@ def scored(run: Run, dataset: Dataset) -> Run:
         return run
     scores = dict(run.scores)
     for view, answers in run.answers.items():
+        if is_drill(view[0]):
+            continue
         if view not in scores or len(next(iter(scores[view].values()))) != len(answers):
             rows = [dataset.examples[id] for id in run.asked[view]]
             scores[view] = scores_of(dataset.task, answers, rows)

@@ -163,15 +163,9 @@ def _common(evidence: Evidence, table: ScoreTable | None) -> _Common | None:
     return _Common(
         mask,
         {control: values[mask][:, whole] for control, values in scores.items()},
-        tuple(_document(evidence, id) for id in ids),
+        tuple(evidence.items.document_of(id) for id in ids),
         table.rows.row_set(mask),
     )
-
-
-def _document(evidence: Evidence, id: str) -> str:
-    """Return the document of a row's first evidence; the row itself where none is known."""
-    spans = evidence.items.evidence.get(id)
-    return spans[0].document if spans else id
 
 
 def _shortened(evidence: Evidence, table: ScoreTable, common: _Common) -> Interval | None:
@@ -216,7 +210,7 @@ def _retrieved(evidence: Evidence, table: ScoreTable) -> Retrieved | None:
         return None
     spans = [evidence.items.evidence[id] for id in ids]
     quality = retrieval_quality([shown[id] for id in ids], spans, (1, most))
-    documents = [_document(evidence, id) for id in ids]
+    documents = [evidence.items.document_of(id) for id in ids]
 
     def mean(name: str) -> Interval:
         estimate = two_way_interval(quality.scores[name], documents)

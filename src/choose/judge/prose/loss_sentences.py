@@ -1,15 +1,24 @@
-"""What models that read documents lose, and to what, in sentences."""
+"""What models that read documents lose, to what, and as documents change, in sentences."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from choose.formatting import in_percent, interval, points
+from choose.corpus import UPDATED
+from choose.formatting import duration, in_percent, interval, plural, points
 from choose.judge.decision.rule import Case
 from choose.judge.decision.verdict_kind import documents_limit
 from choose.schema.answer import Step
 from choose.schema.decision import Kind
-from choose.schema.reading import SURELY, Gap, GapName, LossSplit, best_first
+from choose.schema.reading import (
+    SURELY,
+    DocumentDrill,
+    DrillOutcome,
+    Gap,
+    GapName,
+    LossSplit,
+    best_first,
+)
 
 # Retrieval matters beside a larger loss if it costs this share of what is reached without it.
 MATTERS = 0.2
@@ -111,6 +120,57 @@ def documents_steps(case: Case, check: str) -> Iterator[Step]:
             question="how much of what the right passage gives can be reached",
             value=split.gap("retrieval").loss,
         )
+
+
+def with_sentence(drill: DocumentDrill) -> DocumentDrill:
+    """Return what documents that changed do to answers, with its sentence."""
+    says = _updated(drill) if drill.kind == UPDATED else _gone(drill)
+    return drill.model_copy(update={"says": says})
+
+
+def _updated(drill: DocumentDrill) -> str:
+    best, other = _named(drill)
+    assert best.new is not None
+    said = (
+        f"After {plural(drill.facts, 'fact')} changed in the documents, {best.candidate} gives the "
+        f"new answer to {in_percent(best.new.value)} of {plural(drill.rows, 'question')} without "
+        f"retraining and the old one to {in_percent(best.stale.value)}"
+    )
+    if other is not None:
+        said += f"; {other.candidate} gives the old one to {in_percent(other.stale.value)}"
+    ways = []
+    if best.seconds is not None:
+        ways.append(f"indexing the documents takes {duration(best.seconds)}")
+    if other is not None and other.seconds is not None:
+        ways.append(f"training {other.candidate} again {duration(other.seconds)}")
+    what = ", ".join(ways)
+    return f"{said}. {what[0].upper()}{what[1:]}." if what else f"{said}."
+
+
+def _gone(drill: DocumentDrill) -> str:
+    best, other = _named(drill)
+    stale = f"gives the answer all the same to {in_percent(best.stale.value)}"
+    if drill.unanswerable:
+        did = f"does not answer {in_percent(best.abstained.value)} of them and {stale}"
+    else:
+        did = f"{stale} of them"
+    said = (
+        f"With the sentences gone that answer {plural(drill.rows, 'question')}, "
+        f"{best.candidate} {did}"
+    )
+    if other is not None:
+        said += f"; {other.candidate} to {in_percent(other.stale.value)}"
+    return f"{said}."
+
+
+def _named(drill: DocumentDrill) -> tuple[DrillOutcome, DrillOutcome | None]:
+    """Return the best candidate that reads, and the other one that gives the most old answers.
+
+    The other one is no baseline if there is another.
+    """
+    others = [outcome for outcome in drill.outcomes if not outcome.reads]
+    others = [outcome for outcome in others if outcome.family != "baseline"] or others
+    return drill.outcomes[0], max(others, key=lambda outcome: outcome.stale.value, default=None)
 
 
 def _counts(gap: Gap, split: LossSplit) -> bool:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from choose.corpus import CONDITIONS
+from choose.corpus import CONDITIONS, is_drill
 from choose.judge.scores.score_tables import (
     ARTEFACT,
     CLEAN,
@@ -177,6 +177,8 @@ def _tables_by_view(table: ScoreTable) -> dict[str, ScoreTable]:
     by_view: dict[str, list[Run]] = {}
     for run in table.runs:
         for view in dict.fromkeys(view for view, _ in run.answers if view != CLEAN[0]):
+            if is_drill(view):  # has other targets
+                continue
             by_view.setdefault(view, []).append(run)
     found = {}
     for view, runs in sorted(by_view.items()):

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from time import perf_counter
 from typing import Any
 
 from choose.corpus import WORDS, Corpus, Passage
 from choose.errors import StrategyError
 from choose.models.retrieval.controls import gold_passage
-from choose.models.retrieval.shared_indexes import WAYS, Way, check_way, passage_index
+from choose.models.retrieval.shared_indexes import (
+    WAYS,
+    Way,
+    check_way,
+    passage_index,
+    shared_index,
+)
 from choose.models.saving import corpus_facts, corpus_from
 from choose.models.weights.resolve import weights_digest
 from choose.tasks.answering import READ, corpus_of
@@ -65,6 +72,13 @@ class Library:
             [hit.passage for hit in next(hits)] if item.passages is None else [*item.passages[:k]]
             for item in items
         ]
+
+    def reread(self, corpus: Corpus) -> tuple[Library, float]:
+        """Return the same retriever over other documents, and the seconds of indexing them."""
+        start = perf_counter()
+        shared = shared_index(corpus, self.way, self.words, self.encoder)
+        seconds = perf_counter() - start + shared.cached_seconds
+        return replace(self, corpus=corpus), seconds
 
     def facts(self) -> dict[str, Any]:
         """Return the documents and the retriever as plain values."""

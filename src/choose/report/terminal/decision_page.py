@@ -56,6 +56,7 @@ from choose.report.terminal.layout import (
 )
 from choose.report.terminal.rows_and_fields import (
     beside,
+    changed_documents,
     fields,
     side_by_side,
     suspect_values,
@@ -151,7 +152,7 @@ SECTIONS: dict[str, tuple[Part, ...]] = {
     "rows": (side_by_side,),
     "errors": (failures, shared, fields, wrong_values),
     "noise": (stability,),
-    "change": (scenarios,),
+    "change": (scenarios, changed_documents),
     "curves": (curves,),
     "differences": (differences,),
     "cost": (costs, endpoints),

@@ -11,6 +11,7 @@ from choose.formatting import DASH, clean, in_percent, percent, plural
 from choose.report.reading_text import (
     LossStep,
     TextTable,
+    drill_tables,
     error_notes,
     error_table,
     loss_steps,
@@ -152,6 +153,13 @@ def why_wrong(decision: Decision, width: int) -> Iterator[RenderableType]:
     ]
     if rows:
         yield section("Rows with wrong answers", *rows[:-1])
+
+
+def changed_documents(decision: Decision, width: int) -> Iterator[RenderableType]:
+    """Yield what candidates answer after documents changed, each change with its sentence."""
+    for says, table, about in drill_tables(decision):
+        columns = split_table(_reading_columns(table), width)
+        yield section(table.title, literal(clean(says)), *columns, note(about))
 
 
 def _reading_columns(table: TextTable) -> list[Column]:

@@ -1,0 +1,343 @@
+"""Changes of documents after training: facts that are exchanged, and evidence that is taken out.
+
+Which rows are drawn, and what their facts become, depends on the rows, their documents and the seed
+alone, so that every candidate meets the same changes. Answers in scripts without spaces between
+words are left as they are.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+from choose.corpus import (
+    MISSING,
+    UPDATED,
+    Corpus,
+    Document,
+    DrillKind,
+    Span,
+    sentences_around,
+)
+from choose.files import digest
+from choose.tasks.answering import Answering, abstains
+from choose.tasks.disturbance import form, renumbered
+from choose.tasks.values import squad_normal, stands
+from choose.types import Dataset, Example
+
+# Share of the test rows that a drill changes; at least so many if there are, and at most.
+SHARE, LEAST, MOST = 0.2, 50, 100
+
+# Numbers, and answers of other rows, that are tried in place of one.
+NUMBERS, DONORS = 20, 200
+
+# Longer answers without a number are left: they are half a sentence, which another cannot replace.
+MOST_WORDS = 3
+
+# Answers that documents imply rather than state.
+_IMPLIED = frozenset({"yes", "no", "none", "true", "false"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drill:
+    """Documents that changed after training, and the test rows that this concerns.
+
+    Attributes:
+        kind: `UPDATED` or `MISSING`.
+        corpus: the documents after the change.
+        ids: of the rows to ask, sorted.
+        facts: how many places of the documents changed.
+        rows: all rows with evidence in documents that changed, by id, with its places after that;
+            where their fact was exchanged, the new one is their target.
+    """
+
+    kind: DrillKind
+    corpus: Corpus
+    ids: tuple[str, ...]
+    facts: int
+    rows: Mapping[str, Example] = field(default_factory=dict)
+
+    @cached_property
+    def view(self) -> str:
+        """Return the name of its view, another one for other changes or rows."""
+        return f"{self.kind}-{digest([self.corpus.digest, list(self.ids)])[:12]}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """Characters of a document that become others."""
+
+    start: int
+    end: int
+    new: str
+
+
+# By document.
+_Changes = Mapping[str, Sequence[_Change]]
+
+
+def drills_of(dataset: Dataset, seed: int = 0) -> tuple[Drill, ...]:
+    """Return the drills of a dataset with documents: none where they were not read or none fits."""
+    task = dataset.task
+    if not isinstance(task, Answering) or task.corpus is None:
+        return ()
+    rows, asked = list(dataset.examples.values()), dataset.asked
+    both = updated(rows, task.corpus, asked, seed), missing(rows, task.corpus, asked, seed)
+    return tuple(drill for drill in both if drill is not None)
+
+
+def updated(
+    rows: Sequence[Example], corpus: Corpus, asked: Iterable[str], seed: int
+) -> Drill | None:
+    """Exchange facts in documents by others of the same type; None where no exchange is clear.
+
+    A fact is exchanged if the answer stands once in its document, as whole words, and no other
+    document has its sentence. The new one stands nowhere else in the document. Questions that share
+    the place of an answer all get its new one.
+
+    Args:
+        rows: all rows; answers of some are drawn for others.
+        corpus: their documents.
+        asked: ids of the test rows.
+        seed: another one draws other rows and facts.
+    """
+    exchange, ids = _Exchange(rows, corpus, seed), _answerable(rows, asked)
+    for row in _drawn([row for row in rows if row.id in ids], f"{UPDATED} {seed}"):
+        if len(exchange.targets.keys() & ids) >= _wanted(ids):
+            break
+        exchange.try_row(row)
+    if not (changed := exchange.targets.keys() & ids):
+        return None
+    return Drill(
+        kind=UPDATED,
+        corpus=_applied(corpus, exchange.changes),
+        ids=tuple(sorted(changed)),
+        facts=sum(map(len, exchange.changes.values())),
+        rows=_rows_after(rows, exchange.changes, exchange.targets),
+    )
+
+
+def missing(
+    rows: Sequence[Example], corpus: Corpus, asked: Iterable[str], seed: int
+) -> Drill | None:
+    """Take the sentences with the evidence of some rows out of the documents; None if none can be.
+
+    No accepted answer is left in the documents of the evidence, and no other document has a
+    sentence that was taken out. A document of which nothing is left is no document any more.
+    """
+    ids, removed = _answerable(rows, asked), defaultdict[str, list[_Change]](list)
+    taken: list[Example] = []
+    for row in _drawn([row for row in rows if row.id in ids], f"{MISSING} {seed}"):
+        if len(taken) >= _wanted(ids):
+            break
+        cuts = _cuts(row, corpus)
+        for name, places in cuts.items():
+            removed[name] = _joined([*removed[name], *places])
+        taken += [row] if cuts else []
+    after = _applied(corpus, removed)
+    gone = [row.id for row in taken if not _left(row, after)]
+    if not gone or not after.documents:
+        return None
+    return Drill(
+        kind=MISSING,
+        corpus=after,
+        ids=tuple(sorted(gone)),
+        facts=sum(map(len, removed.values())),
+        rows=_rows_after(rows, removed, {}),
+    )
+
+
+def _answerable(rows: Sequence[Example], asked: Iterable[str]) -> set[str]:
+    """Return the ids of test rows that documents answer."""
+    return {*asked} & {row.id for row in rows if row.evidence and not abstains(row.target)}
+
+
+def _wanted(ids: set[str]) -> int:
+    """Return how many of some rows to change."""
+    return min(MOST, max(round(SHARE * len(ids)), min(len(ids), LEAST)))
+
+
+def _drawn(rows: Sequence[Example], draw: str) -> list[Example]:
+    """Return rows in an order that the draw and their ids decide."""
+    return sorted(rows, key=lambda row: (digest([draw, row.id]), row.id))
+
+
+class _Exchange:
+    """The facts that were exchanged so far: `changes` by document, new `targets` by row."""
+
+    def __init__(self, rows: Sequence[Example], corpus: Corpus, seed: int) -> None:
+        self.corpus, self.seed = corpus, seed
+        answered = [row for row in rows if not abstains(row.target)]
+        self.donors = [row.target for row in _drawn(answered, f"donor {seed}")]
+        self.rows: dict[str, list[Example]] = defaultdict(list)
+        for row in answered:
+            if row.evidence:
+                self.rows[row.evidence[0].document].append(row)
+        self.changes: dict[str, list[_Change]] = defaultdict(list)
+        self.targets: dict[str, str] = {}
+        self.old: dict[str, list[str]] = defaultdict(list)
+
+    def try_row(self, row: Example) -> None:
+        """Exchange the fact of a row, if it can be."""
+        span = self._place(row)
+        if span is None or row.id in self.targets or not self._alone(span):
+            return
+        document = self.corpus.by_id[span.document]
+        others = [other for other in self.rows[document.id] if other.id != row.id]
+        sharing = [row, *(other for other in others if self._place(other) == span)]
+        for new in self._values(row):
+            if self._fits(document, span, new, sharing):
+                self.changes[document.id].append(_Change(span.start, span.end, new))
+                self.targets |= {one.id: new for one in sharing}
+                self.old[document.id] += [text for one in sharing for text in one.targets]
+                return
+
+    def _place(self, row: Example) -> Span | None:
+        """Return where the answer of a row stands, if it stands once, where the evidence is."""
+        if any(text.casefold() in _IMPLIED for text in row.targets):
+            return None
+        [name, *others] = {span.document for span in row.evidence}
+        document = self.corpus.by_id.get(name)
+        if others or document is None or stands(row.targets, f"{row.text} {document.title}"):
+            return None
+        found = [Span(name, *place) for place in _whole(row.target, document.text)]
+        held = len(found) == 1 and any(found[0].overlaps(span) for span in row.evidence)
+        return found[0] if held else None
+
+    def _alone(self, span: Span) -> bool:
+        """Return whether no other document has the sentence of a place."""
+        text = self.corpus.by_id[span.document].text
+        begin, end = sentences_around(text, span.start, span.end)
+        return not _elsewhere(text[begin:end], span.document, self.corpus)
+
+    def _values(self, row: Example) -> Iterator[str]:
+        """Yield what may stand in place of a row's answer, of the same type."""
+        draw, kind = random.Random(f"{UPDATED} {self.seed} {row.id}"), form(row.target)
+        if kind == "number":
+            numbers = (renumbered(row.target, draw) for _ in range(NUMBERS))
+            yield from (new for new in numbers if new is not None)
+            return
+        words, own = len(row.target.split()), {*squad_normal(row.target).split()}
+        start = draw.randrange(len(self.donors))
+        for new in (*self.donors[start:], *self.donors[:start])[:DONORS]:
+            near = abs(len(new.split()) - words) <= 1 and max(words, len(new.split())) <= MOST_WORDS
+            if near and form(new) == kind and not own & {*squad_normal(new).split()}:
+                yield new
+
+    def _fits(self, document: Document, span: Span, new: str, sharing: Sequence[Example]) -> bool:
+        """Return whether a document is clear after one more change: old facts gone, new ones once.
+
+        Nor does the new fact stand in the title or in a question.
+        """
+        others = self.changes[document.id]
+        if any(c.start < span.end and span.start < c.end for c in others):
+            return False
+        asked = " ".join([document.title, *(row.text for row in sharing)])
+        before = [text for row in sharing for text in row.targets]
+        if stands([new], f"{document.text} {asked}") or stands(before, new):
+            return False
+        changes = [*others, _Change(span.start, span.end, new)]
+        text = _changed(document.text, changes)
+        return not stands([*self.old[document.id], *before], text) and all(
+            [*_whole(change.new, text)] == [_moved(change.start, change.end, changes)]
+            for change in changes
+        )
+
+
+def _whole(answer: str, text: str) -> Iterator[tuple[int, int]]:
+    """Yield the places of a text at which an answer stands as words or numbers of their own."""
+    if not answer.strip():
+        return
+    before = r"(?<![\w-])(?<!\d[.,:/])" if answer[0].isalnum() else r"(?<!\w)"
+    after = r"(?![\w-])(?![.,:/]\d)" if answer[-1].isalnum() else r"(?!\w)"
+    for match in re.finditer(f"{before}{re.escape(answer)}{after}", text):
+        yield match.span()
+
+
+def _elsewhere(sentence: str, own: str, corpus: Corpus) -> bool:
+    """Return whether another document has a sentence too."""
+    return any(sentence.strip() in d.text for d in corpus.documents if d.id != own)
+
+
+def _cuts(row: Example, corpus: Corpus) -> dict[str, list[_Change]]:
+    """Return the sentences with a row's evidence by document; none if its answer would be left."""
+    found: dict[str, list[_Change]] = {}
+    for span in row.evidence:
+        document = corpus.by_id.get(span.document)
+        if document is None:
+            return {}
+        begin, end = sentences_around(document.text, span.start, span.end)
+        if _elsewhere(document.text[begin:end], document.id, corpus):
+            return {}
+        found[document.id] = _joined([*found.get(document.id, ()), _Change(begin, end, "")])
+    texts = (_changed(corpus.by_id[name].text, cuts) for name, cuts in found.items())
+    return {} if any(stands(row.targets, text) for text in texts) else found
+
+
+def _joined(places: Iterable[_Change]) -> list[_Change]:
+    """Return places to take out, those that touch as one."""
+    joined: list[_Change] = []
+    for place in sorted(places, key=lambda p: (p.start, p.end)):
+        if joined and place.start <= joined[-1].end:
+            before = joined.pop()
+            place = _Change(before.start, max(before.end, place.end), "")
+        joined.append(place)
+    return joined
+
+
+def _left(row: Example, corpus: Corpus) -> bool:
+    """Return whether an accepted answer stands in a document of a row's evidence."""
+    names = {span.document for span in row.evidence} & corpus.by_id.keys()
+    return any(stands(row.targets, corpus.by_id[name].text) for name in names)
+
+
+def _changed(text: str, changes: Iterable[_Change]) -> str:
+    """Return a text after changes that do not overlap."""
+    for change in sorted(changes, key=lambda c: -c.start):
+        text = text[: change.start] + change.new + text[change.end :]
+    return text
+
+
+def _moved(start: int, end: int, changes: Iterable[_Change]) -> tuple[int, int]:
+    """Return where characters stand after some changes; of one that they cut, all is theirs."""
+    first, last = start, end
+    for change in changes:
+        longer = len(change.new) - (change.end - change.start)
+        if change.end <= start:
+            first += longer
+        elif change.start < start:
+            first -= start - change.start
+        if change.end <= end:
+            last += longer
+        elif change.start < end:
+            last += change.end - end + longer
+    return first, max(first, last)
+
+
+def _applied(corpus: Corpus, changes: _Changes) -> Corpus:
+    """Return documents after their changes, without those of which nothing is left."""
+    documents = [replace(d, text=_changed(d.text, changes.get(d.id, ()))) for d in corpus.documents]
+    kept = (new for new in documents if new.text.strip() or new.id not in changes)
+    return Corpus(tuple(kept))
+
+
+def _rows_after(
+    rows: Iterable[Example], changes: _Changes, targets: Mapping[str, str]
+) -> dict[str, Example]:
+    """Return the rows whose documents changed, with new targets and places of their evidence."""
+    found = {}
+    for row in rows:
+        if any(span.document in changes for span in row.evidence):
+            spans = (
+                Span(s.document, *_moved(s.start, s.end, changes.get(s.document, ())))
+                for s in row.evidence
+            )
+            row = replace(row, evidence=tuple(s for s in spans if s.start < s.end))
+            if row.id in targets:
+                row = replace(row, target=targets[row.id], accepted=())
+            found[row.id] = row
+    return found

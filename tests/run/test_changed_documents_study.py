@@ -1,0 +1,234 @@
+"""Documents change after training: from a file to the store, the decision and its reports."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+import choose
+from choose.api.compare import decide
+from choose.api.notebook_views import printed
+from choose.api.study_evidence import evidence_of
+from choose.corpus import CONDITIONS, MISSING, UPDATED, is_drill
+from choose.data.scenarios import Pools
+from choose.report.html.page import render_html
+from choose.report.markdown import render_markdown
+from choose.report.terminal.decision_page import render_section
+from choose.run.trial import run_trial
+from choose.schema.decision import Decision
+from choose.schema.plan import Job
+from choose.schema.reading import DocumentDrill, DrillOutcome
+from choose.store.store import Store
+from choose.strategy import find
+from choose.tasks.answering import corpus_of
+from choose.tasks.document_drills import drills_of
+from choose.types import Answers
+
+STEMS = ("Ash", "Birch", "Cedar", "Dogwood", "Elm", "Fir", "Gorse", "Hazel")
+PLACES = [f"{stem}{end}" for stem in STEMS for end in ("ford", "ham", "wick", "bury", "ton")]
+
+
+def files(folder: Path) -> tuple[str, str]:
+    """Write a document about each place, and two questions on the year of its bridge."""
+    documents, questions = [], []
+    for n, place in enumerate(PLACES):
+        year = 1700 + 3 * n
+        text = f"A page on the county. The {place} bridge opened in {year}. A fair is in May."
+        documents.append({"id": f"d{n}", "title": place, "text": text})
+        for k, asked in enumerate(("When was the {} bridge opened?", "Year of the {} bridge?")):
+            questions.append(
+                {"id": f"q{n}-{k}", "question": asked.format(place), "answers": [str(year)]}
+            )
+    for name, rows in (("documents", documents), ("questions", questions)):
+        lines = "".join(f"{json.dumps(row)}\n" for row in rows)
+        (folder / f"{name}.jsonl").write_text(lines, "utf-8")
+    return str(folder / "questions.jsonl"), str(folder / "documents.jsonl")
+
+
+def compare(folder: Path) -> Decision:
+    """Run the study in a folder, or go on with it."""
+    questions, documents = files(folder)
+    choose.compare(
+        questions,
+        documents=documents,
+        strategies=["sentence"],
+        scenarios=[],
+        views=[],
+        noise=[],
+        sizes=[1.0],
+        budget=600,
+        out=folder / "study",
+    )
+    return decide(Store.open(folder / "study"))
+
+
+@pytest.fixture(scope="module")
+def studied(tmp_path_factory: pytest.TempPathFactory) -> tuple[Decision, Path]:
+    folder = tmp_path_factory.mktemp("drills")
+    return compare(folder), folder
+
+
+def of_kind(decision: Decision, kind: str) -> tuple[DocumentDrill, dict[str, DrillOutcome]]:
+    [drill] = [found for found in decision.document_drills if found.kind == kind]
+    return drill, {outcome.candidate: outcome for outcome in drill.outcomes}
+
+
+def share(outcome: DrillOutcome, name: str) -> float:
+    return float(getattr(outcome, name).value)
+
+
+def test_a_reader_gives_the_new_facts_and_others_the_old_ones(
+    studied: tuple[Decision, Path],
+) -> None:
+    drill, outcomes = of_kind(studied[0], UPDATED)
+    assert set(outcomes) == {"nearest", "sentence"}
+    assert drill.rows >= 50
+    assert drill.documents == drill.facts == drill.rows / 2
+    reader, other = outcomes["sentence"], outcomes["nearest"]
+    assert (reader.reads, other.reads) == (True, False)
+    assert share(reader, "new") > 0.9
+    assert share(reader, "stale") == 0
+    assert share(reader, "updated") == pytest.approx(share(reader, "clean"))
+    assert share(other, "new") == 0
+    assert share(other, "stale") == pytest.approx(share(other, "clean"))
+    assert reader.seconds is not None
+    assert reader.seconds < 60
+    assert drill.says.startswith(f"After {drill.facts} facts changed in the documents, sentence ")
+
+
+def test_evidence_that_is_gone_leaves_nothing_to_read(studied: tuple[Decision, Path]) -> None:
+    drill, outcomes = of_kind(studied[0], MISSING)
+    assert drill.rows >= 50
+    assert share(outcomes["sentence"], "stale") == 0
+    assert share(outcomes["sentence"], "clean") > 0.2
+    assert share(outcomes["nearest"], "stale") == pytest.approx(share(outcomes["nearest"], "clean"))
+
+
+def test_the_views_are_asked_once_and_have_no_scores(studied: tuple[Decision, Path]) -> None:
+    store = Store.open(studied[1] / "study")
+    views = {drill.view: set(drill.ids) for drill in drills_of(store.dataset)}
+    runs = [run for run in evidence_of(store).runs if run.trial.draw == 0]
+    asked: dict[str, list[str]] = {view: [] for view in views}
+    for run in runs:
+        found = {view for view, _ in run.answers if is_drill(view)}
+        assert found == (set(views) if run.trial.candidate == "sentence" else set())
+        assert all(not is_drill(view) for view, _ in run.scores)
+        for view in found:
+            asked[view] += run.asked[view, 0]
+    assert {view: sorted(ids) for view, ids in asked.items()} == {
+        view: sorted(ids) for view, ids in views.items()
+    }
+    assert not [*store.path.glob("trials/*/*-documents-*.scores.parquet")]
+
+
+def test_perturbations_do_not_show_them(studied: tuple[Decision, Path]) -> None:
+    decision, _ = studied
+    assert all(not card.stability.views for card in decision.scorecards)
+    for text in (printed(render_section(decision, "noise")), render_html(decision)):
+        assert not any(drill.kind in text for drill in decision.document_drills)
+
+
+def test_a_finished_study_asks_nothing_again(
+    studied: tuple[Decision, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decision, folder = studied
+
+    def refuse(*_: Any) -> None:
+        raise AssertionError
+
+    for name in ("sentence", "nearest"):
+        monkeypatch.setattr(find(name), "fit", refuse)
+    before = {path: path.stat().st_mtime_ns for path in folder.glob("study/trials/*/*")}
+    again = compare(folder)
+    assert {path: path.stat().st_mtime_ns for path in folder.glob("study/trials/*/*")} == before
+    assert again.document_drills == decision.document_drills
+
+
+def test_the_original_documents_are_read_again(
+    studied: tuple[Decision, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store.open(studied[1] / "study")
+    data, read = store.dataset, list[Any]()
+    trial = next(t for t in store.grid()[1] if t.candidate == "sentence")
+    cls: Any = find("sentence")
+    reread = cls.reread
+    monkeypatch.setattr(cls, "reread", lambda self, c: (read.append(c), reread(self, c))[1])
+    views = tuple(drill.view for drill in drills_of(data))
+    run = run_trial(Job(trial, (*CONDITIONS, *views)), Pools(data))
+    digests = [drill.corpus.digest for drill in drills_of(data)]
+    corpus = corpus_of(data.task)
+    assert corpus is not None
+    assert [one.digest for one in read] == [*digests, corpus.digest]
+    assert [view for view, _ in run.answers] == ["clean", *CONDITIONS, *views]
+
+    def fails(self: Any, items: Any) -> Answers:
+        if read:
+            raise KeyboardInterrupt
+        return predict(self, items)  # type: ignore[no-any-return]
+
+    read.clear()
+    predict = cls.predict
+    monkeypatch.setattr(cls, "predict", fails)
+    with pytest.raises(KeyboardInterrupt):
+        run_trial(Job(trial, views), Pools(data))
+    assert [one.digest for one in read] == [digests[0], corpus.digest]
+
+
+def test_every_form_of_the_report_says_it_and_escapes_it(studied: tuple[Decision, Path]) -> None:
+    decision, _ = studied
+    drill, _ = of_kind(decision, UPDATED)
+    screen = " ".join(printed(render_section(decision, "change")).split())
+    assert drill.says in screen
+    assert "to renew" in screen
+    assert drill.says in " ".join(render_markdown(decision).split())
+    assert drill.says in " ".join(render_html(decision).split())
+    hostile = "\x1b[31m<script>|x"
+    outcomes = tuple(o.model_copy(update={"candidate": hostile}) for o in drill.outcomes)
+    odd = drill.model_copy(update={"says": f"{hostile} gives it.", "outcomes": outcomes})
+    shown = decision.model_copy(update={"document_drills": (odd,)})
+    assert "\x1b" not in printed(render_section(shown, "change"))
+    for text in (render_markdown(shown), render_html(shown)):
+        assert "\x1b" not in text
+        assert "<script>|x" not in text
+
+
+def test_a_store_from_before_the_drills_still_reads(
+    studied: tuple[Decision, Path], tmp_path: Path
+) -> None:
+    decision, folder = studied
+    old = json.loads(decision.model_dump_json(by_alias=True))
+    del old["document_drills"]
+    assert Decision.model_validate(old).document_drills == ()
+    store = tmp_path / "study"
+    for path in (folder / "study").rglob("*"):
+        if path.is_file():
+            target = store / path.relative_to(folder / "study")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(path.read_bytes())
+    for file in store.glob("trials/*/trial.json"):
+        facts = json.loads(file.read_text("utf-8"))
+        facts["views"] = [view for view in facts["views"] if not is_drill(view[0])]
+        del facts["reread_seconds"]
+        file.write_text(json.dumps(facts), "utf-8")
+    found = decide(Store.open(store))
+    assert found.document_drills == ()
+    assert found.scorecards == decision.scorecards
+    assert found.verdict == decision.verdict
+
+
+def test_documents_that_are_lost_leave_the_study_readable(
+    studied: tuple[Decision, Path], tmp_path: Path
+) -> None:
+    _, folder = studied
+    store = tmp_path / "study"
+    for path in (folder / "study").rglob("*"):
+        if path.is_file() and path.name != "documents.parquet":
+            target = store / path.relative_to(folder / "study")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(path.read_bytes())
+    assert decide(Store.open(store)).document_drills == ()
+    assert pl.read_parquet(store / "data.parquet").height == 2 * len(PLACES)
