@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 
 from choose.errors import StrategyError
+from choose.models.records.literal_values import dropped_note
 from choose.models.saving import read_json, read_labels, read_tensors
 from choose.models.weights.resolve import weights_digest
 from choose.models.weights.spec import DEFAULT_LM
@@ -46,7 +47,7 @@ class Lora:
     takes: ClassVar[str] = "a minute or more a fit without a GPU, milliseconds an answer"
     family: ClassVar[Family] = "fine-tuning"
     kinds: ClassVar[tuple[str, ...]] = ("classification", "extraction", "writing", "answering")
-    revision: ClassVar[int] = 7
+    revision: ClassVar[int] = 8
     kind_settings: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         kind: {"targets": "all"} for kind in kinds[1:]
     }
@@ -157,6 +158,8 @@ class Lora:
             notes.append(f"Only the upper {100 * self.upper:g} % of the layers have adapters.")
         if self._truncated:
             notes.append(f"{self._truncated} texts were cut to {self._limit} tokens.")
+        if self._writer is not None and (dropped := dropped_note(self._writer.literal)):
+            notes.append(dropped)
         return notes
 
     def _prepare_run(self, task: Task, examples: Sequence[Example]) -> TrainingRun | None:

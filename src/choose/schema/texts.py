@@ -6,6 +6,9 @@ from collections.abc import Mapping
 
 from choose.schema.base import Interval, Record
 
+# A field is literal if so large a share of its right values, of so many, stand in their inputs.
+LITERAL, FEWEST = 0.95, 10
+
 
 class FieldRecord(Record):
     """Precision, recall and expected values of one field, over all repetitions of a candidate."""
@@ -42,7 +45,8 @@ class TextFigures(Record):
         micro_f1: of all values of all rows together, for records.
         format_gap: what the score would gain if unusable answers were repaired.
         dropped: what field F1 gains if values that do not stand in the input are dropped, in
-            fields whose right values nearly always do: a fix that needs no training.
+            fields whose right values nearly always do: a fix that needs no training, and which
+            models of this machine have had.
         length: characters of the answers over those of the right ones.
         fields: of records, those with most values first.
         abstentions: where some rows have no answer.

@@ -21,11 +21,8 @@ from choose.judge.scores.score_tables import (
 from choose.judge.stats.intervals import two_way_interval
 from choose.judge.stats.two_way import answered, row_means
 from choose.schema.base import Interval
-from choose.schema.texts import Abstentions, FieldRecord, TextFigures
+from choose.schema.texts import FEWEST, LITERAL, Abstentions, FieldRecord, TextFigures
 from choose.types import Floats
-
-# A field is literal if so large a share of its right values stand in their inputs.
-LITERAL, FEWEST = 0.95, 10
 
 # Differences of scores below this are none.
 EQUAL = 1e-9
@@ -172,6 +169,7 @@ def _without_inventions(
 ) -> Floats | None:
     """Return what field F1 gains by dropping values of literal fields that the input has not.
 
+    Where a candidate dropped them itself, it is what that gained over the answer as written.
     (rows, repetitions), NaN where not evaluated; None where there are no such values. It is field
     F1 whatever the study's metric is, since a user's function is not run on stored answers.
     """
@@ -181,9 +179,12 @@ def _without_inventions(
     known: dict[tuple[str, str], float] = {}
     for run in table.runs:
         column = table.draws.index(run.trial.draw)
-        for id, output in zip(run.asked[CLEAN], run.answers[CLEAN].outputs, strict=True):
+        given = run.answers[CLEAN]
+        written = given.raw or (None,) * len(given)
+        for id, output, raw in zip(run.asked[CLEAN], given.outputs, written, strict=True):
             if output is None:
                 continue
+            output = output if raw is None else raw
             if (id, output) not in known:
                 values = task.values(output, evidence.inputs[id])
                 drop = {key for key, (_, stands) in values.items() if not stands}

@@ -19,6 +19,7 @@ from choose.models.lora.answer_training import AnswerRun, answer_schedule
 from choose.models.lora.answering_model import AnsweringModel, AnswerRow, merged
 from choose.models.prompting.local_writer import answers_of
 from choose.models.prompting.prompts import field_types
+from choose.models.records.literal_values import literal_fields, without_inventions
 from choose.models.saving import task_facts
 from choose.tasks.answering import Briefly
 from choose.tasks.extraction import in_text_order
@@ -126,6 +127,7 @@ class AnswerWriter:
 
     Attributes:
         rule: where an answer ends; its limit comes from the answers of the pool.
+        literal: fields of records whose values are dropped where the text does not hold them.
     """
 
     def __init__(
@@ -133,6 +135,7 @@ class AnswerWriter:
     ) -> None:
         self.model, self.task, self._spec = model, task, spec
         context = model.base.max_tokens
+        self.literal: tuple[str, ...] = ()
         self.rule = rule or StopRule(min(MOST_NEW, context // 2))
         self.prompts = AnswerPrompts(model.template, task, limit, context - self.rule.limit)
 
@@ -156,6 +159,7 @@ class AnswerWriter:
                 f"The instruction has {len(self.prompts.opening):,} tokens, and {self._spec!r} "
                 f"reads {self.model.base.max_tokens:,} with the text and its answer. Shorten it."
             )
+        self.literal = literal_fields(self.task, examples)
         rows = self.prompts.rows(examples, self.rule.limit)
         schedule = answer_schedule(len(rows), rate, epochs)
         return AnswerRun(self.model, self.prompts.opening, rows, schedule, seed)
@@ -175,13 +179,14 @@ class AnswerWriter:
         """Write the greedy answer to each item."""
         prompts = [self.prompts.prompt(item) for item in items]
         written = self.generator.write(prompts, self.rule)
-        return answers_of(self.task, written)
+        return without_inventions(answers_of(self.task, written), items, self.task, self.literal)
 
     def facts(self) -> dict[str, Any]:
         """Return what `writer_from` needs beside the adapter, and the tokens around a question."""
         closing = self.prompts.prompt(Item(id="", text="")).rest
         return {
             "task": task_facts(self.task),
+            "literal": self.literal,
             "limit": self.prompts.limit,
             "most_new": self.rule.limit,
             "until": self.rule.until,
@@ -214,6 +219,10 @@ def writer_from(model: AnsweringModel, spec: str, facts: Mapping[str, Any]) -> A
             error
         )
     writer = AnswerWriter(model, task, spec, limit, StopRule(most_new, ends))
+    literal = facts.get("literal", ())
+    if not all(isinstance(name, str) for name in literal):
+        raise StrategyError("The adapter's literal fields are no names. Export it again.")
+    writer.literal = tuple(literal)
     if [*writer.prompts.opening] != facts["opening"]:
         raise StrategyError("The adapter was trained on other prompts. Export it again.")
     return writer

@@ -14,6 +14,11 @@ from choose.models.hardware.compute_settings import set_threads
 from choose.models.prompting.local_prompts import LocalPrompts
 from choose.models.prompting.prompts import PromptSettings, field_types, judged_answer, lines_of
 from choose.models.prompting.record_skeleton import Skeleton, most_values
+from choose.models.records.literal_values import (
+    dropped_note,
+    literal_fields,
+    without_inventions,
+)
 from choose.models.saving import row_facts, rows_from, task_facts
 from choose.tasks.answering import Briefly
 from choose.tasks.kinds import read_task
@@ -32,6 +37,7 @@ class LocalWriter(LocalPrompts):
         limit: most new tokens of an answer, from the targets of the pool.
         lists: most values of each field of lists, from the targets of the pool.
         skeleton: fills the values of records whose keys are given; None if the model writes all.
+        literal: fields of records whose values are dropped where the text does not hold them.
         note: what was chosen and why, as a sentence.
         cached_seconds: what cached answers took when they were written.
     """
@@ -52,6 +58,7 @@ class LocalWriter(LocalPrompts):
         keys = self._skeleton(dict.fromkeys(names, 0.0)).longest_opening() if names else 0
         super().__init__(settings, task, shown, limit + keys)
         self.skeleton: Skeleton | None = None
+        self.literal: tuple[str, ...] = ()
         self.note = f"Answers have {limit} tokens at most."
         self.cached_seconds = 0.0
 
@@ -68,7 +75,10 @@ class LocalWriter(LocalPrompts):
         targets = [lines_of(example.target) for example in pool]
         limit = limit_for([len(ids) + 1 for ids in contents.ids(targets)])
         lists = most_values(field_types(task), [example.target for example in pool])
-        return cls(settings, task, shown, limit, lists)
+        writer = cls(settings, task, shown, limit, lists)
+        if settings.calibrate:
+            writer.literal = literal_fields(task, pool)
+        return writer
 
     def state(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return the task, the demonstrations that every question shows, and what was chosen."""
@@ -78,6 +88,7 @@ class LocalWriter(LocalPrompts):
             "shown": row_facts(self.rows),
             "limit": self.limit,
             "lists": self.lists,
+            "literal": self.literal,
             "note": self.note,
             "thresholds": thresholds,
         }, {}
@@ -89,6 +100,7 @@ class LocalWriter(LocalPrompts):
         lists = {str(name): int(most) for name, most in facts["lists"].items()}
         writer = cls(settings, read_task(facts["task"]), shown, int(facts["limit"]), lists)
         writer.note = str(facts["note"])
+        writer.literal = tuple(map(str, facts.get("literal", ())))
         if facts["thresholds"] is not None:
             thresholds = {str(name): float(x) for name, x in facts["thresholds"].items()}
             writer.skeleton = writer._skeleton(thresholds)
@@ -112,7 +124,7 @@ class LocalWriter(LocalPrompts):
         # In one call, since both forms begin with the same prompts, which are then read once.
         written = self.generator.write([*prompts, *asked], [self._rule()] * count + rules)
         self.cached_seconds += written.cached_seconds
-        free = answers_of(self.task, written.part(slice(count)))
+        free = self._kept(answers_of(self.task, written.part(slice(count))), examples)
         filled = skeleton.filled(written.part(slice(count, None)))
         targets = {place: example.target for place, example in enumerate(examples)}
         given: dict[int, str] = {}
@@ -121,9 +133,10 @@ class LocalWriter(LocalPrompts):
             skeleton.choose_thresholds(self.task, filled, some)
             records = skeleton.records(filled)
             given |= {place: records[place] for place in targets if place % 2 == half}
+        guided = self._kept(filled.answers([given[place] for place in targets]), examples)
         means = [
             float(np.mean([self._score(outputs[place], row) for place, row in enumerate(examples)]))
-            for outputs in (free.outputs, given)
+            for outputs in (free.outputs, guided.outputs)
         ]
         if means[1] > means[0]:
             skeleton.choose_thresholds(self.task, filled, targets)
@@ -142,19 +155,23 @@ class LocalWriter(LocalPrompts):
         if self.skeleton is not None:
             filled = self.skeleton.fill(prompts)
             self.cached_seconds += filled.cached_seconds
-            return filled.answers(self.skeleton.records(filled), **facts)
+            return self._kept(filled.answers(self.skeleton.records(filled), **facts), items)
         written = self.generator.write(prompts, self._rule())
         self.cached_seconds += written.cached_seconds
-        return answers_of(self.task, written, **facts)
+        return self._kept(answers_of(self.task, written, **facts), items)
 
     def facts(self) -> dict[str, Any]:
         """Return threads, number type, notes and cached seconds since this writer was made."""
         return {
             "threads": set_threads(),
             "dtype": str(self.lm.model.dtype).removeprefix("torch."),
-            "notes": [self.note, *self.notes()],
+            "notes": [self.note, *filter(None, [dropped_note(self.literal)]), *self.notes()],
             "cached_seconds": self.cached_seconds,
         }
+
+    def _kept(self, answers: Answers, rows: Sequence[Example | Item]) -> Answers:
+        items = [row if isinstance(row, Item) else row.item() for row in rows]
+        return without_inventions(answers, items, self.task, self.literal)
 
     def _prompts(self, items: Sequence[Item], demonstrations: Sequence[Sequence[Example]]) -> Any:
         own = demonstrations or [()] * len(items)
