@@ -51,6 +51,8 @@ class Lora:
     kind_settings: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         kind: {"targets": "all"} for kind in kinds[1:]
     }
+    # None: as many as suit the pool.
+    writing_epochs: ClassVar[float | None] = None
     learns: ClassVar[bool] = True
     seeded: ClassVar[bool] = True
     cheap: ClassVar[bool] = False
@@ -177,7 +179,8 @@ class Lora:
             model = self._untrained(writes=True)
             self._writer = AnswerWriter(model, task, self.base, self._limit)
             rate = self.learning_rate or WRITING_RATE
-            answers = self._writer.training_run(examples, rate, self.epochs, self.seed)
+            epochs = self.writing_epochs if self.epochs is None else self.epochs
+            answers = self._writer.training_run(examples, rate, epochs, self.seed)
             self._truncated = self._writer.cut_texts
             self._notes = [] if answers else ["The pool is empty, so nothing was trained."]
             return answers

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 LOGIT_ROWS = 128
 
 # Smaller pools train on every row, since a row helps more there than in validation.
-EARLY_STOPPING_MIN_ROWS = 400
+EARLY_STOPPING_MIN_ROWS = 500
 
 
 def answer_schedule(rows: int, learning_rate: float, epochs: float | None = None) -> Schedule:

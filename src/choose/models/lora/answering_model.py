@@ -13,6 +13,7 @@ from choose.models.causal.chat_template import ChatTemplate
 from choose.models.causal.label_scoring import CausalLM
 from choose.models.causal.loading import supports_tree_attention
 from choose.models.causal.packed_attention import Pack, Piece, differentiable_logits
+from choose.models.hardware.compute_settings import set_threads
 from choose.models.hardware.memory import limits_of
 from choose.models.lora.batching import shared_beginnings
 from choose.models.lora.model import (
@@ -136,6 +137,7 @@ class AnsweringModel(Adapted):
         import torch
 
         scores: dict[int, AnswerScore] = {}
+        set_threads()
         self.adapter.eval()
         passes = self.logits(prefix, rows)
         with torch.inference_mode(), frozen_weights(self.adapter, self.base) as cast:
