@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from choose.corpus import span_of
 from choose.data.stratify import stratified_order
 from choose.errors import MoneySpent, StrategyError
 from choose.progress import TimeLimitReached
@@ -65,7 +66,21 @@ def predict(strategy: Strategy, items: Sequence[Item], task: Task) -> Answers:
         )
     if answers.scores is not None and np.isnan(answers.scores).any():
         raise StrategyError("Its scores hold NaN; scores must be log-probabilities.")
+    if getattr(strategy, "reads", False):
+        _check_evidence(answers)
     return answers
+
+
+def _check_evidence(answers: Answers) -> None:
+    """Refuse evidence of a strategy that reads documents if it names no places in them."""
+    for id in dict.fromkeys(chain.from_iterable(answers.evidence or ())):
+        try:
+            span_of(id)
+        except ValueError as error:
+            raise StrategyError(
+                f"Its evidence {id[:80]!r} is no place in a document; a strategy that reads gives "
+                "the ids of the passages that it read."
+            ) from error
 
 
 def asking_order(ids: Iterable[str], dataset: Dataset) -> tuple[str, ...]:
