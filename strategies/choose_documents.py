@@ -249,7 +249,7 @@ class LoraRag(Lora):
         rank: int = 16,
         targets: str = "attention",
         dropout: float = 0.05,
-        upper: float = 1.0,
+        upper: float = 0.5,
         learning_rate: float | None = None,
         epochs: float | None = None,
         max_tokens: int = 128,

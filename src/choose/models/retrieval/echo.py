@@ -25,7 +25,7 @@ def without_echo(answer: str, question: str, passage: str) -> str:
     """
     asked = {_form(word) for word in question.split()}
     read = [form for word in passage.split() if (form := _form(word))]
-    words = [(word, form) for word in answer.split() if (form := _form(word))]
+    words = _words(answer)
     forms = [form for _, form in words]
     echoes = any(form in asked and not _SMALL.fullmatch(form) for form in forms)
     if not echoes and _longest(forms, read) == len(forms):
@@ -43,6 +43,17 @@ def without_echo(answer: str, question: str, passage: str) -> str:
                 return found
             run = []
     return _first(run, read) or answer
+
+
+def _words(answer: str) -> list[tuple[str, str]]:
+    """Return words with their forms; a sign alone, such as %, belongs to the word before it."""
+    words: list[tuple[str, str]] = []
+    for word in answer.split():
+        if form := _form(word):
+            words.append((word, form))
+        elif words:
+            words[-1] = f"{words[-1][0]} {word}", words[-1][1]
+    return words
 
 
 def _form(word: str) -> str:
