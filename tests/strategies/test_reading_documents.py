@@ -87,7 +87,7 @@ def test_controls_are_about_rows_with_evidence() -> None:
 
 def test_the_chosen_retriever_ranks_evidence_best() -> None:
     assert library_for(TASK, rows(), "bm25").way == "bm25"
-    with pytest.raises(StrategyError, match="No way to search 'bm26'. Did you mean"):
+    with pytest.raises(StrategyError, match=r"No way to search 'bm26'\. Did you mean"):
         library_for(TASK, rows(), "bm26")
     with pytest.raises(StrategyError, match="there are no documents to read"):
         library_for(Answering(), rows(), "bm25")
