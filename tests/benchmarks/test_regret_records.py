@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import regret
+import regret_answers
 from choose.judge.verdict import judge
 from choose.strategy import build, kind_settings
 from replay.answers import (
@@ -23,7 +24,7 @@ from replay.answers import (
 from replay.candidates import KINDS, RECORD_KINDS
 from replay.fits import Worker, measure
 from replay.grading import JUDGE, RECORD_RULES, play
-from replay.plan import CHEAP_DRAWS, MIDDLE, RECORD_SIZES, Fit, Place, plan
+from replay.plan import CHEAP_DRAWS, MIDDLE, RECORD_SIZES, Fit, Place, plan, work
 from replay.sources import LABEL_SETS, RECORD_SETS, read
 from replay.studies import StandIns, draw, evidence, rule_for
 from replay.summary import lines, missed, tally
@@ -157,6 +158,23 @@ def test_the_plan_begins_with_what_is_fast_and_then_tunes_and_retrieves():
     assert not any(RECORD_KINDS[f.candidate].every_row for f in slow)
     assert [f.candidate for f in slow[:6]] == [*("lora", "retrieval") * 2, "prompt", "few-shot"]
     assert {f.size for f in slow if f.candidate == "lora"} == set(RECORD_SIZES)
+
+
+def test_the_time_of_writing_records_is_forecast_before_anything_runs(data, tmp_path, capsys):
+    source = read(data, SET)
+    fit = Fit(set=SET, candidate="lora", size=300, draw=0)
+    seconds = {
+        "lora": work(fit, source, 600),
+        "fewer rows to answer": work(fit, source, 100),
+        "a smaller pool": work(replace(fit, size=30), source, 600),
+        "nothing to learn": work(replace(fit, candidate="empty"), source, 600),
+    }
+    assert seconds["lora"] > seconds["fewer rows to answer"] > 0
+    assert seconds["lora"] > seconds["a smaller pool"] > seconds["nothing to learn"] == 0
+    told = ["--data", str(data), "--kept", str(tmp_path / "kept"), "--sets", SET, "--plan"]
+    assert regret_answers.main(told) == 0
+    assert f"{SET}: about" in capsys.readouterr().out
+    assert not (tmp_path / "kept").exists()
 
 
 def test_equal_candidates_have_no_regret_and_unequal_ones_their_distance():
