@@ -34,7 +34,7 @@ LM_LORA = "lora on the LM"
 # times as many. A record takes twenty passes of the model or more, where a label takes one.
 ROWS = (300, 800)
 
-MOST = {"cuad_clauses": 400, **dict.fromkeys(RECORD_SETS, 600)}
+MOST = {"cuad_clauses": 400, **dict.fromkeys(RECORD_SETS, 400)}
 
 Cell = tuple[str, int, int, int]
 
@@ -106,7 +106,7 @@ def record_rounds(draws: int, parts: int) -> Iterator[list[Cell]]:
     smallest, *others = RECORD_SIZES
     yield _cheap(range(CHEAP_DRAWS), RECORD_SIZES, CHEAP_WITH_RECORDS)
     for draw in range(draws):
-        for size in (MIDDLE, smallest):
+        for size in (smallest, MIDDLE):
             yield [("lora", size, draw, 0), ("retrieval", size, draw, 0)]
         yield [("prompt", smallest, draw, 0), ("few-shot", MIDDLE, draw, 0)]
         for part in range(1, parts):
