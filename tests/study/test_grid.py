@@ -4,13 +4,17 @@ from dataclasses import replace
 
 import pytest
 
-from choose.data.scenarios import SplitSpec, make_split
+from choose.corpus import Corpus, Document, Span
+from choose.data.scenarios import Pools, SplitSpec, make_split
 from choose.data.splits import build_dataset
 from choose.errors import StrategyError, StudyError
 from choose.study.candidates import candidates_of
 from choose.study.config import CandidateSection, Grid, Models, Study
-from choose.study.grid_points import sizes_in_rows
-from choose.types import STANDARD, Scenario
+from choose.study.grid_points import CONTROLS, DRILLS, Stage, sizes_in_rows
+from choose.study.trial_plan import Planner
+from choose.tasks.answering import Answering, with_corpus
+from choose.tasks.document_drills import drills_of
+from choose.types import STANDARD, Candidate, Dataset, Example, Fold, Scenario
 from support import text_studies
 from support.studies import dataset, jobs_of, study
 
@@ -171,3 +175,38 @@ def test_bare_numbers_leave_language_models_out_with_a_reason() -> None:
     assert not names & {"prompt", "few-shot", "retrieval"}
     assert {"majority", "tfidf", "probe", "knn", "lora"} <= names
     assert any(r.startswith("prompt: ") for r in field.refusals)
+
+
+def test_changed_documents_are_asked_where_another_fit_costs_least() -> None:
+    names = ("Ann", "Bo", "Cy", "Di", "Eve", "Flo", "Gus", "Hal")
+    documents = tuple(Document(id=n, text=f"The boss is {n}. It is old.") for n in names)
+    rows = {
+        n: Example(id=n, text="Who?", target=n, evidence=(Span(n, 12, 12 + len(n)),)) for n in names
+    }
+    data = Dataset(
+        name="d",
+        task=with_corpus(Answering(), Corpus(documents)),
+        examples=rows,
+        folds=(Fold(pool=names[:4], questions=names[4:]),),
+        division="held-out",
+    )
+    drills = tuple(drill.view for drill in drills_of(data))
+    assert len(drills) == 2
+    planner = Planner(Study(), Pools(data))
+    found = {
+        name: [
+            (point.part, point.stage)
+            for point in planner.points(Candidate(name=name, strategy=name))
+            if set(drills) <= set(point.views)
+        ]
+        for name in ("sentence", "reader", "rag", "lora-rag", "nearest", "lora", "prompt")
+    }
+    assert found == {
+        "sentence": [(CONTROLS, Stage.FAST)],
+        "reader": [(CONTROLS, Stage.SLOW)],
+        "rag": [(DRILLS, Stage.CONTROLS)],
+        "lora-rag": [(CONTROLS, Stage.CONTROLS)],
+        "nearest": [],
+        "lora": [],
+        "prompt": [],
+    }

@@ -100,16 +100,7 @@ class Planner:
         repeats = grid.repeats if endpoints_of(candidate, self.study.endpoints) else 1
         if not fast and (views or repeats > 1):
             yield Point(Stage.SLOW_VIEWS, "views", views=views, repeats=repeats)
-        if getattr(cls, "reads", False) and corpus_of(self.dataset.task) is not None:
-            # What reading loses is known before an adapter is trained, which comes last.
-            late = cls.family == "fine-tuning"
-            stage = Stage.FAST if fast else Stage.CONTROLS if late else Stage.SLOW
-            drills = self._drills if issubclass(cls, Rereads) else ()
-            # Another fit takes as long as the first one where adapters are trained.
-            together = drills if fast or late else ()
-            yield Point(stage, CONTROLS, views=(*CONDITIONS, *together))
-            if drills and not together:
-                yield Point(Stage.CONTROLS, DRILLS, views=drills)
+        yield from self._reading_points(cls)
         # With the whole pool, repetitions differ by the seed alone.
         for repetition in range(1, repetitions if self._varies(cls) else 1):
             stage = Stage.FAST_SEEDS if fast else Stage.REPETITIONS
@@ -128,6 +119,21 @@ class Planner:
                 stage = again if fast else Stage.SLOW_SIZES
                 yield Point(stage, "smaller pools", "", STANDARD, size, repetition)
         yield from scenario_points(cls, self._options, few)
+
+    def _reading_points(self, cls: type[Strategy]) -> Iterator[Point]:
+        """Yield the controls of a candidate that reads documents, and documents that change."""
+        if not getattr(cls, "reads", False) or corpus_of(self.dataset.task) is None:
+            return
+        # What reading loses is known before an adapter is trained, which comes last.
+        late = cls.family == "fine-tuning"
+        stage = Stage.FAST if cls.cheap else Stage.CONTROLS if late else Stage.SLOW
+        drills = self._drills if issubclass(cls, Rereads) else ()
+        # Another fit costs little where prompts are cached, and as much as before elsewhere.
+        later = not cls.cheap and cls.family in ("prompting", "retrieval")
+        together = () if later else drills
+        yield Point(stage, CONTROLS, views=(*CONDITIONS, *together))
+        if drills and not together:
+            yield Point(Stage.CONTROLS, DRILLS, views=drills)
 
     def _varies(self, cls: type[Strategy]) -> bool:
         return cls.seeded or self._compared_size is not None

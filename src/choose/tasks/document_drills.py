@@ -81,13 +81,19 @@ _Changes = Mapping[str, Sequence[_Change]]
 
 
 def drills_of(dataset: Dataset, seed: int = 0) -> tuple[Drill, ...]:
-    """Return the drills of a dataset with documents: none where they were not read or none fits."""
+    """Return the drills of a dataset with documents: none where they were not read or none fits.
+
+    They are cached with the documents, since every trial of a candidate that reads needs them.
+    """
     task = dataset.task
     if not isinstance(task, Answering) or task.corpus is None:
         return ()
-    rows, asked = list(dataset.examples.values()), dataset.asked
-    both = updated(rows, task.corpus, asked, seed), missing(rows, task.corpus, asked, seed)
-    return tuple(drill for drill in both if drill is not None)
+    cache: dict[object, tuple[Drill, ...]] = task.corpus.__dict__.setdefault("_drills", {})
+    if (key := (dataset.fingerprint, seed)) not in cache:
+        rows, asked = list(dataset.examples.values()), dataset.asked
+        both = updated(rows, task.corpus, asked, seed), missing(rows, task.corpus, asked, seed)
+        cache[key] = tuple(drill for drill in both if drill is not None)
+    return cache[key]
 
 
 def updated(
@@ -260,7 +266,8 @@ def _whole(answer: str, text: str) -> Iterator[tuple[int, int]]:
 
 def _elsewhere(sentence: str, own: str, corpus: Corpus) -> bool:
     """Return whether another document has a sentence too."""
-    return any(sentence.strip() in d.text for d in corpus.documents if d.id != own)
+    sentence = sentence.strip()
+    return any(sentence in d.text for d in corpus.documents if d.id != own)
 
 
 def _cuts(row: Example, corpus: Corpus) -> dict[str, list[_Change]]:
@@ -320,9 +327,9 @@ def _moved(start: int, end: int, changes: Iterable[_Change]) -> tuple[int, int]:
 
 def _applied(corpus: Corpus, changes: _Changes) -> Corpus:
     """Return documents after their changes, without those of which nothing is left."""
-    documents = [replace(d, text=_changed(d.text, changes.get(d.id, ()))) for d in corpus.documents]
-    kept = (new for new in documents if new.text.strip() or new.id not in changes)
-    return Corpus(tuple(kept))
+    texts = {name: _changed(corpus.by_id[name].text, own) for name, own in changes.items()}
+    documents = (replace(d, text=texts[d.id]) if d.id in texts else d for d in corpus.documents)
+    return Corpus(tuple(d for d in documents if d.text.strip() or d.id not in changes))
 
 
 def _rows_after(

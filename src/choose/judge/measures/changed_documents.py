@@ -157,6 +157,6 @@ def _seconds(candidate: CandidateScores, table: ScoreTable) -> float | None:
     """Return how long indexing or training takes, with nothing cached."""
     if candidate.info.reads:
         known = [run.reread_seconds for run in table.runs if run.reread_seconds is not None]
-        return max(known, default=None)
+        return float(np.median(known)) if known else None
     fits = [run.fit_seconds for run in table.runs if run.fit_seconds is not None]
     return float(np.mean(fits)) if fits and table.learns else None
