@@ -3,8 +3,8 @@
 The score of a span is a sum over its first word, its last word, the words inside and its length;
 what the words look like is weighed by which common words the question has, such as "who". All spans
 of all passages of a question, and that there is no answer, share one softmax, so that scores of
-passages can be compared (Clark and Gardner 2018). On 400 questions of xquad_en it reads better than
-MiniLM with a start and an end head that is fine-tuned on the same questions.
+passages can be compared (Clark and Gardner 2018). On 400 questions of xquad_en the states of MiniLM
+added nothing to these features, and MiniLM alone, tuned on 100, read far worse.
 """
 
 from __future__ import annotations
