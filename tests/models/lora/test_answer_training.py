@@ -242,6 +242,17 @@ def _passes_of(tokens: int) -> Any:
     )
 
 
+def test_packing_is_tested_outside_the_number_type_of_training(
+    base: Base, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("choose.models.lora.model.trains_in_bfloat16", lambda _: True)
+    base.engine_state.pop("pieces", None)
+    found = tuned(base)
+    found.score(PREFIX, some_rows(SIZES))
+    assert base.engine_state["pieces"]
+    assert attends_by_pieces(base, found.template)
+
+
 def test_questions_on_one_passage_are_scored_as_alone(base: Base) -> None:
     rows, found = on_passages(), tuned(base)
     together = found.score(PREFIX, rows)

@@ -89,7 +89,9 @@ class AnsweringModel(Adapted):
         is read once for them. Autograd can follow the logits.
         """
         packs = attends_by_pieces(self.base, self.template)
-        units = shared_beginnings([row.prompt[:-1] if packs else () for row in rows])
+        units = [([i], 0) for i in range(len(rows))]
+        if packs:
+            units = _joined(shared_beginnings([row.prompt[:-1] for row in rows]))
         for some in self._passes(prefix, rows, units, packs):
             of_pass = [i for unit, _ in some for i in unit]
             if packs:
@@ -107,20 +109,18 @@ class AnsweringModel(Adapted):
     def _passes(
         self, prefix: Sequence[int], rows: Sequence[AnswerRow], units: Sequence[Unit], packs: bool
     ) -> Iterator[list[Unit]]:
-        """Yield units of rows that are computed together; a unit of many rows is divided."""
+        """Yield units of rows that are computed together; a large unit is divided."""
         limits = limits_of(self.base.device)
         most, some, tokens, asked = limits.training_tokens, list[Unit](), 0, 0
         wanted = limits.scoring_rows(self.lm.config.get_text_config().vocab_size, 4)
-        for unit, shared in units:
-            for start in range(0, len(unit), UNIT_ROWS):
-                part = unit[start : start + UNIT_ROWS]
-                more = len(prefix) + shared + sum(len(rows[i].tokens) - shared for i in part)
-                answers = sum(len(rows[i].answer) for i in part)
-                if some and (tokens + more > most or asked + answers > wanted or not packs):
-                    yield some
-                    some, tokens, asked = [], 0, 0
-                some.append((part, shared))
-                tokens, asked = tokens + more, asked + answers
+        for part, shared in _parts(rows, units, most - len(prefix)):
+            more = len(prefix) + shared + sum(len(rows[i].tokens) - shared for i in part)
+            answers = sum(len(rows[i].answer) for i in part)
+            if some and (tokens + more > most or asked + answers > wanted or not packs):
+                yield some
+                some, tokens, asked = [], 0, 0
+            some.append((part, shared))
+            tokens, asked = tokens + more, asked + answers
         if some:
             yield some
 
@@ -139,6 +139,8 @@ class AnsweringModel(Adapted):
         scores: dict[int, AnswerScore] = {}
         set_threads()
         self.adapter.eval()
+        # Tested here, since its test compares to the bit, which autocast would spoil.
+        attends_by_pieces(self.base, self.template)
         passes = self.logits(prefix, rows)
         with torch.inference_mode(), frozen_weights(self.adapter, self.base) as cast:
             while True:
@@ -162,6 +164,26 @@ def answer_tokens(rows: Sequence[AnswerRow], device: Any) -> torch.Tensor:
     import torch
 
     return torch.tensor([token for row in rows for token in row.answer], device=device)
+
+
+def _joined(units: Sequence[Unit]) -> list[Unit]:
+    """Return units with all rows that stand alone as one, which shares the prefix only."""
+    alone = [i for unit, shared in units if not shared for i in unit]
+    return [*(unit for unit in units if unit[1]), *([(alone, 0)] if alone else [])]
+
+
+def _parts(rows: Sequence[AnswerRow], units: Sequence[Unit], most: int) -> Iterator[Unit]:
+    """Yield units of at most `UNIT_ROWS` rows, and of about `most` tokens, with what they share."""
+    for unit, shared in units:
+        part, tokens = list[int](), shared
+        for i in unit:
+            more = len(rows[i].tokens) - shared
+            if part and (len(part) == UNIT_ROWS or tokens + more > most):
+                yield part, shared
+                part, tokens = [], shared
+            part.append(i)
+            tokens += more
+        yield part, shared
 
 
 def _piece(beginning: Sequence[int], shared: int, rows: Sequence[AnswerRow]) -> Piece:
