@@ -126,13 +126,14 @@ def test_passages_are_forecast_as_they_are_sent() -> None:
     bills = {bill.name: bill for bill in plans[0].bills}
     for name, told in sent.items():
         bill = bills[name]
-        # What is found first is often the passage with the evidence: a request that was sent.
-        assert 0.5 * bill.requests <= len(told) <= bill.requests, name
+        # What is found first is often the passage with the evidence: a request that was sent. Few
+        # documents can be changed without doubt.
+        assert 0.3 * bill.requests <= len(told) <= bill.requests, name
         each = sum(told) / len(told)
         assert each <= bill.read / bill.requests <= 1.3 * each + 150, name
-    # Clean rows and the control among others show two, the gold passage one, no passage none.
-    assert bills["reads"].requests == 4 * 12
-    assert bills["reads"].passages == (2 + 0 + 1 + 2) * 12
+    # Clean rows, the control among others and two drills show two, the gold passage one.
+    assert bills["reads"].requests == 6 * 12
+    assert bills["reads"].passages == (2 + 0 + 1 + 2 + 2 + 2) * 12
     assert bills["alone"].passages == 0
     [line] = [line for line in plan_lines(plans[0]) if line.startswith("reads:")]
-    assert "and up to 60 passages of the documents" in line
+    assert "and up to 108 passages of the documents" in line
