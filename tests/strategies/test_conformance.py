@@ -76,8 +76,13 @@ def test_contract(name: str, check: Check, tiny_models: dict[str, object]) -> No
     check(factory(name, tiny_models))
 
 
+# The three kinds of texts of `lora`, seven seconds; `lora-rag` holds its writer to the same.
+SLOWLY = [pytest.param("lora", marks=pytest.mark.slow)]
+WRITING = [n for n in available() if set(kinds(n)) - {"classification"} and n != "lora"]
+
+
 @pytest.mark.parametrize("check", TEXT_CHECKS, ids=lambda check: check.__name__)
-@pytest.mark.parametrize("name", [n for n in available() if set(kinds(n)) - {"classification"}])
+@pytest.mark.parametrize("name", [*WRITING, *SLOWLY])
 def test_contract_of_records_and_texts(
     name: str, check: Check, tiny_models: dict[str, object]
 ) -> None:

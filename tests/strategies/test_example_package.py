@@ -88,6 +88,7 @@ def test_it_keeps_the_contract(installed: dict[str, str]) -> None:
     assert int(run(installed, code=code)) >= 14
 
 
+@pytest.mark.slow
 def test_its_metric_decides_a_comparison(installed: dict[str, str], tmp_path: Path) -> None:
     """A stored study is judged by the stored scores where the package is not installed."""
     rows = [
