@@ -164,7 +164,8 @@ class Rag(PromptedStrategy):
     def facts(self) -> Mapping[str, Any]:
         """Return threads, number type, notes and what cached work had cost."""
         facts = dict(self.prompter.facts())
-        return {**facts, "notes": [self.note, *facts["notes"]]}
+        saved = facts["cached_seconds"] + self.library.cached_seconds
+        return {**facts, "notes": [self.note, *facts["notes"]], "cached_seconds": saved}
 
     def save(self, folder: Path) -> None:
         """Write the documents, the task and what was chosen."""
@@ -229,6 +230,7 @@ class LoraRag(Lora):
     reads: ClassVar[bool] = True
     # A row with a passage takes as long as ten without, and a third time teaches little.
     writing_epochs: ClassVar[float | None] = 2.0
+    least_checked: ClassVar[int | None] = 500
     kind_settings: ClassVar[Mapping[str, Mapping[str, Any]]] = {"answering": {"targets": "all"}}
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = MappingProxyType({"k=3": {"k": 3}})
     limits: ClassVar[Mapping[str, tuple[float, float]]] = {
@@ -311,6 +313,12 @@ class LoraRag(Lora):
         """Answer from other documents; return the seconds of indexing them."""
         self.library, seconds = self.library.reread(corpus)
         return seconds
+
+    def facts(self) -> Mapping[str, Any]:
+        """Return what `Lora.facts` does, with what cached retrieval had cost."""
+        facts = super().facts()
+        saved = facts["cached_seconds"] + self.library.cached_seconds
+        return {**facts, "cached_seconds": saved}
 
     def save(self, folder: Path) -> None:
         """Write the adapter as PEFT does, and the documents with their retriever."""

@@ -51,8 +51,9 @@ class Lora:
     kind_settings: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         kind: {"targets": "all"} for kind in kinds[1:]
     }
-    # None: as many as suit the pool.
+    # Passes over a pool, and rows from which on early stopping is decided; None: what suits lora.
     writing_epochs: ClassVar[float | None] = None
+    least_checked: ClassVar[int | None] = None
     learns: ClassVar[bool] = True
     seeded: ClassVar[bool] = True
     cheap: ClassVar[bool] = False
@@ -180,7 +181,8 @@ class Lora:
             self._writer = AnswerWriter(model, task, self.base, self._limit)
             rate = self.learning_rate or WRITING_RATE
             epochs = self.writing_epochs if self.epochs is None else self.epochs
-            answers = self._writer.training_run(examples, rate, epochs, self.seed)
+            least = {} if self.least_checked is None else {"least": self.least_checked}
+            answers = self._writer.training_run(examples, rate, epochs, self.seed, **least)
             self._truncated = self._writer.cut_texts
             self._notes = [] if answers else ["The pool is empty, so nothing was trained."]
             return answers

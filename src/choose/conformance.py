@@ -265,8 +265,8 @@ def text_rows(task: Task, rows: int = 24) -> list[Example]:
 def _text_tasks(make: Factory) -> list[Task]:
     cls = type(make(0))
     answered = getattr(cls, "kinds", ("classification",))
-    asked = with_corpus(Answering(unanswerable=True), SHELF) if hasattr(cls, "reads") else QUESTIONS
-    tasks: list[Task] = [RECORDS, Writing(instruction="Say what it is."), asked]
+    qa = with_corpus(Answering(unanswerable=True), SHELF) if getattr(cls, "reads", 0) else QUESTIONS
+    tasks: list[Task] = [RECORDS, Writing(instruction="Say what it is."), qa]
     return [task for task in tasks if task.kind in answered]
 
 

@@ -6,8 +6,8 @@ answer does, and passages add more than the margin, its fit is time that nothing
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -78,13 +78,13 @@ class ClosedBook:
         evidence = self.dataset.examples[id].evidence
         return evidence[0].document if evidence else id
 
-    @property
+    @cached_property
     def _seen(self) -> tuple[int, int]:
         """Return how many test rows have an answer of a training row, of how many."""
         answers = {id: example.targets for id, example in self.dataset.examples.items()}
         seen = asked = 0
         for fold in self.dataset.folds:
-            known = Counter(text.casefold() for id in fold.pool for text in answers[id])
+            known = {text.casefold() for id in fold.pool for text in answers[id]}
             seen += sum(any(t.casefold() in known for t in answers[id]) for id in fold.questions)
             asked += len(fold.questions)
         return seen, max(asked, 1)

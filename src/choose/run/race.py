@@ -161,11 +161,12 @@ class TrialHistory:
     def futile(self, job: Job) -> bool:
         """Return whether a job is not worth its time: its candidate only fails or is dropped."""
         slow = not find(job.trial.strategy).cheap
-        if self.racing and self.closed_book is not None:
+        name = job.trial.candidate
+        # What has answered is compared by its answers.
+        fresh = name not in self.worked and name not in self.race.dropped
+        if self.racing and self.closed_book is not None and fresh:
             self.race.dropped |= self.closed_book.left_out(job)
-        return self.only_fails(job) or (
-            self.racing and slow and self.race.drops(job.trial.candidate)
-        )
+        return self.only_fails(job) or (self.racing and slow and self.race.drops(name))
 
     def only_fails(self, job: Job) -> bool:
         """Return whether all trials of a job's candidate have failed so far."""

@@ -12,7 +12,7 @@ from time import perf_counter
 from traceback import format_exc
 from typing import Any
 
-from choose.corpus import CONDITIONS, is_drill
+from choose.corpus import CONDITIONS, WORDS, is_drill
 from choose.data.scenarios import Pools
 from choose.data.text_perturbations import sample_rows, view
 from choose.errors import MoneySpent, StudyError
@@ -218,19 +218,20 @@ def _other_views(
     for name in (name for name in job.views if not is_drill(name)):
         items = _sampled_items(questions, dataset, job.view_rows)
         if name in CONDITIONS:
-            yield (name, 0), _given(name, [rows[item.id] for item in items], task)
+            words = int(job.trial.params.get("words", WORDS))
+            yield (name, 0), _given(name, [rows[item.id] for item in items], task, words)
         else:
             yield (name, 0), list(view(name, items, seed=0, copied=copied))
     for repeat in range(1, job.repeats):
         yield ("clean", repeat), _sampled_items(questions, dataset, job.view_rows)
 
 
-def _given(name: str, rows: Sequence[Example], task: Task) -> list[Item]:
+def _given(name: str, rows: Sequence[Example], task: Task, words: int) -> list[Item]:
     """Return the rows with evidence, with what a control gives them to read."""
     from choose.models.retrieval.controls import given
 
     corpus = corpus_of(task)
-    return [] if corpus is None else given(name, rows, corpus)
+    return [] if corpus is None else given(name, rows, corpus, words)
 
 
 def _clean(

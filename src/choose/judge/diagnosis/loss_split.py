@@ -88,6 +88,8 @@ def without_evidence(evidence: Evidence) -> Interval | None:
     if not items.evidence or not isinstance(task, MayAbstain):
         return None
     asked = [id for id, t in zip(items.ids, items.targets, strict=True) if not task.abstains(t)]
+    if not asked:
+        return None
     missing = [float(id not in items.evidence) for id in asked]
     estimate = two_way_interval(np.array(missing), pseudo=AGRESTI_COULL)
     return Interval.of(estimate, ARTEFACT, within=(0.0, 1.0))

@@ -91,7 +91,7 @@ def limit_of_documents(case: Case, kind: Kind) -> str:
     split = next(split for split in case.splits if split.candidate == case.name)
     if kind == "fix-documents" and case.without_evidence is not None:
         share = in_percent(case.without_evidence.value)
-        return f"The answers to {share} of the questions stand in no document."
+        return f"No document is known to hold the answers to {share} of the questions."
     gap = split.gap("retrieval")
     return (
         f"With the right passage it would gain {points(gap.loss.value)} ({interval(gap.loss)}); a "

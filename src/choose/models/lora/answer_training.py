@@ -23,18 +23,26 @@ if TYPE_CHECKING:
 LOGIT_ROWS = 128
 
 # Smaller pools train on every row, since a row helps more there than in validation.
-EARLY_STOPPING_MIN_ROWS = 500
+EARLY_STOPPING_MIN_ROWS = 400
 
 
-def answer_schedule(rows: int, learning_rate: float, epochs: float | None = None) -> Schedule:
-    """Return a schedule for a pool of `rows` rows, from 8 to tens of thousands."""
-    validation = min(200, rows // 10) if rows >= EARLY_STOPPING_MIN_ROWS else 0
+def answer_schedule(
+    rows: int,
+    learning_rate: float,
+    epochs: float | None = None,
+    least: int = EARLY_STOPPING_MIN_ROWS,
+) -> Schedule:
+    """Return a schedule for a pool of `rows` rows, from 8 to tens of thousands.
+
+    Pools of fewer than `least` rows are trained on whole, without early stopping.
+    """
+    validation = min(200, rows // 10) if rows >= least else 0
     training = max(1, rows - validation)
     batch = max(2, min(8 if training < 500 else 16 if training < 2000 else 32, training // 2))
     passes = min(20.0, max(2.0, 4 * math.sqrt(300 / training))) if epochs is None else epochs
-    least = 30 if epochs is None else 1
+    fewest = 30 if epochs is None else 1
     return Schedule(
-        max(least, math.ceil(passes * training / batch)), batch, learning_rate, validation
+        max(fewest, math.ceil(passes * training / batch)), batch, learning_rate, validation
     )
 
 

@@ -15,7 +15,7 @@ from choose.models.causal.chat_template import CHARACTERS_PER_TOKEN, ChatTemplat
 from choose.models.causal.generation import Generator
 from choose.models.causal.loading import load_generator
 from choose.models.causal.written_answers import StopRule, limit_for
-from choose.models.lora.answer_training import AnswerRun, answer_schedule
+from choose.models.lora.answer_training import EARLY_STOPPING_MIN_ROWS, AnswerRun, answer_schedule
 from choose.models.lora.answering_model import AnsweringModel, AnswerRow, merged
 from choose.models.prompting.local_writer import answers_of
 from choose.models.prompting.prompts import field_types
@@ -140,7 +140,12 @@ class AnswerWriter:
         self.prompts = AnswerPrompts(model.template, task, limit, context - self.rule.limit)
 
     def training_run(
-        self, examples: Sequence[Example], rate: float, epochs: float | None, seed: int
+        self,
+        examples: Sequence[Example],
+        rate: float,
+        epochs: float | None,
+        seed: int,
+        least: int = EARLY_STOPPING_MIN_ROWS,
     ) -> AnswerRun | None:
         """Return a run that is ready to train, or None without a row to learn from.
 
@@ -161,7 +166,7 @@ class AnswerWriter:
             )
         self.literal = literal_fields(self.task, examples)
         rows = self.prompts.rows(examples, self.rule.limit)
-        schedule = answer_schedule(len(rows), rate, epochs)
+        schedule = answer_schedule(len(rows), rate, epochs, least)
         return AnswerRun(self.model, self.prompts.opening, rows, schedule, seed)
 
     @property

@@ -139,8 +139,6 @@ class AnsweringModel(Adapted):
         scores: dict[int, AnswerScore] = {}
         set_threads()
         self.adapter.eval()
-        # Tested here, since its test compares to the bit, which autocast would spoil.
-        attends_by_pieces(self.base, self.template)
         passes = self.logits(prefix, rows)
         with torch.inference_mode(), frozen_weights(self.adapter, self.base) as cast:
             while True:
@@ -211,9 +209,13 @@ def _piece(beginning: Sequence[int], shared: int, rows: Sequence[AnswerRow]) -> 
 
 def attends_by_pieces(base: Base, template: ChatTemplate) -> bool:
     """Return whether several texts can stand in one pass of a base; tested once."""
+    import torch
+
     if "pieces" not in base.engine_state:
         lm = CausalLM(base.lm, template, "")
-        base.engine_state["pieces"] = supports_tree_attention(lm)
+        # The test compares to the bit, which the number type of training would spoil.
+        with torch.autocast(torch.device(base.device).type, enabled=False):
+            base.engine_state["pieces"] = supports_tree_attention(lm)
     return bool(base.engine_state["pieces"])
 
 

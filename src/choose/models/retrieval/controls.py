@@ -29,15 +29,20 @@ def other_passages(row: Example, corpus: Corpus, words: int = WORDS) -> list[Pas
     return _ranked(row, corpus, words)[1]
 
 
-def given(condition: str, rows: Sequence[Example], corpus: Corpus) -> list[Item]:
-    """Return the rows with evidence as items, with what a control gives them to read."""
+def given(
+    condition: str, rows: Sequence[Example], corpus: Corpus, words: int = WORDS
+) -> list[Item]:
+    """Return the rows with evidence as items, with what a control gives them to read.
+
+    Passages have at most `words` words, as those that the candidate retrieves.
+    """
     items = []
     for row in rows:
-        gold = gold_passage(row, corpus)
+        gold, others = _ranked(row, corpus, words)
         if gold is None:
             continue
-        others = other_passages(row, corpus)[: GIVEN - 1] if condition == AMONG_OTHERS else []
-        passages = {NOTHING: (), GOLD: (gold,), AMONG_OTHERS: (gold, *others)}[condition]
+        among = (gold, *others[: GIVEN - 1])
+        passages = {NOTHING: (), GOLD: (gold,), AMONG_OTHERS: among}[condition]
         items.append(Item(id=row.id, text=row.text, fields=row.fields, passages=passages))
     return items
 
