@@ -159,7 +159,8 @@ def test_the_card_s_code_answers_without_choose(kind: str, tmp_path: Path) -> No
     theirs = json.loads(done.stdout)
     assert [label for label, _ in theirs] == list(answers.outputs)
     ours = np.exp(answers.scores).max(axis=1)
-    np.testing.assert_allclose([chance for _, chance in theirs], ours, atol=1e-4)
+    # Equal to 1e-7 on most processors; one differed by 2e-4 between a batch and a single row.
+    np.testing.assert_allclose([chance for _, chance in theirs], ours, atol=1e-3)
 
 
 def test_the_card_of_a_lora_holds_that_code(study: Path, tmp_path: Path) -> None:
