@@ -204,18 +204,18 @@ def test_a_study_with_other_candidates_keeps_the_results_of_the_first(
     three: list[Path], monkeypatch: pytest.MonkeyPatch, choose: Any
 ) -> None:
     """`compare with the other families` ran everything again where --out was elsewhere."""
-    from choose.run import executor
+    from choose.run import worker
 
     monkeypatch.setattr("choose.study.candidates.default_strategies", lambda: ("majority",))
     first = Store.open(three[0])
     fitted: list[str] = []
-    run = executor.run_trials
+    run = worker.run_trials
 
     def counting(jobs: Any, *more: Any) -> Any:
         fitted.extend(job.trial.candidate for job in jobs)
         return run(jobs, *more)
 
-    monkeypatch.setattr(executor, "run_trials", counting)
+    monkeypatch.setattr(worker, "run_trials", counting)
     done = {trial.key for trial in first.grid()[1]}
     assert choose("compare", "-c", three[0], "-s", "all", "--out", "both").code == 0
     assert fitted == []

@@ -1,6 +1,5 @@
 """Running: failures are findings, budgets hold, interruptions lose nothing, resume is free."""
 
-import pickle
 from dataclasses import replace
 from math import inf
 from pathlib import Path
@@ -133,16 +132,6 @@ def test_an_interruption_keeps_what_is_finished_and_says_what_is_missing(tmp_pat
     assert any("stopped by you" in s for s in left_out_sentences(outcome))
 
 
-def test_a_group_can_be_sent_to_another_process_and_gives_the_same(tmp_path: Path) -> None:
-    _, data, jobs = prepare(tmp_path, study("tfidf"))
-    here = [run for run, _ in run_trials(jobs[:3], Pools(data))]
-    jobs_there, data_there = pickle.loads(pickle.dumps((jobs[:3], data)))
-    there = [run for run, _ in run_trials(jobs_there, Pools(data_there))]
-    for a, b in zip(here, there, strict=True):
-        assert a.trial.key == b.trial.key
-        assert a.answers["clean", 0].outputs == b.answers["clean", 0].outputs
-
-
 def test_repetitions_are_fitted_together_and_stored_one_by_one(tmp_path: Path) -> None:
     fakes.Together.sizes.clear()
     store, data, jobs = prepare(tmp_path, study("together", seeds=4, wordings=False, views=()))
@@ -191,7 +180,7 @@ def test_what_was_answered_before_the_time_was_over_counts() -> None:
 
 def test_a_trial_that_was_cut_short_costs_what_all_its_questions_would() -> None:
     data = dataset()
-    run, _ = next(run_trials(jobs_of(study("tfidf"), data)[:1], Pools(data)))
+    run, *_ = next(run_trials(jobs_of(study("tfidf"), data)[:1], Pools(data)))
 
     def cost(spent: float, asking: float, unasked: int) -> float:
         ids = {("clean", 0): tuple(map(str, range(100)))}

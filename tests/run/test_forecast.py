@@ -107,7 +107,7 @@ def test_a_longer_fit_gets_the_time_that_the_others_do_not_need(
     monkeypatch.setattr("choose.run.time_budget.perf_counter", lambda: 0.0)
     pacing = waiting_three(1000.0)
     pacing.until = seconds
-    assert pacing.deadline("steady", 1000.0).share == pytest.approx(share)
+    assert pacing.pace("steady", 1000.0).share == pytest.approx(share)
 
 
 def test_enough_time_covers_all_rows() -> None:

@@ -17,7 +17,7 @@ import pytest
 
 import choose
 from choose.api.study_evidence import evidence_of
-from choose.run import executor as local
+from choose.run import worker as local
 from choose.store.store import Store
 
 # Since rule 9, a wording is varied only where there is a prompt, and where nothing but a constant

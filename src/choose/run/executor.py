@@ -6,8 +6,10 @@ The summary says what did not run, and why.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
+from itertools import count
 from math import inf
 from time import perf_counter
 
@@ -17,11 +19,11 @@ from choose.formatting import plural
 from choose.models.weights.spec import names_endpoint
 from choose.progress import TimeLimitReached, time_limit
 from choose.run.closed_book import closed_book
-from choose.run.predict import Deadline
 from choose.run.race import Race, TrialHistory
+from choose.run.requests import GroupRequest, Pace
 from choose.run.spending_limit import DollarBudget, DollarShare
 from choose.run.time_budget import FirstPassBudget, UnfinishedPasses
-from choose.run.trial import Fitted, run_trials
+from choose.run.worker import LocalExecutor, Worker
 from choose.schema.plan import Job
 from choose.schema.words import too_long
 from choose.store.store import Store
@@ -182,6 +184,7 @@ class _Runner:
         waiting = {name: job for name, job in firsts.items() if not self._done(job)}
         self.dollars = DollarBudget(pools)
         self.unfinished = UnfinishedPasses(pools)
+        self.executor, self.numbers = LocalExecutor(Worker(pools)), count()
         self.first_passes = FirstPassBudget(pools, limits.seconds or inf, waiting)
 
     def run(self) -> RunSummary:
@@ -277,25 +280,40 @@ class _Runner:
         self.watch(job, None)
         self.current = batch = [job]
         dollars = self._dollar_share(number)
-        deadline = None
-        fitted: dict[str, Fitted] = {}
+        pace = None
         if timed and name in self.first_passes.waiting:
             if (fit := self.first_passes.overrun(name, self._left)) is not None:
                 self.summary.too_long[name] = self.history.cost[name] = fit
                 self.summary.left_out.append(job)
                 self.first_passes.take(name)
                 return
-            deadline = self.first_passes.deadline(name, self._left)._replace(dollars=dollars)
-            fitted = self.first_passes.take(name)
+            pace = self.first_passes.pace(name, self._left)
+            self.executor.worker.fits |= self.first_passes.take(name)
         elif dollars is not None:  # predicts in chunks, so that paid answers count
-            deadline = Deadline(end=perf_counter() + self._left, dollars=dollars)
+            pace = Pace(end=self._left)
         elif not first:
             self.current = batch = self._batch(number)
-        with time_limit(self._left + GRACE * (self.limits.seconds or 0.0)):
-            for run, traceback in run_trials(batch, self.pools, deadline, fitted):
-                self._finish(
-                    next(j for j in batch if j.trial.key == run.trial.key), run, traceback, fitted
-                )
+        self._execute(batch, pace, dollars)
+
+    def _execute(
+        self, batch: Sequence[Job], pace: Pace | None, dollars: DollarShare | None
+    ) -> None:
+        request = GroupRequest(
+            number=next(self.numbers),
+            jobs=tuple(batch),
+            data=self.pools.dataset.fingerprint,
+            seconds=self._left + GRACE * (self.limits.seconds or 0.0),
+            pace=pace,
+            keep_fit=pace is not None,
+        )
+        self.executor.submit(request, dollars)
+        with closing(self.executor.results()) as results:
+            for result in results:
+                for run, traceback in result.runs:
+                    job = next(j for j in batch if j.trial.key == run.trial.key)
+                    self._finish(job, run, traceback)
+                if result.stopped:
+                    raise MoneySpent if result.stopped == "money" else TimeLimitReached
 
     def _batch(self, number: int) -> list[Job]:
         cost = self.history.cost[self.jobs[number].trial.candidate]
@@ -304,9 +322,7 @@ class _Runner:
         self.batched |= set(range(number + 1, number + len(batch)))
         return batch
 
-    def _finish(
-        self, job: Job, run: Run, traceback: str | None, fitted: Mapping[str, Fitted]
-    ) -> None:
+    def _finish(self, job: Job, run: Run, traceback: str | None) -> None:
         """Store a run and record what the store then holds of its trial."""
         if not self.store.add(run, traceback):
             if run.error is not None:
@@ -315,7 +331,8 @@ class _Runner:
         self.jobs += self.history.add(job, run)
         self.watch(job, run)
         extend = self.limits.seconds is not None and not self._not_extended(job)
-        self.unfinished.record(job, run, fitted.get(run.trial.key) if extend else None)
+        fit = self.executor.worker.fits.pop(run.trial.key, None)
+        self.unfinished.record(job, run, fit if extend else None)
 
     def _not_extended(self, job: Job) -> bool:
         # The dollar budget is already fully allocated.

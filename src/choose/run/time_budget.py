@@ -10,6 +10,7 @@ from time import perf_counter
 from choose.data.scenarios import Pools
 from choose.models.weights.spec import names_endpoint
 from choose.run.predict import CHUNK, MIN_ROWS, Deadline, PassCost, allocate, predict_until
+from choose.run.requests import Pace
 from choose.run.speed_probe import Speed, probe
 from choose.run.trial import Fitted, cached_seconds
 from choose.schema.plan import Job
@@ -97,7 +98,7 @@ class FirstPassBudget:
         job, fitted = self.waiting.pop(name), self.fitted.pop(name, None)
         return {} if fitted is None else {job.trial.key: fitted}
 
-    def deadline(self, name: str, left: float) -> Deadline:
+    def pace(self, name: str, left: float) -> Pace:
         """Return when the first pass of a waiting candidate should stop.
 
         It also gets the seconds that no candidate is forecast to need, in case it takes longer.
@@ -108,7 +109,7 @@ class FirstPassBudget:
         share = allotted[name] + max(0.0, self.until - now - sum(allotted.values()))
         cost = costs[name]
         least = CHUNK if cost is None else min(MIN_ROWS, max(CHUNK, int(cost.rows_for(share))))
-        return Deadline(now + share, now + left, least)
+        return Pace(share=share, end=left, least=least)
 
     def _cost(self, name: str, job: Job) -> PassCost | None:
         speed = self.speeds.get(name)

@@ -10,7 +10,8 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from time import perf_counter
 from traceback import format_exc
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from choose.corpus import CONDITIONS, WORDS, is_drill
 from choose.data.scenarios import Pools
@@ -114,12 +115,20 @@ _PACKAGES = (
 )
 
 
+class Ended(NamedTuple):
+    """A trial that ended: its run, the traceback of a strategy that raised, and its fit."""
+
+    run: Run
+    traceback: str | None = None
+    fit: Fitted | None = None
+
+
 def run_trials(
     jobs: Sequence[Job],
     pools: Pools,
     deadline: Deadline | None = None,
-    fitted: dict[str, Fitted] | None = None,
-) -> Iterator[tuple[Run, str | None]]:
+    fits: Mapping[str, Fitted] = MappingProxyType({}),
+) -> Iterator[Ended]:
     """Yield each job's run, with a traceback where the strategy raised.
 
     A strategy that raises makes a failed run; interruptions and spent budgets propagate. Several
@@ -130,14 +139,13 @@ def run_trials(
         jobs: of one strategy if there are several.
         pools: the pools of the study.
         deadline: when to stop predicting clean test rows.
-        fitted: fitted strategies by trial key; this call adds its own.
+        fits: strategies that are fitted already, by trial key.
     """
-    fitted = {} if fitted is None else fitted
-    fitted |= fit_group(jobs, pools) if len(jobs) > 1 else {}
+    fits = {**fits, **(fit_group(jobs, pools) if len(jobs) > 1 else {})}
     for job in jobs:
         start = perf_counter()
         try:
-            run, stopped = _trial(job, pools, deadline, fitted)
+            run, stopped, fit = _trial(job, pools, deadline, fits.get(job.trial.key))
         except (MoneySpent, TimeLimitReached):
             raise
         except Exception as error:
@@ -148,16 +156,16 @@ def run_trials(
                 seconds_spent=perf_counter() - start,
                 versions=versions(),
             )
-            yield failed, format_exc()
+            yield Ended(failed, format_exc())
             continue
-        yield _with_scores(run, pools.dataset), None
+        yield Ended(_with_scores(run, pools.dataset), fit=fit)
         if stopped is not None:
             raise stopped
 
 
 def run_trial(job: Job, pools: Pools, deadline: Deadline | None = None) -> Run:
     """Fit once and predict every view."""
-    return _with_scores(_trial(job, pools, deadline, {})[0], pools.dataset)
+    return _with_scores(_trial(job, pools, deadline)[0], pools.dataset)
 
 
 def _with_scores(run: Run, dataset: Dataset) -> Run:
@@ -169,13 +177,11 @@ def _with_scores(run: Run, dataset: Dataset) -> Run:
 
 
 def _trial(
-    job: Job, pools: Pools, deadline: Deadline | None, fitted: dict[str, Fitted]
-) -> tuple[Run, Exception | None]:
-    """Return a trial's run, and the exception that stopped it before all views were answered."""
-    dataset, rows, key = pools.dataset, pools.of(job.trial), job.trial.key
-    if key not in fitted:
-        fitted[key] = fit_alone(job, dataset, rows.pool)
-    fit = fitted[key]
+    job: Job, pools: Pools, deadline: Deadline | None, fit: Fitted | None = None
+) -> tuple[Run, Exception | None, Fitted]:
+    """Return a trial's run, the exception that stopped it before all views, and its fit."""
+    dataset, rows = pools.dataset, pools.of(job.trial)
+    fit = fit or fit_alone(job, dataset, rows.pool)
     strategy, start, fit_cached = fit.strategy, perf_counter(), cached_seconds(fit.strategy)
     items = [dataset.examples[id].item() for id in rows.questions]
     clean, clean_answers = _clean(strategy, items, dataset, deadline)
@@ -206,7 +212,7 @@ def _trial(
         versions=versions(),
         **_run_facts(facts_of(strategy)),
     )
-    return run, stopped
+    return run, stopped, fit
 
 
 def _other_views(

@@ -1,0 +1,206 @@
+"""Requests and results travel between processes, and another process gives the same answers."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from choose.data.scenarios import Pools
+from choose.errors import StudyError
+from choose.models.environment_settings import cache_dir, dtype_setting, threads_setting
+from choose.run.requests import GroupRequest, GroupResult, Pace
+from choose.run.worker import LocalExecutor, Worker
+from choose.schema.plan import Job
+from choose.types import Dataset
+from support import fake_strategies as fakes
+from support.studies import dataset, jobs_of, study
+
+CLEAN = ("clean", 0)
+
+# What a worker elsewhere does: the labelled set once, then requests.
+ELSEWHERE = """
+import pickle, sys
+import pytest
+from choose.data.scenarios import Pools
+from choose.run.worker import Worker
+from support import fake_strategies
+fake_strategies.install(pytest.MonkeyPatch())
+data, requests = pickle.load(open(sys.argv[1], "rb"))
+worker = Worker(Pools(data))
+results = [worker.run_group(request) for request in requests]
+pickle.dump(results, open(sys.argv[1], "wb"))
+"""
+
+
+@pytest.fixture(autouse=True)
+def installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    fakes.install(monkeypatch)
+    monkeypatch.setattr(fakes.Steady, "fit_seconds", 0.0)
+    monkeypatch.setattr(fakes.Steady, "ask_seconds", 0.0)
+
+
+def steady(data: Dataset) -> Job:
+    """Return the first job of a candidate that is no baseline."""
+    return next(j for j in jobs_of(study("steady"), data) if j.trial.candidate == "steady")
+
+
+def requests_of(data: Dataset, jobs: list[Job]) -> Iterator[GroupRequest]:
+    """Yield a request of every form: together, alone, failing, begun, and cut short."""
+
+    def request(*own: Job, **more: object) -> GroupRequest:
+        return GroupRequest(number=len(own), jobs=own, data=data.fingerprint, **more)  # type: ignore[arg-type]
+
+    def of(name: str) -> list[Job]:
+        return [job for job in jobs if job.trial.candidate == name]
+
+    yield request(*of("together")[:3])
+    yield request(of("tfidf")[0])
+    yield request(of("broken")[0])
+    yield request(of("tfidf")[1], action="probe", seconds=0.05)
+    yield request(of("tfidf")[1], pace=Pace(share=0.0, end=9.0, least=25), keep_fit=True)
+    yield request(of("late")[0], of("late")[1])
+
+
+def told(results: list[GroupResult]) -> list[object]:
+    """Return everything of results but what depends on the clock."""
+    untimed = {"fit_seconds", "predict_seconds", "seconds_alone", "seconds_spent"}
+    return [
+        (
+            result.number,
+            result.stopped,
+            result.last,
+            result.kept,
+            result.lost,
+            result.speed is not None,
+            [
+                (
+                    replace(run, answers={}, scores={}, **dict.fromkeys(untimed)),
+                    {view: (a.outputs, a.status) for view, a in run.answers.items()},
+                    {view: np.asarray(a.scores).tolist() for view, a in run.answers.items()},
+                    traceback and traceback.splitlines()[-1],
+                )
+                for run, traceback in result.runs
+            ],
+        )
+        for result in results
+    ]
+
+
+def test_another_process_gives_the_same_answers(tmp_path: Path) -> None:
+    data = dataset(rows=240)
+    jobs = jobs_of(study("together", "tfidf", "broken", "late"), data)
+    requests = list(requests_of(data, jobs))
+    here = [Worker(Pools(data)).run_group(request) for request in requests]
+    file = tmp_path / "sent.pickle"
+    file.write_bytes(pickle.dumps((data, requests)))
+    paths = os.pathsep.join([str(Path(fakes.__file__).parents[1]), *sys.path])
+    subprocess.run(
+        [sys.executable, "-c", ELSEWHERE, str(file)],
+        check=True,
+        env={**os.environ, "PYTHONPATH": paths},
+    )
+    there = pickle.loads(file.read_bytes())
+    assert told(there) == told(here)
+    together, tfidf, broken, probed, cut, late = here
+    assert [run.group_size for run, _ in together.runs] == [3, 3, 3]
+    assert set(tfidf.runs[0][0].answers) > {CLEAN}
+    assert "ValueError" in (broken.runs[0][1] or "")
+    assert probed.speed is not None
+    assert cut.runs[0][0].unasked == 23
+    assert cut.kept == (cut.runs[0][0].trial.key,)
+    assert (late.stopped, late.runs) == ("time", ())
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_a_first_pass_goes_on_with_the_fit_that_was_kept_or_with_another(kept: bool) -> None:
+    data = dataset(rows=600)
+    job = steady(data)
+    worker = Worker(Pools(data))
+
+    def request(**more: object) -> GroupRequest:
+        return GroupRequest(number=1, jobs=(job,), data=data.fingerprint, **more)  # type: ignore[arg-type]
+
+    start = Pace(share=0.0, end=9.0, least=50)
+    first = worker.run_group(request(pace=start, keep_fit=True)).runs[0][0]
+    other = worker if kept else Worker(Pools(data))
+    more = request(action="extend", earlier=first, pace=Pace(share=0.0, least=0), keep_fit=True)
+    longer = other.run_group(more)
+    run = longer.runs[0][0]
+    assert len(first.asked[CLEAN]) == 50
+    assert run.asked[CLEAN][:50] == first.asked[CLEAN]
+    assert (len(run.asked[CLEAN]), run.unasked) == (75, 45)
+    assert longer.kept == (job.trial.key,)
+    whole = worker.run_group(request()).runs[0][0]
+    by_id = dict(zip(whole.asked[CLEAN], whole.answers[CLEAN].outputs, strict=True))
+    assert run.answers[CLEAN].outputs == tuple(by_id[id] for id in run.asked[CLEAN])
+
+
+def test_a_fit_is_kept_only_where_a_request_says_so() -> None:
+    data = dataset(rows=600)
+    job = steady(data)
+    worker = Worker(Pools(data))
+    request = GroupRequest(number=1, jobs=(job,), data=data.fingerprint, pace=Pace(share=0.0))
+    assert worker.run_group(request).kept == ()
+    assert worker.run_group(replace(request, action="probe", seconds=0.01)).kept == ()
+    assert not worker.fits
+    probed = worker.run_group(replace(request, action="probe", seconds=5.0, keep_fit=True))
+    assert probed.kept == (job.trial.key,)
+    worker.run_group(request)
+    assert not worker.fits, "the trial took the fit of the probe"
+
+
+def test_number_type_threads_and_cache_hold_for_one_request(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = dataset()
+    job = steady(data)
+    monkeypatch.setenv("CHOOSE_THREADS", "7")
+    seen = list[object]()
+    monkeypatch.setattr(
+        fakes.Steady,
+        "fit",
+        lambda self, task, pool: seen.append((dtype_setting(), threads_setting(), cache_dir())),
+    )
+    request = GroupRequest(
+        number=1,
+        jobs=(job,),
+        data=data.fingerprint,
+        dtype="bfloat16",
+        threads=3,
+        cache=str(tmp_path),
+    )
+    before = dtype_setting(), threads_setting(), cache_dir()
+    Worker(Pools(data)).run_group(request)
+    assert seen == [("bfloat16", 3, tmp_path)]
+    assert (dtype_setting(), threads_setting(), cache_dir()) == before
+
+
+def test_a_worker_refuses_a_request_about_other_rows() -> None:
+    data = dataset()
+    request = GroupRequest(number=1, jobs=(jobs_of(study(), data)[0],), data="another")
+    with pytest.raises(StudyError, match="Start the workers anew with the study's data"):
+        Worker(Pools(data)).run_group(request)
+
+
+def test_the_local_executor_yields_each_run_as_it_ends() -> None:
+    data = dataset()
+    jobs = [j for j in jobs_of(study("tfidf"), data) if j.trial.candidate == "tfidf"]
+    executor = LocalExecutor(Worker(Pools(data)))
+    assert executor.free == 1
+    executor.submit(GroupRequest(number=4, jobs=tuple(jobs[:2]), data=data.fingerprint))
+    assert executor.free == 0
+    results = list(executor.results())
+    assert [(r.number, len(r.runs), r.last) for r in results] == [
+        (4, 1, False),
+        (4, 1, False),
+        (4, 0, True),
+    ]
+    assert (executor.free, list(executor.results())) == (1, [])
