@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from choose.conformance import (
     TASK,
     TEXT_CHECKS,
     Factory,
+)
+from choose.conformance.label_checks import (
     init_only_stores,
     keeps_nothing_between_fits,
     leaves_global_randomness_alone,
@@ -25,14 +28,20 @@ from choose.conformance import (
     one_answer_an_item,
     order_and_batch_do_not_matter,
     saved_and_loaded_answers_alike,
+)
+from choose.conformance.text_checks import (
+    LATER,
+    documents_can_change,
     texts_are_answers_or_none,
     texts_do_not_depend_on_the_batch,
 )
+from choose.corpus import Corpus, Span
 from choose.errors import StrategyError
 from choose.models.causal.loading import load_generator
 from choose.models.endpoints.command_session import connect_endpoints
 from choose.models.endpoints.settings import Endpoint
-from choose.strategy import Strategy, available, build, hyperparameters, kinds
+from choose.strategy import Rereads, Strategy, available, build, hyperparameters, kinds, traits
+from choose.tasks.answering import corpus_of
 from choose.types import Answers, Example, Item, Task
 from support import fake_strategies as fakes
 from support import tiny_models as tiny
@@ -81,7 +90,7 @@ SLOWLY = [pytest.param("lora", marks=pytest.mark.slow)]
 WRITING = [n for n in available() if set(kinds(n)) - {"classification"} and n != "lora"]
 
 
-@pytest.mark.parametrize("check", TEXT_CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("check", TEXT_CHECKS[:-1], ids=lambda check: check.__name__)
 @pytest.mark.parametrize("name", [*WRITING, *SLOWLY])
 def test_contract_of_records_and_texts(
     name: str, check: Check, tiny_models: dict[str, object]
@@ -90,6 +99,19 @@ def test_contract_of_records_and_texts(
     generator.model.float()
     generator.shared.pasts.clear()
     check(factory(name, tiny_models))
+
+
+READING_NAMES = sorted(name for name in available() if traits(name)["reads"])
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=[pytest.mark.slow] * (n == "lora-rag")) for n in READING_NAMES]
+)
+def test_contract_of_those_that_reread(name: str, tiny_models: dict[str, object]) -> None:
+    assert {*READING_NAMES} >= {"lora-rag", "rag", "reader", "sentence"}
+    assert TEXT_CHECKS[-1] is documents_can_change
+    assert isinstance(build(name, seed=0), Rereads)
+    test_contract_of_records_and_texts(name, documents_can_change, tiny_models)
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
@@ -159,6 +181,65 @@ def test_those_that_break_the_contract_of_texts_are_caught() -> None:
         texts_do_not_depend_on_the_batch(lambda seed: Crowded(seed=seed))
     for check in TEXT_CHECKS:  # labels only: nothing to check
         check(lambda seed: Learner(seed=seed))
+
+
+class Finder(Learner):
+    """Answers with the title of the document that shares most words with the question."""
+
+    kinds, reads = ("answering",), True
+
+    def fit(self, task: Task, examples: Sequence[Example]) -> None:
+        self.corpus, self.known = corpus_of(task), {e.text for e in examples}
+
+    def reread(self, corpus: Corpus) -> float:
+        self.corpus = corpus
+        return 0.0
+
+    def predict(self, items: Sequence[Item]) -> Answers:
+        assert self.corpus is not None
+        found = [
+            max(self.corpus.documents, key=lambda d: len({*d.text.split()} & {*i.text.split()}))
+            for i in items
+        ]
+        return Answers(
+            outputs=tuple(d.title or d.text for d in found),
+            status=("ok",) * len(items),
+            evidence=tuple((Span(d.id, 0, len(d.text)).id,) for d in found),
+        )
+
+
+class Stuck(Finder):
+    def reread(self, corpus: Corpus) -> float:
+        return 0.0
+
+
+class Untimed(Finder):
+    def reread(self, corpus: Corpus) -> float:
+        super().reread(corpus)
+        return -1.0
+
+
+class Unsettled(Finder):
+    def reread(self, corpus: Corpus) -> float:
+        self.corpus = LATER
+        return 0.0
+
+
+class Overlong(Finder):
+    def predict(self, items: Sequence[Item]) -> Answers:
+        return replace(super().predict(items), evidence=(("new-p0:0-999",),) * len(items))
+
+
+def test_a_strategy_that_rereads_wrongly_is_caught() -> None:
+    documents_can_change(lambda seed: Finder(seed=seed))
+    for culprit, said in (
+        (Stuck, "is in no document after reread"),
+        (Untimed, "must return seconds"),
+        (Unsettled, "is in no document after reread|was answered"),
+        (Overlong, "is outside its document"),
+    ):
+        with pytest.raises(AssertionError, match=said):
+            documents_can_change(lambda seed, culprit=culprit: culprit(seed=seed))  # type: ignore[misc]
 
 
 class Greedy(Learner):

@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 
 from choose.schema.base import Interval, Record
 
 # A field is literal if so large a share of its right values, of so many, stand in their inputs.
 LITERAL, FEWEST = 0.95, 10
+
+
+def literal_among(rows: Iterable[Mapping[tuple[str, str], tuple[str, bool]]]) -> tuple[str, ...]:
+    """Return the fields whose right values nearly always stand in their inputs.
+
+    Args:
+        rows: the values of each row by field and form of comparison: as written, and whether the
+            input has it.
+    """
+    found, stand = Counter[str](), Counter[str]()
+    for row in rows:
+        for (field, _), (_, stands) in row.items():
+            found[field] += 1
+            stand[field] += stands
+    named = (field for field, count in found.items() if count >= FEWEST)
+    return tuple(sorted(field for field in named if stand[field] >= LITERAL * found[field]))
 
 
 class FieldRecord(Record):

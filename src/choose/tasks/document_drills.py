@@ -8,10 +8,9 @@ words are left as they are.
 from __future__ import annotations
 
 import random
-import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from choose.corpus import (
@@ -26,6 +25,16 @@ from choose.corpus import (
 from choose.files import digest
 from choose.tasks.answering import Answering, abstains
 from choose.tasks.disturbance import form, renumbered
+from choose.tasks.document_edits import (
+    Change,
+    Sentences,
+    applied,
+    edited,
+    merged,
+    moved,
+    places_of,
+    rows_after,
+)
 from choose.tasks.values import squad_normal, stands
 from choose.types import Dataset, Example
 
@@ -67,19 +76,6 @@ class Drill:
         return f"{self.kind}-{digest([self.corpus.digest, list(self.ids)])[:12]}"
 
 
-@dataclass(frozen=True, slots=True)
-class _Change:
-    """Characters of a document that become others."""
-
-    start: int
-    end: int
-    new: str
-
-
-# By document.
-_Changes = Mapping[str, Sequence[_Change]]
-
-
 def drills_of(dataset: Dataset, seed: int = 0) -> tuple[Drill, ...]:
     """Return the drills of a dataset with documents: none where they were not read or none fits.
 
@@ -111,7 +107,8 @@ def updated(
         asked: ids of the test rows.
         seed: another one draws other rows and facts.
     """
-    exchange, ids = _Exchange(rows, corpus, seed), _answerable(rows, asked)
+    ids = _answerable(rows, asked)
+    exchange = _Exchange(rows, corpus, seed, ids)
     for row in _drawn([row for row in rows if row.id in ids], f"{UPDATED} {seed}"):
         if len(exchange.targets.keys() & ids) >= _wanted(ids):
             break
@@ -120,10 +117,10 @@ def updated(
         return None
     return Drill(
         kind=UPDATED,
-        corpus=_applied(corpus, exchange.changes),
+        corpus=applied(corpus, exchange.changes),
         ids=tuple(sorted(changed)),
         facts=sum(map(len, exchange.changes.values())),
-        rows=_rows_after(rows, exchange.changes, exchange.targets),
+        rows=rows_after(rows, exchange.changes, exchange.targets),
     )
 
 
@@ -135,16 +132,17 @@ def missing(
     No accepted answer is left in the documents of the evidence, and no other document has a
     sentence that was taken out. A document of which nothing is left is no document any more.
     """
-    ids, removed = _answerable(rows, asked), defaultdict[str, list[_Change]](list)
-    taken: list[Example] = []
+    ids, removed = _answerable(rows, asked), defaultdict[str, list[Change]](list)
+    evidence = (span for row in rows if row.id in ids for span in row.evidence)
+    sentences, taken = Sentences.around(evidence, corpus), list[Example]()
     for row in _drawn([row for row in rows if row.id in ids], f"{MISSING} {seed}"):
         if len(taken) >= _wanted(ids):
             break
-        cuts = _cuts(row, corpus)
+        cuts = _cuts(row, corpus, sentences)
         for name, places in cuts.items():
-            removed[name] = _joined([*removed[name], *places])
+            removed[name] = merged([*removed[name], *places])
         taken += [row] if cuts else []
-    after = _applied(corpus, removed)
+    after = applied(corpus, removed)
     gone = [row.id for row in taken if not _left(row, after)]
     if not gone or not after.documents:
         return None
@@ -153,7 +151,7 @@ def missing(
         corpus=after,
         ids=tuple(sorted(gone)),
         facts=sum(map(len, removed.values())),
-        rows=_rows_after(rows, removed, {}),
+        rows=rows_after(rows, removed, {}),
     )
 
 
@@ -175,7 +173,9 @@ def _drawn(rows: Sequence[Example], draw: str) -> list[Example]:
 class _Exchange:
     """The facts that were exchanged so far: `changes` by document, new `targets` by row."""
 
-    def __init__(self, rows: Sequence[Example], corpus: Corpus, seed: int) -> None:
+    def __init__(
+        self, rows: Sequence[Example], corpus: Corpus, seed: int, ids: Collection[str]
+    ) -> None:
         self.corpus, self.seed = corpus, seed
         answered = [row for row in rows if not abstains(row.target)]
         self.donors = [row.target for row in _drawn(answered, f"donor {seed}")]
@@ -183,9 +183,12 @@ class _Exchange:
         for row in answered:
             if row.evidence:
                 self.rows[row.evidence[0].document].append(row)
-        self.changes: dict[str, list[_Change]] = defaultdict(list)
+        self.changes: dict[str, list[Change]] = defaultdict(list)
         self.targets: dict[str, str] = {}
         self.old: dict[str, list[str]] = defaultdict(list)
+        self.places: dict[str, Span | None] = {}
+        places = (self._place(row) for row in rows if row.id in ids)
+        self.sentences = Sentences.around((p for p in places if p is not None), corpus)
 
     def try_row(self, row: Example) -> None:
         """Exchange the fact of a row, if it can be."""
@@ -197,20 +200,25 @@ class _Exchange:
         sharing = [row, *(other for other in others if self._place(other) == span)]
         for new in self._values(row):
             if self._fits(document, span, new, sharing):
-                self.changes[document.id].append(_Change(span.start, span.end, new))
+                self.changes[document.id].append(Change(span.start, span.end, new))
                 self.targets |= {one.id: new for one in sharing}
                 self.old[document.id] += [text for one in sharing for text in one.targets]
                 return
 
     def _place(self, row: Example) -> Span | None:
         """Return where the answer of a row stands, if it stands once, where the evidence is."""
+        if row.id not in self.places:
+            self.places[row.id] = self._found(row)
+        return self.places[row.id]
+
+    def _found(self, row: Example) -> Span | None:
         if any(text.casefold() in _IMPLIED for text in row.targets):
             return None
         [name, *others] = {span.document for span in row.evidence}
         document = self.corpus.by_id.get(name)
         if others or document is None or stands(row.targets, f"{row.text} {document.title}"):
             return None
-        found = [Span(name, *place) for place in _whole(row.target, document.text)]
+        found = [Span(name, *place) for place in places_of(row.target, document.text)]
         held = len(found) == 1 and any(found[0].overlaps(span) for span in row.evidence)
         return found[0] if held else None
 
@@ -218,7 +226,7 @@ class _Exchange:
         """Return whether no other document has the sentence of a place."""
         text = self.corpus.by_id[span.document].text
         begin, end = sentences_around(text, span.start, span.end)
-        return not _elsewhere(text[begin:end], span.document, self.corpus)
+        return not self.sentences.elsewhere(text[begin:end], span.document)
 
     def _values(self, row: Example) -> Iterator[str]:
         """Yield what may stand in place of a row's answer, of the same type."""
@@ -246,105 +254,30 @@ class _Exchange:
         before = [text for row in sharing for text in row.targets]
         if stands([new], f"{document.text} {asked}") or stands(before, new):
             return False
-        changes = [*others, _Change(span.start, span.end, new)]
-        text = _changed(document.text, changes)
+        changes = [*others, Change(span.start, span.end, new)]
+        text = edited(document.text, changes)
         return not stands([*self.old[document.id], *before], text) and all(
-            [*_whole(change.new, text)] == [_moved(change.start, change.end, changes)]
+            [*places_of(change.new, text)] == [moved(change.start, change.end, changes)]
             for change in changes
         )
 
 
-def _whole(answer: str, text: str) -> Iterator[tuple[int, int]]:
-    """Yield the places of a text at which an answer stands as words or numbers of their own."""
-    if not answer.strip():
-        return
-    before = r"(?<![\w-])(?<!\d[.,:/])" if answer[0].isalnum() else r"(?<!\w)"
-    after = r"(?![\w-])(?![.,:/]\d)" if answer[-1].isalnum() else r"(?!\w)"
-    for match in re.finditer(f"{before}{re.escape(answer)}{after}", text):
-        yield match.span()
-
-
-def _elsewhere(sentence: str, own: str, corpus: Corpus) -> bool:
-    """Return whether another document has a sentence too."""
-    sentence = sentence.strip()
-    return any(sentence in d.text for d in corpus.documents if d.id != own)
-
-
-def _cuts(row: Example, corpus: Corpus) -> dict[str, list[_Change]]:
+def _cuts(row: Example, corpus: Corpus, sentences: Sentences) -> dict[str, list[Change]]:
     """Return the sentences with a row's evidence by document; none if its answer would be left."""
-    found: dict[str, list[_Change]] = {}
+    found: dict[str, list[Change]] = {}
     for span in row.evidence:
         document = corpus.by_id.get(span.document)
         if document is None:
             return {}
         begin, end = sentences_around(document.text, span.start, span.end)
-        if _elsewhere(document.text[begin:end], document.id, corpus):
+        if sentences.elsewhere(document.text[begin:end], document.id):
             return {}
-        found[document.id] = _joined([*found.get(document.id, ()), _Change(begin, end, "")])
-    texts = (_changed(corpus.by_id[name].text, cuts) for name, cuts in found.items())
+        found[document.id] = merged([*found.get(document.id, ()), Change(begin, end, "")])
+    texts = (edited(corpus.by_id[name].text, cuts) for name, cuts in found.items())
     return {} if any(stands(row.targets, text) for text in texts) else found
-
-
-def _joined(places: Iterable[_Change]) -> list[_Change]:
-    """Return places to take out, those that touch as one."""
-    joined: list[_Change] = []
-    for place in sorted(places, key=lambda p: (p.start, p.end)):
-        if joined and place.start <= joined[-1].end:
-            before = joined.pop()
-            place = _Change(before.start, max(before.end, place.end), "")
-        joined.append(place)
-    return joined
 
 
 def _left(row: Example, corpus: Corpus) -> bool:
     """Return whether an accepted answer stands in a document of a row's evidence."""
     names = {span.document for span in row.evidence} & corpus.by_id.keys()
     return any(stands(row.targets, corpus.by_id[name].text) for name in names)
-
-
-def _changed(text: str, changes: Iterable[_Change]) -> str:
-    """Return a text after changes that do not overlap."""
-    for change in sorted(changes, key=lambda c: -c.start):
-        text = text[: change.start] + change.new + text[change.end :]
-    return text
-
-
-def _moved(start: int, end: int, changes: Iterable[_Change]) -> tuple[int, int]:
-    """Return where characters stand after some changes; of one that they cut, all is theirs."""
-    first, last = start, end
-    for change in changes:
-        longer = len(change.new) - (change.end - change.start)
-        if change.end <= start:
-            first += longer
-        elif change.start < start:
-            first -= start - change.start
-        if change.end <= end:
-            last += longer
-        elif change.start < end:
-            last += change.end - end + longer
-    return first, max(first, last)
-
-
-def _applied(corpus: Corpus, changes: _Changes) -> Corpus:
-    """Return documents after their changes, without those of which nothing is left."""
-    texts = {name: _changed(corpus.by_id[name].text, own) for name, own in changes.items()}
-    documents = (replace(d, text=texts[d.id]) if d.id in texts else d for d in corpus.documents)
-    return Corpus(tuple(d for d in documents if d.text.strip() or d.id not in changes))
-
-
-def _rows_after(
-    rows: Iterable[Example], changes: _Changes, targets: Mapping[str, str]
-) -> dict[str, Example]:
-    """Return the rows whose documents changed, with new targets and places of their evidence."""
-    found = {}
-    for row in rows:
-        if any(span.document in changes for span in row.evidence):
-            spans = (
-                Span(s.document, *_moved(s.start, s.end, changes.get(s.document, ())))
-                for s in row.evidence
-            )
-            row = replace(row, evidence=tuple(s for s in spans if s.start < s.end))
-            if row.id in targets:
-                row = replace(row, target=targets[row.id], accepted=())
-            found[row.id] = row
-    return found

@@ -21,7 +21,7 @@ from choose.judge.scores.score_tables import (
 from choose.judge.stats.intervals import two_way_interval
 from choose.judge.stats.two_way import answered, row_means
 from choose.schema.base import Interval
-from choose.schema.texts import FEWEST, LITERAL, Abstentions, FieldRecord, TextFigures
+from choose.schema.texts import Abstentions, FieldRecord, TextFigures, literal_among
 from choose.types import Floats
 
 # Differences of scores below this are none.
@@ -155,13 +155,10 @@ def literal_fields(evidence: Evidence) -> tuple[str, ...]:
     """
     if not isinstance(evidence.task, HasFields) or not evidence.inputs:
         return ()
-    found, stand = Counter[str](), Counter[str]()
-    for id, target in targets(evidence).items():
-        for (field, _), (_, stands) in evidence.task.values(target, evidence.inputs[id]).items():
-            found[field] += 1
-            stand[field] += stands
-    named = (field for field, count in found.items() if count >= FEWEST)
-    return tuple(sorted(field for field in named if stand[field] >= LITERAL * found[field]))
+    task, inputs = evidence.task, evidence.inputs
+    return literal_among(
+        task.values(target, inputs[id]) for id, target in targets(evidence).items()
+    )
 
 
 def _without_inventions(

@@ -104,8 +104,16 @@ class AnswerRun(TrainingRun):
         chooser.shuffle(order)
         held = schedule.validation_rows
         self.all_rows = rows
-        division = order[held:], order[:held]
-        super().__init__(model, [row.tokens for row in rows], division, schedule, seed, chooser)
+        training, held_out = order[held:], order[:held]
+        # What a row does not share is at least the token after which its answer comes.
+        units = shared_beginnings([rows[i].prompt[:-1] for i in training])
+        shared = {place: tokens for unit, tokens in units for place in unit}
+        self._units = [unit for unit, _ in units] if any(shared.values()) else []
+        tokens = [tuple(row.tokens) for row in rows]
+        self._passages = [tokens[i][: shared[place]] for place, i in enumerate(training)]
+        for place, i in enumerate(training):
+            tokens[i] = tokens[i][shared[place] :]
+        super().__init__(model, tokens, (training, held_out), schedule, seed, chooser)
         self.prefix = prefix
         self.answered = [rows[i] for i in self.training_indices]
         self._before: list[AnswerScore] = []
@@ -119,15 +127,9 @@ class AnswerRun(TrainingRun):
 
         Its tokens are then read once for all of them.
         """
-        # What a row does not share is at least the token after which its answer comes.
-        units = shared_beginnings([self.all_rows[i].prompt[:-1] for i in self.training_indices])
-        shared = {i: tokens for unit, tokens in units for i in unit}
-        whole = [tuple(row) for row in self.rows]
-        self._passages = [row[: shared[i]] for i, row in enumerate(whole)]
-        self.rows = [row[shared[i] :] for i, row in enumerate(whole)]
-        if not any(shared.values()):
+        if not self._units:
             return super()._endless_batches(chooser)
-        return batches_of_units([unit for unit, _ in units], self.schedule.batch_size, chooser)
+        return batches_of_units(self._units, self.schedule.batch_size, chooser)
 
     def objective(self, indices: Sequence[int], batch: Sequence[int]) -> AnswerObjective:
         """Return the loss of some rows of a batch."""

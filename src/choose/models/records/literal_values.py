@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from choose.schema.texts import FEWEST, LITERAL
+from choose.schema.texts import literal_among
 from choose.tasks.extraction import Extraction
 from choose.types import Answers, Example, Item, Task
 
@@ -15,13 +14,7 @@ def literal_fields(task: Task, rows: Iterable[Example]) -> tuple[str, ...]:
     """Return the fields of records whose right values nearly always stand in their rows."""
     if not isinstance(task, Extraction):
         return ()
-    found, stand = Counter[str](), Counter[str]()
-    for row in rows:
-        for (field, _), (_, stands) in task.values(row.target, row.item()).items():
-            found[field] += 1
-            stand[field] += stands
-    named = (field for field, count in found.items() if count >= FEWEST)
-    return tuple(sorted(field for field in named if stand[field] >= LITERAL * found[field]))
+    return literal_among(task.values(row.target, row.item()) for row in rows)
 
 
 def without_inventions(
