@@ -25,7 +25,7 @@ from choose.schema.reading import DocumentDrill, DrillOutcome
 from choose.store.store import Store
 from choose.strategy import find
 from choose.tasks.answering import corpus_of
-from choose.tasks.document_drills import drills_of
+from choose.tasks.drills.document_drills import drills_of
 from choose.types import Answers
 
 STEMS = ("Ash", "Birch", "Cedar", "Dogwood", "Elm", "Fir", "Gorse", "Hazel")

@@ -13,7 +13,7 @@ from choose.study.config import CandidateSection, Grid, Models, Study
 from choose.study.grid_points import CONTROLS, DRILLS, Stage, sizes_in_rows
 from choose.study.trial_plan import Planner
 from choose.tasks.answering import Answering, with_corpus
-from choose.tasks.document_drills import drills_of
+from choose.tasks.drills.document_drills import drills_of
 from choose.types import STANDARD, Candidate, Dataset, Example, Fold, Scenario
 from support import text_studies
 from support.studies import dataset, jobs_of, study

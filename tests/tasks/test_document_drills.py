@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from choose.corpus import MISSING, UPDATED, Corpus, Document, Span, is_drill
-from choose.tasks import document_drills
 from choose.tasks.answering import NO_ANSWER, Answering, with_corpus
 from choose.tasks.disturbance import form, renumbered
-from choose.tasks.document_drills import drills_of, missing, updated
+from choose.tasks.drills import document_drills
+from choose.tasks.drills.document_drills import drills_of, missing, updated
 from choose.tasks.values import as_date, as_number, stands
 from choose.types import Dataset, Example, Fold
 

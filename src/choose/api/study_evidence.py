@@ -27,7 +27,7 @@ from choose.schema.decision import Look, Method, Note, PromptText, Verdict
 from choose.schema.sections import FILES
 from choose.store.store import Store
 from choose.strategy import Prompts, build, find, traits, words
-from choose.tasks.document_drills import drills_of
+from choose.tasks.drills.document_drills import drills_of
 from choose.types import Dataset, Item, Run, Task
 
 _INFO = ("name", "strategy", "family", "model", "cheap", "seeded", "learns")

@@ -23,7 +23,7 @@ from choose.run.predict import Deadline, predict, predict_until
 from choose.schema.plan import Job
 from choose.strategy import Groups, Prepares, Reports, Rereads, Strategy, build
 from choose.tasks.answering import corpus_of
-from choose.tasks.document_drills import drills_of
+from choose.tasks.drills.document_drills import drills_of
 from choose.tasks.scoring import scored
 from choose.types import Answers, Dataset, Example, Item, Run, Task
 

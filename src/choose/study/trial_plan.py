@@ -27,7 +27,7 @@ from choose.study.grid_points import (
     sizes_in_rows,
 )
 from choose.tasks.answering import corpus_of
-from choose.tasks.document_drills import drills_of
+from choose.tasks.drills.document_drills import drills_of
 from choose.types import STANDARD, Candidate, Dataset, Trial
 
 VIEWS = ("typos", "casing", "spacing")

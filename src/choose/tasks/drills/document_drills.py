@@ -25,7 +25,7 @@ from choose.corpus import (
 from choose.files import digest
 from choose.tasks.answering import Answering, abstains
 from choose.tasks.disturbance import form, renumbered
-from choose.tasks.document_edits import (
+from choose.tasks.drills.document_edits import (
     Change,
     Sentences,
     applied,

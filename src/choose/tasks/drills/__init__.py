@@ -1,0 +1,1 @@
+"""Documents that change after training: drawn facts and rows, edits, and noise."""
