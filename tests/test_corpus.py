@@ -69,3 +69,19 @@ def test_blanks_and_quotes_without_end_take_no_longer_than_words() -> None:
 def test_a_run_of_letters_without_spaces_is_cut_into_passages() -> None:
     passages = corpus("x" * 100_050).passages(100)
     assert [len(p.text) for p in passages] == [20_000] * 5 + [50]
+
+
+def test_passages_of_scripts_without_spaces_are_as_short_as_others() -> None:
+    texts = {
+        "Chinese": "退款需要五个工作日,我们会把款项退回原来的银行卡" * 60,
+        "Japanese": "返金には五営業日かかります、カードに返金されます" * 60,
+        "Thai": "การคืนเงินใช้เวลาห้าวันทำการและจะคืนเข้าบัตรเดิม" * 60,
+    }
+    for text in texts.values():
+        passages = corpus(text).passages(100)
+        assert all(100 < len(p.text) <= 300 for p in passages[:-1])
+        assert "".join(p.text for p in passages) == text
+    mixed = "退款 takes five days。" * 40
+    [first, *_] = corpus(mixed).passages(20)
+    # Four words a sentence; a mark stays with its sentence.
+    assert first.text == "退款 takes five days。" * 5

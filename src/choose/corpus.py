@@ -157,8 +157,15 @@ def _passages(document: Document, words: int) -> Iterator[Passage]:
 # only from its beginning: megabytes of blanks or quotes take no longer than words.
 _END = re.compile(r"(?<=[.!?])[\"')\]]*+\s+|(?<=[\u3002\uff01\uff1f])|(?<!\s)[^\S\n]*+\n\s*+")
 
-# What is longer counts as several words: text without spaces, or a picture written in letters.
-_WORD = re.compile(r"\S{1,200}")
+# Letters of scripts that put no space between words: Thai, Lao, Burmese, Khmer, kana and Han.
+UNSPACED: Final = (
+    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff"
+    "\uf900-\ufaff\U00020000-\U000323af"
+)
+
+# Two of these letters count as a word, as many as one has on average in Chinese, with the marks
+# behind them. What is longer counts as several words elsewhere: a picture written in letters.
+_WORD = re.compile(rf"[{UNSPACED}]{{1,2}}[^\w\s]{{0,8}}|[^\s{UNSPACED}]{{1,200}}")
 
 
 def _packed(text: str, words: int) -> Iterator[tuple[int, int]]:

@@ -11,7 +11,7 @@ from functools import cache
 from itertools import groupby
 from time import perf_counter
 
-from choose.corpus import Passage
+from choose.corpus import UNSPACED, Passage
 from choose.models.retrieval.ranked_passages import PassageIndex, Ranked, best_places
 from choose.progress import report_progress
 
@@ -21,12 +21,6 @@ K1, B = 1.2, 0.75
 
 # Passages indexed, or questions searched, between two looks at the clock.
 STEP = 256
-
-# Scripts that put no space between words: Thai, Lao, Burmese, Khmer, kana and Han.
-_UNSPACED = (
-    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff"
-    "\uf900-\ufaff\U00020000-\U000323af"
-)
 
 _ASCII_WORD = re.compile(r"\w+", re.ASCII)
 
@@ -95,7 +89,7 @@ def _parts(word: str) -> Iterator[str]:
 
 @cache
 def _is_unspaced(character: str) -> bool:
-    return re.match(f"[{_UNSPACED}]", character) is not None
+    return re.match(f"[{UNSPACED}]", character) is not None
 
 
 @cache
@@ -116,5 +110,5 @@ def word_pattern() -> re.Pattern[str]:
 
     Where a script has no spaces, each character is a word.
     """
-    inside = rf"(?![{_UNSPACED}])[{_letters()}]"
-    return re.compile(rf"[{_UNSPACED}]|(?:{inside})+(?:[.,]\d+)*|[^\w\s]")
+    inside = rf"(?![{UNSPACED}])[{_letters()}]"
+    return re.compile(rf"[{UNSPACED}]|(?:{inside})+(?:[.,]\d+)*|[^\w\s]")
