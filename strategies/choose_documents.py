@@ -3,44 +3,82 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from time import perf_counter
 from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
-import numpy as np
-
-from choose.corpus import WORDS, Corpus, Passage
+from choose.corpus import WORDS, Passage
 from choose.models.prompting.base_strategy import PromptedStrategy, prompter_for
+from choose.models.prompting.prompts import Prompter
+from choose.models.retrieval.chosen_settings import Trials, in_order
 from choose.models.retrieval.controls import gold_passage
 from choose.models.retrieval.echo import without_echo
 from choose.models.retrieval.library import (
-    encoder_digest,
+    MOST_EMBEDDED,
+    Library,
+    ReadsDocuments,
     example_with,
     library_for,
     library_from,
-    no_documents,
-    prepare_retriever,
     shown_example,
     with_passages,
 )
+from choose.models.retrieval.shared_indexes import WAYS, Way, shared_index
 from choose.models.saving import read_fitted, write_fitted
 from choose.models.weights.spec import DEFAULT_ENCODER, DEFAULT_LM, endpoint_name
 from choose.tasks.answering import abstains, reading
 from choose.types import Answers, Example, Family, Item, Task
 from choose_lora import Lora
 
-# How many passages are read: what scores best on so many labelled rows.
-COUNTS, CHOSEN_ON = (1, 3), 24
+# Limits of choosing: labelled rows, words of the passages that are read, and seconds.
+ROWS_TRIED, WORDS_TRIED, SECONDS_TRIED = 24, 20_000, 90.0
+
+# Words of a passage and how many are read, in the order in which they are tried.
+SHAPES = ((100, 1), (100, 3), (200, 1), (50, 3), (50, 1))
+
+# Passages that are read where nothing is tried.
+UNTRIED = 3
+
+# Demonstrations that are tried: the shortest of some rows.
+SHOTS, SHORTEST_OF = 2, 12
+
+# Passages, of the usual length, that are embedded again in other lengths to try these.
+MOST_EMBEDDED_AGAIN = 1_000
 
 
-class Rag(PromptedStrategy):
+class Setting(NamedTuple):
+    """How passages are found and shown, and whether answers are shortened."""
+
+    way: Way
+    words: int
+    read: int
+    shots: int
+    short: bool
+
+    @property
+    def cost(self) -> int:
+        """Return the most words of the passages in a prompt."""
+        return self.words * (self.read + self.shots)
+
+    def __str__(self) -> str:
+        """Return it in words."""
+        examples = f" after {self.shots} examples" if self.shots else ""
+        return (
+            f"{self.read} passage{'s' * (self.read != 1)} of at most {self.words} words found by "
+            f"{self.way}"
+            f"{examples}, answers {'shortened' if self.short else 'as written'}"
+        )
+
+
+class Rag(ReadsDocuments, PromptedStrategy):
     """Passages found in the documents, then the question, put to a language model.
 
-    The retriever is chosen by how high it ranks the evidence of labelled rows. How many passages
-    are read (`k`), and whether the words of the question are left out of answers (`shorten`), is
-    what scores best on some labelled rows, unless it is given.
+    How passages are found (`retriever`), their length (`words`), how many are read (`k`), whether
+    demonstrations with their passages precede them (`shots`), and whether the question's words are
+    left out of answers (`shorten`) is chosen by the scores of labelled rows, unless it is given.
     """
 
     title: ClassVar[str] = "prompt with retrieved passages"
@@ -48,10 +86,9 @@ class Rag(PromptedStrategy):
     needs: ClassVar[str] = "documents (--documents) and a language model (--model)"
     takes: ClassVar[str] = "an index of the documents; one long request a row, or a GPU"
     family: ClassVar[Family] = "retrieval"
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2
     seeded: ClassVar[bool] = False
     kinds: ClassVar[tuple[str, ...]] = ("answering",)
-    reads: ClassVar[bool] = True
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
         {
             "bare wording": {"wording": "bare"},
@@ -66,6 +103,9 @@ class Rag(PromptedStrategy):
         "max_tokens": (1, 1_000_000),
     }
 
+    shots: int | None
+    shorten: bool | None
+
     def __init__(
         self,
         *,
@@ -73,9 +113,9 @@ class Rag(PromptedStrategy):
         model: str = DEFAULT_LM,
         encoder: str = DEFAULT_ENCODER,
         retriever: str = "auto",
-        words: int = WORDS,
+        words: int | None = None,
         k: int | None = None,
-        shots: int = 0,
+        shots: int | None = None,
         shorten: bool | None = None,
         wording: str = "labels",
         calibrate: bool = True,
@@ -85,81 +125,48 @@ class Rag(PromptedStrategy):
         self.words, self.k, self.shots, self.shorten = words, k, shots, shorten
         self.wording, self.calibrate, self.max_tokens = wording, calibrate, max_tokens
 
-    def refuses(self, task: Task) -> str | None:
-        """Return that there are no documents, or None."""
-        return no_documents(task)
-
-    def weights(self) -> str:
-        """Return the digests of the model, and of the encoder if it may be used."""
-        return f"{super().weights()} {encoder_digest(self.retriever, self.encoder)}".strip()
-
-    def prepare(self) -> None:
-        """Load what answers and what retrieves."""
-        super().prepare()
-        prepare_retriever(self.retriever, self.encoder)
-
     def shows(self, task: Task) -> int:
         """Return how many demonstrations a prompt shows."""
-        return self.shots
+        return self.shots or 0
 
     def passages(self) -> tuple[int, int]:
-        """Return how many passages a request shows at most, and the most words of one."""
-        return (COUNTS[-1] if self.k is None else self.k), self.words
+        """Return how many passages a request shows, and the most words of one, as `fit` chose them.
+
+        Before `fit` they are those where nothing is tried, as at endpoints.
+        """
+        if hasattr(self, "library"):
+            return self.read, self.library.words
+        return (UNTRIED if self.k is None else self.k), self.words or WORDS
 
     def fit(self, task: Task, examples: Sequence[Example]) -> None:
         """Choose the retriever, how many passages are read and the form of answers."""
-        self.library = library_for(task, examples, self.retriever, self.words, self.encoder)
-        # The same demonstrations for every seed: the rows are in an order of their own already.
-        candidates = [row for row in examples if row.evidence] or list(examples)
-        rows = random.Random("rag").sample(candidates, min(len(candidates), CHOSEN_ON + self.shots))
-        shown = [shown_example(row, self.library) for row in rows[: self.shots]]
-        self.prompter = prompter_for(self._prompt_settings(), reading(task), examples, shown)
-        self._choose(task, rows[self.shots :])
+        words = self.words or WORDS
+        self._choose(
+            task,
+            examples,
+            examples,
+            library_for(task, examples, self.retriever, words, self.encoder),
+        )
 
-    def _choose(self, task: Task, rows: Sequence[Example]) -> None:
-        """Choose how many passages are read and whether answers are shortened, on labelled rows."""
-        counts = COUNTS if self.k is None else (self.k,)
-        ways = (False, True) if self.shorten is None else (self.shorten,)
+    def _choose(
+        self, task: Task, pool: Sequence[Example], rows: Sequence[Example], library: Library
+    ) -> None:
+        """Choose all settings that are not given, on rows of the pool, beginning with a library."""
+        trying = _Trying(self, task, pool, rows, library)
         # Requests to an endpoint cost money, so that nothing is tried there.
-        tries = self.calibrate and rows and endpoint_name(self.model) is None
-        self.read, self.short = counts[-1], ways[-1] if self.shorten is not None else False
-        self.note = f"Passages are found by {self.library.way}; {self.read} are read."
-        if not tries or len(counts) * len(ways) == 1:
-            return
-        items, metric, means = [row.item() for row in rows], task.metrics[0], {}
-        for count in counts:
-            found = self.library.search(items, count)
-            written = self._written(items, found)
-            for short in ways:
-                outputs = (
-                    self._shortened(written, items, found).outputs if short else written.outputs
-                )
-                scores = [
-                    task.score(output, row.targets)[metric]
-                    for output, row in zip(outputs, rows, strict=True)
-                ]
-                means[count, short] = float(np.mean(scores))
-        self.read, self.short = max(means, key=lambda key: round(means[key], 9))
-        tried = ", ".join(
-            f"{value:.2f} with {count}{', shortened' if short else ''}"
-            for (count, short), value in means.items()
-        )
-        self.note = (
-            f"Passages are found by {self.library.way}; {self.read} are read and answers are "
-            f"{'shortened' if self.short else 'left as written'}: {metric} on {len(rows)} training "
-            f"rows {tried}."
-        )
+        tries = self.calibrate and trying.rows and endpoint_name(self.model) is None
+        chosen = trying.run() if tries else trying.default()
+        self.library, self.prompter = trying.library(chosen), trying.prompter(chosen.shots)
+        self.library.cached_seconds = trying.cached_seconds(chosen)
+        self.read, self.short = chosen.read, chosen.short
+        self.note = trying.note(chosen)
 
     def predict(self, items: Sequence[Item]) -> Answers:
         """Answer from passages; the evidence is the passages that were read, best first."""
         found = self.library.search(items, self.read)
-        answers = self._written(items, found)
-        return self._shortened(answers, items, found) if self.short else answers
-
-    def reread(self, corpus: Corpus) -> float:
-        """Answer from other documents; return the seconds of indexing them."""
-        self.library, seconds = self.library.reread(corpus)
-        return seconds
+        asked, evidence = self.shown_with(items, found)
+        answers = self.prompter.answer(asked, evidence=evidence)
+        return _shortened(answers, items, found) if self.short else answers
 
     def facts(self) -> Mapping[str, Any]:
         """Return threads, number type, notes and what cached work had cost."""
@@ -177,41 +184,237 @@ class Rag(PromptedStrategy):
         """Restore the fitted strategy from a folder."""
         facts, arrays = read_fitted(folder, self)
         self.library = library_from(facts, self.words, self.encoder)
+        self._restore_reading(facts, arrays)
+
+    def _restore_reading(self, facts: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:
         self.read, self.short = int(facts["read"]), bool(facts["short"])
         self.note = str(facts["chosen"])
         self._restore(facts, arrays)
 
-    def _written(self, items: Sequence[Item], found: Sequence[Sequence[Passage]]) -> Answers:
-        asked = [with_passages(item, some) for item, some in zip(items, found, strict=True)]
-        evidence = tuple(tuple(passage.id for passage in some) for some in found)
-        return self.prompter.answer(asked, evidence=evidence)
-
-    def _shortened(
-        self, answers: Answers, items: Sequence[Item], found: Sequence[Sequence[Passage]]
-    ) -> Answers:
-        """Return answers without what repeats the question; `raw` keeps them as written."""
-        outputs = tuple(
-            output
-            if output is None or abstains(output)
-            else without_echo(output, item.text, " ".join(passage.text for passage in some))
-            for output, item, some in zip(answers.outputs, items, found, strict=True)
-        )
-        kept = answers.raw or (None,) * len(outputs)
-        raw = tuple(
-            old if new != old and old is not None else before
-            for new, old, before in zip(outputs, answers.outputs, kept, strict=True)
-        )
-        return replace(answers, outputs=outputs, raw=raw)
-
     def _demonstrations_note(self, task: Task) -> str:
         return f"{self.shots} labelled rows with their passages" if self.shots else ""
+
+
+def _shortened(
+    answers: Answers, items: Sequence[Item], found: Sequence[Sequence[Passage]]
+) -> Answers:
+    """Return answers without what repeats the question; `raw` keeps them as written."""
+    outputs = tuple(
+        _short(output, item, some)
+        for output, item, some in zip(answers.outputs, items, found, strict=True)
+    )
+    kept = answers.raw or (None,) * len(outputs)
+    raw = tuple(
+        old if new != old and old is not None else before
+        for new, old, before in zip(outputs, answers.outputs, kept, strict=True)
+    )
+    return replace(answers, outputs=outputs, raw=raw)
+
+
+def _short(output: str | None, item: Item, passages: Sequence[Passage]) -> str | None:
+    if output is None or abstains(output):
+        return output
+    return without_echo(output, item.text, " ".join(passage.text for passage in passages))
+
+
+def _documents(rows: Sequence[Example]) -> set[str]:
+    return {span.document for row in rows for span in row.evidence}
+
+
+class _Trying:
+    """Tries settings of `rag` on labelled rows, each distinct prompt once, within the limits.
+
+    Demonstrations are of other documents than the rows, where the pool has some.
+    """
+
+    def __init__(
+        self,
+        strategy: Rag,
+        task: Task,
+        pool: Sequence[Example],
+        rows: Sequence[Example],
+        library: Library,
+    ) -> None:
+        self.strategy, self.task, self.pool, self.first = strategy, task, pool, library
+        found = in_order([row for row in rows if row.evidence] or rows)
+        shots = SHOTS if strategy.shots is None else strategy.shots
+        self.shown = self._demonstrations(found, shots)
+        self.rows = self._rows(found)
+        self.items = [row.item() for row in self.rows]
+        self.trials: Trials[Setting] = Trials(self.rows, lambda setting: setting.cost)
+        self.read, self.seconds, self.left_out = 0, 0.0, False
+        self._started = perf_counter()
+        self._libraries = {(library.way, library.words): library}
+        self._found: dict[tuple[Way, int], list[list[Passage]]] = {}
+        self._prompters: dict[int, Prompter] = {}
+        self._written: dict[tuple[int, str, tuple[str, ...]], str | None] = {}
+
+    def run(self) -> Setting:
+        """Try settings and return the best."""
+        strategy, first = self.strategy, self.first
+        usual = self.default()
+        for words, count in self._shapes():
+            self._try(first.way, words, count, usual.shots)
+        best = self.trials.best()
+        ways = WAYS if strategy.retriever == "auto" else ()
+        if not self._may_embed(best.words) or len(first.corpus.passages()) > MOST_EMBEDDED:
+            ways = ()
+        for way in ways:
+            self._try(way, best.words, best.read, usual.shots)
+        best = self.trials.best()
+        if strategy.shots is None and self.shown:
+            self._try(best.way, best.words, best.read, len(self.shown))
+        self.seconds = self._spent()
+        return self.trials.best()
+
+    def default(self) -> Setting:
+        """Return what is used where nothing is tried."""
+        strategy = self.strategy
+        count = UNTRIED if strategy.k is None else strategy.k
+        shots, short = len(self.shown) if strategy.shots else 0, bool(strategy.shorten)
+        return Setting(self.first.way, self.first.words, count, shots, short)
+
+    def library(self, setting: Setting) -> Library:
+        """Return the library of a setting."""
+        key = setting.way, setting.words
+        if key not in self._libraries:
+            cached = shared_index(
+                self.first.corpus, setting.way, setting.words, self.first.encoder
+            ).cached_seconds
+            self._libraries[key] = replace(
+                self.first, way=setting.way, words=setting.words, cached_seconds=cached
+            )
+        return self._libraries[key]
+
+    def prompter(self, shots: int) -> Prompter:
+        """Return the prompter that shows so many demonstrations."""
+        if shots not in self._prompters:
+            settings = self.strategy._prompt_settings()
+            shown = [shown_example(row, self.first) for row in self.shown[:shots]]
+            self._prompters[shots] = prompter_for(settings, reading(self.task), self.pool, shown)
+        return self._prompters[shots]
+
+    def cached_seconds(self, chosen: Setting) -> float:
+        """Return what cached work had taken, but for that of the chosen prompter, which says so."""
+        of_words: dict[int, float] = {}
+        for (_, words), library in self._libraries.items():
+            # Both indexes are parts of the hybrid one.
+            of_words[words] = max(of_words.get(words, 0.0), library.cached_seconds)
+        others = [p for shots, p in self._prompters.items() if shots != chosen.shots]
+        return sum(of_words.values()) + _cached(others)
+
+    def note(self, chosen: Setting) -> str:
+        """Return what was chosen, what that gains and what it cost."""
+        trials = self.trials
+        if len(trials.scores) < 2:
+            return f"Read: {chosen}."
+        first, metric = next(iter(trials.scores)), self.task.metrics[0]
+        gain = trials.gain()
+        gained = (
+            ""
+            if gain is None
+            else f" On rows on which it was not chosen, choosing gains {gain.mean:+.2f} (standard "
+            f"error {gain.error:.2f})."
+        )
+        others = " Others were left out." if self.left_out else ""
+        rows, means = len(self.rows), (trials.mean(chosen), trials.mean(first))
+        return (
+            f"Read: {chosen}. {metric} on {rows} training rows {means[0]:.2f}; {means[1]:.2f} with "
+            f"{first}.{gained} {len(trials.scores)} settings took {self.read:,} words of passages "
+            f"and {self.seconds:.0f} s; the limits are {ROWS_TRIED} rows, {WORDS_TRIED:,} words "
+            f"and {SECONDS_TRIED:.0f} s.{others}"
+        )
+
+    def _demonstrations(self, rows: Sequence[Example], shots: int) -> list[Example]:
+        """Return the shortest of some rows that are about other documents than the first rows."""
+        tried = _documents(rows[:ROWS_TRIED])
+        apart = [row for row in rows[ROWS_TRIED:] if tried.isdisjoint(_documents([row]))]
+        if len(apart) < shots:  # the pool is small, or all of it is about a few documents
+            apart = list(rows[-shots:]) if self.strategy.shots or len(rows) > shots else []
+
+        def length(row: Example) -> int:
+            gold = gold_passage(row, self.first.corpus, self.first.words)
+            return len(row.text) + len(gold.text if gold else "")
+
+        return sorted(apart[: max(shots, SHORTEST_OF)], key=length)[:shots]
+
+    def _rows(self, rows: Sequence[Example]) -> list[Example]:
+        """Return the rows to try settings on: about other documents than the demonstrations."""
+        ids, shown = {row.id for row in self.shown}, _documents(self.shown)
+        others = [row for row in rows if row.id not in ids]
+        return ([r for r in others if shown.isdisjoint(_documents([r]))] or others)[:ROWS_TRIED]
+
+    def _shapes(self) -> list[tuple[int, int]]:
+        """Return words of a passage, and how many are read, to be tried."""
+        strategy, corpus = self.strategy, self.first.corpus
+        if strategy.words is None and strategy.k is None:
+            shapes = [*SHAPES]
+        else:
+            counts = (1, 3) if strategy.k is None else (strategy.k,)
+            sizes = (100, 200, 50) if strategy.words is None else (strategy.words,)
+            shapes = [(words, count) for words in sizes for count in counts]
+        cuts: dict[int, Any] = {}
+        for words in dict.fromkeys(words for words, _ in shapes):
+            cut = [passage.span for passage in corpus.passages(words)]
+            # Documents may be so short that passages of any length are the same.
+            if words == self.first.words or (self._may_embed(words) and cut not in cuts.values()):
+                cuts[words] = cut
+        return [shape for shape in shapes if shape[0] in cuts]
+
+    def _may_embed(self, words: int) -> bool:
+        """Return whether passages of a length may be embedded to try them."""
+        few = len(self.first.corpus.passages()) <= MOST_EMBEDDED_AGAIN
+        return words == self.first.words or self.first.way == WAYS[0] or few
+
+    def _try(self, way: Way, words: int, count: int, shots: int) -> None:
+        """Add the scores of a setting, with answers shortened or not, unless limits are reached."""
+        forms = (False, True) if self.strategy.shorten is None else (self.strategy.shorten,)
+        settings = [Setting(way, words, count, shots, short) for short in forms]
+        if settings[0] in self.trials.scores:
+            return
+        key = way, words
+        if key not in self._found:
+            most = max(count, *(n for _, n in SHAPES))
+            self._found[key] = self.library(settings[0]).search(self.items, most)
+        found = [some[:count] for some in self._found[key]]
+        asked = [
+            (shots, item.id, tuple(passage.id for passage in some))
+            for item, some in zip(self.items, found, strict=True)
+        ]
+        new = [place for place, one in enumerate(asked) if one not in self._written]
+        more = sum(words * len(found[place]) for place in new)
+        full = self.read + more > WORDS_TRIED or self._spent() > SECONDS_TRIED
+        if full and self.trials.scores:
+            self.left_out = True
+            return
+        self.read += more
+        items = [with_passages(self.items[place], found[place]) for place in new]
+        outputs = self.prompter(shots).answer(items).outputs
+        self._written |= dict(zip([asked[place] for place in new], outputs, strict=True))
+        metric = self.task.metrics[0]
+        for setting in settings:
+            scores = []
+            for one, row, item, some in zip(asked, self.rows, self.items, found, strict=True):
+                written = self._written[one]
+                output = _short(written, item, some) if setting.short else written
+                scores.append(self.task.score(output, row.targets)[metric])
+            self.trials.add(setting, scores)
+
+    def _spent(self) -> float:
+        """Return the seconds so far, with those of answers that were cached."""
+        return perf_counter() - self._started + _cached(self._prompters.values())
+
+
+def _cached(prompters: Iterable[Prompter]) -> float:
+    """Return the seconds that cached answers had taken."""
+    return sum(float(prompter.facts()["cached_seconds"]) for prompter in prompters)
 
 
 # Of training rows whose evidence was not retrieved, the share that reads it all the same.
 GIVEN = 0.8
 
 
-class LoraRag(Lora):
+class LoraRag(ReadsDocuments, Lora):
     """An adapter that is trained to answer from passages as they are retrieved.
 
     A training row reads what the retriever finds for it, right or not, as test rows do. Of rows for
@@ -226,13 +429,16 @@ class LoraRag(Lora):
     )
     takes: ClassVar[str] = "minutes a fit without a GPU, about a second an answer"
     kinds: ClassVar[tuple[str, ...]] = ("answering",)
-    revision: ClassVar[int] = 1
-    reads: ClassVar[bool] = True
+    revision: ClassVar[int] = 2
     # A row with a passage takes as long as ten without, and a third time teaches little.
     writing_epochs: ClassVar[float | None] = 2.0
     least_checked: ClassVar[int | None] = 500
     kind_settings: ClassVar[Mapping[str, Mapping[str, Any]]] = {"answering": {"targets": "all"}}
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = MappingProxyType({"k=3": {"k": 3}})
+
+    words: int
+    k: int
+
     limits: ClassVar[Mapping[str, tuple[float, float]]] = {
         **Lora.limits,
         "k": (1, 100),
@@ -269,18 +475,9 @@ class LoraRag(Lora):
         )
         self.encoder, self.retriever, self.words, self.k = encoder, retriever, words, k
 
-    def refuses(self, task: Task) -> str | None:
-        """Return that there are no documents, or None."""
-        return no_documents(task)
-
-    def weights(self) -> str:
-        """Return the digests of the base, and of the encoder if it may be used."""
-        return f"{super().weights()} {encoder_digest(self.retriever, self.encoder)}".strip()
-
-    def prepare(self) -> None:
-        """Load what answers and what retrieves."""
-        super().prepare()
-        prepare_retriever(self.retriever, self.encoder)
+    def passages(self) -> tuple[int, int]:
+        """Return how many passages are read, and the most words of one."""
+        return self.k, self.words
 
     def _prepare_run(self, task: Task, examples: Sequence[Example]) -> Any:
         self.library = library_for(task, examples, self.retriever, self.words, self.encoder)
@@ -304,15 +501,8 @@ class LoraRag(Lora):
 
     def predict(self, items: Sequence[Item]) -> Answers:
         """Answer from passages; the evidence is the passages that were read, best first."""
-        found = self.library.search(items, self.k)
-        asked = [with_passages(item, some) for item, some in zip(items, found, strict=True)]
-        evidence = tuple(tuple(passage.id for passage in some) for some in found)
+        asked, evidence = self.shown_with(items, self.library.search(items, self.k))
         return replace(super().predict(asked), evidence=evidence)
-
-    def reread(self, corpus: Corpus) -> float:
-        """Answer from other documents; return the seconds of indexing them."""
-        self.library, seconds = self.library.reread(corpus)
-        return seconds
 
     def facts(self) -> Mapping[str, Any]:
         """Return what `Lora.facts` does, with what cached retrieval had cost."""

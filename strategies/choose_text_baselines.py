@@ -146,6 +146,7 @@ class Sentence(TextBaseline):
     needs: ClassVar[str] = "documents (--documents), or questions with a passage (--field)"
     takes: ClassVar[str] = "under a second to train, under a millisecond an answer"
     kinds: ClassVar[tuple[str, ...]] = ("answering",)
+    revision: ClassVar[int] = 2
     reference: ClassVar[bool] = True
     reads: ClassVar[bool] = True
 

@@ -62,6 +62,7 @@ def test_there_is_something_to_check() -> None:
         "choose_reader",
         "choose_prompting",
         "choose_retrieval",
+        "choose_tuned_retriever",
         "choose_served",
         "choose_lora",
     }

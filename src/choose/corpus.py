@@ -62,6 +62,21 @@ def span_of(id: str) -> Span:
     return Span(document, int(start), int(end))
 
 
+# Passages that count for a reciprocal rank.
+DEPTH: Final = 10
+
+
+def reciprocal_rank(shown: Sequence[Span], evidence: Sequence[Span]) -> float:
+    """Return 1 / the rank of the first passage that shares a character with evidence.
+
+    It is 0 if none of the first `DEPTH` passages does.
+    """
+    for rank, one in enumerate(shown[:DEPTH], 1):
+        if any(one.overlaps(span) for span in evidence):
+            return 1 / rank
+    return 0.0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Document:
     """A text that answers may be read from."""

@@ -159,10 +159,10 @@ class Puts(Protocol):
 
 @runtime_checkable
 class SendsPassages(Protocol):
-    """Optional: requests of the strategy hold passages of documents, which count in forecasts."""
+    """Optional: prompts hold passages of documents, which forecasts count and controls match."""
 
     def passages(self) -> tuple[int, int]:
-        """Return how many passages a request shows at most, and the most words of one."""
+        """Return how many passages a prompt shows at most, and the most words of one."""
 
 
 @runtime_checkable

@@ -282,16 +282,19 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny_models.causal_lm(tmp_path_factory.mktemp("models") / "lm")
 
 
-@pytest.mark.parametrize("name", ["sentence", "reader", "rag", "lora-rag"])
+@pytest.mark.parametrize("name", ["sentence", "reader", "rag", "lora-rag", "tuned-retriever"])
 def test_other_documents_are_read_without_a_fit(
-    name: str, models: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shared_indexes, "_INDEXES", type(shared_indexes._INDEXES)())
     own: dict[str, dict[str, Any]] = {
         "rag": {"model": str(models), "k": 1, "shorten": False},
         "lora-rag": {"base": str(models), "rank": 2, "epochs": 1.0},
+        "tuned-retriever": {"model": str(models), "k": 1, "shorten": False, "epochs": 1},
     }
-    retriever = {"retriever": "bm25"} if name in own else {}
+    retriever = {"retriever": "bm25"} if name in ("rag", "lora-rag") else {}
+    if name == "tuned-retriever":
+        retriever = {"encoder": str(tiny_models.encoder(tmp_path / "encoder"))}
     strategy: Any = build(name, seed=0, **retriever, **own.get(name, {}))
     assert isinstance(strategy, Rereads)
     strategy.fit(TASK, ROWS)

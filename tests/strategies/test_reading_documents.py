@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 
+import choose_documents
 from choose.corpus import AMONG_OTHERS, CONDITIONS, GOLD, NOTHING, Corpus, Document, Span
 from choose.errors import StrategyError
 from choose.models.retrieval.controls import given, gold_passage, other_passages
 from choose.models.retrieval.library import library_for, with_passages
 from choose.strategy import build, find
 from choose.tasks.answering import Answering, with_corpus
-from choose.types import Example, Item
+from choose.types import Answers, Example, Item
 from support import tiny_models as tiny
 
 COLOURS = ("red", "blue", "green", "brown", "white", "black")
@@ -42,28 +43,47 @@ def rows() -> list[Example]:
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     folder = tmp_path_factory.mktemp("reading")
-    return {"lm": str(tiny.causal_lm(folder / "lm"))}
+    lm, encoder = tiny.causal_lm(folder / "lm"), tiny.encoder(folder / "encoder")
+    return {"lm": str(lm), "encoder": str(encoder)}
 
 
-def fitted(name: str, models: dict[str, str], **more: Any) -> Any:
-    role = "base" if name == "lora-rag" else "model"
-    brief = {"epochs": 1.0} if name == "lora-rag" else {}
-    strategy = build(name, seed=0, **{role: models["lm"], "retriever": "bm25", **brief, **more})
-    strategy.fit(TASK, rows())
+READERS = ("rag", "lora-rag", "tuned-retriever")
+
+
+def settings(name: str, models: dict[str, str]) -> dict[str, Any]:
+    own: dict[str, dict[str, Any]] = {
+        "rag": {"model": models["lm"], "retriever": "bm25"},
+        "lora-rag": {"base": models["lm"], "retriever": "bm25", "epochs": 1.0},
+        "tuned-retriever": {
+            "model": models["lm"],
+            "encoder": models["encoder"],
+            "epochs": 1,
+            "learning_rate": 1e-6,  # the encoder has random weights, but BM25 finds the passages
+        },
+    }
+    return own[name]
+
+
+def fitted(
+    name: str, models: dict[str, str], pool: list[Example] | None = None, **more: Any
+) -> Any:
+    strategy = build(name, seed=0, **settings(name, models), **more)
+    strategy.fit(TASK, rows() if pool is None else pool)
     return strategy
 
 
-@pytest.mark.parametrize("name", ["rag", "lora-rag"])
+@pytest.mark.parametrize("name", READERS)
 def test_what_is_read_is_said(name: str, models: dict[str, str]) -> None:
     strategy = fitted(name, models, k=2)
     asked = [row.item() for row in rows()]
     shown = strategy.predict(asked).evidence
     assert shown is not None
     assert [len(ids) for ids in shown] == [2] * len(asked)
-    assert [ids[0].split(":")[0] for ids in shown] == [f"d{n}" for n in range(len(asked))]
+    if name != "tuned-retriever":  # whose encoder has random weights
+        assert [ids[0].split(":")[0] for ids in shown] == [f"d{n}" for n in range(len(asked))]
 
 
-@pytest.mark.parametrize("name", ["rag", "lora-rag"])
+@pytest.mark.parametrize("name", READERS)
 def test_a_control_decides_what_is_read(name: str, models: dict[str, str]) -> None:
     strategy = fitted(name, models, k=2)
     for control in CONDITIONS:
@@ -110,18 +130,129 @@ def test_answers_may_be_shortened_and_are_kept_as_written(models: dict[str, str]
         assert (before == after) == (raw is None) or before is None
 
 
-@pytest.mark.parametrize("name", ["rag", "lora-rag"])
+@pytest.mark.parametrize("name", READERS)
 def test_without_documents_it_is_refused(name: str) -> None:
     strategy: Any = find(name)(seed=0)
     assert "--documents" in strategy.refuses(Answering())
     assert strategy.refuses(TASK) is None
 
 
-def test_documents_that_are_saved_are_read_again(models: dict[str, str], tmp_path: Path) -> None:
-    strategy = fitted("rag", models, k=1)
+@pytest.mark.parametrize("name", ["rag", "tuned-retriever"])
+def test_documents_that_are_saved_are_read_again(
+    name: str, models: dict[str, str], tmp_path: Path
+) -> None:
+    strategy = fitted(name, models, many())
     strategy.save(tmp_path / "saved")
-    again = build("rag", seed=0, model=models["lm"], retriever="bm25")
+    again: Any = build(name, seed=1, **settings(name, models))
     again.load(tmp_path / "saved")
     asked = [row.item() for row in rows()]
     assert again.predict(asked).evidence == strategy.predict(asked).evidence
     assert again.predict(asked).outputs == strategy.predict(asked).outputs
+    assert again.predict(asked[2:3]).outputs == strategy.predict(asked).outputs[2:3]
+    assert again.passages() == strategy.passages()
+    assert again.facts()["notes"] == strategy.facts()["notes"]
+
+
+def many() -> list[Example]:
+    """Return five questions about each document."""
+    return [
+        replace(row, id=f"{row.id}-{n}", text=f"{text} {row.text.lower()}")
+        for row in rows()
+        for n, text in enumerate(("Tell me:", "Please,", "Say,", "Now then:", "I ask:"))
+    ]
+
+
+def test_settings_are_chosen_within_limits_that_are_stated(models: dict[str, str]) -> None:
+    strategy = fitted("rag", models, many())
+    [note, *_] = strategy.facts()["notes"]
+    assert note.startswith("Read: ")
+    assert "training rows" in note
+    assert "the limits are 24 rows, 20,000 words and 90 s" in note
+    assert strategy.passages() == (strategy.read, strategy.library.words)
+    given: Any = fitted("rag", models, many(), k=2, words=40, shots=0, shorten=False)
+    assert given.passages() == (2, 40)
+    assert given.facts()["notes"][0].startswith("Read: 2 passages of at most 40 words")
+    untried: Any = fitted("rag", models, many(), calibrate=False)
+    assert untried.passages() == (3, 100)
+
+
+def test_the_best_setting_on_labelled_rows_is_taken(
+    models: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    colours = {row.text.lower(): row.target for row in rows()}
+
+    def prompter(settings: Any, task: Any, pool: Any, shown: Any = ()) -> Any:
+        return Pretended(colours, len(shown))
+
+    monkeypatch.setattr(choose_documents, "prompter_for", prompter)
+    strategy = fitted("rag", models, many(), shorten=False)
+    assert (strategy.read, strategy.prompter.shown) == (3, 2)
+    assert "after 2 examples" in strategy.note
+    assert "choosing gains +1.00 (standard error 0.00)" in strategy.note
+
+
+class Pretended:
+    """Answers rightly from two passages or more, and briefly after demonstrations."""
+
+    def __init__(self, colours: dict[str, str], shown: int) -> None:
+        self.colours, self.shown = colours, shown
+
+    def answer(self, items: Any, demonstrations: Any = (), **facts: Any) -> Answers:
+        outputs = []
+        for item in items:
+            several = item.fields.get("passage", "").count(" is ") > 1
+            right = next(c for q, c in self.colours.items() if item.text.lower().endswith(q))
+            outputs.append(f"{right}{'' if self.shown else ' perhaps'}" if several else "unknown")
+        return Answers(outputs=tuple(outputs), status=("ok",) * len(items))
+
+    def facts(self) -> dict[str, Any]:
+        return {"cached_seconds": 0.0, "notes": []}
+
+
+def test_demonstrations_are_about_other_documents(models: dict[str, str]) -> None:
+    strategy: Any = build("rag", seed=0, **settings("rag", models), shots=2)
+    library = library_for(TASK, many(), "bm25")
+    trying = choose_documents._Trying(strategy, TASK, many(), many(), library)
+    shown = {span.document for row in trying.shown for span in row.evidence}
+    tried = {span.document for row in trying.rows for span in row.evidence}
+    assert len(trying.shown) == 2
+    assert tried
+    assert not shown & tried
+
+
+def test_a_pool_without_evidence_is_not_tuned_on_and_this_is_said(models: dict[str, str]) -> None:
+    pool = [replace(row, evidence=(), target="nothing known") for row in many()]
+    strategy = fitted("tuned-retriever", models, pool)
+    [note, *_] = strategy.facts()["notes"]
+    assert note == (
+        "The retriever is not tuned: there are 0 training questions whose passage is known (at "
+        "least 8)."
+    )
+    assert strategy.library.tuned is None
+    assert strategy.facts()["artefact_mb"] == 0
+    assert len(strategy.predict([row.item() for row in rows()]).outputs) == len(rows())
+
+
+def test_evidence_may_be_found_by_the_text_of_the_answer(models: dict[str, str]) -> None:
+    strategy = fitted("tuned-retriever", models, [replace(row, evidence=()) for row in many()])
+    assert "is tuned for 1 epoch on 30 questions" in strategy.facts()["notes"][0]
+
+
+def test_one_document_is_no_choice(models: dict[str, str]) -> None:
+    task = with_corpus(Answering(), Corpus(CORPUS.documents[:1]))
+    pool = [replace(row, evidence=rows()[0].evidence) for row in many()]
+    strategy: Any = build("tuned-retriever", seed=0, **settings("tuned-retriever", models), k=9)
+    strategy.fit(task, pool)
+    assert "the documents are a single passage" in strategy.facts()["notes"][0]
+    assert strategy.predict([pool[0].item()]).evidence == (("d0:0-32",),)
+
+
+def test_tuning_is_kept_only_where_it_helps_held_out_questions(models: dict[str, str]) -> None:
+    own = settings("tuned-retriever", models)
+    idle: Any = build("tuned-retriever", seed=0, **{**own, "epochs": None, "learning_rate": 1e-9})
+    idle.fit(TASK, many())
+    assert "is tuned for 0 epochs" in idle.facts()["notes"][0]
+    assert idle.library.tuned is None
+    kept = fitted("tuned-retriever", models, many())
+    assert kept.library.tuned is not None
+    assert kept.facts()["artefact_mb"] > 0

@@ -193,19 +193,30 @@ def test_changed_documents_are_asked_where_another_fit_costs_least() -> None:
     drills = tuple(drill.view for drill in drills_of(data))
     assert len(drills) == 2
     planner = Planner(Study(), Pools(data))
+    names = (
+        "sentence",
+        "reader",
+        "rag",
+        "lora-rag",
+        "tuned-retriever",
+        "nearest",
+        "lora",
+        "prompt",
+    )
     found = {
         name: [
             (point.part, point.stage)
             for point in planner.points(Candidate(name=name, strategy=name))
             if set(drills) <= set(point.views)
         ]
-        for name in ("sentence", "reader", "rag", "lora-rag", "nearest", "lora", "prompt")
+        for name in names
     }
     assert found == {
         "sentence": [(CONTROLS, Stage.FAST)],
         "reader": [(CONTROLS, Stage.SLOW)],
         "rag": [(DRILLS, Stage.CONTROLS)],
         "lora-rag": [(CONTROLS, Stage.CONTROLS)],
+        "tuned-retriever": [(CONTROLS, Stage.CONTROLS)],
         "nearest": [],
         "lora": [],
         "prompt": [],

@@ -85,6 +85,11 @@ class Encoder:
         keys = {_key(text): text for text in self._unknown(texts)}
         self._add({keys[key]: numbers for key, numbers in self.cache.get(keys).items()})
 
+    def cached_seconds(self, texts: Sequence[str]) -> float:
+        """Return the seconds that embedding these texts, each once, took when it was done."""
+        self.load_cached(texts)
+        return sum(self.seconds.get(text, 0.0) for text in set(texts))
+
     def _unknown(self, texts: Sequence[str]) -> set[str]:
         return {text for text in texts if text not in self.vectors}
 
@@ -150,9 +155,7 @@ def embed(texts: Sequence[str], spec: str) -> Vectors:
 
 def embed_seconds(texts: Sequence[str], spec: str) -> float:
     """Return the seconds that embedding these texts, each once, took when it was done."""
-    encoder = load_encoder(spec)
-    encoder.load_cached(texts)
-    return sum(encoder.seconds.get(text, 0.0) for text in set(texts))
+    return load_encoder(spec).cached_seconds(texts)
 
 
 def _key(text: str) -> bytes:

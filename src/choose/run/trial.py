@@ -21,7 +21,15 @@ from choose.models.endpoints.command_session import repeated_requests
 from choose.progress import TimeLimitReached
 from choose.run.predict import Deadline, predict, predict_until
 from choose.schema.plan import Job
-from choose.strategy import Groups, Prepares, Reports, Rereads, Strategy, build
+from choose.strategy import (
+    Groups,
+    Prepares,
+    Reports,
+    Rereads,
+    SendsPassages,
+    Strategy,
+    build,
+)
 from choose.tasks.answering import corpus_of
 from choose.tasks.drills.document_drills import drills_of
 from choose.tasks.scoring import scored
@@ -216,7 +224,7 @@ def _trial(
 
 
 def _other_views(
-    job: Job, questions: Sequence[str], dataset: Dataset
+    job: Job, questions: Sequence[str], dataset: Dataset, strategy: Strategy
 ) -> Iterator[tuple[tuple[str, int], list[Item]]]:
     """Yield the views other than the clean rows, then the repeats of the clean rows."""
     rows, task = dataset.examples, dataset.task
@@ -224,7 +232,9 @@ def _other_views(
     for name in (name for name in job.views if not is_drill(name)):
         items = _sampled_items(questions, dataset, job.view_rows)
         if name in CONDITIONS:
-            words = int(job.trial.params.get("words", WORDS))
+            words = int(job.trial.params.get("words") or WORDS)
+            if isinstance(strategy, SendsPassages):  # as long as `fit` chose
+                words = strategy.passages()[1]
             yield (name, 0), _given(name, [rows[item.id] for item in items], task, words)
         else:
             yield (name, 0), list(view(name, items, seed=0, copied=copied))
@@ -257,7 +267,7 @@ def _views(
     The strategy reads these before, and the original ones again at the end. The seconds that it
     takes are added to `seconds`.
     """
-    yield from _other_views(job, questions, dataset)
+    yield from _other_views(job, questions, dataset, strategy)
     corpus, views = corpus_of(dataset.task), {*filter(is_drill, job.views)}
     if not views or corpus is None or not isinstance(strategy, Rereads):
         return

@@ -13,9 +13,9 @@ from typing import get_args
 
 import numpy as np
 
-from choose.corpus import AMONG_OTHERS, CONDITIONS, GOLD, NOTHING
+from choose.corpus import AMONG_OTHERS, CONDITIONS, DEPTH, GOLD, NOTHING
 from choose.judge.evidence import Evidence, HasMetric, MayAbstain
-from choose.judge.measures.retrieval_quality import DEPTH, retrieval_quality
+from choose.judge.measures.retrieval_quality import retrieval_quality
 from choose.judge.scores.paired_comparison import condition_tables
 from choose.judge.scores.score_tables import (
     ARTEFACT,

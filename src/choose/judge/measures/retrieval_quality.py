@@ -8,14 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from choose.corpus import Span, span_of
+from choose.corpus import DEPTH, Span, reciprocal_rank, span_of
 from choose.types import Floats
 
 # How many of the first passages are looked at for hit and recall.
 FIRST = (1, 5, 10)
-
-# Passages that count for the reciprocal rank and for nDCG.
-DEPTH = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +75,7 @@ def _scores(shown: Sequence[Span], evidence: Sequence[Span], first: Sequence[int
     holds = [{n for n, span in enumerate(evidence) if span.overlaps(one)} for one in shown]
     hits = [float(any(holds[:k])) for k in first]
     recalls = [len(set().union(*holds[:k])) / len(evidence) for k in first]
-    ranks = [rank for rank, held in enumerate(holds[:DEPTH], 1) if held]
-    return [*hits, *recalls, 1 / ranks[0] if ranks else 0.0, _ndcg(holds, len(evidence))]
+    return [*hits, *recalls, reciprocal_rank(shown, evidence), _ndcg(holds, len(evidence))]
 
 
 def _ndcg(holds: Sequence[set[int]], evidence: int) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Sequence
+from copy import copy
 from itertools import pairwise
 from time import perf_counter
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from choose.corpus import Passage
-from choose.models.embeddings import Encoder, embed, embed_seconds, load_encoder
+from choose.models.embeddings import Encoder, Vectors, load_encoder
 from choose.models.retrieval.ranked_passages import PassageIndex, Ranked
 from choose.progress import report_progress
 
@@ -32,14 +33,13 @@ class DenseIndex(PassageIndex):
     def __init__(self, passages: Sequence[Passage], encoder: str) -> None:
         import faiss
 
-        self.passages, self.encoder = passages, encoder
-        model = load_encoder(encoder)
+        self.passages, self.encoder = passages, load_encoder(encoder)
         start = perf_counter()
-        windows = [windows_of(model, passage) for passage in passages]
+        windows = [windows_of(self.encoder, passage) for passage in passages]
         texts = [text for own in windows for text in own]
         self.owners = np.repeat(np.arange(len(passages)), [len(own) for own in windows])
-        cached = embed_seconds(texts, encoder)
-        vectors = embed(texts, encoder)
+        cached = self.encoder.cached_seconds(texts)
+        vectors = self.encoder.embed(texts)
         self.index = faiss.IndexFlatIP(vectors.shape[1])
         self.index.add(np.ascontiguousarray(vectors, np.float32))
         self.seconds = perf_counter() - start + cached
@@ -51,7 +51,7 @@ class DenseIndex(PassageIndex):
             return [[] for _ in questions]
         found: list[list[Ranked]] = []
         # One by one: faiss computes products of many questions another way, with other last digits.
-        for vector in embed(questions, self.encoder):
+        for vector in self.encoder.embed(questions):
             found.append(self._ranked(vector[None], wanted))
             if len(found) % STEP == 0:
                 report_progress(len(found), len(questions), "search")
@@ -59,7 +59,18 @@ class DenseIndex(PassageIndex):
 
     def cached_seconds(self, questions: Sequence[str]) -> float:
         """Return what embedding the questions whose vectors are cached had taken."""
-        return embed_seconds(questions, self.encoder)
+        return self.encoder.cached_seconds(questions)
+
+    def asked_by(self, encoder: Encoder) -> DenseIndex:
+        """Return the same vectors of passages for questions that another encoder embeds."""
+        other = copy(self)
+        other.encoder = encoder
+        return other
+
+    def vectors_of(self, places: Sequence[int]) -> Vectors:
+        """Return (n, d) unit vectors of passages, the first window of each."""
+        first = np.searchsorted(self.owners, places)
+        return np.stack([self.index.reconstruct(int(window)) for window in first])
 
     def _ranked(self, vector: Any, k: int) -> list[Ranked]:
         count = min(k + MARGIN, len(self.owners))

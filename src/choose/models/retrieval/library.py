@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from choose.corpus import WORDS, Corpus, Passage
+from choose.corpus import DEPTH, WORDS, Corpus, Passage, reciprocal_rank
 from choose.errors import StrategyError
+from choose.models.embeddings import Encoder
 from choose.models.retrieval.controls import gold_passage
+from choose.models.retrieval.ranked_passages import PassageIndex
 from choose.models.retrieval.shared_indexes import (
     WAYS,
     Way,
@@ -25,26 +27,10 @@ from choose.types import Example, Item, Task
 # Labelled rows on which a retriever is chosen.
 CHOSEN_ON = 200
 
+# Passages that are embedded to try retrievers by meaning: minutes on two cores.
+MOST_EMBEDDED = 20_000
+
 NO_DOCUMENTS = "there are no documents to read (--documents)."
-
-
-def no_documents(task: Task) -> str | None:
-    """Return why a strategy that reads documents cannot answer a task, or None."""
-    answering = getattr(task, "documents", "")
-    return None if answering else NO_DOCUMENTS
-
-
-def encoder_digest(retriever: str, encoder: str) -> str:
-    """Return the digest of the encoder's weights; empty for a retriever that needs none."""
-    return "" if retriever == WAYS[0] else weights_digest(encoder)
-
-
-def prepare_retriever(retriever: str, encoder: str) -> None:
-    """Load the encoder and the index library where the retriever needs them."""
-    if retriever != WAYS[0]:
-        from choose.models.embeddings import load_retriever
-
-        load_retriever(encoder)
 
 
 @dataclass(slots=True)
@@ -56,6 +42,7 @@ class Library:
         way: the retriever.
         words: most words of a passage.
         encoder: the model that embeds passages, if the retriever does.
+        tuned: the encoder of questions, if it is another one.
         cached_seconds: what indexing and searches had taken where they were cached.
     """
 
@@ -63,12 +50,18 @@ class Library:
     way: Way
     words: int
     encoder: str
+    tuned: Encoder | None = None
     cached_seconds: float = 0.0
+
+    @property
+    def index(self) -> PassageIndex:
+        """Return the index, which fits share."""
+        index = passage_index(self.corpus, self.way, self.words, self.encoder)
+        return index if self.tuned is None else index.asked_by(self.tuned)
 
     def search(self, items: Sequence[Item], k: int) -> list[list[Passage]]:
         """Return what each item reads, best first: k passages, or what a control gives it."""
-        open_ = [item for item in items if item.passages is None]
-        index = passage_index(self.corpus, self.way, self.words, self.encoder)
+        open_, index = [item for item in items if item.passages is None], self.index
         questions = [item.text for item in open_]
         self.cached_seconds += index.cached_seconds(questions)
         hits = iter(index.search(questions, k))
@@ -76,6 +69,15 @@ class Library:
             [hit.passage for hit in next(hits)] if item.passages is None else [*item.passages[:k]]
             for item in items
         ]
+
+    def reciprocal_rank(self, rows: Sequence[Example]) -> float:
+        """Return the mean reciprocal rank of the evidence of some rows; 0 without rows."""
+        found = self.search([row.item() for row in rows], DEPTH)
+        ranks = [
+            reciprocal_rank([passage.span for passage in passages], row.evidence)
+            for row, passages in zip(rows, found, strict=True)
+        ]
+        return round(sum(ranks) / max(1, len(ranks)), 9)
 
     def reread(self, corpus: Corpus) -> tuple[Library, float]:
         """Return the same retriever over other documents, and the seconds of indexing them."""
@@ -86,10 +88,16 @@ class Library:
 
     def facts(self) -> dict[str, Any]:
         """Return the documents and the retriever as plain values."""
-        return {"way": self.way, "documents": corpus_facts(self.corpus)}
+        return {
+            "way": self.way,
+            "passage_words": self.words,
+            "documents": corpus_facts(self.corpus),
+        }
 
 
-def library_from(facts: Mapping[str, Any], words: int, encoder: str) -> Library:
+def library_from(
+    facts: Mapping[str, Any], words: int | None, encoder: str, tuned: Encoder | None = None
+) -> Library:
     """Return the library that `Library.facts` described.
 
     Raises:
@@ -97,7 +105,32 @@ def library_from(facts: Mapping[str, Any], words: int, encoder: str) -> Library:
     """
     if facts["way"] not in WAYS:
         raise ValueError(f"there is no retriever {str(facts['way'])[:80]!r}")
-    return Library(corpus_from(facts["documents"]), facts["way"], words, encoder)
+    # Before the length of passages was chosen, it was a setting.
+    length = int(facts.get("passage_words", words or WORDS))
+    return Library(corpus_from(facts["documents"]), facts["way"], length, encoder, tuned)
+
+
+def libraries_for(task: Task, way: str, words: int = WORDS, encoder: str = "") -> list[Library]:
+    """Return the documents of a task with a retriever, or with each where `way` is ``auto``.
+
+    Of more than `MOST_EMBEDDED` passages ``auto`` is BM25 alone.
+
+    Raises:
+        StrategyError: if the task has no documents, or there is no such retriever.
+    """
+    corpus = corpus_of(task)
+    if corpus is None:
+        raise StrategyError(f"A strategy that reads cannot be fitted: {NO_DOCUMENTS}")
+    if way != "auto":
+        check_way(way)
+    ways: Sequence[Way] = [one for one in WAYS if way in ("auto", one)]
+    if way == "auto" and len(corpus.passages(words)) > MOST_EMBEDDED:
+        ways = WAYS[:1]
+    libraries = []
+    for one in ways:
+        cached = shared_index(corpus, one, words, encoder).cached_seconds
+        libraries.append(Library(corpus, one, words, encoder, cached_seconds=cached))
+    return libraries
 
 
 def library_for(
@@ -110,41 +143,71 @@ def library_for(
     Raises:
         StrategyError: if the task has no documents, or there is no such retriever.
     """
-    corpus = corpus_of(task)
-    if corpus is None:
-        raise StrategyError(f"A strategy that reads cannot be fitted: {NO_DOCUMENTS}")
-    if way != "auto":
-        check_way(way)
-    libraries = [
-        Library(
-            corpus, one, words, encoder, shared_index(corpus, one, words, encoder).cached_seconds
-        )
-        for one in WAYS
-        if way in ("auto", one)
-    ]
+    libraries = libraries_for(task, way, words, encoder)
     rows = [row for row in examples if row.evidence][:CHOSEN_ON]
     if len(libraries) == 1 or not rows:
         return libraries[-1]
-    best = max(libraries, key=lambda library: round(_reciprocal_rank(library, rows), 9))
+    best = max(libraries, key=lambda library: library.reciprocal_rank(rows))
     # The others were tried too; both indexes are parts of the hybrid one.
     best.cached_seconds = max(library.cached_seconds for library in libraries)
     return best
 
 
-def _reciprocal_rank(library: Library, rows: Sequence[Example]) -> float:
-    found = library.search([row.item() for row in rows], 10)
-    ranks = [
-        next(
-            (
-                1 / place
-                for place, passage in enumerate(passages, 1)
-                if any(passage.span.overlaps(span) for span in row.evidence)
-            ),
-            0.0,
-        )
-        for row, passages in zip(rows, found, strict=True)
-    ]
-    return sum(ranks) / len(ranks)
+if TYPE_CHECKING:
+
+    class _ModelStrategy:
+        """What `ReadsDocuments` stands before: a strategy that loads a model."""
+
+        def weights(self) -> str: ...
+
+        def prepare(self) -> None: ...
+else:
+    _ModelStrategy = object
+
+
+class ReadsDocuments(_ModelStrategy):
+    """The base, before another one, of strategies whose model reads passages of documents.
+
+    A subclass has the hyperparameters declared here, and in `fit` sets `library`.
+    """
+
+    reads: ClassVar[bool] = True
+
+    encoder: str
+    retriever: str
+    words: int | None
+    k: int | None
+    library: Library
+
+    def refuses(self, task: Task) -> str | None:
+        """Return that there are no documents, or None."""
+        return NO_DOCUMENTS if not getattr(task, "documents", "") else None
+
+    def weights(self) -> str:
+        """Return the digests of the model, and of the encoder if it may be used."""
+        digest = "" if self.retriever == WAYS[0] else weights_digest(self.encoder)
+        return f"{super().weights()} {digest}".strip()
+
+    def prepare(self) -> None:
+        """Load what answers, and the encoder and the index library if they may be used."""
+        super().prepare()
+        if self.retriever != WAYS[0]:
+            from choose.models.embeddings import load_retriever
+
+            load_retriever(self.encoder)
+
+    def reread(self, corpus: Corpus) -> float:
+        """Answer from other documents; return the seconds of indexing them."""
+        self.library, seconds = self.library.reread(corpus)
+        return seconds
+
+    def shown_with(
+        self, items: Sequence[Item], found: Sequence[Sequence[Passage]]
+    ) -> tuple[list[Item], tuple[tuple[str, ...], ...]]:
+        """Return items that hold what they read, and the ids of these passages as evidence."""
+        pairs = list(zip(items, found, strict=True))
+        evidence = tuple(tuple(passage.id for passage in some) for _, some in pairs)
+        return [with_passages(item, some) for item, some in pairs], evidence
 
 
 def with_passages(row: Item, passages: Sequence[Passage]) -> Item:

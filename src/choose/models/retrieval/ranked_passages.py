@@ -5,12 +5,15 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from choose.corpus import Passage
+
+if TYPE_CHECKING:
+    from choose.models.embeddings import Encoder
 
 # The constant of reciprocal rank fusion (Cormack, Clarke and Büttcher 2009).
 RANK_CONSTANT = 60
@@ -59,6 +62,10 @@ class PassageIndex(ABC):
         """Return what the cached part of a search of these questions had taken."""
         return 0.0
 
+    def asked_by(self, encoder: Encoder) -> PassageIndex:
+        """Return the same passages for questions that another encoder embeds, if one does."""
+        return self
+
 
 def best_places(scores: npt.NDArray[Any], k: int, above: float) -> list[Ranked]:
     """Return places and values of the k highest (n,) scores above a limit, ties by place."""
@@ -87,6 +94,10 @@ class HybridIndex(PassageIndex):
     def cached_seconds(self, questions: Sequence[str]) -> float:
         """Return what the cached parts of both searches had taken."""
         return sum(part.cached_seconds(questions) for part in self.parts)
+
+    def asked_by(self, encoder: Encoder) -> HybridIndex:
+        """Return both indexes for questions that another encoder embeds."""
+        return HybridIndex(*(part.asked_by(encoder) for part in self.parts))
 
 
 def fused(rankings: Sequence[Sequence[Ranked]]) -> list[Ranked]:

@@ -1,0 +1,139 @@
+"""Settings of strategies that read, chosen by the scores of labelled rows within stated limits."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Generic, NamedTuple, TypeVar
+
+import numpy as np
+
+from choose.types import Example, Floats
+
+Setting = TypeVar("Setting")
+
+
+def in_order(rows: Sequence[Example]) -> list[Example]:
+    """Return rows in an order of their ids, so that overlapping pools begin with the same rows."""
+    return sorted(rows, key=lambda row: _digest(row.id))
+
+
+def held_apart(rows: Sequence[Example], share: float) -> tuple[list[Example], list[Example], bool]:
+    """Divide rows into two parts, the second of about a share of them.
+
+    Rows whose evidence is in one document are in one part, as are rows that documents link through
+    others. Where that leaves a part with less than half of its share, rows are divided one by one;
+    the last value says whether documents are apart. Both parts are in the order of `in_order`.
+    """
+    groups = _by_document(in_order(rows))
+    wanted, held = share * len(rows), list[Example]()
+    for group in sorted(groups, key=lambda group: min(_digest(row.id) for row in group)):
+        if len(held) < wanted and len(held) + len(group) <= 1.5 * wanted:
+            held += group
+    apart = bool(rows) and wanted / 2 <= len(held)
+    if not apart:
+        held = in_order(rows)[: round(wanted)]
+    ids = {row.id for row in held}
+    return [row for row in in_order(rows) if row.id not in ids], in_order(held), apart
+
+
+def _by_document(rows: Sequence[Example]) -> list[list[Example]]:
+    """Return the rows in groups that share no document."""
+    group_of: dict[str, list[Example]] = {}
+    groups: dict[int, list[Example]] = {}
+    for row in rows:
+        own = [row]
+        documents = {span.document for span in row.evidence}
+        for other in {id(g): g for d in documents if (g := group_of.get(d)) is not None}.values():
+            own = [*other, *own]
+            groups.pop(id(other))
+        groups[id(own)] = own
+        documents |= {span.document for one in own for span in one.evidence}
+        group_of |= dict.fromkeys(documents, own)
+    return list(groups.values())
+
+
+class Gain(NamedTuple):
+    """The mean difference of a chosen setting to the first one, with its standard error."""
+
+    mean: float
+    error: float
+
+
+@dataclass
+class Trials(Generic[Setting]):
+    """The scores of the same labelled rows with several settings.
+
+    Attributes:
+        rows: the labelled rows.
+        cost: what a setting costs to run, in any unit.
+        scores: (rows,) of each setting, in the order in which they were tried.
+    """
+
+    rows: Sequence[Example]
+    cost: Callable[[Setting], float]
+    scores: dict[Setting, Floats] = field(default_factory=dict)
+
+    def add(self, setting: Setting, scores: Sequence[float]) -> None:
+        """Add the scores of the rows with a setting."""
+        self.scores[setting] = np.array(scores, dtype=np.float64)
+
+    def mean(self, setting: Setting) -> float:
+        """Return the mean score of a setting."""
+        return float(self.scores[setting].mean())
+
+    def best(self, places: Sequence[int] | None = None) -> Setting:
+        """Return the best setting on some rows, or on all.
+
+        A setting that costs more than another is taken only if it is better by more than one
+        standard error of their mean difference (Breiman et al. 1984); of equals the first counts.
+        """
+        some = range(len(self.rows)) if places is None else places
+        rows = {setting: scores[list(some)] for setting, scores in self.scores.items()}
+        levels: dict[float, Setting] = {}
+        for setting, own in rows.items():
+            cost = self.cost(setting)
+            if cost not in levels or _mean(own) > _mean(rows[levels[cost]]):
+                levels[cost] = setting
+        by_cost = [levels[cost] for cost in sorted(levels)]
+        top = max(by_cost, key=lambda setting: _mean(rows[setting]))
+        return next(
+            setting for setting in by_cost if _is_level(rows[top] - rows[setting]) or setting == top
+        )
+
+    def gain(self) -> Gain | None:
+        """Return the gain of choosing, on rows on which the setting was not chosen.
+
+        The rows are halved by document; what is best on one half is compared with the first
+        setting on the other. None where there are too few rows.
+        """
+        ids = {row.id: place for place, row in enumerate(self.rows)}
+        halves = [[ids[row.id] for row in part] for part in held_apart(self.rows, 0.5)[:2]]
+        if min(map(len, halves)) < FEWEST:
+            return None
+        first = next(iter(self.scores.values()))
+        gaps = np.concatenate(
+            [(self.scores[self.best(one)] - first)[other] for one, other in (halves, halves[::-1])]
+        )
+        return Gain(float(gaps.mean()), float(gaps.std(ddof=1)) / math.sqrt(len(gaps)))
+
+
+# Rows of a half, at least, on which a setting is chosen.
+FEWEST = 4
+
+
+def _mean(scores: Floats) -> float:
+    return round(float(scores.mean()), 9)
+
+
+def _is_level(gaps: Floats) -> bool:
+    """Return whether mean paired differences are at most one standard error above 0."""
+    if len(gaps) < 2:
+        return bool(gaps.mean() <= 0)
+    return bool(gaps.mean() <= gaps.std(ddof=1) / math.sqrt(len(gaps)))
+
+
+def _digest(id: str) -> bytes:
+    return hashlib.sha256(id.encode("utf-8", "replace")).digest()

@@ -1,0 +1,198 @@
+"""Tune the encoder of questions, so that these lie near the passages that answer them.
+
+Passages keep the vectors of the encoder as it was. One index so serves every fit, an answer needs
+no vector that is older than the weights, and a fit takes the time of the questions alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from choose.errors import StrategyError
+from choose.models.embeddings import Encoder, Vectors, load_encoder
+from choose.models.hardware.compute_settings import device_name, set_threads
+from choose.models.lora.training_run import learning_rate_factor
+from choose.models.results.output_cache import ResultCache
+from choose.models.saving import floats
+from choose.models.weights.resolve import weights_digest
+from choose.progress import report_progress
+
+if TYPE_CHECKING:
+    import torch
+
+# Questions of a step; all passages of the training rows are candidates of each.
+BATCH = 32
+
+# Cosines are multiplied by this before the softmax, as sentence-transformers does.
+SCALE = 20.0
+
+# The largest norm of a step's gradient.
+LARGEST_NORM = 1.0
+
+
+class Pair(NamedTuple):
+    """A question, the place of the passage that answers it, and places that are no negatives."""
+
+    question: str
+    right: int
+    holding: frozenset[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Contrast:
+    """Questions with the passages among which each has to find its own.
+
+    Attributes:
+        pairs: the questions, each with a right passage.
+        places: the places of all candidates: the right passages of all questions, and others that
+            share words with them (hard negatives).
+        vectors: (places, d) unit vectors of the candidates.
+    """
+
+    pairs: Sequence[Pair]
+    places: Sequence[int]
+    vectors: Vectors
+
+    def targets(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+        """Return the column of each question's passage, and (pairs, places) what does not count.
+
+        Another passage with the evidence, or with the answer's words, is no wrong one.
+        """
+        columns = {place: column for column, place in enumerate(self.places)}
+        right = np.array([columns[pair.right] for pair in self.pairs], dtype=np.int64)
+        left_out = np.zeros((len(self.pairs), len(self.places)), dtype=np.bool_)
+        for row, pair in enumerate(self.pairs):
+            others = [columns[p] for p in pair.holding if p != pair.right and p in columns]
+            left_out[row, others] = True
+        return right, left_out
+
+
+def untuned(spec: str) -> Any:
+    """Return a copy of an encoder's model of which everything but the word vectors can learn."""
+    # Steps of half-precision weights would be lost in rounding.
+    model = deepcopy(load_encoder(spec).model).float()
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_("embed" not in name)
+    # Dropout costs speed and repeatability; rows held out say when to stop.
+    return model.eval()
+
+
+def tune(
+    model: Any,
+    contrast: Contrast,
+    epochs: int,
+    rate: float,
+    seed: int,
+    after: Callable[[int], None] = lambda epoch: None,
+) -> float:
+    """Train a model that `untuned` returned; return the mean loss of the last epoch.
+
+    The loss is the cross-entropy of a question's own passage among all candidates. `after` is
+    called with the number of epochs that are done.
+
+    Raises:
+        StrategyError: if the loss is no number.
+    """
+    steps, order = epochs * -(-len(contrast.pairs) // BATCH), [*range(len(contrast.pairs))]
+    take, chooser, done, loss = _Steps(model, contrast, steps, rate), random.Random(seed), 0, 0.0
+    for epoch in range(1, epochs + 1):
+        chooser.shuffle(order)
+        losses = []
+        for first in range(0, len(order), BATCH):
+            set_threads()
+            losses.append(take(order[first : first + BATCH]))
+            done += 1
+            report_progress(done, steps, "tuning")
+        loss = float(np.mean(losses))
+        if not np.isfinite(loss):
+            raise StrategyError("The tuned encoder's loss is no number. Lower learning_rate.")
+        after(epoch)
+    return loss
+
+
+class _Steps:
+    """Steps of AdamW on batches of questions."""
+
+    def __init__(self, model: Any, contrast: Contrast, steps: int, rate: float) -> None:
+        import torch
+
+        self.model, self.pairs = model, contrast.pairs
+        self.learns = [p for p in model.parameters() if p.requires_grad]
+        self.optimiser = torch.optim.AdamW(self.learns, lr=rate, weight_decay=0.01)
+        self.rates = torch.optim.lr_scheduler.LambdaLR(
+            self.optimiser, lambda step: learning_rate_factor(step, steps)
+        )
+        parts = (contrast.vectors, *contrast.targets())
+        self.candidates, self.right, self.left_out = (
+            torch.from_numpy(part).to(model.device) for part in parts
+        )
+
+    def __call__(self, batch: list[int]) -> float:
+        """Learn from some pairs; return their mean loss before."""
+        import torch
+
+        vectors = _embedded(self.model, [self.pairs[n].question for n in batch])
+        logits = SCALE * vectors @ self.candidates.T
+        loss = torch.nn.functional.cross_entropy(
+            logits.masked_fill(self.left_out[batch], -torch.inf), self.right[batch]
+        )
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(self.learns, LARGEST_NORM)
+        self.optimiser.step()
+        self.rates.step()
+        self.optimiser.zero_grad(set_to_none=True)
+        return float(loss.detach())
+
+
+def _embedded(model: Any, texts: Sequence[str]) -> torch.Tensor:
+    """Return (n, d) unit vectors with their gradients."""
+    import torch
+
+    safe = [text.encode("utf-8", "replace").decode("utf-8") for text in texts]
+    prompt = (model.prompts or {}).get(model.default_prompt_name)
+    features = model.preprocess(safe, prompt=prompt)
+    moved = {k: v.to(model.device) if torch.is_tensor(v) else v for k, v in features.items()}
+    return torch.nn.functional.normalize(model(moved)["sentence_embedding"], dim=1)
+
+
+def weights_of(model: Any) -> dict[str, npt.NDArray[np.float32]]:
+    """Return a copy of the weights that learn, by name."""
+    return {
+        name: parameter.detach().cpu().float().numpy().copy()
+        for name, parameter in model.named_parameters()
+        if parameter.requires_grad
+    }
+
+
+def with_weights(model: Any, weights: Mapping[str, npt.NDArray[Any]]) -> Any:
+    """Return the model after setting the weights that `weights_of` returned.
+
+    Raises:
+        ValueError: if one is missing, has another shape, or holds a number that is not finite.
+    """
+    import torch
+
+    learns = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    if different := sorted(weights.keys() ^ learns.keys()):
+        raise ValueError(f"the tuned weights are of another encoder: {different[0]}")
+    with torch.no_grad():
+        for name, parameter in learns.items():
+            parameter.copy_(torch.from_numpy(floats(weights, name, *parameter.shape)))
+    return model
+
+
+def encoder_of(model: Any, spec: str) -> Encoder:
+    """Return the encoder of a tuned model; its cached vectors belong to these very weights."""
+    sha = hashlib.sha256(weights_digest(spec).encode())
+    for name, values in sorted(weights_of(model).items()):
+        sha.update(name.encode() + values.tobytes())
+    made_by = ("tuned embedding", sha.hexdigest(), str(model.dtype), device_name(model.device))
+    return Encoder(model, ResultCache(made_by))

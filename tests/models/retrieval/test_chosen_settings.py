@@ -1,0 +1,108 @@
+"""Settings are chosen on labelled rows by a rule, and the gain that is stated is no illusion."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+
+from choose.corpus import Span, reciprocal_rank
+from choose.models.retrieval.chosen_settings import Trials, held_apart, in_order
+from choose.types import Example
+
+
+def row(name: str, *documents: str) -> Example:
+    return Example(id=name, text=name, target="x", evidence=tuple(Span(d, 0, 5) for d in documents))
+
+
+def documents(rows: list[Example]) -> set[str]:
+    return {span.document for one in rows for span in one.evidence}
+
+
+def test_questions_about_one_document_are_held_out_together() -> None:
+    rows = [row(f"q{n}", f"d{n % 12}") for n in range(60)] + [row("both", "d1", "d2")]
+    learnt, held, apart = held_apart(rows, 0.25)
+    assert apart
+    assert not documents(learnt) & documents(held)
+    assert {one.id for one in learnt} | {one.id for one in held} == {one.id for one in rows}
+    assert 8 <= len(held) <= 23
+    linked = {len(documents(part) & {"d1", "d2"}) for part in (learnt, held)}
+    assert linked == {0, 2}
+    shuffled = random.Random(1).sample(rows, len(rows))
+    assert held_apart(shuffled, 0.25) == (learnt, held, apart)
+
+
+def test_documents_linked_in_a_chain_are_one_group() -> None:
+    chain = [row(f"q{n}", f"d{n}", f"d{n + 1}") for n in range(0, 10, 2)]
+    links = [row(f"l{n}", f"d{n + 1}", f"d{n + 2}") for n in range(0, 8, 2)]
+    others = [row(f"o{n}", f"e{n}") for n in range(20)]
+    learnt, held, apart = held_apart([*chain, *links, *others], 0.5)
+    assert apart
+    assert not documents(learnt) & documents(held)
+
+
+def test_rows_about_one_document_are_divided_all_the_same() -> None:
+    rows = [row(f"q{n}", "only") for n in range(20)]
+    learnt, held, apart = held_apart(rows, 0.25)
+    assert not apart
+    assert (len(learnt), len(held)) == (15, 5)
+    assert held_apart([], 0.25) == ([], [], False)
+
+
+def test_an_overlapping_pool_begins_with_the_same_rows() -> None:
+    rows = [row(f"q{n}") for n in range(100)]
+    some = in_order(rows[:90])
+    assert [one for one in in_order(rows) if one in some] == some
+
+
+def trials(scores: dict[tuple[str, int], list[float]]) -> Trials[tuple[str, int]]:
+    rows = [row(f"q{n}", f"d{n}") for n in range(len(next(iter(scores.values()))))]
+    found: Trials[tuple[str, int]] = Trials(rows, lambda setting: setting[1])
+    for setting, own in scores.items():
+        found.add(setting, own)
+    return found
+
+
+def test_more_is_paid_only_for_a_gain_above_one_standard_error() -> None:
+    cheap = [0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 1.0, 1.0]
+    # Paired differences 1, -1, 0, 0, 0, 0, 0, 1: mean 0.125 and standard error 0.2266.
+    little = [1.0, -1.0, 1.0, 1.0, 0.0, 0.0, 1.0, 2.0]
+    much = [1.0, 0.0, 1.0, 1.0, 1.0, 0.0, 1.0, 1.0]  # mean 0.25, standard error 0.1637
+    assert trials({("a", 1): cheap, ("b", 2): little}).best() == ("a", 1)
+    assert trials({("a", 1): cheap, ("b", 2): much}).best() == ("b", 2)
+    # Of those that cost as much the best, and of equals the first.
+    assert trials({("a", 1): cheap, ("b", 1): little}).best() == ("b", 1)
+    assert trials({("a", 1): cheap, ("b", 1): cheap}).best() == ("a", 1)
+    assert trials({("a", 1): cheap, ("b", 2): much}).best([2, 3]) == ("a", 1)
+
+
+def test_the_stated_gain_is_of_rows_on_which_nothing_was_chosen() -> None:
+    """Of ten settings that are equally good the best looks 0.2 better, and gains nothing."""
+    rng, seeming, stated = np.random.default_rng(0), [], []
+    for _ in range(300):
+        found = trials({(f"s{n}", 1): rng.normal(0.5, 0.5, 24).tolist() for n in range(10)})
+        gain = found.gain()
+        assert gain is not None
+        stated.append(gain.mean)
+        seeming.append(found.mean(found.best()) - found.mean(("s0", 1)))
+    error = np.std(stated) / np.sqrt(len(stated))
+    assert np.mean(seeming) > 0.1
+    assert abs(np.mean(stated)) < 3 * error
+
+
+def test_a_true_gain_is_stated_and_few_rows_state_none() -> None:
+    worse, better = [0.0, 0.1] * 12, [0.5, 0.6] * 12
+    gain = trials({("a", 1): worse, ("b", 2): better}).gain()
+    assert gain is not None
+    assert gain == (pytest.approx(0.5), pytest.approx(0.0, abs=1e-9))
+    assert trials({("a", 1): worse[:6], ("b", 2): better[:6]}).gain() is None
+
+
+def test_the_reciprocal_rank_is_of_the_first_passage_with_evidence() -> None:
+    shown = [Span("a", 0, 10), Span("b", 0, 10), Span("a", 10, 20)]
+    assert reciprocal_rank(shown, [Span("b", 9, 12)]) == 1 / 2
+    assert reciprocal_rank(shown, [Span("a", 10, 11), Span("c", 0, 1)]) == 1 / 3
+    assert reciprocal_rank(shown, [Span("b", 10, 12)]) == 0
+    assert reciprocal_rank([Span("x", 0, 1)] * 10 + shown, [Span("a", 0, 1)]) == 0
+    assert reciprocal_rank(shown, []) == 0

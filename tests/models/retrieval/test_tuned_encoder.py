@@ -1,0 +1,105 @@
+"""The encoder of questions learns which passage answers which, and nothing stale is reused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from choose.corpus import Corpus, Document
+from choose.errors import StrategyError
+from choose.models.embeddings import load_encoder
+from choose.models.retrieval.shared_indexes import passage_index
+from choose.models.retrieval.tuned_encoder import (
+    Contrast,
+    Pair,
+    encoder_of,
+    tune,
+    untuned,
+    weights_of,
+    with_weights,
+)
+from support import tiny_models as tiny
+
+NAMES = ("apple", "hammer", "rain", "pear", "saw", "snow", "plum", "drill")
+CORPUS = Corpus(
+    tuple(
+        Document(id=f"d{n}", text=f"The {name} is number {n} of the list.")
+        for n, name in enumerate(NAMES)
+    )
+)
+# Questions that share no word with the passage that answers them.
+ASKED = [f"which of these comes after {NAMES[n - 1]}" for n in range(len(NAMES))]
+PAIRS = [Pair(text, n, frozenset([n])) for n, text in enumerate(ASKED)]
+
+
+@pytest.fixture(scope="module")
+def spec(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(tiny.encoder(tmp_path_factory.mktemp("models") / "encoder"))
+
+
+def contrast(spec: str) -> Contrast:
+    vectors = load_encoder(spec).embed([p.shown for p in CORPUS.passages()])
+    return Contrast(PAIRS, range(len(NAMES)), vectors)
+
+
+def test_passages_that_hold_the_answer_too_are_no_negatives() -> None:
+    pairs = [Pair("a", 7, frozenset([7, 3, 99])), Pair("b", 5, frozenset([5]))]
+    right, left_out = Contrast(pairs, [3, 5, 7], np.eye(3, dtype=np.float32)).targets()
+    assert right.tolist() == [2, 1]
+    assert left_out.tolist() == [[True, False, False], [False, False, False]]
+
+
+def test_questions_find_their_passage_after_tuning(spec: str) -> None:
+    index = passage_index(CORPUS, "dense", 100, spec)
+    model, done = untuned(spec), list[int]()
+    before = load_encoder(spec).embed(ASKED)
+    loss = tune(model, contrast(spec), 40, 5e-3, seed=0, after=done.append)
+    assert done == [*range(1, 41)]
+    tuned = encoder_of(model, spec)
+
+    def found(index: object) -> list[str]:
+        hits = index.search(ASKED, 1)  # type: ignore[attr-defined]
+        return [first.passage.span.document for [first] in hits]
+
+    wanted = [f"d{n}" for n in range(len(NAMES))]
+    assert loss < 1.7 < np.log(len(NAMES))  # of a model that guesses
+    assert sum(a == b for a, b in zip(found(index.asked_by(tuned)), wanted, strict=True)) >= 7
+    assert sum(a == b for a, b in zip(found(index), wanted, strict=True)) <= 4
+    hybrid = passage_index(CORPUS, "hybrid", 100, spec)
+    assert found(hybrid.asked_by(tuned)) != found(hybrid)
+    # The shared encoder and its index are as they were.
+    assert (load_encoder(spec).model.encode(ASKED, normalize_embeddings=True) == before).all()
+
+
+def test_the_same_seed_gives_the_same_weights_and_other_weights_another_cache(spec: str) -> None:
+    models = [untuned(spec) for _ in range(3)]
+    for model, seed in zip(models, (0, 0, 1), strict=True):
+        tune(model, contrast(spec), 2, 1e-3, seed)
+    one, same, _ = map(weights_of, models)
+    assert all((one[name] == same[name]).all() for name in one)
+    assert not any("embed" in name for name in one)
+    caches = [encoder_of(model, spec).cache for model in [*models, untuned(spec)]]
+    keys = {cache.made_by for cache in [*caches, load_encoder(spec).cache] if cache}
+    assert caches[0] == caches[1]
+    # The plain encoder's key is another one than that of a tuned one that learnt nothing.
+    assert len(keys) >= 3
+
+
+def test_weights_that_are_not_those_of_the_encoder_are_refused(spec: str) -> None:
+    weights = weights_of(untuned(spec))
+    name = next(iter(weights))
+    assert with_weights(untuned(spec), weights) is not None
+    with pytest.raises(ValueError, match="of another encoder"):
+        with_weights(untuned(spec), {**weights, "more": weights[name]})
+    with pytest.raises(ValueError, match="finite floats of shape"):
+        with_weights(untuned(spec), {**weights, name: weights[name][:1]})
+    with pytest.raises(ValueError, match="finite floats"):
+        with_weights(untuned(spec), {**weights, name: weights[name] * np.float32(np.nan)})
+
+
+def test_a_rate_that_is_too_high_is_said(spec: str, tmp_path: Path) -> None:
+    broken = Contrast(PAIRS, range(8), contrast(spec).vectors * np.float32(np.nan))
+    with pytest.raises(StrategyError, match="Lower learning_rate"):
+        tune(untuned(spec), broken, 1, 1e-3, seed=0)
