@@ -113,7 +113,7 @@ class Tfidf:
         self.labels = read_labels(facts)
         for name, terms in facts["terms"].items():
             floats(arrays, f"idf {name}", len(terms))
-        _check_head(facts["head"], arrays, self.labels, sum(map(len, facts["terms"].values())))
+        check_head(facts["head"], arrays, self.labels, sum(map(len, facts["terms"].values())))
         self.features = TfidfFeatures.restored(facts, arrays)
         self.head = LogisticHead.restored(facts["head"], arrays)
 
@@ -185,7 +185,7 @@ class Probe(Encoded):
         """Restore the fitted strategy that was saved."""
         facts, arrays = read_fitted(folder, self)
         self.labels, self.cached = read_labels(facts), 0.0
-        _check_head(facts["head"], arrays, self.labels)
+        check_head(facts["head"], arrays, self.labels)
         self.head = LogisticHead.restored(facts["head"], arrays)
 
     def _embed(self, texts: Sequence[str]) -> Any:
@@ -247,7 +247,7 @@ class Knn(Encoded):
             raise ValueError("a row has a label that is not in the list of labels")
 
 
-def _check_head(
+def check_head(
     facts: Mapping[str, Any], arrays: Mapping[str, Any], labels: Sequence[str], features: int = -1
 ) -> None:
     """Refuse a saved head whose weights do not fit its labels and features."""

@@ -65,6 +65,8 @@ def test_there_is_something_to_check() -> None:
         "choose_tuned_retriever",
         "choose_served",
         "choose_lora",
+        "choose_tuned",
+        "choose_finetuning",
     }
 
 

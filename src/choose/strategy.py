@@ -26,7 +26,7 @@ from choose.untrusted import number, shown, whole
 
 GROUP = "choose.strategies"
 
-TRAITS = ("constant", "reference", "always_compared", "reads")
+TRAITS = ("constant", "reference", "always_compared", "on_request", "reads")
 
 # Optional class attributes with words for readers.
 WORDS = ("title", "good_for", "needs", "takes")
@@ -63,7 +63,7 @@ class Strategy(Protocol):
         kind_settings: optional; by kind of task, hyperparameters whose default is another there.
         constant: optional; True if every item gets the same answer.
         reference: optional; True if a prompted model that understands the task must be better.
-        always_compared: optional; True to take part in every study.
+        always_compared: optional; True to take part in every study; so `on_request`: only if named.
         reads: optional; True if it answers from passages of documents, and takes an item's
             `passages` in place of those that it retrieves: as many as it would have retrieved.
         limits: optional; the smallest and largest values of numeric hyperparameters, by name.

@@ -8,7 +8,7 @@ from scipy.sparse import random as random_sparse
 
 from choose.models import logistic_solver as bounded
 from choose.models import tfidf_logistic
-from choose.models.logistic_solver import BoundedLogistic
+from choose.models.classical.logistic_solver import BoundedLogistic
 from choose.models.tfidf_logistic import (
     LogisticHead,
     MergedColumns,

@@ -79,8 +79,14 @@ def factory(name: str, given: Mapping[str, object]) -> Factory:
     return lambda seed: build(name, seed=seed, **params)
 
 
+# What a search adds to `lora` is tested on its own, and its pools are too small for one.
+LONG = ("tuned-lora",)
+
+
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
-@pytest.mark.parametrize("name", LABELLING)
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=[pytest.mark.slow] * (n in LONG)) for n in LABELLING]
+)
 def test_contract(name: str, check: Check, tiny_models: dict[str, object]) -> None:
     check(factory(name, tiny_models))
 
@@ -127,9 +133,13 @@ def test_contract_behind_an_endpoint(
         check(make)
 
 
+# Minutes a check with the default encoder, and no path that the small one does not take.
+TAUGHT = ("full-fine-tuning", "setfit", "tuned-lora", "tuned-tfidf")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
-@pytest.mark.parametrize("name", sorted({*LABELLING} - {"majority", "tfidf", "served"}))
+@pytest.mark.parametrize("name", sorted({*LABELLING} - {*TAUGHT, "majority", "tfidf", "served"}))
 def test_contract_with_the_default_models(name: str, check: Check) -> None:
     # Half as many rounds teach a model that has been trained before.
     check(factory(name, {"epochs": 4.0}))

@@ -24,7 +24,7 @@ GOLDEN = Path(__file__).with_name("golden_answers.json")
 NAMED = sorted(n for n in available() if n != "served" and "classification" in kinds(n))
 
 # Machines differ in the last digits of a matrix product, and training carries them on.
-CLOSE = {"lora": 0.2}
+CLOSE = dict.fromkeys(("lora", "tuned-lora", "setfit", "full-fine-tuning"), 0.2)
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,9 @@ def answered(name: str, models: dict[str, str]) -> Answers:
     return strategy.predict(questions())
 
 
-@pytest.mark.parametrize("name", NAMED)
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=[pytest.mark.slow] * (n == "tuned-lora")) for n in NAMED]
+)
 def test_answers_change_only_with_the_revision(
     name: str, models: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

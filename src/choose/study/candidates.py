@@ -107,8 +107,15 @@ def names_of(study: Study) -> tuple[str, ...]:
 
 
 def default_strategies() -> tuple[str, ...]:
-    """Return the strategies that a study compares if it names none: all that need no setting."""
-    return tuple(name for name in available() if not _lacking(hyperparameters(name)))
+    """Return the strategies that a study compares if it names none: all that need no setting.
+
+    Those that a study has to ask for are left out.
+    """
+    return tuple(
+        name
+        for name in available()
+        if not _lacking(hyperparameters(name)) and not traits(name)["on_request"]
+    )
 
 
 def _sections(study: Study) -> tuple[CandidateSection, ...]:

@@ -96,12 +96,18 @@ class AdaptedModel(Adapted):
 
 def untrained_model(base: Base, spec: AdapterSpec, classes: int, name: str) -> AdaptedModel:
     """Return an untrained adapter under a head that gives every class the same logit."""
+    head = untrained_head(base, classes)
+    return AdaptedModel(base, attach_adapter(base, spec, name), head)
+
+
+def untrained_head(base: Base, classes: int) -> torch.nn.Linear:
+    """Return a head that gives every class the same logit."""
     import torch
 
     head = torch.nn.Linear(base.hidden_size, classes)
     torch.nn.init.zeros_(head.weight)
     torch.nn.init.zeros_(head.bias)
-    return AdaptedModel(base, attach_adapter(base, spec, name), head.to(base.device))
+    return head.to(base.device)
 
 
 # Smaller pools train on every row, since a label helps more there than in validation.
@@ -220,11 +226,12 @@ class ClassifierRun(TrainingRun):
         targets: Sequence[int],
         schedule: Schedule,
         seed: int,
+        division: tuple[list[int], list[int]] | None = None,
     ) -> None:
         import torch
 
         chooser = random.Random(f"lora-{seed}")
-        division = split_validation(targets, schedule.validation_rows, chooser)
+        division = division or split_validation(targets, schedule.validation_rows, chooser)
         super().__init__(model, rows, division, schedule, seed, chooser)
         self.all_rows, self.all_targets, self._loss_before = rows, targets, math.inf
         own = [targets[i] for i in self.training_indices]

@@ -35,7 +35,9 @@ def training_step(runs: Sequence[TrainingRun]) -> AbstractContextManager[Step]:
     The function takes some of the runs, each with the row indices of its batch.
     """
     adapters = [run.model.adapter for run in runs]
-    supported = fused.supports(runs[0].model.base, adapters)
+    # A model whose own weights are trained is no PEFT model.
+    peft = all(hasattr(adapter, "peft_config") for adapter in adapters)
+    supported = peft and fused.supports(runs[0].model.base, adapters)
     engine = fused.training_step if supported else autograd.training_step
     return engine(runs)
 

@@ -141,7 +141,7 @@ class TrainingRun(ABC):
         rate, steps = self.schedule.learning_rate, self.schedule.steps
         self._parameters = [*adapter_parameters, *self.model.head_parameters.values()]
         self._optimiser = torch.optim.AdamW(
-            self._parameters,
+            self.parameter_groups(adapter_parameters),
             lr=rate,
             weight_decay=0.01,
             # None lets torch choose elsewhere; False would force its slowest implementation.
@@ -150,6 +150,10 @@ class TrainingRun(ABC):
         self._learning_rates = torch.optim.lr_scheduler.LambdaLR(
             self._optimiser, lambda step: learning_rate_factor(step, steps)
         )
+
+    def parameter_groups(self, adapter_parameters: Sequence[Any]) -> list[dict[str, Any]]:
+        """Return the groups of parameters, each with a learning rate if not the schedule's."""
+        return [{"params": [*adapter_parameters, *self.model.head_parameters.values()]}]
 
     def next_batch(self) -> list[int]:
         """Return the indices of the next batch among `rows`."""

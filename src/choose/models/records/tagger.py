@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from choose.models.logistic_solver import Weights, minimise
+from choose.models.classical.logistic_solver import Weights, minimise
 from choose.models.records.values_in_text import Span, Word
 from choose.models.records.word_features import feature_codes
 from choose.types import Floats

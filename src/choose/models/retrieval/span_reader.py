@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from choose.models.logistic_solver import Weights, minimise
+from choose.models.classical.logistic_solver import Weights, minimise
 from choose.models.retrieval.span_features import (
     ENDS,
     NUMBERS,

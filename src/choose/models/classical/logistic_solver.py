@@ -28,6 +28,7 @@ _MEMORY = 240_000_000
 _TOLERANCE, MAX_PASSES = 1e-4, 1_000
 
 Weights = npt.NDArray[np.float32]
+Places = npt.NDArray[np.int64]
 
 
 def is_large(features: Any, classes: int) -> bool:
@@ -131,9 +132,9 @@ class Loss(Protocol):
         ...
 
 
-def minimise(loss: Loss) -> Weights:
+def minimise(loss: Loss, start: Weights | None = None, tolerance: float = _TOLERANCE) -> Weights:
     """Return the weights at which the largest entry of the gradient is within the tolerance."""
-    weights = np.zeros(loss.shape, np.float32)
+    weights = np.zeros(loss.shape, np.float32) if start is None else start
     value, gradient = loss(weights)
     pairs = deque[tuple[Weights, Weights]](
         maxlen=int(np.clip(_MEMORY // (2 * weights.size), 2, 10))
@@ -180,3 +181,84 @@ def _direction(gradient: Weights, pairs: deque[tuple[Weights, Weights]]) -> Weig
     for (moved, change), (scale, factor) in zip(pairs, reversed(factors), strict=True):
         direction += np.float32(factor - scale * float(np.vdot(change, direction))) * moved
     return direction
+
+
+class _FoldsLoss:
+    """The sum of the folds' losses, of (d + 1, folds * classes) weights; the intercepts last.
+
+    Each fold's loss is the one of `_Loss` on the rows of the other folds. Fitting all folds at once
+    makes one large product of many small ones.
+    """
+
+    def __init__(self, features: Weights, places: Places, fold: Places, classes: int) -> None:
+        self.rows, self.places, self.classes = features, places, classes
+        self.folds = int(fold.max()) + 1
+        self.shape = (features.shape[1] + 1, self.folds * classes)
+        learnt = fold[:, None] != np.arange(self.folds)
+        counts = np.maximum(learnt.sum(axis=0), 1)
+        self.share = (learnt / counts).astype(np.float32)  # (n, folds)
+        self.penalties = np.zeros((1, self.folds, 1), np.float32)
+        self.counts = counts.astype(np.float32)
+
+    def regularise(self, C: float) -> None:
+        """Set the strength of the penalty as scikit-learn's C does."""
+        binary = self.classes == 2
+        self.penalties = ((1 + binary) / (C * self.counts))[None, :, None]
+
+    def __call__(self, weights: Weights) -> tuple[float, Weights]:
+        """Return the loss and its gradient."""
+        folded = weights.reshape(-1, self.folds, self.classes)
+        chances = self.log_chances(weights)
+        own = np.take_along_axis(chances, self.places[:, None, None], axis=2)[:, :, 0]
+        total = -float((own * self.share).sum(dtype=np.float64))
+        gradient = folded * self.penalties
+        total += 0.5 * float((folded[:-1] * gradient[:-1]).sum(dtype=np.float64))
+        gradient[-1] = 0
+        errors = np.exp(chances)
+        errors[np.arange(len(errors)), :, self.places] -= 1
+        errors *= self.share[:, :, None]
+        flat = errors.reshape(len(errors), -1)
+        gradient[:-1] += (self.rows.T @ flat).reshape(folded[:-1].shape)
+        gradient[-1] += errors.sum(axis=0)
+        return total, gradient.reshape(weights.shape)
+
+    def log_chances(self, weights: Weights) -> Weights:
+        """Return (n, folds, classes) log-probabilities."""
+        flat: Weights = self.rows @ weights[:-1] + weights[-1]
+        logits = flat.reshape(-1, self.folds, self.classes)
+        logits -= logits.max(axis=2, keepdims=True)
+        logits -= np.log(np.exp(logits).sum(axis=2, keepdims=True))
+        return logits
+
+
+def held_out_path(
+    features: npt.ArrayLike, places: Places, fold: Places, strengths: Sequence[float]
+) -> list[Weights]:
+    """Return (n, classes) log-probabilities of rows that were held out, for each C in turn.
+
+    Each fit starts from the weights of the one before: name the strengths in ascending order.
+
+    Args:
+        features: (n, d), dense.
+        places: (n,) classes from 0 on.
+        fold: (n,) the fold in which each row is held out.
+        strengths: values of C.
+    """
+    loss = _FoldsLoss(np.asarray(features, np.float32), places, fold, int(places.max()) + 1)
+    weights, found = np.zeros(loss.shape, np.float32), []
+    for C in strengths:
+        loss.regularise(C)
+        weights = minimise(loss, weights)
+        found.append(loss.log_chances(weights)[np.arange(len(places)), fold])
+    return found
+
+
+def row_coordinates(products: npt.ArrayLike) -> Weights:
+    """Return (n, n) coordinates of rows from their (n, n) scalar products, by Cholesky.
+
+    Weights under an L2 penalty fit the same on them as on the features (the representer theorem).
+    """
+    square = np.array(products, np.float64)
+    # Rows that are equal, or blank, make it singular.
+    square[np.diag_indices_from(square)] += 1e-6 * max(float(np.trace(square)) / len(square), 1e-6)
+    return np.asarray(np.linalg.cholesky(square), np.float32)

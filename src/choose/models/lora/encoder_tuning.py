@@ -1,0 +1,265 @@
+"""Encoders with all weights trained: under a head, or by contrasting rows of different labels.
+
+The base that a process shares, and its cached embeddings, are never touched: a run trains a copy.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from choose.errors import StrategyError
+from choose.models.hardware.memory import limits_of
+from choose.models.lora.batching import batches_by_length, pad
+from choose.models.lora.classifier import AdaptedModel, ClassifierRun, pooled_states
+from choose.models.lora.fit import train_together
+from choose.models.lora.model import Adapted, Base, LearningCheck
+from choose.models.lora.training_run import Objective, Schedule, TrainingRun
+from choose.models.saving import read_tensors
+from choose.progress import report_progress
+
+if TYPE_CHECKING:
+    import torch
+
+WEIGHTS_FILE = "encoder.safetensors"
+
+# The head starts from nothing, the encoder from what it knows.
+HEAD_RATE = 1e-3
+
+# Rows of a contrastive batch, and the temperature of their cosines.
+CONTRASTED_ROWS, TEMPERATURE = 32, 0.1
+
+# Steps of a contrastive training: passes over the pool, but neither few nor many.
+CONTRASTIVE_PASSES, FEWEST_STEPS, MOST_STEPS = 4.0, 60, 400
+
+
+class TunedEncoder(Adapted):
+    """A base with a copy of its model, `adapter`, all of whose weights are trained."""
+
+    def embed(self, rows: Sequence[Sequence[int]], progress: str = "") -> npt.NDArray[np.float32]:
+        """Return (n, width) unit vectors of rows of token ids, in their order."""
+        import torch
+
+        vectors, done = torch.zeros(len(rows), self.base.hidden_size), 0
+        most = limits_of(self.base.device).prediction_tokens
+        self.adapter.eval()
+        with torch.inference_mode():
+            for indices in batches_by_length([len(row) for row in rows], most):
+                ids, lengths = pad([rows[i] for i in indices], self.base.device)
+                vectors[indices] = self.vectors(ids, lengths).cpu()
+                done += len(indices)
+                if progress:
+                    report_progress(done, len(rows), progress)
+        found: npt.NDArray[np.float32] = vectors.numpy()
+        return found
+
+    def vectors(self, ids: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+        """Return (B, width) unit vectors."""
+        import torch
+
+        states = pooled_states(self.adapter, self.base, ids, lengths)
+        return torch.nn.functional.normalize(states, dim=1)
+
+
+def own_copy(base: Base) -> Any:
+    """Return a copy of a base's modules with weights of its own, all of them trained."""
+    return copy.deepcopy(base.model).requires_grad_(True)
+
+
+def save_weights(model: Any, folder: Path) -> None:
+    """Write a model's weights as safetensors."""
+    from safetensors.torch import save_file
+
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {n: p.detach().cpu().contiguous() for n, p in model.named_parameters()}
+    save_file(tensors, folder / WEIGHTS_FILE)
+
+
+def load_weights(model: Any, folder: Path) -> None:
+    """Read a model's weights.
+
+    Raises:
+        StrategyError: if the file is damaged or is that of another model.
+    """
+    import torch
+
+    expected = dict(model.named_parameters())
+    tensors = read_tensors(folder / WEIGHTS_FILE, expected)
+    with torch.no_grad():
+        for name, parameter in expected.items():
+            parameter.copy_(tensors[name])
+
+
+class WholeRun(ClassifierRun):
+    """A run that trains all weights of an encoder under a head."""
+
+    def parameter_groups(self, adapter_parameters: Sequence[Any]) -> list[dict[str, Any]]:
+        """Return the encoder's weights, and the head's with a higher learning rate."""
+        head = list(self.model.head_parameters.values())
+        rate = max(HEAD_RATE, self.schedule.learning_rate)
+        return [{"params": list(adapter_parameters)}, {"params": head, "lr": rate}]
+
+    def finish_check(self) -> None:
+        """Compare the loss, and the logits with those over the untrained encoder."""
+        import torch
+
+        sample = self.check_sample()
+        rows = [self.all_rows[i] for i in sample]
+        logits = self.model.predict_logits(rows)
+        base = self.model.base
+        without = AdaptedModel(base, base.model, self.model.head).predict_logits(rows)
+        targets = torch.tensor([self.all_targets[i] for i in sample])
+        after = float(torch.nn.functional.cross_entropy(logits, targets))
+        change = float((logits - without).abs().max())
+        self.model.learning = LearningCheck(self._loss_before, after, change)
+
+
+class ContrastiveRun(TrainingRun):
+    """A run that draws rows of one label together and others apart.
+
+    The loss is the supervised contrastive one (Khosla et al. 2020, arXiv 2004.11362): every batch
+    compares all its rows with one another. SetFit (Tunstall et al. 2022, arXiv 2209.11055) draws
+    pairs instead, of which as many rows give far fewer a step.
+    """
+
+    def __init__(
+        self,
+        model: TunedEncoder,
+        rows: Sequence[Sequence[int]],
+        targets: Sequence[int],
+        schedule: Schedule,
+        seed: int,
+    ) -> None:
+        self._targets = list(targets)
+        self._loss_before = math.inf
+        chooser = random.Random(f"contrastive-{seed}")
+        division: tuple[list[int], list[int]] = (list(range(len(rows))), [])
+        super().__init__(model, rows, division, schedule, seed, chooser)
+        self.encoder = model
+
+    def _endless_batches(self, chooser: random.Random) -> Iterator[list[int]]:
+        return balanced_batches(self._targets, self.schedule.batch_size, chooser)
+
+    def objective(self, indices: Sequence[int], batch: Sequence[int]) -> Objective:
+        """Refuse: the packed engine, which asks for it, trains adapters only."""
+        raise TypeError("a contrastive loss is about a whole batch; autograd follows it")
+
+    def losses(self, batch: Sequence[int]) -> Iterator[torch.Tensor]:
+        """Yield the loss of a batch, as one part."""
+        import torch
+
+        ids, lengths = pad([self.rows[i] for i in batch], self.model.base.device)
+        labels = torch.tensor([self._targets[i] for i in batch], device=ids.device)
+        yield contrastive_loss(self.encoder.vectors(ids, lengths).float(), labels)
+
+    def validation_loss(self) -> float:
+        """Return the loss on some rows; nothing is held out, so nothing is stopped early."""
+        import torch
+
+        sample = next(balanced_batches(self._targets, 2 * CONTRASTED_ROWS, random.Random("check")))
+        vectors = torch.from_numpy(self.encoder.embed([self.rows[i] for i in sample]))
+        return float(contrastive_loss(vectors, torch.tensor([self._targets[i] for i in sample])))
+
+    def start_check(self) -> None:
+        """Remember the loss on some rows before training."""
+        self._loss_before = self.validation_loss()
+
+    def finish_check(self) -> None:
+        """Compare the loss, and how far a row's vector has moved."""
+        untrained = TunedEncoder(self.model.base, self.model.base.model)
+        rows = [self.rows[i] for i in self.check_sample()]
+        moved = float(np.abs(self.encoder.embed(rows) - untrained.embed(rows)).max())
+        self.model.learning = LearningCheck(self._loss_before, self.validation_loss(), moved)
+
+
+def contrastive_loss(vectors: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Return the supervised contrastive loss of (B, width) unit vectors and (B,) labels.
+
+    Rows that are alone with their label in the batch are only contrasted with.
+    """
+    import torch
+
+    cosines = vectors @ vectors.T / TEMPERATURE
+    own = torch.eye(len(labels), dtype=torch.bool, device=labels.device)
+    chances = torch.log_softmax(cosines.masked_fill(own, -math.inf), dim=1)
+    same = (labels[:, None] == labels) & ~own
+    count = same.sum(dim=1)
+    loss = -chances.masked_fill(~same, 0.0).sum(dim=1) / count.clamp(min=1)
+    return loss.sum() / (count > 0).sum().clamp(min=1)
+
+
+def balanced_batches(
+    targets: Sequence[int], size: int, chooser: random.Random
+) -> Iterator[list[int]]:
+    """Yield batches of rows without end: several labels, as many rows of each, at least two.
+
+    The rows of a label come in turn, in a new order each time round; a label with one row gives it
+    twice, which dropout makes a pair.
+    """
+    rows: dict[int, list[int]] = {}
+    for index, target in enumerate(targets):
+        rows.setdefault(target, []).append(index)
+    turns = {target: _in_turn(own, chooser) for target, own in rows.items()}
+    labels = _in_turn(sorted(rows), chooser)
+    while True:
+        drawn = list(dict.fromkeys(next(labels) for _ in range(min(len(rows), size // 2))))
+        each = max(2, size // len(drawn))
+        yield [next(turns[target]) for target in drawn for _ in range(each)]
+
+
+def _in_turn(values: Sequence[int], chooser: random.Random) -> Iterator[int]:
+    while True:
+        yield from chooser.sample(list(values), len(values))
+
+
+def contrastive_schedule(rows: int, rate: float, passes: float | None) -> Schedule:
+    """Return how many batches a contrastive training of `rows` takes."""
+    steps = math.ceil((passes or CONTRASTIVE_PASSES) * rows / CONTRASTED_ROWS)
+    if passes is None:
+        steps = min(MOST_STEPS, max(FEWEST_STEPS, steps))
+    return Schedule(max(1, steps), CONTRASTED_ROWS, rate, 0)
+
+
+def train_whole(run: TrainingRun) -> list[str]:
+    """Train one run and return sentences on it.
+
+    Raises:
+        StrategyError: if the loss did not fall.
+    """
+    train_together([run])
+    learning, schedule = run.model.learning, run.schedule
+    assert learning is not None
+    if not learning.loss_after < learning.loss_before:
+        raise StrategyError(
+            f"Fine-tuning did not learn: the loss on its own rows went from "
+            f"{learning.loss_before:.4f} to {learning.loss_after:.4f}. Try a lower learning_rate, "
+            "or more epochs."
+        )
+    return [
+        f"{run.step} steps of {schedule.batch_size} rows at learning rate "
+        f"{schedule.learning_rate:g}, all weights of the encoder trained; loss "
+        f"{learning.loss_before:.3f} before and {learning.loss_after:.3f} after training."
+    ]
+
+
+def training_facts(model: Adapted, trained: Mapping[str, Any]) -> dict[str, Any]:
+    """Return threads, number type and sizes; nothing of a tuned encoder is shared by tasks."""
+    from choose.models.hardware.compute_settings import (
+        megabytes,
+        set_threads,
+        trains_in_bfloat16,
+    )
+
+    return {
+        "threads": set_threads(),
+        "dtype": "bfloat16" if trains_in_bfloat16(model.base.device) else "float32",
+        "artefact_mb": megabytes([*model.adapter.parameters(), *trained.values()]),
+        "base_mb": 0.0,
+    }

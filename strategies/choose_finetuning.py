@@ -1,0 +1,313 @@
+"""Fine-tuning beyond one LoRA: all weights of an encoder; an adapter whose settings are chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+
+from choose.models.saving import floats, read_fitted, read_labels, write_fitted
+from choose.models.tfidf_logistic import LogisticHead, log_scores
+from choose.models.weights.resolve import weights_digest
+from choose.models.weights.spec import DEFAULT_ENCODER, DEFAULT_LM
+from choose.types import Answers, Example, Family, Item, Task
+from choose_baseline import check_head
+from choose_lora import Lora
+
+# What an encoder of few million weights learns at; larger ones take less.
+ENCODER_RATE = 1e-4
+
+
+class _TunedEncoder:
+    """The base of `setfit` and `full-fine-tuning`: an encoder, all of whose weights are trained."""
+
+    family: ClassVar[Family] = "fine-tuning"
+    revision: ClassVar[int] = 1
+    learns: ClassVar[bool] = True
+    seeded: ClassVar[bool] = True
+    cheap: ClassVar[bool] = False
+    on_request: ClassVar[bool] = True
+    variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    limits: ClassVar[Mapping[str, tuple[float, float]]] = {
+        "learning_rate": (1e-9, 10),
+        "epochs": (1e-3, 10_000),
+        "max_tokens": (4, 1_000_000),
+    }
+
+    def __init__(
+        self,
+        *,
+        seed: int,
+        encoder: str = DEFAULT_ENCODER,
+        learning_rate: float = ENCODER_RATE,
+        epochs: float | None = None,
+        max_tokens: int = 128,
+    ) -> None:
+        self.seed, self.encoder, self.learning_rate = seed, encoder, learning_rate
+        self.epochs, self.max_tokens = epochs, max_tokens
+
+    def weights(self) -> str:
+        """Return the encoder's digest."""
+        return weights_digest(self.encoder)
+
+    def prepare(self) -> None:
+        """Load the encoder."""
+        from choose.models.lora.model import load_base
+
+        load_base(self.encoder)
+
+    def _tokens(self, texts: Sequence[str]) -> Any:
+        from choose.models.lora.batching import tokenise
+        from choose.models.lora.model import load_base
+
+        base = load_base(self.encoder)
+        return tokenise(base.tokenizer, texts, min(self.max_tokens, base.max_tokens))
+
+    def _cut(self, truncated: int) -> list[str]:
+        return [f"{truncated} texts were cut to {self.max_tokens} tokens."] if truncated else []
+
+
+class SetFit(_TunedEncoder):
+    """Contrastive tuning of a sentence encoder, then logistic regression on its embeddings.
+
+    After SetFit (Tunstall et al. 2022, arXiv 2209.11055): training draws rows of one label together
+    and others apart, so that few rows make many comparisons. Batches hold as many rows of each
+    label and are compared whole, by the supervised contrastive loss (Khosla et al. 2020).
+    """
+
+    title: ClassVar[str] = "contrastive fine-tuning (SetFit)"
+    good_for: ClassVar[str] = "few rows a label, in a language that the encoder reads"
+    needs: ClassVar[str] = "labelled rows, from eight a label; an encoder (--encoder)"
+    takes: ClassVar[str] = "about a minute a fit without a GPU, milliseconds an answer"
+
+    def fit(self, task: Task, examples: Sequence[Example]) -> None:
+        """Tune the encoder, then learn the head; a pool with one class tunes nothing.
+
+        Raises:
+            StrategyError: if training changed nothing.
+            ModelError: if the encoder cannot be loaded.
+        """
+        from choose.models.lora.encoder_tuning import (
+            ContrastiveRun,
+            contrastive_schedule,
+            train_whole,
+        )
+
+        self._untrained()
+        self.labels = task.labels
+        tokens = self._tokens([e.text for e in examples])
+        targets = [e.target for e in examples]
+        self._notes = ["The pool holds one class only, so nothing was trained."]
+        if len(set(targets)) > 1:
+            codes = [task.labels.index(target) for target in targets]
+            schedule = contrastive_schedule(len(codes), self.learning_rate, self.epochs)
+            run = ContrastiveRun(self._model, tokens.ids, codes, schedule, self.seed)
+            self._notes = [*train_whole(run), *self._cut(tokens.truncated)]
+        self.head = LogisticHead(10.0)
+        self.head.fit(self._model.embed(tokens.ids), targets)
+
+    def _untrained(self) -> None:
+        from choose.models.lora.encoder_tuning import TunedEncoder, own_copy
+        from choose.models.lora.model import load_base
+
+        base = load_base(self.encoder)
+        self._model = TunedEncoder(base, own_copy(base))
+
+    def predict(self, items: Sequence[Item]) -> Answers:
+        """Answer with the most probable label."""
+        if not items:
+            return Answers.from_scores(self.labels, np.empty((0, len(self.labels))))
+        vectors = self._model.embed(self._tokens([item.text for item in items]).ids, "predicting")
+        probabilities = self.head.probabilities(vectors)
+        return Answers.from_scores(
+            self.labels, log_scores(self.labels, self.head.seen, probabilities)
+        )
+
+    def facts(self) -> Mapping[str, Any]:
+        """Return threads, the number type of training, sizes in MB and notes."""
+        from choose.models.lora.encoder_tuning import training_facts
+
+        return {**training_facts(self._model, {}), "notes": self._notes}
+
+    def save(self, folder: Path) -> None:
+        """Write the tuned encoder's weights and the head; its tokenizer stays with the encoder."""
+        from choose.models.lora.encoder_tuning import save_weights
+
+        head, weights = self.head.state()
+        facts = {"labels": self.labels, "head": head, "notes": self._notes}
+        write_fitted(folder, self, facts, weights)
+        save_weights(self._model.adapter, folder)
+
+    def load(self, folder: Path) -> None:
+        """Restore the fitted strategy that was saved."""
+        from choose.models.lora.encoder_tuning import load_weights
+
+        facts, arrays = read_fitted(folder, self)
+        self.labels, self._notes = read_labels(facts), list(facts["notes"])
+        check_head(facts["head"], arrays, self.labels)
+        self.head = LogisticHead.restored(facts["head"], arrays)
+        self._untrained()
+        load_weights(self._model.adapter, folder)
+
+
+class FullFineTuning(_TunedEncoder):
+    """All weights of an encoder trained under a classification head.
+
+    The number of steps depends on the pool as in `lora`; from 1,500 rows on, training stops early
+    by the loss on rows held out. The head learns at ten times the encoder's rate.
+    """
+
+    title: ClassVar[str] = "full fine-tuning of an encoder"
+    good_for: ClassVar[str] = "hundreds of rows and more; a small model that answers fast"
+    needs: ClassVar[str] = "labelled rows, usually hundreds; an encoder (--encoder)"
+    takes: ClassVar[str] = "a minute or more a fit without a GPU, milliseconds an answer"
+
+    def fit(self, task: Task, examples: Sequence[Example]) -> None:
+        """Train; a pool with one class, or none, sets the head's bias and nothing else.
+
+        Raises:
+            StrategyError: if training changed nothing.
+            ModelError: if the encoder cannot be loaded.
+        """
+        from choose.models.lora.classifier import schedule_for
+        from choose.models.lora.encoder_tuning import WholeRun, train_whole
+
+        self.labels = task.labels
+        self._untrained()
+        tokens = self._tokens([e.text for e in examples])
+        codes = [task.labels.index(e.target) for e in examples]
+        if len(set(codes)) < 2:
+            self._single(codes)
+            return
+        schedule = schedule_for(len(codes), len(task.labels), self.learning_rate, self.epochs)
+        run = WholeRun(self._model, tokens.ids, codes, schedule, self.seed)
+        self._notes = [*train_whole(run), *self._cut(tokens.truncated)]
+
+    def _untrained(self) -> None:
+        from choose.models.lora.classifier import AdaptedModel, untrained_head
+        from choose.models.lora.encoder_tuning import own_copy
+        from choose.models.lora.model import load_base, seeded
+
+        base = load_base(self.encoder)
+        with seeded(self.seed, base.device):
+            head = untrained_head(base, len(self.labels))
+        self._model = AdaptedModel(base, own_copy(base), head)
+
+    def _single(self, codes: Sequence[int]) -> None:
+        """Answer the pool's only class, with the probability of Laplace's rule of succession."""
+        import torch
+
+        counts = torch.bincount(torch.tensor(codes, dtype=torch.long), minlength=len(self.labels))
+        with torch.no_grad():
+            self._model.head.bias.copy_((counts + 1.0).log())
+        self._notes = ["The pool holds one class only, so nothing was trained."]
+
+    def predict(self, items: Sequence[Item]) -> Answers:
+        """Answer with the most probable label; longer texts are cut to the limit."""
+        import torch
+
+        tokens = self._tokens([item.text for item in items])
+        logits = self._model.predict_logits(tokens.ids, "predicting")
+        scores = torch.log_softmax(logits.double(), dim=1).numpy()
+        return Answers.from_scores(
+            self.labels, scores, tokens_in=np.array(tokens.lengths, dtype=np.int64)
+        )
+
+    def facts(self) -> Mapping[str, Any]:
+        """Return threads, the number type of training, sizes in MB and notes."""
+        from choose.models.lora.encoder_tuning import training_facts
+
+        head = self._model.head_parameters
+        return {**training_facts(self._model, head), "notes": self._notes}
+
+    def save(self, folder: Path) -> None:
+        """Write the tuned encoder's weights and the head; its tokenizer stays with the encoder."""
+        from choose.models.lora.encoder_tuning import save_weights
+
+        head = self._model.head
+        arrays = {n: p.detach().cpu().numpy() for n, p in head.named_parameters()}
+        write_fitted(folder, self, {"labels": self.labels, "notes": self._notes}, arrays)
+        save_weights(self._model.adapter, folder)
+
+    def load(self, folder: Path) -> None:
+        """Restore the fitted strategy that was saved."""
+        import torch
+
+        from choose.models.lora.encoder_tuning import load_weights
+
+        facts, arrays = read_fitted(folder, self)
+        self.labels, self._notes = read_labels(facts), list(facts["notes"])
+        self._untrained()
+        load_weights(self._model.adapter, folder)
+        rows, width = len(self.labels), self._model.base.hidden_size
+        weight, bias = floats(arrays, "weight", rows, width), floats(arrays, "bias", rows)
+        with torch.no_grad():
+            self._model.head.weight.copy_(torch.from_numpy(weight))
+            self._model.head.bias.copy_(torch.from_numpy(bias))
+
+
+class TunedLora(Lora):
+    """`lora` with rank, target layers, learning rate and steps chosen on part of the training rows.
+
+    Six settings train side by side on three quarters of at most 600 rows; at a third and two thirds
+    of the steps the worse half stops. The settings of `lora` stay unless another has a lower loss
+    on the rest by more than a standard error. What is chosen is then trained on the whole pool.
+    """
+
+    title: ClassVar[str] = "tuned LoRA fine-tuning"
+    good_for: ClassVar[str] = "as lora, with rank, layers and rate chosen in the training rows"
+    takes: ClassVar[str] = "several minutes a fit without a GPU, milliseconds an answer"
+    kinds: ClassVar[tuple[str, ...]] = ("classification",)
+    kind_settings: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    revision: ClassVar[int] = 1
+    on_request: ClassVar[bool] = True
+    variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    limits: ClassVar[Mapping[str, tuple[float, float]]] = {"max_tokens": (4, 1_000_000)}
+
+    # Those of `lora`, until a fit has chosen.
+    rank: int = 16
+    targets: Literal["attention", "all"] = "attention"
+    dropout: float = 0.05
+    upper: float = 1.0
+    learning_rate: float | None = None
+    epochs: float | None = None
+
+    def __init__(self, *, seed: int, base: str = DEFAULT_LM, max_tokens: int = 128) -> None:
+        self.seed, self.base, self.max_tokens = seed, base, max_tokens
+
+    def side_by_side(self) -> bool:
+        """Return False: the settings of one fit already train together."""
+        return False
+
+    def fit(self, task: Task, examples: Sequence[Example]) -> None:
+        """Choose the settings, then train on the whole pool.
+
+        Raises:
+            StrategyError: if training changed nothing.
+            ModelError: if the base cannot be loaded.
+        """
+        from choose.models.lora.search import SETTINGS, search, share_of_steps
+
+        note, setting = None, SETTINGS[0]
+        if len({e.target for e in examples}) > 1:
+            found = search(self._builder(task), task, examples, self.max_tokens, self.seed)
+            note, setting = found.note, found.setting
+        self.rank, self.targets = setting.rank, setting.targets
+        self.learning_rate = setting.learning_rate
+        self.epochs = share_of_steps(setting, len(examples), len(task.labels))
+        super().fit(task, examples)
+        self._notes = [*([note] if note else []), *self._notes]
+
+    def _builder(self, task: Task) -> Any:
+        from choose.models.lora.classifier import untrained_model
+        from choose.models.lora.model import load_base, seeded
+
+        base = load_base(self.base)
+
+        def build(spec: Any) -> Any:
+            with seeded(self.seed, base.device):
+                return untrained_model(base, spec, len(task.labels), self.base)
+
+        return build

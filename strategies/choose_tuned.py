@@ -1,0 +1,325 @@
+"""The cheap baselines with settings chosen by cross-validation inside the training pool."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+import numpy as np
+
+from choose.models.classical.inner_selection import (
+    TOO_SMALL,
+    Choice,
+    InnerFolds,
+    choose_setting,
+    inner_folds,
+)
+from choose.models.classical.logistic_solver import held_out_path, row_coordinates
+from choose.models.saving import FACTS, read_json, write_fitted
+from choose.models.tfidf_logistic import FLOOR, LogisticHead, TfidfFeatures
+from choose.models.weights.spec import DEFAULT_ENCODER
+from choose.types import Answers, Example, Item, Task
+from choose_baseline import Knn, Probe, Tfidf
+
+# Most rows on which settings are compared; all rows train what is chosen.
+TFIDF_ROWS, ENCODED_ROWS = 1_500, 4_000
+
+# Values of C, ascending, and that of `tfidf` and `probe`.
+STRENGTHS, USUAL_C = (1.0, 3.0, 10.0, 30.0, 100.0), 10.0
+
+
+class TunedTfidf(Tfidf):
+    """`tfidf` with the kinds of n-grams and C chosen on the training rows.
+
+    The choice is among words with pairs of words, characters and both, each with several C, by
+    five-fold cross-validation inside the pool. The settings of `tfidf` stay unless others are
+    better by more than a standard error. In pools of more than 1,500 rows a sample is compared.
+    """
+
+    choice: Choice | None
+
+    title: ClassVar[str] = "tuned words + logistic regression"
+    good_for: ClassVar[str] = "as tfidf, with n-grams and C chosen in the training rows"
+    takes: ClassVar[str] = "a few times the training of tfidf, under a millisecond an answer"
+    revision: ClassVar[int] = 1
+    always_compared: ClassVar[bool] = False
+    variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    limits: ClassVar[Mapping[str, tuple[float, float]]] = {}
+
+    # The first is that of `tfidf`.
+    FEATURES: ClassVar[tuple[tuple[str, ...], ...]] = (
+        ("words", "characters"),
+        ("words", "longer characters"),
+        ("words",),
+        ("longer characters",),
+    )
+
+    def __init__(self, *, seed: int) -> None:
+        self.seed = seed
+
+    def fit(self, task: Task, examples: Sequence[Example]) -> None:
+        """Choose the settings on inner folds, then learn from the whole pool."""
+        self.labels, self.choice = task.labels, None
+        texts, targets = [e.text or " " for e in examples], [e.target for e in examples]
+        folds, C, self.note = inner_folds(examples, TFIDF_ROWS), USUAL_C, TOO_SMALL
+        parts, matrices = _vectorised(texts, self.FEATURES) if folds else ({}, {})
+        if folds is None or not all(name in parts for name in self.FEATURES[0]):
+            # Where texts have no term in common there is nothing to choose either.
+            self.features = TfidfFeatures(*self.FEATURES[0])
+            matrix = self.features.fit(texts)
+        else:
+            names, C = self._choose(folds, matrices)
+            self.features = TfidfFeatures.joined([parts[name] for name in names])
+            matrix = _side_by_side([matrices[name] for name in names])
+        self.head = LogisticHead(C)
+        self.head.fit(matrix, targets)
+
+    def facts(self) -> Mapping[str, Any]:
+        """Return a note on what was chosen."""
+        return {"notes": [self.note]}
+
+    def save(self, folder: Path) -> None:
+        """Write the n-grams, their IDF and their weights; no row of the pool."""
+        facts, arrays = self.features.state()
+        head, weights = self.head.state()
+        facts |= {"labels": self.labels, "head": head, "note": self.note}
+        write_fitted(folder, self, facts, {**arrays, **weights})
+
+    def load(self, folder: Path) -> None:
+        """Restore the fitted strategy that was saved."""
+        super().load(folder)
+        self.note, self.choice = _read_note(folder), None
+
+    def _choose(
+        self, folds: InnerFolds, matrices: Mapping[str, Any]
+    ) -> tuple[tuple[str, ...], float]:
+        """Return the vectorisers and C; products of all rows with all are computed once."""
+        products = {
+            name: (rows := matrix[folds.places]) @ rows.T for name, matrix in matrices.items()
+        }
+        levels: dict[tuple[tuple[str, ...], float], Any] = {}
+        for names in self.FEATURES:
+            if all(name in products for name in names):
+                whole = sum((products[name] for name in names[1:]), products[names[0]]).toarray()
+                path = held_out_path(row_coordinates(whole), folds.codes, folds.fold, STRENGTHS)
+                levels |= {(names, C): level for C, level in zip(STRENGTHS, path, strict=True)}
+        (names, C), self.choice = _choice(levels, (self.FEATURES[0], USUAL_C), folds)
+        self.note = self.choice.sentence(f"C = {C:g} on {' and '.join(names)}")
+        return names, C
+
+
+class TunedProbe(Probe):
+    """`probe` with C chosen on the training rows, by five-fold cross-validation.
+
+    Texts are embedded once. The C of `probe` stays unless another is better by more than a standard
+    error. In pools of more than 4,000 rows a sample is compared.
+    """
+
+    choice: Choice | None
+
+    title: ClassVar[str] = "tuned embeddings + logistic regression"
+    good_for: ClassVar[str] = "as probe, with C chosen in the training rows"
+    takes: ClassVar[str] = "seconds to train, milliseconds an answer"
+    revision: ClassVar[int] = 1
+    variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    limits: ClassVar[Mapping[str, tuple[float, float]]] = {}
+
+    def __init__(self, *, seed: int, encoder: str = DEFAULT_ENCODER) -> None:
+        self.seed, self.encoder = seed, encoder
+
+    def fit(self, task: Task, examples: Sequence[Example]) -> None:
+        """Choose C on inner folds, then learn the head from the whole pool."""
+        self.labels, self.cached = task.labels, 0.0
+        features = self._embed([example.text for example in examples])
+        self.choice, C, self.note = None, USUAL_C, TOO_SMALL
+        if (folds := inner_folds(examples, ENCODED_ROWS)) is not None:
+            C = self._choose(folds, features)
+        self.head = LogisticHead(C)
+        self.head.fit(features, [example.target for example in examples])
+
+    def facts(self) -> Mapping[str, Any]:
+        """Return the seconds that cached embeddings had taken, and what was chosen."""
+        return {**super().facts(), "notes": [self.note]}
+
+    def save(self, folder: Path) -> None:
+        """Write the head; the encoder is named, not copied."""
+        head, weights = self.head.state()
+        facts = {"labels": self.labels, "head": head, "note": self.note}
+        write_fitted(folder, self, facts, weights)
+
+    def load(self, folder: Path) -> None:
+        """Restore the fitted strategy that was saved."""
+        super().load(folder)
+        self.note, self.choice = _read_note(folder), None
+
+    def _choose(self, folds: InnerFolds, features: Any) -> float:
+        rows = features[folds.places]
+        if len(rows) < rows.shape[1]:
+            rows = row_coordinates(rows @ rows.T)
+        path = held_out_path(rows, folds.codes, folds.fold, STRENGTHS)
+        levels = dict(zip(STRENGTHS, path, strict=True))
+        C, self.choice = _choice(levels, USUAL_C, folds)
+        self.note = self.choice.sentence(f"C = {C:g}")
+        return C
+
+
+# How much a neighbour's vote weighs, from (n, k) cosines, the highest first.
+WEIGHTINGS: Mapping[str, Any] = {
+    "cosine": lambda cosines: np.maximum(cosines, 0.0),
+    "equal": np.ones_like,
+    "steep": lambda cosines: np.exp(10.0 * (cosines - cosines[:, :1])),
+}
+NEIGHBOURS = (1, 3, 5, 10, 15, 25, 40)
+
+# Those of `knn`.
+USUAL_VOTE = ("cosine", 5)
+
+
+class TunedKnn(Knn):
+    """`knn` with k and the weight of a neighbour's vote chosen on the training rows.
+
+    One search gives the neighbours of every row outside its fold. A vote weighs as much as its
+    cosine ("cosine", as in `knn`), the same for all ("equal"), or e-fold less with each tenth of
+    cosine behind the nearest ("steep"). The settings of `knn` stay unless others are better by more
+    than a standard error. In pools of more than 4,000 rows a sample is compared.
+    """
+
+    choice: Choice | None
+
+    title: ClassVar[str] = "tuned nearest neighbours"
+    good_for: ClassVar[str] = "as knn, with k and the weights of votes chosen in the training rows"
+    takes: ClassVar[str] = "under a second to choose, milliseconds an answer"
+    reference: ClassVar[bool] = False
+    revision: ClassVar[int] = 1
+    variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    limits: ClassVar[Mapping[str, tuple[float, float]]] = {}
+
+    def __init__(self, *, seed: int, encoder: str = DEFAULT_ENCODER) -> None:
+        self.seed, self.encoder = seed, encoder
+
+    def fit(self, task: Task, examples: Sequence[Example]) -> None:
+        """Index the pool, and choose on inner folds."""
+        super().fit(task, examples)
+        self.choice, self.note = None, TOO_SMALL
+        self.weighting, self.near = USUAL_VOTE
+        if (folds := inner_folds(examples, ENCODED_ROWS)) is not None:
+            self._choose(folds)
+
+    def predict(self, items: Sequence[Item]) -> Answers:
+        """Answer with the label that gets the most votes of the most similar neighbours."""
+        votes = np.full((len(items), len(self.labels)), FLOOR)
+        evidence = []
+        for row, neighbours in enumerate(self.retriever.search(items, self.near)):
+            evidence.append(tuple(n.example.id for n in neighbours))
+            cosines = np.array([[n.similarity for n in neighbours]])
+            weights = WEIGHTINGS[self.weighting](cosines)[0] if neighbours else ()
+            for n, weight in zip(neighbours, weights, strict=True):
+                votes[row, self.labels.index(n.example.target)] += weight
+        scores = np.log(votes / votes.sum(axis=1, keepdims=True))
+        return Answers.from_scores(self.labels, scores, evidence=tuple(evidence))
+
+    def facts(self) -> Mapping[str, Any]:
+        """Return the seconds that cached embeddings had taken, and what was chosen."""
+        return {**super().facts(), "notes": [self.note]}
+
+    def save(self, folder: Path) -> None:
+        """Write the pool itself, texts and labels, with its vectors."""
+        rows, vectors = self.retriever.state()
+        facts = {
+            "labels": self.labels,
+            "rows": rows,
+            "note": self.note,
+            "near": self.near,
+            "weighting": self.weighting,
+        }
+        write_fitted(folder, self, facts, vectors)
+
+    def load(self, folder: Path) -> None:
+        """Restore the fitted strategy that was saved."""
+        super().load(folder)
+        facts = read_json(folder / FACTS)
+        self.note, self.choice = _read_note(folder), None
+        self.near, self.weighting = facts["near"], facts["weighting"]
+        if type(self.near) is not int or self.near < 1 or self.weighting not in WEIGHTINGS:
+            raise ValueError("the number of neighbours or the weights of votes are none of knn's")
+
+    def _choose(self, folds: InnerFolds) -> None:
+        _, state = self.retriever.state()
+        nearest, cosines = _neighbours(state["vectors"][folds.places], folds.fold)
+        levels = {
+            (name, k): level
+            for name, weigh in WEIGHTINGS.items()
+            for k, level in _votes(folds, nearest, cosines, weigh)
+        }
+        (self.weighting, self.near), self.choice = _choice(levels, USUAL_VOTE, folds)
+        self.note = self.choice.sentence(f"k = {self.near} with {self.weighting} weights of votes")
+
+
+def _vectorised(
+    texts: Sequence[str], sets: Sequence[Sequence[str]]
+) -> tuple[dict[str, TfidfFeatures], dict[str, Any]]:
+    """Return each vectoriser of some sets, fitted on all texts, and its matrix."""
+    parts, matrices = {}, {}
+    for name in dict.fromkeys(name for names in sets for name in names):
+        features = TfidfFeatures(name)
+        matrix = features.fit(texts)
+        if features.vectorisers == (name,):  # else there was no term
+            parts[name], matrices[name] = features, matrix.tocsr()
+    return parts, matrices
+
+
+def _side_by_side(matrices: Sequence[Any]) -> Any:
+    from scipy.sparse import hstack
+
+    return hstack(list(matrices)).tocsr()
+
+
+Setting = TypeVar("Setting")
+
+
+def _choice(
+    levels: Mapping[Setting, Any], usual: Setting, folds: InnerFolds
+) -> tuple[Setting, Choice]:
+    """Choose a setting by its (n, classes) log-probabilities of held-out rows."""
+    order = [usual, *(setting for setting in levels if setting != usual)]
+    own = np.arange(len(folds.codes)), folds.codes
+    right = np.stack([levels[s].argmax(axis=1) == folds.codes for s in order]).astype(np.float64)
+    likelihood = np.stack([levels[s][own] for s in order]).astype(np.float64)
+    choice = choose_setting(right, likelihood, folds.clusters)
+    return order[choice.index], choice
+
+
+def _neighbours(vectors: Any, fold: Any) -> tuple[Any, Any]:
+    """Return each row's (n, k) nearest rows of other folds and their cosines, nearest first."""
+    most = min(max(NEIGHBOURS), len(vectors) - 1)
+    nearest, cosines = [], []
+    for first in range(0, len(vectors), 1_000):
+        some = slice(first, first + 1_000)
+        products = np.round(vectors[some] @ vectors.T, 5)
+        products[fold[some][:, None] == fold] = -np.inf
+        order = np.argsort(-products, axis=1, kind="stable")[:, :most]
+        nearest.append(order)
+        cosines.append(np.take_along_axis(products, order, axis=1))
+    return np.concatenate(nearest), np.concatenate(cosines).astype(np.float64)
+
+
+def _votes(folds: InnerFolds, nearest: Any, cosines: Any, weigh: Any) -> list[tuple[int, Any]]:
+    """Return (n, classes) log-shares of the votes for each number of neighbours."""
+    known = np.isfinite(cosines)  # a pool may have fewer rows outside a fold
+    weights = np.where(known, weigh(np.where(known, cosines, 0.0)), 0.0)
+    votes = np.full((len(nearest), len(folds.labels)), FLOOR)
+    rows, found = np.arange(len(nearest)), []
+    for k in range(1, max(NEIGHBOURS) + 1):
+        if k <= nearest.shape[1]:
+            votes[rows, folds.codes[nearest[:, k - 1]]] += weights[:, k - 1]
+        if k in NEIGHBOURS:
+            found.append((k, np.log(votes / votes.sum(axis=1, keepdims=True))))
+    return found
+
+
+def _read_note(folder: Path) -> str:
+    note = read_json(folder / FACTS)["note"]
+    if not isinstance(note, str):
+        raise ValueError("the note on what was chosen is no text")
+    return note
