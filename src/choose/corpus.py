@@ -21,16 +21,23 @@ WORDS = 100
 NOTHING, GOLD, AMONG_OTHERS = "no-passage", "gold-passage", "gold-and-others"
 CONDITIONS = (NOTHING, GOLD, AMONG_OTHERS)
 
-# Drills: documents that change after training, and evidence that is taken out of them. Their views
-# are named by these, a dash and a digest of what changed.
-DrillKind = Literal["updated-documents", "missing-documents"]
+# Drills: documents that change after training, evidence that is taken out of them, documents that
+# arrive, and errors in documents. Their views are named by these, a dash and a digest of a change.
+DrillKind = Literal["updated-documents", "missing-documents", "new-documents"]
+LaterDocuments = Literal["new-documents", "updated-documents"]
 UPDATED: Final = "updated-documents"
 MISSING: Final = "missing-documents"
+ARRIVED: Final = "new-documents"
+FAULTY: Final = "faulty-documents"
+
+# Errors in documents: some are gone, have an older version beside them or a copy without the
+# answers, or were read by a scanner.
+Fault = Literal["gone", "older-version", "copy-without-answers", "scanned"]
 
 
 def is_drill(view: str) -> bool:
-    """Return whether a view asks rows after their documents changed, so that targets changed."""
-    return view.startswith((f"{UPDATED}-", f"{MISSING}-"))
+    """Return whether a view asks rows after their documents changed; it is not scored as others."""
+    return view.startswith(tuple(f"{kind}-" for kind in (UPDATED, MISSING, ARRIVED, FAULTY)))
 
 
 class Span(NamedTuple):

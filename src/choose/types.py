@@ -10,13 +10,13 @@ from typing import Any, Literal, Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
-from choose.corpus import Passage, Span
+from choose.corpus import LaterDocuments, Passage, Span
 from choose.files import digest, digest_rows
 
 Family = Literal["baseline", "prompting", "retrieval", "fine-tuning"]
 Status = Literal["ok", "off-list", "refused", "empty", "cut", "malformed", "abstained"]
 LabelNoise = Literal["symmetric", "confused-pair", "class-dependent"]
-TextNoise = Literal["truncated", "number-changed"]
+TextNoise = Literal["truncated", "number-changed", "swapped-in-document"]
 Noise = LabelNoise | TextNoise | Literal["value-swapped", "value-dropped", "value-invented"]
 Floats = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64]
@@ -161,10 +161,10 @@ class Candidate:
 class Scenario:
     """How training pool and test rows are drawn.
 
-    ``noise`` replaces targets of training rows. ``inner`` is cross-validation inside the training
-    pool. ``time`` tests on the rows after a cut, with training rows before it or, for comparison,
-    as many rows of any time. ``new-class`` withholds rows of a label, or with a field, but some. In
-    ``inner`` and ``time`` a trial's `fold` is one of `parts`, not a fold of the dataset.
+    ``noise`` replaces targets of training rows. ``inner`` cross-validates inside the pool. ``time``
+    tests on rows after a cut, after training on rows before it or on as many of any time.
+    ``new-class`` withholds rows of a label, or with a field. In ``inner`` and ``time`` a trial's
+    `fold` is one of `parts`. ``new-documents`` and ``updated-documents`` are of `tasks.drills`.
 
     Attributes:
         noise: which labels replace which; ``symmetric`` swaps records and texts between rows.
@@ -178,7 +178,7 @@ class Scenario:
         examples: training rows of that class.
     """
 
-    kind: Literal["standard", "noise", "time", "new-class", "inner"] = "standard"
+    kind: Literal["standard", "noise", "time", "new-class", "inner"] | LaterDocuments = "standard"
     noise: Noise = "symmetric"
     rate: float = 0.0
     rows: int = 0

@@ -11,16 +11,15 @@ import pytest
 from rich.console import Console
 
 from choose.formatting import MINUS
+from choose.report.documents_text import notes_on_reading, tables_on_reading
 from choose.report.html.line_charts import waterfall
 from choose.report.markdown import render_markdown
 from choose.report.reading_text import (
     REASONS,
     error_notes,
     loss_steps,
-    notes_on_reading,
     reading_notes,
     reading_tables,
-    tables_on_reading,
 )
 from choose.report.terminal.decision_page import render_section
 from choose.report.text_answers import with_inputs

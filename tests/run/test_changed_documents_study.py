@@ -13,7 +13,7 @@ import choose
 from choose.api.compare import decide
 from choose.api.notebook_views import printed
 from choose.api.study_evidence import evidence_of
-from choose.corpus import CONDITIONS, MISSING, UPDATED, is_drill
+from choose.corpus import ARRIVED, CONDITIONS, MISSING, UPDATED, is_drill, span_of
 from choose.data.scenarios import Pools
 from choose.report.html.page import render_html
 from choose.report.markdown import render_markdown
@@ -25,8 +25,8 @@ from choose.schema.reading import DocumentDrill, DrillOutcome
 from choose.store.store import Store
 from choose.strategy import find
 from choose.tasks.answering import corpus_of
-from choose.tasks.drills.document_drills import drills_of
-from choose.types import Answers
+from choose.tasks.drills.document_drills import drill_of, drills_of
+from choose.types import STANDARD, Answers
 
 STEMS = ("Ash", "Birch", "Cedar", "Dogwood", "Elm", "Fir", "Gorse", "Hazel")
 PLACES = [f"{stem}{end}" for stem in STEMS for end in ("ford", "ham", "wick", "bury", "ton")]
@@ -56,7 +56,7 @@ def compare(folder: Path) -> Decision:
         questions,
         documents=documents,
         strategies=["sentence"],
-        scenarios=[],
+        scenarios=[ARRIVED, UPDATED],
         views=[],
         noise=[],
         sizes=[1.0],
@@ -110,8 +110,10 @@ def test_evidence_that_is_gone_leaves_nothing_to_read(studied: tuple[Decision, P
 
 def test_the_views_are_asked_once_and_have_no_scores(studied: tuple[Decision, Path]) -> None:
     store = Store.open(studied[1] / "study")
-    views = {drill.view: set(drill.ids) for drill in drills_of(store.dataset)}
-    runs = [run for run in evidence_of(store).runs if run.trial.draw == 0]
+    drills = [drill for drill in drills_of(store.dataset) if drill.kind != ARRIVED]
+    views = {drill.view: set(drill.ids) for drill in drills}
+    every = evidence_of(store).runs
+    runs = [r for r in every if r.trial.draw == 0 and r.trial.scenario == STANDARD]
     asked: dict[str, list[str]] = {view: [] for view in views}
     for run in runs:
         found = {view for view, _ in run.answers if is_drill(view)}
@@ -125,11 +127,59 @@ def test_the_views_are_asked_once_and_have_no_scores(studied: tuple[Decision, Pa
     assert not [*store.path.glob("trials/*/*-documents-*.scores.parquet")]
 
 
+def test_documents_that_arrive_are_known_once_they_are_read(
+    studied: tuple[Decision, Path],
+) -> None:
+    drill, outcomes = of_kind(studied[0], ARRIVED)
+    reader, other = outcomes["sentence"], outcomes["nearest"]
+    assert drill.documents == drill.facts == drill.rows / 2
+    assert share(reader, "updated") > 0.2 > share(reader, "clean")
+    assert share(reader, "renewed") == pytest.approx(share(reader, "updated"))
+    assert share(other, "updated") == share(other, "clean") == 0
+    assert reader.seconds is not None
+    # The other question on the same document is a training row then: answers are known by heart.
+    assert share(other, "renewed") > 0.5
+
+
+def test_fits_before_documents_arrive_know_nothing_of_them(studied: tuple[Decision, Path]) -> None:
+    store = Store.open(studied[1] / "study")
+    drill = drill_of(store.dataset, ARRIVED)
+    assert drill is not None
+    runs = [r for r in evidence_of(store).runs if r.trial.scenario.kind == ARRIVED]
+    assert {r.trial.candidate for r in runs} == {"sentence", "nearest"}
+    for run in runs:
+        rows = Pools(store.dataset).of(run.trial)
+        assert {*run.asked["clean", 0]} == {*drill.ids}
+        assert not {s.document for row in rows.pool for s in row.evidence} & drill.arrived
+        assert run.trial.task != store.dataset.task.digest
+        shown = {place for ids in run.answers["clean", 0].evidence or () for place in ids}
+        assert not {span_of(place).document for place in shown if ":" in place} & drill.arrived
+        reads = run.trial.candidate == "sentence"
+        assert ((drill.view, 0) in run.answers) == reads == bool(shown and run.reread_seconds)
+
+
+def test_training_again_is_on_the_new_facts(studied: tuple[Decision, Path]) -> None:
+    _, outcomes = of_kind(studied[0], UPDATED)
+    again = outcomes["nearest"]
+    assert share(again, "renewed_new") > 0.5 > share(again, "new")
+    assert again.seconds is not None
+    assert again.renewed_rows >= 50
+    store = Store.open(studied[1] / "study")
+    drill = drill_of(store.dataset, UPDATED)
+    assert drill is not None
+    for run in evidence_of(store).runs:
+        if run.trial.scenario.kind == UPDATED:
+            assert not run.scores  # other answers are right
+            assert {*run.asked["clean", 0]} <= {*drill.ids}
+            for row in Pools(store.dataset).of(run.trial).pool:
+                assert row.target == drill.rows.get(row.id, row).target
+
+
 def test_perturbations_do_not_show_them(studied: tuple[Decision, Path]) -> None:
     decision, _ = studied
     assert all(not card.stability.views for card in decision.scorecards)
     for text in (printed(render_section(decision, "noise")), render_html(decision)):
-        assert not any(drill.kind in text for drill in decision.document_drills)
+        assert not any(f"{drill.kind}-" in text for drill in decision.document_drills)
 
 
 def test_a_finished_study_asks_nothing_again(
@@ -157,9 +207,9 @@ def test_the_original_documents_are_read_again(
     cls: Any = find("sentence")
     reread = cls.reread
     monkeypatch.setattr(cls, "reread", lambda self, c: (read.append(c), reread(self, c))[1])
-    views = tuple(drill.view for drill in drills_of(data))
+    views = tuple(drill.view for drill in drills_of(data) if drill.kind != ARRIVED)
     run = run_trial(Job(trial, (*CONDITIONS, *views)), Pools(data))
-    digests = [drill.corpus.digest for drill in drills_of(data)]
+    digests = [drill.corpus.digest for drill in drills_of(data) if drill.view in views]
     corpus = corpus_of(data.task)
     assert corpus is not None
     assert [one.digest for one in read] == [*digests, corpus.digest]

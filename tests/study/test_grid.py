@@ -4,13 +4,20 @@ from dataclasses import replace
 
 import pytest
 
-from choose.corpus import Corpus, Document, Span
+from choose.corpus import ARRIVED, UPDATED, Corpus, Document, Span
 from choose.data.scenarios import Pools, SplitSpec, make_split
 from choose.data.splits import build_dataset
 from choose.errors import StrategyError, StudyError
 from choose.study.candidates import candidates_of
 from choose.study.config import CandidateSection, Grid, Models, Study
-from choose.study.grid_points import CONTROLS, DRILLS, Stage, sizes_in_rows
+from choose.study.grid_points import (
+    CONTROLS,
+    DRILLS,
+    NEW_DOCUMENTS,
+    TRAINING_AGAIN,
+    Stage,
+    sizes_in_rows,
+)
 from choose.study.trial_plan import Planner
 from choose.tasks.answering import Answering, with_corpus
 from choose.tasks.drills.document_drills import drills_of
@@ -190,7 +197,7 @@ def test_changed_documents_are_asked_where_another_fit_costs_least() -> None:
         folds=(Fold(pool=names[:4], questions=names[4:]),),
         division="held-out",
     )
-    drills = tuple(drill.view for drill in drills_of(data))
+    *drills, arrived = (drill.view for drill in drills_of(data))
     assert len(drills) == 2
     planner = Planner(Study(), Pools(data))
     names = (
@@ -221,3 +228,26 @@ def test_changed_documents_are_asked_where_another_fit_costs_least() -> None:
         "lora": [],
         "prompt": [],
     }
+    later = {
+        name: [
+            (point.part, point.stage, point.views, point.folds)
+            for point in planner.points(Candidate(name=name, strategy=name))
+            if point.scenario.kind in (ARRIVED, UPDATED)
+        ]
+        for name in ("sentence", "rag", "lora", "prompt")
+    }
+    assert later == {
+        "sentence": [
+            (NEW_DOCUMENTS, Stage.FAST_SCENARIOS, (arrived,), 1),
+            (TRAINING_AGAIN, Stage.FAST_SCENARIOS, (), None),
+        ],
+        "rag": [(NEW_DOCUMENTS, Stage.SLOW_SCENARIOS, (arrived,), 1)],
+        "lora": [
+            (NEW_DOCUMENTS, Stage.SLOW_SCENARIOS, (), 1),
+            (TRAINING_AGAIN, Stage.SLOW_SCENARIOS, (), 1),
+        ],
+        "prompt": [],
+    }
+    off = Planner(Study(grid=Grid(scenarios=())), Pools(data))
+    points = off.points(Candidate(name="lora", strategy="lora"))
+    assert not [point for point in points if point.scenario.kind in (ARRIVED, UPDATED)]

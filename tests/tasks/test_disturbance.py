@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 
 import pytest
 
+from choose.corpus import Span
 from choose.data.noise_injection import noisy
 from choose.errors import StudyError
 from choose.tasks.answering import NO_ANSWER, Answering
-from choose.tasks.disturbance import OF_ANSWERS, OF_RECORDS, OF_TEXTS
+from choose.tasks.disturbance import IN_DOCUMENT, OF_ANSWERS, OF_RECORDS, OF_TEXTS
 from choose.tasks.extraction import Extraction, as_text, parse
 from choose.tasks.writing import Writing
 from choose.types import Example
@@ -100,7 +102,7 @@ def test_answers_are_swapped_truncated_or_get_another_number() -> None:
     rows = [Example(id=str(i), text="t", target=f"the {i} of May") for i in range(10, 90)]
     rows += [Example(id=f"n{i}", text="t", target=NO_ANSWER) for i in range(20)]
     rows.append(Example(id="one", text="t", target="May"))
-    for kind in OF_ANSWERS:
+    for kind in OF_ANSWERS.keys() - {IN_DOCUMENT}:
         after = noisy(rows, Answering(), kind, 0.99, seed=0)
         differ = [(b, a) for b, a in zip(rows, after, strict=True) if a.target != b.target]
         assert len(differ) > 70
@@ -117,6 +119,28 @@ def test_answers_are_swapped_truncated_or_get_another_number() -> None:
                 assert kept in (words[: len(kept)], words[-len(kept) :])
             else:
                 assert sum(a != b for a, b in zip(words, now.target.split(), strict=True)) == 1
+
+
+def test_answers_are_swapped_within_their_document() -> None:
+    rows = [
+        Example(id=f"{d}-{n}", text="?", target=f"{d} {n}", evidence=(Span(d, 0, 1),))
+        for d in "abcdefgh"
+        for n in range(10)
+    ]
+    rows += [Example(id="alone", text="?", target="z 1", evidence=(Span("z", 0, 1),))]
+    rows += [Example(id="nowhere", text="?", target="none")]
+    half, most = (noisy(rows, Answering(), IN_DOCUMENT, rate, seed=0) for rate in (0.5, 0.95))
+    for after in (half, most):
+        assert after[-2:] == rows[-2:]
+        assert all(new.target[0] == old.target[0] for old, new in zip(rows, after, strict=True))
+    changed = [
+        {old.id: new.target for old, new in zip(rows, after, strict=True) if old != new}
+        for after in (half, most)
+    ]
+    assert changed[0].items() <= changed[1].items()  # nested
+    assert 28 <= len(changed[0]) <= 52 <= len(changed[1])
+    # Donors differ: no answer of a document replaces most of the others.
+    assert max(Counter(changed[1].values()).values()) <= 6
 
 
 def test_an_unknown_kind_of_noise_is_refused_with_those_of_the_task() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date
 
 import pytest
@@ -15,7 +16,7 @@ from choose.corpus import MISSING, UPDATED, Corpus, Document, Span, is_drill
 from choose.tasks.answering import NO_ANSWER, Answering, with_corpus
 from choose.tasks.disturbance import form, renumbered
 from choose.tasks.drills import document_drills
-from choose.tasks.drills.document_drills import drills_of, missing, updated
+from choose.tasks.drills.document_drills import arriving, drills_of, missing, updated
 from choose.tasks.values import as_date, as_number, stands
 from choose.types import Dataset, Example, Fold
 
@@ -295,3 +296,47 @@ def test_a_text_without_numbers_has_no_other_one() -> None:
         "number",
         "number",
     ]
+
+
+@settings(max_examples=60, deadline=None)
+@given(worlds(), st.integers(0, 3))
+def test_documents_that_arrive_hold_all_evidence_of_the_rows_that_are_asked(
+    world: tuple[list[Example], Corpus], seed: int
+) -> None:
+    rows, corpus = world
+    drill = arriving(rows, corpus, asked(rows), seed)
+    if drill is None:
+        return
+    assert drill.before is not None
+    before, new = {d.id: d for d in drill.before.documents}, drill.arrived
+    assert {**before, **{name: corpus.by_id[name] for name in new}} == {**corpus.by_id}
+    assert drill.corpus is corpus
+    assert drill.facts == len(new) > 0
+    known = {span.document for row in rows for span in row.evidence}
+    assert 2 * len(new) <= len(known)
+    by_id = {row.id: row for row in rows}
+    assert all({s.document for s in by_id[id].evidence} <= new for id in drill.ids)
+    again = arriving(rows[::-1], corpus, asked(rows), seed)
+    assert again is not None
+    assert (again.view, again.ids) == (drill.view, drill.ids)
+
+
+def test_documents_arrive_until_enough_rows_are_on_them() -> None:
+    documents = tuple(Document(id=f"d{n}", text=f"The year is {1000 + n}.") for n in range(400))
+    corpus = Corpus(documents)
+    rows = [
+        Example(id=f"q{n}", text="When?", target=f"{1000 + n}", evidence=(Span(f"d{n}", 12, 16),))
+        for n in range(400)
+    ]
+    drill = arriving(rows, corpus, [row.id for row in rows], 0)
+    assert drill is not None
+    assert len(drill.ids) == drill.facts == 80
+    # Of 60, the least is 50, but not more than half of the documents are withheld.
+    few = arriving(rows[:60], corpus, [row.id for row in rows[:60]], 0)
+    assert few is not None
+    assert len(few.ids) == few.facts == 30
+    assert arriving(rows[:1], corpus, ["q0"], 0) is None
+    # A row with evidence in a document that stays is not asked.
+    both = [replace(row, evidence=(*row.evidence, Span("d399", 12, 16))) for row in rows[:60]]
+    some = arriving(both, corpus, [row.id for row in both], 0)
+    assert some is None or some.ids == () or "d399" in some.arrived

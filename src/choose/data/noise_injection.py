@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from hashlib import blake2b
@@ -12,6 +13,7 @@ from typing import cast
 import numpy as np
 
 from choose.errors import StudyError, did_you_mean
+from choose.tasks.disturbance import IN_DOCUMENT
 from choose.tasks.kinds import KINDS as KINDS_OF_TASKS
 from choose.types import Example, Floats, LabelNoise, Task
 
@@ -73,7 +75,8 @@ def noisy(
     Labels are flipped by `add_noise`. Of records and texts, a row is disturbed with probability
     `rate`, if its target has what the noise needs, such as a number; what it takes from other rows,
     it takes from `donors` (by default the pool), which should be the whole pool of a fold, so that
-    smaller pools get the same noise.
+    smaller pools get the same noise. ``swapped-in-document`` takes the answer to another question
+    on the same document, if one has any.
 
     Raises:
         StudyError: if the rate or the kind does not exist.
@@ -86,14 +89,30 @@ def noisy(
         return list(pool)
     ring = sorted(donors or pool, key=lambda e: (_uniform("donor", seed, e.id), e.id))
     places = [_uniform("donor", seed, e.id) for e in ring]
+    beside = _by_document(ring) if kind == IN_DOCUMENT else None
     found = []
     for row in pool:
         if _uniform("flip", seed, row.id) < rate:
             start = bisect_right(places, _uniform("donor", seed, row.id))
-            others = (ring[(start + i) % len(ring)].target for i in range(min(DONORS, len(ring))))
+            others: Iterable[str] = (
+                ring[(start + i) % len(ring)].target for i in range(min(DONORS, len(ring)))
+            )
+            if beside is not None:
+                own = beside[row.evidence[0].document] if row.evidence else []
+                first = int(_uniform("donor", seed, row.id) * len(own))
+                others = [*own[first:], *own[:first]]
             draw = partial(_uniform_of, seed=seed, id=row.id)
             row = replace(row, target=disturb[kind](row.target, others, draw), accepted=())
         found.append(row)
+    return found
+
+
+def _by_document(rows: Sequence[Example]) -> Mapping[str, list[str]]:
+    """Return the targets of rows by the document of their first evidence, in the same order."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for row in rows:
+        for span in row.evidence[:1]:
+            found[span.document].append(row.target)
     return found
 
 

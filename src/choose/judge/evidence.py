@@ -78,10 +78,10 @@ class DrillRows:
     """Test rows whose documents changed after training.
 
     Attributes:
-        kind: whether facts were exchanged or evidence taken out.
+        kind: whether facts were exchanged, evidence taken out, or documents arrived.
         view: of a run, which holds the answers from the documents after the change.
         ids: the rows.
-        facts: how many places of the documents changed.
+        facts: how many places of the documents changed, or how many documents arrived.
         targets: the new answers by id, where facts were exchanged.
     """
 

@@ -44,7 +44,7 @@ from choose.report.decision_text import (
     score_noun,
     uneven,
 )
-from choose.report.reading_text import TextTable, notes_on_reading, tables_on_reading
+from choose.report.documents_text import notes_on_reading, tables_on_reading
 from choose.report.screen_text import shorten
 from choose.report.study_comparison_text import CHANGE_HEADS, COMPARISON_HEADS
 from choose.report.terminal.difference_chart import chart_title, family_name, shared_rows
@@ -55,7 +55,7 @@ from choose.report.terminal.first_screen import (
     rare_sentence,
     steps,
 )
-from choose.report.text_answers import beside_table, text_notes
+from choose.report.text_answers import beside_score, text_notes
 from choose.schema.answer import Standing, Step
 from choose.schema.check import Check
 from choose.schema.costs import Cost
@@ -125,8 +125,7 @@ def _decision_lines(decision: Decision, checks: Sequence[Expectation]) -> Iterat
     yield from _list("Why", verdict.reasons)
     yield from _list("What would change this", verdict.flips)
     yield from _section("Candidates", _candidates(decision))
-    beside = TextTable("Beside the score", *beside_table(decision))
-    for part in (beside, *tables_on_reading(decision)):
+    for part in (beside_score(decision), *tables_on_reading(decision)):
         cells = [[literal(cell) for cell in row] for row in part.rows]
         yield from _section(sentence(part.titled), table(part.heads, cells) if cells else [])
     yield from _list("About these figures", notes_on_reading(decision))

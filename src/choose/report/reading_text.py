@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from choose.corpus import UPDATED
-from choose.formatting import DASH, clean, difference, duration, in_points, percent, plural, span
+from choose.formatting import DASH, clean, difference, in_points, percent, plural, span
 from choose.report.decision_text import PERSONAL, chosen, score_head
 from choose.report.screen_text import shorten
 from choose.schema.base import Interval
 from choose.schema.decision import Decision
 from choose.schema.reading import (
-    DrillOutcome,
     GapName,
     LossSplit,
     ReadingError,
@@ -106,7 +104,7 @@ def _step_rows(split: LossSplit) -> list[list[str]]:
             step.name,
             difference(step.interval)
             if step.largest is not None
-            else _with_span(step.interval or Interval(value=1.0)),
+            else with_span(step.interval or Interval(value=1.0)),
             percent(step.largest, 0),
             DASH if step.shown is None else "yes" if step.shown else "no",
         ]
@@ -127,19 +125,20 @@ def _condition_row(split: LossSplit) -> list[str]:
     scores = (split.nothing, split.retrieved, split.gold, split.among_others)
     return [
         clean(split.candidate),
-        *map(_with_span, scores),
+        *map(with_span, scores),
         f"{split.rows:,}",
         f"{split.documents:,}",
     ]
 
 
 def _found_row(found: Retrieved) -> list[str]:
-    hits = (_with_span(found.first), _with_span(found.any))
+    hits = (with_span(found.first), with_span(found.any))
     means = (f"{found.reciprocal_rank:.2f}", f"{found.ndcg:.2f}")
     return [*hits, f"{found.k:,}", *means, f"{found.rows:,}"]
 
 
-def _with_span(interval: Interval) -> str:
+def with_span(interval: Interval) -> str:
+    """Return a score in percent with its interval."""
     return f"{percent(interval.value)} ({span(interval)})".removesuffix(f" ({DASH})")
 
 
@@ -267,57 +266,3 @@ def example_table(decision: Decision) -> TextTable | None:
     return (
         TextTable("Rows with wrong answers", ["row", "reason", "details"], rows) if rows else None
     )
-
-
-def tables_on_reading(decision: Decision) -> list[TextTable]:
-    """Return every table on candidates that read documents, and on documents that change."""
-    more = (error_table(decision), example_table(decision))
-    found = [*reading_tables(decision), *(table for table in more if table is not None)]
-    return [*found, *(drill.table for drill in drill_tables(decision))]
-
-
-def notes_on_reading(decision: Decision) -> list[str]:
-    """Return every sentence on these tables."""
-    drills = (text for drill in drill_tables(decision) for text in (drill.says, drill.note))
-    return [*reading_notes(decision), *error_notes(decision), *drills]
-
-
-class DrillTable(NamedTuple):
-    """What candidates answer after documents changed: a sentence, a table and what it means."""
-
-    says: str
-    table: TextTable
-    note: str
-
-
-def drill_tables(decision: Decision) -> list[DrillTable]:
-    """Return what documents that changed do to answers; empty where that was not measured."""
-    tables = []
-    for drill in decision.document_drills:
-        new = drill.kind == UPDATED
-        heads = ["candidate", "score before"]
-        heads += ["score after", "% new fact"] if new else []
-        heads += ["% old fact", "% not answered", *(["time to renew"] if new else [])]
-        rows = [_outcome_row(outcome, new) for outcome in drill.outcomes]
-        title = "Facts that change in the documents" if new else "Evidence that goes missing"
-        what = "facts were exchanged" if new else "sentences were taken out"
-        note = (
-            f"{plural(drill.facts, 'place')} of the documents changed after training ({what}); "
-            f"{plural(drill.rows, 'row')} on {plural(drill.documents, 'document')} (95 % CI). "
-            "Candidates that read no documents answer as before."
-        )
-        if new:
-            note += " Time to renew: indexing for candidates that read, training for others."
-        tables.append(DrillTable(drill.says, TextTable(title, heads, rows), note))
-    return tables
-
-
-def _outcome_row(outcome: DrillOutcome, new: bool) -> list[str]:
-    ranged = [outcome.updated, outcome.new, outcome.stale] if new else [outcome.stale]
-    return [
-        clean(outcome.candidate),
-        percent(outcome.clean.value),
-        *(DASH if interval is None else _with_span(interval) for interval in ranged),
-        percent(outcome.abstained.value),
-        *([DASH if outcome.seconds is None else duration(outcome.seconds)] if new else []),
-    ]

@@ -10,8 +10,9 @@ from typing import Any
 
 from choose.formatting import DASH, clean, in_points, listed, percent
 from choose.report.decision_text import chosen
+from choose.report.documents_text import drill_tables
 from choose.report.reading_text import (
-    drill_tables,
+    TextTable,
     error_notes,
     error_table,
     reading_notes,
@@ -203,6 +204,11 @@ def field_rows(card: Scorecard | None) -> list[list[str]]:
     return [
         [clean(f.field), f"{f.support:,}", percent(f.precision), percent(f.recall)] for f in found
     ]
+
+
+def beside_score(decision: Decision) -> TextTable:
+    """Return the figures beside the score as a table."""
+    return TextTable("Beside the score", *beside_table(decision))
 
 
 def beside_table(decision: Decision) -> tuple[list[str], list[list[str]]]:

@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from choose.corpus import CONDITIONS, WORDS, is_drill
-from choose.data.scenarios import Pools
+from choose.data.scenarios import Pools, Split
 from choose.data.text_perturbations import sample_rows, view
 from choose.errors import MoneySpent, StudyError
 from choose.models.endpoints.command_session import repeated_requests
@@ -68,8 +68,12 @@ def fit_group(jobs: Sequence[Job], pools: Pools) -> dict[str, Fitted]:
     try:
         if not first.side_by_side():
             return {}
-        own = [pools.of(trial).pool for trial in trials]
-        failed = set(first.fit_group(strategies, pools.dataset.task, own) or ())
+        splits = [pools.of(trial) for trial in trials]
+        tasks = {task.digest: task for task in (s.task or pools.dataset.task for s in splits)}
+        if len(tasks) > 1:
+            return {}
+        (task,), own = tasks.values(), [split.pool for split in splits]
+        failed = set(first.fit_group(strategies, task, own) or ())
     except (MoneySpent, TimeLimitReached):
         raise
     except Exception:
@@ -83,11 +87,11 @@ def fit_group(jobs: Sequence[Job], pools: Pools) -> dict[str, Fitted]:
     }
 
 
-def fit_alone(job: Job, dataset: Dataset, pool: Sequence[Example]) -> Fitted:
+def fit_alone(job: Job, pools: Pools) -> Fitted:
     """Fit the strategy of one trial."""
-    strategy = prepared(job)
+    strategy, rows = prepared(job), pools.of(job.trial)
     start = perf_counter()
-    strategy.fit(dataset.task, pool)
+    strategy.fit(rows.task or pools.dataset.task, rows.pool)
     spent = perf_counter() - start
     return Fitted(strategy, spent, spent + cached_seconds(strategy))
 
@@ -189,7 +193,7 @@ def _trial(
 ) -> tuple[Run, Exception | None, Fitted]:
     """Return a trial's run, the exception that stopped it before all views, and its fit."""
     dataset, rows = pools.dataset, pools.of(job.trial)
-    fit = fit or fit_alone(job, dataset, rows.pool)
+    fit = fit or fit_alone(job, pools)
     strategy, start, fit_cached = fit.strategy, perf_counter(), cached_seconds(fit.strategy)
     items = [dataset.examples[id].item() for id in rows.questions]
     clean, clean_answers = _clean(strategy, items, dataset, deadline)
@@ -197,7 +201,7 @@ def _trial(
     answered, all_cached, stopped = perf_counter(), cached_seconds(strategy), None
     reread = list[float]()
     try:
-        with closing(_views(job, rows.questions, dataset, strategy, reread)) as views:
+        with closing(_views(job, rows, dataset, strategy, reread)) as views:
             for view, seen in views:
                 with repeated_requests(view[1]):
                     answers[view], items_of[view] = predict(strategy, seen, dataset.task), seen
@@ -260,22 +264,22 @@ def _clean(
 
 
 def _views(
-    job: Job, questions: Sequence[str], dataset: Dataset, strategy: Strategy, seconds: list[float]
+    job: Job, rows: Split, dataset: Dataset, strategy: Strategy, seconds: list[float]
 ) -> Generator[tuple[tuple[str, int], list[Item]]]:
     """Yield the views other than the clean rows; at last those of documents that changed.
 
-    The strategy reads these before, and the original ones again at the end. The seconds that it
+    The strategy reads these before, and those of its fit again at the end. The seconds that it
     takes are added to `seconds`.
     """
-    yield from _other_views(job, questions, dataset, strategy)
-    corpus, views = corpus_of(dataset.task), {*filter(is_drill, job.views)}
+    yield from _other_views(job, rows.questions, dataset, strategy)
+    corpus, views = corpus_of(rows.task or dataset.task), {*filter(is_drill, job.views)}
     if not views or corpus is None or not isinstance(strategy, Rereads):
         return
     try:
         for drill in drills_of(dataset):
             if drill.view in views:
                 seconds.append(strategy.reread(drill.corpus))
-                ids = (id for id in questions if id in drill.ids)
+                ids = (id for id in rows.questions if id in drill.ids)
                 yield (drill.view, 0), [dataset.examples[id].item() for id in ids]
     finally:
         strategy.reread(corpus)

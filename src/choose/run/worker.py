@@ -105,7 +105,7 @@ class Worker:
         try:
             with time_limit(request.seconds):
                 if fit is None:  # another worker held it
-                    fit = fit_alone(job, self.pools.dataset, self.pools.of(job.trial).pool)
+                    fit = fit_alone(job, self.pools)
                     spent = (earlier.seconds_spent or 0.0) + fit.seconds
                     earlier = replace(earlier, seconds_spent=spent)
                 run = _extended(earlier, fit, self.pools, request)

@@ -176,12 +176,16 @@ class DrillOutcome(Record):
         family: its family.
         reads: whether it read the changed documents; others answer as before.
         clean: the score on the same rows before the change.
-        updated: the score against the new answers; null where evidence was taken out.
-        new: share of answers that give the new fact and not the old one; null likewise.
-        stale: share of answers that still give the old fact, and not the new one.
+        updated: the score against the answers after the change; null where evidence was taken out.
+        new: share of answers that give the new fact and not the old one; null where none changed.
+        stale: share of answers that still give the old fact, and not the new one; null where
+            documents arrived.
         abstained: share of rows that it does not answer.
+        renewed: the score after it was trained again with what changed; null where it was not.
+        renewed_new: share of these answers that give the new fact; null where none changed.
+        renewed_rows: rows that it answered then, of those of the drill.
         seconds: until it can answer rightly again: of indexing the documents if it reads them, of
-            training if it learns; null for others.
+            training again for others; null where it was not measured.
     """
 
     candidate: str
@@ -190,8 +194,11 @@ class DrillOutcome(Record):
     clean: Interval
     updated: Interval | None
     new: Interval | None
-    stale: Interval
+    stale: Interval | None
     abstained: Interval
+    renewed: Interval | None = None
+    renewed_new: Interval | None = None
+    renewed_rows: int = 0
     seconds: float | None = None
 
 
@@ -199,8 +206,9 @@ class DocumentDrill(Record):
     """Documents that changed after training, and what candidates answer then, on the same rows.
 
     Attributes:
-        kind: facts were exchanged for others, or the sentences with the evidence taken out.
-        facts: places of the documents that changed.
+        kind: facts were exchanged for others, the sentences with the evidence taken out, or
+            documents arrived.
+        facts: places of the documents that changed, or documents that arrived.
         rows: test rows that this concerns and that every candidate listed answered.
         documents: documents with the evidence of these rows; questions of one are clustered.
         unanswerable: whether the task has questions without an answer, so that candidates are told

@@ -27,7 +27,7 @@ Price = Annotated[float, Field(ge=0)]
 Rate = Annotated[float, Field(ge=0, lt=1)]
 Cost = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 View = Literal["typos", "casing", "spacing", "filler", "contraction"]
-ScenarioKind = Literal["inner", "time", "new-class"]
+ScenarioKind = Literal["inner", "time", "new-class", "new-documents", "updated-documents"]
 
 
 class Goal(Settings):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from choose.corpus import CONDITIONS
+from choose.corpus import CONDITIONS, MISSING, UPDATED
 from choose.data.scenarios import Pools, SplitSpec
 from choose.errors import StudyError, did_you_mean
 from choose.files import digest_rows
@@ -22,6 +22,7 @@ from choose.study.grid_points import (
     Point,
     ScenarioOptions,
     Stage,
+    document_points,
     noise_scenarios,
     scenario_points,
     sizes_in_rows,
@@ -41,11 +42,15 @@ PRICED_ROWS = 100
 
 @dataclass(frozen=True, slots=True)
 class SplitDigests:
-    """Digests of the training pool and the test rows of a split, and the size of the pool."""
+    """Digests of the training pool and the test rows of a split, and the size of the pool.
+
+    And the digest of the task, which has other documents where these change.
+    """
 
     pool: str
     questions: str
     rows: int
+    task: str
 
 
 @dataclass(frozen=True)
@@ -77,6 +82,7 @@ class Planner:
             for number, candidate in enumerate(candidates)
             for point in self.points(candidate)
             for fold in range(point.folds or len(self.dataset.folds))
+            if point.scenario.kind != UPDATED or self.pools.at(self._place(point, fold)).questions
         ]
         placed.sort(key=lambda row: row[:3])
         return [job for *_, job in placed]
@@ -119,6 +125,8 @@ class Planner:
                 stage = again if fast else Stage.SLOW_SIZES
                 yield Point(stage, "smaller pools", "", STANDARD, size, repetition)
         yield from scenario_points(cls, self._options, few)
+        if not endpoints_of(candidate, self.study.endpoints):  # answers cost money there
+            yield from document_points(cls, self._options)
 
     def _reading_points(self, cls: type[Strategy]) -> Iterator[Point]:
         """Yield the controls of a candidate that reads documents, and documents that change."""
@@ -147,7 +155,7 @@ class Planner:
     @cached_property
     def _drills(self) -> tuple[str, ...]:
         """Views of rows whose documents changed after training."""
-        return tuple(drill.view for drill in drills_of(self.dataset))
+        return tuple(d.view for d in drills_of(self.dataset) if d.kind in (UPDATED, MISSING))
 
     @cached_property
     def _options(self) -> ScenarioOptions:
@@ -170,7 +178,7 @@ class Planner:
             train_size=digests.rows,
             seed=point.repetition if cls.seeded else 0,
             weights=self._weights(candidate.strategy, params),
-            task=self._task,
+            task=digests.task,
             pool=digests.pool,
             questions=digests.questions,
         )
@@ -200,16 +208,13 @@ class Planner:
                 digest_rows(e.content for e in rows.pool),
                 digest_rows(texts[id].item().content for id in rows.questions),
                 len(rows.pool),
+                (rows.task or self.dataset.task).digest,
             )
         return self.drawn[place]
 
     def _weights(self, strategy: str, params: Mapping[str, Any]) -> str:
         built = build(strategy, seed=0, **params)
         return built.weights() if isinstance(built, Weighted) else ""
-
-    @cached_property
-    def _task(self) -> str:
-        return self.dataset.task.digest
 
 
 def _stage(point: Point, fold: int) -> Stage:

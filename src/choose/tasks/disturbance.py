@@ -216,6 +216,9 @@ def _near(value: int, draw: random.Random) -> int:
 
 Disturbance = Callable[[str, Iterable[str], Draw], str]
 
+# The noise whose other targets are those of rows with evidence in the same document.
+IN_DOCUMENT = "swapped-in-document"
+
 # By the names of `types.Scenario.noise`; the first is the usual one, the second comes nearest to
 # how people err.
 OF_RECORDS: Mapping[str, Disturbance] = {
@@ -230,6 +233,7 @@ OF_ANSWERS: Mapping[str, Disturbance] = {
     "symmetric": swapped,
     "truncated": truncated,
     "number-changed": number_changed,
+    IN_DOCUMENT: swapped,
 }
 
 OF_TEXTS: Mapping[str, Disturbance] = {"symmetric": swapped, "number-changed": number_changed}

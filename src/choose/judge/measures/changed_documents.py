@@ -1,4 +1,4 @@
-"""What candidates answer after documents changed, without training again.
+"""What candidates answer after documents changed or arrived, without and after training again.
 
 Candidates that read were asked with the changed documents; others answer as before. All are
 compared on the same rows. Questions of one document are clustered.
@@ -7,17 +7,15 @@ compared on the same rows. Questions of one document are clustered.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
-from typing import cast
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from choose.corpus import UPDATED
+from choose.corpus import ARRIVED, MISSING, UPDATED
 from choose.judge.evidence import BriefAnswers, DrillRows, Evidence, row_set
 from choose.judge.scores.score_tables import (
     CLEAN,
     CandidateScores,
-    ScoreTable,
     StudyScores,
     estimand_of,
 )
@@ -37,11 +35,17 @@ _Outputs = Mapping[int, Mapping[str, str | None]]
 
 @dataclass(frozen=True)
 class _Asked:
-    """The answers of a candidate to rows whose documents changed, by repetition and row."""
+    """The answers of a candidate to rows whose documents changed, by repetition and row.
+
+    `again` are those after it was trained with what changed, `fits` the runs that did.
+    """
 
     scores: CandidateScores
     before: _Outputs
     after: _Outputs
+    again: _Outputs
+    fits: Sequence[Run]
+    reread: Sequence[Run]
 
     @property
     def rows(self) -> frozenset[str]:
@@ -80,13 +84,26 @@ def _asked(candidate: CandidateScores, rows: DrillRows) -> _Asked | None:
     """Return a candidate's answers in its fullest repetitions; None without any."""
     if (table := candidate.main) is None:
         return None
-    before = _outputs(table.runs, CLEAN, rows.ids)
-    reads = candidate.info.reads
-    after = _outputs(table.runs, (rows.view, 0), rows.ids) if reads else before
+    arrived, reads = rows.kind == ARRIVED, candidate.info.reads
+    # Before documents arrived, another fit did not have them; the main one was trained with them.
+    runs = _trained(candidate, ARRIVED) if arrived else table.runs
+    fits = table.runs if arrived else _trained(candidate, rows.kind)
+    before = _outputs(runs, CLEAN, rows.ids)
+    after = _outputs(runs, (rows.view, 0), rows.ids) if reads else before
     sizes = {draw: len(found.keys() & before[draw].keys()) for draw, found in after.items()}
     most = max(sizes.values(), default=0)
     full = {draw: after[draw] for draw in sorted(sizes) if sizes[draw] == most}
-    return _Asked(candidate, before, full) if most else None
+    again = _outputs(fits, CLEAN, rows.ids)
+    return _Asked(candidate, before, full, again, fits, runs) if most else None
+
+
+def _trained(candidate: CandidateScores, kind: str) -> tuple[Run, ...]:
+    """Return the finished runs of a scenario."""
+    return tuple(
+        run
+        for run in candidate.scenario_runs
+        if run.trial.scenario.kind == kind and run.error is None and CLEAN in run.answers
+    )
 
 
 def _outputs(runs: Sequence[Run], view: tuple[str, int], ids: Collection[str]) -> _Outputs:
@@ -116,47 +133,73 @@ def _on_common_rows(every: Sequence[_Asked]) -> tuple[list[_Asked], frozenset[st
 def _outcome(
     evidence: Evidence, task: BriefAnswers, rows: DrillRows, asked: _Asked, ids: Sequence[str]
 ) -> DrillOutcome:
-    items, table = evidence.items, cast("ScoreTable", asked.scores.main)
+    items = evidence.items
     places = {id: place for place, id in enumerate(items.ids)}
     right = {id: (items.targets[places[id]], *items.accepted.get(id, ())) for id in ids}
-    documents = [items.document_of(id) for id in ids]
+    facts = rows.kind == UPDATED
+    now = _Part(asked.after, tuple(asked.after), ids)
+    before, again = replace(now, outputs=asked.before), _whole(asked.again, ids)
 
-    def mean(outputs: _Outputs, score: Callable[[str, str | None], float]) -> Interval:
-        values = [[score(id, outputs[draw][id]) for draw in asked.after] for id in ids]
+    def mean(part: _Part, score: Callable[[str, str | None], float]) -> Interval:
+        values = [[score(id, part.outputs[d][id]) for d in part.draws] for id in part.ids]
+        documents = [items.document_of(id) for id in part.ids]
         estimate = two_way_interval(values, documents, pseudo=AGRESTI_COULL)
-        estimand = estimand_of(len(asked.after))
-        return Interval.of(estimate, estimand, within=(0.0, 1.0), row_set=row_set(ids))
+        estimand = estimand_of(len(part.draws))
+        return Interval.of(estimate, estimand, within=(0.0, 1.0), row_set=row_set(part.ids))
 
     def old(id: str, output: str | None) -> float:
         return task.nearness(output, right[id])
 
     def new(id: str, output: str | None) -> float:
-        return task.nearness(output, [rows.targets[id]]) if rows.targets else 0.0
+        return task.nearness(output, [rows.targets[id]]) if facts else 0.0
 
-    def gives(one: Callable[..., float], other: Callable[..., float]) -> Interval:
-        return mean(asked.after, lambda id, out: float(GIVEN <= one(id, out) > other(id, out)))
+    def gives(part: _Part, one: Callable[..., float], other: Callable[..., float]) -> Interval:
+        return mean(part, lambda id, out: float(GIVEN <= one(id, out) > other(id, out)))
 
-    def scored(targets: Mapping[str, Sequence[str]], outputs: _Outputs) -> Interval:
-        return mean(outputs, lambda id, out: task.own_scores(out, targets[id])[task.headline])
+    def scored(part: _Part, targets: Mapping[str, Sequence[str]]) -> Interval:
+        return mean(part, lambda id, out: task.own_scores(out, targets[id])[task.headline])
 
-    changed = {id: (target,) for id, target in rows.targets.items()}
+    changed = {id: (text,) for id, text in rows.targets.items()} if facts else right
+    enough = len(again.ids) >= FEWEST and rows.kind != MISSING
     return DrillOutcome(
         candidate=asked.scores.info.name,
         family=asked.scores.info.family,
         reads=asked.scores.info.reads,
-        clean=scored(right, asked.before),
-        updated=scored(changed, asked.after) if rows.kind == UPDATED else None,
-        new=gives(new, old) if rows.kind == UPDATED else None,
-        stale=gives(old, new),
-        abstained=mean(asked.after, lambda _, out: float(out is None or task.abstains(out))),
-        seconds=_seconds(asked.scores, table),
+        clean=scored(before, right),
+        updated=scored(now, changed) if rows.kind != MISSING else None,
+        new=gives(now, new, old) if facts else None,
+        stale=gives(now, old, new) if rows.kind != ARRIVED else None,
+        abstained=mean(now, lambda _, out: float(out is None or task.abstains(out))),
+        renewed=scored(again, changed) if enough else None,
+        renewed_new=gives(again, new, old) if enough and facts else None,
+        renewed_rows=len(again.ids) if enough else 0,
+        seconds=_seconds(asked) if rows.kind != MISSING else None,
     )
 
 
-def _seconds(candidate: CandidateScores, table: ScoreTable) -> float | None:
-    """Return how long indexing or training takes, with nothing cached."""
-    if candidate.info.reads:
-        known = [run.reread_seconds for run in table.runs if run.reread_seconds is not None]
+@dataclass(frozen=True)
+class _Part:
+    """Some answers of a candidate: the repetitions and rows to look at."""
+
+    outputs: _Outputs
+    draws: Sequence[int]
+    ids: Sequence[str]
+
+
+def _whole(outputs: _Outputs, ids: Sequence[str]) -> _Part:
+    """Return the rows that all of the fullest repetitions answered."""
+    sizes = {draw: sum(id in own for id in ids) for draw, own in outputs.items()}
+    most = max(sizes.values(), default=0)
+    draws = [draw for draw in sorted(sizes) if sizes[draw] == most]
+    found = [id for id in ids if draws and all(id in outputs[draw] for draw in draws)]
+    return _Part(outputs, draws, found)
+
+
+def _seconds(asked: _Asked) -> float | None:
+    """Return how long indexing or training again takes, with nothing cached."""
+    info, table = asked.scores.info, asked.scores.main
+    if info.reads:
+        known = [run.reread_seconds for run in asked.reread if run.reread_seconds is not None]
         return float(np.median(known)) if known else None
-    fits = [run.fit_seconds for run in table.runs if run.fit_seconds is not None]
-    return float(np.mean(fits)) if fits and table.learns else None
+    fits = [run.fit_seconds for run in asked.fits if run.fit_seconds is not None]
+    return float(np.mean(fits)) if fits and table is not None and table.learns else None

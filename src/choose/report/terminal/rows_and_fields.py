@@ -8,10 +8,10 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from choose.formatting import DASH, clean, in_percent, percent, plural
+from choose.report.documents_text import drill_tables
 from choose.report.reading_text import (
     LossStep,
     TextTable,
-    drill_tables,
     error_notes,
     error_table,
     loss_steps,

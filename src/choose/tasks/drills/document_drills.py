@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from choose.corpus import (
+    ARRIVED,
     MISSING,
     UPDATED,
     Corpus,
@@ -56,10 +57,11 @@ class Drill:
     """Documents that changed after training, and the test rows that this concerns.
 
     Attributes:
-        kind: `UPDATED` or `MISSING`.
+        kind: `UPDATED`, `MISSING` or `ARRIVED`.
         corpus: the documents after the change.
+        before: those before new ones arrived; None where candidates were trained with all.
         ids: of the rows to ask, sorted.
-        facts: how many places of the documents changed.
+        facts: how many places of the documents changed, or how many documents arrived.
         rows: all rows with evidence in documents that changed, by id, with its places after that;
             where their fact was exchanged, the new one is their target.
     """
@@ -69,11 +71,19 @@ class Drill:
     ids: tuple[str, ...]
     facts: int
     rows: Mapping[str, Example] = field(default_factory=dict)
+    before: Corpus | None = None
 
     @cached_property
     def view(self) -> str:
         """Return the name of its view, another one for other changes or rows."""
-        return f"{self.kind}-{digest([self.corpus.digest, list(self.ids)])[:12]}"
+        before = [self.before.digest] if self.before is not None else []
+        return f"{self.kind}-{digest([self.corpus.digest, list(self.ids), *before])[:12]}"
+
+    @property
+    def arrived(self) -> frozenset[str]:
+        """Return the documents that were not there before."""
+        before = self.before.by_id if self.before is not None else self.corpus.by_id
+        return frozenset(self.corpus.by_id.keys() - before.keys())
 
 
 def drills_of(dataset: Dataset, seed: int = 0) -> tuple[Drill, ...]:
@@ -87,9 +97,14 @@ def drills_of(dataset: Dataset, seed: int = 0) -> tuple[Drill, ...]:
     cache: dict[object, tuple[Drill, ...]] = task.corpus.__dict__.setdefault("_drills", {})
     if (key := (dataset.fingerprint, seed)) not in cache:
         rows, asked = list(dataset.examples.values()), dataset.asked
-        both = updated(rows, task.corpus, asked, seed), missing(rows, task.corpus, asked, seed)
-        cache[key] = tuple(drill for drill in both if drill is not None)
+        every = [make(rows, task.corpus, asked, seed) for make in (updated, missing, arriving)]
+        cache[key] = tuple(drill for drill in every if drill is not None)
     return cache[key]
+
+
+def drill_of(dataset: Dataset, kind: DrillKind) -> Drill | None:
+    """Return the drill of a kind, if it fits the dataset."""
+    return next((drill for drill in drills_of(dataset) if drill.kind == kind), None)
 
 
 def updated(
@@ -152,6 +167,38 @@ def missing(
         ids=tuple(sorted(gone)),
         facts=sum(map(len, removed.values())),
         rows=rows_after(rows, removed, {}),
+    )
+
+
+def arriving(
+    rows: Sequence[Example], corpus: Corpus, asked: Iterable[str], seed: int
+) -> Drill | None:
+    """Withhold some documents until after training; None where too few would be left.
+
+    Rows with evidence in these and no other documents are asked. At most half of the documents
+    with evidence are withheld.
+    """
+    ids = _answerable(rows, asked)
+    own = {row.id: {s.document for s in row.evidence} & corpus.by_id.keys() for row in rows}
+    by_document: dict[str, list[str]] = defaultdict(list)
+    for id in sorted(ids):
+        for name in own[id]:
+            by_document[name].append(id)
+    known = {name for names in own.values() for name in names}
+    withheld, chosen = set[str](), set[str]()
+    for name in sorted(by_document, key=lambda name: (digest([ARRIVED, seed, name]), name)):
+        if len(chosen) >= _wanted(ids) or 2 * (len(withheld) + 1) > len(known):
+            break
+        withheld.add(name)
+        chosen |= {id for id in by_document[name] if own[id] <= withheld}
+    if not chosen:
+        return None
+    return Drill(
+        kind=ARRIVED,
+        corpus=corpus,
+        before=Corpus(tuple(d for d in corpus.documents if d.id not in withheld)),
+        ids=tuple(sorted(chosen)),
+        facts=len(withheld),
     )
 
 

@@ -1,0 +1,116 @@
+"""What every form of a report says of documents that change, arrive or have errors."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from choose.corpus import ARRIVED, MISSING, UPDATED, DrillKind
+from choose.formatting import DASH, clean, duration, percent, plural
+from choose.report.reading_text import (
+    TextTable,
+    error_notes,
+    error_table,
+    example_table,
+    reading_notes,
+    reading_tables,
+    with_span,
+)
+from choose.schema.base import Interval
+from choose.schema.decision import Decision
+from choose.schema.reading import DocumentDrill
+
+
+def tables_on_reading(decision: Decision) -> list[TextTable]:
+    """Return every table on candidates that read documents, and on documents that change."""
+    more = (error_table(decision), example_table(decision))
+    found = [*reading_tables(decision), *(table for table in more if table is not None)]
+    return [*found, *(drill.table for drill in drill_tables(decision))]
+
+
+def notes_on_reading(decision: Decision) -> list[str]:
+    """Return every sentence on these tables."""
+    drills = (text for drill in drill_tables(decision) for text in (drill.says, drill.note))
+    return [*reading_notes(decision), *error_notes(decision), *drills]
+
+
+class DrillTable(NamedTuple):
+    """What candidates answer after documents changed: a sentence, a table and what it means."""
+
+    says: str
+    table: TextTable
+    note: str
+
+
+def drill_tables(decision: Decision) -> list[DrillTable]:
+    """Return what documents that changed do to answers; empty where that was not measured."""
+    return [
+        DrillTable(drill.says, _drill_table(drill), _drill_note(drill))
+        for drill in decision.document_drills
+    ]
+
+
+_DRILL_TITLES: dict[DrillKind, str] = {
+    UPDATED: "Facts that change in the documents",
+    MISSING: "Evidence that goes missing",
+    ARRIVED: "Documents that arrive after training",
+}
+
+# What each kind of change shows, as a column and the figure of an outcome.
+_DRILL_COLUMNS: dict[DrillKind, dict[str, str]] = {
+    UPDATED: {
+        "score after": "updated",
+        "% new fact": "new",
+        "% old fact": "stale",
+        "% not answered": "abstained",
+        "trained again": "renewed",
+        "% new fact then": "renewed_new",
+        "time to renew": "seconds",
+    },
+    MISSING: {"% old fact": "stale", "% not answered": "abstained"},
+    ARRIVED: {
+        "score after": "updated",
+        "% not answered": "abstained",
+        "trained again": "renewed",
+        "time to renew": "seconds",
+    },
+}
+
+
+def _drill_table(drill: DocumentDrill) -> TextTable:
+    columns = _DRILL_COLUMNS[drill.kind]
+    rows = [
+        [
+            clean(outcome.candidate),
+            percent(outcome.clean.value),
+            *(_drill_cell(getattr(outcome, figure)) for figure in columns.values()),
+        ]
+        for outcome in drill.outcomes
+    ]
+    return TextTable(_DRILL_TITLES[drill.kind], ["candidate", "score before", *columns], rows)
+
+
+def _drill_cell(figure: Interval | float | None) -> str:
+    if figure is None:
+        return DASH
+    return with_span(figure) if isinstance(figure, Interval) else duration(figure)
+
+
+def _drill_note(drill: DocumentDrill) -> str:
+    on = f"{plural(drill.rows, 'row')} on {plural(drill.documents, 'document')} (95 % CI)"
+    if drill.kind == ARRIVED:
+        what = f"{plural(drill.facts, 'document')} arrived after training; {on}."
+    else:
+        how = "facts were exchanged" if drill.kind == UPDATED else "sentences were taken out"
+        what = f"{plural(drill.facts, 'place')} of the documents changed after training ({how}); "
+        what += f"{on}."
+    note = f"{what} Candidates that read no documents answer as before."
+    if drill.kind != MISSING:
+        note += (
+            " Trained again: the score after training with what changed, where there was time for "
+            "it. Time to renew: indexing for candidates that read, training again for others."
+        )
+        few = [o for o in drill.outcomes if 0 < o.renewed_rows < drill.rows]
+        if few:
+            parts = ", ".join(f"{clean(o.candidate)} on {o.renewed_rows}" for o in few)
+            note += f" Trained again, fewer rows were answered: {parts}."
+    return note
