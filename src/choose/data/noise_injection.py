@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import blake2b
 from typing import cast
@@ -88,32 +88,46 @@ def noisy(
     if not rate:
         return list(pool)
     ring = sorted(donors or pool, key=lambda e: (_uniform("donor", seed, e.id), e.id))
-    places = [_uniform("donor", seed, e.id) for e in ring]
-    beside = _by_document(ring) if kind == IN_DOCUMENT else None
+    others_of = partial(_in_document if kind == IN_DOCUMENT else _in_ring, _Ring.of(ring, seed))
     found = []
     for row in pool:
         if _uniform("flip", seed, row.id) < rate:
-            start = bisect_right(places, _uniform("donor", seed, row.id))
-            others: Iterable[str] = (
-                ring[(start + i) % len(ring)].target for i in range(min(DONORS, len(ring)))
-            )
-            if beside is not None:
-                own = beside[row.evidence[0].document] if row.evidence else []
-                first = int(_uniform("donor", seed, row.id) * len(own))
-                others = [*own[first:], *own[:first]]
             draw = partial(_uniform_of, seed=seed, id=row.id)
-            row = replace(row, target=disturb[kind](row.target, others, draw), accepted=())
+            target = disturb[kind](row.target, others_of(row), draw)
+            row = replace(row, target=target, accepted=())
         found.append(row)
     return found
 
 
-def _by_document(rows: Sequence[Example]) -> Mapping[str, list[str]]:
-    """Return the targets of rows by the document of their first evidence, in the same order."""
-    found: dict[str, list[str]] = defaultdict(list)
-    for row in rows:
-        for span in row.evidence[:1]:
-            found[span.document].append(row.target)
-    return found
+@dataclass(frozen=True)
+class _Ring:
+    """Rows whose targets others may get, in an order that the seed decides, with their places."""
+
+    rows: Sequence[Example]
+    places: Sequence[float]
+    by_document: Mapping[str, Sequence[str]]
+    seed: int
+
+    @classmethod
+    def of(cls, ring: Sequence[Example], seed: int) -> _Ring:
+        found: dict[str, list[str]] = defaultdict(list)
+        for row in ring:
+            for span in row.evidence[:1]:
+                found[span.document].append(row.target)
+        return cls(ring, [_uniform("donor", seed, e.id) for e in ring], found, seed)
+
+
+def _in_ring(ring: _Ring, row: Example) -> Iterator[str]:
+    """Yield the targets of the rows after a row's place."""
+    start, rows = bisect_right(ring.places, _uniform("donor", ring.seed, row.id)), ring.rows
+    return (rows[(start + i) % len(rows)].target for i in range(min(DONORS, len(rows))))
+
+
+def _in_document(ring: _Ring, row: Example) -> Iterator[str]:
+    """Yield the targets of rows with evidence in the same document, from some place on."""
+    own = ring.by_document.get(row.evidence[0].document, ()) if row.evidence else ()
+    first = int(_uniform("donor", ring.seed, row.id) * len(own))
+    return iter([*own[first:], *own[:first]])
 
 
 def label_similarity(examples: Sequence[Example], task_labels: Sequence[str]) -> Floats:

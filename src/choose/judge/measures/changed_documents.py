@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
 from choose.corpus import ARRIVED, MISSING, UPDATED
-from choose.judge.evidence import BriefAnswers, DrillRows, Evidence, row_set
+from choose.judge.evidence import BriefAnswers, DrillRows, Evidence, Items, row_set
 from choose.judge.scores.score_tables import (
     CLEAN,
     CandidateScores,
@@ -130,53 +131,6 @@ def _on_common_rows(every: Sequence[_Asked]) -> tuple[list[_Asked], frozenset[st
     return chosen, common
 
 
-def _outcome(
-    evidence: Evidence, task: BriefAnswers, rows: DrillRows, asked: _Asked, ids: Sequence[str]
-) -> DrillOutcome:
-    items = evidence.items
-    places = {id: place for place, id in enumerate(items.ids)}
-    right = {id: (items.targets[places[id]], *items.accepted.get(id, ())) for id in ids}
-    facts = rows.kind == UPDATED
-    now = _Part(asked.after, tuple(asked.after), ids)
-    before, again = replace(now, outputs=asked.before), _whole(asked.again, ids)
-
-    def mean(part: _Part, score: Callable[[str, str | None], float]) -> Interval:
-        values = [[score(id, part.outputs[d][id]) for d in part.draws] for id in part.ids]
-        documents = [items.document_of(id) for id in part.ids]
-        estimate = two_way_interval(values, documents, pseudo=AGRESTI_COULL)
-        estimand = estimand_of(len(part.draws))
-        return Interval.of(estimate, estimand, within=(0.0, 1.0), row_set=row_set(part.ids))
-
-    def old(id: str, output: str | None) -> float:
-        return task.nearness(output, right[id])
-
-    def new(id: str, output: str | None) -> float:
-        return task.nearness(output, [rows.targets[id]]) if facts else 0.0
-
-    def gives(part: _Part, one: Callable[..., float], other: Callable[..., float]) -> Interval:
-        return mean(part, lambda id, out: float(GIVEN <= one(id, out) > other(id, out)))
-
-    def scored(part: _Part, targets: Mapping[str, Sequence[str]]) -> Interval:
-        return mean(part, lambda id, out: task.own_scores(out, targets[id])[task.headline])
-
-    changed = {id: (text,) for id, text in rows.targets.items()} if facts else right
-    enough = len(again.ids) >= FEWEST and rows.kind != MISSING
-    return DrillOutcome(
-        candidate=asked.scores.info.name,
-        family=asked.scores.info.family,
-        reads=asked.scores.info.reads,
-        clean=scored(before, right),
-        updated=scored(now, changed) if rows.kind != MISSING else None,
-        new=gives(now, new, old) if facts else None,
-        stale=gives(now, old, new) if rows.kind != ARRIVED else None,
-        abstained=mean(now, lambda _, out: float(out is None or task.abstains(out))),
-        renewed=scored(again, changed) if enough else None,
-        renewed_new=gives(again, new, old) if enough and facts else None,
-        renewed_rows=len(again.ids) if enough else 0,
-        seconds=_seconds(asked) if rows.kind != MISSING else None,
-    )
-
-
 @dataclass(frozen=True)
 class _Part:
     """Some answers of a candidate: the repetitions and rows to look at."""
@@ -184,6 +138,77 @@ class _Part:
     outputs: _Outputs
     draws: Sequence[int]
     ids: Sequence[str]
+
+
+@dataclass(frozen=True)
+class _Judge:
+    """How answers to the rows of a drill are scored."""
+
+    items: Items
+    task: BriefAnswers
+    rows: DrillRows
+
+    @cached_property
+    def right(self) -> Mapping[str, tuple[str, ...]]:
+        """Return the right answers before the change."""
+        targets = zip(self.items.ids, self.items.targets, strict=True)
+        accepted = self.items.accepted
+        return {id: (text, *accepted.get(id, ())) for id, text in targets if id in self.rows.ids}
+
+    @cached_property
+    def changed(self) -> Mapping[str, tuple[str, ...]]:
+        """Return the right answers after it."""
+        new = self.rows.targets
+        return {id: (new[id],) if id in new else texts for id, texts in self.right.items()}
+
+    def mean(self, part: _Part, score: Callable[[str, str | None], float]) -> Interval:
+        """Return the mean of a score of answers."""
+        values = [[score(id, part.outputs[draw][id]) for draw in part.draws] for id in part.ids]
+        documents = [self.items.document_of(id) for id in part.ids]
+        estimate = two_way_interval(values, documents, pseudo=AGRESTI_COULL)
+        estimand = estimand_of(len(part.draws))
+        return Interval.of(estimate, estimand, within=(0.0, 1.0), row_set=row_set(part.ids))
+
+    def scored(self, part: _Part, targets: Mapping[str, Sequence[str]]) -> Interval:
+        """Return the mean score against some right answers."""
+        task = self.task
+        return self.mean(part, lambda id, out: task.own_scores(out, targets[id])[task.headline])
+
+    def gives(self, part: _Part, new: bool) -> Interval:
+        """Return the share of answers that give the new fact and not the old one, or vice versa."""
+
+        def given(id: str, out: str | None) -> float:
+            near = self.task.nearness
+            # Without a new fact, there is only the old one to give.
+            both = near(out, self.right[id]), near(out, self.changed[id]) if id in facts else 0.0
+            one, other = both[::-1] if new else both
+            return float(GIVEN <= one > other)
+
+        facts = self.rows.targets
+        return self.mean(part, given)
+
+
+def _outcome(
+    evidence: Evidence, task: BriefAnswers, rows: DrillRows, asked: _Asked, ids: Sequence[str]
+) -> DrillOutcome:
+    judge, facts = _Judge(evidence.items, task, rows), rows.kind == UPDATED
+    now = _Part(asked.after, tuple(asked.after), ids)
+    before, again = replace(now, outputs=asked.before), _whole(asked.again, ids)
+    enough = len(again.ids) >= FEWEST and rows.kind != MISSING
+    return DrillOutcome(
+        candidate=asked.scores.info.name,
+        family=asked.scores.info.family,
+        reads=asked.scores.info.reads,
+        clean=judge.scored(before, judge.right),
+        updated=judge.scored(now, judge.changed) if rows.kind != MISSING else None,
+        new=judge.gives(now, new=True) if facts else None,
+        stale=judge.gives(now, new=False) if rows.kind != ARRIVED else None,
+        abstained=judge.mean(now, lambda _, out: float(out is None or task.abstains(out))),
+        renewed=judge.scored(again, judge.changed) if enough else None,
+        renewed_new=judge.gives(again, new=True) if enough and facts else None,
+        renewed_rows=len(again.ids) if enough else 0,
+        seconds=_seconds(asked) if rows.kind != MISSING else None,
+    )
 
 
 def _whole(outputs: _Outputs, ids: Sequence[str]) -> _Part:
