@@ -142,7 +142,7 @@ class Lora:
     @staticmethod
     def _train(strategies: Sequence[Lora], runs: Sequence[TrainingRun | None]) -> None:
         """Train the runs, together where they adapt the same layers of a base."""
-        from choose.models.lora.fit import train_together
+        from choose.models.lora.fit import engine_notes, train_together
 
         groups: dict[tuple[int, float], list[TrainingRun]] = {}
         for strategy, run in zip(strategies, runs, strict=True):
@@ -152,7 +152,8 @@ class Lora:
             train_together(group)
         for strategy, run in zip(strategies, runs, strict=True):
             if run is not None:
-                strategy._notes = [*run.notes(), *strategy._limits_noted()]
+                engine = engine_notes(run.model.base, strategy.targets)
+                strategy._notes = [*run.notes(), *strategy._limits_noted(), *engine]
                 strategy._cached_seconds = run.cached_seconds
 
     def _limits_noted(self) -> list[str]:

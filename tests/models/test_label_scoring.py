@@ -447,7 +447,7 @@ SMALL = {
         ("Mistral", {**SMALL, "sliding_window": 24}, True),
         ("Gemma3", {**SMALL, "head_dim": 8, "sliding_window": 24,
                     "layer_types": ["sliding_attention", "full_attention"]}, True),
-        ("Gemma2", {**SMALL, "head_dim": 8, "sliding_window": 24}, False),
+        ("Gemma2", {**SMALL, "head_dim": 8, "sliding_window": 24}, True),
         ("Bloom", {"hidden_size": 32, "n_layer": 2, "n_head": 4}, False),
         ("Mamba", {"hidden_size": 32, "num_hidden_layers": 2, "state_size": 4}, False),
     ],

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from choose.api.plan import TrialPlan, plan_trials
 from choose.errors import StudyError
 from choose.models.endpoints.command_session import connect_endpoints
-from choose.models.environment_settings import check_environment
+from choose.models.hardware.compute_settings import check_compute
 from choose.models.results.output_cache import caching
 from choose.models.weights.spec import endpoint_name
 from choose.run.spending_limit import Approve, before_sending, refuse
@@ -181,9 +181,9 @@ def run_study(
     """
     from choose.data.dataset import dataset_from, read_rows
     from choose.data.scenarios import Pools
-    from choose.study.candidates import check_names
+    from choose.study.candidates import check_machine, check_names
 
-    check_environment()
+    check_machine(study)
     watch = observer or Silent()
     folder, home = Path(out) if out else None, stored_in(file)
     read = read_rows(study.data, rows, study.task.kind)
@@ -292,7 +292,7 @@ def export(
     from choose.export.fit_selection import select_candidate, select_trial
     from choose.export.write_folder import check_replaceable, write_export
 
-    check_environment()
+    check_compute()
     target = Path(folder)
     opened = Store.open(Path(store))
     check_replaceable(target.resolve(), target, force)

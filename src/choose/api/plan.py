@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from choose.models.endpoints.command_session import connect_endpoints
-from choose.models.environment_settings import check_environment
+from choose.models.hardware.compute_settings import check_compute
 from choose.schema.plan import Job, Planning
 from choose.study.config import Study
 from choose.study.study_file import Overrides, load_study, only, sample_columns
@@ -185,7 +185,7 @@ def plan_study(
     from choose.study.candidates import check_constraints
     from choose.study.spending_forecast import spending_of
 
-    check_environment()
+    check_compute()
     study = resolve(data, study_file, overrides, strategies)
     pools = Pools(load_dataset(study.data, study.task, rows, study.goal.metric))
     budget, max_usd = study.grid.budget_seconds, study.grid.max_usd

@@ -18,7 +18,7 @@ from choose.errors import ChooseError, DataError, StrategyError, StudyError
 from choose.export.manifest import Manifest, load_strategy, read_manifest
 from choose.formatting import clean, csv_cell, plural
 from choose.judge.evidence import HasFields
-from choose.models.environment_settings import check_environment
+from choose.models.hardware.compute_settings import check_compute
 from choose.run.predict import predict
 from choose.strategy import Strategy
 from choose.types import Answers, Item
@@ -66,7 +66,7 @@ class Model:
             StrategyError: if its strategy is not installed or cannot read its files.
             ModelError: if its weights are missing, or CHOOSE_THREADS or CHOOSE_DTYPE is invalid.
         """
-        check_environment()
+        check_compute()
         path = Path(folder)
         manifest = read_manifest(path)
         return cls(path, manifest, load_strategy(path, manifest))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from time import perf_counter
 from typing import Any, NamedTuple
 
@@ -14,7 +14,7 @@ import numpy.typing as npt
 from choose.errors import ModelError
 from choose.models.causal.template_sandbox import limit_rendering
 from choose.models.hardware.compute_settings import device, device_name, quiet_loading, set_threads
-from choose.models.hardware.memory import limits_of
+from choose.models.hardware.memory import limits_of, within_memory
 from choose.models.results.output_cache import CachedArray, ResultCache
 from choose.models.saving import floats, row_facts, rows_from
 from choose.models.weights.cache_digests import content_digest
@@ -57,12 +57,13 @@ class Encoder:
         """Return (n, d) unit vectors; the model truncates texts that are too long for it."""
         self.load_cached(texts)
         new = sorted(self._unknown(texts), key=lambda t: (len(t), t))
-        size = max(TEXTS_PER_CHUNK, limits_of(self.model.device.type).embedding_texts)
+        device = self.model.device.type
+        size = max(TEXTS_PER_CHUNK, limits_of(device).embedding_texts)
         for first in range(0, len(new), size):
             chunk = new[first : first + size]
             set_threads()
             start = perf_counter()
-            vectors = self._encode(chunk)
+            vectors = within_memory(device, partial(self._encode, chunk))
             each = (perf_counter() - start) / len(chunk)
             computed = {text: (vector, each) for text, vector in zip(chunk, vectors, strict=True)}
             self._add(computed)

@@ -10,6 +10,7 @@ from choose.errors import ModelError
 from choose.untrusted import check_text, finite, shown
 
 DTYPES = ("float32", "bfloat16")
+DEVICES = ("cpu", "cuda", "mps")
 MOST_THREADS = 10_000
 
 
@@ -42,11 +43,12 @@ def check_environment() -> None:
     """Refuse settings that cannot be computed with, before anything is run.
 
     Raises:
-        ModelError: if CHOOSE_THREADS is not a positive integer, CHOOSE_DTYPE names another type or
-            CHOOSE_CACHE is no folder.
+        ModelError: if CHOOSE_THREADS is not a positive integer, CHOOSE_DTYPE names another type,
+            CHOOSE_DEVICE another device, or CHOOSE_CACHE is no folder.
     """
     threads_setting()
     dtype_setting()
+    device_setting()
     cache_dir()
 
 
@@ -76,6 +78,20 @@ def dtype_setting() -> str | None:
         return None
     if value not in DTYPES:
         raise ModelError(f"CHOOSE_DTYPE is {shown(value)}; it can be {' or '.join(DTYPES)}.")
+    return value
+
+
+def device_setting() -> str | None:
+    """Return the value of CHOOSE_DEVICE, or None.
+
+    Raises:
+        ModelError: if it is none of cpu, cuda and mps.
+    """
+    value = os.environ.get("CHOOSE_DEVICE")
+    if not value:
+        return None
+    if value not in DEVICES:
+        raise ModelError(f"CHOOSE_DEVICE is {shown(value)}; it can be cpu, cuda or mps.")
     return value
 
 

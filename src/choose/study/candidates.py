@@ -9,7 +9,8 @@ from typing import Any
 
 from choose.errors import StudyError, did_you_mean
 from choose.models.endpoints.settings import Endpoint
-from choose.models.weights.spec import endpoint_name
+from choose.models.hardware.compute_settings import check_compute
+from choose.models.weights.spec import FOUR_BIT, endpoint_name
 from choose.strategy import (
     Refuses,
     available,
@@ -68,6 +69,9 @@ def check_constraints(study: Study, candidates: Iterable[Candidate]) -> None:
 
 # Which hyperparameter each field of the [models] section fills.
 ROLES = {"model": "model", "tune": "base", "encoder": "encoder"}
+
+# Hyperparameters that name models which can be held in 4 bits.
+_LARGE = ("model", "base")
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,8 +153,25 @@ def _candidate(section: CandidateSection, models: Models, kind: str) -> Candidat
             f"The candidate {name!r} needs {', '.join(lacking)}: name it under [[candidates]] in "
             f'the study file, for example {lacking[0]} = "openai:gpt-4o-mini" or "endpoint:NAME".'
         )
+    if section.quantise or models.quantise:
+        params = _in_four_bits(name, params, named=section.quantise is not None)
     build(section.strategy, seed=0, **params)  # raises for unknown hyperparameters
     return Candidate(name=name, strategy=section.strategy, params=params)
+
+
+def _in_four_bits(name: str, params: Mapping[str, Any], named: bool) -> Mapping[str, Any]:
+    """Return hyperparameters whose local language models are held in 4 bits."""
+    local = {
+        key: spec if spec.startswith(FOUR_BIT) else f"{FOUR_BIT}{spec}"
+        for key, spec in params.items()
+        if key in _LARGE and isinstance(spec, str) and endpoint_name(spec) is None
+    }
+    if named and not local:
+        raise StudyError(
+            f"The candidate {name!r} has no model on this machine that could be held in 4 bits. "
+            "Leave quantise out."
+        )
+    return {**params, **local}
 
 
 def _specs(models: Specs) -> dict[str, str]:
@@ -211,6 +232,20 @@ def check_names(study: Study, candidates: Sequence[Candidate]) -> None:
                 f"models.retirement has {name!r} retired on {day}, before use starts on "
                 f"{costs.start} (costs.start). Leave that model out, or correct the date."
             )
+
+
+def check_machine(study: Study) -> None:
+    """Refuse settings that this machine cannot compute with, before anything runs.
+
+    Raises:
+        ModelError: if a variable has another value than it can have, a GPU that is asked for is not
+            here, or the package for 4-bit weights is missing.
+    """
+    check_compute()
+    if study.models.quantise or any(section.quantise for section in study.candidates):
+        from choose.models.hardware.placement import check_four_bit
+
+        check_four_bit()
 
 
 def _check_known(key: str, given: Iterable[str], known: Sequence[str]) -> None:

@@ -211,6 +211,12 @@ class Specs(Settings):
         default=None, description="Model that embeds texts: a hub id or a folder."
     )
 
+    quantise: Annotated[Literal["4bit"] | None, Flag()] = Field(
+        default=None,
+        description="Hold prompted and tuned models in 4 bits (NF4), for cards with too little "
+        "memory: 4bit. Needs the extra `quantise`.",
+    )
+
 
 class Models(Specs):
     """Model specs for every candidate that does not name its own."""

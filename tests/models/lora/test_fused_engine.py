@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -102,11 +103,14 @@ def run_part(
     return RunPart(rows, none, every, objective, matrices, dropout, seeds)
 
 
-def gradients(found: AdaptedModel, rows: list[list[int]]) -> tuple[Any, dict[str, Any]]:
+def gradients(
+    found: AdaptedModel, rows: list[list[int]], shares: bool = False, recompute: bool = False
+) -> tuple[Any, dict[str, Any]]:
     """What a packed pass finds, by PEFT's names."""
     import torch
 
-    whole, first = Decoder(found.base.model, torch.float32), first_adapted_layer(found.adapter)
+    whole = Decoder(found.base.model, torch.float32, shares=shares)
+    first = first_adapted_layer(found.adapter)
     assert first is not None
     decoder, lower = whole.upper(first), LowerLayers(whole, first, "cpu")
     adapters = FlatAdapters(found.adapter, decoder)
@@ -114,6 +118,7 @@ def gradients(found: AdaptedModel, rows: list[list[int]]) -> tuple[Any, dict[str
     lengths = torch.tensor([len(row) for row in rows])
     loss = HeadObjective(lengths, targets, torch.full((len(rows),), 0.25), found.head)
     part = run_part(rows, adapters.matrices(), 0.0, [(6, (0,))], loss)
+    part = replace(part, recompute=recompute)
     (one,) = forward_backward(decoder, [part], lower)
     adapters.set_gradients([one.matrices])
     assert adapters.flat.grad is not None
@@ -148,6 +153,34 @@ def test_gradients_are_those_of_peft(kind: str, targets: str, upper: float) -> N
         assert float(parameter.grad.abs().max()) > 1e-6
     for mine, parameter in zip(head, found.head.parameters(), strict=True):
         torch.testing.assert_close(mine, parameter.grad, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["llama", "qwen2"])
+def test_a_base_on_a_card_is_held_once_and_layers_may_be_computed_again(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A card has no layout of its own, so the base shares the packed matrices."""
+    import torch
+
+    monkeypatch.setattr(linear, "can_pack", lambda _: False)
+    found = tuned(other(kind))
+    rows = some_rows([9, 1, 4, 40, 9, 2])
+    head, named = gradients(found, rows)
+    before = {n: p.clone() for n, p in found.base.model.named_parameters()}
+    for recompute in (False, True):
+        same_head, same = gradients(found, rows, shares=True, recompute=recompute)
+        for name, grad in named.items():
+            torch.testing.assert_close(same[name], grad, rtol=1e-4, atol=1e-6)
+        for mine, theirs in zip(same_head, head, strict=True):
+            torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-6)
+    layer, after = found.base.model.layers[0], dict(found.base.model.named_parameters())
+    storages = {
+        getattr(layer.self_attn, f"{one}_proj").weight.untyped_storage().data_ptr() for one in "qkv"
+    }
+    assert len(storages) == 1
+    assert all(torch.equal(after[name], tensor) for name, tensor in before.items())
+    adapted = dict(found.adapter.get_base_model().named_parameters())
+    assert adapted["layers.0.mlp.up_proj.base_layer.weight"] is after["layers.0.mlp.up_proj.weight"]
 
 
 def test_a_window_that_slides_is_left_to_autograd(base: Base) -> None:

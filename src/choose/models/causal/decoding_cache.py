@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from choose.models.causal.packed_attention import unsupported_parts, uses_attention
+from choose.models.causal.packed_attention import capped, unsupported_parts, uses_attention
 
 if TYPE_CHECKING:
     import torch
@@ -97,27 +97,28 @@ class _Step:
         lengths: (n,) tokens in each slot, before the step.
         common: tokens in common, which come first.
         columns: columns of the slots that are in use, with the new token's.
-        hidden: by attention window, (n, 1, 1, common + columns) 0 or minus infinity.
+        hidden: by attention window and device, (n, 1, 1, common + columns) 0 or minus infinity.
     """
 
     lengths: torch.Tensor
     common: int
     columns: int
-    hidden: dict[int | None, torch.Tensor] = field(default_factory=dict)
+    hidden: dict[tuple[int | None, torch.device], torch.Tensor] = field(default_factory=dict)
 
     def bias(self, window: int | None, like: torch.Tensor) -> torch.Tensor:
         """Return 0 where an answer's new token attends to a column, else minus infinity."""
         import torch
 
-        if window not in self.hidden:
+        key = window, like.device
+        if key not in self.hidden:
             places = torch.arange(self.common + self.columns, device=like.device)
-            position = (self.lengths + self.common)[:, None]
+            position = (self.lengths.to(like.device) + self.common)[:, None]
             masked = places > position
             if window is not None:
                 masked |= position - places >= window
             bias = torch.zeros(masked.shape, dtype=like.dtype, device=like.device)
-            self.hidden[window] = bias.masked_fill_(masked, -torch.inf)[:, None, None]
-        return self.hidden[window]
+            self.hidden[key] = bias.masked_fill_(masked, -torch.inf)[:, None, None]
+        return self.hidden[key]
 
 
 _CACHE: ContextVar[DecodingCache | None] = ContextVar("decoding_cache", default=None)
@@ -149,6 +150,7 @@ def attend(
     attention_mask: torch.Tensor | None,
     scaling: float | None = None,
     sliding_window: int | None = None,
+    softcap: float | None = None,
     **more: Any,
 ) -> tuple[torch.Tensor, None]:
     """Return (1, n, heads, width): each of n new tokens attends to the common past and its slot.
@@ -168,19 +170,24 @@ def attend(
     own, n = state.own[layer], query.shape[2]
     heads, width = key.shape[1], query.shape[3]
     slots = torch.arange(n, device=query.device)
-    own[0, slots, :, step.lengths] = key[0].transpose(0, 1)
-    own[1, slots, :, step.lengths] = value[0].transpose(0, 1)
+    lengths = step.lengths.to(query.device)
+    own[0, slots, :, lengths] = key[0].transpose(0, 1)
+    own[1, slots, :, lengths] = value[0].transpose(0, 1)
     scale = width**-0.5 if scaling is None else scaling
     # (key heads, queries of a key head, n, width)
     grouped = (query[0] * scale).reshape(heads, -1, n, width)
     common = None if state.common is None else state.common[layer]
     bias = step.bias(sliding_window, query)
-    result = _attend(grouped, own[:, :n, :, : step.columns], common, bias)
+    result = _attend(grouped, own[:, :n, :, : step.columns], common, bias, softcap)
     return result.permute(2, 0, 1, 3).reshape(1, n, -1, width), None
 
 
 def _attend(
-    query: torch.Tensor, own: torch.Tensor, common: torch.Tensor | None, bias: torch.Tensor
+    query: torch.Tensor,
+    own: torch.Tensor,
+    common: torch.Tensor | None,
+    bias: torch.Tensor,
+    cap: float | None,
 ) -> torch.Tensor:
     """Return (key heads, groups, n, width)."""
     import torch
@@ -188,12 +195,12 @@ def _attend(
     heads, groups, n, width = query.shape
     each = query.permute(2, 0, 1, 3).reshape(n * heads, groups, width)
     keys, values = (part.reshape(n * heads, -1, width) for part in own)
-    scores = torch.bmm(each, keys.transpose(1, 2)).view(n, heads, groups, -1)
+    scores = capped(torch.bmm(each, keys.transpose(1, 2)).view(n, heads, groups, -1), cap)
     if common is None:
         weights = (scores + bias).softmax(-1).view(n * heads, groups, -1)
         return torch.bmm(weights, values).view(n, heads, groups, width).permute(1, 2, 0, 3)
     together = query.reshape(heads, groups * n, width)
-    before = torch.bmm(together, common[0].transpose(1, 2)).view(heads, groups, n, -1)
+    before = capped(torch.bmm(together, common[0].transpose(1, 2)), cap).view(heads, groups, n, -1)
     past = before.shape[-1]
     weights = (torch.cat([before.permute(2, 0, 1, 3), scores], -1) + bias).softmax(-1)
     late = torch.bmm(weights[..., past:].reshape(n * heads, groups, -1), values)

@@ -6,7 +6,7 @@ import math
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +34,8 @@ from choose.models.causal.written_answers import (
     prompt_key,
 )
 from choose.models.hardware.compute_settings import set_threads
-from choose.models.hardware.memory import limits_of
+from choose.models.hardware.memory import limits_of, within_memory
+from choose.models.hardware.placement import placement_notes
 from choose.models.results.output_cache import ResultCache
 from choose.progress import report_progress
 from choose.types import Floats
@@ -57,7 +58,7 @@ class _Progress:
         report_progress(0, self.total, "writing")
 
     def add(self, tokens: int) -> None:
-        self.done += tokens
+        self.done = min(self.total, self.done + tokens)
         report_progress(self.done, self.total, "writing")
 
 
@@ -104,6 +105,11 @@ class Generator:
             eos = getattr(config, "eos_token_id", None)
             named += eos if isinstance(eos, list | tuple) else [eos]
         return frozenset([self.template.end, *(int(token) for token in named if token is not None)])
+
+    def notes(self) -> list[str]:
+        """Return how the weights are held, and whether answers are written one by one."""
+        slow = "Its attention cannot be shared: answers are written one by one."
+        return [*placement_notes(self.model), *([] if self.packed else [slow])]
 
     def write(self, prompts: Sequence[Prompt], rule: StopRule | Sequence[StopRule]) -> Written:
         """Return the greedy answer to each prompt, under one rule or one for each.
@@ -166,7 +172,8 @@ class Generator:
             some.append(answer)
         try:
             for group in groups.values():
-                self._write_together(group, progress)
+                work = partial(self._write_together, group, progress)
+                within_memory(self.model.device.type, work)
             for answer in alone:
                 self._write_alone(answer)
                 progress.add(len(answer.parts[-1]) + answer.rule.limit)
@@ -176,7 +183,15 @@ class Generator:
                 self.cache.put({key: self.answers[key] for key in done})
 
     def _write_together(self, answers: Sequence[Answer], progress: _Progress) -> None:
-        """Write the answers to prompts that begin with the same declared prefix."""
+        """Write the answers to prompts that begin with the same declared prefix.
+
+        What is not known is begun anew: memory may have run out before.
+        """
+        answers = [answer for answer in answers if answer.key not in self.answers]
+        for answer in answers:
+            if answer.tokens:
+                self.shared.pasts.clear()
+                answer.begin_again()
         common = tuple(part for part in common_parts([a.parts for a in answers]) if part)
         waiting, under_way = deque(in_order(answers)), list[Answer]()
         cache = self._cache(answers, common)

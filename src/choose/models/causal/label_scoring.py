@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from time import perf_counter
@@ -17,7 +17,8 @@ from choose.errors import ModelError
 from choose.models.causal.chat_template import ChatTemplate, Prompt
 from choose.models.causal.packed_attention import Pack, Piece, logits, max_length, max_stable_length
 from choose.models.hardware.compute_settings import set_threads
-from choose.models.hardware.memory import limits_of
+from choose.models.hardware.memory import limits_of, within_memory
+from choose.models.hardware.placement import placement_notes
 from choose.models.results.output_cache import ResultCache
 from choose.progress import report_progress
 from choose.types import Counts, Floats
@@ -199,6 +200,11 @@ class CausalLM:
         """Return the longest prompt with labels whose positions do not depend on the batch."""
         return max_stable_length(self.model.config)
 
+    def notes(self) -> list[str]:
+        """Return how the weights are held, and whether prompts are read one by one."""
+        slow = "Its attention cannot be shared: each label is scored in a pass of its own."
+        return [*placement_notes(self.model), *([] if self.tree else [slow])]
+
     def score(self, prompts: Sequence[Prompt], trie: LabelTrie) -> ScoredPrompts:
         """Return the labels' log-probabilities, each distinct prompt computed once a process.
 
@@ -213,17 +219,11 @@ class CausalLM:
         tokens, done = sum(added_length(prompt, trie) for prompt in new.values()), 0
         if new:
             report_progress(done, tokens, "scoring")
-        for some in self._passes(new, trie):
-            set_threads()
-            start = perf_counter()
-            batch = [new[key] for key in some]
-            if self._can_batch(batch[0], trie):
-                rows = self.tree_pass(batch, trie)
-            else:
-                rows = self.plain(batch[0], trie)[None]
-            pace = (perf_counter() - start) / sum(added_length(new[key], trie) for key in some)
-            for key, row in zip(some, rows, strict=True):
-                self.answers[key] = row, pace * added_length(new[key], trie)
+        kind, left = self.model.device.type, dict(new)
+        while left:
+            some = within_memory(kind, lambda: self._score_some(left, trie))
+            for key in some:
+                del left[key]
             if self.cache is not None:
                 self.cache.put({key: self.answers[key] for key in some})
             done += sum(added_length(new[key], trie) for key in some)
@@ -239,8 +239,23 @@ class CausalLM:
             cached_seconds=known,
         )
 
-    def _passes(self, new: dict[bytes, Prompt], trie: LabelTrie) -> Iterator[list[bytes]]:
-        """Yield the keys of the prompts of a pass, within the limits of tokens and logits."""
+    def _score_some(self, left: dict[bytes, Prompt], trie: LabelTrie) -> list[bytes]:
+        """Score the prompts of the next pass, and return their keys."""
+        set_threads()
+        start = perf_counter()
+        some = self._next_pass(left, trie)
+        batch = [left[key] for key in some]
+        if self._can_batch(batch[0], trie):
+            rows = self.tree_pass(batch, trie)
+        else:
+            rows = self.plain(batch[0], trie)[None]
+        pace = (perf_counter() - start) / sum(added_length(prompt, trie) for prompt in batch)
+        for key, row, prompt in zip(some, rows, batch, strict=True):
+            self.answers[key] = row, pace * added_length(prompt, trie)
+        return some
+
+    def _next_pass(self, new: dict[bytes, Prompt], trie: LabelTrie) -> list[bytes]:
+        """Return the keys of the prompts of a pass, within the limits of tokens and logits."""
         limits, rows = limits_of(self.model.device.type), 1 + len(trie.tokens)
         size = self.model.config.get_text_config().vocab_size
         most_rows = limits.scoring_rows(size, self.model.dtype.itemsize)
@@ -248,16 +263,15 @@ class CausalLM:
         tokens = 0
         for key, prompt in new.items():
             if not self._can_batch(prompt, trie):
-                yield [key]
+                if not some:
+                    return [key]
                 continue
             full = tokens + added_length(prompt, trie) > limits.scoring_tokens
             if some and (full or (len(some) + 1) * rows > most_rows):
-                yield some
-                some, tokens = [], 0
+                break
             some.append(key)
             tokens += added_length(prompt, trie)
-        if some:
-            yield some
+        return some
 
     def _can_batch(self, prompt: Prompt, trie: LabelTrie) -> bool:
         """Return whether a prompt can share a pass with others, its labels as a trie."""

@@ -5,22 +5,22 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from choose.errors import ModelError
 from choose.models.causal.chat_template import ChatTemplate, Prompt
 from choose.models.causal.generation import Generator
 from choose.models.causal.label_scoring import CausalLM, LabelTrie
 from choose.models.causal.packed_attention import max_stable_length
 from choose.models.causal.shared_prefixes import Parts
-from choose.models.hardware.compute_settings import device, device_name, dtype, quiet_loading
+from choose.models.hardware.compute_settings import device_name, dtype
 from choose.models.hardware.memory import share_weights
+from choose.models.hardware.placement import is_quantised, load_placed
 from choose.models.results.output_cache import ResultCache
 from choose.models.weights.cache_digests import content_digest
-from choose.models.weights.folder_checks import check_complete, check_finite, loading_error
+from choose.models.weights.folder_checks import check_complete
 from choose.models.weights.resolve import resolve, weights_digest
+from choose.models.weights.spec import without_bits
 
 # Longest prompt of the test, in tokens.
 MAX_TRIAL_TOKENS = 1024
@@ -40,25 +40,19 @@ def load_causal(spec: str) -> CausalLM:
 
 @lru_cache(maxsize=4)
 def _loaded(spec: str, digest: str) -> CausalLM:
-    from transformers import AutoTokenizer
+    from transformers import AutoModelForCausalLM
 
-    folder = resolve(spec)
-    with quiet_loading("Loading the language model"):
-        try:
-            tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-            model = _load(folder)
-        except ModelError:
-            raise
-        except Exception as error:  # damaged files can raise anything
-            raise loading_error("a causal language model", folder, error) from error
-    check_finite(model, folder)
-    model.requires_grad_(False).eval().to(device())
+    folder, four_bit = resolve(spec), without_bits(spec)[1]
+    what = "a causal language model"
+    tokenizer, model, report = load_placed(AutoModelForCausalLM, folder, dtype(), four_bit, what)
+    # An encoder loads too, with a head of random numbers in place of the one it lacks.
+    check_complete(folder, report["missing_keys"], what.removeprefix("a "))
     share_weights(model, digest)
     lm = CausalLM(model, ChatTemplate(tokenizer), digest)
     lm.tree = supports_tree_attention(lm)
     lm.prefixes.clear()
     way = "tree" if lm.tree else "plain"
-    made_by = ("labels", content_digest(folder), str(model.dtype), device_name(model.device), way)
+    made_by = ("labels", *_weights(folder, lm), way)
     lm.cache = ResultCache(made_by, np.float64)
     return lm
 
@@ -78,26 +72,15 @@ def _generator(spec: str, digest: str) -> Generator:
     generator = Generator(lm.model, lm.template)
     generator.packed = lm.tree and supports_decoding(generator)
     way = "packed" if generator.packed else "alone"
-    name = device_name(lm.model.device)
-    made_by = ("texts", content_digest(resolve(spec)), str(lm.model.dtype), name, way)
+    made_by = ("texts", *_weights(resolve(spec), lm), way)
     generator.cache = ResultCache(made_by, np.float64)
     return generator
 
 
-def _load(folder: Path) -> Any:
-    from transformers import AutoModelForCausalLM
-
-    loaded: Any = AutoModelForCausalLM.from_pretrained(
-        folder,
-        dtype=dtype(),
-        use_safetensors=True,
-        trust_remote_code=False,
-        output_loading_info=True,
-    )
-    model, loading = loaded
-    # An encoder loads too, with a head of random numbers in place of the one it lacks.
-    check_complete(folder, loading["missing_keys"], "causal language model")
-    return model
+def _weights(folder: Path, lm: CausalLM) -> tuple[str, ...]:
+    """Return what a cached result depends on besides the question."""
+    kind = f"{lm.model.dtype}{' 4bit' if is_quantised(lm.model) else ''}"
+    return content_digest(folder), kind, device_name(lm.model.device)
 
 
 def supports_tree_attention(lm: CausalLM) -> bool:

@@ -25,7 +25,7 @@ ROWS = 128
 ATTENTION_NAME = "choose_packed"
 
 # Arguments that change a model's attention and that this one does not implement.
-_UNSUPPORTED = ("softcap", "s_aux", "position_bias", "head_mask")
+_UNSUPPORTED = ("s_aux", "position_bias", "head_mask")
 
 # Rotations of keys that depend on the length of a pass.
 _LENGTH_DEPENDENT_ROPE = ("longrope", "dynamic")
@@ -67,8 +67,17 @@ def in_blocks(sees: Bools, groups: int, like: torch.Tensor) -> list[Block]:
     return blocks
 
 
+def capped(scores: torch.Tensor, cap: float | None) -> torch.Tensor:
+    """Return attention scores within plus and minus a cap, where a model has one (Gemma 2)."""
+    return scores if cap is None else (scores / cap).tanh() * cap
+
+
 def attention(
-    query: torch.Tensor, seen: torch.Tensor, scale: float | None, blocks: Sequence[Block]
+    query: torch.Tensor,
+    seen: torch.Tensor,
+    scale: float | None,
+    blocks: Sequence[Block],
+    cap: float | None = None,
 ) -> Iterator[torch.Tensor]:
     """Yield (heads, rows, width) for each block of a (heads, n, width) query.
 
@@ -78,19 +87,20 @@ def attention(
     for block in blocks:
         some = query if len(blocks) == 1 else query[:, block.rows]
         folded = some.reshape(seen.shape[1], -1, query.shape[-1])
-        attended = _attend_block(folded, seen[:, :, : block.end], factor, block)
+        attended = _attend_block(folded, seen[:, :, : block.end], factor, block, cap)
         yield attended.reshape(query.shape[0], -1, query.shape[-1])
 
 
 def _attend_block(
-    query: torch.Tensor, seen: torch.Tensor, scale: float, block: Block
+    query: torch.Tensor, seen: torch.Tensor, scale: float, block: Block, cap: float | None
 ) -> torch.Tensor:
     import torch
 
     # Measured on a CPU with bfloat16 products: from about a hundred rows on, two of them with a
     # softmax between take half the time of the fused kernel, which is faster elsewhere.
-    if query.device.type == "cpu" and query.dtype is torch.bfloat16 and query.shape[1] >= ROWS:
-        scores = torch.bmm(query * scale, seen[0].transpose(1, 2))
+    half = query.device.type == "cpu" and query.dtype is torch.bfloat16
+    if cap is not None or (half and query.shape[1] >= ROWS):
+        scores = capped(torch.bmm(query * scale, seen[0].transpose(1, 2)), cap)
         if block.all < block.end:
             scores[:, :, block.all :] += block.bias[:, block.all :]
         return torch.bmm(scores.softmax(-1), seen[1])
@@ -119,17 +129,18 @@ class Piece:
     past: Past | None
     past_tokens: int
     wanted: Ints
-    blocks: dict[tuple[int | None, int], list[Block]] = field(default_factory=dict)
+    blocks: dict[tuple[int | None, int, torch.device], list[Block]] = field(default_factory=dict)
 
     def in_blocks(self, window: int | None, groups: int, like: torch.Tensor) -> list[Block]:
         """Return its blocks for all layers with that window and number of groups."""
-        if (window, groups) not in self.blocks:
+        key = window, groups, like.device  # layers can stand on several cards
+        if key not in self.blocks:
             sees = self.sees
             if window is not None:
                 places = np.concatenate([np.arange(self.past_tokens), self.positions])
                 sees = sees & (self.positions[:, None] - places[None, :] < window)
-            self.blocks[window, groups] = in_blocks(sees, groups, like)
-        return self.blocks[window, groups]
+            self.blocks[key] = in_blocks(sees, groups, like)
+        return self.blocks[key]
 
 
 @dataclass(eq=False)
@@ -146,7 +157,8 @@ _PACK: ContextVar[Pack | None] = ContextVar("pack", default=None)
 
 def max_length(config: Any) -> int:
     """Return the longest text, in tokens, that a model reads."""
-    return int(getattr(config, "max_position_embeddings", None) or 1 << 20)
+    text = config.get_text_config()
+    return int(getattr(text, "max_position_embeddings", None) or 1 << 20)
 
 
 def max_stable_length(config: Any) -> int:
@@ -243,6 +255,7 @@ def attend(
     attention_mask: torch.Tensor | None,
     scaling: float | None = None,
     sliding_window: int | None = None,
+    softcap: float | None = None,
     **more: Any,
 ) -> tuple[torch.Tensor, None]:
     """Return (1, n, heads, width): each piece attends to its own past and itself only.
@@ -269,5 +282,5 @@ def attend(
     for piece, queries, own in zip(pack.pieces, *split, strict=True):
         seen = own if piece.past is None else torch.cat([piece.past[layer], own], dim=2)
         blocks = piece.in_blocks(sliding_window, groups, query)
-        parts += attention(queries, seen, scaling, blocks)
+        parts += attention(queries, seen, scaling, blocks, softcap)
     return torch.cat(parts, dim=1).transpose(0, 1)[None], None

@@ -208,6 +208,11 @@ class Answer:
     visible: bool = False
     cut: bool = False
 
+    def begin_again(self) -> None:
+        """Forget what was written."""
+        self.tokens.clear()
+        self.logprob, self.rival, self.visible, self.cut = 0.0, 0.0, False, False
+
     @property
     def shared(self) -> Parts:
         """Return the parts that are read once."""

@@ -20,10 +20,13 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
 
+from choose.errors import ModelError
 from choose.files import digest
 from choose.models.environment_settings import (
     cache_dir,
+    check_environment,
     cores,
+    device_setting,
     dtype_setting,
     processor,
     threads_setting,
@@ -39,12 +42,34 @@ NEARLY_AS_FAST = 0.9
 
 @cache
 def device() -> str:
-    """Return the accelerator to use, or ``cpu``."""
+    """Return the accelerator to use, or ``cpu``; CHOOSE_DEVICE overrides the choice.
+
+    Raises:
+        ModelError: if CHOOSE_DEVICE names one that torch does not find.
+    """
     import torch
 
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
+    found = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    here = [name for name, is_here in found.items() if is_here] + ["cpu"]
+    wanted = device_setting() or here[0]
+    if wanted not in here:
+        raise ModelError(
+            f"CHOOSE_DEVICE is {wanted!r}, and torch {torch.__version__} finds no such GPU; here "
+            f"it can be {' or '.join(here)}. Leave it unset, or install the driver and a torch "
+            "that is built for the card."
+        )
+    return wanted
+
+
+def check_compute() -> None:
+    """Refuse settings in variables that cannot be computed with, before anything is run.
+
+    Raises:
+        ModelError: if one has another value than it can have, or names a GPU that is not here.
+    """
+    check_environment()
+    if device_setting() is not None:
+        device()
 
 
 def device_name(device: torch.device) -> str:
@@ -86,9 +111,19 @@ def dtype() -> torch.dtype:
         # Older cards emulate bfloat16 in float32.
         fast = torch.cuda.is_bf16_supported(including_emulation=False)
         return torch.bfloat16 if fast else torch.float32
-    if device() == "mps":
-        return torch.float32
-    return torch.bfloat16 if bfloat16_is_fast() else torch.float32
+    mps = device() == "mps"
+    fast = torch.backends.mps.is_macos_or_newer(14, 0) if mps else bfloat16_is_fast()
+    return torch.bfloat16 if fast else torch.float32
+
+
+def base_dtype() -> torch.dtype:
+    """Return the number type of the weights that adapters are trained over.
+
+    On a CPU it is float32: labels are predicted in it, and what trains in bfloat16 casts a copy.
+    """
+    import torch
+
+    return torch.float32 if device() == "cpu" else dtype()
 
 
 def trains_in_bfloat16(device: str) -> bool:

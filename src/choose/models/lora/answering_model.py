@@ -15,6 +15,7 @@ from choose.models.causal.loading import supports_tree_attention
 from choose.models.causal.packed_attention import Pack, Piece, differentiable_logits
 from choose.models.hardware.compute_settings import set_threads
 from choose.models.hardware.memory import limits_of
+from choose.models.hardware.placement import is_quantised
 from choose.models.lora.batching import shared_beginnings
 from choose.models.lora.model import (
     Adapted,
@@ -227,10 +228,13 @@ def untrained_answers(base: Base, spec: AdapterSpec, name: str) -> AnsweringMode
 def merged(adapter: Any, model: Any) -> Any:
     """Return a copy of a causal LM, of any number type, with an adapter merged into its weights.
 
-    The copy shares all tensors that the adapter does not change.
+    The copy shares all tensors that the adapter does not change. Nothing is merged into weights of
+    4 bits, which would be rounded again: the adapter's own layers compute.
     """
     import torch
 
+    if is_quantised(model):
+        return adapter.get_base_model().eval()
     copy = shared_copy(model)
     for name, module in adapter.get_base_model().named_modules():
         if hasattr(module, "get_delta_weight"):

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from choose.models.hardware.memory import limits_of
+from choose.models.hardware.memory import halvings, limits_of, within_memory
 from choose.models.lora.batching import batches_by_length, pad
 from choose.models.lora.model import Adapted, AdapterSpec, Base, LearningCheck, attach_adapter
 from choose.models.lora.training_run import Schedule, TrainingRun
@@ -74,23 +74,31 @@ class AdaptedModel(Adapted):
         return float(torch.nn.functional.cross_entropy(logits, torch.tensor(list(targets))))
 
     def predict_logits(self, rows: Sequence[Sequence[int]], progress: str = "") -> torch.Tensor:
-        """Return (n, classes) logits in the order of the rows, computed in float32.
+        """Return (n, classes) logits in the order of the rows, in the base's number type.
 
-        bfloat16 would be faster, but its rounding depends on the batch's shape, so an answer would
-        depend on the other rows. Progress is reported under the name `progress`, if there is one.
+        On a CPU that is float32: bfloat16 would be faster, but its rounding depends on the batch's
+        shape, so an answer would depend on the other rows. Progress is reported under the name
+        `progress`, if there is one.
         """
         import torch
 
-        logits, done = torch.zeros(len(rows), self.head.out_features), 0
-        max_tokens = limits_of(self.base.device).prediction_tokens
+        logits, device = torch.zeros(len(rows), self.head.out_features), self.base.device
+        left = list(range(len(rows)))
         self.adapter.eval()
-        with torch.inference_mode():
-            for indices in batches_by_length([len(row) for row in rows], max_tokens):
-                ids, lengths = pad([rows[i] for i in indices], self.base.device)
-                logits[indices] = self.logits(ids, lengths).cpu()
-                done += len(indices)
+
+        def predict() -> None:
+            most = limits_of(device).prediction_tokens
+            asked = [*left]
+            for indices in batches_by_length([len(rows[i]) for i in asked], most):
+                some = [asked[i] for i in indices]
+                ids, lengths = pad([rows[i] for i in some], device)
+                logits[some] = self.logits(ids, lengths).float().cpu()
+                left[:] = sorted({*left} - {*some})
                 if progress:
-                    report_progress(done, len(rows), progress)
+                    report_progress(len(rows) - len(left), len(rows), progress)
+
+        with torch.inference_mode():
+            within_memory(device, predict)
         return logits
 
 
@@ -248,13 +256,17 @@ class ClassifierRun(TrainingRun):
         return HeadObjective(lengths, targets, weights, self.model.head)
 
     def losses(self, batch: Sequence[int]) -> Iterator[torch.Tensor]:
-        """Yield the loss of a batch, as one part."""
+        """Yield the losses of parts of a batch, which add up to its: one, unless memory ran out."""
         import torch
 
-        ids, lengths = pad([self.rows[i] for i in batch], self.model.base.device)
-        logits, wanted = self.model.logits(ids, lengths), self.targets[list(batch)]
-        losses = torch.nn.functional.cross_entropy(logits.float(), wanted, reduction="none")
-        yield (losses * self.weights[wanted]).mean()
+        size = max(1, len(batch) >> halvings(self.model.base.device))
+        for start in range(0, len(batch), size):
+            part = list(batch[start : start + size])
+            ids, lengths = pad([self.rows[i] for i in part], self.model.base.device)
+            logits, wanted = self.model.logits(ids, lengths), self.targets[part]
+            losses = torch.nn.functional.cross_entropy(logits.float(), wanted, reduction="none")
+            loss = (losses * self.weights[wanted]).mean()
+            yield loss if len(part) == len(batch) else loss * len(part) / len(batch)
 
     def validation_loss(self) -> float:
         """Return the mean cross-entropy of the rows held out."""

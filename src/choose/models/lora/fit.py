@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 
 from choose.errors import StrategyError
-from choose.models.hardware.memory import release_memory
+from choose.models.hardware.memory import release_memory, within_memory
+from choose.models.hardware.placement import placement_notes
 from choose.models.lora import autograd
 from choose.models.lora.fused import training_step as fused
-from choose.models.lora.model import Base
+from choose.models.lora.model import Base, attention_layers
 from choose.models.lora.training_run import PROGRESS_LABEL, Step, TrainingRun
 from choose.progress import report_progress, sampled
 
@@ -21,6 +23,17 @@ RELEASE_EVERY_TOKENS = 2_400
 def trains_together(base: Base) -> bool:
     """Return whether runs over a base share its products, so that training them together pays."""
     return fused.supports(base)
+
+
+def engine_notes(base: Base, targets: str) -> list[str]:
+    """Return how a base is held and what about it is trained in a slower or another way."""
+    kind = type(base.model).__name__
+    notes = placement_notes(base.model)
+    if base.causal and not fused.supports(base):
+        notes.append(f"{kind} is trained by autograd, which is slower than the engine for Llamas.")
+    if targets == "attention" and attention_layers(base) is None:
+        notes.append(f"PEFT knows no query and value layers of {kind}: all layers have adapters.")
+    return notes
 
 
 def training_threads(base: Base) -> int:
@@ -74,7 +87,7 @@ def _run_steps(runs: Sequence[TrainingRun]) -> None:
     with training_step(runs) as step:
         while unfinished := [run for run in runs if not run.finished]:
             batches = [(run, run.next_batch()) for run in unfinished]
-            step(batches)
+            within_memory(runs[0].model.base.device, partial(step, batches))
             for run in unfinished:
                 run.apply_gradients()
             tokens += sum(len(run.rows[i]) for run, indices in batches for i in indices)

@@ -10,21 +10,23 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from choose.errors import ModelError, StrategyError
 from choose.files import read_text
-from choose.models.hardware.compute_settings import trains_in_bfloat16
-from choose.models.weights.folder_checks import (
-    check_complete,
-    check_finite,
-    loading_error,
-    missing_keys,
+from choose.models.causal.loading import load_causal
+from choose.models.hardware.compute_settings import (
+    base_dtype,
+    device,
+    quiet_loading,
+    set_threads,
+    trains_in_bfloat16,
 )
+from choose.models.hardware.memory import share_weights
+from choose.models.hardware.placement import load_placed
+from choose.models.weights.folder_checks import check_complete, loading_error, missing_keys
 from choose.models.weights.resolve import resolve, weights_digest
-
-if TYPE_CHECKING:
-    pass
+from choose.models.weights.spec import without_bits
 
 Pooling = Literal["first", "last", "mean"]
 
@@ -55,9 +57,12 @@ def is_causal(config: Any) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """A frozen model in float32 with its tokenizer; shared, so neither may be changed.
+    """A frozen model with its tokenizer; shared, so neither may be changed.
+
+    On a CPU it is in float32, elsewhere in the number type that is fast there, or in 4 bits.
 
     Attributes:
+        model: what reads texts, without a head, and without what reads images.
         lm: the model with its language-model head around `model`; None for classifiers.
         causal: whether a token attends to earlier ones only.
         pools_first_token: whether the model was trained to represent a text by its first token.
@@ -111,52 +116,46 @@ def load_base(spec: str, writes: bool = False) -> Base:
 
 @lru_cache(maxsize=4)
 def _loaded(spec: str, digest: str, writes: bool) -> Base:
-    from choose.models.hardware.compute_settings import device, quiet_loading, set_threads
-    from choose.models.hardware.memory import share_weights
+    from transformers import AutoConfig, AutoModel, AutoModelForCausalLM
 
     set_threads()
-    folder = resolve(spec)
+    folder, four_bit = resolve(spec), without_bits(spec)[1]
     try:
-        with quiet_loading("Loading the base model"):
-            tokenizer, model, loading = _read(folder, spec, writes)
-    except ModelError:
-        raise
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
     except Exception as error:  # damaged files can raise anything
         raise loading_error("a base model", folder, error) from error
-    check_complete(folder, missing_keys(loading), "base model")
-    check_finite(model, folder)
-    if model.config.is_encoder_decoder:
-        raise ModelError(
-            f"{model.config.model_type!r} is an encoder-decoder; LoRA takes causal LMs and "
-            "encoders."
-        )
-    model.requires_grad_(False).eval().to(device())
-    share_weights(model, digest)
-    lm = model if writes else None
-    first = _pools_first_token(folder)
-    inner = model.base_model if writes else model
-    return Base(inner, tokenizer, is_causal(model.config), first, device(), lm=lm)
-
-
-def _read(folder: Path, spec: str, writes: bool) -> tuple[Any, Any, dict[str, Any]]:
-    """Return tokenizer, model, and what transformers says of the loading."""
-    from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoTokenizer
-
-    tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-    if writes and not is_causal(AutoConfig.from_pretrained(folder, trust_remote_code=False)):
+    if writes and not is_causal(config):
         raise ModelError(
             f"{spec!r} is no causal language model, so it cannot write answers. Name one with "
             "--tune."
         )
-    loader: Any = AutoModelForCausalLM if writes else AutoModel
-    model, loading = loader.from_pretrained(
-        folder,
-        dtype="float32",
-        use_safetensors=True,
-        trust_remote_code=False,
-        output_loading_info=True,
-    )
-    return tokenizer, model, loading
+    if config.is_encoder_decoder:
+        raise ModelError(
+            f"{config.model_type!r} is an encoder-decoder; LoRA takes causal LMs and encoders."
+        )
+    if _has_head(config) and (four_bit or device() != "cpu"):
+        # The prompted model has the same number type, so it is the base too.
+        prompted = load_causal(spec)
+        tokenizer, model = prompted.template.tokenizer, prompted.model
+    else:
+        loader = AutoModelForCausalLM if writes else AutoModel
+        what = "a base model"
+        tokenizer, model, report = load_placed(loader, folder, base_dtype(), four_bit, what)
+        check_complete(folder, missing_keys(report), what.removeprefix("a "))
+        share_weights(model, digest)
+    inner = model.base_model
+    # What reads texts, in a model that reads images too.
+    inner = getattr(inner, "language_model", inner)
+    first, lm = _pools_first_token(folder), model if writes else None
+    return Base(inner, tokenizer, is_causal(config), first, device(), lm=lm)
+
+
+def _has_head(config: Any) -> bool:
+    """Return whether the files hold a causal LM with the head that turns states into words."""
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+
+    known = MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.values()
+    return is_causal(config) and any(name in known for name in config.architectures or ())
 
 
 def _pools_first_token(folder: Path) -> bool:
@@ -186,16 +185,14 @@ def attach_adapter(base: Base, spec: AdapterSpec, name: str) -> Any:
     """
     from peft import LoraConfig, TaskType, get_peft_model
 
-    from choose.models.hardware.compute_settings import quiet_loading
-
     whole = base.model if base.lm is None else base.lm
     config = LoraConfig(
         task_type=None if base.lm is None else TaskType.CAUSAL_LM,
         r=spec.rank,
         lora_alpha=2 * spec.rank,
         lora_dropout=spec.dropout,
-        target_modules=_target_modules(base.model.config.model_type, spec.targets),
-        exclude_modules="|".join([r".*pooler.*", *_excluded_modules(whole, spec.upper, name)]),
+        target_modules=(spec.targets == "attention" and attention_layers(base)) or "all-linear",
+        exclude_modules="|".join([r".*pooler.*", *_excluded_modules(base, spec.upper, name)]),
     )
     with quiet_loading("Attaching the adapter"):
         try:
@@ -218,8 +215,8 @@ def lowest_adapted_layer(layers: int, upper: float) -> int:
     return layers - max(1, round(upper * layers))
 
 
-def _excluded_modules(model: Any, upper: float, name: str) -> list[str]:
-    """Return a pattern of the modules in the layers below the adapted ones, if there are any.
+def _excluded_modules(base: Base, upper: float, name: str) -> list[str]:
+    """Return patterns of the modules that read images, and of those below the adapted layers.
 
     PEFT's own `layers_to_transform` reads a layer's number only behind a prefix that a bare base
     does not have.
@@ -229,25 +226,30 @@ def _excluded_modules(model: Any, upper: float, name: str) -> list[str]:
     """
     import torch
 
-    count = model.config.num_hidden_layers
+    whole = base.model if base.lm is None else base.lm
+    count = base.model.config.num_hidden_layers
     first = lowest_adapted_layer(count, upper)
+    inner = next(path for path, module in whole.named_modules() if module is base.model)
+    outside = [rf"(?!{re.escape(inner)}\.).*"] if inner.count(".") else []
     lists = [
         path
-        for path, module in model.named_modules()
+        for path, module in base.model.named_modules()
         if isinstance(module, torch.nn.ModuleList) and len(module) == count
     ]
     if not first:
-        return []
+        return outside
     if not lists:
         raise StrategyError(f"The layers of {name!r} are not one list; upper must be 1 for it.")
-    return [rf"{re.escape(lists[0])}\.({'|'.join(map(str, range(first)))})\..*"]
+    layers = re.escape(f"{inner}.{lists[0]}".lstrip("."))
+    return [*outside, rf"{layers}\.({'|'.join(map(str, range(first)))})\..*"]
 
 
-def _target_modules(kind: str, targets: Targets) -> str | None:
-    from peft.utils.constants import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING
+def attention_layers(base: Base) -> list[str] | None:
+    """Return the names of the query and value layers of a base, where PEFT knows them."""
+    from peft.utils.constants import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING as KNOWN
 
-    known = kind in TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING
-    return None if targets == "attention" and known else "all-linear"
+    known = KNOWN.get(base.model.config.model_type)
+    return None if known is None else list(known)
 
 
 class LearningCheck(NamedTuple):

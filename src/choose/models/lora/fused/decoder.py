@@ -9,8 +9,10 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from choose.models.hardware.placement import is_quantised, is_spread
 from choose.models.lora.fused.attention import (
     AttentionHeads,
     AttentionLayout,
@@ -43,10 +45,14 @@ class AdaptedRun:
 
 @dataclass(frozen=True, slots=True)
 class DecoderLayer:
-    """A decoder layer; `products` are by the names of `PRODUCTS`."""
+    """A decoder layer; `products` are by the names of `PRODUCTS`.
+
+    `norms` are the weights of the norms before some of them, where they are not in the product's.
+    """
 
     index: int
     products: Mapping[str, PackedLinear]
+    norms: Mapping[str, torch.Tensor]
     heads: AttentionHeads
     epsilon: float
     dtype: torch.dtype
@@ -58,10 +64,10 @@ class DecoderLayer:
         import torch
 
         saved: dict[str, Any] = {}
-        projected = self._product("qkv", self._rms_norm("first", hidden, saved), runs, saved)
+        projected = self._product("qkv", self._rms_norm("qkv", hidden, saved), runs, saved)
         attended, saved["attention"] = attention_forward(projected, self.heads, layout)
         hidden.add_(self._product("out", attended, runs, saved))
-        normed = self._rms_norm("second", hidden, saved)
+        normed = self._rms_norm("rise", hidden, saved)
         gate, up = self._product("rise", normed, runs, saved).chunk(2, 1)
         activated = torch.nn.functional.silu(gate)
         saved["gate"] = gate, up, activated
@@ -83,27 +89,39 @@ class DecoderLayer:
         to_gated = self._product_backward("fall", gradient.to(self.dtype), runs, saved)
         to_gate_up = _gate_backward(to_gated, saved["gate"])
         to_normed = self._product_backward("rise", to_gate_up, runs, saved)
-        _norm_backward(gradient, to_normed, saved["second"])
+        self._norm_backward("rise", gradient, to_normed, saved)
         to_attended = self._product_backward("out", gradient.to(self.dtype), runs, saved)
         projected = attention_backward(to_attended, self.heads, layout, saved["attention"])
         if self.index == 0:
             self._adapters_backward("qkv", projected, saved)
         else:
             to_normed = self._product_backward("qkv", projected, runs, saved)
-            _norm_backward(gradient, to_normed, saved["first"])
+            self._norm_backward("qkv", gradient, to_normed, saved)
         return gradient
 
     def _rms_norm(self, name: str, hidden: torch.Tensor, saved: dict[str, Any]) -> torch.Tensor:
-        """Divide rows by their root mean square; the norm's weights are in the next product."""
+        """Divide rows by their root mean square; the norm's weights may be in the product's."""
         import torch
 
         size = torch.linalg.vector_norm(hidden, dim=1, keepdim=True)
         width = hidden.shape[1]
         scale = size.square_().add_(self.epsilon * width).rsqrt_().mul_(width**0.5)
         unit = hidden * scale
-        saved[name] = unit, scale
-        normed: torch.Tensor = unit.to(self.dtype)
+        saved[f"norm of {name}"] = unit, scale
+        weighed = unit * self.norms[name] if name in self.norms else unit
+        normed: torch.Tensor = weighed.to(self.dtype)
         return normed
+
+    def _norm_backward(
+        self, name: str, gradient: torch.Tensor, to_normed: torch.Tensor, saved: dict[str, Any]
+    ) -> None:
+        """Add to the stream's gradient the part that comes through a norm."""
+        unit, scale = saved[f"norm of {name}"]
+        to_normed = to_normed.float()
+        if name in self.norms:
+            to_normed = to_normed * self.norms[name]
+        share = (to_normed * unit).mean(1, keepdim=True).mul_(scale)
+        gradient.addcmul_(to_normed, scale).addcmul_(unit, share, value=-1)
 
     def _product(
         self, name: str, x: torch.Tensor, runs: Sequence[AdaptedRun], saved: dict[str, Any]
@@ -148,14 +166,6 @@ class DecoderLayer:
         return to_reduced
 
 
-def _norm_backward(gradient: torch.Tensor, to_normed: torch.Tensor, saved: Any) -> None:
-    """Add to the stream's gradient the part that comes through a norm."""
-    unit, scale = saved
-    to_normed = to_normed.float()
-    share = (to_normed * unit).mean(1, keepdim=True).mul_(scale)
-    gradient.addcmul_(to_normed, scale).addcmul_(unit, share, value=-1)
-
-
 def _gate_backward(gradient: torch.Tensor, saved: Any) -> torch.Tensor:
     import torch
 
@@ -170,18 +180,27 @@ def _gate_backward(gradient: torch.Tensor, saved: Any) -> torch.Tensor:
 class Decoder:
     """A base's layers, packed; built once a process and number type.
 
-    `vocabulary` is the product that turns the last states into logits, where the base writes.
+    `vocabulary` is the product that turns the last states into logits, where the base writes. On an
+    accelerator the base `shares` the packed matrices; a CPU packs them in a layout of its own.
     """
 
-    def __init__(self, model: Any, dtype: torch.dtype, vocabulary: Any = None) -> None:
+    def __init__(
+        self, model: Any, dtype: torch.dtype, vocabulary: Any = None, shares: bool | None = None
+    ) -> None:
         import torch
 
         self.model, self.dtype = model, dtype
-        self.vocabulary = vocabulary and PackedLinear([vocabulary.weight], [vocabulary.bias], dtype)
-        self.layers = [_packed_layer(i, layer, dtype) for i, layer in enumerate(model.layers)]
+        if shares is None:
+            shares = model.device.type != "cpu" and model.dtype is dtype
+        packed = partial(_packed_product, dtype=dtype, shares=shares)
+        self.vocabulary = vocabulary and packed([vocabulary])
+        self.layers = [
+            _packed_layer(i, layer, dtype, shares) for i, layer in enumerate(model.layers)
+        ]
         self._norms = {
             name: torch.stack([layer.get_submodule(path).weight for layer in model.layers])
             for name, path in NORMS.items()
+            if not shares
         }
 
     def upper(self, first: int) -> Decoder:
@@ -216,21 +235,30 @@ class Decoder:
 
         positions = torch.arange(batch.longest, device=batch.ids.device)
         with torch.no_grad():
-            cosine, sine = self.model.rotary_emb(self.model.norm.weight, positions[None])
+            # In float32, whatever number type the base has.
+            cosine, sine = self.model.rotary_emb(self.model.norm.weight.float(), positions[None])
         heads = self.layers[0].heads
         return attention_layout(batch, heads, cosine[0].float(), sine[0].float())
 
     def forward(
-        self, hidden: torch.Tensor, layout: AttentionLayout, runs: Sequence[AdaptedRun]
+        self,
+        hidden: torch.Tensor,
+        layout: AttentionLayout,
+        runs: Sequence[AdaptedRun],
+        recompute: bool = False,
     ) -> tuple[torch.Tensor, list[Any]]:
         """Return the stream (tokens, width) before the last norm, and what `backward` needs.
 
-        `hidden` is the float32 stream that enters the first of the layers, and is overwritten.
+        `hidden` is the float32 stream that enters the first of the layers, and is overwritten. With
+        `recompute` only this is kept of each layer, and `backward` computes the rest again.
         """
-        saved = []
+        saved: list[Any] = []
         for layer in self.layers:
+            if recompute:
+                saved.append(hidden.clone())
             hidden, of_layer = layer.forward(hidden, layout, runs)
-            saved.append(of_layer)
+            if not recompute:
+                saved.append(of_layer)
         return hidden, saved
 
     def lower_forward(self, batch: RaggedBatch, first: int) -> torch.Tensor:
@@ -250,13 +278,20 @@ class Decoder:
         saved: list[Any],
     ) -> None:
         """Fill the adapters' gradients from the stream's, which is overwritten."""
+        import torch
+
         for layer in reversed(self.layers):
-            gradient = layer.backward(gradient, layout, runs, saved.pop())
+            kept = saved.pop()
+            if isinstance(kept, torch.Tensor):
+                _, kept = layer.forward(kept, layout, runs)
+            gradient = layer.backward(gradient, layout, runs, kept)
 
 
 def supports_model(model: Any) -> bool:
     """Return whether `Decoder` computes models of this architecture and configuration."""
     config = model.config
+    if is_quantised(model) or is_spread(model):
+        return False
     return (
         type(model).__name__ in ("LlamaModel", "MistralModel", "Qwen2Model")
         and getattr(config, "hidden_act", None) == "silu"
@@ -273,16 +308,28 @@ def _has_sliding_window(config: Any) -> bool:
     return getattr(config, "sliding_window", None) is not None
 
 
-def _packed_layer(index: int, layer: Any, dtype: torch.dtype) -> DecoderLayer:
+def _packed_product(
+    linears: Sequence[Any], dtype: torch.dtype, shares: bool, norm: Any = None
+) -> PackedLinear:
+    if shares:
+        return PackedLinear.shared(linears, dtype)
+    matrices = [m.weight if norm is None else m.weight * norm for m in linears]
+    return PackedLinear(matrices, [m.bias for m in linears], dtype)
+
+
+def _packed_layer(index: int, layer: Any, dtype: torch.dtype, shares: bool) -> DecoderLayer:
     attention = layer.self_attn
     size, queries = attention.head_dim, attention.q_proj.out_features
     heads = AttentionHeads(
         queries // size, attention.k_proj.out_features // size, size, attention.scaling
     )
-    products = {}
-    for name, paths in PRODUCTS.items():
-        linears = [layer.get_submodule(path) for path in paths]
-        norm = layer.get_submodule(NORMS[name]).weight if name in NORMS else None
-        matrices = [m.weight if norm is None else m.weight * norm for m in linears]
-        products[name] = PackedLinear(matrices, [m.bias for m in linears], dtype)
-    return DecoderLayer(index, products, heads, layer.input_layernorm.variance_epsilon, dtype)
+    norms = {name: layer.get_submodule(path).weight for name, path in NORMS.items()}
+    products = {
+        name: _packed_product(
+            [layer.get_submodule(path) for path in paths], dtype, shares, norms.get(name)
+        )
+        for name, paths in PRODUCTS.items()
+    }
+    apart = {name: norm.detach().float() for name, norm in norms.items() if shares}
+    epsilon = layer.input_layernorm.variance_epsilon
+    return DecoderLayer(index, products, apart, heads, epsilon, dtype)

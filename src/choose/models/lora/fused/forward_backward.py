@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from choose.models.hardware.memory import limits_of
+from choose.models.hardware.memory import halvings, limits_of
 from choose.models.lora.fused.decoder import AdaptedRun, Decoder
 from choose.models.lora.fused.flat_adapters import FlatAdapters, LoraMatrices
 from choose.models.lora.fused.linear import NORMS
@@ -39,7 +39,7 @@ class RunPart:
     `prefixes` (rows,) are the rows of the part that a row continues, -1 for none; `objective` is
     about the rows that `asked` names. `dropout_seeds` has, for each part of a batch, its number of
     rows and a seed that names trial, step and part, so that a row's dropout does not depend on the
-    other rows of the pass.
+    other rows of the pass. With `recompute`, activations of a layer are computed again in backward.
     """
 
     rows: Sequence[Sequence[int]]
@@ -49,6 +49,7 @@ class RunPart:
     matrices: Mapping[str, LoraMatrices]
     dropout: float
     dropout_seeds: Sequence[tuple[int, tuple[int, ...]]]
+    recompute: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,8 @@ def forward_backward(
     batch = ragged_batch(rows, lower.device, prefixes)
     with torch.no_grad():
         layout, runs = decoder.layout(batch), _adapted_runs(decoder, parts)
-        stream, saved = decoder.forward(lower.hidden_states(rows, batch), layout, runs)
+        recompute = any(part.recompute for part in parts)
+        stream, saved = decoder.forward(lower.hidden_states(rows, batch), layout, runs, recompute)
         to_stream, heads = _head_gradients(decoder, batch, stream, parts)
         decoder.backward(to_stream, layout, runs, saved)
     return [RunGradients(run.gradients, head) for run, head in zip(runs, heads, strict=True)]
@@ -148,7 +150,17 @@ def max_part_tokens(adapters: FlatAdapters, longest: int, device: str) -> int:
     It depends on the run's own adapters only, so that a run's parts are the same whatever other
     runs are trained with it.
     """
-    return min(MAX_PART_TOKENS, tokens_in_memory(adapters, longest, device))
+    most = MAX_PART_TOKENS if device == "cpu" else limits_of(device).training_tokens
+    return min(most, tokens_in_memory(adapters, longest, device))
+
+
+def needs_recomputing(adapters: FlatAdapters, longest: int, device: str) -> bool:
+    """Return whether a row of `longest` tokens leaves more activations than memory holds.
+
+    A CPU keeps them, unless memory ran out: its memory has room beyond the limit of a pass.
+    """
+    asked = device != "cpu" or halvings(device) > 0
+    return asked and longest > tokens_in_memory(adapters, longest, device)
 
 
 def tokens_in_memory(adapters: FlatAdapters, longest: int, device: str) -> int:
@@ -175,9 +187,11 @@ def _adapter_bytes(adapters: FlatAdapters, name: str, ranks: int) -> int:
     return size * (copies * inputs + ranks)
 
 
-def split_batch(lengths: Sequence[int], max_tokens: int) -> list[list[int]]:
+def split_batch(
+    lengths: Sequence[int], max_tokens: int, least: int = PARTS_PER_BATCH
+) -> list[list[int]]:
     """Divide a batch's rows into parts of about as many tokens, about `max_tokens` at most."""
-    count = min(len(lengths), max(PARTS_PER_BATCH, math.ceil(sum(lengths) / max_tokens)))
+    count = min(len(lengths), max(least, math.ceil(sum(lengths) / max_tokens)))
     parts: list[list[int]] = [[] for _ in range(count)]
     sizes = [0] * count
     for row in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import torch
@@ -49,6 +49,20 @@ class PackedLinear:
                     for matrix, bias in zip(matrices, biases, strict=True)
                 ]
                 self._bias = torch.cat(parts).to(dtype)
+
+    @classmethod
+    def shared(cls, linears: Sequence[Any], dtype: torch.dtype) -> PackedLinear:
+        """Return the product of some layers, which from then on hold views of its matrix.
+
+        A large base is then held once in memory, not twice.
+        """
+        product = cls([one.weight for one in linears], [one.bias for one in linears], dtype)
+        start = 0
+        for one in linears:
+            stop = start + len(one.weight)
+            one.weight.data = product._forward[start:stop]
+            start = stop
+        return product
 
     def _layout(self, matrix: torch.Tensor) -> torch.Tensor:
         # Without packing, both directions are views of the same memory.

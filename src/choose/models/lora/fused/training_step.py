@@ -19,6 +19,7 @@ from choose.models.lora.fused.forward_backward import (
     forward_backward,
     group_into_passes,
     max_part_tokens,
+    needs_recomputing,
     split_batch,
     tokens_in_memory,
 )
@@ -45,12 +46,17 @@ def training_step(runs: Sequence[TrainingRun]) -> Iterator[Step]:
     import torch
 
     engine, before = FusedEngine(runs), torch.get_num_threads()
+    precision = torch.get_float32_matmul_precision()
+    if runs[0].model.base.device == "cuda" and trains_in_bfloat16("cuda"):
+        # Attention is in float32: with a mantissa as long as bfloat16's it is several times faster.
+        torch.set_float32_matmul_precision("high")
     try:
         with ThreadPoolExecutor(engine.workers) as pool:
             engine.compute_lower_layers(pool)
             yield lambda batches: engine.step(batches, pool)
     finally:
         torch.set_num_threads(before)
+        torch.set_float32_matmul_precision(precision)
         engine.detach_memory()
 
 
@@ -169,9 +175,11 @@ class FusedEngine:
         lengths = [_unit_length(run, unit) for unit in units]
         longest = max(len(run.prefix_of(i)) + len(run.rows[i]) for i in indices)
         largest = max_part_tokens(adapters, longest, self._device)
+        # Two parts keep two cores busy; a card is busiest with one.
+        least = PARTS_PER_BATCH if self._device == "cpu" else 1
         numbered = [
             (n, [i for unit in part for i in units[unit]])
-            for n, part in enumerate(split_batch(lengths, largest))
+            for n, part in enumerate(split_batch(lengths, largest, least))
         ]
         together = sum(lengths) + len(run.prefix) * len(numbered) <= max_tokens
         for some in [numbered] if together else [[one] for one in numbered]:
@@ -188,6 +196,7 @@ class FusedEngine:
                     (len(laid.rows), (run.seed, run.step, n))
                     for (n, _), laid in zip(some, laid_out, strict=True)
                 ],
+                recompute=needs_recomputing(adapters, longest, self._device),
             )
 
 

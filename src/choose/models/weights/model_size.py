@@ -1,0 +1,170 @@
+"""How large a model is, from its configuration and the headers of its files, without loading it."""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import Any
+
+from choose.files import read_text
+
+# Bytes of a 4-bit weight with its scales, over those of the number type that it stands for (two).
+# NF4 with double quantisation takes 4.127 bits (Dettmers et al. 2023, arXiv 2305.14314).
+FOUR_BIT_BYTES = 4.127 / 8
+FOUR_BIT_SHARE = FOUR_BIT_BYTES / 2
+
+# A header of a safetensors file is at most this long, as the format says.
+LONGEST_HEADER = 100_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelSize:
+    """The size of a model.
+
+    Attributes:
+        parameters: weights in all; tied ones count once.
+        linear: those in the matrices of its layers, which can be held in 4 bits.
+        layers, hidden, intermediate, vocabulary: its shape; 0 where the configuration has none.
+        cache_width: numbers that a token leaves in the cache of keys and values of one layer.
+        heads: query heads of a layer.
+    """
+
+    parameters: int
+    linear: int
+    layers: int = 0
+    hidden: int = 0
+    intermediate: int = 0
+    vocabulary: int = 0
+    cache_width: int = 0
+    heads: int = 0
+
+    @property
+    def billions(self) -> str:
+        """Return the number of weights as words."""
+        millions = self.parameters / 1e6
+        return f"{millions / 1e3:.1f} billion" if millions >= 950 else f"{millions:.0f} million"
+
+    def bytes(self, itemsize: int, four_bit: bool = False) -> int:
+        """Return the bytes of all weights."""
+        if not four_bit:
+            return self.parameters * itemsize
+        return round(
+            self.linear * FOUR_BIT_BYTES + (self.parameters - self.linear) * max(2, itemsize)
+        )
+
+    def cache_bytes(self, tokens: int, itemsize: int) -> int:
+        """Return the bytes of keys and values of so many tokens."""
+        return self.layers * self.cache_width * tokens * itemsize
+
+    def step_bytes(self, tokens: int, longest: int, itemsize: int) -> int:
+        """Return about how many bytes a training step on `tokens` saves for backward.
+
+        Per token and layer: the stream and two norms in float32, queries, keys, values and scores
+        of attention in float32, three numbers of each unit of the feed-forward part, and the inputs
+        of the adapters. Logits of a few tokens come on top.
+        """
+        attention = 4 * (2 * self.hidden + self.cache_width + self.heads * longest)
+        stream = 12 * self.hidden
+        inner = itemsize * (3 * self.intermediate + 3 * self.hidden + self.intermediate)
+        return self.layers * tokens * (attention + stream + inner)
+
+
+def gigabytes(count: float) -> str:
+    """Return bytes as GB, or MB where they are few."""
+    return f"{count / 1e9:.1f} GB" if count >= 0.95e9 else f"{count / 1e6:.0f} MB"
+
+
+def size_of_folder(folder: Path) -> ModelSize:
+    """Return the size of a model in a folder, from the headers of its safetensors files.
+
+    A damaged file counts as empty: what loads the model says what is wrong with it.
+    """
+    shapes: dict[str, tuple[int, ...]] = {}
+    for file in sorted(folder.rglob("*.safetensors")):
+        shapes |= _shapes(file)
+    config = folder / "config.json"
+    try:
+        settings = json.loads(read_text(config)) if config.is_file() else {}
+    except (OSError, ValueError, RecursionError):
+        settings = {}
+    return size_of(shapes, settings if isinstance(settings, dict) else {})
+
+
+def size_of(shapes: Mapping[str, tuple[int, ...]], settings: Mapping[str, Any]) -> ModelSize:
+    """Return the size of a model with tensors of some shapes and a configuration."""
+    whole = sum(prod(shape) for shape in shapes.values())
+    linear = sum(
+        prod(shape)
+        for name, shape in shapes.items()
+        if len(shape) == 2 and not any(part in name for part in ("embed", "lm_head", "wte", "wpe"))
+    )
+    text = settings.get("text_config")
+    shape = _config_shape({**settings, **text} if isinstance(text, dict) else settings)
+    return ModelSize(parameters=whole, linear=linear, **shape)
+
+
+def size_from_config(settings: Mapping[str, Any]) -> ModelSize | None:
+    """Return about the size that a configuration describes, or None where it does not say.
+
+    Counts attention with its key heads, three matrices of the feed-forward part where it is gated
+    (two in encoders such as BERT), embeddings, and the head unless it is tied.
+    """
+    text = settings.get("text_config")
+    merged = {**settings, **text} if isinstance(text, dict) else settings
+    shape = _config_shape(merged)
+    layers, hidden = shape["layers"], shape["hidden"]
+    inner, words = shape["intermediate"], shape["vocabulary"]
+    if not (layers and hidden and inner and words):
+        return None
+    gated = str(merged.get("hidden_act") or merged.get("hidden_activation")) in (
+        "silu",
+        "gelu_pytorch_tanh",
+    )
+    wide = (_count(merged, "head_dim") or hidden // max(1, shape["heads"])) * shape["heads"]
+    attention = hidden * (2 * wide + shape["cache_width"])
+    linear = layers * (attention + (3 if gated else 2) * hidden * inner)
+    tied = merged.get("tie_word_embeddings", True) or not gated
+    embeddings = words * hidden * (1 if tied else 2)
+    return ModelSize(parameters=linear + embeddings, linear=linear, **shape)
+
+
+def _config_shape(settings: Mapping[str, Any]) -> dict[str, int]:
+    layers = _count(settings, "num_hidden_layers", "n_layer", "num_layers")
+    hidden = _count(settings, "hidden_size", "n_embd", "d_model")
+    heads = _count(settings, "num_attention_heads", "n_head")
+    key_heads = _count(settings, "num_key_value_heads") or heads
+    width = _count(settings, "head_dim") or (hidden // heads if heads else 0)
+    return {
+        "layers": layers,
+        "hidden": hidden,
+        "intermediate": _count(settings, "intermediate_size", "n_inner") or 4 * hidden,
+        "vocabulary": _count(settings, "vocab_size"),
+        "cache_width": 2 * key_heads * width,
+        "heads": heads,
+    }
+
+
+def _count(settings: Mapping[str, Any], *names: str) -> int:
+    values = (settings.get(name) for name in names)
+    return next((v for v in values if type(v) is int and v > 0), 0)
+
+
+def _shapes(file: Path) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of a file's tensors, from its header."""
+    try:
+        with file.open("rb") as stream:
+            (length,) = struct.unpack("<Q", stream.read(8))
+            if length > LONGEST_HEADER:
+                return {}
+            header = json.loads(stream.read(length))
+        return {
+            str(name): tuple(int(n) for n in facts["shape"])
+            for name, facts in header.items()
+            if name != "__metadata__"
+        }
+    except (OSError, ValueError, KeyError, TypeError, struct.error, AttributeError, RecursionError):
+        return {}

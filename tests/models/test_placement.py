@@ -1,0 +1,423 @@
+"""Where weights go, and what happens when memory runs out: real errors, injected figures."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from choose.conformance import TASK, pool, questions
+from choose.errors import ModelError, StrategyError, StudyError
+from choose.models.causal.label_scoring import LabelTrie
+from choose.models.causal.loading import load_causal, load_generator
+from choose.models.causal.written_answers import StopRule
+from choose.models.hardware import compute_settings, memory, placement
+from choose.models.hardware.memory import (
+    MOST_HALVINGS,
+    fit_limits,
+    free_machine_bytes,
+    halvings,
+    limits_of,
+    within_memory,
+)
+from choose.models.hardware.placement import Placement, place
+from choose.models.lora import model as adapters
+from choose.models.lora.classifier import ClassifierRun, untrained_model
+from choose.models.lora.fit import train, training_step
+from choose.models.lora.model import AdapterSpec, Base, load_base, seeded
+from choose.models.lora.training_run import Schedule
+from choose.models.weights.model_size import (
+    ModelSize,
+    size_from_config,
+    size_of_folder,
+)
+from choose.models.weights.resolve import weights_digest
+from choose.strategy import build
+from choose.study.candidates import candidates_of, check_machine
+from choose.study.config import Study
+from support import tiny_models as tiny
+from support.families import DECODERS, ENCODERS
+
+GB = 10**9
+EIGHT = ModelSize(parameters=8 * GB, linear=7 * GB)
+
+
+@pytest.fixture(autouse=True)
+def _usual_limits() -> Iterator[None]:
+    yield
+    memory._HALVINGS.clear()
+    memory._FITTED.clear()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(tiny.causal_lm(tmp_path_factory.mktemp("placed") / "lm", spread=0.5))
+
+
+def on(monkeypatch: pytest.MonkeyPatch, kind: str, *free: float) -> None:
+    monkeypatch.setattr(placement, "device", lambda: kind)
+    monkeypatch.setattr(placement, "free_bytes", lambda _: [int(n * GB) for n in free])
+
+
+def test_weights_go_where_they_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    on(monkeypatch, "cuda", 20)
+    one = place(EIGHT, "m", torch.bfloat16, False)
+    assert one.options()["device_map"] == {"": "cuda"}
+    assert one.options()["dtype"] is torch.bfloat16
+    on(monkeypatch, "cuda", 12, 12)
+    two = place(EIGHT, "m", torch.bfloat16, False).options()
+    assert two["device_map"] == "auto"
+    assert two["max_memory"].keys() == {0, 1}
+    assert all(9 * GB < most < 12 * GB for most in two["max_memory"].values())
+    on(monkeypatch, "cuda", 7)
+    four = place(EIGHT, "m", torch.bfloat16, True).options()
+    assert four["device_map"] == {"": "cuda"}
+    assert four["quantization_config"].bnb_4bit_quant_type == "nf4"
+    assert four["quantization_config"].bnb_4bit_compute_dtype is torch.bfloat16
+    on(monkeypatch, "cpu", 40)
+    assert "device_map" not in place(EIGHT, "m", torch.float32, False).options()
+    on(monkeypatch, "cpu")  # unknown
+    assert place(EIGHT, "m", torch.float32, False) == Placement("cpu", torch.float32)
+
+
+@pytest.mark.parametrize(
+    ("kind", "free", "four_bit", "says"),
+    [
+        ("cuda", 10, False, 'needs 16.0 GB .* cuda here has 10.0 GB free.* "4bit" would take 5.6 '),
+        ("cuda", 3, False, "at most 1.5 billion weights"),
+        ("cuda", 3, True, "needs 5.6 GB .* at most 5.8 billion weights"),
+        ("cpu", 14, False, "this machine has 14.0 GB free"),
+    ],
+)
+def test_too_little_memory_is_said_with_what_would_fit(
+    monkeypatch: pytest.MonkeyPatch, kind: str, free: float, four_bit: bool, says: str
+) -> None:
+    on(monkeypatch, kind, free)
+    with pytest.raises(ModelError, match=says):
+        place(EIGHT, "m", torch.bfloat16, four_bit)
+
+
+def test_a_model_that_does_not_fit_is_not_loaded(
+    folder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(placement, "free_bytes", lambda _: [10_000])
+    with pytest.raises(ModelError, match=r"needs .* its 0 million weights alone, .* has 0 MB free"):
+        adapters._loaded.__wrapped__(folder, weights_digest(folder), False)
+
+
+def test_limits_fit_the_card() -> None:
+    whole = limits_of("cuda")
+    fit_limits("cuda", 70 * GB)
+    assert limits_of("cuda:0") == whole
+    fit_limits("cuda", 10 * GB)
+    small = limits_of("cuda")
+    assert small.activation_bytes * 4 == whole.activation_bytes
+    assert small.needed_bytes < 9 * GB
+    assert small.scoring_tokens * 4 == whole.scoring_tokens
+    usual = limits_of("cpu")
+    fit_limits("cpu", 1000)
+    assert limits_of("cpu") == usual, "answers must not depend on a CPU's load"
+
+
+def test_the_lower_of_machine_and_container_is_free(tmp_path: Path) -> None:
+    (tmp_path / "proc").mkdir()
+    (tmp_path / "proc/meminfo").write_text("MemTotal: 900 kB\nMemAvailable:  500 kB\n")
+    assert free_machine_bytes(tmp_path) == 512_000
+    group = tmp_path / "sys/fs/cgroup"
+    group.mkdir(parents=True)
+    (group / "memory.max").write_text("300000\n")
+    (group / "memory.current").write_text("250000\n")
+    (group / "memory.stat").write_text("anon 1\ninactive_file 50000\n")
+    assert free_machine_bytes(tmp_path) == 100_000
+    (group / "memory.max").write_text("max\n")
+    assert free_machine_bytes(tmp_path) == 512_000
+
+
+def exhaust() -> None:
+    """Ask for more memory than there is: the error is torch's own."""
+    torch.empty(1 << 58, dtype=torch.uint8)
+
+
+@contextmanager
+def room_for(module: Any, tokens: int, widths: list[int]) -> Iterator[None]:
+    """Let a layer run out of memory where a pass has more tokens; note what passed."""
+
+    def hook(_: Any, inputs: Any) -> None:
+        count = inputs[0].numel() // inputs[0].shape[-1]
+        if count > tokens:
+            exhaust()
+        widths.append(count)
+
+    handle = module.register_forward_pre_hook(hook)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+def test_scores_and_texts_are_the_same_in_smaller_passes(folder: str) -> None:
+    lm, generator = load_causal(folder), load_generator(folder)
+    content, end = lm.template.content, lm.template.end
+    grown = LabelTrie.build([content(w) for w in ("pear", "apple", "plum")], end)
+    told = ("system", "Sort: pear, apple or plum.")
+    texts = [f"{n} ripe " * 9 for n in range(12)]
+    prompts = [lm.template.prompt([told, ("user", text)], 1) for text in texts]
+    lm.answers.clear()
+    whole, texts_whole = lm.score(prompts, grown), generator.write(prompts, StopRule(5))
+    lm.answers.clear()
+    generator.answers.clear()
+    lm.cache, generator.cache, caches = None, None, (lm.cache, generator.cache)
+    longest = max(len(p.rest) for p in prompts) + len(grown.tokens)
+    layer, widths = lm.model.model.layers[0].mlp, list[int]()
+    try:
+        with room_for(layer, 3 * longest, widths):
+            parts = lm.score(prompts, grown)
+            assert widths
+            assert max(widths) <= 3 * longest
+            assert halvings("cpu") > 0
+            assert any("batches were cut to 1/" in note for note in lm.notes())
+            memory._HALVINGS.clear()
+            written = generator.write(prompts, StopRule(5))
+            assert halvings("cpu") > 0
+    finally:
+        lm.cache, generator.cache = caches
+    assert np.abs(parts.logprobs - whole.logprobs).max() < 0.2
+    assert written.texts == texts_whole.texts or lm.model.dtype is torch.bfloat16
+
+
+def test_what_no_halving_helps_ends_with_advice() -> None:
+    with pytest.raises(ModelError, match=r"does not suffice for a single text: .*quantise = "):
+        within_memory("cpu", exhaust)
+    assert halvings("cpu") == MOST_HALVINGS
+    memory._HALVINGS.clear()
+    with pytest.raises(RuntimeError, match="other"):
+        within_memory("cpu", lambda: (_ for _ in ()).throw(RuntimeError("other")))
+    assert not halvings("cpu")
+
+
+def tuned(base: Base) -> Any:
+    with seeded(5, "cpu"):
+        model = untrained_model(base, AdapterSpec(4, "all", 0.0), 3, "tiny")
+        for name, parameter in model.adapter.named_parameters():
+            if "lora_B" in name:
+                torch.nn.init.normal_(parameter, std=0.1)
+        torch.nn.init.normal_(model.head.weight)
+    return model
+
+
+def a_run(base: Base, rows: int = 8, rate: float = 1e-2) -> ClassifierRun:
+    texts = [[5 + (i * j) % 50 for j in range(4 + i)] for i in range(rows)]
+    return ClassifierRun(
+        tuned(base), texts, [i % 3 for i in range(rows)], Schedule(3, rows, rate, 0), 0
+    )
+
+
+def head_gradients(run: ClassifierRun) -> list[torch.Tensor]:
+    with training_step([run]) as step:
+        within_memory("cpu", lambda: step([(run, list(range(len(run.rows))))]))
+    found = [p.grad.clone() for p in run.model.head.parameters() if p.grad is not None]
+    first = next(p for n, p in run.model.adapter.named_parameters() if "lora_A" in n)
+    return [*found, *([] if first.grad is None else [first.grad.clone()])]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", ["Qwen3", "BERT"])
+@pytest.mark.parametrize("room", [36, 12])
+def test_a_batch_is_trained_in_parts_where_memory_runs_out(
+    family: str, room: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The gradient of a batch is that of its parts, and of layers that are computed twice."""
+    monkeypatch.setattr("choose.models.lora.model.trains_in_bfloat16", lambda _: False)
+    known = {**DECODERS, **ENCODERS}[family]
+    base = load_base(str(known.save(tmp_path, head=family in DECODERS)))
+    whole = head_gradients(a_run(base))
+    run, widths = a_run(base), list[int]()
+    inner = run.model.adapter.get_base_model()
+    layer = (inner.encoder.layer if family == "BERT" else inner.layers)[0]
+    with room_for(layer, room, widths):
+        parts = head_gradients(run)
+    assert halvings("cpu") == (2 if room == 36 else 3)
+    assert run.model.adapter.get_base_model().is_gradient_checkpointing
+    assert len(parts) == 3
+    for one, other in zip(whole, parts, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
+
+
+def test_prediction_goes_on_where_memory_ran_out(folder: str) -> None:
+    base = load_base(folder)
+    model = tuned(base)
+    rows = [[5 + (i * j) % 50 for j in range(4 + i)] for i in range(20)]
+    whole, widths = model.predict_logits(rows), list[int]()
+    memory_limits = replace(limits_of("cpu"), prediction_tokens=200)
+    layer = model.adapter.get_base_model().layers[0]
+    before = memory._LIMITS["cpu"]
+    memory._LIMITS["cpu"] = memory_limits
+    try:
+        with room_for(layer, 60, widths):
+            parts = model.predict_logits(rows)
+    finally:
+        memory._LIMITS["cpu"] = before
+    assert halvings("cpu") == 2
+    assert max(widths) <= 60
+    torch.testing.assert_close(parts, whole, rtol=0, atol=1e-4)
+
+
+def test_a_loss_that_is_no_number_fails_with_its_step(folder: str) -> None:
+    run, steps = a_run(load_base(folder)), list[int]()
+    apply = run.apply_gradients
+
+    def spoil() -> None:
+        steps.append(run.step)
+        if run.step == 1:
+            run.weights.fill_(torch.nan)
+        apply()
+
+    run.apply_gradients = spoil  # type: ignore[method-assign]
+    with pytest.raises(StrategyError, match=r"NaN or infinite at step 3 of 3.*learning_rate"):
+        train(run)
+    assert steps == [0, 1, 2]
+
+
+@pytest.mark.parametrize("value", ["cuda", "mps"])
+def test_a_gpu_that_is_not_here_is_refused(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CHOOSE_DEVICE", value)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    monkeypatch.setattr(compute_settings, "device", compute_settings.device.__wrapped__)
+    with pytest.raises(ModelError, match=f"CHOOSE_DEVICE is '{value}'.*here it can be cpu"):
+        compute_settings.check_compute()
+    monkeypatch.setenv("CHOOSE_DEVICE", "tpu")
+    with pytest.raises(ModelError, match="it can be cpu, cuda or mps"):
+        compute_settings.check_compute()
+    monkeypatch.setenv("CHOOSE_DEVICE", "cpu")
+    compute_settings.check_compute()
+
+
+@pytest.mark.parametrize(("newer", "kind"), [(True, torch.bfloat16), (False, torch.float32)])
+def test_macs_hold_bases_in_bfloat16_where_they_can(
+    newer: bool, kind: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CHOOSE_DTYPE", raising=False)
+    monkeypatch.setattr(compute_settings, "device", lambda: "mps")
+    monkeypatch.setattr(compute_settings, "dtype", compute_settings.dtype.__wrapped__)
+    monkeypatch.setattr(torch.backends.mps, "is_macos_or_newer", lambda *_: newer)
+    assert compute_settings.base_dtype() is kind
+
+
+def test_four_bits_need_their_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(placement, "find_spec", lambda _: None)
+    study = Study.model_validate({"models": {"quantise": "4bit"}})
+    with pytest.raises(ModelError, match=r"bitsandbytes.*choose-llm\[quantise\]"):
+        check_machine(study)
+    check_machine(Study())
+
+
+def test_quantise_marks_the_local_language_models() -> None:
+    def study(**section: Any) -> Study:
+        own = [{"strategy": "lora", **section}, {"strategy": "knn"}]
+        return Study.model_validate({"candidates": own, "models": {"tune": "org/base"}})
+
+    def params(study: Study) -> dict[str, Any]:
+        return {c.name: c.params for c in candidates_of(study, TASK).candidates}
+
+    assert params(study())["lora"]["base"] == "org/base"
+    assert params(study(quantise="4bit"))["lora"]["base"] == "4bit:org/base"
+    whole = study().model_copy(
+        update={"models": study().models.model_copy(update={"quantise": "4bit"})}
+    )
+    assert params(whole)["lora"]["base"] == "4bit:org/base"
+    assert "4bit" not in str(params(whole)["knn"])
+    served = {"strategy": "prompt", "model": "endpoint:e", "quantise": "4bit"}
+    with pytest.raises(StudyError, match="no model on this machine"):
+        candidates_of(Study.model_validate({"candidates": [served]}), TASK)
+
+
+def test_a_class_that_transformers_does_not_know_is_one_line(folder: str, tmp_path: Path) -> None:
+    other = tiny.causal_lm(tmp_path / "other")
+    config = json.loads((other / "config.json").read_text())
+    (other / "config.json").write_text(json.dumps({**config, "model_type": "newest"}))
+    for load in (load_base, load_causal):
+        with pytest.raises(ModelError, match="'newest'") as raised:
+            load(str(other))
+        assert "\n" not in str(raised.value)
+        assert "trust_remote_code" not in str(raised.value)
+
+
+@pytest.mark.parametrize("name", ["Qwen2", "BERT"])
+def test_sizes_are_read_from_headers(name: str, tmp_path: Path) -> None:
+    known = {**DECODERS, **ENCODERS}[name]
+    folder = known.save(tmp_path, head=name in DECODERS)
+    base = load_base(str(folder), writes=name in DECODERS)
+    model = base.lm or base.model
+    size = size_of_folder(folder)
+    assert size.parameters == sum(p.numel() for p in model.parameters())
+    assert size.layers == 2
+    assert size.linear < size.parameters
+
+
+@pytest.mark.parametrize(
+    ("settings", "billions"),
+    [
+        ({"hidden_size": 4096, "intermediate_size": 14336, "num_hidden_layers": 32,
+          "num_attention_heads": 32, "num_key_value_heads": 8, "vocab_size": 128256,
+          "hidden_act": "silu", "tie_word_embeddings": False}, 8.03),
+        ({"hidden_size": 3584, "intermediate_size": 18944, "num_hidden_layers": 28,
+          "num_attention_heads": 28, "num_key_value_heads": 4, "vocab_size": 152064,
+          "hidden_act": "silu", "tie_word_embeddings": False}, 7.62),
+        ({"hidden_size": 2048, "intermediate_size": 8192, "num_hidden_layers": 24,
+          "num_attention_heads": 32, "num_key_value_heads": 32, "vocab_size": 49152,
+          "hidden_act": "silu", "tie_word_embeddings": True}, 1.71),
+        ({"hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 12,
+          "num_attention_heads": 12, "vocab_size": 30522, "hidden_act": "gelu"}, 0.109),
+    ],
+)  # fmt: skip
+def test_sizes_are_told_from_configurations(settings: dict[str, Any], billions: float) -> None:
+    """Published numbers of Llama-3.1-8B, Qwen2.5-7B, SmolLM2-1.7B and BERT."""
+    size = size_from_config(settings)
+    assert size is not None
+    assert size.parameters / 1e9 == pytest.approx(billions, rel=0.01)
+    assert size_from_config({}) is None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["float32", "bfloat16"])
+def test_four_bit_weights_answer_and_are_tuned(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("bitsandbytes")
+    monkeypatch.setenv("CHOOSE_DTYPE", kind)
+    compute_settings.dtype.cache_clear()
+    try:
+        family = replace(DECODERS["Qwen2"], settings={
+            **DECODERS["Qwen2"].settings, "hidden_size": 64, "intermediate_size": 128,
+            "initializer_range": 0.1,
+        })  # fmt: skip
+        spec = f"4bit:{family.save(tmp_path / 'lm')}"
+        lm = load_causal(spec)
+        assert type(lm.model.model.layers[0].mlp.up_proj).__name__ == "Linear4bit"
+        assert lm.tree
+        prompt = lm.template.prompt([("user", "a ripe pear")], 0)
+        trie = LabelTrie.build([lm.template.content(w) for w in ("pear", "tool")], lm.template.end)
+        one_by_one = lm.plain(prompt, trie)
+        tolerance = 2e-3 if kind == "float32" else 0.5
+        assert np.abs(lm.score([prompt], trie).logprobs[0] - one_by_one).max() < tolerance
+        assert load_base(spec).model is lm.model.model, "one set of weights in memory"
+        strategy = build("lora", seed=0, base=spec, epochs=4.0)
+        strategy.fit(TASK, pool())
+        notes = strategy.facts()["notes"]
+        assert "Weights are held in 4 bits (NF4)." in notes
+        answers = strategy.predict(questions())
+        strategy.save(tmp_path / "adapter")
+        again = build("lora", seed=0, base=spec)
+        again.load(tmp_path / "adapter")
+        assert np.array_equal(again.predict(questions()).scores, answers.scores)
+        assert weights_digest(spec) != weights_digest(spec.removeprefix("4bit:"))
+    finally:
+        compute_settings.dtype.cache_clear()
