@@ -59,7 +59,8 @@ def is_causal(config: Any) -> bool:
 class Base:
     """A frozen model with its tokenizer; shared, so neither may be changed.
 
-    On a CPU it is in float32, elsewhere in the number type that is fast there, or in 4 bits.
+    On a CPU it is in float32, as encoders are; decoders elsewhere in the number type that is fast
+    there, or in 4 bits.
 
     Attributes:
         model: what reads texts, without a head, and without what reads images.
@@ -116,6 +117,7 @@ def load_base(spec: str, writes: bool = False) -> Base:
 
 @lru_cache(maxsize=4)
 def _loaded(spec: str, digest: str, writes: bool) -> Base:
+    import torch
     from transformers import AutoConfig, AutoModel, AutoModelForCausalLM
 
     set_threads()
@@ -138,9 +140,10 @@ def _loaded(spec: str, digest: str, writes: bool) -> Base:
         prompted = load_causal(spec)
         tokenizer, model = prompted.template.tokenizer, prompted.model
     else:
-        loader = AutoModelForCausalLM if writes else AutoModel
-        what = "a base model"
-        tokenizer, model, report = load_placed(loader, folder, base_dtype(), four_bit, what)
+        loader, what = AutoModelForCausalLM if writes else AutoModel, "a base model"
+        # Encoders are small, and some train all of their weights.
+        kind = base_dtype() if is_causal(config) else torch.float32
+        tokenizer, model, report = load_placed(loader, folder, kind, four_bit, what)
         check_complete(folder, missing_keys(report), what.removeprefix("a "))
         share_weights(model, digest)
     inner = model.base_model
@@ -248,8 +251,7 @@ def attention_layers(base: Base) -> list[str] | None:
     """Return the names of the query and value layers of a base, where PEFT knows them."""
     from peft.utils.constants import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING as KNOWN
 
-    known = KNOWN.get(base.model.config.model_type)
-    return None if known is None else list(known)
+    return [*KNOWN.get(base.model.config.model_type, ())] or None
 
 
 class LearningCheck(NamedTuple):
