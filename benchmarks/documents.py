@@ -1,14 +1,17 @@
 """How well candidates answer questions from documents: with what they find, and under controls.
 
     python benchmarks/documents.py FOLDER [--rows 400] [--test 394] [--seeds 3]
-        [--candidates rag lora-rag ...] [--set lora-rag.epochs=3 ...]
+        [--candidates rag lora-rag ...] [--set lora-rag.epochs=3 ...] [--retrievers]
 
 FOLDER has passages.jsonl (id, title, text), questions.jsonl (id, question, answers, evidence),
 train_ids.txt and test_ids.txt, divided by document. Each seed draws its own rows to learn from; the
 test questions are the same. Printed for each candidate are means over the seeds: token F1 and exact
 match with what it retrieves (found), without a passage, with the right one and with it before
 others, the share of questions whose first passage is the right one, and seconds of a fit and of
-1,000 answers from what is found.
+1,000 answers from what is found. What a candidate chose is written to the standard error.
+
+With --retrievers no question is answered. Printed are hit@k, MRR and nDCG on the test questions of
+BM25, of MiniLM, of both, and of both after MiniLM was tuned, with the seconds of tuning.
 """
 
 from __future__ import annotations
@@ -29,7 +32,7 @@ from choose.judge.measures.retrieval_quality import retrieval_quality
 from choose.models.environment_settings import cores
 from choose.models.retrieval.controls import given
 from choose.schema.sections import DataSection, TaskSection
-from choose.strategy import Prepares, build, kind_settings
+from choose.strategy import Prepares, Reports, build, kind_settings
 from choose.tasks.answering import corpus_of
 from choose.types import Answers, Example, Task
 from extraction import _value
@@ -59,6 +62,9 @@ def main() -> None:
         f"{choice.folder.name}: {choice.rows} questions to learn from, {len(test)} to answer, "
         f"{choice.seeds} seeds; {' '.join(choice.set)}"
     )
+    if choice.retrievers:
+        _print_retrievers(task, train, test, choice)
+        return
     print(f"{'':10}{''.join(f'{name:>10}' for name in COLUMNS)}")
     for name in choice.candidates:
         figures = []
@@ -82,7 +88,47 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--candidates", nargs="+", default=["sentence", "rag", "lora-rag"])
     parser.add_argument("--set", nargs="*", default=[], help="CANDIDATE.SETTING=VALUE")
+    parser.add_argument("--retrievers", action="store_true")
     return parser.parse_args()
+
+
+def _print_retrievers(
+    task: Task, train: list[Example], test: list[Example], choice: argparse.Namespace
+) -> None:
+    """Print a line for each retriever, means over the seeds for the tuned one."""
+    from choose.models.retrieval.library import Library, library_for
+    from choose.models.retrieval.shared_indexes import WAYS
+    from choose.models.weights.spec import DEFAULT_ENCODER
+    from choose_tuned_retriever import TunedRetriever
+
+    def quality(library: Library) -> dict[str, float]:
+        found = library.search([row.item() for row in test], 10)
+        shown = [[passage.id for passage in some] for some in found]
+        means = retrieval_quality(shown, [row.evidence for row in test]).means
+        return {name: means[name] or 0.0 for name in measures}
+
+    def line(name: str, figures: dict[str, float], seconds: float) -> None:
+        print(
+            f"{name:24}{''.join(f'{x:10.3f}' for x in figures.values())}{seconds:10.1f}", flush=True
+        )
+
+    measures = ("hit@1", "hit@5", "hit@10", "mrr@10", "ndcg@10")
+    print(f"{'':24}{''.join(f'{name:>10}' for name in (*measures, 'fit s'))}")
+    for way in WAYS:
+        start = perf_counter()
+        library = library_for(task, train, way, encoder=DEFAULT_ENCODER)
+        line(way, quality(library), perf_counter() - start)
+    tuned, spent = [], []
+    for seed in range(choice.seeds):
+        pool = random.Random(seed).sample(train, min(choice.rows, len(train)))
+        strategy, start = TunedRetriever(seed=seed, calibrate=False), perf_counter()
+        strategy.prepare()
+        strategy.fit(task, pool)
+        spent.append(perf_counter() - start)
+        tuned.append(quality(strategy.library))
+        print(f"{seed}: {tuned[-1]} {strategy.tuning}", file=sys.stderr, flush=True)
+    means = {name: fmean(one[name] for one in tuned) for name in measures}
+    line("tuned-retriever", means, fmean(spent))
 
 
 def _read(folder: Path) -> tuple[Task, list[Example], list[Example]]:
@@ -135,6 +181,8 @@ def _figures(
     reads = getattr(strategy, "reads", False) and answers.evidence is not None
     shown = answers.evidence if reads and answers.evidence else ((),) * len(test)
     hits = retrieval_quality(shown, evidence).means["hit@1"]
+    if isinstance(strategy, Reports):
+        print(f"{name} {seed}: {strategy.facts().get('notes')}", file=sys.stderr, flush=True)
     return {
         **scores,
         "hit@1": hits or 0.0,

@@ -68,8 +68,7 @@ class Setting(NamedTuple):
         examples = f" after {self.shots} examples" if self.shots else ""
         return (
             f"{self.read} passage{'s' * (self.read != 1)} of at most {self.words} words found by "
-            f"{self.way}"
-            f"{examples}, answers {'shortened' if self.short else 'as written'}"
+            f"{self.way}{examples}, answers {'shortened' if self.short else 'as written'}"
         )
 
 
@@ -256,11 +255,9 @@ class _Trying:
         for words, count in self._shapes():
             self._try(first.way, words, count, usual.shots)
         best = self.trials.best()
-        ways = WAYS if strategy.retriever == "auto" else ()
-        if not self._may_embed(best.words) or len(first.corpus.passages()) > MOST_EMBEDDED:
-            ways = ()
-        for way in ways:
-            self._try(way, best.words, best.read, usual.shots)
+        for way in WAYS if strategy.retriever == "auto" else ():
+            if self._may_index(way, best.words):
+                self._try(way, best.words, best.read, usual.shots)
         best = self.trials.best()
         if strategy.shots is None and self.shown:
             self._try(best.way, best.words, best.read, len(self.shown))
@@ -357,14 +354,16 @@ class _Trying:
         for words in dict.fromkeys(words for words, _ in shapes):
             cut = [passage.span for passage in corpus.passages(words)]
             # Documents may be so short that passages of any length are the same.
-            if words == self.first.words or (self._may_embed(words) and cut not in cuts.values()):
+            same = words != self.first.words and cut in cuts.values()
+            if self._may_index(self.first.way, words) and not same:
                 cuts[words] = cut
         return [shape for shape in shapes if shape[0] in cuts]
 
-    def _may_embed(self, words: int) -> bool:
-        """Return whether passages of a length may be embedded to try them."""
-        few = len(self.first.corpus.passages()) <= MOST_EMBEDDED_AGAIN
-        return words == self.first.words or self.first.way == WAYS[0] or few
+    def _may_index(self, way: Way, words: int) -> bool:
+        """Return whether there is an index already, or it takes little time to build one."""
+        most = MOST_EMBEDDED if words == self.first.words else MOST_EMBEDDED_AGAIN
+        known = (way, words) == (self.first.way, self.first.words)
+        return known or way == WAYS[0] or len(self.first.corpus.passages()) <= most
 
     def _try(self, way: Way, words: int, count: int, shots: int) -> None:
         """Add the scores of a setting, with answers shortened or not, unless limits are reached."""

@@ -320,12 +320,7 @@ def build(name: str, /, *, seed: int, **params: Any) -> Strategy:
 
 
 # Plain annotations of hyperparameters, and the types of value that each takes.
-_TYPES: dict[object, tuple[type, ...]] = {
-    "int": (int,),
-    "float": (int, float),
-    "str": (str,),
-    "bool": (bool,),
-}
+_TYPES: dict[str, Any] = {"int": int, "float": (int, float), "str": str, "bool": bool}
 
 
 def _check_hyperparameters(name: str, cls: Any, params: Mapping[str, Any]) -> None:
@@ -333,14 +328,18 @@ def _check_hyperparameters(name: str, cls: Any, params: Mapping[str, Any]) -> No
     limits: Mapping[str, tuple[float, float]] = getattr(cls, "limits", {})
     signature = inspect.signature(cls.__init__).parameters
     for param, value in params.items():
-        annotation = signature[param].annotation
-        annotation = getattr(annotation, "__name__", annotation)
+        default, annotation = signature[param].default, signature[param].annotation
+        annotation = str(getattr(annotation, "__name__", annotation))
+        if value is None and annotation.endswith(" | None"):
+            continue
+        annotation = annotation.removesuffix(" | None")
         types = _TYPES.get(annotation)
         truth = isinstance(value, bool) and annotation != "bool"
         if types is not None and (truth or not isinstance(value, types)):
+            such = "" if default is None else f", such as {default!r}"
             raise StrategyError(
                 f"Strategy {name!r}: {param} is {shown(value)}; it must be of the type "
-                f"{annotation}, such as {signature[param].default!r}."
+                f"{annotation}{such}."
             )
         if param in limits and value is not None:
             (low, high), key = limits[param], f"Strategy {name!r}: {param}"

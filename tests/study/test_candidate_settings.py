@@ -49,6 +49,12 @@ def test_the_seed_is_no_hyperparameter() -> None:
         ("few-shot", {"shots": -1}),
         ("prompt", {"wording": 3}),
         ("knn", {"name": "x"}),
+        ("rag", {"words": 100.5}),
+        ("rag", {"k": "3"}),
+        ("rag", {"shots": True}),
+        ("rag", {"shorten": 1}),
+        ("tuned-retriever", {"epochs": 1.5}),
+        ("tuned-retriever", {"learning_rate": "fast"}),
     ],
 )
 def test_a_hyperparameter_that_cannot_be_used_is_named(
