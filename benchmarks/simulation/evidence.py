@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from choose.judge.evidence import Evidence, Items
-from choose.run.race import Race
+from choose.run.scheduling.race import Race
 from choose.tasks.scoring import LENIENT
 from choose.tasks.writing import Writing
 from choose.types import STANDARD, Answers, Run, Scenario, Trial

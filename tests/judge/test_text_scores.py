@@ -23,7 +23,7 @@ from choose.report.html.page import render_html, render_versus_html
 from choose.report.markdown import render_markdown, render_versus_markdown
 from choose.report.terminal.decision_page import render, render_full, versus_page
 from choose.report.text_answers import with_inputs
-from choose.run.race import Race
+from choose.run.scheduling.race import Race
 from choose.schema.decision import Decision
 from choose.store.store import Store
 from choose.store.trial_folder import SCORES

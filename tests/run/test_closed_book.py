@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from choose.corpus import GOLD, NOTHING, Corpus, Document, Span
-from choose.run.closed_book import ClosedBook, closed_book
+from choose.run.scheduling.closed_book import ClosedBook, closed_book
 from choose.schema.plan import Job
 from choose.tasks.answering import Answering, with_corpus
 from choose.types import STANDARD, Answers, Dataset, Example, Fold, Run, Trial
@@ -36,7 +36,7 @@ CLASSES: Mapping[str, Any] = {"lora": Tuned, "lora-rag": TunedReader, "rag": Rea
 
 @pytest.fixture(autouse=True)
 def _strategies(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("choose.run.closed_book.find", CLASSES.__getitem__)
+    monkeypatch.setattr("choose.run.scheduling.closed_book.find", CLASSES.__getitem__)
 
 
 def dataset(answers: Sequence[str]) -> Dataset:

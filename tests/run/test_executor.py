@@ -10,9 +10,10 @@ import pytest
 
 from choose.data.scenarios import Pools
 from choose.progress import TimeLimitReached
-from choose.run.executor import Limits, left_out_sentences, run_jobs
+from choose.run.executor import run_jobs
 from choose.run.predict import CHUNK, Deadline
-from choose.run.race import Race, full_trial_seconds
+from choose.run.run_records import Limits, left_out_sentences
+from choose.run.scheduling.race import Race, full_trial_seconds
 from choose.run.trial import run_trial, run_trials
 from choose.schema.plan import Job
 from choose.store.store import Store

@@ -14,12 +14,13 @@ import pytest
 
 from choose.data.scenarios import Pools
 from choose.progress import report_progress, sampled
-from choose.run import time_budget
-from choose.run.executor import Limits, left_out_sentences, run_jobs
+from choose.run import worker
+from choose.run.executor import run_jobs
 from choose.run.forecast import ForecastSums, Reach, forecast, rows_reached
 from choose.run.predict import PassCost, allocate
+from choose.run.run_records import Limits, left_out_sentences
 from choose.run.speed_measurement import known_speed, measure_speed
-from choose.run.speed_probe import Probe, Speed, probe, time_predict
+from choose.run.speed_probe import Speed, probe, time_predict
 from choose.run.time_budget import FIRST_PASS_SHARE, FirstPassBudget
 from choose.schema.plan import Job
 from choose.store.store import Store
@@ -83,7 +84,7 @@ def waiting_three(budget: float) -> FirstPassBudget:
     for job in jobs:
         if job.trial.candidate in ("steady", "sluggish", "slow"):
             waiting.setdefault(job.trial.candidate, job)
-    pacing = FirstPassBudget(Pools(data), budget, waiting)
+    pacing = FirstPassBudget(lambda job: len(data.folds[0].questions), budget, waiting)
     pacing.speeds = {"steady": pace(50, 0.1), "sluggish": pace(0, 0.2), "slow": pace(0, 0.1)}
     return pacing
 
@@ -102,12 +103,11 @@ def test_first_passes_go_by_cost_and_unknown_ones_first() -> None:
     ],
 )
 def test_a_longer_fit_gets_the_time_that_the_others_do_not_need(
-    seconds: float, share: float, monkeypatch: pytest.MonkeyPatch
+    seconds: float, share: float
 ) -> None:
-    monkeypatch.setattr("choose.run.time_budget.perf_counter", lambda: 0.0)
     pacing = waiting_three(1000.0)
     pacing.until = seconds
-    assert pacing.pace("steady", 1000.0).share == pytest.approx(share)
+    assert pacing.pace("steady", 0.0, 1000.0).share == pytest.approx(share)
 
 
 def test_enough_time_covers_all_rows() -> None:
@@ -246,11 +246,12 @@ def test_no_model_is_loaded_once_the_budget_has_ended(
     def load(job: Job, *_: object) -> None:
         loaded.append(job)
 
-    monkeypatch.setattr(time_budget, "probe", load)
-    waiting = {"steady": jobs[0]}
-    budget = FirstPassBudget(Pools(data), 60.0, waiting)
-    budget.probe_all(left=0.0)
-    assert budget.speeds == {"steady": None}
+    monkeypatch.setattr(worker, "probe", load)
+    budget = FirstPassBudget(lambda job: 60, 60.0, {"steady": jobs[0]})
+    budget.until = -1.0
+    budget.speeds["other"] = None
+    assert budget.next_probe(jobs[0], 0.0, left=0.0) is None
+    assert budget.speeds["steady"] is None
     limits = Limits(-1.0)
     outcome = run_jobs(
         jobs[:1], Pools(data), Store.create(tmp_path / "st"), limits, lambda job, run: None
@@ -259,25 +260,21 @@ def test_no_model_is_loaded_once_the_budget_has_ended(
     assert not loaded
 
 
-def test_a_fit_far_beyond_the_remaining_time_is_probed_once(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_fit_far_beyond_the_remaining_time_is_probed_once() -> None:
     """Two probes of an adapter took a minute and a half of a demo that has five minutes."""
-    data, jobs = planned("steady")
-    probed = list[float]()
-
-    def again(job: Job, pools: Pools, seconds: float) -> Probe:
-        probed.append(seconds)
-        return Probe(pace(20.0, 0.1), None)
-
-    monkeypatch.setattr(time_budget, "probe", again)
-    budget = FirstPassBudget(Pools(data), 300.0, {"steady": jobs[0]})
-    budget.speeds["steady"] = pace(1000.0, 0.1)
+    _, jobs = planned("steady")
+    job = jobs[0]
+    budget = FirstPassBudget(lambda job: 60, 300.0, {"steady": job}, ordered=True)
+    budget.record("steady", pace(1000.0, 0.1), fitted=False)
+    assert not budget.needs_probes(job, left=100.0)
     assert budget.overrun("steady", left=100.0) == 1000.0
-    assert not probed
-    budget.speeds["steady"] = pace(300.0, 0.1)
+    budget.record("steady", pace(300.0, 0.1), fitted=False)
+    assert budget.needs_probes(job, left=100.0)
+    assert budget.next_probe(job, 0.0, left=100.0) == ((job,), 2.0)
+    budget.record("steady", pace(20.0, 0.1), fitted=False)
     assert budget.overrun("steady", left=100.0) is None, "the second probe found a slow step"
-    assert len(probed) == 1
+    budget.record("steady", pace(300.0, 0.1), fitted=False)
+    assert not budget.needs_probes(job, left=100.0), "no third probe"
 
 
 @pytest.mark.slow  # it is about time, so nothing else should run

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from choose.run.race import Race, upper_bound
+from choose.run.scheduling.race import Race, upper_bound
 from choose.types import STANDARD, Answers, Run, Trial
 
 MARGIN = 0.02

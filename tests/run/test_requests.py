@@ -64,7 +64,7 @@ def requests_of(data: Dataset, jobs: list[Job]) -> Iterator[GroupRequest]:
     yield request(*of("together")[:3])
     yield request(of("tfidf")[0])
     yield request(of("broken")[0])
-    yield request(of("tfidf")[1], action="probe", seconds=0.05)
+    yield request(of("tfidf")[1], action="measure", seconds=0.05)
     yield request(of("tfidf")[1], pace=Pace(share=0.0, end=9.0, least=25), keep_fit=True)
     yield request(of("late")[0], of("late")[1])
 
@@ -149,9 +149,9 @@ def test_a_fit_is_kept_only_where_a_request_says_so() -> None:
     worker = Worker(Pools(data))
     request = GroupRequest(number=1, jobs=(job,), data=data.fingerprint, pace=Pace(share=0.0))
     assert worker.run_group(request).kept == ()
-    assert worker.run_group(replace(request, action="probe", seconds=0.01)).kept == ()
+    assert worker.run_group(replace(request, action="measure", seconds=0.01)).kept == ()
     assert not worker.fits
-    probed = worker.run_group(replace(request, action="probe", seconds=5.0, keep_fit=True))
+    probed = worker.run_group(replace(request, action="measure", seconds=5.0, keep_fit=True))
     assert probed.kept == (job.trial.key,)
     worker.run_group(request)
     assert not worker.fits, "the trial took the fit of the probe"

@@ -11,8 +11,9 @@ import pytest
 from choose.data.scenarios import Pools
 from choose.errors import StrategyError
 from choose.progress import TimeLimitReached
-from choose.run.executor import Limits, left_out_sentences, run_jobs
+from choose.run.executor import run_jobs
 from choose.run.predict import Deadline
+from choose.run.run_records import Limits, left_out_sentences
 from choose.run.trial import run_trial
 from choose.schema.plan import Job
 from choose.store.store import Store

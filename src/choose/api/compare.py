@@ -63,6 +63,10 @@ class Observer(Protocol):
         """Handle the start of a job (no run) or its end."""
         return
 
+    def deciding(self, why: str) -> None:
+        """Handle what the next job decides, in words; empty where that is not known."""
+        return
+
     def interrupted(self) -> None:
         """Handle that the user ended the run: what has finished is judged next."""
         return
@@ -208,7 +212,8 @@ def _run(
     plan: TrialPlan, store: Store, watch: Observer, spent: float, home: Path | None
 ) -> Outcome:
     """Run the trials; `spent` seconds of the budget went into the endpoints' first requests."""
-    from choose.run.executor import Limits, left_out_sentences, run_jobs
+    from choose.run.executor import run_jobs
+    from choose.run.run_records import Limits, left_out_sentences
 
     study, dataset, jobs = plan.study, plan.pools.dataset, plan.jobs
     store.begin(_plain(study), dataset)

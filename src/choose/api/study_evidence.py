@@ -38,13 +38,23 @@ _TRAITS = ("constant", "reference")
 
 def evidence_of(store: Store) -> Evidence:
     """Read all measurements of a study's grid."""
-    dataset = store.dataset
-    candidates, trials = store.grid()
-    study = store.study
+    trials = store.grid()[1]
     # A trial that answers views after the clean rows is in the grid twice. Two scenarios with the
     # same rows share a key and still count as two.
     places = {(t.candidate, t.variant, t.scenario, t.draw, t.key): t for t in trials}
     runs = tuple(run for trial in places.values() if (run := store.get(trial)) is not None)
+    return replace(
+        nothing_measured(store),
+        runs=runs,
+        personal=_personal(store.dataset),
+        machine=_machine(runs),
+    )
+
+
+def nothing_measured(store: Store) -> Evidence:
+    """Read a study without its measurements, and without looking for personal data."""
+    dataset, study = store.dataset, store.study
+    candidates = store.grid()[0]
     return Evidence(
         name=dataset.name,
         fingerprint=dataset.fingerprint,
@@ -55,11 +65,9 @@ def evidence_of(store: Store) -> Evidence:
         pool=items_of(dataset, _training_rows(dataset)),
         candidates=tuple(_candidate(c, study) for c in candidates),
         pool_rows=tuple(len(fold.pool) for fold in dataset.folds),
-        runs=runs,
+        runs=(),
         dated=sum(e.timestamp is not None for e in dataset.examples.values()),
-        personal=_personal(dataset),
         findings=(*dataset.findings, *_warnings(candidates)),
-        machine=_machine(runs),
         task=dataset.task,
         inputs={} if dataset.task.labels else _inputs(dataset),
         drills=tuple(_drills(dataset)),

@@ -19,7 +19,7 @@ from choose.types import Run
 
 # What a worker does: run the jobs; begin the first one to measure its speed; or answer more test
 # rows of a first pass that stopped early.
-Action = Literal["run", "probe", "extend"]
+Action = Literal["run", "measure", "extend"]
 
 # Why a request ended before all its jobs were done.
 Stop = Literal["", "time", "money"]
@@ -46,7 +46,7 @@ class GroupRequest:
 
     Attributes:
         number: identifies the request in its results.
-        jobs: what to run; `probe` and `extend` take one.
+        jobs: what to run; `measure` and `extend` take one.
         data: fingerprint of the labelled set, which the worker holds.
         action: what to do with the jobs.
         seconds: after which work stops at its next report of progress; of a probe, the seconds for
@@ -58,6 +58,7 @@ class GroupRequest:
         dtype: number type of models; None leaves it to the worker's environment, as the next two.
         threads: threads of models.
         cache: folder for weights and results.
+        why: what the answers decide, in words for the user; empty where it is not known.
     """
 
     number: int
@@ -71,6 +72,7 @@ class GroupRequest:
     dtype: str | None = None
     threads: int | None = None
     cache: str | None = None
+    why: str = ""
 
     @property
     def candidate(self) -> str:

@@ -1,20 +1,18 @@
-"""Share the time budget among the first passes of slow candidates, then spend the leftover."""
+"""Share the time budget among the first passes of slow candidates, then spend the leftover.
+
+Nothing here runs a trial or reads a clock: times are seconds since the run began.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 from math import inf
-from time import perf_counter
 
-from choose.data.scenarios import Pools
-from choose.models.weights.spec import names_endpoint
-from choose.run.predict import CHUNK, MIN_ROWS, Deadline, PassCost, allocate, predict_until
+from choose.run.predict import CHUNK, MIN_ROWS, PassCost, allocate
 from choose.run.requests import Pace
-from choose.run.speed_probe import Speed, probe
-from choose.run.trial import Fitted, cached_seconds
+from choose.run.speed_probe import Speed
 from choose.schema.plan import Job
-from choose.tasks.scoring import scored
 from choose.types import Run
 
 # Share of the remaining time for first passes of slow candidates; the rest is for trials that fast
@@ -46,43 +44,63 @@ class FirstPassBudget:
     all rows answer all of them.
 
     Attributes:
+        rows: returns the test rows of a job.
+        budget: seconds of the run.
         waiting: candidate -> job of its first pass.
+        remote: candidates that call an endpoint, which are not probed.
+        workers: how many requests run at once.
         speeds: candidate -> probed speed; None where it is unknown.
-        fitted: candidate -> strategy whose fit the probe finished.
-        until: `perf_counter` at which the time for first passes ends.
+        fitted: candidates whose fit a probe finished and its worker keeps.
+        until: when the time for first passes ends.
+        ordered: whether all are probed, and sorted by their speed.
     """
 
-    pools: Pools
+    rows: Callable[[Job], int]
     budget: float
     waiting: dict[str, Job]
+    remote: Collection[str] = ()
+    workers: int = 1
     speeds: dict[str, Speed | None] = field(default_factory=dict)
-    fitted: dict[str, Fitted] = field(default_factory=dict)
+    fitted: set[str] = field(default_factory=set)
     until: float = inf
+    ordered: bool = False
+    _probed_again: set[str] = field(default_factory=set)
 
-    def probe_all(self, left: float) -> None:
-        """Probe every waiting candidate once, except those that call an endpoint.
+    def needs_probes(self, job: Job, left: float) -> bool:
+        """Return whether a job is a first pass for which speeds have to be measured before."""
+        name = job.trial.candidate
+        waits = self.waiting.get(name) is job
+        return waits and (not self.ordered or self._second_probe(name, left) is not None)
 
-        Loading a model takes seconds, so none is probed once the time for first passes has ended.
+    def next_probe(self, job: Job, elapsed: float, left: float) -> tuple[tuple[Job], float] | None:
+        """Return what to probe before a job that needs probes, and for how many seconds.
+
+        Each waiting candidate is probed once. Loading a model takes seconds, so none is once the
+        time for first passes has ended. None is returned where all have been begun.
         """
-        self.until = perf_counter() + FIRST_PASS_SHARE * left
-        seconds = min(PROBE_SECONDS, PROBE_SHARE * self.budget)
-        for name, job in self.waiting.items():
-            skipped = names_endpoint(job.trial.params) or perf_counter() > self.until
-            self.speeds[name] = None if skipped else self._probe(job, seconds)
+        if self.ordered:
+            self._probed_again.add(job.trial.candidate)
+            return (job,), min(PROBE_SECONDS, SECOND_PROBE_SHARE * left)
+        if not self.speeds:
+            self.until = elapsed + FIRST_PASS_SHARE * left
+        for name, first in self.waiting.items():
+            if name not in self.speeds:
+                self.speeds[name] = None
+                if name not in self.remote and elapsed <= self.until:
+                    return (first,), min(PROBE_SECONDS, PROBE_SHARE * self.budget)
+        return None
 
-    def _probe(self, job: Job, seconds: float) -> Speed | None:
-        try:
-            result = probe(job, self.pools, seconds)
-        except Exception:
-            return None  # the trial itself will fail and record the error
-        if result.fitted is not None:
-            self.fitted[job.trial.candidate] = result.fitted
-        return result.speed
+    def record(self, name: str, speed: Speed | None, fitted: bool) -> None:
+        """Record what a probe measured, and whether its worker keeps the fit."""
+        self.speeds[name] = speed
+        if fitted:
+            self.fitted.add(name)
 
     def fastest_first(self) -> list[Job]:
         """Return the waiting jobs by the time that a fit and 100 test rows take.
 
-        Candidates of unknown speed come first: endpoints, and those that will soon fail.
+        Where time runs short, the slowest candidate then answers the fewest rows. Candidates of
+        unknown speed come first: endpoints, and those that will soon fail.
         """
 
         def seconds(name: str) -> float:
@@ -93,20 +111,21 @@ class FirstPassBudget:
 
         return [self.waiting[name] for name in sorted(self.waiting, key=seconds)]
 
-    def take(self, name: str) -> dict[str, Fitted]:
-        """Remove a waiting candidate; return its fit by trial key, if the probe finished one."""
-        job, fitted = self.waiting.pop(name), self.fitted.pop(name, None)
-        return {} if fitted is None else {job.trial.key: fitted}
+    def take(self, name: str) -> None:
+        """Remove a waiting candidate: its first pass begins, or it has none."""
+        self.waiting.pop(name, None)
+        self.fitted.discard(name)
 
-    def pace(self, name: str, left: float) -> Pace:
+    def pace(self, name: str, elapsed: float, left: float) -> Pace:
         """Return when the first pass of a waiting candidate should stop.
 
         It also gets the seconds that no candidate is forecast to need, in case it takes longer.
         """
-        now = perf_counter()
         costs = {waiting: self._cost(waiting, job) for waiting, job in self.waiting.items()}
-        allotted = allocate(costs, self.until - now)
-        share = allotted[name] + max(0.0, self.until - now - sum(allotted.values()))
+        amount = (self.until - elapsed) * self.workers
+        allotted = allocate(costs, amount)
+        share = allotted[name] + max(0.0, amount - sum(allotted.values()))
+        share = min(share, self.until - elapsed)
         cost = costs[name]
         least = CHUNK if cost is None else min(MIN_ROWS, max(CHUNK, int(cost.rows_for(share))))
         return Pace(share=share, end=left, least=least)
@@ -117,36 +136,32 @@ class FirstPassBudget:
             return None
         if name in self.fitted:
             speed = replace(speed, fits=((speed.fits[-1][0], 0.0),))
-        return speed.first_pass(len(self.pools.dataset.folds[job.trial.fold].questions))
+        return speed.first_pass(self.rows(job))
 
     def overrun(self, name: str, left: float) -> float | None:
-        """Return the forecast seconds of a fit if it will not finish, as two probes say.
-
-        One is enough where its forecast is far beyond the remaining time.
-        """
+        """Return the forecast seconds of a fit that will not finish in time; None if it will."""
         speed = self.speeds.get(name)
-        if speed is None or self._finishes(name, speed, left):
-            return None
-        if speed.fits[-1][1] > HOPELESS_FACTOR * left:
-            return speed.fits[-1][1]
-        # A short probe measures two steps, and one slow step should not exclude a candidate.
-        seconds = min(PROBE_SECONDS, SECOND_PROBE_SHARE * left)
-        speed = self.speeds[name] = self._probe(self.waiting[name], seconds)
-        if speed is None or self._finishes(name, speed, left):
+        if speed is None or name in self.fitted or speed.fits[-1][1] <= FORECAST_FACTOR * left:
             return None
         return speed.fits[-1][1]
 
-    def _finishes(self, name: str, speed: Speed | None, left: float) -> bool:
-        return speed is None or name in self.fitted or speed.fits[-1][1] <= FORECAST_FACTOR * left
+    def _second_probe(self, name: str, left: float) -> float | None:
+        """Return the forecast of a fit that seems too long and is worth another probe.
+
+        A short probe measures two steps, and one slow step should not exclude a candidate. One is
+        enough where its forecast is far beyond the remaining time.
+        """
+        fit = None if name in self._probed_again else self.overrun(name, left)
+        return None if fit is None or fit > HOPELESS_FACTOR * left else fit
 
 
 @dataclass(frozen=True, slots=True)
 class UnfinishedPass:
-    """A first pass without answers to all its test rows; `fitted` is None if it may not go on."""
+    """A first pass without answers to all its test rows; `open` if a worker can go on with it."""
 
     job: Job
     run: Run
-    fitted: Fitted | None
+    open: bool
 
     @property
     def answered(self) -> int:
@@ -163,59 +178,28 @@ class UnfinishedPass:
 class UnfinishedPasses:
     """First passes that stopped early, by trial key."""
 
-    pools: Pools
     passes: dict[str, UnfinishedPass] = field(default_factory=dict)
 
-    def record(self, job: Job, run: Run, fitted: Fitted | None) -> None:
+    def record(self, job: Job, run: Run, open: bool) -> None:
         """Add a first pass with unanswered rows, or remove one that has answered them all."""
         self.passes.pop(run.trial.key, None)
         if run.unasked:
-            self.passes[run.trial.key] = UnfinishedPass(job, run, fitted)
+            self.passes[run.trial.key] = UnfinishedPass(job, run, open)
 
-    def extend(self, left: Callable[[], float], skip: Callable[[Job], bool]) -> Iterator[Run]:
-        """Yield runs with more answers than before, fewest answers first, while time is left."""
-        ended: set[str] = set()
-        while True:
-            open_passes = [
-                one
-                for key, one in self.passes.items()
-                if one.fitted is not None
-                and key not in ended
-                and one.chunk_seconds < left()
-                and not skip(one.job)
-            ]
-            if not open_passes:
-                return
-            shortest = min(open_passes, key=lambda one: one.answered)
-            try:
-                run = self._extended(shortest, left())
-            except Exception:
-                run = shortest.run  # its earlier answers still count
-            if run.unasked == shortest.run.unasked:
-                ended.add(run.trial.key)
-                continue
-            self.record(shortest.job, run, shortest.fitted)
-            yield run
+    def shut(self, key: str) -> None:
+        """Let a pass be as it is: it could not be continued."""
+        self.passes[key] = replace(self.passes[key], open=False)
 
-    def _extended(self, one: UnfinishedPass, left: float) -> Run:
-        assert one.fitted is not None
-        trial, strategy, run = one.job.trial, one.fitted.strategy, one.run
-        dataset, rows = self.pools.dataset, self.pools.of(trial)
-        questions = [dataset.examples[id].item() for id in rows.questions]
-        start, before = perf_counter(), cached_seconds(strategy)
-        deadline = Deadline(share=start, end=start + left, least=0)
-        answered, answers = predict_until(
-            strategy, questions, dataset, deadline, run.answers["clean", 0]
-        )
-        spent = perf_counter() - start
-        alone = spent + cached_seconds(strategy) - before
-        longer = replace(
-            run,
-            answers={**run.answers, ("clean", 0): answers},
-            asked={**run.asked, ("clean", 0): tuple(item.id for item in answered)},
-            predict_seconds=(run.predict_seconds or 0.0) + alone,
-            seconds_spent=(run.seconds_spent or 0.0) + spent,
-            seconds_alone=None if run.seconds_alone is None else run.seconds_alone + alone,
-            unasked=len(questions) - len(answered),
-        )
-        return scored(longer, dataset)
+    def shortest(
+        self, left: float, skip: Callable[[Job], bool], busy: Collection[str]
+    ) -> UnfinishedPass | None:
+        """Return the pass with the fewest answers for which there is time; None if there is none.
+
+        `busy` holds the keys of passes that are continued right now.
+        """
+        found = [
+            one
+            for key, one in self.passes.items()
+            if one.open and key not in busy and one.chunk_seconds < left and not skip(one.job)
+        ]
+        return min(found, key=lambda one: one.answered, default=None)

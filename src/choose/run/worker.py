@@ -62,7 +62,7 @@ class Worker:
                 f"{self.pools.dataset.fingerprint}. Start the workers anew with the study's data."
             )
         with _settings(request), caching() if request.cache else nullcontext():
-            if request.action == "probe":
+            if request.action == "measure":
                 yield self._probe(request)
             elif request.action == "extend":
                 yield self._extend(request)

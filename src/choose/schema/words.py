@@ -129,6 +129,15 @@ def words_of(labels: Sequence[str], metric: str) -> Words:
     return Words("baseline", "the same answer", score, "row", "labelled rows", "target", "field")
 
 
+# Why trials did not run that are no reason to run the study again.
+NOT_NEEDED = "not run, since they would not change which family is named"
+
+
+def worth_finishing(left_out: Iterable[str]) -> list[str]:
+    """Return the sentences on what was left out and may change something."""
+    return [text for text in left_out if not text.endswith(f"{NOT_NEEDED}.")]
+
+
 _TOO_LONG = re.compile(
     r"(.+): one fit would take about ([\d,]+) s, far more than the remaining budget\."
 )

@@ -34,7 +34,7 @@ from choose.judge.prose.reasons import failure_steps, pays
 from choose.schema.answer import Step, StepKind
 from choose.schema.costs import Move
 from choose.schema.decision import Gate, Kind
-from choose.schema.words import fits_too_long, scored
+from choose.schema.words import fits_too_long, scored, worth_finishing
 
 # Commands on the rows and settings of the stored study; the caller replaces STUDY with its folder.
 # With the same settings the first one goes on in that folder.
@@ -88,7 +88,7 @@ def next_steps(
         *_cascade(case),
         *(() if worth_most else check),
         *_unused(case),
-        *(() if unfinished or begin else _finish(left_out)),
+        *(() if unfinished or begin else _finish(worth_finishing(left_out))),
         *_guideline(case),
         *grow_steps(case),
         *separate_steps(case),

@@ -156,6 +156,7 @@ class LiveProgress:
         self._standings = Standings({})
         self._bar: StudyBar | None = None
         self._current: Job | None = None
+        self._why = ""
         self._planned = self._ended = self._from_before = 0
         self._said: set[str] = set()
         self._start = perf_counter()
@@ -237,6 +238,10 @@ class LiveProgress:
                 self._say(_sentence(standing, self._balanced))
             self._said.add(standing.name)
 
+    def deciding(self, why: str) -> None:
+        """Show what the next run decides."""
+        self._why = why
+
     def interrupted(self) -> None:
         """Say at once that the run has ended, since judging takes seconds."""
         self._stop()
@@ -284,11 +289,10 @@ class LiveProgress:
             done = f"{elapsed} of {clock(self._budget)}"
         else:
             done = f"{elapsed}, budget {clock(self._budget)}"
-        current = (
-            f" · {clean(self._current.trial.candidate)}: {clean(self._current.part)}"
-            if self._current is not None
-            else ""
-        )
+        current = ""
+        if self._current is not None:
+            part = f"{self._current.trial.candidate}: {self._current.part}"
+            current = f" · {clean(self._why or part)}"
         text = literal(f"{done}{current}")
         text.no_wrap, text.overflow = True, "ellipsis"
         return text

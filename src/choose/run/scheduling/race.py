@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import sqrt
 
 import numpy as np
 from scipy.special import stdtrit
 
-from choose.run.closed_book import ClosedBook
+from choose.run.scheduling.closed_book import ClosedBook
 from choose.schema.plan import Job
-from choose.strategy import find
 from choose.study.grid_points import FIRST_PASS
 from choose.types import Run
 
@@ -127,6 +126,7 @@ class TrialHistory:
         race: the early-stopping test.
         racing: whether the test may drop candidates.
         closed_book: the rule for candidates that cannot know what stands in documents.
+        fast: candidates that are never dropped: others are compared with them.
         cost: candidate -> seconds of a recent full trial.
         failed: candidates with a failed trial.
         worked: candidates with a successful trial.
@@ -136,6 +136,7 @@ class TrialHistory:
     race: Race
     racing: bool
     closed_book: ClosedBook | None = None
+    fast: Collection[str] = ()
     cost: dict[str, float] = field(default_factory=dict)
     failed: set[str] = field(default_factory=set)
     worked: set[str] = field(default_factory=set)
@@ -160,8 +161,8 @@ class TrialHistory:
 
     def futile(self, job: Job) -> bool:
         """Return whether a job is not worth its time: its candidate only fails or is dropped."""
-        slow = not find(job.trial.strategy).cheap
         name = job.trial.candidate
+        slow = name not in self.fast
         # What has answered is compared by its answers.
         fresh = name not in self.worked and name not in self.race.dropped
         if self.racing and self.closed_book is not None and fresh:

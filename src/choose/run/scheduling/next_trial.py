@@ -1,0 +1,177 @@
+"""Which trial is worth most for the question that is still open.
+
+Once every candidate has answered, the trials of the families that are still in contention come
+first: the pair whose comparison is likeliest to change for each second that the rest of its trials
+takes. Its trials run in the order of the grid, so that every comparison stays on the same rows and
+is the next part of the same balanced order. Then come the trials of fast candidates, and what the
+checks of the named candidate need. When the verdict is final, the rest is not run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+from choose.judge.decision.open_question import Comparison, OpenQuestion, Whole, open_question
+from choose.judge.evidence import Evidence
+from choose.judge.goal import Rule
+from choose.schema.plan import Job
+from choose.study.grid_points import FIRST_PASS
+from choose.types import Family, Run
+
+# Parts whose trials answer the study's own rows as the candidates are compared.
+COMPARED = (FIRST_PASS, "repetitions")
+
+
+@dataclass(frozen=True, slots=True)
+class Now:
+    """What the scheduler is told: the seconds since the run began, and what is still open.
+
+    Without an open question, jobs run in the order in which they were planned.
+    """
+
+    elapsed: float = 0.0
+    question: OpenQuestion | None = None
+
+
+class Choice(NamedTuple):
+    """The place of a job in the order, and what its answers decide, in words."""
+
+    place: int
+    why: str = ""
+
+
+def last_first_pass(jobs: Sequence[Job], fast: Collection[str]) -> int:
+    """Return the place by which every candidate's first trial is planned; -1 for fast ones only."""
+    places: dict[str, int] = {}
+    for place, job in enumerate(jobs):
+        if job.trial.candidate not in fast:
+            places.setdefault(job.trial.candidate, place)
+    return max(places.values(), default=-1)
+
+
+class TrialOrder:
+    """The order of the jobs that wait, most valuable first.
+
+    Attributes:
+        fast: candidates that are fitted in seconds.
+        folds: how many folds the study has.
+        baseline: what the family of cheap candidates is called in a sentence.
+    """
+
+    def __init__(
+        self, fast: Collection[str], folds: int = 1, baseline: str = "a cheap classifier"
+    ) -> None:
+        self.fast, self.folds, self.baseline = fast, folds, baseline
+
+    def choices(
+        self, waiting: Mapping[int, Job], question: OpenQuestion, seconds: Callable[[str], float]
+    ) -> Iterator[Choice]:
+        """Yield the jobs that are worth running, the first one first.
+
+        Args:
+            waiting: the jobs by place.
+            question: what is open.
+            seconds: returns the seconds of a trial of a candidate.
+        """
+        compared: dict[str, list[int]] = {}
+        for place, job in waiting.items():
+            if job.part in COMPARED and job.trial.candidate not in self.fast:
+                compared.setdefault(job.trial.candidate, []).append(place)
+        yield from self._deciding(waiting, compared, question, seconds)
+        yield from map(Choice, self._of(waiting, self.fast))
+        yield from map(Choice, self._of(waiting, question.candidates))
+        yield from (Choice(place) for name in question.near for place in compared.get(name, ()))
+        if not question.final:
+            yield from map(Choice, waiting)
+
+    def _deciding(
+        self,
+        waiting: Mapping[int, Job],
+        compared: Mapping[str, list[int]],
+        question: OpenQuestion,
+        seconds: Callable[[str], float],
+    ) -> Iterator[Choice]:
+        """Yield the next trial of each open comparison, that of most change a second first."""
+
+        def rate(one: Comparison) -> float:
+            pair = (one.candidate, question.named)
+            rest = sum(len(compared.get(name, ())) * seconds(name) for name in pair)
+            return one.change / max(rest, 1e-9)
+
+        for one in sorted(question.open, key=rate, reverse=True):
+            # The side that lags behind first: only rows that both answered are compared.
+            sides = sorted(
+                (one.candidate, question.named), key=lambda name: -len(compared.get(name, ()))
+            )
+            families = [self._called(family) for family in (one.family, question.family)]
+            for name in sides:
+                for place in compared.get(name, ()):
+                    what = self._place_of(waiting[place])
+                    yield Choice(place, f"{what}: decides between {families[0]} and {families[1]}")
+
+    @staticmethod
+    def _of(waiting: Mapping[int, Job], names: Iterable[str]) -> Iterator[int]:
+        wanted = set(names)
+        return (place for place, job in waiting.items() if job.trial.candidate in wanted)
+
+    def _called(self, family: Family) -> str:
+        return self.baseline if family == "baseline" else family
+
+    def _place_of(self, job: Job) -> str:
+        """Return ``lora, fold 4 of 5``, with the repetition where it is not the first."""
+        trial = job.trial
+        fold = f", fold {trial.fold + 1} of {self.folds}" if self.folds > 1 else ""
+        again = f", repetition {trial.draw + 1}" if trial.draw else ""
+        return f"{trial.candidate}{fold}{again}"
+
+
+@dataclass
+class Measured:
+    """What was measured so far of the comparison, and what it leaves open.
+
+    Attributes:
+        evidence: the study without any run.
+        rule: of the study.
+        whole: by candidate what the whole grid would measure.
+    """
+
+    evidence: Evidence
+    rule: Rule
+    whole: Mapping[str, Whole]
+    _runs: dict[tuple[str, int, int], Run] = field(default_factory=dict)
+    _found: list[OpenQuestion | None] = field(default_factory=list)
+
+    @classmethod
+    def nothing_of(cls, evidence: Evidence, rule: Rule, jobs: Iterable[Job]) -> Measured:
+        """Return the state before the first trial of a study with these jobs."""
+        cells: dict[str, set[tuple[int, int]]] = {}
+        for job in jobs:
+            if job.part in COMPARED:
+                cells.setdefault(job.trial.candidate, set()).add((job.trial.fold, job.trial.draw))
+        rows = len(evidence.items.ids)
+        whole = {name: Whole(rows, len({draw for _, draw in own})) for name, own in cells.items()}
+        return cls(evidence, rule, whole)
+
+    def add(self, job: Job, run: Run) -> None:
+        """Count the clean answers of a trial if candidates are compared by them."""
+        if job.part in COMPARED:
+            trial = run.trial
+            self._runs[trial.candidate, trial.fold, trial.draw] = run
+            self._found.clear()
+
+    def extend(self, run: Run) -> None:
+        """Count further answers of a trial that is counted already."""
+        trial = run.trial
+        before = self._runs.get((trial.candidate, trial.fold, trial.draw))
+        if before is not None and before.trial.key == trial.key and run.error is None:
+            self._runs[trial.candidate, trial.fold, trial.draw] = run
+            self._found.clear()
+
+    def question(self) -> OpenQuestion | None:
+        """Return what is open; None where nothing was answered."""
+        if not self._found:
+            evidence = replace(self.evidence, runs=tuple(self._runs.values()))
+            self._found.append(open_question(evidence, self.rule, self.whole))
+        return self._found[0]

@@ -1,0 +1,349 @@
+"""Decide which trials run next: order, races, failures, groups and the time budget.
+
+The scheduler runs nothing, writes nothing and reads no clock or strategy. It is told what time it
+is and how many requests may begin, and answers with requests; it is told what came of them. So the
+same scheduler serves one process, a cluster and a simulation.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import count
+from math import inf
+from typing import Any
+
+from choose.run.requests import GroupRequest, GroupResult, Pace
+from choose.run.run_records import Limits, RunSummary, StudyFacts
+from choose.run.scheduling.next_trial import Choice, Now, TrialOrder, last_first_pass
+from choose.run.scheduling.race import Race, TrialHistory
+from choose.run.scheduling.waiting_jobs import WaitingJobs
+from choose.run.time_budget import FirstPassBudget, UnfinishedPasses
+from choose.schema.plan import Job
+from choose.study.grid_points import FIRST_PASS
+from choose.types import Run
+
+# Trials that are fitted together at most; more would save little and lose more if interrupted.
+MAX_BATCH = 10
+
+# Share of the budget by which a fit or prediction may overrun its end.
+GRACE = 0.05
+
+# How often a trial is begun whose worker did not survive it.
+ATTEMPTS = 2
+
+
+@dataclass
+class _Flight:
+    """A request under way, the places of its jobs in the order, and what has ended of it."""
+
+    request: GroupRequest
+    places: Sequence[int]
+    ended: dict[str, Run] = field(default_factory=dict)
+
+
+class Scheduler:
+    """The state of a run: what waits, what is under way, and what is known of each candidate.
+
+    A candidate without any answers gets one trial unless its fit alone is forecast to overrun the
+    remaining time, so that a small budget leaves out repetitions rather than candidates. Slow
+    candidates share three quarters of the remaining time, so that all answer the same number of
+    test rows.
+
+    Attributes:
+        summary: what did not run, and why.
+    """
+
+    def __init__(
+        self, jobs: Sequence[Job], facts: StudyFacts, limits: Limits, workers: int = 1
+    ) -> None:
+        self.facts, self.limits = facts, limits
+        race = Race(facts.targets, limits.margin, facts.clusters)
+        self.history = TrialHistory(race, limits.racing, facts.closed_book, facts.fast)
+        self.summary = RunSummary(limited_dollars=limits.money, dropped=race.dropped)
+        self._waiting = WaitingJobs(jobs)
+        self._numbers = count()
+        self._flying: dict[int, _Flight] = {}
+        self._order = TrialOrder(facts.fast, facts.folds, facts.baseline)
+        self._last_first = last_first_pass(jobs, facts.fast)
+        self._lost: Counter[str] = Counter()
+        self._cut: set[str] = set()
+        firsts: dict[str, Job] = {}
+        for job in jobs:
+            if job.trial.candidate not in facts.fast:
+                firsts.setdefault(job.trial.candidate, job)
+        self.unfinished = UnfinishedPasses()
+        self.first_passes = FirstPassBudget(
+            facts.rows, limits.seconds or 0.0, firsts, facts.remote, workers
+        )
+
+    def recall(self, stored: Callable[[Job], Run | None]) -> list[tuple[Job, Run]]:
+        """Take over and return what an earlier command finished, which does not run again."""
+        ended: list[tuple[Job, Run]] = []
+        for place, job in list(self._waiting.at.items()):
+            if place in self._waiting.at and (run := stored(job)) is not None:
+                del self._waiting.at[place]
+                ended += self._add(job, run, earlier=True)
+        return ended
+
+    @property
+    def busy(self) -> bool:
+        """Return whether requests are under way."""
+        return bool(self._flying)
+
+    @property
+    def asks(self) -> bool:
+        """Return whether the order depends on what is open: every candidate had its first trial."""
+        first = self._waiting.first
+        early = first is not None and first <= self._last_first
+        return self.limits.racing and self._last_first >= 0 and not early
+
+    def next(self, now: Now, free: int) -> list[GroupRequest]:
+        """Return at most `free` requests that should begin now; none where all is done or busy."""
+        requests: list[GroupRequest] = []
+        while len(requests) < free:
+            request = self._pick(now)
+            if request is None and not self._flying and self.asks and now.question is not None:
+                self.summary.unneeded += self._waiting.at.values()
+                self._waiting.at.clear()
+            request = request or self._extension(now)
+            if request is None:
+                break
+            requests.append(request)
+        return requests
+
+    def on_result(self, result: GroupResult) -> list[tuple[Job, Run]]:
+        """Take what came of a request, its runs as the store holds them; return the jobs that end.
+
+        Those are its own, and others that the same answers serve.
+        """
+        ended: list[tuple[Job, Run]] = []
+        flight = self._flying[result.number]
+        request = flight.request
+        if request.action == "measure":
+            self.first_passes.record(request.candidate, result.speed, bool(result.kept))
+        for run, _ in result.runs:
+            flight.ended[run.trial.key] = run
+            (job,) = (j for j in request.jobs if j.trial.key == run.trial.key)
+            further = request.earlier is None or run.unasked < request.earlier.unasked
+            self.unfinished.record(job, run, further and run.trial.key in result.kept)
+            if request.action == "run":
+                ended += self._add(job, run)
+        if result.last:
+            del self._flying[result.number]
+            self._end(flight, result)
+        return ended
+
+    def hopeless(self, number: int) -> list[Job]:
+        """Return the jobs of a lost request that are not tried again."""
+        flight = self._flying[number]
+        jobs = flight.request.jobs if flight.request.action == "run" else ()
+        missing = [job for job in jobs if job.trial.key not in flight.ended]
+        return [job for job in missing if self._lost[job.trial.key] >= ATTEMPTS - 1]
+
+    def interrupt(self) -> None:
+        """Record that the user ends the run."""
+        for flight in self._flying.values():
+            if flight.request.action == "run":
+                jobs = flight.request.jobs
+                self.summary.stopped += [j for j in jobs if j.trial.key not in flight.ended]
+        self.summary.stopped += self._waiting.at.values()
+        self.summary.interrupted = True
+
+    def conclude(self) -> RunSummary:
+        """Return the summary, with the rows that first passes left unanswered."""
+        for cut in self.unfinished.passes.values():
+            self.summary.unasked[cut.job.trial.candidate] += cut.run.unasked
+        return self.summary
+
+    def later_first_passes(self, job: Job) -> list[Job]:
+        """Return the first passes that wait while a job of one runs."""
+        later = [j for j in self._waiting.at.values() if j.part == FIRST_PASS and j is not job]
+        return [j for j in later if not self.history.futile(j)]
+
+    # --- what next ------------------------------------------------------------------------------
+
+    def _left(self, now: Now) -> float:
+        """Return the seconds until the budget ends."""
+        return inf if self.limits.seconds is None else self.limits.seconds - now.elapsed
+
+    def _pick(self, now: Now) -> GroupRequest | None:
+        """Return the next request in order, and settle on the way what need not run."""
+        blocked: set[int] = set()
+        while (choice := self._first_choice(blocked, now)) is not None:
+            place, why = choice
+            job = self._waiting.at[place]
+            if self.history.only_fails(job):
+                self.summary.skipped.append(self._leave(place))
+            elif self.history.futile(job):
+                self.history.skip(self._leave(place))
+            elif self._blocked(job):
+                blocked.add(place)
+            elif self._needs_probes(job, now):
+                order = self.first_passes.next_probe(job, now.elapsed, self._left(now))
+                if order is not None:
+                    return self._send(*order, action="measure", keep_fit=True)
+                if any(f.request.action == "measure" for f in self._flying.values()):
+                    blocked.add(place)
+                else:
+                    self._waiting.exchange(self.first_passes.fastest_first())
+                    self.first_passes.ordered = True
+            elif (request := self._longer(job, now) or self._request(place, now, why)) is not None:
+                return request
+        return None
+
+    def _first_choice(self, blocked: set[int], now: Now) -> Choice | None:
+        choices: Iterator[Choice] = map(Choice, self._waiting.at)
+        if self.asks and now.question is not None:
+            seconds = self.history.cost
+            choices = self._order.choices(
+                self._waiting.at, now.question, lambda name: seconds.get(name, 0.0)
+            )
+        return next((choice for choice in choices if choice.place not in blocked), None)
+
+    def _longer(self, job: Job, now: Now) -> GroupRequest | None:
+        """Return a request for more rows of a candidate's cut first pass, before another fold."""
+        if not self.asks or now.question is None or job.trial.candidate in self.facts.fast:
+            return None
+        return self._extension(now, (job.trial.candidate,))
+
+    def _blocked(self, job: Job) -> bool:
+        """Return whether a job has to wait for one of its candidate that is under way.
+
+        A trial is not begun twice at once. And until a candidate's first trial has ended, its cost
+        is unknown, and whether it only fails.
+        """
+        name, key = job.trial.candidate, job.trial.key
+        if self.first_passes.waiting.get(name, job) is not job:
+            return True
+        flying = [flight.request for flight in self._flying.values()]
+        if any(j.trial.key == key for request in flying for j in request.jobs):
+            return True
+        return name not in self.history.cost and any(r.candidate == name for r in flying)
+
+    def _leave(self, place: int) -> Job:
+        """Take a job that does not run."""
+        job = self._waiting.at.pop(place)
+        self.first_passes.take(job.trial.candidate)
+        return job
+
+    def _needs_probes(self, job: Job, now: Now) -> bool:
+        """Return whether a first pass waits for the speeds of all candidates, or for its own."""
+        # After the budget has ended nothing is begun any more, so no speed is of use.
+        timed = self.limits.seconds is not None and self._left(now) > 0
+        return timed and self.first_passes.needs_probes(job, self._left(now))
+
+    def _request(self, place: int, now: Now, why: str) -> GroupRequest | None:
+        """Return the request of a job; leave it out where the time that is left cannot hold it."""
+        job, left = self._waiting.at[place], self._left(now)
+        name, timed = job.trial.candidate, self.limits.seconds is not None
+        first = name not in self.history.cost
+        # Baselines always get a first trial, but one that the budget cut short no second one: other
+        # candidates are compared with them.
+        fits = self.history.cost.get(name, 0.0) < left or name in self.first_passes.fitted
+        if not (first and name in self.facts.fast and name not in self._cut) and not fits:
+            self.summary.left_out.append(self._leave(place))
+            return None
+        most, pace = 1.0, None
+        if timed and self.first_passes.waiting.get(name) is job:
+            if (fit := self.first_passes.overrun(name, left)) is not None:
+                self.summary.too_long[name] = self.history.cost[name] = fit
+                self.summary.left_out.append(self._leave(place))
+                return None
+            pace = self.first_passes.pace(name, now.elapsed, left)
+        elif self._priced(job) and job.part == FIRST_PASS:
+            pace = Pace(end=left)  # answers in chunks, so that paid answers count
+        elif not first and name in self.facts.grouped:
+            cost = self.history.cost[name]
+            most = min(MAX_BATCH, left / cost if cost > 0 else inf)
+        seconds = left + GRACE * (self.limits.seconds or 0.0)
+        keep = timed and pace is not None and not self._closed(job)
+        batch = self._waiting.take_batch(place, int(most), self._blocked)
+        self.first_passes.take(name)
+        return self._send(batch.values(), seconds, tuple(batch), pace=pace, keep_fit=keep, why=why)
+
+    def _extension(self, now: Now, of: Collection[str] = ()) -> GroupRequest | None:
+        """Return a request for test rows that a first pass had no time for.
+
+        It is the last thing to do, unless it is about candidates (`of`) whose other trials wait.
+        """
+        left = self._left(now)
+        if self.limits.seconds is None or left <= 0 or (self._waiting.at and not of):
+            return None
+        if self.asks and now.question is not None and now.question.final:
+            of = of or (*now.question.candidates, *now.question.near)
+        busy = {f.request.jobs[0].trial.key for f in self._flying.values()}
+
+        def skip(job: Job) -> bool:
+            return self._closed(job) or (bool(of) and job.trial.candidate not in of)
+
+        one = self.unfinished.shortest(left, skip, busy)
+        if one is None:
+            return None
+        pace = Pace(share=0.0, end=left, least=0)
+        more: dict[str, Any] = {"earlier": one.run, "pace": pace, "keep_fit": True}
+        return self._send((one.job,), left, action="extend", **more)
+
+    def _send(
+        self, jobs: Iterable[Job], seconds: float, places: Sequence[int] = (), **how: Any
+    ) -> GroupRequest:
+        number, data = next(self._numbers), self.facts.data
+        request = GroupRequest(number=number, jobs=tuple(jobs), data=data, seconds=seconds, **how)
+        self._flying[request.number] = _Flight(request, places)
+        return request
+
+    def _priced(self, job: Job) -> bool:
+        return self.limits.money and job.trial.candidate in self.facts.remote
+
+    def _closed(self, job: Job) -> bool:
+        """Return whether a first pass gets no more rows: dollars for it are fully allocated."""
+        return self.history.futile(job) or self._priced(job)
+
+    # --- what came of it ------------------------------------------------------------------------
+
+    def _add(self, job: Job, run: Run, earlier: bool = False) -> list[tuple[Job, Run]]:
+        """Take a run into account, and return its job and those that it serves as well.
+
+        The jobs of candidates that rejoin the race because of it wait again.
+        """
+        ended = [(job, run)]
+        for freed in self.history.add(job, run, earlier):
+            self._waiting.append(freed)
+        if earlier and self.first_passes.waiting.get(job.trial.candidate) is job:
+            self.first_passes.take(job.trial.candidate)
+        for other, same in self._waiting.served(run):
+            ended += self._add(other, same, earlier=True)
+        return ended
+
+    def _end(self, flight: _Flight, result: GroupResult) -> None:
+        request = flight.request
+        missing = [job for job in request.jobs if job.trial.key not in flight.ended]
+        if request.action != "run":
+            if request.action == "extend" and not flight.ended:
+                self.unfinished.shut(request.jobs[0].trial.key)
+        elif result.lost:
+            self._again(flight, missing)
+        elif result.stopped:
+            left = [job for job in request.jobs if job in missing or not self._whole(job, flight)]
+            stopped = self.summary.unpaid if result.stopped == "money" else self.summary.left_out
+            stopped += left
+            if result.stopped == "time":
+                self._cut |= {job.trial.candidate for job in left}
+
+    def _whole(self, job: Job, flight: _Flight) -> bool:
+        run = flight.ended[job.trial.key]
+        return run.error is None and not run.unasked and self._waiting.answers(job)
+
+    def _again(self, flight: _Flight, missing: Sequence[Job]) -> None:
+        """Let the jobs wait again whose worker did not survive them."""
+        again = [
+            (place, job)
+            for place, job in zip(flight.places, flight.request.jobs, strict=True)
+            if job in missing
+        ]
+        self._waiting.put_back(again)
+        for _, job in again:
+            self._lost[job.trial.key] += 1
+            if flight.request.pace is not None and job.trial.candidate not in self.history.cost:
+                self.first_passes.waiting.setdefault(job.trial.candidate, job)

@@ -1,0 +1,389 @@
+"""The scheduler alone, on workers that are played: what runs, in which order, and what does not."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import product
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from choose.run.requests import GroupRequest, GroupResult
+from choose.run.run_records import Limits, StudyFacts
+from choose.run.scheduling.scheduler import ATTEMPTS, GRACE, MAX_BATCH, Scheduler
+from choose.run.speed_probe import Speed
+from choose.schema.plan import Job
+from choose.study.grid_points import FIRST_PASS
+from choose.types import STANDARD, Answers, Run, Scenario, Trial
+from simulation.played_run import Answer, Step, play
+
+CLEAN = ("clean", 0)
+NOISE = Scenario(kind="noise", rate=0.2)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Player:
+    """A candidate: what its trials cost, how many rows in ten it gets right, and what goes wrong.
+
+    `fails` and `dies` are places of its jobs; a worker survives a job that dies once, or never.
+    """
+
+    name: str
+    fast: bool = False
+    grouped: bool = False
+    fit: float = 1.0
+    each: float = 0.01
+    right: int = 9
+    fails: frozenset[int] = frozenset()
+    dies: frozenset[int] = frozenset()
+    forever: bool = False
+
+
+@dataclass(frozen=True)
+class World:
+    """Candidates with the same grid: folds, repetitions, views of the first pass, and noise."""
+
+    players: tuple[Player, ...]
+    folds: int = 2
+    rows: int = 120
+    jobs: list[Job] = field(default_factory=list)
+    deaths: Counter[str] = field(default_factory=Counter)
+
+    def __post_init__(self) -> None:
+        parts = (FIRST_PASS, "repetitions", "views", "added label noise")
+        for part, fold, player in product(parts, range(self.folds), self.players):
+            self.jobs.append(self._job(player.name, part, fold))
+
+    def _job(self, name: str, part: str, fold: int) -> Job:
+        scenario = NOISE if part == "added label noise" else STANDARD
+        draw = int(part == "repetitions")
+        trial = Trial(
+            candidate=name,
+            strategy=name,
+            revision=1,
+            params={},
+            variant="",
+            scenario=scenario,
+            fold=fold,
+            draw=draw,
+            train_size=100,
+            seed=draw,
+            weights="",
+            task="",
+            pool=f"{scenario.kind} {fold}",
+            questions=str(fold),
+        )
+        return Job(trial, ("typos",) if part == "views" else (), part)
+
+    @property
+    def of(self) -> dict[str, Player]:
+        return {player.name: player for player in self.players}
+
+    @property
+    def facts(self) -> StudyFacts:
+        ids = [f"{fold}-{n}" for fold in range(self.folds) for n in range(self.rows)]
+        return StudyFacts(
+            data="rows",
+            targets=dict.fromkeys(ids, "a"),
+            rows=lambda job: self.rows,
+            fast={p.name for p in self.players if p.fast},
+            grouped={p.name for p in self.players if p.grouped},
+        )
+
+    def scheduler(self, workers: int = 1, **limits: object) -> Scheduler:
+        return Scheduler(self.jobs, self.facts, Limits(**limits), workers)  # type: ignore[arg-type]
+
+    def run(self, workers: int = 1, **limits: object) -> tuple[Scheduler, list[Step]]:
+        scheduler = self.scheduler(workers, **limits)
+        return scheduler, list(play(scheduler, self.answer, workers))
+
+    # --- what a worker does ---------------------------------------------------------------------
+
+    def answer(self, request: GroupRequest) -> tuple[GroupResult, float]:
+        """Return what comes of a request, and its seconds, as a worker that obeys it."""
+        player, result = self.of[request.candidate], GroupResult(number=request.number)
+        key = request.jobs[0].trial.key
+        if request.action == "measure":
+            speed = Speed(load=0.0, fits=((100, player.fit),), per_row=player.each)
+            kept = (key,) if player.fit <= request.seconds else ()
+            return replace(result, speed=speed, kept=kept), min(request.seconds, player.fit)
+        if request.action == "extend":
+            assert request.earlier is not None
+            rows = min(len(request.earlier.asked[CLEAN]) + 25, self.rows)
+            run = self._answered(request.jobs[0], rows, player)
+            return replace(result, runs=((run, None),), kept=(key,)), 25 * player.each
+        runs, spent = list[tuple[Run, str | None]](), 0.0
+        for job in request.jobs:
+            place = self.jobs.index(job)
+            if place in player.dies and (player.forever or not self.deaths[job.trial.key]):
+                self.deaths[job.trial.key] += 1
+                return replace(result, runs=tuple(runs), lost="too little memory"), spent + 0.5
+            if place in player.fails:
+                runs.append((Run(trial=job.trial, error="ValueError: no", seconds_spent=0.1), "x"))
+                spent += 0.1
+                continue
+            rows = self._rows(request, player)
+            seconds = player.fit + rows * player.each
+            if spent + seconds > request.seconds:
+                return replace(result, runs=tuple(runs), stopped="time"), request.seconds
+            spent += seconds
+            runs.append((self._answered(job, rows, player), None))
+        kept = tuple(run.trial.key for run, _ in runs if run.unasked and request.keep_fit)
+        return replace(result, runs=tuple(runs), kept=kept), spent
+
+    def _rows(self, request: GroupRequest, player: Player) -> int:
+        if (pace := request.pace) is None:
+            return self.rows
+        within = int((pace.share - player.fit) / player.each)
+        return max(25, min(self.rows, max(pace.least, within) // 25 * 25))
+
+    def _answered(self, job: Job, rows: int, player: Player) -> Run:
+        ids = tuple(f"{job.trial.fold}-{n}" for n in range(rows))
+        outputs = tuple("a" if n % 10 < player.right else "b" for n in range(rows))
+        answers = Answers(outputs=outputs, status=("ok",) * rows)
+        views = dict.fromkeys([CLEAN, *((view, 0) for view in job.views)], answers)
+        return Run(
+            trial=job.trial,
+            answers=views,
+            asked=dict.fromkeys(views, ids),
+            predict_seconds=rows * player.each,
+            seconds_spent=player.fit + rows * player.each,
+            unasked=self.rows - rows,
+        )
+
+
+def driven(world: World, scheduler: Scheduler) -> Answer:
+    """Return what comes of requests where the driver records that a worker died too often."""
+
+    def answer(request: GroupRequest) -> tuple[GroupResult, float]:
+        result, seconds = world.answer(request)
+        jobs = scheduler.hopeless(request.number) if result.lost else []
+        if jobs:
+            failed = [(Run(trial=job.trial, error="lost"), None) for job in jobs]
+            result = replace(result, runs=(*result.runs, *failed), lost="")
+        return result, seconds
+
+    return answer
+
+
+def settle(world: World, workers: int = 1, **limits: object) -> tuple[Scheduler, list[Step]]:
+    scheduler = world.scheduler(workers, **limits)
+    return scheduler, list(play(scheduler, driven(world, scheduler), workers))
+
+
+def ended(steps: Sequence[Step]) -> list[Job]:
+    return [job for step in steps for job, _ in step.ended]
+
+
+def left(scheduler: Scheduler) -> list[Job]:
+    """Return the jobs that did not run, by whatever reason."""
+    summary = scheduler.summary
+    dropped = [job for jobs in scheduler.history.skipped.values() for job in jobs]
+    return [*summary.left_out, *summary.skipped, *summary.unpaid, *summary.stopped, *dropped]
+
+
+def places(world: World, jobs: Sequence[Job]) -> list[int]:
+    return sorted(world.jobs.index(job) for job in jobs)
+
+
+@st.composite
+def worlds(draw: st.DrawFn) -> World:
+    """Draw candidates: fast or slow, grouped or not, right or wrong, failing and dying jobs."""
+    count = draw(st.integers(1, 4))
+    folds = draw(st.integers(1, 3))
+    numbers = st.integers(0, 4 * folds * count - 1)
+    players = tuple(
+        Player(
+            name=f"c{n}",
+            fast=draw(st.booleans()),
+            grouped=draw(st.booleans()),
+            fit=draw(st.sampled_from([0.0, 0.1, 2.0, 30.0])),
+            each=draw(st.sampled_from([0.001, 0.01, 0.1])),
+            right=draw(st.integers(1, 9)),
+            fails=frozenset(draw(st.sets(numbers, max_size=4))),
+            dies=frozenset(draw(st.sets(numbers, max_size=2))),
+            forever=draw(st.booleans()),
+        )
+        for n in range(count)
+    )
+    return World(players, folds, draw(st.sampled_from([40, 120])))
+
+
+RUNS = given(
+    world=worlds(),
+    workers=st.integers(1, 4),
+    seconds=st.sampled_from([None, 1.0, 20.0, 300.0]),
+    racing=st.booleans(),
+)
+
+
+@RUNS
+@settings(max_examples=40, deadline=None)
+def test_every_job_ends_once_and_one_way(
+    world: World, workers: int, seconds: float | None, racing: bool
+) -> None:
+    scheduler, steps = settle(world, workers, seconds=seconds, racing=racing)
+    assert places(world, [*ended(steps), *left(scheduler)]) == list(range(len(world.jobs)))
+    assert not scheduler.busy
+
+
+@RUNS
+@settings(max_examples=40, deadline=None)
+def test_a_trial_runs_once_and_once_more_where_its_worker_died(
+    world: World, workers: int, seconds: float | None, racing: bool
+) -> None:
+    _, steps = settle(world, workers, seconds=seconds, racing=racing)
+    begun = Counter(
+        world.jobs.index(job)
+        for step in steps
+        if step.request.action == "run"
+        for job in step.request.jobs
+    )
+    died = {n for player in world.players for n in player.dies}
+    lost = Counter(
+        world.jobs.index(job) for step in steps if step.result.lost for job in step.request.jobs
+    )
+    assert all(n <= 1 + min(lost[place], ATTEMPTS - 1) for place, n in begun.items())
+    assert died or not lost
+
+
+@RUNS
+@settings(max_examples=40, deadline=None)
+def test_a_budget_is_kept(world: World, workers: int, seconds: float | None, racing: bool) -> None:
+    """A fast candidate's first trial may begin late, since others are compared with it."""
+    _, steps = settle(world, workers, seconds=seconds, racing=racing)
+    if seconds is None:
+        return
+    late = [s for s in steps if s.elapsed > seconds * (1 + GRACE) + 1e-6]
+    assert all(world.of[step.request.candidate].fast for step in late)
+    for step in steps:
+        assert step.request.seconds <= seconds * (1 + GRACE)
+
+
+@RUNS
+@settings(max_examples=40, deadline=None)
+def test_no_trial_is_under_way_twice_at_once(
+    world: World, workers: int, seconds: float | None, racing: bool
+) -> None:
+    scheduler, flying, most = world.scheduler(workers, seconds=seconds, racing=racing), 0, 0
+    under_way: Counter[str] = Counter()
+    played = driven(world, scheduler)
+
+    def answer(request: GroupRequest) -> tuple[GroupResult, float]:
+        nonlocal flying, most
+        flying, most = flying + 1, max(most, flying + 1)
+        under_way.update({job.trial.key for job in request.jobs})
+        assert max(under_way.values()) == 1
+        assert len(request.jobs) <= MAX_BATCH
+        assert len({job.trial.candidate for job in request.jobs}) == 1
+        return played(request)
+
+    for step in play(scheduler, answer, workers):
+        flying -= 1
+        under_way.subtract({job.trial.key for job in step.request.jobs})
+    assert most <= workers
+
+
+@given(world=worlds(), workers=st.integers(1, 3))
+@settings(max_examples=40, deadline=None)
+def test_a_failure_stops_nobody_else(world: World, workers: int) -> None:
+    """Without a budget or a race, what another candidate's trials do changes nothing."""
+    _, steps = settle(world, workers)
+    done = Counter(job.trial.candidate for job in ended(steps))
+    for number, player in enumerate(world.players):
+        own = range(number, len(world.jobs), len(world.players))
+        if not {*own} & (player.fails | player.dies):
+            assert done[player.name] == 4 * world.folds
+
+
+# --- single rules -------------------------------------------------------------------------------
+
+
+def test_without_limits_jobs_run_in_their_order() -> None:
+    world = World((Player(name="a", fast=True), Player(name="b")))
+    _, steps = world.run()
+    assert ended(steps) == world.jobs
+
+
+def test_a_candidate_that_only_fails_is_tried_once_even_on_many_workers() -> None:
+    world = World((Player(name="a", fails=frozenset(range(99))), Player(name="b")))
+    scheduler, steps = world.run(workers=4)
+    assert [job.trial.candidate for job in ended(steps)].count("a") == 1
+    assert len(scheduler.summary.skipped) == 7
+
+
+def test_a_trial_whose_worker_dies_twice_is_a_failure_and_not_tried_again() -> None:
+    world = World((Player(name="a", dies=frozenset({1}), forever=True),))
+    scheduler, steps = settle(world)
+    errors = [run.error for step in steps for _, run in step.ended if run.error]
+    assert errors == ["lost"]
+    assert world.deaths.total() == ATTEMPTS
+    assert len(ended(steps)) == len(world.jobs)
+    assert not left(scheduler)
+
+
+def test_slow_candidates_are_probed_then_begin_with_the_fastest() -> None:
+    world = World(
+        (Player(name="a", fit=40.0), Player(name="b", fit=0.0), Player(name="c", fit=5.0))
+    )
+    _, steps = world.run(seconds=200.0)
+    assert [(s.request.action, s.request.candidate) for s in steps[:6]] == [
+        *(("measure", name) for name in "abc"),
+        *(("run", name) for name in "bca"),
+    ]
+
+
+def test_time_that_is_left_goes_to_rows_that_were_cut_the_fewest_first() -> None:
+    players = (Player(name="a", fit=0.0, each=0.1), Player(name="b", fit=0.0, each=0.1))
+    world = World(players, folds=1, rows=200)
+    scheduler, steps = world.run(seconds=30.0)
+    cut = [s.result.runs[0][0] for s in steps if s.request.action == "run"]
+    assert [len(run.asked[CLEAN]) for run in cut] == [100, 125]
+    more = [s.request.candidate for s in steps if s.request.action == "extend"]
+    assert more[:2] == ["a", "b"]
+    assert steps[-1].elapsed <= 30.0
+    unasked = scheduler.conclude().unasked
+    assert unasked["a"] + unasked["b"] == 400 - 225 - 25 * len(more)
+
+
+def test_answers_that_serve_two_jobs_are_computed_once() -> None:
+    """A first pass whose views were answered with it leaves nothing for the job of the views."""
+    world = World((Player(name="a"),), folds=1)
+    views, first = world.jobs[2], world.jobs[0]
+    scheduler = Scheduler([views, first], world.facts, Limits())
+    steps = list(play(scheduler, World(world.players, 1).answer))
+    assert [job.part for job in ended(steps)] == ["views", FIRST_PASS]
+    assert len(steps) == 1
+
+
+def test_stored_runs_are_taken_over_and_not_run_again() -> None:
+    world = World((Player(name="a"), Player(name="b")))
+    _, steps = world.run()
+    runs = {id(job): run for step in steps for job, run in step.ended}
+    scheduler = world.scheduler()
+    stored = world.jobs[:5]
+    found = scheduler.recall(lambda job: runs[id(job)] if job in stored else None)
+    again = list(play(scheduler, world.answer))
+    assert [job for job, _ in found] == stored
+    assert places(world, [*stored, *ended(again)]) == list(range(len(world.jobs)))
+
+
+def test_an_interruption_names_what_is_under_way_and_what_waits() -> None:
+    world = World((Player(name="a"), Player(name="b")))
+    scheduler = world.scheduler()
+    steps: Iterator[Step] = play(scheduler, world.answer)
+    done = ended([next(steps), next(steps)])
+    scheduler.interrupt()
+    assert scheduler.summary.interrupted
+    assert places(world, [*done, *scheduler.summary.stopped]) == list(range(len(world.jobs)))
+
+
+@pytest.mark.parametrize("racing", [True, False])
+def test_a_candidate_far_behind_is_dropped_only_in_a_race(racing: bool) -> None:
+    world = World((Player(name="a", fast=True), Player(name="b", right=1)), rows=200)
+    scheduler, steps = world.run(racing=racing)
+    assert ("b" in scheduler.summary.dropped) == racing
+    assert [job.trial.candidate for job in ended(steps)].count("b") == (1 if racing else 8)
