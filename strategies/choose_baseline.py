@@ -9,15 +9,20 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from choose.models.label_sets import SetHead, best_set, members_of, set_answers
 from choose.models.saving import floats, read_fitted, read_labels, write_fitted
 from choose.models.tfidf_logistic import FLOOR, LogisticHead, TfidfFeatures, log_scores
 from choose.models.weights.resolve import weights_digest
 from choose.models.weights.spec import DEFAULT_ENCODER
+from choose.tasks.multilabel import Multilabel, read_set
 from choose.types import Answers, Example, Family, Item, Task
+
+# The kinds of tasks that these answer.
+KINDS = ("classification", "multilabel")
 
 
 class Majority:
-    """Answer the most common label of the pool for every item."""
+    """Answer the most common label of the pool for every item, or the set of the best mean F1."""
 
     title: ClassVar[str] = "most common label"
     good_for: ClassVar[str] = "the score that any other candidate must beat"
@@ -31,6 +36,7 @@ class Majority:
     constant: ClassVar[bool] = True
     reference: ClassVar[bool] = True
     always_compared: ClassVar[bool] = True
+    kinds: ClassVar[tuple[str, ...]] = KINDS
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
 
     def __init__(self, *, seed: int) -> None:
@@ -38,24 +44,31 @@ class Majority:
 
     def fit(self, task: Task, examples: Sequence[Example]) -> None:
         """Count the labels; ties go to the first in the task's order."""
-        self.labels = task.labels
+        self.labels, self.choices = labels_and_choices(task)
+        if self.choices:
+            members = members_of(self.choices, [example.target for example in examples])
+            equal = np.full(len(examples), 1 / max(len(examples), 1))
+            self.row = best_set(members, equal)[None].astype(np.float64)
+            return
         counts = Counter(example.target for example in examples)
         frequencies = np.array([[counts[label] for label in task.labels]], dtype=np.float64)
         self.row = log_scores(task.labels, task.labels, frequencies / max(len(examples), 1))
 
     def predict(self, items: Sequence[Item]) -> Answers:
         """Answer the same for every item."""
+        if self.choices:
+            return set_answers(self.choices, np.repeat(self.row > 0, len(items), axis=0))
         return Answers.from_scores(self.labels, np.repeat(self.row, len(items), axis=0))
 
     def save(self, folder: Path) -> None:
         """Write the labels and their frequencies."""
-        write_fitted(folder, self, {"labels": self.labels}, {"row": self.row})
+        write_fitted(folder, self, named(self.labels, self.choices), {"row": self.row})
 
     def load(self, folder: Path) -> None:
         """Restore the fitted strategy that was saved."""
         facts, arrays = read_fitted(folder, self)
-        self.labels = read_labels(facts)
-        self.row = floats(arrays, "row", 1, len(self.labels))
+        self.labels, self.choices = read_named(facts)
+        self.row = floats(arrays, "row", 1, len(self.labels or self.choices))
 
 
 class Tfidf:
@@ -71,6 +84,7 @@ class Tfidf:
     seeded: ClassVar[bool] = False
     cheap: ClassVar[bool] = True
     always_compared: ClassVar[bool] = True
+    kinds: ClassVar[tuple[str, ...]] = KINDS
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "words-only": {"characters": False},
         "regularised": {"C": 1.0},
@@ -84,38 +98,34 @@ class Tfidf:
 
     def fit(self, task: Task, examples: Sequence[Example]) -> None:
         """Learn the vocabulary and the weights from the pool alone."""
-        self.labels = task.labels
+        self.labels, self.choices = labels_and_choices(task)
         words = "words" if self.pairs else "single words"
         self.features = TfidfFeatures(words, *(["characters"] if self.characters else []))
         matrix = self.features.fit([example.text or " " for example in examples])
-        self.head = LogisticHead(self.C)
-        self.head.fit(matrix, [example.target for example in examples])
+        self.head = fitted_head(self.C, self.choices, matrix, [e.target for e in examples])
 
     def predict(self, items: Sequence[Item]) -> Answers:
-        """Answer with the most probable label."""
+        """Answer with the most probable label, or the labels above their thresholds."""
         if not items:
-            return Answers.from_scores(self.labels, np.empty((0, len(self.labels))))
-        probabilities = self.head.probabilities(self.features([i.text for i in items]))
-        return Answers.from_scores(
-            self.labels, log_scores(self.labels, self.head.seen, probabilities)
-        )
+            return no_answers(self.labels)
+        return answers_of(self, self.features([item.text for item in items]))
 
     def save(self, folder: Path) -> None:
         """Write the n-grams, their IDF and their weights; no row of the pool."""
         facts, arrays = self.features.state()
         head, weights = self.head.state()
-        facts |= {"labels": self.labels, "head": head}
+        facts |= {**named(self.labels, self.choices), "head": head}
         write_fitted(folder, self, facts, {**arrays, **weights})
 
     def load(self, folder: Path) -> None:
         """Restore the fitted strategy that was saved."""
         facts, arrays = read_fitted(folder, self)
-        self.labels = read_labels(facts)
+        self.labels, self.choices = read_named(facts)
         for name, terms in facts["terms"].items():
             floats(arrays, f"idf {name}", len(terms))
-        check_head(facts["head"], arrays, self.labels, sum(map(len, facts["terms"].values())))
+        width = sum(map(len, facts["terms"].values()))
         self.features = TfidfFeatures.restored(facts, arrays)
-        self.head = LogisticHead.restored(facts["head"], arrays)
+        self.head = restored_head(facts["head"], arrays, self.labels, self.choices, width)
 
 
 class Encoded:
@@ -126,6 +136,7 @@ class Encoded:
     learns: ClassVar[bool] = True
     seeded: ClassVar[bool] = False
     cheap: ClassVar[bool] = True
+    kinds: ClassVar[tuple[str, ...]] = KINDS
 
     encoder: str
 
@@ -158,19 +169,16 @@ class Probe(Encoded):
 
     def fit(self, task: Task, examples: Sequence[Example]) -> None:
         """Learn the weights of the head."""
-        self.labels, self.cached = task.labels, 0.0
-        self.head = LogisticHead(self.C)
+        self.labels, self.choices = labels_and_choices(task)
+        self.cached = 0.0
         features = self._embed([example.text for example in examples])
-        self.head.fit(features, [example.target for example in examples])
+        self.head = fitted_head(self.C, self.choices, features, [e.target for e in examples])
 
     def predict(self, items: Sequence[Item]) -> Answers:
-        """Answer with the most probable label."""
+        """Answer with the most probable label, or the labels above their thresholds."""
         if not items:
-            return Answers.from_scores(self.labels, np.empty((0, len(self.labels))))
-        probabilities = self.head.probabilities(self._embed([item.text for item in items]))
-        return Answers.from_scores(
-            self.labels, log_scores(self.labels, self.head.seen, probabilities)
-        )
+            return no_answers(self.labels)
+        return answers_of(self, self._embed([item.text for item in items]))
 
     def facts(self) -> Mapping[str, Any]:
         """Return the seconds that cached embeddings had taken."""
@@ -179,14 +187,13 @@ class Probe(Encoded):
     def save(self, folder: Path) -> None:
         """Write the head; the encoder is named, not copied."""
         head, weights = self.head.state()
-        write_fitted(folder, self, {"labels": self.labels, "head": head}, weights)
+        write_fitted(folder, self, {**named(self.labels, self.choices), "head": head}, weights)
 
     def load(self, folder: Path) -> None:
         """Restore the fitted strategy that was saved."""
         facts, arrays = read_fitted(folder, self)
-        self.labels, self.cached = read_labels(facts), 0.0
-        check_head(facts["head"], arrays, self.labels)
-        self.head = LogisticHead.restored(facts["head"], arrays)
+        (self.labels, self.choices), self.cached = read_named(facts), 0.0
+        self.head = restored_head(facts["head"], arrays, self.labels, self.choices)
 
     def _embed(self, texts: Sequence[str]) -> Any:
         from choose.models.embeddings import embed, embed_seconds
@@ -213,11 +220,16 @@ class Knn(Encoded):
         """Index the pool."""
         from choose.models.embeddings import Retriever
 
-        self.labels = task.labels
+        self.labels, self.choices = labels_and_choices(task)
         self.retriever = Retriever(self.encoder, examples)
 
     def predict(self, items: Sequence[Item]) -> Answers:
-        """Answer with the label of the most similar neighbours, votes weighted by cosine."""
+        """Answer with the label of the most similar neighbours, votes weighted by cosine.
+
+        Of sets it is the one that comes nearest to theirs, by mean F1.
+        """
+        if self.choices:
+            return self._sets(items)
         votes = np.full((len(items), len(self.labels)), FLOOR)
         evidence = []
         for row, neighbours in enumerate(self.retriever.search(items, self.k)):
@@ -227,6 +239,16 @@ class Knn(Encoded):
         scores = np.log(votes / votes.sum(axis=1, keepdims=True))
         return Answers.from_scores(self.labels, scores, evidence=tuple(evidence))
 
+    def _sets(self, items: Sequence[Item]) -> Answers:
+        chosen = np.zeros((len(items), len(self.choices)), dtype=np.bool_)
+        evidence = []
+        for row, neighbours in enumerate(self.retriever.search(items, self.k)):
+            evidence.append(tuple(n.example.id for n in neighbours))
+            members = members_of(self.choices, [n.example.target for n in neighbours])
+            weights = np.array([max(n.similarity, FLOOR) for n in neighbours])
+            chosen[row] = best_set(members, weights / weights.sum())
+        return set_answers(self.choices, chosen, evidence=tuple(evidence))
+
     def facts(self) -> Mapping[str, Any]:
         """Return the seconds that cached embeddings had taken."""
         return {"cached_seconds": self.retriever.cached_seconds}
@@ -234,17 +256,78 @@ class Knn(Encoded):
     def save(self, folder: Path) -> None:
         """Write the pool itself, texts and labels, with its vectors."""
         rows, vectors = self.retriever.state()
-        write_fitted(folder, self, {"labels": self.labels, "rows": rows}, vectors)
+        write_fitted(folder, self, {**named(self.labels, self.choices), "rows": rows}, vectors)
 
     def load(self, folder: Path) -> None:
         """Restore the fitted strategy that was saved."""
         from choose.models.embeddings import Retriever
 
         facts, arrays = read_fitted(folder, self)
-        self.labels = read_labels(facts)
+        self.labels, self.choices = read_named(facts)
         self.retriever = Retriever.restored(self.encoder, facts["rows"], arrays)
-        if not {row.target for row in self.retriever.examples} <= set(self.labels):
+        targets = {row.target for row in self.retriever.examples}
+        held = {label for t in targets for label in read_set(t)} if self.choices else targets
+        if not held <= set(self.labels or self.choices):
             raise ValueError("a row has a label that is not in the list of labels")
+
+
+def labels_and_choices(task: Task) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the labels that are answers, and those that sets may hold; one of them is empty."""
+    return task.labels, task.choices if isinstance(task, Multilabel) else ()
+
+
+def named(labels: Sequence[str], choices: Sequence[str]) -> dict[str, Any]:
+    """Return the labels as they are saved."""
+    return {"choices": choices} if choices else {"labels": labels}
+
+
+def read_named(facts: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the labels that `named` described, and those that sets may hold."""
+    if "choices" in facts:
+        return (), read_labels({"labels": facts["choices"]})
+    return read_labels(facts), ()
+
+
+def fitted_head(
+    C: float, choices: Sequence[str], features: Any, targets: Sequence[str]
+) -> LogisticHead | SetHead:
+    """Return a head that has learnt labels, or sets of `choices`, from (n, d) features."""
+    if choices:
+        sets = SetHead(C)
+        sets.fit(features, members_of(choices, targets))
+        return sets
+    head = LogisticHead(C)
+    head.fit(features, targets)
+    return head
+
+
+def restored_head(
+    facts: Mapping[str, Any],
+    arrays: Mapping[str, Any],
+    labels: Sequence[str],
+    choices: Sequence[str],
+    features: int = -1,
+) -> LogisticHead | SetHead:
+    """Return the head that was saved."""
+    if choices:
+        return SetHead.restored(facts, arrays, len(choices), features)
+    check_head(facts, arrays, labels, features)
+    return LogisticHead.restored(facts, arrays)
+
+
+def no_answers(labels: Sequence[str]) -> Answers:
+    """Return the answers to no items."""
+    if not labels:
+        return Answers(outputs=(), status=())
+    return Answers.from_scores(labels, np.empty((0, len(labels))))
+
+
+def answers_of(strategy: Tfidf | Probe, features: Any) -> Answers:
+    """Return the answers of a fitted head to (n, d) features."""
+    head, labels = strategy.head, strategy.labels
+    if isinstance(head, SetHead):
+        return head.answers(strategy.choices, features)
+    return Answers.from_scores(labels, log_scores(labels, head.seen, head.probabilities(features)))
 
 
 def check_head(

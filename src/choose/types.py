@@ -17,7 +17,8 @@ Family = Literal["baseline", "prompting", "retrieval", "fine-tuning"]
 Status = Literal["ok", "off-list", "refused", "empty", "cut", "malformed", "abstained"]
 LabelNoise = Literal["symmetric", "confused-pair", "class-dependent"]
 TextNoise = Literal["truncated", "number-changed", "swapped-in-document"]
-Noise = LabelNoise | TextNoise | Literal["value-swapped", "value-dropped", "value-invented"]
+PartNoise = Literal["value-swapped", "value-dropped", "value-invented", "label-dropped"]
+Noise = LabelNoise | TextNoise | PartNoise | Literal["label-added"]
 Floats = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64]
 FAMILIES: tuple[Family, ...] = ("baseline", "prompting", "retrieval", "fine-tuning")
@@ -43,8 +44,8 @@ class Item:
 class Example:
     """One labelled row.
 
-    `target` is a label, a record as JSON with sorted keys, or the text to write. `accepted` are
-    further right answers. `evidence` are the places in documents that hold the answer.
+    `target` is a label, a set of labels or a record as JSON, sorted, or the text to write.
+    `accepted` are further right answers. `evidence` are places in documents with the answer.
     """
 
     id: str
@@ -167,7 +168,7 @@ class Scenario:
     `fold` is one of `parts`. ``new-documents`` and ``updated-documents`` are of `tasks.drills`.
 
     Attributes:
-        noise: which labels replace which; ``symmetric`` swaps records and texts between rows.
+        noise: what changes; ``symmetric`` swaps records or texts, and drops or adds a set's label.
         rate: share of targets replaced.
         rows: most training rows, so that pools that are compared are of one size; 0 is no limit.
         ask: most test rows of all parts together; 0 is no limit.

@@ -1,4 +1,4 @@
-"""Checks of strategies that answer with records, texts or answers to questions."""
+"""Checks of strategies that answer with sets of labels, records, texts or answers to questions."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 from choose.conformance.toy_rows import (
     HOSTILE,
     PICKLES,
+    TASK,
     Factory,
     assert_same_answers,
     pool,
@@ -21,10 +22,12 @@ from choose.corpus import Corpus, Document, span_of
 from choose.strategy import Rereads, Saves
 from choose.tasks.answering import NO_ANSWER, Answering, with_corpus
 from choose.tasks.extraction import Extraction, as_text
+from choose.tasks.multilabel import Multilabel, set_text
 from choose.tasks.writing import Writing
 from choose.types import Example, Item, Task
 
 RECORDS = Extraction(fields={"thing": "text", "count": "number", "words": "list"})
+SETS = Multilabel(choices=TASK.labels, choice_names=TASK.names)
 QUESTIONS = Answering(unanswerable=True, passage="received")
 SHELF = Corpus(tuple(Document(id=e.id, title=e.target, text=f"A {e.text}.") for e in pool(seed=2)))
 
@@ -34,12 +37,14 @@ READING = with_corpus(Answering(unanswerable=True), SHELF)
 
 
 def text_rows(task: Task, rows: int = 24) -> list[Example]:
-    """Return rows whose targets are records, texts or answers, with a further field."""
+    """Return rows whose targets are sets, records, texts or answers, with a further field."""
     found = []
     for number, row in enumerate(pool(rows=rows)):
         record = {"thing": row.target, "count": number % 5, "words": row.text.split()[:2]}
         target = as_text(record if number % 4 else {}) if task is RECORDS else f"a {row.text}"
-        if task.kind == QUESTIONS.kind:
+        if task is SETS:
+            target = set_text([row.target, TASK.labels[number % 2]][: number % 8])
+        elif task.kind == QUESTIONS.kind:
             target = row.target if number % 4 else NO_ANSWER
         found.append(replace(row, target=target, fields={"received": f"2025-01-{number + 1:02}"}))
     return found
@@ -49,7 +54,7 @@ def _text_tasks(make: Factory) -> list[Task]:
     cls = type(make(0))
     answered = getattr(cls, "kinds", ("classification",))
     qa = READING if getattr(cls, "reads", False) else QUESTIONS
-    tasks: list[Task] = [RECORDS, Writing(instruction="Say what it is."), qa]
+    tasks: list[Task] = [SETS, RECORDS, Writing(instruction="Say what it is."), qa]
     return [task for task in tasks if task.kind in answered]
 
 

@@ -15,13 +15,14 @@ from choose.data.columns import (
     shared_instruction,
     unread_passage,
 )
-from choose.data.examples import examples_from, kind_of
+from choose.data.examples import examples_from, kind_of, target_values
 from choose.data.readers.column_guess import (
     guess_notes,
     kind_note,
     looks_headerless,
     naming,
     passage_note,
+    separator_note,
     with_header,
 )
 from choose.data.readers.delimited import ROW
@@ -34,10 +35,15 @@ from choose.schema.sections import DataSection, TaskSection
 from choose.schema.words import LABEL_METRICS
 from choose.tasks.answering import Answering, no_questions, with_corpus
 from choose.tasks.kinds import KINDS, USUAL, check_kind, with_metric
+from choose.tasks.label_sets import separator_of
+from choose.tasks.multilabel import Multilabel
 from choose.types import Dataset, Example
 
 # The kind of tasks that are answered from documents.
 ANSWERING = Answering().kind
+
+# The kind whose cells may hold several labels.
+MULTILABEL = Multilabel(choices=(), choice_names=()).kind
 
 # Names of files that say nothing about what is in them; the folder then names the set.
 _GENERIC = frozenset({"train", "training", "data", "dataset", "all", "labels", "labelled", "pool"})
@@ -95,13 +101,14 @@ def read_rows(section: DataSection, tables: Tables | None = None, kind: str | No
     guessed = [*guess_notes(roles.text, roles.label, roles.time, roles.by_content, section)]
     instruction, said = shared_instruction(table, roles)
     kind, why = _kind(table, section, roles, kind)
+    section, parted = _separated(table, section, roles, kind)
     rows = Rows(
         name=name,
         pool=_examples(section.path, table, section, given, kind, roles),
         test=None if tested is None else _test_examples(tested, section, given, kind, roles),
         roles=roles,
         hint=group_hint(table),
-        notes=(*pool.notes, *(test.notes if test else ()), *said, *guessed, *why),
+        notes=(*pool.notes, *(test.notes if test else ()), *said, *guessed, *why, *parted),
         instruction=instruction,
         kind=kind,
     )
@@ -117,12 +124,38 @@ def _kind(
             raise no_questions(stated or "")
         said = f"The task is {ANSWERING}: its questions are answered from documents."
         return ANSWERING, [] if stated else [said]
+    if section.separator is not None and stated is None:
+        stated = MULTILABEL
     kind, why = kind_of(table, section, roles)
     notes = [kind_note(kind, why, section.path)] if stated is None and kind != USUAL else []
     kind = stated or kind
     if KINDS[kind].reads_passages and (passage := unread_passage(table, roles)):
         notes.append(passage_note(passage))
     return kind, notes
+
+
+def _separated(
+    table: pl.DataFrame, section: DataSection, roles: Roles, kind: str
+) -> tuple[DataSection, list[str]]:
+    """Return the section with what parts labels in cells, of both files, and a sentence about it.
+
+    Raises:
+        StudyError: if a separator is stated where no cell holds a set of labels.
+    """
+    if kind != MULTILABEL:
+        if section.separator is not None:
+            raise StudyError(
+                f"A separator is for cells with several labels, and the task's kind is {kind}. "
+                "Leave out --separator, or state --kind multilabel."
+            )
+        return section, []
+    if section.separator is not None:
+        return section, []
+    found = separator_of(target_values(table, section, roles), stated=True)
+    if found is None:
+        return section, []
+    said = separator_note(found, roles.label, section.path)
+    return section.model_copy(update={"separator": found}), [said]
 
 
 def _with_documents(

@@ -19,6 +19,7 @@ from choose.data.readers.json_and_parquet import with_paths
 from choose.errors import DataError, quoted, rows_named
 from choose.schema.sections import DataSection
 from choose.tasks.kinds import KINDS, Kind, guess_kind
+from choose.tasks.label_sets import set_cells
 from choose.tasks.questions import (
     PASSAGES,
 )
@@ -29,9 +30,14 @@ from choose.types import Example
 MINIMUM = 8
 
 
+def target_values(table: pl.DataFrame, section: DataSection, roles: Roles) -> list[Any]:
+    """Return the cells of the column of targets."""
+    return with_paths(origin(section), table, [roles.label])[roles.label].to_list()
+
+
 def kind_of(table: pl.DataFrame, section: DataSection, roles: Roles) -> tuple[str, str]:
     """Return the kind of task that the targets of a table make, and why."""
-    targets = with_paths(origin(section), table, [roles.label])[roles.label].to_list()
+    targets = target_values(table, section, roles)
     return guess_kind(targets, are_questions(roles), usual(roles.fields, PASSAGES) is not None)
 
 
@@ -55,7 +61,7 @@ def examples_from(
     columns = (
         _ids(table, roles.id, rows),
         _texts(table, roles.text, rows),
-        KINDS[kind].cells(table[roles.label].to_list(), rows, roles.label),
+        _targets(table, section, roles.label, kind),
         _further(table, roles.fields, rows),
         _times(table, roles.time, rows, strict="time" not in roles.by_content),
         _optional(table, roles.group, rows),
@@ -74,6 +80,17 @@ def examples_from(
         )
         for id, text, right, fields, time, group, annotator in zip(*columns, strict=True)
     ]
+
+
+def _targets(
+    table: pl.DataFrame, section: DataSection, label: str, kind: str
+) -> list[tuple[str, ...]]:
+    """Return the right answers of each row; cells of several labels are parted as stated."""
+    cells, values = KINDS[kind].cells, table[label].to_list()
+    rows = [int(number) for number in table[ROW]]
+    if cells is set_cells:
+        return set_cells(values, rows, label, section.separator)
+    return cells(values, rows, label)
 
 
 def _optional(table: pl.DataFrame, name: str | None, rows: Sequence[int]) -> list[str | None]:

@@ -11,9 +11,9 @@ from choose.corpus import ARRIVED, UPDATED
 from choose.data.noise_injection import noisy
 from choose.data.stratify import (
     disjoint_from,
+    folds_of,
     sampling_order,
     strata_of,
-    stratified_folds,
     stratified_sample,
     training_pool,
 )
@@ -246,8 +246,7 @@ def split_spec(trial: Trial, dataset: Dataset) -> SplitSpec:
 def _inner(dataset: Dataset, spec: SplitSpec) -> Split:
     """Test on a part of the pool of draw 0, train on the rest of it."""
     pool = training_pool(dataset, 0, 0, spec.scenario.rows or None)
-    targets = strata_of(dataset.task, pool)
-    test = _parts(targets, dataset.clusters, spec.scenario)[spec.fold]
+    test = _parts(dataset, pool, spec.scenario)[spec.fold]
     return Split(disjoint_from(pool, set(test), dataset.clusters), tuple(test))
 
 
@@ -262,7 +261,8 @@ def _time(dataset: Dataset, spec: SplitSpec) -> Split:
     size = min(scenario.rows or len(past), len(past))
     if scenario.learns_from == "past":
         return Split(_first(past, targets, size, spec.draw), tuple(test))
-    part = stratified_folds(test, targets, clusters, scenario.parts, seed=0)[spec.fold]
+    rows = (dataset.examples[id] for id in test)
+    part = folds_of(dataset.task, rows, clusters, scenario.parts, seed=0)[spec.fold]
     others = disjoint_from(split.rows, set(part), clusters)
     return Split(_first(others, targets, size, spec.draw), tuple(part))
 
@@ -308,17 +308,16 @@ def _first(
     return [by_id[id] for id in order[:size]]
 
 
-def _parts(
-    targets: Mapping[str, str], clusters: Mapping[str, str], scenario: Scenario
-) -> list[list[str]]:
+def _parts(dataset: Dataset, pool: Sequence[Example], scenario: Scenario) -> list[list[str]]:
     """Return the test ids of each stratified part; with a limit, a stratified sample of them.
 
     A single part tests half of the rows at most, since the others are for training.
     """
+    targets = strata_of(dataset.task, pool)
     ids = list(targets)
     most = len(ids) if scenario.parts > 1 else len(ids) // 2
     chosen = set(stratified_sample(ids, targets, min(scenario.ask or most, most), scenario.kind))
-    parts = stratified_folds(ids, targets, clusters, scenario.parts, seed=0)
+    parts = folds_of(dataset.task, pool, dataset.clusters, scenario.parts, seed=0)
     return [[id for id in part if id in chosen] for part in parts]
 
 

@@ -29,6 +29,7 @@ from choose.data.findings import (
 )
 from choose.data.languages import foreign_texts
 from choose.data.stratify import (
+    folds_of,
     hold_out,
     sampling_order,
     strata_of,
@@ -251,9 +252,12 @@ def cross_fit(
     targets = strata_of(task, rows)
     ids = list(targets)
     chosen = set(stratified_sample(ids, targets, limit or len(ids), f"test-{seed}"))
-    first = stratified_folds(ids, targets, clusters, count, seed)
-    hard = difficulty.cross_fitted(rows, first) if task.labels else difficulty.by_length(rows)
-    balanced = stratified_folds(ids, targets, clusters, count, seed, hard)
+    if task.labels:
+        first = stratified_folds(ids, targets, clusters, count, seed)
+        hard = difficulty.cross_fitted(rows, first)
+    else:
+        hard = difficulty.by_length(rows)
+    balanced = folds_of(task, rows, clusters, count, seed, hard)
     parts = [part for part in balanced if not chosen.isdisjoint(part)]
     test_ids = [[id for id in part if id in chosen] for part in parts]
     findings = [*findings, *unused_test_rows(len(ids), len(chosen))]

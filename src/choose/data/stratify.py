@@ -6,10 +6,11 @@ Strata are the classes and, where it is given, how hard each row is for a cheap 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from random import Random
 
+from choose.tasks.multilabel import Multilabel
 from choose.types import Dataset, Example, Task
 
 # Levels of difficulty within a class.
@@ -17,8 +18,96 @@ LEVELS = 3
 
 
 def strata_of(task: Task, rows: Iterable[Example]) -> dict[str, str]:
-    """Return the class of each row by id: its label, or what its task says of other targets."""
-    return {e.id: task.stratum(e.target) for e in rows}
+    """Return the class of each row by id: its label, or what its task says of other targets.
+
+    Of a set it is the label that fewest of these rows have; an empty set is a class too.
+    """
+    rows = list(rows)
+    if not isinstance(task, Multilabel):
+        return {e.id: task.stratum(e.target) for e in rows}
+    sets = {e.id: task.classes(e.target) for e in rows}
+    rows_with = Counter(label for labels in sets.values() for label in labels)
+    return {id: min(own, key=lambda a: (rows_with[a], a), default="") for id, own in sets.items()}
+
+
+def folds_of(
+    task: Task,
+    rows: Iterable[Example],
+    clusters: Mapping[str, str],
+    count: int,
+    seed: int,
+    difficulty: Mapping[str, float] | None = None,
+) -> list[list[str]]:
+    """Deal rows into parts of similar size and classes; sets of labels evenly in every label."""
+    rows = list(rows)
+    if isinstance(task, Multilabel):
+        sets = {e.id: task.classes(e.target) for e in rows}
+        return label_by_label(sets, clusters, count, seed, difficulty or {})
+    targets = strata_of(task, rows)
+    return stratified_folds(list(targets), targets, clusters, count, seed, difficulty)
+
+
+def label_by_label(
+    sets: Mapping[str, Sequence[str]],
+    clusters: Mapping[str, str],
+    count: int,
+    seed: int,
+    difficulty: Mapping[str, float],
+) -> list[list[str]]:
+    """Deal rows with sets of labels into `count` parts with similar numbers of every label.
+
+    Iterative stratification (Sechidis, Tsoumakas and Vlahavas 2011): rows of the label with the
+    fewest left come first, each to the part that lacks most of it. Clusters are dealt whole, large
+    ones first, which libraries cannot. No part is empty if there are `count` clusters.
+    """
+    units = sorted(_units(list(sets), clusters, Random(f"folds-{seed}")), key=len, reverse=True)
+    dealt = _Dealt(units, [Counter(label for id in unit for label in sets[id]) for unit in units])
+    dealt.difficulty = [sum(difficulty.get(id, 0.0) for id in unit) for unit in units]
+    parts = dealt.into(count)
+    place = {id: n for n, part in enumerate(parts) for number in part for id in units[number]}
+    return [[id for id in sets if place[id] == part] for part in range(count)]
+
+
+class _Dealt:
+    """Units of rows with the number of rows of each label in each."""
+
+    def __init__(self, units: Sequence[Sequence[str]], held: Sequence[Counter[str]]) -> None:
+        self.sizes, self.held = [len(unit) for unit in units], held
+        self.difficulty = [0.0] * len(units)
+        self.left = Counter(label for labels in held for label in labels.elements())
+        self.with_label: dict[str, list[int]] = {}
+        for number, labels in enumerate(held):
+            for label in labels:
+                self.with_label.setdefault(label, []).append(number)
+
+    def into(self, count: int) -> list[list[int]]:
+        """Deal the units, the rarest label first; return the numbers of those in each part."""
+        lacks = [{label: rows / count for label, rows in self.left.items()} for _ in range(count)]
+        room, hard = [sum(self.sizes) / count] * count, [0.0] * count
+        parts: list[list[int]] = [[] for _ in range(count)]
+        for number, label in self._in_order():
+            part = max(range(count), key=lambda p: (lacks[p].get(label, 0.0), room[p], -hard[p]))
+            parts[part].append(number)
+            room[part] -= self.sizes[number]
+            hard[part] += self.difficulty[number]
+            for own, rows in self.held[number].items():
+                lacks[part][own] -= rows
+        for part in range(count):
+            if not parts[part]:
+                parts[part].append(max(parts, key=len).pop())
+        return parts
+
+    def _in_order(self) -> Iterator[tuple[int, str]]:
+        """Yield each unit with the label for which it is dealt, "" for units without labels."""
+        left, waiting = Counter(self.left), dict.fromkeys(range(len(self.held)))
+        while rest := [label for label, rows in left.items() if rows > 0]:
+            rarest = min(rest, key=lambda label: (left[label], label))
+            for number in self.with_label[rarest]:
+                if number in waiting:
+                    del waiting[number]
+                    left.subtract(self.held[number])
+                    yield number, rarest
+        yield from ((number, "") for number in waiting)
 
 
 def stratified_folds(
@@ -173,7 +262,7 @@ def sampling_order(
 def training_pool(dataset: Dataset, fold: int, draw: int, size: int | None) -> list[Example]:
     """Return the first `size` rows (None: all) of a fold's pool in the order of a draw."""
     pool = dataset.folds[fold].pool
-    targets = tuple(dataset.task.stratum(dataset.examples[id].target) for id in pool)
+    targets = tuple(strata_of(dataset.task, (dataset.examples[id] for id in pool)).values())
     order = _order_of_pool(pool, targets, draw)
     return [dataset.examples[id] for id in order[:size]]
 

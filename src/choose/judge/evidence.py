@@ -17,14 +17,26 @@ from choose.types import Dataset, Family, Item, Run, Task
 
 
 @runtime_checkable
-class HasFields(Protocol):
-    """A task whose answers have fields, whose values are right or wrong one by one."""
+class HasParts(Protocol):
+    """A task whose answers have parts that are right or wrong one by one: values, or labels."""
 
     def counts(self, output: str | None, target: str) -> Mapping[str, tuple[int, int, int]]:
-        """Return the right, answered and expected values of each field that occurs."""
+        """Return the right, answered and expected parts of each field or label that occurs."""
 
     def errors(self, output: str, target: str) -> Sequence[tuple[str, str]]:
-        """Return the field and the kind of each wrong value, such as ``missing``."""
+        """Return the field or label of each wrong part, and its kind, such as ``missing``."""
+
+
+@runtime_checkable
+class HoldsLabels(HasParts, Protocol):
+    """A task whose answers are sets of these labels."""
+
+    choices: tuple[str, ...]
+
+
+@runtime_checkable
+class HasFields(HasParts, Protocol):
+    """A task whose answers are records, whose values may stand in the input."""
 
     def values(self, output: str, item: Item) -> Mapping[tuple[str, str], tuple[str, bool]]:
         """Return the values by field and form of comparison: as written, and if the input has it.

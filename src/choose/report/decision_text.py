@@ -119,7 +119,9 @@ def found_meaning(decision: Decision) -> str:
     """Say what a column under `found_head` holds."""
     if decision.dataset.labels:
         return "% found is its recall"
-    return f"{words_in(decision).score} is that of test rows that fill it,"
+    words = words_in(decision)
+    has = "fill" if words.new == "field" else "have"
+    return f"{words.score} is that of test rows that {has} it,"
 
 
 def others_named(decision: Decision) -> str:

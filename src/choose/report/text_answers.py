@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from difflib import SequenceMatcher
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from choose.formatting import DASH, clean, in_points, listed, percent
 from choose.report.decision_text import chosen
@@ -23,6 +23,16 @@ from choose.schema.decision import Decision
 from choose.schema.scorecard import Scorecard
 from choose.schema.words import NAMES
 
+
+class PartWords(NamedTuple):
+    """What the parts of an answer are called: values of fields, or labels of a set."""
+
+    field: str
+    value: str
+    meaning: Mapping[str, str]
+    checked: str
+
+
 # What the kinds of wrong values of records mean.
 ANSWER_ERRORS = {
     "malformed": "the answer is no record",
@@ -34,7 +44,35 @@ ANSWER_ERRORS = {
     "not normalised": "the same value, written another way",
 }
 
+# The same of sets of labels.
+SET_ERRORS = {
+    "malformed": "the answer is no set of labels",
+    "suspect target": "several candidates say otherwise",
+    "missing": "a label that the row has, not given",
+    "spurious": "a label given that the row has not",
+}
+
+FIELD_WORDS = PartWords(
+    "field",
+    "value",
+    ANSWER_ERRORS,
+    "that two or more independent candidates give instead, and that stand in the input",
+)
+LABEL_WORDS = PartWords(
+    "label",
+    "label",
+    SET_ERRORS,
+    "that two or more independent candidates would add (instead) or leave out (given)",
+)
+
 Figure = Callable[[Scorecard], str]
+
+
+def part_words(decision: Decision) -> PartWords:
+    """Return what the parts of this study's answers are called."""
+    texts = (card.text for card in decision.scorecards)
+    sets = any(text is not None and text.macro_f1 is not None for text in texts)
+    return LABEL_WORDS if sets else FIELD_WORDS
 
 
 def metric_heads(decision: Decision) -> Iterator[tuple[str, Figure]]:
@@ -44,11 +82,14 @@ def metric_heads(decision: Decision) -> Iterator[tuple[str, Figure]]:
         yield f"%\n{NAMES.get(metric, clean(metric))}", partial(_other_metric, metric)
     if any(text.micro_f1 is not None for text in known):
         yield "micro\nF1", lambda card: percent(card.text.micro_f1 if card.text else None)
+    if any(text.macro_f1 is not None for text in known):
+        yield "macro\nF1", lambda card: percent(card.text.macro_f1 if card.text else None)
     if any(text.abstentions is not None for text in known):
         for head, figure in ABSTENTIONS.items():
             yield head, partial(_abstention, figure)
     yield "%\nusable", lambda card: percent(card.format_valid)
-    if any(text.length is not None for text in known):
+    sets = part_words(decision) is LABEL_WORDS
+    if not sets and any(text.length is not None for text in known):
         yield "length\nratio", lambda card: _ratio(card.text.length if card.text else None)
 
 
@@ -176,7 +217,7 @@ def suspect_rows(decision: Decision) -> list[list[str]]:
             clean(suspect.id),
             clean(suspect.field),
             DASH if suspect.given is None else clean(suspect.given),
-            clean(suspect.suggested),
+            DASH if suspect.suggested is None else clean(suspect.suggested),
             listed([clean(name) for name in suspect.candidates]),
         ]
         for suspect in found
@@ -192,7 +233,7 @@ def error_rows(decision: Decision) -> list[list[str]]:
             f"{kind.count:,}",
             percent(kind.share),
             DASH if kind.field is None else clean(kind.field),
-            ANSWER_ERRORS.get(kind.name, ""),
+            part_words(decision).meaning.get(kind.name, ""),
         ]
         for kind in found
     ]
@@ -250,6 +291,7 @@ def text_sections(decision: Decision) -> dict[str, Any]:
         "suspect_rows": suspect_rows(decision),
         "error_rows": error_rows(decision),
         "field_rows": field_rows(pick),
+        "part": part_words(decision),
         "beside_heads": heads,
         "beside_rows": rows,
         "text_notes": list(text_notes(decision)),

@@ -38,6 +38,12 @@ class DataSection(Settings):
     label_column: Annotated[str | None, Flag()] = Field(
         default=None, description="Column of the label."
     )
+    separator: Annotated[str | None, Flag()] = Field(
+        default=None,
+        min_length=1,
+        max_length=5,
+        description="What parts several labels in a cell, such as ';'. Default: found in them.",
+    )
     fields: Annotated[tuple[str, ...], Flag("field")] = Field(
         default=(),
         description="Further input column, such as the date of an e-mail; repeatable.",
@@ -89,8 +95,8 @@ class TaskSection(Settings):
 
     kind: Annotated[str | None, Flag()] = Field(
         default=None,
-        description="Kind of task: classification, extraction (records), writing (texts) or "
-        "answering (questions). Default: what the targets look like.",
+        description="Kind of task: classification, multilabel (sets of labels), extraction "
+        "(records), writing (texts) or answering (questions). Default: what the targets look like.",
     )
 
     instruction: str | None = Field(

@@ -28,7 +28,10 @@ def literal_among(rows: Iterable[Mapping[tuple[str, str], tuple[str, bool]]]) ->
 
 
 class FieldRecord(Record):
-    """Precision, recall and expected values of one field, over all repetitions of a candidate."""
+    """Precision, recall and expected values of one field, or one label of sets, of a candidate.
+
+    They are over all repetitions; `support` is by repetition.
+    """
 
     field: str
     precision: float | None
@@ -59,18 +62,20 @@ class TextFigures(Record):
 
     Attributes:
         metrics: the other metrics of the task, by name.
-        micro_f1: of all values of all rows together, for records.
+        micro_f1: of all values or labels of all rows together, for records and sets of labels.
+        macro_f1: the mean of the labels' F1, for sets; labels count that are right or given once.
         format_gap: what the score would gain if unusable answers were repaired.
         dropped: what field F1 gains if values that do not stand in the input are dropped, in
             fields whose right values nearly always do: a fix that needs no training, and which
             models of this machine have had.
         length: characters of the answers over those of the right ones.
-        fields: of records, those with most values first.
+        fields: of records, or the labels of sets; those with most right values first.
         abstentions: where some rows have no answer.
     """
 
     metrics: Mapping[str, Interval] = {}
     micro_f1: float | None = None
+    macro_f1: float | None = None
     format_gap: Interval | None = None
     dropped: Interval | None = None
     length: float | None = None
@@ -91,18 +96,21 @@ class SuspectValue(Record):
     """A right value that two or more independent candidates contradict with another one.
 
     The value that they give instead stands in the input; `given` is null where the record has no
-    value in this field.
+    value in this field. Of sets of labels `field` is the label: `given` is null where the set lacks
+    it and should have it, `suggested` is null where the set has it and should not.
     """
 
     id: str
     field: str
     given: str | None
-    suggested: str
+    suggested: str | None
     candidates: tuple[str, ...]
 
 
 class AnswerErrors(Record):
-    """The out-of-fold errors of one candidate whose answers are records, before any fine-tuning.
+    """The out-of-fold errors of one candidate whose answers have parts, before any fine-tuning.
+
+    Parts are the values of records, or the labels of sets.
 
     Attributes:
         candidate: whose errors they are.

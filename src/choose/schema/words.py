@@ -16,6 +16,11 @@ COUNTED = {
         "every row."
     ),
     "field-f1": "The score is field F1, the mean over rows; a field is right if its value is.",
+    "example-f1": (
+        "The score is example F1, the mean over rows of how far the labels given and the right "
+        "ones overlap: 100 means the same labels, 0 none in common."
+    ),
+    "exact-set": "The score is the share of rows with all the right labels and no other.",
     "exact-record": "The score is the share of records that are right as a whole.",
     "chrf": "The score is chrF, the overlap of short character sequences with the right text.",
     "token-f1": (
@@ -32,6 +37,8 @@ SCORED = {
     "balanced": "mean recall",
     "cost": "of the best score",
     "field-f1": "of fields right",
+    "example-f1": "of labels right",
+    "exact-set": "of label sets right",
     "exact-record": "of records right",
     "token-f1": "of words shared",
     "exact-match": "exactly right",
@@ -41,12 +48,17 @@ SCORED = {
 # Metrics of answers that are labels.
 LABEL_METRICS = ("accuracy", "balanced", "cost")
 
+# Usual metrics of answers that are sets of labels.
+SET_METRICS = ("example-f1", "exact-set")
+
 # What a score is called, by the study's metric.
 NAMES = {
     "accuracy": "accuracy",
     "balanced": "balanced accuracy",
     "cost": "score by cost of errors",
     "field-f1": "field F1",
+    "example-f1": "example F1",
+    "exact-set": "exact set",
     "exact-record": "exact match",
     "chrf": "chrF",
     "rouge-l": "ROUGE-L",
@@ -126,6 +138,9 @@ def words_of(labels: Sequence[str], metric: str) -> Words:
         constant = "the most common label"
         return Words("classifier", constant, "accuracy", "label", "labels", "label", "label")
     score = NAMES.get(metric, metric)
+    if metric in SET_METRICS:
+        constant = "the same labels for every text"
+        return Words("classifier", constant, score, "row", "labelled rows", "label set", "label")
     return Words("baseline", "the same answer", score, "row", "labelled rows", "target", "field")
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from choose.tasks.answering import NO_ANSWER
 from choose.tasks.extraction import as_text, parse
+from choose.tasks.multilabel import read_set, set_text
 from choose.tasks.values import as_date
 
 # A number that a person might mistype; part of a word, such as M8, it is a name.
@@ -90,6 +91,28 @@ def number_changed_in_record(target: str, others: Iterable[str], draw: Draw) -> 
             {**record, name: [*value[:place], _changed(value[place], draw), *value[place + 1 :]]}
         )
     return as_text({**record, name: _changed(value, draw)})
+
+
+def label_dropped(target: str, others: Iterable[str], draw: Draw) -> str:
+    """Leave out one label."""
+    labels = read_set(target)
+    gone = int(draw("label") * len(labels))
+    return set_text((*labels[:gone], *labels[gone + 1 :]))
+
+
+def label_added(target: str, others: Iterable[str], draw: Draw) -> str:
+    """Add a label of another row, so that frequent labels are added more often."""
+    labels = read_set(target)
+    for other in others:
+        if new := [label for label in read_set(other) if label not in labels]:
+            return set_text((*labels, new[int(draw("label") * len(new))]))
+    return target
+
+
+def label_dropped_or_added(target: str, others: Iterable[str], draw: Draw) -> str:
+    """Leave out a label or add one, each as often; a row without labels gets one."""
+    drops = draw("way") < 0.5 and target != "[]"
+    return (label_dropped if drops else label_added)(target, others, draw)
 
 
 def _changed(value: Any, draw: Draw) -> Any:
@@ -227,6 +250,12 @@ OF_RECORDS: Mapping[str, Disturbance] = {
     "value-swapped": value_swapped,
     "value-invented": value_invented,
     "number-changed": number_changed_in_record,
+}
+
+OF_SETS: Mapping[str, Disturbance] = {
+    "symmetric": label_dropped_or_added,
+    "label-dropped": label_dropped,
+    "label-added": label_added,
 }
 
 OF_ANSWERS: Mapping[str, Disturbance] = {

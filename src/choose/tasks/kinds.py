@@ -20,10 +20,13 @@ from choose.tasks.answering import (
     OWN as OF_AN_ANSWER,
 )
 from choose.tasks.classification import read_classification
-from choose.tasks.disturbance import OF_ANSWERS, OF_RECORDS, OF_TEXTS, Disturbance
+from choose.tasks.disturbance import OF_ANSWERS, OF_RECORDS, OF_SETS, OF_TEXTS, Disturbance
 from choose.tasks.extraction import OWN as OF_A_RECORD
 from choose.tasks.extraction import Extraction, parse, read_extraction
+from choose.tasks.label_sets import are_sets, check_sets, multilabel_from, separator_of, set_cells
 from choose.tasks.labels import check_targets, classification_from, label_cells
+from choose.tasks.multilabel import OWN as OF_A_SET
+from choose.tasks.multilabel import Multilabel, read_multilabel, read_set
 from choose.tasks.questions import (
     answer_cells,
     answering_from,
@@ -57,6 +60,7 @@ class Kind:
             that comes nearest to how people err; `disturb` gives a noisy target by kind, where
             targets are no labels.
         record: gives the values of a target by field; None where targets have no fields.
+        parts: gives a target as a user's metric takes it; None where that is the text itself.
         reads_passages: whether a further field may hold what is read for an answer.
         scores: names of the usual scores of an answer that is no label, the headline first.
     """
@@ -70,6 +74,7 @@ class Kind:
     disturb: Mapping[str, Disturbance] | None = None
     unfilled: str | None = None
     record: Callable[[str], Mapping[str, Any]] | None = None
+    parts: Callable[[str], Any] | None = None
     reads_passages: bool = False
     scores: tuple[str, ...] = ()
 
@@ -84,6 +89,19 @@ KINDS: Mapping[str, Kind] = {
         make=classification_from,
         noise=("symmetric", "confused-pair", "class-dependent"),
     ),
+    "multilabel": Kind(
+        target="set of labels",
+        read=read_multilabel,
+        cells=set_cells,
+        check=check_sets,
+        make=multilabel_from,
+        noise=tuple(OF_SETS),
+        disturb=OF_SETS,
+        unfilled="an empty cell may be a row that is not labelled yet; where a row has no label, "
+        "write []",
+        parts=lambda target: list(read_set(target)),
+        scores=OF_A_SET,
+    ),
     "extraction": Kind(
         target="record",
         read=read_extraction,
@@ -93,6 +111,7 @@ KINDS: Mapping[str, Kind] = {
         noise=tuple(OF_RECORDS),
         disturb=OF_RECORDS,
         record=parse,
+        parts=parse,
         scores=OF_A_RECORD,
     ),
     "writing": Kind(
@@ -162,7 +181,7 @@ def with_metric(task: Task, metric: str, target: str) -> Task:
     if metric == LABEL_METRICS[0] or (labels and task.labels):
         return task
     if metric in kind.scores:
-        assert isinstance(task, Answering | Extraction | Writing)
+        assert isinstance(task, Answering | Extraction | Multilabel | Writing)
         return replace(task, headline=cast("Any", metric))
     if labels or task.labels or metric in TEXT_METRICS:
         own = LABEL_METRICS if task.labels else (*kind.scores, *installed(), "module:function")
@@ -170,9 +189,9 @@ def with_metric(task: Task, metric: str, target: str) -> Task:
             f"The metric {metric!r} is not for the task's kind, {task.kind}. Allowed here for "
             f"--metric: {', '.join(own)}."
         )
-    assert isinstance(task, Answering | Extraction | Writing)
-    record = kind.record
-    return replace(task, metric=user_metric(metric, record(target) if record else target))
+    assert isinstance(task, Answering | Extraction | Multilabel | Writing)
+    given = target if kind.parts is None else kind.parts(target)
+    return replace(task, metric=user_metric(metric, given))
 
 
 def guess_kind(
@@ -182,7 +201,8 @@ def guess_kind(
 
     Objects make an extraction; lists of texts, and texts of which most occur once, are written. If
     they are short, they are answers where the columns are called so (`questions`) or a further
-    field is a passage. Lists of short texts alone may as well be several labels of a row.
+    field is a passage. Lists of short texts that repeat, and cells with several such texts, are
+    sets of labels.
     """
     filled = [value for value in values if value is not None and str(value).strip()]
     if filled and 2 * sum(map(is_squad, filled)) >= len(filled):
@@ -204,9 +224,17 @@ def guess_kind(
         }
         if why := [reason for reason, holds in reasons.items() if holds]:
             return "answering", f"{why[0]}; {plural(distinct, 'different answer')}, {average}"
+    if are_sets(filled):
+        return "multilabel", "the targets are lists of labels"
+    if (separator := separator_of(filled)) is not None:
+        return "multilabel", f"cells hold several labels, separated by {separator!r}"
     if differ and words >= WRITTEN and len(lists) in (0, len(filled)):
         return "writing", f"{several}, {average}"
-    return USUAL, several
+    return (
+        ("multilabel", "the targets are lists")
+        if len(lists) > len(filled) / 2
+        else (USUAL, several)
+    )
 
 
 def _is_object(value: Any) -> bool:

@@ -113,15 +113,28 @@ def task_from(
         StudyError: if a name or description is for an unknown label, or if two labels get the
             same name.
     """
-    labels = tuple(sorted({e.target for e in examples}, key=_natural))
+    labels = tuple(sorted({e.target for e in examples}, key=label_order))
     given, described = dict(names or {}), dict(descriptions or {})
-    _check_known(given, labels, "names")
-    _check_known(described, labels, "descriptions")
-    shown = tuple(given[n].strip() if n in given else readable(n) for n in labels)
-    _check_distinct(labels, shown)
+    shown = named_labels(labels, given, described)
     return Classification(
         labels=labels, names=shown, descriptions=described, instruction=instruction
     )
+
+
+def named_labels(
+    labels: tuple[str, ...], names: Mapping[str, str], descriptions: Mapping[str, str]
+) -> tuple[str, ...]:
+    """Return the name of each label: the given one, or the label made readable.
+
+    Raises:
+        StudyError: if a name or description is for an unknown label, or if two labels get the
+            same name.
+    """
+    _check_known(names, labels, "names")
+    _check_known(descriptions, labels, "descriptions")
+    shown = tuple(names[n].strip() if n in names else readable(n) for n in labels)
+    _check_distinct(labels, shown)
+    return shown
 
 
 def classification_from(
@@ -153,7 +166,8 @@ def _split(word: str) -> str:
     return " ".join(part if len(part) > 1 and part.isupper() else part.lower() for part in parts)
 
 
-def _natural(label: str) -> tuple[list[tuple[int, int, str]], str]:
+def label_order(label: str) -> tuple[list[tuple[int, int, str]], str]:
+    """Return a key that sorts labels as people do: numbers in them by value."""
     parts = re.findall(r"[0-9]+|[^0-9]+", label)
     return [_order(part) for part in parts], label
 
@@ -244,7 +258,7 @@ def check_targets(pool: Sequence[Example], test: Sequence[Example] | None) -> No
     Raises:
         DataError: naming what is needed.
     """
-    _check_numbers({e.target for e in [*pool, *(test or ())]})
+    check_numbers({e.target for e in [*pool, *(test or ())]})
     if len({e.target for e in pool}) == 1:
         check_classes([e.target for e in pool])
     check_classes([e.target for e in [*pool, *(test or ())]])
@@ -256,8 +270,12 @@ def check_targets(pool: Sequence[Example], test: Sequence[Example] | None) -> No
         )
 
 
-def _check_numbers(labels: Collection[str]) -> None:
-    """Refuse a number written in two ways, such as ``1`` and ``1.0``."""
+def check_numbers(labels: Collection[str]) -> None:
+    """Refuse a number written in two ways, such as ``1`` and ``1.0``.
+
+    Raises:
+        DataError: naming both.
+    """
     written: dict[Decimal, str] = {}
     for label in sorted(labels):
         if not _NUMBER.fullmatch(label):

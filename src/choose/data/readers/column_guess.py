@@ -257,6 +257,15 @@ def kind_note(kind: str, why: str, path: str | None) -> str:
     return f"The task is {kind}: {why}. To state another kind: {command}"
 
 
+def separator_note(separator: str, column: str, path: str | None) -> str:
+    """Say what was taken to part the labels of a cell, and how to confirm it or to name another."""
+    words = ("--kind", "multilabel", "--separator", separator)
+    command = shlex.join(("choose", "check", path, *words)) if path else f"separator={separator!r}"
+    return (
+        f"{quoted(separator)} parts the labels in cells of {quoted(column)}. To confirm: {command}"
+    )
+
+
 def passage_note(column: str) -> str:
     """Name a column that looks like passages but is not read, and the flag that reads it."""
     return (

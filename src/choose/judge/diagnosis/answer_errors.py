@@ -1,4 +1,4 @@
-"""Errors of answers that are records, suspect right values, and rows side by side.
+"""Errors of records and sets of labels, suspect right values, and rows side by side.
 
 Errors are classified on out-of-fold answers of a candidate that is not fine-tuned, so that the
 result is the same before and after an adapter is trained.
@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from choose.judge.decision.contenders import Contenders
-from choose.judge.evidence import CandidateInfo, Evidence, HasFields
+from choose.judge.evidence import CandidateInfo, Evidence, HasFields, HasParts, HoldsLabels
 from choose.judge.measures.text_figures import EQUAL
 from choose.judge.scores.out_of_fold import out_of_fold_runs, targets
 from choose.judge.scores.score_tables import CLEAN, CandidateScores, scores_in
@@ -40,16 +40,20 @@ MOST_ACCEPTED = 5
 # So many independent candidates make a right value suspect.
 AGREE = 2
 
-# (row id, field, form of comparison).
+# A candidate has a say on a label that it gives rightly so often, and in more than this share.
+LEAST_RIGHT, SAY = 5, 0.5
+
+# (row id, field, form of comparison), or (row id, label, kind of error).
 Value = tuple[str, str, str]
 
 
 def answer_errors(evidence: Evidence, literal: Sequence[str]) -> AnswerErrors | None:
-    """Classify wrong values and list suspect ones; None for answers without fields.
+    """Classify wrong values or labels and list suspect ones; None for answers without parts.
 
     The candidate is the best prompted one, else the best baseline, by its mean score.
     """
-    if not isinstance(evidence.task, HasFields):
+    task = evidence.task
+    if task is None or not isinstance(task, HasParts):
         return None
     answers = {
         info.name: found
@@ -59,14 +63,18 @@ def answer_errors(evidence: Evidence, literal: Sequence[str]) -> AnswerErrors | 
     name = _subject(evidence, answers)
     if name is None:
         return None
-    suspects = _suspects(evidence, evidence.task, answers)
+    suspects: list[SuspectValue] = []
+    if isinstance(task, HoldsLabels):
+        suspects = _doubted_labels(evidence, task, answers)
+    elif isinstance(task, HasFields):
+        suspects = _suspects(evidence, task, answers)
     doubted = {(suspect.id, suspect.field) for suspect in suspects}
     kinds: Counter[tuple[str, str]] = Counter()
     wrong, right = 0, targets(evidence)
     for id, output in answers[name].items():
-        found = list(_errors(evidence.task, id, output, right[id], doubted))
-        wrong += bool(found) or output is None
-        kinds.update((kind, field) for field, kind in found)
+        errors = list(_errors(task, id, output, right[id], doubted))
+        wrong += bool(errors) or output is None
+        kinds.update((kind, field) for field, kind in errors)
     return AnswerErrors(
         candidate=name,
         rows=len(answers[name]),
@@ -79,9 +87,9 @@ def answer_errors(evidence: Evidence, literal: Sequence[str]) -> AnswerErrors | 
 
 
 def _errors(
-    task: HasFields, id: str, output: str | None, target: str, doubted: set[tuple[str, str]]
+    task: HasParts, id: str, output: str | None, target: str, doubted: set[tuple[str, str]]
 ) -> Iterator[tuple[str, str]]:
-    """Yield the field and the kind of each wrong value of an answer."""
+    """Yield the field or label of each wrong part of an answer, and its kind."""
     if output is None:
         for field, (_, _, expected) in task.counts(None, target).items():
             yield from [(field, "malformed")] * expected
@@ -160,6 +168,42 @@ def _suspects(
             candidates=tuple(votes[id, field, form].values()),
         )
         for id, field, form in sorted(agreed, key=lambda key: (-len(votes[key]), key))
+    ]
+
+
+def _doubted_labels(
+    evidence: Evidence, task: HoldsLabels, answers: Mapping[str, Mapping[str, str | None]]
+) -> list[SuspectValue]:
+    """Return labels that rows lack or have and independent candidates would give or leave out.
+
+    A candidate has a say on a label only where it is right more often than not: in giving it, for
+    one that a row lacks, and in finding it, for one that a row has.
+    """
+    right, source = targets(evidence), sources(evidence.candidates)
+    votes: dict[Value, dict[str, str]] = defaultdict(dict)
+    for name, outputs in answers.items():
+        totals: Counter[tuple[str, int]] = Counter()
+        wrong: list[tuple[str, str, str]] = []
+        for id, output in outputs.items():
+            for label, counts in task.counts(output, right[id]).items():
+                totals.update({(label, place): count for place, count in enumerate(counts)})
+            if output is not None:
+                wrong += [(id, *error) for error in task.errors(output, right[id])]
+        for row, label, kind in wrong:
+            whole = totals[label, 1 if kind == "spurious" else 2]
+            if totals[label, 0] >= LEAST_RIGHT and totals[label, 0] > SAY * whole:
+                votes[row, label, kind].setdefault(source[name], name)
+    agreed = [key for key, by in votes.items() if len(by) >= AGREE]
+    return [
+        SuspectValue(
+            id=id,
+            field=label,
+            # What a candidate misses is spurious in the row, and the other way round.
+            given=label if kind == "missing" else None,
+            suggested=label if kind == "spurious" else None,
+            candidates=tuple(votes[id, label, kind].values()),
+        )
+        for id, label, kind in sorted(agreed, key=lambda key: (-len(votes[key]), key))
     ]
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from choose.judge.evidence import Evidence, HasFields, MayAbstain
+from choose.judge.evidence import Evidence, HasFields, HasParts, HoldsLabels, MayAbstain
 from choose.judge.scores.out_of_fold import targets
 from choose.judge.scores.paired_comparison import ASSUMED_SD, Changed, mean_change
 from choose.judge.scores.score_tables import (
@@ -43,8 +43,8 @@ def text_figures(
         return None
     strict, lenient = table.right, _stored(table, "lenient")
     fields: dict[str, Any] = {}
-    if isinstance(task, HasFields):
-        fields = _fields(evidence, task, table)
+    if isinstance(task, HasParts):
+        fields = _parts(evidence, task, table)
         if literal and (gains := _without_inventions(evidence, table, literal)) is not None:
             fields["dropped"] = mean_change(Changed(gains, table.draws, varies=False), table.rows)
     return TextFigures(
@@ -121,7 +121,7 @@ def _mean_of(values: npt.NDArray[Any], some: npt.NDArray[np.bool_]) -> float | N
     return float(values[some].mean()) if some.any() else None
 
 
-def _fields(evidence: Evidence, task: HasFields, table: ScoreTable) -> dict[str, Any]:
+def _parts(evidence: Evidence, task: HasParts, table: ScoreTable) -> dict[str, Any]:
     right, totals = targets(evidence), Counter[tuple[str, int]]()
     for run in table.runs:
         for id, output in zip(run.asked[CLEAN], run.answers[CLEAN].outputs, strict=True):
@@ -130,7 +130,9 @@ def _fields(evidence: Evidence, task: HasFields, table: ScoreTable) -> dict[str,
                     totals[field, place] += count
     names = sorted({field for field, _ in totals}, key=lambda field: (-totals[field, 2], field))
     hits, given, wanted = (sum(totals[field, place] for field in names) for place in range(3))
+    each = [2 * totals[n, 0] / (totals[n, 1] + totals[n, 2]) for n in names]
     return {
+        "macro_f1": float(np.mean(each)) if isinstance(task, HoldsLabels) and each else None,
         "micro_f1": 2 * hits / (given + wanted) if given + wanted else None,
         "fields": tuple(
             FieldRecord(

@@ -222,7 +222,8 @@ def new_label(decision: Decision) -> Figure | None:
     best = (
         f"finds most rows of the new label ({value:.0f} %)"
         if decision.dataset.labels
-        else f"is best on rows that fill the new field ({score_head(decision.goal)}: {value:.0f})"
+        else f"is best on rows that {'fill' if word.new == 'field' else 'have'} the new {word.new} "
+        f"({score_head(decision.goal)}: {value:.0f})"
     )
     caption = (
         f"With {most['x']} examples, {most['candidate']} {best}. A line that rises early means "

@@ -254,6 +254,8 @@ def _grid_table(plan: Planning) -> list[Column]:
     parts = trials_by_part(plan.jobs)
     totals = Counter(job.trial.candidate for job in plan.jobs)
     called = {} if plan.dataset.task.labels else WITHOUT_LABELS
+    if plan.dataset.task.kind == "multilabel":
+        called = {**called, "a new class": "a new label"}
     names = [literal(called.get(part, part)) for part in parts]
     columns = [Column("part", [*names, literal("all", "bold")], figures=False)]
     for candidate in plan.candidates:

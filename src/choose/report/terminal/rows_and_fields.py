@@ -23,7 +23,7 @@ from choose.report.reading_text import (
 from choose.report.screen_text import literal, shorten
 from choose.report.terminal.candidate_table import NAME, CandidateRows
 from choose.report.terminal.layout import Column, note, pairs, section, split_table
-from choose.report.text_answers import ANSWER_ERRORS, differing_words, metric_heads, text_notes
+from choose.report.text_answers import differing_words, metric_heads, part_words, text_notes
 from choose.schema.decision import Decision
 from choose.schema.texts import ComparedRow, GivenAnswer
 from choose.schema.words import NAMES
@@ -57,20 +57,25 @@ def beside(decision: Decision, width: int) -> Iterator[RenderableType]:
 
 
 def fields(decision: Decision, width: int) -> Iterator[RenderableType]:
-    """Yield precision and recall by field of the chosen candidate, for answers with fields."""
+    """Yield precision and recall by field or label of the chosen candidate."""
     pick = decision.verdict.recommended or decision.verdict.use_meanwhile
     card = next((c for c in decision.scorecards if c.candidate == pick), None)
     found = card.text.fields[:FIELDS] if card is not None and card.text is not None else ()
     if not found:
         return
+    words = part_words(decision)
+    named = [literal(shorten(clean(f.field), VALUE)) for f in found]
     columns = [
-        Column("field", [literal(shorten(clean(f.field), VALUE)) for f in found], figures=False),
-        Column("values", [literal(f"{f.support:,}") for f in found]),
+        Column(words.field, named, figures=False),
+        Column(
+            "values" if words.field == "field" else "rows",
+            [literal(f"{f.support:,}") for f in found],
+        ),
         Column("precision", [literal(percent(f.precision)) for f in found]),
         Column("recall", [literal(percent(f.recall)) for f in found]),
     ]
     name = shorten(clean(pick), NAME)
-    yield section(f"Fields: {name}", *split_table(columns, width))
+    yield section(f"{words.field.capitalize()}s: {name}", *split_table(columns, width))
 
 
 def wrong_values(decision: Decision, width: int) -> Iterator[RenderableType]:
@@ -78,17 +83,19 @@ def wrong_values(decision: Decision, width: int) -> Iterator[RenderableType]:
     found = decision.answer_errors
     if found is None:
         return
-    kinds = found.kinds
+    kinds, words = found.kinds, part_words(decision)
     columns = [
         Column("kind", [literal(kind.name) for kind in kinds], figures=False),
-        Column("values", [literal(f"{kind.count:,}") for kind in kinds]),
+        Column(f"{words.value}s", [literal(f"{kind.count:,}") for kind in kinds]),
         Column("%", [literal(percent(kind.share)) for kind in kinds]),
         Column("most in", [_value(kind.field) for kind in kinds], figures=False),
-        Column("meaning", [literal(ANSWER_ERRORS.get(k.name, "")) for k in kinds], figures=False),
+        Column("meaning", [literal(words.meaning.get(k.name, "")) for k in kinds], figures=False),
     ]
     name = shorten(clean(found.candidate), NAME)
-    said = f"{found.wrong:,} of {plural(found.rows, 'row')} have a wrong value, out of fold."
-    yield section(f"Wrong values of {name}", *split_table(columns, width), note(said))
+    said = (
+        f"{found.wrong:,} of {plural(found.rows, 'row')} have a wrong {words.value}, out of fold."
+    )
+    yield section(f"Wrong {words.value}s of {name}", *split_table(columns, width), note(said))
 
 
 def suspect_values(decision: Decision, width: int) -> Iterator[RenderableType]:
@@ -96,10 +103,10 @@ def suspect_values(decision: Decision, width: int) -> Iterator[RenderableType]:
     found = decision.answer_errors
     if found is None or not found.suspects:
         return
-    listed = found.suspects[:SUSPECTS]
+    listed, words = found.suspects[:SUSPECTS], part_words(decision)
     columns = [
         Column("row", [_value(s.id) for s in listed], figures=False),
-        Column("field", [_value(s.field) for s in listed], figures=False),
+        Column(words.field, [_value(s.field) for s in listed], figures=False),
         Column("given", [_value(s.given) for s in listed], figures=False),
         Column("instead", [_value(s.suggested) for s in listed], figures=False),
         Column("candidates", [literal(str(len(s.candidates))) for s in listed]),
@@ -108,8 +115,8 @@ def suspect_values(decision: Decision, width: int) -> Iterator[RenderableType]:
         "Right values to check",
         *split_table(columns, width),
         note(
-            f"{plural(found.suspected, 'value')} that two or more independent candidates give "
-            "instead stand in the input. Only a person can tell which is right."
+            f"{plural(found.suspected, words.value)} {words.checked}. Only a person can tell "
+            "which is right."
         ),
     )
 

@@ -1,0 +1,183 @@
+"""Sets of labels as users write them: lists, JSON and cells with a separator; and their task."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Sequence
+from itertools import chain
+from typing import Any
+
+from choose.errors import DataError, StudyError, quoted, rows_named
+from choose.schema.sections import TaskSection
+from choose.tasks.labels import check_numbers, label_order, named_labels
+from choose.tasks.multilabel import Multilabel, read_set, set_text
+from choose.tasks.values import scalar_text, type_name
+from choose.types import Example
+
+SEPARATORS = (";", "|", ",")
+
+# Cells hold several labels only if so large a share of them is parted by a separator, into parts
+# of so many words at most, on average.
+SEVERAL, WORDS = 0.05, 4.0
+
+# A list as Python prints it; JSON has double quotes.
+_PRINTED = re.compile(r"\[\s*(?:'[^'\\]*'\s*,\s*)*'[^'\\]*'\s*,?\s*\]")
+
+_EXPECTED = 'Write each set as a list such as ["a", "b"], and [] where a row has no label'
+
+
+def separator_of(values: Sequence[Any], stated: bool = False) -> str | None:
+    """Return what parts several labels in the cells of a column, or None.
+
+    Unless the kind is `stated`, cells that make a classification as they stand are parted by
+    nothing: some cell must hold labels that other cells hold alone, or most cells must differ.
+    Parts must be short, and repeat.
+    """
+    cells = [value.strip() for value in values if isinstance(value, str) and value.strip()]
+    if any(cell.startswith("[") for cell in cells):
+        return None
+    distinct = set(cells)
+    for separator in SEPARATORS:
+        parts = [[part.strip() for part in cell.split(separator)] for cell in cells]
+        several = [row for row in parts if len(row) > 1]
+        if stated and several:
+            return separator
+        known = Counter(part for row in parts for part in row if part)
+        words = sum(count * len(part.split()) for part, count in known.items())
+        joined = any(all(part in distinct for part in row) for row in several)
+        if (
+            len(several) > SEVERAL * len(cells)
+            and 2 * len(known) <= known.total()
+            and len(known) < len(distinct)
+            and words <= WORDS * known.total()
+            and (joined or 2 * len(distinct) > len(cells))
+        ):
+            return separator
+    return None
+
+
+def are_sets(values: Sequence[Any]) -> bool:
+    """Return whether most cells are lists of short texts that repeat, or hold such a list."""
+    lists = [found for value in values if (found := _listed(value)) is not None]
+    if not lists or 2 * len(lists) < len(values):
+        return False
+    parts = [text for text in map(scalar_text, chain(*lists)) if text is not None]
+    words = sum(len(text.split()) for text in parts)
+    return bool(parts) and 2 * len(set(parts)) <= len(parts) and words <= WORDS * len(parts)
+
+
+def _listed(value: Any) -> list[Any] | None:
+    """Return the list of scalars that a cell is, or holds as JSON or as Python prints it."""
+    if isinstance(value, str) and value.lstrip().startswith("["):
+        text = value.strip()
+        # Labels without quotes, escapes or apostrophes: each quote is a list's.
+        text = text.replace("'", '"') if _PRINTED.fullmatch(text) and '"' not in text else text
+        try:
+            value = json.loads(text)
+        except (ValueError, RecursionError):
+            return None
+    plain = isinstance(value, list) and not any(isinstance(x, list | dict | bytes) for x in value)
+    return value if plain else None
+
+
+def set_cells(
+    values: Sequence[Any], rows: Sequence[int], column: str, separator: str | None = None
+) -> list[tuple[str, ...]]:
+    """Return the set of labels of each cell as a text; none of an empty cell.
+
+    A cell is a list, JSON of one, or a text with one label or, with a `separator`, several.
+
+    Raises:
+        DataError: naming the row and the column of a cell that holds something else, a blank label
+            or one label twice.
+    """
+    found: list[tuple[str, ...]] = []
+    wrong: dict[int, str] = {}
+    for row, value in zip(rows, values, strict=True):
+        blank = value is None or (isinstance(value, str) and not value.strip())
+        try:
+            found.append(() if blank else (set_text(_labels(value, separator)),))
+        except ValueError as error:
+            wrong[row] = str(error)
+    if wrong:
+        first, why = next(iter(wrong.items()))
+        more = f" The same may be wrong in {rows_named(list(wrong)[1:])}." * (len(wrong) > 1)
+        raise DataError(f"Row {first}, column {column!r}: {why}.{more} {_EXPECTED}.")
+    return found
+
+
+def _labels(value: Any, separator: str | None) -> list[str]:
+    """Return the labels of one cell.
+
+    Raises:
+        ValueError: saying what is wrong with it.
+    """
+    given = _listed(value)
+    parted = given is None and isinstance(value, str) and separator is not None
+    if given is None:
+        if isinstance(value, list | dict | bytes):
+            raise ValueError(f"{quoted(str(value))} is no set of labels")
+        if isinstance(value, str) and value.lstrip().startswith("["):
+            raise ValueError(f"{quoted(value)} begins like a list but is no JSON list of labels")
+        given = value.split(separator) if parted else [value]
+    labels = [(scalar_text(one) or "").strip() for one in given]
+    if not all(labels):
+        beside = f", beside a stray {separator!r}" if parted else ""
+        raise ValueError(f"{quoted(str(value))} holds a blank label{beside}")
+    if twice := [label for label, count in Counter(labels).items() if count > 1]:
+        raise ValueError(f"{quoted(str(value))} names the label {quoted(twice[0])} twice")
+    if kinds := {type_name(one) for one in given if not isinstance(one, str | int | float)}:
+        raise ValueError(f"{quoted(str(value))} holds {min(kinds)}")
+    return labels
+
+
+def check_sets(pool: Sequence[Example], test: Sequence[Example] | None) -> None:
+    """Refuse rows that make no multi-label task, and a test file with other labels.
+
+    Raises:
+        DataError: naming what is needed.
+    """
+    known, tested = (
+        {label for e in rows for label in read_set(e.target)} for rows in (pool, test or ())
+    )
+    check_numbers(known | tested)
+    if len({e.target for e in pool}) == 1:
+        raise DataError(
+            f"All {len(pool):,} rows have the same set of labels {quoted(pool[0].target)}: there "
+            "is nothing to tell apart. Name the right column with --label-column."
+        )
+    labels = sum(len(read_set(e.target)) for e in pool)
+    if 2 * len(known) > labels:
+        raise DataError(
+            f"There are {len(known):,} different labels in {len(pool):,} rows, which name "
+            f"{labels:,} in all: they look like free text. There must be at least two rows a label "
+            "on average. Name the right column with --label-column, or the right --separator."
+        )
+    if test is not None and not known & tested:
+        raise DataError(
+            "No label of the test file occurs in the pool. Write the labels of both files in one "
+            f"way, such as {quoted(min(known))}."
+        )
+
+
+def multilabel_from(
+    pool: Sequence[Example], test: Sequence[Example], section: TaskSection
+) -> Multilabel:
+    """Return the task of the labels of all rows.
+
+    Raises:
+        StudyError: if a name or description is for an unknown label, two labels get the same
+            name, or the study file has fields.
+    """
+    if section.fields:
+        raise StudyError("[task.fields] is for records; the targets are labels. Leave it out.")
+    found = {label for e in (*pool, *test) for label in read_set(e.target)}
+    choices = tuple(sorted(found, key=label_order))
+    return Multilabel(
+        choices=choices,
+        choice_names=named_labels(choices, section.names, section.descriptions),
+        descriptions=dict(section.descriptions),
+        instruction=section.instruction,
+    )

@@ -1,0 +1,213 @@
+"""Multi-label: the answer is a set of labels, which may be empty.
+
+Targets and answers are texts: a JSON list of different labels in alphabetical order, so that equal
+sets are equal texts.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any, Literal
+
+from choose.errors import quoted
+from choose.files import digest
+from choose.tasks.user_metric import UserMetric, headline_of, read_metric
+
+# The scores of every answer.
+OWN = ("example-f1", "exact-set")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Multilabel:
+    """The labels that a set may hold, in a fixed order, with readable names and descriptions.
+
+    `choice_names` are aligned with `choices`; `descriptions` are by label. `metric` is a user's
+    own, which then counts; else `headline` is the one of the usual scores that does.
+    """
+
+    choices: tuple[str, ...]
+    choice_names: tuple[str, ...]
+    descriptions: Mapping[str, str] = field(default_factory=dict)
+    instruction: str | None = None
+    metric: UserMetric | None = None
+    headline: str = OWN[0]
+    kind: Literal["multilabel"] = "multilabel"
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Return no labels: an answer is a set of them, right in part."""
+        return ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Return no names of single answers."""
+        return ()
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Return the scores of an answer, the headline metric first."""
+        usual = sorted(OWN, key=lambda name: name != self.headline)
+        return (*(self.metric.scores if self.metric else ()), *usual)
+
+    @property
+    def digest(self) -> str:
+        """Return the digest of everything that a strategy can see of the task."""
+        return digest([self.kind, self.facts()])
+
+    @property
+    def scoring(self) -> str:
+        """Return the digest of the rule by which an answer is scored."""
+        own = [self.metric.facts()] if self.metric else []
+        return digest([self.kind, *self.metrics, *own])
+
+    def problem_with(self, output: str) -> str | None:
+        """Return why a text is no set of these labels as `set_text` writes it, or None."""
+        try:
+            found = read_set(output)
+        except ValueError as error:
+            return str(error)
+        strange = sorted(set(found) - set(self.choices))
+        if strange:
+            return f"it holds {quoted(strange[0])}, which is no label"
+        return None if set_text(found) == output else "its labels are not in order"
+
+    def score(self, output: str | None, targets: Sequence[str]) -> dict[str, float]:
+        """Return example-F1 and whether the whole set is right, against the best target."""
+        if output is None:
+            return dict.fromkeys(self.metrics, 0.0)
+        given = read_set(output)
+        right = [read_set(target) for target in targets]
+        own = {
+            OWN[0]: max(example_f1(given, one) for one in right),
+            OWN[1]: float(any(set(given) == set(one) for one in right)),
+        }
+        if self.metric is None:
+            return own
+        return {**self.metric.score(list(given), [list(one) for one in right]), **own}
+
+    def counts(self, output: str | None, target: str) -> dict[str, tuple[int, int, int]]:
+        """Return (right, answered, expected) of each label that occurs, for micro-F1."""
+        given, right = read_set(output or "[]"), read_set(target)
+        return {
+            label: (
+                int(label in given and label in right),
+                int(label in given),
+                int(label in right),
+            )
+            for label in sorted({*given, *right})
+        }
+
+    def errors(self, output: str, target: str) -> list[tuple[str, str]]:
+        """Return each wrong label, and whether it is ``missing`` or ``spurious``."""
+        given, right = read_set(output), read_set(target)
+        missing = [(label, "missing") for label in right if label not in given]
+        return [*missing, *((label, "spurious") for label in given if label not in right)]
+
+    def lenient(self, raw: str) -> str | None:
+        """Return the known labels of the first list in a text, or of its parts; None without any.
+
+        An unknown label beside known ones is left out, and words around a list do not count.
+        """
+        listed = re.search(r"\[[^\[\]]*\]", raw)
+        if listed:
+            try:
+                parts = [str(one) for one in json.loads(listed[0])]
+            except (ValueError, RecursionError):
+                parts = re.split(r"[,;|\n]", listed[0].strip("[]"))
+        else:
+            parts = re.split(r"[,;|\n]", raw)
+        named = [found for part in parts if (found := self.named(part)) is not None]
+        return set_text(named) if named or (listed and not "".join(parts).strip()) else None
+
+    def named(self, written: str) -> str | None:
+        """Return the label that a text is, by itself or by its name, whatever its case."""
+        return _spellings(self.choices, self.choice_names).get(_plain(written))
+
+    def stratum(self, target: str) -> str:
+        """Return the set; `choose.data.stratify` divides rows label by label."""
+        return target
+
+    def classes(self, target: str) -> tuple[str, ...]:
+        """Return the labels of the set."""
+        return read_set(target)
+
+    def copied(self, target: str) -> tuple[str, ...]:
+        """Return nothing: a label stands in no text."""
+        return ()
+
+    def facts(self) -> dict[str, Any]:
+        """Return the task as plain values for JSON."""
+        return {
+            "choices": list(self.choices),
+            "choice_names": list(self.choice_names),
+            "descriptions": dict(self.descriptions),
+            "instruction": self.instruction,
+            **({"metric": self.metric.facts()} if self.metric else {}),
+            **({"headline": self.headline} if self.headline != OWN[0] else {}),
+        }
+
+
+@lru_cache(maxsize=64)
+def _spellings(choices: tuple[str, ...], names: tuple[str, ...]) -> dict[str, str]:
+    """Return the label by its own spelling and that of its name; ambiguous ones are left out."""
+    found: dict[str, set[str]] = {}
+    for label, name in zip(choices, names, strict=True):
+        for written in (label, name):
+            found.setdefault(_plain(written), set()).add(label)
+    return {key: min(labels) for key, labels in found.items() if key and len(labels) == 1}
+
+
+def _plain(text: str) -> str:
+    return " ".join(re.sub(r"[\s_\-]+", " ", text.strip().strip("\"'`*.")).casefold().split())
+
+
+def read_multilabel(facts: Mapping[str, Any]) -> Multilabel:
+    """Return the task that `Multilabel.facts` described.
+
+    Raises:
+        ValueError: if it has not one name for each label.
+    """
+    task = Multilabel(
+        choices=tuple(facts["choices"]),
+        choice_names=tuple(facts["choice_names"]),
+        descriptions=dict(facts["descriptions"]),
+        instruction=facts["instruction"],
+        metric=read_metric(facts.get("metric")),
+        headline=headline_of(facts, OWN),
+    )
+    if len(task.choice_names) != len(task.choices):
+        raise ValueError("the task has not one name for each label")
+    return task
+
+
+def example_f1(given: Collection[str], right: Collection[str]) -> float:
+    """Return the F1 of two sets of labels; 1 if both are empty, 0 if one of them is."""
+    total = len(given) + len(right)
+    return 2 * len({*given} & {*right}) / total if total else 1.0
+
+
+@lru_cache(maxsize=100_000)
+def read_set(text: str) -> tuple[str, ...]:
+    """Return the labels of a set that a text holds, strictly: a JSON list of different texts.
+
+    Raises:
+        ValueError: saying what is wrong.
+    """
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        raise ValueError("it is no JSON list of labels") from None
+    if not isinstance(found, list) or not all(isinstance(one, str) for one in found):
+        raise ValueError("it is no JSON list of labels")
+    if len(set(found)) < len(found):
+        raise ValueError("it names a label twice")
+    return tuple(found)
+
+
+def set_text(labels: Iterable[str]) -> str:
+    """Return the text that stands for a set of labels."""
+    return json.dumps(sorted(set(labels)), ensure_ascii=False)
