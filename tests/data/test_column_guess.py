@@ -354,7 +354,7 @@ OUTCOMES: dict[str, tuple[str, str] | str] = {
     "nested.jsonl": ("ticket.body", "meta.label"),
     "messages.jsonl": ("messages.user", "messages.assistant"),
     "array.json": ("message", "team"),
-    "tags.csv": "several labels in one cell",
+    "tags.csv": "names the label 'billing' twice",
     "stars.csv": ("review", "stars"),
     "rare.csv": ("message", "is_fraud"),
     "japanese.csv": ("本文", "ラベル"),

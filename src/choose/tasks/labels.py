@@ -28,9 +28,9 @@ def label_cells(values: Sequence[Any], rows: Sequence[int], column: str) -> list
     nested = [row for row, v in zip(rows, values, strict=True) if isinstance(v, list | dict)]
     if nested:
         raise DataError(
-            f"The label column {column!r} holds lists or objects ({rows_named(nested)}). Each row "
-            "must have one label: choose compares single-label classification. Of records, every "
-            "row must hold one JSON object."
+            f"The label column {column!r} holds lists or objects ({rows_named(nested)}). In a "
+            "classification each row has one label. For sets of labels, make every cell a list and "
+            "state --kind multilabel; for records, make every cell one JSON object."
         )
     kinds: dict[str, int] = {}
     for row, value in zip(rows, values, strict=True):
@@ -58,8 +58,9 @@ def check_labels(labels: Sequence[str], rows: Sequence[int], column: str) -> Non
         bad = [row for row, label in zip(rows, labels, strict=True) if label in several]
         raise DataError(
             f"The label column {column!r} holds several labels in one cell ({rows_named(bad)}), "
-            f"such as {quoted(min(several))}. Each row must have one label: choose compares "
-            "single-label classification. Keep the main label, or make the pair a label of its own."
+            f"such as {quoted(min(several))}. In a classification each row has one label: keep the "
+            "main one, or make the pair a label of its own. If rows may have several labels, say "
+            "so: --kind multilabel."
         )
 
 
