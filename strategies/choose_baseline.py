@@ -74,6 +74,9 @@ class Majority:
 class Tfidf:
     """TF-IDF of words, word pairs and character n-grams under logistic regression."""
 
+    # What sets of labels may hold; empty where each row has one label.
+    choices: tuple[str, ...] = ()
+
     title: ClassVar[str] = "words + logistic regression"
     good_for: ClassVar[str] = "labels that go with certain words, in any language"
     needs: ClassVar[str] = "labelled rows; no model"
@@ -139,6 +142,7 @@ class Encoded:
     kinds: ClassVar[tuple[str, ...]] = KINDS
 
     encoder: str
+    choices: tuple[str, ...] = ()
 
     def weights(self) -> str:
         """Return the encoder's digest."""

@@ -40,6 +40,7 @@ class TunedTfidf(Tfidf):
     choice: Choice | None
 
     title: ClassVar[str] = "tuned words + logistic regression"
+    kinds: ClassVar[tuple[str, ...]] = ("classification",)
     good_for: ClassVar[str] = "as tfidf, with n-grams and C chosen in the training rows"
     takes: ClassVar[str] = "a few times the training of tfidf, under a millisecond an answer"
     revision: ClassVar[int] = 1
@@ -119,6 +120,7 @@ class TunedProbe(Probe):
     choice: Choice | None
 
     title: ClassVar[str] = "tuned embeddings + logistic regression"
+    kinds: ClassVar[tuple[str, ...]] = ("classification",)
     good_for: ClassVar[str] = "as probe, with C chosen in the training rows"
     takes: ClassVar[str] = "seconds to train, milliseconds an answer"
     revision: ClassVar[int] = 1
@@ -188,6 +190,7 @@ class TunedKnn(Knn):
     choice: Choice | None
 
     title: ClassVar[str] = "tuned nearest neighbours"
+    kinds: ClassVar[tuple[str, ...]] = ("classification",)
     good_for: ClassVar[str] = "as knn, with k and the weights of votes chosen in the training rows"
     takes: ClassVar[str] = "under a second to choose, milliseconds an answer"
     reference: ClassVar[bool] = False
