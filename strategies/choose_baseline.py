@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from choose.models.label_sets import SetHead, best_set, members_of, set_answers
+from choose.models.classical.label_set_head import SetHead, best_set, members_of, set_answers
 from choose.models.saving import floats, read_fitted, read_labels, write_fitted
 from choose.models.tfidf_logistic import FLOOR, LogisticHead, TfidfFeatures, log_scores
 from choose.models.weights.resolve import weights_digest

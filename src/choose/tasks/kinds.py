@@ -23,7 +23,7 @@ from choose.tasks.classification import read_classification
 from choose.tasks.disturbance import OF_ANSWERS, OF_RECORDS, OF_SETS, OF_TEXTS, Disturbance
 from choose.tasks.extraction import OWN as OF_A_RECORD
 from choose.tasks.extraction import Extraction, parse, read_extraction
-from choose.tasks.label_sets import are_sets, check_sets, multilabel_from, separator_of, set_cells
+from choose.tasks.label_sets import check_sets, multilabel_from, set_cells, sets_in
 from choose.tasks.labels import check_targets, classification_from, label_cells
 from choose.tasks.multilabel import OWN as OF_A_SET
 from choose.tasks.multilabel import Multilabel, read_multilabel, read_set
@@ -224,10 +224,8 @@ def guess_kind(
         }
         if why := [reason for reason, holds in reasons.items() if holds]:
             return "answering", f"{why[0]}; {plural(distinct, 'different answer')}, {average}"
-    if are_sets(filled):
-        return "multilabel", "the targets are lists of labels"
-    if (separator := separator_of(filled)) is not None:
-        return "multilabel", f"cells hold several labels, separated by {separator!r}"
+    if (why_sets := sets_in(filled)) is not None:
+        return "multilabel", why_sets
     if differ and words >= WRITTEN and len(lists) in (0, len(filled)):
         return "writing", f"{several}, {average}"
     return (

@@ -58,7 +58,15 @@ def separator_of(values: Sequence[Any], stated: bool = False) -> str | None:
     return None
 
 
-def are_sets(values: Sequence[Any]) -> bool:
+def sets_in(values: Sequence[Any]) -> str | None:
+    """Return why the cells of a column are sets of labels; None if they are not."""
+    if _are_lists(values):
+        return "the targets are lists of labels"
+    separator = separator_of(values)
+    return separator and f"cells hold several labels, separated by {separator!r}"
+
+
+def _are_lists(values: Sequence[Any]) -> bool:
     """Return whether most cells are lists of short texts that repeat, or hold such a list."""
     lists = [found for value in values if (found := _listed(value)) is not None]
     if not lists or 2 * len(lists) < len(values):

@@ -9,7 +9,13 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score
 
-from choose.models.label_sets import SetHead, Thresholds, best_set, example_f1s, members_of
+from choose.models.classical.label_set_head import (
+    SetHead,
+    Thresholds,
+    best_set,
+    example_f1s,
+    members_of,
+)
 
 
 def test_the_best_constant_set_is_that_of_all_subsets() -> None:
