@@ -322,9 +322,8 @@ class Dataset:
     """Labelled rows with their division into folds.
 
     `division` is ``held-out`` (one fold) or ``cross-fit`` (every row is a test row once, of a fit
-    that never saw it). `clusters` maps an id to its group or near-duplicate cluster. `difficulty`
-    says how hard a row is for a cheap baseline that did not learn from it, 0 to 1 by id, if known.
-    `findings` are problems of the data, most serious first.
+    that never saw it). `clusters` maps an id to its group or near-duplicate cluster. `difficulty`,
+    0 to 1 by id, is for a cheap baseline. `findings` are problems, most serious first.
     """
 
     name: str
