@@ -13,7 +13,7 @@ import choose
 from choose.api.compare import decide
 from choose.api.notebook_views import printed
 from choose.api.study_evidence import evidence_of
-from choose.corpus import ARRIVED, CONDITIONS, MISSING, UPDATED, is_drill, span_of
+from choose.corpus import ARRIVED, CONDITIONS, FAULTY, MISSING, UPDATED, is_drill, span_of
 from choose.data.scenarios import Pools
 from choose.report.html.page import render_html
 from choose.report.markdown import render_markdown
@@ -26,6 +26,7 @@ from choose.store.store import Store
 from choose.strategy import find
 from choose.tasks.answering import corpus_of
 from choose.tasks.drills.document_drills import drill_of, drills_of
+from choose.tasks.drills.document_faults import FAULTS, RATES
 from choose.types import STANDARD, Answers
 
 STEMS = ("Ash", "Birch", "Cedar", "Dogwood", "Elm", "Fir", "Gorse", "Hazel")
@@ -58,7 +59,7 @@ def compare(folder: Path) -> Decision:
         strategies=["sentence"],
         scenarios=[ARRIVED, UPDATED],
         views=[],
-        noise=[],
+        noise=[0.1],
         sizes=[1.0],
         budget=600,
         out=folder / "study",
@@ -116,7 +117,7 @@ def test_the_views_are_asked_once_and_have_no_scores(studied: tuple[Decision, Pa
     runs = [r for r in every if r.trial.draw == 0 and r.trial.scenario == STANDARD]
     asked: dict[str, list[str]] = {view: [] for view in views}
     for run in runs:
-        found = {view for view, _ in run.answers if is_drill(view)}
+        found = {view for view, _ in run.answers if is_drill(view) and FAULTY not in view}
         assert found == (set(views) if run.trial.candidate == "sentence" else set())
         assert all(not is_drill(view) for view, _ in run.scores)
         for view in found:
@@ -156,6 +157,33 @@ def test_fits_before_documents_arrive_know_nothing_of_them(studied: tuple[Decisi
         assert not {span_of(place).document for place in shown if ":" in place} & drill.arrived
         reads = run.trial.candidate == "sentence"
         assert ((drill.view, 0) in run.answers) == reads == bool(shown and run.reread_seconds)
+
+
+def test_errors_in_documents_cost_the_reader_and_no_other(studied: tuple[Decision, Path]) -> None:
+    decision, _ = studied
+    found = {(fault.kind, fault.rate): fault for fault in decision.document_faults}
+    assert {*found} == {(kind, rate) for kind in FAULTS for rate in RATES}
+    for fault in found.values():
+        [outcome] = fault.outcomes
+        assert outcome.candidate == "sentence"
+        assert fault.rows == 80
+        assert fault.documents == round(fault.rate * fault.known)
+        change = outcome.faulty.value - outcome.clean.value
+        assert outcome.change.value == pytest.approx(change)
+    gone = found["gone", 0.2].outcomes[0]
+    # The sentence of another document has no part of the answer.
+    assert gone.change.value == pytest.approx(-0.2 * gone.clean.value, abs=0.02)
+    older = found["older-version", 0.2].outcomes[0]
+    assert older.older is not None
+    assert 0.2 < older.older.value < 0.8  # both are alike, and the first of them is found
+    screen = " ".join(printed(render_section(decision, "change")).split())
+    for text in (screen, " ".join(render_markdown(decision).split())):
+        assert "20 % of the documents" in text
+        assert "copy, no answers" in text
+    assert "copy, no answers" in render_html(decision)
+    old = json.loads(decision.model_dump_json(by_alias=True))
+    del old["document_faults"]
+    assert Decision.model_validate(old).document_faults == ()
 
 
 def test_training_again_is_on_the_new_facts(studied: tuple[Decision, Path]) -> None:

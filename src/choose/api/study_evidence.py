@@ -18,7 +18,15 @@ from choose.api.arguments import as_call
 from choose.corpus import UPDATED
 from choose.data.personal_data import hints_by_row
 from choose.errors import ChooseError
-from choose.judge.evidence import CandidateInfo, DrillRows, Evidence, billions_in, items_of
+from choose.judge.evidence import (
+    CandidateInfo,
+    DrillRows,
+    Evidence,
+    FaultRows,
+    HasDocuments,
+    billions_in,
+    items_of,
+)
 from choose.judge.goal import Deployment, Measure, Rule
 from choose.models.endpoints.settings import Endpoint
 from choose.models.weights.spec import endpoint_name
@@ -28,6 +36,7 @@ from choose.schema.sections import FILES
 from choose.store.store import Store
 from choose.strategy import Prompts, build, find, traits, words
 from choose.tasks.drills.document_drills import drills_of
+from choose.tasks.drills.document_faults import faults_of
 from choose.types import Dataset, Item, Run, Task
 
 _INFO = ("name", "strategy", "family", "model", "cheap", "seeded", "learns")
@@ -71,6 +80,7 @@ def nothing_measured(store: Store) -> Evidence:
         task=dataset.task,
         inputs={} if dataset.task.labels else _inputs(dataset),
         drills=tuple(_drills(dataset)),
+        faults=tuple(_faults(dataset)),
     )
 
 
@@ -79,6 +89,21 @@ def _drills(dataset: Dataset) -> Iterator[DrillRows]:
         new = {id: drill.rows[id].target for id in drill.ids} if drill.kind == UPDATED else {}
         yield DrillRows(
             kind=drill.kind, view=drill.view, ids=drill.ids, facts=drill.facts, targets=new
+        )
+
+
+def _faults(dataset: Dataset) -> Iterator[FaultRows]:
+    if not isinstance(dataset.task, HasDocuments) or dataset.task.corpus is None:
+        return
+    for one in faults_of(dataset):
+        yield FaultRows(
+            fault=one.fault,
+            rate=one.rate,
+            view=one.view,
+            ids=one.ids,
+            documents=one.documents,
+            known=one.known,
+            older=one.older,
         )
 
 

@@ -10,7 +10,7 @@ from datetime import date
 from hashlib import blake2s
 from typing import Any, Protocol, runtime_checkable
 
-from choose.corpus import Corpus, DrillKind, Span
+from choose.corpus import Corpus, DrillKind, Fault, Span
 from choose.formatting import normalised
 from choose.schema.costs import TokenPrices
 from choose.types import Dataset, Family, Item, Run, Task
@@ -102,6 +102,28 @@ class DrillRows:
     ids: tuple[str, ...]
     facts: int
     targets: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FaultRows:
+    """Test rows of which some have an error in their documents.
+
+    Attributes:
+        fault: the kind of error.
+        rate: the share of documents with evidence that should have it.
+        view: of a run, which holds the answers from these documents.
+        ids: the rows.
+        documents: how many documents have the error, of `known` with evidence of these rows.
+        older: the fact in an older version, by row, where there is one.
+    """
+
+    fault: Fault
+    rate: float
+    view: str
+    ids: tuple[str, ...]
+    documents: int
+    known: int
+    older: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -207,6 +229,7 @@ class Evidence:
         inputs: by id, what was asked, for tasks whose answers are checked against it; no part of
             the record.
         drills: changes of the documents after training, if there are any.
+        faults: errors in the documents by kind and rate.
     """
 
     name: str
@@ -226,6 +249,7 @@ class Evidence:
     task: Task | None = None
     inputs: Mapping[str, Item] = field(default_factory=dict)
     drills: tuple[DrillRows, ...] = ()
+    faults: tuple[FaultRows, ...] = ()
 
 
 # "Several billion parameters": below this, prompting poorly says little about prompting.

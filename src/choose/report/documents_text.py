@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
-from choose.corpus import ARRIVED, MISSING, UPDATED, DrillKind
-from choose.formatting import DASH, clean, duration, percent, plural
+from choose.corpus import ARRIVED, MISSING, UPDATED, DrillKind, Fault
+from choose.formatting import (
+    DASH,
+    clean,
+    difference,
+    duration,
+    in_percent,
+    in_points,
+    percent,
+    plural,
+)
 from choose.report.reading_text import (
     TextTable,
     error_notes,
@@ -17,7 +27,7 @@ from choose.report.reading_text import (
 )
 from choose.schema.base import Interval
 from choose.schema.decision import Decision
-from choose.schema.reading import DocumentDrill
+from choose.schema.reading import DocumentDrill, DocumentFault
 
 
 def tables_on_reading(decision: Decision) -> list[TextTable]:
@@ -43,10 +53,11 @@ class DrillTable(NamedTuple):
 
 def drill_tables(decision: Decision) -> list[DrillTable]:
     """Return what documents that changed do to answers; empty where that was not measured."""
-    return [
+    drills = [
         DrillTable(drill.says, _drill_table(drill), _drill_note(drill))
         for drill in decision.document_drills
     ]
+    return drills + ([_fault_table(decision)] if decision.document_faults else [])
 
 
 _DRILL_TITLES: dict[DrillKind, str] = {
@@ -114,3 +125,54 @@ def _drill_note(drill: DocumentDrill) -> str:
             parts = ", ".join(f"{clean(o.candidate)} on {o.renewed_rows}" for o in few)
             note += f" Trained again, fewer rows were answered: {parts}."
     return note
+
+
+# What errors are called in a cell, and in a sentence after "with".
+FAULTS: dict[Fault, tuple[str, str]] = {
+    "gone": ("gone", "{} gone"),
+    "older-version": ("older version", "an older version beside {}"),
+    "copy-without-answers": ("copy, no answers", "a copy without answers beside {}"),
+    "scanned": ("scanned", "{} scanned"),
+}
+
+
+def _fault_table(decision: Decision) -> DrillTable:
+    """Return what errors in documents cost: a row for each candidate and kind of error."""
+    faults = decision.document_faults
+    rates = sorted({fault.rate for fault in faults})
+    found = {(o.candidate, f.kind, f.rate): o for f in faults for o in f.outcomes}
+    names = dict.fromkeys(o.candidate for f in faults for o in f.outcomes)
+    rows = []
+    for name in names:
+        for kind in dict.fromkeys(fault.kind for fault in faults):
+            own = [found.get((name, kind, rate)) for rate in rates]
+            last = next((one for one in own[::-1] if one is not None), None)
+            if last is not None:
+                changes = (DASH if one is None else difference(one.change) for one in own)
+                older = DASH if last.older is None else with_span(last.older)
+                rows.append([clean(name), FAULTS[kind][0], *changes, older])
+    heads = ["candidate", "error", *(f"{in_percent(rate)} of documents" for rate in rates)]
+    title = "Points that errors in documents change"
+    table = TextTable(title, [*heads, "% older fact"], rows)
+    return DrillTable(_worst(faults), table, _fault_note(faults[0]))
+
+
+def _worst(faults: Sequence[DocumentFault]) -> str:
+    """Say which error costs the best candidate most, at the highest rate."""
+    highest = max(fault.rate for fault in faults)
+    most = [fault for fault in faults if fault.rate == highest]
+    best = most[0].outcomes[0].candidate
+    changes = {f.kind: o.change for f in most for o in f.outcomes if o.candidate == best}
+    kind = min(changes, key=lambda kind: changes[kind].value)
+    what = FAULTS[kind][1].format(f"{in_percent(highest)} of the documents")
+    return f"With {what}, the score of {best} changes by {in_points(changes[kind])}."
+
+
+def _fault_note(fault: DocumentFault) -> str:
+    return (
+        f"Errors in documents with the answers of {plural(fault.rows, 'row')}, "
+        f"{plural(fault.known, 'document')} in all; right answers stay the same, and nothing is "
+        "trained again (95 % CI). Gone: the document is not there. Older version, and copy "
+        "without the answers: it stands beside the document. Scanned: some words are misread. "
+        "% older fact: answers that give the older fact, of rows with one."
+    )

@@ -13,7 +13,7 @@ from traceback import format_exc
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from choose.corpus import CONDITIONS, WORDS, is_drill
+from choose.corpus import CONDITIONS, FAULTY, WORDS, is_drill
 from choose.data.scenarios import Pools, Split
 from choose.data.text_perturbations import sample_rows, view
 from choose.errors import MoneySpent, StudyError
@@ -31,7 +31,8 @@ from choose.strategy import (
     build,
 )
 from choose.tasks.answering import corpus_of
-from choose.tasks.drills.document_drills import drills_of
+from choose.tasks.drills.document_drills import Drill, drills_of
+from choose.tasks.drills.document_faults import FaultyDocuments, faults_of
 from choose.tasks.scoring import scored
 from choose.types import Answers, Dataset, Example, Item, Run, Task
 
@@ -276,11 +277,13 @@ def _views(
     if not views or corpus is None or not isinstance(strategy, Rereads):
         return
     try:
-        for drill in drills_of(dataset):
-            if drill.view in views:
-                seconds.append(strategy.reread(drill.corpus))
-                ids = (id for id in rows.questions if id in drill.ids)
-                yield (drill.view, 0), [dataset.examples[id].item() for id in ids]
+        changes: list[Drill | FaultyDocuments] = [*drills_of(dataset)]
+        changes += faults_of(dataset) if any(v.startswith(FAULTY) for v in views) else ()
+        for change in changes:
+            if change.view in views:
+                seconds.append(strategy.reread(change.corpus))
+                ids = (id for id in rows.questions if id in change.ids)
+                yield (change.view, 0), [dataset.examples[id].item() for id in ids]
     finally:
         strategy.reread(corpus)
 

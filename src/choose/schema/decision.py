@@ -12,7 +12,7 @@ from choose.schema.answer import FamilyResult, RareLabel, Standing, Step
 from choose.schema.base import Interval, Record
 from choose.schema.costs import Breakeven, Move
 from choose.schema.diagnosis import Audit, Disagreement, ErrorOverlap, Failures
-from choose.schema.reading import DocumentDrill, LossSplit, ReadingErrors
+from choose.schema.reading import DocumentDrill, DocumentFault, LossSplit, ReadingErrors
 from choose.schema.scorecard import CurveForecast, RiseRecord, Scorecard
 from choose.schema.texts import AnswerErrors, ComparedRow
 
@@ -185,6 +185,7 @@ class Decision(Record):
         loss_splits: of candidates that read documents: what they lose, by cause.
         reading_errors: why the best of them is wrong, row by row.
         document_drills: what candidates answer after documents changed.
+        document_faults: what errors in documents cost candidates that read.
         personal: ids of the rows listed in this record whose text seems to hold personal data or a
             key; reports list these rows without their text.
     """
@@ -208,6 +209,7 @@ class Decision(Record):
     loss_splits: tuple[LossSplit, ...] = ()
     reading_errors: ReadingErrors | None = None
     document_drills: tuple[DocumentDrill, ...] = ()
+    document_faults: tuple[DocumentFault, ...] = ()
     personal: tuple[str, ...] = ()
     forecasts: tuple[CurveForecast, ...] = ()
     rises: tuple[RiseRecord, ...] = ()

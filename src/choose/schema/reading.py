@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from choose.corpus import DrillKind
+from choose.corpus import DrillKind, Fault
 from choose.schema.base import Interval, Record
 from choose.schema.texts import GivenAnswer
 from choose.types import Family
@@ -224,3 +224,48 @@ class DocumentDrill(Record):
     unanswerable: bool
     says: str = ""
     outcomes: tuple[DrillOutcome, ...]
+
+
+class FaultOutcome(Record):
+    """What errors in documents cost a candidate that reads, without training again.
+
+    Attributes:
+        candidate: whose answers they are.
+        clean: the score on these rows without errors.
+        faulty: the score with them, against the same right answers.
+        change: `faulty` minus `clean`, paired.
+        older: share of answers that give the fact of an older version and not the right one, of
+            rows with one; null where errors are others, or rows are few.
+        older_rows: rows with an older fact.
+    """
+
+    candidate: str
+    clean: Interval
+    faulty: Interval
+    change: Interval
+    older: Interval | None = None
+    older_rows: int = 0
+
+
+class DocumentFault(Record):
+    """Errors in documents of one kind, at one rate, and what they cost on the same rows.
+
+    ``gone``: the document is taken out. ``older-version``: a copy with other facts stands beside
+    it. ``copy-without-answers``: a copy without the sentences that hold the answers does.
+    ``scanned``: some of its words have letters that look like the right ones.
+
+    Attributes:
+        kind: of the errors.
+        rate: the share of documents with evidence of the rows that should have it.
+        documents: how many have it.
+        known: documents with evidence of the rows.
+        rows: test rows that every candidate listed answered, on documents with and without errors.
+        outcomes: the highest score without errors first.
+    """
+
+    kind: Fault
+    rate: float
+    documents: int
+    known: int
+    rows: int
+    outcomes: tuple[FaultOutcome, ...]

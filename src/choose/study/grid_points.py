@@ -20,6 +20,7 @@ from choose.types import STANDARD, Dataset, Scenario, Task
 FIRST_PASS = "the first pass"
 CONTROLS = "controls with other passages"
 DRILLS = "documents that change"
+FAULTS = "errors in documents"
 
 
 class Stage(IntEnum):

@@ -18,7 +18,9 @@ from choose.study.config import Study
 from choose.study.grid_points import (
     CONTROLS,
     DRILLS,
+    FAULTS,
     FIRST_PASS,
+    NOISE,
     Point,
     ScenarioOptions,
     Stage,
@@ -29,6 +31,7 @@ from choose.study.grid_points import (
 )
 from choose.tasks.answering import corpus_of
 from choose.tasks.drills.document_drills import drills_of
+from choose.tasks.drills.document_faults import RATES, faults_of
 from choose.types import STANDARD, Candidate, Dataset, Trial
 
 VIEWS = ("typos", "casing", "spacing")
@@ -91,7 +94,7 @@ class Planner:
         """Yield a candidate's points in the grid; with few test rows where rows cost money."""
         priced = costs_per_row(candidate, self.study.endpoints) and not self.study.grid.thorough
         for point in self._points(candidate):
-            full = point.part in (FIRST_PASS, "views", CONTROLS, DRILLS, "repetitions")
+            full = point.part in (FIRST_PASS, "views", CONTROLS, DRILLS, FAULTS, "repetitions")
             yield point if full or not priced else point.with_rows(PRICED_ROWS)
 
     def _points(self, candidate: Candidate) -> Iterator[Point]:
@@ -127,6 +130,8 @@ class Planner:
         yield from scenario_points(cls, self._options, few)
         if not endpoints_of(candidate, self.study.endpoints):  # answers cost money there
             yield from document_points(cls, self._options)
+            if not fast and (faults := self._faults(cls)):
+                yield Point(Stage.SLOW_NOISE, FAULTS, views=faults)
 
     def _reading_points(self, cls: type[Strategy]) -> Iterator[Point]:
         """Yield the controls of a candidate that reads documents, and documents that change."""
@@ -138,10 +143,24 @@ class Planner:
         drills = self._drills if issubclass(cls, Rereads) else ()
         # Another fit costs little where prompts are cached, and as much as before elsewhere.
         later = not cls.cheap and cls.family in ("prompting", "retrieval")
-        together = () if later else drills
+        together = () if later else (*drills, *(self._faults(cls) if cls.cheap else ()))
         yield Point(stage, CONTROLS, views=(*CONDITIONS, *together))
-        if drills and not together:
+        if drills and later:
             yield Point(Stage.CONTROLS, DRILLS, views=drills)
+
+    def _faults(self, cls: type[Strategy]) -> tuple[str, ...]:
+        """Return views of documents with errors: of slow candidates only those with most errors.
+
+        Answers of fine-tuned ones take long, so they are asked in a thorough study alone.
+        """
+        grid = self.study.grid
+        if not issubclass(cls, Rereads) or not any(NOISE if grid.noise is None else grid.noise):
+            return ()
+        if cls.family == "fine-tuning" and not grid.thorough:
+            return ()
+        every = faults_of(self.dataset)
+        few = cls.cheap or grid.thorough
+        return tuple(fault.view for fault in every if few or fault.rate == max(RATES))
 
     def _varies(self, cls: type[Strategy]) -> bool:
         return cls.seeded or self._compared_size is not None
@@ -184,7 +203,7 @@ class Planner:
         )
         priced = costs_per_row(candidate, self.study.endpoints) and not self.study.grid.thorough
         rows = PRICED_ROWS if priced else VIEW_ROWS
-        few = point.part in (CONTROLS, DRILLS) and not cls.cheap
+        few = point.part in (CONTROLS, DRILLS, FAULTS) and not cls.cheap
         rows = min(rows, CONTROL_ROWS) if few else rows
         return Job(trial, point.views, point.part, point.repeats, rows)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Protocol, TypeVar
 
 import numpy as np
 
@@ -31,7 +32,7 @@ FEWEST = 8
 # A candidate gives an answer if it gives so much of it, and less of another one.
 GIVEN = 0.5
 
-_Outputs = Mapping[int, Mapping[str, str | None]]
+Outputs = Mapping[int, Mapping[str, str | None]]
 
 
 @dataclass(frozen=True)
@@ -42,9 +43,9 @@ class _Asked:
     """
 
     scores: CandidateScores
-    before: _Outputs
-    after: _Outputs
-    again: _Outputs
+    before: Outputs
+    after: Outputs
+    again: Outputs
     fits: Sequence[Run]
     reread: Sequence[Run]
 
@@ -66,7 +67,7 @@ def _drill(evidence: Evidence, panel: StudyScores, rows: DrillRows) -> DocumentD
     if not isinstance(task, BriefAnswers):
         return None
     every = [found for c in panel.scored if (found := _asked(c, rows)) is not None]
-    chosen, ids = _on_common_rows(every)
+    chosen, ids = on_common_rows(every)
     if not any(one.scores.info.reads for one in chosen) or len(ids) < FEWEST:
         return None
     outcomes = [_outcome(evidence, task, rows, one, sorted(ids)) for one in chosen]
@@ -89,12 +90,12 @@ def _asked(candidate: CandidateScores, rows: DrillRows) -> _Asked | None:
     # Before documents arrived, another fit did not have them; the main one was trained with them.
     runs = _trained(candidate, ARRIVED) if arrived else table.runs
     fits = table.runs if arrived else _trained(candidate, rows.kind)
-    before = _outputs(runs, CLEAN, rows.ids)
-    after = _outputs(runs, (rows.view, 0), rows.ids) if reads else before
+    before = outputs_of(runs, CLEAN, rows.ids)
+    after = outputs_of(runs, (rows.view, 0), rows.ids) if reads else before
     sizes = {draw: len(found.keys() & before[draw].keys()) for draw, found in after.items()}
     most = max(sizes.values(), default=0)
     full = {draw: after[draw] for draw in sorted(sizes) if sizes[draw] == most}
-    again = _outputs(fits, CLEAN, rows.ids)
+    again = outputs_of(fits, CLEAN, rows.ids)
     return _Asked(candidate, before, full, again, fits, runs) if most else None
 
 
@@ -107,7 +108,8 @@ def _trained(candidate: CandidateScores, kind: str) -> tuple[Run, ...]:
     )
 
 
-def _outputs(runs: Sequence[Run], view: tuple[str, int], ids: Collection[str]) -> _Outputs:
+def outputs_of(runs: Sequence[Run], view: tuple[str, int], ids: Collection[str]) -> Outputs:
+    """Return the answers to some rows in a view of them, by repetition and row."""
     found: dict[int, dict[str, str | None]] = {}
     for run in runs:
         if view in run.answers:
@@ -117,12 +119,24 @@ def _outputs(runs: Sequence[Run], view: tuple[str, int], ids: Collection[str]) -
     return found
 
 
-def _on_common_rows(every: Sequence[_Asked]) -> tuple[list[_Asked], frozenset[str]]:
+class HasRows(Protocol):
+    """Answers of a candidate to some rows."""
+
+    @property
+    def rows(self) -> frozenset[str]:
+        """Return the rows."""
+        ...
+
+
+T = TypeVar("T", bound=HasRows)
+
+
+def on_common_rows(every: Sequence[T]) -> tuple[list[T], frozenset[str]]:
     """Return candidates with the rows that all of them answered; those with few rows are left out.
 
     A candidate that ran out of time does not take more than half of the rows of the others.
     """
-    chosen: list[_Asked] = []
+    chosen: list[T] = []
     common: frozenset[str] = frozenset()
     for one in sorted(every, key=lambda one: -len(one.rows)):
         both = common & one.rows if chosen else one.rows
@@ -132,10 +146,10 @@ def _on_common_rows(every: Sequence[_Asked]) -> tuple[list[_Asked], frozenset[st
 
 
 @dataclass(frozen=True)
-class _Part:
+class Part:
     """Some answers of a candidate: the repetitions and rows to look at."""
 
-    outputs: _Outputs
+    outputs: Outputs
     draws: Sequence[int]
     ids: Sequence[str]
 
@@ -161,7 +175,7 @@ class _Judge:
         new = self.rows.targets
         return {id: (new[id],) if id in new else texts for id, texts in self.right.items()}
 
-    def mean(self, part: _Part, score: Callable[[str, str | None], float]) -> Interval:
+    def mean(self, part: Part, score: Callable[[str, str | None], float]) -> Interval:
         """Return the mean of a score of answers."""
         values = [[score(id, part.outputs[draw][id]) for draw in part.draws] for id in part.ids]
         documents = [self.items.document_of(id) for id in part.ids]
@@ -169,12 +183,12 @@ class _Judge:
         estimand = estimand_of(len(part.draws))
         return Interval.of(estimate, estimand, within=(0.0, 1.0), row_set=row_set(part.ids))
 
-    def scored(self, part: _Part, targets: Mapping[str, Sequence[str]]) -> Interval:
+    def scored(self, part: Part, targets: Mapping[str, Sequence[str]]) -> Interval:
         """Return the mean score against some right answers."""
         task = self.task
         return self.mean(part, lambda id, out: task.own_scores(out, targets[id])[task.headline])
 
-    def gives(self, part: _Part, new: bool) -> Interval:
+    def gives(self, part: Part, new: bool) -> Interval:
         """Return the share of answers that give the new fact and not the old one, or vice versa."""
 
         def given(id: str, out: str | None) -> float:
@@ -192,8 +206,8 @@ def _outcome(
     evidence: Evidence, task: BriefAnswers, rows: DrillRows, asked: _Asked, ids: Sequence[str]
 ) -> DrillOutcome:
     judge, facts = _Judge(evidence.items, task, rows), rows.kind == UPDATED
-    now = _Part(asked.after, tuple(asked.after), ids)
-    before, again = replace(now, outputs=asked.before), _whole(asked.again, ids)
+    now = Part(asked.after, tuple(asked.after), ids)
+    before, again = replace(now, outputs=asked.before), whole_part(asked.again, ids)
     enough = len(again.ids) >= FEWEST and rows.kind != MISSING
     return DrillOutcome(
         candidate=asked.scores.info.name,
@@ -211,13 +225,13 @@ def _outcome(
     )
 
 
-def _whole(outputs: _Outputs, ids: Sequence[str]) -> _Part:
+def whole_part(outputs: Outputs, ids: Sequence[str]) -> Part:
     """Return the rows that all of the fullest repetitions answered."""
     sizes = {draw: sum(id in own for id in ids) for draw, own in outputs.items()}
     most = max(sizes.values(), default=0)
     draws = [draw for draw in sorted(sizes) if sizes[draw] == most]
     found = [id for id in ids if draws and all(id in outputs[draw] for draw in draws)]
-    return _Part(outputs, draws, found)
+    return Part(outputs, draws, found)
 
 
 def _seconds(asked: _Asked) -> float | None:

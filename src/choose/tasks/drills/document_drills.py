@@ -122,9 +122,9 @@ def updated(
         asked: ids of the test rows.
         seed: another one draws other rows and facts.
     """
-    ids = _answerable(rows, asked)
-    exchange = _Exchange(rows, corpus, seed, ids)
-    for row in _drawn([row for row in rows if row.id in ids], f"{UPDATED} {seed}"):
+    ids = answerable(rows, asked)
+    exchange = Exchange(rows, corpus, seed, ids)
+    for row in drawn([row for row in rows if row.id in ids], f"{UPDATED} {seed}"):
         if len(exchange.targets.keys() & ids) >= _wanted(ids):
             break
         exchange.try_row(row)
@@ -147,10 +147,10 @@ def missing(
     No accepted answer is left in the documents of the evidence, and no other document has a
     sentence that was taken out. A document of which nothing is left is no document any more.
     """
-    ids, removed = _answerable(rows, asked), defaultdict[str, list[Change]](list)
+    ids, removed = answerable(rows, asked), defaultdict[str, list[Change]](list)
     evidence = (span for row in rows if row.id in ids for span in row.evidence)
     sentences, taken = Sentences.around(evidence, corpus), list[Example]()
-    for row in _drawn([row for row in rows if row.id in ids], f"{MISSING} {seed}"):
+    for row in drawn([row for row in rows if row.id in ids], f"{MISSING} {seed}"):
         if len(taken) >= _wanted(ids):
             break
         cuts = _cuts(row, corpus, sentences)
@@ -178,7 +178,7 @@ def arriving(
     Rows with evidence in these and no other documents are asked. At most half of the documents
     with evidence are withheld.
     """
-    ids = _answerable(rows, asked)
+    ids = answerable(rows, asked)
     own = {row.id: {s.document for s in row.evidence} & corpus.by_id.keys() for row in rows}
     by_document: dict[str, list[str]] = defaultdict(list)
     for id in sorted(ids):
@@ -202,7 +202,7 @@ def arriving(
     )
 
 
-def _answerable(rows: Sequence[Example], asked: Iterable[str]) -> set[str]:
+def answerable(rows: Sequence[Example], asked: Iterable[str]) -> set[str]:
     """Return the ids of test rows that documents answer."""
     return {*asked} & {row.id for row in rows if row.evidence and not abstains(row.target)}
 
@@ -212,20 +212,23 @@ def _wanted(ids: set[str]) -> int:
     return min(MOST, max(round(SHARE * len(ids)), min(len(ids), LEAST)))
 
 
-def _drawn(rows: Sequence[Example], draw: str) -> list[Example]:
+def drawn(rows: Sequence[Example], draw: str) -> list[Example]:
     """Return rows in an order that the draw and their ids decide."""
     return sorted(rows, key=lambda row: (digest([draw, row.id]), row.id))
 
 
-class _Exchange:
-    """The facts that were exchanged so far: `changes` by document, new `targets` by row."""
+class Exchange:
+    """The facts that were exchanged so far: `changes` by document, new `targets` by row.
+
+    `rows` are those with an answer and evidence, by the document of its first place.
+    """
 
     def __init__(
         self, rows: Sequence[Example], corpus: Corpus, seed: int, ids: Collection[str]
     ) -> None:
         self.corpus, self.seed = corpus, seed
         answered = [row for row in rows if not abstains(row.target)]
-        self.donors = [row.target for row in _drawn(answered, f"donor {seed}")]
+        self.donors = [row.target for row in drawn(answered, f"donor {seed}")]
         self.rows: dict[str, list[Example]] = defaultdict(list)
         for row in answered:
             if row.evidence:

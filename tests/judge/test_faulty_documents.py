@@ -1,0 +1,88 @@
+"""What errors in documents cost: golden values, paired, on the same rows for all."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from choose.corpus import FAULTY
+from choose.judge.evidence import Evidence, FaultRows
+from choose.judge.measures.faulty_documents import document_faults
+from choose.judge.scores.score_tables import study_scores
+from choose.judge.stats.intervals import two_way_interval
+from choose.judge.stats.paired import imaginary
+from choose.schema.reading import DocumentFault
+from judge.test_changed_documents import IDS, NEW, OLD, evidence, run
+
+VIEW = f"{FAULTY}-abc"
+RIGHT, OLDER = list(OLD.values()), list(NEW.values())
+OTHER = {id: NEW[id] for id in IDS[:9]}
+
+
+def study(*runs: object, older: dict[str, str] | None = None) -> Evidence:
+    rows = FaultRows(
+        fault="older-version",
+        rate=0.2,
+        view=VIEW,
+        ids=IDS,
+        documents=3,
+        known=4,
+        older=OTHER if older is None else older,
+    )
+    return replace(evidence(*runs), drills=(), faults=(rows,))  # type: ignore[arg-type]
+
+
+def faults(*runs: object, older: dict[str, str] | None = None) -> tuple[DocumentFault, ...]:
+    found = study(*runs, older=older)
+    return document_faults(found, study_scores(found))
+
+
+# Ten right before. After: six right, three older facts, one of both, two as wrong as before.
+BEFORE = [*RIGHT[:10], "x", "y"]
+AFTER = [*RIGHT[:5], *OLDER[5:8], f"{OLDER[8]} or {RIGHT[8]}", RIGHT[9], "x", "y"]
+RAG = run("rag", {"clean": BEFORE, VIEW: AFTER})
+
+
+def test_changes_are_those_counted_by_hand_and_clustered_by_document() -> None:
+    [fault] = faults(RAG, run("lora", {"clean": RIGHT}))
+    assert (fault.kind, fault.rate, fault.documents, fault.known) == ("older-version", 0.2, 3, 4)
+    assert fault.rows == 12
+    [found] = fault.outcomes  # those that do not read are not asked
+    assert found.clean.value == pytest.approx(10 / 12)
+    # "days" is in both facts; of "58 days or 18 days" two of five words are shared.
+    after = [1.0] * 5 + [0.5] * 3 + [4 / 7, 1, 0, 0]
+    assert found.faulty.value == pytest.approx(sum(after) / 12)
+    changes = np.array(after)[:, None] - np.array([1.0] * 10 + [0, 0])[:, None]
+    expected = two_way_interval(
+        changes, [f"d{n // 3}" for n in range(12)], pseudo=imaginary(changes)
+    )
+    assert found.change.value == pytest.approx(expected.value)
+    assert (found.change.low, found.change.high) == (
+        pytest.approx(expected.low),
+        pytest.approx(expected.high),
+    )
+    assert found.older is not None
+    assert (found.older.value, found.older_rows) == (pytest.approx(3 / 9), 9)
+
+
+def test_shares_of_few_rows_are_not_given() -> None:
+    [fault] = faults(RAG, older={id: NEW[id] for id in IDS[:7]})
+    assert (fault.outcomes[0].older, fault.outcomes[0].older_rows) == (None, 7)
+
+
+def test_candidates_are_compared_on_the_rows_that_each_answered() -> None:
+    short = run("rag2", {"clean": RIGHT, VIEW: AFTER[:9]})
+    both = study(RAG, short)
+    infos = tuple(replace(info, reads=True) for info in both.candidates)
+    found = replace(both, candidates=infos)
+    [fault] = document_faults(found, study_scores(found))
+    assert fault.rows == 9
+    assert {o.clean.row_set for o in fault.outcomes} == {fault.outcomes[0].change.row_set}
+    assert [o.candidate for o in fault.outcomes] == ["rag", "rag2"]
+
+
+def test_nothing_is_said_without_answers_or_with_few() -> None:
+    assert faults(run("rag", {"clean": BEFORE})) == ()
+    assert faults(run("rag", {"clean": BEFORE, VIEW: AFTER[:7]})) == ()
