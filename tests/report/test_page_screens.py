@@ -20,7 +20,16 @@ from choose.report.html.page_tables import (
     label_rows,
     runs_line,
 )
-from choose.report.html.standings_chart import MOST, _domain, standings_chart
+from choose.report.html.standings_chart import (
+    LETTER,
+    MOST,
+    NARROW,
+    WIDE,
+    _beside,
+    _domain,
+    _roomy,
+    standings_chart,
+)
 from choose.schema.answer import FamilyResult, RareFigure, RareLabel, Standing, Step
 from choose.schema.base import Interval
 from choose.schema.decision import Decision
@@ -168,6 +177,21 @@ def test_where_nobody_is_near_all_are_on_the_axis() -> None:
     assert contending(decision) == ["probe", "prompt"]
     assert _domain(decision, far)[0] < -68
     assert "Arrow" not in standings_chart(decision).caption  # type: ignore[union-attr]
+
+
+def test_the_mark_of_the_best_and_its_figure_are_apart() -> None:
+    """Where all others are far behind, that mark is at the right end, where long figures began."""
+    told, brief = "29 % of words shared (20 to 40)", "63 rows · 1,337 ms"
+    radius, begins = 6, WIDE.columns[1].at - LETTER * len(told)
+    assert WIDE.plot[1] + radius > begins
+    roomy = _roomy(WIDE, [{"told": told}, {"told": "+1.8"}])
+    assert 500 < roomy.plot[1] < begins - radius
+    assert _roomy(WIDE, [{"told": f"+1.8 ({MINUS}1.2 to +4.8)"}]) == WIDE
+    short = _beside(told, brief, "of words shared")
+    assert short == "29 % (20 to 40)"
+    figure, rest = NARROW.columns[1:]
+    assert figure.at + LETTER * len(short) < rest.at - LETTER * len(brief)
+    assert _beside("88 % right (85 to 91)", "600 rows · 14 ms", "right") == "88 % right (85 to 91)"
 
 
 def test_a_record_without_standings_is_ordered_by_its_pairs() -> None:

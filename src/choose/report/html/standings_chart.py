@@ -79,13 +79,17 @@ NARROW = Layout(
     10,
     (
         Column("title", "", 20, 14, "left", 46),
-        Column("told", "", 20, 32, "left"),
+        Column("close", "", 20, 32, "left"),
         Column("brief", "", 344, 32),
     ),
 )
 
 # Where the sign of the family is.
 SIGN = 10
+
+# Pixels of a letter at most, as a browser sets bold text of this size, and those left free between
+# a text and what stands before it.
+LETTER, FREE = 7.4, 16
 
 # Room for the heads above and for the axis below.
 PADDING = {"left": 2, "right": 2, "top": 24, "bottom": 26}
@@ -110,6 +114,7 @@ def standings_chart(decision: Decision) -> Figure | None:
     for row in rows:
         row["rows"] = told = _answered(row, rows)
         row["brief"] = f"{told}{'' if row['part'] else ' rows'} · {row['ms']} ms"
+        row["close"] = _beside(str(row["told"]), str(row["brief"]), noun)
     pick = next((clean(s.candidate) for s in placed if s.chosen), "")
     caption, title = _caption(decision, placed, rows), words_in(decision).title
     margin = min(100 * (quantity(decision.goal, "margin") or 0.0), domain[1])
@@ -125,7 +130,7 @@ def standings_chart(decision: Decision) -> Figure | None:
             kind,
             fit=False,
         )
-        for kind, layout in (("wide", _priced(WIDE, placed)), ("narrow", NARROW))
+        for kind, layout in (("wide", _roomy(_priced(WIDE, placed), rows)), ("narrow", NARROW))
     ]
     return Figure(joined(drawings), caption, families_of(rows))
 
@@ -136,6 +141,25 @@ def _priced(layout: Layout, placed: Sequence[Standing]) -> Layout:
         return layout
     last = layout.columns[-1]._replace(field="usd", head="$ per 1,000")
     return layout._replace(columns=(*layout.columns[:-1], last))
+
+
+def _roomy(layout: Layout, rows: Sequence[dict[str, object]]) -> Layout:
+    """Return the layout with a plot that ends before the longest figure beside it begins.
+
+    The chosen candidate's figure is the longest, and where all others are far behind it, its mark
+    is at the right end of the plot.
+    """
+    told = next(column for column in layout.columns if column.field == "told")
+    longest = max(len(str(row["told"])) for row in rows)
+    end = min(layout.plot[1], round(told.at - LETTER * longest) - FREE)
+    return layout._replace(plot=(layout.plot[0], end))
+
+
+def _beside(told: str, brief: str, noun: str) -> str:
+    """Return a figure as it fits beside the rows and the time of a narrow chart."""
+    figure, rest = (next(c for c in NARROW.columns if c.field == f) for f in ("close", "brief"))
+    fits = LETTER * (len(told) + len(brief)) + FREE <= rest.at - figure.at
+    return told if fits else told.replace(f" {noun}", "", 1)
 
 
 def _domain(decision: Decision, placed: Sequence[Standing]) -> tuple[float, float]:
