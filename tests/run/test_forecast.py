@@ -16,7 +16,17 @@ from choose.data.scenarios import Pools
 from choose.progress import report_progress, sampled
 from choose.run import worker
 from choose.run.executor import run_jobs
-from choose.run.forecast import ForecastSums, Reach, forecast, rows_reached
+from choose.run.forecast import (
+    LEAST_SECONDS,
+    MEASURE_SECONDS,
+    PARTS,
+    PLAN_SECONDS,
+    ForecastSums,
+    Reach,
+    forecast,
+    part_seconds,
+    rows_reached,
+)
 from choose.run.predict import PassCost, allocate
 from choose.run.run_records import Limits, left_out_sentences
 from choose.run.speed_measurement import known_speed, measure_speed
@@ -202,6 +212,25 @@ def test_a_run_takes_what_was_forecast(tmp_path: Path, monkeypatch: pytest.Monke
         seconds = found[name].seconds
         assert seconds is not None
         assert 1 / 1.5 < seconds / spent[name] < 1.5
+
+
+def test_a_plan_gives_each_candidate_the_time_that_is_left() -> None:
+    """D14: a plan of the bundled tickets took nearly three minutes on a busy machine."""
+    assert part_seconds(PLAN_SECONDS, 2) == MEASURE_SECONDS
+    assert part_seconds(PLAN_SECONDS, 8) == pytest.approx(PLAN_SECONDS / PARTS / 8)
+    assert part_seconds(-5.0, 3) == LEAST_SECONDS
+
+
+@pytest.mark.slow  # it is about time, so nothing else should run
+def test_a_plan_of_many_slow_candidates_ends_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a second and a half each part, these two would take five times as long."""
+    data, jobs = planned("sluggish", rows=1500)
+    _, more = planned("steady", rows=1500)
+    monkeypatch.setattr("choose.run.forecast.PLAN_SECONDS", 2.0)
+    start = perf_counter()
+    found = forecast([*jobs, *more], Pools(data), None)
+    assert perf_counter() - start < 3.5
+    assert all(one.seconds is not None for one in found)
 
 
 def test_a_failing_candidate_has_a_forecast_with_a_reason(tmp_path: Path) -> None:
@@ -432,7 +461,7 @@ def reached(budget: float, **paces: tuple[float, float]) -> dict[str, Reach]:
 
 
 def test_a_budget_reaches_rows_of_every_candidate_that_fits_it() -> None:
-    """A plan said "about 0 rows" where a run then asked 121 in half the time."""
+    """D14: a plan said "about 0 rows" where a run then asked 121 in half the time."""
     found = reached(100.0, steady=(5.0, 0.1), sluggish=(5.0, 0.2))
     assert found["tfidf"] == Reach(600, 600)
     assert 120 <= found["steady"].rows < 600

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from time import perf_counter
 
 from choose.data.scenarios import Pools
 from choose.errors import ChooseError
@@ -35,8 +36,13 @@ from choose.study.grid_points import FIRST_PASS
 from choose.study.spending_forecast import bills_of
 from choose.types import Candidate
 
-# Seconds that a fit may take in the measurement, and again its predictions.
-MEASURE_SECONDS = 1.5
+# Seconds that a fit may take in the measurement, and again its predictions: at most, and at least
+# where time is short.
+MEASURE_SECONDS, LEAST_SECONDS = 1.5, 0.3
+
+# Seconds that a plan measures, loading included, and the parts of a measurement. Single steps that
+# cannot be stopped come on top.
+PLAN_SECONDS, PARTS = 20.0, 4
 
 
 def forecast(jobs: Sequence[Job], pools: Pools, budget: float | None) -> list[TimeForecast]:
@@ -50,24 +56,31 @@ def forecast(jobs: Sequence[Job], pools: Pools, budget: float | None) -> list[Ti
         of.setdefault(job.trial.candidate, []).append(job)
     speeds: dict[str, Speed] = {}
     forecasts: dict[str, TimeForecast] = {}
-    for name, own in of.items():
+    until = perf_counter() + PLAN_SECONDS
+    for number, (name, own) in enumerate(of.items()):
         why, age = _why_not(own[0]), 0.0
+        seconds = part_seconds(until - perf_counter(), len(of) - number)
         if why is None:
             try:
-                known = known_speed(own[0], pools, MEASURE_SECONDS)
+                known = known_speed(own[0], pools, seconds)
                 speeds[name], age = known.speed, known.age
             except Exception as error:
                 why = str(error) if isinstance(error, ChooseError) else f"It failed: {error}"
         forecasts[name] = TimeForecast(candidate=name, trials=len(own), age=age, why_not=why)
     sums = ForecastSums(pools, speeds)
-    seconds = [sums.add(job) for job in jobs]
+    each = [sums.add(job) for job in jobs]
     for name, speed in speeds.items():
         forecasts[name] = _with_sums(forecasts[name], sums, speed)
     if budget is not None:
-        for name, reach in rows_reached(jobs, seconds, speeds, pools, budget).items():
+        for name, reach in rows_reached(jobs, each, speeds, pools, budget).items():
             if reach.rows < reach.all:
                 forecasts[name] = replace(forecasts[name], rows=reach.rows, all_rows=reach.all)
     return list(forecasts.values())
+
+
+def part_seconds(left: float, candidates: int) -> float:
+    """Return the seconds of a part of a measurement where some candidates are still to measure."""
+    return min(MEASURE_SECONDS, max(LEAST_SECONDS, left / (PARTS * candidates)))
 
 
 def add_prices(
