@@ -17,7 +17,7 @@ from replay.grading import JUDGE, RULES, Choice, Grade
 
 EXCESS, REGRET = 0.003, 0.003
 
-NEEDLESS_OF_HIGHEST = 0.5
+NEEDLESS_OF_HIGHEST = 1.0
 
 # Where the highest score costs nothing needlessly, the judge may not either.
 TINY = 1e-9

@@ -2,7 +2,8 @@
 
 Fast candidates are always complete, as in a run. Slow ones answer the same number of rows of their
 first fold in the same order, then fold after fold and repetition after repetition, all candidates
-in turn; the last trial that a budget reaches is cut in the middle.
+in turn; the last trial that a budget reaches is cut in the middle. As in a run, every beginning of
+that order holds easy and hard rows in proportion.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from choose.data.stratify import stratified_order
 from choose.judge.evidence import Evidence
 from choose.types import Answers, Run
 
@@ -40,7 +42,7 @@ def thin(study: Evidence, rows: int, rng: np.random.Generator) -> Evidence:
     trials, reached = list(_slow(study)), []
     names = sorted({run.trial.candidate for run in trials})
     turn = {name: place for place, name in enumerate(rng.permutation(names).tolist())}
-    order = dict(zip(study.items.ids, rng.permutation(len(study.items.ids)).tolist(), strict=True))
+    order = _order(study, int(rng.integers(2**31)))
     left, first = rows, [run for run in trials if _place(run) == (0, 0)]
     # First passes are cut alike; the candidates with fewer rows leave theirs to the others.
     for number, run in enumerate(sorted(first, key=lambda run: len(run.asked[CLEAN]))):
@@ -55,6 +57,25 @@ def thin(study: Evidence, rows: int, rng: np.random.Generator) -> Evidence:
     kept = {id(run) for run in trials}
     whole = [run for run in study.runs if id(run) not in kept and _affordable(study, run, reached)]
     return replace(study, runs=(*whole, *(run for run in reached if run is not None)))
+
+
+def _order(study: Evidence, seed: int) -> dict[str, int]:
+    """Return the place of each row in the order of `asking_order`.
+
+    That one knows labels and how a word classifier does on each row. Replayed sets have no labels,
+    so rows are spread by the latter alone: whether the cheap reference that reads text is right.
+    """
+    targets = dict(zip(study.items.ids, study.items.targets, strict=True))
+    readers = [c.name for c in study.candidates if c.cheap and not c.constant]
+    wrong = dict.fromkeys(targets, 0.5)
+    for run in study.runs:
+        if run.trial.candidate in readers[:1] and CLEAN in run.asked and not run.trial.variant:
+            scores = next(iter(run.scores.get(CLEAN, {}).values()), None)
+            for place, id in enumerate(run.asked[CLEAN]):
+                right = run.answers[CLEAN].outputs[place] == targets[id]
+                wrong[id] = float(not right) if scores is None else 1 - float(scores[place])
+    ids = stratified_order(sorted(targets), dict.fromkeys(targets, ""), f"asked {seed}", wrong)
+    return {id: place for place, id in enumerate(ids)}
 
 
 def cut(run: Run, rows: int, order: dict[str, int]) -> Run | None:

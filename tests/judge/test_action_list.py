@@ -90,7 +90,7 @@ def test_candidates_that_were_not_begun_are_given_time_before_anything_is_added(
 
 
 def test_a_dropped_candidate_is_not_to_be_finished():
-    players = [majority(), tfidf(0.80), prompt(0.83)]
+    players = [majority(), tfidf(0.80), prompt(0.6)]
     found = judge(
         cut(study(players, 600, 4), "prompt", 240),
         Rule(),

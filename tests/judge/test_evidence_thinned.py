@@ -12,6 +12,7 @@ import pytest
 from choose.judge.evidence import Evidence
 from choose.judge.goal import Rule
 from choose.judge.verdict import judge
+from simulation.thinned import budgets, thin
 from support.simulated_studies import lora, majority, probe, prompt, retrieval, study, tfidf
 
 LEVELS = ("low", "medium", "high")
@@ -92,3 +93,21 @@ def test_confidence_does_not_rise(how: str) -> None:
 @pytest.mark.parametrize("how", THINNED)
 def test_confidence_does_not_rise_in_others(how: str) -> None:
     assert rises(how, range(FAST, STUDIES)) == []
+
+
+def test_the_same_rows_name_one_family_under_every_budget() -> None:
+    """D8: five budgets gave five verdicts, the smallest the highest confidence.
+
+    Smaller budgets reach fewer rows of the candidates with a model, in the order of a run.
+    """
+    players = [majority(), tfidf(0.79), probe(0.81), prompt(0.55), retrieval(0.68), lora(0.76)]
+    whole = study(players, 600, 4, folds=5)
+    found = [
+        judge(thin(whole, rows, np.random.default_rng(2)), Rule()).verdict
+        for rows in budgets(whole)
+    ]
+    assert len(found) >= 5
+    kinds = {c.name: c.family for c in whole.candidates}
+    assert {kinds[v.recommended or v.use_meanwhile] for v in found} == {"baseline"}
+    levels = [LEVELS.index(v.confidence) for v in found]
+    assert levels[-1] == max(levels) > levels[0]

@@ -5,17 +5,21 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
+from choose.formatting import points
 from choose.judge.decision.contenders import contenders_of
 from choose.judge.evidence import Evidence
 from choose.judge.goal import Rule
+from choose.judge.scores.expected_loss import law_of_difference
 from choose.judge.scores.score_tables import study_scores
 from choose.judge.verdict import judge
 from choose.schema.decision import Decision
 from choose.schema.words import too_long
 from choose.types import FAMILIES, Run
 from simulation.setting import SimulatedCandidate
+from simulation.thinned import thin
 from support.simulated_studies import (
     candidate,
     lora,
@@ -213,3 +217,19 @@ def test_a_family_whose_fit_is_too_long_says_how_long_it_is() -> None:
     assert "Fine-tuning was not measured." in found.open
     step = next(step for step in found.steps if step.kind == "evaluate-rest")
     assert step.command == "choose compare -c STUDY --budget 15m"
+
+
+def test_a_choice_against_the_lead_on_common_rows_says_what_speaks_for_it() -> None:
+    """The cheap classifier does better on the few rows that both answered than on all others."""
+    players = [majority(), tfidf(0.75), probe(0.8), prompt(0.8), lora(0.82, luck=0.05)]
+    few = thin(study(players, 600, 43), 60, np.random.default_rng(43))
+    found = contenders_of(study_scores(few), Rule())
+    lead, expected = found.gain("probe", "prompt"), law_of_difference(found.law, "prompt", "probe")
+    assert lead is not None
+    assert lead.value > 0 < expected.mean
+    verdict = judge(few, Rule()).verdict
+    assert verdict.use_meanwhile == "prompt"
+    assert verdict.interim_reason == (
+        f"probe scores {points(lead.value)} higher than prompt on 30 shared rows. By all answers "
+        f"to all rows, prompt is expected to score {points(expected.mean)} higher."
+    )

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import numpy as np
 import pytest
 from scipy.stats import norm
 
 from choose.judge.decision.contenders import contenders_of
 from choose.judge.goal import Rule
-from choose.judge.scores.expected_loss import NormalLaw, law_of_difference, least_loss
+from choose.judge.scores.expected_loss import NormalLaw, least_loss
 from choose.judge.scores.score_tables import study_scores
 from support.simulated_studies import lora, majority, probe, study
 
@@ -22,14 +20,14 @@ def test_the_expected_excess_is_that_of_the_normal_law():
     assert law.below(0.02) == pytest.approx((draws < 0.02).mean(), abs=0.003)
 
 
-@pytest.mark.parametrize(("dear", "wanted"), [(0.80, "probe"), (0.90, "lora")])
-def test_the_dear_one_is_used_only_where_it_seems_worth_it(dear, wanted):
+@pytest.mark.parametrize(("dear", "least", "most"), [(0.75, 0, 8), (0.8, 5, 20), (0.9, 24, 30)])
+def test_the_dear_one_is_used_as_far_as_it_seems_worth_it(dear, least, most):
+    """Of 30 studies of 200 rows: seldom where it is worse, nearly always where it is better."""
     used = []
     for seed in range(30):
         field = contenders_of(
             study_scores(study([majority(), probe(0.8), lora(dear)], 200, seed)), Rule()
         )
-        law = partial(law_of_difference, field.pairs, accuracies=field.accuracies)
-        used.append(least_loss(field.names, law, field.margin))
-    assert used.count(wanted) >= 18  # about 23 expected, standard error 2.3
+        used.append(least_loss(field.law, field.names, field.margin))
+    assert least <= used.count("lora") <= most
     assert "majority" not in used

@@ -20,11 +20,13 @@ from choose.judge.measures.build_scorecard import accuracy
 from choose.judge.measures.cost_comparison import Margins, cheapest_first, margins_of
 from choose.judge.measures.cost_sheet import CostSheet, cost_sheet
 from choose.judge.measures.curve_forecast import CurveForecasts
+from choose.judge.scores.expected_loss import least_loss
 from choose.judge.scores.family_comparison import (
     FamilyComparison,
     compare_families,
     most_accurate,
 )
+from choose.judge.scores.joint_law import JointLaw, joint_law
 from choose.judge.scores.paired_comparison import Pairs
 from choose.judge.scores.score_tables import CandidateScores, StudyScores
 from choose.judge.scores.scored_rows import ScoredRows
@@ -219,19 +221,19 @@ class Contenders:
 
     @cached_property
     def named(self) -> dict[Family, str]:
-        """Return the cheapest member of each family that is behind its best by less than matters.
+        """Return the member of least expected loss of each family, which is the one to use.
 
-        The evidence often cannot separate members. As measured, this one gives up less than the
-        margin.
+        The evidence often cannot separate members.
         """
         return {
-            family: next(name for name in names if self._within_margin(name, self.best[family]))
+            family: least_loss(self.law, names, self.margin)
             for family, names in self.families.items()
         }
 
-    def _within_margin(self, name: str, best: str) -> bool:
-        gap = self.gain(best, name) if name != best else None
-        return name == best or (gap is not None and gap.value < self.margin(best, name))
+    @cached_property
+    def law(self) -> JointLaw:
+        """Return what all answers together say of the true scores."""
+        return joint_law(self.order, self.panel.rows)
 
     @cached_property
     def _matches(self) -> dict[tuple[Family, Family], FamilyComparison | None]:

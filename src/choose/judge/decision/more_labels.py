@@ -19,7 +19,7 @@ from scipy.special import ndtr
 from choose.judge.decision.contenders import Contenders
 from choose.judge.decision.rule import Selection, deciding_difference, deciding_rival
 from choose.judge.measures.curve_forecast import likely
-from choose.judge.scores.expected_loss import SPREAD, Z
+from choose.judge.scores.joint_law import SPREAD
 from choose.judge.scores.paired_comparison import compare, estimand_of_sides, full_pool, other_pool
 from choose.judge.scores.score_tables import CandidateScores
 from choose.judge.stats.paired import Difference
@@ -30,6 +30,10 @@ from choose.types import Floats
 # If the smallest detectable gain exceeds this many margins, rows are too few; else candidates are
 # too close.
 COARSE = 2.5
+
+# Half the width of a normal 95 % interval in standard errors; few repetitions widen an interval
+# beyond its standard error, and here they count as if the error were that much larger.
+Z = 1.96
 
 # Chances of a decision for which the number of rows is given.
 EVEN, LIKELY = 0.5, 0.8

@@ -158,7 +158,7 @@ def _expected_switch(case: Case, chance: float = 1.0) -> Interval | None:
     if rival is None or difference is None:
         return None
     least = case.deciding_margin if rival in case.contenders.costlier(case.name) else 0.0
-    law = law_of_difference(case.contenders.pairs, rival, case.name, case.contenders.accuracies)
+    law = law_of_difference(case.contenders.law, rival, case.name)
     value = chance * (law.excess(least) + least * (1 - law.below(least)))
     high = difference.high if difference.high > least else value
     return Interval(

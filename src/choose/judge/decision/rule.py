@@ -8,19 +8,19 @@ must pass every comparison, so their number needs no correction: a wrong adoptio
 all of them. Otherwise the comparison is undecided, never "equal".
 
 Constant answers are the floor, which the adopted family must beat, and no rivals. The member that
-is named is the cheapest one that is, as measured, behind the best of the family by less than the
-margin. Members that the evidence cannot separate never leave the question open.
+is named is that of least expected loss. Members that the evidence cannot separate never leave the
+question open.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Literal
 
 from choose.judge.decision.contenders import Contenders, Relation, relation
-from choose.judge.scores.expected_loss import law_of_difference, least_loss
+from choose.judge.scores.expected_loss import least_loss
 from choose.judge.scores.family_comparison import FamilyComparison, compare_families
 from choose.judge.stats.paired import Difference, smallest_detectable_gain
 from choose.schema.base import Interval
@@ -85,9 +85,8 @@ def _interim(contenders: Contenders) -> str:
     families = {contenders.best[family]: family for family in contenders.families}
     if floor and all(_lead(contenders, best, floor) <= 0 for best in families):
         return floor
-    order = sorted(families, key=lambda n: contenders.names.index(contenders.named[families[n]]))
-    law = partial(law_of_difference, contenders.pairs, accuracies=contenders.accuracies)
-    return contenders.named[families[least_loss(order, law, contenders.margin)]]
+    named = sorted(contenders.named.values(), key=contenders.names.index)
+    return least_loss(contenders.law, named, contenders.margin)
 
 
 def target_status(accuracy: Interval, target: float | None) -> Target:

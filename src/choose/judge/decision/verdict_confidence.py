@@ -10,7 +10,7 @@ from choose.judge.decision.label_gates import may_hide_success
 from choose.judge.decision.rule import Case
 from choose.judge.decision.verdict_gates import WORTH_ITS_COST as WORTH
 from choose.judge.decision.verdict_kind import alone
-from choose.judge.scores.expected_loss import SPREAD
+from choose.judge.scores.joint_law import SPREAD
 from choose.judge.stats.paired import Difference
 from choose.schema.decision import Confidence, Gate
 from choose.schema.words import scored

@@ -12,7 +12,12 @@ from choose.judge.decision.more_labels import (
 from choose.judge.decision.rule import Case, deciding_rival
 from choose.judge.decision.verdict_kind import conflicts_limit
 from choose.judge.measures.curve_forecast import likely
-from choose.judge.prose.family_answer import beside_the_named, called, cheaper_by
+from choose.judge.prose.family_answer import (
+    ahead_on_all_rows,
+    beside_the_named,
+    called,
+    cheaper_by,
+)
 from choose.judge.prose.labelling_advice import limit_sentence, toward_target
 from choose.judge.prose.loss_sentences import limit_of_documents
 from choose.schema.decision import Kind
@@ -156,13 +161,18 @@ def _beside(case: Case, other: str) -> str:
         return f"{other} shares no test row with it."
     if difference.value <= 0:
         shown = f"{gain(other, name, difference)}"
-        if other in contenders.cheaper(name):
-            matters = points(contenders.margin(name, other))
-            return f"{shown}; {other} costs less, but scored {matters} or more lower."
-        return f"{shown}, and {other} does not cost less."
+        if other not in contenders.cheaper(name):
+            return f"{shown}, and {other} does not cost less."
+        matters = contenders.margin(name, other)
+        if -difference.value >= matters:
+            return f"{shown}; {other} costs less, but scored {points(matters)} or more lower."
+        return f"{shown}; {other} costs less, but may be more than {points(matters)} behind."
     chance = ", which may be chance" if difference.low <= 0 else ""
-    matters = points(contenders.margin(other, name))
-    return (
-        f"{gain(other, name, difference)}{chance}. The lead as measured is below the {matters} "
-        f"that matter, and {name} costs less{cheaper_by(contenders, name, other)}."
-    )
+    lead, matters = gain(other, name, difference), contenders.margin(other, name)
+    if other in contenders.cheaper(name):
+        return f"{lead}{chance}. {ahead_on_all_rows(contenders, name, other)}."
+    costs = f"{name} costs less{cheaper_by(contenders, name, other)}"
+    if difference.value < matters:
+        shown = f"The lead as measured is below the {points(matters)} that matter"
+        return f"{lead}{chance}. {shown}, and {costs}."
+    return f"{lead}{chance}. A lead of {points(matters)} is not to be expected, and {costs}."

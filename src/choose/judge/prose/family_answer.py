@@ -21,6 +21,7 @@ from choose.judge.decision.verdict_gates import contenders_credible
 from choose.judge.evidence import strong
 from choose.judge.measures.cost_comparison import fit_and_1k_answers, in_dollars
 from choose.judge.prose.loss_sentences import loss_sentences
+from choose.judge.scores.expected_loss import law_of_difference
 from choose.judge.scores.family_comparison import FamilyComparison
 from choose.schema.answer import FamilyResult
 from choose.schema.decision import Kind
@@ -166,7 +167,10 @@ def interim_reason(case: Case, kind: Kind) -> str:
     costs = f"costs more{cheaper_by(contenders, found.b, found.a, dearer_first=True)}"
     if rival not in contenders.costlier(case.name):
         costs = f"costs less{cheaper_by(contenders, found.a, found.b)}"
-    if lead <= 0 or costs.startswith("costs less"):
+    if lead > 0 and costs.startswith("costs less"):
+        told = ahead_on_all_rows(contenders, found.b, found.a)
+        return f"{found.a} scores {points(lead)} higher than {own} on {shared}. {told}."
+    if lead <= 0:
         first = own if own == case.name else _capital(own)
         scores = f"{first} scores {points(abs(lead))} {_than(lead)} {found.a}"
         return f"{scores} on {shared}; {found.a} {costs}."
@@ -174,6 +178,14 @@ def interim_reason(case: Case, kind: Kind) -> str:
         f"{found.a} scores {points(lead)} higher than {own} on {shared} and {costs}; that is "
         f"not enough to expect the {points(case.deciding_margin)} that matter."
     )
+
+
+def ahead_on_all_rows(contenders: Contenders, name: str, other: str) -> str:
+    """Say why a candidate is used that another one leads for less: what all answers tell."""
+    expected = law_of_difference(contenders.law, name, other).mean
+    if expected <= 0:
+        return "That may be chance on so few rows"
+    return f"By all answers to all rows, {name} is expected to score {points(expected)} higher"
 
 
 def _seen(case: Case, match: FamilyComparison) -> FamilyComparison:

@@ -1,0 +1,142 @@
+"""What all answers together say of the true scores: known cases, coverage, gain over few rows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from choose.judge.decision.contenders import contenders_of
+from choose.judge.evidence import Evidence
+from choose.judge.goal import Rule
+from choose.judge.scores.expected_loss import NEEDLESS, NormalLaw, law_of_difference, least_loss
+from choose.judge.scores.joint_law import (
+    JointLaw,
+    _covariance_of_rows,
+    _design_effects,
+    _likeliest,
+    _normal_points,
+    joint_law,
+)
+from choose.judge.scores.score_tables import study_scores
+from simulation.thinned import thin
+from support.simulated_studies import lora, majority, probe, prompt, study, tfidf
+
+
+def drawn(rng: np.random.Generator, rows: int, asked: int) -> np.ndarray:
+    """Return scores of a cheap candidate on all rows and of two slow ones on the first few.
+
+    The cheap one is right on 7 of 10, the slow ones on 8; hard rows are hard for all.
+    """
+    hard = rng.normal(size=rows)
+    scores = np.stack([hard + 0.8 * rng.normal(size=rows) < c for c in (0.67, 1.08, 1.08)], axis=1)
+    found = scores.astype(np.float64)
+    found[asked:, 1:] = np.nan
+    return found
+
+
+def test_with_all_answers_the_likeliest_mean_is_the_plain_one() -> None:
+    scores = drawn(np.random.default_rng(1), 200, 200)
+    weights = np.ones(200)
+    within = _covariance_of_rows(scores, weights)
+    mean, error = _likeliest(scores, weights, within)
+    assert mean == pytest.approx(scores.mean(axis=0), abs=1e-9)
+    assert error == pytest.approx(within / 200, rel=1e-9)
+    assert np.diag(within) == pytest.approx(scores.var(axis=0), rel=0.03)
+
+
+def test_missing_answers_are_regressed_on_those_that_are_there() -> None:
+    """Golden: with two candidates and known covariances it is the textbook regression estimate."""
+    scores = np.array([[1.0, 1.0], [0.0, 1.0], [1.0, np.nan], [1.0, np.nan]])
+    within = np.array([[0.2, 0.1], [0.1, 0.3]])
+    mean, error = _likeliest(scores, np.ones(4), within)
+    slope, left = 0.1 / 0.2, 0.3 - 0.1**2 / 0.2
+    assert mean == pytest.approx([0.75, 1.0 + slope * (0.75 - 0.5)])
+    assert error[1, 1] == pytest.approx(left / 2 + slope**2 * 0.2 / 4)
+
+
+def test_the_law_holds_the_truth_nearly_as_often_as_it_says_and_errs_less() -> None:
+    """Simulated: 40 of 800 rows asked of the slow ones, true difference to the cheap one 10 points.
+
+    The estimate errs less than the mean difference on the rows that both answered. What the few
+    rows say of the slope is uncertain too, so that 95 % are not quite reached.
+    """
+    rng, plain, joint, z = np.random.default_rng(7), [], [], []
+    truth = drawn(rng, 400_000, 400_000).mean(axis=0)
+    for _ in range(300):
+        scores = drawn(rng, 800, 40)
+        weights = np.ones(len(scores))
+        mean, error = _likeliest(scores, weights, _covariance_of_rows(scores, weights))
+        sd = np.sqrt(error[0, 0] + error[1, 1] - 2 * error[0, 1])
+        wanted = truth[1] - truth[0]
+        plain.append((scores[:40, 1] - scores[:40, 0]).mean() - wanted)
+        joint.append(mean[1] - mean[0] - wanted)
+        z.append(joint[-1] / sd)
+    assert np.std(joint) < 0.9 * np.std(plain)
+    assert abs(np.mean(joint)) < 3 * np.std(joint) / 17
+    assert 0.90 < np.mean(np.abs(z) < 1.96) < 0.98
+
+
+def test_rows_in_clusters_tell_as_much_as_one_row_of_each() -> None:
+    scores = drawn(np.random.default_rng(2), 100, 100)
+    doubled = np.repeat(scores, 2, axis=0)
+    clusters = tuple(f"c{n // 2}" for n in range(200))
+    assert _design_effects(doubled, np.ones(200), clusters) == pytest.approx([2.0] * 3)
+    assert _design_effects(scores, np.ones(100), None) == pytest.approx([1.0] * 3)
+
+
+def test_the_points_of_a_law_have_its_moments_and_are_the_same_every_time() -> None:
+    for dimensions in (2, 8, 12):
+        points = _normal_points(dimensions)
+        assert np.abs(points.mean(axis=0)).max() < 1e-12
+        assert points.T @ points / len(points) == pytest.approx(np.eye(dimensions), abs=1e-9)
+        # The shape too: a quarter lies above each upper quartile.
+        assert (points > 0.6745).mean(axis=0) == pytest.approx([0.25] * dimensions, abs=0.02)
+    # Golden: the golden ratio's first step, 0.618, leads to the quantile of 0.118.
+    assert _normal_points(1)[0, 0] == pytest.approx(-1.185, abs=0.01)
+    covariance = np.array([[0.04, 0.01], [0.01, 0.02]])
+    law = JointLaw(("a", "b"), np.array([0.6, 0.7]), covariance)
+    assert law.points().mean(axis=0) == pytest.approx([0.6, 0.7])
+    assert np.cov(law.points().T) == pytest.approx(covariance, rel=0.001)
+    difference = law_of_difference(law, "a", "b")
+    assert difference == pytest.approx((-0.1, 0.2))
+
+
+@pytest.mark.parametrize("lead", [-0.03, 0.0, 0.001, 0.02, 0.05])
+def test_of_two_the_choice_is_that_of_the_closed_form(lead: float) -> None:
+    """The costlier one is used where the losses of both, by the normal law, say so."""
+    sd = 0.03
+    law = JointLaw(("cheap", "dear"), np.array([0.7, 0.7 + lead]), np.eye(2) * sd**2 / 2)
+    up, down = NormalLaw(lead, sd), NormalLaw(-lead, sd)
+    dear = down.excess(0.02) + NEEDLESS * 0.02 * up.below(0.02)
+    wanted = "dear" if dear < up.excess(0.02) else "cheap"
+    assert least_loss(law, ("cheap", "dear"), lambda a, b: 0.02) == wanted
+    assert least_loss(law, ("dear",), lambda a, b: 0.02) == "dear"
+
+
+def thin_study(seed: int) -> Evidence:
+    players = [majority(), tfidf(0.7), probe(0.78), prompt(0.8), lora(0.8, luck=0.05)]
+    return study(players, 600, seed)
+
+
+def test_weights_and_the_order_of_candidates_do_not_change_the_law() -> None:
+    panel = study_scores(thin_study(3))
+    order = contenders_of(panel, Rule()).order
+    law = joint_law(order, panel.rows)
+    tripled = replace(panel.rows, weights=np.full(600, 3.0))
+    again = joint_law(order, tripled)
+    assert again.mean == pytest.approx(law.mean)
+    assert again.covariance == pytest.approx(law.covariance)
+    turned = joint_law(order[::-1], panel.rows)
+    assert turned.mean[::-1] == pytest.approx(law.mean)
+    assert np.all(np.linalg.eigvalsh(law.covariance) > 0)
+
+
+def test_an_answer_that_fewer_rows_tell_is_less_certain() -> None:
+    whole = contenders_of(study_scores(thin_study(5)), Rule()).law
+    few = contenders_of(study_scores(thin(thin_study(5), 60, np.random.default_rng(1))), Rule()).law
+    for name in ("prompt", "lora"):
+        assert law_of_difference(few, name, "probe").sd > law_of_difference(whole, name, "probe").sd
+    alike = law_of_difference(few, "tfidf", "probe").sd, law_of_difference(whole, "tfidf", "probe")
+    assert alike[0] == pytest.approx(alike[1].sd, rel=0.05)
