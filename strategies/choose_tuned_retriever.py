@@ -40,8 +40,8 @@ SEARCHED, HARD = 50, 4
 # One in so many questions is held out with its documents, to say when to stop.
 HELD_OUT = 0.25
 
-# The most epochs that are tried.
-MOST_EPOCHS = 8
+# The most epochs that are tried, and after how many without a gain training stops.
+MOST_EPOCHS, PATIENCE = 8, 3
 
 
 class Stop(NamedTuple):
@@ -205,13 +205,14 @@ class _Trainer:
                 library = replace(self.hybrid, way=way, tuned=encoder)
                 ranks[Stop(epoch, way)] = library.reciprocal_rank(held)
 
-        def after(epoch: int, model: Any) -> None:
+        def after(epoch: int, model: Any) -> bool:
             nonlocal best, weights
             # Not cached, since the weights go on changing.
             measure(epoch, Encoder(model))
             own = max((stop for stop in ranks if stop.epochs == epoch), key=ranks.__getitem__)
             if ranks[own] > ranks[best] or epoch == given:
                 best, weights = own, weights_of(model)
+            return given is None and epoch - best.epochs >= PATIENCE
 
         measure(0, None)
         best = max(ranks, key=ranks.__getitem__)
@@ -237,7 +238,7 @@ class _Trainer:
         self,
         rows: Sequence[Example],
         epochs: int,
-        after: Callable[[int, Any], None] = lambda epoch, model: None,
+        after: Callable[[int, Any], bool | None] = lambda epoch, model: None,
     ) -> tuple[dict[str, npt.NDArray[Any]], Encoder]:
         """Return the weights and the encoder after training on rows; see `tune` for `after`."""
         strategy = self.strategy

@@ -13,7 +13,7 @@ import choose
 from choose.api.compare import decide
 from choose.api.notebook_views import printed
 from choose.api.study_evidence import evidence_of
-from choose.corpus import ARRIVED, CONDITIONS, FAULTY, MISSING, UPDATED, is_drill, span_of
+from choose.corpus import ARRIVED, CONDITIONS, FAULTY, GOLD, MISSING, UPDATED, is_drill, span_of
 from choose.data.scenarios import Pools
 from choose.report.html.page import render_html
 from choose.report.markdown import render_markdown
@@ -254,6 +254,21 @@ def test_the_original_documents_are_read_again(
     with pytest.raises(KeyboardInterrupt):
         run_trial(Job(trial, views), Pools(data))
     assert [one.digest for one in read] == [digests[0], corpus.digest]
+
+
+def test_controls_are_as_long_as_the_passages_that_a_fit_chose(
+    studied: tuple[Decision, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store.open(studied[1] / "study")
+    corpus = corpus_of(store.dataset.task)
+    assert corpus is not None
+    trial = next(t for t in store.grid()[1] if t.candidate == "sentence")
+    monkeypatch.setattr(find("sentence"), "passages", lambda self: (1, 4), raising=False)
+    run = run_trial(Job(trial, (GOLD,)), Pools(store.dataset))
+    shown = {ids[0] for ids in run.answers[GOLD, 0].evidence or () if ids}
+    assert shown
+    assert shown <= {passage.id for passage in corpus.passages(4)}
+    assert not shown <= {passage.id for passage in corpus.passages()}
 
 
 def test_every_form_of_the_report_says_it_and_escapes_it(studied: tuple[Decision, Path]) -> None:

@@ -64,6 +64,7 @@ def test_questions_find_their_passage_after_tuning(spec: str) -> None:
         return [first.passage.span.document for [first] in hits]
 
     wanted = [f"d{n}" for n in range(len(NAMES))]
+    assert tune(untuned(spec), contrast(spec), 9, 5e-3, seed=0, after=lambda n: n == 1) > loss
     assert loss < 1.7 < np.log(len(NAMES))  # of a model that guesses
     assert sum(a == b for a, b in zip(found(index.asked_by(tuned)), wanted, strict=True)) >= 7
     assert sum(a == b for a, b in zip(found(index), wanted, strict=True)) <= 4

@@ -91,12 +91,12 @@ def tune(
     epochs: int,
     rate: float,
     seed: int,
-    after: Callable[[int], None] = lambda epoch: None,
+    after: Callable[[int], bool | None] = lambda epoch: None,
 ) -> float:
     """Train a model that `untuned` returned; return the mean loss of the last epoch.
 
     The loss is the cross-entropy of a question's own passage among all candidates. `after` is
-    called with the number of epochs that are done.
+    called with the number of epochs that are done, and ends the training if it returns True.
 
     Raises:
         StrategyError: if the loss is no number.
@@ -114,7 +114,8 @@ def tune(
         loss = float(np.mean(losses))
         if not np.isfinite(loss):
             raise StrategyError("The tuned encoder's loss is no number. Lower learning_rate.")
-        after(epoch)
+        if after(epoch):
+            break
     return loss
 
 
