@@ -55,15 +55,15 @@ def inner_folds(examples: Sequence[Example], most: int, count: int = FOLDS) -> I
 
     No seed decides the folds, so strategies without one stay so.
     """
-    clusters = _clusters(examples)
     targets = {e.id: e.target for e in examples}
     chosen = stratified_sample([e.id for e in examples], targets, most, "inner")
+    place = {e.id: i for i, e in enumerate(examples)}
+    clusters = _clusters([examples[place[id]] for id in chosen])
     whole = Counter(targets[id] for id in {clusters.get(id, id): id for id in chosen}.values())
     if len(chosen) < FEWEST_ROWS or sum(rows > 1 for rows in whole.values()) < 2:
         return None
     parts = stratified_folds(chosen, targets, clusters, count, seed=0)
     of = {id: number for number, part in enumerate(parts) for id in part}
-    place = {e.id: i for i, e in enumerate(examples)}
     labels = sorted({targets[id] for id in chosen})
     numbers: dict[str, int] = {}
     return InnerFolds(
@@ -103,6 +103,7 @@ class Choice:
         settings: how many there were.
         rows: on how many rows they were compared.
         usual: the accuracy of the usual setting.
+        best: the highest accuracy of any setting, which is too high.
         value: the accuracy of whatever is chosen so, corrected for the choice.
         low: the lower end of its 95 % interval.
         high: the upper end.
@@ -112,6 +113,7 @@ class Choice:
     settings: int
     rows: int
     usual: float
+    best: float
     value: float
     low: float
     high: float
@@ -164,6 +166,7 @@ def choose_setting(right: Floats, likelihood: Floats, clusters: Counts, seed: in
         settings=len(right),
         rows=right.shape[1],
         usual=float(right[0].mean()),
+        best=float(right.mean(axis=1).max()),
         value=float(outside.mean()),
         low=low,
         high=high,

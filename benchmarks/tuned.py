@@ -1,0 +1,247 @@
+"""Candidates with chosen settings against the usual ones, and fine-tuning beyond one LoRA.
+
+    python benchmarks/tuned.py DIR --part cheap       tuned-tfidf, tuned-probe and tuned-knn
+    python benchmarks/tuned.py DIR --part optimism    what the inner folds promise, and the truth
+    python benchmarks/tuned.py DIR --part fine-tuning setfit, full fine-tuning and lora
+    python benchmarks/tuned.py DIR --part search      tuned-lora against lora, on the small encoder
+
+DIR holds labelled sets as folders with train.csv and test.csv. Every draw takes its own training
+rows (eight rows a label, or a number of rows) and its own test rows; both sides of a difference
+learn from the same rows and answer the same. Differences are in points with 95 % intervals for rows
+and draws. `--set NAME.KEY=VALUE` overrides a hyperparameter.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import csv
+import sys
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from time import perf_counter, process_time
+from typing import Any
+
+import numpy as np
+
+from choose.judge.stats.paired import paired_difference
+from choose.models.environment_settings import cores
+from choose.models.weights.spec import DEFAULT_ENCODER
+from choose.strategy import Prepares, build, hyperparameters
+from choose.tasks.classification import Classification
+from choose.types import Example, Floats
+from machine import machine
+
+CHEAP = (("tuned-tfidf", "tfidf"), ("tuned-probe", "probe"), ("tuned-knn", "knn"))
+A_LABEL = "8 a label"
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """Training and test rows of one draw."""
+
+    task: Classification
+    pool: list[Example]
+    asked: list[Example]
+
+
+def read(folder: Path) -> list[Example]:
+    """Return the rows of a set's train.csv, then those of its test.csv."""
+    rows = []
+    for part in ("train", "test"):
+        with (folder / f"{part}.csv").open(encoding="utf-8", newline="") as stream:
+            rows += [(part, row["text"], row["label"]) for row in csv.DictReader(stream)]
+    return [
+        Example(id=f"{part}{i}", text=t, target=label) for i, (part, t, label) in enumerate(rows)
+    ]
+
+
+def draw(rows: Sequence[Example], size: int | str, asked: int, seed: int) -> Draw:
+    """Draw training rows from the first part and test rows from the second."""
+    rng = Random(f"tuned-{seed}")
+    train = [e for e in rows if e.id.startswith("train")]
+    test = [e for e in rows if e.id.startswith("test")]
+    rng.shuffle(train)
+    if size == A_LABEL:
+        by_label: dict[str, list[Example]] = defaultdict(list)
+        for example in train:
+            by_label[example.target].append(example)
+        pool = [e for label in sorted(by_label) for e in by_label[label][:8]]
+        rng.shuffle(pool)
+    else:
+        pool = train[: int(size)]
+    labels = tuple(sorted({e.target for e in rows}))
+    # The same test rows for all draws, so that rows and draws are crossed.
+    chosen = Random("tuned").sample(test, min(asked, len(test)))
+    return Draw(Classification(labels=labels, names=labels), pool, chosen)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """Which test rows were right, seconds of the fit on the clock, and the fitted strategy."""
+
+    right: Floats
+    seconds: float
+    strategy: Any
+
+
+def answered(name: str, drawn: Draw, seed: int, params: Mapping[str, Any]) -> Result:
+    """Fit and answer."""
+    strategy: Any = build(name, seed=seed, **params)
+    if isinstance(strategy, Prepares):
+        strategy.prepare()
+    start = perf_counter()
+    strategy.fit(drawn.task, drawn.pool)
+    seconds = perf_counter() - start
+    answers = strategy.predict([e.item() for e in drawn.asked])
+    right = np.array([o == e.target for o, e in zip(answers.outputs, drawn.asked, strict=True)])
+    return Result(right.astype(np.float64), seconds, strategy)
+
+
+def table(
+    rows: Sequence[Example],
+    size: int | str,
+    names: Sequence[str],
+    options: argparse.Namespace,
+    params: Mapping[str, Mapping[str, Any]],
+) -> dict[str, Floats]:
+    """Print a line a candidate, and return (test rows, draws) of right answers of each."""
+    right: dict[str, list[Floats]] = defaultdict(list)
+    seconds: dict[str, list[float]] = defaultdict(list)
+    for seed in range(options.seeds):
+        drawn = draw(rows, size, options.test, seed)
+        for name in names:
+            result = answered(name.partition(" ")[0], drawn, seed, params.get(name, {}))
+            right[name].append(result.right)
+            seconds[name].append(result.seconds)
+            if notes := getattr(result.strategy, "facts", dict)().get("notes"):
+                print(name, size, seed, result.right.mean(), notes[0], file=sys.stderr, flush=True)
+    for name in names:
+        figures = np.stack(right[name], axis=1)
+        low, high = figures.mean(axis=0).min(), figures.mean(axis=0).max()
+        fit = np.mean(seconds[name])
+        shown = f"{100 * figures.mean():6.1f}  ({100 * low:.1f} to {100 * high:.1f})"
+        print(f"  {name:18}{shown:26}{fit:8.2f} s a fit", flush=True)
+    return {name: np.stack(right[name], axis=1) for name in names}
+
+
+def difference(right: Mapping[str, Floats], a: str, b: str) -> None:
+    """Print a minus b with its interval."""
+    found = paired_difference(right[a], right[b])
+    value, low, high = (100 * x for x in (found.value, found.low, found.high))
+    print(f"  {a} - {b}: {value:+.1f} ({low:+.1f} to {high:+.1f})", flush=True)
+
+
+def cheap(options: argparse.Namespace, params: Mapping[str, Mapping[str, Any]]) -> None:
+    """Compare the tuned baselines with the usual ones."""
+    for name in options.sets:
+        rows = read(options.folder / name)
+        for size in options.rows:
+            print(f"{name}, {_rows(size)}")
+            right = table(rows, size, [n for pair in CHEAP for n in pair], options, params)
+            for pair in CHEAP:
+                difference(right, *pair)
+
+
+def optimism(options: argparse.Namespace, params: Mapping[str, Mapping[str, Any]]) -> None:
+    """Hold the inner estimates to the accuracy on rows that nothing was learnt from."""
+    print(f"{'':34}truth  promised  uncorrected   optimism          held by the interval")
+    for name in options.sets:
+        rows = read(options.folder / name)
+        for size in options.rows:
+            for tuned, _ in CHEAP:
+                found = list(_promises(rows, size, tuned, options, params))
+                truth, value, best, held = (np.array(x) for x in zip(*found, strict=True))
+                gap = 100 * (value - truth)
+                error = 1.96 * gap.std(ddof=1) / np.sqrt(len(gap))
+                print(
+                    f"  {name:15} {_rows(size):>10}{tuned:>13}"[:42].ljust(42)
+                    + f"{100 * truth.mean():.1f}{100 * value.mean():9.1f}{100 * best.mean():12.1f}"
+                    f"{gap.mean():+11.1f} ({gap.mean() - error:+.1f} to {gap.mean() + error:+.1f})"
+                    f"{100 * held.mean():9.0f} % of {len(found)}",
+                    flush=True,
+                )
+
+
+def _promises(
+    rows: Sequence[Example],
+    size: int | str,
+    name: str,
+    options: argparse.Namespace,
+    params: Mapping[str, Mapping[str, Any]],
+) -> Iterator[tuple[float, float, float, bool]]:
+    """Yield the truth, the inner estimate, the best inner score and whether the interval holds."""
+    for seed in range(options.replays):
+        result = answered(name, draw(rows, size, options.test, seed), seed, params.get(name, {}))
+        choice, truth = result.strategy.choice, float(result.right.mean())
+        yield truth, choice.value, choice.best, choice.low <= truth <= choice.high
+
+
+def fine_tuning(options: argparse.Namespace, params: Mapping[str, Mapping[str, Any]]) -> None:
+    """Compare the ways to fine-tune with one another and with the probe."""
+    for name in options.sets:
+        rows = read(options.folder / name)
+        for size in options.rows:
+            print(f"{name}, {_rows(size)}")
+            right = table(rows, size, options.candidates, options, params)
+            for other in options.candidates[1:]:
+                difference(right, options.candidates[0], other)
+
+
+def _rows(size: int | str) -> str:
+    return size if isinstance(size, str) else f"{size} rows"
+
+
+# By part: what it runs, its sets, pools and candidates.
+PARTS: Mapping[str, tuple[Any, tuple[str, ...], tuple[int | str, ...], tuple[str, ...]]] = {
+    "cheap": (cheap, ("trec6", "fin_phrasebank", "tweet_emotion"), (A_LABEL, 400), ()),
+    "optimism": (optimism, ("trec6", "fin_phrasebank"), (100, 400), ()),
+    "fine-tuning": (
+        fine_tuning,
+        ("trec6", "fin_phrasebank"),
+        (A_LABEL,),
+        ("setfit", "lora", "full-fine-tuning", "probe"),
+    ),
+    "search": (fine_tuning, ("trec6", "fin_phrasebank"), (400,), ("tuned-lora", "lora")),
+}
+
+
+def main() -> None:
+    """Run a part."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--part", choices=list(PARTS), required=True)
+    parser.add_argument("--sets", nargs="+")
+    parser.add_argument("--rows", nargs="+", help="'label' for eight rows a label, or numbers")
+    parser.add_argument("--candidates", nargs="+")
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--replays", type=int, default=100)
+    parser.add_argument("--test", type=int, default=500)
+    parser.add_argument("--set", nargs="*", default=[])
+    options = parser.parse_args()
+    run, sets, sizes, candidates = PARTS[options.part]
+    options.sets, options.candidates = options.sets or sets, options.candidates or candidates
+    given = [A_LABEL if r == "label" else int(r) for r in options.rows or ()]
+    options.rows = given or sizes
+    params: dict[str, dict[str, Any]] = defaultdict(dict)
+    if options.part == "search":
+        for name in options.candidates:
+            if "base" in hyperparameters(name):
+                params[name]["base"] = DEFAULT_ENCODER
+    for text in options.set:
+        key, value = text.split("=", 1)
+        name, setting = key.split(".", 1)
+        params[name][setting] = ast.literal_eval(value)
+    print(f"{options.part}; {machine(cores())}")
+    begun = process_time()
+    run(options, params)
+    print(f"{process_time() - begun:.0f} processor-seconds")
+
+
+if __name__ == "__main__":
+    main()
