@@ -59,11 +59,18 @@ def read(folder: Path) -> list[Example]:
     ]
 
 
-def draw(rows: Sequence[Example], size: int | str, asked: int, seed: int) -> Draw:
-    """Draw training rows from the first part and test rows from the second."""
+def draw(
+    rows: Sequence[Example], size: int | str, asked: int, seed: int, mixed: bool = False
+) -> Draw:
+    """Draw training rows from the first part and test rows from the second.
+
+    Where the parts are `mixed`, both come from all rows, so that they are of one kind.
+    """
     rng = Random(f"tuned-{seed}")
     train = [e for e in rows if e.id.startswith("train")]
     test = [e for e in rows if e.id.startswith("test")]
+    if mixed:
+        train = list(rows)
     rng.shuffle(train)
     if size == A_LABEL:
         by_label: dict[str, list[Example]] = defaultdict(list)
@@ -74,8 +81,10 @@ def draw(rows: Sequence[Example], size: int | str, asked: int, seed: int) -> Dra
     else:
         pool = train[: int(size)]
     labels = tuple(sorted({e.target for e in rows}))
-    # The same test rows for all draws, so that rows and draws are crossed.
-    chosen = Random("tuned").sample(test, min(asked, len(test)))
+    if mixed:
+        test = train[len(pool) :]
+    # The same test rows for all draws, unless the parts are mixed.
+    chosen = test[:asked] if mixed else Random("tuned").sample(test, min(asked, len(test)))
     return Draw(Classification(labels=labels, names=labels), pool, chosen)
 
 
@@ -176,7 +185,8 @@ def _promises(
 ) -> Iterator[tuple[float, float, float, bool]]:
     """Yield the truth, the inner estimate, the best inner score and whether the interval holds."""
     for seed in range(options.replays):
-        result = answered(name, draw(rows, size, options.test, seed), seed, params.get(name, {}))
+        drawn = draw(rows, size, options.test, seed, mixed=True)
+        result = answered(name, drawn, seed, params.get(name, {}))
         choice, truth = result.strategy.choice, float(result.right.mean())
         yield truth, choice.value, choice.best, choice.low <= truth <= choice.high
 
