@@ -11,11 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from choose.judge.decision.open_question import Comparison, OpenQuestion
 from choose.run.requests import GroupRequest, GroupResult
-from choose.run.run_records import Limits, StudyFacts
+from choose.run.run_records import Limits, StudyFacts, left_out_sentences
+from choose.run.scheduling.next_trial import Now
 from choose.run.scheduling.scheduler import ATTEMPTS, GRACE, MAX_BATCH, Scheduler
 from choose.run.speed_probe import Speed
 from choose.schema.plan import Job
+from choose.schema.words import worth_finishing
 from choose.study.grid_points import FIRST_PASS
 from choose.types import STANDARD, Answers, Run, Scenario, Trial
 from simulation.played_run import Answer, Step, play
@@ -91,6 +94,7 @@ class World:
             rows=lambda job: self.rows,
             fast={p.name for p in self.players if p.fast},
             grouped={p.name for p in self.players if p.grouped},
+            folds=self.folds,
         )
 
     def scheduler(self, workers: int = 1, **limits: object) -> Scheduler:
@@ -379,6 +383,97 @@ def test_an_interruption_names_what_is_under_way_and_what_waits() -> None:
     scheduler.interrupt()
     assert scheduler.summary.interrupted
     assert places(world, [*done, *scheduler.summary.stopped]) == list(range(len(world.jobs)))
+
+
+# --- by value -----------------------------------------------------------------------------------
+
+
+def question(named: str, *rivals: str, final: bool = False) -> OpenQuestion:
+    open_ = tuple(
+        Comparison(candidate=name, family="prompting", change=0.5 / (place + 1))
+        for place, name in enumerate(rivals)
+    )
+    return OpenQuestion(named=named, family="fine-tuning", final=final, open=open_)
+
+
+def by_value(world: World, asked: OpenQuestion, **limits: object) -> tuple[Scheduler, list[Step]]:
+    scheduler = world.scheduler(racing=True, **limits)
+    steps = play(scheduler, world.answer, now=lambda elapsed: Now(elapsed, asked))
+    return scheduler, list(steps)
+
+
+ALIKE = tuple(Player(name=name, right=8) for name in ("lora", "prompt", "few"))
+
+
+def test_everyone_answers_once_then_what_decides_comes_first() -> None:
+    world = World((Player(name="tfidf", fast=True, right=8), *ALIKE), folds=3)
+    _, steps = by_value(world, question("lora", "prompt"))
+    order = [(job.trial.candidate, job.part, job.trial.fold) for job in ended(steps)]
+    once = [name for name, _, _ in order[: order.index(("lora", FIRST_PASS, 1))]]
+    assert {"tfidf", "lora", "prompt", "few"} == {*once}
+    start = order.index(("lora", FIRST_PASS, 1))
+    assert order[start : start + 4] == [
+        (name, FIRST_PASS, fold) for fold in (1, 2) for name in ("lora", "prompt")
+    ]
+    others = [place for place, (name, _, fold) in enumerate(order) if name == "few" and fold]
+    decided = [place for place, (name, _, _) in enumerate(order) if name in ("lora", "prompt")]
+    assert min(others) > max(decided), "few is not in contention"
+
+
+def test_what_is_bought_is_said() -> None:
+    world = World((Player(name="tfidf", fast=True, right=8), *ALIKE), folds=3)
+    _, steps = by_value(world, question("lora", "prompt"))
+    said = [step.request.why for step in steps if step.request.why]
+    assert said[0] == "lora, fold 2 of 3: decides between prompting and fine-tuning"
+    assert said[-1].startswith("prompt, fold 3 of 3, repetition 2: decides")
+
+
+def test_the_cheaper_of_two_open_questions_is_settled_first() -> None:
+    players = (replace(ALIKE[0], fit=1.0), replace(ALIKE[1], fit=50.0), replace(ALIKE[2], fit=1.0))
+    world = World((Player(name="tfidf", fast=True, right=8), *players), folds=3)
+    _, steps = by_value(world, question("lora", "prompt", "few"))
+    order = [j.trial.candidate for j in ended(steps) if j.trial.fold and j.part == FIRST_PASS]
+    slow = [name for name in order if name != "tfidf"]
+    assert slow.index("few") < slow.index("prompt")
+
+
+@pytest.mark.parametrize("final", [True, False])
+def test_when_the_verdict_is_final_the_others_get_nothing_more(final: bool) -> None:
+    world = World((Player(name="tfidf", fast=True, right=8), *ALIKE), folds=2)
+    scheduler, steps = by_value(world, question("lora", final=final))
+    done = Counter(job.trial.candidate for job in ended(steps))
+    assert done["lora"] == done["tfidf"] == 8
+    assert (done["prompt"], done["few"]) == ((1, 1) if final else (8, 8))
+    sentences = left_out_sentences(scheduler.conclude())
+    assert any("not run, since they would not change which family" in s for s in sentences) == final
+    assert not worth_finishing(sentences)
+    everything = [*ended(steps), *scheduler.summary.unneeded]
+    assert places(world, everything) == list(range(len(world.jobs)))
+
+
+def test_rows_of_a_cut_pass_come_before_another_fold() -> None:
+    players = (Player(name="lora", fit=1.0, each=0.1, right=8), Player(name="few", right=8))
+    world = World(players, folds=2, rows=200)
+    _, steps = by_value(world, question("lora", "few"), seconds=28.0)
+    requests = [step.request for step in steps]
+    first = next(n for n, request in enumerate(requests) if request.action == "extend")
+    assert requests[first].candidate == "lora"
+    assert {r.candidate for r in requests[first:] if r.action == "run"} == {"few"}
+
+
+@given(world=worlds(), workers=st.integers(1, 3), final=st.booleans())
+@settings(max_examples=40, deadline=None)
+def test_by_value_nothing_is_lost_or_run_twice(world: World, workers: int, final: bool) -> None:
+    scheduler = world.scheduler(workers, racing=True)
+    names = [player.name for player in world.players]
+    asked = question(names[0], *names[1:2], final=final)
+    driver = driven(world, scheduler)
+    steps = list(play(scheduler, driver, workers, now=lambda elapsed: Now(elapsed, asked)))
+    everything = [*ended(steps), *left(scheduler), *scheduler.summary.unneeded]
+    assert places(world, everything) == list(range(len(world.jobs)))
+
+
+# --- races --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("racing", [True, False])

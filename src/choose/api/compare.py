@@ -212,8 +212,10 @@ def _run(
     plan: TrialPlan, store: Store, watch: Observer, spent: float, home: Path | None
 ) -> Outcome:
     """Run the trials; `spent` seconds of the budget went into the endpoints' first requests."""
+    from choose.api.study_evidence import nothing_measured, rule_of
     from choose.run.executor import run_jobs
     from choose.run.run_records import Limits, left_out_sentences
+    from choose.run.scheduling.next_trial import Measured
 
     study, dataset, jobs = plan.study, plan.pools.dataset, plan.jobs
     store.begin(_plain(study), dataset)
@@ -225,7 +227,11 @@ def _run(
     margin, money = study.goal.margin or Limits().margin, study.grid.max_usd is not None
     left = None if budget is None else max(0.0, budget - spent)
     limits = Limits(left, racing, margin, money)
-    outcome = run_jobs(jobs, plan.pools, store, limits, watch.job)
+    measured = None
+    if racing:
+        rule = rule_of(store.study, dataset.task)
+        measured = Measured.nothing_of(nothing_measured(store), rule, jobs)
+    outcome = run_jobs(jobs, plan.pools, store, limits, watch.job, measured, watch.deciding)
     if outcome.interrupted:
         watch.interrupted()
     store.leave_out([*plan.refusals, *left_out_sentences(outcome)])

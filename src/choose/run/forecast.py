@@ -1,10 +1,11 @@
 """Forecast seconds, tokens and dollars of every candidate's trials from a short measurement.
 
 How many test rows a time budget reaches is the run played with forecast seconds. It follows
-`executor`: fast candidates first; a short probe of each slow one; slow candidates share three
+`scheduler`: fast candidates first; a short probe of each slow one; slow candidates share three
 quarters of the time that is then left, for the same number of rows each; then the other trials in
-their order, as long as they fit; and leftover time answers rows that were cut. Whether a candidate
-is dropped because it can no longer win depends on its answers and is not forecast.
+their order, as long as they fit; and leftover time answers rows that were cut. Which trials decide,
+and whether a candidate is dropped because it can no longer win, depends on answers and is not
+forecast.
 """
 
 from __future__ import annotations

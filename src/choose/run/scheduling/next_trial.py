@@ -17,8 +17,11 @@ from choose.judge.decision.open_question import Comparison, OpenQuestion, Whole,
 from choose.judge.evidence import Evidence
 from choose.judge.goal import Rule
 from choose.schema.plan import Job
-from choose.study.grid_points import FIRST_PASS
+from choose.study.grid_points import CONTROLS, DRILLS, FIRST_PASS
 from choose.types import Family, Run
+
+# Parts that are about reading documents, not about which family is the one to use.
+ALWAYS = (CONTROLS, DRILLS)
 
 # Parts whose trials answer the study's own rows as the candidates are compared.
 COMPARED = (FIRST_PASS, "repetitions")
@@ -81,6 +84,8 @@ class TrialOrder:
                 compared.setdefault(job.trial.candidate, []).append(place)
         yield from self._deciding(waiting, compared, question, seconds)
         yield from map(Choice, self._of(waiting, self.fast))
+        # What reading loses is told of every candidate that reads, whoever wins.
+        yield from (Choice(place) for place, job in waiting.items() if job.part in ALWAYS)
         yield from map(Choice, self._of(waiting, question.candidates))
         yield from (Choice(place) for name in question.near for place in compared.get(name, ()))
         if not question.final:
@@ -95,21 +100,25 @@ class TrialOrder:
     ) -> Iterator[Choice]:
         """Yield the next trial of each open comparison, that of most change a second first."""
 
+        def pair(one: Comparison) -> list[int]:
+            # Only rows that both answered are compared, so both go on in the order of the grid.
+            return sorted(
+                place
+                for name in (one.candidate, question.named)
+                for place in compared.get(name, ())
+            )
+
         def rate(one: Comparison) -> float:
-            pair = (one.candidate, question.named)
-            rest = sum(len(compared.get(name, ())) * seconds(name) for name in pair)
+            jobs = [waiting[place] for place in pair(one)]
+            draw = min((job.trial.draw for job in jobs), default=0)
+            rest = sum(seconds(j.trial.candidate) for j in jobs if j.trial.draw == draw)
             return one.change / max(rest, 1e-9)
 
         for one in sorted(question.open, key=rate, reverse=True):
-            # The side that lags behind first: only rows that both answered are compared.
-            sides = sorted(
-                (one.candidate, question.named), key=lambda name: -len(compared.get(name, ()))
-            )
             families = [self._called(family) for family in (one.family, question.family)]
-            for name in sides:
-                for place in compared.get(name, ()):
-                    what = self._place_of(waiting[place])
-                    yield Choice(place, f"{what}: decides between {families[0]} and {families[1]}")
+            for place in pair(one):
+                what = self._place_of(waiting[place])
+                yield Choice(place, f"{what}: decides between {families[0]} and {families[1]}")
 
     @staticmethod
     def _of(waiting: Mapping[int, Job], names: Iterable[str]) -> Iterator[int]:

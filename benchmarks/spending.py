@@ -1,0 +1,415 @@
+"""How soon the verdict of the whole grid is reached: trials by value against a fixed order.
+
+    python benchmarks/spending.py                known worlds and seven real sets: some minutes
+    python benchmarks/spending.py --quick        under a minute
+    python benchmarks/spending.py --json         every study as JSON
+
+No model runs. The real scheduler plans each study twice, on a clock that jumps by what each trial
+took: in the order of the plan, and by value. Worlds have known truths and stated seconds. Real
+sets have stored answers and measured seconds; their rows are divided into five folds, each of
+which costs a fit. Both orders drop candidates that can no longer win. Exits with 1 and the missed
+targets.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+from typing import Any
+
+# Each process has one core to itself; threads of a linear algebra library would fight over it.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+import numpy as np
+
+from choose.api.study_evidence import rule_of
+from choose.judge.decision.open_question import OpenQuestion
+from choose.judge.evidence import Evidence
+from choose.judge.goal import Rule
+from choose.run.requests import GroupRequest, GroupResult
+from choose.run.run_records import Limits, StudyFacts
+from choose.run.scheduling.next_trial import COMPARED, Measured, Now
+from choose.run.scheduling.scheduler import Scheduler
+from choose.schema.plan import Job
+from choose.study.grid_points import FIRST_PASS
+from choose.types import Run
+from replay import studies as occasions
+from replay.answers import read_all
+from simulation.evidence import evidence
+from simulation.grading import NAMES
+from simulation.played_run import play
+from simulation.thinned import CLEAN, cut
+from simulation.truth import truth_of
+from simulation.worlds import draw
+
+HERE = Path(__file__).resolve().parent
+
+FULL, QUICK = 40, 3
+
+WORLDS = ("cross-fit", "clusters", "crowd", "small model", "ties")
+
+FOLDS = 5
+
+# Budgets at which both orders are graded, as shares of the seconds of the whole grid.
+SHARES = (0.1, 0.2, 0.35, 0.5, 0.75, 1.0)
+
+# Most of the fixed order's seconds (median over studies), and by how much fewer verdicts may be
+# right at any budget, or more winners wrong: two standard errors of a share of 200 studies.
+MOST_SECONDS, TOLERANCE = 0.5, 0.03
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """The verdict at a moment: the family that is named, and whether it is recommended."""
+
+    elapsed: float
+    name: str
+    family: str
+    final: bool
+
+    def same(self, other: Seen) -> bool:
+        """Return whether two verdicts name the same family in the same way."""
+        return (self.family, self.final) == (other.family, other.final)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grade:
+    """One order of one study.
+
+    Attributes:
+        reached: seconds until the verdict of the whole grid, which then stays; None if never.
+        spent: seconds until the run ended.
+        right: whether the named family is right, at each of `SHARES`; None if unknown.
+        false: whether the verdict in the end recommends a wrong family; None if unknown.
+    """
+
+    reached: float | None
+    spent: float
+    right: tuple[bool, ...] | None
+    false: bool | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Study:
+    """Both orders of one study; `first` are the seconds until everyone has answered once."""
+
+    source: str
+    seconds: float
+    first: float
+    final: bool
+    false: bool | None
+    fixed: Grade
+    value: Grade
+
+
+@dataclass(frozen=True)
+class Known:
+    """A study whose trials are all known: evidence, rule, and which families are right."""
+
+    source: str
+    evidence: Evidence
+    rule: Rule
+    wrong: Mapping[str, bool] | None = None
+    behind: Mapping[str, bool] | None = None
+
+
+def jobs_of(study: Evidence) -> list[Job]:
+    """Return the trials as jobs in the order in which a study plans them."""
+    fast = {c.name for c in study.candidates if c.cheap}
+    place = {c.name: number for number, c in enumerate(study.candidates)}
+    whole: dict[str, int] = {}
+    for run in study.runs:
+        name = run.trial.candidate
+        whole[name] = max(whole.get(name, 0), run.trial.train_size)
+
+    def stage(run: Run) -> tuple[int, str]:
+        trial = run.trial
+        cheap, again = trial.candidate in fast, trial.draw > 0
+        if trial.scenario.kind == "noise":
+            return (8 if again else 4) if cheap else 10, "added label noise"
+        if trial.train_size < 0.9 * whole[trial.candidate]:
+            return (8 if again else 4) if cheap else 11, "smaller pools"
+        if again:
+            return 1 if cheap else 8, "repetitions"
+        return (0 if cheap else 6 if trial.fold else 2), FIRST_PASS
+
+    def order(run: Run) -> tuple[int, int, int]:
+        return stage(run)[0], run.trial.fold, place[run.trial.candidate]
+
+    runs = sorted(study.runs, key=order)
+    return [Job(run.trial, part=stage(run)[1]) for run in runs]
+
+
+def played(known: Known, jobs: Sequence[Job], by_value: bool) -> list[Seen]:
+    """Play a study in one order; return its verdicts from the first one on, the last at the end."""
+    study = known.evidence
+    runs = {run.trial.key: run for run in study.runs}
+    measured = Measured.nothing_of(replace(study, runs=()), known.rule, jobs)
+    fast = {c.name for c in study.candidates if c.cheap}
+    facts = StudyFacts(
+        data="",
+        targets=dict(zip(study.items.ids, study.items.targets, strict=True)),
+        clusters=dict(zip(study.items.ids, study.items.clusters, strict=True)),
+        rows=lambda job: len(runs[job.trial.key].asked[CLEAN]),
+        fast=fast,
+        folds=FOLDS,
+    )
+    scheduler = Scheduler(jobs, facts, Limits(racing=True, margin=known.rule.margin))
+
+    def answer(request: GroupRequest) -> tuple[GroupResult, float]:
+        (job,) = request.jobs
+        run = runs[job.trial.key]
+        return GroupResult(number=request.number, runs=((run, None),)), run.seconds_spent or 0.0
+
+    def now(elapsed: float) -> Now:
+        return Now(elapsed, measured.question() if by_value and scheduler.asks else None)
+
+    found: list[Seen] = []
+    for step in play(scheduler, answer, now=now):
+        compared = False
+        for job, run in step.ended:
+            measured.add(job, run)
+            compared |= job.part in COMPARED and job.trial.candidate not in fast
+        if scheduler.asks and (compared or not found):
+            found.append(_seen(step.elapsed, measured.question()))
+    return [*found, replace(found[-1], elapsed=step.elapsed)]
+
+
+def _seen(elapsed: float, question: OpenQuestion | None) -> Seen:
+    assert question is not None
+    return Seen(elapsed, question.named, question.family, question.final)
+
+
+def compared(known: Known) -> Study:
+    """Play both orders of a study, and grade them."""
+    jobs = jobs_of(known.evidence)
+    runs = {run.trial.key: run for run in known.evidence.runs}
+    measured = Measured.nothing_of(replace(known.evidence, runs=()), known.rule, jobs)
+    for job in jobs:
+        measured.add(job, runs[job.trial.key])
+    seconds = sum(run.seconds_spent or 0.0 for run in runs.values())
+    whole = _seen(seconds, measured.question())
+    orders = [played(known, jobs, by_value) for by_value in (False, True)]
+    return Study(
+        source=known.source,
+        seconds=seconds,
+        first=orders[0][0].elapsed,
+        final=whole.final,
+        false=None if known.wrong is None else whole.final and known.wrong[whole.name],
+        fixed=_grade(known, orders[0], whole),
+        value=_grade(known, orders[1], whole),
+    )
+
+
+def _grade(known: Known, order: Sequence[Seen], whole: Seen) -> Grade:
+    reached = None
+    for seen in reversed(order):
+        if not seen.same(whole):
+            break
+        reached = seen.elapsed
+    last, right, false = order[-1], None, None
+    if known.wrong is not None and known.behind is not None:
+        at = [
+            next((s for s in reversed(order) if s.elapsed <= share * whole.elapsed), order[0])
+            for share in SHARES
+        ]
+        right = tuple(not (known.wrong[s.name] if s.final else known.behind[s.name]) for s in at)
+        false = last.final and known.wrong[last.name]
+    return Grade(reached=reached, spent=last.elapsed, right=right, false=false)
+
+
+def world(name: str, number: int) -> Known:
+    """Simulate a study of a known world, with every trial of its grid."""
+    rng = np.random.default_rng([number, NAMES.index(name), 20])
+    setting = replace(draw(name, "report", rng), folds=FOLDS, racing=False)
+    study, truth = evidence(setting, rng), truth_of(setting)
+    return Known(
+        name,
+        study,
+        rule_of(setting.study, study.task),
+        {n: truth.false_family(n) for n in truth.names},
+        {n: truth.family_excess(n) > 0 for n in truth.names},
+    )
+
+
+def real(name: str, number: int) -> Known:
+    """Draw candidates and rows of a real set; its rows become the test rows of five folds."""
+    answered = read_all(HERE / "replay" / "answers")[name]
+    rng = np.random.default_rng([number, 20, *name.encode()])
+    occasion = occasions.draw(answered, rng)
+    study = occasions.evidence(replace(occasion, rows=np.sort(occasion.common)))
+    order = {id: n for n, id in enumerate(rng.permutation(study.items.ids).tolist())}
+    runs = [part for run in study.runs for part in _folded(run, order)]
+    folded = replace(study, runs=tuple(runs), division="cross-fit", pool_rows=study.pool_rows * 5)
+    return Known(name, folded, occasions.rule_for(answered))
+
+
+def _folded(run: Run, order: dict[str, int]) -> Iterator[Run]:
+    """Yield five trials with a fifth of the rows each, of which each costs a fit."""
+    ids = run.asked[CLEAN]
+    for fold in range(FOLDS):
+        # `cut` takes the rows that come first in an order.
+        turned = {id: (order[id] % FOLDS != fold, order[id]) for id in ids}
+        ranks = {id: n for n, id in enumerate(sorted(ids, key=turned.__getitem__))}
+        part = cut(run, sum(not other for other, _ in turned.values()), ranks)
+        if part is None:
+            continue
+        spent = (run.fit_seconds or 0.0) + (part.predict_seconds or 0.0)
+        trial = replace(run.trial, fold=fold, pool=f"{run.trial.pool} {fold}")
+        scores = {CLEAN: _scores_of(run, part)} if run.scores else {}
+        yield replace(
+            part, trial=trial, unasked=0, scores=scores, seconds_spent=spent, seconds_alone=spent
+        )
+
+
+def _scores_of(run: Run, part: Run) -> Mapping[str, Any]:
+    places = {id: n for n, id in enumerate(run.asked[CLEAN])}
+    at = np.array([places[id] for id in part.asked[CLEAN]])
+    return {name: scores[at] for name, scores in run.scores[CLEAN].items()}
+
+
+def _study(job: tuple[str, str, int]) -> Study | None:
+    kind, name, number = job
+    known = world(name, number) if kind == "world" else real(name, number)
+    slow = [c for c in known.evidence.candidates if not c.cheap]
+    return compared(known) if slow else None
+
+
+def replay(jobs: Sequence[tuple[str, str, int]], processes: int) -> list[Study]:
+    """Play all studies that have a slow candidate."""
+    if processes == 1:
+        found = list(map(_study, jobs))
+    else:
+        with get_context("spawn").Pool(processes, partial(os.nice, 5)) as pool:
+            found = pool.map(_study, jobs, chunksize=3)
+    return [study for study in found if study is not None]
+
+
+def ratio(studies: Sequence[Study]) -> float:
+    """Return the median share of the fixed order's seconds that the order by value takes."""
+    inf = float("inf")
+    return median(
+        (s.value.reached or inf) / s.fixed.reached if s.fixed.reached else 1.0 for s in studies
+    )
+
+
+def later(studies: Sequence[Study]) -> list[Study]:
+    """Return the studies whose verdict, in the fixed order, was not there with the first one."""
+    return [s for s in studies if s.fixed.reached is None or s.fixed.reached > s.first]
+
+
+def lines(studies: Sequence[Study]) -> Iterator[str]:
+    """Yield the figures of each source and of all, as two tables."""
+    yield (
+        f"{'source':16}{'studies':>8}{'first verdict':>15}{'fixed order':>13}{'by value':>10}"
+        f"{'ratio':>7}{'not at once':>13}{'ratio':>7}{'stops at':>10}{'as whole grid':>15}"
+        f"{'fixed':>7}"
+    )
+    sources = [
+        (n, [s for s in studies if s.source == n]) for n in dict.fromkeys(s.source for s in studies)
+    ]
+    real = [s for s in studies if s.source not in NAMES]
+    groups = [
+        *sources,
+        ("known worlds", [s for s in studies if s.source in NAMES]),
+        ("real sets", real),
+        ("all", list(studies)),
+    ]
+    for name, own in groups:
+        if own:
+            yield _line(name, own)
+    yield ""
+    graded = [s for s in studies if s.false is not None]
+    if graded:
+        yield f"{'known worlds: named family right after':40}" + "".join(
+            f"{100 * share:>7.0f} %" for share in SHARES
+        )
+        for label, part in (("fixed order", "fixed"), ("by value", "value")):
+            yield f"{label:40}" + "".join(f"{100 * x:>7.1f} %" for x in rights(graded, part))
+        false = {
+            "whole grid": np.mean([s.false for s in graded]),
+            "fixed order": np.mean([s.fixed.false for s in graded]),
+            "by value": np.mean([s.value.false for s in graded]),
+        }
+        yield "wrong family recommended in the end: " + ", ".join(
+            f"{name} {100 * share:.1f} %" for name, share in false.items()
+        )
+
+
+def rights(studies: Sequence[Study], order: str) -> list[float]:
+    """Return the share of studies whose named family is right, at each budget."""
+    return [float(x) for x in np.mean([getattr(s, order).right for s in studies], axis=0)]
+
+
+def _line(name: str, own: Sequence[Study]) -> str:
+    inf = float("inf")
+    fixed = median(s.fixed.reached if s.fixed.reached is not None else inf for s in own)
+    value = median(s.value.reached if s.value.reached is not None else inf for s in own)
+    same = [np.mean([getattr(s, o).reached is not None for s in own]) for o in ("value", "fixed")]
+    rest = later(own)
+    stops = median(s.value.spent / s.fixed.spent for s in own)
+    return (
+        f"{name:16}{len(own):8}{median(s.first for s in own):13,.0f} s{fixed:11,.0f} s"
+        f"{value:8,.0f} s{ratio(own):7.2f}{len(rest):13}{ratio(rest) if rest else 1.0:7.2f}"
+        f"{100 * stops:8.0f} %{100 * same[0]:13.1f} %"
+        f"{100 * same[1]:5.0f} %"
+    )
+
+
+def missed(studies: Sequence[Study]) -> Iterator[str]:
+    """Yield the targets that are missed."""
+    if (found := ratio(studies)) > MOST_SECONDS:
+        yield (
+            f"by value takes {found:.2f} of the fixed order's seconds (median), at most "
+            f"{MOST_SECONDS} asked"
+        )
+    graded = [s for s in studies if s.false is not None]
+    if not graded:
+        return
+    for share, a, b in zip(SHARES, rights(graded, "fixed"), rights(graded, "value"), strict=True):
+        if b < a - TOLERANCE:
+            yield f"right after {100 * share:.0f} % of the seconds: {b:.3f}, fixed order {a:.3f}"
+    whole, own = (
+        float(np.mean(x)) for x in ([s.false for s in graded], [s.value.false for s in graded])
+    )
+    if own > whole + TOLERANCE:
+        yield f"wrong family recommended: {own:.3f}, whole grid {whole:.3f}"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Play, print, and return 1 where a target is missed."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--studies", type=int, help=f"of each world and set (default {FULL})")
+    parser.add_argument("--quick", action="store_true", help=f"{QUICK} of each")
+    parser.add_argument("--worlds", nargs="*", choices=NAMES, default=WORLDS)
+    parser.add_argument("--processes", type=int, default=min(2, os.cpu_count() or 1))
+    parser.add_argument("--json", action="store_true", help="print every study as JSON")
+    choice, start = parser.parse_args(arguments), perf_counter()
+    count = choice.studies or (QUICK if choice.quick else FULL)
+    jobs = [("world", name, n) for name in choice.worlds for n in range(count)]
+    jobs += [
+        ("real", name, n) for name in read_all(HERE / "replay" / "answers") for n in range(count)
+    ]
+    studies = replay(jobs, choice.processes)
+    misses = list(missed(studies))
+    if choice.json:
+        print(json.dumps({"studies": [asdict(s) for s in studies], "missed": misses}, indent=1))
+    else:
+        print(f"{len(studies)} studies, {perf_counter() - start:.0f} s", "", sep="\n")
+        print("\n".join(lines(studies)), "", sep="\n")
+        print("\n".join(["Missed targets:", *misses] if misses else ["All targets are met."]))
+    return 1 if misses else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
