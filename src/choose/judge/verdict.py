@@ -30,6 +30,7 @@ from choose.judge.measures.build_scorecard import scorecard
 from choose.judge.measures.changed_documents import document_drills
 from choose.judge.measures.common_rows import common_rows
 from choose.judge.measures.faulty_documents import document_faults
+from choose.judge.measures.paraphrases import paraphrases
 from choose.judge.measures.text_figures import literal_fields, text_figures
 from choose.judge.prose.action_list import next_steps
 from choose.judge.prose.advice import flips
@@ -86,6 +87,7 @@ def judge(
         loss_splits=case.splits,
         document_drills=tuple(map(with_sentence, document_drills(evidence, case.contenders.panel))),
         document_faults=document_faults(evidence, case.contenders.panel),
+        paraphrases=paraphrases(evidence, case.contenders.panel),
         **_rows_to_read(evidence, case, standings),
         **_outlook(contenders),
         moves=moves,

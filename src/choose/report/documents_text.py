@@ -27,7 +27,7 @@ from choose.report.reading_text import (
 )
 from choose.schema.base import Interval
 from choose.schema.decision import Decision
-from choose.schema.reading import DocumentDrill, DocumentFault
+from choose.schema.reading import DocumentDrill, DocumentFault, Paraphrases
 
 
 def tables_on_reading(decision: Decision) -> list[TextTable]:
@@ -57,7 +57,8 @@ def drill_tables(decision: Decision) -> list[DrillTable]:
         DrillTable(drill.says, _drill_table(drill), _drill_note(drill))
         for drill in decision.document_drills
     ]
-    return drills + ([_fault_table(decision)] if decision.document_faults else [])
+    drills += [_fault_table(decision)] if decision.document_faults else []
+    return drills + ([_wordings(decision.paraphrases)] if decision.paraphrases else [])
 
 
 _DRILL_TITLES: dict[DrillKind, str] = {
@@ -176,3 +177,23 @@ def _fault_note(fault: DocumentFault) -> str:
         "without the answers: it stands beside the document. Scanned: some words are misread. "
         "% older fact: answers that give the older fact, of rows with one."
     )
+
+
+def _wordings(found: Paraphrases) -> DrillTable:
+    """Return whether answers depend on the wording of a question."""
+    heads = ["candidate", "score", "% right on both", "% right on one"]
+    rows = [
+        [clean(o.candidate), percent(o.score.value), with_span(o.both), with_span(o.one)]
+        for o in found.outcomes
+    ]
+    best = found.outcomes[0]
+    says = (
+        f"Of two questions with the same answer at the same place, {best.candidate} is right on "
+        f"both in {in_percent(best.both.value)} and on one alone in {in_percent(best.one.value)}."
+    )
+    note = (
+        f"{plural(found.rows, 'test row')} in {plural(found.groups, 'group')} that share answer "
+        f"and place, on {plural(found.documents, 'document')} (95 % CI). An answer is right that "
+        "scores a half."
+    )
+    return DrillTable(says, TextTable("Questions in other words", heads, rows), note)

@@ -12,7 +12,13 @@ from choose.schema.answer import FamilyResult, RareLabel, Standing, Step
 from choose.schema.base import Interval, Record
 from choose.schema.costs import Breakeven, Move
 from choose.schema.diagnosis import Audit, Disagreement, ErrorOverlap, Failures
-from choose.schema.reading import DocumentDrill, DocumentFault, LossSplit, ReadingErrors
+from choose.schema.reading import (
+    DocumentDrill,
+    DocumentFault,
+    LossSplit,
+    Paraphrases,
+    ReadingErrors,
+)
 from choose.schema.scorecard import CurveForecast, RiseRecord, Scorecard
 from choose.schema.texts import AnswerErrors, ComparedRow
 
@@ -186,6 +192,7 @@ class Decision(Record):
         reading_errors: why the best of them is wrong, row by row.
         document_drills: what candidates answer after documents changed.
         document_faults: what errors in documents cost candidates that read.
+        paraphrases: whether answers depend on the wording; null where too few rows tell.
         personal: ids of the rows listed in this record whose text seems to hold personal data or a
             key; reports list these rows without their text.
     """
@@ -210,6 +217,7 @@ class Decision(Record):
     reading_errors: ReadingErrors | None = None
     document_drills: tuple[DocumentDrill, ...] = ()
     document_faults: tuple[DocumentFault, ...] = ()
+    paraphrases: Paraphrases | None = None
     personal: tuple[str, ...] = ()
     forecasts: tuple[CurveForecast, ...] = ()
     rises: tuple[RiseRecord, ...] = ()

@@ -269,3 +269,35 @@ class DocumentFault(Record):
     known: int
     rows: int
     outcomes: tuple[FaultOutcome, ...]
+
+
+class ParaphraseOutcome(Record):
+    """What a candidate answers to questions that ask for the same in other words.
+
+    Attributes:
+        candidate: whose answers they are.
+        score: mean over the groups of questions.
+        both: share of pairs of which both are right, that is, score at least a half.
+        one: share of pairs of which one is right and one wrong.
+    """
+
+    candidate: str
+    score: Interval
+    both: Interval
+    one: Interval
+
+
+class Paraphrases(Record):
+    """Questions with the same answer at the same places of documents, in different words.
+
+    Attributes:
+        groups: of such questions.
+        rows: test rows in them.
+        documents: documents that hold the answers.
+        outcomes: the highest score first.
+    """
+
+    groups: int
+    rows: int
+    documents: int
+    outcomes: tuple[ParaphraseOutcome, ...]
