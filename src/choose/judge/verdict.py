@@ -85,9 +85,7 @@ def judge(
         pairs=_pairs(case),
         failures=case.failures,
         loss_splits=case.splits,
-        document_drills=tuple(map(with_sentence, document_drills(evidence, case.contenders.panel))),
-        document_faults=document_faults(evidence, case.contenders.panel),
-        paraphrases=paraphrases(evidence, case.contenders.panel),
+        **_documents(evidence, contenders.panel),
         **_rows_to_read(evidence, case, standings),
         **_outlook(contenders),
         moves=moves,
@@ -95,6 +93,15 @@ def judge(
         left_out=left_out,
         machine=dict(evidence.machine),
     )
+
+
+def _documents(evidence: Evidence, panel: StudyScores) -> dict[str, Any]:
+    """Return the parts of the record on documents that change, and on questions about them."""
+    return {
+        "document_drills": tuple(map(with_sentence, document_drills(evidence, panel))),
+        "document_faults": document_faults(evidence, panel),
+        "paraphrases": paraphrases(evidence, panel),
+    }
 
 
 def _outlook(contenders: Contenders) -> dict[str, Any]:
