@@ -182,6 +182,7 @@ def plan_study(
     from choose.data.dataset import load_dataset
     from choose.data.scenarios import Pools
     from choose.run.forecast import add_prices, forecast
+    from choose.run.model_fit import model_fits
     from choose.study.candidates import check_constraints
     from choose.study.spending_forecast import spending_of
 
@@ -193,6 +194,7 @@ def plan_study(
         plan = plan_trials(study, pools)
         check_constraints(study, plan.candidates)
         forecasts = forecast(plan.jobs, pools, budget) if rehearse else []
+        models = model_fits(plan.jobs, plan.candidates, pools, study.costs.usd_per_machine_hour)
     sent = (plan.jobs, plan.candidates, pools, study.endpoints, max_usd)
     return Planning(
         dataset=pools.dataset,
@@ -202,4 +204,5 @@ def plan_study(
         budget=budget,
         forecasts=tuple(add_prices(forecasts, *sent)),
         spending=spending_of(*sent),
+        models=tuple(models),
     )

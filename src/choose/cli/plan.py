@@ -152,6 +152,7 @@ def plan_trials(
         "trials": trials_by_part(grid.jobs),
         "left_out": list(grid.refusals),
         "forecast": [asdict(forecast) for forecast in grid.forecasts] or None,
+        "models": [{**asdict(fit), "fits": fit.fits} for fit in grid.models],
         "sending": sending_record(grid.spending),
     }
     print_record(json.dumps(record, indent=1, ensure_ascii=False))

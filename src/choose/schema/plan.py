@@ -190,6 +190,47 @@ class TimeForecast:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ModelFit:
+    """Whether a model fits this machine, and what a rented card would take; bytes and seconds.
+
+    Figures come from its size and from peaks of processors and cards: they are estimates.
+
+    Attributes:
+        model: its spec.
+        tuned: whether adapters are trained over it.
+        parameters: its weights; None where its size is not known.
+        needed: bytes of weights, activations and cached keys on this machine.
+        free: bytes that are free here; None where this is not known.
+        four_bit: bytes that it would need in 4 bits.
+        seconds: of all its trials on this machine, at most.
+        card_gb: memory of the smallest usual card that holds it; None where none does.
+        card_seconds: of all its trials on that card.
+        card_usd: dollars for these, at the study's price of a machine hour.
+        why_not: why nothing is known, as a sentence.
+    """
+
+    model: str
+    candidates: tuple[str, ...]
+    tuned: bool = False
+    parameters: int | None = None
+    needed: int | None = None
+    free: int | None = None
+    four_bit: int | None = None
+    seconds: float | None = None
+    card_gb: int | None = None
+    card_seconds: float | None = None
+    card_usd: float | None = None
+    why_not: str | None = None
+
+    @property
+    def fits(self) -> bool | None:
+        """Return whether it fits this machine; None where this is not known."""
+        if self.needed is None or self.free is None:
+            return None
+        return self.needed <= self.free
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Planning:
     """The jobs that `compare` would run, in order, with forecasts."""
 
@@ -200,6 +241,7 @@ class Planning:
     budget: float | None
     spending: Spending
     forecasts: tuple[TimeForecast, ...] = ()
+    models: tuple[ModelFit, ...] = ()
 
 
 class RowsFor(Record):

