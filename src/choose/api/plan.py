@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from choose.models.endpoints.command_session import connect_endpoints
 from choose.models.hardware.compute_settings import check_compute
-from choose.schema.plan import Job, Planning
+from choose.schema.plan import Job, Planning, TimeForecast
 from choose.study.config import Study
 from choose.study.study_file import Overrides, load_study, only, sample_columns
 from choose.study.study_folder import stored_in
@@ -181,28 +181,36 @@ def plan_study(
     """
     from choose.data.dataset import load_dataset
     from choose.data.scenarios import Pools
-    from choose.run.forecast import add_prices, forecast
-    from choose.run.model_fit import model_fits
+    from choose.run.forecast import forecast
     from choose.study.candidates import check_constraints
-    from choose.study.spending_forecast import spending_of
 
     check_compute()
     study = resolve(data, study_file, overrides, strategies)
     pools = Pools(load_dataset(study.data, study.task, rows, study.goal.metric))
-    budget, max_usd = study.grid.budget_seconds, study.grid.max_usd
+    budget = study.grid.budget_seconds
     with connect_endpoints(study.endpoints):
         plan = plan_trials(study, pools)
         check_constraints(study, plan.candidates)
         forecasts = forecast(plan.jobs, pools, budget) if rehearse else []
-        models = model_fits(plan.jobs, plan.candidates, pools, study.costs.usd_per_machine_hour)
-    sent = (plan.jobs, plan.candidates, pools, study.endpoints, max_usd)
+    return _with_costs(study, plan, forecasts)
+
+
+def _with_costs(study: Study, plan: TrialPlan, forecasts: Sequence[TimeForecast]) -> Planning:
+    """Return a plan with the requests, the dollars, and the memory that it takes."""
+    from choose.run.forecast import add_prices
+    from choose.run.model_fit import model_fits
+    from choose.study.spending_forecast import spending_of
+
+    pools = plan.pools
+    price = study.costs.usd_per_machine_hour
+    sent = (plan.jobs, plan.candidates, pools, study.endpoints, study.grid.max_usd)
     return Planning(
         dataset=pools.dataset,
         candidates=plan.candidates,
         refusals=plan.refusals,
         jobs=plan.jobs,
-        budget=budget,
+        budget=study.grid.budget_seconds,
         forecasts=tuple(add_prices(forecasts, *sent)),
         spending=spending_of(*sent),
-        models=tuple(models),
+        models=model_fits(plan.jobs, plan.candidates, pools, price),
     )

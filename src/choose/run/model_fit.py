@@ -49,7 +49,7 @@ CARDS = (Card(16, 65e12), Card(24, 121e12), Card(48, 362e12), Card(80, 312e12), 
 
 def model_fits(
     jobs: Sequence[Job], candidates: Sequence[Candidate], pools: Pools, usd_per_hour: float | None
-) -> list[ModelFit]:
+) -> tuple[ModelFit, ...]:
     """Return what is known of each local language model of a study, in the candidates' order."""
     users: dict[tuple[str, bool], list[Candidate]] = {}
     for candidate in candidates:
@@ -57,9 +57,9 @@ def model_fits(
             spec = candidate.params.get(key)
             if isinstance(spec, str) and endpoint_name(spec) is None:
                 users.setdefault((spec, key == "base"), []).append(candidate)
-    return [
+    return tuple(
         _fit(spec, tuned, own, jobs, pools, usd_per_hour) for (spec, tuned), own in users.items()
-    ]
+    )
 
 
 def _fit(
