@@ -29,6 +29,7 @@ from choose.judge.goal import RULE, Rule
 from choose.judge.measures.build_scorecard import scorecard
 from choose.judge.measures.changed_documents import document_drills
 from choose.judge.measures.common_rows import common_rows
+from choose.judge.measures.document_churn import document_churn
 from choose.judge.measures.faulty_documents import document_faults
 from choose.judge.measures.paraphrases import paraphrases
 from choose.judge.measures.text_figures import literal_fields, text_figures
@@ -85,7 +86,7 @@ def judge(
         pairs=_pairs(case),
         failures=case.failures,
         loss_splits=case.splits,
-        **_documents(evidence, contenders.panel),
+        **_documents(evidence, contenders.panel, contenders.rule),
         **_rows_to_read(evidence, case, standings),
         **_outlook(contenders),
         moves=moves,
@@ -95,10 +96,12 @@ def judge(
     )
 
 
-def _documents(evidence: Evidence, panel: StudyScores) -> dict[str, Any]:
+def _documents(evidence: Evidence, panel: StudyScores, rule: Rule) -> dict[str, Any]:
     """Return the parts of the record on documents that change, and on questions about them."""
+    drills = document_drills(evidence, panel)
     return {
-        "document_drills": tuple(map(with_sentence, document_drills(evidence, panel))),
+        "document_drills": tuple(map(with_sentence, drills)),
+        "churn": document_churn(evidence, drills, rule),
         "document_faults": document_faults(evidence, panel),
         "paraphrases": paraphrases(evidence, panel),
     }

@@ -13,6 +13,7 @@ from choose.schema.base import Interval, Record
 from choose.schema.costs import Breakeven, Move
 from choose.schema.diagnosis import Audit, Disagreement, ErrorOverlap, Failures
 from choose.schema.reading import (
+    Churn,
     DocumentDrill,
     DocumentFault,
     LossSplit,
@@ -192,6 +193,7 @@ class Decision(Record):
         reading_errors: why the best of them is wrong, row by row.
         document_drills: what candidates answer after documents changed.
         document_faults: what errors in documents cost candidates that read.
+        churn: what documents that change cost each month; null where none are known to.
         paraphrases: whether answers depend on the wording; null where too few rows tell.
         personal: ids of the rows listed in this record whose text seems to hold personal data or a
             key; reports list these rows without their text.
@@ -218,6 +220,7 @@ class Decision(Record):
     document_drills: tuple[DocumentDrill, ...] = ()
     document_faults: tuple[DocumentFault, ...] = ()
     paraphrases: Paraphrases | None = None
+    churn: Churn | None = None
     personal: tuple[str, ...] = ()
     forecasts: tuple[CurveForecast, ...] = ()
     rises: tuple[RiseRecord, ...] = ()

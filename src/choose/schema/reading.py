@@ -301,3 +301,36 @@ class Paraphrases(Record):
     rows: int
     documents: int
     outcomes: tuple[ParaphraseOutcome, ...]
+
+
+class ChurnCost(Record):
+    """What changes of documents cost a candidate each month.
+
+    Attributes:
+        candidate: whose costs they are.
+        reads: whether it reads the documents, so that an index makes its answers current.
+        loss: of its score in a month without training again, index made anew.
+        index_usd: dollars of indexing after every change, once a day at most; null where it reads
+            nothing, or the machine has no price.
+    """
+
+    candidate: str
+    reads: bool
+    loss: float
+    index_usd: float | None = None
+
+
+class Churn(Record):
+    """How many documents change, and what it costs.
+
+    Attributes:
+        share: of the documents that change in a month.
+        stated: whether the study file says so; else it is what the dates tell at least.
+        documents: in all.
+        costs: those that read first.
+    """
+
+    share: float
+    stated: bool
+    documents: int
+    costs: tuple[ChurnCost, ...]

@@ -132,6 +132,13 @@ class Costs(Settings):
     refresh_hours: Mapping[str, Price] = Field(
         default={}, description="Hours for each rebuild, by family or candidate."
     )
+    documents_changed_per_month: float | None = Field(
+        default=None,
+        ge=0,
+        le=1,
+        description="Share of the documents that change in a month; by default what their dates "
+        "tell.",
+    )
     tasks: int | None = Field(
         default=None, ge=1, description="Number of tasks that one base model will serve."
     )
