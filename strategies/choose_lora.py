@@ -1,4 +1,4 @@
-"""Fine-tuning: a PEFT LoRA adapter, with a classification head or on a causal LM that writes."""
+"""Fine-tuning: a PEFT LoRA adapter, with a head for labels or on a causal LM that writes."""
 
 from __future__ import annotations
 
@@ -15,9 +15,11 @@ from choose.models.records.literal_values import dropped_note
 from choose.models.saving import read_json, read_labels, read_tensors
 from choose.models.weights.resolve import weights_digest
 from choose.models.weights.spec import DEFAULT_LM
+from choose.tasks.multilabel import Multilabel
 from choose.types import Answers, Example, Family, Item, Task
 
 if TYPE_CHECKING:
+    from choose.models.classical.label_set_head import Thresholds
     from choose.models.lora.answer_writer import AnswerWriter
     from choose.models.lora.training_run import TrainingRun
 
@@ -46,11 +48,20 @@ class Lora:
     needs: ClassVar[str] = "labelled rows, usually hundreds; a model to tune (--tune)"
     takes: ClassVar[str] = "a minute or more a fit without a GPU, milliseconds an answer"
     family: ClassVar[Family] = "fine-tuning"
-    kinds: ClassVar[tuple[str, ...]] = ("classification", "extraction", "writing", "answering")
+    kinds: ClassVar[tuple[str, ...]] = (
+        "classification",
+        "multilabel",
+        "extraction",
+        "writing",
+        "answering",
+    )
     revision: ClassVar[int] = 8
     kind_settings: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        kind: {"targets": "all"} for kind in kinds[1:]
+        kind: {"targets": "all"} for kind in kinds[2:]
     }
+    # Of sets of labels: what they may hold, and from which probability on.
+    _choices: tuple[str, ...] = ()
+    _thresholds: Thresholds | None = None
     # Passes over a pool, and rows from which on early stopping is decided; None: what suits lora.
     writing_epochs: ClassVar[float | None] = None
     least_checked: ClassVar[int | None] = None
@@ -143,6 +154,7 @@ class Lora:
     def _train(strategies: Sequence[Lora], runs: Sequence[TrainingRun | None]) -> None:
         """Train the runs, together where they adapt the same layers of a base."""
         from choose.models.lora.fit import engine_notes, train_together
+        from choose.models.lora.set_run import SetRun
 
         groups: dict[tuple[int, float], list[TrainingRun]] = {}
         for strategy, run in zip(strategies, runs, strict=True):
@@ -151,6 +163,8 @@ class Lora:
         for group in groups.values():
             train_together(group)
         for strategy, run in zip(strategies, runs, strict=True):
+            if isinstance(run, SetRun):
+                strategy._thresholds = run.thresholds()
             if run is not None:
                 engine = engine_notes(run.model.base, strategy.targets)
                 strategy._notes = [*run.notes(), *strategy._limits_noted(), *engine]
@@ -177,6 +191,9 @@ class Lora:
         self._notes: list[str] = []
         self._cached_seconds = 0.0
         self._writer: AnswerWriter | None = None
+        self._choices, self._thresholds = (), None
+        if isinstance(task, Multilabel):
+            return self._set_run(task, examples)
         if not task.labels:
             model = self._untrained(writes=True)
             self._writer = AnswerWriter(model, task, self.base, self._limit)
@@ -197,6 +214,31 @@ class Lora:
         rate = self.learning_rate or RATE
         schedule = schedule_for(len(rows.ids), len(task.labels), rate, self.epochs)
         return ClassifierRun(model, rows.ids, targets, schedule, self.seed)
+
+    def _set_run(self, task: Multilabel, examples: Sequence[Example]) -> TrainingRun | None:
+        """Return a run for sets of labels, or None where all rows of the pool have the same."""
+        import torch
+
+        from choose.models.classical.label_set_head import Thresholds, members_of
+        from choose.models.lora.batching import tokenise
+        from choose.models.lora.classifier import schedule_for
+        from choose.models.lora.set_run import SetRun
+
+        self._choices = task.choices
+        model = self._untrained()
+        members = members_of(task.choices, [example.target for example in examples])
+        rows = tokenise(model.base.tokenizer, [e.text for e in examples], self._limit)
+        self._truncated = rows.truncated
+        if len({example.target for example in examples}) < 2:
+            chances = (members.sum(axis=0) + 1.0) / (len(members) + 2.0)
+            with torch.no_grad():
+                model.head.bias.copy_(torch.from_numpy(np.log(chances / (1 - chances))))
+            self._thresholds = Thresholds(np.full(len(task.choices), 0.5), False)
+            self._notes = ["All rows of the pool have the same labels, so nothing was trained."]
+            return None
+        rate = self.learning_rate or RATE
+        schedule = schedule_for(len(rows.ids), len(task.choices), rate, self.epochs)
+        return SetRun(model, rows.ids, members, schedule, self.seed)
 
     def _check(self) -> None:
         allowed = {
@@ -229,7 +271,7 @@ class Lora:
             self._model: Any = (
                 untrained_answers(base, spec, self.base)
                 if writes
-                else untrained_model(base, spec, len(self.labels), self.base)
+                else untrained_model(base, spec, len(self.labels or self._choices), self.base)
             )
         return self._model
 
@@ -253,12 +295,23 @@ class Lora:
         start = perf_counter()
         rows = tokenise(self._model.base.tokenizer, [item.text for item in items], self._limit)
         logits = self._model.predict_logits(rows.ids, "predicting")
+        if self._thresholds is not None:
+            return self._sets(logits.double().sigmoid().numpy(), rows.lengths, start)
         scores = torch.log_softmax(logits.double(), dim=1).numpy()
         lengths = np.array(rows.lengths, dtype=np.int64)
         share = lengths / max(1, lengths.sum())
         return Answers.from_scores(
             self.labels, scores, tokens_in=lengths, latency=(perf_counter() - start) * share
         )
+
+    def _sets(self, chances: Any, lengths: Sequence[int], start: float) -> Answers:
+        from choose.models.classical.label_set_head import set_answers
+
+        assert self._thresholds is not None
+        counts = np.array(lengths, dtype=np.int64)
+        seconds = (perf_counter() - start) * counts / max(1, counts.sum())
+        chosen = self._thresholds(chances)
+        return set_answers(self._choices, chosen, chances, tokens_in=counts, latency=seconds)
 
     def save(self, folder: Path) -> None:
         """Write the adapter as PEFT does, and lora.json with what it takes to use it."""
@@ -267,6 +320,7 @@ class Lora:
         (folder / "README.md").unlink(missing_ok=True)  # PEFT's empty template
         about = {
             "labels": self.labels,
+            **({} if self._thresholds is None else self._saved_thresholds()),
             "limit": self._limit,
             **(self._save_head(folder) if self._writer is None else self._writer.facts()),
             "notes": self._notes,
@@ -274,6 +328,14 @@ class Lora:
             **{name: getattr(self, name) for name in _SETTINGS},
         }
         (folder / "lora.json").write_text(json.dumps(about, indent=2), encoding="utf-8")
+
+    def _saved_thresholds(self) -> dict[str, Any]:
+        assert self._thresholds is not None
+        return {
+            "choices": self._choices,
+            "least": self._thresholds.least.tolist(),
+            "never_empty": self._thresholds.never_empty,
+        }
 
     def _save_head(self, folder: Path) -> dict[str, Any]:
         from safetensors.torch import save_file
@@ -308,8 +370,10 @@ class Lora:
                 f"of {self.base!r} now; train it again."
             )
         self._notes, self._cached_seconds = list(about["notes"]), 0.0
-        writes = "task" in about
-        self.labels = () if writes else read_labels(about)
+        writes, sets = "task" in about, "choices" in about
+        self._choices = read_labels({"labels": about["choices"]}) if sets else ()
+        self._thresholds = _read_thresholds(about, len(self._choices)) if sets else None
+        self.labels = () if writes or sets else read_labels(about)
         model = self._untrained(writes)
         wanted = get_peft_model_state_dict(model.adapter, save_embedding_layers=False)
         tensors = read_tensors(folder / "adapter_model.safetensors", wanted)
@@ -340,7 +404,8 @@ class Lora:
         """Return Python that loads a saved folder with PEFT and transformers alone."""
         from choose.models.saving import usage
 
-        return usage(self.base, folder, writes=self._writer is not None)
+        sets = self._thresholds is not None
+        return usage(self.base, folder, writes=self._writer is not None, sets=sets)
 
     def weights(self) -> str:
         """Return the base's digest."""
@@ -362,3 +427,16 @@ class Lora:
             "notes": self._notes,
             "cached_seconds": self._cached_seconds,
         }
+
+
+def _read_thresholds(about: Mapping[str, Any], labels: int) -> Thresholds:
+    """Return the saved thresholds.
+
+    Raises:
+        ValueError: if there is not one for each label.
+    """
+    from choose.models.classical.label_set_head import Thresholds
+    from choose.models.saving import floats
+
+    least = floats({"least": np.array(about["least"], dtype=np.float64)}, "least", labels)
+    return Thresholds(least, bool(about["never_empty"]))

@@ -9,6 +9,7 @@ from choose.check.targets import OWN_FORM, TAKEN, Targets
 from choose.errors import quoted, quoted_list, rows_named
 from choose.formatting import per_100, plural
 from choose.schema.check import FieldFacts, Line, Step, TargetFacts
+from choose.schema.texts import SetFacts
 
 # A field that fewer rows, or a smaller share of the rows, have is nearly always empty.
 FEW, RARE = 5, 0.01
@@ -32,11 +33,42 @@ def target_lines(targets: Targets) -> Iterator[Line]:
         yield _in_text(targets)
     elif targets.answers is not None:
         yield from targets.answers.lines()
+    elif facts.sets is not None:
+        yield _label_counts(facts, facts.sets)
+        yield _set_sizes(facts, facts.sets)
     else:
         yield _copies(facts)
     yield _contradictions(facts)
     yield _repeated(facts)
-    yield _lengths(facts)
+    if facts.sets is None:
+        yield _lengths(facts)
+
+
+def _label_counts(facts: TargetFacts, sets: SetFacts) -> Line:
+    shown = ", ".join(
+        f"{quoted(label)} {per_100(n / facts.rows)} %" for label, n in sets.counts[:NAMED]
+    )
+    more = f" and {plural(len(sets.counts) - NAMED, 'other')}"
+    says = f"{plural(len(sets.counts), 'label')}; rows with: {shown}"
+    says += f"{more if len(sets.counts) > NAMED else ''}."
+    rare = [label for label, n in sets.counts if n < FEW]
+    if rare:
+        says += f" Fewer than {FEW} rows: {quoted_list(rare, NAMED)}: too few to judge."
+    if facts.unseen:
+        says += f" Only in the test file: {quoted_list(facts.unseen, NAMED)}."
+    for a, b in sets.always[:3]:
+        says += f" {quoted(a)} is always with {quoted(b)}."
+    return line("Labels", look(bool(rare or facts.unseen)), says)
+
+
+def _set_sizes(facts: TargetFacts, sets: SetFacts) -> Line:
+    says = f"{sets.mean:.1f} labels a row on average, {sets.most} at most."
+    if facts.empty:
+        says += (
+            f" {plural(facts.empty, 'row')} of {facts.rows:,} have none: an empty answer gets "
+            "these right."
+        )
+    return line("Sets", "good", says)
 
 
 def nearly_empty(facts: TargetFacts) -> list[FieldFacts]:

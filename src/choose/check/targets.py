@@ -14,8 +14,10 @@ from choose.check.answers import AnswerAudit
 from choose.data.duplicates import TextIndex
 from choose.formatting import normalised
 from choose.schema.check import FieldFacts, Issue, TargetFacts, Unlike
+from choose.schema.texts import SetFacts
 from choose.tasks.answering import Briefly
 from choose.tasks.kinds import KINDS
+from choose.tasks.multilabel import Multilabel
 from choose.tasks.values import type_name
 from choose.types import Dataset, Example
 
@@ -28,6 +30,9 @@ PAIRS = 20_000
 # A field whose values stand in the text in so large a share of the rows is taken from there, and
 # another value is suspect; below the other share it is written in a form of its own.
 TAKEN, OWN_FORM = 0.95, 0.6
+
+# A label that is always with another one, in so many rows, may be the same or imply it.
+TOGETHER = 5
 
 # A type of a field that fewer than this share of its rows have is a slip.
 SLIP = 0.1
@@ -119,7 +124,7 @@ class Targets:
     @cached_property
     def copied(self) -> list[str]:
         """Return the ids of rows whose target is their text."""
-        if self.records:
+        if self.records or self.sets is not None:
             return []
         return [e.id for e in self.rows if normalised(e.text) == normalised(e.target)]
 
@@ -173,30 +178,50 @@ class Targets:
         return AnswerAudit(task, self.rows) if isinstance(task, Briefly) else None
 
     @cached_property
+    def sets(self) -> SetFacts | None:
+        """Return what sets of labels hold; None for other targets."""
+        task = self.dataset.task
+        if not isinstance(task, Multilabel):
+            return None
+        found = [task.classes(e.target) for e in self.rows]
+        rows = Counter(label for own in found for label in own)
+        pairs = Counter((a, b) for own in found for a in own for b in own if a != b)
+        together = [pair for pair, n in pairs.items() if n == rows[pair[0]] >= TOGETHER]
+        return SetFacts(
+            counts=tuple(sorted(rows.items(), key=lambda count: (-count[1], count[0]))),
+            mean=rows.total() / len(found),
+            most=max(map(len, found)),
+            always=tuple(sorted(together, key=lambda pair: (-rows[pair[0]], pair))),
+        )
+
+    @cached_property
     def facts(self) -> TargetFacts:
         """Return the record of all this."""
         targets = [e.target for e in self.rows]
         words = np.array([len(target.split()) for target in targets])
-        texts = not self.records
+        texts, classes = not self.records and self.sets is None, self.dataset.task.classes
         answered = self.rows if self.answers is None else self.answers.answered
-        filled = Counter(e.target for e in answered if self.records.get(e.id, True))
-        taught = {name for e in self.pool for name in self.records.get(e.id, ())}
+        parts = {e.id: texts or bool(classes(e.target)) for e in answered}
+        filled = Counter(e.target for e in answered if parts[e.id])
+        taught = {name for e in self.pool for name in classes(e.target)}
+        named = dict.fromkeys(name for e in self.test or () for name in classes(e.target))
         known = {e.target for e in self.pool}
         tested = [e.target for e in self.test or () if e.target in filled]
         return TargetFacts(
             rows=len(targets),
             distinct=len(set(targets)),
-            empty=len(targets) - filled.total() if self.records else None,
+            empty=None if texts else len(targets) - filled.total(),
             words=float(np.median(words)) if texts else None,
             words_95=float(np.quantile(words, 0.95)) if texts else None,
             longest=max(map(len, targets)),
             copied=len(self.copied),
             commonest=max(filled.values(), default=0),
             fields=self.fields,
-            unseen=tuple(f.name for f in self.fields if f.name not in taught),
+            unseen=tuple(name for name in named if name not in taught),
             known=np.mean([t in known for t in tested]).item() if tested else None,
             unlike=self.unlike,
             answers=None if self.answers is None else self.answers.facts,
+            sets=self.sets,
         )
 
     def issues(self) -> Iterator[Issue]:

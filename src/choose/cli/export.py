@@ -81,7 +81,7 @@ def predict(
     """Predict texts with an exported candidate.
 
     Each row of the output has id, label, confidence and status; where answers are texts, it has
-    an answer instead of a label, and with --json a record as an object.
+    an answer instead of a label, of sets the labels; with --json records and sets are no texts.
     """
     from choose.export.exported_model import Model
     from choose.files import write_atomic

@@ -87,8 +87,8 @@ def model_card(facts: CardFacts) -> str:
 def _front_matter(facts: CardFacts) -> Iterator[str]:
     licences = {licence_of(spec) for spec in facts.models.values()}
     yield "---"
-    labels = facts.decision.dataset.labels
-    yield f"pipeline_tag: {'text-classification' if labels else 'text-generation'}"
+    classifies = facts.decision.dataset.labels or _gives_sets(facts)
+    yield f"pipeline_tag: {'text-classification' if classifies else 'text-generation'}"
     if len(licences) == 1 and (only := licences.pop()):
         yield f"license: {json.dumps(only)}"
     yield f"tags: {json.dumps(['choose', facts.choice.family])}"
@@ -104,6 +104,7 @@ def _opening(facts: CardFacts) -> Iterator[str]:
     does = f"Classifies a text into one of {len(data.labels)} labels."
     if not data.labels:
         does = "Writes a record of each text." if _field_records(facts) else "Writes a text."
+        does = "Gives each text the labels that apply." if _gives_sets(facts) else does
     yield (
         f"{does} Fitted by `choose export` on "
         f"{which}{rows} of {literal(data.name)}. {WHY[choice.why]}"
@@ -152,6 +153,8 @@ def _use(facts: CardFacts) -> Iterator[str]:
     )
     if not data.labels:
         only, limits = "", ", and what it writes may be wrong or stand nowhere in the text"
+        if _gives_sets(facts):
+            only, limits = ", with these labels only", ""
     yield (
         f"Texts like those of {literal(data.name)}{only}. It has not been tested on other kinds of "
         f"text or other languages{limits}. Decisions about people need human review."
@@ -187,11 +190,18 @@ def _field_records(facts: CardFacts) -> tuple[FieldRecord, ...]:
     return text.fields if text is not None else ()
 
 
+def _gives_sets(facts: CardFacts) -> bool:
+    text = facts.measured.text if facts.measured is not None else None
+    return text is not None and text.macro_f1 is not None
+
+
 def _fields(facts: CardFacts) -> Iterator[str]:
-    """Yield the fields of records with their figures; nothing for other texts."""
+    """Yield the fields of records, or the labels of sets, with their figures."""
     if not (fields := _field_records(facts)):
         return
-    yield from ("", "## Fields", "", "| field | values | precision | recall |")
+    heads = "| label | rows |" if _gives_sets(facts) else "| field | values |"
+    title = "## Labels" if _gives_sets(facts) else "## Fields"
+    yield from ("", title, "", f"{heads} precision | recall |")
     yield "| --- | --- | --- | --- |"
     for field in fields:
         figures = f"{percent(field.precision)} | {percent(field.recall)}"

@@ -17,7 +17,7 @@ from choose.data.readers.text_stream import fields_of_row
 from choose.errors import ChooseError, DataError, StrategyError, StudyError
 from choose.export.manifest import Manifest, load_strategy, read_manifest
 from choose.formatting import clean, csv_cell, plural
-from choose.judge.evidence import HasFields
+from choose.judge.evidence import HasParts, HoldsLabels
 from choose.models.hardware.compute_settings import check_compute
 from choose.run.predict import predict
 from choose.strategy import Strategy
@@ -73,7 +73,8 @@ class Model:
 
     def __repr__(self) -> str:
         """Say what was exported, and what it predicts."""
-        known = self.labels or tuple(self.manifest.stored_task.get("fields", ()))
+        stored = self.manifest.stored_task
+        known = self.labels or tuple(stored.get("choices", stored.get("fields", ())))
         labels = ", ".join(known[:5]) + (", …" if len(known) > 5 else "")
         trained = (
             f"trained on {plural(self.manifest.rows, 'row')} of {clean(self.manifest.dataset)}"
@@ -82,6 +83,8 @@ class Model:
         return f"<Model {clean(self.manifest.candidate)}, {trained}; {what}>"
 
     def _writes(self, fields: str) -> str:
+        if self.answer == "labels":
+            return f"sets of {fields}"
         return f"records of {fields}" if fields else "texts"
 
     @property
@@ -98,7 +101,8 @@ class Model:
         """Return the label, the confidence and the status of each text, in their order.
 
         Below `min_confidence` the label is null and the status ``unsure``. A model whose answers
-        are texts has a column ``answer`` instead of ``label``. `fields` are the further inputs of
+        are texts has a column ``answer`` instead of ``label``; of sets of labels, ``labels``, with
+        JSON lists. `fields` are the further inputs of
         each text by name, such as ``[{"received": "2025-03-01"}]``, for a model that was fitted
         with some (``manifest.fields``); others are not read.
 
@@ -134,20 +138,22 @@ class Model:
 
     @property
     def answer(self) -> str:
-        """What its answers are called in tables: ``label``, or ``answer`` where they are texts."""
+        """What its answers are called: ``label``, ``labels`` of a set, or ``answer``."""
+        if isinstance(self.manifest.task, HoldsLabels):
+            return "labels"
         return "label" if self.labels else "answer"
 
     @property
-    def writes_records(self) -> bool:
-        """Whether its answers are records: JSON objects."""
-        return isinstance(self.manifest.task, HasFields)
+    def writes_json(self) -> bool:
+        """Whether its answers are JSON: records, or lists of labels."""
+        return isinstance(self.manifest.task, HasParts)
 
     def write(
         self, out: TextIO, predictions: Iterable[Prediction], with_text: bool, as_json: bool
     ) -> None:
         """Write predictions as JSON Lines or CSV, as they come."""
         if as_json:
-            write_jsonl(out, predictions, with_text, self.answer, self.writes_records)
+            write_jsonl(out, predictions, with_text, self.answer, self.writes_json)
         else:
             write_csv(out, predictions, with_text, self.answer)
 
@@ -243,7 +249,7 @@ def write_jsonl(
     predictions: Iterable[Prediction],
     with_text: bool,
     answer: str = "label",
-    records: bool = False,
+    as_json: bool = False,
 ) -> None:
     """Write one JSON object a line, as they come, with ids and answers unchanged.
 
@@ -252,12 +258,12 @@ def write_jsonl(
         predictions: the predictions.
         with_text: whether to write the texts too.
         answer: the name of the answers.
-        records: whether answers are JSON objects, which are written as such.
+        as_json: whether answers are JSON objects or lists, which are written as such.
     """
     for p in predictions:
         chance = None if p.confidence is None else round(p.confidence, 6)
         text = {"text": p.text} if with_text else {}
-        said = json.loads(p.label) if p.label is not None and records else p.label
+        said = json.loads(p.label) if p.label is not None and as_json else p.label
         row = {"id": p.id, **text, answer: said, "confidence": chance, "status": p.status}
         out.write(json.dumps(row) + "\n")
         out.flush()

@@ -61,6 +61,23 @@ def label(text):
 '''
 
 
+# The end of the code for sets of labels.
+_LABEL_END = _CODE[_CODE.index("        chances =") :]
+_SETS_END = """\
+        chances = (head["weight"] @ scaled + head["bias"]).sigmoid()
+    least = torch.tensor(about["least"])
+    chosen = [label for label, yes in zip(about["choices"], chances >= least) if yes]
+    if about["never_empty"] and not chosen:
+        chosen = [about["choices"][int((chances / least).argmax())]]
+    return chosen
+"""
+_SETS_CODE = (
+    _CODE.replace(_LABEL_END, _SETS_END)
+    .replace("def label(text)", "def labels(text)")
+    .replace("the most probable label of a text and its probability", "the labels of a text")
+)
+
+
 _WRITING_CODE = '''\
 import json
 
@@ -101,8 +118,10 @@ def answer(text, **fields):
 '''
 
 
-def usage(base: str, folder: str, writes: bool = False) -> str:
+def usage(base: str, folder: str, writes: bool = False, sets: bool = False) -> str:
     """Return Python that defines ``label(text)``, or ``answer(text, **fields)`` where it `writes`.
+
+    Of `sets` of labels it defines ``labels(text)``.
 
     It needs torch, transformers, peft and safetensors.
 
@@ -121,7 +140,8 @@ def usage(base: str, folder: str, writes: bool = False) -> str:
             "from huggingface_hub import snapshot_download\n"
             f"\nBASE = snapshot_download({name!r}, revision={revision!r})"
         )
-    return (_WRITING_CODE if writes else _CODE).format(base=code, folder=repr(folder))
+    code_of = _WRITING_CODE if writes else _SETS_CODE if sets else _CODE
+    return code_of.format(base=code, folder=repr(folder))
 
 
 def write_fitted(folder: Path, strategy: Any, facts: Facts, arrays: Arrays | None = None) -> None:

@@ -12,7 +12,7 @@ from choose.formatting import plural
 from choose.schema.base import Interval, Record
 from choose.schema.diagnosis import Audit
 from choose.schema.plan import DetectableGains
-from choose.schema.texts import AnswerFacts
+from choose.schema.texts import AnswerFacts, SetFacts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -222,18 +222,17 @@ class TargetFacts(Record):
     Attributes:
         rows: rows with a target.
         distinct: different targets.
-        empty: records without a value; null where targets have no fields.
+        empty: records without a value, or empty sets; null where targets have no parts.
         words: median number of words of a target, `words_95` all but five of a hundred; null for
             records.
         longest: characters of the longest target.
         copied: targets that are the text of their row.
         commonest: rows with the most common target that is not empty.
         fields: the fields of records, the most frequent first; none for texts.
-        unseen: fields of the test file that no row to learn from has.
-        known: share of the targets of a test file, empty ones left out, that a row to learn from
-            has too; null without such a file.
+        unseen: fields, or labels of sets, of the test file that no row to learn from has.
+        known: share of a test file's targets, without empty ones, that training rows have; or null.
         unlike: rows with nearly the same input and unlike targets.
-        answers: what answers to questions hold; null for other targets.
+        answers, sets: what answers to questions or sets of labels hold; null for other targets.
     """
 
     rows: int
@@ -249,6 +248,7 @@ class TargetFacts(Record):
     known: float | None
     unlike: tuple[Unlike, ...]
     answers: AnswerFacts | None = None
+    sets: SetFacts | None = None
 
 
 class Line(Record):

@@ -188,6 +188,21 @@ class AnswerFacts(Record):
     corpus: CorpusFacts | None = None
 
 
+class SetFacts(Record):
+    """What sets of labels hold.
+
+    Attributes:
+        counts: the rows with each label, the most frequent first.
+        mean: labels of a row on average; `most` at most.
+        always: pairs of labels of which the first is never without the second.
+    """
+
+    counts: tuple[tuple[str, int], ...]
+    mean: float
+    most: int
+    always: tuple[tuple[str, str], ...]
+
+
 class GivenAnswer(Record):
     """The answer of a candidate to a row, null where it is unusable; then `raw` is what it said."""
 

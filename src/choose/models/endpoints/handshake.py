@@ -72,6 +72,14 @@ def record_format(fields: Mapping[str, str], max_tokens: int) -> AnswerFormat:
     return AnswerFormat(_object(named), max_tokens, logprobs=False)
 
 
+def set_format(names: Sequence[str]) -> AnswerFormat:
+    """Return the format of an answer that is a list of labels, named as the model writes them."""
+    longest = 48 + sum(len(name.encode()) + 4 for name in names) // 2
+    items = {"type": "string", "enum": list(names)}
+    schema = _object({"labels": {"type": "array", "items": items}})
+    return AnswerFormat(schema, longest, logprobs=False)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capabilities:
     """What a server accepts; everything until it rejects it.

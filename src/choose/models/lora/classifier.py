@@ -206,6 +206,12 @@ class HeadObjective:
         """Return each row's last token."""
         return starts + self.lengths - 1
 
+    def row_losses(self, logits: torch.Tensor) -> torch.Tensor:
+        """Return the loss of each row."""
+        import torch
+
+        return torch.nn.functional.cross_entropy(logits, self.targets, reduction="none")
+
     def gradients(
         self, states: torch.Tensor, vocabulary: Any
     ) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
@@ -217,7 +223,7 @@ class HeadObjective:
             head = [p.detach().requires_grad_() for p in self.head.parameters()]
             states = states.detach().requires_grad_()
             logits = head_logits(states, *head)
-            losses = torch.nn.functional.cross_entropy(logits, self.targets, reduction="none")
+            losses = self.row_losses(logits)
             to_states, *rest = torch.autograd.grad((losses * self.weights).sum(), [states, *head])
         return to_states, tuple(rest)
 
@@ -257,16 +263,20 @@ class ClassifierRun(TrainingRun):
 
     def losses(self, batch: Sequence[int]) -> Iterator[torch.Tensor]:
         """Yield the losses of parts of a batch, which add up to its: one, unless memory ran out."""
-        import torch
-
         size = max(1, len(batch) >> halvings(self.model.base.device))
         for start in range(0, len(batch), size):
             part = list(batch[start : start + size])
             ids, lengths = pad([self.rows[i] for i in part], self.model.base.device)
-            logits, wanted = self.model.logits(ids, lengths), self.targets[part]
-            losses = torch.nn.functional.cross_entropy(logits.float(), wanted, reduction="none")
-            loss = (losses * self.weights[wanted]).mean()
+            loss = self.row_losses(self.model.logits(ids, lengths), part).mean()
             yield loss if len(part) == len(batch) else loss * len(part) / len(batch)
+
+    def row_losses(self, logits: torch.Tensor, indices: Sequence[int]) -> torch.Tensor:
+        """Return the weighted loss of each of some training rows."""
+        import torch
+
+        wanted = self.targets[list(indices)]
+        losses = torch.nn.functional.cross_entropy(logits.float(), wanted, reduction="none")
+        return losses * self.weights[wanted]
 
     def validation_loss(self) -> float:
         """Return the mean cross-entropy of the rows held out."""
@@ -278,18 +288,22 @@ class ClassifierRun(TrainingRun):
 
     def finish_check(self) -> None:
         """Compare the loss, and the logits with those without the adapter."""
-        import torch
-
         sample = self.check_sample()
         rows = [self.all_rows[i] for i in sample]
         logits = self.model.predict_logits(rows)
         with self.model.adapter.disable_adapter():
             without = self.model.predict_logits(rows)
-        targets = torch.tensor([self.all_targets[i] for i in sample])
-        after = float(torch.nn.functional.cross_entropy(logits, targets))
+        after = self.mean_loss(logits, sample)
         change = float((logits - without).abs().max())
         self.model.learning = LearningCheck(self._loss_before, after, change)
 
     def _loss(self, indices: Sequence[int]) -> float:
         rows = [self.all_rows[i] for i in indices]
-        return self.model.loss(rows, [self.all_targets[i] for i in indices])
+        return self.mean_loss(self.model.predict_logits(rows), indices)
+
+    def mean_loss(self, logits: torch.Tensor, indices: Sequence[int]) -> float:
+        """Return the mean cross-entropy of rows of the pool with these logits."""
+        import torch
+
+        targets = torch.tensor([self.all_targets[i] for i in indices])
+        return float(torch.nn.functional.cross_entropy(logits, targets))

@@ -12,11 +12,13 @@ from choose.models.prompting.prompts import (
     field_types,
     numeric_labels,
     prompt_preview,
+    single_line,
     wording_of,
 )
 from choose.models.saving import read_fitted, write_fitted
 from choose.models.weights.resolve import weights_digest
 from choose.models.weights.spec import endpoint_name
+from choose.tasks.multilabel import Multilabel
 from choose.types import Example, Task
 
 if TYPE_CHECKING:
@@ -45,6 +47,10 @@ def prompter_for(
     """
     if endpoint_name(settings.model) is not None:
         return _endpoint_prompter(settings, task, pool, shown)
+    if isinstance(task, Multilabel):
+        from choose.models.prompting.set_prompter import SetPrompter
+
+        return SetPrompter(settings, task, shown)
     if not task.labels:
         from choose.models.prompting.local_writer import LocalWriter
 
@@ -63,7 +69,7 @@ def _endpoint_prompter(
     from choose.models.prompting.endpoint_prompter import EndpointPrompter, RequestFormat
     from choose.models.prompting.prompts import chat_messages
 
-    wording = wording_of(task, settings.wording)
+    wording = wording_of(task, settings.wording, as_json=True)
     request_format = RequestFormat(
         model=settings.model,
         messages=lambda accepts, turns: chat_messages(task, wording, accepts, turns),
@@ -76,11 +82,13 @@ def _endpoint_prompter(
 def _answer_format(task: Task, pool: Sequence[Example]) -> AnswerFormat:
     """Return the format of records or texts, as long as those of the pool."""
     from choose.models.causal.written_answers import limit_for
-    from choose.models.endpoints.handshake import AnswerFormat, record_format
+    from choose.models.endpoints.handshake import AnswerFormat, record_format, set_format
 
     # No tokeniser of the model is at hand; two bytes a token are on the safe side.
     longest = limit_for([len(row.target.encode("utf-8", "replace")) for row in pool]) // 2
     limit = 48 + longest if pool else UNKNOWN_LENGTH
+    if isinstance(task, Multilabel):
+        return set_format([single_line(name) for name in task.choice_names])
     if fields := field_types(task):
         return record_format(fields, limit)
     return AnswerFormat(None, limit, logprobs=False)
@@ -122,7 +130,13 @@ class PromptedStrategy:
     learns: ClassVar[bool] = True
     seeded: ClassVar[bool] = False
     cheap: ClassVar[bool] = False
-    kinds: ClassVar[tuple[str, ...]] = ("classification", "extraction", "writing", "answering")
+    kinds: ClassVar[tuple[str, ...]] = (
+        "classification",
+        "multilabel",
+        "extraction",
+        "writing",
+        "answering",
+    )
 
     model: str
     wording: str
@@ -140,7 +154,8 @@ class PromptedStrategy:
 
     def prompt(self, task: Task) -> str:
         """Return what the model reads, with placeholders for what differs between rows."""
-        return prompt_preview(task, wording_of(task, self.wording), self._demonstrations_note(task))
+        wording = wording_of(task, self.wording, endpoint_name(self.model) is not None)
+        return prompt_preview(task, wording, self._demonstrations_note(task))
 
     def prepare(self) -> None:
         """Load the model, unless it is behind an endpoint."""
@@ -173,9 +188,12 @@ class PromptedStrategy:
     def _restore(self, facts: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:
         from choose.models.prompting.local_prompter import LocalPrompter
         from choose.models.prompting.local_writer import LocalWriter
+        from choose.models.prompting.set_prompter import SetPrompter
 
         settings = self._prompt_settings()
-        if "limit" in facts:
+        if "never_empty" in facts:
+            self.prompter = SetPrompter.from_state(settings, facts, arrays)
+        elif "limit" in facts:
             self.prompter = LocalWriter.from_state(settings, facts)
         else:
             self.prompter = LocalPrompter.from_state(settings, facts, arrays)

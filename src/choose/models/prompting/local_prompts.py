@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from choose.models.causal.chat_template import CHARACTERS_PER_TOKEN, Prompt
 from choose.models.causal.loading import load_causal
+from choose.models.prompting.label_lists import NO_LABEL, names_of
 from choose.models.prompting.prompts import (
     PromptSettings,
     Turn,
@@ -15,6 +16,7 @@ from choose.models.prompting.prompts import (
     turn_messages,
     wording_of,
 )
+from choose.tasks.multilabel import Multilabel
 from choose.types import Example, Item, Task
 
 
@@ -96,6 +98,9 @@ class LocalPrompts:
     def _target(self, row: Example) -> str:
         if self.task.labels:
             return single_line(self.task.names[self.task.labels.index(row.target)])
+        if isinstance(self.task, Multilabel):
+            names = names_of(self.task, row.target)
+            return ", ".join(single_line(name) for name in names) or NO_LABEL
         return self._tidy(row.target)
 
     def _tidy(self, text: str) -> str:

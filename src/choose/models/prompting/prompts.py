@@ -11,8 +11,10 @@ from typing import Any, NamedTuple, Protocol
 
 from choose.errors import StrategyError, did_you_mean
 from choose.models.endpoints.handshake import Capabilities, Message
+from choose.models.prompting.label_lists import LISTINGS, SET_OPENINGS, judged_set, names_of
 from choose.tasks.answering import NO_ANSWER, Briefly, one_line
 from choose.tasks.extraction import as_text, parse
+from choose.tasks.multilabel import Multilabel
 from choose.types import Answers, Example, Item, Status, Task
 
 # Whitespace, line ends of all kinds, and control characters.
@@ -114,15 +116,23 @@ QUESTION_WORDINGS: Mapping[str, Wording] = MappingProxyType(
 )
 
 
+def set_wording(name: str, as_json: bool) -> Wording:
+    """Return a wording for sets of labels."""
+    opening, before, after = SET_OPENINGS[name]
+    return Wording(opening, LISTINGS[as_json], before, after)
+
+
 def field_types(task: Task) -> dict[str, str]:
     """Return the fields of a record with their types; empty where answers are no records."""
     return dict(task.facts().get("fields", {}))
 
 
-def wording_of(task: Task, name: str) -> Wording:
-    """Return a wording in the form for the task's answers."""
+def wording_of(task: Task, name: str, as_json: bool = False) -> Wording:
+    """Return a wording in the form for the task's answers; sets of labels may be JSON lists."""
     if task.labels:
         return WORDINGS[name]
+    if isinstance(task, Multilabel):
+        return set_wording(name, as_json)
     if isinstance(task, Briefly):
         return QUESTION_WORDINGS[name]
     return (RECORD_WORDINGS if field_types(task) else TEXT_WORDINGS)[name]
@@ -143,10 +153,13 @@ def _listed(task: Task) -> str:
             + (f": {single_line(task.descriptions[name])}" if task.descriptions.get(name) else "")
             for name, kind in types.items()
         )
+    labels, names = task.labels, task.names
+    if isinstance(task, Multilabel):
+        labels, names = task.choices, task.choice_names
     if not task.descriptions:
-        return ", ".join(single_line(name) for name in task.names) + "."
+        return ", ".join(single_line(name) for name in names) + "."
     lines = []
-    for label, name in zip(task.labels, task.names, strict=True):
+    for label, name in zip(labels, names, strict=True):
         described = task.descriptions.get(label)
         lines.append(
             f"\n- {single_line(name)}" + (f": {single_line(described)}" if described else "")
@@ -175,7 +188,8 @@ def single_line(text: str) -> str:
 
 def numeric_labels(task: Task) -> str | None:
     """Return why a language model cannot use this task's labels, or None."""
-    numeric = [name for name in task.names if re.fullmatch(r"[-+]?[\d.,\s]+%?", name)]
+    names = task.choice_names if isinstance(task, Multilabel) else task.names
+    numeric = [name for name in names if re.fullmatch(r"[-+]?[\d.,\s]+%?", name)]
     if not numeric:
         return None
     shown = ", ".join(repr(name) for name in numeric[:3])
@@ -245,6 +259,9 @@ def service_messages(system: str, accepts: Capabilities, turn: Turn) -> list[Mes
 
 def _as_answered(task: Task, answer: str, accepts: Capabilities) -> str:
     """Return a demonstration's answer as the server is held to write it."""
+    if isinstance(task, Multilabel):
+        names = [single_line(name) for name in names_of(task, answer)]
+        return json.dumps({"labels": names} if accepts.schema else names, ensure_ascii=False)
     if not accepts.schema:
         return answer
     if task.labels:
@@ -268,6 +285,8 @@ def judged_answer(task: Task, text: str, cut: bool) -> tuple[str | None, Status]
         return None, "cut"
     if not answer:
         return None, "empty"
+    if isinstance(task, Multilabel):
+        return judged_set(task, answer)
     if task.problem_with(answer) is not None:
         return None, "malformed"
     return as_text(parse(answer)) if field_types(task) else answer, "ok"

@@ -1,0 +1,144 @@
+"""A study of sets of labels, from a file to the decision, its reports, and an export."""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.metrics import f1_score
+
+import choose
+from choose.api.plan import check
+from choose.export.exported_model import Model
+from choose.store.store import Store
+from choose.tasks.multilabel import read_set, set_text
+from choose.types import Item
+from support.label_sets import LABELS, TASK, label_file, label_rows
+
+pytestmark = pytest.mark.slow
+
+PLANTED = {"m010": "dropped", "m033": "dropped", "m051": "added", "m077": "added"}
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> tuple[choose.Decision, Path]:
+    folder, rows = tmp_path_factory.mktemp("sets"), []
+    for row in label_rows(200):
+        own = list(TASK.classes(row.target))
+        if PLANTED.get(row.id) == "dropped":
+            row = replace(row, text=f"my card, {row.text}", target=set_text({*own} - {"card"}))
+        if PLANTED.get(row.id) == "added" and not {"refund", "money"} & {*own}:
+            row = replace(row, target=set_text([*own, "refund"]))
+        rows.append(row)
+    decision = choose.compare(
+        label_file(folder / "sets.jsonl", rows),
+        strategies=["tfidf", "probe", "knn"],
+        scenarios=["new-class"],
+        noise=[0.0, 0.2],
+        views=[],
+        sizes=[1.0],
+        budget=600,
+        out=folder / "store",
+        progress=False,
+    )
+    return decision, folder
+
+
+def test_the_verdict_stands_on_example_f1_with_the_others_beside_it(
+    study: tuple[choose.Decision, Path],
+) -> None:
+    decision, _ = study
+    found = {card.candidate: card for card in decision.scorecards}
+    assert decision.goal["measure"]["metric"] == "example-f1"
+    assert set(found) == {"majority", "tfidf", "probe", "knn"}
+    tfidf, constant = found["tfidf"], found["majority"]
+    assert tfidf.accuracy is not None
+    assert constant.accuracy is not None
+    assert tfidf.accuracy.value > 0.85 > 0.5 > constant.accuracy.value
+    assert tfidf.text is not None
+    assert tfidf.text.metrics.keys() == {"exact-set"}
+    assert {record.field for record in tfidf.text.fields} == set(LABELS)
+    assert tfidf.stability.new_class is not None
+    assert tfidf.stability.new_class.label in LABELS
+    assert {point.kind for point in tfidf.noise.kinds} == {"symmetric", "label-dropped"}
+
+
+def test_micro_and_macro_f1_are_those_of_scikit_learn(
+    study: tuple[choose.Decision, Path],
+) -> None:
+    decision, folder = study
+    store = Store.open(folder / "store")
+    _, trials = store.grid()
+    rows = store.dataset.examples
+    given, right = [], []
+    for trial in trials:
+        standard = trial.scenario.kind == "standard" and not trial.variant
+        if trial.candidate == "tfidf" and standard and (run := store.get(trial)) is not None:
+            for id, output in zip(
+                run.asked["clean", 0], run.answers["clean", 0].outputs, strict=True
+            ):
+                given.append(read_set(output or "[]"))
+                right.append(read_set(rows[id].target))
+    assert len(given) == len(rows)
+    given_in, right_in = (
+        np.array([[label in own for label in LABELS] for own in sets]) for sets in (given, right)
+    )
+    text = next(c.text for c in decision.scorecards if c.candidate == "tfidf")
+    assert text is not None
+    assert text.micro_f1 == pytest.approx(f1_score(right_in, given_in, average="micro"))
+    assert text.macro_f1 == pytest.approx(f1_score(right_in, given_in, average="macro"))
+    accuracy = next(c.accuracy for c in decision.scorecards if c.candidate == "tfidf")
+    theirs = f1_score(right_in, given_in, average="samples", zero_division=1)
+    assert accuracy is not None
+    assert accuracy.value == pytest.approx(theirs)
+
+
+def test_planted_errors_are_doubted_as_missing_and_spurious(
+    study: tuple[choose.Decision, Path],
+) -> None:
+    decision, _ = study
+    assert decision.answer_errors is not None
+    found = {(s.id, s.field): s for s in decision.answer_errors.suspects}
+    for id in ("m010", "m033"):
+        assert found[id, "card"].given is None
+        assert found[id, "card"].suggested == "card"
+    spurious = [found[id, "refund"] for id in ("m051", "m077") if (id, "refund") in found]
+    assert spurious
+    assert all(s.given == "refund" and s.suggested is None for s in spurious)
+    assert len(found) <= 12
+    page = decision.to_html()
+    assert "Labels that two or more independent candidates would add" in page
+    assert "Label by label: " in page
+
+
+def test_an_export_writes_lists(study: tuple[choose.Decision, Path]) -> None:
+    decision, folder = study
+    decision.export(folder / "model", candidate="tfidf")
+    model = Model.load(folder / "model")
+    lines = io.StringIO()
+    items = [Item(id="1", text="my card was stolen"), Item(id="2", text="")]
+    model.write(lines, model.stream(items), with_text=False, as_json=True)
+    first, second = map(json.loads, lines.getvalue().splitlines())
+    assert first["labels"] == ["card", "lost"]
+    assert second == {"id": "2", "labels": None, "confidence": None, "status": "no text"}
+    assert 0 < first["confidence"] <= 1
+    assert "; sets of card, lost, pin, refund, thanks>" in repr(model)
+    card = (folder / "model/README.md").read_text("utf-8")
+    assert "Gives each text the labels that apply." in card
+    assert "| label | rows | precision | recall |" in card
+
+
+def test_check_says_what_sets_hold(study: tuple[choose.Decision, Path]) -> None:
+    _, folder = study
+    record = check(str(folder / "sets.jsonl")).record
+    lines = {line.topic: line.says for line in record.lines}
+    assert lines["Labels"].startswith("5 labels; rows with: ")
+    assert "labels a row on average, 3 at most" in lines["Sets"]
+    assert "have none: an empty answer gets these right" in lines["Sets"]
+    assert record.targets is not None
+    assert record.targets.sets is not None
+    assert record.targets.copied == 0

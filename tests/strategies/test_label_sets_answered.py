@@ -1,0 +1,163 @@
+"""Strategies on sets of labels: what is learnt, shown, calibrated, saved, and read strictly."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from choose.models.endpoints.handshake import Capabilities, set_format
+from choose.models.prompting.label_lists import judged_set
+from choose.models.prompting.prompts import (
+    Turn,
+    chat_messages,
+    instruction,
+    numeric_labels,
+    wording_of,
+)
+from choose.strategy import build
+from choose.tasks.multilabel import Multilabel, read_set
+from choose.types import Answers, Example
+from support import tiny_models as tiny
+from support.label_sets import LABELS, TASK, label_rows
+
+POOL, ASKED = label_rows(90), label_rows(40, seed=1)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(tiny.causal_lm(tmp_path_factory.mktemp("models") / "lm"))
+
+
+def mean_f1(answers: Answers, rows: list[Example]) -> float:
+    pairs = zip(answers.outputs, rows, strict=True)
+    return float(np.mean([TASK.score(o, e.targets)["example-f1"] for o, e in pairs]))
+
+
+def test_tfidf_beats_the_best_constant_set_by_far() -> None:
+    scores = {}
+    for name in ("majority", "tfidf"):
+        strategy = build(name, seed=0)
+        strategy.fit(TASK, POOL)
+        answers = strategy.predict([e.item() for e in ASKED])
+        scores[name] = mean_f1(answers, ASKED)
+        assert answers.scores is None
+    assert len(set(answers.outputs)) > 8
+    assert answers.confidence is not None
+    assert scores["tfidf"] > 0.9 > 0.5 > scores["majority"]
+
+
+@pytest.mark.slow
+def test_lora_learns_sets_with_a_sigmoid_a_label_and_its_code_needs_no_choose(
+    model: str, tmp_path: Path
+) -> None:
+    strategy: Any = build("lora", seed=0, base=model, learning_rate=1e-2, epochs=12.0)
+    strategy.fit(TASK, POOL)
+    before, after, effect = strategy._model.learning
+    assert after < before
+    assert effect > 1e-3
+    items = [e.item() for e in POOL]
+    answers = strategy.predict(items)
+    constant = build("majority", seed=0)
+    constant.fit(TASK, POOL)
+    assert mean_f1(answers, POOL) > mean_f1(constant.predict(items), POOL) + 0.15
+    strategy.save(tmp_path / "kept")
+    again: Any = build("lora", seed=1, base=model)
+    again.load(tmp_path / "kept")
+    assert again.predict(items).outputs == answers.outputs
+    space: dict[str, Any] = {}
+    exec(compile(strategy.usage(str(tmp_path / "kept")), "card", "exec"), space)
+    for item, output in list(zip(items, answers.outputs, strict=True))[:6]:
+        assert sorted(space["labels"](item.text)) == list(read_set(output or ""))
+    about = json.loads((tmp_path / "kept/lora.json").read_text())
+    about["least"] = about["least"][1:]
+    (tmp_path / "kept/lora.json").write_text(json.dumps(about))
+    with pytest.raises(ValueError, match="'least' holds"):
+        again.load(tmp_path / "kept")
+
+
+def test_lora_on_a_pool_of_one_set_trains_nothing(model: str) -> None:
+    strategy: Any = build("lora", seed=0, base=model)
+    strategy.fit(TASK, [e for e in POOL if e.target == '["pin"]'])
+    assert set(strategy.predict([e.item() for e in ASKED]).outputs) == {'["pin"]'}
+    assert "All rows of the pool have the same labels" in strategy.facts()["notes"][0]
+
+
+@pytest.mark.parametrize("name", ["prompt", "few-shot"])
+def test_prompts_are_calibrated_on_labelled_rows_and_restored(
+    model: str, name: str, tmp_path: Path
+) -> None:
+    strategy: Any = build(name, seed=0, model=model)
+    strategy.fit(TASK, POOL)
+    items = [e.item() for e in ASKED[:6]]
+    answers = strategy.predict(items)
+    assert all(TASK.problem_with(output or "") is None for output in answers.outputs)
+    assert answers.tokens_out is not None
+    assert strategy.facts()["notes"][0].startswith("Labels are calibrated on 64 training rows")
+    prompt = strategy.prompter._build(items[0], ())
+    text = strategy.prompter.lm.template.tokenizer.decode(prompt.prefix + prompt.rest)
+    assert all(label in text for label in LABELS)
+    assert "separated by commas, or none" in text
+    strategy.save(tmp_path)
+    again: Any = build(name, seed=1, model=model)
+    again.load(tmp_path)
+    assert again.predict(items).outputs == answers.outputs
+    plain: Any = build(name, seed=0, model=model, calibrate=False)
+    plain.fit(TASK, POOL)
+    assert plain.prompter.thresholds is None
+    assert all(o is not None for o in plain.predict(items).outputs)
+
+
+def test_a_label_scores_alone_or_before_a_comma_and_the_calibration_has_no_other_row(
+    model: str,
+) -> None:
+    strategy: Any = build("prompt", seed=0, model=model)
+    strategy.fit(TASK, POOL)
+    prompter = strategy.prompter
+    scores, scored = prompter._scores([ASKED[0].item()], ())
+    count = len(LABELS)
+    for place in range(count):
+        parts = scored.logprobs[0, [place, count + 1 + place]]
+        assert scores[0, place] == pytest.approx(np.log(np.exp(parts).sum()))
+    assert scores[0, count] == scored.logprobs[0, count]
+
+
+@pytest.mark.parametrize(
+    ("said", "read", "status"),
+    [
+        ('["pin", "card"]', '["card", "pin"]', "ok"),
+        ('{"labels": ["Lost"]}', '["lost"]', "ok"),
+        ("[]", "[]", "ok"),
+        ('["pin", "pin"]', '["pin"]', "ok"),
+        ('["pin", "spoon"]', None, "off-list"),
+        ("pin, card", None, "malformed"),
+        ('{"labels": "pin"}', None, "malformed"),
+        ("[1]", None, "malformed"),
+        ('Sure! ["pin"]', None, "malformed"),
+    ],
+)
+def test_lists_of_endpoints_are_read_strictly(said: str, read: str | None, status: str) -> None:
+    assert judged_set(TASK, said) == (read, status)
+
+
+def test_endpoints_are_asked_for_a_list_and_shown_one() -> None:
+    task = Multilabel(
+        choices=("a_1", "b_2"), choice_names=("first", "second"), descriptions={"b_2": "the other"}
+    )
+    wording = wording_of(task, "labels", as_json=True)
+    assert "JSON list" in instruction(task, wording)
+    assert "\n- second: the other" in instruction(task, wording)
+    turns = [Turn("text one", '["b_2"]'), Turn("text two")]
+    shown = [
+        chat_messages(task, wording, Capabilities(schema=schema), turns)[2]["content"]
+        for schema in (False, True)
+    ]
+    assert shown == ['["second"]', '{"labels": ["second"]}']
+    schema = set_format(["first", "second"]).schema
+    assert schema is not None
+    assert schema["properties"]["labels"]["items"]["enum"] == ["first", "second"]
+    numbers = Multilabel(choices=("1", "2"), choice_names=("1", "2"))
+    assert "bare numbers" in (numeric_labels(numbers) or "")
