@@ -42,7 +42,8 @@ def commands(page: Path) -> list[list[str]]:
 def test_every_command_shown_exists_with_its_flags(page: Path) -> None:
     known = typer.main.get_command(app).commands  # type: ignore[attr-defined]
     for _, name, *rest in commands(page):
-        flags = {flag for option in known[name].params for flag in option.opts}
+        options = known[name].params
+        flags = {flag for one in options for flag in (*one.opts, *one.secondary_opts)}
         for word in rest:
             if word.startswith("-") and word != "-":
                 assert word in flags, f"{page.name}: choose {name} has no {word}"
