@@ -97,3 +97,28 @@ def test_the_first_fold_leaves_more_open_than_the_first_four() -> None:
             total += sum(one.change for one in question.open)
         counts.append(total)
     assert counts[0] > counts[1] > 0
+
+
+def test_ending_early_hardly_makes_a_wrong_answer_likelier() -> None:
+    """The costlier one gains exactly the margin, and is said not to, in 2.5 % of whole grids.
+
+    Four looks that may end the study, after each fold, may add a hundredth of that.
+    """
+    folds, error, margin, studies = 5, 0.02, 0.02, 100_000
+    steps = np.random.default_rng(11).standard_normal((studies, folds)) * error * folds**0.5
+    means = margin + steps.cumsum(axis=1) / np.arange(1, folds + 1)
+    errors = error * (folds / np.arange(1, folds + 1)) ** 0.5
+    at_end = means[:, -1] + Z * error < margin
+    ended = np.zeros(studies, dtype=np.bool_)
+    for look in range(folds - 1):
+        gains = np.linspace(-0.3, margin, 3000)
+        sure = [
+            g
+            for g in gains
+            if (p := Prospect(g, Z * errors[look], Z * error, margin, True)).change < 1 - CERTAIN
+            and p.shown(g, p.half) == "cheaper"
+        ]
+        ended |= means[:, look] <= max(sure)
+    wrong = float((ended | at_end).mean())
+    assert at_end.mean() == pytest.approx(0.025, abs=0.002)
+    assert 0 < wrong - float(at_end.mean()) < 0.025 * (1 / CERTAIN - 1) + 0.0005
