@@ -90,7 +90,7 @@ class TunedRetriever(Rag):
         k: int | None = None,
         shots: int | None = None,
         shorten: bool | None = None,
-        epochs: int | None = None,
+        epochs: float | None = None,
         learning_rate: float = 5e-5,
         wording: str = "labels",
         calibrate: bool = True,
@@ -196,7 +196,8 @@ class _Trainer:
         self, learnt: Sequence[Example], held: Sequence[Example]
     ) -> tuple[Stop, Encoder | None, dict[Stop, float]]:
         """Return when to stop, the encoder then, and mean reciprocal ranks on held-out rows."""
-        given, best, weights = self.strategy.epochs, Stop(0, "hybrid"), None
+        epochs = self.strategy.epochs
+        given, best, weights = None if epochs is None else round(epochs), Stop(0, "hybrid"), None
         ranks: dict[Stop, float] = {}
 
         def measure(epoch: int, encoder: Encoder | None) -> None:
@@ -216,9 +217,8 @@ class _Trainer:
 
         measure(0, None)
         best = max(ranks, key=ranks.__getitem__)
-        epochs = MOST_EPOCHS if given is None else given
-        if epochs:
-            self.trained(learnt, epochs, after)
+        if given != 0:
+            self.trained(learnt, given or MOST_EPOCHS, after)
         if weights is None:
             return best, None, ranks
         spec = self.strategy.encoder

@@ -53,7 +53,7 @@ def test_the_seed_is_no_hyperparameter() -> None:
         ("rag", {"k": "3"}),
         ("rag", {"shots": True}),
         ("rag", {"shorten": 1}),
-        ("tuned-retriever", {"epochs": 1.5}),
+        ("tuned-retriever", {"epochs": "2"}),
         ("tuned-retriever", {"learning_rate": "fast"}),
     ],
 )
