@@ -35,7 +35,8 @@ def test_options_of_compare_are_in_groups_and_examples_follow(choose) -> None:  
     lines = choose("compare", "--help").out.splitlines()
     heads = [line for line in lines if line.endswith(":") and not line.startswith(" ")]
     assert heads == [
-        "Arguments:", "Data:", "Candidates:", "Extent:", "Goal:", "Builds:", "Options:",
+        "Arguments:", "Data:", "Candidates:", "Extent:", "Goal:", "Machines:", "Builds:",
+        "Options:",
     ]  # fmt: skip
     extent = lines[lines.index("Extent:") : lines.index("Goal:")]
     assert any("--quick" in line for line in extent)

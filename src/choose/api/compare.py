@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from choose.data.dataset import Tables
     from choose.export.write_folder import Exported
     from choose.models.endpoints.command_session import Traffic
+    from choose.run.requests import Executor
     from choose.schema.plan import Job
     from choose.schema.study_changes import Versus
     from choose.types import Dataset, Run
@@ -185,39 +186,47 @@ def run_study(
     """
     from choose.data.dataset import dataset_from, read_rows
     from choose.data.scenarios import Pools
+    from choose.run.cluster.ray_executor import on_cluster
     from choose.study.candidates import check_machine, check_names
 
     check_machine(study)
-    watch = observer or Silent()
-    folder, home = Path(out) if out else None, stored_in(file)
+    watch, folder, home = observer or Silent(), Path(out) if out else None, stored_in(file)
     read = read_rows(study.data, rows, study.task.kind)
     dataset = dataset_from(read, study.data, study.task, study.goal.metric)
     pools = Pools(as_divided_before(study, dataset, folder, home))
     study = study.model_copy(update={"data": read.roles.named_in(study.data)})
     path = folder or folder_of(study, pools.dataset, home)
-    check_store(path, study)
-    check_same_study(path, study, pools.dataset)
+    check_store(path, study, pools.dataset)
     watch.noted(read.notes)
     where, limit = str(path.absolute()), study.grid.max_usd
     with caching(), connect_endpoints(study.endpoints, max_usd=limit, study=where) as session:
         plan = plan_trials(study, pools)
         check_names(study, plan.candidates)
-        ready = before_sending(study, pools, plan.candidates, plan.jobs, Store(path), approve)
-        if ready.spending.bills:
-            watch.sending(session.traffic(sum(bill.requests for bill in ready.spending.bills)))
-        return _run(plan, Store.create(path), watch, ready.seconds, home)
+        with on_cluster(study, plan.candidates, pools, watch.noted) as executor:
+            ready = before_sending(study, pools, plan.candidates, plan.jobs, Store(path), approve)
+            if ready.spending.bills:
+                watch.sending(session.traffic(sum(bill.requests for bill in ready.spending.bills)))
+            return _run(plan, Store.create(path), watch, executor, (ready.seconds, home))
 
 
 def _run(
-    plan: TrialPlan, store: Store, watch: Observer, spent: float, home: Path | None
+    plan: TrialPlan,
+    store: Store,
+    watch: Observer,
+    executor: Executor | None,
+    before: tuple[float, Path | None],
 ) -> Outcome:
-    """Run the trials; `spent` seconds of the budget went into the endpoints' first requests."""
+    """Run the trials.
+
+    `before` are the seconds of the budget that went into the endpoints' first requests, and the
+    study that the settings come from.
+    """
     from choose.api.study_evidence import nothing_measured, rule_of
     from choose.run.executor import run_jobs
     from choose.run.run_records import Limits, left_out_sentences
     from choose.run.scheduling.next_trial import Measured
 
-    study, dataset, jobs = plan.study, plan.pools.dataset, plan.jobs
+    study, dataset, jobs, (spent, home) = plan.study, plan.pools.dataset, plan.jobs, before
     store.begin(_plain(study), dataset)
     store.plan((job.trial for job in jobs), _described(plan.candidates))
     take_over(store, home)
@@ -231,15 +240,17 @@ def _run(
     if racing:
         rule = rule_of(store.study, dataset.task)
         measured = Measured.nothing_of(nothing_measured(store), rule, jobs)
-    outcome = run_jobs(jobs, plan.pools, store, limits, watch.job, measured, watch.deciding)
+    outcome = run_jobs(
+        jobs, plan.pools, store, limits, watch.job, measured, watch.deciding, executor
+    )
     if outcome.interrupted:
         watch.interrupted()
     store.leave_out([*plan.refusals, *left_out_sentences(outcome)])
     return Outcome(decision=decide(store), store=store.path, interrupted=outcome.interrupted)
 
 
-def check_store(path: Path, study: Study) -> None:
-    """Refuse a folder that cannot become the study's store, or is in use for something else.
+def check_store(path: Path, study: Study, dataset: Dataset) -> None:
+    """Refuse a folder that cannot become the study's store, or holds something else.
 
     Raises:
         ChooseError: before anything is run or written.
@@ -248,6 +259,7 @@ def check_store(path: Path, study: Study) -> None:
     files = [getattr(study.data, key) for key in FILES]
     # A study may lie beside documents: hidden folders are not read.
     check_folder(path, [name for name in files if name is None or not Path(name).is_dir()])
+    check_same_study(path, study, dataset)
 
 
 def _plain(study: Study) -> dict[str, Any]:

@@ -14,6 +14,7 @@ import typer
 
 from choose.cli.build_expectations import Expect, FailUnder, Gates, GithubSummary
 from choose.cli.options import (
+    RUN_FLAGS,
     STUDY_FLAGS,
     AsJson,
     Config,
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from choose.api.compare import Outcome
 
 
-@takes(STUDY_FLAGS)
+@takes({**STUDY_FLAGS, **RUN_FLAGS})
 def compare(
     context: typer.Context,
     data: Data = None,

@@ -120,9 +120,18 @@ METAVARS = {
     "base_url": "URL",
     "api_key_env": "VARIABLE",
     "usd_per_million": "PRICES",
+    "executor": "NAME",
+    "address": "HOST:PORT",
 }
 
-PANELS = {"data": "Data", "task": "Data", "models": "Candidates", "grid": "Extent", "goal": "Goal"}
+PANELS = {
+    "data": "Data",
+    "task": "Data",
+    "models": "Candidates",
+    "grid": "Extent",
+    "goal": "Goal",
+    "run": "Machines",
+}
 
 
 def study_fields(section: str) -> Iterator[tuple[str, str, FieldInfo]]:
@@ -211,6 +220,8 @@ NewestStore = Annotated[
 DATA_FLAGS = {**flags_of("data"), **flags_of("task")}
 
 GOAL_FLAGS = flags_of("goal")
+
+RUN_FLAGS = flags_of("run")
 
 # All that makes a study, in the order in which help lists it.
 STUDY_FLAGS = {

@@ -15,7 +15,7 @@ from choose.data.scenarios import Pools
 from choose.errors import MoneySpent
 from choose.models.weights.spec import names_endpoint
 from choose.progress import TimeLimitReached, time_limit
-from choose.run.requests import GroupRequest, GroupResult, Stop
+from choose.run.requests import Executor, GroupRequest, GroupResult, Stop
 from choose.run.run_records import Limits, RunSummary, StudyFacts
 from choose.run.scheduling.closed_book import closed_book
 from choose.run.scheduling.next_trial import Measured, Now
@@ -45,6 +45,7 @@ def run_jobs(
     watch: OnJob,
     measured: Measured | None = None,
     tell: Tell = lambda _: None,
+    executor: Executor | None = None,
 ) -> RunSummary:
     """Run what the store does not hold yet and the limits allow.
 
@@ -56,8 +57,10 @@ def run_jobs(
         watch: called before (without a run) and after each job; once for a job that is stored.
         measured: what keeps the question open; without it, jobs run in their order.
         tell: called with what a trial decides, before it begins; empty where that is not known.
+        executor: runs the trials, and is closed at the end; without it, this process does.
     """
-    return _Driver(jobs, pools, store, limits, watch, measured, tell).run()
+    executor = executor or LocalExecutor(Worker(pools))
+    return _Driver(jobs, pools, store, limits, watch, measured, tell, executor).run()
 
 
 def facts_of(jobs: Sequence[Job], pools: Pools, margin: float) -> StudyFacts:
@@ -91,12 +94,13 @@ class _Driver:
         watch: OnJob,
         measured: Measured | None,
         tell: Tell,
+        executor: Executor,
     ) -> None:
         self.measured, self.tell = measured, tell
         self.store, self.limits, self.watch, self.start = store, limits, watch, perf_counter()
-        self.executor = LocalExecutor(Worker(pools))
-        self.dollars = DollarBudget(pools)
-        self.scheduler = Scheduler(jobs, facts_of(jobs, pools, limits.margin), limits)
+        self.executor, self.dollars = executor, DollarBudget(pools)
+        facts = facts_of(jobs, pools, limits.margin)
+        self.scheduler = Scheduler(jobs, facts, limits, workers=executor.free)
 
     def run(self) -> RunSummary:
         scheduler = self.scheduler

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from math import inf
 from typing import Literal, Protocol
 
-from choose.run.predict import MIN_ROWS
+from choose.run.predict import MIN_ROWS, SpendingShare
 from choose.run.speed_probe import Speed
 from choose.schema.plan import Job
 from choose.types import Run
@@ -112,8 +112,11 @@ class Executor(Protocol):
     def free(self) -> int:
         """Return how many further requests could begin at once."""
 
-    def submit(self, request: GroupRequest) -> None:
-        """Take a request; return before it is done, or even begun."""
+    def submit(self, request: GroupRequest, dollars: SpendingShare | None = None) -> None:
+        """Take a request, with the dollars that it may spend at endpoints.
+
+        Returns before it is done, or even begun.
+        """
 
     def results(self) -> Generator[GroupResult]:
         """Yield what has come since the last call; wait for the first if requests are under way.

@@ -118,8 +118,11 @@ def cached_seconds(strategy: Strategy) -> float:
 
 _PACKAGES = (
     "choose-llm",
+    "numpy",
+    "scipy",
     "torch",
     "transformers",
+    "tokenizers",
     "peft",
     "sentence-transformers",
     "scikit-learn",

@@ -1,4 +1,4 @@
-"""Sections of a study file that say where the labelled rows are and what the task is."""
+"""Sections of a study file: where the labelled rows are, what the task is, where trials run."""
 
 from __future__ import annotations
 
@@ -8,10 +8,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
+from choose.errors import did_you_mean
 from choose.untrusted import Settings
 
 # Keys of [data] that name files or folders.
 FILES = ("path", "test", "documents")
+
+EXECUTORS = ("local", "ray")
 
 Estimand = Literal["new-questions", "new-documents"]
 
@@ -118,3 +121,47 @@ class TaskSection(Settings):
         default=None,
         description="The label of rows that fit no other label; prompts do not mention its role.",
     )
+
+
+class Resources(Settings):
+    """What a worker of a cluster gets for the trials of a candidate."""
+
+    cores: float | None = Field(default=None, gt=0, le=10_000, description="Processor cores.")
+    gpus: float | None = Field(
+        default=None, ge=0, le=64, description="GPUs; 0.5 lets two workers share one."
+    )
+    memory_gb: float | None = Field(default=None, gt=0, le=100_000, description="Memory, in GB.")
+
+
+class RunSection(Settings):
+    """Where trials run. That changes no answer, so it makes no other study."""
+
+    executor: Annotated[str | None, Flag()] = Field(
+        default=None,
+        description="Where trials run: local (this process) or ray (workers of a Ray cluster, to "
+        "which rows are sent). Default: local, or ray if an address is given.",
+    )
+    address: Annotated[str | None, Flag()] = Field(
+        default=None,
+        description="HOST:PORT of the head of the Ray cluster. Default: auto, the cluster that "
+        "this machine is a node of.",
+    )
+    resources: Mapping[str, Resources] = Field(
+        default={},
+        description="What a worker gets for the trials of a candidate, by candidate or family. "
+        "Default: a core for fast candidates; for others up to four cores, and a GPU where nodes "
+        "have some.",
+    )
+
+    @field_validator("executor")
+    @classmethod
+    def _known_executor(cls, name: str | None) -> str | None:
+        if name is not None and name not in EXECUTORS:
+            hint = did_you_mean(name, EXECUTORS).removesuffix("?").replace(" Did", "; did")
+            raise ValueError(f"it must be {' or '.join(EXECUTORS)}{hint}")
+        return name
+
+    @property
+    def on_ray(self) -> bool:
+        """Return whether trials run on a Ray cluster."""
+        return self.executor == "ray" or (self.executor is None and self.address is not None)

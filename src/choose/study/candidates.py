@@ -213,7 +213,7 @@ def model_of(candidate: Candidate) -> str | None:
 
 
 def check_names(study: Study, candidates: Sequence[Candidate]) -> None:
-    """Refuse prices of candidates and retirement dates of models that the study does not have.
+    """Refuse prices, resources and retirement dates of what the study does not have.
 
     Raises:
         StudyError: naming the key and what is allowed.
@@ -225,6 +225,7 @@ def check_names(study: Study, candidates: Sequence[Candidate]) -> None:
     known = [*names, *sorted(spec for spec in specs if spec is not None)]
     for key in ("engineer_hours", "refresh_hours"):
         _check_known(f"costs.{key}", getattr(costs, key), [*FAMILIES, *names])
+    _check_known("run.resources", study.run.resources, [*FAMILIES, *names])
     _check_known("models.retirement", retirement, known)
     for name, day in retirement.items():
         if costs.start is not None and day <= costs.start:

@@ -13,7 +13,7 @@ from choose.errors import did_you_mean
 from choose.formatting import clean
 from choose.models.endpoints.settings import Endpoint
 from choose.schema.decision import Kind
-from choose.schema.sections import DataSection, Flag, TaskSection
+from choose.schema.sections import DataSection, Flag, RunSection, TaskSection
 from choose.schema.words import LABEL_METRICS
 from choose.tasks.kinds import TEXT_METRICS
 from choose.tasks.user_metric import installed, is_function
@@ -273,6 +273,7 @@ class Study(Settings):
     constraints: Constraints = Constraints()
     costs: Costs = Costs()
     grid: Grid = Grid()
+    run: RunSection = RunSection()
     models: Models = Models()
     endpoints: Mapping[str, Endpoint] = {}
     candidates: tuple[CandidateSection, ...] = ()

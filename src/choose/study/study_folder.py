@@ -24,11 +24,13 @@ from choose.untrusted import shown, shown_key
 # The folder of all studies that have no --out.
 HOME = Path(".choose")
 
-# Settings that make no other study: limits of one command, the version of the rule and dates that
-# choose adds. The rows are compared by their fingerprint, whatever their file and columns.
+# Settings that make no other study: limits of one command, where it runs, the version of the rule
+# and dates that choose adds. The rows are compared by their fingerprint, whatever their file and
+# columns.
 _LIMITS: Any = {
     "rule": True,
     "data": True,
+    "run": True,
     "grid": {"budget_seconds", "max_usd"},
     "costs": {"start"},
     "endpoints": {

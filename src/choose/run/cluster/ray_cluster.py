@@ -1,0 +1,275 @@
+"""A Ray cluster: connecting to it, its nodes, and the workers on them.
+
+Nothing here imports Ray before it is asked for.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from choose.errors import StudyError
+from choose.run.cluster.node_worker import ClusterWorker
+from choose.run.cluster.nodes import Node
+from choose.run.requests import GroupRequest
+from choose.schema.sections import Resources, RunSection
+
+# Seconds to wait for the head of a cluster before it counts as absent.
+CONNECT_TIMEOUT = 5.0
+
+# Settings of this process that hold for workers too; folders are those of each node.
+SETTINGS = ("CHOOSE_DTYPE", "CHOOSE_KEEP_GB")
+
+
+@dataclass(eq=False)
+class Actor:
+    """A worker as the driver sees it.
+
+    Attributes:
+        handle: Ray's.
+        node: where it is.
+        asked: its resources.
+        pending: Ray's reference to what it does; None where it waits for a request.
+        used: when it was last given something to do.
+        step: what it does or has done last: first facts of its node, then the labelled set.
+        request: what it runs.
+        models: specs that it has loaded.
+        fits: keys of trials whose fits it keeps.
+    """
+
+    handle: Any
+    node: Node
+    asked: Resources
+    pending: Any
+    used: float
+    step: Literal["facts", "begin", "run"] = "facts"
+    request: GroupRequest | None = None
+    models: set[str] = field(default_factory=set)
+    fits: set[str] = field(default_factory=set)
+
+    @property
+    def idle(self) -> bool:
+        """Return whether it waits for a request."""
+        return self.pending is None
+
+
+@dataclass
+class Cluster:
+    """A connection to a cluster; `close` ends it.
+
+    Attributes:
+        ray: the module.
+        address: what the user named, for messages.
+        alone: whether no row may leave this machine.
+        own: whether `close` disconnects: a caller who had connected before stays connected.
+    """
+
+    ray: Any
+    address: str
+    alone: bool = False
+    own: bool = True
+
+    def alive(self) -> list[Node]:
+        """Return all nodes that are alive."""
+        return [
+            Node(
+                str(node["NodeID"]),
+                str(node["NodeManagerAddress"]),
+                float(node["Resources"].get("CPU", 0.0)),
+                float(node["Resources"].get("GPU", 0.0)),
+                float(node["Resources"].get("memory", 0.0)),
+            )
+            for node in self.ray.nodes()
+            if node["Alive"]
+        ]
+
+    def nodes(self) -> list[Node]:
+        """Return the nodes that rows may be sent to."""
+        found = self.alive()
+        if not self.alone:
+            return found
+        own = self.here().address
+        return [node for node in found if node.address == own]
+
+    def here(self) -> Node:
+        """Return the node that this process is connected to."""
+        id = self.ray.get_runtime_context().get_node_id()
+        return next(node for node in self.alive() if node.id == id)
+
+    def start(self, node: Node, asked: Resources) -> Any:
+        """Start a worker on a node, with these resources, and return Ray's handle of it."""
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        settings = {name: os.environ[name] for name in SETTINGS if name in os.environ}
+        actor = self.ray.remote(ClusterWorker).options(
+            num_cpus=asked.cores,
+            num_gpus=asked.gpus,
+            memory=None if asked.memory_gb is None else int(1e9 * asked.memory_gb),
+            scheduling_strategy=NodeAffinitySchedulingStrategy(node.id, soft=False),
+            max_restarts=0,
+        )
+        return actor.remote(settings, max(1, int(asked.cores or 1)))
+
+    def end(self, handle: Any) -> None:
+        """End a worker, whatever it does."""
+        with suppress(Exception):
+            self.ray.kill(handle)
+
+    def has_ended(self, error: Exception) -> bool:
+        """Return whether a worker or its node has ended, rather than raised an error."""
+        known = self.ray.exceptions
+        if isinstance(error, known.RayTaskError) or getattr(error, "actor_init_failed", False):
+            return False
+        ended = (
+            *(known.RayActorError, known.WorkerCrashedError, known.NodeDiedError),
+            *(known.ObjectLostError, known.OutOfMemoryError, known.ActorUnschedulableError),
+        )
+        return isinstance(error, ended)
+
+    def is_out_of_memory(self, error: Exception) -> bool:
+        """Return whether Ray ended a worker because its node ran out of memory."""
+        said = str(error)
+        known = isinstance(error, self.ray.exceptions.OutOfMemoryError)
+        return known or "low on memory" in said or "memory pressure" in said
+
+    def close(self) -> None:
+        """Disconnect; a cluster that this process started ends with it."""
+        if self.own:
+            self.ray.shutdown()
+
+
+def connect(section: RunSection, data_may_leave: bool) -> Cluster:
+    """Connect to the cluster of a study.
+
+    Raises:
+        StudyError: if Ray is not installed or is of another version than the cluster, no cluster
+            answers, or rows would leave this machine against the constraints.
+    """
+    address = section.address or "auto"
+    if "://" in address:
+        raise StudyError(
+            f"run.address {address!r} is for Ray's client, which cannot run a study. Start choose "
+            "on a node of the cluster and name HOST:PORT of its head, such as 10.0.0.1:6379."
+        )
+    try:
+        import ray
+    except ModuleNotFoundError as error:
+        raise StudyError(
+            f"--executor ray needs the package {error.name!r}: pip install 'choose-llm[ray]', here "
+            "and on every node."
+        ) from error
+    own = not ray.is_initialized()
+    if own:
+        _join(ray, address)
+    cluster = Cluster(ray, address, alone=not data_may_leave, own=own)
+    others = {node.address for node in cluster.alive()} - {n.address for n in cluster.nodes()}
+    if others:
+        cluster.close()
+        raise StudyError(
+            f"The Ray cluster {address!r} has nodes on other machines "
+            f"({', '.join(sorted(others)[:3])}), and [constraints] data_may_leave = false forbids "
+            "sending rows there. Name a cluster on this machine (--address local), or use "
+            "--executor local."
+        )
+    return cluster
+
+
+def _join(ray: Any, address: str) -> None:
+    """Connect this process to a cluster, or start one where the address is ``local``."""
+    absent = StudyError(
+        f"No Ray cluster answers at {address!r}. Start one with `ray start --head`, name the "
+        "HOST:PORT of its head with --address, or leave out --executor ray."
+    )
+    host, _, port = address.rpartition(":")
+    if address not in ("auto", "local") and not (host and port.isdecimal()):
+        raise StudyError(
+            f"run.address {address!r} is not HOST:PORT, such as 10.0.0.1:6379; auto and local are "
+            "allowed too."
+        )
+    if address != "local" and not _listens(address):
+        raise absent
+    _keep_quiet()
+    try:
+        started = {"include_dashboard": False} if address == "local" else {}
+        ray.init(address=address, log_to_driver=False, logging_level=logging.FATAL, **started)
+    except Exception as error:
+        with suppress(Exception):
+            ray.shutdown()
+        if "ersion mismatch" in str(error):
+            raise StudyError(_other_version(str(error))) from error
+        raise absent from error
+
+
+def _keep_quiet() -> None:
+    """Keep Ray from writing to stdout that a worker has ended: it has no setting for that.
+
+    A study says so itself, and its stdout is the record.
+    """
+    with suppress(Exception):
+        from ray._private import worker
+
+        if callable(worker.print_to_stdstream):
+            worker.print_to_stdstream = lambda *_, **__: None
+
+
+def _listens(address: str) -> bool:
+    """Return whether a server of the kind that Ray uses listens there: Ray asks for 20 s or more.
+
+    Such a server answers the opening of HTTP/2 with its settings.
+    """
+    try:
+        if address == "auto":
+            from ray._private.services import canonicalize_bootstrap_address
+
+            address = canonicalize_bootstrap_address(address)
+        if os.environ.get("RAY_USE_TLS", "0") not in ("", "0"):
+            return True
+        host, _, port = address.rpartition(":")
+        with socket.create_connection((host, int(port)), CONNECT_TIMEOUT) as server:
+            server.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, 4, 0, 0, 0, 0, 0)))
+            return server.recv(9)[3:4] == bytes((4,))
+    except (OSError, OverflowError):
+        return False
+    except Exception:  # nothing of Ray's own is promised, and Ray itself will ask
+        return True
+
+
+def _other_version(message: str) -> str:
+    """Return one line of Ray's message about two versions, which has them one below another."""
+    named = [line.strip() for line in message.splitlines() if line.startswith("    ")]
+    there, here = " and ".join(named[:2]), " and ".join(named[2:4])
+    return (
+        f"The cluster runs another version: {there} there, {here} here. Install the cluster's "
+        "versions of Python and of ray here, or this one's there."
+    )
+
+
+def last_line(error: Exception) -> str:
+    """Return the last line of an error of Ray's, which is that of what was raised on the node."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return (lines[-1] if lines else type(error).__name__)[:200].rstrip(".")
+
+
+def advice(request: GroupRequest, where: str, error: Exception, memory: bool, ended: bool) -> str:
+    """Return why a request came to nothing, with what to do."""
+    more = f"ask for more memory_gb under [run.resources.{request.candidate}]"
+    if memory:
+        return (
+            f"The node {where} ran out of memory. So that fewer workers share a node, {more}; or "
+            "name a smaller model."
+        )
+    if ended:
+        return (
+            f"A process on the node {where}, or that node, was ended. Systems do so where memory "
+            f"runs out: {more}, or see Ray's log there."
+        )
+    if "disk" in str(error).lower() or "Full" in type(error).__name__:
+        return (
+            f"The disk or the object store of the node {where} is full. Free some space there, or "
+            "take it out of the cluster."
+        )
+    return f"On the node {where}: {last_line(error)}."

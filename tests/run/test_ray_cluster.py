@@ -1,0 +1,220 @@
+"""A real cluster of two nodes: the same answers as in one process, and what a failure costs.
+
+The nodes are started as a user starts them (`ray start`), on this machine.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from choose.conformance import pool
+from choose.store.store import Store
+from support.ray_nodes import Nodes, cluster, descendants, wait_for, workers
+from support.studies import write_csv
+
+ray = pytest.importorskip("ray", reason="Ray is not installed: it has no wheel for this Python")
+
+pytestmark = pytest.mark.slow
+
+COMPARE = (sys.executable, "-m", "choose", "compare", "-c", "study.toml", "--json")
+
+# The decision of an undisturbed study, and its store.
+Known = tuple[Any, Path]
+
+Start = Callable[..., subprocess.Popen[str]]
+
+TESTS = Path(__file__).parents[1]
+
+# A trial of the slow candidate takes most of a second on them.
+ROWS = [(e.text, e.target) for e in pool(seed=3, rows=180)]
+
+# Every fold, half of the rows, and noise: of two candidates that are fitted in milliseconds.
+STUDY = """
+[data]
+path = "words.csv"
+[grid]
+seeds = 1
+sizes = [0.5, 1.0]
+noise = [0.0, 0.2]
+views = ["typos"]
+wordings = false
+scenarios = []
+thorough = true
+budget_seconds = 600
+[[candidates]]
+strategy = "majority"
+[[candidates]]
+strategy = "tfidf"
+"""
+SLOW = f"{STUDY}\n[[candidates]]\nstrategy = 'steady'\n"
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that makes a slow strategy known to every process that has it on its path."""
+    folder = tmp_path_factory.mktemp("installed")
+    facts = folder / "steady-1.0.dist-info"
+    facts.mkdir()
+    (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: steady\nVersion: 1.0\n")
+    entry = "[choose.strategies]\nsteady = support.fake_strategies:Steady\n"
+    (facts / "entry_points.txt").write_text(entry)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def nodes(tmp_path_factory: pytest.TempPathFactory, installed: Path) -> Iterator[Nodes]:
+    with cluster(tmp_path_factory.mktemp("cluster"), installed, TESTS) as started:
+        yield started
+
+
+@pytest.fixture
+def compare(nodes: Nodes, tmp_path: Path) -> Start:
+    """Start `choose compare` with a study, on the cluster or in one process."""
+    write_csv(tmp_path / "words.csv", ROWS)
+
+    def start(out: str, study: str = SLOW, *flags: str, on: bool = True) -> subprocess.Popen[str]:
+        (tmp_path / "study.toml").write_text(study)
+        place = ("--address", nodes.address) if on else ("--executor", "local")
+        return subprocess.Popen(
+            [*COMPARE, "--out", out, *place, *flags],
+            cwd=tmp_path,
+            env=nodes.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
+        )
+
+    return start
+
+
+def finish(process: subprocess.Popen[str], code: int = 0) -> Any:
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == code, err
+    return json.loads(out) if out else err
+
+
+def decided(record: Any) -> Any:
+    """Leave out what the clock decides."""
+    cards = [{k: v for k, v in card.items() if k != "cost"} for card in record["scorecards"]]
+    verdict = {k: record["verdict"][k] for k in ("kind", "recommended", "use_meanwhile")}
+    return cards, record["pairs"], verdict
+
+
+def answers(store: Path) -> dict[str, Any]:
+    """Return all answers and scores of a store, by trial and view."""
+    opened, found = Store.open(store), {}
+    for trial in opened.grid()[1]:
+        run = opened.get(trial)
+        assert run is not None, trial
+        assert run.error is None
+        for view, given in run.answers.items():
+            found[trial.key, view] = (run.asked[view], given)
+    return found
+
+
+def trials(store: Path) -> dict[Path, int]:
+    return {file: file.stat().st_mtime_ns for file in store.glob("trials/*/trial.json")}
+
+
+def some_trials(store: Path, count: int, process: subprocess.Popen[str]) -> dict[Path, int]:
+    wait_for(lambda: len(trials(store)) >= count or process.poll() is not None)
+    assert process.poll() is None, process.communicate()[1]
+    return trials(store)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, nodes: Nodes) -> Known:
+    """The study in one process: its decision and its store."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    write_csv(folder / "words.csv", ROWS)
+    (folder / "study.toml").write_text(SLOW)
+    record = finish(
+        subprocess.Popen(
+            [*COMPARE, "--out", "st"],
+            cwd=folder,
+            env=nodes.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    )
+    return decided(record), folder / "st"
+
+
+def test_a_cluster_gives_the_answers_of_one_process(
+    compare: Start, undisturbed: Known, tmp_path: Path
+) -> None:
+    record = finish(compare("st"))
+    assert decided(record) == undisturbed[0]
+    here, there = answers(undisturbed[1]), answers(tmp_path / "st")
+    assert here.keys() == there.keys()
+    for key, (asked, given) in here.items():
+        assert there[key][0] == asked
+        assert there[key][1].outputs == given.outputs
+        if given.scores is not None:
+            np.testing.assert_allclose(there[key][1].scores, given.scores, atol=1e-6)
+    facts = [json.loads(file.read_text()) for file in trials(tmp_path / "st")]
+    assert {fact["threads"] for fact in facts} == {1}
+    assert all("numpy" in fact["versions"] for fact in facts)
+    assert not workers(), "no worker outlives its study"
+
+
+def test_kill_of_a_worker_costs_its_trial_alone(
+    compare, undisturbed, nodes: Nodes, tmp_path: Path
+) -> None:  # type: ignore[no-untyped-def]
+    process = compare("st")
+    some_trials(tmp_path / "st", 12, process)
+    os.kill(workers()[0], signal.SIGKILL)
+    assert decided(finish(process)) == undisturbed[0]
+
+
+def test_kill_of_the_driver_loses_the_trials_in_flight(
+    compare, undisturbed, tmp_path: Path
+) -> None:  # type: ignore[no-untyped-def]
+    process = compare("st")
+    before = some_trials(tmp_path / "st", 12, process)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    wait_for(lambda: not workers(), 20)
+    before = trials(tmp_path / "st")
+    assert decided(finish(compare("st"))) == undisturbed[0]
+    assert before.items() <= trials(tmp_path / "st").items(), "nothing that ended runs again"
+
+
+def test_a_node_is_lost_and_another_comes(
+    compare, undisturbed, nodes: Nodes, tmp_path: Path
+) -> None:  # type: ignore[no-untyped-def]
+    process = compare("st")
+    some_trials(tmp_path / "st", 8, process)
+    nodes.kill(nodes.nodes[-1])
+    process.send_signal(signal.SIGSTOP)  # however long a node takes to start here
+    late = nodes.worker()
+    process.send_signal(signal.SIGCONT)
+    wait_for(lambda: workers(late.pid) or process.poll() is not None)
+    assert workers(late.pid), "the late node is used"
+    assert decided(finish(process)) == undisturbed[0]
+
+
+def test_ctrl_c_judges_what_has_finished_and_leaves_no_process(
+    compare, undisturbed, nodes: Nodes, tmp_path: Path
+) -> None:  # type: ignore[no-untyped-def]
+    process = compare("st")
+    some_trials(tmp_path / "st", 12, process)
+    process.send_signal(signal.SIGINT)
+    record = finish(process, code=130)
+    assert record["verdict"]["kind"]
+    wait_for(lambda: not workers(), 5)
+    assert not descendants(process.pid)
+    assert decided(finish(compare("st", SLOW, on=False))) == undisturbed[0]

@@ -1,0 +1,442 @@
+"""What goes to which worker of a cluster, and what becomes of requests whose worker ends.
+
+The cluster here is a table of nodes; tests/run/test_ray_cluster.py starts a real one.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from choose.data.scenarios import Pools
+from choose.errors import StudyError
+from choose.run.cluster import ray_cluster, ray_executor
+from choose.run.cluster.node_worker import NodeFacts, Question, why_not
+from choose.run.cluster.nodes import Node, how_many, resources_of
+from choose.run.cluster.ray_cluster import Cluster, connect
+from choose.run.cluster.ray_executor import RayExecutor
+from choose.run.requests import GroupRequest, GroupResult, Pace
+from choose.schema.sections import Resources, RunSection
+from choose.study.config import CandidateSection
+from choose.types import Candidate
+from support.studies import dataset, jobs_of, study
+
+DATA = dataset(rows=60)
+JOBS = jobs_of(study("tfidf", "knn", "probe"), DATA)
+FACTS = NodeFacts(versions={"numpy": "2.1.0"}, code="a", dtype="float32", free=10**12, cache="/c")
+
+
+class Ended(Exception):
+    """A worker has ended."""
+
+
+class NoMemory(Ended):
+    """Because its node ran out of memory."""
+
+
+class Raised(Exception):
+    """A worker has raised an error."""
+
+
+@dataclass
+class Method:
+    """A method of a worker: calls return a reference that `Nodes` answers."""
+
+    worker: Worker
+    name: str
+
+    def remote(self, *arguments: Any) -> tuple[Worker, str, Any]:
+        self.worker.calls.append((self.name, *arguments))
+        return (self.worker, self.name, id(arguments))
+
+
+@dataclass(eq=False)
+class Worker:
+    node: Node
+    asked: Resources
+    calls: list[tuple[Any, ...]] = field(default_factory=list)
+    alive: bool = True
+
+    def __getattr__(self, name: str) -> Method:
+        return Method(self, name)
+
+    @property
+    def request(self) -> GroupRequest:
+        return self.calls[-1][1]
+
+
+class Nodes(Cluster):
+    """A cluster whose workers answer at once, unless a test says otherwise."""
+
+    def __init__(self, *nodes: Node) -> None:
+        known = SimpleNamespace(
+            RayTaskError=Raised,
+            RayActorError=Ended,
+            WorkerCrashedError=Ended,
+            NodeDiedError=Ended,
+            ObjectLostError=Ended,
+            ActorUnschedulableError=Ended,
+            OutOfMemoryError=NoMemory,
+        )
+        super().__init__(SimpleNamespace(exceptions=known), "a:1")
+        self.there, self.workers, self.slow = list(nodes), list[Worker](), set[str]()
+        self.outcome: Callable[[Worker], Any] = lambda worker: worker.request
+        self.facts: Callable[[Node], Any] = lambda node: FACTS
+        self.ray.put, self.ray.shutdown = (lambda value: value), lambda: None
+        self.ray.wait, self.ray.get = self.wait, self.get
+
+    def alive(self) -> list[Node]:
+        return self.there
+
+    def here(self) -> Node:
+        return self.there[0]
+
+    def start(self, node: Node, asked: Resources) -> Worker:
+        self.workers.append(Worker(node, asked))
+        return self.workers[-1]
+
+    def end(self, handle: Worker) -> None:
+        handle.alive = False
+
+    def wait(self, refs: list[Any], **_: Any) -> tuple[list[Any], list[Any]]:
+        ready = [ref for ref in refs if ref[1] not in self.slow]
+        return ready, [ref for ref in refs if ref not in ready]
+
+    def get(self, ref: tuple[Worker, str, int]) -> Any:
+        worker, name, _ = ref
+        value = {"facts": lambda: self.facts(worker.node), "begin": lambda: None}.get(
+            name, lambda: self.outcome(worker)
+        )()
+        if isinstance(value, Exception):
+            raise value
+        return (GroupResult(number=value.number), {}) if name == "run" else value
+
+
+def node(id: str, cores: float = 1.0, gpus: float = 0.0) -> Node:
+    return Node(id, f"10.0.0.{id}", cores, gpus, 8e9)
+
+
+def executor(cluster: Nodes, said: list[str] | None = None, **resources: Resources) -> RayExecutor:
+    names = {job.trial.candidate for job in JOBS}
+    asked = {name: resources.get(name, Resources(cores=1.0, gpus=0.0)) for name in names}
+    say = (said if said is not None else []).extend
+    made = RayExecutor(cluster, Pools(DATA), asked, Question(()), say)
+    made.begin()
+    made.here = FACTS
+    return made
+
+
+def request(number: int, candidate: str = "tfidf", **more: Any) -> GroupRequest:
+    job = next(j for j in JOBS if j.trial.candidate == candidate)
+    return GroupRequest(number=number, jobs=(job,), data=DATA.fingerprint, **more)
+
+
+@pytest.fixture(autouse=True)
+def same_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Question, "facts", lambda self: FACTS)
+
+
+# --- who runs what --------------------------------------------------------------------------------
+
+
+def test_every_request_is_run_once_by_workers_that_fit_the_nodes() -> None:
+    cluster = Nodes(node("1"), node("2", cores=3.0))
+    made = executor(cluster)
+    assert made.free == 4
+    for number in range(9):
+        made.submit(request(number))
+    found = list[int]()
+    while len(found) < 9:
+        found += [result.number for result in made.results()]
+    assert sorted(found) == list(range(9))
+    assert list(made.results()) == []
+    by_node = [sum(w.node.id == id for w in cluster.workers) for id in ("1", "2")]
+    assert by_node == [1, 3]
+    made.close()
+    assert not any(worker.alive for worker in cluster.workers)
+
+
+def test_a_request_goes_where_its_model_is_loaded() -> None:
+    cluster = Nodes(node("1", cores=2.0))
+    made = executor(cluster)
+    for number in range(6):
+        made.submit(request(number, "knn" if number % 2 else "tfidf"))
+        list(made.results())
+    sent = [{c[1].candidate for c in w.calls if c[0] == "run"} for w in cluster.workers]
+    assert sum("knn" in names for names in sent) == 1
+
+
+def test_a_fit_that_a_worker_kept_is_gone_on_with_there() -> None:
+    cluster = Nodes(node("1"), node("2"))
+    made = executor(cluster)
+    first = request(1, "knn", keep_fit=True)
+    made.submit(first)
+    list(made.results())
+    (holder,) = [a for a in made.actors if a.request is None and a.models]
+    holder.fits.add(first.jobs[0].trial.key)
+    cluster.slow = {"run"}
+    made.submit(request(2, "tfidf"))  # both workers are idle
+    made.submit(request(3, "tfidf"))
+    made.submit(request(4, "knn", action="extend"))
+    assert [r.number for r, _ in made.waiting] == [4]
+    cluster.slow = set()
+    while made.waiting:
+        list(made.results())
+    assert holder.handle.request.number == 4
+
+
+def test_a_request_that_has_waited_has_less_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [100.0]
+    monkeypatch.setattr(ray_executor, "monotonic", lambda: clock[0])
+    cluster = Nodes(node("1"))
+    made = executor(cluster)
+    made.submit(request(1))
+    made.submit(request(2, seconds=60.0, pace=Pace(share=20.0, end=50.0)))
+    clock[0] += 15.0
+    list(made.results())
+    sent = cluster.workers[0].request
+    assert (sent.number, sent.seconds) == (2, 45.0)
+    assert sent.pace == Pace(share=5.0, end=35.0)
+
+
+def test_number_type_and_threads_are_those_of_the_study() -> None:
+    cluster = Nodes(node("1", cores=4.0))
+    made = executor(cluster, knn=Resources(cores=3.0))
+    made.submit(request(1, "knn"))
+    while not list(made.results()):
+        pass
+    sent = [w.request for w in cluster.workers if w.asked.cores == 3.0]
+    assert [(s.threads, s.dtype) for s in sent] == [(3, "float32")]
+
+
+def test_an_idle_worker_makes_room_for_one_with_other_resources() -> None:
+    cluster = Nodes(node("1", cores=2.0))
+    made = executor(cluster, knn=Resources(cores=2.0))
+    made.submit(request(1, "knn"))
+    assert [r.number for _ in range(5) for r in made.results()] == [1]
+    assert [w.asked.cores for w in cluster.workers if w.alive] == [2.0]
+
+
+def test_a_node_that_comes_late_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ray_executor, "LOOK", 0.0)
+    cluster = Nodes(node("1"))
+    made = executor(cluster)
+    cluster.there.append(node("2"))
+    for number in range(4):
+        made.submit(request(number))
+    while made.waiting or any(a.request for a in made.actors):
+        list(made.results())
+    assert {w.node.id for w in cluster.workers if w.calls[-1][0] == "run"} == {"1", "2"}
+
+
+# --- workers and nodes that end -------------------------------------------------------------------
+
+
+def ending(cluster: Nodes, *errors: Exception) -> None:
+    """Let the first requests end with errors."""
+    left = list(errors)
+    cluster.outcome = lambda worker: left.pop(0) if left else worker.request
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (Ended("killed"), "A process on the node 10.0.0.1, or that node, was ended."),
+        (NoMemory("low"), "ran out of memory. So that fewer workers share a node, ask for more"),
+        (Raised("OSError: [Errno 28] No space left on disk"), "disk or the object store"),
+        (Raised("x\nValueError: a\nbug"), "On the node 10.0.0.1: bug."),
+    ],
+)
+def test_what_is_lost_says_why_and_what_to_do(error: Exception, says: str) -> None:
+    cluster = Nodes(node("1"))
+    ending(cluster, error)
+    made = executor(cluster)
+    made.submit(request(1))
+    (result,) = [r for _ in range(5) for r in made.results()]
+    assert result.number == 1
+    assert says in result.lost
+    made.submit(request(2))  # the study goes on with another worker
+    assert [(r.number, r.lost) for _ in range(5) for r in made.results()] == [(2, "")]
+
+
+def test_a_study_whose_nodes_are_all_gone_ends_with_what_to_do(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ray_executor, "LOOK", 0.0)
+    monkeypatch.setattr(ray_executor, "STRANDED", 0.0)
+    monkeypatch.setattr(ray_executor, "sleep", lambda seconds: None)
+    cluster = Nodes(node("1"))
+    ending(cluster, Ended("gone"))
+    made = executor(cluster)
+    made.submit(request(1))
+    cluster.there.clear()
+    assert [bool(r.lost) for r in made.results()] == [True]
+    assert made.free == 1  # nothing is under way, and nodes may come
+    made.submit(request(2))
+    with pytest.raises(StudyError, match=r"lost its last usable node\. What has finished is kept"):
+        [list(made.results()) for _ in range(5)]
+
+
+# --- nodes that take no part ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        ({"versions": {"numpy": "2.2.0"}}, "numpy is 2.2.0 there and 2.1.0 here"),
+        ({"versions": {"numpy": "2.1.0", "torch": "2.6"}}, "torch is 2.6 there and missing here"),
+        ({"code": "b"}, "the source of choose or of a strategy is another there"),
+        ({"dtype": "bfloat16"}, "compute in bfloat16 there and in float32 elsewhere"),
+        ({"lacks": ("mine",)}, "it lacks the strategies mine"),
+        ({"free": 10**7}, "its disk is full: 0.01 GB are free in /c, and 0.10 GB are needed"),
+        ({"free": 9 * 10**8, "missing": ("pypi:x",)}, "and 1.10 GB are needed"),
+    ],
+)
+def test_a_node_that_would_answer_differently_is_refused_in_a_line(
+    changed: dict[str, Any], says: str
+) -> None:
+    cluster, said = Nodes(node("1"), node("2")), list[str]()
+    cluster.facts = lambda node: replace(FACTS, **changed) if node.id == "2" else FACTS
+    made = executor(cluster, said)
+    (line,) = said
+    assert line.startswith("The node 10.0.0.2 of the Ray cluster is not used: ")
+    assert says in line
+    assert made.free == 1
+    made.submit(request(1))
+    list(made.results())
+    assert {w.node.id for w in cluster.workers if w.alive} == {"1"}
+
+
+def test_a_build_for_gpus_is_the_same_version_and_a_stated_number_type_holds_everywhere(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    gpu = replace(FACTS, versions={"torch": "2.6.0+cu124"})
+    cpu = replace(FACTS, versions={"torch": "2.6.0+cpu"})
+    assert why_not(cpu, gpu) is None
+    other = replace(FACTS, dtype="bfloat16")
+    assert "float32" in (why_not(FACTS, other) or "")
+    monkeypatch.setenv("CHOOSE_DTYPE", "float32")
+    assert why_not(FACTS, other) is None
+
+
+def test_without_a_usable_node_nothing_begins() -> None:
+    cluster = Nodes(node("1"))
+    cluster.facts = lambda node: Raised("ModuleNotFoundError: No module named 'choose'")
+    with pytest.raises(StudyError, match=r"No module named 'choose'.*Install choose-llm"):
+        executor(cluster)
+
+
+def test_a_node_whose_workers_end_as_they_begin_is_given_up() -> None:
+    cluster, said = Nodes(node("1"), node("2")), list[str]()
+    cluster.facts = lambda node: Ended("a fault") if node.id == "2" else FACTS
+    made = executor(cluster, said)
+    for number in range(12):
+        made.submit(request(number))
+    while made.waiting:
+        list(made.results())
+    assert sum(w.node.id == "2" for w in cluster.workers) == ray_executor.UNSTARTED
+    assert len(said) == 1
+
+
+# --- resources and addresses ----------------------------------------------------------------------
+
+
+def candidates() -> list[Candidate]:
+    return [Candidate(name="tfidf", strategy="tfidf"), Candidate(name="lora", strategy="lora")]
+
+
+def test_resources_are_stated_by_candidate_or_family_or_are_the_usual_ones() -> None:
+    nodes = [node("1", cores=2.0), node("2", cores=16.0, gpus=2.0)]
+    usual = resources_of(candidates(), RunSection(), nodes, "a:1")
+    assert usual["tfidf"] == Resources(cores=1.0, gpus=0.0)
+    assert usual["lora"] == Resources(cores=4.0, gpus=1.0)
+    stated = {"fine-tuning": Resources(cores=8.0), "lora": Resources(gpus=0.5)}
+    section = RunSection(executor="ray", resources=stated)
+    assert resources_of(candidates(), section, nodes, "a:1")["lora"] == Resources(cores=4, gpus=0.5)
+    del stated["lora"]
+    section = RunSection(executor="ray", resources=stated)
+    assert resources_of(candidates(), section, nodes, "a:1")["lora"] == Resources(cores=8, gpus=1)
+
+
+def test_too_few_resources_say_what_is_asked_and_what_there_is() -> None:
+    section = RunSection(executor="ray", resources={"lora": Resources(cores=2, memory_gb=64)})
+    with pytest.raises(StudyError) as error:
+        resources_of(candidates(), section, [node("1", cores=2.0)], "10.0.0.1:6379")
+    assert str(error.value) == (
+        "No node of the Ray cluster '10.0.0.1:6379' has room for a trial of 'lora': it asks for "
+        "2 cores, 64 GB of memory, and nodes have 2 cores, 0 GPUs and 8 GB. Ask for less under "
+        "[run.resources.lora], or add a node."
+    )
+
+
+def test_how_many_workers_a_node_holds() -> None:
+    assert how_many(node("1", cores=4.0), Resources(cores=1.5)) == 2
+    assert how_many(node("1", cores=4.0, gpus=1.0), Resources(cores=1.0, gpus=0.5)) == 2
+    assert how_many(node("1", cores=4.0), Resources(cores=1.0, memory_gb=3)) == 2
+    assert how_many(node("1", cores=4.0), Resources(gpus=1.0)) == 0
+
+
+@pytest.mark.parametrize(
+    ("address", "says"),
+    [
+        ("127.0.0.1:9", "No Ray cluster answers at '127.0.0.1:9'. Start one with `ray start"),
+        ("127.0.0.1:99999", "No Ray cluster answers at"),
+        ("ray://head:10001", "is for Ray's client"),
+        ("head", "is not HOST:PORT"),
+        ("head:port", "is not HOST:PORT"),
+    ],
+)
+def test_an_address_without_a_cluster_is_one_line(address: str, says: str) -> None:
+    pytest.importorskip("ray", reason="Ray is not installed: it has no wheel for this Python")
+    with pytest.raises(StudyError) as error:
+        connect(RunSection(executor="ray", address=address), data_may_leave=True)
+    assert says in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_server_that_is_no_cluster_is_seen_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("ray", reason="Ray is not installed: it has no wheel for this Python")
+    monkeypatch.setattr(ray_cluster, "CONNECT_TIMEOUT", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        section = RunSection(address=f"127.0.0.1:{silent.getsockname()[1]}")
+        with pytest.raises(StudyError, match="No Ray cluster answers at"):
+            connect(section, data_may_leave=True)
+
+
+def test_rows_stay_on_this_machine_where_the_study_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("ray", reason="Ray is not installed: it has no wheel for this Python")
+    monkeypatch.setattr(ray_cluster, "_join", lambda ray, address: None)
+    here, elsewhere = node("1"), node("2")
+    monkeypatch.setattr(Cluster, "alive", lambda self: [here, elsewhere])
+    monkeypatch.setattr(Cluster, "here", lambda self: here)
+    section = RunSection(address="10.0.0.1:6379")
+    with pytest.raises(StudyError) as error:
+        connect(section, data_may_leave=False)
+    assert "has nodes on other machines (10.0.0.2)" in str(error.value)
+    assert connect(section, data_may_leave=True).nodes() == [here, elsewhere]
+    monkeypatch.setattr(Cluster, "alive", lambda self: [here])
+    alone = connect(section, data_may_leave=False)
+    monkeypatch.setattr(Cluster, "alive", lambda self: [here, elsewhere])
+    assert alone.nodes() == [here], "a node that comes later gets no rows"
+
+
+def test_an_executor_of_an_unknown_name_is_refused(choose) -> None:  # type: ignore[no-untyped-def]
+    result = choose("compare", "x.csv", "--executor", "rai")
+    assert (result.code, len(result.err.splitlines())) == (2, 1)
+    assert "it must be local or ray; did you mean 'ray'" in result.err
+
+
+def test_resources_of_an_unknown_candidate_are_refused(choose, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    from support.studies import write_csv
+
+    data = write_csv(tmp_path / "words.csv")
+    (tmp_path / "choose.toml").write_text("[run.resources.lroa]\ncores = 2\n")
+    result = choose("compare", data, "-s", "tfidf")
+    assert result.code == 2
+    assert "run.resources names 'lroa'" in result.err
+    assert CandidateSection(strategy="lora").strategy in result.err
