@@ -255,8 +255,9 @@ class Scheduler:
         elif self._priced(job) and job.part == FIRST_PASS:
             pace = Pace(end=left)  # answers in chunks, so that paid answers count
         elif not first and name in self.facts.grouped:
-            cost = self.history.cost[name]
-            most = min(MAX_BATCH, left / cost if cost > 0 else inf)
+            cost, workers = self.history.cost[name], self.first_passes.workers
+            own = sum(job.trial.candidate == name for job in self._waiting.at.values())
+            most = min(MAX_BATCH, left / cost if cost > 0 else inf, own / workers)
         seconds = left + GRACE * (self.limits.seconds or 0.0)
         keep = timed and pace is not None and not self._closed(job)
         batch = self._waiting.take_batch(place, int(most), self._blocked)
