@@ -120,10 +120,10 @@ def overheads(quick: bool) -> Iterator[str]:
 
 def beside(executor: Any, jobs: Sequence[Job], data: Dataset) -> float:
     """Return the median of the seconds from request to result, less those of the trial."""
-    found = []
+    found, fingerprint = [], data.fingerprint
     for number, job in enumerate(jobs):
         start = perf_counter()
-        executor.submit(GroupRequest(number=number, jobs=(job,), data=data.fingerprint))
+        executor.submit(GroupRequest(number=number, jobs=(job,), data=fingerprint))
         runs = [run for result in executor.results() for run, _ in result.runs]
         while not runs:
             runs = [run for result in executor.results() for run, _ in result.runs]

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from time import perf_counter
 
 from choose.data.scenarios import Pools
@@ -37,6 +38,11 @@ class Worker:
     pools: Pools
     fits: dict[str, Fitted] = field(default_factory=dict)
 
+    @cached_property
+    def data(self) -> str:
+        """The fingerprint of the labelled set, which takes a while to compute."""
+        return self.pools.dataset.fingerprint
+
     def run_group(self, request: GroupRequest, dollars: SpendingShare | None = None) -> GroupResult:
         """Run a request to its end and return everything that came of it.
 
@@ -56,10 +62,10 @@ class Worker:
         Raises:
             StudyError: if the worker holds another labelled set.
         """
-        if request.data != self.pools.dataset.fingerprint:
+        if request.data != self.data:
             raise StudyError(
                 f"The request is about the labelled set {request.data}, and this worker holds "
-                f"{self.pools.dataset.fingerprint}. Start the workers anew with the study's data."
+                f"{self.data}. Start the workers anew with the study's data."
             )
         with _settings(request), caching() if request.cache else nullcontext():
             if request.action == "measure":

@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 
-import choose
 from choose.data.scenarios import Pools
 from choose.errors import ChooseError, StudyError
 from choose.models.environment_settings import cache_dir, dtype_setting
@@ -97,7 +96,7 @@ class Question:
 
 def _code(strategies: Iterable[str]) -> str:
     """Return a digest of the source of choose and of the modules of strategies."""
-    sha = hashlib.sha256(source_digest(Path(choose.__file__).parent).encode())
+    sha = hashlib.sha256(source_digest(Path(__file__).parents[2]).encode())
     for name in strategies:
         if name in available():
             with suppress(OSError, TypeError):
