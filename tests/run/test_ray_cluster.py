@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -218,3 +219,34 @@ def test_ctrl_c_judges_what_has_finished_and_leaves_no_process(
     wait_for(lambda: not workers(), 5)
     assert not descendants(process.pid)
     assert decided(finish(compare("st", SLOW, on=False))) == undisturbed[0]
+
+
+def test_too_few_resources_and_another_version_are_a_line_each(
+    compare: Start, nodes: Nodes, tmp_path: Path
+) -> None:
+    large = f"{STUDY}\n[run.resources.tfidf]\ncores = 64\n"
+    said = finish(compare("st", large), code=2).splitlines()
+    assert len(said) == 1
+    assert "it asks for 64 cores, and nodes have 1 cores" in said[0]
+    assert not (tmp_path / "st").exists()
+    with other_version(nodes.address):
+        said = finish(compare("st", STUDY), code=2).splitlines()
+    assert len(said) == 1
+    assert "The cluster runs another version: Ray: 2.9.0" in said[0]
+
+
+@contextmanager
+def other_version(address: str) -> Iterator[None]:
+    """Let a cluster say that it runs Ray 2.9."""
+    from ray._common.usage.usage_constants import CLUSTER_METADATA_KEY
+    from ray._private.ray_constants import KV_NAMESPACE_CLUSTER
+    from ray._raylet import GcsClient
+
+    head = GcsClient(address=address)
+    own = head.internal_kv_get(CLUSTER_METADATA_KEY, namespace=KV_NAMESPACE_CLUSTER)
+    other = json.dumps({**json.loads(own), "ray_version": "2.9.0"}).encode()
+    head.internal_kv_put(CLUSTER_METADATA_KEY, other, True, namespace=KV_NAMESPACE_CLUSTER)
+    try:
+        yield
+    finally:
+        head.internal_kv_put(CLUSTER_METADATA_KEY, own, True, namespace=KV_NAMESPACE_CLUSTER)
