@@ -160,14 +160,18 @@ def choose_setting(right: Floats, likelihood: Floats, clusters: Counts, seed: in
     rows = left @ sizes
     usable = rows > 0
     outside = ((left @ sums.T)[np.arange(len(drawn)), chosen])[usable] / rows[usable]
-    low, high = (float(x) for x in np.percentile(outside, _TAILS))
+    value, rows_of_fit = float(outside.mean()), right.shape[1] * (1 - 1 / FOLDS)
+    # Folds share training rows, so rows are not independent (docs/methods/comparisons.md).
+    wider = np.sqrt(1 + 0.5 * min(1.0, 240 / rows_of_fit))
+    ends = value + wider * (np.percentile(outside, _TAILS) - value)
+    low, high = (float(x) for x in ends.clip(0.0, 1.0))
     return Choice(
         index=index,
         settings=len(right),
         rows=right.shape[1],
         usual=float(right[0].mean()),
         best=float(right.mean(axis=1).max()),
-        value=float(outside.mean()),
+        value=value,
         low=low,
         high=high,
     )
