@@ -125,4 +125,5 @@ def test_more_neighbours_are_asked_where_labels_are_noisy(encoder: str) -> None:
 def test_cheap_ones_are_compared_by_default_and_slow_ones_on_request() -> None:
     names = default_strategies()
     assert set(CHEAP) <= set(names)
-    assert not {"setfit", "full-fine-tuning", "tuned-lora"} & set(names)
+    slow = {"setfit", "full-fine-tuning", "tuned-lora", "tuned-retriever"}
+    assert not slow & set(names)
