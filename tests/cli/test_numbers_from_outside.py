@@ -28,10 +28,14 @@ ENVIRONMENT = {
     "SETTING",  # CHOOSE_KEEP_GB
     "CHOOSE_CACHE",
     "CHOOSE_THREADS",
+    "CHOOSE_DEVICE",
     "CHOOSE_DTYPE",
     "OMP_NUM_THREADS",
     "GITHUB_STEP_SUMMARY",
+    "RAY_USE_TLS",
     "variable",  # the key of an endpoint
+    "",  # the settings of a request, which a worker sets and restores
+    "name",  # the same
 }
 
 

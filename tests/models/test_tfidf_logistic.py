@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.sparse import random as random_sparse
 
-from choose.models import logistic_solver as bounded
 from choose.models import tfidf_logistic
+from choose.models.classical import logistic_solver as bounded
 from choose.models.classical.logistic_solver import BoundedLogistic
 from choose.models.tfidf_logistic import (
     LogisticHead,

@@ -188,7 +188,7 @@ def test_always_nothing_is_for_questions_of_which_some_have_no_answer(tmp_path: 
 
 def test_kinds_are_declared() -> None:
     assert {name: kinds(name) for name in ("tfidf", "tagger", "nearest")} == {
-        "tfidf": ("classification",),
+        "tfidf": ("classification", "multilabel"),
         "tagger": ("extraction",),
         "nearest": ("extraction", "writing", "answering"),
     }

@@ -219,7 +219,7 @@ def compared(
         grid=Grid.model_validate({**plain, **grid}),
     )
     store = Store.create(folder)
-    outcome = _run(plan_trials(study, Pools(data)), store, Silent(), 0.0, folder.parent)
+    outcome = _run(plan_trials(study, Pools(data)), store, Silent(), None, (0.0, folder.parent))
     return outcome.decision, store
 
 

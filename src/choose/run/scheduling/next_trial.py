@@ -84,8 +84,11 @@ class TrialOrder:
                 compared.setdefault(job.trial.candidate, []).append(place)
         yield from self._deciding(waiting, compared, question, seconds)
         yield from map(Choice, self._of(waiting, self.fast))
-        # What reading loses is told of every candidate that reads, whoever wins.
-        yield from (Choice(place) for place, job in waiting.items() if job.part in ALWAYS)
+        # What reading loses is told of every candidate that reads, whoever wins, and what a service
+        # changes by itself wherever the study asks for it.
+        for place, job in waiting.items():
+            if job.part in ALWAYS or job.repeats > 1:
+                yield Choice(place)
         yield from map(Choice, self._of(waiting, question.candidates))
         yield from (Choice(place) for name in question.near for place in compared.get(name, ()))
         if not question.final:
