@@ -213,7 +213,14 @@ def compared(
     data: Dataset, folder: Path, *strategies: str, **grid: object
 ) -> tuple[Decision, Store]:
     """Run a study of fakes into a folder and judge it."""
-    plain = {"seeds": 3, "sizes": (1.0,), "noise": (0.0,), "views": (), "scenarios": ()}
+    plain = {
+        "seeds": 3,
+        "sizes": (1.0,),
+        "noise": (0.0,),
+        "views": (),
+        "scenarios": (),
+        "thorough": True,
+    }
     study = Study(
         candidates=tuple(CandidateSection(strategy=s) for s in strategies),
         grid=Grid.model_validate({**plain, **grid}),
