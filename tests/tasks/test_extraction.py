@@ -113,6 +113,7 @@ def test_squad_normalisation_is_that_of_the_official_script() -> None:
     ("text", "says"),
     [
         ("{", "not JSON"),
+        ('{"a": "b', "not JSON: Unterminated string starting at character 7"),
         ("[1]", "no object"),
         ('{"a": NaN}', "NaN"),
         ('{"a": 1, "a": 2}', "twice"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from choose.check.label_lines import line, look
 from choose.check.targets import OWN_FORM, TAKEN, Targets
@@ -28,7 +28,7 @@ def target_lines(targets: Targets) -> Iterator[Line]:
     """Yield the lines of records, of answers to questions, or of texts."""
     facts = targets.facts
     if facts.fields:
-        yield _fields(facts)
+        yield _fields(targets)
         yield _types(targets)
         yield _in_text(targets)
     elif targets.answers is not None:
@@ -48,9 +48,7 @@ def _label_counts(facts: TargetFacts, sets: SetFacts) -> Line:
     shown = ", ".join(
         f"{quoted(label)} {per_100(n / facts.rows)} %" for label, n in sets.counts[:NAMED]
     )
-    more = f" and {plural(len(sets.counts) - NAMED, 'other')}"
-    says = f"{plural(len(sets.counts), 'label')}; rows with: {shown}"
-    says += f"{more if len(sets.counts) > NAMED else ''}."
+    says = f"{plural(len(sets.counts), 'label')}; rows with: {shown}{_others(sets.counts)}."
     rare = [label for label, n in sets.counts if n < FEW]
     if rare:
         says += f" Fewer than {FEW} rows: {quoted_list(rare, NAMED)}: too few to judge."
@@ -59,6 +57,11 @@ def _label_counts(facts: TargetFacts, sets: SetFacts) -> Line:
     for a, b in sets.always[:3]:
         says += f" {quoted(a)} is always with {quoted(b)}."
     return line("Labels", look(bool(rare or facts.unseen)), says)
+
+
+def _others(every: Sequence[object]) -> str:
+    """Return how many more there are than a line names."""
+    return f" and {plural(len(every) - NAMED, 'other')}" if len(every) > NAMED else ""
 
 
 def _set_sizes(facts: TargetFacts, sets: SetFacts) -> Line:
@@ -76,13 +79,12 @@ def nearly_empty(facts: TargetFacts) -> list[FieldFacts]:
     return [f for f in facts.fields if f.filled < max(FEW, RARE * facts.rows)]
 
 
-def _fields(facts: TargetFacts) -> Line:
+def _fields(targets: Targets) -> Line:
+    facts, shapes = targets.facts, targets.shapes
     shown = ", ".join(
         f"{quoted(f.name)} {per_100(f.filled / facts.rows)} %" for f in facts.fields[:NAMED]
     )
-    more = f" and {plural(len(facts.fields) - NAMED, 'other')}"
-    says = f"{plural(len(facts.fields), 'field')}; filled: {shown}"
-    says += f"{more if len(facts.fields) > NAMED else ''}."
+    says = f"{plural(len(facts.fields), 'field')}; filled: {shown}{_others(facts.fields)}."
     if facts.empty:
         says += (
             f" {plural(facts.empty, 'record')} of {facts.rows:,} are empty: always answering "
@@ -93,12 +95,23 @@ def _fields(facts: TargetFacts) -> Line:
         says += f" Nearly always empty: {quoted_list([f.name for f in rare], NAMED)}."
     if facts.unseen:
         says += f" Only in the test file: {quoted_list(facts.unseen, NAMED)}."
-    return line("Fields", look(bool(rare or facts.unseen)), says)
+    if shapes:
+        says += f" Records of {len(shapes)} shapes, which share no field: {_shapes(targets)}."
+    return line("Fields", look(bool(rare or facts.unseen or shapes)), says)
+
+
+def _shapes(targets: Targets) -> str:
+    """Return ``'a', 'b' (40 rows, such as row 1); 'c', 'd' (40 rows, such as row 2)``."""
+    return "; ".join(
+        f"{quoted_list(names, 4)} ({plural(len(ids), 'row')}, such as {rows_named(ids[:1])})"
+        for names, ids in targets.shapes.items()
+    )
 
 
 def _types(targets: Targets) -> Line:
     stated = ", ".join(f"{quoted(f.name)} {f.type}" for f in targets.fields[:NAMED])
-    says = f"Compared as: {stated}. [task.fields] in the study file states others."
+    says = f"Compared as: {stated}{_others(targets.fields)}."
+    says += " [task.fields] in the study file states others."
     for name, ids in list(targets.slips.items())[:3]:
         usual = next(f.types[0][0] for f in targets.fields if f.name == name)
         says += f" {quoted(name)} is {usual} except in {rows_named(ids)}."
@@ -113,7 +126,7 @@ def _in_text(targets: Targets) -> Line:
     shown = ", ".join(
         f"{quoted(f.name)} {per_100(f.in_text or 0.0)} %" for f in targets.fields[:NAMED]
     )
-    says = f"Values that stand in the text: {shown}."
+    says = f"Values that stand in the text: {shown}{_others(targets.fields)}."
     known = [f for f in targets.fields if f not in nearly_empty(targets.facts)]
     own = [f.name for f in known if f.in_text is not None and f.in_text < OWN_FORM]
     if own:
@@ -178,6 +191,7 @@ def _lengths(facts: TargetFacts) -> Line:
 def steps_of_targets(targets: Targets) -> Iterator[Step]:
     """Yield what costs score, with the share of the rows that are concerned."""
     yield from _fix_contradictions(targets)
+    yield from _fix_shapes(targets)
     yield from _fix_types(targets)
     yield from _review_values(targets)
     if targets.answers is not None:
@@ -204,6 +218,18 @@ def _agree(targets: Targets) -> str:
     if targets.answers is not None:
         return f"Accept the same answers, as a list, in {pairs} of like questions"
     return f"Make the targets of {pairs} of like rows agree"
+
+
+def _fix_shapes(targets: Targets) -> Iterator[Step]:
+    if targets.shapes:
+        least = min(map(len, targets.shapes.values()))
+        yield Step(
+            says=(
+                f"Name the fields alike in all records; these share none: {_shapes(targets)}. Or "
+                "divide the file, if they are two tasks."
+            ),
+            points=least / len(targets.rows),
+        )
 
 
 def _fix_types(targets: Targets) -> Iterator[Step]:

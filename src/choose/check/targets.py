@@ -34,6 +34,10 @@ TAKEN, OWN_FORM = 0.95, 0.6
 # A label that is always with another one, in so many rows, may be the same or imply it.
 TOGETHER = 5
 
+# Records of fewer than this share of the rows make no shape of their own, and the records of all
+# shapes are so large a share of the rows and of their fields.
+SHAPE, MOSTLY = 0.05, 0.8
+
 # A type of a field that fewer than this share of its rows have is a slip.
 SLIP = 0.1
 
@@ -108,6 +112,29 @@ class Targets:
                     if field.name in record and type_name(record[field.name]) != usual
                 ]
         return found
+
+    @cached_property
+    def shapes(self) -> dict[tuple[str, ...], list[str]]:
+        """Return the ids of rows by group of fields, where records have several shapes.
+
+        No row has fields of two groups. Each group has two fields or more and a fair share of the
+        rows, which fill most of its fields. Else the records have one shape, of which each row
+        fills what its text says, and nothing is returned.
+        """
+        groups: list[set[str]] = []
+        for names in {frozenset(record) for record in self.records.values() if record}:
+            joined = [group for group in groups if group & names]
+            groups = [group for group in groups if group not in joined]
+            groups.append(set(names).union(*joined))
+        large = {}
+        for group in sorted(tuple(sorted(group)) for group in groups):
+            filled = {id: n for id, r in self.records.items() if (n := len(r.keys() & {*group}))}
+            most = sum(filled.values()) > MOSTLY * len(group) * len(filled)
+            if len(group) > 1 and len(filled) > SHAPE * len(self.records) and most:
+                large[group] = list(filled)
+        if sum(map(len, large.values())) < MOSTLY * len(self.records):
+            return {}
+        return large if len(large) > 1 else {}
 
     @cached_property
     def invented(self) -> dict[str, list[str]]:

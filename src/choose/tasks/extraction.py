@@ -227,7 +227,8 @@ def parse(text: str) -> dict[str, Any]:
     except RecursionError:
         raise ValueError("its JSON is nested too deeply") from None
     except json.JSONDecodeError as error:
-        raise ValueError(f"it is not JSON: {error.msg} at character {error.pos + 1}") from None
+        what = error.msg.removesuffix(" at")
+        raise ValueError(f"it is not JSON: {what} at character {error.pos + 1}") from None
     if not isinstance(found, dict):
         raise ValueError("it is JSON, but no object")
     return {name: value for name, value in found.items() if _filled(name, value)}

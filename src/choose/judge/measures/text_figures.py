@@ -49,7 +49,7 @@ def text_figures(
             fields["dropped"] = mean_change(Changed(gains, table.draws, varies=False), table.rows)
     return TextFigures(
         metrics={name: _mean(candidate, table, _stored(table, name)) for name in task.metrics[1:]},
-        format_gap=_change(table, lenient) if (lenient > strict).any() else None,
+        format_gap=_gap(table, lenient) if (lenient > strict).any() else None,
         length=_length(evidence, table),
         abstentions=_abstentions(evidence, table),
         **fields,
@@ -76,9 +76,13 @@ def _mean(candidate: CandidateScores, table: ScoreTable, scores: Floats) -> Inte
     return Interval.of(estimate, candidate.estimand, row_set=rows.row_set(table.complete))
 
 
-def _change(table: ScoreTable, scores: Floats) -> Interval:
-    """Return what other scores of the same answers add to the mean."""
-    return mean_change(Changed(scores - table.right, table.draws, varies=False), table.rows)
+def _gap(table: ScoreTable, lenient: Floats) -> Interval:
+    """Return what lenient scores of the same answers add to the mean: no less than 0, or 1."""
+    change = Changed(lenient - table.right, table.draws, varies=False)
+    gap = mean_change(change, table.rows)
+    if gap.low is None or gap.high is None:
+        return gap
+    return gap.model_copy(update={"low": max(gap.low, 0.0), "high": min(gap.high, 1.0)})
 
 
 def _length(evidence: Evidence, table: ScoreTable) -> float | None:
