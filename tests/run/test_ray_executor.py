@@ -282,6 +282,24 @@ def test_a_study_whose_nodes_are_all_gone_ends_with_what_to_do(
         [list(made.results()) for _ in range(5)]
 
 
+def test_a_head_without_cores_is_no_usable_node(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ray_executor, "LOOK", 0.0)
+    monkeypatch.setattr(ray_executor, "STRANDED", 0.0)
+    monkeypatch.setattr(ray_executor, "sleep", lambda seconds: None)
+    cluster = Nodes(node("1", cores=0.0), node("2"))
+    made = executor(cluster)
+    assert made.free == 1
+    cluster.there.pop()
+    ending(cluster, Ended("gone"))
+    made.submit(request(1))
+    assert [bool(r.lost) for r in made.results()] == [True]
+    made.submit(request(2))
+    looks = iter(range(50))
+    monkeypatch.setattr(ray_executor, "sleep", lambda seconds: next(looks))
+    with pytest.raises(StudyError, match="lost its last usable node"):
+        list(made.results())
+
+
 # --- nodes that take no part ----------------------------------------------------------------------
 
 

@@ -8,7 +8,7 @@ ledger. Times are seconds from the moment at which a worker begins.
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 from typing import Literal, Protocol
 
@@ -78,6 +78,15 @@ class GroupRequest:
     def candidate(self) -> str:
         """Return the candidate whose jobs these are."""
         return self.jobs[0].trial.candidate
+
+    def after(self, waited: float) -> GroupRequest:
+        """Return the request with the seconds that it has waited taken off its limits."""
+        pace = self.pace
+        if pace is not None:
+            pace = replace(pace, share=pace.share - waited, end=pace.end - waited)
+        # Those of a measurement are for its work alone.
+        seconds = self.seconds if self.action == "measure" else max(0.0, self.seconds - waited)
+        return replace(self, pace=pace, seconds=seconds)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -233,7 +233,11 @@ class RayExecutor:
     def _look(self) -> None:
         """See which nodes have come or gone."""
         self.looked, self.nodes = monotonic(), self.cluster.nodes()
-        if self._usable():
+        # A head without cores never leaves, and runs nothing.
+        asked = [self.resources[request.candidate] for request, _ in self.waiting] or [self.least]
+        usable = {node.id: node for node in self._usable()}
+        running = any(a.request and a.node.id in usable for a in self.actors)
+        if running or any(node.holds(one) for node in usable.values() for one in asked):
             self.seen = self.looked
 
     def _assign(self) -> None:
@@ -267,7 +271,7 @@ class RayExecutor:
     def _run(self, actor: Actor, request: GroupRequest, since: float) -> None:
         now, models = monotonic(), _models(request)
         sent = replace(
-            _later(request, now - since),
+            request.after(now - since),
             threads=max(1, int(actor.asked.cores or 1)),
             dtype=self.dtypes.get(bool(actor.asked.gpus)) if models else None,
         )
@@ -303,16 +307,6 @@ class RayExecutor:
 def _models(request: GroupRequest) -> set[str]:
     params: Mapping[str, Any] = request.jobs[0].trial.params
     return {str(params[role]) for role in ROLES if role in params}
-
-
-def _later(request: GroupRequest, waited: float) -> GroupRequest:
-    """Take the seconds that a request has waited off its limits."""
-    pace = request.pace
-    if pace is not None:
-        pace = replace(pace, share=pace.share - waited, end=pace.end - waited)
-    # Those of a measurement are for its work alone.
-    seconds = request.seconds if request.action == "measure" else request.seconds - waited
-    return replace(request, pace=pace, seconds=max(0.0, seconds))
 
 
 @contextmanager
