@@ -10,11 +10,14 @@ import pytest
 
 from choose.data.scenarios import Pools
 from choose.progress import TimeLimitReached
+from choose.run import executor
 from choose.run.executor import run_jobs
-from choose.run.predict import CHUNK, Deadline
+from choose.run.predict import CHUNK, Deadline, SpendingShare
+from choose.run.requests import GroupRequest
 from choose.run.run_records import Limits, left_out_sentences
 from choose.run.scheduling.race import Race, full_trial_seconds
 from choose.run.trial import run_trial, run_trials
+from choose.run.worker import LocalExecutor, Worker
 from choose.schema.plan import Job
 from choose.store.store import Store
 from choose.study.config import Study
@@ -121,6 +124,27 @@ def test_a_baseline_that_the_budget_cuts_short_is_fitted_once(
     assert sum(job.trial.candidate == "baseline" for job in jobs) > 3
     assert fakes.Baseline.begun == 1
     assert any(s.startswith("baseline: the first pass") for s in left_out_sentences(outcome))
+
+
+def test_the_time_that_measuring_a_price_takes_is_not_spent_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, data, jobs = prepare(tmp_path, study("tfidf"))
+    clock, sent = [0.0], list[GroupRequest]()
+
+    class Recording(LocalExecutor):
+        def submit(self, request: GroupRequest, dollars: SpendingShare | None = None) -> None:
+            sent.append(request)
+            super().submit(request, dollars)
+
+    def measure(self: object, job: Job) -> None:
+        clock[0] += 30.0
+
+    monkeypatch.setattr(executor, "perf_counter", lambda: clock[0])
+    monkeypatch.setattr(executor._Driver, "_dollar_share", measure)
+    here = Recording(Worker(Pools(data)))
+    run_jobs(jobs[:1], Pools(data), store, Limits(seconds=100.0), Seen(), executor=here)
+    assert [request.seconds for request in sent] == [75.0]
 
 
 def test_an_interruption_keeps_what_is_finished_and_says_what_is_missing(tmp_path: Path) -> None:

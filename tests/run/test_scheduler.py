@@ -36,6 +36,7 @@ class Player:
 
     name: str
     fast: bool = False
+    remote: bool = False
     grouped: bool = False
     fit: float = 1.0
     each: float = 0.01
@@ -94,6 +95,7 @@ class World:
             rows=lambda job: self.rows,
             fast={p.name for p in self.players if p.fast},
             grouped={p.name for p in self.players if p.grouped},
+            remote={p.name for p in self.players if p.remote},
             folds=self.folds,
         )
 
@@ -167,7 +169,7 @@ def driven(world: World, scheduler: Scheduler) -> Answer:
         jobs = scheduler.hopeless(request.number) if result.lost else []
         if jobs:
             failed = [(Run(trial=job.trial, error="lost"), None) for job in jobs]
-            result = replace(result, runs=(*result.runs, *failed), lost="")
+            result = replace(result, runs=(*result.runs, *failed))
         return result, seconds
 
     return answer
@@ -203,6 +205,7 @@ def worlds(draw: st.DrawFn) -> World:
         Player(
             name=f"c{n}",
             fast=draw(st.booleans()),
+            remote=draw(st.booleans()),
             grouped=draw(st.booleans()),
             fit=draw(st.sampled_from([0.0, 0.1, 2.0, 30.0])),
             each=draw(st.sampled_from([0.001, 0.01, 0.1])),
@@ -329,6 +332,41 @@ def test_a_trial_whose_worker_dies_twice_is_a_failure_and_not_tried_again() -> N
     assert not left(scheduler)
 
 
+def test_what_a_worker_did_not_survive_is_tried_alone_and_takes_nothing_with_it() -> None:
+    """Of two batches at work the first is lost; its jobs wait beside others again."""
+    world = World((Player(name="a", grouped=True),), folds=16)
+    scheduler = world.scheduler(workers=2)
+    jobs, deaths, ended_ = world.jobs[16:32], Counter[str](), list[Job]()
+    key = jobs[7].trial.key
+
+    def settle_one(request: GroupRequest) -> None:
+        result, _ = world.answer(request)
+        keys = [job.trial.key for job in request.jobs]
+        if key in keys:
+            deaths.update(keys)
+            result = GroupResult(number=request.number, lost="too little memory")
+            failed = [
+                Run(trial=job.trial, error="lost") for job in scheduler.hopeless(result.number)
+            ]
+            result = replace(result, runs=tuple((run, None) for run in failed))
+        ended_.extend(job for job, _ in scheduler.on_result(result))
+
+    flying = scheduler.next(Now(), 2)
+    while flying:
+        settle_one(flying.pop(0))
+        flying += scheduler.next(Now(), 2 - len(flying))
+    assert places(world, ended_) == list(range(len(world.jobs)))
+    assert deaths[key] == ATTEMPTS
+    assert max(n for other, n in deaths.items() if other != key) == 1
+
+
+def test_endpoints_are_asked_one_by_one_while_the_others_run() -> None:
+    players = (Player(name="a", remote=True), Player(name="b", remote=True), Player(name="c"))
+    world = World(players)
+    requests = world.scheduler(workers=4).next(Now(), 4)
+    assert [request.candidate for request in requests] == ["a", "c"]
+
+
 def test_slow_candidates_are_probed_then_begin_with_the_fastest() -> None:
     world = World(
         (Player(name="a", fit=40.0), Player(name="b", fit=0.0), Player(name="c", fit=5.0))
@@ -449,6 +487,33 @@ def test_when_the_verdict_is_final_the_others_get_nothing_more(final: bool) -> N
     assert not worth_finishing(sentences)
     everything = [*ended(steps), *scheduler.summary.unneeded]
     assert places(world, everything) == list(range(len(world.jobs)))
+
+
+def test_parts_that_the_study_names_run_whoever_wins() -> None:
+    world = World((Player(name="tfidf", fast=True, right=8), *ALIKE), folds=2)
+    asked = question("lora", final=True)
+    scheduler, steps = by_value(world, asked, stated={"added label noise"})
+    done = Counter((job.trial.candidate, job.part) for job in ended(steps))
+    assert done["prompt", "added label noise"] == done["few", "added label noise"] == 2
+    assert {job.part for job in scheduler.summary.unneeded} == {FIRST_PASS, "repetitions", "views"}
+
+
+def test_a_study_does_not_end_before_cut_rows_that_may_change_its_verdict() -> None:
+    """More rows of the named candidate make the verdict open again, and nothing else of it waits."""
+    players = (Player(name="lora", fit=0.0, each=0.1, right=8), Player(name="few", right=8))
+    world = World(players, folds=2, rows=200)
+    jobs = [job for n, job in enumerate(world.jobs) if n < 2 or job.trial.candidate == "few"]
+    limits = Limits(seconds=27.0, racing=True)
+    scheduler = Scheduler(jobs, world.facts, limits)
+    more = list[Step]()
+
+    def now(elapsed: float) -> Now:
+        return Now(elapsed, question("lora", final=not more))
+
+    for step in play(scheduler, world.answer, now=now):
+        more += [step] if step.request.action == "extend" else []
+    assert more
+    assert not scheduler.summary.unneeded
 
 
 def test_rows_of_a_cut_pass_come_before_another_fold() -> None:

@@ -225,6 +225,7 @@ def _run(
     from choose.run.executor import run_jobs
     from choose.run.run_records import Limits, left_out_sentences
     from choose.run.scheduling.next_trial import Measured
+    from choose.study.grid_points import stated_parts
 
     study, dataset, jobs, (spent, home) = plan.study, plan.pools.dataset, plan.jobs, before
     store.begin(_plain(study), dataset)
@@ -235,7 +236,7 @@ def _run(
     racing = budget is not None and not study.grid.thorough and study.races
     margin, money = study.goal.margin or Limits().margin, study.grid.max_usd is not None
     left = None if budget is None else max(0.0, budget - spent)
-    limits = Limits(left, racing, margin, money)
+    limits = Limits(left, racing, margin, money, stated_parts(study.grid))
     measured = None
     if racing:
         rule = rule_of(store.study, dataset.task)

@@ -143,9 +143,11 @@ class _Driver:
             return
         self.tell(request.why)
         self.watch(job, None)
+        start = perf_counter()
         try:
             with time_limit(request.pace.end if request.pace else inf):
-                self.executor.submit(request, self._dollar_share(job))
+                dollars = self._dollar_share(job)
+                self.executor.submit(request.after(perf_counter() - start), dollars)
         except (MoneySpent, TimeLimitReached) as end:  # while the price of a row was measured
             stop: Stop = "money" if isinstance(end, MoneySpent) else "time"
             self._take(GroupResult(number=request.number, stopped=stop))
@@ -160,7 +162,7 @@ class _Driver:
         if result.lost and (jobs := self.scheduler.hopeless(result.number)):
             error = f"Its worker ended before it did: {result.lost}"
             failed = (Run(trial=job.trial, error=error, versions=versions()) for job in jobs)
-            result = replace(result, lost="", runs=tuple((run, None) for run in failed))
+            result = replace(result, runs=tuple((run, None) for run in failed))
         kept = tuple((self._store(run, traceback), None) for run, traceback in result.runs)
         if self.measured is not None:  # also the longer answers of a pass that goes on
             for run, _ in kept:

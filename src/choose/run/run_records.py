@@ -21,12 +21,14 @@ class Limits:
         racing: whether candidates that can no longer win are dropped.
         margin: smallest gain that matters, for the race.
         money: whether dollars are limited, so that a first pass may end early.
+        stated: parts whose settings the study names, which run whichever candidate is named.
     """
 
     seconds: float | None = None
     racing: bool = False
     margin: float = 0.02
     money: bool = False
+    stated: Collection[str] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

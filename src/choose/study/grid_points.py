@@ -124,6 +124,20 @@ NEW_DOCUMENTS, TRAINING_AGAIN = "new documents", "training again after facts cha
 
 FOLDS = 5
 
+
+def stated_parts(grid: Grid) -> frozenset[str]:
+    """Return the parts of a study that its settings name, beside what candidates are compared by."""
+    scenarios = (INNER_CV, DRIFT, NEW_CLASS, NEW_DOCUMENTS, TRAINING_AGAIN)
+    named = (
+        (grid.views, ("views",)),
+        (grid.noise, ("added label noise", FAULTS)),
+        (grid.noise_kinds, ("added label noise",)),
+        (grid.sizes, ("smaller pools",)),
+        (grid.scenarios, scenarios),
+    )
+    return frozenset(part for value, parts in named if value is not None for part in parts)
+
+
 EXAMPLES = (0, 1, 5, 20)
 
 SLOW_EXAMPLES = (0, 5)

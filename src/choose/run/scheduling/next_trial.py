@@ -4,7 +4,8 @@ Once every candidate has answered, the trials of the families that are still in 
 first: the pair whose comparison is likeliest to change for each second that the rest of its trials
 takes. Its trials run in the order of the grid, so that every comparison stays on the same rows and
 is the next part of the same balanced order. Then come the trials of fast candidates, and what the
-checks of the named candidate need. When the verdict is final, the rest is not run.
+checks of the named candidate need, and the parts that the study names in its settings. When the
+verdict is final, the rest is not run.
 """
 
 from __future__ import annotations
@@ -61,12 +62,17 @@ class TrialOrder:
         fast: candidates that are fitted in seconds.
         folds: how many folds the study has.
         baseline: what the family of cheap candidates is called in a sentence.
+        stated: parts that run whichever candidate is named.
     """
 
     def __init__(
-        self, fast: Collection[str], folds: int = 1, baseline: str = "a cheap classifier"
+        self,
+        fast: Collection[str],
+        folds: int = 1,
+        baseline: str = "a cheap classifier",
+        stated: Collection[str] = (),
     ) -> None:
-        self.fast, self.folds, self.baseline = fast, folds, baseline
+        self.fast, self.folds, self.baseline, self.stated = fast, folds, baseline, stated
 
     def choices(
         self, waiting: Mapping[int, Job], question: OpenQuestion, seconds: Callable[[str], float]
@@ -91,6 +97,7 @@ class TrialOrder:
                 yield Choice(place)
         yield from map(Choice, self._of(waiting, question.candidates))
         yield from (Choice(place) for name in question.near for place in compared.get(name, ()))
+        yield from (Choice(place) for place, job in waiting.items() if job.part in self.stated)
         if not question.final:
             yield from map(Choice, waiting)
 

@@ -7,7 +7,6 @@ same scheduler serves one process, a cluster and a simulation.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import count
@@ -65,9 +64,8 @@ class Scheduler:
         self._waiting = WaitingJobs(jobs)
         self._numbers = count()
         self._flying: dict[int, _Flight] = {}
-        self._order = TrialOrder(facts.fast, facts.folds, facts.baseline)
+        self._order = TrialOrder(facts.fast, facts.folds, facts.baseline, limits.stated)
         self._last_first = last_first_pass(jobs, facts.fast)
-        self._lost: Counter[str] = Counter()
         self._cut: set[str] = set()
         firsts: dict[str, Job] = {}
         for job in jobs:
@@ -103,12 +101,11 @@ class Scheduler:
         """Return at most `free` requests that should begin now; none where all is done or busy."""
         requests: list[GroupRequest] = []
         while len(requests) < free:
-            request = self._pick(now)
-            if request is None and not self._flying and self.asks and now.question is not None:
-                self.summary.unneeded += self._waiting.at.values()
-                self._waiting.at.clear()
-            request = request or self._extension(now)
+            request = self._pick(now) or self._extension(now)
             if request is None:
+                if not self._flying and self.asks and now.question is not None:
+                    self.summary.unneeded += self._waiting.at.values()
+                    self._waiting.at.clear()
                 break
             requests.append(request)
         return requests
@@ -140,7 +137,7 @@ class Scheduler:
         flight = self._flying[number]
         jobs = flight.request.jobs if flight.request.action == "run" else ()
         missing = [job for job in jobs if job.trial.key not in flight.ended]
-        return [job for job in missing if self._lost[job.trial.key] >= ATTEMPTS - 1]
+        return [job for job in missing if self._waiting.lost[job.trial.key] >= ATTEMPTS - 1]
 
     def interrupt(self) -> None:
         """Record that the user ends the run."""
@@ -212,15 +209,21 @@ class Scheduler:
         """Return whether a job has to wait for one of its candidate that is under way.
 
         A trial is not begun twice at once. And until a candidate's first trial has ended, its cost
-        is unknown, and whether it only fails.
+        is unknown, and whether it only fails. Those at endpoints share a driver, and its dollars.
         """
         name, key = job.trial.candidate, job.trial.key
-        if self.first_passes.waiting.get(name, job) is not job:
+        if self.first_passes.waiting.get(name, job) is not job or self._queues(job):
             return True
         flying = [flight.request for flight in self._flying.values()]
         if any(j.trial.key == key for request in flying for j in request.jobs):
             return True
         return name not in self.history.cost and any(r.candidate == name for r in flying)
+
+    def _queues(self, job: Job) -> bool:
+        """Return whether a job calls an endpoint while another does: one decides what is left."""
+        remote = self.facts.remote
+        busy = any(flight.request.candidate in remote for flight in self._flying.values())
+        return busy and job.trial.candidate in remote
 
     def _leave(self, place: int) -> Job:
         """Take a job that does not run."""
@@ -270,14 +273,15 @@ class Scheduler:
         It is the last thing to do, unless it is about candidates (`of`) whose other trials wait.
         """
         left = self._left(now)
+        if not of and self.asks and now.question is not None and now.question.final:
+            of = (*now.question.candidates, *now.question.near)
         if self.limits.seconds is None or left <= 0 or (self._waiting.at and not of):
             return None
-        if self.asks and now.question is not None and now.question.final:
-            of = of or (*now.question.candidates, *now.question.near)
         busy = {f.request.jobs[0].trial.key for f in self._flying.values()}
 
         def skip(job: Job) -> bool:
-            return self._closed(job) or (bool(of) and job.trial.candidate not in of)
+            others = bool(of) and job.trial.candidate not in of
+            return others or self._closed(job) or self._queues(job)
 
         one = self.unfinished.shortest(left, skip, busy)
         if one is None:
@@ -338,13 +342,9 @@ class Scheduler:
 
     def _again(self, flight: _Flight, missing: Sequence[Job]) -> None:
         """Let the jobs wait again whose worker did not survive them."""
-        again = [
-            (place, job)
-            for place, job in zip(flight.places, flight.request.jobs, strict=True)
-            if job in missing
-        ]
+        placed = zip(flight.places, flight.request.jobs, strict=True)
+        again = [(place, job) for place, job in placed if job in missing]
         self._waiting.put_back(again)
         for _, job in again:
-            self._lost[job.trial.key] += 1
             if flight.request.pace is not None and job.trial.candidate not in self.history.cost:
                 self.first_passes.waiting.setdefault(job.trial.candidate, job)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from itertools import count
@@ -18,10 +18,12 @@ class WaitingJobs:
 
     Attributes:
         at: the jobs by place, in order.
+        lost: trial key -> how often a worker did not survive it.
     """
 
     def __init__(self, jobs: Iterable[Job]) -> None:
         self.at: dict[int, Job] = {}
+        self.lost: Counter[str] = Counter()
         self._places = count()
         self._same: dict[str, list[int]] = defaultdict(list)
         self._answered: dict[str, set[tuple[str, int]]] = defaultdict(set)
@@ -40,8 +42,9 @@ class WaitingJobs:
         self._same[job.trial.key].append(place)
 
     def put_back(self, jobs: Sequence[tuple[int, Job]]) -> None:
-        """Let jobs wait again in their places."""
+        """Let jobs wait again in their places, because their worker did not survive them."""
         self.at = dict(sorted([*self.at.items(), *jobs]))
+        self.lost.update(job.trial.key for _, job in jobs)
 
     def exchange(self, jobs: Sequence[Job]) -> None:
         """Put some waiting jobs, in this order, into the places that they have now."""
@@ -51,15 +54,19 @@ class WaitingJobs:
     def take_batch(self, place: int, most: int, barred: Callable[[Job], bool]) -> dict[int, Job]:
         """Take a job and those right after it of the same candidate and part, at most `most`.
 
-        A trial that is among them already, or is `barred`, ends the batch.
+        A trial that is among them already, or is `barred`, ends the batch. One that a worker did not
+        survive is a batch alone: together they may take too much memory.
         """
         first = self.at.pop(place)
         batch, keys = {place: first}, {first.trial.key}
+        most = 1 if self.lost[first.trial.key] else most
         for number, job in self.at.items():
             if number < place:
                 continue
             same = (job.trial.candidate, job.part) == (first.trial.candidate, first.part)
             if not same or len(batch) >= most or job.trial.key in keys or barred(job):
+                break
+            if self.lost[job.trial.key]:
                 break
             batch[number] = job
             keys.add(job.trial.key)
