@@ -499,7 +499,7 @@ def test_parts_that_the_study_names_run_whoever_wins() -> None:
 
 
 def test_a_study_does_not_end_before_cut_rows_that_may_change_its_verdict() -> None:
-    """More rows of the named candidate make the verdict open again, and nothing else of it waits."""
+    """More rows of the named candidate make the verdict open again; nothing else of it waits."""
     players = (Player(name="lora", fit=0.0, each=0.1, right=8), Player(name="few", right=8))
     world = World(players, folds=2, rows=200)
     jobs = [job for n, job in enumerate(world.jobs) if n < 2 or job.trial.candidate == "few"]

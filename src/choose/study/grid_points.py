@@ -126,7 +126,7 @@ FOLDS = 5
 
 
 def stated_parts(grid: Grid) -> frozenset[str]:
-    """Return the parts of a study that its settings name, beside what candidates are compared by."""
+    """Return the parts that the settings of a study name, beside the comparison itself."""
     scenarios = (INNER_CV, DRIFT, NEW_CLASS, NEW_DOCUMENTS, TRAINING_AGAIN)
     named = (
         (grid.views, ("views",)),

@@ -54,8 +54,8 @@ class WaitingJobs:
     def take_batch(self, place: int, most: int, barred: Callable[[Job], bool]) -> dict[int, Job]:
         """Take a job and those right after it of the same candidate and part, at most `most`.
 
-        A trial that is among them already, or is `barred`, ends the batch. One that a worker did not
-        survive is a batch alone: together they may take too much memory.
+        A trial that is among them already, or is `barred`, ends the batch. One that a worker did
+        not survive is a batch alone: together they may take too much memory.
         """
         first = self.at.pop(place)
         batch, keys = {place: first}, {first.trial.key}
