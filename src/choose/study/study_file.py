@@ -82,8 +82,19 @@ def load_study(
         given = {key: value for key, value in values.items() if value is not None}
         base = settings.get(section, {})
         if given and isinstance(base, Mapping):  # anything else is refused below
+            if section == "endpoints":
+                given = {name: _with_address(base.get(name), own) for name, own in given.items()}
             settings[section] = {**base, **given}
     return check(settings, str(path) if isinstance(path, Path) else "the settings")
+
+
+def _with_address(section: Any, flags: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the section of an endpoint with what flags add; with another address, flags alone.
+
+    Prices alone leave the rows with the server of the section, and its key goes to no other one.
+    """
+    known = section if isinstance(section, Mapping) and "base_url" not in flags else {}
+    return {**known, **flags}
 
 
 def sample_columns(data: str) -> dict[str, Any]:
