@@ -88,10 +88,10 @@ def packages(path: Path, top_only: bool = False) -> set[str]:
     return {name.split(".")[0] for name in imports(path, top_only) - {"urllib.parse"}}
 
 
-def test_only_endpoints_and_weights_import_a_network_client() -> None:
+def test_only_endpoints_weights_and_clusters_import_a_network_client() -> None:
     """SECURITY.md: no telemetry of our own."""
     for path in SOURCES + STRATEGIES:
-        if not {"endpoints", "weights"} & set(path.relative_to(ROOT).parts):
+        if not {"endpoints", "weights", "cluster"} & set(path.relative_to(ROOT).parts):
             assert not packages(path) & NETWORK, path.name
 
 

@@ -76,15 +76,19 @@ def test_weights_go_where_they_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     assert two["device_map"] == "auto"
     assert two["max_memory"].keys() == {0, 1}
     assert all(9 * GB < most < 12 * GB for most in two["max_memory"].values())
+    on(monkeypatch, "cpu", 40)
+    assert "device_map" not in place(EIGHT, "m", torch.float32, False).options()
+    on(monkeypatch, "cpu")  # unknown
+    assert place(EIGHT, "m", torch.float32, False) == Placement("cpu", torch.float32)
+
+
+def test_four_bits_fit_where_sixteen_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("bitsandbytes")
     on(monkeypatch, "cuda", 7)
     four = place(EIGHT, "m", torch.bfloat16, True).options()
     assert four["device_map"] == {"": "cuda"}
     assert four["quantization_config"].bnb_4bit_quant_type == "nf4"
     assert four["quantization_config"].bnb_4bit_compute_dtype is torch.bfloat16
-    on(monkeypatch, "cpu", 40)
-    assert "device_map" not in place(EIGHT, "m", torch.float32, False).options()
-    on(monkeypatch, "cpu")  # unknown
-    assert place(EIGHT, "m", torch.float32, False) == Placement("cpu", torch.float32)
 
 
 @pytest.mark.parametrize(
@@ -99,6 +103,8 @@ def test_weights_go_where_they_fit(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_too_little_memory_is_said_with_what_would_fit(
     monkeypatch: pytest.MonkeyPatch, kind: str, free: float, four_bit: bool, says: str
 ) -> None:
+    if four_bit:
+        pytest.importorskip("bitsandbytes")
     on(monkeypatch, kind, free)
     with pytest.raises(ModelError, match=says):
         place(EIGHT, "m", torch.bfloat16, four_bit)
