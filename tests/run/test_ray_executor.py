@@ -85,6 +85,7 @@ class Nodes(Cluster):
         )
         super().__init__(SimpleNamespace(exceptions=known), "a:1")
         self.there, self.workers, self.slow = list(nodes), list[Worker](), set[str]()
+        self.lacking = set[str]()  # nodes with other weights
         self.outcome: Callable[[Worker], Any] = lambda worker: worker.request
         self.facts: Callable[[Node], Any] = lambda node: FACTS
         self.ray.put, self.ray.shutdown = (lambda value: value), lambda: None
@@ -114,7 +115,8 @@ class Nodes(Cluster):
         )()
         if isinstance(value, Exception):
             raise value
-        return (GroupResult(number=value.number), {}) if name == "run" else value
+        lost = "other weights" if worker.node.id in self.lacking else ""
+        return (GroupResult(number=value.number, lost=lost), {}) if name == "run" else value
 
 
 def node(id: str, cores: float = 1.0, gpus: float = 0.0) -> Node:
@@ -282,16 +284,29 @@ def test_a_study_whose_nodes_are_all_gone_ends_with_what_to_do(
         [list(made.results()) for _ in range(5)]
 
 
+def test_what_was_lost_on_a_node_is_tried_on_another() -> None:
+    """A folder of weights may be another on one node, whose worker answers at once and is free."""
+    cluster = Nodes(node("1"), node("2"))
+    made = executor(cluster)
+    first = request(1, "knn")
+    made.submit(first)
+    cluster.lacking = {a.node.id for a in made.actors if a.request}
+    (lost,) = [r for _ in range(5) for r in made.results()]
+    made.submit(replace(first, number=2))
+    (again,) = [r for _ in range(5) for r in made.results()]
+    assert (lost.lost, again.lost) == ("other weights", "")
+    assert lost.worker != again.worker
+
+
 def test_a_head_without_cores_is_no_usable_node(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ray_executor, "LOOK", 0.0)
     monkeypatch.setattr(ray_executor, "STRANDED", 0.0)
-    monkeypatch.setattr(ray_executor, "sleep", lambda seconds: None)
     cluster = Nodes(node("1", cores=0.0), node("2"))
     made = executor(cluster)
     assert made.free == 1
-    cluster.there.pop()
     ending(cluster, Ended("gone"))
     made.submit(request(1))
+    cluster.there.pop()
     assert [bool(r.lost) for r in made.results()] == [True]
     made.submit(request(2))
     looks = iter(range(50))

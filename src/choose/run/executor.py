@@ -160,7 +160,7 @@ class _Driver:
     def _take(self, result: GroupResult) -> None:
         """Store what came of a request, and tell the scheduler what the store then holds."""
         if result.lost and (jobs := self.scheduler.hopeless(result.number)):
-            error = f"Its worker ended before it did: {result.lost}"
+            error = f"Two workers could not run it: {result.lost}"
             failed = (Run(trial=job.trial, error=error, versions=versions()) for job in jobs)
             result = replace(result, runs=tuple((run, None) for run in failed))
         kept = tuple((self._store(run, traceback), None) for run, traceback in result.runs)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from time import monotonic, sleep
-from typing import Any
+from typing import Any, cast
 
 from choose.data.scenarios import Pools
 from choose.errors import StudyError
@@ -61,6 +61,7 @@ class RayExecutor:
         actors: the workers.
         waiting: requests that no worker has begun, each with when it came.
         refused: node -> why it takes no part.
+        lost_on: trial key -> the node where it was lost, which is not the next to try it.
     """
 
     cluster: Cluster
@@ -73,6 +74,7 @@ class RayExecutor:
     actors: list[Actor] = field(init=False, default_factory=list)
     waiting: deque[tuple[GroupRequest, float]] = field(init=False, default_factory=deque)
     refused: dict[str, str] = field(init=False, default_factory=dict)
+    lost_on: dict[str, str] = field(init=False, default_factory=dict)
     _never_began: Counter[str] = field(init=False, default_factory=Counter)
 
     def __post_init__(self) -> None:
@@ -179,12 +181,12 @@ class RayExecutor:
         elif actor.step == "begin":
             actor.step = "run"
         else:
-            result, entries = value
+            (result, entries), request = value, cast(GroupRequest, actor.request)
             add_entries(entries)
             actor.request = None
             actor.fits |= set(result.kept)
-            finished: GroupResult = replace(result, worker=actor.node.address)
-            return finished
+            self.lost_on |= dict.fromkeys(_keys(request) if result.lost else (), actor.node.id)
+            return replace(cast(GroupResult, result), worker=actor.node.address)
         return None
 
     def _admit(self, actor: Actor, facts: NodeFacts) -> None:
@@ -208,23 +210,28 @@ class RayExecutor:
         """Forget a worker that has ended, and report its request as lost."""
         self._end(actor)
         ended, memory = self.cluster.has_ended(error), self.cluster.is_out_of_memory(error)
-        request = actor.request
-        if request is None:
+        if (request := actor.request) is None:
             self._never_began[actor.node.id] += 1
             if not ended or self._never_began[actor.node.id] >= UNSTARTED:
                 install = "Install choose-llm[ray] and the strategies of the study there, as here"
                 self._refuse(actor, f"no worker could start ({last_line(error)}). {install}")
             return None
+        self.lost_on |= dict.fromkeys(_keys(request), actor.node.id)
         why = advice(request, actor.node.address, error, memory, ended)
         return GroupResult(number=request.number, lost=why, worker=actor.node.address)
 
-    def _usable(self) -> list[Node]:
-        return [node for node in self.nodes if node.id not in self.refused]
+    def _usable(self, key: str = "", asked: Resources | None = None) -> list[Node]:
+        """Return the nodes that take part; for a lost trial other ones, if some hold it."""
+        usable = [node for node in self.nodes if node.id not in self.refused]
+        others = [node for node in usable if node.id != self.lost_on.get(key)]
+        return others if asked and any(node.holds(asked) for node in others) else usable
+
+    def _on(self, nodes: Sequence[Node]) -> list[Actor]:
+        return [a for a in self.actors if a.node.id in {node.id for node in nodes}]
 
     def _room(self, node: Node, without: Actor | None = None) -> Node:
         """Return what is left of a node beside the workers there, all or all but one."""
-        there = (a for a in self.actors if a.node.id == node.id and a is not without)
-        return node.room(a.asked for a in there)
+        return node.room(a.asked for a in self._on([node]) if a is not without)
 
     def _starts(self, actor: Actor) -> bool:
         """Return whether a worker will soon be ready."""
@@ -235,9 +242,9 @@ class RayExecutor:
         self.looked, self.nodes = monotonic(), self.cluster.nodes()
         # A head without cores never leaves, and runs nothing.
         asked = [self.resources[request.candidate] for request, _ in self.waiting] or [self.least]
-        usable = {node.id: node for node in self._usable()}
-        running = any(a.request and a.node.id in usable for a in self.actors)
-        if running or any(node.holds(one) for node in usable.values() for one in asked):
+        usable = self._usable()
+        running = any(actor.request for actor in self._on(usable))
+        if running or any(node.holds(one) for node in usable for one in asked):
             self.seen = self.looked
 
     def _assign(self) -> None:
@@ -255,16 +262,17 @@ class RayExecutor:
             if asked in starting:
                 starting.remove(asked)
             elif holder is None:
-                self._make_room(asked)
+                self._make_room(asked, key)
 
     def _least_to_load(self, request: GroupRequest, asked: Resources) -> Actor | None:
         """Return the idle worker that loads least for a request; None if a new one is better."""
-        idle = [a for a in self.actors if a.idle and a.asked == asked]
+        usable = self._usable(request.jobs[0].trial.key, asked)
+        idle = [a for a in self._on(usable) if a.idle and a.asked == asked]
         ready = [a for a in idle if _models(request) <= a.models] or [
             a for a in idle if not a.models
         ]
         held_up = any(a.step != "run" and not self._starts(a) for a in self.actors)
-        if not ready and (held_up or not any(self._room(n).holds(asked) for n in self._usable())):
+        if not ready and (held_up or not any(self._room(n).holds(asked) for n in usable)):
             ready = idle
         return min(ready, key=lambda a: (len(a.models), -a.used), default=None)
 
@@ -277,16 +285,17 @@ class RayExecutor:
         )
         actor.request, actor.used = request, now
         actor.models |= models
-        actor.fits -= {job.trial.key for job in request.jobs}
+        actor.fits -= _keys(request)
         actor.pending = actor.handle.run.remote(sent)
 
-    def _make_room(self, asked: Resources) -> None:
+    def _make_room(self, asked: Resources, key: str) -> None:
         """Start a worker on the node with most room; end an idle one of other resources for it."""
-        for node in sorted(self._usable(), key=lambda n: -self._room(n).cores):
+        usable = sorted(self._usable(key, asked), key=lambda n: -self._room(n).cores)
+        for node in usable:
             if self._room(node).holds(asked):
                 self._start(node, asked)
                 return
-        others = [a for a in self.actors if a.idle and a.asked != asked]
+        others = [a for a in self._on(usable) if a.idle and a.asked != asked]
         for actor in sorted(others, key=lambda a: (len(a.fits), a.used)):
             if self._room(actor.node, without=actor).holds(asked):
                 self._end(actor)
@@ -302,6 +311,10 @@ class RayExecutor:
         self.cluster.end(actor.handle)
         if actor in self.actors:
             self.actors.remove(actor)
+
+
+def _keys(request: GroupRequest) -> set[str]:
+    return {job.trial.key for job in request.jobs}
 
 
 def _models(request: GroupRequest) -> set[str]:
