@@ -88,6 +88,9 @@ def test_the_study_file_comes_first_and_indexes_are_made_once_a_day() -> None:
     unpriced = churn(Rule(deployment=plan), *[None] * 200)
     assert unpriced is not None
     assert {cost.index_usd for cost in unpriced.costs} == {None}
+    free = churn(Rule(deployment=plan, usd_per_machine_hour=0.0), *[None] * 200)
+    assert free is not None
+    assert {cost.candidate: cost.index_usd for cost in free.costs} == {"rag": 0.0, "lora": None}
     never = Deployment(documents_changed_per_month=0.0)
     assert churn(replace(RULE, deployment=never), *(months_ago(n) for n in range(24))) is None
     assert churn(RULE, *[None] * 20) is None
@@ -105,7 +108,7 @@ def test_the_notes_on_costs_say_it_and_escape_names() -> None:
     margin = shown.goal["margin"]
     said = [*notes(shown)][:4]
     assert said[0] == "4.0 % of the documents change in a month, at least, as their dates tell."
-    assert said[1].endswith("indexing after every change costs $1.50 a month.")
+    assert said[1].endswith("indexing after every change, once a day at most, costs $1.50 a month.")
     assert "\x1b" not in said[1]
     assert said[2] == (
         f"lora loses 0.5 points a month and the margin in {margin / 0.005:g} months, until it is "

@@ -12,6 +12,7 @@ from choose.formatting import points
 from choose.judge.decision.contenders import contenders_of
 from choose.judge.evidence import Evidence
 from choose.judge.goal import Rule
+from choose.judge.prose.family_answer import may_be_behind
 from choose.judge.scores.expected_loss import law_of_difference
 from choose.judge.scores.score_tables import study_scores
 from choose.judge.verdict import judge
@@ -233,3 +234,29 @@ def test_a_choice_against_the_lead_on_common_rows_says_what_speaks_for_it() -> N
         f"probe scores {points(lead.value)} higher than prompt on 30 shared rows. By all answers "
         f"to all rows, prompt is expected to score {points(expected.mean)} higher."
     )
+
+
+def test_a_costlier_one_with_a_small_lead_is_named_with_what_the_cheaper_one_risks() -> None:
+    for seed in range(12):
+        found = decide([majority(), probe(0.8), lora(0.815, **CALM)], 300, seed)
+        if found.verdict.recommended or found.verdict.use_meanwhile != "lora":
+            continue
+        pair = next(p for p in found.pairs if {p.a, p.b} == {"lora", "probe"})
+        lead = pair.difference if pair.a == "lora" else pair.difference.negated()
+        if 0 <= lead.value < 0.02:
+            assert lead.high > 0.02
+            said = found.verdict.interim_reason
+            assert said.endswith(", but may be more than 2 points behind.")
+            return
+    pytest.fail("no such verdict")
+
+
+def test_a_risk_is_told_only_where_the_interval_holds_it() -> None:
+    field = contenders_of(study_scores(study([majority(), probe(0.8), lora(0.8)], 300, 1)), Rule())
+    gap = field.gain("lora", "probe")
+    assert gap is not None
+    told = [
+        may_be_behind(field, "lora", "probe", replace(gap, value=value, low=-0.01, high=high))
+        for value, high in ((0.01, 0.03), (0.01, 0.019), (0.03, 0.05))
+    ]
+    assert told == ["may be more than 2 points behind", "", ""]

@@ -13,8 +13,10 @@ from choose.judge.measures.faulty_documents import document_faults
 from choose.judge.scores.score_tables import study_scores
 from choose.judge.stats.intervals import two_way_interval
 from choose.judge.stats.paired import imaginary
+from choose.report.documents_text import drill_tables
 from choose.schema.reading import DocumentFault
 from judge.test_changed_documents import IDS, NEW, OLD, evidence, run
+from support.decisions import decision
 
 VIEW = f"{FAULTY}-abc"
 RIGHT, OLDER = list(OLD.values()), list(NEW.values())
@@ -86,3 +88,15 @@ def test_candidates_are_compared_on_the_rows_that_each_answered() -> None:
 def test_nothing_is_said_without_answers_or_with_few() -> None:
     assert faults(run("rag", {"clean": BEFORE})) == ()
     assert faults(run("rag", {"clean": BEFORE, VIEW: AFTER[:7]})) == ()
+
+
+def test_the_worst_of_several_kinds_of_errors_is_said_to_be_chosen() -> None:
+    [one] = faults(RAG)
+    more = one.model_copy(update={"kind": "gone", "rows": 9})
+    shown = decision().model_copy(update={"document_faults": (one,)})
+    [table] = drill_tables(shown)
+    assert "kinds" not in table.says
+    assert "answers of 12 rows," in table.note
+    [table] = drill_tables(shown.model_copy(update={"document_faults": (one, more)}))
+    assert table.says.endswith("; of 2 kinds of errors, that is the lowest figure.")
+    assert "answers of 9 to 12 rows," in table.note

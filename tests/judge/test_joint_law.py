@@ -13,6 +13,7 @@ from choose.judge.goal import Rule
 from choose.judge.scores.expected_loss import NEEDLESS, NormalLaw, law_of_difference, least_loss
 from choose.judge.scores.joint_law import (
     JointLaw,
+    _alike,
     _covariance_of_rows,
     _design_effects,
     _likeliest,
@@ -140,3 +141,19 @@ def test_an_answer_that_fewer_rows_tell_is_less_certain() -> None:
         assert law_of_difference(few, name, "probe").sd > law_of_difference(whole, name, "probe").sd
     alike = law_of_difference(few, "tfidf", "probe").sd, law_of_difference(whole, "tfidf", "probe")
     assert alike[0] == pytest.approx(alike[1].sd, rel=0.05)
+
+
+@pytest.mark.parametrize("candidates", [1, 8, 11])
+def test_rows_with_the_same_answers_missing_are_those_that_numpy_finds(candidates: int) -> None:
+    known = np.random.default_rng(candidates).random((300, candidates)) < 0.8
+    first, of_row = _alike(known)
+    patterns, places = np.unique(known, axis=0, return_inverse=True)
+    assert np.array_equal(known[first], patterns)
+    assert np.array_equal(of_row, places.ravel())
+
+
+def test_there_are_more_points_than_candidates(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("choose.judge.scores.joint_law.POINTS", 16)
+    few, many = (_normal_points.__wrapped__(dimensions) for dimensions in (8, 40))
+    assert (few.shape, many.shape) == ((32, 8), (160, 40))
+    assert many.T @ many / len(many) == pytest.approx(np.eye(40), abs=1e-9)

@@ -93,6 +93,13 @@ def test_candidates_share_their_groups_and_one_with_few_is_left_out() -> None:
     assert (whole.groups, [o.candidate for o in whole.outcomes]) == (20, ["rag"])
 
 
+def test_groups_that_all_candidates_were_asked_count_though_most_were_not() -> None:
+    own = study(40, {"short": [True] * 80}, ask=20)
+    whole = paraphrases(own, study_scores(own))
+    assert whole is not None
+    assert (whole.groups, [o.candidate for o in whole.outcomes]) == (10, ["short"])
+
+
 def test_there_are_none_without_questions_that_share_answer_and_place() -> None:
     own = study(7, {"rag": [True] * 14})
     assert paraphrases(own, study_scores(own)) is None

@@ -152,8 +152,8 @@ def _churn(decision: Decision) -> Iterator[str]:
     margin = decision.goal.get("margin")
     for cost in churn.costs:
         if cost.reads and cost.index_usd is not None:
-            usd = dollars(cost.index_usd)
-            yield f"{clean(cost.candidate)}: indexing after every change costs {usd} a month."
+            usd, name = dollars(cost.index_usd), clean(cost.candidate)
+            yield f"{name}: indexing after every change, once a day at most, costs {usd} a month."
         elif not cost.reads and cost.loss > 0:
             text = f"{clean(cost.candidate)} loses {number(100 * cost.loss, 2)} points a month"
             if margin:

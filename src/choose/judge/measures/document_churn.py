@@ -45,12 +45,12 @@ def document_churn(evidence: Evidence, drills: Sequence[DocumentDrill], rule: Ru
 def _cost(outcome: DrillOutcome, share: float, indexes: float, rule: Rule) -> ChurnCost:
     assert outcome.updated is not None
     price, seconds = rule.usd_per_machine_hour, outcome.seconds if outcome.reads else None
-    known = price is not None and seconds is not None
+    usd = None if price is None or seconds is None else indexes * seconds * price / 3600
     return ChurnCost(
         candidate=outcome.candidate,
         reads=outcome.reads,
         loss=share * (outcome.clean.value - outcome.updated.value),
-        index_usd=indexes * seconds * price / 3600 if known and seconds and price else None,
+        index_usd=usd,
     )
 
 

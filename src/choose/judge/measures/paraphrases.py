@@ -33,15 +33,14 @@ def paraphrases(evidence: Evidence, panel: StudyScores) -> Paraphrases | None:
     tables = {c.info.name: c.main for c in panel.scored if c.main and not c.info.constant}
     scores = {name: _scores(table) for name, table in tables.items()}
     # A candidate that ran out of time takes no more than half of the groups of the others.
+    chosen: list[str] = []
     for name in sorted(scores, key=lambda name: -len(scores[name])):
         own = [group for group in groups if {*group} <= scores[name].keys()]
-        if len(own) < max(FEWEST, len(groups) / 2):
-            del scores[name]
-        else:
-            groups = own
-    if len(groups) < FEWEST or not scores:
+        if len(own) >= max(FEWEST, len(groups) / 2 if chosen else 0):
+            chosen, groups = [*chosen, name], own
+    if not chosen:
         return None
-    outcomes = [_outcome(evidence, name, by_row, groups) for name, by_row in scores.items()]
+    outcomes = [_outcome(evidence, name, scores[name], groups) for name in chosen]
     outcomes.sort(key=lambda outcome: (-outcome.score.value, outcome.candidate))
     return Paraphrases(
         groups=len(groups),

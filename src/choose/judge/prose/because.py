@@ -17,6 +17,7 @@ from choose.judge.prose.family_answer import (
     beside_the_named,
     called,
     cheaper_by,
+    may_be_behind,
 )
 from choose.judge.prose.labelling_advice import limit_sentence, toward_target
 from choose.judge.prose.loss_sentences import limit_of_documents
@@ -166,7 +167,9 @@ def _beside(case: Case, other: str) -> str:
         matters = contenders.margin(name, other)
         if -difference.value >= matters:
             return f"{shown}; {other} costs less, but scored {points(matters)} or more lower."
-        return f"{shown}; {other} costs less, but may be more than {points(matters)} behind."
+        if risk := may_be_behind(contenders, name, other, difference.negated()):
+            return f"{shown}; {other} costs less, but {risk}."
+        return f"{shown}; {other} costs less, and is not more than {points(matters)} behind."
     chance = ", which may be chance" if difference.low <= 0 else ""
     lead, matters = gain(other, name, difference), contenders.margin(other, name)
     if other in contenders.cheaper(name):

@@ -23,6 +23,7 @@ from choose.judge.measures.cost_comparison import fit_and_1k_answers, in_dollars
 from choose.judge.prose.loss_sentences import loss_sentences
 from choose.judge.scores.expected_loss import law_of_difference
 from choose.judge.scores.family_comparison import FamilyComparison
+from choose.judge.stats.paired import Difference
 from choose.schema.answer import FamilyResult
 from choose.schema.decision import Kind
 from choose.schema.words import amount, fits_too_long
@@ -172,19 +173,29 @@ def interim_reason(case: Case, kind: Kind) -> str:
         return f"{found.a} scores {points(lead)} higher than {own} on {shared}. {told}."
     if lead <= 0:
         first = own if own == case.name else _capital(own)
-        scores = f"{first} scores {points(abs(lead))} {_than(lead)} {found.a}"
-        return f"{scores} on {shared}; {found.a} {costs}."
+        scores = f"{first} scores {points(abs(lead))} higher than {found.a}"
+        risk = may_be_behind(contenders, found.b, found.a, found.difference.negated())
+        but = f", but {risk}" if risk and costs.startswith("costs less") else ""
+        return f"{scores} on {shared}; {found.a} {costs}{but}."
     return (
         f"{found.a} scores {points(lead)} higher than {own} on {shared} and {costs}; that is "
         f"not enough to expect the {points(case.deciding_margin)} that matter."
     )
 
 
+def may_be_behind(contenders: Contenders, name: str, other: str, lead: Difference) -> str:
+    """Say what using the cheaper one risks; empty where the lead is large, or surely small."""
+    matters = contenders.margin(name, other)
+    if lead.value >= matters or lead.high <= matters:
+        return ""
+    return f"may be more than {points(matters)} behind"
+
+
 def ahead_on_all_rows(contenders: Contenders, name: str, other: str) -> str:
     """Say why a candidate is used that another one leads for less: what all answers tell."""
     expected = law_of_difference(contenders.law, name, other).mean
     if expected <= 0:
-        return "That may be chance on so few rows"
+        return "That may be chance"
     return f"By all answers to all rows, {name} is expected to score {points(expected)} higher"
 
 
@@ -206,10 +217,6 @@ def _best_of_kind(case: Case, member: str) -> str:
     if member == case.name:
         return member
     return f"the most accurate {_noun(case, case.family).removeprefix('a ')} ({member})"
-
-
-def _than(lead: float) -> str:
-    return "higher than" if lead <= 0 else "lower than"
 
 
 def settled(case: Case, families: tuple[FamilyResult, ...]) -> tuple[str, ...]:
