@@ -325,3 +325,32 @@ def test_documents_that_are_lost_leave_the_study_readable(
             target.write_bytes(path.read_bytes())
     assert decide(Store.open(store)).document_drills == ()
     assert pl.read_parquet(store / "data.parquet").height == 2 * len(PLACES)
+
+
+def test_a_fold_without_rows_with_evidence_is_stored_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    questions, documents = files(tmp_path)
+    rows = [json.loads(line) for line in Path(questions).read_text("utf-8").splitlines()[:20]]
+    for n, row in enumerate(rows):
+        row["evidence"] = f"d{n // 2}" if n < 3 else ""
+    Path(questions).write_text("".join(f"{json.dumps(row)}\n" for row in rows), "utf-8")
+    asked, cls = list[int](), find("sentence")
+    predict: Any = cls.predict
+    monkeypatch.setattr(cls, "predict", lambda self, i: (asked.append(len(i)), predict(self, i))[1])
+    grid: dict[str, Any] = {"views": [], "noise": [0.1], "sizes": [1.0], "seeds": 1}
+    grid |= {"documents": documents, "strategies": ["sentence"], "scenarios": []}
+    choose.compare(questions, out=tmp_path / "study", **grid)
+    store = Store.open(tmp_path / "study")
+    every = evidence_of(store).runs
+    runs = [r for r in every if (GOLD, 0) in r.answers and r.trial.scenario == STANDARD]
+    assert not store.damage
+    assert sum(len(run.asked["clean", 0]) for run in runs) == len(rows)
+    for view in runs[0].asked.keys() - {("clean", 0)}:
+        sizes = [len(run.asked[view]) for run in runs]
+        assert 0 in sizes, "a fold has none of these rows"
+        assert 0 < sum(sizes) <= 3
+    assert 0 not in asked, "no strategy is given an empty list"
+    before = len(asked)
+    choose.compare(questions, out=tmp_path / "study", **grid)
+    assert len(asked) == before > 0

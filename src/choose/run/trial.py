@@ -208,7 +208,9 @@ def _trial(
         with closing(_views(job, rows, dataset, strategy, reread)) as views:
             for view, seen in views:
                 with repeated_requests(view[1]):
-                    answers[view], items_of[view] = predict(strategy, seen, dataset.task), seen
+                    # A fold may hold none of the rows of a view.
+                    found = predict(strategy, seen, dataset.task) if seen else _NONE
+                answers[view], items_of[view] = found, seen
     except (MoneySpent, TimeLimitReached) as end:
         stopped = end  # the views answered until then count
     spent = perf_counter() - start
@@ -229,6 +231,10 @@ def _trial(
         **_run_facts(facts_of(strategy)),
     )
     return run, stopped, fit
+
+
+# The answers to no rows.
+_NONE = Answers(outputs=(), status=())
 
 
 def _other_views(
@@ -284,9 +290,11 @@ def _views(
         changes += faults_of(dataset) if any(v.startswith(FAULTY) for v in views) else ()
         for change in changes:
             if change.view in views:
-                seconds.append(strategy.reread(change.corpus))
-                ids = (id for id in rows.questions if id in change.ids)
-                yield (change.view, 0), [dataset.examples[id].item() for id in ids]
+                ids = {*change.ids}.intersection(rows.questions)
+                if ids:
+                    seconds.append(strategy.reread(change.corpus))
+                seen = [dataset.examples[id].item() for id in rows.questions if id in ids]
+                yield (change.view, 0), seen
     finally:
         strategy.reread(corpus)
 
