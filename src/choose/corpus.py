@@ -35,6 +35,10 @@ FAULTY: Final = "faulty-documents"
 Fault = Literal["gone", "older-version", "copy-without-answers", "scanned"]
 
 
+# Answers that documents imply rather than state.
+IMPLIED: Final = frozenset({"yes", "no", "none", "true", "false"})
+
+
 def is_drill(view: str) -> bool:
     """Return whether a view asks rows after their documents changed; it is not scored as others."""
     return view.startswith(tuple(f"{kind}-" for kind in (UPDATED, MISSING, ARRIVED, FAULTY)))

@@ -2,111 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import pytest
 
-from choose.corpus import ARRIVED, MISSING, UPDATED, Span
-from choose.judge.evidence import CandidateInfo, DrillRows, Evidence, Items
+from choose.corpus import ARRIVED, MISSING, UPDATED
 from choose.judge.measures.changed_documents import document_drills
 from choose.judge.prose.loss_sentences import with_sentence
 from choose.judge.scores.score_tables import study_scores
 from choose.judge.stats.intervals import AGRESTI_COULL, two_way_interval
 from choose.schema.base import Interval
 from choose.schema.reading import DocumentDrill, DrillOutcome
-from choose.tasks.answering import Answering
-from choose.tasks.scoring import scores_of
-from choose.types import STANDARD, Answers, Example, Run, Scenario, Trial
-
-VIEW = f"{UPDATED}-abc"
-GONE = f"{MISSING}-abc"
-LATER = f"{ARRIVED}-abc"
-AGAIN, BEFOREHAND = Scenario(kind="updated-documents"), Scenario(kind="new-documents")
-IDS = tuple(f"q{n}" for n in range(12))
-OLD = {id: f"{10 + n} days" for n, id in enumerate(IDS)}
-NEW = {id: f"{50 + n} days" for n, id in enumerate(IDS)}
-
-
-def answers(outputs: Sequence[str | None]) -> Answers:
-    status = tuple("ok" if output is not None else "empty" for output in outputs)
-    return Answers(outputs=tuple(outputs), status=status)  # type: ignore[arg-type]
+from choose.types import Run
+from support.changed_documents import (
+    AGAIN,
+    BEFORE,
+    BEFOREHAND,
+    LATER,
+    LORA,
+    NEWS,
+    OLDS,
+    RAG,
+    evidence,
+    run,
+)
 
 
 def share(interval: Interval | None) -> float:
     assert interval is not None
     return interval.value
-
-
-def run(
-    name: str,
-    views: Mapping[str, Sequence[str | None]],
-    draw: int = 0,
-    scenario: Scenario = STANDARD,
-) -> Run:
-    trial = Trial(
-        candidate=name,
-        strategy=name,
-        revision=1,
-        params={},
-        variant="",
-        scenario=scenario,
-        fold=0,
-        draw=draw,
-        train_size=50,
-        seed=draw,
-        weights="",
-        task="",
-        pool="",
-        questions="",
-    )
-    given = {(view, 0): answers(outputs) for view, outputs in views.items()}
-    rows = [Example(id=id, text=id, target=OLD[id]) for id in IDS]
-    clean = given["clean", 0]
-    return Run(
-        trial=trial,
-        answers=given,
-        asked={view: IDS[: len(found)] for view, found in given.items()},
-        scores={("clean", 0): scores_of(Answering(), clean, rows[: len(clean)])},
-        fit_seconds=60.0 + 30 * draw,
-        reread_seconds=0.5 if len(views) > 1 else None,
-    )
-
-
-def evidence(*runs: Run, unanswerable: bool = False) -> Evidence:
-    reads = {"rag"}
-    names = dict.fromkeys(run.trial.candidate for run in runs)
-    return Evidence(
-        name="handbook",
-        fingerprint="",
-        rows=len(IDS),
-        labels=(),
-        division="held-out",
-        items=Items(
-            ids=IDS,
-            targets=tuple(OLD[id] for id in IDS),
-            clusters=IDS,
-            evidence={id: (Span(f"d{n // 3}", 0, 9),) for n, id in enumerate(IDS)},
-        ),
-        candidates=tuple(
-            CandidateInfo(
-                name=name,
-                strategy=name,
-                family="retrieval" if name in reads else "fine-tuning",
-                seeded=True,
-                reads=name in reads,
-            )
-            for name in names
-        ),
-        pool_rows=(50,),
-        runs=runs,
-        task=Answering(unanswerable=unanswerable),
-        drills=(
-            DrillRows(kind=UPDATED, view=VIEW, ids=IDS, facts=9, targets=NEW),
-            DrillRows(kind=MISSING, view=GONE, ids=IDS[:10], facts=10),
-            DrillRows(kind=ARRIVED, view=LATER, ids=IDS, facts=4),
-        ),
-    )
 
 
 def drills(*runs: Run, unanswerable: bool = False) -> dict[str, DocumentDrill]:
@@ -117,14 +41,6 @@ def drills(*runs: Run, unanswerable: bool = False) -> dict[str, DocumentDrill]:
 
 def outcome(drill: DocumentDrill, name: str) -> DrillOutcome:
     return next(found for found in drill.outcomes if found.candidate == name)
-
-
-OLDS, NEWS = [*OLD.values()], [*NEW.values()]
-BEFORE = [*OLDS[:10], "x", "y"]
-# Nine new facts, three of them in other words; one old one; one of both; one of neither.
-AFTER = [*NEWS[:6], "It is 56.", "57", f"in {NEWS[8]}", OLDS[9], f"{OLDS[10]} or {NEWS[10]}", None]
-RAG = run("rag", {"clean": BEFORE, VIEW: AFTER, GONE: [*OLDS[:2], *["no answer"] * 7, None]})
-LORA = run("lora", {"clean": [*OLDS[:3], *["nothing"] * 9]})
 
 
 def test_shares_are_those_counted_by_hand() -> None:

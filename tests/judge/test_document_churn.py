@@ -16,7 +16,7 @@ from choose.judge.scores.score_tables import study_scores
 from choose.report.cost_notes import notes
 from choose.schema.reading import Churn, ChurnCost
 from choose.tasks.answering import Answering, with_corpus
-from judge.test_changed_documents import LORA, RAG, evidence
+from support.changed_documents import LORA, RAG, evidence
 from support.decisions import decision
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)

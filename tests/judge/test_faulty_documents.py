@@ -15,7 +15,7 @@ from choose.judge.stats.intervals import two_way_interval
 from choose.judge.stats.paired import imaginary
 from choose.report.documents_text import drill_tables
 from choose.schema.reading import DocumentFault
-from judge.test_changed_documents import IDS, NEW, OLD, evidence, run
+from support.changed_documents import IDS, NEW, OLD, evidence, run
 from support.decisions import decision
 
 VIEW = f"{FAULTY}-abc"
@@ -67,6 +67,15 @@ def test_changes_are_those_counted_by_hand_and_clustered_by_document() -> None:
     )
     assert found.older is not None
     assert (found.older.value, found.older_rows) == (pytest.approx(3 / 9), 9)
+
+
+def test_the_report_says_how_many_documents_have_the_error() -> None:
+    [fault] = faults(RAG)
+    for found, odd in ((fault, True), (fault.model_copy(update={"known": 15}), False)):
+        shown = decision().model_copy(update={"document_faults": (found,)})
+        [table] = drill_tables(shown)
+        assert f"an older version beside 3 of {found.known} documents" in table.says
+        assert ("could not be had: older version 3 of 4." in table.note) == odd
 
 
 def test_shares_of_few_rows_are_not_given() -> None:

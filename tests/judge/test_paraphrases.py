@@ -7,16 +7,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from choose.corpus import Span
+from choose.corpus import Corpus, Document, Span
 from choose.judge.evidence import Evidence
 from choose.judge.measures.paraphrases import paraphrases
 from choose.judge.scores.score_tables import study_scores
 from choose.judge.stats.intervals import AGRESTI_COULL, two_way_interval
 from choose.schema.reading import ParaphraseOutcome, Paraphrases
-from choose.tasks.answering import Answering
+from choose.tasks.answering import Answering, with_corpus
 from choose.tasks.scoring import scores_of
 from choose.types import Example, Item, Run
-from judge.test_changed_documents import answers, evidence, run
+from support.changed_documents import answers, evidence, run
 
 
 def study(groups: int, right: dict[str, list[bool]], ask: int | None = None) -> Evidence:
@@ -104,6 +104,7 @@ def test_there_are_none_without_questions_that_share_answer_and_place() -> None:
     own = study(7, {"rag": [True] * 14})
     assert paraphrases(own, study_scores(own)) is None
     many = study(10, {"rag": [True] * 20})
+    places = many.items.evidence
     apart = {id: (Span(id, 0, 5),) for id in many.items.ids}
     for items in (
         replace(many.items, evidence=apart),
@@ -112,6 +113,21 @@ def test_there_are_none_without_questions_that_share_answer_and_place() -> None:
     ):
         other = replace(many, items=items)
         assert paraphrases(other, study_scores(other)) is None
+    # "Is it open?" and "Is it warm?" are both answered by yes, from one document.
+    for kept, text, targets in (
+        (False, "Yes, it is.", tuple("Yes" for _ in many.items.ids)),
+        (False, "Open and warm.", many.items.targets),
+        (True, " ".join(many.items.targets), many.items.targets),
+    ):
+        ids = {f"d{n}" for n in range(5)}
+        corpus = Corpus(tuple(Document(id=id, text=text) for id in sorted(ids)))
+        whole = {id: (s._replace(start=0, end=len(text)),) for id, (s,) in places.items()}
+        other = replace(
+            many,
+            items=replace(many.items, targets=targets, evidence=whole),
+            task=with_corpus(Answering(), corpus),
+        )
+        assert (paraphrases(other, study_scores(other)) is not None) == kept
     # The same words are no other wording.
     same = {id: Item(id=id, text=f"About {id[:-2]}") for id in many.items.ids}
     other = replace(many, inputs=same)

@@ -178,7 +178,7 @@ def test_errors_in_documents_cost_the_reader_and_no_other(studied: tuple[Decisio
     assert 0.2 < older.older.value < 0.8  # both are alike, and the first of them is found
     screen = " ".join(printed(render_section(decision, "change")).split())
     for text in (screen, " ".join(render_markdown(decision).split())):
-        assert "20 % of the documents" in text
+        assert "8 of 40 documents" in text
         assert "copy, no answers" in text
     assert "copy, no answers" in render_html(decision)
     old = json.loads(decision.model_dump_json(by_alias=True))

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import random
 import re
+from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
 from choose.corpus import FAULTY, Corpus, Document, Fault, Span, is_drill
 from choose.tasks.answering import Answering, with_corpus
 from choose.tasks.drills import document_faults
-from choose.tasks.drills.document_faults import FAULTS, FaultyDocuments, faults_of, misread
+from choose.tasks.drills.document_faults import (
+    FAULTS,
+    FaultyDocuments,
+    faults_of,
+    misread,
+    most_of_each,
+)
 from choose.tasks.values import stands
 from choose.types import Dataset, Example, Fold
 
@@ -104,6 +112,18 @@ def test_an_older_version_has_other_facts_under_the_same_title() -> None:
                 assert stands([row.target], now.text)
 
 
+def test_the_older_version_of_a_document_of_the_first_year_has_no_date() -> None:
+    data = dataset(places=10, extra=0)
+    corpus = data.task.corpus  # type: ignore[attr-defined]
+    for year, older in ((1, {None}), (2001, {2000})):
+        when = datetime(year, 1, 1, tzinfo=UTC)
+        dated = Corpus(tuple(replace(d, timestamp=when) for d in corpus.documents))
+        changed = replace(data, task=with_corpus(Answering(), dated))
+        found = next(f for f in faults_of(changed) if f.fault == "older-version")
+        times = [d.timestamp for d in found.corpus.documents if d.id not in dated.by_id]
+        assert {t and t.year for t in times} == older
+
+
 def test_rivals_stand_before_and_after_their_documents() -> None:
     for kind in ("older-version", "copy-without-answers"):
         ids = [d.id for d in of_kind(kind)[1].corpus.documents]
@@ -136,6 +156,8 @@ def test_scanners_take_letters_for_others_that_look_alike() -> None:
 def test_few_documents_get_one_error_and_many_none(monkeypatch: pytest.MonkeyPatch) -> None:
     small = faults_of(dataset(places=3, extra=0))
     assert [(f.fault, f.rate, f.documents) for f in small] == [(k, 0.1, 1) for k in FAULTS]
+    assert [f.view for f in most_of_each(small)] == [f.view for f in small]
+    assert {f.rate for f in most_of_each(faults_of(DATA))} == {0.2}
     monkeypatch.setattr(document_faults, "MOST_DOCUMENTS", 44)
     assert faults_of(dataset(places=40, extra=5)) == ()
     bare = Dataset(

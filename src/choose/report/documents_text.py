@@ -163,10 +163,10 @@ def _worst(faults: Sequence[DocumentFault]) -> str:
     highest = max(fault.rate for fault in faults)
     most = [fault for fault in faults if fault.rate == highest]
     best = most[0].outcomes[0].candidate
-    changes = {f.kind: o.change for f in most for o in f.outcomes if o.candidate == best}
-    kind = min(changes, key=lambda kind: changes[kind].value)
-    what = FAULTS[kind][1].format(f"{in_percent(highest)} of the documents")
-    said = f"With {what}, the score of {best} changes by {in_points(changes[kind])}"
+    changes = [(f, o.change) for f in most for o in f.outcomes if o.candidate == best]
+    fault, change = min(changes, key=lambda one: one[1].value)
+    what = FAULTS[fault.kind][1].format(f"{fault.documents:,} of {plural(fault.known, 'document')}")
+    said = f"With {what}, the score of {best} changes by {in_points(change)}"
     # The least of several measured changes is lower than it is on other rows.
     kinds = f"; of {len(changes)} kinds of errors, that is the lowest figure"
     return f"{said}{kinds if len(changes) > 1 else ''}."
@@ -175,7 +175,7 @@ def _worst(faults: Sequence[DocumentFault]) -> str:
 def _fault_note(faults: Sequence[DocumentFault]) -> str:
     least, most = min(fault.rows for fault in faults), max(fault.rows for fault in faults)
     rows = plural(most, "row") if least == most else f"{least:,} to {plural(most, 'row')}"
-    return (
+    note = (
         f"Errors in documents with the answers of {rows}, "
         f"{plural(max(fault.known for fault in faults), 'document')} in all; right answers stay "
         "the same, and nothing is trained again (95 % CI). Gone: the document is not there. Older "
@@ -183,6 +183,11 @@ def _fault_note(faults: Sequence[DocumentFault]) -> str:
         "are misread. "
         "% older fact: answers that give the older fact, of rows with one."
     )
+    odd = [f for f in faults if abs(f.documents - f.rate * f.known) > f.rate * f.known / 3]
+    if odd:
+        parts = (f"{FAULTS[f.kind][0]} {f.documents} of {f.known}" for f in odd)
+        note += f" Another share of documents could not be had: {'; '.join(parts)}."
+    return note
 
 
 def _wordings(found: Paraphrases) -> DrillTable:

@@ -31,7 +31,7 @@ from choose.study.grid_points import (
 )
 from choose.tasks.answering import corpus_of
 from choose.tasks.drills.document_drills import drills_of
-from choose.tasks.drills.document_faults import RATES, faults_of
+from choose.tasks.drills.document_faults import faults_of, most_of_each
 from choose.types import STANDARD, Candidate, Dataset, Trial
 
 VIEWS = ("typos", "casing", "spacing")
@@ -159,8 +159,8 @@ class Planner:
         if cls.family == "fine-tuning" and not grid.thorough:
             return ()
         every = faults_of(self.dataset)
-        few = cls.cheap or grid.thorough
-        return tuple(fault.view for fault in every if few or fault.rate == max(RATES))
+        every = every if cls.cheap or grid.thorough else most_of_each(every)
+        return tuple(fault.view for fault in every)
 
     def _varies(self, cls: type[Strategy]) -> bool:
         return cls.seeded or self._compared_size is not None

@@ -12,7 +12,8 @@ from itertools import combinations
 
 import numpy as np
 
-from choose.judge.evidence import Evidence, row_set
+from choose.corpus import IMPLIED
+from choose.judge.evidence import Evidence, HasDocuments, row_set
 from choose.judge.scores.score_tables import ScoreTable, StudyScores, estimand_of
 from choose.judge.stats.intervals import AGRESTI_COULL, two_way_interval
 from choose.judge.stats.two_way import answered, whole_rows
@@ -51,13 +52,30 @@ def paraphrases(evidence: Evidence, panel: StudyScores) -> Paraphrases | None:
 
 
 def _groups(evidence: Evidence) -> list[tuple[str, ...]]:
-    """Return the test rows with the same places, the same answer and different questions."""
+    """Return the test rows with the same places, the same answer and different questions.
+
+    Questions whose answer is implied or does not stand at their places, such as two that are
+    answered by yes, may be about different things.
+    """
     items, found = evidence.items, defaultdict[object, dict[str, str]](dict)
     for id, target in zip(items.ids, items.targets, strict=True):
-        if id in items.evidence and id in evidence.inputs:
+        if id in evidence.inputs and _stated(evidence, id, target):
             question = " ".join(evidence.inputs[id].text.casefold().split())
             found[items.evidence[id], target.casefold().strip()].setdefault(question, id)
     return [tuple(sorted(by.values())) for by in found.values() if len(by) > 1]
+
+
+def _stated(evidence: Evidence, id: str, target: str) -> bool:
+    """Return whether the answer of a row stands at its places, as far as documents are known."""
+    places = evidence.items.evidence.get(id, ())
+    answer = " ".join(target.casefold().split())
+    if not places or answer in IMPLIED:
+        return False
+    corpus = evidence.task.corpus if isinstance(evidence.task, HasDocuments) else None
+    if corpus is None:
+        return True
+    known = [(corpus.by_id[s.document].text, s) for s in places if s.document in corpus.by_id]
+    return any(answer in " ".join(text[s.start : s.end].casefold().split()) for text, s in known)
 
 
 def _scores(table: ScoreTable) -> dict[str, Floats]:

@@ -15,6 +15,7 @@ from functools import cached_property
 
 from choose.corpus import (
     ARRIVED,
+    IMPLIED,
     MISSING,
     UPDATED,
     Corpus,
@@ -47,9 +48,6 @@ NUMBERS, DONORS = 20, 200
 
 # Longer answers without a number are left: they are half a sentence, which another cannot replace.
 MOST_WORDS = 3
-
-# Answers that documents imply rather than state.
-_IMPLIED = frozenset({"yes", "no", "none", "true", "false"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -262,7 +260,7 @@ class Exchange:
         return self.places[row.id]
 
     def _found(self, row: Example) -> Span | None:
-        if any(text.casefold() in _IMPLIED for text in row.targets):
+        if any(text.casefold() in IMPLIED for text in row.targets):
             return None
         [name, *others] = {span.document for span in row.evidence}
         document = self.corpus.by_id.get(name)

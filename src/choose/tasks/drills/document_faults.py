@@ -10,7 +10,7 @@ import random
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import MINYEAR, datetime, timedelta
 from functools import cached_property
 from itertools import islice
 from typing import get_args
@@ -107,6 +107,11 @@ def faults_of(dataset: Dataset, seed: int = 0) -> tuple[FaultyDocuments, ...]:
     return cache[key]
 
 
+def most_of_each(faults: Sequence[FaultyDocuments]) -> tuple[FaultyDocuments, ...]:
+    """Return each kind of error at the highest rate that some documents allow."""
+    return tuple({one.fault: one for one in sorted(faults, key=lambda one: one.rate)}.values())
+
+
 class _Faulty:
     """The documents of one dataset, in the order in which they get errors."""
 
@@ -175,7 +180,7 @@ class _Faulty:
             document,
             id=self._free(f"{document.id} (older)"),
             text=edited(document.text, changes),
-            timestamp=None if when is None else when - OLDER,
+            timestamp=_earlier(when),
         )
         return self._beside(document, older)
 
@@ -209,6 +214,11 @@ class _Faulty:
         while name in self.corpus.by_id:
             name += "'"
         return name
+
+
+def _earlier(when: datetime | None) -> datetime | None:
+    """Return a date a year before, or none before the first year of the calendar."""
+    return None if when is None or when.year <= MINYEAR + 1 else when - OLDER
 
 
 def misread(text: str, draw: random.Random) -> str:
