@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import ast
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,6 +20,7 @@ class House(NamedTuple):
     """Facts about the modules of the package, by dotted name."""
 
     lines: Mapping[str, int]
+    trees: Mapping[str, ast.Module]
     importers: Mapping[str, set[str]]
     folders: Mapping[str, int]
     circles: list[list[str]]
@@ -45,10 +46,12 @@ def survey(source: Path = SOURCE) -> House:
         for file in sorted((source / "choose").rglob("*.py"))
         if file.name != "__init__.py"
     }
+    texts = {name: file.read_text("utf-8") for name, file in files.items()}
+    trees = {name: ast.parse(text) for name, text in texts.items()}
     importers: dict[str, set[str]] = defaultdict(set)
     at_run_time: dict[str, set[str]] = defaultdict(set)
-    for name, file in files.items():
-        for target, typing_only in _imports(ast.parse(file.read_text("utf-8")), set(files)):
+    for name, tree in trees.items():
+        for target, typing_only in _imports(tree, set(files)):
             if target != name:
                 importers[target].add(name)
                 if not typing_only:
@@ -58,18 +61,27 @@ def survey(source: Path = SOURCE) -> House:
         folders[folder] += sum(
             any(child.glob("*.py")) for child in (source / folder).iterdir() if child.is_dir()
         )
-    lines = {name: len(file.read_text("utf-8").splitlines()) for name, file in files.items()}
-    return House(lines, importers, folders, _circles(at_run_time))
+    lines = {name: len(text.splitlines()) for name, text in texts.items()}
+    return House(lines, trees, importers, folders, _circles(at_run_time))
+
+
+def statements(body: Iterable[ast.AST]) -> Iterator[ast.AST]:
+    """Yield statements and those within them; imports are among them, expressions are not."""
+    for node in body:
+        yield node
+        for part in ("body", "orelse", "finalbody", "handlers", "cases"):
+            yield from statements(getattr(node, part, ()))
 
 
 def _imports(tree: ast.Module, known: set[str]) -> Iterator[tuple[str, bool]]:
+    nodes = list(statements(tree.body))
     typing_only = {
         id(node)
-        for branch in ast.walk(tree)
+        for branch in nodes
         if isinstance(branch, ast.If) and ast.unparse(branch.test) == "TYPE_CHECKING"
-        for node in ast.walk(branch)
+        for node in statements([branch])
     }
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.ImportFrom) and node.module:
             for alias in node.names:
                 module = f"{node.module}.{alias.name}"

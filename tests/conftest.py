@@ -6,9 +6,11 @@ import csv
 import gc
 import json
 import os
+import re
 import sys
 from collections.abc import Iterator
 from functools import cache
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +102,18 @@ def drawn_once() -> Iterator[None]:
     vl_convert.vegalite_to_svg = drawn
     yield
     vl_convert.vegalite_to_svg = draw
+
+
+_numbers = count()
+
+
+@pytest.fixture
+def tmp_path(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty folder. That of pytest reads all folders of the run to find a free number."""
+    name = re.sub(r"\W", "_", request.node.name)[:30]
+    folder = tmp_path_factory.getbasetemp() / f"{name}-{next(_numbers)}"
+    folder.mkdir(mode=0o700)
+    return folder
 
 
 @pytest.fixture(autouse=True)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from house import SOURCE, House, survey
+from house import SOURCE, House, statements, survey
 
 
 @pytest.fixture(scope="module")
@@ -40,16 +40,13 @@ def test_a_module_name_is_used_once(house: House) -> None:
     assert set(house.shared_names) <= COMMANDS
 
 
-def functions(file: Path) -> list[ast.FunctionDef]:
-    tree = ast.parse(file.read_text("utf-8"))
-    return [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
-
-
-def test_no_function_is_longer_than_forty_lines() -> None:
+def test_no_function_is_longer_than_forty_lines(house: House) -> None:
+    packages = {str(f): ast.parse(f.read_text("utf-8")) for f in SOURCE.rglob("__init__.py")}
     lengths = {
-        f"{file.name}:{node.name}": (node.end_lineno or 0) - node.lineno + 1
-        for file in (SOURCE / "choose").rglob("*.py")
-        for node in functions(file)
+        f"{name}:{node.name}": (node.end_lineno or 0) - node.lineno + 1
+        for name, tree in {**packages, **house.trees}.items()
+        for node in statements(tree.body)
+        if isinstance(node, ast.FunctionDef)
     }
     assert {name: n for name, n in lengths.items() if n > 40} == {}
 
@@ -65,6 +62,5 @@ def test_circles_are_found(tmp_path: Path) -> None:
 
 
 def test_every_module_says_what_lives_there(house: House) -> None:
-    for name in house.lines:
-        file = SOURCE / Path(*name.split(".")).with_suffix(".py")
-        assert ast.get_docstring(ast.parse(file.read_text("utf-8"))), name
+    for name, tree in house.trees.items():
+        assert ast.get_docstring(tree), name

@@ -9,7 +9,10 @@ from typing import Any
 import pytest
 
 from choose.api.plan import check
+from choose.check.answers import AnswerAudit
+from choose.data.dataset import dataset_from, read_rows
 from choose.schema.check import Check
+from choose.schema.sections import DataSection, TaskSection
 from choose.schema.texts import CorpusFacts, Versions
 
 GOODS = ["lamps", "chairs", "ropes", "bells", "books", "boats", "clocks", "coats", "drums", "flags"]
@@ -175,9 +178,13 @@ def test_real_sets_have_the_gaps_that_are_known_of_them(shared_data: Path) -> No
     found = {}
     for name in ("xquad_en", "pubmedqa_l"):
         folder = shared_data / name
-        data = {"documents": str(folder / "passages.jsonl")}
-        record = check(str(folder / "questions.jsonl"), overrides={"data": data}).record
-        found[name] = facts(record)
+        data = DataSection(
+            path=str(folder / "questions.jsonl"), documents=str(folder / "passages.jsonl")
+        )
+        dataset = dataset_from(read_rows(data), data, TaskSection())
+        audit = AnswerAudit(dataset.task, list(dataset.examples.values())).corpus
+        assert audit is not None
+        found[name] = audit.facts
     assert (found["xquad_en"].documents, found["xquad_en"].reworded) == (240, 1)
     assert (found["pubmedqa_l"].documents, found["pubmedqa_l"].reworded) == (740, 740)
     assert found["xquad_en"].versions == found["pubmedqa_l"].versions == ()

@@ -525,7 +525,7 @@ def test_a_long_prompt_does_not_turn_the_others(
 def test_a_hundred_and_fifty_labels(lm: CausalLM) -> None:
     words = ("pear", "apple", "plum", "rate", "exchange", "pie")
     labels = tuple(f"{a} {b} {n}" for a in words for b in words for n in range(5))[:150]
-    asked, grown = prompts(lm), trie(lm, labels)
+    asked, grown = prompts(lm)[1:3], trie(lm, labels)  # the shortest and the longest
     scored = lm.score(asked, grown).logprobs
     for prompt, row in zip(asked, scored, strict=True):
         slow = lm.plain(prompt, grown)

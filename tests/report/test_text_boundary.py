@@ -243,13 +243,20 @@ def test_no_command_lets_text_through(  # type: ignore[no-untyped-def]
 
 
 @cache
+def source(path: Path) -> str:
+    return path.read_text("utf-8")
+
+
+@cache
 def every_call(path: Path) -> list[ast.Call]:
-    tree = ast.parse(path.read_text("utf-8"))
+    tree = ast.parse(source(path))
     return [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
 
 
 def calls(path: Path, *names: str) -> list[ast.Call]:
     """Return the calls in a module of functions and methods with these names."""
+    if not any(f"{name}(" in source(path) for name in names):
+        return []  # most modules need not be parsed
     return [
         call
         for call in every_call(path)

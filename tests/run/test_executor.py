@@ -88,7 +88,8 @@ def test_unusable_answers_stay_unusable(tmp_path: Path) -> None:
 
 
 def test_what_exists_is_not_run_again(tmp_path: Path) -> None:
-    store, data, jobs = prepare(tmp_path, study("tfidf", "slow"))
+    what = study("tfidf", "slow", wordings=False, views=())
+    store, data, jobs = prepare(tmp_path, what)
     run_jobs(jobs, Pools(data), store, Limits(), Seen())
     again = Seen()
     outcome = run_jobs(jobs, Pools(data), store, Limits(), again)
