@@ -77,6 +77,21 @@ def test_cells_that_make_another_kind_are_parted_by_nothing(cells: list[str]) ->
     assert separator_of(cells) is None
 
 
+def test_empty_sets_stand_beside_cells_with_a_separator(tmp_path: Path) -> None:
+    sets = [labels if n % 5 else [] for n, labels in enumerate(SETS)]
+    path = written(tmp_path / "a.csv", [";".join(labels) or "[]" for labels in sets])
+    found = [load(path), load(path, {"kind": "multilabel"})]
+    assert [[json.loads(e.target) for e in data.examples.values()] for data in found] == [sets] * 2
+
+
+def test_of_a_stated_kind_most_cells_say_what_parts_labels() -> None:
+    cells = ["card, pin", "card, iron", "pin, iron"] * 5
+    assert separator_of([*cells, "bugs; crashes"]) is None
+    assert separator_of([*cells, "bugs; crashes"], stated=True) == ","
+    assert separator_of(["card", "pin", "[]"], stated=True) is None
+    assert separator_of([*cells, '["card", "pin"]'], stated=True) is None
+
+
 def test_the_separator_of_the_pool_is_that_of_the_test_file(tmp_path: Path) -> None:
     pool = written(tmp_path / "a.csv", [";".join(labels) or "other" for labels in SETS])
     test = tmp_path / "test.csv"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import chain
 from typing import Any
 
@@ -31,31 +31,37 @@ _EXPECTED = 'Write each set as a list such as ["a", "b"], and [] where a row has
 def separator_of(values: Sequence[Any], stated: bool = False) -> str | None:
     """Return what parts several labels in the cells of a column, or None.
 
-    Unless the kind is `stated`, cells that make a classification as they stand are parted by
-    nothing: some cell must hold labels that other cells hold alone, or most cells must differ.
-    Parts must be short, and repeat.
+    Cells that make a classification as they stand are parted by nothing: some cell must hold labels
+    that other cells hold alone, or most cells must differ. Parts must be short, and repeat. Where
+    the kind is `stated`, what most of the other cells hold parts them.
     """
     cells = [value.strip() for value in values if isinstance(value, str) and value.strip()]
-    if any(cell.startswith("[") for cell in cells):
+    empty = {cell for cell in set(cells) if cell.startswith("[") and _listed(cell) == []}
+    if any(cell.startswith("[") and cell not in empty for cell in cells):
         return None
-    distinct = set(cells)
     for separator in SEPARATORS:
-        parts = [[part.strip() for part in cell.split(separator)] for cell in cells]
-        several = [row for row in parts if len(row) > 1]
-        if stated and several:
+        if _parts_sets(separator, cells, empty):
             return separator
-        known = Counter(part for row in parts for part in row if part)
-        words = sum(count * len(part.split()) for part, count in known.items())
-        joined = any(all(part in distinct for part in row) for row in several)
-        if (
-            len(several) > SEVERAL * len(cells)
-            and 2 * len(known) <= known.total()
-            and len(known) < len(distinct)
-            and words <= WORDS * known.total()
-            and (joined or 2 * len(distinct) > len(cells))
-        ):
-            return separator
-    return None
+    held = Counter({one: sum(one in cell for cell in cells) for one in SEPARATORS})
+    separator, count = held.most_common(1)[0]
+    return separator if stated and count else None
+
+
+def _parts_sets(separator: str, cells: Sequence[str], empty: Collection[str]) -> bool:
+    """Return whether cells hold several labels with this between them; `empty` ones hold none."""
+    distinct = set(cells)
+    parts = [[p.strip() for p in cell.split(separator)] for cell in cells if cell not in empty]
+    several = [row for row in parts if len(row) > 1]
+    known = Counter(part for row in parts for part in row if part)
+    words = sum(count * len(part.split()) for part, count in known.items())
+    joined = any(all(part in distinct for part in row) for row in several)
+    return (
+        len(several) > SEVERAL * len(cells)
+        and 2 * len(known) <= known.total()
+        and len(known) < len(distinct)
+        and words <= WORDS * known.total()
+        and (joined or 2 * len(distinct) > len(cells))
+    )
 
 
 def sets_in(values: Sequence[Any]) -> str | None:
