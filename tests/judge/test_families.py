@@ -17,7 +17,7 @@ from choose.judge.scores.expected_loss import law_of_difference
 from choose.judge.scores.score_tables import study_scores
 from choose.judge.verdict import judge
 from choose.schema.decision import Decision
-from choose.schema.words import too_long
+from choose.schema.words import other_kind, too_long, worth_finishing
 from choose.types import FAMILIES, Run
 from simulation.setting import SimulatedCandidate
 from simulation.thinned import thin
@@ -260,3 +260,9 @@ def test_a_risk_is_told_only_where_the_interval_holds_it() -> None:
         for value, high in ((0.01, 0.03), (0.01, 0.019), (0.03, 0.05))
     ]
     assert told == ["may be more than 2 points behind", "", ""]
+
+
+def test_more_time_helps_no_candidate_of_another_kind() -> None:
+    never = f"setfit: {other_kind(('classification', 'writing'), 'multilabel')}"
+    assert never == "setfit: it answers classification and writing, and the task is multilabel."
+    assert worth_finishing([never, "probe: no time."]) == ["probe: no time."]

@@ -148,9 +148,21 @@ def words_of(labels: Sequence[str], metric: str) -> Words:
 NOT_NEEDED = "not run, since they would not change which family is named"
 
 
+_OTHER_KIND = re.compile(r".+: it answers [\w ]+, and the task is \w+\.")
+
+
+def other_kind(kinds: Iterable[str], task: str) -> str:
+    """Say that a candidate was left out because it answers other kinds of tasks."""
+    return f"it answers {' and '.join(kinds)}, and the task is {task}."
+
+
 def worth_finishing(left_out: Iterable[str]) -> list[str]:
-    """Return the sentences on what was left out and may change something."""
-    return [text for text in left_out if not text.endswith(f"{NOT_NEEDED}.")]
+    """Return the sentences on what was left out and may change something with more time."""
+    return [
+        text
+        for text in left_out
+        if not text.endswith(f"{NOT_NEEDED}.") and not _OTHER_KIND.fullmatch(text)
+    ]
 
 
 _TOO_LONG = re.compile(

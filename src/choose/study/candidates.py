@@ -11,6 +11,7 @@ from choose.errors import StudyError, did_you_mean
 from choose.models.endpoints.settings import Endpoint
 from choose.models.hardware.compute_settings import check_compute
 from choose.models.weights.spec import FOUR_BIT, endpoint_name
+from choose.schema.words import other_kind
 from choose.strategy import (
     Refuses,
     available,
@@ -191,7 +192,7 @@ def _lacking(params: Mapping[str, Any]) -> list[str]:
 
 def _refusal(candidate: Candidate, task: Task) -> str | None:
     if task.kind not in (answers := kinds(candidate.strategy)):
-        return f"it answers {' and '.join(answers)}, and the task is {task.kind}."
+        return other_kind(answers, task.kind)
     strategy = build(candidate.strategy, seed=0, **candidate.params)
     return strategy.refuses(task) if isinstance(strategy, Refuses) else None
 

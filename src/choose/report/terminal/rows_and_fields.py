@@ -38,8 +38,9 @@ def beside(decision: Decision, width: int) -> Iterator[RenderableType]:
     if not rows.cards:
         return
     standing = {s.candidate: s for s in decision.standings}
-    columns = [rows.names()]
-    for head, figure in metric_heads(decision):
+    columns, heads = [rows.names()], dict(metric_heads(decision))
+    length = " Length: characters of the answers over those of the right ones."
+    for head, figure in heads.items():
         columns.append(rows.column(head, lambda card, figure=figure: figure(card)))  # type: ignore[misc]
     columns += [
         rows.column("% rows\nbetter", lambda card: percent(standing[card.candidate].better)),
@@ -49,8 +50,8 @@ def beside(decision: Decision, width: int) -> Iterator[RenderableType]:
         "Beside the score",
         *split_table(columns, width),
         note(
-            "Better, worse: rows whose answer scores higher or lower than the chosen candidate's. "
-            "Length: characters of the answers over those of the right ones."
+            "Better, worse: rows whose answer scores higher or lower than the chosen candidate's."
+            + length * ("length\nratio" in heads)
         ),
         *(note(sentence) for sentence in text_notes(decision)),
     )
