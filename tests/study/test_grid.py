@@ -13,10 +13,12 @@ from choose.study.config import CandidateSection, Grid, Models, Study
 from choose.study.grid_points import (
     CONTROLS,
     DRILLS,
+    INNER_CV,
     NEW_DOCUMENTS,
     TRAINING_AGAIN,
     Stage,
     sizes_in_rows,
+    stated_parts,
 )
 from choose.study.trial_plan import Planner
 from choose.tasks.answering import Answering, with_corpus
@@ -251,3 +253,25 @@ def test_changed_documents_are_asked_where_another_fit_costs_least() -> None:
     off = Planner(Study(grid=Grid(scenarios=())), Pools(data))
     points = off.points(Candidate(name="lora", strategy="lora"))
     assert not [point for point in points if point.scenario.kind in (ARRIVED, UPDATED)]
+
+
+def test_parts_that_a_study_names_are_parts_of_its_plan() -> None:
+    """They run whichever candidate is named; what a study does not name may be left out."""
+    stated = {
+        "noise": (0.0, 0.2),
+        "sizes": (0.5, 1.0),
+        "views": ("typos",),
+        "scenarios": ("inner",),
+    }
+    jobs = jobs_of(study("tfidf", "lora", **stated), dataset(rows=60))
+    planned = {job.part for job in jobs}
+    for key, part in [
+        ("noise", "added label noise"),
+        ("noise_kinds", "added label noise"),
+        ("sizes", "smaller pools"),
+        ("views", "views"),
+        ("scenarios", INNER_CV),
+    ]:
+        value = stated.get(key, ("symmetric",))
+        assert part in stated_parts(Grid.model_validate({key: value})) & planned
+    assert not stated_parts(Grid())
