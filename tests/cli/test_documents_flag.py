@@ -77,7 +77,7 @@ def test_a_study_keeps_its_documents_and_goes_on_from_its_folder(choose: Choose)
     assert again.code == 0, again.err
     Path("handbook/new.md").write_text("A new page.")
     said = refused(choose, "compare", "questions.jsonl", *flags, *run)
-    assert "'st' holds another study (other rows, or another division)" in said
+    assert "'st' holds another study (other rows or documents, or another division)" in said
     (store.path / "documents.parquet").write_bytes(b"PAR1")
     (store.path / "decision.json").unlink()
     report = choose("report", "st", "--full")

@@ -127,7 +127,9 @@ def differences(folder: Path, study: Study, dataset: Dataset) -> list[str]:
         return []
     store = Store(folder)
     rows = store.fingerprint
-    found = [] if rows in (None, dataset.fingerprint) else ["other rows, or another division"]
+    documents = " or documents" if dataset.task.facts().get("documents") else ""
+    other = f"other rows{documents}, or another division"
+    found = [] if rows in (None, dataset.fingerprint) else [other]
     try:
         there = settings_of(Study.model_validate(store.study))
     except StoreError:
