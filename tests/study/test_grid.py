@@ -13,7 +13,6 @@ from choose.study.config import CandidateSection, Grid, Models, Study
 from choose.study.grid_points import (
     CONTROLS,
     DRILLS,
-    INNER_CV,
     NEW_DOCUMENTS,
     TRAINING_AGAIN,
     Stage,
@@ -261,7 +260,6 @@ def test_parts_that_a_study_names_are_parts_of_its_plan() -> None:
         "noise": (0.0, 0.2),
         "sizes": (0.5, 1.0),
         "views": ("typos",),
-        "scenarios": ("inner",),
     }
     jobs = jobs_of(study("tfidf", "lora", **stated), dataset(rows=60))
     planned = {job.part for job in jobs}
@@ -270,8 +268,8 @@ def test_parts_that_a_study_names_are_parts_of_its_plan() -> None:
         ("noise_kinds", "added label noise"),
         ("sizes", "smaller pools"),
         ("views", "views"),
-        ("scenarios", INNER_CV),
     ]:
         value = stated.get(key, ("symmetric",))
         assert part in stated_parts(Grid.model_validate({key: value})) & planned
+    assert NEW_DOCUMENTS in stated_parts(Grid(scenarios=("new-documents",)))
     assert not stated_parts(Grid())
