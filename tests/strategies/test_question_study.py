@@ -23,7 +23,7 @@ TOWNS = ("Bern", "Oslo", "Lima", "Rome", "Riga", "Kyiv", "Doha", "Cork", "Nice",
 CLEAN = ("clean", 0)
 
 
-def questions(rows: int = 120) -> list[dict[str, object]]:
+def questions(rows: int = 60) -> list[dict[str, object]]:
     """Return questions of which every fifth has no answer, three to a passage."""
     found: list[dict[str, object]] = []
     for n in range(rows):
