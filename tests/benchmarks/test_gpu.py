@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,8 @@ def test_all_sides_run_in_small(tmp_path: Path, capsys: pytest.CaptureFixture[st
     ours = {"labels 6", "labels 77", "texts", "peak", "lora 12", "lora 24"}
     assert found["choose"].keys() == ours
     assert found["peers"].keys() == ours - {"peak"}
-    assert found["choose 4bit"].keys() == {"lora 12", "lora 24"}
+    if find_spec("bitsandbytes") is not None:
+        assert found["choose 4bit"].keys() == {"lora 12", "lora 24"}
     assert gpu.ratios(found).keys() == ours - {"peak"}
     assert 0 < found["choose"]["peak"]["share"] < 1.5
     told = "\n".join(gpu.report({"tiny": found}))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from time import process_time
 
 import pytest
 
@@ -137,11 +136,3 @@ def test_a_misspelled_label_is_recognised(tmp_path: Path) -> None:
         "Merge labels that look misspelled: 'wether' (1 row) for 'weather' (14)."
     )
     assert "Label more rows of the rare labels" not in said(check)
-
-
-@pytest.mark.slow
-def test_a_check_of_the_tickets_takes_seconds() -> None:
-    """D24: 12 to 20 seconds of processor time for 602 rows."""
-    start = process_time()
-    plan.check("sample:tickets")
-    assert process_time() - start < 10

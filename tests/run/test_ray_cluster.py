@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -74,8 +75,12 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def nodes(tmp_path_factory: pytest.TempPathFactory, installed: Path) -> Iterator[Nodes]:
-    with cluster(tmp_path_factory.mktemp("cluster"), installed, TESTS) as started:
+def nodes(installed: Path) -> Iterator[Nodes]:
+    # Not in pytest's own folder: Ray's sockets need a path of at most 107 bytes.
+    with (
+        TemporaryDirectory(prefix="ray-") as folder,
+        cluster(Path(folder), installed, TESTS) as started,
+    ):
         yield started
 
 

@@ -35,6 +35,7 @@ def small_study(folder: Path, *strategies: str) -> Path:
                 "scenarios": (),
                 "wordings": False,
                 "budget_seconds": None,
+                "thorough": True,
             },
         },
         out=folder / "st",

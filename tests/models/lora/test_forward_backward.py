@@ -77,7 +77,7 @@ def test_the_counted_bytes_are_the_saved_bytes(
 def test_parts_are_smaller_where_more_is_saved() -> None:
     usual, every = adapters("attention", 0.05), adapters("all", 0.05)
     assert 550 <= max_part_tokens(usual, 128, "cpu") < 600
-    assert max_part_tokens(usual, 128, "cuda") == MAX_PART_TOKENS
+    assert max_part_tokens(usual, 128, "cuda") >= MAX_PART_TOKENS
     assert max_part_tokens(every, 128, "cpu") < 400
     for one in (usual, every):
         assert (
