@@ -309,7 +309,7 @@ class Simulated:
         return own + extra
 
     def _answered(self, job: Job) -> Run:
-        """Return a run whose answers are all right: nobody is dropped."""
+        """Return a run that answers every row correctly, so no candidate is dropped."""
         asked = self.data.folds[job.trial.fold % len(self.data.folds)].questions
         outputs = tuple(self.data.examples[id].target for id in asked)
         answers = Answers(outputs=outputs, status=("ok",) * len(asked))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -273,13 +274,22 @@ def test_sets_of_records_are_reported_apart_and_change_nothing_of_the_others(tmp
     assert "Stored: % of fields (draws)" in told
 
 
+@cache
+def committed_tally():
+    return tally(regret.replay(COMMITTED, 400, 2, of_records=True), RECORD_RULES)
+
+
 @pytest.mark.slow
 def test_on_the_committed_records_the_judge_does_no_worse_than_rules_of_thumb():
     sets = read_all(COMMITTED)
     assert {name for name, found in sets.items() if found.metric} == set(RECORD_SETS)
-    found = tally(regret.replay(COMMITTED, 400, 2, of_records=True), RECORD_RULES)
+    found = committed_tally()
     assert found.false_family.value <= 0.05
-    mine, naive = found.rules[JUDGE], found.rules["highest score"]
-    assert mine.excess.value <= 0.003
-    # The wished bound, that of the highest score itself, is missed: see regret.txt.
-    assert mine.needless.value <= naive.needless.value + 0.05
+    assert found.rules[JUDGE].excess.value <= 0.003
+
+
+@pytest.mark.slow
+@pytest.mark.xfail(strict=True, reason="rule 10 pays needlessly more often: regret.txt, records")
+def test_on_the_committed_records_the_judge_pays_needlessly_no_more_often():
+    rules = committed_tally().rules
+    assert rules[JUDGE].needless.value <= rules["highest score"].needless.value

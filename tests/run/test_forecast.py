@@ -166,7 +166,7 @@ def test_a_fit_is_forecast_from_its_first_steps() -> None:
 @pytest.mark.slow  # it is about time, so nothing else should run
 def test_cached_work_is_measured_separately() -> None:
     data, jobs = planned("remembers")
-    found = measure_speed(jobs[0], Pools(data), seconds=3)
+    found = measure_speed(jobs[0], Pools(data), seconds=0.2)
     assert found.per_row == pytest.approx(0.002, rel=0.4)
     assert found.saved == pytest.approx(0.002, rel=0.4)
 

@@ -14,7 +14,6 @@ from choose.models.lora.classifier import untrained_model
 from choose.models.lora.fused.decoder import Decoder
 from choose.models.lora.fused.flat_adapters import FlatAdapters
 from choose.models.lora.fused.forward_backward import (
-    MAX_PART_TOKENS,
     RunPart,
     _adapted_runs,
     _dropout_masks,
@@ -77,7 +76,7 @@ def test_the_counted_bytes_are_the_saved_bytes(
 def test_parts_are_smaller_where_more_is_saved() -> None:
     usual, every = adapters("attention", 0.05), adapters("all", 0.05)
     assert 550 <= max_part_tokens(usual, 128, "cpu") < 600
-    assert max_part_tokens(usual, 128, "cuda") >= MAX_PART_TOKENS
+    assert max_part_tokens(usual, 128, "cuda") == limits_of("cuda").training_tokens == 8192
     assert max_part_tokens(every, 128, "cpu") < 400
     for one in (usual, every):
         assert (

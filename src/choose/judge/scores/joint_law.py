@@ -75,7 +75,7 @@ class JointLaw:
     covariance: Floats
 
     def points(self) -> Floats:
-        """Return (points, candidates) scores that stand for the law, the same ones every time."""
+        """Return (points, candidates) scores drawn from the law, always the same ones."""
         root = np.linalg.cholesky(self.covariance)
         return np.asarray(self.mean + _normal_points(len(self.names)) @ root.T)
 

@@ -58,7 +58,7 @@ class NodeFacts:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is asked of each node: about these strategies, and these specs of models."""
+    """A question to each node about these strategies and model specs."""
 
     strategies: tuple[str, ...]
     specs: tuple[str, ...] = ()

@@ -25,7 +25,7 @@ class Node:
     memory: float
 
     def room(self, taken: Iterable[Resources]) -> Node:
-        """Return the node with what is left beside these workers."""
+        """Return the node with the resources that these workers leave free."""
         used = list(taken)
         return Node(
             self.id,

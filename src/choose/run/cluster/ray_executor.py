@@ -230,7 +230,7 @@ class RayExecutor:
         return [a for a in self.actors if a.node.id in {node.id for node in nodes}]
 
     def _room(self, node: Node, without: Actor | None = None) -> Node:
-        """Return what is left of a node beside the workers there, all or all but one."""
+        """Return the resources that the workers on a node leave free (all, or all but one)."""
         return node.room(a.asked for a in self._on([node]) if a is not without)
 
     def _starts(self, actor: Actor) -> bool:
