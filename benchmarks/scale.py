@@ -34,8 +34,11 @@ from choose.conformance import pool  # noqa: E402
 from choose.data.scenarios import Pools  # noqa: E402
 from choose.data.splits import build_dataset  # noqa: E402
 from choose.run.executor import facts_of, run_jobs  # noqa: E402
-from choose.run.requests import GroupRequest, GroupResult  # noqa: E402
-from choose.run.run_records import Limits  # noqa: E402
+from choose.run.run_records import (  # noqa: E402
+    GroupRequest,
+    GroupResult,
+    Limits,
+)
 from choose.run.scheduling.next_trial import Now  # noqa: E402
 from choose.run.scheduling.scheduler import Scheduler  # noqa: E402
 from choose.run.worker import LocalExecutor, Worker  # noqa: E402
@@ -134,8 +137,7 @@ def beside(executor: Any, jobs: Sequence[Job], data: Dataset) -> float:
 @contextmanager
 def on_ray(data: Dataset) -> Iterator[Any]:
     """Start a cluster of two nodes as a user does, and yield an executor on it."""
-    from choose.run.cluster.node_worker import Question
-    from choose.run.cluster.nodes import resources_of
+    from choose.run.cluster.node_worker import Question, resources_of
     from choose.run.cluster.ray_cluster import connect
     from choose.run.cluster.ray_executor import RayExecutor
     from choose.schema.sections import RunSection

@@ -36,8 +36,7 @@ from choose.api.study_evidence import rule_of
 from choose.judge.decision.open_question import OpenQuestion
 from choose.judge.evidence import Evidence
 from choose.judge.goal import Rule
-from choose.run.requests import GroupRequest, GroupResult
-from choose.run.run_records import Limits, StudyFacts
+from choose.run.run_records import GroupRequest, GroupResult, Limits, StudyFacts
 from choose.run.scheduling.next_trial import COMPARED, Measured, Now
 from choose.run.scheduling.scheduler import Scheduler
 from choose.schema.plan import Job

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from heapq import heappop, heappush
 from itertools import count
 
-from choose.run.requests import GroupRequest, GroupResult
+from choose.run.run_records import GroupRequest, GroupResult
 from choose.run.scheduling.next_trial import Now
 from choose.run.scheduling.scheduler import Scheduler
 from choose.schema.plan import Job

@@ -12,7 +12,6 @@ from rich.console import Console
 
 from choose.formatting import MINUS, in_points
 from choose.judge.decision.contenders import contenders_of
-from choose.judge.decision.standings import standings_of
 from choose.judge.diagnosis.cascade import Pairing, cascade, route, threshold
 from choose.judge.diagnosis.error_overlap import disagreement_of, overlap_of
 from choose.judge.diagnosis.error_taxonomy import failures_of
@@ -20,7 +19,7 @@ from choose.judge.goal import Rule
 from choose.judge.prose.reasons import pays
 from choose.judge.scores.out_of_fold import random_parts
 from choose.judge.scores.score_tables import study_scores
-from choose.judge.verdict import judge
+from choose.judge.verdict import judge, standings_of
 from choose.report.terminal.decision_page import render_full
 from choose.schema.base import Interval
 from choose.schema.diagnosis import ErrorOverlap

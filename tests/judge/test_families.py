@@ -13,7 +13,7 @@ from choose.judge.decision.contenders import contenders_of
 from choose.judge.evidence import Evidence
 from choose.judge.goal import Rule
 from choose.judge.prose.family_answer import may_be_behind
-from choose.judge.scores.expected_loss import law_of_difference
+from choose.judge.scores.joint_law import law_of_difference
 from choose.judge.scores.score_tables import study_scores
 from choose.judge.verdict import judge
 from choose.schema.decision import Decision

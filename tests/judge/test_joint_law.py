@@ -10,15 +10,18 @@ import pytest
 from choose.judge.decision.contenders import contenders_of
 from choose.judge.evidence import Evidence
 from choose.judge.goal import Rule
-from choose.judge.scores.expected_loss import NEEDLESS, NormalLaw, law_of_difference, least_loss
 from choose.judge.scores.joint_law import (
+    NEEDLESS,
     JointLaw,
+    NormalLaw,
     _alike,
     _covariance_of_rows,
     _design_effects,
     _likeliest,
     _normal_points,
     joint_law,
+    law_of_difference,
+    least_loss,
 )
 from choose.judge.scores.score_tables import study_scores
 from simulation.thinned import thin

@@ -8,7 +8,7 @@ from scipy.stats import norm
 
 from choose.judge.decision.contenders import contenders_of
 from choose.judge.goal import Rule
-from choose.judge.scores.expected_loss import NormalLaw, least_loss
+from choose.judge.scores.joint_law import NormalLaw, least_loss
 from choose.judge.scores.score_tables import study_scores
 from support.simulated_studies import lora, majority, probe, study
 

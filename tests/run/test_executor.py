@@ -13,8 +13,7 @@ from choose.progress import TimeLimitReached
 from choose.run import executor
 from choose.run.executor import run_jobs
 from choose.run.predict import CHUNK, Deadline, SpendingShare
-from choose.run.requests import GroupRequest
-from choose.run.run_records import Limits, left_out_sentences
+from choose.run.run_records import GroupRequest, Limits, left_out_sentences
 from choose.run.scheduling.race import Race, full_trial_seconds
 from choose.run.trial import run_trial, run_trials
 from choose.run.worker import LocalExecutor, Worker

@@ -16,11 +16,17 @@ import pytest
 from choose.data.scenarios import Pools
 from choose.errors import StudyError
 from choose.run.cluster import ray_cluster, ray_executor
-from choose.run.cluster.node_worker import NodeFacts, Question, why_not
-from choose.run.cluster.nodes import Node, how_many, resources_of
+from choose.run.cluster.node_worker import (
+    Node,
+    NodeFacts,
+    Question,
+    how_many,
+    resources_of,
+    why_not,
+)
 from choose.run.cluster.ray_cluster import Cluster, connect
 from choose.run.cluster.ray_executor import RayExecutor
-from choose.run.requests import GroupRequest, GroupResult, Pace
+from choose.run.run_records import GroupRequest, GroupResult, Pace
 from choose.schema.sections import Resources, RunSection
 from choose.study.config import CandidateSection
 from choose.types import Candidate

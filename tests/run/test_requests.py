@@ -16,7 +16,7 @@ import pytest
 from choose.data.scenarios import Pools
 from choose.errors import StudyError
 from choose.models.environment_settings import cache_dir, dtype_setting, threads_setting
-from choose.run.requests import GroupRequest, GroupResult, Pace
+from choose.run.run_records import GroupRequest, GroupResult, Pace
 from choose.run.worker import LocalExecutor, Worker
 from choose.schema.plan import Job
 from choose.types import Dataset

@@ -12,8 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from choose.judge.decision.open_question import Comparison, OpenQuestion
-from choose.run.requests import GroupRequest, GroupResult
-from choose.run.run_records import Limits, StudyFacts, left_out_sentences
+from choose.run.run_records import GroupRequest, GroupResult, Limits, StudyFacts, left_out_sentences
 from choose.run.scheduling.next_trial import Now
 from choose.run.scheduling.scheduler import ATTEMPTS, GRACE, MAX_BATCH, Scheduler
 from choose.run.speed_probe import Speed

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from choose.data.dataset import Tables
     from choose.export.write_folder import Exported
     from choose.models.endpoints.command_session import Traffic
-    from choose.run.requests import Executor
+    from choose.run.run_records import Executor
     from choose.schema.plan import Job
     from choose.schema.study_changes import Versus
     from choose.types import Dataset, Run

@@ -3,22 +3,40 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from time import perf_counter
 
-from choose.check.lines import lines_of
+from choose.check.label_lines import (
+    annotators,
+    balance,
+    conflicts,
+    line,
+    look,
+    order,
+    overlap,
+    time,
+    wrong_labels,
+)
 from choose.check.measurements import Facts
+from choose.check.target_lines import target_lines
+from choose.check.tokens import many_tokens, tokens_in_words
 from choose.check.what_to_fix import issues_of, steps_of
 from choose.data.dataset import Tables, dataset_from, read_rows
 from choose.data.duplicates import count_conflicts
-from choose.data.personal_data import hints_of
-from choose.formatting import plural, points
+from choose.data.examples import dropped_rows
+from choose.data.findings import sorted_input
+from choose.data.languages import SAMPLE, encoder_warning, foreign
+from choose.data.personal_data import KINDS, hints_of
+from choose.errors import quoted_list
+from choose.formatting import per_100, plural, points, rounded
 from choose.judge.goal import USUAL_MARGIN
-from choose.schema.check import Check
+from choose.schema.check import Check, Languages, Line, Repeats, TokenCounts
 from choose.schema.diagnosis import Audit
 from choose.schema.plan import DetectableGains
 from choose.study.config import Study
+from choose.tasks.kinds import KINDS as TASKS
 from choose.types import Dataset
 
 
@@ -106,3 +124,191 @@ def _headline(reach: DetectableGains, steps: int) -> str:
         return f"Large enough: {rows} can detect your margin of {margin}. {first}"
     detects = f"can detect differences of {points(reach.usual)} or more"
     return f"{rows} {detects}; your margin is {margin}. {first}"
+
+
+# A line has the status "look" above these shares of the rows: repeated, and too long.
+REPEATED = 0.02
+NEARLY_REPEATED = 0.2
+LONG = 0.02
+
+# Languages of fewer rows are summed up: a few short texts are identified wrongly.
+NAMED = 0.005
+
+
+def lines_of(facts: Facts) -> tuple[Line, ...]:
+    """Return one line a topic, the most frequent problems first."""
+    if not facts.dataset.task.labels:
+        return _lines_without_labels(facts)
+    lines = (
+        _size(facts.reach, len(facts.dataset.asked), facts.dataset.division),
+        wrong_labels(facts),
+        overlap(facts),
+        conflicts(facts),
+        _test_file(facts),
+        _duplicates(facts),
+        balance(facts),
+        order(facts),
+        annotators(facts.audit, any(e.annotator for e in facts.all)),
+        time(facts.drift, sum(e.timestamp is not None for e in facts.all), len(facts.all)),
+        _languages(facts.languages, len(facts.all)),
+        _tokens(facts.tokens),
+        _lengths(facts),
+        _personal_data(facts.personal),
+        _rows(facts),
+        _reading(facts.rows.notes),
+    )
+    return tuple(found for found in lines if found is not None)
+
+
+def _lines_without_labels(facts: Facts) -> tuple[Line, ...]:
+    dated = sum(e.timestamp is not None for e in facts.all)
+    lines = (
+        _size(facts.reach, len(facts.dataset.asked), facts.dataset.division),
+        *target_lines(facts.targets),
+        _test_file(facts),
+        _duplicates(facts),
+        time(facts.drift, dated, len(facts.all), "field" if facts.targets.fields else "length"),
+        _languages(facts.languages, len(facts.all)),
+        _tokens(facts.tokens),
+        _lengths(facts),
+        _personal_data(facts.personal),
+        _rows(facts),
+        _reading(facts.rows.notes),
+    )
+    return tuple(found for found in lines if found is not None)
+
+
+def _size(reach: DetectableGains, test_rows: int, division: str) -> Line:
+    how = "cross-validation" if division == "cross-fit" else "held out"
+    if reach.independent < 0.98 * test_rows:
+        how += f"; worth {reach.independent:,.0f} independent rows"
+    detects = (
+        f"can detect differences of {points(reach.usual)} or more"
+        if reach.usual
+        else "are too few to compare candidates"
+    )
+    return line(
+        "Size",
+        look(reach.usual is None or reach.usual > reach.margin),
+        f"{plural(test_rows, 'test row')} ({how}) {detects}. Your margin of "
+        f"{points(reach.margin)} takes about {rounded(reach.margin_rows):,}.",
+    )
+
+
+def _test_file(facts: Facts) -> Line | None:
+    if facts.test is None:
+        return None
+    _, repeats = facts.duplicate_counts
+    assert repeats is not None
+    groups = {e.group for e in facts.pool} - {None}
+    grouped = sum(e.group in groups for e in facts.test)
+    shared = f" Test rows in the same group as a training row: {grouped:,}." if grouped else ""
+    if not repeats.all:
+        return line("Test file", look(grouped > 0), f"No test row repeats a training row.{shared}")
+    return line(
+        "Test file",
+        look(repeats.all + grouped > REPEATED * len(facts.test)),
+        f"{repeats.all:,} of {plural(len(facts.test), 'test row')} repeat training rows "
+        f"({_likeness(repeats)}). choose excludes these training rows; accuracies measured on "
+        f"this file elsewhere are optimistic.{shared}",
+    )
+
+
+def _duplicates(facts: Facts) -> Line:
+    repeats, _ = facts.duplicate_counts
+    if not repeats.all:
+        return line("Duplicates", "good", "No text repeats another.")
+    data = facts.dataset
+    # The largest cluster that a split keeps together; see `data.splits`.
+    largest = len(data.examples) // (len(data.folds) if data.division == "cross-fit" else 2)
+    too_large = facts.test is None and repeats.chain > largest
+    chain = (
+        f" {plural(repeats.chain, 'row')} form one chain of near-duplicates (a template?), too "
+        "many to keep together: accuracies are optimistic."
+        if too_large
+        else ""
+    )
+    return line(
+        "Duplicates",
+        look(
+            too_large
+            or repeats.exact + repeats.normalised > REPEATED * len(facts.all)
+            or repeats.all > NEARLY_REPEATED * len(facts.all)
+        ),
+        f"Rows that repeat another row: {repeats.all:,} of {len(facts.all):,} "
+        f"({_likeness(repeats)}). Repeated rows are never split between training and test.{chain}",
+    )
+
+
+def _likeness(repeats: Repeats) -> str:
+    kinds = (
+        (repeats.exact, "exactly"),
+        (repeats.normalised, "except for case and punctuation"),
+        (repeats.near, "nearly"),
+    )
+    return ", ".join(f"{count:,} {how}" for count, how in kinds if count)
+
+
+def _languages(languages: Languages, rows: int) -> Line:
+    named = [x for x in languages.found if x.rows >= max(NAMED * rows, 2)]
+    others = sum(x.rows for x in languages.found) - sum(x.rows for x in named)
+    parts = [(x.name, x.rows) for x in named]
+    parts += [("other languages", others), ("too short to tell", languages.unknown)]
+    shares = ", ".join(f"{name} {per_100(n / rows)} %" for name, n in parts if n)
+    sample = f" Estimated from a sample of {plural(SAMPLE, 'text')}." if rows > SAMPLE else ""
+    unread = foreign(languages)
+    warning = f" {encoder_warning(unread)}" if unread else ""
+    status = look(len(named) > 1 or bool(unread))
+    return line("Languages", status, f"Texts: {shares}.{sample}{warning}")
+
+
+def _tokens(tokens: TokenCounts | None) -> Line:
+    if tokens is None:
+        why = "no tokenizer is installed (run choose models fetch)"
+        return line("Tokens", "unknown", f"Tokens per word not measured: {why}.")
+    return line("Tokens", look(many_tokens(tokens)), tokens_in_words(tokens))
+
+
+def _lengths(facts: Facts) -> Line:
+    lengths = facts.lengths
+    if facts.languages.unspaced:
+        says = f"Median {plural(round(lengths.characters), 'character')} (no spaces between words)."
+    else:
+        says = (
+            f"Median {plural(round(lengths.words), 'word')}, 95th percentile "
+            f"{lengths.words_95:,.0f}, longest {lengths.longest:,}."
+        )
+    if lengths.long:
+        says += f" Texts of over 256 words, which models truncate: {lengths.long:,}."
+    if lengths.short and not facts.languages.unspaced:
+        says += f" Texts of a single word: {lengths.short:,}."
+    return line("Lengths", look(lengths.long > LONG * len(facts.all)), says)
+
+
+def _personal_data(hints: Sequence[tuple[str, str]]) -> Line:
+    counts = Counter(kind for _, kind in hints)
+    if not counts:
+        *most, last = KINDS
+        return line("Personal data", "good", f"No sign of any {', '.join(most)} or {last}.")
+    kinds = ", ".join(f"{kind} in {plural(counts[kind], 'row')}" for kind in KINDS if counts[kind])
+    return line("Personal data", "look", f"Possible {kinds}.")
+
+
+def _reading(notes: Sequence[str]) -> Line | None:
+    return line("Reading", "good", " ".join(notes)) if notes else None
+
+
+def _rows(facts: Facts) -> Line | None:
+    read = facts.rows
+    problems = dropped_rows(read.pool, read.test, TASKS[read.kind])
+    labelled = bool(facts.dataset.task.labels)
+    if facts.test is not None and labelled:
+        unseen = {e.target for e in facts.test} - {e.target for e in facts.pool}
+        if unseen:
+            problems.append(f"Test labels that no training row has: {quoted_list(sorted(unseen))}.")
+    if read.hint and not any(e.group for e in facts.all):
+        problems.append(
+            f"Rows with the same {read.hint!r} may belong together: --group-column {read.hint!r}."
+        )
+    says = " ".join([*problems, *(sorted_input(facts.pool) if labelled else ())])
+    return line("Rows", look(bool(problems)), says) if says else None

@@ -19,15 +19,15 @@ few times on about thirty short rows.
 """
 
 from choose.conformance.label_checks import CHECKS as CHECKS
+from choose.conformance.label_checks import HOSTILE as HOSTILE
+from choose.conformance.label_checks import PICKLES as PICKLES
+from choose.conformance.label_checks import TASK as TASK
+from choose.conformance.label_checks import WORDS_OF as _WORDS  # noqa: F401
+from choose.conformance.label_checks import Factory as Factory
+from choose.conformance.label_checks import pool as pool
+from choose.conformance.label_checks import questions as questions
 from choose.conformance.text_checks import QUESTIONS as QUESTIONS
 from choose.conformance.text_checks import RECORDS as RECORDS
 from choose.conformance.text_checks import SHELF as SHELF
 from choose.conformance.text_checks import TEXT_CHECKS as TEXT_CHECKS
 from choose.conformance.text_checks import text_rows as text_rows
-from choose.conformance.toy_rows import HOSTILE as HOSTILE
-from choose.conformance.toy_rows import PICKLES as PICKLES
-from choose.conformance.toy_rows import TASK as TASK
-from choose.conformance.toy_rows import WORDS_OF as _WORDS  # noqa: F401
-from choose.conformance.toy_rows import Factory as Factory
-from choose.conformance.toy_rows import pool as pool
-from choose.conformance.toy_rows import questions as questions

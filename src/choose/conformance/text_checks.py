@@ -8,7 +8,7 @@ from math import isfinite
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from choose.conformance.toy_rows import (
+from choose.conformance.label_checks import (
     HOSTILE,
     PICKLES,
     TASK,

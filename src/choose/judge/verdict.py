@@ -8,13 +8,12 @@ from typing import Any
 
 from choose.errors import StudyError
 from choose.judge.decision.breakeven import breakevens
-from choose.judge.decision.contenders import Contenders, contenders_of
+from choose.judge.decision.contenders import Contenders, Relation, contenders_of
 from choose.judge.decision.curve_crossings import crossings_of
 from choose.judge.decision.label_gates import audit_with_gain, rare_labels
 from choose.judge.decision.more_labels import label_gains
 from choose.judge.decision.next_steps import next_actions
-from choose.judge.decision.rule import Case, select
-from choose.judge.decision.standings import families_of, standings_of
+from choose.judge.decision.rule import Case, family_relation, select
 from choose.judge.decision.verdict_confidence import confidence_of
 from choose.judge.decision.verdict_gates import gates_of
 from choose.judge.decision.verdict_kind import kind_of
@@ -26,13 +25,11 @@ from choose.judge.diagnosis.loss_split import loss_splits, without_evidence
 from choose.judge.diagnosis.reading_errors import reading_errors
 from choose.judge.evidence import Evidence
 from choose.judge.goal import RULE, Rule
-from choose.judge.measures.build_scorecard import scorecard
-from choose.judge.measures.changed_documents import document_drills
+from choose.judge.measures.build_scorecard import accuracy, scorecard
+from choose.judge.measures.changed_documents import document_churn, document_drills
 from choose.judge.measures.common_rows import common_rows
-from choose.judge.measures.document_churn import document_churn
-from choose.judge.measures.faulty_documents import document_faults
-from choose.judge.measures.paraphrases import paraphrases
-from choose.judge.measures.text_figures import literal_fields, text_figures
+from choose.judge.measures.reading_robustness import document_faults, paraphrases
+from choose.judge.measures.text_figures import beside_the_choice, literal_fields, text_figures
 from choose.judge.prose.action_list import next_steps
 from choose.judge.prose.advice import flips
 from choose.judge.prose.because import because
@@ -46,13 +43,24 @@ from choose.judge.prose.family_answer import (
 from choose.judge.prose.loss_sentences import with_sentence
 from choose.judge.prose.reasons import doubts, failure_reasons, reasons, rejected
 from choose.judge.scores.family_comparison import pair_records
-from choose.judge.scores.score_tables import StudyScores, study_scores
-from choose.schema.answer import Standing
+from choose.judge.scores.paired_comparison import interval_of
+from choose.judge.scores.score_tables import CandidateScores, StudyScores, study_scores
+from choose.schema.answer import FamilyResult, FamilyStatus, Standing
+from choose.schema.base import Interval
 from choose.schema.costs import Move
 from choose.schema.decision import DatasetRecord, Decision, Gate, Kind, Pair, Verdict
 from choose.schema.scorecard import Scorecard
+from choose.types import FAMILIES, Family
 
 __all__ = ["RULE", "judge"]
+
+_SHOWN: dict[Relation, FamilyStatus] = {
+    "better": "ahead",
+    "worse": "behind",
+    "equivalent": "equivalent",
+    "not better": "no gain",
+    "open": "open",
+}
 
 
 def judge(
@@ -247,3 +255,77 @@ def _rows_to_read(
         "side_by_side": side_by_side(evidence, case.contenders, standings),
         "personal": tuple(id for id in dict.fromkeys(ids) if id in (evidence.personal or ())),
     }
+
+
+def families_of(case: Case) -> tuple[FamilyResult, ...]:
+    """Return every family of the question: the chosen one first, then the measured ones.
+
+    Where the constant answer is used, no family is the chosen one, and none has a difference.
+    """
+    contenders = case.contenders
+    reads = case.name not in contenders.constants
+    measured = [f for f in contenders.families if not (reads and f == case.family)]
+    missing = [f for f in FAMILIES if f not in contenders.families]
+    results = [_family(case, family, reads) for family in measured]
+    results.sort(key=lambda r: -r.difference.value if r.difference else 1.0)
+    chosen = [_result(case, case.family, case.name, "chosen")] if reads else []
+    return (*chosen, *results, *(FamilyResult(family=family) for family in missing))
+
+
+def _family(case: Case, family: Family, reads: bool) -> FamilyResult:
+    contenders = case.contenders
+    result = _result(case, family, contenders.named[family], "open")
+    match = contenders.versus(family, case.family) if reads else None
+    if match is None:
+        return result
+    shown = family_relation(contenders, family, case.family)
+    status = "behind" if match.difference.high < 0 else _SHOWN[shown]
+    return result.model_copy(
+        update={
+            "best": match.a,
+            "difference": interval_of(match.difference),
+            "rows": match.difference.rows,
+            "status": status,
+        }
+    )
+
+
+def _result(case: Case, family: Family, best: str, status: FamilyStatus) -> FamilyResult:
+    members = case.contenders.families[family]
+    return FamilyResult(family=family, best=best, members=members, status=status)
+
+
+def standings_of(contenders: Contenders, chosen: str) -> tuple[Standing, ...]:
+    """Return a standing for each candidate, ranked by its difference to the chosen one.
+
+    Candidates that share no row with the chosen one come last.
+    """
+    standings = [_standing(contenders, c, chosen) for c in contenders.panel.candidates]
+    return tuple(sorted(standings, key=_rank))
+
+
+def _rank(standing: Standing) -> tuple[bool, float]:
+    if standing.chosen:
+        return False, 0.0
+    difference = standing.difference
+    return difference is None, -difference.value if difference else 0.0
+
+
+def _standing(contenders: Contenders, candidate: CandidateScores, chosen: str) -> Standing:
+    name, cost = candidate.info.name, contenders.costs[candidate.info.name].record
+    pair = contenders.gain(name, chosen) if name != chosen and candidate.main else None
+    rows = int(candidate.main.complete.sum()) if candidate.main else 0
+    beside = beside_the_choice(contenders.panel[chosen], candidate) if name != chosen else {}
+    return Standing(
+        candidate=name,
+        family=candidate.info.family,
+        title=candidate.info.title,
+        chosen=name == chosen,
+        accuracy=accuracy(candidate),
+        difference=Interval.of(pair) if pair else None,
+        common=rows if name == chosen else pair.rows if pair else 0,
+        rows=rows,
+        ms_per_answer=cost.ms_per_item,
+        usd_per_1k=cost.usd_per_1k,
+        **beside,
+    )

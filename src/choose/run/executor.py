@@ -15,10 +15,17 @@ from choose.data.scenarios import Pools
 from choose.errors import MoneySpent
 from choose.models.weights.spec import names_endpoint
 from choose.progress import TimeLimitReached, time_limit
-from choose.run.requests import Executor, GroupRequest, GroupResult, Stop
-from choose.run.run_records import Limits, RunSummary, StudyFacts
-from choose.run.scheduling.closed_book import closed_book
+from choose.run.run_records import (
+    Executor,
+    GroupRequest,
+    GroupResult,
+    Limits,
+    RunSummary,
+    Stop,
+    StudyFacts,
+)
 from choose.run.scheduling.next_trial import Measured, Now
+from choose.run.scheduling.race import closed_book
 from choose.run.scheduling.scheduler import Scheduler
 from choose.run.spending_limit import DollarBudget, DollarShare
 from choose.run.trial import versions

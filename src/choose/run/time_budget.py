@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from math import inf
 
 from choose.run.predict import CHUNK, MIN_ROWS, PassCost, allocate
-from choose.run.requests import Pace
+from choose.run.run_records import Pace
 from choose.run.speed_probe import Speed
 from choose.schema.plan import Job
 from choose.types import Run

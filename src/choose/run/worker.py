@@ -19,7 +19,7 @@ from choose.errors import MoneySpent, StudyError
 from choose.models.results.output_cache import caching
 from choose.progress import TimeLimitReached, time_limit
 from choose.run.predict import Deadline, SpendingShare, predict_until
-from choose.run.requests import GroupRequest, GroupResult
+from choose.run.run_records import GroupRequest, GroupResult
 from choose.run.speed_probe import probe
 from choose.run.trial import Fitted, cached_seconds, fit_alone, run_trials
 from choose.tasks.scoring import scored

@@ -20,13 +20,12 @@ from choose.judge.measures.build_scorecard import accuracy
 from choose.judge.measures.cost_comparison import Margins, cheapest_first, margins_of
 from choose.judge.measures.cost_sheet import CostSheet, cost_sheet
 from choose.judge.measures.curve_forecast import CurveForecasts
-from choose.judge.scores.expected_loss import least_loss
 from choose.judge.scores.family_comparison import (
     FamilyComparison,
     compare_families,
     most_accurate,
 )
-from choose.judge.scores.joint_law import JointLaw, joint_law
+from choose.judge.scores.joint_law import JointLaw, joint_law, least_loss
 from choose.judge.scores.paired_comparison import Pairs
 from choose.judge.scores.score_tables import CandidateScores, StudyScores
 from choose.judge.scores.scored_rows import ScoredRows

@@ -19,7 +19,7 @@ from choose.judge.decision.rule import Case, deciding_difference, deciding_rival
 from choose.judge.decision.verdict_gates import contenders_credible
 from choose.judge.measures.cost_sheet import label_hours, label_usd
 from choose.judge.measures.curve_forecast import REACH
-from choose.judge.scores.expected_loss import law_of_difference
+from choose.judge.scores.joint_law import law_of_difference
 from choose.judge.scores.score_tables import CandidateScores
 from choose.schema.base import Interval
 from choose.schema.costs import Move

@@ -20,8 +20,8 @@ from functools import cached_property
 from typing import Literal
 
 from choose.judge.decision.contenders import Contenders, Relation, relation
-from choose.judge.scores.expected_loss import least_loss
 from choose.judge.scores.family_comparison import FamilyComparison, compare_families
+from choose.judge.scores.joint_law import least_loss
 from choose.judge.stats.paired import Difference, smallest_detectable_gain
 from choose.schema.base import Interval
 from choose.schema.diagnosis import Audit, ErrorOverlap, Failures

@@ -21,8 +21,8 @@ from choose.judge.decision.verdict_gates import contenders_credible
 from choose.judge.evidence import strong
 from choose.judge.measures.cost_comparison import fit_and_1k_answers, in_dollars
 from choose.judge.prose.loss_sentences import loss_sentences
-from choose.judge.scores.expected_loss import law_of_difference
 from choose.judge.scores.family_comparison import FamilyComparison
+from choose.judge.scores.joint_law import law_of_difference
 from choose.judge.stats.paired import Difference
 from choose.schema.answer import FamilyResult
 from choose.schema.decision import Kind

@@ -11,7 +11,7 @@ from choose.models.causal.chat_template import Prompt
 from choose.models.causal.loading import load_causal, load_generator
 from choose.models.causal.written_answers import StopRule, Written, limit_for
 from choose.models.hardware.compute_settings import set_threads
-from choose.models.prompting.local_prompts import LocalPrompts
+from choose.models.prompting.local_prompter import LocalPrompts
 from choose.models.prompting.prompts import PromptSettings, field_types, judged_answer, lines_of
 from choose.models.prompting.record_skeleton import Skeleton, most_values
 from choose.models.records.literal_values import (

@@ -13,9 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from choose.errors import StudyError
-from choose.run.cluster.node_worker import ClusterWorker
-from choose.run.cluster.nodes import Node
-from choose.run.requests import GroupRequest
+from choose.run.cluster.node_worker import ClusterWorker, Node
+from choose.run.run_records import GroupRequest
 from choose.schema.sections import Resources, RunSection
 
 # Seconds to wait for the head of a cluster before it counts as absent.

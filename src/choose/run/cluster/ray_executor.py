@@ -14,17 +14,25 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from time import monotonic, sleep
-from typing import Any, cast
+from typing import cast
 
 from choose.data.scenarios import Pools
 from choose.errors import StudyError
 from choose.models.results.output_cache import add_entries
 from choose.models.weights.spec import names_endpoint
-from choose.run.cluster.node_worker import LIBRARIES, ROLES, NodeFacts, Question, why_not
-from choose.run.cluster.nodes import Node, how_many, resources_of
+from choose.run.cluster.node_worker import (
+    LIBRARIES,
+    Node,
+    NodeFacts,
+    Question,
+    how_many,
+    models_of,
+    resources_of,
+    why_not,
+)
 from choose.run.cluster.ray_cluster import Actor, Cluster, advice, connect, last_line
 from choose.run.predict import SpendingShare
-from choose.run.requests import GroupRequest, GroupResult
+from choose.run.run_records import GroupRequest, GroupResult
 from choose.run.worker import LocalExecutor, Worker
 from choose.schema.sections import Resources
 from choose.study.config import Study
@@ -185,7 +193,7 @@ class RayExecutor:
             add_entries(entries)
             actor.request = None
             actor.fits |= set(result.kept)
-            self.lost_on |= dict.fromkeys(_keys(request) if result.lost else (), actor.node.id)
+            self.lost_on |= dict.fromkeys(request.keys if result.lost else (), actor.node.id)
             return replace(cast(GroupResult, result), worker=actor.node.address)
         return None
 
@@ -216,7 +224,7 @@ class RayExecutor:
                 install = "Install choose-llm[ray] and the strategies of the study there, as here"
                 self._refuse(actor, f"no worker could start ({last_line(error)}). {install}")
             return None
-        self.lost_on |= dict.fromkeys(_keys(request), actor.node.id)
+        self.lost_on |= dict.fromkeys(request.keys, actor.node.id)
         why = advice(request, actor.node.address, error, memory, ended)
         return GroupResult(number=request.number, lost=why, worker=actor.node.address)
 
@@ -268,7 +276,7 @@ class RayExecutor:
         """Return the idle worker that loads least for a request; None if a new one is better."""
         usable = self._usable(request.jobs[0].trial.key, asked)
         idle = [a for a in self._on(usable) if a.idle and a.asked == asked]
-        ready = [a for a in idle if _models(request) <= a.models] or [
+        ready = [a for a in idle if models_of(request) <= a.models] or [
             a for a in idle if not a.models
         ]
         held_up = any(a.step != "run" and not self._starts(a) for a in self.actors)
@@ -277,7 +285,7 @@ class RayExecutor:
         return min(ready, key=lambda a: (len(a.models), -a.used), default=None)
 
     def _run(self, actor: Actor, request: GroupRequest, since: float) -> None:
-        now, models = monotonic(), _models(request)
+        now, models = monotonic(), models_of(request)
         sent = replace(
             request.after(now - since),
             threads=max(1, int(actor.asked.cores or 1)),
@@ -285,7 +293,7 @@ class RayExecutor:
         )
         actor.request, actor.used = request, now
         actor.models |= models
-        actor.fits -= _keys(request)
+        actor.fits -= request.keys
         actor.pending = actor.handle.run.remote(sent)
 
     def _make_room(self, asked: Resources, key: str) -> None:
@@ -311,15 +319,6 @@ class RayExecutor:
         self.cluster.end(actor.handle)
         if actor in self.actors:
             self.actors.remove(actor)
-
-
-def _keys(request: GroupRequest) -> set[str]:
-    return {job.trial.key for job in request.jobs}
-
-
-def _models(request: GroupRequest) -> set[str]:
-    params: Mapping[str, Any] = request.jobs[0].trial.params
-    return {str(params[role]) for role in ROLES if role in params}
 
 
 @contextmanager

@@ -13,11 +13,9 @@ from itertools import count
 from math import inf
 from typing import Any
 
-from choose.run.requests import GroupRequest, GroupResult, Pace
-from choose.run.run_records import Limits, RunSummary, StudyFacts
-from choose.run.scheduling.next_trial import Choice, Now, TrialOrder, last_first_pass
+from choose.run.run_records import GroupRequest, GroupResult, Limits, Pace, RunSummary, StudyFacts
+from choose.run.scheduling.next_trial import Choice, Now, TrialOrder, WaitingJobs, last_first_pass
 from choose.run.scheduling.race import Race, TrialHistory
-from choose.run.scheduling.waiting_jobs import WaitingJobs
 from choose.run.time_budget import FirstPassBudget, UnfinishedPasses
 from choose.schema.plan import Job
 from choose.study.grid_points import FIRST_PASS
