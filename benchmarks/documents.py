@@ -30,7 +30,7 @@ from choose.corpus import CONDITIONS
 from choose.data.dataset import load_dataset
 from choose.judge.measures.retrieval_quality import retrieval_quality
 from choose.models.environment_settings import cores
-from choose.models.retrieval.controls import given
+from choose.models.retrieval.passage_search import given
 from choose.schema.sections import DataSection, TaskSection
 from choose.strategy import Prepares, Reports, build, kind_settings
 from choose.tasks.answering import corpus_of
@@ -97,7 +97,7 @@ def _print_retrievers(
 ) -> None:
     """Print a line for each retriever, means over the seeds for the tuned one."""
     from choose.models.retrieval.library import Library, library_for
-    from choose.models.retrieval.shared_indexes import WAYS
+    from choose.models.retrieval.passage_search import WAYS
     from choose.models.weights.spec import DEFAULT_ENCODER
     from choose_tuned_retriever import TunedRetriever
 

@@ -26,7 +26,7 @@ from choose.models.environment_settings import cores
 from choose.schema.sections import TaskSection
 from choose.strategy import Prepares, build, kind_settings
 from choose.tasks.extraction import Extraction, as_text
-from choose.tasks.records import extraction_from
+from choose.tasks.target_cells import extraction_from
 from choose.types import Example
 from machine import machine
 

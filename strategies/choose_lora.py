@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 
 from choose.errors import StrategyError
-from choose.models.records.literal_values import dropped_note
+from choose.models.records.values_in_text import dropped_note
 from choose.models.saving import read_json, read_labels, read_tensors
 from choose.models.weights.resolve import weights_digest
 from choose.models.weights.spec import DEFAULT_LM
@@ -154,7 +154,7 @@ class Lora:
     def _train(strategies: Sequence[Lora], runs: Sequence[TrainingRun | None]) -> None:
         """Train the runs, together where they adapt the same layers of a base."""
         from choose.models.lora.fit import engine_notes, train_together
-        from choose.models.lora.set_run import SetRun
+        from choose.models.lora.objectives import SetRun
 
         groups: dict[tuple[int, float], list[TrainingRun]] = {}
         for strategy, run in zip(strategies, runs, strict=True):
@@ -222,7 +222,7 @@ class Lora:
         from choose.models.classical.label_set_head import Thresholds, members_of
         from choose.models.lora.batching import tokenise
         from choose.models.lora.classifier import schedule_for
-        from choose.models.lora.set_run import SetRun
+        from choose.models.lora.objectives import SetRun
 
         self._choices = task.choices
         model = self._untrained()

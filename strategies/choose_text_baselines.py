@@ -13,8 +13,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from choose.corpus import WORDS, Corpus, Passage
-from choose.models.retrieval.ranked_passages import Hit
-from choose.models.retrieval.shared_indexes import passage_index, shared_index
+from choose.models.retrieval.indexes import Hit
+from choose.models.retrieval.passage_search import passage_index, shared_index
 from choose.models.saving import (
     corpus_facts,
     corpus_from,

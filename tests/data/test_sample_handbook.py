@@ -17,7 +17,7 @@ import pytest
 from choose.corpus import Corpus, Document, Span
 from choose.data.readers.table_file import read_table
 from choose.judge.measures.retrieval_quality import retrieval_quality
-from choose.models.retrieval.bm25 import BM25Index
+from choose.models.retrieval.indexes import BM25Index
 
 FOLDER = files("choose.data") / "samples" / "handbook"
 

@@ -42,7 +42,7 @@ def asked_in_a_fresh_process(folders: list[Path], data: Path) -> dict[str, dict[
     code = (
         "import json, sys\n"
         "from choose.export.exported_model import Model\n"
-        "from choose.data.readers.text_stream import file_items\n"
+        "from choose.data.readers.unlabelled_texts import file_items\n"
         "found = {}\n"
         "for folder in sys.argv[2:]:\n"
         "    with file_items(sys.argv[1], None) as items:\n"

@@ -108,7 +108,7 @@ def test_memory_does_not_grow_with_the_stream(folder: Path) -> None:
 
 
 def test_files_are_read_as_they_are_answered(folder: Path, tmp_path: Path) -> None:
-    from choose.data.readers.text_stream import file_items
+    from choose.data.readers.unlabelled_texts import file_items
 
     path = tmp_path / "t.csv"
     path.write_text("text\n" + "apple\n" * 3_000 + 'pear,"broken\n')

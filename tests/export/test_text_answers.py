@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from choose.api.compare import export
-from choose.data.readers.text_stream import json_items
+from choose.data.readers.unlabelled_texts import json_items
 from choose.errors import DataError, StoreError
 from choose.export.exported_model import Model
 from choose.export.manifest import read_manifest

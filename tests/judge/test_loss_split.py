@@ -16,7 +16,7 @@ from choose.judge.verdict import judge
 from choose.schema.decision import Decision
 from choose.schema.reading import SURELY, LossSplit
 from choose.tasks.answering import Answering
-from choose.tasks.user_metric import UserMetric
+from choose.tasks.scoring import UserMetric
 from choose.types import STANDARD, Answers, Floats, Run, Trial
 
 RETRIEVED = "clean"

@@ -24,7 +24,7 @@ from choose.judge.scores.score_tables import study_scores
 from choose.judge.verdict import judge
 from choose.schema.reading import ReadingErrors, ReadingStep
 from choose.tasks.answering import NO_ANSWER, Answering
-from choose.tasks.user_metric import UserMetric
+from choose.tasks.scoring import UserMetric
 from choose.types import STANDARD, Answers, Run, Status, Trial
 
 TEXT = "The annual fee of the silver card is forty euros. Gold cards cost ninety euros a year."

@@ -11,8 +11,8 @@ import torch
 from choose.models.causal.loading import load_causal
 from choose.models.embeddings import load_encoder
 from choose.models.hardware import compute_settings as runtime
-from choose.models.lora.fused import lower_layers as lower
-from choose.models.lora.fused.lower_layers import LowerLayers
+from choose.models.lora.fused import forward_backward
+from choose.models.lora.fused.forward_backward import LowerLayers
 from support import tiny_models as tiny
 
 
@@ -57,8 +57,8 @@ def test_the_clock_stops_when_the_device_has_done_its_work(
     done = lambda *_: order.append("done")  # noqa: E731
     monkeypatch.setattr(torch.cuda, "synchronize", done)
     monkeypatch.setattr(torch.mps, "synchronize", done)
-    monkeypatch.setattr(lower, "perf_counter", clock)
-    monkeypatch.setattr(lower, "ragged_batch", lambda rows, device: rows)
+    monkeypatch.setattr(forward_backward, "perf_counter", clock)
+    monkeypatch.setattr(forward_backward, "ragged_batch", lambda rows, device: rows)
     decoder: Any = Decoder()
     LowerLayers(decoder, 1, device).compute((1, 2, 3))
     assert order == ["done", "clock", "give", "done", "clock"]

@@ -12,9 +12,9 @@ import pytest
 
 from choose.errors import ModelError
 from choose.models.causal.chat_template import ChatTemplate, Prompt
+from choose.models.causal.decoding import generate_alone, rival_logprob
 from choose.models.causal.generation import Generator
 from choose.models.causal.loading import load_generator, supports_decoding
-from choose.models.causal.one_by_one import generate_alone, rival_logprob
 from choose.models.causal.shared_prefixes import divide
 from choose.models.causal.written_answers import (
     StopRule,
@@ -228,7 +228,7 @@ def test_any_architecture_writes_what_transformers_does(
 def test_a_decoding_that_is_slightly_off_is_not_used(
     generator: Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from choose.models.causal.decoding_cache import DecodingCache
+    from choose.models.causal.decoding import DecodingCache
 
     assert supports_decoding(generator)
     straight = DecodingCache.logits

@@ -15,8 +15,8 @@ import choose_reader
 from choose.conformance import HOSTILE
 from choose.corpus import GOLD, Corpus, Document, Passage, Span, span_of
 from choose.errors import StrategyError
-from choose.models.retrieval import shared_indexes
-from choose.models.retrieval.controls import given
+from choose.models.retrieval import passage_search
+from choose.models.retrieval.passage_search import given
 from choose.strategy import Rereads, build, find
 from choose.tasks.answering import NO_ANSWER, Answering, with_corpus
 from choose.types import Example, Item
@@ -96,7 +96,7 @@ def test_a_saved_strategy_has_its_documents(
 ) -> None:
     before = fitted.predict(ITEMS)
     fitted.save(tmp_path / "saved")
-    monkeypatch.setattr(shared_indexes, "_INDEXES", type(shared_indexes._INDEXES)())
+    monkeypatch.setattr(passage_search, "_INDEXES", type(passage_search._INDEXES)())
     loaded: Any = build(type(fitted).__name__.lower(), seed=1)
     loaded.load(tmp_path / "saved")
     after = loaded.predict(ITEMS)
@@ -124,7 +124,7 @@ def test_a_task_with_nothing_to_read_is_refused(fitted: Any) -> None:
 
 
 def test_a_second_fit_takes_the_index_of_the_first_and_counts_its_cost(fitted: Any) -> None:
-    for index in shared_indexes._INDEXES.values():
+    for index in passage_search._INDEXES.values():
         index.seconds = 500.0
     again: Any = build(type(fitted).__name__.lower(), seed=0)
     again.fit(TASK, ROWS[:4])
@@ -286,7 +286,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_other_documents_are_read_without_a_fit(
     name: str, models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shared_indexes, "_INDEXES", type(shared_indexes._INDEXES)())
+    monkeypatch.setattr(passage_search, "_INDEXES", type(passage_search._INDEXES)())
     own: dict[str, dict[str, Any]] = {
         "rag": {"model": str(models), "k": 1, "shorten": False},
         "lora-rag": {"base": str(models), "rank": 2, "epochs": 1.0},
@@ -311,7 +311,7 @@ def test_other_documents_are_read_without_a_fit(
         [[passage]] = strategy.library.search(ITEMS[:1], 1)
         assert "opened in 17" in passage.text
         assert strategy.library.way == library.way
-    for index in shared_indexes._INDEXES.values():
+    for index in passage_search._INDEXES.values():
         index.seconds = 500.0
     assert strategy.reread(CORPUS) > 400  # what the cached index took
     again = strategy.predict(ITEMS)

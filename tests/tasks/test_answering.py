@@ -23,7 +23,7 @@ from choose.tasks.answering import (
     token_f1,
 )
 from choose.tasks.kinds import read_task, with_metric
-from choose.tasks.questions import (
+from choose.tasks.target_cells import (
     answer_cells,
     answering_from,
     check_answers,

@@ -118,7 +118,7 @@ def _check(folder: Path, file: str, output: Path | None, min_confidence: float |
 def _items(
     file: str, text_column: str | None, as_json: bool, folder: Path
 ) -> Iterator[Iterator[Item]]:
-    from choose.data.readers.text_stream import file_items, json_items, line_items
+    from choose.data.readers.unlabelled_texts import file_items, json_items, line_items
     from choose.errors import StudyError
     from choose.export.manifest import read_manifest
 

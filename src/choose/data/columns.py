@@ -28,7 +28,7 @@ from choose.data.readers.json_and_parquet import GIVEN, nested_paths, with_paths
 from choose.data.readers.json_objects import value_at
 from choose.errors import DataError, did_you_mean, quoted_list
 from choose.schema.sections import DataSection
-from choose.tasks.questions import (
+from choose.tasks.target_cells import (
     PASSAGES,
 )
 

@@ -20,7 +20,7 @@ from choose.errors import DataError, quoted, rows_named
 from choose.schema.sections import DataSection
 from choose.tasks.kinds import KINDS, Kind, guess_kind
 from choose.tasks.label_sets import set_cells
-from choose.tasks.questions import (
+from choose.tasks.target_cells import (
     PASSAGES,
 )
 from choose.tasks.values import scalar_text, type_name

@@ -13,7 +13,7 @@ from typing import Any, TextIO
 import numpy as np
 import polars as pl
 
-from choose.data.readers.text_stream import fields_of_row
+from choose.data.readers.unlabelled_texts import fields_of_row
 from choose.errors import ChooseError, DataError, StrategyError, StudyError
 from choose.export.manifest import Manifest, load_strategy, read_manifest
 from choose.formatting import clean, csv_cell, plural

@@ -7,9 +7,8 @@ from itertools import combinations
 from typing import Any
 
 from choose.errors import StudyError
-from choose.judge.decision.breakeven import breakevens
 from choose.judge.decision.contenders import Contenders, Relation, contenders_of
-from choose.judge.decision.curve_crossings import crossings_of
+from choose.judge.decision.crossovers import breakevens, crossings_of
 from choose.judge.decision.label_gates import audit_with_gain, rare_labels
 from choose.judge.decision.more_labels import label_gains
 from choose.judge.decision.next_steps import next_actions

@@ -18,8 +18,8 @@ from choose.errors import ChooseError
 from choose.models.environment_settings import cores, device_setting, dtype_setting
 from choose.models.hardware.compute_settings import known_speed_of_products
 from choose.models.hardware.memory import free_bytes, free_machine_bytes, limits_of
-from choose.models.lora.answer_training import answer_schedule
 from choose.models.lora.classifier import schedule_for
+from choose.models.lora.objectives import answer_schedule
 from choose.models.weights.model_size import ModelSize, size_of_spec
 from choose.models.weights.spec import endpoint_name, without_bits
 from choose.schema.plan import Job, ModelFit

@@ -258,7 +258,7 @@ def _other_views(
 
 def _given(name: str, rows: Sequence[Example], task: Task, words: int) -> list[Item]:
     """Return the rows with evidence, with what a control gives them to read."""
-    from choose.models.retrieval.controls import given
+    from choose.models.retrieval.passage_search import given
 
     corpus = corpus_of(task)
     return [] if corpus is None else given(name, rows, corpus, words)

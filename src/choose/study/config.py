@@ -16,7 +16,7 @@ from choose.schema.decision import Kind
 from choose.schema.sections import DataSection, Flag, RunSection, TaskSection
 from choose.schema.words import LABEL_METRICS
 from choose.tasks.kinds import TEXT_METRICS
-from choose.tasks.user_metric import installed, is_function
+from choose.tasks.scoring import installed, is_function
 from choose.types import FAMILIES, Noise
 from choose.untrusted import Settings, share
 

@@ -15,7 +15,7 @@ from typing import Any, Literal, Protocol, get_args, runtime_checkable
 from choose.corpus import Corpus
 from choose.errors import DataError, StudyError
 from choose.files import digest
-from choose.tasks.user_metric import UserMetric, read_metric
+from choose.tasks.scoring import UserMetric, read_metric
 from choose.tasks.values import as_date, as_number, canonical, squad_normal, stands
 from choose.types import Task
 

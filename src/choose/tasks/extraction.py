@@ -16,7 +16,7 @@ from functools import lru_cache
 from typing import Any, Literal
 
 from choose.files import digest
-from choose.tasks.user_metric import UserMetric, headline_of, read_metric
+from choose.tasks.scoring import UserMetric, headline_of, read_metric
 from choose.tasks.values import FieldType, as_date, as_number, canonical, type_of
 from choose.types import Item
 

@@ -27,14 +27,16 @@ from choose.tasks.label_sets import check_sets, multilabel_from, set_cells, sets
 from choose.tasks.labels import check_targets, classification_from, label_cells
 from choose.tasks.multilabel import OWN as OF_A_SET
 from choose.tasks.multilabel import Multilabel, read_multilabel, read_set
-from choose.tasks.questions import (
+from choose.tasks.scoring import installed, user_metric
+from choose.tasks.target_cells import (
     answer_cells,
     answering_from,
     check_answers,
+    check_records,
+    extraction_from,
     is_squad,
+    record_cells,
 )
-from choose.tasks.records import check_records, extraction_from, record_cells
-from choose.tasks.user_metric import installed, user_metric
 from choose.tasks.values import scalar_text
 from choose.tasks.writing import OWN as OF_A_TEXT
 from choose.tasks.writing import Writing, check_texts, read_writing, text_cells, writing_from

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from choose.errors import quoted
 from choose.files import digest
-from choose.tasks.user_metric import UserMetric, headline_of, read_metric
+from choose.tasks.scoring import UserMetric, headline_of, read_metric
 
 # The scores of every answer.
 OWN = ("example-f1", "exact-set")

@@ -1,17 +1,30 @@
-"""Score answers once: facts of a run, by metric, for tasks whose answers are no labels."""
+"""Score answers that are no labels, once: by the metrics of their task, or by one of the user's.
+
+Scores are facts of a run.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+import inspect
+import math
+import re
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
 from numbers import Real
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from choose.corpus import UPDATED, is_drill
-from choose.errors import ChooseError, StudyError
+from choose.errors import ChooseError, StudyError, did_you_mean
 from choose.files import digest
 from choose.types import Answers, Dataset, Example, Floats, Run, Task
+from choose.untrusted import shown
 
 # The headline metric where unusable answers are repaired first; shown beside the strict score.
 LENIENT = "lenient"
@@ -83,3 +96,195 @@ def score(task: Task, output: str | None, targets: Sequence[str]) -> Mapping[str
 def scoring_digest(dataset: Dataset, ids: Sequence[str]) -> str:
     """Return what identifies the scores of answers to these rows: the rule and the targets."""
     return digest([dataset.task.scoring, [dataset.examples[id].targets for id in ids]])
+
+
+GROUP = "choose.metrics"
+
+_NAMED = re.compile(r"[A-Za-z_][\w.]{0,200}:[A-Za-z_]\w{0,100}")
+
+# Metrics that this process was asked for. What a stored study names is never imported.
+_asked: set[str] = set()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UserMetric:
+    """A metric by name.
+
+    Attributes:
+        name: as the user gave it.
+        scores: names of the numbers it returns, the headline first.
+        code: digest of the file that defines it; empty where it has none.
+    """
+
+    name: str
+    scores: tuple[str, ...]
+    code: str
+
+    def score(self, output: Any, targets: Sequence[Any]) -> dict[str, float]:
+        """Return each number for an answer, in [0, 1].
+
+        Raises:
+            StudyError: in one line, if the function fails or returns something else.
+        """
+        if self.name not in _asked:
+            raise StudyError(
+                f"The scores of the metric {self.name!r} are not stored, and a stored study may "
+                f"not run code: compute them with choose compare --metric {self.name}."
+            )
+        found = _checked(self.name, output, targets)
+        if tuple(found) != self.scores:
+            raise StudyError(
+                f"The metric {self.name!r} returned the scores {', '.join(found) or 'none'}; "
+                f"earlier it returned {', '.join(self.scores)}. It must return the same for every "
+                "answer."
+            )
+        return found
+
+    def facts(self) -> dict[str, Any]:
+        """Return the metric as plain values for JSON."""
+        return {"name": self.name, "scores": list(self.scores), "code": self.code}
+
+
+def read_metric(facts: Mapping[str, Any] | None) -> UserMetric | None:
+    """Return the metric that `UserMetric.facts` described; it cannot compute scores."""
+    if not facts:
+        return None
+    scores = tuple(map(str, facts["scores"]))
+    return UserMetric(name=str(facts["name"]), scores=scores, code=str(facts["code"]))
+
+
+def headline_of(facts: Mapping[str, Any], own: Sequence[str]) -> str:
+    """Return which of a kind's `own` scores counts, from the facts of a task.
+
+    Raises:
+        ValueError: if it is none of them.
+    """
+    headline = str(facts.get("headline", own[0]))
+    if headline not in own:
+        raise ValueError(f"its score is {headline!r}")
+    return headline
+
+
+def is_function(name: str) -> bool:
+    """Return whether a name has the form of a function, or is an installed metric."""
+    return _NAMED.fullmatch(name) is not None or name in installed()
+
+
+@cache
+def installed() -> dict[str, EntryPoint]:
+    """Return the installed metrics by name, importing none."""
+    return {entry.name: entry for entry in entry_points(group=GROUP)}
+
+
+def user_metric(name: str, target: Any) -> UserMetric:
+    """Import a metric, and try it on a right answer.
+
+    Raises:
+        StudyError: in one line, if it cannot be imported, fails, or returns no number from 0 to 1.
+    """
+    function = _function(name)
+    _asked.add(name)
+    scores = tuple(_checked(name, target, [target]))
+    module = sys.modules.get(getattr(function, "__module__", None) or "")
+    file = getattr(module, "__file__", None)
+    code = digest(Path(file).read_text("utf-8", "replace")) if file else ""
+    return UserMetric(name=name, scores=scores, code=code)
+
+
+@cache
+def _function(name: str) -> Callable[..., Any]:
+    module, _, attribute = name.partition(":")
+    try:
+        if name in installed():
+            found = installed()[name].load()
+        else:
+            found = getattr(_module(module, name), attribute, None)
+    except StudyError:
+        raise
+    except Exception as error:  # a user's module may raise anything
+        raise StudyError(
+            f"The metric {name!r} cannot be imported: {_said(error)}. Write --metric "
+            "module:function, where Python finds the module from this folder."
+        ) from error
+    if not callable(found):
+        known = [key for key in vars(_module(module, name)) if not key.startswith("_")]
+        raise StudyError(
+            f"The metric {name!r} is no function: {module!r} has no function {attribute!r}."
+            f"{did_you_mean(attribute, known)}"
+        )
+    if not _takes_two(found):
+        raise StudyError(
+            f"The metric {name!r} must take two arguments: the answer and the list of right ones."
+        )
+    return found  # type: ignore[no-any-return]
+
+
+def _takes_two(function: Callable[..., Any]) -> bool:
+    try:
+        inspect.signature(function).bind("", [])
+    except ValueError:  # written in C, without a signature
+        return True
+    except TypeError:
+        return False
+    return True
+
+
+def _module(module: str, name: str) -> Any:
+    """Import a module from this folder or the environment; none of Python's own.
+
+    What a model writes would be handed to `os.system`, were it named in a study file.
+    """
+    if module.partition(".")[0] in sys.stdlib_module_names:
+        raise StudyError(
+            f"The metric {name!r} is of Python's own library; name a function of a module of your "
+            "own that takes (output, targets)."
+        )
+    sys.path.insert(0, str(Path.cwd()))
+    try:
+        return import_module(module)
+    finally:
+        sys.path.pop(0)
+
+
+def _checked(name: str, output: Any, targets: Sequence[Any]) -> dict[str, float]:
+    """Call a metric and return its numbers by name.
+
+    Raises:
+        StudyError: if it raises, or returns anything but numbers from 0 to 1.
+    """
+    try:
+        found = _function(name)(output, list(targets))
+    except StudyError:
+        raise
+    except Exception as error:  # a user's function may raise anything
+        raise StudyError(
+            f"The metric {name!r} failed: {_said(error)}. The answer was {shown(output)}."
+        ) from error
+    named = found if isinstance(found, Mapping) else {name.rpartition(":")[2]: found}
+    scores = {str(key): _number(value) for key, value in named.items()}
+    wrong = next((key for key, value in scores.items() if value is None), None)
+    if wrong is not None or not scores:
+        value = named.get(wrong, found)
+        raise StudyError(
+            f"The metric {name!r} returned {shown(value)} for the answer {shown(output)}. It must "
+            "return a number from 0 to 1, or a dictionary of such numbers."
+        )
+    return {key: value for key, value in scores.items() if value is not None}
+
+
+def _number(value: Any) -> float | None:
+    """Return a number from 0 to 1 as such; None for anything else."""
+    if isinstance(value, str | bytes) or value is None:
+        return None
+    try:
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return number if math.isfinite(number) and 0 <= number <= 1 else None
+
+
+def _said(error: Exception) -> str:
+    """Return an error in words: its kind without "Error", and its text on one line."""
+    kind = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(error).__name__.removesuffix("Error")).lower()
+    text = " ".join(str(error).split())[:200]
+    return f"{text} ({kind} error)" if text else f"{kind} error"

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from choose.errors import DataError, StudyError, quoted
 from choose.files import digest
 from choose.schema.sections import TaskSection
-from choose.tasks.user_metric import UserMetric, headline_of, read_metric
+from choose.tasks.scoring import UserMetric, headline_of, read_metric
 from choose.tasks.values import scalar_text, type_name
 from choose.types import Example
 

@@ -10,9 +10,9 @@ import torch
 from transformers import LlamaConfig, LlamaModel
 
 from choose.models.hardware.memory import limits_of
+from choose.models.lora.batching import ragged_batch
 from choose.models.lora.classifier import untrained_model
 from choose.models.lora.fused.decoder import Decoder
-from choose.models.lora.fused.flat_adapters import FlatAdapters
 from choose.models.lora.fused.forward_backward import (
     RunPart,
     _adapted_runs,
@@ -21,7 +21,7 @@ from choose.models.lora.fused.forward_backward import (
     token_bytes,
     tokens_in_memory,
 )
-from choose.models.lora.fused.ragged_batch import ragged_batch
+from choose.models.lora.fused.linear_layers import FlatAdapters
 from choose.models.lora.model import AdapterSpec, Base
 
 # The default model's shape, without its weights.

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from choose.models.lora.autograd import AutogradEngine
-from choose.models.lora.batching import pad
+from choose.models.lora.batching import pad, ragged_batch
 from choose.models.lora.classifier import (
     AdaptedModel,
     ClassifierRun,
@@ -19,20 +19,18 @@ from choose.models.lora.classifier import (
     untrained_model,
 )
 from choose.models.lora.fit import train, train_together, training_step
-from choose.models.lora.fused import linear
+from choose.models.lora.fused import linear_layers
 from choose.models.lora.fused import training_step as engine
 from choose.models.lora.fused.decoder import Decoder, supports_model
-from choose.models.lora.fused.flat_adapters import FlatAdapters, first_adapted_layer
 from choose.models.lora.fused.forward_backward import (
+    LowerLayers,
     RunPart,
     _dropout_masks,
     forward_backward,
     group_into_passes,
     split_batch,
 )
-from choose.models.lora.fused.linear import PackedLinear
-from choose.models.lora.fused.lower_layers import LowerLayers
-from choose.models.lora.fused.ragged_batch import ragged_batch
+from choose.models.lora.fused.linear_layers import FlatAdapters, PackedLinear, first_adapted_layer
 from choose.models.lora.model import AdapterSpec, Base, load_base, seeded, trained_state
 from choose.models.lora.training_run import Schedule, TrainingRun
 from support import tiny_models as tiny
@@ -162,7 +160,7 @@ def test_a_base_on_a_card_is_held_once_and_layers_may_be_computed_again(
     """A card has no layout of its own, so the base shares the packed matrices."""
     import torch
 
-    monkeypatch.setattr(linear, "can_pack", lambda _: False)
+    monkeypatch.setattr(linear_layers, "can_pack", lambda _: False)
     found = tuned(other(kind))
     rows = some_rows([9, 1, 4, 40, 9, 2])
     head, named = gradients(found, rows)
@@ -296,7 +294,7 @@ def test_frozen_products(packing: bool, kind: str, monkeypatch: pytest.MonkeyPat
     import torch
 
     if not packing:
-        monkeypatch.setattr(linear, "can_pack", lambda _: False)
+        monkeypatch.setattr(linear_layers, "can_pack", lambda _: False)
     dtype = getattr(torch, kind)
     generator = torch.Generator().manual_seed(0)
     one, two = (torch.randn(n, 24, generator=generator) for n in (16, 40))
@@ -343,7 +341,7 @@ def test_dropout_keeps_the_mean_and_repeats(base: Base) -> None:
 def test_the_last_token_of_each_row_is_its_own() -> None:
     import torch
 
-    from choose.models.lora.fused.ragged_batch import ragged_batch
+    from choose.models.lora.batching import ragged_batch
 
     batch = ragged_batch([[1, 2, 3], [4]], "cpu")
     states = torch.tensor([[1.0], [2.0], [6.0], [5.0]])

@@ -16,11 +16,18 @@ from choose.conformance import HOSTILE, pool
 from choose.corpus import Corpus, Document
 from choose.errors import StrategyError
 from choose.models.embeddings import embed, load_encoder
-from choose.models.retrieval import shared_indexes
-from choose.models.retrieval.bm25 import BM25Index, words_of
-from choose.models.retrieval.dense import DenseIndex, windows_of
-from choose.models.retrieval.ranked_passages import HybridIndex, PassageIndex, best_places, fused
-from choose.models.retrieval.shared_indexes import WAYS, passage_index, shared_index
+from choose.models.retrieval import passage_search
+from choose.models.retrieval.indexes import (
+    BM25Index,
+    DenseIndex,
+    HybridIndex,
+    PassageIndex,
+    best_places,
+    fused,
+    windows_of,
+    words_of,
+)
+from choose.models.retrieval.passage_search import WAYS, passage_index, shared_index
 from choose.progress import TimeLimitReached, time_limit
 from support import tiny_models as tiny
 
@@ -241,7 +248,7 @@ def test_the_best_places_of_equal_scores_are_the_first() -> None:
 def test_an_index_is_built_once_for_the_same_documents_and_settings(
     encoder: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shared_indexes, "_INDEXES", type(shared_indexes._INDEXES)())
+    monkeypatch.setattr(passage_search, "_INDEXES", type(passage_search._INDEXES)())
     texts = [f"{text} once" for text in TEXTS]  # not embedded by another test
     first = shared_index(corpus(texts), "hybrid", 50, encoder)
     assert first.cached_seconds == 0
@@ -258,12 +265,12 @@ def test_an_index_is_built_once_for_the_same_documents_and_settings(
 
 
 def test_the_cache_of_indexes_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shared_indexes, "_INDEXES", type(shared_indexes._INDEXES)())
+    monkeypatch.setattr(passage_search, "_INDEXES", type(passage_search._INDEXES)())
     kept = passage_index(corpus(TEXTS), "bm25", 1, "")
     for words in range(2, 30):
         passage_index(corpus(TEXTS), "bm25", words, "")
         assert passage_index(corpus(TEXTS), "bm25", 1, "") is kept  # it was used last
-    assert len(shared_indexes._INDEXES) == shared_indexes.MAX_INDEXES
+    assert len(passage_search._INDEXES) == passage_search.MAX_INDEXES
 
 
 def test_another_model_in_the_folder_is_another_index(tmp_path: Path) -> None:

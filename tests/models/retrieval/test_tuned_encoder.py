@@ -10,7 +10,7 @@ import pytest
 from choose.corpus import Corpus, Document
 from choose.errors import StrategyError
 from choose.models.embeddings import load_encoder
-from choose.models.retrieval.shared_indexes import passage_index
+from choose.models.retrieval.passage_search import passage_index
 from choose.models.retrieval.tuned_encoder import (
     Contrast,
     Pair,

@@ -23,8 +23,8 @@ from choose.formatting import (
     short_model,
     signed_points,
 )
-from choose.judge.decision.breakeven import Balance, balance_of
 from choose.judge.decision.contenders import Contenders, relation
+from choose.judge.decision.crossovers import Balance, balance_of
 from choose.judge.decision.label_gates import (
     failures_data_driven,
     labels_clean_enough,

@@ -16,7 +16,7 @@ from choose.formatting import (
     points,
     rough,
 )
-from choose.judge.decision.breakeven import breakevens
+from choose.judge.decision.crossovers import breakevens
 from choose.judge.decision.label_gates import labels_limit
 from choose.judge.decision.next_steps import ENOUGH_RUNS, HUNDRED
 from choose.judge.decision.robust_choice import under_noise

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from choose.formatting import in_percent, interval, listed, number, per_100, plural, points, rounded
 from choose.judge.decision.contenders import Contenders
-from choose.judge.decision.curve_crossings import forecast_crossings
+from choose.judge.decision.crossovers import forecast_crossings
 from choose.judge.decision.label_gates import NAMED, labels_limit, relabelling_gain
 from choose.judge.decision.more_labels import (
     forecast_nearest_target,

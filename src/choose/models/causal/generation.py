@@ -14,8 +14,7 @@ import numpy as np
 
 from choose.errors import ModelError
 from choose.models.causal.chat_template import ChatTemplate, Prompt
-from choose.models.causal.decoding_cache import DecodingCache
-from choose.models.causal.one_by_one import generate_alone, rival_logprob
+from choose.models.causal.decoding import DecodingCache, generate_alone, rival_logprob
 from choose.models.causal.packed_attention import Pack, logits, max_length, max_stable_length
 from choose.models.causal.shared_prefixes import (
     Parts,

@@ -15,11 +15,11 @@ from choose.models.causal.chat_template import CHARACTERS_PER_TOKEN, ChatTemplat
 from choose.models.causal.generation import Generator
 from choose.models.causal.loading import load_generator
 from choose.models.causal.written_answers import StopRule, limit_for
-from choose.models.lora.answer_training import EARLY_STOPPING_MIN_ROWS, AnswerRun, answer_schedule
 from choose.models.lora.answering_model import AnsweringModel, AnswerRow, merged
+from choose.models.lora.objectives import EARLY_STOPPING_MIN_ROWS, AnswerRun, answer_schedule
 from choose.models.prompting.local_writer import answers_of
 from choose.models.prompting.prompts import field_types
-from choose.models.records.literal_values import literal_fields, without_inventions
+from choose.models.records.values_in_text import literal_fields, without_inventions
 from choose.models.saving import task_facts
 from choose.tasks.answering import Briefly
 from choose.tasks.extraction import in_text_order

@@ -14,7 +14,7 @@ from choose.models.hardware.compute_settings import set_threads
 from choose.models.prompting.local_prompter import LocalPrompts
 from choose.models.prompting.prompts import PromptSettings, field_types, judged_answer, lines_of
 from choose.models.prompting.record_skeleton import Skeleton, most_values
-from choose.models.records.literal_values import (
+from choose.models.records.values_in_text import (
     dropped_note,
     literal_fields,
     without_inventions,

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from choose.corpus import DEPTH, WORDS, Corpus, Passage, reciprocal_rank
 from choose.errors import StrategyError
 from choose.models.embeddings import Encoder
-from choose.models.retrieval.controls import gold_passage
-from choose.models.retrieval.ranked_passages import PassageIndex
-from choose.models.retrieval.shared_indexes import (
+from choose.models.retrieval.indexes import PassageIndex
+from choose.models.retrieval.passage_search import (
     WAYS,
     Way,
     check_way,
+    gold_passage,
     passage_index,
     shared_index,
 )

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from choose.models.retrieval.bm25 import word_pattern
+from choose.models.retrieval.indexes import word_pattern
 
 Columns = npt.NDArray[np.float32]
 Places = npt.NDArray[np.int64]

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from choose.models.lora.fused.ragged_batch import LengthGroup, RaggedBatch
+from choose.models.lora.batching import LengthGroup, RaggedBatch
 
 if TYPE_CHECKING:
     import torch

@@ -13,6 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from choose.models.hardware.placement import is_quantised, is_spread
+from choose.models.lora.batching import RaggedBatch
 from choose.models.lora.fused.attention import (
     AttentionHeads,
     AttentionLayout,
@@ -20,9 +21,7 @@ from choose.models.lora.fused.attention import (
     attention_forward,
     attention_layout,
 )
-from choose.models.lora.fused.flat_adapters import LoraMatrices
-from choose.models.lora.fused.linear import NORMS, PRODUCTS, PackedLinear
-from choose.models.lora.fused.ragged_batch import RaggedBatch
+from choose.models.lora.fused.linear_layers import NORMS, PRODUCTS, LoraMatrices, PackedLinear
 from choose.models.lora.model import is_causal
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ from choose.models.environment_settings import cores
 from choose.models.hardware.compute_settings import trains_in_bfloat16
 from choose.models.hardware.memory import limits_of
 from choose.models.lora.fused.decoder import Decoder, supports_model
-from choose.models.lora.fused.flat_adapters import FlatAdapters, first_adapted_layer
 from choose.models.lora.fused.forward_backward import (
     PARTS_PER_BATCH,
+    LowerLayers,
     RunGradients,
     RunPart,
     forward_backward,
@@ -23,7 +23,7 @@ from choose.models.lora.fused.forward_backward import (
     split_batch,
     tokens_in_memory,
 )
-from choose.models.lora.fused.lower_layers import LowerLayers
+from choose.models.lora.fused.linear_layers import FlatAdapters, first_adapted_layer
 from choose.models.lora.model import Base
 from choose.models.lora.training_run import PROGRESS_LABEL, RunBatches, Step, TrainingRun
 from choose.progress import report_progress

@@ -11,7 +11,6 @@ import pytest
 import torch
 
 from choose.models.causal.chat_template import ChatTemplate
-from choose.models.lora.answer_training import AnswerRun, answer_schedule
 from choose.models.lora.answer_writer import AnswerPrompts, question
 from choose.models.lora.answering_model import (
     AnsweringModel,
@@ -23,6 +22,7 @@ from choose.models.lora.answering_model import (
 from choose.models.lora.autograd import AutogradEngine
 from choose.models.lora.fused import training_step as fused
 from choose.models.lora.model import AdapterSpec, Base, load_base, seeded
+from choose.models.lora.objectives import AnswerRun, answer_schedule
 from choose.models.lora.training_run import Schedule
 from choose.tasks.extraction import Extraction
 from choose.tasks.writing import Writing

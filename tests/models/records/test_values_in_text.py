@@ -1,8 +1,73 @@
-"""Values that a model made up are dropped in fields whose values stand in the text."""
+"""Values in texts: dates as people write them, and values that a model made up."""
 
-from choose.models.records.literal_values import dropped_note, literal_fields, without_inventions
+from datetime import date
+
+import pytest
+
+from choose.models.records.values_in_text import (
+    date_in,
+    dropped_note,
+    literal_fields,
+    without_inventions,
+)
 from choose.tasks.extraction import Extraction, as_text
 from choose.types import Answers, Example, Item
+
+TUESDAY = date(2025, 1, 7)
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("2025-01-14", "2025-01-14"),
+        ("14/1", "2025-01-14"),
+        ("14.1.25", "2025-01-14"),
+        ("14 Jan", "2025-01-14"),
+        ("14th of January", "2025-01-14"),
+        ("January 14th, 2026", "2026-01-14"),
+        ("by Tuesday 14 Jan", "2025-01-14"),
+        ("5 Jan", "2026-01-05"),
+        ("the 14th", "2025-01-14"),
+        ("the 3rd", "2025-02-03"),
+        ("today", "2025-01-07"),
+        ("tomorrow", "2025-01-08"),
+        ("Tuesday", "2025-01-14"),
+        ("by Weds", "2025-01-08"),
+        ("next Tuesday", "2025-01-14"),
+        ("this Friday", "2025-01-10"),
+        ("next Friday", "2025-01-17"),
+        ("Friday week", "2025-01-17"),
+        ("end of next week", "2025-01-17"),
+        ("end of the week", "2025-01-10"),
+        ("a week today", "2025-01-14"),
+        ("in 3 days", "2025-01-10"),
+        ("two weeks time", "2025-01-21"),
+        ("31 Feb", None),
+        ("99/99", None),
+        ("March", None),
+        ("asap", None),
+        ("", None),
+        ("4", None),
+    ],
+)
+def test_a_day_is_read_as_a_person_means_it(text: str, meant: str | None) -> None:
+    found = date_in(text, TUESDAY)
+    assert (None if found is None else found.isoformat()) == meant
+
+
+def test_without_a_reference_only_complete_dates_are_read() -> None:
+    assert date_in("14 January 2025", None) == date(2025, 1, 14)
+    assert date_in("14 January", None) is None
+    assert date_in("tomorrow", None) is None
+
+
+def test_the_month_first() -> None:
+    assert date_in("3/4/2025", None, day_first=False) == date(2025, 3, 4)
+
+
+def test_the_29th_of_february_is_in_no_common_year() -> None:
+    assert date_in("29 Feb", date(2025, 1, 1)) is None
+
 
 TASK = Extraction(fields={"name": "text", "day": "date", "size": "text", "tags": "list"})
 

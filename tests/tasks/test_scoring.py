@@ -12,7 +12,7 @@ from choose.data.dataset import load_dataset
 from choose.errors import StudyError
 from choose.schema.sections import DataSection, TaskSection
 from choose.study.study_file import load_study
-from choose.tasks import user_metric
+from choose.tasks import scoring
 from choose.tasks.kinds import read_task
 from choose.types import Task
 
@@ -152,7 +152,7 @@ def test_a_stored_study_runs_no_code(scores: str, monkeypatch: pytest.MonkeyPatc
     task = task_with(f"{scores}:both")
     stored = read_task({"kind": task.kind, **json.loads(json.dumps(task.facts()))})
     assert stored == task
-    monkeypatch.setattr(user_metric, "_asked", set())
+    monkeypatch.setattr(scoring, "_asked", set())
     with pytest.raises(StudyError, match="a stored study may not run code"):
         stored.score('{"day": "d1"}', ['{"day": "d1"}'])
 
