@@ -96,7 +96,7 @@ def _print_retrievers(
     task: Task, train: list[Example], test: list[Example], choice: argparse.Namespace
 ) -> None:
     """Print a line for each retriever, means over the seeds for the tuned one."""
-    from choose.models.retrieval.library import Library, library_for
+    from choose.models.retrieval.passage_library import Library, library_for
     from choose.models.retrieval.passage_search import WAYS
     from choose.models.weights.spec import DEFAULT_ENCODER
     from choose_tuned_retriever import TunedRetriever

@@ -11,7 +11,7 @@ import numpy as np
 
 from choose.corpus import WORDS, Corpus, Passage, Span
 from choose.errors import StrategyError
-from choose.models.retrieval.library import Library, library_for, library_from
+from choose.models.retrieval.passage_library import Library, library_for, library_from
 from choose.models.retrieval.passage_search import shared_index
 from choose.models.retrieval.span_features import Chars, Place, Source, occurrences
 from choose.models.retrieval.span_reader import LONGEST, Reading, Row, SpanReader

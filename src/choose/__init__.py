@@ -70,7 +70,7 @@ class _Called(ModuleType):
 
 
 class _Package(ModuleType):
-    """`choose` itself: whoever imports one of its packages gets one that can be called."""
+    """`choose` itself: `choose.check` and `choose.report` are packages and can be called."""
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name in _CALLED and isinstance(value, ModuleType):

@@ -13,7 +13,7 @@ from choose.judge.decision.contenders import contenders_of
 from choose.judge.evidence import Evidence
 from choose.judge.goal import Rule
 from choose.judge.prose.family_answer import may_be_behind
-from choose.judge.scores.joint_law import law_of_difference
+from choose.judge.scores.joint_distribution import distribution_of_difference
 from choose.judge.scores.score_tables import study_scores
 from choose.judge.verdict import judge
 from choose.schema.decision import Decision
@@ -225,7 +225,10 @@ def test_a_choice_against_the_lead_on_common_rows_says_what_speaks_for_it() -> N
     players = [majority(), tfidf(0.75), probe(0.8), prompt(0.8), lora(0.82, luck=0.05)]
     few = thin(study(players, 600, 43), 60, np.random.default_rng(43))
     found = contenders_of(study_scores(few), Rule())
-    lead, expected = found.gain("probe", "prompt"), law_of_difference(found.law, "prompt", "probe")
+    lead, expected = (
+        found.gain("probe", "prompt"),
+        distribution_of_difference(found.distribution, "prompt", "probe"),
+    )
     assert lead is not None
     assert lead.value > 0 < expected.mean
     verdict = judge(few, Rule()).verdict

@@ -9,7 +9,7 @@ import pytest
 
 from choose.judge.decision.contenders import relation
 from choose.judge.decision.more_labels import chance_to_decide, more_rows, rows_to_decide
-from choose.judge.scores.joint_law import SPREAD
+from choose.judge.scores.joint_distribution import SPREAD
 from choose.judge.stats.paired import paired_difference
 
 MARGIN = 0.02

@@ -8,13 +8,13 @@ from scipy.stats import norm
 
 from choose.judge.decision.contenders import contenders_of
 from choose.judge.goal import Rule
-from choose.judge.scores.joint_law import NormalLaw, least_loss
+from choose.judge.scores.joint_distribution import NormalDistribution, least_loss
 from choose.judge.scores.score_tables import study_scores
 from support.simulated_studies import lora, majority, probe, study
 
 
 def test_the_expected_excess_is_that_of_the_normal_law():
-    law = NormalLaw(0.03, 0.02)
+    law = NormalDistribution(0.03, 0.02)
     draws = norm(0.03, 0.02).rvs(400_000, random_state=1)
     assert law.excess(0.02) == pytest.approx(np.maximum(draws - 0.02, 0).mean(), rel=0.01)
     assert law.below(0.02) == pytest.approx((draws < 0.02).mean(), abs=0.003)
@@ -28,6 +28,6 @@ def test_the_dear_one_is_used_as_far_as_it_seems_worth_it(dear, least, most):
         field = contenders_of(
             study_scores(study([majority(), probe(0.8), lora(dear)], 200, seed)), Rule()
         )
-        used.append(least_loss(field.law, field.names, field.margin))
+        used.append(least_loss(field.distribution, field.names, field.margin))
     assert least <= used.count("lora") <= most
     assert "majority" not in used

@@ -31,7 +31,7 @@ DIGITS = 4
 def cross_fitted(rows: Sequence[Example], parts: Sequence[Sequence[str]]) -> dict[str, float]:
     """Return the difficulty in [0, 1] of each row by id, from fits on the other parts.
 
-    Rows that hang together must be in one part, as in `stratified_folds`.
+    Clustered rows must be in one part, as in `stratified_folds`.
     """
     place = {row.id: number for number, row in enumerate(rows)}
     matrices, codes = _features(rows), _codes(rows)

@@ -13,8 +13,8 @@ from typing import cast
 import numpy as np
 
 from choose.errors import StudyError, did_you_mean
-from choose.tasks.disturbance import IN_DOCUMENT
 from choose.tasks.kinds import KINDS as KINDS_OF_TASKS
+from choose.tasks.target_noise import IN_DOCUMENT
 from choose.types import Example, Floats, LabelNoise, Task
 
 # Other rows that are tried, in the order of a ring, for a target or a value that differs.

@@ -28,10 +28,9 @@ from choose.judge.measures.build_scorecard import accuracy, scorecard
 from choose.judge.measures.changed_documents import document_churn, document_drills
 from choose.judge.measures.common_rows import common_rows
 from choose.judge.measures.reading_robustness import document_faults, paraphrases
-from choose.judge.measures.text_figures import beside_the_choice, literal_fields, text_figures
+from choose.judge.measures.text_metrics import beside_the_choice, literal_fields, text_figures
 from choose.judge.prose.action_list import next_steps
 from choose.judge.prose.advice import flips
-from choose.judge.prose.because import because
 from choose.judge.prose.family_answer import (
     answer,
     beside_the_named,
@@ -41,6 +40,7 @@ from choose.judge.prose.family_answer import (
 )
 from choose.judge.prose.loss_sentences import with_sentence
 from choose.judge.prose.reasons import doubts, failure_reasons, reasons, rejected
+from choose.judge.prose.verdict_basis import because
 from choose.judge.scores.family_comparison import pair_records
 from choose.judge.scores.paired_comparison import interval_of
 from choose.judge.scores.score_tables import CandidateScores, StudyScores, study_scores

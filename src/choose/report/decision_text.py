@@ -179,7 +179,7 @@ def looks_line(decision: Decision) -> str:
         return "These test rows have been judged once."
     return (
         f"These test rows have been judged {decision.looks} times with different settings or "
-        "goals. Each additional look makes a lucky winner more likely."
+        "goals. Each additional look makes a winner by chance more likely."
     )
 
 

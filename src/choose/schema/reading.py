@@ -57,7 +57,7 @@ class LossSplit(Record):
     Attributes:
         candidate: whose answers they are.
         rows: rows that were answered under every control.
-        documents: documents with the evidence of these rows; questions of one hang together.
+        documents: documents with the evidence of these rows; questions of one are clustered.
         nothing: the score without a passage.
         retrieved: the score with what was retrieved.
         gold: the score with the passage that holds the evidence.

@@ -20,7 +20,6 @@ from choose.tasks.answering import (
     OWN as OF_AN_ANSWER,
 )
 from choose.tasks.classification import read_classification
-from choose.tasks.disturbance import OF_ANSWERS, OF_RECORDS, OF_SETS, OF_TEXTS, Disturbance
 from choose.tasks.extraction import OWN as OF_A_RECORD
 from choose.tasks.extraction import Extraction, parse, read_extraction
 from choose.tasks.label_sets import check_sets, multilabel_from, set_cells, sets_in
@@ -37,6 +36,7 @@ from choose.tasks.target_cells import (
     is_squad,
     record_cells,
 )
+from choose.tasks.target_noise import OF_ANSWERS, OF_RECORDS, OF_SETS, OF_TEXTS, Disturbance
 from choose.tasks.values import scalar_text
 from choose.tasks.writing import OWN as OF_A_TEXT
 from choose.tasks.writing import Writing, check_texts, read_writing, text_cells, writing_from

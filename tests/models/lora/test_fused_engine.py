@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from choose.models.lora.autograd import AutogradEngine
 from choose.models.lora.batching import pad, ragged_batch
 from choose.models.lora.classifier import (
     AdaptedModel,
@@ -18,7 +17,7 @@ from choose.models.lora.classifier import (
     HeadObjective,
     untrained_model,
 )
-from choose.models.lora.fit import train, train_together, training_step
+from choose.models.lora.fit import AutogradEngine, train, train_together, training_step
 from choose.models.lora.fused import linear_layers
 from choose.models.lora.fused import training_step as engine
 from choose.models.lora.fused.decoder import Decoder, supports_model

@@ -19,7 +19,7 @@ from choose.models.lora.answering_model import (
     attends_by_pieces,
     untrained_answers,
 )
-from choose.models.lora.autograd import AutogradEngine
+from choose.models.lora.fit import AutogradEngine
 from choose.models.lora.fused import training_step as fused
 from choose.models.lora.model import AdapterSpec, Base, load_base, seeded
 from choose.models.lora.objectives import AnswerRun, answer_schedule

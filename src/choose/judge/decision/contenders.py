@@ -25,7 +25,7 @@ from choose.judge.scores.family_comparison import (
     compare_families,
     most_accurate,
 )
-from choose.judge.scores.joint_law import JointLaw, joint_law, least_loss
+from choose.judge.scores.joint_distribution import JointDistribution, joint_distribution, least_loss
 from choose.judge.scores.paired_comparison import Pairs
 from choose.judge.scores.score_tables import CandidateScores, StudyScores
 from choose.judge.scores.scored_rows import ScoredRows
@@ -87,7 +87,7 @@ def outlook(rows: ScoredRows, candidates: Sequence[CandidateScores], seed: int =
 def _draw_counts(rng: np.random.Generator, clusters: int) -> npt.NDArray[np.int64]:
     """Return (rounds, clusters) how often each cluster is drawn, as many draws as clusters.
 
-    Counting draws has the law of numpy's multinomial and is several times faster.
+    Counting draws has the distribution of numpy's multinomial and is several times faster.
     """
     picks = rng.integers(0, clusters, size=(ROUNDS, clusters), dtype=np.int32)
     picks += np.arange(ROUNDS, dtype=np.int32)[:, None] * np.int32(clusters)
@@ -225,14 +225,14 @@ class Contenders:
         The evidence often cannot separate members.
         """
         return {
-            family: least_loss(self.law, names, self.margin)
+            family: least_loss(self.distribution, names, self.margin)
             for family, names in self.families.items()
         }
 
     @cached_property
-    def law(self) -> JointLaw:
+    def distribution(self) -> JointDistribution:
         """Return what all answers together say of the true scores."""
-        return joint_law(self.order, self.panel.rows)
+        return joint_distribution(self.order, self.panel.rows)
 
     @cached_property
     def _matches(self) -> dict[tuple[Family, Family], FamilyComparison | None]:

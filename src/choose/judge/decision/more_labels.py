@@ -19,7 +19,7 @@ from scipy.special import ndtr
 from choose.judge.decision.contenders import Contenders
 from choose.judge.decision.rule import Selection, deciding_difference, deciding_rival
 from choose.judge.measures.curve_forecast import likely
-from choose.judge.scores.joint_law import SPREAD
+from choose.judge.scores.joint_distribution import SPREAD
 from choose.judge.scores.paired_comparison import compare, estimand_of_sides, full_pool, other_pool
 from choose.judge.scores.score_tables import CandidateScores
 from choose.judge.stats.paired import Difference

@@ -2,7 +2,7 @@
 
 A gain is the accuracy of the candidate used then minus that of the one used now. Deciding a
 comparison gains only if the rival turns out to be ahead: the expectation of that part, under the
-law that `least_loss` uses.
+distribution that `least_loss` uses.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from choose.judge.decision.rule import Case, deciding_difference, deciding_rival
 from choose.judge.decision.verdict_gates import contenders_credible
 from choose.judge.measures.cost_sheet import label_hours, label_usd
 from choose.judge.measures.curve_forecast import REACH
-from choose.judge.scores.joint_law import law_of_difference
+from choose.judge.scores.joint_distribution import distribution_of_difference
 from choose.judge.scores.score_tables import CandidateScores
 from choose.schema.base import Interval
 from choose.schema.costs import Move
@@ -158,8 +158,8 @@ def _expected_switch(case: Case, chance: float = 1.0) -> Interval | None:
     if rival is None or difference is None:
         return None
     least = case.deciding_margin if rival in case.contenders.costlier(case.name) else 0.0
-    law = law_of_difference(case.contenders.law, rival, case.name)
-    value = chance * (law.excess(least) + least * (1 - law.below(least)))
+    lead = distribution_of_difference(case.contenders.distribution, rival, case.name)
+    value = chance * (lead.excess(least) + least * (1 - lead.below(least)))
     high = difference.high if difference.high > least else value
     return Interval(
         value=value, low=0.0, high=max(high, value), estimand=f"0 unless {rival} is to be used"

@@ -21,7 +21,7 @@ from typing import Literal
 
 from choose.judge.decision.contenders import Contenders, Relation, relation
 from choose.judge.scores.family_comparison import FamilyComparison, compare_families
-from choose.judge.scores.joint_law import least_loss
+from choose.judge.scores.joint_distribution import least_loss
 from choose.judge.stats.paired import Difference, smallest_detectable_gain
 from choose.schema.base import Interval
 from choose.schema.diagnosis import Audit, ErrorOverlap, Failures
@@ -86,7 +86,7 @@ def _interim(contenders: Contenders) -> str:
     if floor and all(_lead(contenders, best, floor) <= 0 for best in families):
         return floor
     named = sorted(contenders.named.values(), key=contenders.names.index)
-    return least_loss(contenders.law, named, contenders.margin)
+    return least_loss(contenders.distribution, named, contenders.margin)
 
 
 def target_status(accuracy: Interval, target: float | None) -> Target:

@@ -10,7 +10,7 @@ from choose.judge.decision.label_gates import may_hide_success
 from choose.judge.decision.rule import Case
 from choose.judge.decision.verdict_gates import WORTH_ITS_COST as WORTH
 from choose.judge.decision.verdict_kind import alone
-from choose.judge.scores.joint_law import SPREAD
+from choose.judge.scores.joint_distribution import SPREAD
 from choose.judge.stats.paired import Difference
 from choose.schema.decision import Confidence, Gate
 from choose.schema.words import scored
@@ -246,7 +246,7 @@ def _study_limits(case: Case, gates: Sequence[Gate], looks: int) -> list[tuple[i
     limits: list[tuple[int, str]] = []
     if looks > 1:
         often = f"these test rows were judged {looks} times with different settings"
-        limits.append((1, f"{often}, and each extra look makes a lucky winner more likely"))
+        limits.append((1, f"{often}, and each extra look makes a winner by chance more likely"))
     if may_hide_success(case):
         limits.append((1, f"wrong {case.words.target}s may be why no candidate reaches the target"))
     if case.selection.target == "open":

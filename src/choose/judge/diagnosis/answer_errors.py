@@ -13,7 +13,7 @@ import numpy as np
 
 from choose.judge.decision.contenders import Contenders
 from choose.judge.evidence import CandidateInfo, Evidence, HasFields, HasParts, HoldsLabels
-from choose.judge.measures.text_figures import EQUAL
+from choose.judge.measures.text_metrics import EQUAL
 from choose.judge.scores.out_of_fold import out_of_fold_runs, targets
 from choose.judge.scores.score_tables import CLEAN, CandidateScores, scores_in
 from choose.judge.stats.metrics import Codes

@@ -1,7 +1,7 @@
 """What a candidate that reads documents loses: in reading, among other passages, in retrieval.
 
 The controls ask the same fits the same rows with other passages, so that their paired differences
-add up to the whole loss. Questions of one document hang together: intervals are by documents and
+add up to the whole loss. Questions of one document are clustered: intervals are by documents and
 repetitions.
 """
 

@@ -26,11 +26,11 @@ from choose.judge.decision.rule import Case, deciding_difference, deciding_rival
 from choose.judge.decision.verdict_kind import kind_of
 from choose.judge.measures.cost_sheet import label_hours
 from choose.judge.prose.advice import add_families, best_buy
-from choose.judge.prose.because import why_more
 from choose.judge.prose.family_answer import small_models
 from choose.judge.prose.labelling_advice import grow_steps, relabel, separate_steps
 from choose.judge.prose.loss_sentences import documents_steps
 from choose.judge.prose.reasons import failure_steps, pays
+from choose.judge.prose.verdict_basis import why_more
 from choose.schema.answer import Step, StepKind
 from choose.schema.costs import Move
 from choose.schema.decision import Gate, Kind

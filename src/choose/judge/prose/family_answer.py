@@ -22,7 +22,7 @@ from choose.judge.evidence import strong
 from choose.judge.measures.cost_comparison import fit_and_1k_answers, in_dollars
 from choose.judge.prose.loss_sentences import loss_sentences
 from choose.judge.scores.family_comparison import FamilyComparison
-from choose.judge.scores.joint_law import law_of_difference
+from choose.judge.scores.joint_distribution import distribution_of_difference
 from choose.judge.stats.paired import Difference
 from choose.schema.answer import FamilyResult
 from choose.schema.decision import Kind
@@ -129,12 +129,12 @@ def beside_the_named(case: Case) -> str | None:
     return case.selection.near[0] if case.selection.near else None
 
 
-def cheaper_by(contenders: Contenders, a: str, b: str, *, dearer_first: bool = False) -> str:
+def cheaper_by(contenders: Contenders, a: str, b: str, *, costlier_first: bool = False) -> str:
     """Return `` (0.75 ms against 14.5 ms per answer)``; empty where no figure shows it.
 
     `a` is the cheaper one; its figure comes second where the sentence is about the other.
     """
-    order = -1 if dearer_first else 1
+    order = -1 if costlier_first else 1
     costs = {name: contenders.costs[name] for name in (a, b)}
     first, second = (costs[name].record.ms_per_item for name in (a, b))
     if first is not None and second is not None and first < second:
@@ -165,7 +165,7 @@ def interim_reason(case: Case, kind: Kind) -> str:
     contenders, found = case.contenders, _seen(case, match)
     lead, shared = found.difference.value, plural(found.difference.rows, "shared row")
     own = _best_of_kind(case, found.b)
-    costs = f"costs more{cheaper_by(contenders, found.b, found.a, dearer_first=True)}"
+    costs = f"costs more{cheaper_by(contenders, found.b, found.a, costlier_first=True)}"
     if rival not in contenders.costlier(case.name):
         costs = f"costs less{cheaper_by(contenders, found.a, found.b)}"
     if lead > 0 and costs.startswith("costs less"):
@@ -193,7 +193,7 @@ def may_be_behind(contenders: Contenders, name: str, other: str, lead: Differenc
 
 def ahead_on_all_rows(contenders: Contenders, name: str, other: str) -> str:
     """Say why a candidate is used that another one leads for less: what all answers tell."""
-    expected = law_of_difference(contenders.law, name, other).mean
+    expected = distribution_of_difference(contenders.distribution, name, other).mean
     if expected <= 0:
         return "That may be chance"
     return f"By all answers to all rows, {name} is expected to score {points(expected)} higher"
@@ -202,7 +202,7 @@ def ahead_on_all_rows(contenders: Contenders, name: str, other: str) -> str:
 def _seen(case: Case, match: FamilyComparison) -> FamilyComparison:
     """Return the comparison of the candidate to use with the other family's best, as charts show.
 
-    It stands for that of the families where both show the same. Elsewhere the comparison of the
+    It represents that of the families where both show the same. Elsewhere the comparison of the
     families stays, whose interval counts the choice of their members.
     """
     pair = case.contenders.gain(match.a, case.name)
@@ -255,7 +255,7 @@ def _counted(found: FamilyComparison) -> str:
 
 
 def called(case: Case, family: Family, member: str) -> str:
-    """Name a family with the member that stands for it: ``a cheap classifier (probe)``."""
+    """Name a family with the member that represents it: ``a cheap classifier (probe)``."""
     noun = _noun(case, family)
     return noun if member == noun else f"{noun} ({member})"
 

@@ -1,23 +1,30 @@
-"""Fit adapters, choose the engine, and verify the learning."""
+"""Fit adapters by the fused engine or by autograd, and verify the learning."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
+from typing import Any
 
 from choose.errors import StrategyError
-from choose.models.hardware.memory import release_memory, within_memory
+from choose.models.hardware.compute_settings import set_threads
+from choose.models.hardware.memory import halvings, release_memory, within_memory
 from choose.models.hardware.placement import placement_notes
-from choose.models.lora import autograd
 from choose.models.lora.fused import training_step as fused
-from choose.models.lora.model import Base, attention_layers
-from choose.models.lora.training_run import PROGRESS_LABEL, Step, TrainingRun
+from choose.models.lora.model import Base, attention_layers, frozen_weights, seeded
+from choose.models.lora.training_run import PROGRESS_LABEL, RunBatches, Step, TrainingRun
 from choose.progress import report_progress, sampled
 
 # Trained tokens after which freed memory is released: seldom enough to cost nothing, and often
 # enough, since the longer a step's texts are the more of it they leave.
 RELEASE_EVERY_TOKENS = 2_400
+
+# More than any trial has steps: separates the random seeds of trials.
+MAX_STEPS = 10**6
+
+# Halvings of a batch after which layers are computed again in backward: smaller batches cost less.
+CHECKPOINT_AFTER = 2
 
 
 def trains_together(base: Base) -> bool:
@@ -38,8 +45,7 @@ def engine_notes(base: Base, targets: str) -> list[str]:
 
 def training_threads(base: Base) -> int:
     """Return how many threads a base is trained on."""
-    engine = fused.training_threads if fused.supports(base) else autograd.training_threads
-    return engine(base)
+    return fused.training_threads(base) if fused.supports(base) else set_threads()
 
 
 def training_step(runs: Sequence[TrainingRun]) -> AbstractContextManager[Step]:
@@ -50,9 +56,9 @@ def training_step(runs: Sequence[TrainingRun]) -> AbstractContextManager[Step]:
     adapters = [run.model.adapter for run in runs]
     # A model whose own weights are trained is no PEFT model.
     peft = all(hasattr(adapter, "peft_config") for adapter in adapters)
-    supported = peft and fused.supports(runs[0].model.base, adapters)
-    engine = fused.training_step if supported else autograd.training_step
-    return engine(runs)
+    if peft and fused.supports(runs[0].model.base, adapters):
+        return fused.training_step(runs)
+    return nullcontext(AutogradEngine(runs).step)
 
 
 def train(run: TrainingRun) -> None:
@@ -117,3 +123,50 @@ def verify_learning(run: TrainingRun) -> None:
             f"The adapter changes no answer: the largest change of a logit is {effect:.2g}, while "
             f"the loss went from {before:.4f} to {after:.4f}. Try a higher learning_rate."
         )
+
+
+def recompute_layers(adapter: Any) -> None:
+    """Let backward compute a layer's activations again, so that only its input is kept.
+
+    A third of a step more time, and memory for one layer instead of all.
+    """
+    if adapter.is_gradient_checkpointing:
+        return
+    adapter.enable_input_require_grads()
+    adapter.gradient_checkpointing_enable({"use_reentrant": False})
+
+
+class AutogradEngine:
+    """Autograd through PEFT's model, one run after another."""
+
+    def __init__(self, runs: Sequence[TrainingRun]) -> None:
+        for run in runs:
+            run.create_optimiser([p for p in run.model.adapter.parameters() if p.requires_grad])
+
+    def step(self, batches: RunBatches) -> None:
+        """Leave each run's gradients where its optimiser reads them."""
+        for run, indices in batches:
+            set_threads()
+            # By trial and step, so that dropout does not depend on the other runs.
+            with seeded(MAX_STEPS * run.seed + run.step, run.model.base.device):
+                self._backward(run, indices)
+
+    def _backward(self, run: TrainingRun, batch: list[int]) -> None:
+        model = run.model
+        model.adapter.train()
+        for parameter in model.adapter.parameters():  # of a try that ran out of memory
+            parameter.grad = None
+        for parameter in model.head_parameters.values():
+            parameter.grad = None
+        if halvings(model.base.device) >= CHECKPOINT_AFTER:
+            recompute_layers(model.adapter)
+        with frozen_weights(model.adapter, model.base) as cast:
+            losses = run.losses(batch)
+            while True:
+                # Opened anew for each pass: autocast keeps cast weights until its context ends, so
+                # one context around the loop would train against the first step's adapter for ever.
+                with cast():
+                    loss = next(losses, None)
+                if loss is None:
+                    break
+                loss.backward()  # type: ignore[no-untyped-call]

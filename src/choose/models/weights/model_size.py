@@ -14,8 +14,8 @@ from choose.errors import ModelError
 from choose.files import read_text
 from choose.models.weights.spec import HUB, cached, parse_wheel, without_bits
 
-# Bytes of a 4-bit weight with its scales, over those of the number type that it stands for (two).
-# NF4 with double quantisation takes 4.127 bits (Dettmers et al. 2023, arXiv 2305.14314).
+# Bytes of a 4-bit weight with its scales: NF4 with double quantisation takes 4.127 bits (Dettmers
+# et al. 2023, arXiv 2305.14314). The share is of a weight in 16 bits, which has two bytes.
 FOUR_BIT_BYTES = 4.127 / 8
 FOUR_BIT_SHARE = FOUR_BIT_BYTES / 2
 

@@ -10,7 +10,7 @@ from rich.text import Text
 from choose.formatting import clean, duration, number, plural, points
 from choose.report.decision_text import DIVISIONS, LIMITS
 from choose.report.screen_text import literal
-from choose.report.terminal.details import suspect_columns
+from choose.report.terminal.decision_sections import suspect_columns
 from choose.report.terminal.layout import Column, Page, note, pairs, section, split_table
 from choose.schema.check import Check, Status
 

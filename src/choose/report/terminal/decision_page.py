@@ -27,7 +27,7 @@ from choose.report.study_comparison_text import (
 from choose.report.terminal.candidate_table import NAME, candidates
 from choose.report.terminal.changing_conditions import scenarios, stability
 from choose.report.terminal.cost_tables import costs, endpoints
-from choose.report.terminal.details import (
+from choose.report.terminal.decision_sections import (
     curves,
     differences,
     failures,
@@ -54,7 +54,7 @@ from choose.report.terminal.layout import (
     split_table,
     trimmed,
 )
-from choose.report.terminal.rows_and_fields import (
+from choose.report.terminal.text_sections import (
     beside,
     changed_documents,
     fields,

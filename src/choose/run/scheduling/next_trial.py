@@ -164,8 +164,8 @@ class TrialOrder:
                 compared.setdefault(job.trial.candidate, []).append(place)
         yield from self._deciding(waiting, compared, question, seconds)
         yield from map(Choice, self._of(waiting, self.fast))
-        # What reading loses is told of every candidate that reads, whoever wins, and what a service
-        # changes by itself wherever the study asks for it.
+        # What reading loses is reported for every candidate that reads, whichever family wins, and
+        # changes at a service wherever the study asks for them.
         for place, job in waiting.items():
             if job.part in ALWAYS or job.repeats > 1:
                 yield Choice(place)

@@ -1,6 +1,6 @@
 """Early stopping of candidates that can no longer win, and the history of each candidate.
 
-Closed-book fine-tuning is left out where answers stand in documents and cannot be learnt by heart:
+Closed-book fine-tuning is left out where answers stand in documents and cannot be memorised:
 what an adapter without passages learns are answers that occur in training. Where hardly any test
 answer does, and passages add more than the margin, its fit is wasted time.
 """
@@ -243,7 +243,7 @@ class ClosedBook:
             return None
         return (
             f"left out, since it reads no passage: {in_percent(seen / asked)} of the answers occur "
-            f"in other rows, so that it gains about {points(most)} at most by heart, where the "
+            f"in other rows, so that memorising gains about {points(most)} at most, where the "
             f"right passage gains {points(knowledge.value)}"
         )
 

@@ -26,7 +26,6 @@ from choose.corpus import (
 )
 from choose.files import digest
 from choose.tasks.answering import Answering, abstains
-from choose.tasks.disturbance import form, renumbered
 from choose.tasks.drills.document_edits import (
     Change,
     Sentences,
@@ -37,6 +36,7 @@ from choose.tasks.drills.document_edits import (
     places_of,
     rows_after,
 )
+from choose.tasks.target_noise import form, renumbered
 from choose.tasks.values import squad_normal, stands
 from choose.types import Dataset, Example
 

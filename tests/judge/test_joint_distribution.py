@@ -10,17 +10,17 @@ import pytest
 from choose.judge.decision.contenders import contenders_of
 from choose.judge.evidence import Evidence
 from choose.judge.goal import Rule
-from choose.judge.scores.joint_law import (
+from choose.judge.scores.joint_distribution import (
     NEEDLESS,
-    JointLaw,
-    NormalLaw,
+    JointDistribution,
+    NormalDistribution,
     _alike,
     _covariance_of_rows,
     _design_effects,
     _likeliest,
     _normal_points,
-    joint_law,
-    law_of_difference,
+    distribution_of_difference,
+    joint_distribution,
     least_loss,
 )
 from choose.judge.scores.score_tables import study_scores
@@ -100,19 +100,19 @@ def test_the_points_of_a_law_have_its_moments_and_are_the_same_every_time() -> N
     # Golden: the golden ratio's first step, 0.618, leads to the quantile of 0.118.
     assert _normal_points(1)[0, 0] == pytest.approx(-1.185, abs=0.01)
     covariance = np.array([[0.04, 0.01], [0.01, 0.02]])
-    law = JointLaw(("a", "b"), np.array([0.6, 0.7]), covariance)
+    law = JointDistribution(("a", "b"), np.array([0.6, 0.7]), covariance)
     assert law.points().mean(axis=0) == pytest.approx([0.6, 0.7])
     assert np.cov(law.points().T) == pytest.approx(covariance, rel=0.001)
-    difference = law_of_difference(law, "a", "b")
+    difference = distribution_of_difference(law, "a", "b")
     assert difference == pytest.approx((-0.1, 0.2))
 
 
 @pytest.mark.parametrize("lead", [-0.03, 0.0, 0.001, 0.02, 0.05])
 def test_of_two_the_choice_is_that_of_the_closed_form(lead: float) -> None:
-    """The costlier one is used where the losses of both, by the normal law, say so."""
+    """The costlier one is used where the losses of both, by the normal distribution, say so."""
     sd = 0.03
-    law = JointLaw(("cheap", "dear"), np.array([0.7, 0.7 + lead]), np.eye(2) * sd**2 / 2)
-    up, down = NormalLaw(lead, sd), NormalLaw(-lead, sd)
+    law = JointDistribution(("cheap", "dear"), np.array([0.7, 0.7 + lead]), np.eye(2) * sd**2 / 2)
+    up, down = NormalDistribution(lead, sd), NormalDistribution(-lead, sd)
     dear = down.excess(0.02) + NEEDLESS * 0.02 * up.below(0.02)
     wanted = "dear" if dear < up.excess(0.02) else "cheap"
     assert least_loss(law, ("cheap", "dear"), lambda a, b: 0.02) == wanted
@@ -127,22 +127,30 @@ def thin_study(seed: int) -> Evidence:
 def test_weights_and_the_order_of_candidates_do_not_change_the_law() -> None:
     panel = study_scores(thin_study(3))
     order = contenders_of(panel, Rule()).order
-    law = joint_law(order, panel.rows)
+    law = joint_distribution(order, panel.rows)
     tripled = replace(panel.rows, weights=np.full(600, 3.0))
-    again = joint_law(order, tripled)
+    again = joint_distribution(order, tripled)
     assert again.mean == pytest.approx(law.mean)
     assert again.covariance == pytest.approx(law.covariance)
-    turned = joint_law(order[::-1], panel.rows)
+    turned = joint_distribution(order[::-1], panel.rows)
     assert turned.mean[::-1] == pytest.approx(law.mean)
     assert np.all(np.linalg.eigvalsh(law.covariance) > 0)
 
 
 def test_an_answer_that_fewer_rows_tell_is_less_certain() -> None:
-    whole = contenders_of(study_scores(thin_study(5)), Rule()).law
-    few = contenders_of(study_scores(thin(thin_study(5), 60, np.random.default_rng(1))), Rule()).law
+    whole = contenders_of(study_scores(thin_study(5)), Rule()).distribution
+    few = contenders_of(
+        study_scores(thin(thin_study(5), 60, np.random.default_rng(1))), Rule()
+    ).distribution
     for name in ("prompt", "lora"):
-        assert law_of_difference(few, name, "probe").sd > law_of_difference(whole, name, "probe").sd
-    alike = law_of_difference(few, "tfidf", "probe").sd, law_of_difference(whole, "tfidf", "probe")
+        assert (
+            distribution_of_difference(few, name, "probe").sd
+            > distribution_of_difference(whole, name, "probe").sd
+        )
+    alike = (
+        distribution_of_difference(few, "tfidf", "probe").sd,
+        distribution_of_difference(whole, "tfidf", "probe"),
+    )
     assert alike[0] == pytest.approx(alike[1].sd, rel=0.05)
 
 
@@ -156,7 +164,7 @@ def test_rows_with_the_same_answers_missing_are_those_that_numpy_finds(candidate
 
 
 def test_there_are_more_points_than_candidates(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("choose.judge.scores.joint_law.POINTS", 16)
+    monkeypatch.setattr("choose.judge.scores.joint_distribution.POINTS", 16)
     few, many = (_normal_points.__wrapped__(dimensions) for dimensions in (8, 40))
     assert (few.shape, many.shape) == ((32, 8), (160, 40))
     assert many.T @ many / len(many) == pytest.approx(np.eye(40), abs=1e-9)

@@ -11,8 +11,8 @@ from choose.corpus import Span
 from choose.data.noise_injection import noisy
 from choose.errors import StudyError
 from choose.tasks.answering import NO_ANSWER, Answering
-from choose.tasks.disturbance import IN_DOCUMENT, OF_ANSWERS, OF_RECORDS, OF_TEXTS
 from choose.tasks.extraction import Extraction, as_text, parse
+from choose.tasks.target_noise import IN_DOCUMENT, OF_ANSWERS, OF_RECORDS, OF_TEXTS
 from choose.tasks.writing import Writing
 from choose.types import Example
 

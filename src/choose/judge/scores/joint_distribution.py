@@ -1,14 +1,18 @@
-"""What all answers together say of the true scores of all candidates.
+"""What all answers together say of the true scores of all candidates, and the least expected loss.
 
 The difference of two candidates on few rows is uncertain. Cheap candidates have answered all rows,
 and what they get right tells how hard the rows are that a slow one was not asked. So the scores of
-a row are taken as a draw from a normal law over candidates, and what was not asked as missing: the
-likeliest mean adjusts each candidate by what the others did on the rows that it lacks, as far as
-their answers go together. It is the regression estimate of survey sampling. Which rows are asked
-may depend on earlier answers, since these are in the law.
+a row are taken as a draw from a normal distribution over candidates, and what was not asked as
+missing: the likeliest mean adjusts each candidate by what the others did on the rows that it lacks,
+as far as their answers go together. It is the regression estimate of survey sampling. Which rows
+are asked may depend on earlier answers, since these are in the distribution.
 
 The mean is drawn toward a common level, whose own prior is flat, and members of one family toward
 each other, since they are more alike than families are.
+
+While a comparison is open, the candidate of least expected loss is used. Using one that is behind
+by more than the margin loses what lies beyond the margin. Using the costlier of two where it gains
+less than the margin loses `NEEDLESS` of the margin.
 """
 
 from __future__ import annotations
@@ -57,14 +61,19 @@ TRUST = 4.0
 # Least variance of any sum of scores in a row.
 LEAST_VARIANCE = 1e-4
 
-# Points of a law at which losses are averaged, or twice as many as it has candidates; as many again
-# lie opposite to them.
+# Points of a distribution at which losses are averaged, or twice as many as it has candidates; as
+# many again lie opposite to them.
 POINTS = 1024
+
+# What is lost by paying for a gain of less than the margin, as a share of the margin: from nothing
+# to all of it, depending on the gain. More costs accuracy on replayed decisions on real sets, and
+# lets the family change more often as a budget grows; less is paid for nothing more often.
+NEEDLESS = 0.2
 
 
 @dataclass(frozen=True, eq=False)
-class JointLaw:
-    """A normal law of the true scores of some candidates.
+class JointDistribution:
+    """A normal distribution of the true scores of some candidates.
 
     Attributes:
         names: of the candidates.
@@ -77,13 +86,15 @@ class JointLaw:
     covariance: Floats
 
     def points(self) -> Floats:
-        """Return (points, candidates) scores drawn from the law, always the same ones."""
+        """Return (points, candidates) scores drawn from the distribution, always the same ones."""
         root = np.linalg.cholesky(self.covariance)
         return np.asarray(self.mean + _normal_points(len(self.names)) @ root.T)
 
 
-def joint_law(candidates: Sequence[CandidateScores], rows: ScoredRows) -> JointLaw:
-    """Return the law of the true scores of candidates that answered at least one row each."""
+def joint_distribution(
+    candidates: Sequence[CandidateScores], rows: ScoredRows
+) -> JointDistribution:
+    """Return that of the true scores of candidates that answered at least one row each."""
     tables = [c.main for c in candidates if c.main is not None]
     scores = np.stack([row_means(table.right) for table in tables], axis=1)
     weights = np.ones(len(scores)) if rows.weights is None else rows.weights
@@ -100,7 +111,7 @@ def joint_law(candidates: Sequence[CandidateScores], rows: ScoredRows) -> JointL
     shrinkage = prior @ np.linalg.inv(prior + error)
     # The prior of the level is so wide that its own middle does not matter.
     drawn, covariance = 0.5 + shrinkage @ (mean - 0.5), prior - shrinkage @ prior
-    return JointLaw(names, drawn, (covariance + covariance.T) / 2)
+    return JointDistribution(names, drawn, (covariance + covariance.T) / 2)
 
 
 def _prior(infos: Sequence[CandidateInfo]) -> Floats:
@@ -187,7 +198,7 @@ def _between_fits(candidate: CandidateScores, scores: Floats) -> float:
 
 @cache
 def _normal_points(dimensions: int) -> Floats:
-    """Return (points, dimensions) points that are spread like a standard normal law.
+    """Return (points, dimensions) points that are spread like a standard normal distribution.
 
     They are multiples of irrational steps (Roberts 2018), turned so that their covariances are
     exact, and no random numbers, so that versions of a library cannot change a decision.
@@ -202,14 +213,8 @@ def _normal_points(dimensions: int) -> Floats:
     return np.concatenate([half, -half])
 
 
-# What is lost by paying for a gain of less than the margin, as a share of the margin: from nothing
-# to all of it, depending on the gain. More costs accuracy on replayed decisions on real sets, and
-# lets the family change more often as a budget grows; less is paid for nothing more often.
-NEEDLESS = 0.2
-
-
-class NormalLaw(NamedTuple):
-    """A normal law of a true difference."""
+class NormalDistribution(NamedTuple):
+    """A normal distribution of a true difference."""
 
     mean: float
     sd: float
@@ -224,15 +229,17 @@ class NormalLaw(NamedTuple):
         return float(ndtr((margin - self.mean) / self.sd))
 
 
-def least_loss(law: JointLaw, names: Sequence[str], margin: Callable[[str, str], float]) -> str:
+def least_loss(
+    joint: JointDistribution, names: Sequence[str], margin: Callable[[str, str], float]
+) -> str:
     """Return the candidate of least expected loss, the cheaper of equals.
 
     Args:
-        law: of the true scores of these candidates, and perhaps of others.
+        joint: of the true scores of these candidates, and perhaps of others.
         names: the candidates, cheapest first.
         margin: the smallest gain of the costlier of two that matters.
     """
-    scores = law.points()[:, [law.names.index(name) for name in names]]
+    scores = joint.points()[:, [joint.names.index(name) for name in names]]
     least = np.array([[margin(a, b) if a != b else 0.0 for b in names] for a in names])
 
     def loss(place: int) -> float:
@@ -245,9 +252,11 @@ def least_loss(law: JointLaw, names: Sequence[str], margin: Callable[[str, str],
     return names[min(range(len(names)), key=loss)]
 
 
-def law_of_difference(law: JointLaw, a: str, b: str) -> NormalLaw:
-    """Return the law of the true score of a minus that of b."""
-    first, second = law.names.index(a), law.names.index(b)
-    both = law.covariance[np.ix_((first, second), (first, second))]
+def distribution_of_difference(joint: JointDistribution, a: str, b: str) -> NormalDistribution:
+    """Return the distribution of the true score of a minus that of b."""
+    first, second = joint.names.index(a), joint.names.index(b)
+    both = joint.covariance[np.ix_((first, second), (first, second))]
     variance = both[0, 0] + both[1, 1] - 2 * both[0, 1]
-    return NormalLaw(float(law.mean[first] - law.mean[second]), max(sqrt(variance), 1e-9))
+    return NormalDistribution(
+        float(joint.mean[first] - joint.mean[second]), max(sqrt(variance), 1e-9)
+    )
