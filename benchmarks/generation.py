@@ -10,9 +10,13 @@ prompts first, left padding, and the batch size that suits it best of those trie
     passage         five questions on each passage (xquad_en)
     unshared        one question on each passage: nothing is shared but the template's opening
 
+With `--harness` lm-evaluation-harness's `generate_until` answers the same prompts too, in a process
+and an environment of its own (created on first use). It cannot hold back a newline as first token,
+so it may answer with nothing where we answer.
+
 In float32 both sides must write the same tokens. In bfloat16 the share of rows that come out
-otherwise is measured: alone against in a batch, and against `model.generate`, which
-lm-evaluation-harness calls too; it is not timed on its own. Exits with 1 where a target is missed.
+otherwise is measured: alone against in a batch, and against `model.generate`. Exits with 1 where a
+target is missed.
 """
 
 from __future__ import annotations
@@ -21,10 +25,12 @@ import argparse
 import json
 import os
 import random
+import subprocess
 import sys
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import median
+from tempfile import NamedTemporaryFile, gettempdir
 from time import perf_counter, process_time
 from typing import Any
 
@@ -64,6 +70,8 @@ class Compared:
     peer_ms: dict[int, float]
     differ: float
     differ_alone: float
+    harness_ms: dict[int, float] | None = None
+    harness_differ: float | None = None
 
     @property
     def best(self) -> int:
@@ -74,6 +82,13 @@ class Compared:
     def ratio(self) -> float:
         """Return how many times faster ours is than the peer's best batch."""
         return self.peer_ms[self.best] / self.ours_ms
+
+    @property
+    def harness(self) -> tuple[int, float, float]:
+        """Return the batch size that suits the harness best, its milliseconds, and our ratio."""
+        times = self.harness_ms or {}
+        best = min(times, key=lambda size: times[size])
+        return best, times[best], times[best] / self.ours_ms
 
 
 class Batches:
@@ -179,7 +194,42 @@ def compare(generator: Any, asked: Questions, peers: int, turns: int, batches: A
     )
 
 
-def _share(some: list[list[int]], others: list[list[int]]) -> float:
+def harness(choice: Any, model: str, generator: Any, asked: Questions, batches: Any) -> Any:
+    """Return milliseconds a question of `generate_until` by batch size, and rows that differ."""
+    from choose.models.causal.chat_template import Prompt
+    from choose.models.causal.written_answers import StopRule
+    from label_scoring import python
+
+    rule: Any = StopRule(asked.limit, asked.until)  # type: ignore[arg-type]
+    ids = [[*prefix, *rest] for prefix, rest in asked.prompts[: choice.peer_rows]]
+    end = {"line": "\n", "record": "}"}[asked.until]
+    job = {"model": model, "dtype": choice.dtype, "threads": choice.threads, "batches": batches,
+           "prompts": [generator.words.decode(row) for row in ids], "until": [end],
+           "limit": asked.limit}  # fmt: skip
+    with NamedTemporaryFile("w", suffix=".json", encoding="utf-8") as file:
+        json.dump(job, file)
+        file.flush()
+        command = [python(choice.peers), HERE / "scoring_peer.py", file.name]
+        environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": str(choice.threads)}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(f"the harness failed:\n{done.stderr[-2000:]}")
+    found = json.loads(done.stdout.splitlines()[-1])
+    if found["ids"] != ids:
+        sys.exit("the harness reads other tokens")
+    prompts = [Prompt(*parts) for parts in asked.prompts[: len(ids)]]
+    generator.write(prompts, rule)
+    ours = _tokens(generator, prompts, rule)
+    texts = [generator.words.decode([t for t in row if t not in generator.ends]) for row in ours]
+    times = {int(size): 1000 * s / len(ids) for size, s in found["seconds"].items()}
+    return times, _share([_until(t, end) for t in found["texts"]], [_until(t, end) for t in texts])
+
+
+def _until(text: str, end: str) -> str:
+    return text.split(end)[0].strip()
+
+
+def _share(some: list[Any], others: list[Any]) -> float:
     return sum(a != b for a, b in zip(some, others, strict=False)) / len(some)
 
 
@@ -275,6 +325,8 @@ def options() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="one turn, two batch sizes, few rows")
     parser.add_argument("--batches", default="", help="batch sizes to try, such as 8,16")
     parser.add_argument("--cpu-time", action="store_true", help="processor's time, one thread")
+    parser.add_argument("--harness", action="store_true", help="time lm-evaluation-harness too")
+    parser.add_argument("--peers", type=Path, default=Path(gettempdir()) / "choose-peers")
     parser.add_argument("--json", action="store_true")
     return parser.parse_args()
 
@@ -287,6 +339,7 @@ def main() -> int:
         CLOCK, choice.threads = process_time, 1
     os.environ |= {"CHOOSE_DTYPE": choice.dtype, "CHOOSE_THREADS": str(choice.threads)}
     from choose.models.causal.loading import load_generator
+    from choose.models.weights.resolve import resolve
     from choose.models.weights.spec import DEFAULT_LM
     from scoring_choose import _peak
 
@@ -297,6 +350,11 @@ def main() -> int:
     generator = load_generator(DEFAULT_LM)
     asked = questions(choice.data, generator.template, choice.rows)
     rows = [compare(generator, one, choice.peer_rows, choice.turns, batches) for one in asked]
+    if choice.harness:
+        model = str(resolve(DEFAULT_LM))
+        others = [harness(choice, model, generator, one, batches) for one in asked]
+        rows = [replace(r, harness_ms=ms, harness_differ=differ)
+                for r, (ms, differ) in zip(rows, others, strict=True)]  # fmt: skip
     peak = _peak(choice.dtype)
     rates = prefill_rates(generator, asked[2].prompts)
     peak = max(peak, _peak(choice.dtype))
@@ -330,6 +388,9 @@ def _report(choice: Any, rows: Any, rates: Any, peak: float, missed: list[str]) 
         f"{r.differ:16.0%} {r.differ_alone:6.0%}"
         for r in rows
     ]
+    lines += ["", *(f"lm-evaluation-harness, {r.name}: {r.harness[1]:.1f} ms at batch "
+                    f"{r.harness[0]}, {r.harness[2]:.1f}x ours; other answers in "
+                    f"{r.harness_differ:.0%} of rows." for r in rows if r.harness_ms)]  # fmt: skip
     lines += ["", f"Matrix products: {peak:.0f} GFLOP/s at best."]
     lines += [
         f"Reading prompts of {length} tokens: {rate:.0f} GFLOP/s, {rate / peak:.0%} of that; "
