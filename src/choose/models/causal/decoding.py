@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from choose.models.causal.packed_attention import capped, unsupported_parts, uses_attention
 from choose.models.causal.written_answers import StopRule, TokenTexts
+from choose.models.hardware.packed_products import packed_products
 
 if TYPE_CHECKING:
     import torch
@@ -83,7 +84,7 @@ class DecodingCache:
         device = model.device
         lengths = torch.tensor(self.lengths, device=device)
         self.step = _Step(lengths, self.common_tokens, max(self.lengths) + 1)
-        with _decoding(model, self), torch.inference_mode():
+        with _decoding(model, self), torch.inference_mode(), packed_products(model):
             output = model(
                 input_ids=torch.tensor([tokens], device=device),
                 position_ids=(lengths + self.common_tokens)[None],

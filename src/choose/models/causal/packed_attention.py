@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from choose.models.hardware.packed_products import packed_products
+
 if TYPE_CHECKING:
     import torch
 
@@ -185,7 +187,7 @@ def logits(model: Any, pack: Pack) -> torch.Tensor:
     """Return (m, vocabulary) logits of the pieces' wanted rows, piece by piece."""
     import torch
 
-    with torch.inference_mode():
+    with torch.inference_mode(), packed_products(model):
         return differentiable_logits(model, pack)
 
 

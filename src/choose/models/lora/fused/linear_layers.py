@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import TYPE_CHECKING, Any
+
+from choose.models.hardware.packed_products import can_pack, pack, packed_product
 
 if TYPE_CHECKING:
     import torch
@@ -74,7 +75,7 @@ class PackedLinear:
 
     def _layout(self, matrix: torch.Tensor) -> torch.Tensor:
         # Without packing, both directions are views of the same memory.
-        return _pack(matrix.contiguous()) if self.packed else matrix
+        return pack(matrix.contiguous()) if self.packed else matrix
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return (n, outputs) for inputs (n, inputs)."""
@@ -90,41 +91,8 @@ class PackedLinear:
         import torch
 
         if self.packed:
-            return _packed_product(x, matrix, bias)
+            return packed_product(x, matrix, bias)
         return torch.nn.functional.linear(x, matrix, bias)
-
-
-@cache
-def can_pack(dtype: torch.dtype) -> bool:
-    """Return whether this build of torch multiplies packed matrices of that type correctly.
-
-    The two operators are the ones that torch's own compiler emits; they are no stable interface.
-    """
-    import torch
-
-    matrix = torch.arange(-64.0, 64.0).reshape(16, 8).to(dtype) / 64
-    rows, bias = matrix[:3].clone(), torch.arange(16.0).to(dtype)
-    try:
-        product = _packed_product(rows, _pack(matrix), bias)
-    except (AttributeError, RuntimeError, NotImplementedError):
-        return False
-    return torch.allclose(product, torch.nn.functional.linear(rows, matrix, bias), atol=0.05)
-
-
-def _pack(matrix: torch.Tensor) -> torch.Tensor:
-    import torch
-
-    packed: torch.Tensor = torch.ops.mkldnn._reorder_linear_weight(matrix)
-    return packed
-
-
-def _packed_product(
-    x: torch.Tensor, packed: torch.Tensor, bias: torch.Tensor | None
-) -> torch.Tensor:
-    import torch
-
-    product: torch.Tensor = torch.ops.mkldnn._linear_pointwise(x, packed, bias, "none", [], "")
-    return product
 
 
 # PEFT's name of a model's only adapter.
