@@ -33,7 +33,7 @@ from choose.api.compare import decide  # noqa: E402
 from choose.conformance import pool  # noqa: E402
 from choose.data.scenarios import Pools  # noqa: E402
 from choose.data.splits import build_dataset  # noqa: E402
-from choose.run.executor import facts_of, run_jobs  # noqa: E402
+from choose.run.executor import run_jobs, study_facts  # noqa: E402
 from choose.run.run_records import (  # noqa: E402
     GroupRequest,
     GroupResult,
@@ -273,7 +273,7 @@ class Simulated:
 
     def run(self) -> Simulated:
         """Play the study to its end."""
-        facts = facts_of(self.jobs, Pools(self.data), 0.02)
+        facts = study_facts(self.jobs, Pools(self.data), 0.02)
         scheduler = Scheduler(self.jobs, facts, Limits(), self.nodes)
         self.loaded = [set() for _ in range(self.nodes)]
         free, flying, number = list(range(self.nodes)), list[Any](), 0

@@ -20,9 +20,10 @@ from choose.schema.base import Interval
 from choose.schema.study_changes import Change, CommonRows, Shift, Side, Versus
 from choose.store.store import Store
 from choose.tasks.classification import Classification
-from choose.types import STANDARD, Answers, Candidate, Dataset, Example, Fold, Run, Trial
+from choose.types import Answers, Candidate, Dataset, Example, Fold, Run
 from support import decisions
 from support.html import VECTORS, parsed
+from support.trials import plain_trial
 
 LABELS = ("no", "yes")
 ROWS = 200
@@ -53,11 +54,15 @@ def stored(folder: Path, wrong: dict[str, set[int]], rows: Dataset | None = None
     store.begin({"rule": "4", "goal": {"margin": 0.02}, "grid": {}}, rows)
     trials = []
     for name, bad in wrong.items():
-        trial = Trial(
-            candidate=name, strategy="tfidf", revision=1, params=params(name, bad), variant="",
-            scenario=STANDARD, fold=0, draw=0, train_size=1, seed=0, weights="", task="t",
-            pool="p", questions="q",
-        )  # fmt: skip
+        trial = plain_trial(
+            name,
+            strategy="tfidf",
+            params=params(name, bad),
+            train_size=1,
+            task="t",
+            pool="p",
+            questions="q",
+        )
         outputs = tuple(
             LABELS[(LABELS.index(rows.examples[id].target) + (int(id) in bad)) % 2]
             for id in rows.asked

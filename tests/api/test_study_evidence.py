@@ -17,10 +17,11 @@ from choose.report.html.page_tables import measured
 from choose.store.store import Store
 from choose.study.config import Study
 from choose.tasks.classification import Classification
-from choose.types import STANDARD, Run, Trial
+from choose.types import Run
 from support import answered_studies as answered
 from support.answered_studies import player
 from support.studies import compare, write_csv
+from support.trials import plain_trial
 
 
 def test_settings_name_no_folder_and_no_password() -> None:
@@ -111,11 +112,7 @@ def test_a_server_cannot_make_notes_of_two_forms_look_like_one() -> None:
 
 
 def run(notes: list[str], variant: str = "") -> Run:
-    trial = Trial(
-        candidate="prompt", strategy="prompt", revision=1, params={}, variant=variant,
-        scenario=STANDARD, fold=0, draw=0, train_size=5, seed=0, weights="", task="t", pool="p",
-        questions="q",
-    )  # fmt: skip
+    trial = plain_trial("prompt", variant=variant, train_size=5, task="t", pool="p", questions="q")
     return Run(trial=trial, answers={}, asked={}, notes=tuple(notes))
 
 

@@ -16,7 +16,8 @@ from choose.judge.measures.cost_comparison import cheapest_first
 from choose.judge.measures.cost_sheet import cost_sheet
 from choose.judge.scores.score_tables import CLEAN, study_scores
 from choose.judge.stats.intervals import wilson
-from choose.types import STANDARD, Answers, Run, Scenario, Trial
+from choose.types import STANDARD, Answers, Run, Scenario
+from support.trials import plain_trial
 
 LABELS = ("x", "y", "z")
 TARGETS = "xxxxyyyyzz" * 3
@@ -48,21 +49,8 @@ def run(
         status = tuple("ok" if o else "off-list" for o in given)
         return Answers(outputs=given, status=status, scores=scored)
 
-    trial = Trial(
-        candidate=candidate,
-        strategy=candidate,
-        revision=1,
-        params={},
-        variant=variant,
-        scenario=scenario,
-        fold=fold,
-        draw=draw,
-        train_size=size,
-        seed=draw,
-        weights="",
-        task="",
-        pool="",
-        questions="",
+    trial = plain_trial(
+        candidate, draw, variant=variant, scenario=scenario, fold=fold, train_size=size
     )
     found = {("clean", 0): answers(outputs, scores)}
     asked = {("clean", 0): tuple(ids)}

@@ -12,7 +12,8 @@ from choose.judge.goal import ACCURACY
 from choose.judge.measures.build_scorecard import service_of
 from choose.judge.scores.score_tables import CandidateScores, score_table
 from choose.judge.scores.scored_rows import rows_of
-from choose.types import STANDARD, Answers, Run, Status, Trial
+from choose.types import Answers, Run, Status, Trial
+from support.trials import plain_trial
 
 IDS = tuple(f"r{i}" for i in range(10))
 INFO = CandidateInfo(
@@ -26,10 +27,9 @@ INFO = CandidateInfo(
 
 
 def trial(draw: int = 0) -> Trial:
-    return Trial(
-        candidate="big", strategy="prompt", revision=1, params={}, variant="", scenario=STANDARD,
-        fold=0, draw=draw, train_size=5, seed=draw, weights="", task="t", pool="p", questions="q",
-    )  # fmt: skip
+    return plain_trial(
+        "big", draw, strategy="prompt", train_size=5, task="t", pool="p", questions="q"
+    )
 
 
 def answers(outputs: tuple[str | None, ...], status: tuple[Status, ...], **more: object) -> Answers:

@@ -17,7 +17,8 @@ from choose.schema.decision import Decision
 from choose.schema.reading import SURELY, LossSplit
 from choose.tasks.answering import Answering
 from choose.tasks.scoring import UserMetric
-from choose.types import STANDARD, Answers, Floats, Run, Trial
+from choose.types import Answers, Floats, Run
+from support.trials import plain_trial
 
 RETRIEVED = "clean"
 METRICS = (*Answering().metrics, "lenient")
@@ -32,22 +33,7 @@ def evidence(scores: Mapping[str, Floats], documents: list[str], rank: int = 1) 
     runs = []
     for draw in range(next(iter(scores.values())).shape[1]):
         answers = Answers(outputs=ids, status=("ok",) * len(ids), evidence=shown)
-        trial = Trial(
-            candidate="rag",
-            strategy="rag",
-            revision=1,
-            params={},
-            variant="",
-            scenario=STANDARD,
-            fold=0,
-            draw=draw,
-            train_size=50,
-            seed=draw,
-            weights="",
-            task="",
-            pool="",
-            questions="",
-        )
+        trial = plain_trial("rag", draw)
         runs.append(
             Run(
                 trial=trial,

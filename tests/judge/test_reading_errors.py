@@ -25,7 +25,8 @@ from choose.judge.verdict import judge
 from choose.schema.reading import ReadingErrors, ReadingStep
 from choose.tasks.answering import NO_ANSWER, Answering
 from choose.tasks.scoring import UserMetric
-from choose.types import STANDARD, Answers, Run, Status, Trial
+from choose.types import Answers, Run, Status
+from support.trials import plain_trial
 
 TEXT = "The annual fee of the silver card is forty euros. Gold cards cost ninety euros a year."
 CORPUS = Corpus(
@@ -55,22 +56,7 @@ def said(
 def run(
     candidate: str, views: Mapping[str, Mapping[str, Said]], targets: Mapping[str, str], draw: int
 ) -> Run:
-    trial = Trial(
-        candidate=candidate,
-        strategy=candidate,
-        revision=1,
-        params={},
-        variant="",
-        scenario=STANDARD,
-        fold=0,
-        draw=draw,
-        train_size=50,
-        seed=draw,
-        weights="",
-        task="",
-        pool="",
-        questions="",
-    )
+    trial = plain_trial(candidate, draw)
     answers, scores = {}, {}
     for view, rows in views.items():
         outputs, status, raw, shown = zip(*rows.values(), strict=True)

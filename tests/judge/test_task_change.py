@@ -19,6 +19,7 @@ from choose.types import Answers, Run, Scenario, Trial
 from simulation.evidence import answers_of, run_of
 from simulation.setting import EACH, difficulties
 from support import simulated_studies as worlds
+from support.trials import plain_trial
 
 CUTS = (0.5, 0.6, 0.7, 0.8)
 
@@ -54,22 +55,7 @@ def drifting(
 
 
 def trial(name: str, scenario: Scenario, draw: int = 0) -> Trial:
-    return Trial(
-        candidate=name,
-        strategy=name,
-        revision=1,
-        params={},
-        variant="",
-        scenario=scenario,
-        fold=0,
-        draw=draw,
-        train_size=100,
-        seed=draw,
-        weights="",
-        task="",
-        pool="",
-        questions="",
-    )
+    return plain_trial(name, draw, scenario=scenario, train_size=100)
 
 
 @pytest.mark.slow

@@ -10,7 +10,8 @@ from rich.console import Console
 
 from choose.report.terminal.live_progress import LiveProgress, Standings
 from choose.tasks.classification import Classification
-from choose.types import STANDARD, Answers, Dataset, Example, Fold, Run, Trial
+from choose.types import Answers, Dataset, Example, Fold, Run, Trial
+from support.trials import plain_trial
 
 FIRST = "the first pass"
 
@@ -38,18 +39,11 @@ def dataset(rows: int = 10, folds: int = 2) -> Dataset:
 
 def job(candidate: str, fold: int = 0, part: str = FIRST) -> Job:
     return Job(
-        Trial(
-            candidate=candidate,
+        plain_trial(
+            candidate,
             strategy="s",
-            revision=1,
-            params={},
-            variant="",
-            scenario=STANDARD,
             fold=fold,
-            draw=0,
             train_size=5,
-            seed=0,
-            weights="",
             task="t",
             pool="p",
             questions=f"q{fold}",

@@ -14,7 +14,8 @@ from choose.corpus import GOLD, NOTHING, Corpus, Document, Span
 from choose.run.scheduling.race import ClosedBook, Race, closed_book, upper_bound
 from choose.schema.plan import Job
 from choose.tasks.answering import Answering, with_corpus
-from choose.types import STANDARD, Answers, Dataset, Example, Fold, Run, Trial
+from choose.types import Answers, Dataset, Example, Fold, Run, Trial
+from support.trials import plain_trial
 
 MARGIN = 0.02
 
@@ -77,22 +78,7 @@ def race(right: Mapping[str, float], clusters: Mapping[str, str] | None = None) 
 
 
 def run(name: str, share: float | None) -> Run:
-    trial = Trial(
-        candidate=name,
-        strategy=name,
-        revision=1,
-        params={},
-        variant="",
-        scenario=STANDARD,
-        fold=0,
-        draw=0,
-        train_size=0,
-        seed=0,
-        weights="",
-        task="",
-        pool="",
-        questions="",
-    )
+    trial = plain_trial(name, train_size=0)
     if share is None:
         return Run(trial=trial, error="it broke")
     outputs = ["x" if i < share * len(IDS) else "y" for i in range(len(IDS))]
@@ -176,22 +162,7 @@ def dataset(answers: Sequence[str]) -> Dataset:
 
 
 def trial(strategy: str) -> Trial:
-    return Trial(
-        candidate=strategy,
-        strategy=strategy,
-        revision=1,
-        params={},
-        variant="",
-        scenario=STANDARD,
-        fold=0,
-        draw=0,
-        train_size=9,
-        seed=0,
-        weights="",
-        task="",
-        pool="",
-        questions="",
-    )
+    return plain_trial(strategy, train_size=9)
 
 
 def controls(data: Dataset, without: float, gold: float, strategy: str = "rag") -> Run:

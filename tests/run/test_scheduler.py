@@ -19,8 +19,9 @@ from choose.run.speed_probe import Speed
 from choose.schema.plan import Job
 from choose.schema.words import worth_finishing
 from choose.study.grid_points import FIRST_PASS
-from choose.types import STANDARD, Answers, Run, Scenario, Trial
+from choose.types import STANDARD, Answers, Run, Scenario
 from simulation.played_run import Answer, Step, play
+from support.trials import plain_trial
 
 CLEAN = ("clean", 0)
 NOISE = Scenario(kind="noise", rate=0.2)
@@ -63,19 +64,12 @@ class World:
     def _job(self, name: str, part: str, fold: int) -> Job:
         scenario = NOISE if part == "added label noise" else STANDARD
         draw = int(part == "repetitions")
-        trial = Trial(
-            candidate=name,
-            strategy=name,
-            revision=1,
-            params={},
-            variant="",
+        trial = plain_trial(
+            name,
+            draw,
             scenario=scenario,
             fold=fold,
-            draw=draw,
             train_size=100,
-            seed=draw,
-            weights="",
-            task="",
             pool=f"{scenario.kind} {fold}",
             questions=str(fold),
         )

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from choose.judge.evidence import CandidateInfo, Evidence, Items
-from choose.types import Answers, Family, Run, Scenario, Trial
+from choose.types import Answers, Family, Run, Scenario
+from support.trials import plain_trial
 
 Said = Sequence[str | None]
 
@@ -92,21 +93,8 @@ def _runs(p: ScriptedCandidate, ids: tuple[str, ...], scenario: Scenario) -> lis
     places += [(0, f"wording {i}", said) for i, said in enumerate(p.wordings)]
     return [
         Run(
-            trial=Trial(
-                candidate=p.name,
-                strategy=p.name,
-                revision=1,
-                params={},
-                variant=variant,
-                scenario=scenario,
-                fold=0,
-                draw=draw,
-                train_size=len(ids),
-                seed=draw,
-                weights="",
-                task="",
-                pool="",
-                questions="",
+            trial=plain_trial(
+                p.name, draw, variant=variant, scenario=scenario, train_size=len(ids)
             ),
             asked={("clean", 0): ids},
             answers={("clean", 0): _answers(p, said)},

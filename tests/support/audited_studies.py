@@ -9,7 +9,8 @@ from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
 from choose.judge.evidence import CandidateInfo, Evidence, Items
-from choose.types import STANDARD, Answers, Run, Scenario, Trial
+from choose.types import STANDARD, Answers, Run, Scenario
+from support.trials import plain_trial
 
 
 def evidence(
@@ -52,21 +53,8 @@ def run(
     name: str, ids: Sequence[str], probabilities: np.ndarray, labels: Sequence[str], inner: bool
 ) -> Run:
     """Return one finished trial with these probabilities."""
-    trial = Trial(
-        candidate=name,
-        strategy=name,
-        revision=1,
-        params={},
-        variant="",
-        scenario=Scenario(kind="inner") if inner else STANDARD,
-        fold=0,
-        draw=0,
-        train_size=100,
-        seed=0,
-        weights="",
-        task="",
-        pool="",
-        questions="",
+    trial = plain_trial(
+        name, scenario=Scenario(kind="inner") if inner else STANDARD, train_size=100
     )
     return Run(
         trial=trial,

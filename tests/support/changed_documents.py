@@ -8,7 +8,8 @@ from choose.corpus import ARRIVED, MISSING, UPDATED, Span
 from choose.judge.evidence import CandidateInfo, DrillRows, Evidence, Items
 from choose.tasks.answering import Answering
 from choose.tasks.scoring import scores_of
-from choose.types import STANDARD, Answers, Example, Run, Scenario, Trial
+from choose.types import STANDARD, Answers, Example, Run, Scenario
+from support.trials import plain_trial
 
 VIEW = f"{UPDATED}-abc"
 GONE = f"{MISSING}-abc"
@@ -30,22 +31,7 @@ def run(
     draw: int = 0,
     scenario: Scenario = STANDARD,
 ) -> Run:
-    trial = Trial(
-        candidate=name,
-        strategy=name,
-        revision=1,
-        params={},
-        variant="",
-        scenario=scenario,
-        fold=0,
-        draw=draw,
-        train_size=50,
-        seed=draw,
-        weights="",
-        task="",
-        pool="",
-        questions="",
-    )
+    trial = plain_trial(name, draw, scenario=scenario)
     given = {(view, 0): answers(outputs) for view, outputs in views.items()}
     rows = [Example(id=id, text=id, target=OLD[id]) for id in IDS]
     clean = given["clean", 0]

@@ -70,7 +70,7 @@ def run_jobs(
     return _Driver(jobs, pools, store, limits, watch, measured, tell, executor).run()
 
 
-def facts_of(jobs: Sequence[Job], pools: Pools, margin: float) -> StudyFacts:
+def study_facts(jobs: Sequence[Job], pools: Pools, margin: float) -> StudyFacts:
     """Return what the scheduler has to know of a study."""
     dataset = pools.dataset
     first = {job.trial.candidate: job.trial for job in reversed(jobs)}
@@ -106,7 +106,7 @@ class _Driver:
         self.measured, self.tell = measured, tell
         self.store, self.limits, self.watch, self.start = store, limits, watch, perf_counter()
         self.executor, self.dollars = executor, DollarBudget(pools)
-        facts = facts_of(jobs, pools, limits.margin)
+        facts = study_facts(jobs, pools, limits.margin)
         self.scheduler = Scheduler(jobs, facts, limits, workers=executor.free)
 
     def run(self) -> RunSummary:

@@ -106,14 +106,14 @@ def prepared(job: Job, seed_offset: int = 0) -> Strategy:
     return strategy
 
 
-def facts_of(strategy: Strategy) -> dict[str, Any]:
+def strategy_facts(strategy: Strategy) -> dict[str, Any]:
     """Return what a strategy reports about its fit; empty if it does not."""
     return dict(strategy.facts()) if isinstance(strategy, Reports) else {}
 
 
 def cached_seconds(strategy: Strategy) -> float:
     """Return the seconds that reused, cached work had taken."""
-    return float(facts_of(strategy).get("cached_seconds") or 0.0)
+    return float(strategy_facts(strategy).get("cached_seconds") or 0.0)
 
 
 _PACKAGES = (
@@ -228,7 +228,7 @@ def _trial(
         reread_seconds=max(reread, default=None),
         unasked=len(items) - len(clean),
         versions=versions(),
-        **_run_facts(facts_of(strategy)),
+        **_run_facts(strategy_facts(strategy)),
     )
     return run, stopped, fit
 
