@@ -1,17 +1,25 @@
-"""How well candidates answer questions from documents: with what they find, and under controls.
+"""How well candidates answer questions from documents, how fast, and what retrieval takes.
 
-    python benchmarks/documents.py FOLDER [--rows 400] [--test 394] [--seeds 3]
-        [--candidates rag lora-rag ...] [--set lora-rag.epochs=3 ...] [--retrievers]
+    python benchmarks/documents.py FOLDER [--other FOLDER] [--part PART ...] [--keep FILE] [--quick]
+        [--rows 400] [--test 394] [--seeds 3]
+        [--candidates rag lora-rag ...] [--set lora-rag.epochs=3 ...]
 
 FOLDER has passages.jsonl (id, title, text), questions.jsonl (id, question, answers, evidence),
-train_ids.txt and test_ids.txt, divided by document. Each seed draws its own rows to learn from; the
-test questions are the same. Printed for each candidate are means over the seeds: token F1 and exact
-match with what it retrieves (found), without a passage, with the right one and with it before
-others, the share of questions whose first passage is the right one, and seconds of a fit and of
-1,000 answers from what is found. What a candidate chose is written to the standard error.
+train_ids.txt and test_ids.txt, divided by document. The parts, in this order:
 
-With --retrievers no question is answered. Printed are hit@k, MRR and nDCG on the test questions of
-BM25, of MiniLM, of both, and of both after MiniLM was tuned, with the seconds of tuning.
+conditions   300 questions under four conditions (what is retrieved, nothing, the right passage, the
+             right one before others), prompts of what is retrieved about 600 tokens long
+search       BM25 on 10,000 and 100,000 made passages: seconds, memory, milliseconds a question
+candidates   token F1 and exact match of candidates. Each seed draws its own rows to learn from; the
+             test questions are the same. With what is retrieved (found), with the right passage
+             (right), and with --controls all without a passage and with others too
+echo         what leaving the question's words out of answers gains, on the rows to learn from, from
+             which the prompt learns nothing, of FOLDER and of --other
+meaning      10,000 passages by meaning and by both
+retrievers   hit@k, MRR and nDCG of BM25, of MiniLM, of both, and of both after MiniLM was tuned,
+             with the seconds of tuning (only if named)
+
+With --keep what was measured is kept in a file, and not measured again by the next run.
 """
 
 from __future__ import annotations
@@ -19,100 +27,432 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import subprocess
 import sys
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from statistics import fmean
 from tempfile import TemporaryDirectory
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import Any
 
-from choose.corpus import CONDITIONS
+from choose.corpus import CONDITIONS, GOLD, Corpus, Document, Passage
 from choose.data.dataset import load_dataset
 from choose.judge.measures.retrieval_quality import retrieval_quality
 from choose.models.environment_settings import cores
 from choose.models.retrieval.passage_search import given
+from choose.models.weights.spec import DEFAULT_LM
 from choose.schema.sections import DataSection, TaskSection
 from choose.strategy import Prepares, Reports, build, kind_settings
-from choose.tasks.answering import corpus_of
-from choose.types import Answers, Example, Task
+from choose.tasks.answering import abstains, corpus_of
+from choose.types import Answers, Example, Item, Task
 from extraction import _value
 from machine import machine
 
-COLUMNS = (
-    *(f"{name} {score}" for name in ("found", "none", "right", "others") for score in ("F1", "EM")),
-    "hit@1",
-    "fit s",
-    "1,000 s",
-)
+PARTS = ("conditions", "search", "candidates", "echo", "meaning", "retrievers")
+
+# What is asked of each: minutes of the conditions, milliseconds of a search.
+MINUTES, MILLISECONDS = 6.0, 5.0
+
+# Questions asked under four conditions, and how many passages of 100 words make 600 tokens.
+ASKED, READ = 300, 5
+
+# Passages of the made corpora, words of one, and questions searched.
+SIZES, MANY, LONG, SEARCHED = (10_000, 100_000), 10_000, 90, 300
+
+Figures = dict[str, float]
+Part = Sequence[Example]
 
 
-def main() -> None:
-    """Print a line a candidate."""
-    choice = _options()
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure the parts and print a table of each."""
+    given_to = sys.argv[1:] if arguments is None else arguments
+    choice = _options(given_to)
+    if choice.made:
+        print(json.dumps(made(choice.folder, choice.made, choice.way)))
+        return
+    print(f"python benchmarks/documents.py {' '.join(given_to)}")
+    print(machine(cores()))
+    task, train, test = _read(choice.folder)
+    random.Random(5).shuffle(test)
+    test = test[: choice.test]
+    kept = _Kept(choice.keep)
+    for part in choice.part:
+        print(flush=True)
+        {
+            "conditions": lambda: _print_conditions(task, train, test, choice, kept),
+            "search": lambda: _print_search("bm25", SIZES, choice, kept),
+            "candidates": lambda: _print_candidates(task, train, test, choice, kept),
+            "echo": lambda: _print_echo(choice, kept),
+            "meaning": lambda: _print_search("hybrid", (MANY,), choice, kept),
+            "retrievers": lambda: _print_retrievers(task, train, test, choice),
+        }[part]()
+
+
+def _options(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--other", type=Path)
+    parser.add_argument("--part", nargs="+", choices=PARTS, default=list(PARTS[:5]))
+    parser.add_argument("--keep", type=Path)
+    parser.add_argument("--quick", action="store_true", help="a little of each part")
+    parser.add_argument("--model", help="of the parts conditions and echo", default=DEFAULT_LM)
+    parser.add_argument("--rows", type=int, default=400)
+    parser.add_argument("--test", type=int, default=10_000)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument(
+        "--candidates", nargs="+", default=["lora-rag", "reader", "sentence", "rag"]
+    )
+    parser.add_argument("--controls", choices=("right", "all"), default="right")
+    parser.add_argument("--set", nargs="*", default=[], help="CANDIDATE.SETTING=VALUE")
+    parser.add_argument("--made", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--way", default="bm25", help=argparse.SUPPRESS)
+    choice = parser.parse_args(arguments)
+    if choice.quick:
+        choice.rows, choice.test, choice.seeds = 16, 8, 1
+    return choice
+
+
+class _Kept:
+    """Figures by what they are of; those of earlier runs are read from a file, if there is one."""
+
+    def __init__(self, file: Path | None) -> None:
+        self.file = file
+        known = file.read_text(encoding="utf-8").splitlines() if file and file.is_file() else []
+        self.figures: dict[str, Figures] = dict(map(json.loads, known))
+
+    def get(self, key: str, measure: Callable[[], Figures]) -> Figures:
+        """Return figures, which are measured unless they are known."""
+        if key not in self.figures:
+            self.figures[key] = measure()
+            print(f"{key}: {self.figures[key]}", file=sys.stderr, flush=True)
+            if self.file is not None:
+                with self.file.open("a", encoding="utf-8") as out:
+                    print(json.dumps([key, self.figures[key]]), file=out)
+        return self.figures[key]
+
+
+def _key(choice: argparse.Namespace, *what: object) -> str:
+    asked = choice.folder.name, choice.rows, choice.test, *choice.set
+    return " ".join(map(str, (*what, *asked)))
+
+
+# Candidates.
+
+
+def _print_candidates(
+    task: Task, train: Part, test: Part, choice: argparse.Namespace, kept: _Kept
+) -> None:
     settings: dict[str, dict[str, Any]] = {}
     for text in choice.set:
         name, value = text.split("=", 1)
         candidate, setting = name.split(".", 1)
         settings.setdefault(candidate, {})[setting] = _value(value)
-    task, train, test = _read(choice.folder)
-    random.Random(5).shuffle(test)
-    test = test[: choice.test]
-    print(machine(cores()))
+    views = ("found", "right", *(("none", "others") if choice.controls == "all" else ()))
+    columns = (*(f"{view} {score}" for view in views for score in ("F1", "EM")), "hit@1")
+    seconds = ("fit s", "fit CPU s", "1,000 s")
     print(
-        f"{choice.folder.name}: {choice.rows} questions to learn from, {len(test)} to answer, "
-        f"{choice.seeds} seeds; {' '.join(choice.set)}"
+        f"{choice.folder.name}: {min(choice.rows, len(train))} questions to learn from, "
+        f"{len(test)} to answer, means of {choice.seeds} seeds, and the range of the first"
     )
-    if choice.retrievers:
-        _print_retrievers(task, train, test, choice)
-        return
-    print(f"{'':10}{''.join(f'{name:>10}' for name in COLUMNS)}")
+    print(f"{'':10}{''.join(f'{name:>10}' for name in (*columns, *seconds))}  range")
     for name in choice.candidates:
+        own = settings.get(name, {})
         figures = []
         for seed in range(choice.seeds):
             pool = random.Random(seed).sample(train, min(choice.rows, len(train)))
-            figures.append(_figures(name, settings.get(name, {}), task, pool, test, seed))
-            print(f"{name} {seed}: {figures[-1]}", file=sys.stderr, flush=True)
-        means = [fmean(one[column] for one in figures) for column in COLUMNS]
-        shown = "".join(
-            f"{x:10.1f}" if column.endswith(" s") else f"{x:10.3f}"
-            for column, x in zip(COLUMNS, means, strict=True)
-        )
-        print(f"{name:10}{shown}", flush=True)
+            key = _key(choice, name, seed, choice.controls)
+            figures.append(
+                kept.get(key, partial(_figures, name, own, task, pool, test, seed, views))
+            )
+        means = {column: fmean(one[column] for one in figures) for column in (*columns, *seconds)}
+        shown = "".join(f"{means[column]:10.3f}" for column in columns)
+        times = "".join(f"{means[column]:10.1f}" for column in seconds)
+        found = [one["found F1"] for one in figures]
+        print(f"{name:10}{shown}{times}  {min(found):.3f} to {max(found):.3f}", flush=True)
 
 
-def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--rows", type=int, default=400)
-    parser.add_argument("--test", type=int, default=10_000)
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--candidates", nargs="+", default=["sentence", "rag", "lora-rag"])
-    parser.add_argument("--set", nargs="*", default=[], help="CANDIDATE.SETTING=VALUE")
-    parser.add_argument("--retrievers", action="store_true")
-    return parser.parse_args()
+def _figures(
+    name: str,
+    settings: dict[str, Any],
+    task: Task,
+    pool: Part,
+    test: Part,
+    seed: int,
+    views: Sequence[str],
+) -> Figures:
+    corpus = corpus_of(task)
+    assert corpus is not None
+    strategy = build(name, seed=seed, **{**kind_settings(name, task.kind), **settings})
+    if isinstance(strategy, Prepares):
+        strategy.prepare()
+    start, used = perf_counter(), process_time()
+    strategy.fit(task, pool)
+    spent, fit_used, fit_cached = perf_counter() - start, process_time() - used, _cached(strategy)
+    start = perf_counter()
+    answers = strategy.predict([row.item() for row in test])
+    # What an earlier seed had answered or embedded counts all the same.
+    answering = perf_counter() - start + _cached(strategy) - fit_cached
+    by_name = {"found": answers}
+    for control, short in zip(CONDITIONS, ("none", "right", "others"), strict=True):
+        if short in views:
+            by_name[short] = strategy.predict(given(control, test, corpus))
+    scores: Figures = {}
+    for short, some in by_name.items():
+        scores |= {f"{short} {key}": value for key, value in _scores(task, some, test).items()}
+    evidence = [row.evidence for row in test]
+    reads = getattr(strategy, "reads", False) and answers.evidence is not None
+    shown = answers.evidence if reads and answers.evidence else ((),) * len(test)
+    hits = retrieval_quality(shown, evidence).means["hit@1"]
+    if isinstance(strategy, Reports):
+        print(f"{name} {seed}: {strategy.facts().get('notes')}", file=sys.stderr, flush=True)
+    return {
+        **scores,
+        "hit@1": hits or 0.0,
+        "fit s": spent + fit_cached,
+        "fit CPU s": fit_used,
+        "1,000 s": 1000 * answering / len(test),
+    }
 
 
-def _print_retrievers(
-    task: Task, train: list[Example], test: list[Example], choice: argparse.Namespace
+def _cached(strategy: Any) -> float:
+    """Return the seconds that work had taken which was not done again."""
+    facts = strategy.facts() if isinstance(strategy, Reports) else {}
+    return float(facts.get("cached_seconds", 0.0))
+
+
+def _scores(task: Task, answers: Answers, rows: Part) -> Figures:
+    pairs = zip(answers.outputs, rows, strict=True)
+    found = [task.score(output, row.targets) for output, row in pairs]
+    return {
+        "F1": fmean(score["token-f1"] for score in found),
+        "EM": fmean(score["exact-match"] for score in found),
+    }
+
+
+# Four conditions.
+
+
+def _print_conditions(
+    task: Task, train: Part, test: Part, choice: argparse.Namespace, kept: _Kept
 ) -> None:
+    asked = [*test, *train][: 8 if choice.quick else ASKED]
+    figures = kept.get(
+        _key(choice, "conditions", len(asked)),
+        lambda: _conditions(task, train, asked, choice.model),
+    )
+    total = sum(value for key, value in figures.items() if key.endswith(" s")) / 60
+    print(
+        f"{len(asked)} questions of {choice.folder.name} under four conditions, a prompt with "
+        f"{READ} passages of at most 100 words: {total:.1f} minutes "
+        f"({MINUTES:.0f} asked)"
+    )
+    print(f"{'':24}{'seconds':>10}{'tokens':>10}{'of them reused':>16}{'token F1':>10}")
+    for view in ("found", *CONDITIONS):
+        own = [figures[f"{view} {key}"] for key in ("s", "tokens", "cached", "F1")]
+        print(f"{view:24}{own[0]:10.1f}{own[1]:10.0f}{own[2]:16.0f}{own[3]:10.3f}")
+
+
+def _conditions(task: Task, train: Part, asked: Part, model: str) -> Figures:
+    corpus = corpus_of(task)
+    assert corpus is not None
+    strategy = build("rag", seed=0, model=model, retriever="bm25", calibrate=False, k=READ)
+    assert isinstance(strategy, Prepares)
+    strategy.prepare()
+    strategy.fit(task, train)
+    figures: Figures = {}
+    for view in ("found", *CONDITIONS):
+        start = perf_counter()
+        given_to = [row.item() for row in asked] if view == "found" else given(view, asked, corpus)
+        answers = strategy.predict(given_to)
+        figures[f"{view} s"] = perf_counter() - start
+        read, reused = answers.tokens_in, answers.tokens_cached
+        assert read is not None
+        assert reused is not None
+        figures[f"{view} tokens"], figures[f"{view} cached"] = fmean(read), fmean(reused)
+        figures[f"{view} F1"] = _scores(task, answers, asked)["F1"]
+    return figures
+
+
+# Searches.
+
+
+def _print_search(way: str, sizes: Sequence[int], choice: argparse.Namespace, kept: _Kept) -> None:
+    print(
+        f"Passages of {LONG} words, made of the words of {choice.folder.name}; {SEARCHED} of its "
+        f"questions ({MILLISECONDS:.0f} ms asked for 10,000 passages)"
+    )
+    heads = ("cut s", "index s", "CPU s", "peak MB", "ms", "ms worst")
+    print(f"{way:>10}{'passages':>10}{''.join(f'{head:>10}' for head in heads)}")
+    for size in sizes:
+        count = size // 50 if choice.quick else size
+
+        def measured(count: int = count) -> Figures:
+            # A process of its own, so that the peak of memory is that of this corpus.
+            command = [sys.executable, __file__, str(choice.folder), "--way", way]
+            done = subprocess.run(
+                [*command, "--made", str(count)], check=True, capture_output=True, text=True
+            )
+            found: dict[str, Figures] = json.loads(done.stdout)
+            return {f"{name} {head}": x for name, own in found.items() for head, x in own.items()}
+
+        figures = kept.get(_key(choice, "search", way, count), measured)
+        for name in dict.fromkeys(key.split()[0] for key in figures):
+            own = "".join(f"{figures[f'{name} {head}']:10.1f}" for head in heads)
+            print(f"{name:>10}{figures[f'{name} passages']:10,.0f}{own}", flush=True)
+
+
+def made(folder: Path, count: int, way: str) -> dict[str, Figures]:
+    """Return what so many passages take: to be cut, to be indexed, to be searched."""
+    import resource
+
+    from choose.models.retrieval.passage_search import passage_index
+    from choose.models.weights.spec import DEFAULT_ENCODER
+
+    task, train, _ = _read(folder)
+    corpus = corpus_of(task)
+    assert corpus is not None
+    words = [word for document in corpus.documents for word in document.text.split()]
+    draw = random.Random(0)
+    # Neighbours stay together, so that words are as rare as they were.
+    starts = [draw.randrange(len(words) - LONG) for _ in range(count)]
+    texts = (" ".join(words[start : start + LONG]) for start in starts)
+    corpus = Corpus(tuple(Document(id=str(n), text=text) for n, text in enumerate(texts)))
+    start = perf_counter()
+    corpus.passages()
+    cut, passages = perf_counter() - start, len(corpus.passages())
+    questions = [row.text for row in train[:SEARCHED]]
+    figures = {}
+    for name in ("bm25",) if way == "bm25" else ("dense", "hybrid"):
+        used = process_time()
+        index = passage_index(corpus, name, 100, DEFAULT_ENCODER)
+        used = process_time() - used
+        times = []
+        index.search(questions[-1:], 10)
+        for question in questions[:-1]:
+            start = perf_counter()
+            index.search([question], 10)
+            times.append(1000 * (perf_counter() - start))
+        figures[name] = {
+            "passages": passages,
+            "cut s": cut,
+            "index s": index.seconds,
+            "CPU s": used,
+            "peak MB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+            "ms": fmean(times),
+            "ms worst": max(times),
+        }
+    return figures
+
+
+# Answers without the words of the question.
+
+
+def _print_echo(choice: argparse.Namespace, kept: _Kept) -> None:
+    print(
+        "Token F1 of the prompt with one passage as written, and without the words of the question;"
+        "\nthe gain with a 95 % interval by documents, on questions to learn from"
+    )
+    print(f"{'':12}{'':8}{'questions':>10}{'written':>10}{'short':>10}{'gain':>10}")
+    most = 8 if choice.quick else ASKED
+    for folder in filter(None, (choice.folder, choice.other)):
+        own = kept.get(f"echo {folder.name} {most}", partial(_echo, folder, most, choice.model))
+        for view in ("found", "right"):
+            written, short, gain, error = (
+                own[f"{view} {key}"] for key in ("written", "short", "gain", "half")
+            )
+            print(
+                f"{folder.name:12}{view:8}{own['rows']:10.0f}{written:10.3f}{short:10.3f}"
+                f"{gain:+10.3f} ({gain - error:+.3f} to {gain + error:+.3f})",
+                flush=True,
+            )
+
+
+def _echo(folder: Path, most: int, model: str) -> Figures:
+    task, train, _ = _read(folder)
+    corpus = corpus_of(task)
+    assert corpus is not None
+    rows = [row for row in train if row.evidence]
+    random.Random(7).shuffle(rows)
+    rows = rows[:most]
+    settings = {"model": model, "retriever": "bm25", "k": 1, "shorten": False}
+    strategy: Any = build("rag", seed=0, calibrate=False, **settings)
+    strategy.prepare()
+    strategy.fit(task, train)
+    figures: Figures = {"rows": len(rows)}
+    for view in ("found", "right"):
+        items = [row.item() for row in rows] if view == "found" else given(GOLD, rows, corpus)
+        answers = strategy.predict(items)
+        shown = strategy.library.search(items, 1)
+        short = [_short(*one) for one in zip(answers.outputs, items, shown, strict=True)]
+        scores = [
+            [
+                task.score(output, row.targets)["token-f1"]
+                for output, row in zip(some, rows, strict=True)
+            ]
+            for some in (answers.outputs, short)
+        ]
+        gaps = [after - before for before, after in zip(*scores, strict=True)]
+        figures |= {
+            f"{view} written": fmean(scores[0]),
+            f"{view} short": fmean(scores[1]),
+            f"{view} gain": fmean(gaps),
+            f"{view} half": half_width(gaps, [row.evidence[0].document for row in rows]),
+        }
+    return figures
+
+
+def _short(output: str | None, item: Item, passages: Sequence[Passage]) -> str | None:
+    from choose.models.retrieval.echo import without_echo
+
+    if output is None or abstains(output):
+        return output
+    return without_echo(output, item.text, " ".join(passage.text for passage in passages))
+
+
+def half_width(gaps: Sequence[float], documents: Sequence[str]) -> float:
+    """Return half the width of a 95 % interval of a mean, rows of one document together."""
+    from scipy import stats
+
+    mean = fmean(gaps)
+    sums: dict[str, float] = {}
+    for gap, document in zip(gaps, documents, strict=True):
+        sums[document] = sums.get(document, 0.0) + gap - mean
+    count = len(sums)
+    if count < 2:
+        return float("nan")
+    error = (count / (count - 1) * sum(x * x for x in sums.values())) ** 0.5 / len(gaps)
+    return float(stats.t.ppf(0.975, count - 1) * error)
+
+
+# Retrievers.
+
+
+def _print_retrievers(task: Task, train: Part, test: Part, choice: argparse.Namespace) -> None:
     """Print a line for each retriever, means over the seeds for the tuned one."""
     from choose.models.retrieval.passage_library import Library, library_for
     from choose.models.retrieval.passage_search import WAYS
     from choose.models.weights.spec import DEFAULT_ENCODER
     from choose_tuned_retriever import TunedRetriever
 
-    def quality(library: Library) -> dict[str, float]:
+    def quality(library: Library) -> Figures:
         found = library.search([row.item() for row in test], 10)
         shown = [[passage.id for passage in some] for some in found]
         means = retrieval_quality(shown, [row.evidence for row in test]).means
         return {name: means[name] or 0.0 for name in measures}
 
-    def line(name: str, figures: dict[str, float], seconds: float) -> None:
+    def line(name: str, figures: Figures, seconds: float) -> None:
         print(
             f"{name:24}{''.join(f'{x:10.3f}' for x in figures.values())}{seconds:10.1f}", flush=True
         )
 
     measures = ("hit@1", "hit@5", "hit@10", "mrr@10", "ndcg@10")
+    print(
+        f"{choice.folder.name}: {len(test)} questions about other documents, {choice.seeds} seeds"
+    )
     print(f"{'':24}{''.join(f'{name:>10}' for name in (*measures, 'fit s'))}")
     for way in WAYS:
         start = perf_counter()
@@ -151,53 +491,6 @@ def _read(folder: Path) -> tuple[Task, list[Example], list[Example]]:
     [fold] = dataset.folds
     parts = [[dataset.examples[id] for id in ids] for ids in (fold.pool, fold.questions)]
     return dataset.task, parts[0], parts[1]
-
-
-def _figures(
-    name: str,
-    settings: dict[str, Any],
-    task: Task,
-    pool: list[Example],
-    test: list[Example],
-    seed: int,
-) -> dict[str, float]:
-    corpus = corpus_of(task)
-    assert corpus is not None
-    strategy = build(name, seed=seed, **{**kind_settings(name, task.kind), **settings})
-    if isinstance(strategy, Prepares):
-        strategy.prepare()
-    start = perf_counter()
-    strategy.fit(task, pool)
-    fitted = perf_counter()
-    answers = strategy.predict([row.item() for row in test])
-    ended = perf_counter()
-    by_name = {"found": answers}
-    for control, short in zip(CONDITIONS, ("none", "right", "others"), strict=True):
-        by_name[short] = strategy.predict(given(control, test, corpus))
-    scores: dict[str, float] = {}
-    for short, some in by_name.items():
-        scores |= {f"{short} {key}": value for key, value in _scores(task, some, test).items()}
-    evidence = [row.evidence for row in test]
-    reads = getattr(strategy, "reads", False) and answers.evidence is not None
-    shown = answers.evidence if reads and answers.evidence else ((),) * len(test)
-    hits = retrieval_quality(shown, evidence).means["hit@1"]
-    if isinstance(strategy, Reports):
-        print(f"{name} {seed}: {strategy.facts().get('notes')}", file=sys.stderr, flush=True)
-    return {
-        **scores,
-        "hit@1": hits or 0.0,
-        "fit s": fitted - start,
-        "1,000 s": 1000 * (ended - fitted) / len(test),
-    }
-
-
-def _scores(task: Task, answers: Answers, rows: list[Example]) -> dict[str, float]:
-    pairs = zip(answers.outputs, rows, strict=True)
-    found = [task.score(output, row.targets) for output, row in pairs]
-    return {
-        "F1": fmean(score["token-f1"] for score in found),
-        "EM": fmean(score["exact-match"] for score in found),
-    }
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -11,6 +10,15 @@ import numpy as np
 
 from choose.corpus import WORDS, Corpus, Passage, Span
 from choose.errors import StrategyError
+from choose.models.retrieval.chosen_settings import (
+    FEWEST_FOR_NUMBER,
+    NUMBERS,
+    USUAL,
+    PassagesRead,
+    Trials,
+    chosen_number,
+    held_apart,
+)
 from choose.models.retrieval.passage_library import Library, library_for, library_from
 from choose.models.retrieval.passage_search import shared_index
 from choose.models.retrieval.span_features import Chars, Place, Source, occurrences
@@ -31,8 +39,8 @@ OTHERS = 2
 # Training rows, and passages in which words are counted, at most: more teach nothing.
 MOST_ROWS, MOST_COUNTED = 2_000, 5_000
 
-# One in so many training rows decides when there is no answer.
-HELD_OUT = 4
+# The share of training rows that decides when there is no answer, and how many passages are read.
+HELD_OUT = 0.25
 
 
 class Reader(TextBaseline):
@@ -47,7 +55,7 @@ class Reader(TextBaseline):
     needs: ClassVar[str] = "answered questions, and documents (--documents) or a passage (--field)"
     takes: ClassVar[str] = "seconds to train, milliseconds an answer; no model"
     kinds: ClassVar[tuple[str, ...]] = ("answering",)
-    revision: ClassVar[int] = 2
+    revision: ClassVar[int] = 3
     cheap: ClassVar[bool] = False
     always_compared: ClassVar[bool] = False
     reads: ClassVar[bool] = True
@@ -62,7 +70,11 @@ class Reader(TextBaseline):
         "C": (1e-6, 1e6),
     }
 
-    def __init__(self, *, seed: int, k: int = 3, words: int = WORDS, C: float = 0.4) -> None:
+    k: int | None
+
+    def __init__(
+        self, *, seed: int, k: int | None = None, words: int = WORDS, C: float = 0.4
+    ) -> None:
         self.seed, self.k, self.words, self.C = seed, k, words, C
 
     def refuses(self, task: Task) -> str | None:
@@ -72,7 +84,10 @@ class Reader(TextBaseline):
         return "the questions have no passage (--field), and there are no documents (--documents)."
 
     def fit(self, task: Task, examples: Sequence[Example]) -> None:
-        """Learn from where the answers stand, and when there is none, on rows held out for that."""
+        """Learn from where the answers stand; choose when there is none, and how much is read.
+
+        Both are chosen on rows about other documents than those that are learnt from.
+        """
         self.task, self.passage = task, passage_field(task) or ""
         self.library: Library | None = None
         self.cached_seconds = 0.0
@@ -83,16 +98,14 @@ class Reader(TextBaseline):
         step = -(-len(examples) // MOST_ROWS) or 1
         chosen = list(examples[::step])
         rows, texts = self._rows(chosen), self._texts(chosen)
-        none = [row.target == NO_ANSWER for row in chosen]
-        self.threshold = 1.0
-        if isinstance(task, Briefly) and task.unanswerable and any(none) and not all(none):
-            self._choose_threshold(chosen, rows, texts)
+        self.threshold, self.read = 1.0, PassagesRead(USUAL if self.k is None else self.k)
+        self._choose(chosen, rows, texts)
         self.reader = SpanReader(self.C)
         self.reader.fit(rows, texts)
 
     def predict(self, items: Sequence[Item]) -> Answers:
         """Answer with a span; the evidence is the passages read, best first."""
-        shown = self._shown(items)
+        shown = self._shown(items, self.read.number)
         found = []
         for count, (item, passages) in enumerate(zip(items, shown, strict=True), 1):
             found.append(self.reader.read(item.text, self._sources(item, passages)))
@@ -115,7 +128,8 @@ class Reader(TextBaseline):
 
     def facts(self) -> Mapping[str, Any]:
         """Return what an index that other fits had built took."""
-        return {"cached_seconds": self.cached_seconds}
+        notes = [self.read.note] if self.read.note else []
+        return {"cached_seconds": self.cached_seconds, "notes": notes}
 
     def save(self, folder: Path) -> None:
         """Write the weights, how rare words are, the task and the documents."""
@@ -125,6 +139,7 @@ class Reader(TextBaseline):
             "task": task_facts(self.task),
             "passage": self.passage,
             "threshold": self.threshold,
+            "read": self.read.number,
             "library": documents,
             "reader": facts,
         }
@@ -135,6 +150,8 @@ class Reader(TextBaseline):
         facts, arrays = read_fitted(folder, self)
         self.task, self.passage = read_task(facts["task"]), str(facts["passage"])
         self.threshold, self.cached_seconds = float(facts["threshold"]), 0.0
+        # Before it was chosen, it was a setting.
+        self.read = PassagesRead(int(facts.get("read", self.k or USUAL)))
         documents = facts["library"]
         self.library = None if documents is None else library_from(documents, self.words, "")
         self.reader = SpanReader.restored(facts["reader"], arrays)
@@ -172,37 +189,66 @@ class Reader(TextBaseline):
             rows.append(_row(example, sources, [places[p.id] for p in read]))
         return rows
 
-    def _choose_threshold(
+    def _choose(
         self, examples: Sequence[Example], rows: Sequence[Row], texts: Sequence[str]
     ) -> None:
-        """Choose how probable no answer must be to be said, on rows that a reader did not see."""
-        reader, metric = SpanReader(self.C), self.task.metrics[0]
-        order = list(range(len(rows)))
-        random.Random("held out").shuffle(order)
-        held = [examples[n] for n in order[::HELD_OUT]]
-        reader.fit([rows[n] for place, n in enumerate(order) if place % HELD_OUT], texts)
-        shown = self._shown([e.item() for e in held])
-        gains = []
-        for example, passages in zip(held, shown, strict=True):
-            reading = reader.read(example.text, self._sources(example.item(), passages))
-            if reading is not None:
-                said, silent = (
-                    self.task.score(output, example.targets)[metric]
-                    for output in (reading.answer, NO_ANSWER)
-                )
-                gains.append((reading.none, silent - said))
-        gains.sort(reverse=True)
-        totals = np.cumsum([gain for _, gain in gains] or [0.0])
-        best = int(totals.argmax())
-        if totals[best] > 0:
-            lower = gains[best + 1][0] if best + 1 < len(gains) else 0.0
-            self.threshold = (gains[best][0] + lower) / 2
+        """Choose how many passages are read, and how probable no answer must be to be said."""
+        none = [row.target == NO_ANSWER for row in examples]
+        silent = isinstance(self.task, Briefly) and self.task.unanswerable
+        silent = silent and any(none) and not all(none)
+        held = held_apart(examples, HELD_OUT)[1]
+        tried = self.k is None and self.library is not None and len(held) >= FEWEST_FOR_NUMBER
+        if not held or not (silent or tried):
+            return
+        ids, reader = {row.id for row in held}, SpanReader(self.C)
+        pairs = zip(examples, rows, strict=True)
+        reader.fit([row for example, row in pairs if example.id not in ids], texts)
+        found = self._shown([row.item() for row in held], max(NUMBERS))
+        trials: Trials[int] = Trials(held, cost=lambda _: 0)
+        thresholds = {}
+        for count in NUMBERS if tried else (self.read.number,):
+            readings = [
+                reader.read(row.text, self._sources(row.item(), passages[:count]))
+                for row, passages in zip(held, found, strict=True)
+            ]
+            scores, thresholds[count] = self._scores(held, readings, silent)
+            trials.add(count, scores)
+        if tried:
+            self.read = chosen_number(trials, self.task.metrics[0])
+        self.threshold = thresholds[self.read.number]
 
-    def _shown(self, items: Sequence[Item]) -> list[list[Passage]]:
-        """Return the passages that each item reads, beside a field of its own."""
+    def _scores(
+        self, held: Sequence[Example], readings: Sequence[Reading | None], silent: bool
+    ) -> tuple[list[float], float]:
+        """Return scores with the best threshold above which no answer is given, and this."""
+        metric = self.task.metrics[0]
+
+        def score(output: str | None, row: Example) -> float:
+            return float(self.task.score(output, row.targets)[metric])
+
+        said = [
+            score(reading.answer if reading else NO_ANSWER if silent else None, row)
+            for row, reading in zip(held, readings, strict=True)
+        ]
+        if not silent:
+            return said, 1.0
+        unsaid = [score(NO_ANSWER, row) for row in held]
+        known = [(reading.none, place) for place, reading in enumerate(readings) if reading]
+        known.sort(key=lambda pair: (-pair[0], pair[1]))
+        totals = np.cumsum([0.0, *(unsaid[place] - said[place] for _, place in known)])
+        best = int(totals.argmax())
+        if not best:
+            return said, 1.0
+        lower = known[best][0] if best < len(known) else 0.0
+        withheld = {place for _, place in known[:best]}
+        scores = [unsaid[n] if n in withheld else said[n] for n in range(len(held))]
+        return scores, (known[best - 1][0] + lower) / 2
+
+    def _shown(self, items: Sequence[Item], most: int) -> list[list[Passage]]:
+        """Return the passages that each item reads, at most so many, beside a field of its own."""
         if self.library is not None:
-            return self.library.search(items, self.k)
-        return [[*(item.passages or ())][: self.k] for item in items]
+            return self.library.search(items, most)
+        return [[*(item.passages or ())][:most] for item in items]
 
     def _sources(self, item: Item, passages: Sequence[Passage]) -> list[Source]:
         if self.library is None and item.passages is None:

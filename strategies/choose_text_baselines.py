@@ -13,7 +13,14 @@ from typing import Any, ClassVar
 import numpy as np
 
 from choose.corpus import WORDS, Corpus, Passage
-from choose.models.retrieval.indexes import Hit
+from choose.models.retrieval.chosen_settings import (
+    FEWEST_FOR_NUMBER,
+    NUMBERS,
+    PassagesRead,
+    Trials,
+    chosen_number,
+    in_order,
+)
 from choose.models.retrieval.passage_search import passage_index, shared_index
 from choose.models.saving import (
     corpus_facts,
@@ -134,11 +141,15 @@ def _lead(text: str, sentences: int) -> str:
 # Passages of documents in which words are counted: enough to know the common ones.
 MOST_COUNTED = 5_000
 
+# Training rows on which the number of passages is chosen, at most.
+MOST_TRIED = 200
+
 
 class Sentence(TextBaseline):
-    """Answer with the sentence of the best passage that shares the rarest words with the question.
+    """Answer with the sentence of what is read that shares the rarest words with the question.
 
-    The best passage is the question's own, or the first of the documents that BM25 finds.
+    What is read is the question's own passage, or the first passages of the documents that BM25
+    finds: as many as give the best answers to training rows, unless `k` says how many.
     """
 
     title: ClassVar[str] = "best sentence of the passage"
@@ -146,9 +157,15 @@ class Sentence(TextBaseline):
     needs: ClassVar[str] = "documents (--documents), or questions with a passage (--field)"
     takes: ClassVar[str] = "under a second to train, under a millisecond an answer"
     kinds: ClassVar[tuple[str, ...]] = ("answering",)
-    revision: ClassVar[int] = 2
+    revision: ClassVar[int] = 3
     reference: ClassVar[bool] = True
     reads: ClassVar[bool] = True
+    limits: ClassVar[Mapping[str, tuple[float, float]]] = {"k": (1, 100)}
+
+    k: int | None
+
+    def __init__(self, *, seed: int, k: int | None = None) -> None:
+        self.seed, self.k = seed, k
 
     def refuses(self, task: Task) -> str | None:
         """Return that there is nothing to read, or None."""
@@ -157,7 +174,7 @@ class Sentence(TextBaseline):
         return "the questions have no passage (--field), and there are no documents (--documents)."
 
     def fit(self, task: Task, examples: Sequence[Example]) -> None:
-        """Index the documents, and count in how many sentences each word stands."""
+        """Index the documents, count in how many sentences each word stands, and choose `k`."""
         self.passage, self.corpus = passage_field(task) or "", corpus_of(task)
         self.cached_seconds = 0.0
         if self.corpus is None:
@@ -173,17 +190,37 @@ class Sentence(TextBaseline):
             word: math.log(len(sentences) / count)
             for word, count in sorted(Counter(w for words in sentences for w in words).items())
         }
+        # The sentence of a single passage is what is read where nothing is tried.
+        self.read = PassagesRead(self.k or 1)
+        if self.k is None and self.corpus is not None:
+            self._choose(task, examples)
+
+    def _choose(self, task: Task, examples: Sequence[Example]) -> None:
+        """Choose how many passages are read, on rows from which nothing else is learnt."""
+        rows = in_order([row for row in examples if row.evidence])[:MOST_TRIED]
+        if len(rows) < FEWEST_FOR_NUMBER:
+            return
+        items = [row.item() for row in rows]
+        found = self._shown(items, max(NUMBERS))
+        trials: Trials[int] = Trials(rows, cost=lambda _: 0)
+        for count in sorted(NUMBERS):
+            answers = [
+                self._best(item, passages[:count])
+                for item, passages in zip(items, found, strict=True)
+            ]
+            pairs = zip(answers, rows, strict=True)
+            trials.add(count, [task.score(a or None, r.targets)[task.metrics[0]] for a, r in pairs])
+        self.read = chosen_number(trials, task.metrics[0])
 
     def predict(self, items: Sequence[Item]) -> Answers:
         """Answer with a sentence of the passage shown, which is the evidence."""
-        shown = self._shown(items)
-        pairs = zip(items, shown, strict=True)
-        outputs = [self._best(i.text, p.text if p else self._own(i)) for i, p in pairs]
+        shown = self._shown(items, self.read.number)
+        outputs = [self._best(item, own) for item, own in zip(items, shown, strict=True)]
         known = self.corpus is not None or any(item.passages is not None for item in items)
         return Answers(
             outputs=tuple(output or None for output in outputs),
             status=tuple("ok" if output else "empty" for output in outputs),
-            evidence=tuple((p.id,) if p else () for p in shown) if known else None,
+            evidence=tuple(tuple(p.id for p in own) for own in shown) if known else None,
         )
 
     def reread(self, corpus: Corpus) -> float:
@@ -194,14 +231,15 @@ class Sentence(TextBaseline):
         return perf_counter() - start + shared.cached_seconds
 
     def facts(self) -> Mapping[str, Any]:
-        """Return what an index that other fits had built took."""
-        return {"cached_seconds": self.cached_seconds}
+        """Return what an index that other fits had built took, and how many passages are read."""
+        notes = [self.read.note] if self.read.note else []
+        return {"cached_seconds": self.cached_seconds, "notes": notes}
 
     def save(self, folder: Path) -> None:
         """Write the field or the documents, and how rare words are."""
         documents = None if self.corpus is None else corpus_facts(self.corpus)
         facts = {"passage": self.passage, "rarity": self.rarity, "documents": documents}
-        write_fitted(folder, self, facts)
+        write_fitted(folder, self, {**facts, "read": self.read.number})
 
     def load(self, folder: Path) -> None:
         """Restore the field or the documents, and how rare words are."""
@@ -211,36 +249,39 @@ class Sentence(TextBaseline):
         documents = facts.get("documents")
         self.corpus = None if documents is None else corpus_from(documents)
         self.cached_seconds = 0.0
+        # Before it was chosen, it was one.
+        self.read = PassagesRead(int(facts.get("read", 1)))
 
-    def _shown(self, items: Sequence[Item]) -> list[Passage | None]:
-        """Return the passage of each item that is given or found, if one is."""
+    def _shown(self, items: Sequence[Item], most: int) -> list[list[Passage]]:
+        """Return the passages of each item that are given or found, at most so many."""
         asked = [item.text for item in items if item.passages is None and self.corpus is not None]
         found: Iterator[Sequence[Hit]] = iter(())
         if asked and self.corpus is not None:
-            found = iter(passage_index(self.corpus, "bm25", WORDS, encoder="").search(asked, 1))
-        shown: list[Passage | None] = []
-        for item in items:
-            if item.passages is not None:
-                shown.append(item.passages[0] if item.passages else None)
-            else:
-                hits = next(found, [])
-                shown.append(hits[0].passage if hits else None)
-        return shown
+            index = passage_index(self.corpus, "bm25", WORDS, encoder="")
+            found = iter(index.search(asked, most))
+        return [
+            [hit.passage for hit in next(found, [])]
+            if item.passages is None
+            else [*item.passages[:most]]
+            for item in items
+        ]
 
     def _own(self, item: Item) -> str:
         """Return the passage that the question has in a field; none where one could be given."""
         return item.fields.get(self.passage, "") if item.passages is None else ""
 
-    def _best(self, question: str, text: str) -> str:
-        """Return the best sentence; of equally good ones the first."""
-        asked = _words(question)
+    def _best(self, item: Item, passages: Sequence[Passage]) -> str:
+        """Return the best sentence of what is read; of equally good ones the first."""
+        asked = _words(item.text)
+        texts = [passage.text for passage in passages] or [self._own(item)]
         unknown = max(self.rarity.values(), default=1.0)
 
         def score(words: frozenset[str]) -> float:
             shared = sum(self.rarity.get(word, unknown) for word in sorted(words & asked))
             return round(shared / math.sqrt(len(words) or 1), 9)
 
-        return max(_sentences(text), key=lambda pair: score(pair[1]), default=("", frozenset()))[0]
+        every = [pair for text in texts for pair in _sentences(text)]
+        return max(every, key=lambda pair: score(pair[1]), default=("", frozenset()))[0]
 
 
 def _sentences(text: str) -> list[tuple[str, frozenset[str]]]:

@@ -42,9 +42,8 @@ class Item:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Example:
-    """One labelled row.
+    """One labelled row: the target is a label, a set of labels or a record as JSON, or a text.
 
-    `target` is a label, a set of labels or a record as JSON, sorted, or the text to write.
     `accepted` are further right answers. `evidence` are places in documents with the answer.
     """
 
@@ -57,6 +56,7 @@ class Example:
     timestamp: datetime | None = None
     group: str | None = None
     annotator: str | None = None
+    asks: str | None = None  # shared by rows that ask the same in other words
 
     def item(self) -> Item:
         """Return the row without its target."""
@@ -338,11 +338,13 @@ class Dataset:
     @property
     def fingerprint(self) -> str:
         """Return the digest of the rows, of their division, and of documents if there are any."""
-        rows = self.examples.values()
-        every = [(*e.content, str(e.timestamp), e.group, e.annotator) for e in rows]
-        every += [("fold", *fold.questions) for fold in self.folds]
+        rows = [
+            (*e.content, str(e.timestamp), e.group, e.annotator) for e in self.examples.values()
+        ]
+        rows += [("asks", e.id, e.asks) for e in self.examples.values() if e.asks]
+        rows += [("fold", *fold.questions) for fold in self.folds]
         documents = self.task.facts().get("documents")
-        return digest_rows([*every, ("documents", documents)] if documents else every)
+        return digest_rows([*rows, ("documents", documents)] if documents else rows)
 
     @property
     def asked(self) -> tuple[str, ...]:

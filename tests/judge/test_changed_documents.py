@@ -9,13 +9,20 @@ import numpy as np
 import pytest
 
 from choose.corpus import ARRIVED, MISSING, UPDATED, Corpus, Document
-from choose.judge.goal import DAYS, Deployment, Rule
-from choose.judge.measures.changed_documents import document_churn, document_drills, monthly_share
+from choose.judge.goal import DAYS, Deployment, Measure, Rule
+from choose.judge.measures.changed_documents import (
+    document_churn,
+    document_drills,
+    monthly_share,
+    until,
+)
 from choose.judge.prose.loss_sentences import with_sentence
 from choose.judge.scores.score_tables import study_scores
 from choose.judge.stats.intervals import AGRESTI_COULL, two_way_interval
+from choose.judge.verdict import judge
 from choose.report.cost_notes import notes
 from choose.schema.base import Interval
+from choose.schema.decision import Verdict
 from choose.schema.reading import Churn, ChurnCost, DocumentDrill, DrillOutcome
 from choose.tasks.answering import Answering, with_corpus
 from choose.types import Run
@@ -286,3 +293,51 @@ def test_the_notes_on_costs_say_it_and_escape_names() -> None:
         "trained again."
     )
     assert said[3].startswith("Passages are paid with every answer")
+
+
+def test_dates_after_the_day_of_the_study_do_not_count() -> None:
+    times = [months_ago(n) for n in range(24)]
+    late = [*times, NOW + timedelta(days=3), NOW + timedelta(days=9_000)]
+    # The far date alone would leave no document of its last year but itself.
+    assert monthly_share(late) == pytest.approx(1 / 26 / 12)
+    own = evidence(RAG, LORA)
+    corpus = Corpus(
+        tuple(Document(id=str(n), text="x", timestamp=time) for n, time in enumerate(late))
+    )
+    own = replace(
+        own, task=with_corpus(Answering(), corpus), documents_as_of=NOW.date().isoformat()
+    )
+    drills = document_drills(own, study_scores(own))
+    found = document_churn(own, drills, RULE)
+    assert found is not None
+    assert (found.share, found.future) == (pytest.approx(1 / 26), 2)
+    said = [*notes(decision().model_copy(update={"churn": found}))]
+    assert said[1] == ("2 documents are dated after the day of the study; such dates do not count.")
+    # What is on its way around the world on that day has begun.
+    assert until([NOW + timedelta(hours=30)], NOW.date().isoformat()) != [None]
+
+
+def test_a_verdict_says_when_documents_leave_its_candidate_behind() -> None:
+    good = run("lora", {"clean": OLDS})  # as good as it gets, by heart
+    own = evidence(RAG, good)
+    corpus = Corpus(tuple(Document(id=f"d{n}", text="x") for n in range(4)))
+    own = replace(own, task=with_corpus(Answering(), corpus))
+
+    def verdict(share: float, **plan: float) -> Verdict:
+        deployment = Deployment(documents_changed_per_month=share, **plan)
+        measure = Measure(metric="token-f1")
+        return judge(own, Rule(measure=measure, deployment=deployment)).verdict
+
+    often = verdict(0.1)
+    assert often.use_meanwhile == "lora"
+    [said] = [one for one in often.reasons if "change in a month" in one]
+    # It scores all of 12 before, and at most half a point each after: its words are "days".
+    assert said == (
+        "10 % of the documents change in a month: lora reads none, so that it loses 5 points a "
+        "month and 2 points in 0.4 months unless it is trained again."
+    )
+    assert any("documents change, by which lora loses" in one for one in often.reasons)
+    seldom = verdict(0.0001)
+    assert not any("of the documents change" in one for one in seldom.reasons)
+    # What is trained again before it is behind stays right.
+    assert not any("documents change, by" in r for r in verdict(0.1, refresh_months=0.3).reasons)

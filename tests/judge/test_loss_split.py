@@ -331,3 +331,36 @@ def test_retrieval_that_matters_beside_reading_is_told() -> None:
     assert found is not None
     _, missing = loss_sentences((found,), "rag")
     assert "and retrieval matters too" in missing
+
+
+def test_the_ceiling_is_where_independent_candidates_give_no_other_answer_in_common() -> None:
+    documents = [f"d{n // 4}" for n in range(40)]
+    right = np.ones((40, 1))
+    right[:10] = 0.0  # wrong everywhere
+    study = evidence(dict.fromkeys(("clean", *CONDITIONS), right), documents)
+    [alone] = loss_splits(study, study_scores(study))
+    assert alone.ceiling is None  # nobody else could doubt a label
+    assert not any("reach more than" in one for one in loss_sentences((alone,), "rag"))
+    [run] = study.runs
+    clean = run.answers["clean", 0]
+    both = []
+    for name in ("rag", "other"):
+        # On four rows both give the same other answer, on six more each its own.
+        said = tuple(
+            f"{name} {n}" if n < 6 else "the other" if n < 10 else id
+            for n, id in enumerate(clean.outputs)
+        )
+        answers = {view: replace(clean, outputs=said) for view in run.answers}
+        trial = replace(run.trial, candidate=name, strategy=name)
+        both.append(replace(run, trial=trial, answers=answers))
+    [info] = study.candidates
+    infos = tuple(replace(info, name=n, strategy=n, model=n) for n in ("rag", "other"))
+    two = replace(study, candidates=infos, runs=tuple(both))
+    found = next(s for s in loss_splits(two, study_scores(two)) if s.candidate == "rag")
+    assert found.ceiling is not None
+    assert found.ceiling.value == pytest.approx(0.9)
+    assert found.gap("reading").loss.value == pytest.approx(0.25)
+    assert any(
+        one.startswith("No reader may reach more than 90 %")
+        for one in loss_sentences((found,), "rag")
+    )

@@ -227,3 +227,19 @@ def test_there_are_none_without_questions_that_share_answer_and_place() -> None:
     same = {id: Item(id=id, text=f"About {id[:-2]}") for id in many.items.ids}
     other = replace(many, inputs=same)
     assert paraphrases(other, study_scores(other)) is None
+
+
+def test_a_column_says_which_rows_ask_the_same() -> None:
+    # Of twenty groups the first half, and of these only one wording is answered.
+    own = paraphrased(20, {"rag": [True, False] * 20})
+    ids = own.items.ids
+    asks = {id: id[:-2] for id in ids[:20]}
+    stated = replace(own, items=replace(own.items, asks=asks, evidence={}))
+    whole = paraphrases(stated, study_scores(stated))
+    assert whole is not None
+    assert (whole.groups, whole.rows, whole.stated) == (10, 20, True)
+    assert found(stated)["rag"].one.value == 1
+    assert (paraphrases(own, study_scores(own)) or whole).stated is False
+    # The same words are no other wording.
+    same = {id: replace(item, text="One?") for id, item in stated.inputs.items()}
+    assert paraphrases(replace(stated, inputs=same), study_scores(stated)) is None

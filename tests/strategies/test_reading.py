@@ -137,6 +137,69 @@ def test_documents_without_a_word_in_common_give_no_answer(fitted: Any) -> None:
     assert answers.outputs == (None,)
 
 
+TOWNS = [
+    f"{a}{b}" for a in ("Ash", "Oak", "Elm", "Fir", "Yew") for b in ("ton", "ham", "by", "ley")
+]
+
+
+def many(decoys: bool) -> tuple[Any, list[Example]]:
+    """Return a task and rows; with decoys, what is found first has another year in it."""
+    texts = {
+        f"d{n}": f"{town} is old. The bridge opened in {1900 + n}." for n, town in enumerate(TOWNS)
+    }
+    rows = []
+    for place in range(4 * len(TOWNS)):
+        n = place % len(TOWNS)
+        start = texts[f"d{n}"].index("19")
+        rows.append(
+            Example(
+                id=f"r{place}",
+                text=f"In which year did the bridge of {TOWNS[n]} open?",
+                target=str(1900 + n),
+                evidence=(Span(f"d{n}", start, start + 4),),
+            )
+        )
+    if decoys:
+        texts |= {f"x{n}": f"The bridge of {town}." for n, town in enumerate(TOWNS)}
+    documents = tuple(Document(id=id, text=text) for id, text in texts.items())
+    return with_corpus(Answering(), Corpus(documents)), rows
+
+
+def test_how_much_is_read_is_chosen_by_the_answers_to_rows_that_taught_nothing() -> None:
+    reading = {}
+    for decoys in (False, True):
+        task, rows = many(decoys)
+        strategy: Any = build("reader", seed=0)
+        strategy.fit(task, rows)
+        reading[decoys] = strategy.read
+        fixed: Any = build("reader", seed=0, k=1)
+        fixed.fit(task, rows)
+        assert fixed.facts()["notes"] == []
+        score = [
+            sum(
+                o == r.target
+                for o, r in zip(s.predict([r.item() for r in rows]).outputs, rows, strict=True)
+            )
+            for s in (strategy, fixed)
+        ]
+        # What stands first of what is found has no answer, or all of it.
+        assert score[0] == len(rows)
+        assert (score[1] == len(rows)) is not decoys
+    assert reading[True].number > 1
+    [note] = [strategy.read.note]
+    assert note.startswith(
+        f"Passages read: {reading[True].number}. token-f1 on 20 training rows: 0.000 with 1"
+    )
+    assert "on rows on which it was not chosen, choosing gains" in note
+
+
+def test_with_few_rows_or_a_given_number_nothing_is_chosen(fitted: Any) -> None:
+    assert fitted.facts()["notes"] == []
+    given_number: Any = build(type(fitted).__name__.lower(), seed=0, k=2)
+    given_number.fit(TASK, ROWS)
+    assert {len(ids) for ids in given_number.predict(ITEMS).evidence} == {2}
+
+
 def test_the_best_sentence_is_of_the_first_passage() -> None:
     strategy: Any = build("sentence", seed=0)
     strategy.fit(TASK, ROWS)

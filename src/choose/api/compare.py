@@ -51,7 +51,7 @@ class Observer(Protocol):
         return
 
     def noted(self, sentences: Sequence[str]) -> None:
-        """Handle what was remarkable in reading the rows, such as guessed columns."""
+        """Handle what was remarkable in reading the rows, or is known before fine-tuning begins."""
         return
 
     def planned(
@@ -241,9 +241,8 @@ def _run(
     if racing:
         rule = rule_of(store.study, dataset.task)
         measured = Measured.nothing_of(nothing_measured(store), rule, jobs)
-    outcome = run_jobs(
-        jobs, plan.pools, store, limits, watch.job, measured, watch.deciding, executor
-    )
+    see = (watch.job, measured, watch.deciding, executor, watch.noted)
+    outcome = run_jobs(jobs, plan.pools, store, limits, *see)
     if outcome.interrupted:
         watch.interrupted()
     store.leave_out([*plan.refusals, *left_out_sentences(outcome)])

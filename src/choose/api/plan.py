@@ -45,11 +45,11 @@ def resolve(
     base = Path(study_file) if isinstance(study_file, str) else study_file
     study = load_study(base, settings)
     study = only(study, strategies) if strategies else study
-    if study.models.retirement and study.costs.start is None:
-        # Stored with the study, so that judging it later counts the same months.
-        costs = study.costs.model_copy(update={"start": date.today()})
-        study = study.model_copy(update={"costs": costs})
-    return study.model_copy(update={"rule": RULE})
+    # Stored with the study, so that judging it later counts the same months.
+    days = {"start": study.models.retirement, "documents_as_of": study.data.documents}
+    unsaid = [key for key, needed in days.items() if needed and getattr(study.costs, key) is None]
+    costs = study.costs.model_copy(update=dict.fromkeys(unsaid, date.today()))
+    return study.model_copy(update={"costs": costs, "rule": RULE})
 
 
 def names(study: Study) -> tuple[str, ...]:

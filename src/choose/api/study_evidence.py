@@ -81,6 +81,7 @@ def nothing_measured(store: Store) -> Evidence:
         inputs={} if dataset.task.labels else _inputs(dataset),
         drills=tuple(_drills(dataset)),
         faults=tuple(_faults(dataset)),
+        documents_as_of=study.get("costs", {}).get("documents_as_of"),
     )
 
 

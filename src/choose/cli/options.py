@@ -114,7 +114,10 @@ METAVARS = {
     **dict.fromkeys(("metric", "kind", "estimand"), "NAME"),
     "field": "COLUMN",
     **dict.fromkeys(
-        (f"{role}_column" for role in ("text", "label", "time", "group", "annotator", "evidence")),
+        (
+            f"{role}_column"
+            for role in ("text", "label", "time", "group", "annotator", "evidence", "paraphrase")
+        ),
         "COLUMN",
     ),
     "base_url": "URL",

@@ -97,7 +97,8 @@ def roles_of(table: pl.DataFrame, section: DataSection) -> Roles:
         text, label = (f"{chat}.user",), label or f"{chat}.assistant"
     fields = _fields(known, section.fields, (*text, label))
     about = reserved(known) if section.documents else []
-    settled = {*text, label, *fields, *named.values(), *about, section.evidence_column}
+    settled = {*text, label, *fields, *named.values(), *about}
+    settled |= {section.evidence_column, _named(known, section.paraphrase_column, "paraphrase")}
     free = _contents(table, [name for name in known if name not in settled], section)
     found = guess(free, text, label)
     if len(found.text) != 1 or len(found.label) != 1:

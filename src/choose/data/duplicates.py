@@ -121,7 +121,7 @@ def similar_pairs(texts: Sequence[str], threshold: float = NEAR) -> Pairs:
 
 
 def clusters_of(examples: Sequence[Example], index: TextIndex) -> dict[str, str]:
-    """Map rows that share a group, a text or a near-duplicate to their cluster, by row id.
+    """Map rows that share a group, question, text or near-duplicate to their cluster, by row id.
 
     A cluster is named after its first row; rows in no cluster are left out.
     """
@@ -132,11 +132,12 @@ def clusters_of(examples: Sequence[Example], index: TextIndex) -> dict[str, str]
     used = np.unique(texts)
     place[used] = rows + np.arange(len(used))
     near = place[index.pairs]
-    groups: dict[str, int] = {}
+    groups: dict[tuple[str, str], int] = {}
     named = [
-        (i, groups.setdefault(e.group, rows + len(used) + len(groups)))
+        (i, groups.setdefault((what, shared), rows + len(used) + len(groups)))
         for i, e in enumerate(examples)
-        if e.group is not None
+        for what, shared in (("group", e.group), ("asks", e.asks))
+        if shared is not None
     ]
     own = np.stack([np.arange(rows, dtype=np.int32), place[texts]], axis=1)
     edges = [own, np.array(named, dtype=np.int32).reshape(-1, 2), near[(near >= 0).all(axis=1)]]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -164,6 +166,69 @@ def _ids(table: pl.DataFrame, name: str | None, rows: Sequence[int]) -> list[str
     return [str(row) for row in rows]
 
 
+def in_other_words(
+    parts: Mapping[str, Sequence[Example]], cells: Mapping[str, Sequence[Any]]
+) -> dict[str, list[Example]]:
+    """Return rows by part, with one more for every other wording that a cell has of its question.
+
+    A cell is a list of wordings, or JSON of one. A text that several cells are says which rows ask
+    the same, and any other text is a wording.
+
+    Raises:
+        DataError: if a cell holds anything else.
+    """
+    read = {
+        part: [wordings_in(cell, row.id) for row, cell in zip(rows, cells[part], strict=True)]
+        for part, rows in parts.items()
+    }
+    counts = Counter(one for own in read.values() for one in own if isinstance(one, str))
+    return {
+        part: [
+            worded
+            for row, own in zip(rows, read[part], strict=True)
+            for worded in _worded(row, own, part, counts)
+        ]
+        for part, rows in parts.items()
+    }
+
+
+def _worded(
+    row: Example, own: str | list[str], part: str, counts: Mapping[str, int]
+) -> Iterator[Example]:
+    if isinstance(own, str) and counts[own] > 1:
+        yield replace(row, asks=own)
+        return
+    wordings = {
+        " ".join(text.casefold().split()): text for text in ([own] if isinstance(own, str) else own)
+    }
+    wordings.pop(" ".join(row.text.casefold().split()), None)
+    # Rows of two files may have the same id.
+    asks = f"{part} {row.id}" if wordings else None
+    yield replace(row, asks=asks)
+    for number, text in enumerate(wordings.values(), 2):
+        yield replace(row, id=f"{row.id}~{number}", text=text, asks=asks)
+
+
+def wordings_in(cell: Any, id: str) -> str | list[str]:
+    """Return the wordings of a cell, without blank ones, or the text that it is.
+
+    Raises:
+        DataError: if it holds anything else.
+    """
+    value = cell
+    if isinstance(cell, str) and cell.lstrip().startswith("["):
+        with suppress(ValueError, RecursionError):
+            value = json.loads(cell)
+    if isinstance(value, list) and all(one is None or isinstance(one, str) for one in value):
+        return [one.strip() for one in value if one and one.strip()]
+    if isinstance(value, list | dict | bytes):
+        raise DataError(
+            f"The row {id!r} has no list of texts in its column of paraphrases. Write other "
+            'wordings as ["How much is it?", "What is the price?"], or an id that rows share.'
+        )
+    return (scalar_text(value) or "").strip() or []
+
+
 def usable_rows(
     pool: Sequence[Example], test: Sequence[Example] | None
 ) -> tuple[list[Example], list[Example] | None]:
@@ -207,11 +272,12 @@ def check_rows(pool: Sequence[Example], test: Sequence[Example] | None, kind: Ki
     ids = Counter(e.id for e in [*pool, *(test or ())])
     if twice := [id for id, n in ids.items() if n > 1]:
         raise DataError(f"More than one row has the id {twice[0]!r}. Ids must be unique.")
+    article = "an" if kind.target[0] in "aeiou" else "a"
     for what, rows, least in (("Training", pool, MINIMUM), ("Test", test, 2)):
         if rows is not None and len(rows) < least:
             raise DataError(
-                f"{what} rows with a text and a {kind.target}: {len(rows)}. At least {least} are "
-                "needed, and a verdict takes a few hundred."
+                f"{what} rows with a text and {article} {kind.target}: {len(rows)}. At least "
+                f"{least} are needed, and a verdict takes a few hundred."
             )
 
 

@@ -274,18 +274,26 @@ def _without_leaks(
 ) -> tuple[list[Example], list[Example], list[str]]:
     """Return the pool without rows that repeat a test row or share its group, and those rows.
 
-    Also returns the ids of the test rows concerned.
+    To ask the same in other words is to repeat it. Also returns the ids of the test rows concerned.
     """
     texts = index.near([e.id for e in test_part])
-    groups = {e.group for e in test_part} - {None}
-    removed = [e for e in pool if index.text_of[e.id] in texts or e.group in groups]
+    shared = _shared(test_part)
+    removed = [e for e in pool if index.text_of[e.id] in texts or _shared([e]) & shared]
     removed_ids = {e.id for e in removed}
     removed_texts = index.near(removed_ids)
-    removed_groups = {e.group for e in removed} - {None}
+    removed_shared = _shared(removed)
     concerned = [
-        e.id for e in test_part if index.text_of[e.id] in removed_texts or e.group in removed_groups
+        e.id
+        for e in test_part
+        if index.text_of[e.id] in removed_texts or _shared([e]) & removed_shared
     ]
     return [e for e in pool if e.id not in removed_ids], removed, concerned
+
+
+def _shared(rows: Sequence[Example]) -> set[tuple[str, str]]:
+    """Return the groups of rows, and the questions that they ask in some words."""
+    named = ((what, one) for e in rows for what, one in (("group", e.group), ("asks", e.asks)))
+    return {(what, one) for what, one in named if one is not None}
 
 
 def _by_passage(rows: Sequence[Example], passage: str | None) -> Sequence[Example]:

@@ -142,6 +142,7 @@ class Items:
         fields: what each record fills; none where answers are labels.
         accepted: further right answers, of the rows that have some, by id.
         evidence: places in documents that hold the answer, of the rows that have some, by id.
+        asks: what is shared by rows that ask the same in other words, of such rows, by id.
     """
 
     ids: tuple[str, ...]
@@ -154,6 +155,7 @@ class Items:
     fields: tuple[frozenset[str], ...] = ()
     accepted: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     evidence: Mapping[str, tuple[Span, ...]] = field(default_factory=dict)
+    asks: Mapping[str, str] = field(default_factory=dict)
 
     def document_of(self, id: str) -> str:
         """Return the document of a row's first evidence; the row itself where none is known."""
@@ -230,6 +232,7 @@ class Evidence:
             the record.
         drills: changes of the documents after training, if there are any.
         faults: errors in the documents by kind and rate.
+        documents_as_of: the last day, as an ISO date, whose dates of documents count; None is any.
     """
 
     name: str
@@ -250,6 +253,7 @@ class Evidence:
     inputs: Mapping[str, Item] = field(default_factory=dict)
     drills: tuple[DrillRows, ...] = ()
     faults: tuple[FaultRows, ...] = ()
+    documents_as_of: str | None = None
 
 
 # "Several billion parameters": below this, prompting poorly says little about prompting.
@@ -315,4 +319,5 @@ def items_of(dataset: Dataset, ids: tuple[str, ...]) -> Items:
         fields=fields,
         accepted={e.id: e.accepted for e in rows if e.accepted},
         evidence={e.id: e.evidence for e in rows if e.evidence},
+        asks={e.id: e.asks for e in rows if e.asks},
     )

@@ -48,6 +48,7 @@ from choose.schema.answer import FamilyResult, FamilyStatus, Standing
 from choose.schema.base import Interval
 from choose.schema.costs import Move
 from choose.schema.decision import DatasetRecord, Decision, Gate, Kind, Pair, Verdict
+from choose.schema.reading import Churn
 from choose.schema.scorecard import Scorecard
 from choose.types import FAMILIES, Family
 
@@ -78,7 +79,9 @@ def judge(
     """
     if not (scores := study_scores(evidence, rule.measure)).scored:
         raise StudyError(_nothing(scores))
-    case = _case(evidence, contenders := contenders_of(scores, rule))
+    contenders = contenders_of(scores, rule)
+    documents = _documents(evidence, contenders.panel, contenders.rule)
+    case = _case(evidence, contenders, documents["churn"])
     gates, moves = gates_of(case), next_actions(case)
     standings = standings_of(contenders, case.name)
     return Decision(
@@ -93,7 +96,7 @@ def judge(
         pairs=_pairs(case),
         failures=case.failures,
         loss_splits=case.splits,
-        **_documents(evidence, contenders.panel, contenders.rule),
+        **documents,
         **_rows_to_read(evidence, case, standings),
         **_outlook(contenders),
         moves=moves,
@@ -124,7 +127,7 @@ def _outlook(contenders: Contenders) -> dict[str, Any]:
     }
 
 
-def _case(evidence: Evidence, contenders: Contenders) -> Case:
+def _case(evidence: Evidence, contenders: Contenders, churn: Churn | None) -> Case:
     labels = audit_labels(evidence)
     # Where the auditor is too weak for a list, it is no evidence against single rows.
     suspects = None
@@ -135,7 +138,7 @@ def _case(evidence: Evidence, contenders: Contenders) -> Case:
     overlap = overlap_of(contenders, selection.interim)
     splits = loss_splits(evidence, contenders.panel)
     missing = without_evidence(evidence)
-    return Case(contenders, selection, labels, failures, overlap, splits, missing)
+    return Case(contenders, selection, labels, failures, overlap, splits, missing, churn)
 
 
 def _scorecards(evidence: Evidence, contenders: Contenders) -> tuple[Scorecard, ...]:

@@ -149,6 +149,12 @@ def _churn(decision: Decision) -> Iterator[str]:
         return
     source = "as the study file says" if churn.stated else "at least, as their dates tell"
     yield f"{percent(churn.share)} % of the documents change in a month, {source}."
+    if churn.future:
+        verb = "is" if churn.future == 1 else "are"
+        yield (
+            f"{plural(churn.future, 'document')} {verb} dated after the day of the study; such "
+            "dates do not count."
+        )
     margin = decision.goal.get("margin")
     for cost in churn.costs:
         if cost.reads and cost.index_usd is not None:

@@ -198,13 +198,18 @@ def _wordings(found: Paraphrases) -> DrillTable:
         for o in found.outcomes
     ]
     best = found.outcomes[0]
+    pair = (
+        "wordings of a question"
+        if found.stated
+        else ("questions with the same answer at the same place")
+    )
     says = (
-        f"Of two questions with the same answer at the same place, {best.candidate} is right on "
+        f"Of two {pair}, {best.candidate} is right on "
         f"both in {in_percent(best.both.value)} and on one alone in {in_percent(best.one.value)}."
     )
     note = (
-        f"{plural(found.rows, 'test row')} in {plural(found.groups, 'group')} that share answer "
-        f"and place, on {plural(found.documents, 'document')} (95 % CI). An answer is right that "
-        "scores a half."
+        f"{plural(found.rows, 'test row')} in {plural(found.groups, 'group')} that "
+        f"{'ask the same, as the data say' if found.stated else 'share answer and place'}, on "
+        f"{plural(found.documents, 'document')} (95 % CI). An answer is right that scores a half."
     )
     return DrillTable(says, TextTable("Questions in other words", heads, rows), note)

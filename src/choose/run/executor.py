@@ -24,8 +24,8 @@ from choose.run.run_records import (
     Stop,
     StudyFacts,
 )
+from choose.run.scheduling.closed_book import closed_book
 from choose.run.scheduling.next_trial import Measured, Now
-from choose.run.scheduling.race import closed_book
 from choose.run.scheduling.scheduler import Scheduler
 from choose.run.spending_limit import DollarBudget, DollarShare
 from choose.run.trial import versions
@@ -43,6 +43,9 @@ OnJob = Callable[[Job, Run | None], None]
 # What is told about a trial before it begins: what its answers decide.
 Tell = Callable[[str], None]
 
+# What is said of a study, in sentences.
+Note = Callable[[Sequence[str]], None]
+
 
 def run_jobs(
     jobs: Sequence[Job],
@@ -53,6 +56,7 @@ def run_jobs(
     measured: Measured | None = None,
     tell: Tell = lambda _: None,
     executor: Executor | None = None,
+    note: Note = lambda _: None,
 ) -> RunSummary:
     """Run what the store does not hold yet and the limits allow.
 
@@ -65,9 +69,10 @@ def run_jobs(
         measured: what keeps the question open; without it, jobs run in their order.
         tell: called with what a trial decides, before it begins; empty where that is not known.
         executor: runs the trials, and is closed at the end; without it, this process does.
+        note: called with what passages and fine-tuning can bring, before the first is fine-tuned.
     """
     executor = executor or LocalExecutor(Worker(pools))
-    return _Driver(jobs, pools, store, limits, watch, measured, tell, executor).run()
+    return _Driver(jobs, pools, store, limits, watch, measured, tell, executor, note).run()
 
 
 def study_facts(jobs: Sequence[Job], pools: Pools, margin: float) -> StudyFacts:
@@ -102,8 +107,9 @@ class _Driver:
         measured: Measured | None,
         tell: Tell,
         executor: Executor,
+        note: Note,
     ) -> None:
-        self.measured, self.tell = measured, tell
+        self.measured, self.tell, self.note = measured, tell, note
         self.store, self.limits, self.watch, self.start = store, limits, watch, perf_counter()
         self.executor, self.dollars = executor, DollarBudget(pools)
         facts = study_facts(jobs, pools, limits.margin)
@@ -149,6 +155,9 @@ class _Driver:
             self.executor.submit(request)
             return
         self.tell(request.why)
+        rule = self.scheduler.facts.closed_book
+        if rule is not None and (bounds := rule.bounds(job)):
+            self.note(bounds)
         self.watch(job, None)
         start = perf_counter()
         try:

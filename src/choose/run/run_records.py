@@ -10,7 +10,7 @@ from typing import Literal, Protocol
 
 from choose.formatting import plural
 from choose.run.predict import MIN_ROWS, SpendingShare
-from choose.run.scheduling.race import ClosedBook
+from choose.run.scheduling.closed_book import ClosedBook
 from choose.run.speed_probe import Speed
 from choose.schema.plan import Job
 from choose.schema.words import NOT_NEEDED, too_long

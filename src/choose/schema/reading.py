@@ -64,6 +64,8 @@ class LossSplit(Record):
         among_others: the score with this passage first and others that were retrieved.
         knowledge: `gold` minus `nothing`: the most that retrieval can add for this model.
         gaps: the largest first.
+        ceiling: the share of the rows whose label is not doubted, which is what a perfect reader
+            reaches for certain; null where no two independent candidates could doubt one.
         shortened: what answers without the words of the question gain with the gold passage; null
             where answers are left as written.
         found: how well passages were retrieved; null where it is not known.
@@ -78,6 +80,7 @@ class LossSplit(Record):
     among_others: Interval
     knowledge: Interval
     gaps: tuple[Gap, ...]
+    ceiling: Interval | None = None
     shortened: Interval | None = None
     found: Retrieved | None = None
 
@@ -288,18 +291,21 @@ class ParaphraseOutcome(Record):
 
 
 class Paraphrases(Record):
-    """Questions with the same answer at the same places of documents, in different words.
+    """Questions that ask for the same in different words.
 
     Attributes:
         groups: of such questions.
         rows: test rows in them.
         documents: documents that hold the answers.
+        stated: whether a column of the data says so; else they have the same answer at the same
+            places of documents.
         outcomes: the highest score first.
     """
 
     groups: int
     rows: int
     documents: int
+    stated: bool = False
     outcomes: tuple[ParaphraseOutcome, ...]
 
 
@@ -327,10 +333,12 @@ class Churn(Record):
         share: of the documents that change in a month.
         stated: whether the study file says so; else it is what the dates tell at least.
         documents: in all.
+        future: documents dated after the day of the study, whose dates do not count.
         costs: those that read first.
     """
 
     share: float
     stated: bool
     documents: int
+    future: int = 0
     costs: tuple[ChurnCost, ...]

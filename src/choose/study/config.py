@@ -139,6 +139,10 @@ class Costs(Settings):
         description="Share of the documents that change in a month; by default what their dates "
         "tell.",
     )
+    documents_as_of: date | None = Field(
+        default=None,
+        description="Last day whose dates of documents count; by default the day of the run.",
+    )
     tasks: int | None = Field(
         default=None, ge=1, description="Number of tasks that one base model will serve."
     )

@@ -23,6 +23,8 @@ from choose.types import Example
 
 # Names of columns of evidence; those of documents alone count only if all their cells name some.
 EVIDENCE = ("evidence", "gold_passage_ids", "gold_passages", "supporting_facts", "spans")
+# Names of a column with other wordings of a question.
+PARAPHRASES = ("paraphrases", "other_wordings", "rewordings")
 DOCUMENT = ("doc", "doc_id", "document_id", "document", "passage_id")
 
 _FORMS = (
@@ -32,8 +34,9 @@ _FORMS = (
 
 
 def reserved(columns: Sequence[str]) -> list[str]:
-    """Return the columns that are called evidence or documents: never a text or a label."""
-    return [name for name in columns if name.strip().lower() in (*EVIDENCE, *DOCUMENT)]
+    """Return the columns of evidence, documents and paraphrases: never a text or a label."""
+    about = (*EVIDENCE, *DOCUMENT, *PARAPHRASES)
+    return [name for name in columns if name.strip().lower() in about]
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ from choose.judge.scores.joint_distribution import least_loss
 from choose.judge.stats.paired import Difference, smallest_detectable_gain
 from choose.schema.base import Interval
 from choose.schema.diagnosis import Audit, ErrorOverlap, Failures
-from choose.schema.reading import LossSplit
+from choose.schema.reading import Churn, LossSplit
 from choose.schema.words import Words
 from choose.types import Family
 
@@ -215,6 +215,7 @@ class Case:
     overlap: ErrorOverlap | None = None
     splits: tuple[LossSplit, ...] = ()
     without_evidence: Interval | None = None
+    churn: Churn | None = None
 
     @property
     def name(self) -> str:

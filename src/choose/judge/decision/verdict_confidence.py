@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from choose.formatting import listed, plural, points
+from choose.formatting import listed, months, plural, points
 from choose.judge.decision.contenders import best_of
 from choose.judge.decision.label_gates import may_hide_success
 from choose.judge.decision.rule import Case
 from choose.judge.decision.verdict_gates import WORTH_ITS_COST as WORTH
-from choose.judge.decision.verdict_kind import alone
+from choose.judge.decision.verdict_kind import alone, stale_within
 from choose.judge.scores.joint_distribution import SPREAD
 from choose.judge.stats.paired import Difference
 from choose.schema.decision import Confidence, Gate
@@ -259,6 +259,9 @@ def _study_limits(case: Case, gates: Sequence[Gate], looks: int) -> list[tuple[i
         limits.append((1, "it costs more than it earns"))
     if pays == "unknown" and case.contenders.margins.derived:
         limits.append((1, "whether it pays off is open"))
+    if (months_left := stale_within(case)) is not None:
+        when = f"{points(case.margin)} in {months(months_left)}"
+        limits.append((1, f"documents change, by which {case.name} loses {when}"))
     if any(gate.name == "robust" and gate.status == "fail" for gate in gates):
         limits.append((1, "the choice does not hold under all conditions"))
     return limits

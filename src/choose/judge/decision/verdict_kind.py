@@ -21,6 +21,10 @@ from choose.judge.stats.intervals import wilson
 from choose.schema.decision import Kind
 from choose.schema.reading import SURELY
 
+# Months within which an answer that reads no document is expected to stay right, unless it is
+# trained again.
+YEAR = 12.0
+
 # Doublings of the labels within which a rising curve may be hoped to reach a target.
 DOUBLINGS = 2
 
@@ -67,6 +71,20 @@ def documents_limit(case: Case) -> Literal["fix-documents", "fix-retrieval"] | N
         return "fix-documents" if (missing.low or 0.0) > case.margin else None
     sure = first.largest >= SURELY and (first.loss.low or 0.0) > case.margin
     return "fix-retrieval" if first.name == "retrieval" and sure else None
+
+
+def stale_within(case: Case) -> float | None:
+    """Return the months in which documents that change cost a candidate that reads none the margin.
+
+    None where it loses nothing, or is trained again before, or else within a year.
+    """
+    own = next(
+        (c for c in (case.churn.costs if case.churn else ()) if c.candidate == case.name), None
+    )
+    if own is None or own.reads or own.loss <= 0:
+        return None
+    within, most = case.margin / own.loss, case.contenders.rule.deployment.refresh_months
+    return within if within < (YEAR if most is None else most) else None
 
 
 def _satisfied_target(case: Case) -> bool:

@@ -7,13 +7,14 @@ repetitions.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import get_args
 
 import numpy as np
 
 from choose.corpus import AMONG_OTHERS, CONDITIONS, DEPTH, GOLD, NOTHING
+from choose.judge.diagnosis.reading_errors import doubted_rows
 from choose.judge.evidence import Evidence, HasMetric, MayAbstain
 from choose.judge.measures.retrieval_quality import retrieval_quality
 from choose.judge.scores.paired_comparison import condition_tables
@@ -48,12 +49,14 @@ class _Common:
     Attributes:
         mask: which of the study's rows these are.
         scores: (n, repetitions) by control; "" is what was retrieved.
+        ids: of the rows.
         documents: the document with the evidence of each row.
         row_set: what the record calls these rows.
     """
 
     mask: Mask
     scores: Mapping[str, Floats]
+    ids: tuple[str, ...]
     documents: tuple[str, ...]
     row_set: str
 
@@ -64,6 +67,12 @@ class _Common:
     def gain(self, control: str, over: str) -> Interval:
         """Return the mean difference of two controls."""
         return self.mean_of(self.scores[control] - self.scores[over])
+
+    def ceiling(self, doubted: Collection[str]) -> Interval:
+        """Return the share of rows whose label nobody doubts: what can be reached for certain."""
+        return self._interval(
+            np.array([[float(id not in doubted)] for id in self.ids]), AGRESTI_COULL
+        )
 
     def mean_of(self, differences: Floats) -> Interval:
         """Return the mean of (n, repetitions) differences from -1 to 1."""
@@ -78,7 +87,8 @@ class _Common:
 
 def loss_splits(evidence: Evidence, panel: StudyScores) -> tuple[LossSplit, ...]:
     """Return the split of each candidate that was asked under every control."""
-    found = (_split(evidence, candidate) for candidate in panel.scored)
+    doubted = None if evidence.task is None else doubted_rows(panel, evidence.task)
+    found = (_split(evidence, candidate, doubted) for candidate in panel.scored)
     return tuple(split for split in found if split is not None)
 
 
@@ -95,7 +105,9 @@ def without_evidence(evidence: Evidence) -> Interval | None:
     return Interval.of(estimate, ARTEFACT, within=(0.0, 1.0))
 
 
-def _split(evidence: Evidence, candidate: CandidateScores) -> LossSplit | None:
+def _split(
+    evidence: Evidence, candidate: CandidateScores, doubted: Collection[str] | None
+) -> LossSplit | None:
     table = candidate.main
     common = _common(evidence, table) if table is not None else None
     if table is None or common is None:
@@ -124,6 +136,7 @@ def _split(evidence: Evidence, candidate: CandidateScores) -> LossSplit | None:
         among_others=common.mean(AMONG_OTHERS),
         knowledge=common.gain(GOLD, NOTHING),
         gaps=tuple(sorted(gaps, key=lambda gap: -gap.loss.value)),
+        ceiling=None if doubted is None else common.ceiling(doubted),
         shortened=_shortened(evidence, table, common),
         found=_retrieved(evidence, table),
     )
@@ -165,6 +178,7 @@ def _common(evidence: Evidence, table: ScoreTable | None) -> _Common | None:
     return _Common(
         mask,
         {control: values[mask][:, whole] for control, values in scores.items()},
+        tuple(ids),
         tuple(evidence.items.document_of(id) for id in ids),
         table.rows.row_set(mask),
     )

@@ -74,6 +74,30 @@ def answers_of(candidate: CandidateScores, view: tuple[str, int] = CLEAN) -> dic
     return found
 
 
+def withheld(one: Answered, task: Task) -> bool:
+    """Return whether a candidate said that there is no answer, or nothing."""
+    if one.output is None:
+        return one.status in WITHHELD
+    return isinstance(task, MayAbstain) and task.abstains(one.output)
+
+
+def doubted_rows(panel: StudyScores, task: Task) -> frozenset[str] | None:
+    """Return rows to which independent candidates give the same other answer.
+
+    None with fewer than two such candidates.
+    """
+    source = sources([c.info for c in panel.scored])
+    voters = [c for c in panel.scored if not c.info.constant]
+    if len({source[c.info.name] for c in voters}) < AGREE:
+        return None
+    votes: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for candidate in voters:
+        for id, one in answers_of(candidate).items():
+            if not one.right and one.output is not None and not withheld(one, task):
+                votes[id, normalised(one.output)].add(source[candidate.info.name])
+    return frozenset(id for (id, said), by in votes.items() if said and len(by) >= AGREE)
+
+
 def reading_errors(evidence: Evidence, panel: StudyScores) -> ReadingErrors | None:
     """Return why the best candidate that reads is wrong; None without one, or without evidence.
 
@@ -153,20 +177,8 @@ class _Reader:
 
     @cached_property
     def suspects(self) -> frozenset[str] | None:
-        """Return rows to which independent candidates give the same other answer.
-
-        None with fewer than two such candidates.
-        """
-        source = sources([c.info for c in self.panel.scored])
-        voters = [c for c in self.panel.scored if not c.info.constant]
-        if len({source[c.info.name] for c in voters}) < AGREE:
-            return None
-        votes: dict[tuple[str, str], set[str]] = defaultdict(set)
-        for candidate in voters:
-            for id, one in answers_of(candidate).items():
-                if not one.right and one.output is not None and not self._withheld(one):
-                    votes[id, normalised(one.output)].add(source[candidate.info.name])
-        return frozenset(id for (id, said), by in votes.items() if said and len(by) >= AGREE)
+        """Return rows whose label is doubted; None where nobody can doubt it."""
+        return doubted_rows(self.panel, self.task)
 
     def errors(self) -> ReadingErrors:
         """Return the errors by step."""
@@ -248,10 +260,7 @@ class _Reader:
         return bool(spans) and not any(a.overlaps(b) for a in read for b in spans)
 
     def _withheld(self, one: Answered) -> bool:
-        """Return whether a candidate said that there is no answer, or nothing."""
-        if one.output is None:
-            return one.status in WITHHELD
-        return isinstance(self.task, MayAbstain) and self.task.abstains(one.output)
+        return withheld(one, self.task)
 
     def _is_form(self, id: str, one: Answered) -> bool:
         """Return whether an answer is unusable, or a part of what was written is right.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
 from typing import Protocol, TypeVar
 
@@ -262,7 +262,9 @@ def document_churn(evidence: Evidence, drills: Sequence[DocumentDrill], rule: Ru
     if corpus is None or drill is None:
         return None
     stated = rule.deployment.documents_changed_per_month
-    share = monthly_share([d.timestamp for d in corpus.documents]) if stated is None else stated
+    times = [document.timestamp for document in corpus.documents]
+    known = until(times, evidence.documents_as_of)
+    share = monthly_share(known) if stated is None else stated
     if not share:
         return None
     indexes = min(share * len(corpus), MOST_INDEXES)
@@ -270,6 +272,7 @@ def document_churn(evidence: Evidence, drills: Sequence[DocumentDrill], rule: Ru
         share=share,
         stated=stated is not None,
         documents=len(corpus),
+        future=0 if stated is not None else known.count(None) - times.count(None),
         costs=tuple(_cost(outcome, share, indexes, rule) for outcome in drill.outcomes),
     )
 
@@ -284,6 +287,20 @@ def _cost(outcome: DrillOutcome, share: float, indexes: float, rule: Rule) -> Ch
         loss=share * (outcome.clean.value - outcome.updated.value),
         index_usd=usd,
     )
+
+
+def until(times: Sequence[datetime | None], day: str | None) -> list[datetime | None]:
+    """Return dates without those after a day, anywhere on Earth.
+
+    Later ones are mistakes, or of documents that hold from then on: they say nothing of how often
+    documents changed.
+    """
+    if day is None:
+        return [*times]
+    begins = datetime.combine(date.fromisoformat(day), datetime.min.time(), UTC)
+    # In the west a day ends twelve hours later than in Greenwich.
+    ends = (begins + timedelta(hours=36)).timestamp()
+    return [time if time is not None and time.timestamp() < ends else None for time in times]
 
 
 def monthly_share(times: Sequence[datetime | None]) -> float | None:

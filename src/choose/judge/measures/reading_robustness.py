@@ -1,8 +1,8 @@
 """How robust candidates that read are: to errors in documents, and to other words of a question.
 
 With errors in documents nothing is trained again, and right answers stay what they were. Questions
-that share a place in a document and an answer ask for the same in other words: no candidate is
-asked again, and the answers to the test rows tell. All candidates are compared on the same rows.
+that share a place in a document and an answer ask for the same in other words, as do those of
+which a column says so: no candidate is asked again, and the answers to the test rows tell. All candidates are compared on the same rows.
 Questions of one document are clustered.
 """
 
@@ -162,21 +162,26 @@ def paraphrases(evidence: Evidence, panel: StudyScores) -> Paraphrases | None:
         groups=len(groups),
         rows=sum(map(len, groups)),
         documents=len({evidence.items.document_of(group[0]) for group in groups}),
+        stated=bool(evidence.items.asks),
         outcomes=tuple(outcomes),
     )
 
 
 def _groups(evidence: Evidence) -> list[tuple[str, ...]]:
-    """Return the test rows with the same places, the same answer and different questions.
+    """Return the test rows that ask the same in other words, as a column says.
 
+    Where none does, it is those with the same places, the same answer and different questions.
     Questions whose answer is implied or does not stand at their places, such as two that are
     answered by yes, may be about different things.
     """
     items, found = evidence.items, defaultdict[object, dict[str, str]](dict)
     for id, target in zip(items.ids, items.targets, strict=True):
-        if id in evidence.inputs and _stated(evidence, id, target):
+        same: object = items.asks.get(id)
+        if same is None and not items.asks and _stated(evidence, id, target):
+            same = items.evidence[id], target.casefold().strip()
+        if same is not None and id in evidence.inputs:
             question = " ".join(evidence.inputs[id].text.casefold().split())
-            found[items.evidence[id], target.casefold().strip()].setdefault(question, id)
+            found[same].setdefault(question, id)
     return [tuple(sorted(by.values())) for by in found.values() if len(by) > 1]
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from choose.corpus import ARRIVED, MISSING, UPDATED
-from choose.formatting import DASH, duration, in_percent, interval, plural, points
+from choose.formatting import DASH, duration, in_percent, interval, months, plural, points, span
 from choose.judge.decision.rule import Case
-from choose.judge.decision.verdict_kind import documents_limit
+from choose.judge.decision.verdict_kind import documents_limit, stale_within
 from choose.schema.answer import Step
 from choose.schema.base import Interval
 from choose.schema.decision import Kind
@@ -40,7 +40,20 @@ _DO: dict[GapName, str] = {
 def loss_sentences(splits: Sequence[LossSplit], candidate: str) -> tuple[str, ...]:
     """Return what retrieval brings and what is missing now; nothing without a split."""
     split = next(iter(best_first(splits, candidate)), None)
-    return () if split is None else (_knowledge(split), _missing(split))
+    if split is None:
+        return ()
+    return tuple(filter(None, (_knowledge(split), _missing(split), _ceiling(split))))
+
+
+def _ceiling(split: LossSplit) -> str:
+    """Say what may be reached at most, where labels are doubted."""
+    if split.ceiling is None or split.ceiling.value >= 1:
+        return ""
+    return (
+        f"No reader may reach more than {in_percent(split.ceiling.value)} ({span(split.ceiling)}): "
+        "to the other rows independent candidates give the same other answer, so that their labels "
+        "may be wrong."
+    )
 
 
 def _knowledge(split: LossSplit) -> str:
@@ -121,6 +134,35 @@ def documents_steps(case: Case, check: str) -> Iterator[Step]:
             question="how much of what the right passage gives can be reached",
             value=split.gap("retrieval").loss,
         )
+
+
+def stale_sentence(case: Case) -> str:
+    """Say what documents that change do to the candidate named; empty where that is not known."""
+    churn = case.churn
+    own = next((c for c in churn.costs if c.candidate == case.name), None) if churn else None
+    if churn is None or own is None:
+        return ""
+    least = "" if churn.stated else " or more"
+    changes = f"{in_percent(churn.share)}{least} of the documents change in a month"
+    if (limit := stale_within(case)) is not None:
+        return (
+            f"{changes}: {case.name} reads none, so that it loses {points(own.loss)} a month and "
+            f"{points(case.margin)} in {months(limit)} unless it is trained again."
+        )
+    closed = [
+        cost
+        for cost in churn.costs
+        if not cost.reads
+        and cost.loss > 0
+        and case.contenders.panel[cost.candidate].info.family != "baseline"
+    ]
+    if not own.reads or not closed:
+        return ""
+    worst = max(closed, key=lambda cost: cost.loss)
+    return (
+        f"{changes}: {case.name} answers from them once they are indexed, where {worst.candidate} "
+        f"loses {points(worst.loss)} a month until it is trained again."
+    )
 
 
 def with_sentence(drill: DocumentDrill) -> DocumentDrill:

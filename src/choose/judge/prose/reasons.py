@@ -19,6 +19,7 @@ from choose.formatting import (
 from choose.judge.decision.contenders import best_of
 from choose.judge.decision.rule import Case, deciding_difference
 from choose.judge.prose.family_answer import beside_the_named, settled
+from choose.judge.prose.loss_sentences import stale_sentence
 from choose.judge.scores.family_comparison import FamilyComparison
 from choose.judge.stats.paired import Difference
 from choose.schema.answer import FamilyResult
@@ -40,6 +41,7 @@ def reasons(case: Case, families: tuple[FamilyResult, ...]) -> tuple[str, ...]:
         _target(case),
         _open(case),
         _cost(case),
+        stale_sentence(case),
         coarse(case),
     ]
     return tuple(sentence for sentence in sentences if sentence)

@@ -6,7 +6,7 @@ import hashlib
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Generic, NamedTuple, TypeVar
+from typing import Final, Generic, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -122,6 +122,37 @@ class Trials(Generic[Setting]):
 
 # Rows of a half, at least, on which a setting is chosen.
 FEWEST = 4
+
+# Passages that are read where nothing is tried, and numbers that are tried where reading is cheap.
+USUAL: Final = 3
+NUMBERS: Final = (USUAL, 1, 5)
+
+# Labelled rows, at least, on which a number of passages is chosen.
+FEWEST_FOR_NUMBER = 16
+
+
+class PassagesRead(NamedTuple):
+    """How many passages are read, and how that was chosen, in a sentence; empty if it was not."""
+
+    number: int
+    note: str = ""
+
+
+def chosen_number(trials: Trials[int], metric: str) -> PassagesRead:
+    """Return the number of passages with the best score, of equals the one that is tried first."""
+    best, first = trials.best(), next(iter(trials.scores))
+    means = ", ".join(f"{trials.mean(k):.3f} with {k}" for k in sorted(trials.scores))
+    gain = trials.gain()
+    gained = (
+        ""
+        if gain is None
+        else f"; on rows on which it was not chosen, choosing gains {gain.mean:+.3f} over {first} "
+        f"(standard error {gain.error:.3f})"
+    )
+    rows = len(trials.rows)
+    return PassagesRead(
+        best, f"Passages read: {best}. {metric} on {rows} training rows: {means}{gained}."
+    )
 
 
 def _mean(scores: Floats) -> float:

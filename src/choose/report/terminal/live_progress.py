@@ -188,7 +188,7 @@ class LiveProgress:
         self._sent = traffic
 
     def noted(self, sentences: Sequence[str]) -> None:
-        """Say how the rows were read."""
+        """Say how the rows were read, or what is known before fine-tuning begins."""
         for sentence in sentences:
             self._say(clean(sentence), style="dim")
 

@@ -1,0 +1,182 @@
+"""Leave closed-book fine-tuning out where answers stand in documents and cannot be memorised.
+
+What an adapter without passages learns are answers that occur in training. Where hardly any test
+answer does, and passages add more than the margin, or a candidate that reads is further ahead than
+memorising can bring, its fit is wasted time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from statistics import fmean
+
+import numpy as np
+
+from choose.corpus import AMONG_OTHERS, CONDITIONS, GOLD, NOTHING
+from choose.formatting import in_percent, interval, plural, points
+from choose.judge.stats.intervals import Estimate, two_way_interval, wilson
+from choose.judge.stats.paired import imaginary
+from choose.schema.plan import Job
+from choose.strategy import find
+from choose.tasks.answering import corpus_of
+from choose.types import STANDARD, Dataset, Floats, Run
+
+# Rows that two figures share, below which nothing is concluded.
+FEWEST = 20
+
+# What was retrieved, beside the controls.
+RETRIEVED = "clean"
+
+# Scores by candidate and row.
+Scores = dict[str, dict[str, float]]
+
+
+@dataclass
+class ClosedBook:
+    """What was answered so far with passages and without, and so what tuning without them can win.
+
+    Attributes:
+        dataset: the labelled set with its documents.
+        margin: smallest gain that matters.
+        views: by view of the rows, the scores of candidates that read; fine-tuned ones are none.
+        closed: scores of prompted candidates that read nothing.
+    """
+
+    dataset: Dataset
+    margin: float
+    views: dict[str, Scores] = field(default_factory=dict)
+    closed: Scores = field(default_factory=dict)
+    _prompted: list[str] = field(default_factory=list)
+    _told: bool = False
+
+    def add(self, run: Run) -> None:
+        """Count the answers of a run, with its controls; the first answer to a row counts."""
+        cls, name = find(run.trial.strategy), run.trial.candidate
+        plain = run.error is None and run.trial.scenario == STANDARD and not run.trial.variant
+        if not plain or cls.family == "fine-tuning":
+            return
+        prompted = cls.family in ("prompting", "retrieval")
+        if getattr(cls, "reads", False):
+            if prompted and name not in self._prompted:
+                self._prompted.append(name)
+            for view in (RETRIEVED, *CONDITIONS):
+                _add(run, view, self.views.setdefault(view, {}))
+        elif prompted:
+            _add(run, RETRIEVED, self.closed)
+
+    def left_out(self, job: Job) -> dict[str, str]:
+        """Return a job's candidate with the reason why it cannot win; empty if it may."""
+        cls = find(job.trial.strategy)
+        closed = cls.family == "fine-tuning" and cls.learns and not getattr(cls, "reads", False)
+        why = (self._passages_add() or self._another_is_ahead()) if closed else None
+        if why is None:
+            return {}
+        seen, asked = self._seen
+        return {
+            job.trial.candidate: f"left out, since it reads no passage: {in_percent(seen / asked)} "
+            f"of the answers occur in other rows, so that memorising gains about {points(why[0])} "
+            f"at most, where {why[1]}"
+        }
+
+    def bounds(self, job: Job) -> tuple[str, ...]:
+        """Return what retrieval, reading and memorising can bring, before the first fit.
+
+        It is said once, before a fine-tuned candidate begins, where a prompted candidate that reads
+        has answered under all controls.
+        """
+        if self._told or find(job.trial.strategy).family != "fine-tuning":
+            return ()
+        for name in self._prompted:
+            by = {view: self.views[view].get(name, {}) for view in (RETRIEVED, *CONDITIONS)}
+            ids = [id for id in by[RETRIEVED] if all(id in own for own in by.values())]
+            if len(ids) >= FEWEST:
+                self._told = True
+                return (self._bounds(name, by, ids),)
+        return ()
+
+    def _bounds(self, name: str, by: Mapping[str, Mapping[str, float]], ids: list[str]) -> str:
+        found, among = ([by[view][id] for id in ids] for view in (RETRIEVED, AMONG_OTHERS))
+        retrieval = self._interval(np.subtract(among, found), ids)
+        reading = self._interval(1 - np.array(among), ids)
+        memorised = self._memorised(fmean(by[NOTHING][id] for id in ids))
+        return (
+            f"Before fine-tuning: on {plural(len(ids), 'row')} {name} scores "
+            f"{in_percent(fmean(found))}. Better retrieval can bring {points(retrieval.value)} "
+            f"({interval(retrieval)}) at most, a better reader {points(reading.value)} "
+            f"({interval(reading)}), memorised answers about {points(memorised)}."
+        )
+
+    def _passages_add(self) -> tuple[float, str] | None:
+        """Return what memorising gains, and what the right passage adds, if that is more."""
+        for name in self._prompted:
+            without, gold = (self.views[view].get(name, {}) for view in (NOTHING, GOLD))
+            ids = [id for id in without if id in gold]
+            if len(ids) < FEWEST:
+                continue
+            knowledge = self._interval(np.array([gold[id] - without[id] for id in ids]), ids)
+            most = self._memorised(fmean(without[id] for id in ids))
+            if most < self.margin < knowledge.low:
+                return most, f"the right passage gains {points(knowledge.value)}"
+            return None
+        return None
+
+    def _another_is_ahead(self) -> tuple[float, str] | None:
+        """Return the same, and which candidate that reads is ahead by more than that."""
+        closed = [*self.closed.values()]
+        closed += [self.views[NOTHING].get(name, {}) for name in self._prompted]
+        known = max((s for s in closed if len(s) >= FEWEST), key=_mean, default=None)
+        if known is None:
+            return None
+        most = self._memorised(_mean(known))
+        reading = self.views.get(RETRIEVED, {})
+        for name in sorted(reading, key=lambda name: -_mean(reading[name])):
+            ids = [id for id in reading[name] if id in known]
+            if len(ids) < FEWEST:
+                continue
+            lead = self._interval(np.array([reading[name][id] - known[id] for id in ids]), ids)
+            # What reads nothing is cheaper, so that it may stay behind by the margin and be used.
+            if lead.low > most + self.margin:
+                return most, f"{name} is {points(lead.value)} ahead of what is known without one"
+            return None
+        return None
+
+    def _interval(self, values: Floats, ids: Sequence[str]) -> Estimate:
+        documents = [self._document(id) for id in ids]
+        return two_way_interval(values, documents, pseudo=imaginary(values[:, None]))
+
+    def _memorised(self, known: float) -> float:
+        """Return what memorising gains at most, about: answers that occur in training."""
+        return wilson(*self._seen)[1] * (1 - known)
+
+    def _document(self, id: str) -> str:
+        evidence = self.dataset.examples[id].evidence
+        return evidence[0].document if evidence else id
+
+    @cached_property
+    def _seen(self) -> tuple[int, int]:
+        """Return how many test rows have an answer of a training row, of how many."""
+        answers = {id: example.targets for id, example in self.dataset.examples.items()}
+        seen = asked = 0
+        for fold in self.dataset.folds:
+            known = {text.casefold() for id in fold.pool for text in answers[id]}
+            seen += sum(any(t.casefold() in known for t in answers[id]) for id in fold.questions)
+            asked += len(fold.questions)
+        return seen, max(asked, 1)
+
+
+def _add(run: Run, view: str, into: Scores) -> None:
+    if scores := run.scores.get((view, 0)):
+        values = next(iter(scores.values())).tolist()
+        pairs = dict(zip(run.asked[view, 0], values, strict=True))
+        into[run.trial.candidate] = {**pairs, **into.get(run.trial.candidate, {})}
+
+
+def _mean(scores: Mapping[str, float]) -> float:
+    return fmean(scores.values())
+
+
+def closed_book(dataset: Dataset, margin: float) -> ClosedBook | None:
+    """Return the rule for a task with documents; None for others."""
+    return None if corpus_of(dataset.task) is None else ClosedBook(dataset, margin)
