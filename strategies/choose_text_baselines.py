@@ -21,6 +21,7 @@ from choose.models.retrieval.chosen_settings import (
     chosen_number,
     in_order,
 )
+from choose.models.retrieval.indexes import Hit
 from choose.models.retrieval.passage_search import passage_index, shared_index
 from choose.models.saving import (
     corpus_facts,

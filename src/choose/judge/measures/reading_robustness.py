@@ -2,8 +2,8 @@
 
 With errors in documents nothing is trained again, and right answers stay what they were. Questions
 that share a place in a document and an answer ask for the same in other words, as do those of
-which a column says so: no candidate is asked again, and the answers to the test rows tell. All candidates are compared on the same rows.
-Questions of one document are clustered.
+which a column says so: no candidate is asked again, and the answers to the test rows tell. All
+candidates are compared on the same rows. Questions of one document are clustered.
 """
 
 from __future__ import annotations
