@@ -56,7 +56,7 @@ class Example:
     timestamp: datetime | None = None
     group: str | None = None
     annotator: str | None = None
-    asks: str | None = None  # shared by rows that ask the same in other words
+    asks: str | None = None  # rows that ask the same share it
 
     def item(self) -> Item:
         """Return the row without its target."""
@@ -128,10 +128,7 @@ class Task(Protocol):
         """Return why a text cannot be an answer, such as JSON that cannot be parsed; or None."""
 
     def score(self, output: str | None, targets: Sequence[str]) -> Mapping[str, float]:
-        """Return each metric of an answer, in [0, 1], against the best of the right answers.
-
-        An answer that is None is unusable and scores 0.
-        """
+        """Return each metric, in [0, 1], against the best right answer; 0 where output is None."""
 
     def lenient(self, raw: str) -> str | None:
         """Return the answer that a repair would read of an unusable one; None if there is none."""
@@ -338,13 +335,12 @@ class Dataset:
     @property
     def fingerprint(self) -> str:
         """Return the digest of the rows, of their division, and of documents if there are any."""
-        rows = [
-            (*e.content, str(e.timestamp), e.group, e.annotator) for e in self.examples.values()
-        ]
-        rows += [("asks", e.id, e.asks) for e in self.examples.values() if e.asks]
-        rows += [("fold", *fold.questions) for fold in self.folds]
+        rows = self.examples.values()
+        every = [(*e.content, str(e.timestamp), e.group, e.annotator) for e in rows]
+        every += [("asks", e.id, e.asks) for e in rows if e.asks]
+        every += [("fold", *fold.questions) for fold in self.folds]
         documents = self.task.facts().get("documents")
-        return digest_rows([*rows, ("documents", documents)] if documents else rows)
+        return digest_rows([*every, ("documents", documents)] if documents else every)
 
     @property
     def asked(self) -> tuple[str, ...]:
