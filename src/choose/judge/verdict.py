@@ -79,9 +79,8 @@ def judge(
     """
     if not (scores := study_scores(evidence, rule.measure)).scored:
         raise StudyError(_nothing(scores))
-    contenders = contenders_of(scores, rule)
-    documents = _documents(evidence, contenders.panel, contenders.rule)
-    case = _case(evidence, contenders, documents["churn"])
+    documents = _documents(evidence, scores, rule)
+    case = _case(evidence, contenders := contenders_of(scores, rule), documents["churn"])
     gates, moves = gates_of(case), next_actions(case)
     standings = standings_of(contenders, case.name)
     return Decision(
