@@ -197,6 +197,22 @@ def test_it_runs_where_no_reader_is_far_ahead(prompt: float, reader: float, why:
     assert rule(data, runs[1], margin=0.02).left_out(Job(trial("lora"))) == {}
 
 
+def test_a_first_part_of_the_rows_does_not_say_what_is_known() -> None:
+    data = dataset(SOME)
+    runs = answered(data, "prompt", clean=0.05), answered(data, "reader", clean=0.4)
+    few = answered(data, "prompt", clean=0.9)
+    few = replace(
+        few,
+        trial=replace(few.trial, candidate="few"),
+        asked={view: ids[:25] for view, ids in few.asked.items()},
+        scores={
+            view: {name: values[:25] for name, values in by.items()}
+            for view, by in few.scores.items()
+        },
+    )
+    assert rule(data, *runs, few, margin=0.02).left_out(Job(trial("lora")))
+
+
 def test_answers_of_fits_with_errors_in_their_labels_do_not_count() -> None:
     data = dataset(SOME)
     noisy = answered(data, "reader", clean=0.4)

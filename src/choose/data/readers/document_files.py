@@ -197,8 +197,9 @@ def _id(path: Path) -> str:
 
 def _nothing(folder: Path, others: Counter[str]) -> str:
     """Say that a folder has no text, and what to do with what it has."""
-    found = quoted_list([end for end, _ in others.most_common(5)]) or "no files"
-    start = f"The folder {str(folder)!r} holds no .txt or .md file, but {found}."
+    found = quoted_list([end for end, _ in others.most_common(5)])
+    but = f", but {found}" if found else ""
+    start = f"The folder {str(folder)!r} holds no .txt or .md file{but}."
     tables = [path for path in _walk(folder) if path.suffix.lower() in TABLES]
     if _CONVERTIBLE & others.keys():
         return f"{start} {_CONVERT}"

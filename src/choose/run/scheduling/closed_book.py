@@ -126,7 +126,9 @@ class ClosedBook:
         """Return the same, and which candidate that reads is ahead by more than that."""
         closed = [*self.closed.values()]
         closed += [self.views[NOTHING].get(name, {}) for name in self._prompted]
-        known = max((s for s in closed if len(s) >= FEWEST), key=_mean, default=None)
+        # A first part of the rows, of a candidate that ran out of time, says too little.
+        least = max(FEWEST, max(map(len, closed), default=0) / 2)
+        known = max((s for s in closed if len(s) >= least), key=_mean, default=None)
         if known is None:
             return None
         most = self._memorised(_mean(known))
