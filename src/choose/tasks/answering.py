@@ -10,12 +10,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from typing import Any, Literal, Protocol, get_args, runtime_checkable
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 from choose.corpus import Corpus
 from choose.errors import DataError, StudyError
-from choose.files import digest
-from choose.tasks.scoring import UserMetric, read_metric
+from choose.tasks.graded_task import GradedTask, common_settings
 from choose.tasks.values import as_date, as_number, canonical, squad_normal, stands
 from choose.types import Task
 
@@ -23,10 +22,8 @@ from choose.types import Task
 # like other targets, so that tables and stores hold it; in a cell it means the same.
 NO_ANSWER = "no answer"
 
-Metric = Literal["token-f1", "exact-match", "value-match"]
-
 # The scores of every answer, the usual headline first.
-OWN: tuple[Metric, ...] = get_args(Metric)
+OWN = ("token-f1", "exact-match", "value-match")
 
 
 @runtime_checkable
@@ -96,55 +93,26 @@ def reading(task: Task) -> Task:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answering:
+class Answering(GradedTask):
     """A task whose answers are short texts, with what to do in the user's words.
 
     `unanswerable`: some training rows have no answer, so that models are told what to write then.
     `passage` is the field that holds what is read. `documents` is the digest of `corpus`, if what
-    is read has to be found first. `headline` counts, or `metric`, a user's own.
+    is read has to be found first.
     """
 
-    instruction: str | None = None
+    own: ClassVar[tuple[str, ...]] = OWN
     unanswerable: bool = False
     passage: str | None = None
     documents: str = ""
     corpus: Corpus | None = field(default=None, compare=False, repr=False)
     day_first: bool = True
-    headline: Metric = OWN[0]
-    metric: UserMetric | None = None
+    headline: str = OWN[0]
     kind: Literal["answering"] = "answering"
 
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """Return no labels: answers are texts."""
-        return ()
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Return no names of labels."""
-        return ()
-
-    @property
-    def descriptions(self) -> Mapping[str, str]:
-        """Return no descriptions: answers have no parts."""
-        return {}
-
-    @property
-    def metrics(self) -> tuple[str, ...]:
-        """Return the scores of an answer, the headline metric first."""
-        own = (self.headline, *(name for name in OWN if name != self.headline))
-        return (*(self.metric.scores if self.metric else ()), *own)
-
-    @property
-    def digest(self) -> str:
-        """Return the digest of everything that a strategy can see of the task."""
-        return digest([self.kind, self.facts()])
-
-    @property
-    def scoring(self) -> str:
-        """Return the digest of the rule by which an answer is scored."""
-        own = [self.metric.facts()] if self.metric else []
-        return digest([self.kind, *self.metrics, self.day_first, *own])
+    def scored_by(self) -> tuple[Any, ...]:
+        """Return how dates are read."""
+        return (self.day_first,)
 
     def guidance(self) -> str:
         """Return what a model is told of the form of answers."""
@@ -163,13 +131,6 @@ class Answering:
     def problem_with(self, output: str) -> str | None:
         """Return that an output is empty, or None."""
         return None if output.strip() else "it is empty"
-
-    def score(self, output: str | None, targets: Sequence[str]) -> dict[str, float]:
-        """Return each score of an answer, against the accepted answer that it comes nearest to."""
-        if output is None:
-            return dict.fromkeys(self.metrics, 0.0)
-        own = self.own_scores(output, targets)
-        return own if self.metric is None else {**self.metric.score(output, targets), **own}
 
     def own_scores(self, output: str | None, targets: Sequence[str]) -> dict[str, float]:
         """Return the scores `OWN` of an answer, without those of a user's metric."""
@@ -204,10 +165,6 @@ class Answering:
         """Return the length of an answer as a power of two, for stratified divisions."""
         return "none" if abstains(target) else str(len(target).bit_length())
 
-    def classes(self, target: str) -> tuple[str, ...]:
-        """Return nothing: texts have no classes."""
-        return ()
-
     def copied(self, target: str) -> tuple[str, ...]:
         """Return the answer itself, which may stand in what is read."""
         return () if abstains(target) else (target,)
@@ -231,16 +188,12 @@ def read_answering(facts: Mapping[str, Any]) -> Answering:
     Raises:
         ValueError: if its headline metric is unknown.
     """
-    if facts["headline"] not in OWN:
-        raise ValueError(f"its metric {str(facts['headline'])[:80]!r} is unknown")
     return Answering(
-        instruction=facts["instruction"],
         unanswerable=bool(facts["unanswerable"]),
         passage=facts["passage"],
         documents=str(facts.get("documents", "")),
         day_first=bool(facts["day_first"]),
-        headline=facts["headline"],
-        metric=read_metric(facts.get("metric")),
+        **common_settings(facts, OWN),
     )
 
 

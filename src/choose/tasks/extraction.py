@@ -11,12 +11,11 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
-from choose.files import digest
-from choose.tasks.scoring import UserMetric, headline_of, read_metric
+from choose.tasks.graded_task import GradedTask, common_settings
 from choose.tasks.values import FieldType, as_date, as_number, canonical, type_of
 from choose.types import Item
 
@@ -30,47 +29,21 @@ LONGEST = 1_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Extraction:
+class Extraction(GradedTask):
     """The fields of a record with their types, in a fixed order; `descriptions` are by field.
 
-    `day_first` says how 3/4/2025 is read. `metric` is a user's own, which then counts;
-    else `headline` is the one of the usual scores that does.
+    `day_first` says how 3/4/2025 is read.
     """
 
+    own: ClassVar[tuple[str, ...]] = OWN
     fields: Mapping[str, FieldType]
-    descriptions: Mapping[str, str] = field(default_factory=dict)
-    instruction: str | None = None
     day_first: bool = True
-    metric: UserMetric | None = None
     headline: str = OWN[0]
     kind: Literal["extraction"] = "extraction"
 
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """Return no labels: answers are records."""
-        return ()
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Return no names of labels."""
-        return ()
-
-    @property
-    def metrics(self) -> tuple[str, ...]:
-        """Return the scores of an answer, the headline metric first."""
-        usual = sorted(OWN, key=lambda name: name != self.headline)
-        return (*(self.metric.scores if self.metric else ()), *usual)
-
-    @property
-    def digest(self) -> str:
-        """Return the digest of everything that a strategy can see of the task."""
-        return digest([self.kind, self.facts()])
-
-    @property
-    def scoring(self) -> str:
-        """Return the digest of the rule by which an answer is scored."""
-        own = [self.metric.facts()] if self.metric else []
-        return digest([self.kind, *self.metrics, dict(self.fields), self.day_first, *own])
+    def scored_by(self) -> tuple[Any, ...]:
+        """Return the types of the fields, and how dates are read."""
+        return dict(self.fields), self.day_first
 
     def problem_with(self, output: str) -> str | None:
         """Return why a text is no record, or None."""
@@ -80,16 +53,17 @@ class Extraction:
             return str(error)
         return None
 
-    def score(self, output: str | None, targets: Sequence[str]) -> dict[str, float]:
+    def own_scores(self, output: str | None, targets: Sequence[str]) -> dict[str, float]:
         """Return field-F1 and whether the whole record is right, against the best target."""
         if output is None:
-            return dict.fromkeys(self.metrics, 0.0)
+            return dict.fromkeys(OWN, 0.0)
         answered = self.pairs(parse(output))
         best = max(_f1(answered, self.pairs(parse(target))) for target in targets)
-        own = {"field-f1": best, "exact-record": float(best == 1.0)}
-        if self.metric is None:
-            return own
-        return {**self.metric.score(parse(output), [*map(parse, targets)]), **own}
+        return {"field-f1": best, "exact-record": float(best == 1.0)}
+
+    def parts(self, text: str) -> dict[str, Any]:
+        """Return a record as a dictionary."""
+        return parse(text)
 
     def counts(self, output: str | None, target: str) -> dict[str, tuple[int, int, int]]:
         """Return (right, answered, expected) values of each field that occurs, for micro-F1."""
@@ -178,25 +152,16 @@ class Extraction:
 
     def facts(self) -> dict[str, Any]:
         """Return the task as plain values for JSON."""
-        return {
-            "fields": dict(self.fields),
-            "descriptions": dict(self.descriptions),
-            "instruction": self.instruction,
-            "day_first": self.day_first,
-            **({"metric": self.metric.facts()} if self.metric else {}),
-            **({"headline": self.headline} if self.headline != OWN[0] else {}),
-        }
+        own = {"fields": dict(self.fields), "day_first": self.day_first}
+        return {**own, **self.common_facts()}
 
 
 def read_extraction(facts: Mapping[str, Any]) -> Extraction:
     """Return the task that `Extraction.facts` described."""
     return Extraction(
         fields=dict(facts["fields"]),
-        descriptions=dict(facts["descriptions"]),
-        instruction=facts["instruction"],
         day_first=bool(facts["day_first"]),
-        metric=read_metric(facts.get("metric")),
-        headline=headline_of(facts, OWN),
+        **common_settings(facts, OWN),
     )
 
 

@@ -5,27 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean, median
-from typing import Any, cast
+from typing import Any
 
 from choose.errors import StudyError, did_you_mean
 from choose.formatting import plural
 from choose.schema.sections import TaskSection
 from choose.schema.words import LABEL_METRICS
-from choose.tasks.answering import (
-    NO_ANSWER,
-    Answering,
-    read_answering,
-)
-from choose.tasks.answering import (
-    OWN as OF_AN_ANSWER,
-)
+from choose.tasks.answering import NO_ANSWER, read_answering
+from choose.tasks.answering import OWN as OF_AN_ANSWER
 from choose.tasks.classification import read_classification
 from choose.tasks.extraction import OWN as OF_A_RECORD
-from choose.tasks.extraction import Extraction, parse, read_extraction
+from choose.tasks.extraction import parse, read_extraction
+from choose.tasks.graded_task import GradedTask
 from choose.tasks.label_sets import check_sets, multilabel_from, set_cells, sets_in
 from choose.tasks.labels import check_targets, classification_from, label_cells
 from choose.tasks.multilabel import OWN as OF_A_SET
-from choose.tasks.multilabel import Multilabel, read_multilabel, read_set
+from choose.tasks.multilabel import read_multilabel
 from choose.tasks.scoring import installed, user_metric
 from choose.tasks.target_cells import (
     answer_cells,
@@ -39,7 +34,7 @@ from choose.tasks.target_cells import (
 from choose.tasks.target_noise import OF_ANSWERS, OF_RECORDS, OF_SETS, OF_TEXTS, Disturbance
 from choose.tasks.values import scalar_text
 from choose.tasks.writing import OWN as OF_A_TEXT
-from choose.tasks.writing import Writing, check_texts, read_writing, text_cells, writing_from
+from choose.tasks.writing import check_texts, read_writing, text_cells, writing_from
 from choose.types import Example, Task
 
 # Words of a target: from the first on, on average, targets that mostly differ are texts to write;
@@ -62,7 +57,6 @@ class Kind:
             that comes nearest to how people err; `disturb` gives a noisy target by kind, where
             targets are no labels.
         record: gives the values of a target by field; None where targets have no fields.
-        parts: gives a target as a user's metric takes it; None where that is the text itself.
         reads_passages: whether a further field may hold what is read for an answer.
         scores: names of the usual scores of an answer that is no label, the headline first.
     """
@@ -76,7 +70,6 @@ class Kind:
     disturb: Mapping[str, Disturbance] | None = None
     unfilled: str | None = None
     record: Callable[[str], Mapping[str, Any]] | None = None
-    parts: Callable[[str], Any] | None = None
     reads_passages: bool = False
     scores: tuple[str, ...] = ()
 
@@ -101,7 +94,6 @@ KINDS: Mapping[str, Kind] = {
         disturb=OF_SETS,
         unfilled="an empty cell may be a row that is not labelled yet; where a row has no label, "
         "write []",
-        parts=lambda target: list(read_set(target)),
         scores=OF_A_SET,
     ),
     "extraction": Kind(
@@ -113,7 +105,6 @@ KINDS: Mapping[str, Kind] = {
         noise=tuple(OF_RECORDS),
         disturb=OF_RECORDS,
         record=parse,
-        parts=parse,
         scores=OF_A_RECORD,
     ),
     "writing": Kind(
@@ -183,17 +174,16 @@ def with_metric(task: Task, metric: str, target: str) -> Task:
     if metric == LABEL_METRICS[0] or (labels and task.labels):
         return task
     if metric in kind.scores:
-        assert isinstance(task, Answering | Extraction | Multilabel | Writing)
-        return replace(task, headline=cast("Any", metric))
+        assert isinstance(task, GradedTask)
+        return replace(task, headline=metric)
     if labels or task.labels or metric in TEXT_METRICS:
         own = LABEL_METRICS if task.labels else (*kind.scores, *installed(), "module:function")
         raise StudyError(
             f"The metric {metric!r} is not for the task's kind, {task.kind}. Allowed here for "
             f"--metric: {', '.join(own)}."
         )
-    assert isinstance(task, Answering | Extraction | Multilabel | Writing)
-    given = target if kind.parts is None else kind.parts(target)
-    return replace(task, metric=user_metric(metric, given))
+    assert isinstance(task, GradedTask)
+    return replace(task, metric=user_metric(metric, task.parts(target)))
 
 
 def guess_kind(

@@ -9,60 +9,29 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from choose.errors import quoted
-from choose.files import digest
-from choose.tasks.scoring import UserMetric, headline_of, read_metric
+from choose.tasks.graded_task import GradedTask, common_settings
 
 # The scores of every answer.
 OWN = ("example-f1", "exact-set")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Multilabel:
+class Multilabel(GradedTask):
     """The labels that a set may hold, in a fixed order, with readable names and descriptions.
 
-    `choice_names` are aligned with `choices`; `descriptions` are by label. `metric` is a user's
-    own, which then counts; else `headline` is the one of the usual scores that does.
+    `choice_names` are aligned with `choices`; `descriptions` are by label.
     """
 
+    own: ClassVar[tuple[str, ...]] = OWN
     choices: tuple[str, ...]
     choice_names: tuple[str, ...]
-    descriptions: Mapping[str, str] = field(default_factory=dict)
-    instruction: str | None = None
-    metric: UserMetric | None = None
     headline: str = OWN[0]
     kind: Literal["multilabel"] = "multilabel"
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """Return no labels: an answer is a set of them, right in part."""
-        return ()
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Return no names of single answers."""
-        return ()
-
-    @property
-    def metrics(self) -> tuple[str, ...]:
-        """Return the scores of an answer, the headline metric first."""
-        usual = sorted(OWN, key=lambda name: name != self.headline)
-        return (*(self.metric.scores if self.metric else ()), *usual)
-
-    @property
-    def digest(self) -> str:
-        """Return the digest of everything that a strategy can see of the task."""
-        return digest([self.kind, self.facts()])
-
-    @property
-    def scoring(self) -> str:
-        """Return the digest of the rule by which an answer is scored."""
-        own = [self.metric.facts()] if self.metric else []
-        return digest([self.kind, *self.metrics, *own])
 
     def problem_with(self, output: str) -> str | None:
         """Return why a text is no set of these labels as `set_text` writes it, or None."""
@@ -75,19 +44,20 @@ class Multilabel:
             return f"it holds {quoted(strange[0])}, which is no label"
         return None if set_text(found) == output else "its labels are not in order"
 
-    def score(self, output: str | None, targets: Sequence[str]) -> dict[str, float]:
+    def own_scores(self, output: str | None, targets: Sequence[str]) -> dict[str, float]:
         """Return example-F1 and whether the whole set is right, against the best target."""
         if output is None:
-            return dict.fromkeys(self.metrics, 0.0)
+            return dict.fromkeys(OWN, 0.0)
         given = read_set(output)
         right = [read_set(target) for target in targets]
-        own = {
+        return {
             OWN[0]: max(example_f1(given, one) for one in right),
             OWN[1]: float(any(set(given) == set(one) for one in right)),
         }
-        if self.metric is None:
-            return own
-        return {**self.metric.score(list(given), [list(one) for one in right]), **own}
+
+    def parts(self, text: str) -> list[str]:
+        """Return the labels of a set."""
+        return list(read_set(text))
 
     def counts(self, output: str | None, target: str) -> dict[str, tuple[int, int, int]]:
         """Return (right, answered, expected) of each label that occurs, for micro-F1."""
@@ -135,20 +105,10 @@ class Multilabel:
         """Return the labels of the set."""
         return read_set(target)
 
-    def copied(self, target: str) -> tuple[str, ...]:
-        """Return nothing: a label stands in no text."""
-        return ()
-
     def facts(self) -> dict[str, Any]:
         """Return the task as plain values for JSON."""
-        return {
-            "choices": list(self.choices),
-            "choice_names": list(self.choice_names),
-            "descriptions": dict(self.descriptions),
-            "instruction": self.instruction,
-            **({"metric": self.metric.facts()} if self.metric else {}),
-            **({"headline": self.headline} if self.headline != OWN[0] else {}),
-        }
+        choices = {"choices": list(self.choices), "choice_names": list(self.choice_names)}
+        return {**choices, **self.common_facts()}
 
 
 @lru_cache(maxsize=64)
@@ -174,10 +134,7 @@ def read_multilabel(facts: Mapping[str, Any]) -> Multilabel:
     task = Multilabel(
         choices=tuple(facts["choices"]),
         choice_names=tuple(facts["choice_names"]),
-        descriptions=dict(facts["descriptions"]),
-        instruction=facts["instruction"],
-        metric=read_metric(facts.get("metric")),
-        headline=headline_of(facts, OWN),
+        **common_settings(facts, OWN),
     )
     if len(task.choice_names) != len(task.choices):
         raise ValueError("the task has not one name for each label")

@@ -153,18 +153,6 @@ def read_metric(facts: Mapping[str, Any] | None) -> UserMetric | None:
     return UserMetric(name=str(facts["name"]), scores=scores, code=str(facts["code"]))
 
 
-def headline_of(facts: Mapping[str, Any], own: Sequence[str]) -> str:
-    """Return which of a kind's `own` scores counts, from the facts of a task.
-
-    Raises:
-        ValueError: if it is none of them.
-    """
-    headline = str(facts.get("headline", own[0]))
-    if headline not in own:
-        raise ValueError(f"its score is {headline!r}")
-    return headline
-
-
 def is_function(name: str) -> bool:
     """Return whether a name has the form of a function, or is an installed metric."""
     return _NAMED.fullmatch(name) is not None or name in installed()

@@ -5,15 +5,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from choose.errors import DataError, StudyError, quoted
-from choose.files import digest
 from choose.schema.sections import TaskSection
-from choose.tasks.scoring import UserMetric, headline_of, read_metric
+from choose.tasks.graded_task import GradedTask, common_settings
 from choose.tasks.values import scalar_text, type_name
 from choose.types import Example
 
@@ -27,59 +26,29 @@ MOST_WORDS = 3_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Writing:
-    """A task whose answers are free texts, with what to do in the user's words.
+class Writing(GradedTask):
+    """A task whose answers are free texts, with what to do in the user's words."""
 
-    `metric` is a user's own, which then counts;
-    else `headline` is the one of the usual scores that does.
-    """
-
-    instruction: str | None = None
-    descriptions: Mapping[str, str] = field(default_factory=dict)
-    metric: UserMetric | None = None
+    own: ClassVar[tuple[str, ...]] = OWN
     headline: str = OWN[0]
     kind: Literal["writing"] = "writing"
 
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """Return no labels: answers are texts."""
-        return ()
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Return no names of labels."""
-        return ()
-
-    @property
-    def metrics(self) -> tuple[str, ...]:
-        """Return the scores of an answer, the headline metric first."""
-        usual = sorted(OWN, key=lambda name: name != self.headline)
-        return (*(self.metric.scores if self.metric else ()), *usual)
-
-    @property
-    def digest(self) -> str:
-        """Return the digest of everything that a strategy can see of the task."""
-        return digest([self.kind, self.facts()])
-
-    @property
-    def scoring(self) -> str:
-        """Return the digest of the rule by which an answer is scored."""
-        own = [self.metric.facts()] if self.metric else []
-        return digest([self.kind, *self.metrics, version("sacrebleu"), *own])
+    def scored_by(self) -> tuple[Any, ...]:
+        """Return the version of the library that computes chrF."""
+        return (version("sacrebleu"),)
 
     def problem_with(self, output: str) -> str | None:
         """Return that an output is empty, or None."""
         return None if output.strip() else "it is empty"
 
-    def score(self, output: str | None, targets: Sequence[str]) -> dict[str, float]:
+    def own_scores(self, output: str | None, targets: Sequence[str]) -> dict[str, float]:
         """Return chrF and ROUGE-L of an answer, each against its best target."""
         if output is None:
-            return dict.fromkeys(self.metrics, 0.0)
-        own = {
+            return dict.fromkeys(OWN, 0.0)
+        return {
             "chrf": max(chrf(output, target) for target in targets),
             "rouge-l": max(rouge_l(output, target) for target in targets),
         }
-        return own if self.metric is None else {**self.metric.score(output, targets), **own}
 
     def lenient(self, raw: str) -> str | None:
         """Return an unusable answer, such as one that was cut, as it stands."""
@@ -89,30 +58,10 @@ class Writing:
         """Return the length of a text as a power of two, for stratified divisions."""
         return str(len(target).bit_length())
 
-    def classes(self, target: str) -> tuple[str, ...]:
-        """Return nothing: texts have no classes."""
-        return ()
-
-    def copied(self, target: str) -> tuple[str, ...]:
-        """Return nothing: a text is written anew."""
-        return ()
-
-    def facts(self) -> dict[str, Any]:
-        """Return the task as plain values for JSON."""
-        own: dict[str, Any] = {"metric": self.metric.facts()} if self.metric else {}
-        if self.headline != OWN[0]:
-            own["headline"] = self.headline
-        return {"instruction": self.instruction, "descriptions": dict(self.descriptions), **own}
-
 
 def read_writing(facts: Mapping[str, Any]) -> Writing:
     """Return the task that `Writing.facts` described."""
-    return Writing(
-        instruction=facts["instruction"],
-        descriptions=dict(facts["descriptions"]),
-        metric=read_metric(facts.get("metric")),
-        headline=headline_of(facts, OWN),
-    )
+    return Writing(**common_settings(facts, OWN))
 
 
 def text_cells(values: Sequence[Any], rows: Sequence[int], column: str) -> list[tuple[str, ...]]:
