@@ -305,6 +305,12 @@ def csv_cell(text: str) -> str:
     return f"'{line}" if formula and not _NUMBER.fullmatch(line) else line
 
 
+def csv_lines(text: str) -> str:
+    """Return a cell as `csv_cell` does, but with the line breaks of the text."""
+    lines = "\n".join(clean(line) for line in text.strip().splitlines())
+    return f"'{lines}" if csv_cell(text.strip()).startswith("'") and lines[:1] != "'" else lines
+
+
 def _harmless(char: str) -> str:
     if char.isascii() and char.isprintable():
         return char

@@ -6,6 +6,7 @@ import re
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from choose.api.study_evidence import evidence_of, rule_of
 from choose.cli.build_expectations import not_under
 from choose.errors import StudyError
 from choose.judge.evidence import items_of
+from choose.judge.prose.verdict_basis import rows_to_reach
 from choose.judge.scores.score_tables import study_scores
 from choose.report.html.page import render_html, render_versus_html
 from choose.report.markdown import render_markdown, render_versus_markdown
@@ -505,3 +507,58 @@ def test_two_studies_of_records_are_compared_in_their_words(
         check_words(forms)
         assert noun in " ".join(forms["screen"].split())
         assert "with the same text and target" in " ".join(forms["screen"].split())
+
+
+@pytest.fixture(scope="module")
+def lost(tmp_path_factory: pytest.TempPathFactory) -> Decision:
+    with pytest.MonkeyPatch.context() as patch:
+        text_studies.install(patch)
+        folder = tmp_path_factory.mktemp("lost") / "store"
+        names = ("empty", "reader", "fenced", "good", "untaught")
+        some = [
+            row if i % 2 else replace(row, text=f"Hello there. Number {i}.", target="{}")
+            for i, row in enumerate(rows(200))
+        ]
+        return compared(dataset(some), folder, *names, seeds=2)[0]
+
+
+def test_who_lost_by_the_format_of_its_answers_alone_is_named(
+    lost: Decision, stored: tuple[Decision, Store]
+) -> None:
+    """A server wrapped right records in Markdown fences; "prompting loses by 100 points" it said.
+
+    Only a candidate whose repaired answers would reach the chosen one is named.
+    """
+    verdict = lost.verdict
+    assert verdict.use_meanwhile == "good"
+    assert "fenced lost by its format: " in verdict.headline
+    assert verdict.steps[0].kind == "fix-format"
+    assert verdict.steps[0].text.startswith("Mend the output of fenced")
+    gap = card(lost, "fenced").text.format_gap
+    assert verdict.steps[0].value == gap
+    chatty = stored[0]
+    assert card(chatty, "chatty").text.format_gap.value > 0.1
+    assert "by its format" not in chatty.verdict.headline
+    assert all(step.kind != "fix-format" for step in chatty.verdict.steps)
+
+
+def test_a_candidate_worse_than_a_constant_answer_is_named(
+    lost: Decision, stored: tuple[Decision, Store]
+) -> None:
+    """An adapter of 30 rows scored 11 where empty records scored 68, and nothing said so."""
+    (said,) = [text for text in lost.verdict.settled if "is worse than empty" in text]
+    assert said.startswith("untaught is worse than empty, which gives every row the same answer")
+    assert "160 rows were too few to train it; how many would do is unknown" in said
+    assert not any("is worse than empty" in text for text in stored[0].verdict.settled)
+
+
+def test_rows_that_a_curve_needs_to_reach_a_score() -> None:
+    points = SimpleNamespace(sizes=np.array([50.0, 100.0]))
+    ensemble = SimpleNamespace(means=lambda sizes: np.minimum(sizes / 400, 1.0))
+    curves = SimpleNamespace(points={"a": points, "b": "too few"}, general={"a": ensemble})
+    contenders: Any = SimpleNamespace(curves=curves)
+    needed = rows_to_reach(contenders, "a", 0.5)
+    assert needed is not None
+    assert 200 <= needed <= 225
+    assert rows_to_reach(contenders, "a", 0.2) is None  # it is there already
+    assert rows_to_reach(contenders, "b", 0.5) is None

@@ -23,7 +23,6 @@ from choose.report.terminal.first_screen import steps
 from choose.schema.answer import RareFigure, RareLabel, Step
 from choose.schema.base import Interval
 from choose.schema.decision import Decision
-from choose.schema.texts import TextFigures
 from support import decisions
 
 STORE = Path(".choose") / "tickets-9f2c1ab0-33a1b2"
@@ -339,22 +338,3 @@ def test_a_warning_about_a_candidate_stands_on_the_screen(height: int) -> None:
     said = shown(decision.model_copy(update={"dataset": data}), height=height)
     assert about[:60] in " ".join(said.split())
     assert "left out: x" not in said
-
-
-@pytest.mark.parametrize(("gap", "warned"), [(0.9, True), (0.01, False)])
-def test_who_lost_by_the_format_of_its_answers_alone_is_named(gap: float, warned: bool) -> None:
-    """A server wrapped right records in Markdown fences; "prompting loses by 100 points" it said.
-
-    Only whose repaired answers would reach the chosen candidate is named.
-    """
-    decision = decisions.answered()
-    pick = decision.verdict.recommended or decision.verdict.use_meanwhile
-    other = next(c for c in decision.scorecards if c.candidate != pick and c.accuracy)
-    figures = TextFigures(metrics={}, format_gap=Interval(value=gap, low=gap / 2, high=1.0))
-    low = Interval(value=0.0, low=0.0, high=0.1)
-    cards = tuple(
-        c.model_copy(update={"text": figures, "accuracy": low}) if c is other else c
-        for c in decision.scorecards
-    )
-    said = " ".join(shown(decision.model_copy(update={"scorecards": cards})).split())
-    assert (f"{other.candidate} lost by its format" in said) == warned

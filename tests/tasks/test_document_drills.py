@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from choose.corpus import MISSING, UPDATED, Corpus, Document, Span, is_drill
 from choose.tasks.answering import NO_ANSWER, Answering, with_corpus
 from choose.tasks.drills import document_drills
-from choose.tasks.drills.disturbance import form, renumbered
 from choose.tasks.drills.document_drills import arriving, drills_of, missing, updated
 from choose.tasks.target_noise import form, renumbered
 from choose.tasks.values import as_date, as_number, stands

@@ -181,7 +181,7 @@ def test_a_usual_score_can_be_the_one_that_counts(
     assert "headline" not in plain.facts(), "studies of earlier versions keep their digests"
     stored = {"kind": kind, **json.loads(json.dumps(named.facts()))}
     assert read_task(stored) == named
-    with pytest.raises(ValueError, match="its score is 'accuracy'"):
+    with pytest.raises(ValueError, match="its metric 'accuracy' is unknown"):
         read_task({**stored, "headline": "accuracy"})
     other = {"extraction": "rouge-l", "writing": "field-f1"}[kind]
     with pytest.raises(StudyError, match=f"--metric: {', '.join(plain.metrics)}, module:function"):

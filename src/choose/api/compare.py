@@ -78,7 +78,7 @@ class Silent(Observer):
 
 
 # Raise when a record derives more from the same evidence, so that older records are rewritten.
-RECORD = 10
+RECORD = 11
 
 
 def report(store: str | Path) -> Decision:

@@ -10,9 +10,10 @@ from choose.errors import StudyError
 from choose.judge.decision.contenders import Contenders, Relation, contenders_of
 from choose.judge.decision.crossovers import breakevens, crossings_of
 from choose.judge.decision.label_gates import audit_with_gain, rare_labels
+from choose.judge.decision.metric_validated import overruled, ratings_of
 from choose.judge.decision.more_labels import label_gains
 from choose.judge.decision.next_steps import next_actions
-from choose.judge.decision.rule import Case, family_relation, select
+from choose.judge.decision.rule import Case, family_relation, preferred, select
 from choose.judge.decision.verdict_confidence import confidence_of
 from choose.judge.decision.verdict_gates import gates_of
 from choose.judge.decision.verdict_kind import kind_of
@@ -40,7 +41,7 @@ from choose.judge.prose.family_answer import (
 )
 from choose.judge.prose.loss_sentences import with_sentence
 from choose.judge.prose.reasons import doubts, failure_reasons, reasons, rejected
-from choose.judge.prose.verdict_basis import because
+from choose.judge.prose.verdict_basis import because, below_floor, rating_sentences
 from choose.judge.scores.family_comparison import pair_records
 from choose.judge.scores.paired_comparison import interval_of
 from choose.judge.scores.score_tables import CandidateScores, StudyScores, study_scores
@@ -134,10 +135,16 @@ def _case(evidence: Evidence, contenders: Contenders, churn: Churn | None) -> Ca
         suspects = frozenset(s.id for s in labels.doubted)
     failures = failures_of(evidence, contenders, suspects)
     selection = select(contenders)
+    ratings = ratings_of(evidence, contenders, selection)
+    if over := overruled(ratings):
+        assert ratings is not None
+        selection = preferred(contenders, selection, ratings.pairs[0].b)
     overlap = overlap_of(contenders, selection.interim)
     splits = loss_splits(evidence, contenders.panel)
     missing = without_evidence(evidence)
-    return Case(contenders, selection, labels, failures, overlap, splits, missing, churn)
+    written = evidence.task is not None and evidence.task.kind == "writing"
+    found = (labels, failures, overlap, splits, missing, churn, written, ratings, over)
+    return Case(contenders, selection, *found)
 
 
 def _scorecards(evidence: Evidence, contenders: Contenders) -> tuple[Scorecard, ...]:
@@ -185,7 +192,7 @@ def _verdict(
         because=said[1],
         interim_reason=said[2],
         families=families,
-        settled=settled(case, families),
+        settled=(*rating_sentences(case), *settled(case, families), *below_floor(case)),
         open=still_open(case, families, left_out),
         recommended=recommended,
         use_meanwhile=case.name,
@@ -254,6 +261,7 @@ def _rows_to_read(
         "answer_errors": answer_errors(evidence, literal_fields(evidence)),
         "reading_errors": reading,
         "side_by_side": side_by_side(evidence, case.contenders, standings),
+        "ratings": case.ratings,
         "personal": tuple(id for id in dict.fromkeys(ids) if id in (evidence.personal or ())),
     }
 

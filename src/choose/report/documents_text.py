@@ -16,6 +16,7 @@ from choose.formatting import (
     percent,
     plural,
 )
+from choose.report.ratings_text import rating_notes, rating_tables
 from choose.report.reading_text import (
     TextTable,
     error_notes,
@@ -34,13 +35,15 @@ def tables_on_reading(decision: Decision) -> list[TextTable]:
     """Return every table on candidates that read documents, and on documents that change."""
     more = (error_table(decision), example_table(decision))
     found = [*reading_tables(decision), *(table for table in more if table is not None)]
-    return [*found, *(drill.table for drill in drill_tables(decision))]
+    drills = (drill.table for drill in drill_tables(decision))
+    return [*found, *drills, *rating_tables(decision)]
 
 
 def notes_on_reading(decision: Decision) -> list[str]:
     """Return every sentence on these tables."""
     drills = (text for drill in drill_tables(decision) for text in (drill.says, drill.note))
-    return [*reading_notes(decision), *error_notes(decision), *drills]
+    notes = (*reading_notes(decision), *error_notes(decision), *drills)
+    return [*notes, *rating_notes(decision)]
 
 
 class DrillTable(NamedTuple):

@@ -9,8 +9,9 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from choose.formatting import DASH, clean, in_points, listed, percent
-from choose.report.decision_text import chosen, quantity
+from choose.report.decision_text import chosen
 from choose.report.documents_text import drill_tables
+from choose.report.ratings_text import rating_notes, rating_tables
 from choose.report.reading_text import (
     TextTable,
     error_notes,
@@ -126,28 +127,6 @@ def with_inputs(decision: Decision, texts: Mapping[str, str]) -> Decision:
     wrong = tuple(row.model_copy(update={"text": texts.get(row.id)}) for row in errors.examples)
     errors = errors.model_copy(update={"examples": wrong})
     return decision.model_copy(update={"reading_errors": errors})
-
-
-def format_warning(decision: Decision) -> str:
-    """Say which candidate lost by its format: repaired, it would be about level with the choice."""
-    scores = {c.candidate: c.accuracy.value for c in decision.scorecards if c.accuracy}
-    pick, margin = chosen(decision.verdict), quantity(decision.goal, "margin") or 0.0
-    if pick not in scores:
-        return ""
-    gaps = {
-        card.candidate: card.text.format_gap
-        for card in decision.scorecards
-        if card.text is not None
-        and card.text.format_gap is not None
-        and card.candidate in scores.keys() - {pick}
-    }
-    name = max(gaps, key=lambda name: scores[name] + gaps[name].value, default="")
-    if not name or scores[name] + gaps[name].value < scores[pick] - margin:
-        return ""
-    return (
-        f"{clean(name)} lost by its format: repaired, its unusable answers would gain it "
-        f"{in_points(gaps[name])}."
-    )
 
 
 def text_notes(decision: Decision) -> Iterator[str]:
@@ -317,5 +296,7 @@ def text_sections(decision: Decision) -> dict[str, Any]:
         "beside_heads": heads,
         "beside_rows": rows,
         "text_notes": list(text_notes(decision)),
+        "rating_tables": list(rating_tables(decision)),
+        "rating_notes": list(rating_notes(decision)),
         "pick": pick,
     }

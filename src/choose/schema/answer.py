@@ -12,6 +12,7 @@ StepKind = Literal[
     "check-labels",
     "fix-documents",
     "fix-retrieval",
+    "fix-format",
     "evaluate-rest",
     "label-more",
     "add-candidate",

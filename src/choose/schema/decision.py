@@ -21,7 +21,7 @@ from choose.schema.reading import (
     ReadingErrors,
 )
 from choose.schema.scorecard import CurveForecast, RiseRecord, Scorecard
-from choose.schema.texts import AnswerErrors, ComparedRow
+from choose.schema.texts import AnswerErrors, ComparedRow, RatingFigures
 
 
 class PromptText(Record):
@@ -74,6 +74,7 @@ Kind = Literal[
     "fix-labels",
     "fix-documents",
     "fix-retrieval",
+    "fix-metric",
     "too-close",
 ]
 
@@ -189,6 +190,7 @@ class Decision(Record):
         answer_errors: of answers that are records.
         side_by_side: of answers that are texts: rows on which candidates differ, none that seems to
             hold personal data or a key.
+        ratings: of answers by people, or a model, and whether metrics agree with people.
         loss_splits: of candidates that read documents: what they lose, by cause.
         reading_errors: why the best of them is wrong, row by row.
         document_drills: what candidates answer after documents changed.
@@ -215,6 +217,7 @@ class Decision(Record):
     disagreement: Disagreement | None = None
     answer_errors: AnswerErrors | None = None
     side_by_side: tuple[ComparedRow, ...] = ()
+    ratings: RatingFigures | None = None
     loss_splits: tuple[LossSplit, ...] = ()
     reading_errors: ReadingErrors | None = None
     document_drills: tuple[DocumentDrill, ...] = ()

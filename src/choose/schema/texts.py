@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
+from pydantic import Field
+
 from choose.schema.base import Interval, Record
 
 # A field is literal if so large a share of its right values, of so many, stand in their inputs.
@@ -224,3 +226,124 @@ class ComparedRow(Record):
     answers: tuple[GivenAnswer, ...]
     accepted: tuple[str, ...] = ()
     text: str | None = None
+
+
+class Rating(Record):
+    """What a person or a model thinks of an answer to a row, from 0 (worst) to 1 (best).
+
+    `answer` is the digest of row and answer (`choose.files.answer_key`).
+    """
+
+    row: str
+    answer: str
+    rater: str
+    value: float = Field(ge=0, le=1)
+
+
+class Preference(Record):
+    """Which of two answers to a row a person prefers: 1 the first, -1 the second, 0 neither."""
+
+    row: str
+    first: str
+    second: str
+    rater: str
+    value: float = Field(ge=-1, le=1)
+
+
+class PeopleRatings(Record):
+    """Ratings by people as a store holds them; `scale` is the worst and the best rating."""
+
+    scale: tuple[float, float]
+    ratings: tuple[Rating, ...] = ()
+    preferences: tuple[Preference, ...] = ()
+
+
+class ModelRatings(Record):
+    """Ratings by a model behind an endpoint as a store holds them.
+
+    Attributes:
+        model: the model and the server.
+        prompt: digest of what it was told.
+        unusable: answers to which it gave no rating.
+        unasked: answers that the spending limit left out.
+    """
+
+    model: str
+    prompt: str
+    ratings: tuple[Rating, ...] = ()
+    unusable: int = 0
+    unasked: int = 0
+
+
+# The name of a model that rates answers, among the metrics.
+JUDGE = "judge"
+
+
+class MetricAgreement(Record):
+    """How far a metric agrees with people on the difference between two candidates.
+
+    Attributes:
+        metric: its name; ``judge`` is the model that rates.
+        rated: its own difference, on the rows with ratings that differ.
+        correlation: of its differences with those of people, over these rows; null where one of
+            them does not vary.
+        calibrated: the difference by people over all rows, made surer by the metric (PPI++).
+        weight: of the metric in that, from 0 to 1.
+        effective: how many rated rows alone would be as sure.
+    """
+
+    metric: str
+    rated: Interval
+    correlation: Interval | None = None
+    calibrated: Interval
+    weight: float
+    effective: float
+
+
+class RatedPair(Record):
+    """Two candidates by people's ratings, a minus b; differences from -1 to 1.
+
+    Attributes:
+        rows: rated rows on which their answers differ, `twice` of them by two people or more.
+        equal: share of all rows on which the two give the same answer, which count as 0.
+        preferred: whether people said which answer is better, instead of rating each.
+        people: by the ratings alone.
+        metrics: the headline metric first.
+    """
+
+    a: str
+    b: str
+    rows: int
+    twice: int
+    raters: int
+    equal: float
+    preferred: bool
+    people: Interval
+    metrics: tuple[MetricAgreement, ...] = ()
+
+
+class RatingFigures(Record):
+    """What people's ratings say, and whether metrics agree with them.
+
+    Attributes:
+        scale: the worst and the best rating.
+        answers: rated answers.
+        unknown: ratings of answers that the study does not have any more.
+        same: share of the answers with several ratings on which two raters agree; null without.
+        means: by candidate, the mean rating from 0 to 1 of its rated answers.
+        pairs: the candidate to use against others, the deciding one first.
+        judge: the model that rates; null without one.
+        judged: its mean rating by candidate.
+        unusable: answers to which the model gave no rating.
+    """
+
+    scale: tuple[float, float]
+    raters: tuple[str, ...] = ()
+    answers: int = 0
+    unknown: int = 0
+    same: float | None = None
+    means: Mapping[str, float] = {}
+    pairs: tuple[RatedPair, ...] = ()
+    judge: str | None = None
+    judged: Mapping[str, float] = {}
+    unusable: int = 0

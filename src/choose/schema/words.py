@@ -65,6 +65,7 @@ NAMES = {
     "token-f1": "token F1",
     "exact-match": "exact match",
     "value-match": "same text, number or date",
+    "judge": "model that rates",
 }
 
 

@@ -35,6 +35,7 @@ from choose.formatting import plural
 from choose.store.destination import MARK, STUDY, check_own_files, is_store
 from choose.store.tables import (
     DOCUMENTS,
+    RATED,
     UNREADABLE,
     check_study,
     corpus_from,
@@ -263,12 +264,11 @@ class Store:
 
         Scores are computed from the answers; how is part of the task.
         """
-        named = [self.path / name for name in (STUDY, "grid.json", "data.json", LEFT_OUT)]
-        answers = sorted(self.path.glob("trials/*/[!.]*"))
-        files = [*named, *(file for file in answers if not file.name.endswith(SCORES))]
+        named = [self.path / n for n in (STUDY, "grid.json", "data.json", LEFT_OUT, *RATED)]
+        answers = (f for f in self.path.glob("trials/*/[!.]*") if not f.name.endswith(SCORES))
         stats = [
             (str(f.relative_to(self.path)), f.stat().st_size, f.stat().st_mtime_ns)
-            for f in files
+            for f in (*named, *sorted(answers))
             if f.exists()
         ]
         return digest(stats)

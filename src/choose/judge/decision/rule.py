@@ -15,7 +15,7 @@ question open.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
@@ -26,6 +26,7 @@ from choose.judge.stats.paired import Difference, smallest_detectable_gain
 from choose.schema.base import Interval
 from choose.schema.diagnosis import Audit, ErrorOverlap, Failures
 from choose.schema.reading import Churn, LossSplit
+from choose.schema.texts import RatingFigures
 from choose.schema.words import Words
 from choose.types import Family
 
@@ -72,6 +73,18 @@ def select(contenders: Contenders) -> Selection:
         near=_near(contenders, interim),
         target=target_status(contenders.accuracies[interim], target),
         reachable=reachable,
+    )
+
+
+def preferred(contenders: Contenders, selection: Selection, name: str) -> Selection:
+    """Return the selection where people prefer another candidate than the score does."""
+    return replace(
+        selection,
+        chosen=None,
+        interim=name,
+        rivals=(selection.interim,),
+        near=_near(contenders, name),
+        target=target_status(contenders.accuracies[name], contenders.rule.target),
     )
 
 
@@ -206,7 +219,11 @@ def deciding_rival(contenders: Contenders, selection: Selection) -> str | None:
 
 @dataclass(frozen=True)
 class Case:
-    """The decided contenders with the diagnosis, as gates and sentences need them."""
+    """The decided contenders with the diagnosis, as gates and sentences need them.
+
+    `written` tells whether answers are free texts; `overruled` whether people's ratings and not the
+    score chose the candidate to use.
+    """
 
     contenders: Contenders
     selection: Selection
@@ -216,6 +233,9 @@ class Case:
     splits: tuple[LossSplit, ...] = ()
     without_evidence: Interval | None = None
     churn: Churn | None = None
+    written: bool = False
+    ratings: RatingFigures | None = None
+    overruled: bool = False
 
     @property
     def name(self) -> str:

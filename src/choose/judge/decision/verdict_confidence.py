@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 from choose.formatting import listed, months, plural, points
 from choose.judge.decision.contenders import best_of
 from choose.judge.decision.label_gates import may_hide_success
+from choose.judge.decision.metric_validated import NAME as VALIDATED
+from choose.judge.decision.metric_validated import confirmed
 from choose.judge.decision.rule import Case
 from choose.judge.decision.verdict_gates import WORTH_ITS_COST as WORTH
 from choose.judge.decision.verdict_kind import alone, stale_within
@@ -251,6 +253,9 @@ def _study_limits(case: Case, gates: Sequence[Gate], looks: int) -> list[tuple[i
         limits.append((1, f"wrong {case.words.target}s may be why no candidate reaches the target"))
     if case.selection.target == "open":
         limits.append((1, "whether it reaches the target is open"))
+    validated = next((gate.status for gate in gates if gate.name == VALIDATED), None)
+    if validated == "fail" and not confirmed(case.ratings):
+        limits.append((0, "people's ratings do not agree with the score"))
     failed = [g.name for g in gates if g.name in _SOUND and g.status == "fail"]
     if failed:
         limits.append((1, f"the check failed: {listed(failed)}"))

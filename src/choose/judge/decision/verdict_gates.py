@@ -6,7 +6,7 @@ not measured, with the reason. `GATES` lists them with the tasks that each appli
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from choose.formatting import (
@@ -31,6 +31,7 @@ from choose.judge.decision.label_gates import (
     measurable,
     task_stable,
 )
+from choose.judge.decision.metric_validated import metric_validated
 from choose.judge.decision.robust_choice import robust
 from choose.judge.decision.rule import Case, deciding_difference, deciding_rival
 from choose.judge.evidence import BILLIONS, strong
@@ -49,20 +50,24 @@ HALF_OF_ERROR = 0.5
 
 @dataclass(frozen=True, slots=True)
 class GateRule:
-    """A gate: how to judge it, and whether it needs a task with labels."""
+    """A gate: how to judge it, and to which tasks it applies; to all unless said."""
 
     judge: Callable[[Case], Gate]
-    needs_labels: bool = False
-
-    def applies(self, labels: Sequence[str]) -> bool:
-        """Return whether the gate applies to a task with these labels, or with none."""
-        return bool(labels) or not self.needs_labels
+    applies: Callable[[Case], bool] = lambda _: True
 
 
 def gates_of(case: Case) -> tuple[Gate, ...]:
     """Judge every gate that applies to the task, most important first."""
-    labels = case.contenders.panel.rows.labels
-    return tuple(gate.judge(case) for gate in GATES if gate.applies(labels))
+    return tuple(gate.judge(case) for gate in GATES if gate.applies(case))
+
+
+def _has_labels(case: Case) -> bool:
+    return bool(case.contenders.panel.rows.labels)
+
+
+def _may_be_rated(case: Case) -> bool:
+    """Return whether answers are free texts, whose scores follow no exact rule, or were rated."""
+    return case.written or case.ratings is not None
 
 
 def _gate(name: str, status: GateStatus, evidence: str) -> Gate:
@@ -272,13 +277,14 @@ def _more(extra: float) -> str:
 
 
 GATES = (
-    GateRule(measurable, needs_labels=True),
+    GateRule(metric_validated, _may_be_rated),
+    GateRule(measurable, _has_labels),
     GateRule(_adequate),
     GateRule(_beaten),
     GateRule(contenders_credible),
-    GateRule(_clean, needs_labels=True),
+    GateRule(_clean, _has_labels),
     GateRule(_stable),
-    GateRule(_data_driven, needs_labels=True),
+    GateRule(_data_driven, _has_labels),
     GateRule(_gap),
     GateRule(worth_its_cost),
     GateRule(robust),

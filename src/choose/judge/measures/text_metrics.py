@@ -41,7 +41,6 @@ def text_figures(
     table, task = candidate.main, evidence.task
     if table is None or task is None or task.labels:
         return None
-    strict, lenient = table.right, _stored(table, "lenient")
     fields: dict[str, Any] = {}
     if isinstance(task, HasParts):
         fields = _parts(evidence, task, table)
@@ -49,7 +48,7 @@ def text_figures(
             fields["dropped"] = mean_change(Changed(gains, table.draws, varies=False), table.rows)
     return TextFigures(
         metrics={name: _mean(candidate, table, _stored(table, name)) for name in task.metrics[1:]},
-        format_gap=_gap(table, lenient) if (lenient > strict).any() else None,
+        format_gap=format_gap(table),
         length=_length(evidence, table),
         abstentions=_abstentions(evidence, table),
         **fields,
@@ -83,6 +82,14 @@ def _gap(table: ScoreTable, lenient: Floats) -> Interval:
     if gap.low is None or gap.high is None:
         return gap
     return gap.model_copy(update={"low": max(gap.low, 0.0), "high": min(gap.high, 1.0)})
+
+
+def format_gap(table: ScoreTable) -> Interval | None:
+    """Return what a score would gain if unusable answers were repaired; None for nothing."""
+    if table.stored is None:
+        return None
+    lenient = _stored(table, "lenient")
+    return _gap(table, lenient) if (lenient > table.right).any() else None
 
 
 def _length(evidence: Evidence, table: ScoreTable) -> float | None:

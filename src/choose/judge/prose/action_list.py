@@ -30,7 +30,7 @@ from choose.judge.prose.family_answer import small_models
 from choose.judge.prose.labelling_advice import grow_steps, relabel, separate_steps
 from choose.judge.prose.loss_sentences import documents_steps
 from choose.judge.prose.reasons import failure_steps, pays
-from choose.judge.prose.verdict_basis import why_more
+from choose.judge.prose.verdict_basis import text_steps, why_more
 from choose.schema.answer import Step, StepKind
 from choose.schema.costs import Move
 from choose.schema.decision import Gate, Kind
@@ -47,6 +47,7 @@ ANSWERED: dict[Kind, tuple[StepKind, ...]] = {
     "fix-labels": ("check-labels",),
     "fix-documents": ("fix-documents",),
     "fix-retrieval": ("fix-retrieval",),
+    "fix-metric": ("metric",),
     "nothing-compared": ("add-candidate", "evaluate-rest"),
 }
 
@@ -78,6 +79,7 @@ def next_steps(
     steps = [
         *(Step(kind="other", text=text) for text in [best_buy(moves)] if text),
         *_metric(case),
+        *text_steps(case),
         *(begin or add_families(case)),
         *documents_steps(case, CHECK),
         *_conflicts(case),
@@ -324,10 +326,8 @@ def _guideline(case: Case) -> Iterator[Step]:
         count = failures.count("ambiguous")
         if count >= case.margin * failures.rows:
             text = _line(*failures.contested)
-            text += (
-                f": {count:,} of {plural(failures.errors, 'error')} of {failures.candidate} are "
-            )
-            text += "ambiguous, and these two are confused most often in them."
+            errors = f"{plural(failures.errors, 'error')} of {failures.candidate}"
+            text += f": {count:,} of {errors} are ambiguous, and these two are confused most often."
     if text:
         yield Step(kind="guideline", text=text)
 

@@ -49,6 +49,7 @@ FIRST: dict[Kind, str] = {
     "fix-labels": "Fix the labels first",
     "fix-documents": "Fix the documents first",
     "fix-retrieval": "Fix retrieval first",
+    "fix-metric": "Fix the metric first",
 }
 
 

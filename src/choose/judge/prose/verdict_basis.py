@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from choose.formatting import gain, plural, points, rounded
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from choose.formatting import gain, in_points, interval, plural, points, rounded
+from choose.judge.decision.contenders import Contenders
+from choose.judge.decision.metric_validated import (
+    disagrees,
+    people_sentence,
+    rated_pair,
+)
 from choose.judge.decision.more_labels import (
     forecast_nearest_target,
     lead_of_costlier,
@@ -11,7 +20,8 @@ from choose.judge.decision.more_labels import (
 )
 from choose.judge.decision.rule import Case, deciding_rival
 from choose.judge.decision.verdict_kind import conflicts_limit
-from choose.judge.measures.curve_forecast import likely
+from choose.judge.measures.curve_forecast import horizon, likely
+from choose.judge.measures.text_metrics import format_gap
 from choose.judge.prose.family_answer import (
     ahead_on_all_rows,
     beside_the_named,
@@ -21,6 +31,10 @@ from choose.judge.prose.family_answer import (
 )
 from choose.judge.prose.labelling_advice import limit_sentence, toward_target
 from choose.judge.prose.loss_sentences import limit_of_documents
+from choose.judge.scores.score_tables import MISSING
+from choose.judge.stats.metrics import UNUSABLE
+from choose.schema.answer import Step
+from choose.schema.base import Interval
 from choose.schema.decision import Kind
 from choose.schema.words import COUNTED, amount, right, scored
 
@@ -35,6 +49,7 @@ def because(case: Case, kind: Kind) -> str:
     beside = None if constant or kind == "none-works" else beside_the_named(case)
     parts = (
         "" if kind == "none-works" else use,
+        format_sentence(case),
         _basis(case, kind),
         _beside(case, beside) if beside else "",
         COUNTED.get(contenders.rule.measure.metric, ""),
@@ -50,6 +65,8 @@ def _basis(case: Case, kind: Kind) -> str:
         return why_more(case)
     if kind == "fix-labels":
         return _wrong(case)
+    if kind == "fix-metric":
+        return " ".join(rating_sentences(case))
     if kind in ("fix-documents", "fix-retrieval"):
         return limit_of_documents(case, kind)
     if kind == "adopt":
@@ -179,3 +196,115 @@ def _beside(case: Case, other: str) -> str:
         shown = f"The lead as measured is below the {points(matters)} that matter"
         return f"{lead}{chance}. {shown}, and {costs}."
     return f"{lead}{chance}. A lead of {points(matters)} is not to be expected, and {costs}."
+
+
+def rating_sentences(case: Case) -> Iterator[str]:
+    """Say which of the two candidates in question people prefer; nothing without ratings."""
+    pair = rated_pair(case.ratings)
+    if pair is None or case.ratings is None:
+        return
+    yield people_sentence(pair, case.ratings.scale)
+    metric = case.words.score
+    if case.overruled:
+        yield f"By {metric} {pair.a} was the one to use, so {metric} misses what people value."
+    elif disagrees(pair):
+        yield f"{metric[:1].upper()}{metric[1:]} hardly follows these ratings."
+
+
+class LostByFormat(NamedTuple):
+    """A candidate whose unusable answers, repaired, would bring it level with the chosen one."""
+
+    candidate: str
+    gap: Interval
+    unusable: int
+    answers: int
+
+
+def lost_by_format(case: Case) -> LostByFormat | None:
+    """Return the candidate that lost by the format of its answers alone, if there is one."""
+    contenders, pick = case.contenders, case.name
+    if contenders.panel.rows.labels:
+        return None
+    found: list[tuple[float, LostByFormat]] = []
+    for name in contenders.names:
+        table = contenders.panel[name].main
+        if name == pick or table is None or (gap := format_gap(table)) is None:
+            continue
+        if (lead := contenders.gain(name, pick)) is None or lead.value + gap.value < -case.margin:
+            continue
+        if lead.value > -case.margin:  # it is level as it is
+            continue
+        unusable = int((table.outputs == UNUSABLE).sum())
+        answers = int((table.outputs != MISSING).sum())
+        found.append((lead.value + gap.value, LostByFormat(name, gap, unusable, answers)))
+    return max(found, key=lambda one: one[0])[1] if found else None
+
+
+def format_sentence(case: Case) -> str:
+    """Say that a candidate lost by the format of its answers alone; empty if none did."""
+    lost = lost_by_format(case)
+    if lost is None:
+        return ""
+    return (
+        f"{lost.candidate} lost by its format: {lost.unusable:,} of its "
+        f"{plural(lost.answers, 'answer')} cannot be read; repaired, they would gain it "
+        f"{in_points(lost.gap)}, which is level with {case.name}."
+    )
+
+
+def text_steps(case: Case) -> Iterator[Step]:
+    """Yield what to do about a score that people do not share, and about unreadable answers."""
+    if case.overruled:
+        yield Step(
+            kind="metric",
+            text="Score answers by what people value: write a metric of your own (--metric "
+            "module:function), or have a model rate them and check it against these ratings.",
+            question="which candidate readers prefer",
+            command="choose rate STUDY --model openai:gpt-4o-mini",
+        )
+    if (lost := lost_by_format(case)) is not None:
+        yield Step(
+            kind="fix-format",
+            text=f"Mend the output of {lost.candidate} before you believe that it lost: "
+            f"{lost.unusable:,} of {plural(lost.answers, 'answer')} cannot be read. Show it an "
+            "example of the form, allow longer answers, or hold it to a schema at an endpoint.",
+            question=f"whether {lost.candidate} is as good as {case.name}",
+            value=lost.gap,
+        )
+
+
+def below_floor(case: Case) -> Iterator[str]:
+    """Say which candidates are worse than a constant answer, and how many rows they would need."""
+    contenders = case.contenders
+    if contenders.panel.rows.labels:
+        return
+    floor = max(contenders.constants, key=lambda n: contenders.accuracies[n].value, default=None)
+    for name in contenders.names if floor else ():
+        gap = contenders.gain(floor, name) if floor and name != floor else None
+        if gap is None or gap.low <= 0 or name in contenders.constants:
+            continue
+        worse = f"{name} is worse than {floor}, which gives every row the same answer, by "
+        yield f"{worse}{points(gap.value)} ({interval(gap)}){_too_few(case, name, floor)}."
+
+
+def _too_few(case: Case, name: str, floor: str | None) -> str:
+    """Say that a candidate that trains had too few rows, and how many more it needs if known."""
+    contenders, candidate = case.contenders, case.contenders.panel[name]
+    if floor is None or candidate.info.family != "fine-tuning":
+        return ""
+    learnt = contenders.panel.training_rows
+    few = f": {plural(learnt, 'row')} were too few to train it"
+    needed = rows_to_reach(contenders, name, contenders.accuracies[floor].value)
+    if needed is None:
+        return f"{few}; how many would do is unknown (--sizes 0.5,1 measures it)"
+    return f"{few}; label about {rounded(needed - learnt):,} more before you try it again"
+
+
+def rows_to_reach(contenders: Contenders, name: str, score: float) -> int | None:
+    """Return the training rows at which a learning curve reaches a score; None if not seen to."""
+    points = contenders.curves.points[name]
+    if isinstance(points, str):
+        return None
+    sizes = horizon(points)
+    reached = sizes[contenders.curves.general[name].means(sizes) >= score]
+    return int(reached[0]) if len(reached) and reached[0] > points.sizes[-1] else None

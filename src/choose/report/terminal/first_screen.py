@@ -30,7 +30,6 @@ from choose.report.terminal.difference_chart import (
     standing_line,
 )
 from choose.report.terminal.layout import bullets, encodable, note, pairs, trimmed
-from choose.report.text_answers import format_warning
 from choose.schema.answer import RareFigure, RareLabel, Step
 from choose.schema.decision import Decision, Verdict
 
@@ -104,7 +103,7 @@ def warning(decision: Decision) -> str:
     """Return what a reader must know of every figure of a candidate; empty for none."""
     names = tuple(f"{card.candidate}: " for card in decision.scorecards)
     found = (text for text in decision.dataset.findings if text.startswith(names))
-    return next(found, "") or format_warning(decision)
+    return next(found, "")
 
 
 def context(decision: Decision) -> str:
