@@ -15,6 +15,8 @@ from choose.judge.goal import Rule
 from choose.judge.verdict import judge
 from simulation.evidence import evidence
 from simulation.worlds import draw
+from support.simulated_studies import majority, prompt, tfidf
+from support.simulated_studies import study as simulated
 
 DRAWS = np.random.default_rng(5).standard_normal(20_000)
 
@@ -93,10 +95,30 @@ def test_the_first_fold_leaves_more_open_than_the_first_four() -> None:
             part = [run for run in found.runs if run.trial.fold < folds]
             question = open_question(replace(found, runs=tuple(part)), Rule(), whole_of(found))
             assert question is not None
-            assert all(one.family != question.family for one in question.open)
+            rivals = [one for one in question.open if not one.floor]
+            assert all(one.family != question.family for one in rivals)
             total += sum(one.change for one in question.open)
         counts.append(total)
     assert counts[0] > counts[1] > 0
+
+
+@pytest.mark.parametrize(("accuracy", "unsure"), [(0.5, True), (0.8, False)])
+def test_the_rest_of_a_grid_may_undo_that_the_floor_is_beaten(
+    accuracy: float, unsure: bool
+) -> None:
+    """A fold shows a gain of 10 points over the constant answer less surely than one of 40."""
+    found = simulated([majority(0.4), tfidf(accuracy), prompt(0.2)], 500, 4, folds=5)
+    whole = whole_of(found)
+    part = replace(found, runs=tuple(run for run in found.runs if run.trial.fold < 1))
+    question = open_question(part, Rule(), whole)
+    assert question is not None
+    assert question.named == "tfidf"
+    floors = [(one.candidate, one.family) for one in question.open if one.floor]
+    assert floors == ([("majority", "baseline")] if unsure else [])
+    assert all(one.floor for one in question.open), "prompting is out of the question"
+    ended = open_question(found, Rule(), whole)
+    assert ended is not None
+    assert ended.open == ()
 
 
 def test_ending_early_hardly_makes_a_wrong_answer_likelier() -> None:

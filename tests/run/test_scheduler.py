@@ -459,6 +459,15 @@ def test_what_is_bought_is_said() -> None:
     assert said[-1].startswith("prompt, fold 3 of 3, repetition 2: decides")
 
 
+def test_what_may_undo_that_a_constant_answer_is_beaten_is_bought_and_said() -> None:
+    world = World((Player(name="tfidf", fast=True, right=8), *ALIKE), folds=2)
+    open_floor = Comparison(candidate="tfidf", family="baseline", change=0.2, floor=True)
+    asked = replace(question("lora"), open=(open_floor,))
+    _, steps = by_value(world, asked)
+    said = [step.request.why for step in steps if step.request.why]
+    assert said[0] == "lora, fold 2 of 2: decides whether lora beats tfidf"
+
+
 def test_the_cheaper_of_two_open_questions_is_settled_first() -> None:
     players = (replace(ALIKE[0], fit=1.0), replace(ALIKE[1], fit=50.0), replace(ALIKE[2], fit=1.0))
     world = World((Player(name="tfidf", fast=True, right=8), *players), folds=3)

@@ -47,17 +47,19 @@ class Whole(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """A candidate of another family against the one that is named.
+    """A candidate of another family, or a constant answer, against the candidate that is named.
 
     Attributes:
         candidate: the other one.
         family: its family.
-        change: chance that the rest of its trials would change what is shown of the two.
+        change: chance that the rest of the trials would change what is shown of the two.
+        floor: whether it is a constant answer, which what is recommended must beat.
     """
 
     candidate: str
     family: Family
     change: float
+    floor: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,6 +152,7 @@ class _Question:
             if not (reads and family == own)
             for one in self._comparisons(family, selection.interim)
         ]
+        found += self._floors(selection.interim) if reads else ()
         found.sort(key=lambda one: -one.change)
         return OpenQuestion(
             named=selection.interim,
@@ -174,6 +177,20 @@ class _Question:
             own = max(own, change) if name == best else own
             if own >= 1 - CERTAIN:
                 yield Comparison(candidate=name, family=family, change=own)
+
+    def _floors(self, named: str) -> Iterator[Comparison]:
+        """Yield the constant answers of which the rest may change whether they are beaten."""
+        contenders = self.contenders
+        for name in contenders.constants:
+            change = 1.0
+            if gain := contenders.gain(named, name):
+                half = (gain.high - gain.low) / 2
+                final = half * sqrt(self._remaining(name, named, gain))
+                margin = contenders.margin(named, name)
+                change = Prospect(gain.value, half, final, margin, costlier=True).change
+            if change >= 1 - CERTAIN:
+                family = contenders.family(name)
+                yield Comparison(candidate=name, family=family, change=change, floor=True)
 
     def _family_change(self, family: Family, named: str) -> float:
         contenders = self.contenders

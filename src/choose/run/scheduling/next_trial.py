@@ -200,9 +200,11 @@ class TrialOrder:
 
         for one in sorted(question.open, key=rate, reverse=True):
             families = [self._called(family) for family in (one.family, question.family)]
+            decides = f"between {families[0]} and {families[1]}"
+            if one.floor:
+                decides = f"whether {question.named} beats {one.candidate}"
             for place in pair(one):
-                what = self._place_of(waiting[place])
-                yield Choice(place, f"{what}: decides between {families[0]} and {families[1]}")
+                yield Choice(place, f"{self._place_of(waiting[place])}: decides {decides}")
 
     @staticmethod
     def _of(waiting: Mapping[int, Job], names: Iterable[str]) -> Iterator[int]:
