@@ -57,6 +57,8 @@ def _evidence_limits(case: Case) -> list[tuple[int, str]]:
     rows = len(case.contenders.panel.rows.targets)
     if rows < ROUGH:
         limits.append((0 if rows < TINY else 1, f"there are only {plural(rows, 'test row')}"))
+    if case.contenders.panel.rows.one_cluster:
+        limits.append((0, f"all {rows:,} test rows are of one group or document, and no other"))
     return limits
 
 

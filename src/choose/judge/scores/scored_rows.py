@@ -24,7 +24,9 @@ class ScoredRows:
         targets: (rows,) codes of labels, or of texts where the task has no labels.
         labels: in the order of their codes; empty where answers are texts: scores then come from
             the runs, and no figure by label exists.
-        clusters: of each row; None if every row is its own cluster.
+        clusters: of each row; None if every row is its own cluster, or all are of one: then figures
+            are about that one, of which rows are drawn.
+        one_cluster: whether all are of one.
         weights: (rows,) or None if all count the same.
         conflicting: rows whose input has two targets.
         credit: (labels, labels + 1) score of each answer to each label, the last column for
@@ -44,6 +46,7 @@ class ScoredRows:
     even: bool = False
     codes: dict[str, int] = field(default_factory=dict)
     fields: tuple[frozenset[str], ...] = ()
+    one_cluster: bool = False
 
     def of_class(self, name: str) -> Mask:
         """Return which rows have a label, or records that fill a field."""
@@ -113,7 +116,8 @@ class ScoredRows:
 def rows_of(evidence: Evidence, items: Items, measure: Measure) -> ScoredRows:
     """Return some rows of a study as arrays, by its measure."""
     codes = {label: i for i, label in enumerate(evidence.labels)}
-    alone = len(set(items.clusters)) == len(items.ids)
+    clusters = len(set(items.clusters))
+    one = clusters == 1 < len(items.ids)
     even = len(set(items.weights)) <= 1
     if not evidence.labels:
         codes = {text: i for i, text in enumerate(dict.fromkeys(items.targets))}
@@ -123,11 +127,12 @@ def rows_of(evidence: Evidence, items: Items, measure: Measure) -> ScoredRows:
         index={id: i for i, id in enumerate(items.ids)},
         targets=targets,
         labels=evidence.labels,
-        clusters=None if alone else items.clusters,
+        clusters=None if one or clusters == len(items.ids) else items.clusters,
         weights=measure.weights(targets, stated),
         conflicting=np.array([id in items.conflicting for id in items.ids], dtype=np.bool_),
         credit=measure.credit(evidence.labels),
         even=measure.metric == "balanced",
         codes=codes,
         fields=items.fields,
+        one_cluster=one,
     )
