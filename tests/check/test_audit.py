@@ -245,6 +245,14 @@ def test_json_is_the_record_and_nothing_else(choose, tmp_path: Path) -> None:  #
     assert result.err == ""
 
 
+def test_a_margin_of_nothing_stays_nothing(choose, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    result = choose("check", write_csv(tmp_path / "words.csv"), "--json", "--margin", "0")
+    record = Check.model_validate_json(result.out)
+    assert (record.reach.margin, record.reach.margin_rows) == (0.0, None)
+    size = next(line.says for line in record.lines if line.topic == "Size")
+    assert size.endswith("Your margin of 0 points is below what any number of rows shows.")
+
+
 def test_the_study_file_of_the_folder_is_used(choose, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     write_csv(tmp_path / "words.csv")
     Path("choose.toml").write_text('[data]\npath = "words.csv"\n[goal]\nmargin = 0.1\n')

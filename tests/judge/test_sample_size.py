@@ -33,6 +33,10 @@ def test_the_rows_needed_have_the_power_that_is_claimed() -> None:
     assert 0.77 <= found <= 0.84
 
 
+def test_no_number_of_rows_shows_a_margin_of_nothing() -> None:
+    assert detectable_gains(["a", "b", "c"], 0.0).margin_rows is None
+
+
 def test_too_few_rows_show_nothing() -> None:
     assert detectable_gains(["a", "b", "c"], 0.02).usual is None
 

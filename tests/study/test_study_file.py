@@ -29,6 +29,7 @@ def test_flags_override_the_file(tmp_path: Path) -> None:
         ("[[candidates]]\nstratgy = 'knn'", "candidates.0"),
         ("[grid]\nseeds = 'many'", r"grid\.seeds = 'many'"),
         ("[goal]\nmargin = 3", r"goal\.margin = 3"),
+        ("[goal]\nmargin = -0.01", r"goal\.margin = -0\.01"),
         ("[grid", "Cannot read the study file"),
         ("[grid]\nnoise = [1.5]", "noise"),
         ("[grid]\nviews = ['shouting']", "views"),

@@ -222,6 +222,7 @@ def _run(
     study that the settings come from.
     """
     from choose.api.study_evidence import nothing_measured, rule_of
+    from choose.judge.goal import margin_or_usual
     from choose.run.executor import run_jobs
     from choose.run.run_records import Limits, left_out_sentences
     from choose.run.scheduling.next_trial import Measured
@@ -234,7 +235,7 @@ def _run(
     budget = study.grid.budget_seconds
     watch.planned(dataset, jobs, plan.refusals, budget)
     racing = budget is not None and not study.grid.thorough and study.races
-    margin, money = study.goal.margin or Limits().margin, study.grid.max_usd is not None
+    margin, money = margin_or_usual(study.goal.margin), study.grid.max_usd is not None
     left = None if budget is None else max(0.0, budget - spent)
     limits = Limits(left, racing, margin, money, stated_parts(study.grid))
     measured = None

@@ -129,7 +129,7 @@ def draft(data: str | Path | None, *, overrides: Overrides | None = None) -> str
     rows = read_rows(study.data, kind=study.task.kind)
     dataset = dataset_from(rows, study.data, study.task, study.goal.metric)
     clusters = [dataset.clusters.get(id, f"alone {id}") for id in dataset.asked]
-    reach = detectable_gains(clusters, study.goal.margin or USUAL_MARGIN)
+    reach = detectable_gains(clusters, USUAL_MARGIN)
     return drafted(
         DraftFacts(
             data=study.data,

@@ -22,7 +22,7 @@ from choose.check.label_lines import (
 from choose.check.measurements import Facts
 from choose.check.target_lines import target_lines
 from choose.check.tokens import many_tokens, tokens_in_words
-from choose.check.what_to_fix import issues_of, steps_of
+from choose.check.what_to_fix import issues_of, rows_of_margin, steps_of
 from choose.data.dataset import Tables, dataset_from, read_rows
 from choose.data.duplicates import count_conflicts
 from choose.data.examples import dropped_rows
@@ -30,8 +30,8 @@ from choose.data.findings import sorted_input
 from choose.data.languages import SAMPLE, encoder_warning, foreign
 from choose.data.personal_data import KINDS, hints_of
 from choose.errors import quoted_list
-from choose.formatting import per_100, plural, points, rounded
-from choose.judge.goal import USUAL_MARGIN
+from choose.formatting import per_100, plural, points
+from choose.judge.goal import margin_or_usual
 from choose.schema.check import Check, Languages, Line, Repeats, TokenCounts
 from choose.schema.diagnosis import Audit
 from choose.schema.plan import DetectableGains
@@ -59,7 +59,7 @@ def check_set(
     facts = Facts(
         rows,
         dataset,
-        study.goal.margin or USUAL_MARGIN,
+        margin_or_usual(study.goal.margin),
         study.goal.metric,
         compare_command(study),
         audits(dataset) if audits else None,
@@ -191,8 +191,7 @@ def _size(reach: DetectableGains, test_rows: int, division: str) -> Line:
     return line(
         "Size",
         look(reach.usual is None or reach.usual > reach.margin),
-        f"{plural(test_rows, 'test row')} ({how}) {detects}. Your margin of "
-        f"{points(reach.margin)} takes about {rounded(reach.margin_rows):,}.",
+        f"{plural(test_rows, 'test row')} ({how}) {detects}. Your {rows_of_margin(reach)}.",
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import inf
 
 from choose.check.measurements import Facts
 from choose.check.target_lines import rare_fields, steps_of_targets
@@ -13,7 +14,7 @@ from choose.formatting import per_100, plural, points, rounded
 from choose.judge.decision.label_gates import CONFIRMED
 from choose.judge.stats.paired import smallest_detectable_gain
 from choose.schema.check import Issue, Step
-from choose.schema.plan import USUAL
+from choose.schema.plan import USUAL, DetectableGains
 
 MOST_STEPS = 3
 
@@ -197,7 +198,8 @@ def _add_test_rows(facts: Facts) -> Iterator[Step]:
     all_rows = len(facts.all)
     independent = reach.independent / max(reach.rows, 1) * all_rows
     question = "how many rows tell two candidates apart"
-    if facts.test is None and reach.rows < all_rows and independent >= reach.margin_rows:
+    shows = reach.margin_rows is not None and independent >= reach.margin_rows
+    if facts.test is None and reach.rows < all_rows and shows:
         yield Step(
             says=(
                 f"Evaluate all rows by cross-validation (--folds 5, five training runs): "
@@ -219,13 +221,21 @@ def _rows_later(facts: Facts) -> str:
     today = f"today's {reach.rows:,} {noun} are too few to compare candidates"
     if reach.usual is not None:
         today = f"today's {reach.rows:,} {noun} detect {points(reach.usual)} or more"
-    sizes = [n for n in SIZES if 1.5 * reach.independent <= n < reach.margin_rows][:2]
+    most = inf if reach.margin_rows is None else reach.margin_rows
+    sizes = [n for n in SIZES if 1.5 * reach.independent <= n < most][:2]
     larger = [f", {n:,} {noun} {points(smallest_detectable_gain(n, USUAL) or 1)}" for n in sizes]
     return (
-        f"To tell close candidates apart, label more later: {today}{''.join(larger)}; your margin "
-        f"of {points(reach.margin)} takes about {rounded(reach.margin_rows):,}. A first study does "
-        "not need them."
+        f"To tell close candidates apart, label more later: {today}{''.join(larger)}; "
+        f"your {rows_of_margin(reach)}. A first study does not need them."
     )
+
+
+def rows_of_margin(reach: DetectableGains) -> str:
+    """Say what ``margin of 2 points`` takes."""
+    margin = f"margin of {points(reach.margin)}"
+    if reach.margin_rows is None:
+        return f"{margin} is below what any number of rows shows"
+    return f"{margin} takes about {rounded(reach.margin_rows):,}"
 
 
 def _add_rare_labels(facts: Facts) -> Iterator[Step]:

@@ -150,6 +150,11 @@ RULE = "10"
 USUAL_MARGIN = 0.02
 
 
+def margin_or_usual(stated: float | None) -> float:
+    """Return the margin that a study states, which may be 0, or the usual one."""
+    return USUAL_MARGIN if stated is None else stated
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
     """What a study states before it runs; fractions, so a margin of 0.02 is two points.

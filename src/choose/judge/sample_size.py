@@ -36,7 +36,7 @@ def detectable_gains(clusters: Sequence[str], margin: float) -> DetectableGains:
         smallest=tuple(smallest_detectable_gain(worth, d, POWER) for d in DISCORDANCES),
         needed=tuple(RowsFor(gain=gain, rows=_reach_rows(gain)) for gain in GAINS),
         margin=margin,
-        margin_rows=rows_needed(margin, USUAL, POWER),
+        margin_rows=rows_needed(margin, USUAL, POWER) if margin else None,
     )
 
 

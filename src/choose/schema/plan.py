@@ -256,7 +256,7 @@ class DetectableGains(Record):
 
     `independent` is what the rows are worth once clusters of rows that belong together are taken
     to be right or wrong as one (Kish's effective number). `smallest` are the gains shown at each
-    of `discordances`, null where none can be.
+    of `discordances`, null where none can be. `margin_rows` show the margin; null for one of 0.
     """
 
     rows: int
@@ -265,7 +265,7 @@ class DetectableGains(Record):
     smallest: tuple[float | None, ...]
     needed: tuple[RowsFor, ...]
     margin: float
-    margin_rows: int
+    margin_rows: int | None
     assumption: str = ASSUMPTION
 
     @property

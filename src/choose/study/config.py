@@ -51,10 +51,10 @@ class Goal(Settings):
     )
     margin: Annotated[float | None, Flag()] = Field(
         default=None,
-        gt=0,
+        ge=0,
         lt=0.5,
-        description="Smallest gain that matters, such as 0.02 or 2%. Default: from "
-        "prices, or 0.02.",
+        description="Smallest gain that matters, such as 0.02 or 2%; with 0 any gain that is shown "
+        "does. Default: from prices, or 0.02.",
     )
 
     @field_validator("metric")

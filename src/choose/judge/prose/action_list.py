@@ -324,7 +324,7 @@ def _guideline(case: Case) -> Iterator[Step]:
             )
     elif failures and failures.contested and _in_question(case, failures.candidate):
         count = failures.count("ambiguous")
-        if count >= case.margin * failures.rows:
+        if count and count >= case.margin * failures.rows:
             text = _line(*failures.contested)
             errors = f"{plural(failures.errors, 'error')} of {failures.candidate}"
             text += f": {count:,} of {errors} are ambiguous, and these two are confused most often."
