@@ -289,7 +289,6 @@ def test_on_the_committed_records_the_judge_does_no_worse_than_rules_of_thumb():
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(strict=True, reason="rule 10 pays needlessly more often: regret.txt, records")
 def test_on_the_committed_records_the_judge_pays_needlessly_no_more_often():
     rules = committed_tally().rules
     assert rules[JUDGE].needless.value <= rules["highest score"].needless.value

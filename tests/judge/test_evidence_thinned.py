@@ -111,3 +111,18 @@ def test_the_same_rows_name_one_family_under_every_budget() -> None:
     assert {kinds[v.recommended or v.use_meanwhile] for v in found} == {"baseline"}
     levels = [LEVELS.index(v.confidence) for v in found]
     assert levels[-1] == max(levels) > levels[0]
+
+
+def test_rows_of_one_document_are_judged_for_that_document_and_said_to_be() -> None:
+    """A clear winner on rows of one cluster: the intervals are those of its rows."""
+    rivals = [probe(0.7), prompt(0.6), retrieval(0.6), lora(0.7)]
+    seen = study([majority(), tfidf(0.9), *rivals], 600, 3)
+    one = replace(seen, items=replace(seen.items, clusters=("handbook",) * 600))
+    alone, together = judge(seen, Rule()), judge(one, Rule())
+    assert together.verdict.recommended == alone.verdict.recommended == "tfidf"
+    pairs = [[p.difference for p in found.pairs] for found in (alone, together)]
+    assert pairs[0] == pairs[1]
+    assert alone.verdict.confidence != "low"
+    assert together.verdict.confidence == "low"
+    why = "all 600 test rows are of one group or document"
+    assert any(why in reason for reason in together.verdict.reasons)

@@ -6,24 +6,30 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.stats import multivariate_normal
 
 from choose.judge.decision.contenders import contenders_of
-from choose.judge.evidence import Evidence
+from choose.judge.evidence import CandidateInfo, Evidence
 from choose.judge.goal import Rule
 from choose.judge.scores.joint_distribution import (
     NEEDLESS,
+    WIDTHS,
     JointDistribution,
     NormalDistribution,
+    Part,
     _alike,
     _covariance_of_rows,
     _design_effects,
     _likeliest,
+    _mixture,
     _normal_points,
+    _prior,
     distribution_of_difference,
     joint_distribution,
     least_loss,
 )
 from choose.judge.scores.score_tables import study_scores
+from choose.types import Family
 from simulation.thinned import thin
 from support.simulated_studies import lora, majority, probe, prompt, study, tfidf
 
@@ -100,18 +106,79 @@ def test_the_points_of_a_law_have_its_moments_and_are_the_same_every_time() -> N
     # Golden: the golden ratio's first step, 0.618, leads to the quantile of 0.118.
     assert _normal_points(1)[0, 0] == pytest.approx(-1.185, abs=0.01)
     covariance = np.array([[0.04, 0.01], [0.01, 0.02]])
-    law = JointDistribution(("a", "b"), np.array([0.6, 0.7]), covariance)
-    assert law.points().mean(axis=0) == pytest.approx([0.6, 0.7])
-    assert np.cov(law.points().T) == pytest.approx(covariance, rel=0.001)
+    law = JointDistribution(("a", "b"), (Part(1.0, np.array([0.6, 0.7]), covariance),))
+    points, weights = law.points
+    assert weights @ points == pytest.approx([0.6, 0.7])
+    assert np.cov(points.T) == pytest.approx(covariance, rel=0.001)
     difference = distribution_of_difference(law, "a", "b")
     assert difference == pytest.approx((-0.1, 0.2))
+    apart = Part(0.25, np.array([0.2, 0.7]), 2 * covariance)
+    mixed = JointDistribution(("a", "b"), (Part(0.75, np.array([0.6, 0.7]), covariance), apart))
+    points, weights = mixed.points
+    assert mixed.mean == pytest.approx([0.5, 0.7])
+    assert mixed.covariance == pytest.approx(np.array([[0.08, 0.0125], [0.0125, 0.025]]))
+    assert weights.sum() == pytest.approx(1.0)
+    assert weights @ points == pytest.approx(mixed.mean)
+    assert np.cov(points.T, aweights=weights, ddof=0) == pytest.approx(mixed.covariance)
+
+
+def infos(*families: Family) -> list[CandidateInfo]:
+    names = [f"{family} {n}" for n, family in enumerate(families)]
+    each = zip(names, families, strict=True)
+    return [CandidateInfo(name=n, strategy=n, family=f, model=None, cheap=True) for n, f in each]
+
+
+def test_widths_are_weighed_by_how_well_they_foretold_what_was_measured() -> None:
+    """Golden: shares by Bayes' rule with the densities of scipy."""
+    mean, error = np.array([0.61, 0.7, 0.72]), np.diag([0.02, 0.03, 0.04]) ** 2
+    three = infos("baseline", "baseline", "fine-tuning")
+    priors = [_prior(three, width) for width in WIDTHS]
+    density = [multivariate_normal(np.full(3, 0.5), p + error).pdf(mean) for p in priors]
+    wanted = np.array([width.share for width in WIDTHS]) * density
+    parts = _mixture(three, WIDTHS, mean, error)
+    assert [part.share for part in parts] == pytest.approx(wanted / wanted.sum())
+    prior = priors[0]
+    shrunk = 0.5 + prior @ np.linalg.inv(prior + error) @ (mean - 0.5)
+    assert parts[0].mean == pytest.approx(shrunk)
+    both = np.linalg.inv(prior) + np.linalg.inv(error)
+    assert parts[0].covariance == pytest.approx(np.linalg.inv(both))
+
+
+@pytest.mark.parametrize(("apart", "equal"), [(0.004, True), (0.1, False)])
+def test_measured_scores_as_near_as_chance_makes_them_say_that_nothing_differs(
+    apart: float, equal: bool
+) -> None:
+    """Four families, each with an error of 1.5 points."""
+    families: tuple[Family, ...] = ("baseline", "prompting", "retrieval", "fine-tuning")
+    mean, error = 0.8 + apart * np.array([-1.0, 0.0, 1.0, 2.0]), np.eye(4) * 0.015**2
+    law = JointDistribution(families, _mixture(infos(*families), WIDTHS, mean, error))
+    tied = sum(part.share for part in law.parts if part.covariance[0, 0] < 0.011**2)
+    assert (tied > 0.9) if equal else (tied < 0.001)
+    chosen = least_loss(law, families, lambda a, b: 0.02)
+    assert chosen == ("baseline" if equal else "fine-tuning")
+
+
+def test_a_member_that_its_family_is_unlike_keeps_what_it_measured() -> None:
+    """As on restaurant8k: a tagger among constant fields and patterns, beside fine-tuning.
+
+    Members that lie apart by five points, whatever is measured, drew the tagger down by three.
+    """
+    mean, error = np.array([0.34, 0.52, 0.35, 0.47, 0.88, 0.876]), np.eye(6) * 0.03**2
+    families: list[Family] = ["baseline"] * 5 + ["fine-tuning"]
+    six = infos(*families)
+    law = JointDistribution(tuple("abcdef"), _mixture(six, WIDTHS, mean, error))
+    assert law.mean == pytest.approx(mean, abs=0.02)
+    assert least_loss(law, "abcdef", lambda a, b: 0.02) == "e"
+    narrow = _mixture(six, WIDTHS[:1], mean, error)[0]
+    assert narrow.mean[4] < 0.86
 
 
 @pytest.mark.parametrize("lead", [-0.03, 0.0, 0.001, 0.02, 0.05])
 def test_of_two_the_choice_is_that_of_the_closed_form(lead: float) -> None:
     """The costlier one is used where the losses of both, by the normal distribution, say so."""
     sd = 0.03
-    law = JointDistribution(("cheap", "dear"), np.array([0.7, 0.7 + lead]), np.eye(2) * sd**2 / 2)
+    part = Part(1.0, np.array([0.7, 0.7 + lead]), np.eye(2) * sd**2 / 2)
+    law = JointDistribution(("cheap", "dear"), (part,))
     up, down = NormalDistribution(lead, sd), NormalDistribution(-lead, sd)
     dear = down.excess(0.02) + NEEDLESS * 0.02 * up.below(0.02)
     wanted = "dear" if dear < up.excess(0.02) else "cheap"

@@ -155,7 +155,7 @@ def test_clusters_agree_with_statsmodels():
 def test_rows_of_one_cluster_tell_little_of_other_clusters():
     """Clusters are right in 20 to 100 % of their rows; one of them is seen.
 
-    Before, from 170 rows on the interval was narrower than that of as many independent rows.
+    Before, it held the mean of all clusters in 44 % with 100 rows, and in 4 % with 1,000.
     """
     rng = np.random.default_rng(6)
     for rows in (30, 200, 1000):

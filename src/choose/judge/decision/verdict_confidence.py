@@ -58,7 +58,7 @@ def _evidence_limits(case: Case) -> list[tuple[int, str]]:
     if rows < ROUGH:
         limits.append((0 if rows < TINY else 1, f"there are only {plural(rows, 'test row')}"))
     if case.contenders.panel.rows.one_cluster:
-        limits.append((0, f"all {rows:,} test rows are of one group or document, and no other"))
+        limits.append((0, f"all {rows:,} test rows are of one group or document"))
     return limits
 
 

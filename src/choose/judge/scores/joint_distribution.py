@@ -8,7 +8,11 @@ as far as their answers go together. It is the regression estimate of survey sam
 are asked may depend on earlier answers, since these are in the distribution.
 
 The mean is drawn toward a common level, whose own prior is flat, and members of one family toward
-each other, since they are more alike than families are.
+each other. How far families and members lie apart is not known beforehand: classifiers of a family
+are often within five points, a tagger and a constant field are not, and sometimes no candidate
+differs from another by anything that matters. So the distribution is a mixture over a few such
+widths (`WIDTHS`), each weighed by how well it foretold the measured means. Where these are as near
+to each other as chance alone makes them, it says that the candidates do not differ.
 
 While a comparison is open, the candidate of least expected loss is used. Using one that is behind
 by more than the margin loses what lies beyond the margin. Using the costlier of two where it gains
@@ -19,8 +23,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
-from math import exp, pi, sqrt
+from functools import cache, cached_property
+from math import exp, log, pi, sqrt
 from typing import NamedTuple
 
 import numpy as np
@@ -40,10 +44,25 @@ Places = npt.NDArray[np.int64]
 # nothing but the difference is looked at.
 SPREAD = 0.1
 
-# Standard deviations of a family's true score around the common level, and of a member's around
-# its family's. On the stored answers of five real sets, the best of the families lie apart by 0.09
-# to 0.3, and members of one family by 0.02 to 0.1.
-FAMILIES_APART, MEMBERS_APART = 0.15, 0.05
+
+class Width(NamedTuple):
+    """A prior of how far candidates lie apart, and its share before anything is measured.
+
+    `families` is the standard deviation of a family's true score around the common level, `members`
+    that of a member's around its family's.
+    """
+
+    share: float
+    families: float
+    members: float
+
+
+# On the stored answers of real sets, the best of the families lie apart by 0.09 to 0.3, members of
+# one family by 0.02 to 0.2. With the last width, nothing differs by as much as the usual margin.
+WIDTHS = (Width(0.81, 0.15, 0.05), Width(0.09, 0.15, 0.2), Width(0.1, 0.01, 0.005))
+
+# Widths that are less probable than this share of the likeliest are left out.
+NEGLIGIBLE = 0.001
 
 # Variance of the prior of the common level: so much that the level is the data's own.
 FLAT = 1.0
@@ -71,24 +90,47 @@ POINTS = 1024
 NEEDLESS = 0.2
 
 
-@dataclass(frozen=True, eq=False)
-class JointDistribution:
-    """A normal distribution of the true scores of some candidates.
+class Part(NamedTuple):
+    """A normal distribution of true scores, and its share of a mixture."""
 
-    Attributes:
-        names: of the candidates.
-        mean: (candidates,) expected true scores.
-        covariance: (candidates, candidates).
-    """
-
-    names: tuple[str, ...]
+    share: float
     mean: Floats
     covariance: Floats
 
-    def points(self) -> Floats:
-        """Return (points, candidates) scores drawn from the distribution, always the same ones."""
-        root = np.linalg.cholesky(self.covariance)
-        return np.asarray(self.mean + _normal_points(len(self.names)) @ root.T)
+
+@dataclass(frozen=True, eq=False)
+class JointDistribution:
+    """A distribution of the true scores of some candidates: a mixture of normal ones.
+
+    Attributes:
+        names: of the candidates.
+        parts: of the mixture; their shares add up to 1.
+    """
+
+    names: tuple[str, ...]
+    parts: tuple[Part, ...]
+
+    @cached_property
+    def mean(self) -> Floats:
+        """Return (candidates,) expected true scores."""
+        return np.asarray(sum(part.share * part.mean for part in self.parts))
+
+    @cached_property
+    def covariance(self) -> Floats:
+        """Return (candidates, candidates) covariances of true scores, within and between parts."""
+        gaps = [part.mean - self.mean for part in self.parts]
+        each = zip(self.parts, gaps, strict=True)
+        return np.asarray(sum(p.share * (p.covariance + np.outer(gap, gap)) for p, gap in each))
+
+    @cached_property
+    def points(self) -> tuple[Floats, Floats]:
+        """Return (points, candidates) scores drawn from it, always the same, and their weights."""
+        normal = _normal_points(len(self.names))
+        roots = [np.linalg.cholesky(part.covariance) for part in self.parts]
+        each = zip(self.parts, roots, strict=True)
+        scores = np.concatenate([part.mean + normal @ root.T for part, root in each])
+        weights = np.repeat([part.share / len(normal) for part in self.parts], len(normal))
+        return scores, np.asarray(weights)
 
 
 def joint_distribution(
@@ -107,14 +149,32 @@ def joint_distribution(
     fits = [_between_fits(c, t.right) for c, t in zip(candidates, tables, strict=True)]
     error = error + np.diag(fits)
     names = tuple(c.info.name for c in candidates)
-    prior = _prior([c.info for c in candidates])
-    shrinkage = prior @ np.linalg.inv(prior + error)
+    infos = [c.info for c in candidates]
+    return JointDistribution(names, _mixture(infos, WIDTHS, mean, error))
+
+
+def _mixture(
+    infos: Sequence[CandidateInfo], widths: Sequence[Width], mean: Floats, error: Floats
+) -> tuple[Part, ...]:
+    """Return a distribution of true scores for each width, weighed by how well it foretold them."""
+    parts, likelihoods = [], []
     # The prior of the level is so wide that its own middle does not matter.
-    drawn, covariance = 0.5 + shrinkage @ (mean - 0.5), prior - shrinkage @ prior
-    return JointDistribution(names, drawn, (covariance + covariance.T) / 2)
+    gap = mean - 0.5
+    for width in widths:
+        prior = _prior(infos, width)
+        total = prior + error
+        shrinkage = prior @ np.linalg.inv(total)
+        covariance = prior - shrinkage @ prior
+        parts.append((0.5 + shrinkage @ gap, (covariance + covariance.T) / 2))
+        surprise = np.linalg.slogdet(total)[1] + gap @ np.linalg.solve(total, gap)
+        likelihoods.append(log(width.share) - surprise / 2)
+    shares = np.exp(np.array(likelihoods) - max(likelihoods))
+    shares[shares < NEGLIGIBLE] = 0.0
+    each = zip((shares / shares.sum()).tolist(), parts, strict=True)
+    return tuple(Part(share, *part) for share, part in each if share)
 
 
-def _prior(infos: Sequence[CandidateInfo]) -> Floats:
+def _prior(infos: Sequence[CandidateInfo], width: Width) -> Floats:
     """Return (candidates, candidates) covariances of true scores before anything is measured.
 
     Constant answers say nothing of the others: they are of no family, and have no common level.
@@ -122,7 +182,7 @@ def _prior(infos: Sequence[CandidateInfo]) -> Floats:
     families = [info.name if info.constant else info.family for info in infos]
     alike = np.equal.outer(families, families)
     reads = np.array([not info.constant for info in infos])
-    apart = FAMILIES_APART**2 * alike + MEMBERS_APART**2 * np.eye(len(infos))
+    apart = width.families**2 * alike + width.members**2 * np.eye(len(infos))
     return np.where(np.logical_and.outer(reads, reads), FLAT + apart, FLAT * np.eye(len(infos)))
 
 
@@ -239,7 +299,8 @@ def least_loss(
         names: the candidates, cheapest first.
         margin: the smallest gain of the costlier of two that matters.
     """
-    scores = joint.points()[:, [joint.names.index(name) for name in names]]
+    points, weights = joint.points
+    scores = points[:, [joint.names.index(name) for name in names]]
     least = np.array([[margin(a, b) if a != b else 0.0 for b in names] for a in names])
 
     def loss(place: int) -> float:
@@ -247,13 +308,13 @@ def least_loss(
         beyond = (lead - least[place]).max(axis=1)
         cheaper = slice(place)
         paid = NEEDLESS * least[place, cheaper] * (-lead[:, cheaper] < least[place, cheaper])
-        return float(beyond.clip(0.0).mean() + paid.max(axis=1, initial=0.0).mean())
+        return float(weights @ (beyond.clip(0.0) + paid.max(axis=1, initial=0.0)))
 
     return names[min(range(len(names)), key=loss)]
 
 
 def distribution_of_difference(joint: JointDistribution, a: str, b: str) -> NormalDistribution:
-    """Return the distribution of the true score of a minus that of b."""
+    """Return a normal one of the true score of a minus that of b, with the mixture's moments."""
     first, second = joint.names.index(a), joint.names.index(b)
     both = joint.covariance[np.ix_((first, second), (first, second))]
     variance = both[0, 0] + both[1, 1] - 2 * both[0, 1]
