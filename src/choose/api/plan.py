@@ -122,6 +122,8 @@ def draft(data: str | Path | None, *, overrides: Overrides | None = None) -> str
     from choose.data.dataset import dataset_from, read_rows
     from choose.judge.goal import USUAL_MARGIN
     from choose.judge.sample_size import detectable_gains
+    from choose.judge.stats.paired import rows_needed
+    from choose.schema.plan import USUAL
     from choose.study.draft import DraftFacts
     from choose.study.draft import draft as drafted
 
@@ -136,7 +138,7 @@ def draft(data: str | Path | None, *, overrides: Overrides | None = None) -> str
             rows=rows,
             dataset=dataset,
             detectable=reach.usual,
-            needed=reach.margin_rows,
+            needed=rows_needed(USUAL_MARGIN, USUAL),
             version=version("choose-llm"),
         )
     )
