@@ -157,25 +157,21 @@ def two_way(
 
     Args:
         scores: (n, S) or (n,) scores without gaps.
-        clusters: cluster of each row; one counts as one item for the variance. Where all rows are
-            of one cluster, they count as one row: nothing tells how clusters differ.
+        clusters: cluster of each row; one counts as one item, and as one row if there is no other.
         weights: (n,) weights of the rows.
-        pseudo: scores of imaginary rows, which count for the variance but not for the mean, so
-            that a sample without variation has an interval.
+        pseudo: scores of imaginary rows, for the variance alone: without variation, it is not 0.
     """
     n, repetitions = (y := _matrix(scores)).shape
     w = np.ones(n) if weights is None else np.asarray(weights, float) * n / np.sum(weights)
-    single = clusters is not None and n > 1 and len(set(clusters)) == 1
+    single = len(set(clusters or ())) == 1 < n  # so that nothing tells how clusters differ
     effective = 1.0 if single else n if weights is None else n / float((w**2).mean())
     mean, total = float(w @ y.mean(axis=1) / n), effective + len(pseudo)
     center = (mean * effective + sum(pseudo)) / total
-    rows = w * (y.mean(axis=1) - center)
+    rows = _by_cluster(w * (y.mean(axis=1) - center), clusters)
     column = w @ y / n - mean
-    rest = w[:, None] * (y - y.mean(axis=1, keepdims=True) - column)
-    rows, rest = (_by_cluster(values, clusters) for values in (rows, rest))
-    extra = sum((value - center) ** 2 for value in pseudo)
-    if single:
-        extra += float(w @ (y.mean(axis=1) - mean) ** 2 / n)
+    rest = _by_cluster(w[:, None] * (y - y.mean(axis=1, keepdims=True) - column), clusters)
+    within = float(w @ (y.mean(axis=1) - mean) ** 2 / n) if single else 0.0
+    extra = within + sum((value - center) ** 2 for value in pseudo)
     grouped = len(rows) < n
     groups = len(rows) if grouped else n + len(pseudo)
     # Bonett and Price's divisor with imaginary rows, except for clusters, which may be few.
