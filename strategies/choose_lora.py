@@ -415,7 +415,7 @@ class Lora:
         """Return threads, the number type of training, sizes in MB, notes, and cached seconds."""
         from choose.models.hardware.compute_settings import megabytes, trains_in_bfloat16
         from choose.models.lora.fit import training_threads
-        from choose.models.lora.model import trained_state
+        from choose.models.lora.training_run import trained_state
 
         base = self._model.base
 

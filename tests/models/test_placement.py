@@ -240,7 +240,7 @@ def test_a_batch_is_trained_in_parts_where_memory_runs_out(
     family: str, room: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The gradient of a batch is that of its parts, and of layers that are computed twice."""
-    monkeypatch.setattr("choose.models.lora.model.trains_in_bfloat16", lambda _: False)
+    monkeypatch.setattr("choose.models.lora.training_run.trains_in_bfloat16", lambda _: False)
     known = {**DECODERS, **ENCODERS}[family]
     base = load_base(str(known.save(tmp_path, head=family in DECODERS)))
     whole = head_gradients(a_run(base))

@@ -30,8 +30,8 @@ from choose.models.lora.fused.forward_backward import (
     split_batch,
 )
 from choose.models.lora.fused.linear_layers import FlatAdapters, PackedLinear, first_adapted_layer
-from choose.models.lora.model import AdapterSpec, Base, load_base, seeded, trained_state
-from choose.models.lora.training_run import Schedule, TrainingRun
+from choose.models.lora.model import AdapterSpec, Base, load_base, seeded
+from choose.models.lora.training_run import Schedule, TrainingRun, trained_state
 from support import tiny_models as tiny
 
 KINDS = ("llama", "qwen2", "mistral")

@@ -213,14 +213,14 @@ def test_weights_cast_once_teach_what_weights_cast_at_each_step_do(
 ) -> None:
     import torch
 
-    from choose.models.lora import model as models
+    from choose.models.lora import training_run
     from choose.models.lora.fused import training_step as engine
-    from choose.models.lora.model import trained_state
+    from choose.models.lora.training_run import trained_state
 
     monkeypatch.setattr(engine, "trains_in_bfloat16", lambda _: True)
-    monkeypatch.setattr(models, "trains_in_bfloat16", lambda _: True)
+    monkeypatch.setattr(training_run, "trains_in_bfloat16", lambda _: True)
     once = trained_state(fitted(bases[kind])._model)
-    monkeypatch.setattr(models, "bfloat16_weights", lambda *_: nullcontext())
+    monkeypatch.setattr(training_run, "bfloat16_weights", lambda *_: nullcontext())
     model = fitted(bases[kind])._model
     each = trained_state(model)
     assert all(torch.equal(once[name], each[name]) for name in each)

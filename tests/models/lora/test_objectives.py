@@ -42,7 +42,7 @@ ROWS = [
 @pytest.fixture(autouse=True)
 def _whole_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fused, "trains_in_bfloat16", lambda _: False)
-    monkeypatch.setattr("choose.models.lora.model.trains_in_bfloat16", lambda _: False)
+    monkeypatch.setattr("choose.models.lora.training_run.trains_in_bfloat16", lambda _: False)
 
 
 @pytest.fixture(scope="module")
@@ -245,7 +245,7 @@ def _passes_of(tokens: int) -> Any:
 def test_packing_is_tested_outside_the_number_type_of_training(
     base: Base, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("choose.models.lora.model.trains_in_bfloat16", lambda _: True)
+    monkeypatch.setattr("choose.models.lora.training_run.trains_in_bfloat16", lambda _: True)
     base.engine_state.pop("pieces", None)
     found = tuned(base)
     found.score(PREFIX, some_rows(SIZES))

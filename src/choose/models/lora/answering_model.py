@@ -22,9 +22,9 @@ from choose.models.lora.model import (
     AdapterSpec,
     Base,
     attach_adapter,
-    frozen_weights,
     shared_copy,
 )
+from choose.models.lora.training_run import frozen_weights
 
 if TYPE_CHECKING:
     import torch

@@ -12,8 +12,14 @@ from choose.models.hardware.compute_settings import set_threads
 from choose.models.hardware.memory import halvings, release_memory, within_memory
 from choose.models.hardware.placement import placement_notes
 from choose.models.lora.fused import training_step as fused
-from choose.models.lora.model import Base, attention_layers, frozen_weights, seeded
-from choose.models.lora.training_run import PROGRESS_LABEL, RunBatches, Step, TrainingRun
+from choose.models.lora.model import Base, attention_layers, seeded
+from choose.models.lora.training_run import (
+    PROGRESS_LABEL,
+    RunBatches,
+    Step,
+    TrainingRun,
+    frozen_weights,
+)
 from choose.progress import report_progress, sampled
 
 # Trained tokens after which freed memory is released: seldom enough to cost nothing, and often

@@ -5,8 +5,8 @@ from __future__ import annotations
 import copy
 import json
 import re
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -20,7 +20,6 @@ from choose.models.hardware.compute_settings import (
     device,
     quiet_loading,
     set_threads,
-    trains_in_bfloat16,
 )
 from choose.models.hardware.memory import share_weights
 from choose.models.hardware.placement import load_placed
@@ -285,66 +284,3 @@ def seeded(seed: int, device: str) -> Iterator[None]:
     with torch.random.fork_rng(devices=cards):
         torch.manual_seed(seed)
         yield
-
-
-def trained_state(model: Adapted) -> dict[str, Any]:
-    """Return a copy of all trained tensors, by name."""
-    parts = {n: p for n, p in model.adapter.named_parameters() if p.requires_grad}
-    parts |= {f"head.{n}": p for n, p in model.head_parameters.items()}
-    return {name: tensor.detach().clone() for name, tensor in parts.items()}
-
-
-def restore_state(model: Adapted, state: dict[str, Any]) -> None:
-    """Put back the tensors that `trained_state` copied."""
-    import torch
-
-    with torch.no_grad():
-        for name, parameter in model.adapter.named_parameters():
-            if name in state:
-                parameter.copy_(state[name])
-        for name, parameter in model.head_parameters.items():
-            parameter.copy_(state[f"head.{name}"])
-
-
-# Opens a context for one pass.
-Cast = Callable[[], AbstractContextManager[None]]
-
-
-@contextmanager
-def frozen_weights(
-    adapter: Any, base: Base
-) -> Iterator[Callable[[], AbstractContextManager[None]]]:
-    """Yield a context for one pass in the number type of training; see `bfloat16_weights`."""
-    import torch
-
-    half, kind = trains_in_bfloat16(base.device), torch.device(base.device).type
-    with bfloat16_weights(adapter, base) if half else nullcontext():
-        yield lambda: torch.autocast(kind, torch.bfloat16, enabled=half)
-
-
-@contextmanager
-def bfloat16_weights(model: Any, base: Base) -> Iterator[None]:
-    """Let the frozen linear layers of a copy of `base` hold bfloat16 weights inside the block.
-
-    Autocast would compute the same products, but casts every frozen weight in every pass: for
-    short texts, a third of a step. Norms and embeddings stay in float32, as under autocast.
-    """
-    import torch
-
-    layers = [
-        module
-        for module in model.modules()
-        if type(module) is torch.nn.Linear and not module.weight.requires_grad
-    ]
-    originals = [module.weight for module in layers]
-    try:
-        # The base holds its weights as long as it lives, so their ids identify them.
-        for module in layers:
-            if (key := id(module.weight)) not in base.bfloat16_copies:
-                cast = module.weight.detach().to(torch.bfloat16)
-                base.bfloat16_copies[key] = torch.nn.Parameter(cast, requires_grad=False)
-            module.weight = base.bfloat16_copies[key]
-        yield
-    finally:
-        for module, weight in zip(layers, originals, strict=True):
-            module.weight = weight
