@@ -1,9 +1,12 @@
-"""The machine that a benchmark runs on."""
+"""The machine that a benchmark runs on, and the operations that it is given."""
 
 from __future__ import annotations
 
+import math
 import platform
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 
 def machine(threads: int) -> str:
@@ -20,3 +23,19 @@ def _processor() -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
+
+
+def operations(work: Callable[[], object]) -> int:
+    """Return the floating-point operations of some work, products of packed weights among them."""
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    def product(x: Any, *more: Any, **named: Any) -> int:
+        # (weight, bias, activation, ...), or (factor, weight, bias, operation).
+        weight = more[0] if isinstance(more[2], str) else more[1]
+        return int(2 * math.prod(x) * weight[0])
+
+    formulas = {torch.ops.mkldnn._linear_pointwise: product}
+    with FlopCounterMode(display=False, custom_mapping=formulas) as counter:
+        work()
+    return int(counter.get_total_flops())
