@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from choose.api.compare import decide
 from choose.api.model_ratings import rate_by_model
@@ -20,6 +21,7 @@ from choose.cli import main
 from choose.errors import ChooseError, DataError, StudyError
 from choose.report.html.page import render_html
 from choose.report.markdown import render_markdown
+from choose.report.terminal.decision_page import render
 from choose.schema.decision import Decision, Gate
 from choose.store.store import Store
 from choose.tasks.writing import Writing
@@ -49,6 +51,12 @@ def notes(count: int = 150) -> Dataset:
         folds=folds,
         division="cross-fit",
     )
+
+
+def render_text(decision: Decision, store: Path) -> str:
+    console = Console(width=300, file=io.StringIO())
+    console.print(render(decision, store))
+    return str(console.file.getvalue())  # type: ignore[attr-defined]
 
 
 @pytest.fixture(scope="module")
@@ -172,6 +180,9 @@ def test_people_who_prefer_the_other_overrule_the_score(
     )
     assert verdict.answer == "Fix the metric first; until then, use a cheap baseline."
     assert "chrF misses what people value" in verdict.headline
+    assert "chance" not in verdict.headline
+    said = render_text(decision, store)
+    assert f"choose rate {store} --model" in " ".join(said.split())
     assert gate(decision).status == "fail"
     assert verdict.confidence == "low"
     assert verdict.steps[0].kind == "metric"

@@ -151,7 +151,7 @@ def cheaper_by(contenders: Contenders, a: str, b: str, *, costlier_first: bool =
 
 def interim_reason(case: Case, kind: Kind) -> str:
     """Say why the interim candidate is the one to use; empty where it is recommended."""
-    if kind in ("adopt", "baseline-is-enough"):
+    if kind in ("adopt", "baseline-is-enough", "fix-metric"):
         return ""
     if case.name in case.contenders.constants:
         return f"No candidate is shown to gain {points(case.margin)} over guessing."

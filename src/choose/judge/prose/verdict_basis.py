@@ -46,7 +46,7 @@ def because(case: Case, kind: Kind) -> str:
     use = f"Use {name}, {right(contenders.accuracies[name], case.noun)}."
     if constant:
         use = f"{name} always gives {case.words.constant}, and nothing beats that yet."
-    beside = None if constant or kind == "none-works" else beside_the_named(case)
+    beside = None if constant or kind in ("none-works", "fix-metric") else beside_the_named(case)
     parts = (
         "" if kind == "none-works" else use,
         format_sentence(case),

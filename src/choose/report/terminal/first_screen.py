@@ -237,6 +237,8 @@ def typed_here(decision: Decision, store: Path | None) -> Decision:
         if command.startswith("choose."):  # a call in Python
             return re.sub(r"study='[^']*'", lambda _: f"study={str(store)!r}", command)
         words = shlex.split(command)
+        if words[1:2] == ["rate"]:
+            words[2:3] = [str(store)]
         for place, flag in enumerate(words[:-1]):
             if flag in ("-c", "--out"):
                 file = words[place + 1].endswith("/study.toml")
