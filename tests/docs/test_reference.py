@@ -20,9 +20,10 @@ from choose.cli.app import app
 from choose.judge.goal import Rule
 from choose.judge.verdict import judge
 from choose.schema.decision import Kind
-from choose.strategy import available, describe
+from choose.strategy import available, describe, find
 from choose.study.config import Study
 from choose.study.study_file import check
+from choose.types import FAMILIES
 from generate import FOLDER, pages
 from generate.records import decision_schema
 from support.decisions import decision
@@ -93,9 +94,16 @@ def test_study_files_that_are_shown_can_be_read() -> None:
 
 
 def test_the_table_of_the_readme_lists_the_strategies_with_their_families() -> None:
-    table = dict(re.findall(r"^\| `([\w-]+)` \| ([\w-]+) \| ", README, re.MULTILINE))
-    ours = {name: describe(name) for name in available()}
-    assert table == {n: d.family for n, d in ours.items() if d.origin.startswith("choose-llm ")}
+    rows = re.findall(rf"^\| ({'|'.join(FAMILIES)}) \| (.*) \| (.*)\|$", README, re.MULTILINE)
+    listed = {
+        name: (family, on_request)
+        for family, *cells in rows
+        for on_request, cell in enumerate(cells)
+        for name in re.findall(r"`([\w-]+)`", cell)
+    }
+    ours = [name for name in available() if describe(name).origin.startswith("choose-llm ")]
+    classes = {name: find(name) for name in ours}
+    assert listed == {n: (c.family, getattr(c, "on_request", False)) for n, c in classes.items()}
 
 
 def test_defaults_in_the_readme_are_those_of_the_code() -> None:
