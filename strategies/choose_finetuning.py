@@ -66,7 +66,7 @@ class _TunedEncoder:
         return tokenise(base.tokenizer, texts, min(self.max_tokens, base.max_tokens))
 
     def _cut(self, truncated: int) -> list[str]:
-        return [f"{truncated} texts were cut to {self.max_tokens} tokens."] if truncated else []
+        return [f"Texts cut to {self.max_tokens} tokens: {truncated}."] if truncated else []
 
 
 class SetFit(_TunedEncoder):

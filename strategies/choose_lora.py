@@ -175,7 +175,7 @@ class Lora:
         if self.upper < 1:
             notes.append(f"Only the upper {100 * self.upper:g} % of the layers have adapters.")
         if self._truncated:
-            notes.append(f"{self._truncated} texts were cut to {self._limit} tokens.")
+            notes.append(f"Texts cut to {self._limit} tokens: {self._truncated}.")
         if self._writer is not None and (dropped := dropped_note(self._writer.literal)):
             notes.append(dropped)
         return notes

@@ -111,7 +111,7 @@ def test_without_a_study_check_says_whose_list_it_is(tmp_path: Path) -> None:
     record = plan.check(write_csv(tmp_path / "my words.csv", rows)).record
     wrong = next(line.says for line in record.lines if line.topic == "Wrong labels")
     assert " tfidf (" in wrong
-    assert wrong.endswith(f"A study's list replaces this: choose compare '{tmp_path}/my words.csv'")
+    assert wrong.endswith(f"A study makes a better list: choose compare '{tmp_path}/my words.csv'")
 
 
 # --- commands that work when typed ----------------------------------------------------------------

@@ -65,6 +65,13 @@ def test_few_rows_are_told_what_they_can_do(tmp_path: Path) -> None:
     assert "A first study does not need them" in step.says
 
 
+def test_a_dozen_rows_are_told_what_more_would_show(tmp_path: Path) -> None:
+    """It said "are too few to compare candidates, 60 rows 15.9 points"."""
+    step = next(step for step in audited("twelve", tmp_path).first if not step.first)
+    few = "today's 12 rows are too few to compare candidates; 60 rows detect 15.9 points or more, "
+    assert few in step.says
+
+
 def test_rare_positives_are_seen(tmp_path: Path) -> None:
     """D5: 3 % positives, and neither accuracy nor a word about it was said."""
     check = audited("rare", tmp_path)

@@ -24,7 +24,7 @@ def test_check_shows_its_guess_and_finds_the_dates(choose: Callable) -> None:  #
     write("crm.csv", "team.csv")
     lines = {line["topic"]: line["says"] for line in checked(choose, "crm.csv")}
     command = "choose check crm.csv --text-column Subject,Description --label-column Team"
-    assert lines["Reading"].endswith(command)
+    assert lines["Reading"].endswith(f"{command} --time-column 'Created At'")
     assert "'Created At'" in lines["Reading"]
     assert "First third (from 2024-01-01)" in lines["Time"]
     undated = {line["topic"]: line["says"] for line in checked(choose, "team.csv")}
@@ -113,3 +113,33 @@ def test_a_study_file_that_was_picked_up_is_named_in_the_error_that_it_causes(
     named = choose("check", file, "-c", "choose.toml")
     assert named.code == 2
     assert "Settings were also read" not in named.err
+
+
+def test_errors_about_columns_give_the_command_that_was_typed(choose: Callable) -> None:  # type: ignore[type-arg]
+    Path("colours.csv").write_text("one,two\n" + "red,yes\nblue,no\ngreen,maybe\n" * 20)
+    for command in ("check", "compare", "plan", "init"):
+        refused = choose(command, "colours.csv")
+        assert refused.code == 2
+        assert f"Name them: choose {command} colours.csv --text-column" in refused.err
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "said"),
+    [
+        ("--target", "0", "--target 0.0 cannot be used: it must be more than 0.0."),
+        ("--metric", "balancd", "as module:function. Did you mean 'balanced'?"),
+    ],
+)
+def test_a_bad_value_of_a_flag_is_refused_with_the_flag(
+    choose: Callable,  # type: ignore[type-arg]
+    flag: str,
+    value: str,
+    said: str,
+) -> None:
+    write("team.csv")
+    refused = choose("compare", "team.csv", flag, value)
+    assert refused.code == 2
+    assert refused.err.startswith(f"Error: {flag} ")
+    assert refused.err.rstrip().endswith(said)
+    Path("choose.toml").write_text(f'[goal]\n{flag[2:]} = "{value}"\n')
+    assert f"goal.{flag[2:]} = " in choose("compare", "team.csv").err

@@ -16,7 +16,7 @@ from rich.console import Console
 from choose.formatting import MINUS
 from choose.report.candidate_order import standings
 from choose.report.decision_text import KINDS
-from choose.report.screen_text import clip, clip_sentences
+from choose.report.screen_text import clip, clip_items, clip_sentences
 from choose.report.terminal.decision_page import render
 from choose.report.terminal.difference_chart import DifferenceBar, difference_axis, select_rows
 from choose.report.terminal.first_screen import steps
@@ -285,6 +285,8 @@ def test_texts_are_cut_at_words_and_sentences() -> None:
         "Use a. b scores 3.5 points more."
     )
     assert clip_sentences("It costs 3.5 ms. More.", 20) == "It costs 3.5 ms."
+    assert clip_items("Low: 1 run, 1,200 rows, a small model", 26) == "Low: 1 run, 1,200 rows, …"
+    assert clip_items("Low: one reason only", 12) == "Low: one…"
 
 
 def test_a_cut_step_still_says_what_it_is_worth() -> None:
@@ -295,7 +297,7 @@ def test_a_cut_step_still_says_what_it_is_worth() -> None:
     verdict = base.verdict.model_copy(update={"steps": (step, *base.verdict.steps[1:])})
     said = shown(base.model_copy(update={"verdict": verdict}))
     assert re.search(
-        r"1\. Check the labels of 29 rows: .*… \+2\.3 points \(\+0\.9 to \+4\.5\)",
+        r"1\. Check the labels of 29 rows: \+2\.3 points \(\+0\.9 to \+4\.5\)",
         " ".join(said.split()),
     )
 

@@ -120,7 +120,7 @@ def test_demonstrations_that_do_not_fit_are_left_out_and_said_so(model: str) -> 
 def test_long_texts_are_cut_and_said_so(model: str) -> None:
     strategy = fitted("prompt", model, max_tokens=16)
     strategy.predict([Item(id="q", text="rain " * 100)])
-    assert "1 texts were cut to 16 tokens." in strategy.facts()["notes"]
+    assert "Texts cut to 16 tokens: 1." in strategy.facts()["notes"]
 
 
 @pytest.mark.parametrize("blank", [" ", "\n", "\x00", "\u2028"])
@@ -140,7 +140,7 @@ def test_a_field_of_megabytes_is_cut_before_it_is_encoded(
     monkeypatch.setattr(template, "cut", lambda text, limit: seen.append(text) or straight(text, 8))
     strategy.predict([Item(id="q", text="rain " * 500_000)])
     assert max(map(len, seen)) <= 8 * 32
-    assert "1 texts were cut to 8 tokens." in strategy.facts()["notes"]
+    assert "Texts cut to 8 tokens: 1." in strategy.facts()["notes"]
 
 
 @pytest.mark.parametrize("name", ["prompt", "few-shot", "retrieval"])
@@ -157,7 +157,8 @@ def test_a_question_is_cut_to_the_room_that_is_left(
     prompt = prompter._build(long, ())
     # A character more, of four tokens at most, would not have fitted.
     assert 0 <= prompter.lm.context - prompter._length(prompt) < 8
-    assert sum("1 texts were cut to what the rest" in n for n in strategy.facts()["notes"]) == 1
+    cut = [note for note in strategy.facts()["notes"] if note.startswith("Texts cut to what")]
+    assert [note.rpartition(" ")[2] for note in cut] == ["1."]
     assert prompter._build(short, ()) == prompter._prompt(
         prompter.shown, prompter._turn(short), len(prompter.shown)
     )

@@ -48,17 +48,28 @@ def wrong_labels(facts: Facts) -> Line:
         return line("Wrong labels", "unknown", audit.no_list)
     status = look(audit.suspected > DOUBTED * audit.rows)
     who = " + ".join(audit.auditors) + (f" of the study {facts.study[0]}" if facts.study else "")
-    after = "" if facts.study else f" A study's list replaces this: {facts.target}"
+    after = "" if facts.study else f" A study makes a better list: {facts.target}"
     baseline = (
-        f"{who} ({per_100(audit.accuracy.value)} % accurate in cross-validation) disagrees with "
-        f"{plural(audit.contradicted, 'label')}; {audit.suspected or 'none'} of them should be "
-        f"checked.{after}"
+        f"{who} ({per_100(audit.accuracy.value)} % accurate in cross-validation) "
+        f"{_disagreements(audit)}.{after}"
     )
     if audit.noise is None:
         return line("Wrong labels", status, f"How many is unknown. {baseline}")
     low, high = per_100(audit.noise.low), per_100(audit.noise.high)
     says = f"Between {low} % and {high} % of labels may be wrong. {baseline}"
     return line("Wrong labels", status, says)
+
+
+def _disagreements(audit: Audit) -> str:
+    """Say with how many labels an auditor disagrees, and how many of these need a check."""
+    if not audit.contradicted:
+        return "disagrees with no label"
+    labels = f"disagrees with {plural(audit.contradicted, 'label')}"
+    if not audit.suspected:
+        return f"{labels}; {'it needs' if audit.contradicted == 1 else 'none needs'} no check"
+    if audit.contradicted == 1:
+        return f"{labels}, which should be checked"
+    return f"{labels}; {audit.suspected:,} of them should be checked"
 
 
 def overlap(facts: Facts) -> Line | None:
@@ -90,7 +101,7 @@ def conflicts(facts: Facts) -> Line:
         "look",
         f"{plural(found.texts, 'text')} with more than one label, in "
         f"{plural(found.rows, 'row')}: whatever the answers, at least {found.lost:,} of "
-        "these rows count as errors.",
+        f"these rows {'counts as an error' if found.lost == 1 else 'count as errors'}.",
     )
 
 
@@ -99,9 +110,12 @@ def balance(facts: Facts) -> Line:
     labels = facts.balance
     first, last = labels.counts[0], labels.counts[-1]
     says = (
-        f"{plural(len(labels.counts), 'label')}, from {plural(first.rows, 'row')} "
-        f"({quoted(first.label, LABEL)}) to {last.rows:,} ({quoted(last.label, LABEL)})."
+        f"from {plural(first.rows, 'row')} ({quoted(first.label, LABEL)}) to {last.rows:,} "
+        f"({quoted(last.label, LABEL)})"
+        if first.rows != last.rows
+        else f"each with {plural(first.rows, 'row')}"
     )
+    says = f"{plural(len(labels.counts), 'label')}, {says}."
     if labels.few:
         says += f" Fewer than 5 rows: {quoted_list(labels.few, 5)}."
     if labels.majority >= MAJORITY:

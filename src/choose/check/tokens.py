@@ -99,7 +99,7 @@ def _lengths(tokenizer: Any, texts: Sequence[str]) -> list[int]:
 
 
 def _broken(tokenizer: Any, texts: Sequence[str]) -> tuple[BrokenWord, ...]:
-    rows = Counter(word for text in texts for word in set(_WORD.findall(text.casefold())))
+    rows = Counter(word for text in texts for word in set(_WORD.findall(text.lower())))
     # Rare words say little about the domain, and there may be very many.
     common = [(word, n) for word, n in rows.most_common(5_000) if n >= 3]
     pieces = _lengths(tokenizer, [f" {word}" for word, _ in common])

@@ -218,14 +218,20 @@ def _add_test_rows(facts: Facts) -> Iterator[Step]:
 def _rows_later(facts: Facts) -> str:
     """Say what today's rows can show, what some more would, and what the margin takes."""
     reach, noun = facts.reach, "rows" if facts.test is None else "test rows"
-    today = f"today's {reach.rows:,} {noun} are too few to compare candidates"
-    if reach.usual is not None:
-        today = f"today's {reach.rows:,} {noun} detect {points(reach.usual)} or more"
+    today = f"today's {reach.rows:,} {noun}"
     most = inf if reach.margin_rows is None else reach.margin_rows
     sizes = [n for n in SIZES if 1.5 * reach.independent <= n < most][:2]
-    larger = [f", {n:,} {noun} {points(smallest_detectable_gain(n, USUAL) or 1)}" for n in sizes]
+    known = [(f"{n:,} {noun}", smallest_detectable_gain(n, USUAL) or 1) for n in sizes]
+    few = f"{today} are too few to compare candidates"
+    if reach.usual is not None:
+        few, known = "", [(today, reach.usual), *known]
+    detect = [
+        f"{rows} {points(least)}" if place else f"{rows} detect {points(least)} or more"
+        for place, (rows, least) in enumerate(known)
+    ]
+    says = "; ".join(filter(None, (few, ", ".join(detect))))
     return (
-        f"To tell close candidates apart, label more later: {today}{''.join(larger)}; "
+        f"To tell close candidates apart, label more later: {says}; "
         f"your {rows_of_margin(reach)}. A first study does not need them."
     )
 

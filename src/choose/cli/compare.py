@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import signal
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -25,6 +26,7 @@ from choose.cli.options import (
     overrides,
     seconds,
     takes,
+    typed_for,
 )
 from choose.study.study_file import QUICK
 
@@ -88,6 +90,9 @@ def run(
     from choose.report.terminal.live_progress import LiveProgress
 
     class Progress(LiveProgress):
+        def noted(self, sentences: Sequence[str]) -> None:
+            super().noted([typed_for("compare", sentence) for sentence in sentences])
+
         def interrupted(self) -> None:
             signal.signal(signal.SIGINT, leave)
             super().interrupted()

@@ -20,9 +20,8 @@ from pydantic.fields import FieldInfo
 
 from choose.errors import DataError, ModelError, StrategyError, StudyError
 from choose.models.endpoints.providers import endpoint_settings
-from choose.schema.sections import Flag
 from choose.study import study_file
-from choose.study.config import Study
+from choose.study.study_file import study_fields
 from choose.untrusted import number, share, shown
 
 
@@ -135,14 +134,6 @@ PANELS = {
     "goal": "Goal",
     "run": "Machines",
 }
-
-
-def study_fields(section: str) -> Iterator[tuple[str, str, FieldInfo]]:
-    """Yield a flag's parameter, the key it sets and the field, for each flag of a section."""
-    for key, field in Study.model_fields[section].annotation.model_fields.items():  # type: ignore[union-attr]
-        for mark in field.metadata:
-            if isinstance(mark, Flag):
-                yield mark.name or key, key, field
 
 
 def flags_of(section: str) -> dict[str, Any]:
@@ -274,7 +265,8 @@ def takes(flags: Mapping[str, Any]) -> Callable[[Command], Command]:
         def run(*given: Any, **values: Any) -> Any:
             named = "config" not in own.parameters or values.get("config") is not None
             file = None if named else default_study_file()
-            with nullcontext() if file is None else errors_naming(file):
+            about = nullcontext() if file is None else errors_naming(file)
+            with about, errors_typed_for(command.__name__):
                 return command(*given, **{n: v for n, v in values.items() if n in own.parameters})
 
         run.__signature__ = own.replace(parameters=[context, data, *added, *after])  # type: ignore[attr-defined]
@@ -326,6 +318,20 @@ def errors_naming(file: Path) -> Iterator[None]:
         raise type(error)(
             f"{error} Settings were also read from {file} in this folder; -c names another file."
         ) from error
+
+
+@contextmanager
+def errors_typed_for(command: str) -> Iterator[None]:
+    """Let errors about columns give the command that was typed, instead of ``choose check``."""
+    try:
+        yield
+    except DataError as error:
+        raise DataError(typed_for(command, str(error))) from error
+
+
+def typed_for(command: str, text: str) -> str:
+    """Return a remark about columns with the name of a command in place of ``choose check``."""
+    return text.replace("choose check ", f"choose {command} ")
 
 
 def default_study_file() -> Path | None:

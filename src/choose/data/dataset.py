@@ -20,6 +20,7 @@ from choose.data.columns import (
 from choose.data.examples import examples_from, in_other_words, kind_of, target_values
 from choose.data.readers.column_guess import (
     guess_notes,
+    joined_note,
     kind_note,
     looks_headerless,
     naming,
@@ -39,7 +40,7 @@ from choose.schema.sections import DataSection, TaskSection
 from choose.schema.words import LABEL_METRICS
 from choose.tasks.answering import Answering, no_questions, with_corpus
 from choose.tasks.kinds import KINDS, USUAL, check_kind, with_metric
-from choose.tasks.label_sets import separator_of
+from choose.tasks.label_sets import likely_joined, separator_of
 from choose.tasks.multilabel import Multilabel
 from choose.types import Dataset, Example
 
@@ -169,6 +170,9 @@ def _kind(
         stated = MULTILABEL
     kind, why = kind_of(table, section, roles)
     notes = [kind_note(kind, why, section.path)] if stated is None and kind != USUAL else []
+    if stated is None and kind == USUAL:
+        joined = likely_joined(target_values(table, section, roles))
+        notes += [joined_note(*joined, roles.label, section.path)] if joined else []
     kind = stated or kind
     if KINDS[kind].reads_passages and (passage := unread_passage(table, roles)):
         notes.append(passage_note(passage))

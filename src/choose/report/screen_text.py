@@ -35,6 +35,15 @@ def clip(text: str, width: int) -> str:
     return f"{(start if space else kept).rstrip(' ,;:(')}…"
 
 
+def clip_items(text: str, width: int) -> str:
+    """Cut an enumeration after the last item that fits into `width` columns."""
+    cleaned = clean(text)
+    if cell_len(cleaned) <= width:
+        return cleaned
+    start, comma, _ = _longest_prefix(cleaned, width - 1).rpartition(", ")
+    return f"{start}, …" if comma else clip(text, width)
+
+
 def clip_sentences(text: str, width: int) -> str:
     """Keep the sentences that fit into `width` columns; cut the first one if it does not fit."""
     kept = ""

@@ -63,8 +63,8 @@ class Goal(Settings):
         known = [*LABEL_METRICS, *TEXT_METRICS, *installed()]
         if name not in known and not is_function(name):
             raise ValueError(
-                f"it must be {', '.join(known)} or a function of yours, as module:function"
-                f"{did_you_mean(name, known).removesuffix('?').replace(' Did', '; did')}"
+                f"it must be {', '.join(known)} or a function of yours, as module:function."
+                f"{did_you_mean(name, known)}".removesuffix(".")
             )
         return name
 

@@ -5,16 +5,17 @@ from __future__ import annotations
 import inspect
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path, PurePath
 from typing import Any, get_type_hints
 
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 
 from choose.errors import StudyError, did_you_mean
 from choose.models.endpoints.providers import endpoint_settings, with_providers
-from choose.schema.sections import FILES
+from choose.schema.sections import FILES, Flag
 from choose.study.config import CandidateSection, Specs, Study
 from choose.untrusted import check_text, check_values, number, plain_reason, shown
 
@@ -85,7 +86,30 @@ def load_study(
             if section == "endpoints":
                 given = {name: _with_address(base.get(name), own) for name, own in given.items()}
             settings[section] = {**base, **given}
-    return check(settings, str(path) if isinstance(path, Path) else "the settings")
+    origin = str(path) if isinstance(path, Path) else "the settings"
+    return check(settings, origin, given_as_flags(overrides or {}))
+
+
+def study_fields(section: str) -> Iterator[tuple[str, str, FieldInfo]]:
+    """Yield a flag's parameter, the key it sets and the field, for each flag of a section."""
+    known: dict[str, FieldInfo] = getattr(
+        Study.model_fields[section].annotation, "model_fields", {}
+    )
+    for key, field in known.items():
+        for mark in field.metadata:
+            if isinstance(mark, Flag):
+                yield mark.name or key, key, field
+
+
+def given_as_flags(overrides: Overrides) -> dict[str, str]:
+    """Return the flag of each key that a flag set."""
+    return {
+        f"{section}.{key}": f"--{name.replace('_', '-')}"
+        for section in overrides
+        if section in Study.model_fields
+        for name, key, _ in study_fields(section)
+        if overrides[section].get(key) is not None
+    }
 
 
 def _with_address(section: Any, flags: Mapping[str, Any]) -> dict[str, Any]:
@@ -163,13 +187,15 @@ def _place(name: Any, folder: Path) -> Any:
         return name
 
 
-def check(settings: Mapping[str, Any], origin: str) -> Study:
-    """Validate plain settings as a study; the error names the first bad key."""
+def check(
+    settings: Mapping[str, Any], origin: str, flags: Mapping[str, str] | None = None
+) -> Study:
+    """Validate plain settings as a study; the error names the first bad key, or its flag."""
     check_values(settings, "")
     try:
         return Study.model_validate(with_providers(settings))
     except ValidationError as invalid:
-        raise StudyError(_sentence(invalid, origin)) from invalid
+        raise StudyError(_sentence(invalid, origin, flags or {})) from invalid
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -209,7 +235,7 @@ def _reason(error: Exception) -> str:
     return str(error) if isinstance(error, tomllib.TOMLDecodeError) else "a number is too long"
 
 
-def _sentence(invalid: ValidationError, origin: str) -> str:
+def _sentence(invalid: ValidationError, origin: str, flags: Mapping[str, str]) -> str:
     error = invalid.errors()[0]
     where = [str(part) for part in error["loc"]]
     key = ".".join(where)
@@ -224,7 +250,9 @@ def _sentence(invalid: ValidationError, origin: str) -> str:
     reason = plain_reason(error)
     if error["type"] in ("model_type", "mapping_type", "dict_type"):
         reason = f"it must be a section, [{key}], with keys of its own"
-    return f"{key} = {shown(error['input'])} in {origin} cannot be used: {reason}."
+    value = shown(error["input"])
+    subject = f"{flags[key]} {value}" if key in flags else f"{key} = {value} in {origin}"
+    return f"{subject} cannot be used: {reason}{'' if reason.endswith('?') else '.'}"
 
 
 def _keys(where: list[str]) -> list[str]:

@@ -47,6 +47,22 @@ def separator_of(values: Sequence[Any], stated: bool = False) -> str | None:
     return separator if stated and count else None
 
 
+def likely_joined(values: Sequence[Any]) -> tuple[str, str] | None:
+    """Return what may part several labels in cells that were read as one, and such a cell.
+
+    Every cell with it holds a label that other cells hold alone.
+    """
+    cells = [value.strip() for value in values if isinstance(value, str) and value.strip()]
+    for separator in SEPARATORS[:2]:  # a comma also stands in the names of labels
+        several = [cell for cell in cells if separator in cell]
+        alone = set(cells) - set(several)
+        if len(several) > SEVERAL * len(cells) and all(
+            any(part.strip() in alone for part in cell.split(separator)) for cell in set(several)
+        ):
+            return separator, min(several)
+    return None
+
+
 def _parts_sets(separator: str, cells: Sequence[str], empty: Collection[str]) -> bool:
     """Return whether cells hold several labels with this between them; `empty` ones hold none."""
     distinct = set(cells)

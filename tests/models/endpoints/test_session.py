@@ -305,7 +305,7 @@ def test_long_texts_are_cut_and_said_so() -> None:
         strategy = fitted(max_tokens=16)
         strategy.predict([Item(id="q", text="rain é" * 100)])
         notes = strategy.facts()["notes"]
-    assert "1 texts were cut to about 16 tokens (64 bytes)." in notes
+    assert "Texts cut to about 16 tokens (64 bytes): 1." in notes
     assert len(asked[-1]["messages"][-1]["content"].encode()) < 90
 
 

@@ -219,13 +219,22 @@ def _choice(role: str, names: Sequence[str], none: str) -> str | None:
     return f"the {role} may be {' or '.join(map(quoted, names[:4]))}" if names else none
 
 
-def naming(section: DataSection, text: str, label: str, path: str | None = None) -> str:
-    """Return the command, or the arguments in Python, that name the text and the label."""
+def naming(
+    section: DataSection,
+    text: str,
+    label: str,
+    path: str | None = None,
+    time: str | None = None,
+) -> str:
+    """Return the command, or the arguments in Python, that name the text, the label and dates."""
     path = path or section.path
     if path is None:
-        return f"text_column={text!r}, label_column={label!r}"
+        return f"text_column={text!r}, label_column={label!r}" + (
+            f", time_column={time!r}" if time else ""
+        )
     documents = () if section.documents is None else ("--documents", section.documents)
     columns = ("--text-column", text, "--label-column", label)
+    columns += ("--time-column", time) if time else ()
     return shlex.join(("choose", "check", path, *documents, *columns))
 
 
@@ -247,7 +256,8 @@ def guess_notes(
             "are the text; earlier turns of the assistant are not used."
         )
     if parts:
-        command = naming(section, ",".join(text), label)
+        dates = time if "time" in by_content else None
+        command = naming(section, ",".join(text), label, time=dates)
         yield f"Columns found by their content: {', '.join(parts)}. To name others: {command}"
 
 
@@ -263,6 +273,16 @@ def separator_note(separator: str, column: str, path: str | None) -> str:
     command = shlex.join(("choose", "check", path, *words)) if path else f"separator={separator!r}"
     return (
         f"{quoted(separator)} parts the labels in cells of {quoted(column)}. To confirm: {command}"
+    )
+
+
+def joined_note(separator: str, cell: str, column: str, path: str | None) -> str:
+    """Say that cells may hold several labels that were read as one, and how to part them."""
+    words = ("--kind", "multilabel", "--separator", separator)
+    command = shlex.join(("choose", "check", path, *words)) if path else f"separator={separator!r}"
+    return (
+        f"Cells of {quoted(column)} such as {quoted(cell)} are read as one label each. If they "
+        f"hold several: {command}"
     )
 
 

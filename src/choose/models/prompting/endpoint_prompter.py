@@ -285,7 +285,7 @@ def _notes(
         yield "No log-probabilities were given, so there is no confidence in single answers."
     if log.cut:
         size = f"{max_tokens} tokens ({max_tokens * 4:,} bytes)"
-        yield f"{len(log.cut)} texts were cut to about {size}."
+        yield f"Texts cut to about {size}: {len(log.cut)}."
     if log.shown:
         rows, fewest, most = log.shown.total(), min(log.shown), max(log.shown)
         fit = f"{fewest}" if fewest == most else f"{fewest} to {most}"

@@ -63,11 +63,11 @@ class LocalPrompts:
     def notes(self) -> Iterator[str]:
         """Yield what was cut or left out, as sentences."""
         if self.cut_ids:
-            yield f"{len(self.cut_ids)} texts were cut to {self.settings.max_tokens} tokens."
+            yield f"Texts cut to {self.settings.max_tokens} tokens: {len(self.cut_ids)}."
         if self.shortened_ids:
             yield (
-                f"{len(self.shortened_ids)} texts were cut to what the rest of their prompt leaves "
-                f"of the {self.lm.context:,} tokens that the model reads."
+                "Texts cut to what the rest of their prompt leaves of the "
+                f"{self.lm.context:,} tokens that the model reads: {len(self.shortened_ids)}."
             )
         if self.left_out:
             yield (

@@ -21,7 +21,7 @@ from rich.text import Text
 from choose.formatting import clean, in_percent, in_points, plural
 from choose.report.candidate_order import standings
 from choose.report.decision_text import COLOURS, KINDS, looks_line
-from choose.report.screen_text import clip, clip_sentences, literal, shorten
+from choose.report.screen_text import clip, clip_items, clip_sentences, literal, shorten
 from choose.report.terminal.difference_chart import (
     chart_heading,
     chart_title,
@@ -149,6 +149,8 @@ ROOMS = (
     Room(7, 4, 1, 2, 3, 2),
     Room(7, 3, 1, 2, 3, 2),
     Room(7, 3, 1, 1, 3, 2),
+    Room(6, 3, 1, 1, 3, 2),
+    Room(5, 3, 1, 1, 3, 1),
     Room(6, 3, 1, 1, 2, 2),
     Room(5, 3, 1, 1, 2, 2, context=False),
     Room(5, 3, 1, 1, 2, 1, context=False),
@@ -209,7 +211,7 @@ def first_screen(
     yield _answer(verdict, width)
     room_of = width - INDENT - 1
     reason = clip_sentences(because(verdict), room.because * room_of)
-    doubt = clip(confidence_reason(verdict), min(room.because, room.lines) * room_of)
+    doubt = clip_items(confidence_reason(verdict), min(room.because, room.lines) * room_of)
     for text in filter(None, (reason, doubt)):
         yield Padding(literal(text), (0, 0, 0, INDENT))
     warned = clip(warning(decision), min(room.because, 2) * room_of)
@@ -334,8 +336,12 @@ def _within(step: Step, columns: int) -> str:
     cut = clip_sentences(step.text, columns)
     if step.value is None or cut.endswith("."):
         return cut
-    worth = f" {in_points(step.value)}"
-    return clip(step.text, columns - cell_len(worth)) + worth
+    worth = in_points(step.value)
+    # What to do ends at a colon; what it is worth follows there.
+    short = f"{clean(step.text).partition(': ')[0]}: {worth}"
+    if cell_len(short) <= columns:
+        return short
+    return f"{clip(step.text, columns - cell_len(worth) - 1)} {worth}"
 
 
 def rest(store: Path, section: str) -> str:
