@@ -79,6 +79,33 @@ def test_a_bad_flag_is_one_red_line(choose, data: Path, arguments: list[str], sa
     assert not (data.parent / ".choose").exists()
 
 
+def test_several_strategies_may_be_named_with_commas(choose, data: Path) -> None:  # type: ignore[no-untyped-def]
+    refused = choose("compare", data, "-s", "tfidf, tfdif")
+    assert refused.code == 2
+    assert refused.err.startswith("Error: No strategy 'tfdif'. Did you mean 'tfidf'?")
+    planned = choose("plan", data, "-s", "tfidf,majority", "--no-forecast")
+    assert planned.code == 0, planned.err
+
+
+def test_a_mistyped_command_is_one_question(choose) -> None:  # type: ignore[no-untyped-def]
+    assert "Did you mean 'compare'? See choose --help." in choose("compar").err
+
+
+def test_a_half_written_study_is_told_from_no_study(choose, data: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    """A folder that holds study.toml alone was said to hold no study.toml."""
+    assert choose("compare", data, "-s", "tfidf", *QUICK, "--out", "st").code == 0
+    settings = (tmp_path / "st" / "study.toml").read_bytes()
+    (tmp_path / "begun").mkdir()
+    (tmp_path / "begun" / "study.toml").write_bytes(settings)
+    begun = choose("report", "begun").err
+    assert "'begun' was broken off as it began. Run choose compare again" in begun
+    (tmp_path / "st" / "decision.json").unlink()
+    (tmp_path / "st" / "data.parquet").unlink()
+    rows = choose("report", "st").err
+    assert "data.parquet': it is missing. Run choose compare again" in rows
+    assert "Errno" not in rows
+
+
 def test_opening_what_is_no_study(choose, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     result = choose("report", tmp_path)
     assert result.code == 2

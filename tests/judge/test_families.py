@@ -82,7 +82,7 @@ def test_a_baseline_that_wins_is_never_adopted_as_a_baseline() -> None:
         assert found.answer == "A cheap classifier is enough."
     alone = decide([majority(), tfidf(0.8), probe(0.9)]).verdict
     assert (alone.kind, alone.recommended, alone.confidence) == ("adopt", "probe", "low")
-    assert alone.answer == "Only cheap classifiers were compared; the other families are open."
+    assert alone.answer == "Only cheap classifiers compared; the other families are open."
 
 
 def tied_baselines(seed: int) -> Decision:

@@ -246,10 +246,7 @@ def test_a_candidate_missing_or_failing_holds_confidence_down():
     assert "OSError: disk" in why
     without = decide(field(probe=0.9)[:5])
     assert without.verdict.confidence == "low"
-    assert any(
-        "fine-tuning is not among the 5 candidates judged" in reason
-        for reason in without.verdict.reasons
-    )
+    assert any("fine-tuning was not measured" in reason for reason in without.verdict.reasons)
     ceiling = decide(field(probe=0.99)[:5], rows=2000)
     assert ceiling.verdict.confidence == "high", "one point is left, and two would matter"
 

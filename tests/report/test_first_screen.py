@@ -16,7 +16,7 @@ from rich.console import Console
 from choose.formatting import MINUS
 from choose.report.candidate_order import standings
 from choose.report.decision_text import KINDS
-from choose.report.screen_text import clip, clip_items, clip_sentences
+from choose.report.screen_text import clip, clip_items, clip_sentences, rest
 from choose.report.terminal.decision_page import render
 from choose.report.terminal.difference_chart import DifferenceBar, difference_axis, select_rows
 from choose.report.terminal.first_screen import steps
@@ -287,6 +287,23 @@ def test_texts_are_cut_at_words_and_sentences() -> None:
     assert clip_sentences("It costs 3.5 ms. More.", 20) == "It costs 3.5 ms."
     assert clip_items("Low: 1 run, 1,200 rows, a small model", 26) == "Low: 1 run, 1,200 rows, …"
     assert clip_items("Low: one reason only", 12) == "Low: one…"
+
+
+def test_the_line_that_leads_to_the_rest_is_one_line() -> None:
+    assert rest(Path("demo"), "labels", 80).endswith("demo --full (or labels, cost …)")
+    for name in ("n" * 30, "n" * 40, "my own " * 20):
+        assert rest(Path(name), "labels", 80).partition(" (")[0].endswith("--full")
+        assert cell_len(rest(Path(name), "labels", 80)) <= max(80, len(name) + 30)
+
+
+def test_looks_are_told_once() -> None:
+    base = decisions.answered()
+    told = "Confidence is low: these test rows were judged 3 times with different settings."
+    verdict = base.verdict.model_copy(update={"reasons": (told,)})
+    said = " ".join(shown(base.model_copy(update={"verdict": verdict, "looks": 3})).split())
+    assert said.count("3 times") == 1
+    silent = base.model_copy(update={"looks": 3})
+    assert " ".join(shown(silent).split()).count("3 times") == 1
 
 
 def test_a_cut_step_still_says_what_it_is_worth() -> None:

@@ -76,4 +76,4 @@ def _usage_error(error: Any) -> str:
         sys.exit(2)
     command = context.command_path if context is not None else "choose"
     message = " ".join(error.format_message().split()).rstrip(".")
-    return f"{message}. See {command} --help."
+    return f"{message}{'' if message.endswith('?') else '.'} See {command} --help."

@@ -162,13 +162,22 @@ Data = Annotated[
     str | None, typer.Argument(help="CSV, TSV, JSON, JSONL or Parquet file, or sample:NAME.")
 ]
 
+
+def _names(texts: list[str] | None) -> list[str] | None:
+    """Read ``-s tfidf,probe`` like ``-s tfidf -s probe``."""
+    parts = [part.strip() for text in texts or () for part in text.split(",")]
+    return [part for part in parts if part] or texts
+
+
 Strategies = Annotated[
     list[str] | None,
     typer.Option(
         "--strategy",
         "-s",
         metavar="NAME",
-        help="Strategy to compare; repeatable. Default, and -s all: all except served.",
+        callback=_names,
+        help="Strategy to compare; repeatable, or several with commas. Default, and -s all: all "
+        "except served.",
         rich_help_panel=PANELS["models"],
     ),
 ]

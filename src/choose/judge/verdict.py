@@ -164,7 +164,7 @@ def _nothing(scores: StudyScores) -> str:
     why = f" First failure: {errors[0]}" if errors else " No trial has finished yet."
     return (
         f"No candidate answered a single row, so there is nothing to judge.{why} "
-        "Run the same command again; finished trials are kept."
+        "Run choose compare again with the same --out; finished trials are kept."
     )
 
 

@@ -190,7 +190,7 @@ def chance_line(verdict: Verdict) -> str:
     pick, sentences = clean(chosen(verdict)), []
     if verdict.probability_best is not None:
         chance = f"{100 * verdict.probability_best:.0f} %"
-        sentences.append(f"The chance that {pick} is the best: {chance}.")
+        sentences.append(f"{pick} is the best candidate with {chance} probability.")
     # Below a twentieth of a point it is the noise of resampling, and no reason for anything.
     if verdict.expected_regret is not None and verdict.expected_regret >= 0.0005:
         regret = points(verdict.expected_regret)

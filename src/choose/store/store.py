@@ -117,7 +117,7 @@ class Store:
             StoreError: if it is no study, or stopped before its settings were written.
         """
         if not (path / STUDY).exists() or not is_store(path):
-            begun = is_store(path)
+            begun = is_store(path) or (path / STUDY).exists()
             why = "was broken off as it began" if begun else f"is not a study: it holds no {STUDY}"
             what = "Run choose compare again with it as --out" if begun else _NAME_IT
             raise StoreError(f"{str(path)!r} {why}. {what}.")

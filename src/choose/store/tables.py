@@ -208,6 +208,7 @@ def reading(file: Path) -> Iterator[None]:
                 "same data and --out: it writes this file anew."
             ) from error
         reason = " ".join(str(error).split())[:200] or type(error).__name__
+        reason = "it is missing" if isinstance(error, FileNotFoundError) else reason
         raise StoreError(
             f"Cannot read {str(file)!r}: {reason}. Run choose compare again with the same data "
             "and --out: it writes this file anew and repeats no finished trial."

@@ -76,8 +76,9 @@ def _incomplete(case: Case) -> list[tuple[int, str]]:
     if alone(case):
         limits.append((0, f"{case.name} is the only candidate that reads the text"))
     if missing:
-        verb = "is" if len(missing) == 1 else "are"
-        limits.append((0, f"{listed(missing)} {verb} not among the {count} judged"))
+        limits.append(
+            (0, f"{listed(missing)} {'was' if len(missing) == 1 else 'were'} not measured")
+        )
     partial = [_answered(case, name) for name in case.contenders.names if _partly(case, name)]
     if partial:
         limits.append((1, listed(partial)))

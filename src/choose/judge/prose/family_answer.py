@@ -87,7 +87,7 @@ def answer(case: Case, kind: Kind) -> str:
     if kind == "too-close":
         return f"{do} for now; {_may_win(case)}."
     if len(case.contenders.families) == 1:
-        cheap = f"cheap {case.words.baseline}s were"
+        cheap = f"cheap {case.words.baseline}s"
         what = cheap if family == "baseline" else f"{_noun(case, family)} was"
         return f"Only {what} compared; the other families are open."
     if kind == "adopt":

@@ -21,7 +21,7 @@ from rich.text import Text
 from choose.formatting import clean, in_percent, in_points, plural
 from choose.report.candidate_order import standings
 from choose.report.decision_text import COLOURS, KINDS, looks_line
-from choose.report.screen_text import clip, clip_items, clip_sentences, literal, shorten
+from choose.report.screen_text import clip, clip_items, clip_sentences, literal, rest, shorten
 from choose.report.terminal.difference_chart import (
     chart_heading,
     chart_title,
@@ -215,7 +215,8 @@ def first_screen(
     for text in filter(None, (reason, doubt)):
         yield Padding(literal(text), (0, 0, 0, INDENT))
     warned = clip(warning(decision), min(room.because, 2) * room_of)
-    for text in filter(None, (warned, looks_line(decision) if decision.looks > 1 else "")):
+    looks = looks_line(decision) if decision.looks > 1 and "were judged" not in doubt else ""
+    for text in filter(None, (warned, looks)):
         yield Padding(literal(text, "yellow"), (0, 0, 0, INDENT))
     yield Text()
     yield from _differences(decision, width, room, drawn)
@@ -224,7 +225,7 @@ def first_screen(
     yield pairs(_sentences(decision, width, room))
     if store is not None:
         yield Text()
-        yield note(rest(store, "labels" if decision.dataset.labels else "errors"))
+        yield note(rest(store, "labels" if decision.dataset.labels else "errors", width))
 
 
 def typed_here(decision: Decision, store: Path | None) -> Decision:
@@ -342,9 +343,3 @@ def _within(step: Step, columns: int) -> str:
     if cell_len(short) <= columns:
         return short
     return f"{clip(step.text, columns - cell_len(worth) - 1)} {worth}"
-
-
-def rest(store: Path, section: str) -> str:
-    """Say how to see the rest, with a section as an example."""
-    folder = clean(shlex.quote(str(store)))
-    return f"More: choose report {folder} --full (or {section}, cost …)"
