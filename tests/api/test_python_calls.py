@@ -214,6 +214,12 @@ def test_errors_of_python_calls_name_keywords_not_flags(tmp_path: Path) -> None:
         "Name them: choose check 'my mt.csv' --text-column a,b --label-column 'the team'"
     )
     assert named == "Name them: check('my mt.csv', text_column='a,b', label_column='the team')"
+    part = in_keywords("choose check a.csv --kind multilabel --separator ';'", "compare")
+    assert part == "compare('a.csv', kind='multilabel', separator=';')"
+    unclear = write_csv(tmp_path / "unclear.csv", [("red", "no"), ("blue", "yes")] * 30)
+    unclear.write_text(unclear.read_text().replace("text,label", "one,two"))
+    with pytest.raises(choose.ChooseError, match=r"Name them: compare\('.*', text_column='one'"):
+        choose.compare(unclear)
     said = in_keywords("Give --out NAME, --yes or --text-column; run choose models fetch --paths.")
     assert said == "Give out=NAME, yes=True or text_column=; run choose models fetch --paths."
 

@@ -28,23 +28,28 @@ _FLAG = re.compile(r"(?<![\w-])--([a-z][a-z-]*)(?: (?=[A-Z]{2,}|[.\d'\"]))?")
 
 # A command that names columns, such as those that `column_guess.naming` writes.
 _WORD = r"(?:'[^']*'|\"[^\"]*\"|[^\s'\"])+"
-_NAMED = rf"(?: --(?:[a-z]+-column|documents) {_WORD})+"
-_COMMAND = re.compile(rf"choose (check|compare) ({_WORD})({_NAMED})")
+_NAMED = rf"(?: --(?:[a-z]+-column|documents|kind|separator) {_WORD})+"
+_COMMAND = re.compile(rf"choose (check|compare|plan) ({_WORD})({_NAMED})")
 
 
 @contextmanager
-def keyword_errors() -> Iterator[None]:
-    """Let errors of the calls inside name keywords (``out=``) where they name flags (``--out``)."""
+def keyword_errors(function: str = "check") -> Iterator[None]:
+    """Let errors of the calls inside name keywords (``out=``) where they name flags (``--out``).
+
+    Errors about columns, which give a call of `check`, give one of the `function` instead.
+    """
     try:
         yield
     except ChooseError as error:
-        error.args = tuple(in_keywords(a) if isinstance(a, str) else a for a in error.args)
+        said = (in_keywords(a, function) if isinstance(a, str) else a for a in error.args)
+        error.args = tuple(said)
         raise
 
 
-def in_keywords(message: str) -> str:
+def in_keywords(message: str, function: str = "check") -> str:
     """Return a message with keywords in place of the flags that they are called on a terminal."""
     known = _OWN | set(keywords())
+    message = message.replace("choose check ", f"choose {function} ")
 
     def keyword(flag: re.Match[str]) -> str:
         name = _FLAGS.get(flag[1], flag[1].replace("-", "_"))

@@ -11,6 +11,7 @@ from pydantic import PrivateAttr
 
 from choose.api.arguments import (
     document,
+    in_keywords,
     keyword_errors,
     label_column,
     names_of,
@@ -195,7 +196,7 @@ def compare(
     Raises:
         ChooseError: on bad input, before anything is run or written.
     """
-    with keyword_errors():
+    with keyword_errors("compare"):
         resolved, rows = _resolved(data, labels, test, strategies, study, name, settings)
         with _shown(progress, resolved.goal.metric) as watch:
             send = _send if yes else refuse
@@ -248,7 +249,7 @@ def plan(
     """
     from choose.report.terminal.plan_page import grid_page
 
-    with keyword_errors():
+    with keyword_errors("plan"):
         file, overrides, rows = _settings(data, labels, test, name, settings)
         planned = plan_study(
             file,
@@ -323,7 +324,11 @@ def _shown(progress: bool, metric: str) -> Any:
 
     from choose.report.terminal.live_progress import LiveProgress
 
-    return LiveProgress(metric=metric) if progress else nullcontext()
+    class Progress(LiveProgress):
+        def noted(self, sentences: Sequence[str]) -> None:
+            super().noted([in_keywords(sentence, "compare") for sentence in sentences])
+
+    return Progress(metric=metric) if progress else nullcontext()
 
 
 for function in (compare, check, plan):

@@ -314,9 +314,9 @@ def _listed(
     name: str, sentences: Sequence[str], most: int, columns: int
 ) -> Iterator[tuple[Text, Text]]:
     for place, sentence in enumerate(sentences[:most]):
-        text = literal(clip(sentence, columns))
-        if place == most - 1 and len(sentences) > most:
-            text.append(f" (+{len(sentences) - most} more)", "dim")
+        more = len(sentences) - most if place == most - 1 else 0
+        said = f" (+{more} more)" if more > 0 else ""
+        text = literal(clip(sentence, columns - cell_len(said))).append(said, "dim")
         yield literal("" if place else name, "bold"), text
 
 
@@ -337,9 +337,10 @@ def _within(step: Step, columns: int) -> str:
     cut = clip_sentences(step.text, columns)
     if step.value is None or cut.endswith("."):
         return cut
-    worth = in_points(step.value)
-    # What to do ends at a colon; what it is worth follows there.
-    short = f"{clean(step.text).partition(': ')[0]}: {worth}"
-    if cell_len(short) <= columns:
-        return short
+    # What to do ends at a colon; what it is worth follows there, at last without rows and bounds.
+    doing, worth = clean(step.text).partition(": ")[0], in_points(step.value)
+    bare, value = re.sub(r" \([^)]*\)", "", doing), worth.partition(" (")[0]
+    for short in (f"{doing}: {worth}", f"{bare}: {worth}", f"{bare}: {value}"):
+        if cell_len(short) <= columns:
+            return short
     return f"{clip(step.text, columns - cell_len(worth) - 1)} {worth}"
