@@ -65,6 +65,15 @@ def test_few_rows_are_told_what_they_can_do(tmp_path: Path) -> None:
     assert "A first study does not need them" in step.says
 
 
+def test_remarks_on_the_reading_are_told_apart(tmp_path: Path) -> None:
+    """A command ran into the sentence after it: "--label-column tags Cells of …"."""
+    path = tmp_path / "tags.csv"
+    rows = "".join(f"note {i} on {x},{x}\n" for i, x in enumerate(["a", "b", "a;c"] * 20))
+    path.write_text("note,tags\n" + rows)
+    says = next(x.says for x in plan.check(path).record.lines if x.topic == "Reading")
+    assert " --label-column tags · Cells of 'tags' such as 'a;c' " in says
+
+
 def test_a_dozen_rows_are_told_what_more_would_show(tmp_path: Path) -> None:
     """It said "are too few to compare candidates, 60 rows 15.9 points"."""
     step = next(step for step in audited("twelve", tmp_path).first if not step.first)

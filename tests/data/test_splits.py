@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from choose.data.dataset import dataset_name, load_dataset
 from choose.data.duplicates import index_texts, similar_pairs
+from choose.data.findings import sorted_input
 from choose.data.splits import SplitOptions, build_dataset
 from choose.data.stratify import sampling_order, stratified_order, stratified_sample, training_pool
 from choose.errors import DataError, StudyError
@@ -262,6 +263,14 @@ def test_a_label_that_one_group_holds_cannot_be_learnt_where_it_is_asked() -> No
     assert "3 rows wrong" in dataset.findings[0]
 
 
+def test_a_dozen_shuffled_rows_are_not_called_sorted() -> None:
+    """Twelve rows of three labels, seven of one, change label five times by chance."""
+    order = "abbbcbbcbaab"
+    rows = [row(i, label, f"t{i} u{i}") for i, label in enumerate(order)]
+    assert not sorted_input(rows)
+    assert sorted_input(sorted(rows, key=lambda e: e.target))
+
+
 def test_ids_in_findings_are_plain_text() -> None:
     rows = [*many(30), Example(id="\x1b[31m" + "x" * 100, text=" ", target="l0")]
     assert "\x1b" not in found(build_dataset("ids", rows), "without a text")
@@ -401,6 +410,7 @@ def load(**data: object) -> Dataset:
 
 def test_a_folder_names_a_set_whose_file_says_nothing() -> None:
     assert dataset_name("/data/banking77/train.csv") == "banking77"
+    assert dataset_name("/data/trec6/test.csv") == "trec6"
     assert dataset_name("tickets.csv") == "tickets"
     assert dataset_name("sample:tickets") == "tickets"
 

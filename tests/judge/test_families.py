@@ -85,6 +85,16 @@ def test_a_baseline_that_wins_is_never_adopted_as_a_baseline() -> None:
     assert alone.answer == "Only cheap classifiers compared; the other families are open."
 
 
+def test_nothing_is_said_to_fail_where_nothing_that_reads_was_measured() -> None:
+    """A budget that only guesses met was answered with "None of these works yet."."""
+    found = decide([majority()]).verdict
+    assert (found.kind, found.confidence) == ("none-works", "low")
+    assert found.answer == "Too early to tell: nothing that reads the text was measured."
+    assert len(found.answer.split()) <= 12
+    assert "Only majority finished, and it ignores the text." in found.because
+    assert not [step for step in found.steps if step.kind == "metric"]
+
+
 def tied_baselines(seed: int) -> Decision:
     players = [majority(), tfidf(0.8), probe(0.812), prompt(0.6), lora(0.5, **CALM)]
     return decide(players, rows=500, seed=seed)

@@ -34,6 +34,7 @@ from choose.report.terminal.candidate_table import Bar, axis_for
 from choose.report.terminal.decision_page import SECTIONS, render_full, render_section
 from choose.schema.base import Interval
 from choose.schema.decision import Decision, Kind
+from choose.schema.diagnosis import DifferingRow, Disagreement
 from choose.schema.scorecard import Noise, Stability, Variance
 from support import decisions
 from support.html import page_of
@@ -371,3 +372,27 @@ def test_tables_rank_by_differences_on_common_rows() -> None:
     )
     table = shown(found).split("\nCandidates\n")[1]
     assert table.index("tfidf") < table.index("lora")
+
+
+def test_rows_on_which_the_contenders_differ_have_a_section_for_labels_too() -> None:
+    """`choose report STORE rows` said "Nothing was measured" of every classification."""
+    hostile = [
+        ("T1", "a", "\x1b[31mb"),
+        ("T2", "a", None),
+        *((f"T{i}", "b", "a") for i in range(3, 27)),
+    ]
+    found = Disagreement(
+        chosen="probe", rival="tfidf", rows=602, differing=114, only_chosen_right=54,
+        only_rival_right=44,
+        listed=tuple(DifferingRow(id=i, label="a", chosen=a, rival=b) for i, a, b in hostile),
+    )  # fmt: skip
+    out = io.StringIO()
+    decision = decisions.answered().model_copy(update={"disagreement": found})
+    Console(file=out, width=80, highlight=False).print(render_section(decision, "rows"))
+    said = " ".join(out.getvalue().split())
+    assert said.startswith("Rows where probe and tfidf differ 114 of 602 common rows: only probe")
+    assert "row label probe says tfidf says T1 a a " in said
+    assert said.count(" b a T") + said.count(" b a 1") >= 7
+    assert "105 more; the HTML report shows texts too." in said
+    assert "\x1b" not in out.getvalue()
+    assert max(map(len, out.getvalue().splitlines())) <= 80

@@ -6,6 +6,7 @@ import shlex
 from collections import Counter
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
+from itertools import pairwise
 from time import perf_counter
 
 from choose.check.label_lines import (
@@ -295,7 +296,10 @@ def _personal_data(hints: Sequence[tuple[str, str]]) -> Line:
 
 
 def _reading(notes: Sequence[str]) -> Line | None:
-    return line("Reading", "good", " ".join(notes)) if notes else None
+    says = notes[0] if notes else ""
+    for before, after in pairwise(notes):  # a command ends without a full stop
+        says += f"{' ' if before.endswith('.') else ' · '}{after}"
+    return line("Reading", "good", says) if notes else None
 
 
 def _rows(facts: Facts) -> Line | None:

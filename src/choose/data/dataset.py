@@ -52,6 +52,7 @@ MULTILABEL = Multilabel(choices=(), choice_names=()).kind
 
 # Names of files that say nothing about what is in them; the folder then names the set.
 _GENERIC = frozenset({"train", "training", "data", "dataset", "all", "labels", "labelled", "pool"})
+_GENERIC |= {"test", "val", "valid", "validation", "dev"}
 
 
 @dataclass(frozen=True, slots=True)

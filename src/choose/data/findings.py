@@ -301,8 +301,10 @@ def long_texts(rows: Sequence[Example]) -> list[str]:
 
 def sorted_input(rows: Sequence[Example]) -> list[str]:
     """Say that the file is sorted by label, so that its first rows are no fair sample."""
-    labels = len({e.target for e in rows})
+    counts = Counter(e.target for e in rows)
+    labels = len(counts)
     changes = sum(a.target != b.target for a, b in pairwise(rows))
-    if len(rows) < 4 * labels or changes >= 2 * labels:
+    shuffled = len(rows) - sum(count**2 for count in counts.values()) / max(len(rows), 1)
+    if len(rows) < 4 * labels or changes >= min(2 * labels, shuffled / 2):
         return []
     return ["The file is sorted by label; rows are sampled in a shuffled, stratified order."]

@@ -233,8 +233,8 @@ def naming(
             f", time_column={time!r}" if time else ""
         )
     documents = () if section.documents is None else ("--documents", section.documents)
-    columns = ("--text-column", text, "--label-column", label)
-    columns += ("--time-column", time) if time else ()
+    dates = ("--time-column", time) if time else ()
+    columns = ("--text-column", text, "--label-column", label, *dates)
     return shlex.join(("choose", "check", path, *documents, *columns))
 
 

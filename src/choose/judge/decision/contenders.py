@@ -192,6 +192,11 @@ class Contenders:
         """Return the candidates that ignore the text: the floor, and never rivals."""
         return tuple(c.info.name for c in self.order if c.info.constant)
 
+    @property
+    def only_guesses(self) -> bool:
+        """Whether no candidate that reads the text was measured."""
+        return not self.families
+
     @cached_property
     def families(self) -> dict[Family, tuple[str, ...]]:
         """Return the members of every measured family, cheapest first; no constant answers."""

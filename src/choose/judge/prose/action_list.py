@@ -78,7 +78,7 @@ def next_steps(
     unfinished, begin = _unfinished(case, left_out), list(_begin(case, left_out))
     steps = [
         *(Step(kind="other", text=text) for text in [best_buy(moves)] if text),
-        *_metric(case),
+        *(() if case.contenders.only_guesses else _metric(case)),
         *text_steps(case),
         *(begin or add_families(case)),
         *documents_steps(case, CHECK),

@@ -74,6 +74,8 @@ def answer(case: Case, kind: Kind) -> str:
     if kind == "nothing-compared":
         reached = amount(case.contenders.accuracies[case.name].value, case.noun)
         return f"{family.capitalize()} measured: {reached}; nothing else was compared."
+    if case.contenders.only_guesses:
+        return "Too early to tell: nothing that reads the text was measured."
     if kind == "none-works":
         target = case.contenders.rule.target
         if target is None or case.selection.reachable:
@@ -87,8 +89,8 @@ def answer(case: Case, kind: Kind) -> str:
     if kind == "too-close":
         return f"{do} for now; {_may_win(case)}."
     if len(case.contenders.families) == 1:
-        cheap = f"cheap {case.words.baseline}s"
-        what = cheap if family == "baseline" else f"{_noun(case, family)} was"
+        cheap = family == "baseline"
+        what = f"cheap {case.words.baseline}s" if cheap else f"{_noun(case, family)} was"
         return f"Only {what} compared; the other families are open."
     if kind == "adopt":
         return f"{do}{' for now' if could_still_win(case) else ''}."

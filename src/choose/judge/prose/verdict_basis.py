@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from choose.formatting import gain, in_points, interval, plural, points, rounded
+from choose.formatting import gain, in_points, interval, listed, plural, points, rounded
 from choose.judge.decision.contenders import Contenders
 from choose.judge.decision.metric_validated import (
     disagrees,
@@ -118,8 +118,9 @@ def _none(case: Case) -> str:
     if target is not None and not case.selection.reachable:
         best = scored(case.contenders.accuracies[leader].value, case.noun)
         return f"The best, {leader}, gets {best}."
-    if len(case.contenders.names) == 1:
-        return f"Only {case.name} finished, and it ignores the text."
+    if case.contenders.only_guesses:
+        verb = "it ignores" if len(case.contenders.names) == 1 else "they ignore"
+        return f"Only {listed(case.contenders.names)} finished, and {verb} the text."
     guess = scored(case.contenders.accuracies[case.name].value, case.noun)
     return f"Always guessing {case.words.constant} gets {guess}."
 

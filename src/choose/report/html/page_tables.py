@@ -21,7 +21,7 @@ from choose.formatting import (
     span,
 )
 from choose.report.candidate_order import contending, standings, titles
-from choose.report.decision_text import PERSONAL
+from choose.report.decision_text import PERSONAL, differing_line
 from choose.schema.answer import RareFigure, RareLabel
 from choose.schema.decision import Decision
 from choose.schema.diagnosis import DifferingRow
@@ -254,10 +254,7 @@ def differing(decision: Decision, texts: Mapping[str, str]) -> Differing | None:
     ]
     few = len(found.listed) < found.differing
     return Differing(
-        summary=(
-            f"{found.differing:,} of {plural(found.rows, 'common row')}: only {chosen} is right on "
-            f"{counts[0]:,}, only {rival} on {counts[1]:,}, both are wrong on {counts[2]:,}."
-        ),
+        summary=differing_line(decision),
         heads=["row", "label", f"{chosen} says", f"{rival} says", "text"],
         kinds=cells,
         note=f"{len(found.listed)} of {found.differing:,} are listed, a part of each kind."

@@ -30,6 +30,7 @@ from choose.report.terminal.cost_tables import costs, endpoints
 from choose.report.terminal.decision_sections import (
     curves,
     differences,
+    differing,
     failures,
     labels,
     shared,
@@ -150,7 +151,7 @@ SECTIONS: dict[str, tuple[Part, ...]] = {
     "checks": (checks,),
     "labels": (rare, weakest, labels, suspect_values),
     "reading": (what_is_lost, why_wrong),
-    "rows": (side_by_side,),
+    "rows": (side_by_side, differing),
     "ratings": (ratings,),
     "errors": (failures, shared, fields, wrong_values),
     "noise": (stability,),

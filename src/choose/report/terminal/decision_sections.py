@@ -13,6 +13,7 @@ from choose.report.decision_text import (
     MEANING,
     chosen,
     covered_by,
+    differing_line,
     forecast_lines,
     label_sentences,
     shared_errors,
@@ -31,6 +32,9 @@ from choose.schema.scorecard import LabelRecord, Scorecard
 SIZES = 6
 WEAKEST = 5
 SUSPECTS = 10
+
+# Rows that two candidates answer differently.
+DIFFERING = 12
 
 # Characters of a label and of a method, the longest of which takes 47.
 LABEL = 40
@@ -120,6 +124,28 @@ def _differences(pairs: list[Pair]) -> list[Column]:
         Column("rows", [literal(f"{p.rows:,}") for p in pairs]),
         Column("method", [literal(shorten(clean(p.method), METHOD)) for p in pairs], figures=False),
     ]
+
+
+def differing(decision: Decision, width: int) -> Iterator[RenderableType]:
+    """Yield rows that the chosen candidate and its nearest rival answer differently."""
+    found = decision.disagreement
+    if found is None or not found.listed:
+        return
+    step = -(-len(found.listed) // DIFFERING)
+    rows = found.listed[::step]
+    heads = ("label", f"{clean(found.chosen)} says", f"{clean(found.rival)} says")
+    answers = zip(*((row.label, row.chosen, row.rival) for row in rows), strict=True)
+    columns = [Column("row", [literal(shorten(clean(r.id), LABEL)) for r in rows], figures=False)]
+    columns += [
+        Column(shorten(head, LABEL), [literal(shorten(clean(a or DASH), LABEL)) for a in given],
+               figures=False)
+        for head, given in zip(heads, answers, strict=True)
+    ]  # fmt: skip
+    more = found.differing - len(rows)
+    rest = [note(f"{more:,} more; the HTML report shows texts too.")] if more else []
+    said = literal(differing_line(decision))
+    title = f"Rows where {clean(found.chosen)} and {clean(found.rival)} differ"
+    yield section(title, said, *split_table(columns, width), *rest)
 
 
 def weakest(decision: Decision, width: int) -> Iterator[RenderableType]:
