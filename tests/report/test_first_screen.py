@@ -287,6 +287,7 @@ def test_texts_are_cut_at_words_and_sentences() -> None:
     assert clip_sentences("It costs 3.5 ms. More.", 20) == "It costs 3.5 ms."
     assert clip_items("Low: 1 run, 1,200 rows, a small model", 26) == "Low: 1 run, 1,200 rows, …"
     assert clip_items("Low: one reason only", 12) == "Low: one…"
+    assert clip_items("Low: few, and a long second reason", 30) == "Low: few, and a long second…"
 
 
 def test_the_line_that_leads_to_the_rest_is_one_line() -> None:
