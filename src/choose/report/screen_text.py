@@ -38,7 +38,7 @@ def clip(text: str, width: int) -> str:
 
 
 def clip_items(text: str, width: int) -> str:
-    """Cut an enumeration after the last item that fits, or within one that fills much of `width`."""
+    """Cut an enumeration after the last item that fits, or within one that fills much of it."""
     cleaned = clean(text)
     if cell_len(cleaned) <= width:
         return cleaned
