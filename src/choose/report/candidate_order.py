@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from choose.formatting import DASH, clean, short_model
+from choose.formatting import DASH, clean, plural, short_model
 from choose.report.decision_text import chosen
 from choose.schema.answer import Standing
 from choose.schema.base import Interval
@@ -129,3 +129,15 @@ def with_rows(decision: Decision, text: str, row_set: str | None, beside: Iterab
     if row_set is None or not sets or row_set == max(sets, key=lambda s: (sets.count(s), s)):
         return text
     return f"{text} ({row_set.partition(':')[0]} of {decision.dataset.test_rows:,})"
+
+
+def differing_line(decision: Decision) -> str:
+    """Say on how many rows the choice and its nearest rival differ, and which of them is right."""
+    if (found := decision.disagreement) is None:
+        return ""
+    both = found.differing - found.only_chosen_right - found.only_rival_right
+    return (
+        f"{found.differing:,} of {plural(found.rows, 'common row')}: only {clean(found.chosen)} is "
+        f"right on {found.only_chosen_right:,}, only {clean(found.rival)} on "
+        f"{found.only_rival_right:,}, both are wrong on {both:,}."
+    )

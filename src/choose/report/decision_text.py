@@ -198,18 +198,6 @@ def chance_line(verdict: Verdict) -> str:
     return " ".join(sentences)
 
 
-def differing_line(decision: Decision) -> str:
-    """Say on how many rows the choice and its nearest rival differ, and which of them is right."""
-    if (found := decision.disagreement) is None:
-        return ""
-    both = found.differing - found.only_chosen_right - found.only_rival_right
-    return (
-        f"{found.differing:,} of {plural(found.rows, 'common row')}: only {clean(found.chosen)} is "
-        f"right on {found.only_chosen_right:,}, only {clean(found.rival)} on "
-        f"{found.only_rival_right:,}, both are wrong on {both:,}."
-    )
-
-
 def coverage_line(decision: Decision) -> str:
     """Say what the intervals of the scorecards cover; empty where there are none."""
     return covered_by(card.accuracy for card in decision.scorecards)

@@ -43,7 +43,6 @@ NOUN: dict[Family, str] = {
     "fine-tuning": "fine-tuning",
 }
 
-
 FIRST: dict[Kind, str] = {
     "collect-labels": "Label more first",
     "fix-labels": "Fix the labels first",

@@ -20,8 +20,8 @@ from choose.formatting import (
     plural,
     span,
 )
-from choose.report.candidate_order import contending, standings, titles
-from choose.report.decision_text import PERSONAL, differing_line
+from choose.report.candidate_order import contending, differing_line, standings, titles
+from choose.report.decision_text import PERSONAL
 from choose.schema.answer import RareFigure, RareLabel
 from choose.schema.decision import Decision
 from choose.schema.diagnosis import DifferingRow

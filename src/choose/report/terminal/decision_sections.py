@@ -7,13 +7,12 @@ from collections.abc import Iterator
 from rich.console import RenderableType
 
 from choose.formatting import DASH, MINUS, clean, difference, p_value, percent, plural, span
-from choose.report.candidate_order import with_rows
+from choose.report.candidate_order import differing_line, with_rows
 from choose.report.decision_text import (
     LABEL_WIDTH,
     MEANING,
     chosen,
     covered_by,
-    differing_line,
     forecast_lines,
     label_sentences,
     shared_errors,
