@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from choose.data.dataset import dataset_name, load_dataset
+from choose.data.dataset import load_dataset
 from choose.data.duplicates import index_texts, similar_pairs
 from choose.data.findings import sorted_input
+from choose.data.readers.table_file import dataset_name
 from choose.data.splits import SplitOptions, build_dataset
 from choose.data.stratify import sampling_order, stratified_order, stratified_sample, training_pool
 from choose.errors import DataError, StudyError

@@ -32,7 +32,7 @@ from choose.data.readers.column_guess import (
 from choose.data.readers.delimited import ROW
 from choose.data.readers.document_files import read_documents
 from choose.data.readers.evidence_columns import PARAPHRASES, Part, check_documents, with_evidence
-from choose.data.readers.table_file import JSON, PARQUET, Source, read_source
+from choose.data.readers.table_file import JSON, PARQUET, Source, dataset_name, read_source
 from choose.data.splits import SplitOptions, build_dataset
 from choose.errors import DataError, StudyError, quoted_list
 from choose.formatting import plural
@@ -49,10 +49,6 @@ ANSWERING = Answering().kind
 
 # The kind whose cells may hold several labels.
 MULTILABEL = Multilabel(choices=(), choice_names=()).kind
-
-# Names of files that say nothing about what is in them; the folder then names the set.
-_GENERIC = frozenset({"train", "training", "data", "dataset", "all", "labels", "labelled", "pool"})
-_GENERIC |= {"test", "val", "valid", "validation", "dev"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -311,14 +307,6 @@ def dataset_from(
         measured = with_corpus(measured, rows.corpus)
     noted = replace(dataset, task=measured, findings=(*rows.notes, *dataset.findings))
     return _with_hint(noted, rows.hint)
-
-
-def dataset_name(path: str) -> str:
-    """Return the name of a file, or of its folder where the file's name is generic."""
-    if path.startswith("sample:"):
-        return path.removeprefix("sample:")
-    stem = Path(path).stem
-    return Path(path).resolve().parent.name or stem if stem.lower() in _GENERIC else stem
 
 
 def _examples(

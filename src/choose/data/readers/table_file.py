@@ -18,6 +18,10 @@ from choose.data.readers.json_and_parquet import read_json, read_parquet
 from choose.errors import DataError, did_you_mean, quoted
 from choose.untrusted import check_text
 
+# Names of files that say nothing about what is in them; the folder then names the set.
+_GENERIC = frozenset({"train", "training", "data", "dataset", "all", "labels", "labelled", "pool"})
+_GENERIC |= {"test", "val", "valid", "validation", "dev"}
+
 JSON, PARQUET = (".jsonl", ".ndjson", ".json"), (".parquet", ".pq")
 
 # Excel saves "Unicode text" as .txt: cells between tabs.
@@ -212,3 +216,11 @@ def _sample(name: str) -> Traversable:
         )
     named = (root.joinpath(name, file) for file in (f"{name}.csv", f"{name}.jsonl", _QUESTIONS))
     return next(file for file in named if file.is_file())
+
+
+def dataset_name(path: str) -> str:
+    """Return the name of a file, or of its folder where the file's name is generic."""
+    if path.startswith("sample:"):
+        return path.removeprefix("sample:")
+    stem = Path(path).stem
+    return Path(path).resolve().parent.name or stem if stem.lower() in _GENERIC else stem
