@@ -190,6 +190,7 @@ def test_people_who_prefer_the_other_overrule_the_score(
         assert "minus copier" in page or "minus scribe" in page
 
 
+@pytest.mark.slow
 def test_one_person_is_not_enough_and_the_interval_says_so(
     store: Path, sheet: Path, tmp_path: Path
 ) -> None:
@@ -337,6 +338,7 @@ def test_a_model_rates_blind_with_consent_and_no_key_is_kept(
     assert "No person's ratings check it" in " ".join(out.split())
 
 
+@pytest.mark.slow
 def test_a_model_is_calibrated_by_people(
     store: Path, sheet: Path, tmp_path: Path, server: Any
 ) -> None:
@@ -358,6 +360,7 @@ def test_an_answer_that_gives_orders_changes_its_own_rating_at_most(store: Path)
     assert not (store / "model_ratings.json").exists()
 
 
+@pytest.mark.slow
 def test_a_spending_limit_keeps_what_was_paid_for(store: Path, server: Any) -> None:
     prices = {"usd_per_million_in": 1000.0, "usd_per_million_out": 1000.0}
     endpoint = {"j": {"base_url": server.url, "model": "j", "concurrency": 1, **prices}}

@@ -93,6 +93,7 @@ def test_it_covers_where_the_metric_is_biased_and_is_narrower_than_people_alone(
     assert np.mean(widths) < 0.8
 
 
+@pytest.mark.slow
 def test_a_poor_metric_costs_nothing() -> None:
     """With a weight of 1 the interval would be a fifth wider than that of people alone."""
     rng, hits, widths = np.random.default_rng(8), [], []
@@ -106,6 +107,7 @@ def test_a_poor_metric_costs_nothing() -> None:
     assert np.mean(widths) < 1.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("raters", [1, 2, 3])
 def test_other_raters_are_allowed_for(raters: int) -> None:
     """Each rater leans one way or the other; without that the mean of two covers 85 %."""
@@ -119,6 +121,7 @@ def test_other_raters_are_allowed_for(raters: int) -> None:
     assert 0.92 <= np.mean(hits) <= 0.99
 
 
+@pytest.mark.slow
 def test_correlations_of_ratings_cover() -> None:
     """Ratings come in steps with many zeros, so that Fisher's own variance is wrong."""
     rng, hits, true = np.random.default_rng(4), [], None
