@@ -21,6 +21,7 @@ from choose.judge.goal import Rule
 from choose.judge.verdict import judge
 from choose.schema.decision import Kind
 from choose.strategy import available, describe, find
+from choose.study.candidates import default_strategies
 from choose.study.config import Study
 from choose.study.study_file import check
 from choose.types import FAMILIES
@@ -102,8 +103,8 @@ def test_the_table_of_the_readme_lists_the_strategies_with_their_families() -> N
         for name in re.findall(r"`([\w-]+)`", cell)
     }
     ours = [name for name in available() if describe(name).origin.startswith("choose-llm ")]
-    classes = {name: find(name) for name in ours}
-    assert listed == {n: (c.family, getattr(c, "on_request", False)) for n, c in classes.items()}
+    usual = default_strategies()
+    assert listed == {name: (find(name).family, name not in usual) for name in ours}
 
 
 def test_defaults_in_the_readme_are_those_of_the_code() -> None:
