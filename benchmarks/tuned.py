@@ -4,6 +4,8 @@
     python benchmarks/tuned.py DIR --part optimism    what the inner folds promise, and the truth
     python benchmarks/tuned.py DIR --part fine-tuning setfit, full fine-tuning and lora
     python benchmarks/tuned.py DIR --part search      tuned-lora against lora, on the small encoder
+    python benchmarks/tuned.py DIR --part prompting   tuned-prompt and tuned-retrieval
+    python benchmarks/tuned.py DIR --part prompting-optimism   what their searches promise
 
 DIR holds labelled sets as folders with train.csv and test.csv. Every draw takes its own training
 rows (eight rows a label, or a number of rows); the test rows of a set are the same for all draws.
@@ -22,7 +24,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
-from time import perf_counter, process_time
+from time import process_time
 from typing import Any
 
 import numpy as np
@@ -36,6 +38,11 @@ from choose.types import Example, Floats
 from machine import machine
 
 CHEAP = (("tuned-tfidf", "tfidf"), ("tuned-probe", "probe"), ("tuned-knn", "knn"))
+PROMPTS = (
+    ("tuned-prompt", "prompt"),
+    ("tuned-prompt", "few-shot"),
+    ("tuned-retrieval", "retrieval"),
+)
 A_LABEL = "8 a label"
 
 
@@ -90,7 +97,7 @@ def draw(
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """Which test rows were right, seconds of the fit on the clock, and the fitted strategy."""
+    """Which test rows were right, processor-seconds of the fit, and the fitted strategy."""
 
     right: Floats
     seconds: float
@@ -102,9 +109,9 @@ def answered(name: str, drawn: Draw, seed: int, params: Mapping[str, Any]) -> Re
     strategy: Any = build(name, seed=seed, **params)
     if isinstance(strategy, Prepares):
         strategy.prepare()
-    start = perf_counter()
+    start = process_time()
     strategy.fit(drawn.task, drawn.pool)
-    seconds = perf_counter() - start
+    seconds = process_time() - start
     answers = strategy.predict([e.item() for e in drawn.asked])
     right = np.array([o == e.target for o, e in zip(answers.outputs, drawn.asked, strict=True)])
     return Result(right.astype(np.float64), seconds, strategy)
@@ -133,13 +140,18 @@ def table(
         low, high = figures.mean(axis=0).min(), figures.mean(axis=0).max()
         fit = np.mean(seconds[name])
         shown = f"{100 * figures.mean():6.1f}  ({100 * low:.1f} to {100 * high:.1f})"
-        print(f"  {name:18}{shown:26}{fit:8.2f} s a fit", flush=True)
+        print(f"  {name:18}{shown:26}{fit:8.2f} processor-s a fit", flush=True)
     return {name: np.stack(right[name], axis=1) for name in names}
 
 
 def difference(right: Mapping[str, Floats], a: str, b: str) -> None:
     """Print a minus b with its interval; draws are paired, test rows are the same for all."""
     gaps = 100 * (right[a] - right[b]).mean(axis=0)
+    if len(gaps) == 1:
+        rows = 100 * (right[a] - right[b])[:, 0]
+        half = 1.96 * rows.std(ddof=1) / np.sqrt(len(rows))
+        print(f"  {a} - {b}: {gaps[0]:+.1f} +- {half:.1f}, one draw: over test rows", flush=True)
+        return
     half = stats.t.ppf(0.975, len(gaps) - 1) * gaps.std(ddof=1) / np.sqrt(len(gaps))
     value = gaps.mean()
     print(f"  {a} - {b}: {value:+.1f} ({value - half:+.1f} to {value + half:+.1f})", flush=True)
@@ -147,12 +159,27 @@ def difference(right: Mapping[str, Floats], a: str, b: str) -> None:
 
 def cheap(options: argparse.Namespace, params: Mapping[str, Mapping[str, Any]]) -> None:
     """Compare the tuned baselines with the usual ones."""
+    in_pairs(CHEAP, options, params)
+
+
+def prompting(options: argparse.Namespace, params: Mapping[str, Mapping[str, Any]]) -> None:
+    """Compare the tuned prompts with the usual ones."""
+    in_pairs([p for p in PROMPTS if {*p} <= {*options.candidates}], options, params)
+
+
+def in_pairs(
+    pairs: Sequence[tuple[str, str]],
+    options: argparse.Namespace,
+    params: Mapping[str, Mapping[str, Any]],
+) -> None:
+    """Compare the first of each pair with the second."""
+    names = list(dict.fromkeys(name for pair in pairs for name in pair))
     for name in options.sets:
         rows = read(options.folder / name)
         for size in options.rows:
             print(f"{name}, {_rows(size)}")
-            right = table(rows, size, [n for pair in CHEAP for n in pair], options, params)
-            for pair in CHEAP:
+            right = table(rows, size, names, options, params)
+            for pair in pairs:
                 difference(right, *pair)
 
 
@@ -162,7 +189,7 @@ def optimism(options: argparse.Namespace, params: Mapping[str, Mapping[str, Any]
     for name in options.sets:
         rows = read(options.folder / name)
         for size in options.rows:
-            for tuned, _ in CHEAP:
+            for tuned in options.candidates:
                 found = list(_promises(rows, size, tuned, options, params))
                 truth, value, best, held = (np.array(x) for x in zip(*found, strict=True))
                 gap = 100 * (value - truth)
@@ -209,7 +236,19 @@ def _rows(size: int | str) -> str:
 # By part: what it runs, its sets, pools and candidates.
 PARTS: Mapping[str, tuple[Any, tuple[str, ...], tuple[int | str, ...], tuple[str, ...]]] = {
     "cheap": (cheap, ("trec6", "fin_phrasebank", "tweet_emotion"), (A_LABEL, 400), ()),
-    "optimism": (optimism, ("trec6", "fin_phrasebank"), (100, 400), ()),
+    "optimism": (
+        optimism,
+        ("trec6", "fin_phrasebank"),
+        (100, 400),
+        tuple(name for name, _ in CHEAP),
+    ),
+    "prompting": (
+        prompting,
+        ("trec6", "fin_phrasebank"),
+        (200,),
+        ("tuned-prompt", "prompt", "few-shot", "tuned-retrieval", "retrieval"),
+    ),
+    "prompting-optimism": (optimism, ("trec6",), (200,), ("tuned-prompt", "tuned-retrieval")),
     "fine-tuning": (
         fine_tuning,
         ("trec6", "fin_phrasebank"),

@@ -62,6 +62,7 @@ def test_there_is_something_to_check() -> None:
     assert {p.stem for p in STRATEGIES} == {
         "choose_baseline",
         "choose_documents",
+        "choose_tuned_prompts",
         "choose_text_baselines",
         "choose_record_baselines",
         "choose_tagger",

@@ -53,13 +53,10 @@ class Strategy(Protocol):
         seeded: False if the seed cannot change an answer given the same training pool.
         cheap: True if a fit takes about a second on a laptop without a GPU.
         variants: named alternative settings (wording, k, rank): hyperparameters to override.
-        title: optional; the name for readers of a report, such as "nearest neighbours"; without
-            it they read the strategy's name.
-        good_for: optional; the tasks that it suits, for `choose strategies`, as are `needs` (rows,
-            models) and `takes` (time of a fit and of an answer).
+        title: optional; the name in reports, such as "nearest neighbours", in place of its own.
+        good_for: optional; the tasks that it suits; so `needs` (rows, models) and `takes` (time).
         warning: optional; a sentence shown with every figure of the strategy.
-        kinds: optional; the kinds of tasks that it answers, such as ``extraction``; without it
-            those whose answers are labels.
+        kinds: optional; kinds of tasks that it answers; without it those that have labels.
         kind_settings: optional; by kind of task, hyperparameters whose default is another there.
         constant: optional; True if every item gets the same answer.
         reference: optional; True if a prompted model that understands the task must be better.
@@ -99,7 +96,7 @@ class Portable(Protocol):
     """Optional: a saved folder can be used without `choose`."""
 
     def usage(self, folder: str) -> str:
-        """Return Python code for the model card that loads a folder and defines ``label(text)``."""
+        """Return Python code for the model card: it loads a folder and defines ``label(text)``."""
 
 
 @runtime_checkable
@@ -158,6 +155,14 @@ class Puts(Protocol):
 
 
 @runtime_checkable
+class Searches(Protocol):
+    """Optional: `fit` chooses a prompt by asking training rows, which forecasts count."""
+
+    def asks(self, task: Task, rows: int) -> int:
+        """Return the most questions of a fit on so many rows."""
+
+
+@runtime_checkable
 class SendsPassages(Protocol):
     """Optional: prompts hold passages of documents, which forecasts count and controls match."""
 
@@ -207,9 +212,8 @@ def find(name: str) -> type[Strategy]:
     """
     entries = available()
     if name not in entries:
-        installed = ", ".join(entries)
-        hint = did_you_mean(name, entries)
-        raise StrategyError(f"No strategy {name!r}.{hint} Installed: {installed}.")
+        known = f"{did_you_mean(name, entries)} Installed: {', '.join(entries)}."
+        raise StrategyError(f"No strategy {name!r}.{known}")
     try:
         loaded: type[Strategy] = entries[name].load()
     except ModuleNotFoundError as missing:
@@ -254,10 +258,7 @@ def hyperparameters(name: str) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Description:
-    """An installed strategy; if it cannot be loaded, only `name`, `origin` and `error` are set.
-
-    `origin` is its distribution with the version.
-    """
+    """An installed strategy, from the distribution `origin`; or the `error` of loading it."""
 
     name: str
     origin: str

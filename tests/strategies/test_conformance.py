@@ -79,8 +79,8 @@ def factory(name: str, given: Mapping[str, object]) -> Factory:
     return lambda seed: build(name, seed=seed, **params)
 
 
-# What a search adds to `lora` is tested on its own, and its pools are too small for one.
-LONG = ("tuned-lora",)
+# What a search adds is tested on its own; for that of `lora` these pools are too small.
+LONG = ("tuned-lora", "tuned-prompt", "tuned-retrieval")
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
@@ -97,7 +97,10 @@ WRITING = [n for n in available() if set(kinds(n)) - {"classification"} and n !=
 
 
 @pytest.mark.parametrize("check", TEXT_CHECKS[:-1], ids=lambda check: check.__name__)
-@pytest.mark.parametrize("name", [*WRITING, *SLOWLY])
+@pytest.mark.parametrize(
+    "name",
+    [*(pytest.param(n, marks=[pytest.mark.slow] * (n in LONG)) for n in WRITING), *SLOWLY],
+)
 def test_contract_of_records_and_texts(
     name: str, check: Check, tiny_models: dict[str, object]
 ) -> None:
@@ -134,7 +137,7 @@ def test_contract_behind_an_endpoint(
 
 
 # Minutes a check with the default encoder, and no path that the small one does not take.
-TAUGHT = ("full-fine-tuning", "setfit", "tuned-lora", "tuned-tfidf")
+TAUGHT = ("full-fine-tuning", "setfit", "tuned-tfidf", *LONG)
 
 
 @pytest.mark.slow

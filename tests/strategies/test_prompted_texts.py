@@ -196,6 +196,13 @@ def test_the_form_is_chosen_on_the_pool_and_said(models: dict[str, str]) -> None
     assert fitted("prompt", models, Writing()).prompter.skeleton is None
 
 
+def test_a_pool_of_a_few_records_is_calibrated_on_all_of_them(models: dict[str, str]) -> None:
+    strategy: Any = build("prompt", seed=0, model=models["model"])
+    strategy.fit(RECORDS, rows(5))
+    assert any("on 5 training rows" in note for note in strategy.facts()["notes"])
+    assert len(strategy.predict([row.item() for row in rows(2)])) == 2
+
+
 def test_long_prompts_are_calibrated_on_fewer_rows(
     models: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

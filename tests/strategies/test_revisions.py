@@ -26,6 +26,9 @@ NAMED = sorted(n for n in available() if n != "served" and "classification" in k
 # Machines differ in the last digits of a matrix product, and training carries them on.
 CLOSE = dict.fromkeys(("lora", "tuned-lora", "setfit", "full-fine-tuning"), 0.2)
 
+# Of the fits below those that take a second or more.
+LONG = ("tuned-lora", "tuned-prompt", "tuned-retrieval")
+
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
@@ -42,7 +45,7 @@ def answered(name: str, models: dict[str, str]) -> Answers:
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(n, marks=[pytest.mark.slow] * (n == "tuned-lora")) for n in NAMED]
+    "name", [pytest.param(n, marks=[pytest.mark.slow] * (n in LONG)) for n in NAMED]
 )
 def test_answers_change_only_with_the_revision(
     name: str, models: dict[str, str], monkeypatch: pytest.MonkeyPatch

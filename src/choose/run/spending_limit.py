@@ -14,6 +14,7 @@ from choose.formatting import dollars as money
 from choose.models.endpoints.command_session import current_session
 from choose.models.endpoints.ledger import Ledger
 from choose.models.endpoints.settings import Endpoint
+from choose.models.prompting.question_meter import MONEY_SHARE
 from choose.progress import TimeLimitReached, time_limit
 from choose.run.predict import CHUNK, PassCost, allocate, predict
 from choose.run.speed_probe import prepare_trial
@@ -24,7 +25,7 @@ from choose.strategy import Puts, build
 from choose.study.candidates import check_constraints, endpoints_named, endpoints_of
 from choose.study.config import Study
 from choose.study.grid_points import FIRST_PASS
-from choose.study.spending_forecast import bills_of, spending_of
+from choose.study.spending_forecast import SEARCH, bills_of, spending_of
 from choose.types import Candidate
 
 Approve = Callable[[Spending], None]
@@ -104,18 +105,20 @@ def _try_endpoint(study: Study, candidate: Candidate, pools: Pools) -> None:
 class DollarCost:
     """Dollars a row of a first pass, and how many of its rows are paid for already.
 
-    `requests` is the number of requests a row takes, one for each endpoint.
+    `requests` is the number of requests a row takes, one for each endpoint. `fit` is what the
+    requests of a fit cost that are not paid for.
     """
 
     each: float
     rows: int
     paid: int = 0
     requests: int = 1
+    fit: float = 0.0
 
     @property
     def first_pass(self) -> PassCost:
         """Return what it costs; rows that are paid for count as a credit."""
-        return PassCost(-self.each * self.paid, self.each, self.rows)
+        return PassCost(self.fit - self.each * self.paid, self.each, self.rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,12 +177,11 @@ class DollarBudget:
         if session.ledger.limit is None:
             return None
         same = [j for j in later if j.trial.fold == job.trial.fold]
-        costs = first_pass_costs([job, *same], self.pools, session.endpoints)
+        left = session.ledger.limit - session.ledger.committed - session.ledger.others
+        costs = first_pass_costs([job, *same], self.pools, session.endpoints, left)
         if job.trial.candidate not in costs:
             return None
-        if len(costs) > 1 and _affords_first_chunks(
-            costs, session.ledger.limit - session.ledger.committed - session.ledger.others
-        ):
+        if len(costs) > 1 and _affords_first_chunks(costs, left):
             for one in (job, *same):
                 self._correct_price(one, costs)
         own = costs.pop(job.trial.candidate)
@@ -195,12 +197,14 @@ class DollarBudget:
             self.paid.add(job.trial.key)
         if (each := self.measured[name]) is not None:
             paid = min(CHUNK, costs[name].rows) if job.trial.key in self.paid else 0
-            costs[name] = replace(costs[name], each=each, paid=paid)
+            fit = 0.0 if paid else costs[name].fit
+            costs[name] = replace(costs[name], each=each, paid=paid, fit=fit)
 
 
 def _affords_first_chunks(costs: Mapping[str, DollarCost], left: float) -> bool:
     """Return whether all can pay for their first rows twice, so that none are bought in vain."""
-    return 2 * CHUNK * sum(one.each for one in costs.values()) <= left
+    fits = sum(one.fit for one in costs.values())
+    return fits + 2 * CHUNK * sum(one.each for one in costs.values()) <= left
 
 
 def _dollars_a_row(job: Job, pools: Pools) -> float | None:
@@ -225,16 +229,19 @@ def affordable_rows(
 ) -> dict[str, int]:
     """Return how many first-pass rows the dollars pay for, by candidate that they do not cover."""
     first = [job for job in jobs if job.part == FIRST_PASS and job.trial.fold == 0]
-    costs = first_pass_costs(first, pools, endpoints)
+    costs = first_pass_costs(first, pools, endpoints, limit)
     share = allocate({name: one.first_pass for name, one in costs.items()}, limit)
     rows = {name: int(share[name] / one.each) for name, one in costs.items()}
     return {name: count for name, count in rows.items() if count < costs[name].rows}
 
 
 def first_pass_costs(
-    jobs: Iterable[Job], pools: Pools, endpoints: Mapping[str, Endpoint]
+    jobs: Iterable[Job], pools: Pools, endpoints: Mapping[str, Endpoint], left: float = inf
 ) -> dict[str, DollarCost]:
-    """Return the forecast dollars of first passes that cost anything, by candidate."""
+    """Return the forecast dollars of first passes that cost anything, by candidate.
+
+    Of the dollars that are `left`, a search in a fit spends a share at most.
+    """
     costs = {}
     for job in jobs:
         trial = job.trial
@@ -243,7 +250,10 @@ def first_pass_costs(
         candidate = Candidate(name=trial.candidate, strategy=trial.strategy, params=trial.params)
         bills = bills_of([job], [candidate], pools, endpoints)
         usd = sum(bill.usd or 0.0 for bill in bills)
-        rows = max((bill.requests for bill in bills), default=0)
-        if usd > 0 and rows:
-            costs[trial.candidate] = DollarCost(usd / rows, rows, requests=len(bills))
+        requests = max((bill.requests for bill in bills), default=0)
+        asked = max((bill.parts.get(SEARCH, 0) for bill in bills), default=0)
+        if usd > 0 and requests > asked:
+            each, rows = usd / requests, requests - asked
+            fit = min(each * asked, MONEY_SHARE * left)
+            costs[trial.candidate] = DollarCost(each, rows, requests=len(bills), fit=fit)
     return costs

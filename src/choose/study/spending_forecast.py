@@ -14,7 +14,7 @@ from choose.models.endpoints.handshake import BYTES_PER_TOKEN
 from choose.models.endpoints.ledger import token_cost
 from choose.models.endpoints.settings import Endpoint
 from choose.schema.plan import ONCE, Bill, Job, Spending
-from choose.strategy import Puts, SendsPassages, build, hyperparameters
+from choose.strategy import Puts, Searches, SendsPassages, build, hyperparameters
 from choose.study.candidates import endpoints_of
 from choose.study.grid_points import CONTROLS, DRILLS, FIRST_PASS
 from choose.tasks.answering import corpus_of
@@ -28,7 +28,7 @@ ANSWER_TOKENS = 12
 
 
 # Why rows are sent, by the part of the study; a new label and a drift are named by their part.
-CHANGED, AGAIN = "changed texts", "repeats"
+CHANGED, AGAIN, SEARCH = "changed texts", "repeats", "choosing prompts"
 _WHY = {
     FIRST_PASS: ONCE,
     "views": CHANGED,
@@ -136,7 +136,13 @@ def _count_job(
             request = Request(id, shown, most, part, given, words)
             requests.setdefault((*how, view, repeat, id), request)
     rows.update(place.questions)
-    if shown:
+    asked = 0
+    if isinstance(strategy, Searches) and place.pool:
+        asked = strategy.asks(pools.dataset.task, len(place.pool))
+    for number in range(asked):
+        id = place.pool[number % len(place.pool)].id
+        requests.setdefault((*how, SEARCH, number), Request(id, shown, most, SEARCH))
+    if shown or asked:
         rows.update(e.id for e in place.pool)
 
 

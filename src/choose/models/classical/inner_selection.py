@@ -107,6 +107,9 @@ class Choice:
         value: the accuracy of whatever is chosen so, corrected for the choice.
         low: the lower end of its 95 % interval.
         high: the upper end.
+        gain: how much more accurate it is than the usual setting, corrected in the same way.
+        gain_low: the lower end of its 95 % interval.
+        gain_high: the upper end.
     """
 
     index: int
@@ -117,6 +120,9 @@ class Choice:
     value: float
     low: float
     high: float
+    gain: float
+    gain_low: float
+    gain_high: float
 
     def sentence(self, name: str) -> str:
         """Return what was chosen, and what the search gained; `name` describes the setting."""
@@ -136,35 +142,30 @@ TOO_SMALL = (
 )
 
 
-def choose_setting(right: Floats, likelihood: Floats, clusters: Counts, seed: int = 0) -> Choice:
+def choose_setting(
+    right: Floats, likelihood: Floats, clusters: Counts, seed: int = 0, lead: float = 1.0
+) -> Choice:
     """Choose among settings by their scores on held-out rows; the first is the usual one.
 
     The most accurate setting wins, of equals the one with the higher likelihood, but the usual one
-    stays unless the winner is better by more than a standard error of the paired difference.
+    stays unless the winner leads by more than `lead` standard errors of the paired difference.
 
     Args:
-        right: (settings, n) 0 or 1.
+        right: (settings, n) 0 or 1, or scores between.
         likelihood: (settings, n) log-probability of the right label.
         clusters: (n,) numbers of clusters, which the bootstrap draws.
         seed: of the bootstrap.
+        lead: standard errors.
     """
     sizes = np.bincount(clusters).astype(np.float64)
     sums, levels = (
         np.array([np.bincount(clusters, row) for row in some], dtype=np.float64)
         for some in (right, likelihood)
     )
-    index = int(_selected(np.ones((1, len(sizes))), sums, levels, sizes)[0])
-    drawn = _draws(len(sizes), seed)
-    chosen = _selected(drawn, sums, levels, sizes)
-    left = (drawn == 0).astype(np.float64)
-    rows = left @ sizes
-    usable = rows > 0
-    outside = ((left @ sums.T)[np.arange(len(drawn)), chosen])[usable] / rows[usable]
-    value, rows_of_fit = float(outside.mean()), right.shape[1] * (1 - 1 / FOLDS)
-    # Folds share training rows, so rows are not independent (docs/methods/comparisons.md).
-    wider = np.sqrt(1 + 0.5 * min(1.0, 240 / rows_of_fit))
-    ends = value + wider * (np.percentile(outside, _TAILS) - value)
-    low, high = (float(x) for x in ends.clip(0.0, 1.0))
+    index = int(_selected(np.ones((1, len(sizes))), sums, levels, sizes, lead)[0])
+    outside, gains = _not_drawn(sums, levels, sizes, lead, seed)
+    value, low, high = _with_interval(outside, right.shape[1], (0.0, 1.0))
+    gain, gain_low, gain_high = _with_interval(gains, right.shape[1], (-1.0, 1.0))
     return Choice(
         index=index,
         settings=len(right),
@@ -174,7 +175,36 @@ def choose_setting(right: Floats, likelihood: Floats, clusters: Counts, seed: in
         value=value,
         low=low,
         high=high,
+        gain=gain,
+        gain_low=gain_low,
+        gain_high=gain_high,
     )
+
+
+def _not_drawn(
+    sums: Floats, levels: Floats, sizes: Floats, lead: float, seed: int
+) -> tuple[Floats, Floats]:
+    """Return what is selected scores on rows that a draw left out, and its lead on the usual."""
+    drawn = _draws(len(sizes), seed)
+    chosen = _selected(drawn, sums, levels, sizes, lead)
+    left = (drawn == 0).astype(np.float64)
+    rows = left @ sizes
+    usable, means = rows > 0, left @ sums.T
+    outside = (means[np.arange(len(drawn)), chosen])[usable] / rows[usable]
+    gains = outside - means[usable, 0] / rows[usable]
+    return outside, gains
+
+
+def _with_interval(
+    drawn: Floats, rows: int, within: tuple[float, float]
+) -> tuple[float, float, float]:
+    """Return the mean of the bootstrap and the ends of its interval."""
+    value = float(drawn.mean())
+    # Folds share training rows, so rows are not independent (docs/methods/comparisons.md).
+    wider = np.sqrt(1 + 0.5 * min(1.0, 240 / (rows * (1 - 1 / FOLDS))))
+    ends = value + wider * (np.percentile(drawn, _TAILS) - value)
+    low, high = (float(x) for x in ends.clip(*within))
+    return value, low, high
 
 
 def _draws(clusters: int, seed: int) -> Floats:
@@ -183,7 +213,9 @@ def _draws(clusters: int, seed: int) -> Floats:
     return rng.multinomial(clusters, np.full(clusters, 1 / clusters), size=ROUNDS).astype(float)
 
 
-def _selected(drawn: Floats, sums: Floats, levels: Floats, sizes: Floats) -> npt.NDArray[np.int64]:
+def _selected(
+    drawn: Floats, sums: Floats, levels: Floats, sizes: Floats, errors: float
+) -> npt.NDArray[np.int64]:
     """Return (rounds,) the setting that each weighting of the clusters selects."""
     rows = drawn @ sizes
     means = drawn @ sums.T / rows[:, None]
@@ -202,4 +234,4 @@ def _selected(drawn: Floats, sums: Floats, levels: Floats, sizes: Floats) -> npt
     variance = squares - 2 * lead * mixed + lead**2 * (drawn @ sizes**2)
     more = len(sizes) / max(1, len(sizes) - 1)
     error = np.sqrt(np.maximum(variance, 0.0) * more) / rows
-    return np.where(lead > error * (1 + 1e-9), best, 0)
+    return np.where(lead > errors * error * (1 + 1e-9), best, 0)

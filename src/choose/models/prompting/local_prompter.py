@@ -144,14 +144,16 @@ class Calibration:
     Attributes:
         shift: (labels,) subtracted from every row of log-probabilities.
         note: what was chosen and why, as a sentence.
+        weight: what the shifted log-probabilities are multiplied by.
     """
 
     shift: Floats
     note: str
+    weight: float = 1.0
 
     def __call__(self, logprobs: Floats) -> Floats:
         """Return (n, labels) calibrated log-probabilities that sum to one over the labels."""
-        shifted = logprobs - self.shift
+        shifted = (logprobs - self.shift) * self.weight
         top = shifted.max(axis=1, keepdims=True, initial=-np.inf)
         normalised: Floats = (
             shifted - top - np.log(np.exp(shifted - top).sum(axis=1, keepdims=True))
@@ -184,6 +186,37 @@ def fit_calibration(logprobs: Floats, targets: Sequence[int]) -> Calibration:
     return Calibration(neutral, f"Batch calibration is off: {figures}.")
 
 
+def fit_weighted_calibration(logprobs: Floats, targets: Sequence[int]) -> Calibration:
+    """Fit one weight and a shift for each label to the targets of (n, labels) log-probabilities.
+
+    It is a logistic regression, with normal priors (deviation 1) on the logarithm of the weight and
+    on how far each shift is from that of batch calibration, so that few rows change little.
+    """
+    from scipy.optimize import minimize
+
+    if not len(logprobs):
+        return fit_calibration(logprobs, targets)
+    mean: Floats = logprobs.mean(axis=0)
+    centred, rows, truth = logprobs - mean, np.arange(len(logprobs)), np.asarray(targets)
+
+    def loss(values: Floats) -> tuple[float, Floats]:
+        scaled = np.exp(values[0]) * centred
+        chances = Calibration(-values[1:], "")(scaled)
+        wrong = np.exp(chances)
+        wrong[rows, truth] -= 1
+        slope = np.array([(wrong * scaled).sum(), *wrong.sum(axis=0)])
+        return float((values**2).sum() / 2 - chances[rows, truth].sum()), slope + values
+
+    start, most = np.zeros(1 + len(mean)), [(-5.0, 5.0)]
+    found = minimize(loss, start, jac=True, bounds=most * len(start), method="L-BFGS-B").x
+    weight = float(np.exp(found[0]))
+    note = (
+        f"Calibration is fitted to {len(truth)} training rows: one shift for each label, and "
+        f"log-probabilities count {weight:.2f}."
+    )
+    return Calibration(mean - found[1:] / weight, note, weight)
+
+
 def no_calibration(labels: int) -> Calibration:
     """Return a calibration that changes nothing."""
     return Calibration(np.zeros(labels), "Batch calibration is switched off.")
@@ -212,6 +245,7 @@ class LocalPrompter(LocalPrompts):
             "task": task_facts(self.task),
             "shown": row_facts(self.rows),
             "calibration": self.calibration.note,
+            "weight": self.calibration.weight,
         }
         return facts, {"shift": self.calibration.shift}
 
@@ -223,7 +257,9 @@ class LocalPrompter(LocalPrompts):
         task = read_task(facts["task"])
         shift = floats(arrays, "shift", len(task.labels))
         prompter = cls(settings, task, rows_from(facts["shown"]))
-        prompter.calibration = Calibration(shift, facts["calibration"])
+        prompter.calibration = Calibration(
+            shift, facts["calibration"], float(facts.get("weight", 1.0))
+        )
         return prompter
 
     def calibrate(

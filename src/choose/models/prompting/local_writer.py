@@ -201,7 +201,7 @@ def _affordable(prompts: Sequence[Prompt], skeleton: Skeleton) -> int:
     """Return how many rows to calibrate on: as many as their tokens allow, and a few at least."""
     keys = sum(len(asked.rest) for asked in skeleton.questions([Prompt((), ())])[0])
     tokens = np.cumsum([len(prompt.rest) + keys for prompt in prompts])
-    return max(LEAST_ROWS, int((tokens <= CALIBRATION_TOKENS).sum()))
+    return min(len(prompts), max(LEAST_ROWS, int((tokens <= CALIBRATION_TOKENS).sum())))
 
 
 def answers_of(task: Task, written: Written, **facts: Any) -> Answers:

@@ -1,0 +1,329 @@
+"""Choose how a model is prompted, on training rows that no prompt shows.
+
+A setting has a level of each of several factors: a wording, demonstrations, and so on. The usual
+setting is compared with settings that differ from it in one factor, and with the combination of the
+best levels. What is combined is chosen on one half of the rows and scored on the other, so that no
+score is of rows on which its setting was chosen. Questions are counted, and end at stated limits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+
+from choose.data.duplicates import clusters_of, index_texts
+from choose.data.stratify import hold_out, strata_of
+from choose.models.classical.inner_selection import FEWEST_ROWS, Choice, choose_setting
+from choose.models.prompting.local_prompter import (
+    Calibration,
+    LocalPrompter,
+    fit_calibration,
+    fit_weighted_calibration,
+)
+from choose.models.prompting.prompts import Prompter, field_types
+from choose.models.prompting.question_meter import Meter, SearchStopped
+from choose.tasks.multilabel import Multilabel
+from choose.types import Answers, Counts, Example, Floats, Task
+
+Setting = tuple[Hashable, ...]
+
+# Rows on which settings are compared, at least.
+FEWEST_ASKED = 10
+
+# Parts of the rows for calibrations, which are scored on rows that they were not fitted to.
+PARTS = 5
+
+USUAL, FITTED = "as usual", "fitted calibration"
+
+CALIBRATIONS: Mapping[str, Callable[[Floats, Sequence[int]], Calibration]] = {
+    USUAL: fit_calibration,
+    FITTED: fit_weighted_calibration,
+}
+
+TOO_SMALL = (
+    "The training rows are too few to choose a prompt on (it takes "
+    f"{FEWEST_ROWS}, and rows of two labels beside those that are held out), so the usual one is "
+    "used."
+)
+
+
+class Parts(NamedTuple):
+    """A pool in two parts: rows to show, and rows on which prompts are compared.
+
+    `clusters` has the number of the cluster of each row that is asked; near-duplicates and rows of
+    a group share a cluster, and a part.
+    """
+
+    shown: list[Example]
+    asked: list[Example]
+    clusters: Counts
+
+
+def parts_of(task: Task, pool: Sequence[Example], asked: int) -> Parts | None:
+    """Divide a pool, evenly in the task's classes; None where it is too small."""
+    if len(pool) < FEWEST_ROWS or asked < FEWEST_ASKED:
+        return None
+    cluster = clusters_of(pool, index_texts(pool))
+    held = {*hold_out([e.id for e in pool], strata_of(task, pool), cluster, asked, seed=0)}
+    shown, rows = ([e for e in pool if (e.id in held) is so] for so in (False, True))
+    few_labels = task.labels and len({e.target for e in shown}) < 2
+    if len(rows) < FEWEST_ASKED or few_labels:
+        return None
+    numbers: dict[str, int] = {}
+    own = [numbers.setdefault(cluster.get(e.id, f"row {e.id}"), len(numbers)) for e in rows]
+    return Parts(shown, rows, np.array(own))
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A setting's (rows,) scores, and the log-probabilities of right labels, by calibration.
+
+    `logprobs` are those of all labels before calibration, where a local model gives them.
+    """
+
+    scores: Mapping[str, Floats]
+    likelihood: Mapping[str, Floats]
+    logprobs: Floats | None = None
+
+    @property
+    def merit(self) -> Floats:
+        """Return (rows,) what levels are ranked by: the likelihood varies less than the score."""
+        return self.scores[USUAL] if self.logprobs is None else self.likelihood[FITTED]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chosen:
+    """What a search chose; `choice` is None where it could not even measure the usual setting."""
+
+    setting: Setting
+    calibration: str = USUAL
+    choice: Choice | None = None
+    stopped: str = ""
+    measured: int = 0
+
+
+# Chooses a setting by the scores of the rows in these places.
+Derive = Callable[[Counts], Setting]
+
+# Returns what asks with a setting, and the demonstrations of each of the rows that are asked.
+Ask = Callable[[Setting], tuple[Prompter, Sequence[Sequence[Example]]]]
+
+
+@dataclass
+class PromptSearch:
+    """Compares settings on the same rows.
+
+    Attributes:
+        usual: the setting that stays unless another is better.
+        known: what was measured.
+        levels: of each factor, the usual one first.
+    """
+
+    task: Task
+    parts: Parts
+    ask: Ask
+    meter: Meter
+    usual: Setting
+    known: dict[Setting, Measured] = field(default_factory=dict)
+    levels: list[Sequence[Hashable]] = field(default_factory=list)
+
+    def run(
+        self,
+        levels: Callable[[], list[Sequence[Hashable]]],
+        derived: Callable[[], Sequence[Derive]],
+    ) -> Chosen:
+        """Measure the usual setting, then those that `levels` and `derived` give, and choose."""
+        columns: list[tuple[str, Setting | Derive, Floats, Floats]] = []
+        stopped = ""
+        try:
+            self._add(columns, self.usual, self.measure(self.usual))
+            self.levels = levels()
+            for setting in self.changed():
+                self._add(columns, setting, self.measure(setting))
+            for derive in derived():
+                self._add(columns, derive, self._crossed(derive))
+        except SearchStopped as stop:
+            stopped = str(stop)
+        if not columns:
+            return Chosen(setting=self.usual, stopped=stopped)
+        choice = choose_setting(
+            np.stack([column[2] for column in columns]),
+            np.stack([column[3] for column in columns]),
+            self.parts.clusters,
+            lead=0.0,
+        )
+        # A lead that is due to the choice alone is none.
+        how, found, *_ = columns[choice.index if choice.gain > 0 else 0]
+        setting = found(np.arange(len(self.parts.asked))) if callable(found) else found
+        measured = len({column[1] for column in columns})
+        return Chosen(
+            setting=setting, calibration=how, choice=choice, stopped=stopped, measured=measured
+        )
+
+    def changed(self) -> list[Setting]:
+        """Return the settings that differ from the usual one in one factor."""
+        return [
+            (*self.usual[:place], level, *self.usual[place + 1 :])
+            for place, levels in enumerate(self.levels)
+            for level in levels[1:]
+        ]
+
+    def merit(self, setting: Setting, places: Counts) -> float:
+        """Return how good a measured setting is on some rows."""
+        return float(self.known[setting].merit[places].mean())
+
+    def combined(self, places: Counts) -> Setting:
+        """Return the best level of each factor on some rows."""
+        best = []
+        for place, levels in enumerate(self.levels):
+            own = [(*self.usual[:place], level, *self.usual[place + 1 :]) for level in levels]
+            merits = [self.merit(setting, places) for setting in own]
+            best.append(levels[int(np.argmax(merits))])
+        return tuple(best)
+
+    def measure(self, setting: Setting) -> Measured:
+        """Ask all rows with a setting, once.
+
+        Raises:
+            SearchStopped: if that would exceed a limit.
+        """
+        if setting not in self.known:
+            prompter, own = self.ask(setting)
+            if isinstance(prompter, LocalPrompter):
+                self.known[setting] = self._labelled(prompter, own)
+            elif prompter.calibrates and (
+                isinstance(self.task, Multilabel) or field_types(self.task)
+            ):
+                self.known[setting] = self._in_halves(setting)
+            else:
+                items = [row.item() for row in self.parts.asked]
+                self.known[setting] = self._scored(self.meter.answers(prompter, items, own))
+                self.meter.cached_seconds += float(prompter.facts()["cached_seconds"])
+        return self.known[setting]
+
+    def finished(self, chosen: Chosen) -> Prompter:
+        """Return the prompter of what was chosen, calibrated on all rows that were asked."""
+        prompter, own = self.ask(chosen.setting)
+        if isinstance(prompter, LocalPrompter):
+            logprobs = self.measure(chosen.setting).logprobs
+            if logprobs is not None:
+                fit = CALIBRATIONS[chosen.calibration]
+                prompter.calibration = fit(logprobs, self._truth())
+        elif prompter.calibrates:
+            asked = chosen.setting in self.known
+            prompter.calibrate(self.parts.asked, own)
+            if asked and hasattr(prompter, "cached_seconds"):
+                prompter.cached_seconds = 0.0  # these answers were computed in this fit
+        return prompter
+
+    def _add(
+        self,
+        columns: list[tuple[str, Setting | Derive, Floats, Floats]],
+        setting: Setting | Derive,
+        measured: Measured,
+    ) -> None:
+        for how, scores in measured.scores.items():
+            columns.append((how, setting, scores, measured.likelihood[how]))
+
+    def _crossed(self, derive: Derive) -> Measured:
+        """Return what each half of the rows scores with what is chosen on the other."""
+        half = self.parts.clusters % 2
+        first, second = (
+            self.measure(derive(np.flatnonzero(half != own))) if (half != own).any() else None
+            for own in (0, 1)
+        )
+        if first is None or second is None:
+            raise SearchStopped("all rows belong together")
+        self.measure(derive(np.arange(len(half))))  # its scores calibrate, if it is chosen
+        return Measured(
+            {how: np.where(half, second.scores[how], first.scores[how]) for how in first.scores},
+            {
+                how: np.where(half, second.likelihood[how], first.likelihood[how])
+                for how in first.scores
+            },
+            first.logprobs,
+        )
+
+    def _truth(self) -> list[int]:
+        return [self.task.labels.index(row.target) for row in self.parts.asked]
+
+    def _labelled(self, prompter: LocalPrompter, own: Sequence[Sequence[Example]]) -> Measured:
+        items = [row.item() for row in self.parts.asked]
+        with self.meter.counted(len(items)):
+            logprobs = prompter.score(items, own).logprobs
+        self.meter.cached_seconds += prompter.cached_seconds
+        truth, part = np.array(self._truth()), self.parts.clusters % PARTS
+        scores, likelihood = {}, {}
+        for how, fit in CALIBRATIONS.items():
+            found = np.empty_like(logprobs)
+            for number in np.unique(part):
+                rows = part == number
+                found[rows] = fit(logprobs[~rows], truth[~rows].tolist())(logprobs[rows])
+            scores[how] = (found.argmax(axis=1) == truth).astype(np.float64)
+            likelihood[how] = found[np.arange(len(truth)), truth]
+        return Measured(scores, likelihood, logprobs)
+
+    def _in_halves(self, setting: Setting) -> Measured:
+        """Answer each half of the rows with what is calibrated on the other."""
+        rows, half = self.parts.asked, self.parts.clusters % 2
+        scores, cached = np.zeros(len(rows)), list[float]()
+        with self.meter.counted(len(rows)):
+            for number in (0, 1):
+                prompter, own = self.ask(setting)
+                these = np.flatnonzero(half == number).tolist()
+                others = np.flatnonzero(half != number).tolist()
+                prompter.calibrate([rows[i] for i in others], [own[i] for i in others if own])
+                items = [rows[i].item() for i in these]
+                answers = prompter.answer(items, [own[i] for i in these if own])
+                scores[these] = [
+                    self._score(output, rows[i])
+                    for i, output in zip(these, answers.outputs, strict=True)
+                ]
+                cached.append(float(prompter.facts()["cached_seconds"]))
+        self.meter.cached_seconds += cached[0]  # the second time the answers are of the first
+        return Measured({USUAL: scores}, {USUAL: np.zeros(len(rows))})
+
+    def _scored(self, parts: Sequence[Answers]) -> Measured:
+        outputs = [output for answers in parts for output in answers.outputs]
+        scores = np.array(
+            [self._score(o, row) for o, row in zip(outputs, self.parts.asked, strict=True)]
+        )
+        likelihood = np.zeros(len(scores))
+        if parts and all(answers.scores is not None for answers in parts):
+            every = np.concatenate([a.scores for a in parts if a.scores is not None])
+            likelihood = every[np.arange(len(scores)), self._truth()]
+        return Measured({USUAL: scores}, {USUAL: np.maximum(likelihood, -100.0)})
+
+    def _score(self, output: str | None, row: Example) -> float:
+        return self.task.score(output, row.targets)[self.task.metrics[0]]
+
+
+def notes_on(chosen: Chosen, described: str, meter: Meter, metric: str) -> list[str]:
+    """Return what was chosen, what that gains on rows that it was not chosen on, and its cost."""
+    cost = f"{meter.asked:,} questions of at most {meter.most:,}"
+    if meter.endpoint is None:
+        cost += f", {meter.seconds:.0f} s"
+    elif meter.usd:
+        cost += f", ${meter.usd:.4f}"
+    ended = ""
+    if chosen.stopped:
+        ended = (
+            f" It ended early, with {chosen.measured} settings compared, because {chosen.stopped}: "
+            "the best so far is kept."
+        )
+    notes = [f"Prompt: {described}."]
+    if (choice := chosen.choice) is not None:
+        gain = f"{choice.gain:+.3f} ({choice.gain_low:+.3f} to {choice.gain_high:+.3f})"
+        if choice.index == 0 or choice.gain <= 0:
+            gained = f"The search gained nothing that can be shown: {gain}"
+        else:
+            unsure = "" if choice.gain_low > 0 else ", which may be none"
+            gained = f"The search gained {gain}{unsure}"
+        notes.append(
+            f"{gained}. The usual prompt has {metric} {choice.usual:.3f} on {choice.rows} training "
+            f"rows; the gain is corrected for choosing among {choice.settings}."
+        )
+    return [*notes, f"The search took {cost}.{ended}"]

@@ -1,0 +1,112 @@
+"""Count the questions that a search puts to a model, and end it at its limits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from time import perf_counter
+
+from choose.errors import MoneySpent
+from choose.models.endpoints.command_session import current_session
+from choose.models.prompting.prompts import Prompter
+from choose.models.weights.spec import endpoint_name
+from choose.progress import TimeLimitReached, report_progress, time_limit
+from choose.schema.costs import dollars
+from choose.types import Answers, Example, Item
+
+# A search at an endpoint spends at most this share of the dollars that are left when it begins.
+MONEY_SHARE = 0.25
+
+# Requests between two looks at the dollars, at least.
+CHUNK = 8
+
+
+class SearchStopped(Exception):
+    """A search may ask no further question; the message says why, after "because"."""
+
+
+class Meter:
+    """Counts the questions of a search and their dollars, and ends it at its limits.
+
+    Attributes:
+        most: questions that may be put.
+        asked: those that were.
+        usd: dollars for their answers; those that were paid for before count too, so that a search
+            that is repeated spends nothing more.
+        cached_seconds: what cached answers took when they were computed.
+    """
+
+    def __init__(self, model: str, most: int, planned: int) -> None:
+        self.most, self.planned, self.asked = most, planned, 0
+        self.usd, self.cached_seconds, self._started = 0.0, 0.0, perf_counter()
+        self.endpoint = endpoint_name(model)
+        self._ledger = current_session().ledger
+        self._before = self._ledger.committed
+
+    @property
+    def seconds(self) -> float:
+        """Return the seconds since the search began, with those of cached answers."""
+        return perf_counter() - self._started + self.cached_seconds
+
+    def answers(
+        self, prompter: Prompter, items: Sequence[Item], own: Sequence[Sequence[Example]] = ()
+    ) -> list[Answers]:
+        """Ask, in parts where dollars are limited.
+
+        Raises:
+            SearchStopped: if that would exceed a limit.
+        """
+        parts, step = [], max(1, len(items))
+        if self.endpoint is not None and self._ledger.limit is not None:
+            endpoint = current_session().endpoint(self.endpoint)
+            step = max(CHUNK, endpoint.concurrency)
+        for first in range(0, len(items), step):
+            some = items[first : first + step]
+            with self.counted(len(some)):
+                parts.append(prompter.answer(some, own[first : first + step]))
+            self._pay(parts[-1])
+        return parts
+
+    @contextmanager
+    def counted(self, questions: int) -> Iterator[None]:
+        """Count questions that are put inside the block, and report progress.
+
+        Raises:
+            SearchStopped: if they would exceed a limit.
+        """
+        self._check(questions)
+        try:
+            with time_limit() as inner:  # loops inside have other units
+                yield
+        except MoneySpent:
+            raise SearchStopped("--max-usd leaves no room for another request") from None
+        except TimeLimitReached:
+            # What is done of these questions tells how long all would take.
+            done = inner.span[-1][1] / inner.total if inner.total else 0.0
+            report_progress(self.asked + done * questions, self.planned, "choosing a prompt")
+            raise
+        self.asked += questions
+        report_progress(min(self.asked, self.planned), self.planned, "choosing a prompt")
+
+    def _check(self, questions: int) -> None:
+        if self.asked + questions > self.most:
+            raise SearchStopped(f"it may ask {self.most:,} questions")
+        if self.endpoint is None or self._ledger.limit is None:
+            return
+        left = self._ledger.limit - self._ledger.total - self._ledger.others
+        each = self.usd / self.asked if self.asked else 0.0
+        if self.usd + each * questions > MONEY_SHARE * (left + self.usd):
+            raise SearchStopped(
+                f"it may spend {MONEY_SHARE:.0%} of the dollars that --max-usd left it"
+            )
+
+    def _pay(self, answers: Answers) -> None:
+        if self.endpoint is None:
+            return
+        prices = current_session().endpoint(self.endpoint).prices
+        counts = answers.tokens_in, answers.tokens_cached, answers.tokens_out
+        found = None if prices is None else dollars(prices, *counts)
+        if found is None:  # a server that counts no tokens is billed at what was reserved
+            self.usd = max(self.usd, self._ledger.committed - self._before)
+        else:
+            self.usd += float(found.sum())

@@ -1,0 +1,380 @@
+"""Prompts are chosen on rows that they do not show, within limits, and the search says its gain."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from statistics import NormalDist
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy.optimize import minimize
+
+import choose_tuned_prompts as tuned
+from choose.conformance import TASK, pool, questions
+from choose.models.classical.inner_selection import choose_setting
+from choose.models.endpoints.handshake import PROBE_TEXT
+from choose.models.prompting.local_prompter import fit_weighted_calibration
+from choose.models.prompting.prompt_search import (
+    TOO_SMALL,
+    USUAL,
+    Measured,
+    Parts,
+    PromptSearch,
+    parts_of,
+)
+from choose.models.prompting.question_meter import Meter
+from choose.progress import TimeLimitReached, time_limit
+from choose.schema.plan import Spending
+from choose.strategy import build
+from choose.types import Answers, Example, Floats
+from support import tiny_models as tiny
+from support.chat_server import Http, sent, serving
+from support.endpoint_sessions import PRICED, RIGHT, endpoint_session
+from support.studies import HELD_OUT, compare, write_csv
+
+Body = dict[str, Any]
+
+# Enough for ten rows and each setting.
+FEW = 120
+
+
+def right_if(told: Callable[[str, list[Any], str], bool]) -> Callable[[Body], Http]:
+    """Answer rightly where first message, demonstrations and question are so; else with one label.
+
+    What is written of labels is that they are for growing things.
+    """
+
+    def respond(body: Body) -> Http:
+        first, *others = body["messages"]
+        if "Write this sentence" in first["content"]:
+            return sent('"It is for GROWING things."')
+        if told(first["content"], others[:-1], others[-1]["content"]):
+            return RIGHT(body)
+        return sent(json.dumps({"label": "tool"}) if "response_format" in body else "tool")
+
+    return respond
+
+
+def with_examples(told: str, shown: list[Any], question: str) -> bool:
+    return bool(shown)
+
+
+def of_each_some(told: str, shown: list[Any], question: str) -> bool:
+    """Descriptions help with one half of the rows, examples with the other."""
+    return bool(shown) if sum(question.encode()) % 2 else "GROWING" in told
+
+
+def asked_of(bodies: list[Body]) -> list[Body]:
+    return [b for b in bodies if PROBE_TEXT not in b["messages"][-1]["content"]]
+
+
+def fitted(name: str = "tuned-prompt", rows: int = 40, **params: Any) -> Any:
+    strategy: Any = build(name, seed=0, **{"model": "endpoint:big", "calls": FEW, **params})
+    strategy.fit(TASK, pool(rows=rows))
+    return strategy
+
+
+def said_of(strategy: Any) -> str:
+    return " ".join(strategy.facts()["notes"])
+
+
+def share_right(strategy: Any) -> float:
+    answers = strategy.predict(questions())
+    return float(
+        np.mean([o == e.target for o, e in zip(answers.outputs, pool(1, 15), strict=True)])
+    )
+
+
+def test_the_wording_that_works_is_found_within_the_calls() -> None:
+    asked: list[Body] = []
+    with endpoint_session(right_if(lambda told, *_: "each message" in told), asked=asked):
+        strategy = fitted()
+        put = len(asked_of(asked))
+        assert strategy.chosen_wording == "bare"
+        assert share_right(strategy) == 1.0
+    note = said_of(strategy)
+    assert f"The search took {put:,} questions of at most {FEW}" in note
+    assert put <= strategy.asks(TASK, 40) <= FEW
+    assert "The search gained +0." in note
+
+
+def test_a_small_pool_or_few_calls_leave_the_usual_prompt_and_say_so() -> None:
+    asked: list[Body] = []
+    with endpoint_session(RIGHT, asked=asked):
+        assert fitted(rows=15).facts()["notes"][0] == TOO_SMALL
+        assert "comparing takes at least 100 questions" in fitted(calls=90).facts()["notes"][0]
+        assert not asked
+        usual: Any = build("prompt", seed=0, model="endpoint:big")
+        usual.fit(TASK, pool(rows=15))
+        found, other = fitted(rows=15).predict(questions()), usual.predict(questions())
+    assert found.outputs == other.outputs
+    assert fitted_plan(rows=15) == fitted_plan(calls=90) == 0
+
+
+def fitted_plan(rows: int = 40, calls: int = FEW) -> int:
+    strategy: Any = build("tuned-prompt", seed=0, calls=calls)
+    count: int = strategy.asks(TASK, rows)
+    return count
+
+
+def test_a_search_that_gains_nothing_says_so() -> None:
+    with endpoint_session(RIGHT):
+        strategy = fitted()
+    note = said_of(strategy)
+    assert "gained nothing that can be shown: +0.000" in note
+    assert "the wording 'labels', no examples" in note
+
+
+@pytest.mark.parametrize(
+    ("works", "said"),
+    [
+        (with_examples, "examples"),
+        (lambda told, *_: "GROWING" in told, "The model wrote, fruit: It is for GROWING things."),
+        (of_each_some, "examples drawn by the seed, descriptions that the model wrote"),
+    ],
+)
+@pytest.mark.slow
+def test_examples_and_descriptions_are_found(works: Any, said: str) -> None:
+    with endpoint_session(right_if(works)):
+        strategy = fitted(rows=60, calls=400)
+        assert share_right(strategy) == 1.0
+    assert said in said_of(strategy)
+
+
+def test_a_search_ends_at_its_share_of_the_dollars_and_keeps_the_best() -> None:
+    """A question costs 50 x 1 + 5 x 10 millionths of a dollar."""
+    asked: list[Body] = []
+    works = right_if(with_examples)
+    with endpoint_session(works, asked=asked, max_usd=0.02, concurrency=1, **PRICED) as session:
+        strategy = fitted()
+        assert session.ledger.spent <= 0.25 * 0.02 + 1e-9
+        put, paid = len(asked), session.ledger.spent
+        fitted()  # as when a price was measured before
+        assert session.ledger.spent == paid
+        assert share_right(strategy) == 1.0
+    assert 20 < put < strategy.asks(TASK, 40)
+    note = said_of(strategy)
+    assert "ended early, with 3 settings compared, because it may spend 25%" in note
+    assert "$0.00" in note
+
+
+@pytest.mark.slow
+def test_a_search_that_cannot_pay_for_the_next_request_keeps_the_best() -> None:
+    works = right_if(with_examples)
+    # The worst case of a request is far above its price: the limit is reached by reservations.
+    with endpoint_session(works, max_usd=0.0016, concurrency=1, **PRICED):
+        strategy = fitted()
+    assert "with 0 settings compared, because --max-usd leaves no room" in said_of(strategy)
+    assert strategy.choice is None
+
+
+@pytest.mark.slow
+def test_the_plan_counts_what_the_search_asks() -> None:
+    asked: list[Body] = []
+
+    def respond(body: Body) -> Http:
+        asked.append(body)
+        return right_if(with_examples)(body)
+
+    rows = [(e.text, e.target) for e in pool(seed=3, rows=60)]
+    write_csv(Path("words.csv"), rows[:40])
+    write_csv(Path("held_out.csv"), rows[40:])
+    plans: list[Spending] = []
+    with serving(respond) as server:
+        Path("choose.toml").write_text(
+            HELD_OUT
+            + f'[endpoints.big]\nbase_url = "{server.url}"\nmodel = "m"\n'
+            + "usd_per_million_in = 1.0\nusd_per_million_out = 1.0\n"
+            + '[[candidates]]\nstrategy = "tuned-prompt"\nmodel = "endpoint:big"\n'
+            + f"params = {{ calls = {FEW} }}\n"
+        )
+        done = compare(study_file="choose.toml", out="st", approve=plans.append)
+    (bill,) = plans[0].bills
+    assert bill.parts["choosing prompts"] == fitted_plan()
+    put = len(asked_of(asked))
+    assert 20 < put <= bill.requests == fitted_plan() + 20
+    assert done.decision is not None
+    assert done.decision.method is not None
+    notes = [n.text for n in done.decision.method.notes if n.candidate == "tuned-prompt"]
+    assert any(note.startswith("The search gained") for note in notes)
+    assert any(note.startswith("The search took") for note in notes)
+
+
+def test_weighted_calibration_is_the_optimum_of_its_loss() -> None:
+    rng = np.random.default_rng(0)
+    truth = rng.integers(0, 3, 80)
+    logprobs = rng.normal(0, 2.0, (80, 3)) + np.array([4.0, 0, -3])
+    logprobs[np.arange(80), truth] += 1.5
+    found = fit_weighted_calibration(logprobs, truth.tolist())
+
+    def loss(values: Floats) -> float:
+        z = np.exp(values[0]) * (logprobs - logprobs.mean(axis=0)) + values[1:]
+        level = z - np.log(np.exp(z).sum(axis=1, keepdims=True))
+        return float(values @ values / 2 - level[np.arange(80), truth].sum())
+
+    best = minimize(loss, np.zeros(4), method="Nelder-Mead", options={"maxiter": 4000}).x
+    assert found.weight == pytest.approx(np.exp(best[0]), abs=0.02)
+    shift = logprobs.mean(axis=0) - best[1:] / np.exp(best[0])
+    assert found.shift == pytest.approx(shift, abs=0.05)
+    assert (found(logprobs).argmax(axis=1) == truth).mean() > 0.5
+    none = fit_weighted_calibration(logprobs[:0], [])
+    assert none.weight == 1.0
+    assert not none.shift.any()
+
+
+def test_the_gain_of_a_choice_among_equals_is_not_what_the_best_seems_to_gain() -> None:
+    rng, gains, seeming, held = np.random.default_rng(1), [], [], []
+    for _ in range(60):
+        right = (rng.random((12, 60)) < 0.6).astype(float)
+        choice = choose_setting(right, np.zeros((12, 60)), np.arange(60), lead=0.0)
+        gains.append(choice.gain)
+        seeming.append(choice.best - choice.usual)
+        held.append(choice.gain_low <= 0 <= choice.gain_high)
+    assert np.mean(seeming) > 0.08
+    assert abs(np.mean(gains)) < 3 * np.std(gains) / np.sqrt(60) + 0.01
+    assert np.mean(held) >= 0.95
+
+
+def numbers(values: Floats) -> Measured:
+    return Measured({USUAL: values}, {USUAL: np.zeros(len(values))})
+
+
+def search_of(rows: int) -> PromptSearch:
+    parts = Parts([], pool(rows=rows), np.arange(rows))
+    meter = Meter("m", 10, 10)
+    return PromptSearch(TASK, parts, lambda setting: pytest.fail("asked"), meter, ("a",))
+
+
+def test_no_row_counts_with_a_setting_that_was_chosen_on_it() -> None:
+    search, half = search_of(10), np.arange(10) % 2
+    # "a" is right on even rows, "b" on odd ones: each half chooses what is wrong on the other.
+    search.known = {("a",): numbers(1.0 - half), ("b",): numbers(1.0 * half)}
+    search.levels = [("a", "b")]
+    assert search.combined(np.flatnonzero(half == 1)) == ("b",)
+    assert not search._crossed(search.combined).scores[USUAL].any()
+
+
+def replayed(seed: int, rows: int = 60) -> tuple[float, Any]:
+    """Search among settings whose effects add up; return the true accuracy of what is chosen.
+
+    A row is right where effect, difficulty of the row and chance, both of deviation 1, exceed 0.
+    """
+    rng, asked = np.random.default_rng(seed), pool(rows=rows)
+    difficulty = rng.normal(size=rows)
+    levels: list[Any] = [list(range(6)), list(range(3)), [0, 1]]
+    effects = [[0.0, *rng.normal(0, 0.2, len(own) - 1)] for own in levels]
+
+    def effect(setting: Any) -> float:
+        return sum(own[level] for own, level in zip(effects, setting, strict=True))
+
+    def ask(setting: Any) -> Any:
+        chance = np.random.default_rng([seed, *setting]).normal(size=rows)
+        right = effect(setting) + difficulty + chance > 0
+        outputs = tuple(e.target if yes else None for e, yes in zip(asked, right, strict=True))
+        answers = Answers(outputs=outputs, status=("ok",) * rows)
+        facts = {"cached_seconds": 0.0}
+        return SimpleNamespace(
+            calibrates=False, answer=lambda items, own: answers, facts=lambda: facts
+        ), ()
+
+    meter, parts = Meter("m", 10**6, 10**6), Parts([], asked, np.arange(rows))
+    search = PromptSearch(TASK, parts, ask, meter, (0, 0, 0))
+    chosen = search.run(lambda: levels, lambda: [search.combined])
+    return NormalDist().cdf(effect(chosen.setting) / np.sqrt(2)), chosen.choice
+
+
+def test_the_search_promises_no_more_than_it_keeps() -> None:
+    found = [replayed(seed) for seed in range(150)]
+    truth, promised = (np.array([f[0] for f in found]), np.array([f[1].value for f in found]))
+    error = float(np.std(promised - truth)) / np.sqrt(len(found))
+    assert np.mean(promised - truth) < 2 * error
+    assert np.mean([c.best for _, c in found]) - truth.mean() > 0.04  # uncorrected it does
+    assert np.mean([c.low <= t <= c.high for t, c in found]) >= 0.95
+    assert np.mean([c.gain_low <= t - 0.5 <= c.gain_high for t, c in found]) >= 0.95
+    assert truth.mean() > 0.53  # and it gains: the usual setting has 0.5
+
+
+def test_influence_picks_the_row_of_each_pair_that_answers_are_better_with() -> None:
+    rows = pool(rows=16)
+    pairs = [(rows[2 * i], rows[2 * i + 1]) for i in range(8)]
+    found: Any = SimpleNamespace(search=search_of(10), plan=SimpleNamespace(whole=True))
+    found.search.usual = (tuned.NOTHING, "labels", False)
+    sets = tuned._Examples(SimpleNamespace(seed=0), found)  # type: ignore[arg-type]
+    sets.pairs = pairs
+    wanted = (0, 1, 1, 0) * 2
+    for name, bits in tuned.mixtures(8).items():
+        shown = sets._set(name, bits)
+        sets.mixed[shown] = bits
+        agree = float(np.mean(np.array(bits) == wanted))
+        found.search.known[(shown, "labels", False)] = numbers(np.full(10, agree))
+    best, *_ = sets.by_influence(np.arange(10))
+    assert {*best.ids} == {pair[bit].id for pair, bit in zip(pairs, wanted, strict=True)}
+
+
+def test_typical_rows_are_like_the_others() -> None:
+    near = [Example(id=f"n{i}", text=f"rain and wind {i}", target="w") for i in range(6)]
+    odd = Example(id="odd", text="quite another matter", target="w")
+    (first, *_) = tuned._typical([odd, *near], 1)
+    assert first in near
+    assert odd in tuned._typical([odd, *near], 2)  # the second covers what is left
+
+
+def test_twins_of_a_row_are_neither_shown_with_it_nor_in_the_other_part() -> None:
+    twins = [replace(e, id=f"t{e.id}") for e in pool(rows=40)]
+    parts = parts_of(TASK, [*pool(rows=40), *twins], 30)
+    assert parts is not None
+    texts = {e.text for e in parts.asked}
+    assert not texts & {e.text for e in parts.shown}
+    assert len(texts) == len({*parts.clusters})
+
+
+def likes_order(told: str, shown: list[Any], question: str) -> bool:
+    """The first demonstration has to be more like the question than the last one."""
+    asked = [m["content"] for m in shown if m["role"] == "user"]
+    alike = [len({*question.split()} & {*text.split()}) for text in (asked or [""])]
+    return alike[0] > alike[-1]
+
+
+@pytest.mark.slow
+def test_retrieval_chooses_how_rows_are_found_and_survives_saving(tmp_path: Path) -> None:
+    encoder = str(tiny.encoder(tmp_path / "encoder"))
+    with endpoint_session(right_if(likes_order)):
+        strategy = fitted("tuned-retrieval", rows=60, calls=400, encoder=encoder)
+        assert strategy.near.order == tuned.FIRST
+        answers = strategy.predict(questions())
+        assert share_right(strategy) > 0.6
+    assert all(len(ids) == strategy.near.k for ids in answers.evidence)
+    local: Any = build("tuned-retrieval", seed=0, model=lm(tmp_path), encoder=encoder, calls=FEW)
+    local.fit(TASK, pool(rows=40))
+    local.save(tmp_path / "saved")
+    again: Any = build("tuned-retrieval", seed=0, model=lm(tmp_path), encoder=encoder)
+    again.load(tmp_path / "saved")
+    assert (again.predict(questions()).scores == local.predict(questions()).scores).all()
+    assert again.facts()["notes"][:3] == local.facts()["notes"][:3]
+    spoiled = tmp_path / "saved" / "fitted.json"
+    content = json.loads(spoiled.read_text())
+    for key, value in (("near", ["5", "words", "last"]), ("wording", "none"), ("chosen", "x")):
+        spoiled.write_text(json.dumps({**content, key: value}))
+        with pytest.raises(ValueError):
+            again.load(tmp_path / "saved")
+
+
+def lm(folder: Path) -> str:
+    return str(folder / "lm" if (folder / "lm").exists() else tiny.causal_lm(folder / "lm"))
+
+
+@pytest.mark.slow
+def test_a_fit_that_is_stopped_tells_how_long_it_would_take(tmp_path: Path) -> None:
+    strategy: Any = build("tuned-prompt", seed=0, model=lm(tmp_path))
+    strategy.prepare()
+    with time_limit(0.2, 2) as progress, pytest.raises(TimeLimitReached):
+        strategy.fit(TASK, pool(rows=200))
+    assert progress.loop == "choosing a prompt"
+    assert progress.total == strategy.asks(TASK, 200)
+    assert progress.seconds_remaining is not None
+    assert progress.seconds_remaining > 0
