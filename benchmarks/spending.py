@@ -4,11 +4,14 @@
     python benchmarks/spending.py --quick        under a minute
     python benchmarks/spending.py --json         every study as JSON
 
-No model runs. The real scheduler plans each study twice, on a clock that jumps by what each trial
-took: in the order of the plan, and by value. Worlds have known truths and stated seconds. Real
-sets have stored answers and measured seconds; their rows are divided into five folds, each of
-which costs a fit. Both orders drop candidates that can no longer win. Exits with 1 and the missed
-targets.
+No model runs. Each study is played twice, on a clock that jumps by what each trial took: as the
+list of a plan was walked before trials were chosen, each with all its rows, and by the scheduler of
+today under a budget that does not bind. A verdict is there once every candidate has answered; the
+final one is reached when it is there and stays. Worlds have known truths and stated seconds, which
+are those of rows where a model is prompted, else mostly of the fit. Real sets have stored answers
+and measured seconds; their rows are divided into five folds, each of which costs a fit; what an
+encoder has read is cached. Both orders drop candidates that can no longer win. Exits with 1 and the
+missed targets.
 """
 
 from __future__ import annotations
@@ -17,9 +20,9 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from functools import partial
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property, partial
 from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
@@ -36,9 +39,12 @@ from choose.api.study_evidence import rule_of
 from choose.judge.decision.open_question import OpenQuestion
 from choose.judge.evidence import Evidence
 from choose.judge.goal import Rule
+from choose.run.predict import CHUNK
 from choose.run.run_records import GroupRequest, GroupResult, Limits, StudyFacts
 from choose.run.scheduling.next_trial import COMPARED, Measured, Now
+from choose.run.scheduling.race import Race, TrialHistory
 from choose.run.scheduling.scheduler import Scheduler
+from choose.run.speed_probe import Speed
 from choose.schema.plan import Job
 from choose.study.grid_points import FIRST_PASS
 from choose.types import Run
@@ -47,7 +53,7 @@ from replay.answers import read_all
 from simulation.evidence import evidence
 from simulation.grading import NAMES
 from simulation.played_run import play
-from simulation.thinned import CLEAN, cut
+from simulation.thinned import CLEAN, cut, order_of
 from simulation.truth import truth_of
 from simulation.worlds import draw
 
@@ -58,6 +64,12 @@ FULL, QUICK = 40, 3
 WORLDS = ("cross-fit", "clusters", "crowd", "small model", "ties")
 
 FOLDS = 5
+
+# Share of a world's seconds that go with rows: of candidates that prompt a model, and of others.
+PROMPTED, FITTED = 0.95, 0.05
+
+# Candidates of real sets that share what one encoder has read.
+ENCODERS = ("probe", "knn")
 
 # Budgets at which both orders are graded, as shares of the seconds of the whole grid.
 SHARES = (0.1, 0.2, 0.35, 0.5, 0.75, 1.0)
@@ -86,12 +98,14 @@ class Grade:
     """One order of one study.
 
     Attributes:
+        first: seconds until every candidate has answered once.
         reached: seconds until the verdict of the whole grid, which then stays; None if never.
         spent: seconds until the run ended.
         right: whether the named family is right, at each of `SHARES`; None if unknown.
         false: whether the verdict in the end recommends a wrong family; None if unknown.
     """
 
+    first: float
     reached: float | None
     spent: float
     right: tuple[bool, ...] | None
@@ -100,11 +114,10 @@ class Grade:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Study:
-    """Both orders of one study; `first` are the seconds until everyone has answered once."""
+    """Both orders of one study, whose whole grid takes `seconds`."""
 
     source: str
     seconds: float
-    first: float
     final: bool
     false: bool | None
     fixed: Grade
@@ -149,37 +162,153 @@ def jobs_of(study: Evidence) -> list[Job]:
     return [Job(run.trial, part=stage(run)[1]) for run in runs]
 
 
-def played(known: Known, jobs: Sequence[Job], by_value: bool) -> list[Seen]:
-    """Play a study in one order; return its verdicts from the first one on, the last at the end."""
+@dataclass
+class Costs:
+    """Seconds that trials take, on a clock of one order.
+
+    Attributes:
+        known: the study.
+        read: what an encoder has read: rows of a fold, or a pool of so many rows.
+    """
+
+    known: Known
+    read: set[tuple[str, int]] = field(default_factory=set)
+
+    @cached_property
+    def families(self) -> Mapping[str, str]:
+        """The family of each candidate."""
+        return {c.name: c.family for c in self.known.evidence.candidates}
+
+    def of(self, run: Run) -> tuple[float, float]:
+        """Return the seconds of a trial's fit, and of all its rows."""
+        trial, spent = run.trial, run.seconds_spent or 0.0
+        if self.known.wrong is None:
+            fit, rows = run.fit_seconds or 0.0, run.predict_seconds or 0.0
+            if trial.candidate in ENCODERS:
+                fit = 0.0 if any(n >= trial.train_size for _, n in self._pools) else fit
+                rows = 0.0 if ("rows", trial.fold) in self.read else rows
+                self.read |= {("pool", trial.train_size), ("rows", trial.fold)}
+            return fit, rows
+        share = PROMPTED if self.families[trial.candidate] in ("prompting", "retrieval") else FITTED
+        return (1 - share) * spent, share * spent
+
+    @property
+    def _pools(self) -> set[tuple[str, int]]:
+        return {one for one in self.read if one[0] == "pool"}
+
+
+def walked(known: Known, jobs: Sequence[Job]) -> list[Seen]:
+    """Walk the list of a plan; return its verdicts from the first one on, the last at the end."""
+    runs = {run.trial.key: run for run in known.evidence.runs}
+    measured, facts = _start(known, jobs)
+    race = Race(facts.targets, known.rule.margin, facts.clusters)
+    history = TrialHistory(race, racing=True, fast=facts.fast)
+    costs, elapsed, found, waiting = Costs(known), 0.0, list[Seen](), list(jobs)
+    last = max(n for n, job in enumerate(jobs) if _first_of_slow(job, jobs, facts.fast))
+    for place, job in enumerate(waiting):  # grows when a dropped candidate rejoins
+        compared = job.part in COMPARED and job.trial.candidate not in facts.fast
+        if history.futile(job):
+            history.skip(job)
+        else:
+            run = runs[job.trial.key]
+            elapsed += sum(costs.of(run))
+            measured.add(job, run)
+            waiting += history.add(job, run)
+        if place >= last and (compared or not found):
+            found.append(_seen(elapsed, measured.question()))
+    return [*found, replace(found[-1], elapsed=elapsed)]
+
+
+def _first_of_slow(job: Job, jobs: Sequence[Job], fast: Collection[str]) -> bool:
+    name = job.trial.candidate
+    return name not in fast and job is next(j for j in jobs if j.trial.candidate == name)
+
+
+def _start(known: Known, jobs: Sequence[Job]) -> tuple[Measured, StudyFacts]:
     study = known.evidence
     runs = {run.trial.key: run for run in study.runs}
-    measured = Measured.nothing_of(replace(study, runs=()), known.rule, jobs)
-    fast = {c.name for c in study.candidates if c.cheap}
     facts = StudyFacts(
         data="",
         targets=dict(zip(study.items.ids, study.items.targets, strict=True)),
         clusters=dict(zip(study.items.ids, study.items.clusters, strict=True)),
         rows=lambda job: len(runs[job.trial.key].asked[CLEAN]),
-        fast=fast,
+        fast={c.name for c in study.candidates if c.cheap},
         folds=FOLDS,
     )
-    scheduler = Scheduler(jobs, facts, Limits(racing=True, margin=known.rule.margin))
+    return Measured.nothing_of(replace(study, runs=()), known.rule, jobs), facts
 
-    def answer(request: GroupRequest) -> tuple[GroupResult, float]:
-        (job,) = request.jobs
-        run = runs[job.trial.key]
-        return GroupResult(number=request.number, runs=((run, None),)), run.seconds_spent or 0.0
+
+@dataclass
+class Played:
+    """What a worker answers and how long it takes, from trials that are known.
+
+    Attributes:
+        known: the study.
+        order: row -> its place in the order of asking.
+    """
+
+    known: Known
+    order: dict[str, int]
+    costs: Costs = field(init=False)
+    fitted: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        """Begin without anything cached."""
+        self.costs = Costs(self.known)
+
+    @cached_property
+    def runs(self) -> Mapping[str, Run]:
+        """The whole trials by key."""
+        return {run.trial.key: run for run in self.known.evidence.runs}
+
+    def answer(self, request: GroupRequest) -> tuple[GroupResult, float]:
+        """Return what comes of a request, and the seconds that it takes."""
+        (job,), key = request.jobs, request.jobs[0].trial.key
+        run, result = self.runs[key], GroupResult(number=request.number)
+        fit, rows = self.costs.of(run)
+        count = len(run.asked[CLEAN])
+        if request.action == "measure":
+            speed = Speed(load=0.0, fits=((job.trial.train_size, fit),), per_row=rows / count)
+            self.fitted |= {key} if fit <= request.seconds else set()
+            kept = (key,) if fit <= request.seconds else ()
+            # Rows that it predicts are cached, or take next to nothing.
+            return replace(result, speed=speed, kept=kept), min(request.seconds, fit)
+        if request.action == "extend":
+            assert request.earlier is not None
+            assert request.pace is not None
+            done = len(request.earlier.asked[CLEAN])
+            most = min(count, max(request.pace.least, done + CHUNK))
+            return self._part(result, run, most), (most - done) * rows / count
+        most = count if request.pace is None else min(count, request.pace.least)
+        spent = (0.0 if key in self.fitted else fit) + most * rows / count
+        return self._part(result, run, most), spent
+
+    def _part(self, result: GroupResult, run: Run, rows: int) -> GroupResult:
+        part = cut(run, rows, self.order)
+        assert part is not None
+        if run.scores and part is not run:
+            part = replace(part, scores={CLEAN: _scores_of(run, part)})
+        return replace(result, runs=((part, None),), kept=(run.trial.key,))
+
+
+def played(known: Known, jobs: Sequence[Job]) -> list[Seen]:
+    """Play a study by value; return its verdicts from the first one on, the last at the end."""
+    measured, facts = _start(known, jobs)
+    whole = 10 * sum(run.seconds_spent or 0.0 for run in known.evidence.runs)
+    limits = Limits(seconds=whole, racing=True, margin=known.rule.margin)
+    scheduler = Scheduler(jobs, facts, limits)
+    worker = Played(known, order_of(known.evidence, 20))
 
     def now(elapsed: float) -> Now:
-        return Now(elapsed, measured.question() if by_value and scheduler.asks else None)
+        return Now(elapsed, measured.question() if scheduler.asks else None)
 
     found: list[Seen] = []
-    for step in play(scheduler, answer, now=now):
-        compared = False
+    for step in play(scheduler, worker.answer, now=now):
+        for run, _ in step.result.runs:
+            measured.extend(run)
         for job, run in step.ended:
             measured.add(job, run)
-            compared |= job.part in COMPARED and job.trial.candidate not in fast
-        if scheduler.asks and (compared or not found):
+        if scheduler.asks:
             found.append(_seen(step.elapsed, measured.question()))
     return [*found, replace(found[-1], elapsed=step.elapsed)]
 
@@ -198,11 +327,10 @@ def compared(known: Known) -> Study:
         measured.add(job, runs[job.trial.key])
     seconds = sum(run.seconds_spent or 0.0 for run in runs.values())
     whole = _seen(seconds, measured.question())
-    orders = [played(known, jobs, by_value) for by_value in (False, True)]
+    orders = walked(known, jobs), played(known, jobs)
     return Study(
         source=known.source,
         seconds=seconds,
-        first=orders[0][0].elapsed,
         final=whole.final,
         false=None if known.wrong is None else whole.final and known.wrong[whole.name],
         fixed=_grade(known, orders[0], whole),
@@ -224,7 +352,9 @@ def _grade(known: Known, order: Sequence[Seen], whole: Seen) -> Grade:
         ]
         right = tuple(not (known.wrong[s.name] if s.final else known.behind[s.name]) for s in at)
         false = last.final and known.wrong[last.name]
-    return Grade(reached=reached, spent=last.elapsed, right=right, false=false)
+    return Grade(
+        first=order[0].elapsed, reached=reached, spent=last.elapsed, right=right, false=false
+    )
 
 
 def world(name: str, number: int) -> Known:
@@ -304,13 +434,14 @@ def ratio(studies: Sequence[Study]) -> float:
 
 def later(studies: Sequence[Study]) -> list[Study]:
     """Return the studies whose verdict, in the fixed order, was not there with the first one."""
-    return [s for s in studies if s.fixed.reached is None or s.fixed.reached > s.first]
+    return [s for s in studies if s.fixed.reached is None or s.fixed.reached > s.fixed.first]
 
 
 def lines(studies: Sequence[Study]) -> Iterator[str]:
     """Yield the figures of each source and of all, as two tables."""
+    yield f"{'':24}{'first verdict':>19}{'final verdict':>19}"
     yield (
-        f"{'source':16}{'studies':>8}{'first verdict':>15}{'fixed order':>13}{'by value':>10}"
+        f"{'source':16}{'studies':>8}{'fixed':>10}{'value':>9}{'fixed':>10}{'value':>9}"
         f"{'ratio':>7}{'not at once':>13}{'ratio':>7}{'stops at':>10}{'as whole grid':>15}"
         f"{'fixed':>7}"
     )
@@ -358,8 +489,9 @@ def _line(name: str, own: Sequence[Study]) -> str:
     rest = later(own)
     stops = median(s.value.spent / s.fixed.spent for s in own)
     return (
-        f"{name:16}{len(own):8}{median(s.first for s in own):13,.0f} s{fixed:11,.0f} s"
-        f"{value:8,.0f} s{ratio(own):7.2f}{len(rest):13}{ratio(rest) if rest else 1.0:7.2f}"
+        f"{name:16}{len(own):8}{median(s.fixed.first for s in own):8,.0f} s"
+        f"{median(s.value.first for s in own):7,.0f} s{fixed:8,.0f} s{value:7,.0f} s"
+        f"{ratio(own):7.2f}{len(rest):13}{ratio(rest) if rest else 1.0:7.2f}"
         f"{100 * stops:8.0f} %{100 * same[0]:13.1f} %"
         f"{100 * same[1]:5.0f} %"
     )

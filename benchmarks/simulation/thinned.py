@@ -42,7 +42,7 @@ def thin(study: Evidence, rows: int, rng: np.random.Generator) -> Evidence:
     trials, reached = list(_slow(study)), []
     names = sorted({run.trial.candidate for run in trials})
     turn = {name: place for place, name in enumerate(rng.permutation(names).tolist())}
-    order = _order(study, int(rng.integers(2**31)))
+    order = order_of(study, int(rng.integers(2**31)))
     left, first = rows, [run for run in trials if _place(run) == (0, 0)]
     # First passes are cut alike; the candidates with fewer rows leave theirs to the others.
     for number, run in enumerate(sorted(first, key=lambda run: len(run.asked[CLEAN]))):
@@ -59,7 +59,7 @@ def thin(study: Evidence, rows: int, rng: np.random.Generator) -> Evidence:
     return replace(study, runs=(*whole, *(run for run in reached if run is not None)))
 
 
-def _order(study: Evidence, seed: int) -> dict[str, int]:
+def order_of(study: Evidence, seed: int) -> dict[str, int]:
     """Return the place of each row in the order of `asking_order`.
 
     That one knows labels and how a word classifier does on each row. Replayed sets have no labels,

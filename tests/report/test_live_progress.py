@@ -227,3 +227,17 @@ def test_progress_of_a_balanced_study_speaks_of_mean_recall() -> None:
         progress.job(jobs[1], run(data, jobs[1], wrong=4))
     assert "50.0 % mean recall on 9 rows" in out.getvalue(), "all 5 rows of a, none of 4 of b"
     assert "right" not in out.getvalue()
+
+
+def test_the_verdict_is_told_when_everyone_has_answered_and_when_it_changes() -> None:
+    out = io.StringIO()
+    with LiveProgress(Console(file=out, width=100)) as progress:
+        progress.planned(dataset(), [job("a")], (), 60.0)
+        progress.verdict("probe\x1b[2J", False, ("fine-tuning", "prompting"))
+        progress.verdict("probe\x1b[2J", False, ("fine-tuning", "prompting"))
+        progress.verdict("lora", True, ())
+    first, second = out.getvalue().splitlines()
+    assert "\x1b" not in first
+    assert first.startswith("First verdict after ")
+    assert first.endswith("is ahead; still open: fine-tuning, prompting.")
+    assert re.fullmatch(r"Verdict after .*: use lora\.", second)

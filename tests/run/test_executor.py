@@ -1,5 +1,6 @@
 """Running: failures are findings, budgets hold, interruptions lose nothing, resume is free."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from math import inf
 from pathlib import Path
@@ -8,12 +9,16 @@ from time import perf_counter
 import numpy as np
 import pytest
 
+from choose.api.compare import _described
+from choose.api.plan import plan_trials
+from choose.api.study_evidence import nothing_measured, rule_of
 from choose.data.scenarios import Pools
 from choose.progress import TimeLimitReached
 from choose.run import executor
 from choose.run.executor import run_jobs
 from choose.run.predict import CHUNK, Deadline, SpendingShare
 from choose.run.run_records import GroupRequest, Limits, left_out_sentences
+from choose.run.scheduling.next_trial import Measured
 from choose.run.scheduling.race import Race, full_trial_seconds
 from choose.run.trial import run_trial, run_trials
 from choose.run.worker import LocalExecutor, Worker
@@ -362,3 +367,24 @@ def test_a_race_between_equals_drops_hardly_anybody() -> None:
         gained, lost = rng.multinomial(150, [0.1, 0.1, 0.8])[:2]
         dropped += race(int(gained), int(lost), 150 - int(gained) - int(lost)).drops("a")
     assert dropped <= 2
+
+
+def test_the_first_verdict_comes_when_everyone_has_answered_some_rows(tmp_path: Path) -> None:
+    """It does not wait for the other folds of fast candidates, nor for all rows of slow ones."""
+    store, data, jobs = prepare(tmp_path, what := study("tfidf", "steady"))
+    candidates = plan_trials(what, Pools(data)).candidates
+    store.plan((job.trial for job in jobs), _described(candidates))
+    rule = rule_of(store.study, data.task)
+    measured = Measured.nothing_of(nothing_measured(store), rule, jobs)
+    seen, told = Seen(), list[tuple[str, int]]()
+
+    def verdict(named: str, final: bool, still_open: Sequence[str]) -> None:
+        told.append((named, sum(run is not None for _, run in seen)))
+
+    limits = Limits(60.0, racing=True)
+    run_jobs(jobs, Pools(data), store, limits, seen, measured, verdict=verdict)
+    names = {job.trial.candidate for job in jobs}
+    first = [job.trial.candidate for job, run in seen if run is not None][: len(names)]
+    assert {*first} == names
+    assert told[0][1] == len(names)
+    assert len(told) > 1

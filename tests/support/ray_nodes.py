@@ -32,7 +32,7 @@ def free_port() -> int:
 class Nodes:
     """A cluster on this machine; `stop` ends what was started here, and nothing else."""
 
-    def __init__(self, folder: Path, paths: tuple[Path, ...] = ()) -> None:
+    def __init__(self, folder: Path, paths: tuple[Path, ...] = (), **environment: str) -> None:
         self.folder, self.port = folder, free_port()
         self.address = f"127.0.0.1:{self.port}"
         self.nodes: list[subprocess.Popen[bytes]] = []
@@ -44,6 +44,7 @@ class Nodes:
             "RAY_health_check_failure_threshold": "3",
             "PYTHONPATH": os.pathsep.join([*map(str, paths), *sys.path]),
         }
+        self.of_nodes = environment  # only theirs
 
     def head(self, cores: int = 1) -> subprocess.Popen[bytes]:
         port = ("--head", f"--port={self.port}", "--include-dashboard=false")
@@ -60,7 +61,7 @@ class Nodes:
             with log.open("wb") as out:
                 node = subprocess.Popen(
                     [*RAY, "start", *options, *common, *lean],
-                    env={**self.environment, **environment},
+                    env={**self.environment, **self.of_nodes, **environment},
                     stdin=subprocess.DEVNULL,
                     stdout=out,
                     stderr=out,
@@ -86,9 +87,9 @@ class Nodes:
 
 
 @contextmanager
-def cluster(folder: Path, *paths: Path, workers: int = 1) -> Iterator[Nodes]:
-    """Start a head and worker nodes of one core each."""
-    nodes = Nodes(folder, paths)
+def cluster(folder: Path, *paths: Path, workers: int = 1, **environment: str) -> Iterator[Nodes]:
+    """Start a head and worker nodes of one core each; the environment is theirs alone."""
+    nodes = Nodes(folder, paths, **environment)
     try:
         nodes.head()
         for _ in range(workers):

@@ -68,6 +68,13 @@ class Observer(Protocol):
         """Handle what the next job decides, in words; empty where that is not known."""
         return
 
+    def verdict(self, named: str, final: bool, still_open: Sequence[str]) -> None:
+        """Handle the verdict so far, once every candidate has answered, after each trial.
+
+        `final` tells whether the named candidate is recommended; families may be `still_open`.
+        """
+        return
+
     def interrupted(self) -> None:
         """Handle that the user ended the run: what has finished is judged next."""
         return
@@ -206,7 +213,8 @@ def run_study(
             ready = before_sending(study, pools, plan.candidates, plan.jobs, Store(path), approve)
             if ready.spending.bills:
                 watch.sending(session.traffic(sum(bill.requests for bill in ready.spending.bills)))
-            return _run(plan, Store.create(path), watch, executor, (ready.seconds, home))
+            spent = ready.seconds + (executor.seconds if executor else 0.0)
+            return _run(plan, Store.create(path), watch, executor, (spent, home))
 
 
 def _run(
@@ -218,8 +226,8 @@ def _run(
 ) -> Outcome:
     """Run the trials.
 
-    `before` are the seconds of the budget that went into the endpoints' first requests, and the
-    study that the settings come from.
+    `before` are the seconds of the budget that went into the endpoints' first requests and the
+    start of a cluster's workers, and the study that the settings come from.
     """
     from choose.api.study_evidence import nothing_measured, rule_of
     from choose.judge.goal import margin_or_usual
@@ -242,8 +250,8 @@ def _run(
     if racing:
         rule = rule_of(store.study, dataset.task)
         measured = Measured.nothing_of(nothing_measured(store), rule, jobs)
-    see = (watch.job, measured, watch.deciding, executor, watch.noted)
-    outcome = run_jobs(jobs, plan.pools, store, limits, *see)
+    events = watch.job, measured, watch.deciding, executor, watch.noted, watch.verdict
+    outcome = run_jobs(jobs, plan.pools, store, limits, *events)
     if outcome.interrupted:
         watch.interrupted()
     store.leave_out([*plan.refusals, *left_out_sentences(outcome)])

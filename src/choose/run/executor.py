@@ -46,6 +46,10 @@ Tell = Callable[[str], None]
 # What is said of a study, in sentences.
 Note = Callable[[Sequence[str]], None]
 
+# What is told of the verdict after each trial, once every candidate has answered: who is named,
+# whether it is recommended, and the families that are still open.
+OnVerdict = Callable[[str, bool, Sequence[str]], None]
+
 
 def run_jobs(
     jobs: Sequence[Job],
@@ -57,6 +61,7 @@ def run_jobs(
     tell: Tell = lambda _: None,
     executor: Executor | None = None,
     note: Note = lambda _: None,
+    verdict: OnVerdict = lambda *_: None,
 ) -> RunSummary:
     """Run what the store does not hold yet and the limits allow.
 
@@ -70,9 +75,11 @@ def run_jobs(
         tell: called with what a trial decides, before it begins; empty where that is not known.
         executor: runs the trials, and is closed at the end; without it, this process does.
         note: called with what passages and fine-tuning can bring, before the first is fine-tuned.
+        verdict: called with the verdict so far, once every candidate has answered.
     """
     executor = executor or LocalExecutor(Worker(pools))
-    return _Driver(jobs, pools, store, limits, watch, measured, tell, executor, note).run()
+    events = watch, tell, note, verdict
+    return _Driver(jobs, pools, store, limits, events, measured, executor).run()
 
 
 def study_facts(jobs: Sequence[Job], pools: Pools, margin: float) -> StudyFacts:
@@ -103,14 +110,13 @@ class _Driver:
         pools: Pools,
         store: Store,
         limits: Limits,
-        watch: OnJob,
+        events: tuple[OnJob, Tell, Note, OnVerdict],
         measured: Measured | None,
-        tell: Tell,
         executor: Executor,
-        note: Note,
     ) -> None:
-        self.measured, self.tell, self.note = measured, tell, note
-        self.store, self.limits, self.watch, self.start = store, limits, watch, perf_counter()
+        self.watch, self.tell, self.note, self.verdict = events
+        self.measured = measured
+        self.store, self.limits, self.start = store, limits, perf_counter()
         self.executor, self.dollars = executor, DollarBudget(pools)
         facts = study_facts(jobs, pools, limits.margin)
         self.scheduler = Scheduler(jobs, facts, limits, workers=executor.free)
@@ -125,6 +131,7 @@ class _Driver:
                 with closing(self.executor.results()) as results:
                     for result in results:
                         self._take(result)
+                self._say_verdict()
         except KeyboardInterrupt:
             scheduler.interrupt()
         finally:
@@ -132,6 +139,12 @@ class _Driver:
         summary = scheduler.conclude()
         summary.seconds = self._now.elapsed
         return summary
+
+    def _say_verdict(self) -> None:
+        question = None if self.scheduler.opening else self._now.question
+        if question is not None:
+            families = [*dict.fromkeys(one.family for one in question.open)]
+            self.verdict(question.named, question.final, families)
 
     @property
     def _now(self) -> Now:
@@ -152,6 +165,8 @@ class _Driver:
     def _begin(self, request: GroupRequest) -> None:
         job = request.jobs[0]
         if request.action != "run":
+            if request.why:
+                self.tell(request.why)
             self.executor.submit(request)
             return
         self.tell(request.why)

@@ -1,11 +1,11 @@
 """Forecast seconds, tokens and dollars of every candidate's trials from a short measurement.
 
 How many test rows a time budget reaches is the run played with forecast seconds. It follows
-`scheduler`: fast candidates first; a short probe of each slow one; slow candidates share three
-quarters of the time that is then left, for the same number of rows each; then the other trials in
-their order, as long as they fit; and leftover time answers rows that were cut. Which trials decide,
-and whether a candidate is dropped because it can no longer win, depends on answers and is not
-forecast.
+`scheduler` where no question is open: fast candidates first; a short probe of each slow one; 25
+rows of each, then the same number of further rows until three quarters of the time are over; then
+the other trials in their order, as long as they fit; and leftover time answers rows that were cut.
+Which trials decide, and whether a candidate is dropped because it can no longer win, depends on
+answers and is not forecast.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from math import ceil, inf
 from time import perf_counter
 
 from choose.data.scenarios import Pools
@@ -238,7 +239,7 @@ def rows_reached(
     play = _Play(jobs, seconds, speeds, pools, budget)
     for job, needed in zip(jobs, seconds, strict=True):
         play.step(job, needed)
-    play.spend_leftover()
+    play.more_rows(play.left)
     whole: Counter[str] = Counter()
     for job in jobs:
         if job.part == FIRST_PASS:
@@ -302,27 +303,25 @@ class _Play:
         for name, cost in costs.items():
             if cost is not None:
                 self.spent += self.speeds[name].load + 2 * probe
-        until = self.spent + FIRST_PASS_SHARE * self.left
-        for name in sorted(costs, key=lambda name: _order(costs[name])):
-            self._first_pass(name, costs, until)
-            del costs[name]
+        for place, name in enumerate(sorted(costs, key=lambda name: _order(costs[name]))):
+            self._first_rows(name, costs[name], len(costs) - place)
+        self.more_rows(FIRST_PASS_SHARE * self.budget - self.spent)
 
     def _cost(self, job: Job) -> PassCost | None:
         speed = self.speeds.get(job.trial.candidate)
         return None if speed is None else speed.first_pass(len(self.pools.of(job.trial).questions))
 
-    def _first_pass(self, name: str, costs: Mapping[str, PassCost | None], until: float) -> None:
-        shares = allocate(costs, max(0.0, until - self.spent))
-        cost = costs[name]
+    def _first_rows(self, name: str, cost: PassCost | None, waiting: int) -> None:
+        """Fit a candidate and answer its first rows; with it, `waiting` candidates wait."""
         if cost is None:  # an endpoint, or one that fails: it may take all of its share
-            self.spent += shares[name]
+            self.spent += FIRST_PASS_SHARE * self.left / waiting
             return
         if cost.fit > FORECAST_FACTOR * self.left:
             self.left_out.add(name)
             return
-        share = shares[name] + max(0.0, until - self.spent - sum(shares.values()))
-        least = min(MIN_ROWS, max(CHUNK, cost.rows_for(share)))
-        rows = min(cost.rows, max(cost.rows_for(share), min(least, cost.rows_for(self.left))))
+        if cost.fit > self.left / 2:
+            self.more_rows(self.left, MIN_ROWS)
+        rows = min(cost.rows, CHUNK, cost.rows_for(self.left))
         if rows <= 0:
             self.left_out.add(name)
             self.spent += self.left
@@ -331,13 +330,20 @@ class _Play:
         self.rows[name] = rows
         self.unanswered[name] = cost.rows - rows
 
-    def spend_leftover(self) -> None:
-        """Answer rows that first passes had no time for, the fewest answered first."""
-        for name in sorted(self.unanswered, key=lambda name: self.rows[name]):
-            each = self.speeds[name].per_row or 0.0
-            more = min(self.unanswered[name], self.left / each if each else self.unanswered[name])
+    def more_rows(self, seconds: float, most: float = inf) -> None:
+        """Answer the same number of further rows of each first pass, until each has `most`."""
+        costs: dict[str, PassCost | None] = {}
+        for name, unanswered in self.unanswered.items():
+            rows = min(unanswered, most - self.rows[name])
+            if rows > 0:
+                costs[name] = PassCost(0.0, self.speeds[name].per_row or 0.0, ceil(rows))
+        for name, share in allocate(costs, max(0.0, seconds)).items():
+            cost = costs[name]
+            assert cost is not None
+            more = min(self.unanswered[name], cost.rows, cost.rows_for(share))
+            self.spent += more * cost.each
             self.rows[name] += more
-            self.spent += more * each
+            self.unanswered[name] -= more
 
 
 def _order(cost: PassCost | None) -> float:

@@ -1,4 +1,4 @@
-"""Share the time budget among the first passes of slow candidates, then spend the leftover.
+"""The first passes of slow candidates under a time budget: some rows each, then more of them.
 
 Nothing here runs a trial or reads a clock: times are seconds since the run began.
 """
@@ -9,14 +9,14 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 from math import inf
 
-from choose.run.predict import CHUNK, MIN_ROWS, PassCost, allocate
+from choose.run.predict import CHUNK, MIN_ROWS
 from choose.run.run_records import Pace
 from choose.run.speed_probe import Speed
 from choose.schema.plan import Job
 from choose.types import Run
 
-# Share of the remaining time for first passes of slow candidates; the rest is for trials that fast
-# candidates run in seconds: noise, sizes, cross-validation inside the training pool.
+# Share of the budget after which first passes of slow candidates give way where no question is
+# open: to trials that fast candidates run in seconds, such as noise and sizes.
 FIRST_PASS_SHARE = 0.75
 
 # Seconds that a probe may spend on its fit, and again on predictions, and the share of the budget
@@ -39,54 +39,45 @@ HOPELESS_FACTOR = 5.0
 class FirstPassBudget:
     """The slow candidates that wait for their first pass, and how fast they are.
 
-    Where the time is too short for all test rows, these candidates answer the same number of rows,
-    because they are compared on the rows that both answered. Candidates that need little time for
-    all rows answer all of them.
+    Each answers a few test rows at first, so that all have answered soon. Which of them answer
+    more is decided then; those that do keep their fits.
 
     Attributes:
-        rows: returns the test rows of a job.
         budget: seconds of the run.
         waiting: candidate -> job of its first pass.
         remote: candidates that call an endpoint, which are not probed.
-        workers: how many requests run at once.
         speeds: candidate -> probed speed; None where it is unknown.
         fitted: candidates whose fit a probe finished and its worker keeps.
-        until: when the time for first passes ends.
         ordered: whether all are probed, and sorted by their speed.
     """
 
-    rows: Callable[[Job], int]
     budget: float
     waiting: dict[str, Job]
     remote: Collection[str] = ()
-    workers: int = 1
     speeds: dict[str, Speed | None] = field(default_factory=dict)
     fitted: set[str] = field(default_factory=set)
-    until: float = inf
     ordered: bool = False
     _probed_again: set[str] = field(default_factory=set)
 
     def needs_probes(self, job: Job, left: float) -> bool:
         """Return whether a job is a first pass for which speeds have to be measured before."""
         name = job.trial.candidate
-        waits = self.waiting.get(name) is job
+        # After the budget has ended nothing is begun any more, so no speed is of use.
+        waits = self.budget > 0 and left > 0 and self.waiting.get(name) is job
         return waits and (not self.ordered or self._second_probe(name, left) is not None)
 
-    def next_probe(self, job: Job, elapsed: float, left: float) -> tuple[tuple[Job], float] | None:
+    def next_probe(self, job: Job, left: float) -> tuple[tuple[Job], float] | None:
         """Return what to probe before a job that needs probes, and for how many seconds.
 
-        Each waiting candidate is probed once. Loading a model takes seconds, so none is once the
-        time for first passes has ended. None is returned where all have been begun.
+        Each waiting candidate is probed once; None is returned where all have been begun.
         """
         if self.ordered:
             self._probed_again.add(job.trial.candidate)
             return (job,), min(PROBE_SECONDS, SECOND_PROBE_SHARE * left)
-        if not self.speeds:
-            self.until = elapsed + FIRST_PASS_SHARE * left
         for name, first in self.waiting.items():
             if name not in self.speeds:
                 self.speeds[name] = None
-                if name not in self.remote and elapsed <= self.until:
+                if name not in self.remote:
                     return (first,), min(PROBE_SECONDS, PROBE_SHARE * self.budget)
         return None
 
@@ -116,27 +107,17 @@ class FirstPassBudget:
         self.waiting.pop(name, None)
         self.fitted.discard(name)
 
-    def pace(self, name: str, elapsed: float, left: float) -> Pace:
-        """Return when the first pass of a waiting candidate should stop.
+    def go_on(self, elapsed: float) -> bool:
+        """Return whether first passes answer more rows before other trials begin."""
+        return not self.waiting and elapsed <= FIRST_PASS_SHARE * self.budget
 
-        It also gets the seconds that no candidate is forecast to need, in case it takes longer.
+    def pace(self, left: float, priced: bool) -> Pace:
+        """Return when the first pass of a waiting candidate should stop: after 25 rows.
+
+        One that costs dollars goes on, for an even share of the time: its dollars are shared out.
         """
-        costs = {waiting: self._cost(waiting, job) for waiting, job in self.waiting.items()}
-        amount = (self.until - elapsed) * self.workers
-        allotted = allocate(costs, amount)
-        share = allotted[name] + max(0.0, amount - sum(allotted.values()))
-        share = min(share, self.until - elapsed)
-        cost = costs[name]
-        least = CHUNK if cost is None else min(MIN_ROWS, max(CHUNK, int(cost.rows_for(share))))
-        return Pace(share=share, end=left, least=least)
-
-    def _cost(self, name: str, job: Job) -> PassCost | None:
-        speed = self.speeds.get(name)
-        if speed is None:
-            return None
-        if name in self.fitted:
-            speed = replace(speed, fits=((speed.fits[-1][0], 0.0),))
-        return speed.first_pass(self.rows(job))
+        share = FIRST_PASS_SHARE * left / len(self.waiting) if priced else 0.0
+        return Pace(share=share, end=left, least=CHUNK)
 
     def overrun(self, name: str, left: float) -> float | None:
         """Return the forecast seconds of a fit that will not finish in time; None if it will."""
@@ -144,6 +125,12 @@ class FirstPassBudget:
         if speed is None or name in self.fitted or speed.fits[-1][1] <= FORECAST_FACTOR * left:
             return None
         return speed.fits[-1][1]
+
+    def crowds_out(self, job: Job, left: float) -> bool:
+        """Return whether a job is a first pass whose fit may take most of the remaining time."""
+        name = job.trial.candidate
+        speed = self.speeds.get(name) if self.waiting.get(name) is job else None
+        return speed is not None and name not in self.fitted and speed.fits[-1][1] > left / 2
 
     def _second_probe(self, name: str, left: float) -> float | None:
         """Return the forecast of a fit that seems too long and is worth another probe.
@@ -168,10 +155,9 @@ class UnfinishedPass:
         """Return how many test rows it answered."""
         return len(self.run.asked["clean", 0])
 
-    @property
-    def chunk_seconds(self) -> float:
-        """Return the seconds that one more chunk of rows takes."""
-        return CHUNK * (self.run.predict_seconds or 0.0) / self.answered
+    def seconds(self, rows: int) -> float:
+        """Return the seconds that more rows take."""
+        return rows * (self.run.predict_seconds or 0.0) / self.answered
 
 
 @dataclass
@@ -191,15 +177,17 @@ class UnfinishedPasses:
         self.passes[key] = replace(self.passes[key], open=False)
 
     def shortest(
-        self, left: float, skip: Callable[[Job], bool], busy: Collection[str]
+        self, left: float, skip: Callable[[Job], bool], busy: Collection[str], most: float = inf
     ) -> UnfinishedPass | None:
         """Return the pass with the fewest answers for which there is time; None if there is none.
 
-        `busy` holds the keys of passes that are continued right now.
+        `busy` holds the keys of passes that are continued right now. Those with `most` answers or
+        more are left as they are.
         """
         found = [
             one
             for key, one in self.passes.items()
-            if one.open and key not in busy and one.chunk_seconds < left and not skip(one.job)
+            if one.open and key not in busy and one.answered < most
+            if one.seconds(CHUNK) < left and not skip(one.job)
         ]
         return min(found, key=lambda one: one.answered, default=None)

@@ -10,12 +10,16 @@ import os
 from collections import deque
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
+from contextvars import Context, copy_context
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from queue import SimpleQueue
+from threading import Thread
 from time import perf_counter
 
 from choose.data.scenarios import Pools
 from choose.errors import MoneySpent, StudyError
+from choose.models.environment_settings import cores
 from choose.models.results.output_cache import caching
 from choose.progress import TimeLimitReached, time_limit
 from choose.run.predict import Deadline, SpendingShare, predict_until
@@ -82,6 +86,8 @@ class Worker:
         with time_limit(request.seconds):
             try:
                 for run, traceback, fit in run_trials(request.jobs, self.pools, deadline, fits):
+                    # What has no model says nothing of threads, and could use all of them.
+                    run = replace(run, threads=run.threads or cores())
                     kept = self._keep(run, fit) if request.keep_fit else ()
                     yield GroupResult(
                         number=number, runs=((run, traceback),), last=False, kept=kept
@@ -176,6 +182,61 @@ def _extended(run: Run, fitted: Fitted, pools: Pools, request: GroupRequest) -> 
         unasked=len(questions) - len(answered),
     )
     return scored(longer, dataset)
+
+
+class ThreadExecutor:
+    """Runs requests one after another in a thread, so that the caller can wait for others too."""
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+        self._todo: SimpleQueue[tuple[Context, GroupRequest, SpendingShare | None] | None]
+        self._todo, self._done = SimpleQueue(), SimpleQueue[GroupResult | BaseException]()
+        self._thread: Thread | None = None
+        self._under_way = 0
+
+    @property
+    def busy(self) -> bool:
+        """Return whether a request waits or is under way."""
+        return self._under_way > 0
+
+    def submit(self, request: GroupRequest, dollars: SpendingShare | None = None) -> None:
+        """Take a request; it runs in the context of the caller: its session and its limits."""
+        if self._thread is None:
+            self._thread = Thread(target=self._work, name="choose-endpoints", daemon=True)
+            self._thread.start()
+        self._under_way += 1
+        self._todo.put((copy_context(), request, dollars))
+
+    def ready(self) -> list[GroupResult]:
+        """Return what has come since the last call.
+
+        Raises:
+            BaseException: what a request raised.
+        """
+        found = list[GroupResult]()
+        while not self._done.empty():
+            result = self._done.get()
+            if isinstance(result, BaseException):
+                raise result
+            self._under_way -= result.last
+            found.append(result)
+        return found
+
+    def close(self) -> None:
+        """Begin no further request; what is under way ends with the session that it uses."""
+        self._todo.put(None)
+
+    def _work(self) -> None:
+        while (item := self._todo.get()) is not None:
+            context, request, dollars = item
+            try:
+                context.run(self._run, request, dollars)
+            except BaseException as error:
+                self._done.put(error)
+
+    def _run(self, request: GroupRequest, dollars: SpendingShare | None) -> None:
+        for result in self._worker.parts(request, dollars):
+            self._done.put(result)
 
 
 @dataclass

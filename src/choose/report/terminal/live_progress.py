@@ -161,6 +161,7 @@ class LiveProgress:
         self._said: set[str] = set()
         self._start = perf_counter()
         self._sent: Sent | None = None
+        self._verdict = ""
 
     def __enter__(self) -> Self:
         """Start the clock."""
@@ -241,6 +242,16 @@ class LiveProgress:
     def deciding(self, why: str) -> None:
         """Show what the next run decides."""
         self._why = why
+
+    def verdict(self, named: str, final: bool, still_open: Sequence[str]) -> None:
+        """Say what the verdict is so far: the first one, and each that differs from the last."""
+        name = shorten(clean(named), NAME)
+        said = f"use {name}" if final else f"{name} is ahead"
+        said += f"; still open: {', '.join(still_open)}" if still_open else ""
+        if said != self._verdict:
+            which = "Verdict" if self._verdict else "First verdict"
+            self._say(f"{which} after {duration(self._elapsed())}: {said}.")
+        self._verdict = said
 
     def interrupted(self) -> None:
         """Say at once that the run has ended, since judging takes seconds."""

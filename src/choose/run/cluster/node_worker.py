@@ -8,7 +8,7 @@ import os
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
@@ -242,8 +242,12 @@ def _public(version: str | None) -> str:
 class ClusterWorker:
     """Runs requests in a process of a node; the executor makes an actor of it."""
 
-    def __init__(self, settings: Mapping[str, str], threads: int) -> None:
+    def __init__(
+        self, settings: Mapping[str, str], threads: int, withheld: Iterable[str] = ()
+    ) -> None:
         os.environ.update(settings)
+        for name in withheld:  # whoever started the node may have had them
+            os.environ.pop(name, None)
         # Libraries that are loaded already have counted the cores of the whole machine.
         from threadpoolctl import threadpool_limits
 
@@ -270,11 +274,7 @@ class ClusterWorker:
             return GroupResult(number=request.number, lost=str(error)), {}
         with caching(), collecting() as added:
             result = self.worker.run_group(request)
-        runs = tuple(
-            (run if run.threads else replace(run, threads=request.threads), traceback)
-            for run, traceback in result.runs
-        )
-        return replace(result, runs=runs), added
+        return result, added
 
 
 def _check_weights(request: GroupRequest) -> None:

@@ -8,11 +8,13 @@ from __future__ import annotations
 import logging
 import os
 import socket
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from choose.errors import StudyError
+from choose.models.endpoints.providers import PROVIDERS
 from choose.run.cluster.node_worker import ClusterWorker, Node
 from choose.run.run_records import GroupRequest
 from choose.schema.sections import Resources, RunSection
@@ -65,12 +67,14 @@ class Cluster:
         address: what the user named, for messages.
         alone: whether no row may leave this machine.
         own: whether `close` disconnects: a caller who had connected before stays connected.
+        withheld: variables that workers do not get, such as keys of endpoints.
     """
 
     ray: Any
     address: str
     alone: bool = False
     own: bool = True
+    withheld: frozenset[str] = frozenset()
 
     def alive(self) -> list[Node]:
         """Return all nodes that are alive."""
@@ -111,7 +115,7 @@ class Cluster:
             scheduling_strategy=NodeAffinitySchedulingStrategy(node.id, soft=False),
             max_restarts=0,
         )
-        return actor.remote(settings, max(1, int(asked.cores or 1)))
+        return actor.remote(settings, max(1, int(asked.cores or 1)), self.withheld)
 
     def end(self, handle: Any) -> None:
         """End a worker, whatever it does."""
@@ -141,8 +145,11 @@ class Cluster:
             self.ray.shutdown()
 
 
-def connect(section: RunSection, data_may_leave: bool) -> Cluster:
+def connect(section: RunSection, data_may_leave: bool, keys: Iterable[str] = ()) -> Cluster:
     """Connect to the cluster of a study.
+
+    Workers see no variable that holds a key of an endpoint (`keys`, and those of known providers):
+    trials at endpoints stay with this process.
 
     Raises:
         StudyError: if Ray is not installed or is of another version than the cluster, no cluster
@@ -162,9 +169,11 @@ def connect(section: RunSection, data_may_leave: bool) -> Cluster:
             "and on every node."
         ) from error
     own = not ray.is_initialized()
+    known = (key for provider in PROVIDERS.values() for key in provider.keys)
+    withheld = frozenset((*keys, *known))
     if own:
-        _join(ray, address)
-    cluster = Cluster(ray, address, alone=not data_may_leave, own=own)
+        _join(ray, address, withheld)
+    cluster = Cluster(ray, address, alone=not data_may_leave, own=own, withheld=withheld)
     others = {node.address for node in cluster.alive()} - {n.address for n in cluster.nodes()}
     if others:
         cluster.close()
@@ -177,7 +186,7 @@ def connect(section: RunSection, data_may_leave: bool) -> Cluster:
     return cluster
 
 
-def _join(ray: Any, address: str) -> None:
+def _join(ray: Any, address: str, keys: Iterable[str]) -> None:
     """Connect this process to a cluster, or start one where the address is ``local``."""
     absent = StudyError(
         f"No Ray cluster answers at {address!r}. Start one with `ray start --head`, name the "
@@ -194,13 +203,24 @@ def _join(ray: Any, address: str) -> None:
     _keep_quiet()
     try:
         started = {"include_dashboard": False} if address == "local" else {}
-        ray.init(address=address, log_to_driver=False, logging_level=logging.FATAL, **started)
+        with _without(keys):
+            ray.init(address=address, log_to_driver=False, logging_level=logging.FATAL, **started)
     except Exception as error:
         with suppress(Exception):
             ray.shutdown()
         if "ersion mismatch" in str(error):
             raise StudyError(_other_version(str(error))) from error
         raise absent from error
+
+
+@contextmanager
+def _without(variables: Iterable[str]) -> Iterator[None]:
+    """Take variables out of the environment for processes that are started in the block."""
+    held = {name: os.environ.pop(name) for name in variables if name in os.environ}
+    try:
+        yield
+    finally:
+        os.environ.update(held)
 
 
 def _keep_quiet() -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import sys
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from time import monotonic, sleep
 from typing import cast
@@ -33,13 +33,13 @@ from choose.run.cluster.node_worker import (
 from choose.run.cluster.ray_cluster import Actor, Cluster, advice, connect, last_line
 from choose.run.predict import SpendingShare
 from choose.run.run_records import GroupRequest, GroupResult
-from choose.run.worker import LocalExecutor, Worker
+from choose.run.worker import ThreadExecutor, Worker
 from choose.schema.sections import Resources
 from choose.study.config import Study
 from choose.types import Candidate
 
-# Seconds between two looks at which nodes are there.
-LOOK = 2.0
+# Seconds between two looks at which nodes are there, and at what has come from endpoints.
+LOOK, SHORT = 2.0, 0.05
 
 # Seconds that the nodes have to answer before a study begins without those that did not.
 FIRST_ANSWERS = 120.0
@@ -64,12 +64,13 @@ class RayExecutor:
         resources: what a worker gets, by candidate.
         question: what nodes are asked before they take part.
         say: called with sentences about nodes.
-        local: runs what goes to endpoints.
+        local: runs what goes to endpoints, in a thread.
         here: the answer of this machine.
         actors: the workers.
         waiting: requests that no worker has begun, each with when it came.
         refused: node -> why it takes no part.
         lost_on: trial key -> the node where it was lost, which is not the next to try it.
+        seconds: what it took to connect and to start workers.
     """
 
     cluster: Cluster
@@ -77,17 +78,18 @@ class RayExecutor:
     resources: Mapping[str, Resources]
     question: Question
     say: Callable[[Sequence[str]], None]
-    local: LocalExecutor = field(init=False)
+    local: ThreadExecutor = field(init=False)
     here: NodeFacts = field(init=False)
     actors: list[Actor] = field(init=False, default_factory=list)
     waiting: deque[tuple[GroupRequest, float]] = field(init=False, default_factory=deque)
     refused: dict[str, str] = field(init=False, default_factory=dict)
     lost_on: dict[str, str] = field(init=False, default_factory=dict)
+    seconds: float = field(init=False, default=0.0)
     _never_began: Counter[str] = field(init=False, default_factory=Counter)
 
     def __post_init__(self) -> None:
         """Make the worker for endpoints."""
-        self.local = LocalExecutor(Worker(self.pools))
+        self.local = ThreadExecutor(Worker(self.pools))
 
     def begin(self) -> None:
         """Start a worker on each node and wait until the nodes have answered.
@@ -121,7 +123,7 @@ class RayExecutor:
         rooms = sum(how_many(self._room(node), self.least) for node in self._usable())
         ready = sum(actor.idle or self._starts(actor) for actor in self.actors)
         # Where all nodes have gone, a request waits for others to come.
-        least = 0 if self.waiting or any(actor.request for actor in self.actors) else 1
+        least = 0 if self._runs_elsewhere else 1
         return max(least, ready + rooms - len(self.waiting))
 
     def submit(self, request: GroupRequest, dollars: SpendingShare | None = None) -> None:
@@ -139,15 +141,13 @@ class RayExecutor:
             StudyError: if the cluster has lost all its usable nodes.
         """
         self._assign()
-        some = False
-        for result in self.local.results():
-            some = True
-            yield result
-        while self.waiting or any(actor.request for actor in self.actors):
-            found = self._wait([a for a in self.actors if a.pending], 0.0 if some else LOOK)
+        while (there := self._runs_elsewhere) or self.local.busy:
+            found = self.local.ready()
+            wait = 0.0 if found else SHORT if self.local.busy else LOOK
+            found += self._wait([a for a in self.actors if a.pending], wait)
             if monotonic() - self.looked > LOOK:
                 self._look()
-            if not found and self.looked - self.seen > STRANDED:
+            if not found and there and self.looked - self.seen > STRANDED:
                 raise StudyError(
                     f"The Ray cluster {self.cluster.address!r} has lost its last usable node. What "
                     "has finished is kept: the same command goes on, there or with --executor "
@@ -155,8 +155,12 @@ class RayExecutor:
                 )
             self._assign()
             yield from found
-            if found or some:
+            if found:
                 return
+
+    @property
+    def _runs_elsewhere(self) -> bool:
+        return bool(self.waiting) or any(actor.request for actor in self.actors)
 
     def close(self) -> None:
         """End all workers and disconnect."""
@@ -317,8 +321,7 @@ class RayExecutor:
 
     def _end(self, actor: Actor) -> None:
         self.cluster.end(actor.handle)
-        if actor in self.actors:
-            self.actors.remove(actor)
+        self.actors = [other for other in self.actors if other is not actor]
 
 
 @contextmanager
@@ -333,17 +336,15 @@ def on_cluster(
     Raises:
         StudyError: if it cannot be used.
     """
-    if not study.run.on_ray:
+    local = [c for c in candidates if not names_endpoint(c.params)]
+    if not study.run.on_ray or not local:
         yield None
         return
-    cluster = connect(study.run, study.constraints.data_may_leave)
-    try:
-        resources = resources_of(candidates, study.run, cluster.nodes(), cluster.address)
-        executor = RayExecutor(cluster, pools, resources, Question.about(candidates), say)
-        try:
+    began, keys = monotonic(), [e.api_key_env for e in study.endpoints.values() if e.api_key_env]
+    with closing(connect(study.run, study.constraints.data_may_leave, keys)) as cluster:
+        resources = resources_of(local, study.run, cluster.nodes(), cluster.address)
+        made = RayExecutor(cluster, pools, resources, Question.about(candidates), say)
+        with closing(made) as executor:
             executor.begin()
+            executor.seconds = monotonic() - began
             yield executor
-        finally:
-            executor.close()
-    finally:
-        cluster.close()

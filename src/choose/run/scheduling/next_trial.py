@@ -1,19 +1,43 @@
-"""The jobs that wait, and which trial is worth most for the question that is still open."""
+"""The jobs that wait, and which trial is worth most for the question that is still open.
+
+Every candidate answers once. Then the trials of the families that are still in contention come
+first: the pair whose comparison is likeliest to change for each second that the rest of its trials
+takes. It answers more rows of what has been fitted, then its trials run fold by fold, so that every
+comparison stays on the same rows and is the next part of the same balanced order. Then come the
+trials of fast candidates, and what the checks of the named candidate need, and the parts that the
+study names in its settings. When the verdict is final, the rest is not run.
+"""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import count
+from itertools import chain, count
 from typing import NamedTuple
 
 from choose.judge.decision.open_question import Comparison, OpenQuestion, Whole, open_question
 from choose.judge.evidence import Evidence
 from choose.judge.goal import Rule
+from choose.run.run_records import GroupRequest
 from choose.schema.plan import Job
 from choose.study.grid_points import CONTROLS, DRILLS, FIRST_PASS
 from choose.types import Family, Run
+
+
+@dataclass
+class Flight:
+    """A request under way, the places of its jobs in the order, and what has ended of it."""
+
+    request: GroupRequest
+    places: Sequence[int]
+    ended: dict[str, Run] = field(default_factory=dict)
+
+    @property
+    def missing(self) -> list[Job]:
+        """Return the jobs that were to run and have not ended."""
+        jobs = self.request.jobs if self.request.action == "run" else ()
+        return [job for job in jobs if job.trial.key not in self.ended]
 
 
 class WaitingJobs:
@@ -23,12 +47,15 @@ class WaitingJobs:
 
     Attributes:
         at: the jobs by place, in order.
+        first_jobs: candidate -> its first job in the order, whether or not it waits.
         lost: trial key -> how often a worker did not survive it.
     """
 
     def __init__(self, jobs: Iterable[Job]) -> None:
         self.at: dict[int, Job] = {}
         self.lost: Counter[str] = Counter()
+        self.first_jobs: dict[str, Job] = {}
+        self._firsts: list[int] = []
         self._places = count()
         self._same: dict[str, list[int]] = defaultdict(list)
         self._answered: dict[str, set[tuple[str, int]]] = defaultdict(set)
@@ -36,14 +63,16 @@ class WaitingJobs:
             self.append(job)
 
     @property
-    def first(self) -> int | None:
-        """Return the first place where a job waits."""
-        return next(iter(self.at), None)
+    def first_places(self) -> list[int]:
+        """Return the places where the first job of a candidate still waits, in order."""
+        return [place for place in self._firsts if place in self.at]
 
     def append(self, job: Job) -> None:
         """Let a job wait after all others."""
         place = next(self._places)
         self.at[place] = job
+        if self.first_jobs.setdefault(job.trial.candidate, job) is job:
+            self._firsts.append(place)
         self._same[job.trial.key].append(place)
 
     def put_back(self, jobs: Sequence[tuple[int, Job]]) -> None:
@@ -114,19 +143,17 @@ class Now:
 
 
 class Choice(NamedTuple):
-    """The place of a job in the order, and what its answers decide, in words."""
+    """What may run next.
 
-    place: int
+    Attributes:
+        place: of a job in the order; None where only rows are meant.
+        why: what the answers decide, in words.
+        rows_of: candidates whose unfinished first passes answer more rows before that.
+    """
+
+    place: int | None
     why: str = ""
-
-
-def last_first_pass(jobs: Sequence[Job], fast: Collection[str]) -> int:
-    """Return the place by which every candidate's first trial is planned; -1 for fast ones only."""
-    places: dict[str, int] = {}
-    for place, job in enumerate(jobs):
-        if job.trial.candidate not in fast:
-            places.setdefault(job.trial.candidate, place)
-    return max(places.values(), default=-1)
+    rows_of: Collection[str] = ()
 
 
 class TrialOrder:
@@ -148,6 +175,26 @@ class TrialOrder:
     ) -> None:
         self.fast, self.folds, self.baseline, self.stated = fast, folds, baseline, stated
 
+    def planned(
+        self,
+        waiting: Mapping[int, Job],
+        firsts: Iterable[int],
+        rows: Choice,
+        crowds: Callable[[Job], bool],
+    ) -> Iterator[Choice]:
+        """Yield the jobs in their order, without a question; at last rows that were not answered.
+
+        Args:
+            waiting: the jobs by place.
+            firsts: the places of those that come before all others.
+            rows: the choice of more rows of any first pass.
+            crowds: tells whether a job would leave little time for the rows of others, which
+                then come first.
+        """
+        for place in chain(firsts, waiting):
+            yield Choice(place, rows_of=rows.rows_of if crowds(waiting[place]) else ())
+        yield rows
+
     def choices(
         self, waiting: Mapping[int, Job], question: OpenQuestion, seconds: Callable[[str], float]
     ) -> Iterator[Choice]:
@@ -160,7 +207,7 @@ class TrialOrder:
         """
         compared: dict[str, list[int]] = {}
         for place, job in waiting.items():
-            if job.part in COMPARED and job.trial.candidate not in self.fast:
+            if job.part in COMPARED:
                 compared.setdefault(job.trial.candidate, []).append(place)
         yield from self._deciding(waiting, compared, question, seconds)
         yield from map(Choice, self._of(waiting, self.fast))
@@ -169,6 +216,7 @@ class TrialOrder:
         for place, job in waiting.items():
             if job.part in ALWAYS or job.repeats > 1:
                 yield Choice(place)
+        yield Choice(None, rows_of=(*question.candidates, *question.near))
         yield from map(Choice, self._of(waiting, question.candidates))
         yield from (Choice(place) for name in question.near for place in compared.get(name, ()))
         yield from (Choice(place) for place, job in waiting.items() if job.part in self.stated)
@@ -184,13 +232,14 @@ class TrialOrder:
     ) -> Iterator[Choice]:
         """Yield the next trial of each open comparison, that of most change a second first."""
 
+        def place_of(place: int) -> tuple[int, int, int]:
+            trial = waiting[place].trial
+            return trial.draw, trial.fold, place
+
         def pair(one: Comparison) -> list[int]:
-            # Only rows that both answered are compared, so both go on in the order of the grid.
-            return sorted(
-                place
-                for name in (one.candidate, question.named)
-                for place in compared.get(name, ())
-            )
+            # Only rows that both answered are compared, so both go on together.
+            names = (one.candidate, question.named)
+            return sorted((p for n in names for p in compared.get(n, ())), key=place_of)
 
         def rate(one: Comparison) -> float:
             jobs = [waiting[place] for place in pair(one)]
@@ -203,6 +252,9 @@ class TrialOrder:
             decides = f"between {families[0]} and {families[1]}"
             if one.floor:
                 decides = f"whether {question.named} beats {one.candidate}"
+            names = (one.candidate, question.named)
+            more = question.named if one.floor else one.candidate
+            yield Choice(None, f"{more}, more rows: decides {decides}", names)
             for place in pair(one):
                 yield Choice(place, f"{self._place_of(waiting[place])}: decides {decides}")
 

@@ -7,16 +7,17 @@ same scheduler serves one process, a cluster and a simulation.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from itertools import count
 from math import inf
 from typing import Any
 
+from choose.run.predict import MIN_ROWS
 from choose.run.run_records import GroupRequest, GroupResult, Limits, Pace, RunSummary, StudyFacts
-from choose.run.scheduling.next_trial import Choice, Now, TrialOrder, WaitingJobs, last_first_pass
+from choose.run.scheduling.next_trial import Choice, Flight, Now, TrialOrder, WaitingJobs
 from choose.run.scheduling.race import Race, TrialHistory
-from choose.run.time_budget import FirstPassBudget, UnfinishedPasses
+from choose.run.time_budget import FirstPassBudget, UnfinishedPass, UnfinishedPasses
 from choose.schema.plan import Job
 from choose.study.grid_points import FIRST_PASS
 from choose.types import Run
@@ -31,22 +32,13 @@ GRACE = 0.05
 ATTEMPTS = 2
 
 
-@dataclass
-class _Flight:
-    """A request under way, the places of its jobs in the order, and what has ended of it."""
-
-    request: GroupRequest
-    places: Sequence[int]
-    ended: dict[str, Run] = field(default_factory=dict)
-
-
 class Scheduler:
     """The state of a run: what waits, what is under way, and what is known of each candidate.
 
     A candidate without any answers gets one trial unless its fit alone is forecast to overrun the
-    remaining time, so that a small budget leaves out repetitions rather than candidates. Slow
-    candidates share three quarters of the remaining time, so that all answer the same number of
-    test rows.
+    remaining time, so that a small budget leaves out repetitions rather than candidates. Under a
+    budget, slow candidates answer 25 rows at first. Those in contention then answer more; where no
+    question is open, all do, the fewest answers first.
 
     Attributes:
         summary: what did not run, and why.
@@ -61,18 +53,17 @@ class Scheduler:
         self.summary = RunSummary(limited_dollars=limits.money, dropped=race.dropped)
         self._waiting = WaitingJobs(jobs)
         self._numbers = count()
-        self._flying: dict[int, _Flight] = {}
+        self._flying: dict[int, Flight] = {}
         self._order = TrialOrder(facts.fast, facts.folds, facts.baseline, limits.stated)
-        self._last_first = last_first_pass(jobs, facts.fast)
         self._cut: set[str] = set()
-        firsts: dict[str, Job] = {}
-        for job in jobs:
-            if job.trial.candidate not in facts.fast:
-                firsts.setdefault(job.trial.candidate, job)
+        self._workers = workers
+        firsts = self._waiting.first_jobs
+        slow = {name: job for name, job in firsts.items() if name not in facts.fast}
+        self._slow = frozenset(slow)
+        self._priced = frozenset(facts.remote) if limits.money else frozenset()
+        self._by_value = limits.racing and bool(slow)
         self.unfinished = UnfinishedPasses()
-        self.first_passes = FirstPassBudget(
-            facts.rows, limits.seconds or 0.0, firsts, facts.remote, workers
-        )
+        self.first_passes = FirstPassBudget(limits.seconds or 0.0, slow, facts.remote)
 
     def recall(self, stored: Callable[[Job], Run | None]) -> list[tuple[Job, Run]]:
         """Take over and return what an earlier command finished, which does not run again."""
@@ -91,16 +82,20 @@ class Scheduler:
     @property
     def asks(self) -> bool:
         """Return whether the order depends on what is open: every candidate had its first trial."""
-        first = self._waiting.first
-        early = first is not None and first <= self._last_first
-        return self.limits.racing and self._last_first >= 0 and not early
+        return self._by_value and not self._waiting.first_places
+
+    @property
+    def opening(self) -> bool:
+        """Return whether a candidate's first trial waits or is under way."""
+        firsts = [*self._waiting.first_jobs.values()]
+        flying = [job for flight in self._flying.values() for job in flight.request.jobs]
+        return bool(self._waiting.first_places) or any(job in firsts for job in flying)
 
     def next(self, now: Now, free: int) -> list[GroupRequest]:
         """Return at most `free` requests that should begin now; none where all is done or busy."""
         requests: list[GroupRequest] = []
         while len(requests) < free:
-            request = self._pick(now) or self._extension(now)
-            if request is None:
+            if (request := self._pick(now)) is None:
                 if not self._flying and self.asks and now.question is not None:
                     self.summary.unneeded += self._waiting.at.values()
                     self._waiting.at.clear()
@@ -125,6 +120,8 @@ class Scheduler:
             self.unfinished.record(job, run, further and run.trial.key in result.kept)
             if request.action == "run":
                 ended += self._add(job, run)
+            elif run.error is None:
+                self.history.race.add(run)
         if result.last:
             del self._flying[result.number]
             self._end(flight, result)
@@ -132,17 +129,13 @@ class Scheduler:
 
     def hopeless(self, number: int) -> list[Job]:
         """Return the jobs of a lost request that are not tried again."""
-        flight = self._flying[number]
-        jobs = flight.request.jobs if flight.request.action == "run" else ()
-        missing = [job for job in jobs if job.trial.key not in flight.ended]
+        missing = self._flying[number].missing
         return [job for job in missing if self._waiting.lost[job.trial.key] >= ATTEMPTS - 1]
 
     def interrupt(self) -> None:
         """Record that the user ends the run."""
         for flight in self._flying.values():
-            if flight.request.action == "run":
-                jobs = flight.request.jobs
-                self.summary.stopped += [j for j in jobs if j.trial.key not in flight.ended]
+            self.summary.stopped += flight.missing
         self.summary.stopped += self._waiting.at.values()
         self.summary.interrupted = True
 
@@ -166,17 +159,19 @@ class Scheduler:
     def _pick(self, now: Now) -> GroupRequest | None:
         """Return the next request in order, and settle on the way what need not run."""
         blocked: set[int] = set()
-        while (choice := self._first_choice(blocked, now)) is not None:
-            place, why = choice
-            job = self._waiting.at[place]
+        while (found := self._first_choice(blocked, now)) is not None:
+            choice, unfinished = found
+            if unfinished is not None or choice.place is None:
+                return None if unfinished is None else self._extension(unfinished, now, choice.why)
+            place, job = choice.place, self._waiting.at[choice.place]
             if self.history.only_fails(job):
                 self.summary.skipped.append(self._leave(place))
             elif self.history.futile(job):
                 self.history.skip(self._leave(place))
             elif self._blocked(job):
                 blocked.add(place)
-            elif self._needs_probes(job, now):
-                order = self.first_passes.next_probe(job, now.elapsed, self._left(now))
+            elif self.first_passes.needs_probes(job, self._left(now)):
+                order = self.first_passes.next_probe(job, self._left(now))
                 if order is not None:
                     return self._send(*order, action="measure", keep_fit=True)
                 if any(f.request.action == "measure" for f in self._flying.values()):
@@ -184,24 +179,32 @@ class Scheduler:
                 else:
                     self._waiting.exchange(self.first_passes.fastest_first())
                     self.first_passes.ordered = True
-            elif (request := self._longer(job, now) or self._request(place, now, why)) is not None:
+            elif (request := self._request(place, now, choice.why)) is not None:
                 return request
         return None
 
-    def _first_choice(self, blocked: set[int], now: Now) -> Choice | None:
-        choices: Iterator[Choice] = map(Choice, self._waiting.at)
-        if self.asks and now.question is not None:
-            seconds = self.history.cost
-            choices = self._order.choices(
-                self._waiting.at, now.question, lambda name: seconds.get(name, 0.0)
-            )
-        return next((choice for choice in choices if choice.place not in blocked), None)
+    def _first_choice(
+        self, blocked: set[int], now: Now
+    ) -> tuple[Choice, UnfinishedPass | None] | None:
+        """Return the first choice that is possible, with the first pass that it goes on with."""
+        for choice in self._choices(now):
+            unfinished = self._unfinished(choice, now) if choice.rows_of else None
+            if unfinished or not (choice.place is None or choice.place in blocked):
+                return choice, unfinished
+        return None
 
-    def _longer(self, job: Job, now: Now) -> GroupRequest | None:
-        """Return a request for more rows of a candidate's cut first pass, before another fold."""
-        if not self.asks or now.question is None or job.trial.candidate in self.facts.fast:
-            return None
-        return self._extension(now, (job.trial.candidate,))
+    def _choices(self, now: Now) -> Iterator[Choice]:
+        """Yield what may run, the first one first."""
+        waiting, question, seconds = self._waiting.at, now.question, self.history.cost
+        rows = Choice(None, rows_of=self._slow)
+        if self.asks and question is not None:
+            yield from self._order.choices(waiting, question, lambda name: seconds.get(name, 0.0))
+            yield from () if question.final else (rows,)
+            return
+        yield from (rows,) if self.first_passes.go_on(now.elapsed) else ()
+        firsts = self._waiting.first_places if self._by_value else []
+        crowds = partial(self.first_passes.crowds_out, left=self._left(now))
+        yield from self._order.planned(waiting, firsts, rows, crowds)
 
     def _blocked(self, job: Job) -> bool:
         """Return whether a job has to wait for one of its candidate that is under way.
@@ -229,12 +232,6 @@ class Scheduler:
         self.first_passes.take(job.trial.candidate)
         return job
 
-    def _needs_probes(self, job: Job, now: Now) -> bool:
-        """Return whether a first pass waits for the speeds of all candidates, or for its own."""
-        # After the budget has ended nothing is begun any more, so no speed is of use.
-        timed = self.limits.seconds is not None and self._left(now) > 0
-        return timed and self.first_passes.needs_probes(job, self._left(now))
-
     def _request(self, place: int, now: Now, why: str) -> GroupRequest | None:
         """Return the request of a job; leave it out where the time that is left cannot hold it."""
         job, left = self._waiting.at[place], self._left(now)
@@ -252,56 +249,53 @@ class Scheduler:
                 self.summary.too_long[name] = self.history.cost[name] = fit
                 self.summary.left_out.append(self._leave(place))
                 return None
-            pace = self.first_passes.pace(name, now.elapsed, left)
-        elif self._priced(job) and job.part == FIRST_PASS:
+            pace = self.first_passes.pace(left, name in self._priced)
+        elif name in self._priced and job.part == FIRST_PASS:
             pace = Pace(end=left)  # answers in chunks, so that paid answers count
         elif not first and name in self.facts.grouped:
-            cost, workers = self.history.cost[name], self.first_passes.workers
+            cost = self.history.cost[name]
             own = sum(job.trial.candidate == name for job in self._waiting.at.values())
-            most = min(MAX_BATCH, left / cost if cost > 0 else inf, own / workers)
+            most = min(MAX_BATCH, left / cost if cost > 0 else inf, own / self._workers)
         seconds = left + GRACE * (self.limits.seconds or 0.0)
         keep = timed and pace is not None and not self._closed(job)
         batch = self._waiting.take_batch(place, int(most), self._blocked)
         self.first_passes.take(name)
         return self._send(batch.values(), seconds, tuple(batch), pace=pace, keep_fit=keep, why=why)
 
-    def _extension(self, now: Now, of: Collection[str] = ()) -> GroupRequest | None:
-        """Return a request for test rows that a first pass had no time for.
-
-        It is the last thing to do, unless it is about candidates (`of`) whose other trials wait.
-        """
+    def _unfinished(self, choice: Choice, now: Now) -> UnfinishedPass | None:
+        """Return the first pass with the fewest answers that a choice goes on with, if any."""
         left = self._left(now)
-        if not of and self.asks and now.question is not None and now.question.final:
-            of = (*now.question.candidates, *now.question.near)
-        if self.limits.seconds is None or left <= 0 or (self._waiting.at and not of):
+        if self.limits.seconds is None or left <= 0:
             return None
         busy = {f.request.jobs[0].trial.key for f in self._flying.values()}
 
         def skip(job: Job) -> bool:
-            others = bool(of) and job.trial.candidate not in of
+            others = job.trial.candidate not in choice.rows_of
             return others or self._closed(job) or self._queues(job)
 
-        one = self.unfinished.shortest(left, skip, busy)
-        if one is None:
-            return None
-        pace = Pace(share=0.0, end=left, least=0)
-        more: dict[str, Any] = {"earlier": one.run, "pace": pace, "keep_fit": True}
-        return self._send((one.job,), left, action="extend", **more)
+        return self.unfinished.shortest(left, skip, busy, inf if choice.place is None else MIN_ROWS)
+
+    def _extension(self, one: UnfinishedPass, now: Now, why: str) -> GroupRequest:
+        """Return a request for more test rows of a first pass: as many as it has answered.
+
+        Without a question, for a few, so that all first passes answer the same number of rows.
+        """
+        least = 2 * one.answered if self.asks and now.question is not None else 0
+        pace = Pace(share=0.0, end=self._left(now), least=least)
+        more: dict[str, Any] = {"earlier": one.run, "why": why, "keep_fit": True}
+        return self._send((one.job,), self._left(now), action="extend", pace=pace, **more)
 
     def _send(
         self, jobs: Iterable[Job], seconds: float, places: Sequence[int] = (), **how: Any
     ) -> GroupRequest:
         number, data = next(self._numbers), self.facts.data
         request = GroupRequest(number=number, jobs=tuple(jobs), data=data, seconds=seconds, **how)
-        self._flying[request.number] = _Flight(request, places)
+        self._flying[request.number] = Flight(request, places)
         return request
-
-    def _priced(self, job: Job) -> bool:
-        return self.limits.money and job.trial.candidate in self.facts.remote
 
     def _closed(self, job: Job) -> bool:
         """Return whether a first pass gets no more rows: dollars for it are fully allocated."""
-        return self.history.futile(job) or self._priced(job)
+        return self.history.futile(job) or job.trial.candidate in self._priced
 
     # --- what came of it ------------------------------------------------------------------------
 
@@ -319,9 +313,8 @@ class Scheduler:
             ended += self._add(other, same, earlier=True)
         return ended
 
-    def _end(self, flight: _Flight, result: GroupResult) -> None:
-        request = flight.request
-        missing = [job for job in request.jobs if job.trial.key not in flight.ended]
+    def _end(self, flight: Flight, result: GroupResult) -> None:
+        request, missing = flight.request, flight.missing
         if request.action != "run":
             if request.action == "extend" and not flight.ended:
                 self.unfinished.shut(request.jobs[0].trial.key)
@@ -334,11 +327,11 @@ class Scheduler:
             if result.stopped == "time":
                 self._cut |= {job.trial.candidate for job in left}
 
-    def _whole(self, job: Job, flight: _Flight) -> bool:
+    def _whole(self, job: Job, flight: Flight) -> bool:
         run = flight.ended[job.trial.key]
         return run.error is None and not run.unasked and self._waiting.answers(job)
 
-    def _again(self, flight: _Flight, missing: Sequence[Job]) -> None:
+    def _again(self, flight: Flight, missing: Sequence[Job]) -> None:
         """Let the jobs wait again whose worker did not survive them."""
         placed = zip(flight.places, flight.request.jobs, strict=True)
         again = [(place, job) for place, job in placed if job in missing]
