@@ -11,7 +11,7 @@ import spending as bench
 from choose.study.grid_points import FIRST_PASS
 from simulation.thinned import CLEAN
 
-STUDY = bench.Grade(reached=None, spent=10.0, right=(True,) * 6, false=False)
+STUDY = bench.Grade(first=1.0, reached=None, spent=10.0, right=(True,) * 6, false=False)
 
 
 def study(fixed: float | None, value: float | None, false: bool = False) -> bench.Study:
@@ -19,7 +19,6 @@ def study(fixed: float | None, value: float | None, false: bool = False) -> benc
     return bench.Study(
         source="cross-fit",
         seconds=10.0,
-        first=1.0,
         final=True,
         false=False,
         fixed=replace(STUDY, reached=fixed),
@@ -30,10 +29,10 @@ def study(fixed: float | None, value: float | None, false: bool = False) -> benc
 def test_both_orders_end_with_the_verdict_of_the_whole_grid() -> None:
     known = bench.world("cross-fit", 0)
     found = bench.compared(known)
-    assert found.first <= found.fixed.spent <= found.seconds + 1e-6
+    assert found.value.first < found.fixed.first
     for order in (found.fixed, found.value):
         assert order.reached is not None
-        assert found.first <= order.reached <= order.spent <= found.seconds + 1e-6
+        assert order.first <= order.reached <= order.spent <= 1.01 * found.seconds
         assert order.right is not None
         assert len(order.right) == len(bench.SHARES)
 
@@ -73,4 +72,16 @@ def test_targets_are_missed_by_slow_orders_and_by_wrong_winners() -> None:
 def test_the_table_counts_studies_whose_first_verdict_was_not_the_last() -> None:
     text = "\n".join(bench.lines([study(1.0, 1.0), study(4.0, 2.0)]))
     row = next(line for line in text.splitlines() if line.startswith("all"))
-    assert row.split()[8:11] == ["0.75", "1", "0.50"]
+    assert row.split()[10:13] == ["0.75", "1", "0.50"]
+
+
+def test_rows_cost_where_a_model_is_prompted_and_what_an_encoder_has_read_is_cached() -> None:
+    world = bench.Costs(known := bench.world("cross-fit", 0))
+    by_name = {run.trial.candidate: run for run in known.evidence.runs}
+    assert world.of(by_name["prompt"]) == pytest.approx((2.0, 38.0))
+    assert world.of(by_name["lora"]) == pytest.approx((570.0, 30.0))
+    costs = bench.Costs(known := bench.real("trec6", 2))
+    probes = [run for run in known.evidence.runs if run.trial.candidate == "probe"]
+    first, again = costs.of(probes[0]), costs.of(probes[1])
+    assert first[0] > 0 == again[0]
+    assert again[1] > 0 == costs.of(probes[1])[1]

@@ -113,7 +113,7 @@ class World:
             assert request.earlier is not None
             assert request.pace is not None
             done = len(request.earlier.asked[CLEAN])
-            within = done + max(25, int(request.pace.end / player.each) // 25 * 25)
+            within = done + max(25, int(min(request.pace.end, 1e6) / player.each) // 25 * 25)
             rows = min(max(request.pace.least, done + 25), within, self.rows)
             run = self._answered(request.jobs[0], rows, player)
             return replace(result, runs=((run, None),), kept=(key,)), (rows - done) * player.each
@@ -419,6 +419,22 @@ def test_stored_runs_are_taken_over_and_not_run_again() -> None:
     assert places(world, [*stored, *ended(again)]) == list(range(len(world.jobs)))
 
 
+@pytest.mark.parametrize("seconds", [None, 60.0])
+def test_a_first_pass_that_an_earlier_command_left_is_gone_on_with(seconds: float | None) -> None:
+    """It has 25 rows where that command was stopped at its first verdict."""
+    world = World((Player(name="a", fast=True), Player(name="b")), folds=1)
+    _, steps = world.run(seconds=60.0)
+    runs = {step.request.candidate: step.result.runs[0][0] for step in steps[:3] if step.ended}
+    assert runs["b"].unasked == 95
+    scheduler = world.scheduler(seconds=seconds)
+    stored = {id(world.jobs[0]): runs["a"], id(world.jobs[1]): runs["b"]}
+    scheduler.recall(lambda job: stored.get(id(job)))
+    again = list(play(scheduler, world.answer))
+    rows = [s.result.runs[0][0].unasked for s in again if s.request.action == "extend"]
+    assert rows[0] == 70
+    assert not scheduler.conclude().unasked["b"]
+
+
 def test_an_interruption_names_what_is_under_way_and_what_waits() -> None:
     world = World((Player(name="a"), Player(name="b")))
     scheduler = world.scheduler()
@@ -464,14 +480,15 @@ def test_everyone_answers_once_then_what_decides_comes_first() -> None:
     assert min(others) > max(decided), "few is not in contention"
 
 
-def test_a_fast_candidate_goes_on_with_the_one_that_it_is_compared_with() -> None:
-    """All answer once; only the pair that is open goes on, fold by fold."""
+def test_fast_candidates_answer_all_their_rows_once_everyone_has_answered() -> None:
+    """They take seconds, and all others are compared with them."""
     fast = [Player(name=name, fast=True, right=8) for name in ("probe", "tfidf")]
     world = World((*fast, *ALIKE), folds=3)
     _, steps = by_value(world, question("probe", "lora"))
     order = [(j.trial.candidate, j.trial.fold) for j in ended(steps) if j.part == FIRST_PASS]
     assert order[:5] == [(p.name, 0) for p in world.players]
-    assert order[5:9] == [("probe", 1), ("lora", 1), ("probe", 2), ("lora", 2)]
+    assert order[5:9] == [(p.name, fold) for fold in (1, 2) for p in fast]
+    assert order[9:11] == [("lora", 1), ("lora", 2)]
 
 
 def test_rows_double_while_a_question_is_open() -> None:

@@ -1,11 +1,12 @@
 """The jobs that wait, and which trial is worth most for the question that is still open.
 
-Every candidate answers once. Then the trials of the families that are still in contention come
-first: the pair whose comparison is likeliest to change for each second that the rest of its trials
-takes. It answers more rows of what has been fitted, then its trials run fold by fold, so that every
-comparison stays on the same rows and is the next part of the same balanced order. Then come the
-trials of fast candidates, and what the checks of the named candidate need, and the parts that the
-study names in its settings. When the verdict is final, the rest is not run.
+Every candidate answers once, and fast ones the rest of their rows. Then the trials of the families
+that are still in contention come first: the pair whose comparison is likeliest to change for each
+second that the rest of its trials takes. It answers more rows of what has been fitted, then its
+trials run fold by fold, so that every comparison stays on the same rows and is the next part of the
+same balanced order. Then come other trials of fast candidates, and what the checks of the named
+candidate need, and the parts that the study names in its settings. When the verdict is final, the
+rest is not run.
 """
 
 from __future__ import annotations
@@ -209,6 +210,10 @@ class TrialOrder:
         for place, job in waiting.items():
             if job.part in COMPARED:
                 compared.setdefault(job.trial.candidate, []).append(place)
+        # All others are compared with fast candidates, whose trials take seconds.
+        for place, job in waiting.items():
+            if job.part in COMPARED and job.trial.candidate in self.fast:
+                yield Choice(place)
         yield from self._deciding(waiting, compared, question, seconds)
         yield from map(Choice, self._of(waiting, self.fast))
         # What reading loses is reported for every candidate that reads, whichever family wins, and

@@ -66,12 +66,17 @@ class Scheduler:
         self.first_passes = FirstPassBudget(limits.seconds or 0.0, slow, facts.remote)
 
     def recall(self, stored: Callable[[Job], Run | None]) -> list[tuple[Job, Run]]:
-        """Take over and return what an earlier command finished, which does not run again."""
+        """Take over and return what an earlier command finished, which does not run again.
+
+        A first pass that it left unfinished is fitted again if its other rows are worth that.
+        """
         ended: list[tuple[Job, Run]] = []
         for place, job in list(self._waiting.at.items()):
             if place in self._waiting.at and (run := stored(job)) is not None:
                 del self._waiting.at[place]
                 ended += self._add(job, run, earlier=True)
+                if job.part == FIRST_PASS:
+                    self.unfinished.record(job, run, open=True)
         return ended
 
     @property
@@ -264,8 +269,7 @@ class Scheduler:
 
     def _unfinished(self, choice: Choice, now: Now) -> UnfinishedPass | None:
         """Return the first pass with the fewest answers that a choice goes on with, if any."""
-        left = self._left(now)
-        if self.limits.seconds is None or left <= 0:
+        if (left := self._left(now)) <= 0:
             return None
         busy = {f.request.jobs[0].trial.key for f in self._flying.values()}
 
