@@ -18,7 +18,7 @@ from choose.run.scheduling.scheduler import ATTEMPTS, GRACE, MAX_BATCH, Schedule
 from choose.run.speed_probe import Speed
 from choose.schema.plan import Job
 from choose.schema.words import worth_finishing
-from choose.study.grid_points import FIRST_PASS
+from choose.study.grid_points import CONTROLS, FIRST_PASS
 from choose.types import STANDARD, Answers, Run, Scenario
 from simulation.played_run import Answer, Step, play
 from support.trials import plain_trial
@@ -489,6 +489,21 @@ def test_fast_candidates_answer_all_their_rows_once_everyone_has_answered() -> N
     assert order[:5] == [(p.name, 0) for p in world.players]
     assert order[5:9] == [(p.name, fold) for fold in (1, 2) for p in fast]
     assert order[9:11] == [("lora", 1), ("lora", 2)]
+
+
+def test_controls_that_tell_whether_an_adapter_is_worth_its_fit_come_before_it() -> None:
+    players = (Player(name="tfidf", fast=True), Player(name="rag"), Player(name="lora"))
+    world = World(players, folds=2)
+    controls = [replace(world.jobs[n], part=CONTROLS, views=("nothing",)) for n in (1, 4)]
+    world.jobs[:] = [*world.jobs[:2], controls[0], *world.jobs[2:5], controls[1], world.jobs[5]]
+    _, steps = world.run(racing=True)
+    order = [(job.trial.candidate, job.part, job.trial.fold) for job in ended(steps)]
+    assert order[:4] == [
+        ("tfidf", FIRST_PASS, 0),
+        ("rag", FIRST_PASS, 0),
+        ("rag", CONTROLS, 0),
+        ("lora", FIRST_PASS, 0),
+    ]
 
 
 def test_rows_double_while_a_question_is_open() -> None:

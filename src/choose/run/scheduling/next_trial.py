@@ -68,6 +68,17 @@ class WaitingJobs:
         """Return the places where the first job of a candidate still waits, in order."""
         return [place for place in self._firsts if place in self.at]
 
+    @property
+    def early_places(self) -> list[int]:
+        """Return these places, and those of controls that were planned before the last of them.
+
+        Controls tell whether an adapter that reads nothing is worth its fit.
+        """
+        firsts = self.first_places
+        last = max(firsts, default=-1)
+        controls = (p for p, job in self.at.items() if job.part == CONTROLS and p < last)
+        return sorted({*firsts, *controls})
+
     def append(self, job: Job) -> None:
         """Let a job wait after all others."""
         place = next(self._places)

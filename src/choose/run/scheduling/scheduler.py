@@ -207,7 +207,7 @@ class Scheduler:
             yield from () if question.final else (rows,)
             return
         yield from (rows,) if self.first_passes.go_on(now.elapsed) else ()
-        firsts = self._waiting.first_places if self._by_value else []
+        firsts = self._waiting.early_places if self._by_value else []
         crowds = partial(self.first_passes.crowds_out, left=self._left(now))
         yield from self._order.planned(waiting, firsts, rows, crowds)
 
