@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from choose.data.dataset import Tables
     from choose.export.write_folder import Exported
     from choose.models.endpoints.command_session import Traffic
-    from choose.run.run_records import Executor
+    from choose.run.cluster.ray_executor import RayExecutor
     from choose.schema.plan import Job
     from choose.schema.study_changes import Versus
     from choose.types import Dataset, Run
@@ -213,21 +213,20 @@ def run_study(
             ready = before_sending(study, pools, plan.candidates, plan.jobs, Store(path), approve)
             if ready.spending.bills:
                 watch.sending(session.traffic(sum(bill.requests for bill in ready.spending.bills)))
-            spent = ready.seconds + (executor.seconds if executor else 0.0)
-            return _run(plan, Store.create(path), watch, executor, (spent, home))
+            return _run(plan, Store.create(path), watch, executor, (ready.seconds, home))
 
 
 def _run(
     plan: TrialPlan,
     store: Store,
     watch: Observer,
-    executor: Executor | None,
+    executor: RayExecutor | None,
     before: tuple[float, Path | None],
 ) -> Outcome:
     """Run the trials.
 
-    `before` are the seconds of the budget that went into the endpoints' first requests and the
-    start of a cluster's workers, and the study that the settings come from.
+    `before` are the seconds of the budget that went into the endpoints' first requests, and the
+    study that the settings come from. The start of a cluster's workers counts too.
     """
     from choose.api.study_evidence import nothing_measured, rule_of
     from choose.judge.goal import margin_or_usual
@@ -244,6 +243,7 @@ def _run(
     watch.planned(dataset, jobs, plan.refusals, budget)
     racing = budget is not None and not study.grid.thorough and study.races
     margin, money = margin_or_usual(study.goal.margin), study.grid.max_usd is not None
+    spent += executor.seconds if executor else 0.0
     left = None if budget is None else max(0.0, budget - spent)
     limits = Limits(left, racing, margin, money, stated_parts(study.grid))
     measured = None
