@@ -302,7 +302,7 @@ class Nearest(TextBaseline):
     good_for: ClassVar[str] = "inputs that repeat; the floor of retrieval"
     needs: ClassVar[str] = "labelled rows"
     takes: ClassVar[str] = "seconds to train, milliseconds an answer"
-    kinds: ClassVar[tuple[str, ...]] = ("extraction", "writing", "answering")
+    kinds: ClassVar[tuple[str, ...]] = ("extraction", "writing", "answering", "ranking")
     reference: ClassVar[bool] = True
 
     def fit(self, task: Task, examples: Sequence[Example]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy.typing as npt
 
@@ -106,29 +106,11 @@ class TunedRetriever(Rag):
     def fit(self, task: Task, examples: Sequence[Example]) -> None:
         """Tune the encoder, then choose how many passages are read and the form of answers."""
         [hybrid] = libraries_for(task, "hybrid", self.words or WORDS, self.encoder)
-        self._tuned: Mapping[str, npt.NDArray[Any]] = {}
-        trainer = _Trainer(self, hybrid, examples)
-        if len(trainer.rows) < FEWEST_PAIRS or len(trainer.places) < 2:
-            few = f"{len(trainer.rows)} training questions whose passage is known"
-            self.tuning = f"The retriever is not tuned: there are {few} (at least {FEWEST_PAIRS})."
-            if len(trainer.rows) >= FEWEST_PAIRS:
-                self.tuning = "The retriever is not tuned: the documents are a single passage."
-            self._choose(task, examples, examples, hybrid)
-            return
-        learnt, held, apart = held_apart(trainer.rows, HELD_OUT)
-        stop, begun, ranks = trainer.stop(learnt, held)
+        found = tuned_retriever(self, hybrid, examples)
         # On rows that were not learnt from, lest retrieval look better than it will be.
-        self._choose(task, examples, held, replace(hybrid, way=stop.way, tuned=begun))
-        if stop.epochs:
-            self._tuned, self.library.tuned = trainer.trained(trainer.rows, stop.epochs)
-        where = " about other documents" if apart else ""
-        joined = "joined with those of BM25" if stop.way == "hybrid" else "not joined with others"
-        self.tuning = (
-            f"The retriever is tuned for {stop.epochs} epoch{'s' * (stop.epochs != 1)} on "
-            f"{len(trainer.rows)} questions; its ranks are {joined}: mean reciprocal "
-            f"rank {ranks[stop]:.3f} on {len(held)} held-out questions{where}, "
-            f"{ranks[Stop(0, 'hybrid')]:.3f} untuned and joined."
-        )
+        self._choose(task, examples, found.held, found.begun)
+        self.library.tuned, self._tuned = found.library.tuned, found.weights
+        self.tuning = found.note
 
     def facts(self) -> Mapping[str, Any]:
         """Return what `Rag.facts` does, with how the retriever was tuned and its size."""
@@ -164,10 +146,63 @@ class TunedRetriever(Rag):
         self._restore_reading(facts, arrays)
 
 
+class Tunes(Protocol):
+    """A strategy with the hyperparameters of tuning."""
+
+    seed: int
+    encoder: str
+    epochs: float | None
+    learning_rate: float
+
+
+class Tuned(NamedTuple):
+    """A tuned retriever.
+
+    Attributes:
+        library: the documents with the encoder that learnt from all questions.
+        weights: what of it differs from the encoder as it was, by name; empty if nothing does.
+        begun: the documents with the encoder that did not learn from the questions held out.
+        held: these questions; all where nothing was tuned.
+        note: how it was tuned and what that gains.
+    """
+
+    library: Library
+    weights: Mapping[str, npt.NDArray[Any]]
+    begun: Library
+    held: Sequence[Example]
+    note: str
+
+
+def tuned_retriever(strategy: Tunes, hybrid: Library, examples: Sequence[Example]) -> Tuned:
+    """Tune the encoder of questions on rows whose evidence is known, if held-out ones gain."""
+    trainer = _Trainer(strategy, hybrid, examples)
+    if len(trainer.rows) < FEWEST_PAIRS or len(trainer.places) < 2:
+        few = f"{len(trainer.rows)} training questions whose passage is known"
+        note = f"The retriever is not tuned: there are {few} (at least {FEWEST_PAIRS})."
+        if len(trainer.rows) >= FEWEST_PAIRS:
+            note = "The retriever is not tuned: the documents are a single passage."
+        return Tuned(hybrid, {}, hybrid, examples, note)
+    learnt, held, apart = held_apart(trainer.rows, HELD_OUT)
+    stop, begun, ranks = trainer.stop(learnt, held)
+    weights: Mapping[str, npt.NDArray[Any]] = {}
+    library = replace(hybrid, way=stop.way)
+    if stop.epochs:
+        weights, library.tuned = trainer.trained(trainer.rows, stop.epochs)
+    where = " about other documents" if apart else ""
+    joined = "joined with those of BM25" if stop.way == "hybrid" else "not joined with others"
+    note = (
+        f"The retriever is tuned for {stop.epochs} epoch{'s' * (stop.epochs != 1)} on "
+        f"{len(trainer.rows)} questions; its ranks are {joined}: mean reciprocal "
+        f"rank {ranks[stop]:.3f} on {len(held)} held-out questions{where}, "
+        f"{ranks[Stop(0, 'hybrid')]:.3f} untuned and joined."
+    )
+    return Tuned(library, weights, replace(hybrid, way=stop.way, tuned=begun), held, note)
+
+
 class _Trainer:
     """The questions of a pool whose passage is known, and training on some of them."""
 
-    def __init__(self, strategy: TunedRetriever, hybrid: Library, rows: Sequence[Example]) -> None:
+    def __init__(self, strategy: Tunes, hybrid: Library, rows: Sequence[Example]) -> None:
         self.strategy, self.hybrid = strategy, hybrid
         self.rows: list[Example] = []
         self.pairs: dict[str, Pair] = {}

@@ -69,6 +69,7 @@ def test_there_is_something_to_check() -> None:
         "choose_reader",
         "choose_prompting",
         "choose_retrieval",
+        "choose_ranking",
         "choose_tuned_retriever",
         "choose_served",
         "choose_lora",
@@ -120,9 +121,13 @@ def test_the_core_never_asks_which_strategy_it_has() -> None:
 
 
 # Where a literal may equal the name of a strategy: `choose check` trains one by its name, since it
-# sets hyperparameters of it. "retrieval" is the name of a family too, "empty" of a status, and
-# "sentence" of a column of texts.
-NAMED = {("measurements.py", "tfidf"), ("column_guess.py", "sentence")}
+# sets hyperparameters of it. "retrieval" is the name of a family too, "empty" of a status,
+# "sentence" of a column of texts, and "bm25", "dense" and "hybrid" of the ways to search passages.
+NAMED = {
+    ("measurements.py", "tfidf"),
+    ("column_guess.py", "sentence"),
+    *(("passage_search.py", way) for way in ("bm25", "dense", "hybrid")),
+}
 
 
 def test_the_core_names_no_strategy() -> None:

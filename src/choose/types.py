@@ -18,7 +18,7 @@ Status = Literal["ok", "off-list", "refused", "empty", "cut", "malformed", "abst
 LabelNoise = Literal["symmetric", "confused-pair", "class-dependent"]
 TextNoise = Literal["truncated", "number-changed", "swapped-in-document"]
 PartNoise = Literal["value-swapped", "value-dropped", "value-invented", "label-dropped"]
-Noise = LabelNoise | TextNoise | PartNoise | Literal["label-added"]
+Noise = LabelNoise | TextNoise | PartNoise | Literal["label-added", "relevant-dropped"]
 Floats = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64]
 FAMILIES: tuple[Family, ...] = ("baseline", "prompting", "retrieval", "fine-tuning")
@@ -281,9 +281,9 @@ class Run:
 
     `answers` and `asked` (row ids in the order of the answers) are by view and repeat. `scores` are
     (n,) by view and repeat, then by metric, where answers are no labels. `fit_seconds`,
-    `predict_seconds` (clean rows), `reread_seconds` (changed documents) and `seconds_alone` exclude
-    gains from caches and shared work, `seconds_spent` does not. `artefact_mb` is the fitted model,
-    `base_mb` weights beside it. `unasked` clean rows a deadline left out. A failure has an `error`.
+    `predict_seconds` (clean rows), `reread_seconds` (an index of changed documents) and
+    `seconds_alone` exclude gains from caches and shared work, `seconds_spent` does not.
+    `artefact_mb` is the fitted model, `base_mb` weights beside it; `unasked` rows had no time left.
     """
 
     trial: Trial

@@ -13,7 +13,7 @@ from choose.check.answers import AnswerAudit
 from choose.data.dataset import dataset_from, read_rows
 from choose.schema.check import Check
 from choose.schema.sections import DataSection, TaskSection
-from choose.schema.texts import CorpusFacts, Versions
+from choose.schema.target_facts import CorpusFacts, Versions
 
 GOODS = ["lamps", "chairs", "ropes", "bells", "books", "boats", "clocks", "coats", "drums", "flags"]
 

@@ -13,6 +13,7 @@ from fuzz.files import DEVICES, files
 from fuzz.runner import Case
 
 PLAN = ("plan", "asked.jsonl", "-s", "empty", "--no-forecast", "--documents")
+RANK = ("plan", "asked.jsonl", "-s", "bm25", "--no-forecast", "--kind", "ranking", "--documents")
 
 PAGES = b"".join(
     json.dumps({"id": f"d{i}", "text": f"Room {i} has {i + 50} seats."}).encode() + b"\n"
@@ -110,3 +111,4 @@ def document_cases() -> Iterator[Case]:
     for name, (cell, names) in CELLS.items():
         beside = {"asked.jsonl": asked(cell), "pages.jsonl": PAGES}
         yield Case("documents", f"evidence {name}", (*PLAN, "pages.jsonl"), names, beside)
+        yield Case("documents", f"relevant {name}", (*RANK, "pages.jsonl"), names, beside)

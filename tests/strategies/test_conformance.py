@@ -187,7 +187,18 @@ class Crowded(Learner):
         return Answers(outputs=(f"one of {len(items)}",) * len(items), status=("ok",) * len(items))
 
 
+class Astray(Learner):
+    """Ranks a document that nobody gave it."""
+
+    kinds = ("ranking",)
+
+    def predict(self, items: Sequence[Item]) -> Answers:
+        return Answers(outputs=('{"elsewhere": 1}',) * len(items), status=("ok",) * len(items))
+
+
 def test_those_that_break_the_contract_of_texts_are_caught() -> None:
+    with pytest.raises(AssertionError, match="it names 'elsewhere', which is no document"):
+        texts_are_answers_or_none(lambda seed: Astray(seed=seed))
     with pytest.raises(AssertionError, match="is no answer"):
         texts_are_answers_or_none(lambda seed: Chatty(seed=seed))
     with pytest.raises(AssertionError, match="was answered"):

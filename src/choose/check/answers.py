@@ -10,7 +10,7 @@ from choose.check.corpus_audit import CorpusAudit
 from choose.errors import quoted, rows_named
 from choose.formatting import per_100
 from choose.schema.check import Issue, Line, Step
-from choose.schema.texts import AnswerFacts
+from choose.schema.target_facts import AnswerFacts
 from choose.tasks.answering import abstains, corpus_of, passage_field
 from choose.tasks.values import stands
 from choose.types import Example, Task

@@ -164,12 +164,13 @@ def lines_of(facts: Facts) -> tuple[Line, ...]:
 
 def _lines_without_labels(facts: Facts) -> tuple[Line, ...]:
     dated = sum(e.timestamp is not None for e in facts.all)
+    mix = "field" if facts.targets.fields else "relevance" if facts.targets.relevance else "length"
     lines = (
         _size(facts.reach, len(facts.dataset.asked), facts.dataset.division),
         *target_lines(facts.targets),
         _test_file(facts),
         _duplicates(facts),
-        time(facts.drift, dated, len(facts.all), "field" if facts.targets.fields else "length"),
+        time(facts.drift, dated, len(facts.all), mix),
         _languages(facts.languages, len(facts.all)),
         _tokens(facts.tokens),
         _lengths(facts),

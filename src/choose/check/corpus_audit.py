@@ -15,7 +15,7 @@ from choose.errors import quoted, quoted_list, rows_named
 from choose.files import digest
 from choose.formatting import normalised, plural
 from choose.schema.check import Issue, Line, Step
-from choose.schema.texts import CorpusFacts, Versions
+from choose.schema.target_facts import CorpusFacts, Versions
 from choose.tasks.evidence_spans import is_reworded
 from choose.types import Example
 
@@ -41,10 +41,11 @@ _LETTER = re.compile(r"[^\W\d_]{2}")
 
 @dataclass(frozen=True)
 class CorpusAudit:
-    """The documents, and the rows whose questions are answered from them."""
+    """The documents, and the rows whose questions are answered from them; or they are `ranked`."""
 
     corpus: Corpus
     answered: Sequence[Example]
+    ranked: bool = False
 
     @cached_property
     def needed(self) -> Counter[str]:
@@ -119,6 +120,11 @@ class CorpusAudit:
 
     def lines(self) -> Iterator[Line]:
         """Yield what is found, a line each."""
+        first, *others = self.document_lines()
+        yield from (first, self._evidence(), *others)
+
+    def document_lines(self) -> Iterator[Line]:
+        """Yield what is found of the documents alone."""
         facts = self.facts
         dated = f"{facts.dated:,} have a date" if facts.dated else "none has a date"
         says = f"{plural(facts.documents, 'document')} with {facts.words:,} words, in "
@@ -126,7 +132,6 @@ class CorpusAudit:
         if facts.documents == 1:
             says += " Whatever is retrieved comes from this one."
         yield _line("Documents", facts.documents == 1, says)
-        yield self._evidence()
         yield self._repeated()
         yield self._versions()
         yield self._unneeded()
@@ -173,7 +178,8 @@ class CorpusAudit:
         if not self.needed:
             return Line(topic="Unneeded", status="unknown", says="No evidence names a document.")
         if not free:
-            return _line("Unneeded", False, "Each document holds an answer.")
+            what = "is relevant to a question" if self.ranked else "holds an answer"
+            return _line("Unneeded", False, f"Each document {what}.")
         says = f"Documents that no question here needs: {len(free):,} of {len(self.corpus):,} "
         says += f"({quoted_list(free, NAMED)}). They stay: retrieval has to tell them apart."
         return _line("Unneeded", False, says)
@@ -194,11 +200,13 @@ class CorpusAudit:
             )
         if self.versions:
             concerned = {id for v in self.versions for id in (v.document, v.other)}
+            harm = "found instead, it counts as a miss"
+            harm = harm if self.ranked else "a candidate that reads it answers wrongly"
             yield Step(
                 says=(
                     f"Remove the outdated one of {plural(len(self.versions), 'pair')} of similar "
-                    f"documents with different numbers ({_pairs(self.versions)}), if one is: a "
-                    "candidate that reads it answers wrongly."
+                    f"documents with different numbers ({_pairs(self.versions)}), if one is: "
+                    f"{harm}."
                 ),
                 points=self._share(concerned),
             )

@@ -9,7 +9,7 @@ from choose.check.targets import OWN_FORM, TAKEN, Targets
 from choose.errors import quoted, quoted_list, rows_named
 from choose.formatting import per_100, plural
 from choose.schema.check import FieldFacts, Line, Step, TargetFacts
-from choose.schema.texts import SetFacts
+from choose.schema.target_facts import SetFacts
 
 # A field that fewer rows, or a smaller share of the rows, have is nearly always empty.
 FEW, RARE = 5, 0.01
@@ -33,6 +33,8 @@ def target_lines(targets: Targets) -> Iterator[Line]:
         yield _in_text(targets)
     elif targets.answers is not None:
         yield from targets.answers.lines()
+    elif targets.relevance is not None:
+        yield from targets.relevance.lines()
     elif facts.sets is not None:
         yield _label_counts(facts, facts.sets)
         yield _set_sizes(facts, facts.sets)
@@ -40,7 +42,7 @@ def target_lines(targets: Targets) -> Iterator[Line]:
         yield _copies(facts)
     yield _contradictions(facts)
     yield _repeated(facts)
-    if facts.sets is None:
+    if facts.sets is None and facts.relevance is None:
         yield _lengths(facts)
 
 
@@ -196,6 +198,8 @@ def steps_of_targets(targets: Targets) -> Iterator[Step]:
     yield from _review_values(targets)
     if targets.answers is not None:
         yield from targets.answers.steps()
+    if targets.relevance is not None:
+        yield from targets.relevance.steps()
     yield from _replace_copies(targets)
 
 
@@ -215,6 +219,8 @@ def _fix_contradictions(targets: Targets) -> Iterator[Step]:
 
 def _agree(targets: Targets) -> str:
     pairs = plural(len(targets.unlike), "pair")
+    if targets.relevance is not None:
+        return f"Name the same relevant documents in {pairs} of like questions"
     if targets.answers is not None:
         return f"Accept the same answers, as a list, in {pairs} of like questions"
     return f"Make the targets of {pairs} of like rows agree"

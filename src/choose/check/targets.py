@@ -11,13 +11,15 @@ from typing import Any
 import numpy as np
 
 from choose.check.answers import AnswerAudit
+from choose.check.relevance import RelevanceAudit
 from choose.data.duplicates import TextIndex
 from choose.formatting import normalised
 from choose.schema.check import FieldFacts, Issue, TargetFacts, Unlike
-from choose.schema.texts import SetFacts
+from choose.schema.target_facts import SetFacts
 from choose.tasks.answering import Briefly
 from choose.tasks.kinds import KINDS
 from choose.tasks.multilabel import Multilabel
+from choose.tasks.ranking import Ranking
 from choose.tasks.values import type_name
 from choose.types import Dataset, Example
 
@@ -151,7 +153,7 @@ class Targets:
     @cached_property
     def copied(self) -> list[str]:
         """Return the ids of rows whose target is their text."""
-        if self.records or self.sets is not None:
+        if self.records or self.sets is not None or self.relevance is not None:
             return []
         return [e.id for e in self.rows if normalised(e.text) == normalised(e.target)]
 
@@ -205,6 +207,14 @@ class Targets:
         return AnswerAudit(task, self.rows) if isinstance(task, Briefly) else None
 
     @cached_property
+    def relevance(self) -> RelevanceAudit | None:
+        """Return the audit of relevant documents; None for other targets."""
+        task = self.dataset.task
+        if not isinstance(task, Ranking) or task.corpus is None:
+            return None
+        return RelevanceAudit(task.corpus, self.rows)
+
+    @cached_property
     def sets(self) -> SetFacts | None:
         """Return what sets of labels hold; None for other targets."""
         task = self.dataset.task
@@ -226,9 +236,11 @@ class Targets:
         """Return the record of all this."""
         targets = [e.target for e in self.rows]
         words = np.array([len(target.split()) for target in targets])
-        texts, classes = not self.records and self.sets is None, self.dataset.task.classes
+        parted = self.records or self.sets is not None or self.relevance is not None
+        texts, classes = not parted, self.dataset.task.classes
         answered = self.rows if self.answers is None else self.answers.answered
-        parts = {e.id: texts or bool(classes(e.target)) for e in answered}
+        whole = texts or self.relevance is not None
+        parts = {e.id: whole or bool(classes(e.target)) for e in answered}
         filled = Counter(e.target for e in answered if parts[e.id])
         taught = {name for e in self.pool for name in classes(e.target)}
         named = dict.fromkeys(name for e in self.test or () for name in classes(e.target))
@@ -237,7 +249,7 @@ class Targets:
         return TargetFacts(
             rows=len(targets),
             distinct=len(set(targets)),
-            empty=None if texts else len(targets) - filled.total(),
+            empty=None if whole else len(targets) - filled.total(),
             words=float(np.median(words)) if texts else None,
             words_95=float(np.quantile(words, 0.95)) if texts else None,
             longest=max(map(len, targets)),
@@ -249,6 +261,7 @@ class Targets:
             unlike=self.unlike,
             answers=None if self.answers is None else self.answers.facts,
             sets=self.sets,
+            relevance=None if self.relevance is None else self.relevance.facts,
         )
 
     def issues(self) -> Iterator[Issue]:

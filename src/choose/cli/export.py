@@ -81,7 +81,8 @@ def predict(
     """Predict texts with an exported candidate.
 
     Each row of the output has id, label, confidence and status; where answers are texts, it has
-    an answer instead of a label, of sets the labels; with --json records and sets are no texts.
+    an answer instead of a label, of sets the labels, of documents a ranking; with --json these are
+    objects and lists.
     """
     from choose.export.exported_model import Model
     from choose.files import write_atomic

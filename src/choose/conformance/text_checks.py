@@ -1,4 +1,4 @@
-"""Checks of strategies that answer with sets of labels, records, texts or answers to questions."""
+"""Checks of strategies that answer with sets of labels, records, texts, answers or rankings."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from choose.strategy import Rereads, Saves
 from choose.tasks.answering import NO_ANSWER, Answering, with_corpus
 from choose.tasks.extraction import Extraction, as_text
 from choose.tasks.multilabel import Multilabel, set_text
+from choose.tasks.ranking import Ranking, relevance_text
 from choose.tasks.writing import Writing
 from choose.types import Example, Item, Task
 
@@ -34,16 +35,19 @@ SHELF = Corpus(tuple(Document(id=e.id, title=e.target, text=f"A {e.text}.") for 
 # Other documents under other names, as after a change.
 LATER = Corpus(tuple(Document(id=f"new-{e.id}", text=f"The {e.text}.") for e in pool(seed=3)))
 READING = with_corpus(Answering(unanswerable=True), SHELF)
+RANKED = with_corpus(Ranking(), SHELF)
 
 
 def text_rows(task: Task, rows: int = 24) -> list[Example]:
-    """Return rows whose targets are sets, records, texts or answers, with a further field."""
+    """Return rows with targets of a task that has no labels, and with a further field."""
     found = []
     for number, row in enumerate(pool(rows=rows)):
         record = {"thing": row.target, "count": number % 5, "words": row.text.split()[:2]}
         target = as_text(record if number % 4 else {}) if task is RECORDS else f"a {row.text}"
         if task is SETS:
             target = set_text([row.target, TASK.labels[number % 2]][: number % 8])
+        elif task.kind == RANKED.kind:
+            target = relevance_text({f"p{number}": 1 + number % 2, f"p{number // 2}": 1})
         elif task.kind == QUESTIONS.kind:
             target = row.target if number % 4 else NO_ANSWER
         found.append(replace(row, target=target, fields={"received": f"2025-01-{number + 1:02}"}))
@@ -54,7 +58,7 @@ def _text_tasks(make: Factory) -> list[Task]:
     cls = type(make(0))
     answered = getattr(cls, "kinds", ("classification",))
     qa = READING if getattr(cls, "reads", False) else QUESTIONS
-    tasks: list[Task] = [SETS, RECORDS, Writing(instruction="Say what it is."), qa]
+    tasks: list[Task] = [SETS, RECORDS, Writing(instruction="Say what it is."), qa, RANKED]
     return [task for task in tasks if task.kind in answered]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,11 +24,13 @@ from choose.data.readers.column_guess import (
 )
 from choose.data.readers.column_kinds import Column, column_of, parse_dates
 from choose.data.readers.delimited import ROW
-from choose.data.readers.evidence_columns import reserved
+from choose.data.readers.evidence_columns import RELEVANT, relevant_column, reserved
 from choose.data.readers.json_and_parquet import GIVEN, nested_paths, with_paths
 from choose.data.readers.json_objects import value_at
-from choose.errors import DataError, did_you_mean, quoted_list
+from choose.errors import DataError, StudyError, did_you_mean, quoted, quoted_list
 from choose.schema.sections import DataSection
+from choose.tasks.kinds import KINDS
+from choose.tasks.ranking import Ranking
 from choose.tasks.target_cells import (
     PASSAGES,
 )
@@ -113,6 +116,50 @@ def roles_of(table: pl.DataFrame, section: DataSection) -> Roles:
         fields=fields,
         by_content=frozenset(role for role, guessed in by_content.items() if guessed),
         **named,
+    )
+
+
+def ranked_documents(
+    table: pl.DataFrame, section: DataSection, stated: str | None
+) -> tuple[DataSection, str | None, list[str]]:
+    """Return the section and the kind of rows that name relevant documents, and a note on it.
+
+    Without a stated kind, they are to be ranked where such a column stands in place of answers.
+
+    Raises:
+        StudyError: if documents are to be ranked and none are named.
+        DataError: if no column names relevant ones.
+    """
+    if stated is None and section.documents is not None and section.label_column is None:
+        columns = [name for name in table.columns if name != ROW]
+        column = None if usual(columns, (*ANSWER, *LABEL)) else relevant_column(columns)
+        if column is None:
+            return section, stated, []
+        named = section.model_copy(update={"label_column": column, "evidence_column": None})
+        return named, Ranking().kind, [_ranking_note(column, section)]
+    if stated is None or KINDS[stated].has_documents != "must":
+        return section, stated, []
+    if section.documents is None:
+        raise StudyError(f"--kind {stated} needs the documents to rank. Name --documents.")
+    columns = [name for name in table.columns if name != ROW]
+    column = section.label_column or section.evidence_column or relevant_column(columns)
+    if column is None:
+        raise DataError(
+            "No column of relevant documents: none of the columns "
+            f"{quoted_list(columns)} is called {', '.join(RELEVANT[:4])} or evidence. Name it with "
+            "--label-column."
+        )
+    named = section.model_copy(update={"label_column": column, "evidence_column": None})
+    return named, stated, []
+
+
+def _ranking_note(column: str, section: DataSection) -> str:
+    """Say why documents are to be ranked, and how to have questions answered instead."""
+    parts = ("--documents", section.documents or "", "--label-column", "ANSWERS")
+    command = shlex.join(("choose", "check", section.path or "FILE", *parts))
+    return (
+        f"The task is ranking: {quoted(column)} names the documents of each question, and no "
+        f"column is called an answer. To have questions answered, name their answers: {command}"
     )
 
 

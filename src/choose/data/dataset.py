@@ -13,6 +13,7 @@ from choose.corpus import Corpus
 from choose.data.columns import (
     Roles,
     group_hint,
+    ranked_documents,
     roles_of,
     shared_instruction,
     unread_passage,
@@ -20,21 +21,24 @@ from choose.data.columns import (
 from choose.data.examples import examples_from, in_other_words, kind_of, target_values
 from choose.data.readers.column_guess import (
     guess_notes,
+    headed,
     joined_note,
     kind_note,
-    looks_headerless,
-    naming,
     passage_note,
     separator_note,
     usual,
-    with_header,
 )
-from choose.data.readers.delimited import ROW
 from choose.data.readers.document_files import read_documents
-from choose.data.readers.evidence_columns import PARAPHRASES, Part, check_documents, with_evidence
-from choose.data.readers.table_file import JSON, PARQUET, Source, dataset_name, read_source
+from choose.data.readers.evidence_columns import (
+    PARAPHRASES,
+    Part,
+    check_documents,
+    with_evidence,
+    with_relevance,
+)
+from choose.data.readers.table_file import Source, dataset_name, read_source
 from choose.data.splits import SplitOptions, build_dataset
-from choose.errors import DataError, StudyError, quoted_list
+from choose.errors import DataError, StudyError
 from choose.formatting import plural
 from choose.schema.sections import DataSection, TaskSection
 from choose.schema.words import LABEL_METRICS
@@ -42,10 +46,14 @@ from choose.tasks.answering import Answering, no_questions, with_corpus
 from choose.tasks.kinds import KINDS, USUAL, check_kind, with_metric
 from choose.tasks.label_sets import likely_joined, separator_of
 from choose.tasks.multilabel import Multilabel
+from choose.tasks.ranking import Ranking
 from choose.types import Dataset, Example
 
 # The kind of tasks that are answered from documents.
 ANSWERING = Answering().kind
+
+# The kind of tasks whose answers are documents.
+RANKING = Ranking().kind
 
 # The kind whose cells may hold several labels.
 MULTILABEL = Multilabel(choices=(), choice_names=()).kind
@@ -94,15 +102,16 @@ def read_rows(section: DataSection, tables: Tables | None = None, kind: str | No
     check_documents(section)
     given = tables or Tables()
     pool, test = _pool(section, given), _test(section, given)
-    table = _headed(pool.table, section.path, section)
-    tested = None if test is None else _headed(test.table, section.test, section)
+    table = headed(pool.table, section.path, section)
+    section, kind, ranked = ranked_documents(table, section, kind)
+    tested = None if test is None else headed(test.table, section.test, section)
     roles = roles_of(table, section)
     name = given.name
     if given.pool is None and section.path is not None:
         name = dataset_name(section.path)
     guessed = [*guess_notes(roles.text, roles.label, roles.time, roles.by_content, section)]
     instruction, said = shared_instruction(table, roles)
-    kind, why = _kind(table, section, roles, kind)
+    kind, why = (RANKING, ranked) if kind == RANKING else _kind(table, section, roles, kind)
     section, parted = _separated(table, section, roles, kind)
     rows = Rows(
         name=name,
@@ -159,8 +168,8 @@ def _kind(
 ) -> tuple[str, list[str]]:
     """Return the kind of task, and what is to be said of it and of columns of passages."""
     if section.documents is not None:
-        if stated not in (None, ANSWERING):
-            raise no_questions(stated or "")
+        if stated is not None and KINDS[stated].has_documents == "no":
+            raise no_questions(stated)
         said = f"The task is {ANSWERING}: its questions are answered from documents."
         return ANSWERING, [] if stated else [said]
     if section.separator is not None and stated is None:
@@ -209,7 +218,10 @@ def _with_documents(
     parts = [Part(section.path, table, rows.pool)]
     if test is not None and rows.test is not None:
         parts.append(Part(section.test, test, rows.test))
-    found = with_evidence(parts, read.corpus, section, rows.roles.named)
+    if rows.kind == RANKING:
+        found = with_relevance(parts, read.corpus, section, rows.roles.label)
+    else:
+        found = with_evidence(parts, read.corpus, section, rows.roles.named)
     return replace(
         rows,
         pool=found.rows[0],
@@ -231,28 +243,6 @@ def _test_examples(
 ) -> list[Example]:
     """Return the test rows, with the text and the label in the columns of the pool."""
     return _examples(section.test, table, roles.named_in(section), given, kind)
-
-
-def _headed(table: pl.DataFrame, path: str | None, section: DataSection) -> pl.DataFrame:
-    """Return the table of a file; one without a header needs the numbers of its columns.
-
-    Raises:
-        DataError: saying so, with the command.
-    """
-    named = (section.text_column, section.label_column)
-    delimited = path is not None and not path.lower().endswith((*JSON, *PARQUET))
-    if not delimited or any(name in table.columns for name in named):
-        return table
-    if not looks_headerless(table):
-        return table
-    if any(name and name.replace(",", "").strip().isdigit() for name in named):
-        return with_header(table)
-    first = [name for name in table.columns if name != ROW]
-    raise DataError(
-        f"{path!r} has no header: its first row ({quoted_list(first, 4)}) looks like data. Add a "
-        "header, such as text,label, or number the columns: "
-        f"{naming(section, '1', '2' if len(first) < 3 else 'N', path)}"
-    )
 
 
 def _pool(section: DataSection, given: Tables) -> Source:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import blake2b
@@ -12,7 +12,9 @@ from typing import cast
 
 import numpy as np
 
+from choose.corpus import Corpus
 from choose.errors import StudyError, did_you_mean
+from choose.tasks.answering import corpus_of
 from choose.tasks.kinds import KINDS as KINDS_OF_TASKS
 from choose.tasks.target_noise import IN_DOCUMENT
 from choose.types import Example, Floats, LabelNoise, Task
@@ -89,6 +91,9 @@ def noisy(
         return list(pool)
     ring = sorted(donors or pool, key=lambda e: (_uniform("donor", seed, e.id), e.id))
     others_of = partial(_in_document if kind == IN_DOCUMENT else _in_ring, _Ring.of(ring, seed))
+    siblings, corpus = KINDS_OF_TASKS[task.kind].siblings, corpus_of(task)
+    if kind == IN_DOCUMENT and siblings is not None and corpus is not None:
+        others_of = partial(_siblings, siblings, corpus, seed)
     found = []
     for row in pool:
         if _uniform("flip", seed, row.id) < rate:
@@ -127,6 +132,15 @@ def _in_document(ring: _Ring, row: Example) -> Iterator[str]:
     """Yield the targets of rows with evidence in the same document, from some place on."""
     own = ring.by_document.get(row.evidence[0].document, ()) if row.evidence else ()
     first = int(_uniform("donor", ring.seed, row.id) * len(own))
+    return iter([*own[first:], *own[:first]])
+
+
+def _siblings(
+    of: Callable[[str, Corpus], Iterable[str]], corpus: Corpus, seed: int, row: Example
+) -> Iterator[str]:
+    """Yield what a target's documents stand beside, from some place on."""
+    own = list(of(row.target, corpus))
+    first = int(_uniform("donor", seed, row.id) * len(own))
     return iter([*own[first:], *own[:first]])
 
 

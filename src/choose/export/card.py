@@ -88,7 +88,9 @@ def _front_matter(facts: CardFacts) -> Iterator[str]:
     licences = {licence_of(spec) for spec in facts.models.values()}
     yield "---"
     classifies = facts.decision.dataset.labels or _gives_sets(facts)
-    yield f"pipeline_tag: {'text-classification' if classifies else 'text-generation'}"
+    ranks = words_in(facts.decision).ranks
+    usual = "sentence-similarity" if ranks else "text-generation"
+    yield f"pipeline_tag: {'text-classification' if classifies else usual}"
     if len(licences) == 1 and (only := licences.pop()):
         yield f"license: {json.dumps(only)}"
     yield f"tags: {json.dumps(['choose', facts.choice.family])}"
@@ -105,6 +107,7 @@ def _opening(facts: CardFacts) -> Iterator[str]:
     if not data.labels:
         does = "Writes a record of each text." if _field_records(facts) else "Writes a text."
         does = "Gives each text the labels that apply." if _gives_sets(facts) else does
+        does = "Ranks documents for a question." if words_in(facts.decision).ranks else does
     yield (
         f"{does} Fitted by `choose export` on "
         f"{which}{rows} of {literal(data.name)}. {WHY[choice.why]}"
@@ -155,6 +158,8 @@ def _use(facts: CardFacts) -> Iterator[str]:
         only, limits = "", ", and what it writes may be wrong or stand nowhere in the text"
         if _gives_sets(facts):
             only, limits = ", with these labels only", ""
+        elif words_in(facts.decision).ranks:
+            only, limits = ", over the documents in this folder", ", and relevance was incomplete"
     yield (
         f"Texts like those of {literal(data.name)}{only}. It has not been tested on other kinds of "
         f"text or other languages{limits}. Decisions about people need human review."

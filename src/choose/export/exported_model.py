@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -17,7 +17,7 @@ from choose.data.readers.unlabelled_texts import fields_of_row
 from choose.errors import ChooseError, DataError, StrategyError, StudyError
 from choose.export.manifest import Manifest, load_strategy, read_manifest
 from choose.formatting import clean, csv_cell, plural
-from choose.judge.evidence import HasParts, HoldsLabels
+from choose.judge.evidence import HasParts, HoldsLabels, ShowsAnswers
 from choose.models.hardware.compute_settings import check_compute
 from choose.run.predict import predict
 from choose.strategy import Strategy
@@ -85,6 +85,8 @@ class Model:
     def _writes(self, fields: str) -> str:
         if self.answer == "labels":
             return f"sets of {fields}"
+        if self.answer == "ranking":
+            return "rankings of documents"
         return f"records of {fields}" if fields else "texts"
 
     @property
@@ -102,9 +104,9 @@ class Model:
 
         Below `min_confidence` the label is null and the status ``unsure``. A model whose answers
         are texts has a column ``answer`` instead of ``label``; of sets of labels, ``labels``, with
-        JSON lists. `fields` are the further inputs of
-        each text by name, such as ``[{"received": "2025-03-01"}]``, for a model that was fitted
-        with some (``manifest.fields``); others are not read.
+        JSON lists; of rankings, ``ranking``, with scores by id, best first. `fields` are the
+        further inputs of each text by name, such as ``[{"received": "2025-03-01"}]``, for a model
+        that was fitted with some (``manifest.fields``); others are not read.
 
         Raises:
             DataError: if there is not one mapping for each text, or one lacks a field.
@@ -138,22 +140,26 @@ class Model:
 
     @property
     def answer(self) -> str:
-        """What its answers are called: ``label``, ``labels`` of a set, or ``answer``."""
+        """What its answers are called: ``label``, ``labels``, ``ranking``, or ``answer``."""
+        if isinstance(self.manifest.task, ShowsAnswers):
+            return "ranking"
         if isinstance(self.manifest.task, HoldsLabels):
             return "labels"
         return "label" if self.labels else "answer"
 
-    @property
-    def writes_json(self) -> bool:
-        """Whether its answers are JSON: records, or lists of labels."""
-        return isinstance(self.manifest.task, HasParts)
+    def _parsed(self, text: str) -> Any:
+        """Return an answer for JSON: a record, a list of labels or of documents, or the text."""
+        task = self.manifest.task
+        if isinstance(task, ShowsAnswers):
+            return task.entries(text)
+        return json.loads(text) if isinstance(task, HasParts) else text
 
     def write(
         self, out: TextIO, predictions: Iterable[Prediction], with_text: bool, as_json: bool
     ) -> None:
         """Write predictions as JSON Lines or CSV, as they come."""
         if as_json:
-            write_jsonl(out, predictions, with_text, self.answer, self.writes_json)
+            write_jsonl(out, predictions, with_text, self.answer, self._parsed)
         else:
             write_csv(out, predictions, with_text, self.answer)
 
@@ -249,7 +255,7 @@ def write_jsonl(
     predictions: Iterable[Prediction],
     with_text: bool,
     answer: str = "label",
-    as_json: bool = False,
+    parsed: Callable[[str], Any] = str,
 ) -> None:
     """Write one JSON object a line, as they come, with ids and answers unchanged.
 
@@ -258,12 +264,12 @@ def write_jsonl(
         predictions: the predictions.
         with_text: whether to write the texts too.
         answer: the name of the answers.
-        as_json: whether answers are JSON objects or lists, which are written as such.
+        parsed: gives an answer as it is written, such as a list of labels.
     """
     for p in predictions:
         chance = None if p.confidence is None else round(p.confidence, 6)
         text = {"text": p.text} if with_text else {}
-        said = json.loads(p.label) if p.label is not None and as_json else p.label
+        said = None if p.label is None else parsed(p.label)
         row = {"id": p.id, **text, answer: said, "confidence": chance, "status": p.status}
         out.write(json.dumps(row) + "\n")
         out.flush()

@@ -9,6 +9,7 @@ from choose.formatting import (
     clean,
     difference,
     dollars,
+    duration,
     figure,
     months,
     number,
@@ -21,6 +22,7 @@ from choose.report.decision_text import chosen, quantity
 from choose.schema.costs import Breakeven, Move, Requests, Serving
 from choose.schema.decision import Decision
 from choose.schema.scorecard import Scorecard, Service
+from choose.schema.words import RANKING_METRICS
 
 MOVE_HEADS = ["next step", "points of accuracy", "labels", "hours", "$", "points for $100"]
 
@@ -127,6 +129,7 @@ def _move(move: Move) -> list[str]:
 def notes(decision: Decision) -> Iterator[str]:
     """Yield how costs were counted, or which prices the study file lacks."""
     yield from _churn(decision)
+    yield from _indexes(decision)
     if decision.breakeven:
         yield _counted(decision)
     lacks = list(dict.fromkeys(key for card in decision.scorecards for key in card.cost.missing))
@@ -166,6 +169,17 @@ def _churn(decision: Decision) -> Iterator[str]:
                 text += f" and the margin in {months(float(margin) / cost.loss)}"
             yield f"{text}, until it is trained again."
     yield "Passages are paid with every answer, which the costs of an answer include."
+
+
+def _indexes(decision: Decision) -> Iterator[str]:
+    """Yield how long indexing all documents takes, where answers are rankings of them."""
+    timed = [card for card in decision.scorecards if card.cost.index_seconds is not None]
+    if (decision.goal.get("measure") or {}).get("metric") in RANKING_METRICS and timed:
+        each = (f"{clean(c.candidate)} {duration(c.cost.index_seconds or 0.0)}" for c in timed)
+        yield (
+            f"Indexing all documents, as after a change of them, takes: {', '.join(each)}. "
+            "Milliseconds per item are those of a search."
+        )
 
 
 def _counted(decision: Decision) -> str:

@@ -225,7 +225,7 @@ def _trial(
         seconds_spent=spent + fit.seconds,
         seconds_alone=None if fit.alone is None else fit.alone + uncached,
         group_size=fit.group,
-        reread_seconds=max(reread, default=None),
+        reread_seconds=max(reread, default=strategy_facts(strategy).get("index_seconds")),
         unasked=len(items) - len(clean),
         versions=versions(),
         **_run_facts(strategy_facts(strategy)),

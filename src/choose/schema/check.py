@@ -12,7 +12,7 @@ from choose.formatting import plural
 from choose.schema.base import Interval, Record
 from choose.schema.diagnosis import Audit
 from choose.schema.plan import DetectableGains
-from choose.schema.texts import AnswerFacts, SetFacts
+from choose.schema.target_facts import AnswerFacts, RelevanceFacts, SetFacts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -223,8 +223,7 @@ class TargetFacts(Record):
         rows: rows with a target.
         distinct: different targets.
         empty: records without a value, or empty sets; null where targets have no parts.
-        words: median number of words of a target, `words_95` all but five of a hundred; null for
-            records.
+        words: median words of a target, `words_95` all but five of a hundred; or null.
         longest: characters of the longest target.
         copied: targets that are the text of their row.
         commonest: rows with the most common target that is not empty.
@@ -232,7 +231,7 @@ class TargetFacts(Record):
         unseen: fields, or labels of sets, of the test file that no row to learn from has.
         known: share of a test file's targets, without empty ones, that training rows have; or null.
         unlike: rows with nearly the same input and unlike targets.
-        answers, sets: what answers to questions or sets of labels hold; null for other targets.
+        answers, sets, relevance: of answers, sets of labels or relevant documents; else null.
     """
 
     rows: int
@@ -249,6 +248,7 @@ class TargetFacts(Record):
     unlike: tuple[Unlike, ...]
     answers: AnswerFacts | None = None
     sets: SetFacts | None = None
+    relevance: RelevanceFacts | None = None
 
 
 class Line(Record):

@@ -41,6 +41,8 @@ class Cost(Record):
         retires: the day from which its model cannot be had any more, as an ISO date.
         months: of use until then, counted from the first day of use.
         base_mb: size of the base model that its artefact needs as well.
+        index_seconds: of indexing all documents, after each change of them; null where no index
+            was timed.
         missing: what the study file lacks for a total.
     """
 
@@ -54,6 +56,7 @@ class Cost(Record):
     per_1k: Interval | None = None
     artefact_mb: float | None = None
     base_mb: float | None = None
+    index_seconds: float | None = None
     labelling_hours: float | None = None
     engineer_hours: float | None = None
     build_usd: float | None = None

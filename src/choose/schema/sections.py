@@ -62,13 +62,14 @@ class DataSection(Settings):
     )
     documents: Annotated[str | None, Flag()] = Field(
         default=None,
-        description="Documents that questions are answered from: a folder of .txt and .md files; a "
-        "JSONL, JSON, CSV, TSV or Parquet file with id, title and text; or `sample:NAME`.",
+        description="Documents that are ranked, or that questions are answered from: a folder of "
+        ".txt and .md files; a JSONL, JSON, CSV, TSV or Parquet file with id, title and text; or "
+        "`sample:NAME`.",
     )
     evidence_column: Annotated[str | None, Flag()] = Field(
         default=None,
-        description="Column of the documents, or spans of them, that hold the answer. Default: by "
-        "usual names, else places of the answer's text.",
+        description="Column of the documents, or spans of them, that hold the answer or are "
+        "relevant. Default: by usual names, else places of the answer's text.",
     )
     paraphrase_column: Annotated[str | None, Flag()] = Field(
         default=None,
@@ -104,7 +105,8 @@ class TaskSection(Settings):
     kind: Annotated[str | None, Flag()] = Field(
         default=None,
         description="Kind of task: classification, multilabel (sets of labels), extraction "
-        "(records), writing (texts) or answering (questions). Default: what the targets look like.",
+        "(records), writing (texts), answering (questions) or ranking (documents). Default: what "
+        "the targets look like.",
     )
 
     instruction: str | None = Field(

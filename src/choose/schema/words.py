@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from choose.formatting import Estimate, in_percent
+from choose.types import FAMILIES, Family
 
 # What "right" means where it is not that each row counts the same, by the study's metric.
 COUNTED = {
@@ -29,6 +31,14 @@ COUNTED = {
     ),
     "value-match": "An answer is right if it is an accepted one, or the same number or date.",
     "rouge-l": "The score is ROUGE-L, the longest sequence of words in common with the right text.",
+    "ndcg@10": (
+        "The score is nDCG@10, the mean over questions of how high the relevant documents stand "
+        "among the first ten: 1 means all at the top, 0 none among the ten."
+    ),
+    "mrr@10": "The score is MRR@10, the mean of 1 / the rank of the first relevant document.",
+    "hit@1": "The score is the share of questions whose first document is relevant.",
+    "hit@5": "The score is the share of questions with a relevant document among the first five.",
+    "recall@10": "The score is the share of relevant documents that are among the first ten.",
 }
 
 # What a score is a percentage of, by the study's metric: 79 % right, 79 % mean recall.
@@ -43,6 +53,9 @@ SCORED = {
     "token-f1": "of words shared",
     "exact-match": "exactly right",
     "value-match": "of values right",
+    "hit@1": "with a relevant document first",
+    "hit@5": "with a relevant document among five",
+    "recall@10": "of relevant documents found",
 }
 
 # Metrics of answers that are labels.
@@ -50,6 +63,9 @@ LABEL_METRICS = ("accuracy", "balanced", "cost")
 
 # Usual metrics of answers that are sets of labels.
 SET_METRICS = ("example-f1", "exact-set")
+
+# Usual metrics of rankings of documents.
+RANKING_METRICS = ("ndcg@10", "mrr@10", "hit@1", "hit@5", "recall@10")
 
 # What a score is called, by the study's metric.
 NAMES = {
@@ -66,6 +82,8 @@ NAMES = {
     "exact-match": "exact match",
     "value-match": "same text, number or date",
     "judge": "model that rates",
+    "ndcg@10": "nDCG@10",
+    "mrr@10": "MRR@10",
 }
 
 
@@ -99,6 +117,32 @@ def right(accuracy: Estimate, noun: str = "right") -> str:
     return f"{said} ({' to '.join(in_percent(end).removesuffix(' %') for end in (low, high))})"
 
 
+# What a verdict for a family says to do, and what a family is called, with the word for a baseline.
+_DO: dict[Family, str] = {
+    "baseline": "Use a cheap {}",
+    "prompting": "Prompt a language model",
+    "retrieval": "Retrieve examples",
+    "fine-tuning": "Fine-tune a model",
+}
+_CALLED: dict[Family, str] = {**{f: f for f in FAMILIES}, "baseline": "a cheap {}"}
+
+# The same where documents are ranked: the question is whether to tune the embedder.
+_RANK: dict[Family, str] = {
+    "retrieval": "Search with an untuned embedder",
+    "fine-tuning": "Tune the embedder",
+}
+_RANKED: dict[Family, str] = {"retrieval": "an untuned embedder", "fine-tuning": "a tuned embedder"}
+
+
+class Stronger(NamedTuple):
+    """A model that may do better: what it is, what asks for it, and what it would show."""
+
+    what: str
+    flag: str
+    question: str
+    example: str
+
+
 @dataclass(frozen=True, slots=True)
 class Words:
     """Words that depend on whether answers are labels.
@@ -111,6 +155,7 @@ class Words:
         labels: the same, several.
         target: what a training row holds, right or wrong.
         new: what may appear later: a label, or a field of a record.
+        ranks: whether answers are rankings of documents, for which no language model is prompted.
     """
 
     baseline: str
@@ -120,11 +165,41 @@ class Words:
     labels: str
     target: str
     new: str
+    ranks: bool = False
+
+    def do(self, family: Family) -> str:
+        """Return what a verdict for a family says to do."""
+        found = _RANK.get(family) if self.ranks else None
+        return (found or _DO[family]).format(self.baseline)
+
+    def called(self, family: Family) -> str:
+        """Return what a family is called within a sentence."""
+        found = _RANKED.get(family) if self.ranks else None
+        return (found or _CALLED[family]).format(self.baseline)
+
+    @property
+    def stronger(self) -> Stronger:
+        """Return what model may do better where only small ones were tried."""
+        if self.ranks:
+            question, example = "whether a larger embedder is enough", "BAAI/bge-base-en-v1.5"
+            return Stronger("embedder", "--encoder", question, f"--encoder {example}")
+        question = "whether prompting a strong model is enough"
+        return Stronger("LLM", "--model", question, "--model openai:gpt-4o-mini")
+
+    @property
+    def families(self) -> tuple[Family, ...]:
+        """Return the families that can answer at all."""
+        return tuple(f for f in FAMILIES if not (self.ranks and f == "prompting"))
+
+    @property
+    def question(self) -> str:
+        """Return what a study asks, without its mark."""
+        return "Is it worth tuning the embedder" if self.ranks else "Prompt, retrieve or fine-tune"
 
     @property
     def title(self) -> str:
         """Return what is measured, as it begins a sentence."""
-        written = self.score in (NAMES["chrf"], NAMES["rouge-l"])
+        written = self.score in map(NAMES.get, ("chrf", "rouge-l", "ndcg@10"))
         return self.score if written else self.score[:1].upper() + self.score[1:]
 
 
@@ -142,6 +217,10 @@ def words_of(labels: Sequence[str], metric: str) -> Words:
     if metric in SET_METRICS:
         constant = "the same labels for every text"
         return Words("classifier", constant, score, "row", "labelled rows", "label set", "label")
+    if metric in RANKING_METRICS:
+        constant = "the same documents"
+        own = ("questions", "relevant document", "field")
+        return Words("baseline", constant, score, "question", *own, ranks=True)
     return Words("baseline", "the same answer", score, "row", "labelled rows", "target", "field")
 
 

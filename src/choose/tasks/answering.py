@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
+from typing import Any, ClassVar, Literal, Protocol, cast, runtime_checkable
 
 from choose.corpus import Corpus
 from choose.errors import DataError, StudyError
@@ -40,18 +40,26 @@ class Briefly(Protocol):
         """Return whether an answer says that there is none."""
 
 
+@runtime_checkable
+class FromDocuments(Protocol):
+    """A task whose answers are read from documents, or are documents; `documents` is a digest."""
+
+    documents: str
+    corpus: Corpus | None
+
+
 def passage_field(task: Task) -> str | None:
     """Return the field that holds what is read for an answer, if a task has one."""
     return task.passage if isinstance(task, Briefly) else None
 
 
 def corpus_of(task: Task) -> Corpus | None:
-    """Return the documents that answers are read from, if a task has any.
+    """Return the documents that answers are read from, or that are ranked, if a task has any.
 
     Raises:
         DataError: if it has some and they were not read, as in a store whose file of them is lost.
     """
-    if not isinstance(task, Answering) or not task.documents:
+    if not isinstance(task, FromDocuments) or not task.documents:
         return None
     if task.corpus is None:
         raise DataError("The documents of this task are missing. Run choose compare again.")
@@ -59,26 +67,26 @@ def corpus_of(task: Task) -> Corpus | None:
 
 
 def with_corpus(task: Task, corpus: Corpus) -> Task:
-    """Return a task whose answers are read from documents.
+    """Return a task whose answers are read from documents, or are documents.
 
     Raises:
         StudyError: if it is of another kind, or its questions have a passage of their own.
     """
-    if not isinstance(task, Answering):
+    if not isinstance(task, FromDocuments):
         raise no_questions(task.kind)
-    if task.passage is not None:
+    if isinstance(task, Answering) and task.passage is not None:
         raise StudyError(
             f"The questions have a passage of their own in {task.passage!r}. Leave out "
             f"--documents or --field {task.passage}."
         )
-    return replace(task, corpus=corpus, documents=corpus.digest)
+    return cast("Task", replace(cast("Any", task), corpus=corpus, documents=corpus.digest))
 
 
 def no_questions(kind: str) -> StudyError:
     """Return the error for documents that are given to a task of another kind."""
     return StudyError(
-        f"--documents is for questions that are answered from documents; this task is {kind}. "
-        "Leave it out, or say --kind answering."
+        "--documents is for questions that are answered from documents, or to which documents are "
+        f"ranked; this task is {kind}. Leave it out, or say --kind answering or --kind ranking."
     )
 
 

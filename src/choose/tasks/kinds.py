@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean, median
-from typing import Any
+from typing import Any, Literal
 
+from choose.corpus import Corpus
 from choose.errors import StudyError, did_you_mean
 from choose.formatting import plural
 from choose.schema.sections import TaskSection
@@ -21,6 +22,14 @@ from choose.tasks.label_sets import check_sets, multilabel_from, set_cells, sets
 from choose.tasks.labels import check_targets, classification_from, label_cells
 from choose.tasks.multilabel import OWN as OF_A_SET
 from choose.tasks.multilabel import read_multilabel
+from choose.tasks.ranking import OWN as OF_A_RANKING
+from choose.tasks.ranking import (
+    check_relevance,
+    ranking_from,
+    read_ranking,
+    relevance_cells,
+    same_title,
+)
 from choose.tasks.scoring import installed, user_metric
 from choose.tasks.target_cells import (
     answer_cells,
@@ -31,7 +40,14 @@ from choose.tasks.target_cells import (
     is_squad,
     record_cells,
 )
-from choose.tasks.target_noise import OF_ANSWERS, OF_RECORDS, OF_SETS, OF_TEXTS, Disturbance
+from choose.tasks.target_noise import (
+    OF_ANSWERS,
+    OF_RANKINGS,
+    OF_RECORDS,
+    OF_SETS,
+    OF_TEXTS,
+    Disturbance,
+)
 from choose.tasks.values import scalar_text
 from choose.tasks.writing import OWN as OF_A_TEXT
 from choose.tasks.writing import check_texts, read_writing, text_cells, writing_from
@@ -58,6 +74,9 @@ class Kind:
             targets are no labels.
         record: gives the values of a target by field; None where targets have no fields.
         reads_passages: whether a further field may hold what is read for an answer.
+        has_documents: whether documents may be given to it, and whether it needs them.
+        siblings: gives targets that noise within a document may take, of a target and the
+            documents; None takes those of rows with evidence in the same document.
         scores: names of the usual scores of an answer that is no label, the headline first.
     """
 
@@ -71,6 +90,8 @@ class Kind:
     unfilled: str | None = None
     record: Callable[[str], Mapping[str, Any]] | None = None
     reads_passages: bool = False
+    has_documents: Literal["no", "may", "must"] = "no"
+    siblings: Callable[[str, Corpus], Iterable[str]] | None = None
     scores: tuple[str, ...] = ()
 
 
@@ -129,7 +150,20 @@ KINDS: Mapping[str, Kind] = {
         unfilled="an empty cell may be a slip; where a question has no answer, write "
         f"{NO_ANSWER!r} or, in JSON, [] or null",
         reads_passages=True,
+        has_documents="may",
         scores=OF_AN_ANSWER,
+    ),
+    "ranking": Kind(
+        target="relevant document",
+        read=read_ranking,
+        cells=relevance_cells,
+        check=check_relevance,
+        make=ranking_from,
+        noise=tuple(OF_RANKINGS),
+        disturb=OF_RANKINGS,
+        has_documents="must",
+        siblings=same_title,
+        scores=OF_A_RANKING,
     ),
 }
 

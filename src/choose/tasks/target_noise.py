@@ -1,4 +1,4 @@
-"""Disturb targets that are records or texts, as people err: swapped, dropped, invented, changed.
+"""Disturb targets that are records, texts or documents, as people err: swapped, dropped, changed.
 
 And exchange facts by others of the same type, as time does.
 """
@@ -13,6 +13,7 @@ from typing import Any
 from choose.tasks.answering import NO_ANSWER
 from choose.tasks.extraction import as_text, parse
 from choose.tasks.multilabel import read_set, set_text
+from choose.tasks.ranking import read_scores, relevance_text
 from choose.tasks.values import as_date
 
 # A number that a person might mistype; part of a word, such as M8, it is a name.
@@ -113,6 +114,26 @@ def label_dropped_or_added(target: str, others: Iterable[str], draw: Draw) -> st
     """Leave out a label or add one, each as often; a row without labels gets one."""
     drops = draw("way") < 0.5 and target != "[]"
     return (label_dropped if drops else label_added)(target, others, draw)
+
+
+def relevant_swapped(target: str, others: Iterable[str], draw: Draw) -> str:
+    """Put a document that is relevant to another question in the place of a relevant one."""
+    grades = dict(read_scores(target))
+    id = _one_of(sorted(grades), draw("document"))
+    if id is None:
+        return target
+    for other in others:
+        if new := [one for one in read_scores(other) if one not in grades]:
+            grades[new[int(draw("new") * len(new))]] = grades.pop(id)
+            break
+    return relevance_text(grades)
+
+
+def relevant_dropped(target: str, others: Iterable[str], draw: Draw) -> str:
+    """Leave out one relevant document, as nobody may have looked at it; of a single one, all."""
+    grades = dict(read_scores(target))
+    id = _one_of(sorted(grades), draw("document"))
+    return relevance_text({one: grade for one, grade in grades.items() if one != id})
 
 
 def _changed(value: Any, draw: Draw) -> Any:
@@ -239,7 +260,8 @@ def _near(value: int, draw: random.Random) -> int:
 
 Disturbance = Callable[[str, Iterable[str], Draw], str]
 
-# The noise whose other targets are those of rows with evidence in the same document.
+# The noise whose other targets are those of rows with evidence in the same document; of rankings,
+# documents with the same title.
 IN_DOCUMENT = "swapped-in-document"
 
 # By the names of `types.Scenario.noise`; the first is the usual one, the second comes nearest to
@@ -263,6 +285,12 @@ OF_ANSWERS: Mapping[str, Disturbance] = {
     "truncated": truncated,
     "number-changed": number_changed,
     IN_DOCUMENT: swapped,
+}
+
+OF_RANKINGS: Mapping[str, Disturbance] = {
+    "symmetric": relevant_swapped,
+    "relevant-dropped": relevant_dropped,
+    IN_DOCUMENT: relevant_swapped,
 }
 
 OF_TEXTS: Mapping[str, Disturbance] = {"symmetric": swapped, "number-changed": number_changed}

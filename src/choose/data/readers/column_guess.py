@@ -15,7 +15,8 @@ import polars as pl
 
 from choose.data.readers.column_kinds import SHAPES, Column, column_of
 from choose.data.readers.delimited import ROW
-from choose.errors import DataError, quoted
+from choose.data.readers.table_file import JSON, PARQUET
+from choose.errors import DataError, quoted, quoted_list
 from choose.schema.sections import DataSection
 
 # Columns whose content is looked at.
@@ -320,3 +321,25 @@ def with_header(table: pl.DataFrame) -> pl.DataFrame:
     )
     names = {name: f"column {i}" for i, name in enumerate(table.columns) if name != ROW}
     return pl.concat([first, table]).rename(names)
+
+
+def headed(table: pl.DataFrame, path: str | None, section: DataSection) -> pl.DataFrame:
+    """Return the table of a file; one without a header needs the numbers of its columns.
+
+    Raises:
+        DataError: saying so, with the command.
+    """
+    named = (section.text_column, section.label_column)
+    delimited = path is not None and not path.lower().endswith((*JSON, *PARQUET))
+    if not delimited or any(name in table.columns for name in named):
+        return table
+    if not looks_headerless(table):
+        return table
+    if any(name and name.replace(",", "").strip().isdigit() for name in named):
+        return with_header(table)
+    first = [name for name in table.columns if name != ROW]
+    raise DataError(
+        f"{path!r} has no header: its first row ({quoted_list(first, 4)}) looks like data. Add a "
+        "header, such as text,label, or number the columns: "
+        f"{naming(section, '1', '2' if len(first) < 3 else 'N', path)}"
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,13 +13,21 @@ import polars as pl
 from choose.corpus import Corpus
 from choose.data.readers.column_guess import usual
 from choose.data.readers.delimited import ROW
-from choose.errors import DataError, StudyError, did_you_mean, quoted, quoted_list
+from choose.errors import DataError, StudyError, did_you_mean, quoted, quoted_list, rows_named
 from choose.formatting import plural
 from choose.schema.sections import DataSection
 from choose.tasks.answering import abstains
 from choose.tasks.evidence_spans import AnswerPlaces, Place, is_reworded, linked_groups, spans_of
+from choose.tasks.ranking import named_apart, read_scores, relevance_text
 from choose.tasks.values import scalar_text
 from choose.types import Example
+
+# Names of columns of the documents that are relevant to a question, where these are to be ranked;
+# those of evidence and of documents come after.
+RELEVANT = (
+    *("relevant", "relevance", "qrels", "relevant_ids", "relevant_documents", "relevant_docs"),
+    *("relevant_passages", "positives", "positive_passages", "positive_ids", "pos"),
+)
 
 # Names of columns of evidence; those of documents alone count only if all their cells name some.
 EVIDENCE = ("evidence", "gold_passage_ids", "gold_passages", "supporting_facts", "spans")
@@ -35,8 +43,13 @@ _FORMS = (
 
 def reserved(columns: Sequence[str]) -> list[str]:
     """Return the columns of evidence, documents and paraphrases: never a text or a label."""
-    about = (*EVIDENCE, *DOCUMENT, *PARAPHRASES)
+    about = {*RELEVANT, *EVIDENCE, *DOCUMENT, *PARAPHRASES}
     return [name for name in columns if name.strip().lower() in about]
+
+
+def relevant_column(columns: Sequence[str]) -> str | None:
+    """Return the column that names the documents which are relevant to a question, if one does."""
+    return usual(columns, (*RELEVANT, *EVIDENCE, *DOCUMENT))
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +119,53 @@ def with_evidence(
     every = [e for part in found for e in part]
     notes = (*filter(None, [unread]), _said(every, column, corpus), _about(section, every))
     return Linked(found, notes, column is not None)
+
+
+def with_relevance(
+    parts: Sequence[Part], corpus: Corpus, section: DataSection, column: str
+) -> Linked:
+    """Return the rows of a file, and of a test file, whose relevant documents all exist.
+
+    Where the study is about new documents, rows that share a relevant one get the same group.
+
+    Raises:
+        DataError: naming the rows whose documents do not exist.
+    """
+    rows = [[_of_corpus(e, corpus) for e in part.rows] for part in parts]
+    every = [e for part in rows for e in part]
+    ids = [tuple(read_scores(e.target)) if e.target else () for e in every]
+    strange = {
+        e.id: id for e, own in zip(every, ids, strict=True) for id in own if id not in corpus.by_id
+    }
+    if strange:
+        raise DataError(_unknown(strange, column, corpus))
+    if section.estimand == "new-documents":
+        groups = iter(linked_groups(ids, [e.group for e in every]))
+        rows = [[replace(e, group=next(groups)) for e in part] for part in rows]
+    every = [e for part in rows for e in part]
+    said = (
+        f"The documents that are relevant to a question are in the column {quoted(column)}: "
+        f"{sum(map(bool, ids)):,} of {plural(len(every), 'question')} have some."
+    )
+    return Linked(rows, (said, _about(section, every)), True)
+
+
+def _of_corpus(row: Example, corpus: Corpus) -> Example:
+    if not row.target or (grades := read_scores(row.target)).keys() <= corpus.by_id.keys():
+        return row
+    return replace(row, target=relevance_text(named_apart(grades, corpus.by_id)))
+
+
+def _unknown(strange: Mapping[str, str], column: str, corpus: Corpus) -> str:
+    """Say which rows name documents that do not exist, with one of each."""
+    first = next(iter(strange.values()))
+    near = did_you_mean(first, corpus.by_id) if len(corpus) < 10_000 else ""
+    named = rows_named(strange)
+    return (
+        f"{named[0].upper()}{named[1:]}, column {column!r}: no document has the id "
+        f"{quoted(first)}.{near} Documents have ids such as {quoted_list(list(corpus.by_id)[:3])}; "
+        "name another column with --label-column, or give the documents that it is about."
+    )
 
 
 def _cells_of(part: Part, column: str, corpus: Corpus, several: bool) -> list[tuple[Place, ...]]:

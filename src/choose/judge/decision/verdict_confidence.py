@@ -98,7 +98,7 @@ def could_still_win(case: Case) -> list[Family]:
     A candidate that leaves less than the margin to gain rules out what would cost more.
     """
     room = 1 - case.contenders.accuracies[case.name].value
-    left_out = [family for family in FAMILIES if family not in case.contenders.families]
+    left_out = [family for family in case.words.families if family not in case.contenders.families]
     if room >= case.margin:
         return left_out
     return [family for family in left_out if FAMILIES.index(family) < FAMILIES.index(case.family)]

@@ -155,8 +155,13 @@ def _match_sentence(match: FamilyComparison, kinds: tuple[str, str]) -> str:
 
 
 def contenders_credible(case: Case) -> Gate:
-    """Judge whether a prompted model was strong enough to represent prompting."""
+    """Judge whether a prompted model was strong enough to represent prompting.
+
+    Where documents are ranked, judge whether more than one embedder was tried.
+    """
     name, contenders = "contenders credible", case.contenders
+    if case.words.ranks:
+        return _gate(name, *_embedders(contenders))
     prompted = [m for m in contenders.order if m.info.family in ("prompting", "retrieval")]
     if not prompted:
         return _gate(name, "unknown", "No prompted model was measured.")
@@ -181,6 +186,15 @@ def contenders_credible(case: Case) -> Gate:
     return _gate(
         name, "pass", f"{best} ({models}) beats {listed(floor) or 'no simple baseline: none ran'}."
     )
+
+
+def _embedders(contenders: Contenders) -> tuple[GateStatus, str]:
+    specs = sorted({short_model(m.info.model) for m in contenders.order if m.info.model})
+    if not specs:
+        return "unknown", "No embedder was measured."
+    if len(specs) == 1:
+        return "unknown", f"{specs[0]} alone embeds; a larger one (--encoder) may do better."
+    return "pass", f"{plural(len(specs), 'embedder')} were measured: {listed(specs)}."
 
 
 def _clean(case: Case) -> Gate:

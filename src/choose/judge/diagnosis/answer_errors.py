@@ -12,7 +12,14 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from choose.judge.decision.contenders import Contenders
-from choose.judge.evidence import CandidateInfo, Evidence, HasFields, HasParts, HoldsLabels
+from choose.judge.evidence import (
+    CandidateInfo,
+    Evidence,
+    HasFields,
+    HasParts,
+    HoldsLabels,
+    ShowsAnswers,
+)
 from choose.judge.measures.text_metrics import EQUAL
 from choose.judge.scores.out_of_fold import out_of_fold_runs, targets
 from choose.judge.scores.score_tables import CLEAN, CandidateScores, scores_in
@@ -235,19 +242,30 @@ def side_by_side(
     return tuple(
         ComparedRow(
             id=ids[place],
-            target=right[ids[place]][:MOST_CHARACTERS],
+            target=_shown(evidence, right[ids[place]], right[ids[place]]),
             accepted=tuple(
                 text[:MOST_CHARACTERS]
                 for text in evidence.items.accepted.get(ids[place], ())[:MOST_ACCEPTED]
             ),
             answers=tuple(
-                given
+                _for_readers(evidence, given, right[ids[place]])
                 for name in names
                 if (given := given_answer(contenders.panel[name], ids[place]))
             ),
         )
         for place in shown[:MOST_ROWS]
     )
+
+
+def _for_readers(evidence: Evidence, given: GivenAnswer, target: str) -> GivenAnswer:
+    if given.output is None or not isinstance(evidence.task, ShowsAnswers):
+        return given
+    return given.model_copy(update={"output": _shown(evidence, given.output, target)})
+
+
+def _shown(evidence: Evidence, text: str, target: str) -> str:
+    task = evidence.task
+    return (task.shown(text, target) if isinstance(task, ShowsAnswers) else text)[:MOST_CHARACTERS]
 
 
 def _beside(contenders: Contenders, standings: Sequence[Standing]) -> list[str]:

@@ -102,6 +102,7 @@ def cost_sheet(candidate: CandidateScores, rule: Rule) -> CostSheet:
         per_1k=_per_1k(answer),
         artefact_mb=_median(run.artefact_mb for run in runs),
         base_mb=_median(run.base_mb for run in runs),
+        index_seconds=_median(run.reread_seconds for run in runs),
         labelling_hours=label_hours(candidate.pool if info.learns else 0, rule),
         engineer_hours=hours,
         build_usd=build,

@@ -9,7 +9,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from choose.judge.evidence import Evidence, HasFields, HasParts, HoldsLabels, MayAbstain
+from choose.judge.evidence import (
+    Evidence,
+    HasFields,
+    HasParts,
+    HoldsLabels,
+    MayAbstain,
+    ShowsAnswers,
+)
 from choose.judge.scores.out_of_fold import targets
 from choose.judge.scores.paired_comparison import ASSUMED_SD, Changed, mean_change
 from choose.judge.scores.score_tables import (
@@ -93,7 +100,12 @@ def format_gap(table: ScoreTable) -> Interval | None:
 
 
 def _length(evidence: Evidence, table: ScoreTable) -> float | None:
-    """Return the characters of all usable answers over those of their right answers."""
+    """Return the characters of all usable answers over those of their right answers.
+
+    None where answers are no texts to read, such as lists of documents.
+    """
+    if isinstance(evidence.task, ShowsAnswers):
+        return None
     right, pairs = targets(evidence), [(0, 0)]
     for run in table.runs:
         for id, output in zip(run.asked[CLEAN], run.answers[CLEAN].outputs, strict=True):

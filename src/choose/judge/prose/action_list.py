@@ -261,13 +261,14 @@ def _stronger(case: Case, gates: tuple[Gate, ...]) -> Iterator[Step]:
     if prompted and lead:
         so_far = f" So far: {gain(prompted, case.name, lead)} on {plural(lead.rows, 'shared row')}"
     tried = f"{so_far}{f' ({listed(small)})' if small else ''}{'.' if so_far else ''}"
+    more, adjective = case.words.stronger, "a stronger" if prompted else "an"
     yield Step(
         kind="stronger-model",
-        text=f"Try {'a stronger' if prompted else 'an'} LLM (--model SPEC): one that gets over "
+        text=f"Try {adjective} {more.what} ({more.flag} SPEC): one that gets over "
         f"{scored(needed, case.noun)} on {_answered(case)} may become the recommendation."
         f"{tried}",
-        question="whether prompting a strong model is enough",
-        command=f"{STUDY}{_with_prompting(case)} --model openai:gpt-4o-mini",
+        question=more.question,
+        command=f"{STUDY}{_with_prompting(case)} {more.example}",
     )
 
 

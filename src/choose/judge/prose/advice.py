@@ -120,9 +120,10 @@ def _model(case: Case) -> Iterator[str]:
     needed = case.contenders.accuracies[case.name].value + case.margin
     if needed > 1:
         return
+    stronger = case.words.stronger
     yield (
-        f"An LLM that scores above {amount(needed, case.noun)} on these rows may become the "
-        "recommendation. Try one with --model SPEC."
+        f"An {stronger.what} that scores above {amount(needed, case.noun)} on these rows may "
+        f"become the recommendation. Try one with {stronger.flag} SPEC."
     )
 
 

@@ -29,20 +29,6 @@ from choose.schema.decision import Kind
 from choose.schema.words import amount, fits_too_long
 from choose.types import Family
 
-DO: dict[Family, str] = {
-    "baseline": "Use a cheap {}",
-    "prompting": "Prompt a language model",
-    "retrieval": "Retrieve examples",
-    "fine-tuning": "Fine-tune a model",
-}
-
-NOUN: dict[Family, str] = {
-    "baseline": "a cheap {}",
-    "prompting": "prompting",
-    "retrieval": "retrieval",
-    "fine-tuning": "fine-tuning",
-}
-
 FIRST: dict[Kind, str] = {
     "collect-labels": "Label more first",
     "fix-labels": "Fix the labels first",
@@ -56,11 +42,11 @@ def _do(case: Case, family: Family) -> str:
     best = case.contenders.best.get(family)
     if family == "retrieval" and best and case.contenders.panel[best].info.reads:
         return "Retrieve passages"
-    return DO[family].format(case.words.baseline)
+    return case.words.do(family)
 
 
 def _noun(case: Case, family: Family) -> str:
-    return NOUN[family].format(case.words.baseline)
+    return case.words.called(family)
 
 
 # Members of the chosen family that are named beside the chosen one.
@@ -218,7 +204,8 @@ def _best_of_kind(case: Case, member: str) -> str:
     """Name the chosen family by its most accurate member, which need not be the one to use."""
     if member == case.name:
         return member
-    return f"the most accurate {_noun(case, case.family).removeprefix('a ')} ({member})"
+    noun = _noun(case, case.family).removeprefix("a ").removeprefix("an ")
+    return f"the most accurate {noun} ({member})"
 
 
 def settled(case: Case, families: tuple[FamilyResult, ...]) -> tuple[str, ...]:
@@ -321,7 +308,8 @@ def _near(case: Case) -> Iterator[str]:
 
 def _small_model(case: Case) -> Iterator[str]:
     if models := small_models(case.contenders):
-        yield f"Prompting with a stronger model: only {listed(models)} was tried."
+        what = "A larger embedder" if case.words.ranks else "Prompting with a stronger model"
+        yield f"{what}: only {listed(models)} was tried."
 
 
 def small_models(contenders: Contenders) -> list[str]:
@@ -336,7 +324,8 @@ def small_models(contenders: Contenders) -> list[str]:
 def _not_measured(
     case: Case, families: tuple[FamilyResult, ...], left_out: Sequence[str]
 ) -> Iterator[str]:
-    missing = [f for f in DO if f in {r.family for r in families if not r.members}]
+    absent = {r.family for r in families if not r.members}
+    missing = [family for family in case.words.families if family in absent]
     fits, infos = fits_too_long(left_out), [c.info for c in case.contenders.panel.candidates]
     too_long = {info.family: info.name for info in reversed(infos) if info.name in fits}
     for family in [f for f in missing if f in too_long]:

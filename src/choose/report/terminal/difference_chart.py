@@ -60,7 +60,7 @@ def score_name(decision: Decision) -> str:
     """Return what the differences are differences of."""
     metric = (decision.goal.get("measure") or {}).get("metric", "accuracy")
     name = NAMES.get(metric, clean(metric))
-    return name[:1].upper() + name[1:] if metric != "chrf" else name
+    return name[:1].upper() + name[1:] if metric not in ("chrf", "ndcg@10") else name
 
 
 def chart_title(decision: Decision) -> str:

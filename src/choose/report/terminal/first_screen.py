@@ -20,7 +20,7 @@ from rich.text import Text
 
 from choose.formatting import clean, in_percent, in_points, plural
 from choose.report.candidate_order import standings
-from choose.report.decision_text import COLOURS, KINDS, looks_line
+from choose.report.decision_text import COLOURS, KINDS, looks_line, words_in
 from choose.report.screen_text import clip, clip_items, clip_sentences, literal, rest, shorten
 from choose.report.terminal.difference_chart import (
     chart_heading,
@@ -35,8 +35,6 @@ from choose.schema.decision import Decision, Verdict
 
 # Lines of the screen, and lines that the shell's prompt and the path of the report take below it.
 LINES, BELOW = 36, 2
-
-QUESTION = "Prompt, retrieve or fine-tune?"
 
 CONFIDENCE = {"high": "bold green", "medium": "bold yellow", "low": "bold red"}
 
@@ -206,7 +204,7 @@ def first_screen(
     """
     verdict = decision.verdict
     if room.context:
-        yield note(clip(f"{QUESTION}   {context(decision)}", width))
+        yield note(clip(f"{words_in(decision).question}?   {context(decision)}", width))
         yield Text()
     yield _answer(verdict, width)
     room_of = width - INDENT - 1

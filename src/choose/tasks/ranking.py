@@ -1,0 +1,293 @@
+"""Ranking: the answer to a question is a list of documents, the most relevant one first.
+
+Targets and answers are texts, JSON objects by the ids of documents: of a target the grades of those
+that are relevant, of an answer the scores of those found, in the order of their ranks. These are
+the qrels and the run of `trec_eval`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any, ClassVar, Literal
+
+from choose.corpus import Corpus, Span
+from choose.errors import DataError, StudyError, quoted
+from choose.schema.sections import TaskSection
+from choose.tasks.graded_task import GradedTask, common_settings
+from choose.tasks.values import scalar_text
+from choose.types import Example
+
+# Ranks that count, and documents of an answer.
+DEPTH = 10
+
+# The scores of every answer, the usual headline first.
+OWN = ("ndcg@10", "mrr@10", "hit@1", "hit@5", "recall@10")
+
+# Keys of objects in cells that name a document, and that grade it.
+_IDS = ("id", "document", "doc_id", "document_id", "docid", "corpus-id", "corpus_id", "passage_id")
+_GRADES = ("grade", "relevance", "score", "rel", "label")
+
+_FORMS = (
+    'Allowed: the id of a document, a list of ids such as ["a", "b"], or grades by id such as '
+    '{"a": 2, "b": 1}.'
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ranking(GradedTask):
+    """A task whose answers are documents of `corpus`, of which `documents` is the digest."""
+
+    own: ClassVar[tuple[str, ...]] = OWN
+    documents: str = ""
+    corpus: Corpus | None = field(default=None, compare=False, repr=False)
+    headline: str = OWN[0]
+    kind: Literal["ranking"] = "ranking"
+
+    def problem_with(self, output: str) -> str | None:
+        """Return why a text is no ranking of these documents, or None."""
+        try:
+            found = read_scores(output)
+        except ValueError as error:
+            return str(error)
+        known = found if self.corpus is None else self.corpus.by_id
+        strange = next((id for id in found if id not in known), None)
+        return None if strange is None else f"it names {quoted(strange)}, which is no document"
+
+    def own_scores(self, output: str | None, targets: Sequence[str]) -> dict[str, float]:
+        """Return every score of a ranking, against the grades of the relevant documents."""
+        if output is None:
+            return dict.fromkeys(OWN, 0.0)
+        return rank_scores([*read_scores(output)], read_scores(targets[0]))
+
+    def parts(self, text: str) -> dict[str, float]:
+        """Return scores, or grades, by the ids of documents."""
+        return dict(read_scores(text))
+
+    def entries(self, text: str) -> list[dict[str, Any]]:
+        """Return the documents of a ranking with their scores, best first."""
+        return [{"id": id, "score": score} for id, score in read_scores(text).items()]
+
+    def shown(self, text: str, target: str) -> str:
+        """Return a ranking or a target for readers: the first ids, and the ranks that are right."""
+        ids, right = [*read_scores(text)], read_scores(target)
+        if text == target:
+            return ", ".join(f"{id} (grade {g:g})" if g != 1 else id for id, g in right.items())
+        listed = [f"{rank}. {id}" for rank, id in enumerate(ids[:3], 1)]
+        ranks = [rank for rank, id in enumerate(ids[:DEPTH], 1) if id in right]
+        listed += [f"{rank}. {ids[rank - 1]}" for rank in ranks if rank > 3]
+        where = ", ".join(map(str, ranks)) if ranks else f"none of the first {DEPTH}"
+        return f"{'; '.join(listed) or 'nothing'} (relevant: {where})"
+
+    def lenient(self, raw: str) -> str | None:
+        """Return nothing: a ranking is not repaired."""
+        return None
+
+    def stratum(self, target: str) -> str:
+        """Return the number of relevant documents as a power of two, for stratified divisions."""
+        return str(len(read_scores(target)).bit_length())
+
+    def facts(self) -> dict[str, Any]:
+        """Return the task as plain values for JSON."""
+        return {**self.common_facts(), "documents": self.documents}
+
+
+def read_ranking(facts: Mapping[str, Any]) -> Ranking:
+    """Return the task that `Ranking.facts` described."""
+    return Ranking(documents=str(facts["documents"]), **common_settings(facts, OWN))
+
+
+def rank_scores(ids: Sequence[str], grades: Mapping[str, float]) -> dict[str, float]:
+    """Return each of `OWN` for a ranking, best first, and the grades of relevant documents.
+
+    nDCG is that of `trec_eval` (Järvelin and Kekäläinen 2002, with the grade itself as gain): a
+    document of grade g at rank r adds g / log2(r + 1). All are 0 where nothing is relevant.
+    """
+    if not grades:
+        return dict.fromkeys(OWN, 0.0)
+    gains = [grades.get(id, 0.0) for id in ids[:DEPTH]]
+    ideal = sorted(grades.values(), reverse=True)[:DEPTH]
+    first = next((rank for rank, gain in enumerate(gains, 1) if gain > 0), None)
+    return {
+        "ndcg@10": min(1.0, _discounted(gains) / _discounted(ideal)),
+        "mrr@10": 1 / first if first else 0.0,
+        "hit@1": float(first == 1),
+        "hit@5": float(first is not None and first <= 5),
+        "recall@10": sum(gain > 0 for gain in gains) / len(grades),
+    }
+
+
+def _discounted(gains: Sequence[float]) -> float:
+    return math.fsum(gain / math.log2(rank + 1) for rank, gain in enumerate(gains, 1))
+
+
+@lru_cache(maxsize=100_000)
+def read_scores(text: str) -> Mapping[str, float]:
+    """Return the numbers by id that a text holds, in its order.
+
+    Raises:
+        ValueError: saying what is wrong.
+    """
+    try:
+        found = json.loads(text, object_pairs_hook=_distinct)
+    except (json.JSONDecodeError, RecursionError):
+        raise ValueError("it is no JSON object of ids with numbers") from None
+    if not isinstance(found, dict) or not all(map(_is_number, found.values())):
+        raise ValueError("it is no JSON object of ids with numbers")
+    return found
+
+
+def ranking_text(scores: Mapping[str, float]) -> str:
+    """Return the text that stands for documents in the order of their ranks, with scores."""
+    return json.dumps(dict(scores), ensure_ascii=False, allow_nan=False)
+
+
+def relevance_text(grades: Mapping[str, float]) -> str:
+    """Return the text that stands for relevant documents with their grades; equal if these are."""
+    plain = {id: int(g) if float(g).is_integer() else g for id, g in grades.items() if g > 0}
+    return json.dumps(plain, sort_keys=True, ensure_ascii=False, allow_nan=False)
+
+
+def spans_of_relevant(target: str, corpus: Corpus) -> tuple[Span, ...]:
+    """Return the whole of each relevant document, the highest grade first."""
+    grades = read_scores(target)
+    known = sorted((id for id in grades if id in corpus.by_id), key=lambda id: -grades[id])
+    return tuple(Span(id, 0, max(1, len(corpus.by_id[id].text))) for id in known)
+
+
+def same_title(target: str, corpus: Corpus) -> Iterator[str]:
+    """Yield targets of single documents that have the title of a relevant one: parts of one text.
+
+    Documents without a title have no such neighbours.
+    """
+    cache: dict[str, list[str]] = corpus.__dict__.setdefault("_by_title", {})
+    if not cache:
+        for document in corpus.documents:
+            cache.setdefault(document.title, []).append(document.id)
+    relevant = read_scores(target)
+    for id in relevant:
+        title = corpus.by_id[id].title if id in corpus.by_id else ""
+        beside = cache[title] if title else ()
+        yield from (relevance_text({name: 1}) for name in beside if name not in relevant)
+
+
+def relevance_cells(
+    values: Sequence[Any], rows: Sequence[int], column: str
+) -> list[tuple[str, ...]]:
+    """Return the relevant documents of each cell, as one text; nothing of an empty cell.
+
+    A cell is an id, a list of ids or of objects that name a document, or an object of grades by
+    id; in text, as JSON. Grades of 0 or less say that a document is not relevant.
+
+    Raises:
+        DataError: naming the row and the column of a cell that holds something else.
+    """
+    found: list[tuple[str, ...]] = []
+    for row, value in zip(rows, values, strict=True):
+        try:
+            grades = _grades(value)
+        except ValueError as error:
+            raise DataError(f"Row {row}, column {column!r}: {error} {_FORMS}") from error
+        relevant = {id: grade for id, grade in grades.items() if grade > 0}
+        found.append((relevance_text(relevant),) if relevant else ())
+    return found
+
+
+def _grades(value: Any) -> dict[str, float]:
+    """Return the grades in a cell by id."""
+    if isinstance(value, str):
+        value = _parsed(value)
+    if value is None or value == "":
+        return {}
+    if isinstance(value, Mapping) and not any(key in value for key in _IDS):
+        grades = {str(id): grade for id, grade in value.items() if grade is not None}
+        if not all(map(_is_number, grades.values())):
+            raise ValueError("a grade is no number.")
+        return {id.strip(): float(grade) for id, grade in grades.items() if id.strip()}
+    every = value if isinstance(value, list) and not _is_place(value) else [value]
+    pairs = [_graded(one) for one in every if one is not None and one != ""]
+    best: dict[str, float] = {}
+    for id, grade in pairs:
+        best[id] = max(grade, best.get(id, grade))
+    return best
+
+
+def _graded(value: Any) -> tuple[str, float]:
+    grade: Any = 1
+    if isinstance(value, Mapping):
+        grade = next((value[key] for key in _GRADES if value.get(key) is not None), 1)
+        value = next((value[key] for key in _IDS if key in value), None)
+    elif _is_place(value):
+        value = value[0]
+    if isinstance(value, str | int | float) and not isinstance(value, bool) and _is_number(grade):
+        id = (scalar_text(value) or "").strip()
+        if id:
+            return id, float(grade)
+    raise ValueError(f"{quoted(str(value), 60)} names no document.")
+
+
+def _is_place(value: Any) -> bool:
+    """Return whether a list is a span: the id of a document, a start and an end."""
+    place = isinstance(value, list) and len(value) == 3 and isinstance(value[0], str)
+    return place and all(type(end) is int for end in value[1:])
+
+
+def _parsed(text: str) -> Any:
+    """Return what a cell of text holds: JSON of a list, object or text, or an id."""
+    text = text.strip()
+    if text.startswith(("[", "{", '"')) or text == "null":
+        try:
+            return json.loads(text)
+        except (ValueError, RecursionError):
+            return text
+    return text
+
+
+def named_apart(grades: Mapping[str, float], known: Collection[str]) -> Mapping[str, float]:
+    """Return grades by the ids of documents, where a cell named several between signs or blanks."""
+    found: dict[str, float] = {}
+    for id, grade in grades.items():
+        parts = [id] if id in known else id.replace(";", " ").replace(",", " ").split()
+        parts = parts if all(part in known for part in parts) else [id]
+        found |= {part: max(grade, found.get(part, grade)) for part in parts}
+    return found
+
+
+def _is_number(value: Any) -> bool:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and math.isfinite(value) and abs(value) <= 1e9
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("it names a document twice")
+    return found
+
+
+def check_relevance(pool: Sequence[Example], test: Sequence[Example] | None) -> None:
+    """Refuse questions of which all have the same relevant documents.
+
+    Raises:
+        DataError: saying so.
+    """
+    if len({e.target for e in pool}) == 1:
+        raise DataError(
+            f"All {len(pool):,} questions have the same relevant documents: there is nothing to "
+            "rank. Name the right column with --label-column."
+        )
+
+
+def ranking_from(pool: Sequence[Example], test: Sequence[Example], section: TaskSection) -> Ranking:
+    """Return the task of a pool; the study file may give it an instruction.
+
+    Raises:
+        StudyError: if the study file has names, fields or descriptions.
+    """
+    for key in ("names", "fields", "descriptions"):
+        if getattr(section, key):
+            raise StudyError(f"[task.{key}] is not for rankings of documents. Leave it out.")
+    return Ranking(instruction=section.instruction)

@@ -1,0 +1,245 @@
+"""Rank documents for a question: by words, by meaning, by both, and by an encoder that is tuned."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy.typing as npt
+
+from choose.corpus import WORDS
+from choose.errors import StrategyError
+from choose.models.embeddings import Encoder, load_encoder
+from choose.models.retrieval.indexes import FUSED_RANKS
+from choose.models.retrieval.passage_library import Library, libraries_for, library_from
+from choose.models.retrieval.passage_search import Way
+from choose.models.saving import read_fitted, write_fitted
+from choose.models.weights.resolve import weights_digest
+from choose.models.weights.spec import DEFAULT_ENCODER, parse_wheel
+from choose.tasks.answering import corpus_of
+from choose.tasks.ranking import DEPTH, ranking_text, spans_of_relevant
+from choose.types import Answers, Example, Family, Item, Status, Task
+from choose_tuned_retriever import tuned_retriever
+
+# The folder of an export that holds a tuned encoder.
+ENCODER = "encoder"
+
+
+class Bm25:
+    """Rank documents by the words that they share with the question (BM25).
+
+    A document longer than `words` counts as the best of its passages, here and below.
+    """
+
+    title: ClassVar[str] = "documents by shared words (BM25)"
+    good_for: ClassVar[str] = "questions in the words of the documents: names, codes, terms"
+    needs: ClassVar[str] = "documents (--documents)"
+    takes: ClassVar[str] = "under a second for 1,000 documents, about a millisecond a search"
+    family: ClassVar[Family] = "baseline"
+    revision: ClassVar[int] = 1
+    kinds: ClassVar[tuple[str, ...]] = ("ranking",)
+    learns: ClassVar[bool] = False
+    seeded: ClassVar[bool] = False
+    cheap: ClassVar[bool] = True
+    always_compared: ClassVar[bool] = True
+    variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    limits: ClassVar[Mapping[str, tuple[float, float]]] = {"words": (10, 2_000)}
+
+    way: ClassVar[Way] = "bm25"
+    # It embeds nothing.
+    encoder: str = ""
+    words: int
+    library: Library
+
+    def __init__(self, *, seed: int, words: int = WORDS) -> None:
+        self.seed, self.words = seed, words
+
+    def fit(self, task: Task, examples: Sequence[Example]) -> None:
+        """Index the documents."""
+        [self.library] = libraries_for(task, self.way, self.words, self.encoder)
+
+    def predict(self, items: Sequence[Item]) -> Answers:
+        """Rank the documents for each item, the ten best with their scores."""
+        found = ranked_documents(self.library, [item.text for item in items])
+        fine: Status = "ok"
+        return Answers(
+            outputs=tuple(ranking_text(scores) for scores in found), status=(fine,) * len(items)
+        )
+
+    def facts(self) -> Mapping[str, Any]:
+        """Return what an index that other fits had built took, and what a new one takes."""
+        library = self.library
+        return {"cached_seconds": library.cached_seconds, "index_seconds": library.index.seconds}
+
+    def save(self, folder: Path) -> None:
+        """Write the documents."""
+        write_fitted(folder, self, self.library.facts())
+
+    def load(self, folder: Path) -> None:
+        """Restore the documents, and index them."""
+        facts, _ = read_fitted(folder, self)
+        self.library = library_from(facts, self.words, self.encoder)
+
+
+class Dense(Bm25):
+    """Rank documents by the similarity of their meaning to the question's, as an encoder sees it.
+
+    The index is exact: the cosine of a question's vector and that of each passage.
+    """
+
+    title: ClassVar[str] = "documents by meaning (dense)"
+    good_for: ClassVar[str] = "questions in other words than the documents"
+    needs: ClassVar[str] = "documents (--documents); an encoder (the default reads English)"
+    takes: ClassVar[str] = "a minute for 5,000 passages without a GPU, milliseconds a search"
+    family: ClassVar[Family] = "retrieval"
+    always_compared: ClassVar[bool] = False
+
+    way: ClassVar[Way] = "dense"
+
+    def __init__(self, *, seed: int, encoder: str = DEFAULT_ENCODER, words: int = WORDS) -> None:
+        self.seed, self.encoder, self.words = seed, encoder, words
+
+    def weights(self) -> str:
+        """Return the digest of the encoder."""
+        return weights_digest(self.encoder)
+
+    def prepare(self) -> None:
+        """Load the encoder and the index library."""
+        from choose.models.embeddings import load_retriever
+
+        load_retriever(self.encoder)
+
+
+class Hybrid(Dense):
+    """Rank documents by both: the sum of the reciprocals of their ranks by words and by meaning."""
+
+    title: ClassVar[str] = "documents by words and meaning (hybrid)"
+    good_for: ClassVar[str] = "most questions; better than either way alone on most sets"
+    takes: ClassVar[str] = "as long as both ways together"
+
+    way: ClassVar[Way] = "hybrid"
+
+
+class TunedEncoder(Dense):
+    """Rank documents by an encoder that learns which document answers which training question.
+
+    The encoder of questions learns to put each nearer to its relevant document than to those of
+    other questions and to others with the same words; documents keep their vectors. Questions that
+    are held out with their documents say how long it is trained, if at all, and whether its ranks
+    are joined with those of BM25; then it is trained on all.
+    """
+
+    title: ClassVar[str] = "documents by a tuned encoder"
+    good_for: ClassVar[str] = "hundreds of questions whose words the documents lack"
+    needs: ClassVar[str] = "documents (--documents), hundreds of questions, an encoder"
+    takes: ClassVar[str] = "a minute or two a fit without a GPU, milliseconds a search"
+    family: ClassVar[Family] = "fine-tuning"
+    learns: ClassVar[bool] = True
+    seeded: ClassVar[bool] = True
+    cheap: ClassVar[bool] = False
+    limits: ClassVar[Mapping[str, tuple[float, float]]] = {
+        **Bm25.limits,
+        "epochs": (0, 100),
+        "learning_rate": (1e-9, 1),
+    }
+
+    way: ClassVar[Way] = "hybrid"
+
+    def __init__(
+        self,
+        *,
+        seed: int,
+        encoder: str = DEFAULT_ENCODER,
+        words: int = WORDS,
+        epochs: float | None = None,
+        learning_rate: float = 5e-5,
+    ) -> None:
+        self.seed, self.encoder, self.words = seed, encoder, words
+        self.epochs, self.learning_rate = epochs, learning_rate
+
+    def fit(self, task: Task, examples: Sequence[Example]) -> None:
+        """Tune the encoder on the questions and their relevant documents."""
+        super().fit(task, examples)
+        corpus = corpus_of(task)
+        assert corpus is not None
+        rows = [replace(e, evidence=spans_of_relevant(e.target, corpus)) for e in examples]
+        found = tuned_retriever(self, self.library, rows)
+        self.library, self.tuning = found.library, found.note
+        self._tuned: Mapping[str, npt.NDArray[Any]] = found.weights
+
+    def facts(self) -> Mapping[str, Any]:
+        """Return the times of the index, how the encoder was tuned and its size."""
+        size = sum(weights.nbytes for weights in self._tuned.values()) / 1e6
+        return {**super().facts(), "notes": [self.tuning], "artefact_mb": size}
+
+    def save(self, folder: Path) -> None:
+        """Write the documents, and the tuned encoder as sentence-transformers loads it."""
+        facts = {"tuning": self.tuning, "tuned": self.library.tuned is not None}
+        write_fitted(folder, self, {**self.library.facts(), **facts})
+        if self.library.tuned is not None:
+            self.library.tuned.model.save(str(folder / ENCODER), create_model_card=False)
+
+    def load(self, folder: Path) -> None:
+        """Restore the documents and the tuned encoder.
+
+        Raises:
+            StrategyError: if the encoder is missing or damaged.
+        """
+        facts, _ = read_fitted(folder, self)
+        tuned: Encoder | None = None
+        if facts["tuned"]:
+            if not (folder / ENCODER).is_dir():
+                raise StrategyError(f"{str(folder / ENCODER)!r} is missing. Export it again.")
+            tuned = load_encoder(str(folder / ENCODER))
+        self.library = library_from(facts, self.words, self.encoder, tuned)
+        self.tuning, self._tuned = str(facts["tuning"]), {}
+
+    def usage(self, folder: str) -> str:
+        """Return Python that defines ``rank(question, documents)`` with the tuned encoder."""
+        base, locate = repr(self.encoder), ""
+        if parse_wheel(self.encoder) is not None:
+            locate = (
+                "from choose.models.weights.resolve import resolve  # only to locate the base\n\n"
+            )
+            base = f"resolve({self.encoder!r})"
+        asked = f"{folder}/{ENCODER}" if self.library.tuned is not None else None
+        return _CODE.format(locate=locate, base=base, asked=json.dumps(asked) if asked else "BASE")
+
+
+_CODE = '''\
+from sentence_transformers import SentenceTransformer
+
+{locate}BASE = str({base})  # embeds documents
+asking = SentenceTransformer({asked})  # embeds questions
+reading = SentenceTransformer(BASE)
+
+
+def rank(question, documents):
+    """Return the places of documents, the nearest to a question first, by meaning alone."""
+    vectors = reading.encode(documents, normalize_embeddings=True)
+    scores = vectors @ asking.encode(question, normalize_embeddings=True)
+    return scores.argsort()[::-1].tolist()
+'''
+
+
+def ranked_documents(library: Library, questions: Sequence[str]) -> list[dict[str, float]]:
+    """Return the `DEPTH` best documents for each question, with the score of their best passage.
+
+    Passages are searched until so many documents are among them, as a long one can take many
+    places. The result of a question does not depend on the others.
+    """
+    index, found = library.index, dict[int, dict[str, float]]()
+    library.cached_seconds += index.cached_seconds(questions)
+    depth, left = FUSED_RANKS, [*range(len(questions))]
+    while left:
+        for place, row in zip(left, index.ranked([questions[n] for n in left], depth), strict=True):
+            best: dict[str, float] = {}
+            for passage, score in row:
+                best.setdefault(index.passages[passage].span.document, round(float(score), 6))
+            if len(best) >= DEPTH or len(row) < depth:
+                found[place] = dict(list(best.items())[:DEPTH])
+        left, depth = [n for n in left if n not in found], 4 * depth
+    return [found[n] for n in range(len(questions))]

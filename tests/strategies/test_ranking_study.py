@@ -1,0 +1,288 @@
+"""Rankings of documents: each strategy, and a study from a file to the decision and an export."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import choose
+from choose.api.plan import check as check_set
+from choose.conformance import _WORDS as WORDS_OF
+from choose.corpus import Corpus, Document
+from choose.export.exported_model import Model
+from choose.schema.check import Check
+from choose.store.store import Store
+from choose.strategy import build
+from choose.tasks.answering import with_corpus
+from choose.tasks.ranking import Ranking, rank_scores, read_scores, relevance_text
+from choose.types import Example, Item
+from support import tiny_models as tiny
+
+# Words that the small encoder knows.
+FRUITS, TOOLS, CODES = (WORDS_OF[kind] for kind in ("fruit", "tool", "weather"))
+
+
+def shelf() -> Corpus:
+    """Return documents of which each is about one fruit and one tool, and a long one."""
+    found = [
+        Document(id=f"doc-{a}", title=a, text=f"The {a} is cut by a {p}.")
+        for a, p in zip(FRUITS, TOOLS, strict=True)
+    ]
+    long = " ".join(f"Nothing of note was seen in week {n} of the survey." for n in range(120))
+    return Corpus((*found, Document(id="doc-survey", text=f"{long} A lynx was heard once.")))
+
+
+def rows() -> list[Example]:
+    return [
+        Example(id=f"q{n}", text=f"{ask} {a}?", target=relevance_text({f"doc-{a}": 1}))
+        for n, (ask, a) in enumerate(
+            (ask, a) for ask in ("Where is the", "Who has a") for a in FRUITS
+        )
+    ]
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(tiny.encoder(tmp_path_factory.mktemp("ranking") / "encoder"))
+
+
+TASK = with_corpus(Ranking(), shelf())
+
+
+def test_bm25_ranks_documents_by_their_best_passage() -> None:
+    strategy = build("bm25", seed=0)
+    strategy.fit(TASK, rows())
+    asked = ["Where was a lynx heard?", "the apple and the saw", "xyzzy"]
+    answers = strategy.predict([Item(id=str(n), text=text) for n, text in enumerate(asked)])
+    lynx, apple, nothing = (read_scores(output or "") for output in answers.outputs)
+    assert next(iter(lynx)) == "doc-survey"
+    assert len(lynx) <= 10, "a long document takes one rank, however many passages match"
+    assert next(iter(apple)) == "doc-apple"
+    assert [*apple.values()] == sorted(apple.values(), reverse=True)
+    assert nothing == {}
+    assert strategy.facts()["index_seconds"] > 0  # type: ignore[attr-defined]
+
+
+def test_hybrid_is_the_fusion_of_both_ranks(encoder: str) -> None:
+    ranked: dict[str, list[str]] = {}
+    item = Item(id="q", text="the cherry and the level")
+    for name, params in (("bm25", {}), ("dense", {"encoder": encoder})):
+        strategy = build(name, seed=0, **params)
+        strategy.fit(TASK, ())
+        # All documents but the long one are a passage each, which is what is fused.
+        ranked[name] = [
+            strategy.library.index.passages[place].id  # type: ignore[attr-defined]
+            for place, _ in strategy.library.index.ranked([item.text], 100)[0]  # type: ignore[attr-defined]
+        ]
+    sums: dict[str, float] = {}
+    for order in ranked.values():
+        for rank, id in enumerate(order, 1):
+            sums[id] = sums.get(id, 0.0) + 1 / (60 + rank)
+    strategy = build("hybrid", seed=0, encoder=encoder)
+    strategy.fit(TASK, ())
+    found = read_scores(strategy.predict([item]).outputs[0] or "")
+    best: dict[str, float] = {}
+    for id, total in sums.items():
+        document = id.rpartition(":")[0]
+        best[document] = max(best.get(document, 0.0), total)
+    expected = sorted(best.values(), reverse=True)[:10]
+    assert [*found.values()] == pytest.approx(expected, abs=1e-6)
+    assert all(found[id] == pytest.approx(best[id], abs=1e-6) for id in found)
+
+
+def test_a_tuned_encoder_learns_from_relevance_not_from_words(encoder: str, tmp_path: Path) -> None:
+    # Questions by code words, which say nothing without training rows that link them.
+    coded = [
+        Example(id=f"c{n}-{k}", text=f"{CODES[n]} {k}", target=relevance_text({f"doc-{a}": 1}))
+        for n, a in enumerate(FRUITS)
+        for k in range(3)
+    ]
+    plain, tuned = (
+        build("dense", seed=0, encoder=encoder),
+        build("tuned-encoder", seed=0, encoder=encoder, epochs=40.0, learning_rate=5e-3),
+    )
+    means = []
+    for strategy in (plain, tuned):
+        strategy.fit(TASK, coded)
+        given = strategy.predict([row.item() for row in coded])
+        scores = [
+            rank_scores([*read_scores(output or "{}")], read_scores(row.target))["ndcg@10"]
+            for row, output in zip(coded, given.outputs, strict=True)
+        ]
+        means.append(float(np.mean(scores)))
+    assert means[1] > means[0] + 0.2, means
+    [note] = tuned.facts()["notes"]  # type: ignore[attr-defined]
+    assert note.startswith("The retriever is tuned for 40 epochs on 30 questions")
+
+    from sentence_transformers import SentenceTransformer
+
+    tuned.save(tmp_path / "saved")  # type: ignore[attr-defined]
+    assert [f.name for f in (tmp_path / "saved/encoder").rglob("*.safetensors")]
+    loaded = SentenceTransformer(str(tmp_path / "saved/encoder"))
+    ours = tuned.library.tuned.embed(["storm 1"])  # type: ignore[attr-defined]
+    theirs = loaded.encode(["storm 1"], normalize_embeddings=True)
+    assert np.allclose(ours, theirs, atol=1e-5)
+    code = tuned.usage(f"{tmp_path}/saved")  # type: ignore[attr-defined]
+    scope: dict[str, Any] = {}
+    exec(compile(code, "card", "exec"), scope)
+    texts = [document.text for document in shelf().documents]
+    assert sorted(scope["rank"]("storm 1", texts)) == [*range(len(texts))]
+
+
+def test_without_pairs_nothing_is_tuned_and_it_is_said(encoder: str) -> None:
+    strategy = build("tuned-encoder", seed=0, encoder=encoder)
+    strategy.fit(TASK, [Example(id="a", text="x", target="{}"), *rows()[:3]])
+    assert strategy.facts()["notes"] == [  # type: ignore[attr-defined]
+        "The retriever is not tuned: there are 3 training questions whose passage is known (at "
+        "least 8)."
+    ]
+
+
+def write(folder: Path, with_answers: bool = False) -> tuple[str, str]:
+    """Write the questions, with their relevant documents, and the documents."""
+    lines = [
+        {"id": e.id, "question": e.text, "relevant": [*read_scores(e.target)]}
+        | ({"answers": [TOOLS[n % len(TOOLS)]]} if with_answers else {})
+        for n, e in enumerate(rows())
+    ]
+    documents = [{"id": d.id, "title": d.title, "text": d.text} for d in shelf().documents]
+    for name, content in (("q.jsonl", lines), ("d.jsonl", documents)):
+        (folder / name).write_text("".join(f"{json.dumps(one)}\n" for one in content), "utf-8")
+    return str(folder / "q.jsonl"), str(folder / "d.jsonl")
+
+
+def check(path: str, documents: str | None = None, **task: str) -> Check:
+    settings: dict[str, dict[str, Any]] = {"data": {"documents": documents}, "task": {**task}}
+    return check_set(path, overrides=settings).record
+
+
+def test_the_kind_is_found_by_a_column_of_documents(tmp_path: Path) -> None:
+    questions, documents = write(tmp_path)
+    record = check(questions, documents)
+    lines = {line.topic: line.says for line in record.lines}
+    assert "The task is ranking: 'relevant' names the documents" in lines["Reading"]
+    assert lines["Relevance"].startswith("1.0 relevant documents a question on average, 1 at most")
+    assert record.targets is not None
+    assert record.targets.relevance is not None
+    assert record.targets.relevance.single == 20
+    assert record.targets.relevance.corpus.unneeded == 1
+    questions, documents = write(tmp_path, with_answers=True)
+    answered = check(questions, documents)
+    assert answered.targets is not None
+    assert answered.targets.answers is not None
+
+
+def test_bad_files_end_with_one_line(tmp_path: Path) -> None:
+    questions, documents = write(tmp_path)
+    with pytest.raises(choose.ChooseError, match="--kind ranking needs the documents"):
+        check(questions, kind="ranking")
+    text = Path(questions).read_text("utf-8").replace("doc-apple", "doc-app1e")
+    Path(questions).write_text(text, "utf-8")
+    with pytest.raises(
+        choose.ChooseError, match=r"q0 and q10, column 'relevant': no document has "
+    ):
+        check(questions, documents)
+    bare = tmp_path / "bare.jsonl"
+    bare.write_text('{"question": "a b c", "answers": ["d"]}\n' * 9, "utf-8")
+    with pytest.raises(choose.ChooseError, match="No column of relevant documents"):
+        check(str(bare), documents, kind="ranking")
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory, encoder: str) -> tuple[choose.Decision, Path]:
+    folder = tmp_path_factory.mktemp("ranked")
+    decision = choose.compare(
+        "sample:handbook",
+        kind="ranking",
+        estimand="new-documents",
+        strategies=["bm25", "dense", "hybrid", "tuned-encoder"],
+        encoder=encoder,
+        folds=3,
+        seeds=1,
+        noise=[0.0, 0.2],
+        sizes=[1.0],
+        views=[],
+        budget=600,
+        out=folder / "store",
+        progress=False,
+    )
+    return decision, folder
+
+
+@pytest.mark.slow
+def test_a_study_of_the_handbook_ranks_its_documents(study: tuple[choose.Decision, Path]) -> None:
+    decision, folder = study
+    found = {card.candidate: card for card in decision.scorecards}
+    assert decision.goal["measure"]["metric"] == "ndcg@10"
+    assert set(found) == {"bm25", "nearest", "dense", "hybrid", "tuned-encoder"}
+    bm25 = found["bm25"]
+    assert bm25.accuracy is not None
+    assert bm25.text is not None
+    # An encoder with random weights is no rival.
+    assert bm25.accuracy.value > 0.7
+    assert decision.verdict.family == "baseline"
+    assert bm25.text.metrics.keys() == {"mrr@10", "hit@1", "hit@5", "recall@10"}
+    assert bm25.text.length is None
+    assert bm25.cost.index_seconds is not None
+    assert bm25.cost.ms_per_item is not None
+    assert {point.kind for point in found["nearest"].noise.kinds} >= {"symmetric"}
+    assert not [gate for gate in decision.gates if "prompted model" in gate.evidence]
+    assert any("alone embeds" in gate.evidence for gate in decision.gates)
+    page = decision.to_html()
+    assert "nDCG@10" in page
+    assert "Indexing all documents" in page
+    assert "(relevant: " in page
+    store = Store.open(folder / "store")
+    groups = {e.group for e in store.dataset.examples.values()}
+    assert None not in groups
+    for fold in store.dataset.folds:
+        rows = store.dataset.examples
+        own = {id for q in fold.questions for id in read_scores(rows[q].target)}
+        others = {id for q in fold.pool for id in read_scores(rows[q].target)}
+        assert own.isdisjoint(others), "questions that share a document are never split"
+
+
+@pytest.mark.slow
+def test_an_export_writes_ids_with_scores(study: tuple[choose.Decision, Path]) -> None:
+    decision, folder = study
+    decision.export(folder / "model", candidate="bm25")
+    model = Model.load(folder / "model")
+    lines = io.StringIO()
+    items = [Item(id="1", text="What does Pro cost?"), Item(id="2", text="")]
+    model.write(lines, model.stream(items), with_text=False, as_json=True)
+    first, second = map(json.loads, lines.getvalue().splitlines())
+    scores = [one["score"] for one in first["ranking"]]
+    assert len(scores) == 10
+    assert scores == sorted(scores, reverse=True)
+    assert all(isinstance(one["id"], str) for one in first["ranking"])
+    assert second["ranking"] is None
+    assert "rankings of documents" in repr(model)
+    card = (folder / "model/README.md").read_text("utf-8")
+    assert "Ranks documents for a question." in card
+
+
+@pytest.mark.slow
+def test_with_the_embedded_encoder_both_ways_beat_one() -> None:
+    from choose.data.dataset import load_dataset
+    from choose.schema.sections import DataSection, TaskSection
+    from choose.study.study_file import sample_columns
+
+    section = DataSection(path="sample:handbook", **sample_columns("sample:handbook"))
+    dataset = load_dataset(section, TaskSection(kind="ranking"), metric="ndcg@10")
+    rows, means = [*dataset.examples.values()], {}
+    for name in ("bm25", "dense", "hybrid"):
+        strategy = build(name, seed=0)
+        strategy.fit(dataset.task, rows)
+        given = strategy.predict([row.item() for row in rows]).outputs
+        scores = [
+            dataset.task.score(output, row.targets)["ndcg@10"]
+            for row, output in zip(rows, given, strict=True)
+        ]
+        means[name] = float(np.mean(scores))
+    assert means["hybrid"] > max(means["bm25"], means["dense"])
+    assert min(means.values()) > 0.6
