@@ -126,3 +126,7 @@ def test_rows_of_one_document_are_judged_for_that_document_and_said_to_be() -> N
     assert together.verdict.confidence == "low"
     why = "all 600 test rows are of one group or document"
     assert any(why in reason for reason in together.verdict.reasons)
+    clusters = ("handbook",) * 598 + ("other",) * 2
+    nearly = judge(replace(seen, items=replace(seen.items, clusters=clusters)), Rule()).verdict
+    assert nearly.confidence == "low"
+    assert any("598 of 600 test rows are of one group" in reason for reason in nearly.reasons)

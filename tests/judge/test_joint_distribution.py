@@ -96,6 +96,16 @@ def test_rows_in_clusters_tell_as_much_as_one_row_of_each() -> None:
     assert _design_effects(scores, np.ones(100), None) == pytest.approx([1.0] * 3)
 
 
+def test_rows_of_one_document_count_as_one_where_there_are_others() -> None:
+    """Of six documents of 50 rows the slow candidates answered one, and a row of the next."""
+    clusters = tuple(f"c{n // 50}" for n in range(300))
+    effects = _design_effects(drawn(np.random.default_rng(2), 300, 50), np.ones(300), clusters)
+    assert effects[1:] == pytest.approx([50.0, 50.0])
+    assert effects[0] < 10
+    effects = _design_effects(drawn(np.random.default_rng(2), 300, 51), np.ones(300), clusters)
+    assert effects[1:] == pytest.approx([(50**2 + 1) / 51] * 2)
+
+
 def test_the_points_of_a_law_have_its_moments_and_are_the_same_every_time() -> None:
     for dimensions in (2, 8, 12):
         points = _normal_points(dimensions)

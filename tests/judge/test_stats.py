@@ -171,6 +171,34 @@ def test_rows_of_one_cluster_tell_little_of_other_clusters():
         assert min(held.values()) >= 95, (rows, held)
 
 
+@pytest.mark.parametrize("sizes", [[599, 1], [500, 100], [580] + [1] * 20, [150] + [1] * 450])
+def test_a_cluster_of_most_rows_does_not_stand_for_all_clusters(sizes: list[int]) -> None:
+    """Before, the mean of all clusters was held in 4 % with 580 rows of one and 20 single ones."""
+    rng = np.random.default_rng(8)
+    names = [str(n) for n, size in enumerate(sizes) for _ in range(size)]
+    held = {"accuracy": 0, "difference": 0}
+    for _ in range(100):
+        right, other = (np.repeat(rng.uniform(0.2, 1.0, len(sizes)), sizes) for _ in "ab")
+        a, b = (rng.random(len(names)) < p for p in (right, other))
+        found = two_way_interval(a.astype(float), names)
+        held["accuracy"] += found.low <= 0.6 <= found.high
+        gap = paired_difference(a.astype(float), b.astype(float), names)
+        held["difference"] += gap.low <= 0 <= gap.high
+    assert min(held.values()) >= 85, held
+
+
+def test_the_deviation_of_a_large_cluster_is_that_of_the_jackknife() -> None:
+    y = np.random.default_rng(9).normal(size=(60, 1))
+    names = ["large"] * 30 + [f"c{n // 5}" for n in range(30)]
+    without = [y[[n != name for n in names]].mean() for name in dict.fromkeys(names)]
+    groups = len(without)
+    found = two_way(y, names)
+    assert found.items == pytest.approx(
+        (groups - 1) / groups * sum((m - y.mean()) ** 2 for m in without)
+    )
+    assert found.clusters == pytest.approx(60**2 / (30**2 + 6 * 5**2))
+
+
 def test_own_clusters_change_nothing():
     y = np.random.default_rng(5).integers(0, 2, (50, 3)).astype(float)
     own = [str(i) for i in range(50)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from choose.formatting import listed, months, plural, points
@@ -14,6 +15,7 @@ from choose.judge.decision.verdict_gates import WORTH_ITS_COST as WORTH
 from choose.judge.decision.verdict_kind import alone, stale_within
 from choose.judge.scores.joint_distribution import SPREAD
 from choose.judge.stats.paired import Difference
+from choose.judge.stats.two_way import independent_rows
 from choose.schema.decision import Confidence, Gate
 from choose.schema.words import scored
 from choose.types import FAMILIES, Family
@@ -27,6 +29,9 @@ _SOUND = ("labels clean enough", "task stable")
 
 # Below these numbers of test rows, intervals themselves are rough.
 ROUGH, TINY = 100, 30
+
+# Test rows worth fewer clusters of one size tell nothing of how groups or documents differ.
+FEW_CLUSTERS = 2
 
 
 def confidence_of(
@@ -59,6 +64,10 @@ def _evidence_limits(case: Case) -> list[tuple[int, str]]:
         limits.append((0 if rows < TINY else 1, f"there are only {plural(rows, 'test row')}"))
     if case.contenders.panel.rows.one_cluster:
         limits.append((0, f"all {rows:,} test rows are of one group or document"))
+    clusters = case.contenders.panel.rows.clusters
+    if clusters is not None and independent_rows(clusters) < FEW_CLUSTERS:
+        most = max(Counter(clusters).values())
+        limits.append((0, f"{most:,} of {rows:,} test rows are of one group or document"))
     return limits
 
 

@@ -234,7 +234,11 @@ def _alike(known: Mask) -> tuple[Places, Places]:
 
 
 def _design_effects(scores: Floats, weights: Floats, clusters: tuple[str, ...] | None) -> Floats:
-    """Return (candidates,) by how much clusters of rows multiply the variance of a mean."""
+    """Return (candidates,) by how much clusters of rows multiply the variance of a mean.
+
+    Where a candidate's rows are worth fewer than two clusters, nothing tells how clusters differ,
+    and each counts as one row.
+    """
     if clusters is None:
         return np.ones(scores.shape[1])
     known = ~np.isnan(scores)
@@ -244,7 +248,12 @@ def _design_effects(scores: Floats, weights: Floats, clusters: tuple[str, ...] |
     sums = np.zeros((int(place.max()) + 1, scores.shape[1]))
     np.add.at(sums, place, gaps)
     alone = np.maximum((gaps**2).sum(axis=0), 1e-12)
-    return np.asarray(np.maximum((sums**2).sum(axis=0) / alone, 1.0))
+    sizes = np.zeros_like(sums)
+    np.add.at(sizes, place, known * weights[:, None])
+    squares = ((known * weights[:, None]) ** 2).sum(axis=0)
+    few = sizes.sum(axis=0) ** 2 < 2 * (sizes**2).sum(axis=0)
+    found = np.where(few, (sizes**2).sum(axis=0) / squares, (sums**2).sum(axis=0) / alone)
+    return np.asarray(np.maximum(found, 1.0))
 
 
 def _between_fits(candidate: CandidateScores, scores: Floats) -> float:

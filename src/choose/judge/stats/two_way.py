@@ -28,6 +28,10 @@ TRUST = 4.0
 # From this many repetitions on, their variance is taken as measured.
 FEW = 3
 
+# A cluster with a larger share of the rows determines the mean that it is compared with, unless
+# clusters are worth more than this share of their number, being nearly of one size.
+LARGE, UNEQUAL = 0.1, 0.75
+
 
 @dataclass(frozen=True, slots=True)
 class BehrensFisher:
@@ -167,15 +171,14 @@ def two_way(
     effective = 1.0 if single else n if weights is None else n / float((w**2).mean())
     mean, total = float(w @ y.mean(axis=1) / n), effective + len(pseudo)
     center = (mean * effective + sum(pseudo)) / total
-    rows = _by_cluster(w * (y.mean(axis=1) - center), clusters)
+    rows = _by_cluster(w * (y.mean(axis=1) - center), clusters) * _lift(w, clusters)
     column = w @ y / n - mean
     rest = _by_cluster(w[:, None] * (y - y.mean(axis=1, keepdims=True) - column), clusters)
     within = float(w @ (y.mean(axis=1) - mean) ** 2 / n) if single else 0.0
     extra = within + sum((value - center) ** 2 for value in pseudo)
-    grouped = len(rows) < n
-    groups = len(rows) if grouped else n + len(pseudo)
+    groups = len(rows) + (len(pseudo) if len(rows) == n else 0)
     # Bonett and Price's divisor with imaginary rows, except for clusters, which may be few.
-    bessel = 1.0 if pseudo and not grouped else groups / max(groups - 1, 1)
+    bessel = 1.0 if pseudo and len(rows) == n else groups / max(groups - 1, 1)
     spare = max(repetitions - 1, 1) * repetitions
     return TwoWay(
         mean=mean,
@@ -184,15 +187,35 @@ def two_way(
         columns=float(column @ column) / spare,
         residual=len(rows) / max(len(rows) - 1, 1) * float((rest**2).sum()) / (spare * n**2),
         rows=n,
-        clusters=groups if weights is None else _alike(w, clusters) + (groups - len(rows)),
+        clusters=_alike(w, clusters, weights is not None) + (groups - len(rows)),
         repetitions=repetitions,
     )
 
 
-def _alike(weights: Floats, clusters: Sequence[str] | None) -> float:
-    """Return the effective number of clusters (Satterthwaite 1946)."""
+def _lift(weights: Floats, clusters: Sequence[str] | None) -> Floats:
+    """Return the factors of the clusters' summed residuals; 1 where no cluster is large.
+
+    The mean follows a large cluster, so that its residuals are near 0 however clusters differ. So
+    they are those from the mean without it (jackknife). With clusters of one size it is the same.
+    """
+    if not _one_is_large(clusters):
+        return np.ones(1)
+    shares = _by_cluster(weights, clusters) / weights.sum()
+    return np.asarray((1 - 1 / len(shares)) / np.maximum(1 - shares, 1 / len(weights)))
+
+
+def _alike(weights: Floats, clusters: Sequence[str] | None, weighted: bool) -> float:
+    """Return the effective number of clusters: by weights (Satterthwaite 1946), by size (Kish)."""
     squares = _by_cluster(weights, clusters) ** 2
-    return float(squares.sum() ** 2 / (squares @ squares))
+    alike = float(squares.sum() ** 2 / (squares @ squares)) if weighted else len(squares)
+    return min(alike, independent_rows(clusters, weights)) if _one_is_large(clusters) else alike
+
+
+def _one_is_large(clusters: Sequence[str] | None) -> bool:
+    sizes = np.array([*Counter(clusters or ()).values()])
+    if not 1 < len(sizes) < (rows := sizes.sum()) or sizes.max() <= LARGE * rows:
+        return False
+    return bool(independent_rows(clusters) < UNEQUAL * len(sizes))
 
 
 def answered(scores: Floats) -> Mask:
