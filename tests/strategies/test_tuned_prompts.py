@@ -333,6 +333,12 @@ def test_twins_of_a_row_are_neither_shown_with_it_nor_in_the_other_part() -> Non
     assert len(texts) == len({*parts.clusters})
 
 
+@pytest.mark.parametrize(("groups", "divided"), [(4, False), (20, True)])
+def test_rows_of_a_few_groups_are_not_divided(groups: int, divided: bool) -> None:
+    rows = [replace(e, group=f"g{n // 2 % groups}") for n, e in enumerate(pool(rows=40))]
+    assert (parts_of(TASK, rows, 20) is not None) == divided
+
+
 def likes_order(told: str, shown: list[Any], question: str) -> bool:
     """The first demonstration has to be more like the question than the last one."""
     asked = [m["content"] for m in shown if m["role"] == "user"]

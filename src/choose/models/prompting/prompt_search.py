@@ -33,7 +33,8 @@ Setting = tuple[Hashable, ...]
 # Rows on which settings are compared, at least.
 FEWEST_ASKED = 10
 
-# Parts of the rows for calibrations, which are scored on rows that they were not fitted to.
+# Parts of the rows for calibrations, which are scored on rows that they were not fitted to; so there
+# are as many clusters of rows at least.
 PARTS = 5
 
 USUAL, FITTED = "as usual", "fitted calibration"
@@ -44,9 +45,9 @@ CALIBRATIONS: Mapping[str, Callable[[Floats, Sequence[int]], Calibration]] = {
 }
 
 TOO_SMALL = (
-    "The training rows are too few to choose a prompt on (it takes "
-    f"{FEWEST_ROWS}, and rows of two labels beside those that are held out), so the usual one is "
-    "used."
+    f"The training rows are too few to choose a prompt on (it takes {FEWEST_ROWS}, of which "
+    f"{FEWEST_ASKED} from {PARTS} groups are held out while rows of two labels are left), so the "
+    "usual one is used."
 )
 
 
@@ -70,10 +71,10 @@ def parts_of(task: Task, pool: Sequence[Example], asked: int) -> Parts | None:
     held = {*hold_out([e.id for e in pool], strata_of(task, pool), cluster, asked, seed=0)}
     shown, rows = ([e for e in pool if (e.id in held) is so] for so in (False, True))
     few_labels = task.labels and len({e.target for e in shown}) < 2
-    if len(rows) < FEWEST_ASKED or few_labels:
-        return None
     numbers: dict[str, int] = {}
     own = [numbers.setdefault(cluster.get(e.id, f"row {e.id}"), len(numbers)) for e in rows]
+    if len(rows) < FEWEST_ASKED or len(numbers) < PARTS or few_labels:
+        return None
     return Parts(shown, rows, np.array(own))
 
 
@@ -231,12 +232,7 @@ class PromptSearch:
     def _crossed(self, derive: Derive) -> Measured:
         """Return what each half of the rows scores with what is chosen on the other."""
         half = self.parts.clusters % 2
-        first, second = (
-            self.measure(derive(np.flatnonzero(half != own))) if (half != own).any() else None
-            for own in (0, 1)
-        )
-        if first is None or second is None:
-            raise SearchStopped("all rows belong together")
+        first, second = (self.measure(derive(np.flatnonzero(half != own))) for own in (0, 1))
         self.measure(derive(np.arange(len(half))))  # its scores calibrate, if it is chosen
         return Measured(
             {how: np.where(half, second.scores[how], first.scores[how]) for how in first.scores},
