@@ -12,6 +12,7 @@ import pytest
 
 from choose.data.dataset import load_dataset, read_rows
 from choose.data.duplicates import index_texts
+from choose.data.examples import in_other_words
 from choose.errors import DataError, StudyError
 from choose.schema.sections import DataSection, TaskSection
 from choose.tasks.answering import NO_ANSWER, Answering
@@ -258,6 +259,22 @@ def test_rows_that_share_an_id_ask_the_same(tmp_path: Path) -> None:
     [fold] = data.folds
     assert "i10" not in {data.examples[id].asks for id in fold.pool}
     assert len(data.examples) == 39
+
+
+@pytest.mark.parametrize(
+    ("cells", "asks", "texts"),
+    [
+        # An id that one row alone has is no question.
+        (["q1", "q1", "q2"], ["q1", "q1", None], ["a", "b", "c"]),
+        ([1, 2, None], [None, None, None], ["a", "b", "c"]),
+        (["A ?", None, "c"], ["pool 0", "pool 0", None, None], ["a", "A ?", "b", "c"]),
+    ],
+)
+def test_ids_are_no_wordings(cells: list[Any], asks: list[Any], texts: list[str]) -> None:
+    rows = [Example(id=str(n), text=text, target="x") for n, text in enumerate("abc")]
+    found = in_other_words({"pool": rows}, {"pool": cells})["pool"]
+    assert [row.asks for row in found] == asks
+    assert [row.text for row in found] == texts
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
@@ -172,7 +172,8 @@ def in_other_words(
     """Return rows by part, with one more for every other wording that a cell has of its question.
 
     A cell is a list of wordings, or JSON of one. A text that several cells are says which rows ask
-    the same, and any other text is a wording.
+    the same; where there is one, other texts are ids too, of rows alone. Else a text is a wording,
+    unless it is a number.
 
     Raises:
         DataError: if a cell holds anything else.
@@ -182,21 +183,22 @@ def in_other_words(
         for part, rows in parts.items()
     }
     counts = Counter(one for own in read.values() for one in own if isinstance(one, str))
+    shared = {text for text, rows in counts.items() if rows > 1}
     return {
         part: [
             worded
             for row, own in zip(rows, read[part], strict=True)
-            for worded in _worded(row, own, part, counts)
+            for worded in _worded(row, own, part, shared)
         ]
         for part, rows in parts.items()
     }
 
 
 def _worded(
-    row: Example, own: str | list[str], part: str, counts: Mapping[str, int]
+    row: Example, own: str | list[str], part: str, shared: Collection[str]
 ) -> Iterator[Example]:
-    if isinstance(own, str) and counts[own] > 1:
-        yield replace(row, asks=own)
+    if isinstance(own, str) and (shared or own.isdecimal()):
+        yield replace(row, asks=own if own in shared else None)
         return
     wordings = {
         " ".join(text.casefold().split()): text for text in ([own] if isinstance(own, str) else own)

@@ -33,7 +33,7 @@ Setting = tuple[Hashable, ...]
 # Rows on which settings are compared, at least.
 FEWEST_ASKED = 10
 
-# Parts of the rows for calibrations, which are scored on rows that they were not fitted to; so there
+# Parts of the rows for calibrations, which are scored on rows that they were not fitted to; there
 # are as many clusters of rows at least.
 PARTS = 5
 
