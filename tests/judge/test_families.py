@@ -275,6 +275,33 @@ def test_a_risk_is_told_only_where_the_interval_holds_it() -> None:
     assert told == ["may be more than 2 points behind", "", ""]
 
 
+def test_a_margin_of_0_is_no_figure_of_a_sentence() -> None:
+    even = judge(study([majority(), tfidf(1.0), probe(1.0), prompt(1.0)], 60, 1), Rule(margin=0.0))
+    field = [majority(), tfidf(0.8), probe(0.83), prompt(0.6), retrieval(0.7), lora(0.82)]
+    ahead = judge(study(field, 300, 3), Rule(margin=0.0))
+    for found in (even.verdict, ahead.verdict):
+        told = " ".join([found.answer, found.interim_reason, *found.reasons])
+        assert not re.search(r"(?<![\d.])0 points", told)
+        assert "no family is shown to win" in told
+    assert even.verdict.interim_reason.startswith("tfidf and prompt score the same on 60 shared")
+
+
+def test_where_two_intervals_of_a_pair_are_told_the_wider_one_says_why() -> None:
+    field = [majority(), tfidf(0.8), probe(0.83), prompt(0.6), retrieval(0.7), lora(0.82)]
+    found = judge(study(field, 300, 3), Rule())
+    (open_,) = [reason for reason in found.verdict.reasons if "cannot show" in reason]
+    assert "wider because the best of each family was chosen on these rows)" in open_
+
+
+@pytest.mark.parametrize("margin", [0.0, 0.02])
+def test_prompting_worse_than_guessing_is_a_verdict_without_a_classifier(margin: float) -> None:
+    found = judge(study([majority(0.5), prompt(0.3)], 100, 3), Rule(margin=margin))
+    assert found.verdict.use_meanwhile == "majority"
+    assert found.verdict.kind == "none-works"
+    told = " ".join(found.verdict.reasons)
+    assert "prompt is the only candidate that reads the text" in told
+
+
 def test_more_time_helps_no_candidate_of_another_kind() -> None:
     never = f"setfit: {other_kind(('classification', 'writing'), 'multilabel')}"
     assert never == "setfit: it answers classification and writing, and the task is multilabel."

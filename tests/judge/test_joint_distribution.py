@@ -231,6 +231,14 @@ def test_an_answer_that_fewer_rows_tell_is_less_certain() -> None:
     assert alike[0] == pytest.approx(alike[1].sd, rel=0.05)
 
 
+@pytest.mark.parametrize("margin", [0.0, 0.02])
+def test_of_candidates_with_the_same_answers_the_cheapest_is_used(margin: float) -> None:
+    seen = study([majority(), tfidf(1.0), probe(1.0), prompt(1.0)], 60, 1)
+    joint = contenders_of(study_scores(seen), Rule()).distribution
+    names = ("tfidf", "probe", "prompt")
+    assert least_loss(joint, names, lambda a, b: margin) == "tfidf"
+
+
 @pytest.mark.parametrize("candidates", [1, 8, 11])
 def test_rows_with_the_same_answers_missing_are_those_that_numpy_finds(candidates: int) -> None:
     known = np.random.default_rng(candidates).random((300, candidates)) < 0.8

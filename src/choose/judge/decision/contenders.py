@@ -207,7 +207,9 @@ class Contenders:
         return {family: names for family, names in readers.items() if names}
 
     def versus(self, a: Family, b: Family) -> FamilyComparison | None:
-        """Compare the best of family a with the best of b; None where they share no row."""
+        """Compare the best of two families; None where they share no row, or one only guesses."""
+        if not {a, b} <= {*self.families}:
+            return None
         if (a, b) not in self._matches:
             sides = [[self.panel[name] for name in self.families[family]] for family in (a, b)]
             match = compare_families(self.pairs, *sides)

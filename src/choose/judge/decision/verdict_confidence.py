@@ -52,7 +52,9 @@ def _evidence_limits(case: Case) -> list[tuple[int, str]]:
     if case.selection.chosen is None and case.selection.reachable:
         # An open question on part of the evidence is low: the rest may turn it.
         cap = 1 if family_chance(case) >= 0.5 and not limits else 0
-        shown = f"no family is shown to win by the margin of {points(case.deciding_margin)}"
+        least = case.deciding_margin
+        by = f" by the margin of {points(least)}" if least else ""
+        shown = f"no family is shown to win{by}"
         limits = [(cap, why) for _, why in limits] + [(cap, shown)]
     for cap, few in ((0, with_too_few_runs(case)), (1, with_one_run(case))):
         if few:
@@ -61,7 +63,8 @@ def _evidence_limits(case: Case) -> list[tuple[int, str]]:
         limits.append((1, f"one failed fit beside the {fits} of {case.name} would use up its lead"))
     rows = len(case.contenders.panel.rows.targets)
     if rows < ROUGH:
-        limits.append((0 if rows < TINY else 1, f"there are only {plural(rows, 'test row')}"))
+        verb = "is" if rows == 1 else "are"
+        limits.append((0 if rows < TINY else 1, f"there {verb} only {plural(rows, 'test row')}"))
     if case.contenders.panel.rows.one_cluster:
         limits.append((0, f"all {rows:,} test rows are of one group or document"))
     clusters = case.contenders.panel.rows.clusters
@@ -83,7 +86,8 @@ def _incomplete(case: Case) -> list[tuple[int, str]]:
     count = plural(len(case.contenders.names), "candidate")
     missing = could_still_win(case)
     if alone(case):
-        limits.append((0, f"{case.name} is the only candidate that reads the text"))
+        reads = next(n for n in case.contenders.names if n not in case.contenders.constants)
+        limits.append((0, f"{reads} is the only candidate that reads the text"))
     if missing:
         limits.append(
             (0, f"{listed(missing)} {'was' if len(missing) == 1 else 'were'} not measured")

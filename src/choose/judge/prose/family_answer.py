@@ -141,7 +141,8 @@ def interim_reason(case: Case, kind: Kind) -> str:
     if kind in ("adopt", "baseline-is-enough", "fix-metric"):
         return ""
     if case.name in case.contenders.constants:
-        return f"No candidate is shown to gain {points(case.margin)} over guessing."
+        gained = points(case.margin) if case.margin else "anything"
+        return f"No candidate is shown to gain {gained} over guessing."
     if kind == "nothing-compared":
         return f"Beside guessing {case.words.constant}, only {case.name} was measured."
     rival = deciding_rival(case.contenders, case.selection)
@@ -156,19 +157,21 @@ def interim_reason(case: Case, kind: Kind) -> str:
     costs = f"costs more{cheaper_by(contenders, found.b, found.a, costlier_first=True)}"
     if rival not in contenders.costlier(case.name):
         costs = f"costs less{cheaper_by(contenders, found.a, found.b)}"
-    if lead > 0 and costs.startswith("costs less"):
+    same = round(100 * lead, 1) == 0
+    if lead > 0 and not same and costs.startswith("costs less"):
         told = ahead_on_all_rows(contenders, found.b, found.a)
         return f"{found.a} scores {points(lead)} higher than {own} on {shared}. {told}."
-    if lead <= 0:
+    if lead <= 0 or same:
         first = own if own == case.name else _capital(own)
         scores = f"{first} scores {points(abs(lead))} higher than {found.a}"
+        scores = f"{first} and {found.a} score the same" if same else scores
         risk = may_be_behind(contenders, found.b, found.a, found.difference.negated())
         but = f", but {risk}" if risk and costs.startswith("costs less") else ""
         return f"{scores} on {shared}; {found.a} {costs}{but}."
-    return (
-        f"{found.a} scores {points(lead)} higher than {own} on {shared} and {costs}; that is "
-        f"not enough to expect the {points(case.deciding_margin)} that matter."
-    )
+    least = case.deciding_margin
+    expect = f"the {points(least)} that matter" if least else "a gain"
+    shown = f"{found.a} scores {points(lead)} higher than {own} on {shared} and {costs}"
+    return f"{shown}; that is not enough to expect {expect}."
 
 
 def may_be_behind(contenders: Contenders, name: str, other: str, lead: Difference) -> str:
@@ -225,18 +228,18 @@ def _shown(case: Case, result: FamilyResult) -> str:
     own, other = _best_of_kind(case, found.b), called(case, match[0], found.a)
     if result.status == "behind":
         by = found.difference.negated()
-        bounds = f"{interval(by)}{_counted(found)}"
+        bounds = f"{interval(by)}{counted(found)}"
         rows = plural(found.difference.rows, "shared row")
         first = own if own == case.name else _capital(own)
         return f"{first} beats {other} by {points(by.value)} ({bounds}) on {rows}."
     margin = case.contenders.margin(found.a, case.name)
     return (
         f"{_capital(other)} does not gain {points(margin)} over {own}: "
-        f"{points(found.difference.value)} ({interval(found.difference)}{_counted(found)})."
+        f"{points(found.difference.value)} ({interval(found.difference)}{counted(found)})."
     )
 
 
-def _counted(found: FamilyComparison) -> str:
+def counted(found: FamilyComparison) -> str:
     """Say why this interval is wider than that of the two candidates alone, where it is."""
     return (
         "; wider because the best of each family was chosen on these rows" if found.chosen else ""
@@ -292,7 +295,7 @@ def _open_families(case: Case, families: tuple[FamilyResult, ...]) -> Iterator[s
         family, found = match[0], _seen(case, match[1])
         yield (
             f"{_capital(_noun(case, family))}: {gain(found.a, found.b, found.difference)} on "
-            f"{plural(found.difference.rows, 'shared row')}{_counted(found)}."
+            f"{plural(found.difference.rows, 'shared row')}{counted(found)}."
         )
 
 

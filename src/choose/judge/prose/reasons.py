@@ -18,7 +18,7 @@ from choose.formatting import (
 )
 from choose.judge.decision.contenders import best_of
 from choose.judge.decision.rule import Case, deciding_difference
-from choose.judge.prose.family_answer import beside_the_named, settled
+from choose.judge.prose.family_answer import beside_the_named, counted, settled
 from choose.judge.prose.loss_sentences import stale_sentence
 from choose.judge.scores.family_comparison import FamilyComparison
 from choose.judge.stats.paired import Difference
@@ -115,14 +115,16 @@ def _open(case: Case) -> str:
     difference = deciding_difference(case.contenders, case.selection)
     if difference is None:
         return f"{rival} and {case.name} share no test row."
+    match = None
     if not {rival, own} & {*case.contenders.constants}:
         match = case.contenders.versus(case.contenders.family(rival), case.family)
         own = match.b if match else own
-    real = "whether that is real, or " if difference.low <= 0 <= difference.high else ""
-    return (
-        f"{gain(rival, own, difference)}. {plural(difference.rows, 'row')} cannot show "
-        f"{real}whether it reaches the margin of {points(case.deciding_margin)}."
-    )
+    least = case.deciding_margin
+    asked = ["whether that is real"] if difference.low <= 0 <= difference.high else []
+    asked += [f"whether it reaches the margin of {points(least)}"] if least else []
+    shown = gain(rival, own, difference).removesuffix(")")
+    shown += f"{counted(match) if match else ''})"
+    return f"{shown}. {plural(difference.rows, 'row')} cannot show {', or '.join(asked)}."
 
 
 def coarse(case: Case) -> str:

@@ -72,7 +72,7 @@ def _basis(case: Case, kind: Kind) -> str:
     if kind == "adopt":
         return _closest(case) + _target(case)
     if kind == "baseline-is-enough":
-        gains = f"gains {points(case.margin)} or more"
+        gains = f"gains {points(case.margin)} or more" if case.margin else "gains anything"
         if case.contenders.margins.derived:
             gains = "gains enough to pay for itself"
         return f"No other measured family {gains}.{_target(case)}"
@@ -184,13 +184,15 @@ def _beside(case: Case, other: str) -> str:
             return f"{shown}, and {other} does not cost less."
         matters = contenders.margin(name, other)
         if -difference.value >= matters:
-            return f"{shown}; {other} costs less, but scored {points(matters)} or more lower."
+            lower = f"scored {points(matters)} or more lower" if matters else "scored lower"
+            lower = lower if difference.value else "is expected to score lower"
+            return f"{shown}; {other} costs less, but {lower}."
         if risk := may_be_behind(contenders, name, other, difference.negated()):
             return f"{shown}; {other} costs less, but {risk}."
         return f"{shown}; {other} costs less, and is not more than {points(matters)} behind."
     chance = ", which may be chance" if difference.low <= 0 else ""
     lead, matters = gain(other, name, difference), contenders.margin(other, name)
-    if other in contenders.cheaper(name):
+    if not matters or other in contenders.cheaper(name):
         return f"{lead}{chance}. {ahead_on_all_rows(contenders, name, other)}."
     costs = f"{name} costs less{cheaper_by(contenders, name, other)}"
     if difference.value < matters:

@@ -80,6 +80,10 @@ TRUST = 4.0
 # Least variance of any sum of scores in a row.
 LEAST_VARIANCE = 1e-4
 
+# Expected losses that differ by less are equal: with a margin of 0 nothing else tells which
+# candidate is cheaper.
+ROUNDING = 1e-9
+
 # Points of a distribution at which losses are averaged, or twice as many as it has candidates; as
 # many again lie opposite to them.
 POINTS = 1024
@@ -319,7 +323,8 @@ def least_loss(
         paid = NEEDLESS * least[place, cheaper] * (-lead[:, cheaper] < least[place, cheaper])
         return float(weights @ (beyond.clip(0.0) + paid.max(axis=1, initial=0.0)))
 
-    return names[min(range(len(names)), key=loss)]
+    losses = [loss(place) for place in range(len(names))]
+    return next(n for n, own in zip(names, losses, strict=True) if own <= min(losses) + ROUNDING)
 
 
 def distribution_of_difference(joint: JointDistribution, a: str, b: str) -> NormalDistribution:
