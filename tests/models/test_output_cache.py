@@ -315,7 +315,7 @@ def test_a_changed_file_in_a_nested_folder_is_another_key(
     code = tmp_path / "models"
     shutil.copytree(cache.MODEL_CODE, code, ignore=shutil.ignore_patterns("__pycache__"))
     assert cache.source_digest(code) == cache.source_digest(cache.MODEL_CODE)
-    nested = code / "lora" / "fused" / "linear.py"
+    nested = code / "lora" / "fused" / "linear_layers.py"
 
     def embedded() -> int:
         """Return how many texts a new process embeds with that code."""

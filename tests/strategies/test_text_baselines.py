@@ -190,7 +190,7 @@ def test_kinds_are_declared() -> None:
     assert {name: kinds(name) for name in ("tfidf", "tagger", "nearest")} == {
         "tfidf": ("classification", "multilabel"),
         "tagger": ("extraction",),
-        "nearest": ("extraction", "writing", "answering"),
+        "nearest": ("extraction", "writing", "answering", "ranking"),
     }
 
 

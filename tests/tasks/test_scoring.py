@@ -189,6 +189,6 @@ def test_a_usual_score_can_be_the_one_that_counts(
 
 
 def test_the_study_file_names_metrics_that_exist() -> None:
-    with pytest.raises(StudyError, match=r"'balancd'.*module:function; did you mean 'balanced'"):
+    with pytest.raises(StudyError, match=r"'balancd'.*module:function\. Did you mean 'balanced'"):
         load_study({"goal": {"metric": "balancd"}})
     assert load_study({"goal": {"metric": "mine:score"}}).goal.metric == "mine:score"

@@ -133,7 +133,7 @@ def ranked_documents(
     if stated is None and section.documents is not None and section.label_column is None:
         columns = [name for name in table.columns if name != ROW]
         column = None if usual(columns, (*ANSWER, *LABEL)) else relevant_column(columns)
-        if column is None:
+        if column is None or _holds_answers(table, section):
             return section, stated, []
         named = section.model_copy(update={"label_column": column, "evidence_column": None})
         return named, Ranking().kind, [_ranking_note(column, section)]
@@ -151,6 +151,16 @@ def ranked_documents(
         )
     named = section.model_copy(update={"label_column": column, "evidence_column": None})
     return named, stated, []
+
+
+def _holds_answers(table: pl.DataFrame, section: DataSection) -> bool:
+    """Return whether a column of no usual name reads like answers: most of its cells differ."""
+    try:
+        label = roles_of(table, section).label
+    except DataError:
+        return False
+    cells = table.get_column(label) if label in table.columns else None
+    return cells is not None and 2 * cells.n_unique() > len(cells)
 
 
 def _ranking_note(column: str, section: DataSection) -> str:

@@ -117,10 +117,10 @@ class Store:
             StoreError: if it is no study, or stopped before its settings were written.
         """
         if not (path / STUDY).exists() or not is_store(path):
-            begun = is_store(path) or (path / STUDY).exists()
-            why = "was broken off as it began" if begun else f"is not a study: it holds no {STUDY}"
-            what = "Run choose compare again with it as --out" if begun else _NAME_IT
-            raise StoreError(f"{str(path)!r} {why}. {what}.")
+            why = f"is not a study: it holds no {STUDY} of choose. {_NAME_IT}"
+            if is_store(path) or [*path.glob("*")] == [path / STUDY]:
+                why = "was broken off as it began. Run choose compare again with it as --out"
+            raise StoreError(f"{str(path)!r} {why}.")
         return cls(path)
 
     def begin(self, study: Mapping[str, Any], dataset: Dataset) -> None:
