@@ -25,6 +25,7 @@ from choose.run.worker import LocalExecutor, Worker
 from choose.schema.plan import Job
 from choose.store.store import Store
 from choose.study.config import Study
+from choose.study.grid_points import FIRST_PASS
 from choose.types import Dataset, Run
 from support import fake_strategies as fakes
 from support.studies import dataset, jobs_of, study
@@ -388,3 +389,24 @@ def test_the_first_verdict_comes_when_everyone_has_answered_some_rows(tmp_path: 
     assert {*first} == names
     assert told[0][1] == len(names)
     assert len(told) > 1
+
+
+def test_a_first_pass_with_a_few_rows_is_no_reason_to_fit_it_anew(tmp_path: Path) -> None:
+    """A finished study has many; they answer more where the question needs it, in one fit."""
+    data, what = dataset(rows=600), study("tfidf", "steady", wordings=False, views=())
+    store = Store.create(tmp_path / "st")
+    store.begin(what.model_dump(mode="json", exclude_none=True), data)
+    candidates = plan_trials(what, Pools(data)).candidates
+    jobs = [job for job in jobs_of(what, data) if job.part == FIRST_PASS and job.trial.fold == 0]
+    store.plan((job.trial for job in jobs), _described(candidates))
+    job = next(job for job in jobs if job.trial.candidate == "steady")
+    store.add(run_trial(job, Pools(data), Deadline(0.0, least=CHUNK)))
+    measured = Measured.nothing_of(nothing_measured(store), rule_of(store.study, data.task), jobs)
+    seen, answered = Seen(), list[Run]()
+    limits = Limits(60.0, racing=True)
+    run_jobs(jobs, Pools(data), store, limits, seen, measured, answered=answered.append)
+    assert "steady" not in seen.ran()
+    assert "tfidf" in seen.ran()
+    assert [run.unasked for j, run in seen if j is job and run is not None] == [95]
+    more = [len(run.asked["clean", 0]) for run in answered if run.trial.key == job.trial.key]
+    assert all(50 <= rows <= 120 for rows in more)

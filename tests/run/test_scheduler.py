@@ -419,6 +419,20 @@ def test_stored_runs_are_taken_over_and_not_run_again() -> None:
     assert places(world, [*stored, *ended(again)]) == list(range(len(world.jobs)))
 
 
+def test_a_stored_first_pass_is_not_fitted_again_where_the_time_is_too_short_for_that() -> None:
+    world = World((Player(name="a", fast=True), Player(name="b")), folds=1)
+    _, steps = world.run(seconds=60.0)
+    runs = {step.request.candidate: step.result.runs[0][0] for step in steps[:3] if step.ended}
+    for fit, rows in ((100.0, 95), (10.0, 0)):
+        scheduler = world.scheduler(seconds=60.0)
+        stored = {id(world.jobs[0]): runs["a"], id(world.jobs[1]): runs["b"]}
+        stored[id(world.jobs[1])] = replace(runs["b"], fit_seconds=fit)
+        scheduler.recall(lambda job, stored=stored: stored.get(id(job)))  # type: ignore[misc]
+        again = [s.request for s in play(scheduler, world.answer) if s.request.action == "extend"]
+        assert bool(again) == (not rows)
+        assert all(request.seconds <= 60.0 for request in again)
+
+
 @pytest.mark.parametrize("seconds", [None, 60.0])
 def test_a_first_pass_that_an_earlier_command_left_is_gone_on_with(seconds: float | None) -> None:
     """It has 25 rows where that command was stopped at its first verdict."""
@@ -513,6 +527,40 @@ def test_rows_double_while_a_question_is_open() -> None:
     assert rows == [50, 100, 200, 400]
     said = {s.request.why for s in steps if s.request.action == "extend"}
     assert said == {"lora, more rows: decides between prompting and fine-tuning"}
+
+
+def test_more_rows_are_said_of_the_candidate_that_answers_them() -> None:
+    world = World((Player(name="tfidf", fast=True, right=8), *ALIKE), folds=1, rows=100)
+    _, steps = by_value(world, question("lora", "prompt"), seconds=600.0)
+    more = [step.request for step in steps if step.request.action == "extend"]
+    assert {request.candidate for request in more} == {"lora", "prompt"}
+    assert all(request.why.startswith(f"{request.candidate}, more rows") for request in more)
+
+
+def test_everyone_has_answered_while_a_first_pass_answers_more_rows() -> None:
+    """On a cluster one nearly always does, and the first verdict does not wait for it."""
+    world = World((Player(name="tfidf", fast=True, right=8), *ALIKE), folds=1, rows=100)
+    scheduler = world.scheduler(racing=True, seconds=600.0)
+    steps = play(scheduler, world.answer, now=lambda elapsed: Now(elapsed, question("lora")))
+    began = next(step for step in steps if step.request.action == "extend")
+    assert began.request.candidate == "lora"
+    assert not scheduler.opening
+    (request,) = scheduler.next(Now(began.elapsed, question("lora", "prompt")), 1)
+    assert request.action == "extend"
+    assert scheduler.busy
+    assert not scheduler.opening
+
+
+@pytest.mark.parametrize("final", [True, False])
+def test_rows_that_would_not_change_the_verdict_are_not_said_to_lack_time(final: bool) -> None:
+    world = World((Player(name="tfidf", fast=True, right=8), *ALIKE), folds=1, rows=100)
+    scheduler, _ = by_value(world, question("lora", final=final), seconds=600.0 if final else 9.0)
+    sentences = left_out_sentences(scheduler.conclude())
+    own = [said for said in sentences if said.startswith("few: ")]
+    wanted = "few: 75 test rows of its first pass: not run, since they would not change"
+    assert any(said.startswith(wanted) for said in own) == final
+    assert any("ran out of time" in said for said in own) == (not final)
+    assert bool(worth_finishing(own)) == (not final)
 
 
 def test_what_is_bought_is_said() -> None:

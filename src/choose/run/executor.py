@@ -50,6 +50,10 @@ Note = Callable[[Sequence[str]], None]
 # whether it is recommended, and the families that are still open.
 OnVerdict = Callable[[str, bool, Sequence[str]], None]
 
+# What is told of each run that is stored, before its job ends: one that has ended before may have
+# answered more rows since.
+OnAnswers = Callable[[Run], None]
+
 
 def run_jobs(
     jobs: Sequence[Job],
@@ -62,6 +66,7 @@ def run_jobs(
     executor: Executor | None = None,
     note: Note = lambda _: None,
     verdict: OnVerdict = lambda *_: None,
+    answered: OnAnswers = lambda _: None,
 ) -> RunSummary:
     """Run what the store does not hold yet and the limits allow.
 
@@ -76,9 +81,10 @@ def run_jobs(
         executor: runs the trials, and is closed at the end; without it, this process does.
         note: called with what passages and fine-tuning can bring, before the first is fine-tuned.
         verdict: called with the verdict so far, once every candidate has answered.
+        answered: called with each run as it is stored: its job may have ended with fewer rows.
     """
     executor = executor or LocalExecutor(Worker(pools))
-    events = watch, tell, note, verdict
+    events = watch, tell, note, verdict, answered
     return _Driver(jobs, pools, store, limits, events, measured, executor).run()
 
 
@@ -110,11 +116,11 @@ class _Driver:
         pools: Pools,
         store: Store,
         limits: Limits,
-        events: tuple[OnJob, Tell, Note, OnVerdict],
+        events: tuple[OnJob, Tell, Note, OnVerdict, OnAnswers],
         measured: Measured | None,
         executor: Executor,
     ) -> None:
-        self.watch, self.tell, self.note, self.verdict = events
+        self.watch, self.tell, self.note, self.verdict, self.answered = events
         self.measured = measured
         self.store, self.limits, self.start = store, limits, perf_counter()
         self.executor, self.dollars = executor, DollarBudget(pools)
@@ -153,8 +159,21 @@ class _Driver:
         return Now(perf_counter() - self.start, question)
 
     def _stored(self, job: Job) -> Run | None:
-        done = self.store.done(job.trial, job.all_views, job.repeats)
-        return self.store.get(job.trial) if done else None
+        if self.store.done(job.trial, job.all_views, job.repeats):
+            return self.store.get(job.trial)
+        return self._left_unfinished(job)
+
+    def _left_unfinished(self, job: Job) -> Run | None:
+        """Return a slow first pass with rows left, where the question tells who answers more."""
+        facts, name = self.scheduler.facts, job.trial.candidate
+        paid = self.limits.money and name in facts.remote
+        asks = self.measured is not None and self.limits.racing and not paid
+        if not asks or job.part != FIRST_PASS or name in facts.fast:
+            return None
+        run = self.store.get(job.trial)
+        if run is None or run.error is not None or not run.unasked:
+            return None
+        return run if all((view, 0) in run.answers for view in job.all_views) else None
 
     def _report(self, ended: Sequence[tuple[Job, Run]]) -> None:
         for job, run in ended:
@@ -164,12 +183,10 @@ class _Driver:
 
     def _begin(self, request: GroupRequest) -> None:
         job = request.jobs[0]
+        self.tell(request.why)
         if request.action != "run":
-            if request.why:
-                self.tell(request.why)
             self.executor.submit(request)
             return
-        self.tell(request.why)
         rule = self.scheduler.facts.closed_book
         if rule is not None and (bounds := rule.bounds(job)):
             self.note(bounds)
@@ -178,10 +195,11 @@ class _Driver:
         try:
             with time_limit(request.pace.end if request.pace else inf):
                 dollars = self._dollar_share(job)
-                self.executor.submit(request.after(perf_counter() - start), dollars)
         except (MoneySpent, TimeLimitReached) as end:  # while the price of a row was measured
             stop: Stop = "money" if isinstance(end, MoneySpent) else "time"
             self._take(GroupResult(number=request.number, stopped=stop))
+        else:  # outside of that limit, which a thread of the executor would take over
+            self.executor.submit(request.after(perf_counter() - start), dollars)
 
     def _dollar_share(self, job: Job) -> DollarShare | None:
         if not self.limits.money or job.part != FIRST_PASS or not names_endpoint(job.trial.params):
@@ -195,8 +213,9 @@ class _Driver:
             failed = (Run(trial=job.trial, error=error, versions=versions()) for job in jobs)
             result = replace(result, runs=tuple((run, None) for run in failed))
         kept = tuple((self._store(run, traceback), None) for run, traceback in result.runs)
-        if self.measured is not None:  # also the longer answers of a pass that goes on
-            for run, _ in kept:
+        for run, _ in kept:  # also the longer answers of a pass that goes on
+            self.answered(run)
+            if self.measured is not None:
                 self.measured.extend(run)
         self._report(self.scheduler.on_result(replace(result, runs=kept)))
 

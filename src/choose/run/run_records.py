@@ -202,6 +202,7 @@ class RunSummary:
         unneeded: jobs that would not change which family is named.
         failed_again: candidate -> error of a second attempt; the first attempt counts.
         unasked: candidate -> test rows of its first pass without an answer.
+        unneeded_rows: the same of candidates whose further rows would not change the verdict.
         too_long: candidate -> forecast seconds of a fit that the remaining time could not hold.
         dropped: candidate -> why it left the race.
         limited_dollars: whether --max-usd was set.
@@ -214,6 +215,7 @@ class RunSummary:
     unneeded: list[Job] = field(default_factory=list)
     failed_again: dict[str, str] = field(default_factory=dict)
     unasked: Counter[str] = field(default_factory=Counter)
+    unneeded_rows: Counter[str] = field(default_factory=Counter)
     too_long: dict[str, float] = field(default_factory=dict)
     dropped: dict[str, str] = field(default_factory=dict)
     interrupted: bool = False
@@ -224,11 +226,12 @@ class RunSummary:
 def left_out_sentences(summary: RunSummary) -> list[str]:
     """Say by candidate what was planned and not run, and why."""
     or_dollars = " or of --max-usd" if summary.limited_dollars else ""
+    ended = "you stopped the run" if summary.interrupted else f"it ran out of time{or_dollars}"
     return [
         *(f"{candidate}: {reason}." for candidate, reason in summary.dropped.items()),
         *(
-            f"{candidate}: its first pass left {plural(n, 'test row')} unanswered: it ran out of "
-            f"time{or_dollars}. Candidates are compared on the rows both answered."
+            f"{candidate}: its first pass left {plural(n, 'test row')} unanswered: {ended}. "
+            "Candidates are compared on the rows both answered."
             for candidate, n in summary.unasked.items()
             if n
         ),
@@ -239,6 +242,10 @@ def left_out_sentences(summary: RunSummary) -> list[str]:
             for candidate, error in summary.failed_again.items()
         ),
         *_by_candidate(summary.skipped, "all its trials until then had failed"),
+        *(
+            f"{candidate}: {plural(n, 'test row')} of its first pass: {NOT_NEEDED}."
+            for candidate, n in summary.unneeded_rows.items()
+        ),
         *_by_candidate(summary.unneeded, NOT_NEEDED),
         *_by_candidate(summary.left_out, "the budget was used up"),
         *_by_candidate(summary.stopped, "stopped by you"),

@@ -9,8 +9,9 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 from math import inf
 
+from choose.judge.decision.open_question import OpenQuestion
 from choose.run.predict import CHUNK, MIN_ROWS
-from choose.run.run_records import Pace
+from choose.run.run_records import Pace, RunSummary
 from choose.run.speed_probe import Speed
 from choose.schema.plan import Job
 from choose.types import Run
@@ -144,11 +145,15 @@ class FirstPassBudget:
 
 @dataclass(frozen=True, slots=True)
 class UnfinishedPass:
-    """A first pass without answers to all its test rows; `open` if a worker can go on with it."""
+    """A first pass without answers to all its test rows; `open` if a worker can go on with it.
+
+    `fit` are the seconds of its fit where no worker keeps that.
+    """
 
     job: Job
     run: Run
     open: bool
+    fit: float = 0.0
 
     @property
     def answered(self) -> int:
@@ -157,20 +162,35 @@ class UnfinishedPass:
 
     def seconds(self, rows: int) -> float:
         """Return the seconds that more rows take."""
-        return rows * (self.run.predict_seconds or 0.0) / self.answered
+        return self.fit + rows * (self.run.predict_seconds or 0.0) / self.answered
 
 
 @dataclass
 class UnfinishedPasses:
-    """First passes that stopped early, by trial key."""
+    """First passes that stopped early, by trial key.
+
+    Once the verdict is final, only further rows of `wanted` candidates could change it.
+    """
 
     passes: dict[str, UnfinishedPass] = field(default_factory=dict)
+    wanted: Collection[str] | None = None
 
-    def record(self, job: Job, run: Run, open: bool) -> None:
+    def settle(self, question: OpenQuestion) -> None:
+        """Record whose rows could still change the verdict as the run ends."""
+        self.wanted = {*question.candidates, *question.near} if question.final else None
+
+    def conclude(self, summary: RunSummary) -> None:
+        """Add the rows that were not answered to a summary, by the reason."""
+        for cut in self.passes.values():
+            name = cut.job.trial.candidate
+            needed = self.wanted is None or name in self.wanted
+            (summary.unasked if needed else summary.unneeded_rows)[name] += cut.run.unasked
+
+    def record(self, job: Job, run: Run, open: bool, fit: float = 0.0) -> None:
         """Add a first pass with unanswered rows, or remove one that has answered them all."""
         self.passes.pop(run.trial.key, None)
         if run.unasked:
-            self.passes[run.trial.key] = UnfinishedPass(job, run, open)
+            self.passes[run.trial.key] = UnfinishedPass(job, run, open, fit)
 
     def shut(self, key: str) -> None:
         """Let a pass be as it is: it could not be continued."""

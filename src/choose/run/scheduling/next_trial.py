@@ -268,9 +268,7 @@ class TrialOrder:
             decides = f"between {families[0]} and {families[1]}"
             if one.floor:
                 decides = f"whether {question.named} beats {one.candidate}"
-            names = (one.candidate, question.named)
-            more = question.named if one.floor else one.candidate
-            yield Choice(None, f"{more}, more rows: decides {decides}", names)
+            yield Choice(None, f"decides {decides}", (one.candidate, question.named))
             for place in pair(one):
                 yield Choice(place, f"{self._place_of(waiting[place])}: decides {decides}")
 

@@ -159,6 +159,12 @@ class TrialHistory:
                 rejoined += self.skipped.pop(freed, [])
         return rejoined
 
+    def extend(self, run: Run) -> None:
+        """Count further answers of a first pass."""
+        self.race.add(run)
+        if self.closed_book is not None:
+            self.closed_book.add(run)
+
     def futile(self, job: Job) -> bool:
         """Return whether a job is not worth its time: its candidate only fails or is dropped."""
         name = job.trial.candidate

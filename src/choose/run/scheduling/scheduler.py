@@ -76,7 +76,7 @@ class Scheduler:
                 del self._waiting.at[place]
                 ended += self._add(job, run, earlier=True)
                 if job.part == FIRST_PASS:
-                    self.unfinished.record(job, run, open=True)
+                    self.unfinished.record(job, run, open=True, fit=run.fit_seconds or 0.0)
         return ended
 
     @property
@@ -93,7 +93,8 @@ class Scheduler:
     def opening(self) -> bool:
         """Return whether a candidate's first trial waits or is under way."""
         firsts = [*self._waiting.first_jobs.values()]
-        flying = [job for flight in self._flying.values() for job in flight.request.jobs]
+        begun = [f.request for f in self._flying.values() if f.request.action != "extend"]
+        flying = [job for request in begun for job in request.jobs]
         return bool(self._waiting.first_places) or any(job in firsts for job in flying)
 
     def next(self, now: Now, free: int) -> list[GroupRequest]:
@@ -102,6 +103,7 @@ class Scheduler:
         while len(requests) < free:
             if (request := self._pick(now)) is None:
                 if not self._flying and self.asks and now.question is not None:
+                    self.unfinished.settle(now.question)
                     self.summary.unneeded += self._waiting.at.values()
                     self._waiting.at.clear()
                 break
@@ -126,7 +128,7 @@ class Scheduler:
             if request.action == "run":
                 ended += self._add(job, run)
             elif run.error is None:
-                self.history.race.add(run)
+                self.history.extend(run)
         if result.last:
             del self._flying[result.number]
             self._end(flight, result)
@@ -146,8 +148,7 @@ class Scheduler:
 
     def conclude(self) -> RunSummary:
         """Return the summary, with the rows that first passes left unanswered."""
-        for cut in self.unfinished.passes.values():
-            self.summary.unasked[cut.job.trial.candidate] += cut.run.unasked
+        self.unfinished.conclude(self.summary)
         return self.summary
 
     def later_first_passes(self, job: Job) -> list[Job]:
@@ -271,7 +272,7 @@ class Scheduler:
         """Return the first pass with the fewest answers that a choice goes on with, if any."""
         if (left := self._left(now)) <= 0:
             return None
-        busy = {f.request.jobs[0].trial.key for f in self._flying.values()}
+        busy = {key for flight in self._flying.values() for key in flight.request.keys}
 
         def skip(job: Job) -> bool:
             others = job.trial.candidate not in choice.rows_of
@@ -285,6 +286,7 @@ class Scheduler:
         Without a question, for a few, so that all first passes answer the same number of rows.
         """
         least = 2 * one.answered if self.asks and now.question is not None else 0
+        why = f"{one.job.trial.candidate}, more rows" + (f": {why}" if why else "")
         pace = Pace(share=0.0, end=self._left(now), least=least)
         more: dict[str, Any] = {"earlier": one.run, "why": why, "keep_fit": True}
         return self._send((one.job,), self._left(now), action="extend", pace=pace, **more)
