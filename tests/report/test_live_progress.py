@@ -3,7 +3,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 from rich.console import Console
@@ -150,6 +150,50 @@ def test_the_bar_counts_time_or_runs_and_never_both(budget: float | None) -> Non
     said = log(jobs, (jobs[0], run(dataset(), jobs[0])), terminal=True, budget=budget)
     assert ("of 1:00" in said) == (budget is not None)
     assert ("of 2 runs" in said) == (budget is None)
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_rows_that_a_first_pass_answers_later_count(whole: bool) -> None:
+    """After 25 rows it is called unfinished, and what it has answered since is not forgotten."""
+    data, out = dataset(folds=1), io.StringIO()
+    one = job("lora")
+    full = replace(run(data, one, wrong=1), seconds_spent=4.0)
+    few = replace(
+        full,
+        answers={
+            ("clean", 0): Answers(outputs=full.answers["clean", 0].outputs[:5], status=("ok",) * 5)
+        },
+        asked={("clean", 0): full.asked["clean", 0][:5]},
+        seconds_spent=1.5,
+        unasked=5,
+    )
+    with LiveProgress(Console(file=out, width=80)) as progress:
+        progress.planned(data, [one], (), budget=60)
+        progress.job(one, None)
+        progress.answered(few)
+        progress.job(one, few)
+        if whole:
+            progress.answered(full)
+    first, *more = out.getvalue().splitlines()
+    assert first.endswith("80.0 % right on 5 rows in 1.5 s so far")
+    assert [line.split(maxsplit=1)[1] for line in more] == [
+        "90.0 % right on 10 rows in 4 s"
+    ] * whole
+
+
+def test_more_rows_show_what_they_decide_and_runs_of_a_cluster_are_not_called_reused() -> None:
+    data, out = dataset(), io.StringIO()
+    jobs = [job("tfidf", 0), job("tfidf", 1)]
+    with LiveProgress(Console(file=out, force_terminal=True, width=80)) as progress:
+        progress.planned(data, jobs, [], budget=60.0)
+        for one in jobs:
+            progress.job(one, None)
+        for one in jobs:
+            progress.job(one, run(data, one))
+        progress.deciding("lora, more rows: decides between a and b")
+    said = out.getvalue()
+    assert "lora, more rows: decides between a and b" in said
+    assert "reused" not in said
 
 
 def test_a_candidate_gets_one_line_however_many_runs_its_first_pass_has() -> None:

@@ -75,6 +75,10 @@ class Observer(Protocol):
         """
         return
 
+    def answered(self, run: Run) -> None:
+        """Handle the answers of a run as they are stored: a job that has ended may answer more."""
+        return
+
     def interrupted(self) -> None:
         """Handle that the user ended the run: what has finished is judged next."""
         return
@@ -246,11 +250,10 @@ def _run(
     spent += executor.seconds if executor else 0.0
     left = None if budget is None else max(0.0, budget - spent)
     limits = Limits(left, racing, margin, money, stated_parts(study.grid))
-    measured = None
-    if racing:
-        rule = rule_of(store.study, dataset.task)
-        measured = Measured.nothing_of(nothing_measured(store), rule, jobs)
-    events = watch.job, measured, watch.deciding, executor, watch.noted, watch.verdict
+    rule = rule_of(store.study, dataset.task)
+    measured = Measured.nothing_of(nothing_measured(store), rule, jobs) if racing else None
+    tells = watch.noted, watch.verdict, watch.answered
+    events = watch.job, measured, watch.deciding, executor, *tells
     outcome = run_jobs(jobs, plan.pools, store, limits, *events)
     if outcome.interrupted:
         watch.interrupted()

@@ -1,4 +1,4 @@
-"""Building blocks of pages for the terminal: sections, lists, tables that fit, ASCII fallback."""
+"""Building blocks of pages for the terminal: sections, lists, tables, a bar, ASCII fallback."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.padding import Padding
+from rich.progress import BarColumn, Progress, ProgressColumn, Task
 from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
@@ -226,3 +227,45 @@ class Page:
         for line in console.render_lines(laid_out, options, pad=False):
             yield from encodable(trimmed(line), options.encoding)
             yield Segment.line()
+
+
+# Columns of a bar of progress.
+BAR = 20
+
+
+class StatusColumn(ProgressColumn):
+    """A column of text that a function returns anew at each refresh."""
+
+    def __init__(self, status: Callable[[], Text]) -> None:
+        super().__init__()
+        self._status = status
+
+    def render(self, task: Task) -> Text:
+        """Return the text."""
+        return self._status()
+
+
+class StudyBar(Progress):
+    """A bar with a status, below other lines, in characters that the console can express.
+
+    `done` returns how much of `total` is done, in any unit.
+    """
+
+    def __init__(
+        self,
+        console: Console,
+        lines: Callable[[], Iterable[Text]],
+        status: Callable[[], Text],
+        done: Callable[[], float],
+        total: float,
+    ) -> None:
+        self._lines, self._done, self._total = lines, done, max(total, 1e-9)
+        columns = BarColumn(BAR), StatusColumn(status)
+        super().__init__(*columns, console=console, transient=True, refresh_per_second=2)
+        self.add_task("study", total=self._total)
+
+    def get_renderable(self) -> RenderableType:
+        """Return the lines and the bar."""
+        for task in self.task_ids:
+            self.update(task, completed=min(self._done(), self._total))
+        return Encodable(Group(*self._lines(), *self.get_renderables()))

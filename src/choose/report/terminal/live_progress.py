@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import eq
+from statistics import fmean
 from time import perf_counter
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 
-from rich.console import Console, Group, RenderableType
-from rich.progress import BarColumn, Progress, ProgressColumn, Task
+from rich.console import Console
 from rich.text import Text
 
 from choose.formatting import DASH, clean, clock, duration, percent, plural
 from choose.report.screen_text import literal, shorten
 from choose.report.terminal.cost_tables import Sent, traffic_line, traffic_summary
-from choose.report.terminal.layout import Encodable
+from choose.report.terminal.layout import Encodable, StudyBar
 from choose.schema.plan import Job
 from choose.schema.words import SCORED, is_share, noun_of, scored
 from choose.types import Dataset, Run
@@ -23,36 +25,59 @@ from choose.types import Dataset, Run
 CLEAN = ("clean", 0)
 
 
+class Tally(NamedTuple):
+    """The clean answers of a run: a label and a score for each row, and how many are to come."""
+
+    seconds: float
+    to_come: int = 0
+    marks: Sequence[tuple[str, float]] = ()
+
+
 @dataclass
 class Standing:
-    """The first pass of one candidate: its finished runs and their raw accuracy."""
+    """The first pass of one candidate: its finished runs, by trial, and their raw accuracy."""
 
     name: str
     part: str
     planned: int = 0
     ended: int = 0
     failed: int = 0
-    right: float = 0
-    rows: int = 0
-    seconds: float = 0.0
-    by_label: dict[str, tuple[int, int]] = field(default_factory=dict)
+    tallies: dict[str, Tally] = field(default_factory=dict)
     noun: str = SCORED["accuracy"]
 
     @property
-    def complete(self) -> bool:
+    def all_ended(self) -> bool:
         """Return whether every planned job of the first pass has ended."""
         return self.ended >= self.planned
 
     @property
+    def complete(self) -> bool:
+        """Return whether they have also answered all their rows."""
+        return self.all_ended and not any(one.to_come for one in self.tallies.values())
+
+    @property
+    def rows(self) -> int:
+        """Return how many rows are answered so far."""
+        return sum(len(one.marks) for one in self.tallies.values())
+
+    @property
+    def seconds(self) -> float:
+        """Return the seconds spent so far."""
+        return sum(one.seconds for one in self.tallies.values())
+
+    @property
     def accuracy(self) -> float | None:
         """Return the raw share of right answers so far; None before the first answer."""
-        return self.right / self.rows if self.rows else None
+        right = sum(mark for one in self.tallies.values() for _, mark in one.marks)
+        return right / self.rows if self.rows else None
 
     @property
     def mean_recall(self) -> float | None:
         """Return the mean recall of the labels seen so far; None before the first answer."""
-        recalls = [right / rows for right, rows in self.by_label.values()]
-        return sum(recalls) / len(recalls) if recalls else None
+        by_label = defaultdict[str, list[float]](list)
+        for label, mark in (pair for one in self.tallies.values() for pair in one.marks):
+            by_label[label].append(mark)
+        return fmean(map(fmean, by_label.values())) if by_label else None
 
 
 @dataclass
@@ -81,62 +106,30 @@ class Standings:
             return None
         standing.ended += 1
         standing.failed += run.error is not None
-        standing.seconds += run.seconds_spent or 0.0
-        if run.error is None and CLEAN in run.answers:
-            outputs, ids = run.answers[CLEAN].outputs, run.asked[CLEAN]
-            standing.rows += len(ids)
-            if scores := run.scores.get(CLEAN):
-                standing.right += float(next(iter(scores.values())).sum())
-                return standing
-            for id, output in zip(ids, outputs, strict=True):
-                target = self.targets.get(id, "")
-                right, rows = standing.by_label.get(target, (0, 0))
-                standing.by_label[target] = right + (output == target), rows + 1
-                standing.right += output == target
+        standing.tallies[run.trial.key] = self._tally(run)
         return standing
+
+    def extend(self, run: Run) -> Standing | None:
+        """Count further answers to a first pass that is counted already; return its standing."""
+        standing = self.of.get(run.trial.candidate)
+        if standing is None or run.error is not None or run.trial.key not in standing.tallies:
+            return None
+        standing.tallies[run.trial.key] = self._tally(run)
+        return standing
+
+    def _tally(self, run: Run) -> Tally:
+        marks = list[tuple[str, float]]()
+        if run.error is None and CLEAN in run.answers:
+            targets = [self.targets.get(id, "") for id in run.asked[CLEAN]]
+            right = map(eq, run.answers[CLEAN].outputs, targets)
+            scores = run.scores.get(CLEAN)
+            values = next(iter(scores.values())).tolist() if scores else map(float, right)
+            marks = list(zip(targets, values, strict=True))
+        return Tally(run.seconds_spent or 0.0, run.unasked, marks)
 
 
 # Columns of the screen.
 NAME = 24
-BAR = 20
-
-
-class StatusColumn(ProgressColumn):
-    """A column of text that a function returns anew at each refresh."""
-
-    def __init__(self, status: Callable[[], Text]) -> None:
-        super().__init__()
-        self._status = status
-
-    def render(self, task: Task) -> Text:
-        """Return the text."""
-        return self._status()
-
-
-class StudyBar(Progress):
-    """A bar with a status, below other lines, in characters that the console can express.
-
-    `done` returns how much of `total` is done, in any unit.
-    """
-
-    def __init__(
-        self,
-        console: Console,
-        lines: Callable[[], Iterable[Text]],
-        status: Callable[[], Text],
-        done: Callable[[], float],
-        total: float,
-    ) -> None:
-        self._lines, self._done, self._total = lines, done, max(total, 1e-9)
-        columns = BarColumn(BAR), StatusColumn(status)
-        super().__init__(*columns, console=console, transient=True, refresh_per_second=2)
-        self.add_task("study", total=self._total)
-
-    def get_renderable(self) -> RenderableType:
-        """Return the lines and the bar."""
-        for task in self.task_ids:
-            self.update(task, completed=min(self._done(), self._total))
-        return Encodable(Group(*self._lines(), *self.get_renderables()))
 
 
 class LiveProgress:
@@ -158,7 +151,8 @@ class LiveProgress:
         self._current: Job | None = None
         self._why = ""
         self._planned = self._ended = self._from_before = 0
-        self._said: set[str] = set()
+        self._begun = False
+        self._said: dict[str, int] = {}
         self._start = perf_counter()
         self._sent: Sent | None = None
         self._verdict = ""
@@ -177,8 +171,8 @@ class LiveProgress:
         """Remove the bar and print the standings of unfinished candidates."""
         self._stop()
         for standing in self._standings.of.values():
-            if standing.rows and not standing.complete:
-                self._say(_sentence(standing, self._balanced))
+            if not standing.complete:
+                self._tell(standing)
         if self._planned and self._console.is_terminal:
             self._say(self._summary(), style="dim")
         if self._sent is not None:
@@ -221,10 +215,10 @@ class LiveProgress:
     def job(self, job: Job, run: Run | None) -> None:
         """Show that a run starts (`run` is None) or has ended."""
         if run is None:
-            self._current = job
+            self._current, self._begun = job, True
             return
         self._ended += 1
-        self._from_before += self._current is not job
+        self._from_before += not self._begun
         self._current = None
         name = shorten(clean(job.trial.candidate), NAME)
         if run.error is not None:
@@ -234,10 +228,22 @@ class LiveProgress:
                 style="red",
             )
         standing = self._standings.add(job, run)
-        if standing is not None and standing.complete and standing.rows:
-            if standing.name not in self._said:
-                self._say(_sentence(standing, self._balanced))
-            self._said.add(standing.name)
+        # A terminal shows what is unfinished below, a log has no other place for it.
+        shown = self._console.is_terminal and not (standing and standing.complete)
+        if standing is not None and standing.all_ended and not shown:
+            self._tell(standing)
+
+    def answered(self, run: Run) -> None:
+        """Count the rows that a first pass has answered since its run ended."""
+        standing = self._standings.extend(run)
+        if standing is not None and standing.complete:
+            self._tell(standing)
+
+    def _tell(self, standing: Standing) -> None:
+        """Say how a candidate stands, unless that was said of as many rows."""
+        if standing.rows and self._said.get(standing.name) != standing.rows:
+            self._say(_sentence(standing, self._balanced))
+            self._said[standing.name] = standing.rows
 
     def deciding(self, why: str) -> None:
         """Show what the next run decides."""
@@ -300,11 +306,10 @@ class LiveProgress:
             done = f"{elapsed} of {clock(self._budget)}"
         else:
             done = f"{elapsed}, budget {clock(self._budget)}"
-        current = ""
-        if self._current is not None:
-            part = f"{self._current.trial.candidate}: {self._current.part}"
-            current = f" · {clean(self._why or part)}"
-        text = literal(f"{done}{current}")
+        now = self._why
+        if not now and self._current is not None:
+            now = f"{self._current.trial.candidate}: {self._current.part}"
+        text = literal(f"{done} · {clean(now)}" if now else done)
         text.no_wrap, text.overflow = True, "ellipsis"
         return text
 
