@@ -43,6 +43,10 @@ def test_a_weight_between_is_the_one_of_least_variance() -> None:
 def test_ratings_all_alike_or_without_other_rows_have_an_open_interval() -> None:
     same = prediction_powered(np.zeros(50), np.zeros(50), np.zeros(10)).interval()
     assert same.low < 0 < same.high
+    steps = np.array([0.3 - 0.2, 0.8 - 0.7, 0.5 - 0.4, 0.2 - 0.1])  # alike but for rounding
+    tenth = prediction_powered(steps, np.arange(4.0), np.zeros(10)).interval()
+    assert tenth.low < 0 < tenth.high
+    assert correlation(steps, np.arange(4.0)) is None
     whole = prediction_powered(PEOPLE, METRIC, np.zeros(0))
     assert (whole.value, whole.weight) == (pytest.approx(PEOPLE.mean()), 0.0)
     with pytest.raises(ValueError, match="at least 2 ratings"):

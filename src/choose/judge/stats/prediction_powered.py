@@ -29,6 +29,9 @@ RATER_SD = 0.05
 # The fewest rated rows that an interval is made of.
 FEWEST = 2
 
+# Differences of ratings such as 0.3 - 0.2 are rounded in their 17th digit: what varies less is alike.
+_ALIKE = 1e-9
+
 # A correlation is taken to be no nearer to 1 than this, so that it has an interval.
 _NEAREST = 0.9999
 
@@ -98,6 +101,7 @@ def prediction_powered(
     variance, groups = _variance(influence, n, clusters)
     # Where all ratings are alike, two imaginary ones keep the interval open.
     alike = 2.0 / (n + 2) ** 2
+    variance = variance if variance > _ALIKE**2 else 0.0
     alone = float(ratings.var(ddof=1)) / n
     return PoweredMean(
         value=value,
@@ -156,7 +160,7 @@ def correlation(x: Floats, y: Floats, clusters: Sequence[str] | None = None) -> 
     are neither normal nor, in clusters, independent.
     """
     n = len(x)
-    if n < 4 or np.ptp(x) == 0 or np.ptp(y) == 0:
+    if n < 4 or np.ptp(x) < _ALIKE or np.ptp(y) < _ALIKE:
         return None
     a, b = ((side - side.mean()) / side.std() for side in (x, y))
     r = float((a * b).mean())
