@@ -190,6 +190,26 @@ def test_people_who_prefer_the_other_overrule_the_score(
         assert "minus copier" in page or "minus scribe" in page
 
 
+def test_few_ratings_decide_nothing_and_are_open(store: Path, tmp_path: Path) -> None:
+    """Nine of nine for the rival would overrule the score; no preference is settled by them."""
+    file, outputs = tmp_path / "ann.csv", answered(store).outputs
+    rows = [row for row, out in outputs["scribe"].items() if out != outputs["copier"][row]][:9]
+    given = (("scribe", 1), ("copier", 5))
+    lines = [f"{row},{name},{value}" for row in rows for name, value in given]
+    file.write_text("\n".join(["row,candidate,rating", *lines]))
+    add_ratings(store, [file])
+    decision = decide(Store.open(store))
+    (pair,) = decision.ratings.pairs
+    assert pair.rows == 9
+    assert (pair.people.high or 0) < 0
+    assert (decision.verdict.kind, gate(decision).status) == ("adopt", "unknown")
+    assert not any("People" in text for text in decision.verdict.settled)
+    assert decision.verdict.open[0].startswith(
+        "People are not shown to prefer copier or scribe, and fewer than 10 rows decide nothing: "
+        "they rate copier "
+    )
+
+
 @pytest.mark.slow
 def test_one_person_is_not_enough_and_the_interval_says_so(
     store: Path, sheet: Path, tmp_path: Path

@@ -20,6 +20,9 @@ NAME = "metric validated"
 # Rows rated by two people or more that a metric is validated on.
 NEEDED = 50
 
+# Fewer rated rows decide nothing: four of four prefer the same side by chance in 1 of 8 cases.
+ENOUGH = 10
+
 # A metric whose correlation with people is surely below this hardly follows them: it explains less
 # than a tenth of how their ratings differ.
 WEAK = 0.3
@@ -48,24 +51,34 @@ def by_people(pair: RatedPair) -> Interval:
     return (judged or [*pair.metrics[:1]])[0].calibrated if pair.metrics else pair.people
 
 
+def surely_preferred(pair: RatedPair) -> str | None:
+    """Return which of the two people surely prefer; None for neither, or from too few rows."""
+    found = by_people(pair)
+    if pair.rows < ENOUGH:
+        return None
+    if (found.low or 0.0) > 0:
+        return pair.a
+    return pair.b if (found.high or 0.0) < 0 else None
+
+
 def overruled(figures: RatingFigures | None) -> bool:
     """Return whether people surely prefer the rival, and the metric does not show that."""
     pair = rated_pair(figures)
     if pair is None or not pair.metrics:
         return False
-    people, metric = by_people(pair), pair.metrics[0].rated
-    return (people.high or 0.0) < 0 and metric.high is not None and metric.high >= 0
+    metric = pair.metrics[0].rated
+    return surely_preferred(pair) == pair.b and metric.high is not None and metric.high >= 0
 
 
 def confirmed(figures: RatingFigures | None) -> bool:
     """Return whether people surely prefer the candidate that the verdict names."""
     pair = rated_pair(figures)
-    return pair is not None and (by_people(pair).low or 0.0) > 0
+    return pair is not None and surely_preferred(pair) == pair.a
 
 
 def disagrees(pair: RatedPair) -> bool:
     """Return whether the headline metric surely contradicts people, or surely hardly follows."""
-    if not pair.metrics:
+    if not pair.metrics or pair.rows < ENOUGH:
         return False
     metric, people = pair.metrics[0], pair.people
     low, high = metric.rated.low or 0.0, metric.rated.high or 0.0
@@ -112,7 +125,7 @@ def _lacks(pair: RatedPair) -> str:
     if pair.twice < NEEDED:
         return f"{plural(pair.twice, 'row')} have two raters; {NEEDED} are needed."
     if (people.low or 0.0) <= 0 <= (people.high or 0.0):
-        return "People are not shown to prefer either, so there is no order to agree with."
+        return "Without a preference, there is no order for the score to agree with."
     if metric.rated.value * people.value <= 0 or together is None or (together.low or 0.0) <= 0:
         return "Agreement is not shown."
     return ""
@@ -126,21 +139,30 @@ def people_sentence(pair: RatedPair, scale: tuple[float, float]) -> str:
     low, high = size.low or 0.0, size.high or 0.0
     rows = f"{plural(pair.rows, 'row')} rated by {plural(pair.raters, 'person')}"
     rows = rows.replace("persons", "people")
+    unsure = "" if surely_preferred(pair) else _unsure(pair, a, b)
     if pair.preferred:
         ends = " to ".join(in_percent(end).removesuffix(" %") for end in (low, high))
+        who = f"{unsure}they chose {a}" if unsure else f"People prefer {a} to {b}"
         return (
-            f"People prefer {a} to {b} in {in_percent(size.value)} more of the rows than the "
-            f"other way round ({ends}; {rows})."
+            f"{who} in {in_percent(size.value)} more of the rows than the other way round "
+            f"({ends}; {rows})."
         )
     times = scale[1] - scale[0]
     value, ends = (
         number(times * size.value, 2),
         " to ".join(number(times * end, 2) for end in (low, high)),
     )
+    who = f"{unsure}they rate {a}" if unsure else f"People rate {a}"
+    than = "" if unsure else f" than {b}"
     return (
-        f"People rate {a} {value} higher than {b} ({ends}; {rows}, from {number(scale[0])} to "
+        f"{who} {value} higher{than} ({ends}; {rows}, from {number(scale[0])} to "
         f"{number(scale[1])})."
     )
+
+
+def _unsure(pair: RatedPair, a: str, b: str) -> str:
+    few = f", and fewer than {ENOUGH} rows decide nothing" if pair.rows < ENOUGH else ""
+    return f"People are not shown to prefer {a} or {b}{few}: "
 
 
 def _follows(pair: RatedPair, name: str) -> str:

@@ -11,6 +11,7 @@ from choose.judge.decision.metric_validated import (
     disagrees,
     people_sentence,
     rated_pair,
+    surely_preferred,
 )
 from choose.judge.decision.more_labels import (
     forecast_nearest_target,
@@ -212,6 +213,12 @@ def rating_sentences(case: Case) -> Iterator[str]:
         yield f"By {metric} {pair.a} was the one to use, so {metric} misses what people value."
     elif disagrees(pair):
         yield f"{metric[:1].upper()}{metric[1:]} hardly follows these ratings."
+
+
+def rated_surely(case: Case) -> bool:
+    """Return whether ratings settle which candidate people prefer, or that the score is off."""
+    pair = rated_pair(case.ratings)
+    return pair is not None and (surely_preferred(pair) is not None or disagrees(pair))
 
 
 class LostByFormat(NamedTuple):

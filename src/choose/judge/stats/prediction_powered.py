@@ -29,7 +29,7 @@ RATER_SD = 0.05
 # The fewest rated rows that an interval is made of.
 FEWEST = 2
 
-# Differences of ratings such as 0.3 - 0.2 are rounded in their 17th digit: what varies less is alike.
+# Differences of ratings, such as 0.3 - 0.2, have rounding errors: what varies less is alike.
 _ALIKE = 1e-9
 
 # A correlation is taken to be no nearer to 1 than this, so that it has an interval.
