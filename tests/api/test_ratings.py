@@ -8,6 +8,7 @@ import json
 import shutil
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -242,12 +243,28 @@ def test_own_files_with_candidates_or_preferences_are_read(store: Path, tmp_path
     lines = ["row,a,b,preferred,rater"]
     for row in list(outputs["scribe"])[:60]:
         better = [name for name, out in said(outputs, row) if out != GONE]
-        lines.append(f"{row},copier,scribe,{better[0] if len(better) == 1 else 'tie'},cy")
+        lines.append(f"{row},copier,scribe,{better[0] if len(better) == 1 else 'Tie'},cy")
     file.write_text("\n".join(lines))
     add_ratings(store, [file])
-    (pair,) = decide(Store.open(store)).ratings.pairs
+    found = decide(Store.open(store)).ratings
+    (pair,) = found.pairs
+    compared = {(row, out) for row in list(outputs["scribe"])[:60] for _, out in said(outputs, row)}
+    assert (found.answers, found.unknown) == (len(compared), 0)
     assert pair.preferred
     assert (pair.raters, pair.people.value > 0) == (1, True)
+
+
+def test_a_preference_to_an_unusable_answer_is_kept(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Left out, a candidate would be compared on the rows alone on which it gave an answer."""
+    study = answered(store)
+    outputs = {**study.outputs, "copier": {**study.outputs["copier"], "n001": None}}
+    monkeypatch.setattr("choose.api.ratings.answered", lambda _: replace(study, outputs=outputs))
+    (tmp_path / "own.csv").write_text("row,a,b,preferred\nn001,copier,scribe,scribe")
+    add_ratings(store, [tmp_path / "own.csv"])
+    (kept,) = json.loads((store / "ratings.json").read_text())["preferences"]
+    assert (kept["first"], kept["value"]) == ("", -1)
 
 
 def said(outputs: Any, row: str) -> list[tuple[str, str]]:

@@ -20,7 +20,7 @@ from choose.files import answer_key, write_text
 from choose.formatting import csv_lines, number, plural
 from choose.judge.decision.contenders import contenders_of
 from choose.judge.decision.rule import deciding_rival, select
-from choose.judge.measures.human_ratings import first_outputs
+from choose.judge.measures.human_ratings import NO_ANSWER, first_outputs
 from choose.judge.scores.score_tables import study_scores
 from choose.schema.texts import PeopleRatings, Preference, Rating
 from choose.store.destination import check_destination
@@ -318,13 +318,13 @@ class _File:
         values = {"a": 1.0, "b": -1.0, "tie": 0.0, names[0]: 1.0, names[1]: -1.0}
         if not said:
             return
-        if said not in values:
+        if (value := values.get(said, values.get(said.lower()))) is None:
             raise DataError(
                 f"{self._where(cells, 'preferred')}{quoted(said)} is neither a, b nor tie."
             )
-        if a is not None and b is not None:
-            first, second = answer_key(row, a), answer_key(row, b)
-            who, value = self._who(cells), values[said]
+        if all(row in self.study.outputs[name] for name in names):
+            first, second = (NO_ANSWER if x is None else answer_key(row, x) for x in (a, b))
+            who = self._who(cells)
             two = Preference(row=row, first=first, second=second, rater=who, value=value)
             self.preferences.append(two)
 

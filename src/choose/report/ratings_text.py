@@ -63,9 +63,12 @@ def rating_notes(decision: Decision) -> Iterator[str]:
         yield f"The model that rates is {clean(found.judge)}.{bad}{trust}"
     if found.pairs:
         pair = found.pairs[0]
+        scale = ", of a score from 0 to 100; the worst rating is 0, the best 100"
+        if pair.preferred:
+            scale = "; people's are the rows of 100 on which they prefer the first, less the others"
         yield (
-            "Differences are in points, of a score from 0 to 100; the worst rating is 0, the best "
-            f"100. Rows with the same answer ({in_percent(pair.equal)}) count as 0."
+            f"Differences are in points{scale}. Rows with the same answer "
+            f"({in_percent(pair.equal)}) count as 0."
         )
         yield (
             "Made surer: the difference by people over all rows, where the metric stands in for "

@@ -39,7 +39,7 @@ from choose.types import Floats
 ESTIMAND = "these fits, by people's ratings"
 
 # The key of an unusable answer.
-_NONE = ""
+NO_ANSWER = ""
 
 # By rater.
 _Votes = Mapping[str, float]
@@ -68,9 +68,15 @@ class _Given:
         """Return what each rater gave, by answer and by pair of answers."""
         return [*self.ratings.values(), *self.preferences.values()]
 
+    @property
+    def answers(self) -> set[tuple[str, str]]:
+        """Return the answers that were rated or compared, by row."""
+        compared = {(row, key) for row, *keys in self.preferences for key in keys}
+        return {*self.ratings, *compared} - {(row, NO_ANSWER) for row, _ in compared}
+
     def rated(self, row: str, answer: str) -> _Votes | None:
         """Return what each rater gave an answer; None for an unusable one, which has the worst."""
-        return None if answer == _NONE else self.ratings.get((row, answer), {})
+        return None if answer == NO_ANSWER else self.ratings.get((row, answer), {})
 
     def difference(self, row: str, first: str, second: str) -> dict[str, float]:
         """Return by rater how much better the first answer is, from -1 to 1."""
@@ -89,7 +95,7 @@ class _Given:
 def first_answers(candidate: CandidateScores) -> dict[str, str]:
     """Return the digest of a candidate's first answer to each row; empty for an unusable one."""
     return {
-        id: _NONE if output is None else answer_key(id, output)
+        id: NO_ANSWER if output is None else answer_key(id, output)
         for id, output in first_outputs(candidate).items()
     }
 
@@ -135,8 +141,8 @@ def rating_figures(
     return RatingFigures(
         scale=people.scale if people else (1.0, 5.0),
         raters=tuple(sorted({who for by in given.every for who in by})),
-        answers=len(given.ratings),
-        unknown=sum(key not in known for key in given.ratings),
+        answers=len(given.answers),
+        unknown=len(given.answers - known),
         same=_same(given),
         means=_means(answers, {key: fmean(by.values()) for key, by in given.ratings.items()}),
         pairs=tuple(pairs),
@@ -302,7 +308,7 @@ def _judged_differences(
     """
     found = {}
     for row in rows:
-        values = [0.0 if side[row] == _NONE else judged.get((row, side[row])) for side in sides]
+        values = [0.0 if side[row] == NO_ANSWER else judged.get((row, side[row])) for side in sides]
         if values[0] is not None and values[1] is not None:
             found[row] = values[0] - values[1]
     return {row: found.get(row, 0.0) for row in rows} if 2 * len(found) >= len(rows) else {}
