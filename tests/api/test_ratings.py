@@ -424,6 +424,7 @@ def test_the_command_line_writes_reads_and_refuses(
         (("report", store, "--scale", "1-5"), "--scale is about --ratings"),
         (("report", store, "--ratings", filled, "--scale", "5-1"), "is no range"),
         (("rate", store, "--candidate", "scribe"), "two candidates or more"),
+        (("rate", store, "--max-usd", "3"), "about requests to a --model"),
         (("rate", store, "--model", "gpt-x"), "no model behind an endpoint"),
         (("rate", store, "--out", tmp_path / "x.xlsx"), "A sheet is a CSV file"),
     ):

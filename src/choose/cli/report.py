@@ -264,6 +264,8 @@ def rate(
     if limit is None and max_usd is not None:
         raise StudyError(f"--max-usd {max_usd:g} is no sum. Write dollars, 0 or more.")
     spec, sections = endpoint_settings(model, base_url, api_key_env, usd_per_million)
+    if spec is None and (yes or limit is not None):
+        raise StudyError("--max-usd and --yes are about requests to a --model. Leave them out.")
     if spec is None:
         write_the_sheet(folder, out, rows, names)
         return

@@ -41,7 +41,7 @@ from choose.judge.prose.family_answer import (
 )
 from choose.judge.prose.loss_sentences import with_sentence
 from choose.judge.prose.reasons import doubts, failure_reasons, reasons, rejected
-from choose.judge.prose.verdict_basis import because, below_floor, rated_surely, rating_sentences
+from choose.judge.prose.verdict_basis import because, below_floor, rating_sentences
 from choose.judge.scores.family_comparison import pair_records
 from choose.judge.scores.paired_comparison import interval_of
 from choose.judge.scores.score_tables import CandidateScores, StudyScores, study_scores
@@ -185,8 +185,6 @@ def _verdict(
         doubts(limits, confidence),
     ]
     outlook = case.contenders.outlook
-    rated = tuple(rating_sentences(case))
-    told, unsure = (rated, ()) if rated_surely(case) else ((), rated)
     said = (answer(case, kind), because(case, kind), interim_reason(case, kind))
     return Verdict(
         kind=kind,
@@ -194,8 +192,8 @@ def _verdict(
         because=said[1],
         interim_reason=said[2],
         families=families,
-        settled=(*told, *settled(case, families), *below_floor(case)),
-        open=(*unsure, *still_open(case, families, left_out)),
+        settled=(*rating_sentences(case), *settled(case, families), *below_floor(case)),
+        open=(*rating_sentences(case, sure=False), *still_open(case, families, left_out)),
         recommended=recommended,
         use_meanwhile=case.name,
         family=case.contenders.family(recommended) if recommended else None,

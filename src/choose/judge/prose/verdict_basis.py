@@ -202,10 +202,15 @@ def _beside(case: Case, other: str) -> str:
     return f"{lead}{chance}. A lead of {points(matters)} is not to be expected, and {costs}."
 
 
-def rating_sentences(case: Case) -> Iterator[str]:
-    """Say which of the two candidates in question people prefer; nothing without ratings."""
+def rating_sentences(case: Case, *, sure: bool = True) -> Iterator[str]:
+    """Say which of the two candidates in question people prefer; nothing without ratings.
+
+    With `sure` only what ratings settle, a preference or that the score is off; else only the rest.
+    """
     pair = rated_pair(case.ratings)
     if pair is None or case.ratings is None:
+        return
+    if sure is not (surely_preferred(pair) is not None or disagrees(pair)):
         return
     yield people_sentence(pair, case.ratings.scale)
     metric = case.words.score
@@ -213,12 +218,6 @@ def rating_sentences(case: Case) -> Iterator[str]:
         yield f"By {metric} {pair.a} was the one to use, so {metric} misses what people value."
     elif disagrees(pair):
         yield f"{metric[:1].upper()}{metric[1:]} hardly follows these ratings."
-
-
-def rated_surely(case: Case) -> bool:
-    """Return whether ratings settle which candidate people prefer, or that the score is off."""
-    pair = rated_pair(case.ratings)
-    return pair is not None and (surely_preferred(pair) is not None or disagrees(pair))
 
 
 class LostByFormat(NamedTuple):
