@@ -7,12 +7,14 @@ import numpy as np
 import pytest
 
 from choose.formatting import dollars, rough
+from choose.judge.decision.metric_validated import _lacks
 from choose.judge.goal import Rule
 from choose.judge.prose.advice import best_buy
 from choose.judge.verdict import judge
 from choose.schema.base import Interval
 from choose.schema.costs import Move
 from choose.schema.decision import Decision
+from choose.schema.texts import RatedPair
 from support.priced_studies import HOURS, retiring, rule, world
 from support.simulated_studies import lora, majority, probe, prompt, retrieval, study, tfidf
 
@@ -218,3 +220,11 @@ def spoken(node: object) -> set[str]:
     ways |= {f"{node:.2f}", "5"}  # five repetitions
     plain = {way.lstrip("-$") for way in ways}
     return plain | {p.rstrip("0").rstrip(".") for p in plain if "." in p}
+
+
+def test_ratings_of_answers_without_scores_leave_agreement_open() -> None:
+    seen = Interval(value=0.1, low=0.02, high=0.2, estimand="x")
+    pair = RatedPair(
+        a="a", b="b", rows=80, twice=60, raters=2, equal=0.0, preferred=False, people=seen
+    )
+    assert _lacks(pair) == "Agreement cannot be told."

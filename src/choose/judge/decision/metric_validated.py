@@ -115,6 +115,8 @@ def _nobody(case: Case, metric: str) -> str:
 
 def _lacks(pair: RatedPair) -> str:
     """Say what keeps agreement from being shown; empty if nothing does."""
+    if not pair.metrics:
+        return "Agreement cannot be told."
     metric, people = pair.metrics[0], pair.people
     together = metric.correlation
     if pair.raters < 2:
@@ -123,7 +125,8 @@ def _lacks(pair: RatedPair) -> str:
             f"Have {NEEDED} rows rated by two."
         )
     if pair.twice < NEEDED:
-        return f"{plural(pair.twice, 'row')} have two raters; {NEEDED} are needed."
+        verb = "has" if pair.twice == 1 else "have"
+        return f"{plural(pair.twice, 'row')} {verb} two raters; {NEEDED} are needed."
     if (people.low or 0.0) <= 0 <= (people.high or 0.0):
         return "Without a preference, there is no order for the score to agree with."
     if metric.rated.value * people.value <= 0 or together is None or (together.low or 0.0) <= 0:
