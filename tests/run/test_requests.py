@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from threading import Event
 from time import monotonic
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -241,3 +242,27 @@ def test_a_thread_runs_requests_in_the_context_of_whoever_asked() -> None:
             raised.append(str(error))
     assert "another" in raised[0]
     executor.close()
+
+
+def test_a_thread_that_is_closed_amid_a_request_asks_its_endpoint_nothing_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stopped = list[int]()
+    session = SimpleNamespace(stop=lambda: stopped.append(1))
+    monkeypatch.setattr("choose.run.worker.current_session", lambda: session)
+    data, waits = dataset(), Event()
+    (job, *_) = (j for j in jobs_of(study("tfidf"), data) if j.trial.candidate == "tfidf")
+
+    class Slow(Worker):
+        def parts(self, request: GroupRequest, dollars: object = None) -> Iterator[GroupResult]:
+            assert waits.wait(30)
+            yield GroupResult(number=request.number)
+
+    executor = ThreadExecutor(Slow(Pools(data)))
+    executor.close()
+    assert not stopped
+    executor = ThreadExecutor(Slow(Pools(data)))
+    executor.submit(GroupRequest(number=4, jobs=(job,), data=data.fingerprint))
+    executor.close()
+    assert stopped
+    waits.set()

@@ -19,6 +19,7 @@ from time import perf_counter
 
 from choose.data.scenarios import Pools
 from choose.errors import MoneySpent, StudyError
+from choose.models.endpoints.command_session import current_session
 from choose.models.environment_settings import cores
 from choose.models.results.output_cache import caching
 from choose.progress import TimeLimitReached, time_limit
@@ -223,7 +224,9 @@ class ThreadExecutor:
         return found
 
     def close(self) -> None:
-        """Begin no further request; what is under way ends with the session that it uses."""
+        """Begin no further request; what is under way sends nothing more to endpoints."""
+        if self.busy:
+            current_session().stop()
         self._todo.put(None)
 
     def _work(self) -> None:

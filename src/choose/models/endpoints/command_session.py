@@ -93,6 +93,7 @@ class Session:
         self.channels: dict[str, RequestChannel] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
+        self._stopped = False
 
     @property
     def ledger(self) -> Ledger:
@@ -133,7 +134,7 @@ class Session:
         Raises:
             TimeLimitReached: if the limit passed before every request was answered.
         """
-        left = seconds_left()
+        left = 0.0 if self._stopped else seconds_left()
         for channel in self.channels.values():
             channel.stopped = left <= 0
         future = asyncio.run_coroutine_threadsafe(work, self._running())
@@ -146,6 +147,12 @@ class Session:
             raise
         except ChannelStopped:  # no time was left at the start
             raise TimeLimitReached from None
+
+    def stop(self) -> None:
+        """Send nothing more, for whichever thread; requests in flight may still be answered."""
+        self._stopped = True
+        for channel in self.channels.values():
+            self._running().call_soon_threadsafe(channel.stop)
 
     def close(self) -> None:
         """Close all connections and the loop; give up either after `CLOSING` seconds."""
