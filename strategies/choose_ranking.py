@@ -165,7 +165,10 @@ class TunedEncoder(Dense):
         super().fit(task, examples)
         corpus = corpus_of(task)
         assert corpus is not None
-        rows = [replace(e, evidence=spans_of_relevant(e.target, corpus)) for e in examples]
+        # Only documents that are named count, and not passages that hold the words of a target.
+        rows = [
+            replace(e, target="{}", evidence=spans_of_relevant(e.target, corpus)) for e in examples
+        ]
         found = tuned_retriever(self, self.library, rows)
         self.library, self.tuning = found.library, found.note
         self._tuned: Mapping[str, npt.NDArray[Any]] = found.weights

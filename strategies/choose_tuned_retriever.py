@@ -190,9 +190,14 @@ def tuned_retriever(strategy: Tunes, hybrid: Library, examples: Sequence[Example
         weights, library.tuned = trainer.trained(trainer.rows, stop.epochs)
     where = " about other documents" if apart else ""
     joined = "joined with those of BM25" if stop.way == "hybrid" else "not joined with others"
+    tuned = "not tuned, since that gained nothing on held-out questions"
+    if stop.epochs:
+        epochs = f"{stop.epochs} epoch{'s' * (stop.epochs != 1)}"
+        tuned = f"tuned for {epochs} on {len(trainer.rows)} questions"
+    elif not any(tried.epochs for tried in ranks):
+        tuned = "not tuned, since its epochs are 0"
     note = (
-        f"The retriever is tuned for {stop.epochs} epoch{'s' * (stop.epochs != 1)} on "
-        f"{len(trainer.rows)} questions; its ranks are {joined}: mean reciprocal "
+        f"The retriever is {tuned}; its ranks are {joined}: mean reciprocal "
         f"rank {ranks[stop]:.3f} on {len(held)} held-out questions{where}, "
         f"{ranks[Stop(0, 'hybrid')]:.3f} untuned and joined."
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 import choose
+import choose_ranking
 from choose.api.plan import check as check_set
 from choose.conformance import _WORDS as WORDS_OF
 from choose.corpus import Corpus, Document
@@ -20,6 +22,7 @@ from choose.store.store import Store
 from choose.strategy import build
 from choose.tasks.answering import with_corpus
 from choose.tasks.ranking import Ranking, rank_scores, read_scores, relevance_text
+from choose.tasks.values import stands
 from choose.types import Example, Item
 from support import tiny_models as tiny
 
@@ -141,6 +144,39 @@ def test_without_pairs_nothing_is_tuned_and_it_is_said(encoder: str) -> None:
         "The retriever is not tuned: there are 3 training questions whose passage is known (at "
         "least 8)."
     ]
+
+
+def test_words_of_a_target_are_no_evidence(encoder: str) -> None:
+    # "doc 1" is how the target {"doc": 1} reads as words, and stands in each document.
+    texts = [f"The {a} is in doc 1." for a in FRUITS]
+    named = [Document(id=f"x{n}", text=text) for n, text in enumerate(texts)]
+    task = with_corpus(Ranking(), Corpus((Document(id="doc", text="A lynx."), *named)))
+    asked = [Example(id=f"q{n}", text=a, target='{"doc": 1}') for n, a in enumerate(FRUITS)]
+    strategy = build("tuned-encoder", seed=0, encoder=encoder, epochs=0)
+    seen: list[Example] = []
+    real = choose_ranking.tuned_retriever
+
+    def spied(own: Any, library: Any, pool: Sequence[Example]) -> Any:
+        seen.extend(pool)
+        return real(own, library, pool)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(choose_ranking, "tuned_retriever", spied)
+        strategy.fit(task, asked)
+    assert not any(stands(row.targets, text) for row in seen for text in texts)
+    assert {span.document for row in seen for span in row.evidence} == {"doc"}
+    assert strategy.facts()["notes"][0].startswith(  # type: ignore[attr-defined]
+        "The retriever is not tuned, since its epochs are 0; its ranks are "
+    )
+
+
+def test_the_nearest_row_gives_its_documents_by_grade() -> None:
+    row = Example(id="a", text="a lynx", target=relevance_text({"b": 1, "c": 3, "a": 2}))
+    strategy = build("nearest", seed=0)
+    strategy.fit(TASK, [row])
+    given = strategy.predict([row.item()]).outputs[0] or ""
+    assert [*read_scores(given)] == ["c", "a", "b"]
+    assert rank_scores([*read_scores(given)], read_scores(row.target))["ndcg@10"] == 1.0
 
 
 def write(folder: Path, with_answers: bool = False) -> tuple[str, str]:

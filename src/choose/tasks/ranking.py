@@ -146,9 +146,13 @@ def ranking_text(scores: Mapping[str, float]) -> str:
 
 
 def relevance_text(grades: Mapping[str, float]) -> str:
-    """Return the text that stands for relevant documents with their grades; equal if these are."""
+    """Return the text that stands for relevant documents with their grades; equal if these are.
+
+    The highest grade comes first, so that the text is a best ranking as well.
+    """
     plain = {id: int(g) if float(g).is_integer() else g for id, g in grades.items() if g > 0}
-    return json.dumps(plain, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    ordered = dict(sorted(plain.items(), key=lambda pair: (-pair[1], pair[0])))
+    return json.dumps(ordered, ensure_ascii=False, allow_nan=False)
 
 
 def spans_of_relevant(target: str, corpus: Corpus) -> tuple[Span, ...]:
