@@ -1,11 +1,16 @@
 """The smallest gain that matters: stated, by default, or from prices; and what it changes."""
 
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
+from choose.formatting import points
+from choose.judge.decision.rule import Case
 from choose.judge.goal import Rule
 from choose.judge.measures.cost_comparison import SMALLEST_MARGIN
+from choose.judge.prose.reasons import coarse
 from choose.judge.verdict import judge
 from support.priced_studies import field, rule, world
 from support.simulated_studies import lora, majority, probe, study, tfidf
@@ -94,6 +99,16 @@ def test_a_margin_above_a_quarter_of_the_errors_is_warned_about(margin, warned):
     if warned:
         assert "6 points" in said[0]
         assert "probe" in said[0]
+
+
+def test_a_score_that_is_no_share_leaves_no_rows_wrong():
+    found = field(world(0.85, 0.8, rows=600), Rule())
+    case = SimpleNamespace(contenders=found, margin=0.06, noun="nDCG@10")
+    lacks = points(1 - found.accuracies["probe"].value)
+    assert coarse(cast("Case", case)) == (
+        "The margin of 6 points is more than a quarter of what probe, the best baseline, lacks of "
+        f"the highest score ({lacks}), so gains that matter may be missed; lower it with --margin."
+    )
 
 
 def test_a_candidate_that_finished_nothing_does_not_unprice_the_others():

@@ -26,7 +26,7 @@ from choose.schema.answer import FamilyResult
 from choose.schema.base import Interval
 from choose.schema.decision import Rejected
 from choose.schema.diagnosis import Cascade, Failures
-from choose.schema.words import right
+from choose.schema.words import is_share, right
 
 # A margin above this fraction of the errors of the best baseline is called coarse.
 COARSE = 4
@@ -136,10 +136,12 @@ def coarse(case: Case) -> str:
     errors = 1 - contenders.accuracies[baseline].value
     if errors <= 0 or case.margin <= errors / COARSE:
         return ""
+    rest = f"the errors of {baseline}, the best baseline ({in_percent(errors)} wrong)"
+    if not is_share(case.noun):
+        rest = f"what {baseline}, the best baseline, lacks of the highest score ({points(errors)})"
     return (
-        f"The margin of {points(case.margin)} is more than a quarter of the errors of {baseline}, "
-        f"the best baseline ({in_percent(errors)} wrong), so gains that matter may be missed; "
-        "lower it with --margin."
+        f"The margin of {points(case.margin)} is more than a quarter of {rest}, so gains that "
+        "matter may be missed; lower it with --margin."
     )
 
 
