@@ -1,6 +1,6 @@
 """Running: failures are findings, budgets hold, interruptions lose nothing, resume is free."""
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import replace
 from math import inf
 from pathlib import Path
@@ -17,7 +17,7 @@ from choose.progress import TimeLimitReached
 from choose.run import executor
 from choose.run.executor import run_jobs
 from choose.run.predict import CHUNK, Deadline, SpendingShare
-from choose.run.run_records import GroupRequest, Limits, left_out_sentences
+from choose.run.run_records import GroupRequest, GroupResult, Limits, left_out_sentences
 from choose.run.scheduling.next_trial import Measured
 from choose.run.scheduling.race import Race, full_trial_seconds
 from choose.run.trial import run_trial, run_trials
@@ -389,6 +389,33 @@ def test_the_first_verdict_comes_when_everyone_has_answered_some_rows(tmp_path: 
     assert {*first} == names
     assert told[0][1] == len(names)
     assert len(told) > 1
+
+
+def test_no_worker_idles_because_a_request_took_none(tmp_path: Path) -> None:
+    """What goes to an endpoint runs beside; the workers that are free get something too."""
+    store, data, jobs = prepare(tmp_path, study("tfidf", "steady", wordings=False, views=()))
+    begun = list[int]()
+
+    class Beside(LocalExecutor):
+        @property
+        def free(self) -> int:
+            return int(len(self._waiting) < 2)
+
+        def results(self) -> Generator[GroupResult]:
+            begun.append(len(self._waiting))
+            yield from super().results()
+
+    first = {job.trial.candidate: job for job in reversed(jobs)}
+    run_jobs(
+        [*first.values()],
+        Pools(data),
+        store,
+        Limits(),
+        Seen(),
+        executor=Beside(Worker(Pools(data))),
+    )
+    assert len(first) == 3
+    assert begun == [2, 1]
 
 
 def test_a_first_pass_with_a_few_rows_is_no_reason_to_fit_it_anew(tmp_path: Path) -> None:

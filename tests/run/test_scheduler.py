@@ -641,16 +641,40 @@ def test_rows_of_a_cut_pass_come_before_another_fold() -> None:
     assert max(more) < min(again)
 
 
-@given(world=worlds(), workers=st.integers(1, 3), final=st.booleans())
+@given(
+    world=worlds(),
+    workers=st.integers(1, 3),
+    final=st.booleans(),
+    seconds=st.sampled_from([None, 20.0, 300.0]),
+)
 @settings(max_examples=40, deadline=None)
-def test_by_value_nothing_is_lost_or_run_twice(world: World, workers: int, final: bool) -> None:
-    scheduler = world.scheduler(workers, racing=True)
+def test_by_value_nothing_is_lost_or_run_twice(
+    world: World, workers: int, final: bool, seconds: float | None
+) -> None:
+    scheduler = world.scheduler(workers, racing=True, seconds=seconds)
     names = [player.name for player in world.players]
     asked = question(names[0], *names[1:2], final=final)
-    driver = driven(world, scheduler)
-    steps = list(play(scheduler, driver, workers, now=lambda elapsed: Now(elapsed, asked)))
+    driver, under_way = driven(world, scheduler), Counter[str]()
+
+    def answer(request: GroupRequest) -> tuple[GroupResult, float]:
+        under_way.update(request.keys)
+        assert max(under_way.values()) == 1, "more rows of a trial while it runs"
+        return driver(request)
+
+    steps = list[Step]()
+    for step in play(scheduler, answer, workers, now=lambda elapsed: Now(elapsed, asked)):
+        under_way.subtract(step.request.keys)
+        steps.append(step)
     everything = [*ended(steps), *left(scheduler), *scheduler.summary.unneeded]
     assert places(world, everything) == list(range(len(world.jobs)))
+    if seconds is not None:
+        late = [s.request for s in steps if s.elapsed > seconds * (1 + GRACE) + 1e-6]
+        assert all(world.of[request.candidate].fast for request in late)
+    rows = Counter[str]()
+    for cut in scheduler.unfinished.passes.values():
+        rows[cut.job.trial.candidate] += cut.run.unasked
+    summary = scheduler.conclude()
+    assert summary.unasked + summary.unneeded_rows == rows
 
 
 # --- races --------------------------------------------------------------------------------------

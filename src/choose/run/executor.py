@@ -134,6 +134,8 @@ class _Driver:
             while (requests := scheduler.next(self._now, self.executor.free)) or scheduler.busy:
                 for request in requests:
                     self._begin(request)
+                if requests and self.executor.free:  # what goes to endpoints takes no worker
+                    continue
                 with closing(self.executor.results()) as results:
                     for result in results:
                         self._take(result)
