@@ -125,6 +125,25 @@ def test_other_raters_are_allowed_for(raters: int) -> None:
     assert 0.92 <= np.mean(hits) <= 0.99
 
 
+def test_a_rater_of_few_rows_counts_little() -> None:
+    """Counted by heads, the mean of four, three of whom rated 3 of 80 rows, covers 75 %."""
+    rng, hits = np.random.default_rng(0), []
+    for _ in range(150):
+        lean = rng.normal(0, 0.05, 4)
+        by_rater = 0.1 + rng.normal(0, 0.2, (80, 1)) + lean + rng.normal(0, 0.1, (80, 4))
+        by_rater[3:, 1:] = np.nan
+        mean = prediction_powered(np.nanmean(by_rater, axis=1), np.zeros(80), np.zeros(0))
+        found = with_raters(mean, by_rater).interval()
+        hits.append(found.low <= 0.1 <= found.high)
+    assert np.mean(hits) >= 0.9
+    one, two = (np.full((20, 2), 0.25) for _ in range(2))
+    one[1:, 1] = np.nan
+    mean = prediction_powered(PEOPLE, METRIC, REST)
+    alone = with_raters(mean, one[:, :1]).error.second
+    assert with_raters(mean, one).error.second == pytest.approx(alone, rel=0.06)
+    assert with_raters(mean, two).error.second < alone / 1.9
+
+
 @pytest.mark.slow
 def test_correlations_of_ratings_cover() -> None:
     """Ratings come in steps with many zeros, so that Fisher's own variance is wrong."""

@@ -29,6 +29,9 @@ RATER_SD = 0.05
 # The fewest rated rows that an interval is made of.
 FEWEST = 2
 
+# Fewer rows that all raters rated do not measure how raters differ.
+FEW_ROWS = 10
+
 # Differences of ratings, such as 0.3 - 0.2, have rounding errors: what varies less is alike.
 _ALIKE = 1e-9
 
@@ -135,20 +138,26 @@ def _weight(ratings: Floats, metric: Floats, unrated: Floats) -> float:
 def with_raters(mean: PoweredMean, by_rater: Floats) -> PoweredMean:
     """Add the variance between raters: other people would have rated otherwise.
 
+    Raters count by their share of the rows: one who rated most of them decides most of the mean.
+
     Args:
         mean: over rows, each by the mean of its raters.
         by_rater: (rows, raters) differences, NaN where a rater did not rate a row.
     """
     raters = by_rater.shape[1]
     whole = by_rater[~np.isnan(by_rater).any(axis=1)]
-    expected = RATER_SD**2 / raters
+    given = ~np.isnan(by_rater)
+    shares = (given / given.sum(axis=1, keepdims=True)).mean(axis=0)
+    uneven = float(shares @ shares)  # 1 / raters where all rated the same rows
+    expected = RATER_SD**2 * uneven
     error = mean.error
     if raters < 2 or len(whole) < FEWEST:
         error = BehrensFisher(error.first, error.df_first, expected)
     else:
         parts = two_way(whole)
-        error = BehrensFisher(error.first, error.df_first, parts.repetition, raters - 1)
-        if raters < FEW:
+        between = parts.repetition * raters * uneven
+        error = BehrensFisher(error.first, error.df_first, between, raters - 1)
+        if raters < FEW or len(whole) < FEW_ROWS:
             error = moderated(error, expected)
     return PoweredMean(value=mean.value, error=error, weight=mean.weight, effective=mean.effective)
 
