@@ -254,6 +254,14 @@ def test_own_files_with_candidates_or_preferences_are_read(store: Path, tmp_path
     assert (pair.raters, pair.people.value > 0) == (1, True)
 
 
+def test_files_of_one_name_in_two_folders_are_of_two_people(store: Path, tmp_path: Path) -> None:
+    files = [tmp_path / who / "sheet.csv" for who in ("ann", "bo")]
+    for file, value in zip(files, (4, 5), strict=True):
+        file.parent.mkdir()
+        file.write_text(f"row,candidate,rating\nn001,scribe,{value}")
+    assert add_ratings(store, [*files, files[0]]) == ("2 ratings by 2 raters read.",)
+
+
 def test_a_preference_to_an_unusable_answer_is_kept(
     store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

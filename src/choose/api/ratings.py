@@ -189,7 +189,10 @@ def add_ratings(
         ChooseError: if a file holds no ratings of this study's answers, or wrong ones.
     """
     study = answered(path)
-    read = [_File(file, study, scale) for file in files]
+    files = list({file.absolute(): file for file in files}.values())
+    twice = len({file.stem for file in files}) < len(files)  # as in ann/sheet.csv and bo/sheet.csv
+    names = [str(file.with_suffix("")) if twice else file.stem for file in files]
+    read = [_File(file, study, scale, who) for file, who in zip(files, names, strict=True)]
     ratings = [one for file in read for one in file.ratings]
     preferences = [one for file in read for one in file.preferences]
     if not ratings and not preferences:
@@ -221,7 +224,8 @@ def _once(every: Sequence[Any], key: Callable[[Any], tuple[str, ...]]) -> tuple[
         if found.setdefault(key(one), one).value != one.value:
             raise DataError(
                 f"The rater {quoted(one.rater)} rates one answer to the row {quoted(one.row)} in "
-                "two ways. Give each person a name in the column rater, or a file of their own."
+                "two ways. Give each person a name in the column rater, or a file of their own; if "
+                "two candidates gave this answer, give it one rating."
             )
     return tuple(found.values())
 
@@ -229,9 +233,9 @@ def _once(every: Sequence[Any], key: Callable[[Any], tuple[str, ...]]) -> tuple[
 class _File:
     """The ratings of one file; a person without a name in it is called after the file."""
 
-    def __init__(self, file: Path, study: Answered, scale: tuple[float, float]) -> None:
+    def __init__(self, file: Path, study: Answered, scale: tuple[float, float], who: str) -> None:
         self.name, self.study, self.scale = str(file), study, scale
-        self.rater, self.strange = file.stem, 0
+        self.rater, self.strange = who, 0
         self.ratings: list[Rating] = []
         self.preferences: list[Preference] = []
         rows = read_source(file).table
