@@ -19,6 +19,7 @@ from choose.models.prompting.prompt_search import (
     FEWEST_ASKED,
     FITTED,
     TOO_SMALL,
+    USUAL,
     Chosen,
     Parts,
     PromptSearch,
@@ -45,6 +46,13 @@ DESCRIBING = 0.2
 
 # Questions of a search where answers are written, which takes longer than reading labels off.
 _WRITTEN = {"calls": 300}
+
+
+# Stands below the prompt in a report.
+MAY_DIFFER = (
+    "<This is the usual prompt. A fit may choose another wording and descriptions, as the notes of "
+    "the study say.>"
+)
 
 
 class Plan(NamedTuple):
@@ -100,14 +108,19 @@ class ChosenPrompt(PromptedStrategy):
         return {**facts, "notes": [*self.notes, *facts["notes"]], "cached_seconds": saved}
 
     def _plan(self, task: Task, rows: int) -> Plan:
-        count = writes(task)
-        count = count if count <= DESCRIBING * self.calls else 0
-        for whole, settings in ((True, self.counts[1]), (False, self.counts[0])):
+        written = writes(task)
+        some = written if written <= DESCRIBING * self.calls else 0
+        few, many = self.counts
+        for whole, settings, count in ((True, many, some), (False, few, some), (False, few, 0)):
             settings -= count == 0
             asked = min(rows // 2, (self.calls - count) // settings)
             if asked >= (ENOUGH_ASKED if whole else FEWEST_ASKED) and rows >= FEWEST_ROWS:
                 return Plan(asked, settings, count, whole)
         return Plan(0, 0, 0, False)
+
+    def prompt(self, task: Task) -> str:
+        """Return the usual prompt, and that a fit may choose another."""
+        return f"{super().prompt(task)}\n\n{MAY_DIFFER}"
 
     def _prompt_settings(self) -> PromptSettings:
         wording = getattr(self, "chosen_wording", self.wording)
@@ -132,10 +145,15 @@ class ChosenPrompt(PromptedStrategy):
         parts = parts_of(task, examples, plan.asked)
         return None if parts is None else _Search(self, task, examples, plan, parts)
 
-    def _keep(self, search: _Search, chosen: Chosen, examples: str) -> None:
+    def _keep(
+        self, search: _Search, chosen: Chosen, examples: str, fit_usual: Callable[[], None]
+    ) -> None:
         """Take over what was chosen."""
         self.chosen_wording, written = str(chosen.setting[-2]), bool(chosen.setting[-1])
-        self.prompter = search.search.finished(chosen)
+        if chosen.setting == search.search.usual and chosen.calibration == USUAL:
+            fit_usual()  # calibrated on more rows than were asked
+        else:
+            self.prompter = search.search.finished(chosen)
         words = [f"the wording {self.chosen_wording!r}", examples]
         words += ["descriptions that the model wrote"] * written
         words += [FITTED] * (chosen.calibration == FITTED)
@@ -241,7 +259,7 @@ class TunedPrompt(ChosenPrompt, FewShot):
     good_for: ClassVar[str] = "prompting at its best, for a model that is worth it"
     needs: ClassVar[str] = "a language model as for prompt, and a few dozen labelled rows"
     takes: ClassVar[str] = "hundreds of requests a fit (calls); then as prompt or few-shot"
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2
     on_request: ClassVar[bool] = True
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     limits: ClassVar[Mapping[str, tuple[float, float]]] = {
@@ -284,7 +302,7 @@ class TunedPrompt(ChosenPrompt, FewShot):
         shown = chosen.setting[0]
         assert isinstance(shown, Shown)
         name = f"{len(shown.ids)} {shown.name}" if shown.ids else shown.name
-        self._keep(found, chosen, name)
+        self._keep(found, chosen, name, lambda: self._usual(task, examples))
 
     def save(self, folder: Path) -> None:
         """Write the task, the examples that are shown, the calibration and what was chosen."""
@@ -499,7 +517,7 @@ class TunedRetrieval(ChosenPrompt, Retrieval):
     title: ClassVar[str] = "tuned prompt with retrieved examples"
     good_for: ClassVar[str] = "as retrieval, with its settings chosen in the training rows"
     takes: ClassVar[str] = "hundreds of requests a fit (calls); then as retrieval"
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2
     on_request: ClassVar[bool] = True
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     limits: ClassVar[Mapping[str, tuple[float, float]]] = {
@@ -532,7 +550,7 @@ class TunedRetrieval(ChosenPrompt, Retrieval):
         found = self._search(task, examples)
         self.near = Near(self.k, MEANING, LAST)
         if found is None:
-            super().fit(task, examples)
+            Retrieval.fit(self, task, examples)
             return
         self.retriever = Retriever(self.encoder, examples)
         self.by_words = WordIndex(examples)
@@ -549,7 +567,7 @@ class TunedRetrieval(ChosenPrompt, Retrieval):
             lambda: [search.combined],
         )
         self.near = Near(*chosen.setting[:-2])  # type: ignore[arg-type]
-        self._keep(found, chosen, str(self.near))
+        self._keep(found, chosen, str(self.near), lambda: Retrieval.fit(self, task, examples))
 
     def predict(self, items: Sequence[Item]) -> Answers:
         """Predict the label, or write the answer; the evidence is the rows shown, nearest first."""

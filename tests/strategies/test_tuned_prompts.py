@@ -22,6 +22,7 @@ from choose.models.prompting.local_prompter import fit_weighted_calibration
 from choose.models.prompting.prompt_search import (
     TOO_SMALL,
     USUAL,
+    Chosen,
     Measured,
     Parts,
     PromptSearch,
@@ -114,6 +115,21 @@ def test_a_small_pool_or_few_calls_leave_the_usual_prompt_and_say_so() -> None:
         found, other = fitted(rows=15).predict(questions()), usual.predict(questions())
     assert found.outputs == other.outputs
     assert fitted_plan(rows=15) == fitted_plan(calls=90) == 0
+
+
+def test_few_calls_go_into_questions_rather_than_descriptions() -> None:
+    assert fitted_plan(calls=100) == fitted_plan(calls=105) == 100
+    assert fitted_plan(calls=113) == 113  # three for descriptions
+
+
+def test_where_nothing_is_gained_answers_are_those_of_the_usual_prompt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(PromptSearch, "run", lambda self, *_: Chosen(setting=self.usual))
+    strategy, usual = fitted(model=lm(tmp_path)), build("prompt", seed=0, model=lm(tmp_path))
+    usual.fit(TASK, pool(rows=40))
+    assert (strategy.predict(questions()).scores == usual.predict(questions()).scores).all()
+    assert strategy.prompt(TASK).endswith(tuned.MAY_DIFFER)
 
 
 def fitted_plan(rows: int = 40, calls: int = FEW) -> int:
