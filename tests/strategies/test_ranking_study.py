@@ -17,6 +17,7 @@ from choose.api.plan import check as check_set
 from choose.conformance import _WORDS as WORDS_OF
 from choose.corpus import Corpus, Document
 from choose.export.exported_model import Model
+from choose.report.text_answers import answer_parts
 from choose.schema.check import Check
 from choose.store.store import Store
 from choose.strategy import build
@@ -273,6 +274,10 @@ def test_a_study_of_the_handbook_ranks_its_documents(study: tuple[choose.Decisio
     assert "nDCG@10" in page
     assert "Indexing all documents" in page
     assert "(relevant: " in page
+    assert "Underlined: said" not in page
+    row = next(one for one in decision.side_by_side if one.answers[0].output)
+    parts = answer_parts(decision, row.target, row.answers[0].output or "")
+    assert parts == [(row.answers[0].output, "same")], "ranks are told, and no words are marked"
     store = Store.open(folder / "store")
     groups = {e.group for e in store.dataset.examples.values()}
     assert None not in groups

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from choose.formatting import DASH, clean, in_points, listed, percent
-from choose.report.decision_text import chosen
+from choose.report.decision_text import chosen, words_in
 from choose.report.documents_text import drill_tables
 from choose.report.ratings_text import rating_notes, rating_tables
 from choose.report.reading_text import (
@@ -186,8 +186,13 @@ def differing_words(right: str, said: str) -> Iterator[tuple[str, str]]:
             yield "".join(b[k:m]), "same"
 
 
+def answer_parts(decision: Decision, right: str, said: str) -> list[tuple[str, str]]:
+    """Return an answer in parts (`differing_words`); a ranking, which tells its ranks, in one."""
+    return [(said, "same")] if words_in(decision).ranks else [*differing_words(right, said)]
+
+
 def side_rows(decision: Decision) -> list[dict[str, Any]]:
-    """Return the rows side by side as plain values, each answer in parts (`differing_words`)."""
+    """Return the rows side by side as plain values, each answer in `answer_parts`."""
     return [
         {
             "id": clean(row.id),
@@ -201,7 +206,7 @@ def side_rows(decision: Decision) -> list[dict[str, Any]]:
                     "raw": None if answer.raw is None else clean(answer.raw),
                     "parts": []
                     if answer.output is None
-                    else list(differing_words(clean(row.target), clean(answer.output))),
+                    else answer_parts(decision, clean(row.target), clean(answer.output)),
                 }
                 for answer in row.answers
             ],

@@ -8,6 +8,7 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from choose.formatting import DASH, clean, in_percent, percent, plural
+from choose.report.decision_text import words_in
 from choose.report.documents_text import drill_tables
 from choose.report.ratings_text import rating_notes, rating_tables
 from choose.report.reading_text import (
@@ -24,7 +25,7 @@ from choose.report.reading_text import (
 from choose.report.screen_text import literal, shorten
 from choose.report.terminal.candidate_table import NAME, CandidateRows
 from choose.report.terminal.layout import Column, note, pairs, section, split_table
-from choose.report.text_answers import differing_words, metric_heads, part_words, text_notes
+from choose.report.text_answers import answer_parts, metric_heads, part_words, text_notes
 from choose.schema.decision import Decision
 from choose.schema.texts import ComparedRow, GivenAnswer
 from choose.schema.words import NAMES
@@ -207,8 +208,9 @@ def side_by_side(decision: Decision, width: int) -> Iterator[RenderableType]:
     more = len(rows) - ROWS
     rest = [note(f"{more:,} more in decision.json.")] if more > 0 else []
     shown = [part for row in rows[:ROWS] for part in _row(decision, row)]
-    marks = note("Against the right answer: {+said and not right+}, [-right and not said-].")
-    yield section("Rows side by side", *shown, marks, *rest)
+    said = "Against the right answer: {+said and not right+}, [-right and not said-]."
+    marks = [] if words_in(decision).ranks else [note(said)]
+    yield section("Rows side by side", *shown, *marks, *rest)
 
 
 def _row(decision: Decision, row: ComparedRow) -> Iterator[RenderableType]:
@@ -229,7 +231,7 @@ def _answer(decision: Decision, row: ComparedRow, answer: GivenAnswer) -> Text:
         said = f": {_short(answer.raw)}" if answer.raw else ""
         return literal(f"no usable answer{said}", "red")
     text = Text()
-    for word, kind in differing_words(_short(row.target), _short(answer.output)):
+    for word, kind in answer_parts(decision, _short(row.target), _short(answer.output)):
         style = {"added": "red", "missing": "dim"}.get(kind, "")
         marked = {"added": f"{{+{word}+}}", "missing": f"[-{word}-]"}.get(kind, word)
         text.append(marked, style)
