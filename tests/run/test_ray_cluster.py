@@ -211,7 +211,12 @@ def test_nodes_fetch_the_weights_that_they_lack_and_compute_the_same(
     (fetched,) = (file.parent for file in cache.glob("models/small-encoder*/.verified"))
     assert (fetched / "model.safetensors").is_file()
     here = compare("local", study, on=False, **nodes.of_nodes)
-    assert decided(finish(here)) == decided(record)
+    # Of candidates that measure alike the cheaper is named, which the clock decides.
+    cards, others = (
+        {card["candidate"]: card["accuracy"] for card in found["scorecards"]}
+        for found in (finish(here), record)
+    )
+    assert cards == others
     ours, theirs = answers(tmp_path / "local"), answers(tmp_path / "st")
     for key, (_, given) in ours.items():
         assert theirs[key][1].outputs == given.outputs
