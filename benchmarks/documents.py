@@ -52,7 +52,7 @@ from machine import machine
 
 PARTS = ("conditions", "search", "candidates", "echo", "meaning", "retrievers")
 
-# What is asked of each: minutes of the conditions, milliseconds of a search.
+# Targets: minutes for the four conditions, milliseconds for a search.
 MINUTES, MILLISECONDS = 6.0, 5.0
 
 # Questions asked under four conditions, and how many passages of 100 words make 600 tokens.

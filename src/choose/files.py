@@ -26,7 +26,7 @@ def digest(value: Any) -> str:
 
 
 def answer_key(row: str, answer: str) -> str:
-    """Return what stands for an answer to a row where nobody is to see whose it is."""
+    """Return the key of an answer to a row, which does not tell the candidate."""
     return digest([row, answer])[:16]
 
 

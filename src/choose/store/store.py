@@ -119,7 +119,7 @@ class Store:
         if not (path / STUDY).exists() or not is_store(path):
             why = f"is not a study: it holds no {STUDY} of choose. {_NAME_IT}"
             if is_store(path) or [*path.glob("*")] == [path / STUDY]:
-                why = "was broken off as it began. Run choose compare again with it as --out"
+                why = "was broken off as it began. Run choose compare again with a new --out"
             raise StoreError(f"{str(path)!r} {why}.")
         return cls(path)
 

@@ -69,7 +69,7 @@ class _Common:
         return self.mean_of(self.scores[control] - self.scores[over])
 
     def ceiling(self, doubted: Collection[str]) -> Interval:
-        """Return the share of rows whose label nobody doubts: what can be reached for certain."""
+        """Return the share of rows without a suspect label, which a candidate can reach."""
         return self._interval(
             np.array([[float(id not in doubted)] for id in self.ids]), AGRESTI_COULL
         )

@@ -177,7 +177,7 @@ class _Reader:
 
     @cached_property
     def suspects(self) -> frozenset[str] | None:
-        """Return rows whose label is doubted; None where nobody can doubt it."""
+        """Return the rows with a suspect label; None where labels were not audited."""
         return doubted_rows(self.panel, self.task)
 
     def errors(self) -> ReadingErrors:
