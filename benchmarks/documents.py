@@ -43,7 +43,7 @@ from choose.judge.measures.retrieval_quality import retrieval_quality
 from choose.models.environment_settings import cores
 from choose.models.retrieval.passage_search import given
 from choose.models.weights.spec import DEFAULT_LM
-from choose.schema.sections import DataSection, TaskSection
+from choose.schema.study_sections import DataSection, TaskSection
 from choose.strategy import Prepares, Reports, build, kind_settings
 from choose.tasks.answering import abstains, corpus_of
 from choose.types import Answers, Example, Item, Task

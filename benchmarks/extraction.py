@@ -23,7 +23,7 @@ from time import perf_counter
 from typing import Any
 
 from choose.models.environment_settings import cores
-from choose.schema.sections import TaskSection
+from choose.schema.study_sections import TaskSection
 from choose.strategy import Prepares, build, kind_settings
 from choose.tasks.extraction import Extraction, as_text
 from choose.tasks.target_cells import extraction_from

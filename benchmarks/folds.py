@@ -37,7 +37,7 @@ from choose.judge.stats.intervals import growth_of_folds, wilson
 from choose.judge.stats.paired import paired_difference
 from choose.models.embeddings import embed
 from choose.models.weights.spec import DEFAULT_ENCODER
-from choose.schema.sections import DataSection, TaskSection
+from choose.schema.study_sections import DataSection, TaskSection
 from choose.types import Example, Floats
 
 SETS = ("trec6", "sst2", "fin_phrasebank")

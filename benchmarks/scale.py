@@ -140,7 +140,7 @@ def on_ray(data: Dataset) -> Iterator[Any]:
     from choose.run.cluster.node_worker import Question, resources_of
     from choose.run.cluster.ray_cluster import connect
     from choose.run.cluster.ray_executor import RayExecutor
-    from choose.schema.sections import RunSection
+    from choose.schema.study_sections import RunSection
     from choose.types import Candidate
     from support.ray_nodes import cluster
 

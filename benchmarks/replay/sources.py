@@ -11,7 +11,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from choose.data.stratify import strata_of, stratified_order
-from choose.schema.sections import TaskSection
+from choose.schema.study_sections import TaskSection
 from choose.tasks.extraction import as_text
 from choose.tasks.labels import task_from
 from choose.tasks.target_cells import extraction_from

@@ -21,8 +21,8 @@ from choose.conformance import pool
 from choose.data.dataset import load_dataset
 from choose.formatting import points
 from choose.report.terminal.first_screen import typed_here
-from choose.schema.answer import Step
 from choose.schema.decision import Decision
+from choose.schema.standings import Step
 from choose.store.store import Store
 from choose.study import study_file
 from choose.study.candidates import names_of

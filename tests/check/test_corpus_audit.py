@@ -12,7 +12,7 @@ from choose.api.plan import check
 from choose.check.answers import AnswerAudit
 from choose.data.dataset import dataset_from, read_rows
 from choose.schema.check import Check
-from choose.schema.sections import DataSection, TaskSection
+from choose.schema.study_sections import DataSection, TaskSection
 from choose.schema.target_facts import CorpusFacts, Versions
 
 GOODS = ["lamps", "chairs", "ropes", "bells", "books", "boats", "clocks", "coats", "drums", "flags"]

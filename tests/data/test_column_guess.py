@@ -19,7 +19,7 @@ from choose.data.readers.column_kinds import column_of
 from choose.data.readers.delimited import ROW
 from choose.data.readers.json_and_parquet import table_of
 from choose.errors import ChooseError, DataError
-from choose.schema.sections import DataSection, TaskSection
+from choose.schema.study_sections import DataSection, TaskSection
 from support.user_files import FILES, delimited
 
 WORDS = [

@@ -12,7 +12,7 @@ from choose.data.examples import examples_from
 from choose.data.readers.column_kinds import parse_dates
 from choose.data.readers.table_file import read_table
 from choose.errors import DataError
-from choose.schema.sections import DataSection
+from choose.schema.study_sections import DataSection
 from choose.types import Example
 
 

@@ -17,7 +17,7 @@ from choose.corpus import Corpus, Document
 from choose.data.dataset import Rows, load_dataset, read_rows
 from choose.data.readers.evidence_columns import evidence_cells
 from choose.errors import DataError, StudyError
-from choose.schema.sections import DataSection, TaskSection
+from choose.schema.study_sections import DataSection, TaskSection
 from choose.tasks.answering import Answering, corpus_of
 from choose.tasks.evidence_spans import AnswerPlaces, folded, linked_groups
 from choose.types import Dataset, Example

@@ -16,7 +16,7 @@ from choose.data.scenarios import Pools, SplitSpec, make_split, new_class
 from choose.data.splits import SplitOptions, build_dataset
 from choose.data.text_perturbations import view
 from choose.errors import DataError, StudyError
-from choose.schema.sections import DataSection, TaskSection
+from choose.schema.study_sections import DataSection, TaskSection
 from choose.study.config import Study
 from choose.study.trial_plan import Planner
 from choose.tasks.extraction import Extraction, as_text

@@ -14,7 +14,7 @@ from choose.data.dataset import load_dataset, read_rows
 from choose.data.duplicates import index_texts
 from choose.data.examples import in_other_words
 from choose.errors import DataError, StudyError
-from choose.schema.sections import DataSection, TaskSection
+from choose.schema.study_sections import DataSection, TaskSection
 from choose.tasks.answering import NO_ANSWER, Answering
 from choose.types import Dataset, Example
 

@@ -33,7 +33,7 @@ from choose.judge.scores.out_of_fold import out_of_fold
 from choose.judge.scores.score_tables import study_scores
 from choose.run.trial import run_trial
 from choose.schema.decision import Decision
-from choose.schema.sections import DataSection, TaskSection
+from choose.schema.study_sections import DataSection, TaskSection
 from choose.store.store import Store
 from choose.strategy import find
 from choose.study.config import CandidateSection, Grid, Study

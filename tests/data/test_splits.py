@@ -17,7 +17,7 @@ from choose.data.splits import SplitOptions, build_dataset
 from choose.data.stratify import sampling_order, stratified_order, stratified_sample, training_pool
 from choose.errors import DataError, StudyError
 from choose.formatting import normalised
-from choose.schema.sections import DataSection, TaskSection
+from choose.schema.study_sections import DataSection, TaskSection
 from choose.types import Dataset, Example
 
 WORDS = ("red", "blue", "green", "amber", "violet", "teal", "olive", "navy", "coral", "beige")

@@ -23,7 +23,7 @@ from choose.judge.verdict import judge
 from choose.report.cost_notes import notes
 from choose.schema.base import Interval
 from choose.schema.decision import Verdict
-from choose.schema.reading import Churn, ChurnCost, DocumentDrill, DrillOutcome
+from choose.schema.reading_documents import Churn, ChurnCost, DocumentDrill, DrillOutcome
 from choose.tasks.answering import Answering, with_corpus
 from choose.types import Run
 from support.changed_documents import (

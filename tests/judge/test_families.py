@@ -17,7 +17,7 @@ from choose.judge.scores.joint_distribution import distribution_of_difference
 from choose.judge.scores.score_tables import study_scores
 from choose.judge.verdict import judge
 from choose.schema.decision import Decision
-from choose.schema.words import other_kind, too_long, worth_finishing
+from choose.schema.score_names import other_kind, too_long, worth_finishing
 from choose.types import FAMILIES, Run
 from simulation.setting import SimulatedCandidate
 from simulation.thinned import thin

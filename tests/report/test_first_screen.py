@@ -20,9 +20,9 @@ from choose.report.screen_text import clip, clip_items, clip_sentences, rest
 from choose.report.terminal.decision_page import render
 from choose.report.terminal.difference_chart import DifferenceBar, difference_axis, select_rows
 from choose.report.terminal.first_screen import steps
-from choose.schema.answer import RareFigure, RareLabel, Step
 from choose.schema.base import Interval
 from choose.schema.decision import Decision
+from choose.schema.standings import RareFigure, RareLabel, Step
 from support import decisions
 
 STORE = Path(".choose") / "tickets-9f2c1ab0-33a1b2"

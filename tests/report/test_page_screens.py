@@ -30,7 +30,6 @@ from choose.report.html.standings_chart import (
     _roomy,
     standings_chart,
 )
-from choose.schema.answer import FamilyResult, RareFigure, RareLabel, Standing, Step
 from choose.schema.base import Interval
 from choose.schema.decision import Decision
 from choose.schema.diagnosis import (
@@ -44,6 +43,7 @@ from choose.schema.diagnosis import (
     Suspect,
 )
 from choose.schema.scorecard import SettingPoint
+from choose.schema.standings import FamilyResult, RareFigure, RareLabel, Standing, Step
 from choose.study.config import Costs
 from support import decisions
 from support.html import page_of, parsed

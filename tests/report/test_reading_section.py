@@ -25,7 +25,7 @@ from choose.report.terminal.decision_page import render_section
 from choose.report.text_answers import with_inputs
 from choose.schema.base import Interval
 from choose.schema.decision import Decision
-from choose.schema.reading import LossSplit
+from choose.schema.reading_documents import LossSplit
 from support import decisions
 from support.html import page_of
 

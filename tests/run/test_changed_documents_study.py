@@ -21,7 +21,7 @@ from choose.report.terminal.decision_page import render_section
 from choose.run.trial import run_trial
 from choose.schema.decision import Decision
 from choose.schema.plan import Job
-from choose.schema.reading import DocumentDrill, DrillOutcome
+from choose.schema.reading_documents import DocumentDrill, DrillOutcome
 from choose.store.store import Store
 from choose.strategy import find
 from choose.tasks.answering import corpus_of

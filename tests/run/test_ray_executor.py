@@ -30,7 +30,7 @@ from choose.run.cluster.node_worker import (
 from choose.run.cluster.ray_cluster import Cluster, connect
 from choose.run.cluster.ray_executor import RayExecutor
 from choose.run.run_records import GroupRequest, GroupResult, Pace
-from choose.schema.sections import Resources, RunSection
+from choose.schema.study_sections import Resources, RunSection
 from choose.study.config import CandidateSection
 from choose.types import Candidate
 from support.studies import dataset, jobs_of, study

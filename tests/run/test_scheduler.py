@@ -17,7 +17,7 @@ from choose.run.scheduling.next_trial import Now
 from choose.run.scheduling.scheduler import ATTEMPTS, GRACE, MAX_BATCH, Scheduler
 from choose.run.speed_probe import Speed
 from choose.schema.plan import Job
-from choose.schema.words import worth_finishing
+from choose.schema.score_names import worth_finishing
 from choose.study.grid_points import CONTROLS, FIRST_PASS
 from choose.types import STANDARD, Answers, Run, Scenario
 from simulation.played_run import Answer, Step, play

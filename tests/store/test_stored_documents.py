@@ -13,7 +13,7 @@ import pytest
 from choose.corpus import Corpus, Document
 from choose.data.dataset import load_dataset
 from choose.errors import DataError, StoreError
-from choose.schema.sections import DataSection, TaskSection
+from choose.schema.study_sections import DataSection, TaskSection
 from choose.store.store import Store
 from choose.tasks.answering import corpus_of
 from choose.types import Dataset

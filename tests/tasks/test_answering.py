@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from choose.errors import DataError, StudyError
-from choose.schema.sections import TaskSection
+from choose.schema.study_sections import TaskSection
 from choose.tasks.answering import (
     NO_ANSWER,
     Answering,

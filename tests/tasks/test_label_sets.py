@@ -11,7 +11,7 @@ import pytest
 
 from choose.data.dataset import load_dataset
 from choose.errors import DataError, StudyError
-from choose.schema.sections import DataSection, TaskSection
+from choose.schema.study_sections import DataSection, TaskSection
 from choose.tasks.label_sets import likely_joined, separator_of
 from choose.types import Dataset
 from support.label_sets import LABELS, label_file, label_rows

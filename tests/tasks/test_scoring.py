@@ -10,7 +10,7 @@ import pytest
 
 from choose.data.dataset import load_dataset
 from choose.errors import StudyError
-from choose.schema.sections import DataSection, TaskSection
+from choose.schema.study_sections import DataSection, TaskSection
 from choose.study.study_file import load_study
 from choose.tasks import scoring
 from choose.tasks.kinds import read_task

@@ -19,7 +19,7 @@ from choose.models.results.output_cache import caching
 from choose.models.weights.spec import endpoint_name
 from choose.run.spending_limit import Approve, before_sending, refuse
 from choose.schema.decision import Decision
-from choose.schema.sections import FILES
+from choose.schema.study_sections import FILES
 from choose.store.destination import STUDY, check_folder
 from choose.store.store import PAGE, Store
 from choose.store.tables import reading

@@ -17,8 +17,8 @@ from choose.files import digest
 from choose.judge.scores.score_tables import study_scores
 from choose.judge.study_comparison import Meeting, metric_of, same_verdict, shifts, why
 from choose.schema.decision import Decision
+from choose.schema.score_names import words_by
 from choose.schema.study_changes import Change, CommonRows, Side, Versus
-from choose.schema.words import words_by
 from choose.store.store import Store
 from choose.types import Dataset, Example
 

@@ -12,7 +12,7 @@ import typer
 
 from choose.errors import StudyError, did_you_mean
 from choose.schema.decision import Decision, Expectation, Kind
-from choose.schema.words import NAMES, is_share, noun_of
+from choose.schema.score_names import NAMES, is_share, noun_of
 from choose.types import FAMILIES
 from choose.untrusted import number, share, shown
 

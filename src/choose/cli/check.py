@@ -105,7 +105,7 @@ def init(
     from choose.cli.console import say
     from choose.errors import StudyError
     from choose.files import write_text
-    from choose.schema.sections import FILES
+    from choose.schema.study_sections import FILES
     from choose.store.destination import check_destination
 
     if out.suffix != ".toml" or out.is_dir():

@@ -119,7 +119,7 @@ def check_outputs(
 
 def inputs_of(study: Study, config: Path | None) -> list[str | Path | None]:
     """Return the files and folders that a study reads: rows, settings and local models."""
-    from choose.schema.sections import FILES
+    from choose.schema.study_sections import FILES
     from choose.study.candidates import ROLES
 
     models = [getattr(specs, role) for specs in (study.models, *study.candidates) for role in ROLES]

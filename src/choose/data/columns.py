@@ -28,7 +28,7 @@ from choose.data.readers.evidence_columns import RELEVANT, relevant_column, rese
 from choose.data.readers.json_and_parquet import GIVEN, nested_paths, with_paths
 from choose.data.readers.json_objects import value_at
 from choose.errors import DataError, StudyError, did_you_mean, quoted, quoted_list
-from choose.schema.sections import DataSection
+from choose.schema.study_sections import DataSection
 from choose.tasks.kinds import KINDS
 from choose.tasks.ranking import Ranking
 from choose.tasks.target_cells import (

@@ -40,8 +40,8 @@ from choose.data.readers.table_file import Source, dataset_name, read_source
 from choose.data.splits import SplitOptions, build_dataset
 from choose.errors import DataError, StudyError
 from choose.formatting import plural
-from choose.schema.sections import DataSection, TaskSection
-from choose.schema.words import LABEL_METRICS
+from choose.schema.score_names import LABEL_METRICS
+from choose.schema.study_sections import DataSection, TaskSection
 from choose.tasks.answering import Answering, no_questions, with_corpus
 from choose.tasks.kinds import KINDS, USUAL, check_kind, with_metric
 from choose.tasks.label_sets import likely_joined, separator_of

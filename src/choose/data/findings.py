@@ -12,8 +12,8 @@ import numpy as np
 from choose.data.duplicates import TextIndex, conflicting_texts, count_conflicts
 from choose.errors import quoted, quoted_list, rows_named
 from choose.formatting import plural
-from choose.schema.answer import PART_OF_EVEN, RARE
 from choose.schema.check import Balance, LabelCount, Lengths
+from choose.schema.standings import PART_OF_EVEN, RARE
 from choose.types import Example
 
 # A label with fewer rows is rare.

@@ -37,7 +37,7 @@ from choose.data.stratify import (
     stratified_sample,
 )
 from choose.errors import DataError, StudyError
-from choose.schema.sections import TaskSection
+from choose.schema.study_sections import TaskSection
 from choose.tasks.answering import passage_field
 from choose.tasks.kinds import KINDS, USUAL
 from choose.types import Dataset, Example, Fold, Task

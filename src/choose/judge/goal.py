@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from choose.judge.stats.metrics import Codes
-from choose.schema.words import noun_of
+from choose.schema.score_names import noun_of
 from choose.types import Floats
 
 # The metrics of answers that are labels.

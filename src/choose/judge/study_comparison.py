@@ -16,8 +16,8 @@ from choose.judge.stats.paired import Difference, aligned, holm, paired_differen
 from choose.judge.stats.two_way import Mask, answered, row_means
 from choose.schema.base import Interval
 from choose.schema.decision import Decision
+from choose.schema.score_names import amount, is_share, noun_of
 from choose.schema.study_changes import Change, Shift
-from choose.schema.words import amount, is_share, noun_of
 from choose.types import Floats
 
 SAME = "the very same fits"

@@ -45,12 +45,12 @@ from choose.judge.prose.verdict_basis import because, below_floor, rating_senten
 from choose.judge.scores.family_comparison import pair_records
 from choose.judge.scores.paired_comparison import interval_of
 from choose.judge.scores.score_tables import CandidateScores, StudyScores, study_scores
-from choose.schema.answer import FamilyResult, FamilyStatus, Standing
 from choose.schema.base import Interval
 from choose.schema.costs import Move
 from choose.schema.decision import DatasetRecord, Decision, Gate, Kind, Pair, Verdict
-from choose.schema.reading import Churn
+from choose.schema.reading_documents import Churn
 from choose.schema.scorecard import Scorecard
+from choose.schema.standings import FamilyResult, FamilyStatus, Standing
 from choose.types import FAMILIES, Family
 
 __all__ = ["RULE", "judge"]

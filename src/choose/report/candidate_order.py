@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable
 
 from choose.formatting import DASH, clean, plural, short_model
 from choose.report.decision_text import chosen
-from choose.schema.answer import Standing
 from choose.schema.base import Interval
 from choose.schema.decision import Decision, Pair
 from choose.schema.scorecard import Scorecard
+from choose.schema.standings import Standing
 
 # Points behind the chosen candidate from which on a candidate is no contender: it is an arrow at
 # the edge of the chart.

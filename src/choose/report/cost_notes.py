@@ -21,8 +21,8 @@ from choose.report.candidate_order import ranked
 from choose.report.decision_text import chosen, quantity
 from choose.schema.costs import Breakeven, Move, Requests, Serving
 from choose.schema.decision import Decision
+from choose.schema.score_names import RANKING_METRICS
 from choose.schema.scorecard import Scorecard, Service
-from choose.schema.words import RANKING_METRICS
 
 MOVE_HEADS = ["next step", "points of accuracy", "labels", "hours", "$", "points for $100"]
 

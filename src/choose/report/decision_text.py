@@ -11,8 +11,8 @@ from choose.schema.base import Interval
 from choose.schema.decision import DatasetRecord, Decision, Kind, Note, Verdict
 from choose.schema.diagnosis import Agreement, Audit, ErrorOverlap, LabelOverlap, RelabelGain
 from choose.schema.plan import ASSUMPTION
+from choose.schema.score_names import COUNTED, Words, is_share, noun_of, right, scored, words_of
 from choose.schema.scorecard import CurveForecast, ForecastPoint, Needed
-from choose.schema.words import COUNTED, Words, is_share, noun_of, right, scored, words_of
 
 KINDS: dict[Kind, str] = {
     "adopt": "Adopt",

@@ -28,7 +28,7 @@ from choose.report.reading_text import (
 )
 from choose.schema.base import Interval
 from choose.schema.decision import Decision
-from choose.schema.reading import DocumentDrill, DocumentFault, Paraphrases
+from choose.schema.reading_documents import DocumentDrill, DocumentFault, Paraphrases
 
 
 def tables_on_reading(decision: Decision) -> list[TextTable]:

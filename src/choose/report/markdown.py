@@ -56,13 +56,13 @@ from choose.report.terminal.first_screen import (
     steps,
 )
 from choose.report.text_answers import beside_score, text_notes
-from choose.schema.answer import Standing, Step
 from choose.schema.check import Check
 from choose.schema.costs import Cost
 from choose.schema.decision import Decision, Expectation
+from choose.schema.score_names import right
 from choose.schema.scorecard import Scorecard
+from choose.schema.standings import Standing, Step
 from choose.schema.study_changes import Versus
-from choose.schema.words import right
 
 STATUS = {"good": "good", "look": "**look**", "unknown": "not measured"}
 

@@ -8,8 +8,8 @@ from choose.formatting import DASH, clean, in_percent, listed, number, plural
 from choose.report.reading_text import TextTable
 from choose.schema.base import Interval
 from choose.schema.decision import Decision
+from choose.schema.score_names import NAMES
 from choose.schema.texts import JUDGE, MetricAgreement, RatedPair
-from choose.schema.words import NAMES
 
 HEADS = [
     "by",

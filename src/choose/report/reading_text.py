@@ -10,7 +10,7 @@ from choose.report.decision_text import PERSONAL, chosen, score_head
 from choose.report.screen_text import shorten
 from choose.schema.base import Interval
 from choose.schema.decision import Decision
-from choose.schema.reading import (
+from choose.schema.reading_documents import (
     GapName,
     LossSplit,
     ReadingError,

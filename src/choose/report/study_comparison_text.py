@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from choose.formatting import difference, listed, p_value, percent, plural, signed_points
 from choose.report.decision_text import KINDS, covered_by
+from choose.schema.score_names import Words, words_by
 from choose.schema.study_changes import Shift, Side, Versus
-from choose.schema.words import Words, words_by
 
 COMPARISON_HEADS = ("candidate", "before", "now", "difference (95 % CI)", "p (Holm)", "p", "rows")
 

@@ -21,8 +21,8 @@ from choose.report.reading_text import (
     wrong_rows,
 )
 from choose.schema.decision import Decision
+from choose.schema.score_names import NAMES
 from choose.schema.scorecard import Scorecard
-from choose.schema.words import NAMES
 
 
 class PartWords(NamedTuple):

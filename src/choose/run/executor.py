@@ -31,7 +31,7 @@ from choose.run.spending_limit import DollarBudget, DollarShare
 from choose.run.trial import versions
 from choose.run.worker import LocalExecutor, Worker
 from choose.schema.plan import Job
-from choose.schema.words import words_of
+from choose.schema.score_names import words_of
 from choose.store.store import Store
 from choose.strategy import Groups, find
 from choose.study.grid_points import FIRST_PASS

@@ -13,7 +13,7 @@ from choose.run.predict import MIN_ROWS, SpendingShare
 from choose.run.scheduling.closed_book import ClosedBook
 from choose.run.speed_probe import Speed
 from choose.schema.plan import Job
-from choose.schema.words import NOT_NEEDED, too_long
+from choose.schema.score_names import NOT_NEEDED, too_long
 from choose.types import Run
 
 # What a worker does: run the jobs; begin the first one to measure its speed; or answer more test

@@ -8,11 +8,10 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from choose.schema.answer import FamilyResult, RareLabel, Standing, Step
 from choose.schema.base import Interval, Record
 from choose.schema.costs import Breakeven, Move
 from choose.schema.diagnosis import Audit, Disagreement, ErrorOverlap, Failures
-from choose.schema.reading import (
+from choose.schema.reading_documents import (
     Churn,
     DocumentDrill,
     DocumentFault,
@@ -21,6 +20,7 @@ from choose.schema.reading import (
     ReadingErrors,
 )
 from choose.schema.scorecard import CurveForecast, RiseRecord, Scorecard
+from choose.schema.standings import FamilyResult, RareLabel, Standing, Step
 from choose.schema.texts import AnswerErrors, ComparedRow, RatingFigures
 
 

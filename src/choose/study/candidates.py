@@ -11,7 +11,7 @@ from choose.errors import StudyError, did_you_mean
 from choose.models.endpoints.settings import Endpoint
 from choose.models.hardware.compute_settings import check_compute
 from choose.models.weights.spec import FOUR_BIT, endpoint_name
-from choose.schema.words import other_kind
+from choose.schema.score_names import other_kind
 from choose.strategy import (
     Refuses,
     available,

@@ -13,8 +13,8 @@ from choose.errors import did_you_mean
 from choose.formatting import clean
 from choose.models.endpoints.settings import Endpoint
 from choose.schema.decision import Kind
-from choose.schema.sections import DataSection, Flag, RunSection, TaskSection
-from choose.schema.words import LABEL_METRICS
+from choose.schema.score_names import LABEL_METRICS
+from choose.schema.study_sections import DataSection, Flag, RunSection, TaskSection
 from choose.tasks.kinds import TEXT_METRICS
 from choose.tasks.scoring import installed, is_function
 from choose.types import FAMILIES, Noise

@@ -10,7 +10,7 @@ import tomli_w
 
 from choose.data.dataset import Rows
 from choose.errors import quoted
-from choose.schema.sections import DataSection
+from choose.schema.study_sections import DataSection
 from choose.tasks.kinds import KINDS
 from choose.tasks.labels import readable
 from choose.types import Dataset, Task

@@ -15,7 +15,7 @@ from pydantic.fields import FieldInfo
 
 from choose.errors import StudyError, did_you_mean
 from choose.models.endpoints.providers import endpoint_settings, with_providers
-from choose.schema.sections import FILES, Flag
+from choose.schema.study_sections import FILES, Flag
 from choose.study.config import CandidateSection, Specs, Study
 from choose.untrusted import check_text, check_values, number, plain_reason, shown
 

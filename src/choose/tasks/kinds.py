@@ -10,8 +10,8 @@ from typing import Any, Literal
 from choose.corpus import Corpus
 from choose.errors import StudyError, did_you_mean
 from choose.formatting import plural
-from choose.schema.sections import TaskSection
-from choose.schema.words import LABEL_METRICS
+from choose.schema.score_names import LABEL_METRICS
+from choose.schema.study_sections import TaskSection
 from choose.tasks.answering import NO_ANSWER, read_answering
 from choose.tasks.answering import OWN as OF_AN_ANSWER
 from choose.tasks.classification import read_classification

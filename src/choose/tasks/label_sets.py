@@ -10,7 +10,7 @@ from itertools import chain
 from typing import Any
 
 from choose.errors import DataError, StudyError, quoted, rows_named
-from choose.schema.sections import TaskSection
+from choose.schema.study_sections import TaskSection
 from choose.tasks.labels import check_numbers, label_order, named_labels
 from choose.tasks.multilabel import Multilabel, read_set, set_text
 from choose.tasks.values import scalar_text, type_name

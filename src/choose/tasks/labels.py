@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from choose.errors import DataError, StudyError, did_you_mean, quoted, rows_named
-from choose.schema.sections import TaskSection
+from choose.schema.study_sections import TaskSection
 from choose.tasks.classification import Classification
 from choose.tasks.values import scalar_text, type_name
 from choose.types import Example, Task

@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Literal
 
 from choose.corpus import Corpus, Span
 from choose.errors import DataError, StudyError, quoted
-from choose.schema.sections import TaskSection
+from choose.schema.study_sections import TaskSection
 from choose.tasks.graded_task import GradedTask, common_settings
 from choose.tasks.values import scalar_text
 from choose.types import Example

@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any, cast, get_args
 
 from choose.errors import DataError, StudyError, did_you_mean, quoted, rows_named
-from choose.schema.sections import TaskSection
+from choose.schema.study_sections import TaskSection
 from choose.tasks.answering import NO_ANSWER, Answering, abstains
 from choose.tasks.extraction import Extraction, as_text, fields_of, parse
 from choose.tasks.values import FieldType, scalar_text, stands, type_name

@@ -11,7 +11,7 @@ from importlib.metadata import version
 from typing import Any, ClassVar, Literal
 
 from choose.errors import DataError, StudyError, quoted
-from choose.schema.sections import TaskSection
+from choose.schema.study_sections import TaskSection
 from choose.tasks.graded_task import GradedTask, common_settings
 from choose.tasks.values import scalar_text, type_name
 from choose.types import Example

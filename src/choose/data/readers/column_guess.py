@@ -17,7 +17,7 @@ from choose.data.readers.column_kinds import SHAPES, Column, column_of
 from choose.data.readers.delimited import ROW
 from choose.data.readers.table_file import JSON, PARQUET
 from choose.errors import DataError, quoted, quoted_list
-from choose.schema.sections import DataSection
+from choose.schema.study_sections import DataSection
 
 # Columns whose content is looked at.
 WIDEST = 200

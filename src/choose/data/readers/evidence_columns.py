@@ -15,7 +15,7 @@ from choose.data.readers.column_guess import usual
 from choose.data.readers.delimited import ROW
 from choose.errors import DataError, StudyError, did_you_mean, quoted, quoted_list, rows_named
 from choose.formatting import plural
-from choose.schema.sections import DataSection
+from choose.schema.study_sections import DataSection
 from choose.tasks.answering import abstains
 from choose.tasks.evidence_spans import AnswerPlaces, Place, is_reworded, linked_groups, spans_of
 from choose.tasks.ranking import named_apart, read_scores, relevance_text

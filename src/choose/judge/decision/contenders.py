@@ -32,7 +32,7 @@ from choose.judge.scores.scored_rows import ScoredRows
 from choose.judge.stats.paired import Difference
 from choose.judge.stats.two_way import row_means
 from choose.schema.base import Interval
-from choose.schema.words import Words, words_of
+from choose.schema.score_names import Words, words_of
 from choose.types import FAMILIES, Family, Floats
 
 ROUNDS = 400

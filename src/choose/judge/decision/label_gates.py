@@ -13,10 +13,10 @@ from choose.judge.decision.rule import Case
 from choose.judge.measures.drift_and_new_class import drop_of
 from choose.judge.scores.score_tables import MISSING, StudyScores
 from choose.judge.stats.intervals import wilson
-from choose.schema.answer import PART_OF_EVEN, RARE, RareFigure, RareLabel
 from choose.schema.base import Interval
 from choose.schema.decision import Gate, GateStatus
 from choose.schema.diagnosis import Audit, Failures, RelabelGain
+from choose.schema.standings import PART_OF_EVEN, RARE, RareFigure, RareLabel
 
 DATA_DRIVEN = "failures data-driven"
 

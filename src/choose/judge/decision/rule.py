@@ -25,9 +25,9 @@ from choose.judge.scores.joint_distribution import least_loss
 from choose.judge.stats.paired import Difference, smallest_detectable_gain
 from choose.schema.base import Interval
 from choose.schema.diagnosis import Audit, ErrorOverlap, Failures
-from choose.schema.reading import Churn, LossSplit
+from choose.schema.reading_documents import Churn, LossSplit
+from choose.schema.score_names import Words
 from choose.schema.texts import RatingFigures
-from choose.schema.words import Words
 from choose.types import Family
 
 Target = Literal["met", "missed", "open", "none"]

@@ -17,7 +17,7 @@ from choose.judge.scores.joint_distribution import SPREAD
 from choose.judge.stats.paired import Difference
 from choose.judge.stats.two_way import independent_rows
 from choose.schema.decision import Confidence, Gate
-from choose.schema.words import scored
+from choose.schema.score_names import scored
 from choose.types import FAMILIES, Family
 
 _LEVELS: tuple[Confidence, ...] = ("low", "medium", "high")

@@ -19,7 +19,7 @@ from choose.judge.decision.rule import Case
 from choose.judge.measures.curve_forecast import likely
 from choose.judge.stats.intervals import wilson
 from choose.schema.decision import Kind
-from choose.schema.reading import SURELY
+from choose.schema.reading_documents import SURELY
 
 # Months within which an answer that reads no document is expected to stay right, unless it is
 # trained again.

@@ -25,7 +25,7 @@ from choose.judge.scores.out_of_fold import out_of_fold_runs, targets
 from choose.judge.scores.score_tables import CLEAN, CandidateScores, scores_in
 from choose.judge.stats.metrics import Codes
 from choose.judge.stats.two_way import row_means
-from choose.schema.answer import Standing
+from choose.schema.standings import Standing
 from choose.schema.texts import (
     AnswerErrors,
     ComparedRow,

@@ -19,9 +19,9 @@ from choose.judge.scores.scored_rows import ScoredRows
 from choose.judge.stats.intervals import two_way_interval
 from choose.judge.stats.metrics import Codes
 from choose.judge.stats.two_way import Mask, row_means
-from choose.schema.answer import Standing
 from choose.schema.base import Interval
 from choose.schema.diagnosis import DifferingRow, Disagreement, Doubtful, ErrorOverlap
+from choose.schema.standings import Standing
 from choose.types import Floats
 
 # Doubtful rows that the record lists; `wrong_in_all` counts them all.

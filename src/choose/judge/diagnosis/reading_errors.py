@@ -20,7 +20,7 @@ from choose.judge.diagnosis.answer_errors import AGREE, MOST_CHARACTERS, given_a
 from choose.judge.evidence import Evidence, HasDocuments, MayAbstain
 from choose.judge.scores.score_tables import CLEAN, CandidateScores, StudyScores, scores_in
 from choose.judge.stats.two_way import row_means
-from choose.schema.reading import ReadingError, ReadingErrors, ReadingExample, ReadingStep
+from choose.schema.reading_documents import ReadingError, ReadingErrors, ReadingExample, ReadingStep
 from choose.types import Status, Task
 
 # A row is right from this score on. A part of an answer that scores so much is right as well.

@@ -25,7 +25,7 @@ from choose.judge.scores.score_tables import (
 )
 from choose.judge.stats.intervals import AGRESTI_COULL, two_way_interval
 from choose.schema.base import Interval
-from choose.schema.reading import Churn, ChurnCost, DocumentDrill, DrillOutcome
+from choose.schema.reading_documents import Churn, ChurnCost, DocumentDrill, DrillOutcome
 from choose.types import Run
 
 # Rows below which nothing is said.

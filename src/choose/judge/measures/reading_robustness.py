@@ -36,7 +36,12 @@ from choose.judge.stats.intervals import AGRESTI_COULL, two_way_interval
 from choose.judge.stats.paired import imaginary
 from choose.judge.stats.two_way import answered, whole_rows
 from choose.schema.base import Interval
-from choose.schema.reading import DocumentFault, FaultOutcome, ParaphraseOutcome, Paraphrases
+from choose.schema.reading_documents import (
+    DocumentFault,
+    FaultOutcome,
+    ParaphraseOutcome,
+    Paraphrases,
+)
 from choose.types import Floats
 
 

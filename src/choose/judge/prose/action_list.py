@@ -31,10 +31,10 @@ from choose.judge.prose.labelling_advice import grow_steps, relabel, separate_st
 from choose.judge.prose.loss_sentences import documents_steps
 from choose.judge.prose.reasons import failure_steps, pays
 from choose.judge.prose.verdict_basis import text_steps, why_more
-from choose.schema.answer import Step, StepKind
 from choose.schema.costs import Move
 from choose.schema.decision import Gate, Kind
-from choose.schema.words import fits_too_long, scored, worth_finishing
+from choose.schema.score_names import fits_too_long, scored, worth_finishing
+from choose.schema.standings import Step, StepKind
 
 # Commands on the rows and settings of the stored study; the caller replaces STUDY with its folder.
 # With the same settings the first one goes on in that folder.

@@ -29,10 +29,10 @@ from choose.judge.prose.labelling_advice import (
 )
 from choose.judge.prose.reasons import closest_costlier
 from choose.judge.scores.paired_comparison import compare, other_pool
-from choose.schema.answer import Step
 from choose.schema.base import Interval
 from choose.schema.costs import Breakeven, Move
-from choose.schema.words import amount
+from choose.schema.score_names import amount
+from choose.schema.standings import Step
 
 
 def best_buy(moves: tuple[Move, ...]) -> str:

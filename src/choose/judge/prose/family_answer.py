@@ -24,9 +24,9 @@ from choose.judge.prose.loss_sentences import loss_sentences
 from choose.judge.scores.family_comparison import FamilyComparison
 from choose.judge.scores.joint_distribution import distribution_of_difference
 from choose.judge.stats.paired import Difference
-from choose.schema.answer import FamilyResult
 from choose.schema.decision import Kind
-from choose.schema.words import amount, fits_too_long
+from choose.schema.score_names import amount, fits_too_long
+from choose.schema.standings import FamilyResult
 from choose.types import Family
 
 FIRST: dict[Kind, str] = {

@@ -20,10 +20,10 @@ from choose.judge.decision.rule import Case
 from choose.judge.decision.verdict_kind import kind_of
 from choose.judge.measures.cost_sheet import priced
 from choose.judge.measures.curve_forecast import likely
-from choose.schema.answer import Step
+from choose.schema.score_names import Words
+from choose.schema.score_names import amount as reached
 from choose.schema.scorecard import CurveForecast, Needed
-from choose.schema.words import Words
-from choose.schema.words import amount as reached
+from choose.schema.standings import Step
 
 
 def limit_sentence(case: Case) -> str:

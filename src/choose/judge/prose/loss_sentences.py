@@ -8,10 +8,9 @@ from choose.corpus import ARRIVED, MISSING, UPDATED
 from choose.formatting import DASH, duration, in_percent, interval, months, plural, points, span
 from choose.judge.decision.rule import Case
 from choose.judge.decision.verdict_kind import documents_limit, stale_within
-from choose.schema.answer import Step
 from choose.schema.base import Interval
 from choose.schema.decision import Kind
-from choose.schema.reading import (
+from choose.schema.reading_documents import (
     SURELY,
     DocumentDrill,
     DrillOutcome,
@@ -20,6 +19,7 @@ from choose.schema.reading import (
     LossSplit,
     best_first,
 )
+from choose.schema.standings import Step
 
 # Retrieval matters beside a larger loss if it costs this share of what is reached without it.
 MATTERS = 0.2

@@ -22,11 +22,11 @@ from choose.judge.prose.family_answer import beside_the_named, counted, settled
 from choose.judge.prose.loss_sentences import stale_sentence
 from choose.judge.scores.family_comparison import FamilyComparison
 from choose.judge.stats.paired import Difference
-from choose.schema.answer import FamilyResult
 from choose.schema.base import Interval
 from choose.schema.decision import Rejected
 from choose.schema.diagnosis import Cascade, Failures
-from choose.schema.words import is_share, right
+from choose.schema.score_names import is_share, right
+from choose.schema.standings import FamilyResult
 
 # A margin above this fraction of the errors of the best baseline is called coarse.
 COARSE = 4

@@ -34,10 +34,10 @@ from choose.judge.prose.labelling_advice import limit_sentence, toward_target
 from choose.judge.prose.loss_sentences import limit_of_documents
 from choose.judge.scores.score_tables import MISSING
 from choose.judge.stats.metrics import UNUSABLE
-from choose.schema.answer import Step
 from choose.schema.base import Interval
 from choose.schema.decision import Kind
-from choose.schema.words import COUNTED, amount, right, scored
+from choose.schema.score_names import COUNTED, amount, right, scored
+from choose.schema.standings import Step
 
 
 def because(case: Case, kind: Kind) -> str:

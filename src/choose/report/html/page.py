@@ -84,10 +84,10 @@ from choose.report.html.page_tables import (
 from choose.report.html.standings_chart import standings_chart
 from choose.report.terminal.first_screen import answer, because
 from choose.report.text_answers import text_sections, with_inputs
-from choose.schema.answer import FamilyStatus, Step
 from choose.schema.base import Interval
 from choose.schema.decision import Decision
 from choose.schema.diagnosis import Failures
+from choose.schema.standings import FamilyStatus, Step
 from choose.schema.study_changes import Versus
 
 # Characters of a row's text on the page; the record has all of it.

@@ -22,10 +22,10 @@ from choose.formatting import (
 )
 from choose.report.candidate_order import contending, differing_line, standings, titles
 from choose.report.decision_text import PERSONAL
-from choose.schema.answer import RareFigure, RareLabel
 from choose.schema.decision import Decision
 from choose.schema.diagnosis import DifferingRow
 from choose.schema.scorecard import Scorecard
+from choose.schema.standings import RareFigure, RareLabel
 
 # Rows of the labels to check that are shown at once; the others are folded.
 SHOWN = 5

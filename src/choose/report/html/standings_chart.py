@@ -24,9 +24,9 @@ from choose.report.html.chart_style import (
     svg,
 )
 from choose.report.screen_text import shorten
-from choose.schema.answer import Standing
 from choose.schema.decision import Decision
-from choose.schema.words import right
+from choose.schema.score_names import right
+from choose.schema.standings import Standing
 
 # Points to each side of the chosen candidate that are drawn at least, and at most.
 LEAST, MOST = 5.0, 35.0

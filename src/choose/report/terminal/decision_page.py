@@ -66,8 +66,8 @@ from choose.report.terminal.text_sections import (
     why_wrong,
     wrong_values,
 )
-from choose.schema.answer import Step
 from choose.schema.decision import Decision, Gate
+from choose.schema.standings import Step
 from choose.schema.study_changes import Versus
 
 # A longer list would hide the sections after it.

@@ -24,10 +24,10 @@ from choose.report.decision_text import chosen, score_noun, words_in
 from choose.report.screen_text import literal, shorten
 from choose.report.terminal.candidate_table import Axis, Bar, Scale
 from choose.report.terminal.layout import INDENT, Column, note, split_table
-from choose.schema.answer import Standing
 from choose.schema.base import Interval
 from choose.schema.decision import Decision
-from choose.schema.words import NAMES, is_share, right
+from choose.schema.score_names import NAMES, is_share, right
+from choose.schema.standings import Standing
 
 # Columns of a name in a title.
 TITLE_NAME = 24

@@ -30,8 +30,8 @@ from choose.report.terminal.difference_chart import (
     standing_line,
 )
 from choose.report.terminal.layout import bullets, encodable, note, pairs, trimmed
-from choose.schema.answer import RareFigure, RareLabel, Step
 from choose.schema.decision import Decision, Verdict
+from choose.schema.standings import RareFigure, RareLabel, Step
 
 # Lines of the screen, and lines that the shell's prompt and the path of the report take below it.
 LINES, BELOW = 36, 2

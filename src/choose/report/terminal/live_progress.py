@@ -19,7 +19,7 @@ from choose.report.screen_text import literal, shorten
 from choose.report.terminal.cost_tables import Sent, traffic_line, traffic_summary
 from choose.report.terminal.layout import Encodable, StudyBar
 from choose.schema.plan import Job
-from choose.schema.words import SCORED, is_share, noun_of, scored
+from choose.schema.score_names import SCORED, is_share, noun_of, scored
 from choose.types import Dataset, Run
 
 CLEAN = ("clean", 0)

@@ -27,8 +27,8 @@ from choose.report.terminal.candidate_table import NAME, CandidateRows
 from choose.report.terminal.layout import Column, note, pairs, section, split_table
 from choose.report.text_answers import answer_parts, metric_heads, part_words, text_notes
 from choose.schema.decision import Decision
+from choose.schema.score_names import NAMES
 from choose.schema.texts import ComparedRow, GivenAnswer
-from choose.schema.words import NAMES
 
 # Rows, suspect values and fields that are shown, and characters of a text.
 ROWS, SUSPECTS, FIELDS, LONGEST, VALUE = 8, 12, 12, 600, 32

@@ -20,7 +20,7 @@ from choose.models.weights.spec import cached, names_endpoint, parse_wheel
 from choose.run.run_records import GroupRequest, GroupResult
 from choose.run.trial import versions
 from choose.run.worker import Worker
-from choose.schema.sections import Resources, RunSection
+from choose.schema.study_sections import Resources, RunSection
 from choose.strategy import Weighted, available, build, find
 from choose.types import Candidate, Dataset
 

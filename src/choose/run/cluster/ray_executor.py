@@ -34,7 +34,7 @@ from choose.run.cluster.ray_cluster import Actor, Cluster, advice, connect, last
 from choose.run.predict import SpendingShare
 from choose.run.run_records import GroupRequest, GroupResult
 from choose.run.worker import ThreadExecutor, Worker
-from choose.schema.sections import Resources
+from choose.schema.study_sections import Resources
 from choose.study.config import Study
 from choose.types import Candidate
 
