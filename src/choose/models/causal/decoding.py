@@ -9,12 +9,10 @@ import math
 from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
-from contextvars import ContextVar
 from dataclasses import dataclass, field
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from choose.models.causal.packed_attention import capped, unsupported_parts, uses_attention
+from choose.models.causal.packed_attention import CustomAttention, LayerInput, capped
 from choose.models.causal.written_answers import StopRule, TokenTexts
 from choose.models.hardware.packed_products import packed_products
 
@@ -22,9 +20,6 @@ if TYPE_CHECKING:
     import torch
 
     from choose.models.causal.packed_attention import Past
-
-
-ATTENTION_NAME = "choose_decoding"
 
 
 @dataclass(eq=False)
@@ -84,7 +79,7 @@ class DecodingCache:
         device = model.device
         lengths = torch.tensor(self.lengths, device=device)
         self.step = _Step(lengths, self.common_tokens, max(self.lengths) + 1)
-        with _decoding(model, self), torch.inference_mode(), packed_products(model):
+        with _DECODING.used_by(model, self), torch.inference_mode(), packed_products(model):
             output = model(
                 input_ids=torch.tensor([tokens], device=device),
                 position_ids=(lengths + self.common_tokens)[None],
@@ -129,65 +124,30 @@ class _Step:
         return self.hidden[key]
 
 
-_CACHE: ContextVar[DecodingCache | None] = ContextVar("decoding_cache", default=None)
-
-
-@contextmanager
-def _decoding(model: Any, state: DecodingCache) -> Iterator[None]:
-    _register()
-    token = _CACHE.set(state)
-    try:
-        with uses_attention(model, ATTENTION_NAME):
-            yield
-    finally:
-        _CACHE.reset(token)
-
-
-@cache
-def _register() -> None:
-    from transformers import AttentionInterface
-
-    AttentionInterface.register(ATTENTION_NAME, attend)
-
-
-def attend(
-    module: Any,
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    attention_mask: torch.Tensor | None,
-    scaling: float | None = None,
-    sliding_window: int | None = None,
-    softcap: float | None = None,
-    **more: Any,
-) -> tuple[torch.Tensor, None]:
-    """Return (1, n, heads, width): each of n new tokens attends to the common past and its slot.
+def _attend_slots(state: DecodingCache, given: LayerInput) -> torch.Tensor:
+    """Let each of n new tokens attend to the common past and its own slot.
 
     The common past is read once for all of them: one product instead of n.
-
-    Raises:
-        NotImplementedError: if the model's attention has a part that this one lacks.
     """
     import torch
 
-    state = _CACHE.get()
-    unsupported = unsupported_parts(more)
-    if state is None or state.step is None or unsupported:
-        raise NotImplementedError(f"attention with {', '.join(unsupported) or 'no slots'}")
-    step, layer = state.step, int(module.layer_idx)
-    own, n = state.own[layer], query.shape[2]
-    heads, width = key.shape[1], query.shape[3]
+    query, step = given.query, state.step
+    assert step is not None
+    own, n = state.own[given.layer], query.shape[2]
+    heads, width = given.key.shape[1], query.shape[3]
     slots = torch.arange(n, device=query.device)
     lengths = step.lengths.to(query.device)
-    own[0, slots, :, lengths] = key[0].transpose(0, 1)
-    own[1, slots, :, lengths] = value[0].transpose(0, 1)
-    scale = width**-0.5 if scaling is None else scaling
+    own[0, slots, :, lengths] = given.key[0].transpose(0, 1)
+    own[1, slots, :, lengths] = given.value[0].transpose(0, 1)
     # (key heads, queries of a key head, n, width)
-    grouped = (query[0] * scale).reshape(heads, -1, n, width)
-    common = None if state.common is None else state.common[layer]
-    bias = step.bias(sliding_window, query)
-    result = _attend(grouped, own[:, :n, :, : step.columns], common, bias, softcap)
-    return result.permute(2, 0, 1, 3).reshape(1, n, -1, width), None
+    grouped = (query[0] * given.scale).reshape(heads, -1, n, width)
+    common = None if state.common is None else state.common[given.layer]
+    bias = step.bias(given.window, query)
+    result = _attend(grouped, own[:, :n, :, : step.columns], common, bias, given.cap)
+    return result.permute(2, 0, 1, 3).reshape(1, n, -1, width)
+
+
+_DECODING = CustomAttention("choose_decoding", _attend_slots)
 
 
 def _attend(

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from functools import cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -23,8 +22,6 @@ if TYPE_CHECKING:
 
 # Rows of a block: smaller blocks skip more masked columns, but make smaller products.
 ROWS = 128
-
-ATTENTION_NAME = "choose_packed"
 
 # Arguments that change a model's attention and that this one does not implement.
 _UNSUPPORTED = ("s_aux", "position_bias", "head_mask")
@@ -77,7 +74,7 @@ def capped(scores: torch.Tensor, cap: float | None) -> torch.Tensor:
 def attention(
     query: torch.Tensor,
     seen: torch.Tensor,
-    scale: float | None,
+    scale: float,
     blocks: Sequence[Block],
     cap: float | None = None,
 ) -> Iterator[torch.Tensor]:
@@ -85,11 +82,10 @@ def attention(
 
     `seen` are the keys and the values, (2, key heads, columns, width).
     """
-    factor = query.shape[-1] ** -0.5 if scale is None else scale
     for block in blocks:
         some = query if len(blocks) == 1 else query[:, block.rows]
         folded = some.reshape(seen.shape[1], -1, query.shape[-1])
-        attended = _attend_block(folded, seen[:, :, : block.end], factor, block, cap)
+        attended = _attend_block(folded, seen[:, :, : block.end], scale, block, cap)
         yield attended.reshape(query.shape[0], -1, query.shape[-1])
 
 
@@ -154,9 +150,6 @@ class Pack:
     past: Past = field(default_factory=dict)
 
 
-_PACK: ContextVar[Pack | None] = ContextVar("pack", default=None)
-
-
 def max_length(config: Any) -> int:
     """Return the longest text, in tokens, that a model reads."""
     text = config.get_text_config()
@@ -200,7 +193,7 @@ def differentiable_logits(model: Any, pack: Pack) -> torch.Tensor:
     positions = np.concatenate([piece.positions for piece in pack.pieces])
     starts = np.cumsum([0, *(len(piece.tokens) for piece in pack.pieces)])[:-1]
     wanted = np.concatenate([p.wanted + s for p, s in zip(pack.pieces, starts, strict=True)])
-    with _packed(model, pack):
+    with _PACKED.used_by(model, pack):
         output = model(
             input_ids=torch.from_numpy(tokens)[None].to(device),
             position_ids=torch.from_numpy(positions)[None].to(device),
@@ -213,76 +206,103 @@ def differentiable_logits(model: Any, pack: Pack) -> torch.Tensor:
     return rows
 
 
-@contextmanager
-def _packed(model: Any, pack: Pack) -> Iterator[None]:
-    """Let a model attend by pieces inside the block."""
-    _register()
-    token = _PACK.set(pack)
-    try:
-        with uses_attention(model, ATTENTION_NAME):
+class LayerInput(NamedTuple):
+    """What a layer of a model passes to its attention.
+
+    Attributes:
+        layer: its index.
+        query: (1, query heads, n, width).
+        key: (1, key heads, n, width), as is `value`.
+        scale: factor of the scores.
+        window: how many tokens back a token attends; None if there is no limit.
+        cap: limit of the scores, if the model has one.
+    """
+
+    layer: int
+    query: torch.Tensor
+    key: torch.Tensor
+    value: torch.Tensor
+    scale: float
+    window: int | None
+    cap: float | None
+
+
+State = TypeVar("State")
+
+
+class CustomAttention(Generic[State]):
+    """An attention of choose that transformers calls in a model's layers, and the state it reads.
+
+    `attend` gets the state and a layer's input, and returns (1, n, query heads, width).
+    """
+
+    def __init__(self, name: str, attend: Callable[[State, LayerInput], torch.Tensor]) -> None:
+        self.name = name
+        self.attend = attend
+        self.state: ContextVar[State | None] = ContextVar(name, default=None)
+
+    @contextmanager
+    def used_by(self, model: Any, state: State) -> Iterator[None]:
+        """Let a model use this attention, with a state, inside the block."""
+        from transformers import AttentionInterface
+
+        AttentionInterface.register(self.name, self._call)
+        config = model.config.get_text_config()
+        before = config._attn_implementation
+        token = self.state.set(state)
+        try:
+            config._attn_implementation = self.name
             yield
-    finally:
-        _PACK.reset(token)
+        finally:
+            config._attn_implementation = before
+            self.state.reset(token)
+
+    def _call(
+        self,
+        module: Any,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        attention_mask: torch.Tensor | None,
+        scaling: float | None = None,
+        sliding_window: int | None = None,
+        softcap: float | None = None,
+        **more: Any,
+    ) -> tuple[torch.Tensor, None]:
+        """Attend as transformers asks for it.
+
+        Raises:
+            NotImplementedError: if the model's attention has a part that `attend` lacks.
+        """
+        state = self.state.get()
+        unsupported = [name for name in _UNSUPPORTED if more.get(name) is not None]
+        if state is None or unsupported:
+            lacks = ", ".join(unsupported) or "no state"
+            raise NotImplementedError(f"attention {self.name} with {lacks}")
+        scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+        given = LayerInput(int(module.layer_idx), query, key, value, scale, sliding_window, softcap)
+        return self.attend(state, given), None
 
 
-@contextmanager
-def uses_attention(model: Any, name: str) -> Iterator[None]:
-    """Let a model use a registered attention inside the block."""
-    config = model.config.get_text_config()
-    before = config._attn_implementation
-    try:
-        config._attn_implementation = name
-        yield
-    finally:
-        config._attn_implementation = before
-
-
-def unsupported_parts(arguments: Mapping[str, Any]) -> list[str]:
-    """Return the arguments that change a model's attention and are not implemented here."""
-    return [name for name in _UNSUPPORTED if arguments.get(name) is not None]
-
-
-@cache
-def _register() -> None:
-    from transformers import AttentionInterface
-
-    AttentionInterface.register(ATTENTION_NAME, attend)
-
-
-def attend(
-    module: Any,
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    attention_mask: torch.Tensor | None,
-    scaling: float | None = None,
-    sliding_window: int | None = None,
-    softcap: float | None = None,
-    **more: Any,
-) -> tuple[torch.Tensor, None]:
-    """Return (1, n, heads, width): each piece attends to its own past and itself only.
+def _attend_pieces(pack: Pack, given: LayerInput) -> torch.Tensor:
+    """Let each piece attend to its own past and itself only.
 
     Each piece has products of its own, so its result cannot depend on the others.
-
-    Raises:
-        NotImplementedError: if the model's attention has a part that this one lacks.
     """
     import torch
 
-    pack = _PACK.get()
-    unsupported = unsupported_parts(more)
-    if pack is None or unsupported:
-        raise NotImplementedError(f"attention with {', '.join(unsupported) or 'no pack'}")
-    layer = int(module.layer_idx)
-    both = torch.cat([key, value])
+    both = torch.cat([given.key, given.value])
     if pack.saves_past:
-        pack.past[layer] = both
-    groups = query.shape[1] // key.shape[1]
+        pack.past[given.layer] = both
+    groups = given.query.shape[1] // given.key.shape[1]
     lengths = [len(piece.tokens) for piece in pack.pieces]
     parts: list[torch.Tensor] = []
-    split = torch.split(query[0], lengths, 1), torch.split(both, lengths, 2)
+    split = torch.split(given.query[0], lengths, 1), torch.split(both, lengths, 2)
     for piece, queries, own in zip(pack.pieces, *split, strict=True):
-        seen = own if piece.past is None else torch.cat([piece.past[layer], own], dim=2)
-        blocks = piece.in_blocks(sliding_window, groups, query)
-        parts += attention(queries, seen, scaling, blocks, softcap)
-    return torch.cat(parts, dim=1).transpose(0, 1)[None], None
+        seen = own if piece.past is None else torch.cat([piece.past[given.layer], own], dim=2)
+        blocks = piece.in_blocks(given.window, groups, given.query)
+        parts += attention(queries, seen, given.scale, blocks, given.cap)
+    return torch.cat(parts, dim=1).transpose(0, 1)[None]
+
+
+_PACKED = CustomAttention("choose_packed", _attend_pieces)
