@@ -22,7 +22,7 @@ from choose.tasks.answering import (
     exact_match,
     token_f1,
 )
-from choose.tasks.kinds import read_task, with_metric
+from choose.tasks.kinds import make_task, read_task, with_metric
 from choose.tasks.target_cells import (
     answer_cells,
     answering_from,
@@ -235,8 +235,8 @@ def test_another_score_can_be_the_headline() -> None:
 def test_one_answer_to_everything_is_refused() -> None:
     with pytest.raises(DataError, match="All 3 questions have the same answer 'no answer'"):
         check_answers([row(i, NO_ANSWER) for i in range(3)], None)
-    with pytest.raises(StudyError, match=r"names.* is not for answers"):
-        answering_from([], [], TaskSection(names={"a": "b"}))
+    with pytest.raises(StudyError, match=r"names. is for .*this task is answering"):
+        make_task("answering", [], [], TaskSection(names={"a": "b"}))
 
 
 def test_strata_copies_and_problems() -> None:

@@ -39,7 +39,7 @@ from choose.data.stratify import (
 from choose.errors import DataError, StudyError
 from choose.schema.study_sections import TaskSection
 from choose.tasks.answering import passage_field
-from choose.tasks.kinds import KINDS, USUAL
+from choose.tasks.kinds import KINDS, USUAL, make_task
 from choose.types import Dataset, Example, Fold, Task
 
 FOLDS = 5
@@ -104,7 +104,7 @@ def build_dataset(
     usable, usable_test = usable_rows(pool, test)
     check_rows(usable, usable_test, kind)
     kind.check(usable, usable_test)
-    task = kind.make(usable, usable_test or (), options.task)
+    task = make_task(options.kind, usable, usable_test or (), options.task)
     division = _split(usable, usable_test, task, options)
     folds = _folds(division, task)
     return Dataset(

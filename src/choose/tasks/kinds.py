@@ -24,8 +24,8 @@ from choose.tasks.multilabel import OWN as OF_A_SET
 from choose.tasks.multilabel import read_multilabel
 from choose.tasks.ranking import OWN as OF_A_RANKING
 from choose.tasks.ranking import (
+    Ranking,
     check_relevance,
-    ranking_from,
     read_ranking,
     relevance_cells,
     same_title,
@@ -50,12 +50,15 @@ from choose.tasks.target_noise import (
 )
 from choose.tasks.values import scalar_text
 from choose.tasks.writing import OWN as OF_A_TEXT
-from choose.tasks.writing import check_texts, read_writing, text_cells, writing_from
+from choose.tasks.writing import Writing, check_texts, read_writing, text_cells
 from choose.types import Example, Task
 
 # Words of a target: from the first on, on average, targets that mostly differ are texts to write;
 # up to the second, for most, they answer questions, where something says that these are questions.
 WRITTEN, BRIEF = 2.5, 20.0
+
+# Keys of [task] that describe labels or fields.
+DESCRIPTIONS = ("names", "descriptions", "fields")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +71,7 @@ class Kind:
         cells: gives the right answers of each cell of a column, from values, rows and its name.
         check: refuses targets of a pool and test rows that make no such task.
         make: makes the task of a pool and test rows from what the study file says.
+        describes: which of the keys of [task] in `DESCRIPTIONS` are for such a task.
         unfilled: why a row with a text must have a target; None where it is left out.
         noise: kinds of noise that a training pool may get, the usual one first and then the one
             that comes nearest to how people err; `disturb` gives a noisy target by kind, where
@@ -86,6 +90,7 @@ class Kind:
     check: Callable[[Sequence[Example], Sequence[Example] | None], None]
     make: Callable[[Sequence[Example], Sequence[Example], TaskSection], Task]
     noise: tuple[str, ...]
+    describes: tuple[str, ...] = ()
     disturb: Mapping[str, Disturbance] | None = None
     unfilled: str | None = None
     record: Callable[[str], Mapping[str, Any]] | None = None
@@ -103,6 +108,7 @@ KINDS: Mapping[str, Kind] = {
         cells=label_cells,
         check=check_targets,
         make=classification_from,
+        describes=("names", "descriptions"),
         noise=("symmetric", "confused-pair", "class-dependent"),
     ),
     "multilabel": Kind(
@@ -111,6 +117,7 @@ KINDS: Mapping[str, Kind] = {
         cells=set_cells,
         check=check_sets,
         make=multilabel_from,
+        describes=("names", "descriptions"),
         noise=tuple(OF_SETS),
         disturb=OF_SETS,
         unfilled="an empty cell may be a row that is not labelled yet; where a row has no label, "
@@ -123,6 +130,7 @@ KINDS: Mapping[str, Kind] = {
         cells=record_cells,
         check=check_records,
         make=extraction_from,
+        describes=("fields", "descriptions"),
         noise=tuple(OF_RECORDS),
         disturb=OF_RECORDS,
         record=parse,
@@ -133,7 +141,7 @@ KINDS: Mapping[str, Kind] = {
         read=read_writing,
         cells=text_cells,
         check=check_texts,
-        make=writing_from,
+        make=lambda pool, test, section: Writing(instruction=section.instruction),
         noise=tuple(OF_TEXTS),
         disturb=OF_TEXTS,
         scores=OF_A_TEXT,
@@ -158,7 +166,7 @@ KINDS: Mapping[str, Kind] = {
         read=read_ranking,
         cells=relevance_cells,
         check=check_relevance,
-        make=ranking_from,
+        make=lambda pool, test, section: Ranking(instruction=section.instruction),
         noise=tuple(OF_RANKINGS),
         disturb=OF_RANKINGS,
         has_documents="must",
@@ -183,6 +191,25 @@ def read_task(facts: Mapping[str, Any]) -> Task:
     if kind not in KINDS:
         raise ValueError(f"its task is of the unknown kind {kind!r}")
     return KINDS[kind].read(facts)
+
+
+def make_task(
+    kind: str, pool: Sequence[Example], test: Sequence[Example], section: TaskSection
+) -> Task:
+    """Return the task of a pool and test rows.
+
+    Raises:
+        StudyError: if the study file has a key that is for other kinds of tasks, or says of labels
+            or fields what the rows contradict.
+    """
+    for key in DESCRIPTIONS:
+        if getattr(section, key) and key not in KINDS[kind].describes:
+            takes = [name for name, other in KINDS.items() if key in other.describes]
+            raise StudyError(
+                f"[task.{key}] is for the kinds {', '.join(takes)}; this task is {kind}. "
+                "Leave it out."
+            )
+    return KINDS[kind].make(pool, test, section)
 
 
 def check_kind(kind: str | None) -> None:

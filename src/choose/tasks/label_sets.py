@@ -9,7 +9,7 @@ from collections.abc import Collection, Sequence
 from itertools import chain
 from typing import Any
 
-from choose.errors import DataError, StudyError, quoted, rows_named
+from choose.errors import DataError, quoted, rows_named
 from choose.schema.study_sections import TaskSection
 from choose.tasks.labels import check_numbers, label_order, named_labels
 from choose.tasks.multilabel import Multilabel, read_set, set_text
@@ -198,11 +198,9 @@ def multilabel_from(
     """Return the task of the labels of all rows.
 
     Raises:
-        StudyError: if a name or description is for an unknown label, two labels get the same
-            name, or the study file has fields.
+        StudyError: if a name or description is for an unknown label, or two labels get the same
+            name.
     """
-    if section.fields:
-        raise StudyError("[task.fields] is for records; the targets are labels. Leave it out.")
     found = {label for e in (*pool, *test) for label in read_set(e.target)}
     choices = tuple(sorted(found, key=label_order))
     return Multilabel(

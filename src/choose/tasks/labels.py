@@ -144,10 +144,8 @@ def classification_from(
     """Return the task of the labels of all rows.
 
     Raises:
-        StudyError: as `task_from`, or if the study file has fields.
+        StudyError: as `task_from`.
     """
-    if section.fields:
-        raise StudyError("[task.fields] is for records; the targets are labels. Leave it out.")
     return task_from([*pool, *test], section.names, section.descriptions, section.instruction)
 
 

@@ -15,8 +15,7 @@ from functools import lru_cache
 from typing import Any, ClassVar, Literal
 
 from choose.corpus import Corpus, Span
-from choose.errors import DataError, StudyError, quoted
-from choose.schema.study_sections import TaskSection
+from choose.errors import DataError, quoted
 from choose.tasks.graded_task import GradedTask, common_settings
 from choose.tasks.values import scalar_text
 from choose.types import Example
@@ -283,15 +282,3 @@ def check_relevance(pool: Sequence[Example], test: Sequence[Example] | None) -> 
             f"All {len(pool):,} questions have the same relevant documents: there is nothing to "
             "rank. Name the right column with --label-column."
         )
-
-
-def ranking_from(pool: Sequence[Example], test: Sequence[Example], section: TaskSection) -> Ranking:
-    """Return the task of a pool; the study file may give it an instruction.
-
-    Raises:
-        StudyError: if the study file has names, fields or descriptions.
-    """
-    for key in ("names", "fields", "descriptions"):
-        if getattr(section, key):
-            raise StudyError(f"[task.{key}] is not for rankings of documents. Leave it out.")
-    return Ranking(instruction=section.instruction)

@@ -97,14 +97,7 @@ def check_answers(pool: Sequence[Example], test: Sequence[Example] | None) -> No
 def answering_from(
     pool: Sequence[Example], test: Sequence[Example], section: TaskSection
 ) -> Answering:
-    """Return the task of a pool; the study file may give it an instruction.
-
-    Raises:
-        StudyError: if the study file has names, fields or descriptions.
-    """
-    for key in ("names", "fields", "descriptions"):
-        if getattr(section, key):
-            raise StudyError(f"[task.{key}] is not for answers to questions. Leave it out.")
+    """Return the task of a pool; the study file may give it an instruction."""
     return Answering(
         instruction=section.instruction,
         unanswerable=any(e.target == NO_ANSWER for e in pool),
@@ -242,8 +235,6 @@ def extraction_from(
     known = {*found, *fields_of(target for e in test for target in e.targets)}
     _check_known("fields", section.fields, known)
     _check_known("descriptions", section.descriptions, known)
-    if section.names:
-        raise StudyError("[task.names] is for labels; the targets are records. Leave it out.")
     return Extraction(
         fields={**found, **_types(section.fields)},
         descriptions=dict(section.descriptions),

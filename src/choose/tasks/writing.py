@@ -10,8 +10,7 @@ from functools import cache
 from importlib.metadata import version
 from typing import Any, ClassVar, Literal
 
-from choose.errors import DataError, StudyError, quoted
-from choose.schema.study_sections import TaskSection
+from choose.errors import DataError, quoted
 from choose.tasks.graded_task import GradedTask, common_settings
 from choose.tasks.values import scalar_text, type_name
 from choose.types import Example
@@ -110,18 +109,6 @@ def check_texts(pool: Sequence[Example], test: Sequence[Example] | None) -> None
             f"All {len(pool):,} rows have the same target {quoted(pool[0].target)}: there is "
             "nothing to write. Name the right column with --label-column."
         )
-
-
-def writing_from(pool: Sequence[Example], test: Sequence[Example], section: TaskSection) -> Writing:
-    """Return the task; the study file may give it an instruction and nothing else.
-
-    Raises:
-        StudyError: if the study file has names, fields or descriptions.
-    """
-    for key in ("names", "fields", "descriptions"):
-        if getattr(section, key):
-            raise StudyError(f"[task.{key}] is not for targets that are texts. Leave it out.")
-    return Writing(instruction=section.instruction)
 
 
 def chrf(output: str, target: str) -> float:
