@@ -9,8 +9,8 @@ import os
 import re
 import stat
 import time
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -110,6 +110,31 @@ def temporary_name(path: Path) -> Path:
     return path.with_name(f".{path.name[:80]}.{uuid4().hex[:8]}.choose-tmp")
 
 
+def neighbours(path: Path) -> list[str]:
+    """Return the names in the folder of a path; none if it cannot be read."""
+    try:
+        return [other.name for other in path.parent.iterdir()]
+    except OSError:
+        return []
+
+
+@contextmanager
+def explained_errors(path: Path) -> Iterator[None]:
+    """Turn errors of the system within a block that writes `path` into errors that say what to do.
+
+    Raises:
+        StoreError: if the folder cannot be written or the disk is full.
+    """
+    try:
+        yield
+    except Exception as error:
+        if (reason := system_reason(error)) is None:
+            raise
+        raise StoreError(
+            f"Cannot write {str(path)!r}: {reason}. Free some space or choose another place."
+        ) from error
+
+
 def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
     """Let `write` create a temporary file next to `path`, then rename it to `path`.
 
@@ -118,17 +143,12 @@ def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
     """
     temporary = temporary_name(path)
     try:
-        if path.is_dir():
-            raise StoreError(f"Cannot write {str(path)!r}: it is a folder. Move it away.")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write(temporary)
-        os.replace(temporary, path)
-    except Exception as error:
-        if (reason := system_reason(error)) is None:
-            raise
-        raise StoreError(
-            f"Cannot write {str(path)!r}: {reason}. Free some space or choose another place."
-        ) from error
+        with explained_errors(path):
+            if path.is_dir():
+                raise StoreError(f"Cannot write {str(path)!r}: it is a folder. Move it away.")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write(temporary)
+            os.replace(temporary, path)
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)

@@ -139,39 +139,25 @@ NAMED = 0.005
 
 def lines_of(facts: Facts) -> tuple[Line, ...]:
     """Return one line a topic, the most frequent problems first."""
-    if not facts.dataset.task.labels:
-        return _lines_without_labels(facts)
-    lines = (
-        _size(facts.reach, len(facts.dataset.asked), facts.dataset.division),
-        wrong_labels(facts),
-        overlap(facts),
-        conflicts(facts),
-        _test_file(facts),
-        _duplicates(facts),
-        balance(facts),
-        order(facts),
-        annotators(facts.audit, any(e.annotator for e in facts.all)),
-        time(facts.drift, sum(e.timestamp is not None for e in facts.all), len(facts.all)),
-        _languages(facts.languages, len(facts.all)),
-        _tokens(facts.tokens),
-        _lengths(facts),
-        _personal_data(facts.personal),
-        _rows(facts),
-        _reading(facts.rows.notes),
-    )
-    return tuple(found for found in lines if found is not None)
-
-
-def _lines_without_labels(facts: Facts) -> tuple[Line, ...]:
+    asked, texts = facts.dataset.asked, len(facts.all)
     dated = sum(e.timestamp is not None for e in facts.all)
-    mix = "field" if facts.targets.fields else "relevance" if facts.targets.relevance else "length"
+    if facts.dataset.task.labels:
+        noun = "label"
+        targets = [wrong_labels(facts), overlap(facts), conflicts(facts)]
+        annotated = annotators(facts.audit, any(e.annotator for e in facts.all))
+        labels = [balance(facts), order(facts), annotated]
+    else:
+        of = facts.targets
+        noun = "field" if of.fields else "relevance" if of.relevance else "length"
+        targets, labels = [*target_lines(of)], []
     lines = (
-        _size(facts.reach, len(facts.dataset.asked), facts.dataset.division),
-        *target_lines(facts.targets),
+        _size(facts.reach, len(asked), facts.dataset.division),
+        *targets,
         _test_file(facts),
         _duplicates(facts),
-        time(facts.drift, dated, len(facts.all), mix),
-        _languages(facts.languages, len(facts.all)),
+        *labels,
+        time(facts.drift, dated, texts, noun),
+        _languages(facts.languages, texts),
         _tokens(facts.tokens),
         _lengths(facts),
         _personal_data(facts.personal),

@@ -25,7 +25,7 @@ from choose.export.manifest import (
     foreign_files,
     load_strategy,
 )
-from choose.files import system_reason, temporary_name, write_json, write_text
+from choose.files import explained_errors, temporary_name, write_json, write_text
 from choose.run.predict import predict
 from choose.run.trial import versions
 from choose.schema.decision import Decision
@@ -45,17 +45,11 @@ def atomic_folder(folder: Path, force: bool) -> Iterator[Path]:
     check_replaceable(place, folder, force)
     temporary = temporary_name(place)
     try:
-        try:
+        with explained_errors(folder):
             temporary.mkdir(parents=True)
             yield temporary
             check_replaceable(place, folder, force)  # it may have changed meanwhile
             _move(temporary, place)
-        except Exception as error:
-            if (reason := system_reason(error)) is None:
-                raise
-            raise StoreError(
-                f"Cannot write {str(folder)!r}: {reason}. Free some space or choose another place."
-            ) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

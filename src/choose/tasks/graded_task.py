@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from choose.errors import DataError, quoted
 from choose.files import digest
 from choose.tasks.scoring import UserMetric, read_metric
+from choose.types import Example
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +94,19 @@ class GradedTask:
         if self.headline != self.own[0]:
             own["headline"] = self.headline
         return {"instruction": self.instruction, "descriptions": dict(self.descriptions), **own}
+
+
+def check_differ(pool: Sequence[Example], same: str, verb: str) -> None:
+    """Refuse a pool whose targets are all the same.
+
+    Raises:
+        DataError: saying that all have the `same`, and that there is nothing to `verb`.
+    """
+    if len({e.targets for e in pool}) == 1:
+        raise DataError(
+            f"All {len(pool):,} {same} {quoted(pool[0].target)}: there is nothing to {verb}. Name "
+            "the right column with --label-column."
+        )
 
 
 def common_settings(facts: Mapping[str, Any], own: Sequence[str]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from choose.errors import DataError, quoted, rows_named
 from choose.schema.study_sections import TaskSection
+from choose.tasks.graded_task import check_differ
 from choose.tasks.labels import check_numbers, label_order, named_labels
 from choose.tasks.multilabel import Multilabel, read_set, set_text
 from choose.tasks.values import scalar_text, type_name
@@ -173,11 +174,7 @@ def check_sets(pool: Sequence[Example], test: Sequence[Example] | None) -> None:
         {label for e in rows for label in read_set(e.target)} for rows in (pool, test or ())
     )
     check_numbers(known | tested)
-    if len({e.target for e in pool}) == 1:
-        raise DataError(
-            f"All {len(pool):,} rows have the same set of labels {quoted(pool[0].target)}: there "
-            "is nothing to tell apart. Name the right column with --label-column."
-        )
+    check_differ(pool, "rows have the same set of labels", "distinguish")
     labels = sum(len(read_set(e.target)) for e in pool)
     if 2 * len(known) > labels:
         raise DataError(

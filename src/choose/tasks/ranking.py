@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Literal
 
 from choose.corpus import Corpus, Span
 from choose.errors import DataError, quoted
-from choose.tasks.graded_task import GradedTask, common_settings
+from choose.tasks.graded_task import GradedTask, check_differ, common_settings
 from choose.tasks.values import scalar_text
 from choose.types import Example
 
@@ -277,8 +277,4 @@ def check_relevance(pool: Sequence[Example], test: Sequence[Example] | None) -> 
     Raises:
         DataError: saying so.
     """
-    if len({e.target for e in pool}) == 1:
-        raise DataError(
-            f"All {len(pool):,} questions have the same relevant documents: there is nothing to "
-            "rank. Name the right column with --label-column."
-        )
+    check_differ(pool, "questions have the same relevant documents", "rank")

@@ -12,6 +12,7 @@ from choose.errors import DataError, StudyError, did_you_mean, quoted, rows_name
 from choose.schema.study_sections import TaskSection
 from choose.tasks.answering import NO_ANSWER, Answering, abstains
 from choose.tasks.extraction import Extraction, as_text, fields_of, parse
+from choose.tasks.graded_task import check_differ
 from choose.tasks.values import FieldType, scalar_text, stands, type_name
 from choose.types import Example
 
@@ -87,11 +88,7 @@ def check_answers(pool: Sequence[Example], test: Sequence[Example] | None) -> No
     Raises:
         DataError: saying so.
     """
-    if len({e.targets for e in pool}) == 1:
-        raise DataError(
-            f"All {len(pool):,} questions have the same answer {quoted(pool[0].target)}: there is "
-            "nothing to answer. Name the right column with --label-column."
-        )
+    check_differ(pool, "questions have the same answer", "answer")
 
 
 def answering_from(
@@ -209,11 +206,7 @@ def check_records(pool: Sequence[Example], test: Sequence[Example] | None) -> No
         DataError: saying what is needed.
     """
     everything = [*pool, *(test or ())]
-    if len({e.target for e in pool}) == 1:
-        raise DataError(
-            f"All {len(pool):,} rows have the same record {quoted(pool[0].target)}: there is "
-            "nothing to extract. Name the right column with --label-column."
-        )
+    check_differ(pool, "rows have the same record", "extract")
     names = {name for e in everything for target in e.targets for name in parse(target)}
     if len(names) > MOST_FIELDS:
         raise DataError(

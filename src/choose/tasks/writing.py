@@ -10,8 +10,8 @@ from functools import cache
 from importlib.metadata import version
 from typing import Any, ClassVar, Literal
 
-from choose.errors import DataError, quoted
-from choose.tasks.graded_task import GradedTask, common_settings
+from choose.errors import DataError
+from choose.tasks.graded_task import GradedTask, check_differ, common_settings
 from choose.tasks.values import scalar_text, type_name
 from choose.types import Example
 
@@ -104,11 +104,7 @@ def check_texts(pool: Sequence[Example], test: Sequence[Example] | None) -> None
     Raises:
         DataError: saying so.
     """
-    if len({e.target for e in pool}) == 1:
-        raise DataError(
-            f"All {len(pool):,} rows have the same target {quoted(pool[0].target)}: there is "
-            "nothing to write. Name the right column with --label-column."
-        )
+    check_differ(pool, "rows have the same target", "write")
 
 
 def chrf(output: str, target: str) -> float:

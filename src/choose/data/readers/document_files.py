@@ -22,7 +22,7 @@ from choose.data.readers.delimited import ROW, TOO_LONG
 from choose.data.readers.encodings import encoding_of
 from choose.data.readers.table_file import JSON, LARGEST, PARQUET, read_source
 from choose.errors import DataError, did_you_mean, quoted, quoted_list, rows_named
-from choose.files import NotRegularError, read_regular
+from choose.files import NotRegularError, neighbours, read_regular
 from choose.formatting import plural
 from choose.untrusted import check_text
 
@@ -144,7 +144,7 @@ def _is_folder(path: Path) -> bool:
     try:
         mode = path.stat().st_mode
     except (FileNotFoundError, NotADirectoryError) as error:
-        near = did_you_mean(path.name, _beside(path))
+        near = did_you_mean(path.name, neighbours(path))
         raise DataError(f"No documents {quoted(str(path), 200)}.{near} {_ALLOWED}") from error
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
@@ -152,13 +152,6 @@ def _is_folder(path: Path) -> bool:
     if not stat.S_ISDIR(mode) and not stat.S_ISREG(mode):
         raise DataError(f"{str(path)!r} is a pipe or device. {_ALLOWED}")
     return stat.S_ISDIR(mode)
-
-
-def _beside(path: Path) -> list[str]:
-    try:
-        return [other.name for other in path.parent.iterdir()]
-    except OSError:
-        return []
 
 
 def _folder(folder: Path) -> tuple[list[Document], list[str]]:

@@ -16,6 +16,7 @@ from choose.data.readers.delimited import read_delimited
 from choose.data.readers.encodings import encoding_of
 from choose.data.readers.json_and_parquet import read_json, read_parquet
 from choose.errors import DataError, did_you_mean, quoted
+from choose.files import neighbours
 from choose.untrusted import check_text
 
 # Names of files that say nothing about what is in them; the folder then names the set.
@@ -122,7 +123,7 @@ def checked_file(name: str, largest: float = float("inf")) -> Iterator[Path]:
 
 def _check_suffix(path: Path) -> None:
     if not _exists(path):
-        near = did_you_mean(path.name, _neighbours(path))
+        near = did_you_mean(path.name, neighbours(path))
         raise DataError(f"No file {quoted(str(path), 200)}.{near} Give a {_ALLOWED} file.")
     if not path.is_file():
         what = "a folder" if path.is_dir() else "not a regular file"
@@ -161,13 +162,6 @@ def data_files(folder: Path) -> list[str]:
         for path in folder.iterdir()
         if path.is_file() and path.suffix.lower() in _ENDINGS and not path.name.startswith(".")
     )
-
-
-def _neighbours(path: Path) -> list[str]:
-    try:
-        return [other.name for other in path.parent.iterdir()]
-    except OSError:
-        return []
 
 
 def _check_content(path: Path, largest: float = LARGEST) -> None:
