@@ -15,7 +15,7 @@ from choose.judge.scores.score_tables import ScoreTable, study_scores
 from choose.judge.scores.scored_rows import ScoredRows
 from choose.judge.verdict import judge
 from choose.schema.decision import Gate
-from choose.types import Answers
+from choose.types import STANDARD, Answers, Scenario
 from support.answered_studies import player
 from support.answered_studies import study as answered
 
@@ -140,6 +140,38 @@ def test_noise_is_compared_with_the_clean_fits_of_the_same_repetition() -> None:
     assert np.isnan(found[:, 1]).all()
     once = changed(ScoreTable(clean.outputs[:, :1], (0,), (), rows), noisy).scores
     assert once.tolist() == [[-1, 0], [0, -1], [0, 0], [0, 0]]
+
+
+def test_what_learns_nothing_answers_with_wrong_labels_as_without_them() -> None:
+    """It has no trials with noise, of fewer rows or of rows of any time: it needs none."""
+    clean = {"tfidf": first_rows_wrong((0, 44)), "probe": first_rows_wrong((0, 40))}
+    costs = {"tfidf": 0.5, "probe": 5.0}
+    players = [player(name, answers(clean[name]), seconds=costs[name]) for name in clean]
+    world = answered("ab", ["a"] * ROWS, players)
+    infos = tuple(replace(info, learns=info.name != "tfidf") for info in world.candidates)
+    _, run = world.runs
+    added = []
+    for scenario, size in (
+        (Scenario(kind="noise", noise="symmetric", rate=0.2), ROWS),
+        (STANDARD, 100),
+    ):
+        trial = replace(run.trial, scenario=scenario, train_size=size)
+        worse = Answers(outputs=tuple(answers(first_rows_wrong((0, 300)))), status=("ok",) * ROWS)
+        added.append(replace(run, trial=trial, answers={("clean", 0): worse}))
+    past = replace(world.runs[0].trial, scenario=Scenario(kind="time", cut=0.5))
+    added.append(replace(world.runs[0], trial=past))
+    decision = judge(replace(world, candidates=infos, runs=(*world.runs, *added)), Rule())
+    assert decision.verdict.use_meanwhile == "tfidf"
+    gates = {gate.name: gate for gate in decision.gates}
+    assert "ahead with 20 % of the training labels made wrong" in gates["robust"].evidence
+    card = next(card for card in decision.scorecards if card.candidate == "tfidf")
+    assert card.noise.slope is not None
+    assert card.noise.slope.value == 0
+    assert [point.labels for point in card.curve] == [100, ROWS]
+    assert card.curve[0].value == card.curve[1].value
+    assert card.stability.temporal_drop is not None
+    assert card.stability.temporal_drop.value == 0
+    assert gates["task stable"].status == "pass"
 
 
 def test_a_row_set_tells_which_rows_not_only_how_many() -> None:

@@ -10,12 +10,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 import choose
 import choose_ranking
 from choose.api.plan import check as check_set
+from choose.cli.app import app
 from choose.conformance import _WORDS as WORDS_OF
 from choose.corpus import Corpus, Document
+from choose.data.readers.unlabelled_texts import file_items
 from choose.export.exported_model import Model
 from choose.report.text_answers import answer_parts
 from choose.schema.check import Check
@@ -208,6 +211,8 @@ def test_the_kind_is_found_by_a_column_of_documents(tmp_path: Path) -> None:
     assert record.targets.relevance is not None
     assert record.targets.relevance.single == 20
     assert record.targets.relevance.corpus.unneeded == 1
+    with file_items(questions, None, asks=True) as items:
+        assert [item.text for item in items] == [row.text for row in rows()]
     questions, documents = write(tmp_path, with_answers=True)
     answered = check(questions, documents)
     assert answered.targets is not None
@@ -303,6 +308,10 @@ def test_an_export_writes_ids_with_scores(study: tuple[choose.Decision, Path]) -
     assert all(isinstance(one["id"], str) for one in first["ranking"])
     assert second["ranking"] is None
     assert "rankings of documents" in repr(model)
+    questions, _ = write(folder)
+    result = CliRunner().invoke(app, ["predict", str(folder / "model"), questions])
+    assert result.exit_code == 0, result.output
+    assert result.stdout.count("\n") == 1 + len(rows()), "its own file needs no --text-column"
     card = (folder / "model/README.md").read_text("utf-8")
     assert "Ranks documents for a question." in card
 

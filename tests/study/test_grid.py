@@ -1,6 +1,7 @@
 """The grid: what is identical is run once, what tells most is run first."""
 
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -8,6 +9,7 @@ from choose.corpus import ARRIVED, UPDATED, Corpus, Document, Span
 from choose.data.scenarios import Pools, SplitSpec, make_split
 from choose.data.splits import build_dataset
 from choose.errors import StrategyError, StudyError
+from choose.strategy import available, find
 from choose.study.candidates import candidates_of
 from choose.study.config import CandidateSection, Grid, Models, Study
 from choose.study.grid_points import (
@@ -86,6 +88,33 @@ def test_a_strategy_without_a_seed_is_fitted_once_on_a_whole_pool() -> None:
     jobs = jobs_of(study("tfidf", seeds=5, wordings=False), dataset())
     tfidf = [j for j in jobs if j.trial.candidate == "tfidf"]
     assert len(tfidf) == len(dataset().folds)
+
+
+@pytest.mark.parametrize("name", [name for name in available() if not find(name).learns])
+def test_what_learns_nothing_is_fitted_once_and_never_on_other_rows(name: str) -> None:
+    data = dataset(rows=520)
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    dated = [
+        replace(e, timestamp=start + timedelta(days=n))
+        for n, e in enumerate(data.examples.values())
+    ]
+    whole, cut = Study(), Study(grid=Grid(sizes=(0.5, 20), seeds=4))
+    for setting in (whole, cut):
+        planner = Planner(setting, Pools(build_dataset("dated", dated)))
+        points = [*planner.points(Candidate(name=name, strategy=name, params={"model": "m"}))]
+        assert {p.scenario.kind for p in points} >= {"standard", "time"}
+        assert not {p.part for p in points} & {"added label noise", "smaller pools", "repetitions"}
+        assert not any(p.repetition or p.size or p.scenario.learns_from == "any" for p in points)
+        assert all(p.scenario.examples == 0 for p in points if p.scenario.kind == "new-class")
+
+
+def test_a_study_of_which_no_named_candidate_can_run_says_why() -> None:
+    with pytest.raises(
+        StudyError, match=r"^No candidate that is named can run\. copy: it answers writing.*tfidf"
+    ):
+        candidates_of(study("copy"), dataset().task)
+    field = candidates_of(study("copy", "knn"), dataset().task)
+    assert [refusal.partition(":")[0] for refusal in field.refusals] == ["copy"]
 
 
 def test_on_a_smaller_pool_repetitions_draw_other_rows() -> None:

@@ -125,11 +125,12 @@ def _items(
 
     manifest = read_manifest(folder)
     text_column, fields = text_column or manifest.text_column, manifest.fields
+    asks = bool(getattr(manifest.task, "documents", ""))
     if file != "-":
-        with file_items(file, text_column, fields) as items:
+        with file_items(file, text_column, fields, asks) as items:
             yield items
     elif as_json:
-        yield json_items(sys.stdin.buffer, text_column, fields)
+        yield json_items(sys.stdin.buffer, text_column, fields, asks)
     elif fields:
         raise StudyError(
             f"This model reads {', '.join(fields)} beside the text, which lines of text do not "

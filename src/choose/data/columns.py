@@ -255,14 +255,17 @@ def shared_instruction(table: pl.DataFrame, roles: Roles) -> tuple[str | None, l
 
 
 def text_and_id_columns(
-    columns: Sequence[str], text_column: str | None
+    columns: Sequence[str], text_column: str | None, asks: bool = False
 ) -> tuple[tuple[str, ...], str | None]:
     """Find the columns of the text and the id, for rows without labels.
+
+    Where documents answer (`asks`), a column called a question comes first, as in training.
 
     Raises:
         DataError: if there is no text column.
     """
-    id, name = usual(columns, ("id",)), usual(columns, TEXT)
+    known = (*QUESTION, *TEXT) if asks else TEXT
+    id, name = usual(columns, ("id",)), usual(columns, known)
     # Rows come one at a time, so that a dotted path is known by its column alone.
     parts = [part.strip() for part in (text_column or "").split(",")]
     paths = [part for part in parts if any(part.startswith(f"{root}.") for root in columns)]
@@ -273,7 +276,7 @@ def text_and_id_columns(
     if not text:
         raise DataError(
             f"No text column: none of the columns {quoted_list(columns)} is called "
-            f"{', '.join(TEXT)}. Name it with --text-column."
+            f"{', '.join(dict.fromkeys(known))}. Name it with --text-column."
         )
     return text, id
 

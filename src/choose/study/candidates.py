@@ -89,7 +89,8 @@ def candidates_of(study: Study, task: Task) -> ResolvedCandidates:
     A strategy for other kinds of tasks is a refusal only if the study names it.
 
     Raises:
-        StudyError: if two candidates have one name, or a hyperparameter is unknown.
+        StudyError: if two candidates have one name, a hyperparameter is unknown, or none of those
+            that the study names can run.
     """
     candidates = [_candidate(section, study.models, task.kind) for section in _sections(study)]
     names = [candidate.name for candidate in candidates]
@@ -99,11 +100,20 @@ def candidates_of(study: Study, task: Task) -> ResolvedCandidates:
     reasons = {c.name: _refusal(c, task) for c in candidates}
     able = sorted((c for c in candidates if reasons[c.name] is None), key=_order)
     named = {section.name or section.strategy for section in study.candidates}
+    if named and not any(c.name in named for c in able):
+        raise _none_can_run({name: why for name, why in reasons.items() if name in named}, task)
     fits = {c.name for c in candidates if task.kind in kinds(c.strategy)}
     refusals = tuple(
         f"{name}: {why}" for name, why in reasons.items() if why and name in named | fits
     )
     return ResolvedCandidates(candidates=tuple(able), refusals=refusals)
+
+
+def _none_can_run(reasons: Mapping[str, str | None], task: Task) -> StudyError:
+    """Return the error for a study of which no named candidate can run, with those that could."""
+    able = [name for name in default_strategies() if task.kind in kinds(name)]
+    why = " ".join(f"{name}: {reason}" for name, reason in [*reasons.items()][:3])
+    return StudyError(f"No candidate that is named can run. {why} Try one of: {', '.join(able)}.")
 
 
 def names_of(study: Study) -> tuple[str, ...]:

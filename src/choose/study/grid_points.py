@@ -208,14 +208,18 @@ def _rows_of_label(dataset: Dataset, label: str | None, size: int | None) -> int
 def scenario_points(
     cls: type[Strategy], options: ScenarioOptions, repetitions: int
 ) -> Iterator[Point]:
-    """Yield a candidate's points in the scenarios; slow ones get few rows, and run late."""
+    """Yield a candidate's points in the scenarios; slow ones get few rows, and run late.
+
+    A candidate that learns nothing is asked once in each, as other training rows change no answer.
+    """
+    repetitions = repetitions if cls.learns else 1
     if cls.cheap:
         yield from _inner_cv(options)
         yield from _drift(cls, options, repetitions)
-        yield from _new_class(options, repetitions)
+        yield from _new_class(cls, options, repetitions)
     else:
         yield from _slow_inner(cls, options)
-        yield from _slow_drift(options)
+        yield from _slow_drift(cls, options)
         yield from _slow_new_class(cls, options)
 
 
@@ -240,15 +244,17 @@ def _drift(cls: type[Strategy], options: ScenarioOptions, repetitions: int) -> I
             # With all rows of the past, repetitions differ by the seed alone.
             if not repetition or cls.seeded or options.rows:
                 yield Point(stage, DRIFT, "", past, None, repetition, folds=1)
-            yield Point(stage, DRIFT, "", any_time, None, repetition, folds=SLICE_PARTS)
+            if cls.learns:
+                yield Point(stage, DRIFT, "", any_time, None, repetition, folds=SLICE_PARTS)
 
 
-def _slow_drift(options: ScenarioOptions) -> Iterator[Point]:
+def _slow_drift(cls: type[Strategy], options: ScenarioOptions) -> Iterator[Point]:
     middle = options.origins[len(options.origins) // 2 :][:1]
     for cut in options.origins if options.thorough else middle:
         past, any_time = _time_scenarios(cut, options.rows, SLOW_ROWS)
         yield Point(Stage.SLOW_SCENARIOS, DRIFT, scenario=past, folds=1)
-        yield Point(Stage.SLOW_SCENARIOS, DRIFT, scenario=any_time, folds=SLICE_PARTS)
+        if cls.learns:
+            yield Point(Stage.SLOW_SCENARIOS, DRIFT, scenario=any_time, folds=SLICE_PARTS)
 
 
 def _time_scenarios(cut: float, rows: int, ask: int) -> tuple[Scenario, Scenario]:
@@ -258,10 +264,10 @@ def _time_scenarios(cut: float, rows: int, ask: int) -> tuple[Scenario, Scenario
     )
 
 
-def _new_class(options: ScenarioOptions, repetitions: int) -> Iterator[Point]:
+def _new_class(cls: type[Strategy], options: ScenarioOptions, repetitions: int) -> Iterator[Point]:
     # In cross-validation each fold draws its own examples, which are repetitions already.
     count = repetitions if options.folds == 1 or options.thorough else 1
-    for scenario in _withheld(options, EXAMPLES, ask=0):
+    for scenario in _withheld(options, EXAMPLES if cls.learns else EXAMPLES[:1], ask=0):
         for repetition in range(count if scenario.examples else 1):
             stage = Stage.REPETITIONS if repetition else Stage.FAST_SCENARIOS
             yield Point(stage, NEW_CLASS, "", scenario, None, repetition)
@@ -270,7 +276,8 @@ def _new_class(options: ScenarioOptions, repetitions: int) -> Iterator[Point]:
 def _slow_new_class(cls: type[Strategy], options: ScenarioOptions) -> Iterator[Point]:
     one = cls.family == "fine-tuning" and not options.thorough
     folds = 1 if one else options.folds
-    for scenario in _withheld(options, SLOW_EXAMPLES, ask=SLOW_ROWS // folds):
+    counts = SLOW_EXAMPLES if cls.learns else SLOW_EXAMPLES[:1]
+    for scenario in _withheld(options, counts, ask=SLOW_ROWS // folds):
         yield Point(Stage.SLOW_SCENARIOS, NEW_CLASS, scenario=scenario, folds=folds)
 
 

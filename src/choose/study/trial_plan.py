@@ -119,7 +119,8 @@ class Planner:
                 continue  # the candidate already has these settings
             stage = Stage.REPETITIONS if fast else Stage.SLOW_VIEWS
             yield Point(stage, "other settings", variant=variant)
-        for repetition in range(few):
+        # Where nothing is learnt, fewer or wrong labels change no answer.
+        for repetition in range(few if cls.learns else 0):
             again = Stage.REPETITIONS if repetition else Stage.FAST_GRID
             for scenario in noise_scenarios(grid, fast, self.dataset.task):
                 stage = again if fast else Stage.SLOW_NOISE
@@ -163,7 +164,7 @@ class Planner:
         return tuple(fault.view for fault in every)
 
     def _varies(self, cls: type[Strategy]) -> bool:
-        return cls.seeded or self._compared_size is not None
+        return cls.learns and (cls.seeded or self._compared_size is not None)
 
     @cached_property
     def sizes(self) -> list[int]:

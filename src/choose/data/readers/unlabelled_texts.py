@@ -29,11 +29,12 @@ Records = Iterator[tuple[int, dict[str, Any]]]
 
 @contextmanager
 def file_items(
-    name: str, text_column: str | None, fields: Sequence[str] = ()
+    name: str, text_column: str | None, fields: Sequence[str] = (), asks: bool = False
 ) -> Iterator[Iterator[Item]]:
     """Give the rows of a CSV, TSV, JSON, JSONL or Parquet file, or of ``sample:NAME``.
 
-    Ids come from a column ``id``, else they are the row numbers. `fields` are further inputs.
+    Ids come from a column ``id``, else they are the row numbers. `fields` are further inputs, and
+    `asks` tells whether the texts are questions to documents.
 
     Raises:
         DataError: if there is no such file, or no column of the text or of a field, or later at a
@@ -47,7 +48,7 @@ def file_items(
             columns, records = _peeked(json_records(path, encoding_of(path)), fields)
         else:
             columns, records = _delimited(path)
-        yield _items(columns, records, text_column, fields)
+        yield _items(columns, records, text_column, fields, asks)
 
 
 def line_items(stream: BinaryIO) -> Iterator[Item]:
@@ -69,10 +70,10 @@ def line_items(stream: BinaryIO) -> Iterator[Item]:
 
 
 def json_items(
-    stream: BinaryIO, text_column: str | None, fields: Sequence[str] = ()
+    stream: BinaryIO, text_column: str | None, fields: Sequence[str] = (), asks: bool = False
 ) -> Iterator[Item]:
-    """Yield one item per object from a pipe of JSON Lines."""
-    return _items(*_peeked(records_in(stream, STDIN), fields), text_column, fields)
+    """Yield one item per object from a pipe of JSON Lines; arguments as for `file_items`."""
+    return _items(*_peeked(records_in(stream, STDIN), fields), text_column, fields, asks)
 
 
 def _delimited(path: Path) -> tuple[list[str], Records]:
@@ -107,9 +108,13 @@ def _parquet_records(path: Path, rows: int) -> Records:
 
 
 def _items(
-    columns: Sequence[str], records: Records, text_column: str | None, fields: Sequence[str]
+    columns: Sequence[str],
+    records: Records,
+    text_column: str | None,
+    fields: Sequence[str],
+    asks: bool,
 ) -> Iterator[Item]:
-    texts, id = text_and_id_columns(columns, text_column)
+    texts, id = text_and_id_columns(columns, text_column, asks)
     if missing := [name for name in fields if not _holds(columns, name)]:
         raise DataError(
             f"No column {missing[0]!r}, which the model reads beside the text."

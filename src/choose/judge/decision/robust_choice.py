@@ -244,7 +244,9 @@ def robust(case: Case) -> Gate:
     parts += (
         [f"no other candidate is clearly ahead {' or '.join(conditions)}"] if conditions else []
     )
-    missing = [what for what, there in ((f"{target} noise", rate), ("views", views)) if not there]
+    learns = any(case.contenders.panel[name].info.learns for name in case.contenders.names)
+    needed = [(f"{target} noise", bool(rate) or not learns), ("views", bool(views))]
+    missing = [what for what, there in needed if not there]
     parts += [f"not measured: {listed(missing)}"] if missing else []
     passed = share >= 0.8 and not missing
     return Gate(name=name, status="pass" if passed else "unknown", evidence=f"{'; '.join(parts)}.")

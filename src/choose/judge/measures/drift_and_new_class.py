@@ -28,7 +28,7 @@ def drop_of(candidate: CandidateScores) -> Difference | None:
     any_time, past = _sides(candidate)
     if any_time is None or past is None:
         return None
-    return accuracy_loss(any_time, past, assumed=_assumed(any_time, past))
+    return accuracy_loss(any_time, past, assumed=_assumed(candidate, any_time, past))
 
 
 def origins_of(candidate: CandidateScores) -> tuple[Origin, ...]:
@@ -43,7 +43,7 @@ def _origin(candidate: CandidateScores, cut: float) -> Origin | None:
         return None
     both = np.asarray(answered(any_time.right) & answered(past.right), dtype=np.bool_)
     before, after = accuracy_on(past, both), accuracy_on(any_time, both)
-    drop = accuracy_loss(any_time, past, assumed=_assumed(any_time, past))
+    drop = accuracy_loss(any_time, past, assumed=_assumed(candidate, any_time, past))
     if before is None or after is None or drop is None:
         return None
     return Origin(
@@ -59,18 +59,24 @@ def _origin(candidate: CandidateScores, cut: float) -> Origin | None:
 def _sides(
     candidate: CandidateScores, cut: float | None = None
 ) -> tuple[ScoreTable | None, ScoreTable | None]:
-    """Return the answers after learning from any time and from the past, at one cut or all."""
+    """Return the answers after learning from any time and from the past, at one cut or all.
+
+    A candidate that learns nothing answers once for both.
+    """
 
     def side(name: str) -> ScoreTable | None:
         return scenario_table(
             candidate, lambda s: s.kind == "time" and s.learns_from == name and cut in (None, s.cut)
         )
 
-    return side("any"), side("past")
+    past = side("past")
+    return side("any") or (None if candidate.info.learns else past), past
 
 
-def _assumed(any_time: ScoreTable, past: ScoreTable) -> float:
+def _assumed(candidate: CandidateScores, any_time: ScoreTable, past: ScoreTable) -> float:
     """Return the variance that one fit a side leaves unseen."""
+    if not candidate.info.learns:
+        return 0.0
     cuts = {run.trial.scenario.cut for run in past.runs}
     variance = ASSUMED_SD**2 / len(cuts)
     if any_time.block.shape[1] > 1:

@@ -216,21 +216,31 @@ def study_scores(evidence: Evidence, measure: Measure = ACCURACY) -> StudyScores
     for run in evidence.runs:
         by_candidate[run.trial.candidate].append(run)
     drawn = any(size < evidence.pool_rows[fold] for fold, size in full.items())
+    measured = [
+        replace(
+            _measured(info, by_candidate[info.name], full, drawn, rows),
+            scenario_runs=tuple(run for run in by_candidate[info.name] if not _plain(run)),
+            all_rows=all_rows,
+        )
+        for info in evidence.candidates
+    ]
     return StudyScores(
         rows,
-        tuple(
-            replace(
-                _measured(info, by_candidate[info.name], full, drawn, rows),
-                scenario_runs=tuple(run for run in by_candidate[info.name] if not _plain(run)),
-                all_rows=all_rows,
-            )
-            for info in evidence.candidates
-        ),
+        tuple(_with_known(candidate, measured) for candidate in measured),
         labelled=evidence.rows,
         dated=evidence.dated,
         training_rows=max(full.values(), default=0),
         pool=max(evidence.pool_rows, default=0),
     )
+
+
+def _with_known(candidate: CandidateScores, measured: Sequence[CandidateScores]) -> CandidateScores:
+    """Add what a candidate that learns nothing answers with fewer or wrong labels: the same."""
+    if candidate.info.learns or candidate.main is None:
+        return candidate
+    noise = {key: candidate.main for other in measured for key in other.noise}
+    sizes = {size: candidate.main for other in measured for size in other.sizes}
+    return replace(candidate, noise=noise | {**candidate.noise}, sizes=sizes | {**candidate.sizes})
 
 
 def _plain(run: Run) -> bool:

@@ -206,8 +206,9 @@ class LiveProgress:
                 "Scores below are provisional.",
                 style="dim",
             )
-            for refusal in refusals:
-                self._say(f"Left out: {clean(refusal)}", style="yellow")
+        for refusal in refusals:
+            self._say(f"Left out: {clean(refusal)}", style="yellow")
+        if self._console.is_terminal:
             total = len(jobs) if budget is None else budget
             self._bar = StudyBar(self._console, self._lines, self._status, self._done, total)
             self._bar.start()
