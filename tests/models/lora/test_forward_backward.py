@@ -12,6 +12,7 @@ from transformers import LlamaConfig, LlamaModel
 from choose.models.hardware.memory import limits_of
 from choose.models.lora.batching import ragged_batch
 from choose.models.lora.classifier import untrained_model
+from choose.models.lora.fused.attention import LONG
 from choose.models.lora.fused.decoder import Decoder
 from choose.models.lora.fused.forward_backward import (
     RunPart,
@@ -60,8 +61,18 @@ def tensors(kept: Any) -> Iterator[torch.Tensor]:
 def test_the_counted_bytes_are_the_saved_bytes(
     targets: str, dropout: float, dtype: torch.dtype
 ) -> None:
+    assert_counted(targets, dropout, dtype, 40)
+
+
+def test_no_weights_of_attention_are_saved_for_long_rows() -> None:
+    short, long = (assert_counted("attention", 0.0, torch.float32, n) for n in (190, 600))
+    assert long < 3 * short  # and not ten times as many
+
+
+def assert_counted(targets: str, dropout: float, dtype: torch.dtype, length: int) -> float:
+    """Compare the bytes saved for rows with what is counted before; return the saved ones."""
     found = adapters(targets, dropout, dtype, num_hidden_layers=2)
-    decoder, rows = found.decoder, [[1] * 40] * 3
+    decoder, rows = found.decoder, [[1] * length] * 3
     noise = [(3, (0,))]
     part = RunPart(rows, [-1] * 3, range(3), None, found.matrices(), dropout, noise)  # type: ignore[arg-type]
     batch = ragged_batch(rows, "cpu")
@@ -69,7 +80,12 @@ def test_the_counted_bytes_are_the_saved_bytes(
     _, kept = decoder.forward(stream, decoder.layout(batch), _adapted_runs(decoder, [part]))
     held = [*tensors(kept), *_dropout_masks(decoder, part).values()]
     whole = {t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in held}
-    assert sum(whole.values()) / 120 == pytest.approx(token_bytes(found, 40), rel=0.03)
+    saved = sum(whole.values())
+    # Weights count for all rows, since shorter ones of the same batch may keep them.
+    unsaved = 4 * decoder.layers[0].heads.query_heads * LONG * 2 if length >= LONG else 0
+    counted = token_bytes(found, length) - unsaved
+    assert saved / (3 * length) == pytest.approx(counted, rel=0.03)
+    return saved
 
 
 @pytest.mark.slow

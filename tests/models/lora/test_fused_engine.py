@@ -18,8 +18,9 @@ from choose.models.lora.classifier import (
     untrained_model,
 )
 from choose.models.lora.fit import AutogradEngine, train, train_together, training_step
-from choose.models.lora.fused import linear_layers
+from choose.models.lora.fused import attention, linear_layers
 from choose.models.lora.fused import training_step as engine
+from choose.models.lora.fused.attention import LONG
 from choose.models.lora.fused.decoder import Decoder, supports_model
 from choose.models.lora.fused.forward_backward import (
     LowerLayers,
@@ -129,12 +130,18 @@ def gradients(
     return one.head, named
 
 
+@pytest.mark.parametrize("long", [LONG, 4])
 @pytest.mark.parametrize("upper", [1.0, 0.5])
 @pytest.mark.parametrize("targets", ["attention", "all"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_gradients_are_those_of_peft(kind: str, targets: str, upper: float) -> None:
+def test_gradients_are_those_of_peft(
+    kind: str, targets: str, upper: float, long: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where rows are long, some positions are computed at a time, and again in backward."""
     import torch
 
+    monkeypatch.setattr(attention, "LONG", long)
+    monkeypatch.setattr(attention, "POSITIONS", 3)
     found = tuned(other(kind), targets, upper=upper)
     assert first_adapted_layer(found.adapter) == (0 if upper == 1 else 1)
     rows = some_rows([9, 1, 4, 40, 9, 2])

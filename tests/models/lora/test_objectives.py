@@ -20,6 +20,7 @@ from choose.models.lora.answering_model import (
     untrained_answers,
 )
 from choose.models.lora.fit import AutogradEngine
+from choose.models.lora.fused import attention
 from choose.models.lora.fused import training_step as fused
 from choose.models.lora.model import AdapterSpec, Base, load_base, seeded
 from choose.models.lora.objectives import AnswerRun, answer_schedule
@@ -188,7 +189,12 @@ def test_questions_on_one_passage_share_its_tokens(base: Base) -> None:
 @pytest.mark.parametrize("rows", [some_rows(SIZES), on_passages()], ids=["alone", "passages"])
 @pytest.mark.parametrize(("targets", "upper"), [("all", 1.0), ("attention", 0.5)])
 def test_both_engines_give_the_gradients_of_transformers(
-    base: Base, targets: str, upper: float, rows: list[AnswerRow], prefix: tuple[int, ...]
+    base: Base,
+    targets: str,
+    upper: float,
+    rows: list[AnswerRow],
+    prefix: tuple[int, ...],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     found = tuned(base, targets, upper)
     run = run_of(found, rows, prefix)
@@ -200,18 +206,23 @@ def test_both_engines_give_the_gradients_of_transformers(
     AutogradEngine([run]).step([(run, batch)])
     for name, grad in taken(found).items():
         torch.testing.assert_close(grad, wanted[name], rtol=1e-4, atol=1e-6)
-    engine = fused.FusedEngine([run])
-    with ThreadPoolExecutor(1) as pool:
-        engine.compute_lower_layers(pool)
-        engine.step([(run, batch)], pool)
-    flat = engine._adapters[id(run)]
-    named, start = {id(p): n for n, p in found.adapter.named_parameters()}, 0
-    for weight in flat._weights:
-        assert flat.flat.grad is not None
-        grad = flat.flat.grad[start : start + weight.numel()].view(weight.shape)
-        torch.testing.assert_close(grad, wanted[named[id(weight)]], rtol=1e-4, atol=1e-6)
-        start += weight.numel()
-    engine.detach_memory()
+    named = {id(p): n for n, p in found.adapter.named_parameters()}
+    # Where rows are long, some positions are computed at a time.
+    for long in (attention.LONG, 4):
+        monkeypatch.setattr(attention, "LONG", long)
+        monkeypatch.setattr(attention, "POSITIONS", 3)
+        engine = fused.FusedEngine([run])
+        with ThreadPoolExecutor(1) as pool:
+            engine.compute_lower_layers(pool)
+            engine.step([(run, batch)], pool)
+        flat = engine._adapters[id(run)]
+        start = 0
+        for weight in flat._weights:
+            assert flat.flat.grad is not None
+            grad = flat.flat.grad[start : start + weight.numel()].view(weight.shape)
+            torch.testing.assert_close(grad, wanted[named[id(weight)]], rtol=1e-4, atol=1e-6)
+            start += weight.numel()
+        engine.detach_memory()
 
 
 @pytest.mark.parametrize("rows", [some_rows(SIZES), on_passages()], ids=["alone", "passages"])

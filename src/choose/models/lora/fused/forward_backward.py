@@ -18,6 +18,7 @@ import numpy as np
 from choose.models.hardware.compute_settings import synchronise
 from choose.models.hardware.memory import halvings, limits_of
 from choose.models.lora.batching import RaggedBatch, ragged_batch
+from choose.models.lora.fused.attention import LONG
 from choose.models.lora.fused.decoder import AdaptedRun, Decoder
 from choose.models.lora.fused.linear_layers import NORMS, FlatAdapters, LoraMatrices
 from choose.models.lora.training_run import Objective
@@ -264,10 +265,10 @@ def max_part_tokens(adapters: FlatAdapters, longest: int, device: str) -> int:
 def needs_recomputing(adapters: FlatAdapters, longest: int, device: str) -> bool:
     """Return whether a row of `longest` tokens leaves more activations than memory holds.
 
-    A CPU keeps them, unless memory ran out: its memory has room beyond the limit of a pass.
+    A CPU, unless its memory ran out, has room for a row of twice the limit of a pass.
     """
-    asked = device != "cpu" or halvings(device) > 0
-    return asked and longest > tokens_in_memory(adapters, longest, device)
+    room = 2 if device == "cpu" and not halvings(device) else 1
+    return longest > room * tokens_in_memory(adapters, longest, device)
 
 
 def tokens_in_memory(adapters: FlatAdapters, longest: int, device: str) -> int:
@@ -280,7 +281,8 @@ def token_bytes(adapters: FlatAdapters, longest: int) -> int:
     decoder = adapters.decoder
     width, projected = decoder.shape("qkv")
     norms = 2 * _FLOAT32_BYTES * (width + 1)
-    attention = _FLOAT32_BYTES * (projected + decoder.layers[0].heads.query_heads * longest)
+    weights = decoder.layers[0].heads.query_heads * min(longest, LONG)
+    attention = _FLOAT32_BYTES * (projected + weights)
     gate = 3 * decoder.dtype.itemsize * decoder.shape("rise")[1] // 2
     saved = sum(_adapter_bytes(adapters, name, ranks) for name, ranks in adapters.ranks.items())
     return len(decoder.layers) * (norms + attention + gate + saved)
