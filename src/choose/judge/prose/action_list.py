@@ -241,8 +241,8 @@ def _repeat(case: Case) -> Iterator[Step]:
     if few:
         yield Step(
             kind="more-runs",
-            text=f"Repeat {listed(few)} with more seeds (--seeds {ENOUGH_RUNS}): variation between "
-            f"training runs causes {100 * difference.run_share:.0f} % of the uncertainty.",
+            text=f"Repeat {listed(few)} with more seeds (--seeds {ENOUGH_RUNS}): after so few, "
+            f"how runs vary causes {100 * difference.run_share:.0f} % of the uncertainty.",
             question=_between(case),
             command=f"{STUDY} --seeds {ENOUGH_RUNS}",
         )
