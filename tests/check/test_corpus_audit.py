@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from choose.api.plan import check
-from choose.check.answers import AnswerAudit
+from choose.check.answers_and_relevance import AnswerAudit
 from choose.data.dataset import dataset_from, read_rows
 from choose.schema.check import Check
 from choose.schema.study_sections import DataSection, TaskSection

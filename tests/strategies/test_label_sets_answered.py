@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from choose.models.endpoints.handshake import Capabilities, set_format
-from choose.models.prompting.label_lists import judged_set
 from choose.models.prompting.prompts import (
     Turn,
     chat_messages,
@@ -19,7 +18,7 @@ from choose.models.prompting.prompts import (
     wording_of,
 )
 from choose.strategy import build
-from choose.tasks.multilabel import Multilabel, read_set
+from choose.tasks.multilabel import Multilabel, judged_set, read_set
 from choose.types import Answers, Example
 from support import tiny_models as tiny
 from support.label_sets import LABELS, TASK, label_rows

@@ -131,7 +131,7 @@ class CorpusAudit:
         says += f"{plural(facts.passages, 'passage')} of at most {WORDS} words; {dated}."
         if facts.documents == 1:
             says += " Whatever is retrieved comes from this one."
-        yield _line("Documents", facts.documents == 1, says)
+        yield finding("Documents", facts.documents == 1, says)
         yield self._repeated()
         yield self._versions()
         yield self._unneeded()
@@ -147,14 +147,16 @@ class CorpusAudit:
         if facts.without:
             named = rows_named(self.without, NAMED)
             says += f"; for {facts.without:,} no document is known ({named})"
-        return _line("Evidence", facts.without > 0, f"{says}.")
+        return finding("Evidence", facts.without > 0, f"{says}.")
 
     def _repeated(self) -> Line:
         if not self.repeated:
-            return _line("Same documents", False, "No document repeats another.")
+            return finding("Same documents", False, "No document repeats another.")
         pairs = "; ".join(quoted_list([d.id for d in same], 3) for same in self.repeated[:PAIRS])
         says = f"Documents with the text of another: {self.facts.repeated:,} ({pairs}). The one "
-        return _line("Same documents", True, says + "that evidence does not name counts as a miss.")
+        return finding(
+            "Same documents", True, says + "that evidence does not name counts as a miss."
+        )
 
     def _versions(self) -> Line:
         total, compared = len(self.corpus.documents), len(self.compared)
@@ -162,7 +164,7 @@ class CorpusAudit:
         if compared < total - self.facts.repeated:
             part = f" Texts of {compared:,} documents were compared."
         if not self.versions:
-            return _line(
+            return finding(
                 "Versions", False, f"No two similar documents have different numbers.{part}"
             )
         says = f"Similar documents with different numbers: {plural(len(self.versions), 'pair')} "
@@ -171,7 +173,7 @@ class CorpusAudit:
         if stale:
             unique = list(dict.fromkeys(stale))
             says += f" By date or name, the older: {quoted_list(unique, NAMED)}."
-        return _line("Versions", True, says + part)
+        return finding("Versions", True, says + part)
 
     def _unneeded(self) -> Line:
         free = [d.id for d in self.corpus.documents if d.id not in self.needed]
@@ -179,10 +181,10 @@ class CorpusAudit:
             return Line(topic="Unneeded", status="unknown", says="No evidence names a document.")
         if not free:
             what = "is relevant to a question" if self.ranked else "holds an answer"
-            return _line("Unneeded", False, f"Each document {what}.")
+            return finding("Unneeded", False, f"Each document {what}.")
         says = f"Documents that no question here needs: {len(free):,} of {len(self.corpus):,} "
         says += f"({quoted_list(free, NAMED)}). They stay: retrieval has to tell them apart."
-        return _line("Unneeded", False, says)
+        return finding("Unneeded", False, says)
 
     def steps(self) -> Iterator[Step]:
         """Yield what costs score, with the share of the questions that are concerned."""
@@ -295,5 +297,6 @@ def _pairs(versions: Sequence[Versions]) -> str:
     return "; ".join(named) + (f" and {more:,} more" if more else "")
 
 
-def _line(topic: str, looks: bool, says: str) -> Line:
+def finding(topic: str, looks: bool, says: str) -> Line:
+    """Return a line of the audit, of a topic that needs a look or of one that does not."""
     return Line(topic=topic, status="look" if looks else "good", says=says)

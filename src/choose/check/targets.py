@@ -10,8 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from choose.check.answers import AnswerAudit
-from choose.check.relevance import RelevanceAudit
+from choose.check.answers_and_relevance import AnswerAudit, RelevanceAudit
 from choose.data.duplicates import TextIndex
 from choose.formatting import normalised
 from choose.schema.check import FieldFacts, Issue, TargetFacts, Unlike

@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Literal
 
 from choose.errors import quoted
 from choose.tasks.graded_task import GradedTask, common_settings
+from choose.types import Status
 
 # The scores of every answer.
 OWN = ("example-f1", "exact-set")
@@ -168,3 +169,25 @@ def read_set(text: str) -> tuple[str, ...]:
 def set_text(labels: Iterable[str]) -> str:
     """Return the text that stands for a set of labels."""
     return json.dumps(sorted(set(labels)), ensure_ascii=False)
+
+
+def names_of(task: Multilabel, target: str) -> list[str]:
+    """Return the names of the labels of a set."""
+    by_label = dict(zip(task.choices, task.choice_names, strict=True))
+    return [by_label[label] for label in read_set(target)]
+
+
+def judged_set(task: Multilabel, answer: str) -> tuple[str | None, Status]:
+    """Return the set that a JSON list of labels or names makes; nothing is repaired."""
+    try:
+        found = json.loads(answer)
+    except (ValueError, RecursionError):
+        return None, "malformed"
+    if isinstance(found, dict) and found.keys() == {"labels"}:
+        found = found["labels"]
+    if not isinstance(found, list) or not all(isinstance(one, str) for one in found):
+        return None, "malformed"
+    labels = [task.named(one) for one in found]
+    if any(label is None for label in labels):
+        return None, "off-list"
+    return set_text(label for label in labels if label is not None), "ok"

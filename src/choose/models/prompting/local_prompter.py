@@ -13,8 +13,8 @@ from choose.models.causal.chat_template import CHARACTERS_PER_TOKEN, Prompt
 from choose.models.causal.label_scoring import LabelTrie, ScoredPrompts
 from choose.models.causal.loading import load_causal
 from choose.models.hardware.compute_settings import set_threads
-from choose.models.prompting.label_lists import NO_LABEL, names_of
 from choose.models.prompting.prompts import (
+    NO_LABEL,
     PromptSettings,
     Turn,
     lines_of,
@@ -25,7 +25,7 @@ from choose.models.prompting.prompts import (
 )
 from choose.models.saving import floats, row_facts, rows_from, task_facts
 from choose.tasks.kinds import read_task
-from choose.tasks.multilabel import Multilabel
+from choose.tasks.multilabel import Multilabel, names_of
 from choose.types import Answers, Example, Floats, Item, Task
 
 

@@ -5,16 +5,15 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
 from choose.errors import StrategyError, did_you_mean
 from choose.models.endpoints.handshake import Capabilities, Message
-from choose.models.prompting.label_lists import LISTINGS, SET_OPENINGS, judged_set, names_of
 from choose.tasks.answering import NO_ANSWER, Briefly, one_line
 from choose.tasks.extraction import as_text, parse
-from choose.tasks.multilabel import Multilabel
+from choose.tasks.multilabel import Multilabel, judged_set, names_of
 from choose.types import Answers, Example, Item, Status, Task
 
 # Whitespace, line ends of all kinds, and control characters.
@@ -34,7 +33,7 @@ class Wording:
     """How a task is worded: the instruction, the line before the labels, and around each text."""
 
     opening: str
-    listing: str
+    listing: str = ""
     before: str = ""
     after: str = ""
 
@@ -42,21 +41,17 @@ class Wording:
 WORDINGS: Mapping[str, Wording] = MappingProxyType(
     {
         "labels": Wording(
-            opening="Classify the text.",
-            listing="Answer with exactly one of these labels and nothing else:",
+            "Classify the text.",
+            "Answer with exactly one of these labels and nothing else:",
             before="Text: ",
             after="\nLabel:",
         ),
         "categories": Wording(
-            opening="You sort short texts into categories.",
-            listing="The categories are:",
-            before="",
+            "You sort short texts into categories.",
+            "The categories are:",
             after="\n\nWhich category is it?",
         ),
-        "bare": Wording(
-            opening="Read each message and reply with its label.",
-            listing="Possible labels:",
-        ),
+        "bare": Wording("Read each message and reply with its label.", "Possible labels:"),
     }
 )
 
@@ -65,61 +60,65 @@ WORDINGS: Mapping[str, Wording] = MappingProxyType(
 RECORD_WORDINGS: Mapping[str, Wording] = MappingProxyType(
     {
         "labels": Wording(
-            opening="Read the text into a record.",
-            listing="Answer with one JSON object on one line and nothing else. Leave out what the "
-            "text does not say. The fields are:",
+            "Read the text into a record.",
+            "Answer with one JSON object on one line and nothing else. Leave out what the text "
+            "does not say. The fields are:",
             before="Text: ",
             after="\nRecord:",
         ),
         "categories": Wording(
-            opening="You fill in forms from short texts.",
-            listing="Write the form as a JSON object, without the fields that stay empty. It has:",
-            before="",
+            "You fill in forms from short texts.",
+            "Write the form as a JSON object, without the fields that stay empty. It has:",
             after="\n\nWhat is the form as JSON?",
         ),
         "bare": Wording(
-            opening="Read each message and reply with its record as a JSON object.",
-            listing="Possible fields:",
+            "Read each message and reply with its record as a JSON object.", "Possible fields:"
         ),
     }
 )
 TEXT_WORDINGS: Mapping[str, Wording] = MappingProxyType(
     {
         "labels": Wording(
-            opening="Write the answer that belongs to the text.",
-            listing="",
-            before="Text: ",
-            after="\nAnswer:",
+            "Write the answer that belongs to the text.", before="Text: ", after="\nAnswer:"
         ),
         "categories": Wording(
-            opening="You turn one text into another.",
-            listing="",
-            before="",
-            after="\n\nWhat is the other text?",
+            "You turn one text into another.", after="\n\nWhat is the other text?"
         ),
-        "bare": Wording(opening="Read each message and reply.", listing=""),
+        "bare": Wording("Read each message and reply."),
     }
 )
 QUESTION_WORDINGS: Mapping[str, Wording] = MappingProxyType(
     {
-        "labels": Wording(
-            opening="Answer the question.", listing="", before="Question: ", after="\nAnswer:"
-        ),
-        "categories": Wording(
-            opening="You answer questions.",
-            listing="",
-            before="",
-            after="\n\nWhat is the answer?",
-        ),
-        "bare": Wording(opening="Read each question and reply with its answer.", listing=""),
+        "labels": Wording("Answer the question.", before="Question: ", after="\nAnswer:"),
+        "categories": Wording("You answer questions.", after="\n\nWhat is the answer?"),
+        "bare": Wording("Read each question and reply with its answer."),
     }
+)
+
+# What a model answers where no label applies.
+NO_LABEL = "none"
+
+# The same for sets of labels, without what stands before the labels: that is the first text for a
+# model in this process, whose likely labels are read off, the second for one that writes a list.
+SET_WORDINGS: Mapping[str, Wording] = MappingProxyType(
+    {
+        "labels": Wording(
+            "Name every label that applies to the text.", before="Text: ", after="\nLabels:"
+        ),
+        "categories": Wording("You tag short texts.", after="\n\nWhich tags does it get?"),
+        "bare": Wording("Read each message and reply with its labels."),
+    }
+)
+LISTINGS = (
+    f"Answer with the labels that apply, separated by commas, or {NO_LABEL}. The labels are:",
+    "Answer with a JSON list of the labels that apply, [] if none does, and nothing else. The "
+    "labels are:",
 )
 
 
 def set_wording(name: str, as_json: bool) -> Wording:
     """Return a wording for sets of labels."""
-    opening, before, after = SET_OPENINGS[name]
-    return Wording(opening, LISTINGS[as_json], before, after)
+    return replace(SET_WORDINGS[name], listing=LISTINGS[as_json])
 
 
 def field_types(task: Task) -> dict[str, str]:

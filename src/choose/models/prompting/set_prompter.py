@@ -11,9 +11,8 @@ from choose.models.causal.label_scoring import LabelTrie
 from choose.models.causal.loading import load_causal
 from choose.models.classical.label_set_head import Thresholds, members_of, set_answers
 from choose.models.hardware.compute_settings import set_threads
-from choose.models.prompting.label_lists import NO_LABEL
 from choose.models.prompting.local_prompter import LocalPrompts
-from choose.models.prompting.prompts import PromptSettings, single_line
+from choose.models.prompting.prompts import NO_LABEL, PromptSettings, single_line
 from choose.models.saving import floats, row_facts, rows_from, task_facts
 from choose.tasks.kinds import read_task
 from choose.tasks.multilabel import Multilabel

@@ -1,17 +1,20 @@
-"""Answers to questions: how many there are none of, and which do not stand where they should."""
+"""Targets that refer to documents or a passage: answers to questions, and relevant documents."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
-from choose.check.corpus_audit import CorpusAudit
-from choose.errors import quoted, rows_named
-from choose.formatting import per_100
+from choose.check.corpus_audit import CorpusAudit, finding
+from choose.corpus import Corpus
+from choose.errors import quoted, quoted_list, rows_named
+from choose.formatting import per_100, plural
 from choose.schema.check import Issue, Line, Step
-from choose.schema.target_facts import AnswerFacts
+from choose.schema.target_facts import AnswerFacts, RelevanceFacts
 from choose.tasks.answering import abstains, corpus_of, passage_field
+from choose.tasks.ranking import DEPTH, read_scores, spans_of_relevant
 from choose.tasks.values import stands
 from choose.types import Example, Task
 
@@ -84,11 +87,11 @@ class AnswerAudit:
         if count:
             says = f"Answers that stand in their question: {count:,} of {rows:,}"
             looks = count > IN_QUESTION * rows
-            yield _line("In the question", looks, f"{says} ({rows_named(self.asked)}).")
+            yield finding("In the question", looks, f"{says} ({rows_named(self.asked)}).")
         if self.long:
             says = f"Answers of over {LONG} words: {len(self.long):,} of {rows:,}"
             looks = len(self.long) > SEVERAL_LONG * rows
-            yield _line("Long answers", looks, f"{says} ({rows_named(self.long)}).")
+            yield finding("Long answers", looks, f"{says} ({rows_named(self.long)}).")
 
     def _answers(self) -> Line:
         facts, rows = self.facts, len(self.rows)
@@ -100,18 +103,18 @@ class AnswerAudit:
         few = 0 < none < FEWEST
         if few:
             says += " They are too few to learn from, or to measure false answers on."
-        return _line("Answers", few or 2 * none > rows, says)
+        return finding("Answers", few or 2 * none > rows, says)
 
     def _passage(self) -> Line:
         name = passage_field(self.task)
         if name is None:
             says = "No passage: questions are answered from what a model knows or was taught."
-            return _line("Passage", False, f"{says} --field COLUMN shows one with each question.")
+            return finding("Passage", False, f"{says} --field COLUMN shows one with each question.")
         rows, absent = max(len(self.answered), 1), len(self.absent)
         says = f"The answer stands in {quoted(name)} in {per_100(1 - absent / rows)} % of the rows"
         if not absent:
-            return _line("Passage", False, f"{says} that have one.")
-        return _line("Passage", True, f"{says} that have one; not in {rows_named(self.absent)}.")
+            return finding("Passage", False, f"{says} that have one.")
+        return finding("Passage", True, f"{says} that have one; not in {rows_named(self.absent)}.")
 
     def steps(self) -> Iterator[Step]:
         """Yield what costs score, with the share of the rows that are concerned."""
@@ -162,5 +165,73 @@ class AnswerAudit:
             yield Issue(row=id, kind="in question", label="", says=says)
 
 
-def _line(topic: str, looks: bool, says: str) -> Line:
-    return Line(topic=topic, status="look" if looks else "good", says=says)
+# A document is common if it is relevant to so large a share of the questions, and to so many; a
+# line names a few.
+COMMON, LEAST, NAMED = 0.05, 5, 3
+
+
+@dataclass(frozen=True)
+class RelevanceAudit:
+    """The relevant documents of all rows, in the order of the file."""
+
+    documents: Corpus
+    rows: Sequence[Example]
+
+    @cached_property
+    def corpus(self) -> CorpusAudit:
+        """Return the audit of the documents, with the relevant ones as those that rows need."""
+        rows = [replace(e, evidence=spans_of_relevant(e.target, self.documents)) for e in self.rows]
+        return CorpusAudit(self.documents, rows, ranked=True)
+
+    @cached_property
+    def facts(self) -> RelevanceFacts:
+        """Return the record of all this."""
+        counts = [len(read_scores(e.target)) for e in self.rows]
+        graded = [e for e in self.rows if set(read_scores(e.target).values()) - {1}]
+        relevant = Counter(id for e in self.rows for id in read_scores(e.target))
+        least = max(LEAST, COMMON * len(self.rows))
+        return RelevanceFacts(
+            mean=sum(counts) / len(counts),
+            most=max(counts),
+            single=sum(count == 1 for count in counts),
+            over=sum(count > DEPTH for count in counts),
+            graded=len(graded),
+            common=tuple((id, n) for id, n in relevant.most_common() if n >= least),
+            corpus=self.corpus.facts,
+        )
+
+    def lines(self) -> Iterator[Line]:
+        """Yield what is found, a line each."""
+        facts, rows = self.facts, len(self.rows)
+        says = f"{facts.mean:.1f} relevant documents a question on average, {facts.most} at most; "
+        says += f"{facts.single:,} of {plural(rows, 'question')} have a single one."
+        if facts.graded:
+            says += f" {plural(facts.graded, 'question')} with grades other than 1."
+        if facts.over:
+            says += f" {plural(facts.over, 'question')} have more than the {DEPTH} that count."
+        yield finding("Relevance", facts.over > 0, says)
+        yield self._common()
+        yield from self.corpus.document_lines()
+
+    def _common(self) -> Line:
+        common, rows = self.facts.common, len(self.rows)
+        if not common:
+            return finding("Common documents", False, "No document is relevant to many questions.")
+        named = "; ".join(f"{quoted(id)} to {per_100(n / rows)} %" for id, n in common[:NAMED])
+        says = f"{plural(len(common), 'document')} relevant to many questions ({named}): a ranking "
+        says += "that ignores the question scores with these."
+        return finding("Common documents", common[0][1] > 2 * COMMON * rows, says)
+
+    def steps(self) -> Iterator[Step]:
+        """Yield what costs score, with the share of the questions that are concerned."""
+        yield from self.corpus.steps()
+        common, rows = self.facts.common, len(self.rows)
+        if common and common[0][1] > 2 * COMMON * rows:
+            named = quoted_list([id for id, _ in common], NAMED)
+            yield Step(
+                says=(
+                    f"Look at documents that are relevant to many questions ({named}): divide "
+                    "those about many things, or name the part that a question is about."
+                ),
+                points=common[0][1] / rows,
+            )
