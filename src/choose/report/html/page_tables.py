@@ -111,7 +111,8 @@ def data_risk(decision: Decision) -> str:
     found = decision.dataset.personal
     if found is not None:
         told.append(
-            f"{plural(found, 'row')} of {decision.dataset.rows:,} may hold personal data "
+            f"{plural(found, 'row') if found else 'No row'} of {decision.dataset.rows:,} "
+            f"{'may hold' if found else 'seems to hold'} personal data "
             "(addresses, numbers, keys; names are not searched for)."
         )
     return " ".join(told)
