@@ -18,12 +18,16 @@ from choose.data.scenarios import Pools
 from choose.report.html.page import render_html
 from choose.report.markdown import render_markdown
 from choose.report.terminal.decision_page import render_section
+from choose.run.predict import asking_order
+from choose.run.run_records import GroupRequest
 from choose.run.trial import run_trial
+from choose.run.worker import Worker
 from choose.schema.decision import Decision
 from choose.schema.plan import Job
 from choose.schema.reading_documents import DocumentDrill, DrillOutcome
 from choose.store.store import Store
 from choose.strategy import find
+from choose.study.grid_points import CONTROLS
 from choose.tasks.answering import corpus_of
 from choose.tasks.drills.document_drills import drill_of, drills_of
 from choose.tasks.drills.document_faults import FAULTS, RATES
@@ -140,6 +144,30 @@ def test_documents_that_arrive_are_known_once_they_are_read(
     assert reader.seconds is not None
     # The other question on the same document is a training row then: answers are known by heart.
     assert share(other, "renewed") > 0.5
+
+
+def test_a_fit_that_is_kept_answers_other_views_as_another_would(
+    studied: tuple[Decision, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store.open(studied[1] / "study")
+    data, drill = store.dataset, drill_of(store.dataset, UPDATED)
+    assert drill is not None
+    trial = next(trial for trial in store.grid()[1] if trial.candidate == "sentence")
+    control = Job(trial, (*CONDITIONS, drill.view), CONTROLS, view_rows=30)
+    alone, worker = run_trial(control, Pools(data)), Worker(Pools(data))
+    facts: dict[str, Any] = {"number": 0, "data": data.fingerprint, "keep_whole": True}
+    begun = worker.run_group(GroupRequest(jobs=(Job(trial),), **facts))
+    ((clean, _),) = begun.runs
+    assert begun.kept == (trial.key,)
+    monkeypatch.setattr(find("sentence"), "fit", None)  # it is fitted
+    wanted = GroupRequest(jobs=(control,), action="views", earlier=clean, **facts)
+    ((run, _),) = worker.run_group(wanted).runs
+    assert (run.asked, run.scores.keys()) == (alone.asked, alone.scores.keys())
+    assert {view: found.outputs for view, found in run.answers.items()} == {
+        view: found.outputs for view, found in alone.answers.items()
+    }
+    rows = asking_order(data.folds[trial.fold].questions, data)[: 30 // len(data.folds)]
+    assert {*run.asked[GOLD, 0]} == {*rows}, "controls are on the rows that are answered first"
 
 
 def test_fits_before_documents_arrive_know_nothing_of_them(studied: tuple[Decision, Path]) -> None:

@@ -147,6 +147,21 @@ def test_a_first_pass_goes_on_with_the_fit_that_was_kept_or_with_another(kept: b
     assert run.answers[CLEAN].outputs == tuple(by_id[id] for id in run.asked[CLEAN])
 
 
+def test_other_views_come_with_as_many_clean_rows_as_they_need() -> None:
+    data = dataset(rows=600)
+    job = replace(steady(data), views=())
+    request = GroupRequest(number=0, jobs=(job,), data=data.fingerprint, keep_fit=True)
+    worker = Worker(Pools(data))
+    ((few, _),) = worker.run_group(replace(request, pace=Pace(share=0.0, least=25))).runs
+    typos = replace(request, jobs=(replace(job, views=("typos",)),), action="views")
+    for least, rows in ((50, 50), (25, 50)):
+        found = worker.run_group(replace(typos, earlier=few, pace=Pace(share=0.0, least=least)))
+        ((few, _),) = found.runs
+        assert len(few.asked[CLEAN]) == rows
+        assert found.kept == (job.trial.key,)
+        assert {view for view, _ in few.answers} == {"clean", "typos"}
+
+
 def test_a_fit_is_kept_only_where_a_request_says_so() -> None:
     data = dataset(rows=600)
     job = steady(data)

@@ -88,6 +88,18 @@ def test_other_views_are_kept_beside_those_that_were_asked_before(tmp_path: Path
     assert {view for view, _ in kept.answers} == {"clean", "typos", "casing", "spacing"}
 
 
+def test_views_that_were_asked_with_few_rows_stay_once_all_rows_are_answered(
+    tmp_path: Path,
+) -> None:
+    store, data, jobs = prepare(tmp_path, study("steady", wordings=False))
+    job = firsts(jobs, "steady")[0]
+    few = run_trial(replace(job, views=("typos",)), Pools(data), Deadline(0.0, least=25))
+    assert few.unasked > 0
+    assert store.add(few)
+    assert store.add(run_trial(replace(job, views=()), Pools(data)))
+    assert store.done(job.trial, ("clean", "typos"))
+
+
 def test_a_shorter_second_attempt_reports_the_stored_run(tmp_path: Path) -> None:
     store, data, jobs = prepare(tmp_path, study("steady", wordings=False, views=()))
     job = firsts(jobs, "steady")[0]

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from choose.corpus import CONDITIONS, GOLD
 from choose.judge.decision.open_question import Comparison, OpenQuestion
 from choose.run.run_records import GroupRequest, GroupResult, Limits, StudyFacts, left_out_sentences
 from choose.run.scheduling.next_trial import Now
@@ -109,14 +110,17 @@ class World:
             speed = Speed(load=0.0, fits=((100, player.fit),), per_row=player.each)
             kept = (key,) if player.fit <= request.seconds else ()
             return replace(result, speed=speed, kept=kept), min(request.seconds, player.fit)
-        if request.action == "extend":
+        if request.action in ("extend", "views"):
             assert request.earlier is not None
             assert request.pace is not None
             done = len(request.earlier.asked[CLEAN])
+            if request.action == "views":
+                return self._views(request, player)
             within = done + max(25, int(min(request.pace.end, 1e6) / player.each) // 25 * 25)
             rows = min(max(request.pace.least, done + 25), within, self.rows)
-            run = self._answered(request.jobs[0], rows, player)
-            return replace(result, runs=((run, None),), kept=(key,)), (rows - done) * player.each
+            run = _joined(request.earlier, self._answered(request.jobs[0], rows, player))
+            kept = (key,) if run.unasked or request.keep_whole else ()
+            return replace(result, runs=((run, None),), kept=kept), (rows - done) * player.each
         runs, spent = list[tuple[Run, str | None]](), 0.0
         for job in request.jobs:
             place = self.jobs.index(job)
@@ -133,8 +137,20 @@ class World:
                 return replace(result, runs=tuple(runs), stopped="time"), request.seconds
             spent += seconds
             runs.append((self._answered(job, rows, player), None))
-        kept = tuple(run.trial.key for run, _ in runs if run.unasked and request.keep_fit)
-        return replace(result, runs=tuple(runs), kept=kept), spent
+        done = [run for run, _ in runs if run.error is None]
+        keys = [r.trial.key for r in done if request.keep_whole or (r.unasked and request.keep_fit)]
+        return replace(result, runs=tuple(runs), kept=tuple(keys)), spent
+
+    def _views(self, request: GroupRequest, player: Player) -> tuple[GroupResult, float]:
+        """Return a run with other views too, and clean answers to as many rows as are wanted."""
+        (job,), earlier, pace = request.jobs, request.earlier, request.pace
+        assert earlier is not None
+        assert pace is not None
+        rows = max(len(earlier.asked[CLEAN]), min(pace.least, self.rows))
+        run = _joined(earlier, self._answered(job, rows, player))
+        kept = (job.trial.key,) if run.unasked or request.keep_whole else ()
+        seconds = (rows - len(earlier.asked[CLEAN]) + rows * len(job.views)) * player.each
+        return GroupResult(number=request.number, runs=((run, None),), kept=kept), seconds
 
     def _rows(self, request: GroupRequest, player: Player) -> int:
         if (pace := request.pace) is None:
@@ -155,6 +171,12 @@ class World:
             seconds_spent=player.fit + rows * player.each,
             unasked=self.rows - rows,
         )
+
+
+def _joined(earlier: Run, run: Run) -> Run:
+    """Return a run with the views that were answered before, too."""
+    views, asked = {**earlier.answers, **run.answers}, {**earlier.asked, **run.asked}
+    return replace(run, answers=views, asked=asked)
 
 
 def driven(world: World, scheduler: Scheduler) -> Answer:
@@ -518,6 +540,69 @@ def test_controls_that_tell_whether_an_adapter_is_worth_its_fit_come_before_it()
         ("rag", CONTROLS, 0),
         ("lora", FIRST_PASS, 0),
     ]
+
+
+def documents(rag: Player, *adapters: Player, rows: int = 400) -> World:
+    """Return a world where a candidate that reads has controls, and adapters come after it."""
+    world = World((Player(name="tfidf", fast=True), rag, *adapters), folds=1, rows=rows)
+    control = replace(world.jobs[1], part=CONTROLS, views=CONDITIONS, view_rows=100)
+    world.jobs.insert(2, control)
+    return world
+
+
+def test_controls_are_asked_of_the_fit_that_the_first_pass_left() -> None:
+    """Only the rows that controls are compared on are answered before, not all of them."""
+    world = documents(Player(name="rag", fit=50.0), Player(name="lora", fit=60.0))
+    _, steps = world.run(racing=True, seconds=600.0)
+    (views,) = (step for step in steps if step.request.action == "views")
+    ((run, _),) = views.result.runs
+    assert views.request.jobs[0].part == CONTROLS
+    assert len(run.asked[CLEAN]) == 100
+    assert {view for view, _ in run.answers} >= {"clean", *CONDITIONS}
+    assert [job.part for job, _ in views.ended] == [CONTROLS]
+    begun = [s.request for s in steps if s.request.action != "measure"]
+    order = [(request.candidate, request.action) for request in begun]
+    assert order[1:4] == [("rag", "run"), ("rag", "views"), ("lora", "run")]
+    more = next(s for s in steps if s.request.action == "extend" and s.request.candidate == "rag")
+    ((longer, _),) = more.result.runs
+    assert more.request.jobs[0].part == FIRST_PASS
+    assert (GOLD, 0) in longer.answers, "further rows keep the controls"
+
+
+def test_controls_come_after_a_fit_that_would_lose_its_time_to_them() -> None:
+    rag = Player(name="rag", fit=10.0, each=0.4)
+    world = documents(rag, Player(name="lora-rag", fit=150.0))
+    for seconds, late in ((600.0, False), (200.0, True)):
+        _, steps = world.run(racing=True, seconds=seconds)
+        order = [s.request for s in steps if s.request.action in ("run", "views")]
+        adapter = next(n for n, r in enumerate(order) if r.candidate == "lora-rag")
+        control = [n for n, r in enumerate(order) if r.jobs[0].part == CONTROLS]
+        assert (not control or control[0] > adapter) == late
+        assert not any(s.result.stopped for s in steps if s.request.candidate == "lora-rag")
+
+
+def test_adapters_that_read_nothing_come_last_where_others_read() -> None:
+    players = (Player(name="rag"), Player(name="lora", fit=5.0), Player(name="lora-rag", fit=50.0))
+    world = World(players, folds=1)
+    facts = replace(world.facts, late={"lora"})
+    scheduler = Scheduler(world.jobs, facts, Limits(seconds=600.0, racing=True))
+    steps = play(scheduler, world.answer)
+    begun = [step.request.candidate for step in steps if step.request.action == "run"]
+    assert [*dict.fromkeys(begun)] == ["rag", "lora-rag", "lora"]
+
+
+def test_views_that_their_worker_did_not_survive_are_asked_of_another_fit() -> None:
+    world = documents(Player(name="rag", fit=50.0), Player(name="lora", fit=60.0))
+
+    def answer(request: GroupRequest) -> tuple[GroupResult, float]:
+        if request.action == "views":
+            return GroupResult(number=request.number, lost="too little memory"), 1.0
+        return world.answer(request)
+
+    scheduler = world.scheduler(racing=True, seconds=600.0)
+    steps = list(play(scheduler, answer))
+    assert CONTROLS in [job.part for job in ended(steps)]
+    assert sum(step.request.action == "views" for step in steps) == 1
 
 
 def test_rows_double_while_a_question_is_open() -> None:

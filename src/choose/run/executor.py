@@ -24,8 +24,8 @@ from choose.run.run_records import (
     Stop,
     StudyFacts,
 )
-from choose.run.scheduling.closed_book import closed_book
-from choose.run.scheduling.next_trial import Measured, Now
+from choose.run.scheduling.closed_book import closed_book, memorises
+from choose.run.scheduling.next_trial import ALWAYS, Measured, Now
 from choose.run.scheduling.scheduler import Scheduler
 from choose.run.spending_limit import DollarBudget, DollarShare
 from choose.run.trial import versions
@@ -35,6 +35,7 @@ from choose.schema.score_names import words_of
 from choose.store.store import Store
 from choose.strategy import Groups, find
 from choose.study.grid_points import FIRST_PASS
+from choose.tasks.answering import corpus_of
 from choose.types import Run
 
 OnJob = Callable[[Job, Run | None], None]
@@ -102,6 +103,7 @@ def study_facts(jobs: Sequence[Job], pools: Pools, margin: float) -> StudyFacts:
         grouped={name for name, cls in classes.items() if issubclass(cls, Groups)},
         remote={name for name, trial in first.items() if names_endpoint(trial.params)},
         closed_book=closed_book(dataset, margin),
+        late={n for n, cls in classes.items() if memorises(cls)} if corpus_of(dataset.task) else (),
         folds=len(dataset.folds),
         baseline=f"a cheap {words_of(dataset.task.labels, '').baseline}",
     )
@@ -170,7 +172,7 @@ class _Driver:
         facts, name = self.scheduler.facts, job.trial.candidate
         paid = self.limits.money and name in facts.remote
         asks = self.measured is not None and self.limits.racing and not paid
-        if not asks or job.part != FIRST_PASS or name in facts.fast:
+        if not asks or job.part not in (FIRST_PASS, *ALWAYS) or name in facts.fast:
             return None
         run = self.store.get(job.trial)
         if run is None or run.error is not None or not run.unasked:
@@ -187,6 +189,8 @@ class _Driver:
         job = request.jobs[0]
         self.tell(request.why)
         if request.action != "run":
+            if request.begins:
+                self.watch(job, None)
             self.executor.submit(request)
             return
         rule = self.scheduler.facts.closed_book

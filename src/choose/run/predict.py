@@ -1,8 +1,10 @@
-"""Predict test rows in chunks until a deadline, and share an amount of time or dollars fairly."""
+"""Predict test rows and other views of them, and share an amount of time or dollars fairly."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
 from itertools import chain
 from math import inf
 from time import perf_counter
@@ -10,12 +12,19 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from choose.corpus import span_of
+from choose.corpus import CONDITIONS, FAULTY, WORDS, is_drill, span_of
+from choose.data.scenarios import Split
 from choose.data.stratify import stratified_order
+from choose.data.text_perturbations import sample_rows, view
 from choose.errors import MoneySpent, StrategyError
+from choose.models.endpoints.command_session import repeated_requests
 from choose.progress import TimeLimitReached
-from choose.strategy import Strategy
-from choose.types import Answers, Dataset, Item, Task
+from choose.schema.plan import Job
+from choose.strategy import Rereads, SendsPassages, Strategy
+from choose.tasks.answering import corpus_of
+from choose.tasks.drills.document_drills import Drill, drills_of
+from choose.tasks.drills.document_faults import FaultyDocuments, faults_of
+from choose.types import Answers, Dataset, Example, Item, Task
 
 # Minimum rows per candidate, if all can answer that many: the early-stopping test needs them.
 MIN_ROWS = 100
@@ -126,6 +135,104 @@ def predict_until(
         if deadline.dollars is not None and not deadline.dollars.covers(done, more):
             break
     return order[:done], concatenated(parts)
+
+
+# The answers to no rows.
+_NONE = Answers(outputs=(), status=())
+
+
+@dataclass
+class OtherViews:
+    """Answers to views other than the clean rows, the ids of their rows, and what ended them.
+
+    `reread` are the seconds that the strategy took to read each set of changed documents.
+    """
+
+    answers: dict[tuple[str, int], Answers] = field(default_factory=dict)
+    asked: dict[tuple[str, int], tuple[str, ...]] = field(default_factory=dict)
+    reread: list[float] = field(default_factory=list)
+    stopped: Exception | None = None
+
+
+def answered_views(job: Job, rows: Split, dataset: Dataset, strategy: Strategy) -> OtherViews:
+    """Answer a job's views and repeats; those answered before time or money ended count."""
+    found = OtherViews()
+    try:
+        with closing(_views(job, rows, dataset, strategy, found.reread)) as views:
+            for view, seen in views:
+                with repeated_requests(view[1]):
+                    # A fold may hold none of the rows of a view.
+                    some = predict(strategy, seen, dataset.task) if seen else _NONE
+                found.answers[view], found.asked[view] = some, tuple(item.id for item in seen)
+    except (MoneySpent, TimeLimitReached) as end:
+        found.stopped = end
+    return found
+
+
+def _other_views(
+    job: Job, questions: Sequence[str], dataset: Dataset, strategy: Strategy
+) -> Iterator[tuple[tuple[str, int], list[Item]]]:
+    """Yield the views other than the clean rows, then the repeats of the clean rows."""
+    rows, task = dataset.examples, dataset.task
+    copied = {id: task.copied(rows[id].target) for id in questions} if job.views else {}
+    for name in (name for name in job.views if not is_drill(name)):
+        if name in CONDITIONS:
+            items = _first_items(questions, dataset, job.view_rows)
+            words = int(job.trial.params.get("words") or WORDS)
+            if isinstance(strategy, SendsPassages):  # as long as `fit` chose
+                words = strategy.passages()[1]
+            yield (name, 0), _given(name, [rows[item.id] for item in items], task, words)
+        else:
+            items = _sampled_items(questions, dataset, job.view_rows)
+            yield (name, 0), list(view(name, items, seed=0, copied=copied))
+    for repeat in range(1, job.repeats):
+        yield ("clean", repeat), _sampled_items(questions, dataset, job.view_rows)
+
+
+def _given(name: str, rows: Sequence[Example], task: Task, words: int) -> list[Item]:
+    """Return the rows with evidence, with what a control gives them to read."""
+    from choose.models.retrieval.passage_search import given
+
+    corpus = corpus_of(task)
+    return [] if corpus is None else given(name, rows, corpus, words)
+
+
+def _views(
+    job: Job, rows: Split, dataset: Dataset, strategy: Strategy, seconds: list[float]
+) -> Generator[tuple[tuple[str, int], list[Item]]]:
+    """Yield the views other than the clean rows; at last those of documents that changed.
+
+    The strategy reads these before, and those of its fit again at the end. The seconds that it
+    takes are added to `seconds`.
+    """
+    yield from _other_views(job, rows.questions, dataset, strategy)
+    corpus, views = corpus_of(rows.task or dataset.task), {*filter(is_drill, job.views)}
+    if not views or corpus is None or not isinstance(strategy, Rereads):
+        return
+    try:
+        changes: list[Drill | FaultyDocuments] = [*drills_of(dataset)]
+        changes += faults_of(dataset) if any(v.startswith(FAULTY) for v in views) else ()
+        for change in changes:
+            if change.view in views:
+                ids = {*change.ids}.intersection(rows.questions)
+                if ids:
+                    seconds.append(strategy.reread(change.corpus))
+                seen = [dataset.examples[id].item() for id in rows.questions if id in ids]
+                yield (change.view, 0), seen
+    finally:
+        strategy.reread(corpus)
+
+
+def _first_items(ids: Sequence[str], dataset: Dataset, most: int) -> list[Item]:
+    """Return the rows that a candidate answers first, so that controls are on rows it answered."""
+    first = set(asking_order(ids, dataset)[: max(1, most // len(dataset.folds))])
+    return [dataset.examples[id].item() for id in ids if id in first]
+
+
+def _sampled_items(ids: Sequence[str], dataset: Dataset, most: int) -> list[Item]:
+    targets = {id: dataset.examples[id].target for id in ids}
+    limit = max(1, most // len(dataset.folds))
+    return [dataset.examples[id].item() for id in sample_rows(ids, targets, limit, seed=0)]
 
 
 def concatenated(parts: Sequence[Answers]) -> Answers:

@@ -16,9 +16,9 @@ from choose.schema.plan import Job
 from choose.schema.score_names import NOT_NEEDED, too_long
 from choose.types import Run
 
-# What a worker does: run the jobs; begin the first one to measure its speed; or answer more test
-# rows of a first pass that stopped early.
-Action = Literal["run", "measure", "extend"]
+# What a worker does: run the jobs; begin the first one to measure its speed; answer more test rows
+# of a first pass that stopped early; or answer other views of a trial whose fit it keeps.
+Action = Literal["run", "measure", "extend", "views"]
 
 # Why a request ended before all its jobs were done.
 Stop = Literal["", "time", "money"]
@@ -45,15 +45,16 @@ class GroupRequest:
 
     Attributes:
         number: identifies the request in its results.
-        jobs: what to run; `measure` and `extend` take one.
+        jobs: what to run.
         data: fingerprint of the labelled set, which the worker holds.
-        action: what to do with the jobs.
+        action: what to do with the jobs; all but `run` take one.
         seconds: after which work stops at its next report of progress; of a probe, the seconds for
             its fit and again for its predictions.
         pace: when to stop answering clean rows; None answers all of them at once.
         keep_fit: whether a fit stays with the worker if it leaves clean rows unanswered, or ends
             within a probe, for a later request of the same trial.
-        earlier: the run to `extend`.
+        keep_whole: whether it stays in any case: another job needs it.
+        earlier: the run to go on with.
         dtype: number type of models; None leaves it to the worker's environment, as the next two.
         threads: threads of models.
         cache: folder for weights and results.
@@ -67,6 +68,7 @@ class GroupRequest:
     seconds: float = inf
     pace: Pace | None = None
     keep_fit: bool = False
+    keep_whole: bool = False
     earlier: Run | None = None
     dtype: str | None = None
     threads: int | None = None
@@ -77,6 +79,11 @@ class GroupRequest:
     def candidate(self) -> str:
         """Return the candidate whose jobs these are."""
         return self.jobs[0].trial.candidate
+
+    @property
+    def begins(self) -> bool:
+        """Return whether its jobs end with it, rather than go on or are measured."""
+        return self.action in ("run", "views")
 
     @property
     def keys(self) -> set[str]:
@@ -174,6 +181,7 @@ class StudyFacts:
         grouped: candidates that can fit several trials together.
         remote: candidates that call an endpoint.
         closed_book: the rule for candidates that cannot know what stands in documents.
+        late: these candidates, whose first passes come last.
         folds: how many folds the labelled set has.
         baseline: what the family of cheap candidates is called in a sentence.
     """
@@ -186,6 +194,7 @@ class StudyFacts:
     grouped: Collection[str] = ()
     remote: Collection[str] = ()
     closed_book: ClosedBook | None = None
+    late: Collection[str] = ()
     folds: int = 1
     baseline: str = "a cheap classifier"
 

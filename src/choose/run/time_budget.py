@@ -8,10 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 from math import inf
+from typing import Any, NamedTuple
 
+from choose.corpus import CONDITIONS
 from choose.judge.decision.open_question import OpenQuestion
 from choose.run.predict import CHUNK, MIN_ROWS
-from choose.run.run_records import Pace, RunSummary
+from choose.run.run_records import GroupRequest, GroupResult, Pace, RunSummary
 from choose.run.speed_probe import Speed
 from choose.schema.plan import Job
 from choose.types import Run
@@ -31,6 +33,9 @@ SECOND_PROBE_SHARE = 0.1
 # with a forecast above it times the remaining time will hardly finish.
 FORECAST_FACTOR = 1.5
 
+# Other work waits for fits that are forecast to end in time, unless it leaves so many times theirs.
+RESERVE = 1.2
+
 # A fit with a forecast above it times the remaining time is not probed again: the probe itself may
 # take most of a minute, and no slow step explains so much.
 HOPELESS_FACTOR = 5.0
@@ -47,6 +52,7 @@ class FirstPassBudget:
         budget: seconds of the run.
         waiting: candidate -> job of its first pass.
         remote: candidates that call an endpoint, which are not probed.
+        late: candidates that come last: answers of others tell whether they are worth a fit.
         speeds: candidate -> probed speed; None where it is unknown.
         fitted: candidates whose fit a probe finished and its worker keeps.
         ordered: whether all are probed, and sorted by their speed.
@@ -55,6 +61,7 @@ class FirstPassBudget:
     budget: float
     waiting: dict[str, Job]
     remote: Collection[str] = ()
+    late: Collection[str] = ()
     speeds: dict[str, Speed | None] = field(default_factory=dict)
     fitted: set[str] = field(default_factory=set)
     ordered: bool = False
@@ -95,11 +102,11 @@ class FirstPassBudget:
         unknown speed come first: endpoints, and those that will soon fail.
         """
 
-        def seconds(name: str) -> float:
-            speed = self.speeds.get(name)
+        def seconds(name: str) -> tuple[bool, float]:
+            speed, late = self.speeds.get(name), name in self.late
             if speed is None or speed.per_row is None:
-                return 0.0
-            return speed.fits[-1][1] + MIN_ROWS * speed.per_row
+                return late, 0.0
+            return late, speed.fits[-1][1] + MIN_ROWS * speed.per_row
 
         return [self.waiting[name] for name in sorted(self.waiting, key=seconds)]
 
@@ -127,11 +134,28 @@ class FirstPassBudget:
             return None
         return speed.fits[-1][1]
 
-    def crowds_out(self, job: Job, left: float) -> bool:
-        """Return whether a job is a first pass whose fit may take most of the remaining time."""
+    def crowds_out(self, left: float, skip: Callable[[Job], bool], job: Job) -> bool:
+        """Return whether a job is a first pass whose fit may take most of the remaining time.
+
+        One that would hardly end in time after other work does not count, nor one that is skipped.
+        """
         name = job.trial.candidate
-        speed = self.speeds.get(name) if self.waiting.get(name) is job else None
-        return speed is not None and name not in self.fitted and speed.fits[-1][1] > left / 2
+        fit = self._fit(name) if self.waiting.get(name) is job else 0.0
+        return fit > left / 2 and not fit <= left < RESERVE * fit and not skip(job)
+
+    def has_room(self, seconds: float, left: float, skip: Callable[[Job], bool]) -> bool:
+        """Return whether other work of so many seconds leaves fits that wait their time.
+
+        It does too where they cannot end in time without it either, by their forecasts.
+        """
+        waiting = (n for n, job in self.waiting.items() if n not in self.late and not skip(job))
+        fits = sum(map(self._fit, waiting))
+        return fits == 0 or not fits <= left < RESERVE * fits + seconds
+
+    def _fit(self, name: str) -> float:
+        """Return the forecast seconds of a fit; 0 where it is done or its speed is unknown."""
+        speed = None if name in self.fitted else self.speeds.get(name)
+        return 0.0 if speed is None else speed.fits[-1][1]
 
     def _second_probe(self, name: str, left: float) -> float | None:
         """Return the forecast of a fit that seems too long and is worth another probe.
@@ -165,6 +189,60 @@ class UnfinishedPass:
         return self.fit + rows * (self.run.predict_seconds or 0.0) / self.answered
 
 
+class ViewsCost(NamedTuple):
+    """What other views of a trial take: clean rows to answer before, and seconds in all."""
+
+    rows: int
+    seconds: float
+
+
+@dataclass
+class KeptFits:
+    """Fits that workers keep, by trial key, with what they answered so far.
+
+    Attributes:
+        folds: how many folds the study has.
+        runs: trial key -> its run.
+    """
+
+    folds: int = 1
+    runs: dict[str, Run] = field(default_factory=dict)
+
+    def record(self, request: GroupRequest, result: GroupResult) -> None:
+        """Record the fits that a worker keeps after a request."""
+        for key in request.keys:
+            self.runs.pop(key, None)
+        self.runs |= {run.trial.key: run for run, _ in result.runs if run.trial.key in result.kept}
+
+    def cost(self, job: Job) -> ViewsCost | None:
+        """Return what the views of a job take, if they can be asked of a fit that is kept.
+
+        Controls are on the rows that are answered first; other views may be on any.
+        """
+        if (run := self.runs.get(job.trial.key)) is None or job.repeats > 1:
+            return None
+        answered = len(run.asked["clean", 0])
+        all_rows = answered + run.unasked
+        each = (run.predict_seconds or 0.0) / max(1, answered)
+        every = min(all_rows, max(1, job.view_rows // self.folds))
+        views = [view for view in job.views if (view, 0) not in run.answers]
+        rows = every if {*views} <= {*CONDITIONS} else all_rows
+        return ViewsCost(rows, each * (max(0, rows - answered) + every * len(views)))
+
+    def seconds(self, job: Job, otherwise: float) -> float:
+        """Return the seconds that the views of a job take; `otherwise` where no fit is kept."""
+        cost = self.cost(job)
+        return otherwise if cost is None else cost.seconds
+
+    def request(self, job: Job, left: float) -> dict[str, Any]:
+        """Return how a request asks a job's views of the fit that is kept; empty if it cannot."""
+        if (cost := self.cost(job)) is None or cost.seconds > left:
+            return {}
+        pace = Pace(share=0.0, end=left, least=cost.rows)
+        earlier = self.runs[job.trial.key]
+        return {"action": "views", "earlier": earlier, "pace": pace, "keep_fit": True}
+
+
 @dataclass
 class UnfinishedPasses:
     """First passes that stopped early, by trial key.
@@ -187,10 +265,14 @@ class UnfinishedPasses:
             (summary.unasked if needed else summary.unneeded_rows)[name] += cut.run.unasked
 
     def record(self, job: Job, run: Run, open: bool, fit: float = 0.0) -> None:
-        """Add a first pass with unanswered rows, or remove one that has answered them all."""
-        self.passes.pop(run.trial.key, None)
+        """Add a first pass with unanswered rows, or remove one that has answered them all.
+
+        A job that asks other views of the same trial leaves the first pass what it was.
+        """
+        before = self.passes.pop(run.trial.key, None)
         if run.unasked:
-            self.passes[run.trial.key] = UnfinishedPass(job, run, open, fit)
+            first = job if before is None else before.job
+            self.passes[run.trial.key] = UnfinishedPass(first, run, open, fit)
 
     def shut(self, key: str) -> None:
         """Let a pass be as it is: it could not be continued."""

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import closing
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from time import perf_counter
@@ -13,28 +12,14 @@ from traceback import format_exc
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from choose.corpus import CONDITIONS, FAULTY, WORDS, is_drill
-from choose.data.scenarios import Pools, Split
-from choose.data.text_perturbations import sample_rows, view
+from choose.data.scenarios import Pools
 from choose.errors import MoneySpent, StudyError
-from choose.models.endpoints.command_session import repeated_requests
 from choose.progress import TimeLimitReached
-from choose.run.predict import Deadline, predict, predict_until
+from choose.run.predict import Deadline, answered_views, predict, predict_until
 from choose.schema.plan import Job
-from choose.strategy import (
-    Groups,
-    Prepares,
-    Reports,
-    Rereads,
-    SendsPassages,
-    Strategy,
-    build,
-)
-from choose.tasks.answering import corpus_of
-from choose.tasks.drills.document_drills import Drill, drills_of
-from choose.tasks.drills.document_faults import FaultyDocuments, faults_of
+from choose.strategy import Groups, Prepares, Reports, Strategy, build
 from choose.tasks.scoring import scored
-from choose.types import Answers, Dataset, Example, Item, Run, Task
+from choose.types import Answers, Dataset, Item, Run
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,67 +186,48 @@ def _trial(
     strategy, start, fit_cached = fit.strategy, perf_counter(), cached_seconds(fit.strategy)
     items = [dataset.examples[id].item() for id in rows.questions]
     clean, clean_answers = _clean(strategy, items, dataset, deadline)
-    items_of, answers = {("clean", 0): clean}, {("clean", 0): clean_answers}
-    answered, all_cached, stopped = perf_counter(), cached_seconds(strategy), None
-    reread = list[float]()
-    try:
-        with closing(_views(job, rows, dataset, strategy, reread)) as views:
-            for view, seen in views:
-                with repeated_requests(view[1]):
-                    # A fold may hold none of the rows of a view.
-                    found = predict(strategy, seen, dataset.task) if seen else _NONE
-                answers[view], items_of[view] = found, seen
-    except (MoneySpent, TimeLimitReached) as end:
-        stopped = end  # the views answered until then count
+    answered, all_cached = perf_counter(), cached_seconds(strategy)
+    others = answered_views(job, rows, dataset, strategy)
     spent = perf_counter() - start
     uncached = spent + cached_seconds(strategy) - fit_cached
     run = Run(
         trial=job.trial,
-        answers=answers,
-        asked={view: tuple(item.id for item in seen) for view, seen in items_of.items()},
+        answers={("clean", 0): clean_answers, **others.answers},
+        asked={("clean", 0): tuple(item.id for item in clean), **others.asked},
         # Cached work counts too, or the cost would depend on the order of the trials.
         fit_seconds=fit.alone,
         predict_seconds=answered - start + all_cached - fit_cached,
         seconds_spent=spent + fit.seconds,
         seconds_alone=None if fit.alone is None else fit.alone + uncached,
         group_size=fit.group,
-        reread_seconds=max(reread, default=strategy_facts(strategy).get("index_seconds")),
+        reread_seconds=max(others.reread, default=strategy_facts(strategy).get("index_seconds")),
         unasked=len(items) - len(clean),
         versions=versions(),
         **_run_facts(strategy_facts(strategy)),
     )
-    return run, stopped, fit
+    return run, others.stopped, fit
 
 
-# The answers to no rows.
-_NONE = Answers(outputs=(), status=())
+def with_views(run: Run, job: Job, fit: Fitted, pools: Pools) -> tuple[Run, Exception | None]:
+    """Return a run with the views that another job of its trial asks, by the same fit.
 
-
-def _other_views(
-    job: Job, questions: Sequence[str], dataset: Dataset, strategy: Strategy
-) -> Iterator[tuple[tuple[str, int], list[Item]]]:
-    """Yield the views other than the clean rows, then the repeats of the clean rows."""
-    rows, task = dataset.examples, dataset.task
-    copied = {id: task.copied(rows[id].target) for id in questions} if job.views else {}
-    for name in (name for name in job.views if not is_drill(name)):
-        items = _sampled_items(questions, dataset, job.view_rows)
-        if name in CONDITIONS:
-            words = int(job.trial.params.get("words") or WORDS)
-            if isinstance(strategy, SendsPassages):  # as long as `fit` chose
-                words = strategy.passages()[1]
-            yield (name, 0), _given(name, [rows[item.id] for item in items], task, words)
-        else:
-            yield (name, 0), list(view(name, items, seed=0, copied=copied))
-    for repeat in range(1, job.repeats):
-        yield ("clean", repeat), _sampled_items(questions, dataset, job.view_rows)
-
-
-def _given(name: str, rows: Sequence[Example], task: Task, words: int) -> list[Item]:
-    """Return the rows with evidence, with what a control gives them to read."""
-    from choose.models.retrieval.passage_search import given
-
-    corpus = corpus_of(task)
-    return [] if corpus is None else given(name, rows, corpus, words)
+    And the exception that stopped it before all views.
+    """
+    strategy, rows = fit.strategy, pools.of(job.trial)
+    start, before = perf_counter(), cached_seconds(strategy)
+    wanted = tuple(view for view in job.views if (view, 0) not in run.answers)
+    found = answered_views(replace(job, views=wanted), rows, pools.dataset, strategy)
+    spent = perf_counter() - start
+    alone = spent + cached_seconds(strategy) - before
+    more = replace(
+        run,
+        answers={**run.answers, **found.answers},
+        asked={**run.asked, **found.asked},
+        seconds_spent=(run.seconds_spent or 0.0) + spent,
+        seconds_alone=None if run.seconds_alone is None else run.seconds_alone + alone,
+        reread_seconds=max(found.reread, default=run.reread_seconds),
+    )
+    return _with_scores(more, pools.dataset), found.stopped
 
 
 def _clean(
@@ -273,32 +239,6 @@ def _clean(
     return predict_until(strategy, items, dataset, deadline)
 
 
-def _views(
-    job: Job, rows: Split, dataset: Dataset, strategy: Strategy, seconds: list[float]
-) -> Generator[tuple[tuple[str, int], list[Item]]]:
-    """Yield the views other than the clean rows; at last those of documents that changed.
-
-    The strategy reads these before, and those of its fit again at the end. The seconds that it
-    takes are added to `seconds`.
-    """
-    yield from _other_views(job, rows.questions, dataset, strategy)
-    corpus, views = corpus_of(rows.task or dataset.task), {*filter(is_drill, job.views)}
-    if not views or corpus is None or not isinstance(strategy, Rereads):
-        return
-    try:
-        changes: list[Drill | FaultyDocuments] = [*drills_of(dataset)]
-        changes += faults_of(dataset) if any(v.startswith(FAULTY) for v in views) else ()
-        for change in changes:
-            if change.view in views:
-                ids = {*change.ids}.intersection(rows.questions)
-                if ids:
-                    seconds.append(strategy.reread(change.corpus))
-                seen = [dataset.examples[id].item() for id in rows.questions if id in ids]
-                yield (change.view, 0), seen
-    finally:
-        strategy.reread(corpus)
-
-
 def _run_facts(facts: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "threads": facts.get("threads"),
@@ -307,12 +247,6 @@ def _run_facts(facts: Mapping[str, Any]) -> dict[str, Any]:
         "base_mb": facts.get("base_mb"),
         "notes": tuple(facts.get("notes") or ()),
     }
-
-
-def _sampled_items(ids: Sequence[str], dataset: Dataset, most: int) -> list[Item]:
-    targets = {id: dataset.examples[id].target for id in ids}
-    limit = max(1, most // len(dataset.folds))
-    return [dataset.examples[id].item() for id in sample_rows(ids, targets, limit, seed=0)]
 
 
 @cache

@@ -24,9 +24,9 @@ from choose.models.environment_settings import cores
 from choose.models.results.output_cache import caching
 from choose.progress import TimeLimitReached, time_limit
 from choose.run.predict import Deadline, SpendingShare, predict_until
-from choose.run.run_records import GroupRequest, GroupResult
+from choose.run.run_records import GroupRequest, GroupResult, Stop
 from choose.run.speed_probe import probe
-from choose.run.trial import Fitted, cached_seconds, fit_alone, run_trials
+from choose.run.trial import Fitted, cached_seconds, fit_alone, run_trials, with_views
 from choose.tasks.scoring import scored
 from choose.types import Run
 
@@ -75,8 +75,8 @@ class Worker:
         with _settings(request), caching() if request.cache else nullcontext():
             if request.action == "measure":
                 yield self._probe(request)
-            elif request.action == "extend":
-                yield self._extend(request)
+            elif request.action in ("extend", "views"):
+                yield self._go_on(request)
             else:
                 yield from self._run(request, dollars)
 
@@ -89,7 +89,7 @@ class Worker:
                 for run, traceback, fit in run_trials(request.jobs, self.pools, deadline, fits):
                     # What has no model says nothing of threads, and could use all of them.
                     run = replace(run, threads=run.threads or cores())
-                    kept = self._keep(run, fit) if request.keep_fit else ()
+                    kept = self._keep(run, fit, request)
                     yield GroupResult(
                         number=number, runs=((run, traceback),), last=False, kept=kept
                     )
@@ -111,8 +111,10 @@ class Worker:
             self.fits[job.trial.key], kept = begun.fitted, (job.trial.key,)
         return GroupResult(number=request.number, speed=begun.speed, kept=kept)
 
-    def _extend(self, request: GroupRequest) -> GroupResult:
+    def _go_on(self, request: GroupRequest) -> GroupResult:
+        """Answer more test rows, or other views, of a trial that answered some."""
         (job,), earlier = request.jobs, request.earlier
+        stopped: Exception | None = None
         assert earlier is not None
         fit = self.fits.pop(job.trial.key, None)
         try:
@@ -122,14 +124,18 @@ class Worker:
                     spent = (earlier.seconds_spent or 0.0) + fit.seconds
                     earlier = replace(earlier, seconds_spent=spent)
                 run = _extended(earlier, fit, self.pools, request)
+                if request.action == "views":
+                    run, stopped = with_views(run, job, fit, self.pools)
         except Exception:
             return GroupResult(number=request.number)  # the earlier answers still count
-        kept = self._keep(run, fit) if request.keep_fit else ()
-        return GroupResult(number=request.number, runs=((run, None),), kept=kept)
+        kept = self._keep(run, fit, request)
+        ended: Stop = "time" if stopped is not None else ""
+        return GroupResult(number=request.number, runs=((run, None),), kept=kept, stopped=ended)
 
-    def _keep(self, run: Run, fit: Fitted | None) -> tuple[str, ...]:
-        """Keep the fit of a run that left rows unanswered; return its key if it is kept."""
-        if fit is None or not run.unasked:
+    def _keep(self, run: Run, fit: Fitted | None, request: GroupRequest) -> tuple[str, ...]:
+        """Keep a fit that a later request goes on with; return its key if it is kept."""
+        wanted = request.keep_whole or (request.keep_fit and run.unasked)
+        if fit is None or not wanted:
             return ()
         self.fits[run.trial.key] = fit
         return (run.trial.key,)
@@ -163,7 +169,10 @@ def _deadline(request: GroupRequest, dollars: SpendingShare | None) -> Deadline 
 
 
 def _extended(run: Run, fitted: Fitted, pools: Pools, request: GroupRequest) -> Run:
-    """Return a first pass with answers to more of its test rows."""
+    """Return a first pass with answers to more of its test rows, if it has too few."""
+    least = request.pace.least if request.pace else 0
+    if request.action == "views" and (len(run.asked["clean", 0]) >= least or not run.unasked):
+        return run
     strategy, dataset = fitted.strategy, pools.dataset
     questions = [dataset.examples[id].item() for id in pools.of(run.trial).questions]
     start, before = perf_counter(), cached_seconds(strategy)

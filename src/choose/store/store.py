@@ -147,13 +147,13 @@ class Store:
     def add(self, run: Run, traceback: str | None = None) -> bool:
         """Write a run over an earlier attempt, and return whether it was written.
 
-        A failed attempt, or one with fewer clean rows, does not replace one that got further. With
-        the same clean rows, views of the earlier attempt stay.
+        A failed attempt, or one with fewer clean rows, does not replace one that got further. Views
+        of an earlier attempt stay.
         """
         before = self.get(run.trial)
         if before is not None and _reached(run) < _reached(before):
             return False
-        if before is not None and run.error is None and _reached(run) == _reached(before):
+        if before is not None and run.error is None and before.error is None:
             run = replace(
                 run,
                 answers={**before.answers, **run.answers},

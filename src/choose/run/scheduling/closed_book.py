@@ -19,7 +19,7 @@ from choose.formatting import in_percent, interval, plural, points
 from choose.judge.stats.intervals import Estimate, two_way_interval, wilson
 from choose.judge.stats.paired import imaginary
 from choose.schema.plan import Job
-from choose.strategy import find
+from choose.strategy import Strategy, find
 from choose.tasks.answering import corpus_of
 from choose.types import STANDARD, Dataset, Floats, Run
 
@@ -68,8 +68,7 @@ class ClosedBook:
 
     def left_out(self, job: Job) -> dict[str, str]:
         """Return a job's candidate with the reason why it cannot win; empty if it may."""
-        cls = find(job.trial.strategy)
-        closed = cls.family == "fine-tuning" and cls.learns and not getattr(cls, "reads", False)
+        closed = memorises(find(job.trial.strategy))
         why = (self._passages_add() or self._another_is_ahead()) if closed else None
         if why is None:
             return {}
@@ -177,6 +176,11 @@ def _add(run: Run, view: str, into: Scores) -> None:
 
 def _mean(scores: Mapping[str, float]) -> float:
     return fmean(scores.values())
+
+
+def memorises(cls: type[Strategy]) -> bool:
+    """Return whether a strategy is fine-tuned and reads no passage."""
+    return cls.family == "fine-tuning" and cls.learns and not getattr(cls, "reads", False)
 
 
 def closed_book(dataset: Dataset, margin: float) -> ClosedBook | None:

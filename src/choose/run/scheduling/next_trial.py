@@ -37,7 +37,7 @@ class Flight:
     @property
     def missing(self) -> list[Job]:
         """Return the jobs that were to run and have not ended."""
-        jobs = self.request.jobs if self.request.action == "run" else ()
+        jobs = self.request.jobs if self.request.begins else ()
         return [job for job in jobs if job.trial.key not in self.ended]
 
 
@@ -68,16 +68,22 @@ class WaitingJobs:
         """Return the places where the first job of a candidate still waits, in order."""
         return [place for place in self._firsts if place in self.at]
 
-    @property
-    def early_places(self) -> list[int]:
+    def early_places(self, has_room: Callable[[Job], bool]) -> list[int]:
         """Return these places, and those of controls that were planned before the last of them.
 
-        Controls tell whether an adapter that reads nothing is worth its fit.
+        Controls tell whether an adapter that reads nothing is worth its fit. Those that would take
+        the time of fits come later.
         """
         firsts = self.first_places
         last = max(firsts, default=-1)
-        controls = (p for p, job in self.at.items() if job.part == CONTROLS and p < last)
+        before = ((p, job) for p, job in self.at.items() if job.part == CONTROLS and p < last)
+        controls = (place for place, job in before if has_room(job))
         return sorted({*firsts, *controls})
+
+    def needs_fit(self, job: Job) -> bool:
+        """Return whether another job waits that asks the fit of its trial how it reads."""
+        places = (place for place in self._same[job.trial.key] if place in self.at)
+        return any(self.at[p].part in ALWAYS and self.at[p] is not job for p in places)
 
     def append(self, job: Job) -> None:
         """Let a job wait after all others."""

@@ -17,7 +17,7 @@ from choose.run.predict import MIN_ROWS
 from choose.run.run_records import GroupRequest, GroupResult, Limits, Pace, RunSummary, StudyFacts
 from choose.run.scheduling.next_trial import Choice, Flight, Now, TrialOrder, WaitingJobs
 from choose.run.scheduling.race import Race, TrialHistory
-from choose.run.time_budget import FirstPassBudget, UnfinishedPass, UnfinishedPasses
+from choose.run.time_budget import FirstPassBudget, KeptFits, UnfinishedPass, UnfinishedPasses
 from choose.schema.plan import Job
 from choose.study.grid_points import FIRST_PASS
 from choose.types import Run
@@ -56,14 +56,14 @@ class Scheduler:
         self._flying: dict[int, Flight] = {}
         self._order = TrialOrder(facts.fast, facts.folds, facts.baseline, limits.stated)
         self._cut: set[str] = set()
+        self._kept = KeptFits(facts.folds)
         self._workers = workers
-        firsts = self._waiting.first_jobs
-        slow = {name: job for name, job in firsts.items() if name not in facts.fast}
+        slow = {n: job for n, job in self._waiting.first_jobs.items() if n not in facts.fast}
         self._slow = frozenset(slow)
         self._priced = frozenset(facts.remote) if limits.money else frozenset()
         self._by_value = limits.racing and bool(slow)
         self.unfinished = UnfinishedPasses()
-        self.first_passes = FirstPassBudget(limits.seconds or 0.0, slow, facts.remote)
+        self.first_passes = FirstPassBudget(limits.seconds or 0.0, slow, facts.remote, facts.late)
 
     def recall(self, stored: Callable[[Job], Run | None]) -> list[tuple[Job, Run]]:
         """Take over and return what an earlier command finished, which does not run again.
@@ -94,8 +94,7 @@ class Scheduler:
         """Return whether a candidate's first trial waits or is under way."""
         firsts = [*self._waiting.first_jobs.values()]
         begun = [f.request for f in self._flying.values() if f.request.action != "extend"]
-        flying = [job for request in begun for job in request.jobs]
-        return bool(self._waiting.first_places) or any(job in firsts for job in flying)
+        return bool(self._waiting.first_places) or any(j in firsts for r in begun for j in r.jobs)
 
     def next(self, now: Now, free: int) -> list[GroupRequest]:
         """Return at most `free` requests that should begin now; none where all is done or busy."""
@@ -115,19 +114,18 @@ class Scheduler:
 
         Those are its own, and others that the same answers serve.
         """
-        ended: list[tuple[Job, Run]] = []
-        flight = self._flying[result.number]
+        flight, ended = self._flying[result.number], list[tuple[Job, Run]]()
         request = flight.request
         if request.action == "measure":
             self.first_passes.record(request.candidate, result.speed, bool(result.kept))
+        self._kept.record(request, result)
         for run, _ in result.runs:
             flight.ended[run.trial.key] = run
             (job,) = (j for j in request.jobs if j.trial.key == run.trial.key)
-            further = request.earlier is None or run.unasked < request.earlier.unasked
+            further = request.begins or run.unasked < getattr(request.earlier, "unasked", 0)
             self.unfinished.record(job, run, further and run.trial.key in result.kept)
-            if request.action == "run":
-                ended += self._add(job, run)
-            elif run.error is None:
+            ended += self._add(job, run) if request.begins else []
+            if request.action != "run" and run.error is None:
                 self.history.extend(run)
         if result.last:
             del self._flying[result.number]
@@ -141,8 +139,7 @@ class Scheduler:
 
     def interrupt(self) -> None:
         """Record that the user ends the run."""
-        for flight in self._flying.values():
-            self.summary.stopped += flight.missing
+        self.summary.stopped += [j for flight in self._flying.values() for j in flight.missing]
         self.summary.stopped += self._waiting.at.values()
         self.summary.interrupted = True
 
@@ -208,8 +205,8 @@ class Scheduler:
             yield from () if question.final else (rows,)
             return
         yield from (rows,) if self.first_passes.go_on(now.elapsed) else ()
-        firsts = self._waiting.early_places if self._by_value else []
-        crowds = partial(self.first_passes.crowds_out, left=self._left(now))
+        firsts = self._waiting.early_places(partial(self._has_room, now)) if self._by_value else []
+        crowds = partial(self.first_passes.crowds_out, self._left(now), self.history.futile)
         yield from self._order.planned(waiting, firsts, rows, crowds)
 
     def _blocked(self, job: Job) -> bool:
@@ -228,9 +225,13 @@ class Scheduler:
 
     def _queues(self, job: Job) -> bool:
         """Return whether a job calls an endpoint while another does: one decides what is left."""
-        remote = self.facts.remote
-        busy = any(flight.request.candidate in remote for flight in self._flying.values())
-        return busy and job.trial.candidate in remote
+        busy = any(f.request.candidate in self.facts.remote for f in self._flying.values())
+        return busy and job.trial.candidate in self.facts.remote
+
+    def _has_room(self, now: Now, job: Job) -> bool:
+        """Return whether controls leave the first passes that wait the time for their fits."""
+        seconds = self._kept.seconds(job, self.history.cost.get(job.trial.candidate, 0.0))
+        return self.first_passes.has_room(seconds, self._left(now), self.history.futile)
 
     def _leave(self, place: int) -> Job:
         """Take a job that does not run."""
@@ -241,6 +242,8 @@ class Scheduler:
     def _request(self, place: int, now: Now, why: str) -> GroupRequest | None:
         """Return the request of a job; leave it out where the time that is left cannot hold it."""
         job, left = self._waiting.at[place], self._left(now)
+        if how := self._kept.request(job, left):
+            return self._send([self._waiting.at.pop(place)], left, (place,), why=why, **how)
         name, timed = job.trial.candidate, self.limits.seconds is not None
         first = name not in self.history.cost
         # Baselines always get a first trial, but one that the budget cut short no second one: other
@@ -294,8 +297,9 @@ class Scheduler:
     def _send(
         self, jobs: Iterable[Job], seconds: float, places: Sequence[int] = (), **how: Any
     ) -> GroupRequest:
-        number, data = next(self._numbers), self.facts.data
-        request = GroupRequest(number=number, jobs=tuple(jobs), data=data, seconds=seconds, **how)
+        number, data, jobs = next(self._numbers), self.facts.data, tuple(jobs)
+        how["keep_whole"] = any(map(self._waiting.needs_fit, jobs))
+        request = GroupRequest(number=number, jobs=jobs, data=data, seconds=seconds, **how)
         self._flying[request.number] = Flight(request, places)
         return request
 
@@ -321,15 +325,14 @@ class Scheduler:
 
     def _end(self, flight: Flight, result: GroupResult) -> None:
         request, missing = flight.request, flight.missing
-        if request.action != "run":
-            if request.action == "extend" and not flight.ended:
-                self.unfinished.shut(request.jobs[0].trial.key)
-        elif result.lost:
+        if request.action == "extend" and not flight.ended:
+            self.unfinished.shut(request.jobs[0].trial.key)
+        elif result.lost or (request.action == "views" and missing):
             self._again(flight, missing)
         elif result.stopped:
             left = [job for job in request.jobs if job in missing or not self._whole(job, flight)]
-            stopped = self.summary.unpaid if result.stopped == "money" else self.summary.left_out
-            stopped += left
+            unpaid = result.stopped == "money"
+            (self.summary.unpaid if unpaid else self.summary.left_out).extend(left)
             if result.stopped == "time":
                 self._cut |= {job.trial.candidate for job in left}
 
