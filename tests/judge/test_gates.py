@@ -7,14 +7,21 @@ import numpy as np
 import pytest
 
 from choose.formatting import dollars, rough
-from choose.judge.decision.metric_validated import _lacks
+from choose.judge.decision.metric_validated import (
+    _lacks,
+    overruling,
+    people_sentence,
+    rated_pair,
+    surely_preferred,
+)
 from choose.judge.goal import Rule
+from choose.judge.measures.human_ratings import _adjusted
 from choose.judge.prose.advice import best_buy
 from choose.judge.verdict import judge
 from choose.schema.base import Interval
 from choose.schema.costs import Move
 from choose.schema.decision import Decision
-from choose.schema.texts import RatedPair
+from choose.schema.texts import MetricAgreement, RatedPair, RatingFigures
 from support.priced_studies import HOURS, retiring, rule, world
 from support.simulated_studies import lora, majority, probe, prompt, retrieval, study, tfidf
 
@@ -228,3 +235,44 @@ def test_ratings_of_answers_without_scores_leave_agreement_open() -> None:
         a="a", b="b", rows=80, twice=60, raters=2, equal=0.0, preferred=False, people=seen
     )
     assert _lacks(pair) == "Agreement cannot be told."
+
+
+def test_all_rated_pairs_decide_and_are_adjusted_together() -> None:
+    def pair(b: str, value: float, p: float, rows: int = 40) -> RatedPair:
+        people = Interval(value=value, low=value - 0.05, high=value + 0.05, estimand="x")
+        score = Interval(value=0.1, low=-0.1, high=0.3, estimand="x")
+        metric = MetricAgreement(
+            metric="chrf",
+            rated=score,
+            correlation=None,
+            calibrated=people,
+            weight=0.5,
+            effective=50,
+        )
+        return RatedPair(
+            a="a",
+            b=b,
+            rows=rows,
+            twice=0,
+            raters=1,
+            equal=0.0,
+            preferred=False,
+            people=people,
+            metrics=(metric,),
+            p=p,
+        )
+
+    def figures(*pairs: RatedPair) -> RatingFigures:
+        return RatingFigures(scale=(1, 5), pairs=_adjusted(pairs))
+
+    first = pair("b", 0.01, 0.6)
+    found = figures(first, pair("c", -0.2, 0.01), pair("d", -0.3, 0.001), pair("e", -0.9, 0, 9))
+    assert [one.p_holm for one in found.pairs] == [0.6, 0.02, 0.003, None]
+    assert overruling(found) == rated_pair(found) == found.pairs[2], (
+        "most preferred, of enough rows"
+    )
+    by_chance = figures(first, pair("c", -0.2, 0.03), pair("d", 0.1, 0.2))
+    assert overruling(by_chance) is None
+    assert rated_pair(by_chance) == by_chance.pairs[0]
+    assert "several pairs were rated" in people_sentence(by_chance.pairs[1], (1, 5))
+    assert surely_preferred(figures(pair("c", -0.2, 0.03)).pairs[0]) == "c"

@@ -36,8 +36,12 @@ def test_a_weight_between_is_the_one_of_least_variance() -> None:
     assert 0 < found.weight < 1
     for other in (found.weight - 0.1, found.weight + 0.1):
         variance = other**2 * np.var(4 * REST, ddof=1) / 20
-        variance += np.var(PEOPLE - other * 4 * METRIC, ddof=1) / 12
+        variance += np.var(PEOPLE - other * 4 * METRIC, ddof=2) / 12
         assert variance > found.error.variance
+    by_hand = found.weight**2 * np.var(4 * REST, ddof=1) / 20
+    by_hand += np.var(PEOPLE - found.weight * 4 * METRIC, ddof=1) * 11 / 10 / 12
+    assert found.error.variance == pytest.approx(by_hand), "the weight costs a degree of freedom"
+    assert found.error.df_first == 10
 
 
 def test_ratings_all_alike_or_without_other_rows_have_an_open_interval() -> None:
@@ -54,14 +58,19 @@ def test_ratings_all_alike_or_without_other_rows_have_an_open_interval() -> None
 
 
 def test_rows_of_one_document_count_as_one() -> None:
-    clusters = [f"d{i // 4}" for i in range(32)]
+    clusters = [f"d{i // 4}" for i in range(44)]
     alone, grouped = (
-        prediction_powered(np.repeat(PEOPLE[:3], 4), np.repeat(METRIC[:3], 4), REST, names)
+        prediction_powered(np.repeat(PEOPLE[:6], 4), np.repeat(METRIC[:6], 4), REST, names)
         for names in (None, clusters)
     )
     assert grouped.value == alone.value
     assert grouped.error.variance > 2 * alone.error.variance
-    assert grouped.error.df_first == 2
+    assert 0 < grouped.weight < 1
+    assert grouped.error.df_first == 4
+    three = prediction_powered(
+        np.repeat(PEOPLE[:3], 4), np.repeat(METRIC[:3], 4), REST, clusters[:32]
+    )
+    assert (three.weight, three.error.df_first) == (0.0, 2)
 
 
 def test_rows_with_the_same_answer_pull_the_difference_to_nothing() -> None:
@@ -95,6 +104,18 @@ def test_it_covers_where_the_metric_is_biased_and_is_narrower_than_people_alone(
     assert 0.93 <= np.mean(hits) <= 0.96
     assert np.mean(alone) < 0.01
     assert np.mean(widths) < 0.8
+
+
+def test_few_ratings_cover_too() -> None:
+    """Without the weight's degree of freedom 8 rated rows cover 93.8 %."""
+    rng, hits = np.random.default_rng(1), []
+    for _ in range(3000):
+        people, metric, rest = world(rng, 8, 60, 0.3, 0.2)
+        found = prediction_powered(people, metric, rest).interval()
+        hits.append(found.low <= 0.1 <= found.high)
+    assert 0.943 <= np.mean(hits) <= 0.965
+    few = prediction_powered(PEOPLE[:4], METRIC[:4], REST)
+    assert few.weight == 0, "four rows weigh no metric"
 
 
 @pytest.mark.slow

@@ -89,7 +89,7 @@ class Silent(Observer):
 
 
 # Raise when a record derives more from the same evidence, so that older records are rewritten.
-RECORD = 11
+RECORD = 12
 
 
 def report(store: str | Path) -> Decision:

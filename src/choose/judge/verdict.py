@@ -10,7 +10,7 @@ from choose.errors import StudyError
 from choose.judge.decision.contenders import Contenders, Relation, contenders_of
 from choose.judge.decision.crossovers import breakevens, crossings_of
 from choose.judge.decision.label_gates import audit_with_gain, rare_labels
-from choose.judge.decision.metric_validated import overruled, ratings_of
+from choose.judge.decision.metric_validated import overruling, ratings_of
 from choose.judge.decision.more_labels import label_gains
 from choose.judge.decision.next_steps import next_actions
 from choose.judge.decision.rule import Case, family_relation, preferred, select
@@ -136,14 +136,13 @@ def _case(evidence: Evidence, contenders: Contenders, churn: Churn | None) -> Ca
     failures = failures_of(evidence, contenders, suspects)
     selection = select(contenders)
     ratings = ratings_of(evidence, contenders, selection)
-    if over := overruled(ratings):
-        assert ratings is not None
-        selection = preferred(contenders, selection, ratings.pairs[0].b)
+    if over := overruling(ratings):
+        selection = preferred(contenders, selection, over.b)
     overlap = overlap_of(contenders, selection.interim)
     splits = loss_splits(evidence, contenders.panel)
     missing = without_evidence(evidence)
     written = evidence.task is not None and evidence.task.kind == "writing"
-    found = (labels, failures, overlap, splits, missing, churn, written, ratings, over)
+    found = (labels, failures, overlap, splits, missing, churn, written, ratings, over is not None)
     return Case(contenders, selection, *found)
 
 

@@ -238,6 +238,8 @@ class RatedPair(Record):
         preferred: whether people said which answer is better, instead of rating each.
         people: by the ratings alone.
         metrics: the headline metric first.
+        p: chance of a difference by people this large where there is none; `p_holm` adjusted for
+            all pairs, null where too few rows are rated.
     """
 
     a: str
@@ -249,6 +251,8 @@ class RatedPair(Record):
     preferred: bool
     people: Interval
     metrics: tuple[MetricAgreement, ...] = ()
+    p: float | None = None
+    p_holm: float | None = None
 
 
 class RatingFigures(Record):

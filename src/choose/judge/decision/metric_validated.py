@@ -10,7 +10,7 @@ from choose.formatting import in_percent, number, plural
 from choose.judge.decision.contenders import Contenders
 from choose.judge.decision.rule import Case, Selection, deciding_rival
 from choose.judge.evidence import Evidence
-from choose.judge.measures.human_ratings import rating_figures
+from choose.judge.measures.human_ratings import ENOUGH, rating_figures
 from choose.schema.base import Interval
 from choose.schema.decision import Gate
 from choose.schema.texts import JUDGE, MetricAgreement, RatedPair, RatingFigures
@@ -20,8 +20,8 @@ NAME = "metric validated"
 # Rows rated by two people or more that a metric is validated on.
 NEEDED = 50
 
-# Fewer rated rows decide nothing: four of four prefer the same side by chance in 1 of 8 cases.
-ENOUGH = 10
+# All rated pairs together say by chance that people prefer a side in at most so many cases.
+LEVEL = 0.05
 
 # A metric whose correlation with people is surely below this hardly follows them: it explains less
 # than a tenth of how their ratings differ.
@@ -41,8 +41,11 @@ def ratings_of(
 
 
 def rated_pair(figures: RatingFigures | None) -> RatedPair | None:
-    """Return the pair of candidates that the verdict is about, if people rated it."""
-    return figures.pairs[0] if figures is not None and figures.pairs else None
+    """Return the pair of candidates that the verdict is about, if people rated it.
+
+    It is the one that overrules the score, or else that of the deciding rival.
+    """
+    return overruling(figures) or (figures.pairs[0] if figures and figures.pairs else None)
 
 
 def by_people(pair: RatedPair) -> Interval:
@@ -52,22 +55,27 @@ def by_people(pair: RatedPair) -> Interval:
 
 
 def surely_preferred(pair: RatedPair) -> str | None:
-    """Return which of the two people surely prefer; None for neither, or from too few rows."""
-    found = by_people(pair)
-    if pair.rows < ENOUGH:
+    """Return which of the two people surely prefer, all pairs counted; None for neither.
+
+    Too few rated rows prefer neither.
+    """
+    if pair.rows < ENOUGH or pair.p_holm is None or pair.p_holm >= LEVEL:
         return None
-    if (found.low or 0.0) > 0:
-        return pair.a
-    return pair.b if (found.high or 0.0) < 0 else None
+    return pair.a if by_people(pair).value > 0 else pair.b
 
 
-def overruled(figures: RatingFigures | None) -> bool:
-    """Return whether people surely prefer the rival, and the metric does not show that."""
-    pair = rated_pair(figures)
-    if pair is None or not pair.metrics:
-        return False
-    metric = pair.metrics[0].rated
-    return surely_preferred(pair) == pair.b and metric.high is not None and metric.high >= 0
+def overruling(figures: RatingFigures | None) -> RatedPair | None:
+    """Return the pair of which people surely prefer the rival, which the metric does not show.
+
+    Of several it is that of the rival whom they prefer most.
+    """
+    found = [
+        pair
+        for pair in (figures.pairs if figures is not None else ())
+        if pair.metrics and surely_preferred(pair) == pair.b
+        if (high := pair.metrics[0].rated.high) is not None and high >= 0
+    ]
+    return min(found, key=lambda pair: by_people(pair).value, default=None)
 
 
 def confirmed(figures: RatingFigures | None) -> bool:
@@ -94,7 +102,7 @@ def metric_validated(case: Case) -> Gate:
         return Gate(name=NAME, status="unknown", evidence=_nobody(case, name))
     assert case.ratings is not None
     said = f"{people_sentence(pair, case.ratings.scale)} {_follows(pair, name)}"
-    if overruled(case.ratings) or disagrees(pair):
+    if case.overruled or disagrees(pair):
         return Gate(name=NAME, status="fail", evidence=f"{said} The two do not agree.")
     if lacks := _lacks(pair):
         return Gate(name=NAME, status="unknown", evidence=f"{said} {lacks}")
@@ -164,7 +172,11 @@ def people_sentence(pair: RatedPair, scale: tuple[float, float]) -> str:
 
 
 def _unsure(pair: RatedPair, a: str, b: str) -> str:
-    few = f", and fewer than {ENOUGH} rows decide nothing" if pair.rows < ENOUGH else ""
+    found, few = by_people(pair), ""
+    if pair.rows < ENOUGH:
+        few = f", and fewer than {ENOUGH} rows decide nothing"
+    elif (found.low or 0.0) > 0 or (found.high or 0.0) < 0:
+        few = ", as several pairs were rated and one may differ by chance"
     return f"People are not shown to prefer {a} or {b}{few}: "
 
 

@@ -13,13 +13,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 from statistics import fmean
+from typing import NamedTuple
 
 import numpy as np
 
 from choose.files import answer_key
 from choose.judge.evidence import Evidence
 from choose.judge.scores.score_tables import CLEAN, CandidateScores, StudyScores, scores_in
-from choose.judge.stats.paired import paired_difference
+from choose.judge.stats.paired import holm, paired_difference
 from choose.judge.stats.prediction_powered import (
     FEWEST,
     correlation,
@@ -37,6 +38,9 @@ from choose.schema.texts import (
 from choose.types import Floats
 
 ESTIMAND = "these fits, by people's ratings"
+
+# Fewer rated rows decide nothing: four of four prefer the same side by chance in 1 of 8 cases.
+ENOUGH = 10
 
 # The key of an unusable answer.
 NO_ANSWER = ""
@@ -145,10 +149,20 @@ def rating_figures(
         unknown=len(given.answers - known),
         same=_same(given),
         means=_means(answers, {key: fmean(by.values()) for key, by in given.ratings.items()}),
-        pairs=tuple(pairs),
+        pairs=_adjusted(pairs),
         judge=model.model if model else None,
         judged=_means(answers, judged),
         unusable=model.unusable if model else 0,
+    )
+
+
+def _adjusted(pairs: Sequence[RatedPair]) -> tuple[RatedPair, ...]:
+    """Return the pairs with their p-values adjusted together (Holm), where enough rows decide."""
+    tested = [pair.p for pair in pairs if pair.rows >= ENOUGH and pair.p is not None]
+    adjusted = iter(holm(tested))
+    return tuple(
+        pair.model_copy(update={"p_holm": next(adjusted) if pair.rows >= ENOUGH else None})
+        for pair in pairs
     )
 
 
@@ -194,6 +208,9 @@ def _pair(
         for name in (evidence.task.metrics if evidence.task else ())
     }
     metrics[JUDGE] = _judged_differences(judged, (first, second), side.rows)
+    people = side.mean(None)
+    found = {name: side.agreement(name, values) for name, values in metrics.items() if values}
+    decisive = found.get(JUDGE) or next(iter(found.values()), None)  # as `by_people` has it
     return RatedPair(
         a=names[0],
         b=names[1],
@@ -202,9 +219,19 @@ def _pair(
         raters=side.by_rater.shape[1],
         equal=1 - side.share,
         preferred=preferred,
-        people=side.mean(None)[0],
-        metrics=tuple(side.agreement(name, values) for name, values in metrics.items() if values),
+        people=people.interval,
+        metrics=tuple(one for one, _ in found.values()),
+        p=decisive[1] if decisive else people.p,
     )
+
+
+class _Mean(NamedTuple):
+    """People's difference over all rows, the metric's weight in it, and the effective rows."""
+
+    interval: Interval
+    weight: float
+    effective: float
+    p: float
 
 
 @dataclass(frozen=True)
@@ -221,8 +248,8 @@ class _Side:
     share: float
     common: int
 
-    def mean(self, metric: Mapping[str, float] | None) -> tuple[Interval, float, float]:
-        """Return people's difference over all rows, the metric's weight and the effective rows."""
+    def mean(self, metric: Mapping[str, float] | None) -> _Mean:
+        """Return people's difference over all rows, by their ratings alone or with a metric."""
         n = len(self.people)
         rated, rest, clusters = np.zeros(n), np.zeros(0), self.clusters
         if metric is None:
@@ -232,10 +259,11 @@ class _Side:
             rated, rest = every[:n], every[n:]
         found = prediction_powered(self.people, rated, rest, clusters, power=metric is not None)
         whole = with_raters(found, self.by_rater).in_part(self.share, self.common)
-        return Interval.of(whole.interval(), ESTIMAND), whole.weight, whole.effective
+        interval = Interval.of(whole.interval(), ESTIMAND)
+        return _Mean(interval, whole.weight, whole.effective, whole.error.p(whole.value))
 
-    def agreement(self, name: str, metric: Mapping[str, float]) -> MetricAgreement:
-        """Compare a metric with people on the rated rows, and calibrate it by them."""
+    def agreement(self, name: str, metric: Mapping[str, float]) -> tuple[MetricAgreement, float]:
+        """Compare a metric with people, calibrate it by them, and return that difference's p."""
         n = len(self.people)
         own = np.array([metric[row] for row in self.rows[:n]])
         clusters = self.clusters[:n] if self.clusters else None
@@ -243,15 +271,16 @@ class _Side:
             np.maximum(own, 0.0), np.maximum(-own, 0.0), clusters, graded=True
         )
         together = correlation(self.people, own, clusters)
-        calibrated, weight, effective = self.mean(metric)
-        return MetricAgreement(
+        made_surer = self.mean(metric)
+        agreement = MetricAgreement(
             metric=name,
             rated=Interval.of(alone, ESTIMAND),
             correlation=None if together is None else Interval.of(together),
-            calibrated=calibrated,
-            weight=weight,
-            effective=effective,
+            calibrated=made_surer.interval,
+            weight=made_surer.weight,
+            effective=made_surer.effective,
         )
+        return agreement, made_surer.p
 
 
 def _side(

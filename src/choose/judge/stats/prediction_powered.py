@@ -29,6 +29,9 @@ RATER_SD = 0.05
 # The fewest rated rows that an interval is made of.
 FEWEST = 2
 
+# Fewer rated rows, or groups of them, say too little to weigh a metric by.
+FEWEST_WEIGHED = 5
+
 # Fewer rows that all raters rated do not measure how raters differ.
 FEW_ROWS = 10
 
@@ -95,35 +98,38 @@ def prediction_powered(
     n, m = len(ratings), len(unrated)
     if n < FEWEST or len(metric) != n:
         raise ValueError(f"needs at least {FEWEST} ratings, each with its metric; got {n}")
-    weight = _weight(ratings, metric, unrated) if power and m > 1 else 0.0
-    rest = ratings - weight * metric
-    value = float(rest.mean()) + (weight * float(unrated.mean()) if m else 0.0)
-    influence = np.concatenate(
-        [(rest - rest.mean()) / n, weight * (unrated - unrated.mean()) / m if m else unrated]
-    )
-    variance, groups = _variance(influence, n, clusters)
-    # Where all ratings are alike, two imaginary ones keep the interval open.
-    alike = 2.0 / (n + 2) ** 2
-    variance = variance if variance > _ALIKE**2 else 0.0
-    alone = float(ratings.var(ddof=1)) / n
+    groups = len(set(clusters[:n])) if clusters is not None else n
+    weighed = power and m > 1 and groups >= FEWEST_WEIGHED
+    weight = _weight(ratings, metric, unrated) if weighed else 0.0
+    # The mean costs a degree of freedom, and a weight that is fitted to the same rows another.
+    freedom = max(groups - 1 - (0 < weight < 1), 1)
+    rest, other = ratings - weight * metric, weight * unrated
+    value = float(rest.mean()) + (float(other.mean()) if m else 0.0)
+    parts = (rest - rest.mean()) / n, (other - other.mean()) / m if m else other
+    variance = _variance(np.concatenate(parts), n, clusters, groups, freedom)
+    alike, alone = 2.0 / (n + 2) ** 2, float(ratings.var(ddof=1)) / n
     return PoweredMean(
         value=value,
-        error=BehrensFisher(variance or alike, max(groups - 1, 1)),
+        # Where all ratings are alike, two imaginary ones keep the interval open.
+        error=BehrensFisher(variance or alike, freedom),
         weight=weight,
         effective=n * alone / variance if variance and alone else float(n),
     )
 
 
-def _variance(influence: Floats, n: int, clusters: Sequence[str] | None) -> tuple[float, int]:
-    """Return the variance of a sum of independent parts, of n rated rows and others; and groups."""
+def _variance(
+    influence: Floats, n: int, clusters: Sequence[str] | None, groups: int, freedom: int
+) -> float:
+    """Return the variance of a sum of independent parts, of n rated rows and others; or 0."""
     m = len(influence) - n
     if clusters is None or len(set(clusters)) == n + m:
         rated, rest = float(influence[:n] @ influence[:n]), float(influence[n:] @ influence[n:])
-        return rated * n / (n - 1) + (rest * m / (m - 1) if m > 1 else 0.0), n
-    names, place = np.unique(np.asarray(clusters), return_inverse=True)
-    sums = np.bincount(place, weights=influence, minlength=len(names))
-    groups = len(set(clusters[:n]))
-    return float(sums @ sums) * groups / max(groups - 1, 1), groups
+        variance = rated * n / freedom + (rest * m / (m - 1) if m > 1 else 0.0)
+    else:
+        names, place = np.unique(np.asarray(clusters), return_inverse=True)
+        sums = np.bincount(place, weights=influence, minlength=len(names))
+        variance = float(sums @ sums) * groups / freedom
+    return variance if variance > _ALIKE**2 else 0.0
 
 
 def _weight(ratings: Floats, metric: Floats, unrated: Floats) -> float:
