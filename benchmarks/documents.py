@@ -433,8 +433,7 @@ def half_width(gaps: Sequence[float], documents: Sequence[str]) -> float:
 
 def _print_retrievers(task: Task, train: Part, test: Part, choice: argparse.Namespace) -> None:
     """Print a line for each retriever, means over the seeds for the tuned one."""
-    from choose.models.retrieval.passage_library import Library, library_for
-    from choose.models.retrieval.passage_search import WAYS
+    from choose.models.retrieval.passage_search import WAYS, Library, library_for
     from choose.models.weights.spec import DEFAULT_ENCODER
     from choose_tuned_retriever import TunedRetriever
 

@@ -14,17 +14,20 @@ from choose.corpus import WORDS, Passage
 from choose.models.prompting.base_strategy import PromptedStrategy, prompter_for
 from choose.models.prompting.prompts import Prompter
 from choose.models.retrieval.chosen_settings import Trials, in_order
-from choose.models.retrieval.passage_library import (
+from choose.models.retrieval.passage_search import (
     MOST_EMBEDDED,
+    WAYS,
     Library,
     ReadsDocuments,
+    Way,
     example_with,
+    gold_passage,
     library_for,
     library_from,
+    shared_index,
     shown_example,
     with_passages,
 )
-from choose.models.retrieval.passage_search import WAYS, Way, gold_passage, shared_index
 from choose.models.retrieval.short_answers import without_echo
 from choose.models.saving import read_fitted, write_fitted
 from choose.models.weights.spec import DEFAULT_ENCODER, DEFAULT_LM, endpoint_name

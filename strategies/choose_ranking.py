@@ -14,8 +14,7 @@ from choose.corpus import WORDS
 from choose.errors import StrategyError
 from choose.models.embeddings import Encoder, load_encoder
 from choose.models.retrieval.indexes import FUSED_RANKS
-from choose.models.retrieval.passage_library import Library, libraries_for, library_from
-from choose.models.retrieval.passage_search import Way
+from choose.models.retrieval.passage_search import Library, Way, libraries_for, library_from
 from choose.models.saving import read_fitted, write_fitted
 from choose.models.weights.resolve import weights_digest
 from choose.models.weights.spec import DEFAULT_ENCODER, parse_wheel

@@ -19,8 +19,7 @@ from choose.models.retrieval.chosen_settings import (
     chosen_number,
     held_apart,
 )
-from choose.models.retrieval.passage_library import Library, library_for, library_from
-from choose.models.retrieval.passage_search import shared_index
+from choose.models.retrieval.passage_search import Library, library_for, library_from, shared_index
 from choose.models.retrieval.span_features import Chars, Place, Source, occurrences
 from choose.models.retrieval.span_reader import LONGEST, Reading, Row, SpanReader
 from choose.models.saving import read_fitted, task_facts, write_fitted

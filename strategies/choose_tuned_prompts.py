@@ -28,7 +28,7 @@ from choose.models.prompting.prompt_search import (
     parts_of,
 )
 from choose.models.prompting.prompts import WORDINGS, Prompter, PromptSettings
-from choose.models.prompting.question_meter import Meter
+from choose.models.prompting.search_budget import SearchBudget
 from choose.models.prompting.written_descriptions import described, writes
 from choose.models.retrieval.chosen_settings import in_order
 from choose.models.saving import read_fitted, rows_from, write_fitted
@@ -157,9 +157,9 @@ class ChosenPrompt(PromptedStrategy):
         words = [f"the wording {self.chosen_wording!r}", examples]
         words += ["descriptions that the model wrote"] * written
         words += [FITTED] * (chosen.calibration == FITTED)
-        self.choice, self.searched_seconds = chosen.choice, search.meter.cached_seconds
+        self.choice, self.searched_seconds = chosen.choice, search.budget.cached_seconds
         metric = "accuracy" if search.task.labels else search.task.metrics[0]
-        self.notes = notes_on(chosen, ", ".join(words), search.meter, metric)
+        self.notes = notes_on(chosen, ", ".join(words), search.budget, metric)
         if written:
             self.notes.append(_quoted(search.task_of(True)))
 
@@ -181,7 +181,7 @@ def _quoted(task: Task) -> str:
 
 
 class _Search:
-    """A search for a strategy: the rows, the meter, and tasks with and without descriptions."""
+    """A search for a strategy: the rows, the budget, and tasks with and without descriptions."""
 
     def __init__(
         self,
@@ -198,13 +198,13 @@ class _Search:
             plan,
             parts,
         )
-        self.meter: Meter = Meter(strategy.model, strategy.calls, plan.questions)
+        self.budget: SearchBudget = SearchBudget(strategy.model, strategy.calls, plan.questions)
         self.search: PromptSearch
         self._described: Task | None = None
 
     def begin(self, ask: Any, usual: Setting) -> PromptSearch:
         """Return the search that asks so, beginning with the usual setting."""
-        self.search = PromptSearch(self.task, self.parts, ask, self.meter, usual)
+        self.search = PromptSearch(self.task, self.parts, ask, self.budget, usual)
         return self.search
 
     def settings(self, wording: Hashable) -> PromptSettings:
@@ -226,7 +226,7 @@ class _Search:
             return self.task
         if self._described is None:
             settings = self.settings("labels")
-            self._described = described(self.task, self.parts.shown, settings, self.meter)
+            self._described = described(self.task, self.parts.shown, settings, self.budget)
         return self._described
 
     def wordings(self) -> list[Sequence[Hashable]]:
@@ -405,16 +405,16 @@ class _Examples:
         prompter, _ = found.search.ask(found.search.usual)
         items = [row.item() for row in asked]
         if isinstance(prompter, LocalPrompter):
-            with found.meter.counted(len(items)):
+            with found.budget.counted(len(items)):
                 scores = prompter.score(items).logprobs
             scores = scores - scores.mean(axis=0)
         else:
-            parts = found.meter.answers(prompter, items)
+            parts = found.budget.answers(prompter, items)
             outputs = [output for part in parts for output in part.outputs]
             scores = None
             if parts and all(part.scores is not None for part in parts):
                 scores = np.concatenate([p.scores for p in parts if p.scores is not None])
-        found.meter.cached_seconds += float(prompter.facts()["cached_seconds"])
+        found.budget.cached_seconds += float(prompter.facts()["cached_seconds"])
         if scores is not None and scores.shape[1] > 1:
             own = np.array([task.labels.index(row.target) for row in asked])
             right = scores[np.arange(len(asked)), own]

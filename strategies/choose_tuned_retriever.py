@@ -13,8 +13,7 @@ from choose.corpus import WORDS
 from choose.models.embeddings import Encoder
 from choose.models.retrieval.chosen_settings import held_apart
 from choose.models.retrieval.indexes import DenseIndex
-from choose.models.retrieval.passage_library import Library, libraries_for, library_from
-from choose.models.retrieval.passage_search import Way
+from choose.models.retrieval.passage_search import Library, Way, libraries_for, library_from
 from choose.models.retrieval.tuned_encoder import (
     Contrast,
     Pair,

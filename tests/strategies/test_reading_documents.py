@@ -11,8 +11,13 @@ import pytest
 import choose_documents
 from choose.corpus import AMONG_OTHERS, CONDITIONS, GOLD, NOTHING, Corpus, Document, Span
 from choose.errors import StrategyError
-from choose.models.retrieval.passage_library import library_for, with_passages
-from choose.models.retrieval.passage_search import given, gold_passage, other_passages
+from choose.models.retrieval.passage_search import (
+    given,
+    gold_passage,
+    library_for,
+    other_passages,
+    with_passages,
+)
 from choose.strategy import build, find
 from choose.tasks.answering import Answering, with_corpus
 from choose.types import Answers, Example, Item

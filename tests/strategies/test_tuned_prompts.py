@@ -28,7 +28,7 @@ from choose.models.prompting.prompt_search import (
     PromptSearch,
     parts_of,
 )
-from choose.models.prompting.question_meter import Meter
+from choose.models.prompting.search_budget import SearchBudget
 from choose.progress import TimeLimitReached, time_limit
 from choose.schema.plan import Spending
 from choose.strategy import build
@@ -262,8 +262,8 @@ def numbers(values: Floats) -> Measured:
 
 def search_of(rows: int) -> PromptSearch:
     parts = Parts([], pool(rows=rows), np.arange(rows))
-    meter = Meter("m", 10, 10)
-    return PromptSearch(TASK, parts, lambda setting: pytest.fail("asked"), meter, ("a",))
+    budget = SearchBudget("m", 10, 10)
+    return PromptSearch(TASK, parts, lambda setting: pytest.fail("asked"), budget, ("a",))
 
 
 def test_no_row_counts_with_a_setting_that_was_chosen_on_it() -> None:
@@ -298,8 +298,8 @@ def replayed(seed: int, rows: int = 60) -> tuple[float, Any]:
             calibrates=False, answer=lambda items, own: answers, facts=lambda: facts
         ), ()
 
-    meter, parts = Meter("m", 10**6, 10**6), Parts([], asked, np.arange(rows))
-    search = PromptSearch(TASK, parts, ask, meter, (0, 0, 0))
+    budget, parts = SearchBudget("m", 10**6, 10**6), Parts([], asked, np.arange(rows))
+    search = PromptSearch(TASK, parts, ask, budget, (0, 0, 0))
     chosen = search.run(lambda: levels, lambda: [search.combined])
     return NormalDist().cdf(effect(chosen.setting) / np.sqrt(2)), chosen.choice
 

@@ -14,7 +14,7 @@ from choose.formatting import dollars as money
 from choose.models.endpoints.command_session import current_session
 from choose.models.endpoints.ledger import Ledger
 from choose.models.endpoints.settings import Endpoint
-from choose.models.prompting.question_meter import MONEY_SHARE
+from choose.models.prompting.search_budget import MONEY_SHARE
 from choose.progress import TimeLimitReached, time_limit
 from choose.run.predict import CHUNK, PassCost, allocate, predict
 from choose.run.speed_probe import prepare_trial

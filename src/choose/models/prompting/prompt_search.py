@@ -24,7 +24,7 @@ from choose.models.prompting.local_prompter import (
     fit_weighted_calibration,
 )
 from choose.models.prompting.prompts import Prompter, field_types
-from choose.models.prompting.question_meter import Meter, SearchStopped
+from choose.models.prompting.search_budget import SearchBudget, SearchStopped
 from choose.tasks.multilabel import Multilabel
 from choose.types import Answers, Counts, Example, Floats, Task
 
@@ -126,7 +126,7 @@ class PromptSearch:
     task: Task
     parts: Parts
     ask: Ask
-    meter: Meter
+    budget: SearchBudget
     usual: Setting
     known: dict[Setting, Measured] = field(default_factory=dict)
     levels: list[Sequence[Hashable]] = field(default_factory=list)
@@ -201,8 +201,8 @@ class PromptSearch:
                 self.known[setting] = self._in_halves(setting)
             else:
                 items = [row.item() for row in self.parts.asked]
-                self.known[setting] = self._scored(self.meter.answers(prompter, items, own))
-                self.meter.cached_seconds += float(prompter.facts()["cached_seconds"])
+                self.known[setting] = self._scored(self.budget.answers(prompter, items, own))
+                self.budget.cached_seconds += float(prompter.facts()["cached_seconds"])
         return self.known[setting]
 
     def finished(self, chosen: Chosen) -> Prompter:
@@ -248,9 +248,9 @@ class PromptSearch:
 
     def _labelled(self, prompter: LocalPrompter, own: Sequence[Sequence[Example]]) -> Measured:
         items = [row.item() for row in self.parts.asked]
-        with self.meter.counted(len(items)):
+        with self.budget.counted(len(items)):
             logprobs = prompter.score(items, own).logprobs
-        self.meter.cached_seconds += prompter.cached_seconds
+        self.budget.cached_seconds += prompter.cached_seconds
         truth, part = np.array(self._truth()), self.parts.clusters % PARTS
         scores, likelihood = {}, {}
         for how, fit in CALIBRATIONS.items():
@@ -266,7 +266,7 @@ class PromptSearch:
         """Answer each half of the rows with what is calibrated on the other."""
         rows, half = self.parts.asked, self.parts.clusters % 2
         scores, cached = np.zeros(len(rows)), list[float]()
-        with self.meter.counted(len(rows)):
+        with self.budget.counted(len(rows)):
             for number in (0, 1):
                 prompter, own = self.ask(setting)
                 these = np.flatnonzero(half == number).tolist()
@@ -279,7 +279,7 @@ class PromptSearch:
                     for i, output in zip(these, answers.outputs, strict=True)
                 ]
                 cached.append(float(prompter.facts()["cached_seconds"]))
-        self.meter.cached_seconds += cached[0]  # the second time the answers are of the first
+        self.budget.cached_seconds += cached[0]  # the second time the answers are of the first
         return Measured({USUAL: scores}, {USUAL: np.zeros(len(rows))})
 
     def _scored(self, parts: Sequence[Answers]) -> Measured:
@@ -297,13 +297,13 @@ class PromptSearch:
         return self.task.score(output, row.targets)[self.task.metrics[0]]
 
 
-def notes_on(chosen: Chosen, described: str, meter: Meter, metric: str) -> list[str]:
+def notes_on(chosen: Chosen, described: str, budget: SearchBudget, metric: str) -> list[str]:
     """Return what was chosen, what that gains on rows that it was not chosen on, and its cost."""
-    cost = f"{meter.asked:,} questions of at most {meter.most:,}"
-    if meter.endpoint is None:
-        cost += f", {meter.seconds:.0f} s"
-    elif meter.usd:
-        cost += f", ${meter.usd:.4f}"
+    cost = f"{budget.asked:,} questions of at most {budget.most:,}"
+    if budget.endpoint is None:
+        cost += f", {budget.seconds:.0f} s"
+    elif budget.usd:
+        cost += f", ${budget.usd:.4f}"
     ended = ""
     if chosen.stopped:
         ended = (

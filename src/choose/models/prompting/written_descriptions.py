@@ -12,7 +12,7 @@ from typing import Any
 
 from choose.models.prompting.base_strategy import prompter_for
 from choose.models.prompting.prompts import PromptSettings, field_types, single_line
-from choose.models.prompting.question_meter import Meter
+from choose.models.prompting.search_budget import SearchBudget
 from choose.tasks.extraction import as_text, parse
 from choose.tasks.multilabel import Multilabel
 from choose.tasks.writing import Writing
@@ -46,7 +46,9 @@ def writes(task: Task) -> int:
     return len(_named(task)) or 1
 
 
-def described(task: Task, rows: Sequence[Example], settings: PromptSettings, meter: Meter) -> Task:
+def described(
+    task: Task, rows: Sequence[Example], settings: PromptSettings, budget: SearchBudget
+) -> Task:
     """Return a task with what the prompted model writes of it; what it cannot write stays.
 
     Raises:
@@ -55,12 +57,12 @@ def described(task: Task, rows: Sequence[Example], settings: PromptSettings, met
     names, changed = _named(task), dict[str, Any]()
     if not names:
         page = "\n".join(_listed(rows[:OWN_ROWS], _answer))
-        (written,) = _written(_ANSWER, [page], settings, meter)
+        (written,) = _written(_ANSWER, [page], settings, budget)
         changed = {"instruction": written} if written else {}
     else:
         page_of, told = (_field_page, _FIELD) if field_types(task) else (_label_page, _LABEL)
         pages = [page_of(task, rows, one, name) for one, name in names.items()]
-        found = dict(zip(names, _written(told, pages, settings, meter), strict=True))
+        found = dict(zip(names, _written(told, pages, settings, budget), strict=True))
         kept = {name: text for name, text in found.items() if text}
         changed = {"descriptions": {**task.descriptions, **kept}}
     again: Any = task
@@ -76,7 +78,7 @@ def _named(task: Task) -> dict[str, str]:
 
 
 def _written(
-    instruction: str, pages: Sequence[str], settings: PromptSettings, meter: Meter
+    instruction: str, pages: Sequence[str], settings: PromptSettings, budget: SearchBudget
 ) -> list[str | None]:
     """Return what the model writes of each page, on one line."""
     # The limit of new tokens follows from the length of what is expected.
@@ -87,8 +89,8 @@ def _written(
         [sample],
     )
     items = [Item(id=f"page {number}", text=page) for number, page in enumerate(pages)]
-    parts = meter.answers(prompter, items)
-    meter.cached_seconds += float(prompter.facts()["cached_seconds"])
+    parts = budget.answers(prompter, items)
+    budget.cached_seconds += float(prompter.facts()["cached_seconds"])
     raw = [o or r for a in parts for o, r in zip(a.outputs, a.raw or a.outputs, strict=True)]
     return [_short(text or "") for text in raw]
 

@@ -1,19 +1,31 @@
-"""Search for passages: indexes that folds and settings of a study share, and what controls give."""
+"""Passages for questions: shared indexes, libraries that strategies read, what controls give."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from time import perf_counter
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
-from choose.corpus import AMONG_OTHERS, GOLD, NOTHING, WORDS, Corpus, Passage
+from choose.corpus import (
+    AMONG_OTHERS,
+    DEPTH,
+    GOLD,
+    NOTHING,
+    WORDS,
+    Corpus,
+    Passage,
+    reciprocal_rank,
+)
 from choose.errors import StrategyError, did_you_mean
+from choose.models.embeddings import Encoder
 from choose.models.retrieval.indexes import BM25Index, DenseIndex, HybridIndex, PassageIndex
+from choose.models.saving import corpus_facts, corpus_from
 from choose.models.weights.resolve import weights_digest
+from choose.tasks.answering import READ, corpus_of
 from choose.tasks.values import stands
-from choose.types import Example, Item
+from choose.types import Example, Item, Task
 
 Way = Literal["bm25", "dense", "hybrid"]
 WAYS: tuple[Way, ...] = get_args(Way)
@@ -126,3 +138,207 @@ def _ranked(row: Example, corpus: Corpus, words: int) -> tuple[Passage | None, l
     exact = [passage for passage in gold if stands(row.targets, passage.text)]
     others = [passage for passage in nearest if passage.id not in ids]
     return next(iter(exact or gold), None), others
+
+
+# Labelled rows on which a retriever is chosen.
+CHOSEN_ON = 200
+
+# Passages that are embedded to try retrievers by meaning: minutes on two cores.
+MOST_EMBEDDED = 20_000
+
+NO_DOCUMENTS = "there are no documents to read (--documents)."
+
+
+@dataclass(slots=True)
+class Library:
+    """The documents of a task with one way to find passages in them.
+
+    Attributes:
+        corpus: the documents.
+        way: the retriever.
+        words: most words of a passage.
+        encoder: the model that embeds passages, if the retriever does.
+        tuned: the encoder of questions, if it is another one.
+        cached_seconds: what indexing and searches had taken where they were cached.
+    """
+
+    corpus: Corpus
+    way: Way
+    words: int
+    encoder: str
+    tuned: Encoder | None = None
+    cached_seconds: float = 0.0
+
+    @property
+    def index(self) -> PassageIndex:
+        """Return the index, which fits share."""
+        index = passage_index(self.corpus, self.way, self.words, self.encoder)
+        return index if self.tuned is None else index.asked_by(self.tuned)
+
+    def search(self, items: Sequence[Item], k: int) -> list[list[Passage]]:
+        """Return what each item reads, best first: k passages, or what a control gives it."""
+        open_, index = [item for item in items if item.passages is None], self.index
+        questions = [item.text for item in open_]
+        self.cached_seconds += index.cached_seconds(questions)
+        hits = iter(index.search(questions, k))
+        return [
+            [hit.passage for hit in next(hits)] if item.passages is None else [*item.passages[:k]]
+            for item in items
+        ]
+
+    def reciprocal_rank(self, rows: Sequence[Example]) -> float:
+        """Return the mean reciprocal rank of the evidence of some rows; 0 without rows."""
+        found = self.search([row.item() for row in rows], DEPTH)
+        ranks = [
+            reciprocal_rank([passage.span for passage in passages], row.evidence)
+            for row, passages in zip(rows, found, strict=True)
+        ]
+        return round(sum(ranks) / max(1, len(ranks)), 9)
+
+    def reread(self, corpus: Corpus) -> tuple[Library, float]:
+        """Return the same retriever over other documents, and the seconds of indexing them."""
+        start = perf_counter()
+        shared = shared_index(corpus, self.way, self.words, self.encoder)
+        seconds = perf_counter() - start + shared.cached_seconds
+        return replace(self, corpus=corpus), seconds
+
+    def facts(self) -> dict[str, Any]:
+        """Return the documents and the retriever as plain values."""
+        return {
+            "way": self.way,
+            "passage_words": self.words,
+            "documents": corpus_facts(self.corpus),
+        }
+
+
+def library_from(
+    facts: Mapping[str, Any], words: int | None, encoder: str, tuned: Encoder | None = None
+) -> Library:
+    """Return the library that `Library.facts` described.
+
+    Raises:
+        ValueError: if the facts are not those of a library.
+    """
+    if facts["way"] not in WAYS:
+        raise ValueError(f"there is no retriever {str(facts['way'])[:80]!r}")
+    # Before the length of passages was chosen, it was a setting.
+    length = int(facts.get("passage_words", words or WORDS))
+    return Library(corpus_from(facts["documents"]), facts["way"], length, encoder, tuned)
+
+
+def libraries_for(task: Task, way: str, words: int = WORDS, encoder: str = "") -> list[Library]:
+    """Return the documents of a task with a retriever, or with each where `way` is ``auto``.
+
+    Of more than `MOST_EMBEDDED` passages ``auto`` is BM25 alone.
+
+    Raises:
+        StrategyError: if the task has no documents, or there is no such retriever.
+    """
+    corpus = corpus_of(task)
+    if corpus is None:
+        raise StrategyError(f"A strategy that reads cannot be fitted: {NO_DOCUMENTS}")
+    if way != "auto":
+        check_way(way)
+    ways: Sequence[Way] = [one for one in WAYS if way in ("auto", one)]
+    if way == "auto" and len(corpus.passages(words)) > MOST_EMBEDDED:
+        ways = WAYS[:1]
+    libraries = []
+    for one in ways:
+        cached = shared_index(corpus, one, words, encoder).cached_seconds
+        libraries.append(Library(corpus, one, words, encoder, cached_seconds=cached))
+    return libraries
+
+
+def library_for(
+    task: Task, examples: Sequence[Example], way: str, words: int = WORDS, encoder: str = ""
+) -> Library:
+    """Return the documents of a task with a retriever; ``auto`` chooses one on labelled rows.
+
+    It is the one that ranks evidence of the rows best (mean reciprocal rank); of equals the first.
+
+    Raises:
+        StrategyError: if the task has no documents, or there is no such retriever.
+    """
+    libraries = libraries_for(task, way, words, encoder)
+    rows = [row for row in examples if row.evidence][:CHOSEN_ON]
+    if len(libraries) == 1 or not rows:
+        return libraries[-1]
+    best = max(libraries, key=lambda library: library.reciprocal_rank(rows))
+    # The others were tried too; both indexes are parts of the hybrid one.
+    best.cached_seconds = max(library.cached_seconds for library in libraries)
+    return best
+
+
+if TYPE_CHECKING:
+
+    class _ModelStrategy:
+        """What `ReadsDocuments` stands before: a strategy that loads a model."""
+
+        def weights(self) -> str: ...
+
+        def prepare(self) -> None: ...
+else:
+    _ModelStrategy = object
+
+
+class ReadsDocuments(_ModelStrategy):
+    """The base, before another one, of strategies whose model reads passages of documents.
+
+    A subclass has the hyperparameters declared here, and in `fit` sets `library`.
+    """
+
+    reads: ClassVar[bool] = True
+
+    encoder: str
+    retriever: str
+    words: int | None
+    k: int | None
+    library: Library
+
+    def refuses(self, task: Task) -> str | None:
+        """Return that there are no documents, or None."""
+        return NO_DOCUMENTS if not getattr(task, "documents", "") else None
+
+    def weights(self) -> str:
+        """Return the digests of the model, and of the encoder if it may be used."""
+        digest = "" if self.retriever == WAYS[0] else weights_digest(self.encoder)
+        return f"{super().weights()} {digest}".strip()
+
+    def prepare(self) -> None:
+        """Load what answers, and the encoder and the index library if they may be used."""
+        super().prepare()
+        if self.retriever != WAYS[0]:
+            from choose.models.embeddings import load_retriever
+
+            load_retriever(self.encoder)
+
+    def reread(self, corpus: Corpus) -> float:
+        """Answer from other documents; return the seconds of indexing them."""
+        self.library, seconds = self.library.reread(corpus)
+        return seconds
+
+    def shown_with(
+        self, items: Sequence[Item], found: Sequence[Sequence[Passage]]
+    ) -> tuple[list[Item], tuple[tuple[str, ...], ...]]:
+        """Return items that hold what they read, and the ids of these passages as evidence."""
+        pairs = list(zip(items, found, strict=True))
+        evidence = tuple(tuple(passage.id for passage in some) for _, some in pairs)
+        return [with_passages(item, some) for item, some in pairs], evidence
+
+
+def with_passages(row: Item, passages: Sequence[Passage]) -> Item:
+    """Return an item that has what it reads in the field `READ`, before the question."""
+    text = "\n".join(passage.shown for passage in passages)
+    fields = {READ: text, **row.fields} if passages else {**row.fields}
+    return Item(id=row.id, text=row.text, fields=fields)
+
+
+def example_with(row: Example, passages: Sequence[Passage]) -> Example:
+    """Return a labelled row that has what it reads in the field `READ`."""
+    return replace(row, fields=with_passages(row.item(), passages).fields, evidence=())
+
+
+def shown_example(row: Example, library: Library) -> Example:
+    """Return a labelled row with the passage that holds its answer, as a demonstration."""
+    gold = gold_passage(row, library.corpus, library.words)
+    return example_with(row, [gold] if gold is not None else [])

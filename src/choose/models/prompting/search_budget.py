@@ -1,4 +1,4 @@
-"""Count the questions that a search puts to a model, and end it at its limits."""
+"""The budget of a search among prompts: its questions and dollars, counted and limited."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ class SearchStopped(Exception):
     """A search may ask no further question; the message says why, after "because"."""
 
 
-class Meter:
-    """Counts the questions of a search and their dollars, and ends it at its limits.
+class SearchBudget:
+    """The questions that a search may put to a model, and the dollars that it may spend.
 
     Attributes:
-        most: questions that may be put.
-        asked: those that were.
+        most: questions that it may put.
+        asked: questions that it has put.
         usd: dollars for their answers; those that were paid for before count too, so that a search
             that is repeated spends nothing more.
         cached_seconds: what cached answers took when they were computed.
