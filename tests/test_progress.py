@@ -128,3 +128,30 @@ def test_the_first_step_after_an_announcement_does_not_count_as_pace(clock: Cloc
         clock.now += 1.0
         report_progress(2, 11, "work")
         assert tracker.seconds_remaining == pytest.approx(9.0)
+
+
+def test_a_fit_is_given_up_where_it_would_end_far_too_late(clock: Clock) -> None:
+    """And what it would have taken is known; other work answers rows until the end."""
+    with pytest.raises(TimeLimitReached) as end, time_limit(600), time_limit(fits=True):
+        clock.work(200, 10.0)
+    assert clock.now == 200  # a tenth was done
+    assert end.value.needed == pytest.approx(2000)
+    with pytest.raises(TimeLimitReached) as end, time_limit(600):
+        clock.work(200, 10.0)
+    assert clock.now == 200 + 610
+    assert end.value.needed is None
+
+
+def test_a_fit_that_may_still_end_in_time_goes_on(clock: Clock) -> None:
+    with time_limit(600), time_limit(fits=True):
+        clock.work(60, 10.0)
+    with pytest.raises(TimeLimitReached) as end, time_limit(1700), time_limit(fits=True):
+        clock.work(200, 10.0)  # 2,000 seconds; a forecast may err by that much at first
+    assert 600 + 700 < clock.now < 600 + 1600
+    assert end.value.needed == pytest.approx(2000)
+
+
+def test_a_short_fit_is_not_given_up_before_its_deadline(clock: Clock) -> None:
+    with pytest.raises(TimeLimitReached), time_limit(20), time_limit(fits=True):
+        clock.work(100, 1.0)
+    assert clock.now == 21

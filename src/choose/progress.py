@@ -9,9 +9,21 @@ from dataclasses import dataclass, field
 from math import inf
 from time import perf_counter
 
+# A fit is given up where it is forecast to end too late, once this share of it is done and so many
+# seconds have passed: set-up and the first steps say little of the pace.
+GIVE_UP_SHARE, GIVE_UP_SECONDS = 0.1, 30.0
+
 
 class TimeLimitReached(Exception):
-    """Stop a loop whose time limit has passed. Do not catch it in a strategy."""
+    """Stop a loop whose time limit has passed. Do not catch it in a strategy.
+
+    Attributes:
+        needed: forecast seconds of the fit that was stopped; None where they are not known.
+    """
+
+    def __init__(self, needed: float | None = None) -> None:
+        super().__init__()
+        self.needed = needed
 
 
 @dataclass
@@ -22,6 +34,7 @@ class LoopProgress:
         deadline: when to stop, as a `perf_counter` reading.
         min_reports: reports of work done that a loop makes before it can be stopped.
         reports: such reports that the current loop has made.
+        fits: whether the work is a fit, of which nothing is left if it does not end in time.
         started: when the work started, as a `perf_counter` reading.
         loop: the name of the current loop.
         span: (when, done, total) at the first and at the latest report of the current loop.
@@ -30,6 +43,7 @@ class LoopProgress:
     deadline: float
     min_reports: int = 1
     reports: int = 0
+    fits: bool = False
     loop: str = ""
     started: float = field(default_factory=perf_counter)
     span: tuple[tuple[float, float, float], ...] = ()
@@ -38,7 +52,8 @@ class LoopProgress:
         """Record a report.
 
         Raises:
-            TimeLimitReached: if the deadline has passed and the loop is not complete.
+            TimeLimitReached: if the loop is not complete, and the deadline has passed or a fit is
+                forecast to end far too late.
         """
         now = perf_counter()
         if loop != self.loop or done <= self.span[-1][1] or total != self.span[-1][2]:
@@ -48,8 +63,17 @@ class LoopProgress:
             begun = self.span[0] if self.span[0][1] > 0 else (now, done, total)
             self.span = (begun, (now, done, total))
         self.reports += done > 0
-        if now > self.deadline and done < total and self.reports >= self.min_reports:
-            raise TimeLimitReached
+        late = now > self.deadline or (self.fits and self._too_slow(now, done / max(total, done)))
+        if late and done < total and self.reports >= self.min_reports:
+            remaining = self.seconds_remaining if self.fits else None
+            raise TimeLimitReached(None if remaining is None else now - self.started + remaining)
+
+    def _too_slow(self, now: float, share: float) -> bool:
+        """Return whether what is left takes longer than the time, by more than a forecast errs."""
+        if share < GIVE_UP_SHARE or now - self.started < GIVE_UP_SECONDS:
+            return False
+        remaining = self.seconds_remaining or 0.0
+        return remaining > (1.5 - share / 2) * (self.deadline - now)
 
     @property
     def total(self) -> float:
@@ -118,16 +142,18 @@ def sampling() -> Iterator[None]:
 
 
 @contextmanager
-def time_limit(seconds: float = inf, min_reports: int = 1) -> Iterator[LoopProgress]:
+def time_limit(
+    seconds: float = inf, min_reports: int = 1, fits: bool = False
+) -> Iterator[LoopProgress]:
     """Stop the enclosed work at its first report after `seconds`, and track its progress.
 
     A loop makes at least `min_reports` reports before it is stopped. The deadline of an enclosing
-    time limit still applies.
+    time limit still applies. A fit (`fits`) is stopped once it is clear that it ends too late.
     """
     outer = _current.get()
-    progress = LoopProgress(
-        min(perf_counter() + seconds, outer.deadline if outer else inf), min_reports
-    )
+    now = perf_counter()
+    deadline = min(now + seconds, outer.deadline if outer else inf)
+    progress = LoopProgress(deadline, min_reports, fits=fits, started=now)
     token = _current.set(progress)
     try:
         yield progress

@@ -317,6 +317,7 @@ def test_a_fit_that_is_forecast_wrong_is_stopped_with_the_budget(
     outcome = run_jobs(jobs[:1], Pools(data), store, Limits(1.0), lambda job, run: None)
     assert perf_counter() - start < 1.1
     assert outcome.left_out == jobs[:1]
+    assert outcome.too_long["steady"] == pytest.approx(6.0, rel=0.5)  # seen while it ran
     assert store.get(jobs[0].trial) is None
 
 

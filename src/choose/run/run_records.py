@@ -108,6 +108,7 @@ class GroupResult:
         number: of the request.
         runs: finished runs, each with the traceback of a strategy that raised.
         stopped: why jobs without a run were not done; empty where they failed or none is missing.
+        needed: forecast seconds of a fit that was stopped; None where none was, or it is unknown.
         last: whether nothing more comes for this request.
         speed: of a probe; None where its strategy raised.
         kept: keys of the trials whose fits stay with the worker.
@@ -118,6 +119,7 @@ class GroupResult:
     number: int
     runs: tuple[tuple[Run, str | None], ...] = ()
     stopped: Stop = ""
+    needed: float | None = None
     last: bool = True
     speed: Speed | None = None
     kept: tuple[str, ...] = ()
@@ -230,6 +232,12 @@ class RunSummary:
     interrupted: bool = False
     limited_dollars: bool = False
     seconds: float = 0.0
+
+    def leave(self, jobs: Sequence[Job], result: GroupResult) -> None:
+        """Record jobs that a stopped request did not end, and how long a fit would have taken."""
+        (self.unpaid if result.stopped == "money" else self.left_out).extend(jobs)
+        if result.needed is not None and jobs:
+            self.too_long[jobs[0].trial.candidate] = result.needed
 
 
 def left_out_sentences(summary: RunSummary) -> list[str]:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from choose.data.scenarios import Pools
 from choose.errors import MoneySpent, StudyError
-from choose.progress import TimeLimitReached
+from choose.progress import TimeLimitReached, time_limit
 from choose.run.predict import Deadline, answered_views, predict, predict_until
 from choose.schema.plan import Job
 from choose.strategy import Groups, Prepares, Reports, Strategy, build
@@ -77,7 +77,8 @@ def fit_alone(job: Job, pools: Pools) -> Fitted:
     """Fit the strategy of one trial."""
     strategy, rows = prepared(job), pools.of(job.trial)
     start = perf_counter()
-    strategy.fit(rows.task or pools.dataset.task, rows.pool)
+    with time_limit(fits=True):
+        strategy.fit(rows.task or pools.dataset.task, rows.pool)
     spent = perf_counter() - start
     return Fitted(strategy, spent, spent + cached_seconds(strategy))
 

@@ -95,8 +95,8 @@ class Worker:
                     )
             except MoneySpent:
                 yield GroupResult(number=number, stopped="money")
-            except TimeLimitReached:
-                yield GroupResult(number=number, stopped="time")
+            except TimeLimitReached as end:
+                yield GroupResult(number=number, stopped="time", needed=end.needed)
             else:
                 yield GroupResult(number=number)
 

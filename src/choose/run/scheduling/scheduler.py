@@ -331,8 +331,7 @@ class Scheduler:
             self._again(flight, missing)
         elif result.stopped:
             left = [job for job in request.jobs if job in missing or not self._whole(job, flight)]
-            unpaid = result.stopped == "money"
-            (self.summary.unpaid if unpaid else self.summary.left_out).extend(left)
+            self.summary.leave(left, result)
             if result.stopped == "time":
                 self._cut |= {job.trial.candidate for job in left}
 
