@@ -10,7 +10,11 @@
 DIR holds labelled sets as folders with train.csv and test.csv. Every draw takes its own training
 rows (eight rows a label, or a number of rows); the test rows of a set are the same for all draws.
 Both sides of a difference learn from the same rows and answer the same. Differences are in points,
-with 95 % intervals (Student's t) over draws. `--set NAME.KEY=VALUE` overrides a hyperparameter.
+with 95 % intervals over rows and draws together, as those of a study; of one draw, over rows alone.
+`--set NAME.KEY=VALUE` overrides a hyperparameter.
+
+The defaults fit a CPU: each set and number of rows has `--cpu-minutes` (8) of processor time, and
+draws that would overrun it are left out, which is said; with 0 there is no limit.
 """
 
 from __future__ import annotations
@@ -28,8 +32,8 @@ from time import process_time
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
+from choose.judge.stats.paired import paired_difference
 from choose.models.environment_settings import cores
 from choose.models.weights.spec import DEFAULT_ENCODER
 from choose.strategy import Prepares, build, hyperparameters
@@ -127,7 +131,7 @@ def table(
     """Print a line a candidate, and return (test rows, draws) of right answers of each."""
     right: dict[str, list[Floats]] = defaultdict(list)
     seconds: dict[str, list[float]] = defaultdict(list)
-    for seed in range(options.seeds):
+    for seed in within(options, options.seeds):
         drawn = draw(rows, size, options.test, seed)
         for name in names:
             result = answered(name.partition(" ")[0], drawn, seed, params.get(name, {}))
@@ -144,17 +148,26 @@ def table(
     return {name: np.stack(right[name], axis=1) for name in names}
 
 
+def within(options: argparse.Namespace, most: int) -> Iterator[int]:
+    """Yield the numbers of draws, as long as another one fits in the processor time."""
+    begun, longest = process_time(), 0.0
+    for number in range(most):
+        start = process_time()
+        if number and options.cpu_minutes and start - begun + longest > 60 * options.cpu_minutes:
+            print(
+                f"  {number} of {most} draws: another exceeds {options.cpu_minutes:g} CPU-minutes"
+            )
+            return
+        yield number
+        longest = max(longest, process_time() - start)
+
+
 def difference(right: Mapping[str, Floats], a: str, b: str) -> None:
     """Print a minus b with its interval; draws are paired, test rows are the same for all."""
-    gaps = 100 * (right[a] - right[b]).mean(axis=0)
-    if len(gaps) == 1:
-        rows = 100 * (right[a] - right[b])[:, 0]
-        half = 1.96 * rows.std(ddof=1) / np.sqrt(len(rows))
-        print(f"  {a} - {b}: {gaps[0]:+.1f} +- {half:.1f}, one draw: over test rows", flush=True)
-        return
-    half = stats.t.ppf(0.975, len(gaps) - 1) * gaps.std(ddof=1) / np.sqrt(len(gaps))
-    value = gaps.mean()
-    print(f"  {a} - {b}: {value:+.1f} ({value - half:+.1f} to {value + half:+.1f})", flush=True)
+    found = paired_difference(right[a], right[b])
+    value, low, high = (100 * end for end in (found.value, found.low, found.high))
+    one = ", one draw" if right[a].shape[1] == 1 else ""
+    print(f"  {a} - {b}: {value:+.1f} ({low:+.1f} to {high:+.1f}){one}", flush=True)
 
 
 def cheap(options: argparse.Namespace, params: Mapping[str, Mapping[str, Any]]) -> None:
@@ -164,7 +177,11 @@ def cheap(options: argparse.Namespace, params: Mapping[str, Mapping[str, Any]]) 
 
 def prompting(options: argparse.Namespace, params: Mapping[str, Mapping[str, Any]]) -> None:
     """Compare the tuned prompts with the usual ones."""
-    in_pairs([p for p in PROMPTS if {*p} <= {*options.candidates}], options, params)
+    pairs = [pair for pair in PROMPTS if {*pair} <= {*options.candidates}]
+    if not pairs:
+        known = " or ".join(f"{a} with {b}" for a, b in PROMPTS)
+        sys.exit(f"--candidates has no pair that is compared. Name {known}.")
+    in_pairs(pairs, options, params)
 
 
 def in_pairs(
@@ -191,6 +208,8 @@ def optimism(options: argparse.Namespace, params: Mapping[str, Mapping[str, Any]
         for size in options.rows:
             for tuned in options.candidates:
                 found = list(_promises(rows, size, tuned, options, params))
+                if len(found) < 2:
+                    sys.exit("A single replay says nothing of optimism. Raise --cpu-minutes.")
                 truth, value, best, held = (np.array(x) for x in zip(*found, strict=True))
                 gap = 100 * (value - truth)
                 error = 1.96 * gap.std(ddof=1) / np.sqrt(len(gap))
@@ -211,7 +230,7 @@ def _promises(
     params: Mapping[str, Mapping[str, Any]],
 ) -> Iterator[tuple[float, float, float, bool]]:
     """Yield the truth, the inner estimate, the best inner score and whether the interval holds."""
-    for seed in range(options.replays):
+    for seed in within(options, options.replays):
         drawn = draw(rows, size, options.test, seed, mixed=True)
         result = answered(name, drawn, seed, params.get(name, {}))
         choice, truth = result.strategy.choice, float(result.right.mean())
@@ -244,18 +263,13 @@ PARTS: Mapping[str, tuple[Any, tuple[str, ...], tuple[int | str, ...], tuple[str
     ),
     "prompting": (
         prompting,
-        ("trec6", "fin_phrasebank"),
+        ("trec6",),
         (200,),
-        ("tuned-prompt", "prompt", "few-shot", "tuned-retrieval", "retrieval"),
+        ("tuned-prompt", "prompt"),
     ),
-    "prompting-optimism": (optimism, ("trec6",), (200,), ("tuned-prompt", "tuned-retrieval")),
-    "fine-tuning": (
-        fine_tuning,
-        ("trec6", "fin_phrasebank"),
-        (A_LABEL,),
-        ("setfit", "lora", "full-fine-tuning", "probe"),
-    ),
-    "search": (fine_tuning, ("trec6", "fin_phrasebank"), (400,), ("tuned-lora", "lora")),
+    "prompting-optimism": (optimism, ("trec6",), (200,), ("tuned-prompt",)),
+    "fine-tuning": (fine_tuning, ("trec6",), (A_LABEL, 500), ("setfit", "lora")),
+    "search": (fine_tuning, ("trec6",), (400,), ("tuned-lora", "lora")),
 }
 
 
@@ -269,9 +283,10 @@ def main() -> None:
     parser.add_argument("--sets", nargs="+")
     parser.add_argument("--rows", nargs="+", help="'label' for eight rows a label, or numbers")
     parser.add_argument("--candidates", nargs="+")
-    parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--replays", type=int, default=100)
-    parser.add_argument("--test", type=int, default=500)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--replays", type=int, default=20)
+    parser.add_argument("--test", type=int, default=150)
+    parser.add_argument("--cpu-minutes", type=float, default=8)
     parser.add_argument("--set", nargs="*", default=[])
     options = parser.parse_args()
     run, sets, sizes, candidates = PARTS[options.part]

@@ -25,6 +25,7 @@ from choose.models.retrieval.tuned_encoder import (
 )
 from choose.models.saving import read_fitted, write_fitted
 from choose.models.weights.spec import DEFAULT_ENCODER, DEFAULT_LM
+from choose.progress import report_progress
 from choose.tasks.answering import abstains
 from choose.tasks.values import stands
 from choose.types import Example, Family, Task
@@ -217,7 +218,8 @@ class _Trainer:
         asked = asked[:: -(-len(asked) // MOST_PAIRS) or 1]
         words = replace(hybrid, way="bm25")
         found = words.search([row.item() for row in asked], SEARCHED)
-        for row, hits in zip(asked, found, strict=True):
+        for number, (row, hits) in enumerate(zip(asked, found, strict=True)):
+            report_progress(number, len(asked), "pairing")
             holding = hybrid.corpus.overlapping(row.evidence, hybrid.words)
             ids = {passage.id for passage in holding}
             # Evidence in the order of BM25; without any, the first passage with the answer.

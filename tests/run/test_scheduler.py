@@ -32,11 +32,13 @@ NOISE = Scenario(kind="noise", rate=0.2)
 class Player:
     """A candidate: what its trials cost, how many rows in ten it gets right, and what goes wrong.
 
-    `fails` and `dies` are places of its jobs; a worker survives a job that dies once, or never.
+    `fails` and `dies` are places of its jobs; a worker survives a job that dies once, or never. One
+    that `embeds` is no baseline, even where it is fast.
     """
 
     name: str
     fast: bool = False
+    embeds: bool = False
     remote: bool = False
     grouped: bool = False
     fit: float = 1.0
@@ -88,6 +90,7 @@ class World:
             targets=dict.fromkeys(ids, "a"),
             rows=lambda job: self.rows,
             fast={p.name for p in self.players if p.fast},
+            baselines={p.name for p in self.players if p.fast and not p.embeds},
             grouped={p.name for p in self.players if p.grouped},
             remote={p.name for p in self.players if p.remote},
             folds=self.folds,
@@ -325,6 +328,17 @@ def test_a_failure_stops_nobody_else(world: World, workers: int) -> None:
 
 
 # --- single rules -------------------------------------------------------------------------------
+
+
+def test_after_the_budget_has_ended_only_baselines_begin() -> None:
+    names = ("slow-index", "words", "dense")
+    world = World(
+        tuple(Player(name=name, fast=True, embeds=name != "words", fit=4.0) for name in names)
+    )
+    scheduler, steps = world.run(seconds=3.0)
+    begun = {job.trial.candidate for step in steps for job in step.request.jobs}
+    assert begun == {"slow-index", "words"}
+    assert {job.trial.candidate for job in scheduler.summary.left_out} == {*names}
 
 
 def test_without_limits_jobs_run_in_their_order() -> None:

@@ -20,6 +20,7 @@ from choose.conformance import _WORDS as WORDS_OF
 from choose.corpus import Corpus, Document
 from choose.data.readers.unlabelled_texts import file_items
 from choose.export.exported_model import Model
+from choose.progress import TimeLimitReached, time_limit
 from choose.report.text_answers import answer_parts
 from choose.schema.check import Check
 from choose.store.store import Store
@@ -139,6 +140,15 @@ def test_a_tuned_encoder_learns_from_relevance_not_from_words(encoder: str, tmp_
     exec(compile(code, "card", "exec"), scope)
     texts = [document.text for document in shelf().documents]
     assert sorted(scope["rank"]("storm 1", texts)) == [*range(len(texts))]
+
+
+@pytest.mark.parametrize("name", ["bm25", "dense", "hybrid", "tuned-encoder"])
+def test_documents_are_indexed_no_longer_than_there_is_time(name: str, encoder: str) -> None:
+    many = Corpus(tuple(Document(id=f"{name}-{n}", text=f"apple {n}") for n in range(600)))
+    strategy = build(name, seed=0, **({} if name == "bm25" else {"encoder": encoder}))
+    with time_limit(0.0) as progress, pytest.raises(TimeLimitReached):
+        strategy.fit(with_corpus(Ranking(), many), rows())
+    assert progress.loop == ("measuring passages" if name == "dense" else "indexing")
 
 
 def test_without_pairs_nothing_is_tuned_and_it_is_said(encoder: str) -> None:

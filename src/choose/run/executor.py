@@ -100,6 +100,7 @@ def study_facts(jobs: Sequence[Job], pools: Pools, margin: float) -> StudyFacts:
         clusters=dataset.clusters,
         rows=lambda job: len(dataset.folds[job.trial.fold].questions),
         fast={name for name, cls in classes.items() if cls.cheap},
+        baselines={n for n, cls in classes.items() if cls.cheap and cls.family == "baseline"},
         grouped={name for name, cls in classes.items() if issubclass(cls, Groups)},
         remote={name for name, trial in first.items() if names_endpoint(trial.params)},
         closed_book=closed_book(dataset, margin),

@@ -180,6 +180,7 @@ class StudyFacts:
         clusters: id -> group or near-duplicates of a row.
         rows: returns the test rows of a job.
         fast: candidates that are fitted in seconds.
+        baselines: those of them that get a first trial even after the budget has ended.
         grouped: candidates that can fit several trials together.
         remote: candidates that call an endpoint.
         closed_book: the rule for candidates that cannot know what stands in documents.
@@ -193,6 +194,7 @@ class StudyFacts:
     rows: Callable[[Job], int]
     clusters: Mapping[str, str] = field(default_factory=dict)
     fast: Collection[str] = ()
+    baselines: Collection[str] = ()
     grouped: Collection[str] = ()
     remote: Collection[str] = ()
     closed_book: ClosedBook | None = None

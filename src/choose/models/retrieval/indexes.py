@@ -240,7 +240,11 @@ class DenseIndex(PassageIndex):
 
         self.passages, self.encoder = passages, load_encoder(encoder)
         start = perf_counter()
-        windows = [windows_of(self.encoder, passage) for passage in passages]
+        windows: list[list[str]] = []
+        for passage in passages:
+            windows.append(windows_of(self.encoder, passage))
+            if len(windows) % STEP == 0:
+                report_progress(len(windows), len(passages), "measuring passages")
         texts = [text for own in windows for text in own]
         self.owners = np.repeat(np.arange(len(passages)), [len(own) for own in windows])
         cached = self.encoder.cached_seconds(texts)

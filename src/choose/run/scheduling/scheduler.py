@@ -249,7 +249,7 @@ class Scheduler:
         # Baselines always get a first trial, but one that the budget cut short no second one: other
         # candidates are compared with them.
         fits = self.history.cost.get(name, 0.0) < left or name in self.first_passes.fitted
-        if not (first and name in self.facts.fast and name not in self._cut) and not fits:
+        if not (first and name in self.facts.baselines and name not in self._cut) and not fits:
             self.summary.left_out.append(self._leave(place))
             return None
         most, pace = 1.0, None
