@@ -19,6 +19,7 @@ from choose.cli.app import app
 from choose.conformance import PICKLES, TASK, pool, questions
 from choose.errors import ChooseError, StoreError, StudyError
 from choose.export.card import licence_of
+from choose.export.exported_model import Model
 from choose.export.manifest import digests_of
 from choose.export.write_folder import atomic_folder
 from choose.models.saving import usage
@@ -30,6 +31,7 @@ from choose.types import Item
 from support import fake_strategies as fakes
 from support import tiny_models as tiny
 from support.exported_studies import STRATEGIES, shared_study, small_study
+from support.studies import HELD_OUT, compare, write_csv
 
 
 @pytest.fixture(scope="module")
@@ -81,6 +83,37 @@ def test_a_trial_made_again_answers_as_stored_in_a_fresh_process(
         assert kept.scores is not None
         confidence = np.exp(kept.scores).max(axis=1)
         np.testing.assert_allclose([found[id][1] for id in asked], confidence, atol=1e-3)
+
+
+@pytest.mark.slow
+def test_a_trial_whose_prompt_was_chosen_answers_as_stored(tmp_path: Path) -> None:
+    """The search runs again at export, and has to choose the same."""
+    rows = [(e.text, e.target) for e in pool(seed=3, rows=60)]
+    write_csv(tmp_path / "words.csv", rows[:40])
+    write_csv(tmp_path / "held_out.csv", rows[40:])
+    lm, encoder = tiny.causal_lm(tmp_path / "lm"), tiny.encoder(tmp_path / "encoder")
+    (tmp_path / "choose.toml").write_text(
+        f'{HELD_OUT}[models]\nmodel = "{lm}"\nencoder = "{encoder}"\n'
+        + "".join(
+            f'[[candidates]]\nstrategy = "{name}"\nparams = {{ calls = 160 }}\n'
+            for name in ("tuned-prompt", "tuned-retrieval")
+        )
+    )
+    store = Store.open(compare(study_file=tmp_path / "choose.toml", out=tmp_path / "st").store)
+    runs = [run for trial in store.grid()[1] if (run := store.get(trial)) is not None]
+    tuned = [run for run in runs if run.trial.strategy.startswith("tuned")]
+    assert len(tuned) == 2
+    assert all("The search gained +0." in run.notes[1] for run in tuned), "other than the usual"
+    for number, run in enumerate(tuned):
+        made = export(store.path, tmp_path / f"model-{number}", trial=run.trial.key)
+        asked, kept = run.asked["clean", 0], run.answers["clean", 0]
+        found = Model.load(made.folder)._strategy.predict(
+            [store.dataset.examples[id].item() for id in asked]
+        )
+        assert found.outputs == kept.outputs
+        assert found.scores is not None
+        assert kept.scores is not None
+        np.testing.assert_allclose(found.scores, kept.scores, atol=1e-6)
 
 
 def test_a_trial_on_rows_that_changed_is_not_made_again(
