@@ -221,7 +221,8 @@ def test_nodes_fetch_the_weights_that_they_lack_and_compute_the_same(
     for key, (_, given) in ours.items():
         assert theirs[key][1].outputs == given.outputs
     facts = [json.loads(file.read_text()) for file in trials(tmp_path / "st")]
-    assert {fact["threads"] for fact in facts if fact["trial"]["candidate"] == "probe"} == {1}
+    probes = [fact for fact in facts if fact["trial"]["candidate"] == "probe"]
+    assert {(fact["threads"], fact["dtype"]) for fact in probes} == {(1, "float32")}
 
 
 def test_kill_of_a_worker_costs_its_trial_alone(

@@ -213,8 +213,10 @@ def _machine(runs: tuple[Run, ...]) -> dict[str, Any]:
     facts: dict[str, Any] = {}
     for run in runs:
         facts.update(run.versions)
-        facts.update({k: v for k in ("threads", "dtype") if (v := getattr(run, k)) is not None})
-    return facts
+        facts.update({"threads": run.threads} if run.threads is not None else {})
+    # Encoders compute in another type than language models may.
+    types = sorted({run.dtype for run in runs if run.dtype is not None})
+    return facts | ({"dtype": " and ".join(types)} if types else {})
 
 
 # A number on its own; digits in a name do not count.

@@ -40,6 +40,9 @@ MAX_TEXTS_IN_MEMORY = 100_000
 
 Vectors = npt.NDArray[np.float32]
 
+# Spec -> the number type of an encoder that this process has loaded.
+_number_types: dict[str, str] = {}
+
 
 @dataclass
 class Encoder:
@@ -140,8 +143,17 @@ def _loaded(spec: str, digest: str) -> Encoder:
         limit_rendering(getattr(module, "processor", None))
     check_complete(folder, missing, "encoder")
     check_finite(model, folder)
+    _number_types[spec] = str(model.dtype).removeprefix("torch.")
     made_by = ("embedding", content_digest(folder), str(model.dtype), device_name(model.device))
     return Encoder(model, ResultCache(made_by))
+
+
+def number_type(spec: str) -> str | None:
+    """Return the number type that an encoder computes in; None if this process has not loaded it.
+
+    CHOOSE_DTYPE does not change it: vectors are compared across fits.
+    """
+    return _number_types.get(spec)
 
 
 def _loading_options(device: str) -> dict[str, Any]:

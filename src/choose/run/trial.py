@@ -204,7 +204,7 @@ def _trial(
         reread_seconds=max(others.reread, default=strategy_facts(strategy).get("index_seconds")),
         unasked=len(items) - len(clean),
         versions=versions(),
-        **_run_facts(strategy_facts(strategy)),
+        **_run_facts(strategy_facts(strategy), job.trial.params),
     )
     return run, others.stopped, fit
 
@@ -240,10 +240,15 @@ def _clean(
     return predict_until(strategy, items, dataset, deadline)
 
 
-def _run_facts(facts: Mapping[str, Any]) -> dict[str, Any]:
+def _run_facts(facts: Mapping[str, Any], params: Mapping[str, Any]) -> dict[str, Any]:
+    dtype = facts.get("dtype")
+    if dtype is None and isinstance(spec := params.get("encoder"), str):
+        from choose.models.embeddings import number_type
+
+        dtype = number_type(spec)
     return {
         "threads": facts.get("threads"),
-        "dtype": facts.get("dtype"),
+        "dtype": dtype,
         "artefact_mb": facts.get("artefact_mb"),
         "base_mb": facts.get("base_mb"),
         "notes": tuple(facts.get("notes") or ()),
