@@ -14,7 +14,7 @@ from choose.api.plan import plan_trials
 from choose.api.study_evidence import nothing_measured, rule_of
 from choose.data.scenarios import Pools
 from choose.progress import TimeLimitReached
-from choose.run import executor
+from choose.run import executor, time_budget
 from choose.run.executor import run_jobs
 from choose.run.predict import CHUNK, Deadline, SpendingShare
 from choose.run.run_records import GroupRequest, GroupResult, Limits, left_out_sentences
@@ -370,25 +370,30 @@ def test_a_race_between_equals_drops_hardly_anybody() -> None:
     assert dropped <= 2
 
 
-def test_the_first_verdict_comes_when_everyone_has_answered_some_rows(tmp_path: Path) -> None:
+def test_the_first_verdict_waits_for_some_rows_of_all_but_those_that_take_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It does not wait for the other folds of fast candidates, nor for all rows of slow ones."""
+    monkeypatch.setattr(time_budget, "FIRST_VERDICT_SHARE", 0.0)  # every slow one takes long
     store, data, jobs = prepare(tmp_path, what := study("tfidf", "steady"))
     candidates = plan_trials(what, Pools(data)).candidates
     store.plan((job.trial for job in jobs), _described(candidates))
     rule = rule_of(store.study, data.task)
     measured = Measured.nothing_of(nothing_measured(store), rule, jobs)
-    seen, told = Seen(), list[tuple[str, int]]()
+    seen, told = Seen(), list[tuple[int, list[str], bool]]()
 
-    def verdict(named: str, final: bool, still_open: Sequence[str]) -> None:
-        told.append((named, sum(run is not None for _, run in seen)))
+    def verdict(named: str, final: bool, open_: Sequence[str], unanswered: Sequence[str]) -> None:
+        told.append((sum(run is not None for _, run in seen), [*unanswered], final))
 
     limits = Limits(60.0, racing=True)
     run_jobs(jobs, Pools(data), store, limits, seen, measured, verdict=verdict)
     names = {job.trial.candidate for job in jobs}
     first = [job.trial.candidate for job, run in seen if run is not None][: len(names)]
     assert {*first} == names
-    assert told[0][1] == len(names)
-    assert len(told) > 1
+    assert told[0] == (len(names) - 1, ["steady"], False)
+    whole = next(one for one in told if not one[1])
+    assert whole[0] == len(names)
+    assert told[-1][0] > len(names)
 
 
 def test_no_worker_idles_because_a_request_took_none(tmp_path: Path) -> None:

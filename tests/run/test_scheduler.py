@@ -15,6 +15,7 @@ from choose.corpus import CONDITIONS, GOLD
 from choose.judge.decision.open_question import Comparison, OpenQuestion
 from choose.run.run_records import GroupRequest, GroupResult, Limits, StudyFacts, left_out_sentences
 from choose.run.scheduling.next_trial import Now
+from choose.run.scheduling.race import NextSteps
 from choose.run.scheduling.scheduler import ATTEMPTS, GRACE, MAX_BATCH, Scheduler
 from choose.run.speed_probe import Speed
 from choose.schema.plan import Job
@@ -643,11 +644,56 @@ def test_everyone_has_answered_while_a_first_pass_answers_more_rows() -> None:
     steps = play(scheduler, world.answer, now=lambda elapsed: Now(elapsed, question("lora")))
     began = next(step for step in steps if step.request.action == "extend")
     assert began.request.candidate == "lora"
-    assert not scheduler.opening
+    assert not scheduler.unanswered
     (request,) = scheduler.next(Now(began.elapsed, question("lora", "prompt")), 1)
     assert request.action == "extend"
     assert scheduler.busy
-    assert not scheduler.opening
+    assert not scheduler.unanswered
+
+
+@pytest.mark.parametrize(("seconds", "late"), [(150.0, ["lora"]), (600.0, [])])
+def test_a_fit_that_takes_long_for_the_budget_comes_after_the_first_verdict(
+    seconds: float, late: list[str]
+) -> None:
+    """A fifth of the budget is waited for: 30 s, or 120."""
+    slow = (Player(name="few", fit=5.0, right=8), Player(name="lora", fit=40.0, right=8))
+    world = World((Player(name="tfidf", fast=True, right=8), *slow), folds=2)
+    scheduler = world.scheduler(racing=True, seconds=seconds)
+    waits = list[list[str]]()
+    for step in play(scheduler, world.answer):
+        if scheduler.tells_verdict(Now(step.elapsed)):
+            waits.append(scheduler.unanswered)
+            assert len(waits) > 1 or step.elapsed < seconds / 5
+    assert waits[0] == late
+    assert waits[-1] == []
+    # Where a fifth of the budget has passed already, it does not wait for the probes of the slow.
+    late_start = world.scheduler(racing=True, seconds=150.0)
+    began = next(s for s in play(late_start, world.answer) if s.request.action == "measure")
+    assert not late_start.tells_verdict(Now(began.elapsed))
+    assert late_start.tells_verdict(Now(31.0))
+
+
+def test_a_step_is_worth_what_it_adds_for_its_seconds() -> None:
+    """Few rows of what is fitted are worth more than the fit of another fold."""
+    world = World((Player(name="lora", fit=90.0, each=0.1, right=8), *ALIKE[1:]), folds=5)
+    scheduler = world.scheduler(racing=True, seconds=9000.0)
+    lora, prompt = world.jobs[0], world.jobs[1]
+    for job, rows in ((lora, 30), (prompt, 30)):
+        scheduler.history.add(
+            job, (run := world._answered(job, rows, world.of[job.trial.candidate]))
+        )
+        scheduler.unfinished.record(job, run, open=True)
+    steps = NextSteps(scheduler.history, scheduler.unfinished, world.facts.rows)
+    later = [job for job in world.jobs if job.part == FIRST_PASS and job.trial.fold]
+    own = {name: [j for j in later if j.trial.candidate == name] for name in world.of}
+    # Of 1/30 - 1/600, 30 more rows remove 1/60, in 3 s or in 0.3 s.
+    share = (1 / 30 - 1 / 60) / (1 / 30 - 1 / 600)
+    assert steps.worth(["lora"], own["lora"]) == pytest.approx(share / 3)
+    assert steps.worth(["prompt"], own["prompt"]) == pytest.approx(share / 0.3)
+    scheduler.unfinished.passes.clear()
+    fold = (1 / 30 - 1 / 150) / (1 / 30 - 1 / 510)
+    assert steps.worth(["lora"], own["lora"]) == pytest.approx(fold / 102)
+    assert steps.worth(["lora"], []) == 0
 
 
 @pytest.mark.parametrize("final", [True, False])

@@ -68,10 +68,14 @@ class Observer(Protocol):
         """Handle what the next job decides, in words; empty where that is not known."""
         return
 
-    def verdict(self, named: str, final: bool, still_open: Sequence[str]) -> None:
-        """Handle the verdict so far, once every candidate has answered, after each trial.
+    def verdict(
+        self, named: str, final: bool, still_open: Sequence[str], unanswered: Sequence[str]
+    ) -> None:
+        """Handle the verdict so far, after each trial.
 
-        `final` tells whether the named candidate is recommended; families may be `still_open`.
+        The first one comes once every candidate has answered but those whose fit takes long, which
+        are `unanswered`. `final` tells whether the named candidate is recommended; families may be
+        `still_open`.
         """
         return
 

@@ -47,9 +47,10 @@ Tell = Callable[[str], None]
 # What is said of a study, in sentences.
 Note = Callable[[Sequence[str]], None]
 
-# What is told of the verdict after each trial, once every candidate has answered: who is named,
-# whether it is recommended, and the families that are still open.
-OnVerdict = Callable[[str, bool, Sequence[str]], None]
+# What is told of the verdict after each trial, once every candidate has answered but those whose
+# fit takes long: who is named, whether it is recommended, the families that are still open, and
+# the candidates that have not answered.
+OnVerdict = Callable[[str, bool, Sequence[str], Sequence[str]], None]
 
 # What is told of each run that is stored, before its job ends: one that has ended before may have
 # answered more rows since.
@@ -81,7 +82,8 @@ def run_jobs(
         tell: called with what a trial decides, before it begins; empty where that is not known.
         executor: runs the trials, and is closed at the end; without it, this process does.
         note: called with what passages and fine-tuning can bring, before the first is fine-tuned.
-        verdict: called with the verdict so far, once every candidate has answered.
+        verdict: called with the verdict so far, once every candidate has answered but those whose
+            fit takes long.
         answered: called with each run as it is stored: its job may have ended with fewer rows.
     """
     executor = executor or LocalExecutor(Worker(pools))
@@ -139,6 +141,7 @@ class _Driver:
                     self._begin(request)
                 if requests and self.executor.free:  # what goes to endpoints takes no worker
                     continue
+                self._say_verdict()  # before a fit that takes long
                 with closing(self.executor.results()) as results:
                     for result in results:
                         self._take(result)
@@ -152,10 +155,12 @@ class _Driver:
         return summary
 
     def _say_verdict(self) -> None:
-        question = None if self.scheduler.opening else self._now.question
-        if question is not None:
+        now, missing = self._now, self.scheduler.unanswered
+        if self.measured is None or not self.scheduler.tells_verdict(now):
+            return
+        if (question := self.measured.question()) is not None:
             families = [*dict.fromkeys(one.family for one in question.open)]
-            self.verdict(question.named, question.final, families)
+            self.verdict(question.named, question.final and not missing, families, missing)
 
     @property
     def _now(self) -> Now:

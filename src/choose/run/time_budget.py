@@ -22,6 +22,10 @@ from choose.types import Run
 # open: to trials that fast candidates run in seconds, such as noise and sizes.
 FIRST_PASS_SHARE = 0.75
 
+# Share of the budget that the first verdict waits for: slow candidates whose first answers are
+# forecast for later come after it.
+FIRST_VERDICT_SHARE = 0.2
+
 # Seconds that a probe may spend on its fit, and again on predictions, and the share of the budget
 # that bounds both.
 PROBE_SECONDS, PROBE_SHARE = 2.0, 0.01
@@ -56,6 +60,7 @@ class FirstPassBudget:
         speeds: candidate -> probed speed; None where it is unknown.
         fitted: candidates whose fit a probe finished and its worker keeps.
         ordered: whether all are probed, and sorted by their speed.
+        under_way: candidate -> when its first answers are forecast, in seconds of the run.
     """
 
     budget: float
@@ -65,6 +70,7 @@ class FirstPassBudget:
     speeds: dict[str, Speed | None] = field(default_factory=dict)
     fitted: set[str] = field(default_factory=set)
     ordered: bool = False
+    under_way: dict[str, float] = field(default_factory=dict)
     _probed_again: set[str] = field(default_factory=set)
 
     def needs_probes(self, job: Job, left: float) -> bool:
@@ -101,19 +107,39 @@ class FirstPassBudget:
         Where time runs short, the slowest candidate then answers the fewest rows. Candidates of
         unknown speed come first: endpoints, and those that will soon fail.
         """
+        return [
+            self.waiting[n]
+            for n in sorted(self.waiting, key=lambda n: (n in self.late, self._forecast(n)))
+        ]
 
-        def seconds(name: str) -> tuple[bool, float]:
-            speed, late = self.speeds.get(name), name in self.late
-            if speed is None or speed.per_row is None:
-                return late, 0.0
-            return late, speed.fits[-1][1] + MIN_ROWS * speed.per_row
-
-        return [self.waiting[name] for name in sorted(self.waiting, key=seconds)]
+    def begin(self, name: str, elapsed: float) -> None:
+        """Record that a candidate's first pass begins, if it waits."""
+        if name in self.waiting:
+            self.under_way[name] = elapsed + self._forecast(name, CHUNK)
+        self.take(name)
 
     def take(self, name: str) -> None:
         """Remove a waiting candidate: its first pass begins, or it has none."""
         self.waiting.pop(name, None)
         self.fitted.discard(name)
+
+    def answers_late(self, names: Collection[str], elapsed: float) -> bool:
+        """Return whether the first verdict is given before any of these slow candidates answers.
+
+        It waits for those whose first answers are forecast for the first fifth of the budget; for
+        those of unknown speed, until that has passed.
+        """
+        known = self.under_way | {n: elapsed + self._forecast(n, CHUNK) for n in self.waiting}
+        latest = FIRST_VERDICT_SHARE * self.budget
+        ends = [max(elapsed, known[name]) if name in known else 0.0 for name in names]
+        return not ends or (self.budget > 0 and min(ends) > latest)
+
+    def _forecast(self, name: str, rows: int = MIN_ROWS) -> float:
+        """Return the seconds of a fit and some test rows; 0 where the speed is unknown."""
+        speed = self.speeds.get(name)
+        if speed is None or speed.per_row is None:
+            return 0.0
+        return speed.fits[-1][1] + rows * speed.per_row
 
     def go_on(self, elapsed: float) -> bool:
         """Return whether first passes answer more rows before other trials begin."""
@@ -293,3 +319,7 @@ class UnfinishedPasses:
             if one.seconds(CHUNK) < left and not skip(one.job)
         ]
         return min(found, key=lambda one: one.answered, default=None)
+
+    def of(self, names: Collection[str]) -> list[UnfinishedPass]:
+        """Return the passes of some candidates that can go on."""
+        return [p for p in self.passes.values() if p.open and p.job.trial.candidate in names]

@@ -250,11 +250,15 @@ class LiveProgress:
         """Show what the next run decides."""
         self._why = why
 
-    def verdict(self, named: str, final: bool, still_open: Sequence[str]) -> None:
+    def verdict(
+        self, named: str, final: bool, still_open: Sequence[str], unanswered: Sequence[str]
+    ) -> None:
         """Say what the verdict is so far: the first one, and each that differs from the last."""
         name = shorten(clean(named), NAME)
         said = f"use {name}" if final else f"{name} is ahead"
         said += f"; still open: {', '.join(still_open)}" if still_open else ""
+        waiting = ", ".join(shorten(clean(one), NAME) for one in unanswered)
+        said += f"; no answer yet from {waiting}" if waiting else ""
         if said != self._verdict:
             which = "Verdict" if self._verdict else "First verdict"
             self._say(f"{which} after {duration(self._elapsed())}: {said}.")

@@ -1,10 +1,10 @@
 """The jobs that wait, and which trial is worth most for the question that is still open.
 
 Every candidate answers once, and fast ones the rest of their rows. Then the trials of the families
-that are still in contention come first: the pair whose comparison is likeliest to change for each
-second that the rest of its trials takes. It answers more rows of what has been fitted, then its
-trials run fold by fold, so that every comparison stays on the same rows and is the next part of the
-same balanced order. Then come other trials of fast candidates, and what the checks of the named
+that are still in contention come first: the pair whose next step removes most of what may change,
+for each second that it takes. It answers more rows of what has been fitted, then its trials run
+fold by fold, so that every comparison stays on the same rows and is the next part of the same
+balanced order. Then come other trials of fast candidates, and what the checks of the named
 candidate need, and the parts that the study names in its settings. When the verdict is final, the
 rest is not run.
 """
@@ -160,6 +160,11 @@ class Now:
     question: OpenQuestion | None = None
 
 
+# Returns the share of what is uncertain about some candidates that their next step removes for each
+# second that it takes; their jobs are in the order in which they run.
+Worth = Callable[[Collection[str], Sequence[Job]], float]
+
+
 class Choice(NamedTuple):
     """What may run next.
 
@@ -214,14 +219,14 @@ class TrialOrder:
         yield rows
 
     def choices(
-        self, waiting: Mapping[int, Job], question: OpenQuestion, seconds: Callable[[str], float]
+        self, waiting: Mapping[int, Job], question: OpenQuestion, worth: Worth
     ) -> Iterator[Choice]:
         """Yield the jobs that are worth running, the first one first.
 
         Args:
             waiting: the jobs by place.
             question: what is open.
-            seconds: returns the seconds of a trial of a candidate.
+            worth: of the next step of some candidates.
         """
         compared: dict[str, list[int]] = {}
         for place, job in waiting.items():
@@ -231,7 +236,7 @@ class TrialOrder:
         for place, job in waiting.items():
             if job.part in COMPARED and job.trial.candidate in self.fast:
                 yield Choice(place)
-        yield from self._deciding(waiting, compared, question, seconds)
+        yield from self._deciding(waiting, compared, question, worth)
         yield from map(Choice, self._of(waiting, self.fast))
         # What reading loses is reported for every candidate that reads, whichever family wins, and
         # changes at a service wherever the study asks for them.
@@ -250,7 +255,7 @@ class TrialOrder:
         waiting: Mapping[int, Job],
         compared: Mapping[str, list[int]],
         question: OpenQuestion,
-        seconds: Callable[[str], float],
+        worth: Worth,
     ) -> Iterator[Choice]:
         """Yield the next trial of each open comparison, that of most change a second first."""
 
@@ -265,9 +270,7 @@ class TrialOrder:
 
         def rate(one: Comparison) -> float:
             jobs = [waiting[place] for place in pair(one)]
-            draw = min((job.trial.draw for job in jobs), default=0)
-            rest = sum(seconds(j.trial.candidate) for j in jobs if j.trial.draw == draw)
-            return one.change / max(rest, 1e-9)
+            return one.change * worth((one.candidate, question.named), jobs)
 
         for one in sorted(question.open, key=rate, reverse=True):
             families = [self._called(family) for family in (one.family, question.family)]

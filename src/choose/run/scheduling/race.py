@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import sqrt
 
@@ -10,6 +10,7 @@ import numpy as np
 from scipy.special import stdtrit
 
 from choose.run.scheduling.closed_book import ClosedBook
+from choose.run.time_budget import UnfinishedPasses
 from choose.schema.plan import Job
 from choose.study.grid_points import FIRST_PASS
 from choose.types import Run
@@ -189,3 +190,48 @@ def full_trial_seconds(run: Run) -> float:
     spent, answered = run.seconds_spent or 0.0, len(run.asked.get(("clean", 0), ()))
     predicting = min(run.predict_seconds or 0.0, spent)
     return spent + predicting * run.unasked / answered if answered else spent
+
+
+@dataclass(frozen=True)
+class NextSteps:
+    """What the next step of a comparison is worth for its seconds.
+
+    Attributes:
+        history: what trials took, and which rows were answered.
+        unfinished: first passes with unanswered rows.
+        rows: returns the test rows of a job.
+    """
+
+    history: TrialHistory
+    unfinished: UnfinishedPasses
+    rows: Callable[[Job], int]
+
+    def worth(self, names: Collection[str], jobs: Sequence[Job]) -> float:
+        """Return the share of the uncertainty left that the next step removes, a second.
+
+        The variance of a comparison falls with the number n of common rows, as 1 / n. The next step
+        is twice the rows of what is fitted already, else the next fold of `jobs`, which are in
+        their order. It is zero where nothing is left.
+        """
+        right, cost = self.history.race.right, self.history.cost
+        done = max(1, min(len(right.get(name, ())) for name in names))
+        own = [job for job in jobs if job.trial.draw == jobs[0].trial.draw]
+        folds = {job.trial.fold: self.rows(job) for job in own}
+        cut = self.unfinished.of(names)
+        if cut:
+            fewest = min(one.answered for one in cut)
+            more = min(fewest, *(one.run.unasked for one in cut))
+            goal = fewest + more
+            seconds = sum(one.seconds(max(0, goal - one.answered)) for one in cut)
+        elif own:
+            fold = own[0].trial.fold
+            more = folds[fold]
+            seconds = sum(cost.get(j.trial.candidate, 0.0) for j in own if j.trial.fold == fold)
+        else:
+            return 0.0
+        if own and own[0].trial.draw:  # the same rows again, with another seed
+            return more / sum(folds.values()) / max(seconds, 1e-9)
+        left = sum(folds.values()) + max((one.run.unasked for one in cut), default=0)
+        whole = done + max(left, more)
+        share = (1 / done - 1 / (done + more)) / (1 / done - 1 / whole)
+        return share / max(seconds, 1e-9)

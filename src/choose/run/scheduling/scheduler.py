@@ -16,7 +16,7 @@ from typing import Any
 from choose.run.predict import MIN_ROWS
 from choose.run.run_records import GroupRequest, GroupResult, Limits, Pace, RunSummary, StudyFacts
 from choose.run.scheduling.next_trial import Choice, Flight, Now, TrialOrder, WaitingJobs
-from choose.run.scheduling.race import Race, TrialHistory
+from choose.run.scheduling.race import NextSteps, Race, TrialHistory
 from choose.run.time_budget import FirstPassBudget, KeptFits, UnfinishedPass, UnfinishedPasses
 from choose.schema.plan import Job
 from choose.study.grid_points import FIRST_PASS
@@ -55,13 +55,11 @@ class Scheduler:
         self._numbers = count()
         self._flying: dict[int, Flight] = {}
         self._order = TrialOrder(facts.fast, facts.folds, facts.baseline, limits.stated)
-        self._cut: set[str] = set()
+        self._cut, self._workers = set[str](), workers
         self._kept = KeptFits(facts.folds)
-        self._workers = workers
         slow = {n: job for n, job in self._waiting.first_jobs.items() if n not in facts.fast}
-        self._slow = frozenset(slow)
+        self._slow, self._by_value = frozenset(slow), limits.racing and bool(slow)
         self._priced = frozenset(facts.remote) if limits.money else frozenset()
-        self._by_value = limits.racing and bool(slow)
         self.unfinished = UnfinishedPasses()
         self.first_passes = FirstPassBudget(limits.seconds or 0.0, slow, facts.remote, facts.late)
 
@@ -90,11 +88,15 @@ class Scheduler:
         return self._by_value and not self._waiting.first_places
 
     @property
-    def opening(self) -> bool:
-        """Return whether a candidate's first trial waits or is under way."""
-        firsts = [*self._waiting.first_jobs.values()]
-        begun = [f.request for f in self._flying.values() if f.request.action != "extend"]
-        return bool(self._waiting.first_places) or any(j in firsts for r in begun for j in r.jobs)
+    def unanswered(self) -> list[str]:
+        """Return the candidates whose first trial waits or is under way."""
+        jobs = [self._waiting.at[place] for place in self._waiting.first_places]
+        jobs += [j for f in self._flying.values() if f.request.begins for j in f.request.jobs]
+        return [name for name, first in self._waiting.first_jobs.items() if first in jobs]
+
+    def tells_verdict(self, now: Now) -> bool:
+        """Return whether a verdict is told: all have answered but those who will be late."""
+        return self._by_value and self.first_passes.answers_late(self.unanswered, now.elapsed)
 
     def next(self, now: Now, free: int) -> list[GroupRequest]:
         """Return at most `free` requests that should begin now; none where all is done or busy."""
@@ -174,8 +176,7 @@ class Scheduler:
             elif self._blocked(job):
                 blocked.add(place)
             elif self.first_passes.needs_probes(job, self._left(now)):
-                order = self.first_passes.next_probe(job, self._left(now))
-                if order is not None:
+                if (order := self.first_passes.next_probe(job, self._left(now))) is not None:
                     return self._send(*order, action="measure", keep_fit=True)
                 if any(f.request.action == "measure" for f in self._flying.values()):
                     blocked.add(place)
@@ -198,10 +199,10 @@ class Scheduler:
 
     def _choices(self, now: Now) -> Iterator[Choice]:
         """Yield what may run, the first one first."""
-        waiting, question, seconds = self._waiting.at, now.question, self.history.cost
-        rows = Choice(None, rows_of=self._slow)
+        waiting, question, rows = self._waiting.at, now.question, Choice(None, rows_of=self._slow)
         if self.asks and question is not None:
-            yield from self._order.choices(waiting, question, lambda name: seconds.get(name, 0.0))
+            worth = NextSteps(self.history, self.unfinished, self.facts.rows).worth
+            yield from self._order.choices(waiting, question, worth)
             yield from () if question.final else (rows,)
             return
         yield from (rows,) if self.first_passes.go_on(now.elapsed) else ()
@@ -268,7 +269,7 @@ class Scheduler:
         seconds = left + GRACE * (self.limits.seconds or 0.0)
         keep = timed and pace is not None and not self._closed(job)
         batch = self._waiting.take_batch(place, int(most), self._blocked)
-        self.first_passes.take(name)
+        self.first_passes.begin(name, now.elapsed)
         return self._send(batch.values(), seconds, tuple(batch), pace=pace, keep_fit=keep, why=why)
 
     def _unfinished(self, choice: Choice, now: Now) -> UnfinishedPass | None:
@@ -342,7 +343,7 @@ class Scheduler:
     def _again(self, flight: Flight, missing: Sequence[Job]) -> None:
         """Let the jobs wait again whose worker did not survive them."""
         placed = zip(flight.places, flight.request.jobs, strict=True)
-        again = [(place, job) for place, job in placed if job in missing]
+        again = [one for one in placed if one[1] in missing]
         self._waiting.put_back(again)
         for _, job in again:
             if flight.request.pace is not None and job.trial.candidate not in self.history.cost:
