@@ -19,6 +19,7 @@ def study(fixed: float | None, value: float | None, false: bool = False) -> benc
     return bench.Study(
         source="cross-fit",
         seconds=10.0,
+        fits=0.5,
         final=True,
         false=False,
         fixed=replace(STUDY, reached=fixed),
@@ -32,7 +33,9 @@ def test_both_orders_end_with_the_verdict_of_the_whole_grid() -> None:
     assert found.value.first < found.fixed.first
     for order in (found.fixed, found.value):
         assert order.reached is not None
-        assert order.first <= order.reached <= order.spent <= 1.01 * found.seconds
+        assert (
+            570.0 < found.fits < order.first <= order.reached <= order.spent <= 1.01 * found.seconds
+        )
         assert order.right is not None
         assert len(order.right) == len(bench.SHARES)
 
@@ -72,7 +75,7 @@ def test_targets_are_missed_by_slow_orders_and_by_wrong_winners() -> None:
 def test_the_table_counts_studies_whose_first_verdict_was_not_the_last() -> None:
     text = "\n".join(bench.lines([study(1.0, 1.0), study(4.0, 2.0)]))
     row = next(line for line in text.splitlines() if line.startswith("all"))
-    assert row.split()[10:13] == ["0.75", "1", "0.50"]
+    assert row.split()[10:14] == ["0.75", "0.31", "1", "0.50"]
 
 
 def test_rows_cost_where_a_model_is_prompted_and_what_an_encoder_has_read_is_cached() -> None:
