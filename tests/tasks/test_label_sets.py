@@ -9,10 +9,13 @@ from typing import Any
 import polars as pl
 import pytest
 
+from choose.check.label_lines import joined_sentence
 from choose.data.dataset import load_dataset
 from choose.errors import DataError, StudyError
 from choose.schema.study_sections import DataSection, TaskSection
-from choose.tasks.label_sets import likely_joined, separator_of
+from choose.study.config import Study
+from choose.study.trial_plan import check_labels
+from choose.tasks.label_sets import joined_labels, likely_joined, separator_of
 from choose.types import Dataset
 from support.label_sets import LABELS, label_file, label_rows
 
@@ -62,6 +65,11 @@ def test_a_separator_is_found_said_and_confirmed_by_a_flag(tmp_path: Path) -> No
     assert load(path, separator="|").task.kind == "multilabel"
     with pytest.raises(StudyError, match=r"kind is classification. Leave out --separator"):
         load(path, {"kind": "classification"}, separator="|")
+    with pytest.raises(StudyError, match=r"^--separator '#': no cell of 'labels' .* hold '\|'"):
+        load(path, separator="#")
+    scope = Study(task=TaskSection(out_of_scope="card"))
+    with pytest.raises(StudyError, match=r"out_of_scope is for rows with one label.* multilabel"):
+        check_labels(scope, data.task)
 
 
 @pytest.mark.parametrize(
@@ -141,7 +149,17 @@ def test_a_cell_that_is_no_set_is_named_with_what_to_write(
     assert str(error.value).startswith("Row 6, column 'labels': ")
     assert why in str(error.value)
     assert "The same may be wrong in row 11." in str(error.value)
-    assert 'Write each set as a list such as ["a", "b"], and [] where' in str(error.value)
+    assert 'write each set as a list such as ["a", "b"], and [] where' in str(error.value)
+
+
+def test_labels_with_a_sign_too_many_are_found() -> None:
+    labels = ["card", "lost", "card;", "lost|card", "card\uff1b lost", "a/c", "card lost", "; lost"]
+    assert joined_labels(labels) == ["card;", "lost|card", "card\uff1b lost", "; lost"]
+    assert joined_labels(["c", "c++", "r", "r&d"]) == []
+    assert joined_labels(["yes", "no"]) == []
+    one, two = joined_sentence(["a;"]), joined_sentence(["a;", "a|b"])
+    assert one.startswith(" 'a;' reads like other labels with a stray or joining sign, and counts")
+    assert "'a;', 'a|b' read like" in two
 
 
 def test_what_makes_no_multi_label_task_is_refused(tmp_path: Path) -> None:

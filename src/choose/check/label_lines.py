@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from choose.check.measurements import Facts
 from choose.data.duplicates import count_conflicts
 from choose.data.findings import ordered, rare_in_words
@@ -9,6 +11,7 @@ from choose.errors import quoted, quoted_list
 from choose.formatting import per_100, plural, points
 from choose.schema.check import Drift, Line, Status
 from choose.schema.diagnosis import Audit
+from choose.tasks.label_sets import joined_labels
 
 # A line has the status "look" above these shares of the rows: of the most common label, strongly
 # doubted, or between two labels (of the rows of these two).
@@ -118,6 +121,8 @@ def balance(facts: Facts) -> Line:
     says = f"{plural(len(labels.counts), 'label')}, {says}."
     if labels.few:
         says += f" Fewer than 5 rows: {quoted_list(labels.few, 5)}."
+    joined = joined_labels([count.label for count in labels.counts])
+    says += joined_sentence(joined)
     if labels.majority >= MAJORITY:
         says += (
             f" Always predicting {quoted(first.label, LABEL)} is right for "
@@ -125,8 +130,21 @@ def balance(facts: Facts) -> Line:
         )
     if facts.hidden:
         says += f" Accuracy hardly counts {rare_in_words(facts.hidden)}."
-    doubtful = labels.few or facts.hidden or labels.majority >= MAJORITY
+    doubtful = labels.few or joined or facts.hidden or labels.majority >= MAJORITY
     return line("Balance", look(bool(doubtful)), says)
+
+
+def joined_sentence(joined: Sequence[str]) -> str:
+    """Say that labels read like other labels and a sign; empty without any."""
+    if not joined:
+        return ""
+    reads, counts, own = ("reads", "counts as a label", "its own")
+    if len(joined) > 1:
+        reads, counts, own = ("read", "count as labels", "their own")
+    return (
+        f" {quoted_list(joined, 5)} {reads} like other labels with a stray or joining sign, and "
+        f"{counts} of {own}."
+    )
 
 
 def order(facts: Facts) -> Line | None:

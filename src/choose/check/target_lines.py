@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from choose.check.label_lines import line, look
+from choose.check.label_lines import joined_sentence, line, look
 from choose.check.targets import OWN_FORM, TAKEN, Targets
 from choose.errors import quoted, quoted_list, rows_named
 from choose.formatting import per_100, plural
 from choose.schema.check import FieldFacts, Line, Step, TargetFacts
 from choose.schema.target_facts import SetFacts
+from choose.tasks.label_sets import joined_labels
 
 # A field that fewer rows, or a smaller share of the rows, have is nearly always empty.
 FEW, RARE = 5, 0.01
@@ -54,11 +55,13 @@ def _label_counts(facts: TargetFacts, sets: SetFacts) -> Line:
     rare = [label for label, n in sets.counts if n < FEW]
     if rare:
         says += f" Fewer than {FEW} rows: {quoted_list(rare, NAMED)}: too few to judge."
+    joined = joined_labels([label for label, _ in sets.counts])
+    says += joined_sentence(joined)
     if facts.unseen:
         says += f" Only in the test file: {quoted_list(facts.unseen, NAMED)}."
     for a, b in sets.always[:3]:
         says += f" {quoted(a)} is always with {quoted(b)}."
-    return line("Labels", look(bool(rare or facts.unseen)), says)
+    return line("Labels", look(bool(rare or joined or facts.unseen)), says)
 
 
 def _others(every: Sequence[object]) -> str:

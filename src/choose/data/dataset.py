@@ -38,7 +38,7 @@ from choose.data.readers.evidence_columns import (
 )
 from choose.data.readers.table_file import Source, dataset_name, read_source
 from choose.data.splits import SplitOptions, build_dataset
-from choose.errors import DataError, StudyError
+from choose.errors import DataError, StudyError, quoted
 from choose.formatting import plural
 from choose.schema.score_names import LABEL_METRICS
 from choose.schema.study_sections import DataSection, TaskSection
@@ -191,7 +191,8 @@ def _separated(
     """Return the section with what parts labels in cells, of both files, and a sentence about it.
 
     Raises:
-        StudyError: if a separator is stated where no cell holds a set of labels.
+        StudyError: if a separator is stated where no cell holds a set of labels, or another sign
+            parts them.
     """
     if kind != MULTILABEL:
         if section.separator is not None:
@@ -200,9 +201,15 @@ def _separated(
                 "Leave out --separator, or state --kind multilabel."
             )
         return section, []
-    if section.separator is not None:
+    cells = target_values(table, section, roles)
+    found, given = separator_of(cells, stated=True), section.separator
+    if given is not None:
+        if found is not None and not any(given in cell for cell in cells if isinstance(cell, str)):
+            raise StudyError(
+                f"--separator {given!r}: no cell of {quoted(roles.label)} holds it, and some hold "
+                f"{found!r}. Name that, or leave --separator out."
+            )
         return section, []
-    found = separator_of(target_values(table, section, roles), stated=True)
     if found is None:
         return section, []
     said = separator_note(found, roles.label, section.path)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -32,7 +32,7 @@ from choose.study.grid_points import (
 from choose.tasks.answering import corpus_of
 from choose.tasks.drills.document_drills import drills_of
 from choose.tasks.drills.document_faults import faults_of, most_of_each
-from choose.types import STANDARD, Candidate, Dataset, Trial
+from choose.types import STANDARD, Candidate, Dataset, Task, Trial
 
 VIEWS = ("typos", "casing", "spacing")
 
@@ -79,7 +79,7 @@ class Planner:
         Raises:
             StudyError: if a size cannot be used, or a label that the study names does not exist.
         """
-        check_labels(self.study, self.dataset.task.labels)
+        check_labels(self.study, self.dataset.task)
         placed = [
             (_stage(point, fold), fold, number, self._job(candidate, point, fold))
             for number, candidate in enumerate(candidates)
@@ -241,13 +241,18 @@ def _stage(point: Point, fold: int) -> Stage:
     return Stage.SLOW_FOLDS if point.stage == Stage.SLOW and fold else point.stage
 
 
-def check_labels(study: Study, labels: Sequence[str]) -> None:
+def check_labels(study: Study, task: Task) -> None:
     """Check that the out-of-scope label and those whose errors have costs are ones of the data.
 
     Raises:
-        StudyError: if no row has one of them, or no error costs anything.
+        StudyError: if no row has one of them, no error costs anything, or answers are no labels.
     """
-    costs = study.goal.error_costs
+    costs, labels = study.goal.error_costs, task.labels
+    if study.task.out_of_scope is not None and not labels:
+        raise StudyError(
+            "task.out_of_scope is for rows with one label each, and the task's kind is "
+            f"{task.kind}. Leave it out."
+        )
     named = [("task.out_of_scope", study.task.out_of_scope)]
     named += [("goal.error_costs", name) for label in costs for name in (label, *costs[label])]
     for where, label in named:

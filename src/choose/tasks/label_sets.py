@@ -26,7 +26,13 @@ SEVERAL, WORDS = 0.05, 4.0
 # A list as Python prints it; JSON has double quotes.
 _PRINTED = re.compile(r"\[\s*(?:'[^'\\]*'\s*,\s*)*'[^'\\]*'\s*,?\s*\]")
 
-_EXPECTED = 'Write each set as a list such as ["a", "b"], and [] where a row has no label'
+_EXPECTED = (
+    "Take out stray separators, name each label once and leave a cell without labels empty; or "
+    'write each set as a list such as ["a", "b"], and [] where a row has no label'
+)
+
+# Signs that part labels somewhere, or are left at the end of one.
+_SIGNS = re.compile(r"\s*[;|,/&\uff1b\uff0c\u3001\uff5c]+\s*")
 
 
 def separator_of(values: Sequence[Any], stated: bool = False) -> str | None:
@@ -62,6 +68,18 @@ def likely_joined(values: Sequence[Any]) -> tuple[str, str] | None:
         ):
             return separator, min(several)
     return None
+
+
+def joined_labels(labels: Collection[str]) -> list[str]:
+    """Return labels that are others with signs between them, or with a stray one, in order."""
+    known = set(labels)
+    return [
+        label
+        for label in labels
+        if (parts := [part for part in _SIGNS.split(label) if part])
+        and parts != [label]
+        and known.issuperset(parts)
+    ]
 
 
 def _parts_sets(separator: str, cells: Sequence[str], empty: Collection[str]) -> bool:
