@@ -55,6 +55,7 @@ NO_DATA = ("--classes", "--gain", "--minutes-per-label", "--hourly-rate", "--usd
 VARIABLES: dict[str, tuple[str, ...]] = {
     "CHOOSE_THREADS": NUMBERS[:-1],
     "CHOOSE_DTYPE": ("", " ", "float64", "\x1b[31m", "nan", "a" * 10_000, "FLOAT32"),
+    "CHOOSE_ENCODER_DTYPE": ("", " ", "float16", "\x1b[31m", "nan", "a" * 10_000),
     "CHOOSE_DEVICE": ("", " ", "tpu", "CUDA", "cuda:99", "\x1b[31m", "nan", "a" * 10_000),
     "CHOOSE_KEEP_GB": NUMBERS[:-1],
     "CHOOSE_CACHE": ("", " ", "~nosuchuser/x", "/dev/null", "/proc/x", "words.csv", "\x1b[31m",

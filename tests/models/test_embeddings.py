@@ -10,8 +10,12 @@ import pytest
 
 from choose.conformance import HOSTILE, pool
 from choose.errors import ModelError
-from choose.models.embeddings import Encoder, embed, embed_seconds, load_encoder
+from choose.models.embeddings import Encoder, embed, embed_seconds, load_encoder, number_type
+from choose.models.hardware import unpadded_encoder
+from choose.models.hardware.unpadded_encoder import unpadded
+from choose.models.retrieval.tuned_encoder import untuned
 from support import tiny_models as tiny
+from support.families import ENCODERS
 
 TEXTS = [example.text for example in pool(rows=40)]
 
@@ -38,6 +42,96 @@ def test_company_and_order_change_nothing(spec: str) -> None:
     alone = np.concatenate([fresh(spec).embed([text]) for text in TEXTS[:5]])
     assert np.abs(together - backwards).max() < 1e-5
     assert np.abs(together[:5] - alone).max() < 1e-5
+
+
+# Of no word to more than the model reads.
+LONG_AND_SHORT = ["", "a", *TEXTS, *(" ".join(TEXTS[n : 2 * n]) for n in range(1, 12)), *TEXTS[:3]]
+
+
+def plain(encoder: Encoder, texts: list[str]) -> np.ndarray:
+    found: np.ndarray = encoder.model.encode(texts, normalize_embeddings=True)
+    return found
+
+
+@pytest.mark.parametrize("family", [*ENCODERS])
+def test_vectors_are_those_of_sentence_transformers(family: str, tmp_path: Path) -> None:
+    encoder = fresh(str(ENCODERS[family].save(tmp_path / "encoder", head=False)))
+    encoder.model.max_seq_length = 60
+    with unpadded(encoder.model) as skips:
+        assert skips is (family in ("BERT", "RoBERTa"))
+    apart = np.abs(encoder.embed(LONG_AND_SHORT) - plain(encoder, LONG_AND_SHORT))
+    assert apart.max() < 2e-6
+
+
+@pytest.mark.parametrize("pooling", ["cls_token", "max_tokens", "lasttoken"])
+def test_other_poolings_see_no_padding(pooling: str, tmp_path: Path) -> None:
+    folder = tiny.encoder(tmp_path / "encoder")
+    first = {"word_embedding_dimension": 32, f"pooling_mode_{pooling}": True}
+    (folder / "1_Pooling" / "config.json").write_text(json.dumps(first))
+    encoder = fresh(str(folder))
+    with unpadded(encoder.model) as skips:
+        assert skips
+    apart = np.abs(encoder.embed(LONG_AND_SHORT) - plain(encoder, LONG_AND_SHORT))
+    assert apart.max() < 2e-6
+
+
+def test_only_feed_forward_layers_round_to_bfloat16_and_their_vectors_have_a_cache_of_their_own(
+    spec: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exact = load_encoder(spec)
+    monkeypatch.setenv("CHOOSE_ENCODER_DTYPE", "bfloat16")
+    encoder = load_encoder(spec)
+    assert encoder.cache != exact.cache
+    assert number_type(spec) == "bfloat16"
+    apart = np.abs(encoder.embed(LONG_AND_SHORT) - plain(exact, LONG_AND_SHORT)).max()
+    assert 1e-5 < apart < 5e-3
+    assert encoder.model.dtype == exact.model.dtype
+
+
+def test_weights_that_were_trained_in_place_count(spec: str) -> None:
+    import torch
+
+    encoder = Encoder(untuned(spec))
+    before = encoder.embed(TEXTS)
+    with torch.no_grad():
+        for parameter in encoder.model.parameters():
+            parameter.mul_(1.5)
+    encoder.vectors.clear()
+    after = encoder.embed(TEXTS)
+    assert np.abs(after - before).max() > 1e-2
+    assert np.abs(after - plain(encoder, TEXTS)).max() < 2e-6
+
+
+def test_padding_is_computed_where_gradients_are_asked_for(spec: str) -> None:
+    import torch
+
+    model = untuned(spec)
+    with unpadded(model) as skips, torch.enable_grad():
+        assert skips
+        model(model.preprocess(TEXTS[:3]))["sentence_embedding"].sum().backward()
+    assert all(p.grad is not None for p in model[0].model.encoder.parameters())
+    assert all("forward" not in module.__dict__ for module in model.modules())
+
+
+def test_layers_that_compute_otherwise_keep_their_padding(spec: str) -> None:
+    import torch
+
+    encoder = Encoder(untuned(spec))
+    layer = encoder.model[0].model.encoder.layer[1]
+    layer.intermediate.intermediate_act_fn = torch.nn.SiLU()
+    with unpadded(encoder.model) as skips:
+        assert not skips
+    assert np.abs(encoder.embed(TEXTS) - plain(encoder, TEXTS)).max() < 2e-6
+
+
+def test_without_packed_weights_padding_is_skipped_too(
+    spec: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(unpadded_encoder, "can_pack", lambda _: False)
+    encoder = Encoder(untuned(spec))
+    with unpadded(encoder.model) as skips:
+        assert skips
+    assert np.abs(encoder.embed(TEXTS) - plain(encoder, TEXTS)).max() < 2e-6
 
 
 def test_a_text_is_embedded_once(spec: str, monkeypatch: pytest.MonkeyPatch) -> None:

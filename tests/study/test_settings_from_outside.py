@@ -11,7 +11,7 @@ import pytest
 
 from choose.cli.options import rates, seconds, sizes
 from choose.errors import ChooseError, ModelError, StudyError
-from choose.models.environment_settings import cache_dir, threads_setting
+from choose.models.environment_settings import cache_dir, encoder_dtype_setting, threads_setting
 from choose.models.results.output_cache import size_limit
 from choose.study.study_file import load_study
 from choose.untrusted import check_values, finite, number, whole
@@ -151,6 +151,7 @@ def test_sizes_and_rates_on_the_command_line(text: str) -> None:
         ("CHOOSE_KEEP_GB", "-1", size_limit),
         ("CHOOSE_THREADS", "9" * 5_000, threads_setting),
         ("CHOOSE_THREADS", "0", threads_setting),
+        ("CHOOSE_ENCODER_DTYPE", "x" * 5_000, encoder_dtype_setting),
         ("CHOOSE_CACHE", "~nosuchuser/x", cache_dir),
         ("CHOOSE_CACHE", "/dev/null", cache_dir),
     ],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from time import perf_counter
@@ -13,8 +13,10 @@ import numpy.typing as npt
 
 from choose.errors import ModelError
 from choose.models.causal.template_sandbox import limit_rendering
+from choose.models.environment_settings import encoder_dtype_setting
 from choose.models.hardware.compute_settings import device, device_name, quiet_loading, set_threads
 from choose.models.hardware.memory import limits_of, within_memory
+from choose.models.hardware.unpadded_encoder import unpadded
 from choose.models.results.output_cache import CachedArray, ResultCache
 from choose.models.saving import floats, row_facts, rows_from
 from choose.models.weights.cache_digests import content_digest
@@ -28,9 +30,9 @@ from choose.models.weights.resolve import resolve, weights_digest
 from choose.progress import report_progress
 from choose.types import Example, Item
 
-# Texts of similar length embedded between two looks at the clock and at the number of threads: a
-# whole number of batches, and few enough that a busy machine ends them within seconds.
-TEXTS_PER_CHUNK = 64
+# Texts of similar length embedded between two looks at the clock and at the number of threads, and
+# the characters of short ones: few enough that a busy machine ends them within seconds.
+TEXTS_PER_CHUNK, CHARACTERS_PER_CHUNK = 64, 16_384
 
 # Items searched at once, as many as faiss itself takes in a block; then progress is reported.
 ITEMS_PER_SEARCH = 4_096
@@ -48,11 +50,13 @@ _number_types: dict[str, str] = {}
 class Encoder:
     """A loaded sentence encoder, its vectors so far, and the seconds each took.
 
-    `cache` holds the vectors of earlier processes.
+    `cache` holds the vectors of earlier processes. `feed_forward` is the number type of the
+    products of feed-forward layers on a CPU, where the encoder is one that `unpadded` knows.
     """
 
     model: Any
     cache: ResultCache | None = None
+    feed_forward: str = "float32"
     vectors: dict[str, Vectors] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -61,9 +65,8 @@ class Encoder:
         self.load_cached(texts)
         new = sorted(self._unknown(texts), key=lambda t: (len(t), t))
         device = self.model.device.type
-        size = max(TEXTS_PER_CHUNK, limits_of(device).embedding_texts)
-        for first in range(0, len(new), size):
-            chunk = new[first : first + size]
+        done = 0
+        for chunk in _chunks(new, max(TEXTS_PER_CHUNK, limits_of(device).embedding_texts)):
             set_threads()
             start = perf_counter()
             vectors = within_memory(device, partial(self._encode, chunk))
@@ -72,7 +75,8 @@ class Encoder:
             self._add(computed)
             if self.cache is not None:
                 self.cache.put({_key(text): numbers for text, numbers in computed.items()})
-            report_progress(first + len(chunk), len(new), "embedding")
+            done += len(chunk)
+            report_progress(done, len(new), "embedding")
         if not texts:
             return np.empty((0, self.model.get_embedding_dimension()), np.float32)
         embedded = np.stack([self.vectors[text] for text in texts])
@@ -104,18 +108,32 @@ class Encoder:
     def _encode(self, texts: Sequence[str]) -> Vectors:
         # A lone surrogate, which damaged data can hold, would stop the tokenizer.
         safe = [text.encode("utf-8", "replace").decode("utf-8") for text in texts]
-        vectors = self.model.encode(
-            safe,
-            batch_size=limits_of(self.model.device.type).embedding_texts,
-            normalize_embeddings=True,
-            show_progress_bar=False,
-            convert_to_numpy=True,
-        )
+        with unpadded(self.model, self.feed_forward) as any_number:
+            most = limits_of(self.model.device.type).embedding_texts
+            vectors = self.model.encode(
+                safe,
+                batch_size=len(safe) if any_number else most,
+                normalize_embeddings=True,
+                show_progress_bar=False,
+                convert_to_numpy=True,
+            )
         # The cache holds float32, so that results do not depend on it.
         vectors = np.asarray(vectors, np.float32)
         if not np.isfinite(vectors).all():
             raise ModelError("The encoder gives vectors with NaN or infinity. Name another model.")
         return vectors
+
+
+def _chunks(texts: Sequence[str], fewest: int) -> Iterator[Sequence[str]]:
+    """Yield `fewest` texts at a time, or more if they are short."""
+    first = characters = 0
+    for place, text in enumerate(texts):
+        if place - first >= fewest and characters + len(text) > CHARACTERS_PER_CHUNK:
+            yield texts[first:place]
+            first, characters = place, 0
+        characters += len(text)
+    if texts:
+        yield texts[first:]
 
 
 def load_encoder(spec: str) -> Encoder:
@@ -124,11 +142,14 @@ def load_encoder(spec: str) -> Encoder:
     Raises:
         ModelError: if its files or some of its weights are missing or damaged.
     """
-    return _loaded(spec, weights_digest(spec))
+    encoder = _loaded(spec, weights_digest(spec), encoder_dtype_setting())
+    own = str(encoder.model.dtype).removeprefix("torch.")
+    _number_types[spec] = own if encoder.feed_forward == "float32" else encoder.feed_forward
+    return encoder
 
 
 @lru_cache(maxsize=4)
-def _loaded(spec: str, digest: str) -> Encoder:
+def _loaded(spec: str, digest: str, feed_forward: str) -> Encoder:
     from sentence_transformers import SentenceTransformer
 
     folder = resolve(spec)
@@ -143,15 +164,23 @@ def _loaded(spec: str, digest: str) -> Encoder:
         limit_rendering(getattr(module, "processor", None))
     check_complete(folder, missing, "encoder")
     check_finite(model, folder)
-    _number_types[spec] = str(model.dtype).removeprefix("torch.")
-    made_by = ("embedding", content_digest(folder), str(model.dtype), device_name(model.device))
-    return Encoder(model, ResultCache(made_by))
+    return cached_encoder(model, "embedding", content_digest(folder), feed_forward)
+
+
+def cached_encoder(model: Any, kind: str, digest: str, feed_forward: str) -> Encoder:
+    """Return an encoder whose cached vectors belong to weights with that digest."""
+    with unpadded(model, feed_forward) as can:  # so that no text's time contains the preparation
+        feed_forward = feed_forward if can else "float32"
+    types = f"{model.dtype}, feed-forward in {feed_forward}"
+    made_by = (kind, digest, types, device_name(model.device))
+    return Encoder(model, ResultCache(made_by), feed_forward)
 
 
 def number_type(spec: str) -> str | None:
     """Return the number type that an encoder computes in; None if this process has not loaded it.
 
-    CHOOSE_DTYPE does not change it: vectors are compared across fits.
+    CHOOSE_DTYPE does not change it: vectors are compared across fits. With CHOOSE_ENCODER_DTYPE it
+    is that of most products.
     """
     return _number_types.get(spec)
 

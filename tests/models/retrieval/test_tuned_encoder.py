@@ -9,7 +9,7 @@ import pytest
 
 from choose.corpus import Corpus, Document
 from choose.errors import StrategyError
-from choose.models.embeddings import load_encoder
+from choose.models.embeddings import Encoder, load_encoder
 from choose.models.retrieval.passage_search import passage_index
 from choose.models.retrieval.tuned_encoder import (
     Contrast,
@@ -71,7 +71,7 @@ def test_questions_find_their_passage_after_tuning(spec: str) -> None:
     hybrid = passage_index(CORPUS, "hybrid", 100, spec)
     assert found(hybrid.asked_by(tuned)) != found(hybrid)
     # The shared encoder and its index are as they were.
-    assert (load_encoder(spec).model.encode(ASKED, normalize_embeddings=True) == before).all()
+    assert (Encoder(load_encoder(spec).model).embed(ASKED) == before).all()
 
 
 def test_the_same_seed_gives_the_same_weights_and_other_weights_another_cache(spec: str) -> None:

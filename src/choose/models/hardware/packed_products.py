@@ -49,13 +49,17 @@ def pack(matrix: torch.Tensor) -> torch.Tensor:
 
 
 def packed_product(
-    x: torch.Tensor, packed: torch.Tensor, bias: torch.Tensor | None, activation: str = "none"
+    x: torch.Tensor,
+    packed: torch.Tensor,
+    bias: torch.Tensor | None,
+    activation: str = "none",
+    algorithm: str = "",
 ) -> torch.Tensor:
     """Return ``activation(x @ W.T + b)``; autograd does not see it."""
     import torch
 
     ops = torch.ops.mkldnn
-    product: torch.Tensor = ops._linear_pointwise(x, packed, bias, activation, [], "")
+    product: torch.Tensor = ops._linear_pointwise(x, packed, bias, activation, [], algorithm)
     return product
 
 

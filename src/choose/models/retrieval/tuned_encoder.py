@@ -17,10 +17,10 @@ import numpy as np
 import numpy.typing as npt
 
 from choose.errors import StrategyError
-from choose.models.embeddings import Encoder, Vectors, load_encoder
-from choose.models.hardware.compute_settings import device_name, set_threads
+from choose.models.embeddings import Encoder, Vectors, cached_encoder, load_encoder
+from choose.models.environment_settings import encoder_dtype_setting
+from choose.models.hardware.compute_settings import set_threads
 from choose.models.lora.training_run import learning_rate_factor
-from choose.models.results.output_cache import ResultCache
 from choose.models.saving import floats
 from choose.models.weights.resolve import weights_digest
 from choose.progress import report_progress
@@ -195,5 +195,4 @@ def encoder_of(model: Any, spec: str) -> Encoder:
     sha = hashlib.sha256(weights_digest(spec).encode())
     for name, values in sorted(weights_of(model).items()):
         sha.update(name.encode() + values.tobytes())
-    made_by = ("tuned embedding", sha.hexdigest(), str(model.dtype), device_name(model.device))
-    return Encoder(model, ResultCache(made_by))
+    return cached_encoder(model, "tuned embedding", sha.hexdigest(), encoder_dtype_setting())
