@@ -8,25 +8,29 @@ from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 from types import MappingProxyType
-from typing import Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from choose.corpus import WORDS, Passage
 from choose.models.prompting.base_strategy import PromptedStrategy, prompter_for
 from choose.models.prompting.prompts import Prompter
-from choose.models.retrieval.chosen_settings import Trials, in_order
+from choose.models.retrieval.chosen_settings import (
+    Measures,
+    ReadsDocuments,
+    Trials,
+    example_with,
+    in_order,
+    shown_example,
+    with_passages,
+)
 from choose.models.retrieval.passage_search import (
     MOST_EMBEDDED,
     WAYS,
     Library,
-    ReadsDocuments,
     Way,
-    example_with,
     gold_passage,
     library_for,
     library_from,
     shared_index,
-    shown_example,
-    with_passages,
 )
 from choose.models.retrieval.short_answers import without_echo
 from choose.models.saving import read_fitted, write_fitted
@@ -34,6 +38,9 @@ from choose.models.weights.spec import DEFAULT_ENCODER, DEFAULT_LM, endpoint_nam
 from choose.tasks.answering import abstains, reading
 from choose.types import Answers, Example, Family, Item, Task
 from choose_lora import Lora
+
+if TYPE_CHECKING:
+    from choose.models.lora.answer_writer import AnswerPrompts
 
 # Limits of choosing: labelled rows, words of the passages that are read, and seconds.
 ROWS_TRIED, WORDS_TRIED, SECONDS_TRIED = 24, 20_000, 90.0
@@ -87,7 +94,7 @@ class Rag(ReadsDocuments, PromptedStrategy):
     needs: ClassVar[str] = "documents (--documents) and a language model (--model)"
     takes: ClassVar[str] = "an index of the documents; one long request a row, or a GPU"
     family: ClassVar[Family] = "retrieval"
-    revision: ClassVar[int] = 2
+    revision: ClassVar[int] = 3
     seeded: ClassVar[bool] = False
     kinds: ClassVar[tuple[str, ...]] = ("answering",)
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
@@ -160,11 +167,11 @@ class Rag(ReadsDocuments, PromptedStrategy):
         self.library, self.prompter = trying.library(chosen), trying.prompter(chosen.shots)
         self.library.cached_seconds = trying.cached_seconds(chosen)
         self.read, self.short = chosen.read, chosen.short
-        self.note = trying.note(chosen)
+        self.note, self._fewer = trying.note(chosen), {}
 
     def predict(self, items: Sequence[Item]) -> Answers:
         """Answer from passages; the evidence is the passages that were read, best first."""
-        found = self.library.search(items, self.read)
+        found = self.fitting(items, self.library.search(items, self.read))
         asked, evidence = self.shown_with(items, found)
         answers = self.prompter.answer(asked, evidence=evidence)
         return _shortened(answers, items, found) if self.short else answers
@@ -173,7 +180,11 @@ class Rag(ReadsDocuments, PromptedStrategy):
         """Return threads, number type, notes and what cached work had cost."""
         facts = dict(self.prompter.facts())
         saved = facts["cached_seconds"] + self.library.cached_seconds
-        return {**facts, "notes": [self.note, *facts["notes"]], "cached_seconds": saved}
+        notes = [self.note, *facts["notes"], *self._room_notes()]
+        return {**facts, "notes": notes, "cached_seconds": saved}
+
+    def _measure(self) -> Measures | None:
+        return self.prompter if isinstance(self.prompter, Measures) else None
 
     def save(self, folder: Path) -> None:
         """Write the documents, the task and what was chosen."""
@@ -377,7 +388,10 @@ class _Trying:
         if key not in self._found:
             most = max(count, *(n for _, n in SHAPES))
             self._found[key] = self.library(settings[0]).search(self.items, most)
+        measure = self.prompter(shots)
         found = [some[:count] for some in self._found[key]]
+        if isinstance(measure, Measures):
+            found = self.strategy.fitting(self.items, found, measure)
         asked = [
             (shots, item.id, tuple(passage.id for passage in some))
             for item, some in zip(self.items, found, strict=True)
@@ -430,7 +444,7 @@ class LoraRag(ReadsDocuments, Lora):
     )
     takes: ClassVar[str] = "minutes a fit without a GPU, about a second an answer"
     kinds: ClassVar[tuple[str, ...]] = ("answering",)
-    revision: ClassVar[int] = 2
+    revision: ClassVar[int] = 3
     # A row with a passage takes as long as ten without, and a third time teaches little.
     writing_epochs: ClassVar[float | None] = 2.0
     least_checked: ClassVar[int | None] = 500
@@ -483,11 +497,27 @@ class LoraRag(ReadsDocuments, Lora):
     def _prepare_run(self, task: Task, examples: Sequence[Example]) -> Any:
         self.library = library_for(task, examples, self.retriever, self.words, self.encoder)
         found = self.library.search([row.item() for row in examples], self.k)
-        rows = [
-            example_with(row, self._read_in_training(row, passages))
-            for row, passages in zip(examples, found, strict=True)
-        ]
+        pairs = zip(examples, found, strict=True)
+        read = [self._read_in_training(row, passages) for row, passages in pairs]
+        self._prompts, self._fewer = self._prompts_of(reading(task)), {}
+        fit = self.fitting([row.item() for row in examples], read)
+        rows = [example_with(row, some) for row, some in zip(examples, fit, strict=True)]
         return super()._prepare_run(reading(task), rows)
+
+    def _measure(self) -> Measures | None:
+        return self._prompts
+
+    def _prompts_of(self, task: Task) -> AnswerPrompts:
+        """Return what measures the prompts of training and of answers, with room for an answer."""
+        from choose.models.causal.chat_template import ChatTemplate
+        from choose.models.lora.answer_writer import MOST_NEW, TEXT_FACTOR, AnswerPrompts
+        from choose.models.lora.model import load_base
+
+        base = load_base(self.base, True)
+        longest = base.max_tokens - min(MOST_NEW, base.max_tokens // 2)
+        return AnswerPrompts(
+            ChatTemplate(base.tokenizer), task, self.max_tokens * TEXT_FACTOR, longest
+        )
 
     def _read_in_training(self, row: Example, passages: Sequence[Passage]) -> Sequence[Passage]:
         """Return what a training row reads: what was retrieved, or its evidence in the last place.
@@ -509,7 +539,8 @@ class LoraRag(ReadsDocuments, Lora):
         """Return what `Lora.facts` does, with what cached retrieval had cost."""
         facts = super().facts()
         saved = facts["cached_seconds"] + self.library.cached_seconds
-        return {**facts, "cached_seconds": saved}
+        notes = [*facts["notes"], *self._room_notes()]
+        return {**facts, "notes": notes, "cached_seconds": saved}
 
     def save(self, folder: Path) -> None:
         """Write the adapter as PEFT does, and the documents with their retriever."""
@@ -521,3 +552,5 @@ class LoraRag(ReadsDocuments, Lora):
         facts, _ = read_fitted(folder, self)
         self.library = library_from(facts, self.words, self.encoder)
         super().load(folder)
+        assert self._writer is not None
+        self._prompts = self._prompts_of(self._writer.task)

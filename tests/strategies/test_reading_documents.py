@@ -11,13 +11,8 @@ import pytest
 import choose_documents
 from choose.corpus import AMONG_OTHERS, CONDITIONS, GOLD, NOTHING, Corpus, Document, Span
 from choose.errors import StrategyError
-from choose.models.retrieval.passage_search import (
-    given,
-    gold_passage,
-    library_for,
-    other_passages,
-    with_passages,
-)
+from choose.models.retrieval.chosen_settings import with_passages
+from choose.models.retrieval.passage_search import given, gold_passage, library_for, other_passages
 from choose.strategy import build, find
 from choose.tasks.answering import Answering, with_corpus
 from choose.types import Answers, Example, Item
@@ -98,6 +93,57 @@ def test_a_control_decides_what_is_read(name: str, models: dict[str, str]) -> No
         assert [len(ids) for ids in shown] == [count] * len(items), control
         wanted = [tuple(p.id for p in (item.passages or ())[:count]) for item in items]
         assert list(shown) == wanted
+
+
+LONG = Corpus(
+    tuple(
+        replace(one, text=f"{one.text} {' '.join(f'It is {n} {w}.' for w in range(40))}")
+        for n, one in enumerate(CORPUS.documents)
+    )
+)
+
+
+@pytest.mark.parametrize("name", ["rag", "lora-rag"])
+def test_passages_for_which_a_prompt_has_no_room_are_left_out_and_it_is_said(
+    name: str, models: dict[str, str]
+) -> None:
+    """The question stays whole, and evidence names what was read."""
+    strategy = build(name, seed=0, **settings(name, models), k=6, words=400)
+    strategy.fit(with_corpus(Answering(), LONG), rows())
+    items = [row.item() for row in rows()]
+    found = strategy.library.search(items, 6)
+    shown = strategy.predict(items).evidence
+    measure = strategy._measure()
+    for item, some, ids in zip(items, found, shown, strict=True):
+        assert 0 < len(ids) < 6
+        assert ids == tuple(passage.id for passage in some[: len(ids)])
+        lengths = [
+            measure.tokens("\n".join(p.shown for p in some[:count]))
+            for count in (len(ids), len(ids) + 1)
+        ]
+        assert lengths[0] <= measure.room(item) < lengths[1]
+    cut = strategy.prompter if name == "rag" else strategy._writer.prompts
+    assert not cut.cut_ids
+    assert not getattr(cut, "shortened_ids", ())
+    least = min(map(len, shown))
+    said = f"beside 6 questions: {least} passage{'s' * (least > 1)} where there was least room."
+    assert any(said in note for note in strategy.facts()["notes"])
+
+
+def test_of_a_passage_that_has_no_room_its_beginning_is_read(models: dict[str, str]) -> None:
+    task, items = with_corpus(Answering(), LONG), [row.item() for row in rows()]
+    own = {**settings("rag", models), "max_tokens": 60, "words": 400, "k": 2}
+    strategy = build("rag", seed=0, **own)
+    strategy.fit(task, rows())
+    fit = strategy.fitting(items, strategy.library.search(items, 2))
+    for (passage,), document in zip(fit, LONG.documents, strict=True):
+        assert passage.title == document.title
+        assert passage.text
+        assert document.text.startswith(passage.text)
+        assert strategy.prompter.tokens(passage.shown) <= 60
+    strategy.predict(items)
+    assert not strategy.prompter.cut_ids
+    assert any("a part of the first passage" in note for note in strategy.facts()["notes"])
 
 
 def test_controls_are_about_rows_with_evidence() -> None:

@@ -17,11 +17,12 @@ from choose.models.causal.loading import load_generator
 from choose.models.causal.written_answers import StopRule, limit_for
 from choose.models.lora.answering_model import AnsweringModel, AnswerRow, merged
 from choose.models.lora.objectives import EARLY_STOPPING_MIN_ROWS, AnswerRun, answer_schedule
+from choose.models.prompting.local_prompter import SEAMS
 from choose.models.prompting.local_writer import answers_of
 from choose.models.prompting.prompts import field_types
 from choose.models.records.values_in_text import literal_fields, without_inventions
 from choose.models.saving import task_facts
-from choose.tasks.answering import Briefly
+from choose.tasks.answering import READ, Briefly
 from choose.tasks.extraction import in_text_order
 from choose.tasks.kinds import read_task
 from choose.types import Answers, Example, Item, Task
@@ -95,6 +96,20 @@ class AnswerPrompts:
         if cut or len(whole) > self.limit * CHARACTERS_PER_TOKEN:
             self.cut_ids.add(item.id)
         return prompt
+
+    def room(self, item: Item) -> int:
+        """Return how many tokens a further field may have beside a question."""
+        text = self.template.cut(item.text[: self.limit * CHARACTERS_PER_TOKEN], self.limit)[0]
+        used = self._laid_out(Item(id="", text=text, fields={READ: ""}))
+        return max(0, self.longest - sum(map(len, used)) - SEAMS)
+
+    def tokens(self, text: str) -> int:
+        """Return how many tokens a text has."""
+        return len(self.template.content(text.encode("utf-8", "replace").decode("utf-8")))
+
+    def beginning(self, text: str, limit: int) -> str:
+        """Return the beginning of a text that has at most so many tokens."""
+        return self.template.cut(text, limit)[0]
 
     def answer(self, target: str) -> tuple[int, ...]:
         """Return the tokens of an answer, closed."""

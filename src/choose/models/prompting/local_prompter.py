@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -24,9 +25,13 @@ from choose.models.prompting.prompts import (
     wording_of,
 )
 from choose.models.saving import floats, row_facts, rows_from, task_facts
+from choose.tasks.answering import READ
 from choose.tasks.kinds import read_task
 from choose.tasks.multilabel import Multilabel, names_of
 from choose.types import Answers, Example, Floats, Item, Task
+
+# Tokens by which parts that are laid out together may exceed their sum.
+SEAMS = 4
 
 
 class LocalPrompts:
@@ -74,6 +79,26 @@ class LocalPrompts:
                 f"{self.left_out} demonstrations did not fit the model and were left out; "
                 f"{self.fitting} fitted where there was least room."
             )
+
+    def room(self, item: Item) -> int:
+        """Return how many tokens a further field may have beside a question."""
+        with_question = self._room - self.tokens(self._turn(Item(id="", text=item.text)).text)
+        return max(0, min(self.settings.max_tokens, with_question))
+
+    def tokens(self, text: str) -> int:
+        """Return how many tokens a text has."""
+        return len(self.lm.template.content(self._tidy(text)))
+
+    def beginning(self, text: str, limit: int) -> str:
+        """Return the beginning of a text that has at most so many tokens."""
+        return self.lm.template.cut(text, limit)[0]
+
+    @cached_property
+    def _room(self) -> int:
+        """How many tokens a question and a field may have together."""
+        empty = Turn("", fields=((READ, ""),))
+        used = self._length(self._prompt(self.shown, empty, len(self.shown)))
+        return self.lm.context - used - SEAMS
 
     def _build(self, item: Item, rows: Sequence[Example]) -> Prompt:
         own = [self._turn(row) for row in rows]

@@ -1,16 +1,30 @@
-"""Settings of strategies that read, chosen by the scores of labelled rows within stated limits."""
+"""What strategies that read share: settings that labelled rows choose, prompts with passages."""
 
 from __future__ import annotations
 
 import hashlib
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Final, Generic, NamedTuple, TypeVar
+from dataclasses import dataclass, field, replace
+from typing import (
+    TYPE_CHECKING,
+    ClassVar,
+    Final,
+    Generic,
+    NamedTuple,
+    Protocol,
+    TypeVar,
+    runtime_checkable,
+)
 
 import numpy as np
 
-from choose.types import Example, Floats
+from choose.corpus import Corpus, Passage
+from choose.formatting import plural
+from choose.models.retrieval.passage_search import NO_DOCUMENTS, WAYS, Library, gold_passage
+from choose.models.weights.resolve import weights_digest
+from choose.tasks.answering import READ
+from choose.types import Example, Floats, Item, Task
 
 Setting = TypeVar("Setting")
 
@@ -168,3 +182,149 @@ def _is_level(gaps: Floats) -> bool:
 
 def _digest(id: str) -> bytes:
     return hashlib.sha256(id.encode("utf-8", "replace")).digest()
+
+
+if TYPE_CHECKING:
+
+    class _ModelStrategy:
+        """What `ReadsDocuments` stands before: a strategy that loads a model."""
+
+        def weights(self) -> str: ...
+
+        def prepare(self) -> None: ...
+else:
+    _ModelStrategy = object
+
+
+class ReadsDocuments(_ModelStrategy):
+    """The base, before another one, of strategies whose model reads passages of documents.
+
+    A subclass has the hyperparameters declared here, and in `fit` sets `library`.
+    """
+
+    reads: ClassVar[bool] = True
+
+    encoder: str
+    retriever: str
+    words: int | None
+    k: int | None
+    library: Library
+
+    # Row -> how many of the passages that were found for it fit into its prompt, where not all do.
+    _fewer: dict[str, int]
+
+    def _measure(self) -> Measures | None:
+        """Return what measures a prompt; None where the room for passages is unknown."""
+        return None
+
+    def refuses(self, task: Task) -> str | None:
+        """Return that there are no documents, or None."""
+        return NO_DOCUMENTS if not getattr(task, "documents", "") else None
+
+    def weights(self) -> str:
+        """Return the digests of the model, and of the encoder if it may be used."""
+        digest = "" if self.retriever == WAYS[0] else weights_digest(self.encoder)
+        return f"{super().weights()} {digest}".strip()
+
+    def prepare(self) -> None:
+        """Load what answers, and the encoder and the index library if they may be used."""
+        super().prepare()
+        if self.retriever != WAYS[0]:
+            from choose.models.embeddings import load_retriever
+
+            load_retriever(self.encoder)
+
+    def reread(self, corpus: Corpus) -> float:
+        """Answer from other documents; return the seconds of indexing them."""
+        self.library, seconds = self.library.reread(corpus)
+        return seconds
+
+    def shown_with(
+        self, items: Sequence[Item], found: Sequence[Sequence[Passage]]
+    ) -> tuple[list[Item], tuple[tuple[str, ...], ...]]:
+        """Return items that hold what they read, and the ids of these passages as evidence."""
+        pairs = list(zip(items, self.fitting(items, found), strict=True))
+        evidence = tuple(tuple(passage.id for passage in some) for _, some in pairs)
+        return [with_passages(item, some) for item, some in pairs], evidence
+
+    def fitting(
+        self,
+        items: Sequence[Item],
+        found: Sequence[Sequence[Passage]],
+        measure: Measures | None = None,
+    ) -> list[list[Passage]]:
+        """Return the passages that fit into a prompt, best first, whole; of the first a part."""
+        measure = measure or self._measure()
+        if measure is None:
+            return [[*some] for some in found]
+        self._fewer = getattr(self, "_fewer", {})
+        shown = []
+        for item, some in zip(items, found, strict=True):
+            fit = fitting(measure, item, some)
+            if fit != [*some]:
+                self._fewer[item.id] = len(fit) if fit[0] == some[0] else 0
+            shown.append(fit)
+        return shown
+
+    def _room_notes(self) -> list[str]:
+        """Return in how many prompts not all passages fit, and how many fit at least."""
+        if not (fewer := getattr(self, "_fewer", {})):
+            return []
+        least = min(fewer.values())
+        fit = f"{plural(least, 'passage')}" if least else "a part of the first passage"
+        return [
+            f"Not all passages that were found fit into the model's prompt beside "
+            f"{plural(len(fewer), 'question')}: {fit} where there was least room. The others were "
+            "left out, the worst first."
+        ]
+
+
+@runtime_checkable
+class Measures(Protocol):
+    """What lays out prompts, and so knows how many tokens passages may have."""
+
+    def room(self, item: Item) -> int:
+        """Return how many tokens of passages the model can read beside a question."""
+
+    def tokens(self, text: str) -> int:
+        """Return how many tokens a text has."""
+
+    def beginning(self, text: str, limit: int) -> str:
+        """Return the beginning of a text that has at most so many tokens."""
+
+
+def fitting(measure: Measures, item: Item, passages: Sequence[Passage]) -> list[Passage]:
+    """Return the first passages that fit beside a question, at least a part of the first."""
+    fit, room = [*passages], measure.room(item)
+    # A token has at least a byte.
+    while fit and len((text := _read(fit)).encode("utf-8", "replace")) > room:
+        if measure.tokens(text) <= room:
+            break
+        if len(fit) == 1:
+            [only] = fit
+            left = room - measure.tokens(replace(only, text="").shown) - 1
+            return [replace(only, text=measure.beginning(only.text, max(0, left)))]
+        fit.pop()
+    return fit
+
+
+def _read(passages: Sequence[Passage]) -> str:
+    return "\n".join(passage.shown for passage in passages)
+
+
+def with_passages(row: Item, passages: Sequence[Passage]) -> Item:
+    """Return an item that has what it reads in the field `READ`, before the question."""
+    text = _read(passages)
+    fields = {READ: text, **row.fields} if passages else {**row.fields}
+    return Item(id=row.id, text=row.text, fields=fields)
+
+
+def example_with(row: Example, passages: Sequence[Passage]) -> Example:
+    """Return a labelled row that has what it reads in the field `READ`."""
+    return replace(row, fields=with_passages(row.item(), passages).fields, evidence=())
+
+
+def shown_example(row: Example, library: Library) -> Example:
+    """Return a labelled row with the passage that holds its answer, as a demonstration."""
+    gold = gold_passage(row, library.corpus, library.words)
+    return example_with(row, [gold] if gold is not None else [])

@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
+from typing import Any, Literal, get_args
 
 from choose.corpus import (
     AMONG_OTHERS,
@@ -23,7 +23,7 @@ from choose.models.embeddings import Encoder
 from choose.models.retrieval.indexes import BM25Index, DenseIndex, HybridIndex, PassageIndex
 from choose.models.saving import corpus_facts, corpus_from
 from choose.models.weights.resolve import weights_digest
-from choose.tasks.answering import READ, corpus_of
+from choose.tasks.answering import corpus_of
 from choose.tasks.values import stands
 from choose.types import Example, Item, Task
 
@@ -267,78 +267,3 @@ def library_for(
     # The others were tried too; both indexes are parts of the hybrid one.
     best.cached_seconds = max(library.cached_seconds for library in libraries)
     return best
-
-
-if TYPE_CHECKING:
-
-    class _ModelStrategy:
-        """What `ReadsDocuments` stands before: a strategy that loads a model."""
-
-        def weights(self) -> str: ...
-
-        def prepare(self) -> None: ...
-else:
-    _ModelStrategy = object
-
-
-class ReadsDocuments(_ModelStrategy):
-    """The base, before another one, of strategies whose model reads passages of documents.
-
-    A subclass has the hyperparameters declared here, and in `fit` sets `library`.
-    """
-
-    reads: ClassVar[bool] = True
-
-    encoder: str
-    retriever: str
-    words: int | None
-    k: int | None
-    library: Library
-
-    def refuses(self, task: Task) -> str | None:
-        """Return that there are no documents, or None."""
-        return NO_DOCUMENTS if not getattr(task, "documents", "") else None
-
-    def weights(self) -> str:
-        """Return the digests of the model, and of the encoder if it may be used."""
-        digest = "" if self.retriever == WAYS[0] else weights_digest(self.encoder)
-        return f"{super().weights()} {digest}".strip()
-
-    def prepare(self) -> None:
-        """Load what answers, and the encoder and the index library if they may be used."""
-        super().prepare()
-        if self.retriever != WAYS[0]:
-            from choose.models.embeddings import load_retriever
-
-            load_retriever(self.encoder)
-
-    def reread(self, corpus: Corpus) -> float:
-        """Answer from other documents; return the seconds of indexing them."""
-        self.library, seconds = self.library.reread(corpus)
-        return seconds
-
-    def shown_with(
-        self, items: Sequence[Item], found: Sequence[Sequence[Passage]]
-    ) -> tuple[list[Item], tuple[tuple[str, ...], ...]]:
-        """Return items that hold what they read, and the ids of these passages as evidence."""
-        pairs = list(zip(items, found, strict=True))
-        evidence = tuple(tuple(passage.id for passage in some) for _, some in pairs)
-        return [with_passages(item, some) for item, some in pairs], evidence
-
-
-def with_passages(row: Item, passages: Sequence[Passage]) -> Item:
-    """Return an item that has what it reads in the field `READ`, before the question."""
-    text = "\n".join(passage.shown for passage in passages)
-    fields = {READ: text, **row.fields} if passages else {**row.fields}
-    return Item(id=row.id, text=row.text, fields=fields)
-
-
-def example_with(row: Example, passages: Sequence[Passage]) -> Example:
-    """Return a labelled row that has what it reads in the field `READ`."""
-    return replace(row, fields=with_passages(row.item(), passages).fields, evidence=())
-
-
-def shown_example(row: Example, library: Library) -> Example:
-    """Return a labelled row with the passage that holds its answer, as a demonstration."""
-    gold = gold_passage(row, library.corpus, library.words)
-    return example_with(row, [gold] if gold is not None else [])
