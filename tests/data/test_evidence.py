@@ -262,6 +262,9 @@ def test_a_guessed_column_about_other_documents_is_left_unread_and_said(
     notes = read(path, office).notes
     assert "The column 'evidence' names no document of these, and is not read." in notes
     assert any("by the answer's text: 40 of 40" in note for note in notes)
+    sentences = lines(tmp_path / "b.jsonl", with_cells("evidence", {"a0": [["d0", 3]]}))
+    notes = read(sentences, office).notes
+    assert "The column 'evidence' has a form that is not known, and is not read." in notes
     with pytest.raises(DataError, match="Row 1, column 'evidence': no document has the id"):
         read(path, office, evidence_column="evidence")
     with pytest.raises(DataError, match=r"No evidence column 'evidense'\. Did you mean"):

@@ -237,12 +237,19 @@ def evidence_column(
             if known and (all(known) or (names is EVIDENCE and any(known))):
                 return name, None
             if names is EVIDENCE and known:
-                note = f"The column {quoted(name)} names no document of these, and is not read."
+                form = any(_mentions(cell, corpus) for cell in table[name].to_list())
+                why = "has a form that is not known" if form else "names no document of these"
+                note = f"The column {quoted(name)} {why}, and is not read."
     return None, note
 
 
 def _filled(cell: Any) -> bool:
     return bool(cell.strip() not in ("", "[]", "null") if isinstance(cell, str) else cell)
+
+
+def _mentions(cell: Any, corpus: Corpus) -> bool:
+    parts = [*cell.values()] if isinstance(cell, dict) else cell if isinstance(cell, list) else ()
+    return any(p in corpus.by_id if isinstance(p, str) else _mentions(p, corpus) for p in parts)
 
 
 def _known(cell: Any, corpus: Corpus) -> bool:
@@ -257,8 +264,7 @@ def evidence_cells(table: pl.DataFrame, column: str, corpus: Corpus) -> list[tup
     """Return the places that each cell names; none of an empty one.
 
     Raises:
-        DataError: naming the row and the column of a cell that has another form, names an unknown
-            document, or a span outside of one.
+        DataError: naming the row of a cell of another form, about no document or no part of one.
     """
     found = []
     for number, cell in zip(table[ROW].to_list(), table[column].to_list(), strict=True):
@@ -327,7 +333,6 @@ def _is_whole(value: Any) -> bool:
 
 
 def _is_span(value: list[Any]) -> bool:
-    """Return whether a list is the id of a document, a start and an end."""
     return len(value) == 3 and isinstance(value[0], str) and all(map(_is_whole, value[1:]))
 
 
