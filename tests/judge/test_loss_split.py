@@ -236,6 +236,7 @@ def test_sentences_say_what_is_missing() -> None:
     assert found is not None
     knowledge, missing = loss_sentences((found,), "tfidf")
     assert knowledge.startswith("Retrieval brings the knowledge: rag scores ")
+    assert knowledge.endswith(f" with the right passage), on {found.rows} rows.")
     assert missing.startswith("What is missing now is reading (")
     assert "a stronger or tuned reader, not a better index" in missing
     assert loss_sentences((), "rag") == ()

@@ -9,6 +9,7 @@ from choose.corpus import ARRIVED, UPDATED, Corpus, Document, Span
 from choose.data.scenarios import Pools, SplitSpec, make_split
 from choose.data.splits import build_dataset
 from choose.errors import StrategyError, StudyError
+from choose.schema.plan import VIEW_ROWS
 from choose.strategy import available, find
 from choose.study.candidates import candidates_of
 from choose.study.config import CandidateSection, Grid, Models, Study
@@ -258,6 +259,9 @@ def test_changed_documents_are_asked_where_another_fit_costs_least() -> None:
         "lora": [],
         "prompt": [],
     }
+    both = tuple(Candidate(name=name, strategy=name) for name in ("sentence", "reader"))
+    controls = [job.view_rows for job in planner.jobs(both) if job.part == CONTROLS]
+    assert controls == [VIEW_ROWS] * 2, "answers of a reader take no longer than those of sentence"
     later = {
         name: [
             (point.part, point.stage, point.views, point.folds)

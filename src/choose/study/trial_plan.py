@@ -204,7 +204,9 @@ class Planner:
         )
         priced = costs_per_row(candidate, self.study.endpoints) and not self.study.grid.thorough
         rows = PRICED_ROWS if priced else VIEW_ROWS
-        few = point.part in (CONTROLS, DRILLS, FAULTS) and not cls.cheap
+        # A baseline that takes long takes it for its fit, not for answers.
+        slow = not cls.cheap and cls.family != "baseline"
+        few = slow and point.part in (CONTROLS, DRILLS, FAULTS)
         rows = min(rows, CONTROL_ROWS) if few else rows
         return Job(trial, point.views, point.part, point.repeats, rows)
 

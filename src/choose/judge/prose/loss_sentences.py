@@ -68,7 +68,8 @@ def _knowledge(split: LossSplit) -> str:
     if low is not None and low > 0:
         return (
             f"Retrieval brings the knowledge: {split.candidate} scores {without} without a passage "
-            f"and {found} with what it retrieves ({gold} with the right passage)."
+            f"and {found} with what it retrieves ({gold} with the right passage), on "
+            f"{plural(split.rows, 'row')}."
         )
     if high is not None and high < 0:
         return (
