@@ -240,6 +240,10 @@ def test_sentences_say_what_is_missing() -> None:
     assert missing.startswith("What is missing now is reading (")
     assert "a stronger or tuned reader, not a better index" in missing
     assert loss_sentences((), "rag") == ()
+    found = split({view: np.ones_like(rows) for view, rows in scores.items()}, documents)
+    assert found is not None
+    _, missing = loss_sentences((found,), "rag")
+    assert missing == f"It loses nothing by retrieval or reading, on {found.rows} rows."
 
 
 WORLDS = {

@@ -84,6 +84,8 @@ def _knowledge(split: LossSplit) -> str:
 
 def _missing(split: LossSplit) -> str:
     first, second = split.gaps[:2]
+    if not first.loss.value > 0:
+        return f"It loses nothing by retrieval or reading, on {plural(split.rows, 'row')}."
     shown = first.loss.low is not None and first.loss.low > 0
     if first.largest < SURELY or not shown:
         return (
