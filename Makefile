@@ -25,7 +25,7 @@ test: $(STAMP)  ## the fast tests
 	@HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --dist worksteal
 
 test-slow: $(STAMP)  ## the slow tests: real models, kills, whole studies
-	@HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -q -m slow --durations=10 -n auto --maxprocesses 4 --dist loadscope
+	@HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -q -m slow --durations=40 -n auto --maxprocesses 4 --dist loadscope --no-loadscope-reorder
 
 lint: $(STAMP)  ## ruff, mypy and the layers
 	@$(BIN)/ruff check .

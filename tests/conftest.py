@@ -8,6 +8,7 @@ import json
 import os
 import re
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from functools import cache
 from itertools import count
@@ -31,13 +32,25 @@ os.environ["CHOOSE_KEEP_GB"] = "0"
 gc.disable()
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the modules that take longest first: a long one begun last keeps one core waiting."""
+    seconds: Counter[Path] = Counter()
+    for item in items:
+        for mark in item.iter_markers("slow"):
+            seconds[item.path] += mark.kwargs.get("seconds", 0)
+    items.sort(key=lambda item: -seconds[item.path])
+
+
 def pytest_collection_finish() -> None:
     gc.freeze()
     gc.enable()
 
 
-# A busy machine is no reason to fail.
-settings.register_profile("no clock", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# A busy machine is no reason to fail. Every run draws other examples, so that many runs draw many.
+settings.register_profile(
+    "no clock", deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile("no clock")
 
 
@@ -79,11 +92,12 @@ def shared_data() -> Path:
 def commands_made_once() -> Iterator[None]:
     """Make the command line's parser once, not for each command."""
     import typer.main
+    import typer.testing
 
     make = typer.main.get_command
-    typer.main.get_command = cache(make)
+    typer.main.get_command = typer.testing._get_command = cache(make)
     yield
-    typer.main.get_command = make
+    typer.main.get_command = typer.testing._get_command = make
 
 
 @pytest.fixture(scope="session", autouse=True)

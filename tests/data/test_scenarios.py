@@ -385,7 +385,7 @@ def test_the_sample_tickets_drift(tmp_path: Path) -> None:
     assert gate.evidence.startswith("On 241 rows that are later than its training rows, the")
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=45)
 def test_the_product_launched_in_july_is_the_new_class_of_the_sample(tmp_path: Path) -> None:
     found = compared(tmp_path, "new-class")
     card = next(c for c in found.scorecards if c.candidate == "tfidf")

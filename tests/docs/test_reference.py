@@ -124,7 +124,7 @@ def test_verdicts_and_gates_are_explained() -> None:
         assert f"| {name} |" in methods
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=34)
 def test_the_first_steps_of_the_tutorial_work_and_say_what_it_says(tmp_path: Path) -> None:
     text = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8").partition("## 6.")[0]
     blocks = re.findall(r"^```(\w*)\n(.*?)^```", text, re.DOTALL | re.MULTILINE)

@@ -30,7 +30,7 @@ from support.tiny_models import encoder
 
 ray = pytest.importorskip("ray", reason="Ray is not installed: it has no wheel for this Python")
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.slow(seconds=25)
 
 COMPARE = (sys.executable, "-m", "choose", "compare", "-c", "study.toml", "--json")
 

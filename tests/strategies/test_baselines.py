@@ -13,7 +13,7 @@ from choose.tasks.classification import Classification
 from choose.types import Example, Item
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=40)
 @pytest.mark.data
 @pytest.mark.parametrize(("name", "least"), [("tfidf", 0.88), ("probe", 0.91)])
 def test_cheap_baselines_of_all_rows(shared_data: Path, name: str, least: float) -> None:

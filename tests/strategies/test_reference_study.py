@@ -24,7 +24,7 @@ from choose.store.store import Store
 from choose.strategy import find
 from support.studies import write_csv
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.slow(seconds=62)
 
 REFERENCE = Path(__file__).parent / "reference_study.json"
 SHORT = {"max_tokens": 48}

@@ -306,7 +306,7 @@ def test_the_module_imports_without_torch() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=125)
 @pytest.mark.data
 def test_three_hundred_labels_of_trec6(shared_data: Path) -> None:
     def read(name: str) -> list[tuple[str, str]]:
