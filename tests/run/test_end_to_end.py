@@ -13,13 +13,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tomli_w
 
 from choose.models.weights.spec import DEFAULT_ENCODER
+from support.serving.studies import ONCE
 from support.studies import write_csv
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.slow(seconds=14)
 
 CHOOSE = (sys.executable, "-m", "choose")
+FAMILIES_OF_MODELS = ("tfidf", "knn", "probe", "prompt", "few-shot", "retrieval", "lora")
 GRID = ("-s", "tfidf", "--seeds", "3", "--sizes", "1/4,1/2,1", "--noise", "0,0.1,0.2,0.3")
 
 
@@ -161,56 +164,21 @@ def test_a_full_disk_is_one_red_line(tmp_path: Path) -> None:
 def test_every_family_answers_a_real_set_with_the_real_models(
     tmp_path: Path, shared_data: Path
 ) -> None:
+    """What is asked of changed texts and other wordings is tested with small models."""
     trec = shared_data / "trec6"
+    study = {
+        "data": {"path": str(trec / "train.csv"), "test": str(trec / "test.csv"), "test_rows": 60},
+        "grid": {**ONCE, "sizes": [60]},
+        # The default base would take the time of all the others where bfloat16 is slow.
+        "models": {"tune": DEFAULT_ENCODER},
+        "candidates": [{"strategy": name} for name in FAMILIES_OF_MODELS],
+    }
+    (tmp_path / "choose.toml").write_text(tomli_w.dumps(study), encoding="utf-8")
     record = json.loads(
-        finish(
-            "compare",
-            trec / "train.csv",
-            "--test",
-            trec / "test.csv",
-            "--test-rows",
-            60,
-            "--sizes",
-            60,
-            "--seeds",
-            1,
-            "--noise",
-            0,
-            "--budget",
-            "150s",
-            "-s",
-            "tfidf",
-            "-s",
-            "knn",
-            "-s",
-            "probe",
-            "-s",
-            "prompt",
-            "-s",
-            "few-shot",
-            "-s",
-            "retrieval",
-            "-s",
-            "lora",
-            # The default base would take the time of all the others where bfloat16 is slow.
-            "--tune",
-            DEFAULT_ENCODER,
-            "--json",
-            "--out",
-            tmp_path / "st",
-        )
+        finish("compare", "-c", tmp_path / "choose.toml", "--json", "--out", tmp_path / "st")
     )
     cards = {card["candidate"]: card for card in record["scorecards"]}
-    assert set(cards) == {
-        "majority",
-        "tfidf",
-        "knn",
-        "probe",
-        "prompt",
-        "few-shot",
-        "retrieval",
-        "lora",
-    }
+    assert set(cards) == {"majority", *FAMILIES_OF_MODELS}
     assert {name: card["errors"] for name, card in cards.items() if card["errors"]} == {}
     assert all(card["accuracy"]["value"] > 0.1 for card in cards.values())
     assert cards["lora"]["accuracy"]["value"] > cards["majority"]["accuracy"]["value"] + 0.2

@@ -27,7 +27,11 @@ from choose.conformance.label_checks import (
     leaves_the_pool_alone,
     one_answer_an_item,
     order_and_batch_do_not_matter,
+    same_seed_same_answers,
     saved_and_loaded_answers_alike,
+    survives_an_absent_class,
+    survives_hostile_text,
+    survives_one_class,
 )
 from choose.conformance.text_checks import (
     LATER,
@@ -139,9 +143,21 @@ def test_contract_behind_an_endpoint(
 # Minutes a check with the default encoder, and no path that the small one does not take.
 TAUGHT = ("full-fine-tuning", "setfit", "tuned-tfidf", *LONG)
 
+# What trained weights, their tokenizers and their number types can break; the other checks are of
+# code that small models run alike.
+OF_WEIGHTS = (
+    one_answer_an_item,
+    same_seed_same_answers,
+    order_and_batch_do_not_matter,
+    survives_an_absent_class,
+    survives_one_class,
+    survives_hostile_text,
+    saved_and_loaded_answers_alike,
+)
 
-@pytest.mark.slow
-@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+
+@pytest.mark.slow(seconds=3)
+@pytest.mark.parametrize("check", OF_WEIGHTS, ids=lambda check: check.__name__)
 @pytest.mark.parametrize("name", sorted({*LABELLING} - {*TAUGHT, "majority", "tfidf", "served"}))
 def test_contract_with_the_default_models(name: str, check: Check) -> None:
     # Half as many rounds teach a model that has been trained before.

@@ -15,9 +15,9 @@ from support.serving.faulty import FaultyServer, Habits
 from support.serving.lies import FILED, LIES
 from support.serving.studies import bench, words_rule
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.slow(seconds=8)
 
-ROWS = 500
+ROWS = 250
 
 
 def prompt_card(record: dict[str, Any]) -> dict[str, Any]:
