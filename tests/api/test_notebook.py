@@ -75,6 +75,7 @@ def test_a_notebook_shows_one_screen_and_a_link_and_nothing_in_it_runs(decision:
     assert "href" not in gone._repr_html_()
 
 
+@pytest.mark.slow
 def test_files_frames_and_dictionaries_are_one_set(decision: Decision, tmp_path: Path) -> None:
     path = decision.store.parent / "words.csv"
     table = pl.read_csv(path)

@@ -224,6 +224,7 @@ def test_errors_of_python_calls_name_keywords_not_flags(tmp_path: Path) -> None:
     assert said == "Give out=NAME, yes=True or text_column=; run choose models fetch --paths."
 
 
+@pytest.mark.slow
 def test_rows_are_sent_from_python_only_with_consent(tmp_path: Path) -> None:
     from choose.conformance import _WORDS
     from support.chat_server import by_words, serving

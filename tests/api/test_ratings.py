@@ -354,6 +354,7 @@ def server() -> Iterator[Any]:
         yield running
 
 
+@pytest.mark.slow
 def test_a_model_rates_blind_with_consent_and_no_key_is_kept(
     store: Path, choose: Any, server: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -39,6 +39,7 @@ def folder(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_every_part_is_measured_once(
     folder: Path,
     tmp_path: Path,

@@ -17,6 +17,7 @@ from support import tiny_models as tiny
 JOB = {"batch": 8, "rate": 1e-3, "plan_steps": 20}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("form", "strategy"),
     [("fp32", "random"), ("fp32 grouped", "group_by_length"), ("bf16", "group_by_length")],

@@ -174,6 +174,7 @@ def test_one_document_is_said_and_names_are_escaped(tmp_path: Path) -> None:
     assert "\x1b" not in record.model_dump_json().encode().decode("unicode_escape")
 
 
+@pytest.mark.slow
 def test_real_sets_have_the_gaps_that_are_known_of_them(shared_data: Path) -> None:
     found = {}
     for name in ("xquad_en", "pubmedqa_l"):

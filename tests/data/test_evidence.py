@@ -370,7 +370,7 @@ def test_evidence_found_by_text_agrees_with_that_of_people(
     assert some / len(rows.pool) >= any_place
 
 
-@settings(max_examples=300)
+@settings(max_examples=100)
 @example(texts=["ba a a"], answer="a a")
 @given(
     texts=st.lists(st.text(alphabet="ab ._-\nÉ", max_size=30), min_size=1, max_size=4),

@@ -266,7 +266,7 @@ def test_class_labels_of_hugging_face_become_names() -> None:
 TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
 @given(st.lists(TEXTS.filter(str.strip) | st.sampled_from(HOSTILE), min_size=1, max_size=5))
 def test_any_text_comes_back_as_it_was_written(texts: list[str]) -> None:
     with Path("a.csv").open("w", newline="", encoding="utf-8") as file:

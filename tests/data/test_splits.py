@@ -457,6 +457,7 @@ def test_trec6_rows_near_its_test_rows_are_left_out(shared_data: Path) -> None:
     check_no_straddling(dataset)
 
 
+@pytest.mark.slow
 def test_gh_issues_is_cross_fitted_with_its_timestamps(shared_data: Path) -> None:
     dataset = load(path=str(shared_data / "gh_issues" / "train.csv"))
     assert dataset.division == "cross-fit"

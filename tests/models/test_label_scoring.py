@@ -522,6 +522,7 @@ def test_a_long_prompt_does_not_turn_the_others(
         assert np.abs(row - other.plain(prompt, grown)).max() < 1e-3
 
 
+@pytest.mark.slow
 def test_a_hundred_and_fifty_labels(lm: CausalLM) -> None:
     words = ("pear", "apple", "plum", "rate", "exchange", "pie")
     labels = tuple(f"{a} {b} {n}" for a in words for b in words for n in range(5))[:150]

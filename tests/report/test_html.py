@@ -189,6 +189,7 @@ def test_hostile_text_makes_no_tag_no_handler_and_no_address() -> None:
     assert "\u202e" not in page
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(BROWSER is None, reason="no Chromium here")
 def test_nothing_runs_and_no_request_leaves_in_a_real_browser(tmp_path: Path) -> None:
     asked: list[str] = []

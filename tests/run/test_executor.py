@@ -92,7 +92,8 @@ def test_unusable_answers_stay_unusable(tmp_path: Path) -> None:
     assert set(run.answers["clean", 0].status) == {"empty"}
 
 
-def test_what_exists_is_not_run_again(tmp_path: Path) -> None:
+def test_what_exists_is_not_run_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fakes.Slow, "fit", fakes.Fake.fit)
     what = study("tfidf", "slow", wordings=False, views=())
     store, data, jobs = prepare(tmp_path, what)
     run_jobs(jobs, Pools(data), store, Limits(), Seen())

@@ -98,6 +98,7 @@ def told(results: list[GroupResult]) -> list[object]:
     ]
 
 
+@pytest.mark.slow
 def test_another_process_gives_the_same_answers(tmp_path: Path) -> None:
     data = dataset(rows=240)
     jobs = jobs_of(study("together", "tfidf", "broken", "late"), data)

@@ -65,6 +65,7 @@ def rows_asked(store: Path) -> dict[str, int]:
     return {name: asked[name] for name in PRICES}
 
 
+@pytest.mark.slow
 def test_all_candidates_get_the_same_rows_at_any_price(server: Server) -> None:
     write(server, limit=0.1)
     found = compare(study_file="choose.toml", out="st", approve=lambda spending: None)

@@ -93,6 +93,7 @@ def card(store: Path, name: str) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.slow
 def test_a_model_by_flags_is_compared_end_to_end(
     choose: Run, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -376,6 +377,7 @@ def test_repeats_measure_what_the_service_itself_changes(choose: Run, tmp_path: 
     assert "60 rows 3 times" in " ".join(choose("report", "st", "--full")[1].split())
 
 
+@pytest.mark.slow
 def test_a_served_model_is_compared_as_it_is_with_a_warning(
     choose: Run, server: Server, tmp_path: Path
 ) -> None:

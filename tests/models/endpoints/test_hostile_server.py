@@ -119,8 +119,15 @@ def key_set() -> Iterator[dict[str, str]]:
         yield {"api_key_env": "HOSTILE_KEY"}
 
 
-@pytest.mark.parametrize("place", PLACES)
-@pytest.mark.parametrize("spelling", SPELLINGS)
+# Every spelling once among the fast tests, in all places in turn; the rest among the slow ones.
+REPEATED = [
+    pytest.param(place, spelling, marks=[pytest.mark.slow] * ((m - n) % len(PLACES) != 0))
+    for m, spelling in enumerate(SPELLINGS)
+    for n, place in enumerate(PLACES)
+]
+
+
+@pytest.mark.parametrize(("place", "spelling"), REPEATED)
 def test_a_key_that_a_server_repeats_is_kept_nowhere(
     place: str, spelling: str, tmp_path: Path
 ) -> None:

@@ -153,6 +153,7 @@ def test_texts_end_with_the_closing_token(base: str) -> None:
     assert strategy.predict(asked(notes)).outputs == tuple(note.target for note in notes)
 
 
+@pytest.mark.slow
 def test_answers_to_questions_end_with_their_line_and_may_be_none(
     base: str, tmp_path: Path
 ) -> None:

@@ -101,6 +101,7 @@ def taken(model: AnsweringModel) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.slow
 def test_every_token_of_the_answer_is_learnt_and_no_other(base: Base) -> None:
     prompts, tokenizer = prompts_of(base), base.tokenizer
     rows = prompts.rows(ROWS, 99)
