@@ -82,7 +82,7 @@ def test_kill_at_any_moment_loses_only_the_trials_in_flight(tmp_path: Path) -> N
     assert [path.name for path in store.rglob(".*")] == [".choose-study"]
 
 
-def test_ctrl_c_judges_what_is_finished_and_resumes(tmp_path: Path) -> None:
+def test_ctrl_c_judges_what_is_finished_and_resumes(choose: Any, tmp_path: Path) -> None:
     data, store = write_csv(tmp_path / "words.csv"), tmp_path / "st"
     process = start("compare", data, *GRID, "--out", store)
     wait_for_trials(store, 12, process)
@@ -93,13 +93,13 @@ def test_ctrl_c_judges_what_is_finished_and_resumes(tmp_path: Path) -> None:
     assert f"To continue: choose compare -c {store}" in "".join(err.split("\n"))
     record = json.loads((store / "decision.json").read_text(encoding="utf-8"))
     assert record["left_out"]
-    again = json.loads(finish("compare", "-c", store, "--json"))
+    again = json.loads(choose("compare", "-c", store, "--json").out)
     assert again["left_out"] == []
     assert again["looks"] == 1
 
 
 @pytest.mark.parametrize("later", [0.0, 0.4, 1.2, 2.5])
-def test_a_second_ctrl_c_leaves_at_once(tmp_path: Path, later: float) -> None:
+def test_a_second_ctrl_c_leaves_at_once(choose: Any, tmp_path: Path, later: float) -> None:
     """Judging and drawing the page took 3.5 to 5.5 s, during which the program seemed to hang."""
     data, store = write_csv(tmp_path / "words.csv"), tmp_path / "st"
     process = start("compare", data, *GRID, "--out", store)
@@ -122,9 +122,9 @@ def test_a_second_ctrl_c_leaves_at_once(tmp_path: Path, later: float) -> None:
     assert time.monotonic() - again < 2
     assert "Traceback" not in out + err
     # The store is whole: it is read and judged without a complaint, and goes on.
-    record = json.loads(finish("report", store, "--json"))
+    record = json.loads(choose("report", store, "--json").out)
     assert not [text for text in record["left_out"] if "damaged" in text]
-    assert json.loads(finish("compare", "-c", store, "--json"))["left_out"] == []
+    assert json.loads(choose("compare", "-c", store, "--json").out)["left_out"] == []
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
@@ -186,9 +186,9 @@ def test_every_family_answers_a_real_set_with_the_real_models(
     assert record["verdict"]["use_meanwhile"] in cards
 
 
-def test_a_report_is_quick_and_quicker_when_nothing_changed(tmp_path: Path) -> None:
+def test_a_report_is_quick_and_quicker_when_nothing_changed(choose: Any, tmp_path: Path) -> None:
     data, store = write_csv(tmp_path / "words.csv"), tmp_path / "st"
-    finish("compare", data, *GRID, "--out", store)
+    assert choose("compare", data, *GRID, "--out", store).code == 0
     assert len(list(store.glob("trials/*/trial.json"))) >= 100
     (store / "decision.json").unlink()
     first, second = (timed("report", store) for _ in range(2))
