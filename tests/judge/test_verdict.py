@@ -247,6 +247,8 @@ def test_a_candidate_missing_or_failing_holds_confidence_down():
     without = decide(field(probe=0.9)[:5])
     assert without.verdict.confidence == "low"
     assert any("fine-tuning was not measured" in reason for reason in without.verdict.reasons)
+    reasons = " ".join(without.verdict.reasons)
+    assert "No more expensive family that was measured can gain 2 points" in reasons
     ceiling = decide(field(probe=0.99)[:5], rows=2000)
     assert ceiling.verdict.confidence == "high", "one point is left, and two would matter"
 

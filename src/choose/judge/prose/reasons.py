@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import get_args
 
 from choose.formatting import (
     duration,
@@ -27,6 +28,7 @@ from choose.schema.decision import Rejected
 from choose.schema.diagnosis import Cascade, Failures
 from choose.schema.score_names import is_share, right
 from choose.schema.standings import FamilyResult
+from choose.types import Family
 
 # A margin above this fraction of the errors of the best baseline is called coarse.
 COARSE = 4
@@ -66,12 +68,11 @@ def _under_costlier(case: Case) -> str:
     what = f"at most {points(gap.high)}" if gap.high > 0 else "nothing"
     closest = f"the closest, {most.a}, gains {what} over {most.b} (upper 95 % bound)"
     needed = case.contenders.margin(most.a, case.name)
+    every = {*get_args(Family)} <= case.contenders.named.keys()
+    family = "more expensive family" + ("" if every else " that was measured")
     if not case.contenders.margins.derived:
-        return f"No more expensive family can gain {points(needed)}: {closest}."
-    return (
-        f"No more expensive family can gain enough to pay for itself: {closest}, and "
-        f"{_pays(needed)}."
-    )
+        return f"No {family} can gain {points(needed)}: {closest}."
+    return f"No {family} can gain enough to pay for itself: {closest}, and {_pays(needed)}."
 
 
 def _pays(needed: float) -> str:
