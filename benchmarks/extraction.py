@@ -6,7 +6,7 @@
 FOLDER has a train.jsonl and a test.jsonl with `text` and `target`. Each seed draws its own rows of
 each. Printed for each candidate are means over the seeds, and the range of the field-F1: field-F1
 (an item's), micro-F1 (over all values), whole records right, answers in valid JSON, field-F1 once
-values are dropped that do not stand in the text, and the seconds of a fit and of its answers.
+values are dropped that do not occur in the text, and the seconds of a fit and of its answers.
 """
 
 from __future__ import annotations

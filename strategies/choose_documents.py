@@ -90,7 +90,7 @@ class Rag(ReadsDocuments, PromptedStrategy):
     """
 
     title: ClassVar[str] = "prompt with retrieved passages"
-    good_for: ClassVar[str] = "questions whose answers stand in documents, which change"
+    good_for: ClassVar[str] = "questions whose answers occur in documents, which change"
     needs: ClassVar[str] = "documents (--documents) and a language model (--model)"
     takes: ClassVar[str] = "an index of the documents; one long request a row, or a GPU"
     family: ClassVar[Family] = "retrieval"

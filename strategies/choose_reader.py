@@ -53,7 +53,7 @@ class Reader(TextBaseline):
     """
 
     title: ClassVar[str] = "linear reader of passages"
-    good_for: ClassVar[str] = "answers that stand word for word in what is read"
+    good_for: ClassVar[str] = "answers that occur word for word in what is read"
     needs: ClassVar[str] = "answered questions, and documents (--documents) or a passage (--field)"
     takes: ClassVar[str] = "seconds to train, milliseconds an answer; no model"
     kinds: ClassVar[tuple[str, ...]] = ("answering",)
@@ -86,7 +86,7 @@ class Reader(TextBaseline):
         return "the questions have no passage (--field), and there are no documents (--documents)."
 
     def fit(self, task: Task, examples: Sequence[Example]) -> None:
-        """Learn from where the answers stand; choose when there is none, and how much is read.
+        """Learn from where the answers occur; choose when there is none, and how much is read.
 
         Both are chosen on rows about other documents than those that are learnt from.
         """
@@ -277,9 +277,9 @@ def _row(example: Example, sources: Sequence[Source], places: Sequence[Sequence[
 
 
 def _places(example: Example, text: str, span: Span | None = None) -> list[Chars]:
-    """Return where the answer of a row stands in a text, which is a span of a document or not.
+    """Return where the answer of a row occurs in a text, which is a span of a document or not.
 
-    Of several places those that the evidence marks count; where the answer stands in none of it and
+    Of several places those that the evidence marks count; where the answer occurs in none of it and
     it is a few words, it counts itself.
     """
     if abstains(example.target):

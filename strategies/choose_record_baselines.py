@@ -62,7 +62,7 @@ class Empty(TextBaseline):
 
 
 class Gazetteer(TextBaseline):
-    """Fill a field with a value of the pool that stands in the text."""
+    """Fill a field with a value of the pool that occurs in the text."""
 
     title: ClassVar[str] = "known values found in the text"
     good_for: ClassVar[str] = "fields with few values, such as products or places"
@@ -71,7 +71,7 @@ class Gazetteer(TextBaseline):
     kinds: ClassVar[tuple[str, ...]] = ("extraction",)
 
     def fit(self, task: Task, examples: Sequence[Example]) -> None:
-        """Keep the values that stand for their field in at least half of the texts that hold them.
+        """Keep the values that fill their field in at least half of the texts that hold them.
 
         A value such as "2", which is in many texts but seldom the value, is left out.
         """

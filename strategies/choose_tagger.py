@@ -27,7 +27,7 @@ from choose.types import Answers, Example, Item, Task
 from choose_record_baselines import record_of, reference_of, resolved, values_of
 from choose_text_baselines import TextBaseline, statuses, whole
 
-# A field of which fewer values stand in the texts is predicted from the whole text.
+# A field of which fewer values occur in the texts is predicted from the whole text.
 IN_TEXT = 0.2
 
 # Values of such a field at most.
@@ -41,7 +41,7 @@ class FieldTagger(TextBaseline):
     """Tag the words of each value by a conditional random field: the `tfidf` of extraction."""
 
     title: ClassVar[str] = "word tagger"
-    good_for: ClassVar[str] = "values that stand in the text, known or new"
+    good_for: ClassVar[str] = "values that occur in the text, known or new"
     needs: ClassVar[str] = "labelled rows; no model"
     takes: ClassVar[str] = "seconds to train, milliseconds an answer"
     kinds: ClassVar[tuple[str, ...]] = ("extraction",)
@@ -53,7 +53,7 @@ class FieldTagger(TextBaseline):
         self.seed, self.C = seed, C
 
     def fit(self, task: Task, examples: Sequence[Example]) -> None:
-        """Learn where values stand, how they are written, and fields that stand nowhere."""
+        """Learn where values occur, how they are written, and fields that occur nowhere."""
         self.task = task
         texts = [words_of(example.text) for example in examples]
         values = [values_of(example.target) for example in examples]
@@ -71,7 +71,7 @@ class FieldTagger(TextBaseline):
         self._fit_classes(examples, nowhere)
 
     def predict(self, items: Sequence[Item]) -> Answers:
-        """Answer with the values of the tagged words, and of the fields that stand nowhere."""
+        """Answer with the values of the tagged words, and of the fields that occur nowhere."""
         texts = [words_of(item.text) for item in items]
         spans = self.tagger.predict(texts, [self._context(item.fields) for item in items])
         elsewhere = self._predict_classes(items)
@@ -122,7 +122,7 @@ class FieldTagger(TextBaseline):
         return [f"{name}={value.casefold()}" for name, value in shown if len(value) <= 40]
 
     def _fit_classes(self, examples: Sequence[Example], names: Iterable[str]) -> None:
-        """Fit a classifier of the whole text for each field whose few values stand nowhere."""
+        """Fit a classifier of the whole text for each field whose few values occur nowhere."""
         records = [parse(example.target) for example in examples]
         wanted = {}
         for name in sorted(names):
@@ -198,7 +198,7 @@ def _written_pairs(
     rows: Sequence[tuple[Example, Sequence[Word], Sequence[tuple[str, str]]]],
     spans: Sequence[Sequence[Span]],
 ) -> Iterable[tuple[str, str, str]]:
-    """Yield (field, as it stands in the text, value) of the values that stand there."""
+    """Yield (field, as written in the text, value) of the values that occur there."""
     for (example, words, values), row in zip(rows, spans, strict=True):
         for span in row:
             text = written(example.text, words, span)

@@ -175,7 +175,7 @@ class Sentence(TextBaseline):
         return "the questions have no passage (--field), and there are no documents (--documents)."
 
     def fit(self, task: Task, examples: Sequence[Example]) -> None:
-        """Index the documents, count in how many sentences each word stands, and choose `k`."""
+        """Index the documents, count in how many sentences each word occurs, and choose `k`."""
         self.passage, self.corpus = passage_field(task) or "", corpus_of(task)
         self.cached_seconds = 0.0
         if self.corpus is None:

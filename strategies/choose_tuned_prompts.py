@@ -405,7 +405,7 @@ class _Examples:
         prompter, _ = found.search.ask(found.search.usual)
         items = [row.item() for row in asked]
         if isinstance(prompter, LocalPrompter):
-            with found.budget.counted(len(items)):
+            with found.budget.count(len(items)):
                 scores = prompter.score(items).logprobs
             scores = scores - scores.mean(axis=0)
         else:

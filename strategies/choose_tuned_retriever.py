@@ -27,7 +27,7 @@ from choose.models.saving import read_fitted, write_fitted
 from choose.models.weights.spec import DEFAULT_ENCODER, DEFAULT_LM
 from choose.progress import report_progress
 from choose.tasks.answering import abstains
-from choose.tasks.values import stands
+from choose.tasks.values import occurs
 from choose.types import Example, Family, Task
 from choose_documents import Rag
 
@@ -224,11 +224,11 @@ class _Trainer:
             ids = {passage.id for passage in holding}
             # Evidence in the order of BM25; without any, the first passage with the answer.
             right = [hit for hit in hits if hit.id in ids] or holding
-            exact = [passage for passage in right or hits if stands(row.targets, passage.text)]
+            exact = [passage for passage in right or hits if occurs(row.targets, passage.text)]
             gold = next(iter(exact or right), None)
             if gold is None:
                 continue
-            ids |= {hit.id for hit in hits if stands(row.targets, hit.text)} | {gold.id}
+            ids |= {hit.id for hit in hits if occurs(row.targets, hit.text)} | {gold.id}
             others = [self.places[hit.id] for hit in hits if hit.id not in ids][:HARD]
             self.rows.append(row if row.evidence else replace(row, evidence=(gold.span,)))
             self.hard[row.id] = others

@@ -158,6 +158,6 @@ def _on(occasion: Occasion, names: tuple[str, ...]) -> tuple[Floats, Floats]:
         draws = fits if occasion.drawn else occasion.draws[name]
         mean = np.mean([fits[draw].scores[occasion.unseen] for draw in draws], axis=0)
         asked.append((~np.isnan(mean)).astype(float))
-        # Rows that were not evaluated have no weight, whatever stands there.
+        # Rows that were not evaluated have no weight, whatever is there.
         scores.append(np.nan_to_num(mean))
     return np.stack(scores), np.stack(asked)

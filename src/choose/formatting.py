@@ -256,7 +256,7 @@ def _model_forms(spec: str) -> tuple[str, str, str, str]:
     path = spec.removeprefix("pypi:").removeprefix("endpoint:").rstrip("/")
     parts = [part for part in re.split(r"[/\\]", path) if part.lower() not in _GENERIC and part]
     package = parts[0].split("==")[0] if parts else path
-    # Behind a generic folder stands the package, under its import name.
+    # After a generic folder comes the package, under its import name.
     inside_package = len(parts) == 2 and parts[1].replace("_", "-") == package
     tail = package if inside_package or not parts else parts[-1].split("==")[0]
     # An API that serves models of others, as in together:ORG/NAME, is part of every name.

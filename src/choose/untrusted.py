@@ -120,7 +120,7 @@ def whole(
 
 
 def check_values(value: object, key: str, free: bool = False, depth: int = 0) -> None:
-    """Refuse what no setting may hold, at any depth; `key` is where it stands, such as ``[grid]``.
+    """Refuse what no setting may hold, at any depth; `key` is where it occurs, such as ``[grid]``.
 
     Args:
         value: settings as read from TOML, JSON or flags.
@@ -216,7 +216,7 @@ class Settings(BaseModel):
         return value
 
 
-# What must stand instead, by the start of pydantic's type of error.
+# What is expected instead, by the start of pydantic's type of error.
 _WANTED = {
     "missing": "it is missing",
     "int": "it must be a whole number",

@@ -305,7 +305,7 @@ print(sorted(heavy & set(sys.modules)))
 @pytest.mark.slow
 @pytest.mark.data
 def test_known_leaks_of_a_real_set(shared_data: Path) -> None:
-    """Its card: 6 test texts stand in the pool to the letter, 4 texts repeat in the pool."""
+    """Its card: 6 test texts occur in the pool to the letter, 4 texts repeat in the pool."""
     folder = shared_data / "banking77"
     overrides = {"data": {"test": str(folder / "test.csv")}}
     from choose.check.measurements import Facts

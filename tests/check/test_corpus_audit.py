@@ -65,7 +65,7 @@ def test_sound_documents_are_counted_and_nothing_is_to_do(tmp_path: Path) -> Non
         "good: 70 documents with 1,190 words, in 70 passages of at most 100 words; none has a date."
     )
     assert says(record, "Evidence") == (
-        "good: The answer stands in a document for 60 of 60 questions that have one."
+        "good: The answer occurs in a document for 60 of 60 questions that have one."
     )
     assert says(record, "Same documents") == "good: No document repeats another."
     assert says(record, "Versions") == "good: No two similar documents have different numbers."
@@ -95,11 +95,11 @@ def test_questions_that_no_document_answers_are_named_first(tmp_path: Path) -> N
     record = checked(tmp_path, rows, [shop(n) for n in range(60)])
     assert (facts(record).without, facts(record).unneeded) == (2, 3)
     assert says(record, "Evidence") == (
-        "look: The answer stands in a document for 57 of 59 questions that have one; for 2 no "
+        "look: The answer occurs in a document for 57 of 59 questions that have one; for 2 no "
         "document is known (rows q3 and q4)."
     )
     assert record.first[0].says.startswith(
-        "Find the documents of 2 questions whose answer stands in none (rows q3 and q4)"
+        "Find the documents of 2 questions whose answer occurs in none (rows q3 and q4)"
     )
     assert record.first[0].points == pytest.approx(2 / 59)
     named = {issue.row for issue in record.issues if issue.kind == "not in documents"}

@@ -70,7 +70,7 @@ def test_slips_of_records_are_found_and_named_first(tmp_path: Path) -> None:
     issues = {(issue.row, issue.kind) for issue in record.issues}
     assert {("11", "mixed type"), ("21", "not in text"), ("41", "unlike target")} <= issues
     assert "'people' is a number except in row 11" in says(record, "Types")
-    assert "look: Values that stand in the text" in says(record, "Values")
+    assert "look: Values that occur in the text" in says(record, "Values")
     assert says(record, "Values").endswith("3 rows hold another value: rows 11, 21 and 121.")
     assert "Nearly always empty: 'name'." in says(record, "Fields")
     assert record.targets is not None
@@ -223,7 +223,7 @@ def test_answers_are_checked_against_their_passage_their_question_and_their_leng
         "corpus": None,
     }
     assert says(record, "Passage") == (
-        "good: The answer stands in 'passage' in 100 % of the rows that have one."
+        "good: The answer occurs in 'passage' in 100 % of the rows that have one."
     )
     assert not {"Copies", "In the question", "Long answers"} & {x.topic for x in record.lines}
     assert record.headline.endswith("Nothing needs fixing first.")
@@ -238,16 +238,16 @@ def test_answers_are_checked_against_their_passage_their_question_and_their_leng
         "nothing gets 1.7 % right. They are too few to learn from, or to measure false answers on."
     )
     assert "the most common one that is not empty" not in says(record, "Repetition")
-    assert "look: The answer stands in 'passage' in 98.3 % of the rows" in says(record, "Passage")
+    assert "look: The answer occurs in 'passage' in 98.3 % of the rows" in says(record, "Passage")
     assert "not in rows q5 and q6." in says(record, "Passage")
     assert says(record, "Long answers") == "good: Answers of over 30 words: 1 of 120 (row q6)."
-    assert says(record, "In the question").startswith("look: Answers that stand in their")
+    assert says(record, "In the question").startswith("look: Answers that occur in their")
     found = {(issue.row, issue.kind) for issue in record.issues}
     assert {("q5", "not in passage"), ("q6", "long answer"), ("q20", "in question")} <= found
     first = [step.says.partition(":")[0] for step in record.first[:2]]
     assert first == [
-        "Look at the answers that stand in their question (20",
-        "Review the answers that do not stand in 'passage' (2",
+        "Look at the answers that occur in their question (20",
+        "Review the answers that do not occur in 'passage' (2",
     ]
 
 

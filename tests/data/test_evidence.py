@@ -1,4 +1,4 @@
-"""Where answers stand in documents: named by a column, or found by their text."""
+"""Where answers occur in documents: named by a column, or found by their text."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def test_answers_are_found_by_their_text_and_counted(tmp_path: Path, office: str
     assert text_of(data, "a13") == ["Rome 13"]
     assert data.examples["a13"].evidence[0].document == "d13"
     said = "Evidence found by the answer's text: 39 of 40 questions with an answer; "
-    assert said + "1 has an answer that stands in no document." in data.findings
+    assert said + "1 has an answer that occurs in no document." in data.findings
 
 
 def test_places_are_whole_words_in_any_case_of_the_likeliest_documents() -> None:
@@ -182,7 +182,7 @@ def test_a_column_names_ids_spans_or_objects_in_lines_and_in_tables(
     assert [s.document for s in data.examples["a6"].evidence] == ["d7", "d8"]
     assert data.examples["a7"].evidence == data.examples["c1"].evidence == ()
     assert any("column 'evidence': 8 of 40 questions" in text for text in data.findings)
-    assert any("For 2, no accepted answer stands in the named" in text for text in data.findings)
+    assert any("For 2, no accepted answer occurs in the named" in text for text in data.findings)
     table = pl.DataFrame(
         [
             {

@@ -140,7 +140,7 @@ def test_bands_are_narrower_near_the_data_and_with_more_draws():
 
 
 def test_families_that_exclude_each_other_give_the_union_of_their_bands():
-    """One is sure of 0.6 and one of 0.9; where only one has a say, its band stands alone."""
+    """One is sure of 0.6 and one of 0.9; where only one has a say, its band is alone."""
     ones = np.ones(REPLICATES)
     flat = FittedCurves(EXP3, 0.6 * ones, 0 * ones, ones)
     steep = FittedCurves(LOGARITHM, 0.6 * ones, 0.15 * ones, ones)

@@ -47,7 +47,7 @@ def by_hand(**more):
 def test_each_error_is_of_the_first_kind_that_fits(inner):
     """R1 has no answer; r2 is doubted and two jurors say b, r3 is doubted and they differ; r4 shows
     two signs of ambiguity and is ambiguous though probe has it right, r5 shows one; r6 finds no c;
-    r7 is nobody's; the text of r9 stands under two labels."""
+    r7 is nobody's; the text of r9 has two labels."""
     found = failures_of(by_hand(inner=inner), suspects=frozenset({"r2", "r3"}))
     assert found is not None
     assert found.candidate == "retrieval"

@@ -283,7 +283,7 @@ def test_ungrounded_is_what_does_not_stand_in_the_evidence() -> None:
 
 
 def test_another_passage_grounds_nothing() -> None:
-    """Its words stand in what was read, but not in the passage with the evidence."""
+    """Its words occur in what was read, but not in the passage with the evidence."""
     only("ungrounded", study({"a": said("airport lounges", shown=(TRIPS, FEES))}))
 
 
@@ -417,7 +417,7 @@ def test_the_nearest_part_of_a_text(text: str, target: str, part: str, score: fl
     [
         ("forty euros", 1.0),
         ("forty dollars", 0.5),
-        ("the fee of it", 0.75),  # no content word: all count, and "it" stands nowhere
+        ("the fee of it", 0.75),  # no content word: all count, and "it" occurs nowhere
         ("Forty, of course, 40", 1 / 3),
         ("", 1.0),
     ],

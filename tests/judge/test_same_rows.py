@@ -1,4 +1,4 @@
-"""Figures that stand beside each other are of the same rows, in every sentence and table."""
+"""Figures that are beside each other are of the same rows, in every sentence and table."""
 
 from __future__ import annotations
 

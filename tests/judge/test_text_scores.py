@@ -226,7 +226,7 @@ def test_what_stands_beside_the_score(stored: tuple[Decision, Store]) -> None:
 
 
 def test_invented_values_dropped_are_a_free_fix(stored: tuple[Decision, Store]) -> None:
-    """The fake invents "midnight" and 99, which stand in no e-mail."""
+    """The fake invents "midnight" and 99, which occur in no e-mail."""
     decision, _ = stored
     assert decision.answer_errors.literal == ("name", "people", "time")
     fix = card(decision, "reader").text.dropped
@@ -289,8 +289,8 @@ def test_a_value_stands_in_the_input_if_its_words_do() -> None:
     task = Extraction(fields={"a": "text", "n": "number"})
     item = Item(id="1", text="Table for 12, name's Bo LIND!", fields={"day": "Monday"})
     found = task.values('{"a": ["bo lind", "Monday", "lind bo", "2"], "n": 12}', item)
-    assert [stands for _, stands in found.values()] == [True, True, False, False, True]
-    drop = {key for key, (_, stands) in found.items() if not stands}
+    assert [occurs for _, occurs in found.values()] == [True, True, False, False, True]
+    drop = {key for key, (_, occurs) in found.items() if not occurs}
     assert task.without('{"a": ["bo lind", "lind bo"], "n": 12}', drop) == (
         '{"a": ["bo lind"], "n": 12}'
     )

@@ -36,7 +36,7 @@ PASSAGE = "a much longer passage about the rate of exchange of pears and apples 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model whose tokens depend on where they stand, and are seldom about as likely."""
+    """A model whose tokens depend on where they occur, and are seldom about as likely."""
     return tiny.causal_lm(tmp_path_factory.mktemp("models") / "lm", spread=0.5)
 
 

@@ -36,7 +36,7 @@ def loaded(folder: Path, dtype: str = "float32") -> CausalLM:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model whose scores depend on where a token stands: by 0.1 of a nat and more."""
+    """A model whose scores depend on where a token occurs: by 0.1 of a nat and more."""
     return tiny.causal_lm(tmp_path_factory.mktemp("models") / "lm", spread=0.5)
 
 

@@ -1,4 +1,4 @@
-"""The page in three screens: answer, labels to check, evidence; nothing stands there twice."""
+"""The page in three screens: answer, labels to check, evidence; nothing occurs there twice."""
 
 from __future__ import annotations
 

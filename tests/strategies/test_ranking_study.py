@@ -27,7 +27,7 @@ from choose.store.store import Store
 from choose.strategy import build
 from choose.tasks.answering import with_corpus
 from choose.tasks.ranking import Ranking, rank_scores, read_scores, relevance_text
-from choose.tasks.values import stands
+from choose.tasks.values import occurs
 from choose.types import Example, Item
 from support import tiny_models as tiny
 
@@ -161,7 +161,7 @@ def test_without_pairs_nothing_is_tuned_and_it_is_said(encoder: str) -> None:
 
 
 def test_words_of_a_target_are_no_evidence(encoder: str) -> None:
-    # "doc 1" is how the target {"doc": 1} reads as words, and stands in each document.
+    # "doc 1" is how the target {"doc": 1} reads as words, and occurs in each document.
     texts = [f"The {a} is in doc 1." for a in FRUITS]
     named = [Document(id=f"x{n}", text=text) for n, text in enumerate(texts)]
     task = with_corpus(Ranking(), Corpus((Document(id="doc", text="A lynx."), *named)))
@@ -177,7 +177,7 @@ def test_words_of_a_target_are_no_evidence(encoder: str) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(choose_ranking, "tuned_retriever", spied)
         strategy.fit(task, asked)
-    assert not any(stands(row.targets, text) for row in seen for text in texts)
+    assert not any(occurs(row.targets, text) for row in seen for text in texts)
     assert {span.document for row in seen for span in row.evidence} == {"doc"}
     assert strategy.facts()["notes"][0].startswith(  # type: ignore[attr-defined]
         "The retriever is not tuned, since its epochs are 0; its ranks are "

@@ -57,7 +57,7 @@ class Server:
 
 
 def transport(respond: Responder, asked: list[dict[str, Any]] | None = None) -> Any:
-    """Return what stands in for the network, without a socket; raise in `respond` to break it."""
+    """Return what replaces the network, without a socket; raise in `respond` to break it."""
     try:
         import httpx2 as http
     except ModuleNotFoundError:  # before openai 3

@@ -1,4 +1,4 @@
-"""Whether each sentence of a verdict cites a figure, and every figure stands in the record."""
+"""Whether each sentence of a verdict cites a figure, and every figure occurs in the record."""
 
 from __future__ import annotations
 

@@ -219,7 +219,7 @@ HEADLINES: dict[Kind, str] = {
     "nothing-compared": "Baseline measured: probe gets 88 % right; nothing else was compared.",
     "collect-labels": "Label about 400 more rows: lora is still rising and would overtake probe.",
     "fix-labels": "Fix labels first: 31 rows are labelled against their twins.",
-    "fix-documents": "Fix the documents first: the answers to 31 % of the questions stand in none.",
+    "fix-documents": "Fix the documents first: the answers to 31 % of the questions occur in none.",
     "fix-retrieval": "Fix retrieval first: rag would gain 24 points with the right passage.",
     "fix-metric": "Fix the metric first: people prefer lora to probe on 60 rated rows.",
     "too-close": "probe and lora cannot be told apart: 88 of 100 right each.",
@@ -269,7 +269,7 @@ def decision(kind: Kind = "baseline-is-enough", **facts: object) -> Decision:
             test_rows=600,
             labels=("card_arrival", "lost_or_stolen_card", "refund_not_showing_up"),
             division="cross-fit",
-            findings=("4 rows stand twice with two different labels (rows 12, 80, 311, 402).",),
+            findings=("4 rows occur twice with two different labels (rows 12, 80, 311, 402).",),
         ),
         "goal": {"target": 0.8, "metric": "accuracy", "margin": 0.02},
         "verdict": verdict(kind),
@@ -538,7 +538,7 @@ def standing(
 
 TITLES = {"tfidf": "words + logistic regression", "probe": "embeddings + logistic regression"}
 
-# The figures of a finished study of the sample, as they stand in the record.
+# The figures of a finished study of the sample, as they occur in the record.
 STANDINGS = (
     standing("probe", "baseline", 0.018, -0.014, 0.051, 602, 14.5),
     standing("tfidf", "baseline", 0.0, 0.0, 0.0, 602, 0.75),

@@ -1,4 +1,4 @@
-"""Whether figures that stand beside each other in a sentence or a column are of the same rows.
+"""Whether figures that are beside each other in a sentence or a column are of the same rows.
 
 The record names the rows of its figures (`Interval.row_set`). A sentence is read for shares and
 differences, each is looked up among the figures of the candidates that the sentence names, and no
@@ -24,7 +24,7 @@ from choose.report.terminal.decision_page import render
 from choose.schema.base import Interval, Record
 from choose.schema.decision import Decision
 
-# Shares and differences in a sentence; bounds stand in parentheses beside what they bound. A
+# Shares and differences in a sentence; bounds occur in parentheses beside what they bound. A
 # paired difference that states the rows that both sides share needs no rows of its neighbours.
 SHARE = re.compile(r"(\d+(?:\.\d+)?)(?: %| of 100)")
 POINTS = re.compile(r"(\d+(?:\.\d+)?)(?:-point lead| points?)")
@@ -42,7 +42,7 @@ CHANGES = ("difference", "change", "loss", "over_", "drop", "measured", "reachab
 
 
 class Figure(NamedTuple):
-    """A figure of the record: where it stands, whose it is, and of which rows."""
+    """A figure of the record: where it occurs, whose it is, and of which rows."""
 
     path: str
     owners: frozenset[str]

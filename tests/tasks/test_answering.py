@@ -29,7 +29,7 @@ from choose.tasks.target_cells import (
     check_answers,
     passage_of,
 )
-from choose.tasks.values import stands
+from choose.tasks.values import occurs
 from choose.types import Example, Task
 
 TASK = Answering()
@@ -187,7 +187,7 @@ def test_a_cell_of_something_else_is_refused_with_its_row(cell: Any) -> None:
 def test_an_answer_stands_in_a_passage_as_whole_words(
     answer: str, passage: str, found: bool
 ) -> None:
-    assert stands([answer], passage) == found
+    assert occurs([answer], passage) == found
 
 
 def row(i: int, target: str, **fields: str) -> Example:

@@ -17,7 +17,7 @@ from choose.tasks.answering import NO_ANSWER, Answering, with_corpus
 from choose.tasks.drills import document_drills
 from choose.tasks.drills.document_drills import arriving, drills_of, missing, updated
 from choose.tasks.target_noise import form, renumbered
-from choose.tasks.values import as_date, as_number, stands
+from choose.tasks.values import as_date, as_number, occurs
 from choose.types import Dataset, Example, Fold
 
 # Few of each, so that answers repeat in and across documents.
@@ -77,7 +77,7 @@ def test_the_new_fact_stands_where_the_old_one_stood_and_nowhere_else(
         text = drill.corpus.by_id[new.evidence[0].document].text
         assert new.target in text[new.evidence[0].start : new.evidence[0].end]
         assert len(re.findall(rf"(?<!\w){re.escape(new.target)}(?!\w)", text)) == 1
-        assert not stands(old.targets, text)
+        assert not occurs(old.targets, text)
         assert form(new.target) == form(old.target)
         assert new.accepted == ()
 
@@ -98,7 +98,7 @@ def test_nothing_else_of_the_documents_changes(
     changed = {id for id, row in drill.rows.items() if row.target != before[id].target}
     assert changed == set(drill.ids)
     back = {d.id: d.text for d in drill.corpus.documents}
-    for id in changed:  # each new fact stands once, so that the old one can be put back
+    for id in changed:  # each new fact occurs once, so that the old one can be put back
         new, name = drill.rows[id].target, drill.rows[id].evidence[0].document
         back[name] = re.sub(rf"(?<!\w){re.escape(new)}(?!\w)", before[id].target, back[name])
     assert back == {d.id: d.text for d in corpus.documents}
@@ -145,7 +145,7 @@ def test_evidence_that_is_gone_leaves_no_answer_and_all_other_text(
     before = {row.id: row for row in rows}
     for id in drill.ids:
         document = drill.corpus.by_id.get(before[id].evidence[0].document)
-        assert document is None or not stands(before[id].targets, document.text)
+        assert document is None or not occurs(before[id].targets, document.text)
     for document in corpus.documents:
         after = drill.corpus.by_id.get(document.id)
         left = iter(re.findall(r"\S+", document.text))
@@ -169,7 +169,7 @@ def row(text: str, target: str, corpus: Corpus, *accepted: str, id: str = "q") -
 @pytest.mark.parametrize(
     ("first", "second", "question", "accepted"),
     [
-        ("It opened in 1901. It closed in 1901.", "", "When?", ()),  # stands twice
+        ("It opened in 1901. It closed in 1901.", "", "When?", ()),  # occurs twice
         ("It opened in 1901.", "Here: It opened in 1901. So.", "When?", ()),  # in another document
         ("It opened in 1901.", "", "Did it open in 1901?", ()),  # in the question
         ("It opened in 1901, in spring.", "", "When?", ("spring",)),  # another answer stays

@@ -19,7 +19,7 @@ from choose.tasks.drills.document_faults import (
     misread,
     most_of_each,
 )
-from choose.tasks.values import stands
+from choose.tasks.values import occurs
 from choose.types import Dataset, Example, Fold
 
 NAMES = [f"{a}{b}" for a in ("Ash", "Birch", "Cedar", "Elm", "Fir") for b in ("ford", "ham", "ton")]
@@ -107,9 +107,9 @@ def test_an_older_version_has_other_facts_under_the_same_title() -> None:
         assert found.corpus.by_id[now.id] == now
         for row in DATA.examples.values():
             if row.evidence[0].document == now.id:
-                assert stands([found.older[row.id]], document.text)
-                assert not stands([row.target], document.text)
-                assert stands([row.target], now.text)
+                assert occurs([found.older[row.id]], document.text)
+                assert not occurs([row.target], document.text)
+                assert occurs([row.target], now.text)
 
 
 def test_the_older_version_of_a_document_of_the_first_year_has_no_date() -> None:

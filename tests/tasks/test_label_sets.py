@@ -76,7 +76,7 @@ def test_a_separator_is_found_said_and_confirmed_by_a_flag(tmp_path: Path) -> No
     "cells",
     [
         ["food, drinks", "travel, hotels"] * 20,  # each pair is one label
-        ["a; b", "a; c", "d; b", "d; c"] * 10,  # four labels, none of which stands alone
+        ["a; b", "a; c", "d; b", "d; c"] * 10,  # four labels, none of which is alone
         ["up", "down"] * 20,
         [f"A text, with a comma, and the number {n}" for n in range(40)],
     ],

@@ -15,14 +15,14 @@ from choose.schema.check import Issue, Line, Step
 from choose.schema.target_facts import AnswerFacts, RelevanceFacts
 from choose.tasks.answering import abstains, corpus_of, passage_field
 from choose.tasks.ranking import DEPTH, read_scores, spans_of_relevant
-from choose.tasks.values import stands
+from choose.tasks.values import occurs
 from choose.types import Example, Task
 
 # Words from which an answer is long: token F1 is for brief ones.
 LONG = 30
 
 # Above these shares of the rows a line has the status "look": of long answers, and of answers that
-# stand in their question, as those to "A or B?" do.
+# occur in their question, as those to "A or B?" do.
 SEVERAL_LONG, IN_QUESTION = 0.02, 0.1
 
 # Fewer questions without an answer than this teach no model when to give none, and measure little.
@@ -43,16 +43,16 @@ class AnswerAudit:
 
     @cached_property
     def absent(self) -> list[str]:
-        """Return the ids of rows of which no accepted answer stands in their passage."""
+        """Return the ids of rows of which no accepted answer occurs in their passage."""
         name = passage_field(self.task)
         if name is None:
             return []
-        return [e.id for e in self.answered if not stands(e.targets, e.fields.get(name, ""))]
+        return [e.id for e in self.answered if not occurs(e.targets, e.fields.get(name, ""))]
 
     @cached_property
     def asked(self) -> list[str]:
-        """Return the ids of rows whose answer stands in their question."""
-        return [e.id for e in self.answered if stands([e.target], e.text)]
+        """Return the ids of rows whose answer occurs in their question."""
+        return [e.id for e in self.answered if occurs([e.target], e.text)]
 
     @cached_property
     def long(self) -> list[str]:
@@ -85,7 +85,7 @@ class AnswerAudit:
         yield from [self._passage()] if self.corpus is None else self.corpus.lines()
         count, rows = len(self.asked), len(self.rows)
         if count:
-            says = f"Answers that stand in their question: {count:,} of {rows:,}"
+            says = f"Answers that occur in their question: {count:,} of {rows:,}"
             looks = count > IN_QUESTION * rows
             yield finding("In the question", looks, f"{says} ({rows_named(self.asked)}).")
         if self.long:
@@ -111,7 +111,7 @@ class AnswerAudit:
             says = "No passage: questions are answered from what a model knows or was taught."
             return finding("Passage", False, f"{says} --field COLUMN shows one with each question.")
         rows, absent = max(len(self.answered), 1), len(self.absent)
-        says = f"The answer stands in {quoted(name)} in {per_100(1 - absent / rows)} % of the rows"
+        says = f"The answer occurs in {quoted(name)} in {per_100(1 - absent / rows)} % of the rows"
         if not absent:
             return finding("Passage", False, f"{says} that have one.")
         return finding("Passage", True, f"{says} that have one; not in {rows_named(self.absent)}.")
@@ -124,7 +124,7 @@ class AnswerAudit:
         if self.absent and name is not None:
             yield Step(
                 says=(
-                    f"Review the answers that do not stand in {quoted(name)} "
+                    f"Review the answers that do not occur in {quoted(name)} "
                     f"({len(self.absent):,}: {rows_named(self.absent)}): write them as it does, "
                     "accept its words too (a list), or write [] where it holds no answer."
                 ),
@@ -144,7 +144,7 @@ class AnswerAudit:
         if len(self.asked) > IN_QUESTION * rows:
             yield Step(
                 says=(
-                    f"Look at the answers that stand in their question ({len(self.asked):,}: "
+                    f"Look at the answers that occur in their question ({len(self.asked):,}: "
                     f"{rows_named(self.asked)}): unless these ask for one of two, a candidate "
                     "that repeats the question scores on them."
                 ),
@@ -156,12 +156,12 @@ class AnswerAudit:
         if self.corpus is not None:
             yield from self.corpus.issues()
         for id in self.absent:
-            says = "no accepted answer stands in the passage"
+            says = "no accepted answer occurs in the passage"
             yield Issue(row=id, kind="not in passage", label="", says=says)
         for id in self.long:
             yield Issue(row=id, kind="long answer", label="", says=f"over {LONG} words")
         for id in self.asked:
-            says = "the answer stands in the question"
+            says = "the answer occurs in the question"
             yield Issue(row=id, kind="in question", label="", says=says)
 
 

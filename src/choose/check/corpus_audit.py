@@ -139,7 +139,7 @@ class CorpusAudit:
     def _evidence(self) -> Line:
         rows, facts = len(self.answered), self.facts
         standing = rows - facts.without - facts.reworded
-        says = f"The answer stands in a document for {standing:,} of {plural(rows, 'question')} "
+        says = f"The answer occurs in a document for {standing:,} of {plural(rows, 'question')} "
         says += "that have one"
         if facts.reworded:
             named = rows_named(self.reworded, NAMED)
@@ -193,7 +193,7 @@ class CorpusAudit:
             yield Step(
                 says=(
                     f"Find the documents of {plural(len(self.without), 'question')} whose answer "
-                    f"stands in none ({rows_named(self.without)}): add them; where one has the "
+                    f"occurs in none ({rows_named(self.without)}): add them; where one has the "
                     "answer in other words, accept these, too, or name it (--evidence-column); "
                     "write [] where there is no answer."
                 ),

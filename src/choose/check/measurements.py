@@ -201,7 +201,7 @@ class Facts:
         }
 
     @cached_property
-    def found(self) -> dict[str, FoundLabel]:
+    def found_labels(self) -> dict[str, FoundLabel]:
         """Return by label how many of its rows the baseline finds."""
         pairs = [(self.dataset.examples[id].target, said) for id, said in self.predicted.items()]
         rows, said = Counter(target for target, _ in pairs), Counter(said for _, said in pairs)

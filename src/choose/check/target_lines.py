@@ -131,7 +131,7 @@ def _in_text(targets: Targets) -> Line:
     shown = ", ".join(
         f"{quoted(f.name)} {per_100(f.in_text or 0.0)} %" for f in targets.fields[:NAMED]
     )
-    says = f"Values that stand in the text: {shown}{_others(targets.fields)}."
+    says = f"Values that occur in the text: {shown}{_others(targets.fields)}."
     known = [f for f in targets.fields if f not in nearly_empty(targets.facts)]
     own = [f.name for f in known if f.in_text is not None and f.in_text < OWN_FORM]
     if own:
@@ -258,7 +258,7 @@ def _review_values(targets: Targets) -> Iterator[Step]:
         names = quoted_list(list(targets.invented), 5)
         yield Step(
             says=(
-                f"Review {plural(len(rows), 'record')} with a value that does not stand in the "
+                f"Review {plural(len(rows), 'record')} with a value that does not occur in the "
                 f"text, where nearly all others do ({names}): {rows_named(rows)}."
             ),
             points=len(rows) / len(targets.rows),

@@ -28,7 +28,7 @@ UNLIKE = 0.5
 # Pairs of rows that are compared.
 PAIRS = 20_000
 
-# A field whose values stand in the text in so large a share of the rows is taken from there, and
+# A field whose values occur in the text in so large a share of the rows is taken from there, and
 # another value is suspect; below the other share it is written in a form of its own.
 TAKEN, OWN_FORM = 0.95, 0.6
 
@@ -66,7 +66,7 @@ class Targets:
 
     @cached_property
     def absent(self) -> dict[str, list[str]]:
-        """Return by field the ids of rows in which a value of it does not stand."""
+        """Return by field the ids of rows in which a value of it does not occur."""
         found: dict[str, list[str]] = defaultdict(list)
         for e in self.rows:
             text = f" {normalised(e.input)} "

@@ -106,7 +106,7 @@ def _change_metric(facts: Facts) -> Iterator[Step]:
 def _recall(facts: Facts) -> str:
     """Say how many rows of the rarest label the text baseline finds."""
     label = facts.hidden[0].label
-    found = facts.found.get(label)
+    found = facts.found_labels.get(label)
     if found is None:
         return ""
     text = f"The text baseline finds {found.right:,} of {found.rows:,}"

@@ -151,7 +151,7 @@ def print_decision(decision: Decision, store: Path, as_json: bool, part: str = "
 def show_page(decision: Decision, store: Path) -> None:
     """Write the HTML report of a study if need be, and print its path: the last line.
 
-    The decision stands where the page cannot be drawn or written, on a full disk for example.
+    The decision is kept where the page cannot be drawn or written, on a full disk for example.
     """
     from choose.api.compare import write_page
     from choose.errors import ChooseError

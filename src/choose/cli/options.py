@@ -1,7 +1,7 @@
 """Flags that several commands share: the fields of a study that are marked as flags, and others.
 
-Name, type and help text of a flag follow from the field of `choose.study.config.Study`. What stands
-here is what the command line adds: panels, short names, and lists and times that are typed as text.
+Name, type and help text of a flag follow from the field of `choose.study.config.Study`. Here is
+what the command line adds: panels, short names, and lists and times that are typed as text.
 """
 
 from __future__ import annotations

@@ -124,7 +124,7 @@ def ranked_documents(
 ) -> tuple[DataSection, str | None, list[str]]:
     """Return the section and the kind of rows that name relevant documents, and a note on it.
 
-    Without a stated kind, they are to be ranked where such a column stands in place of answers.
+    Without a stated kind, they are to be ranked where there is such a column in place of answers.
 
     Raises:
         StudyError: if documents are to be ranked and none are named.

@@ -219,7 +219,7 @@ def _separated(
 def _with_documents(
     rows: Rows, section: DataSection, table: pl.DataFrame, test: pl.DataFrame | None
 ) -> Rows:
-    """Return rows with the documents that they are answered from, and where answers stand."""
+    """Return rows with the documents that they are answered from, and where answers occur."""
     assert section.documents is not None
     read = read_documents(section.documents)
     parts = [Part(section.path, table, rows.pool)]

@@ -138,7 +138,7 @@ def _in_document(ring: _Ring, row: Example) -> Iterator[str]:
 def _siblings(
     of: Callable[[str, Corpus], Iterable[str]], corpus: Corpus, seed: int, row: Example
 ) -> Iterator[str]:
-    """Yield what a target's documents stand beside, from some place on."""
+    """Yield targets that noise within a document may take, from some place of them on."""
     own = list(of(row.target, corpus))
     first = int(_uniform("donor", seed, row.id) * len(own))
     return iter([*own[first:], *own[:first]])

@@ -125,7 +125,7 @@ def view(
 def _around(
     kept: Sequence[str], text: str, change: Callable[[str, Random], str], random: Random
 ) -> str:
-    """Change a text except for some of its parts, for which signs without a meaning stand."""
+    """Change a text except for some of its parts, which are replaced by signs without a meaning."""
     if not kept or any(FIRST_SIGN <= ord(c) < FIRST_SIGN + MOST_KEPT for c in text):
         return change(text, random)
     parts = sorted({*kept} - {""}, key=lambda part: (-len(part), part))[:MOST_KEPT]

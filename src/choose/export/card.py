@@ -155,7 +155,7 @@ def _use(facts: CardFacts) -> Iterator[str]:
         (", and it predicts a label even if none fits: use `--min-confidence` to make it abstain"),
     )
     if not data.labels:
-        only, limits = "", ", and what it writes may be wrong or stand nowhere in the text"
+        only, limits = "", ", and what it writes may be wrong or occur nowhere in the text"
         if _gives_sets(facts):
             only, limits = ", with these labels only", ""
         elif words_in(facts.decision).ranks:

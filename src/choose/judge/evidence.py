@@ -37,12 +37,12 @@ class HoldsLabels(HasParts, Protocol):
 
 @runtime_checkable
 class HasFields(HasParts, Protocol):
-    """A task whose answers are records, whose values may stand in the input."""
+    """A task whose answers are records, whose values may occur in the input."""
 
     def values(self, output: str, item: Item) -> Mapping[tuple[str, str], tuple[str, bool]]:
         """Return the values by field and form of comparison: as written, and if the input has it.
 
-        A value stands in the input if its words do, one after another.
+        A value occurs in the input if its words do, one after another.
         """
 
     def without(self, output: str, drop: Container[tuple[str, str]]) -> str:
@@ -145,7 +145,7 @@ class Items:
     Attributes:
         ids: one id a row.
         targets: the label of each row, or the text to answer.
-        clusters: the group or near-duplicate cluster of each row; its own id where it stands alone.
+        clusters: the group or near-duplicate cluster of each row; its own id where it is alone.
         weights: the weight of each row, or empty where all count the same.
         conflicting: ids of rows whose input (text and further fields) also occurs with another
             target.

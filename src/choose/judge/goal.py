@@ -186,5 +186,5 @@ class Rule:
     version: str = RULE
 
     def record(self) -> dict[str, Any]:
-        """Return the rule as it stands in the decision record."""
+        """Return the rule as in the decision record."""
         return asdict(self)

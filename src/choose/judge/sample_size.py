@@ -28,7 +28,7 @@ POWER = 0.8
 
 
 def detectable_gains(clusters: Sequence[str], margin: float) -> DetectableGains:
-    """Return what rows with these clusters can show; a row that stands alone is its own cluster."""
+    """Return what rows with these clusters can show; a row that is alone is its own cluster."""
     worth = independent_rows(clusters)
     return DetectableGains(
         rows=len(clusters),

@@ -33,8 +33,8 @@ from choose.judge.measures.text_metrics import beside_the_choice, literal_fields
 from choose.judge.prose.action_list import next_steps
 from choose.judge.prose.advice import flips
 from choose.judge.prose.family_answer import (
+    also_named,
     answer,
-    beside_the_named,
     interim_reason,
     settled,
     still_open,
@@ -217,7 +217,7 @@ def _pairs(case: Case) -> tuple[Pair, ...]:
         for first, second in combinations(contenders.families, 2)
         if (match := contenders.versus(second, first))
     ]
-    beside = beside_the_named(case)
+    beside = also_named(case)
     within = (beside, case.name) if beside else None
     return pair_records(contenders.pairs, matches, within)
 

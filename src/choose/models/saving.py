@@ -209,7 +209,7 @@ def read_labels(facts: Facts) -> tuple[str, ...]:
 
 
 def floats(arrays: Arrays, name: str, *shape: int) -> npt.NDArray[Any]:
-    """Return a saved array of that shape; -1 stands for any length.
+    """Return a saved array of that shape; -1 means any length.
 
     Raises:
         ValueError: if it has another shape or type, or a number that is not finite.

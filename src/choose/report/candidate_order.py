@@ -91,7 +91,7 @@ def titles(decision: Decision) -> dict[str, str]:
 def contending(decision: Decision) -> list[str]:
     """Return the chosen candidate and those less than `BEHIND` points behind it, the best first.
 
-    If none is that close, the closest one stands in.
+    If none is that close, the closest one is shown instead.
     """
     placed = [s for s in standings(decision) if s.chosen or s.difference is not None]
     near = [s.candidate for s in placed if s.chosen or points_ahead(s) > -BEHIND]

@@ -182,7 +182,7 @@ def _fault_note(faults: Sequence[DocumentFault]) -> str:
         f"Errors in documents with the answers of {rows}, "
         f"{plural(max(fault.known for fault in faults), 'document')} in all; right answers stay "
         "the same, and nothing is trained again (95 % CI). Gone: the document is not there. Older "
-        "version, and copy without the answers: it stands beside the document. Scanned: some words "
+        "version, and copy without the answers: it is beside the document. Scanned: some words "
         "are misread. "
         "% older fact: answers that give the older fact, of rows with one."
     )

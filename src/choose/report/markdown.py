@@ -55,7 +55,7 @@ from choose.report.terminal.first_screen import (
     rare_sentence,
     steps,
 )
-from choose.report.text_answers import beside_score, text_notes
+from choose.report.text_answers import other_metrics_table, text_notes
 from choose.schema.check import Check
 from choose.schema.costs import Cost
 from choose.schema.decision import Decision, Expectation
@@ -125,7 +125,7 @@ def _decision_lines(decision: Decision, checks: Sequence[Expectation]) -> Iterat
     yield from _list("Why", verdict.reasons)
     yield from _list("What would change this", verdict.flips)
     yield from _section("Candidates", _candidates(decision))
-    for part in (beside_score(decision), *tables_on_reading(decision)):
+    for part in (other_metrics_table(decision), *tables_on_reading(decision)):
         cells = [[literal(cell) for cell in row] for row in part.rows]
         yield from _section(sentence(part.titled), table(part.heads, cells) if cells else [])
     yield from _list("About these figures", notes_on_reading(decision))

@@ -71,7 +71,7 @@ def rating_notes(decision: Decision) -> Iterator[str]:
             f"({in_percent(pair.equal)}) count as 0."
         )
         yield (
-            "Made surer: the difference by people over all rows, where the metric stands in for "
+            "Made surer: the difference by people over all rows, where the metric replaces "
             "rows without ratings and is corrected by those with ratings (PPI++). As sure as: so "
             "many rated rows alone would have such an interval."
         )

@@ -171,7 +171,7 @@ def reading_notes(decision: Decision) -> Iterator[str]:
 # What the reasons for which a candidate that reads is wrong mean.
 REASONS: dict[ReadingStep, str] = {
     "label suspect": "several candidates give another answer",
-    "corpus gap": "the answer stands in no document",
+    "corpus gap": "the answer occurs in no document",
     "retrieval miss": "its evidence was not read",
     "dropped": "its evidence was cut from the prompt",
     "distraction": "right with the right passage alone",
@@ -240,7 +240,7 @@ def _wrong_row(decision: Decision, row: ReadingExample) -> WrongRow:
     elif row.text is not None:
         parts.append(("question", _cut(row.text)))
     parts.append(("read", ", ".join(map(clean, row.shown)) or "nothing"))
-    parts.append(("stands in", ", ".join(map(clean, row.evidence)) or "no document"))
+    parts.append(("occurs in", ", ".join(map(clean, row.evidence)) or "no document"))
     if row.target is not None and row.id not in decision.personal:
         parts.append(("right", _cut(row.target)))
         parts += [(clean(answer.candidate), _said(answer)) for answer in row.answers]

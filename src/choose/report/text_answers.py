@@ -57,7 +57,7 @@ FIELD_WORDS = PartWords(
     "field",
     "value",
     ANSWER_ERRORS,
-    "that two or more independent candidates give instead, and that stand in the input",
+    "that two or more independent candidates give instead, and that occur in the input",
 )
 LABEL_WORDS = PartWords(
     "label",
@@ -148,7 +148,7 @@ def text_notes(decision: Decision) -> Iterator[str]:
         fix = card.text.dropped if card.text is not None else None
         if fix is not None and fix.low is not None and fix.low > 0:
             yield (
-                f"{clean(card.candidate)} gains {in_points(fix)} if values that do not stand in "
+                f"{clean(card.candidate)} gains {in_points(fix)} if values that do not occur in "
                 "the input are dropped; that needs no training."
             )
 
@@ -253,12 +253,12 @@ def field_rows(card: Scorecard | None) -> list[list[str]]:
     ]
 
 
-def beside_score(decision: Decision) -> TextTable:
+def other_metrics_table(decision: Decision) -> TextTable:
     """Return the figures beside the score as a table."""
-    return TextTable("Beside the score", *beside_table(decision))
+    return TextTable("Other metrics", *other_metrics_rows(decision))
 
 
-def beside_table(decision: Decision) -> tuple[list[str], list[list[str]]]:
+def other_metrics_rows(decision: Decision) -> tuple[list[str], list[list[str]]]:
     """Return the heads and the rows of the figures beside the score."""
     figures = list(metric_heads(decision))
     standing = {s.candidate: s for s in decision.standings}
@@ -290,7 +290,7 @@ def text_sections(decision: Decision) -> dict[str, Any]:
         return reading
     name = chosen(decision.verdict)
     pick = next((card for card in decision.scorecards if card.candidate == name), None)
-    heads, rows = beside_table(decision)
+    heads, rows = other_metrics_rows(decision)
     return {
         **reading,
         "side_by_side": side_rows(decision),
@@ -298,8 +298,8 @@ def text_sections(decision: Decision) -> dict[str, Any]:
         "error_rows": error_rows(decision),
         "field_rows": field_rows(pick),
         "part": part_words(decision),
-        "beside_heads": heads,
-        "beside_rows": rows,
+        "other_heads": heads,
+        "other_rows": rows,
         "text_notes": list(text_notes(decision)),
         "rating_tables": list(rating_tables(decision)),
         "rating_notes": list(rating_notes(decision)),

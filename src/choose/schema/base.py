@@ -47,7 +47,7 @@ class Interval(Record):
         within: tuple[float, float] | None = None,
         row_set: str | None = None,
     ) -> Self:
-        """Return an estimate as it stands in the record.
+        """Return an estimate as in the record.
 
         Args:
             estimate: anything with a value, a low and a high end.

@@ -54,7 +54,7 @@ class Balance:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lengths:
-    """Words and characters of a text; words are what stands between spaces.
+    """Words and characters of a text; words are what is between spaces.
 
     Attributes:
         words: the median.
@@ -128,7 +128,7 @@ class Repeats:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BrokenWord:
-    """A word of the domain, the tokens it takes, and the texts it stands in."""
+    """A word of the domain, the tokens it takes, and the texts it occurs in."""
 
     word: str
     tokens: int
@@ -141,7 +141,7 @@ class TokenCounts:
 
     Attributes:
         model: whose tokenizer it is.
-        per_word: tokens for each word of the texts, words being what stands between spaces; null
+        per_word: tokens for each word of the texts, words being what is between spaces; null
             for texts that are written without spaces.
         per_character: tokens for each character of the texts.
         plain: the same for plain English.
@@ -196,7 +196,7 @@ class FieldFacts(Record):
     Attributes:
         type: as what it is compared: text, number, date or list.
         filled: rows that have it.
-        in_text: share of its values that stand in the text or the further input of their rows;
+        in_text: share of its values that occur in the text or the further input of their rows;
             null for a field that no row has.
         types: JSON types of its values with their rows, the most common first.
     """

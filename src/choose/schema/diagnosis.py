@@ -34,7 +34,7 @@ class NoiseBand(Record):
     """Between which shares the rate of wrong labels lies, under the assumption stated.
 
     `confident_learning` is that method's own estimate. It counts the auditor's mistakes as wrong
-    labels, so it reads too high, except where the wrong labels stand on the hardest rows.
+    labels, so it reads too high, except where the wrong labels occur on the hardest rows.
     """
 
     low: float

@@ -123,7 +123,7 @@ class ReadingExample(Record):
         id: of the row.
         error: why it is wrong.
         shown: the passages that were read, best first, as ``document:start-end`` in characters.
-        evidence: where the answer stands, in the same form; empty where it stands nowhere.
+        evidence: where the answer occurs, in the same form; empty where it occurs nowhere.
         target: the right answer; null if the row seems to hold personal data or a key.
         answers: what candidates said, the one in question first; empty for such a row.
         text: null in the record; a report puts the stored question in.
@@ -142,11 +142,11 @@ class ReadingErrors(Record):
     """Why a candidate that reads documents is wrong: of each wrong row the first that applies.
 
     ``label suspect``: two or more independent candidates give the same other answer. ``corpus
-    gap``: the answer stands in no document. ``retrieval miss``: not in what was read. ``dropped``:
+    gap``: the answer occurs in no document. ``retrieval miss``: not in what was read. ``dropped``:
     retrieved, and cut from the prompt. ``distraction``: right with the right passage alone, wrong
     with it among others. ``format``: the answer is unusable, or a part of it is right. ``needless
     abstention``: it says that there is no answer. ``false answer``: there is none. ``ungrounded``:
-    less than half of its content words stand in the evidence. ``skill``: what is left.
+    less than half of its content words occur in the evidence. ``skill``: what is left.
     ``right by prior`` is no error: rows that are right though their evidence was not read.
 
     Attributes:
@@ -253,7 +253,7 @@ class FaultOutcome(Record):
 class DocumentFault(Record):
     """Errors in documents of one kind, at one rate, and what they cost on the same rows.
 
-    ``gone``: the document is taken out. ``older-version``: a copy with other facts stands beside
+    ``gone``: the document is taken out. ``older-version``: a copy with other facts is beside
     it. ``copy-without-answers``: a copy without the sentences that hold the answers does.
     ``scanned``: some of its words have letters that look like the right ones.
 

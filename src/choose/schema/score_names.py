@@ -32,7 +32,7 @@ COUNTED = {
     "value-match": "An answer is right if it is an accepted one, or the same number or date.",
     "rouge-l": "The score is ROUGE-L, the longest sequence of words in common with the right text.",
     "ndcg@10": (
-        "The score is nDCG@10, the mean over questions of how high the relevant documents stand "
+        "The score is nDCG@10, the mean over questions of how high the relevant documents rank "
         "among the first ten: 1 means all at the top, 0 none among the ten."
     ),
     "mrr@10": "The score is MRR@10, the mean of 1 / the rank of the first relevant document.",

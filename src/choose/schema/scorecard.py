@@ -140,7 +140,7 @@ class Noise(Record):
 
     Attributes:
         slope: change of accuracy for each 10 points of symmetric noise, a straight line through
-            all rates; what was measured at one rate stands in `kinds`.
+            all rates; what was measured at one rate is in `kinds`.
         area: under the curve of symmetric noise, as a share of what it would be without any loss.
         breakdown: the lowest rate of symmetric noise that costs over 5 points for certain.
         curve: accuracy with symmetric noise, all rates on the same rows.
@@ -220,7 +220,7 @@ class SettingPoint(Record):
 class Scorecard(Record):
     """What was measured of one candidate.
 
-    `accuracy` is the mean of the study's metric, `text` what stands beside it where answers are
+    `accuracy` is the mean of the study's metric, `text` what is beside it where answers are
     texts; `macro_f1`, `per_class` and others that need labels are null there.
     """
 

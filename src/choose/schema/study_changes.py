@@ -31,7 +31,7 @@ class Side(Record):
 class CommonRows(Record):
     """The test rows that two studies have in common.
 
-    Rows meet where text and label are the same, by id or, where ids moved, by a text that stands
+    Rows meet where text and label are the same, by id or, where ids moved, by a text that occurs
     once in either study; `moved` counts the latter. `relabelled` rows bear the same id and text
     under another label, `reworded` rows the same id with another text; neither is compared.
     `new` rows are test rows of the second study only, `gone` ones of the first only. `by_text` is

@@ -46,8 +46,8 @@ class AnswerFacts(Record):
         unanswerable: without an answer.
         several: with several accepted answers.
         passage: the field that holds what is read for an answer, or null.
-        absent: of which no accepted answer stands in the passage; null without one.
-        in_question: whose answer stands in the question.
+        absent: of which no accepted answer occurs in the passage; null without one.
+        in_question: whose answer occurs in the question.
         long: whose answer is longer than brief ones are.
         corpus: the documents that answers are in; null where there are none.
     """

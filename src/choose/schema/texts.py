@@ -9,12 +9,12 @@ from pydantic import Field
 
 from choose.schema.base import Interval, Record
 
-# A field is literal if so large a share of its right values, of so many, stand in their inputs.
+# A field is literal if so large a share of its right values, of so many, occur in their inputs.
 LITERAL, FEWEST = 0.95, 10
 
 
 def literal_among(rows: Iterable[Mapping[tuple[str, str], tuple[str, bool]]]) -> tuple[str, ...]:
-    """Return the fields whose right values nearly always stand in their inputs.
+    """Return the fields whose right values nearly always occur in their inputs.
 
     Args:
         rows: the values of each row by field and form of comparison: as written, and whether the
@@ -60,14 +60,14 @@ class Abstentions(Record):
 
 
 class TextFigures(Record):
-    """What stands beside the score of answers that are texts; null where it does not exist.
+    """What is beside the score of answers that are texts; null where it does not exist.
 
     Attributes:
         metrics: the other metrics of the task, by name.
         micro_f1: of all values or labels of all rows together, for records and sets of labels.
         macro_f1: the mean of the labels' F1, for sets; labels count that are right or given once.
         format_gap: what the score would gain if unusable answers were repaired.
-        dropped: what field F1 gains if values that do not stand in the input are dropped, in
+        dropped: what field F1 gains if values that do not occur in the input are dropped, in
             fields whose right values nearly always do: a fix that needs no training, and which
             models of this machine have had.
         length: characters of the answers over those of the right ones.
@@ -97,7 +97,7 @@ class ValueErrors(Record):
 class SuspectValue(Record):
     """A right value that two or more independent candidates contradict with another one.
 
-    The value that they give instead stands in the input; `given` is null where the record has no
+    The value that they give instead occurs in the input; `given` is null where the record has no
     value in this field. Of sets of labels `field` is the label: `given` is null where the set lacks
     it and should have it, `suggested` is null where the set has it and should not.
     """
@@ -122,7 +122,7 @@ class AnswerErrors(Record):
             answer), ``suspect target``, ``missing``, ``spurious``, ``wrong value``, ``wrong
             field`` and ``not normalised``.
         suspected: suspect values of the whole set; `suspects` lists the most agreed.
-        literal: fields whose right values nearly always stand in the input.
+        literal: fields whose right values nearly always occur in the input.
     """
 
     candidate: str

@@ -1,4 +1,4 @@
-"""Where results may be written: never over an input, inside a store or where nothing can stand."""
+"""Where results may be written: never over an input, inside a store or where it cannot be."""
 
 from __future__ import annotations
 

@@ -137,7 +137,7 @@ def sample_columns(data: str) -> dict[str, Any]:
 def only(study: Study, names: Sequence[str]) -> Study:
     """Keep the study's candidates of these names, adding a strategy where there is none yet.
 
-    ``all`` stands for the study's candidates and every strategy that runs without -s.
+    ``all`` means the study's candidates and every strategy that runs without -s.
     """
     known = {c.name or c.strategy: c for c in study.candidates}
     if ALL in names:
@@ -243,7 +243,7 @@ def _sentence(invalid: ValidationError, origin: str, flags: Mapping[str, str]) -
         known = _keys(where[:-1])
         hint = did_you_mean(where[-1], known)
         return f"Unknown key {key!r} in {origin}.{hint} Allowed here: {', '.join(known)}."
-    if "endpoints" in where:  # what stands in the wrong place there can be a key
+    if "endpoints" in where:  # what is in the wrong place there can be a key
         return f"{key} in {origin} cannot be used: {plain_reason(error)}."
     if not where:  # two sections that do not go together
         return f"In {origin}: {plain_reason(error)}."

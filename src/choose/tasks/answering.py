@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Literal, Protocol, cast, runtime_checkable
 from choose.corpus import Corpus
 from choose.errors import DataError, StudyError
 from choose.tasks.graded_task import GradedTask, common_settings
-from choose.tasks.values import as_date, as_number, canonical, squad_normal, stands
+from choose.tasks.values import as_date, as_number, canonical, occurs, squad_normal
 from choose.types import Task
 
 # The target of a question without an answer, and what a model is told to write there. It is a text
@@ -153,20 +153,20 @@ class Answering(GradedTask):
         }
 
     def nearness(self, output: str | None, answers: Sequence[str]) -> float:
-        """Return how much of one of some answers a candidate gives: 1 if its words stand there.
+        """Return how much of one of some answers a candidate gives: 1 if its words occur there.
 
         Else it is the highest token F1, as of "17" for "17 days"; 0 where it abstains.
         """
         if output is None or abstains(output):
             return 0.0
-        return 1.0 if stands(answers, output) else max(token_f1(output, text) for text in answers)
+        return 1.0 if occurs(answers, output) else max(token_f1(output, text) for text in answers)
 
     def _same_value(self, output: str, target: str) -> float:
         one, two = (_readings(text, self.day_first) for text in (output, target))
         return float(any(a == b is not None for a, b in zip(one, two, strict=True)))
 
     def lenient(self, raw: str) -> str | None:
-        """Return an unusable answer, such as one that was cut, as it stands."""
+        """Return an unusable answer, such as one that was cut, unchanged."""
         return one_line(raw) or None
 
     def stratum(self, target: str) -> str:
@@ -174,7 +174,7 @@ class Answering(GradedTask):
         return "none" if abstains(target) else str(len(target).bit_length())
 
     def copied(self, target: str) -> tuple[str, ...]:
-        """Return the answer itself, which may stand in what is read."""
+        """Return the answer itself, which may occur in what is read."""
         return () if abstains(target) else (target,)
 
     def facts(self) -> dict[str, Any]:

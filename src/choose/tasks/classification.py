@@ -59,7 +59,7 @@ class Classification:
         return (target,)
 
     def copied(self, target: str) -> tuple[str, ...]:
-        """Return nothing: a label stands in no text."""
+        """Return nothing: a label occurs in no text."""
         return ()
 
     def facts(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Where the answers of questions stand in documents, and which questions share a document."""
+"""Where the answers of questions occur in documents, and which questions share a document."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from choose.tasks.answering import abstains
 from choose.tasks.values import UNSPACED
 from choose.types import Example
 
-# Places of a question's answers that are kept; brief ones, such as "two", stand in many.
+# Places of a question's answers that are kept; brief ones, such as "two", occur in many.
 MOST = 20
 
 # Characters of a document from which its folded text is kept.
@@ -77,7 +77,7 @@ class AnswerPlaces:
         return text
 
     def of(self, question: Example, document: str | None = None) -> tuple[Span, ...]:
-        """Return where accepted answers stand, in all documents or in one, at most `MOST` places.
+        """Return where accepted answers occur, in all documents or in one, at most `MOST` places.
 
         Documents that have more of the question's words, by rarity, come first. Of answers that
         overlap, the longer is kept.
@@ -130,7 +130,7 @@ def _occurrences(text: str, answers: Iterable[str]) -> Iterator[tuple[int, int]]
     for answer in answers:
         exact = [*_exact(text, answer)]
         yield from exact
-        if not exact and " " in answer:  # several blanks may stand between its words
+        if not exact and " " in answer:  # several blanks may be between its words
             spaced = re.compile(" +".join(map(re.escape, answer.split())))
             yield from (m.span() for m in spaced.finditer(text) if _whole(text, answer, *m.span()))
 
@@ -168,7 +168,7 @@ def spans_of(
 ) -> tuple[Span, ...]:
     """Return the evidence that a cell names; a question without an answer has none.
 
-    Of a document, it is where an accepted answer stands, or else the whole.
+    Of a document, it is where an accepted answer occurs, or else the whole.
     """
     if abstains(question.target):
         return ()

@@ -134,7 +134,7 @@ class Extraction(GradedTask):
         return canonical(value, self.fields.get(name, "text"), self.day_first)
 
     def lenient(self, raw: str) -> str | None:
-        """Return the first record that stands in a malformed answer, or None."""
+        """Return the first record that occurs in a malformed answer, or None."""
         return lenient(raw)
 
     def stratum(self, target: str) -> str:
@@ -168,7 +168,7 @@ def read_extraction(facts: Mapping[str, Any]) -> Extraction:
 def fields_of(targets: Iterable[str]) -> dict[str, FieldType]:
     """Return the fields that occur in some records with their types, in order of frequency.
 
-    Fields that are as frequent stand in the order of their names, so that rows in another order
+    Fields that are as frequent are in the order of their names, so that rows in another order
     make the same task.
     """
     values: dict[str, list[Any]] = {}
@@ -200,7 +200,7 @@ def parse(text: str) -> dict[str, Any]:
 
 
 def as_text(record: Record) -> str:
-    """Return a record as the text that stands for it: JSON with sorted keys, empty values left out.
+    """Return the text that represents a record: JSON with sorted keys, empty values left out.
 
     Raises:
         ValueError: if a value is neither text, number nor a list of these.

@@ -38,7 +38,7 @@ _SIGNS = re.compile(r"\s*[;|,/&\uff1b\uff0c\u3001\uff5c]+\s*")
 def separator_of(values: Sequence[Any], stated: bool = False) -> str | None:
     """Return what parts several labels in the cells of a column, or None.
 
-    Cells that make a classification as they stand are parted by nothing: some cell must hold labels
+    Cells that make a classification as they are need no separator: some cell must hold labels
     that other cells hold alone, or most cells must differ. Parts must be short, and repeat. Where
     the kind is `stated`, what most of the other cells hold parts them.
     """
@@ -60,7 +60,7 @@ def likely_joined(values: Sequence[Any]) -> tuple[str, str] | None:
     Every cell with it holds a label that other cells hold alone.
     """
     cells = [value.strip() for value in values if isinstance(value, str) and value.strip()]
-    for separator in SEPARATORS[:2]:  # a comma also stands in the names of labels
+    for separator in SEPARATORS[:2]:  # a comma also occurs in the names of labels
         several = [cell for cell in cells if separator in cell]
         alone = set(cells) - set(several)
         if len(several) > SEVERAL * len(cells) and all(

@@ -167,7 +167,7 @@ def read_set(text: str) -> tuple[str, ...]:
 
 
 def set_text(labels: Iterable[str]) -> str:
-    """Return the text that stands for a set of labels."""
+    """Return the text that represents a set of labels."""
     return json.dumps(sorted(set(labels)), ensure_ascii=False)
 
 

@@ -140,12 +140,12 @@ def read_scores(text: str) -> Mapping[str, float]:
 
 
 def ranking_text(scores: Mapping[str, float]) -> str:
-    """Return the text that stands for documents in the order of their ranks, with scores."""
+    """Return the text that represents documents in the order of their ranks, with scores."""
     return json.dumps(dict(scores), ensure_ascii=False, allow_nan=False)
 
 
 def relevance_text(grades: Mapping[str, float]) -> str:
-    """Return the text that stands for relevant documents with their grades; equal if these are.
+    """Return the text that represents relevant documents with their grades; equal if these are.
 
     The highest grade comes first, so that the text is a best ranking as well.
     """

@@ -13,13 +13,13 @@ from choose.schema.study_sections import TaskSection
 from choose.tasks.answering import NO_ANSWER, Answering, abstains
 from choose.tasks.extraction import Extraction, as_text, fields_of, parse
 from choose.tasks.graded_task import check_differ
-from choose.tasks.values import FieldType, scalar_text, stands, type_name
+from choose.tasks.values import FieldType, occurs, scalar_text, type_name
 from choose.types import Example
 
 # Names of columns that hold what is to be read for an answer.
 PASSAGES = ("passage", "context", "paragraph", "passages", "contexts", "document", "article")
 
-# A field is the passage if so large a share of the answers stands in it, of so many rows.
+# A field is the passage if so large a share of the answers occurs in it, of so many rows.
 STANDS, ROWS_READ = 0.5, 500
 
 
@@ -104,11 +104,11 @@ def answering_from(
 
 
 def passage_of(rows: Sequence[Example]) -> str | None:
-    """Return the field in which most answers stand, or else one that is called a passage."""
+    """Return the field in which most answers occur, or else one that is called a passage."""
     some = [e for e in rows if not abstains(e.target)]
     some = some[:: max(1, len(some) // ROWS_READ)]
     names = dict.fromkeys(name for e in some for name in e.fields)
-    shares = {name: sum(stands(e.targets, e.fields.get(name, "")) for e in some) for name in names}
+    shares = {name: sum(occurs(e.targets, e.fields.get(name, "")) for e in some) for name in names}
     best = max(shares, key=lambda name: shares[name], default=None)
     if best is not None and shares[best] >= STANDS * len(some):
         return best
@@ -166,7 +166,7 @@ def _records(value: Any) -> tuple[str, ...]:
 
 
 def _record(value: Any) -> str:
-    """Return one record as the text that stands for it.
+    """Return the text that represents a record.
 
     Raises:
         ValueError: saying why it is none.

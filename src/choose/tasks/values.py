@@ -65,8 +65,8 @@ def squad_normal(text: str) -> str:
     return " ".join(_ARTICLES.sub(" ", text.lower().translate(_PUNCTUATION)).split())
 
 
-def stands(answers: Iterable[str], passage: str) -> bool:
-    """Return whether one of some answers stands in a passage, but for case and punctuation.
+def occurs(answers: Iterable[str], passage: str) -> bool:
+    """Return whether one of some answers occurs in a passage, but for case and punctuation.
 
     Its words may be parts of others there that marks part, as "seven" is of "seven-layer".
     """
@@ -142,7 +142,7 @@ def type_of(values: Sequence[Any]) -> FieldType:
 
 
 def _text(text: str) -> str:
-    """Return a text without case, punctuation and articles, but with its numbers as they stand."""
+    """Return a text without case, punctuation and articles, but with its numbers unchanged."""
     plain = "".join(_UNUSUAL.get(c, c) for c in unicodedata.normalize("NFKC", text))
     numbers = " ".join(_NUMBERS.findall(plain))
     words = squad_normal(plain) or " ".join(plain.casefold().split())

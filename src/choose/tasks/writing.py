@@ -50,7 +50,7 @@ class Writing(GradedTask):
         }
 
     def lenient(self, raw: str) -> str | None:
-        """Return an unusable answer, such as one that was cut, as it stands."""
+        """Return an unusable answer, such as one that was cut, unchanged."""
         return raw.strip() or None
 
     def stratum(self, target: str) -> str:

@@ -360,7 +360,7 @@ def test_repeats_measure_what_the_service_itself_changes(choose: Run, tmp_path: 
     def fickle(body: dict[str, Any]) -> Http:
         question = body["messages"][-1]["content"]
         calls[question] = calls.get(question, 0) + 1
-        # The three rows of which 7, 17, 27 … stand in the text get another answer each time.
+        # The three rows of which 7, 17, 27 … occur in the text get another answer each time.
         if question.split()[-2].endswith("7"):
             label = list(_WORDS)[calls[question] % 3]
             return sent(json.dumps({"label": label}))

@@ -1,4 +1,4 @@
-"""What repeats the question is left out of an answer; what is left stands in the passage."""
+"""What repeats the question is left out of an answer; what is left occurs in the passage."""
 
 import pytest
 from hypothesis import given
@@ -20,7 +20,7 @@ PASSAGE = (
         ("Who approves refunds?", "Maria Lopez", "Maria Lopez"),
         ("When are card payments refunded?", "within 5 to 7 working days", None),
         ("What is the limit?", "The limit is: $500, as stated.", "$500"),
-        ("What colour is it?", "The colour is green.", None),  # nothing of it stands there
+        ("What colour is it?", "The colour is green.", None),  # nothing of it occurs there
         ("Who approves refunds?", "", ""),
         ("", "Maria Lopez", "Maria Lopez"),
     ],

@@ -16,8 +16,8 @@ from choose.models.retrieval.span_features import (
     Seen,
     Source,
     Vocabulary,
-    beside,
     occurrences,
+    passage_features,
     passage_words,
     seen,
     words_at,
@@ -317,12 +317,14 @@ def test_words_of_the_question_are_marked_and_count_once() -> None:
     vocabulary = Vocabulary.learnt(["the bridge"], ["the bridge", "the town", "the sea", "the"])
     assert vocabulary.rarity["the"] < vocabulary.rarity["bridge"] < 1
     words = passage_words("The bridge and bridges. A town.")
-    shown = beside("Where is the bridge?", words, vocabulary)
+    shown = passage_features("Where is the bridge?", words, vocabulary)
     assert shown.shared[:, 0].tolist() == [1, 1, 0, 1, 0, 0, 0, 0]
-    assert shown.shared[3, 1] == pytest.approx(0.7)  # nearly the word, and it stands nowhere else
+    assert shown.shared[3, 1] == pytest.approx(0.7)  # nearly the word, and it occurs nowhere else
     assert shown.shared[:, 2].tolist() == [1, 0, 0, 0, 0, 1, 0, 0]
     assert shown.start.shape == shown.end.shape == (8, ENDS)
-    again = beside("bridge bridge Where is the bridge?", words, vocabulary)
+    again = passage_features("bridge bridge Where is the bridge?", words, vocabulary)
     assert again.start == pytest.approx(shown.start, abs=1e-6)
-    elsewhere = beside("Where is the bridge?", passage_words("A town."), vocabulary, "The bridge")
+    elsewhere = passage_features(
+        "Where is the bridge?", passage_words("A town."), vocabulary, "The bridge"
+    )
     assert elsewhere.covered[1] > elsewhere.covered[0] == 0

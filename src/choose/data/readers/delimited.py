@@ -162,7 +162,7 @@ def _check_width(path: Path, number: int, cells: list[str], header: list[str]) -
     if len(cells) != len(header):
         raise DataError(
             f"Row {number} of {str(path)!r} has {len(cells)} cells, the header has {len(header)}. "
-            "A cell that holds the delimiter or a line break must stand in double quotes."
+            "A cell that holds the delimiter or a line break must be in double quotes."
         )
 
 

@@ -1,4 +1,4 @@
-"""Find the column that says where the answers of questions stand, and read its cells."""
+"""Find the column that says where the answers of questions occur, and read its cells."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def with_evidence(
 ) -> Linked:
     """Return the rows of a file, and of a test file, with the places that hold their answers.
 
-    A column names them, or else they are where an answer's text stands. Where the study is about
+    A column names them, or else they are where an answer's text occurs. Where the study is about
     new documents, rows that share one get the same group; of evidence found by text, only the
     document counts that is most like the question.
 
@@ -185,14 +185,14 @@ def _said(rows: Sequence[Example], column: str | None, corpus: Corpus) -> str:
     lacking = len(asked) - known
     of = f"{known:,} of {plural(len(asked), 'question')} with an answer"
     if column is None:
-        has = "has an answer that stands" if lacking == 1 else "have an answer that stands"
+        has = "has an answer that occurs" if lacking == 1 else "have an answer that occurs"
         none = f"; {lacking:,} {has} in no document" if lacking else ""
         return f"Evidence found by the answer's text: {of}{none}."
     whole = sum(is_reworded(e, corpus) for e in asked)
     text = f"Evidence is in the column {quoted(column)}: {of}."
     if whole:
         text += (
-            f" For {whole:,}, no accepted answer stands in the named document: all of it counts as "
+            f" For {whole:,}, no accepted answer occurs in the named document: all of it counts as "
             "the place."
         )
     return text

@@ -1,6 +1,6 @@
 """Read JSON objects one at a time, and reach into their nested values.
 
-Objects stand one a line, in one array, or in an array within one object. A nested value has a
+Objects are one a line, in one array, or in an array within one object. A nested value has a
 dotted path, such as ``ticket.body``. The turns of OpenAI's fine-tuning format,
 ``{"messages": [{"role": "user", "content": ...}, ...]}``, have paths of their own:
 ``messages.user``, ``messages.assistant`` and ``messages.system``.

@@ -62,7 +62,7 @@ def alone(case: Case) -> bool:
 def documents_limit(case: Case) -> Literal["fix-documents", "fix-retrieval"] | None:
     """Return what limits a candidate that reads documents more than reading does, if anything.
 
-    The documents do where more questions have an answer that stands nowhere than points are lost
+    The documents do where more questions have an answer that occurs nowhere than points are lost
     for any other cause; retrieval does where it surely loses most.
     """
     split = next((s for s in case.splits if s.candidate == case.name), None)

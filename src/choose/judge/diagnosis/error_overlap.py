@@ -101,7 +101,7 @@ def _row_scores(candidate: CandidateScores) -> Floats:
 
 
 def _pair(contenders: Contenders, common: _Common, chosen: str | None) -> dict[str, Any]:
-    """Return how the best cheap and the best other candidate stand to each other."""
+    """Return how the errors of the best cheap and the best other candidate overlap."""
     cheap, strong = (_best(common, is_cheap) for is_cheap in (True, False))
     if cheap is None or strong is None:
         return {}

@@ -93,7 +93,7 @@ def loss_splits(evidence: Evidence, panel: StudyScores) -> tuple[LossSplit, ...]
 
 
 def without_evidence(evidence: Evidence) -> Interval | None:
-    """Return the share of questions whose answer stands in no document; null without documents."""
+    """Return the share of questions whose answer occurs in no document; null without documents."""
     items, task = evidence.items, evidence.task
     if not items.evidence or not isinstance(task, MayAbstain):
         return None

@@ -274,7 +274,7 @@ class _Reader:
         return any(score >= LENIENT for _, score in parts)
 
     def _grounded(self, id: str, one: Answered) -> bool:
-        """Return whether an answer's content words stand in the evidence that was read.
+        """Return whether an answer's content words occur in the evidence that was read.
 
         True where the documents are not known.
         """
@@ -339,7 +339,7 @@ def _forms(text: str) -> list[str]:
 
 
 def groundedness(answer: str, passage: str) -> float:
-    """Return the share of an answer's content words that stand in a passage.
+    """Return the share of an answer's content words that occur in a passage.
 
     Content words have four letters or more, or digits; without any, all words count.
     """

@@ -2,7 +2,7 @@
 
 A budget may end when candidates have answered different rows with label noise, with perturbed
 texts, after smaller pools or with other settings, and some rows are harder than others. Figures
-that stand beside each other are therefore measured on the rows that all of them cover. A part that
+that are beside each other are therefore measured on the rows that all of them cover. A part that
 covers less than half as many rows as the largest would cost the others too much: it keeps its own
 rows, and the record names them.
 """

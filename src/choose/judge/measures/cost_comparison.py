@@ -32,7 +32,7 @@ def cheapest_first(
     """Order candidates by total cost, or by that of a fit and 1,000 answers.
 
     Costs within a factor of the least that is not yet placed pass for equal (`EQUAL_COST`); among
-    equals the simpler family comes first. A candidate whose cost is unknown stands last.
+    equals the simpler family comes first. A candidate whose cost is unknown comes last.
 
     Args:
         candidates: to order.

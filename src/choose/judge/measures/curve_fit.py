@@ -111,7 +111,7 @@ class CurvePoints:
         scores: for each size (rows, repetitions) without gaps, on the same rows.
         draws: for each size the names of the repetitions.
         drawn: whether the rows of the last size change with the repetition, as those of the
-            smaller ones do; else all its repetitions stand on one pool.
+            smaller ones do; else all its repetitions have one pool.
         weights: (rows,) weights, or None where all count the same.
         place: (rows,) indices into all test rows, or None for all of them.
     """

@@ -238,7 +238,7 @@ class _Mean(NamedTuple):
 class _Side:
     """The rows on which two candidates differ, the rated ones first.
 
-    `share` is theirs of the `common` rows; `clusters` is None where every row stands alone.
+    `share` is theirs of the `common` rows; `clusters` is None where every row is alone.
     """
 
     rows: tuple[str, ...]
@@ -333,7 +333,7 @@ def _judged_differences(
 ) -> dict[str, float]:
     """Return differences by the model; none if it rated less than half of the rows.
 
-    A row that it did not rate has 0: whatever stands there, calibration makes up for it.
+    A row that it did not rate has 0: whatever its score there, calibration makes up for it.
     """
     found = {}
     for row in rows:

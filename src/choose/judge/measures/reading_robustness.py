@@ -176,7 +176,7 @@ def _groups(evidence: Evidence) -> list[tuple[str, ...]]:
     """Return the test rows that ask the same in other words, as a column says.
 
     Where none does, it is those with the same places, the same answer and different questions.
-    Questions whose answer is implied or does not stand at their places, such as two that are
+    Questions whose answer is implied or does not occur at their places, such as two that are
     answered by yes, may be about different things.
     """
     items, found = evidence.items, defaultdict[object, dict[str, str]](dict)
@@ -191,7 +191,7 @@ def _groups(evidence: Evidence) -> list[tuple[str, ...]]:
 
 
 def _stated(evidence: Evidence, id: str, target: str) -> bool:
-    """Return whether the answer of a row stands at its places, as far as documents are known."""
+    """Return whether the answer of a row occurs at its places, as far as documents are known."""
     places = evidence.items.evidence.get(id, ())
     answer = " ".join(target.casefold().split())
     if not places or answer in IMPLIED:

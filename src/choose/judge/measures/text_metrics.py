@@ -43,7 +43,7 @@ def text_figures(
     Args:
         evidence: with the task and the right answers.
         candidate: its score tables.
-        literal: the fields of records whose values should stand in the input.
+        literal: the fields of records whose values should occur in the input.
     """
     table, task = candidate.main, evidence.task
     if table is None or task is None or task.labels:
@@ -174,7 +174,7 @@ def _share(part: int, whole: int) -> float | None:
 
 
 def literal_fields(evidence: Evidence) -> tuple[str, ...]:
-    """Return the fields whose right values nearly always stand in their inputs.
+    """Return the fields whose right values nearly always occur in their inputs.
 
     Right values of training rows and test rows count; the answers of candidates do not.
     """

@@ -102,7 +102,7 @@ def _provisional(case: Case) -> bool:
     return bool(could_still_win(case)) or contenders_credible(case).status != "pass"
 
 
-def beside_the_named(case: Case) -> str | None:
+def also_named(case: Case) -> str | None:
     """Return the member that the verdict names beside the chosen one, if there is one.
 
     It is the best of the family where a cheaper one was named, else the closest of those that are
@@ -144,7 +144,7 @@ def interim_reason(case: Case, kind: Kind) -> str:
         gained = points(case.margin) if case.margin else "anything"
         return f"No candidate is shown to gain {gained} over guessing."
     if kind == "nothing-compared":
-        return f"Beside guessing {case.words.constant}, only {case.name} was measured."
+        return f"Besides guessing {case.words.constant}, only {case.name} was measured."
     rival = deciding_rival(case.contenders, case.selection)
     families = case.contenders.families
     other = case.contenders.family(rival) if rival else case.family
@@ -228,18 +228,18 @@ def _shown(case: Case, result: FamilyResult) -> str:
     own, other = _best_of_kind(case, found.b), called(case, match[0], found.a)
     if result.status == "behind":
         by = found.difference.negated()
-        bounds = f"{interval(by)}{counted(found)}"
+        bounds = f"{interval(by)}{why_wider(found)}"
         rows = plural(found.difference.rows, "shared row")
         first = own if own == case.name else _capital(own)
         return f"{first} beats {other} by {points(by.value)} ({bounds}) on {rows}."
     margin = case.contenders.margin(found.a, case.name)
     return (
         f"{_capital(other)} does not gain {points(margin)} over {own}: "
-        f"{points(found.difference.value)} ({interval(found.difference)}{counted(found)})."
+        f"{points(found.difference.value)} ({interval(found.difference)}{why_wider(found)})."
     )
 
 
-def counted(found: FamilyComparison) -> str:
+def why_wider(found: FamilyComparison) -> str:
     """Say why this interval is wider than that of the two candidates alone, where it is."""
     return (
         "; wider because the best of each family was chosen on these rows" if found.chosen else ""
@@ -295,7 +295,7 @@ def _open_families(case: Case, families: tuple[FamilyResult, ...]) -> Iterator[s
         family, found = match[0], _seen(case, match[1])
         yield (
             f"{_capital(_noun(case, family))}: {gain(found.a, found.b, found.difference)} on "
-            f"{plural(found.difference.rows, 'shared row')}{counted(found)}."
+            f"{plural(found.difference.rows, 'shared row')}{why_wider(found)}."
         )
 
 

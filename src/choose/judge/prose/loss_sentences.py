@@ -127,7 +127,7 @@ def documents_steps(case: Case, check: str) -> Iterator[Step]:
         yield Step(
             kind=limit,
             text="Write or find the documents that are missing: the check lists the questions "
-            "whose answer stands nowhere.",
+            "whose answer occurs nowhere.",
             question="whether what is asked can be answered at all",
             command=check,
         )

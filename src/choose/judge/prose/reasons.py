@@ -19,7 +19,7 @@ from choose.formatting import (
 )
 from choose.judge.decision.contenders import best_of
 from choose.judge.decision.rule import Case, deciding_difference
-from choose.judge.prose.family_answer import beside_the_named, counted, settled
+from choose.judge.prose.family_answer import also_named, settled, why_wider
 from choose.judge.prose.loss_sentences import stale_sentence
 from choose.judge.scores.family_comparison import FamilyComparison
 from choose.judge.stats.paired import Difference
@@ -124,7 +124,7 @@ def _open(case: Case) -> str:
     asked = ["whether that is real"] if difference.low <= 0 <= difference.high else []
     asked += [f"whether it reaches the margin of {points(least)}"] if least else []
     shown = gain(rival, own, difference).removesuffix(")")
-    shown += f"{counted(match) if match else ''})"
+    shown += f"{why_wider(match) if match else ''})"
     return f"{shown}. {plural(difference.rows, 'row')} cannot show {', or '.join(asked)}."
 
 
@@ -147,7 +147,7 @@ def coarse(case: Case) -> str:
 
 
 def _cost(case: Case) -> str:
-    names = (case.name, beside_the_named(case), *case.selection.rivals[:1])
+    names = (case.name, also_named(case), *case.selection.rivals[:1])
     clocks = [text for name in names if name and (text := _clock(case, name))]
     return f"{'; '.join(clocks)}." if clocks else ""
 

@@ -25,7 +25,7 @@ from choose.judge.measures.curve_forecast import horizon, likely
 from choose.judge.measures.text_metrics import format_gap
 from choose.judge.prose.family_answer import (
     ahead_on_all_rows,
-    beside_the_named,
+    also_named,
     called,
     cheaper_by,
     may_be_behind,
@@ -47,7 +47,7 @@ def because(case: Case, kind: Kind) -> str:
     use = f"Use {name}, {right(contenders.accuracies[name], case.noun)}."
     if constant:
         use = f"{name} always gives {case.words.constant}, and nothing beats that yet."
-    beside = None if constant or kind in ("none-works", "fix-metric") else beside_the_named(case)
+    beside = None if constant or kind in ("none-works", "fix-metric") else also_named(case)
     parts = (
         "" if kind == "none-works" else use,
         format_sentence(case),

@@ -264,7 +264,7 @@ class Pairs:
 
 
 def pair_record(a: str, b: str, difference: Difference, drawn: bool) -> Pair:
-    """Return a difference as it stands in the decision record, undeclared."""
+    """Return a difference as in the decision record, undeclared."""
     return Pair(
         a=a,
         b=b,
@@ -278,7 +278,7 @@ def pair_record(a: str, b: str, difference: Difference, drawn: bool) -> Pair:
 
 
 def interval_of(difference: Difference, repeated: str = RETRAINING) -> Interval:
-    """Return a paired difference as it stands in the record."""
+    """Return a paired difference as in the record."""
     return Interval.of(difference, estimand_of(max(difference.repetitions), repeated))
 
 

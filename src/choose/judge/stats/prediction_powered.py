@@ -89,7 +89,7 @@ def prediction_powered(
         ratings: (n,) people's ratings, or differences of them, of a random part of the rows.
         metric: (n,) what the metric gives the same rows.
         unrated: (m,) what it gives the other rows.
-        clusters: (n + m,) cluster of each row, the rated ones first; None where all stand alone.
+        clusters: (n + m,) cluster of each row, the rated ones first; None where all are alone.
         power: whether to use the metric at all.
 
     Raises:

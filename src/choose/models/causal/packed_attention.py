@@ -131,7 +131,7 @@ class Piece:
 
     def in_blocks(self, window: int | None, groups: int, like: torch.Tensor) -> list[Block]:
         """Return its blocks for all layers with that window and number of groups."""
-        key = window, groups, like.device  # layers can stand on several cards
+        key = window, groups, like.device  # layers can be on several cards
         if key not in self.blocks:
             sees = self.sees
             if window is not None:

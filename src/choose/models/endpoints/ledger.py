@@ -126,7 +126,7 @@ class Ledger:
             f"could cost ${usd:.4f}."
         )
 
-    def settle(self, reserved: float, usage: Usage, prices: TokenPrices | None) -> None:
+    def book(self, reserved: float, usage: Usage, prices: TokenPrices | None) -> None:
         """Replace a reservation by the bill of an answer."""
         self.release(reserved)
         self.requests += 1

@@ -1,6 +1,6 @@
 """Models by their usual names: ``openai:gpt-4o-mini``, ``ollama:qwen2.5:7b``, ``hf:org/name``.
 
-``PROVIDER:MODEL`` stands for an endpoint of that name whose address and key variable are in
+``PROVIDER:MODEL`` means an endpoint of that name whose address and key variable are in
 `PROVIDERS`; a section ``[endpoints."PROVIDER:MODEL"]`` of the study adds prices or changes them.
 """
 
@@ -130,7 +130,7 @@ _PROMPTED, _LOADED = ("model",), ("tune", "base", "encoder")
 # A word before a colon; a drive of Windows has one letter.
 _SHORTHAND = re.compile(r"(?P<provider>[A-Za-z][A-Za-z0-9_-]+):(?P<model>.*)", re.DOTALL)
 
-# What stands before a colon in specs of other kinds.
+# What comes before a colon in specs of other kinds.
 _OTHER_KINDS = ("endpoint", "pypi", "sample", "http", "https", "file")
 
 
@@ -209,7 +209,7 @@ def _resolved(
 
 
 def _spec(spec: str, where: str, found: dict[str, dict[str, Any]]) -> str:
-    """Return the spec that a shorthand stands for; note its endpoint in `found`."""
+    """Return the spec that a shorthand means; note its endpoint in `found`."""
     if spec.startswith(HUB):
         if "/" not in spec:
             raise StudyError(f"{where} is {shown(spec)}, which is no hub id. Write hf:ORG/NAME.")

@@ -248,7 +248,7 @@ class RequestChannel:
         try:
             await asyncio.shield(asyncio.to_thread(self.cache.add, key, paid))
         finally:
-            ledger.settle(reserved, paid.usage, self.endpoint.prices)
+            ledger.book(reserved, paid.usage, self.endpoint.prices)
         return paid
 
     def _pause_after(self, fault: RequestFault, retries: RetryState) -> float:

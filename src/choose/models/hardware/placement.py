@@ -171,5 +171,5 @@ def is_quantised(model: Any) -> bool:
 
 
 def is_spread(model: Any) -> bool:
-    """Return whether a model's weights stand on several devices."""
+    """Return whether a model's weights are on several devices."""
     return len({parameter.device for parameter in model.parameters()}) > 1

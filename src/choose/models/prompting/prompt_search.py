@@ -248,7 +248,7 @@ class PromptSearch:
 
     def _labelled(self, prompter: LocalPrompter, own: Sequence[Sequence[Example]]) -> Measured:
         items = [row.item() for row in self.parts.asked]
-        with self.budget.counted(len(items)):
+        with self.budget.count(len(items)):
             logprobs = prompter.score(items, own).logprobs
         self.budget.cached_seconds += prompter.cached_seconds
         truth, part = np.array(self._truth()), self.parts.clusters % PARTS
@@ -266,7 +266,7 @@ class PromptSearch:
         """Answer each half of the rows with what is calibrated on the other."""
         rows, half = self.parts.asked, self.parts.clusters % 2
         scores, cached = np.zeros(len(rows)), list[float]()
-        with self.budget.counted(len(rows)):
+        with self.budget.count(len(rows)):
             for number in (0, 1):
                 prompter, own = self.ask(setting)
                 these = np.flatnonzero(half == number).tolist()

@@ -98,7 +98,7 @@ QUESTION_WORDINGS: Mapping[str, Wording] = MappingProxyType(
 # What a model answers where no label applies.
 NO_LABEL = "none"
 
-# The same for sets of labels, without what stands before the labels: that is the first text for a
+# The same for sets of labels, without what comes before the labels: that is the first text for a
 # model in this process, whose likely labels are read off, the second for one that writes a list.
 SET_WORDINGS: Mapping[str, Wording] = MappingProxyType(
     {
@@ -194,7 +194,7 @@ def numeric_labels(task: Task) -> str | None:
     shown = ", ".join(repr(name) for name in numeric[:3])
     return (
         f"Labels that are bare numbers ({shown}) mean nothing to a language model. Give them names "
-        f'under [task.names] in the study file, for example {numeric[0]} = "what it stands for".'
+        f'under [task.names] in the study file, for example {numeric[0]} = "what it means".'
     )
 
 
@@ -273,7 +273,7 @@ def judged_answer(task: Task, text: str, cut: bool) -> tuple[str | None, Status]
     """Return what a model wrote as an answer of a task without labels, or None, with the status.
 
     Nothing is repaired: a record must be JSON and nothing else. A brief answer ends with its line,
-    or as it stands where it is too long; an empty one says that there is none, if the model was
+    or is taken whole where it is too long; an empty one says that there is none, if the model was
     told that there may be none.
     """
     answer = text.strip()

@@ -187,7 +187,7 @@ def best_threshold(doubts: Floats, kept: Sequence[float], dropped: Sequence[floa
 
     `kept` and `dropped` say how right each row is, in [0, 1].
 
-    It stands in the middle between two doubts. If none should be kept it is the lowest number.
+    It lies midway between two doubts. If none should be kept it is the lowest number.
     """
     order = np.argsort(doubts, kind="stable")
     gains = np.array(kept, dtype=np.float64)[order] - np.array(dropped, dtype=np.float64)[order]
@@ -208,7 +208,7 @@ def _right(task: Task, one: str, other: str) -> float:
 
 
 def _string(text: str) -> str:
-    """Return the value of a JSON string from what stands between its quotes."""
+    """Return the value of a JSON string from what is between its quotes."""
     try:
         value = json.loads(f'"{text}"', strict=False)
     except ValueError:  # a stray backslash

@@ -62,13 +62,13 @@ class SearchBudget:
             step = max(CHUNK, endpoint.concurrency)
         for first in range(0, len(items), step):
             some = items[first : first + step]
-            with self.counted(len(some)):
+            with self.count(len(some)):
                 parts.append(prompter.answer(some, own[first : first + step]))
             self._pay(parts[-1])
         return parts
 
     @contextmanager
-    def counted(self, questions: int) -> Iterator[None]:
+    def count(self, questions: int) -> Iterator[None]:
         """Count questions that are put inside the block, and report progress.
 
         Raises:

@@ -1,4 +1,4 @@
-"""A linear tagger of words: where the values of a record's fields stand in a text.
+"""A linear tagger of words: where the values of a record's fields occur in a text.
 
 Each word gets a tag: it begins a value of a field, goes on with one, or neither (BIO; Ramshaw and
 Marcus 1995). A linear-chain conditional random field (Lafferty, McCallum and Pereira 2001) weighs

@@ -1,4 +1,4 @@
-"""Values of records in texts: words, where a value stands, how it is written, which day is meant.
+"""Values of records in texts: words, where a value occurs, how it is written, which day is meant.
 
 Dates are read as people write them in English: 14/1, 14 January, tomorrow, next Tuesday.
 """
@@ -69,13 +69,13 @@ def words_of(text: str) -> list[Word]:
 
 
 def written(text: str, words: Sequence[Word], span: Span) -> str:
-    """Return the words of a span as they stand in the text."""
+    """Return the words of a span as written in the text."""
     return text[words[span.first].start : words[span.last - 1].end]
 
 
 @lru_cache(maxsize=100_000)
 def squashed(text: str) -> str:
-    """Return the letters and digits of a text, folded, to compare a value with what stands there.
+    """Return the letters and digits of a text, folded, to compare a value with what occurs there.
 
     Numbers in words are digits.
     """
@@ -84,7 +84,7 @@ def squashed(text: str) -> str:
 
 
 def places(words: Sequence[Word], longest: int) -> dict[str, list[tuple[int, int]]]:
-    """Return where each run of words stands, as (first, after the last), by its squashed text.
+    """Return where each run of words occurs, as (first, after the last), by its squashed text.
 
     A run begins and ends with a word of letters or digits; inside, small words may be left out.
     Runs of more than `longest` characters, squashed, may be missing.
@@ -107,10 +107,10 @@ def places(words: Sequence[Word], longest: int) -> dict[str, list[tuple[int, int
 
 
 def aligned(words: Sequence[Word], values: Sequence[tuple[str, str]]) -> list[Span]:
-    """Return the spans of (field, value) pairs that stand in a text, long values first.
+    """Return the spans of (field, value) pairs that occur in a text, long values first.
 
-    A value that stands there without its beginning, such as 12345 for TS-12345, is found by its
-    digits. Values that do not stand there have no span.
+    A value that occurs there without its beginning, such as 12345 for TS-12345, is found by its
+    digits. Values that do not occur there have no span.
     """
     ordered = sorted(values, key=lambda pair: -len(pair[1]))
     wanted = [(name, squashed_value(value), _code_of(value)) for name, value in ordered]
@@ -163,7 +163,7 @@ class Rewriting:
 
     @classmethod
     def learnt(cls, pairs: Sequence[tuple[str, str, str]]) -> Rewriting:
-        """Learn from (field, as it stands in the text, value)."""
+        """Learn from (field, as written in the text, value)."""
         prefixes: dict[str, Counter[str]] = defaultdict(Counter)
         dropped: dict[str, Counter[str]] = defaultdict(Counter)
         for name, text, value in pairs:
@@ -319,7 +319,7 @@ def weekday_of(word: str) -> int | None:
 
 
 def literal_fields(task: Task, rows: Iterable[Example]) -> tuple[str, ...]:
-    """Return the fields of records whose right values nearly always stand in their rows."""
+    """Return the fields of records whose right values nearly always occur in their rows."""
     if not isinstance(task, Extraction):
         return ()
     return literal_among(task.values(row.target, row.item()) for row in rows)

@@ -92,7 +92,7 @@ def _forms_of_words(texts: Sequence[Sequence[Word]]) -> tuple[Codes, Codes]:
         if number % 100 == 0:
             report_progress(number, len(texts), "reading words")
         for word in words:
-            if word.breaks:  # the break is a neighbour too: lists and addresses stand in lines
+            if word.breaks:  # the break is a neighbour too: lists and addresses have a line each
                 order.append(rows.setdefault("\n", len(rows)))
             at.append(len(order))
             order.append(rows.setdefault(word.text, len(rows)))

@@ -24,7 +24,7 @@ from choose.models.retrieval.indexes import BM25Index, DenseIndex, HybridIndex, 
 from choose.models.saving import corpus_facts, corpus_from
 from choose.models.weights.resolve import weights_digest
 from choose.tasks.answering import corpus_of
-from choose.tasks.values import stands
+from choose.tasks.values import occurs
 from choose.types import Example, Item, Task
 
 Way = Literal["bm25", "dense", "hybrid"]
@@ -101,7 +101,7 @@ GIVEN = 10
 def gold_passage(row: Example, corpus: Corpus, words: int = WORDS) -> Passage | None:
     """Return the passage with a row's evidence; None where there is none.
 
-    Of several it is the one nearest to the question, by BM25, in which an accepted answer stands.
+    Of several it is the one nearest to the question, by BM25, in which an accepted answer occurs.
     """
     return _ranked(row, corpus, words)[0]
 
@@ -135,7 +135,7 @@ def _ranked(row: Example, corpus: Corpus, words: int) -> tuple[Passage | None, l
     holding = corpus.overlapping(row.evidence, words)
     ids = {passage.id for passage in holding}
     gold = [passage for passage in nearest if passage.id in ids] or holding
-    exact = [passage for passage in gold if stands(row.targets, passage.text)]
+    exact = [passage for passage in gold if occurs(row.targets, passage.text)]
     others = [passage for passage in nearest if passage.id not in ids]
     return next(iter(exact or gold), None), others
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-# Words that stand before and after what answers a question in English.
+# Words before and after what answers a question in English.
 _SMALL = re.compile(
     "a|and?|are|as|at|be|been|by|did|do|does|for|from|had|has|have|her?|his|how|i[ns]?|its?|not?|of"
     "|on|or|our|she|so|than|that|the|their|them|then|there|these|they|this|those|to|was|we|were"
@@ -17,10 +17,10 @@ _EDGES = re.compile(r"^\W+|\W+$")
 
 
 def without_echo(answer: str, question: str, passage: str) -> str:
-    """Return the first words of an answer that stand in the passage and not in the question.
+    """Return the first words of an answer that occur in the passage and not in the question.
 
     They are what a model that answers in sentences adds: of "The fee is 2.9 % for all cards" to
-    "What is the fee?", "2.9 %". An answer that repeats nothing and stands in the passage as a whole
+    "What is the fee?", "2.9 %". An answer that repeats nothing and occurs in the passage as a whole
     is left as it is, as is one without such words.
     """
     asked = {_form(word) for word in question.split()}
@@ -61,7 +61,7 @@ def _form(word: str) -> str:
 
 
 def _first(run: list[tuple[str, str]], read: list[str]) -> str | None:
-    """Return the first words of a run that stand in what was read, without small words around."""
+    """Return the first words of a run that occur in what was read, without small words around."""
     start = 0
     while start < len(run):
         count = _longest([form for _, form in run[start:]], read)
@@ -77,7 +77,7 @@ def _first(run: list[tuple[str, str]], read: list[str]) -> str | None:
 
 
 def _longest(forms: list[str], read: list[str]) -> int:
-    """Return how many of the first words stand in a text one after another."""
+    """Return how many of the first words occur in a text one after another."""
     best = 0
     for place, word in enumerate(read):
         if forms and word == forms[0]:

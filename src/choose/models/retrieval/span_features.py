@@ -31,10 +31,10 @@ _BIAS = 1
 # Words that share so many letters at their beginning are nearly equal; they count a little less.
 _STEM, _NEARLY = 5, 0.7
 
-# How fast a word of the question that stands nearby counts less with every word between.
+# How fast a word of the question that occurs nearby counts less with every word between.
 _NEAR = 0.85
 
-# Columns of `PassageWords.own`, of `Beside.shared`, and of what both ends of a span see.
+# Columns of `PassageWords.own`, of `PassageFeatures.shared`, and of what both ends of a span see.
 OWN, SHARED, ENDS = 8, 3, 36
 
 _SENTENCE = re.compile(r"(?<=[.!?])[\"')\]]*\s+|(?<=[\u3002\uff01\uff1f])|\n+")
@@ -91,7 +91,7 @@ def _looks(word: str) -> list[bool]:
 
 
 def occurrences(answer: str, text: str) -> list[Chars]:
-    """Return where the words of an answer stand in a text, but for case and marks around them."""
+    """Return where the words of an answer occur in a text, but for case and marks around them."""
     wanted = list(passage_words(answer).low)
     while wanted and not wanted[-1][0].isalnum():
         wanted.pop()
@@ -116,7 +116,7 @@ class Vocabulary:
     """What words are known from the pool and the passages.
 
     Attributes:
-        rarity: of each word of the passages, 1 for one that stands nowhere.
+        rarity: of each word of the passages, 1 for one that occurs nowhere.
         common: the most common words of the passages.
         asked: the most common words of the questions.
     """
@@ -164,13 +164,13 @@ def _most(counts: Counter[str], most: int) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class Beside:
+class PassageFeatures:
     """What is seen of a passage beside a question.
 
     Attributes:
         words: the words of the passage.
         own: (n, OWN) what they look like, with their rarity.
-        shared: (n, SHARED) whether a word stands in the question, how rare it then is, and whether
+        shared: (n, SHARED) whether a word occurs in the question, how rare it then is, and whether
             a sentence begins.
         start: (n, ENDS) of a word that an answer may begin with, and `end` of a last one.
         number: (n + 2,) of the common words, with no word before the first and after the last.
@@ -186,7 +186,9 @@ class Beside:
     covered: tuple[float, float]
 
 
-def beside(question: str, words: PassageWords, vocabulary: Vocabulary, heading: str = "") -> Beside:
+def passage_features(
+    question: str, words: PassageWords, vocabulary: Vocabulary, heading: str = ""
+) -> PassageFeatures:
     """Return what is seen of a passage beside a question; its heading counts as a part of it."""
     rarity = vocabulary.rarities(words.low)
     own = words.own.copy()
@@ -215,7 +217,7 @@ def beside(question: str, words: PassageWords, vocabulary: Vocabulary, heading: 
     ).astype(np.float32)
     number = {word: place for place, word in enumerate(vocabulary.common, 1)}
     numbers = [number.get(word, 0) for word in words.low]
-    return Beside(
+    return PassageFeatures(
         words,
         own,
         shared,
@@ -227,7 +229,7 @@ def beside(question: str, words: PassageWords, vocabulary: Vocabulary, heading: 
 
 
 def _matches(question: str, low: Sequence[str], rarity: Columns) -> tuple[Columns, list[str]]:
-    """Return (n,) the rarity of words that stand in the question, and by what they match."""
+    """Return (n,) the rarity of words that occur in the question, and by what they match."""
     asked = {word for word in passage_words(question).low if word[0].isalnum()}
     stems = {word[:_STEM] for word in asked if len(word) >= _STEM}
     weights = [
@@ -293,7 +295,7 @@ class Source(NamedTuple):
 
 
 class Place(NamedTuple):
-    """Where an answer stands: which passage, and from which character to before which."""
+    """Where an answer is: which passage, and from which character to before which."""
 
     passage: int
     start: int
@@ -304,14 +306,14 @@ class Seen(NamedTuple):
     """A question: (QUESTION,) its words, what is seen of its passages, and (3,) of no answer."""
 
     question: Columns
-    passages: Sequence[Beside]
+    passages: Sequence[PassageFeatures]
     none: Columns
 
 
 def seen(vocabulary: Vocabulary, question: str, sources: Sequence[Source]) -> Seen:
     """Return what is seen of some passages beside a question."""
     passages = [
-        beside(question, passage_words(source.text), vocabulary, source.heading)
+        passage_features(question, passage_words(source.text), vocabulary, source.heading)
         for source in sources
     ]
     covered = [one.covered for one in passages] or [(0.0, 0.0)]

@@ -71,7 +71,7 @@ class Row(NamedTuple):
 
 
 class Reading(NamedTuple):
-    """The best answer, the passage it stands in, its probability, and that of no answer."""
+    """The best answer, the passage it occurs in, its probability, and that of no answer."""
 
     answer: str
     passage: int
@@ -80,7 +80,7 @@ class Reading(NamedTuple):
 
 
 class SpanReader:
-    """Answers from passages, learnt from questions whose answers stand in some.
+    """Answers from passages, learnt from questions whose answers occur in some.
 
     Attributes:
         C: the inverse of the strength of the L2 penalty.
@@ -169,7 +169,7 @@ class _Block:
     """Some questions with the words of their passages one after another.
 
     Attributes:
-        start: (n, ENDS), as are `end`, `shared` and `own` of `Beside`.
+        start: (n, ENDS), as are `end`, `shared` and `own` of `PassageFeatures`.
         number: (3, n) the common words before, here and after.
         room: (n,) words from each to the end of its passage.
         group: (n,) the question of each word, and `first` the first word of each question.

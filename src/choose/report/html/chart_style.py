@@ -244,7 +244,7 @@ def chart_of(rows: Sequence[Mapping[str, object]]) -> alt.Chart:
     return alt.Chart(alt.InlineData(values=[dict(row) for row in rows]))
 
 
-def drawn(
+def draw_figure(
     layers: Sequence[alt.Chart],
     height: int,
     title: str,

@@ -22,7 +22,7 @@ from choose.report.html.chart_style import (
     bounds_of,
     chart_of,
     decades,
-    drawn,
+    draw_figure,
     mark_at,
     palette,
     powers,
@@ -58,7 +58,7 @@ def intervals(
         base.mark_rule(strokeWidth=3, color=INK, opacity=0.5).encode(x=x, x2=alt.X2("high:Q")),
         base.mark_point(filled=True, size=90, color=INK, opacity=1).encode(x=alt.X("value:Q")),
     ]
-    return drawn(layers, len(rows) * 30, title, caption)
+    return draw_figure(layers, len(rows) * 30, title, caption)
 
 
 def price(decision: Decision) -> Figure | None:
@@ -118,7 +118,7 @@ def _scattered(
         marks.encode(color=colours.colours(), shape=shape()),
         *mark_names(rows, x, y),
     ]
-    return drawn(layers, HEIGHT, title, caption, rows, named=True)
+    return draw_figure(layers, HEIGHT, title, caption, rows, named=True)
 
 
 def _beats(
@@ -198,7 +198,7 @@ def _dots(
         ),
     ]
     views = len({row["view"] for row in rows})
-    return drawn(layers, views * (16 * len(keys) + 10), title, caption, rows)
+    return draw_figure(layers, views * (16 * len(keys) + 10), title, caption, rows)
 
 
 def new_label(decision: Decision) -> Figure | None:

@@ -21,7 +21,7 @@ from choose.report.html.chart_style import (
     axis_name,
     bounds_of,
     chart_of,
-    drawn,
+    draw_figure,
     mark_at,
     palette,
     shape,
@@ -159,7 +159,7 @@ def plotted(
             y=alt.Y("label:Q", scale=scale), text=alt.Text("candidate:N")
         ),
     ]
-    return drawn(layers, HEIGHT, title, caption, rows, named=True)
+    return draw_figure(layers, HEIGHT, title, caption, rows, named=True)
 
 
 def _labelled_points(
@@ -241,7 +241,9 @@ def volumes(decision: Decision) -> Figure | None:
         ),
     ]
     caption = _caption(cards, lines, monthly, volume, value)
-    return drawn(layers, HEIGHT, "Total cost of 1,000 answers by volume", caption, rows, named=True)
+    return draw_figure(
+        layers, HEIGHT, "Total cost of 1,000 answers by volume", caption, rows, named=True
+    )
 
 
 def _dollars(
@@ -343,4 +345,4 @@ def _stacked(rows: Sequence[Mapping[str, object]], title: str, caption: str) -> 
         ),
         base.mark_rule(strokeWidth=2, color=INK).encode(x=alt.X("low:Q"), x2=alt.X2("high:Q")),
     ]
-    return drawn(layers, len(rows) * 28, title, caption)
+    return draw_figure(layers, len(rows) * 28, title, caption)

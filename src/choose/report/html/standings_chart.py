@@ -88,7 +88,7 @@ NARROW = Layout(
 SIGN = 10
 
 # Pixels of a letter at most, as a browser sets bold text of this size, and those left free between
-# a text and what stands before it.
+# a text and what comes before it.
 LETTER, FREE = 7.4, 16
 
 # Room for the heads above and for the axis below.

@@ -56,9 +56,9 @@ from choose.report.terminal.layout import (
     trimmed,
 )
 from choose.report.terminal.text_sections import (
-    beside,
     changed_documents,
     fields,
+    other_metrics,
     ratings,
     side_by_side,
     suspect_values,
@@ -145,7 +145,7 @@ def _context(decision: Decision) -> Iterator[tuple[str, Text]]:
 
 # The sections by the name that `choose report STORE SECTION` takes, in the order of the page.
 SECTIONS: dict[str, tuple[Part, ...]] = {
-    "candidates": (candidates, beside),
+    "candidates": (candidates, other_metrics),
     "why": (why,),
     "next": (next_steps,),
     "checks": (checks,),

@@ -331,7 +331,7 @@ def _steps(every: Sequence[Step], most: int, columns: int) -> Iterator[tuple[Tex
 
 
 def _within(step: Step, columns: int) -> str:
-    """Return the text of a step; where it is cut, what it is worth still stands behind it."""
+    """Return the text of a step; where it is cut, what it is worth still follows."""
     cut = clip_sentences(step.text, columns)
     if step.value is None or cut.endswith("."):
         return cut

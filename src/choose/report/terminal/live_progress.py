@@ -241,7 +241,7 @@ class LiveProgress:
             self._tell(standing)
 
     def _tell(self, standing: Standing) -> None:
-        """Say how a candidate stands, unless that was said of as many rows."""
+        """Print a candidate's score so far, unless it was printed for as many rows."""
         if standing.rows and self._said.get(standing.name) != standing.rows:
             self._say(_sentence(standing, self._balanced))
             self._said[standing.name] = standing.rows

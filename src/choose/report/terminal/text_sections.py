@@ -34,7 +34,7 @@ from choose.schema.texts import ComparedRow, GivenAnswer
 ROWS, SUSPECTS, FIELDS, LONGEST, VALUE = 8, 12, 12, 600, 32
 
 
-def beside(decision: Decision, width: int) -> Iterator[RenderableType]:
+def other_metrics(decision: Decision, width: int) -> Iterator[RenderableType]:
     """Yield the other metrics of each candidate, and its answers against the chosen one's."""
     rows = CandidateRows(decision, lambda card: card.text is not None)
     if not rows.cards:
@@ -49,7 +49,7 @@ def beside(decision: Decision, width: int) -> Iterator[RenderableType]:
         rows.column("% rows\nworse", lambda card: percent(standing[card.candidate].worse)),
     ]
     yield section(
-        "Beside the score",
+        "Other metrics",
         *split_table(columns, width),
         note(
             "Better, worse: rows whose answer scores higher or lower than the chosen candidate's."

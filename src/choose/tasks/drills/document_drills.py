@@ -37,7 +37,7 @@ from choose.tasks.drills.document_edits import (
     rows_after,
 )
 from choose.tasks.target_noise import form, renumbered
-from choose.tasks.values import squad_normal, stands
+from choose.tasks.values import occurs, squad_normal
 from choose.types import Dataset, Example
 
 # Share of the test rows that a drill changes; at least so many if there are, and at most.
@@ -110,8 +110,8 @@ def updated(
 ) -> Drill | None:
     """Exchange facts in documents by others of the same type; None where no exchange is clear.
 
-    A fact is exchanged if the answer stands once in its document, as whole words, and no other
-    document has its sentence. The new one stands nowhere else in the document. Questions that share
+    A fact is exchanged if the answer occurs once in its document, as whole words, and no other
+    document has its sentence. The new one occurs nowhere else in the document. Questions that share
     the place of an answer all get its new one.
 
     Args:
@@ -122,7 +122,7 @@ def updated(
     """
     ids = answerable(rows, asked)
     exchange = Exchange(rows, corpus, seed, ids)
-    for row in drawn([row for row in rows if row.id in ids], f"{UPDATED} {seed}"):
+    for row in in_random_order([row for row in rows if row.id in ids], f"{UPDATED} {seed}"):
         if len(exchange.targets.keys() & ids) >= _wanted(ids):
             break
         exchange.try_row(row)
@@ -148,7 +148,7 @@ def missing(
     ids, removed = answerable(rows, asked), defaultdict[str, list[Change]](list)
     evidence = (span for row in rows if row.id in ids for span in row.evidence)
     sentences, taken = Sentences.around(evidence, corpus), list[Example]()
-    for row in drawn([row for row in rows if row.id in ids], f"{MISSING} {seed}"):
+    for row in in_random_order([row for row in rows if row.id in ids], f"{MISSING} {seed}"):
         if len(taken) >= _wanted(ids):
             break
         cuts = _cuts(row, corpus, sentences)
@@ -210,7 +210,7 @@ def _wanted(ids: set[str]) -> int:
     return min(MOST, max(round(SHARE * len(ids)), min(len(ids), LEAST)))
 
 
-def drawn(rows: Sequence[Example], draw: str) -> list[Example]:
+def in_random_order(rows: Sequence[Example], draw: str) -> list[Example]:
     """Return rows in an order that the draw and their ids decide."""
     return sorted(rows, key=lambda row: (digest([draw, row.id]), row.id))
 
@@ -226,7 +226,7 @@ class Exchange:
     ) -> None:
         self.corpus, self.seed = corpus, seed
         answered = [row for row in rows if not abstains(row.target)]
-        self.donors = [row.target for row in drawn(answered, f"donor {seed}")]
+        self.donors = [row.target for row in in_random_order(answered, f"donor {seed}")]
         self.rows: dict[str, list[Example]] = defaultdict(list)
         for row in answered:
             if row.evidence:
@@ -254,7 +254,7 @@ class Exchange:
                 return
 
     def _place(self, row: Example) -> Span | None:
-        """Return where the answer of a row stands, if it stands once, where the evidence is."""
+        """Return where the answer of a row occurs, if it occurs once, where the evidence is."""
         if row.id not in self.places:
             self.places[row.id] = self._found(row)
         return self.places[row.id]
@@ -264,7 +264,7 @@ class Exchange:
             return None
         [name, *others] = {span.document for span in row.evidence}
         document = self.corpus.by_id.get(name)
-        if others or document is None or stands(row.targets, f"{row.text} {document.title}"):
+        if others or document is None or occurs(row.targets, f"{row.text} {document.title}"):
             return None
         found = [Span(name, *place) for place in places_of(row.target, document.text)]
         held = len(found) == 1 and any(found[0].overlaps(span) for span in row.evidence)
@@ -277,7 +277,7 @@ class Exchange:
         return not self.sentences.elsewhere(text[begin:end], span.document)
 
     def _values(self, row: Example) -> Iterator[str]:
-        """Yield what may stand in place of a row's answer, of the same type."""
+        """Yield what may take the place of a row's answer, of the same type."""
         draw, kind = random.Random(f"{UPDATED} {self.seed} {row.id}"), form(row.target)
         if kind == "number":
             numbers = (renumbered(row.target, draw) for _ in range(NUMBERS))
@@ -293,18 +293,18 @@ class Exchange:
     def _fits(self, document: Document, span: Span, new: str, sharing: Sequence[Example]) -> bool:
         """Return whether a document is clear after one more change: old facts gone, new ones once.
 
-        Nor does the new fact stand in the title or in a question.
+        Nor does the new fact occur in the title or in a question.
         """
         others = self.changes[document.id]
         if any(c.start < span.end and span.start < c.end for c in others):
             return False
         asked = " ".join([document.title, *(row.text for row in sharing)])
         before = [text for row in sharing for text in row.targets]
-        if stands([new], f"{document.text} {asked}") or stands(before, new):
+        if occurs([new], f"{document.text} {asked}") or occurs(before, new):
             return False
         changes = [*others, Change(span.start, span.end, new)]
         text = edited(document.text, changes)
-        return not stands([*self.old[document.id], *before], text) and all(
+        return not occurs([*self.old[document.id], *before], text) and all(
             [*places_of(change.new, text)] == [moved(change.start, change.end, changes)]
             for change in changes
         )
@@ -322,10 +322,10 @@ def _cuts(row: Example, corpus: Corpus, sentences: Sentences) -> dict[str, list[
             return {}
         found[document.id] = merged([*found.get(document.id, ()), Change(begin, end, "")])
     texts = (edited(corpus.by_id[name].text, cuts) for name, cuts in found.items())
-    return {} if any(stands(row.targets, text) for text in texts) else found
+    return {} if any(occurs(row.targets, text) for text in texts) else found
 
 
 def _left(row: Example, corpus: Corpus) -> bool:
-    """Return whether an accepted answer stands in a document of a row's evidence."""
+    """Return whether an accepted answer occurs in a document of a row's evidence."""
     names = {span.document for span in row.evidence} & corpus.by_id.keys()
-    return any(stands(row.targets, corpus.by_id[name].text) for name in names)
+    return any(occurs(row.targets, corpus.by_id[name].text) for name in names)

@@ -1,4 +1,4 @@
-"""Edits of documents: places that become others, and where everything else stands after that."""
+"""Edits of documents: places that become others, and where everything else is after that."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Changes = Mapping[str, Sequence[Change]]
 
 @dataclass(frozen=True)
 class Sentences:
-    """In which documents some sentences stand, found in one pass over all documents.
+    """In which documents some sentences occur, found in one pass over all documents.
 
     A document with a sentence has all of its words. Of each sentence the rarest one between its
     first and last is looked up, since those may be parts of words elsewhere; only documents with
@@ -80,7 +80,7 @@ def _frequency(corpus: Corpus) -> Counter[str]:
 
 
 def places_of(answer: str, text: str) -> Iterator[tuple[int, int]]:
-    """Yield the places of a text at which an answer stands as words or numbers of their own."""
+    """Yield the places of a text where an answer occurs as whole words or numbers."""
     if not answer.strip():
         return
     before = r"(?<![\w-])(?<!\d[.,:/])" if answer[0].isalnum() else r"(?<!\w)"
@@ -108,7 +108,7 @@ def edited(text: str, changes: Iterable[Change]) -> str:
 
 
 def moved(start: int, end: int, changes: Iterable[Change]) -> tuple[int, int]:
-    """Return where characters stand after some changes; of one that they cut, all is theirs."""
+    """Return where characters are after some changes; of one that they cut, all is theirs."""
     first, last = start, end
     for change in changes:
         longer = len(change.new) - (change.end - change.start)

@@ -18,7 +18,7 @@ from typing import get_args
 from choose.corpus import FAULTY, Corpus, Document, Fault, sentences_around
 from choose.files import digest
 from choose.tasks.answering import corpus_of
-from choose.tasks.drills.document_drills import Exchange, answerable, drawn
+from choose.tasks.drills.document_drills import Exchange, answerable, in_random_order
 from choose.tasks.drills.document_edits import Change, edited, merged, places_of
 from choose.types import Dataset, Example
 
@@ -119,7 +119,7 @@ class _Faulty:
         self, rows: Sequence[Example], corpus: Corpus, asked: Sequence[str], seed: int
     ) -> None:
         ids = answerable(rows, asked)
-        ordered = drawn([row for row in rows if row.id in ids], f"{FAULTY} {seed}")
+        ordered = in_random_order([row for row in rows if row.id in ids], f"{FAULTY} {seed}")
         self.rows, self.corpus, self.seed = ordered[:ROWS], corpus, seed
         self.ids = tuple(sorted(row.id for row in self.rows))
         known = {s.document for row in self.rows for s in row.evidence} & corpus.by_id.keys()
