@@ -9,14 +9,8 @@ from datetime import date
 from pathlib import Path
 from typing import Any, ClassVar
 
-from choose.models.records.values_in_text import (
-    aligned,
-    date_in,
-    places,
-    squashed_value,
-    words_of,
-    written,
-)
+from choose.models.records.dates_in_text import date_in
+from choose.models.records.values_in_text import aligned, places, squashed_value, words_of, written
 from choose.models.saving import read_fitted, task_facts, write_fitted
 from choose.tasks.answering import NO_ANSWER, Briefly
 from choose.tasks.extraction import as_text, parse

@@ -7,15 +7,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
+from choose.models.records.dates_in_text import date_in, part_of_date
 from choose.models.records.tagger import Tagger
 from choose.models.records.values_in_text import (
     Rewriting,
     Span,
     Word,
     aligned,
-    date_in,
     is_written_as,
-    part_of_date,
     words_of,
     written,
 )

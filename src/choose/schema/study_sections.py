@@ -45,7 +45,7 @@ class DataSection(Settings):
         default=None,
         min_length=1,
         max_length=5,
-        description="What parts several labels in a cell, such as ';'. Default: found in them.",
+        description="What separates several labels in a cell, such as ';'. Default: guessed from the cells.",
     )
     fields: Annotated[tuple[str, ...], Flag("field")] = Field(
         default=(),

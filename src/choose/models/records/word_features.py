@@ -13,7 +13,8 @@ from hashlib import blake2b
 import numpy as np
 import numpy.typing as npt
 
-from choose.models.records.values_in_text import NUMBER_WORDS, Word, month_of, weekday_of
+from choose.models.records.dates_in_text import month_of, weekday_of
+from choose.models.records.values_in_text import NUMBER_WORDS, Word
 from choose.progress import report_progress
 
 Codes = npt.NDArray[np.int64]
