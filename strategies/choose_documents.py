@@ -305,7 +305,7 @@ class _Trying:
         return self._prompters[shots]
 
     def cached_seconds(self, chosen: Setting) -> float:
-        """Return what cached work had taken, but for that of the chosen prompter, which says so."""
+        """Return the seconds of cached work, without those that the chosen prompter reports."""
         of_words: dict[int, float] = {}
         for (_, words), library in self._libraries.items():
             # Both indexes are parts of the hybrid one.
@@ -355,7 +355,7 @@ class _Trying:
         return ([r for r in others if shown.isdisjoint(_documents([r]))] or others)[:ROWS_TRIED]
 
     def _shapes(self) -> list[tuple[int, int]]:
-        """Return words of a passage, and how many are read, to be tried."""
+        """Return the lengths of passages in words and numbers of passages to try."""
         strategy, corpus = self.strategy, self.first.corpus
         if strategy.words is None and strategy.k is None:
             shapes = [*SHAPES]

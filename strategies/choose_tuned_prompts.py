@@ -203,7 +203,7 @@ class _Search:
         self._described: Task | None = None
 
     def begin(self, ask: Any, usual: Setting) -> PromptSearch:
-        """Return the search that asks so, beginning with the usual setting."""
+        """Return the search, which puts questions by `ask` and begins with the usual setting."""
         self.search = PromptSearch(self.task, self.parts, ask, self.budget, usual)
         return self.search
 

@@ -234,7 +234,7 @@ def test_ratings_of_answers_without_scores_leave_agreement_open() -> None:
     pair = RatedPair(
         a="a", b="b", rows=80, twice=60, raters=2, equal=0.0, preferred=False, people=seen
     )
-    assert _lacks(pair) == "Agreement cannot be told."
+    assert _lacks(pair) == "Agreement is unknown."
 
 
 def test_all_rated_pairs_decide_and_are_adjusted_together() -> None:

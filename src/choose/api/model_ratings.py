@@ -80,7 +80,7 @@ def rating_task(instruction: str | None) -> Classification:
 
 
 def prompt_digest(task: Classification) -> str:
-    """Return what identifies everything that the model is told beside the texts."""
+    """Return what identifies everything in a prompt except the texts."""
     return digest([task.digest, WORDING.before, WORDING.after, WORDING.listing])[:16]
 
 

@@ -67,7 +67,7 @@ class AnswerAudit:
 
     @cached_property
     def facts(self) -> AnswerFacts:
-        """Return the record of all this."""
+        """Return the findings as a record."""
         passage = passage_field(self.task)
         return AnswerFacts(
             unanswerable=len(self.rows) - len(self.answered),
@@ -80,7 +80,7 @@ class AnswerAudit:
         )
 
     def lines(self) -> Iterator[Line]:
-        """Yield what is found, a line each."""
+        """Yield a line for each finding."""
         yield self._answers()
         yield from [self._passage()] if self.corpus is None else self.corpus.lines()
         count, rows = len(self.asked), len(self.rows)
@@ -117,7 +117,7 @@ class AnswerAudit:
         return finding("Passage", True, f"{says} that have one; not in {rows_named(self.absent)}.")
 
     def steps(self) -> Iterator[Step]:
-        """Yield what costs score, with the share of the rows that are concerned."""
+        """Yield steps for rows that cost score, with the share of such rows."""
         rows, name = len(self.rows), passage_field(self.task)
         if self.corpus is not None:
             yield from self.corpus.steps()
@@ -185,7 +185,7 @@ class RelevanceAudit:
 
     @cached_property
     def facts(self) -> RelevanceFacts:
-        """Return the record of all this."""
+        """Return the findings as a record."""
         counts = [len(read_scores(e.target)) for e in self.rows]
         graded = [e for e in self.rows if set(read_scores(e.target).values()) - {1}]
         relevant = Counter(id for e in self.rows for id in read_scores(e.target))
@@ -201,7 +201,7 @@ class RelevanceAudit:
         )
 
     def lines(self) -> Iterator[Line]:
-        """Yield what is found, a line each."""
+        """Yield a line for each finding."""
         facts, rows = self.facts, len(self.rows)
         says = f"{facts.mean:.1f} relevant documents a question on average, {facts.most} at most; "
         says += f"{facts.single:,} of {plural(rows, 'question')} have a single one."
@@ -223,7 +223,7 @@ class RelevanceAudit:
         return finding("Common documents", common[0][1] > 2 * COMMON * rows, says)
 
     def steps(self) -> Iterator[Step]:
-        """Yield what costs score, with the share of the questions that are concerned."""
+        """Yield steps for questions that cost score, with the share of such questions."""
         yield from self.corpus.steps()
         common, rows = self.facts.common, len(self.rows)
         if common and common[0][1] > 2 * COMMON * rows:

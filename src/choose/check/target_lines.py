@@ -18,7 +18,7 @@ FEW, RARE = 5, 0.01
 # Above these shares of the rows a line has the status "look": of one target, and of copies.
 ONE_TARGET, COPIED = 0.1, 0.02
 
-# Characters of a target that few models write whole, and fields that a line names.
+# Characters from which on few models write a target whole, and fields that a line names.
 LONG, NAMED = 2_000, 8
 
 # Characters of a field's name.

@@ -30,7 +30,7 @@ ROWS_PER_LABEL = 20
 # Characters of a label, and misspelled labels that are named.
 LABEL, MOST_PAIRS = 28, 5
 
-# Numbers of rows whose worth is told.
+# Numbers of added rows whose worth is shown.
 SIZES = (60, 200, 600, 2_000)
 
 

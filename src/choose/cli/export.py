@@ -80,9 +80,9 @@ def predict(
 ) -> None:
     """Predict texts with an exported candidate.
 
-    Each row of the output has id, label, confidence and status; where answers are texts, it has
-    an answer instead of a label, of sets the labels, of documents a ranking; with --json these are
-    objects and lists.
+    Each row of the output has id, label, confidence and status; instead of
+    the label it has an answer (texts and records), labels (sets of labels) or a ranking
+    (documents). With --json, these are objects and lists.
     """
     from choose.export.exported_model import Model
     from choose.files import write_atomic

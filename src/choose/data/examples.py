@@ -87,7 +87,7 @@ def examples_from(
 def _targets(
     table: pl.DataFrame, section: DataSection, label: str, kind: str
 ) -> list[tuple[str, ...]]:
-    """Return the right answers of each row; cells of several labels are parted as stated."""
+    """Return the right answers of each row; cells of several labels are split as stated."""
     cells, values = KINDS[kind].cells, table[label].to_list()
     rows = [int(number) for number in table[ROW]]
     if cells is set_cells:

@@ -149,7 +149,7 @@ def _class_test_rows(dataset: Dataset, ids: Sequence[str], scenario: Scenario) -
 def _eligible(dataset: Dataset, besides: str | None) -> set[str]:
     tested = _class_counts(dataset, dataset.asked)
     pools = [_class_counts(dataset, fold.pool) for fold in dataset.folds]
-    # Rows fill several fields, and without those of a common one too few would be left.
+    # A field is left out with all rows that fill it: a common one would leave too few rows.
     most = None if dataset.task.labels else len(dataset.examples) / 2
     total = _class_counts(dataset, dataset.examples)
     return {

@@ -105,7 +105,7 @@ ReadingStep = Literal[
 
 
 class ReadingError(Record):
-    """How many rows are wrong for one reason; null where that cannot be told.
+    """How many rows are wrong for one reason; null where it is unknown.
 
     `share` is of the wrong rows, but of all rows for ``right by prior``. Where the rows answered
     under controls are a part, it is estimated from them.

@@ -93,7 +93,7 @@ def noun_of(metric: str) -> str:
 
 
 def is_share(noun: str) -> bool:
-    """Return whether a score is told as a percentage of something, by `noun_of` the metric."""
+    """Return whether a score is shown as a percentage of something, by `noun_of` the metric."""
     return noun in SCORED.values()
 
 

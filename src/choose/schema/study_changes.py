@@ -24,7 +24,7 @@ class Side(Record):
 
     @property
     def pick(self) -> str:
-        """Return who is to be used, for good or meanwhile."""
+        """Return the candidate to use: the recommended one, or the interim choice."""
         return self.recommended or self.use_meanwhile
 
 

@@ -45,7 +45,7 @@ class DataSection(Settings):
         default=None,
         min_length=1,
         max_length=5,
-        description="What separates several labels in a cell, such as ';'. Default: guessed from the cells.",
+        description="What separates several labels in a cell, such as ';'. Default: guessed.",
     )
     fields: Annotated[tuple[str, ...], Flag("field")] = Field(
         default=(),
@@ -69,7 +69,7 @@ class DataSection(Settings):
     evidence_column: Annotated[str | None, Flag()] = Field(
         default=None,
         description="Column of the documents, or spans of them, that hold the answer or are "
-        "relevant. Default: by usual names, else places of the answer's text.",
+        "relevant. Default: one with a usual name, else the places of the answer's text.",
     )
     paraphrase_column: Annotated[str | None, Flag()] = Field(
         default=None,

@@ -47,7 +47,7 @@ PRICED_ROWS = 100
 class SplitDigests:
     """Digests of the training pool and the test rows of a split, and the size of the pool.
 
-    And the digest of the task, which has other documents where these change.
+    The digest of the task is among them: where documents change, it differs.
     """
 
     pool: str

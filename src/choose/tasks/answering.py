@@ -34,7 +34,7 @@ class Briefly(Protocol):
     passage: str | None
 
     def guidance(self) -> str:
-        """Return what a model is told of the form of answers."""
+        """Return the part of a prompt on the form of answers."""
 
     def abstains(self, output: str) -> bool:
         """Return whether an answer says that there is none."""
@@ -123,7 +123,7 @@ class Answering(GradedTask):
         return (self.day_first,)
 
     def guidance(self) -> str:
-        """Return what a model is told of the form of answers."""
+        """Return the part of a prompt on the form of answers."""
         where = " of the passage" if self.passage else ""
         said = f"Answer briefly, with a few words{where} and nothing else."
         if not self.unanswerable:

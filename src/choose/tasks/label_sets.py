@@ -19,7 +19,7 @@ from choose.types import Example
 
 SEPARATORS = (";", "|", ",")
 
-# Cells hold several labels only if so large a share of them is parted by a separator, into parts
+# Cells hold several labels only if so large a share of them is split by a separator, into parts
 # of so many words at most, on average.
 SEVERAL, WORDS = 0.05, 4.0
 
@@ -164,16 +164,16 @@ def _labels(value: Any, separator: str | None) -> list[str]:
         ValueError: saying what is wrong with it.
     """
     given = _listed(value)
-    parted = given is None and isinstance(value, str) and separator is not None
+    split_up = given is None and isinstance(value, str) and separator is not None
     if given is None:
         if isinstance(value, list | dict | bytes):
             raise ValueError(f"{quoted(str(value))} is no set of labels")
         if isinstance(value, str) and value.lstrip().startswith("["):
             raise ValueError(f"{quoted(value)} begins like a list but is no JSON list of labels")
-        given = value.split(separator) if parted else [value]
+        given = value.split(separator) if split_up else [value]
     labels = [(scalar_text(one) or "").strip() for one in given]
     if not all(labels):
-        beside = f", beside a stray {separator!r}" if parted else ""
+        beside = f", beside a stray {separator!r}" if split_up else ""
         raise ValueError(f"{quoted(str(value))} holds a blank label{beside}")
     if twice := [label for label, count in Counter(labels).items() if count > 1]:
         raise ValueError(f"{quoted(str(value))} names the label {quoted(twice[0])} twice")

@@ -1,4 +1,4 @@
-"""Find the encoding of a text file: UTF-8, UTF-16, or Windows-1252 where the text bears it out."""
+"""Find the encoding of a text file: UTF-8, UTF-16, or Windows-1252 where the text supports it."""
 
 from __future__ import annotations
 

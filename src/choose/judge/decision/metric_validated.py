@@ -20,7 +20,7 @@ NAME = "metric validated"
 # Rows rated by two people or more that a metric is validated on.
 NEEDED = 50
 
-# All rated pairs together say by chance that people prefer a side in at most so many cases.
+# The chance, over all rated pairs together, of a preference that people do not have.
 LEVEL = 0.05
 
 # A metric whose correlation with people is surely below this hardly follows them: it explains less
@@ -124,7 +124,7 @@ def _nobody(case: Case, metric: str) -> str:
 def _lacks(pair: RatedPair) -> str:
     """Say what keeps agreement from being shown; empty if nothing does."""
     if not pair.metrics:
-        return "Agreement cannot be told."
+        return "Agreement is unknown."
     metric, people = pair.metrics[0], pair.people
     together = metric.correlation
     if pair.raters < 2:
@@ -190,6 +190,6 @@ def _follows(pair: RatedPair, name: str) -> str:
     of += f"{'higher' if value >= 0 else 'lower'} for {pair.a}"
     together = metric.correlation
     if together is None or together.low is None or together.high is None:
-        return f"{of}; whether it follows people row by row cannot be told."
+        return f"{of}; whether it follows people row by row is unknown."
     ends = f"{number(together.low, 2)} to {number(together.high, 2)}"
     return f"{of}; its differences correlate with theirs by {number(together.value, 2)} ({ends})."

@@ -169,7 +169,7 @@ def rows_to_decide(difference: Difference, margin: float) -> RowsNeeded | None:
 
 
 def chance_to_decide(difference: Difference, margin: float, times: Floats) -> Floats:
-    """Return (n,) the chance that so many times the rows decide a comparison.
+    """Return (n,) the chance that `times` as many rows decide a comparison.
 
     The rows at hand are part of them. Means over rows vary normally around the lead of these very
     fits. The prior of that lead has mean 0 and the standard deviation `SPREAD`, plus the variance

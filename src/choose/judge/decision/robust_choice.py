@@ -52,7 +52,7 @@ class Reversal:
     caused: bool = True
 
     def sentence(self, name: str) -> str:
-        """Say who is ahead of the choice, where, and how much of that the condition adds."""
+        """Say which rival leads the choice, where, and how much of that the condition adds."""
         text = f"{self.where[0].upper()}{self.where[1:]}, {gain(self.rival, name, self.difference)}"
         if self.change is None:
             return f"{text}."

@@ -1,6 +1,6 @@
 """Why a candidate that reads documents is wrong, row by row: the first of ten steps that applies.
 
-The rows are test rows, which no fit of the candidate learnt from. The steps and their order are
+The rows are test rows, on which no fit of the candidate was trained. The steps and their order are
 those of Barnett et al. 2024 (arXiv 2401.05856), with labels, the form of answers and abstention.
 """
 
@@ -201,7 +201,7 @@ class _Reader:
     def _counted(
         self, steps: Mapping[str, ReadingStep], told: Iterable[str], late: int, wrong: int
     ) -> Iterator[ReadingError]:
-        """Yield every step with its count; rows that were not told are as those that were."""
+        """Yield every step with its count, scaled up for rows whose step is unknown."""
         later = set(told)
         known = {step: self._known(step) for step in STEPS}
         for step in STEPS[:-1]:
@@ -217,7 +217,7 @@ class _Reader:
         yield ReadingError(name=STEPS[-1], count=prior, share=prior / len(self.given))
 
     def _known(self, step: ReadingStep) -> bool:
-        """Return whether a step can be told in this study."""
+        """Return whether this study can show a step."""
         unknown: dict[ReadingStep, bool] = {
             "label suspect": self.suspects is None,
             # No answer says which passages did not fit.

@@ -80,7 +80,7 @@ def _latency(answers: Sequence[Answers]) -> tuple[float | None, float | None]:
 
 
 def _cached(answers: Sequence[Answers]) -> float | None:
-    """Return the share of tokens read from a cache; None where a server does not speak of one."""
+    """Return the share of tokens read from a cache; None where a server does not report it."""
     known = [(a.tokens_cached, a.tokens_in) for a in answers]
     pairs = [(c.sum(), r.sum()) for c, r in known if c is not None and r is not None]
     if len(pairs) < len(known) or not (read := sum(r for _, r in pairs)):

@@ -1,4 +1,4 @@
-"""People's ratings of answers: who is better by them, and which metrics agree with them.
+"""People's ratings of answers: the better candidate by them, and metrics that agree with them.
 
 The difference between two candidates is that of their rated answers, made surer by a metric that
 all rows have (PPI++). It is about the fits whose answers were rated: the first repetition. Rows on

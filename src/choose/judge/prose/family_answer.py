@@ -183,7 +183,7 @@ def may_be_behind(contenders: Contenders, name: str, other: str, lead: Differenc
 
 
 def ahead_on_all_rows(contenders: Contenders, name: str, other: str) -> str:
-    """Say why a candidate is used that another one leads for less: what all answers tell."""
+    """Say why a costlier candidate is used that is behind on the shared rows."""
     expected = distribution_of_difference(contenders.distribution, name, other).mean
     if expected <= 0:
         return "That may be chance"

@@ -172,7 +172,7 @@ def stale_sentence(case: Case) -> str:
 
 
 def with_sentence(drill: DocumentDrill) -> DocumentDrill:
-    """Return what documents that changed do to answers, with its sentence."""
+    """Return the effect of changed documents on answers, with a sentence on it."""
     say = {UPDATED: _updated, MISSING: _gone, ARRIVED: _arrived}[drill.kind]
     return drill.model_copy(update={"says": say(drill)})
 

@@ -132,7 +132,7 @@ def _best_cut(chances: Floats, members: Members) -> float:
     ranked, right = chances[order], np.cumsum(members[order])
     f1 = 2 * right / (np.arange(1, len(ranked) + 1) + members.sum())
     below = np.append(ranked[1:], 0.0)
-    f1[ranked == below] = 0.0  # equal chances cannot be parted
+    f1[ranked == below] = 0.0  # no threshold separates equal chances
     best = int(np.argmax(f1))
     return float((ranked[best] + below[best]) / 2)
 

@@ -255,7 +255,7 @@ def _parameters(model: Any) -> dict[str, Any]:
 def release_memory() -> None:
     """Return freed memory to the system, where the C library keeps it (glibc).
 
-    Training and prediction allocate tensors of ever other sizes, and the memory they free would
+    Training and prediction allocate tensors of changing sizes, and the memory they free would
     otherwise grow to gigabytes.
     """
     trim = _malloc_trim()

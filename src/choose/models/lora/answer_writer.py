@@ -27,7 +27,7 @@ from choose.tasks.extraction import in_text_order
 from choose.tasks.kinds import read_task
 from choose.types import Answers, Example, Item, Task
 
-# What the model is told where the task has no instruction.
+# The instruction where the task has none.
 INSTRUCTION, ASKED = "Read the text and write the answer.", "Answer the question."
 
 # New tokens of an answer where no row of a pool says how long one is.

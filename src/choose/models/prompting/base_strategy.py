@@ -43,7 +43,7 @@ def prompter_for(
 ) -> Prompter:
     """Return a prompter in this process or for an endpoint, as the model's spec says.
 
-    It scores labels, or writes answers as long as those of the pool.
+    It scores labels, or writes answers up to the length of those in the pool.
     """
     if endpoint_name(settings.model) is not None:
         return _endpoint_prompter(settings, task, pool, shown)

@@ -140,7 +140,7 @@ class LocalPrompts:
     def _tidy(self, text: str) -> str:
         """Return a text that cannot imitate the layout: blank lines part the turns of a base model.
 
-        A chat's turns are parted by marks, so texts may have lines; labels are for short texts.
+        A chat's turns are separated by marks, so texts may have lines; labels are for short texts.
         """
         keeps_lines = self.lm.template.chat and not self.task.labels
         return lines_of(text) if keeps_lines else single_line(text)

@@ -190,7 +190,7 @@ class LocalWriter(LocalPrompts):
             return StopRule(self.limit, "record")
         if isinstance(self.task, Briefly):
             return StopRule(self.limit, "line")
-        # A base model's turns are parted by blank lines, and its demonstrations have one line.
+        # A base model's turns are separated by blank lines, and its demonstrations have one line.
         return StopRule(self.limit, "end" if self.lm.template.chat else "line")
 
     def _score(self, output: str | None, example: Example) -> float:

@@ -193,7 +193,7 @@ def best_threshold(doubts: Floats, kept: Sequence[float], dropped: Sequence[floa
     gains = np.array(kept, dtype=np.float64)[order] - np.array(dropped, dtype=np.float64)[order]
     totals = np.concatenate([[0.0], np.cumsum(gains)])
     ordered = doubts[order]
-    # Equal doubts cannot be parted.
+    # No threshold separates equal doubts.
     allowed = np.concatenate([[True], ordered[1:] > ordered[:-1], [True]])[: len(totals)]
     best = int(np.where(allowed, totals, -len(totals)).argmax())
     if best == 0:

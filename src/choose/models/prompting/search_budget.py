@@ -51,7 +51,7 @@ class SearchBudget:
     def answers(
         self, prompter: Prompter, items: Sequence[Item], own: Sequence[Sequence[Example]] = ()
     ) -> list[Answers]:
-        """Ask, in parts where dollars are limited.
+        """Put questions to a prompter, in parts where dollars are limited.
 
         Raises:
             SearchStopped: if that would exceed a limit.

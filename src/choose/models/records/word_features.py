@@ -141,7 +141,7 @@ def _code(text: str) -> int:
 
 
 def _kind(word: str) -> str:
-    """Return what a word is, where that can be told without its neighbours: a number, a day, ..."""
+    """Return the kind of a word that is known without its neighbours: a number, a day, ..."""
     if word in _NUMBERS:
         return "number"
     if word in _DAYS or weekday_of(word) is not None:

@@ -31,7 +31,7 @@ _BIAS = 1
 # Words that share so many letters at their beginning are nearly equal; they count a little less.
 _STEM, _NEARLY = 5, 0.7
 
-# How fast a word of the question that occurs nearby counts less with every word between.
+# Decay of the weight of a nearby word of the question, for every word between.
 _NEAR = 0.85
 
 # Columns of `PassageWords.own`, of `PassageFeatures.shared`, and of what both ends of a span see.

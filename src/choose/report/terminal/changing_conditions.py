@@ -23,7 +23,7 @@ from choose.schema.base import Interval
 from choose.schema.decision import Decision
 from choose.schema.scorecard import NewClassPoint, Scorecard
 
-# The rate of label noise that is told first.
+# The rate of label noise that is shown first.
 TEN_PERCENT = 0.1
 
 # Characters of a label, and of a change with its interval and rows.

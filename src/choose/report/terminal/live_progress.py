@@ -247,7 +247,7 @@ class LiveProgress:
             self._said[standing.name] = standing.rows
 
     def deciding(self, why: str) -> None:
-        """Show what the next run decides."""
+        """Show with the next run what its answers decide."""
         self._why = why
 
     def verdict(
