@@ -241,9 +241,8 @@ def volumes(decision: Decision) -> Figure | None:
         ),
     ]
     caption = _caption(cards, lines, monthly, volume, value)
-    return draw_figure(
-        layers, HEIGHT, "Total cost of 1,000 answers by volume", caption, rows, named=True
-    )
+    title = "Total cost of 1,000 answers by volume"
+    return draw_figure(layers, HEIGHT, title, caption, rows, named=True)
 
 
 def _dollars(
