@@ -33,7 +33,7 @@ USUAL = {"labels": 500, "rows": 200, "classes": 8}
 
 CHEAP = {"labels": (500, 1000, 2000, 4000), "rows": (500, 1000, 2000, 4000)}
 
-DEAR = {"labels": (250, 500, 1000, 2000), "rows": (250, 500, 1000, 2000)}
+SLOW = {"labels": (250, 500, 1000, 2000), "rows": (250, 500, 1000, 2000)}
 
 CLASSES = (4, 8, 16, 32, 64)
 
@@ -41,13 +41,13 @@ SEEDS = (1, 2, 3, 5)
 
 QUICK_SHARE, LARGE = 4, 10_000
 
-DEAR_ONES = ("prompt", "retrieval", "lora")
+SLOW_ONES = ("prompt", "retrieval", "lora")
 
 # Studies of 10,000 rows whose memory is measured.
 STUDIES = (
     (
         "prompt, retrieval and lora, default models, stopped after 4 minutes",
-        DEAR_ONES,
+        SLOW_ONES,
         ("--seeds", "1", "--noise", "0", "--budget", "4m"),
     ),
     (
@@ -100,7 +100,7 @@ def candidates(folder: Path) -> Iterator[tuple[str, dict[str, Any], bool]]:
 def fits(folder: Path, quick: bool) -> Iterator[Series]:
     """Yield the cost of a fit and its predictions along each axis."""
     for strategy, params, cheap in candidates(folder):
-        axes = {**(CHEAP if cheap else DEAR), "classes": CLASSES}
+        axes = {**(CHEAP if cheap else SLOW), "classes": CLASSES}
         for axis, at in axes.items():
             sizes = tuple(n // QUICK_SHARE if quick and axis != "classes" else n for n in at)
             points = [{**USUAL, axis: size} for size in sizes]
@@ -115,8 +115,8 @@ def studies(folder: Path, quick: bool) -> Iterator[Series]:
     """Yield the cost of whole studies of the bundled tickets against the number of seeds."""
     tiny = str(folder / "tiny-lm")
     cheap = ("-s", "tfidf", "-s", "probe", "-s", "knn")
-    dear = ("-s", "lora", "--tune", tiny, "--noise", "0", "--sizes", "1")
-    for name, which in {"cheap study": cheap, "lora (tiny) study": dear}.items():
+    slow = ("-s", "lora", "--tune", tiny, "--noise", "0", "--sizes", "1")
+    for name, which in {"cheap study": cheap, "lora (tiny) study": slow}.items():
         seconds = []
         seeds = SEEDS[:3] if quick else SEEDS
         for count in seeds:

@@ -60,13 +60,13 @@ def shares(choice: argparse.Namespace, place: Place) -> list[list[Fit]]:
     """Divide the sets among processes so that they end at about the same time."""
     fits = plan(choice.sets, choice.draws, choice.rows)
     sources = {name: read(choice.data, name) for name in choice.sets}
-    dear = dict.fromkeys(choice.sets, 0.0)
+    work_of = dict.fromkeys(choice.sets, 0.0)
     for fit in fits:
-        dear[fit.set] += work(fit, sources[fit.set], len(place.asked(fit, sources[fit.set])))
+        work_of[fit.set] += work(fit, sources[fit.set], len(place.asked(fit, sources[fit.set])))
     loads: list[tuple[float, list[str]]] = [(0.0, []) for _ in range(choice.processes)]
-    for name in sorted(dear, key=lambda name: -dear[name]):
+    for name in sorted(work_of, key=lambda name: -work_of[name]):
         load, names = min(loads, key=lambda part: part[0])
-        loads[loads.index((load, names))] = (load + dear[name], [*names, name])
+        loads[loads.index((load, names))] = (load + work_of[name], [*names, name])
     for load, names in loads:
         print(f"{', '.join(names)}: about {load / 60:.0f} min of one core in all")
     return [[fit for fit in fits if fit.set in names] for _, names in loads if names]

@@ -95,10 +95,10 @@ def _candidates(answered: Answered, size: int, rng: Rng) -> list[str]:
     kinds = answered.kinds
     baselines = BASELINES if answered.metric is None else RECORD_BASELINES
     there = [name for name in kinds if answered.fitted(name, size)]
-    luck = rng.random()
-    if luck < EVERYTHING:
+    chance = rng.random()
+    if chance < EVERYTHING:
         return there
-    if luck < EVERYTHING + FREE_ONLY:
+    if chance < EVERYTHING + FREE_ONLY:
         there = [name for name in there if kinds[name].every_row]
     others = [name for name in there if name not in baselines]
     taken = rng.permutation(len(others))[: rng.integers(1, len(others) + 1)]
@@ -111,9 +111,9 @@ def _draws(
     """Draw repetitions as a small budget allows: fewer of slow candidates."""
     stored = {name: sorted(answered.fitted(name, size)) for name in names}
     fast = {name for name in names if answered.kinds[name].every_row}
-    dear = [len(draws) for name, draws in stored.items() if name not in fast]
+    slow = [len(draws) for name, draws in stored.items() if name not in fast]
     free = min(len(draws) for name, draws in stored.items() if name in fast)
-    most = int(rng.integers(1, min(dear, default=free) + 1))
+    most = int(rng.integers(1, min(slow, default=free) + 1))
     if most == 1:
         shared = set.intersection(*(set(draws) for draws in stored.values()))
         only = int(rng.choice(sorted(shared)))

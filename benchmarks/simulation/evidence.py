@@ -139,11 +139,11 @@ def _runs(setting: Setting, rows: Rows, items: Items, rng: np.random.Generator) 
     for candidate in setting.candidates:
         own = _own(candidate, rows, rng)
         for scenario, share, ability, seeds in _fits(candidate):
-            luck = _luck(setting, candidate, common, rng)
+            effects = _run_effects(setting, candidate, common, rng)
             for draw in range(seeds):
                 for fold in range(_folds_done(setting, candidate, draw)):
                     trial = _trial(setting, candidate, scenario, share, fold, draw)
-                    level = ability + luck[fold, draw]
+                    level = ability + effects[fold, draw]
                     place = (places[fold], own, level)
                     if setting.graded:
                         yield _graded(candidate, trial, fold_ids[fold], rows, *place, rng)
@@ -220,7 +220,7 @@ def _own(candidate: SimulatedCandidate, rows: Rows, rng: np.random.Generator) ->
     return candidate.own * own
 
 
-def _luck(
+def _run_effects(
     setting: Setting, candidate: SimulatedCandidate, common: Floats, rng: np.random.Generator
 ) -> Floats:
     """Return (folds, repetitions) differences of each fit's ability from the expected one."""
@@ -231,9 +231,9 @@ def _luck(
     if setting.folds > 1:
         own = np.sqrt(0.5) * (own + rng.standard_normal(candidate.seeds)[None, :])
     share = setting.together
-    luck = np.sqrt(share) * common[:, : candidate.seeds] + np.sqrt(1 - share) * own
+    effects = np.sqrt(share) * common[:, : candidate.seeds] + np.sqrt(1 - share) * own
     chance, depth = candidate.collapse
-    return candidate.luck * luck - depth * (rng.random(shape) < chance)
+    return candidate.run_spread * effects - depth * (rng.random(shape) < chance)
 
 
 def _folds_done(setting: Setting, candidate: SimulatedCandidate, repetition: int) -> int:

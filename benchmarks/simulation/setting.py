@@ -100,7 +100,7 @@ class SimulatedCandidate:
         accuracy: expected over items and fits, in the period of the test rows.
         seconds: of a fit; sets the order of costs.
         seeds: repetitions; 0 where no seed can change an answer.
-        luck: standard deviation of a fit's ability.
+        run_spread: standard deviation of a fit's ability.
         own: standard deviation of how hard it finds each item.
         interaction: standard deviation of item by fit.
         collapse: chance that a fit collapses, and by how much its ability falls then.
@@ -120,7 +120,7 @@ class SimulatedCandidate:
     accuracy: float
     seconds: float
     seeds: int = 0
-    luck: float = 0.0
+    run_spread: float = 0.0
     own: float = 1.0
     interaction: float = 0.0
     collapse: tuple[float, float] = (0.0, 0.0)
@@ -157,7 +157,7 @@ class SimulatedCandidate:
     @property
     def spread(self) -> float:
         """Return the standard deviation on the latent scale over fits."""
-        return sqrt(self.fixed_spread**2 + self.luck**2)
+        return sqrt(self.fixed_spread**2 + self.run_spread**2)
 
     @cached_property
     def ability(self) -> float:
@@ -187,7 +187,7 @@ class SimulatedCandidate:
         return (1 - self.broken) * found
 
     @cached_property
-    def luck_variance(self) -> float:
+    def run_variance(self) -> float:
         """Return the variance of a fit's accuracy over the population."""
         if not self.seeds:
             return 0.0
@@ -195,7 +195,7 @@ class SimulatedCandidate:
         weights = weights / weights.sum()
         chance, depth = self.collapse
         cases = [
-            (w * share, self._score(self.ability + self.luck * z - fall))
+            (w * share, self._score(self.ability + self.run_spread * z - fall))
             for z, w in zip(nodes, weights, strict=True)
             for share, fall in ((1 - chance, 0.0), (chance, depth))
             if share

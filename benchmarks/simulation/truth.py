@@ -218,8 +218,8 @@ def _needed(setting: Setting, a: SimulatedCandidate, b: SimulatedCandidate) -> f
     discordance = _discordance(setting, a, b)
     shares = [setting.folds_done.get(c.name, setting.folds) / setting.folds for c in (a, b)]
     rows = setting.rows * min(shares) / setting.cluster * setting.worth
-    luck = sum(c.luck_variance / max(c.seeds, 1) for c in (a, b))
-    return decisive_from(rows, discordance, setting.margin, luck)
+    variance = sum(c.run_variance / max(c.seeds, 1) for c in (a, b))
+    return decisive_from(rows, discordance, setting.margin, variance)
 
 
 def _discordance(setting: Setting, a: SimulatedCandidate, b: SimulatedCandidate) -> float:
@@ -236,7 +236,7 @@ def _discordance(setting: Setting, a: SimulatedCandidate, b: SimulatedCandidate)
     return float(setting.say @ found) if labels else found[0]
 
 
-def decisive_from(rows: float, discordance: float, margin: float, luck: float = 0.0) -> float:
+def decisive_from(rows: float, discordance: float, margin: float, variance: float = 0.0) -> float:
     """Return the gap from which a study is decisive: twice the detectable gain, and the margin."""
-    found = smallest_detectable_gain(rows, discordance, repetition_variance=luck)
+    found = smallest_detectable_gain(rows, discordance, repetition_variance=variance)
     return max(2 * found, margin) if found is not None else 1.0

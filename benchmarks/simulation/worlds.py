@@ -36,7 +36,7 @@ class Ranges:
 
     base: tuple[float, float]
     own: tuple[float, float]
-    luck: tuple[float, float]
+    run_spread: tuple[float, float]
     labels: tuple[int, ...]
     margins: tuple[float, ...]
     share: tuple[float, float]
@@ -46,7 +46,7 @@ RANGES: dict[Split, Ranges] = {
     "tune": Ranges(
         base=(0.60, 0.80),
         own=(0.8, 1.5),
-        luck=(0.03, 0.20),
+        run_spread=(0.03, 0.20),
         labels=(4,),
         margins=(0.02,),
         share=(0.05, 0.20),
@@ -54,7 +54,7 @@ RANGES: dict[Split, Ranges] = {
     "report": Ranges(
         base=(0.55, 0.88),
         own=(0.5, 2.0),
-        luck=(0.02, 0.25),
+        run_spread=(0.02, 0.25),
         labels=(3, 8),
         margins=(0.02,),
         share=(0.03, 0.25),
@@ -103,7 +103,7 @@ def _candidate(
         accuracy=accuracy[name],
         seconds=seconds,
         seeds=seeds,
-        luck=rng.uniform(*ranges.luck) if seeds else 0.0,
+        run_spread=rng.uniform(*ranges.run_spread) if seeds else 0.0,
         own=rng.uniform(*ranges.own),
         model=model,
     )
@@ -153,9 +153,11 @@ def _interaction(setting: Setting, rng: Rng, ranges: Ranges) -> Setting:
     return _each(setting, lambda c: {"interaction": rng.uniform(0.5, 2.0) if c.seeds else 0.0})
 
 
-def _uneven_luck(setting: Setting, rng: Rng, ranges: Ranges) -> Setting:
+def _uneven_runs(setting: Setting, rng: Rng, ranges: Ranges) -> Setting:
     def change(c: SimulatedCandidate) -> dict[str, Any]:
-        return {"luck": float(np.exp(rng.uniform(np.log(0.02), np.log(0.8)))) if c.seeds else 0.0}
+        return {
+            "run_spread": float(np.exp(rng.uniform(np.log(0.02), np.log(0.8)))) if c.seeds else 0.0
+        }
 
     return _each(setting, change)
 
@@ -169,8 +171,8 @@ def _collapse(setting: Setting, rng: Rng, ranges: Ranges) -> Setting:
     return _each(setting, change)
 
 
-def _shared_luck(setting: Setting, rng: Rng, ranges: Ranges) -> Setting:
-    changed = _each(setting, lambda c: {"luck": rng.uniform(0.1, 0.5) if c.seeds else 0.0})
+def _shared_runs(setting: Setting, rng: Rng, ranges: Ranges) -> Setting:
+    changed = _each(setting, lambda c: {"run_spread": rng.uniform(0.1, 0.5) if c.seeds else 0.0})
     return replace(changed, together=rng.uniform(0.3, 0.9))
 
 
@@ -332,9 +334,9 @@ WORLDS: dict[str, Change] = {
     "cross-fit": _cross_fit,
     "ties": _ties,
     "item x seed": _interaction,
-    "uneven luck": _uneven_luck,
+    "uneven runs": _uneven_runs,
     "collapsing fits": _collapse,
-    "shared luck": _shared_luck,
+    "shared runs": _shared_runs,
     "clusters": _clusters,
     "noisy labels": _noisy_labels,
     "noise on hard items": _noise_on_hard,

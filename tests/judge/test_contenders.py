@@ -14,7 +14,7 @@ def test_a_candidate_that_was_asked_easy_rows_is_measured_against_who_finds_them
     easy = np.arange(600) < 120
     probe = (chooser.random(600) < np.where(easy, 0.9, 0.78)).astype(float)[:, None]
     majority = (chooser.random(600) < 0.15).astype(float)[:, None]
-    majority[:30] = 1.0  # by luck also right more often where the easy rows are
+    majority[:30] = 1.0  # by chance also right more often where the easy rows are
     lora = np.where(easy[:, None], probe, np.nan)
     whole = np.ones((1, 600), dtype=np.float32)
     for order in ((majority, probe), (probe, majority)):

@@ -40,7 +40,7 @@ SLOW = {25: 0.62, 50: 0.64, 100: 0.66, 200: 0.675}
 
 
 def lora(accuracy: float = 0.82, at: Any = RISING, **more: Any) -> SimulatedCandidate:
-    return worlds.lora(accuracy, at=at, luck=0.05, **more)
+    return worlds.lora(accuracy, at=at, run_spread=0.05, **more)
 
 
 def crossings(
@@ -53,7 +53,7 @@ def crossings(
 
 def test_a_crossing_between_measured_sizes_is_shown_with_its_labels():
     """By construction lora passes tfidf between 100 labels (a point behind) and 200 (6.5 ahead)."""
-    found = crossings(worlds.tfidf(0.69, at=SLOW, seeds=3, luck=0.05), lora())
+    found = crossings(worlds.tfidf(0.69, at=SLOW, seeds=3, run_spread=0.05), lora())
     assert len(found) == 1
     assert (found[0].a, found[0].b) == ("lora", "tfidf")
     labels = found[0].labels
@@ -78,17 +78,17 @@ def test_what_learns_nothing_is_crossed_as_a_flat_line():
 
 @pytest.mark.slow
 def test_two_equal_candidates_hardly_ever_cross():
-    """40 studies of a tie at every size: a crossing needs two certain signs, each by luck."""
+    """40 studies of a tie at every size: a crossing needs two certain signs, each by chance."""
     shown = 0
     for seed in range(40):
-        tied = worlds.tfidf(0.7, at=SLOW, seeds=3, luck=0.1)
+        tied = worlds.tfidf(0.7, at=SLOW, seeds=3, run_spread=0.1)
         found = crossings(tied, lora(0.7, at=SLOW), rows=300, seed=seed)
         shown += sum(c.labels is not None and c.labels.estimand == MEASURED for c in found)
     assert shown <= 2
 
 
 def test_a_candidate_behind_but_rising_is_foretold_to_overtake():
-    ahead = worlds.tfidf(0.78, at=dict.fromkeys(SLOW, 0.78), seeds=3, luck=0.05)
+    ahead = worlds.tfidf(0.78, at=dict.fromkeys(SLOW, 0.78), seeds=3, run_spread=0.05)
     rising = lora(0.74, at={25: 0.46, 50: 0.53, 100: 0.6, 200: 0.67})
     found = crossings(ahead, rising)
     assert [(c.a, c.b) for c in found] == [("lora", "tfidf")]
@@ -100,7 +100,7 @@ def test_a_candidate_behind_but_rising_is_foretold_to_overtake():
 
 
 def test_nothing_is_foretold_of_two_sizes():
-    ahead = worlds.tfidf(0.78, at={200: 0.78}, seeds=3, luck=0.05)
+    ahead = worlds.tfidf(0.78, at={200: 0.78}, seeds=3, run_spread=0.05)
     study = worlds.study([ahead, lora(0.74, at={200: 0.67})], 800, 3)
     assert forecast_crossings(contenders_of(study_scores(study), Rule())) == ()
 

@@ -48,7 +48,7 @@ CURVES: dict[str, Curve] = {
 
 
 def points(rng: np.random.Generator, curve: Curve, rows: int = 500, draws: int = 3) -> CurvePoints:
-    """Simulate scores whose population accuracy is the curve, plus each draw's own luck."""
+    """Simulate scores whose population accuracy is the curve, plus an effect of each draw."""
     difficulty = rng.standard_normal(rows)
     scores = tuple(answers(rng, difficulty, curve(n), n, draws) for n in SIZES)
     return CurvePoints(SIZES, scores, (tuple(range(draws)),) * len(SIZES), drawn=True)
@@ -57,8 +57,8 @@ def points(rng: np.random.Generator, curve: Curve, rows: int = 500, draws: int =
 def answers(
     rng: np.random.Generator, difficulty: np.ndarray, accuracy: float, n: float, draws: int
 ) -> np.ndarray:
-    luck = 0.015 * (800 / n) ** 0.25 * rng.standard_normal(draws)
-    level = ndtri(np.clip(accuracy + luck, 0.001, 0.999)) * np.sqrt(1.5)
+    effect = 0.015 * (800 / n) ** 0.25 * rng.standard_normal(draws)
+    level = ndtri(np.clip(accuracy + effect, 0.001, 0.999)) * np.sqrt(1.5)
     noise = np.sqrt(0.5) * rng.standard_normal((len(difficulty), draws))
     return (difficulty[:, None] + noise < level).astype(np.float64)
 
@@ -181,7 +181,7 @@ def test_a_flat_curve_promises_no_gain():
 
 
 def grown(at: dict[int, float], accuracy: float, **more: object) -> SimulatedCandidate:
-    return worlds.lora(accuracy, at=at, luck=0.1, **more)
+    return worlds.lora(accuracy, at=at, run_spread=0.1, **more)
 
 
 FOUR = {25: 0.5, 50: 0.57, 100: 0.64, 200: 0.7}

@@ -26,7 +26,7 @@ def drawn(seed: int) -> Evidence:
     rng = np.random.default_rng(seed)
     base = rng.uniform(0.65, 0.85)
     a, b, c, d, e = base + rng.uniform(-0.08, 0.0, 5) + rng.permutation([0.08, 0.03, 0, 0, 0])
-    calm = {"luck": 0.08}
+    calm = {"run_spread": 0.08}
     players = [majority(), tfidf(a), probe(b), prompt(c), retrieval(d, **calm), lora(e, **calm)]
     return study(players, int(rng.integers(300, 1500)), seed, folds=5)
 

@@ -32,7 +32,7 @@ from support.simulated_studies import (
     tfidf,
 )
 
-CALM = {"luck": 0.05}
+CALM = {"run_spread": 0.05}
 STATISTICAL = re.compile(r"interval|confiden|signific|margin|p-value|posterior|\bCI\b|variance")
 
 
@@ -232,7 +232,7 @@ def test_a_family_whose_fit_is_too_long_says_how_long_it_is() -> None:
 
 def test_a_choice_against_the_lead_on_common_rows_says_what_speaks_for_it() -> None:
     """The cheap classifier does better on the few rows that both answered than on all others."""
-    players = [majority(), tfidf(0.75), probe(0.8), prompt(0.8), lora(0.82, luck=0.05)]
+    players = [majority(), tfidf(0.75), probe(0.8), prompt(0.8), lora(0.82, run_spread=0.05)]
     few = thin(study(players, 600, 43), 60, np.random.default_rng(43))
     found = contenders_of(study_scores(few), Rule())
     lead, expected = (

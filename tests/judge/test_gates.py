@@ -127,7 +127,7 @@ def test_retirement_can_change_the_choice():
 
 def test_more_labels_are_weighed_at_their_price():
     curve = {50: 0.55, 100: 0.63, 200: 0.70, 300: 0.74, 350: 0.755}
-    players = [majority(), probe(0.7), lora(0.765, at=curve, seeds=5, luck=0.05)]
+    players = [majority(), probe(0.7), lora(0.765, at=curve, seeds=5, run_spread=0.05)]
     decision = judge(study(players, 1500, 3), rule(value_per_right_answer=1.0))
     move = next(m for m in decision.moves if m.action == "learn from more labels")
     assert move.labels == 400
@@ -175,7 +175,7 @@ def gain(value: float) -> Interval:
 
 
 def test_seeds_are_priced_by_the_machine():
-    players = [majority(), probe(0.8), lora(0.83, luck=0.5)]
+    players = [majority(), probe(0.8), lora(0.83, run_spread=0.5)]
     decision = judge(study(players, 1500, 1), rule(margin=0.02))
     move = next(m for m in decision.moves if m.action == "repeat")
     # Two more repetitions of 200 s each.
@@ -185,7 +185,7 @@ def test_seeds_are_priced_by_the_machine():
 
 
 def test_unpriced_moves_have_gains_and_no_dollars():
-    players = [majority(), probe(0.8), lora(0.83, luck=0.5)]
+    players = [majority(), probe(0.8), lora(0.83, run_spread=0.5)]
     decision = judge(study(players, 1500, 1), Rule())
     assert decision.moves
     assert all(m.usd is None and m.points_per_100_usd is None for m in decision.moves)
@@ -199,7 +199,7 @@ NUMBER = re.compile(r"\d[\d,]*\.?\d*")
 def test_every_figure_of_the_sentences_on_money_stands_in_the_record(seed):
     curve = {50: 0.55, 100: 0.63, 200: 0.72, 300: 0.77, 350: 0.785}
     players = [majority(), tfidf(0.76), probe(0.78), prompt(0.78), retrieval(0.8)]
-    players.append(lora(0.8 + 0.02 * seed, at=curve, luck=0.3))
+    players.append(lora(0.8 + 0.02 * seed, at=curve, run_spread=0.3))
     evidence = retiring(study(players, 700, seed), "lora", date(2027, 6, 1))
     prices = rule(refresh_months=4, refresh_labels=100, refresh_hours=HOURS, volume_per_month=9e4)
     decision = judge(evidence, prices)

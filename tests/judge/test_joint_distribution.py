@@ -197,7 +197,7 @@ def test_of_two_the_choice_is_that_of_the_closed_form(lead: float) -> None:
 
 
 def thin_study(seed: int) -> Evidence:
-    players = [majority(), tfidf(0.7), probe(0.78), prompt(0.8), lora(0.8, luck=0.05)]
+    players = [majority(), tfidf(0.7), probe(0.78), prompt(0.8), lora(0.8, run_spread=0.05)]
     return study(players, 600, seed)
 
 

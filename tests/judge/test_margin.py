@@ -65,7 +65,7 @@ def test_value_and_volume_change_what_is_adopted():
 
 
 def test_what_may_not_pay_is_not_adopted_with_high_confidence():
-    evidence = study([majority(), probe(0.8), lora(0.87, luck=0.02, own=0.4)], 4000, 1)
+    evidence = study([majority(), probe(0.8), lora(0.87, run_spread=0.02, own=0.4)], 4000, 1)
     found = [judge(evidence, rule(value_per_right_answer=v)) for v in (0.45, 5.0)]
     assert [d.verdict.recommended for d in found] == ["lora", "lora"]
     gates = [next(g.status for g in d.gates if g.name == "worth its cost") for d in found]
@@ -83,7 +83,11 @@ def test_prices_that_are_not_whole_leave_an_unpriced_verdict_as_it_was():
 
 def test_the_total_orders_candidates_shown_to_be_equal():
     """Of two alike in accuracy, the one that costs less in all is taken, not the quicker one."""
-    players = [majority(), tfidf(0.85, own=0.05, luck=0.02), probe(0.85, own=0.05, luck=0.02)]
+    players = [
+        majority(),
+        tfidf(0.85, own=0.05, run_spread=0.02),
+        probe(0.85, own=0.05, run_spread=0.02),
+    ]
     evidence = study(players, 3000, 2)
     hours = {"majority": 0.0, "tfidf": 60.0, "probe": 1.0}
     assert judge(evidence, Rule(margin=0.03)).verdict.recommended == "tfidf"

@@ -1,4 +1,4 @@
-"""Where one fit stands for all that could have been made, its luck counts in every comparison."""
+"""Where one fit represents all that could have been made, run-to-run variance counts."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ LUCK = 0.15
 
 def tied(seeds: int) -> list[SimulatedCandidate]:
     """Return two candidates that noise and a smaller pool make equal, fitted so often."""
-    same = {"at": {200: 0.75}, "noisy": {0.2: 0.75}, "luck": LUCK, "seeds": seeds}
+    same = {"at": {200: 0.75}, "noisy": {0.2: 0.75}, "run_spread": LUCK, "seeds": seeds}
     return [lora(0.9, **same), replace(probe(0.8, **same), name="other")]
 
 
@@ -58,7 +58,7 @@ def test_a_tie_of_noised_or_smaller_fits_is_seldom_called_certain(seeds: int, wh
     error = 1.645 * (0.05 * 0.95 / STUDIES) ** 0.5
     assert certain / STUDIES <= 0.05 + error
     if seeds == 1:
-        assert blind / STUDIES > 0.1, "without it the luck of a single fit passes for a finding"
+        assert blind / STUDIES > 0.1, "without it the variance of a single fit passes for a finding"
 
 
 def test_a_rise_from_single_fits_says_what_it_assumes() -> None:
@@ -80,7 +80,7 @@ def test_a_choice_that_noise_turns_round_is_not_robust() -> None:
         majority(),
         tfidf(0.7),
         replace(probe(0.8, noisy={0.2: 0.8}), seeds=3),
-        lora(0.92, noisy={0.2: 0.6}, luck=0.05),
+        lora(0.92, noisy={0.2: 0.6}, run_spread=0.05),
     ]
     world = study(players, 800, 1)
     found = judge(world, Rule())
@@ -110,8 +110,8 @@ def with_typos(world, right: dict[str, float]):  # type: ignore[no-untyped-def]
     return replace(world, runs=tuple(runs))
 
 
-def test_views_turn_a_choice_round_only_by_more_than_luck() -> None:
-    world = study([probe(0.8), lora(0.92, seeds=1, luck=0.05)], 800, 1)
+def test_views_turn_a_choice_round_only_by_more_than_run_variance() -> None:
+    world = study([probe(0.8), lora(0.92, seeds=1, run_spread=0.05)], 800, 1)
 
     def turned(lora_right: float) -> bool:
         seen = with_typos(world, {"probe": 0.8, "lora": lora_right})
@@ -120,7 +120,7 @@ def test_views_turn_a_choice_round_only_by_more_than_luck() -> None:
         return reversal is not None
 
     assert turned(0.6)
-    assert not turned(0.75), "five points are within the luck of a single fit"
+    assert not turned(0.75), "five points are within the variance of a single fit"
 
 
 @pytest.mark.slow
@@ -154,8 +154,10 @@ def test_rows_that_hang_together_are_worth_less() -> None:
     assert many.even > 1.5 * few.even
 
 
-def test_rows_are_not_said_to_find_what_luck_hides() -> None:
-    calm = judge(study([probe(0.8, seeds=5, luck=0.02), lora(0.8, luck=0.02)], 3000, 1), Rule())
+def test_rows_are_not_said_to_find_what_run_variance_hides() -> None:
+    calm = judge(
+        study([probe(0.8, seeds=5, run_spread=0.02), lora(0.8, run_spread=0.02)], 3000, 1), Rule()
+    )
     wild = judge(study([probe(0.8), lora(0.8, seeds=1)], 3000, 1), Rule())
     evidence = [
         next(g.evidence for g in found.gates if g.name == "labelled set adequate")

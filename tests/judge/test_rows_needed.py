@@ -46,7 +46,7 @@ def test_a_chance_that_is_named_comes_true() -> None:
         assert abs(np.mean(hits) - chance) < 0.04 + 2 * sqrt(0.25 / len(hits)), name
 
 
-def test_more_rows_settle_more_surely_unless_luck_is_the_doubt() -> None:
+def test_more_rows_settle_more_surely_unless_run_variance_is_the_doubt() -> None:
     rng = np.random.default_rng(3)
     found = paired_difference(*scores(rng, 0.05, 200, 0.25))
     times = np.array([1.1, 2.0, 5.0, 15.0, 1e6])

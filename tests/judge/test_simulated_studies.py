@@ -59,8 +59,8 @@ TIE = [majority(), tfidf(0.8), probe(0.8), prompt(0.8), retrieval(0.8), lora(0.8
         (TIE, 600, {}),
         (TIE, 400, {"folds": 5}),
         (TIE, 400, {"cluster": 8}),
-        ([majority(), probe(0.9), lora(0.9, seeds=3, luck=0.6)], 600, {}),
-        ([majority(), probe(0.8), lora(0.8, seeds=1, luck=0.3)], 600, {}),
+        ([majority(), probe(0.9), lora(0.9, seeds=3, run_spread=0.6)], 600, {}),
+        ([majority(), probe(0.8), lora(0.8, seeds=1, run_spread=0.3)], 600, {}),
         ([majority(), probe(0.8, seeds=5), lora(0.8, seeds=2)], 600, {}),
     ],
     ids=["six at 150", "six at 600", "folds", "clusters", "wild seeds", "one seed", "few seeds"],
@@ -73,14 +73,14 @@ def test_a_tie_has_no_dear_winner(players, rows, more):
 
 
 def test_a_clear_gap_is_adopted():
-    chosen, kinds, _ = play([majority(), probe(0.8), lora(0.88, luck=0.05)], 800)
+    chosen, kinds, _ = play([majority(), probe(0.8), lora(0.88, run_spread=0.05)], 800)
     assert chosen["lora"] / STUDIES >= 0.9
     assert kinds["adopt"] == chosen["lora"]
 
 
 def test_a_proven_equal_cheap_one_is_enough():
     chosen, kinds, _ = play(
-        [majority(), probe(0.93, own=0.3), lora(0.92, own=0.3, luck=0.03)], 3000, studies=40
+        [majority(), probe(0.93, own=0.3), lora(0.92, own=0.3, run_spread=0.03)], 3000, studies=40
     )
     assert chosen["probe"] / 40 >= 0.9
     assert kinds["baseline-is-enough"] == chosen["probe"]
@@ -88,7 +88,7 @@ def test_a_proven_equal_cheap_one_is_enough():
 
 
 def test_what_lies_between_is_left_open():
-    chosen, kinds, meanwhile = play([majority(), probe(0.8), lora(0.83, luck=0.1)], 500)
+    chosen, kinds, meanwhile = play([majority(), probe(0.8), lora(0.83, run_spread=0.1)], 500)
     assert chosen[None] / STUDIES >= 0.6
     assert kinds["too-close"] + kinds["collect-labels"] == chosen[None]
     assert chosen["probe"] / STUDIES <= 0.05 + slack(0.05)
@@ -106,7 +106,7 @@ def test_a_chosen_candidate_is_the_right_one():
             majority(),
             tfidf(truth["tfidf"]),
             probe(truth["probe"]),
-            lora(truth["lora"], luck=rng.uniform(0.02, 0.2)),
+            lora(truth["lora"], run_spread=rng.uniform(0.02, 0.2)),
         ]
         field = contenders_of(study_scores(study(players, 600, seed)), Rule())
         name = select(field).chosen
@@ -132,7 +132,7 @@ def test_meanwhile_gives_up_little():
             majority(),
             probe(truth["probe"]),
             prompt(truth["prompt"]),
-            lora(truth["lora"], luck=0.1),
+            lora(truth["lora"], run_spread=0.1),
         ]
         field = contenders_of(study_scores(study(players, 300, seed)), Rule())
         best = max(truth.values())

