@@ -7,15 +7,26 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
-from time import perf_counter
+from threading import get_ident
+from time import perf_counter, process_time
 from typing import Any
 
+import torch
+
+from choose.models.environment_settings import cores
+from choose.models.hardware.compute_settings import trains_in_bfloat16
 from choose.models.lora.batching import tokenise
 from choose.models.lora.classifier import AdaptedModel, ClassifierRun, untrained_model
 from choose.models.lora.fit import train_together, training_step
+from choose.models.lora.fused.forward_backward import PARTS_PER_BATCH, token_bytes
+from choose.models.lora.fused.linear_layers import FlatAdapters, PackedLinear
+from choose.models.lora.fused.training_step import packed_decoder
 from choose.models.lora.model import AdapterSpec, load_base, seeded
 from choose.models.lora.training_run import Schedule
 
@@ -23,6 +34,8 @@ from choose.models.lora.training_run import Schedule
 def main(job: dict[str, Any]) -> dict[str, Any]:
     """Return seconds a step where the job names a number of steps, else accuracies."""
     runs = [_training_run(job, seed) for seed in job["seeds"]]
+    if "roofline" in job:
+        return _roofline(runs, job["steps"])
     if job["steps"]:
         return {"step_seconds": _timed(runs, job["steps"])}
     start = perf_counter()
@@ -52,6 +65,93 @@ def _timed(runs: list[ClassifierRun], steps: int) -> float:
                 run.apply_gradients()
             ends.append(perf_counter())
     return median(after - before for before, after in pairwise(ends[1:]))
+
+
+def _roofline(runs: list[ClassifierRun], steps: int) -> dict[str, Any]:
+    """Return the CPU seconds of a step of all trials, and the least that this machine could take.
+
+    The products with frozen matrices are done again alone, in their order, at their shapes and on
+    as many threads, so that their weights come from memory as in training. Beside them, what a
+    step saves for backward is written once and read once, as fast as memory is copied. CPU seconds
+    are of all threads; other programs change them less than they do the clock.
+    """
+    taken, products, tokens = [], [], []
+    with training_step(runs) as step, ThreadPoolExecutor(PARTS_PER_BATCH) as pool:
+        for n in range(steps + 1):  # the first is the warm-up
+            batches = [(run, run.next_batch()) for run in runs]
+            with _recorded_products() as recorded:
+                start = process_time()
+                step(batches)
+                for run in runs:
+                    run.apply_gradients()
+                seconds = process_time() - start
+            again = []
+            for _ in range(2):
+                start = process_time()
+                list(pool.map(_multiply_again, recorded.values()))
+                again.append(process_time() - start)
+            if n:
+                taken.append(seconds)
+                products.append(min(again))
+                tokens.append(sum(len(run.rows[i]) for run, rows in batches for i in rows))
+    base = runs[0].model.base
+    adapters = FlatAdapters(runs[0].model.adapter, packed_decoder(base, _dtype()))
+    longest = max(len(row) for row in runs[0].rows)
+    saved = sum(tokens) * token_bytes(adapters, longest)
+    matrices = sum(
+        one.inputs * one.outputs
+        for layer in adapters.decoder.layers
+        for one in layer.products.values()
+    )
+    return {
+        "tokens": sum(tokens) / steps,
+        "step": sum(taken) / steps,
+        "products": sum(products) / steps,
+        "gflops": 4 * sum(tokens) * matrices / sum(products) / 1e9,
+        "memory": 2 * saved / _bandwidth() / steps,
+    }
+
+
+@contextmanager
+def _recorded_products() -> Iterator[dict[int, list[Any]]]:
+    """Record each product with a frozen matrix inside the block, by thread."""
+    recorded: dict[int, list[Any]] = {}
+    plain = PackedLinear._multiply
+
+    def multiply(own: Any, x: Any, matrix: Any, bias: Any) -> Any:
+        recorded.setdefault(get_ident(), []).append((own, x.shape, matrix, bias))
+        return plain(own, x, matrix, bias)
+
+    PackedLinear._multiply = multiply  # type: ignore[method-assign]
+    try:
+        yield recorded
+    finally:
+        PackedLinear._multiply = plain  # type: ignore[method-assign]
+
+
+def _multiply_again(calls: list[Any]) -> None:
+    torch.set_num_threads(max(1, cores() // PARTS_PER_BATCH))
+    inputs = {shape: torch.ones(shape, dtype=_dtype()) for shape in {call[1] for call in calls}}
+    with torch.no_grad():
+        for own, shape, matrix, bias in calls:
+            own._multiply(inputs[shape], matrix, bias)
+
+
+def _dtype() -> torch.dtype:
+    return torch.bfloat16 if trains_in_bfloat16("cpu") else torch.float32
+
+
+def _bandwidth() -> float:
+    """Return the bytes that a thread reads and writes in a CPU second, copying from memory."""
+    one, other = torch.ones(1 << 25), torch.ones(1 << 25)
+    before, seconds = torch.get_num_threads(), []
+    torch.set_num_threads(1)
+    for _ in range(5):
+        start = process_time()
+        other.copy_(one)
+        seconds.append(process_time() - start)
+    torch.set_num_threads(before)
+    return 2 * one.nbytes / min(seconds)
 
 
 def _accuracy(model: AdaptedModel, job: dict[str, Any]) -> float:

@@ -30,14 +30,39 @@ def test_forms_of_the_peer(form: str, strategy: str, tmp_path: Path) -> None:
     assert arguments.bf16 is (form == "bf16")
 
 
-def test_lengths_grouped_in_float32_have_no_target_and_are_told(tmp_path: Path) -> None:
-    ratios = {("one", "fp32"): 3.0, ("one", "fp32 grouped"): 0.5}
-    assert lora._slow(ratios) == ["one trial against fp32: 3.00x of 4x"]
+def test_targets_are_those_of_lengths_grouped_and_lower_without_bfloat16(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(lora, "bfloat16_is_fast", lambda: True)
+    ratios = {("one", "fp32"): 0.5, ("one", "fp32 grouped"): 2.5}
+    assert lora._slow(ratios) == ["one trial against fp32 grouped: 2.50x of 3x"]
+    assert lora._slow({("grid", "fp32 grouped"): 4.6, ("grid", "bf16"): 3.4}) == [
+        "grid trial against bf16: 3.40x of 3.5x"
+    ]
+    monkeypatch.setattr(lora, "bfloat16_is_fast", lambda: False)
+    assert lora._slow(ratios) == []
     seconds = {kind: [0.3] for kind in ("fp32", "fp32 grouped", "one", "grid")}
     choice = Namespace(rounds=1, threads=1)
     settings = {"rank": 16, "batch": 8, "plan_steps": 9, "rate": 1e-3, "upper": 1.0}
     told = "\n".join(lora._report(choice, settings, seconds, ratios, {}, []))
-    assert "against Trainer, fp32, lengths grouped: 0.50x; nothing asked" in told
+    assert "against Trainer, fp32: 0.50x; nothing asked" in told
+    assert "against Trainer, fp32, lengths grouped: 2.50x; 2x asked" in told
+
+
+def test_the_roofline_is_a_share_of_the_step(tmp_path: Path) -> None:
+    import lora_choose
+
+    folder = str(tiny.causal_lm(tmp_path / "model"))
+    job = {
+        **{"model": folder, "rank": 4, "dropout": 0.1, "upper": 1.0, "max_tokens": 32, **JOB},
+        **{"texts": ["one two", "three"] * 8, "targets": [0, 1] * 8, "labels": ["a", "b"]},
+        **{"seeds": [0], "steps": 2, "roofline": 1},
+    }
+    found = lora_choose.main(job)
+    assert found["tokens"] > 8
+    assert 0 < found["products"] < found["step"]
+    assert found["memory"] > 0
+    assert found["gflops"] > 0
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from choose.models.lora.classifier import untrained_model
-from choose.models.lora.fused.decoder import supports_model
+from choose.models.lora.fused.training_step import supports_model
 from choose.models.lora.model import AdapterSpec, Base, is_causal, load_base, seeded
 from support import tiny_models as tiny
 

@@ -21,10 +21,11 @@ from choose.models.lora.fit import AutogradEngine, train, train_together, traini
 from choose.models.lora.fused import attention, linear_layers
 from choose.models.lora.fused import training_step as engine
 from choose.models.lora.fused.attention import LONG
-from choose.models.lora.fused.decoder import Decoder, supports_model
+from choose.models.lora.fused.decoder import Decoder
 from choose.models.lora.fused.forward_backward import (
     LowerLayers,
     RunPart,
+    _adapted_runs,
     _dropout_masks,
     forward_backward,
     group_into_passes,
@@ -159,6 +160,39 @@ def test_gradients_are_those_of_peft(
         torch.testing.assert_close(mine, parameter.grad, rtol=1e-4, atol=1e-6)
 
 
+def test_the_last_layer_computes_only_what_is_read(base: Base) -> None:
+    """Tokens may be read twice, as where two answers continue one text."""
+    import torch
+
+    decoder = Decoder(base.model, torch.float32)
+    rows, read = some_rows([7, 5, 9]), [torch.tensor([6, 6, 2]), torch.tensor([20, 7])]
+    batch = ragged_batch(rows, "cpu")
+    layout, hidden = decoder.layout(batch), decoder.lower_forward(batch, 0)
+    weights = torch.randn(5, base.hidden_size, generator=torch.Generator().manual_seed(1))
+    found = []
+    for narrow in (True, False):
+        adapters = [FlatAdapters(tuned(base, "all").adapter, decoder) for _ in range(2)]
+        parts = [
+            run_part(some, one.matrices(), 0.2, [(len(some), (3, len(some)))])
+            for some, one in zip((rows[:1], rows[1:]), adapters, strict=True)
+        ]
+        runs = _adapted_runs(decoder, parts)
+        with torch.no_grad():
+            stream, saved = decoder.forward(
+                hidden.clone(), layout, runs, wanted=read if narrow else ()
+            )
+            states, gradient = stream, weights.clone()
+            if not narrow:
+                states = stream[torch.cat(read)]
+                gradient = torch.zeros_like(stream).index_add_(0, torch.cat(read), weights)
+            decoder.backward(gradient, layout, runs, saved)
+        matrices = [m for run in runs for m in run.gradients.values()]
+        found.append([states, *(m.a for m in matrices), *(m.b for m in matrices)])
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+        assert float(one.abs().max()) > 1e-4
+
+
 @pytest.mark.parametrize("kind", ["llama", "qwen2"])
 def test_a_base_on_a_card_is_held_once_and_layers_may_be_computed_again(
     kind: str, monkeypatch: pytest.MonkeyPatch
@@ -189,8 +223,8 @@ def test_a_base_on_a_card_is_held_once_and_layers_may_be_computed_again(
 
 def test_a_window_that_slides_is_left_to_autograd(base: Base) -> None:
     sliding = other("mistral", sliding_window=4)
-    assert not supports_model(sliding.model)
-    assert supports_model(base.model)
+    assert not engine.supports_model(sliding.model)
+    assert engine.supports_model(base.model)
     run = ClassifierRun(
         tuned(sliding), some_rows([5] * 6), [0, 1, 2] * 2, Schedule(3, 3, 1e-2, 0), 0
     )

@@ -177,6 +177,16 @@ class RaggedBatch:
         return max(group.shared + group.longest for group in self.groups)
 
     @property
+    def positions(self) -> torch.Tensor:
+        """Return (tokens,) each token's position in its text, prefix included."""
+        import torch
+
+        lengths = self.lengths.tolist()
+        before = [0 if prefix < 0 else lengths[prefix] for prefix in self.prefixes]
+        each = [range(b, b + n) for b, n in zip(before, lengths, strict=True)]
+        return torch.tensor([place for row in each for place in row], device=self.ids.device)
+
+    @property
     def starts(self) -> torch.Tensor:
         """Return (rows,) the index of each row's first token."""
         return self.lengths.cumsum(0) - self.lengths

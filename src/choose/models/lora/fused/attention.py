@@ -26,13 +26,15 @@ LONG, POSITIONS = 192, 64
 class AttentionHeads:
     """How a fused projection's columns divide: query heads, then as many key as value heads.
 
-    `scaling` is the factor of attention scores.
+    `scaling` is the factor of attention scores. With `interleaved`, the two numbers that rotary
+    positions rotate together are neighbours in queries and keys, else half a head apart.
     """
 
     query_heads: int
     key_heads: int
     head_size: int
     scaling: float
+    interleaved: bool = False
 
     @property
     def group_size(self) -> int:
@@ -46,7 +48,7 @@ class GroupLayout:
 
     From `start` on stand the `queries` = group_size * longest query vectors of each of the count,
     then the `keys` = shared + longest of each, then as many values. Outputs of attention stand from
-    `output_start` on.
+    `output_start` on. `mask` is the causal one, for each query of short rows, else each position.
     """
 
     count: int
@@ -55,7 +57,7 @@ class GroupLayout:
     longest: int
     start: int
     output_start: int
-    causal_mask: torch.Tensor
+    mask: torch.Tensor
 
     @property
     def long(self) -> bool:
@@ -63,10 +65,9 @@ class GroupLayout:
         return self.longest >= LONG
 
     def parts(self) -> list[slice]:
-        """Return the positions that are computed together."""
-        size = POSITIONS if self.long else self.longest
-        starts = range(0, self.longest, size)
-        return [slice(start, min(start + size, self.longest)) for start in starts]
+        """Return the positions of long rows that are computed together, none of short ones."""
+        starts = range(0, self.longest if self.long else 0, POSITIONS)
+        return [slice(start, min(start + POSITIONS, self.longest)) for start in starts]
 
     def seen(self, some: slice) -> int:
         """Return how many keys the last of some positions sees."""
@@ -81,12 +82,13 @@ class GroupLayout:
 class AttentionLayout:
     """How a batch's projections become the groups' vectors and come back; the same in all layers.
 
-    All fields but `groups` are index vectors over rows of head size. `spread` gathers the groups'
-    vectors from the projections, and `spread_inverse` their gradients back. `collect` gathers
-    tokens' outputs from the groups', `collect_inverse` the gradients there, and `padding` are the
-    places where these are zero. `cosine` and `sine` rotate queries and keys, scale queries, and
-    leave values alone. `shared` has, for each prefix and group, projected vectors of the prefix
-    (n,) and their places in the group, a row of n for each row that continues it.
+    All fields but `groups` and the rotations are index vectors over rows of head size. `spread`
+    gathers the groups' vectors from the projections, and `spread_inverse` their gradients back.
+    `collect` gathers tokens' outputs from the groups', `collect_inverse` the gradients there, and
+    `padding` are the places where these are zero. `rotation` (tokens, query and key heads, head
+    size / 2, 2) has the cosines and sines that rotate queries and keys and scale queries, and
+    `unrotation` does the same to gradients. `shared` has, for each prefix and group, projected
+    vectors of the prefix (n,) and their places in the group, a row of n for each row after it.
     """
 
     groups: tuple[GroupLayout, ...]
@@ -95,8 +97,8 @@ class AttentionLayout:
     collect: torch.Tensor
     collect_inverse: torch.Tensor
     padding: torch.Tensor
-    cosine: torch.Tensor
-    sine: torch.Tensor
+    rotation: torch.Tensor
+    unrotation: torch.Tensor
     shared: tuple[tuple[torch.Tensor, torch.Tensor], ...]
 
 
@@ -106,26 +108,27 @@ def attention_layout(
     """Lay out a batch; `cosine` and `sine` (longest, head size) are the model's."""
     import torch
 
-    sine = sine.clone()
-    sine[:, : heads.head_size // 2].neg_()
-    groups, projected, owned, rotations, outputs = [], [], [], [], []
+    groups, projected, owned, outputs = [], [], [], []
     shared: list[tuple[torch.Tensor, torch.Tensor]] = []
     start = output_start = 0
     for group, grid in zip(batch.groups, _grids(batch), strict=True):
         count, queries = len(group.rows) * heads.key_heads, heads.group_size * group.longest
         keys = group.shared + group.longest
-        groups.append(
-            GroupLayout(count, queries, keys, group.longest, start, output_start, group.causal_mask)
-        )
+        mask = group.causal_mask
+        mask = mask if group.longest >= LONG else mask.repeat(1, heads.group_size)
+        groups.append(GroupLayout(count, queries, keys, group.longest, start, output_start, mask))
         projected.append(_projected_indices(grid, group, heads))
         places = _shared_places(group, count, queries).to(grid.device)
         owned.append(projected[-1].index_fill(0, places.flatten(), -1))
         shared += _shared_vectors(batch, group, projected[-1], places, start)
-        rotations.append(_rotations(grid, group, heads, cosine, sine))
         outputs.append(_output_indices(grid, group, heads))
         start += len(projected[-1])
         output_start += len(outputs[-1])
     spread, output = torch.cat(projected), torch.cat(outputs)
+    half = heads.head_size // 2
+    angles = torch.stack([cosine[:, :half], sine[:, :half]], 2)[batch.positions]
+    rotation = angles[:, None].repeat(1, heads.query_heads + heads.key_heads, 1, 1)
+    rotation[:, : heads.query_heads] *= heads.scaling
     return AttentionLayout(
         tuple(groups),
         spread.clamp(min=0),
@@ -133,8 +136,8 @@ def attention_layout(
         _inverse_permutation(output),
         output.clamp(min=0),
         (output < 0).nonzero()[:, 0],
-        torch.cat([part[0] for part in rotations]),
-        torch.cat([part[1] for part in rotations]),
+        rotation,
+        rotation * rotation.new_tensor([1.0, -1.0]),
         tuple(shared),
     )
 
@@ -208,26 +211,6 @@ def _shared_vectors(
         yield projected[own[0]], own + start
 
 
-def _rotations(
-    grid: torch.Tensor,
-    group: LengthGroup,
-    heads: AttentionHeads,
-    cosine: torch.Tensor,
-    sine: torch.Tensor,
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the cosine and the sine of each vector of a group."""
-    import torch
-
-    rows, longest = grid.shape
-    tables = []
-    for table, neutral in ((cosine, 1.0), (sine, 0.0)):
-        keys = table[:longest].expand(rows, heads.key_heads, 1, -1, -1)
-        queries = keys[..., group.shared :, :].expand(-1, -1, heads.group_size, -1, -1)
-        parts = (queries * heads.scaling, keys, keys.new_full((1,), neutral).expand_as(keys))
-        tables.append(torch.cat([part.reshape(-1, heads.head_size) for part in parts]))
-    return tables[0], tables[1]
-
-
 def _inverse_permutation(indices: torch.Tensor) -> torch.Tensor:
     """Return the place of each of 0 to n among indices that hold it once, apart from -1."""
     import torch
@@ -241,22 +224,30 @@ def _inverse_permutation(indices: torch.Tensor) -> torch.Tensor:
 def attention_forward(
     projected: torch.Tensor, heads: AttentionHeads, layout: AttentionLayout
 ) -> tuple[torch.Tensor, Any]:
-    """Return (tokens, query heads * head size), and the tensors that backward needs."""
+    """Return (tokens, query heads * head size), and the tensors that backward needs.
+
+    `projected` may be overwritten.
+    """
     import torch
 
-    vectors = projected.view(-1, heads.head_size).index_select(0, layout.spread).float()
-    vectors = _rotate(vectors, layout, 1.0)
+    vectors = projected.float()
+    _rotate(vectors, heads, layout.rotation)
+    vectors = vectors.view(-1, heads.head_size).index_select(0, layout.spread)
     outputs = vectors.new_empty(len(layout.collect_inverse), heads.head_size)
     saved = []
     for group in layout.groups:
         queries, keys, values = _split_group(vectors, group)
-        to_fill = group.by_position(_group_outputs(outputs, group))
+        to_fill = _group_outputs(outputs, group)
         weights = None
+        if not group.long:
+            # Keys first, as in `_weights`.
+            weights = torch.baddbmm(group.mask, keys, queries.mT).softmax(1)
+            torch.bmm(weights.mT, values, out=to_fill)
         for some in group.parts():
-            weights = _weights(queries, keys, group, some)
-            output = torch.bmm(weights.transpose(1, 2), values[:, : group.seen(some)])
-            to_fill[:, :, some] = output.view_as(to_fill[:, :, some])
-        saved.append((queries, keys, values, None if group.long else weights))
+            part = torch.bmm(_weights(queries, keys, group, some).mT, values[:, : group.seen(some)])
+            own = group.by_position(to_fill)[:, :, some]
+            own.copy_(part.view_as(own))
+        saved.append((queries, keys, values, weights))
     collected = outputs.index_select(0, layout.collect).view(len(projected), -1)
     return collected.to(projected.dtype), saved
 
@@ -273,25 +264,36 @@ def attention_backward(
     for group, (queries, keys, values, weights) in zip(layout.groups, saved, strict=True):
         to_output = _group_outputs(to_outputs, group)
         to_queries, to_keys, to_values = _split_group(to_vectors, group)
+        if not group.long:
+            torch.bmm(weights, to_output, out=to_values)
+            to_scores = _softmax_backward(torch.bmm(values, to_output.mT), weights)
+            torch.bmm(to_scores, queries, out=to_keys)
+            torch.bmm(to_scores.mT, keys, out=to_queries)
+            continue
         to_keys.zero_()
         to_values.zero_()
         to_fill = group.by_position(to_queries)
         for some in group.parts():
-            if group.long:
-                weights = _weights(queries, keys, group, some)
+            weights = _weights(queries, keys, group, some)
             seen, to_some = group.seen(some), _positions(to_output, group, some)
             to_values[:, :seen].baddbmm_(weights, to_some)
-            to_weights = torch.bmm(values[:, :seen], to_some.transpose(1, 2))
-            to_scores = torch.ops.aten._softmax_backward_data(to_weights, weights, 1, torch.float32)
+            to_scores = _softmax_backward(torch.bmm(values[:, :seen], to_some.mT), weights)
             to_keys[:, :seen].baddbmm_(to_scores, _positions(queries, group, some))
             to_query = torch.bmm(to_scores.transpose(1, 2), keys[:, :seen])
             to_fill[:, :, some] = to_query.view_as(to_fill[:, :, some])
-    rotated = _rotate(to_vectors, layout, -1.0)
-    to_projected = rotated.index_select(0, layout.spread_inverse)
+    to_projected = to_vectors.index_select(0, layout.spread_inverse)
     for vectors, places in layout.shared:
-        of_rows = rotated.index_select(0, places.flatten()).view(*places.shape, -1)
+        of_rows = to_vectors.index_select(0, places.flatten()).view(*places.shape, -1)
         to_projected[vectors] += of_rows.sum(0)
-    return to_projected.view(len(gradient), -1).to(gradient.dtype)
+    to_projected = to_projected.view(len(gradient), -1)
+    _rotate(to_projected, heads, layout.unrotation)
+    return to_projected.to(gradient.dtype)
+
+
+def _softmax_backward(to_weights: torch.Tensor, weights: torch.Tensor) -> Any:
+    import torch
+
+    return torch.ops.aten._softmax_backward_data(to_weights, weights, 1, torch.float32)
 
 
 def _weights(
@@ -307,7 +309,7 @@ def _weights(
     seen = group.seen(some)
     scores = torch.bmm(keys[:, :seen], _positions(queries, group, some).transpose(1, 2))
     own = slice(seen - (some.stop - some.start), seen)
-    mask = group.causal_mask[own, some]
+    mask = group.mask[own, some]
     scores.view(group.count, seen, -1, len(mask))[:, own].add_(mask[:, None])
     weights: torch.Tensor = scores.softmax(1)
     return weights
@@ -318,12 +320,18 @@ def _positions(vectors: torch.Tensor, group: GroupLayout, some: slice) -> torch.
     return group.by_position(vectors)[:, :, some].reshape(group.count, -1, vectors.shape[-1])
 
 
-def _rotate(vectors: torch.Tensor, layout: AttentionLayout, direction: float) -> torch.Tensor:
-    half = vectors.shape[1] // 2
-    rotated = vectors * layout.cosine
-    rotated[:, :half].addcmul_(vectors[:, half:], layout.sine[:, :half], value=direction)
-    rotated[:, half:].addcmul_(vectors[:, :half], layout.sine[:, half:], value=direction)
-    return rotated
+def _rotate(projected: torch.Tensor, heads: AttentionHeads, rotation: torch.Tensor) -> None:
+    """Rotate queries and keys among projected vectors (tokens, all heads * head size)."""
+    import torch
+
+    every = projected.view(len(projected), -1, heads.head_size)
+    rotated = every[:, : heads.query_heads + heads.key_heads]
+    if heads.interleaved:
+        pairs = torch.view_as_complex(rotated.view(*rotated.shape[:2], -1, 2))
+        pairs.mul_(torch.view_as_complex(rotation))
+        return
+    (one, other), (cosine, sine) = rotated.chunk(2, 2), rotation.unbind(3)
+    rotated.copy_(torch.cat([one * cosine - other * sine, other * cosine + one * sine], 2))
 
 
 def _split_group(vectors: torch.Tensor, group: GroupLayout) -> list[torch.Tensor]:

@@ -10,9 +10,9 @@ import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
-from choose.models.hardware.placement import is_quantised, is_spread
 from choose.models.lora.batching import RaggedBatch
 from choose.models.lora.fused.attention import (
     AttentionHeads,
@@ -21,25 +21,17 @@ from choose.models.lora.fused.attention import (
     attention_forward,
     attention_layout,
 )
-from choose.models.lora.fused.linear_layers import NORMS, PRODUCTS, LoraMatrices, PackedLinear
-from choose.models.lora.model import is_causal
+from choose.models.lora.fused.linear_layers import (
+    NORMS,
+    PRODUCTS,
+    AdaptedRun,
+    PackedLinear,
+    column_order,
+    packed_product_of,
+)
 
 if TYPE_CHECKING:
     import torch
-
-
-@dataclass(frozen=True, slots=True)
-class AdaptedRun:
-    """One trial's adapters in a pass: its tokens, its matrices by product, and their gradients.
-
-    `dropout_masks` (layers, tokens, inputs) by product multiply the adapters' inputs; a product
-    without a mask has no dropout.
-    """
-
-    tokens: slice
-    matrices: Mapping[str, LoraMatrices]
-    gradients: Mapping[str, LoraMatrices]
-    dropout_masks: Mapping[str, torch.Tensor]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +49,30 @@ class DecoderLayer:
     dtype: torch.dtype
 
     def forward(
-        self, hidden: torch.Tensor, layout: AttentionLayout, runs: Sequence[AdaptedRun]
+        self,
+        hidden: torch.Tensor,
+        layout: AttentionLayout,
+        runs: Sequence[AdaptedRun],
+        wanted: Sequence[torch.Tensor] = (),
     ) -> tuple[torch.Tensor, dict[str, Any]]:
-        """Return the stream after the layer; `hidden` (tokens, width) float32 is overwritten."""
+        """Return the stream after the layer; `hidden` (tokens, width) float32 is overwritten.
+
+        In a last layer `wanted` are the tokens of each run whose stream is read: all that comes
+        after attention is computed for these only.
+        """
         import torch
 
         saved: dict[str, Any] = {}
         projected = self._product("qkv", self._rms_norm("qkv", hidden, saved), runs, saved)
         attended, saved["attention"] = attention_forward(projected, self.heads, layout)
+        saved["wanted"] = None
+        if wanted:
+            tokens = torch.cat(list(wanted))
+            saved["wanted"] = tokens, len(hidden)
+            attended, hidden = attended.index_select(0, tokens), hidden.index_select(0, tokens)
+            starts = accumulate((len(some) for some in wanted), initial=0)
+            each = zip(runs, wanted, starts, strict=False)  # the last start is the end
+            runs = [run.narrowed(own, start) for run, own, start in each]
         hidden.add_(self._product("out", attended, runs, saved))
         normed = self._rms_norm("rise", hidden, saved)
         gate, up = self._product("rise", normed, runs, saved).chunk(2, 1)
@@ -90,6 +98,12 @@ class DecoderLayer:
         to_normed = self._product_backward("rise", to_gate_up, runs, saved)
         self._norm_backward("rise", gradient, to_normed, saved)
         to_attended = self._product_backward("out", gradient.to(self.dtype), runs, saved)
+        if saved["wanted"] is not None:
+            tokens, count = saved["wanted"]
+            to_attended, gradient = (
+                some.new_zeros(count, some.shape[1]).index_add_(0, tokens, some)
+                for some in (to_attended, gradient)
+            )
         projected = attention_backward(to_attended, self.heads, layout, saved["attention"])
         if self.index == 0:
             self._adapters_backward("qkv", projected, saved)
@@ -115,12 +129,14 @@ class DecoderLayer:
         self, name: str, gradient: torch.Tensor, to_normed: torch.Tensor, saved: dict[str, Any]
     ) -> None:
         """Add to the stream's gradient the part that comes through a norm."""
+        import torch
+
         unit, scale = saved[f"norm of {name}"]
         to_normed = to_normed.float()
         if name in self.norms:
             to_normed = to_normed * self.norms[name]
-        share = (to_normed * unit).mean(1, keepdim=True).mul_(scale)
-        gradient.addcmul_(to_normed, scale).addcmul_(unit, share, value=-1)
+        share = torch.linalg.vecdot(to_normed, unit)[:, None].mul_(scale)
+        gradient.addcmul_(to_normed, scale).addcmul_(unit, share, value=-1 / unit.shape[1])
 
     def _product(
         self, name: str, x: torch.Tensor, runs: Sequence[AdaptedRun], saved: dict[str, Any]
@@ -143,10 +159,11 @@ class DecoderLayer:
     ) -> torch.Tensor:
         to_inputs = self.products[name].backward(gradient)
         for run, to_reduced in self._adapters_backward(name, gradient, saved):
-            extra = to_reduced @ run.matrices[name].a[self.index]
+            a, own = run.matrices[name].a[self.index], to_inputs[run.tokens]
             if name in run.dropout_masks:
-                extra.mul_(run.dropout_masks[name][self.index])
-            to_inputs[run.tokens].add_(extra)
+                own.addcmul_(to_reduced @ a, run.dropout_masks[name][self.index])
+            else:
+                own.addmm_(to_reduced, a)
         return to_inputs
 
     def _adapters_backward(
@@ -191,7 +208,7 @@ class Decoder:
         self.model, self.dtype = model, dtype
         if shares is None:
             shares = model.device.type != "cpu" and model.dtype is dtype
-        packed = partial(_packed_product, dtype=dtype, shares=shares)
+        packed = partial(packed_product_of, dtype=dtype, shares=shares)
         self.vocabulary = vocabulary and packed([vocabulary])
         self.layers = [
             _packed_layer(i, layer, dtype, shares) for i, layer in enumerate(model.layers)
@@ -228,6 +245,11 @@ class Decoder:
             start += size
         raise KeyError(path)
 
+    def order(self, path: str) -> torch.Tensor | None:
+        """Return which output of a linear layer stands in each of its columns, if not in turn."""
+        linear = self.model.layers[0].get_submodule(path)
+        return column_order(path, linear.out_features, self.layers[0].heads)
+
     def layout(self, batch: RaggedBatch) -> AttentionLayout:
         """Lay out the attention of a batch."""
         import torch
@@ -245,17 +267,20 @@ class Decoder:
         layout: AttentionLayout,
         runs: Sequence[AdaptedRun],
         recompute: bool = False,
+        wanted: Sequence[torch.Tensor] = (),
     ) -> tuple[torch.Tensor, list[Any]]:
         """Return the stream (tokens, width) before the last norm, and what `backward` needs.
 
         `hidden` is the float32 stream that enters the first of the layers, and is overwritten. With
-        `recompute` only this is kept of each layer, and `backward` computes the rest again.
+        `recompute` only this is kept of each layer, and `backward` computes the rest again. With
+        `wanted`, the tokens of each run that are read, the stream holds these only, run by run.
         """
         saved: list[Any] = []
         for layer in self.layers:
+            of_last = wanted if layer is self.layers[-1] else ()
             if recompute:
-                saved.append(hidden.clone())
-            hidden, of_layer = layer.forward(hidden, layout, runs)
+                saved.append((hidden.clone(), of_last))
+            hidden, of_layer = layer.forward(hidden, layout, runs, of_last)
             if not recompute:
                 saved.append(of_layer)
         return hidden, saved
@@ -277,55 +302,33 @@ class Decoder:
         saved: list[Any],
     ) -> None:
         """Fill the adapters' gradients from the stream's, which is overwritten."""
-        import torch
-
         for layer in reversed(self.layers):
             kept = saved.pop()
-            if isinstance(kept, torch.Tensor):
-                _, kept = layer.forward(kept, layout, runs)
+            if isinstance(kept, tuple):
+                hidden, wanted = kept
+                _, kept = layer.forward(hidden, layout, runs, wanted)
             gradient = layer.backward(gradient, layout, runs, kept)
-
-
-def supports_model(model: Any) -> bool:
-    """Return whether `Decoder` computes models of this architecture and configuration."""
-    config = model.config
-    if is_quantised(model) or is_spread(model):
-        return False
-    return (
-        type(model).__name__ in ("LlamaModel", "MistralModel", "Qwen2Model")
-        and getattr(config, "hidden_act", None) == "silu"
-        and not getattr(config, "attention_dropout", 0.0)
-        and is_causal(config)
-        and not _has_sliding_window(config)
-    )
-
-
-def _has_sliding_window(config: Any) -> bool:
-    kinds = getattr(config, "layer_types", None)
-    if kinds is not None:
-        return any(kind != "full_attention" for kind in kinds)
-    return getattr(config, "sliding_window", None) is not None
-
-
-def _packed_product(
-    linears: Sequence[Any], dtype: torch.dtype, shares: bool, norm: Any = None
-) -> PackedLinear:
-    if shares:
-        return PackedLinear.shared(linears, dtype)
-    matrices = [m.weight if norm is None else m.weight * norm for m in linears]
-    return PackedLinear(matrices, [m.bias for m in linears], dtype)
 
 
 def _packed_layer(index: int, layer: Any, dtype: torch.dtype, shares: bool) -> DecoderLayer:
     attention = layer.self_attn
     size, queries = attention.head_dim, attention.q_proj.out_features
     heads = AttentionHeads(
-        queries // size, attention.k_proj.out_features // size, size, attention.scaling
+        queries // size,
+        attention.k_proj.out_features // size,
+        size,
+        attention.scaling,
+        # Interleaved, one complex product rotates all; a shared matrix stays as the base has it.
+        interleaved=not shares,
     )
     norms = {name: layer.get_submodule(path).weight for name, path in NORMS.items()}
     products = {
-        name: _packed_product(
-            [layer.get_submodule(path) for path in paths], dtype, shares, norms.get(name)
+        name: packed_product_of(
+            [layer.get_submodule(path) for path in paths],
+            dtype,
+            shares,
+            norms.get(name),
+            [column_order(path, layer.get_submodule(path).out_features, heads) for path in paths],
         )
         for name, paths in PRODUCTS.items()
     }

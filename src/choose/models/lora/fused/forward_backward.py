@@ -19,8 +19,8 @@ from choose.models.hardware.compute_settings import synchronise
 from choose.models.hardware.memory import halvings, limits_of
 from choose.models.lora.batching import RaggedBatch, ragged_batch
 from choose.models.lora.fused.attention import LONG
-from choose.models.lora.fused.decoder import AdaptedRun, Decoder
-from choose.models.lora.fused.linear_layers import NORMS, FlatAdapters, LoraMatrices
+from choose.models.lora.fused.decoder import Decoder
+from choose.models.lora.fused.linear_layers import NORMS, AdaptedRun, FlatAdapters, LoraMatrices
 from choose.models.lora.training_run import Objective
 
 if TYPE_CHECKING:
@@ -186,8 +186,10 @@ def forward_backward(
     with torch.no_grad():
         layout, runs = decoder.layout(batch), _adapted_runs(decoder, parts)
         recompute = any(part.recompute for part in parts)
-        stream, saved = decoder.forward(lower.hidden_states(rows, batch), layout, runs, recompute)
-        to_stream, heads = _head_gradients(decoder, batch, stream, parts)
+        places = _places(batch, parts)
+        hidden = lower.hidden_states(rows, batch)
+        stream, saved = decoder.forward(hidden, layout, runs, recompute, places)
+        to_stream, heads = _head_gradients(decoder, places, stream, parts)
         decoder.backward(to_stream, layout, runs, saved)
     return [RunGradients(run.gradients, head) for run, head in zip(runs, heads, strict=True)]
 
@@ -227,20 +229,25 @@ def _dropout_masks(decoder: Decoder, part: RunPart) -> dict[str, torch.Tensor]:
     return {name: some[0] if len(some) == 1 else torch.cat(some, 1) for name, some in masks.items()}
 
 
-def _head_gradients(
-    decoder: Decoder, batch: RaggedBatch, stream: torch.Tensor, parts: Sequence[RunPart]
-) -> tuple[torch.Tensor, list[tuple[torch.Tensor, ...]]]:
-    """Return the gradient of the stream, and those of each part's head."""
-    import torch
-
+def _places(batch: RaggedBatch, parts: Sequence[RunPart]) -> list[torch.Tensor]:
+    """Return the tokens of each part whose states its objective reads."""
     places, start = [], 0
     for part in parts:
         starts = batch.starts[[start + row for row in part.asked]]
         places.append(part.objective.places(starts))
         start += len(part.rows)
+    return places
+
+
+def _head_gradients(
+    decoder: Decoder, places: Sequence[torch.Tensor], stream: torch.Tensor, parts: Sequence[RunPart]
+) -> tuple[torch.Tensor, list[tuple[torch.Tensor, ...]]]:
+    """Return the gradient of the stream at the places, and those of each part's head."""
+    import torch
+
     with torch.enable_grad():
         stream.requires_grad_()
-        states = decoder.model.norm(stream.index_select(0, torch.cat(places)))
+        states = decoder.model.norm(stream)
     pieces = states.detach().split([len(some) for some in places])
     gradients = [
         part.objective.gradients(piece, decoder.vocabulary)

@@ -7,7 +7,7 @@ LoRA matrices are one flat vector, with PEFT's matrices as views of it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from choose.models.hardware.packed_products import can_pack, pack, packed_product
@@ -15,6 +15,7 @@ from choose.models.hardware.packed_products import can_pack, pack, packed_produc
 if TYPE_CHECKING:
     import torch
 
+    from choose.models.lora.fused.attention import AttentionHeads
     from choose.models.lora.fused.decoder import Decoder
 
 
@@ -95,6 +96,37 @@ class PackedLinear:
         return torch.nn.functional.linear(x, matrix, bias)
 
 
+def packed_product_of(
+    linears: Sequence[Any],
+    dtype: torch.dtype,
+    shares: bool,
+    norm: Any = None,
+    orders: Sequence[torch.Tensor | None] = (),
+) -> PackedLinear:
+    """Return the product of some linear layers, the weights of the norm before it in its matrix.
+
+    `orders` has the order of each layer's outputs. On an accelerator the layers share the matrix.
+    """
+    if shares:
+        return PackedLinear.shared(linears, dtype)
+    matrices = [m.weight if norm is None else m.weight * norm for m in linears]
+    biases = [m.bias for m in linears]
+    for i, order in enumerate(orders):
+        if order is not None:
+            matrices[i] = matrices[i][order]
+            biases[i] = biases[i] if biases[i] is None else biases[i][order]
+    return PackedLinear(matrices, biases, dtype)
+
+
+def column_order(path: str, outputs: int, heads: AttentionHeads) -> torch.Tensor | None:
+    """Return the order of a linear layer's outputs in its product, None if it is the usual one."""
+    import torch
+
+    if not heads.interleaved or path not in PRODUCTS["qkv"][:2]:
+        return None
+    return torch.arange(outputs).view(-1, 2, heads.head_size // 2).mT.flatten()
+
+
 # PEFT's name of a model's only adapter.
 ADAPTER_NAME = "default"
 
@@ -103,13 +135,15 @@ ADAPTER_NAME = "default"
 class AdaptedLinear:
     """One linear in every adapted layer: A (layers, rank, inputs) and B (layers, outputs, rank).
 
-    `ranks` and `columns` are its part of the product that it shares with other linears.
+    `ranks` and `columns` are its part of the product that it shares with other linears; `order` is
+    which of B's rows stands in each column, None where they stand in turn.
     """
 
     a: torch.Tensor
     b: torch.Tensor
     ranks: slice
     columns: slice
+    order: torch.Tensor | None
     scaling: float
 
 
@@ -127,6 +161,30 @@ class LoraMatrices:
     def empty(self) -> LoraMatrices:
         """Return memory for the gradients."""
         return LoraMatrices(self.a.new_empty(self.a.shape), self.b.new_empty(self.b.shape))
+
+
+@dataclass(frozen=True, slots=True)
+class AdaptedRun:
+    """One trial's adapters in a pass: its tokens, its matrices by product, and their gradients.
+
+    `dropout_masks` (layers, tokens, inputs) by product multiply the adapters' inputs; a product
+    without a mask has no dropout.
+    """
+
+    tokens: slice
+    matrices: Mapping[str, LoraMatrices]
+    gradients: Mapping[str, LoraMatrices]
+    dropout_masks: Mapping[str, torch.Tensor]
+
+    def narrowed(self, wanted: torch.Tensor, start: int) -> AdaptedRun:
+        """Return the run with its `wanted` tokens only, which stand from `start` on."""
+        own = wanted - self.tokens.start
+        masks = {
+            name: mask[-1].index_select(0, own).expand(len(mask), -1, -1)
+            for name, mask in self.dropout_masks.items()
+            if name != "qkv"
+        }
+        return replace(self, tokens=slice(start, start + len(own)), dropout_masks=masks)
 
 
 class FlatAdapters:
@@ -172,8 +230,9 @@ class FlatAdapters:
                 b, start = self._view(flat, start, module.lora_B[ADAPTER_NAME].weight)
                 rows = slice(ranks, ranks + a.shape[1])
                 columns = self.decoder.columns(name, path)
+                order = self.decoder.order(path)
                 scaling = float(module.scaling[ADAPTER_NAME])
-                views[name].append(AdaptedLinear(a, b, rows, columns, scaling))
+                views[name].append(AdaptedLinear(a, b, rows, columns, order, scaling))
                 ranks = rows.stop
         return views
 
@@ -204,7 +263,8 @@ class FlatAdapters:
                 norm = self.decoder.norms(name)
                 for linear in linears:
                     product.a[:, linear.ranks] = linear.a if norm is None else linear.a * norm
-                    product.b[:, linear.ranks, linear.columns] = linear.b.mT * linear.scaling
+                    b = linear.b if linear.order is None else linear.b[:, linear.order]
+                    product.b[:, linear.ranks, linear.columns] = b.mT * linear.scaling
                 stacked[name] = product
         return stacked
 
@@ -224,8 +284,8 @@ class FlatAdapters:
                 norm = self.decoder.norms(name)
                 for own in linears:
                     own.a.copy_(_sum(part[name].a[:, own.ranks] for part in parts))
-                    own.b.copy_(_sum(part[name].b[:, own.ranks, own.columns] for part in parts).mT)
-                    own.b.mul_(own.scaling)
+                    b = _sum(part[name].b[:, own.ranks, own.columns] for part in parts).mT
+                    own.b[:, slice(None) if own.order is None else own.order] = b * own.scaling
                     if norm is not None:
                         own.a.mul_(norm)
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from choose.models.environment_settings import cores
 from choose.models.hardware.compute_settings import trains_in_bfloat16
 from choose.models.hardware.memory import limits_of
-from choose.models.lora.fused.decoder import Decoder, supports_model
+from choose.models.hardware.placement import is_quantised, is_spread
+from choose.models.lora.fused.decoder import Decoder
 from choose.models.lora.fused.forward_backward import (
     PARTS_PER_BATCH,
     LowerLayers,
@@ -24,7 +25,7 @@ from choose.models.lora.fused.forward_backward import (
     tokens_in_memory,
 )
 from choose.models.lora.fused.linear_layers import FlatAdapters, first_adapted_layer
-from choose.models.lora.model import Base
+from choose.models.lora.model import Base, is_causal
 from choose.models.lora.training_run import PROGRESS_LABEL, RunBatches, Step, TrainingRun
 from choose.progress import report_progress
 
@@ -38,6 +39,27 @@ def supports(base: Base, adapters: Sequence[Any] = ()) -> bool:
         return False
     first_layers = {first_adapted_layer(adapter) for adapter in adapters}
     return len(first_layers) <= 1 and None not in first_layers
+
+
+def supports_model(model: Any) -> bool:
+    """Return whether `Decoder` computes models of this architecture and configuration."""
+    config = model.config
+    if is_quantised(model) or is_spread(model):
+        return False
+    return (
+        type(model).__name__ in ("LlamaModel", "MistralModel", "Qwen2Model")
+        and getattr(config, "hidden_act", None) == "silu"
+        and not getattr(config, "attention_dropout", 0.0)
+        and is_causal(config)
+        and not _has_sliding_window(config)
+    )
+
+
+def _has_sliding_window(config: Any) -> bool:
+    kinds = getattr(config, "layer_types", None)
+    if kinds is not None:
+        return any(kind != "full_attention" for kind in kinds)
+    return getattr(config, "sliding_window", None) is not None
 
 
 @contextmanager
