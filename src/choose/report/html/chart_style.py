@@ -15,7 +15,7 @@ import altair as alt
 from markupsafe import Markup
 
 from choose.errors import StudyError
-from choose.formatting import Estimate, clean
+from choose.formatting import Estimate, clean, signed_points
 from choose.report.screen_text import shorten
 from choose.schema.scorecard import Scorecard
 
@@ -291,6 +291,19 @@ def bounds_of(estimate: Estimate) -> dict[str, float | None]:
     """Return a value and its bounds out of 100; None for an unknown bound."""
     ends = {"value": estimate.value, "low": estimate.low, "high": estimate.high}
     return {name: None if share is None else 100 * share for name, share in ends.items()}
+
+
+def largest_change(rows: Sequence[Mapping[str, object]]) -> str:
+    """Return which candidate's accuracy changes most, up or down, and by how much.
+
+    `rows` hold candidates, values in points and, where there are several, the view.
+    """
+    worst = max(rows, key=lambda row: abs(float(str(row["value"]))))
+    change = signed_points(float(str(worst["value"])) / 100)
+    if "view" in worst:
+        return f"{worst['candidate']} changes most, under {worst['view']}: {change}"
+    alone = len({row["candidate"] for row in rows}) == 1
+    return f"{worst['candidate']} changes {'by' if alone else 'most:'} {change}"
 
 
 def decades(values: Sequence[float]) -> tuple[float, float]:

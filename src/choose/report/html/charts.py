@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 
 import altair as alt
 
-from choose.formatting import clean, number, signed_points
+from choose.formatting import clean, number
 from choose.report.candidate_order import points_ahead, standings
 from choose.report.decision_text import chosen, score_head, words_in
 from choose.report.html.chart_style import (
@@ -23,6 +23,7 @@ from choose.report.html.chart_style import (
     chart_of,
     decades,
     draw_figure,
+    largest_change,
     mark_at,
     palette,
     powers,
@@ -157,8 +158,7 @@ def views(decision: Decision) -> Figure | None:
     worst = min(rows, key=lambda row: float(str(row["value"])))
     lowest = float(str(worst["value"]))
     caption = (
-        f"{worst['candidate']} changes most, under {worst['view']}: {signed_points(lowest / 100)} "
-        f"points of {words_in(decision).score} on the same rows."
+        f"{largest_change(rows)} points of {words_in(decision).score} on the same rows."
         if changes
         else f"{worst['candidate']} changes most answers, under {worst['view']}: it keeps "
         f"{number(lowest)} %. A changed answer may have been wrong before."

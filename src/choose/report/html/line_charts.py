@@ -22,6 +22,7 @@ from choose.report.html.chart_style import (
     bounds_of,
     chart_of,
     draw_figure,
+    largest_change,
     mark_at,
     palette,
     shape,
@@ -96,11 +97,9 @@ def _noise_kind(decision: Decision, cards: Sequence[Scorecard], kind: str) -> Fi
         start = [{**facts, "x": 0.0, "value": 0.0, "low": 0.0, "high": 0.0}] if points else []
         rows += [*start, *({**facts, "x": 100 * p.rate, **_change(p.loss)} for p in points)]
     last = max(float(str(row["x"])) for row in rows)
-    worst = min((r for r in rows if r["x"] == last), key=lambda row: float(str(row["value"])))
     caption = (
         f"With {last:.0f} % of the training {word.target}s wrong ({clean(kind)}), "
-        f"{worst['candidate']} changes most: {signed_points(float(str(worst['value'])) / 100)} "
-        "points on the same rows."
+        f"{largest_change([row for row in rows if row['x'] == last])} points on the same rows."
     )
     title = f"{word.target.capitalize()} noise: {clean(kind)}"
     x = _rates(rows, word.target)
