@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import astuple
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -11,6 +12,9 @@ import torch
 from choose.errors import ModelError
 from choose.models.environment_settings import cores
 from choose.models.hardware import compute_settings as runtime
+from choose.models.hardware.memory import timed_tokens
+from choose.models.lora.fit import _share_of_step
+from choose.progress import sampling
 
 
 @pytest.fixture
@@ -105,3 +109,18 @@ def test_accelerators_have_higher_limits_and_unknown_ones_those_of_a_cpu() -> No
     cpu, mps, cuda = (astuple(limits_of(device)) for device in ("cpu", "mps", "cuda"))
     assert all(a < b < c for a, b, c in zip(cpu, mps, cuda, strict=True))
     assert limits_of("xpu") == limits_of("cpu")
+
+
+def test_a_pass_that_is_only_timed_holds_fewer_tokens_on_a_cpu() -> None:
+    assert [timed_tokens(1280, device) for device in ("cpu", "cuda")] == [1280, 1280]
+    with sampling():
+        assert [timed_tokens(1280, device) for device in ("cpu", "cuda")] == [320, 1280]
+        assert timed_tokens(100, "cpu") == 100
+
+
+def test_the_batches_of_an_epoch_are_its_steps_by_their_tokens() -> None:
+    rows = [[0] * length for length in (2, 4, 30, 40, 8, 12)]
+    run = SimpleNamespace(rows=rows, schedule=SimpleNamespace(batch_size=2))
+    shares = [_share_of_step(run, some) for some in ((0, 1), (2, 3), (4, 5))]
+    assert sum(shares) == pytest.approx(3)
+    assert shares == pytest.approx([6 / 32, 70 / 32, 20 / 32])

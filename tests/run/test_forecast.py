@@ -340,6 +340,48 @@ def test_a_cheap_fit_is_never_stopped_half_way(monkeypatch: pytest.MonkeyPatch) 
     assert found.fit(240) == pytest.approx(0.96, rel=0.4)
 
 
+def test_a_fit_of_all_rows_is_timed_on_texts_that_are_known(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Embedding the texts of a larger fit took most of the time that a plan gives to it."""
+    pools: list[Sequence[Example]] = []
+    known = fakes.Remembers.known
+
+    def embed(self: fakes.Remembers, task: Task, examples: Sequence[Example]) -> None:
+        fakes.Fake.fit(self, task, examples)
+        texts = {example.text for example in examples}
+        self.cached = 0.001 * len(texts & known)
+        known.update(texts)
+        pools.append(examples)
+
+    monkeypatch.setattr(fakes.Remembers, "fit", embed)
+    monkeypatch.setattr(fakes.Remembers, "cheap", True)
+    data, jobs = planned("remembers")
+    found = measure_speed(jobs[0], Pools(data), seconds=1.0)
+    assert max(map(len, pools)) == found.fits[-1][0] == 240
+    assert len({row.text for pool in pools for row in pool}) == 64
+    assert all(len({row.id for row in pool}) == len(pool) for pool in pools)
+    assert found.per_text == pytest.approx(0.001)
+
+
+def test_a_row_of_average_length_is_timed() -> None:
+    data, jobs = planned("steady", rows=60)
+    asked: list[Item] = []
+
+    def watched(self: fakes.Steady, items: Sequence[Item]) -> Answers:
+        asked.extend(items)
+        return fakes.Fake.predict(self, items)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fakes.Steady, "predict", watched)
+        patch.setattr(fakes.Steady, "fit_seconds", 0.0)
+        measure_speed(jobs[0], Pools(data), 0.0)
+    rows = [data.examples[id].text for id in Pools(data).of(jobs[0].trial).questions]
+    average = sum(map(len, rows)) / len(rows)
+    nearest = min(abs(len(text) - average) for text in rows)
+    assert abs(len(asked[0].text) - average) == nearest
+
+
 def test_one_question_may_take_all_of_a_beginning(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [0.0]
     monkeypatch.setattr("choose.run.speed_probe.perf_counter", lambda: clock[0])

@@ -27,7 +27,7 @@ from choose.models.weights.folder_checks import (
     recorded_missing,
 )
 from choose.models.weights.resolve import resolve, weights_digest
-from choose.progress import report_progress
+from choose.progress import report_progress, sampled
 from choose.types import Example, Item
 
 # Texts of similar length embedded between two looks at the clock and at the number of threads, and
@@ -65,8 +65,10 @@ class Encoder:
         self.load_cached(texts)
         new = sorted(self._unknown(texts), key=lambda t: (len(t), t))
         device = self.model.device.type
+        size = limits_of(device).embedding_texts
+        size = size if sampled() else max(TEXTS_PER_CHUNK, size)
         done = 0
-        for chunk in _chunks(new, max(TEXTS_PER_CHUNK, limits_of(device).embedding_texts)):
+        for chunk in _chunks(new, size):
             set_threads()
             start = perf_counter()
             vectors = within_memory(device, partial(self._encode, chunk))

@@ -11,7 +11,8 @@ import json
 import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from itertools import cycle, islice
 from math import inf
 from pathlib import Path
 from time import time
@@ -35,8 +36,8 @@ from choose.run.speed_probe import (
 )
 from choose.run.trial import prepared
 from choose.schema.plan import Job
-from choose.strategy import Strategy, find
-from choose.types import Dataset, Example
+from choose.strategy import find
+from choose.types import Dataset, Example, Item
 
 # How long a measured speed is used again: a week. Machines change, and so does their load.
 STORED_SECONDS = 7 * 24 * 3600.0
@@ -48,10 +49,13 @@ BUSY = 2.0
 RELABELLED_SHARE = 0.3
 
 # Test rows that are predicted again to see whether their answers are cached.
-REPEATED_ITEMS = 2
+REPEATED_ITEMS = 1
 
 # Training rows that warm a fast candidate up, and those of a slow one's second fit.
 WARM_UP_ROWS, SECOND_FIT_ROWS = 8, 8
+
+# Training rows of a small fit where the first few took long.
+SLOW_POOL = 32
 
 # A strategy that saves less of a row's time when the same fit predicts it again caches nothing.
 MAYBE_CACHED = 0.5
@@ -67,6 +71,7 @@ def measure_speed(job: Job, pools: Pools, seconds: float) -> Speed:
     """
     with sampling():
         started = prepare_trial(job, pools)
+        started.items.sort(key=_unlike_the_average(started.items))
         measure = _measure_fast if find(job.trial.strategy).cheap else _measure_slow
         return measure(job, pools.dataset, started, seconds)
 
@@ -131,25 +136,39 @@ def _stored(file: Path, now: float) -> KnownSpeed | None:
         return None
 
 
+def _unlike_the_average(items: Sequence[Item]) -> Callable[[Item], float]:
+    """Return a sort key: of the few rows that are predicted, none should be long or short."""
+    average = sum(len(item.text) for item in items) / max(1, len(items))
+    return lambda item: abs(len(item.text) - average)
+
+
 def _measure_fast(job: Job, dataset: Dataset, started: PreparedTrial, seconds: float) -> Speed:
-    """Fit a small and a larger pool, each twice where texts are cached, without a time limit."""
-    pool, few = started.pool, min(SMALL_POOL, len(started.pool))
-    time_fit(started.strategy, dataset, pool[:WARM_UP_ROWS], inf)
-    small, second = _fit_twice(job, started.strategy, dataset, pool[:few])
+    """Fit a small pool twice and a larger one once, without a time limit.
+
+    Where texts are cached the larger one has those of the small one again and again, so that
+    nothing is computed but the fit.
+    """
+    pool = started.pool
+    warm_up = time_fit(started.strategy, dataset, pool[:WARM_UP_ROWS], inf)
+    few = min(SMALL_POOL if warm_up.spent < seconds else SLOW_POOL, len(pool))
+    time_fit(started.strategy, dataset, pool[:few], inf)
+    second = prepared(job, seed_offset=1)
+    small = time_fit(second, dataset, _relabelled(pool[:few], dataset), inf)
     rows = _rows_for_second_fit(small, few, len(pool), seconds)
-    strategy, larger = started.strategy, small
+    strategy, larger, per_text = started.strategy, small, 0.0
+    if small.cached:
+        set_up = time_fit(prepared(job), dataset, pool[:WARM_UP_ROWS], inf).cached
+        per_text = max(0.0, small.cached - set_up) / max(1, few - WARM_UP_ROWS)
     if rows > few:
         strategy = prepared(job)
-        if small.cached:
-            larger, second = _fit_twice(job, strategy, dataset, pool[:rows])
-        else:
-            second, larger = strategy, time_fit(strategy, dataset, pool[:rows], inf)
+        larger_pool = _repeated(pool[:few], rows) if small.cached else pool[:rows]
+        larger = time_fit(strategy, dataset, larger_pool, inf)
     predicted = time_predict(strategy, started.items, seconds)
     repeated = time_predict(second, started.items[: min(REPEATED_ITEMS, predicted.rows)], seconds)
     return Speed(
         load=started.load,
         fits=((few, small.spent), (rows, larger.spent)),
-        per_text=_seconds_per_text(small, few, larger, rows),
+        per_text=per_text,
         per_row=predicted.each,
         saved=_saved(predicted, repeated) if small.cached else 0.0,
         tokens=predicted.tokens,
@@ -160,13 +179,16 @@ def _measure_slow(job: Job, dataset: Dataset, started: PreparedTrial, seconds: f
     """Begin a fit of the whole pool; of a small one, only until its length is known."""
     pool, few = started.pool, min(SMALL_POOL, len(started.pool))
     whole = time_fit(started.strategy, dataset, pool, seconds)
-    small = time_fit(prepared(job), dataset, pool[:few], 0.0, reports=0)
-    if whole.loop and not small.complete and small.loop != whole.loop:
-        small = time_fit(prepared(job), dataset, pool[:few], seconds, reports=1)
     predicting, predicted = started.strategy, time_predict(started.strategy, started.items, seconds)
-    if predicted.each is None:  # the fit stopped too early to predict; a small one gets further
-        predicting = prepared(job)
-        time_fit(predicting, dataset, pool[:few], seconds, reports=1)
+    smaller = prepared(job)
+    small = time_fit(smaller, dataset, pool[:few], 0.0, reports=0)
+    further = bool(whole.loop) and not small.complete and small.loop != whole.loop
+    if further or predicted.each is None:
+        smaller = prepared(job)
+        begun = time_fit(smaller, dataset, pool[:few], seconds, reports=1)
+        small = begun if further else small
+    if predicted.each is None:  # the fit stopped too early to predict; a small one got further
+        predicting = smaller
         predicted = time_predict(predicting, started.items, seconds)
     again = started.items[: min(REPEATED_ITEMS, predicted.rows)]
     same_fit = _saved(predicted, time_predict(predicting, again, seconds))
@@ -211,24 +233,14 @@ def _seconds_at_same_pace(small: FitTiming, whole: FitTiming) -> float:
     return min(small.spent, whole.spent) if small.complete else whole.spent
 
 
-def _seconds_per_text(small: FitTiming, few: int, larger: FitTiming, rows: int) -> float:
-    """Return seconds of a new text; the first ones, which warm up, do not count."""
-    if rows > few:
-        return max(0.0, larger.cached - small.cached) / (rows - few)
-    return larger.cached / max(1, rows)
-
-
 def _saved(first: PredictTiming, repeated: PredictTiming) -> float:
     return max(0.0, (first.each or 0.0) - (repeated.spent or 0.0)) if repeated.rows else 0.0
 
 
-def _fit_twice(
-    job: Job, first: Strategy, dataset: Dataset, pool: Sequence[Example]
-) -> tuple[FitTiming, Strategy]:
-    """Fit twice on the same texts; return the second strategy, for which all texts are cached."""
-    time_fit(first, dataset, pool, inf)
-    second = prepared(job, seed_offset=1)
-    return time_fit(second, dataset, _relabelled(pool, dataset), inf), second
+def _repeated(pool: Sequence[Example], rows: int) -> list[Example]:
+    """Return so many rows that repeat a pool's under other ids."""
+    again = enumerate(islice(cycle(pool), rows))
+    return [replace(example, id=f"{example.id} {number}") for number, example in again]
 
 
 def _relabelled(pool: Sequence[Example], dataset: Dataset) -> list[Example]:
@@ -237,7 +249,7 @@ def _relabelled(pool: Sequence[Example], dataset: Dataset) -> list[Example]:
 
 def _rows_for_second_fit(small: FitTiming, few: int, rows: int, seconds: float) -> int:
     """Return the rows of the second fit: all, unless the small fit forecasts too long a fit."""
-    whole = small.alone * rows / few
+    whole = small.spent * rows / few
     if whole <= 2 * seconds:
         return rows
     return min(rows, max(2 * few, round(rows * 2 * seconds / whole)))

@@ -17,7 +17,7 @@ from choose.errors import ModelError
 from choose.models.causal.chat_template import ChatTemplate, Prompt
 from choose.models.causal.packed_attention import Pack, Piece, logits, max_length, max_stable_length
 from choose.models.hardware.compute_settings import set_threads
-from choose.models.hardware.memory import limits_of, within_memory
+from choose.models.hardware.memory import limits_of, timed_tokens, within_memory
 from choose.models.hardware.placement import placement_notes
 from choose.models.results.output_cache import ResultCache
 from choose.progress import report_progress
@@ -259,6 +259,7 @@ class CausalLM:
         limits, rows = limits_of(self.model.device.type), 1 + len(trie.tokens)
         size = self.model.config.get_text_config().vocab_size
         most_rows = limits.scoring_rows(size, self.model.dtype.itemsize)
+        most_tokens = timed_tokens(limits.scoring_tokens, self.model.device.type)
         some: list[bytes] = []
         tokens = 0
         for key, prompt in new.items():
@@ -266,7 +267,7 @@ class CausalLM:
                 if not some:
                     return [key]
                 continue
-            full = tokens + added_length(prompt, trie) > limits.scoring_tokens
+            full = tokens + added_length(prompt, trie) > most_tokens
             if some and (full or (len(some) + 1) * rows > most_rows):
                 break
             some.append(key)

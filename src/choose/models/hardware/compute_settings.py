@@ -156,6 +156,13 @@ def set_threads() -> int:
     return setting
 
 
+def threads_in_use() -> int:
+    """Return torch's number of threads as the last stretch of work had it, measuring nothing."""
+    import torch
+
+    return torch.get_num_threads()
+
+
 class _ThreadTuner:
     """The chosen number of threads, up to all cores, with the time of the measurement."""
 

@@ -253,12 +253,12 @@ def training_facts(model: Adapted, trained: Mapping[str, Any]) -> dict[str, Any]
     """Return threads, number type and sizes; nothing of a tuned encoder is shared by tasks."""
     from choose.models.hardware.compute_settings import (
         megabytes,
-        set_threads,
+        threads_in_use,
         trains_in_bfloat16,
     )
 
     return {
-        "threads": set_threads(),
+        "threads": threads_in_use(),
         "dtype": "bfloat16" if trains_in_bfloat16(model.base.device) else "float32",
         "artefact_mb": megabytes([*model.adapter.parameters(), *trained.values()]),
         "base_mb": 0.0,

@@ -26,6 +26,9 @@ from choose.progress import report_progress, sampled
 # enough, since the longer a step's texts are the more of it they leave.
 RELEASE_EVERY_TOKENS = 2_400
 
+# Rows of the first step where a fit is only timed.
+WARM_UP_ROWS = 4
+
 # More than any trial has steps: separates the random seeds of trials.
 MAX_STEPS = 10**6
 
@@ -95,10 +98,13 @@ def train_together(runs: Sequence[TrainingRun]) -> None:
 
 
 def _run_steps(runs: Sequence[TrainingRun]) -> None:
-    tokens = 0
+    tokens, work, sets_up = 0, 0.0, sampled()
     with training_step(runs) as step:
         while unfinished := [run for run in runs if not run.finished]:
             batches = [(run, run.next_batch()) for run in unfinished]
+            if sets_up:  # the pace is that of the steps after it
+                batches = [(run, indices[:WARM_UP_ROWS]) for run, indices in batches]
+                sets_up = False
             within_memory(runs[0].model.base.device, partial(step, batches))
             for run in unfinished:
                 run.apply_gradients()
@@ -106,9 +112,17 @@ def _run_steps(runs: Sequence[TrainingRun]) -> None:
             if tokens >= RELEASE_EVERY_TOKENS:
                 release_memory()
                 tokens = 0
-            done = sum(run.setup_steps + run.step for run in runs)
+            work += sum(_share_of_step(run, indices) for run, indices in batches)
             total = sum(run.setup_steps + run.schedule.steps for run in runs)
-            report_progress(done, total, PROGRESS_LABEL)
+            ended = all(run.finished for run in runs)
+            done = total if ended else sum(run.setup_steps for run in runs) + work
+            report_progress(min(done, total), total, PROGRESS_LABEL)
+
+
+def _share_of_step(run: TrainingRun, indices: Sequence[int]) -> float:
+    """Return a batch's tokens over those of an average one: batches are of similar lengths."""
+    average = run.schedule.batch_size * sum(map(len, run.rows)) / len(run.rows)
+    return sum(len(run.rows[index]) for index in indices) / average
 
 
 def verify_learning(run: TrainingRun) -> None:

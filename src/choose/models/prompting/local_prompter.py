@@ -13,7 +13,7 @@ import numpy as np
 from choose.models.causal.chat_template import CHARACTERS_PER_TOKEN, Prompt
 from choose.models.causal.label_scoring import LabelTrie, ScoredPrompts
 from choose.models.causal.loading import load_causal
-from choose.models.hardware.compute_settings import set_threads
+from choose.models.hardware.compute_settings import threads_in_use
 from choose.models.prompting.prompts import (
     NO_LABEL,
     PromptSettings,
@@ -326,7 +326,7 @@ class LocalPrompter(LocalPrompts):
     def facts(self) -> dict[str, Any]:
         """Return threads, number type, notes and cached seconds since this prompter was made."""
         return {
-            "threads": set_threads(),
+            "threads": threads_in_use(),
             "dtype": str(self.lm.model.dtype).removeprefix("torch."),
             "notes": [self.calibration.note, *self.notes(), *self.lm.notes()],
             "cached_seconds": self.cached_seconds,

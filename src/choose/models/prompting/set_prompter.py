@@ -10,7 +10,7 @@ import numpy as np
 from choose.models.causal.label_scoring import LabelTrie
 from choose.models.causal.loading import load_causal
 from choose.models.classical.label_set_head import Thresholds, members_of, set_answers
-from choose.models.hardware.compute_settings import set_threads
+from choose.models.hardware.compute_settings import threads_in_use
 from choose.models.prompting.local_prompter import LocalPrompts
 from choose.models.prompting.prompts import NO_LABEL, PromptSettings, single_line
 from choose.models.saving import floats, row_facts, rows_from, task_facts
@@ -134,7 +134,7 @@ class SetPrompter(LocalPrompts):
     def facts(self) -> dict[str, Any]:
         """Return threads, number type, notes and cached seconds since this prompter was made."""
         return {
-            "threads": set_threads(),
+            "threads": threads_in_use(),
             "dtype": str(self.lm.model.dtype).removeprefix("torch."),
             "notes": [self.note, *self.notes()],
             "cached_seconds": self.cached_seconds,
