@@ -17,7 +17,7 @@ COUNTED = {
         "An error counts by what it costs: 100 means no costs, 0 the most expensive error on "
         "every row."
     ),
-    "field-f1": "The score is field F1, the mean over rows; a field is right if its value is.",
+    "field-f1": "The score is field F1, the mean over rows; a field is right if its value matches.",
     "example-f1": (
         "The score is example F1, the mean over rows of how far the labels given and the right "
         "ones overlap: 100 means the same labels, 0 none in common."

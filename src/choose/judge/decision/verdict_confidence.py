@@ -58,7 +58,7 @@ def _evidence_limits(case: Case) -> list[tuple[int, str]]:
         limits = [(cap, why) for _, why in limits] + [(cap, shown)]
     for cap, few in ((0, with_too_few_runs(case)), (1, with_one_run(case))):
         if few:
-            limits.append((cap, f"{listed([_repeated(case, n) for n in few])} (3 needed)"))
+            limits.append((cap, f"{_repeated(case, few)} (3 needed)"))
     if case.selection.chosen and (fits := fits_that_may_fail(case)):
         limits.append((1, f"one failed fit beside the {fits} of {case.name} would use up its lead"))
     rows = len(case.contenders.panel.rows.targets)
@@ -182,8 +182,16 @@ def _ran_once(case: Case, other: str) -> bool:
     return case.contenders.panel[other].repetitions < 2 and not _repeats_little(case, case.name)
 
 
-def _repeated(case: Case, name: str) -> str:
-    return f"{name} had only {plural(case.contenders.panel[name].repetitions, 'run')}"
+def _repeated(case: Case, names: Sequence[str]) -> str:
+    by_runs: dict[int, list[str]] = {}
+    for name in names:
+        by_runs.setdefault(case.contenders.panel[name].repetitions, []).append(name)
+    return listed(
+        [
+            f"{listed(some)} had only {plural(runs, 'run')}{' each' if len(some) > 1 else ''}"
+            for runs, some in by_runs.items()
+        ]
+    )
 
 
 def _repeats_little(case: Case, name: str) -> bool:

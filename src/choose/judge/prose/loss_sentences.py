@@ -65,20 +65,20 @@ def _knowledge(split: LossSplit) -> str:
         for interval in (split.nothing, split.retrieved, split.gold)
     )
     low, high = split.knowledge.low, split.knowledge.high
+    on = f", on {plural(split.rows, 'row')}"
     if low is not None and low > 0:
         return (
             f"Retrieval brings the knowledge: {split.candidate} scores {without} without a passage "
-            f"and {found} with what it retrieves ({gold} with the right passage), on "
-            f"{plural(split.rows, 'row')}."
+            f"and {found} with what it retrieves ({gold} with the right passage){on}."
         )
     if high is not None and high < 0:
         return (
             f"Passages mislead {split.candidate}: it scores {without} without one and {gold} with "
-            "the right one."
+            f"the right one{on}."
         )
     return (
         f"Passages are not shown to help {split.candidate}: it scores {without} without one and "
-        f"{gold} with the right one."
+        f"{gold} with the right one{on}."
     )
 
 

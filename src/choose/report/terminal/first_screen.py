@@ -148,6 +148,7 @@ ROOMS = (
     Room(7, 3, 1, 2, 3, 2),
     Room(7, 3, 1, 1, 3, 2),
     Room(6, 3, 1, 1, 3, 2),
+    Room(5, 3, 1, 1, 3, 2),
     Room(5, 3, 1, 1, 3, 1),
     Room(6, 3, 1, 1, 2, 2),
     Room(5, 3, 1, 1, 2, 2, context=False),
@@ -209,7 +210,7 @@ def first_screen(
     yield _answer(verdict, width)
     room_of = width - INDENT - 1
     reason = clip_sentences(because(verdict), room.because * room_of)
-    doubt = clip_items(confidence_reason(verdict), min(room.because, room.lines) * room_of)
+    doubt = clip_items(confidence_reason(verdict), min(room.because, room.lines + 1) * room_of)
     for text in filter(None, (reason, doubt)):
         yield Padding(literal(text), (0, 0, 0, INDENT))
     warned = clip(warning(decision), min(room.because, 2) * room_of)
