@@ -157,10 +157,10 @@ def set_threads() -> int:
 
 
 def threads_in_use() -> int:
-    """Return torch's number of threads as the last stretch of work had it, measuring nothing."""
+    """Return the number of threads of the last stretch of work, measuring nothing."""
     import torch
 
-    return torch.get_num_threads()
+    return threads_setting() or torch.get_num_threads()
 
 
 class _ThreadTuner:
