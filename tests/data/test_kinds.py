@@ -224,21 +224,21 @@ def test_a_field_is_the_new_class_of_records() -> None:
 def test_the_grid_of_records_and_of_texts_has_what_exists_for_them() -> None:
     rows = orders()
     data = build_dataset("orders", rows, options=SplitOptions(kind="extraction"))
-    jobs = Planner(Study(), Pools(data)).jobs((Candidate(name="t", strategy="empty"),))
+    jobs = Planner(Study(), Pools(data)).jobs((Candidate(name="t", strategy="gazetteer"),))
     noise = {(j.trial.scenario.noise, j.trial.scenario.rate) for j in jobs} - {("symmetric", 0.0)}
     assert noise == {("symmetric", 0.1), ("symmetric", 0.2), ("value-dropped", 0.2)}
     assert {j.trial.scenario.label for j in jobs} == {"", "po"}
     assert {j.trial.scenario.kind for j in jobs} == {"standard", "noise", "time", "new-class"}
     texts = [replace(e, target=f"Send a {WORDS[i % 12]} to {i}") for i, e in enumerate(rows)]
     written = build_dataset("texts", texts, options=SplitOptions(kind="writing"))
-    jobs = Planner(Study(), Pools(written)).jobs((Candidate(name="t", strategy="copy"),))
+    jobs = Planner(Study(), Pools(written)).jobs((Candidate(name="t", strategy="nearest"),))
     assert {j.trial.scenario.noise for j in jobs} == {"symmetric", "number-changed"}
     assert "new-class" not in {j.trial.scenario.kind for j in jobs}
     stated = Study.model_validate({"grid": {"noise_kinds": ["confused-pair"]}})
     with pytest.raises(
         StudyError, match=r"not for the task.s kind, extraction. Allowed here: symm"
     ):
-        Planner(stated, Pools(data)).jobs((Candidate(name="t", strategy="empty"),))
+        Planner(stated, Pools(data)).jobs((Candidate(name="t", strategy="gazetteer"),))
 
 
 @pytest.mark.parametrize("name", ["typos", "spacing", "contraction"])
