@@ -19,7 +19,8 @@ from choose.api.study_evidence import evidence_of, rule_of
 from choose.cli.build_expectations import not_under
 from choose.errors import StudyError
 from choose.judge.evidence import items_of
-from choose.judge.prose.verdict_basis import rows_to_reach
+from choose.judge.measures import text_metrics
+from choose.judge.prose.verdict_basis import rows_to_reach, unrated
 from choose.judge.scores.score_tables import study_scores
 from choose.report.html.page import render_html, render_versus_html
 from choose.report.markdown import render_markdown, render_versus_markdown
@@ -541,6 +542,40 @@ def test_who_lost_by_the_format_of_its_answers_alone_is_named(
     assert card(chatty, "chatty").text.format_gap.value > 0.1
     assert "by its format" not in chatty.verdict.headline
     assert all(step.kind != "fix-format" for step in chatty.verdict.steps)
+
+
+def test_a_metric_by_which_another_family_leads_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By chrF a copy of the dialogue beat the adapter, by ROUGE-L it lost: rows of both count."""
+    scores = {
+        "copy": {"rouge-l": [[0.1], [0.2], [0.9]], "length": [[0.5], [0.5], [0.5]]},
+        "lora": {"rouge-l": [[0.4], [0.3], [0.0]], "length": [[0.4], [0.4], [0.4]]},
+    }
+    names = dict.fromkeys(("chrf", "rouge-l", "length", LENIENT))
+
+    def main(name: str, *answered: bool) -> Any:
+        runs = [SimpleNamespace(scores={CLEAN: names})]
+        table = SimpleNamespace(name=name, complete=np.array(answered), runs=runs)
+        return SimpleNamespace(main=table)
+
+    found = {LENIENT: [[1.0]] * 3}
+    monkeypatch.setattr(
+        text_metrics, "_stored", lambda t, metric: np.array((scores[t.name] | found)[metric])
+    )
+    panel = {"copy": main("copy", True, True, True), "lora": main("lora", True, True, False)}
+    (lead,) = text_metrics.leads_by_other_metrics(panel["copy"].main, panel["lora"].main)
+    assert lead == ("rouge-l", pytest.approx(0.35), pytest.approx(0.15), 2)
+    best = {"baseline": "copy", "fine-tuning": "lora"}
+    facts = {"name": "copy", "family": "baseline", "written": True, "ratings": None, "margin": 0.1}
+    words = SimpleNamespace(score="chrF")
+    case: Any = SimpleNamespace(
+        contenders=SimpleNamespace(panel=panel, best=best), words=words, **facts
+    )
+    assert [*unrated(case)] == [
+        "Whether chrF tells what readers value: by ROUGE-L lora is ahead of copy (0.35 against "
+        "0.15 on 2 shared rows), and nobody has rated answers (choose rate)."
+    ]
+    case.margin = 0.3
+    assert [*unrated(case)] == []
 
 
 def test_a_candidate_worse_than_a_constant_answer_is_named(

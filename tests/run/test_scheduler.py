@@ -542,6 +542,17 @@ def test_fast_candidates_answer_all_their_rows_once_everyone_has_answered() -> N
     assert order[9:11] == [("lora", 1), ("lora", 2)]
 
 
+def test_a_fit_that_is_forecast_to_end_far_too_late_holds_nobody_up() -> None:
+    """It is left out at once: others need not answer more rows before it begins."""
+    slow = (Player(name="few", fit=1.0, each=0.2, right=8), Player(name="lora", fit=1000.0))
+    world = World((Player(name="tfidf", fast=True, right=8), *slow), folds=3)
+    scheduler, steps = by_value(world, question("tfidf", "few"), seconds=100.0)
+    order = [(s.request.candidate, s.request.action) for s in steps]
+    asked = [one for one in order if one[1] != "measure"]
+    assert asked[:4] == [("tfidf", "run"), ("few", "run"), ("tfidf", "run"), ("tfidf", "run")]
+    assert scheduler.summary.too_long == {"lora": 1000.0}
+
+
 def test_controls_that_tell_whether_an_adapter_is_worth_its_fit_come_before_it() -> None:
     players = (Player(name="tfidf", fast=True), Player(name="rag"), Player(name="lora"))
     world = World(players, folds=2)

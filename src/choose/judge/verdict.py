@@ -41,7 +41,7 @@ from choose.judge.prose.family_answer import (
 )
 from choose.judge.prose.loss_sentences import with_sentence
 from choose.judge.prose.reasons import doubts, failure_reasons, reasons, rejected
-from choose.judge.prose.verdict_basis import because, below_floor, rating_sentences
+from choose.judge.prose.verdict_basis import because, below_floor, rating_sentences, unrated
 from choose.judge.scores.family_comparison import pair_records
 from choose.judge.scores.paired_comparison import interval_of
 from choose.judge.scores.score_tables import CandidateScores, StudyScores, study_scores
@@ -192,7 +192,7 @@ def _verdict(
         interim_reason=said[2],
         families=families,
         settled=(*rating_sentences(case), *settled(case, families), *below_floor(case)),
-        open=(*rating_sentences(case, sure=False), *still_open(case, families, left_out)),
+        open=(*unrated(case), *still_open(case, families, left_out)),
         recommended=recommended,
         use_meanwhile=case.name,
         family=case.contenders.family(recommended) if recommended else None,

@@ -163,11 +163,13 @@ class FirstPassBudget:
     def crowds_out(self, left: float, skip: Callable[[Job], bool], job: Job) -> bool:
         """Return whether a job is a first pass whose fit may take most of the remaining time.
 
-        One that would hardly end in time after other work does not count, nor one that is skipped.
+        One that would hardly end in time after other work does not count, nor one that is skipped
+        or left out because it is forecast to end far too late.
         """
         name = job.trial.candidate
         fit = self._fit(name) if self.waiting.get(name) is job else 0.0
-        return fit > left / 2 and not fit <= left < RESERVE * fit and not skip(job)
+        late = fit <= left < RESERVE * fit or self.overrun(name, left) is not None
+        return fit > left / 2 and not late and not skip(job)
 
     def has_room(self, seconds: float, left: float, skip: Callable[[Job], bool]) -> bool:
         """Return whether other work of so many seconds leaves fits that wait their time.

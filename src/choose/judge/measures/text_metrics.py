@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -97,6 +97,28 @@ def format_gap(table: ScoreTable) -> Interval | None:
         return None
     lenient = _stored(table, "lenient")
     return _gap(table, lenient) if (lenient > table.right).any() else None
+
+
+class Lead(NamedTuple):
+    """A metric beside the score by which another candidate is ahead, with means on shared rows."""
+
+    metric: str
+    other: float
+    own: float
+    rows: int
+
+
+def leads_by_other_metrics(own: ScoreTable, other: ScoreTable) -> list[Lead]:
+    """Return the metrics beside the score by which `other` is ahead, the largest lead first."""
+    shared = own.complete & other.complete
+    if not shared.any():
+        return []
+    leads = list[Lead]()
+    for name in [*own.runs[0].scores[CLEAN]][1:]:
+        theirs, ours = (float(np.nanmean(_stored(t, name)[shared])) for t in (other, own))
+        leads.append(Lead(name, theirs, ours, int(shared.sum())))
+    ahead = [lead for lead in leads if lead.metric != "lenient" and lead.other > lead.own]
+    return sorted(ahead, key=lambda lead: lead.own - lead.other)
 
 
 def _length(evidence: Evidence, table: ScoreTable) -> float | None:

@@ -22,7 +22,7 @@ from choose.judge.decision.more_labels import (
 from choose.judge.decision.rule import Case, deciding_rival
 from choose.judge.decision.verdict_kind import conflicts_limit
 from choose.judge.measures.curve_forecast import horizon, likely
-from choose.judge.measures.text_metrics import format_gap
+from choose.judge.measures.text_metrics import format_gap, leads_by_other_metrics
 from choose.judge.prose.family_answer import (
     ahead_on_all_rows,
     also_named,
@@ -36,7 +36,7 @@ from choose.judge.scores.score_tables import MISSING
 from choose.judge.stats.metrics import UNUSABLE
 from choose.schema.base import Interval
 from choose.schema.decision import Kind
-from choose.schema.score_names import COUNTED, amount, right, scored
+from choose.schema.score_names import COUNTED, NAMES, amount, right, scored
 from choose.schema.standings import Step
 
 
@@ -220,6 +220,29 @@ def rating_sentences(case: Case, *, sure: bool = True) -> Iterator[str]:
         yield f"{metric[:1].upper()}{metric[1:]} hardly follows these ratings."
 
 
+def unrated(case: Case) -> Iterator[str]:
+    """Say what ratings leave open; without any, where another family leads by another metric."""
+    yield from rating_sentences(case, sure=False)
+    contenders, own = case.contenders, case.contenders.panel[case.name].main
+    if not case.written or own is None or rated_pair(case.ratings) is not None:
+        return
+    others = [name for family, name in contenders.best.items() if family != case.family]
+    found = [
+        (lead.other - lead.own, name, lead)
+        for name in others
+        if (table := contenders.panel[name].main) is not None
+        for lead in leads_by_other_metrics(own, table)[:1]
+    ]
+    if found and (most := max(found))[0] > case.margin:
+        _, name, lead = most
+        yield (
+            f"Whether {case.words.score} tells what readers value: by "
+            f"{NAMES.get(lead.metric, lead.metric)} {name} is ahead of {case.name} "
+            f"({lead.other:.2f} against {lead.own:.2f} on {plural(lead.rows, 'shared row')}), and "
+            "nobody has rated answers (choose rate)."
+        )
+
+
 class LostByFormat(NamedTuple):
     """A candidate whose unusable answers, repaired, would bring it level with the chosen one."""
 
@@ -254,9 +277,10 @@ def format_sentence(case: Case) -> str:
     lost = lost_by_format(case)
     if lost is None:
         return ""
+    how, repaired = ("do not end", "cut") if case.written else ("cannot be read", "repaired")
     return (
         f"{lost.candidate} lost by its format: {lost.unusable:,} of its "
-        f"{plural(lost.answers, 'answer')} cannot be read; repaired, they would gain it "
+        f"{plural(lost.answers, 'answer')} {how}; {repaired}, they would gain it "
         f"{in_points(lost.gap)}, which is level with {case.name}."
     )
 
@@ -272,11 +296,17 @@ def text_steps(case: Case) -> Iterator[Step]:
             command="choose rate STUDY --model openai:gpt-4o-mini",
         )
     if (lost := lost_by_format(case)) is not None:
+        how, mend = "cannot be read", "Show it an example of the form, allow longer answers, or "
+        if case.written:
+            how, mend = (
+                "do not end",
+                "Stop texts that repeat themselves, label more rows, or ",
+            )
+        mend += "ask a larger model." if case.written else "hold it to a schema at an endpoint."
         yield Step(
             kind="fix-format",
             text=f"Mend the output of {lost.candidate} before you believe that it lost: "
-            f"{lost.unusable:,} of {plural(lost.answers, 'answer')} cannot be read. Show it an "
-            "example of the form, allow longer answers, or hold it to a schema at an endpoint.",
+            f"{lost.unusable:,} of {plural(lost.answers, 'answer')} {how}. {mend}",
             question=f"whether {lost.candidate} is as good as {case.name}",
             value=lost.gap,
         )
