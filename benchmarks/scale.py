@@ -172,10 +172,11 @@ def trials_of(data: Dataset, count: int, each_tfidf: int = EACH_TFIDF) -> list[J
     """Return so many different trials: other folds, draws and seeds of the same two candidates."""
     planned = jobs_of(study("majority", "tfidf", sizes=(0.5,), wordings=False, views=()), data)
     first = {job.trial.candidate: job for job in reversed(planned)}
-    found = []
+    found, own = list[Job](), dict.fromkeys(first, 0)
     for number in range(count):
-        job = first["majority" if (number + 1) % each_tfidf else "tfidf"]
-        fold, draw = number % len(data.folds), number // len(data.folds)
+        job = first[name := "majority" if (number + 1) % each_tfidf else "tfidf"]
+        draw, fold = divmod(own[name], len(data.folds))  # both candidates answer all folds
+        own[name] += 1
         found.append(replace(job, trial=replace(job.trial, fold=fold, draw=draw, seed=number)))
     return found
 

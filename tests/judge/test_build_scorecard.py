@@ -10,6 +10,7 @@ from sklearn.metrics import f1_score
 
 from choose.judge.evidence import CandidateInfo, Evidence, Items
 from choose.judge.goal import Rule
+from choose.judge.measures import build_scorecard
 from choose.judge.measures.build_scorecard import scorecard
 from choose.judge.measures.common_rows import common_rows
 from choose.judge.measures.cost_comparison import cheapest_first
@@ -148,7 +149,9 @@ def test_seed_and_draw_are_two_things():
     assert drawn.seed is None
 
 
-def test_churn_counts_answers_that_change():
+@pytest.mark.parametrize("many", [50, 2])
+def test_churn_counts_answers_that_change(many, monkeypatch):
+    monkeypatch.setattr(build_scorecard, "MANY_REPETITIONS", many)
     runs = [run(TARGETS), run(flipped(6), draw=1), run(TARGETS, draw=2)]
     assert card(*runs, candidates=(info(seeded=True),)).churn == pytest.approx(2 * 6 / 30 / 3)
 

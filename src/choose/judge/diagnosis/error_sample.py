@@ -13,7 +13,7 @@ from math import log2
 import numpy as np
 
 from choose.judge.evidence import CandidateInfo, Evidence
-from choose.judge.scores.out_of_fold import OutOfFold, out_of_fold, settings, targets
+from choose.judge.scores.out_of_fold import OutOfFold, out_of_fold, out_of_folds, targets
 from choose.judge.scores.score_tables import MISSING
 from choose.judge.stats.intervals import wilson
 from choose.judge.stats.metrics import Codes, confusion
@@ -182,23 +182,16 @@ def _share_right(runs: Sequence[OutOfFold], ids: Sequence[str], goals: Codes) ->
 
 
 def _mostly_right(evidence: Evidence, name: str, ids: Sequence[str], goals: Codes) -> Mask:
-    runs = [
-        predictions
-        for draw, variant in settings(evidence, name)
-        if not variant and (predictions := out_of_fold(evidence, name, draw)) is not None
-    ]
+    found = out_of_folds(evidence, name)
+    runs = [predictions for (_, variant), predictions in found.items() if not variant]
     return np.asarray(_share_right(runs, ids, goals) >= 0.5, dtype=np.bool_)
 
 
 def _repeat_accuracy(
     evidence: Evidence, name: str, ids: Sequence[str], goals: Codes
 ) -> Floats | None:
-    runs = [
-        predictions
-        for draw, variant in settings(evidence, name)
-        if (draw, variant) != (0, "")
-        and (predictions := out_of_fold(evidence, name, draw, variant)) is not None
-    ]
+    found = out_of_folds(evidence, name)
+    runs = [predictions for setting, predictions in found.items() if setting != (0, "")]
     if not runs:
         return None
     return np.nan_to_num(_share_right(runs, ids, goals), nan=0.0)

@@ -42,6 +42,9 @@ from choose.schema.scorecard import (
 )
 from choose.types import Answers, Run
 
+# Above it, pairs of repetitions are counted rather than compared one by one.
+MANY_REPETITIONS = 50
+
 
 def service_of(candidate: CandidateScores) -> Service | None:
     """Return what was seen of the service, None where there is none or nothing was answered."""
@@ -296,6 +299,11 @@ def _is_wording(candidate: CandidateScores, table: ScoreTable, own: ScoreTable) 
 
 def _churn(answers: Codes) -> float | None:
     """Return the share of answers that differ between two repetitions, over all pairs."""
+    rows, count = answers.shape
+    if count > MANY_REPETITIONS:
+        given = ((answers == code).sum(axis=1) for code in np.unique(answers))
+        alike = sum(int((times**2).sum()) for times in given)
+        return (rows * count**2 - alike) / (rows * count * (count - 1))
     pairs = [float((a != b).mean()) for a, b in combinations(answers.T, 2)]
     return float(np.mean(pairs)) if pairs else None
 

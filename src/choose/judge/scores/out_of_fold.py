@@ -6,7 +6,7 @@ trials, cross-validation inside the training pool, so that no test row is used.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,26 +42,31 @@ class OutOfFold:
         return np.asarray(self.outputs == self.targets, dtype=np.bool_)
 
 
-def out_of_fold(
-    evidence: Evidence, candidate: str, draw: int = 0, variant: str = ""
-) -> OutOfFold | None:
-    """Return a candidate's out-of-fold answers, or None where it has none.
+def out_of_fold(evidence: Evidence, candidate: str) -> OutOfFold | None:
+    """Return the out-of-fold answers of a candidate's first repetition; None where it has none."""
+    runs = out_of_fold_runs(evidence, candidate)
+    return _joined(runs, _codes(evidence), targets(evidence)) if runs else None
 
-    Args:
-        evidence: what was measured.
-        candidate: its name.
-        draw: which repetition.
-        variant: another setting of it, such as a wording; its own setting unless given.
+
+def out_of_folds(evidence: Evidence, candidate: str) -> dict[tuple[int, str], OutOfFold]:
+    """Return a candidate's out-of-fold answers by repetition and setting (draw, variant), in order.
+
+    The variant is another setting of it, such as a wording; its own setting where it is empty.
     """
-    runs = [
-        run
-        for run in _answered(evidence, candidate)
-        if (run.trial.draw, run.trial.variant) == (draw, variant)
-    ]
-    if not runs:
-        return None
-    code: dict[str | None, int] = {label: i for i, label in enumerate(evidence.labels)}
-    target_of = targets(evidence)
+    runs: dict[tuple[int, str], list[Run]] = {}
+    for run in _answered(evidence, candidate):
+        runs.setdefault((run.trial.draw, run.trial.variant), []).append(run)
+    code, target_of = _codes(evidence), targets(evidence)
+    return {key: _joined(runs[key], code, target_of) for key in sorted(runs)}
+
+
+def _codes(evidence: Evidence) -> dict[str | None, int]:
+    return {label: code for code, label in enumerate(evidence.labels)}
+
+
+def _joined(
+    runs: Sequence[Run], code: Mapping[str | None, int], target_of: Mapping[str, str]
+) -> OutOfFold:
     ids = [id for run in runs for id in run.asked[CLEAN]]
     answers = [run.answers[CLEAN] for run in runs]
     scored = [a.scores for a in answers if a.scores is not None]
@@ -81,12 +86,6 @@ def out_of_fold_runs(evidence: Evidence, candidate: str) -> list[Run]:
     """Return the runs of a candidate's first repetition with out-of-fold answers."""
     runs = _answered(evidence, candidate)
     return [run for run in runs if (run.trial.draw, run.trial.variant) == (0, "")]
-
-
-def settings(evidence: Evidence, candidate: str) -> tuple[tuple[int, str], ...]:
-    """Return the repetitions and settings (draw, variant) with out-of-fold answers, in order."""
-    runs = _answered(evidence, candidate)
-    return tuple(sorted({(run.trial.draw, run.trial.variant) for run in runs}))
 
 
 def targets(evidence: Evidence) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from math import inf, sqrt
 from typing import Literal, NamedTuple
@@ -29,6 +29,9 @@ Method = Literal[
 ]
 
 MCNEMAR: Method = "McNemar mid-p"
+
+# Pairs of repetitions, over all rows, that are held in memory at once (80 MB).
+MOST_PAIRS = 10_000_000
 
 # One imaginary row for either side (Bonett and Price 2012).
 BONETT_PRICE = (-1.0, 1.0)
@@ -195,8 +198,15 @@ def imaginary(differences: Floats) -> tuple[float, float]:
     where answers are right or wrong. With a difference of 1, as of these, the interval of 100 rows
     would be a quarter too wide.
     """
-    total = float(np.abs(differences).sum())
-    size = float((differences**2).sum()) / total if total else 1.0
+    return _imaginary([differences])
+
+
+def _imaginary(parts: Iterable[Floats]) -> tuple[float, float]:
+    total = squares = 0.0
+    for part in parts:
+        total += float(np.abs(part).sum())
+        squares += float((part**2).sum())
+    size = squares / total if total else 1.0
     return size * BONETT_PRICE[0], size * BONETT_PRICE[1]
 
 
@@ -208,7 +218,11 @@ def _analyse(
     names: Sequence[str] | None,
     w: Floats | None,
 ) -> _Moments:
-    pseudo = imaginary(x[:, :, None] - y[:, None, :]) if graded else BONETT_PRICE
+    some = max(1, MOST_PAIRS // (x.shape[1] * y.shape[1]))
+    pairs = (
+        x[at : at + some, :, None] - y[at : at + some, None, :] for at in range(0, len(x), some)
+    )
+    pseudo = _imaginary(pairs) if graded else BONETT_PRICE
     if 1 not in (x.shape[1], y.shape[1]):
         return _two_sided(x, y, pseudo, common, names, w)
     parts = two_way(x - y, names, w, pseudo)
@@ -268,9 +282,16 @@ def _columns(scores: npt.ArrayLike) -> Floats:
 
 
 def _discordance(x: Floats, y: Floats, w: Floats | None) -> tuple[float, float]:
-    apart = np.abs(x[:, :, None] - y[:, None, :])
+    apart = np.maximum(x.max(axis=1) - y.min(axis=1), y.max(axis=1) - x.min(axis=1))
     largest = float(apart.max()) or 1.0
-    return float(np.average(((apart / largest) ** 2).mean(axis=(1, 2)), weights=w)), largest
+    pairs = x.shape[1] * y.shape[1]
+    if len(x) * pairs <= MOST_PAIRS:
+        squares = ((np.abs(x[:, :, None] - y[:, None, :]) / largest) ** 2).mean(axis=(1, 2))
+    else:  # the same, without the pairs
+        a, b = x / largest, y / largest
+        own = y.shape[1] * (a**2).sum(axis=1) + x.shape[1] * (b**2).sum(axis=1)
+        squares = np.maximum(own - 2 * a.sum(axis=1) * b.sum(axis=1), 0.0) / pairs
+    return float(np.average(squares, weights=w)), largest
 
 
 def smallest_detectable_gain(
