@@ -303,7 +303,8 @@ def _churn(answers: Codes) -> float | None:
     if count > MANY_REPETITIONS:
         given = ((answers == code).sum(axis=1) for code in np.unique(answers))
         alike = sum(int((times**2).sum()) for times in given)
-        return float(rows * count**2 - alike) / (rows * count * (count - 1))
+        apart: float = (rows * count**2 - alike) / (rows * count * (count - 1))
+        return apart
     pairs = [float((a != b).mean()) for a, b in combinations(answers.T, 2)]
     return float(np.mean(pairs)) if pairs else None
 
