@@ -54,9 +54,6 @@ REPEATED_ITEMS = 1
 # Training rows that warm a fast candidate up, and those of a slow one's second fit.
 WARM_UP_ROWS, SECOND_FIT_ROWS = 8, 8
 
-# Training rows of a small fit where the first few took long.
-SLOW_POOL = 32
-
 # A strategy that saves less of a row's time when the same fit predicts it again caches nothing.
 MAYBE_CACHED = 0.5
 
@@ -148,9 +145,8 @@ def _measure_fast(job: Job, dataset: Dataset, started: PreparedTrial, seconds: f
     Where texts are cached the larger one has those of the small one again and again, so that
     nothing is computed but the fit.
     """
-    pool = started.pool
-    warm_up = time_fit(started.strategy, dataset, pool[:WARM_UP_ROWS], inf)
-    few = min(SMALL_POOL if warm_up.spent < seconds else SLOW_POOL, len(pool))
+    pool, few = started.pool, min(SMALL_POOL, len(started.pool))
+    time_fit(started.strategy, dataset, pool[:WARM_UP_ROWS], inf)
     time_fit(started.strategy, dataset, pool[:few], inf)
     second = prepared(job, seed_offset=1)
     small = time_fit(second, dataset, _relabelled(pool[:few], dataset), inf)
