@@ -13,7 +13,7 @@ import numpy.typing as npt
 from choose.data.scenarios import Pools
 from choose.files import write_json
 from choose.judge.scores.score_tables import CLEAN, scores_in
-from choose.run.predict import Deadline
+from choose.run.predict_test_rows import Deadline
 from choose.run.trial import run_trial
 from choose.schema.plan import Job
 from choose.strategy import find

@@ -20,7 +20,7 @@ from choose.data import difficulty
 from choose.data.dataset import load_dataset
 from choose.data.splits import SplitOptions, build_dataset
 from choose.data.stratify import stratified_folds, stratified_order
-from choose.run.predict import asking_order
+from choose.run.predict_test_rows import asking_order
 from choose.schema.study_sections import DataSection, TaskSection
 from choose.types import Dataset, Example
 

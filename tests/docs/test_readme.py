@@ -18,7 +18,7 @@ import pytest
 import typer
 
 from choose.cli.app import app
-from choose.cli.build_expectations import PANEL
+from choose.cli.ci_gates import PANEL
 from choose.judge.goal import RULE
 from support.studies import write_csv
 

@@ -21,7 +21,7 @@ from choose.judge.verdict import judge
 from choose.schema.base import Interval
 from choose.schema.costs import Move
 from choose.schema.decision import Decision
-from choose.schema.texts import MetricAgreement, RatedPair, RatingFigures
+from choose.schema.text_scores import MetricAgreement, RatedPair, RatingFigures
 from support.priced_studies import HOURS, retiring, rule, world
 from support.simulated_studies import lora, majority, probe, prompt, retrieval, study, tfidf
 

@@ -13,7 +13,7 @@ from choose.judge.measures.reading_robustness import document_faults, paraphrase
 from choose.judge.scores.score_tables import study_scores
 from choose.judge.stats.intervals import AGRESTI_COULL, two_way_interval
 from choose.judge.stats.paired import imaginary
-from choose.report.documents_text import drill_tables
+from choose.report.changed_documents_text import drill_tables
 from choose.schema.reading_documents import DocumentFault, ParaphraseOutcome, Paraphrases
 from choose.tasks.answering import Answering, with_corpus
 from choose.tasks.scoring import scores_of

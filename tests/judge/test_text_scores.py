@@ -16,7 +16,7 @@ import pytest
 from choose.api.compare import compare_stores, decide
 from choose.api.notebook_views import candidates_frame, differences_frame, printed
 from choose.api.study_evidence import evidence_of, rule_of
-from choose.cli.build_expectations import not_under
+from choose.cli.ci_gates import not_under
 from choose.errors import StudyError
 from choose.judge.evidence import items_of
 from choose.judge.measures import text_metrics

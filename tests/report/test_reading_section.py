@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from choose.formatting import MINUS
-from choose.report.documents_text import notes_on_reading, tables_on_reading
+from choose.report.changed_documents_text import notes_on_reading, tables_on_reading
 from choose.report.html.line_charts import waterfall
 from choose.report.markdown import render_markdown
 from choose.report.reading_text import (

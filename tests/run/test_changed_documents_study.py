@@ -18,7 +18,7 @@ from choose.data.scenarios import Pools
 from choose.report.html.page import render_html
 from choose.report.markdown import render_markdown
 from choose.report.terminal.decision_page import render_section
-from choose.run.predict import asking_order
+from choose.run.predict_test_rows import asking_order
 from choose.run.run_records import GroupRequest
 from choose.run.trial import run_trial
 from choose.run.worker import Worker

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 import pytest
 
 from choose.errors import StrategyError
-from choose.run.predict import predict
+from choose.run.predict_test_rows import predict
 from choose.tasks.answering import Answering
 from choose.types import Answers, Item
 

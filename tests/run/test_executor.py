@@ -14,9 +14,9 @@ from choose.api.plan import plan_trials
 from choose.api.study_evidence import nothing_measured, rule_of
 from choose.data.scenarios import Pools
 from choose.progress import TimeLimitReached
-from choose.run import executor, time_budget
+from choose.run import executor, first_passes
 from choose.run.executor import run_jobs
-from choose.run.predict import CHUNK, Deadline, SpendingShare
+from choose.run.predict_test_rows import CHUNK, Deadline, SpendingShare
 from choose.run.run_records import GroupRequest, GroupResult, Limits, left_out_sentences
 from choose.run.scheduling.next_trial import Measured
 from choose.run.scheduling.race import Race, full_trial_seconds
@@ -375,7 +375,7 @@ def test_the_first_verdict_waits_for_some_rows_of_all_but_those_that_take_long(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It does not wait for the other folds of fast candidates, nor for all rows of slow ones."""
-    monkeypatch.setattr(time_budget, "FIRST_VERDICT_SHARE", 0.0)  # every slow one takes long
+    monkeypatch.setattr(first_passes, "FIRST_VERDICT_SHARE", 0.0)  # every slow one takes long
     store, data, jobs = prepare(tmp_path, what := study("tfidf", "steady"))
     candidates = plan_trials(what, Pools(data)).candidates
     store.plan((job.trial for job in jobs), _described(candidates))

@@ -16,6 +16,7 @@ from choose.data.scenarios import Pools
 from choose.progress import report_progress, sampled
 from choose.run import worker
 from choose.run.executor import run_jobs
+from choose.run.first_passes import FIRST_PASS_SHARE, FirstPassBudget
 from choose.run.forecast import (
     LEAST_SECONDS,
     MEASURE_SECONDS,
@@ -27,11 +28,10 @@ from choose.run.forecast import (
     part_seconds,
     rows_reached,
 )
-from choose.run.predict import PassCost, allocate
+from choose.run.predict_test_rows import PassCost, allocate
 from choose.run.run_records import Limits, Pace, left_out_sentences
 from choose.run.speed_measurement import known_speed, measure_speed
 from choose.run.speed_probe import Speed, probe, time_predict
-from choose.run.time_budget import FIRST_PASS_SHARE, FirstPassBudget
 from choose.schema.plan import Job
 from choose.store.store import Store
 from choose.study.grid_points import FIRST_PASS
@@ -311,7 +311,7 @@ def test_a_fit_that_cannot_finish_is_left_out_and_reported(tmp_path: Path) -> No
 def test_a_fit_that_is_forecast_wrong_is_stopped_with_the_budget(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("choose.run.time_budget.FORECAST_FACTOR", inf)
+    monkeypatch.setattr("choose.run.first_passes.FORECAST_FACTOR", inf)
     data, jobs = planned("steady", rows=1500)
     start, store = perf_counter(), Store.create(tmp_path / "st")
     outcome = run_jobs(jobs[:1], Pools(data), store, Limits(1.0), lambda job, run: None)

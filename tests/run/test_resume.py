@@ -12,7 +12,7 @@ from choose.data.scenarios import Pools
 from choose.errors import StrategyError
 from choose.progress import TimeLimitReached
 from choose.run.executor import run_jobs
-from choose.run.predict import Deadline
+from choose.run.predict_test_rows import Deadline
 from choose.run.run_records import Limits, left_out_sentences
 from choose.run.trial import run_trial
 from choose.schema.plan import Job

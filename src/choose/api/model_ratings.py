@@ -26,7 +26,7 @@ from choose.models.prompting.prompts import Wording, chat_messages
 from choose.models.weights.spec import PREFIX, endpoint_name
 from choose.run.spending_limit import Approve, refuse
 from choose.schema.plan import Bill, Spending
-from choose.schema.texts import ModelRatings, Rating
+from choose.schema.text_scores import ModelRatings, Rating
 from choose.store.tables import MODEL_RATINGS
 from choose.study.study_file import check
 from choose.tasks.classification import Classification

@@ -22,7 +22,7 @@ from choose.judge.decision.contenders import contenders_of
 from choose.judge.decision.rule import deciding_rival, select
 from choose.judge.measures.human_ratings import NO_ANSWER, first_outputs
 from choose.judge.scores.score_tables import study_scores
-from choose.schema.texts import PeopleRatings, Preference, Rating
+from choose.schema.text_scores import PeopleRatings, Preference, Rating
 from choose.store.destination import check_destination
 from choose.store.store import Store
 from choose.store.tables import RATINGS

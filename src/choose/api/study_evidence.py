@@ -33,7 +33,7 @@ from choose.models.weights.spec import endpoint_name
 from choose.schema.costs import TokenPrices
 from choose.schema.decision import Look, Method, Note, PromptText, Verdict
 from choose.schema.study_sections import FILES
-from choose.schema.texts import ModelRatings, PeopleRatings
+from choose.schema.text_scores import ModelRatings, PeopleRatings
 from choose.store.store import Store
 from choose.store.tables import MODEL_RATINGS, RATINGS, read_record
 from choose.strategy import Prompts, build, find, traits, words

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from choose.cli.build_expectations import Expect, FailUnder, Gates, GithubSummary
+from choose.cli.ci_gates import Expect, FailUnder, Gates, GithubSummary
 from choose.cli.options import (
     RUN_FLAGS,
     STUDY_FLAGS,

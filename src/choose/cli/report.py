@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from choose.cli.build_expectations import Expect, FailUnder, Gates, GithubSummary
+from choose.cli.ci_gates import Expect, FailUnder, Gates, GithubSummary
 from choose.cli.console import FULL
 from choose.cli.options import ENDPOINT_FLAGS, AsJson, NewestStore, Output
 from choose.untrusted import finite, shown

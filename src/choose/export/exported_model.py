@@ -19,7 +19,7 @@ from choose.export.manifest import Manifest, load_strategy, read_manifest
 from choose.formatting import clean, csv_cell, plural
 from choose.judge.evidence import HasParts, HoldsLabels, ShowsAnswers
 from choose.models.hardware.compute_settings import check_compute
-from choose.run.predict import predict
+from choose.run.predict_test_rows import predict
 from choose.strategy import Strategy
 from choose.types import Answers, Item
 

@@ -26,7 +26,7 @@ from choose.export.manifest import (
     load_strategy,
 )
 from choose.files import explained_errors, temporary_name, write_json, write_text
-from choose.run.predict import predict
+from choose.run.predict_test_rows import predict
 from choose.run.trial import versions
 from choose.schema.decision import Decision
 from choose.store.store import Store

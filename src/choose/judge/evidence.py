@@ -13,7 +13,7 @@ from typing import Any, Protocol, runtime_checkable
 from choose.corpus import Corpus, DrillKind, Fault, Span
 from choose.formatting import normalised
 from choose.schema.costs import TokenPrices
-from choose.schema.texts import ModelRatings, PeopleRatings
+from choose.schema.text_scores import ModelRatings, PeopleRatings
 from choose.types import Dataset, Family, Item, Run, Task
 
 

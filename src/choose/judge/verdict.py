@@ -17,9 +17,9 @@ from choose.judge.decision.rule import Case, family_relation, preferred, select
 from choose.judge.decision.verdict_confidence import confidence_of
 from choose.judge.decision.verdict_gates import gates_of
 from choose.judge.decision.verdict_kind import kind_of
-from choose.judge.diagnosis.answer_errors import answer_errors, side_by_side
 from choose.judge.diagnosis.error_overlap import disagreement_of, overlap_of
 from choose.judge.diagnosis.error_taxonomy import failures_of
+from choose.judge.diagnosis.field_errors import answer_errors, side_by_side
 from choose.judge.diagnosis.label_audit import audit_labels
 from choose.judge.diagnosis.loss_split import loss_splits, without_evidence
 from choose.judge.diagnosis.reading_errors import reading_errors

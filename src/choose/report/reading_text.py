@@ -19,7 +19,7 @@ from choose.schema.reading_documents import (
     Retrieved,
     best_first,
 )
-from choose.schema.texts import GivenAnswer
+from choose.schema.text_scores import GivenAnswer
 
 # The gaps in the order in which they lead from what is reached to every answer right.
 GAPS: dict[GapName, str] = {

@@ -9,9 +9,9 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from choose.formatting import DASH, clean, in_points, listed, percent
+from choose.report.changed_documents_text import drill_tables
 from choose.report.decision_text import chosen, words_in
-from choose.report.documents_text import drill_tables
-from choose.report.ratings_text import rating_notes, rating_tables
+from choose.report.human_ratings_text import rating_notes, rating_tables
 from choose.report.reading_text import (
     TextTable,
     error_notes,

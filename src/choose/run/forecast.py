@@ -21,16 +21,16 @@ from choose.errors import ChooseError
 from choose.models.endpoints.settings import Endpoint
 from choose.models.weights.resolve import missing_weights
 from choose.models.weights.spec import names_endpoint
-from choose.run.predict import CHUNK, MIN_ROWS, PassCost, allocate
-from choose.run.speed_measurement import known_speed
-from choose.run.speed_probe import Speed
-from choose.run.spending_limit import affordable_rows
-from choose.run.time_budget import (
+from choose.run.first_passes import (
     FIRST_PASS_SHARE,
     FORECAST_FACTOR,
     PROBE_SECONDS,
     PROBE_SHARE,
 )
+from choose.run.predict_test_rows import CHUNK, MIN_ROWS, PassCost, allocate
+from choose.run.speed_measurement import known_speed
+from choose.run.speed_probe import Speed
+from choose.run.spending_limit import affordable_rows
 from choose.schema.plan import Job, TimeForecast, total_usd
 from choose.strategy import find
 from choose.study.candidates import endpoints_of

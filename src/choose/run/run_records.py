@@ -9,7 +9,7 @@ from math import inf
 from typing import Literal, Protocol
 
 from choose.formatting import plural
-from choose.run.predict import MIN_ROWS, SpendingShare
+from choose.run.predict_test_rows import MIN_ROWS, SpendingShare
 from choose.run.scheduling.closed_book import ClosedBook
 from choose.run.speed_probe import Speed
 from choose.schema.plan import Job

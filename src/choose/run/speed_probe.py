@@ -9,7 +9,7 @@ from time import perf_counter
 
 from choose.data.scenarios import Pools
 from choose.progress import TimeLimitReached, time_limit
-from choose.run.predict import PassCost, asking_order
+from choose.run.predict_test_rows import PassCost, asking_order
 from choose.run.trial import Fitted, cached_seconds, prepared
 from choose.schema.plan import Job
 from choose.strategy import Strategy

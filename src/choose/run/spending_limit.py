@@ -16,7 +16,7 @@ from choose.models.endpoints.ledger import Ledger
 from choose.models.endpoints.settings import Endpoint
 from choose.models.prompting.search_budget import MONEY_SHARE
 from choose.progress import TimeLimitReached, time_limit
-from choose.run.predict import CHUNK, PassCost, allocate, predict
+from choose.run.predict_test_rows import CHUNK, PassCost, allocate, predict
 from choose.run.speed_probe import prepare_trial
 from choose.schema.costs import dollars
 from choose.schema.plan import Job, Spending

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from choose.data.scenarios import Pools
 from choose.errors import MoneySpent, StudyError
 from choose.progress import TimeLimitReached, time_limit
-from choose.run.predict import Deadline, answered_views, predict, predict_until
+from choose.run.predict_test_rows import Deadline, answered_views, predict, predict_until
 from choose.schema.plan import Job
 from choose.strategy import Groups, Prepares, Reports, Strategy, build
 from choose.tasks.scoring import scored

@@ -23,7 +23,7 @@ from choose.models.endpoints.command_session import current_session
 from choose.models.environment_settings import cores
 from choose.models.results.output_cache import caching
 from choose.progress import TimeLimitReached, time_limit
-from choose.run.predict import Deadline, SpendingShare, predict_until
+from choose.run.predict_test_rows import Deadline, SpendingShare, predict_until
 from choose.run.run_records import GroupRequest, GroupResult, Stop
 from choose.run.speed_probe import probe
 from choose.run.trial import Fitted, cached_seconds, fit_alone, run_trials, with_views

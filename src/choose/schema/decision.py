@@ -21,7 +21,7 @@ from choose.schema.reading_documents import (
 )
 from choose.schema.scorecard import CurveForecast, RiseRecord, Scorecard
 from choose.schema.standings import FamilyResult, RareLabel, Standing, Step
-from choose.schema.texts import AnswerErrors, ComparedRow, RatingFigures
+from choose.schema.text_scores import AnswerErrors, ComparedRow, RatingFigures
 
 
 class PromptText(Record):

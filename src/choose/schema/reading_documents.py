@@ -7,7 +7,7 @@ from typing import Literal
 
 from choose.corpus import DrillKind, Fault
 from choose.schema.base import Interval, Record
-from choose.schema.texts import GivenAnswer
+from choose.schema.text_scores import GivenAnswer
 from choose.types import Family
 
 # A gap is named as the largest if it is so in this share of resamples of the documents.

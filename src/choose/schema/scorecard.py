@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from choose.schema.base import Interval, Record
 from choose.schema.costs import Cost
-from choose.schema.texts import TextFigures
+from choose.schema.text_scores import TextFigures
 
 
 class Service(Record):

@@ -13,7 +13,7 @@ from choose.judge.evidence import Evidence
 from choose.judge.measures.human_ratings import ENOUGH, rating_figures
 from choose.schema.base import Interval
 from choose.schema.decision import Gate
-from choose.schema.texts import JUDGE, MetricAgreement, RatedPair, RatingFigures
+from choose.schema.text_scores import JUDGE, MetricAgreement, RatedPair, RatingFigures
 
 NAME = "metric validated"
 

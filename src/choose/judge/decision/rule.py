@@ -27,7 +27,7 @@ from choose.schema.base import Interval
 from choose.schema.diagnosis import Audit, ErrorOverlap, Failures
 from choose.schema.reading_documents import Churn, LossSplit
 from choose.schema.score_names import Words
-from choose.schema.texts import RatingFigures
+from choose.schema.text_scores import RatingFigures
 from choose.types import Family
 
 Target = Literal["met", "missed", "open", "none"]

@@ -16,7 +16,7 @@ import numpy as np
 
 from choose.corpus import AMONG_OTHERS, GOLD, Corpus, span_of
 from choose.formatting import normalised
-from choose.judge.diagnosis.answer_errors import AGREE, MOST_CHARACTERS, given_answer, sources
+from choose.judge.diagnosis.field_errors import AGREE, MOST_CHARACTERS, given_answer, sources
 from choose.judge.evidence import Evidence, HasDocuments, MayAbstain
 from choose.judge.scores.score_tables import CLEAN, CandidateScores, StudyScores, scores_in
 from choose.judge.stats.two_way import row_means

@@ -28,7 +28,7 @@ from choose.judge.stats.prediction_powered import (
     with_raters,
 )
 from choose.schema.base import Interval
-from choose.schema.texts import (
+from choose.schema.text_scores import (
     JUDGE,
     MetricAgreement,
     PeopleRatings,

@@ -8,9 +8,9 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from choose.formatting import DASH, clean, in_percent, percent, plural
+from choose.report.changed_documents_text import drill_tables
 from choose.report.decision_text import words_in
-from choose.report.documents_text import drill_tables
-from choose.report.ratings_text import rating_notes, rating_tables
+from choose.report.human_ratings_text import rating_notes, rating_tables
 from choose.report.reading_text import (
     LossStep,
     TextTable,
@@ -28,7 +28,7 @@ from choose.report.terminal.layout import Column, note, pairs, section, split_ta
 from choose.report.text_answers import answer_parts, metric_heads, part_words, text_notes
 from choose.schema.decision import Decision
 from choose.schema.score_names import NAMES
-from choose.schema.texts import ComparedRow, GivenAnswer
+from choose.schema.text_scores import ComparedRow, GivenAnswer
 
 # Rows, suspect values and fields that are shown, and characters of a text.
 ROWS, SUSPECTS, FIELDS, LONGEST, VALUE = 8, 12, 12, 600, 32

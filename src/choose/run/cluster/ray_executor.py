@@ -31,7 +31,7 @@ from choose.run.cluster.node_worker import (
     why_not,
 )
 from choose.run.cluster.ray_cluster import Actor, Cluster, advice, connect, last_line
-from choose.run.predict import SpendingShare
+from choose.run.predict_test_rows import SpendingShare
 from choose.run.run_records import GroupRequest, GroupResult
 from choose.run.worker import ThreadExecutor, Worker
 from choose.schema.study_sections import Resources

@@ -9,8 +9,8 @@ from math import sqrt
 import numpy as np
 from scipy.special import stdtrit
 
+from choose.run.first_passes import UnfinishedPasses
 from choose.run.scheduling.closed_book import ClosedBook
-from choose.run.time_budget import UnfinishedPasses
 from choose.schema.plan import Job
 from choose.study.grid_points import FIRST_PASS
 from choose.types import Run

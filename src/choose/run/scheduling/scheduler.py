@@ -13,11 +13,11 @@ from itertools import count
 from math import inf
 from typing import Any
 
-from choose.run.predict import MIN_ROWS
+from choose.run.first_passes import FirstPassBudget, KeptFits, UnfinishedPass, UnfinishedPasses
+from choose.run.predict_test_rows import MIN_ROWS
 from choose.run.run_records import GroupRequest, GroupResult, Limits, Pace, RunSummary, StudyFacts
 from choose.run.scheduling.next_trial import Choice, Flight, Now, TrialOrder, WaitingJobs
 from choose.run.scheduling.race import NextSteps, Race, TrialHistory
-from choose.run.time_budget import FirstPassBudget, KeptFits, UnfinishedPass, UnfinishedPasses
 from choose.schema.plan import Job
 from choose.study.grid_points import FIRST_PASS
 from choose.types import Run

@@ -16,7 +16,7 @@ from choose.formatting import (
     percent,
     plural,
 )
-from choose.report.ratings_text import rating_notes, rating_tables
+from choose.report.human_ratings_text import rating_notes, rating_tables
 from choose.report.reading_text import (
     TextTable,
     error_notes,

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from choose.corpus import CONDITIONS
 from choose.judge.decision.open_question import OpenQuestion
-from choose.run.predict import CHUNK, MIN_ROWS
+from choose.run.predict_test_rows import CHUNK, MIN_ROWS
 from choose.run.run_records import GroupRequest, GroupResult, Pace, RunSummary
 from choose.run.speed_probe import Speed
 from choose.schema.plan import Job

@@ -26,7 +26,7 @@ from choose.judge.scores.score_tables import CLEAN, CandidateScores, scores_in
 from choose.judge.stats.metrics import Codes
 from choose.judge.stats.two_way import row_means
 from choose.schema.standings import Standing
-from choose.schema.texts import (
+from choose.schema.text_scores import (
     AnswerErrors,
     ComparedRow,
     GivenAnswer,

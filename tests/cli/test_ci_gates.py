@@ -8,7 +8,7 @@ from xml.etree import ElementTree as Xml
 
 import pytest
 
-from choose.cli.build_expectations import check_share, check_words, expect, not_under
+from choose.cli.ci_gates import check_share, check_words, expect, not_under
 from choose.errors import StudyError
 from choose.report.markdown import render_markdown
 from choose.report.write import render_junit
@@ -177,7 +177,7 @@ def test_a_wrong_gate_is_refused_before_anything_runs(choose, tmp_path: Path) ->
 def test_a_summary_larger_than_github_shows_is_cut(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from choose.cli.build_expectations import SUMMARY_LIMIT, summarise
+    from choose.cli.ci_gates import SUMMARY_LIMIT, summarise
 
     place = tmp_path / "summary.md"
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(place))

@@ -9,7 +9,7 @@ from choose.report.reading_text import TextTable
 from choose.schema.base import Interval
 from choose.schema.decision import Decision
 from choose.schema.score_names import NAMES
-from choose.schema.texts import JUDGE, MetricAgreement, RatedPair
+from choose.schema.text_scores import JUDGE, MetricAgreement, RatedPair
 
 HEADS = [
     "by",
