@@ -17,7 +17,13 @@ from choose.judge.scores.joint_distribution import distribution_of_difference
 from choose.judge.scores.score_tables import study_scores
 from choose.judge.verdict import judge
 from choose.schema.decision import Decision
-from choose.schema.score_names import other_kind, too_long, worth_finishing
+from choose.schema.score_names import (
+    ALL_ANSWERED,
+    READS_NOTHING,
+    other_kind,
+    too_long,
+    worth_finishing,
+)
 from choose.types import FAMILIES, Run
 from simulation.setting import SimulatedCandidate
 from simulation.thinned import thin
@@ -228,6 +234,13 @@ def test_a_family_whose_fit_is_too_long_says_how_long_it_is() -> None:
     assert "Fine-tuning was not measured." in found.open
     step = next(step for step in found.steps if step.kind == "evaluate-rest")
     assert step.command == "choose compare -c STUDY --budget 15m"
+    # One that cannot win did not run out of time, and more of it would not help.
+    why = f"{name}: {READS_NOTHING}: 4 % of the answers occur in other rows."
+    found = judge(world, Rule(), left_out=(why,)).verdict
+    wanted = f"Fine-tuning was not measured: {name} was {READS_NOTHING}: 4 % of the answers"
+    assert any(text.startswith(wanted) for text in found.open)
+    assert not any(step.kind == "evaluate-rest" for step in found.steps)
+    assert "did not finish" not in " ".join(found.reasons)
 
 
 def test_a_choice_against_the_lead_on_common_rows_says_what_speaks_for_it() -> None:
@@ -305,4 +318,5 @@ def test_prompting_worse_than_guessing_is_a_verdict_without_a_classifier(margin:
 def test_more_time_helps_no_candidate_of_another_kind() -> None:
     never = f"setfit: {other_kind(('classification', 'writing'), 'multilabel')}"
     assert never == "setfit: it answers classification and writing, and the task is multilabel."
-    assert worth_finishing([never, "probe: no time."]) == ["probe: no time."]
+    answered = f"empty: {ALL_ANSWERED}"
+    assert worth_finishing([never, answered, "probe: no time."]) == ["probe: no time."]

@@ -93,7 +93,7 @@ class Silent(Observer):
 
 
 # Raise when a record derives more from the same evidence, so that older records are rewritten.
-RECORD = 12
+RECORD = 13
 
 
 def report(store: str | Path) -> Decision:

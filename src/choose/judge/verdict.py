@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from importlib.metadata import version
 from itertools import combinations
 from typing import Any
@@ -49,6 +50,7 @@ from choose.schema.base import Interval
 from choose.schema.costs import Move
 from choose.schema.decision import DatasetRecord, Decision, Gate, Kind, Pair, Verdict
 from choose.schema.reading_documents import Churn
+from choose.schema.score_names import cannot_win
 from choose.schema.scorecard import Scorecard
 from choose.schema.standings import FamilyResult, FamilyStatus, Standing
 from choose.types import FAMILIES, Family
@@ -81,7 +83,7 @@ def judge(
     if not (scores := study_scores(evidence, rule.measure)).scored:
         raise StudyError(_nothing(scores))
     documents = _documents(evidence, scores, rule)
-    case = _case(evidence, contenders := contenders_of(scores, rule), documents["churn"])
+    case = _case(evidence, contenders := contenders_of(scores, rule), documents["churn"], left_out)
     gates, moves = gates_of(case), next_actions(case)
     standings = standings_of(contenders, case.name)
     return Decision(
@@ -127,7 +129,9 @@ def _outlook(contenders: Contenders) -> dict[str, Any]:
     }
 
 
-def _case(evidence: Evidence, contenders: Contenders, churn: Churn | None) -> Case:
+def _case(
+    evidence: Evidence, contenders: Contenders, churn: Churn | None, left_out: Iterable[str]
+) -> Case:
     labels = audit_labels(evidence)
     # Where the auditor is too weak for a list, it is no evidence against single rows.
     suspects = None
@@ -143,7 +147,7 @@ def _case(evidence: Evidence, contenders: Contenders, churn: Churn | None) -> Ca
     missing = without_evidence(evidence)
     written = evidence.task is not None and evidence.task.kind == "writing"
     found = (labels, failures, overlap, splits, missing, churn, written, ratings, over is not None)
-    return Case(contenders, selection, *found)
+    return Case(contenders, selection, *found, cannot_win(left_out))
 
 
 def _scorecards(evidence: Evidence, contenders: Contenders) -> tuple[Scorecard, ...]:

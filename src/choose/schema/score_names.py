@@ -226,6 +226,8 @@ def words_of(labels: Sequence[str], metric: str) -> Words:
 
 # Why trials did not run that are no reason to run the study again.
 NOT_NEEDED = "not run, since they would not change which family is named"
+READS_NOTHING = "left out, since it reads no passage"
+ALL_ANSWERED = "every question has an answer."
 
 
 _OTHER_KIND = re.compile(r".+: it answers [\w ]+, and the task is \w+\.")
@@ -241,8 +243,15 @@ def worth_finishing(left_out: Iterable[str]) -> list[str]:
     return [
         text
         for text in left_out
-        if not text.endswith(f"{NOT_NEEDED}.") and not _OTHER_KIND.fullmatch(text)
+        if not text.endswith((f"{NOT_NEEDED}.", ALL_ANSWERED)) and not _OTHER_KIND.fullmatch(text)
+        if READS_NOTHING not in text
     ]
+
+
+def cannot_win(left_out: Iterable[str]) -> dict[str, str]:
+    """Return the candidates that were left out because memorising cannot win, with the reason."""
+    parts = (text.partition(f": {READS_NOTHING}") for text in left_out)
+    return {name: f"{READS_NOTHING}{why}" for name, found, why in parts if found}
 
 
 _TOO_LONG = re.compile(

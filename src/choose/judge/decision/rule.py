@@ -14,8 +14,8 @@ question open.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal
 
@@ -222,7 +222,7 @@ class Case:
     """The decided contenders with the diagnosis, as gates and sentences need them.
 
     `written` tells whether answers are free texts; `overruled` whether people's ratings and not the
-    score chose the candidate to use.
+    score chose the candidate to use; `cannot_win` says why some were left out.
     """
 
     contenders: Contenders
@@ -236,6 +236,7 @@ class Case:
     written: bool = False
     ratings: RatingFigures | None = None
     overruled: bool = False
+    cannot_win: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def name(self) -> str:

@@ -221,6 +221,7 @@ def _contender_limits(case: Case, gates: Sequence[Gate]) -> list[tuple[int, str]
         c.info.name
         for c in case.contenders.panel.candidates
         if c.failures or (c.main is None and c.info.name not in case.contenders.names)
+        if c.info.name not in case.cannot_win
     ]
     if failed:
         trials = sum(c.failures for c in case.contenders.panel.candidates if c.info.name in failed)

@@ -157,13 +157,13 @@ def _unfinished(case: Case, left_out: Sequence[str]) -> dict[str, int]:
 
 def _begin(case: Case, left_out: Sequence[str]) -> Iterator[Step]:
     """Yield the candidates of which nothing was evaluated within the budget."""
-    waiting = [c for c in case.contenders.panel.candidates if c.main is None and not c.failures]
+    none = [c for c in case.contenders.panel.candidates if c.main is None and not c.failures]
+    waiting = [c for c in none if c.info.name not in case.cannot_win]
     measured, fits = case.contenders.families, fits_too_long(left_out)
     if any(c.info.family not in measured for c in waiting):
         names = listed([c.info.name for c in waiting])
-        slow, seconds = max(
-            ((c.info.name, fits.get(c.info.name, 0.0)) for c in waiting), key=lambda pair: pair[1]
-        )
+        slow = max((c.info.name for c in waiting), key=lambda name: fits.get(name, 0.0))
+        seconds = fits.get(slow, 0.0)
         alone = f" One fit of {slow} takes about {duration(seconds)} here." if seconds else ""
         minutes = next((m for m in BUDGETS[2:] if 60 * m >= FIT_SHARE * seconds), BUDGETS[-1])
         yield Step(

@@ -337,6 +337,10 @@ def _not_measured(
             f"{_capital(_noun(case, family))} was not measured: one fit of {name} takes about "
             f"{duration(fits[name])} here."
         )
-    if others := [_noun(case, f) for f in missing if f not in too_long]:
+    unread = {i.family: i.name for i in infos if i.name in case.cannot_win and i.name not in fits}
+    for family in [f for f in missing if f in unread]:
+        why = f"{unread[family]} was {case.cannot_win[unread[family]]}"
+        yield f"{_capital(_noun(case, family))} was not measured: {why}"
+    if others := [_noun(case, f) for f in missing if f not in {**too_long, **unread}]:
         verb = "was" if len(others) == 1 else "were"
         yield f"{_capital(listed(others))} {verb} not measured."

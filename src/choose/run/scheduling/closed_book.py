@@ -19,6 +19,7 @@ from choose.formatting import in_percent, interval, plural, points
 from choose.judge.stats.intervals import Estimate, two_way_interval, wilson
 from choose.judge.stats.paired import imaginary
 from choose.schema.plan import Job
+from choose.schema.score_names import READS_NOTHING
 from choose.strategy import Strategy, find
 from choose.tasks.answering import corpus_of
 from choose.types import STANDARD, Dataset, Floats, Run
@@ -74,7 +75,7 @@ class ClosedBook:
             return {}
         seen, asked = self._seen
         return {
-            job.trial.candidate: f"left out, since it reads no passage: {in_percent(seen / asked)} "
+            job.trial.candidate: f"{READS_NOTHING}: {in_percent(seen / asked)} "
             f"of the answers occur in other rows, so that memorising gains about {points(why[0])} "
             f"at most, where {why[1]}"
         }
