@@ -155,3 +155,23 @@ def test_a_short_fit_is_not_given_up_before_its_deadline(clock: Clock) -> None:
     with pytest.raises(TimeLimitReached), time_limit(20), time_limit(fits=True):
         clock.work(100, 1.0)
     assert clock.now == 21
+
+
+def converge(clock: Clock, passes: int) -> None:
+    for done in range(1, passes):
+        clock.now += 0.5
+        report_progress(done, 1000, "logistic fit", at_most=True)
+
+
+def test_a_loop_that_may_end_at_any_step_is_not_given_up_for_its_most_steps(clock: Clock) -> None:
+    """A logistic fit that converges after 150 of 1,000 passes would else have been."""
+    with time_limit(120), time_limit(fits=True):
+        converge(clock, 150)
+    with pytest.raises(TimeLimitReached) as end, time_limit(120), time_limit(fits=True):
+        converge(clock, 999)
+    assert end.value.needed is None, "how long it would have taken is unknown"
+
+
+def test_a_fit_may_report_a_loop_of_no_steps(clock: Clock) -> None:
+    with time_limit(20), time_limit(fits=True):
+        report_progress(0, 0, "nothing to embed")

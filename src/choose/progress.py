@@ -48,8 +48,8 @@ class LoopProgress:
     started: float = field(default_factory=perf_counter)
     span: tuple[tuple[float, float, float], ...] = ()
 
-    def update(self, done: float, total: float, loop: str) -> None:
-        """Record a report.
+    def update(self, done: float, total: float, loop: str, at_most: bool = False) -> None:
+        """Record a report, of a loop that may also end before its `total` if `at_most`.
 
         Raises:
             TimeLimitReached: if the loop is not complete, and the deadline has passed or a fit is
@@ -63,9 +63,11 @@ class LoopProgress:
             begun = self.span[0] if self.span[0][1] > 0 else (now, done, total)
             self.span = (begun, (now, done, total))
         self.reports += done > 0
-        late = now > self.deadline or (self.fits and self._too_slow(now, done / max(total, done)))
-        if late and done < total and self.reports >= self.min_reports:
-            remaining = self.seconds_remaining if self.fits else None
+        if done >= total or self.reports < self.min_reports:
+            return
+        forecast = self.fits and not at_most
+        if now > self.deadline or (forecast and self._too_slow(now, done / total)):
+            remaining = self.seconds_remaining if forecast else None
             raise TimeLimitReached(None if remaining is None else now - self.started + remaining)
 
     def _too_slow(self, now: float, share: float) -> bool:
@@ -96,19 +98,20 @@ class LoopProgress:
 _current: ContextVar[LoopProgress | None] = ContextVar("progress", default=None)
 
 
-def report_progress(done: float, total: float, loop: str) -> None:
+def report_progress(done: float, total: float, loop: str, at_most: bool = False) -> None:
     """Report how much of a long loop is done, in any unit; call it after every step.
 
     A loop with long steps may also report 0 before the first: its length is then known at no cost.
 
-    No-op unless a time limit is active. `loop` names the loop: one fit may run several.
+    No-op unless a time limit is active. `loop` names the loop: one fit may run several. One that
+    ends as soon as it has converged has `at_most` its `total`: no end is forecast from that.
 
     Raises:
         TimeLimitReached: if there is no time for the next step. Do not catch it.
     """
     progress = _current.get()
     if progress is not None:
-        progress.update(done, total, loop)
+        progress.update(done, total, loop, at_most)
 
 
 def seconds_left() -> float:

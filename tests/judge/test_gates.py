@@ -2,6 +2,8 @@
 
 import re
 from datetime import date
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +20,7 @@ from choose.judge.goal import Rule
 from choose.judge.measures.human_ratings import _adjusted
 from choose.judge.prose.advice import best_buy
 from choose.judge.verdict import judge
+from choose.report.human_ratings_text import rating_notes
 from choose.schema.base import Interval
 from choose.schema.costs import Move
 from choose.schema.decision import Decision
@@ -276,3 +279,12 @@ def test_all_rated_pairs_decide_and_are_adjusted_together() -> None:
     assert rated_pair(by_chance) == by_chance.pairs[0]
     assert "several pairs were rated" in people_sentence(by_chance.pairs[1], (1, 5))
     assert surely_preferred(figures(pair("c", -0.2, 0.03)).pairs[0]) == "c"
+    mixed = (first, first.model_copy(update={"equal": 0.5, "preferred": True}))
+    decision: Any = SimpleNamespace(ratings=figures(*mixed))
+    differences, apart, _ = rating_notes(decision)
+    assert "best 100; where answers were compared, people's are the rows of 100" in differences
+    assert "Rows with the same answer (0 % to 50 %) count as 0." in differences
+    assert "adjusted together (Holm)" in apart
+    alone: Any = SimpleNamespace(ratings=figures(first))
+    assert "(0 %)" in next(rating_notes(alone))
+    assert len([*rating_notes(alone)]) == 2

@@ -28,6 +28,7 @@ from choose.report.terminal.decision_page import render, render_full, versus_pag
 from choose.report.text_answers import with_inputs
 from choose.run.scheduling.race import Race
 from choose.schema.decision import Decision
+from choose.schema.text_scores import RatingFigures
 from choose.store.store import Store
 from choose.store.trial_folder import SCORES
 from choose.tasks.extraction import Extraction, as_text
@@ -574,6 +575,9 @@ def test_a_metric_by_which_another_family_leads_is_said(monkeypatch: pytest.Monk
         "Whether chrF tells what readers value: by ROUGE-L lora is ahead of copy (0.35 against "
         "0.15 on 2 shared rows), and nobody has rated answers (choose rate)."
     ]
+    case.ratings = RatingFigures(scale=(1, 5), answers=3)
+    (said,) = unrated(case)
+    assert said.endswith(", and too few of their answers are rated (choose rate).")
     case.margin = 0.3
     assert [*unrated(case)] == []
 

@@ -294,6 +294,13 @@ def test_a_fit_far_beyond_the_remaining_time_is_probed_once() -> None:
     assert not budget.needs_probes(job, left=100.0), "no third probe"
 
 
+def test_a_fit_that_cannot_finish_gives_controls_no_time_of_one_that_can() -> None:
+    pacing = waiting_three(100.0)
+    pacing.speeds = {"steady": pace(60, 0.1), "sluggish": pace(1000, 0.2), "slow": pace(0, 0.1)}
+    assert not pacing.has_room(30.0, left=100.0, skip=lambda job: False)
+    assert pacing.has_room(20.0, left=100.0, skip=lambda job: False)
+
+
 @pytest.mark.slow  # it is about time, so nothing else should run
 def test_a_fit_that_cannot_finish_is_left_out_and_reported(tmp_path: Path) -> None:
     data, jobs = planned("steady", rows=1500)

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from choose.data.scenarios import Pools
-from choose.errors import StudyError
+from choose.errors import MoneySpent, StudyError
 from choose.models.environment_settings import cache_dir, dtype_setting, threads_setting
 from choose.progress import seconds_left, time_limit
 from choose.run.run_records import GroupRequest, GroupResult, Pace
@@ -161,6 +161,22 @@ def test_other_views_come_with_as_many_clean_rows_as_they_need() -> None:
         assert len(few.asked[CLEAN]) == rows
         assert found.kept == (job.trial.key,)
         assert {view for view, _ in few.answers} == {"clean", "typos"}
+
+
+def test_views_that_dollars_ended_are_not_called_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = dataset(rows=600)
+    job = replace(steady(data), views=())
+    request = GroupRequest(number=0, jobs=(job,), data=data.fingerprint, keep_fit=True)
+    worker = Worker(Pools(data))
+    ((few, _),) = worker.run_group(replace(request, pace=Pace(share=0.0, least=25))).runs
+
+    def spent(*_: object) -> None:
+        raise MoneySpent
+
+    monkeypatch.setattr(fakes.Steady, "predict", spent)
+    typos = replace(request, jobs=(replace(job, views=("typos",)),), action="views")
+    found = worker.run_group(replace(typos, earlier=few, pace=Pace(share=0.0, least=0)))
+    assert found.stopped == "money"
 
 
 def test_a_fit_is_kept_only_where_a_request_says_so() -> None:

@@ -249,7 +249,8 @@ def _reporting(rows: Any) -> Any:
 
         def __matmul__(self, other: Any) -> Any:
             Reporting.passes += 1
-            report_progress(min(Reporting.passes, MAX_PASSES - 1), MAX_PASSES, "logistic fit")
+            done = min(Reporting.passes, MAX_PASSES - 1)
+            report_progress(done, MAX_PASSES, "logistic fit", at_most=True)
             return super().__matmul__(other)
 
     return Reporting(rows)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from choose.formatting import DASH, clean, in_percent, listed, number, plural
 from choose.report.reading_text import TextTable
@@ -62,18 +62,31 @@ def rating_notes(decision: Decision) -> Iterator[str]:
         bad = f" It gave no rating to {plural(found.unusable, 'answer')}." if found.unusable else ""
         yield f"The model that rates is {clean(found.judge)}.{bad}{trust}"
     if found.pairs:
-        pair = found.pairs[0]
-        scale = ", of a score from 0 to 100; the worst rating is 0, the best 100"
-        if pair.preferred:
-            scale = "; people's are the rows of 100 on which they prefer the first, less the others"
-        yield (
-            f"Differences are in points{scale}. Rows with the same answer "
-            f"({in_percent(pair.equal)}) count as 0."
-        )
+        yield from _on_pairs(found.pairs)
         yield (
             "Made surer: the difference by people over all rows, where the metric replaces "
             "rows without ratings and is corrected by those with ratings (PPI++). As sure as: so "
             "many rated rows alone would have such an interval."
+        )
+
+
+def _on_pairs(pairs: Sequence[RatedPair]) -> Iterator[str]:
+    scale = ", of a score from 0 to 100; the worst rating is 0, the best 100"
+    compared = "people's are the rows of 100 on which they prefer the first, less the others"
+    if all(pair.preferred for pair in pairs):
+        scale = f"; {compared}"
+    elif any(pair.preferred for pair in pairs):
+        scale += f"; where answers were compared, {compared}"
+    equal = sorted(pair.equal for pair in pairs)
+    shares = dict.fromkeys(in_percent(share) for share in (equal[0], equal[-1]))
+    yield (
+        f"Differences are in points{scale}. Rows with the same answer "
+        f"({' to '.join(shares)}) count as 0."
+    )
+    if len(pairs) > 1:
+        yield (
+            "Intervals are of each pair alone; a preference counts if it is shown with all "
+            "pairs adjusted together (Holm)."
         )
 
 

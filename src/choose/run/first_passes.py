@@ -174,10 +174,11 @@ class FirstPassBudget:
     def has_room(self, seconds: float, left: float, skip: Callable[[Job], bool]) -> bool:
         """Return whether other work of so many seconds leaves fits that wait their time.
 
-        It does too where they cannot end in time without it either, by their forecasts.
+        It does too where they cannot end in time without it either, by their forecasts. Candidates
+        that are left out because of such a forecast do not count.
         """
         waiting = (n for n, job in self.waiting.items() if n not in self.late and not skip(job))
-        fits = sum(map(self._fit, waiting))
+        fits = sum(self._fit(n) for n in waiting if self.overrun(n, left) is None)
         return fits == 0 or not fits <= left < RESERVE * fits + seconds
 
     def _fit(self, name: str) -> float:

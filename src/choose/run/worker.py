@@ -129,7 +129,7 @@ class Worker:
         except Exception:
             return GroupResult(number=request.number)  # the earlier answers still count
         kept = self._keep(run, fit, request)
-        ended: Stop = "time" if stopped is not None else ""
+        ended: Stop = "money" if isinstance(stopped, MoneySpent) else "time" if stopped else ""
         return GroupResult(number=request.number, runs=((run, None),), kept=kept, stopped=ended)
 
     def _keep(self, run: Run, fit: Fitted | None, request: GroupRequest) -> tuple[str, ...]:

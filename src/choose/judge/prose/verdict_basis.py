@@ -235,11 +235,13 @@ def unrated(case: Case) -> Iterator[str]:
     ]
     if found and (most := max(found))[0] > case.margin:
         _, name, lead = most
+        some = case.ratings is not None and case.ratings.answers
+        rated = "too few of their answers are rated" if some else "nobody has rated answers"
         yield (
             f"Whether {case.words.score} tells what readers value: by "
             f"{NAMES.get(lead.metric, lead.metric)} {name} is ahead of {case.name} "
-            f"({lead.other:.2f} against {lead.own:.2f} on {plural(lead.rows, 'shared row')}), and "
-            "nobody has rated answers (choose rate)."
+            f"({lead.other:.2f} against {lead.own:.2f} on {plural(lead.rows, 'shared row')}), "
+            f"and {rated} (choose rate)."
         )
 
 
@@ -298,10 +300,7 @@ def text_steps(case: Case) -> Iterator[Step]:
     if (lost := lost_by_format(case)) is not None:
         how, mend = "cannot be read", "Show it an example of the form, allow longer answers, or "
         if case.written:
-            how, mend = (
-                "do not end",
-                "Stop texts that repeat themselves, label more rows, or ",
-            )
+            how, mend = "do not end", "Stop texts that repeat themselves, label more rows, or "
         mend += "ask a larger model." if case.written else "hold it to a schema at an endpoint."
         yield Step(
             kind="fix-format",

@@ -150,7 +150,7 @@ def minimise(loss: Loss, start: Weights | None = None, tolerance: float = _TOLER
             moved = weights + np.float32(step) * direction
             new_value, new_gradient = loss(moved)
             passes += 1
-            report_progress(min(passes, MAX_PASSES - 1), MAX_PASSES, "logistic fit")
+            report_progress(min(passes, MAX_PASSES - 1), MAX_PASSES, "logistic fit", at_most=True)
             rise = new_value - value - step * slope
             if new_value <= value + 1e-4 * step * slope:
                 break
