@@ -20,7 +20,7 @@ from choose.models.lora.classifier import (
 from choose.models.lora.fit import AutogradEngine, train, train_together, training_step
 from choose.models.lora.fused import attention, linear_layers
 from choose.models.lora.fused import training_step as engine
-from choose.models.lora.fused.attention import LONG
+from choose.models.lora.fused.attention import LONG, POSITIONS
 from choose.models.lora.fused.decoder import Decoder
 from choose.models.lora.fused.forward_backward import (
     LowerLayers,
@@ -158,6 +158,15 @@ def test_gradients_are_those_of_peft(
         assert float(parameter.grad.abs().max()) > 1e-6
     for mine, parameter in zip(head, found.head.parameters(), strict=True):
         torch.testing.assert_close(mine, parameter.grad, rtol=1e-4, atol=1e-6)
+
+
+def test_masks_of_long_rows_are_no_square_of_their_length(base: Base) -> None:
+    import torch
+
+    layout = Decoder(base.model, torch.float32).layout(ragged_batch(some_rows([700, 9]), "cpu"))
+    sizes = {group.longest: tuple(group.mask.shape) for group in layout.groups}
+    heads = base.model.config.num_attention_heads // base.model.config.num_key_value_heads
+    assert sizes == {700: (POSITIONS, POSITIONS), 9: (9, 9 * heads)}
 
 
 def test_the_last_layer_computes_only_what_is_read(base: Base) -> None:

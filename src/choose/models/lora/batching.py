@@ -145,14 +145,12 @@ GROUP_SLACK = 16
 class LengthGroup:
     """Rows of similar length, as a grid `longest` wide; `rows` are their indices in the batch.
 
-    Each continues a prefix of `shared` tokens. `causal_mask` (shared + longest, longest) is minus
-    infinity where a key, its row, comes after the query, its column, and zero elsewhere.
+    Each continues a prefix of `shared` tokens.
     """
 
     rows: tuple[int, ...]
     shared: int
     longest: int
-    causal_mask: torch.Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +190,17 @@ class RaggedBatch:
         return self.lengths.cumsum(0) - self.lengths
 
 
+def causal_mask(queries: int, shared: int, device: torch.device) -> torch.Tensor:
+    """Return (shared + queries, queries): minus infinity where a key, its row, comes after a query.
+
+    It is zero elsewhere.
+    """
+    import torch
+
+    mask = torch.full((shared + queries, queries), -torch.inf, device=device)
+    return mask.tril(-1 - shared)
+
+
 def ragged_batch(
     rows: Sequence[Sequence[int]], device: str, prefixes: Sequence[int] = ()
 ) -> RaggedBatch:
@@ -206,8 +215,7 @@ def ragged_batch(
     groups, cells, shared_cells = [], [], []
     for indices in _length_groups(lengths.tolist(), before):
         longest, shared = int(lengths[indices].max()), before[indices[0]]
-        mask = torch.full((shared + longest, longest), -torch.inf).tril(-1 - shared)
-        groups.append(LengthGroup(tuple(indices), shared, longest, mask.to(device)))
+        groups.append(LengthGroup(tuple(indices), shared, longest))
         column = torch.arange(longest).expand(len(indices), -1)
         token = starts[indices][:, None] + column
         cells.append(token.where(column < lengths[indices][:, None], -1).flatten())

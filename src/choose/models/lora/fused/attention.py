@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from choose.models.lora.batching import LengthGroup, RaggedBatch
+from choose.models.lora.batching import LengthGroup, RaggedBatch, causal_mask
 
 if TYPE_CHECKING:
     import torch
@@ -48,7 +48,7 @@ class GroupLayout:
 
     From `start` on stand the `queries` = group_size * longest query vectors of each of the count,
     then the `keys` = shared + longest of each, then as many values. Outputs of attention stand from
-    `output_start` on. `mask` is the causal one, for each query of short rows, else each position.
+    `output_start` on. `mask` is the causal one, of all queries of short rows, else of `POSITIONS`.
     """
 
     count: int
@@ -114,8 +114,9 @@ def attention_layout(
     for group, grid in zip(batch.groups, _grids(batch), strict=True):
         count, queries = len(group.rows) * heads.key_heads, heads.group_size * group.longest
         keys = group.shared + group.longest
-        mask = group.causal_mask
-        mask = mask if group.longest >= LONG else mask.repeat(1, heads.group_size)
+        mask = causal_mask(POSITIONS, 0, grid.device)
+        if group.longest < LONG:
+            mask = causal_mask(group.longest, group.shared, grid.device).repeat(1, heads.group_size)
         groups.append(GroupLayout(count, queries, keys, group.longest, start, output_start, mask))
         projected.append(_projected_indices(grid, group, heads))
         places = _shared_places(group, count, queries).to(grid.device)
@@ -306,11 +307,10 @@ def _weights(
     """
     import torch
 
-    seen = group.seen(some)
+    seen, count = group.seen(some), some.stop - some.start
     scores = torch.bmm(keys[:, :seen], _positions(queries, group, some).transpose(1, 2))
-    own = slice(seen - (some.stop - some.start), seen)
-    mask = group.mask[own, some]
-    scores.view(group.count, seen, -1, len(mask))[:, own].add_(mask[:, None])
+    own = scores.view(group.count, seen, -1, count)[:, seen - count :]
+    own.add_(group.mask[:count, None, :count])
     weights: torch.Tensor = scores.softmax(1)
     return weights
 
