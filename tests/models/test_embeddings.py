@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ import pytest
 from choose.conformance import HOSTILE, pool
 from choose.errors import ModelError
 from choose.models.embeddings import Encoder, embed, embed_seconds, load_encoder, number_type
-from choose.models.hardware import unpadded_encoder
+from choose.models.hardware import memory, unpadded_encoder
 from choose.models.hardware.unpadded_encoder import unpadded
 from choose.models.retrieval.tuned_encoder import untuned
 from support import tiny_models as tiny
@@ -186,6 +188,25 @@ def test_a_checkpoint_in_half_precision_is_computed_in_whole(half: str, tmp_path
     cold = encoder.embed(TEXTS)
     assert cold.dtype == np.float32
     assert np.allclose(np.linalg.norm(cold, axis=1), 1, atol=1e-6)
+
+
+def test_where_memory_runs_out_fewer_texts_are_embedded_at_a_time(
+    spec: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder, sizes = Encoder(untuned(spec)), list[int]()
+    whole, encode = encoder.embed(TEXTS), encoder.model.encode
+
+    def small(texts: list[str], batch_size: int = 1, **more: Any) -> Any:
+        sizes.append(batch_size)
+        if batch_size > 8:
+            raise MemoryError
+        return encode(texts, batch_size=batch_size, **more)
+
+    monkeypatch.setattr(memory, "_HALVINGS", Counter())
+    monkeypatch.setattr(encoder.model, "encode", small)
+    encoder.vectors.clear()
+    assert np.abs(encoder.embed(TEXTS) - whole).max() < 1e-6
+    assert sizes == [len(TEXTS), 16, 8]
 
 
 def test_vectors_of_a_card_that_computes_in_halves_are_whole() -> None:

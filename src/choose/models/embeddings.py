@@ -15,7 +15,7 @@ from choose.errors import ModelError
 from choose.models.causal.template_sandbox import limit_rendering
 from choose.models.environment_settings import encoder_dtype_setting
 from choose.models.hardware.compute_settings import device, device_name, quiet_loading, set_threads
-from choose.models.hardware.memory import limits_of, within_memory
+from choose.models.hardware.memory import halvings, limits_of, within_memory
 from choose.models.hardware.unpadded_encoder import unpadded
 from choose.models.results.output_cache import CachedArray, ResultCache
 from choose.models.saving import floats, row_facts, rows_from
@@ -111,10 +111,11 @@ class Encoder:
         # A lone surrogate, which damaged data can hold, would stop the tokenizer.
         safe = [text.encode("utf-8", "replace").decode("utf-8") for text in texts]
         with unpadded(self.model, self.feed_forward) as any_number:
-            most = limits_of(self.model.device.type).embedding_texts
+            device = self.model.device.type
+            most = limits_of(device).embedding_texts
             vectors = self.model.encode(
                 safe,
-                batch_size=len(safe) if any_number else most,
+                batch_size=len(safe) if any_number and not halvings(device) else most,
                 normalize_embeddings=True,
                 show_progress_bar=False,
                 convert_to_numpy=True,
