@@ -11,10 +11,14 @@ import pytest
 import choose_documents
 from choose.corpus import AMONG_OTHERS, CONDITIONS, GOLD, NOTHING, Corpus, Document, Span
 from choose.errors import StrategyError
-from choose.models.retrieval.chosen_settings import with_passages
+from choose.models.causal.loading import load_causal
+from choose.models.lora.answer_writer import AnswerPrompts
+from choose.models.prompting.local_prompter import LocalPrompts
+from choose.models.prompting.prompts import PromptSettings
+from choose.models.retrieval.chosen_settings import fitting, with_passages
 from choose.models.retrieval.passage_search import given, gold_passage, library_for, other_passages
 from choose.strategy import build, find
-from choose.tasks.answering import Answering, with_corpus
+from choose.tasks.answering import Answering, reading, with_corpus
 from choose.types import Answers, Example, Item
 from support import tiny_models as tiny
 
@@ -144,6 +148,26 @@ def test_of_a_passage_that_has_no_room_its_beginning_is_read(models: dict[str, s
     strategy.predict(items)
     assert not strategy.prompter.cut_ids
     assert any("a part of the first passage" in note for note in strategy.facts()["notes"])
+
+
+def test_a_question_stays_whole_beside_its_other_fields_and_what_is_read(
+    models: dict[str, str],
+) -> None:
+    """Also where texts are damaged: no tokenizer takes a lone surrogate."""
+    lm, task = load_causal(models["lm"]), reading(with_corpus(Answering(), LONG))
+    damaged = Corpus(tuple(replace(d, text=f"\ud800 {d.text}") for d in LONG.documents))
+    item = Item(id="1", text="Is the \ud800 door red?", fields={"note": "is red " * 400})
+    own = PromptSettings(model=models["lm"], wording="labels", calibrate=False, max_tokens=2000)
+    prompter = LocalPrompts(own, task, (), 8)
+    adapter = AnswerPrompts(lm.template, task, 100, lm.context - 8)
+    for measure in (prompter, adapter):
+        some = fitting(measure, item, damaged.passages(400))
+        assert 0 < len(some) < len(LONG.documents)
+        asked = with_passages(item, some)
+        prompt = adapter.prompt(asked) if measure is adapter else prompter._build(asked, ())
+        assert sum(map(len, prompt)) + 8 <= lm.context
+        assert measure.beginning("\ud800 " * 9, 5)
+    assert not prompter.shortened_ids | prompter.cut_ids | adapter.cut_ids
 
 
 def test_controls_are_about_rows_with_evidence() -> None:

@@ -59,6 +59,11 @@ def question(text: str, fields: Mapping[str, str]) -> str:
     return "\n".join([*lines, *([""] if lines else []), text])
 
 
+def _clean(text: str) -> str:
+    """Return a text without lone surrogates, which no tokenizer takes."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
 class AnswerPrompts:
     """Lays out the rows of a task for one model.
 
@@ -84,8 +89,7 @@ class AnswerPrompts:
 
         A text is cut to `limit` tokens, and further where fields and scaffold leave less room.
         """
-        # Lone surrogates, which no tokenizer takes, are replaced.
-        whole = item.text.encode("utf-8", "replace").decode("utf-8")
+        whole = _clean(item.text)
         text, cut = self.template.cut(whole[: self.limit * CHARACTERS_PER_TOKEN], self.limit)
         prompt = self._laid_out(Item(id=item.id, text=text, fields=item.fields))
         room = self.limit
@@ -99,22 +103,21 @@ class AnswerPrompts:
 
     def room(self, item: Item) -> int:
         """Return how many tokens a further field may have beside a question."""
-        text = self.template.cut(item.text[: self.limit * CHARACTERS_PER_TOKEN], self.limit)[0]
-        used = self._laid_out(Item(id="", text=text, fields={READ: ""}))
+        text = self.beginning(item.text[: self.limit * CHARACTERS_PER_TOKEN], self.limit)
+        used = self._laid_out(Item(id="", text=text, fields={**item.fields, READ: ""}))
         return max(0, self.longest - sum(map(len, used)) - SEAMS)
 
     def tokens(self, text: str) -> int:
         """Return how many tokens a text has."""
-        return len(self.template.content(text.encode("utf-8", "replace").decode("utf-8")))
+        return len(self.template.content(_clean(text)))
 
     def beginning(self, text: str, limit: int) -> str:
         """Return the beginning of a text that has at most so many tokens."""
-        return self.template.cut(text, limit)[0]
+        return self.template.cut(_clean(text), limit)[0]
 
     def answer(self, target: str) -> tuple[int, ...]:
         """Return the tokens of an answer, closed."""
-        clean = target.encode("utf-8", "replace").decode("utf-8")
-        return (*self.template.content(clean), self.template.end)
+        return (*self.template.content(_clean(target)), self.template.end)
 
     def rows(self, examples: Sequence[Example], most: int) -> list[AnswerRow]:
         """Return the rows that are learnt; an answer of over `most` tokens is cut, not closed."""
@@ -129,10 +132,7 @@ class AnswerPrompts:
         return self.answer(in_text_order(target, example.text) if self._records else target)
 
     def _laid_out(self, item: Item) -> Prompt:
-        fields = {
-            name: value.encode("utf-8", "replace").decode("utf-8")
-            for name, value in item.fields.items()
-        }
+        fields = {name: _clean(value) for name, value in item.fields.items()}
         messages = [*self._opening, ("user", question(item.text, fields))]
         return self.template.prompt(messages, len(self._opening))
 

@@ -82,8 +82,11 @@ class LocalPrompts:
 
     def room(self, item: Item) -> int:
         """Return how many tokens a further field may have beside a question."""
-        with_question = self._room - self.tokens(self._turn(Item(id="", text=item.text)).text)
-        return max(0, min(self.settings.max_tokens, with_question))
+        asked = self._turn(item)
+        room = self._room - self.tokens(asked.text)
+        for name, value in asked.fields:
+            room -= self.tokens(f"{name}: {value}") + SEAMS
+        return max(0, min(self.settings.max_tokens, room))
 
     def tokens(self, text: str) -> int:
         """Return how many tokens a text has."""
@@ -91,7 +94,7 @@ class LocalPrompts:
 
     def beginning(self, text: str, limit: int) -> str:
         """Return the beginning of a text that has at most so many tokens."""
-        return self.lm.template.cut(text, limit)[0]
+        return self.lm.template.cut(self._tidy(text), limit)[0]
 
     @cached_property
     def _room(self) -> int:
