@@ -12,7 +12,6 @@ from typing import Any, ClassVar
 from choose.models.records.dates_in_text import date_in
 from choose.models.records.values_in_text import aligned, places, squashed_value, words_of, written
 from choose.models.saving import read_fitted, task_facts, write_fitted
-from choose.schema.score_names import ALL_ANSWERED
 from choose.tasks.answering import NO_ANSWER, Briefly
 from choose.tasks.extraction import as_text, parse
 from choose.tasks.kinds import read_task
@@ -36,7 +35,7 @@ class Empty(TextBaseline):
     def refuses(self, task: Task) -> str | None:
         """Return that every question has an answer, or None."""
         answered = isinstance(task, Briefly) and not task.unanswerable
-        return ALL_ANSWERED if answered else None
+        return "every question has an answer." if answered else None
 
     def fit(self, task: Task, examples: Sequence[Example]) -> None:
         """Learn the form of nothing, and nothing else."""

@@ -399,4 +399,5 @@ def test_models_shows_the_size_of_the_cache_and_clears_it(choose, folder: Path) 
 def test_embedding_outside_changes_no_vector(spec: str) -> None:
     with caching():
         inside = anew(spec).embed(TEXTS)
-    assert np.array_equal(embed(TEXTS, spec), inside)
+    # Texts that were embedded before had other texts beside them, which changes last bits.
+    np.testing.assert_allclose(embed(TEXTS, spec), inside, rtol=0, atol=1e-6)

@@ -100,7 +100,8 @@ def test_nothing_else_of_the_documents_changes(
     back = {d.id: d.text for d in drill.corpus.documents}
     for id in changed:  # each new fact occurs once, so that the old one can be put back
         new, name = drill.rows[id].target, drill.rows[id].evidence[0].document
-        back[name] = re.sub(rf"(?<!\w){re.escape(new)}(?!\w)", before[id].target, back[name])
+        whole = rf"(?<!\w){re.escape(new)}(?!\w|\.\d)"  # 23 is not in 23.0
+        back[name] = re.sub(whole, before[id].target, back[name])
     assert back == {d.id: d.text for d in corpus.documents}
     for id, row in drill.rows.items():
         if id not in changed:
