@@ -25,7 +25,7 @@ from choose.models.retrieval.tuned_encoder import (
 )
 from choose.models.saving import read_fitted, write_fitted
 from choose.models.weights.spec import DEFAULT_ENCODER, DEFAULT_LM
-from choose.progress import report_progress
+from choose.strategy import report_progress
 from choose.tasks.answering import abstains
 from choose.tasks.values import occurs
 from choose.types import Example, Family, Task
