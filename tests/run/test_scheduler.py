@@ -365,6 +365,17 @@ def test_a_trial_whose_worker_dies_twice_is_a_failure_and_not_tried_again() -> N
     assert not left(scheduler)
 
 
+def test_a_probe_that_its_worker_does_not_survive_stops_nothing() -> None:
+    """A node was lost while it measured, and the driver with it."""
+    world = World((Player(name="slow"),), folds=1)
+    scheduler = world.scheduler(seconds=600.0)
+    (probe,) = scheduler.next(Now(0.0), 1)
+    assert probe.action == "measure"
+    assert scheduler.on_result(GroupResult(number=probe.number, lost="its node is gone")) == []
+    (run,) = scheduler.next(Now(1.0), 1)
+    assert (run.action, run.candidate) == ("run", "slow")
+
+
 def test_what_a_worker_did_not_survive_is_tried_alone_and_takes_nothing_with_it() -> None:
     """Of two batches at work the first is lost; its jobs wait beside others again."""
     world = World((Player(name="a", grouped=True),), folds=16)

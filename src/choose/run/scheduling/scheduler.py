@@ -342,9 +342,9 @@ class Scheduler:
 
     def _again(self, flight: Flight, missing: Sequence[Job]) -> None:
         """Let the jobs wait again whose worker did not survive them."""
-        placed = zip(flight.places, flight.request.jobs, strict=True)
-        again = [one for one in placed if one[1] in missing]
-        self._waiting.put_back(again)
+        # Probes and further rows have no place: what they are about waits, or has answered.
+        placed = zip(flight.places, flight.request.jobs, strict=True) if missing else ()
+        self._waiting.put_back(again := [one for one in placed if one[1] in missing])
         for _, job in again:
             if flight.request.pace is not None and job.trial.candidate not in self.history.cost:
                 self.first_passes.waiting.setdefault(job.trial.candidate, job)
