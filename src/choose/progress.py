@@ -71,7 +71,7 @@ class LoopProgress:
             raise TimeLimitReached(None if remaining is None else now - self.started + remaining)
 
     def _too_slow(self, now: float, share: float) -> bool:
-        """Return whether what is left takes longer than the time, by more than a forecast errs."""
+        """Return whether the rest would end after the deadline even if the forecast errs."""
         if share < GIVE_UP_SHARE or now - self.started < GIVE_UP_SECONDS:
             return False
         remaining = self.seconds_remaining or 0.0

@@ -244,7 +244,7 @@ class KeptFits:
         self.runs |= {run.trial.key: run for run, _ in result.runs if run.trial.key in result.kept}
 
     def cost(self, job: Job) -> ViewsCost | None:
-        """Return what the views of a job take, if they can be asked of a fit that is kept.
+        """Return what the views of a job take if a fit that is kept can answer them.
 
         Controls are on the rows that are answered first; other views may be on any.
         """

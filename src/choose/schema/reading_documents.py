@@ -146,7 +146,7 @@ class ReadingErrors(Record):
     retrieved, and cut from the prompt. ``distraction``: right with the right passage alone, wrong
     with it among others. ``format``: the answer is unusable, or a part of it is right. ``needless
     abstention``: it says that there is no answer. ``false answer``: there is none. ``ungrounded``:
-    less than half of its content words occur in the evidence. ``skill``: what is left.
+    fewer than half of its content words are in the evidence. ``skill``: the remaining errors.
     ``right by prior`` is no error: rows that are right though their evidence was not read.
 
     Attributes:

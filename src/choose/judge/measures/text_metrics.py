@@ -99,6 +99,13 @@ def format_gap(table: ScoreTable) -> Interval | None:
     return _gap(table, lenient) if (lenient > table.right).any() else None
 
 
+def only_cut(table: ScoreTable) -> bool:
+    """Return whether the limit of new tokens is the only reason why answers are unusable."""
+    given = (run.answers[CLEAN] for run in table.runs)
+    why = {s for a in given for o, s in zip(a.outputs, a.status, strict=True) if o is None}
+    return why == {"cut"}
+
+
 class Lead(NamedTuple):
     """A metric beside the score by which another candidate is ahead, with means on shared rows."""
 

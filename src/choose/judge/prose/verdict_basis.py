@@ -22,7 +22,7 @@ from choose.judge.decision.more_labels import (
 from choose.judge.decision.rule import Case, deciding_rival
 from choose.judge.decision.verdict_kind import conflicts_limit
 from choose.judge.measures.curve_forecast import horizon, likely
-from choose.judge.measures.text_metrics import format_gap, leads_by_other_metrics
+from choose.judge.measures.text_metrics import format_gap, leads_by_other_metrics, only_cut
 from choose.judge.prose.family_answer import (
     ahead_on_all_rows,
     also_named,
@@ -226,11 +226,10 @@ def unrated(case: Case) -> Iterator[str]:
     contenders, own = case.contenders, case.contenders.panel[case.name].main
     if not case.written or own is None or rated_pair(case.ratings) is not None:
         return
-    others = [name for family, name in contenders.best.items() if family != case.family]
     found = [
         (lead.other - lead.own, name, lead)
-        for name in others
-        if (table := contenders.panel[name].main) is not None
+        for family, name in contenders.best.items()
+        if family != case.family and (table := contenders.panel[name].main) is not None
         for lead in leads_by_other_metrics(own, table)[:1]
     ]
     if found and (most := max(found))[0] > case.margin:
@@ -252,6 +251,7 @@ class LostByFormat(NamedTuple):
     gap: Interval
     unusable: int
     answers: int
+    cut: bool
 
 
 def lost_by_format(case: Case) -> LostByFormat | None:
@@ -264,13 +264,13 @@ def lost_by_format(case: Case) -> LostByFormat | None:
         table = contenders.panel[name].main
         if name == pick or table is None or (gap := format_gap(table)) is None:
             continue
-        if (lead := contenders.gain(name, pick)) is None or lead.value + gap.value < -case.margin:
-            continue
-        if lead.value > -case.margin:  # it is level as it is
+        lead = contenders.gain(name, pick)  # level only once its answers are repaired
+        if lead is None or not lead.value <= -case.margin <= lead.value + gap.value:
             continue
         unusable = int((table.outputs == UNUSABLE).sum())
         answers = int((table.outputs != MISSING).sum())
-        found.append((lead.value + gap.value, LostByFormat(name, gap, unusable, answers)))
+        lost = LostByFormat(name, gap, unusable, answers, only_cut(table))
+        found.append((lead.value + gap.value, lost))
     return max(found, key=lambda one: one[0])[1] if found else None
 
 
@@ -279,10 +279,10 @@ def format_sentence(case: Case) -> str:
     lost = lost_by_format(case)
     if lost is None:
         return ""
-    how, repaired = ("do not end", "cut") if case.written else ("cannot be read", "repaired")
+    how = "did not end; scored as far as they go" if lost.cut else "cannot be read; repaired"
     return (
         f"{lost.candidate} lost by its format: {lost.unusable:,} of its "
-        f"{plural(lost.answers, 'answer')} {how}; {repaired}, they would gain it "
+        f"{plural(lost.answers, 'answer')} {how}, they would gain it "
         f"{in_points(lost.gap)}, which is level with {case.name}."
     )
 
@@ -298,14 +298,13 @@ def text_steps(case: Case) -> Iterator[Step]:
             command="choose rate STUDY --model openai:gpt-4o-mini",
         )
     if (lost := lost_by_format(case)) is not None:
-        how, mend = "cannot be read", "Show it an example of the form, allow longer answers, or "
-        if case.written:
-            how, mend = "do not end", "Stop texts that repeat themselves, label more rows, or "
-        mend += "ask a larger model." if case.written else "hold it to a schema at an endpoint."
+        how = "did not end. Allow longer answers, or stop those that repeat themselves."
+        if not lost.cut:
+            how = "cannot be read. Show it an example of the form, or use a schema at an endpoint."
         yield Step(
             kind="fix-format",
             text=f"Mend the output of {lost.candidate} before you believe that it lost: "
-            f"{lost.unusable:,} of {plural(lost.answers, 'answer')} {how}. {mend}",
+            f"{lost.unusable:,} of {plural(lost.answers, 'answer')} {how}",
             question=f"whether {lost.candidate} is as good as {case.name}",
             value=lost.gap,
         )

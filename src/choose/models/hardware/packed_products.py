@@ -8,7 +8,7 @@ layer's results are the same to the bit, and in float32 within rounding.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -91,7 +91,13 @@ def packed_products(model: Any) -> Iterator[None]:
 
     Outside it the model is as it was: copies of it, training and `generate` see nothing of it.
     """
-    forwards = _prepared(model).forwards
+    with replacing(_prepared(model).forwards):
+        yield
+
+
+@contextmanager
+def replacing(forwards: Sequence[tuple[Any, Forward]]) -> Iterator[None]:
+    """Let modules compute something else than their `forward` inside the block."""
     try:
         for module, forward in forwards:
             module.__dict__["forward"] = forward

@@ -13,7 +13,13 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakKeyDictionary
 
-from choose.models.hardware.packed_products import MOST_BYTES, can_pack, pack, packed_product
+from choose.models.hardware.packed_products import (
+    MOST_BYTES,
+    can_pack,
+    pack,
+    packed_product,
+    replacing,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -52,19 +58,8 @@ def unpadded(model: Any, feed_forward: str = "float32") -> Iterator[bool]:
     """
     # On accelerators nothing was measured, and packed weights are for the CPU.
     forwards = _prepared(model, feed_forward) if model.device.type == "cpu" else ()
-    with _replacing(forwards):
+    with replacing(forwards):
         yield bool(forwards)
-
-
-@contextmanager
-def _replacing(forwards: Sequence[tuple[Any, Forward]]) -> Iterator[None]:
-    try:
-        for module, forward in forwards:
-            module.__dict__["forward"] = forward
-        yield
-    finally:
-        for module, _ in forwards:
-            module.__dict__.pop("forward", None)
 
 
 class _Prepared(NamedTuple):
@@ -141,7 +136,7 @@ def _same_vectors(model: Any, forwards: Sequence[tuple[Any, Forward]], dtype: st
     """Return whether texts get the same vectors: names say little about what is computed."""
     try:
         plain = model.encode([*_SAMPLES], show_progress_bar=False)
-        with _replacing(forwards):
+        with replacing(forwards):
             vectors = model.encode([*_SAMPLES], show_progress_bar=False)
     except Exception:  # whatever stops it, texts are embedded the plain way, or fail there
         return False
