@@ -582,6 +582,17 @@ def test_a_metric_by_which_another_family_leads_is_said(monkeypatch: pytest.Monk
     assert [*unrated(case)] == []
 
 
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [(("ok", "cut"), True), (("cut", "malformed"), False), (("ok", "ok"), False)],
+)
+def test_answers_that_were_only_cut_are_told_apart(status: tuple[str, ...], expected: bool) -> None:
+    outputs = tuple("text" if one == "ok" else None for one in status)
+    given = SimpleNamespace(outputs=outputs, status=status)
+    table: Any = SimpleNamespace(runs=[SimpleNamespace(answers={CLEAN: given})])
+    assert text_metrics.only_cut(table) is expected
+
+
 def test_a_candidate_worse_than_a_constant_answer_is_named(
     lost: Decision, stored: tuple[Decision, Store]
 ) -> None:
