@@ -12,6 +12,7 @@ import pytest
 from choose.corpus import AMONG_OTHERS, GOLD, Corpus, Document, Span
 from choose.errors import StudyError
 from choose.judge.diagnosis.reading_errors import (
+    MOST_ANSWERS,
     MOST_ROWS,
     MOST_WORDS,
     groundedness,
@@ -365,6 +366,15 @@ def test_rows_are_listed_kind_by_kind_and_personal_ones_without_text() -> None:
         ("rag", "airport"),
         ("sentence", "gold"),
     ]
+
+
+def test_a_listed_row_has_the_answers_of_the_best_candidates() -> None:
+    rows = {f"r{i}": said(WRONG if i else RIGHT) for i in range(4)}
+    poor = {f"bad{k}": {id: said(WRONG) for id in rows} for k in range(MOST_ANSWERS)}
+    good = {id: said() for id in rows}
+    found = errors(study(rows, others={**poor, "lora": good})).examples
+    assert [one.candidate for one in found[0].answers][:2] == ["rag", "lora"]
+    assert len(found[0].answers) == MOST_ANSWERS
 
 
 def test_the_decision_has_them_and_names_the_personal_rows() -> None:

@@ -111,20 +111,20 @@ def reading_errors(evidence: Evidence, panel: StudyScores) -> ReadingErrors | No
 
 
 def _subject(panel: StudyScores) -> str | None:
+    reading = [c for c in panel.scored if c.info.reads and _says_what_it_read(c)]
     for families in (("prompting", "retrieval"), ("baseline",), ("fine-tuning",)):
-        means = {
-            c.info.name: float(np.nanmean(row_means(c.main.right)))
-            for c in panel.scored
-            if c.main and c.info.reads and c.info.family in families and _says_what_it_read(c)
-        }
-        if means:
-            return max(means, key=lambda name: means[name])
+        if members := [c for c in reading if c.info.family in families]:
+            return max(members, key=_mean).info.name
     return None
+
+
+def _mean(candidate: CandidateScores) -> float:
+    return float(np.nanmean(row_means(candidate.main.right))) if candidate.main else -1.0
 
 
 def _says_what_it_read(candidate: CandidateScores) -> bool:
     runs = candidate.main.runs if candidate.main else ()
-    return all(run.answers[CLEAN].evidence is not None for run in runs)
+    return bool(runs) and all(run.answers[CLEAN].evidence is not None for run in runs)
 
 
 @dataclass(frozen=True)
@@ -295,7 +295,8 @@ class _Reader:
         by_step = [[id for id, found in steps.items() if found == step] for step in STEPS]
         longest = max(map(len, by_step), default=0)
         turns = [ids[turn] for turn in range(longest) for ids in by_step if turn < len(ids)]
-        names = [self.name, *(c.info.name for c in self.panel.scored if c.info.name != self.name)]
+        best_first = (c.info.name for c in sorted(self.panel.scored, key=_mean, reverse=True))
+        names = [self.name, *(name for name in best_first if name != self.name)]
         for id in turns[:MOST_ROWS]:
             secret = id in (self.evidence.personal or ())
             said = (given_answer(self.panel[name], id) for name in names[:MOST_ANSWERS])
