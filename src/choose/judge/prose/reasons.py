@@ -22,6 +22,7 @@ from choose.judge.decision.rule import Case, deciding_difference
 from choose.judge.prose.family_answer import also_named, settled, why_wider
 from choose.judge.prose.loss_sentences import stale_sentence
 from choose.judge.scores.family_comparison import FamilyComparison
+from choose.judge.scores.score_tables import CandidateScores
 from choose.judge.stats.paired import Difference
 from choose.schema.base import Interval
 from choose.schema.decision import Rejected
@@ -175,15 +176,20 @@ def rejected(case: Case) -> tuple[Rejected, ...]:
         if (why := _against(case, name, difference))
     ]
     others.sort(key=lambda other: -other[0])
-    nothing = (
-        f"It answered none of the {plural(len(case.contenders.panel.rows.targets), 'test row')}."
-    )
     outside = [
-        Rejected(candidate=c.info.name, why=c.errors[0] if c.errors else nothing)
+        Rejected(candidate=c.info.name, why=_why_unmeasured(case, c))
         for c in case.contenders.panel.candidates
         if c.info.name not in case.contenders.names
     ]
     return (*(record for _, record in others), *outside)
+
+
+def _why_unmeasured(case: Case, candidate: CandidateScores) -> str:
+    if candidate.errors:
+        return candidate.errors[0]
+    if why := case.cannot_win.get(candidate.info.name):
+        return f"It was {why}"
+    return f"It answered none of the {plural(len(case.contenders.panel.rows.targets), 'test row')}."
 
 
 def _against(case: Case, name: str, difference: Difference) -> str:
