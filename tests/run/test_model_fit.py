@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from choose.api.plan import plan_study
 from choose.cli.app import app
+from choose.models.hardware import compute_settings
 from choose.models.weights.model_size import size_of_folder
 from choose.report.terminal.plan_page import model_lines
 from choose.run import model_fit
@@ -77,6 +79,9 @@ def planned(folder: Path, monkeypatch: pytest.MonkeyPatch, free: float, **models
 def test_what_does_not_fit_is_said_with_what_would(
     eight: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    for name in ("base_dtype", "dtype"):
+        monkeypatch.setattr(compute_settings, name, lambda: torch.float32)
+    monkeypatch.setattr(compute_settings, "trains_in_bfloat16", lambda _: False)
     plan = planned(eight, monkeypatch, 24)
     prompted, tuned = sorted(plan.models, key=lambda fit: fit.tuned)
     assert (prompted.candidates, tuned.candidates) == (("prompt",), ("lora",))
@@ -95,6 +100,27 @@ def test_what_does_not_fit_is_said_with_what_would(
     assert "24 GB are free" in said
     assert "--quantise 4bit would" in said
     assert "nothing was measured" in said
+
+
+def test_memory_is_that_of_the_number_type_here(
+    eight: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A prompted model is held in what is fast; a CPU packs bases in bfloat16 where it can."""
+    size = size_of_folder(eight)
+    half = {"base_dtype": torch.float32, "dtype": torch.bfloat16}
+    for name, kind in half.items():
+        monkeypatch.setattr(compute_settings, name, lambda kind=kind: kind)
+    monkeypatch.setattr(compute_settings, "trains_in_bfloat16", lambda _: True)
+    prompted, tuned = sorted(planned(eight, monkeypatch, 24).models, key=lambda fit: fit.tuned)
+    assert prompted.fits, "16 GB, and a pass"
+    assert tuned.needed == pytest.approx(needed_bytes(size, True, 4, False, False, 2))
+    assert 32 * GB + 4 * size.linear < tuned.needed < 70 * GB
+    monkeypatch.setattr(model_fit, "gpu_here", lambda: True)
+    monkeypatch.setattr(model_fit, "free_here", lambda card: 24 * GB)
+    monkeypatch.setattr(compute_settings, "dtype", lambda: torch.float32)  # a T4
+    settings = {"models": {"model": str(eight)}}
+    [old] = plan_study(str(TOY), overrides=settings, strategies=("prompt",), rehearse=False).models
+    assert old.fits is False
 
 
 def test_what_fits_says_how_long(eight: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,14 +15,14 @@ from typing import NamedTuple
 
 from choose.data.scenarios import Pools
 from choose.errors import ChooseError
-from choose.models.environment_settings import cores, device_setting, dtype_setting
+from choose.models.environment_settings import cores, device_setting
 from choose.models.hardware.compute_settings import known_speed_of_products
 from choose.models.hardware.memory import free_bytes, free_machine_bytes, limits_of
 from choose.models.lora.classifier import schedule_for
 from choose.models.lora.objectives import answer_schedule
 from choose.models.weights.model_size import ModelSize, size_of_spec
 from choose.models.weights.spec import endpoint_name, without_bits
-from choose.schema.plan import Job, ModelFit
+from choose.schema.plan import LARGE_MODEL, Job, ModelFit
 from choose.study.spending_forecast import tokens_read
 from choose.types import Candidate
 
@@ -44,7 +44,8 @@ class Card(NamedTuple):
     flops: float
 
 
-CARDS = (Card(16, 65e12), Card(24, 121e12), Card(48, 362e12), Card(80, 312e12), Card(141, 989e12))
+# RTX A4000, L4, L40S, A100 and H200. A T4 has 16 GB too, but does not compute bfloat16.
+CARDS = (Card(16, 77e12), Card(24, 121e12), Card(48, 362e12), Card(80, 312e12), Card(141, 989e12))
 
 
 def model_fits(
@@ -77,8 +78,8 @@ def _fit(
     except ChooseError as error:
         return replace(fit, why_not=str(error))
     four_bit, card = without_bits(spec)[1], gpu_here()
-    itemsize = 2 if card else _itemsize(tuned)
-    needed = needed_bytes(size, tuned, itemsize, four_bit, card)
+    itemsize, packed = _itemsizes(size, tuned, card)
+    needed = needed_bytes(size, tuned, itemsize, four_bit, card, packed)
     own = [job for job in jobs if job.trial.candidate in names]
     work = size.parameters * operations(own, pools, tuned)
     on_card = needed_bytes(size, tuned, 2, four_bit, True)
@@ -89,7 +90,7 @@ def _fit(
         parameters=size.parameters,
         needed=needed,
         free=free_here(card),
-        four_bit=needed_bytes(size, tuned, itemsize, True, card),
+        four_bit=needed_bytes(size, tuned, itemsize, True, card, packed),
         seconds=None if card or (speed := speed_here()) is None else work / speed,
         card_gb=rented.gb if rented else None,
         card_seconds=seconds,
@@ -97,14 +98,17 @@ def _fit(
     )
 
 
-def needed_bytes(size: ModelSize, tuned: bool, itemsize: int, four_bit: bool, card: bool) -> int:
+def needed_bytes(
+    size: ModelSize, tuned: bool, itemsize: int, four_bit: bool, card: bool, packed: int = 4
+) -> int:
     """Return the bytes that a model takes: weights, and a pass or a training step.
 
-    A CPU holds the frozen matrices of a tuned model in a layout of its own for each direction.
+    A CPU holds the frozen matrices of a tuned model in a layout of its own for each direction, of
+    `packed` bytes a weight.
     """
     weights = size.bytes(itemsize, four_bit)
     if tuned and not card and not four_bit:
-        weights += 2 * size.linear * itemsize
+        weights += 2 * size.linear * packed
     limits = limits_of("cuda" if card else "cpu")
     if tuned:
         step = size.step_bytes(STEP_TOKENS, STEP_LONGEST, itemsize)
@@ -160,6 +164,15 @@ def speed_here() -> float | None:
     return None if seconds is None else ASSUMED_SHARE * cores() * 2 * 256 * 576 * 1536 / seconds
 
 
-def _itemsize(tuned: bool) -> int:
-    """Return the bytes of a weight on a CPU: bases are in float32, prompted models as is fast."""
-    return 2 if dtype_setting() == "bfloat16" and not tuned else 4
+def _itemsizes(size: ModelSize, tuned: bool, card: bool) -> tuple[int, int]:
+    """Return the bytes of a weight as it is held, and as a CPU packs it for training.
+
+    Prompted models are held in what is fast here; a CPU's bases are in float32, and packed in
+    bfloat16 where it has products for that.
+    """
+    if size.parameters < LARGE_MODEL:  # fits either way, and asking loads torch
+        return (2 if card else 4), 4
+    from choose.models.hardware.compute_settings import base_dtype, dtype, trains_in_bfloat16
+
+    held = base_dtype() if tuned else dtype()
+    return held.itemsize, 2 if trains_in_bfloat16("cpu") else 4

@@ -189,6 +189,10 @@ class TimeForecast:
     why_not: str | None = None
 
 
+# Weights from which on a plan mentions a model although it fits.
+LARGE_MODEL = 500_000_000
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelFit:
     """Whether a model fits this machine, and what a rented card would take; bytes and seconds.

@@ -25,6 +25,7 @@ from choose.report.screen_text import literal, shorten
 from choose.report.terminal.cost_tables import plan_lines
 from choose.report.terminal.layout import Column, Page, bullets, note, section, split_table
 from choose.schema.plan import (
+    LARGE_MODEL,
     TRAINING_SHARE,
     BeforeData,
     Job,
@@ -193,13 +194,11 @@ def _column(
     return Column(head, [*cells, total])
 
 
-# Weights from which on a model is mentioned although it fits.
-LARGE = 500_000_000
-
-
 def model_lines(models: Sequence[ModelFit]) -> Iterator[str]:
     """Yield whether each large model fits, how long it takes, and what a rented card would."""
-    told = [one for one in models if one.fits is False or (one.parameters or LARGE) >= LARGE]
+    told = [
+        one for one in models if one.fits is False or (one.parameters or LARGE_MODEL) >= LARGE_MODEL
+    ]
     for one in told:
         yield f"{clean(one.model)} ({listed([clean(name) for name in one.candidates])}): " + (
             one.why_not or " ".join(_model_sentences(one))
