@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from choose.models.causal.loading import load_causal
+from choose.models.causal.packed_attention import in_blocks
 from choose.models.embeddings import load_encoder
 from choose.models.hardware import compute_settings as runtime
 from choose.models.lora.fused import forward_backward
@@ -62,6 +64,14 @@ def test_the_clock_stops_when_the_device_has_done_its_work(
     decoder: Any = Decoder()
     LowerLayers(decoder, 1, device).compute((1, 2, 3))
     assert order == ["done", "clock", "give", "done", "clock"]
+
+
+def test_a_text_is_one_block_of_attention_on_an_accelerator() -> None:
+    sees = np.tri(600, dtype=bool)
+    here, there = (in_blocks(sees, 2, torch.zeros(1, device=kind)) for kind in ("cpu", "meta"))
+    assert len(here) == 5
+    [block] = there
+    assert (block.end, tuple(block.bias.shape)) == (600, (1200, 600))
 
 
 def test_a_processor_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -82,6 +82,60 @@ def test_weights_go_where_they_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     assert place(EIGHT, "m", torch.float32, False) == Placement("cpu", torch.float32)
 
 
+def test_a_card_that_would_hold_a_model_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Torch calls the first card by the device's name alone, so that one counts."""
+    on(monkeypatch, "cuda", 2, 70)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    with pytest.raises(ModelError, match=r"16\.0 GB.* 2\.0 GB free.* 70\.0 GB.*DEVICES=1,"):
+        place(EIGHT, "m", torch.bfloat16, False)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,6")
+    with pytest.raises(ModelError, match="DEVICES=6,"):
+        place(EIGHT, "m", torch.bfloat16, False)
+
+
+def test_what_torch_keeps_of_tensors_that_are_gone_is_free(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda card: (3 * GB, 24 * GB))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda card: [19 * GB, 0][card])
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda card: [6 * GB, 0][card])
+    assert memory.free_bytes("cuda") == [16 * GB, 3 * GB]
+    monkeypatch.setattr(torch.mps, "recommended_max_memory", lambda: 12 * GB)
+    monkeypatch.setattr(torch.mps, "current_allocated_memory", lambda: 5 * GB)
+    monkeypatch.setattr(torch.mps, "driver_allocated_memory", lambda: 11 * GB)
+    assert memory.free_bytes("mps") == [7 * GB]
+
+
+@pytest.mark.parametrize(
+    "says",
+    [
+        "CUDA out of memory. Tried to allocate 2.00 GiB",
+        "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+    ],
+)
+def test_memory_errors_of_cards_are_known(says: str) -> None:
+    assert memory.is_out_of_memory(RuntimeError(says))
+    assert not memory.is_out_of_memory(RuntimeError("CUDA error: CUBLAS_STATUS_INVALID_VALUE"))
+
+
+def test_tuning_that_the_machine_does_not_hold_is_refused(
+    folder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A base is held three times on a CPU; the system would end the process without a word."""
+    monkeypatch.setattr(placement, "free_machine_bytes", lambda: 20_000)
+    base = replace(load_base(folder), engine_state={})
+    with pytest.raises(ModelError, match=r"Tuning LlamaModel needs .* this machine has 0 MB free"):
+        tuned_step(base)
+    monkeypatch.setattr(placement, "free_machine_bytes", lambda: 20_000_000)
+    tuned_step(base)
+
+
+def tuned_step(base: Base) -> None:
+    with training_step([a_run(base)]):
+        pass
+
+
 def test_four_bits_fit_where_sixteen_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("bitsandbytes")
     on(monkeypatch, "cuda", 7)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from choose.models.lora.batching import pad, ragged_batch
+from choose.models.lora.batching import pad, ragged_batch, split_batch
 from choose.models.lora.classifier import (
     AdaptedModel,
     ClassifierRun,
@@ -19,8 +19,9 @@ from choose.models.lora.classifier import (
 )
 from choose.models.lora.fit import AutogradEngine, train, train_together, training_step
 from choose.models.lora.fused import attention, linear_layers
+from choose.models.lora.fused import forward_backward as passes
 from choose.models.lora.fused import training_step as engine
-from choose.models.lora.fused.attention import LONG, POSITIONS
+from choose.models.lora.fused.attention import LONG, POSITIONS, POSITIONS_THERE
 from choose.models.lora.fused.decoder import Decoder
 from choose.models.lora.fused.forward_backward import (
     LowerLayers,
@@ -29,9 +30,13 @@ from choose.models.lora.fused.forward_backward import (
     _dropout_masks,
     forward_backward,
     group_into_passes,
-    split_batch,
 )
-from choose.models.lora.fused.linear_layers import FlatAdapters, PackedLinear, first_adapted_layer
+from choose.models.lora.fused.linear_layers import (
+    FlatAdapters,
+    LoraMatrices,
+    PackedLinear,
+    first_adapted_layer,
+)
 from choose.models.lora.model import AdapterSpec, Base, load_base, seeded
 from choose.models.lora.training_run import Schedule, TrainingRun, trained_state
 from support import tiny_models as tiny
@@ -167,6 +172,9 @@ def test_masks_of_long_rows_are_no_square_of_their_length(base: Base) -> None:
     sizes = {group.longest: tuple(group.mask.shape) for group in layout.groups}
     heads = base.model.config.num_attention_heads // base.model.config.num_key_value_heads
     assert sizes == {700: (POSITIONS, POSITIONS), 9: (9, 9 * heads)}
+    [long] = [group for group in layout.groups if group.long]
+    there = replace(long, mask=torch.zeros(POSITIONS_THERE, POSITIONS_THERE))
+    assert [part.stop for part in there.parts()] == [256, 512, 700]
 
 
 def test_the_last_layer_computes_only_what_is_read(base: Base) -> None:
@@ -385,6 +393,33 @@ def test_dropout_keeps_the_mean_and_repeats(base: Base) -> None:
     part = run_part([[1] * 400] * 2, pairs, 0.2, both)
     assert torch.equal(_dropout_masks(decoder, part)["qkv"][:, :400], first)
     assert torch.equal(_dropout_masks(decoder, part)["qkv"][:, 400:], keep((1, 2, 1)))
+
+
+def test_accelerators_draw_their_own_dropout(base: Base, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A processor would take longer for the masks of a large model than a card for its step."""
+    import torch
+
+    like, shapes = torch.zeros(1, dtype=torch.bfloat16), {"qkv": (3, 400, 32), "fall": (3, 400, 8)}
+    drawn = passes._drawn_there(shapes, (1, 2, 0), 0.2, like)
+    assert {name: tuple(mask.shape) for name, mask in drawn.items()} == shapes
+    assert {float(n) for n in drawn["qkv"].unique()} == {0.0, 1.0}
+    assert float(drawn["qkv"].float().mean()) == pytest.approx(0.8, abs=0.01)
+    again = passes._drawn_there(shapes, (1, 2, 0), 0.2, like)
+    other = passes._drawn_there(shapes, (1, 2, 1), 0.2, like)
+    assert all(torch.equal(drawn[name], again[name]) for name in shapes)
+    assert not torch.equal(drawn["qkv"], other["qkv"])
+    decoder = Decoder(base.model, torch.float32)
+    matrices = FlatAdapters(tuned(base, "attention").adapter, decoder).matrices()
+    there = {n: LoraMatrices(m.a.to("meta"), m.b.to("meta")) for n, m in matrices.items()}
+    part = run_part([[1] * 5], there, 0.2, [(1, (1, 2, 0))])
+    asked = []
+    monkeypatch.setattr(
+        passes,
+        "_drawn_there",
+        lambda shapes, *_: asked.append(shapes) or {n: torch.ones(s) for n, s in shapes.items()},
+    )
+    assert float(_dropout_masks(decoder, part)["qkv"].max()) == 1.25
+    assert asked == [{"qkv": (2, 5, 32)}]
 
 
 def test_the_last_token_of_each_row_is_its_own() -> None:

@@ -29,8 +29,9 @@ USABLE = 0.7
 # After so many halvings a pass holds a single text, and what fails then cannot be made to fit.
 MOST_HALVINGS = 10
 
-# What a memory error of the C++ part of torch says, which has no class of its own on every device.
-_SIGNS = ("out of memory", "not enough memory", "can't allocate memory")
+# What a memory error of the C++ part of torch says, which has no class of its own on every device;
+# CUDA's libraries give a status where their workspace does not fit.
+_SIGNS = ("out of memory", "not enough memory", "can't allocate memory", "STATUS_ALLOC_FAILED")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,13 +201,21 @@ def memory_notes(device: str) -> list[str]:
 
 
 def free_bytes(device: str) -> list[int]:
-    """Return the free bytes of each card of a device, or of the machine; empty if unknown."""
+    """Return the free bytes of each card of a device, or of the machine; empty if unknown.
+
+    What torch keeps of tensors that are gone is free too: it uses it again.
+    """
     import torch
 
     if device.startswith("cuda"):
-        return [torch.cuda.mem_get_info(card)[0] for card in range(torch.cuda.device_count())]
+        return [
+            torch.cuda.mem_get_info(card)[0]
+            + torch.cuda.memory_reserved(card)
+            - torch.cuda.memory_allocated(card)
+            for card in range(torch.cuda.device_count())
+        ]
     if device.startswith("mps"):
-        most = torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory()
+        most = torch.mps.recommended_max_memory() - torch.mps.current_allocated_memory()
         return [max(0, int(most))]
     known = free_machine_bytes()
     return [] if known is None else [known]

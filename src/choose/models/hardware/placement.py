@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -9,7 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from choose.errors import ModelError
 from choose.models.hardware.compute_settings import device, quiet_loading
-from choose.models.hardware.memory import fit_limits, free_bytes, memory_notes
+from choose.models.hardware.memory import (
+    fit_limits,
+    free_bytes,
+    free_machine_bytes,
+    memory_notes,
+)
 from choose.models.weights.folder_checks import check_finite, check_finite_files, loading_error
 from choose.models.weights.model_size import FOUR_BIT_SHARE, ModelSize, gigabytes, size_of_folder
 
@@ -66,12 +73,27 @@ def place(size: ModelSize, name: str, dtype: torch.dtype, four_bit: bool) -> Pla
         check_four_bit()
     kind = device()
     needed, free = size.bytes(dtype.itemsize, four_bit), free_bytes(kind)
-    if not free or needed <= max(free):
+    # The first card is the one that torch calls by the device's name alone.
+    if not free or needed <= free[0]:
         return Placement(kind, dtype, four_bit)
+    if needed <= max(free):
+        raise ModelError(_other_card(name, needed, free))
     rooms = {card: max(0, room - ROOM) for card, room in enumerate(free)}
     if kind == "cuda" and len(free) > 1 and needed <= sum(rooms.values()):
         return Placement(kind, dtype, four_bit, rooms)
     raise ModelError(too_little(size, name, dtype.itemsize, four_bit, sum(free), kind))
+
+
+def _other_card(name: str, needed: int, free: Sequence[int]) -> str:
+    """Return which card would hold a model that the first one does not."""
+    best = free.index(max(free))
+    visible = [card for card in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if card]
+    card = visible[best] if best < len(visible) else str(best)
+    return (
+        f"{name!r} needs {gigabytes(needed)}, and the first card has {gigabytes(free[0])} free; "
+        f"another has {gigabytes(free[best])}. Set CUDA_VISIBLE_DEVICES={card.strip()}, or end "
+        "what uses the first card."
+    )
 
 
 def too_little(
@@ -92,6 +114,21 @@ def too_little(
         f"{text}Name a model of at most {most:.1f} billion weights, or use a machine with more "
         "memory."
     )
+
+
+def check_room(needed: int, what: str) -> None:
+    """Refuse work that the machine's memory does not hold: the system would end the process.
+
+    Raises:
+        ModelError: if less than `needed` bytes are free.
+    """
+    free = free_machine_bytes()
+    if free is not None and needed > free:
+        raise ModelError(
+            f"{what} needs {gigabytes(needed)} beside its weights, and this machine has "
+            f'{gigabytes(free)} free. quantise = "4bit" needs less; or name a smaller model, or '
+            "use a machine with more memory."
+        )
 
 
 def check_four_bit() -> None:
@@ -141,7 +178,8 @@ def load_placed(
     if "device_map" not in where.options():
         model.to(where.device)
     free = free_bytes(where.device)
-    fit_limits(where.device, min(free) if free else None)
+    used = [n for card, n in enumerate(free) if (where.memory or {0: 1}).get(card)]
+    fit_limits(where.device, min(used, default=None))
     return tokenizer, model, report
 
 

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     import torch
 
 # Rows from this many tokens on are computed `POSITIONS` at a time: on a core with AVX-512, forward
-# and backward take 0.6 of the time at 256 tokens, 0.5 at 512 and 0.3 at 1,024.
-LONG, POSITIONS = 192, 64
+# and backward take 0.6 of the time at 256 tokens, 0.5 at 512 and 0.3 at 1,024. On an accelerator
+# each part is a dozen kernels to start, so these are fewer and larger.
+LONG, POSITIONS, POSITIONS_THERE = 192, 64, 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,7 @@ class GroupLayout:
 
     From `start` on stand the `queries` = group_size * longest query vectors of each of the count,
     then the `keys` = shared + longest of each, then as many values. Outputs of attention stand from
-    `output_start` on. `mask` is the causal one, of all queries of short rows, else of `POSITIONS`.
+    `output_start` on. `mask` is the causal one, of all queries of short rows, else of one part's.
     """
 
     count: int
@@ -66,8 +67,8 @@ class GroupLayout:
 
     def parts(self) -> list[slice]:
         """Return the positions of long rows that are computed together, none of short ones."""
-        starts = range(0, self.longest if self.long else 0, POSITIONS)
-        return [slice(start, min(start + POSITIONS, self.longest)) for start in starts]
+        starts = range(0, self.longest if self.long else 0, len(self.mask))
+        return [slice(start, min(start + len(self.mask), self.longest)) for start in starts]
 
     def seen(self, some: slice) -> int:
         """Return how many keys the last of some positions sees."""
@@ -114,7 +115,7 @@ def attention_layout(
     for group, grid in zip(batch.groups, _grids(batch), strict=True):
         count, queries = len(group.rows) * heads.key_heads, heads.group_size * group.longest
         keys = group.shared + group.longest
-        mask = causal_mask(POSITIONS, 0, grid.device)
+        mask = causal_mask(POSITIONS if grid.is_cpu else POSITIONS_THERE, 0, grid.device)
         if group.longest < LONG:
             mask = causal_mask(group.longest, group.shared, grid.device).repeat(1, heads.group_size)
         groups.append(GroupLayout(count, queries, keys, group.longest, start, output_start, mask))
@@ -302,8 +303,7 @@ def _weights(
 ) -> torch.Tensor:
     """Return the weights (count, keys, queries) of the keys that some positions see.
 
-    Keys stand first: a softmax over them then runs along whole vectors, ten times as fast as over
-    a dozen neighbouring numbers.
+    Keys stand first: a softmax then runs along whole vectors, ten times as fast.
     """
     import torch
 

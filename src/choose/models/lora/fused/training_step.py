@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from choose.models.environment_settings import cores
 from choose.models.hardware.compute_settings import trains_in_bfloat16
 from choose.models.hardware.memory import limits_of
-from choose.models.hardware.placement import is_quantised, is_spread
+from choose.models.hardware.placement import check_room, is_quantised, is_spread
+from choose.models.lora.batching import PARTS_PER_BATCH, split_batch
 from choose.models.lora.fused.decoder import Decoder
 from choose.models.lora.fused.forward_backward import (
-    PARTS_PER_BATCH,
     LowerLayers,
     RunGradients,
     RunPart,
@@ -21,7 +21,6 @@ from choose.models.lora.fused.forward_backward import (
     group_into_passes,
     max_part_tokens,
     needs_recomputing,
-    split_batch,
     tokens_in_memory,
 )
 from choose.models.lora.fused.linear_layers import FlatAdapters, first_adapted_layer
@@ -280,6 +279,11 @@ def packed_decoder(base: Base, dtype: torch.dtype) -> Decoder:
     """Return the base's packed decoder, built once a process and number type."""
     if dtype not in base.engine_state:
         vocabulary = base.lm and base.lm.get_output_embeddings()
+        if base.device == "cpu":
+            kept = [*base.model.layers, *([vocabulary] if base.lm else [])]
+            weights = sum(p.numel() for module in kept for p in module.parameters())
+            # Forward and backward each have a layout.
+            check_room(2 * dtype.itemsize * weights, f"Tuning {type(base.model).__name__}")
         base.engine_state[dtype] = Decoder(base.model, dtype, vocabulary)
     decoder: Decoder = base.engine_state[dtype]
     return decoder
