@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
+from dataclasses import replace
+from itertools import count
 from math import inf
 from pathlib import Path
 from time import perf_counter
@@ -17,20 +19,17 @@ from choose.progress import report_progress, sampled
 from choose.run import worker
 from choose.run.executor import run_jobs
 from choose.run.first_passes import FIRST_PASS_SHARE, FirstPassBudget
-from choose.run.forecast import (
+from choose.run.forecast import PLAN_SECONDS, ForecastSums, Reach, forecast, rows_reached
+from choose.run.predict_test_rows import PassCost, allocate
+from choose.run.run_records import Limits, Pace, left_out_sentences
+from choose.run.speed_measurement import (
     LEAST_SECONDS,
     MEASURE_SECONDS,
     PARTS,
-    PLAN_SECONDS,
-    ForecastSums,
-    Reach,
-    forecast,
+    known_speed,
+    measure_speed,
     part_seconds,
-    rows_reached,
 )
-from choose.run.predict_test_rows import PassCost, allocate
-from choose.run.run_records import Limits, Pace, left_out_sentences
-from choose.run.speed_measurement import known_speed, measure_speed
 from choose.run.speed_probe import Speed, probe, time_predict
 from choose.schema.plan import Job
 from choose.store.store import Store
@@ -484,6 +483,68 @@ def test_the_length_of_another_fit_costs_no_step(monkeypatch: pytest.MonkeyPatch
     assert found.fit(240) > 3 * found.fit(64) > 0
 
 
+class Scores(fakes.Fake):
+    """Embeds texts, each once; then scores rows, each once a seed. A unit of work is a second."""
+
+    clock: ClassVar[list[float]] = [0.0]
+    embedded: ClassVar[set[str]] = set()
+    scored: ClassVar[list[tuple[int, str]]] = []
+
+    def fit(self, task: Task, examples: Sequence[Example]) -> None:
+        self.labels = task.labels
+        new = [example for example in reversed(examples) if example.text not in self.embedded]
+        for first in range(0, len(new), 32):
+            some = new[first : first + 32]
+            self.clock[0] += len(some)
+            self.embedded.update(example.text for example in some)
+            report_progress(first + len(some), len(new), "embedding")
+        self.score([example.text for example in examples[:20]])
+
+    def predict(self, items: Sequence[Item]) -> Answers:
+        self.score([item.text for item in items])
+        return fakes.Fake.predict(self, items)
+
+    def score(self, texts: Sequence[str]) -> None:
+        new = [(self.seed, text) for text in texts if (self.seed, text) not in self.scored]
+        for done, one in enumerate(new):
+            report_progress(done, len(new), "scoring")
+            self.clock[0] += 3.0
+            self.scored.append(one)
+        if new:
+            report_progress(len(new), len(new), "scoring")
+
+
+@pytest.fixture
+def scores(monkeypatch: pytest.MonkeyPatch) -> type[Scores]:
+    for name, value in (("clock", [0.0]), ("embedded", set()), ("scored", [])):
+        monkeypatch.setattr(Scores, name, value)
+        monkeypatch.setattr(fakes.Steady, name, value, raising=False)
+    for name in ("fit", "predict", "score"):
+        monkeypatch.setattr(fakes.Steady, name, getattr(Scores, name), raising=False)
+    ticks = count()
+    for module in ("choose.progress", "choose.run.speed_probe"):
+        monkeypatch.setattr(f"{module}.perf_counter", lambda: Scores.clock[0] + 1e-9 * next(ticks))
+    return Scores
+
+
+def test_that_another_fit_reuses_no_answer_costs_no_step(scores: type[Scores]) -> None:
+    """A plan computed an answer of a second few-shot prompt, a second of a core, to see it."""
+    data, jobs = planned("steady")
+    found = measure_speed(jobs[0], Pools(data), seconds=0.0)
+    assert found.per_row == pytest.approx(3.0)
+    assert found.saved_same_fit == pytest.approx(3.0)
+    assert found.saved == 0.0
+    assert {seed for seed, _ in scores.scored} == {jobs[0].trial.seed}
+
+
+def test_a_small_fit_is_begun_behind_the_embedding_of_its_texts(scores: type[Scores]) -> None:
+    """With retrieval alone a fit was forecast as if it embedded texts and did nothing else."""
+    data, jobs = planned("steady")
+    found = measure_speed(jobs[0], Pools(data), seconds=0.0)
+    assert found.per_text == pytest.approx(1.0)
+    assert found.fit(240) == found.fit(64) == pytest.approx(20 * 3.0)
+
+
 # --- what a budget reaches ----------------------------------------------------------------------
 
 
@@ -522,6 +583,26 @@ def test_a_fit_that_the_budget_cannot_hold_reaches_no_rows() -> None:
     found = reached(60.0, steady=(500.0, 0.1), sluggish=(1.0, 0.1))
     assert found["steady"].rows == 0
     assert found["sluggish"].rows >= 120
+
+
+def test_texts_that_a_fast_candidate_embeds_cost_the_others_nothing() -> None:
+    data = dataset(rows=600)
+    speeds = {
+        "tfidf": Speed(load=0.0, fits=((480, 0.5),), per_row=0.001),
+        "steady": Speed(load=0.0, fits=((480, 5.0),), per_row=0.1, per_text=0.2),
+    }
+    jobs = [j for j in jobs_of(study(*speeds), data) if j.trial.candidate in speeds]
+
+    def rows(*encoders: str) -> int:
+        of = dict(zip(speeds, encoders, strict=True))
+        own = [
+            replace(j, trial=replace(j.trial, params={"encoder": of[j.trial.candidate]}))
+            for j in jobs
+        ]
+        return rows_reached(own, [0.5] * len(own), speeds, Pools(data), 100.0)["steady"].rows
+
+    assert rows("MiniLM", "another") == 0, "96 s of embedding are more than half of 100"
+    assert rows("MiniLM", "MiniLM") > 300
 
 
 @pytest.mark.slow  # it is about time, so nothing else should run

@@ -66,9 +66,11 @@ class Encoder:
         new = sorted(self._unknown(texts), key=lambda t: (len(t), t))
         device = self.model.device.type
         size = limits_of(device).embedding_texts
-        size = size if sampled() else max(TEXTS_PER_CHUNK, size)
-        done = 0
-        for chunk in _chunks(new, size):
+        fewest, most = (
+            (size, 0) if sampled() else (max(TEXTS_PER_CHUNK, size), CHARACTERS_PER_CHUNK)
+        )
+        done, total = 0, sum(len(text) for text in new)
+        for chunk in _chunks(new, fewest, most):
             set_threads()
             start = perf_counter()
             vectors = within_memory(device, partial(self._encode, chunk))
@@ -77,8 +79,9 @@ class Encoder:
             self._add(computed)
             if self.cache is not None:
                 self.cache.put({_key(text): numbers for text, numbers in computed.items()})
-            done += len(chunk)
-            report_progress(done, len(new), "embedding")
+            # By characters, since the shortest come first: short texts say little of long ones.
+            done += sum(len(text) for text in chunk)
+            report_progress(done, total, "embedding")
         if not texts:
             return np.empty((0, self.model.get_embedding_dimension()), np.float32)
         embedded = np.stack([self.vectors[text] for text in texts])
@@ -127,11 +130,11 @@ class Encoder:
         return vectors
 
 
-def _chunks(texts: Sequence[str], fewest: int) -> Iterator[Sequence[str]]:
-    """Yield `fewest` texts at a time, or more if they are short."""
+def _chunks(texts: Sequence[str], fewest: int, most: int) -> Iterator[Sequence[str]]:
+    """Yield `fewest` texts at a time, or more if they have less than `most` characters."""
     first = characters = 0
     for place, text in enumerate(texts):
-        if place - first >= fewest and characters + len(text) > CHARACTERS_PER_CHUNK:
+        if place - first >= fewest and characters + len(text) > most:
             yield texts[first:place]
             first, characters = place, 0
         characters += len(text)

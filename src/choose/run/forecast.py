@@ -28,7 +28,7 @@ from choose.run.first_passes import (
     PROBE_SHARE,
 )
 from choose.run.predict_test_rows import CHUNK, MIN_ROWS, PassCost, allocate
-from choose.run.speed_measurement import known_speed
+from choose.run.speed_measurement import known_speed, part_seconds
 from choose.run.speed_probe import Speed
 from choose.run.spending_limit import affordable_rows
 from choose.schema.plan import Job, TimeForecast, total_usd
@@ -38,13 +38,8 @@ from choose.study.grid_points import FIRST_PASS
 from choose.study.spending_forecast import bills_of
 from choose.types import Candidate
 
-# Seconds that a fit may take in the measurement, and again its predictions: at most, and at least
-# where time is short.
-MEASURE_SECONDS, LEAST_SECONDS = 1.5, 0.3
-
-# Seconds that a plan measures, loading included, and the parts of a measurement. Single steps that
-# cannot be stopped come on top.
-PLAN_SECONDS, PARTS = 20.0, 4
+# Seconds that a plan measures, loading included. Single steps that cannot be stopped come on top.
+PLAN_SECONDS = 20.0
 
 
 def forecast(jobs: Sequence[Job], pools: Pools, budget: float | None) -> list[TimeForecast]:
@@ -78,11 +73,6 @@ def forecast(jobs: Sequence[Job], pools: Pools, budget: float | None) -> list[Ti
             if reach.rows < reach.all:
                 forecasts[name] = replace(forecasts[name], rows=reach.rows, all_rows=reach.all)
     return list(forecasts.values())
-
-
-def part_seconds(left: float, candidates: int) -> float:
-    """Return the seconds of a part of a measurement where some candidates are still to measure."""
-    return min(MEASURE_SECONDS, max(LEAST_SECONDS, left / (PARTS * candidates)))
 
 
 def add_prices(
@@ -266,11 +256,15 @@ class _Play:
     left_out: set[str] = field(default_factory=set)
     waiting: dict[str, Job] = field(default_factory=dict)
     begun: bool = False
+    encoders: set[str | None] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         for job in self.jobs:
-            if not find(job.trial.strategy).cheap:
-                self.waiting.setdefault(job.trial.candidate, job)
+            name, fast = job.trial.candidate, find(job.trial.strategy).cheap
+            if not fast:
+                self.waiting.setdefault(name, job)
+            elif name in self.speeds:
+                self.encoders.add(job.trial.params.get("encoder"))
 
     @property
     def left(self) -> float:
@@ -309,7 +303,11 @@ class _Play:
 
     def _cost(self, job: Job) -> PassCost | None:
         speed = self.speeds.get(job.trial.candidate)
-        return None if speed is None else speed.first_pass(len(self.pools.of(job.trial).questions))
+        if speed is None:
+            return None
+        if job.trial.params.get("encoder") in self.encoders:
+            speed = replace(speed, per_text=0.0)  # fast candidates, which run first, embed them
+        return speed.first_pass(len(self.pools.of(job.trial).questions))
 
     def _first_rows(self, name: str, cost: PassCost | None, waiting: int) -> None:
         """Fit a candidate and answer its first rows; with it, `waiting` candidates wait."""

@@ -36,8 +36,12 @@ from choose.run.speed_probe import (
 )
 from choose.run.trial import prepared
 from choose.schema.plan import Job
-from choose.strategy import find
+from choose.strategy import Strategy, find
 from choose.types import Dataset, Example, Item
+
+# Seconds that a fit may take in the measurement, and again its predictions: at most, and at least
+# where time is short; and the parts of a measurement.
+MEASURE_SECONDS, LEAST_SECONDS, PARTS = 1.5, 0.3, 4
 
 # How long a measured speed is used again: a week. Machines change, and so does their load.
 STORED_SECONDS = 7 * 24 * 3600.0
@@ -54,8 +58,16 @@ REPEATED_ITEMS = 1
 # Training rows that warm a fast candidate up, and those of a slow one's second fit.
 WARM_UP_ROWS, SECOND_FIT_ROWS = 8, 8
 
+# The loop in which texts are embedded, and how many beginnings of a small fit end in it at most.
+EMBEDDING, MOST_BEGINNINGS = "embedding", 4
+
 # A strategy that saves less of a row's time when the same fit predicts it again caches nothing.
 MAYBE_CACHED = 0.5
+
+
+def part_seconds(left: float, candidates: int) -> float:
+    """Return the seconds of a part of a measurement where some candidates are still to measure."""
+    return min(MEASURE_SECONDS, max(LEAST_SECONDS, left / (PARTS * candidates)))
 
 
 def measure_speed(job: Job, pools: Pools, seconds: float) -> Speed:
@@ -176,8 +188,7 @@ def _measure_slow(job: Job, dataset: Dataset, started: PreparedTrial, seconds: f
     pool, few = started.pool, min(SMALL_POOL, len(started.pool))
     whole = time_fit(started.strategy, dataset, pool, seconds)
     predicting, predicted = started.strategy, time_predict(started.strategy, started.items, seconds)
-    smaller = prepared(job)
-    small = time_fit(smaller, dataset, pool[:few], 0.0, reports=0)
+    small = _begin_small(job, dataset, pool[:few])
     further = bool(whole.loop) and not small.complete and small.loop != whole.loop
     if further or predicted.each is None:
         smaller = prepared(job)
@@ -187,7 +198,7 @@ def _measure_slow(job: Job, dataset: Dataset, started: PreparedTrial, seconds: f
         predicting = smaller
         predicted = time_predict(predicting, started.items, seconds)
     again = started.items[: min(REPEATED_ITEMS, predicted.rows)]
-    same_fit = _saved(predicted, time_predict(predicting, again, seconds))
+    same_fit = _saved(predicted, _time_again(predicting, again, predicted, seconds))
     other_fit = 0.0
     if predicted.each is not None and same_fit > MAYBE_CACHED * predicted.each:
         other_fit = _saved_by_other_fit(job, dataset, started, predicted, seconds)
@@ -210,6 +221,15 @@ def _measure_slow(job: Job, dataset: Dataset, started: PreparedTrial, seconds: f
     )
 
 
+def _begin_small(job: Job, dataset: Dataset, few: Sequence[Example]) -> FitTiming:
+    """Begin a small fit, up to the loop after the embedding of its texts, which are kept."""
+    small = FitTiming(0.0, loop=EMBEDDING)
+    for _ in range(MOST_BEGINNINGS):
+        if small.loop == EMBEDDING:
+            small = time_fit(prepared(job), dataset, few, 0.0, reports=0)
+    return small
+
+
 def _saved_by_other_fit(
     job: Job, dataset: Dataset, started: PreparedTrial, predicted: PredictTiming, seconds: float
 ) -> float:
@@ -219,7 +239,22 @@ def _saved_by_other_fit(
     """
     other = prepared(job, seed_offset=1)
     time_fit(other, dataset, _relabelled(started.pool[:SECOND_FIT_ROWS], dataset), 0.0, reports=0)
-    return _saved(predicted, time_predict(other, started.items[:REPEATED_ITEMS], seconds))
+    again = started.items[:REPEATED_ITEMS]
+    return _saved(predicted, _time_again(other, again, predicted, seconds))
+
+
+def _time_again(
+    strategy: Strategy, items: Sequence[Item], first: PredictTiming, seconds: float
+) -> PredictTiming:
+    """Predict rows again, but stop before the first step of the loop that took the time.
+
+    Work that it begins anew is not cached: nothing is saved, which costs no step to see. Where it
+    stops in another loop the rows are predicted to their end.
+    """
+    begun = time_predict(strategy, items, 0.0, cut=True, reports=0)
+    if begun.rows or begun.loop == first.loop:
+        return begun
+    return time_predict(strategy, items, seconds)
 
 
 def _seconds_at_same_pace(small: FitTiming, whole: FitTiming) -> float:

@@ -177,23 +177,32 @@ def time_fit(
 
 @dataclass(frozen=True, slots=True)
 class PredictTiming:
-    """Predicted rows, and seconds a row: with nothing cached (`each`) and as spent."""
+    """Predicted rows, and seconds a row: with nothing cached (`each`) and as spent.
+
+    `loop` is the last loop that reported its progress, empty if none did.
+    """
 
     rows: int
     each: float | None = None
     spent: float | None = None
     tokens: tuple[float, float] | None = None
+    loop: str = ""
 
 
 def time_predict(
-    strategy: Strategy, items: Sequence[Item], seconds: float, cut: bool = False
+    strategy: Strategy,
+    items: Sequence[Item],
+    seconds: float,
+    cut: bool = False,
+    reports: int = MIN_REPORTS,
 ) -> PredictTiming:
     """Predict in the run's own order until the time is over; the last chunk gives the speed.
 
-    The first row is predicted whatever it takes, unless it may be `cut`: a model that writes long
-    answers takes many seconds for one row alone, and its speed is then extrapolated.
+    The first row is predicted whatever it takes, unless it may be `cut`, after so many reports: a
+    model that writes long answers takes many seconds for one row alone, and its speed is then
+    extrapolated.
     """
-    begun, done, each, spent = perf_counter(), 0, None, None
+    begun, done, each, spent, loop = perf_counter(), 0, None, None, ""
     answers: Answers | None = None
     for number, few in enumerate(CHUNKS):
         chunk = items[done : done + few]
@@ -203,21 +212,21 @@ def time_predict(
         start = perf_counter()
         try:
             before = cached_seconds(strategy)
-            with time_limit(seconds if cut and not done else inf, MIN_REPORTS) as progress:
+            with time_limit(seconds if cut and not done else inf, reports) as progress:
                 answers = strategy.predict(chunk)
         except TimeLimitReached:
             if done:
                 raise
             spent = perf_counter() - start + (progress.seconds_remaining or 0.0)
-            return PredictTiming(0, spent, spent)
+            return PredictTiming(0, spent, spent, loop=progress.loop)
         except Exception:
             if done:
                 raise
             return PredictTiming(0)  # a strategy whose fit was stopped may be unable to predict
         spent = (perf_counter() - start) / len(chunk)
         each = spent + (cached_seconds(strategy) - before) / len(chunk)
-        done += len(chunk)
-    return PredictTiming(done, each, spent, _tokens(answers))
+        done, loop = done + len(chunk), progress.loop
+    return PredictTiming(done, each, spent, _tokens(answers), loop)
 
 
 def _tokens(answers: Answers | None) -> tuple[float, float] | None:
