@@ -63,7 +63,9 @@ def _nature(found: Description) -> str:
         if found.cheap
         else "It runs after the cheap ones."
     )
-    return f"{seeded} {cheap} Revision {found.revision}."
+    named = f" Only if named: `-s {found.name}`." if found.only_if_named else ""
+    kinds = ", ".join(found.kinds)
+    return f"Tasks: {kinds}.{named} {seeded} {cheap} Revision {found.revision}."
 
 
 def _value(value: object) -> str:

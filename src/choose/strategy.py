@@ -225,8 +225,7 @@ def find(name: str) -> type[Strategy]:
 
 def traits(name: str) -> dict[str, bool]:
     """Return the optional class attributes of a strategy; False where it does not state them."""
-    cls = find(name)
-    return {key: bool(getattr(cls, key, False)) for key in TRAITS}
+    return {key: bool(getattr(find(name), key, False)) for key in TRAITS}
 
 
 def kinds(name: str) -> tuple[str, ...]:
@@ -236,14 +235,12 @@ def kinds(name: str) -> tuple[str, ...]:
 
 def kind_settings(name: str, kind: str) -> Mapping[str, Any]:
     """Return the hyperparameters of a strategy that have another default for a kind of task."""
-    settings: Mapping[str, Mapping[str, Any]] = getattr(find(name), "kind_settings", {})
-    return settings.get(kind, {})
+    return dict(getattr(find(name), "kind_settings", {}).get(kind, {}))
 
 
 def words(name: str) -> dict[str, str]:
     """Return what a strategy says of itself to readers, `WORDS`; empty where it does not."""
-    cls = find(name)
-    return {key: str(getattr(cls, key, "") or "") for key in WORDS}
+    return {key: str(getattr(find(name), key, "") or "") for key in WORDS}
 
 
 def hyperparameters(name: str) -> dict[str, Any]:
@@ -268,6 +265,8 @@ class Description:
     good_for: str = ""
     needs: str = ""
     takes: str = ""
+    kinds: tuple[str, ...] = ()
+    only_if_named: bool = False
     revision: int | None = None
     learns: bool | None = None
     seeded: bool | None = None
@@ -282,18 +281,20 @@ def describe(name: str) -> Description:
     entry = available()[name]
     origin = f"{entry.dist.name} {entry.dist.version}" if entry.dist else entry.value
     try:
-        cls = find(name)
+        cls, settings = find(name), hyperparameters(name)
         return Description(
             name=name,
             origin=origin,
             family=cls.family,
             summary=((cls.__doc__ or "").strip().splitlines() or [""])[0],
             **words(name),
+            kinds=kinds(name),
+            only_if_named=traits(name)["on_request"] or inspect.Parameter.empty in settings.values(),
             revision=cls.revision,
             learns=cls.learns,
             seeded=cls.seeded,
             cheap=cls.cheap,
-            hyperparameters=hyperparameters(name),
+            hyperparameters=settings,
             variants={variant: dict(changed) for variant, changed in cls.variants.items()},
         )
     except Exception as error:  # third-party modules may raise anything
@@ -309,10 +310,9 @@ def build(name: str, /, *, seed: int, **params: Any) -> Strategy:
     known = hyperparameters(name)
     for param in params:
         if param not in known:
-            allowed = ", ".join(known) or "none"
             raise StrategyError(
                 f"Strategy {name!r} has no hyperparameter {param!r}."
-                f"{did_you_mean(param, known)} It takes: {allowed}."
+                f"{did_you_mean(param, known)} It takes: {', '.join(known) or 'none'}."
             )
     cls: Any = find(name)
     _check_hyperparameters(name, cls, params)

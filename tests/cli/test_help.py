@@ -6,6 +6,7 @@ import pytest
 
 from choose.cli.app import GROUPS, app
 from choose.strategy import available, describe
+from choose.study.candidates import default_strategies
 
 
 def test_commands_are_listed_by_purpose_and_no_line_is_cut(choose) -> None:  # type: ignore[no-untyped-def]
@@ -54,6 +55,12 @@ def test_strategies_say_what_they_are_good_for_and_details_are_behind_a_name(cho
         for words in (described.title, described.good_for, described.needs, described.takes):
             assert words in said, name
     assert "dropout" not in out
+    # What a study runs by itself, and what it has to name.
+    for name in set(available()) - set(default_strategies()):
+        assert f"runs only if named: -s {name}" in said
+    assert said.count("runs only if named: -s") == len(available()) - len(default_strategies())
+    assert "all of them" not in said
+    assert "tasks: classification, multilabel" in said
     details = choose("strategies", "lora").out
     assert "dropout" in details
     assert "nearest neighbours" not in details

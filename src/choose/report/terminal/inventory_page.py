@@ -31,8 +31,8 @@ def strategies_page(strategies: Sequence[Description]) -> Page:
     parts.append(Text())
     parts.append(
         note(
-            "compare runs all of them except served, unless you name some: -s NAME. "
-            "Hyperparameters and variants of one: choose strategies NAME."
+            "compare runs those for the kind of your task (tasks), but for those that run only if "
+            "named: -s all -s NAME. Hyperparameters and variants of one: choose strategies NAME."
         )
     )
     return Page(lambda width: parts)
@@ -45,9 +45,12 @@ def _purpose(strategy: Description) -> tuple[Text, Text]:
         return name, literal(f"{strategy.error} (from {strategy.origin})", "red")
     text = literal(strategy.title or strategy.summary)
     said = {"good for": strategy.good_for, "needs": strategy.needs, "takes": strategy.takes}
+    said["tasks"] = ", ".join(strategy.kinds)
     for key, words in said.items():
         if words:
             text.append(f"\n{key}: {clean(words)}", style="dim")
+    if strategy.only_if_named:
+        text.append(f"\nruns only if named: -s {clean(strategy.name)}", style="dim")
     _append_origin(text, strategy)
     return name, text
 
