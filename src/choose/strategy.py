@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
+from inspect import Parameter
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
@@ -26,9 +27,8 @@ from choose.untrusted import number, shown, whole
 
 GROUP = "choose.strategies"
 
+# Optional class attributes: what holds of a strategy, and words for readers.
 TRAITS = ("constant", "reference", "always_compared", "on_request", "reads")
-
-# Optional class attributes with words for readers.
 WORDS = ("title", "good_for", "needs", "takes")
 
 
@@ -249,7 +249,7 @@ def hyperparameters(name: str) -> dict[str, Any]:
     return {
         parameter.name: parameter.default
         for parameter in signature.parameters.values()
-        if parameter.kind is inspect.Parameter.KEYWORD_ONLY and parameter.name != "seed"
+        if parameter.kind is Parameter.KEYWORD_ONLY and parameter.name != "seed"
     }
 
 
@@ -289,7 +289,7 @@ def describe(name: str) -> Description:
             summary=((cls.__doc__ or "").strip().splitlines() or [""])[0],
             **words(name),
             kinds=kinds(name),
-            only_if_named=traits(name)["on_request"] or inspect.Parameter.empty in settings.values(),
+            only_if_named=traits(name)["on_request"] or Parameter.empty in settings.values(),
             revision=cls.revision,
             learns=cls.learns,
             seeded=cls.seeded,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import random
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -189,6 +190,24 @@ def test_people_who_prefer_the_other_overrule_the_score(
     assert verdict.steps[0].kind == "metric"
     for page in (render_html(decision, {}), render_markdown(decision)):
         assert "minus copier" in page or "minus scribe" in page
+
+
+@pytest.mark.parametrize("people", [("ann",), ("ann", "bo")])
+def test_ratings_that_do_not_follow_each_other_fail_no_score(
+    store: Path, sheet: Path, tmp_path: Path, people: tuple[str, ...]
+) -> None:
+    """Thrown dice correlate with no score, whatever the score is worth."""
+    files = []
+    for who in people:
+        dice = random.Random(f"dice {who}")
+        files.append(fill(sheet, tmp_path / f"{who}.csv", lambda _, d=dice: d.randint(1, 5)))
+    add_ratings(store, files)
+    decision = decide(Store.open(store))
+    (pair,) = decision.ratings.pairs
+    assert pair.metrics[0].correlation.high < 0.3
+    assert (gate(decision).status, decision.verdict.kind) == ("unknown", "adopt")
+    said = "One person rated them" if len(people) == 1 else "do not surely go together"
+    assert said in gate(decision).evidence
 
 
 def test_few_ratings_decide_nothing_and_are_open(store: Path, tmp_path: Path) -> None:

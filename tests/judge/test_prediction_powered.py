@@ -8,6 +8,7 @@ import pytest
 from choose.judge.stats.prediction_powered import (
     correlation,
     prediction_powered,
+    raters_together,
     with_raters,
 )
 from choose.types import Floats
@@ -186,3 +187,11 @@ def test_what_does_not_vary_has_no_correlation() -> None:
     perfect = correlation(REST, 2 * REST)
     assert perfect is not None
     assert (perfect.value, perfect.high) == (pytest.approx(1.0), pytest.approx(1.0))
+
+
+def test_a_person_is_compared_with_the_mean_of_the_others() -> None:
+    by_rater = np.array([[1.0, 0, 1], [0, 1, np.nan], [1, 1, 0], [0, 0, 1], [np.nan, 1, np.nan]])
+    found = raters_together(by_rater, ["a", "b", "c", "d", "e"])
+    assert found is not None
+    assert found.value == pytest.approx(np.corrcoef([1, 0, 1, 0], [0.5, 1, 0.5, 0.5])[0, 1])
+    assert raters_together(by_rater[:, :1]) is None

@@ -238,6 +238,8 @@ class RatedPair(Record):
         preferred: whether people said which answer is better, instead of rating each.
         people: by the ratings alone.
         metrics: the headline metric first.
+        together: correlation of one person's differences with those of the others, over the rows
+            that several rated; null where it cannot be known.
         p: chance of a difference by people this large where there is none; `p_holm` adjusted for
             all pairs, null where too few rows are rated.
     """
@@ -251,6 +253,7 @@ class RatedPair(Record):
     preferred: bool
     people: Interval
     metrics: tuple[MetricAgreement, ...] = ()
+    together: Interval | None = None
     p: float | None = None
     p_holm: float | None = None
 

@@ -92,7 +92,13 @@ def disagrees(pair: RatedPair) -> bool:
     low, high = metric.rated.low or 0.0, metric.rated.high or 0.0
     opposite = ((people.low or 0.0) > 0 > high) or ((people.high or 0.0) < 0 < low)
     together = metric.correlation
-    return opposite or (together is not None and together.high is not None and together.high < WEAK)
+    weak = together is not None and together.high is not None and together.high < WEAK
+    return opposite or (weak and _raters_agree(pair))
+
+
+def _raters_agree(pair: RatedPair) -> bool:
+    """Return whether people's ratings surely go together; else no metric could follow them."""
+    return pair.together is not None and (pair.together.low or 0.0) > 0
 
 
 def metric_validated(case: Case) -> Gate:
@@ -135,6 +141,11 @@ def _lacks(pair: RatedPair) -> str:
     if pair.twice < NEEDED:
         verb = "has" if pair.twice == 1 else "have"
         return f"{plural(pair.twice, 'row')} {verb} two raters; {NEEDED} are needed."
+    if pair.together is not None and not _raters_agree(pair):
+        return (
+            "Two people's ratings of the same rows do not surely go together (correlation "
+            f"{number(pair.together.value, 2)}), so no score can be held to them."
+        )
     if (people.low or 0.0) <= 0 <= (people.high or 0.0):
         return "Without a preference, there is no order for the score to agree with."
     if metric.rated.value * people.value <= 0 or together is None or (together.low or 0.0) <= 0:

@@ -25,6 +25,7 @@ from choose.judge.stats.prediction_powered import (
     FEWEST,
     correlation,
     prediction_powered,
+    raters_together,
     with_raters,
 )
 from choose.schema.base import Interval
@@ -208,7 +209,7 @@ def _pair(
         for name in (evidence.task.metrics if evidence.task else ())
     }
     metrics[JUDGE] = _judged_differences(judged, (first, second), side.rows)
-    people = side.mean(None)
+    people, together = side.mean(None), raters_together(side.by_rater, side.clusters)
     found = {name: side.agreement(name, values) for name, values in metrics.items() if values}
     decisive = found.get(JUDGE) or next(iter(found.values()), None)  # as `by_people` has it
     return RatedPair(
@@ -221,6 +222,7 @@ def _pair(
         preferred=preferred,
         people=people.interval,
         metrics=tuple(one for one, _ in found.values()),
+        together=None if together is None else Interval.of(together),
         p=decisive[1] if decisive else people.p,
     )
 

@@ -189,3 +189,17 @@ def correlation(x: Floats, y: Floats, clusters: Sequence[str] | None = None) -> 
     half = BehrensFisher(spread**2, max(groups - 1, 1)).half_width()
     z = atanh(bounded)
     return Estimate(value=r, low=min(tanh(z - half), r), high=max(tanh(z + half), r))
+
+
+def raters_together(by_rater: Floats, clusters: Sequence[str] | None = None) -> Estimate | None:
+    """Return how far one person's ratings follow the mean of the others', over rows with several.
+
+    Args:
+        by_rater: (rows, raters) differences; NaN where a person rated no difference.
+        clusters: of these rows and perhaps of others after them.
+    """
+    votes = [(row, own[np.isfinite(own)]) for row, own in enumerate(by_rater)]
+    both = [(row, own[0], own[1:].mean()) for row, own in votes if len(own) > 1]
+    names = clusters and [clusters[row] for row, _, _ in both]
+    first, others = np.array([pair[1:] for pair in both]).reshape(-1, 2).T
+    return correlation(first, others, names)
