@@ -204,10 +204,8 @@ def _pair(
     if len(rated) < FEWEST:
         return None
     side = _side(panel, rated, differ, by_row, len(common))
-    metrics = {
-        name: _metric_differences(panel, names, name, side.rows)
-        for name in (evidence.task.metrics if evidence.task else ())
-    }
+    scored = evidence.task.metrics if evidence.task else ()
+    metrics = {name: _metric_differences(panel, names, name, side.rows) for name in scored}
     metrics[JUDGE] = _judged_differences(judged, (first, second), side.rows)
     people, together = side.mean(None), raters_together(side.by_rater, side.clusters)
     found = {name: side.agreement(name, values) for name, values in metrics.items() if values}
