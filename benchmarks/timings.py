@@ -303,7 +303,11 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     given = parser.parse_args()
     os.environ["CHOOSE_KEEP_GB"] = "0"
-    found = [one for case in cases(given.data) for one in measured(case)]
+    found: list[Held | Reached | tuple[str, float]] = []
+    for case in cases(given.data):
+        for one in measured(case):  # told at once, lest a later failure take it along
+            print(one, file=sys.stderr, flush=True)
+            found.append(one)
     plans = [one for one in found if isinstance(one, tuple)]
     held = [one for one in found if isinstance(one, Held)]
     reached = [one for one in found if isinstance(one, Reached)]
