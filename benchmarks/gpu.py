@@ -1,31 +1,38 @@
 """Speed and memory of models of real size on a GPU, against the libraries that people use.
 
-    python benchmarks/gpu.py [--models SmolLM2-1.7B,...] [--json] [--folder DIR]
+    python benchmarks/gpu.py [--models Llama-3.1-8B,...] [--sides choose,harness,...]
+                             [--folder DIR] [--results DIR] [--json]
     python benchmarks/gpu.py --tiny          the same code on small shapes, on a CPU too
 
 Weights are random numbers in the real shapes: they say nothing on quality and everything on memory
-and speed. Each model is written once into the folder (16 GB for the largest), and each side runs in
-a process of its own:
+and speed. Each model is written once into the folder (35 GB for all), and each side runs in a
+process of its own:
 
-    labels 6, labels 77   choose's label tries | lm-evaluation-harness (hf), or its way of a row a
-                          label where it is not installed
-    texts                 256 prompts of 600 tokens, 32 new | `generate` at its best batch, and vLLM
-                          where it is installed
-    lora 128, lora 600    a step of rank 16 on rows of that length | Trainer with PEFT, bfloat16,
-                          lengths grouped; choose's in 4 bits too
-    peak                  the share of the card's measured bfloat16 peak on prompts of 600 tokens
+    choose     label tries (6 and 77 labels), 256 prompts of 600 tokens with 32 new ones (all apart,
+               and with 450 tokens in common), the share of the card's measured bfloat16 peak, and
+               LoRA steps of rank 16 on rows of 128 and of 600 tokens
+    4bit       LoRA steps over 4-bit weights, where the card is cut to 16 GB
+    harness    lm-evaluation-harness (hf), or its way of a row a label where it is not installed
+    generate   transformers' `generate`, at its best batch
+    trainer    Trainer with PEFT, bfloat16, lengths grouped
+    vllm       where it is installed
 
-Exits with 1 where a target is missed; --tiny has none.
+Every measurement is written to the results as it is made, so a side that fails or is stopped keeps
+what it has, and sides can be measured one call after another: a call reports all that is there.
+An 8B model takes about seven minutes on an H100 by estimate. Exits with 1 where a target is missed
+or was not measured; --tiny has none.
 """
 
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import random
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -35,7 +42,7 @@ from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 from time import perf_counter
-from typing import Any
+from typing import Any, NamedTuple
 
 from machine import machine
 
@@ -68,10 +75,24 @@ TINY = {
 
 # Times faster than the peer, by measurement; GB by kind of weights; share of the peak.
 TARGETS = {"labels 77": 5.0, "texts": 3.0, "lora 128": 1.3, "lora 600": 1.3}
-MOST_GB = {"bfloat16": 40.0, "4 bits": 16.0}
+MOST_GB = {"choose": 40.0, "4bit": 16.0}
+LARGEST = "Llama-3.1-8B"
 LEAST_SHARE = 0.40
 
+# Who measures what choose does, and which package each needs.
+PEERS = {"labels": "harness", "texts": "generate", "lora": "trainer"}
+PACKAGES = {"4bit": "bitsandbytes", "vllm": "vllm"}
+SIDES = ("choose", "4bit", "harness", "generate", "trainer", "vllm")
+
+# Seconds after which a side is stopped.
+LIMIT = 1200
+
 BATCHES = (8, 32, 128, 256)
+
+
+# A measurement: its name, and what measures it.
+Measure = tuple[str, Callable[[], dict[str, Any]]]
+Found = dict[str, dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -80,6 +101,7 @@ class Work:
 
     prompts: int = 256
     tokens: int = 600
+    shared: int = 450
     new: int = 32
     scored: int = 128
     prefix: int = 200
@@ -91,38 +113,50 @@ class Work:
     square: int = 8192
 
 
-SMALL = Work(6, 24, 4, 4, 12, 8, 12, (12, 24), 4, 2, 64)
+SMALL = Work(6, 24, 16, 4, 4, 12, 8, 12, (12, 24), 4, 3, 64)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure, print a report, and return 1 where a target is missed."""
+    """Measure, print a report, and return 1 where a target is missed or was not measured."""
     parser = argparse.ArgumentParser(description="Models of real size on a GPU.")
     parser.add_argument("--models", default="")
-    parser.add_argument("--folder", type=Path)
+    parser.add_argument("--sides", default="")
+    parser.add_argument("--folder", type=Path, help="where weights are written, and stay")
+    parser.add_argument("--results", type=Path, help="where results are written; else --folder")
     parser.add_argument("--tiny", action="store_true")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--side", help="one side of one model, in this process")
     choice = parser.parse_args(arguments)
+    work = SMALL if choice.tiny else Work()
     if choice.side:
-        print(json.dumps(one_side(choice.folder, choice.side, SMALL if choice.tiny else Work())))
+        one_side(choice.folder, choice.side, work, choice.results)
         return 0
     shapes = TINY if choice.tiny else SHAPES
-    names = [name for name in choice.models.split(",") if name] or list(shapes)
-    if unknown := [name for name in names if name not in shapes]:
-        parser.error(f"no shape {unknown[0]!r}; known: {', '.join(shapes)}")
+    names = _known(parser, "model", choice.models, shapes)
+    sides = _known(parser, "side", choice.sides, SIDES)
     if not choice.tiny and not _cuda():
         parser.error("torch finds no CUDA card here; --tiny runs the same code on a CPU")
     with TemporaryDirectory() as scratch:
         root = choice.folder or Path(scratch)
-        found = {name: measured(root / name, shapes[name], choice.tiny) for name in names}
+        results = choice.results or root
+        for name in names:
+            measure(root / name, results / f"{name}.results", shapes[name], sides, choice.tiny)
+        every = [name for name in shapes if (results / f"{name}.results").is_dir()]
+        found = {name: read_results(results / f"{name}.results") for name in every}
     if choice.json:
         print(json.dumps(found, indent=1))
     else:
         print("\n".join(report(found)))
-    missed = [] if choice.tiny else list(misses(found))
-    for miss in missed:
-        print(f"MISSED  {miss}", file=sys.stderr)
-    return 1 if missed else 0
+    return 0 if choice.tiny or all(one.met for one in targets(found)) else 1
+
+
+def _known(
+    parser: argparse.ArgumentParser, what: str, given: str, known: Mapping[str, Any] | Sequence[str]
+) -> list[str]:
+    names = [name for name in given.split(",") if name] or list(known)
+    if unknown := [name for name in names if name not in known]:
+        parser.error(f"no {what} {unknown[0]!r}; known: {', '.join(known)}")
+    return names
 
 
 def _cuda() -> bool:
@@ -131,24 +165,53 @@ def _cuda() -> bool:
     return torch.cuda.is_available()
 
 
-def measured(folder: Path, shape: dict[str, Any], tiny: bool) -> dict[str, Any]:
-    """Return what each side measured of one model; a side that fails is told with its reason."""
-    if not (folder / "config.json").is_file():
+def measure(
+    folder: Path, results: Path, shape: dict[str, Any], sides: Sequence[str], tiny: bool
+) -> None:
+    """Let each side measure one model in a process of its own; a failure is a result too."""
+    _tell(folder.name)
+    if not (folder / "tokenizer.json").is_file():  # the last file that is written
         write_random(folder, shape)
-    sides = ["choose", "peers", "choose 4bit", *(["vllm"] if find_spec("vllm") else [])]
-    if find_spec("bitsandbytes") is None:
-        sides.remove("choose 4bit")
-    found = {}
+    results.mkdir(parents=True, exist_ok=True)
     for side in sides:
+        file = results / f"{side}.jsonl"
+        file.write_text("", encoding="utf-8")
+        if (package := PACKAGES.get(side)) and find_spec(package) is None:
+            _add(file, "absent", {"failed": f"{package} is not installed"})
+            continue
         call = [sys.executable, __file__, "--side", side, "--folder", str(folder)]
-        done = subprocess.run(
-            [*call, *(["--tiny"] if tiny else [])], capture_output=True, text=True, check=False
-        )
-        lines = done.stdout.strip().splitlines()
-        if done.returncode or not lines:
-            found[side] = {"failed": " ".join(done.stderr.split())[-300:]}
-        else:
-            found[side] = json.loads(lines[-1])
+        call += ["--results", str(file), *(["--tiny"] if tiny else [])]
+        error, log = "", results / f"{side}.log"
+        with log.open("w", encoding="utf-8") as stream:
+            try:
+                done = subprocess.run(call, stdout=stream, stderr=stream, timeout=LIMIT)
+                if done.returncode:
+                    error = f"exit status {done.returncode}, see {log.name}"
+            except subprocess.TimeoutExpired:
+                error = f"stopped after {LIMIT} s"
+        if error:
+            last = " ".join(log.read_text(encoding="utf-8", errors="replace").split())[-300:]
+            _add(file, "the rest", {"failed": f"{error}: {last}"})
+        for name, facts in read_results(results)[side].items():
+            _tell(f"  {side:9} {name:12} {_said(facts)}")
+
+
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _add(file: Path, name: str, facts: dict[str, Any]) -> None:
+    with file.open("a", encoding="utf-8") as stream:
+        stream.write(json.dumps({"name": name, **facts}) + "\n")
+
+
+def read_results(folder: Path) -> dict[str, Found]:
+    """Return what each side measured, by measurement."""
+    found = {}
+    for side in SIDES:
+        if (file := folder / f"{side}.jsonl").is_file():
+            rows = map(json.loads, file.read_text(encoding="utf-8").splitlines())
+            found[side] = {row.pop("name"): row for row in rows}
     return found
 
 
@@ -178,14 +241,33 @@ def write_random(folder: Path, shape: dict[str, Any]) -> None:
     fast.save_pretrained(folder)
 
 
-def one_side(folder: Path, side: str, work: Work) -> dict[str, Any]:
-    """Return the measurements of one side: seconds, tokens a second, and GB at the peak."""
-    if side == "vllm":
-        return {"texts": _timed(lambda: _vllm(folder, work))}
-    if side == "peers":
-        return dict(_peers(folder, work))
-    spec = f"4bit:{folder}" if side == "choose 4bit" else str(folder)
-    return dict(_ours(spec, work, four_bit=side == "choose 4bit"))
+def one_side(folder: Path, side: str, work: Work, file: Path) -> None:
+    """Write the measurements of one side; one that fails is told with its reason."""
+    sides: dict[str, Callable[[], Iterator[Measure]]] = {
+        "choose": lambda: _ours(str(folder), work),
+        "4bit": lambda: _four_bit(folder, work),
+        "harness": lambda: _scored(folder, work),
+        "generate": lambda: _generated(folder, work),
+        "trainer": lambda: _trained(folder, work),
+        "vllm": lambda: _served(folder, work),
+    }
+    for name, take in sides[side]():
+        try:
+            facts = take()
+        except Exception as error:  # the other measurements are still worth having
+            traceback.print_exc()  # into the side's log
+            facts = {"failed": f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"}
+        _add(file, name, facts)
+        _release()
+
+
+def _release() -> None:
+    """Let go of what the last measurement left, so that the next one's peak is its own."""
+    import torch
+
+    gc.collect()
+    if _cuda():
+        torch.cuda.empty_cache()
 
 
 def _tokens(count: int, length: int, seed: int) -> list[tuple[int, ...]]:
@@ -202,8 +284,11 @@ def _labels(count: int) -> list[tuple[int, ...]]:
     return list(found)[:count]
 
 
-def _timed(work: Callable[[], Any]) -> dict[str, Any]:
-    """Return the seconds of some work, and the most GB that were in use."""
+def _timed(work: Callable[[], Any], tokens: int = 0) -> dict[str, Any]:
+    """Return the seconds of some work, its tokens a second, and GB at the peak.
+
+    `gb` is what tensors took, `reserved_gb` what torch took of the card for them.
+    """
     import torch
 
     cuda = _cuda()
@@ -214,60 +299,100 @@ def _timed(work: Callable[[], Any]) -> dict[str, Any]:
     more = work()
     if cuda:
         torch.cuda.synchronize()
-    facts = {"seconds": perf_counter() - start}
+    seconds = perf_counter() - start
+    facts = {"seconds": seconds} | ({"tokens_a_second": tokens / seconds} if tokens else {})
     if cuda:
         facts["gb"] = torch.cuda.max_memory_allocated() / 1e9
+        facts["reserved_gb"] = torch.cuda.max_memory_reserved() / 1e9
     return facts | (more if isinstance(more, dict) else {})
 
 
-def _ours(spec: str, work: Work, four_bit: bool) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield choose's measurements; of 4-bit weights, those of training."""
+def _asked(work: Work, shared: int) -> list[tuple[int, ...]]:
+    """Return prompts of so many tokens, which begin with `shared` tokens in common."""
+    [common] = _tokens(1, shared, 6)
+    return [(*common, *row) for row in _tokens(work.prompts, work.tokens - shared, 3)]
+
+
+def _ours(spec: str, work: Work) -> Iterator[Measure]:
+    """Yield choose's measurements."""
     from choose.models.causal.chat_template import Prompt
     from choose.models.causal.label_scoring import LabelTrie
     from choose.models.causal.loading import load_causal, load_generator
     from choose.models.causal.written_answers import StopRule
 
-    lm = load_causal(spec)
-    lm.cache = None
-    if not four_bit:
+    lm, generator = load_causal(spec), load_generator(spec)
+    lm.cache = generator.cache = None
+    generator.__dict__["ends"] = frozenset()  # each answer is as long as it may be
+    ways = {"way": " ".join(dict.fromkeys([*lm.notes(), *generator.notes()]))}
+
+    def scored(count: int) -> dict[str, Any]:
         [prefix] = _tokens(1, work.prefix, 1)
         prompts = [Prompt(prefix, rest) for rest in _tokens(work.scored, work.rest, 2)]
-        for count in (6, 77):
-            trie = LabelTrie.of(_labels(count))
-            lm.score(prompts[:2], trie)
-            lm.answers.clear()
-            yield f"labels {count}", _timed(partial(lm.score, prompts, trie))
-            lm.answers.clear()
-        generator = load_generator(spec)
-        generator.cache, generator.__dict__["ends"] = None, frozenset()
-        asked = [Prompt((), row) for row in _tokens(work.prompts, work.tokens, 3)]
-        generator.write(asked[:1], StopRule(2))
-        yield "texts", _timed(lambda: generator.write(asked, StopRule(work.new)))
-        generator.shared.pasts.clear()
-        yield "peak", _share_of_peak(lm, work)
+        trie, tokens = LabelTrie.of(_labels(count)), work.scored * (work.prefix + work.rest)
+        return _twice(lambda: lm.score(prompts, trie), lm.answers.clear, tokens) | ways
+
+    def written(shared: int) -> dict[str, Any]:
+        prompts = [Prompt((), row) for row in _asked(work, shared)]
+
+        def forget() -> None:
+            generator.answers.clear()
+            generator.shared.pasts.clear()
+
+        tokens = work.prompts * (work.tokens + work.new)
+        return _twice(lambda: generator.write(prompts, StopRule(work.new)), forget, tokens) | ways
+
+    yield "labels 6", partial(scored, 6)
+    yield "labels 77", partial(scored, 77)
+    yield "texts", partial(written, 0)
+    yield "texts shared", partial(written, work.shared)
+    yield "peak", lambda: _share_of_peak(lm, work)
     for length in work.lengths:
-        yield f"lora {length}", _lora_step(spec, work, length)
+        yield f"lora {length}", partial(_lora_step, spec, work, length)
+
+
+def _twice(work: Callable[[], Any], forget: Callable[[], None], tokens: int) -> dict[str, Any]:
+    """Return the better of two tries: the first one of a shape chooses kernels."""
+    tries = []
+    for _ in range(2):
+        forget()
+        tries.append(_timed(work, tokens))
+    forget()
+    return _least(tries)
+
+
+def _four_bit(folder: Path, work: Work) -> Iterator[Measure]:
+    """Yield LoRA steps over 4-bit weights on a card that is cut to what they may take."""
+    import torch
+
+    if _cuda():
+        whole = torch.cuda.get_device_properties(0).total_memory
+        torch.cuda.set_per_process_memory_fraction(min(1.0, MOST_GB["4bit"] * 1e9 / whole))
+    for length in work.lengths:
+        yield f"lora {length}", partial(_lora_step, f"4bit:{folder}", work, length)
 
 
 def _share_of_peak(lm: Any, work: Work) -> dict[str, Any]:
     """Return the share of the measured peak in bfloat16 on prompts that share nothing."""
-    import torch
-
     from choose.models.causal.chat_template import Prompt
     from choose.models.causal.label_scoring import LabelTrie
 
-    left = torch.randn(work.square, work.square, device=lm.model.device, dtype=torch.bfloat16)
-    seconds = min(_timed(lambda: _product(left))["seconds"] for _ in range(6))
-    best = 2 * work.square**3 / seconds
+    best = _peak(work, lm.model.device)
     head = lm.model.get_output_embeddings().weight.numel()
     inner = sum(p.numel() for p in lm.model.model.layers.parameters())
     prompts = [Prompt((), row) for row in _tokens(work.scored, work.tokens, 4)]
     trie = LabelTrie.of(_labels(6))
-    taken = _timed(lambda: lm.score(prompts, trie))["seconds"]
+    facts = _twice(lambda: lm.score(prompts, trie), lm.answers.clear, len(prompts) * work.tokens)
     rows = len(prompts) * (work.tokens + len(trie.tokens))
     done = 2 * inner * rows + 2 * head * len(prompts) * (1 + len(trie.tokens))
-    tokens = len(prompts) * work.tokens / taken
-    return {"share": done / taken / best, "tflops": best / 1e12, "tokens_a_second": tokens}
+    return facts | {"share": done / facts["seconds"] / best, "tflops": best / 1e12}
+
+
+def _peak(work: Work, device: Any) -> float:
+    """Return the operations a second of the best of some large products in bfloat16."""
+    import torch
+
+    left = torch.randn(work.square, work.square, device=device, dtype=torch.bfloat16)
+    return 2 * work.square**3 / min(_timed(lambda: _product(left))["seconds"] for _ in range(9))
 
 
 def _product(left: Any) -> None:
@@ -275,9 +400,10 @@ def _product(left: Any) -> None:
 
 
 def _lora_step(spec: str, work: Work, length: int) -> dict[str, Any]:
-    """Return the median seconds of a step, and the most GB."""
+    """Return the median seconds of a step, its tokens a second, and GB at the peak."""
+    from choose.models.hardware.memory import within_memory
     from choose.models.lora.classifier import ClassifierRun, untrained_model
-    from choose.models.lora.fit import training_step
+    from choose.models.lora.fit import engine_notes, training_step
     from choose.models.lora.model import AdapterSpec, load_base, seeded
     from choose.models.lora.training_run import Schedule
 
@@ -289,16 +415,22 @@ def _lora_step(spec: str, work: Work, length: int) -> dict[str, Any]:
     run = ClassifierRun(model, rows, [i % 6 for i in range(len(rows))], schedule, 0)
     ends = list[float]()
 
-    def steps() -> dict[str, Any]:
+    def steps() -> None:
         with training_step([run]) as step:
             for _ in range(work.steps):
-                step([(run, run.next_batch())])
+                batch = run.next_batch()
+                within_memory(base.device, partial(step, [(run, batch)]))
                 run.apply_gradients()
                 _wait()
                 ends.append(perf_counter())
-        return {"step": median(after - before for before, after in pairwise(ends))}
 
-    return _timed(steps)
+    facts = _timed(steps) | _step(ends, work, length)
+    return facts | {"way": " ".join(engine_notes(base, "attention"))}
+
+
+def _step(ends: Sequence[float], work: Work, length: int) -> dict[str, Any]:
+    step = median(after - before for before, after in pairwise(ends))
+    return {"step": step, "tokens_a_second": work.batch * length / step}
 
 
 def _wait() -> None:
@@ -308,37 +440,85 @@ def _wait() -> None:
         torch.cuda.synchronize()
 
 
-def _peers(folder: Path, work: Work) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield the measurements of other libraries on the same tokens."""
+def _plain(folder: Path) -> Any:
+    """Return the model as transformers loads it."""
     import torch
     from transformers import AutoModelForCausalLM
 
     device = "cuda" if _cuda() else "cpu"
     kind = torch.bfloat16 if device == "cuda" else torch.float32
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=kind, device_map={"": device}).eval()
+    return AutoModelForCausalLM.from_pretrained(folder, dtype=kind, device_map={"": device}).eval()
+
+
+def _scored(folder: Path, work: Work) -> Iterator[Measure]:
+    """Yield the label scores of lm-evaluation-harness, at the better of two batches."""
+    model = _plain(folder)
     [prefix] = _tokens(1, work.prefix, 1)
     prompts = [(*prefix, *rest) for rest in _tokens(work.scored, work.rest, 2)]
-    way = "lm-evaluation-harness" if find_spec("lm_eval") else "a row a label"
-    for count in (6, 77):
-        labels = _labels(count)
-        score = _harness(model, folder) if find_spec("lm_eval") else _row_a_label(model)
-        best = [_tried(partial(score, prompts, labels, size)) for size in (32, 128)]
-        yield f"labels {count}", {**_least(best), "way": way}
-    asked = _tokens(work.prompts, work.tokens, 3)
-    tried = [_tried(partial(_generate, model, asked, work.new, size)) for size in BATCHES]
-    yield "texts", _least(tried)
+    known = find_spec("lm_eval") is not None
+    score = _harness(model, folder) if known else _row_a_label(model)
+    tokens, sizes = work.scored * (work.prefix + work.rest), [32, 128]
+
+    def scored(count: int) -> dict[str, Any]:
+        tries = {n: _tried(partial(score, prompts, _labels(count), n), tokens) for n in sizes}
+        best = min(sizes, key=lambda n: tries[n]["seconds"])
+        sizes[:] = [best]  # the many labels take minutes at a time
+        way = "lm-evaluation-harness" if known else "a row a label, as the harness does"
+        return tries[best] | {"way": f"{way}, batches of {best}"}
+
+    yield "labels 6", partial(scored, 6)
+    yield "labels 77", partial(scored, 77)
+
+
+def _generated(folder: Path, work: Work) -> Iterator[Measure]:
+    """Yield the times of `generate` at its best batch."""
+    model, tokens, sizes = _plain(folder), work.prompts * (work.tokens + work.new), [*BATCHES]
+
+    def written(shared: int) -> dict[str, Any]:
+        asked = _asked(work, shared)
+        tries = {n: _tried(partial(_generate, model, asked, work.new, n), tokens) for n in sizes}
+        best = min(sizes, key=lambda n: tries[n]["seconds"])
+        sizes[:] = [best]
+        return tries[best] | {"way": f"batches of {best}"}
+
+    yield "texts", partial(written, 0)
+    yield "texts shared", partial(written, work.shared)
+
+
+def _trained(folder: Path, work: Work) -> Iterator[Measure]:
+    """Yield the steps of Trainer."""
     for length in work.lengths:
-        yield f"lora {length}", _trainer(model, folder, work, length)
+        yield f"lora {length}", partial(_trainer, folder, work, length)
 
 
-def _tried(work: Callable[[], Any]) -> dict[str, Any]:
+def _served(folder: Path, work: Work) -> Iterator[Measure]:
+    """Yield the times of vLLM, once it has loaded the model and written an answer."""
+    from vllm import LLM, SamplingParams
+
+    llm = LLM(model=str(folder), dtype="bfloat16", skip_tokenizer_init=True)
+
+    def write(asked: Sequence[Sequence[int]]) -> None:
+        rule = SamplingParams(temperature=0, max_tokens=work.new, ignore_eos=True, detokenize=False)
+        llm.generate([{"prompt_token_ids": list(row)} for row in asked], rule, use_tqdm=False)
+
+    def written(shared: int) -> dict[str, Any]:
+        write(_tokens(2, work.tokens, 8))
+        facts = _timed(lambda: write(_asked(work, shared)), work.prompts * (work.tokens + work.new))
+        # It works in a process of its own, and takes most of the card beforehand.
+        return {name: facts[name] for name in ("seconds", "tokens_a_second")}
+
+    yield "texts", partial(written, 0)
+    yield "texts shared", partial(written, work.shared)
+
+
+def _tried(work: Callable[[], Any], tokens: int) -> dict[str, Any]:
     """Time some work; a batch that does not fit into memory takes for ever."""
     import torch
 
     try:
-        return _timed(work)
+        return _timed(work, tokens)
     except torch.OutOfMemoryError:
-        torch.cuda.empty_cache()
+        _release()
         return {"seconds": float("inf")}
 
 
@@ -394,16 +574,8 @@ def _generate(model: Any, prompts: Sequence[Sequence[int]], new: int, size: int)
             )  # fmt: skip
 
 
-def _vllm(folder: Path, work: Work) -> None:
-    from vllm import LLM, SamplingParams
-
-    llm = LLM(model=str(folder), dtype="bfloat16", skip_tokenizer_init=True)
-    asked = [{"prompt_token_ids": list(row)} for row in _tokens(work.prompts, work.tokens, 3)]
-    llm.generate(asked, SamplingParams(temperature=0, max_tokens=work.new, ignore_eos=True))
-
-
-def _trainer(model: Any, folder: Path, work: Work, length: int) -> dict[str, Any]:
-    """Return the median seconds of a step of Trainer with PEFT, and the most GB."""
+def _trainer(folder: Path, work: Work, length: int) -> dict[str, Any]:
+    """Return the median seconds of a step of Trainer with PEFT, and GB at the peak."""
     import torch
     from peft import LoraConfig, TaskType, get_peft_model
     from transformers import (
@@ -419,7 +591,6 @@ def _trainer(model: Any, folder: Path, work: Work, length: int) -> dict[str, Any
             ends.append(perf_counter())
 
     ends, cuda = list[float](), _cuda()
-    model.to("cpu")  # the peak is of training alone
     base = AutoModelForSequenceClassification.from_pretrained(
         folder, num_labels=6, dtype=torch.bfloat16 if cuda else torch.float32,
         device_map={"": "cuda" if cuda else "cpu"},
@@ -433,18 +604,20 @@ def _trainer(model: Any, folder: Path, work: Work, length: int) -> dict[str, Any
         {"input_ids": list(row), "attention_mask": [1] * length, "labels": n % 6}
         for n, row in enumerate(_tokens(work.rows, length, 5))
     ]
+    # Its name since transformers 5; the rows are of one length in any case.
+    new = "train_sampling_strategy" in TrainingArguments.__dataclass_fields__
+    grouped = {"train_sampling_strategy": "group_by_length"} if new else {"group_by_length": True}
     with TemporaryDirectory() as folder_of_run, _quiet():
         settings = TrainingArguments(
             folder_of_run, use_cpu=not cuda, bf16=cuda, max_steps=work.steps,
-            per_device_train_batch_size=work.batch, learning_rate=1e-4,
-            train_sampling_strategy="group_by_length", report_to="none", save_strategy="no",
-            logging_strategy="no", disable_tqdm=True,
+            per_device_train_batch_size=work.batch, learning_rate=1e-4, report_to="none",
+            save_strategy="no", logging_strategy="no", disable_tqdm=True, **grouped,
         )  # fmt: skip
         trainer = Trainer(
             get_peft_model(base, config), settings, train_dataset=rows, callbacks=[Clock()]
         )
-        facts = _timed(lambda: trainer.train())
-    return facts | {"step": median(after - before for before, after in pairwise(ends))}
+        facts = _timed(trainer.train)
+    return facts | _step(ends, work, length)
 
 
 @contextmanager
@@ -456,37 +629,68 @@ def _quiet() -> Iterator[None]:
         yield
 
 
-def ratios(found: dict[str, Any]) -> dict[str, float]:
+def ratios(sides: dict[str, Found]) -> dict[str, float]:
     """Return how many times faster choose is than its peer, by measurement."""
-    ours, peers = found.get("choose", {}), found.get("peers", {})
-    key = {name: "step" if name.startswith("lora") else "seconds" for name in ours}
-    return {
-        name: peers[name][key[name]] / ours[name][key[name]]
-        for name in ours
-        if name in peers and key[name] in ours[name]
-    }
+    found = {}
+    for name, ours in sides.get("choose", {}).items():
+        peer = sides.get(PEERS.get(name.split()[0], ""), {}).get(name, {})
+        key = "step" if name.startswith("lora") else "seconds"
+        if key in ours and key in peer:
+            found[name] = peer[key] / ours[key]
+    return found
 
 
-def misses(found: dict[str, Any]) -> Iterator[str]:
-    """Yield the targets that a model missed."""
+class Target(NamedTuple):
+    """What is asked for, what was found, and whether that suffices; None was not measured."""
+
+    what: str
+    wanted: str
+    found: str | None
+    met: bool
+
+
+def targets(found: dict[str, dict[str, Found]]) -> Iterator[Target]:
+    """Yield each target of each model that was measured."""
     for model, sides in found.items():
-        for side, facts in sides.items():
-            if "failed" in facts:
-                yield f"{model}, {side}: {facts['failed']}"
-        for name, ratio in ratios(sides).items():
-            if ratio < TARGETS.get(name, 0.0):
-                yield f"{model}, {name}: {ratio:.2f}x of {TARGETS[name]:g}x"
-        share = sides.get("choose", {}).get("peak", {}).get("share")
-        if share is not None and share < LEAST_SHARE:
-            yield f"{model}: {share:.0%} of the card's peak, {LEAST_SHARE:.0%} asked for"
-        for side, kind in (("choose", "bfloat16"), ("choose 4bit", "4 bits")):
-            used = [f.get("gb", 0) for n, f in sides.get(side, {}).items() if n.startswith("lora")]
-            if model == "Llama-3.1-8B" and used and max(used) > MOST_GB[kind]:
-                yield f"{model}, {kind}: {max(used):.1f} GB of {MOST_GB[kind]:g} GB"
+        times = ratios(sides)
+        for name, least in TARGETS.items():
+            got = times.get(name)
+            yield _target(f"{model}, {name}: times faster", least, got, "{:.2f}x", at_least=True)
+        ours = sides.get("choose", {})
+        share = ours.get("peak", {}).get("share")
+        what = f"{model}: share of the card's peak"
+        yield _target(what, LEAST_SHARE, share, "{:.0%}", at_least=True)
+        for name in (name for name in TARGETS if name.startswith("lora")):
+            most = sides.get("trainer", {}).get(name, {}).get("gb")
+            own = ours.get(name, {}).get("gb")
+            yield _target(f"{model}, {name}: GB, Trainer's", most, own, "{:.1f}", at_least=False)
+        for side, most in MOST_GB.items() if model == LARGEST else ():
+            lora = [sides.get(side, {}).get(name, {}) for name in TARGETS if "lora" in name]
+            known = all("reserved_gb" in one for one in lora)
+            own = max(one["reserved_gb"] for one in lora) if known else None
+            what = f"{model}, LoRA, {'bfloat16' if side == 'choose' else '4 bits'}: GB of the card"
+            yield _target(what, most, own, "{:.1f}", at_least=False)
 
 
-def report(found: dict[str, Any]) -> Iterator[str]:
-    """Yield the report, a line a measurement."""
+def _target(
+    what: str, wanted: float | None, found: float | None, form: str, *, at_least: bool
+) -> Target:
+    met = (
+        wanted is not None
+        and found is not None
+        and (found >= wanted if at_least else found <= wanted)
+    )
+    asked = "?" if wanted is None else form.format(wanted)
+    return Target(
+        what,
+        f"{'at least' if at_least else 'at most'} {asked}",
+        None if found is None else form.format(found),
+        met,
+    )
+
+
+def report(found: dict[str, dict[str, Found]]) -> Iterator[str]:
+    """Yield the report: a line a measurement, then a line a target."""
     import torch
 
     card = torch.cuda.get_device_name() if _cuda() else machine(torch.get_num_threads())
@@ -495,23 +699,27 @@ def report(found: dict[str, Any]) -> Iterator[str]:
         yield f"\n{model}"
         times = ratios(sides)
         for side, facts in sides.items():
-            if "failed" in facts:
-                yield f"  {side:12} failed: {facts['failed']}"
-                continue
             for name, one in facts.items():
                 compared = side == "choose" and name in times
-                ratio = f"  {times[name]:5.2f}x the peer" if compared else ""
-                yield f"  {side:12} {name:10} {_figures(one)}{ratio}"
+                ratio = f"  {times[name]:5.2f}x {PEERS[name.split()[0]]}" if compared else ""
+                yield f"  {side:9} {name:12} {_said(one)}{ratio}"
+    yield "\nTargets (those of the large shapes)"
+    for one in targets(found):
+        state = "not measured" if one.found is None else "met" if one.met else "MISSED"
+        yield f"  {state:12} {one.what}: {one.found or '-'} ({one.wanted})"
+
+
+def _said(one: dict[str, Any]) -> str:
+    return f"failed: {one['failed']}" if "failed" in one else _figures(one)
 
 
 def _figures(one: dict[str, Any]) -> str:
     parts = [f"{one['step']:8.3f} s a step"] if "step" in one else []
     parts += [f"{one['seconds']:8.2f} s"] if "seconds" in one and not parts else []
-    parts += [f"{one['gb']:6.1f} GB"] if "gb" in one else []
-    if "share" in one:
-        parts += [f"{one['share']:.0%} of {one['tflops']:.2f} TFLOP/s, "
-                  f"{one['tokens_a_second']:,.0f} tokens/s"]  # fmt: skip
-    return "  ".join([*parts, *([f"({one['way']})"] if "way" in one else [])])
+    parts += [f"{one['tokens_a_second']:,.0f} tokens/s"] if "tokens_a_second" in one else []
+    parts += [f"{one['gb']:.1f} GB"] if "gb" in one else []
+    parts += [f"{one['share']:.0%} of {one['tflops']:.2f} TFLOP/s"] if "share" in one else []
+    return "  ".join([*parts, *([f"({one['way']})"] if one.get("way") else [])])
 
 
 if __name__ == "__main__":
