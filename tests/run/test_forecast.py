@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import count
 from math import inf
 from pathlib import Path
 from time import perf_counter
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import pytest
 
+from choose.corpus import CONDITIONS
 from choose.data.scenarios import Pools
 from choose.progress import report_progress, sampled
 from choose.run import worker
@@ -33,7 +36,7 @@ from choose.run.speed_measurement import (
 from choose.run.speed_probe import Speed, probe, time_predict
 from choose.schema.plan import Job
 from choose.store.store import Store
-from choose.study.grid_points import FIRST_PASS
+from choose.study.grid_points import CONTROLS, DRILLS, FIRST_PASS
 from choose.types import Answers, Example, Item, Task
 from support import fake_strategies as fakes
 from support.studies import dataset, jobs_of, study, write_csv
@@ -130,6 +133,31 @@ def test_a_trial_repeated_for_views_costs_only_uncached_work() -> None:
         sums.add(views)
         assert sums.seconds["steady"] == pytest.approx(5.0 + 0.1 * rows + again + 0.1 * asked)
         assert sums.predicted_rows["steady"] == rows + asked, "a store holds the clean rows once"
+
+
+def test_a_fit_that_a_worker_keeps_is_forecast_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Controls ask the fit of the first pass how it reads; plans counted another fit for them."""
+    data = dataset(rows=300)
+    jobs = jobs_of(study("steady", wordings=False, seeds=1), data)
+    own = [j for j in jobs if j.trial.candidate == "steady" and j.trial.fold == 0]
+    first, views = (next(j for j in own if j.part == part) for part in (FIRST_PASS, "views"))
+    control = replace(first, part=CONTROLS, views=CONDITIONS, view_rows=100)
+    drill = replace(first, part=DRILLS, views=("drill",), view_rows=100)
+    speed = Speed(load=0.0, fits=((240, 50.0),), per_row=0.1)
+    few = 100 // len(data.folds)
+    first_pass = 50.0 + 0.1 * len(data.folds[0].questions)
+    kept = [first_pass, 0.1 * few * len(CONDITIONS), 0.1 * few]
+    reading = Counter([control.trial.key, drill.trial.key])
+    sums = ForecastSums(Pools(data), {"steady": speed}, reading)
+    assert [sums.add(job) for job in (first, control, drill)] == pytest.approx(kept)
+    # The last of them lets the fit go, so that what comes after it fits its trial again.
+    again = sums.add(views)
+    assert again is not None
+    assert again > first_pass
+    known = SimpleNamespace(speed=speed, age=0.0)
+    monkeypatch.setattr("choose.run.forecast.known_speed", lambda *_: known)
+    (found,) = forecast([first, control, drill], Pools(data), None)
+    assert found.seconds == pytest.approx(sum(kept))
 
 
 # --- rehearsal ---------------------------------------------------------------------------------

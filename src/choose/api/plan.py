@@ -199,8 +199,8 @@ def plan_study(
 
 def _with_costs(study: Study, plan: TrialPlan, forecasts: Sequence[TimeForecast]) -> Planning:
     """Return a plan with the requests, the dollars, and the memory that it takes."""
-    from choose.run.forecast import add_prices
     from choose.run.model_fit import model_fits
+    from choose.run.spending_limit import add_prices
     from choose.study.spending_forecast import spending_of
 
     pools = plan.pools

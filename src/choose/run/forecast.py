@@ -18,7 +18,6 @@ from time import perf_counter
 
 from choose.data.scenarios import Pools
 from choose.errors import ChooseError
-from choose.models.endpoints.settings import Endpoint
 from choose.models.weights.resolve import missing_weights
 from choose.models.weights.spec import names_endpoint
 from choose.run.first_passes import (
@@ -28,15 +27,12 @@ from choose.run.first_passes import (
     PROBE_SHARE,
 )
 from choose.run.predict_test_rows import CHUNK, MIN_ROWS, PassCost, allocate
+from choose.run.scheduling.next_trial import ALWAYS
 from choose.run.speed_measurement import known_speed, part_seconds
 from choose.run.speed_probe import Speed
-from choose.run.spending_limit import affordable_rows
-from choose.schema.plan import Job, TimeForecast, total_usd
+from choose.schema.plan import Job, TimeForecast
 from choose.strategy import find
-from choose.study.candidates import endpoints_of
 from choose.study.grid_points import FIRST_PASS
-from choose.study.spending_forecast import bills_of
-from choose.types import Candidate
 
 # Seconds that a plan measures, loading included. Single steps that cannot be stopped come on top.
 PLAN_SECONDS = 20.0
@@ -64,7 +60,8 @@ def forecast(jobs: Sequence[Job], pools: Pools, budget: float | None) -> list[Ti
             except Exception as error:
                 why = str(error) if isinstance(error, ChooseError) else f"It failed: {error}"
         forecasts[name] = TimeForecast(candidate=name, trials=len(own), age=age, why_not=why)
-    sums = ForecastSums(pools, speeds)
+    reading = Counter(job.trial.key for job in jobs if job.part in ALWAYS)
+    sums = ForecastSums(pools, speeds, reading)
     each = [sums.add(job) for job in jobs]
     for name, speed in speeds.items():
         forecasts[name] = _with_sums(forecasts[name], sums, speed)
@@ -73,48 +70,6 @@ def forecast(jobs: Sequence[Job], pools: Pools, budget: float | None) -> list[Ti
             if reach.rows < reach.all:
                 forecasts[name] = replace(forecasts[name], rows=reach.rows, all_rows=reach.all)
     return list(forecasts.values())
-
-
-def add_prices(
-    forecasts: Sequence[TimeForecast],
-    jobs: Sequence[Job],
-    candidates: Sequence[Candidate],
-    pools: Pools,
-    endpoints: Mapping[str, Endpoint],
-    limit: float | None = None,
-) -> list[TimeForecast]:
-    """Add tokens and dollars to the forecasts of candidates at endpoints.
-
-    With a `limit` of dollars, also the rows that it pays for.
-    """
-    by_name = {c.name: c for c in candidates}
-    rows = {} if limit is None else affordable_rows(jobs, pools, endpoints, limit)
-    return [
-        replace(
-            _with_prices(one, jobs, by_name[one.candidate], pools, endpoints),
-            rows=rows.get(one.candidate, one.rows),
-        )
-        for one in forecasts
-    ]
-
-
-def _with_prices(
-    one: TimeForecast,
-    jobs: Sequence[Job],
-    candidate: Candidate,
-    pools: Pools,
-    endpoints: Mapping[str, Endpoint],
-) -> TimeForecast:
-    own = [job for job in jobs if job.trial.candidate == candidate.name]
-    if not endpoints_of(candidate, endpoints):
-        return one
-    bills = bills_of(own, [candidate], pools, endpoints)
-    return replace(
-        one,
-        read=sum(bill.read for bill in bills),
-        written=sum(bill.written for bill in bills),
-        usd=total_usd(bills),
-    )
 
 
 def _why_not(job: Job) -> str | None:
@@ -147,14 +102,22 @@ class ForecastSums:
     """Seconds by candidate, summed in the order of the run because cached work costs less.
 
     Candidates share the embeddings of an encoder; other caches are their own.
+
+    Attributes:
+        pools: the pools of the study.
+        speeds: by candidate.
+        reading: trial key -> jobs to come that ask how its fit reads documents. A worker keeps the
+            fit until the last of them.
     """
 
     pools: Pools
     speeds: Mapping[str, Speed]
+    reading: Counter[str] = field(default_factory=Counter)
     seconds: dict[str, float] = field(default_factory=dict)
     first: dict[str, float] = field(default_factory=dict)
     predicted_rows: dict[str, int] = field(default_factory=dict)
     seen: set[Hashable] = field(default_factory=set)
+    kept: set[str] = field(default_factory=set)
 
     def add(self, job: Job) -> float | None:
         """Add a trial and return its seconds; None where its candidate's speed is unknown."""
@@ -175,14 +138,17 @@ class ForecastSums:
         encoder = trial.params.get("encoder")
         memory: tuple[Hashable, ...] = (encoder,) if encoder else (trial.candidate, trial.variant)
         new_texts = self._new(memory, ("pool",), [e.id for e in rows.pool])
-        # A job that only adds views fits its trial again; cached prompts include those of the fit.
+        # A job that only adds views fits its trial again, unless a worker keeps that fit; cached
+        # prompts include those of the fit.
         known = not self._new((trial.candidate,), ("trial",), [trial.key])
+        kept = trial.key in self.kept and job.repeats == 1
         saved_same_fit = speed.saved_same_fit if known else 0.0
         seconds = 0.0
-        if not speed.caches(saved_same_fit):
+        if not kept and not speed.caches(saved_same_fit):
             seconds = speed.fit(len(rows.pool)) + speed.per_text * new_texts
         view_rows = max(1, job.view_rows // len(self.pools.dataset.folds))
-        views = [("clean", len(rows.questions)), *((view, view_rows) for view in job.views)]
+        clean = [] if kept else [("clean", len(rows.questions))]
+        views = [*clean, *((view, view_rows) for view in job.views)]
         for view, most in views:
             ids = rows.questions[:most]
             place = ("pool",) if encoder and view == "clean" else ("asked", view)
@@ -193,6 +159,8 @@ class ForecastSums:
             self.predicted_rows[trial.candidate] = (
                 self.predicted_rows.get(trial.candidate, 0) + len(ids) - stored
             )
+        self.reading[trial.key] -= job.part in ALWAYS
+        (self.kept.add if self.reading[trial.key] > 0 else self.kept.discard)(trial.key)
         repeated = min(view_rows, len(rows.questions)) * (job.repeats - 1)
         return seconds + (speed.per_row or 0.0) * repeated
 

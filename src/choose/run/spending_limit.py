@@ -1,4 +1,4 @@
-"""Consent before requests are sent, and the shares of --max-usd for first passes at endpoints."""
+"""Consent before requests are sent, what they cost, and shares of --max-usd for first passes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from choose.progress import TimeLimitReached, time_limit
 from choose.run.predict_test_rows import CHUNK, PassCost, allocate, predict
 from choose.run.speed_probe import prepare_trial
 from choose.schema.costs import dollars
-from choose.schema.plan import Job, Spending
+from choose.schema.plan import Job, Spending, TimeForecast, total_usd
 from choose.store.store import Store
 from choose.strategy import Puts, build
 from choose.study.candidates import check_constraints, endpoints_named, endpoints_of
@@ -257,3 +257,45 @@ def first_pass_costs(
             fit = min(each * asked, MONEY_SHARE * left)
             costs[trial.candidate] = DollarCost(each, rows, requests=len(bills), fit=fit)
     return costs
+
+
+def add_prices(
+    forecasts: Sequence[TimeForecast],
+    jobs: Sequence[Job],
+    candidates: Sequence[Candidate],
+    pools: Pools,
+    endpoints: Mapping[str, Endpoint],
+    limit: float | None = None,
+) -> list[TimeForecast]:
+    """Add tokens and dollars to the forecasts of candidates at endpoints.
+
+    With a `limit` of dollars, also the rows that it pays for.
+    """
+    by_name = {c.name: c for c in candidates}
+    rows = {} if limit is None else affordable_rows(jobs, pools, endpoints, limit)
+    return [
+        replace(
+            _with_prices(one, jobs, by_name[one.candidate], pools, endpoints),
+            rows=rows.get(one.candidate, one.rows),
+        )
+        for one in forecasts
+    ]
+
+
+def _with_prices(
+    one: TimeForecast,
+    jobs: Sequence[Job],
+    candidate: Candidate,
+    pools: Pools,
+    endpoints: Mapping[str, Endpoint],
+) -> TimeForecast:
+    own = [job for job in jobs if job.trial.candidate == candidate.name]
+    if not endpoints_of(candidate, endpoints):
+        return one
+    bills = bills_of(own, [candidate], pools, endpoints)
+    return replace(
+        one,
+        read=sum(bill.read for bill in bills),
+        written=sum(bill.written for bill in bills),
+        usd=total_usd(bills),
+    )
