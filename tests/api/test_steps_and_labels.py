@@ -20,7 +20,7 @@ from choose.cli.options import overrides
 from choose.conformance import pool
 from choose.data.dataset import load_dataset
 from choose.formatting import points
-from choose.report.terminal.first_screen import typed_here
+from choose.report.terminal.decision_page import typed_here
 from choose.schema.decision import Decision
 from choose.schema.standings import Step
 from choose.store.store import Store

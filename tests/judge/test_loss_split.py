@@ -1,18 +1,23 @@
 """What a reading candidate loses is split by cause, with intervals that keep their promise."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from choose.corpus import AMONG_OTHERS, CONDITIONS, GOLD, NOTHING, Span
+from choose.errors import rows_named
+from choose.formatting import points
 from choose.judge.diagnosis.loss_split import largest_shares, loss_splits
 from choose.judge.evidence import CandidateInfo, Evidence, Items
 from choose.judge.goal import Measure, Rule
 from choose.judge.prose.loss_sentences import loss_sentences
 from choose.judge.scores.score_tables import study_scores
 from choose.judge.verdict import judge
+from choose.report.decision_text import coverage_line
+from choose.report.reading_text import reading_notes
+from choose.schema.base import ABOUT, Interval, Record
 from choose.schema.decision import Decision
 from choose.schema.reading_documents import SURELY, LossSplit
 from choose.tasks.answering import Answering
@@ -234,16 +239,60 @@ def test_sentences_say_what_is_missing() -> None:
     )
     found = split(scores, documents)
     assert found is not None
-    knowledge, missing = loss_sentences((found,), "tfidf")
-    assert knowledge.startswith("Retrieval brings the knowledge: rag scores ")
-    assert knowledge.endswith(f" with the right passage), on {found.rows} rows.")
-    assert missing.startswith("What is missing now is reading (")
-    assert "a stronger or tuned reader, not a better index" in missing
+    [said] = loss_sentences((found,), "tfidf")
+    without, reached, gold = (
+        f"{100 * one.value:.0f}" for one in (found.nothing, found.retrieved, found.gold)
+    )
+    reading, retrieval = (
+        points(-found.gap(name).loss.value).split(" ")[0] for name in ("reading", "retrieval")
+    )
+    assert said == (
+        f"Retrieval brings the knowledge: rag {without} → {reached} on {found.rows} rows ({gold} "
+        f"with the right passage). What is missing now is reading ({reading}), not retrieval "
+        f"({retrieval}): a stronger or tuned reader, not a better index."
+    )
     assert loss_sentences((), "rag") == ()
     found = split({view: np.ones_like(rows) for view, rows in scores.items()}, documents)
     assert found is not None
-    _, missing = loss_sentences((found,), "rag")
-    assert missing == f"It loses nothing by retrieval or reading, on {found.rows} rows."
+    [said] = loss_sentences((found,), "rag")
+    assert said.endswith(f"It loses nothing by retrieval or reading, on {found.rows} rows.")
+
+
+def test_an_index_that_misses_many_rows_is_no_good_one_because_the_reader_is_poor() -> None:
+    """A poor reader gains little by better passages; a good one would need them."""
+    scores, documents = world(
+        np.random.default_rng(6), {"reading": 0.6, "distraction": 0.02, "retrieval": 0.03}
+    )
+    found = split(scores, documents)
+    assert found is not None
+    assert found.found is not None
+    [said] = loss_sentences((found,), "rag")
+    assert said.endswith("a stronger or tuned reader, not a better index.")
+    rate = Interval(value=0.66, low=0.6, high=0.72)
+    poor = found.found.model_copy(update={"any": rate})
+    [said] = loss_sentences((found.model_copy(update={"found": poor}),), "rag")
+    assert "not yet retrieval (" in said
+    assert said.endswith(
+        "a stronger or tuned reader first, then the index, which finds the evidence of only 66 % "
+        f"of {found.rows} rows."
+    )
+
+
+def test_retrieval_that_adds_nothing_does_not_bring_the_knowledge() -> None:
+    """The right passage helps, and what is retrieved does not: the first says nothing of this."""
+    scores, documents = world(
+        np.random.default_rng(6), {"reading": 0.4, "distraction": 0.02, "retrieval": 0.01}
+    )
+    scores["clean"] = scores[NOTHING]
+    found = split(scores, documents)
+    assert found is not None
+    assert found.knowledge.low is not None
+    assert found.knowledge.low > 0
+    assert found.brought is not None
+    assert found.brought.value == 0
+    [said] = loss_sentences((found,), "rag")
+    assert said.startswith("The right passage would bring the knowledge: rag ")
+    assert "what it retrieves is not shown to" in said
 
 
 WORLDS = {
@@ -275,10 +324,23 @@ def test_intervals_cover_and_the_named_gap_is_the_planted_one(name: str) -> None
     assert right >= 0.95 * sure or name == "close"
 
 
-def judged(losses: Mapping[str, float], unfound: int = 0) -> Decision:
-    """Judge a study of a reading candidate and a baseline that answers nothing rightly."""
+def judged(
+    losses: Mapping[str, float], unfound: int = 0, missed: int = 0, about: str = ""
+) -> Decision:
+    """Judge a study of a reading candidate and a baseline that answers nothing rightly.
+
+    The first rows have no evidence, or it is not among the passages that were read.
+    """
     scores, documents = world(np.random.default_rng(8), losses)
     study = evidence(scores, documents)
+    runs = []
+    for run in study.runs:
+        shown = run.answers["clean", 0].evidence or ()
+        found = replace(
+            run.answers["clean", 0], evidence=(("z:0-1",),) * missed + tuple(shown[missed:])
+        )
+        runs.append(replace(run, answers={**run.answers, ("clean", 0): found}))
+    study = replace(study, runs=tuple(runs), about=about)
     other = CandidateInfo(name="nearest", strategy="nearest", family="baseline")
     poor = [
         replace(
@@ -320,12 +382,65 @@ def test_the_verdict_names_what_to_fix_first(name: str, kind: str, says: str) ->
     assert decision.loss_splits[0].gaps[0].name == name
 
 
+def test_rows_whose_evidence_was_not_found_are_listed() -> None:
+    decision = judged(WORLDS["retrieval"], missed=9)
+    found = decision.loss_splits[0].found
+    assert found is not None
+    assert found.missed == tuple(f"q{n:03}" for n in range(9))
+    first = decision.verdict.steps[0]
+    assert first.kind == "fix-retrieval"
+    assert first.text.endswith(f"It misses the evidence of {rows_named(found.missed, 8)}.")
+    said = " ".join(reading_notes(decision))
+    assert (
+        f"rag read no evidence of 9 of {found.rows} rows: {rows_named(found.missed, 20)}." in said
+    )
+    assert "No document is known" not in said
+
+
+def intervals(part: object) -> Iterator[Interval]:
+    if isinstance(part, Interval):
+        yield part
+    elif isinstance(part, Record):
+        for _, value in part:
+            yield from intervals(value)
+    elif isinstance(part, tuple | list):
+        for value in part:
+            yield from intervals(value)
+
+
+def test_every_interval_names_the_questions_that_it_is_about() -> None:
+    plain = list(intervals(judged(WORLDS["reading"])))
+    for about in ABOUT.values():
+        decision = judged(WORLDS["reading"], about=about)
+        named = list(intervals(decision))
+        assert len(named) == len(plain) > 15
+        for one, same in zip(named, plain, strict=True):
+            assert one.estimand == "; ".join(filter(None, [same.estimand, about]))
+            assert (one.value, one.low, one.high) == (same.value, same.low, same.high)
+        said = coverage_line(decision)
+        assert said.startswith(
+            f"Figures are about {about}. Intervals cover the choice of test rows"
+        )
+        assert said.endswith(coverage_line(judged(WORLDS["reading"])))
+
+
+def test_documents_without_evidence_are_listed_in_the_report() -> None:
+    decision = judged({"reading": 0.1, "distraction": 0.05, "retrieval": 0.1}, unfound=200)
+    said = " ".join(reading_notes(decision))
+    listed = rows_named(decision.without_evidence, 20)
+    assert f"to 200 questions: {listed}, and others in decision.json." in said
+
+
 def test_documents_come_first_where_most_answers_stand_nowhere() -> None:
     decision = judged({"reading": 0.1, "distraction": 0.05, "retrieval": 0.1}, unfound=200)
     assert decision.verdict.kind == "fix-documents"
-    says = "No document is known to hold the answers to 52 % of the questions."
-    assert says in decision.verdict.because
-    assert decision.verdict.steps[0].kind == "fix-documents"
+    ids = decision.without_evidence
+    assert len(ids) == 200
+    says = "No document is known to hold the answers to 52 % of the questions (rows "
+    assert f"{says}{', '.join(ids[:3])} and 197 more)." in decision.verdict.because
+    first = decision.verdict.steps[0]
+    assert first.kind == "fix-documents"
+    assert f"with the answers to rows {', '.join(ids[:8])} and 192 more" in first.text
 
 
 def test_retrieval_that_matters_beside_reading_is_told() -> None:
@@ -334,8 +449,8 @@ def test_retrieval_that_matters_beside_reading_is_told() -> None:
     )
     found = split(scores, documents)
     assert found is not None
-    _, missing = loss_sentences((found,), "rag")
-    assert "and retrieval matters too" in missing
+    [said] = loss_sentences((found,), "rag")
+    assert "and retrieval matters too" in said
 
 
 def test_the_ceiling_is_where_independent_candidates_give_no_other_answer_in_common() -> None:

@@ -11,22 +11,16 @@ import pytest
 
 from choose.corpus import AMONG_OTHERS, GOLD, Corpus, Document, Span
 from choose.errors import StudyError
-from choose.judge.diagnosis.reading_errors import (
-    MOST_ANSWERS,
-    MOST_ROWS,
-    MOST_WORDS,
-    groundedness,
-    nearest_part,
-    reading_errors,
-)
+from choose.judge.diagnosis.reading_errors import MOST_ANSWERS, MOST_ROWS, reading_errors
 from choose.judge.evidence import CandidateInfo, Evidence, Items
 from choose.judge.goal import Measure, Rule
+from choose.judge.measures.text_metrics import MOST_WORDS, groundedness, nearest_part
 from choose.judge.scores.score_tables import study_scores
 from choose.judge.verdict import judge
 from choose.schema.reading_documents import ReadingErrors, ReadingStep
 from choose.tasks.answering import NO_ANSWER, Answering
 from choose.tasks.scoring import UserMetric
-from choose.types import Answers, Run, Status
+from choose.types import Answers, Item, Run, Status
 from support.trials import plain_trial
 
 TEXT = "The annual fee of the silver card is forty euros. Gold cards cost ninety euros a year."
@@ -143,6 +137,29 @@ def test_label_suspects_are_rows_on_which_independent_candidates_say_the_same() 
         "lora": {"a": said("ninety"), "b": said(WRONG)},
     }
     only("label suspect", study(rows, others=others))
+
+
+def test_those_who_doubt_a_label_are_shown_with_it() -> None:
+    """Of many candidates only six answers are listed, of which two have to be these."""
+    others = {f"other{n}": {"a": said(f"reply {n}"), "b": said()} for n in range(6)}
+    others["zeta"] = {"a": said(WRONG), "b": said()}
+    evidence = study({"a": said(WRONG), "b": said()}, others=others)
+    [row] = errors(evidence).examples
+    assert row.error == "label suspect"
+    assert [one.candidate for one in row.answers][:2] == ["rag", "zeta"]
+    assert {one.output for one in row.answers[:2]} == {WRONG}
+
+
+def test_the_words_of_the_question_doubt_no_label() -> None:
+    """Weak readers repeat the question, all of them alike."""
+    others = {"sentence": {"a": said(WRONG), "b": said()}}
+    evidence = study({"a": said(WRONG), "b": said()}, others=others)
+    only("label suspect", evidence)
+    asked = {
+        "a": Item(id="a", text=f"Is it {WRONG.upper()}, or what?"),
+        "b": Item(id="b", text="?"),
+    }
+    assert "label suspect" not in counts(errors(replace(evidence, inputs=asked)))
 
 
 def test_agreement_on_the_right_answer_or_on_none_suspects_no_label() -> None:

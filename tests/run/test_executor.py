@@ -9,7 +9,6 @@ from time import perf_counter
 import numpy as np
 import pytest
 
-from choose.api.compare import _described
 from choose.api.plan import plan_trials
 from choose.api.study_evidence import nothing_measured, rule_of
 from choose.data.scenarios import Pools
@@ -24,6 +23,7 @@ from choose.run.trial import run_trial, run_trials
 from choose.run.worker import LocalExecutor, Worker
 from choose.schema.plan import Job
 from choose.store.store import Store
+from choose.study.candidates import described
 from choose.study.config import Study
 from choose.study.grid_points import FIRST_PASS
 from choose.types import Dataset, Run
@@ -378,7 +378,7 @@ def test_the_first_verdict_waits_for_some_rows_of_all_but_those_that_take_long(
     monkeypatch.setattr(first_passes, "FIRST_VERDICT_SHARE", 0.0)  # every slow one takes long
     store, data, jobs = prepare(tmp_path, what := study("tfidf", "steady"))
     candidates = plan_trials(what, Pools(data)).candidates
-    store.plan((job.trial for job in jobs), _described(candidates))
+    store.plan((job.trial for job in jobs), described(candidates))
     rule = rule_of(store.study, data.task)
     measured = Measured.nothing_of(nothing_measured(store), rule, jobs)
     seen, told = Seen(), list[tuple[int, list[str], bool]]()
@@ -431,7 +431,7 @@ def test_a_first_pass_with_a_few_rows_is_no_reason_to_fit_it_anew(tmp_path: Path
     store.begin(what.model_dump(mode="json", exclude_none=True), data)
     candidates = plan_trials(what, Pools(data)).candidates
     jobs = [job for job in jobs_of(what, data) if job.part == FIRST_PASS and job.trial.fold == 0]
-    store.plan((job.trial for job in jobs), _described(candidates))
+    store.plan((job.trial for job in jobs), described(candidates))
     job = next(job for job in jobs if job.trial.candidate == "steady")
     store.add(run_trial(job, Pools(data), Deadline(0.0, least=CHUNK)))
     measured = Measured.nothing_of(nothing_measured(store), rule_of(store.study, data.task), jobs)

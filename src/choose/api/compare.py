@@ -6,12 +6,13 @@ import os
 import re
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from choose.api.plan import TrialPlan, plan_trials
+from choose.corpus import span_of
 from choose.errors import StudyError
 from choose.models.endpoints.command_session import connect_endpoints
 from choose.models.hardware.compute_settings import check_compute
@@ -31,7 +32,7 @@ from choose.study.study_folder import (
     stored_in,
     take_over,
 )
-from choose.types import Candidate
+from choose.tasks.answering import corpus_of
 
 if TYPE_CHECKING:
     from choose.data.dataset import Tables
@@ -93,7 +94,7 @@ class Silent(Observer):
 
 
 # Raise when a record derives more from the same evidence, so that older records are rewritten.
-RECORD = 13
+RECORD = 14
 
 
 def report(store: str | Path) -> Decision:
@@ -113,10 +114,21 @@ def compare_stores(before: str | Path, after: str | Path) -> Versus:
     return compare_judged(*(JudgedStore(store, decide(store)) for store in stores))
 
 
-def texts(store: str | Path) -> dict[str, str]:
-    """Return the texts of a study's rows by id; empty if the study did not store them."""
-    rows = Store.open(Path(store)).dataset.examples
-    return {id: example.text for id, example in rows.items() if example.text}
+def texts(store: str | Path, decision: Decision) -> dict[str, str]:
+    """Return the texts of a study's rows by id; empty if the study did not store them.
+
+    Those of the passages that a decision lists are among them.
+    """
+    dataset = Store.open(Path(store)).dataset
+    found = {id: example.text for id, example in dataset.examples.items() if example.text}
+    corpus, errors = corpus_of(dataset.task), decision.reading_errors
+    if corpus is not None and errors is not None:
+        for id in dict.fromkeys(id for row in errors.examples for id in row.shown):
+            place = span_of(id)
+            if place.document in corpus.by_id:
+                text = corpus.by_id[place.document].text[place.start : place.end]
+                found.setdefault(id, text)
+    return found
 
 
 def write_page(decision: Decision, store: Path) -> Path:
@@ -132,7 +144,7 @@ def write_page(decision: Decision, store: Path) -> Path:
 
     page, record = store / PAGE, store / "decision.json"
     if not page.is_file() or page.stat().st_mtime_ns < record.stat().st_mtime_ns:
-        write("decision", decision, page, texts(store))
+        write("decision", decision, page, texts(store, decision))
     return page
 
 
@@ -241,11 +253,12 @@ def _run(
     from choose.run.executor import run_jobs
     from choose.run.run_records import Limits, left_out_sentences
     from choose.run.scheduling.next_trial import Measured
+    from choose.study.candidates import described
     from choose.study.grid_points import stated_parts
 
     study, dataset, jobs, (spent, home) = plan.study, plan.pools.dataset, plan.jobs, before
     store.begin(_plain(study), dataset)
-    store.plan((job.trial for job in jobs), _described(plan.candidates))
+    store.plan((job.trial for job in jobs), described(plan.candidates))
     take_over(store, home)
     budget = study.grid.budget_seconds
     watch.planned(dataset, jobs, plan.refusals, budget)
@@ -286,26 +299,6 @@ def _plain(study: Study) -> dict[str, Any]:
         if name is not None and not re.match(r"\w{2,}:", name):
             settings["data"][key] = os.path.abspath(name)
     return settings
-
-
-def _described(candidates: Sequence[Candidate]) -> list[dict[str, Any]]:
-    from choose.strategy import find, traits, words
-    from choose.study.candidates import model_of
-
-    return [
-        {
-            **asdict(c),
-            "family": (cls := find(c.strategy)).family,
-            "cheap": cls.cheap,
-            "seeded": cls.seeded,
-            "learns": cls.learns,
-            **traits(c.strategy),
-            "title": words(c.strategy)["title"],
-            "model": model_of(c),
-            "warning": getattr(cls, "warning", None),
-        }
-        for c in candidates
-    ]
 
 
 def export(

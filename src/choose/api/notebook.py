@@ -158,7 +158,7 @@ class Decision(record.Decision):
 
     def _texts(self) -> dict[str, str]:
         try:
-            return texts(self.store)
+            return texts(self.store, self)
         except StoreError:  # the folder has gone since
             return {}
 

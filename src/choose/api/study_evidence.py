@@ -30,6 +30,7 @@ from choose.judge.evidence import (
 from choose.judge.goal import Deployment, Measure, Rule
 from choose.models.endpoints.settings import Endpoint
 from choose.models.weights.spec import endpoint_name
+from choose.schema.base import ABOUT
 from choose.schema.costs import TokenPrices
 from choose.schema.decision import Look, Method, Note, PromptText, Verdict
 from choose.schema.study_sections import FILES
@@ -37,6 +38,7 @@ from choose.schema.text_scores import ModelRatings, PeopleRatings
 from choose.store.store import Store
 from choose.store.tables import MODEL_RATINGS, RATINGS, read_record
 from choose.strategy import Prompts, build, find, traits, words
+from choose.tasks.answering import corpus_of
 from choose.tasks.drills.document_drills import drills_of
 from choose.tasks.drills.document_faults import faults_of
 from choose.types import Dataset, Item, Run, Task
@@ -79,6 +81,7 @@ def nothing_measured(store: Store) -> Evidence:
         runs=(),
         dated=sum(e.timestamp is not None for e in dataset.examples.values()),
         findings=(*dataset.findings, *_warnings(candidates)),
+        about="" if corpus_of(dataset.task) is None else ABOUT[_estimand(study)],
         task=dataset.task,
         inputs={} if dataset.task.labels else _inputs(dataset),
         drills=tuple(_drills(dataset)),
@@ -87,6 +90,10 @@ def nothing_measured(store: Store) -> Evidence:
         ratings=read_record(store.path / RATINGS, PeopleRatings),
         model_ratings=read_record(store.path / MODEL_RATINGS, ModelRatings),
     )
+
+
+def _estimand(study: Mapping[str, Any]) -> str:
+    return str(study.get("data", {}).get("estimand", "new-questions"))
 
 
 def _drills(dataset: Dataset) -> Iterator[DrillRows]:

@@ -140,7 +140,7 @@ def print_decision(decision: Decision, store: Path, as_json: bool, part: str = "
     from choose.report.text_answers import with_inputs
 
     if (decision.side_by_side or decision.reading_errors) and part:
-        decision = with_inputs(decision, texts(store))
+        decision = with_inputs(decision, texts(store, decision))
     if part and part != FULL:
         stdout().print(render_section(decision, part, store))
     else:
@@ -174,7 +174,7 @@ def write_reports(
     from choose.api.compare import texts
     from choose.report.write import write
 
-    stored = texts(store)
+    stored = texts(store, decision)
     for path in outputs:
         write("decision", decision, path, stored, checks)
         say(f"Report written: {path}")

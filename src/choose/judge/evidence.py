@@ -238,6 +238,7 @@ class Evidence:
         runs: every finished or failed trial of the grid, in any order.
         personal: ids of rows whose text seems to hold personal data; None if texts were not read.
         findings: problems in the data, most serious first.
+        about: what figures are about, in the words of `ABOUT`; empty without documents.
         machine: what the study ran on.
         task: what the answers are; None in studies without one, whose answers are labels.
         inputs: by id, what was asked, for tasks whose answers are checked against it; no part of
@@ -262,6 +263,7 @@ class Evidence:
     dated: int | None = None
     personal: frozenset[str] | None = None
     findings: tuple[str, ...] = ()
+    about: str = ""
     machine: Mapping[str, Any] = field(default_factory=dict)
     task: Task | None = None
     inputs: Mapping[str, Item] = field(default_factory=dict)

@@ -22,7 +22,7 @@ from choose.judge.diagnosis.error_overlap import disagreement_of, overlap_of
 from choose.judge.diagnosis.error_taxonomy import failures_of
 from choose.judge.diagnosis.field_errors import answer_errors, side_by_side
 from choose.judge.diagnosis.label_audit import audit_labels
-from choose.judge.diagnosis.loss_split import loss_splits, without_evidence
+from choose.judge.diagnosis.loss_split import loss_splits, missing_evidence
 from choose.judge.diagnosis.reading_errors import reading_errors
 from choose.judge.evidence import Evidence
 from choose.judge.goal import RULE, Rule
@@ -46,7 +46,7 @@ from choose.judge.prose.verdict_basis import because, below_floor, rating_senten
 from choose.judge.scores.family_comparison import pair_records
 from choose.judge.scores.paired_comparison import interval_of
 from choose.judge.scores.score_tables import CandidateScores, StudyScores, study_scores
-from choose.schema.base import Interval
+from choose.schema.base import Interval, with_population
 from choose.schema.costs import Move
 from choose.schema.decision import DatasetRecord, Decision, Gate, Kind, Pair, Verdict
 from choose.schema.reading_documents import Churn
@@ -86,7 +86,7 @@ def judge(
     case = _case(evidence, contenders := contenders_of(scores, rule), documents["churn"], left_out)
     gates, moves = gates_of(case), next_actions(case)
     standings = standings_of(contenders, case.name)
-    return Decision(
+    decision = Decision(
         choose=version("choose-llm"),
         rule=rule.version,
         dataset=_dataset(evidence, scores),
@@ -98,6 +98,7 @@ def judge(
         pairs=_pairs(case),
         failures=case.failures,
         loss_splits=case.splits,
+        without_evidence=case.unanswered,
         **documents,
         **_rows_to_read(evidence, case, standings),
         **_outlook(contenders),
@@ -106,6 +107,8 @@ def judge(
         left_out=left_out,
         machine=dict(evidence.machine),
     )
+    named: Decision = with_population(decision, evidence.about)
+    return named
 
 
 def _documents(evidence: Evidence, panel: StudyScores, rule: Rule) -> dict[str, Any]:
@@ -144,10 +147,10 @@ def _case(
         selection = preferred(contenders, selection, over.b)
     overlap = overlap_of(contenders, selection.interim)
     splits = loss_splits(evidence, contenders.panel)
-    missing = without_evidence(evidence)
+    unanswered, missing = missing_evidence(evidence)
     written = evidence.task is not None and evidence.task.kind == "writing"
     found = (labels, failures, overlap, splits, missing, churn, written, ratings, over is not None)
-    return Case(contenders, selection, *found, cannot_win(left_out))
+    return Case(contenders, selection, *found, cannot_win(left_out), unanswered)
 
 
 def _scorecards(evidence: Evidence, contenders: Contenders) -> tuple[Scorecard, ...]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from choose.formatting import clean, per_100, percent, plural, points, span
 from choose.report.screen_text import shorten
-from choose.schema.base import Interval
+from choose.schema.base import ABOUT, Interval
 from choose.schema.decision import DatasetRecord, Decision, Kind, Note, Verdict
 from choose.schema.diagnosis import Agreement, Audit, ErrorOverlap, LabelOverlap, RelabelGain
 from choose.schema.plan import ASSUMPTION
@@ -208,8 +208,11 @@ def covered_by(intervals: Iterable[Interval | None]) -> str:
     estimands = {
         clean(interval.estimand) for interval in intervals if interval and interval.estimand
     }
-    parts = sorted(COVERS.get(estimand, estimand) for estimand in estimands)
-    return f"Intervals cover {'; '.join(parts)}." if parts else ""
+    about = next((a for a in ABOUT.values() if all(e.endswith(f"; {a}") for e in estimands)), "")
+    covered = {estimand.removesuffix(f"; {about}") for estimand in estimands}
+    parts = sorted(COVERS.get(estimand, estimand) for estimand in covered)
+    figures = f"Figures are about {about}. " if about else ""
+    return f"{figures}Intervals cover {'; '.join(parts)}." if parts else ""
 
 
 def noted(note: Note) -> str:

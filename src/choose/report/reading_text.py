@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from choose.errors import rows_named
 from choose.formatting import DASH, clean, difference, in_points, percent, plural, span
 from choose.report.decision_text import PERSONAL, chosen, score_head
 from choose.report.screen_text import shorten
@@ -143,7 +144,10 @@ def with_span(interval: Interval) -> str:
 
 
 def reading_notes(decision: Decision) -> Iterator[str]:
-    """Yield how to read the split, and what answers without the question's words gain."""
+    """Yield how to read the split, what answers without the question's words gain, and rows.
+
+    These are the questions that no document answers, and those whose evidence was not found.
+    """
     for split in splits_of(decision)[:1]:
         rows, documents = plural(split.rows, "row"), plural(split.documents, "document")
         yield (
@@ -166,6 +170,18 @@ def reading_notes(decision: Decision) -> Iterator[str]:
                 f"That changes its score with the right passage by {in_points(gain)}, which "
                 f"{'its scores include' if sure else 'may be chance'}."
             )
+    if unanswered := decision.without_evidence:
+        known = plural(len(unanswered), "question")
+        yield f"No document is known to hold the answers to {known}: {_listed(unanswered)}."
+    for split in splits_of(decision)[:1]:
+        if split.found is not None and (missed := split.found.missed):
+            of = f"{len(missed):,} of {plural(split.found.rows, 'row')}"
+            yield f"{clean(split.candidate)} read no evidence of {of}: {_listed(missed)}."
+
+
+def _listed(ids: Sequence[str]) -> str:
+    more = ", and others in decision.json" if len(ids) > LISTED else ""
+    return f"{clean(rows_named(ids, LISTED))}{more}"
 
 
 # What the reasons for which a candidate that reads is wrong mean.
@@ -183,7 +199,8 @@ REASONS: dict[ReadingStep, str] = {
     "right by prior": "no error: right without the evidence",
 }
 
-# Characters of a text in a row of examples.
+# Ids of rows in a sentence, and characters of a text in a row of examples.
+LISTED = 20
 LONGEST = 300
 
 
@@ -240,6 +257,8 @@ def _wrong_row(decision: Decision, row: ReadingExample) -> WrongRow:
     elif row.text is not None:
         parts.append(("question", _cut(row.text)))
     parts.append(("read", ", ".join(map(clean, row.shown)) or "nothing"))
+    if row.id not in decision.personal:
+        parts += [("", _cut(text)) for text in row.passages or ()]
     parts.append(("occurs in", ", ".join(map(clean, row.evidence)) or "no document"))
     if row.target is not None and row.id not in decision.personal:
         parts.append(("right", _cut(row.target)))

@@ -118,13 +118,24 @@ def _ratio(value: float | None) -> str:
 
 
 def with_inputs(decision: Decision, texts: Mapping[str, str]) -> Decision:
-    """Return a decision whose rows to read have their inputs, where these are stored."""
+    """Return a decision whose rows to read have their inputs, where these are stored.
+
+    `texts` are those of rows, and of passages that were read, by id.
+    """
     rows, errors = decision.side_by_side, decision.reading_errors
     shown = tuple(row.model_copy(update={"text": texts.get(row.id)}) for row in rows)
     decision = decision.model_copy(update={"side_by_side": shown}) if rows else decision
     if errors is None:
         return decision
-    wrong = tuple(row.model_copy(update={"text": texts.get(row.id)}) for row in errors.examples)
+    wrong = tuple(
+        row.model_copy(
+            update={
+                "text": texts.get(row.id),
+                "passages": tuple(texts[id] for id in row.shown if id in texts) or None,
+            }
+        )
+        for row in errors.examples
+    )
     errors = errors.model_copy(update={"examples": wrong})
     return decision.model_copy(update={"reading_errors": errors})
 

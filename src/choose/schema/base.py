@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Any, Final, Self
 
 from pydantic import BaseModel, ConfigDict
 
@@ -70,3 +70,30 @@ class Interval(Record):
         low = None if self.high is None else -self.high
         high = None if self.low is None else -self.low
         return self.model_copy(update={"value": -self.value, "low": low, "high": high})
+
+
+# What figures on questions about documents are about, by the setting `estimand`.
+ABOUT: Final = {
+    "new-questions": "new questions on these documents",
+    "new-documents": "questions on new documents",
+}
+
+
+def with_population(part: Any, about: str) -> Any:
+    """Return a part of a record whose intervals name what they are about, behind their estimand.
+
+    As it is where `about` is empty.
+    """
+    if not about:
+        return part
+    if isinstance(part, Interval):
+        named = f"{part.estimand}; {about}" if part.estimand else about
+        return part.model_copy(update={"estimand": named})
+    if isinstance(part, Record):
+        changed = {name: with_population(value, about) for name, value in part}
+        return part.model_copy(update=changed)
+    if isinstance(part, tuple):
+        return tuple(with_population(one, about) for one in part)
+    if isinstance(part, dict):
+        return {key: with_population(one, about) for key, one in part.items()}
+    return part

@@ -192,6 +192,7 @@ class Decision(Record):
             hold personal data or a key.
         ratings: of answers by people, or a model, and whether metrics agree with people.
         loss_splits: of candidates that read documents: what they lose, by cause.
+        without_evidence: questions with an answer that no document is known to hold.
         reading_errors: why the best of them is wrong, row by row.
         document_drills: what candidates answer after documents changed.
         document_faults: what errors in documents cost candidates that read.
@@ -219,6 +220,7 @@ class Decision(Record):
     side_by_side: tuple[ComparedRow, ...] = ()
     ratings: RatingFigures | None = None
     loss_splits: tuple[LossSplit, ...] = ()
+    without_evidence: tuple[str, ...] = ()
     reading_errors: ReadingErrors | None = None
     document_drills: tuple[DocumentDrill, ...] = ()
     document_faults: tuple[DocumentFault, ...] = ()

@@ -17,10 +17,9 @@ GapName = Literal["reading", "retrieval", "distraction"]
 
 
 class Gap(Record):
-    """What a reading candidate loses for one cause.
+    """What a reading candidate loses for one cause: a mean of paired differences of scores.
 
-    `loss` is a mean of paired differences of scores; `largest` is the share of resamples of the
-    documents in which it is the largest of the three.
+    `largest` is the share of resamples of the documents in which it is the largest of the three.
     """
 
     name: GapName
@@ -38,6 +37,7 @@ class Retrieved(Record):
         any: share of rows of which some passage that was read does.
         reciprocal_rank: mean of one over the rank of the first such passage, 0 without one.
         ndcg: mean of the normalised discounted cumulative gain.
+        missed: the others.
     """
 
     rows: int
@@ -46,6 +46,7 @@ class Retrieved(Record):
     any: Interval
     reciprocal_rank: float
     ndcg: float
+    missed: tuple[str, ...] = ()
 
 
 class LossSplit(Record):
@@ -63,6 +64,7 @@ class LossSplit(Record):
         gold: the score with the passage that holds the evidence.
         among_others: the score with this passage first and others that were retrieved.
         knowledge: `gold` minus `nothing`: the most that retrieval can add for this model.
+        brought: `retrieved` minus `nothing`; null in records of earlier versions.
         gaps: the largest first.
         ceiling: the share of the rows whose label is not doubted, which is what a perfect reader
             reaches for certain; null where no two independent candidates could doubt one.
@@ -79,6 +81,7 @@ class LossSplit(Record):
     gold: Interval
     among_others: Interval
     knowledge: Interval
+    brought: Interval | None = None
     gaps: tuple[Gap, ...]
     ceiling: Interval | None = None
     shortened: Interval | None = None
@@ -125,8 +128,10 @@ class ReadingExample(Record):
         shown: the passages that were read, best first, as ``document:start-end`` in characters.
         evidence: where the answer occurs, in the same form; empty where it occurs nowhere.
         target: the right answer; null if the row seems to hold personal data or a key.
-        answers: what candidates said, the one in question first; empty for such a row.
+        answers: what candidates said, the one in question first, then those that agree on
+            another answer; empty for such a row.
         text: null in the record; a report puts the stored question in.
+        passages: the texts of `shown`, the same.
     """
 
     id: str
@@ -136,6 +141,7 @@ class ReadingExample(Record):
     target: str | None
     answers: tuple[GivenAnswer, ...] = ()
     text: str | None = None
+    passages: tuple[str, ...] | None = None
 
 
 class ReadingErrors(Record):
@@ -146,12 +152,12 @@ class ReadingErrors(Record):
     retrieved, and cut from the prompt. ``distraction``: right with the right passage alone, wrong
     with it among others. ``format``: the answer is unusable, or a part of it is right. ``needless
     abstention``: it says that there is no answer. ``false answer``: there is none. ``ungrounded``:
-    fewer than half of its content words are in the evidence. ``skill``: the remaining errors.
-    ``right by prior`` is no error: rows that are right though their evidence was not read.
+    fewer than half of its content words are in the evidence. ``skill``: the other errors. ``right
+    by prior`` is no error: rows that are right though their evidence was not read.
 
     Attributes:
         candidate: the best one that reads; a fine-tuned one only without others.
-        rows: test rows that it answered.
+        rows: that it answered.
         wrong: of these, rows that score less than a half.
         untold: wrong rows whose evidence was read and that were not answered under controls.
         errors: every step, in the order in which they are looked for.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from inspect import Parameter
 from typing import Any
 
@@ -21,6 +21,7 @@ from choose.strategy import (
     kind_settings,
     kinds,
     traits,
+    words,
 )
 from choose.study.config import CandidateSection, Models, Specs, Study
 from choose.types import FAMILIES, Candidate, Task
@@ -213,6 +214,24 @@ def _order(candidate: Candidate) -> tuple[bool, int, bool, bool, str]:
     facts = traits(candidate.strategy)
     place = (order.index(cls.family), not facts["constant"], not facts["always_compared"])
     return (not cls.cheap, *place, candidate.name)
+
+
+def described(candidates: Iterable[Candidate]) -> list[dict[str, Any]]:
+    """Return what a store keeps of candidates, and of their strategies."""
+    return [
+        {
+            **asdict(c),
+            "family": (cls := find(c.strategy)).family,
+            "cheap": cls.cheap,
+            "seeded": cls.seeded,
+            "learns": cls.learns,
+            **traits(c.strategy),
+            "title": words(c.strategy)["title"],
+            "model": model_of(c),
+            "warning": getattr(cls, "warning", None),
+        }
+        for c in candidates
+    ]
 
 
 def model_of(candidate: Candidate) -> str | None:

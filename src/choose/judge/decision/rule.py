@@ -222,7 +222,8 @@ class Case:
     """The decided contenders with the diagnosis, as gates and sentences need them.
 
     `written` tells whether answers are free texts; `overruled` whether people's ratings and not the
-    score chose the candidate to use; `cannot_win` says why some were left out.
+    score chose the candidate to use; `cannot_win` says why some were left out; no document is known
+    to hold the answers of the questions `unanswered`.
     """
 
     contenders: Contenders
@@ -237,6 +238,7 @@ class Case:
     ratings: RatingFigures | None = None
     overruled: bool = False
     cannot_win: Mapping[str, str] = field(default_factory=dict)
+    unanswered: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:

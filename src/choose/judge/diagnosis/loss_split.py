@@ -87,22 +87,27 @@ class _Common:
 
 def loss_splits(evidence: Evidence, panel: StudyScores) -> tuple[LossSplit, ...]:
     """Return the split of each candidate that was asked under every control."""
-    doubted = None if evidence.task is None else doubted_rows(panel, evidence.task)
+    doubted = doubted_rows(evidence, panel)
     found = (_split(evidence, candidate, doubted) for candidate in panel.scored)
     return tuple(split for split in found if split is not None)
 
 
-def without_evidence(evidence: Evidence) -> Interval | None:
-    """Return the share of questions whose answer occurs in no document; null without documents."""
+def missing_evidence(evidence: Evidence) -> tuple[tuple[str, ...], Interval | None]:
+    """Return the questions with an answer that no document is known to hold, and their share.
+
+    The share is of the questions with an answer; null where no evidence is known at all.
+    """
     items, task = evidence.items, evidence.task
     if not items.evidence or not isinstance(task, MayAbstain):
-        return None
-    asked = [id for id, t in zip(items.ids, items.targets, strict=True) if not task.abstains(t)]
+        return (), None
+    pairs = zip(items.ids, items.targets, strict=True)
+    asked = [id for id, target in pairs if not task.abstains(target)]
+    missing = [id not in items.evidence for id in asked]
     if not asked:
-        return None
-    missing = [float(id not in items.evidence) for id in asked]
-    estimate = two_way_interval(np.array(missing), pseudo=AGRESTI_COULL)
-    return Interval.of(estimate, ARTEFACT, within=(0.0, 1.0))
+        return (), None
+    estimate = two_way_interval(np.array(missing, float), pseudo=AGRESTI_COULL)
+    share = Interval.of(estimate, ARTEFACT, within=(0.0, 1.0))
+    return tuple(id for id, one in zip(asked, missing, strict=True) if one), share
 
 
 def _split(
@@ -135,6 +140,7 @@ def _split(
         gold=common.mean(GOLD),
         among_others=common.mean(AMONG_OTHERS),
         knowledge=common.gain(GOLD, NOTHING),
+        brought=common.gain("", NOTHING),
         gaps=tuple(sorted(gaps, key=lambda gap: -gap.loss.value)),
         ceiling=None if doubted is None else common.ceiling(doubted),
         shortened=_shortened(evidence, table, common),
@@ -239,4 +245,7 @@ def _retrieved(evidence: Evidence, table: ScoreTable) -> Retrieved | None:
         any=mean(f"hit@{most}"),
         reciprocal_rank=quality.means[f"mrr@{DEPTH}"] or 0.0,
         ndcg=quality.means[f"ndcg@{DEPTH}"] or 0.0,
+        missed=tuple(
+            id for id, hit in zip(ids, quality.scores[f"hit@{most}"], strict=True) if not hit
+        ),
     )

@@ -6,7 +6,7 @@ those of Barnett et al. 2024 (arXiv 2401.05856), with labels, the form of answer
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,6 +18,7 @@ from choose.corpus import AMONG_OTHERS, GOLD, Corpus, span_of
 from choose.formatting import normalised
 from choose.judge.diagnosis.field_errors import AGREE, MOST_CHARACTERS, given_answer, sources
 from choose.judge.evidence import Evidence, HasDocuments, MayAbstain
+from choose.judge.measures.text_metrics import groundedness, nearest_part
 from choose.judge.scores.score_tables import CLEAN, CandidateScores, StudyScores, scores_in
 from choose.judge.stats.two_way import row_means
 from choose.schema.reading_documents import ReadingError, ReadingErrors, ReadingExample, ReadingStep
@@ -29,8 +30,8 @@ RIGHT, LENIENT = 0.5, 0.8
 # Below this share of its content words in the passage, an answer does not come from there.
 GROUNDED = 0.5
 
-# Rows that the record lists, and answers to each; words of an answer that are looked at.
-MOST_ROWS, MOST_ANSWERS, MOST_WORDS = 12, 6, 100
+# Rows that the record lists, and answers to each.
+MOST_ROWS, MOST_ANSWERS = 12, 6
 
 # An unusable answer of such a status says that there is none; others have the wrong form.
 WITHHELD: tuple[Status, ...] = ("empty", "abstained", "refused")
@@ -81,21 +82,29 @@ def withheld(one: Answered, task: Task) -> bool:
     return isinstance(task, MayAbstain) and task.abstains(one.output)
 
 
-def doubted_rows(panel: StudyScores, task: Task) -> frozenset[str] | None:
-    """Return rows to which independent candidates give the same other answer.
+def doubted_rows(evidence: Evidence, panel: StudyScores) -> dict[str, tuple[str, ...]] | None:
+    """Return rows to which independent candidates give the same other answer, with these.
 
-    None with fewer than two such candidates.
+    An answer in the words of the question doubts no label: weak readers repeat these. None with
+    fewer than two such candidates, or without the task.
     """
+    if (task := evidence.task) is None:
+        return None
     source = sources([c.info for c in panel.scored])
     voters = [c for c in panel.scored if not c.info.constant]
     if len({source[c.info.name] for c in voters}) < AGREE:
         return None
-    votes: dict[tuple[str, str], set[str]] = defaultdict(set)
+    votes: dict[tuple[str, str], list[str]] = defaultdict(list)
     for candidate in voters:
         for id, one in answers_of(candidate).items():
             if not one.right and one.output is not None and not withheld(one, task):
-                votes[id, normalised(one.output)].add(source[candidate.info.name])
-    return frozenset(id for (id, said), by in votes.items() if said and len(by) >= AGREE)
+                votes[id, normalised(one.output)].append(candidate.info.name)
+    asked = {id: {*normalised(item.text).split()} for id, item in evidence.inputs.items()}
+    return {
+        id: tuple(by)
+        for (id, said), by in votes.items()
+        if len({*map(source.get, by)}) >= AGREE and not {*said.split()} <= asked.get(id, {*()})
+    }
 
 
 def reading_errors(evidence: Evidence, panel: StudyScores) -> ReadingErrors | None:
@@ -176,9 +185,9 @@ class _Reader:
         return self.task.corpus if isinstance(self.task, HasDocuments) else None
 
     @cached_property
-    def suspects(self) -> frozenset[str] | None:
-        """Return the rows with a suspect label; None where labels were not audited."""
-        return doubted_rows(self.panel, self.task)
+    def suspects(self) -> Mapping[str, tuple[str, ...]] | None:
+        """Return the rows with a suspect label, and who doubts it; None where none could."""
+        return doubted_rows(self.evidence, self.panel)
 
     def errors(self) -> ReadingErrors:
         """Return the errors by step."""
@@ -295,11 +304,12 @@ class _Reader:
         by_step = [[id for id, found in steps.items() if found == step] for step in STEPS]
         longest = max(map(len, by_step), default=0)
         turns = [ids[turn] for turn in range(longest) for ids in by_step if turn < len(ids)]
-        best_first = (c.info.name for c in sorted(self.panel.scored, key=_mean, reverse=True))
-        names = [self.name, *(name for name in best_first if name != self.name)]
+        best_first = [c.info.name for c in sorted(self.panel.scored, key=_mean, reverse=True)]
         for id in turns[:MOST_ROWS]:
             secret = id in (self.evidence.personal or ())
-            said = (given_answer(self.panel[name], id) for name in names[:MOST_ANSWERS])
+            agree = (self.suspects or {}).get(id, ())
+            names = dict.fromkeys([self.name, *agree, *best_first])
+            said = (given_answer(self.panel[name], id) for name in [*names][:MOST_ANSWERS])
             spans = self.evidence.items.evidence.get(id, ())
             yield ReadingExample(
                 id=id,
@@ -309,42 +319,3 @@ class _Reader:
                 target=None if secret else self.targets[id][0][:MOST_CHARACTERS],
                 answers=() if secret else tuple(one for one in said if one is not None),
             )
-
-
-# As in SQuAD's script, these words do not count.
-ARTICLES = {"a", "an", "the"}
-
-
-def nearest_part(text: str, target: str) -> tuple[str, float]:
-    """Return the words of a text, one after another, that share most with a target, and the F1.
-
-    Case, punctuation and articles do not count; of equal parts it is the shortest, then the first.
-    """
-    right = Counter(_forms(target))
-    words = text.split()[:MOST_WORDS]
-    forms = [_forms(word) for word in words]
-    best, found = (0.0, 0), ""
-    for start in range(len(words)):
-        said: Counter[str] = Counter()
-        for end in range(start, min(len(words), start + 2 * max(right.total(), 1))):
-            said.update(forms[end])
-            if same := (said & right).total():
-                value = 2 * same / (said.total() + right.total())
-                if (value, start - end) > best:
-                    best, found = (value, start - end), " ".join(words[start : end + 1])
-    return found, best[0]
-
-
-def _forms(text: str) -> list[str]:
-    return [word for word in normalised(text).split() if word not in ARTICLES]
-
-
-def groundedness(answer: str, passage: str) -> float:
-    """Return the share of an answer's content words that occur in a passage.
-
-    Content words have four letters or more, or digits; without any, all words count.
-    """
-    words = normalised(answer).split()
-    content = [w for w in words if len(w) > 3 or any(map(str.isdigit, w))] or words
-    known = set(normalised(passage).split())
-    return sum(word in known for word in content) / len(content) if content else 1.0

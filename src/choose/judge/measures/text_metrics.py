@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from choose.formatting import normalised
 from choose.judge.evidence import (
     Evidence,
     HasFields,
@@ -33,6 +34,9 @@ from choose.types import Floats
 
 # Differences of scores below this are none.
 EQUAL = 1e-9
+
+# Words of an answer that are looked at for a part that is right.
+MOST_WORDS = 100
 
 
 def text_figures(
@@ -278,3 +282,42 @@ def _characters(table: ScoreTable) -> Floats:
     lengths[:-1] = [len(text) for text in table.rows.codes]
     sizes = np.where(np.isnan(table.right), np.nan, lengths[np.maximum(table.outputs, -1)])
     return row_means(sizes)
+
+
+# As in SQuAD's script, these words do not count.
+ARTICLES = {"a", "an", "the"}
+
+
+def nearest_part(text: str, target: str) -> tuple[str, float]:
+    """Return the words of a text, one after another, that share most with a target, and the F1.
+
+    Case, punctuation and articles do not count; of equal parts it is the shortest, then the first.
+    """
+    right = Counter(_forms(target))
+    words = text.split()[:MOST_WORDS]
+    forms = [_forms(word) for word in words]
+    best, found = (0.0, 0), ""
+    for start in range(len(words)):
+        said: Counter[str] = Counter()
+        for end in range(start, min(len(words), start + 2 * max(right.total(), 1))):
+            said.update(forms[end])
+            if same := (said & right).total():
+                value = 2 * same / (said.total() + right.total())
+                if (value, start - end) > best:
+                    best, found = (value, start - end), " ".join(words[start : end + 1])
+    return found, best[0]
+
+
+def _forms(text: str) -> list[str]:
+    return [word for word in normalised(text).split() if word not in ARTICLES]
+
+
+def groundedness(answer: str, passage: str) -> float:
+    """Return the share of an answer's content words that occur in a passage.
+
+    Content words have four letters or more, or digits; without any, all words count.
+    """
+    words = normalised(answer).split()
+    content = [w for w in words if len(w) > 3 or any(map(str.isdigit, w))] or words
+    known = set(normalised(passage).split())
+    return sum(word in known for word in content) / len(content) if content else 1.0

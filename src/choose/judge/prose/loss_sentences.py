@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from choose.corpus import ARRIVED, MISSING, UPDATED
+from choose.errors import rows_named
 from choose.formatting import DASH, duration, in_percent, interval, months, plural, points, span
 from choose.judge.decision.rule import Case
 from choose.judge.decision.verdict_kind import documents_limit, stale_within
@@ -41,11 +42,11 @@ _DO: dict[GapName, str] = {
 
 
 def loss_sentences(splits: Sequence[LossSplit], candidate: str) -> tuple[str, ...]:
-    """Return what retrieval brings and what is missing now; nothing without a split."""
+    """Return what retrieval brings and what is missing now, together; nothing without a split."""
     split = next(iter(best_first(splits, candidate)), None)
     if split is None:
         return ()
-    return tuple(filter(None, (_knowledge(split), _missing(split), _ceiling(split))))
+    return tuple(filter(None, (f"{_knowledge(split)} {_missing(split)}", _ceiling(split))))
 
 
 def _ceiling(split: LossSplit) -> str:
@@ -65,11 +66,16 @@ def _knowledge(split: LossSplit) -> str:
         for interval in (split.nothing, split.retrieved, split.gold)
     )
     low, high = split.knowledge.low, split.knowledge.high
-    on = f", on {plural(split.rows, 'row')}"
+    on = f" on {plural(split.rows, 'row')}"
+    if low is not None and low > 0 and split.brought is not None and not _above_0(split.brought):
+        return (
+            f"The right passage would bring the knowledge: {split.candidate} {without} → {gold}"
+            f"{on}; what it retrieves is not shown to ({found})."
+        )
     if low is not None and low > 0:
         return (
-            f"Retrieval brings the knowledge: {split.candidate} scores {without} without a passage "
-            f"and {found} with what it retrieves ({gold} with the right passage){on}."
+            f"Retrieval brings the knowledge: {split.candidate} {without} → {found}{on} "
+            f"({gold} with the right passage)."
         )
     if high is not None and high < 0:
         return (
@@ -86,8 +92,7 @@ def _missing(split: LossSplit) -> str:
     first, second = split.gaps[:2]
     if not first.loss.value > 0:
         return f"It loses nothing by retrieval or reading, on {plural(split.rows, 'row')}."
-    shown = first.loss.low is not None and first.loss.low > 0
-    if first.largest < SURELY or not shown:
+    if first.largest < SURELY or not _above_0(first.loss):
         return (
             f"What it loses most by is open: {_LOSES[first.name]} ({_points(first)}) or "
             f"{_LOSES[second.name]} ({_points(second)}), on {split.rows} rows."
@@ -100,10 +105,15 @@ def _missing(split: LossSplit) -> str:
             f"({_points(other)}): of what it reaches with the right passage, {share} is lost where "
             "another one is found."
         )
-    return (
-        f"What is missing now is {_LOSES[first.name]} ({_points(first)}), not "
-        f"{_LOSES[other.name]} ({_points(other)}): {_DO[first.name]}."
-    )
+    lost = f"What is missing now is {_LOSES[first.name]} ({_points(first)}), not "
+    hits = split.found
+    if other.name == "retrieval" and hits is not None and (hits.any.high or 1.0) < 1 - MATTERS / 2:
+        return (
+            f"{lost}yet retrieval ({_points(other)}): a stronger or tuned reader first, then the "
+            f"index, which finds the evidence of only {in_percent(hits.any.value)} of "
+            f"{plural(hits.rows, 'row')}."
+        )
+    return f"{lost}{_LOSES[other.name]} ({_points(other)}): {_DO[first.name]}."
 
 
 def limit_of_documents(case: Case, kind: Kind) -> str:
@@ -111,7 +121,10 @@ def limit_of_documents(case: Case, kind: Kind) -> str:
     split = next(split for split in case.splits if split.candidate == case.name)
     if kind == "fix-documents" and case.without_evidence is not None:
         share = in_percent(case.without_evidence.value)
-        return f"No document is known to hold the answers to {share} of the questions."
+        return (
+            f"No document is known to hold the answers to {share} of the questions "
+            f"({rows_named(case.unanswered)})."
+        )
     gap = split.gap("retrieval")
     return (
         f"With the right passage it would gain {points(gap.loss.value)} ({interval(gap.loss)}); a "
@@ -126,17 +139,20 @@ def documents_steps(case: Case, check: str) -> Iterator[Step]:
     if limit == "fix-documents":
         yield Step(
             kind=limit,
-            text="Write or find the documents that are missing: the check lists the questions "
-            "whose answer occurs nowhere.",
+            text="Write or find the documents with the answers to "
+            f"{rows_named(case.unanswered, 8)}: the check lists every question whose answer occurs "
+            "in none.",
             question="whether what is asked can be answered at all",
             command=check,
         )
     if limit == "fix-retrieval" and split is not None:
+        missed = split.found.missed if split.found is not None else ()
+        rows = f" It misses the evidence of {rows_named(missed, 8)}." if missed else ""
         yield Step(
             kind=limit,
             text="Improve retrieval before reading: other lengths of passages (words), more of "
             "them (k), titles that say what a page is about, or an encoder of your domain "
-            "(--encoder).",
+            f"(--encoder).{rows}",
             question="how much of what the right passage gives can be reached",
             value=split.gap("retrieval").loss,
         )
@@ -252,9 +268,12 @@ def _most(outcome: DrillOutcome) -> float:
 
 def _counts(gap: Gap, split: LossSplit) -> bool:
     """Return whether retrieval surely loses a good part of what is reached with the passage."""
-    sure = gap.loss.low is not None and gap.loss.low > 0
-    return sure and gap.loss.value >= MATTERS * split.among_others.value
+    return _above_0(gap.loss) and gap.loss.value >= MATTERS * split.among_others.value
+
+
+def _above_0(interval: Interval) -> bool:
+    return interval.low is not None and interval.low > 0
 
 
 def _points(gap: Gap) -> str:
-    return points(-gap.loss.value)
+    return points(-gap.loss.value).partition(" ")[0]

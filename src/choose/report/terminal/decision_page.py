@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -42,7 +43,6 @@ from choose.report.terminal.first_screen import (
     because,
     rare_sentence,
     steps,
-    typed_here,
 )
 from choose.report.terminal.layout import (
     Column,
@@ -176,6 +176,34 @@ def render_full(decision: Decision, store: Path | None = None) -> RenderableType
 def render_section(decision: Decision, name: str, store: Path | None = None) -> RenderableType:
     """Return one of `SECTIONS`, or a line that says that the study has nothing for it."""
     return OneSection(typed_here(decision, store), name)
+
+
+def typed_here(decision: Decision, store: Path | None) -> Decision:
+    """Put the path of the study into its commands, which may have been written elsewhere.
+
+    The record is meant to be shared, so it holds no folder of this machine.
+    """
+    if store is None:
+        return decision
+
+    def typed(command: str) -> str:
+        if command.startswith("choose."):  # a call in Python
+            return re.sub(r"study='[^']*'", lambda _: f"study={str(store)!r}", command)
+        words = shlex.split(command)
+        if words[1:2] == ["rate"]:
+            words[2:3] = [str(store)]
+        for place, flag in enumerate(words[:-1]):
+            if flag in ("-c", "--out"):
+                file = words[place + 1].endswith("/study.toml")
+                words[place + 1] = str(store / "study.toml" if file else store)
+        return shlex.join(words)
+
+    steps = tuple(
+        step.model_copy(update={"command": typed(step.command)}) if step.command else step
+        for step in decision.verdict.steps
+    )
+    verdict = decision.verdict.model_copy(update={"steps": steps})
+    return decision.model_copy(update={"verdict": verdict})
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,6 @@ smaller terminal it says less, in the same order.
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +36,9 @@ from choose.schema.standings import RareFigure, RareLabel, Step
 LINES, BELOW = 36, 2
 
 CONFIDENCE = {"high": "bold green", "medium": "bold yellow", "low": "bold red"}
+
+# Lines of the sentence on what is lost in reading documents.
+READING_LINES = 4
 
 # Columns of a label such as "Do next", and of a margin.
 LABEL, INDENT = 12, 2
@@ -227,34 +229,6 @@ def first_screen(
         yield note(rest(store, "labels" if decision.dataset.labels else "errors", width))
 
 
-def typed_here(decision: Decision, store: Path | None) -> Decision:
-    """Put the path of the study into its commands, which may have been written elsewhere.
-
-    The record is meant to be shared, so it holds no folder of this machine.
-    """
-    if store is None:
-        return decision
-
-    def typed(command: str) -> str:
-        if command.startswith("choose."):  # a call in Python
-            return re.sub(r"study='[^']*'", lambda _: f"study={str(store)!r}", command)
-        words = shlex.split(command)
-        if words[1:2] == ["rate"]:
-            words[2:3] = [str(store)]
-        for place, flag in enumerate(words[:-1]):
-            if flag in ("-c", "--out"):
-                file = words[place + 1].endswith("/study.toml")
-                words[place + 1] = str(store / "study.toml" if file else store)
-        return shlex.join(words)
-
-    steps = tuple(
-        step.model_copy(update={"command": typed(step.command)}) if step.command else step
-        for step in decision.verdict.steps
-    )
-    verdict = decision.verdict.model_copy(update={"steps": steps})
-    return decision.model_copy(update={"verdict": verdict})
-
-
 def _answer(verdict: Verdict, width: int) -> RenderableType:
     """Return the answer with the confidence at the right, or below where it does not fit."""
     said = literal(clip(answer(verdict), 2 * width), f"bold {COLOURS[verdict.kind]}")
@@ -305,17 +279,23 @@ def _sentences(decision: Decision, width: int, room: Room) -> Iterator[tuple[str
     for name, sentences, most in zip(
         names, (settled(verdict), still_open(verdict)), (room.settled, room.open), strict=True
     ):
-        yield from _listed(name, sentences, most, columns)
+        # What reading loses, and to what, is the answer of a study with documents: it stays whole
+        # as long as more than one step fits.
+        whole = name == "Settled" and decision.loss_splits and room.steps > 1
+        first = max(room.lines, READING_LINES) if whole else room.lines
+        yield from _listed(name, sentences, most, columns, first * columns // room.lines)
     yield from _steps(steps(verdict), room.steps, columns)
 
 
 def _listed(
-    name: str, sentences: Sequence[str], most: int, columns: int
+    name: str, sentences: Sequence[str], most: int, columns: int, first: int
 ) -> Iterator[tuple[Text, Text]]:
+    """Yield sentences, each cut to so many columns, the `first` one to its own."""
     for place, sentence in enumerate(sentences[:most]):
         more = len(sentences) - most if place == most - 1 else 0
         said = f" (+{more} more)" if more > 0 else ""
-        text = literal(clip(sentence, columns - cell_len(said))).append(said, "dim")
+        room = (columns if place else first) - cell_len(said)
+        text = literal(clip(sentence, room)).append(said, "dim")
         yield literal("" if place else name, "bold"), text
 
 
