@@ -64,6 +64,14 @@ def test_a_plan_is_the_grid_that_compare_runs(choose, tmp_path: Path) -> None:  
     assert by_name["tfidf"]["usd"] is None
     plain = choose("plan", data, *flags, "--no-forecast")
     assert "Nothing was run or downloaded" in " ".join(plain.out.split())
+    # What a study has stored does not run again, so that a plan of it counts the rest.
+    assert record["stored"] == 0
+    again = json.loads(choose("plan", "-c", "st", "--json").out)
+    assert (again["trials"], again["stored"]) == ({}, len(planned))
+    # Neither does what another study of these rows takes over from there.
+    more = json.loads(choose("plan", "-c", "st", "--sizes", ".5,1", "--no-forecast", "--json").out)
+    assert more["stored"] == len(planned)
+    assert {*more["trials"]} == {"smaller pools"}
 
 
 def test_flags_of_the_other_plan_are_refused(choose, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]

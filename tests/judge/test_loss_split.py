@@ -428,7 +428,7 @@ def test_documents_without_evidence_are_listed_in_the_report() -> None:
     decision = judged({"reading": 0.1, "distraction": 0.05, "retrieval": 0.1}, unfound=200)
     said = " ".join(reading_notes(decision))
     listed = rows_named(decision.without_evidence, 20)
-    assert f"to 200 questions: {listed}, and others in decision.json." in said
+    assert f"to 200 questions: {listed} (all are in decision.json)." in said
 
 
 def test_documents_come_first_where_most_answers_stand_nowhere() -> None:

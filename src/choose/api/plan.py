@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import partial
 from importlib.metadata import version
@@ -16,7 +16,7 @@ from choose.models.hardware.compute_settings import check_compute
 from choose.schema.plan import Job, Planning, TimeForecast
 from choose.study.config import Study
 from choose.study.study_file import Overrides, load_study, only, sample_columns
-from choose.study.study_folder import stored_in
+from choose.study.study_folder import as_divided_before, folder_of, giving_stores, stored_in
 from choose.types import Candidate, Dataset
 
 if TYPE_CHECKING:
@@ -176,25 +176,38 @@ def plan_study(
 ) -> Planning:
     """Read the rows and lay out the trials without downloading; arguments as for `compare`.
 
-    With `rehearse`, run every candidate for some seconds to forecast the time of all its trials.
+    Trials that an earlier command has stored are counted and do not run again. With `rehearse`,
+    run every candidate for some seconds to forecast the time of all its trials.
 
     Raises:
         ChooseError: where `compare` would refuse to start.
     """
-    from choose.data.dataset import load_dataset
+    from choose.data.dataset import dataset_from, read_rows
     from choose.data.scenarios import Pools
     from choose.run.forecast import forecast
+    from choose.store.store import Store
     from choose.study.candidates import check_constraints
 
     check_compute()
-    study = resolve(data, study_file, overrides, strategies)
-    pools = Pools(load_dataset(study.data, study.task, rows, study.goal.metric))
-    budget = study.grid.budget_seconds
+    study, home = resolve(data, study_file, overrides, strategies), stored_in(study_file)
+    read = read_rows(study.data, rows, study.task.kind)
+    dataset = dataset_from(read, study.data, study.task, study.goal.metric)
+    pools = Pools(as_divided_before(study, dataset, None, home))
+    study = study.model_copy(update={"data": read.roles.named_in(study.data)})
+    budget, folder = study.grid.budget_seconds, folder_of(study, pools.dataset, home)
+    stores = [Store(folder), *giving_stores(folder, home)]
     with connect_endpoints(study.endpoints):
         plan = plan_trials(study, pools)
         check_constraints(study, plan.candidates)
+        left = [
+            job
+            for job in plan.jobs
+            if not any(store.done(job.trial, job.all_views, job.repeats) for store in stores)
+        ]
+        stored = len(plan.jobs) - len(left)
+        plan = replace(plan, jobs=left)
         forecasts = forecast(plan.jobs, pools, budget) if rehearse else []
-    return _with_costs(study, plan, forecasts)
+    return replace(_with_costs(study, plan, forecasts), stored=stored)
 
 
 def _with_costs(study: Study, plan: TrialPlan, forecasts: Sequence[TimeForecast]) -> Planning:

@@ -150,6 +150,7 @@ def plan_trials(
         "division": grid.dataset.division,
         "budget_seconds": grid.budget,
         "trials": trials_by_part(grid.jobs),
+        "stored": grid.stored,
         "left_out": list(grid.refusals),
         "forecast": [asdict(forecast) for forecast in grid.forecasts] or None,
         "models": [{**asdict(fit), "fits": fit.fits} for fit in grid.models],

@@ -180,7 +180,7 @@ def reading_notes(decision: Decision) -> Iterator[str]:
 
 
 def _listed(ids: Sequence[str]) -> str:
-    more = ", and others in decision.json" if len(ids) > LISTED else ""
+    more = " (all are in decision.json)" if len(ids) > LISTED else ""
     return f"{clean(rows_named(ids, LISTED))}{more}"
 
 
@@ -258,7 +258,7 @@ def _wrong_row(decision: Decision, row: ReadingExample) -> WrongRow:
         parts.append(("question", _cut(row.text)))
     parts.append(("read", ", ".join(map(clean, row.shown)) or "nothing"))
     if row.id not in decision.personal:
-        parts += [("", _cut(text)) for text in row.passages or ()]
+        parts += [("passage", _cut(text)) for text in row.passages or ()]
     parts.append(("occurs in", ", ".join(map(clean, row.evidence)) or "no document"))
     if row.target is not None and row.id not in decision.personal:
         parts.append(("right", _cut(row.target)))

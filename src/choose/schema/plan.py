@@ -236,7 +236,7 @@ class ModelFit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Planning:
-    """The jobs that `compare` would run, in order, with forecasts."""
+    """The jobs that `compare` would run, in order, with forecasts; others are `stored` already."""
 
     dataset: Dataset
     candidates: tuple[Candidate, ...]
@@ -246,6 +246,7 @@ class Planning:
     spending: Spending
     forecasts: tuple[TimeForecast, ...] = ()
     models: tuple[ModelFit, ...] = ()
+    stored: int = 0
 
 
 class RowsFor(Record):

@@ -181,10 +181,8 @@ def take_over(store: Store, home: Path | None = None) -> None:
     has. A trial has the same key wherever its result would be the same, so that a study with a
     further candidate or another margin repeats none. Looks are at the rows, whatever the folder.
     """
-    inside = store.path.absolute().parent == HOME.absolute()
     trials = [trial for trial in store.grid()[1] if store.get(trial) is None]
-    for path in _known(home) if inside else filter(None, [home]):
-        other = Store(path)
+    for other in giving_stores(store.path, home):
         if (
             other.path.absolute() != store.path.absolute()
             and other.fingerprint == store.fingerprint
@@ -193,6 +191,12 @@ def take_over(store: Store, home: Path | None = None) -> None:
             for run in filter(None, map(other.get, trials)):
                 if run.error is None:
                     store.add(run)
+
+
+def giving_stores(folder: Path, home: Path | None = None) -> list[Store]:
+    """Return the studies from which one in a folder takes over what they know."""
+    inside = folder.absolute().parent == HOME.absolute()
+    return [Store(path) for path in (_known(home) if inside else filter(None, [home]))]
 
 
 def _known(home: Path | None) -> list[Path]:

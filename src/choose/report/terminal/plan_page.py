@@ -252,9 +252,11 @@ def trials_by_part(jobs: Sequence[Job]) -> dict[str, dict[str, int]]:
 
 def _grid_parts(plan: Planning, width: int) -> Iterator[RenderableType]:
     data, jobs = plan.dataset, plan.jobs
+    kept = f"; {plural(plan.stored, 'other trial')} of the study are stored" if plan.stored else ""
     yield literal(
         f"{clean(data.name)}: compare would run {plural(len(jobs), 'trial')} of "
-        f"{plural(len(plan.candidates), 'candidate')} on {plural(len(data.asked), 'test row')}.",
+        f"{plural(len(plan.candidates), 'candidate')} on {plural(len(data.asked), 'test row')}"
+        f"{kept}.",
         style="bold",
     )
     yield literal(_division(data), "dim")
