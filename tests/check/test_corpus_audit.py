@@ -13,7 +13,7 @@ from choose.check.answers_and_relevance import AnswerAudit
 from choose.data.dataset import dataset_from, read_rows
 from choose.schema.check import Check
 from choose.schema.study_sections import DataSection, TaskSection
-from choose.schema.target_facts import CorpusFacts, Versions
+from choose.schema.target_facts import CorpusFacts, Differing, Versions
 
 GOODS = ["lamps", "chairs", "ropes", "bells", "books", "boats", "clocks", "coats", "drums", "flags"]
 
@@ -152,6 +152,47 @@ def test_stale_versions_are_found_by_date_by_title_and_by_file_name(tmp_path: Pa
     [step] = [s for s in record.first if s.says.startswith("Remove the outdated one of 3 pairs")]
     assert step.points == pytest.approx(1 / 60)
     assert facts(record).dated == 2
+
+
+def test_a_series_is_no_pair_of_versions(tmp_path: Path) -> None:
+    """Pages of a catalogue differ in numbers, and none is outdated: each answers a question."""
+    documents = [
+        {"id": f"item-{n}", "title": f"Item {n}", "text": f"The lamp of model {n} costs {n} coins."}
+        for n in range(200, 260)
+    ]
+    rows = [
+        {"id": f"q{n}", "question": f"What does lamp {n} cost?", "answers": [f"{n} coins"]}
+        for n in range(200, 260)
+    ]
+    record = checked(tmp_path, rows, documents)
+    assert facts(record).versions == ()
+    assert record.headline.endswith("Nothing needs fixing first.")
+    # One that answers no question may be outdated.
+    record = checked(tmp_path, rows[1:], documents)
+    found = facts(record).versions
+    assert found
+    assert all("item-200" in (v.document, v.other) for v in found)
+
+
+def test_near_duplicates_that_differ_in_words_are_named(tmp_path: Path) -> None:
+    documents = [shop(n) for n in range(60)]
+    text = "The repair desk opens on {} at noon, behind the second door of the old market hall."
+    documents += [
+        {"id": "desk", "title": "Desk", "text": text.format("Monday")},
+        {"id": "desk-copy", "title": "Desk", "text": text.format("Friday")},
+    ]
+    rows = [asked(n) for n in range(59)]
+    rows.append({"id": "r", "question": "When does the repair desk open?", "answers": ["Monday"]})
+    record = checked(tmp_path, rows, documents)
+    assert facts(record).versions == ()
+    assert facts(record).differing == (
+        Differing(document="desk", other="desk-copy", words=("monday", "friday")),
+    )
+    assert says(record, "Near-duplicates") == (
+        "look: Nearly the same documents with other words: 1 pair ('desk' and 'desk-copy'). They "
+        "may contradict each other: the first has 'monday' and 'friday'."
+    )
+    assert any(s.says.startswith("Decide which is right of 1 pair") for s in record.first)
 
 
 def test_repeated_documents_are_named_with_what_they_cost(tmp_path: Path) -> None:

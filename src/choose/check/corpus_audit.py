@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -15,7 +15,7 @@ from choose.errors import quoted, quoted_list, rows_named
 from choose.files import digest
 from choose.formatting import normalised, plural
 from choose.schema.check import Issue, Line, Step
-from choose.schema.target_facts import CorpusFacts, Versions
+from choose.schema.target_facts import CorpusFacts, Differing, Versions
 from choose.tasks.evidence_spans import is_reworded
 from choose.types import Example
 
@@ -30,8 +30,7 @@ COMPARED, CHARACTERS = 10_000, 20_000_000
 # Characters of a longer document, which only repeats another to the letter: words take memory.
 LONGEST = 1_000_000
 
-# Names that a line lists, and pairs.
-NAMED, PAIRS = 3, 2
+NAMED, PAIRS = 3, 2  # that a line lists
 
 # Numbers of a text, and what tells versions apart in a name: v2, 2025, 2025-10, 5.1.
 _NUMBER = re.compile(r"\d+(?:[.,:/]\d+)*")
@@ -49,8 +48,17 @@ class CorpusAudit:
 
     @cached_property
     def needed(self) -> Counter[str]:
-        """Return the questions that each document holds an answer of, if any, by its id."""
-        return Counter(id for e in self.answered for id in {s.document for s in e.evidence})
+        """Return how many questions each document holds an answer of, if any, by its id."""
+        return Counter({id: len(rows) for id, rows in self.asked.items()})
+
+    @cached_property
+    def asked(self) -> Mapping[str, set[str]]:
+        """Return the ids of these questions by document."""
+        found: dict[str, set[str]] = defaultdict(set)
+        for row in self.answered:
+            for span in row.evidence:
+                found[span.document].add(row.id)
+        return found
 
     @cached_property
     def without(self) -> list[str]:
@@ -86,20 +94,43 @@ class CorpusAudit:
         return found
 
     @cached_property
+    def near(self) -> list[tuple[Document, Document]]:
+        """Return the pairs of documents that are nearly the same, but for those of a series.
+
+        Of these, as of the pages of a catalogue, each answers a question that the other does not.
+        """
+        near = similar_pairs([normalised(d.text) for d in self.compared], NEAR)
+        pairs = ((self.compared[a], self.compared[b]) for a, b in near.tolist())
+        return [pair for pair in pairs if not self._both_needed(*pair)]
+
+    @cached_property
     def versions(self) -> tuple[Versions, ...]:
         """Return the pairs of similar documents with different numbers, the most needed first.
 
         They are nearly the same, or have one name but for a date or number.
         """
-        near = similar_pairs([normalised(d.text) for d in self.compared], NEAR)
-        pairs = [(self.compared[a], self.compared[b]) for a, b in near.tolist()]
-        known = dict.fromkeys(frozenset((a.id, b.id)) for a, b in pairs)
-        for pair in _same_name(self.corpus.documents):
-            if frozenset(d.id for d in pair) not in known:
-                known[frozenset(d.id for d in pair)] = None
-                pairs.append(pair)
-        found = [_as_versions(a, b) for a, b in pairs if _numbers(a) != _numbers(b)]
+        pairs = {frozenset((a.id, b.id)): (a, b) for a, b in self.near}
+        for a, b in _same_name(self.corpus.documents):
+            if not self._both_needed(a, b):
+                pairs.setdefault(frozenset((a.id, b.id)), (a, b))
+        found = [_as_versions(a, b) for a, b in pairs.values() if _numbers(a) != _numbers(b)]
         return tuple(sorted(found, key=lambda v: -self.needed[v.document] - self.needed[v.other]))
+
+    @cached_property
+    def differing(self) -> tuple[Differing, ...]:
+        """Return the pairs that are nearly the same, with the same numbers and other words."""
+        found = []
+        for a, b in (pair for pair in self.near if _numbers(pair[0]) == _numbers(pair[1])):
+            one, two = (dict.fromkeys(normalised(d.text).split()) for d in (a, b))
+            only = [word for word in one if word not in two], [w for w in two if w not in one]
+            if all(only):
+                words = only[0][0], only[1][0]
+                found.append(Differing(document=a.id, other=b.id, words=words))
+        return tuple(sorted(found, key=lambda v: -self.needed[v.document] - self.needed[v.other]))
+
+    def _both_needed(self, a: Document, b: Document) -> bool:
+        one, two = (self.asked.get(d.id, set()) for d in (a, b))
+        return bool(one - two and two - one)
 
     @cached_property
     def facts(self) -> CorpusFacts:
@@ -112,6 +143,7 @@ class CorpusAudit:
             dated=sum(d.timestamp is not None for d in documents),
             repeated=sum(len(same) - 1 for same in self.repeated),
             versions=self.versions,
+            differing=self.differing,
             compared=len(self.compared),
             unneeded=len(documents) - len(self.needed) if self.needed else None,
             without=len(self.without),
@@ -134,6 +166,8 @@ class CorpusAudit:
         yield finding("Documents", facts.documents == 1, says)
         yield self._repeated()
         yield self._versions()
+        if self.differing:
+            yield self._differing()
         yield self._unneeded()
 
     def _evidence(self) -> Line:
@@ -175,6 +209,13 @@ class CorpusAudit:
             says += f" By date or name, the older: {quoted_list(unique, NAMED)}."
         return finding("Versions", True, says + part)
 
+    def _differing(self) -> Line:
+        pairs = plural(len(self.differing), "pair")
+        says = f"Nearly the same documents with other words: {pairs} ({_pairs(self.differing)}). "
+        one, two = map(quoted, self.differing[0].words)
+        says += f"They may contradict each other: the first has {one} and {two}."
+        return finding("Near-duplicates", True, says)
+
     def _unneeded(self) -> Line:
         free = [d.id for d in self.corpus.documents if d.id not in self.needed]
         if not self.needed:
@@ -212,6 +253,13 @@ class CorpusAudit:
                 ),
                 points=self._share(concerned),
             )
+        if self.differing:
+            pairs = f"{plural(len(self.differing), 'pair')} of nearly the same documents"
+            named = f"with other words ({_pairs(self.differing)})"
+            yield Step(
+                says=f"Decide which is right of {pairs} {named}, if they contradict each other.",
+                points=self._share({id for v in self.differing for id in (v.document, v.other)}),
+            )
         if self.repeated:
             concerned = {d.id for same in self.repeated for d in same}
             yield Step(
@@ -229,11 +277,11 @@ class CorpusAudit:
 
     def issues(self) -> Iterator[Issue]:
         """Yield the rows that need a look."""
-        for id in self.without:
-            says = "no document holds an accepted answer"
-            yield Issue(row=id, kind="not in documents", label="", says=says)
-        for id in self.reworded:
-            says = "the answer has other words than the document"
+        kinds = (
+            (self.without, "no document holds an accepted answer"),
+            (self.reworded, "the answer has other words than the document"),
+        )
+        for id, says in ((id, says) for ids, says in kinds for id in ids):
             yield Issue(row=id, kind="not in documents", label="", says=says)
 
 
@@ -291,7 +339,7 @@ def _as_versions(a: Document, b: Document) -> Versions:
     return Versions(document=a.id, other=b.id, older=older.id if older else None)
 
 
-def _pairs(versions: Sequence[Versions]) -> str:
+def _pairs(versions: Sequence[Versions | Differing]) -> str:
     named = [f"{quoted(v.document)} and {quoted(v.other)}" for v in versions[:PAIRS]]
     more = len(versions) - len(named)
     return "; ".join(named) + (f" and {more:,} more" if more else "")

@@ -13,6 +13,14 @@ class Versions(Record):
     older: str | None
 
 
+class Differing(Record):
+    """Two documents that are nearly the same, with the first word that only one of them has."""
+
+    document: str
+    other: str
+    words: tuple[str, str]
+
+
 class CorpusFacts(Record):
     """The documents that questions are answered from.
 
@@ -20,7 +28,9 @@ class CorpusFacts(Record):
         passages: of at most 100 words, whole sentences of one document.
         dated: documents with a date.
         repeated: documents with the text of an earlier one.
-        versions: similar documents with different numbers, those of most questions first.
+        versions: similar documents with different numbers, those of most questions first; none of
+            which either answers a question that the other does not.
+        differing: nearly the same documents with the same numbers and other words, likewise.
         compared: documents whose texts were compared with one another.
         unneeded: documents that hold the answer of no question; null without any evidence.
         without: questions with an answer that no document is known to hold.
@@ -33,6 +43,7 @@ class CorpusFacts(Record):
     dated: int
     repeated: int
     versions: tuple[Versions, ...]
+    differing: tuple[Differing, ...] = ()
     compared: int
     unneeded: int | None
     without: int
