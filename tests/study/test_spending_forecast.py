@@ -10,10 +10,12 @@ from typing import Any
 
 import pytest
 
+from choose.api.plan import plan_study
 from choose.conformance import _WORDS, pool
+from choose.errors import StudyError
 from choose.models.endpoints.handshake import PROBE_TEXT
 from choose.report.terminal.cost_tables import plan_lines
-from choose.schema.plan import Spending
+from choose.schema.plan import ONCE, Spending
 from support.chat_server import Http, by_words, serving
 from support.chat_server import sent as sent_back
 from support.studies import HELD_OUT, compare, write_csv
@@ -137,3 +139,20 @@ def test_passages_are_forecast_as_they_are_sent() -> None:
     assert bills["alone"].passages == 0
     [line] = [line for line in plan_lines(plans[0]) if line.startswith("reads:")]
     assert "and up to 108 passages of the documents" in line
+
+
+def test_one_answer_for_each_row_counts_as_such_whatever_is_asked_before() -> None:
+    """Drills of all folds come before the first passes of later folds, and ask their rows."""
+    documents = [{"id": f"d{n}", "text": f"The colour of thing{n} is blue{n}."} for n in range(20)]
+    rows = [{"question": f"What colour is thing{n}?", "answers": [f"blue{n}"]} for n in range(20)]
+    for name, some in (("docs", documents), ("rows", rows)):
+        Path(f"{name}.jsonl").write_text("\n".join(map(json.dumps, some)), encoding="utf-8")
+    end = ENDPOINT.format(
+        name="reads", url="http://127.0.0.1:9", strategy="rag", params='retriever = "bm25"'
+    )
+    head = '[data]\npath = "rows.jsonl"\ndocuments = "docs.jsonl"\n[grid]\nseeds = 1\nviews = []\n'
+    Path("choose.toml").write_text(head + end)
+    [bill] = plan_study(study_file="choose.toml").spending.bills
+    assert bill.parts[ONCE] == 20
+    with pytest.raises(StudyError, match="with your rows and passages of your documents would be"):
+        compare(study_file="choose.toml", out="st")

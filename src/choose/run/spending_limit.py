@@ -36,8 +36,10 @@ def refuse(spending: Spending) -> None:
     hosts = ", ".join(sorted({bill.host for bill in spending.bills}))
     requests = sum(bill.requests for bill in spending.bills)
     cost = "at unknown cost" if spending.usd is None else f"for about {money(spending.usd)}"
+    passages = any(bill.passages for bill in spending.bills)
+    what = "your rows and passages of your documents" if passages else "your rows"
     raise StudyError(
-        f"Up to {requests:,} requests with your rows would be sent to {hosts}, {cost}, which needs "
+        f"Up to {requests:,} requests with {what} would be sent to {hosts}, {cost}, which needs "
         "your consent. To send them, add --yes."
     )
 

@@ -101,7 +101,8 @@ def _count_requests(
     asking = {c.name: own for c in candidates if (own := endpoints_of(c, endpoints))}
     requests: dict[str, dict[tuple[object, ...], Request]] = {}
     rows: dict[str, set[str]] = {}
-    for job in jobs:
+    # What the first passes ask counts for them, whichever trial asks it first.
+    for job in sorted(jobs, key=lambda job: job.part != FIRST_PASS):
         for name in asking.get(job.trial.candidate, {}):
             _count_job(job, pools, requests.setdefault(name, {}), rows.setdefault(name, set()))
     bills = [
