@@ -171,10 +171,9 @@ class Rag(ReadsDocuments, PromptedStrategy):
 
     def predict(self, items: Sequence[Item]) -> Answers:
         """Answer from passages; the evidence is the passages that were read, best first."""
-        found = self.fitting(items, self.library.search(items, self.read))
-        asked, evidence = self.shown_with(items, found)
-        answers = self.prompter.answer(asked, evidence=evidence)
-        return _shortened(answers, items, found) if self.short else answers
+        shown = self.shown_with(items, self.library.search(items, self.read))
+        answers = self.prompter.answer(shown.items, **shown.facts)
+        return _shortened(answers, items, shown.passages) if self.short else answers
 
     def facts(self) -> Mapping[str, Any]:
         """Return threads, number type, notes and what cached work had cost."""
@@ -532,8 +531,8 @@ class LoraRag(ReadsDocuments, Lora):
 
     def predict(self, items: Sequence[Item]) -> Answers:
         """Answer from passages; the evidence is the passages that were read, best first."""
-        asked, evidence = self.shown_with(items, self.library.search(items, self.k))
-        return replace(super().predict(asked), evidence=evidence)
+        shown = self.shown_with(items, self.library.search(items, self.k))
+        return replace(super().predict(shown.items), **shown.facts)
 
     def facts(self) -> Mapping[str, Any]:
         """Return what `Lora.facts` does, with what cached retrieval had cost."""

@@ -210,6 +210,7 @@ class Answers:
         scores: (n, labels) log-probabilities normalised over the labels, or None.
         confidence: (n,) in [0, 1], for answers that are no labels, or None.
         evidence: ids of rows retrieved for each item, nearest first, or None.
+        dropped: ids of passages that were found and cut from the prompt; None where unknown.
         tokens_in: (n,) input tokens, cached ones included, or None if tokens are not counted.
         tokens_cached: (n,) the part of `tokens_in` that came from a cached prefix.
         tokens_out: (n,) output tokens.
@@ -222,6 +223,7 @@ class Answers:
     scores: Floats | None = None
     confidence: Floats | None = None
     evidence: tuple[tuple[str, ...], ...] | None = None
+    dropped: tuple[tuple[str, ...], ...] | None = None
     tokens_in: Counts | None = None
     tokens_cached: Counts | None = None
     tokens_out: Counts | None = None

@@ -192,6 +192,17 @@ def test_a_miss_is_a_row_whose_evidence_was_not_read() -> None:
     only("retrieval miss", study(rows))
 
 
+def test_evidence_that_was_found_and_did_not_fit_is_dropped() -> None:
+    rows = {"a": said(WRONG, shown=(TRIPS,)), "b": said(WRONG, shown=(TRIPS,))}
+    evidence = study(rows)
+    assert {e.name: e.count for e in errors(evidence).errors}["dropped"] is None
+    [one] = evidence.runs
+    clean = replace(one.answers["clean", 0], dropped=((FEES,), ()))
+    told = replace(evidence, runs=(replace(one, answers={("clean", 0): clean}),))
+    only("dropped", told)
+    assert counts(errors(told)) == {"dropped": 1, "retrieval miss": 1}
+
+
 def test_a_row_without_passages_is_a_miss() -> None:
     only("retrieval miss", study({"a": said(WRONG, shown=()), "b": said(WRONG)}))
 

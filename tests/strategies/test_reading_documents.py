@@ -145,9 +145,18 @@ def test_of_a_passage_that_has_no_room_its_beginning_is_read(models: dict[str, s
         assert passage.text
         assert document.text.startswith(passage.text)
         assert strategy.prompter.tokens(passage.shown) <= 60
-    strategy.predict(items)
+    answers = strategy.predict(items)
     assert not strategy.prompter.cut_ids
     assert any("a part of the first passage" in note for note in strategy.facts()["notes"])
+    # What was read and what was cut are named, and together are what was found.
+    assert answers.evidence is not None
+    assert answers.dropped is not None
+    for (passage,), (one,), cut in zip(fit, answers.evidence, answers.dropped, strict=True):
+        assert one == passage.id
+        document, _, place = one.rpartition(":")
+        assert place == f"0-{len(passage.text)}"
+        assert cut[0].startswith(f"{document}:{len(passage.text)}-")
+        assert len(cut) == 2
 
 
 def test_a_question_stays_whole_beside_its_other_fields_and_what_is_read(

@@ -82,7 +82,8 @@ def predict(strategy: Strategy, items: Sequence[Item], task: Task) -> Answers:
 
 def _check_evidence(answers: Answers) -> None:
     """Refuse evidence of a strategy that reads documents if it names no places in them."""
-    for id in dict.fromkeys(chain.from_iterable(answers.evidence or ())):
+    named = chain(answers.evidence or (), answers.dropped or ())
+    for id in dict.fromkeys(chain.from_iterable(named)):
         try:
             span_of(id)
         except ValueError as error:
@@ -247,7 +248,7 @@ def concatenated(parts: Sequence[Answers]) -> Answers:
         return None if any(v is None for v in values) else tuple(chain.from_iterable(values))
 
     return Answers(
-        **{name: texts(name) for name in ("outputs", "status", "raw", "evidence")},
+        **{name: texts(name) for name in ("outputs", "status", "raw", "evidence", "dropped")},
         **{
             name: column(name)
             for name in (

@@ -22,6 +22,7 @@ from choose.store.tables import UNREADABLE
 from choose.tasks.scoring import scored, scoring_digest
 from choose.types import Answers, Dataset, Floats, Run, Status, Trial
 
+_PASSAGES = ("evidence", "dropped")
 _COUNTS = ("tokens_in", "tokens_cached", "tokens_out")
 _MEASURES = ("confidence", "latency")
 
@@ -133,9 +134,9 @@ def answers_table(answers: Answers, ids: Sequence[str]) -> pl.DataFrame:
         columns["raw"] = pl.Series(list(answers.raw), dtype=pl.String)
     if answers.scores is not None:
         columns["scores"] = pl.Series(answers.scores.tolist(), dtype=pl.List(pl.Float64))
-    if answers.evidence is not None:
-        rows = [list(row) for row in answers.evidence]
-        columns["evidence"] = pl.Series(rows, dtype=pl.List(pl.String))
+    for name in _PASSAGES:
+        if (shown := getattr(answers, name)) is not None:
+            columns[name] = pl.Series([list(row) for row in shown], dtype=pl.List(pl.String))
     for name in _COUNTS:
         if (counts := getattr(answers, name)) is not None:
             columns[name] = pl.Series(counts.tolist(), dtype=pl.Int64)
@@ -151,8 +152,9 @@ def answers_from(table: pl.DataFrame) -> tuple[Answers, tuple[str, ...]]:
     if "scores" in table.columns:
         rows = table["scores"].to_list()
         facts["scores"] = np.array(rows, dtype=np.float64).reshape(len(rows), -1)
-    if "evidence" in table.columns:
-        facts["evidence"] = tuple(tuple(row) for row in table["evidence"].to_list())
+    for name in _PASSAGES:
+        if name in table.columns:
+            facts[name] = tuple(tuple(row) for row in table[name].to_list())
     if "raw" in table.columns:
         facts["raw"] = tuple(table["raw"])
     for name in (*_COUNTS, *_MEASURES):

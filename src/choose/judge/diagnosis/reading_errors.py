@@ -7,7 +7,7 @@ those of Barnett et al. 2024 (arXiv 2401.05856), with labels, the form of answer
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import get_args
@@ -41,13 +41,17 @@ STEPS: tuple[ReadingStep, ...] = get_args(ReadingStep)
 
 @dataclass(frozen=True)
 class Answered:
-    """The first answer of a candidate to a row; `raw` is what it wrote where that differs."""
+    """The first answer of a candidate to a row; `raw` is what it wrote where that differs.
+
+    It read the passages `shown`; those `dropped` were found and cut. None where that is unknown.
+    """
 
     output: str | None
     status: Status
     raw: str | None
     score: float
     shown: tuple[str, ...] | None
+    dropped: tuple[str, ...] | None = None
 
     @property
     def right(self) -> bool:
@@ -70,6 +74,7 @@ def answers_of(candidate: CandidateScores, view: tuple[str, int] = CLEAN) -> dic
                 raw=answers.raw[place] if answers.raw is not None else None,
                 score=float(scores[place]),
                 shown=answers.evidence[place] if answers.evidence is not None else None,
+                dropped=answers.dropped[place] if answers.dropped is not None else None,
             )
             found.setdefault(id, one)
     return found
@@ -229,8 +234,8 @@ class _Reader:
         """Return whether this study can show a step."""
         unknown: dict[ReadingStep, bool] = {
             "label suspect": self.suspects is None,
-            # No answer says which passages did not fit.
-            "dropped": True,
+            # Not every strategy says which passages did not fit.
+            "dropped": any(one.dropped is None for one in self.given.values()),
             "distraction": not self.compared,
             "ungrounded": self.corpus is None,
             "needless abstention": not isinstance(self.task, MayAbstain),
@@ -246,7 +251,9 @@ class _Reader:
             return "format" if one.output is None else "false answer"
         if id not in self.evidence.items.evidence:
             return "corpus gap"
-        return "retrieval miss" if self._missed(id, one) else None
+        if not self._missed(id, one):
+            return None
+        return "dropped" if self._holds(id, one.dropped) else "retrieval miss"
 
     def _in_reading(self, id: str, one: Answered) -> ReadingStep:
         """Return the error of a row whose evidence was read."""
@@ -264,9 +271,13 @@ class _Reader:
 
     def _missed(self, id: str, one: Answered) -> bool:
         """Return whether a row has evidence, none of which was read."""
+        return bool(self.evidence.items.evidence.get(id)) and not self._holds(id, one.shown)
+
+    def _holds(self, id: str, passages: Sequence[str] | None) -> bool:
+        """Return whether some of these passages hold evidence of a row."""
         spans = self.evidence.items.evidence.get(id, ())
-        read = [span_of(shown) for shown in one.shown or ()]
-        return bool(spans) and not any(a.overlaps(b) for a in read for b in spans)
+        places = [span_of(passage) for passage in passages or ()]
+        return any(a.overlaps(b) for a in places for b in spans)
 
     def _withheld(self, one: Answered) -> bool:
         return withheld(one, self.task)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import (
     TYPE_CHECKING,
+    Any,
     ClassVar,
     Final,
     Generic,
@@ -196,6 +197,14 @@ else:
     _ModelStrategy = object
 
 
+class Shown(NamedTuple):
+    """Items that hold what they read, these passages, and what answers state of them."""
+
+    items: list[Item]
+    passages: list[list[Passage]]
+    facts: dict[str, Any]
+
+
 class ReadsDocuments(_ModelStrategy):
     """The base, before another one, of strategies whose model reads passages of documents.
 
@@ -239,13 +248,13 @@ class ReadsDocuments(_ModelStrategy):
         self.library, seconds = self.library.reread(corpus)
         return seconds
 
-    def shown_with(
-        self, items: Sequence[Item], found: Sequence[Sequence[Passage]]
-    ) -> tuple[list[Item], tuple[tuple[str, ...], ...]]:
-        """Return items that hold what they read, and the ids of these passages as evidence."""
-        pairs = list(zip(items, self.fitting(items, found), strict=True))
-        evidence = tuple(tuple(passage.id for passage in some) for _, some in pairs)
-        return [with_passages(item, some) for item, some in pairs], evidence
+    def shown_with(self, items: Sequence[Item], found: Sequence[Sequence[Passage]]) -> Shown:
+        """Return items that hold what they read, of passages that were found for them."""
+        fit = self.fitting(items, found)
+        pairs = [with_passages(item, some) for item, some in zip(items, fit, strict=True)]
+        evidence = tuple(tuple(passage.id for passage in some) for some in fit)
+        cut = tuple(tuple(_cut(*both)) for both in zip(found, fit, strict=True))
+        return Shown(pairs, fit, {"evidence": evidence, "dropped": cut})
 
     def fitting(
         self,
@@ -303,9 +312,18 @@ def fitting(measure: Measures, item: Item, passages: Sequence[Passage]) -> list[
         if len(fit) == 1:
             [only] = fit
             left = room - measure.tokens(replace(only, text="").shown) - 1
-            return [replace(only, text=measure.beginning(only.text, max(0, left)))]
+            text = measure.beginning(only.text, max(0, left))
+            place = only.span._replace(end=min(only.span.start + len(text), only.span.end))
+            return [replace(only, span=place, text=text)]
         fit.pop()
     return fit
+
+
+def _cut(found: Sequence[Passage], fit: Sequence[Passage]) -> Iterator[str]:
+    """Yield the ids of passages, or of the rest of one, that do not fit into a prompt."""
+    if fit and (last := found[len(fit) - 1].span).end > fit[-1].span.end:
+        yield last._replace(start=fit[-1].span.end).id
+    yield from (passage.id for passage in found[len(fit) :])
 
 
 def _read(passages: Sequence[Passage]) -> str:
