@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from choose.data.scenarios import Pools
     from choose.schema.check import Check
     from choose.schema.diagnosis import Audit
+    from choose.store.store import Store
 
 
 def resolve(
@@ -199,15 +200,14 @@ def plan_study(
     with connect_endpoints(study.endpoints):
         plan = plan_trials(study, pools)
         check_constraints(study, plan.candidates)
-        left = [
-            job
-            for job in plan.jobs
-            if not any(store.done(job.trial, job.all_views, job.repeats) for store in stores)
-        ]
-        stored = len(plan.jobs) - len(left)
-        plan = replace(plan, jobs=left)
+        left = [job for job in plan.jobs if not any(_done(job, store) for store in stores)]
+        stored, plan = len(plan.jobs) - len(left), replace(plan, jobs=left)
         forecasts = forecast(plan.jobs, pools, budget) if rehearse else []
     return replace(_with_costs(study, plan, forecasts), stored=stored)
+
+
+def _done(job: Job, store: Store) -> bool:
+    return store.done(job.trial, job.all_views, job.repeats)
 
 
 def _with_costs(study: Study, plan: TrialPlan, forecasts: Sequence[TimeForecast]) -> Planning:

@@ -254,12 +254,10 @@ class CorpusAudit:
                 points=self._share(concerned),
             )
         if self.differing:
-            pairs = f"{plural(len(self.differing), 'pair')} of nearly the same documents"
-            named = f"with other words ({_pairs(self.differing)})"
-            yield Step(
-                says=f"Decide which is right of {pairs} {named}, if they contradict each other.",
-                points=self._share({id for v in self.differing for id in (v.document, v.other)}),
-            )
+            pairs = f"{plural(len(self.differing), 'pair')} of nearly the same documents with other"
+            says = f"Decide which is right of {pairs} words ({_pairs(self.differing)}), if one is."
+            concerned = {id for v in self.differing for id in (v.document, v.other)}
+            yield Step(says=says, points=self._share(concerned))
         if self.repeated:
             concerned = {d.id for same in self.repeated for d in same}
             yield Step(

@@ -97,8 +97,6 @@ def judge(
         standings=standings,
         pairs=_pairs(case),
         failures=case.failures,
-        loss_splits=case.splits,
-        without_evidence=case.unanswered,
         **documents,
         **_rows_to_read(evidence, case, standings),
         **_outlook(contenders),
@@ -107,8 +105,7 @@ def judge(
         left_out=left_out,
         machine=dict(evidence.machine),
     )
-    named: Decision = with_population(decision, evidence.about)
-    return named
+    return with_population(decision, evidence.about)
 
 
 def _documents(evidence: Evidence, panel: StudyScores, rule: Rule) -> dict[str, Any]:
@@ -261,6 +258,8 @@ def _rows_to_read(
     ids += [row.id for row in disagreement.listed] if disagreement else []
     ids += [row.id for row in reading.examples] if reading else []
     return {
+        "loss_splits": case.splits,
+        "without_evidence": case.unanswered,
         "audit": audit,
         "overlap": overlap,
         "disagreement": disagreement,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict
 
 from choose.formatting import Estimate
+
+T = TypeVar("T")
 
 
 class Record(BaseModel):
@@ -79,21 +81,20 @@ ABOUT: Final = {
 }
 
 
-def with_population(part: Any, about: str) -> Any:
+def with_population(part: T, about: str) -> T:
     """Return a part of a record whose intervals name what they are about, behind their estimand.
 
     As it is where `about` is empty.
     """
-    if not about:
-        return part
-    if isinstance(part, Interval):
-        named = f"{part.estimand}; {about}" if part.estimand else about
-        return part.model_copy(update={"estimand": named})
-    if isinstance(part, Record):
+    named: Any = part
+    if about and isinstance(part, Interval):
+        estimand = f"{part.estimand}; {about}" if part.estimand else about
+        named = part.model_copy(update={"estimand": estimand})
+    elif about and isinstance(part, Record):
         changed = {name: with_population(value, about) for name, value in part}
-        return part.model_copy(update=changed)
-    if isinstance(part, tuple):
-        return tuple(with_population(one, about) for one in part)
-    if isinstance(part, dict):
-        return {key: with_population(one, about) for key, one in part.items()}
-    return part
+        named = part.model_copy(update=changed)
+    elif about and isinstance(part, tuple):
+        named = tuple(with_population(one, about) for one in part)
+    elif about and isinstance(part, dict):
+        named = {key: with_population(one, about) for key, one in part.items()}
+    return cast(T, named)
