@@ -94,7 +94,7 @@ class Rag(ReadsDocuments, PromptedStrategy):
     needs: ClassVar[str] = "documents (--documents) and a language model (--model)"
     takes: ClassVar[str] = "an index of the documents; one long request a row, or a GPU"
     family: ClassVar[Family] = "retrieval"
-    revision: ClassVar[int] = 3
+    revision: ClassVar[int] = 4
     seeded: ClassVar[bool] = False
     kinds: ClassVar[tuple[str, ...]] = ("answering",)
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
@@ -443,7 +443,7 @@ class LoraRag(ReadsDocuments, Lora):
     )
     takes: ClassVar[str] = "minutes a fit without a GPU, about a second an answer"
     kinds: ClassVar[tuple[str, ...]] = ("answering",)
-    revision: ClassVar[int] = 3
+    revision: ClassVar[int] = 4
     # A row with a passage takes as long as ten without, and a third time teaches little.
     writing_epochs: ClassVar[float | None] = 2.0
     least_checked: ClassVar[int | None] = 500

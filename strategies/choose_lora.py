@@ -55,7 +55,7 @@ class Lora:
         "writing",
         "answering",
     )
-    revision: ClassVar[int] = 8
+    revision: ClassVar[int] = 9
     kind_settings: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         kind: {"targets": "all"} for kind in kinds[2:]
     }
@@ -115,7 +115,7 @@ class Lora:
         from choose.models.lora.fit import verify_learning
 
         if (run := self._prepare_run(task, examples)) is not None:
-            self._train([self], [run])
+            self._train([self], [run], [examples])
             verify_learning(run)
 
     def side_by_side(self) -> bool:
@@ -140,7 +140,7 @@ class Lora:
         from choose.models.lora.fit import verify_learning
 
         runs = [one._prepare_run(task, pool) for one, pool in zip(strategies, pools, strict=True)]
-        cls._train(strategies, runs)
+        cls._train(strategies, runs, pools)
         failed = []
         for index, run in enumerate(runs):
             try:
@@ -151,10 +151,14 @@ class Lora:
         return failed
 
     @staticmethod
-    def _train(strategies: Sequence[Lora], runs: Sequence[TrainingRun | None]) -> None:
+    def _train(
+        strategies: Sequence[Lora],
+        runs: Sequence[TrainingRun | None],
+        pools: Sequence[Sequence[Example]],
+    ) -> None:
         """Train the runs, together where they adapt the same layers of a base."""
         from choose.models.lora.fit import engine_notes, train_together
-        from choose.models.lora.objectives import SetRun
+        from choose.models.lora.objectives import AnswerRun, SetRun
 
         groups: dict[tuple[int, float], list[TrainingRun]] = {}
         for strategy, run in zip(strategies, runs, strict=True):
@@ -162,9 +166,11 @@ class Lora:
                 groups.setdefault((id(run.model.base), strategy.upper), []).append(run)
         for group in groups.values():
             train_together(group)
-        for strategy, run in zip(strategies, runs, strict=True):
+        for strategy, run, pool in zip(strategies, runs, pools, strict=True):
             if isinstance(run, SetRun):
                 strategy._thresholds = run.thresholds()
+            if isinstance(run, AnswerRun) and strategy._writer is not None:
+                strategy._writer.choose_ending(pool, run)
             if run is not None:
                 engine = engine_notes(run.model.base, strategy.targets)
                 strategy._notes = [*run.notes(), *strategy._limits_noted(), *engine]
@@ -178,6 +184,8 @@ class Lora:
             notes.append(f"Texts cut to {self._limit} tokens: {self._truncated}.")
         if self._writer is not None and (dropped := dropped_note(self._writer.literal)):
             notes.append(dropped)
+        if self._writer is not None and self._writer.note:
+            notes.append(self._writer.note)
         return notes
 
     def _prepare_run(self, task: Task, examples: Sequence[Example]) -> TrainingRun | None:

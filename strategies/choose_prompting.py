@@ -28,7 +28,7 @@ class Prompt(PromptedStrategy):
     needs: ClassVar[str] = "a language model of several billion parameters (--model)"
     takes: ClassVar[str] = "no training; one request a row, or a GPU"
     family: ClassVar[Family] = "prompting"
-    revision: ClassVar[int] = 6
+    revision: ClassVar[int] = 7
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = _WORDINGS
     limits: ClassVar[Mapping[str, tuple[float, float]]] = {"max_tokens": (1, 1_000_000)}
 
@@ -72,7 +72,7 @@ class FewShot(Prompt):
     good_for: ClassVar[str] = "conventions that are easier to show than to explain"
     needs: ClassVar[str] = "a language model as for prompt, and a few labelled rows a label"
     takes: ClassVar[str] = "no training; one longer request a row, or a GPU"
-    revision: ClassVar[int] = 6
+    revision: ClassVar[int] = 7
     seeded: ClassVar[bool] = True
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
         {**_WORDINGS, "shots=16": {"shots": 16}}

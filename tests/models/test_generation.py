@@ -19,6 +19,9 @@ from choose.models.causal.shared_prefixes import divide
 from choose.models.causal.written_answers import (
     StopRule,
     TokenTexts,
+    any_loops,
+    first_copy,
+    in_loop,
     limit_for,
     list_items,
     prompt_key,
@@ -126,6 +129,83 @@ def test_alone_in_a_batch_and_shuffled_it_writes_the_same(
     for prompt, one in list(zip(asked, told, strict=True))[::3]:
         forget(generator)
         assert wrote(generator, [prompt], rule) == [one]
+
+
+def test_an_answer_in_a_loop_leaves_the_batch_as_it_ends_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A model whose weights differ little repeats one token from some place on."""
+    generator = load_generator(str(tiny.causal_lm(tmp_path, spread=0.1)))
+    generator.model.float()
+    said = ("system", "Sort: a pear, a plum, the exchange rate.")
+    texts = ("", "a pear?", "one two three", "rate " * 20, "plum")
+    asked = [generator.template.prompt([said, ("user", text)], 1) for text in texts]
+    rule = StopRule(60, loops=True)
+    told = expected(generator, asked, rule)
+    assert all(cut for _, cut in told)
+    lengths = {len(tokens) for tokens, _ in told}
+    assert len(lengths) > 2, "they must end at different times"
+    assert min(lengths) < 60, "a loop ends before the limit"
+    few = replace(memory.limits_of("cpu"), writing_rows=2, scoring_tokens=300)
+    monkeypatch.setitem(memory._LIMITS, "cpu", few)
+    assert wrote(generator, asked[::-1], rule) == told[::-1]
+    forget(generator)
+    assert wrote(generator, asked[:1], rule) == told[:1]
+    usual = wrote(generator, asked, StopRule(60))
+    for (whole, cut), (short, _) in zip(usual, told, strict=True):
+        assert (len(whole), cut) == (60, True)
+        assert whole[: len(short)] == short
+        assert in_loop(short) == (len(short) < 60)
+        assert not in_loop(short[:-1])
+
+
+def test_a_loop_is_eight_copies_of_a_phrase_and_48_tokens() -> None:
+    phrase, other = [5, 6, 7, 8, 9, 5], [1, 2, 3]
+    assert in_loop([*other, *phrase * 8])
+    assert in_loop([*other, *phrase * 8, *phrase[:4]]), "in the middle of a copy"
+    assert not in_loop([*other, *phrase * 7, *phrase[:5]])
+    assert not in_loop([*phrase * 8, *other]), "it went on"
+    assert in_loop([*other, *[4] * 48])
+    assert not in_loop([*other, *[4] * 47]), "yes, yes, yes and the like"
+    assert in_loop([*range(100), *[*range(200, 300)] * 8])
+    assert not in_loop([*range(900)])
+    assert not in_loop([])
+
+
+def test_right_answers_that_repeat_themselves_are_no_loops() -> None:
+    plain = [[*range(300)], [*range(20)] * 7, [1] * 47, [], [3]]
+    assert not any_loops(plain)
+    assert any_loops([*plain, [*range(90), *[1] * 48, 2]])
+    assert any_loops([[*range(20)] * 8])
+    assert any_loops([[9, *[1, 2, 3, 4, 5, 6] * 8, 9]])
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("He is well. He is ill. He is ill. He is ill. He is ill. He", "He is well. He is ill."),
+        ("No pain.\nIt is 2.5 cm. No pain.\nIt is 2.5 cm. No pain.\nIt is 2.5 cm. No pai",
+         "No pain.\nIt is 2.5 cm."),
+        ("Ann is ill. She is. She is. She is. She is. She", "Ann is ill. She is."),
+        ("No, no, no, no, no, no, no, no, no", "No, no"),
+        ("Yes. She is.  He is.  She is.  He is.  She is.  He is.  She", "Yes. She is.  He is."),
+        ("I have no pain. He has no pain. He has no pain. He has no pain. He",
+         "I have no pain. He has no pain."),
+        ("NECK: NECK: NECK: NECK: NECK: N", "NECK"),
+        ("a fever and a cough and a cough and a cough and a", "a fever and a cough"),
+        ("彼は元気。痛みはない。痛みはない。痛みはない。痛みはない。", "彼は元気。痛みはない。"),
+        ("one line\none line\none line\none line\n", "one line"),
+        # Within a word, or too short, or not at the end: unchanged.
+        ("it costs 11400000000000000000000000000000", None),
+        ("yes, yes, yes", None),
+        ("He is ill. He is ill. He is ill. He is ill. He is better now.", None),
+        ("He is ill. He is ill. He", None),
+        ("", None),
+    ],
+)  # fmt: skip
+def test_the_first_copy_ends_with_a_sentence_or_a_word(text: str, kept: str | None) -> None:
+    assert first_copy(text) == (text if kept is None else kept)
+    assert text.startswith(first_copy(text))
 
 
 def test_its_log_probability_is_that_of_its_tokens(generator: Generator) -> None:
@@ -379,6 +459,11 @@ def test_answers_are_written_once_and_remembered(
     assert again.cached_seconds == pytest.approx(first.latency[:-1].sum())
     for name in ("logprobs", "tokens_in", "tokens_cached", "tokens_out", "latency"):
         assert (getattr(again, name) == getattr(first, name)).all()
+
+
+def test_a_rule_that_ends_loops_has_answers_of_its_own() -> None:
+    prompt = Prompt((1, 2), (3,))
+    assert prompt_key(prompt, StopRule(9)) != prompt_key(prompt, StopRule(9, loops=True))
 
 
 def test_a_time_limit_ends_a_batch_and_keeps_what_is_done(generator: Generator) -> None:

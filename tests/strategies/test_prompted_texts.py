@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from choose.models.causal.generation import Generator
 from choose.models.causal.loading import load_generator
 from choose.models.causal.written_answers import StopRule, Written
 from choose.models.endpoints.command_session import connect_endpoints
 from choose.models.endpoints.settings import Endpoint
 from choose.models.prompting import local_writer
+from choose.models.prompting.local_writer import answers_of, first_copy_helps
 from choose.models.prompting.prompts import (
     instruction,
     judged_answer,
@@ -358,6 +360,94 @@ def test_the_default_model_fills_lists_of_one_to_four_values() -> None:
     assert sum(same) >= 9, "the model closes each list where the text ends its own"
     pairs = zip(answers.outputs, new, strict=True)
     assert np.mean([task.score(text, row.targets)["field-f1"] for text, row in pairs]) > 0.85
+
+
+ENDLESS = "She is well. " * 9
+
+NOTE = Writing(instruction="Sum up.")
+
+
+def written(texts: list[str], cut: list[bool]) -> Written:
+    counts = np.full(len(texts), 7, dtype=np.int64)
+    return Written(
+        texts=tuple(texts),
+        cut=tuple(cut),
+        logprobs=np.zeros(len(texts)),
+        rivals=np.zeros(len(texts)),
+        tokens_in=counts,
+        tokens_cached=counts,
+        tokens_out=counts,
+        latency=np.zeros(len(texts)),
+        cached_seconds=0.0,
+    )
+
+
+def test_a_text_that_repeats_itself_can_end_after_the_first_copy() -> None:
+    """Only one that was cut: another one ended where the model wanted to."""
+    given = written([ENDLESS, "It goes on and", ENDLESS], [True, True, False])
+    usual = answers_of(NOTE, given)
+    assert usual.outputs == (None, None, ENDLESS.strip())
+    assert usual.status == ("cut", "cut", "ok")
+    ended = answers_of(NOTE, given, ends=True)
+    assert ended.outputs == ("She is well.", None, ENDLESS.strip())
+    assert ended.status == ("ok", "cut", "ok")
+    assert ended.raw == (ENDLESS, "It goes on and", None)
+
+
+@pytest.mark.parametrize(
+    ("texts", "helps", "note"),
+    [
+        ([ENDLESS, "It is."], True, "end after its first copy: 1 of 2 training rows do, chrf is "),
+        ([ENDLESS.replace("e", "q"), "It is."], True, "1 of 2"),
+        (["7, 7, 7, 7, 7, 7, 7, 7, 7, 7, ", "It is."], False, "are unfinished: 1 of 2"),
+        (["It is.", "It goes on and"], False, ""),
+    ],
+)
+def test_texts_end_there_only_if_labelled_rows_score_more(
+    texts: list[str], helps: bool, note: str
+) -> None:
+    rows = [Example(id=str(n), text="x", target="She is well now.") for n in range(2)]
+    found, said = first_copy_helps(NOTE, written(texts, [True, True]), rows)
+    assert found is helps
+    assert note in said
+    assert bool(said) == bool(note)
+
+
+def test_the_end_of_texts_is_chosen_in_fit_said_and_saved(
+    models: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    rows = [Example(id=f"n{n}", text=f"{n} plums", target="She is well.") for n in range(30)]
+    asked: list[tuple[int, StopRule]] = []
+
+    def write(self: Any, prompts: Any, rule: StopRule) -> Written:
+        asked.append((len(prompts), rule))
+        return written([ENDLESS] * len(prompts), [True] * len(prompts))
+
+    monkeypatch.setattr(Generator, "write", write)
+    for name in NAMES:
+        known = models if name == "retrieval" else {"model": models["model"]}
+        strategy: Any = build(name, seed=0, **known)
+        strategy.fit(NOTE, rows)
+        [(count, rule)] = asked
+        assert count == local_writer.ENDING_ROWS
+        assert rule.loops
+        assert any(
+            "12 of 12 training rows do, chrf is 1.00" in n for n in strategy.facts()["notes"]
+        )
+        strategy.save(tmp_path / name)
+        again: Any = build(name, seed=1, **known)
+        again.load(tmp_path / name)
+        for one in (strategy, again):
+            assert one.predict([rows[0].item()]).outputs == ("She is well.",)
+        assert asked[-1][1] == rule
+        asked.clear()
+        plain: Any = build(name, seed=0, calibrate=False, **known)
+        plain.fit(NOTE, rows)
+        assert not asked
+        assert plain.predict([rows[0].item()]).status == ("cut",)
+        asked.clear()
+    strategy.fit(NOTE, [*rows, Example(id="l", text="x", target="la " * 60)])
+    assert not asked[-1][1].loops, "a right answer repeats itself as much"
 
 
 def test_thresholds_are_chosen_field_by_field() -> None:

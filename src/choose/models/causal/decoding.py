@@ -201,13 +201,13 @@ class _Forced:
         ended = self.rule.may_end(self.words[written[-1]]) and (
             self.rule.end_of(self.words.decode(written)) is not None
         )
-        return torch.tensor([ended], device=ids.device)
+        return torch.tensor([ended or self.rule.cuts(written)], device=ids.device)
 
 
 def generate_alone(
     model: Any, prompt: Sequence[int], rule: StopRule, words: TokenTexts, ends: AbstractSet[int]
 ) -> tuple[list[int], float, bool]:
-    """Return the new tokens, their log-probability, and whether the limit ended them.
+    """Return the new tokens, their log-probability, and whether the limit or a loop ended them.
 
     For models that ignore positions or attend in a way of their own, whatever cache they have.
     """

@@ -312,7 +312,7 @@ class Generator:
             text = self.words.decode(answer.tokens)
             if rule.end_of(text) is not None:
                 return True
-        answer.cut = len(answer.tokens) >= rule.limit
+        answer.cut = rule.cuts(answer.tokens)
         return answer.cut
 
     def _write_alone(self, answer: Answer) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -16,6 +17,17 @@ from choose.types import Counts, Floats
 
 # Share of the pool's answers that a limit covers, and how much longer an answer may be than they.
 COVERED, ROOM = 0.99, 1.5
+
+# A greedy answer is in a loop once this many whole copies of a phrase end it, this many tokens
+# together. Of 90 such answers in real studies 1 ended by itself; of 5,000 right answers of eight
+# sets (records, notes, answers to questions) none has even 4 copies over 8 tokens.
+LOOP_COPIES, LOOP_TOKENS = 8, 48
+
+# An answer that was cut is taken to repeat itself from this many copies and characters on.
+CUT_COPIES, CUT_CHARACTERS = 3, 24
+
+_MARKS_OF_END = ".!?。！？"  # noqa: RUF001
+_SENTENCE_END = re.compile(r"[.!?](?=\s)|[。！？\n]")  # noqa: RUF001
 
 # Characters at which an answer may be complete: in a text never, it ends with the end token.
 _MARKS = {"end": "", "line": "\n", "record": "}", "quote": '"\n', "list": "\n"}
@@ -33,12 +45,18 @@ class StopRule:
             whose first string the prompt opens, or a newline).
         rival: a token that the prompt's last token is compared with.
         items: most strings of a list.
+        loops: whether an answer also ends, unfinished, where it repeats a phrase without end.
     """
 
     limit: int
     until: Literal["end", "line", "record", "quote", "list"] = "end"
     rival: int | None = None
     items: int = 0
+    loops: bool = False
+
+    def cuts(self, tokens: Sequence[int]) -> bool:
+        """Return whether an answer is as long as it may be, or in a loop."""
+        return len(tokens) >= self.limit or (self.loops and in_loop(tokens))
 
     def may_end(self, token: str) -> bool:
         """Return whether an answer may be complete with this token's text."""
@@ -122,6 +140,63 @@ def limit_for(lengths: Sequence[int]) -> int:
     return max(1, math.ceil(ROOM * longest))
 
 
+def period(sequence: Sequence[int] | str, copies: int, least: int) -> int:
+    """Return the length of the shortest phrase whose copies end a sequence, 0 without one.
+
+    There must be so many whole copies, and at least so many tokens or characters of them.
+    """
+    length = len(sequence)
+    for size in range(1, length // copies + 1):
+        start = length - max(copies * size, least)
+        if start < 0 or sequence[-1] != sequence[-1 - size]:
+            continue
+        if sequence[start + size :] == sequence[start : length - size]:
+            return size
+    return 0
+
+
+def in_loop(tokens: Sequence[int]) -> bool:
+    """Return whether an answer under way repeats a phrase so often that it will go on."""
+    return period(tokens, LOOP_COPIES, LOOP_TOKENS) > 0
+
+
+def any_loops(answers: Iterable[Sequence[int]]) -> bool:
+    """Return whether right answers of a pool repeat a phrase as often: no loop is one then."""
+    for tokens in map(tuple, answers):
+        # All copies but the first add no new run of four tokens, which is quick to see.
+        runs = [*zip(tokens, tokens[1:], tokens[2:], tokens[3:], strict=False)]
+        if len(runs) - len({*runs}) < LOOP_TOKENS - LOOP_TOKENS // LOOP_COPIES - 3:
+            continue
+        if any(in_loop(tokens[:end]) for end in range(LOOP_TOKENS, len(tokens) + 1)):
+            return True
+    return False
+
+
+def first_copy(text: str) -> str:
+    """Return an answer that was cut up to the first copy of what it repeats at its end.
+
+    The copy is of whole sentences, or else of whole words. A text that does not repeat itself, or
+    within a word, is returned unchanged.
+    """
+    size = period(text, CUT_COPIES, CUT_CHARACTERS)
+    if not size:
+        return text
+    start = len(text) - size
+    while start > 0 and text[start - 1] == text[start - 1 + size]:
+        start -= 1
+    # A sentence or word that the copies begin within is a part of what comes before them.
+    before, stop = text[:start].rstrip(), start + size + 1
+    ends = [m.end() for m in _SENTENCE_END.finditer(text, start, stop + 1) if m.end() <= stop]
+    if ends:
+        begins = not before or before[-1] in _MARKS_OF_END or "\n" in text[len(before) : start]
+        return text[: (start if begins else ends[0]) + size].rstrip()
+    blanks = [place for place in range(start, stop) if text[place].isspace()]
+    if not blanks:
+        return text
+    begins = len(before) < start or start in (0, blanks[0])
+    return text[: (start if begins else blanks[0]) + size].rstrip(" \t,;:-")
+
+
 @dataclass(eq=False)
 class TokenTexts:
     """The texts of single tokens, decoded once each."""
@@ -146,7 +221,7 @@ class Written:
 
     Attributes:
         texts: what the model wrote, up to where the stop rule ends it.
-        cut: (n,) whether the limit of new tokens ended it.
+        cut: (n,) whether the limit of new tokens ended it, or that it repeated itself.
         logprobs: (n,) log-probability of all its tokens.
         rivals: (n,) log-probability of the rule's rival in the place of the prompt's last token,
             less that of the last token; 0 without a rival.
@@ -233,7 +308,8 @@ def prompt_key(prompt: Prompt, rule: StopRule) -> bytes:
     """Return a key of an answer: the prompt's tokens, their division, and the rule."""
     parts = [np.array(part, dtype=np.int64).tobytes() for part in prompt]
     until = f"{rule.until} {rule.items}" if rule.items else rule.until
-    head = f"{until} {rule.limit} {rule.rival} {len(parts[0])} ".encode()
+    limit = f"{rule.limit} loops" if rule.loops else f"{rule.limit}"
+    head = f"{until} {limit} {rule.rival} {len(parts[0])} ".encode()
     return hashlib.sha256(head + b"".join(parts)).digest()
 
 

@@ -14,17 +14,19 @@ from choose.errors import StrategyError
 from choose.models.causal.chat_template import CHARACTERS_PER_TOKEN, ChatTemplate, Message, Prompt
 from choose.models.causal.generation import Generator
 from choose.models.causal.loading import load_generator
-from choose.models.causal.written_answers import StopRule, limit_for
+from choose.models.causal.written_answers import StopRule, any_loops, limit_for
 from choose.models.lora.answering_model import AnsweringModel, AnswerRow, merged
 from choose.models.lora.objectives import EARLY_STOPPING_MIN_ROWS, AnswerRun, answer_schedule
 from choose.models.prompting.local_prompter import SEAMS
-from choose.models.prompting.local_writer import answers_of
+from choose.models.prompting.local_writer import ENDING_ROWS, answers_of, first_copy_helps
 from choose.models.prompting.prompts import field_types
 from choose.models.records.values_in_text import literal_fields, without_inventions
 from choose.models.saving import task_facts
+from choose.progress import sampled, time_limit
 from choose.tasks.answering import READ, Briefly
 from choose.tasks.extraction import in_text_order
 from choose.tasks.kinds import read_task
+from choose.tasks.writing import Writing
 from choose.types import Answers, Example, Item, Task
 
 # The instruction where the task has none.
@@ -143,6 +145,9 @@ class AnswerWriter:
     Attributes:
         rule: where an answer ends; its limit comes from the answers of the pool.
         literal: fields of records whose values are dropped where the text does not hold them.
+        first_copy: whether texts that repeat a phrase without end are finished after its first
+            copy.
+        note: what was chosen of that and why, as a sentence.
     """
 
     def __init__(
@@ -151,6 +156,7 @@ class AnswerWriter:
         self.model, self.task, self._spec = model, task, spec
         context = model.base.max_tokens
         self.literal: tuple[str, ...] = ()
+        self.first_copy, self.note = False, ""
         self.rule = rule or StopRule(min(MOST_NEW, context // 2))
         self.prompts = AnswerPrompts(model.template, task, limit, context - self.rule.limit)
 
@@ -172,7 +178,7 @@ class AnswerWriter:
         answers = [self.prompts.learnt(example) for example in examples]
         # At least half of what the model reads is left to the prompt.
         most = min(limit_for([len(a) for a in answers]), self.model.base.max_tokens // 2)
-        self.rule = StopRule(max(2, most), _end(self.task))
+        self.rule = StopRule(max(2, most), _end(self.task), loops=not any_loops(answers))
         self.prompts.longest = self.model.base.max_tokens - self.rule.limit
         if len(self.prompts.opening) > self.prompts.longest // 2:
             raise StrategyError(
@@ -183,6 +189,21 @@ class AnswerWriter:
         rows = self.prompts.rows(examples, self.rule.limit)
         schedule = answer_schedule(len(rows), rate, epochs, least)
         return AnswerRun(self.model, self.prompts.opening, rows, schedule, seed)
+
+    def choose_ending(self, examples: Sequence[Example], run: AnswerRun) -> None:
+        """Choose whether texts that repeat a phrase without end are finished after its first copy.
+
+        On rows of the pool, after training: those held out, where there are some.
+        """
+        if not isinstance(self.task, Writing) or sampled():
+            return
+        places = (run.validation_indices or run.training_indices)[:ENDING_ROWS]
+        rows = [examples[place] for place in places]
+        prompts = [self.prompts.prompt(row.item()) for row in rows]
+        with time_limit():  # most texts are far shorter than the limit: no forecast ends the fit
+            written = self.generator.write(prompts, self.rule)
+        self.first_copy, self.note = first_copy_helps(self.task, written, rows)
+        del self.generator  # trials that are trained together would each hold merged weights
 
     @property
     def cut_texts(self) -> int:
@@ -199,7 +220,8 @@ class AnswerWriter:
         """Write the greedy answer to each item."""
         prompts = [self.prompts.prompt(item) for item in items]
         written = self.generator.write(prompts, self.rule)
-        return without_inventions(answers_of(self.task, written), items, self.task, self.literal)
+        answers = answers_of(self.task, written, self.first_copy)
+        return without_inventions(answers, items, self.task, self.literal)
 
     def facts(self) -> dict[str, Any]:
         """Return what `writer_from` needs beside the adapter, and the tokens around a question."""
@@ -210,6 +232,8 @@ class AnswerWriter:
             "limit": self.prompts.limit,
             "most_new": self.rule.limit,
             "until": self.rule.until,
+            "loops": self.rule.loops,
+            "first_copy": self.first_copy,
             "opening": self.prompts.opening,
             "closing": closing,
             "end": self.prompts.template.end,
@@ -238,7 +262,12 @@ def writer_from(model: AnsweringModel, spec: str, facts: Mapping[str, Any]) -> A
         raise StrategyError(f"The adapter's task cannot be read: {error}. Export it again.") from (
             error
         )
-    writer = AnswerWriter(model, task, spec, limit, StopRule(most_new, ends))
+    # Adapters saved before these existed wrote every answer to its end.
+    loops, finished = facts.get("loops", False), facts.get("first_copy", False)
+    if not (isinstance(loops, bool) and isinstance(finished, bool)):
+        raise StrategyError("How the adapter ends texts is not true or false. Export it again.")
+    writer = AnswerWriter(model, task, spec, limit, StopRule(most_new, ends, loops=loops))
+    writer.first_copy = finished
     literal = facts.get("literal", ())
     if not all(isinstance(name, str) for name in literal):
         raise StrategyError("The adapter's literal fields are no names. Export it again.")

@@ -9,7 +9,7 @@ import numpy as np
 
 from choose.models.causal.chat_template import Prompt
 from choose.models.causal.loading import load_causal, load_generator
-from choose.models.causal.written_answers import StopRule, Written, limit_for
+from choose.models.causal.written_answers import StopRule, Written, any_loops, first_copy, limit_for
 from choose.models.hardware.compute_settings import threads_in_use
 from choose.models.prompting.local_prompter import LocalPrompts
 from choose.models.prompting.prompts import PromptSettings, field_types, judged_answer, lines_of
@@ -22,12 +22,16 @@ from choose.models.records.values_in_text import (
 from choose.models.saving import row_facts, rows_from, task_facts
 from choose.tasks.answering import Briefly
 from choose.tasks.kinds import read_task
+from choose.tasks.writing import Writing
 from choose.types import Answers, Example, Item, Task
 
 # The form of records is chosen on as many training rows as have so many tokens: 64 of a sentence
 # with a few fields, fewer of long texts or after demonstrations of their own; never fewer rows than
 # the second figure. Reading and writing them is most of a fit.
 CALIBRATION_TOKENS, LEAST_ROWS = 6_144, 12
+
+# Rows on which the end of texts is chosen: each is written as a whole.
+ENDING_ROWS = 12
 
 
 class LocalWriter(LocalPrompts):
@@ -38,6 +42,8 @@ class LocalWriter(LocalPrompts):
         lists: most values of each field of lists, from the targets of the pool.
         skeleton: fills the values of records whose keys are given; None if the model writes all.
         literal: fields of records whose values are dropped where the text does not hold them.
+        loops: whether answers end, unfinished, where they repeat a phrase without end.
+        first_copy: whether such texts are finished after the first copy.
         note: what was chosen and why, as a sentence.
         cached_seconds: what cached answers took when they were written.
     """
@@ -59,6 +65,7 @@ class LocalWriter(LocalPrompts):
         super().__init__(settings, task, shown, limit + keys)
         self.skeleton: Skeleton | None = None
         self.literal: tuple[str, ...] = ()
+        self.loops = self.first_copy = False
         self.note = f"Answers have {limit} tokens at most."
         self.cached_seconds = 0.0
 
@@ -73,9 +80,11 @@ class LocalWriter(LocalPrompts):
         """Return a writer whose limit of new tokens covers the targets of the pool."""
         contents = load_causal(settings.model).template.contents
         targets = [lines_of(example.target) for example in pool]
-        limit = limit_for([len(ids) + 1 for ids in contents.ids(targets)])
+        tokens = contents.ids(targets)
+        limit = limit_for([len(ids) + 1 for ids in tokens])
         lists = most_values(field_types(task), [example.target for example in pool])
         writer = cls(settings, task, shown, limit, lists)
+        writer.loops = not any_loops(tokens)
         if settings.calibrate:
             writer.literal = literal_fields(task, pool)
         return writer
@@ -89,6 +98,8 @@ class LocalWriter(LocalPrompts):
             "limit": self.limit,
             "lists": self.lists,
             "literal": self.literal,
+            "loops": self.loops,
+            "first_copy": self.first_copy,
             "note": self.note,
             "thresholds": thresholds,
         }, {}
@@ -101,6 +112,9 @@ class LocalWriter(LocalPrompts):
         writer = cls(settings, read_task(facts["task"]), shown, int(facts["limit"]), lists)
         writer.note = str(facts["note"])
         writer.literal = tuple(map(str, facts.get("literal", ())))
+        # Exports from before these existed wrote every answer to its end.
+        writer.loops = bool(facts.get("loops", False))
+        writer.first_copy = bool(facts.get("first_copy", False))
         if facts["thresholds"] is not None:
             thresholds = {str(name): float(x) for name, x in facts["thresholds"].items()}
             writer.skeleton = writer._skeleton(thresholds)
@@ -109,12 +123,26 @@ class LocalWriter(LocalPrompts):
     def calibrate(
         self, examples: Sequence[Example], demonstrations: Sequence[Sequence[Example]] = ()
     ) -> None:
-        """Choose between free answers and a skeleton of keys, on labelled rows.
+        """Choose the form of answers on labelled rows, unless the settings forbid it.
 
-        Records only; without calibration the model writes the whole record.
+        Records are written as a whole or into a skeleton of keys. Texts that repeat a phrase
+        without end are unfinished, or end after its first copy.
         """
-        if not (self.settings.calibrate and examples and field_types(self.task)):
+        if not (self.settings.calibrate and examples):
             return
+        if field_types(self.task):
+            self._choose_form(examples, demonstrations)
+        elif isinstance(self.task, Writing):
+            rows = examples[:ENDING_ROWS]
+            prompts = self._prompts([row.item() for row in rows], demonstrations[:ENDING_ROWS])
+            written = self.generator.write(prompts, self._rule())
+            self.cached_seconds += written.cached_seconds
+            self.first_copy, note = first_copy_helps(self.task, written, rows)
+            self.note = " ".join(filter(None, [self.note, note]))
+
+    def _choose_form(
+        self, examples: Sequence[Example], demonstrations: Sequence[Sequence[Example]]
+    ) -> None:
         skeleton = self._skeleton(dict.fromkeys(field_types(self.task), 0.0))
         own = demonstrations or [()] * len(examples)
         prompts = self._prompts([example.item() for example in examples], own)
@@ -158,7 +186,7 @@ class LocalWriter(LocalPrompts):
             return self._kept(filled.answers(self.skeleton.records(filled), **facts), items)
         written = self.generator.write(prompts, self._rule())
         self.cached_seconds += written.cached_seconds
-        return self._kept(answers_of(self.task, written, **facts), items)
+        return self._kept(answers_of(self.task, written, self.first_copy, **facts), items)
 
     def facts(self) -> dict[str, Any]:
         """Return threads, number type, notes and cached seconds since this writer was made."""
@@ -187,11 +215,10 @@ class LocalWriter(LocalPrompts):
 
     def _rule(self) -> StopRule:
         if field_types(self.task):
-            return StopRule(self.limit, "record")
-        if isinstance(self.task, Briefly):
-            return StopRule(self.limit, "line")
+            return StopRule(self.limit, "record", loops=self.loops)
         # A base model's turns are separated by blank lines, and its demonstrations have one line.
-        return StopRule(self.limit, "end" if self.lm.template.chat else "line")
+        line = isinstance(self.task, Briefly) or not self.lm.template.chat
+        return StopRule(self.limit, "line" if line else "end", loops=self.loops)
 
     def _score(self, output: str | None, example: Example) -> float:
         return self.task.score(output, example.targets)[self.task.metrics[0]]
@@ -204,17 +231,23 @@ def _affordable(prompts: Sequence[Prompt], skeleton: Skeleton) -> int:
     return min(len(prompts), max(LEAST_ROWS, int((tokens <= CALIBRATION_TOKENS).sum())))
 
 
-def answers_of(task: Task, written: Written, **facts: Any) -> Answers:
-    """Return generated texts as answers to a task without labels, with what they cost."""
+def answers_of(task: Task, written: Written, ends: bool = False, **facts: Any) -> Answers:
+    """Return generated texts as answers to a task without labels, with what they cost.
+
+    Of a text that was cut while it repeated itself, the first copy is the answer if `ends`.
+    """
+    pairs = [*zip(written.texts, written.cut, strict=True)]
+    kept = [first_copy(text) if ends and cut else text for text, cut in pairs]
     judged = [
-        judged_answer(task, text, cut) for text, cut in zip(written.texts, written.cut, strict=True)
+        judged_answer(task, short, cut and short == text)
+        for short, (text, cut) in zip(kept, pairs, strict=True)
     ]
     return Answers(
         outputs=tuple(output for output, _ in judged),
         status=tuple(status for _, status in judged),
         raw=tuple(
-            None if status == "ok" else text
-            for text, (_, status) in zip(written.texts, judged, strict=True)
+            None if status == "ok" and short == text else text
+            for short, text, (_, status) in zip(kept, written.texts, judged, strict=True)
         ),
         confidence=written.confidence,
         tokens_in=written.tokens_in,
@@ -222,4 +255,26 @@ def answers_of(task: Task, written: Written, **facts: Any) -> Answers:
         tokens_out=written.tokens_out,
         latency=written.latency,
         **facts,
+    )
+
+
+def first_copy_helps(task: Task, written: Written, rows: Sequence[Example]) -> tuple[bool, str]:
+    """Return whether labelled rows score more if texts end after the first copy of a repetition.
+
+    The second value says so, as a sentence; it is empty where no text repeats itself without end.
+    """
+    usual, ended = (answers_of(task, written, ends).outputs for ends in (False, True))
+    changed = sum(a != b for a, b in zip(usual, ended, strict=True))
+    if not changed:
+        return False, ""
+    metric = task.metrics[0]
+    means = [
+        float(np.mean([task.score(o, r.targets)[metric] for o, r in zip(some, rows, strict=True)]))
+        for some in (usual, ended)
+    ]
+    helps = means[1] > means[0]
+    way = "end after its first copy" if helps else "are unfinished"
+    return helps, (
+        f"Texts that repeat a phrase without end {way}: {changed} of {len(rows)} training rows do, "
+        f"{metric} is {means[1]:.2f} if they end there and {means[0]:.2f} if not."
     )
