@@ -229,6 +229,9 @@ def test_a_family_whose_fit_is_too_long_says_how_long_it_is() -> None:
     step = next(step for step in found.steps if step.kind == "evaluate-rest")
     assert step.command == "choose compare -c STUDY --budget 120m"
     assert f"One fit of {name} takes about 31 min here." in step.text
+    # A family that is far behind, but not ruled out, is not all that may win.
+    few = judge(thin(world, 50, np.random.default_rng(1)), Rule()).verdict
+    assert few.answer == "Use a cheap classifier for now; retrieval and fine-tuning may win."
     # Without a forecast it only ran out of time.
     found = judge(world, Rule()).verdict
     assert "Fine-tuning was not measured." in found.open

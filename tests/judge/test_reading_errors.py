@@ -398,7 +398,7 @@ def test_rows_are_listed_kind_by_kind_and_personal_ones_without_text() -> None:
 
 def test_a_listed_row_has_the_answers_of_the_best_candidates() -> None:
     rows = {f"r{i}": said(WRONG if i else RIGHT) for i in range(4)}
-    poor = {f"bad{k}": {id: said(WRONG) for id in rows} for k in range(MOST_ANSWERS)}
+    poor = {f"bad{k}": {id: said(f"no {k}") for id in rows} for k in range(MOST_ANSWERS)}
     good = {id: said() for id in rows}
     found = errors(study(rows, others={**poor, "lora": good})).examples
     assert [one.candidate for one in found[0].answers][:2] == ["rag", "lora"]

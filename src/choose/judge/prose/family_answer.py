@@ -83,13 +83,14 @@ def answer(case: Case, kind: Kind) -> str:
 
 
 def _may_win(case: Case) -> str:
-    """Say which families are not ruled out."""
+    """Say which families are not ruled out, those that were not measured among them."""
     if case.selection.chosen:
         return "another family may reach the target"
     rivals = [n for n in case.selection.rivals if n not in case.contenders.constants]
-    families = [case.contenders.family(name) for name in rivals]
-    if not families:
+    if not rivals:
         return "it may not beat plain guessing"
+    ruled_in = (*map(case.contenders.family, rivals), *could_still_win(case))
+    families = list(dict.fromkeys(ruled_in))
     if families == ["baseline"]:
         return f"{_noun(case, 'baseline')} may be enough"
     if len(families) > 2:
