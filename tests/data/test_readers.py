@@ -56,6 +56,7 @@ def test_a_csv_gives_strings_and_the_rows_a_spreadsheet_shows() -> None:
         ("a.csv", "\ufefftext,label\nä,b\n"),
         ("a.csv", "text;label\nä;b\n"),
         ("a.csv", "text\tlabel\nä\tb\n"),
+        ("a.csv", "text|label\nä|b\n"),
         ("a.csv", "text,label\r\nä,b\r\n"),
         ("a.csv", "text,label\rä,b\r"),
         ("a.csv", "text,label\nä,b\n,\n"),

@@ -333,7 +333,7 @@ def test_rows_that_the_chosen_one_and_its_rival_answer_differently_by_hand():
         player("majority", "aaaaaaaa"),
         player("tfidf", "aabbabba"),
         player("probe", "aaaababb"),
-        player("prompt", "ccccccca", "prompting", cheap=False),
+        player("knn", "ccccccca"),
     ]
     found = _disagreement("aaaaaabb", players)
     assert (found.chosen, found.rival, found.rows) == ("tfidf", "probe", 8)
@@ -345,6 +345,29 @@ def test_rows_that_the_chosen_one_and_its_rival_answer_differently_by_hand():
         ("r7", "b", "a", "b"),
     ]
     assert (found.differing, found.only_chosen_right, found.only_rival_right) == (5, 1, 4)
+
+
+def test_the_rival_is_of_another_family_where_one_may_win():
+    """The answer left fine-tuning open, and the rows were those of two classifiers."""
+    rng = np.random.default_rng(9)
+    targets = "".join(rng.choice(list("abc"), 200))
+    wrong = {"a": "b", "b": "c", "c": "a"}
+
+    def right_but(places):
+        return "".join(wrong[t] if i in places else t for i, t in enumerate(targets))
+
+    def rival_of(lora, probe):
+        players = [
+            player("tfidf", right_but(range(40))),
+            player("probe", right_but(probe)),
+            player("lora", right_but(lora), "fine-tuning", cheap=False),
+        ]
+        return _disagreement(targets, players).rival
+
+    nearest, near, far = range(4, 46), range(90, 136), range(60, 200)
+    assert rival_of(near, nearest) == "lora", "another family may win, though probe is nearer"
+    assert rival_of(far, nearest) == "probe", "a family that lost is no rival"
+    assert rival_of(far, far) in ("probe", "lora"), "where nobody may win, the nearest"
 
 
 def test_differences_balance_with_the_paired_difference_on_the_same_rows():

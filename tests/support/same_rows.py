@@ -3,8 +3,8 @@
 The record names the rows of its figures (`Interval.row_set`). A sentence is read for shares and
 differences, each is looked up among the figures of the candidates that the sentence names, and no
 set of rows may be left that explains them all. A column of a table is explained by a field of the
-record that has the value shown for every candidate; its rows must be the same, unless the table
-marks the candidate as in "121 of 602".
+record that has the value shown for every candidate; its rows must be all test rows, unless the table
+or the line below it marks them as in "121 of 602".
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from rich.console import Console
 from choose.formatting import MINUS, number
 from choose.report.html.page import render_html
 from choose.report.markdown import render_markdown
-from choose.report.terminal.decision_page import render
+from choose.report.terminal.decision_page import render_full
 from choose.schema.base import Interval, Record
 from choose.schema.decision import Decision
 
@@ -169,9 +169,12 @@ def unlike_in_table(
     `known` are the figures of the decision; they are looked up unless given.
     """
     known, found = known or figures(decision), []
+    names = [card.candidate for card in decision.scorecards]
+    lines = [cells for cells in table if not any(_says(cells[0], n) for n in names if cells)]
+    whole = (decision.dataset.test_rows, [cell for cells in lines for cell in cells])
     for rows in _by_candidate(decision, table):
         columns = range(1, max(map(len, rows.values())))
-        faults = [(fault, c) for c in columns if (fault := _fault(c, rows, known))]
+        faults = [(fault, c) for c in columns if (fault := _fault(c, rows, known, *whole))]
         found += [f"{fault} in column {column} of {rows}" for fault, column in faults]
     return found
 
@@ -191,7 +194,13 @@ def _by_candidate(decision: Decision, table: Table) -> list[dict[str, list[str]]
     return list(groups.values())
 
 
-def _fault(column: int, rows: dict[str, list[str]], known: Sequence[Figure]) -> str:
+def _fault(
+    column: int,
+    rows: dict[str, list[str]],
+    known: Sequence[Figure],
+    total: int,
+    notes: list[str],
+) -> str:
     shown = {
         who: match[1]
         for who, cells in rows.items()
@@ -208,8 +217,11 @@ def _fault(column: int, rows: dict[str, list[str]], known: Sequence[Figure]) -> 
     for path, sets in by_path.items():
         if set(sets) != set(shown):
             continue
-        usual = max(sets.values(), key=lambda s: (list(sets.values()).count(s), s))
-        strange = [w for w, s in sets.items() if s != usual and not _marked(rows[w], s)]
+        strange = [
+            w
+            for w, s in sets.items()
+            if int(s.partition(":")[0]) < total and not _marked([*rows[w], *notes], s)
+        ]
         faults.append(f"{path} of {strange}" if strange else "")
     # Where one field explains the column with common rows, that is the one that it shows.
     return "" if not faults or "" in faults else faults[0]
@@ -223,14 +235,14 @@ def _marked(cells: list[str], row_set: str) -> bool:
 
 def _terminal(decision: Decision) -> Iterator[Table]:
     out = io.StringIO()
-    Console(file=out, width=220).print(render(decision))
+    Console(file=out, width=220, height=2000).print(render_full(decision))
     table: Table = []
     for line in out.getvalue().splitlines():
         cells = re.split(r"\s{2,}", re.sub(r"^\s*[▶▷]?\s*", "", line).rstrip())
         if len(cells) > 1:
             table.append(cells)
         else:
-            yield table
+            yield [*table, cells]  # a line below a table may say of which rows it is
             table = []
     yield table
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 
-from choose.formatting import DASH, clean, plural, short_model
+from choose.formatting import DASH, clean, listed, plural, short_model
 from choose.report.decision_text import chosen
 from choose.schema.base import Interval
 from choose.schema.decision import Decision, Pair
@@ -119,16 +119,44 @@ def of_rows(estimate: Interval, decision: Decision) -> str:
     """Return the number of rows behind a figure: ``602``, or ``121 of 602`` if it is not all."""
     if estimate.row_set is None:
         return DASH
-    count, total = int(estimate.row_set.partition(":")[0]), decision.dataset.test_rows
+    count, total = rows_in(estimate.row_set), decision.dataset.test_rows
     return f"{count:,} of {total:,}" if count < total else f"{count:,}"
 
 
-def with_rows(decision: Decision, text: str, row_set: str | None, beside: Iterable[str]) -> str:
-    """Add ``(121 of 602)`` to a figure of other rows than most of those beside it."""
-    sets = list(beside)
-    if row_set is None or not sets or row_set == max(sets, key=lambda s: (sets.count(s), s)):
+def with_rows(decision: Decision, text: str, row_set: str | None, noted: str | None = None) -> str:
+    """Add ``(121 of 602)`` to a figure that is not of all test rows, nor of those `noted` beside it.
+
+    A table without a mark is read as being about all rows, however many of its cells share fewer.
+    """
+    total = decision.dataset.test_rows
+    if row_set is None or row_set == noted or (count := rows_in(row_set)) >= total:
         return text
-    return f"{text} ({row_set.partition(':')[0]} of {decision.dataset.test_rows:,})"
+    return f"{text} ({count:,} of {total:,})"
+
+
+def rows_in(row_set: str) -> int:
+    """Return the number of rows behind a figure, which the record names with a checksum of them."""
+    return int(row_set.partition(":")[0])
+
+
+def rows_noted(decision: Decision, sets: Mapping[str, str | None]) -> str:
+    """Say on how many test rows each of some candidates was measured; empty if on all of them.
+
+    Args:
+        decision: with the number of test rows.
+        sets: candidate -> the rows behind its figures.
+    """
+    total = decision.dataset.test_rows
+    by_count: dict[int, list[str]] = {}
+    for name, row_set in sets.items():
+        if row_set is not None:
+            by_count.setdefault(rows_in(row_set), []).append(clean(name))
+    if not by_count or set(by_count) == {total}:
+        return ""
+    if len(by_count) == 1:
+        return f"On {next(iter(by_count)):,} of {total:,} test rows."
+    said = [f"{listed(names)} on {count:,}" for count, names in sorted(by_count.items())]
+    return f"Test rows: {', '.join(said)} of {total:,}."
 
 
 def differing_line(decision: Decision) -> str:

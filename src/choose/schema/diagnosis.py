@@ -244,7 +244,8 @@ class Disagreement(Record):
 
     Attributes:
         chosen: the candidate that is recommended or used in the interim.
-        rival: the other candidate with the highest paired difference to it.
+        rival: the best candidate of another family that may be better than it, by the paired
+            difference; else of its own family; else the nearest one.
         rows: the rows that both answered; a row counts with the first answer of each.
         differing: the rows among them with two different answers.
         only_chosen_right: of the differing rows, those that only the chosen candidate gets right;

@@ -55,7 +55,7 @@ def check_header(path: Path, names: Sequence[str]) -> list[str]:
     return named
 
 
-_DELIMITERS = (",", ";", "\t")
+_DELIMITERS = (",", ";", "\t", "|")
 
 # Bytes that are not UTF-8 are read as lone surrogates, so that the row can be named.
 _UNREADABLE = re.compile("[\ud800-\udfff]")

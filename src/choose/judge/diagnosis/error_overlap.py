@@ -171,14 +171,28 @@ def first_scores(table: ScoreTable) -> Floats:
 def disagreement_of(contenders: Contenders, standings: Sequence[Standing]) -> Disagreement | None:
     """Return the rows that the chosen candidate and its nearest rival answer differently.
 
-    The rival has the highest paired difference to the chosen candidate. None without one: nothing
-    else answered the same rows, or only candidates that give every row the same answer.
+    None without a rival: nothing else answered the same rows, or only candidates that give every
+    row the same answer.
     """
-    order = [s.candidate for s in standings if s.difference is not None]
-    rival = next((name for name in order if _reads(contenders.panel[name])), None)
-    if rival is None:
+    chosen = next(s for s in standings if s.chosen)
+    readers = [s for s in standings if s.difference and _reads(contenders.panel[s.candidate])]
+    if not readers:
         return None
-    chosen = next(s.candidate for s in standings if s.chosen)
+    return _disagreement(contenders, chosen.candidate, _rival(chosen, readers).candidate)
+
+
+def _rival(chosen: Standing, ranked: Sequence[Standing]) -> Standing:
+    """Return the best candidate of another family that may be better than the chosen one.
+
+    The answer is about families, and what it leaves open is whether another one wins. Where none
+    may, the rival is a member of the chosen one's family that may be better, else the nearest.
+    """
+    may_win = [s for s in ranked if s.difference and (s.difference.high or 0.0) >= 0]
+    others = [s for s in may_win if s.family != chosen.family]
+    return (others or may_win or list(ranked))[0]
+
+
+def _disagreement(contenders: Contenders, chosen: str, rival: str) -> Disagreement:
     rows = contenders.panel.rows
     tables = [t for name in (chosen, rival) if (t := contenders.panel[name].main) is not None]
     ours, theirs = (first_answers(table.outputs) for table in tables)

@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 import altair as alt
 
 from choose.formatting import clean, number
-from choose.report.candidate_order import points_ahead, standings
+from choose.report.candidate_order import points_ahead, rows_in, rows_noted, standings
 from choose.report.decision_text import chosen, score_head, words_in
 from choose.report.html.chart_style import (
     HEIGHT,
@@ -158,13 +158,19 @@ def views(decision: Decision) -> Figure | None:
     worst = min(rows, key=lambda row: float(str(row["value"])))
     lowest = float(str(worst["value"]))
     caption = (
-        f"{largest_change(rows)} points of {words_in(decision).score} on the same rows."
+        f"{largest_change(rows)} points of {words_in(decision).score} on the same rows. "
+        f"{rows_noted(decision, {c.candidate: _rows_of_views(c) for c in cards})}".rstrip()
         if changes
         else f"{worst['candidate']} changes most answers, under {worst['view']}: it keeps "
         f"{number(lowest)} %. A changed answer may have been wrong before."
     )
     share = f"points of {words_in(decision).score}" if changes else "answers kept, in %"
     return _dots(rows, colours, "Typos, casing and spacing", caption, share)
+
+
+def _rows_of_views(card: Scorecard) -> str | None:
+    changes = [view.change for view in card.stability.views if view.change]
+    return min((c.row_set for c in changes if c.row_set), key=rows_in, default=None)
 
 
 def _dots(

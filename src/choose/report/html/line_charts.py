@@ -8,7 +8,7 @@ import altair as alt
 import numpy as np
 
 from choose.formatting import clean, dollars, number, rough, signed_points
-from choose.report.candidate_order import contending, measured
+from choose.report.candidate_order import contending, measured, rows_noted
 from choose.report.decision_text import quantity, words_in
 from choose.report.html.chart_style import (
     COLOURS,
@@ -63,7 +63,9 @@ def curves(decision: Decision) -> Figure | None:
         if rises[steepest] >= 0.0005
         else f"No candidate rises {step}."
     )
-    caption = f"{rise} A line that still rises at its right end means that more {word.labels} help."
+    still = f"A line that still rises at its right end means that more {word.labels} help."
+    measured_on = rows_noted(decision, {c.candidate: c.curve[-1].row_set for c in cards})
+    caption = " ".join(filter(None, (rise, measured_on, still)))
     title = f"{word.title} by number of {word.labels}"
     return plotted(rows, colours, x, title, caption, f"{word.score} in %")
 
@@ -101,6 +103,12 @@ def _noise_kind(decision: Decision, cards: Sequence[Scorecard], kind: str) -> Fi
         f"With {last:.0f} % of the training {word.target}s wrong ({clean(kind)}), "
         f"{largest_change([row for row in rows if row['x'] == last])} points on the same rows."
     )
+    sets = {
+        card.candidate: max((p.rate, p.loss.row_set) for p in card.noise.kinds if p.kind == kind)[1]
+        for card in cards
+        if any(p.kind == kind for p in card.noise.kinds)
+    }
+    caption = " ".join(filter(None, (caption, rows_noted(decision, sets))))
     title = f"{word.target.capitalize()} noise: {clean(kind)}"
     x = _rates(rows, word.target)
     return plotted(rows, colours, x, title, caption, f"points of {word.score}")

@@ -60,16 +60,13 @@ def stability(decision: Decision, width: int) -> Iterator[RenderableType]:
 
 def _ten_percent(rows: CandidateRows) -> Column:
     """Return the change of accuracy with 10 % of the labels wrong, or the nearest rate measured."""
-    found = {c.candidate: c.noise.near(TEN_PERCENT) for c in rows.cards}
-    beside = [p.loss.row_set for p in found.values() if p and p.loss.row_set]
 
     def cell(card: Scorecard) -> str:
-        point = found[card.candidate]
-        if point is None:
+        if (point := card.noise.near(TEN_PERCENT)) is None:
             return DASH
         text = difference(point.loss.negated())
         text += "" if point.rate == TEN_PERCENT else f" at {100 * point.rate:g} %"
-        return with_rows(rows.decision, text, point.loss.row_set, beside)
+        return with_rows(rows.decision, text, point.loss.row_set)
 
     return rows.column(
         f"10 % of the {words_in(rows.decision).target}s\nwrong: change", cell, width=FULL
@@ -81,10 +78,8 @@ def _worst_view(rows: CandidateRows, card: Scorecard) -> str:
     if not changes:
         return DASH
     worst, change = min(changes, key=lambda pair: pair[1].value)
-    beside = [v.change.row_set for c in rows.cards for v in c.stability.views if v.change]
     text = f"{difference(change)} {shorten(clean(worst.view), 16)}"
-    known = [row_set for row_set in beside if row_set]
-    return with_rows(rows.decision, text, change.row_set, known)
+    return with_rows(rows.decision, text, change.row_set)
 
 
 def scenarios(decision: Decision, width: int) -> Iterator[RenderableType]:
@@ -167,15 +162,8 @@ def _notes(rows: CandidateRows) -> Iterator[str]:
 
 
 def _noisy(rows: CandidateRows, card: Scorecard, kind: str, rate: float) -> str:
-    losses = {
-        c.candidate: p.loss
-        for c in rows.cards
-        for p in c.noise.kinds
-        if (p.kind, p.rate) == (kind, rate)
-    }
-    beside = [loss.row_set for loss in losses.values() if loss.row_set]
-    loss = losses.get(card.candidate)
-    return with_rows(rows.decision, _change(loss), loss.row_set if loss else None, beside)
+    loss = next((p.loss for p in card.noise.kinds if (p.kind, p.rate) == (kind, rate)), None)
+    return with_rows(rows.decision, _change(loss), loss.row_set if loss else None)
 
 
 def _change(loss: Interval | None) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from rich.console import RenderableType
 
 from choose.formatting import DASH, MINUS, clean, difference, p_value, percent, plural, span
-from choose.report.candidate_order import differing_line, with_rows
+from choose.report.candidate_order import differing_line, rows_in, with_rows
 from choose.report.decision_text import (
     LABEL_WIDTH,
     MEANING,
@@ -64,19 +64,20 @@ def curves(decision: Decision, width: int) -> Iterator[RenderableType]:
 
 def _rows_of_curves(rows: CandidateRows) -> Iterator[str]:
     """Say on how many rows the curves are measured, where it is not on all."""
-    sets = [card.curve[0].row_set for card in rows.cards if card.curve[0].row_set]
-    count = int(max(sets, key=sets.count).partition(":")[0]) if sets else 0
-    total = rows.decision.dataset.test_rows
-    if 0 < count < total:
+    usual, total = _usual_rows(rows), rows.decision.dataset.test_rows
+    if usual is not None and (count := rows_in(usual)) < total:
         yield f"On {count:,} of {total:,} test rows, those answered after training on every size."
 
 
+def _usual_rows(rows: CandidateRows) -> str | None:
+    sets = [card.curve[0].row_set for card in rows.cards if card.curve[0].row_set]
+    return max(sets, key=lambda s: (sets.count(s), s), default=None)
+
+
 def _at(rows: CandidateRows, card: Scorecard, size: int) -> str:
-    points = {c.candidate: p for c in rows.cards for p in c.curve if p.labels == size}
-    beside = [p.row_set for p in points.values() if p.row_set]
-    if (point := points.get(card.candidate)) is None:
+    if (point := next((p for p in card.curve if p.labels == size), None)) is None:
         return DASH
-    return with_rows(rows.decision, percent(point.value), point.row_set, beside)
+    return with_rows(rows.decision, percent(point.value), point.row_set, _usual_rows(rows))
 
 
 def _crossing(crossing: Crossing, label: str) -> str:
