@@ -201,6 +201,37 @@ def test_recall_of_a_rare_label_is_said_first():
     assert "Accuracy hardly counts 'f' (12 of 400 test rows)" in gate.evidence
 
 
+def test_a_rare_label_that_was_hardly_evaluated_does_not_come_first():
+    """On 100 of 500 rows "probe finds 1 of 1, 100 % right" was the first thing to do."""
+    common = ["n"] * 200 + ["m"] * 188
+    whole = answered.study(
+        "fmn",
+        [*common, *["f"] * 12],
+        [
+            player("majority", ["n"] * 400),
+            player("tfidf", [*common, *["f"] * 12]),
+            player("lora", [*common, *["f"] * 9, *["n"] * 3], "fine-tuning"),
+        ],
+    )
+    for name in ("majority", "tfidf", "lora"):
+        whole = cut(whole, name, 390)
+    found = judge(whole, Rule(), left_out=("tfidf: the budget was used up.",))
+    assert found.verdict.rare[0].figures[0].rows == 2
+    kinds = [step.kind for step in found.verdict.steps]
+    assert kinds.index("evaluate-rest") < kinds.index("metric")
+    (step,) = steps_of(found, "metric")
+    assert step.text.startswith("Judge by a metric that counts 'f': every label equally")
+
+
+def test_no_row_is_called_unused_where_folds_differ_by_one():
+    """ "Train on all 698 rows of the pool: this study trained on 697 of them (--sizes)"."""
+    world = study([majority(), tfidf(0.8), lora(0.8)], 600, 3, folds=5)
+    first = tuple(run for run in world.runs if run.trial.fold == 0)
+    for pools, unused in (((400, 401, 401, 401, 401), False), ((401,) * 5, True)):
+        found = judge(replace(world, runs=first, pool_rows=pools), Rule())
+        assert any("--sizes 1" in (s.command or "") for s in found.verdict.steps) is unused
+
+
 def test_a_metric_that_counts_the_rare_label_needs_no_warning():
     found = judge(fraud(), Rule(measure=Measure(metric="balanced")))
     assert found.verdict.rare == ()

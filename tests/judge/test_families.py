@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from choose.formatting import points
 from choose.judge.decision.contenders import contenders_of
 from choose.judge.evidence import Evidence
 from choose.judge.goal import Rule
+from choose.judge.measures.cost_comparison import cheaper_by
 from choose.judge.prose.family_answer import may_be_behind
 from choose.judge.scores.joint_distribution import distribution_of_difference
 from choose.judge.scores.score_tables import study_scores
@@ -246,6 +248,44 @@ def test_a_family_whose_fit_is_too_long_says_how_long_it_is() -> None:
     assert any(text.startswith(wanted) for text in found.open)
     assert not any(step.kind == "evaluate-rest" for step in found.steps)
     assert "did not finish" not in " ".join(found.reasons)
+
+
+def test_what_is_open_about_families_comes_before_members_of_one() -> None:
+    """A minute's screen named tfidf and tuned-knn, and hid that no other family was measured."""
+    world = study([majority(), tfidf(0.8), probe(0.8), prompt(0.4)], 400, 2)
+    name = world.candidates[-1].name
+    world = replace(world, runs=tuple(r for r in world.runs if r.trial.candidate != name))
+    found = judge(world, Rule()).verdict
+    assert found.open[0] == "Prompting, retrieval and fine-tuning were not measured."
+    assert any(sentence.startswith("tfidf or probe: ") for sentence in found.open)
+    (doubt,) = [reason for reason in found.reasons if reason.startswith("Confidence is")]
+    assert "prompting, retrieval and fine-tuning were not measured" in doubt
+    assert "did not finish" not in doubt, "of a family that was not measured it is said already"
+
+
+@pytest.mark.parametrize(
+    ("mine", "other", "said"),
+    [
+        ((0.5, 1.3), (7.0, 12.0), " (1.3 ms against 12 ms per answer)"),
+        ((4.6, 8.6), (34.0, 10.3), " (13 s against 44 s to train and answer 1,000 rows)"),
+        ((2.0, 0.25), (40.0, 0.24), " (2.2 s against 40 s to train and answer 1,000 rows)"),
+        ((4.6, 5.30), (4.6, 5.31), ""),
+        ((None, 5.3), (None, 9.0), " (5.3 ms against 9 ms per answer)"),
+        ((9.0, 5.3), (4.6, 5.3), ""),
+    ],
+)
+def test_the_cost_that_is_said_is_the_one_that_differs(
+    mine: tuple[float, float], other: tuple[float, float], said: str
+) -> None:
+    """ "tuned-tfidf does not cost less" stood below its 0.24 ms against 0.25 ms of tfidf."""
+    costs = {
+        name: SimpleNamespace(
+            record=SimpleNamespace(fit_seconds=fit, ms_per_item=ms, usd_per_1k=None),
+            training_usd=None,
+        )
+        for name, (fit, ms) in (("tfidf", mine), ("tuned-tfidf", other))
+    }
+    assert cheaper_by(costs, "tfidf", "tuned-tfidf") == said  # type: ignore[arg-type]
 
 
 def test_a_choice_against_the_lead_on_common_rows_says_what_speaks_for_it() -> None:

@@ -19,7 +19,7 @@ from choose.report.decision_text import KINDS
 from choose.report.screen_text import clip, clip_items, clip_sentences, rest
 from choose.report.terminal.decision_page import render
 from choose.report.terminal.difference_chart import DifferenceBar, difference_axis, select_rows
-from choose.report.terminal.first_screen import steps
+from choose.report.terminal.first_screen import rare_sentence, steps
 from choose.schema.base import Interval
 from choose.schema.decision import Decision
 from choose.schema.standings import RareFigure, RareLabel, Step
@@ -273,6 +273,21 @@ def test_a_rare_label_is_named_with_recall_and_precision_before_all_else() -> No
     sentence = "“fraud” has 12 rows (3 %). tfidf finds 2 of 12, 50 % of its alarms are right."
     assert sentence in said
     assert said.index(sentence) < said.index("Settled")
+
+
+def test_figures_of_a_rare_label_are_whole_or_left_out() -> None:
+    """The line ended with "tfidf finds 1 of 1, 100…"."""
+    figures = tuple(
+        RareFigure(candidate=name, rows=4, found=2, recall=Interval(value=0.5), precision=1.0)
+        for name in ("tfidf", "probe", "knn")
+    )
+    rare = RareLabel(label="fraud", rows=12, share=0.03, figures=figures)
+    one = "tfidf finds 2 of 4, 100 % of its alarms are right"
+    two = f"“fraud” has 12 rows (3 %). {one}; {one.replace('tfidf', 'probe')}."
+    assert rare_sentence(rare, len(two)) == two
+    assert rare_sentence(rare, len(two) - 1) == f"“fraud” has 12 rows (3 %). {one}."
+    assert rare_sentence(rare, 30) == "“fraud” has 12 rows (3 %)."
+    assert rare_sentence(rare).count("finds") == 3
 
 
 def test_texts_are_cut_at_words_and_sentences() -> None:

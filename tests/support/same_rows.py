@@ -3,8 +3,8 @@
 The record names the rows of its figures (`Interval.row_set`). A sentence is read for shares and
 differences, each is looked up among the figures of the candidates that the sentence names, and no
 set of rows may be left that explains them all. A column of a table is explained by a field of the
-record that has the value shown for every candidate; its rows must be all test rows, unless the table
-or the line below it marks them as in "121 of 602".
+record that has the value shown for every candidate; its rows must be all test rows, unless the
+table or the line below it marks them as in "121 of 602".
 """
 
 from __future__ import annotations

@@ -124,7 +124,7 @@ def of_rows(estimate: Interval, decision: Decision) -> str:
 
 
 def with_rows(decision: Decision, text: str, row_set: str | None, noted: str | None = None) -> str:
-    """Add ``(121 of 602)`` to a figure that is not of all test rows, nor of those `noted` beside it.
+    """Add ``(121 of 602)`` to a figure that is not of all test rows nor of those `noted` beside it.
 
     A table without a mark is read as being about all rows, however many of its cells share fewer.
     """

@@ -117,6 +117,12 @@ def _rare_figures(case: Case, code: int) -> Iterator[RareFigure]:
         )
 
 
+def rare_label_known(case: Case) -> bool:
+    """Return whether enough rows of the rarest label were answered to tell who finds it."""
+    figures = [figure for label in rare_labels(case)[:1] for figure in label.figures]
+    return bool(figures) and figures[0].rows >= SUPPORT
+
+
 def rare_sentence(case: Case, rare: tuple[RareLabel, ...]) -> str:
     """Say that accuracy hardly counts the rarest label, and how much of it was found."""
     label, rows = rare[0], case.contenders.panel.rows

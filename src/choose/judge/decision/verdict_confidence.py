@@ -217,10 +217,17 @@ def _contender_limits(case: Case, gates: Sequence[Gate]) -> list[tuple[int, str]
         and any(g.name == "contenders credible" and g.status != "pass" for g in gates)
     ):
         limits.append((1, _no_strong_model(case)))
+    # That a whole family was not measured is said of the family.
+    unmeasured = could_still_win(case)
     failed = [
         c.info.name
         for c in case.contenders.panel.candidates
-        if c.failures or (c.main is None and c.info.name not in case.contenders.names)
+        if c.failures
+        or (
+            c.main is None
+            and c.info.name not in case.contenders.names
+            and c.info.family not in unmeasured
+        )
         if c.info.name not in case.cannot_win
     ]
     if failed:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 
+from choose.formatting import duration, milliseconds
 from choose.judge.goal import Deployment, Rule
 from choose.judge.measures.cost_sheet import CostSheet, LifetimeCost
 from choose.judge.scores.score_tables import CandidateScores
@@ -91,6 +92,37 @@ def fit_and_1k_answers(costs: Mapping[str, CostSheet]) -> dict[str, float | None
 
 def _sum(fit: float | None, answers: float | None) -> float | None:
     return None if fit is None or answers is None else fit + answers
+
+
+def cheaper_by(
+    costs: Mapping[str, CostSheet], a: str, b: str, *, costlier_first: bool = False
+) -> str:
+    """Return `` (0.75 ms against 14.5 ms per answer)``; empty where no figure shows it.
+
+    `a` is the cheaper one; its figure comes second where the sentence is about the other. Answers
+    that take about as long explain nothing: there the time of training does.
+    """
+    order = -1 if costlier_first else 1
+    costs = {name: costs[name] for name in (a, b)}
+    answers = [costs[name].record.ms_per_item for name in (a, b)]
+    totals = [fit_and_1k_answers(costs)[name] for name in (a, b)]
+    of_totals = 0.0 if in_dollars(costs) else _ratio(totals)
+    if _ratio(answers) >= min(EQUAL_COST, of_totals):
+        ratio, what = _ratio(answers), "per answer"
+        figures = [milliseconds(ms or 0.0) for ms in answers]
+    else:
+        ratio, what = of_totals, "to train and answer 1,000 rows"
+        figures = [duration(seconds or 0.0) for seconds in totals]
+    if ratio <= 1 or figures[0] == figures[1]:
+        return ""
+    low, high = figures[::order]
+    return f" ({low} against {high} {what})"
+
+
+def _ratio(figures: Sequence[float | None]) -> float:
+    """Return how many times as much the second costs; 0 where it is not known."""
+    first, second = figures
+    return 0.0 if first is None or second is None else second / max(first, 1e-9)
 
 
 @dataclass(frozen=True)

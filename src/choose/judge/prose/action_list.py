@@ -17,6 +17,7 @@ from choose.judge.decision.contenders import best_of
 from choose.judge.decision.label_gates import (
     conflicts_fail,
     labels_limit,
+    rare_label_known,
     rare_labels,
     rare_sentence,
     relabelling_gain,
@@ -76,15 +77,18 @@ def next_steps(
         or (check[0].value is not None and check[0].value.value >= case.margin / 2)
     )
     unfinished, begin = _unfinished(case, left_out), list(_begin(case, left_out))
+    metric = () if case.contenders.only_guesses else tuple(_metric(case))
+    known = rare_label_known(case)
     steps = [
         *(Step(kind="other", text=text) for text in [best_buy(moves)] if text),
-        *(() if case.contenders.only_guesses else _metric(case)),
+        *(metric if known else ()),
         *text_steps(case),
         *(begin or add_families(case)),
         *documents_steps(case, CHECK),
         *_conflicts(case),
         *(check if worth_most else ()),
         *(() if begin else _evaluate(case, unfinished)),
+        *(() if known else metric),
         *_repeat(case),
         *_stronger(case, gates),
         *_cascade(case),
@@ -107,8 +111,9 @@ def _metric(case: Case) -> Iterator[Step]:
     if rare := rare_labels(case):
         yield Step(
             kind="metric",
-            text=f"{rare_sentence(case, rare)} Judge by a metric that counts it: every label "
-            "equally (--metric balanced), or errors by their costs ([goal.error_costs]).",
+            text=f"Judge by a metric that counts {quoted(rare[0].label)}: every label equally "
+            f"(--metric balanced), or errors by their costs ([goal.error_costs]). "
+            f"{rare_sentence(case, rare)}",
             question="which candidate finds the rare label",
             command=f"{STUDY} --metric balanced",
         )
@@ -241,8 +246,9 @@ def _repeat(case: Case) -> Iterator[Step]:
     if few:
         yield Step(
             kind="more-runs",
-            text=f"Repeat {listed(few)} with more seeds (--seeds {ENOUGH_RUNS}): after so few, "
-            f"how runs vary causes {100 * difference.run_share:.0f} % of the uncertainty.",
+            text=f"Repeat {listed(few)} with more seeds (--seeds {ENOUGH_RUNS}): with so few "
+            "runs, the variation between runs causes "
+            f"{100 * difference.run_share:.0f} % of the uncertainty.",
             question=_between(case),
             command=f"{STUDY} --seeds {ENOUGH_RUNS}",
         )
@@ -315,26 +321,21 @@ def _guideline(case: Case) -> Iterator[Step]:
     audit, failures = case.audit, case.failures
     if len(case.contenders.panel.rows.labels) < 3:
         return
-    text = ""
+    pair, why = None, ""
     if audit and audit.overlaps:
-        pair = audit.overlaps[0]
-        if pair.doubted >= FEWEST:
-            text = _line(pair.a, pair.b)
-            text += (
-                f": {pair.doubted:,} of the {audit.suspected:,} doubted labels lie between them."
-            )
+        first = audit.overlaps[0]
+        if first.doubted >= FEWEST:
+            pair = first.a, first.b
+            why = f"{first.doubted:,} of the {audit.suspected:,} doubted labels lie between them."
     elif failures and failures.contested and _in_question(case, failures.candidate):
         count = failures.count("ambiguous")
         if count and count >= case.margin * failures.rows:
-            text = _line(*failures.contested)
+            pair = failures.contested
             errors = f"{plural(failures.errors, 'error')} of {failures.candidate}"
-            text += f": {count:,} of {errors} are ambiguous, and these two are confused most often."
-    if text:
-        yield Step(kind="guideline", text=text)
-
-
-def _line(a: str, b: str) -> str:
-    return f"Define the line between {quoted(a)} and {quoted(b)} in your labelling guide"
+            why = f"{count:,} of {errors} are ambiguous; these two labels are confused most."
+    if pair:
+        line = f"Define the line between {quoted(pair[0])} and {quoted(pair[1])}"
+        yield Step(kind="guideline", text=f"{line} in your labelling guide. {why}")
 
 
 def _in_question(case: Case, name: str) -> bool:

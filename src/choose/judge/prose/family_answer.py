@@ -9,7 +9,6 @@ from choose.formatting import (
     gain,
     interval,
     listed,
-    milliseconds,
     plural,
     points,
     short_model,
@@ -19,7 +18,7 @@ from choose.judge.decision.rule import Case, deciding_rival
 from choose.judge.decision.verdict_confidence import could_still_win
 from choose.judge.decision.verdict_gates import contenders_credible
 from choose.judge.evidence import strong
-from choose.judge.measures.cost_comparison import fit_and_1k_answers, in_dollars
+from choose.judge.measures.cost_comparison import cheaper_by
 from choose.judge.prose.loss_sentences import loss_sentences
 from choose.judge.scores.family_comparison import FamilyComparison
 from choose.judge.scores.joint_distribution import distribution_of_difference
@@ -118,25 +117,6 @@ def also_named(case: Case) -> str | None:
     return case.selection.near[0] if case.selection.near else None
 
 
-def cheaper_by(contenders: Contenders, a: str, b: str, *, costlier_first: bool = False) -> str:
-    """Return `` (0.75 ms against 14.5 ms per answer)``; empty where no figure shows it.
-
-    `a` is the cheaper one; its figure comes second where the sentence is about the other.
-    """
-    order = -1 if costlier_first else 1
-    costs = {name: contenders.costs[name] for name in (a, b)}
-    first, second = (costs[name].record.ms_per_item for name in (a, b))
-    if first is not None and second is not None and first < second:
-        low, high = (milliseconds(first), milliseconds(second))[::order]
-        return f" ({low} against {high} per answer)"
-    totals = fit_and_1k_answers(costs)
-    mine, other = totals[a], totals[b]
-    if mine is None or other is None or mine >= other or in_dollars(costs):
-        return ""
-    low, high = (duration(mine), duration(other))[::order]
-    return f" ({low} against {high} to train and answer 1,000 rows)"
-
-
 def interim_reason(case: Case, kind: Kind) -> str:
     """Say why the interim candidate is the one to use; empty where it is recommended."""
     if kind in ("adopt", "baseline-is-enough", "fix-metric"):
@@ -155,9 +135,9 @@ def interim_reason(case: Case, kind: Kind) -> str:
     contenders, found = case.contenders, _seen(case, match)
     lead, shared = found.difference.value, plural(found.difference.rows, "shared row")
     own = _best_of_kind(case, found.b)
-    costs = f"costs more{cheaper_by(contenders, found.b, found.a, costlier_first=True)}"
+    costs = f"costs more{cheaper_by(contenders.costs, found.b, found.a, costlier_first=True)}"
     if rival not in contenders.costlier(case.name):
-        costs = f"costs less{cheaper_by(contenders, found.a, found.b)}"
+        costs = f"costs less{cheaper_by(contenders.costs, found.a, found.b)}"
     same = round(100 * lead, 1) == 0
     if lead > 0 and not same and costs.startswith("costs less"):
         told = ahead_on_all_rows(contenders, found.b, found.a)
@@ -282,9 +262,9 @@ def still_open(
     """Return what the evidence does not show yet, a sentence each; `left_out` was not measured."""
     return (
         *_open_families(case, families),
-        *_near(case),
-        *_small_model(case),
         *_not_measured(case, families, left_out),
+        *_small_model(case),
+        *_near(case),
     )
 
 

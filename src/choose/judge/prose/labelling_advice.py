@@ -61,9 +61,9 @@ def relabel(case: Case) -> Iterator[str]:
     more = ["others"] if len(suspects) > NAMED else []
     relabelling = relabelling_gain(case.audit, case)
     worth = (
-        f"correcting them would add about {points(relabelling.gain.value)} to the measured "
-        f"accuracy of {relabelling.candidate}, {points(relabelling.gain.high)} at most"
-        if relabelling and relabelling.gain.high is not None
+        f"correcting them would add about {points(relabelling.gain.value)} "
+        f"({interval(relabelling.gain)}) to the measured accuracy of {relabelling.candidate}"
+        if relabelling
         else "the gain is unknown"
     )
     yield (

@@ -21,13 +21,13 @@ from choose.judge.decision.more_labels import (
 )
 from choose.judge.decision.rule import Case, deciding_rival
 from choose.judge.decision.verdict_kind import conflicts_limit
+from choose.judge.measures.cost_comparison import cheaper_by
 from choose.judge.measures.curve_forecast import horizon, likely
 from choose.judge.measures.text_metrics import format_gap, leads_by_other_metrics, only_cut
 from choose.judge.prose.family_answer import (
     ahead_on_all_rows,
     also_named,
     called,
-    cheaper_by,
     may_be_behind,
 )
 from choose.judge.prose.labelling_advice import limit_sentence, toward_target
@@ -182,7 +182,8 @@ def _beside(case: Case, other: str) -> str:
     if difference.value <= 0:
         shown = f"{gain(other, name, difference)}"
         if other not in contenders.cheaper(name):
-            return f"{shown}, and {other} does not cost less."
+            more = cheaper_by(contenders.costs, name, other, costlier_first=True)
+            return f"{shown}, and {other} costs {f'more{more}' if more else 'about as much'}."
         matters = contenders.margin(name, other)
         if -difference.value >= matters:
             lower = f"scored {points(matters)} or more lower" if matters else "scored lower"
@@ -195,7 +196,7 @@ def _beside(case: Case, other: str) -> str:
     lead, matters = gain(other, name, difference), contenders.margin(other, name)
     if not matters or other in contenders.cheaper(name):
         return f"{lead}{chance}. {ahead_on_all_rows(contenders, name, other)}."
-    costs = f"{name} costs less{cheaper_by(contenders, name, other)}"
+    costs = f"{name} costs less{cheaper_by(contenders.costs, name, other)}"
     if difference.value < matters:
         shown = f"The lead as measured is below the {points(matters)} that matter"
         return f"{lead}{chance}. {shown}, and {costs}."

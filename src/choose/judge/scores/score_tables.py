@@ -184,7 +184,7 @@ class StudyScores:
         labelled: labelled rows in all.
         dated: labelled rows with a timestamp; None if not counted.
         training_rows: training rows of the compared fits, the largest of the folds.
-        pool: rows of the training pool, the largest of the folds.
+        pool: rows of the training pool of these fits, the largest of the folds.
     """
 
     rows: ScoredRows
@@ -230,7 +230,7 @@ def study_scores(evidence: Evidence, measure: Measure = ACCURACY) -> StudyScores
         labelled=evidence.rows,
         dated=evidence.dated,
         training_rows=max(full.values(), default=0),
-        pool=max(evidence.pool_rows, default=0),
+        pool=max((evidence.pool_rows[fold] for fold in full), default=0),
     )
 
 

@@ -86,11 +86,17 @@ def steps(verdict: Verdict) -> tuple[Step, ...]:
     return verdict.steps or tuple(Step(kind="other", text=text) for text in verdict.next)
 
 
-def rare_sentence(rare: RareLabel) -> str:
-    """Say how often the chosen candidate finds a label that accuracy hardly sees."""
+def rare_sentence(rare: RareLabel, columns: int | None = None) -> str:
+    """Say how often the chosen candidate and others find a label that accuracy hardly sees.
+
+    Those are left out whose figures do not fit into `columns`.
+    """
     label = f"“{clean(rare.label)}” has {plural(rare.rows, 'row')} ({in_percent(rare.share)})"
-    found = "; ".join(_found(figure) for figure in rare.figures[:3])
-    return f"{label}. {found}." if found else f"{label}."
+    for count in range(min(len(rare.figures), 3), 0, -1):
+        text = f"{label}. {'; '.join(map(_found, rare.figures[:count]))}."
+        if columns is None or cell_len(text) <= columns:
+            return text
+    return f"{label}."
 
 
 def _found(rare: RareFigure) -> str:
@@ -274,7 +280,7 @@ def _sentences(decision: Decision, width: int, room: Room) -> Iterator[tuple[str
     verdict = decision.verdict
     columns = room.lines * max(width - LABEL - INDENT, 20)
     for rare in verdict.rare[:1]:
-        yield Text("Rare", "bold"), literal(clip(rare_sentence(rare), columns))
+        yield Text("Rare", "bold"), literal(clip(rare_sentence(rare, columns), columns))
     names = ("Settled", "Open") if verdict.answer else ("Why", "Changes it")
     for name, sentences, most in zip(
         names, (settled(verdict), still_open(verdict)), (room.settled, room.open), strict=True
