@@ -13,6 +13,9 @@ import pytest
 from choose.judge.evidence import Evidence
 from choose.judge.goal import Measure, Rule
 from choose.judge.verdict import judge
+from choose.report.candidate_order import rows_noted
+from choose.report.html.charts import views
+from choose.report.html.line_charts import curves, noise
 from choose.report.html.page import render_html
 from choose.report.markdown import render_markdown
 from choose.schema.base import Interval
@@ -196,6 +199,30 @@ def test_a_column_of_unlike_rows_is_found_unless_it_is_marked() -> None:
     other = [row[:] for row in table]
     other[2][0] = "lora (121 of 602)"
     assert unlike_in_table(demo(), other), "a mark of other rows is no mark"
+
+
+def test_charts_of_a_part_of_the_rows_say_so() -> None:
+    """A curve ended at 75 beside 79 % in the table: 120 of 602 rows, which nothing said."""
+    found = decided("uneven")
+    fold = tuple(
+        card.model_copy(
+            update={"curve": tuple(p.model_copy(update={"row_set": "120:a"}) for p in card.curve)}
+        )
+        for card in found.scorecards
+    )
+    of_curves = curves(found.model_copy(update={"scorecards": fold}))
+    of_views = views(found)
+    assert of_curves is not None
+    assert of_views is not None
+    assert f"On 120 of {ROWS} test rows." in of_curves.caption
+    assert f"On 160 of {ROWS} test rows." in of_views.caption
+    assert any(f"On 240 of {ROWS} test rows." in one.caption for one in noise(found))
+    whole = decided("even")
+    assert "test rows" not in "".join(one.caption for one in noise(whole))
+    sets = {"tfidf": f"{ROWS}:a", "knn": "240:b", "probe": "120:c", "lora": None}
+    noted = rows_noted(whole, sets)
+    assert noted == f"Test rows: probe on 120, knn on 240 and tfidf on {ROWS} of {ROWS}."
+    assert rows_noted(whole, {"tfidf": f"{ROWS}:a", "lora": None}) == ""
 
 
 def test_every_measure_of_an_uneven_decision_knows_its_rows() -> None:

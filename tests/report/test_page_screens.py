@@ -9,7 +9,7 @@ from itertools import pairwise
 import pytest
 
 from choose.formatting import MINUS
-from choose.report.candidate_order import contending, standings, titles
+from choose.report.candidate_order import contending, marked, standings, titles
 from choose.report.html.chart_style import GREY, palette
 from choose.report.html.line_charts import TICKS, apart, drawable, few
 from choose.report.html.page import lead
@@ -161,6 +161,22 @@ def test_names_are_readable_and_fewer_rows_are_marked() -> None:
     assert "Hollow: compared on fewer rows." in standings_chart(decision).caption  # type: ignore[union-attr]
 
 
+def test_rows_are_marked_where_every_candidate_answered_a_part() -> None:
+    """The chart said "290" of 1,451 rows: all candidates had answered the same part."""
+    decision = answered()
+    alike = tuple(s.model_copy(update={"common": 121, "rows": 121}) for s in STANDINGS)
+    few = tuple(c.model_copy(update={"rows": 121}) for c in decision.scorecards)
+    part = answered(standings=alike).model_copy(update={"scorecards": few})
+    total = part.dataset.test_rows
+    assert total > 121
+    figure = standings_chart(part)
+    assert figure is not None
+    drawing = text_of(str(figure.drawing))
+    assert drawing.count(f"121 of {total}") == 2 * len(alike), "wide and narrow"
+    assert "Hollow" not in figure.caption
+    assert {marked(part, card) for card in few} == {f"{c.candidate} (121 of {total})" for c in few}
+
+
 def test_the_axis_is_around_the_contenders_and_the_rest_is_at_its_edge() -> None:
     """The axis went from 10 to 90, and the contenders shared a twelfth of it."""
     decision = answered()
@@ -184,9 +200,14 @@ def test_the_mark_of_the_best_and_its_figure_are_apart() -> None:
     told, brief = "29 % of words shared (20 to 40)", "63 rows · 1,337 ms"
     radius, begins = 6, WIDE.columns[1].at - LETTER * len(told)
     assert WIDE.plot[1] + radius > begins
-    roomy = _roomy(WIDE, [{"told": told}, {"told": "+1.8"}])
+    title = "words + logistic regression (tfidf)"
+    roomy = _roomy(WIDE, [{"told": told, "title": title}, {"told": "+1.8", "title": title}])
     assert 500 < roomy.plot[1] < begins - radius
-    assert _roomy(WIDE, [{"told": f"+1.8 ({MINUS}1.2 to +4.8)"}]) == WIDE
+    assert _roomy(WIDE, [{"told": f"+1.8 ({MINUS}1.2 to +4.8)", "title": title}]) == WIDE
+    long = "tuned embeddings + logistic regression (tuned-probe)"
+    named = _roomy(WIDE, [{"told": told, "title": long}])
+    assert WIDE.columns[0].letters >= len(long), "a name is not cut in its middle"
+    assert WIDE.columns[0].at + LETTER * len(long) <= named.plot[0] + 1 < named.plot[1] - 100
     short = _beside(told, brief, "of words shared")
     assert short == "29 % (20 to 40)"
     figure, rest = NARROW.columns[1:]

@@ -104,13 +104,14 @@ def points_ahead(standing: Standing) -> float:
 
 
 def fewer_rows(decision: Decision, card: Scorecard) -> str:
-    """Return ``121 of 602``, the test rows of a candidate that answered fewer than others."""
+    """Return ``121 of 602``, the test rows of a candidate that did not answer all of them."""
     most = max((c.rows for c in decision.scorecards), default=0)
+    most = max(most, decision.dataset.test_rows)
     return f"{card.rows:,} of {most:,}" if 0 < card.rows < most else ""
 
 
 def marked(decision: Decision, card: Scorecard) -> str:
-    """Return a candidate's name, with the rows that it answered if they are fewer than others'."""
+    """Return a candidate's name, with the rows that it answered if they are not all."""
     few = fewer_rows(decision, card)
     return f"{clean(card.candidate)} ({few})" if few else clean(card.candidate)
 
@@ -156,7 +157,7 @@ def rows_noted(decision: Decision, sets: Mapping[str, str | None]) -> str:
     if len(by_count) == 1:
         return f"On {next(iter(by_count)):,} of {total:,} test rows."
     said = [f"{listed(names)} on {count:,}" for count, names in sorted(by_count.items())]
-    return f"Test rows: {', '.join(said)} of {total:,}."
+    return f"Test rows: {listed(said)} of {total:,}."
 
 
 def differing_line(decision: Decision) -> str:

@@ -290,7 +290,8 @@ def _study_limits(case: Case, gates: Sequence[Gate], looks: int) -> list[tuple[i
         limits.append((0, "people's ratings do not agree with the score"))
     failed = [g.name for g in gates if g.name in _SOUND and g.status == "fail"]
     if failed:
-        limits.append((1, f"the check failed: {listed(failed)}"))
+        checks = listed([f"'{name}'" for name in failed])
+        limits.append((1, f"the check {checks} failed"))
     pays = next((gate.status for gate in gates if gate.name == WORTH), "unknown")
     if pays == "fail":
         limits.append((1, "it costs more than it earns"))

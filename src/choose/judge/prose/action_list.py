@@ -77,8 +77,7 @@ def next_steps(
         or (check[0].value is not None and check[0].value.value >= case.margin / 2)
     )
     unfinished, begin = _unfinished(case, left_out), list(_begin(case, left_out))
-    metric = () if case.contenders.only_guesses else tuple(_metric(case))
-    known = rare_label_known(case)
+    metric, known = list(_metric(case)), rare_label_known(case)
     steps = [
         *(Step(kind="other", text=text) for text in [best_buy(moves)] if text),
         *(metric if known else ()),
@@ -108,7 +107,7 @@ def next_steps(
 
 
 def _metric(case: Case) -> Iterator[Step]:
-    if rare := rare_labels(case):
+    if not case.contenders.only_guesses and (rare := rare_labels(case)):
         yield Step(
             kind="metric",
             text=f"Judge by a metric that counts {quoted(rare[0].label)}: every label equally "

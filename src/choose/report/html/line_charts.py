@@ -56,16 +56,16 @@ def curves(decision: Decision) -> Figure | None:
     )
     rises = {c.candidate: c.curve[-1].value - c.curve[-2].value for c in cards}
     steepest = max(rises, key=lambda name: rises[name])
-    last = next(c for c in cards if c.candidate == steepest).curve[-2:]
-    step = f"between {last[0].labels:,} and {last[1].labels:,} {word.label}s"
+    before, last = next(c for c in cards if c.candidate == steepest).curve[-2:]
+    step = f"between {before.labels:,} and {last.labels:,} {word.label}s"
     rise = (
         f"{clean(steepest)} rises most {step}: {signed_points(rises[steepest])} points."
         if rises[steepest] >= 0.0005
         else f"No candidate rises {step}."
     )
     still = f"A line that still rises at its right end means that more {word.labels} help."
-    measured_on = rows_noted(decision, {c.candidate: c.curve[-1].row_set for c in cards})
-    caption = " ".join(filter(None, (rise, measured_on, still)))
+    few_rows = rows_noted(decision, {c.candidate: c.curve[-1].row_set for c in cards})
+    caption = " ".join(filter(None, (rise, few_rows, still)))
     title = f"{word.title} by number of {word.labels}"
     return plotted(rows, colours, x, title, caption, f"{word.score} in %")
 
@@ -99,15 +99,11 @@ def _noise_kind(decision: Decision, cards: Sequence[Scorecard], kind: str) -> Fi
         start = [{**facts, "x": 0.0, "value": 0.0, "low": 0.0, "high": 0.0}] if points else []
         rows += [*start, *({**facts, "x": 100 * p.rate, **_change(p.loss)} for p in points)]
     last = max(float(str(row["x"])) for row in rows)
-    caption = (
-        f"With {last:.0f} % of the training {word.target}s wrong ({clean(kind)}), "
-        f"{largest_change([row for row in rows if row['x'] == last])} points on the same rows."
-    )
-    sets = {
-        card.candidate: max((p.rate, p.loss.row_set) for p in card.noise.kinds if p.kind == kind)[1]
-        for card in cards
-        if any(p.kind == kind for p in card.noise.kinds)
-    }
+    change = largest_change([row for row in rows if row["x"] == last])
+    caption = f"With {last:.0f} % of the training {word.target}s wrong ({clean(kind)}), "
+    caption += f"{change} points on the same rows."
+    at = {c.candidate: [p for p in c.noise.kinds if p.kind == kind] for c in cards}
+    sets = {n: max(p, key=lambda point: point.rate).loss.row_set for n, p in at.items() if p}
     caption = " ".join(filter(None, (caption, rows_noted(decision, sets))))
     title = f"{word.target.capitalize()} noise: {clean(kind)}"
     x = _rates(rows, word.target)

@@ -65,7 +65,7 @@ WIDE = Layout(
     15,
     15,
     (
-        Column("title", "", 24, 15, "left", 44),
+        Column("title", "", 24, 15, "left", 54),
         Column("told", "points (95 % range)", 822, 15),
         Column("rows", "rows", 920, 15),
         Column("ms", "ms per answer", 1032, 15),
@@ -112,8 +112,8 @@ def standings_chart(decision: Decision) -> Figure | None:
         for s in placed
     ]
     for row in rows:
-        row["rows"] = told = _answered(row, rows)
-        row["brief"] = f"{told}{'' if row['part'] else ' rows'} · {row['ms']} ms"
+        row["rows"] = told = _answered(row, rows, decision.dataset.test_rows)
+        row["brief"] = f"{told}{'' if ' of ' in told else ' rows'} · {row['ms']} ms"
         row["close"] = _beside(str(row["told"]), str(row["brief"]), noun)
     pick = next((clean(s.candidate) for s in placed if s.chosen), "")
     caption, title = _caption(decision, placed, rows), words_in(decision).title
@@ -144,15 +144,18 @@ def _priced(layout: Layout, placed: Sequence[Standing]) -> Layout:
 
 
 def _roomy(layout: Layout, rows: Sequence[dict[str, object]]) -> Layout:
-    """Return the layout with a plot that ends before the longest figure beside it begins.
+    """Return the layout with a plot between the longest name and the longest figure.
 
     The chosen candidate's figure is the longest, and where all others are far behind it, its mark
     is at the right end of the plot.
     """
+    named = layout.columns[0]
+    name = max(min(len(str(row["title"])), named.letters) for row in rows)
+    start = max(layout.plot[0], round(named.at + LETTER * name))
     told = next(column for column in layout.columns if column.field == "told")
     longest = max(len(str(row["told"])) for row in rows)
     end = min(layout.plot[1], round(told.at - LETTER * longest) - FREE)
-    return layout._replace(plot=(layout.plot[0], end))
+    return layout._replace(plot=(start, end))
 
 
 def _beside(told: str, brief: str, noun: str) -> str:
@@ -200,12 +203,12 @@ def _row(standing: Standing, domain: tuple[float, float], noun: str) -> dict[str
     }
 
 
-def _answered(row: dict[str, object], rows: Sequence[dict[str, object]]) -> str:
-    """Return ``602``, or ``121 of 602`` for a candidate compared on fewer rows than the chosen."""
+def _answered(row: dict[str, object], rows: Sequence[dict[str, object]], total: int) -> str:
+    """Return ``602``, or ``121 of 602``; note which are compared on fewer rows than the chosen."""
     common = int(str(row["common"]))
     whole = next((int(str(r["common"])) for r in rows if r["chosen"]), common)
-    row["part"] = common < whole
-    return f"{common:,} of {whole:,}" if common < whole else f"{common:,}"
+    row["part"], of = common < whole, max(whole, total)
+    return f"{common:,} of {of:,}" if common < of else f"{common:,}"
 
 
 def _plot(

@@ -87,10 +87,7 @@ def steps(verdict: Verdict) -> tuple[Step, ...]:
 
 
 def rare_sentence(rare: RareLabel, columns: int | None = None) -> str:
-    """Say how often the chosen candidate and others find a label that accuracy hardly sees.
-
-    Those are left out whose figures do not fit into `columns`.
-    """
+    """Say who finds a label that accuracy hardly sees, with the figures that fit into `columns`."""
     label = f"“{clean(rare.label)}” has {plural(rare.rows, 'row')} ({in_percent(rare.share)})"
     for count in range(min(len(rare.figures), 3), 0, -1):
         text = f"{label}. {'; '.join(map(_found, rare.figures[:count]))}."
