@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import astuple
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
 
 from choose.errors import ModelError
+from choose.models.causal import loading
 from choose.models.environment_settings import cores
 from choose.models.hardware import compute_settings as runtime
 from choose.models.hardware.memory import timed_tokens
 from choose.models.lora.fit import _share_of_step
 from choose.progress import sampling
+from support import tiny_models as tiny
 
 
 @pytest.fixture
@@ -124,3 +127,14 @@ def test_the_batches_of_an_epoch_are_its_steps_by_their_tokens() -> None:
     shares = [_share_of_step(run, some) for some in ((0, 1), (2, 3), (4, 5))]
     assert sum(shares) == pytest.approx(3)
     assert shares == pytest.approx([6 / 32, 70 / 32, 20 / 32])
+
+
+def test_threads_are_set_before_a_model_is_tested(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a busy machine the test of a model that was loaded first took minutes, with all cores."""
+    done: list[str] = []
+    monkeypatch.setattr(loading, "set_threads", lambda: done.append("threads"))
+    monkeypatch.setattr(loading, "supports_tree_attention", lambda lm: done.append("test") is None)
+    assert loading.load_causal(str(tiny.causal_lm(tmp_path / "lm"))).tree
+    assert done == ["threads", "test"]

@@ -25,6 +25,7 @@ from choose.models.results.output_cache import environment, size_limit
 from choose.progress import sampling
 from choose.run.speed_probe import (
     CACHED_SHARE,
+    MIN_REPORTS,
     SMALL_POOL,
     FitTiming,
     PredictTiming,
@@ -192,7 +193,9 @@ def _measure_slow(job: Job, dataset: Dataset, started: PreparedTrial, seconds: f
     further = bool(whole.loop) and not small.complete and small.loop != whole.loop
     if further or predicted.each is None:
         smaller = prepared(job)
-        begun = time_fit(smaller, dataset, pool[:few], seconds, reports=1)
+        # The first step of a model that was loaded just now sets up, and does not count.
+        first = MIN_REPORTS if started.load > seconds else 1
+        begun = time_fit(smaller, dataset, pool[:few], seconds, reports=first)
         small = begun if further else small
     if predicted.each is None:  # the fit stopped too early to predict; a small one got further
         predicting = smaller
