@@ -98,6 +98,17 @@ def test_notes_of_a_form_are_told_once_with_the_range_of_their_numbers() -> None
     ]
 
 
+def test_gains_of_several_fits_keep_their_signs_and_one_interval() -> None:
+    said = "The search gained nothing that can be shown: {} ({} to {}). It took {} questions, 5 s."
+    gains = [("-0.067", "-0.393", "+0.015", "414"), ("+0.000", "-0.100", "-0.002", "1,000")]
+    assert merge_numbers([said.format(*gain) for gain in gains]) == said.format(
+        "-0.067 to +0.000", "-0.393", "+0.015", "414 to 1,000"
+    )
+    accuracy = "Accuracy there {} ({} to {}) after the correction, 20 settings."
+    merged = [accuracy.format(0.6, 0.5, 0.7), accuracy.format(0.5, 0.45, 0.65)]
+    assert merge_numbers(merged) == accuracy.format("0.5 to 0.6", 0.45, 0.7)
+
+
 def test_names_with_digits_are_no_numbers() -> None:
     said = ["SmolLM2-135M took 3 s, 10 without", "SmolLM2-135M took 2 s, 10 without"]
     assert merge_numbers(said) == "SmolLM2-135M took 2 to 3 s, 10 without"
