@@ -12,21 +12,35 @@ from choose.models.classical.inner_selection import (
     TOO_SMALL,
     Choice,
     InnerFolds,
+    SetFolds,
     choose_setting,
     inner_folds,
+    inner_folds_of_sets,
+)
+from choose.models.classical.label_set_head import (
+    best_sets,
+    example_f1s,
+    held_out_scores,
+    held_out_sets,
+    members_of,
+    set_answers,
 )
 from choose.models.classical.logistic_solver import held_out_path, row_coordinates
 from choose.models.saving import FACTS, read_json, write_fitted
-from choose.models.tfidf_logistic import FLOOR, LogisticHead, TfidfFeatures
+from choose.models.tfidf_logistic import FLOOR, TfidfFeatures
 from choose.models.weights.spec import DEFAULT_ENCODER
-from choose.types import Answers, Example, Item, Task
-from choose_baseline import Knn, Probe, Tfidf
+from choose.tasks.multilabel import Multilabel
+from choose.types import Answers, Example, Floats, Item, Task
+from choose_baseline import Knn, Probe, Tfidf, fitted_head, labels_and_choices, named
 
 # Most rows on which settings are compared; all rows train what is chosen.
 TFIDF_ROWS, ENCODED_ROWS = 1_500, 4_000
 
 # Values of C, ascending, and that of `tfidf` and `probe`.
 STRENGTHS, USUAL_C = (1.0, 3.0, 10.0, 30.0, 100.0), 10.0
+
+# Sets of labels take a fit a label, so fewer rows and folds are compared.
+SET_ROWS, SET_FOLDS = 1_000, 3
 
 
 class TunedTfidf(Tfidf):
@@ -40,7 +54,6 @@ class TunedTfidf(Tfidf):
     choice: Choice | None
 
     title: ClassVar[str] = "tuned words + logistic regression"
-    kinds: ClassVar[tuple[str, ...]] = ("classification",)
     good_for: ClassVar[str] = "as tfidf, with n-grams and C chosen in the training rows"
     takes: ClassVar[str] = "a few times the training of tfidf, under a millisecond an answer"
     revision: ClassVar[int] = 1
@@ -61,9 +74,9 @@ class TunedTfidf(Tfidf):
 
     def fit(self, task: Task, examples: Sequence[Example]) -> None:
         """Choose the settings on inner folds, then learn from the whole pool."""
-        self.labels, self.choice = task.labels, None
+        (self.labels, self.choices), self.choice = labels_and_choices(task), None
         texts, targets = [e.text or " " for e in examples], [e.target for e in examples]
-        folds, C, self.note = inner_folds(examples, TFIDF_ROWS), USUAL_C, TOO_SMALL
+        folds, C, self.note = folds_for(task, examples, TFIDF_ROWS), USUAL_C, TOO_SMALL
         parts, matrices = _vectorised(texts, self.FEATURES) if folds else ({}, {})
         if folds is None or not all(name in parts for name in self.FEATURES[0]):
             # Where texts have no term in common there is nothing to choose either.
@@ -73,8 +86,7 @@ class TunedTfidf(Tfidf):
             names, C = self._choose(folds, matrices)
             self.features = TfidfFeatures.joined([parts[name] for name in names])
             matrix = _side_by_side([matrices[name] for name in names])
-        self.head = LogisticHead(C)
-        self.head.fit(matrix, targets)
+        self.head = fitted_head(C, self.choices, matrix, targets)
 
     def facts(self) -> Mapping[str, Any]:
         """Return a note on what was chosen."""
@@ -84,7 +96,7 @@ class TunedTfidf(Tfidf):
         """Write the n-grams, their IDF and their weights; no row of the pool."""
         facts, arrays = self.features.state()
         head, weights = self.head.state()
-        facts |= {"labels": self.labels, "head": head, "note": self.note}
+        facts |= {**named(self.labels, self.choices), "head": head, "note": self.note}
         write_fitted(folder, self, facts, {**arrays, **weights})
 
     def load(self, folder: Path) -> None:
@@ -93,7 +105,7 @@ class TunedTfidf(Tfidf):
         self.note, self.choice = _read_note(folder), None
 
     def _choose(
-        self, folds: InnerFolds, matrices: Mapping[str, Any]
+        self, folds: InnerFolds | SetFolds, matrices: Mapping[str, Any]
     ) -> tuple[tuple[str, ...], float]:
         """Return the vectorisers and C; products of all rows with all are computed once."""
         products = {
@@ -103,10 +115,10 @@ class TunedTfidf(Tfidf):
         for names in self.FEATURES:
             if all(name in products for name in names):
                 whole = sum((products[name] for name in names[1:]), products[names[0]]).toarray()
-                path = held_out_path(row_coordinates(whole), folds.codes, folds.fold, STRENGTHS)
-                levels |= {(names, C): level for C, level in zip(STRENGTHS, path, strict=True)}
+                path = _by_strength(row_coordinates(whole), folds)
+                levels |= {(names, C): level for C, level in path.items()}
         (names, C), self.choice = _choice(levels, (self.FEATURES[0], USUAL_C), folds)
-        self.note = self.choice.sentence(f"C = {C:g} on {' and '.join(names)}")
+        self.note = _said(self.choice, f"C = {C:g} on {' and '.join(names)}", self.choices)
         return names, C
 
 
@@ -120,7 +132,6 @@ class TunedProbe(Probe):
     choice: Choice | None
 
     title: ClassVar[str] = "tuned embeddings + logistic regression"
-    kinds: ClassVar[tuple[str, ...]] = ("classification",)
     good_for: ClassVar[str] = "as probe, with C chosen in the training rows"
     takes: ClassVar[str] = "seconds to train, milliseconds an answer"
     revision: ClassVar[int] = 1
@@ -132,13 +143,13 @@ class TunedProbe(Probe):
 
     def fit(self, task: Task, examples: Sequence[Example]) -> None:
         """Choose C on inner folds, then learn the head from the whole pool."""
-        self.labels, self.cached = task.labels, 0.0
+        (self.labels, self.choices), self.cached = labels_and_choices(task), 0.0
         features = self._embed([example.text for example in examples])
+        targets = [example.target for example in examples]
         self.choice, C, self.note = None, USUAL_C, TOO_SMALL
-        if (folds := inner_folds(examples, ENCODED_ROWS)) is not None:
+        if (folds := folds_for(task, examples, ENCODED_ROWS)) is not None:
             C = self._choose(folds, features)
-        self.head = LogisticHead(C)
-        self.head.fit(features, [example.target for example in examples])
+        self.head = fitted_head(C, self.choices, features, targets)
 
     def facts(self) -> Mapping[str, Any]:
         """Return the seconds that cached embeddings had taken, and what was chosen."""
@@ -147,7 +158,7 @@ class TunedProbe(Probe):
     def save(self, folder: Path) -> None:
         """Write the head; the encoder is named, not copied."""
         head, weights = self.head.state()
-        facts = {"labels": self.labels, "head": head, "note": self.note}
+        facts = {**named(self.labels, self.choices), "head": head, "note": self.note}
         write_fitted(folder, self, facts, weights)
 
     def load(self, folder: Path) -> None:
@@ -155,14 +166,13 @@ class TunedProbe(Probe):
         super().load(folder)
         self.note, self.choice = _read_note(folder), None
 
-    def _choose(self, folds: InnerFolds, features: Any) -> float:
+    def _choose(self, folds: InnerFolds | SetFolds, features: Any) -> float:
         rows = features[folds.places]
         if len(rows) < rows.shape[1]:
             rows = row_coordinates(rows @ rows.T)
-        path = held_out_path(rows, folds.codes, folds.fold, STRENGTHS)
-        levels = dict(zip(STRENGTHS, path, strict=True))
+        levels = _by_strength(rows, folds)
         C, self.choice = _choice(levels, USUAL_C, folds)
-        self.note = self.choice.sentence(f"C = {C:g}")
+        self.note = _said(self.choice, f"C = {C:g}", self.choices)
         return C
 
 
@@ -190,7 +200,6 @@ class TunedKnn(Knn):
     choice: Choice | None
 
     title: ClassVar[str] = "tuned nearest neighbours"
-    kinds: ClassVar[tuple[str, ...]] = ("classification",)
     good_for: ClassVar[str] = "as knn, with k and the weights of votes chosen in the training rows"
     takes: ClassVar[str] = "under a second to choose, milliseconds an answer"
     reference: ClassVar[bool] = False
@@ -206,11 +215,16 @@ class TunedKnn(Knn):
         super().fit(task, examples)
         self.choice, self.note = None, TOO_SMALL
         self.weighting, self.near = USUAL_VOTE
-        if (folds := inner_folds(examples, ENCODED_ROWS)) is not None:
+        if (folds := folds_for(task, examples, ENCODED_ROWS)) is not None:
             self._choose(folds)
 
     def predict(self, items: Sequence[Item]) -> Answers:
-        """Answer with the label that gets the most votes of the most similar neighbours."""
+        """Answer with the label that gets the most votes of the most similar neighbours.
+
+        Of sets it is the one that comes nearest to theirs, by mean F1.
+        """
+        if self.choices:
+            return self._sets(items)
         votes = np.full((len(items), len(self.labels)), FLOOR)
         evidence = []
         for row, neighbours in enumerate(self.retriever.search(items, self.near)):
@@ -230,7 +244,7 @@ class TunedKnn(Knn):
         """Write the pool itself, texts and labels, with its vectors."""
         rows, vectors = self.retriever.state()
         facts = {
-            "labels": self.labels,
+            **named(self.labels, self.choices),
             "rows": rows,
             "note": self.note,
             "near": self.near,
@@ -247,7 +261,18 @@ class TunedKnn(Knn):
         if type(self.near) is not int or self.near < 1 or self.weighting not in WEIGHTINGS:
             raise ValueError("the number of neighbours or the weights of votes are none of knn's")
 
-    def _choose(self, folds: InnerFolds) -> None:
+    def _sets(self, items: Sequence[Item]) -> Answers:
+        chosen = np.zeros((len(items), len(self.choices)), dtype=np.bool_)
+        evidence = []
+        for row, neighbours in enumerate(self.retriever.search(items, self.near)):
+            evidence.append(tuple(n.example.id for n in neighbours))
+            members = members_of(self.choices, [n.example.target for n in neighbours])
+            cosines = np.array([[n.similarity for n in neighbours]])
+            weights = np.maximum(WEIGHTINGS[self.weighting](cosines), FLOOR)
+            chosen[row] = best_sets(members[None], weights / weights.sum())[0]
+        return set_answers(self.choices, chosen, evidence=tuple(evidence))
+
+    def _choose(self, folds: InnerFolds | SetFolds) -> None:
         _, state = self.retriever.state()
         nearest, cosines = _neighbours(state["vectors"][folds.places], folds.fold)
         levels = {
@@ -256,7 +281,8 @@ class TunedKnn(Knn):
             for k, level in _votes(folds, nearest, cosines, weigh)
         }
         (self.weighting, self.near), self.choice = _choice(levels, USUAL_VOTE, folds)
-        self.note = self.choice.sentence(f"k = {self.near} with {self.weighting} weights of votes")
+        said = f"k = {self.near} with {self.weighting} weights of votes"
+        self.note = _said(self.choice, said, self.choices)
 
 
 def _vectorised(
@@ -281,16 +307,46 @@ def _side_by_side(matrices: Sequence[Any]) -> Any:
 Setting = TypeVar("Setting")
 
 
+def folds_for(task: Task, examples: Sequence[Example], most: int) -> InnerFolds | SetFolds | None:
+    """Return the inner folds of a pool; None where it is too small."""
+    if isinstance(task, Multilabel):
+        return inner_folds_of_sets(task, examples, min(most, SET_ROWS), SET_FOLDS)
+    return inner_folds(examples, most)
+
+
+def _by_strength(rows: Any, folds: InnerFolds | SetFolds) -> dict[float, Any]:
+    """Return log-probabilities of held-out rows with each C; of sets the labels' probabilities."""
+    if isinstance(folds, InnerFolds):
+        path = held_out_path(rows, folds.codes, folds.fold, STRENGTHS)
+        return dict(zip(STRENGTHS, path, strict=True))
+    sets = held_out_sets(rows, folds.members, folds.fold, STRENGTHS)
+    return dict(zip(STRENGTHS, sets, strict=True))
+
+
 def _choice(
-    levels: Mapping[Setting, Any], usual: Setting, folds: InnerFolds
+    levels: Mapping[Setting, Any], usual: Setting, folds: InnerFolds | SetFolds
 ) -> tuple[Setting, Choice]:
-    """Choose a setting by its (n, classes) log-probabilities of held-out rows."""
+    """Choose a setting by what held-out rows are given with it.
+
+    That is (n, classes) log-probabilities; of sets (n, labels) probabilities, or (n,) scores.
+    """
     order = [usual, *(setting for setting in levels if setting != usual)]
-    own = np.arange(len(folds.codes)), folds.codes
-    right = np.stack([levels[s].argmax(axis=1) == folds.codes for s in order]).astype(np.float64)
-    likelihood = np.stack([levels[s][own] for s in order]).astype(np.float64)
-    choice = choose_setting(right, likelihood, folds.clusters)
+    if isinstance(folds, InnerFolds):
+        own = np.arange(len(folds.codes)), folds.codes
+        right = np.stack([levels[s].argmax(axis=1) == folds.codes for s in order])
+        likelihood = np.stack([levels[s][own] for s in order]).astype(np.float64)
+    elif levels[usual].ndim == 1:
+        right = np.stack([levels[s] for s in order])
+        likelihood = np.zeros(right.shape)
+    else:
+        found = [held_out_scores(levels[s], folds.members, folds.fold) for s in order]
+        right, likelihood = (np.stack(some) for some in zip(*found, strict=True))
+    choice = choose_setting(right.astype(np.float64), likelihood, folds.clusters)
     return order[choice.index], choice
+
+
+def _said(choice: Choice, setting: str, choices: Sequence[str]) -> str:
+    return choice.sentence(setting, "Example F1" if choices else "Accuracy")
 
 
 def _neighbours(vectors: Any, fold: Any) -> tuple[Any, Any]:
@@ -307,10 +363,14 @@ def _neighbours(vectors: Any, fold: Any) -> tuple[Any, Any]:
     return np.concatenate(nearest), np.concatenate(cosines).astype(np.float64)
 
 
-def _votes(folds: InnerFolds, nearest: Any, cosines: Any, weigh: Any) -> list[tuple[int, Any]]:
-    """Return (n, classes) log-shares of the votes for each number of neighbours."""
+def _votes(
+    folds: InnerFolds | SetFolds, nearest: Any, cosines: Any, weigh: Any
+) -> list[tuple[int, Any]]:
+    """Return (n, classes) log-shares of the votes for each number of neighbours; of sets scores."""
     known = np.isfinite(cosines)  # a pool may have fewer rows outside a fold
     weights = np.where(known, weigh(np.where(known, cosines, 0.0)), 0.0)
+    if not isinstance(folds, InnerFolds):
+        return _set_votes(folds.members, nearest, np.where(known, np.maximum(weights, FLOOR), 0.0))
     votes = np.full((len(nearest), len(folds.labels)), FLOOR)
     rows, found = np.arange(len(nearest)), []
     for k in range(1, max(NEIGHBOURS) + 1):
@@ -318,6 +378,19 @@ def _votes(folds: InnerFolds, nearest: Any, cosines: Any, weigh: Any) -> list[tu
             votes[rows, folds.codes[nearest[:, k - 1]]] += weights[:, k - 1]
         if k in NEIGHBOURS:
             found.append((k, np.log(votes / votes.sum(axis=1, keepdims=True))))
+    return found
+
+
+def _set_votes(members: Any, nearest: Any, weights: Any) -> list[tuple[int, Floats]]:
+    """Return (n,) example-F1 of the best sets of (n, most) neighbours, for each number of them."""
+    found = []
+    for k in NEIGHBOURS:
+        own = weights[:, :k] / weights[:, :k].sum(axis=1, keepdims=True)
+        parts = [
+            best_sets(members[nearest[first : first + 250, :k]], own[first : first + 250])
+            for first in range(0, len(members), 250)
+        ]
+        found.append((k, example_f1s(np.concatenate(parts), members)))
     return found
 
 

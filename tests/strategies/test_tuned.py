@@ -20,6 +20,8 @@ from choose.study.candidates import default_strategies
 from choose.tasks.classification import Classification
 from choose.types import Example, Item
 from support import tiny_models as tiny
+from support.label_sets import TASK as SETS
+from support.label_sets import label_rows
 
 CHEAP = ("tuned-tfidf", "tuned-probe", "tuned-knn")
 SMALL = pool(rows=15)
@@ -74,6 +76,42 @@ def test_what_was_chosen_is_said_and_survives_saving(
                 again.load(tmp_path / "saved")
 
 
+@pytest.mark.parametrize("name", CHEAP)
+def test_settings_for_sets_of_labels_are_chosen_by_their_f1(
+    name: str, encoder: str, tmp_path: Path
+) -> None:
+    params = {} if name == "tuned-tfidf" else {"encoder": encoder}
+
+    def answers(name: str, rows: list[Example]) -> tuple[Any, Any]:
+        strategy: Any = build(name, seed=0, **params)
+        strategy.fit(SETS, rows)
+        return strategy, strategy.predict([e.item() for e in label_rows(8, seed=1)])
+
+    few = label_rows(15)
+    tuned, found = answers(name, few)
+    assert tuned.facts()["notes"] == [TOO_SMALL]
+    assert found.outputs == answers(name.removeprefix("tuned-"), few)[1].outputs
+    tuned, found = answers(name, label_rows(60))
+    (note,) = tuned.facts()["notes"]
+    assert "settings on 60 rows in inner folds" in note
+    assert "Example F1" in note
+    assert tuned.choice.low <= tuned.choice.usual <= tuned.choice.best
+    tuned.save(tmp_path / "saved")
+    again, _ = answers(name, few)
+    again.load(tmp_path / "saved")
+    asked = [e.item() for e in label_rows(8, seed=1)]
+    assert again.predict(asked).outputs == found.outputs
+    assert again.facts()["notes"] == [note]
+
+
+def test_more_neighbours_are_asked_where_sets_are_noisy(encoder: str) -> None:
+    rng, rows = random.Random(2), label_rows(90)
+    mixed = [e if rng.random() > 0.5 else replace(e, target=rng.choice(rows).target) for e in rows]
+    tuned: Any = build("tuned-knn", seed=0, encoder=encoder)
+    tuned.fit(SETS, mixed)
+    assert tuned.near > 5
+
+
 def noisy(count: int) -> list[Example]:
     """Return rows of which two in five have a random label."""
     rng = random.Random(1)
@@ -105,7 +143,7 @@ def test_votes_of_one_search_are_those_of_a_search_for_each_row() -> None:
     vectors = rng.normal(size=(40, 6)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     codes, fold = rng.integers(0, 3, size=40), rng.integers(0, 5, size=40)
-    folds = InnerFolds(np.arange(40), fold, codes, np.arange(40), ("a", "b", "c"))
+    folds = InnerFolds(np.arange(40), fold, np.arange(40), codes, ("a", "b", "c"))
     nearest, cosines = choose_tuned._neighbours(vectors, fold)
     for weigh in choose_tuned.WEIGHTINGS.values():
         for k, shares in choose_tuned._votes(folds, nearest, cosines, weigh):

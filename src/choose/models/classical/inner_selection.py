@@ -9,14 +9,23 @@ drawn. No model is fitted again for that.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from choose.data.duplicates import clusters_of, index_texts
-from choose.data.stratify import hold_out, stratified_folds, stratified_sample
+from choose.data.stratify import (
+    folds_of,
+    hold_out,
+    strata_of,
+    stratified_folds,
+    stratified_sample,
+)
+from choose.models.classical.label_set_head import Members, members_of
+from choose.tasks.multilabel import Multilabel
 from choose.types import Counts, Example, Floats
 
 FOLDS = 5
@@ -32,22 +41,79 @@ _TAILS = (2.5, 97.5)
 
 
 @dataclass(frozen=True)
-class InnerFolds:
+class Folds:
     """Rows of a pool in folds; near-duplicates and rows of one group share a fold.
 
     Attributes:
         places: (n,) indices of the rows in the pool, ascending.
         fold: (n,) the fold in which each is held out.
-        codes: (n,) the index of each row's label in `labels`.
         clusters: (n,) the number of each row's cluster.
-        labels: those that the rows have, sorted.
     """
 
     places: Counts
     fold: Counts
-    codes: Counts
     clusters: Counts
+
+    @classmethod
+    def of(
+        cls,
+        examples: Sequence[Example],
+        parts: Sequence[Sequence[str]],
+        clusters: Mapping[str, str],
+        **more: Any,
+    ) -> Self:
+        """Return the folds whose rows have these ids."""
+        fold = {id: number for number, part in enumerate(parts) for id in part}
+        places = [place for place, e in enumerate(examples) if e.id in fold]
+        ids, numbers = [examples[place].id for place in places], dict[str, int]()
+        own = [numbers.setdefault(clusters.get(id, f"row {id}"), len(numbers)) for id in ids]
+        of_rows = np.array([fold[id] for id in ids])
+        return cls(places=np.array(places), fold=of_rows, clusters=np.array(own), **more)
+
+
+@dataclass(frozen=True)
+class InnerFolds(Folds):
+    """Folds of rows with one label each.
+
+    Attributes:
+        codes: (n,) the index of each row's label in `labels`.
+        labels: those that the rows have, sorted.
+    """
+
+    codes: Counts
     labels: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class SetFolds(Folds):
+    """Folds of rows with sets of labels.
+
+    Attributes:
+        members: (n, labels) which labels each row has.
+    """
+
+    members: Members
+
+
+def inner_folds_of_sets(
+    task: Multilabel, examples: Sequence[Example], most: int, count: int
+) -> SetFolds | None:
+    """Deal at most `most` rows with sets of labels into folds, even in every label.
+
+    None where the pool is too small, as for `inner_folds`.
+    """
+    chosen = set(
+        stratified_sample([e.id for e in examples], strata_of(task, examples), most, "inner")
+    )
+    rows = [e for e in examples if e.id in chosen]
+    clusters = _clusters(rows)
+    sets = {clusters.get(e.id, e.id): task.classes(e.target) for e in rows}
+    whole = Counter(label for labels in sets.values() for label in labels)
+    if len(rows) < FEWEST_ROWS or sum(held > 1 for held in whole.values()) < 2:
+        return None
+    parts = folds_of(task, rows, clusters, count, seed=0)
+    members = members_of(task.choices, [e.target for e in rows])
+    return SetFolds.of(examples, parts, clusters, members=members)
 
 
 def inner_folds(examples: Sequence[Example], most: int, count: int = FOLDS) -> InnerFolds | None:
@@ -63,18 +129,9 @@ def inner_folds(examples: Sequence[Example], most: int, count: int = FOLDS) -> I
     if len(chosen) < FEWEST_ROWS or sum(rows > 1 for rows in whole.values()) < 2:
         return None
     parts = stratified_folds(chosen, targets, clusters, count, seed=0)
-    of = {id: number for number, part in enumerate(parts) for id in part}
-    labels = sorted({targets[id] for id in chosen})
-    numbers: dict[str, int] = {}
-    return InnerFolds(
-        places=np.array([place[id] for id in chosen]),
-        fold=np.array([of[id] for id in chosen]),
-        codes=np.array([labels.index(targets[id]) for id in chosen]),
-        clusters=np.array(
-            [numbers.setdefault(clusters.get(id, f"row {id}"), len(numbers)) for id in chosen]
-        ),
-        labels=tuple(labels),
-    )
+    labels = tuple(sorted({targets[id] for id in chosen}))
+    codes = np.array([labels.index(targets[id]) for id in chosen])
+    return InnerFolds.of(examples, parts, clusters, codes=codes, labels=labels)
 
 
 def inner_hold_out(examples: Sequence[Example], share: float, seed: int) -> list[int]:
@@ -124,7 +181,7 @@ class Choice:
     gain_low: float
     gain_high: float
 
-    def sentence(self, name: str) -> str:
+    def sentence(self, name: str, score: str = "Accuracy") -> str:
         """Return what was chosen, and what the search gained; `name` describes the setting."""
         known = (
             f"{self.value:.3f} ({self.low:.3f} to {self.high:.3f}) after the correction for "
@@ -132,8 +189,8 @@ class Choice:
         )
         how = f"of {self.settings} settings on {self.rows:,} rows in inner folds"
         if self.index == 0:
-            return f"{name}, the usual setting: none {how} was clearly better. Accuracy {known}."
-        return f"{name}, chosen out {how}. Accuracy there {known}."
+            return f"{name}, the usual setting: none {how} was clearly better. {score} {known}."
+        return f"{name}, chosen out {how}. {score} there {known}."
 
 
 TOO_SMALL = (

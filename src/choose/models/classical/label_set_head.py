@@ -11,7 +11,7 @@ import numpy.typing as npt
 from choose.models.classical.logistic_solver import Weights, minimise
 from choose.models.tfidf_logistic import fastest_space
 from choose.tasks.multilabel import read_set, set_text
-from choose.types import Answers, Floats
+from choose.types import Answers, Counts, Floats
 
 Members = npt.NDArray[np.bool_]
 
@@ -60,19 +60,31 @@ def example_f1s(chosen: Members, members: Members) -> Floats:
 
 
 def best_set(members: Members, weights: Floats) -> Members:
-    """Return (labels,) the set with the highest mean example-F1 against weighted sets.
+    """Return (labels,) the set with the highest mean example-F1 against weighted sets."""
+    chosen: Members = best_sets(members[None], weights[None])[0]
+    return chosen
+
+
+def best_sets(members: Members, weights: Floats) -> Members:
+    """Return (n, labels) the set with the highest mean example-F1 against (n, k) weighted sets.
 
     The mean of a set of k labels is a sum over its labels, so for each k the best set is that of
     the k largest terms (Dembczynski, Waegeman, Cheng and Huellermeier 2011). Among equal sets it
     is the smallest, and among equal labels the first.
     """
-    sizes = members.sum(axis=1)
-    best, chosen = float(weights[sizes == 0].sum()), np.zeros(members.shape[1], dtype=np.bool_)
-    for size in range(1, int(members.any(axis=0).sum()) + 1):
-        terms = (2 * weights / (size + sizes)) @ members
-        order = np.argsort(-np.round(terms, 12), kind="stable")[:size]
-        if terms[order].sum() > best + 1e-12:
-            best, chosen = float(terms[order].sum()), np.isin(np.arange(len(terms)), order)
+    sizes, held = members.sum(axis=2), members.astype(np.float64)
+    best = (weights * (sizes == 0)).sum(axis=1)
+    chosen = np.zeros((len(members), members.shape[2]), dtype=np.bool_)
+    for size in range(1, int(members.any(axis=1).sum(axis=1).max(initial=0)) + 1):
+        shares = 2 * weights / (size + sizes)
+        if ((shares * sizes).sum(axis=1) <= best).all():
+            break  # no set of so many labels can be better, nor a larger one
+        terms = (shares[:, None, :] @ held)[:, 0]
+        order = np.argsort(-np.round(terms, 12), axis=1, kind="stable")[:, :size]
+        means = np.take_along_axis(terms, order, axis=1).sum(axis=1)
+        better = np.flatnonzero(means > best + 1e-12)
+        best[better], chosen[better] = means[better], False
+        chosen[better[:, None], order[better]] = True
     return chosen
 
 
@@ -209,6 +221,38 @@ def _chances(rows: Any, weights: Weights) -> Floats:
 def _fitted(rows: Any, members: Members, C: float) -> Weights:
     """Return (d + 1, labels) weights, the intercepts last, as scikit-learn would fit each label."""
     return minimise(_EachLabel(rows, members, 1 / (C * max(1, len(members)))))
+
+
+def held_out_sets(
+    features: Any, members: Members, fold: Counts, strengths: Sequence[float]
+) -> list[Floats]:
+    """Return (n, labels) probabilities of rows that were held out, for each C in turn.
+
+    Each fit starts from the weights of the one before: name the strengths in ascending order.
+    """
+    found = [np.zeros(members.shape) for _ in strengths]
+    for part in np.unique(fold):
+        own = fold == part
+        loss, weights = _EachLabel(features[~own], members[~own], 0.0), None
+        for C, chances in zip(strengths, found, strict=True):
+            loss.penalty = 1 / (C * max(1, len(loss.members)))
+            weights = minimise(loss, weights)
+            chances[own] = _chances(features[own], weights)
+    return found
+
+
+def held_out_scores(chances: Floats, members: Members, fold: Counts) -> tuple[Floats, Floats]:
+    """Return (n,) example-F1 and mean log-probabilities of the labels, of rows that were held out.
+
+    The thresholds for the rows of a fold are chosen on the other folds.
+    """
+    scores = np.zeros(len(members))
+    for part in np.unique(fold):
+        own = fold == part
+        thresholds = Thresholds.chosen(chances[~own], members[~own])
+        scores[own] = example_f1s(thresholds(chances[own]), members[own])
+    sure = np.where(members, chances, 1 - chances).clip(EDGE, 1.0)
+    return scores, np.log(sure).mean(axis=1)
 
 
 class _EachLabel:
