@@ -46,6 +46,33 @@ def test_nothing_else_lies_among_the_generated_pages() -> None:
     assert {path.name for path in FOLDER.iterdir()} == set(pages())
 
 
+# The words of docs/methods/what-is-tried.md for kinds of task.
+KIND_WORDS = {
+    "labels": "classification",
+    "sets of labels": "multilabel",
+    "records": "extraction",
+    "texts": "writing",
+    "questions": "answering",
+    "questions with documents": "answering",
+    "rankings of documents": "ranking",
+}
+
+
+def test_the_table_of_what_is_tried_has_every_strategy_with_all_its_tasks() -> None:
+    text = (ROOT / "docs" / "methods" / "what-is-tried.md").read_text(encoding="utf-8")
+    rows = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| ")]
+    found: dict[str, set[tuple[str, str]]] = {}
+    for family, words, candidates, *_ in rows[1:]:
+        listed = [*KIND_WORDS][:-1] if words == "all but rankings" else words.split(", ")
+        for name in re.findall(r"`([\w-]+)`", candidates):
+            named = found.setdefault(name, set())
+            named |= {(family, KIND_WORDS[kind]) for kind in listed}
+            assert ("on request" in candidates) is describe(name).only_if_named, name
+    installed = [describe(name) for name in available()]
+    first_party = [d for d in installed if d.origin.startswith("choose-llm ")]
+    assert found == {d.name: {(str(d.family), kind) for kind in d.kinds} for d in first_party}
+
+
 def test_every_command_and_flag_is_in_the_reference() -> None:
     text = pages()["commands.md"]
     for name, command in typer.main.get_command(app).commands.items():  # type: ignore[attr-defined]
