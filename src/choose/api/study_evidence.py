@@ -226,9 +226,9 @@ def _machine(runs: tuple[Run, ...]) -> dict[str, Any]:
     return facts | ({"dtype": " and ".join(types)} if types else {})
 
 
-# A number on its own, with its sign; digits in a name do not count. And an interval in brackets.
+# A number on its own, with its sign; digits in a name do not count. And merged intervals.
 _NUMBER = re.compile(r"(?<![\w.])(?<!\d,)(?:(?<=[ (])[+-])?\d(?:\d|,(?=\d))*(?:\.\d+)?(?!\w)")
-_INTERVAL = re.compile(rf"\({_NUMBER.pattern} to {_NUMBER.pattern}\)")
+_ENDS = re.compile(r"\((N) to (?:N to ){1,2}(N)\)".replace("N", _NUMBER.pattern))
 
 # Most notes of a candidate: a server may word every failure differently.
 _MAX_NOTES = 12
@@ -252,14 +252,8 @@ def notes_of(runs: Iterable[Run]) -> Iterator[Note]:
 def merge_numbers(texts: Sequence[str]) -> str:
     """Merge notes that differ in numbers only, with ranges for them, and one for intervals."""
     numbers_by_text = [_NUMBER.findall(text) for text in texts]
-    ranges = [_range(numbers) for numbers in zip(*numbers_by_text, strict=True)]
-    starts = {match.start(): place for place, match in enumerate(_NUMBER.finditer(texts[0]))}
-    for interval in _INTERVAL.finditer(texts[0]):
-        low = starts[interval.start() + 1]
-        ranges[low] = ranges[low].split(" to ")[0]
-        ranges[low + 1] = ranges[low + 1].split(" to ")[-1]
-    merged = iter(ranges)
-    return _NUMBER.sub(lambda _: next(merged), texts[0])
+    ranges = iter([_range(numbers) for numbers in zip(*numbers_by_text, strict=True)])
+    return _ENDS.sub(r"(\1 to \2)", _NUMBER.sub(lambda _: next(ranges), texts[0]))
 
 
 def _range(numbers: Sequence[str]) -> str:
