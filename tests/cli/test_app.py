@@ -149,6 +149,7 @@ def test_a_section_is_printed_by_its_name_and_a_wrong_one_is_one_red_line(
     assert len(wrong.err.strip().splitlines()) == 1
     for name in ("candidates", "differences", "noise", "change", "labels", "cost", "checks"):
         assert name in wrong.err
+    assert wrong.err.rstrip().endswith("Did you mean 'cost'?")
     both = choose("report", store, "cost", "--json")
     assert both.code == 2
     assert "Leave out 'cost'" in both.err

@@ -157,13 +157,13 @@ def second_study(name: str) -> Path:
     Raises:
         StudyError: if there is no such folder, naming the sections that might have been meant.
     """
-    from choose.errors import StudyError
+    from choose.errors import StudyError, did_you_mean
     from choose.report.terminal.decision_page import SECTIONS
 
     if not Path(name).exists():
         raise StudyError(
             f"{shown(name)} is no section and no folder of a study. Sections: "
-            f"{', '.join(SECTIONS)}."
+            f"{', '.join(SECTIONS)}.{did_you_mean(name, SECTIONS)}"
         )
     return Path(name)
 
