@@ -206,6 +206,9 @@ def test_the_mark_of_the_best_and_its_figure_are_apart() -> None:
     assert _roomy(WIDE, [{"told": f"+1.8 ({MINUS}1.2 to +4.8)", "title": title}]) == WIDE
     long = "tuned embeddings + logistic regression (tuned-probe)"
     named = _roomy(WIDE, [{"told": told, "title": long}])
+    rows = "12,290 of 21,451"
+    wide = _roomy(WIDE, [{"told": told, "title": title, "rows": rows}])
+    assert wide.columns[1].at < wide.columns[2].at - LETTER * len(rows)
     assert WIDE.columns[0].letters >= len(long), "a name is not cut in its middle"
     assert WIDE.columns[0].at + LETTER * len(long) <= named.plot[0] + 1 < named.plot[1] - 100
     short = _beside(told, brief, "of words shared")

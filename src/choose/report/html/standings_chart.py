@@ -144,7 +144,7 @@ def _priced(layout: Layout, placed: Sequence[Standing]) -> Layout:
 
 
 def _roomy(layout: Layout, rows: Sequence[dict[str, object]]) -> Layout:
-    """Return the layout with a plot between the longest name and the longest figure.
+    """Return the layout with room for the longest name, figure and number of rows.
 
     The chosen candidate's figure is the longest, and where all others are far behind it, its mark
     is at the right end of the plot.
@@ -152,10 +152,13 @@ def _roomy(layout: Layout, rows: Sequence[dict[str, object]]) -> Layout:
     named = layout.columns[0]
     name = max(min(len(str(row["title"])), named.letters) for row in rows)
     start = max(layout.plot[0], round(named.at + LETTER * name))
-    told = next(column for column in layout.columns if column.field == "told")
+    beside = max(len(str(row.get("rows", ""))) for row in rows)
+    room = layout.columns[2].at - round(LETTER * beside) - FREE
+    told = layout.columns[1]._replace(at=min(layout.columns[1].at, room))
     longest = max(len(str(row["told"])) for row in rows)
     end = min(layout.plot[1], round(told.at - LETTER * longest) - FREE)
-    return layout._replace(plot=(start, end))
+    columns = (named, told, *layout.columns[2:])
+    return layout._replace(plot=(start, end), columns=columns)
 
 
 def _beside(told: str, brief: str, noun: str) -> str:
