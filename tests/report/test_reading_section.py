@@ -158,6 +158,20 @@ def test_a_page_takes_the_stored_questions() -> None:
     assert "secret" not in page
 
 
+@pytest.mark.parametrize("render", [terminal, page_of], ids=["terminal", "page"])
+def test_passages_that_were_read_are_shown_and_harmless(render) -> None:  # type: ignore[no-untyped-def]
+    """They are anybody's text: a document may hold markup and codes of a terminal."""
+    evil = "Bring it \x1b[31mback <script>alert(1)</script> [bold]within[/bold] 30 days."
+    texts = {"q017": "How long?", "q018": "secret", "returns.md:0-412": evil}
+    decision = decisions.reading()
+    shown = render(decision, texts) if render is page_of else render(with_inputs(decision, texts))
+    assert "\x1b[31mback" not in shown
+    assert "<script>alert(1)" not in shown or render is terminal
+    said = words(shown)
+    assert "30 days." in said
+    assert "[bold]within[/bold]" in said
+
+
 def test_what_cannot_be_told_is_a_dash_and_what_was_not_found_a_zero() -> None:
     lines = {
         line.split("  ")[1]: line.split()
