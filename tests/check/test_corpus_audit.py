@@ -200,6 +200,7 @@ def test_repeated_documents_are_named_with_what_they_cost(tmp_path: Path) -> Non
     documents.append({**documents[2], "id": "copy", "text": documents[2]["text"].upper()})
     record = checked(tmp_path, [asked(n) for n in range(60)], documents)
     assert facts(record).repeated == 1
+    assert facts(record).copies == ((documents[2]["id"], "copy"),)
     assert says(record, "Same documents").startswith(
         f"look: Documents with the text of another: 1 ('{documents[2]['id']}', 'copy')."
     )

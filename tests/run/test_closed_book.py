@@ -260,4 +260,9 @@ def test_what_can_be_gained_is_said_once_before_the_first_fit() -> None:
     assert f"a better reader {points(1 - among)} (+" in sentence
     assert sentence.endswith("memorised answers about 9 points.")
     assert found.bounds(Job(trial("lora"))) == ()
+    reader = answered(data, "reader", clean=0.4, without=0.0, gold=0.5, among=0.5)
+    [sentence] = rule(data, reader).bounds(Job(trial("lora-rag")))
+    assert "on 200 rows reader scores" in sentence
+    [sentence] = rule(data, reader, rag).bounds(Job(trial("lora-rag")))
+    assert "on 200 rows rag scores" in sentence
     assert rule(data, answered(data, "rag", clean=0.2)).bounds(Job(trial("lora"))) == ()

@@ -142,6 +142,7 @@ class CorpusAudit:
             words=sum(len(p.text.split()) for p in self.corpus.passages()),
             dated=sum(d.timestamp is not None for d in documents),
             repeated=sum(len(same) - 1 for same in self.repeated),
+            copies=tuple(tuple(d.id for d in same) for same in self.repeated),
             versions=self.versions,
             differing=self.differing,
             compared=len(self.compared),
@@ -270,8 +271,8 @@ class CorpusAudit:
 
     def _share(self, documents: set[str]) -> float:
         """Return the share of the questions that one of some documents answers."""
-        touched = sum(any(s.document in documents for s in e.evidence) for e in self.answered)
-        return touched / max(len(self.answered), 1)
+        touched = {id for document in documents for id in self.asked.get(document, ())}
+        return len(touched) / max(len(self.answered), 1)
 
     def issues(self) -> Iterator[Issue]:
         """Yield the rows that need a look."""

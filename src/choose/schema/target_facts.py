@@ -28,6 +28,7 @@ class CorpusFacts(Record):
         passages: of at most 100 words, whole sentences of one document.
         dated: documents with a date.
         repeated: documents with the text of an earlier one.
+        copies: the ids of documents that have one text, for each such text.
         versions: similar documents with different numbers, those of most questions first; none of
             which either answers a question that the other does not.
         differing: nearly the same documents with the same numbers and other words, likewise.
@@ -44,6 +45,7 @@ class CorpusFacts(Record):
     repeated: int
     versions: tuple[Versions, ...]
     differing: tuple[Differing, ...] = ()
+    copies: tuple[tuple[str, ...], ...] = ()
     compared: int
     unneeded: int | None
     without: int

@@ -85,11 +85,11 @@ class ClosedBook:
         """Return what retrieval, reading and memorising can bring, before the first fit.
 
         It is said once, before a fine-tuned candidate begins, where a prompted candidate that reads
-        has answered under all controls.
+        has answered under all controls, or another one if there is none.
         """
         if self._told or find(job.trial.strategy).family != "fine-tuning":
             return ()
-        for name in self._prompted:
+        for name in self._prompted or self.views.get(RETRIEVED, {}):
             by = {view: self.views[view].get(name, {}) for view in (RETRIEVED, *CONDITIONS)}
             ids = [id for id in by[RETRIEVED] if all(id in own for own in by.values())]
             if len(ids) >= FEWEST:
