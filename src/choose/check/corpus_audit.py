@@ -119,13 +119,14 @@ class CorpusAudit:
     @cached_property
     def differing(self) -> tuple[Differing, ...]:
         """Return the pairs that are nearly the same, with the same numbers and other words."""
+        near = {d.id: d for pair in self.near for d in pair}
+        words = {id: dict.fromkeys(normalised(d.text).split()) for id, d in near.items()}
         found = []
-        for a, b in (pair for pair in self.near if _numbers(pair[0]) == _numbers(pair[1])):
-            one, two = (dict.fromkeys(normalised(d.text).split()) for d in (a, b))
-            only = [word for word in one if word not in two], [w for w in two if w not in one]
-            if all(only):
-                words = only[0][0], only[1][0]
-                found.append(Differing(document=a.id, other=b.id, words=words))
+        for a, b in self.near:
+            one, two = words[a.id], words[b.id]
+            only = [next((w for w in x if w not in y), "") for x, y in ((one, two), (two, one))]
+            if all(only) and _numbers(a) == _numbers(b):
+                found.append(Differing(document=a.id, other=b.id, words=(only[0], only[1])))
         return tuple(sorted(found, key=lambda v: -self.needed[v.document] - self.needed[v.other]))
 
     def _both_needed(self, a: Document, b: Document) -> bool:
