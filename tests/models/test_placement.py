@@ -30,6 +30,7 @@ from choose.models.hardware.memory import (
 from choose.models.hardware.placement import Placement, place
 from choose.models.lora import model as adapters
 from choose.models.lora.classifier import ClassifierRun, untrained_model
+from choose.models.lora.encoder_tuning import TunedEncoder, own_copy
 from choose.models.lora.fit import train, training_step
 from choose.models.lora.model import AdapterSpec, Base, load_base, seeded
 from choose.models.lora.training_run import Schedule
@@ -116,6 +117,7 @@ def test_what_torch_keeps_of_tensors_that_are_gone_is_free(
 )
 def test_memory_errors_of_cards_are_known(says: str) -> None:
     assert memory.is_out_of_memory(RuntimeError(says))
+    assert memory.is_out_of_memory(torch.OutOfMemoryError("Allocation failed"))
     assert not memory.is_out_of_memory(RuntimeError("CUDA error: CUBLAS_STATUS_INVALID_VALUE"))
 
 
@@ -327,6 +329,27 @@ def test_prediction_goes_on_where_memory_ran_out(folder: str) -> None:
     assert halvings("cpu") == 2
     assert max(widths) <= 60
     torch.testing.assert_close(parts, whole, rtol=0, atol=1e-4)
+
+
+def test_a_tuned_encoder_reads_on_where_memory_ran_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = load_base(str(tiny.encoder(tmp_path / "encoder")))
+    model = TunedEncoder(base, own_copy(base))
+    rows = [[5 + (i * j) % 20 for j in range(4 + i)] for i in range(20)]
+    whole, widths, reports = model.embed(rows), list[int](), list[tuple[float, float]]()
+    monkeypatch.setattr(
+        "choose.models.lora.encoder_tuning.report_progress",
+        lambda done, of, _: reports.append((done, of)),
+    )
+    small = replace(limits_of("cpu"), prediction_tokens=200)
+    monkeypatch.setitem(memory._LIMITS, "cpu", small)
+    with room_for(model.adapter.encoder.layer[0], 60, widths):
+        parts = model.embed(rows, "reading")
+    assert halvings("cpu") == 2
+    assert max(widths) <= 60
+    assert reports[-1] == (20, 20)
+    np.testing.assert_allclose(parts, whole, rtol=0, atol=1e-5)
 
 
 def test_a_loss_that_is_no_number_fails_with_its_step(folder: str) -> None:

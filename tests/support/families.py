@@ -316,6 +316,28 @@ DECODERS = {
         template="phi3",
         ends=("<|end|>",),
     ),
+    "Phi-4": Family(  # the small one; the large has the settings of Phi-3
+        "Phi3Config",
+        "byte-level",
+        {"bos_token": "<|endoftext|>", "eos_token": "<|endoftext|>", "pad_token": "<|endoftext|>",
+         "unk_token": "<|endoftext|>"},
+        {
+            "sliding_window": 2048,
+            "tie_word_embeddings": True,
+            "original_max_position_embeddings": 300,
+            "rope_parameters": {
+                "rope_type": "longrope",
+                "rope_theta": 10_000.0,
+                "partial_rotary_factor": 0.75,
+                "original_max_position_embeddings": 300,
+                "short_factor": [1.0, 1.5, 2.0],
+                "long_factor": [1.0, 2.0, 4.0],
+            },
+        },
+        marks=("<|user|>", "<|assistant|>", "<|system|>", "<|end|>"),
+        template="phi3",
+        ends=("<|end|>",),
+    ),
     "Mistral": Family(
         "MistralConfig",
         "metaspace",

@@ -189,7 +189,11 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Return whether an error says that memory ran out, on whatever device."""
     if isinstance(error, MemoryError):
         return True
-    return isinstance(error, RuntimeError) and any(sign in str(error) for sign in _SIGNS)
+    if not isinstance(error, RuntimeError):
+        return False
+    import torch
+
+    return isinstance(error, torch.OutOfMemoryError) or any(sign in str(error) for sign in _SIGNS)
 
 
 def memory_notes(device: str) -> list[str]:

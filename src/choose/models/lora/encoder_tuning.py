@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from choose.errors import StrategyError
-from choose.models.hardware.memory import limits_of
+from choose.models.hardware.memory import limits_of, within_memory
 from choose.models.lora.batching import batches_by_length, pad
 from choose.models.lora.classifier import AdaptedModel, ClassifierRun, pooled_states
 from choose.models.lora.fit import train_together
@@ -47,16 +47,23 @@ class TunedEncoder(Adapted):
         """Return (n, width) unit vectors of rows of token ids, in their order."""
         import torch
 
-        vectors, done = torch.zeros(len(rows), self.base.hidden_size), 0
-        most = limits_of(self.base.device).prediction_tokens
+        vectors, device = torch.zeros(len(rows), self.base.hidden_size), self.base.device
+        left = list(range(len(rows)))
         self.adapter.eval()
-        with torch.inference_mode():
-            for indices in batches_by_length([len(row) for row in rows], most):
-                ids, lengths = pad([rows[i] for i in indices], self.base.device)
-                vectors[indices] = self.vectors(ids, lengths).cpu()
-                done += len(indices)
+
+        def read() -> None:
+            asked = [*left]
+            most = limits_of(device).prediction_tokens
+            for indices in batches_by_length([len(rows[i]) for i in asked], most):
+                some = [asked[i] for i in indices]
+                ids, lengths = pad([rows[i] for i in some], device)
+                vectors[some] = self.vectors(ids, lengths).cpu()
+                left[:] = sorted({*left} - {*some})
                 if progress:
-                    report_progress(done, len(rows), progress)
+                    report_progress(len(rows) - len(left), len(rows), progress)
+
+        with torch.inference_mode():
+            within_memory(device, read)
         found: npt.NDArray[np.float32] = vectors.numpy()
         return found
 
