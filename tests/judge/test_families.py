@@ -263,6 +263,17 @@ def test_what_is_open_about_families_comes_before_members_of_one() -> None:
     assert "did not finish" not in doubt, "of a family that was not measured it is said already"
 
 
+def test_a_few_rows_of_many_are_as_little_as_a_few_in_all() -> None:
+    """18 of 90 rows, all right, had confidence medium, where a set of 25 rows has low."""
+    world = study([majority(), tfidf(0.9999), probe(0.9999)], 90, 1, folds=5)
+    part = replace(world, runs=tuple(run for run in world.runs if run.trial.fold == 0))
+    found, whole = judge(part, Rule()).verdict, judge(world, Rule()).verdict
+    assert whole.confidence == "medium"
+    assert found.confidence == "low"
+    (doubt,) = [reason for reason in found.reasons if reason.startswith("Confidence is low")]
+    assert f"{found.recommended or found.use_meanwhile} answered 18 of 90 rows" in doubt
+
+
 @pytest.mark.parametrize(
     ("mine", "other", "said"),
     [

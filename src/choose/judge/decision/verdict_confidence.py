@@ -94,7 +94,9 @@ def _incomplete(case: Case) -> list[tuple[int, str]]:
         )
     partial = [_answered(case, name) for name in case.contenders.names if _partly(case, name)]
     if partial:
-        limits.append((1, listed(partial)))
+        main = case.contenders.panel[case.name].main
+        tiny = main is not None and int(main.complete.sum()) < TINY
+        limits.append((0 if tiny else 1, listed(partial)))
     cheap = case.contenders.families.get("baseline", ())
     if len(cheap) == 1 and case.family != "baseline":
         lead = case.contenders.gain(case.name, cheap[0])
