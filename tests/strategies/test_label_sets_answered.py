@@ -78,6 +78,14 @@ def test_lora_learns_sets_with_a_sigmoid_a_label_and_its_code_needs_no_choose(
         again.load(tmp_path / "kept")
 
 
+def test_lora_starts_from_the_share_of_each_label(model: str) -> None:
+    """From a half for each of 48 labels a short training left most labels of NLU++ out."""
+    run = build("lora", seed=0, base=model)._prepare_run(TASK, POOL)  # type: ignore[attr-defined]
+    shares = np.array([sum(one in read_set(e.target) for e in POOL) for one in TASK.choices])
+    chances = run.model.predict_logits(run.all_rows[:3]).double().sigmoid().numpy()
+    assert chances == pytest.approx(np.tile((shares + 1) / (len(POOL) + 2), (3, 1)), abs=1e-6)
+
+
 def test_lora_on_a_pool_of_one_set_trains_nothing(model: str) -> None:
     strategy: Any = build("lora", seed=0, base=model)
     strategy.fit(TASK, [e for e in POOL if e.target == '["pin"]'])
