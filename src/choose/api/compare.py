@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from choose.api.plan import TrialPlan, plan_trials
-from choose.corpus import span_of
+from choose.corpus import Corpus, span_of
 from choose.errors import StudyError
 from choose.models.endpoints.command_session import connect_endpoints
 from choose.models.hardware.compute_settings import check_compute
@@ -32,7 +32,6 @@ from choose.study.study_folder import (
     stored_in,
     take_over,
 )
-from choose.tasks.answering import corpus_of
 
 if TYPE_CHECKING:
     from choose.data.dataset import Tables
@@ -121,7 +120,9 @@ def texts(store: str | Path, decision: Decision) -> dict[str, str]:
     """
     dataset = Store.open(Path(store)).dataset
     found = {id: example.text for id, example in dataset.examples.items() if example.text}
-    corpus, errors = corpus_of(dataset.task), decision.reading_errors
+    # The documents may have been lost.
+    corpus: Corpus | None = getattr(dataset.task, "corpus", None)
+    errors = decision.reading_errors
     if corpus is not None and errors is not None:
         for id in dict.fromkeys(id for row in errors.examples for id in row.shown):
             place = span_of(id)

@@ -38,7 +38,6 @@ from choose.schema.text_scores import ModelRatings, PeopleRatings
 from choose.store.store import Store
 from choose.store.tables import MODEL_RATINGS, RATINGS, read_record
 from choose.strategy import Prompts, build, find, traits, words
-from choose.tasks.answering import corpus_of
 from choose.tasks.drills.document_drills import drills_of
 from choose.tasks.drills.document_faults import faults_of
 from choose.types import Dataset, Item, Run, Task
@@ -81,7 +80,7 @@ def nothing_measured(store: Store) -> Evidence:
         runs=(),
         dated=sum(e.timestamp is not None for e in dataset.examples.values()),
         findings=(*dataset.findings, *_warnings(candidates)),
-        about="" if corpus_of(dataset.task) is None else ABOUT[_estimand(study)],
+        about=_population(study.get("data", {})),
         task=dataset.task,
         inputs={} if dataset.task.labels else _inputs(dataset),
         drills=tuple(_drills(dataset)),
@@ -92,8 +91,9 @@ def nothing_measured(store: Store) -> Evidence:
     )
 
 
-def _estimand(study: Mapping[str, Any]) -> str:
-    return str(study.get("data", {}).get("estimand", "new-questions"))
+def _population(data: Mapping[str, Any]) -> str:
+    """Return what figures are about where a study has documents, which may have been lost."""
+    return ABOUT[data.get("estimand", "new-questions")] if data.get("documents") else ""
 
 
 def _drills(dataset: Dataset) -> Iterator[DrillRows]:
