@@ -229,7 +229,7 @@ class Lora:
 
         from choose.models.classical.label_set_head import Thresholds, members_of
         from choose.models.lora.batching import tokenise
-        from choose.models.lora.classifier import schedule_for
+        from choose.models.lora.classifier import SET_EPOCHS, schedule_for
         from choose.models.lora.objectives import SetRun
 
         self._choices = task.choices
@@ -247,7 +247,8 @@ class Lora:
             self._notes = ["All rows of the pool have the same labels, so nothing was trained."]
             return None
         rate = self.learning_rate or RATE
-        schedule = schedule_for(len(rows.ids), len(task.choices), rate, self.epochs)
+        classes = len(task.choices)
+        schedule = schedule_for(len(rows.ids), classes, rate, self.epochs, usual=SET_EPOCHS)
         return SetRun(model, rows.ids, members, schedule, self.seed)
 
     def _check(self) -> None:

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from choose.formatting import points
+from choose.formatting import gain, points
 from choose.judge.decision.contenders import contenders_of
 from choose.judge.evidence import Evidence
 from choose.judge.goal import Rule
@@ -313,7 +313,7 @@ def test_a_choice_against_the_lead_on_common_rows_says_what_speaks_for_it() -> N
     verdict = judge(few, Rule()).verdict
     assert verdict.use_meanwhile == "prompt"
     assert verdict.interim_reason == (
-        f"probe scores {points(lead.value)} higher than prompt on 30 shared rows. By all answers "
+        f"{gain('probe', 'prompt', lead)} on 30 shared rows. By all answers "
         f"to all rows, prompt is expected to score {points(expected.mean)} higher."
     )
 
@@ -351,8 +351,10 @@ def test_a_margin_of_0_is_no_figure_of_a_sentence() -> None:
     for found in (even.verdict, ahead.verdict):
         told = " ".join([found.answer, found.interim_reason, *found.reasons])
         assert not re.search(r"(?<![\d.])0 points", told)
-        assert "no family is shown to win" in told
-    assert even.verdict.interim_reason.startswith("tfidf and prompt score the same on 60 shared")
+        assert "no family is shown to beat all others" in told
+    assert even.verdict.interim_reason.startswith(
+        "tfidf and prompt score the same (−4.5 to +4.5 points) on 60 shared"
+    )
 
 
 def test_where_two_intervals_of_a_pair_are_told_the_wider_one_says_why() -> None:

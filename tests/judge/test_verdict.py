@@ -231,7 +231,9 @@ def test_three_good_fits_of_a_fine_tuned_winner_are_not_sure():
     fifteen = decide(field(lora=0.9), folds=5).verdict
     other = decide(field(retrieval=0.9)).verdict
     assert (three.kind, three.recommended, three.confidence) == ("adopt", "lora", "medium")
-    assert any("one failed fit beside the 3 of lora" in reason for reason in three.reasons)
+    assert any(
+        "lora would lose its lead if one more fit failed" in reason for reason in three.reasons
+    )
     assert fifteen.confidence == "high"
     # No training that can fail altogether: three repetitions are enough.
     assert (other.recommended, other.confidence) == ("retrieval", "high")

@@ -18,12 +18,13 @@ from choose.errors import ChooseError
 from choose.models.environment_settings import cores, device_setting
 from choose.models.hardware.compute_settings import known_speed_of_products
 from choose.models.hardware.memory import free_bytes, free_machine_bytes, limits_of
-from choose.models.lora.classifier import schedule_for
+from choose.models.lora.classifier import SET_EPOCHS, schedule_for
 from choose.models.lora.objectives import answer_schedule
 from choose.models.weights.model_size import ModelSize, size_of_spec
 from choose.models.weights.spec import endpoint_name, without_bits
 from choose.schema.plan import LARGE_MODEL, Job, ModelFit
 from choose.study.spending_forecast import tokens_read
+from choose.tasks.multilabel import Multilabel
 from choose.types import Candidate
 
 # Share of the peak that is assumed where nothing was measured.
@@ -130,11 +131,12 @@ def _trained_tokens(jobs: Sequence[Job], pools: Pools) -> Iterator[float]:
         pool, params = pools.of(job.trial).pool, job.trial.params
         rate, epochs = 1e-3, params.get("epochs")
         most = int(params.get("max_tokens") or STEP_LONGEST)
-        schedule = (
-            schedule_for(len(pool), len(task.labels), rate, epochs)
-            if task.labels
-            else answer_schedule(len(pool), rate, epochs)
-        )
+        if isinstance(task, Multilabel):
+            schedule = schedule_for(len(pool), len(task.choices), rate, epochs, usual=SET_EPOCHS)
+        elif task.labels:
+            schedule = schedule_for(len(pool), len(task.labels), rate, epochs)
+        else:
+            schedule = answer_schedule(len(pool), rate, epochs)
         mean = sum(min(most, len(e.text) / 4 + 1) for e in pool) / max(1, len(pool))
         yield schedule.steps * schedule.batch_size * mean
 

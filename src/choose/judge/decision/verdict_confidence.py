@@ -53,14 +53,15 @@ def _evidence_limits(case: Case) -> list[tuple[int, str]]:
         # An open question on part of the evidence is low: the rest may turn it.
         cap = 1 if family_chance(case) >= 0.5 and not limits else 0
         least = case.deciding_margin
-        by = f" by the margin of {points(least)}" if least else ""
-        shown = f"no family is shown to win{by}"
+        by = f" by {points(least)}, the margin" if least else ""
+        shown = f"no family is shown to beat all others{by}"
         limits = [(cap, why) for _, why in limits] + [(cap, shown)]
     for cap, few in ((0, with_too_few_runs(case)), (1, with_one_run(case))):
         if few:
             limits.append((cap, f"{_repeated(case, few)} (3 needed)"))
     if case.selection.chosen and (fits := fits_that_may_fail(case)):
-        limits.append((1, f"one failed fit beside the {fits} of {case.name} would use up its lead"))
+        once = "a second fit" if fits == 1 else "one more fit"
+        limits.append((1, f"{case.name} would lose its lead if {once} failed"))
     rows = len(case.contenders.panel.rows.targets)
     if rows < ROUGH:
         verb = "is" if rows == 1 else "are"

@@ -141,17 +141,16 @@ def interim_reason(case: Case, kind: Kind) -> str:
     same = round(100 * lead, 1) == 0
     if lead > 0 and not same and costs.startswith("costs less"):
         told = ahead_on_all_rows(contenders, found.b, found.a)
-        return f"{found.a} scores {points(lead)} higher than {own} on {shared}. {told}."
+        return f"{gain(found.a, own, found.difference)} on {shared}. {told}."
     if lead <= 0 or same:
         first = own if own == case.name else _capital(own)
-        scores = f"{first} scores {points(abs(lead))} higher than {found.a}"
-        scores = f"{first} and {found.a} score the same" if same else scores
+        scores = gain(first, found.a, found.difference.negated())
         risk = may_be_behind(contenders, found.b, found.a, found.difference.negated())
         but = f", but {risk}" if risk and costs.startswith("costs less") else ""
         return f"{scores} on {shared}; {found.a} {costs}{but}."
     least = case.deciding_margin
     expect = f"the {points(least)} that matter" if least else "a gain"
-    shown = f"{found.a} scores {points(lead)} higher than {own} on {shared} and {costs}"
+    shown = f"{gain(found.a, own, found.difference)} on {shared} and {costs}"
     return f"{shown}; that is not enough to expect {expect}."
 
 

@@ -11,7 +11,6 @@ from rich.text import Text
 
 from choose.formatting import (
     DASH,
-    MINUS,
     clean,
     figure,
     in_percent,
@@ -66,7 +65,7 @@ def score_name(decision: Decision) -> str:
 def chart_title(decision: Decision) -> str:
     """Say what the chart of differences shows, and what its intervals are."""
     reference = shorten(clean(chosen(decision.verdict)), TITLE_NAME)
-    return f"{score_name(decision)} {MINUS} {reference}, same rows; points, 95 % CI"
+    return f"{score_name(decision)} above or below {reference}, points on the same rows (95 % CI)"
 
 
 def shared_rows(decision: Decision, standing: Standing) -> str:
@@ -97,7 +96,8 @@ def family_name(decision: Decision, standing: Standing) -> str:
 
 def standing_line(decision: Decision, standing: Standing) -> str:
     """Return a candidate in a line of text, for readers and programs without a chart."""
-    name = f"{clean(standing.candidate)} ({family_name(decision, standing)})"
+    name, family = clean(standing.candidate), family_name(decision, standing)
+    name = name if name == family else f"{name} ({family})"
     if standing.accuracy is None:
         return f"{name}: not measured"
     rows = shared_rows(decision, standing)

@@ -35,6 +35,9 @@ from choose.schema.standings import RareFigure, RareLabel, Step
 # Lines of the screen, and lines that the shell's prompt and the path of the report take below it.
 LINES, BELOW = 36, 2
 
+# Lines in a pipe or file, which has no screen: fewer sentences are cut.
+PIPED = 48
+
 CONFIDENCE = {"high": "bold green", "medium": "bold yellow", "low": "bold red"}
 
 # Lines of the sentence on what is lost in reading documents.
@@ -185,9 +188,9 @@ class FirstScreen:
             parts = first_screen(self.decision, self.store, options.max_width, room, drawn)
             return console.render_lines(Group(*parts), options, pad=False)
 
-        # A pipe, a file or a screen reader gets one screen too, with sentences for the drawing.
+        # A pipe, a file or a screen reader gets one page too, with sentences for the drawing.
         drawn = console.is_terminal and not console.is_dumb_terminal
-        limit = min(LINES, options.size.height - BELOW) if console.is_terminal else LINES
+        limit = min(LINES, options.size.height - BELOW) if console.is_terminal else PIPED
         lines: list[list[Segment]] = []
         for room in ROOMS:
             lines = laid_out(room, drawn)
