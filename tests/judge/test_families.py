@@ -352,9 +352,8 @@ def test_a_margin_of_0_is_no_figure_of_a_sentence() -> None:
         told = " ".join([found.answer, found.interim_reason, *found.reasons])
         assert not re.search(r"(?<![\d.])0 points", told)
         assert "no family is shown to beat all others" in told
-    assert even.verdict.interim_reason.startswith(
-        "tfidf and prompt score the same (−4.5 to +4.5 points) on 60 shared"
-    )
+    wanted = "tfidf and prompt score the same (\N{MINUS SIGN}4.5 to +4.5 points) on 60 shared"
+    assert even.verdict.interim_reason.startswith(wanted)
 
 
 def test_where_two_intervals_of_a_pair_are_told_the_wider_one_says_why() -> None:
