@@ -621,7 +621,7 @@ def test_texts_that_a_fast_candidate_embeds_cost_the_others_nothing() -> None:
     }
     jobs = [j for j in jobs_of(study(*speeds), data) if j.trial.candidate in speeds]
 
-    def rows(*encoders: str) -> int:
+    def rows(*encoders: str | None) -> int:
         of = dict(zip(speeds, encoders, strict=True))
         own = [
             replace(j, trial=replace(j.trial, params={"encoder": of[j.trial.candidate]}))
@@ -631,6 +631,7 @@ def test_texts_that_a_fast_candidate_embeds_cost_the_others_nothing() -> None:
 
     assert rows("MiniLM", "another") == 0, "96 s of embedding are more than half of 100"
     assert rows("MiniLM", "MiniLM") > 300
+    assert rows(None, None) == 0, "without an encoder nothing is shared"
 
 
 @pytest.mark.slow  # it is about time, so nothing else should run

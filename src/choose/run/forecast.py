@@ -224,15 +224,15 @@ class _Play:
     left_out: set[str] = field(default_factory=set)
     waiting: dict[str, Job] = field(default_factory=dict)
     begun: bool = False
-    encoders: set[str | None] = field(default_factory=set)
+    encoders: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         for job in self.jobs:
             name, fast = job.trial.candidate, find(job.trial.strategy).cheap
             if not fast:
                 self.waiting.setdefault(name, job)
-            elif name in self.speeds:
-                self.encoders.add(job.trial.params.get("encoder"))
+            elif name in self.speeds and (encoder := job.trial.params.get("encoder")):
+                self.encoders.add(encoder)
 
     @property
     def left(self) -> float:

@@ -48,17 +48,17 @@ class TunedEncoder(Adapted):
         import torch
 
         vectors, device = torch.zeros(len(rows), self.base.hidden_size), self.base.device
-        left = list(range(len(rows)))
+        left = set(range(len(rows)))
         self.adapter.eval()
 
         def read() -> None:
-            asked = [*left]
+            asked = sorted(left)
             most = limits_of(device).prediction_tokens
             for indices in batches_by_length([len(rows[i]) for i in asked], most):
                 some = [asked[i] for i in indices]
                 ids, lengths = pad([rows[i] for i in some], device)
                 vectors[some] = self.vectors(ids, lengths).cpu()
-                left[:] = sorted({*left} - {*some})
+                left.difference_update(some)
                 if progress:
                     report_progress(len(rows) - len(left), len(rows), progress)
 
