@@ -457,14 +457,12 @@ def _scored(folder: Path, work: Work) -> Iterator[Measure]:
     prompts = [(*prefix, *rest) for rest in _tokens(work.scored, work.rest, 2)]
     known = find_spec("lm_eval") is not None
     score = _harness(model, folder) if known else _row_a_label(model)
+    way = "lm-evaluation-harness" if known else "a row a label, as the harness does"
     tokens, sizes = work.scored * (work.prefix + work.rest), [32, 128]
 
     def scored(count: int) -> dict[str, Any]:
-        tries = {n: _tried(partial(score, prompts, _labels(count), n), tokens) for n in sizes}
-        best = min(sizes, key=lambda n: tries[n]["seconds"])
-        sizes[:] = [best]  # the many labels take minutes at a time
-        way = "lm-evaluation-harness" if known else "a row a label, as the harness does"
-        return tries[best] | {"way": f"{way}, batches of {best}"}
+        facts = _at_best_batch(partial(score, prompts, _labels(count)), sizes, tokens)
+        return facts | {"way": f"{way}, {facts['way']}"}
 
     yield "labels 6", partial(scored, 6)
     yield "labels 77", partial(scored, 77)
@@ -475,11 +473,8 @@ def _generated(folder: Path, work: Work) -> Iterator[Measure]:
     model, tokens, sizes = _plain(folder), work.prompts * (work.tokens + work.new), [*BATCHES]
 
     def written(shared: int) -> dict[str, Any]:
-        asked = _asked(work, shared)
-        tries = {n: _tried(partial(_generate, model, asked, work.new, n), tokens) for n in sizes}
-        best = min(sizes, key=lambda n: tries[n]["seconds"])
-        sizes[:] = [best]
-        return tries[best] | {"way": f"batches of {best}"}
+        write = partial(_generate, model, _asked(work, shared), work.new)
+        return _at_best_batch(write, sizes, tokens)
 
     yield "texts", partial(written, 0)
     yield "texts shared", partial(written, work.shared)
@@ -509,6 +504,20 @@ def _served(folder: Path, work: Work) -> Iterator[Measure]:
 
     yield "texts", partial(written, 0)
     yield "texts shared", partial(written, work.shared)
+
+
+def _at_best_batch(work: Callable[[int], Any], sizes: list[int], tokens: int) -> dict[str, Any]:
+    """Time some work at each size of batches, and leave the best in `sizes` for what follows.
+
+    Raises:
+        MemoryError: if none fits: a peer that cannot run is no peer to be faster than.
+    """
+    tries = {n: _tried(partial(work, n), tokens) for n in sizes}
+    best = min(sizes, key=lambda n: tries[n]["seconds"])
+    if tries[best]["seconds"] == float("inf"):
+        raise MemoryError(f"no batch of {', '.join(map(str, sizes))} fits into the card's memory")
+    sizes[:] = [best]
+    return tries[best] | {"way": f"batches of {best}"}
 
 
 def _tried(work: Callable[[], Any], tokens: int) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 import gpu
 
@@ -66,6 +67,21 @@ def test_a_measurement_that_fails_takes_no_other_with_it(
         "lora 600": {"failed": "ZeroDivisionError: division by zero"},
         "lora 900": {"step": 2.0},
     }
+
+
+def test_a_peer_for_which_no_batch_fits_is_not_outrun() -> None:
+    """Its time was infinite, so that choose was infinitely many times faster: target met."""
+
+    def work(size: int) -> None:
+        if size > most:
+            raise torch.OutOfMemoryError
+
+    most, sizes = 8, [8, 32]
+    assert gpu._at_best_batch(work, sizes, 100)["way"] == "batches of 8"
+    assert sizes == [8]
+    most = 0
+    with pytest.raises(MemoryError, match="no batch of 8 fits"):
+        gpu._at_best_batch(work, sizes, 100)
 
 
 @pytest.mark.parametrize("stops", [True, False])
