@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
 from itertools import chain, islice
@@ -116,6 +116,12 @@ class Passage:
     def shown(self) -> str:
         """Return what is indexed and read: the title, if any, and the text."""
         return f"{self.title}: {self.text}" if self.title else self.text
+
+    def shortened(self, text: str) -> Passage:
+        """Return its beginning, as a model reads it: with fewer blanks than the document."""
+        marks = islice(re.finditer(r"\S", self.text), len("".join(text.split())))
+        end = self.span.start + max((mark.end() for mark in marks), default=0)
+        return replace(self, span=self.span._replace(end=end), text=text)
 
 
 @dataclass(frozen=True)

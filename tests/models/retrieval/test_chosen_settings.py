@@ -7,9 +7,9 @@ import random
 import numpy as np
 import pytest
 
-from choose.corpus import Span, reciprocal_rank
-from choose.models.retrieval.chosen_settings import Trials, held_apart, in_order
-from choose.types import Example
+from choose.corpus import Passage, Span, reciprocal_rank
+from choose.models.retrieval.chosen_settings import Trials, fitting, held_apart, in_order
+from choose.types import Example, Item
 
 
 def row(name: str, *documents: str) -> Example:
@@ -106,3 +106,26 @@ def test_the_reciprocal_rank_is_of_the_first_passage_with_evidence() -> None:
     assert reciprocal_rank(shown, [Span("b", 10, 12)]) == 0
     assert reciprocal_rank([Span("x", 0, 1)] * 10 + shown, [Span("a", 0, 1)]) == 0
     assert reciprocal_rank(shown, []) == 0
+
+
+class Words:
+    """A prompt with room for three words, in which blanks are one space each."""
+
+    def room(self, item: Item) -> int:
+        return 3
+
+    def tokens(self, text: str) -> int:
+        return len(text.split())
+
+    def beginning(self, text: str, limit: int) -> str:
+        return " ".join(text.split()[:limit])
+
+
+def test_what_was_read_of_a_passage_is_told_in_characters_of_the_document() -> None:
+    """Prompts have fewer blanks than documents: what was read seemed to end before it did."""
+    text = "One  two,\n\n\nthree four."
+    passage = Passage(span=Span("d", 10, 10 + len(text)), text=text)
+    [read] = fitting(Words(), Item(id="q", text="?"), [passage])
+    assert read.text == "One two,"
+    assert read.span == Span("d", 10, 10 + len("One  two,"))
+    assert passage.shortened("").span == Span("d", 10, 10)

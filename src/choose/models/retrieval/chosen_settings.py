@@ -312,9 +312,7 @@ def fitting(measure: Measures, item: Item, passages: Sequence[Passage]) -> list[
         if len(fit) == 1:
             [only] = fit
             left = room - measure.tokens(replace(only, text="").shown) - 1
-            text = measure.beginning(only.text, max(0, left))
-            place = only.span._replace(end=min(only.span.start + len(text), only.span.end))
-            return [replace(only, span=place, text=text)]
+            return [only.shortened(measure.beginning(only.text, max(0, left)))]
         fit.pop()
     return fit
 
