@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from choose.models.causal.label_scoring import LabelTrie
 from choose.models.causal.loading import load_causal, load_generator
 from choose.models.causal.written_answers import StopRule
 from choose.models.hardware import compute_settings, memory, placement
+from choose.models.hardware.compute_settings import trains_in_bfloat16
 from choose.models.hardware.memory import (
     MOST_HALVINGS,
     fit_limits,
@@ -32,6 +33,8 @@ from choose.models.lora import model as adapters
 from choose.models.lora.classifier import ClassifierRun, untrained_model
 from choose.models.lora.encoder_tuning import TunedEncoder, own_copy
 from choose.models.lora.fit import train, training_step
+from choose.models.lora.fused import linear_layers
+from choose.models.lora.fused import training_step as training_step_of_engine
 from choose.models.lora.model import AdapterSpec, Base, load_base, seeded
 from choose.models.lora.training_run import Schedule
 from choose.models.weights.model_size import (
@@ -131,6 +134,22 @@ def test_tuning_that_the_machine_does_not_hold_is_refused(
         tuned_step(base)
     monkeypatch.setattr(placement, "free_machine_bytes", lambda: 20_000_000)
     tuned_step(base)
+
+
+@pytest.mark.parametrize("packing", [True, False])
+def test_tuning_without_packed_products_needs_one_copy(
+    packing: bool, folder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both directions are then views of the same memory; it was refused for lack of a second."""
+    base = replace(load_base(folder), engine_state={})
+    size = 2 if trains_in_bfloat16("cpu") else 4
+    once = size * sum(p.numel() for p in base.model.layers.parameters())
+    monkeypatch.setattr(placement, "free_machine_bytes", lambda: once * 3 // 2)
+    for module in (training_step_of_engine, linear_layers):
+        monkeypatch.setattr(module, "can_pack", lambda dtype: packing)
+    refused = pytest.raises(ModelError, match="Tuning LlamaModel needs")
+    with refused if packing else nullcontext():
+        tuned_step(base)
 
 
 def tuned_step(base: Base) -> None:

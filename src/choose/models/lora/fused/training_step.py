@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from choose.models.environment_settings import cores
 from choose.models.hardware.compute_settings import trains_in_bfloat16
 from choose.models.hardware.memory import limits_of
+from choose.models.hardware.packed_products import can_pack
 from choose.models.hardware.placement import check_room, is_quantised, is_spread
 from choose.models.lora.batching import PARTS_PER_BATCH, split_batch
 from choose.models.lora.fused.adapters import FlatAdapters, first_adapted_layer
@@ -282,8 +283,9 @@ def packed_decoder(base: Base, dtype: torch.dtype) -> Decoder:
         if base.device == "cpu":
             kept = [*base.model.layers, *([vocabulary] if base.lm else [])]
             weights = sum(p.numel() for module in kept for p in module.parameters())
-            # Forward and backward each have a layout.
-            check_room(2 * dtype.itemsize * weights, f"Tuning {type(base.model).__name__}")
+            # Packed, forward and backward each have a layout.
+            each = dtype.itemsize * (2 if can_pack(dtype) else 1)
+            check_room(each * weights, f"Tuning {type(base.model).__name__}")
         base.engine_state[dtype] = Decoder(base.model, dtype, vocabulary)
     decoder: Decoder = base.engine_state[dtype]
     return decoder
