@@ -261,7 +261,7 @@ class TunedLora(Lora):
     takes: ClassVar[str] = "several minutes a fit without a GPU, milliseconds an answer"
     kinds: ClassVar[tuple[str, ...]] = ("classification",)
     kind_settings: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2
     on_request: ClassVar[bool] = True
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     limits: ClassVar[Mapping[str, tuple[float, float]]] = {"max_tokens": (4, 1_000_000)}
