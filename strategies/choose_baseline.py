@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -233,7 +233,7 @@ class Knn(Encoded):
         Of sets it is the one that comes nearest to theirs, by mean F1.
         """
         if self.choices:
-            return self._sets(items)
+            return self._sets(items, self.k, lambda cosines: cosines)
         votes = np.full((len(items), len(self.labels)), FLOOR)
         evidence = []
         for row, neighbours in enumerate(self.retriever.search(items, self.k)):
@@ -243,13 +243,15 @@ class Knn(Encoded):
         scores = np.log(votes / votes.sum(axis=1, keepdims=True))
         return Answers.from_scores(self.labels, scores, evidence=tuple(evidence))
 
-    def _sets(self, items: Sequence[Item]) -> Answers:
+    def _sets(self, items: Sequence[Item], k: int, weigh: Callable[[Any], Any]) -> Answers:
+        """Answer with the best sets for k neighbours, weighed by their (1, k) cosines."""
         chosen = np.zeros((len(items), len(self.choices)), dtype=np.bool_)
         evidence = []
-        for row, neighbours in enumerate(self.retriever.search(items, self.k)):
+        for row, neighbours in enumerate(self.retriever.search(items, k)):
             evidence.append(tuple(n.example.id for n in neighbours))
             members = members_of(self.choices, [n.example.target for n in neighbours])
-            weights = np.array([max(n.similarity, FLOOR) for n in neighbours])
+            cosines = np.array([[n.similarity for n in neighbours]])
+            weights = np.maximum(weigh(cosines)[0], FLOOR)
             chosen[row] = best_set(members, weights / weights.sum())
         return set_answers(self.choices, chosen, evidence=tuple(evidence))
 

@@ -22,8 +22,6 @@ from choose.models.classical.label_set_head import (
     example_f1s,
     held_out_scores,
     held_out_sets,
-    members_of,
-    set_answers,
 )
 from choose.models.classical.logistic_solver import held_out_path, row_coordinates
 from choose.models.saving import FACTS, read_json, write_fitted
@@ -224,7 +222,7 @@ class TunedKnn(Knn):
         Of sets it is the one that comes nearest to theirs, by mean F1.
         """
         if self.choices:
-            return self._sets(items)
+            return self._sets(items, self.near, WEIGHTINGS[self.weighting])
         votes = np.full((len(items), len(self.labels)), FLOOR)
         evidence = []
         for row, neighbours in enumerate(self.retriever.search(items, self.near)):
@@ -260,17 +258,6 @@ class TunedKnn(Knn):
         self.near, self.weighting = facts["near"], facts["weighting"]
         if type(self.near) is not int or self.near < 1 or self.weighting not in WEIGHTINGS:
             raise ValueError("the number of neighbours or the weights of votes are none of knn's")
-
-    def _sets(self, items: Sequence[Item]) -> Answers:
-        chosen = np.zeros((len(items), len(self.choices)), dtype=np.bool_)
-        evidence = []
-        for row, neighbours in enumerate(self.retriever.search(items, self.near)):
-            evidence.append(tuple(n.example.id for n in neighbours))
-            members = members_of(self.choices, [n.example.target for n in neighbours])
-            cosines = np.array([[n.similarity for n in neighbours]])
-            weights = np.maximum(WEIGHTINGS[self.weighting](cosines), FLOOR)
-            chosen[row] = best_sets(members[None], weights / weights.sum())[0]
-        return set_answers(self.choices, chosen, evidence=tuple(evidence))
 
     def _choose(self, folds: InnerFolds | SetFolds) -> None:
         _, state = self.retriever.state()
