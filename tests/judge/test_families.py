@@ -13,7 +13,7 @@ from choose.formatting import gain, points
 from choose.judge.decision.contenders import contenders_of
 from choose.judge.evidence import Evidence
 from choose.judge.goal import Rule
-from choose.judge.measures.cost_comparison import cheaper_by
+from choose.judge.measures.cost_comparison import cheaper_by, equal_costs
 from choose.judge.prose.family_answer import may_be_behind
 from choose.judge.scores.joint_distribution import distribution_of_difference
 from choose.judge.scores.score_tables import study_scores
@@ -299,6 +299,31 @@ def test_the_cost_that_is_said_is_the_one_that_differs(
     assert cheaper_by(costs, "tfidf", "tuned-tfidf") == said  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    ("dollars", "horizon", "same"),
+    [
+        ((0.02, 0.5), (None, None), False),
+        ((0.2, 0.5), (10.0, 12.0), False),
+        ((0.2, 0.5), (10.0, 10.5), True),
+        ((None, None), (None, None), True),
+    ],
+)
+def test_a_fast_endpoint_that_costs_more_does_not_cost_about_as_much(
+    dollars: tuple[float, float], horizon: tuple[float, float], same: bool
+) -> None:
+    costs = {
+        name: SimpleNamespace(
+            record=SimpleNamespace(fit_seconds=0.0, ms_per_item=ms, usd_per_1k=usd, total_usd=all_),
+            training_usd=None,
+        )
+        for name, ms, usd, all_ in zip(
+            ("probe", "prompt"), (30.0, 20.0), dollars, horizon, strict=True
+        )
+    }
+    assert cheaper_by(costs, "probe", "prompt") == ""  # type: ignore[arg-type]
+    assert equal_costs(costs, "probe", "prompt") is same  # type: ignore[arg-type]
+
+
 def test_a_choice_against_the_lead_on_common_rows_says_what_speaks_for_it() -> None:
     """The cheap classifier does better on the few rows that both answered than on all others."""
     players = [majority(), tfidf(0.75), probe(0.8), prompt(0.8), lora(0.82, run_spread=0.05)]
@@ -361,6 +386,34 @@ def test_where_two_intervals_of_a_pair_are_told_the_wider_one_says_why() -> None
     found = judge(study(field, 300, 3), Rule())
     (open_,) = [reason for reason in found.verdict.reasons if "cannot show" in reason]
     assert "wider because the best of each family was chosen on these rows)" in open_
+
+
+def test_a_sentence_about_two_candidates_shows_the_figure_of_the_chart() -> None:
+    """A minute's screen had retrieval 32 points behind tfidf in the chart, and 28 below it."""
+    field = [majority(), tfidf(0.8), probe(0.83), prompt(0.6), retrieval(0.7), lora(0.82)]
+    families, told = 0, 0
+    for seed in range(2):
+        found = judge(thin(study(field, 300, seed), 60, np.random.default_rng(seed)), Rule())
+        verdict = found.verdict
+        said = [verdict.interim_reason, *verdict.settled, *verdict.open, *verdict.reasons]
+        pick = verdict.recommended or verdict.use_meanwhile
+        for one in found.standings:
+            if one.difference is None:
+                continue
+            either = (gain(one.candidate, pick, one.difference),)
+            either += (gain(pick, one.candidate, one.difference.negated()),)
+            names = {
+                f"{a} {verb} "
+                for a in (one.candidate, pick)
+                for verb in ("\N{MINUS SIGN}", "scores")
+            }
+            for sentence in said:
+                head = sentence.partition(" (")[0]
+                if one.candidate in head and pick in head and any(n in head for n in names):
+                    told += 1
+                    assert any(text.removesuffix(")") in sentence for text in either), sentence
+        families += sum("chosen on these rows" in sentence for sentence in said)
+    assert families > 0 < told
 
 
 @pytest.mark.parametrize("margin", [0.0, 0.02])

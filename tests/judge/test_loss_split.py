@@ -247,9 +247,9 @@ def test_sentences_say_what_is_missing() -> None:
         points(-found.gap(name).loss.value).split(" ")[0] for name in ("reading", "retrieval")
     )
     assert said == (
-        f"Retrieval brings the knowledge: rag {without} → {reached} on {found.rows} rows ({gold} "
-        f"with the right passage). What is missing now is reading ({reading}), not retrieval "
-        f"({retrieval}): a stronger or tuned reader, not a better index."
+        f"Retrieval brings the knowledge: rag scores {reached} instead of {without} on "
+        f"{found.rows} rows ({gold} with the right passage). What is missing now is reading "
+        f"({reading}), not retrieval ({retrieval}): a stronger or tuned reader, not a better index."
     )
     assert loss_sentences((), "rag") == ()
     found = split({view: np.ones_like(rows) for view, rows in scores.items()}, documents)
@@ -276,6 +276,17 @@ def test_an_index_that_misses_many_rows_is_no_good_one_because_the_reader_is_poo
         "a stronger or tuned reader first, then the index, which finds the evidence of only 66 % "
         f"of {found.rows} rows."
     )
+    # Where passages beside the right one cost most, another reader is not what comes first.
+    scores, documents = world(
+        np.random.default_rng(6), {"reading": 0.05, "distraction": 0.6, "retrieval": 0.03}
+    )
+    found = split(scores, documents)
+    assert found is not None
+    gaps = [gap.model_copy(update={"largest": 1.0 - place}) for place, gap in enumerate(found.gaps)]
+    gaps.sort(key=lambda gap: ("distraction", "retrieval", "reading").index(gap.name))
+    [said] = loss_sentences((found.model_copy(update={"found": poor, "gaps": tuple(gaps)}),), "rag")
+    assert "What it loses most by is the other passages" in said
+    assert "a reader that was tuned among others first, then the index" in said
 
 
 def test_retrieval_that_adds_nothing_does_not_bring_the_knowledge() -> None:
@@ -291,7 +302,7 @@ def test_retrieval_that_adds_nothing_does_not_bring_the_knowledge() -> None:
     assert found.brought is not None
     assert found.brought.value == 0
     [said] = loss_sentences((found,), "rag")
-    assert said.startswith("The right passage would bring the knowledge: rag ")
+    assert said.startswith("The right passage would bring the knowledge: with it rag ")
     assert "what it retrieves is not shown to" in said
 
 
@@ -481,6 +492,6 @@ def test_the_ceiling_is_where_independent_candidates_give_no_other_answer_in_com
     assert found.ceiling.value == pytest.approx(0.9)
     assert found.gap("reading").loss.value == pytest.approx(0.25)
     assert any(
-        one.startswith("Even a perfect reader may score 90 %")
+        one.startswith("Even a perfect reader may score only 90 %")
         for one in loss_sentences((found,), "rag")
     )

@@ -53,7 +53,7 @@ def _evidence_limits(case: Case) -> list[tuple[int, str]]:
         # An open question on part of the evidence is low: the rest may turn it.
         cap = 1 if family_chance(case) >= 0.5 and not limits else 0
         least = case.deciding_margin
-        by = f" by {points(least)}, the margin" if least else ""
+        by = f" by the margin ({points(least)})" if least else ""
         shown = f"no family is shown to beat all others{by}"
         limits = [(cap, why) for _, why in limits] + [(cap, shown)]
     for cap, few in ((0, with_too_few_runs(case)), (1, with_one_run(case))):

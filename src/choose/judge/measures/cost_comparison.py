@@ -119,6 +119,13 @@ def cheaper_by(
     return f" ({low} against {high} {what})"
 
 
+def equal_costs(costs: Mapping[str, CostSheet], a: str, b: str) -> bool:
+    """Return whether `b` costs about as much as `a`, or less, in what orders them by cost."""
+    totals = fit_and_1k_answers({name: costs[name] for name in (a, b)})
+    horizon = [costs[name].record.total_usd for name in (a, b)]
+    return _ratio([totals[a], totals[b]]) <= EQUAL_COST and _ratio(horizon) <= EQUAL_TOTAL
+
+
 def _ratio(figures: Sequence[float | None]) -> float:
     """Return how many times as much the second costs; 0 where it is not known."""
     first, second = figures

@@ -134,23 +134,24 @@ def interim_reason(case: Case, kind: Kind) -> str:
         return f"No other family was measured; of this one, {case.name} is the one to use."
     contenders, found = case.contenders, _seen(case, match)
     lead, shared = found.difference.value, plural(found.difference.rows, "shared row")
-    own = _best_of_kind(case, found.b)
+    theirs, own = compared(case, found)
+    subject = _capital(theirs) if found.chosen else theirs
     costs = f"costs more{cheaper_by(contenders.costs, found.b, found.a, costlier_first=True)}"
     if rival not in contenders.costlier(case.name):
         costs = f"costs less{cheaper_by(contenders.costs, found.a, found.b)}"
     same = round(100 * lead, 1) == 0
     if lead > 0 and not same and costs.startswith("costs less"):
         told = ahead_on_all_rows(contenders, found.b, found.a)
-        return f"{gain(found.a, own, found.difference)} on {shared}. {told}."
+        return f"{gain(subject, own, found.difference)} on {shared}. {told}."
     if lead <= 0 or same:
         first = own if own == case.name else _capital(own)
-        scores = gain(first, found.a, found.difference.negated())
+        scores = gain(first, theirs, found.difference.negated())
         risk = may_be_behind(contenders, found.b, found.a, found.difference.negated())
         but = f", but {risk}" if risk and costs.startswith("costs less") else ""
         return f"{scores} on {shared}; {found.a} {costs}{but}."
     least = case.deciding_margin
     expect = f"the {points(least)} that matter" if least else "a gain"
-    shown = f"{gain(found.a, own, found.difference)} on {shared} and {costs}"
+    shown = f"{gain(subject, own, found.difference)} on {shared} and {costs}"
     return f"{shown}; that is not enough to expect {expect}."
 
 
@@ -183,6 +184,13 @@ def _seen(case: Case, match: FamilyComparison) -> FamilyComparison:
     return FamilyComparison(match.a, case.name, pair, chosen=False)
 
 
+def compared(case: Case, found: FamilyComparison) -> tuple[str, str]:
+    """Name both sides: the families where the difference is not that of their two best members."""
+    if found.chosen:
+        return _noun(case, case.contenders.family(found.a)), _noun(case, case.family)
+    return found.a, _best_of_kind(case, found.b)
+
+
 def _best_of_kind(case: Case, member: str) -> str:
     """Name the chosen family by its most accurate member, which need not be the one to use."""
     if member == case.name:
@@ -205,7 +213,8 @@ def _shown(case: Case, result: FamilyResult) -> str:
     if match is None or result.status in ("open", "ahead"):
         return ""
     found = _seen(case, match[1])
-    own, other = _best_of_kind(case, found.b), called(case, match[0], found.a)
+    other, own = compared(case, found)
+    other = other if found.chosen else called(case, match[0], other)
     if result.status == "behind":
         by = found.difference.negated()
         bounds = f"{interval(by)}{why_wider(found)}"
@@ -273,8 +282,9 @@ def _open_families(case: Case, families: tuple[FamilyResult, ...]) -> Iterator[s
         if match is None or result.status not in ("open", "ahead"):
             continue
         family, found = match[0], _seen(case, match[1])
+        theirs, own = compared(case, found) if found.chosen else (found.a, found.b)
         yield (
-            f"{_capital(_noun(case, family))}: {gain(found.a, found.b, found.difference)} on "
+            f"{_capital(_noun(case, family))}: {gain(theirs, own, found.difference)} on "
             f"{plural(found.difference.rows, 'shared row')}{why_wider(found)}."
         )
 

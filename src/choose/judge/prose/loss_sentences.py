@@ -54,9 +54,9 @@ def _ceiling(split: LossSplit) -> str:
     if split.ceiling is None or split.ceiling.value > 1 - DOUBTED:
         return ""
     return (
-        f"Even a perfect reader may score {in_percent(split.ceiling.value)} "
-        f"({span(split.ceiling)}) only: to the other rows independent candidates give the same "
-        "other answer, so that their labels may be wrong."
+        f"Even a perfect reader may score only {in_percent(split.ceiling.value)} "
+        f"({span(split.ceiling)}): independent candidates give the same other answer to the "
+        "remaining rows, whose labels may be wrong."
     )
 
 
@@ -69,13 +69,13 @@ def _knowledge(split: LossSplit) -> str:
     on = f" on {plural(split.rows, 'row')}"
     if low is not None and low > 0 and split.brought is not None and not _above_0(split.brought):
         return (
-            f"The right passage would bring the knowledge: {split.candidate} {without} → {gold}"
-            f"{on}; what it retrieves is not shown to ({found})."
+            f"The right passage would bring the knowledge: with it {split.candidate} scores {gold} "
+            f"instead of {without}{on}; what it retrieves is not shown to ({found})."
         )
     if low is not None and low > 0:
         return (
-            f"Retrieval brings the knowledge: {split.candidate} {without} → {found}{on} "
-            f"({gold} with the right passage)."
+            f"Retrieval brings the knowledge: {split.candidate} scores {found} instead of "
+            f"{without}{on} ({gold} with the right passage)."
         )
     if high is not None and high < 0:
         return (
@@ -105,15 +105,19 @@ def _missing(split: LossSplit) -> str:
             f"({_points(other)}): of what it reaches with the right passage, {share} is lost where "
             "another one is found."
         )
-    lost = f"What is missing now is {_LOSES[first.name]} ({_points(first)}), not "
-    hits = split.found
-    if other.name == "retrieval" and hits is not None and (hits.any.high or 1.0) < 1 - MATTERS / 2:
+    most = "What it loses most by" if first.name == "distraction" else "What is missing now"
+    lost, hits = f"{most} is {_LOSES[first.name]} ({_points(first)}), not ", split.found
+    if other.name == "retrieval" and hits is not None and _surely_misses(hits.any):
+        do = _DO[first.name].removesuffix(", not a better index")
         return (
-            f"{lost}yet retrieval ({_points(other)}): a stronger or tuned reader first, then the "
-            f"index, which finds the evidence of only {in_percent(hits.any.value)} of "
-            f"{plural(hits.rows, 'row')}."
+            f"{lost}yet retrieval ({_points(other)}): {do} first, then the index, which finds the "
+            f"evidence of only {in_percent(hits.any.value)} of {plural(hits.rows, 'row')}."
         )
     return f"{lost}{_LOSES[other.name]} ({_points(other)}): {_DO[first.name]}."
+
+
+def _surely_misses(found: Interval) -> bool:
+    return found.high is not None and found.high < 1 - MATTERS / 2
 
 
 def limit_of_documents(case: Case, kind: Kind) -> str:

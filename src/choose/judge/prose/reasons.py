@@ -19,7 +19,7 @@ from choose.formatting import (
 )
 from choose.judge.decision.contenders import best_of
 from choose.judge.decision.rule import Case, deciding_difference
-from choose.judge.prose.family_answer import also_named, settled, why_wider
+from choose.judge.prose.family_answer import also_named, compared, settled, why_wider
 from choose.judge.prose.loss_sentences import stale_sentence
 from choose.judge.scores.family_comparison import FamilyComparison
 from choose.judge.scores.score_tables import CandidateScores
@@ -121,6 +121,9 @@ def _open(case: Case) -> str:
     if not {rival, own} & {*case.contenders.constants}:
         match = case.contenders.versus(case.contenders.family(rival), case.family)
         own = match.b if match else own
+        if match and match.chosen:
+            rival, own = compared(case, match)
+            rival = rival.capitalize()
     least = case.deciding_margin
     asked = ["whether that is real"] if difference.low <= 0 <= difference.high else []
     asked += [f"whether it reaches the margin of {points(least)}"] if least else []

@@ -21,7 +21,7 @@ from choose.judge.decision.more_labels import (
 )
 from choose.judge.decision.rule import Case, deciding_rival
 from choose.judge.decision.verdict_kind import conflicts_limit
-from choose.judge.measures.cost_comparison import cheaper_by
+from choose.judge.measures.cost_comparison import cheaper_by, equal_costs
 from choose.judge.measures.curve_forecast import horizon, likely
 from choose.judge.measures.text_metrics import format_gap, leads_by_other_metrics, only_cut
 from choose.judge.prose.family_answer import (
@@ -183,7 +183,8 @@ def _beside(case: Case, other: str) -> str:
         shown = f"{gain(other, name, difference)}"
         if other not in contenders.cheaper(name):
             more = cheaper_by(contenders.costs, name, other, costlier_first=True)
-            return f"{shown}, and {other} costs {f'more{more}' if more else 'about as much'}."
+            same = not more and equal_costs(contenders.costs, name, other)
+            return f"{shown}, and {other} costs {'about as much' if same else f'more{more}'}."
         matters = contenders.margin(name, other)
         if -difference.value >= matters:
             lower = f"scored {points(matters)} or more lower" if matters else "scored lower"
