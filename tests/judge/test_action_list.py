@@ -220,7 +220,7 @@ def test_a_rare_label_that_was_hardly_evaluated_does_not_come_first():
     kinds = [step.kind for step in found.verdict.steps]
     assert kinds.index("evaluate-rest") < kinds.index("metric")
     (step,) = steps_of(found, "metric")
-    assert step.text.startswith("Judge by a metric that counts 'f': every label equally")
+    assert step.text.startswith("Judge by a metric that counts 'f': --metric balanced (")
 
 
 def test_no_row_is_called_unused_where_folds_differ_by_one():

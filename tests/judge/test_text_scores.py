@@ -465,7 +465,7 @@ def test_the_share_of_right_records_can_decide(
     assert "The score is the share of records that are right as a whole." in " ".join(
         forms["full"].split()
     )
-    assert "Exact match above or below good" in forms["screen"]
+    assert "Exact match against good" in forms["screen"]
 
 
 def test_tables_of_a_notebook_call_a_score_a_score(stored: tuple[Decision, Store]) -> None:

@@ -74,7 +74,7 @@ def test_answer_confidence_reason_chart_and_steps_stand_in_this_order() -> None:
             "confidence low",
             "Use tfidf, 79 % right (76 to 82).",
             "Confidence is low: lora had 1 run",
-            "Accuracy above or below tfidf, points on the same rows (95 % CI)",
+            "Accuracy against tfidf, points on the same rows (95 % CI)",
             "Settled",
             "Open",
             "Do next",
@@ -294,6 +294,8 @@ def test_texts_are_cut_at_words_and_sentences() -> None:
     assert clip("one two three", 13) == "one two three"
     assert clip("one two three", 10) == "one two…"
     assert cell_len(clip("名" * 30, 20)) <= 20
+    assert clip("a small model only (rag: 75 % right on 100 rows)", 28) == "a small model only…"
+    assert clip("rag (the one with 3 passages) and more", 24) == "rag (the one with 3…"
     assert clip_sentences("First one. Second one. Third.", 24) == "First one. Second one."
     assert clip_sentences("First sentence is long.", 10) == "First…"
     assert clip_sentences("Use a. b scores 3.5 points more. c is far.", 33) == (

@@ -116,8 +116,11 @@ def compare_stores(before: str | Path, after: str | Path) -> Versus:
 def texts(store: str | Path, decision: Decision) -> dict[str, str]:
     """Return the texts of a study's rows by id; empty if the study did not store them.
 
-    Those of the passages that a decision lists are among them.
+    Those of the passages that a decision lists are among them, but for personal data.
     """
+    from choose.data.personal_data import seems_personal
+    from choose.report.decision_text import PERSONAL
+
     dataset = Store.open(Path(store)).dataset
     found = {id: example.text for id, example in dataset.examples.items() if example.text}
     # The documents may have been lost.
@@ -128,7 +131,7 @@ def texts(store: str | Path, decision: Decision) -> dict[str, str]:
             place = span_of(id)
             if place.document in corpus.by_id:
                 text = corpus.by_id[place.document].text[place.start : place.end]
-                found.setdefault(id, text)
+                found.setdefault(id, PERSONAL if seems_personal(text) else text)
     return found
 
 

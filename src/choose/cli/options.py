@@ -177,7 +177,7 @@ Strategies = Annotated[
         metavar="NAME",
         callback=_names,
         help="Strategy to compare; repeatable, or several with commas. Default, and -s all: all "
-        "but those that `choose strategies` says run only if named.",
+        "for the task, except those that run only if named (`choose strategies`).",
         rich_help_panel=PANELS["models"],
     ),
 ]

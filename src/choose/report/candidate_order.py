@@ -161,7 +161,7 @@ def rows_noted(decision: Decision, sets: Mapping[str, str | None]) -> str:
 
 
 def differing_line(decision: Decision) -> str:
-    """Say on how many rows the choice and its nearest rival differ, and which of them is right."""
+    """Say on how many rows the choice and its rival differ, and which of them is right."""
     if (found := decision.disagreement) is None:
         return ""
     both = found.differing - found.only_chosen_right - found.only_rival_right

@@ -34,7 +34,11 @@ def clip(text: str, width: int) -> str:
         return cleaned
     kept = _longest_prefix(cleaned, width - 1)
     start, space, _ = kept.rpartition(" ")
-    return f"{(start if space else kept).rstrip(' ,;:(')}…"
+    start = start if space else kept
+    before, bracket, inside = start.rpartition(" (")
+    # Half of what is in brackets may say something else: "(25 % right" of so many rows.
+    open_ = bracket and ")" not in inside and 2 * cell_len(before) >= width
+    return f"{(before if open_ else start).rstrip(' ,;:(')}…"
 
 
 def clip_items(text: str, width: int) -> str:

@@ -240,7 +240,7 @@ class DifferingRow(Record):
 
 
 class Disagreement(Record):
-    """The rows that the chosen candidate and its nearest rival answer differently.
+    """The rows that the chosen candidate and its rival answer differently.
 
     Attributes:
         chosen: the candidate that is recommended or used in the interim.

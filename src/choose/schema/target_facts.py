@@ -29,8 +29,8 @@ class CorpusFacts(Record):
         dated: documents with a date.
         repeated: documents with the text of an earlier one.
         copies: the ids of documents that have one text, for each such text.
-        versions: similar documents with different numbers, those of most questions first; none of
-            which either answers a question that the other does not.
+        versions: similar documents with different numbers, those of most questions first; without
+            pairs of a series, each of which answers a question that the other does not.
         differing: nearly the same documents with the same numbers and other words, likewise.
         compared: documents whose texts were compared with one another.
         unneeded: documents that hold the answer of no question; null without any evidence.

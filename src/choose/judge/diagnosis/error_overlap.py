@@ -169,7 +169,7 @@ def first_scores(table: ScoreTable) -> Floats:
 
 
 def disagreement_of(contenders: Contenders, standings: Sequence[Standing]) -> Disagreement | None:
-    """Return the rows that the chosen candidate and its nearest rival answer differently.
+    """Return the rows that the chosen candidate and its rival answer differently.
 
     None without a rival: nothing else answered the same rows, or only candidates that give every
     row the same answer.

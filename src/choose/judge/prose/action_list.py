@@ -110,9 +110,8 @@ def _metric(case: Case) -> Iterator[Step]:
     if not case.contenders.only_guesses and (rare := rare_labels(case)):
         yield Step(
             kind="metric",
-            text=f"Judge by a metric that counts {quoted(rare[0].label)}: every label equally "
-            f"(--metric balanced), or errors by their costs ([goal.error_costs]). "
-            f"{rare_sentence(case, rare)}",
+            text=f"Judge by a metric that counts {quoted(rare[0].label)}: --metric balanced (every "
+            f"label equally) or [goal.error_costs]. {rare_sentence(case, rare)}",
             question="which candidate finds the rare label",
             command=f"{STUDY} --metric balanced",
         )

@@ -226,7 +226,7 @@ class Differing:
 
 
 def differing(decision: Decision, texts: Mapping[str, str]) -> Differing | None:
-    """Return the rows that the chosen candidate and its nearest rival answer differently."""
+    """Return the rows that the chosen candidate and its rival answer differently."""
     found = decision.disagreement
     if found is None or not found.differing:
         return None

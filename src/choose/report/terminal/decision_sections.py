@@ -127,7 +127,7 @@ def _differences(pairs: list[Pair]) -> list[Column]:
 
 
 def differing(decision: Decision, width: int) -> Iterator[RenderableType]:
-    """Yield rows that the chosen candidate and its nearest rival answer differently."""
+    """Yield rows that the chosen candidate and its rival answer differently."""
     found = decision.disagreement
     if found is None or not found.listed:
         return

@@ -65,7 +65,7 @@ def score_name(decision: Decision) -> str:
 def chart_title(decision: Decision) -> str:
     """Say what the chart of differences shows, and what its intervals are."""
     reference = shorten(clean(chosen(decision.verdict)), TITLE_NAME)
-    return f"{score_name(decision)} above or below {reference}, points on the same rows (95 % CI)"
+    return f"{score_name(decision)} against {reference}, points on the same rows (95 % CI)"
 
 
 def shared_rows(decision: Decision, standing: Standing) -> str:

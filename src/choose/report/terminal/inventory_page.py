@@ -31,8 +31,8 @@ def strategies_page(strategies: Sequence[Description]) -> Page:
     parts.append(Text())
     parts.append(
         note(
-            "compare runs those for the kind of your task (tasks), but for those that run only if "
-            "named: -s all -s NAME. Hyperparameters and variants of one: choose strategies NAME."
+            "compare runs every strategy for your kind of task, except those that run only if "
+            "named (-s all -s NAME). Hyperparameters and variants of one: choose strategies NAME."
         )
     )
     return Page(lambda width: parts)
