@@ -84,6 +84,8 @@ def test_answer_confidence_reason_chart_and_steps_stand_in_this_order() -> None:
         )
     ]
     assert places == sorted(places)
+    (title,) = [line for line in said.splitlines() if "Accuracy against tfidf" in line]
+    assert title.endswith("use meanwhile"), "a title of one line leaves the screen to the chart"
 
 
 def test_candidates_that_answered_fewer_rows_say_of_how_many() -> None:
