@@ -12,7 +12,6 @@ from transformers import LlamaConfig, LlamaModel
 from choose.models.hardware.memory import limits_of
 from choose.models.lora.batching import ragged_batch
 from choose.models.lora.classifier import untrained_model
-from choose.models.lora.fused.adapters import FlatAdapters
 from choose.models.lora.fused.attention import LONG
 from choose.models.lora.fused.decoder import Decoder
 from choose.models.lora.fused.forward_backward import (
@@ -23,6 +22,7 @@ from choose.models.lora.fused.forward_backward import (
     token_bytes,
     tokens_in_memory,
 )
+from choose.models.lora.fused.linear_layers import FlatAdapters
 from choose.models.lora.model import AdapterSpec, Base
 
 # The default model's shape, without its weights.

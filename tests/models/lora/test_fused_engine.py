@@ -21,7 +21,6 @@ from choose.models.lora.fit import AutogradEngine, train, train_together, traini
 from choose.models.lora.fused import attention, linear_layers
 from choose.models.lora.fused import forward_backward as passes
 from choose.models.lora.fused import training_step as engine
-from choose.models.lora.fused.adapters import FlatAdapters, LoraMatrices, first_adapted_layer
 from choose.models.lora.fused.attention import LONG, POSITIONS, POSITIONS_THERE
 from choose.models.lora.fused.decoder import Decoder
 from choose.models.lora.fused.forward_backward import (
@@ -32,7 +31,12 @@ from choose.models.lora.fused.forward_backward import (
     forward_backward,
     group_into_passes,
 )
-from choose.models.lora.fused.linear_layers import PackedLinear
+from choose.models.lora.fused.linear_layers import (
+    FlatAdapters,
+    LoraMatrices,
+    PackedLinear,
+    first_adapted_layer,
+)
 from choose.models.lora.model import AdapterSpec, Base, load_base, seeded
 from choose.models.lora.training_run import Schedule, TrainingRun, trained_state
 from support import tiny_models as tiny

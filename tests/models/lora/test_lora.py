@@ -22,7 +22,7 @@ from choose.models.lora.batching import (
 )
 from choose.models.lora.classifier import ClassifierRun, class_weights, schedule_for
 from choose.models.lora.fit import train
-from choose.models.lora.fused.adapters import first_adapted_layer
+from choose.models.lora.fused.linear_layers import first_adapted_layer
 from choose.models.lora.training_run import Schedule
 from choose.strategy import Saves, build
 from choose.tasks.classification import Classification

@@ -45,17 +45,19 @@ class AttentionHeads:
 
 @dataclass(frozen=True, slots=True)
 class GroupLayout:
-    """A length group's part of the flat list of vectors; `count` = rows * key heads.
+    """The place of a length group in the flat list of vectors; `count` = rows * key heads.
 
-    The part begins with the `queries` = group_size * longest query vectors of each of the count,
-    then come the `keys` = shared + longest of each, then as many values. `mask` is the causal one,
-    of all queries of short rows, else of one part's.
+    From `start` on stand the `queries` = group_size * longest query vectors of each of the count,
+    then the `keys` = shared + longest of each, then as many values. Outputs of attention stand from
+    `output_start` on. `mask` is the causal one, of all queries of short rows, else of one part's.
     """
 
     count: int
     queries: int
     keys: int
     longest: int
+    start: int
+    output_start: int
     mask: torch.Tensor
 
     @property
@@ -81,14 +83,13 @@ class GroupLayout:
 class AttentionLayout:
     """How a batch's projections become the groups' vectors and come back; the same in all layers.
 
-    All fields but `groups`, `filled` and the rotations are index vectors over rows of head size.
-    `spread` gathers the groups' vectors from the projections, and `spread_inverse` their gradients
-    back. `collect` gathers tokens' outputs from the groups', `collect_inverse` the gradients there,
-    and `filled` (places, 1) is zero where a place is padding, else one. `rotation` (tokens, query
-    and key heads, head size / 2, 2) has the cosines and sines that rotate queries and keys and
-    scale queries, as complex numbers (tokens, the rest) for `interleaved` heads, and `unrotation`
-    does the same to gradients. `shared` has, for each prefix and group, projected vectors of the
-    prefix (n,) and their places in the group, a row of n for each row after it.
+    All fields but `groups` and the rotations are index vectors over rows of head size. `spread`
+    gathers the groups' vectors from the projections, and `spread_inverse` their gradients back.
+    `collect` gathers tokens' outputs from the groups', `collect_inverse` the gradients there, and
+    `padding` are the places where these are zero. `rotation` (tokens, query and key heads, head
+    size / 2, 2) has the cosines and sines that rotate queries and keys and scale queries, and
+    `unrotation` does the same to gradients. `shared` has, for each prefix and group, projected
+    vectors of the prefix (n,) and their places in the group, a row of n for each row after it.
     """
 
     groups: tuple[GroupLayout, ...]
@@ -96,7 +97,7 @@ class AttentionLayout:
     spread_inverse: torch.Tensor
     collect: torch.Tensor
     collect_inverse: torch.Tensor
-    filled: torch.Tensor
+    padding: torch.Tensor
     rotation: torch.Tensor
     unrotation: torch.Tensor
     shared: tuple[tuple[torch.Tensor, torch.Tensor], ...]
@@ -110,42 +111,37 @@ def attention_layout(
 
     groups, projected, owned, outputs = [], [], [], []
     shared: list[tuple[torch.Tensor, torch.Tensor]] = []
-    start = 0
+    start = output_start = 0
     for group, grid in zip(batch.groups, _grids(batch), strict=True):
         count, queries = len(group.rows) * heads.key_heads, heads.group_size * group.longest
         keys = group.shared + group.longest
         mask = causal_mask(POSITIONS if grid.is_cpu else POSITIONS_THERE, 0, grid.device)
         if group.longest < LONG:
             mask = causal_mask(group.longest, group.shared, grid.device).repeat(1, heads.group_size)
-        groups.append(GroupLayout(count, queries, keys, group.longest, mask))
+        groups.append(GroupLayout(count, queries, keys, group.longest, start, output_start, mask))
         projected.append(_projected_indices(grid, group, heads))
         places = _shared_places(group, count, queries).to(grid.device)
         owned.append(projected[-1].index_fill(0, places.flatten(), -1))
         shared += _shared_vectors(batch, group, projected[-1], places, start)
         outputs.append(_output_indices(grid, group, heads))
         start += len(projected[-1])
+        output_start += len(outputs[-1])
     spread, output = torch.cat(projected), torch.cat(outputs)
     half = heads.head_size // 2
     angles = torch.stack([cosine[:, :half], sine[:, :half]], 2)[batch.positions]
+    rotation = angles[:, None].repeat(1, heads.query_heads + heads.key_heads, 1, 1)
+    rotation[:, : heads.query_heads] *= heads.scaling
     return AttentionLayout(
         tuple(groups),
         spread.clamp(min=0),
         _inverse_permutation(torch.cat(owned)),
         _inverse_permutation(output),
         output.clamp(min=0),
-        (output >= 0).float()[:, None],
-        _rotation(angles, heads),
-        _rotation(angles * angles.new_tensor([1.0, -1.0]), heads),
+        (output < 0).nonzero()[:, 0],
+        rotation,
+        rotation * rotation.new_tensor([1.0, -1.0]),
         tuple(shared),
     )
-
-
-def _rotation(angles: torch.Tensor, heads: AttentionHeads) -> torch.Tensor:
-    import torch
-
-    rotation = angles[:, None].repeat(1, heads.query_heads + heads.key_heads, 1, 1)
-    rotation[:, : heads.query_heads] *= heads.scaling
-    return torch.view_as_complex(rotation).flatten(1) if heads.interleaved else rotation
 
 
 def _grids(batch: RaggedBatch) -> Iterator[torch.Tensor]:
@@ -241,8 +237,9 @@ def attention_forward(
     vectors = vectors.view(-1, heads.head_size).index_select(0, layout.spread)
     outputs = vectors.new_empty(len(layout.collect_inverse), heads.head_size)
     saved = []
-    each = _split_vectors(vectors, layout), _split_outputs(outputs, layout)
-    for group, (queries, keys, values), to_fill in zip(layout.groups, *each, strict=True):
+    for group in layout.groups:
+        queries, keys, values = _split_group(vectors, group)
+        to_fill = _group_outputs(outputs, group)
         weights = None
         if not group.long:
             # Keys first, as in `_weights`.
@@ -264,11 +261,11 @@ def attention_backward(
     import torch
 
     to_outputs = gradient.view(-1, heads.head_size).index_select(0, layout.collect_inverse)
-    to_outputs = to_outputs * layout.filled
+    to_outputs = to_outputs.index_fill_(0, layout.padding, 0.0).float()
     to_vectors = to_outputs.new_empty(len(layout.spread), heads.head_size)
-    each = _split_vectors(to_vectors, layout), _split_outputs(to_outputs, layout)
-    for group, of_group, to_group, to_output in zip(layout.groups, saved, *each, strict=True):
-        (queries, keys, values, weights), (to_queries, to_keys, to_values) = of_group, to_group
+    for group, (queries, keys, values, weights) in zip(layout.groups, saved, strict=True):
+        to_output = _group_outputs(to_outputs, group)
+        to_queries, to_keys, to_values = _split_group(to_vectors, group)
         if not group.long:
             torch.bmm(weights, to_output, out=to_values)
             to_scores = _softmax_backward(torch.bmm(values, to_output.mT), weights)
@@ -327,24 +324,27 @@ def _rotate(projected: torch.Tensor, heads: AttentionHeads, rotation: torch.Tens
     """Rotate queries and keys among projected vectors (tokens, all heads * head size)."""
     import torch
 
-    if heads.interleaved:
-        projected.view(torch.complex64)[:, : rotation.shape[1]].mul_(rotation)
-        return
     every = projected.view(len(projected), -1, heads.head_size)
     rotated = every[:, : heads.query_heads + heads.key_heads]
+    if heads.interleaved:
+        pairs = torch.view_as_complex(rotated.view(*rotated.shape[:2], -1, 2))
+        pairs.mul_(torch.view_as_complex(rotation))
+        return
     (one, other), (cosine, sine) = rotated.chunk(2, 2), rotation.unbind(3)
     rotated.copy_(torch.cat([one * cosine - other * sine, other * cosine + one * sine], 2))
 
 
-def _split_vectors(vectors: torch.Tensor, layout: AttentionLayout) -> list[list[torch.Tensor]]:
-    """Return each group's queries, keys and values, contiguous, as fast products need."""
-    groups = layout.groups
-    sizes = [g.count * longest for g in groups for longest in (g.queries, g.keys, g.keys)]
-    parts = iter(vectors.split_with_sizes(sizes))
-    return [[next(parts).view(g.count, -1, vectors.shape[1]) for _ in range(3)] for g in groups]
+def _split_group(vectors: torch.Tensor, group: GroupLayout) -> list[torch.Tensor]:
+    """Return a group's queries, keys and values, each contiguous, as fast products need."""
+    parts, start = [], group.start
+    for longest in (group.queries, group.keys, group.keys):
+        size = group.count * longest
+        parts.append(vectors[start : start + size].view(group.count, longest, -1))
+        start += size
+    return parts
 
 
-def _split_outputs(outputs: torch.Tensor, layout: AttentionLayout) -> list[torch.Tensor]:
-    groups, width = layout.groups, outputs.shape[1]
-    parts = outputs.split_with_sizes([g.count * g.queries for g in groups])
-    return [part.view(g.count, -1, width) for g, part in zip(groups, parts, strict=True)]
+def _group_outputs(outputs: torch.Tensor, group: GroupLayout) -> torch.Tensor:
+    size = group.count * group.queries
+    part = outputs[group.output_start : group.output_start + size]
+    return part.view(group.count, -1, outputs.shape[1])

@@ -14,7 +14,6 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 from choose.models.lora.batching import RaggedBatch
-from choose.models.lora.fused.adapters import AdaptedRun
 from choose.models.lora.fused.attention import (
     AttentionHeads,
     AttentionLayout,
@@ -25,6 +24,7 @@ from choose.models.lora.fused.attention import (
 from choose.models.lora.fused.linear_layers import (
     NORMS,
     PRODUCTS,
+    AdaptedRun,
     PackedLinear,
     column_order,
     packed_product_of,
@@ -39,15 +39,13 @@ class DecoderLayer:
     """A decoder layer; `products` are by the names of `PRODUCTS`.
 
     `norms` are the weights of the norms before some of them, where they are not in the product's.
-    They hold the root of the width too: rows are divided by their length, which the norm's epsilon
-    keeps from zero as `floor`, the other leg of a right angle.
     """
 
     index: int
     products: Mapping[str, PackedLinear]
     norms: Mapping[str, torch.Tensor]
     heads: AttentionHeads
-    floor: torch.Tensor
+    epsilon: float
     dtype: torch.dtype
 
     def forward(
@@ -95,11 +93,11 @@ class DecoderLayer:
         `gradient` is overwritten. Nothing learns below the first layer, so its return value is
         not the gradient there.
         """
-        to_gated = self._product_backward("fall", self._copied(gradient), runs, saved)
+        to_gated = self._product_backward("fall", gradient.to(self.dtype), runs, saved)
         to_gate_up = _gate_backward(to_gated, saved["gate"])
         to_normed = self._product_backward("rise", to_gate_up, runs, saved)
         self._norm_backward("rise", gradient, to_normed, saved)
-        to_attended = self._product_backward("out", self._copied(gradient), runs, saved)
+        to_attended = self._product_backward("out", gradient.to(self.dtype), runs, saved)
         if saved["wanted"] is not None:
             tokens, count = saved["wanted"]
             to_attended, gradient = (
@@ -114,17 +112,15 @@ class DecoderLayer:
             self._norm_backward("qkv", gradient, to_normed, saved)
         return gradient
 
-    def _copied(self, gradient: torch.Tensor) -> torch.Tensor:
-        """Return the stream's gradient as adapters may keep it: the stream's is overwritten."""
-        return gradient.to(self.dtype, copy=True)
-
     def _rms_norm(self, name: str, hidden: torch.Tensor, saved: dict[str, Any]) -> torch.Tensor:
-        """Divide rows by their length; the norm's weights may be in the product's."""
+        """Divide rows by their root mean square; the norm's weights may be in the product's."""
         import torch
 
-        length = torch.linalg.vector_norm(hidden, dim=1, keepdim=True).hypot_(self.floor)
-        unit = hidden / length
-        saved[f"norm of {name}"] = unit, length
+        size = torch.linalg.vector_norm(hidden, dim=1, keepdim=True)
+        width = hidden.shape[1]
+        scale = size.square_().add_(self.epsilon * width).rsqrt_().mul_(width**0.5)
+        unit = hidden * scale
+        saved[f"norm of {name}"] = unit, scale
         weighed = unit * self.norms[name] if name in self.norms else unit
         normed: torch.Tensor = weighed.to(self.dtype)
         return normed
@@ -135,27 +131,26 @@ class DecoderLayer:
         """Add to the stream's gradient the part that comes through a norm."""
         import torch
 
-        unit, length = saved[f"norm of {name}"]
+        unit, scale = saved[f"norm of {name}"]
         to_normed = to_normed.float()
         if name in self.norms:
             to_normed = to_normed * self.norms[name]
-        share = torch.linalg.vecdot(to_normed, unit)[:, None]
-        gradient.addcdiv_(to_normed.addcmul_(unit, share, value=-1), length)
+        share = torch.linalg.vecdot(to_normed, unit)[:, None].mul_(scale)
+        gradient.addcmul_(to_normed, scale).addcmul_(unit, share, value=-1 / unit.shape[1])
 
     def _product(
         self, name: str, x: torch.Tensor, runs: Sequence[AdaptedRun], saved: dict[str, Any]
     ) -> torch.Tensor:
         """Multiply by the frozen matrices and add each run's adapters on its tokens."""
-        import torch
-
         outputs = self.products[name].forward(x)
         saved[name] = []
         for run in runs:
-            if name in run.adapters:
-                a, b, mask = run.adapters[name][self.index]
-                inputs = run.own(x) if mask is None else run.own(x) * mask
-                reduced = torch.nn.functional.linear(inputs, a)
-                run.own(outputs).addmm_(reduced, b)
+            if name in run.matrices:
+                inputs = x[run.tokens]
+                if name in run.dropout_masks:
+                    inputs = inputs * run.dropout_masks[name][self.index]
+                reduced = inputs @ run.matrices[name].a[self.index].t()
+                outputs[run.tokens].addmm_(reduced, run.matrices[name].b[self.index])
                 saved[name].append((run, inputs, reduced))
         return outputs
 
@@ -164,26 +159,27 @@ class DecoderLayer:
     ) -> torch.Tensor:
         to_inputs = self.products[name].backward(gradient)
         for run, to_reduced in self._adapters_backward(name, gradient, saved):
-            a, _, mask = run.adapters[name][self.index]
-            if mask is None:
-                run.own(to_inputs).addmm_(to_reduced, a)
+            a, own = run.matrices[name].a[self.index], to_inputs[run.tokens]
+            if name in run.dropout_masks:
+                own.addcmul_(to_reduced @ a, run.dropout_masks[name][self.index])
             else:
-                run.own(to_inputs).addcmul_(to_reduced.mm(a), mask)
+                own.addmm_(to_reduced, a)
         return to_inputs
 
     def _adapters_backward(
         self, name: str, gradient: torch.Tensor, saved: dict[str, Any]
     ) -> list[tuple[AdaptedRun, torch.Tensor]]:
-        """Keep what the runs' gradients are made of; return each run's gradient of ``x @ A.T``."""
+        """Fill the runs' gradients of one product; return each run's gradient of ``x @ A.T``."""
         import torch
 
-        found = []
+        to_reduced = []
         for run, inputs, reduced in saved[name]:
-            own = run.own(gradient)
-            to_reduced = torch.nn.functional.linear(own, run.adapters[name][self.index].b)
-            run.keep_factors(name, self.index, inputs, reduced, to_reduced, own)
-            found.append((run, to_reduced))
-        return found
+            own = gradient[run.tokens]
+            towards = own @ run.matrices[name].b[self.index].t()
+            torch.mm(towards.t(), inputs, out=run.gradients[name].a[self.index])
+            torch.mm(reduced.t(), own, out=run.gradients[name].b[self.index])
+            to_reduced.append((run, towards))
+        return to_reduced
 
 
 def _gate_backward(gradient: torch.Tensor, saved: Any) -> torch.Tensor:
@@ -218,7 +214,7 @@ class Decoder:
             _packed_layer(i, layer, dtype, shares) for i, layer in enumerate(model.layers)
         ]
         self._norms = {
-            name: torch.stack([_norm_weight(layer, path) for layer in model.layers])
+            name: torch.stack([layer.get_submodule(path).weight for layer in model.layers])
             for name, path in NORMS.items()
             if not shares
         }
@@ -232,7 +228,7 @@ class Decoder:
 
     def norms(self, name: str) -> torch.Tensor | None:
         """Return the weights (layers, 1, inputs) of the norm before a product, if there is one."""
-        return self._norms[name][:, None] if name in self._norms else None
+        return self._norms[name].detach()[:, None] if name in self._norms else None
 
     def shape(self, name: str) -> tuple[int, int]:
         """Return how wide a product's input and output are."""
@@ -248,6 +244,11 @@ class Decoder:
                 return slice(start, start + size)
             start += size
         raise KeyError(path)
+
+    def order(self, path: str) -> torch.Tensor | None:
+        """Return which output of a linear layer stands in each of its columns, if not in turn."""
+        linear = self.model.layers[0].get_submodule(path)
+        return column_order(path, linear.out_features, self.layers[0].heads)
 
     def layout(self, batch: RaggedBatch) -> AttentionLayout:
         """Lay out the attention of a batch."""
@@ -303,14 +304,10 @@ class Decoder:
         """Fill the adapters' gradients from the stream's, which is overwritten."""
         for layer in reversed(self.layers):
             kept = saved.pop()
-            recompute = isinstance(kept, tuple)
-            if recompute:
+            if isinstance(kept, tuple):
                 hidden, wanted = kept
                 _, kept = layer.forward(hidden, layout, runs, wanted)
             gradient = layer.backward(gradient, layout, runs, kept)
-            if recompute or layer is self.layers[0]:
-                for run in runs:
-                    run.fill_gradients()
 
 
 def _packed_layer(index: int, layer: Any, dtype: torch.dtype, shares: bool) -> DecoderLayer:
@@ -324,7 +321,7 @@ def _packed_layer(index: int, layer: Any, dtype: torch.dtype, shares: bool) -> D
         # Interleaved, one complex product rotates all; a shared matrix stays as the base has it.
         interleaved=not shares,
     )
-    norms = {name: _norm_weight(layer, path) for name, path in NORMS.items()}
+    norms = {name: layer.get_submodule(path).weight for name, path in NORMS.items()}
     products = {
         name: packed_product_of(
             [layer.get_submodule(path) for path in paths],
@@ -335,13 +332,6 @@ def _packed_layer(index: int, layer: Any, dtype: torch.dtype, shares: bool) -> D
         )
         for name, paths in PRODUCTS.items()
     }
-    norm = layer.input_layernorm
-    floor = norms["qkv"].new_tensor((norm.variance_epsilon * len(norm.weight)) ** 0.5)
-    return DecoderLayer(index, products, norms if shares else {}, heads, floor, dtype)
-
-
-def _norm_weight(layer: Any, path: str) -> torch.Tensor:
-    """Return the weights of a norm that divides by the length and not by the root mean square."""
-    weight = layer.get_submodule(path).weight.detach().float()
-    whole: torch.Tensor = weight * len(weight) ** 0.5
-    return whole
+    apart = {name: norm.detach().float() for name, norm in norms.items() if shares}
+    epsilon = layer.input_layernorm.variance_epsilon
+    return DecoderLayer(index, products, apart, heads, epsilon, dtype)

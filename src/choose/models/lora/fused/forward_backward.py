@@ -18,10 +18,9 @@ import numpy as np
 from choose.models.hardware.compute_settings import synchronise
 from choose.models.hardware.memory import halvings, limits_of
 from choose.models.lora.batching import RaggedBatch, ragged_batch
-from choose.models.lora.fused.adapters import AdaptedRun, FlatAdapters, LoraMatrices
 from choose.models.lora.fused.attention import LONG
 from choose.models.lora.fused.decoder import Decoder
-from choose.models.lora.fused.linear_layers import NORMS
+from choose.models.lora.fused.linear_layers import NORMS, AdaptedRun, FlatAdapters, LoraMatrices
 from choose.models.lora.training_run import Objective
 
 if TYPE_CHECKING:
@@ -194,7 +193,8 @@ def _adapted_runs(decoder: Decoder, parts: Sequence[RunPart]) -> list[AdaptedRun
     runs, start = [], 0
     for part in parts:
         tokens = slice(start, start + sum(map(len, part.rows)))
-        runs.append(AdaptedRun(tokens, part.matrices, _dropout_masks(decoder, part)))
+        gradients = {name: matrices.empty() for name, matrices in part.matrices.items()}
+        runs.append(AdaptedRun(tokens, part.matrices, gradients, _dropout_masks(decoder, part)))
         start = tokens.stop
     return runs
 
@@ -213,7 +213,9 @@ def _dropout_masks(decoder: Decoder, part: RunPart) -> dict[str, torch.Tensor]:
     for rows, seed in part.dropout_seeds:
         tokens = sum(map(len, part.rows[start : start + rows]))
         start += rows
-        shapes = {n: (len(decoder.layers), tokens, decoder.shape(n)[0]) for n in part.matrices}
+        shapes = {
+            name: (len(decoder.layers), tokens, decoder.shape(name)[0]) for name in part.matrices
+        }
         like = next(iter(part.matrices.values())).a
         draw = _drawn_here if like.device.type == "cpu" else _drawn_there
         for name, kept in draw(shapes, seed, part.dropout, like).items():
@@ -231,9 +233,8 @@ def _drawn_here(
     for name, shape in shapes.items():
         size = math.prod(shape)
         random = torch.from_numpy(generator.random_raw(-(-size // 4)).view(np.int16)[:size])
-        lowest = max(1, round(65536 * dropout)) - 32768
-        # In place, one or zero: numbers that are compared and cast take three times as long.
-        drawn[name] = random.clamp_(lowest - 1, lowest).sub_(lowest - 1).view(shape).to(like.dtype)
+        keep = (random >= round(65536 * dropout) - 32768).view(shape)
+        drawn[name] = keep.to(like.dtype)
     return drawn
 
 

@@ -1,11 +1,13 @@
-"""Frozen linear layers of the fused engine, as they are multiplied.
+"""Linear layers of the fused engine: frozen weights as they are multiplied, and adapters over them.
 
-They are stacked by shared input and laid out for both directions of training.
+Frozen layers are stacked by shared input and laid out for both directions of training. One trial's
+LoRA matrices are one flat vector, with PEFT's matrices as views of it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from choose.models.hardware.packed_products import can_pack, pack, packed_product
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     import torch
 
     from choose.models.lora.fused.attention import AttentionHeads
+    from choose.models.lora.fused.decoder import Decoder
 
 
 # The linear layers of a decoder layer by the input they share: one matrix product each.
@@ -119,17 +122,205 @@ def column_order(path: str, outputs: int, heads: AttentionHeads) -> torch.Tensor
     """Return the order of a linear layer's outputs in its product, None if it is the usual one."""
     import torch
 
-    columns = in_columns(torch.arange(outputs)[None, :, None], path, heads)
-    return None if columns.dim() == 3 else columns.flatten()
-
-
-def in_columns(b: torch.Tensor, path: str, heads: AttentionHeads) -> torch.Tensor:
-    """Return a view of B (layers, outputs, rank) in the order of a product's columns.
-
-    Its dimensions between the first and the last are the outputs, several of them where the order
-    is not the usual one.
-    """
     if not heads.interleaved or path not in PRODUCTS["qkv"][:2]:
-        return b
-    layers, _, rank = b.shape
-    return b.view(layers, -1, 2, heads.head_size // 2, rank).transpose(2, 3)
+        return None
+    return torch.arange(outputs).view(-1, 2, heads.head_size // 2).mT.flatten()
+
+
+# PEFT's name of a model's only adapter.
+ADAPTER_NAME = "default"
+
+
+@dataclass(frozen=True, slots=True)
+class AdaptedLinear:
+    """One linear in every adapted layer: A (layers, rank, inputs) and B (layers, outputs, rank).
+
+    `ranks` and `columns` are its part of the product that it shares with other linears; `order` is
+    which of B's rows stands in each column, None where they stand in turn.
+    """
+
+    a: torch.Tensor
+    b: torch.Tensor
+    ranks: slice
+    columns: slice
+    order: torch.Tensor | None
+    scaling: float
+
+
+@dataclass(frozen=True, slots=True)
+class LoraMatrices:
+    """The stacked LoRA matrices of one product in every adapted layer, or their gradients.
+
+    `a` is (layers, ranks, inputs), multiplied by the norm before the product; `b` is (layers,
+    ranks, outputs), multiplied by LoRA's scaling, and zero outside a linear's own columns.
+    """
+
+    a: torch.Tensor
+    b: torch.Tensor
+
+    def empty(self) -> LoraMatrices:
+        """Return memory for the gradients."""
+        return LoraMatrices(self.a.new_empty(self.a.shape), self.b.new_empty(self.b.shape))
+
+
+@dataclass(frozen=True, slots=True)
+class AdaptedRun:
+    """One trial's adapters in a pass: its tokens, its matrices by product, and their gradients.
+
+    `dropout_masks` (layers, tokens, inputs) by product multiply the adapters' inputs; a product
+    without a mask has no dropout.
+    """
+
+    tokens: slice
+    matrices: Mapping[str, LoraMatrices]
+    gradients: Mapping[str, LoraMatrices]
+    dropout_masks: Mapping[str, torch.Tensor]
+
+    def narrowed(self, wanted: torch.Tensor, start: int) -> AdaptedRun:
+        """Return the run with its `wanted` tokens only, which stand from `start` on."""
+        own = wanted - self.tokens.start
+        masks = {
+            name: mask[-1].index_select(0, own).expand(len(mask), -1, -1)
+            for name, mask in self.dropout_masks.items()
+            if name != "qkv"
+        }
+        return replace(self, tokens=slice(start, start + len(own)), dropout_masks=masks)
+
+
+class FlatAdapters:
+    """The adapters of one PEFT model, laid out for the layers of a `Decoder`, the uppermost.
+
+    `flat` is the one parameter that the optimiser updates.
+    """
+
+    def __init__(self, adapter: Any, decoder: Decoder) -> None:
+        import torch
+
+        self.decoder = decoder
+        self._layers = list(adapter.get_base_model().base_model.layers)[-len(decoder.layers) :]
+        paths = _adapted_paths(self._layers[0])
+        self._weights = [
+            getattr(layer.get_submodule(path), kind)[ADAPTER_NAME].weight
+            for product in paths.values()
+            for path in product
+            for kind in ("lora_A", "lora_B")
+            for layer in self._layers
+        ]
+        self.flat = torch.nn.Parameter(torch.cat([w.detach().flatten() for w in self._weights]))
+        self._gradient = torch.zeros_like(self.flat.detach())
+        self.linears = self._views(paths, self.flat.detach())
+        self._gradients = self._views(paths, self._gradient)
+        start = 0
+        for weight in self._weights:
+            weight.data = self.flat.data[start : start + weight.numel()].view(weight.shape)
+            start += weight.numel()
+
+    def _views(
+        self, paths: Mapping[str, Sequence[str]], flat: torch.Tensor
+    ) -> dict[str, list[AdaptedLinear]]:
+        """Return views of a flat vector, in the order in which it was filled."""
+        views: dict[str, list[AdaptedLinear]] = {}
+        start = 0
+        for name, product in paths.items():
+            ranks = 0
+            views[name] = []
+            for path in product:
+                module = self._layers[0].get_submodule(path)
+                a, start = self._view(flat, start, module.lora_A[ADAPTER_NAME].weight)
+                b, start = self._view(flat, start, module.lora_B[ADAPTER_NAME].weight)
+                rows = slice(ranks, ranks + a.shape[1])
+                columns = self.decoder.columns(name, path)
+                order = self.decoder.order(path)
+                scaling = float(module.scaling[ADAPTER_NAME])
+                views[name].append(AdaptedLinear(a, b, rows, columns, order, scaling))
+                ranks = rows.stop
+        return views
+
+    def _view(self, flat: torch.Tensor, start: int, like: torch.Tensor) -> tuple[torch.Tensor, int]:
+        end = start + len(self._layers) * like.numel()
+        return flat[start:end].view(len(self._layers), *like.shape), end
+
+    @property
+    def dropout(self) -> float:
+        """Return the share of inputs that training drops."""
+        paths = _adapted_paths(self._layers[0])
+        module = self._layers[0].get_submodule(next(path for p in paths.values() for path in p))
+        return float(getattr(module.lora_dropout[ADAPTER_NAME], "p", 0.0))
+
+    @property
+    def ranks(self) -> dict[str, int]:
+        """Return the summed ranks of all adapters of each product."""
+        return {name: linears[-1].ranks.stop for name, linears in self.linears.items()}
+
+    def matrices(self) -> dict[str, LoraMatrices]:
+        """Return the present matrices by product, in the decoder's number type."""
+        import torch
+
+        stacked = {}
+        with torch.no_grad():
+            for name, linears in self.linears.items():
+                product = self._empty(name)
+                norm = self.decoder.norms(name)
+                for linear in linears:
+                    product.a[:, linear.ranks] = linear.a if norm is None else linear.a * norm
+                    b = linear.b if linear.order is None else linear.b[:, linear.order]
+                    product.b[:, linear.ranks, linear.columns] = b.mT * linear.scaling
+                stacked[name] = product
+        return stacked
+
+    def _empty(self, name: str) -> LoraMatrices:
+        inputs, outputs = self.decoder.shape(name)
+        stack = len(self._layers), self.ranks[name]
+        like = self.flat.detach()[:0].to(self.decoder.dtype)
+        return LoraMatrices(like.new_empty(*stack, inputs), like.new_zeros(*stack, outputs))
+
+    def set_gradients(self, parts: Sequence[Mapping[str, LoraMatrices]]) -> None:
+        """Set the flat gradient to the sum over the parts of a batch."""
+        import torch
+
+        self.flat.grad = self._gradient
+        with torch.no_grad():
+            for name, linears in self._gradients.items():
+                norm = self.decoder.norms(name)
+                for own in linears:
+                    own.a.copy_(_sum(part[name].a[:, own.ranks] for part in parts))
+                    b = _sum(part[name].b[:, own.ranks, own.columns] for part in parts).mT
+                    own.b[:, slice(None) if own.order is None else own.order] = b * own.scaling
+                    if norm is not None:
+                        own.a.mul_(norm)
+
+    def detach_memory(self) -> None:
+        """Give PEFT's matrices memory of their own again."""
+        for weight in self._weights:
+            weight.data = weight.data.clone()
+            weight.grad = None
+
+
+def _sum(parts: Iterable[torch.Tensor]) -> torch.Tensor:
+    """Return the sum in float32."""
+    first, *others = (part.float() for part in parts)
+    for other in others:
+        first = first + other
+    return first
+
+
+def first_adapted_layer(adapter: Any) -> int | None:
+    """Return the first layer from which all layers adapt the same linears, or None.
+
+    None also where an adapter is more than plain LoRA (DoRA, biases).
+    """
+    paths = [_adapted_paths(layer) for layer in adapter.get_base_model().base_model.layers]
+    config = adapter.peft_config[ADAPTER_NAME]
+    first = next((i for i, layer in enumerate(paths) if layer), None)
+    if first is None or config.use_dora or config.lora_bias:
+        return None
+    return first if all(layer == paths[first] for layer in paths[first:]) else None
+
+
+def _adapted_paths(layer: Any) -> dict[str, list[str]]:
+    """Return the paths of a layer's adapted linears by product."""
+    adapted = {
+        name: [path for path in paths if hasattr(layer.get_submodule(path), "lora_A")]
+        for name, paths in PRODUCTS.items()
+    }
+    return {name: paths for name, paths in adapted.items() if paths}

@@ -13,7 +13,6 @@ from choose.models.hardware.memory import limits_of
 from choose.models.hardware.packed_products import can_pack
 from choose.models.hardware.placement import check_room, is_quantised, is_spread
 from choose.models.lora.batching import PARTS_PER_BATCH, split_batch
-from choose.models.lora.fused.adapters import FlatAdapters, first_adapted_layer
 from choose.models.lora.fused.decoder import Decoder
 from choose.models.lora.fused.forward_backward import (
     LowerLayers,
@@ -25,6 +24,7 @@ from choose.models.lora.fused.forward_backward import (
     needs_recomputing,
     tokens_in_memory,
 )
+from choose.models.lora.fused.linear_layers import FlatAdapters, first_adapted_layer
 from choose.models.lora.model import Base, is_causal
 from choose.models.lora.training_run import PROGRESS_LABEL, RunBatches, Step, TrainingRun
 from choose.progress import report_progress
