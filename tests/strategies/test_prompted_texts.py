@@ -17,8 +17,11 @@ from choose.models.causal.written_answers import StopRule, Written
 from choose.models.endpoints.command_session import connect_endpoints
 from choose.models.endpoints.settings import Endpoint
 from choose.models.prompting import local_writer
+from choose.models.prompting.base_strategy import prompter_for
 from choose.models.prompting.local_writer import answers_of, first_copy_helps
+from choose.models.prompting.prompt_search import USUAL, Chosen, Parts, PromptSearch
 from choose.models.prompting.prompts import (
+    PromptSettings,
     instruction,
     judged_answer,
     lines_of,
@@ -32,6 +35,7 @@ from choose.models.prompting.record_skeleton import (
     best_threshold,
     most_values,
 )
+from choose.models.prompting.search_budget import SearchBudget
 from choose.models.weights.spec import DEFAULT_LM
 from choose.strategy import build, kinds
 from choose.tasks.answering import NO_ANSWER, Answering
@@ -448,6 +452,31 @@ def test_the_end_of_texts_is_chosen_in_fit_said_and_saved(
         asked.clear()
     strategy.fit(NOTE, [*rows, Example(id="l", text="x", target="la " * 60)])
     assert not asked[-1][1].loops, "a right answer repeats itself as much"
+
+
+def test_a_search_scores_texts_as_the_prompt_that_it_chooses_ends_them(
+    models: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Settings whose texts repeat themselves scored 0, and were used with an end that scores 1."""
+    rows = [Example(id=f"n{n}", text=f"{n} plums", target="She is well.") for n in range(12)]
+
+    def write(self: Any, prompts: Any, rule: StopRule) -> Written:
+        return written([ENDLESS] * len(prompts), [True] * len(prompts))
+
+    monkeypatch.setattr(Generator, "write", write)
+    settings = PromptSettings(
+        model=models["model"], wording="labels", calibrate=True, max_tokens=64
+    )
+
+    def ask(setting: Any) -> Any:
+        return prompter_for(settings, NOTE, rows), ()
+
+    budget, parts = SearchBudget(models["model"], 12, 12), Parts([], rows, np.arange(12))
+    search = PromptSearch(NOTE, parts, ask, budget, ("usual",))
+    assert search.measure(("usual",)).scores[USUAL].tolist() == [1.0] * 12
+    assert budget.asked == 12
+    last = search.finished(Chosen(setting=("usual",)))
+    assert last.answer([rows[0].item()]).outputs == ("She is well.",)
 
 
 def test_thresholds_are_chosen_field_by_field() -> None:

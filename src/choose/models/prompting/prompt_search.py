@@ -26,6 +26,7 @@ from choose.models.prompting.local_prompter import (
 from choose.models.prompting.prompts import Prompter, field_types
 from choose.models.prompting.search_budget import SearchBudget, SearchStopped
 from choose.tasks.multilabel import Multilabel
+from choose.tasks.writing import Writing
 from choose.types import Answers, Counts, Example, Floats, Task
 
 Setting = tuple[Hashable, ...]
@@ -196,7 +197,7 @@ class PromptSearch:
             if isinstance(prompter, LocalPrompter):
                 self.known[setting] = self._labelled(prompter, own)
             elif prompter.calibrates and (
-                isinstance(self.task, Multilabel) or field_types(self.task)
+                isinstance(self.task, Multilabel | Writing) or field_types(self.task)
             ):
                 self.known[setting] = self._in_halves(setting)
             else:
