@@ -297,6 +297,7 @@ def test_texts_are_cut_at_words_and_sentences() -> None:
     assert clip("one two three", 10) == "one two…"
     assert cell_len(clip("名" * 30, 20)) <= 20
     assert clip("a small model only (rag: 75 % right on 100 rows)", 28) == "a small model only…"
+    assert clip("no gain: 2 points (1 to 3; wider by chance)", 33) == "no gain: 2 points (1 to 3)…"
     assert clip("rag (the one with 3 passages) and more", 24) == "rag (the one with 3…"
     assert clip_sentences("First one. Second one. Third.", 24) == "First one. Second one."
     assert clip_sentences("First sentence is long.", 10) == "First…"

@@ -37,8 +37,10 @@ def clip(text: str, width: int) -> str:
     start = start if space else kept
     before, bracket, inside = start.rpartition(" (")
     # Half of what is in brackets may say something else: "(25 % right" of so many rows.
-    open_ = bracket and ")" not in inside and 2 * cell_len(before) >= width
-    return f"{(before if open_ else start).rstrip(' ,;:(')}…"
+    if bracket and ")" not in inside and 2 * cell_len(before) >= width:
+        whole, semicolon, _ = inside.partition(";")
+        start = f"{before} ({whole})" if semicolon else before
+    return f"{start.rstrip(' ,;:(')}…"
 
 
 def clip_items(text: str, width: int) -> str:
