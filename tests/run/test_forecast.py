@@ -597,6 +597,14 @@ def test_a_budget_reaches_rows_of_every_candidate_that_fits_it() -> None:
     assert 120 <= found["sluggish"].rows < 600
 
 
+def test_slow_candidates_answer_some_rows_before_fast_ones_have_their_other_folds() -> None:
+    """A plan of 90 s said 602 rows of each fast candidate, and the run reached one fold of five."""
+    found = reached(40.0, tfidf=(8.0, 0.001), steady=(10.0, 0.1), sluggish=(500.0, 0.2))
+    assert 0 < found["steady"].rows < 600
+    assert found["tfidf"] == Reach(360, 600)
+    assert reached(900.0, tfidf=(8.0, 0.001), steady=(10.0, 0.1))["tfidf"] == Reach(600, 600)
+
+
 def test_more_seconds_never_reach_fewer_rows_and_enough_reach_all() -> None:
     # With less, too few rows each, the faster of the two is asked all that fit.
     budgets = (40.0, 80.0, 160.0, 320.0, 640.0, 1280.0)

@@ -223,6 +223,7 @@ class _Play:
     unanswered: dict[str, float] = field(default_factory=dict)
     left_out: set[str] = field(default_factory=set)
     waiting: dict[str, Job] = field(default_factory=dict)
+    later: list[tuple[Job, float | None]] = field(default_factory=list)
     begun: bool = False
     encoders: set[str] = field(default_factory=set)
 
@@ -245,7 +246,11 @@ class _Play:
         if self.waiting.get(name) is job:
             self._first_passes()
             return
-        first_of_fast = find(job.trial.strategy).cheap and name not in self.rows
+        fast = find(job.trial.strategy).cheap
+        first_of_fast = fast and name not in self.rows
+        if fast and not first_of_fast and self.waiting and not self.begun:
+            self.later.append((job, needed))  # slow ones answer a few rows before a second fold
+            return
         if needed is None or name in self.left_out:
             return
         if not first_of_fast and needed > self.left:
@@ -267,6 +272,8 @@ class _Play:
                 self.spent += self.speeds[name].load + 2 * probe
         for place, name in enumerate(sorted(costs, key=lambda name: _order(costs[name]))):
             self._first_rows(name, costs[name], len(costs) - place)
+        for job, needed in self.later:
+            self.step(job, needed)
         self.more_rows(FIRST_PASS_SHARE * self.budget - self.spent)
 
     def _cost(self, job: Job) -> PassCost | None:
