@@ -32,6 +32,7 @@ ENVIRONMENT = {
     "CHOOSE_DTYPE",
     "CHOOSE_ENCODER_DTYPE",
     "OMP_NUM_THREADS",
+    "CUDA_VISIBLE_DEVICES",  # repeated in advice
     "GITHUB_STEP_SUMMARY",
     "RAY_USE_TLS",
     "variable",  # the key of an endpoint
