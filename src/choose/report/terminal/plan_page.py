@@ -170,8 +170,8 @@ def forecast_lines(forecasts: Sequence[TimeForecast], budget: float | None) -> I
             "machine; CHOOSE_KEEP_GB=0 measures them again."
         )
     yield (
-        "Seconds are for this machine at its current load. In tests, candidates that take five "
-        "seconds or more took 0.7 to 2.0 times their forecast."
+        "Seconds are for this machine at its current load. In tests, most candidates that take "
+        "five seconds or more took half to twice their forecast, a few 2.4 times."
     )
 
 
