@@ -367,7 +367,7 @@ def test_the_rival_is_of_another_family_where_one_may_win():
     nearest, near, far = range(4, 46), range(90, 136), range(60, 200)
     assert rival_of(near, nearest) == "lora", "another family may win, though probe is nearer"
     assert rival_of(far, nearest) == "probe", "a family that lost is no rival"
-    assert rival_of(far, far) in ("probe", "lora"), "where nobody may win, the nearest"
+    assert rival_of(far, far) in ("probe", "lora"), "if no other can win, the nearest is the rival"
 
 
 def test_differences_balance_with_the_paired_difference_on_the_same_rows():

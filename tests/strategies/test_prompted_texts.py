@@ -251,19 +251,10 @@ class Scripted:
         self.template, self.texts = template, texts
 
     def write(self, prompts: Any, rules: list[StopRule]) -> Written:
-        self.asked, self.rules, count = prompts, rules, len(prompts)
+        self.asked, self.rules = prompts, rules
         pairs = zip(self.texts, rules, strict=True)
-        zeros, counts = np.zeros(count), np.zeros(count, dtype=np.int64)
-        return Written(
-            texts=tuple(text[: rule.end_of(text)] for text, rule in pairs),
-            cut=(False,) * count,
-            logprobs=zeros,
-            rivals=zeros,
-            tokens_in=counts,
-            tokens_cached=counts,
-            tokens_out=counts,
-            latency=zeros,
-            cached_seconds=0.0,
+        return tiny.written(
+            [text[: rule.end_of(text)] for text, rule in pairs], [False] * len(prompts)
         )
 
 
@@ -371,24 +362,9 @@ ENDLESS = "She is well. " * 9
 NOTE = Writing(instruction="Sum up.")
 
 
-def written(texts: list[str], cut: list[bool]) -> Written:
-    counts = np.full(len(texts), 7, dtype=np.int64)
-    return Written(
-        texts=tuple(texts),
-        cut=tuple(cut),
-        logprobs=np.zeros(len(texts)),
-        rivals=np.zeros(len(texts)),
-        tokens_in=counts,
-        tokens_cached=counts,
-        tokens_out=counts,
-        latency=np.zeros(len(texts)),
-        cached_seconds=0.0,
-    )
-
-
 def test_a_text_that_repeats_itself_can_end_after_the_first_copy() -> None:
     """Only one that was cut: another one ended where the model wanted to."""
-    given = written([ENDLESS, "It goes on and", ENDLESS], [True, True, False])
+    given = tiny.written([ENDLESS, "It goes on and", ENDLESS], [True, True, False])
     usual = answers_of(NOTE, given)
     assert usual.outputs == (None, None, ENDLESS.strip())
     assert usual.status == ("cut", "cut", "ok")
@@ -411,7 +387,7 @@ def test_texts_end_there_only_if_labelled_rows_score_more(
     texts: list[str], helps: bool, note: str
 ) -> None:
     rows = [Example(id=str(n), text="x", target="She is well now.") for n in range(2)]
-    found, said = first_copy_helps(NOTE, written(texts, [True, True]), rows)
+    found, said = first_copy_helps(NOTE, tiny.written(texts, [True, True]), rows)
     assert found is helps
     assert note in said
     assert bool(said) == bool(note)
@@ -425,7 +401,7 @@ def test_the_end_of_texts_is_chosen_in_fit_said_and_saved(
 
     def write(self: Any, prompts: Any, rule: StopRule) -> Written:
         asked.append((len(prompts), rule))
-        return written([ENDLESS] * len(prompts), [True] * len(prompts))
+        return tiny.written([ENDLESS] * len(prompts), [True] * len(prompts))
 
     monkeypatch.setattr(Generator, "write", write)
     for name in NAMES:
@@ -461,7 +437,7 @@ def test_a_search_scores_texts_as_the_prompt_that_it_chooses_ends_them(
     rows = [Example(id=f"n{n}", text=f"{n} plums", target="She is well.") for n in range(12)]
 
     def write(self: Any, prompts: Any, rule: StopRule) -> Written:
-        return written([ENDLESS] * len(prompts), [True] * len(prompts))
+        return tiny.written([ENDLESS] * len(prompts), [True] * len(prompts))
 
     monkeypatch.setattr(Generator, "write", write)
     settings = PromptSettings(

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from choose.conformance import HOSTILE, pool
+from choose.models.causal.written_answers import Written
 
 CHAT = (
     "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
@@ -139,3 +143,19 @@ def encoder(folder: Path) -> Path:
         json.dumps({"word_embedding_dimension": 32, "pooling_mode_mean_tokens": True})
     )
     return folder
+
+
+def written(texts: Sequence[str], cut: Sequence[bool]) -> Written:
+    """Return answers as a generator writes them, each of seven tokens."""
+    zeros, counts = np.zeros(len(texts)), np.full(len(texts), 7, dtype=np.int64)
+    return Written(
+        texts=tuple(texts),
+        cut=tuple(cut),
+        logprobs=zeros,
+        rivals=zeros,
+        tokens_in=counts,
+        tokens_cached=counts,
+        tokens_out=counts,
+        latency=zeros,
+        cached_seconds=0.0,
+    )

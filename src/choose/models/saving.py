@@ -104,6 +104,7 @@ def answer(text, **fields):
     # In training, marks such as <|User|> were text too where they are not flagged special.
     ids = tokenizer(question, add_special_tokens=False, split_special_tokens=True)["input_ids"]
     ids = torch.tensor([about["opening"] + ids + about["closing"]])
+    # choose also ends a text that repeats a phrase without end; here it runs to the limit.
     with torch.inference_mode():
         whole = model.generate(
             input_ids=ids,

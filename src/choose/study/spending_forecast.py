@@ -101,7 +101,7 @@ def _count_requests(
     asking = {c.name: own for c in candidates if (own := endpoints_of(c, endpoints))}
     requests: dict[str, dict[tuple[object, ...], Request]] = {}
     rows: dict[str, set[str]] = {}
-    # What the first passes ask counts for them, whichever trial asks it first.
+    # A request that several trials make counts for the first pass, where that makes it too.
     for job in sorted(jobs, key=lambda job: job.part != FIRST_PASS):
         for name in asking.get(job.trial.candidate, {}):
             _count_job(job, pools, requests.setdefault(name, {}), rows.setdefault(name, set()))

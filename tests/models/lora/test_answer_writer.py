@@ -171,18 +171,7 @@ def test_the_end_of_texts_is_chosen_on_rows_held_out_and_saved(
         assert rule.loops
         rest = [self.template.tokenizer.decode(p.rest) for p in prompts]
         seen.append([next(w for w in WORDS if w in text) for text in rest])
-        counts, zeros = np.ones(len(rest), dtype=np.int64), np.zeros(len(rest))
-        return Written(
-            texts=tuple(f"{w} is well. " * 9 for w in seen[-1]),
-            cut=(True,) * len(rest),
-            logprobs=zeros,
-            rivals=zeros,
-            tokens_in=counts,
-            tokens_cached=counts,
-            tokens_out=counts,
-            latency=zeros,
-            cached_seconds=0.0,
-        )
+        return tiny.written([f"{w} is well. " * 9 for w in seen[-1]], [True] * len(rest))
 
     monkeypatch.setattr(Generator, "write", write)
     monkeypatch.setattr("choose.models.lora.answer_writer.answer_schedule", schedule_that_holds_out)
