@@ -14,7 +14,8 @@ with 95 % intervals over rows and draws together, as those of a study; of one dr
 `--set NAME.KEY=VALUE` overrides a hyperparameter.
 
 The defaults fit a CPU: each set and number of rows has `--cpu-minutes` (8) of processor time, and
-draws that would overrun it are left out, which is said; with 0 there is no limit.
+draws that would overrun it are left out, which is said; with 0 there is no limit. Each fit prints
+a line when it is done, so a run that is stopped has shown what it did.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from time import process_time
 from typing import Any
 
 import numpy as np
+from scipy import stats
 
 from choose.judge.stats.paired import paired_difference
 from choose.models.environment_settings import cores
@@ -93,7 +95,8 @@ def draw(
         pool = train[: int(size)]
     labels = tuple(sorted({e.target for e in rows}))
     if mixed:
-        test = train[len(pool) :]
+        learnt = {e.id for e in pool}
+        test = [e for e in train if e.id not in learnt]
     # The same test rows for all draws, unless the parts are mixed.
     chosen = test[:asked] if mixed else Random("tuned").sample(test, min(asked, len(test)))
     return Draw(Classification(labels=labels, names=labels), pool, chosen)
@@ -137,8 +140,8 @@ def table(
             result = answered(name.partition(" ")[0], drawn, seed, params.get(name, {}))
             right[name].append(result.right)
             seconds[name].append(result.seconds)
-            if notes := getattr(result.strategy, "facts", dict)().get("notes"):
-                print(name, size, seed, result.right.mean(), notes[0], file=sys.stderr, flush=True)
+            shown = f"{100 * result.right.mean():6.1f}{result.seconds:10.2f} processor-s"
+            print(f"    draw {seed}  {name:18}{shown}{_chosen(result)}", flush=True)
     for name in names:
         figures = np.stack(right[name], axis=1)
         low, high = figures.mean(axis=0).min(), figures.mean(axis=0).max()
@@ -148,15 +151,21 @@ def table(
     return {name: np.stack(right[name], axis=1) for name in names}
 
 
+def _chosen(result: Result) -> str:
+    """Return the first notes of a fit that chose its settings."""
+    if not getattr(result.strategy, "on_request", False):
+        return ""
+    return "  " + " ".join(result.strategy.facts().get("notes", ())[:2])
+
+
 def within(options: argparse.Namespace, most: int) -> Iterator[int]:
     """Yield the numbers of draws, as long as another one fits in the processor time."""
     begun, longest = process_time(), 0.0
     for number in range(most):
         start = process_time()
         if number and options.cpu_minutes and start - begun + longest > 60 * options.cpu_minutes:
-            print(
-                f"  {number} of {most} draws: another exceeds {options.cpu_minutes:g} CPU-minutes"
-            )
+            limit = f"{options.cpu_minutes:g} CPU-minutes"
+            print(f"  {number} of {most} draws: another exceeds {limit}", flush=True)
             return
         yield number
         longest = max(longest, process_time() - start)
@@ -202,22 +211,29 @@ def in_pairs(
 
 def optimism(options: argparse.Namespace, params: Mapping[str, Mapping[str, Any]]) -> None:
     """Hold the inner estimates to the accuracy on rows that nothing was learnt from."""
-    print(f"{'':34}truth  promised  uncorrected   optimism          held by the interval")
     for name in options.sets:
         rows = read(options.folder / name)
         for size in options.rows:
             for tuned in options.candidates:
+                print(f"{name}, {_rows(size)}, {tuned}")
                 found = list(_promises(rows, size, tuned, options, params))
                 if len(found) < 2:
-                    sys.exit("A single replay says nothing of optimism. Raise --cpu-minutes.")
+                    print("  fewer than two replays say nothing of optimism", flush=True)
+                    continue
                 truth, value, best, held = (np.array(x) for x in zip(*found, strict=True))
-                gap = 100 * (value - truth)
-                error = 1.96 * gap.std(ddof=1) / np.sqrt(len(gap))
+                for what, estimate in (("corrected", value), ("uncorrected", best)):
+                    gap = 100 * (estimate - truth)
+                    error = float(stats.t.ppf(0.975, len(gap) - 1)) * gap.std(ddof=1)
+                    error /= np.sqrt(len(gap))
+                    print(
+                        f"  {what:12} {100 * estimate.mean():5.1f}, truth {100 * truth.mean():.1f},"
+                        f" optimism {gap.mean():+.1f}"
+                        f" ({gap.mean() - error:+.1f} to {gap.mean() + error:+.1f})"
+                    )
+                low, high = stats.binomtest(int(held.sum()), len(held)).proportion_ci()
                 print(
-                    f"  {name:15} {_rows(size):>10}{tuned:>13}"[:42].ljust(42)
-                    + f"{100 * truth.mean():.1f}{100 * value.mean():9.1f}{100 * best.mean():12.1f}"
-                    f"{gap.mean():+11.1f} ({gap.mean() - error:+.1f} to {gap.mean() + error:+.1f})"
-                    f"{100 * held.mean():9.0f} % of {len(found)}",
+                    f"  the interval holds the truth in {held.sum()} of {len(held)} replays"
+                    f" ({100 * low:.0f} to {100 * high:.0f} %)",
                     flush=True,
                 )
 
@@ -229,12 +245,27 @@ def _promises(
     options: argparse.Namespace,
     params: Mapping[str, Mapping[str, Any]],
 ) -> Iterator[tuple[float, float, float, bool]]:
-    """Yield the truth, the inner estimate, the best inner score and whether the interval holds."""
+    """Yield the truth, the inner estimate, the best inner score and whether the interval holds.
+
+    The truth is known from `--test` rows, so its own error widens the interval.
+    """
     for seed in within(options, options.replays):
         drawn = draw(rows, size, options.test, seed, mixed=True)
         result = answered(name, drawn, seed, params.get(name, {}))
         choice, truth = result.strategy.choice, float(result.right.mean())
-        yield truth, choice.value, choice.best, choice.low <= truth <= choice.high
+        if choice is None:
+            print(f"    replay {seed}  nothing was chosen", flush=True)
+            continue
+        own = 1.96 * float(np.sqrt(truth * (1 - truth) / len(result.right)))
+        side = choice.low if truth < choice.value else choice.high
+        held = abs(truth - choice.value) <= np.hypot(side - choice.value, own)
+        print(
+            f"    replay {seed}  truth {100 * truth:.1f}, promised {100 * choice.value:.1f}"
+            f" ({100 * choice.low:.1f} to {100 * choice.high:.1f}), uncorrected"
+            f" {100 * choice.best:.1f}, {result.seconds:.1f} processor-s",
+            flush=True,
+        )
+        yield truth, choice.value, choice.best, bool(held)
 
 
 def fine_tuning(options: argparse.Namespace, params: Mapping[str, Mapping[str, Any]]) -> None:
