@@ -13,14 +13,28 @@ from collections.abc import Iterator
 from functools import cache
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 
-from choose.cli import main
-from choose.data.splits import build_dataset
-from choose.types import Dataset, Example
+if TYPE_CHECKING:
+    from choose.types import Dataset
+
+
+def _pin_to_cores() -> None:
+    """Give each pytest worker cores of its own: workers that share cores are much slower."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "")
+    if worker and hasattr(os, "sched_setaffinity"):
+        cores = sorted(os.sched_getaffinity(0))
+        workers = int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
+        own = cores[int(worker.removeprefix("gw")) :: workers]
+        os.sched_setaffinity(0, own or cores)
+
+
+# Before anything imports NumPy: its threads are as many as there are cores when it is imported, and
+# a thread that waits for its core makes a fit take ten times as long.
+_pin_to_cores()
 
 # Settings of the user that tests may use: the cache of weights and the folder of the real sets.
 _KEPT = frozenset({"CHOOSE_CACHE", "CHOOSE_SHARED_DATA", "CHOOSE_KEEP_GB"})
@@ -56,22 +70,12 @@ settings.register_profile("same", settings.get_profile("anew"), derandomize=True
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
 
-def _pin_to_cores() -> None:
-    """Give each pytest worker cores of its own: workers that share cores are much slower."""
-    worker = os.environ.get("PYTEST_XDIST_WORKER", "")
-    if worker and hasattr(os, "sched_setaffinity"):
-        cores = sorted(os.sched_getaffinity(0))
-        workers = int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
-        own = cores[int(worker.removeprefix("gw")) :: workers]
-        os.sched_setaffinity(0, own or cores)
-
-
-_pin_to_cores()
-
-
 @pytest.fixture(scope="session")
 def toy() -> Dataset:
     """Forty rows of four labels, divided into five folds."""
+    from choose.data.splits import build_dataset
+    from choose.types import Example
+
     with (Path(__file__).parent / "fixtures" / "toy.csv").open(encoding="utf-8") as file:
         rows = [
             Example(id=f"{row['label']}-{n // 4}", text=row["text"], target=row["label"])
@@ -156,6 +160,7 @@ class Result:
 @pytest.fixture
 def choose(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):  # type: ignore[no-untyped-def]
     """Run the command line in this process and return its exit code, output and messages."""
+    from choose.cli import main
 
     def run(*arguments: object) -> Result:
         monkeypatch.setattr(sys, "argv", ["choose", *map(str, arguments)])
