@@ -341,3 +341,15 @@ def test_a_verdict_says_when_documents_leave_its_candidate_behind() -> None:
     assert not any("of the documents change" in one for one in seldom.reasons)
     # What is trained again before it is behind stays right.
     assert not any("documents change, by" in r for r in verdict(0.1, refresh_months=0.3).reasons)
+    assert not any("still gave the old answer" in one for one in often.open)
+
+
+def test_what_changed_facts_do_is_open_where_no_rate_of_changes_is_known() -> None:
+    measure = Measure(metric="token-f1")
+    closed = judge(evidence(RAG, run("lora", {"clean": OLDS})), Rule(measure=measure)).verdict
+    assert closed.use_meanwhile == "lora"
+    [said] = [one for one in closed.open if "facts change" in one]
+    assert "lora still gave the old answer to 100 % of 12 questions, and rag the new one" in said
+    # A candidate that reads is not told to be behind, nor one that seldom gives an old answer.
+    reads = judge(evidence(RAG, run("lora", {"clean": NEWS})), Rule(measure=measure)).verdict
+    assert not any("facts change" in one for one in reads.open)

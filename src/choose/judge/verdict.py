@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib.metadata import version
 from itertools import combinations
 from typing import Any
@@ -40,7 +40,7 @@ from choose.judge.prose.family_answer import (
     settled,
     still_open,
 )
-from choose.judge.prose.loss_sentences import with_sentence
+from choose.judge.prose.loss_sentences import old_facts, with_sentence
 from choose.judge.prose.reasons import doubts, failure_reasons, reasons, rejected
 from choose.judge.prose.verdict_basis import because, below_floor, rating_sentences, unrated
 from choose.judge.scores.family_comparison import pair_records
@@ -49,7 +49,6 @@ from choose.judge.scores.score_tables import CandidateScores, StudyScores, study
 from choose.schema.base import Interval, with_population
 from choose.schema.costs import Move
 from choose.schema.decision import DatasetRecord, Decision, Gate, Kind, Pair, Verdict
-from choose.schema.reading_documents import Churn
 from choose.schema.score_names import cannot_win
 from choose.schema.scorecard import Scorecard
 from choose.schema.standings import FamilyResult, FamilyStatus, Standing
@@ -83,7 +82,7 @@ def judge(
     if not (scores := study_scores(evidence, rule.measure)).scored:
         raise StudyError(_nothing(scores))
     documents = _documents(evidence, scores, rule)
-    case = _case(evidence, contenders := contenders_of(scores, rule), documents["churn"], left_out)
+    case = _case(evidence, contenders := contenders_of(scores, rule), documents, left_out)
     gates, moves = gates_of(case), next_actions(case)
     standings = standings_of(contenders, case.name)
     decision = Decision(
@@ -130,7 +129,10 @@ def _outlook(contenders: Contenders) -> dict[str, Any]:
 
 
 def _case(
-    evidence: Evidence, contenders: Contenders, churn: Churn | None, left_out: Iterable[str]
+    evidence: Evidence,
+    contenders: Contenders,
+    documents: Mapping[str, Any],
+    left_out: Iterable[str],
 ) -> Case:
     labels = audit_labels(evidence)
     # Where the auditor is too weak for a list, it is no evidence against single rows.
@@ -146,8 +148,9 @@ def _case(
     splits = loss_splits(evidence, contenders.panel)
     unanswered, missing = missing_evidence(evidence)
     written = evidence.task is not None and evidence.task.kind == "writing"
+    churn, drills = documents["churn"], documents["document_drills"]
     found = (labels, failures, overlap, splits, missing, churn, written, ratings, over is not None)
-    return Case(contenders, selection, *found, cannot_win(left_out), unanswered)
+    return Case(contenders, selection, *found, cannot_win(left_out), unanswered, drills)
 
 
 def _scorecards(evidence: Evidence, contenders: Contenders) -> tuple[Scorecard, ...]:
@@ -196,7 +199,7 @@ def _verdict(
         interim_reason=said[2],
         families=families,
         settled=(*rating_sentences(case), *settled(case, families), *below_floor(case)),
-        open=(*unrated(case), *still_open(case, families, left_out)),
+        open=(*unrated(case), *old_facts(case), *still_open(case, families, left_out)),
         recommended=recommended,
         use_meanwhile=case.name,
         family=case.contenders.family(recommended) if recommended else None,

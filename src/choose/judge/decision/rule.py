@@ -25,7 +25,7 @@ from choose.judge.scores.joint_distribution import least_loss
 from choose.judge.stats.paired import Difference, smallest_detectable_gain
 from choose.schema.base import Interval
 from choose.schema.diagnosis import Audit, ErrorOverlap, Failures
-from choose.schema.reading_documents import Churn, LossSplit
+from choose.schema.reading_documents import Churn, DocumentDrill, LossSplit
 from choose.schema.score_names import Words
 from choose.schema.text_scores import RatingFigures
 from choose.types import Family
@@ -239,6 +239,7 @@ class Case:
     overruled: bool = False
     cannot_win: Mapping[str, str] = field(default_factory=dict)
     unanswered: tuple[str, ...] = ()
+    drills: tuple[DocumentDrill, ...] = ()
 
     @property
     def name(self) -> str:

@@ -25,6 +25,9 @@ from choose.schema.standings import Step
 # Retrieval matters beside a larger loss if it costs this share of what is reached without it.
 MATTERS = 0.2
 
+# A candidate is said to keep old facts if it surely gives them in this share of answers.
+STALE = 0.2
+
 # Labels that are doubted are spoken of from this share of the rows on.
 DOUBTED = 0.02
 
@@ -188,6 +191,26 @@ def stale_sentence(case: Case) -> str:
     return (
         f"{changes}: {case.name} answers from them once they are indexed, where {worst.candidate} "
         f"loses {points(worst.loss)} a month until it is trained again."
+    )
+
+
+def old_facts(case: Case) -> Iterator[str]:
+    """Say what changed facts do to the candidate named, where nothing tells how often they do.
+
+    Where that is known, what it costs is a reason (`stale_sentence`).
+    """
+    drill = next((drill for drill in case.drills if drill.kind == UPDATED), None)
+    if drill is None or case.churn is not None:
+        return
+    own = next((o for o in drill.outcomes if o.candidate == case.name and not o.reads), None)
+    best = drill.outcomes[0]
+    if own is None or own.stale is None or (own.stale.low or 0.0) < STALE or best.new is None:
+        return
+    yield (
+        f"Whether facts change: after {plural(drill.facts, 'fact')} changed in the documents, "
+        f"{case.name} still gave the old answer to {in_percent(own.stale.value)} of "
+        f"{plural(drill.rows, 'question')}, and {best.candidate} the new one to "
+        f"{in_percent(best.new.value)} (costs.documents_changed_per_month says how many change)."
     )
 
 
