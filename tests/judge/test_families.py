@@ -13,8 +13,13 @@ from choose.formatting import gain, points
 from choose.judge.decision.contenders import contenders_of
 from choose.judge.evidence import Evidence
 from choose.judge.goal import Rule
-from choose.judge.measures.cost_comparison import cheaper_by, equal_costs
-from choose.judge.prose.family_answer import may_be_behind
+from choose.judge.measures.cost_comparison import (
+    cheaper_by,
+    costs_less,
+    costs_more,
+    equal_costs,
+)
+from choose.judge.prose.family_answer import may_be_behind, why_wider
 from choose.judge.scores.joint_distribution import distribution_of_difference
 from choose.judge.scores.score_tables import study_scores
 from choose.judge.verdict import judge
@@ -29,6 +34,7 @@ from choose.schema.score_names import (
 from choose.types import FAMILIES, Run
 from simulation.setting import SimulatedCandidate
 from simulation.thinned import thin
+from support import answered_studies as answered
 from support.simulated_studies import (
     candidate,
     lora,
@@ -78,7 +84,8 @@ def test_a_family_settled_by_far_is_the_answer_whichever_member_is_better() -> N
     assert verdict.recommended == "prompt"
     assert verdict.confidence != "low", "no other family could gain two points more"
     assert "few-shot" in verdict.because
-    assert any(sentence.startswith("prompt or few-shot: ") for sentence in verdict.open)
+    alike = "few-shot is within 2 points of prompt: "
+    assert any(sentence.startswith(alike) for sentence in verdict.settled)
 
 
 def test_a_baseline_that_wins_is_never_adopted_as_a_baseline() -> None:
@@ -300,6 +307,79 @@ def test_the_cost_that_is_said_is_the_one_that_differs(
 
 
 @pytest.mark.parametrize(
+    ("mine", "other", "less", "more"),
+    [
+        ((1.8, 4.3), (1.9, 4.3), "costs about as much", "costs about as much"),
+        ((10.6, 9.3), (11.3, 9.1), "costs about as much", "costs about as much"),
+        (
+            (0.8, 0.24),
+            (5.0, 0.3),
+            "costs less (1 s against 5.3 s to train and answer 1,000 rows)",
+            "costs more (5.3 s against 1 s to train and answer 1,000 rows)",
+        ),
+    ],
+)
+def test_a_difference_in_cost_that_no_figure_shows_is_not_said(
+    mine: tuple[float, float], other: tuple[float, float], less: str, more: str
+) -> None:
+    """ "tuned-probe costs more (6.2 s against 6.1 s)"; "tuned-knn costs less": 9.3 and 9.1 ms."""
+    costs = {
+        name: SimpleNamespace(
+            record=SimpleNamespace(
+                fit_seconds=fit, ms_per_item=ms, usd_per_1k=None, total_usd=None
+            ),
+            training_usd=None,
+        )
+        for name, (fit, ms) in (("tfidf", mine), ("tuned-tfidf", other))
+    }
+    assert costs_less(costs, "tfidf", "tuned-tfidf") == less  # type: ignore[arg-type]
+    assert costs_more(costs, "tfidf", "tuned-tfidf") == more  # type: ignore[arg-type]
+
+
+def test_an_interval_of_families_is_called_wider_only_where_it_is() -> None:
+    """Retrieval "gains at most 1.2 points; wider", and 4.2 in the chart against one member."""
+    pair = SimpleNamespace(low=-0.312, high=0.042)
+    case = SimpleNamespace(
+        name="tuned-probe", contenders=SimpleNamespace(gain=lambda a, b: pair if b else None)
+    )
+    bounds = {(-0.361, 0.012): "not of tuned-probe alone", (-0.361, 0.05): "wider because"}
+    for (low, high), said in bounds.items():
+        ends = SimpleNamespace(low=low, high=high)
+        found = SimpleNamespace(a="retrieval", b="tuned-probe", difference=ends, chosen=True)
+        assert said in why_wider(case, found)  # type: ignore[arg-type]
+        found.chosen = False
+        assert why_wider(case, found) == ""  # type: ignore[arg-type]
+
+
+def test_members_that_are_shown_to_be_as_accurate_are_settled_and_not_open() -> None:
+    """Open: "tfidf or tuned-tfidf: -0.5 points (-1.1 to +0.1)", where 2 points matter."""
+    right = ["a", "b"] * 400
+    other = [*right[:398], "b", "a", *right[400:]]
+    players = [
+        answered.player("majority", ["a"] * 800),
+        answered.player("tfidf", ["a", "a", *right[2:]]),
+        answered.player("probe", ["a", "a", *other[2:]]),
+    ]
+    verdict = judge(answered.study("ab", right, players), Rule()).verdict
+    names = {"tfidf", "probe"}
+    (said,) = [text for text in verdict.settled if "is within 2 points of" in text]
+    assert all(name in said for name in names)
+    assert not [text for text in verdict.open if all(name in text for name in names)]
+
+
+def test_the_answer_names_the_families_that_were_not_measured() -> None:
+    """ "Is enough" without fine-tuning became "fine-tuning may win" with more evidence."""
+    wanted = (
+        ((), "A cheap classifier is enough for now; retrieval and fine-tuning are open."),
+        ((retrieval(0.6),), "A cheap classifier is enough for now; fine-tuning is open."),
+    )
+    for more, said in wanted:
+        verdict = decide([majority(), tfidf(0.8), prompt(0.6), *more]).verdict
+        assert verdict.answer == said
+        assert len(said.split()) <= 12
+
+
+@pytest.mark.parametrize(
     ("dollars", "horizon", "same"),
     [
         ((0.02, 0.5), (None, None), False),
@@ -412,7 +492,7 @@ def test_a_sentence_about_two_candidates_shows_the_figure_of_the_chart() -> None
                 if one.candidate in head and pick in head and any(n in head for n in names):
                     told += 1
                     assert any(text.removesuffix(")") in sentence for text in either), sentence
-        families += sum("chosen on these rows" in sentence for sentence in said)
+        families += sum("of each family" in sentence for sentence in said)
     assert families > 0 < told
 
 

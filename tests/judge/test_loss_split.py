@@ -382,7 +382,7 @@ def judged(
     ("name", "kind", "says"),
     [
         ("retrieval", "fix-retrieval", "Fix retrieval first; until then, retrieve passages."),
-        ("reading", "adopt", "Retrieve passages for now."),
+        ("reading", "adopt", "Retrieve passages for now; prompting and fine-tuning are open."),
     ],
 )
 def test_the_verdict_names_what_to_fix_first(name: str, kind: str, says: str) -> None:

@@ -135,6 +135,28 @@ def test_what_was_not_measured_is_a_dash_and_never_a_zero() -> None:
     assert "weakest view: change, answers kept, sd of rows, sd of draw, sd of seed" in said
 
 
+def test_answers_kept_are_those_of_the_view_that_is_named() -> None:
+    """ "typos ... 97.5 % kept" was the mean of three views; with typos it was 92.5."""
+    base = decisions.decision()
+    cards = tuple(
+        card.model_copy(update={"stability": decisions.views(0.912)}) for card in base.scorecards
+    )
+    said = shown(base.model_copy(update={"scorecards": cards}))
+    found = said.split("Noise and stability")[1].split("Changing data")[0]
+    assert "91.2" in found
+    assert "96.1" not in found  # the mean of all views
+
+
+def test_an_interval_of_families_does_not_bear_the_names_of_two_candidates() -> None:
+    """Prompt minus tuned-probe had one interval in the chart and another in this table."""
+    base = decisions.decision()
+    first, *others = base.pairs
+    pairs = (first.model_copy(update={"selected": True}), *others)
+    said = shown(base.model_copy(update={"pairs": pairs})).split("\nDifferences\n")[1]
+    assert f"best classifier {MINUS} best retrieval" in said
+    assert f"probe {MINUS} retrieval" not in said.split("\n\n")[0]
+
+
 def test_a_zero_that_was_measured_is_shown() -> None:
     card = decisions.cards()[1].model_copy(
         update={

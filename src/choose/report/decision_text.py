@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from choose.formatting import clean, per_100, percent, plural, points, span
+from choose.formatting import clean, interval, per_100, percent, plural, points, span
 from choose.report.screen_text import shorten
 from choose.schema.base import ABOUT, Interval
 from choose.schema.decision import DatasetRecord, Decision, Kind, Note, Verdict
@@ -190,7 +190,8 @@ def chance_line(verdict: Verdict) -> str:
     pick, sentences = clean(chosen(verdict)), []
     if verdict.probability_best is not None:
         chance = f"{100 * verdict.probability_best:.0f} %"
-        sentences.append(f"{pick} is the best candidate with {chance} probability.")
+        which = f"{pick} is the best of the measured candidates with {chance} probability"
+        sentences.append(f"{which}, over the choice of test rows.")
     # Below a twentieth of a point it is the noise of resampling, and no reason for anything.
     if verdict.expected_regret is not None and verdict.expected_regret >= 0.0005:
         regret = points(verdict.expected_regret)
@@ -312,7 +313,7 @@ def label_sentences(audit: Audit) -> Iterator[str]:
 def _relabel_gain(gain: RelabelGain) -> str:
     return (
         f"Correcting the {plural(gain.rows, 'most doubted row')} would add about "
-        f"{per_100(gain.gain.value)} points ({span(gain.gain)}) to the accuracy of "
+        f"{points(gain.gain.value)} ({interval(gain.gain)}) to the accuracy of "
         f"{gain.candidate}."
     )
 

@@ -21,7 +21,7 @@ from choose.formatting import (
 )
 from choose.report import cost_notes
 from choose.report import study_comparison_text as comparison_text
-from choose.report.candidate_order import fewer_rows, ranked, standings
+from choose.report.candidate_order import fewer_rows, pair_name, ranked, standings
 from choose.report.changed_documents_text import notes_on_reading, tables_on_reading
 from choose.report.cost_notes import (
     ENDPOINT_HEADS,
@@ -263,7 +263,7 @@ def _dollars(cost: Cost) -> tuple[float | None, ...]:
 
 def _pairs(decision: Decision) -> list[str]:
     rows = [
-        [f"{literal(p.a)} against {literal(p.b)}", difference(p.difference), p_value(p.p_holm)]
+        [literal(pair_name(p, decision)), difference(p.difference), p_value(p.p_holm)]
         for p in decision.pairs
         if p.declared
     ]

@@ -44,12 +44,12 @@ def clip(text: str, width: int) -> str:
 
 
 def clip_items(text: str, width: int) -> str:
-    """Cut an enumeration after the last item that fits, or within one that fills much of it."""
+    """Cut an enumeration after the last item that fits, or within one that fills half of it."""
     cleaned = clean(text)
     if cell_len(cleaned) <= width:
         return cleaned
     start, comma, _ = _longest_prefix(cleaned, width - 1).rpartition(", ")
-    return f"{start}, …" if comma and 3 * cell_len(start) >= 2 * width else clip(text, width)
+    return f"{start}, …" if comma and 2 * cell_len(start) >= width else clip(text, width)
 
 
 def clip_sentences(text: str, width: int) -> str:

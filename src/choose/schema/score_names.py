@@ -270,3 +270,14 @@ def fits_too_long(left_out: Iterable[str]) -> dict[str, float]:
     """Return the seconds of a fit by candidate, of the sentences that `too_long` wrote."""
     found = [match for text in left_out if (match := _TOO_LONG.fullmatch(text))]
     return {match[1]: float(match[2].replace(",", "")) for match in found}
+
+
+_REPETITIONS = re.compile(
+    r"(.+?): (?:.*, )?repetitions \(([\d,]+) trials?\)(?:, .*)?: the budget was used up\."
+)
+
+
+def repetitions_left(left_out: Iterable[str]) -> dict[str, int]:
+    """Return by candidate the trials of planned repetitions for which the budget did not last."""
+    found = [match for text in left_out if (match := _REPETITIONS.fullmatch(text))]
+    return {match[1]: int(match[2].replace(",", "")) for match in found}

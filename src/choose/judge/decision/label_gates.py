@@ -133,7 +133,8 @@ def rare_sentence(case: Case, rare: tuple[RareLabel, ...]) -> str:
     first = next((f for f in label.figures if f.candidate == case.name), None)
     if first is None:
         return f"{text}; none of its rows was evaluated yet."
-    text += f": {case.name} finds {number(first.found)} of {first.rows:,}"
+    text += f": {case.name} finds {number(first.found)} of "
+    text += f"{first.rows:,}" if first.rows == label.rows else f"the {first.rows:,} it answered"
     if first.precision is not None:
         text += f" and is right in {in_percent(first.precision)} of the cases where it says so"
     best = max(label.figures, key=lambda figure: figure.found)

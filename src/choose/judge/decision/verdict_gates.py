@@ -94,9 +94,19 @@ def _adequate(case: Case) -> Gate:
         return _gate(
             name,
             "pass",
-            f"{detects}; {margin}. The measured difference was large enough to decide.",
+            f"{detects}; {margin}. {_decided(case, difference)}",
         )
     return _gate(name, "fail", f"{detects}; {margin}.")
+
+
+def _decided(case: Case, difference: Difference) -> str:
+    """Say what these rows do show of the deciding rival, with the bound that shows it."""
+    rival, bounds = deciding_rival(case.contenders, case.selection), interval(difference)
+    costlier = rival in case.contenders.costlier(case.name)
+    if difference.high < 0 or not costlier:
+        return f"They show that {case.name} is ahead: {rival} differs by {bounds} points."
+    gained = points(case.deciding_margin) if case.deciding_margin else "anything"
+    return f"They show that {rival} does not gain {gained}: it differs by {bounds} points."
 
 
 def _pair(case: Case) -> str:
@@ -150,7 +160,7 @@ def _match_sentence(match: FamilyComparison, kinds: tuple[str, str]) -> str:
     return (
         f"Best {kinds[0]} ({match.a}) minus best {kinds[1]} ({match.b}): "
         f"{signed_points(match.difference.value)} points ({interval(match.difference)}, "
-        "widened because which candidate is best is itself uncertain)."
+        "counting that which of them is best is itself uncertain)."
     )
 
 

@@ -16,6 +16,9 @@ from choose.types import FAMILIES
 # over the horizon, which is mostly hours and prices that the study states, they are a small part.
 EQUAL_COST, EQUAL_TOTAL = 3.0, 1.1
 
+# Figures that differ by less than this factor show no difference in cost to a reader.
+NOTICEABLE = 1.2
+
 # Totals over the horizon below this many dollars pass for equal.
 NEGLIGIBLE_USD = 1.0
 
@@ -94,13 +97,35 @@ def _sum(fit: float | None, answers: float | None) -> float | None:
     return None if fit is None or answers is None else fit + answers
 
 
+def costs_less(costs: Mapping[str, CostSheet], a: str, b: str) -> str:
+    """Return what `a`, the cheaper one, costs beside `b`: ``costs less``, or ``about as much``."""
+    shown = cheaper_by(costs, a, b, least=NOTICEABLE)
+    return _about_as_much(costs, a, b, shown) or f"costs less{shown}"
+
+
+def costs_more(costs: Mapping[str, CostSheet], a: str, b: str) -> str:
+    """Return what `b` costs beside `a`, the cheaper one: ``costs more``, or ``about as much``."""
+    shown = cheaper_by(costs, a, b, costlier_first=True, least=NOTICEABLE)
+    return _about_as_much(costs, a, b, shown) or f"costs more{shown}"
+
+
+def _about_as_much(costs: Mapping[str, CostSheet], a: str, b: str, shown: str) -> str:
+    return "costs about as much" if not shown and equal_costs(costs, a, b) else ""
+
+
 def cheaper_by(
-    costs: Mapping[str, CostSheet], a: str, b: str, *, costlier_first: bool = False
+    costs: Mapping[str, CostSheet],
+    a: str,
+    b: str,
+    *,
+    costlier_first: bool = False,
+    least: float = 1.0,
 ) -> str:
     """Return `` (0.75 ms against 14.5 ms per answer)``; empty where no figure shows it.
 
     `a` is the cheaper one; its figure comes second where the sentence is about the other. Answers
-    that take about as long explain nothing: there the time of training does.
+    that take about as long explain nothing: there the time of training does. Figures that differ
+    by no more than a factor of `least` show nothing.
     """
     order = -1 if costlier_first else 1
     costs = {name: costs[name] for name in (a, b)}
@@ -113,7 +138,7 @@ def cheaper_by(
     else:
         ratio, what = of_totals, "to train and answer 1,000 rows"
         figures = [duration(seconds or 0.0) for seconds in totals]
-    if ratio <= 1 or figures[0] == figures[1]:
+    if ratio <= least or figures[0] == figures[1]:
         return ""
     low, high = figures[::order]
     return f" ({low} against {high} {what})"

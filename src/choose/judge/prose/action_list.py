@@ -22,11 +22,17 @@ from choose.judge.decision.label_gates import (
     rare_sentence,
     relabelling_gain,
 )
-from choose.judge.decision.next_steps import ENOUGH_RUNS, with_few_runs
-from choose.judge.decision.rule import Case, deciding_difference, deciding_rival
+from choose.judge.decision.rule import Case
 from choose.judge.decision.verdict_kind import kind_of
 from choose.judge.measures.cost_sheet import label_hours
-from choose.judge.prose.advice import add_families, best_buy
+from choose.judge.prose.advice import (
+    BUDGETS,
+    add_families,
+    best_buy,
+    between,
+    budget_for,
+    repeat_runs,
+)
 from choose.judge.prose.family_answer import small_models
 from choose.judge.prose.labelling_advice import grow_steps, relabel, separate_steps
 from choose.judge.prose.loss_sentences import documents_steps
@@ -52,14 +58,8 @@ ANSWERED: dict[Kind, tuple[StepKind, ...]] = {
     "nothing-compared": ("add-candidate", "evaluate-rest"),
 }
 
-# Minutes that `--budget` may name.
-BUDGETS = (5, 10, 15, 30, 60, 120, 240)
-
 # A budget is advised that holds a slow fit so many times: once, its answers and the other trials.
 FIT_SHARE = 2
-
-# The rest of a study takes part of a larger budget too.
-SHARED = 3
 
 # Rows that are doubted between two labels before their boundary is worth defining.
 FEWEST = 3
@@ -88,7 +88,7 @@ def next_steps(
         *(check if worth_most else ()),
         *(() if begin else _evaluate(case, unfinished)),
         *(() if known else metric),
-        *_repeat(case),
+        *repeat_runs(case, left_out),
         *_stronger(case, gates),
         *_cascade(case),
         *(() if worth_most else check),
@@ -101,7 +101,7 @@ def next_steps(
     ]
     own = ANSWERED.get(kind_of(case), ())
     if "label-more" in own and not any(step.kind in own and step.worth for step in steps):
-        text, question = f"Label more rows: {why_more(case)}", "to tell which one to use"
+        text, question = f"Label more rows: {why_more(case)}", "which candidate to use"
         steps.append(Step(kind="label-more", text=text, question=question))
     return tuple(sorted(steps, key=lambda step: (not step.worth, step.kind not in own)))
 
@@ -186,14 +186,13 @@ def _evaluate(case: Case, unfinished: dict[str, int]) -> Iterator[Step]:
     total = len(case.contenders.panel.rows.targets)
     seconds = [_seconds_of_rest(case, name, rows) for name, rows in unfinished.items()]
     known = [s for s in seconds if s is not None]
-    needed = SHARED * sum(known) / 60 if len(known) == len(seconds) else BUDGETS[2]
-    minutes = next((m for m in BUDGETS if m >= needed), BUDGETS[-1])
+    minutes = budget_for(sum(known) if len(known) == len(seconds) else None)
     counts = _counts_of_rest(unfinished)
     yield Step(
         kind="evaluate-rest",
         text=f"Finish what was left out: of {total:,} labelled test rows, {counts}. The same "
         f"command with --budget {minutes}m goes on from here and needs no new label.",
-        question=_between(case),
+        question=between(case),
         minutes=float(minutes),
         command=f"{STUDY} --budget {minutes}m",
     )
@@ -207,14 +206,6 @@ def _counts_of_rest(unfinished: dict[str, int]) -> str:
         have = "has" if len(names) == 1 else "have"
         clauses.append(f"{listed(names)} {have} not answered {rows:,}")
     return listed(clauses)
-
-
-def _between(case: Case) -> str:
-    other = deciding_rival(case.contenders, case.selection)
-    near = case.selection.near
-    if not case.selection.rivals and near:
-        other = near[0]
-    return f"to tell {case.name} from {other}" if other else ""
 
 
 def _seconds_of_rest(case: Case, name: str, rows: int) -> float | None:
@@ -233,22 +224,6 @@ def _finish(left_out: Sequence[str]) -> Iterator[Step]:
             text=f"Finish what was left out ({plural(len(left_out), 'item')}): rerun the same "
             "command with a larger --budget; it resumes from here.",
             command=f"{STUDY} --budget {BUDGETS[3]}m",
-        )
-
-
-def _repeat(case: Case) -> Iterator[Step]:
-    difference = deciding_difference(case.contenders, case.selection)
-    if case.selection.chosen or difference is None or difference.run_share < 0.5:
-        return
-    few = [candidate.info.name for candidate in with_few_runs(case)]
-    if few:
-        yield Step(
-            kind="more-runs",
-            text=f"Repeat {listed(few)} with more seeds (--seeds {ENOUGH_RUNS}): with so few "
-            "runs, the variation between runs causes "
-            f"{100 * difference.run_share:.0f} % of the uncertainty.",
-            question=_between(case),
-            command=f"{STUDY} --seeds {ENOUGH_RUNS}",
         )
 
 

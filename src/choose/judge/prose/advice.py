@@ -18,9 +18,9 @@ from choose.formatting import (
 )
 from choose.judge.decision.crossovers import breakevens
 from choose.judge.decision.label_gates import labels_limit
-from choose.judge.decision.next_steps import ENOUGH_RUNS, HUNDRED
+from choose.judge.decision.next_steps import ENOUGH_RUNS, HUNDRED, with_few_runs
 from choose.judge.decision.robust_choice import under_noise
-from choose.judge.decision.rule import Case
+from choose.judge.decision.rule import Case, deciding_difference, deciding_rival
 from choose.judge.evidence import strong
 from choose.judge.measures.build_scorecard import settings_of
 from choose.judge.prose.labelling_advice import (
@@ -29,10 +29,14 @@ from choose.judge.prose.labelling_advice import (
 )
 from choose.judge.prose.reasons import closest_costlier
 from choose.judge.scores.paired_comparison import compare, other_pool
+from choose.judge.scores.score_tables import CandidateScores
 from choose.schema.base import Interval
 from choose.schema.costs import Breakeven, Move
-from choose.schema.score_names import amount
+from choose.schema.score_names import amount, repetitions_left
 from choose.schema.standings import Step
+
+# Minutes that `--budget` may name; the rest of a study takes part of a larger budget too.
+BUDGETS, SHARED = (5, 10, 15, 30, 60, 120, 240), 3
 
 
 def best_buy(moves: tuple[Move, ...]) -> str:
@@ -86,6 +90,64 @@ def add_families(case: Case) -> Iterator[Step]:
         question="whether another family does better",
         command="choose compare -c STUDY -s all",
     )
+
+
+def between(case: Case) -> str:
+    """Return the question which of the two nearest candidates is better; empty without another."""
+    other = deciding_rival(case.contenders, case.selection)
+    near = case.selection.near
+    if not case.selection.rivals and near:
+        other = near[0]
+    return f"whether {case.name} or {other} is better" if other else ""
+
+
+def budget_for(seconds: float | None) -> int:
+    """Return the minutes of a budget in which trials of so many seconds end beside the others."""
+    needed = BUDGETS[2] if seconds is None else SHARED * seconds / 60
+    return next((minutes for minutes in BUDGETS if minutes >= needed), BUDGETS[-1])
+
+
+def repeat_runs(case: Case, left_out: Sequence[str]) -> Iterator[Step]:
+    """Yield more runs of candidates in question, where the variance between runs is most of it.
+
+    Runs that the study plans and had no time for need a larger budget, not more seeds.
+    """
+    difference = deciding_difference(case.contenders, case.selection)
+    few = with_few_runs(case)
+    if case.selection.chosen or difference is None or difference.run_share < 0.5 or not few:
+        return
+    names = listed([candidate.info.name for candidate in few])
+    share = f"{100 * difference.run_share:.0f} % of the uncertainty"
+    why = f"with so few runs, the variation between runs causes {share}"
+    if all(candidate.repetitions < 2 for candidate in few):
+        why = f"after one run, {share} is the variation between runs, which is assumed"
+    left = repetitions_left(left_out)
+    if planned := [candidate for candidate in few if candidate.info.name in left]:
+        each = [(left[c.info.name], _seconds_of_trial(c)) for c in planned]
+        known = [trials * seconds for trials, seconds in each if seconds is not None]
+        minutes = budget_for(sum(known) if len(known) == len(each) else None)
+        yield Step(
+            kind="more-runs",
+            text=f"Repeat {names}: {why}. The runs are planned, and the budget ended before them; "
+            f"the same command with --budget {minutes}m goes on from here.",
+            question=between(case),
+            minutes=float(minutes),
+            command=f"choose compare -c STUDY --budget {minutes}m",
+        )
+        return
+    yield Step(
+        kind="more-runs",
+        text=f"Repeat {names} with more seeds (--seeds {ENOUGH_RUNS}): {why}.",
+        question=between(case),
+        command=f"choose compare -c STUDY --seeds {ENOUGH_RUNS}",
+    )
+
+
+def _seconds_of_trial(candidate: CandidateScores) -> float | None:
+    """Return the mean seconds of a trial of the main cell, fit and answers."""
+    spent = [run.seconds_alone for run in candidate.main.runs] if candidate.main else []
+    known = [seconds for seconds in spent if seconds is not None]
+    return sum(known) / len(known) if known else None
 
 
 def flips(case: Case) -> tuple[str, ...]:

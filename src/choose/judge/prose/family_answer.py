@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from choose.formatting import (
     duration,
     gain,
+    in_points,
     interval,
     listed,
     plural,
@@ -18,7 +19,7 @@ from choose.judge.decision.rule import Case, deciding_rival
 from choose.judge.decision.verdict_confidence import could_still_win
 from choose.judge.decision.verdict_gates import contenders_credible
 from choose.judge.evidence import strong
-from choose.judge.measures.cost_comparison import cheaper_by
+from choose.judge.measures.cost_comparison import costs_less, costs_more
 from choose.judge.prose.loss_sentences import loss_sentences
 from choose.judge.scores.family_comparison import FamilyComparison
 from choose.judge.scores.joint_distribution import distribution_of_difference
@@ -48,8 +49,8 @@ def _noun(case: Case, family: Family) -> str:
     return case.words.called(family)
 
 
-# Members of the chosen family that are named beside the chosen one.
-NEAR = 2
+# Words of the answer, and members of the chosen family that are named beside the chosen one.
+WORDS, NEAR = 12, 2
 
 
 def answer(case: Case, kind: Kind) -> str:
@@ -76,9 +77,12 @@ def answer(case: Case, kind: Kind) -> str:
         cheap = family == "baseline"
         what = f"cheap {case.words.baseline}s" if cheap else f"{_noun(case, family)} was"
         return f"Only {what} compared; the other families are open."
-    if kind == "adopt":
-        return f"{do}{' for now' if could_still_win(case) else ''}."
-    return f"A cheap {case.words.baseline} is enough{' for now' if _provisional(case) else ''}."
+    do = do if kind == "adopt" else f"A cheap {case.words.baseline} is enough"
+    if missing := [_noun(case, family) for family in could_still_win(case)]:
+        said = f"{do} for now; {listed(missing)} {'is' if len(missing) == 1 else 'are'} open."
+        return said if len(said.split()) <= WORDS else f"{do} for now; other families are open."
+    strong_enough = kind == "adopt" or contenders_credible(case).status == "pass"
+    return f"{do}{'' if strong_enough else ' for now'}."
 
 
 def _may_win(case: Case) -> str:
@@ -95,11 +99,6 @@ def _may_win(case: Case) -> str:
     if len(families) > 2:
         return "any family may win"
     return f"{listed([_noun(case, family) for family in families])} may win"
-
-
-def _provisional(case: Case) -> bool:
-    """Return whether a family that was not measured, or a stronger model, may still win."""
-    return bool(could_still_win(case)) or contenders_credible(case).status != "pass"
 
 
 def also_named(case: Case) -> str | None:
@@ -136,18 +135,19 @@ def interim_reason(case: Case, kind: Kind) -> str:
     lead, shared = found.difference.value, plural(found.difference.rows, "shared row")
     theirs, own = compared(case, found)
     subject = _capital(theirs) if found.chosen else theirs
-    costs = f"costs more{cheaper_by(contenders.costs, found.b, found.a, costlier_first=True)}"
-    if rival not in contenders.costlier(case.name):
-        costs = f"costs less{cheaper_by(contenders.costs, found.a, found.b)}"
+    cheaper = rival not in contenders.costlier(case.name)
+    costs = costs_more(contenders.costs, found.b, found.a)
+    if cheaper:
+        costs = costs_less(contenders.costs, found.a, found.b)
     same = round(100 * lead, 1) == 0
-    if lead > 0 and not same and costs.startswith("costs less"):
+    if lead > 0 and not same and cheaper:
         told = ahead_on_all_rows(contenders, found.b, found.a)
         return f"{gain(subject, own, found.difference)} on {shared}. {told}."
     if lead <= 0 or same:
         first = own if own == case.name else _capital(own)
         scores = gain(first, theirs, found.difference.negated())
         risk = may_be_behind(contenders, found.b, found.a, found.difference.negated())
-        but = f", but {risk}" if risk and costs.startswith("costs less") else ""
+        but = f", but {risk}" if risk and cheaper else ""
         return f"{scores} on {shared}; {found.a} {costs}{but}."
     least = case.deciding_margin
     expect = f"the {points(least)} that matter" if least else "a gain"
@@ -204,7 +204,7 @@ def settled(case: Case, families: tuple[FamilyResult, ...]) -> tuple[str, ...]:
 
     Where documents are read, what is lost and why comes first.
     """
-    shown = [*(_shown(case, family) for family in families), _floor(case)]
+    shown = [*(_shown(case, family) for family in families), _floor(case), *_near(case, alike=True)]
     return (*loss_sentences(case.splits, case.name), *filter(None, shown))
 
 
@@ -215,24 +215,32 @@ def _shown(case: Case, result: FamilyResult) -> str:
     found = _seen(case, match[1])
     other, own = compared(case, found)
     other = other if found.chosen else called(case, match[0], other)
+    rows = plural(found.difference.rows, "shared row")
     if result.status == "behind":
         by = found.difference.negated()
-        bounds = f"{interval(by)}{why_wider(found)}"
-        rows = plural(found.difference.rows, "shared row")
+        bounds = f"{interval(by)}{why_wider(case, found)}"
         first = own if own == case.name else _capital(own)
         return f"{first} beats {other} by {points(by.value)} ({bounds}) on {rows}."
     margin = case.contenders.margin(found.a, case.name)
     return (
         f"{_capital(other)} does not gain {points(margin)} over {own}: "
-        f"{points(found.difference.value)} ({interval(found.difference)}{why_wider(found)})."
+        f"{points(found.difference.value)} ({interval(found.difference)}{why_wider(case, found)}) "
+        f"on {rows}."
     )
 
 
-def why_wider(found: FamilyComparison) -> str:
-    """Say why this interval is wider than that of the two candidates alone, where it is."""
-    return (
-        "; wider because the best of each family was chosen on these rows" if found.chosen else ""
-    )
+def why_wider(case: Case, found: FamilyComparison) -> str:
+    """Say why this interval is not that of the two candidates in the chart, where it is not.
+
+    As a rule it is wider. A bound lies nearer where another member of the family shows more.
+    """
+    if not found.chosen:
+        return ""
+    pair = case.contenders.gain(found.a, case.name)
+    bounds = found.difference
+    if pair is None or (bounds.low <= pair.low and pair.high <= bounds.high):
+        return "; wider because the best of each family was chosen on these rows"
+    return f"; of the best of each family, not of {case.name} alone"
 
 
 def called(case: Case, family: Family, member: str) -> str:
@@ -272,7 +280,7 @@ def still_open(
         *_open_families(case, families),
         *_not_measured(case, families, left_out),
         *_small_model(case),
-        *_near(case),
+        *_near(case, alike=False),
     )
 
 
@@ -285,18 +293,23 @@ def _open_families(case: Case, families: tuple[FamilyResult, ...]) -> Iterator[s
         theirs, own = compared(case, found) if found.chosen else (found.a, found.b)
         yield (
             f"{_capital(_noun(case, family))}: {gain(theirs, own, found.difference)} on "
-            f"{plural(found.difference.rows, 'shared row')}{why_wider(found)}."
+            f"{plural(found.difference.rows, 'shared row')}{why_wider(case, found)}."
         )
 
 
-def _near(case: Case) -> Iterator[str]:
+def _near(case: Case, alike: bool) -> Iterator[str]:
+    """Say which members of the family are shown to be as accurate, or else may be."""
     for other in case.selection.near[:NEAR]:
         difference = case.contenders.gain(other, case.name)
-        if difference is not None:
-            yield (
-                f"{case.name} or {other}: {gain(other, case.name, difference)} on "
-                f"{plural(difference.rows, 'shared row')}."
-            )
+        margin = case.contenders.margin(other, case.name)
+        if difference is None or (relation(difference, margin) == "equivalent") is not alike:
+            continue
+        rows = plural(difference.rows, "shared row")
+        if alike:
+            shown = in_points(difference)
+            yield f"{other} is within {points(margin)} of {case.name}: {shown} on {rows}."
+        else:
+            yield f"{case.name} or {other}: {gain(other, case.name, difference)} on {rows}."
 
 
 def _small_model(case: Case) -> Iterator[str]:

@@ -11,6 +11,7 @@ from choose.judge.decision.label_gates import NAMED, labels_limit, relabelling_g
 from choose.judge.decision.more_labels import (
     forecast_nearest_target,
     forecast_of_margin,
+    gain_from_labels,
     lead_of_costlier,
     more_rows,
     steepest_gain,
@@ -155,24 +156,38 @@ def grow_steps(case: Case) -> Iterator[Step]:
     if case.selection.target in ("missed", "open") and (text := toward_target(case.contenders)):
         forecast = forecast_nearest_target(case.contenders)
         hours = _hours(case, forecast, forecast.target if forecast else None)
-        yield Step(kind="label-more", text=text + hours, question="to reach the target")
+        yield Step(
+            kind="label-more",
+            text=text + hours,
+            question="how the target is reached",
+        )
     forecast = forecast_of_margin(case.contenders, (case.name, *case.selection.rivals))
     if forecast is not None:
         yield Step(
             kind="label-more",
             text=toward_margin(forecast, case.words) + _hours(case, forecast, forecast.margin),
-            question=f"to gain {case.words.score} by training on more {case.words.labels}",
+            question=f"what training on more {case.words.labels} gains",
         )
         return
-    growth = steepest_gain(case.contenders, case.contenders.names)
+    names = tuple(name for name in case.contenders.names if _may_catch_up(case, name))
+    growth = steepest_gain(case.contenders, names)
     if growth is not None:
         yield Step(
             kind="label-more",
             text=f"More {case.words.labels} still help {growth.candidate}: from "
             f"{growth.fewer:,} to {plural(growth.labels, case.words.label)} it gained "
             f"{points(growth.gained.value)} ({interval(growth.gained)}).",
-            question=f"to gain {case.words.score} by training on more {case.words.labels}",
+            question=f"what training on more {case.words.labels} gains",
         )
+
+
+def _may_catch_up(case: Case, name: str) -> bool:
+    """Return whether a candidate may be used, or as large a gain from labels would level it."""
+    if name in (case.name, *case.selection.rivals, *case.selection.near):
+        return True
+    growth = gain_from_labels(case.contenders.panel[name])
+    behind = case.contenders.gain(case.name, name)
+    return growth is not None and behind is not None and behind.value <= growth.gained.value
 
 
 def _hours(case: Case, forecast: CurveForecast | None, needed: Needed | None) -> str:
@@ -210,6 +225,6 @@ def separate_steps(case: Case) -> Iterator[Step]:
         kind="label-more",
         text=f"Separating {case.name} from {other} needs about "
         f"{rounded(needed.even):,} more labelled rows for a 50 % chance{likely}{price}.",
-        question=f"to tell {case.name} from {other}",
+        question=f"whether {case.name} or {other} is better",
         worth=worth,
     )

@@ -67,7 +67,8 @@ def _under_costlier(case: Case) -> str:
         return ""
     gap = most.difference
     what = f"at most {points(gap.high)}" if gap.high > 0 else "nothing"
-    closest = f"the closest, {most.a}, gains {what} over {most.b} (upper 95 % bound)"
+    over = f"the best of the family of {most.b}" if most.chosen else most.b
+    closest = f"the closest, {most.a}, gains {what} over {over} (upper 95 % bound)"
     needed = case.contenders.margin(most.a, case.name)
     every = {*get_args(Family)} <= case.contenders.named.keys()
     family = "more expensive family" + ("" if every else " that was measured")
@@ -128,7 +129,7 @@ def _open(case: Case) -> str:
     asked = ["whether that is real"] if difference.low <= 0 <= difference.high else []
     asked += [f"whether it reaches the margin of {points(least)}"] if least else []
     shown = gain(rival, own, difference).removesuffix(")")
-    shown += f"{why_wider(match) if match else ''})"
+    shown += f"{why_wider(case, match) if match else ''})"
     return f"{shown}. {plural(difference.rows, 'row')} cannot show {', or '.join(asked)}."
 
 

@@ -21,7 +21,7 @@ from choose.judge.decision.more_labels import (
 )
 from choose.judge.decision.rule import Case, deciding_rival
 from choose.judge.decision.verdict_kind import conflicts_limit
-from choose.judge.measures.cost_comparison import cheaper_by, equal_costs
+from choose.judge.measures.cost_comparison import cheaper_by, costs_less, costs_more
 from choose.judge.measures.curve_forecast import horizon, likely
 from choose.judge.measures.text_metrics import format_gap, leads_by_other_metrics, only_cut
 from choose.judge.prose.family_answer import (
@@ -182,17 +182,15 @@ def _beside(case: Case, other: str) -> str:
     if difference.value <= 0:
         shown = f"{gain(other, name, difference)}"
         if other not in contenders.cheaper(name):
-            more = cheaper_by(contenders.costs, name, other, costlier_first=True)
-            same = not more and equal_costs(contenders.costs, name, other)
-            return f"{shown}, and {other} costs {'about as much' if same else f'more{more}'}."
-        matters = contenders.margin(name, other)
+            return f"{shown}, and {other} {costs_more(contenders.costs, name, other)}."
+        matters, less = contenders.margin(name, other), costs_less(contenders.costs, other, name)
         if -difference.value >= matters:
             lower = f"scored {points(matters)} or more lower" if matters else "scored lower"
             lower = lower if difference.value else "is expected to score lower"
-            return f"{shown}; {other} costs less, but {lower}."
+            return f"{shown}; {other} {less}, but {lower}."
         if risk := may_be_behind(contenders, name, other, difference.negated()):
-            return f"{shown}; {other} costs less, but {risk}."
-        return f"{shown}; {other} costs less, and is not more than {points(matters)} behind."
+            return f"{shown}; {other} {less}, but {risk}."
+        return f"{shown}; {other} {less}, and is not more than {points(matters)} behind."
     chance = ", which may be chance" if difference.low <= 0 else ""
     lead, matters = gain(other, name, difference), contenders.margin(other, name)
     if not matters or other in contenders.cheaper(name):

@@ -26,6 +26,7 @@ from choose.formatting import (
     signed_points,
     span,
 )
+from choose.report import candidate_order
 from choose.report import study_comparison_text as words
 from choose.report.candidate_order import marked, negated, of_rows, ranked, standings, titles
 from choose.report.cost_notes import (
@@ -275,11 +276,10 @@ def environment() -> Environment:
     )
     filters: tuple[Callable[..., object], ...] = (
         *(prompt, plainly, cut, percent, span, difference, figure, p_value, plural),
-        *(pool_note, anchor, moment, noted, change, duration, lead),
-        of_rows,
+        *(pool_note, anchor, moment, noted, change, duration, lead, of_rows),
     )
-    environment.filters.update({function.__name__: function for function in filters})
-    environment.filters["points"] = signed_points
+    named = {function.__name__: function for function in filters}
+    environment.filters.update(named, points=signed_points, pair_name=candidate_order.pair_name)
     environment.globals.update(
         meters=METERS,
         statuses=STATUSES,

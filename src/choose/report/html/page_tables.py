@@ -276,7 +276,10 @@ def rare_labels(decision: Decision) -> Iterator[str]:
 
 def _rare(rare: RareLabel) -> str:
     found = listed([_found(figure) for figure in rare.figures[:3]])
-    return f"Accuracy hardly sees {clean(rare.label)} ({plural(rare.rows, 'row')}): {found}."
+    rows = plural(rare.rows, "row")
+    if rare.figures and (answered := rare.figures[0].rows) < rare.rows:
+        rows += f", {answered:,} of them answered"
+    return f"Accuracy hardly sees {clean(rare.label)} ({rows}): {found}."
 
 
 def _found(figure: RareFigure) -> str:

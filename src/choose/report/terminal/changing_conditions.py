@@ -21,7 +21,7 @@ from choose.report.terminal.candidate_table import CandidateRows
 from choose.report.terminal.layout import Column, note, section, split_table
 from choose.schema.base import Interval
 from choose.schema.decision import Decision
-from choose.schema.scorecard import NewClassPoint, Scorecard
+from choose.schema.scorecard import NewClassPoint, Scorecard, ViewPoint
 
 # The rate of label noise that is shown first.
 TEN_PERCENT = 0.1
@@ -38,7 +38,7 @@ def stability(decision: Decision, width: int) -> Iterator[RenderableType]:
         rows.names(),
         _ten_percent(rows),
         rows.column("weakest view:\nchange", lambda card: _worst_view(rows, card), width=FULL),
-        rows.column("answers\nkept", lambda card: percent(card.stability.agreement)),
+        rows.column("answers\nkept", lambda card: percent(_kept(card))),
         rows.column("sd of\nrows", lambda card: percent(card.variance.test_rows)),
         rows.column("sd of\ndraw", lambda card: percent(card.variance.draw)),
         rows.column("sd of\nseed", lambda card: percent(card.variance.seed)),
@@ -51,7 +51,7 @@ def stability(decision: Decision, width: int) -> Iterator[RenderableType]:
         *split_table(columns, width),
         note(
             f"In points or %. Changes of {score} are measured on the same rows with and without "
-            "(95 % CI). Kept: the same answer to a perturbed test row. Sd: standard deviation of "
+            "(95 % CI). Kept: the same answer in that view. Sd: standard deviation of "
             f"{score} from that source alone. Churn: answers that change on retraining. "
             f"{DASH}: not measured."
         ),
@@ -73,11 +73,21 @@ def _ten_percent(rows: CandidateRows) -> Column:
     )
 
 
-def _worst_view(rows: CandidateRows, card: Scorecard) -> str:
+def _kept(card: Scorecard) -> float | None:
+    """Return the share of answers that stay the same in the weakest view, else in all of them."""
+    weakest = _weakest(card)
+    return weakest[0].agreement if weakest else card.stability.agreement
+
+
+def _weakest(card: Scorecard) -> tuple[ViewPoint, Interval] | None:
     changes = [(view, view.change) for view in card.stability.views if view.change]
-    if not changes:
+    return min(changes, key=lambda pair: pair[1].value, default=None)
+
+
+def _worst_view(rows: CandidateRows, card: Scorecard) -> str:
+    if (found := _weakest(card)) is None:
         return DASH
-    worst, change = min(changes, key=lambda pair: pair[1].value)
+    worst, change = found
     text = f"{difference(change)} {shorten(clean(worst.view), 16)}"
     return with_rows(rows.decision, text, change.row_set)
 

@@ -99,7 +99,7 @@ def next_steps(decision: Decision, width: int) -> Iterator[RenderableType]:
 def _step(step: Step) -> Text:
     text = literal(step.text)
     if step.question:
-        text.append(f"\nAnswers: {clean(step.question)}", "dim")
+        text.append(f"\nQuestion: {clean(step.question)}", "dim")
     if step.command:
         text.append(f"\n{clean(step.command)}", "cyan")
     return text

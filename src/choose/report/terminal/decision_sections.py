@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from rich.console import RenderableType
 
-from choose.formatting import DASH, MINUS, clean, difference, p_value, percent, plural, span
-from choose.report.candidate_order import differing_line, rows_in, with_rows
+from choose.formatting import DASH, clean, difference, p_value, percent, plural, span
+from choose.report.candidate_order import differing_line, pair_name, rows_in, with_rows
 from choose.report.decision_text import (
     LABEL_WIDTH,
     MEANING,
@@ -97,13 +97,14 @@ def differences(decision: Decision, width: int) -> Iterator[RenderableType]:
     others = len(decision.pairs) - len(declared)
     parts: list[RenderableType] = []
     if declared:
-        parts += split_table(_differences(declared), width)
+        parts += split_table(_differences(decision, declared), width)
         covered = covered_by(pair.difference for pair in declared)
         parts.append(
             note(
-                f"Points of {words_in(decision).score} on the same rows, between candidates fixed "
-                "before the test rows were evaluated. P (Holm) is corrected for all of them. "
-                f"{covered}"
+                f"Points of {words_in(decision).score} on the same rows. Which comparisons are "
+                "made was fixed before the run; “best” counts the choice of the member on these "
+                "rows. P (Holm) is corrected for all of them; the verdict is by the intervals, as "
+                f"it takes a family that wins all its comparisons. {covered}"
             )
         )
     if others:
@@ -112,10 +113,8 @@ def differences(decision: Decision, width: int) -> Iterator[RenderableType]:
         yield section("Differences", *parts)
 
 
-def _differences(pairs: list[Pair]) -> list[Column]:
-    names = [
-        literal(f"{shorten(clean(p.a), NAME)} {MINUS} {shorten(clean(p.b), NAME)}") for p in pairs
-    ]
+def _differences(decision: Decision, pairs: list[Pair]) -> list[Column]:
+    names = [literal(pair_name(p, decision, NAME)) for p in pairs]
     return [
         Column("pair", names, figures=False),
         Column("difference (95 % CI)", [literal(difference(p.difference)) for p in pairs]),
