@@ -496,6 +496,21 @@ def test_a_sentence_about_two_candidates_shows_the_figure_of_the_chart() -> None
     assert families > 0 < told
 
 
+def test_the_lead_over_the_closest_family_is_that_of_the_chart() -> None:
+    """A screen said that probe was 9.1 points behind, and its chart 11.3."""
+    field = [majority(), tfidf(0.8), probe(0.81), prompt(0.6), lora(0.93, **CALM)]
+    told = 0
+    for seed in range(6):
+        found = judge(thin(study(field, 400, seed), 200, np.random.default_rng(seed)), Rule())
+        said = re.search(r"\((\w+)\), is ([\d.]+ points?) behind\.", found.verdict.because)
+        if said is not None:
+            told += 1
+            one = next(s for s in found.standings if s.candidate == said[1])
+            assert one.difference is not None
+            assert points(-one.difference.value) == said[2]
+    assert told >= 2
+
+
 @pytest.mark.parametrize("margin", [0.0, 0.02])
 def test_prompting_worse_than_guessing_is_a_verdict_without_a_classifier(margin: float) -> None:
     found = judge(study([majority(0.5), prompt(0.3)], 100, 3), Rule(margin=margin))

@@ -29,6 +29,7 @@ from choose.judge.prose.family_answer import (
     also_named,
     called,
     may_be_behind,
+    seen,
 )
 from choose.judge.prose.labelling_advice import limit_sentence, toward_target
 from choose.judge.prose.loss_sentences import limit_of_documents
@@ -86,24 +87,17 @@ def _basis(case: Case, kind: Kind) -> str:
 
 def _closest(case: Case) -> str:
     """Name the closest other family, and how far it is behind."""
-    closest = closest_family(case)
-    if closest is None:
-        return ""
-    other, own, lead = closest
-    noun = called(case, case.contenders.family(other), other)
-    of = "" if own == case.name else f" {own}"
-    return f"The closest other family, {noun}, is {points(lead)} behind{of}."
-
-
-def closest_family(case: Case) -> tuple[str, str, float] | None:
-    """Return the best of the closest other family, the own best, and the lead of the own one."""
-    contenders = case.contenders
-    others = [family for family in contenders.families if family != case.family]
-    matches = [m for family in others if (m := contenders.versus(case.family, family))]
+    matches = [
+        match
+        for family in case.contenders.families
+        if family != case.family and (match := case.contenders.versus(family, case.family))
+    ]
     if not matches:
-        return None
-    match = min(matches, key=lambda m: m.difference.value)
-    return match.b, match.a, match.difference.value
+        return ""
+    found = seen(case, max(matches, key=lambda match: match.difference.value))
+    noun = called(case, case.contenders.family(found.a), found.a)
+    of = "" if found.b == case.name else f" {found.b}"
+    return f"The closest other family, {noun}, is {points(-found.difference.value)} behind{of}."
 
 
 def _target(case: Case) -> str:
