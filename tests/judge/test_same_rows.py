@@ -127,6 +127,24 @@ def test_no_sentence_sets_figures_of_unlike_rows_beside_each_other(kind: str, se
     assert unlike_sentences(decision) == []
 
 
+@pytest.mark.parametrize("kind", ["uneven", "target", "margin"])
+def test_a_difference_of_a_part_of_the_rows_says_so_wherever_it_stands(kind: str) -> None:
+    """Two sentences below each other were of 50 and of 1,421 rows, and neither said so."""
+    found = decided(kind)
+    verdict, whole = found.verdict, {c.candidate for c in found.scorecards if c.rows == ROWS}
+    reasons = [r for r in verdict.reasons if "upper 95 % bound" in r or " beats " in r]
+    gates = [g.evidence for g in found.gates if g.name in ("baselines beaten", "gap closed")]
+    told = [(r.candidate, r.why) for r in verdict.rejected]
+    told += [("", said) for said in (*verdict.settled, *reasons, *gates)]
+    partial = 0
+    for about, said in told:
+        named = {card.candidate for card in found.scorecards if card.candidate in said}
+        if " points" in said and ({about, *named} - whole - {""}):
+            partial += 1
+            assert re.search(r" on \d+ shared rows", said), said
+    assert partial > 3
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_no_column_sets_figures_of_unlike_rows_below_each_other(kind: str) -> None:
     assert unlike_columns(decided(kind)) == []

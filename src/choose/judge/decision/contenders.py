@@ -15,6 +15,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from choose.formatting import plural
 from choose.judge.goal import Rule
 from choose.judge.measures.build_scorecard import accuracy
 from choose.judge.measures.cost_comparison import Margins, cheapest_first, margins_of
@@ -248,6 +249,11 @@ class Contenders:
     def gain(self, a: str, b: str) -> Difference | None:
         """Return accuracy of a minus accuracy of b."""
         return self.pairs.difference(a, b)
+
+    def on_rows(self, difference: Difference) -> str:
+        """Return `` on 121 shared rows``; empty where both answered all test rows."""
+        whole = difference.rows == len(self.panel.rows.targets)
+        return "" if whole else f" on {plural(difference.rows, 'shared row')}"
 
     def relation(self, a: str, b: str) -> Relation:
         """Classify what is shown of a against b."""

@@ -143,7 +143,7 @@ def _gap(case: Case) -> Gate:
 
 def _compared(name: str, case: Case, match: FamilyComparison, kinds: tuple[str, str]) -> Gate:
     """Pass if the first of a match is better than the second, fail if shown not to be."""
-    evidence = _match_sentence(match, kinds)
+    evidence = _match_sentence(match, kinds, case.contenders.on_rows(match.difference))
     margin = case.contenders.margin(match.a, match.b)
     shown = relation(match.difference, margin)
     if case.contenders.margins.derived:
@@ -154,13 +154,13 @@ def _compared(name: str, case: Case, match: FamilyComparison, kinds: tuple[str, 
     return _gate(name, "fail" if failed else "unknown", evidence)
 
 
-def _match_sentence(match: FamilyComparison, kinds: tuple[str, str]) -> str:
+def _match_sentence(match: FamilyComparison, kinds: tuple[str, str], on: str) -> str:
     if not match.chosen:
-        return f"{gain(match.a, match.b, match.difference)}."
+        return f"{gain(match.a, match.b, match.difference)}{on}."
     return (
         f"Best {kinds[0]} ({match.a}) minus best {kinds[1]} ({match.b}): "
         f"{signed_points(match.difference.value)} points ({interval(match.difference)}, "
-        "counting that which of them is best is itself uncertain)."
+        f"counting that which of them is best is itself uncertain){on}."
     )
 
 

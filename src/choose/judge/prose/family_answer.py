@@ -267,7 +267,8 @@ def _floor(case: Case) -> str:
         if name != case.name and difference and difference.low > 0:
             return (
                 f"{case.name} beats always giving {case.words.constant} by "
-                f"{points(difference.value)} ({interval(difference)})."
+                f"{points(difference.value)} ({interval(difference)})"
+                f"{case.contenders.on_rows(difference)}."
             )
     return ""
 

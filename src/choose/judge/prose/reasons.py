@@ -68,7 +68,8 @@ def _under_costlier(case: Case) -> str:
     gap = most.difference
     what = f"at most {points(gap.high)}" if gap.high > 0 else "nothing"
     over = f"the best of the family of {most.b}" if most.chosen else most.b
-    closest = f"the closest, {most.a}, gains {what} over {over} (upper 95 % bound)"
+    bound = f"upper 95 % bound{case.contenders.on_rows(gap)}"
+    closest = f"the closest, {most.a}, gains {what} over {over} ({bound})"
     needed = case.contenders.margin(most.a, case.name)
     every = {*get_args(Family)} <= case.contenders.named.keys()
     family = "more expensive family" + ("" if every else " that was measured")
@@ -198,15 +199,15 @@ def _why_unmeasured(case: Case, candidate: CandidateScores) -> str:
 
 def _against(case: Case, name: str, difference: Difference) -> str:
     """Say why a candidate was ruled out; empty where it was not."""
-    shown = case.contenders.relation(name, case.name)
+    shown, on = case.contenders.relation(name, case.name), case.contenders.on_rows(difference)
     if shown == "worse" or difference.high < 0:
-        return f"{gain(name, case.name, difference)}."
+        return f"{gain(name, case.name, difference)}{on}."
     costlier = name in case.contenders.costlier(case.name)
     if not costlier or shown not in ("equivalent", "not better"):
         return ""
     pays = f"; {_pays(case.contenders.margin(name, case.name))}"
     return (
-        f"It costs more and gains at most {points(difference.high)} over {case.name}"
+        f"It costs more and gains at most {points(difference.high)} over {case.name}{on}"
         f"{pays if case.contenders.margins.derived else ''}."
     )
 

@@ -174,7 +174,7 @@ def _beside(case: Case, other: str) -> str:
     if difference is None:
         return f"{other} shares no test row with it."
     if difference.value <= 0:
-        shown = f"{gain(other, name, difference)}"
+        shown = f"{gain(other, name, difference)}{contenders.on_rows(difference)}"
         if other not in contenders.cheaper(name):
             return f"{shown}, and {other} {costs_more(contenders.costs, name, other)}."
         matters, less = contenders.margin(name, other), costs_less(contenders.costs, other, name)
@@ -186,7 +186,8 @@ def _beside(case: Case, other: str) -> str:
             return f"{shown}; {other} {less}, but {risk}."
         return f"{shown}; {other} {less}, and is not more than {points(matters)} behind."
     chance = ", which may be chance" if difference.low <= 0 else ""
-    lead, matters = gain(other, name, difference), contenders.margin(other, name)
+    lead = f"{gain(other, name, difference)}{contenders.on_rows(difference)}"
+    matters = contenders.margin(other, name)
     if not matters or other in contenders.cheaper(name):
         return f"{lead}{chance}. {ahead_on_all_rows(contenders, name, other)}."
     costs = f"{name} costs less{cheaper_by(contenders.costs, name, other)}"
@@ -315,7 +316,8 @@ def below_floor(case: Case) -> Iterator[str]:
         if gap is None or gap.low <= 0 or name in contenders.constants:
             continue
         worse = f"{name} is worse than {floor}, which gives every row the same answer, by "
-        yield f"{worse}{points(gap.value)} ({interval(gap)}){_too_few(case, name, floor)}."
+        by = f"{points(gap.value)} ({interval(gap)}){contenders.on_rows(gap)}"
+        yield f"{worse}{by}{_too_few(case, name, floor)}."
 
 
 def _too_few(case: Case, name: str, floor: str | None) -> str:
