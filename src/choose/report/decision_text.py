@@ -65,7 +65,7 @@ COVERS = {
 # The kinds of errors.
 MEANING = {
     "format": "no usable answer",
-    "suspect label": "several candidates doubt the label",
+    "suspect label": "several candidates agree on another label",
     "ambiguous": "two labels fit",
     "not covered": "no example of this label was retrieved",
     "learnable": "a classifier trained on the labels is right",
