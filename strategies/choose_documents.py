@@ -171,7 +171,7 @@ class Rag(ReadsDocuments, PromptedStrategy):
 
     def predict(self, items: Sequence[Item]) -> Answers:
         """Answer from passages; the evidence is the passages that were read, best first."""
-        shown = self.shown_with(items, self.library.search(items, self.read))
+        shown = self.shown_with(items, self.library.search_below(items, self.read))
         answers = self.prompter.answer(shown.items, **shown.facts)
         return _shortened(answers, items, shown.passages) if self.short else answers
 
@@ -531,7 +531,7 @@ class LoraRag(ReadsDocuments, Lora):
 
     def predict(self, items: Sequence[Item]) -> Answers:
         """Answer from passages; the evidence is the passages that were read, best first."""
-        shown = self.shown_with(items, self.library.search(items, self.k))
+        shown = self.shown_with(items, self.library.search_below(items, self.k))
         return replace(super().predict(shown.items), **shown.facts)
 
     def facts(self) -> Mapping[str, Any]:

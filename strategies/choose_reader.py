@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from choose.corpus import WORDS, Corpus, Passage, Span
+from choose.corpus import LOOKED, WORDS, Corpus, Passage, Span
 from choose.errors import StrategyError
 from choose.models.retrieval.chosen_settings import (
     FEWEST_FOR_NUMBER,
@@ -19,7 +19,13 @@ from choose.models.retrieval.chosen_settings import (
     chosen_number,
     held_apart,
 )
-from choose.models.retrieval.passage_search import Library, library_for, library_from, shared_index
+from choose.models.retrieval.passage_search import (
+    Library,
+    library_for,
+    library_from,
+    parted,
+    shared_index,
+)
 from choose.models.retrieval.span_features import Chars, Place, Source, occurrences
 from choose.models.retrieval.span_reader import LONGEST, Reading, Row, SpanReader
 from choose.models.saving import read_fitted, task_facts, write_fitted
@@ -107,7 +113,8 @@ class Reader(TextBaseline):
 
     def predict(self, items: Sequence[Item]) -> Answers:
         """Answer with a span; the evidence is the passages read, best first."""
-        shown = self._shown(items, self.read.number)
+        most = max(self.read.number, LOOKED)
+        shown, further = parted(items, self._shown(items, most), self.read.number)
         found = []
         for count, (item, passages) in enumerate(zip(items, shown, strict=True), 1):
             found.append(self.reader.read(item.text, self._sources(item, passages)))
@@ -119,6 +126,7 @@ class Reader(TextBaseline):
             status=tuple("ok" if output else "empty" for output in outputs),
             confidence=np.array([self._confidence(reading) for reading in found]),
             evidence=tuple(tuple(p.id for p in row) for row in shown) if known else None,
+            further=further if known else None,
         )
 
     def reread(self, corpus: Corpus) -> float:

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from choose.corpus import WORDS, Corpus, Passage
+from choose.corpus import LOOKED, WORDS, Corpus, Passage
 from choose.models.retrieval.chosen_settings import (
     FEWEST_FOR_NUMBER,
     NUMBERS,
@@ -22,7 +22,7 @@ from choose.models.retrieval.chosen_settings import (
     in_order,
 )
 from choose.models.retrieval.indexes import Hit
-from choose.models.retrieval.passage_search import passage_index, shared_index
+from choose.models.retrieval.passage_search import parted, passage_index, shared_index
 from choose.models.saving import (
     corpus_facts,
     corpus_from,
@@ -215,13 +215,15 @@ class Sentence(TextBaseline):
 
     def predict(self, items: Sequence[Item]) -> Answers:
         """Answer with a sentence of the passage shown, which is the evidence."""
-        shown = self._shown(items, self.read.number)
+        most = max(self.read.number, LOOKED)
+        shown, further = parted(items, self._shown(items, most), self.read.number)
         outputs = [self._best(item, own) for item, own in zip(items, shown, strict=True)]
         known = self.corpus is not None or any(item.passages is not None for item in items)
         return Answers(
             outputs=tuple(output or None for output in outputs),
             status=tuple("ok" if output else "empty" for output in outputs),
             evidence=tuple(tuple(p.id for p in own) for own in shown) if known else None,
+            further=further if known else None,
         )
 
     def reread(self, corpus: Corpus) -> float:

@@ -73,8 +73,22 @@ def span_of(id: str) -> Span:
     return Span(document, int(start), int(end))
 
 
+def holds(passage: str, evidence: Iterable[Span]) -> bool:
+    """Return whether a passage, by its id, shares a character with some evidence.
+
+    Raises:
+        ValueError: if it is no id of a passage.
+    """
+    place = span_of(passage)
+    return any(place.overlaps(span) for span in evidence)
+
+
 # Passages that count for a reciprocal rank.
 DEPTH: Final = 10
+
+# Passages that are found for a question, best first, among which its evidence is looked for where
+# it was not read: better ranks would do. They count those that are read.
+LOOKED: Final = 50
 
 
 def reciprocal_rank(shown: Sequence[Span], evidence: Sequence[Span]) -> float:

@@ -209,10 +209,10 @@ class Answers:
         raw: what the model wrote, where `outputs` cannot show it; None for other items.
         scores: (n, labels) log-probabilities normalised over the labels, or None.
         confidence: (n,) in [0, 1], for answers that are no labels, or None.
-        evidence: ids of rows retrieved for each item, nearest first, or None.
-        dropped: ids of passages that were found and cut from the prompt; None where unknown.
-        tokens_in: (n,) input tokens, cached ones included, or None if tokens are not counted.
-        tokens_cached: (n,) the part of `tokens_in` that came from a cached prefix.
+        evidence: ids of rows or passages retrieved for each item, nearest first, or None; others
+            were `dropped` from the prompt, or are `further` below, to the `LOOKED`-th.
+        tokens_in: (n,) input tokens, `tokens_cached` from a cached prefix included, or None if
+            tokens are not counted.
         tokens_out: (n,) output tokens.
         latency: (n,) seconds, or None if it was not measured.
     """
@@ -224,6 +224,7 @@ class Answers:
     confidence: Floats | None = None
     evidence: tuple[tuple[str, ...], ...] | None = None
     dropped: tuple[tuple[str, ...], ...] | None = None
+    further: tuple[tuple[str, ...], ...] | None = None
     tokens_in: Counts | None = None
     tokens_cached: Counts | None = None
     tokens_out: Counts | None = None

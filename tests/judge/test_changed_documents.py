@@ -22,8 +22,9 @@ from choose.judge.stats.intervals import AGRESTI_COULL, two_way_interval
 from choose.judge.verdict import judge
 from choose.report.cost_notes import notes
 from choose.schema.base import Interval
+from choose.schema.costs import Churn, ChurnCost
 from choose.schema.decision import Verdict
-from choose.schema.reading_documents import Churn, ChurnCost, DocumentDrill, DrillOutcome
+from choose.schema.reading_documents import DocumentDrill, DrillOutcome
 from choose.tasks.answering import Answering, with_corpus
 from choose.types import Run
 from support.changed_documents import (

@@ -13,10 +13,10 @@ from choose.judge.diagnosis.loss_split import largest_shares, loss_splits
 from choose.judge.evidence import CandidateInfo, Evidence, Items
 from choose.judge.goal import Measure, Rule
 from choose.judge.prose.loss_sentences import loss_sentences
-from choose.judge.scores.score_tables import study_scores
+from choose.judge.scores.score_tables import StudyScores, study_scores
 from choose.judge.verdict import judge
 from choose.report.decision_text import coverage_line
-from choose.report.reading_text import reading_notes
+from choose.report.reading_text import loss_steps, reading_notes
 from choose.schema.base import ABOUT, Interval, Record
 from choose.schema.decision import Decision
 from choose.schema.reading_documents import SURELY, LossSplit
@@ -29,8 +29,13 @@ RETRIEVED = "clean"
 METRICS = (*Answering().metrics, "lenient")
 
 
-def evidence(scores: Mapping[str, Floats], documents: list[str], rank: int = 1) -> Evidence:
-    """Return a study of one candidate: (rows, repetitions) scores by control."""
+def evidence(
+    scores: Mapping[str, Floats], documents: list[str], rank: int = 1, others: int = 1
+) -> Evidence:
+    """Return a study of one candidate: (rows, repetitions) scores by control.
+
+    The first `rank` passages are read, and `others` beside the right one under that control.
+    """
     ids = tuple(f"q{i:03}" for i in range(len(documents)))
     spans = {id: (Span(d, 0, 10),) for id, d in zip(ids, documents, strict=True)}
     items = Items(ids=ids, targets=tuple(f"t{i}" for i in ids), clusters=ids, evidence=spans)
@@ -38,11 +43,14 @@ def evidence(scores: Mapping[str, Floats], documents: list[str], rank: int = 1) 
     runs = []
     for draw in range(next(iter(scores.values())).shape[1]):
         answers = Answers(outputs=ids, status=("ok",) * len(ids), evidence=shown)
+        among = replace(
+            answers, evidence=tuple((f"{d}:5-20", *("z:0-1",) * others) for d in documents)
+        )
         trial = plain_trial("rag", draw)
         runs.append(
             Run(
                 trial=trial,
-                answers={(view, 0): answers for view in scores},
+                answers={(v, 0): among if v == AMONG_OTHERS else answers for v in scores},
                 asked={(view, 0): ids for view in scores},
                 scores={
                     (view, 0): dict.fromkeys(METRICS, by[:, draw]) for view, by in scores.items()
@@ -122,6 +130,32 @@ def test_the_gaps_add_up_to_the_whole_loss() -> None:
     assert found.gaps[0].loss.value == max(gap.loss.value for gap in found.gaps)
     assert found.knowledge.value == pytest.approx(found.gold.value - found.nothing.value)
     assert (found.rows, found.documents) == (384, 48)
+
+
+def steps_of(found: LossSplit) -> dict[str, float]:
+    return {step.name: step.end - step.start for step in loss_steps(found)}
+
+
+def test_with_one_passage_distraction_is_not_measured_and_sums_stay_right() -> None:
+    losses = {"reading": 0.4, "distraction": 0.1, "retrieval": 0.2}
+    scores, documents = world(np.random.default_rng(1), losses)
+    scores[AMONG_OTHERS] = scores[GOLD]  # the same prompts
+    [found] = loss_splits(*_study(evidence(scores, documents, others=0)))
+    assert found.among_others is None
+    assert {gap.name for gap in found.gaps} == {"reading", "retrieval"}
+    assert found.gap("retrieval").loss.value == pytest.approx(
+        found.gold.value - found.retrieved.value
+    )
+    assert sum(gap.loss.value for gap in found.gaps) == pytest.approx(1 - found.retrieved.value)
+    [with_others] = loss_splits(*_study(evidence(scores, documents)))
+    assert with_others.gap("distraction").loss.value == 0  # measured, and none
+    assert with_others.gap("reading") == found.gap("reading")
+    [said] = loss_sentences((found,), "rag")
+    assert said.startswith("Retrieval brings the knowledge: rag scores ")
+
+
+def _study(study: Evidence) -> tuple[Evidence, StudyScores]:
+    return study, study_scores(study)
 
 
 def test_the_rows_are_those_that_were_answered_under_every_control() -> None:
@@ -213,6 +247,56 @@ def test_shortened_answers_gain_over_what_was_written() -> None:
     assert found.shortened.value == pytest.approx(0.25)  # "it is t" has F1 .5, in one row of two
 
 
+def formed(study: Evidence, words: int) -> Evidence:
+    """Return a study whose answers were written with so many words before those that count."""
+    task, runs = Answering(), []
+    before = " ".join(f"word{n}" for n in range(words))
+    for run in study.runs:
+        answers, scores = dict(run.answers), dict(run.scores)
+        for view in (RETRIEVED, GOLD):
+            ids = run.asked[view, 0]
+            raw = tuple(f"{before} t{id}" for id in ids)
+            outputs = tuple(f"t{id}" for id in ids)
+            answers[view, 0] = replace(run.answers[view, 0], outputs=outputs, raw=raw)
+            own = np.array([task.score(o, (o,))["token-f1"] for o in outputs])
+            scores[view, 0] = dict.fromkeys(METRICS, own)
+        runs.append(replace(run, answers=answers, scores=scores))
+    return replace(study, runs=tuple(runs))
+
+
+def test_the_form_of_answers_that_was_chosen_is_a_step_of_its_own() -> None:
+    """It is paired on the same rows with what was retrieved, and all steps add up to 100."""
+    scores, documents = world(
+        np.random.default_rng(5), {"reading": 0.2, "distraction": 0.1, "retrieval": 0.1}
+    )
+    [plain] = loss_splits(*_study(evidence(scores, documents)))
+    assert plain.as_written is None
+    assert plain.format is not None
+    assert (plain.format.loss.value, plain.format.loss.low, plain.format.largest) == (0, None, 0)
+    assert steps_of(plain)["+ format"] == 0
+    assert "as written" not in steps_of(plain)
+    # "word0 ... word5 tq000" for "tq000" has F1 2 * 1 / (7 + 1) = .25, in every row.
+    [found] = loss_splits(*_study(formed(evidence(scores, documents), words=6)))
+    assert found.as_written is not None
+    assert found.format is not None
+    assert found.as_written.value == pytest.approx(0.25)
+    assert found.format.loss.value == pytest.approx(0.75)
+    assert found.format.largest == 1
+    assert found.format.loss.low is not None
+    assert 0.7 < found.format.loss.low < 0.75
+    steps = loss_steps(found)
+    assert [step.name for step in steps[:3]] == ["as written", "+ format", "reached"]
+    lost = sum(step.end - step.start for step in steps if step.is_loss)
+    assert found.as_written.value + lost == pytest.approx(1)
+    [said] = loss_sentences((found,), "rag")
+    assert (
+        "As written, its answers lose most by their format (\u221275), which needs no training: "
+        "shortened they score 100 instead of 25. " in said
+    )
+    [other] = loss_sentences((plain,), "rag")
+    assert "As written" not in other
+
+
 def test_a_metric_of_the_users_is_not_run_on_what_was_written() -> None:
     """Reports of a stored study ended with an error: it may not run code."""
     scores, documents = world(
@@ -222,6 +306,8 @@ def test_a_metric_of_the_users_is_not_run_on_what_was_written() -> None:
     study = replace(shortened(evidence(scores, documents)), task=task)
     [found] = loss_splits(study, study_scores(study))
     assert found.shortened is None
+    assert (found.format, found.as_written) == (None, None)  # unknown, and not 0
+    assert "+ format" not in steps_of(found)
 
 
 def test_shares_of_resamples_follow_the_documents() -> None:
@@ -336,11 +422,16 @@ def test_intervals_cover_and_the_named_gap_is_the_planted_one(name: str) -> None
 
 
 def judged(
-    losses: Mapping[str, float], unfound: int = 0, missed: int = 0, about: str = ""
+    losses: Mapping[str, float],
+    unfound: int = 0,
+    missed: int = 0,
+    about: str = "",
+    low: int | None = None,
 ) -> Decision:
     """Judge a study of a reading candidate and a baseline that answers nothing rightly.
 
-    The first rows have no evidence, or it is not among the passages that were read.
+    The first rows have no evidence, or it is not among the passages that were read; of `low` rows
+    it was found below.
     """
     scores, documents = world(np.random.default_rng(8), losses)
     study = evidence(scores, documents)
@@ -348,7 +439,11 @@ def judged(
     for run in study.runs:
         shown = run.answers["clean", 0].evidence or ()
         found = replace(
-            run.answers["clean", 0], evidence=(("z:0-1",),) * missed + tuple(shown[missed:])
+            run.answers["clean", 0],
+            evidence=(("z:0-1",),) * missed + tuple(shown[missed:]),
+            further=None
+            if low is None
+            else (*((f"{documents[n]}:2-9",) for n in range(low)), *((),) * (len(documents) - low)),
         )
         runs.append(replace(run, answers={**run.answers, ("clean", 0): found}))
     study = replace(study, runs=tuple(runs), about=about)
@@ -405,7 +500,35 @@ def test_rows_whose_evidence_was_not_found_are_listed() -> None:
     assert (
         f"rag read no evidence of 9 of {found.rows} rows: {rows_named(found.missed, 20)}." in said
     )
+    assert (found.low, found.ranked_low, found.not_found) == (None, None, None)
+    assert "Of these" not in said
     assert "No document is known" not in said
+
+
+def test_missed_rows_are_told_apart_by_what_was_found_below() -> None:
+    """Evidence among the first 50 passages needs better ranks, other evidence other documents."""
+    decision = judged(WORLDS["retrieval"], missed=9, low=6)
+    found = decision.loss_splits[0].found
+    assert found is not None
+    assert found.low == tuple(f"q{n:03}" for n in range(6))
+    assert found.ranked_low is not None
+    assert found.not_found is not None
+    assert found.ranked_low.value == pytest.approx(6 / found.rows)
+    assert found.not_found.value == pytest.approx(3 / found.rows)
+    total = found.any.value + found.ranked_low.value + found.not_found.value
+    assert total == pytest.approx(1)
+    said = " ".join(reading_notes(decision))
+    rest = found.missed[6:]
+    assert f"a better ranker or more passages help: {rows_named(found.low, 20)}." in said
+    assert f"documents help: {rows_named(rest, 20)}." in said
+    first = decision.verdict.steps[0].text
+    assert f"help with {rows_named(found.low, 8)}, whose evidence is among the first 50" in first
+    assert first.endswith(f"help with {rows_named(rest, 8)}, whose evidence is not.")
+    said = loss_sentences(decision.loss_splits, "rag")[0]
+    assert "better ranks, not another reader (evidence of 6 of 9 missed rows is ranked too" in said
+    few = judged(WORLDS["retrieval"], missed=9, low=2)
+    said = loss_sentences(few.loss_splits, "rag")[0]
+    assert "better documents, not another reader (evidence of 7 of 9 missed rows is not" in said
 
 
 def intervals(part: object) -> Iterator[Interval]:
@@ -491,6 +614,15 @@ def test_the_ceiling_is_where_independent_candidates_give_no_other_answer_in_com
     assert found.ceiling is not None
     assert found.ceiling.value == pytest.approx(0.9)
     assert found.gap("reading").loss.value == pytest.approx(0.25)
+    assert found.to_ceiling is not None
+    assert found.to_ceiling.value == pytest.approx(0.9 - 0.75)
+    steps = steps_of(found)
+    assert steps["+ reading"] == pytest.approx(0.15)
+    assert steps["+ labels in doubt"] == pytest.approx(0.1)
+    lost = sum(size for name, size in steps.items() if name.startswith("+ "))
+    assert found.retrieved.value + lost == pytest.approx(1)
+    [top, rest, every] = loss_steps(found)[-3:]
+    assert (top.end, rest.start, every.end) == (found.ceiling.value, found.ceiling.value, 1.0)
     assert any(
         one.startswith("Even a perfect reader may score only 90 %")
         for one in loss_sentences((found,), "rag")

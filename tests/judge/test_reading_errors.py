@@ -74,11 +74,13 @@ def study(
     among: Mapping[str, Said] | None = None,
     others: Mapping[str, Mapping[str, Said]] | None = None,
     targets: Mapping[str, str] | None = None,
+    passages: int = 2,
     **facts: Any,
 ) -> Evidence:
     """Return a study of `rag`, whose rows are about one passage unless they say otherwise."""
     right = {id: (targets or {}).get(id, RIGHT) for id in rows}
-    views = {"clean": rows, GOLD: gold or {}, AMONG_OTHERS: among or {}}
+    beside = {id: (*one[:3], (*one[3], TRIPS)[:passages]) for id, one in (among or {}).items()}
+    views = {"clean": rows, GOLD: gold or {}, AMONG_OTHERS: beside}
     asked = {view: found for view, found in views.items() if found}
     told = {"rag": asked, **{name: {"clean": given} for name, given in (others or {}).items()}}
     items = Items(
@@ -214,6 +216,27 @@ def test_right_without_its_evidence_is_reported_and_no_error() -> None:
     assert (found.errors[-1].count, found.errors[-1].share) == (1, pytest.approx(1 / 3))
     assert (found.rows, found.wrong) == (3, 1)
     assert [row.id for row in found.examples] == ["c"]
+
+
+def test_one_passage_cannot_distract_so_that_this_is_unknown() -> None:
+    rows = {"a": said(WRONG), "b": said(WRONG)}
+    gold, among = {"a": said(), "b": said()}, {"a": said(WRONG), "b": said()}
+    for passages, count in ((2, 1), (1, None)):
+        found = errors(study(rows, gold, among, passages=passages))
+        assert {e.name: e.count for e in found.errors}["distraction"] == count
+
+
+def test_misses_are_told_apart_by_what_was_found_below() -> None:
+    rows = {f"m{n}": said(WRONG, shown=(TRIPS,)) for n in range(3)}
+    plain = study(rows)
+    found = errors(plain)
+    assert (found.low, found.not_found) == (None, None)
+    [one] = plain.runs
+    answers = replace(one.answers["clean", 0], further=((FEES,), (), ("trips:1-5", "fees:40-41")))
+    known = replace(plain, runs=(replace(one, answers={("clean", 0): answers}),))
+    found = errors(known)
+    assert (found.low, found.not_found) == (("m0", "m2"), ("m1",))
+    assert counts(found) == {"retrieval miss": 3}
 
 
 def test_distraction_is_right_alone_and_wrong_among_others() -> None:

@@ -14,13 +14,8 @@ from choose.formatting import MINUS
 from choose.report.changed_documents_text import notes_on_reading, tables_on_reading
 from choose.report.html.line_charts import waterfall
 from choose.report.markdown import render_markdown
-from choose.report.reading_text import (
-    REASONS,
-    error_notes,
-    loss_steps,
-    reading_notes,
-    reading_tables,
-)
+from choose.report.reading_errors_text import REASONS, error_notes
+from choose.report.reading_text import loss_steps, reading_notes, reading_tables
 from choose.report.terminal.decision_page import render_section
 from choose.report.text_answers import with_inputs
 from choose.schema.base import Interval
@@ -56,7 +51,7 @@ def cells(decision: Decision) -> Sequence[str]:
 def test_every_form_has_every_row(render) -> None:  # type: ignore[no-untyped-def]
     decision = decisions.reading()
     said = words(render(decision))
-    assert len(cells(decision)) == 58 + 4 * len(REASONS)
+    assert len(cells(decision)) == 86 + 4 * len(REASONS)
     for cell in cells(decision):
         assert cell in said, cell
     for sentence in notes_on_reading(decision):
@@ -76,11 +71,11 @@ def test_the_chosen_candidate_comes_first_and_the_best_of_the_others_next() -> N
 def test_the_steps_lead_from_what_is_reached_to_100() -> None:
     steps = loss_steps(decisions.loss_split())
     assert [step.name for step in steps] == [
-        *("reached", "+ retrieval", "+ other passages", "+ reading", "all right")
+        *("as written", "+ format", "reached", "+ retrieval", "+ other passages", "+ reading"),
+        *("ceiling", "+ labels in doubt", "all right"),
     ]
-    for below, above in pairwise(steps[:-1]):
-        assert above.start == below.end
-    assert steps[-2].end == pytest.approx(1.0)
+    for below, above in pairwise(steps):
+        assert (above.start if above.is_loss else above.end) == pytest.approx(below.end)
     assert (steps[-1].start, steps[-1].end) == (0.0, 1.0)
 
 
@@ -88,14 +83,20 @@ def test_only_a_loss_whose_whole_interval_is_above_0_is_shown() -> None:
     """A loss that may be none, and one that is negative, are no sure losses in any form."""
     sure = {step.name: step.shown for step in loss_steps(decisions.loss_split())}
     assert sure == {
+        "as written": None,
+        "+ format": True,
         "reached": None,
         "+ retrieval": False,  # 3.9 (-0.5 to 8.3)
         "+ other passages": False,  # negative
         "+ reading": True,
+        "ceiling": None,
+        "+ labels in doubt": True,
         "all right": None,
     }
     [table] = [part for part in reading_tables(decisions.reading()) if part.about]
-    assert [row[3] for row in table.rows] == ["\u2013", "no", "no", "yes", "\u2013"]
+    assert [row[3] for row in table.rows] == [
+        *("\u2013", "yes", "\u2013", "no", "no", "yes", "\u2013", "yes", "\u2013")
+    ]
     lines = terminal(decisions.reading()).splitlines()
     drawn = {line.split("  ")[1]: line for line in lines if "┊" in line or "├" in line}
     assert "├" not in drawn["+ retrieval"] + drawn["+ other passages"]
@@ -104,8 +105,8 @@ def test_only_a_loss_whose_whole_interval_is_above_0_is_shown() -> None:
     assert figure is not None
     wide = str(figure.drawing).partition("narrow")[0]
     assert len(re.findall(r'fill="#d55e00"[^>]*fill-opacity="0"', wide)) == 2
-    assert len(re.findall(r'fill="#d55e00"[^>]*fill-opacity="0.75"', wide)) == 1
-    assert len(re.findall(r'fill="#2a78c8"[^>]*fill-opacity="0.75"', wide)) == 2
+    assert len(re.findall(r'fill="#d55e00"[^>]*fill-opacity="0.75"', wide)) == 3
+    assert len(re.findall(r'fill="#2a78c8"[^>]*fill-opacity="0.75"', wide)) == 4
 
 
 def test_what_was_not_measured_is_a_dash_and_no_interval_shows_nothing() -> None:
@@ -116,9 +117,31 @@ def test_what_was_not_measured_is_a_dash_and_no_interval_shows_nothing() -> None
     decision = with_splits(split.model_copy(update={"gaps": gaps, "found": None}))
     tables = list(reading_tables(decision))
     assert len(tables) == 2  # of one candidate, without retrieved passages
-    assert tables[0].rows[1] == ["+ retrieval", "+20.0", "90", "\u2013"]
+    assert tables[0].rows[3] == ["+ retrieval", "+20.0", "90", "\u2013"]
     assert "┊" in next(line for line in terminal(decision).splitlines() if "+ retr" in line)
     assert waterfall(decision) is not None
+
+
+@pytest.mark.parametrize(
+    "render", [terminal, page_of, render_markdown], ids=["terminal", "page", "Markdown"]
+)
+def test_no_fix_and_one_passage_are_said_and_are_no_figures(render) -> None:  # type: ignore[no-untyped-def]
+    tuned = decisions.reading().loss_splits[0]
+    decision = with_splits(tuned)
+    steps = {step.name: step for step in loss_steps(tuned)}
+    assert (steps["+ format"].start, steps["+ format"].end) == (0.436, 0.436)
+    assert steps["+ other passages"].start == steps["+ other passages"].end
+    lost = sum(step.end - step.start for step in steps.values() if step.is_loss)
+    assert steps["reached"].end + lost == pytest.approx(1)
+    assert {"ceiling", "+ labels in doubt", "as written"}.isdisjoint(steps)
+    said = words(render(decision))
+    for part in ("0.0, no fix was chosen", "not measured", "not measured with one passage, which"):
+        assert part in said, part
+    assert "Ceiling: unknown, as no two independent" in said
+    assert "+0.0" not in said
+    if render is page_of:
+        assert "format 0.0, no fix was chosen" in said
+        assert "other passages not measured" in said
 
 
 def test_shortened_answers_are_told_with_what_is_sure() -> None:

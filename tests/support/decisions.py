@@ -365,7 +365,11 @@ def loss_split(candidate: str = "rag", **facts: object) -> LossSplit:
             loss("retrieval", 0.039, 0.044, 0.002),
             loss("distraction", -0.012, 0.02, 0.0),
         ),
+        "ceiling": interval(0.968, 0.02),
+        "to_ceiling": Interval(value=0.529, low=0.484, high=0.574, estimand=RETRAINING),
         "shortened": Interval(value=0.142, low=0.101, high=0.183, estimand=RETRAINING),
+        "as_written": interval(0.284, 0.037),
+        "format": loss("format", 0.128, 0.036, 0.0),
         "found": Retrieved(
             rows=278,
             k=3,
@@ -373,6 +377,10 @@ def loss_split(candidate: str = "rag", **facts: object) -> LossSplit:
             any=interval(0.81, 0.046),
             reciprocal_rank=0.705,
             ndcg=0.731,
+            missed=("q018", "q023", "q040"),
+            low=("q018", "q040"),
+            ranked_low=interval(0.127, 0.03),
+            not_found=interval(0.063, 0.02),
         ),
         **facts,
     }
@@ -425,6 +433,8 @@ def reading_errors(evil: str = "") -> ReadingErrors:
         untold=0,
         errors=(*errors, prior),
         examples=rows,
+        low=tuple(f"q{n:03}{evil}" for n in range(30)),
+        not_found=tuple(f"r{n:03}{evil}" for n in range(11)),
     )
 
 
@@ -441,14 +451,17 @@ def reading() -> Decision:
         nothing=interval(0.104, 0.02),
         retrieved=interval(0.436, 0.04),
         gold=interval(0.552, 0.04),
-        among_others=interval(0.501, 0.041),
+        among_others=None,  # it reads one passage
         knowledge=interval(0.448, 0.05),
         gaps=(
             loss("reading", 0.448, 0.04, 0.991),
-            loss("retrieval", 0.065, 0.03, 0.006),
-            loss("distraction", 0.051, 0.031, 0.003),
+            loss("retrieval", 0.116, 0.03, 0.009),
         ),
+        ceiling=None,
+        to_ceiling=None,
         shortened=None,
+        as_written=None,
+        format=Gap(name="format", loss=Interval(value=0.0), largest=0.0),
     )
     answers = base.dataset.model_copy(update={"name": "handbook", "labels": ()})
     verdict = base.verdict.model_copy(update={"use_meanwhile": "rag"})

@@ -17,15 +17,8 @@ from choose.formatting import (
     plural,
 )
 from choose.report.human_ratings_text import rating_notes, rating_tables
-from choose.report.reading_text import (
-    TextTable,
-    error_notes,
-    error_table,
-    example_table,
-    reading_notes,
-    reading_tables,
-    with_span,
-)
+from choose.report.reading_errors_text import error_notes, error_table, example_table
+from choose.report.reading_text import TextTable, reading_notes, reading_tables, with_span
 from choose.schema.base import Interval
 from choose.schema.decision import Decision
 from choose.schema.reading_documents import DocumentDrill, DocumentFault, Paraphrases

@@ -5,22 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from choose.corpus import LOOKED
 from choose.errors import rows_named
 from choose.formatting import DASH, clean, difference, in_points, percent, plural, span
-from choose.report.decision_text import PERSONAL, chosen, score_head
-from choose.report.screen_text import shorten
+from choose.report.decision_text import chosen, score_head
 from choose.schema.base import Interval
 from choose.schema.decision import Decision
 from choose.schema.reading_documents import (
     GapName,
     LossSplit,
-    ReadingError,
-    ReadingExample,
-    ReadingStep,
     Retrieved,
     best_first,
 )
-from choose.schema.text_scores import GivenAnswer
 
 # The gaps in the order in which they lead from what is reached to every answer right.
 GAPS: dict[GapName, str] = {
@@ -30,11 +26,15 @@ GAPS: dict[GapName, str] = {
 }
 
 
-class LossStep(NamedTuple):
-    """A step from what a candidate reaches to every answer right; `start` and `end` are scores.
+# What stands in place of a loss that is no figure.
+NO_FIX, ONE_PASSAGE = "0.0, no fix was chosen", "not measured"
 
-    `shown` is whether the whole interval of a gap lies above 0; None for the ends, which are no
-    gaps, and for a gap without an interval.
+
+class LossStep(NamedTuple):
+    """A score, or a loss between two of them, from `start` to `end`; `said` instead of figures.
+
+    `shown` is whether the whole interval of a loss lies above 0; None for scores, and for a loss
+    without an interval.
     """
 
     name: str
@@ -42,19 +42,55 @@ class LossStep(NamedTuple):
     end: float
     interval: Interval | None = None
     largest: float | None = None
-    shown: bool | None = None
+    said: str = ""
+
+    @property
+    def is_loss(self) -> bool:
+        """Return whether it is a loss and no score."""
+        return self.name.startswith("+ ")
+
+    @property
+    def shown(self) -> bool | None:
+        """Return whether the whole interval of a loss is above 0."""
+        low = self.interval.low if self.interval is not None and self.is_loss else None
+        return None if low is None else low > 0
 
 
 def loss_steps(split: LossSplit) -> list[LossStep]:
-    """Return what is reached, each gap on top of what is below it, and every answer right."""
-    reached = split.retrieved.value
-    steps = [LossStep("reached", 0.0, reached, split.retrieved)]
-    for gap in map(split.gap, GAPS):
-        low, start = gap.loss.low, steps[-1].end
-        shown = None if low is None else low > 0
-        end = start + gap.loss.value
-        steps.append(LossStep(f"+ {GAPS[gap.name]}", start, end, gap.loss, gap.largest, shown))
+    """Return what is written, reached and reachable, and each loss on top of what is below it.
+
+    The format comes before what is reached, as it is won back already; labels in doubt come after
+    the ceiling. Both are left out where they are not known.
+    """
+    reached, steps = split.retrieved.value, list[LossStep]()
+    if (form := split.format) is not None:
+        before = split.as_written.value if split.as_written is not None else reached
+        if split.as_written is not None:
+            steps.append(LossStep("as written", 0.0, before, split.as_written))
+        said = NO_FIX if split.as_written is None else ""
+        steps.append(LossStep("+ format", before, reached, form.loss, form.largest, said))
+    steps.append(LossStep("reached", 0.0, reached, split.retrieved))
+    at = reached
+    for name in GAPS:
+        if not any(gap.name == name for gap in split.gaps):
+            steps.append(LossStep(f"+ {GAPS[name]}", at, at, said=ONE_PASSAGE))
+            continue
+        gap = split.gap(name)
+        loss = gap.loss
+        if name == "reading" and split.to_ceiling is not None:
+            loss = split.to_ceiling
+        steps.append(LossStep(f"+ {GAPS[name]}", at, at + loss.value, loss, gap.largest))
+        at += loss.value
+    if split.to_ceiling is not None and (top := split.ceiling) is not None:
+        steps.append(LossStep("ceiling", 0.0, top.value, top))
+        steps.append(LossStep("+ labels in doubt", top.value, 1.0, _rest(top)))
     return [*steps, LossStep("all right", 0.0, 1.0)]
+
+
+def _rest(share: Interval) -> Interval:
+    """Return what a share lacks to 1."""
+    low, high = (None if end is None else 1 - end for end in (share.high, share.low))
+    return share.model_copy(update={"value": 1 - share.value, "low": low, "high": high})
 
 
 class TextTable(NamedTuple):
@@ -94,7 +130,8 @@ def reading_tables(decision: Decision) -> Iterator[TextTable]:
         yield TextTable(f"Scores by what is read ({score}, 95 % CI)", heads, rows)
     found = [(split.candidate, split.found) for split in splits if split.found is not None]
     if found:
-        heads = ["candidate", "hit@1 (95 % CI)", "hit@k (95 % CI)", "k", "MRR", "nDCG", "rows"]
+        heads = ["candidate", "hit@1 (95 % CI)", "hit@k (95 % CI)", "k", "% ranked too low"]
+        heads += [f"% not in first {LOOKED}", "MRR", "nDCG", "rows"]
         rows = [[clean(name), *_found_row(one)] for name, one in found]
         yield TextTable("Evidence among the passages that were retrieved", heads, rows)
 
@@ -103,10 +140,9 @@ def _step_rows(split: LossSplit) -> list[list[str]]:
     return [
         [
             step.name,
-            difference(step.interval)
-            if step.largest is not None
-            else with_span(step.interval or Interval(value=1.0)),
-            percent(step.largest, 0),
+            step.said
+            or (difference if step.is_loss else with_span)(step.interval or Interval(value=1.0)),
+            DASH if step.said else percent(step.largest, 0),
             DASH if step.shown is None else "yes" if step.shown else "no",
         ]
         for step in loss_steps(split)
@@ -117,7 +153,7 @@ def _gap_row(split: LossSplit) -> list[str]:
     first = split.gaps[0]
     return [
         clean(split.candidate),
-        *(difference(split.gap(name).loss) for name in GAPS),
+        *(difference(next((g.loss for g in split.gaps if g.name == name), None)) for name in GAPS),
         f"{GAPS[first.name]} {percent(first.largest, 0)} %",
     ]
 
@@ -126,7 +162,7 @@ def _condition_row(split: LossSplit) -> list[str]:
     scores = (split.nothing, split.retrieved, split.gold, split.among_others)
     return [
         clean(split.candidate),
-        *map(with_span, scores),
+        *(DASH if score is None else with_span(score) for score in scores),
         f"{split.rows:,}",
         f"{split.documents:,}",
     ]
@@ -134,8 +170,9 @@ def _condition_row(split: LossSplit) -> list[str]:
 
 def _found_row(found: Retrieved) -> list[str]:
     hits = (with_span(found.first), with_span(found.any))
+    misses = [DASH if m is None else with_span(m) for m in (found.ranked_low, found.not_found)]
     means = (f"{found.reciprocal_rank:.2f}", f"{found.ndcg:.2f}")
-    return [*hits, f"{found.k:,}", *means, f"{found.rows:,}"]
+    return [*hits, f"{found.k:,}", *misses, *means, f"{found.rows:,}"]
 
 
 def with_span(interval: Interval) -> str:
@@ -149,6 +186,7 @@ def reading_notes(decision: Decision) -> Iterator[str]:
     These are the questions that no document answers, and those whose evidence was not found.
     """
     for split in splits_of(decision)[:1]:
+        yield from _about_steps(split)
         rows, documents = plural(split.rows, "row"), plural(split.documents, "document")
         yield (
             f"{clean(split.candidate)} answered {rows} with evidence in {documents}, each with "
@@ -177,111 +215,54 @@ def reading_notes(decision: Decision) -> Iterator[str]:
         if split.found is not None and (missed := split.found.missed):
             of = f"{len(missed):,} of {plural(split.found.rows, 'row')}"
             yield f"{clean(split.candidate)} read no evidence of {of}: {_listed(missed)}."
+            yield from _where_missed(missed, split.found.low)
+
+
+def _about_steps(split: LossSplit) -> Iterator[str]:
+    """Yield what steps mean that need words."""
+    if split.as_written is not None:
+        yield (
+            "Format: what the form of answers that was chosen on training rows gains, without "
+            "training, over answers as the model wrote them."
+        )
+    elif split.format is not None:
+        yield "Format: no fix was chosen, so that answers are as the model wrote them."
+    if split.reads_one:
+        yield (
+            "Other passages: not measured with one passage, which has no others beside it; the "
+            "other losses add up without it."
+        )
+    if split.to_ceiling is not None:
+        yield (
+            "Ceiling: the rows whose label independent candidates do not doubt, which is what a "
+            "perfect reader reaches for certain."
+        )
+    else:
+        yield "Ceiling: unknown, as no two independent candidates could doubt a label; 100 is used."
+
+
+# Ids of rows in a sentence.
+LISTED = 20
+
+
+def _where_missed(missed: Sequence[str], low: Sequence[str] | None) -> Iterator[str]:
+    """Yield which missed rows better ranks would help, and which not, where it is known."""
+    if low is None:
+        return
+    rest = [id for id in missed if id not in {*low}]
+    if low:
+        yield (
+            f"Of these, {len(low):,} have their evidence among the first {LOOKED} passages found, "
+            f"ranked too low to be read, so that a better ranker or more passages help: "
+            f"{_listed(low)}."
+        )
+    if rest:
+        yield (
+            f"Of these, {len(rest):,} do not, so that other wording, lengths of passages or "
+            f"documents help: {_listed(rest)}."
+        )
 
 
 def _listed(ids: Sequence[str]) -> str:
     more = " (all are in decision.json)" if len(ids) > LISTED else ""
     return f"{clean(rows_named(ids, LISTED))}{more}"
-
-
-# What the reasons for which a candidate that reads is wrong mean.
-REASONS: dict[ReadingStep, str] = {
-    "label suspect": "several candidates give another answer",
-    "corpus gap": "the answer occurs in no document",
-    "retrieval miss": "its evidence was not read",
-    "dropped": "its evidence was cut from the prompt",
-    "distraction": "right with the right passage alone",
-    "format": "unusable, or a part of it is right",
-    "needless abstention": "it says that there is no answer",
-    "false answer": "an answer where there is none",
-    "ungrounded": "its words are not in the evidence",
-    "skill": "none of these; the evidence was read",
-    "right by prior": "no error: right without the evidence",
-}
-
-# Ids of rows in a sentence, and characters of a text in a row of examples.
-LISTED = 20
-LONGEST = 300
-
-
-class WrongRow(NamedTuple):
-    """A row that a candidate gets wrong: why, and names with texts for a person to read."""
-
-    id: str
-    error: str
-    parts: list[tuple[str, str]]
-
-
-def error_table(decision: Decision) -> TextTable | None:
-    """Return why the best candidate that reads is wrong; None where that is not known."""
-    found = decision.reading_errors
-    if found is None:
-        return None
-    heads = ["reason", "rows", "% of wrong", "meaning"]
-    rows = [_error_row(error) for error in found.errors]
-    return TextTable("Wrong answers by the first reason", heads, rows, clean(found.candidate))
-
-
-def _error_row(error: ReadingError) -> list[str]:
-    prior = error.name == "right by prior"
-    count = DASH if error.count is None else f"{error.count:,}"
-    return [error.name, count, DASH if prior else percent(error.share), REASONS[error.name]]
-
-
-def error_notes(decision: Decision) -> Iterator[str]:
-    """Yield how many rows are wrong, and what the shares rest on."""
-    found = decision.reading_errors
-    if found is None:
-        return
-    yield (
-        f"{clean(found.candidate)} scores less than a half on {found.wrong:,} of "
-        f"{plural(found.rows, 'test row')}."
-    )
-    if found.untold:
-        yield (
-            f"{plural(found.untold, 'wrong row')} whose evidence was read had no answer under "
-            "controls; shares take them to be like the others."
-        )
-
-
-def wrong_rows(decision: Decision) -> list[WrongRow]:
-    """Return the wrong rows of the record for a person to read; those with personal data bare."""
-    found = decision.reading_errors
-    return [_wrong_row(decision, row) for row in found.examples] if found is not None else []
-
-
-def _wrong_row(decision: Decision, row: ReadingExample) -> WrongRow:
-    parts = []
-    if row.id in decision.personal:
-        parts.append(("question", PERSONAL))
-    elif row.text is not None:
-        parts.append(("question", _cut(row.text)))
-    parts.append(("read", ", ".join(map(clean, row.shown)) or "nothing"))
-    if row.id not in decision.personal:
-        parts += [("passage", _cut(text)) for text in row.passages or ()]
-    parts.append(("occurs in", ", ".join(map(clean, row.evidence)) or "no document"))
-    if row.target is not None and row.id not in decision.personal:
-        parts.append(("right", _cut(row.target)))
-        parts += [(clean(answer.candidate), _said(answer)) for answer in row.answers]
-    return WrongRow(clean(row.id), row.error, [(name, _cut(text)) for name, text in parts])
-
-
-def _said(answer: GivenAnswer) -> str:
-    if answer.output is None:
-        return f"no usable answer: {_cut(answer.raw)}" if answer.raw else "no usable answer"
-    return f"{_cut(answer.output)} ({answer.score:.2f})"
-
-
-def _cut(text: str) -> str:
-    return shorten(clean(text), LONGEST)
-
-
-def example_table(decision: Decision) -> TextTable | None:
-    """Return the wrong rows as a table, without their questions; None without any."""
-    rows = [
-        [row.id, row.error, "; ".join(f"{n}: {t}" for n, t in row.parts if n != "question")]
-        for row in wrong_rows(decision)
-    ]
-    return (
-        TextTable("Rows with wrong answers", ["row", "reason", "details"], rows) if rows else None
-    )

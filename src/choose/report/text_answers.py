@@ -12,14 +12,8 @@ from choose.formatting import DASH, clean, in_points, listed, percent
 from choose.report.changed_documents_text import drill_tables
 from choose.report.decision_text import chosen, words_in
 from choose.report.human_ratings_text import rating_notes, rating_tables
-from choose.report.reading_text import (
-    TextTable,
-    error_notes,
-    error_table,
-    reading_notes,
-    reading_tables,
-    wrong_rows,
-)
+from choose.report.reading_errors_text import error_notes, error_table, wrong_rows
+from choose.report.reading_text import TextTable, reading_notes, reading_tables
 from choose.schema.decision import Decision
 from choose.schema.score_names import NAMES
 from choose.schema.scorecard import Scorecard

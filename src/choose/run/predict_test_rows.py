@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from math import inf
 from time import perf_counter
@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from choose.corpus import CONDITIONS, FAULTY, WORDS, is_drill, span_of
+from choose.corpus import CONDITIONS, FAULTY, WORDS, holds, is_drill, span_of
 from choose.data.scenarios import Split
 from choose.data.stratify import stratified_order
 from choose.data.text_perturbations import sample_rows, view
@@ -82,7 +82,7 @@ def predict(strategy: Strategy, items: Sequence[Item], task: Task) -> Answers:
 
 def _check_evidence(answers: Answers) -> None:
     """Refuse evidence of a strategy that reads documents if it names no places in them."""
-    named = chain(answers.evidence or (), answers.dropped or ())
+    named = chain(answers.evidence or (), answers.dropped or (), answers.further or ())
     for id in dict.fromkeys(chain.from_iterable(named)):
         try:
             span_of(id)
@@ -123,7 +123,7 @@ def predict_until(
         start = perf_counter()
         chunk = order[done : done + CHUNK]
         try:
-            parts.append(predict(strategy, chunk, dataset.task))
+            parts.append(_with_evidence(predict(strategy, chunk, dataset.task), chunk, dataset))
         except (MoneySpent, TimeLimitReached):
             if not parts:
                 raise
@@ -136,6 +136,20 @@ def predict_until(
         if deadline.dollars is not None and not deadline.dollars.covers(done, more):
             break
     return order[:done], concatenated(parts)
+
+
+def _with_evidence(answers: Answers, items: Sequence[Item], dataset: Dataset) -> Answers:
+    """Return answers whose further passages are those with evidence, as nothing else is used."""
+    if answers.further is None:
+        return answers
+    pairs = zip(items, answers.further, strict=True)
+    return replace(
+        answers,
+        further=tuple(
+            tuple(id for id in ids if holds(id, dataset.examples[item.id].evidence))
+            for item, ids in pairs
+        ),
+    )
 
 
 # The answers to no rows.
@@ -164,6 +178,7 @@ def answered_views(job: Job, rows: Split, dataset: Dataset, strategy: Strategy) 
                 with repeated_requests(view[1]):
                     # A fold may hold none of the rows of a view.
                     some = predict(strategy, seen, dataset.task) if seen else _NONE
+                some = replace(some, further=None)
                 found.answers[view], found.asked[view] = some, tuple(item.id for item in seen)
     except (MoneySpent, TimeLimitReached) as end:
         found.stopped = end
@@ -236,6 +251,9 @@ def _sampled_items(ids: Sequence[str], dataset: Dataset, most: int) -> list[Item
     return [dataset.examples[id].item() for id in sample_rows(ids, targets, limit, seed=0)]
 
 
+_TEXTS = ("outputs", "status", "raw", "evidence", "dropped", "further")
+
+
 def concatenated(parts: Sequence[Answers]) -> Answers:
     """Join answers; a column that one part lacks is None."""
 
@@ -248,7 +266,7 @@ def concatenated(parts: Sequence[Answers]) -> Answers:
         return None if any(v is None for v in values) else tuple(chain.from_iterable(values))
 
     return Answers(
-        **{name: texts(name) for name in ("outputs", "status", "raw", "evidence", "dropped")},
+        **{name: texts(name) for name in _TEXTS},
         **{
             name: column(name)
             for name in (

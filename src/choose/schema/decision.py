@@ -9,10 +9,9 @@ from typing import Any, Literal
 from pydantic import ConfigDict, Field
 
 from choose.schema.base import Interval, Record
-from choose.schema.costs import Breakeven, Move
+from choose.schema.costs import Breakeven, Churn, Move
 from choose.schema.diagnosis import Audit, Disagreement, ErrorOverlap, Failures
 from choose.schema.reading_documents import (
-    Churn,
     DocumentDrill,
     DocumentFault,
     LossSplit,

@@ -13,13 +13,14 @@ from choose.types import Family
 # A gap is named as the largest if it is so in this share of resamples of the documents.
 SURELY = 0.8
 
-GapName = Literal["reading", "retrieval", "distraction"]
+GapName = Literal["reading", "retrieval", "distraction", "format"]
 
 
 class Gap(Record):
     """What a reading candidate loses for one cause: a mean of paired differences of scores.
 
-    `largest` is the share of resamples of the documents in which it is the largest of the three.
+    `largest` is the share of resamples of the documents in which it is the largest of the three
+    losses that are left; that of ``format``, in which it is larger than each of them.
     """
 
     name: GapName
@@ -38,6 +39,11 @@ class Retrieved(Record):
         reciprocal_rank: mean of one over the rank of the first such passage, 0 without one.
         ndcg: mean of the normalised discounted cumulative gain.
         missed: the others.
+        low: of these, rows whose evidence is among the first `LOOKED` passages that were found, but
+            ranked too low to be read; null where it is not known, as in records of earlier
+            versions.
+        ranked_low: their share of all rows, for which better ranks are enough.
+        not_found: the share of the rest of `missed`, whose evidence is not among these passages.
     """
 
     rows: int
@@ -47,13 +53,16 @@ class Retrieved(Record):
     reciprocal_rank: float
     ndcg: float
     missed: tuple[str, ...] = ()
+    low: tuple[str, ...] | None = None
+    ranked_low: Interval | None = None
+    not_found: Interval | None = None
 
 
 class LossSplit(Record):
     """What a candidate that reads documents loses, by cause, on the same rows under controls.
 
-    With C for a perfect score, C - retrieved = (C - gold) + (gold - among others) + (among others -
-    retrieved): reading, distraction and retrieval.
+    1 - as written = (1 - ceiling) + (ceiling - gold) + (gold - among others) + (among others -
+    retrieved) + (retrieved - as written): labels in doubt, reading, distraction, retrieval, format.
 
     Attributes:
         candidate: whose answers they are.
@@ -62,14 +71,21 @@ class LossSplit(Record):
         nothing: the score without a passage.
         retrieved: the score with what was retrieved.
         gold: the score with the passage that holds the evidence.
-        among_others: the score with this passage first and others that were retrieved.
+        among_others: the score with this passage first and others that were retrieved; null where
+            one passage is read, so that there are no others.
         knowledge: `gold` minus `nothing`: the most that retrieval can add for this model.
         brought: `retrieved` minus `nothing`; null in records of earlier versions.
-        gaps: the largest first.
+        gaps: what is lost still, the largest first; without distraction where one passage is read.
+            Reading counts up to 1, so that labels in doubt are a part of it.
         ceiling: the share of the rows whose label is not doubted, which is what a perfect reader
             reaches for certain; null where no two independent candidates could doubt one.
+        to_ceiling: `ceiling` minus `gold`: reading without labels in doubt.
         shortened: what answers without the words of the question gain with the gold passage; null
             where answers are left as written.
+        as_written: the score with what was retrieved of answers as the model wrote them; null where
+            no form of answers was chosen, and with a metric of the user's.
+        format: what the chosen form of answers gains over that, without training; exactly 0 where
+            none was chosen, null where it is not known.
         found: how well passages were retrieved; null where it is not known.
     """
 
@@ -79,17 +95,25 @@ class LossSplit(Record):
     nothing: Interval
     retrieved: Interval
     gold: Interval
-    among_others: Interval
+    among_others: Interval | None
     knowledge: Interval
     brought: Interval | None = None
     gaps: tuple[Gap, ...]
     ceiling: Interval | None = None
+    to_ceiling: Interval | None = None
     shortened: Interval | None = None
+    as_written: Interval | None = None
+    format: Gap | None = None
     found: Retrieved | None = None
 
     def gap(self, name: GapName) -> Gap:
-        """Return the gap of that name."""
+        """Return the gap of that name; of reading and retrieval there always is one."""
         return next(gap for gap in self.gaps if gap.name == name)
+
+    @property
+    def reads_one(self) -> bool:
+        """Return whether one passage is read, so that others cannot distract."""
+        return self.among_others is None
 
 
 ReadingStep = Literal[
@@ -159,6 +183,9 @@ class ReadingErrors(Record):
         candidate: the best one that reads; a fine-tuned one only without others.
         rows: that it answered.
         wrong: of these, rows that score less than a half.
+        low: rows of the step ``retrieval miss`` whose evidence is among the first `LOOKED` passages
+            that were found, ranked too low to be read; null where it is not known.
+        not_found: the other rows of this step; null as well.
         untold: wrong rows whose evidence was read and that were not answered under controls.
         errors: every step, in the order in which they are looked for.
         examples: wrong rows of each kind in turn.
@@ -170,6 +197,8 @@ class ReadingErrors(Record):
     untold: int
     errors: tuple[ReadingError, ...]
     examples: tuple[ReadingExample, ...] = ()
+    low: tuple[str, ...] | None = None
+    not_found: tuple[str, ...] | None = None
 
 
 def best_first(splits: Sequence[LossSplit], candidate: str) -> list[LossSplit]:
@@ -313,38 +342,3 @@ class Paraphrases(Record):
     documents: int
     stated: bool = False
     outcomes: tuple[ParaphraseOutcome, ...]
-
-
-class ChurnCost(Record):
-    """What changes of documents cost a candidate each month.
-
-    Attributes:
-        candidate: whose costs they are.
-        reads: whether it reads the documents, so that an index makes its answers current.
-        loss: of its score in a month without training again, index made anew.
-        index_usd: dollars of indexing after every change, once a day at most; null where it reads
-            nothing, or the machine has no price.
-    """
-
-    candidate: str
-    reads: bool
-    loss: float
-    index_usd: float | None = None
-
-
-class Churn(Record):
-    """How many documents change, and what it costs.
-
-    Attributes:
-        share: of the documents that change in a month.
-        stated: whether the study file says so; else it is what the dates tell at least.
-        documents: in all.
-        future: documents dated after the day of the study, whose dates do not count.
-        costs: those that read first.
-    """
-
-    share: float
-    stated: bool
-    documents: int
-    future: int = 0
-    costs: tuple[ChurnCost, ...]

@@ -22,7 +22,7 @@ from choose.store.tables import UNREADABLE
 from choose.tasks.scoring import scored, scoring_digest
 from choose.types import Answers, Dataset, Floats, Run, Status, Trial
 
-_PASSAGES = ("evidence", "dropped")
+_PASSAGES = ("evidence", "dropped", "further")
 _COUNTS = ("tokens_in", "tokens_cached", "tokens_out")
 _MEASURES = ("confidence", "latency")
 

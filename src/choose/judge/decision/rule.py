@@ -24,8 +24,9 @@ from choose.judge.scores.family_comparison import FamilyComparison, compare_fami
 from choose.judge.scores.joint_distribution import least_loss
 from choose.judge.stats.paired import Difference, smallest_detectable_gain
 from choose.schema.base import Interval
+from choose.schema.costs import Churn
 from choose.schema.diagnosis import Audit, ErrorOverlap, Failures
-from choose.schema.reading_documents import Churn, DocumentDrill, LossSplit
+from choose.schema.reading_documents import DocumentDrill, LossSplit
 from choose.schema.score_names import Words
 from choose.schema.text_scores import RatingFigures
 from choose.types import Family

@@ -1,22 +1,21 @@
-"""What a candidate that reads documents loses: in reading, among other passages, in retrieval.
+"""What a candidate that reads documents loses: in reading, among others, in retrieval, by format.
 
 The controls ask the same fits the same rows with other passages, so that their paired differences
-add up to the whole loss. Questions of one document are clustered: intervals are by documents and
-repetitions.
+add up to the whole loss, together with what the form of answers gains that was chosen for the
+candidate. Questions of one document are clustered: intervals are by documents and repetitions.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import get_args
 
 import numpy as np
 
 from choose.corpus import AMONG_OTHERS, CONDITIONS, DEPTH, GOLD, NOTHING
 from choose.judge.diagnosis.reading_errors import doubted_rows
 from choose.judge.evidence import Evidence, HasMetric, MayAbstain
-from choose.judge.measures.retrieval_quality import retrieval_quality
+from choose.judge.measures.retrieval_quality import ranked_low, retrieval_quality
 from choose.judge.scores.paired_comparison import condition_tables
 from choose.judge.scores.score_tables import (
     ARTEFACT,
@@ -39,7 +38,7 @@ RESAMPLES = 2_000
 # Rows below which nothing is split.
 FEWEST = 8
 
-NAMES: tuple[GapName, ...] = get_args(GapName)
+NAMES: tuple[GapName, ...] = ("reading", "retrieval", "distraction")
 
 
 @dataclass(frozen=True)
@@ -49,6 +48,7 @@ class _Common:
     Attributes:
         mask: which of the study's rows these are.
         scores: (n, repetitions) by control; "" is what was retrieved.
+        draws: the repetitions.
         ids: of the rows.
         documents: the document with the evidence of each row.
         row_set: what the record calls these rows.
@@ -56,6 +56,7 @@ class _Common:
 
     mask: Mask
     scores: Mapping[str, Floats]
+    draws: tuple[int, ...]
     ids: tuple[str, ...]
     documents: tuple[str, ...]
     row_set: str
@@ -70,9 +71,14 @@ class _Common:
 
     def ceiling(self, doubted: Collection[str]) -> Interval:
         """Return the share of rows without a suspect label, which a candidate can reach."""
-        return self._interval(
-            np.array([[float(id not in doubted)] for id in self.ids]), AGRESTI_COULL
-        )
+        return self._interval(self._reachable(doubted), AGRESTI_COULL)
+
+    def to_ceiling(self, doubted: Collection[str]) -> Interval:
+        """Return the mean difference of that and of the score with the right passage."""
+        return self.mean_of(self._reachable(doubted) - self.scores[GOLD])
+
+    def _reachable(self, doubted: Collection[str]) -> Floats:
+        return np.array([[float(id not in doubted)] for id in self.ids])
 
     def mean_of(self, differences: Floats) -> Interval:
         """Return the mean of (n, repetitions) differences from -1 to 1."""
@@ -117,20 +123,20 @@ def _split(
     common = _common(evidence, table) if table is not None else None
     if table is None or common is None:
         return None
-    losses = {
+    one = _reads_one(table, common)
+    among = common.scores[GOLD if one else AMONG_OTHERS]
+    losses: dict[GapName, Floats] = {
         "reading": 1 - common.scores[GOLD],
-        "distraction": common.scores[GOLD] - common.scores[AMONG_OTHERS],
-        "retrieval": common.scores[AMONG_OTHERS] - common.scores[""],
+        "distraction": common.scores[GOLD] - among,
+        "retrieval": among - common.scores[""],
     }
-    shares = largest_shares({n: row_means(v) for n, v in losses.items()}, common.documents)
+    shares = _shares(losses, common)
     gaps = [
-        Gap(
-            name=name,
-            loss=common.mean_of(losses[name]),
-            largest=shares[name],
-        )
+        Gap(name=name, loss=common.mean_of(losses[name]), largest=shares[name])
         for name in NAMES
+        if name != "distraction" or not one
     ]
+    format_, as_written = _format(evidence, table, common, losses)
     return LossSplit(
         candidate=candidate.info.name,
         rows=int(common.mask.sum()),
@@ -138,14 +144,30 @@ def _split(
         nothing=common.mean(NOTHING),
         retrieved=common.mean(""),
         gold=common.mean(GOLD),
-        among_others=common.mean(AMONG_OTHERS),
+        among_others=None if one else common.mean(AMONG_OTHERS),
         knowledge=common.gain(GOLD, NOTHING),
         brought=common.gain("", NOTHING),
         gaps=tuple(sorted(gaps, key=lambda gap: -gap.loss.value)),
         ceiling=None if doubted is None else common.ceiling(doubted),
+        to_ceiling=None if doubted is None else common.to_ceiling(doubted),
         shortened=_shortened(evidence, table, common),
+        as_written=as_written,
+        format=format_,
         found=_retrieved(evidence, table),
     )
+
+
+def _shares(losses: Mapping[GapName, Floats], common: _Common) -> dict[str, float]:
+    return largest_shares({n: row_means(v) for n, v in losses.items()}, common.documents)
+
+
+def _reads_one(table: ScoreTable, common: _Common) -> bool:
+    """Return whether rows are read with one passage at most, whatever there is."""
+    runs = (run for run in table.runs if run.trial.draw in common.draws)
+    answers = [a for run in runs if (a := run.answers.get((AMONG_OTHERS, 0))) is not None]
+    shown = [passages for one in answers for passages in one.evidence or ()]
+    known = all(one.evidence is not None for one in answers)
+    return known and bool(shown) and max(map(len, shown)) <= 1
 
 
 def largest_shares(losses: Mapping[str, Floats], documents: Sequence[str]) -> dict[str, float]:
@@ -184,37 +206,69 @@ def _common(evidence: Evidence, table: ScoreTable | None) -> _Common | None:
     return _Common(
         mask,
         {control: values[mask][:, whole] for control, values in scores.items()},
+        tuple(np.array(draws)[whole].tolist()),
         tuple(ids),
         tuple(evidence.items.document_of(id) for id in ids),
         table.rows.row_set(mask),
     )
 
 
+def _format(
+    evidence: Evidence, table: ScoreTable, common: _Common, losses: Mapping[GapName, Floats]
+) -> tuple[Gap | None, Interval | None]:
+    """Return what the form of answers gains with what was retrieved, and the score without it.
+
+    A gain of exactly 0 where no form was chosen; None where that cannot be told.
+    """
+    found = _gains(evidence, table, common, CLEAN)
+    if found is None:
+        return None, None
+    gains, changed = found
+    if not changed:
+        return Gap(name="format", loss=Interval(value=0.0), largest=0.0), None
+    gap = Gap(
+        name="format",
+        loss=common.mean_of(gains),
+        largest=_shares({**losses, "format": gains}, common)["format"],
+    )
+    return gap, common.mean_of(common.scores[""] - gains)
+
+
 def _shortened(evidence: Evidence, table: ScoreTable, common: _Common) -> Interval | None:
-    """Return what shortened answers gain with the gold passage over what was written.
+    """Return what shortened answers gain with the gold passage over what was written."""
+    gains, changed = _gains(evidence, table, common, (GOLD, 0)) or (None, False)
+    return common.mean_of(gains) if gains is not None and changed else None
+
+
+def _gains(
+    evidence: Evidence, table: ScoreTable, common: _Common, view: tuple[str, int]
+) -> tuple[Floats, bool] | None:
+    """Return (n, repetitions) what answers gain over what was written, and whether any differs.
 
     None for a metric of the user's: a stored study may not run code.
     """
-    task, gains = evidence.task, np.full((len(table.rows.targets), len(table.draws)), np.nan)
+    task = evidence.task
     if task is None or (isinstance(task, HasMetric) and task.metric is not None):
         return None
-    shortened = False
+    gains = np.full((len(table.rows.targets), len(common.draws)), np.nan)
     rights = dict(zip(evidence.items.ids, evidence.items.targets, strict=True))
+    changed = False
     for run in table.runs:
-        answers = run.answers.get((GOLD, 0))
-        for place, id in enumerate(run.asked.get((GOLD, 0), ())):
-            assert answers is not None
+        answers = run.answers.get(view)
+        if answers is None or run.trial.draw not in common.draws:
+            continue
+        draw = common.draws.index(run.trial.draw)
+        for place, id in enumerate(run.asked[view]):
             output, raw = answers.outputs[place], (answers.raw or (None,) * len(answers))[place]
             gain = 0.0
             if output is not None and raw is not None:
-                shortened = True
+                changed = True
                 right = (rights[id], *evidence.items.accepted.get(id, ()))
                 own, before = (task.score(text, right) for text in (output, raw))
                 gain = own[task.metrics[0]] - before[task.metrics[0]]
-            gains[table.rows.index[id], table.draws.index(run.trial.draw)] = gain
+            gains[table.rows.index[id], draw] = gain
     known = gains[common.mask]
-    known = known[:, ~np.isnan(known).any(axis=0)]
-    return common.mean_of(known) if shortened and known.size else None
+    return None if np.isnan(known).any() else (known, changed)
 
 
 def _retrieved(evidence: Evidence, table: ScoreTable) -> Retrieved | None:
@@ -223,9 +277,11 @@ def _retrieved(evidence: Evidence, table: ScoreTable) -> Retrieved | None:
     Each row counts once, by its first repetition: retrieval does not depend on the seed.
     """
     shown: dict[str, tuple[str, ...]] = {}
+    below: dict[str, tuple[str, ...]] = {}
     for run in table.runs:
-        found = run.answers[CLEAN].evidence or ()
-        shown = {**dict(zip(run.asked[CLEAN], found, strict=False)), **shown}
+        asked, answers = run.asked[CLEAN], run.answers[CLEAN]
+        shown = {**dict(zip(asked, answers.evidence or (), strict=False)), **shown}
+        below = {**dict(zip(asked, answers.further or (), strict=False)), **below}
     ids = [id for id in shown if id in evidence.items.evidence]
     most = max((len(shown[id]) for id in ids), default=0)
     if not most:
@@ -233,19 +289,25 @@ def _retrieved(evidence: Evidence, table: ScoreTable) -> Retrieved | None:
     spans = [evidence.items.evidence[id] for id in ids]
     quality = retrieval_quality([shown[id] for id in ids], spans, (1, most))
     documents = [evidence.items.document_of(id) for id in ids]
+    hits = quality.scores[f"hit@{most}"]
+    missed = [id for id, hit in zip(ids, hits, strict=True) if not hit]
+    low = ranked_low(missed, evidence.items.evidence, below)
 
-    def mean(name: str) -> Interval:
-        estimate = two_way_interval(quality.scores[name], documents)
-        return Interval.of(estimate, ARTEFACT, within=(0.0, 1.0))
+    def mean(values: Floats) -> Interval:
+        return Interval.of(two_way_interval(values, documents), ARTEFACT, within=(0.0, 1.0))
+
+    def share(some: Collection[str] | None) -> Interval | None:
+        return None if some is None else mean(np.array([float(id in some) for id in ids]))
 
     return Retrieved(
         rows=len(ids),
         k=most,
-        first=mean("hit@1"),
-        any=mean(f"hit@{most}"),
+        first=mean(quality.scores["hit@1"]),
+        any=mean(hits),
         reciprocal_rank=quality.means[f"mrr@{DEPTH}"] or 0.0,
         ndcg=quality.means[f"ndcg@{DEPTH}"] or 0.0,
-        missed=tuple(
-            id for id, hit in zip(ids, quality.scores[f"hit@{most}"], strict=True) if not hit
-        ),
+        missed=tuple(missed),
+        low=low,
+        ranked_low=share(low),
+        not_found=share(None if low is None else {*missed} - {*low}),
     )

@@ -14,10 +14,11 @@ from typing import get_args
 
 import numpy as np
 
-from choose.corpus import AMONG_OTHERS, GOLD, Corpus, span_of
+from choose.corpus import AMONG_OTHERS, GOLD, Corpus, holds, span_of
 from choose.formatting import normalised
 from choose.judge.diagnosis.field_errors import AGREE, MOST_CHARACTERS, given_answer, sources
 from choose.judge.evidence import Evidence, HasDocuments, MayAbstain
+from choose.judge.measures.retrieval_quality import ranked_low
 from choose.judge.measures.text_metrics import groundedness, nearest_part
 from choose.judge.scores.score_tables import CLEAN, CandidateScores, StudyScores, scores_in
 from choose.judge.stats.two_way import row_means
@@ -43,7 +44,8 @@ STEPS: tuple[ReadingStep, ...] = get_args(ReadingStep)
 class Answered:
     """The first answer of a candidate to a row; `raw` is what it wrote where that differs.
 
-    It read the passages `shown`; those `dropped` were found and cut. None where that is unknown.
+    It read the passages `shown`; those `dropped` were found and cut; `further` ones, with evidence,
+    were found below. None where that is unknown.
     """
 
     output: str | None
@@ -52,6 +54,7 @@ class Answered:
     score: float
     shown: tuple[str, ...] | None
     dropped: tuple[str, ...] | None = None
+    further: tuple[str, ...] | None = None
 
     @property
     def right(self) -> bool:
@@ -75,6 +78,7 @@ def answers_of(candidate: CandidateScores, view: tuple[str, int] = CLEAN) -> dic
                 score=float(scores[place]),
                 shown=answers.evidence[place] if answers.evidence is not None else None,
                 dropped=answers.dropped[place] if answers.dropped is not None else None,
+                further=answers.further[place] if answers.further is not None else None,
             )
             found.setdefault(id, one)
     return found
@@ -203,6 +207,9 @@ class _Reader:
         told = {id: one for id, one in late.items() if not self.compared or id in self.compared}
         steps: dict[str, ReadingStep] = {id: step for id, step in early.items() if step is not None}
         steps |= {id: self._in_reading(id, one) for id, one in told.items()}
+        misses = [id for id, step in steps.items() if step == "retrieval miss"]
+        below = {id: f for id in misses if (f := self.given[id].further) is not None}
+        low = ranked_low(misses, self.evidence.items.evidence, below)
         return ReadingErrors(
             candidate=self.name,
             rows=len(self.given),
@@ -210,6 +217,8 @@ class _Reader:
             untold=len(late) - len(told),
             errors=tuple(self._counted(steps, told, len(late), len(wrong))),
             examples=tuple(self._examples(steps)),
+            low=low,
+            not_found=None if low is None else tuple(id for id in misses if id not in low),
         )
 
     def _counted(
@@ -236,12 +245,18 @@ class _Reader:
             "label suspect": self.suspects is None,
             # Not every strategy says which passages did not fit.
             "dropped": any(one.dropped is None for one in self.given.values()),
-            "distraction": not self.compared,
+            "distraction": not self.compared or self.reads_one,
             "ungrounded": self.corpus is None,
             "needless abstention": not isinstance(self.task, MayAbstain),
             "false answer": not isinstance(self.task, MayAbstain),
         }
         return not unknown.get(step, False)
+
+    @cached_property
+    def reads_one(self) -> bool:
+        """Return whether there are no other passages, which could distract."""
+        shown = [self.among_others[id].shown for id in self.compared]
+        return all(passages is not None and len(passages) <= 1 for passages in shown)
 
     def _before_reading(self, id: str, one: Answered) -> ReadingStep | None:
         """Return the error of a row whose evidence was not read; None where it was."""
@@ -257,7 +272,8 @@ class _Reader:
 
     def _in_reading(self, id: str, one: Answered) -> ReadingStep:
         """Return the error of a row whose evidence was read."""
-        if id in self.compared and self.with_gold[id].right and not self.among_others[id].right:
+        alone = id in self.compared and not self.reads_one and self.with_gold[id].right
+        if alone and not self.among_others[id].right:
             return "distraction"
         if self._is_form(id, one):
             return "format"
@@ -276,8 +292,7 @@ class _Reader:
     def _holds(self, id: str, passages: Sequence[str] | None) -> bool:
         """Return whether some of these passages hold evidence of a row."""
         spans = self.evidence.items.evidence.get(id, ())
-        places = [span_of(passage) for passage in passages or ()]
-        return any(a.overlaps(b) for a in places for b in spans)
+        return any(holds(passage, spans) for passage in passages or ())
 
     def _withheld(self, one: Answered) -> bool:
         return withheld(one, self.task)

@@ -25,7 +25,8 @@ from choose.judge.scores.score_tables import (
 )
 from choose.judge.stats.intervals import AGRESTI_COULL, two_way_interval
 from choose.schema.base import Interval
-from choose.schema.reading_documents import Churn, ChurnCost, DocumentDrill, DrillOutcome
+from choose.schema.costs import Churn, ChurnCost
+from choose.schema.reading_documents import DocumentDrill, DrillOutcome
 from choose.types import Run
 
 # Rows below which nothing is said.

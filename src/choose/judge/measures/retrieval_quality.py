@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from choose.corpus import DEPTH, Span, reciprocal_rank, span_of
+from choose.corpus import DEPTH, Span, holds, reciprocal_rank, span_of
 from choose.types import Floats
 
 # How many of the first passages are looked at for hit and recall.
@@ -68,6 +68,20 @@ def retrieval_quality(
     table = np.array(rows, dtype=np.float64).reshape(len(rows), len(names))
     columns = dict(zip(names, table.T, strict=True))
     return RetrievalQuality(kept, len(pairs) - len(kept), columns)
+
+
+def ranked_low(
+    missed: Sequence[str],
+    evidence: Mapping[str, Sequence[Span]],
+    further: Mapping[str, Sequence[str]],
+) -> tuple[str, ...] | None:
+    """Return the rows, of some whose evidence was not read, for which it was found further below.
+
+    None where what was found below is not known of each.
+    """
+    if any(id not in further for id in missed):
+        return None
+    return tuple(id for id in missed if any(holds(one, evidence[id]) for one in further[id]))
 
 
 def _scores(shown: Sequence[Span], evidence: Sequence[Span], first: Sequence[int]) -> list[float]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from choose.corpus import ARRIVED, MISSING, UPDATED
+from choose.corpus import ARRIVED, LOOKED, MISSING, UPDATED
 from choose.errors import rows_named
 from choose.formatting import DASH, duration, in_percent, interval, months, plural, points, span
 from choose.judge.decision.rule import Case
@@ -18,6 +18,7 @@ from choose.schema.reading_documents import (
     Gap,
     GapName,
     LossSplit,
+    Retrieved,
     best_first,
 )
 from choose.schema.standings import Step
@@ -49,7 +50,20 @@ def loss_sentences(splits: Sequence[LossSplit], candidate: str) -> tuple[str, ..
     split = next(iter(best_first(splits, candidate)), None)
     if split is None:
         return ()
-    return tuple(filter(None, (f"{_knowledge(split)} {_missing(split)}", _ceiling(split))))
+    said = " ".join(filter(None, (_knowledge(split), _form(split), _missing(split))))
+    return tuple(filter(None, (said, _ceiling(split))))
+
+
+def _form(split: LossSplit) -> str:
+    """Say that format is what would cost most, where it surely is."""
+    form, before = split.format, split.as_written
+    if form is None or before is None or form.largest < SURELY or not _above_0(form.loss):
+        return ""
+    reached, written = (in_percent(i.value).removesuffix(" %") for i in (split.retrieved, before))
+    return (
+        f"As written, its answers lose most by their format ({_points(form)}), which needs no "
+        f"training: shortened they score {reached} instead of {written}."
+    )
 
 
 def _ceiling(split: LossSplit) -> str:
@@ -102,7 +116,7 @@ def _missing(split: LossSplit) -> str:
         )
     other = next(gap for gap in split.gaps if gap.name in ("reading", "retrieval") and gap != first)
     if other.name == "retrieval" and _counts(other, split):
-        share = in_percent(other.loss.value / split.among_others.value)
+        share = in_percent(other.loss.value / _with_passage(split))
         return (
             f"It loses most in {_LOSES[first.name]} ({_points(first)}), and retrieval matters too "
             f"({_points(other)}): of what it reaches with the right passage, {share} is lost where "
@@ -116,7 +130,19 @@ def _missing(split: LossSplit) -> str:
             f"{lost}yet retrieval ({_points(other)}): {do} first, then the index, which finds the "
             f"evidence of only {in_percent(hits.any.value)} of {plural(hits.rows, 'row')}."
         )
-    return f"{lost}{_LOSES[other.name]} ({_points(other)}): {_DO[first.name]}."
+    return f"{lost}{_LOSES[other.name]} ({_points(other)}): {_do(first.name, hits)}."
+
+
+def _do(name: GapName, found: Retrieved | None) -> str:
+    """Say what helps; for retrieval by where the evidence is that was not read."""
+    if name != "retrieval" or found is None or not found.missed or found.low is None:
+        return _DO[name]
+    low, missed = len(found.low), len(found.missed)
+    if 2 * low >= missed:
+        what, rows, where = "better ranks", low, f"ranked too low, among the first {LOOKED}"
+    else:
+        what, rows, where = "better documents", missed - low, f"not among the first {LOOKED}"
+    return f"{what}, not another reader (evidence of {rows} of {missed} missed rows is {where})"
 
 
 def _surely_misses(found: Interval) -> bool:
@@ -153,16 +179,34 @@ def documents_steps(case: Case, check: str) -> Iterator[Step]:
             command=check,
         )
     if limit == "fix-retrieval" and split is not None:
-        missed = split.found.missed if split.found is not None else ()
-        rows = f" It misses the evidence of {rows_named(missed, 8)}." if missed else ""
         yield Step(
             kind=limit,
             text="Improve retrieval before reading: other lengths of passages (words), more of "
             "them (k), titles that say what a page is about, or an encoder of your domain "
-            f"(--encoder).{rows}",
+            f"(--encoder).{_missed(split.found)}",
             question="how much of what the right passage gives can be reached",
             value=split.gap("retrieval").loss,
         )
+
+
+def _missed(found: Retrieved | None) -> str:
+    """Name rows whose evidence was not read, and say what helps these."""
+    if found is None or not found.missed:
+        return ""
+    if found.low is None:
+        return f" It misses the evidence of {rows_named(found.missed, 8)}."
+    rest = [id for id in found.missed if id not in {*found.low}]
+    said = ""
+    if found.low:
+        said = (
+            f" Better ranks (retriever, tuned-retriever) or more passages help with "
+            f"{rows_named(found.low, 8)}, whose evidence is among the first {LOOKED} found."
+        )
+    if rest:
+        said += (
+            f" Other wording or documents help with {rows_named(rest, 8)}, whose evidence is not."
+        )
+    return said
 
 
 def stale_sentence(case: Case) -> str:
@@ -295,7 +339,12 @@ def _most(outcome: DrillOutcome) -> float:
 
 def _counts(gap: Gap, split: LossSplit) -> bool:
     """Return whether retrieval surely loses a good part of what is reached with the passage."""
-    return _above_0(gap.loss) and gap.loss.value >= MATTERS * split.among_others.value
+    return _above_0(gap.loss) and gap.loss.value >= MATTERS * _with_passage(split)
+
+
+def _with_passage(split: LossSplit) -> float:
+    """Return the score with the right passage, among others where some are read."""
+    return (split.among_others or split.gold).value
 
 
 def _above_0(interval: Interval) -> bool:

@@ -22,7 +22,7 @@ import numpy as np
 
 from choose.corpus import Corpus, Passage
 from choose.formatting import plural
-from choose.models.retrieval.passage_search import NO_DOCUMENTS, WAYS, Library, gold_passage
+from choose.models.retrieval.passage_search import NO_DOCUMENTS, WAYS, Found, Library, gold_passage
 from choose.models.weights.resolve import weights_digest
 from choose.tasks.answering import READ
 from choose.types import Example, Floats, Item, Task
@@ -248,13 +248,14 @@ class ReadsDocuments(_ModelStrategy):
         self.library, seconds = self.library.reread(corpus)
         return seconds
 
-    def shown_with(self, items: Sequence[Item], found: Sequence[Sequence[Passage]]) -> Shown:
+    def shown_with(self, items: Sequence[Item], searched: Found) -> Shown:
         """Return items that hold what they read, of passages that were found for them."""
+        found, further = searched
         fit = self.fitting(items, found)
         pairs = [with_passages(item, some) for item, some in zip(items, fit, strict=True)]
         evidence = tuple(tuple(passage.id for passage in some) for some in fit)
         cut = tuple(tuple(_cut(*both)) for both in zip(found, fit, strict=True))
-        return Shown(pairs, fit, {"evidence": evidence, "dropped": cut})
+        return Shown(pairs, fit, {"evidence": evidence, "dropped": cut, "further": further})
 
     def fitting(
         self,

@@ -317,11 +317,11 @@ def waterfall(decision: Decision) -> Figure | None:
 
 
 def _step(step: LossStep) -> dict[str, object]:
-    loss, below = step.largest is not None, 100 * step.start
+    loss, below = step.is_loss, 100 * step.start
     ends = bounds_of(step.interval or Interval(value=1.0))
     value = signed_points(step.end - step.start) if loss else number(100 * step.end)
     return {
-        "step": f"{step.name.removeprefix('+ ')} {value}",
+        "step": f"{step.name.removeprefix('+ ')} {step.said or value}",
         "from": below,
         "to": 100 * step.end,
         **{end: None if (at := ends[end]) is None else below + at for end in ("low", "high")},

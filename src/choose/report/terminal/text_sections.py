@@ -11,16 +11,14 @@ from choose.formatting import DASH, clean, in_percent, percent, plural
 from choose.report.changed_documents_text import drill_tables
 from choose.report.decision_text import words_in
 from choose.report.human_ratings_text import rating_notes, rating_tables
+from choose.report.reading_errors_text import error_notes, error_table, wrong_rows
 from choose.report.reading_text import (
     LossStep,
     TextTable,
-    error_notes,
-    error_table,
     loss_steps,
     reading_notes,
     reading_tables,
     splits_of,
-    wrong_rows,
 )
 from choose.report.screen_text import literal, shorten
 from choose.report.terminal.candidate_table import NAME, CandidateRows
@@ -195,7 +193,7 @@ def _drawn_step(step: LossStep) -> str:
     """Draw a step: a line for what is reached or a loss that is shown, else its ends alone."""
     ends = sorted(round(STEPS * min(max(end, 0.0), 1.0)) for end in (step.start, step.end))
     line, (left, right) = " " * max(ends[1] - ends[0] - 1, 0), ("┊", "┊")
-    if step.shown or step.largest is None:
+    if step.shown or not step.is_loss:
         line, left, right = line.replace(" ", "─"), "├", "┤"
     return " " * ends[0] + (f"{left}{line}{right}" if ends[1] > ends[0] else left)
 
