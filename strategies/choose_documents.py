@@ -11,8 +11,11 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from choose.corpus import WORDS, Passage
+from choose.models.classical.inner_selection import FEWEST_ROWS
 from choose.models.prompting.base_strategy import PromptedStrategy, prompter_for
+from choose.models.prompting.prompt_search import FEWEST_ASKED
 from choose.models.prompting.prompts import Prompter
+from choose.models.prompting.search_budget import SearchBudget, SearchStopped
 from choose.models.retrieval.chosen_settings import (
     Measures,
     ReadsDocuments,
@@ -160,14 +163,21 @@ class Rag(ReadsDocuments, PromptedStrategy):
         self, task: Task, pool: Sequence[Example], rows: Sequence[Example], library: Library
     ) -> None:
         """Choose all settings that are not given, on rows of the pool, beginning with a library."""
-        trying = _Trying(self, task, pool, rows, library)
-        # Requests to an endpoint cost money, so that nothing is tried there.
-        tries = self.calibrate and trying.rows and endpoint_name(self.model) is None
-        chosen = trying.run() if tries else trying.default()
+        asked, budget = self._asked(len(rows))
+        trying = _Trying(self, task, pool, rows, library, asked or ROWS_TRIED, budget)
+        chosen = trying.run() if asked and trying.rows else trying.default()
         self.library, self.prompter = trying.library(chosen), trying.prompter(chosen.shots)
         self.library.cached_seconds = trying.cached_seconds(chosen)
         self.read, self.short = chosen.read, chosen.short
         self.note, self._fewer = trying.note(chosen), {}
+
+    def _asked(self, rows: int) -> tuple[int, SearchBudget | None]:
+        """Return how many rows each setting is asked, and the budget of questions, if there is one.
+
+        Requests to an endpoint cost money, so that nothing is tried there without a budget.
+        """
+        tries = self.calibrate and endpoint_name(self.model) is None
+        return (ROWS_TRIED if tries else 0), None
 
     def predict(self, items: Sequence[Item]) -> Answers:
         """Answer from passages; the evidence is the passages that were read, best first."""
@@ -206,6 +216,82 @@ class Rag(ReadsDocuments, PromptedStrategy):
         return f"{self.shots} labelled rows with their passages" if self.shots else ""
 
 
+class TunedRag(Rag):
+    """`rag` whose settings are chosen with a stated number of questions, at endpoints too.
+
+    The same settings are tried as by `rag`, on as many training rows as `calls` allow, half of them
+    at most. Where a limit ends it early, such as a share of ``--max-usd``, the best so far is kept.
+    """
+
+    title: ClassVar[str] = "tuned prompt with retrieved passages"
+    good_for: ClassVar[str] = "as rag, with its settings chosen at an endpoint or on more rows"
+    takes: ClassVar[str] = "hundreds of requests a fit (calls); then as rag"
+    on_request: ClassVar[bool] = True
+    revision: ClassVar[int] = 1
+    variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    limits: ClassVar[Mapping[str, tuple[float, float]]] = {**Rag.limits, "calls": (0, 1_000_000)}
+
+    def __init__(
+        self,
+        *,
+        seed: int,
+        model: str = DEFAULT_LM,
+        encoder: str = DEFAULT_ENCODER,
+        retriever: str = "auto",
+        words: int | None = None,
+        k: int | None = None,
+        shots: int | None = None,
+        shorten: bool | None = None,
+        calls: int = 300,
+        wording: str = "labels",
+        max_tokens: int = 1024,
+    ) -> None:
+        self.seed, self.model, self.encoder, self.retriever = seed, model, encoder, retriever
+        self.words, self.k, self.shots, self.shorten = words, k, shots, shorten
+        self.calls, self.wording, self.max_tokens = calls, wording, max_tokens
+        self.calibrate = True
+
+    def asks(self, task: Task, rows: int) -> int:
+        """Return the most questions that a fit on so many rows puts to the model."""
+        return self._rows_asked(rows) * self._settings()
+
+    def shows(self, task: Task) -> int:
+        """Return how many demonstrations a prompt shows at most."""
+        return SHOTS if self.shots is None else self.shots
+
+    def passages(self) -> tuple[int, int]:
+        """Return how many passages a request shows, and the most words of one.
+
+        Before `fit` they are the most that it may choose.
+        """
+        if hasattr(self, "library"):
+            return super().passages()
+        read = max(read for _, read in SHAPES) if self.k is None else self.k
+        # Longer passages are chosen with fewer of them, unless the number is given.
+        longest = WORDS if self.k is None else max(words for words, _ in SHAPES)
+        return read, self.words or longest
+
+    def _settings(self) -> int:
+        """Return how many settings are tried at most, each with one question a row."""
+        sizes, counts = ({*values} for values in zip(*SHAPES, strict=True))
+        shapes = {
+            (True, True): len(SHAPES),
+            (True, False): len(sizes),
+            (False, True): len(counts),
+            (False, False): 1,
+        }[self.words is None, self.k is None]
+        return shapes + (len(WAYS) - 1) * (self.retriever == "auto") + (self.shots is None)
+
+    def _rows_asked(self, rows: int) -> int:
+        asked = min(rows // 2, self.calls // self._settings())
+        return asked if asked >= FEWEST_ASKED and rows >= FEWEST_ROWS else 0
+
+    def _asked(self, rows: int) -> tuple[int, SearchBudget | None]:
+        asked = self._rows_asked(rows)
+        planned = asked * self._settings()
+        return asked, SearchBudget(self.model, self.calls, planned) if asked else None
+
+
 def _shortened(
     answers: Answers, items: Sequence[Item], found: Sequence[Sequence[Passage]]
 ) -> Answers:
@@ -235,7 +321,8 @@ def _documents(rows: Sequence[Example]) -> set[str]:
 class _Trying:
     """Tries settings of `rag` on labelled rows, each distinct prompt once, within the limits.
 
-    Demonstrations are of other documents than the rows, where the pool has some.
+    These are questions and dollars where there is a budget, and else words and seconds. `most` rows
+    are asked. Demonstrations are of other documents than the rows, where the pool has some.
     """
 
     def __init__(
@@ -245,8 +332,11 @@ class _Trying:
         pool: Sequence[Example],
         rows: Sequence[Example],
         library: Library,
+        most: int = ROWS_TRIED,
+        budget: SearchBudget | None = None,
     ) -> None:
         self.strategy, self.task, self.pool, self.first = strategy, task, pool, library
+        self.most, self.budget, self.stopped = most, budget, ""
         found = in_order([row for row in rows if row.evidence] or rows)
         shots = SHOTS if strategy.shots is None else strategy.shots
         self.shown = self._demonstrations(found, shots)
@@ -266,6 +356,8 @@ class _Trying:
         usual = self.default()
         for words, count in self._shapes():
             self._try(first.way, words, count, usual.shots)
+        if not self.trials.scores:  # nothing could be paid for
+            return usual
         best = self.trials.best()
         for way in WAYS if strategy.retriever == "auto" else ():
             if self._may_index(way, best.words):
@@ -316,7 +408,7 @@ class _Trying:
         """Return what was chosen, what that gains and what it cost."""
         trials = self.trials
         if len(trials.scores) < 2:
-            return f"Read: {chosen}."
+            return f"Read: {chosen}. {self._untried()}".rstrip()
         first, metric = next(iter(trials.scores)), self.task.metrics[0]
         gain = trials.gain()
         gained = (
@@ -326,18 +418,43 @@ class _Trying:
             f"error {gain.error:.2f})."
         )
         others = " Others were left out." if self.left_out else ""
+        if self.stopped:
+            others = f" It ended early, because {self.stopped}: the best so far is kept."
         rows, means = len(self.rows), (trials.mean(chosen), trials.mean(first))
         return (
             f"Read: {chosen}. {metric} on {rows} training rows {means[0]:.2f}; {means[1]:.2f} with "
-            f"{first}.{gained} {len(trials.scores)} settings took {self.read:,} words of passages "
-            f"and {self.seconds:.0f} s; the limits are {ROWS_TRIED} rows, {WORDS_TRIED:,} words "
-            f"and {SECONDS_TRIED:.0f} s.{others}"
+            f"{first}.{gained} {len(trials.scores)} settings took {self._cost()}.{others}"
         )
+
+    def _cost(self) -> str:
+        """Return what trying took, and the limits."""
+        if (budget := self.budget) is None:
+            return (
+                f"{self.read:,} words of passages and {self.seconds:.0f} s; the limits are "
+                f"{ROWS_TRIED} rows, {WORDS_TRIED:,} words and {SECONDS_TRIED:.0f} s"
+            )
+        paid = f", ${budget.usd:.4f}" if budget.usd else ""
+        return f"{budget.asked:,} questions of at most {budget.most:,}{paid}"
+
+    def _untried(self) -> str:
+        """Return why settings were not compared, where that is worth a sentence."""
+        own = self.strategy
+        if self.stopped:
+            return f"Nothing could be compared, because {self.stopped}."
+        if isinstance(own, TunedRag) and self.budget is None:
+            least = FEWEST_ASKED * own._settings()
+            return (
+                f"Nothing was chosen: it takes calls = {least} at least, and {FEWEST_ROWS} "
+                "training rows."
+            )
+        if endpoint_name(own.model) is not None and self.budget is None:
+            return "Nothing was tried, since requests cost money; tuned-rag chooses at endpoints."
+        return ""
 
     def _demonstrations(self, rows: Sequence[Example], shots: int) -> list[Example]:
         """Return the shortest of some rows that are about other documents than the first rows."""
-        tried = _documents(rows[:ROWS_TRIED])
-        apart = [row for row in rows[ROWS_TRIED:] if tried.isdisjoint(_documents([row]))]
+        tried = _documents(rows[: self.most])
+        apart = [row for row in rows[self.most :] if tried.isdisjoint(_documents([row]))]
         if len(apart) < shots:  # the pool is small, or all of it is about a few documents
             apart = list(rows[-shots:]) if self.strategy.shots or len(rows) > shots else []
 
@@ -351,7 +468,7 @@ class _Trying:
         """Return the rows to try settings on: about other documents than the demonstrations."""
         ids, shown = {row.id for row in self.shown}, _documents(self.shown)
         others = [row for row in rows if row.id not in ids]
-        return ([r for r in others if shown.isdisjoint(_documents([r]))] or others)[:ROWS_TRIED]
+        return ([r for r in others if shown.isdisjoint(_documents([r]))] or others)[: self.most]
 
     def _shapes(self) -> list[tuple[int, int]]:
         """Return the lengths of passages in words and numbers of passages to try."""
@@ -381,7 +498,7 @@ class _Trying:
         """Add the scores of a setting, with answers shortened or not, unless limits are reached."""
         forms = (False, True) if self.strategy.shorten is None else (self.strategy.shorten,)
         settings = [Setting(way, words, count, shots, short) for short in forms]
-        if settings[0] in self.trials.scores:
+        if settings[0] in self.trials.scores or self.stopped:
             return
         key = way, words
         if key not in self._found:
@@ -398,12 +515,16 @@ class _Trying:
         new = [place for place, one in enumerate(asked) if one not in self._written]
         more = sum(words * len(found[place]) for place in new)
         full = self.read + more > WORDS_TRIED or self._spent() > SECONDS_TRIED
-        if full and self.trials.scores:
+        if self.budget is None and full and self.trials.scores:
             self.left_out = True
             return
-        self.read += more
         items = [with_passages(self.items[place], found[place]) for place in new]
-        outputs = self.prompter(shots).answer(items).outputs
+        try:
+            outputs = self._outputs(self.prompter(shots), items)
+        except SearchStopped as stop:
+            self.stopped = str(stop)
+            return
+        self.read += more
         self._written |= dict(zip([asked[place] for place in new], outputs, strict=True))
         metric = self.task.metrics[0]
         for setting in settings:
@@ -413,6 +534,16 @@ class _Trying:
                 output = _short(written, item, some) if setting.short else written
                 scores.append(self.task.score(output, row.targets)[metric])
             self.trials.add(setting, scores)
+
+    def _outputs(self, prompter: Prompter, items: Sequence[Item]) -> list[str | None]:
+        """Return what is answered.
+
+        Raises:
+            SearchStopped: if that would exceed a limit of the budget.
+        """
+        budget = self.budget
+        parts = [prompter.answer(items)] if budget is None else budget.answers(prompter, items)
+        return [output for part in parts for output in part.outputs]
 
     def _spent(self) -> float:
         """Return the seconds so far, with those of answers that were cached."""

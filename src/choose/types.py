@@ -211,8 +211,7 @@ class Answers:
         confidence: (n,) in [0, 1], for answers that are no labels, or None.
         evidence: ids of rows or passages retrieved for each item, nearest first, or None; others
             were `dropped` from the prompt, or are `further` below, to the `LOOKED`-th.
-        tokens_in: (n,) input tokens, `tokens_cached` from a cached prefix included, or None if
-            tokens are not counted.
+        tokens_in: (n,) input tokens with `tokens_cached` of a cached prefix, or None if unknown.
         tokens_out: (n,) output tokens.
         latency: (n,) seconds, or None if it was not measured.
     """

@@ -84,7 +84,7 @@ def factory(name: str, given: Mapping[str, object]) -> Factory:
 
 
 # What a search adds is tested on its own; for that of `lora` these pools are too small.
-LONG = ("tuned-lora", "tuned-prompt", "tuned-retrieval")
+LONG = ("tuned-lora", "tuned-prompt", "tuned-retrieval", "tuned-rag")
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
@@ -118,7 +118,11 @@ READING_NAMES = sorted(name for name in available() if traits(name)["reads"])
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(n, marks=[pytest.mark.slow] * (n == "lora-rag")) for n in READING_NAMES]
+    "name",
+    [
+        pytest.param(n, marks=[pytest.mark.slow] * (n in ("lora-rag", "tuned-rag")))
+        for n in READING_NAMES
+    ],
 )
 def test_contract_of_those_that_reread(name: str, tiny_models: dict[str, object]) -> None:
     assert {*READING_NAMES} >= {"lora-rag", "rag", "reader", "sentence"}

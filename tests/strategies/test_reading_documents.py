@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import choose_documents
 from choose.corpus import AMONG_OTHERS, CONDITIONS, GOLD, NOTHING, Corpus, Document, Span
 from choose.errors import StrategyError
 from choose.models.causal.loading import load_causal
+from choose.models.endpoints.handshake import PROBE_TEXT
 from choose.models.lora.answer_writer import AnswerPrompts
 from choose.models.prompting.local_prompter import LocalPrompts
 from choose.models.prompting.prompts import PromptSettings
@@ -21,6 +23,8 @@ from choose.strategy import build, find
 from choose.tasks.answering import Answering, reading, with_corpus
 from choose.types import Answers, Example, Item
 from support import tiny_models as tiny
+from support.chat_server import Http, sent
+from support.endpoint_sessions import PRICED, endpoint_session
 
 COLOURS = ("red", "blue", "green", "brown", "white", "black")
 THINGS = [f"{size} {thing}" for size in ("large", "small") for thing in ("door", "lamp", "rug")]
@@ -51,12 +55,13 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return {"lm": str(lm), "encoder": str(encoder)}
 
 
-READERS = ("rag", "lora-rag", "tuned-retriever")
+READERS = ("rag", "lora-rag", "tuned-retriever", "tuned-rag")
 
 
 def settings(name: str, models: dict[str, str]) -> dict[str, Any]:
     own: dict[str, dict[str, Any]] = {
         "rag": {"model": models["lm"], "retriever": "bm25"},
+        "tuned-rag": {"model": models["lm"], "retriever": "bm25", "calls": 60},
         "lora-rag": {"base": models["lm"], "retriever": "bm25", "epochs": 1.0},
         "tuned-retriever": {
             "model": models["lm"],
@@ -80,8 +85,13 @@ def fitted(
 def test_what_is_read_is_said(name: str, models: dict[str, str]) -> None:
     strategy = fitted(name, models, k=2)
     asked = [row.item() for row in rows()]
-    shown = strategy.predict(asked).evidence
+    answers = strategy.predict(asked)
+    shown = answers.evidence
     assert shown is not None
+    # All passages with a word of the question, which are fewer than 50, once each.
+    assert answers.further is not None
+    for ids, below in zip(shown, answers.further, strict=True):
+        assert len({*ids, *below}) == len(ids) + len(below) == len(CORPUS.documents)
     assert [len(ids) for ids in shown] == [2] * len(asked)
     if name != "tuned-retriever":  # whose encoder has random weights
         assert [ids[0].split(":")[0] for ids in shown] == [f"d{n}" for n in range(len(asked))]
@@ -92,7 +102,9 @@ def test_a_control_decides_what_is_read(name: str, models: dict[str, str]) -> No
     strategy = fitted(name, models, k=2)
     for control in CONDITIONS:
         items = given(control, rows(), CORPUS)
-        shown = strategy.predict(items).evidence
+        answers = strategy.predict(items)
+        assert answers.further == ((),) * len(items)
+        shown = answers.evidence
         count = {NOTHING: 0, GOLD: 1, AMONG_OTHERS: 2}[control]
         assert [len(ids) for ids in shown] == [count] * len(items), control
         wanted = [tuple(p.id for p in (item.passages or ())[:count]) for item in items]
@@ -341,3 +353,79 @@ def test_tuning_is_kept_only_where_it_helps_held_out_questions(models: dict[str,
     kept = fitted("tuned-retriever", models, many())
     assert kept.library.tuned is not None
     assert kept.facts()["artefact_mb"] > 0
+
+
+# Two lengths and numbers of passages that differ for these documents, and demonstrations: 15 rows.
+CALLS = 90
+
+
+def one_alone(body: dict[str, Any]) -> Http:
+    """Answer with the colour, in a sentence, where one passage is shown and no example is."""
+    last = body["messages"][-1]["content"]
+    found = re.findall(r"The (\w+ \w+) is (\w+) since May", last)
+    asked = re.findall(r"[Ww]hat is the (\w+ \w+)\?", last)
+    alone = len(found) == 1 and len(asked) == 1 and len(body["messages"]) <= 2
+    return sent(f"The {asked[-1]} is {found[0][1]}." if alone else "Nobody knows it.")
+
+
+def at_endpoint(name: str = "tuned-rag", **more: Any) -> Any:
+    strategy: Any = build(name, seed=0, model="endpoint:big", retriever="bm25", **more)
+    strategy.fit(TASK, many())
+    return strategy
+
+
+def put(asked: list[dict[str, Any]]) -> int:
+    return sum(PROBE_TEXT not in body["messages"][-1]["content"] for body in asked)
+
+
+def test_settings_are_chosen_at_an_endpoint_within_the_calls() -> None:
+    asked: list[dict[str, Any]] = []
+    with endpoint_session(one_alone, asked=asked):
+        strategy = at_endpoint(calls=CALLS)
+        count = put(asked)
+        planned = build("tuned-rag", seed=0, retriever="bm25", calls=CALLS).asks(TASK, 30)  # type: ignore[attr-defined]
+        assert 30 <= count <= planned == CALLS
+        assert strategy.passages() == (1, 100)
+        assert strategy.short
+        outputs = strategy.predict([row.item() for row in rows()]).outputs
+        assert outputs == tuple(row.target for row in rows())
+        note = strategy.facts()["notes"][0]
+        assert note.startswith("Read: 1 passage of at most 100 words found by bm25, answers short")
+        assert f"settings took {count:,} questions of at most {CALLS}." in note
+        assert "choosing gains +" in note
+
+
+def test_few_calls_or_rows_leave_the_usual_settings_and_say_so() -> None:
+    asked: list[dict[str, Any]] = []
+    with endpoint_session(one_alone, asked=asked):
+        few = at_endpoint(calls=59)
+        usual = at_endpoint("rag")
+        assert not asked
+        assert few.passages() == usual.passages() == (3, 100)
+    assert "it takes calls = 60 at least, and 20 training rows." in few.facts()["notes"][0]
+    assert "tuned-rag chooses at endpoints" in usual.facts()["notes"][0]
+    untried: Any = build("tuned-rag", seed=0)
+    assert untried.asks(TASK, 19) == 0
+    assert untried.asks(TASK, 100) == 8 * 37  # five shapes, two more retrievers, demonstrations
+    assert untried.asks(TASK, 30) == 8 * 15
+    given: Any = build("tuned-rag", seed=0, words=200, k=4, retriever="bm25", shots=0)
+    assert (given.asks(TASK, 100), given.passages(), given.shows(TASK)) == (50, (4, 200), 0)
+    assert (untried.passages(), untried.shows(TASK)) == ((3, 100), 2)
+
+
+def test_a_choice_ends_at_its_share_of_the_dollars_and_keeps_the_best() -> None:
+    """A question costs 50 x 1 + 5 x 10 millionths of a dollar."""
+    asked: list[dict[str, Any]] = []
+    limits = {"max_usd": 0.015, "concurrency": 1, **PRICED}
+    with endpoint_session(one_alone, asked=asked, **limits) as session:
+        strategy = at_endpoint(calls=CALLS)
+        assert session.ledger.spent <= 0.25 * 0.015 + 1e-9
+        assert 15 < put(asked) < 45
+    note = strategy.facts()["notes"][0]
+    assert "It ended early, because it may spend 25%" in note
+    assert "the best so far is kept" in note
+    assert strategy.read == 1
+    with endpoint_session(one_alone, max_usd=0.0005, concurrency=1, **PRICED):
+        poor = at_endpoint(calls=CALLS)
+    assert "Nothing could be compared, because" in poor.facts()["notes"][0]
+    assert poor.passages() == (3, 100)

@@ -164,5 +164,5 @@ def test_cheap_ones_are_compared_by_default_and_slow_ones_on_request() -> None:
     names = default_strategies()
     assert set(CHEAP) <= set(names)
     slow = {"setfit", "full-fine-tuning", "tuned-lora", "tuned-retriever"}
-    slow |= {"tuned-prompt", "tuned-retrieval"}
+    slow |= {"tuned-prompt", "tuned-retrieval", "tuned-rag"}
     assert not slow & set(names)

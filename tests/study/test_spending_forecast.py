@@ -16,6 +16,7 @@ from choose.errors import StudyError
 from choose.models.endpoints.handshake import PROBE_TEXT
 from choose.report.terminal.cost_tables import plan_lines
 from choose.schema.plan import ONCE, Spending
+from choose.study.spending_forecast import SEARCH
 from support.chat_server import Http, by_words, serving
 from support.chat_server import sent as sent_back
 from support.studies import HELD_OUT, compare, write_csv
@@ -141,10 +142,47 @@ def test_passages_are_forecast_as_they_are_sent() -> None:
     assert "and up to 108 passages of the documents" in line
 
 
+@pytest.mark.slow
+def test_what_a_choice_of_passages_asks_is_planned_and_capped() -> None:
+    documents, rows = coloured(60)
+    asked: list[str] = []
+
+    def respond(body: dict[str, Any]) -> Http:
+        asked.append(body["messages"][-1]["content"])
+        return sent_back("blue")
+
+    for name, some in (("docs", documents), ("rows", rows[:40]), ("held_out", rows[40:])):
+        Path(f"{name}.jsonl").write_text("\n".join(map(json.dumps, some)), encoding="utf-8")
+    plans: list[Spending] = []
+    with serving(respond) as server:
+        params = 'retriever = "bm25", calls = 60'
+        end = ENDPOINT.format(name="reads", url=server.url, strategy="tuned-rag", params=params)
+        Path("choose.toml").write_text(
+            '[data]\npath = "rows.jsonl"\ntest = "held_out.jsonl"\ndocuments = "docs.jsonl"\n'
+            "[grid]\nseeds = 1\nsizes = [1.0]\nnoise = [0.0]\nviews = []\nscenarios = []\n"
+            f"wordings = false\n{end}"
+        )
+        compare(study_file="choose.toml", out="st", approve=plans.append)
+    [bill] = plans[0].bills
+    assert bill.parts[SEARCH] == 60
+    # Of each question: three passages, and two examples with theirs.
+    assert bill.passages >= 5 * (60 + 20)
+    assert 80 <= len([said for said in asked if PROBE_TEXT not in said]) <= bill.requests
+
+
+def coloured(count: int) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Return short documents, each with a question on it."""
+    texts = {f"thing{n}": f"The colour of thing{n} is blue{n}." for n in range(count)}
+    rows = [
+        {"question": f"What colour is {name}?", "answers": [f"blue{n}"]}
+        for n, name in enumerate(texts)
+    ]
+    return [{"id": f"d{n}", "text": text} for n, text in enumerate(texts.values())], rows
+
+
 def test_one_answer_for_each_row_counts_as_such_whatever_is_asked_before() -> None:
     """Drills of all folds come before the first passes of later folds, and ask their rows."""
-    documents = [{"id": f"d{n}", "text": f"The colour of thing{n} is blue{n}."} for n in range(20)]
-    rows = [{"question": f"What colour is thing{n}?", "answers": [f"blue{n}"]} for n in range(20)]
+    documents, rows = coloured(20)
     for name, some in (("docs", documents), ("rows", rows)):
         Path(f"{name}.jsonl").write_text("\n".join(map(json.dumps, some)), encoding="utf-8")
     end = ENDPOINT.format(

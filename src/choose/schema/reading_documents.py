@@ -39,7 +39,7 @@ class Retrieved(Record):
         reciprocal_rank: mean of one over the rank of the first such passage, 0 without one.
         ndcg: mean of the normalised discounted cumulative gain.
         missed: the others.
-        low: of these, rows whose evidence is among the first `LOOKED` passages that were found, but
+        low: of these, rows whose evidence is among the first 50 passages that were found, but
             ranked too low to be read; null where it is not known, as in records of earlier
             versions.
         ranked_low: their share of all rows, for which better ranks are enough.
@@ -183,7 +183,7 @@ class ReadingErrors(Record):
         candidate: the best one that reads; a fine-tuned one only without others.
         rows: that it answered.
         wrong: of these, rows that score less than a half.
-        low: rows of the step ``retrieval miss`` whose evidence is among the first `LOOKED` passages
+        low: rows of the step ``retrieval miss`` whose evidence is among the first 50 passages
             that were found, ranked too low to be read; null where it is not known.
         not_found: the other rows of this step; null as well.
         untold: wrong rows whose evidence was read and that were not answered under controls.

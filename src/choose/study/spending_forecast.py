@@ -121,8 +121,11 @@ def _count_job(
     most = (hyperparameters(trial.strategy) | dict(trial.params)).get("max_tokens") or inf
     read, words = strategy.passages() if isinstance(strategy, SendsPassages) else (0, WORDS)
     place = pools.of(trial)
-    # Without demonstrations, the request does not depend on the training rows.
-    training = (trial.pool, trial.seed) if shown else ()
+    asked = 0
+    if isinstance(strategy, Searches) and place.pool:
+        asked = strategy.asks(pools.dataset.task, len(place.pool))
+    # Without demonstrations, or a choice, the request does not depend on the training rows.
+    training = (trial.pool, trial.seed) if shown or asked else ()
     how = (trial.strategy, str(sorted(trial.params.items(), key=str)), *training)
     few = max(1, job.view_rows // len(pools.dataset.folds))
     views = [(view, 0) for view in job.views] + [("clean", r) for r in range(1, job.repeats)]
@@ -137,12 +140,10 @@ def _count_job(
             request = Request(id, shown, most, part, given, words)
             requests.setdefault((*how, view, repeat, id), request)
     rows.update(place.questions)
-    asked = 0
-    if isinstance(strategy, Searches) and place.pool:
-        asked = strategy.asks(pools.dataset.task, len(place.pool))
     for number in range(asked):
         id = place.pool[number % len(place.pool)].id
-        requests.setdefault((*how, SEARCH, number), Request(id, shown, most, SEARCH))
+        request = Request(id, shown, most, SEARCH, read, words)
+        requests.setdefault((*how, SEARCH, number), request)
     if shown or asked:
         rows.update(e.id for e in place.pool)
 

@@ -276,12 +276,7 @@ def _retrieved(evidence: Evidence, table: ScoreTable) -> Retrieved | None:
 
     Each row counts once, by its first repetition: retrieval does not depend on the seed.
     """
-    shown: dict[str, tuple[str, ...]] = {}
-    below: dict[str, tuple[str, ...]] = {}
-    for run in table.runs:
-        asked, answers = run.asked[CLEAN], run.answers[CLEAN]
-        shown = {**dict(zip(asked, answers.evidence or (), strict=False)), **shown}
-        below = {**dict(zip(asked, answers.further or (), strict=False)), **below}
+    shown, below = _passages(table)
     ids = [id for id in shown if id in evidence.items.evidence]
     most = max((len(shown[id]) for id in ids), default=0)
     if not most:
@@ -297,7 +292,11 @@ def _retrieved(evidence: Evidence, table: ScoreTable) -> Retrieved | None:
         return Interval.of(two_way_interval(values, documents), ARTEFACT, within=(0.0, 1.0))
 
     def share(some: Collection[str] | None) -> Interval | None:
-        return None if some is None else mean(np.array([float(id in some) for id in ids]))
+        if some is None:
+            return None
+        values = np.array([float(id in some) for id in ids])
+        estimate = two_way_interval(values, documents, pseudo=AGRESTI_COULL)
+        return Interval.of(estimate, ARTEFACT, within=(0.0, 1.0))
 
     return Retrieved(
         rows=len(ids),
@@ -311,3 +310,17 @@ def _retrieved(evidence: Evidence, table: ScoreTable) -> Retrieved | None:
         ranked_low=share(low),
         not_found=share(None if low is None else {*missed} - {*low}),
     )
+
+
+def _passages(table: ScoreTable) -> tuple[dict[str, tuple[str, ...]], dict[str, tuple[str, ...]]]:
+    """Return the passages that were read for each row, and those found and not read, if known."""
+    shown: dict[str, tuple[str, ...]] = {}
+    below: dict[str, tuple[str, ...]] = {}
+    for run in table.runs:
+        asked, answers = run.asked[CLEAN], run.answers[CLEAN]
+        shown = {**dict(zip(asked, answers.evidence or (), strict=False)), **shown}
+        # What was cut from a prompt was found as well.
+        cut = answers.dropped or ((),) * len(asked)
+        found = zip(asked, cut, answers.further or (), strict=False)
+        below = {**{id: (*out, *under) for id, out, under in found}, **below}
+    return shown, below
