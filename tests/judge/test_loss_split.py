@@ -290,11 +290,11 @@ def test_the_form_of_answers_that_was_chosen_is_a_step_of_its_own() -> None:
     assert found.as_written.value + lost == pytest.approx(1)
     [said] = loss_sentences((found,), "rag")
     assert (
-        "As written, its answers lose most by their format (\u221275), which needs no training: "
-        "shortened they score 100 instead of 25. " in said
+        "Format would cost it most (\u221275), but needs no training: shortened answers score 100, "
+        "as written 25. " in said
     )
     [other] = loss_sentences((plain,), "rag")
-    assert "As written" not in other
+    assert "Format" not in other
 
 
 def test_a_metric_of_the_users_is_not_run_on_what_was_written() -> None:
@@ -501,7 +501,7 @@ def test_rows_whose_evidence_was_not_found_are_listed() -> None:
         f"rag read no evidence of 9 of {found.rows} rows: {rows_named(found.missed, 20)}." in said
     )
     assert (found.low, found.ranked_low, found.not_found) == (None, None, None)
-    assert "Of these" not in said
+    assert "of these" not in said
     assert "No document is known" not in said
 
 
@@ -519,8 +519,9 @@ def test_missed_rows_are_told_apart_by_what_was_found_below() -> None:
     assert total == pytest.approx(1)
     said = " ".join(reading_notes(decision))
     rest = found.missed[6:]
-    assert f"a better ranker or more passages help: {rows_named(found.low, 20)}." in said
-    assert f"documents help: {rows_named(rest, 20)}." in said
+    assert "The evidence of 6 of these is among the first 50 passages found, ranked too low" in said
+    assert f"a better ranker or more passages help ({rows_named(found.low, 20)})." in said
+    assert f"documents help ({rows_named(rest, 20)})." in said
     first = decision.verdict.steps[0].text
     assert f"help with {rows_named(found.low, 8)}, whose evidence is among the first 50" in first
     assert first.endswith(f"help with {rows_named(rest, 8)}, whose evidence is not.")

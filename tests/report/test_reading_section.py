@@ -51,7 +51,7 @@ def cells(decision: Decision) -> Sequence[str]:
 def test_every_form_has_every_row(render) -> None:  # type: ignore[no-untyped-def]
     decision = decisions.reading()
     said = words(render(decision))
-    assert len(cells(decision)) == 86 + 4 * len(REASONS)
+    assert len(cells(decision)) == 88 + 4 * len(REASONS)
     for cell in cells(decision):
         assert cell in said, cell
     for sentence in notes_on_reading(decision):

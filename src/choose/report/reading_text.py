@@ -120,7 +120,8 @@ def reading_tables(decision: Decision) -> Iterator[TextTable]:
         title, name = "From what is reached to every answer right", clean(split.candidate)
         yield TextTable(title, heads, _step_rows(split), name)
     if splits[1:]:
-        heads = ["candidate", *(f"{name} (95 % CI)" for name in GAPS.values()), "largest"]
+        heads = [f"{name} (95 % CI)" for name in ("format", *GAPS.values())]
+        heads = ["candidate", *heads, "largest"]
         rows = [_gap_row(split) for split in splits]
         yield TextTable("Points that each candidate loses", heads, rows)
     if splits:
@@ -153,6 +154,7 @@ def _gap_row(split: LossSplit) -> list[str]:
     first = split.gaps[0]
     return [
         clean(split.candidate),
+        DASH if split.format is None else difference(split.format.loss),
         *(difference(next((g.loss for g in split.gaps if g.name == name), None)) for name in GAPS),
         f"{GAPS[first.name]} {percent(first.largest, 0)} %",
     ]
@@ -250,17 +252,20 @@ def _where_missed(missed: Sequence[str], low: Sequence[str] | None) -> Iterator[
     if low is None:
         return
     rest = [id for id in missed if id not in {*low}]
-    if low:
-        yield (
-            f"Of these, {len(low):,} have their evidence among the first {LOOKED} passages found, "
-            f"ranked too low to be read, so that a better ranker or more passages help: "
-            f"{_listed(low)}."
-        )
-    if rest:
-        yield (
-            f"Of these, {len(rest):,} do not, so that other wording, lengths of passages or "
-            f"documents help: {_listed(rest)}."
-        )
+    for ids, where in (
+        (
+            low,
+            f"is among the first {LOOKED} passages found, ranked too low to be read: a better "
+            "ranker or more passages help",
+        ),
+        (
+            rest,
+            f"is not among the first {LOOKED}: other wording, lengths of passages or documents "
+            "help",
+        ),
+    ):
+        if ids:
+            yield f"The evidence of {len(ids):,} of these {where} ({_listed(ids)})."
 
 
 def _listed(ids: Sequence[str]) -> str:

@@ -61,8 +61,8 @@ def _form(split: LossSplit) -> str:
         return ""
     reached, written = (in_percent(i.value).removesuffix(" %") for i in (split.retrieved, before))
     return (
-        f"As written, its answers lose most by their format ({_points(form)}), which needs no "
-        f"training: shortened they score {reached} instead of {written}."
+        f"Format would cost it most ({_points(form)}), but needs no training: shortened answers "
+        f"score {reached}, as written {written}."
     )
 
 

@@ -41,7 +41,7 @@ PIPED = 48
 CONFIDENCE = {"high": "bold green", "medium": "bold yellow", "low": "bold red"}
 
 # Lines of the sentence on what is lost in reading documents.
-READING_LINES = 4
+READING_LINES = 5
 
 # Columns of a label such as "Do next", and of a margin.
 LABEL, INDENT = 12, 2
