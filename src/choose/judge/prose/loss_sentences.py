@@ -124,7 +124,8 @@ def _missing(split: LossSplit) -> str:
         )
     most = "What it loses most by" if first.name == "distraction" else "What is missing now"
     lost, hits = f"{most} is {_LOSES[first.name]} ({_points(first)}), not ", split.found
-    if other.name == "retrieval" and hits is not None and _surely_misses(hits.any):
+    best = hits.any.high if hits is not None else None
+    if other.name == "retrieval" and hits and best is not None and best < 1 - MATTERS / 2:
         do = _DO[first.name].removesuffix(", not a better index")
         return (
             f"{lost}yet retrieval ({_points(other)}): {do} first, then the index, which finds the "
@@ -143,10 +144,6 @@ def _do(name: GapName, found: Retrieved | None) -> str:
     else:
         what, rows, where = "better documents", missed - low, f"not among the first {LOOKED}"
     return f"{what}, not another reader (evidence of {rows} of {missed} missed rows is {where})"
-
-
-def _surely_misses(found: Interval) -> bool:
-    return found.high is not None and found.high < 1 - MATTERS / 2
 
 
 def limit_of_documents(case: Case, kind: Kind) -> str:
@@ -195,8 +192,7 @@ def _missed(found: Retrieved | None) -> str:
         return ""
     if found.low is None:
         return f" It misses the evidence of {rows_named(found.missed, 8)}."
-    rest = [id for id in found.missed if id not in {*found.low}]
-    said = ""
+    rest, said = [id for id in found.missed if id not in {*found.low}], ""
     if found.low:
         said = (
             f" Better ranks (retriever, tuned-retriever) or more passages help with "
