@@ -290,8 +290,8 @@ def test_the_form_of_answers_that_was_chosen_is_a_step_of_its_own() -> None:
     assert found.as_written.value + lost == pytest.approx(1)
     [said] = loss_sentences((found,), "rag")
     assert (
-        "Format would cost it most (\u221275), but needs no training: shortened answers score 100, "
-        "as written 25. " in said
+        "Format would cost it most (\u221275), but needs no training: shortened answers score "
+        "100 %, as written 25 %. " in said
     )
     [other] = loss_sentences((plain,), "rag")
     assert "Format" not in other

@@ -47,7 +47,7 @@ from choose.judge.scores.family_comparison import pair_records
 from choose.judge.scores.paired_comparison import interval_of
 from choose.judge.scores.score_tables import CandidateScores, StudyScores, study_scores
 from choose.schema.base import Interval, with_population
-from choose.schema.costs import Churn, Move
+from choose.schema.costs import Move
 from choose.schema.decision import DatasetRecord, Decision, Gate, Kind, Pair, Verdict
 from choose.schema.score_names import cannot_win
 from choose.schema.scorecard import Scorecard

@@ -59,10 +59,9 @@ def _form(split: LossSplit) -> str:
     form, before = split.format, split.as_written
     if form is None or before is None or form.largest < SURELY or not _above_0(form.loss):
         return ""
-    reached, written = (in_percent(i.value).removesuffix(" %") for i in (split.retrieved, before))
     return (
         f"Format would cost it most ({_points(form)}), but needs no training: shortened answers "
-        f"score {reached}, as written {written}."
+        f"score {in_percent(split.retrieved.value)}, as written {in_percent(before.value)}."
     )
 
 
