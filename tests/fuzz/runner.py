@@ -88,16 +88,47 @@ def prepare(folder: Path) -> Path:
     return template
 
 
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A file or folder, the time of its last change among its facts."""
+
+    mode: int
+    facts: tuple[int, ...] = field(compare=False)
+    content: bytes = field(repr=False)
+
+
+# What stands in folders that are as the template is: most commands change nothing there. To copy
+# and delete some fifty files for each of thousands of cases takes longer than the commands.
+_untouched: dict[Path, dict[str, Entry]] = {}
+
+
 def run(case: Case, template: Path, folder: Path) -> Outcome:
     """Run a case in a copy of the template."""
-    shutil.rmtree(folder, ignore_errors=True)
-    shutil.copytree(template, folder)
-    for name, content in case.files.items():
-        path = os.fsencode(folder) + b"/" + os.fsencode(name)
+    copied = _untouched.pop(folder, None)
+    if copied is None:
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(template, folder)
+        copied = _contents(folder, {})
+    written = {os.fsencode(folder) + b"/" + os.fsencode(n): c for n, c in case.files.items()}
+    for path, content in written.items():
         os.makedirs(os.path.dirname(path), exist_ok=True)
         with open(path, "wb") as file:
             file.write(content)
-    before = _contents(folder)
+    outcome = _outcome(case, folder, _contents(folder, copied))
+    for path in written:
+        own = os.fsencode(template) + path[len(os.fsencode(folder)) :]
+        with suppress(OSError):
+            os.unlink(path)
+            if os.path.exists(own):
+                shutil.copy2(own, path)
+    after = _contents(folder, copied)
+    if after == copied:
+        _untouched[folder] = after
+    return outcome
+
+
+def _outcome(case: Case, folder: Path, before: Mapping[str, Entry]) -> Outcome:
+    """Run the command of a case and judge what it did."""
     start = time.monotonic()
     with _inside(folder, case.environment):
         try:
@@ -108,7 +139,7 @@ def run(case: Case, template: Path, folder: Path) -> Outcome:
             last = "".join(traceback.format_exception(error)).strip().splitlines()
             return Outcome("failed", f"traceback: {last[-1][:200]} | {_innermost(error)}")
     seconds = time.monotonic() - start
-    why = _wrong(case, code, out, err, before, _contents(folder))
+    why = _wrong(case, code, out, err, before, _contents(folder, before))
     kind = "failed" if why else "refused" if code == 2 else "accepted"
     return Outcome(kind, why, err, seconds)
 
@@ -123,11 +154,15 @@ def _wrong(
     code: int,
     out: str,
     err: str,
-    before: Mapping[str, bytes],
-    after: Mapping[str, bytes],
+    before: Mapping[str, Entry],
+    after: Mapping[str, Entry],
 ) -> str:
     """Return what an outcome violates, or an empty text."""
-    changed = sorted(name for name in before if after.get(name) != before[name])
+    changed = sorted(
+        name
+        for name, one in before.items()
+        if name not in after or after[name].content != one.content
+    )
     if "--out=st" in case.arguments and code != 2:  # the same study goes on in its store
         changed = [name for name in changed if not name.startswith("st/")]
     new = sorted(after.keys() - before.keys())
@@ -153,14 +188,21 @@ def _wrong(
     return ""
 
 
-def _contents(folder: Path) -> dict[str, bytes]:
-    found = {}
-    for root, folders, files in os.walk(os.fsencode(folder)):
+def _contents(folder: Path, known: Mapping[str, Entry]) -> dict[str, Entry]:
+    """Return what stands in a folder; a file with the facts of a known one is not read again."""
+    found, top = {}, os.fsencode(folder)
+    for root, folders, files in os.walk(top):
         for name in [*folders, *files]:
-            path = os.path.join(root, name)
-            shown = os.path.relpath(path, os.fsencode(folder)).decode("utf-8", "backslashreplace")
+            path = root + b"/" + name
+            shown = path[len(top) + 1 :].decode("utf-8", "backslashreplace")
             with suppress(OSError):
-                found[shown] = Path(os.fsdecode(path)).read_bytes() if os.path.isfile(path) else b""
+                stat = os.stat(path) if os.path.exists(path) else os.lstat(path)
+                facts = stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
+                own = known.get(shown)
+                if own is None or (own.mode, own.facts) != (stat.st_mode, facts):
+                    content = Path(os.fsdecode(path)).read_bytes() if os.path.isfile(path) else b""
+                    own = Entry(stat.st_mode, facts, content)
+                found[shown] = own
     return found
 
 

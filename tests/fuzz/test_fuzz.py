@@ -147,3 +147,24 @@ def test_a_case_that_writes_warns_or_prints_too_much_fails(template: Path) -> No
     assert "names none of" in outcome("report", "nowhere", names=("somewhere",))
     assert outcome("report", "nowhere", names=("nowhere",)) == ""
     assert os.environ.get("CHOOSE_CACHE") != str(template.parent / "cache")
+
+
+def test_a_changed_file_is_noticed_and_the_next_case_finds_it_as_it_was(
+    template: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def spoil() -> None:
+        words = Path("words.csv")
+        words.write_bytes(bytes(words.stat().st_size))
+        Path("new").write_bytes(b"")
+
+    work = template.parent / "work"
+    monkeypatch.setattr("fuzz.runner.main", spoil)
+    for files in ({}, {}, {"words.csv": b"text,label"}):
+        found = run(Case("t", "n", (), (), files), template, work)
+        assert found.why == "changed ['words.csv']"
+    monkeypatch.setattr("fuzz.runner.main", lambda: None)
+    assert (
+        run(Case("t", "n", (), (), {"words.csv": b"", "test.csv": b""}), template, work).why == ""
+    )
+    assert (work / "test.csv").read_bytes() == (template / "test.csv").read_bytes()
+    assert {p.name for p in work.iterdir()} == {p.name for p in template.iterdir()}
