@@ -21,6 +21,7 @@ from choose.conformance import (
     Factory,
 )
 from choose.conformance.label_checks import (
+    answers_nothing_with_nothing,
     init_only_stores,
     keeps_nothing_between_fits,
     leaves_global_randomness_alone,
@@ -53,6 +54,9 @@ from support.chat_server import by_words, transport
 
 Check = Callable[[Factory], None]
 
+# States of strategies after a fit, by the strategy and what it was fitted on.
+Fits = dict[tuple[object, ...], dict[str, Any]]
+
 # The contract is not about accuracy: eight rounds over the pool teach enough to hold it.
 BRIEF = {"epochs": 8.0}
 
@@ -83,6 +87,49 @@ def factory(name: str, given: Mapping[str, object]) -> Factory:
     return lambda seed: build(name, seed=seed, **params)
 
 
+# Checks that ask or keep a strategy but not whether two fits are alike: they share a fit.
+SHARING = (
+    one_answer_an_item,
+    order_and_batch_do_not_matter,
+    answers_nothing_with_nothing,
+    survives_one_class,
+    survives_hostile_text,
+    saved_and_loaded_answers_alike,
+)
+
+
+@pytest.fixture(scope="module")
+def fits() -> Fits:
+    return {}
+
+
+def sharing(name: str, make: Factory, fits: Fits) -> Factory:
+    """Return what builds a strategy that takes over the state of an earlier fit on the same rows.
+
+    Only training is worth it; that of another strategy is forgotten.
+    """
+    if type(make(0)).family != "fine-tuning":
+        return make
+    for known in [key for key in fits if key[0] != name]:
+        del fits[known]
+
+    def made(seed: int) -> Strategy:
+        strategy = make(seed)
+
+        def fit(task: Task, examples: Sequence[Example]) -> None:
+            key = (name, seed, repr(task), repr(examples))
+            if key in fits:
+                vars(strategy).update(fits[key])
+            else:
+                type(strategy).fit(strategy, task, examples)
+                fits[key] = {k: v for k, v in vars(strategy).items() if k != "fit"}
+
+        vars(strategy)["fit"] = fit
+        return strategy
+
+    return made
+
+
 # What a search adds is tested on its own; for that of `lora` these pools are too small.
 LONG = ("tuned-lora", "tuned-prompt", "tuned-retrieval", "tuned-rag")
 
@@ -91,8 +138,9 @@ LONG = ("tuned-lora", "tuned-prompt", "tuned-retrieval", "tuned-rag")
 @pytest.mark.parametrize(
     "name", [pytest.param(n, marks=[pytest.mark.slow] * (n in LONG)) for n in LABELLING]
 )
-def test_contract(name: str, check: Check, tiny_models: dict[str, object]) -> None:
-    check(factory(name, tiny_models))
+def test_contract(name: str, check: Check, tiny_models: dict[str, object], fits: Fits) -> None:
+    make = factory(name, tiny_models)
+    check(sharing(name, make, fits) if check in SHARING else make)
 
 
 # The three kinds of texts of `lora`, seven seconds; `lora-rag` holds its writer to the same.
@@ -163,9 +211,10 @@ OF_WEIGHTS = (
 @pytest.mark.slow(seconds=3)
 @pytest.mark.parametrize("check", OF_WEIGHTS, ids=lambda check: check.__name__)
 @pytest.mark.parametrize("name", sorted({*LABELLING} - {*TAUGHT, "majority", "tfidf", "served"}))
-def test_contract_with_the_default_models(name: str, check: Check) -> None:
+def test_contract_with_the_default_models(name: str, check: Check, fits: Fits) -> None:
     # Half as many rounds teach a model that has been trained before.
-    check(factory(name, {"epochs": 4.0}))
+    make = factory(name, {"epochs": 4.0})
+    check(sharing(f"{name} by default", make, fits) if check in SHARING else make)
 
 
 class Learner(fakes.Fake):
@@ -368,13 +417,22 @@ def test_the_sound_strategy_passes() -> None:
         (fakes.Short, one_answer_an_item),
     ],
 )
-def test_each_culprit_is_caught(culprit: Any, check: Check) -> None:
+def test_each_culprit_is_caught(
+    culprit: Any, check: Check, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def make(seed: int) -> Strategy:
         made: Strategy = culprit(seed=seed)
         return made
 
     with pytest.raises(AssertionError):
         check(make)
+    if check in SHARING:
+        monkeypatch.setattr(culprit, "family", "fine-tuning")
+        shared = sharing("culprit", make, known := {})
+        for _ in range(2):
+            with pytest.raises(AssertionError):
+                check(shared)
+        assert known
 
 
 def test_hostile_rows_are_hostile() -> None:
