@@ -276,7 +276,7 @@ def test_sets_of_records_are_reported_apart_and_change_nothing_of_the_others(tmp
 
 @cache
 def committed_tally():
-    return tally(regret.replay(COMMITTED, 400, 2, of_records=True), RECORD_RULES)
+    return tally(regret.replay(COMMITTED, 400, 1, of_records=True), RECORD_RULES)
 
 
 @pytest.mark.slow

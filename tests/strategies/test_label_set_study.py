@@ -38,6 +38,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> tuple[choose.Decision, Pa
         label_file(folder / "sets.jsonl", rows),
         strategies=["tfidf", "probe", "knn"],
         scenarios=["new-class"],
+        seeds=1,
         noise=[0.0, 0.2],
         views=[],
         sizes=[1.0],
