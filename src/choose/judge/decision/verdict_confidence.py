@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from choose.formatting import listed, months, plural, points
+from choose.formatting import listed, months, plural, points, signed_points
 from choose.judge.decision.contenders import best_of
 from choose.judge.decision.label_gates import may_hide_success
 from choose.judge.decision.metric_validated import NAME as VALIDATED
@@ -248,9 +248,10 @@ def _no_strong_model(case: Case) -> str:
     assert best is not None
     tried = [family for family in ("prompting", "retrieval") if family in case.contenders.families]
     reached = scored(case.contenders.accuracies[best].value, case.noun)
-    table, total = case.contenders.panel[best].main, len(case.contenders.panel.rows.targets)
-    if table is not None and not table.complete.all():
-        reached += f" on {int(table.complete.sum()):,} of {total:,} rows"
+    lead = case.contenders.gain(best, case.name)
+    if lead is not None and (on := case.contenders.on_rows(lead)):
+        # Its score on a part of the rows would stand below that of the named candidate on all.
+        reached = f"{signed_points(lead.value)} points{on}"
     verb = "was" if len(tried) == 1 else "were"
     return f"{listed(tried)} {verb} tried with a small model only ({best}: {reached})"
 
