@@ -250,6 +250,12 @@ class Contenders:
         """Return accuracy of a minus accuracy of b."""
         return self.pairs.difference(a, b)
 
+    def answered(self, name: str) -> str:
+        """Return `` on 121 of 602 rows``; empty where a candidate answered all test rows."""
+        table, total = self.panel[name].main, len(self.panel.rows.targets)
+        rows = total if table is None else int(table.complete.sum())
+        return "" if rows == total else f" on {rows:,} of {plural(total, 'row')}"
+
     def on_rows(self, difference: Difference) -> str:
         """Return `` on 121 shared rows``; empty where both answered all test rows."""
         whole = difference.rows == len(self.panel.rows.targets)

@@ -45,7 +45,7 @@ def because(case: Case, kind: Kind) -> str:
     """Say which member of the family it is, how accurate it is, and why that one."""
     name, contenders = case.name, case.contenders
     constant = name in contenders.constants
-    use = f"Use {name}, {right(contenders.accuracies[name], case.noun)}."
+    use = f"Use {name}, {right(contenders.accuracies[name], case.noun)}{contenders.answered(name)}."
     if constant:
         use = f"{name} always gives {case.words.constant}, and nothing beats that yet."
     beside = None if constant or kind in ("none-works", "fix-metric") else also_named(case)
