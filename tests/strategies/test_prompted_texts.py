@@ -37,6 +37,7 @@ from choose.models.prompting.record_skeleton import (
 )
 from choose.models.prompting.search_budget import SearchBudget
 from choose.models.weights.spec import DEFAULT_LM
+from choose.progress import TimeLimitReached, report_progress, time_limit
 from choose.strategy import build, kinds
 from choose.tasks.answering import NO_ANSWER, Answering
 from choose.tasks.extraction import Extraction, as_text
@@ -453,6 +454,34 @@ def test_a_search_scores_texts_as_the_prompt_that_it_chooses_ends_them(
     assert budget.asked == 12
     last = search.finished(Chosen(setting=("usual",)))
     assert last.answer([rows[0].item()]).outputs == ("She is well.",)
+
+
+def test_a_search_that_is_stopped_counts_the_half_that_is_done(
+    models: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A plan said 12.6 hours: only the writing under way counted, of which nothing was done."""
+    rows = [Example(id=f"n{n}", text=f"{n} plums", target="She is well.") for n in range(12)]
+    calls: list[int] = []
+
+    def write(self: Any, prompts: Any, rule: StopRule) -> Written:
+        calls.append(len(prompts))
+        report_progress(0, 100, "writing")
+        if len(calls) == 2:
+            raise TimeLimitReached
+        return tiny.written([ENDLESS] * len(prompts), [True] * len(prompts))
+
+    monkeypatch.setattr(Generator, "write", write)
+    settings = PromptSettings(
+        model=models["model"], wording="labels", calibrate=True, max_tokens=64
+    )
+    budget, parts = SearchBudget(models["model"], 120, 120), Parts([], rows, np.arange(12))
+    search = PromptSearch(
+        NOTE, parts, lambda _: (prompter_for(settings, NOTE, rows), ()), budget, ("usual",)
+    )
+    with time_limit() as limit, pytest.raises(TimeLimitReached):
+        search.measure(("usual",))
+    assert calls == [6, 6]
+    assert limit.span[-1][1:] == (6, 120)
 
 
 def test_thresholds_are_chosen_field_by_field() -> None:

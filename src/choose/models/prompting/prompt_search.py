@@ -267,19 +267,23 @@ class PromptSearch:
         """Answer each half of the rows with what is calibrated on the other."""
         rows, half = self.parts.asked, self.parts.clusters % 2
         scores, cached = np.zeros(len(rows)), list[float]()
-        with self.budget.count(len(rows)):
-            for number in (0, 1):
-                prompter, own = self.ask(setting)
-                these = np.flatnonzero(half == number).tolist()
-                others = np.flatnonzero(half != number).tolist()
+        self.budget.check(len(rows))
+        for number in (0, 1):
+            prompter, own = self.ask(setting)
+            these = np.flatnonzero(half == number).tolist()
+            others = np.flatnonzero(half != number).tolist()
+            # A part of the questions each: the second time, the answers are those of the first.
+            new = number == 0
+            with self.budget.count(len(others) if new else 0):
                 prompter.calibrate([rows[i] for i in others], [own[i] for i in others if own])
-                items = [rows[i].item() for i in these]
+            items = [rows[i].item() for i in these]
+            with self.budget.count(len(these) if new else 0):
                 answers = prompter.answer(items, [own[i] for i in these if own])
-                scores[these] = [
-                    self._score(output, rows[i])
-                    for i, output in zip(these, answers.outputs, strict=True)
-                ]
-                cached.append(float(prompter.facts()["cached_seconds"]))
+            scores[these] = [
+                self._score(output, rows[i])
+                for i, output in zip(these, answers.outputs, strict=True)
+            ]
+            cached.append(float(prompter.facts()["cached_seconds"]))
         self.budget.cached_seconds += cached[0]  # the second time the answers are of the first
         return Measured({USUAL: scores}, {USUAL: np.zeros(len(rows))})
 

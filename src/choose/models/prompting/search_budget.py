@@ -74,7 +74,7 @@ class SearchBudget:
         Raises:
             SearchStopped: if they would exceed a limit.
         """
-        self._check(questions)
+        self.check(questions)
         try:
             with time_limit() as inner:  # loops inside have other units
                 yield
@@ -86,9 +86,15 @@ class SearchBudget:
             report_progress(self.asked + done * questions, self.planned, "choosing a prompt")
             raise
         self.asked += questions
-        report_progress(min(self.asked, self.planned), self.planned, "choosing a prompt")
+        if questions:  # the same number twice would begin another loop
+            report_progress(min(self.asked, self.planned), self.planned, "choosing a prompt")
 
-    def _check(self, questions: int) -> None:
+    def check(self, questions: int) -> None:
+        """Raise if so many more questions would exceed a limit.
+
+        Raises:
+            SearchStopped: saying which.
+        """
         if self.asked + questions > self.most:
             raise SearchStopped(f"it may ask {self.most:,} questions")
         if self.endpoint is None or self._ledger.limit is None:
