@@ -144,6 +144,21 @@ def test_no_fix_and_one_passage_are_said_and_are_no_figures(render) -> None:  # 
         assert "other passages not measured" in said
 
 
+def test_records_of_earlier_versions_are_read_and_shown_as_they_were() -> None:
+    record = decisions.loss_split().model_dump(mode="json")
+    for name in ("to_ceiling", "as_written", "format"):
+        del record[name]
+    for name in ("low", "ranked_low", "not_found"):
+        del record["found"][name]
+    old = LossSplit.model_validate(record)
+    assert [step.name for step in loss_steps(old)] == [
+        *("reached", "+ retrieval", "+ other passages", "+ reading", "all right")
+    ]
+    said = " ".join(reading_notes(with_splits(old)))
+    assert not re.search("Format:|Ceiling:|not measured|of these", said)
+    assert "rag read no evidence of 3 of 278 rows" in said
+
+
 def test_shortened_answers_are_told_with_what_is_sure() -> None:
     sure = " ".join(reading_notes(decisions.reading()))
     assert "by +14.2 points (+10.1 to +18.3), which its scores include." in sure

@@ -239,7 +239,7 @@ def _about_steps(split: LossSplit) -> Iterator[str]:
             "Ceiling: the rows whose label independent candidates do not doubt, which is what a "
             "perfect reader reaches for certain."
         )
-    else:
+    elif split.ceiling is None:
         yield "Ceiling: unknown, as no two independent candidates could doubt a label; 100 is used."
 
 
