@@ -20,6 +20,7 @@ from choose.report.markdown import render_markdown
 from choose.report.study_comparison_text import verdict as in_brief
 from choose.report.terminal.decision_page import render_full
 from choose.schema.decision import Decision, Kind
+from support import decisions
 from support.simulated_studies import lora, majority, probe, prompt, retrieval, study, tfidf
 
 WORLDS: dict[Kind, Decision] = {
@@ -83,3 +84,10 @@ def test_every_form_says_the_answer_and_no_name_of_a_kind(kind: Kind) -> None:
     for form in ("markdown", "page"):
         assert plain(verdict.because) in said[form], form
     assert said["title"] == verdict.answer
+
+
+def test_a_step_that_is_not_worth_its_effort_is_called_so_in_every_form() -> None:
+    """Below "What to do next" it was the third step, with nothing that said so."""
+    said = forms(decisions.answered())
+    for form in ("terminal", "markdown", "page"):
+        assert "Not worth it: label 960 rows for even odds." in said[form], form

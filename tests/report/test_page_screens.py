@@ -118,7 +118,8 @@ def test_a_step_that_is_not_worth_its_effort_is_no_step_to_do() -> None:
     verdict = decision.verdict.model_copy(update={"steps": steps})
     page = page_of(decision.model_copy(update={"verdict": verdict}))
     assert page.count("<li>Do thing 0.") == 1
-    assert '<p class="note">Labelling 9,300 rows is out of proportion.</p>' in page
+    said = "Not worth it: labelling 9,300 rows is out of proportion."
+    assert f'<p class="note">{said}</p>' in page
 
 
 def test_three_screens_and_everything_else_folded_without_a_script() -> None:

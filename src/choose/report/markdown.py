@@ -53,6 +53,7 @@ from choose.report.terminal.first_screen import (
     because,
     confidence_reason,
     rare_sentence,
+    step_text,
     steps,
 )
 from choose.report.text_answers import other_metrics_table, text_notes
@@ -206,7 +207,7 @@ def _standing(decision: Decision, standing: Standing, priced: bool) -> list[str]
 
 def _steps(every: Sequence[Step]) -> list[str]:
     return [
-        f"{place}. {sentence(step.text)}" + (f" {code(step.command)}" if step.command else "")
+        f"{place}. {sentence(step_text(step))}" + (f" {code(step.command)}" if step.command else "")
         for place, step in enumerate(every, 1)
     ]
 

@@ -42,6 +42,7 @@ from choose.report.terminal.first_screen import (
     answer,
     because,
     rare_sentence,
+    step_text,
     steps,
 )
 from choose.report.terminal.layout import (
@@ -97,7 +98,7 @@ def next_steps(decision: Decision, width: int) -> Iterator[RenderableType]:
 
 
 def _step(step: Step) -> Text:
-    text = literal(step.text)
+    text = literal(step_text(step))
     if step.question:
         text.append(f"\nQuestion: {clean(step.question)}", "dim")
     if step.command:

@@ -89,6 +89,11 @@ def steps(verdict: Verdict) -> tuple[Step, ...]:
     return verdict.steps or tuple(Step(kind="other", text=text) for text in verdict.next)
 
 
+def step_text(step: Step) -> str:
+    """Return what a step is, or that it is not worth its effort."""
+    return step.text if step.worth else f"Not worth it: {step.text[:1].lower()}{step.text[1:]}"
+
+
 def rare_sentence(rare: RareLabel, columns: int | None = None) -> str:
     """Say who finds a label that accuracy hardly sees, with the figures that fit into `columns`."""
     label = f"“{clean(rare.label)}” has {plural(rare.rows, 'row')} ({in_percent(rare.share)})"
