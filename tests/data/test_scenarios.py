@@ -345,6 +345,7 @@ def run_all(what: Dataset, path: Path, scenarios: tuple[str, ...]) -> Store:
     return store
 
 
+@pytest.mark.slow
 def test_renamed_terms_are_drift_and_stable_data_is_not(
     tmp_path: Path,
 ) -> None:
@@ -385,7 +386,7 @@ def test_the_sample_tickets_drift(tmp_path: Path) -> None:
     assert gate.evidence.startswith("On 241 rows that are later than its training rows, the")
 
 
-@pytest.mark.slow(seconds=45)
+@pytest.mark.slow(seconds=12)
 def test_the_product_launched_in_july_is_the_new_class_of_the_sample(tmp_path: Path) -> None:
     found = compared(tmp_path, "new-class")
     card = next(c for c in found.scorecards if c.candidate == "tfidf")

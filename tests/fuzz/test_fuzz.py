@@ -70,7 +70,7 @@ def check_part(table: Callable[[], Iterator[Case]], part: int, template: Path) -
 # A class each, since pytest-xdist gives a class to one process.
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=4)
 @pytest.mark.parametrize("part", range(PARTS))
 class TestFiles:
     @pytest.mark.parametrize("table", [file_cases, study_file_cases], ids=lambda t: t.__name__)
@@ -78,7 +78,7 @@ class TestFiles:
         check_part(table, part, template)
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=4)
 @pytest.mark.parametrize("part", range(PARTS))
 class TestFlags:
     @pytest.mark.parametrize("table", [flag_cases, environment_cases], ids=lambda t: t.__name__)
@@ -86,7 +86,7 @@ class TestFlags:
         check_part(table, part, template)
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=5)
 @pytest.mark.parametrize("part", range(PARTS))
 class TestKeys:
     def test_every_key_is_accepted_or_refused_in_one_line(self, part: int, template: Path) -> None:

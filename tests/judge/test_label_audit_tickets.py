@@ -85,7 +85,7 @@ def answered(tickets):
     return scores
 
 
-@pytest.mark.slow(seconds=50)
+@pytest.mark.slow(seconds=13)
 def test_the_default_candidates_find_the_planted_errors(tickets, answered):
     found, hits, planted = found_in(tickets, answered)
     assert hits[:10].all()
