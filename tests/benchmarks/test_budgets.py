@@ -100,6 +100,7 @@ def test_confidence_that_is_not_earned_is_a_missed_target() -> None:
     assert list(bench.missed([bench.Ladder(source="ties", rungs=(wrong,) * 30)])) == []
 
 
+@pytest.mark.slow
 def test_a_world_is_climbed_from_few_rows_to_all_and_repeats() -> None:
     ladder = bench.world("cross-fit", 4)
     assert len(ladder.rungs) > 1

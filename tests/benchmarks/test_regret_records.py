@@ -223,6 +223,7 @@ def grades():
     return [play(made, number) for number in range(12)]
 
 
+@pytest.mark.slow
 def test_the_best_rule_is_told_from_bad_ones_and_a_false_family_counts(grades):
     assert play(answered(SPREAD, metric=METRIC), 5) == grades[5]
     found = tally(grades, RECORD_RULES)
@@ -240,6 +241,7 @@ def test_the_best_rule_is_told_from_bad_ones_and_a_false_family_counts(grades):
     assert "regret in points of field-F1" in "\n".join(lines(found, grades, "field-F1"))
 
 
+@pytest.mark.slow
 def test_nothing_needless_is_no_missed_target(grades):
     found = tally(grades[:4], RECORD_RULES)
     free = replace(found.rules[JUDGE].needless, value=0.0)

@@ -160,6 +160,7 @@ def test_nothing_asks_a_package_index_for_choose_which_none_has(
     assert card.index("pip install PATH-TO-CHOOSE") < card.index("pip install -r requirements.txt")
 
 
+@pytest.mark.slow
 def test_a_folder_says_when_it_holds_the_rows(study: Path, tmp_path: Path) -> None:
     inside = {n: export(study, tmp_path / n, candidate=n).rows_inside for n in STRATEGIES}
     assert inside["tfidf"] == inside["probe"] == inside["prompt"] == inside["lora"] == 0

@@ -109,7 +109,14 @@ def swap(generator: Generator, swaps: dict[int, str]) -> None:
     generator.__dict__["words"] = words
 
 
-@pytest.mark.parametrize("until", ["end", "line", "record", "quote", "list"])
+@pytest.mark.parametrize(
+    "until",
+    [
+        "end",
+        "list",
+        *(pytest.param(u, marks=pytest.mark.slow) for u in ("line", "record", "quote")),
+    ],
+)
 def test_alone_in_a_batch_and_shuffled_it_writes_the_same(
     generator: Generator, until: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -131,6 +138,7 @@ def test_alone_in_a_batch_and_shuffled_it_writes_the_same(
         assert wrote(generator, [prompt], rule) == [one]
 
 
+@pytest.mark.slow
 def test_an_answer_in_a_loop_leaves_the_batch_as_it_ends_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -122,10 +122,19 @@ def test_a_written_text_keeps_its_lines(models: dict[str, str]) -> None:
     assert lines_of(" a\x00b \n\n\r\n c\u2028d ") == "a b\nc\nd"
 
 
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("task", [RECORDS, Writing()], ids=["records", "texts"])
+@pytest.mark.parametrize(
+    ("task", "name"),
+    [
+        pytest.param(task, name, id=f"{kind}-{name}", marks=[pytest.mark.slow] * (name != quick))
+        for kind, task, quick in (
+            ("records", RECORDS, "retrieval"),
+            ("texts", Writing(), "few-shot"),
+        )
+        for name in NAMES
+    ],
+)
 def test_alone_in_a_batch_shuffled_and_restored_it_answers_alike(
-    name: str, task: Task, models: dict[str, str], tmp_path: Path
+    task: Task, name: str, models: dict[str, str], tmp_path: Path
 ) -> None:
     assert task.kind in kinds(name)
     strategy = fitted(name, models, task)

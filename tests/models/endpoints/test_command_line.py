@@ -354,6 +354,7 @@ def test_a_finished_study_asks_and_confirms_nothing(
     assert len(server.asked) == count
 
 
+@pytest.mark.slow
 def test_repeats_measure_what_the_service_itself_changes(choose: Run, tmp_path: Path) -> None:
     calls: dict[str, int] = {}
 

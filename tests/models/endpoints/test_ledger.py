@@ -45,10 +45,10 @@ class Gateway:
 @pytest.mark.parametrize("status", [408, 500, 502, 504, 520, 521, 522, 523, 524])
 def test_a_gateway_that_fails_after_the_work_cannot_bill_more_than_the_limit(status: int) -> None:
     gateway = Gateway(lambda: error(status, "upstream request timeout"))
-    with endpoint_session(gateway, max_usd=0.006, **PRICED) as session:
+    with endpoint_session(gateway, max_usd=0.003, **PRICED) as session:
         with pytest.raises(MoneySpent) as caught:
-            fitted().predict(rows(200))
-        assert COST < gateway.billed <= session.ledger.committed <= 0.006
+            fitted().predict(rows(100))
+        assert COST < gateway.billed <= session.ledger.committed <= 0.003
         assert "may be billed for failed requests" in str(caught.value)
     # With more money it goes on, and a failure is tried again as before.
     with endpoint_session(gateway, max_usd=6.0, **PRICED) as session:
@@ -65,10 +65,10 @@ def test_a_text_that_is_turned_down_after_it_was_read_counts_against_the_limit(
     failure: Http,
 ) -> None:
     gateway = Gateway(lambda: failure)
-    with endpoint_session(gateway, max_usd=0.006, **PRICED) as session:
+    with endpoint_session(gateway, max_usd=0.003, **PRICED) as session:
         with pytest.raises(MoneySpent):
-            fitted().predict(rows(200))
-        assert COST < gateway.billed <= session.ledger.committed <= 0.006
+            fitted().predict(rows(100))
+        assert COST < gateway.billed <= session.ledger.committed <= 0.003
     with endpoint_session(gateway, max_usd=6.0, **PRICED):
         gateway.seen.clear()
         assert set(fitted().predict(rows(5)).status) == {"refused"}

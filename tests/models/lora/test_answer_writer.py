@@ -152,6 +152,7 @@ def test_answers_that_are_cut_or_malformed_are_no_answers(fitted: Any) -> None:
     assert answers.raw[0].startswith("{")
 
 
+@pytest.mark.slow
 def test_texts_end_with_the_closing_token(base: str) -> None:
     strategy = lora(base, epochs=30)
     notes = [Example(id=str(i), text=w, target=f"{w} note\nok") for i, w in enumerate(WORDS)]
@@ -242,6 +243,7 @@ def test_a_time_limit_stops_inside_an_epoch(base: str) -> None:
         lora(base).fit(TASK, rows())
 
 
+@pytest.mark.slow
 def test_several_trials_train_together_as_alone(base: str) -> None:
     # At a low rate, since at a high one the optimiser makes any rounding large.
     alone, first, second = (lora(base, seed, epochs=20, learning_rate=1e-3) for seed in (3, 3, 4))
