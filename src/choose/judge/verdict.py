@@ -36,13 +36,18 @@ from choose.judge.prose.advice import flips
 from choose.judge.prose.family_answer import (
     also_named,
     answer,
-    interim_reason,
     settled,
     still_open,
 )
 from choose.judge.prose.loss_sentences import old_facts, with_sentence
 from choose.judge.prose.reasons import doubts, failure_reasons, reasons, rejected
-from choose.judge.prose.verdict_basis import because, below_floor, rating_sentences, unrated
+from choose.judge.prose.verdict_basis import (
+    because,
+    below_floor,
+    rating_sentences,
+    unrated,
+    why_in_the_interim,
+)
 from choose.judge.scores.family_comparison import pair_records
 from choose.judge.scores.paired_comparison import interval_of
 from choose.judge.scores.score_tables import CandidateScores, StudyScores, study_scores
@@ -129,10 +134,7 @@ def _outlook(contenders: Contenders) -> dict[str, Any]:
 
 
 def _case(
-    evidence: Evidence,
-    contenders: Contenders,
-    documents: Mapping[str, Any],
-    left_out: Iterable[str],
+    evidence: Evidence, contenders: Contenders, reading: Mapping[str, Any], left_out: Iterable[str]
 ) -> Case:
     labels = audit_labels(evidence)
     # Where the auditor is too weak for a list, it is no evidence against single rows.
@@ -148,7 +150,7 @@ def _case(
     splits = loss_splits(evidence, contenders.panel)
     unanswered, missing = missing_evidence(evidence)
     written = evidence.task is not None and evidence.task.kind == "writing"
-    churn, drills = documents["churn"], documents["document_drills"]
+    churn, drills = reading["churn"], reading["document_drills"]
     found = (labels, failures, overlap, splits, missing, churn, written, ratings, over is not None)
     return Case(contenders, selection, *found, cannot_win(left_out), unanswered, drills)
 
@@ -191,7 +193,7 @@ def _verdict(
         doubts(limits, confidence),
     ]
     outlook = case.contenders.outlook
-    said = (answer(case, kind), because(case, kind), interim_reason(case, kind))
+    said = (answer(case, kind), because(case, kind), why_in_the_interim(case, kind))
     return Verdict(
         kind=kind,
         answer=said[0],

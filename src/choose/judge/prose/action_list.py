@@ -34,10 +34,10 @@ from choose.judge.prose.advice import (
     repeat_runs,
 )
 from choose.judge.prose.family_answer import small_models
-from choose.judge.prose.labelling_advice import grow_steps, relabel, separate_steps
+from choose.judge.prose.labelling_advice import grow_steps, relabel, separate_steps, why_more
 from choose.judge.prose.loss_sentences import documents_steps
 from choose.judge.prose.reasons import failure_steps, pays
-from choose.judge.prose.verdict_basis import text_steps, why_more
+from choose.judge.prose.verdict_basis import text_steps
 from choose.schema.costs import Move
 from choose.schema.decision import Gate, Kind
 from choose.schema.score_names import fits_too_long, scored, worth_finishing

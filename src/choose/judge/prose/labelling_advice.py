@@ -17,10 +17,11 @@ from choose.judge.decision.more_labels import (
     steepest_gain,
     without_forecast,
 )
-from choose.judge.decision.rule import Case
+from choose.judge.decision.rule import Case, deciding_rival
 from choose.judge.decision.verdict_kind import kind_of
 from choose.judge.measures.cost_sheet import priced
 from choose.judge.measures.curve_forecast import likely
+from choose.judge.prose.family_answer import called
 from choose.schema.score_names import Words
 from choose.schema.score_names import amount as reached
 from choose.schema.scorecard import CurveForecast, Needed
@@ -228,3 +229,41 @@ def separate_steps(case: Case) -> Iterator[Step]:
         question=f"whether {case.name} or {other} is better",
         worth=worth,
     )
+
+
+def why_more(case: Case) -> str:
+    """Say why more labels are needed, and how many where that is known."""
+    best = forecast_nearest_target(case.contenders)
+    if not case.selection.reachable and best is not None and likely(best.target):
+        return toward_target(case.contenders)
+    growth = steepest_gain(case.contenders, (case.name, *case.selection.rivals)) or steepest_gain(
+        case.contenders, case.contenders.names
+    )
+    if growth is not None:
+        return (
+            f"{growth.candidate} still gained {points(growth.gained.value)} between "
+            f"{growth.fewer:,} and {plural(growth.labels, case.words.label)}."
+        )
+    hung = lead_of_costlier(case.contenders, case.selection)
+    more = (
+        more_rows(hung, case.deciding_margin, len(case.contenders.panel.rows.targets))
+        if hung
+        else None
+    )
+    rows = plural(len(case.contenders.panel.rows.targets), "test row")
+    text = f"{rows} cannot separate {_both(case)}"
+    if more is None:
+        return f"{text}."
+    surer = f", about {rounded(more.likely):,} with 80 %" if more.likely is not None else ""
+    return f"{text}; about {rounded(more.even):,} more would with a 50 % chance{surer}."
+
+
+def _both(case: Case) -> str:
+    """Name the two whose comparison is open: the best of two families, or one and the floor."""
+    contenders, rival = case.contenders, deciding_rival(case.contenders, case.selection)
+    assert rival is not None
+    if {rival, case.name} & {*contenders.constants}:
+        return f"{case.name} and {rival}"
+    match = contenders.versus(contenders.family(rival), case.family)
+    own = match.b if match else case.name
+    return f"{called(case, case.family, own)} and {called(case, contenders.family(rival), rival)}"

@@ -13,25 +13,20 @@ from choose.judge.decision.metric_validated import (
     rated_pair,
     surely_preferred,
 )
-from choose.judge.decision.more_labels import (
-    forecast_nearest_target,
-    lead_of_costlier,
-    more_rows,
-    steepest_gain,
-)
-from choose.judge.decision.rule import Case, deciding_rival
+from choose.judge.decision.rule import Case
 from choose.judge.decision.verdict_kind import conflicts_limit
 from choose.judge.measures.cost_comparison import cheaper_by, costs_less, costs_more
-from choose.judge.measures.curve_forecast import horizon, likely
+from choose.judge.measures.curve_forecast import horizon
 from choose.judge.measures.text_metrics import format_gap, leads_by_other_metrics, only_cut
 from choose.judge.prose.family_answer import (
     ahead_on_all_rows,
     also_named,
     called,
+    interim_reason,
     may_be_behind,
     seen,
 )
-from choose.judge.prose.labelling_advice import limit_sentence, toward_target
+from choose.judge.prose.labelling_advice import limit_sentence, why_more
 from choose.judge.prose.loss_sentences import limit_of_documents
 from choose.judge.scores.score_tables import MISSING
 from choose.judge.stats.metrics import UNUSABLE
@@ -48,15 +43,26 @@ def because(case: Case, kind: Kind) -> str:
     use = f"Use {name}, {right(contenders.accuracies[name], case.noun)}{contenders.answered(name)}."
     if constant:
         use = f"{name} always gives {case.words.constant}, and nothing beats that yet."
-    beside = None if constant or kind in ("none-works", "fix-metric") else also_named(case)
     parts = (
         "" if kind == "none-works" else use,
         format_sentence(case),
         _basis(case, kind),
-        _beside(case, beside) if beside else "",
+        "" if interim_reason(case, kind) else _why_member(case, kind),
         COUNTED.get(contenders.rule.measure.metric, ""),
     )
     return " ".join(filter(None, parts))
+
+
+def why_in_the_interim(case: Case, kind: Kind) -> str:
+    """Say why the interim candidate is the one to use: its family first, then the member."""
+    reason = interim_reason(case, kind)
+    return " ".join(filter(None, (reason, _why_member(case, kind)))) if reason else ""
+
+
+def _why_member(case: Case, kind: Kind) -> str:
+    silent = case.name in case.contenders.constants or kind in ("none-works", "fix-metric")
+    beside = None if silent else also_named(case)
+    return _beside(case, beside) if beside else ""
 
 
 def _basis(case: Case, kind: Kind) -> str:
@@ -120,33 +126,6 @@ def _none(case: Case) -> str:
     return f"Always guessing {case.words.constant} gets {guess}."
 
 
-def why_more(case: Case) -> str:
-    """Say why more labels are needed, and how many where that is known."""
-    best = forecast_nearest_target(case.contenders)
-    if not case.selection.reachable and best is not None and likely(best.target):
-        return toward_target(case.contenders)
-    growth = steepest_gain(case.contenders, (case.name, *case.selection.rivals)) or steepest_gain(
-        case.contenders, case.contenders.names
-    )
-    if growth is not None:
-        return (
-            f"{growth.candidate} still gained {points(growth.gained.value)} between "
-            f"{growth.fewer:,} and {plural(growth.labels, case.words.label)}."
-        )
-    hung = lead_of_costlier(case.contenders, case.selection)
-    more = (
-        more_rows(hung, case.deciding_margin, len(case.contenders.panel.rows.targets))
-        if hung
-        else None
-    )
-    rows = plural(len(case.contenders.panel.rows.targets), "test row")
-    text = f"{rows} cannot separate {_both(case)}"
-    if more is None:
-        return f"{text}."
-    surer = f", about {rounded(more.likely):,} with 80 %" if more.likely is not None else ""
-    return f"{text}; about {rounded(more.even):,} more would with a 50 % chance{surer}."
-
-
 def _wrong(case: Case) -> str:
     limit = conflicts_limit(case)
     if limit is None:
@@ -154,17 +133,6 @@ def _wrong(case: Case) -> str:
         return f"{sentence[0].upper()}{sentence[1:]}"
     errors = f"{limit[0]} of {limit[1]} errors of {case.name}"
     return f"{errors} are on texts that occur with another label too."
-
-
-def _both(case: Case) -> str:
-    """Name the two whose comparison is open: the best of two families, or one and the floor."""
-    contenders, rival = case.contenders, deciding_rival(case.contenders, case.selection)
-    assert rival is not None
-    if {rival, case.name} & {*contenders.constants}:
-        return f"{case.name} and {rival}"
-    match = contenders.versus(contenders.family(rival), case.family)
-    own = match.b if match else case.name
-    return f"{called(case, case.family, own)} and {called(case, contenders.family(rival), rival)}"
 
 
 def _beside(case: Case, other: str) -> str:
