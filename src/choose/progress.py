@@ -37,6 +37,7 @@ class LoopProgress:
         fits: whether the work is a fit, of which nothing is left if it does not end in time.
         started: when the work started, as a `perf_counter` reading.
         loop: the name of the current loop.
+        paced_by: what sets the seconds of a unit, such as a language model; empty if unknown.
         span: (when, done, total) at the first and at the latest report of the current loop.
     """
 
@@ -45,10 +46,13 @@ class LoopProgress:
     reports: int = 0
     fits: bool = False
     loop: str = ""
+    paced_by: str = ""
     started: float = field(default_factory=perf_counter)
     span: tuple[tuple[float, float, float], ...] = ()
 
-    def update(self, done: float, total: float, loop: str, at_most: bool = False) -> None:
+    def update(
+        self, done: float, total: float, loop: str, at_most: bool = False, paced_by: str = ""
+    ) -> None:
         """Record a report, of a loop that may also end before its `total` if `at_most`.
 
         Raises:
@@ -58,6 +62,7 @@ class LoopProgress:
         now = perf_counter()
         if loop != self.loop or done <= self.span[-1][1] or total != self.span[-1][2]:
             self.loop, self.span, self.reports = loop, ((now, done, total),), 0
+            self.paced_by = paced_by
         else:
             # The first step includes set-up, so the pace is that of the steps after it.
             begun = self.span[0] if self.span[0][1] > 0 else (now, done, total)
@@ -83,35 +88,53 @@ class LoopProgress:
         return self.span[-1][2] if self.span else 0.0
 
     @property
-    def seconds_remaining(self) -> float | None:
-        """Extrapolate the seconds until the current loop ends; None before its first step."""
+    def warm(self) -> bool:
+        """Return whether steps were made after the first one, which includes set-up."""
+        return len(self.span) > 1 and self.span[-1][1] > self.span[0][1]
+
+    @property
+    def measured(self) -> tuple[float, float] | None:
+        """Return units of the current loop and the seconds that they took; None before any.
+
+        The time before the first report includes set-up, so it counts only if it is all there is.
+        """
         if not self.span:
             return None
-        (first, done, total), (now, at, _) = self.span[0], self.span[-1]
+        (first, done, _), (now, at, _) = self.span[0], self.span[-1]
         if at <= 0:  # a loop that has said how long it is, and not begun
             return None
-        # The time before the first report includes set-up, so it counts only if it is all there is.
-        since, steps = (first, done) if at > done else (self.started, 0.0)
-        return (total - at) * (now - since) / (at - steps)
+        return (at - done, now - first) if self.warm else (at, now - self.started)
+
+    @property
+    def seconds_remaining(self) -> float | None:
+        """Extrapolate the seconds until the current loop ends; None before its first step."""
+        if (measured := self.measured) is None:
+            return None
+        units, seconds = measured
+        _, at, total = self.span[-1]
+        return (total - at) * seconds / units
 
 
 _current: ContextVar[LoopProgress | None] = ContextVar("progress", default=None)
 
 
-def report_progress(done: float, total: float, loop: str, at_most: bool = False) -> None:
+def report_progress(
+    done: float, total: float, loop: str, at_most: bool = False, paced_by: str = ""
+) -> None:
     """Report how much of a long loop is done, in any unit; call it after every step.
 
     A loop with long steps may also report 0 before the first: its length is then known at no cost.
 
     No-op unless a time limit is active. `loop` names the loop: one fit may run several. One that
     ends as soon as it has converged has `at_most` its `total`: no end is forecast from that.
+    Units of loops with the same `paced_by`, such as a language model, take about equally long.
 
     Raises:
         TimeLimitReached: if there is no time for the next step. Do not catch it.
     """
     progress = _current.get()
     if progress is not None:
-        progress.update(done, total, loop, at_most)
+        progress.update(done, total, loop, at_most, paced_by)
 
 
 def seconds_left() -> float:

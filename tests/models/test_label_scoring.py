@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from time import process_time
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,12 +16,14 @@ import pytest
 from choose.conformance import HOSTILE
 from choose.errors import ModelError
 from choose.models.causal.chat_template import ChatTemplate, Prompt
-from choose.models.causal.label_scoring import CausalLM, LabelTrie
+from choose.models.causal.label_scoring import CausalLM, LabelTrie, added_length
 from choose.models.causal.loading import load_causal, supports_tree_attention
+from choose.models.causal.shared_prefixes import pass_work
 from choose.models.hardware import memory
 from choose.models.prompting.prompts import single_line
 from choose.models.weights.resolve import resolve
 from choose.models.weights.spec import DEFAULT_LM
+from choose.progress import time_limit
 from support import tiny_models as tiny
 
 LABELS = ("a", "a pear", "a pear tree", "pear", "apple", "apple pie", "exchange rate", "plum")
@@ -176,6 +179,25 @@ def test_other_labels_are_other_answers(lm: CausalLM) -> None:
     other = lm.score(prompts(lm), trie(lm, ("a", "plum"))).logprobs
     assert np.allclose(one[:, 0], other[:, 0], atol=1e-4)
     assert not np.allclose(one[:, 1], other[:, 1], atol=1e-4)
+
+
+def test_progress_is_in_work_that_takes_as_long_for_every_prompt(lm: CausalLM) -> None:
+    """A plan forecasts all that read with a model by what a unit takes in any of them."""
+    with time_limit() as progress:
+        lm.score(prompts(lm), trie(lm))
+    lengths = [(added_length(p, trie(lm)), len(p.prefix)) for p in prompts(lm)]
+    assert progress.paced_by == "tiny"
+    assert progress.total == pytest.approx(sum(pass_work(lm.model, lengths)))
+    assert progress.span[-1][1] == progress.total
+    # SmolLM2-135M: 30 layers of 106 million weights, 9 heads of 64. Measured on a core, a token of
+    # 97 after 827 others took 1.34 times one of 97 after 47, and one of 534 after 47 1.05 times.
+    text = SimpleNamespace(num_attention_heads=9, hidden_size=576, num_hidden_layers=30)
+    config = SimpleNamespace(get_text_config=lambda: text)
+    model = SimpleNamespace(config=config, num_parameters=lambda **_: 106_203_456)
+    few, many, long = pass_work(model, [(97, 47), (97, 827), (534, 47)])
+    assert few == pytest.approx(97 * (1 + 34_560 / 106_203_456 * 95.5))
+    assert many / few == pytest.approx(1.246, abs=0.001)
+    assert (long / 534) / (few / 97) == pytest.approx(1.069, abs=0.001)
 
 
 def test_no_prompts_no_scores(lm: CausalLM) -> None:

@@ -11,14 +11,13 @@ from itertools import count
 from math import inf
 from pathlib import Path
 from time import perf_counter
-from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import pytest
 
 from choose.corpus import CONDITIONS
 from choose.data.scenarios import Pools
-from choose.progress import report_progress, sampled
+from choose.progress import report_progress, sampled, sampling
 from choose.run import worker
 from choose.run.executor import run_jobs
 from choose.run.first_passes import FIRST_PASS_SHARE, FirstPassBudget
@@ -29,11 +28,19 @@ from choose.run.speed_measurement import (
     LEAST_SECONDS,
     MEASURE_SECONDS,
     PARTS,
+    KnownSpeed,
     known_speed,
     measure_speed,
     part_seconds,
 )
-from choose.run.speed_probe import Speed, probe, time_predict
+from choose.run.speed_probe import (
+    FurtherRows,
+    Sample,
+    Speed,
+    at_common_pace,
+    probe,
+    time_predict,
+)
 from choose.schema.plan import Job
 from choose.store.store import Store
 from choose.study.grid_points import CONTROLS, DRILLS, FIRST_PASS
@@ -154,8 +161,7 @@ def test_a_fit_that_a_worker_keeps_is_forecast_once(monkeypatch: pytest.MonkeyPa
     again = sums.add(views)
     assert again is not None
     assert again > first_pass
-    known = SimpleNamespace(speed=speed, age=0.0)
-    monkeypatch.setattr("choose.run.forecast.known_speed", lambda *_: known)
+    monkeypatch.setattr("choose.run.forecast.known_speed", lambda *_: KnownSpeed(speed))
     (found,) = forecast([first, control, drill], Pools(data), None)
     assert found.seconds == pytest.approx(sum(kept))
 
@@ -173,7 +179,7 @@ def planned(name: str, rows: int = 300, **grid: object):  # type: ignore[no-unty
 def test_a_fit_is_forecast_from_its_first_steps() -> None:
     data, jobs = planned("steady")
     start = perf_counter()
-    found = measure_speed(jobs[0], Pools(data), seconds=0.2)
+    found = measure_speed(jobs[0], Pools(data), seconds=0.2).speed
     assert perf_counter() - start < 1.5
     assert found.fit(240) == pytest.approx(0.96, rel=0.25)
     assert found.fit(120) == pytest.approx(0.48, rel=0.3)
@@ -184,7 +190,7 @@ def test_a_fit_is_forecast_from_its_first_steps() -> None:
 @pytest.mark.slow  # it is about time, so nothing else should run
 def test_cached_work_is_measured_separately() -> None:
     data, jobs = planned("remembers")
-    found = measure_speed(jobs[0], Pools(data), seconds=0.2)
+    found = measure_speed(jobs[0], Pools(data), seconds=0.2).speed
     assert found.per_row == pytest.approx(0.002, rel=0.4)
     assert found.saved == pytest.approx(0.002, rel=0.4)
 
@@ -368,7 +374,7 @@ def test_the_plan_shows_what_it_will_take(choose, tmp_path: Path) -> None:  # ty
 def test_a_cheap_fit_is_never_stopped_half_way(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fakes.Steady, "cheap", True)
     data, jobs = planned("steady", rows=300)
-    found = measure_speed(jobs[0], Pools(data), seconds=0.05)
+    found = measure_speed(jobs[0], Pools(data), seconds=0.05).speed
     assert found.per_row is not None
     assert found.fits[-1][0] < 240  # no more rows than the time allows
     assert found.fit(240) == pytest.approx(0.96, rel=0.4)
@@ -391,7 +397,7 @@ def test_a_fit_of_all_rows_is_timed_on_texts_that_are_known(
     monkeypatch.setattr(fakes.Remembers, "fit", embed)
     monkeypatch.setattr(fakes.Remembers, "cheap", True)
     data, jobs = planned("remembers")
-    found = measure_speed(jobs[0], Pools(data), seconds=1.0)
+    found = measure_speed(jobs[0], Pools(data), seconds=1.0).speed
     assert max(map(len, pools)) == found.fits[-1][0] == 240
     assert len({row.text for pool in pools for row in pool}) == 64
     assert all(len({row.id for row in pool}) == len(pool) for pool in pools)
@@ -504,7 +510,7 @@ def test_the_length_of_another_fit_costs_no_step(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(fakes.Steady, "set_up", 0.2, raising=False)
     monkeypatch.setattr(fakes.Steady, "steps", Announces.steps, raising=False)
     data, jobs = planned("steady")
-    found = measure_speed(jobs[0], Pools(data), seconds=0.0)
+    found = measure_speed(jobs[0], Pools(data), seconds=0.0).speed
     assert Announces.steps == [1, 2], (
         "only the whole fit is begun: a step that sets up, and another"
     )
@@ -558,7 +564,7 @@ def scores(monkeypatch: pytest.MonkeyPatch) -> type[Scores]:
 def test_that_another_fit_reuses_no_answer_costs_no_step(scores: type[Scores]) -> None:
     """A plan computed an answer of a second few-shot prompt, a second of a core, to see it."""
     data, jobs = planned("steady")
-    found = measure_speed(jobs[0], Pools(data), seconds=0.0)
+    found = measure_speed(jobs[0], Pools(data), seconds=0.0).speed
     assert found.per_row == pytest.approx(3.0)
     assert found.saved_same_fit == pytest.approx(3.0)
     assert found.saved == 0.0
@@ -568,9 +574,103 @@ def test_that_another_fit_reuses_no_answer_costs_no_step(scores: type[Scores]) -
 def test_a_small_fit_is_begun_behind_the_embedding_of_its_texts(scores: type[Scores]) -> None:
     """With retrieval alone a fit was forecast as if it embedded texts and did nothing else."""
     data, jobs = planned("steady")
-    found = measure_speed(jobs[0], Pools(data), seconds=0.0)
+    found = measure_speed(jobs[0], Pools(data), seconds=0.0).speed
     assert found.per_text == pytest.approx(1.0)
     assert found.fit(240) == found.fit(64) == pytest.approx(20 * 3.0)
+
+
+# --- one pace for what reads with one model ----------------------------------------------------
+
+
+def reader(units: float, *paces: float, fit: float = 0.001) -> Speed:
+    """Predicts rows of so many units, timed at these paces; its fit of 64 rows had another."""
+    samples = tuple(Sample(3 * units, 3 * units * pace, "a model", rows=3) for pace in paces)
+    each = units * paces[0]
+    return Speed(
+        load=1.0,
+        fits=((64, 64 * units * fit), (240, 64 * units * fit)),
+        per_row=each,
+        saved_same_fit=each,
+        samples=samples,
+        fit_sample=Sample(2 * units, 2 * units * fit, "a model"),
+    )
+
+
+def test_one_slow_moment_does_not_change_a_forecast() -> None:
+    """prompt was forecast to take 6.8 times and few-shot 0.42 times what they took, in one plan."""
+    slow = {
+        "few-shot": reader(100.0, 0.001, 0.0011, 0.001),
+        "prompt": reader(80.0, 0.007, 0.001, 0.0009, fit=0.007),  # another program had the cores
+        "retrieval": reader(500.0, 0.001, 0.0009),
+    }
+    found = at_common_pace(slow)
+    quiet = at_common_pace({**slow, "prompt": reader(80.0, 0.001, 0.001, 0.0009)})
+    assert found == {**quiet, "prompt": found["prompt"]}
+    rows = {name: speed.per_row for name, speed in found.items()}
+    assert rows == pytest.approx({"few-shot": 0.1, "prompt": 0.08, "retrieval": 0.5})
+    assert found["prompt"].saved_same_fit == pytest.approx(0.08)
+    assert found["prompt"].fit(240) == pytest.approx(64 * 0.08)
+    assert found["prompt"].load == 1.0
+
+
+def test_a_first_step_tells_others_nothing_and_follows_their_pace() -> None:
+    cold = replace(reader(100.0, 0.001, 0.001), fit_sample=Sample(50.0, 0.5, "a model", warm=False))
+    cold = replace(cold, fits=((64, 64.0), (240, 64.0)))
+    found = at_common_pace({"few-shot": cold, "prompt": reader(80.0, 0.002, fit=0.002)})
+    assert found["few-shot"].per_row == pytest.approx(0.15), "the median of 1, 1, 2 and 2"
+    assert found["few-shot"].fit(240) == pytest.approx(64 * 0.15)
+    # A fit of cached answers alone is in the seconds of its texts.
+    texts = replace(cold, fits=((64, 0.0), (240, 0.0)), per_text=1.0)
+    assert at_common_pace({"few-shot": texts})["few-shot"].per_text == pytest.approx(0.1)
+
+
+def test_without_a_shared_model_a_candidate_goes_by_its_own_moments() -> None:
+    def alone(*paces: float) -> Speed:
+        samples = tuple(Sample(12, 12 * pace, rows=12) for pace in paces)
+        return replace(pace(5.0, paces[0]), saved=paces[0] / 2, samples=samples)
+
+    found = at_common_pace(
+        {"lora": alone(0.3, 0.1, 0.1), "other": alone(0.5), "none": pace(5, None)}
+    )
+    assert found["lora"].per_row == pytest.approx(0.1)
+    assert found["lora"].saved == pytest.approx(0.05)
+    assert found["lora"].fits == pace(5.0, 0.1).fits
+    assert found["other"].per_row == 0.5
+    assert found["none"] == pace(5, None)
+
+
+def test_candidates_predict_further_rows_while_others_are_measured(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock, slow = [0.0], [1.0]
+    monkeypatch.setattr("choose.run.speed_probe.perf_counter", lambda: clock[0])
+    asked: list[str] = []
+
+    class Reads:
+        def predict(self, items: list[Item]) -> Answers:
+            assert sampled()
+            clock[0] += 0.1 * slow[0] * len(items)
+            asked.extend(item.id for item in items)
+            return Answers(outputs=("a",) * len(items), status=("ok",) * len(items))
+
+    items = [Item(id=f"r{i}", text="x") for i in range(20)]
+    with sampling():
+        first = time_predict(Reads(), items, 0.5)  # type: ignore[arg-type]
+    assert first.sample == Sample(3, pytest.approx(0.3), rows=3)
+    further = FurtherRows.after(Reads(), items, first)  # type: ignore[arg-type]
+    speed = replace(pace(5.0, first.each), samples=(first.sample,))
+    known = KnownSpeed(speed, further=further)
+    slow[0] = 7.0
+    known.measure_again()
+    slow[0] = 1.0
+    for _ in range(9):
+        known.measure_again()
+    assert asked == [item.id for item in items[:19]], "each row once, and as many at a time"
+    assert [round(sample.seconds, 3) for sample in known.speed.samples] == [0.3, 2.1] + [0.3] * 4
+    assert at_common_pace({"reads": known.speed})["reads"].per_row == pytest.approx(0.1)
+    # Rows that take long are not predicted again.
+    long = replace(first, each=0.9)
+    assert FurtherRows.after(Reads(), items, long) is None  # type: ignore[arg-type]
 
 
 # --- what a budget reaches ----------------------------------------------------------------------
@@ -683,10 +783,18 @@ def test_a_measured_speed_is_used_again_for_a_week(
     data = dataset()
     (job, *_) = jobs_of(study("steady"), data)
     pools, measured = Pools(data), []
+    speed = Speed(
+        load=1.0,
+        fits=((8, 0.5), (48, 2.0)),
+        per_row=0.1,
+        tokens=(3.0, 1.0),
+        samples=(Sample(300.0, 0.5, "a model", rows=5),),
+        fit_sample=Sample(300.0, 0.25, "a model"),
+    )
 
-    def measure(job: Job, pools: Pools, seconds: float) -> Speed:
+    def measure(job: Job, pools: Pools, seconds: float) -> KnownSpeed:
         measured.append(job.trial.candidate)
-        return Speed(load=1.0, fits=((8, 0.5), (48, 2.0)), per_row=0.1, tokens=(3.0, 1.0))
+        return KnownSpeed(speed)
 
     monkeypatch.setattr("choose.run.speed_measurement.measure_speed", measure)
 
@@ -695,9 +803,8 @@ def test_a_measured_speed_is_used_again_for_a_week(
             for name, value in changed.items():
                 patch.setenv(f"CHOOSE_{name.upper()}", value)
             found = known_speed(job, pools, 1.5, clock=lambda: 1e9 + 3600 * hours)
-        assert found.speed == Speed(
-            load=1.0, fits=((8, 0.5), (48, 2.0)), per_row=0.1, tokens=(3.0, 1.0)
-        )
+            found.keep()
+        assert found.speed == speed
         return found.age, len(measured)
 
     assert known(0) == (0, 1)

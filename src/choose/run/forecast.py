@@ -28,14 +28,17 @@ from choose.run.first_passes import (
 )
 from choose.run.predict_test_rows import CHUNK, MIN_ROWS, PassCost, allocate
 from choose.run.scheduling.next_trial import ALWAYS
-from choose.run.speed_measurement import known_speed, part_seconds
-from choose.run.speed_probe import Speed
+from choose.run.speed_measurement import KnownSpeed, known_speed, part_seconds
+from choose.run.speed_probe import Speed, at_common_pace
 from choose.schema.plan import Job, TimeForecast
 from choose.strategy import find
 from choose.study.grid_points import FIRST_PASS
 
 # Seconds that a plan measures, loading included. Single steps that cannot be stopped come on top.
 PLAN_SECONDS = 20.0
+
+# How often candidates are measured again at the end of a plan that has time left.
+MOST_SAMPLES = 3
 
 
 def forecast(jobs: Sequence[Job], pools: Pools, budget: float | None) -> list[TimeForecast]:
@@ -47,7 +50,7 @@ def forecast(jobs: Sequence[Job], pools: Pools, budget: float | None) -> list[Ti
     of: dict[str, list[Job]] = {}
     for job in jobs:
         of.setdefault(job.trial.candidate, []).append(job)
-    speeds: dict[str, Speed] = {}
+    measured: dict[str, KnownSpeed] = {}
     forecasts: dict[str, TimeForecast] = {}
     until = perf_counter() + PLAN_SECONDS
     for number, (name, own) in enumerate(of.items()):
@@ -56,10 +59,16 @@ def forecast(jobs: Sequence[Job], pools: Pools, budget: float | None) -> list[Ti
         if why is None:
             try:
                 known = known_speed(own[0], pools, seconds)
-                speeds[name], age = known.speed, known.age
+                age = known.age
+                _measure_again(measured, until)
+                measured[name] = known
             except Exception as error:
                 why = str(error) if isinstance(error, ChooseError) else f"It failed: {error}"
         forecasts[name] = TimeForecast(candidate=name, trials=len(own), age=age, why_not=why)
+    _measure_again(measured, until, MOST_SAMPLES)
+    speeds = at_common_pace({name: known.speed for name, known in measured.items()})
+    for name, known in measured.items():
+        replace(known, speed=speeds[name]).keep()
     reading = Counter(job.trial.key for job in jobs if job.part in ALWAYS)
     sums = ForecastSums(pools, speeds, reading)
     each = [sums.add(job) for job in jobs]
@@ -70,6 +79,17 @@ def forecast(jobs: Sequence[Job], pools: Pools, budget: float | None) -> list[Ti
             if reach.rows < reach.all:
                 forecasts[name] = replace(forecasts[name], rows=reach.rows, all_rows=reach.all)
     return list(forecasts.values())
+
+
+def _measure_again(measured: Mapping[str, KnownSpeed], until: float, most: int = 1) -> None:
+    """Predict more rows with every candidate so far, up to `most` times, while there is time.
+
+    The speed of a machine changes within seconds, so a candidate is measured at several moments.
+    """
+    for _ in range(most):
+        for known in measured.values():
+            if perf_counter() < until:
+                known.measure_again()
 
 
 def _why_not(job: Job) -> str | None:

@@ -28,8 +28,10 @@ from choose.run.speed_probe import (
     MIN_REPORTS,
     SMALL_POOL,
     FitTiming,
+    FurtherRows,
     PredictTiming,
     PreparedTrial,
+    Sample,
     Speed,
     prepare_trial,
     time_fit,
@@ -71,7 +73,7 @@ def part_seconds(left: float, candidates: int) -> float:
     return min(MEASURE_SECONDS, max(LEAST_SECONDS, left / (PARTS * candidates)))
 
 
-def measure_speed(job: Job, pools: Pools, seconds: float) -> Speed:
+def measure_speed(job: Job, pools: Pools, seconds: float) -> KnownSpeed:
     """Begin trials on the same texts, at two pool sizes; each part takes `seconds` or one step.
 
     The second trial has another seed and other labels, so that only shared work is cached for it.
@@ -86,12 +88,38 @@ def measure_speed(job: Job, pools: Pools, seconds: float) -> Speed:
         return measure(job, pools.dataset, started, seconds)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass
 class KnownSpeed:
-    """A speed, and how many seconds ago it was measured."""
+    """A speed, and how many seconds ago it was measured.
+
+    Attributes:
+        further: test rows to predict later on; None where the speed was measured before.
+        file: where to keep it, None for nowhere.
+        now: when it was asked for, in seconds.
+    """
 
     speed: Speed
     age: float = 0.0
+    further: FurtherRows | None = None
+    file: Path | None = None
+    now: float = 0.0
+
+    def measure_again(self) -> None:
+        """Predict a few more test rows, which tells how fast the machine is by now."""
+        if self.further is None:
+            return
+        with suppress(Exception):  # what was measured before stays
+            sample, samples = self.further.sample(), self.speed.samples
+            if sample is not None and sample.paced_by == samples[0].paced_by:
+                self.speed = replace(self.speed, samples=(*samples, sample))
+
+    def keep(self) -> None:
+        """Keep a speed that was measured, unless others keep the processor busy."""
+        if self.file is None or self.age or busy():
+            return
+        with suppress(OSError):  # without a cache the next plan measures again
+            self.file.parent.mkdir(parents=True, exist_ok=True)
+            write_json(self.file, {"measured": self.now, "speed": asdict(self.speed)})
 
 
 def known_speed(
@@ -100,7 +128,7 @@ def known_speed(
     """Return the speed of a candidate on these rows: measured, or in the user's cache for a week.
 
     A cached one is of the same strategy, weights, rows, number type, threads, code, libraries and
-    processor. With CHOOSE_KEEP_GB=0, or while others keep the processor busy, nothing is cached.
+    processor. With CHOOSE_KEEP_GB=0 nothing is cached.
 
     Raises:
         Exception: whatever the strategy raises.
@@ -116,12 +144,7 @@ def known_speed(
     now = clock()
     if file is not None and (known := _stored(file, now)) is not None:
         return known
-    speed = measure_speed(job, pools, seconds)
-    if file is not None and not busy():
-        with suppress(OSError):  # without a cache the next plan measures again
-            file.parent.mkdir(parents=True, exist_ok=True)
-            write_json(file, {"measured": now, "speed": asdict(speed)})
-    return KnownSpeed(speed)
+    return replace(measure_speed(job, pools, seconds), file=file, now=now)
 
 
 def busy() -> bool:
@@ -137,11 +160,16 @@ def _stored(file: Path, now: float) -> KnownSpeed | None:
         age, pace = now - float(facts["measured"]), facts["speed"]
         pace["fits"] = tuple((int(rows), float(seconds)) for rows, seconds in pace["fits"])
         pace["tokens"] = pace["tokens"] and (float(pace["tokens"][0]), float(pace["tokens"][1]))
+        timed = [Sample(**one) for one in pace["samples"]]
+        fit = pace["fit_sample"] and Sample(**pace["fit_sample"])
+        pace["samples"], pace["fit_sample"] = tuple(timed), fit
         numbers = [pace[name] for name in ("load", "per_text", "saved", "saved_same_fit")]
         numbers += [seconds for _, seconds in pace["fits"]]
         numbers += [] if pace["per_row"] is None else [pace["per_row"]]
+        timed += [fit] if fit else []
+        positive = all(0 < n < inf for one in timed for n in (one.units, one.seconds))
         usable = 0 <= age < STORED_SECONDS and all(0 <= n < inf for n in numbers) and pace["fits"]
-        return KnownSpeed(Speed(**pace), age) if usable else None
+        return KnownSpeed(Speed(**pace), age) if usable and positive else None
     except (OSError, ValueError, TypeError, LookupError, RecursionError):
         return None
 
@@ -152,7 +180,7 @@ def _unlike_the_average(items: Sequence[Item]) -> Callable[[Item], float]:
     return lambda item: abs(len(item.text) - average)
 
 
-def _measure_fast(job: Job, dataset: Dataset, started: PreparedTrial, seconds: float) -> Speed:
+def _measure_fast(job: Job, dataset: Dataset, started: PreparedTrial, seconds: float) -> KnownSpeed:
     """Fit a small pool twice and a larger one once, without a time limit.
 
     Where texts are cached the larger one has those of the small one again and again, so that
@@ -174,17 +202,19 @@ def _measure_fast(job: Job, dataset: Dataset, started: PreparedTrial, seconds: f
         larger = time_fit(strategy, dataset, larger_pool, inf)
     predicted = time_predict(strategy, started.items, seconds)
     repeated = time_predict(second, started.items[: min(REPEATED_ITEMS, predicted.rows)], seconds)
-    return Speed(
-        load=started.load,
-        fits=((few, small.spent), (rows, larger.spent)),
-        per_text=per_text,
-        per_row=predicted.each,
-        saved=_saved(predicted, repeated) if small.cached else 0.0,
-        tokens=predicted.tokens,
+    return KnownSpeed(
+        Speed(
+            load=started.load,
+            fits=((few, small.spent), (rows, larger.spent)),
+            per_text=per_text,
+            per_row=predicted.each,
+            saved=_saved(predicted, repeated) if small.cached else 0.0,
+            tokens=predicted.tokens,
+        )
     )
 
 
-def _measure_slow(job: Job, dataset: Dataset, started: PreparedTrial, seconds: float) -> Speed:
+def _measure_slow(job: Job, dataset: Dataset, started: PreparedTrial, seconds: float) -> KnownSpeed:
     """Begin a fit of the whole pool; of a small one, only until its length is known."""
     pool, few = started.pool, min(SMALL_POOL, len(started.pool))
     whole = time_fit(started.strategy, dataset, pool, seconds)
@@ -206,14 +236,16 @@ def _measure_slow(job: Job, dataset: Dataset, started: PreparedTrial, seconds: f
     if predicted.each is not None and same_fit > MAYBE_CACHED * predicted.each:
         other_fit = _saved_by_other_fit(job, dataset, started, predicted, seconds)
     fits, text = ((few, _seconds_at_same_pace(small, whole)), (len(pool), whole.spent)), 0.0
+    fit_sample = whole.sample
     if whole.loop and small.loop != whole.loop:
         # It stopped in a loop that the small fit has finished, such as embedding; the later loops
         # are assumed to cost what they cost the small fit.
         fits, text = ((few, small.spent), (len(pool), small.spent)), whole.spent / len(pool)
+        fit_sample = small.sample
     elif predicted.each is not None and other_fit > CACHED_SHARE * predicted.each:
         # If test rows are cached, so are training rows that calibrate.
         fits, text = ((few, 0.0), (len(pool), 0.0)), whole.spent / len(pool)
-    return Speed(
+    speed = Speed(
         load=started.load,
         fits=fits,
         per_text=text,
@@ -221,7 +253,10 @@ def _measure_slow(job: Job, dataset: Dataset, started: PreparedTrial, seconds: f
         saved=other_fit,
         saved_same_fit=same_fit,
         tokens=predicted.tokens,
+        samples=() if predicted.sample is None else (predicted.sample,),
+        fit_sample=fit_sample,
     )
+    return KnownSpeed(speed, further=FurtherRows.after(predicting, started.items, predicted))
 
 
 def _begin_small(job: Job, dataset: Dataset, few: Sequence[Example]) -> FitTiming:

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from choose.errors import ModelError
 from choose.models.causal.chat_template import ChatTemplate, Prompt
 from choose.models.causal.packed_attention import Pack, Piece, logits, max_length, max_stable_length
+from choose.models.causal.shared_prefixes import pass_work
 from choose.models.hardware.compute_settings import set_threads
 from choose.models.hardware.memory import limits_of, timed_tokens, within_memory
 from choose.models.hardware.placement import placement_notes
@@ -216,9 +217,11 @@ class CausalLM:
             self.answers.update(self.cache.get({k for k in keys if k not in self.answers}))
         known = sum(self.answers[key][1] for key in dict.fromkeys(keys) if key in self.answers)
         new = {k: p for k, p in zip(keys, prompts, strict=True) if k not in self.answers}
-        tokens, done = sum(added_length(prompt, trie) for prompt in new.values()), 0
+        lengths = [(added_length(p, trie), len(p.prefix)) for p in new.values()]
+        work = dict(zip(new, pass_work(self.model, lengths), strict=True))
+        total = sum(work.values())
         if new:
-            report_progress(done, tokens, "scoring")
+            report_progress(0, total, "scoring", paced_by=self.digest)
         kind, left = self.model.device.type, dict(new)
         while left:
             some = within_memory(kind, lambda: self._score_some(left, trie))
@@ -226,8 +229,8 @@ class CausalLM:
                 del left[key]
             if self.cache is not None:
                 self.cache.put({key: self.answers[key] for key in some})
-            done += sum(added_length(new[key], trie) for key in some)
-            report_progress(done, tokens, "scoring")
+            done = total - sum(work[key] for key in left)
+            report_progress(done, total, "scoring", paced_by=self.digest)
         answers = [self.answers[key] for key in keys]
         while len(self.answers) > MAX_ANSWERS_IN_MEMORY:
             del self.answers[next(iter(self.answers))]

@@ -179,3 +179,16 @@ def bytes_per_token(model: Any) -> int:
     heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
     width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     return int(2 * config.num_hidden_layers * heads * width * model.dtype.itemsize)
+
+
+def pass_work(model: Any, lengths: Sequence[tuple[int, int]]) -> list[float]:
+    """Return what texts of (new, past) tokens take in a pass, in new tokens without any past.
+
+    It is a number of multiplications: those of the layers, and of attention to what a token sees.
+    """
+    config = model.config.get_text_config()
+    heads = getattr(config, "num_attention_heads", None) or 0
+    width = heads * (getattr(config, "head_dim", None) or config.hidden_size // max(1, heads))
+    layers = max(1, model.num_parameters(exclude_embeddings=True))
+    seen = 2 * config.num_hidden_layers * width / layers
+    return [new * (1 + seen * (past + new / 2)) for new, past in lengths]

@@ -151,12 +151,17 @@ def forecast_lines(forecasts: Sequence[TimeForecast], budget: float | None) -> I
         others = f"; the time of {', '.join(unknown)} is unknown" if unknown else ""
         what = "all candidates with a forecast" if unknown else "all trials"
         yield f"The budget of {duration(budget)} suffices for {what}{others}."
+    covered: dict[str, list[str]] = {}
     for one in forecasts:
         if one.rows is not None:
-            yield (
-                f"{clean(one.candidate)}: the budget or --max-usd covers about {_reached(one)} of "
-                "its first pass, fewer if it is dropped because it can no longer win."
-            )
+            covered.setdefault(_reached(one), []).append(clean(one.candidate))
+    for rows, names in covered.items():
+        which = f"{listed(names)}: " if len(names) < len(forecasts) else "All candidates: "
+        each = " of each" if len(names) > 1 else ""
+        yield (
+            f"{which}the budget or --max-usd covers about {rows} of the first pass{each}, fewer if "
+            "a candidate is dropped because it can no longer win."
+        )
     reasons: dict[str, list[str]] = {}
     for one in forecasts:
         if one.why_not:
