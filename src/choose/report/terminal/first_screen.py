@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import indent
 
 from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
@@ -20,13 +21,23 @@ from rich.text import Text
 from choose.formatting import clean, in_percent, in_points, plural
 from choose.report.candidate_order import standings
 from choose.report.decision_text import COLOURS, KINDS, looks_line, words_in
-from choose.report.screen_text import clip, clip_items, clip_sentences, literal, rest, shorten
+from choose.report.screen_text import (
+    clip,
+    clip_items,
+    clip_sentences,
+    command_lines,
+    literal,
+    rest,
+    shorten,
+)
 from choose.report.terminal.difference_chart import (
+    TITLES,
     chart_heading,
     chart_title,
     difference_chart,
     select_rows,
     standing_line,
+    titles_line,
 )
 from choose.report.terminal.layout import bullets, encodable, note, pairs, trimmed
 from choose.schema.decision import Decision, Verdict
@@ -40,8 +51,8 @@ PIPED = 48
 
 CONFIDENCE = {"high": "bold green", "medium": "bold yellow", "low": "bold red"}
 
-# Lines of the sentence on what is lost in reading documents.
-READING_LINES = 5
+# Lines of the sentence on what is lost in reading documents, and of what candidates are.
+READING_LINES, TITLE_LINES = 5, 4
 
 # Columns of a label such as "Do next", and of a margin.
 LABEL, INDENT = 12, 2
@@ -141,6 +152,7 @@ class Room:
         steps: what to do next.
         lines: of one sentence or step.
         context: whether the question and the data are named above the answer.
+        titles: whether it says what the candidates of the chart are.
     """
 
     rows: int
@@ -150,17 +162,18 @@ class Room:
     steps: int
     lines: int
     context: bool = True
+    titles: bool = False
 
 
 # From generous to tight: the first that fits is shown.
 ROOMS = (
-    Room(9, 5, 3, 4, 3, 4),
-    Room(9, 5, 2, 3, 3, 3),
-    Room(8, 4, 2, 2, 3, 3),
-    Room(8, 4, 1, 2, 3, 3),
-    Room(8, 4, 1, 2, 3, 2),
-    Room(7, 4, 1, 2, 3, 2),
-    Room(7, 3, 1, 2, 3, 2),
+    Room(9, 5, 3, 4, 3, 4, titles=True),
+    Room(9, 5, 2, 3, 3, 3, titles=True),
+    Room(8, 4, 2, 2, 3, 3, titles=True),
+    Room(8, 4, 1, 2, 3, 3, titles=True),
+    Room(8, 4, 1, 2, 3, 2, titles=True),
+    Room(7, 4, 1, 2, 3, 2, titles=True),
+    Room(7, 3, 1, 2, 3, 2, titles=True),
     Room(7, 3, 1, 1, 3, 2),
     Room(6, 3, 1, 1, 3, 2),
     Room(5, 3, 1, 1, 3, 2),
@@ -259,17 +272,19 @@ def _differences(
     measured = [standing for standing in every if standing.accuracy is not None]
     if not measured:
         return
+    listed = select_rows(every if drawn else measured, room.rows)
     if drawn:
         if len(measured) > 1:
             yield chart_heading(decision)
         yield from difference_chart(decision, room.rows, width)
-        return
-    listed = select_rows(measured, room.rows)
-    if len(measured) > 1:
-        yield note(f"{chart_title(decision)}:")
-    yield bullets(standing_line(decision, standing) for standing in listed)
-    if more := len(measured) - len(listed):
-        yield note(f"and {plural(more, 'more candidate')}")
+    else:
+        if len(measured) > 1:
+            yield note(f"{chart_title(decision)}:")
+        yield bullets(standing_line(decision, standing) for standing in listed)
+        if more := len(measured) - len(listed):
+            yield note(f"and {plural(more, 'more candidate')}")
+    if room.titles and (width < TITLES or not drawn) and (told := titles_line(listed)):
+        yield Padding(note(clip(told, TITLE_LINES * (width - INDENT))), (0, 0, 0, INDENT))
 
 
 def _failures(decision: Decision, columns: int) -> Iterator[RenderableType]:
@@ -297,7 +312,7 @@ def _sentences(decision: Decision, width: int, room: Room) -> Iterator[tuple[str
         whole = name == "Settled" and decision.loss_splits and room.steps > 1
         first = max(room.lines, READING_LINES) if whole else room.lines
         yield from _listed(name, sentences, most, columns, first * columns // room.lines)
-    yield from _steps(steps(verdict), room.steps, columns)
+    yield from _steps(steps(verdict), room.steps, columns, room.lines)
 
 
 def _listed(
@@ -312,12 +327,15 @@ def _listed(
         yield literal("" if place else name, "bold"), text
 
 
-def _steps(every: Sequence[Step], most: int, columns: int) -> Iterator[tuple[Text, Text]]:
+def _steps(
+    every: Sequence[Step], most: int, columns: int, lines: int
+) -> Iterator[tuple[Text, Text]]:
     worthy = [step for step in every if step.worth]
     for place, step in enumerate(worthy[:most]):
         text = literal(f"{place + 1}. {_within(step, columns)}")
         if step.command:
-            text.append(f"\n   {clean(step.command)}", "cyan")
+            shown = command_lines(step.command, columns // lines - 3)
+            text.append(indent(f"\n{shown}", "   "), "cyan")
         yield literal("" if place else "Do next", "bold"), text
     if most > 2 and len(every) > len(worthy):
         rest = next(step for step in every if not step.worth)
