@@ -611,6 +611,9 @@ def test_one_slow_moment_does_not_change_a_forecast() -> None:
     assert found["prompt"].saved_same_fit == pytest.approx(0.08)
     assert found["prompt"].fit(240) == pytest.approx(64 * 0.08)
     assert found["prompt"].load == 1.0
+    kept = at_common_pace(found)  # as the next plan reads them
+    assert kept["prompt"].fit(240) == pytest.approx(64 * 0.08)
+    assert kept["prompt"].per_row == pytest.approx(0.08)
 
 
 def test_a_first_step_tells_others_nothing_and_follows_their_pace() -> None:

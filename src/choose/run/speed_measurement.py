@@ -230,18 +230,15 @@ def _measure_slow(job: Job, dataset: Dataset, started: PreparedTrial, seconds: f
     if predicted.each is None:  # the fit stopped too early to predict; a small one got further
         predicting = smaller
         predicted = time_predict(predicting, started.items, seconds)
-    again = started.items[: min(REPEATED_ITEMS, predicted.rows)]
-    same_fit = _saved(predicted, _time_again(predicting, again, predicted, seconds))
+    same_fit = _saved(predicted, _time_again(predicting, started.items, predicted, seconds))
     other_fit = 0.0
     if predicted.each is not None and same_fit > MAYBE_CACHED * predicted.each:
         other_fit = _saved_by_other_fit(job, dataset, started, predicted, seconds)
     fits, text = ((few, _seconds_at_same_pace(small, whole)), (len(pool), whole.spent)), 0.0
-    fit_sample = whole.sample
-    if whole.loop and small.loop != whole.loop:
-        # It stopped in a loop that the small fit has finished, such as embedding; the later loops
-        # are assumed to cost what they cost the small fit.
+    embedded = bool(whole.loop) and small.loop != whole.loop
+    if embedded:
+        # It stopped in a loop that the small fit finished: later ones are to cost what they did.
         fits, text = ((few, small.spent), (len(pool), small.spent)), whole.spent / len(pool)
-        fit_sample = small.sample
     elif predicted.each is not None and other_fit > CACHED_SHARE * predicted.each:
         # If test rows are cached, so are training rows that calibrate.
         fits, text = ((few, 0.0), (len(pool), 0.0)), whole.spent / len(pool)
@@ -254,7 +251,7 @@ def _measure_slow(job: Job, dataset: Dataset, started: PreparedTrial, seconds: f
         saved_same_fit=same_fit,
         tokens=predicted.tokens,
         samples=() if predicted.sample is None else (predicted.sample,),
-        fit_sample=fit_sample,
+        fit_sample=(small if embedded else whole).sample,
     )
     return KnownSpeed(speed, further=FurtherRows.after(predicting, started.items, predicted))
 
@@ -277,22 +274,22 @@ def _saved_by_other_fit(
     """
     other = prepared(job, seed_offset=1)
     time_fit(other, dataset, _relabelled(started.pool[:SECOND_FIT_ROWS], dataset), 0.0, reports=0)
-    again = started.items[:REPEATED_ITEMS]
-    return _saved(predicted, _time_again(other, again, predicted, seconds))
+    return _saved(predicted, _time_again(other, started.items, predicted, seconds))
 
 
 def _time_again(
     strategy: Strategy, items: Sequence[Item], first: PredictTiming, seconds: float
 ) -> PredictTiming:
-    """Predict rows again, but stop before the first step of the loop that took the time.
+    """Predict the first rows again, but stop before the first step of the loop that took the time.
 
     Work that it begins anew is not cached: nothing is saved, which costs no step to see. Where it
     stops in another loop the rows are predicted to their end.
     """
-    begun = time_predict(strategy, items, 0.0, cut=True, reports=0)
+    again = items[: min(REPEATED_ITEMS, first.rows)]
+    begun = time_predict(strategy, again, 0.0, cut=True, reports=0)
     if begun.rows or begun.loop == first.loop:
         return begun
-    return time_predict(strategy, items, seconds)
+    return time_predict(strategy, again, seconds)
 
 
 def _seconds_at_same_pace(small: FitTiming, whole: FitTiming) -> float:

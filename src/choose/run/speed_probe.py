@@ -128,6 +128,7 @@ def _at_pace(name: str, speed: Speed, paces: Mapping[str, float]) -> Speed:
     fit = speed.fit_sample
     if fit is not None and fit.seconds and fit.paced_by in paces:
         fits = paces[fit.paced_by] * fit.units / fit.seconds
+        fit = replace(fit, seconds=fits * fit.seconds)  # a kept speed is put at a pace again
     # A fit of cached answers alone takes nothing but for its texts.
     texts = fits if not speed.fits[-1][1] else 1.0
     return replace(
@@ -137,6 +138,7 @@ def _at_pace(name: str, speed: Speed, paces: Mapping[str, float]) -> Speed:
         per_row=None if speed.per_row is None else rows * speed.per_row,
         saved=rows * speed.saved,
         saved_same_fit=rows * speed.saved_same_fit,
+        fit_sample=fit,
     )
 
 
@@ -270,9 +272,8 @@ def time_predict(
 ) -> PredictTiming:
     """Predict in the run's own order until the time is over; the last chunk gives the speed.
 
-    The first row is predicted whatever it takes, unless it may be `cut`, after so many reports: a
-    model that writes long answers takes many seconds for one row alone, and its speed is then
-    extrapolated.
+    The first row is predicted whatever it takes, unless it may be `cut` after so many reports: a
+    long answer takes many seconds, which are then extrapolated.
     """
     begun, done, each, spent, loop = perf_counter(), 0, None, None, ""
     answers: Answers | None = None
@@ -297,10 +298,9 @@ def time_predict(
                 raise
             return PredictTiming(0)  # a strategy whose fit was stopped may be unable to predict
         spent = (perf_counter() - start) / len(chunk)
-        cached = cached_seconds(strategy) - before
-        each = spent + cached / len(chunk)
+        each = spent + (cached_seconds(strategy) - before) / len(chunk)
         done, loop = done + len(chunk), progress.loop
-        sample = _sample(progress, len(chunk), len(chunk) * each, whole=not cached)
+        sample = _sample(progress, len(chunk), len(chunk) * each, whole=each == spent)
     return PredictTiming(done, each, spent, _tokens(answers), loop, sample)
 
 
