@@ -22,7 +22,7 @@ from choose.report.candidate_order import standings
 from choose.report.decision_text import chosen, score_noun, words_in
 from choose.report.screen_text import literal, shorten
 from choose.report.terminal.candidate_table import Axis, Bar, Scale
-from choose.report.terminal.layout import INDENT, Column, note, split_table
+from choose.report.terminal.layout import INDENT, Column, bullets, note, split_table
 from choose.schema.base import Interval
 from choose.schema.decision import Decision
 from choose.schema.score_names import NAMES, is_share, right
@@ -112,6 +112,17 @@ def standing_line(decision: Decision, standing: Standing) -> str:
     if standing.usd_per_1k is not None:
         parts.append(f"${figure(standing.usd_per_1k)} per 1,000 answers")
     return f"{name}: {', '.join(parts)}"
+
+
+def difference_lines(
+    decision: Decision, listed: Sequence[Standing], measured: int
+) -> Iterator[RenderableType]:
+    """Yield some of the measured candidates as text, under a title where there are several."""
+    if measured > 1:
+        yield note(f"{chart_title(decision)}:")
+    yield bullets(standing_line(decision, standing) for standing in listed)
+    if more := measured - len(listed):
+        yield note(f"and {plural(more, 'more candidate')}")
 
 
 def titles_line(listed: Iterable[Standing]) -> str:

@@ -33,13 +33,12 @@ from choose.report.screen_text import (
 from choose.report.terminal.difference_chart import (
     TITLES,
     chart_heading,
-    chart_title,
     difference_chart,
+    difference_lines,
     select_rows,
-    standing_line,
     titles_line,
 )
-from choose.report.terminal.layout import bullets, encodable, note, pairs, trimmed
+from choose.report.terminal.layout import encodable, note, pairs, trimmed
 from choose.schema.decision import Decision, Verdict
 from choose.schema.standings import RareFigure, RareLabel, Step
 
@@ -278,11 +277,7 @@ def _differences(
             yield chart_heading(decision)
         yield from difference_chart(decision, room.rows, width)
     else:
-        if len(measured) > 1:
-            yield note(f"{chart_title(decision)}:")
-        yield bullets(standing_line(decision, standing) for standing in listed)
-        if more := len(measured) - len(listed):
-            yield note(f"and {plural(more, 'more candidate')}")
+        yield from difference_lines(decision, listed, len(measured))
     if room.titles and (width < TITLES or not drawn) and (told := titles_line(listed)):
         yield Padding(note(clip(told, TITLE_LINES * (width - INDENT))), (0, 0, 0, INDENT))
 
@@ -312,7 +307,7 @@ def _sentences(decision: Decision, width: int, room: Room) -> Iterator[tuple[str
         whole = name == "Settled" and decision.loss_splits and room.steps > 1
         first = max(room.lines, READING_LINES) if whole else room.lines
         yield from _listed(name, sentences, most, columns, first * columns // room.lines)
-    yield from _steps(steps(verdict), room.steps, columns, room.lines)
+    yield from _steps(steps(verdict), room, columns)
 
 
 def _listed(
@@ -327,17 +322,15 @@ def _listed(
         yield literal("" if place else name, "bold"), text
 
 
-def _steps(
-    every: Sequence[Step], most: int, columns: int, lines: int
-) -> Iterator[tuple[Text, Text]]:
+def _steps(every: Sequence[Step], room: Room, columns: int) -> Iterator[tuple[Text, Text]]:
     worthy = [step for step in every if step.worth]
-    for place, step in enumerate(worthy[:most]):
+    for place, step in enumerate(worthy[: room.steps]):
         text = literal(f"{place + 1}. {_within(step, columns)}")
         if step.command:
-            shown = command_lines(step.command, columns // lines - 3)
+            shown = command_lines(step.command, columns // room.lines - 3)
             text.append(indent(f"\n{shown}", "   "), "cyan")
         yield literal("" if place else "Do next", "bold"), text
-    if most > 2 and len(every) > len(worthy):
+    if room.steps > 2 and len(every) > len(worthy):
         rest = next(step for step in every if not step.worth)
         yield Text("Not worth", "bold"), literal(clip(rest.text, columns))
 
