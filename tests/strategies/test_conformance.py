@@ -133,10 +133,14 @@ def sharing(name: str, make: Factory, fits: Fits) -> Factory:
 # What a search adds is tested on its own; for that of `lora` these pools are too small.
 LONG = ("tuned-lora", "tuned-prompt", "tuned-retrieval", "tuned-rag")
 
+# Those that train as long as `lora` does, which stays among the fast ones.
+TRAINING = ("full-fine-tuning", "setfit")
+
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 @pytest.mark.parametrize(
-    "name", [pytest.param(n, marks=[pytest.mark.slow] * (n in LONG)) for n in LABELLING]
+    "name",
+    [pytest.param(n, marks=[pytest.mark.slow] * (n in (*LONG, *TRAINING))) for n in LABELLING],
 )
 def test_contract(name: str, check: Check, tiny_models: dict[str, object], fits: Fits) -> None:
     make = factory(name, tiny_models)
@@ -193,7 +197,7 @@ def test_contract_behind_an_endpoint(
 
 
 # Minutes a check with the default encoder, and no path that the small one does not take.
-TAUGHT = ("full-fine-tuning", "setfit", "tuned-tfidf", *LONG)
+TAUGHT = (*TRAINING, "tuned-tfidf", *LONG)
 
 # What trained weights, their tokenizers and their number types can break; the other checks are of
 # code that small models run alike.

@@ -103,6 +103,7 @@ def test_hybrid_is_the_fusion_of_both_ranks(encoder: str) -> None:
     assert all(found[id] == pytest.approx(best[id], abs=1e-6) for id in found)
 
 
+@pytest.mark.slow
 def test_a_tuned_encoder_learns_from_relevance_not_from_words(encoder: str, tmp_path: Path) -> None:
     # Questions by code words, which say nothing without training rows that link them.
     coded = [
