@@ -3,6 +3,7 @@
     python benchmarks/tuned.py DIR --part cheap       tuned-tfidf, tuned-probe and tuned-knn
     python benchmarks/tuned.py DIR --part optimism    what the inner folds promise, and the truth
     python benchmarks/tuned.py DIR --part fine-tuning setfit, full fine-tuning and lora
+    python benchmarks/tuned.py DIR --part sets        the same and the probe, on sets of labels
     python benchmarks/tuned.py DIR --part search      tuned-lora against lora, on the small encoder
     python benchmarks/tuned.py DIR --part prompting   tuned-prompt and tuned-retrieval
     python benchmarks/tuned.py DIR --part prompting-optimism   what their searches promise
@@ -23,6 +24,7 @@ from __future__ import annotations
 import argparse
 import ast
 import csv
+import json
 import sys
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -40,6 +42,7 @@ from choose.models.environment_settings import cores
 from choose.models.weights.spec import DEFAULT_ENCODER
 from choose.strategy import Prepares, build, hyperparameters
 from choose.tasks.classification import Classification
+from choose.tasks.multilabel import Multilabel, read_set, set_text
 from choose.types import Example, Floats
 from machine import machine
 
@@ -56,15 +59,19 @@ A_LABEL = "8 a label"
 class Draw:
     """Training and test rows of one draw."""
 
-    task: Classification
+    task: Classification | Multilabel
     pool: list[Example]
     asked: list[Example]
 
 
 def read(folder: Path) -> list[Example]:
-    """Return the rows of a set's train.csv, then those of its test.csv."""
+    """Return the rows of a set's train.csv or train.jsonl, then those of its test file."""
     rows = []
     for part in ("train", "test"):
+        if (file := folder / f"{part}.jsonl").exists():
+            found = [json.loads(line) for line in file.read_text("utf-8").splitlines()]
+            rows += [(part, row["text"], set_text(row["labels"])) for row in found]
+            continue
         with (folder / f"{part}.csv").open(encoding="utf-8", newline="") as stream:
             rows += [(part, row["text"], row["label"]) for row in csv.DictReader(stream)]
     return [
@@ -93,18 +100,28 @@ def draw(
         rng.shuffle(pool)
     else:
         pool = train[: int(size)]
-    labels = tuple(sorted({e.target for e in rows}))
+    task: Classification | Multilabel
+    if rows[0].target.startswith("["):
+        labels = tuple(sorted({label for e in rows for label in read_set(e.target)}))
+        task = Multilabel(choices=labels, choice_names=labels)
+    else:
+        labels = tuple(sorted({e.target for e in rows}))
+        task = Classification(labels=labels, names=labels)
     if mixed:
         learnt = {e.id for e in pool}
         test = [e for e in train if e.id not in learnt]
     # The same test rows for all draws, unless the parts are mixed.
     chosen = test[:asked] if mixed else Random("tuned").sample(test, min(asked, len(test)))
-    return Draw(Classification(labels=labels, names=labels), pool, chosen)
+    return Draw(task, pool, chosen)
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """Which test rows were right, processor-seconds of the fit, and the fitted strategy."""
+    """Which test rows were right (of sets, their example-F1), and what the fit took and left.
+
+    Attributes:
+        seconds: processor-seconds of the fit.
+    """
 
     right: Floats
     seconds: float
@@ -120,7 +137,12 @@ def answered(name: str, drawn: Draw, seed: int, params: Mapping[str, Any]) -> Re
     strategy.fit(drawn.task, drawn.pool)
     seconds = process_time() - start
     answers = strategy.predict([e.item() for e in drawn.asked])
-    right = np.array([o == e.target for o, e in zip(answers.outputs, drawn.asked, strict=True)])
+    right = np.array(
+        [
+            drawn.task.score(output, e.targets)[drawn.task.metrics[0]]
+            for output, e in zip(answers.outputs, drawn.asked, strict=True)
+        ]
+    )
     return Result(right.astype(np.float64), seconds, strategy)
 
 
@@ -300,6 +322,12 @@ PARTS: Mapping[str, tuple[Any, tuple[str, ...], tuple[int | str, ...], tuple[str
     ),
     "prompting-optimism": (optimism, ("trec6",), (200,), ("tuned-prompt",)),
     "fine-tuning": (fine_tuning, ("trec6",), (A_LABEL, 500), ("setfit", "lora")),
+    "sets": (
+        fine_tuning,
+        ("nlupp_banking",),
+        (100, 500),
+        ("setfit", "full-fine-tuning", "lora", "probe"),
+    ),
     "search": (fine_tuning, ("trec6",), (400,), ("tuned-lora", "lora")),
 }
 
@@ -325,7 +353,7 @@ def main() -> None:
     given = [A_LABEL if r == "label" else int(r) for r in options.rows or ()]
     options.rows = given or sizes
     params: dict[str, dict[str, Any]] = defaultdict(dict)
-    if options.part == "search":
+    if options.part in ("search", "sets"):
         for name in options.candidates:
             if "base" in hyperparameters(name):
                 params[name]["base"] = DEFAULT_ENCODER

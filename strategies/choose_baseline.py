@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
@@ -328,7 +328,15 @@ def no_answers(labels: Sequence[str]) -> Answers:
     return Answers.from_scores(labels, np.empty((0, len(labels))))
 
 
-def answers_of(strategy: Tfidf | Probe, features: Any) -> Answers:
+class Headed(Protocol):
+    """A strategy with a head, the labels it answers and those that sets may hold."""
+
+    head: LogisticHead | SetHead
+    labels: tuple[str, ...]
+    choices: tuple[str, ...]
+
+
+def answers_of(strategy: Headed, features: Any) -> Answers:
     """Return the answers of a fitted head to (n, d) features."""
     head, labels = strategy.head, strategy.labels
     if isinstance(head, SetHead):

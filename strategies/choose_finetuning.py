@@ -8,13 +8,23 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from choose.models.saving import floats, read_fitted, read_labels, write_fitted
-from choose.models.tfidf_logistic import LogisticHead, log_scores
+from choose.models.classical.label_set_head import Thresholds, members_of, set_answers
+from choose.models.saving import floats, read_fitted, write_fitted
 from choose.models.weights.resolve import weights_digest
 from choose.models.weights.spec import DEFAULT_ENCODER, DEFAULT_LM
+from choose.tasks.multilabel import Multilabel
 from choose.types import Answers, Example, Family, Item, Task
-from choose_baseline import check_head
-from choose_lora import Lora
+from choose_baseline import (
+    KINDS,
+    answers_of,
+    fitted_head,
+    labels_and_choices,
+    named,
+    no_answers,
+    read_named,
+    restored_head,
+)
+from choose_lora import Lora, alike
 
 # What an encoder of few million weights learns at; larger ones take less.
 ENCODER_RATE = 1e-4
@@ -24,6 +34,7 @@ class _TunedEncoder:
     """The base of `setfit` and `full-fine-tuning`: an encoder, all of whose weights are trained."""
 
     family: ClassVar[Family] = "fine-tuning"
+    kinds: ClassVar[tuple[str, ...]] = KINDS
     revision: ClassVar[int] = 1
     learns: ClassVar[bool] = True
     seeded: ClassVar[bool] = True
@@ -74,7 +85,8 @@ class SetFit(_TunedEncoder):
 
     After SetFit (Tunstall et al. 2022, arXiv 2209.11055): training draws rows of one label together
     and others apart, so that few rows make many comparisons. Batches hold as many rows of each
-    label and are compared whole, by the supervised contrastive loss (Khosla et al. 2020).
+    label and are compared whole, by the supervised contrastive loss (Khosla et al. 2020); rows with
+    sets of labels count as alike by the overlap of their sets, and get a regression for each label.
     """
 
     title: ClassVar[str] = "contrastive fine-tuning (SetFit)"
@@ -96,17 +108,22 @@ class SetFit(_TunedEncoder):
         )
 
         self._untrained()
-        self.labels = task.labels
+        self.labels, self.choices = labels_and_choices(task)
         tokens = self._tokens([e.text for e in examples])
         targets = [e.target for e in examples]
         self._notes = ["The pool holds one class only, so nothing was trained."]
+        if self.choices:
+            self._notes = [alike(examples)]
         if len(set(targets)) > 1:
-            codes = [task.labels.index(target) for target in targets]
-            schedule = contrastive_schedule(len(codes), self.learning_rate, self.epochs)
-            run = ContrastiveRun(self._model, tokens.ids, codes, schedule, self.seed)
+            members = (
+                members_of(self.choices, targets)
+                if self.choices
+                else np.array([[target == label for label in self.labels] for target in targets])
+            )
+            schedule = contrastive_schedule(len(members), self.learning_rate, self.epochs)
+            run = ContrastiveRun(self._model, tokens.ids, members, schedule, self.seed)
             self._notes = [*train_whole(run), *self._cut(tokens.truncated)]
-        self.head = LogisticHead(10.0)
-        self.head.fit(self._model.embed(tokens.ids), targets)
+        self.head = fitted_head(10.0, self.choices, self._model.embed(tokens.ids), targets)
 
     def _untrained(self) -> None:
         from choose.models.lora.encoder_tuning import TunedEncoder, own_copy
@@ -116,14 +133,11 @@ class SetFit(_TunedEncoder):
         self._model = TunedEncoder(base, own_copy(base))
 
     def predict(self, items: Sequence[Item]) -> Answers:
-        """Answer with the most probable label."""
+        """Answer with the most probable label, or the labels above their thresholds."""
         if not items:
-            return Answers.from_scores(self.labels, np.empty((0, len(self.labels))))
-        vectors = self._model.embed(self._tokens([item.text for item in items]).ids, "predicting")
-        probabilities = self.head.probabilities(vectors)
-        return Answers.from_scores(
-            self.labels, log_scores(self.labels, self.head.seen, probabilities)
-        )
+            return no_answers(self.labels)
+        tokens = self._tokens([item.text for item in items])
+        return answers_of(self, self._model.embed(tokens.ids, "predicting"))
 
     def facts(self) -> Mapping[str, Any]:
         """Return threads, the number type of training, sizes in MB and notes."""
@@ -136,7 +150,7 @@ class SetFit(_TunedEncoder):
         from choose.models.lora.encoder_tuning import save_weights
 
         head, weights = self.head.state()
-        facts = {"labels": self.labels, "head": head, "notes": self._notes}
+        facts = {**named(self.labels, self.choices), "head": head, "notes": self._notes}
         write_fitted(folder, self, facts, weights)
         save_weights(self._model.adapter, folder)
 
@@ -145,15 +159,14 @@ class SetFit(_TunedEncoder):
         from choose.models.lora.encoder_tuning import load_weights
 
         facts, arrays = read_fitted(folder, self)
-        self.labels, self._notes = read_labels(facts), list(facts["notes"])
-        check_head(facts["head"], arrays, self.labels)
-        self.head = LogisticHead.restored(facts["head"], arrays)
+        (self.labels, self.choices), self._notes = read_named(facts), list(facts["notes"])
+        self.head = restored_head(facts["head"], arrays, self.labels, self.choices)
         self._untrained()
         load_weights(self._model.adapter, folder)
 
 
 class FullFineTuning(_TunedEncoder):
-    """All weights of an encoder trained under a classification head.
+    """All weights of an encoder trained under a head, with a sigmoid a label where rows have sets.
 
     The number of steps depends on the pool as in `lora`; from 1,500 rows on, training stops early
     by the loss on rows held out. The head learns at ten times the encoder's rate.
@@ -163,6 +176,9 @@ class FullFineTuning(_TunedEncoder):
     good_for: ClassVar[str] = "hundreds of rows and more; a small model that answers fast"
     needs: ClassVar[str] = "labelled rows, usually hundreds; an encoder (--encoder)"
     takes: ClassVar[str] = "a minute or more a fit without a GPU, milliseconds an answer"
+
+    # Of sets of labels.
+    thresholds: Thresholds | None
 
     def fit(self, task: Task, examples: Sequence[Example]) -> None:
         """Train; a pool with one class, or none, sets the head's bias and nothing else.
@@ -174,9 +190,12 @@ class FullFineTuning(_TunedEncoder):
         from choose.models.lora.classifier import schedule_for
         from choose.models.lora.encoder_tuning import WholeRun, train_whole
 
-        self.labels = task.labels
+        (self.labels, self.choices), self.thresholds = labels_and_choices(task), None
         self._untrained()
         tokens = self._tokens([e.text for e in examples])
+        if isinstance(task, Multilabel):
+            self._fit_sets(task, examples, tokens)
+            return
         codes = [task.labels.index(e.target) for e in examples]
         if len(set(codes)) < 2:
             self._single(codes)
@@ -185,6 +204,23 @@ class FullFineTuning(_TunedEncoder):
         run = WholeRun(self._model, tokens.ids, codes, schedule, self.seed)
         self._notes = [*train_whole(run), *self._cut(tokens.truncated)]
 
+    def _fit_sets(self, task: Multilabel, examples: Sequence[Example], tokens: Any) -> None:
+        from choose.models.lora.classifier import SET_EPOCHS, schedule_for
+        from choose.models.lora.encoder_tuning import WholeSetRun, train_whole
+        from choose.models.lora.objectives import start_from_shares
+
+        members = members_of(task.choices, [e.target for e in examples])
+        start_from_shares(self._model, members)
+        if len({e.target for e in examples}) < 2:
+            self.thresholds = Thresholds(np.full(len(task.choices), 0.5), never_empty=False)
+            self._notes = [alike(examples)]
+            return
+        rate, labels = self.learning_rate, len(task.choices)
+        schedule = schedule_for(len(members), labels, rate, self.epochs, usual=SET_EPOCHS)
+        run = WholeSetRun(self._model, tokens.ids, members, schedule, self.seed)
+        self._notes = [*train_whole(run), *self._cut(tokens.truncated)]
+        self.thresholds = run.thresholds()
+
     def _untrained(self) -> None:
         from choose.models.lora.classifier import AdaptedModel, untrained_head
         from choose.models.lora.encoder_tuning import own_copy
@@ -192,7 +228,7 @@ class FullFineTuning(_TunedEncoder):
 
         base = load_base(self.encoder)
         with seeded(self.seed, base.device):
-            head = untrained_head(base, len(self.labels))
+            head = untrained_head(base, len(self.labels or self.choices))
         self._model = AdaptedModel(base, own_copy(base), head)
 
     def _single(self, codes: Sequence[int]) -> None:
@@ -205,15 +241,20 @@ class FullFineTuning(_TunedEncoder):
         self._notes = ["The pool holds one class only, so nothing was trained."]
 
     def predict(self, items: Sequence[Item]) -> Answers:
-        """Answer with the most probable label; longer texts are cut to the limit."""
+        """Answer with the most probable label, or the labels above their thresholds.
+
+        Longer texts are cut to the limit.
+        """
         import torch
 
         tokens = self._tokens([item.text for item in items])
-        logits = self._model.predict_logits(tokens.ids, "predicting")
-        scores = torch.log_softmax(logits.double(), dim=1).numpy()
-        return Answers.from_scores(
-            self.labels, scores, tokens_in=np.array(tokens.lengths, dtype=np.int64)
-        )
+        logits = self._model.predict_logits(tokens.ids, "predicting").double()
+        read = np.array(tokens.lengths, dtype=np.int64)
+        if self.thresholds is not None:
+            chances = logits.sigmoid().numpy()
+            return set_answers(self.choices, self.thresholds(chances), chances, tokens_in=read)
+        scores = torch.log_softmax(logits, dim=1).numpy()
+        return Answers.from_scores(self.labels, scores, tokens_in=read)
 
     def facts(self) -> Mapping[str, Any]:
         """Return threads, the number type of training, sizes in MB and notes."""
@@ -228,7 +269,11 @@ class FullFineTuning(_TunedEncoder):
 
         head = self._model.head
         arrays = {n: p.detach().cpu().numpy() for n, p in head.named_parameters()}
-        write_fitted(folder, self, {"labels": self.labels, "notes": self._notes}, arrays)
+        facts = {**named(self.labels, self.choices), "notes": self._notes}
+        if self.thresholds is not None:
+            arrays["least"] = self.thresholds.least
+            facts["never_empty"] = self.thresholds.never_empty
+        write_fitted(folder, self, facts, arrays)
         save_weights(self._model.adapter, folder)
 
     def load(self, folder: Path) -> None:
@@ -238,10 +283,14 @@ class FullFineTuning(_TunedEncoder):
         from choose.models.lora.encoder_tuning import load_weights
 
         facts, arrays = read_fitted(folder, self)
-        self.labels, self._notes = read_labels(facts), list(facts["notes"])
+        (self.labels, self.choices), self._notes = read_named(facts), list(facts["notes"])
         self._untrained()
         load_weights(self._model.adapter, folder)
-        rows, width = len(self.labels), self._model.base.hidden_size
+        rows, width = len(self.labels or self.choices), self._model.base.hidden_size
+        self.thresholds = None
+        if self.choices:
+            least = floats(arrays, "least", rows)
+            self.thresholds = Thresholds(least, bool(facts["never_empty"]))
         weight, bias = floats(arrays, "weight", rows, width), floats(arrays, "bias", rows)
         with torch.no_grad():
             self._model.head.weight.copy_(torch.from_numpy(weight))
@@ -259,7 +308,7 @@ class TunedLora(Lora):
     title: ClassVar[str] = "tuned LoRA fine-tuning"
     good_for: ClassVar[str] = "as lora, with rank, layers and rate chosen in the training rows"
     takes: ClassVar[str] = "several minutes a fit without a GPU, milliseconds an answer"
-    kinds: ClassVar[tuple[str, ...]] = ("classification",)
+    kinds: ClassVar[tuple[str, ...]] = KINDS
     kind_settings: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     revision: ClassVar[int] = 2
     on_request: ClassVar[bool] = True
@@ -296,7 +345,7 @@ class TunedLora(Lora):
             note, setting = found.note, found.setting
         self.rank, self.targets = setting.rank, setting.targets
         self.learning_rate = setting.learning_rate
-        self.epochs = share_of_steps(setting, len(examples), len(task.labels))
+        self.epochs = share_of_steps(setting, len(examples), task)
         super().fit(task, examples)
         self._notes = [*([note] if note else []), *self._notes]
 
@@ -304,10 +353,10 @@ class TunedLora(Lora):
         from choose.models.lora.classifier import untrained_model
         from choose.models.lora.model import load_base, seeded
 
-        base = load_base(self.base)
+        base, outputs = load_base(self.base), sum(map(len, labels_and_choices(task)))
 
         def build(spec: Any) -> Any:
             with seeded(self.seed, base.device):
-                return untrained_model(base, spec, len(task.labels), self.base)
+                return untrained_model(base, spec, outputs, self.base)
 
         return build

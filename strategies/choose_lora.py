@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 # Learning rates of a classification head with its adapter, and of an adapter that writes.
 RATE, WRITING_RATE = 1e-3, 2e-3
 
+# More than the hidden sizes of small models, beyond which no adapter says more.
+MOST_RANK = 1_024
+
 # What a saved adapter needs to be rebuilt.
 _SETTINGS = ("base", "rank", "targets", "dropout", "upper")
 
@@ -73,11 +76,11 @@ class Lora:
         "all layers": {"targets": "all"},
     }
     limits: ClassVar[Mapping[str, tuple[float, float]]] = {
-        "rank": (1, 4_096),
+        "rank": (1, MOST_RANK),
         "dropout": (0, 0.99),
         "learning_rate": (1e-9, 10),
         "epochs": (1e-3, 10_000),
-        "max_tokens": (1, 1_000_000),
+        "max_tokens": (4, 1_000_000),
     }
 
     def __init__(
@@ -225,26 +228,20 @@ class Lora:
 
     def _set_run(self, task: Multilabel, examples: Sequence[Example]) -> TrainingRun | None:
         """Return a run for sets of labels, or None where all rows of the pool have the same."""
-        import torch
-
         from choose.models.classical.label_set_head import Thresholds, members_of
         from choose.models.lora.batching import tokenise
         from choose.models.lora.classifier import SET_EPOCHS, schedule_for
-        from choose.models.lora.objectives import SetRun
+        from choose.models.lora.objectives import SetRun, start_from_shares
 
         self._choices = task.choices
         model = self._untrained()
         members = members_of(task.choices, [example.target for example in examples])
         rows = tokenise(model.base.tokenizer, [e.text for e in examples], self._limit)
         self._truncated = rows.truncated
-        chances = (members.sum(axis=0) + 1.0) / (len(members) + 2.0)
-        with torch.no_grad():
-            # From a half for every label, a short training mostly learns that labels are rare:
-            # example-F1 with 497 rows of NLU++ was 0.56, and 0.70 from the labels' own shares.
-            model.head.bias.copy_(torch.from_numpy(np.log(chances / (1 - chances))))
+        start_from_shares(model, members)
         if len({example.target for example in examples}) < 2:
             self._thresholds = Thresholds(np.full(len(task.choices), 0.5), False)
-            self._notes = ["All rows of the pool have the same labels, so nothing was trained."]
+            self._notes = [alike(examples)]
             return None
         rate = self.learning_rate or RATE
         classes = len(task.choices)
@@ -253,7 +250,7 @@ class Lora:
 
     def _check(self) -> None:
         allowed = {
-            "rank": (1 <= self.rank <= 1024, "from 1 to 1024"),
+            "rank": (1 <= self.rank <= MOST_RANK, f"from 1 to {MOST_RANK:,}"),
             "targets": (self.targets in ("attention", "all"), "'attention' or 'all'"),
             "dropout": (0 <= self.dropout < 1, "from 0 to under 1"),
             "upper": (0 < self.upper <= 1, "above 0 and at most 1"),
@@ -413,10 +410,12 @@ class Lora:
 
     def usage(self, folder: str) -> str:
         """Return Python that loads a saved folder with PEFT and transformers alone."""
+        from choose.models.lora.answer_writer import ending_code
         from choose.models.saving import usage
 
-        sets = self._thresholds is not None
-        return usage(self.base, folder, writes=self._writer is not None, sets=sets)
+        writer, sets = self._writer, self._thresholds is not None
+        ending = None if writer is None else ending_code(writer.rule.loops, writer.first_copy)
+        return usage(self.base, folder, writes=writer is not None, sets=sets, ending=ending)
 
     def weights(self) -> str:
         """Return the base's digest."""
@@ -438,6 +437,13 @@ class Lora:
             "notes": self._notes,
             "cached_seconds": self._cached_seconds,
         }
+
+
+def alike(examples: Sequence[Example]) -> str:
+    """Return the note on a pool whose rows all have the same set of labels, or that has none."""
+    if not examples:
+        return "The pool is empty, so nothing was trained."
+    return "All rows of the pool have the same labels, so nothing was trained."
 
 
 def _read_thresholds(about: Mapping[str, Any], labels: int) -> Thresholds:

@@ -109,6 +109,12 @@ def test_gains_of_several_fits_keep_their_signs_and_one_interval() -> None:
     assert merge_numbers([said.format(*gain) for gain in gains]) == said.format(
         "-0.067 to +0.000", "-0.393", "+0.015", "414 to 1,000"
     )
+    points = "The search gained {} points ({} to {})."
+    merged = [
+        points.format("+2.1", "\u22121.0", "+5.0"),
+        points.format("\u22120.4", "\u22123.0", "+4.5"),
+    ]
+    assert merge_numbers(merged) == points.format("\u22120.4 to +2.1", "\u22123.0", "+5.0")
     accuracy = "Accuracy there {} ({} to {}) after the correction, 20 settings."
     merged = [accuracy.format(0.6, 0.5, 0.7), accuracy.format(0.5, 0.45, 0.65)]
     assert merge_numbers(merged) == accuracy.format("0.5 to 0.6", 0.45, 0.7)

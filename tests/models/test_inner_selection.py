@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from choose.conformance import pool
+from choose.conformance import TASK, pool
 from choose.models.classical.inner_selection import (
     FEWEST_ROWS,
     choose_setting,
@@ -54,12 +54,12 @@ def test_a_pool_is_too_small_without_rows_or_without_a_second_label() -> None:
     assert inner_folds([e for e in rows(100) if e.target == "a"], most=1000) is None
     same = [Example(id=f"s{i}", text="the same", target="ab"[i % 2]) for i in range(40)]
     assert inner_folds(same, most=1000) is None
-    assert inner_hold_out(rows(FEWEST_ROWS - 1), 0.25, seed=0) == []
+    assert inner_hold_out(TASK, rows(FEWEST_ROWS - 1), 0.25, seed=0) == []
 
 
 def test_a_hold_out_keeps_groups_whole() -> None:
     some = rows(80, groups=16)
-    held = set(inner_hold_out(some, 0.25, seed=0))
+    held = set(inner_hold_out(TASK, some, 0.25, seed=0))
     assert 12 <= len(held) <= 20
     assert not {some[i].group for i in held} & {
         e.group for i, e in enumerate(some) if i not in held

@@ -14,8 +14,8 @@ from choose.report.html.line_charts import volumes
 from choose.report.html.page import render_html
 from choose.report.markdown import render_markdown
 from choose.report.terminal.decision_page import render_full
-from choose.schema.decision import Decision
-from support.decisions import HOSTILE, decision
+from choose.schema.decision import GAINED, Decision, Note
+from support.decisions import HOSTILE, decision, served
 from support.html import page_of
 from support.priced_studies import HOURS, retiring, rule, world
 
@@ -49,6 +49,18 @@ def test_every_report_says_what_it_costs_and_when_it_pays(priced, form):
     assert "10 tasks on one base take 340 MB" in text
     assert "$3.60 instead of $14.40 an hour" in text
     assert "Counted over 12 months at 10,000 answers a month" in text
+
+
+@pytest.mark.parametrize("form", [lambda d: screen(d, 300), render_markdown, page_of])
+def test_what_a_search_gained_stands_by_the_candidates_and_nowhere_else(form):
+    study, gained = served(), f"{GAINED} +2.1 points for 214 questions."
+    note = Note(candidate="prompt", text=gained, fits=3)
+    notes = (*study.method.notes, note)
+    method = study.method.model_copy(update={"notes": notes})
+    text = form(study.model_copy(update={"method": method})).replace("\\", "")
+    assert text.count(f"prompt: {gained} (3 fits)") == text.count(gained) == 1
+    assert text.index("andidates") < text.index(gained) < text.index("Notes from training")
+    assert "181 steps" in text
 
 
 @pytest.mark.parametrize("form", [screen, render_markdown, page_of])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,11 @@ from support import tiny_models as tiny
 from support.label_sets import LABELS, TASK, label_rows
 
 POOL, ASKED = label_rows(90), label_rows(40, seed=1)
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(tiny.encoder(tmp_path_factory.mktemp("models") / "encoder"))
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +82,53 @@ def test_lora_learns_sets_with_a_sigmoid_a_label_and_its_code_needs_no_choose(
     (tmp_path / "kept/lora.json").write_text(json.dumps(about))
     with pytest.raises(ValueError, match="'least' holds"):
         again.load(tmp_path / "kept")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["setfit", "full-fine-tuning"])
+def test_encoders_are_tuned_on_sets_and_saved(name: str, encoder: str, tmp_path: Path) -> None:
+    # A random encoder of two layers learns at a higher rate than one that knows its language.
+    strategy: Any = build(name, seed=0, encoder=encoder, learning_rate=3e-3)
+    strategy.fit(TASK, POOL)
+    items = [e.item() for e in ASKED]
+    answers, constant = strategy.predict(items), build("majority", seed=0)
+    constant.fit(TASK, POOL)
+    assert mean_f1(answers, ASKED) > mean_f1(constant.predict(items), ASKED) + 0.2
+    assert answers.scores is None
+    assert answers.confidence is not None
+    assert "all weights of the encoder trained" in strategy.facts()["notes"][0]
+    strategy.save(tmp_path / "kept")
+    again: Any = build(name, seed=1, encoder=encoder)
+    again.load(tmp_path / "kept")
+    assert again.predict(items).outputs == answers.outputs
+    assert len(again.predict([])) == 0
+
+
+@pytest.mark.parametrize("name", ["setfit", "full-fine-tuning", "tuned-lora"])
+def test_a_pool_of_one_set_or_none_tunes_nothing(name: str, encoder: str, model: str) -> None:
+    params = {"base": model} if name == "tuned-lora" else {"encoder": encoder}
+    strategy: Any = build(name, seed=0, **params)
+    for pool, said in (
+        ([e for e in POOL if e.target == '["pin"]'], "have the same labels"),
+        ([], "is empty"),
+    ):
+        strategy.fit(TASK, pool)
+        assert said in strategy.facts()["notes"][0]
+        outputs = set(strategy.predict([e.item() for e in ASKED[:5]]).outputs)
+        assert outputs == {'["pin"]'} or not pool
+
+
+@pytest.mark.slow
+def test_the_settings_of_an_adapter_are_chosen_on_sets(encoder: str) -> None:
+    strategy: Any = build("tuned-lora", seed=0, base=encoder)
+    strategy.fit(TASK, POOL)
+    note, schedule, *_ = strategy.facts()["notes"]
+    assert re.match(r"Of 6 settings .* on 2\d held-out rows", note)
+    assert f"learning rate {strategy.learning_rate:g}" in schedule
+    items = [e.item() for e in ASKED]
+    constant = build("majority", seed=0)
+    constant.fit(TASK, POOL)
+    assert mean_f1(strategy.predict(items), ASKED) > mean_f1(constant.predict(items), ASKED) + 0.15
 
 
 def test_lora_starts_from_the_share_of_each_label(model: str) -> None:

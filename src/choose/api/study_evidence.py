@@ -18,6 +18,7 @@ from choose.api.arguments import as_call
 from choose.corpus import UPDATED
 from choose.data.personal_data import hints_by_row
 from choose.errors import ChooseError
+from choose.formatting import MINUS
 from choose.judge.evidence import (
     CandidateInfo,
     DrillRows,
@@ -227,7 +228,7 @@ def _machine(runs: tuple[Run, ...]) -> dict[str, Any]:
 
 
 # A number on its own, with its sign; digits in a name do not count. And merged intervals.
-_NUMBER = re.compile(r"(?<![\w.])(?<!\d,)(?:(?<=[ (])[+-])?\d(?:\d|,(?=\d))*(?:\.\d+)?(?!\w)")
+_NUMBER = re.compile(r"(?<![\w.])(?<!\d,)(?:(?<=[ (])[+−-])?\d(?:\d|,(?=\d))*(?:\.\d+)?(?!\w)")  # noqa: RUF001
 _ENDS = re.compile(r"\((N) to (?:N to ){1,2}(N)\)".replace("N", _NUMBER.pattern))
 
 # Most notes of a candidate: a server may word every failure differently.
@@ -257,7 +258,7 @@ def merge_numbers(texts: Sequence[str]) -> str:
 
 
 def _range(numbers: Sequence[str]) -> str:
-    ordered = sorted(set(numbers), key=lambda number: float(number.replace(",", "")))
+    ordered = sorted(set(numbers), key=lambda n: float(n.replace(",", "").replace(MINUS, "-")))
     return ordered[0] if len(ordered) == 1 else f"{ordered[0]} to {ordered[-1]}"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -79,11 +80,11 @@ _SETS_CODE = (
 
 
 _WRITING_CODE = '''\
-import json
-
+{before}import json
+{modules}
 import torch
 from peft import PeftModel
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer{names}
 
 {base}
 FOLDER = {folder}
@@ -95,7 +96,7 @@ base = AutoModelForCausalLM.from_pretrained(
     BASE, dtype="float32", use_safetensors=True, trust_remote_code=False
 )
 model = PeftModel.from_pretrained(base, FOLDER).eval()
-
+{definitions}
 
 def answer(text, **fields):
     """Return the answer to a text with its further fields."""
@@ -104,7 +105,6 @@ def answer(text, **fields):
     # In training, marks such as <|User|> were text too where they are not flagged special.
     ids = tokenizer(question, add_special_tokens=False, split_special_tokens=True)["input_ids"]
     ids = torch.tensor([about["opening"] + ids + about["closing"]])
-    # choose also ends a text that repeats a phrase without end; here it runs to the limit.
     with torch.inference_mode():
         whole = model.generate(
             input_ids=ids,
@@ -112,21 +112,22 @@ def answer(text, **fields):
             do_sample=False,
             max_new_tokens=about["most_new"],
             eos_token_id=about["end"],
-            pad_token_id=about["end"],
+            pad_token_id=about["end"],{option}
         )
-    text = tokenizer.decode(whole[0, ids.shape[1] :], skip_special_tokens=True).strip()
+    text = tokenizer.decode(whole[0, ids.shape[1] :], skip_special_tokens=True)
+{finish}    text = text.strip()
     return text.partition("\\n")[0] if about["until"] == "line" else text
 '''
 
 
-def usage(base: str, folder: str, writes: bool = False, sets: bool = False) -> str:
+def usage(
+    base: str, folder: str, writes: bool = False, sets: bool = False, ending: Facts | None = None
+) -> str:
     """Return Python that defines ``label(text)``, or ``answer(text, **fields)`` where it `writes`.
 
-    Of `sets` of labels it defines ``labels(text)``.
-
-    It needs torch, transformers, peft and safetensors.
-
-    `choose` locates a base that comes from a wheel; any copy of that folder will do.
+    Of `sets` of labels it defines ``labels(text)``. `ending` is what `ending_code` returned. It
+    needs torch, transformers, peft and safetensors. `choose` locates a base that comes from a
+    wheel; any copy of that folder will do.
     """
     base, _ = without_bits(base)
     code = f"BASE = {base!r}"
@@ -142,7 +143,8 @@ def usage(base: str, folder: str, writes: bool = False, sets: bool = False) -> s
             f"\nBASE = snapshot_download({name!r}, revision={revision!r})"
         )
     code_of = _WRITING_CODE if writes else _SETS_CODE if sets else _CODE
-    return code_of.format(base=code, folder=repr(folder))
+    parts = {**(ending or {}), "base": code, "folder": repr(folder)}
+    return code_of.format_map(defaultdict(str, parts))
 
 
 def write_fitted(folder: Path, strategy: Any, facts: Facts, arrays: Arrays | None = None) -> None:

@@ -221,6 +221,12 @@ def noted(note: Note) -> str:
     return note.text if note.fits == 1 else f"{note.text} ({plural(note.fits, 'fit')})"
 
 
+def fit_notes(decision: Decision, of_search: bool) -> tuple[str, ...]:
+    """Return what fits noted: on what a search gained, or on anything else."""
+    notes = decision.method.notes if decision.method else ()
+    return tuple(f"{n.candidate}: {noted(n)}" for n in notes if n.of_search is of_search)
+
+
 def shared_errors(overlap: ErrorOverlap) -> Iterator[str]:
     """Yield sentences on the errors that candidates share."""
     count = len(overlap.candidates)

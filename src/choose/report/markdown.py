@@ -38,8 +38,8 @@ from choose.report.decision_text import (
     LIMITS,
     UNEVEN,
     chosen,
+    fit_notes,
     goal_line,
-    noted,
     pool_note,
     score_head,
     score_noun,
@@ -138,8 +138,7 @@ def _decision_lines(decision: Decision, checks: Sequence[Expectation]) -> Iterat
         "Checks", [f"{gate.status}: {gate.name}. {gate.evidence}" for gate in decision.gates]
     )
     yield from _list("Left out", decision.left_out)
-    notes = decision.method.notes if decision.method else ()
-    yield from _list("Notes from training", [f"{n.candidate}: {noted(n)}" for n in notes])
+    yield from _list("Notes from training", list(fit_notes(decision, of_search=False)))
     yield ""
     yield (
         f"choose {literal(decision.choose)}, rule {literal(decision.rule)}, data "
@@ -219,7 +218,8 @@ def _candidates(decision: Decision) -> list[str]:
     heads = ["candidate", "family", "model", scored, "95 % CI", "rows", "seeds"]
     heads += ["ms per item", "training seconds"]
     rows = table(heads, (_row(decision, card, models[card.model]) for card in cards))
-    return [*rows, "", UNEVEN] if uneven(decision) else rows
+    gains = [f"- {sentence(text)}" for text in fit_notes(decision, of_search=True)]
+    return [*rows, *(["", UNEVEN] if uneven(decision) else []), *([""] if gains else []), *gains]
 
 
 def _row(decision: Decision, card: Scorecard, model: str) -> list[str]:

@@ -38,12 +38,21 @@ class Look(Record):
     rule: str
 
 
+# How notes on what a search gained and cost begin.
+GAINED = "The search gained"
+
+
 class Note(Record):
     """What `fits` fits of a candidate noted; numbers that differ between them are ranges."""
 
     candidate: str
     text: str
     fits: int
+
+    @property
+    def of_search(self) -> bool:
+        """Return whether it says what a search for settings gained."""
+        return self.text.startswith(GAINED)
 
 
 class Method(Record):

@@ -138,6 +138,27 @@ def test_plain_peft_and_transformers_write_the_same(fitted: Any, tmp_path: Path)
     assert written == [row.target for row in rows()]
 
 
+@pytest.mark.slow
+def test_texts_that_repeat_themselves_end_alike_in_plain_code(base: str, tmp_path: Path) -> None:
+    strategy = lora(base, epochs=30)
+    notes = [Example(id=str(i), text=w, target=f"{w} and " * 30) for i, w in enumerate(WORDS)]
+    strategy.fit(Writing(), notes)
+    writer = strategy._writer
+    assert not writer.rule.loops, "right answers repeat themselves"
+    writer.rule = StopRule(160, loops=True)
+    for finishes in (False, True):
+        writer.first_copy = finishes
+        answers = strategy.predict(asked(notes))
+        assert answers.status == (("ok",) if finishes else ("cut",)) * 4, "each ended in a loop"
+        assert (answers.tokens_out < 160).all()
+        ours = [o or (r or "").strip() for o, r in zip(answers.outputs, answers.raw, strict=True)]
+        assert any(o is not None for o in answers.outputs) is finishes
+        strategy.save(tmp_path)
+        space: dict[str, Any] = {}
+        exec(compile(strategy.usage(str(tmp_path)), "card", "exec"), space)
+        assert [space["answer"](note.text) for note in notes] == ours
+
+
 def test_answers_that_are_cut_or_malformed_are_no_answers(fitted: Any) -> None:
     from dataclasses import replace
 

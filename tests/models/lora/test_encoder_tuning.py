@@ -19,6 +19,7 @@ from choose.models.lora.encoder_tuning import (
     balanced_batches,
     contrastive_loss,
     contrastive_schedule,
+    overlaps,
 )
 from choose.models.lora.model import load_base
 from choose.strategy import build
@@ -43,23 +44,56 @@ def test_the_loss_of_four_rows_by_hand() -> None:
     # Two pairs: cosine 1 within a pair, 0 across. At temperature 0.1 each row's right partner has
     # the probability e^10 / (e^10 + 2).
     vectors = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 1.0]])
-    loss = float(contrastive_loss(vectors, torch.tensor([0, 0, 1, 1])))
+
+    def loss_of(*labels: int) -> float:
+        members = np.eye(2, dtype=np.bool_)[list(labels)]
+        alike = torch.from_numpy(overlaps(members))
+        return float(contrastive_loss(vectors[: len(labels)], alike))
+
+    loss = loss_of(0, 0, 1, 1)
     assert loss == pytest.approx(math.log(1 + 2 * math.exp(-10)), rel=1e-3)
     # The wrong labels: the partner has 1 / (e^10 + 2).
-    worse = float(contrastive_loss(vectors, torch.tensor([0, 1, 0, 1])))
+    worse = loss_of(0, 1, 0, 1)
     assert worse == pytest.approx(math.log(math.exp(10) + 2), rel=1e-5)
     # A row without a partner is no term of its own, but others are contrasted with it.
-    alone = float(contrastive_loss(vectors[:3], torch.tensor([0, 0, 1])))
+    alone = loss_of(0, 0, 1)
     assert alone == pytest.approx(math.log(1 + math.exp(-10)), rel=1e-2)
+
+
+def test_sets_are_alike_by_what_they_share_and_pairs_weigh_as_much() -> None:
+    import torch
+
+    members = np.array([[1, 1, 0], [1, 0, 0], [0, 0, 0], [0, 0, 0]], dtype=np.bool_)
+    alike = overlaps(members)
+    assert alike.tolist() == [[1, 0.5, 0, 0], [0.5, 1, 0, 0], [0, 0, 1, 1], [0, 0, 1, 1]]
+    # With orthogonal rows every other row has a third, whatever the weights of a row add up to.
+    loss = float(contrastive_loss(torch.eye(4), torch.from_numpy(alike)))
+    assert loss == pytest.approx(math.log(3), rel=1e-6)
+    # The first row shares half with the second and a third with the third, which is nearer.
+    vectors = torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]])
+    weights = torch.tensor([[1, 1 / 2, 1 / 3], [0, 1, 0], [0, 0, 1]])
+    near, far = (-math.log(w / (1 + math.exp(10))) for w in (math.exp(10), 1))
+    wanted = (far / 2 + near / 3) / (1 / 2 + 1 / 3)
+    assert float(contrastive_loss(vectors, weights)) == pytest.approx(wanted, rel=1e-5)
+
+
+def test_batches_of_sets_hold_rows_of_each_label_and_of_none() -> None:
+    members = np.zeros((30, 3), dtype=np.bool_)
+    members[:20, 0], members[18:24, 1], members[24, 2] = True, True, True
+    for batch in islice(balanced_batches(members, 16, random.Random(0)), 5):
+        assert len(batch) == 16
+        assert (members[batch].sum(axis=0) >= 4).all()
+        assert (~members[batch].any(axis=1)).sum() == 4
 
 
 def test_batches_hold_as_many_rows_of_each_label_and_use_all_rows() -> None:
     targets = [0] * 50 + [1] * 10 + [2]
-    batches = list(islice(balanced_batches(targets, 12, random.Random(0)), 20))
+    single = np.eye(40, dtype=np.bool_)
+    batches = list(islice(balanced_batches(single[targets], 12, random.Random(0)), 20))
     assert all(Counter(targets[i] for i in batch) == {0: 4, 1: 4, 2: 4} for batch in batches)
     assert len({i for batch in batches for i in batch}) == 61
     many = [label for label in range(40) for _ in range(3)]
-    batch = next(balanced_batches(many, 16, random.Random(0)))
+    batch = next(balanced_batches(single[many], 16, random.Random(0)))
     assert set(Counter(many[i] for i in batch).values()) == {2}
     assert len(batch) == 16
 

@@ -77,8 +77,8 @@ def test_a_setting_wins_by_more_than_a_standard_error() -> None:
 
 def test_a_share_of_the_steps_is_so_many_steps() -> None:
     usual = schedule_for(300, 3, 1e-3)
-    assert share_of_steps(SETTINGS[0], 300, 3) is None
-    epochs = share_of_steps(AdapterSetting(4, "all", 1e-3, length=0.5), 300, 3)
+    assert share_of_steps(SETTINGS[0], 300, TASK) is None
+    epochs = share_of_steps(AdapterSetting(4, "all", 1e-3, length=0.5), 300, TASK)
     assert schedule_for(300, 3, 1e-3, epochs).steps == pytest.approx(usual.steps / 2, abs=1)
 
 

@@ -26,8 +26,8 @@ LOOP_COPIES, LOOP_TOKENS = 8, 48
 # An answer that was cut is taken to repeat itself from this many copies and characters on.
 CUT_COPIES, CUT_CHARACTERS = 3, 24
 
-_MARKS_OF_END = ".!?。！？"  # noqa: RUF001
-_SENTENCE_END = re.compile(r"[.!?](?=\s)|[。！？\n]")  # noqa: RUF001
+MARKS_OF_END = ".!?。！？"  # noqa: RUF001
+SENTENCE_END = re.compile(r"[.!?](?=\s)|[。！？\n]")  # noqa: RUF001
 
 # Characters at which an answer may be complete: in a text never, it ends with the end token.
 _MARKS = {"end": "", "line": "\n", "record": "}", "quote": '"\n', "list": "\n"}
@@ -186,9 +186,9 @@ def first_copy(text: str) -> str:
         start -= 1
     # A sentence or word that the copies begin within is a part of what comes before them.
     before, stop = text[:start].rstrip(), start + size + 1
-    ends = [m.end() for m in _SENTENCE_END.finditer(text, start, stop + 1) if m.end() <= stop]
+    ends = [m.end() for m in SENTENCE_END.finditer(text, start, stop + 1) if m.end() <= stop]
     if ends:
-        begins = not before or before[-1] in _MARKS_OF_END or "\n" in text[len(before) : start]
+        begins = not before or before[-1] in MARKS_OF_END or "\n" in text[len(before) : start]
         return text[: (start if begins else ends[0]) + size].rstrip()
     blanks = [place for place in range(start, stop) if text[place].isspace()]
     if not blanks:

@@ -24,9 +24,10 @@ from choose.data.stratify import (
     stratified_folds,
     stratified_sample,
 )
+from choose.formatting import signed_points
 from choose.models.classical.label_set_head import Members, members_of
 from choose.tasks.multilabel import Multilabel
-from choose.types import Counts, Example, Floats
+from choose.types import Counts, Example, Floats, Task
 
 FOLDS = 5
 
@@ -134,14 +135,14 @@ def inner_folds(examples: Sequence[Example], most: int, count: int = FOLDS) -> I
     return InnerFolds.of(examples, parts, clusters, codes=codes, labels=labels)
 
 
-def inner_hold_out(examples: Sequence[Example], share: float, seed: int) -> list[int]:
+def inner_hold_out(task: Task, examples: Sequence[Example], share: float, seed: int) -> list[int]:
     """Return the indices of about a share of a pool, stratified; empty where it is too small.
 
     Near-duplicates and rows of one group stay together.
     """
     if len(examples) < FEWEST_ROWS:
         return []
-    ids, targets = [e.id for e in examples], {e.id: e.target for e in examples}
+    ids, targets = [e.id for e in examples], strata_of(task, examples)
     held = set(hold_out(ids, targets, _clusters(examples), round(share * len(ids)), seed))
     left = {targets[id] for id in ids if id not in held}
     return [i for i, id in enumerate(ids) if id in held] if len(left) > 1 else []
@@ -181,11 +182,16 @@ class Choice:
     gain_low: float
     gain_high: float
 
+    def gained(self) -> str:
+        """Return the gain in points, with its interval: ``+2.1 points (-1.0 to +5.0)``."""
+        low, high = signed_points(self.gain_low), signed_points(self.gain_high)
+        return f"{signed_points(self.gain)} points ({low} to {high})"
+
     def sentence(self, name: str, score: str = "Accuracy") -> str:
         """Return what was chosen, and what the search gained; `name` describes the setting."""
         known = (
             f"{self.value:.3f} ({self.low:.3f} to {self.high:.3f}) after the correction for "
-            f"choosing, the usual setting {self.usual:.3f}"
+            f"choosing, the usual setting {self.usual:.3f}; choosing gained {self.gained()}"
         )
         how = f"of {self.settings} settings on {self.rows:,} rows in inner folds"
         if self.index == 0:

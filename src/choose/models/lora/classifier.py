@@ -306,6 +306,13 @@ class ClassifierRun(TrainingRun):
         change = float((logits - without).abs().max())
         self.model.learning = LearningCheck(self._loss_before, after, change)
 
+    def each_loss(self, logits: torch.Tensor, indices: Sequence[int]) -> torch.Tensor:
+        """Return the cross-entropy of each of some rows of the pool with these logits."""
+        import torch
+
+        targets = torch.tensor([self.all_targets[i] for i in indices])
+        return torch.nn.functional.cross_entropy(logits, targets, reduction="none")
+
     def _loss(self, indices: Sequence[int]) -> float:
         rows = [self.all_rows[i] for i in indices]
         return self.mean_loss(self.model.predict_logits(rows), indices)

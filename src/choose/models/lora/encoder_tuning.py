@@ -16,11 +16,13 @@ import numpy as np
 import numpy.typing as npt
 
 from choose.errors import StrategyError
+from choose.models.classical.label_set_head import Members
 from choose.models.hardware.memory import limits_of, within_memory
 from choose.models.lora.batching import batches_by_length, pad
 from choose.models.lora.classifier import AdaptedModel, ClassifierRun, pooled_states
 from choose.models.lora.fit import train_together
 from choose.models.lora.model import Adapted, Base, LearningCheck
+from choose.models.lora.objectives import SetRun
 from choose.models.lora.training_run import Objective, Schedule, TrainingRun
 from choose.models.saving import read_tensors
 from choose.progress import report_progress
@@ -115,36 +117,38 @@ class WholeRun(ClassifierRun):
 
     def finish_check(self) -> None:
         """Compare the loss, and the logits with those over the untrained encoder."""
-        import torch
-
         sample = self.check_sample()
         rows = [self.all_rows[i] for i in sample]
         logits = self.model.predict_logits(rows)
         base = self.model.base
         without = AdaptedModel(base, base.model, self.model.head).predict_logits(rows)
-        targets = torch.tensor([self.all_targets[i] for i in sample])
-        after = float(torch.nn.functional.cross_entropy(logits, targets))
+        after = self.mean_loss(logits, sample)
         change = float((logits - without).abs().max())
         self.model.learning = LearningCheck(self._loss_before, after, change)
 
 
+class WholeSetRun(WholeRun, SetRun):
+    """A run that trains all weights of an encoder under a head with a logit for each label."""
+
+
 class ContrastiveRun(TrainingRun):
-    """A run that draws rows of one label together and others apart.
+    """A run that draws rows of one label together and others apart; `members` are (rows, labels).
 
     The loss is the supervised contrastive one (Khosla et al. 2020, arXiv 2004.11362): every batch
     compares all its rows with one another. SetFit (Tunstall et al. 2022, arXiv 2209.11055) draws
-    pairs instead, of which as many rows give far fewer a step.
+    pairs instead, of which as many rows give far fewer a step. Rows with sets of labels are drawn
+    together by the overlap of their sets (see `overlaps`).
     """
 
     def __init__(
         self,
         model: TunedEncoder,
         rows: Sequence[Sequence[int]],
-        targets: Sequence[int],
+        members: Members,
         schedule: Schedule,
         seed: int,
     ) -> None:
-        self._targets = list(targets)
+        self._members = members
         self._loss_before = math.inf
         chooser = random.Random(f"contrastive-{seed}")
         division: tuple[list[int], list[int]] = (list(range(len(rows))), [])
@@ -152,7 +156,7 @@ class ContrastiveRun(TrainingRun):
         self.encoder = model
 
     def _endless_batches(self, chooser: random.Random) -> Iterator[list[int]]:
-        return balanced_batches(self._targets, self.schedule.batch_size, chooser)
+        return balanced_batches(self._members, self.schedule.batch_size, chooser)
 
     def objective(self, indices: Sequence[int], batch: Sequence[int]) -> Objective:
         """Refuse: the packed engine, which asks for it, trains adapters only."""
@@ -160,19 +164,22 @@ class ContrastiveRun(TrainingRun):
 
     def losses(self, batch: Sequence[int]) -> Iterator[torch.Tensor]:
         """Yield the loss of a batch, as one part."""
-        import torch
-
         ids, lengths = pad([self.rows[i] for i in batch], self.model.base.device)
-        labels = torch.tensor([self._targets[i] for i in batch], device=ids.device)
-        yield contrastive_loss(self.encoder.vectors(ids, lengths).float(), labels)
+        yield self._loss(self.encoder.vectors(ids, lengths).float(), batch)
 
     def validation_loss(self) -> float:
         """Return the loss on some rows; nothing is held out, so nothing is stopped early."""
         import torch
 
-        sample = next(balanced_batches(self._targets, 2 * CONTRASTED_ROWS, random.Random("check")))
+        sample = next(balanced_batches(self._members, 2 * CONTRASTED_ROWS, random.Random("check")))
         vectors = torch.from_numpy(self.encoder.embed([self.rows[i] for i in sample]))
-        return float(contrastive_loss(vectors, torch.tensor([self._targets[i] for i in sample])))
+        return float(self._loss(vectors, sample))
+
+    def _loss(self, vectors: torch.Tensor, indices: Sequence[int]) -> torch.Tensor:
+        import torch
+
+        alike = torch.from_numpy(overlaps(self._members[list(indices)]))
+        return contrastive_loss(vectors, alike.to(vectors.device))
 
     def start_check(self) -> None:
         """Remember the loss on some rows before training."""
@@ -186,39 +193,54 @@ class ContrastiveRun(TrainingRun):
         self.model.learning = LearningCheck(self._loss_before, self.validation_loss(), moved)
 
 
-def contrastive_loss(vectors: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Return the supervised contrastive loss of (B, width) unit vectors and (B,) labels.
+def overlaps(members: Members) -> npt.NDArray[np.float32]:
+    """Return (rows, rows) how much sets of labels have in common: what they share of their union.
 
-    Rows that are alone with their label in the batch are only contrasted with.
+    It weighs pairs as in Lin et al. 2023 (arXiv 2212.00552). Of single labels it is 1 or 0; two
+    empty sets are alike.
+    """
+    shared = members.astype(np.float32) @ members.T.astype(np.float32)
+    sizes = members.sum(axis=1)
+    union = sizes[:, None] + sizes - shared
+    found: npt.NDArray[np.float32] = np.where(union > 0, shared / np.maximum(union, 1), 1.0)
+    return found.astype(np.float32)
+
+
+def contrastive_loss(vectors: torch.Tensor, alike: torch.Tensor) -> torch.Tensor:
+    """Return the supervised contrastive loss of (B, width) unit vectors.
+
+    `alike` (B, B) says how much the labels of two rows have in common, from 0 to 1. Rows that have
+    nothing in common with another are only contrasted with.
     """
     import torch
 
     cosines = vectors @ vectors.T / TEMPERATURE
-    own = torch.eye(len(labels), dtype=torch.bool, device=labels.device)
+    own = torch.eye(len(alike), dtype=torch.bool, device=alike.device)
     chances = torch.log_softmax(cosines.masked_fill(own, -math.inf), dim=1)
-    same = (labels[:, None] == labels) & ~own
-    count = same.sum(dim=1)
-    loss = -chances.masked_fill(~same, 0.0).sum(dim=1) / count.clamp(min=1)
-    return loss.sum() / (count > 0).sum().clamp(min=1)
+    weights = alike.masked_fill(own, 0.0)
+    total, any_alike = weights.sum(dim=1), (weights > 0).any(dim=1)
+    loss = -(chances.masked_fill(own, 0.0) * weights).sum(dim=1)
+    loss = loss / torch.where(any_alike, total, torch.ones_like(total))
+    return loss.sum() / any_alike.sum().clamp(min=1)
 
 
-def balanced_batches(
-    targets: Sequence[int], size: int, chooser: random.Random
-) -> Iterator[list[int]]:
+def balanced_batches(members: Members, size: int, chooser: random.Random) -> Iterator[list[int]]:
     """Yield batches of rows without end: several labels, as many rows of each, at least two.
 
     The rows of a label come in turn, in a new order each time round; a label with one row gives it
-    twice, which dropout makes a pair.
+    twice, which dropout makes a pair. Rows without a label are those of one more; rows with several
+    may come twice.
     """
     rows: dict[int, list[int]] = {}
-    for index, target in enumerate(targets):
-        rows.setdefault(target, []).append(index)
-    turns = {target: _in_turn(own, chooser) for target, own in rows.items()}
+    for index, row in enumerate(members):
+        for label in np.flatnonzero(row).tolist() or [members.shape[1]]:
+            rows.setdefault(label, []).append(index)
+    turns = {label: _in_turn(own, chooser) for label, own in rows.items()}
     labels = _in_turn(sorted(rows), chooser)
     while True:
         drawn = list(dict.fromkeys(next(labels) for _ in range(min(len(rows), size // 2))))
         each = max(2, size // len(drawn))
-        yield [next(turns[target]) for target in drawn for _ in range(each)]
+        yield [next(turns[label]) for label in drawn for _ in range(each)]
 
 
 def _in_turn(values: Sequence[int], chooser: random.Random) -> Iterator[int]:

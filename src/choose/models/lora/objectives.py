@@ -226,6 +226,19 @@ class SetObjective(HeadObjective):
         return set_losses(logits, self.targets)
 
 
+def start_from_shares(model: AdaptedModel, members: Members) -> None:
+    """Set the head's bias so that each label is as likely as its share of (rows, labels) members.
+
+    From a half for every label, a short training mostly learns that labels are rare: example-F1
+    with 497 rows of NLU++ was 0.56, and 0.70 from the labels' own shares.
+    """
+    import torch
+
+    chances = (members.sum(axis=0) + 1.0) / (len(members) + 2.0)
+    with torch.no_grad():
+        model.head.bias.copy_(torch.from_numpy(np.log(chances / (1 - chances))))
+
+
 class SetRun(ClassifierRun):
     """Rows of token ids with (rows, labels) members, and a model with a logit for each label."""
 
@@ -236,13 +249,14 @@ class SetRun(ClassifierRun):
         members: Members,
         schedule: Schedule,
         seed: int,
+        division: tuple[list[int], list[int]] | None = None,
     ) -> None:
         import torch
 
         # Validation rows are stratified by the rarest label of each row.
         rarity = np.argsort(members.sum(axis=0), kind="stable")
         codes = [int(rarity[row[rarity].argmax()]) for row in members]
-        super().__init__(model, rows, codes, schedule, seed)
+        super().__init__(model, rows, codes, schedule, seed, division)
         self.all_members = torch.from_numpy(members.astype(np.float32))
         self.members = self.all_members[self.training_indices].to(model.base.device)
 
@@ -261,7 +275,11 @@ class SetRun(ClassifierRun):
 
     def mean_loss(self, logits: torch.Tensor, indices: Sequence[int]) -> float:
         """Return the mean loss of rows of the pool with these logits."""
-        return float(set_losses(logits, self.all_members[list(indices)]).mean())
+        return float(self.each_loss(logits, indices).mean())
+
+    def each_loss(self, logits: torch.Tensor, indices: Sequence[int]) -> torch.Tensor:
+        """Return the loss of each of some rows of the pool with these logits."""
+        return set_losses(logits, self.all_members[list(indices)])
 
     def thresholds(self) -> Thresholds:
         """Return thresholds chosen on the validation rows; the usual one without any."""

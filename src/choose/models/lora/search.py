@@ -7,12 +7,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from choose.data.stratify import stratified_sample
+from choose.data.stratify import strata_of, stratified_sample
 from choose.models.classical.inner_selection import inner_hold_out
+from choose.models.classical.label_set_head import members_of
 from choose.models.lora.batching import tokenise
-from choose.models.lora.classifier import AdaptedModel, ClassifierRun, schedule_for
+from choose.models.lora.classifier import SET_EPOCHS, AdaptedModel, ClassifierRun, schedule_for
 from choose.models.lora.fit import train_together
 from choose.models.lora.model import AdapterSpec, Targets
+from choose.models.lora.objectives import SetRun, start_from_shares
+from choose.models.lora.training_run import Schedule
+from choose.tasks.multilabel import Multilabel
 from choose.types import Example, Task
 
 if TYPE_CHECKING:
@@ -86,8 +90,8 @@ def search(
     stays unless the best has a lower loss on the held-out rows by more than a standard error of the
     paired difference.
     """
-    sample = _sample(examples)
-    held_out = inner_hold_out(sample, HELD_OUT_SHARE, seed)
+    sample = _sample(task, examples)
+    held_out = inner_hold_out(task, sample, HELD_OUT_SHARE, seed)
     if len(held_out) < FEWEST_HELD_OUT:
         return SearchResult(SETTINGS[0], TOO_FEW)
     race = _Race()
@@ -96,25 +100,39 @@ def search(
     for setting in SETTINGS:
         model = build(AdapterSpec(setting.rank, setting.targets, DROPOUT))
         most = min(limit, model.base.max_tokens)
-        rows = tokenise(model.base.tokenizer, [e.text for e in sample], most)
-        targets = [task.labels.index(e.target) for e in sample]
-        schedule = schedule_for(len(division[0]), len(task.labels), setting.learning_rate)
+        rows = tokenise(model.base.tokenizer, [e.text for e in sample], most).ids
+        schedule = usual_schedule(task, len(division[0]), setting.learning_rate)
         schedule = replace(schedule, validation_rows=len(held_out))
-        race.runs.append(_RacingRun(race, model, rows.ids, targets, schedule, seed, division))
+        run: _RacingRun
+        if isinstance(task, Multilabel):
+            members = members_of(task.choices, [e.target for e in sample])
+            start_from_shares(model, members[division[0]])
+            run = _RacingSetRun(race, model, rows, members, schedule, seed, division)
+        else:
+            targets = [task.labels.index(e.target) for e in sample]
+            run = _RacingRun(race, model, rows, targets, schedule, seed, division)
+        race.runs.append(run)
     train_together(race.runs)
     return _result(race)
 
 
-def share_of_steps(setting: AdapterSetting, rows: int, classes: int) -> float | None:
+def usual_schedule(task: Task, rows: int, learning_rate: float) -> Schedule:
+    """Return the schedule of `lora` for labels, or sets of labels."""
+    if isinstance(task, Multilabel):
+        return schedule_for(rows, len(task.choices), learning_rate, usual=SET_EPOCHS)
+    return schedule_for(rows, len(task.labels), learning_rate)
+
+
+def share_of_steps(setting: AdapterSetting, rows: int, task: Task) -> float | None:
     """Return the epochs that make a setting's share of the usual steps; None for all of them."""
     if setting.length >= 1:
         return None
-    usual = schedule_for(rows, classes, setting.learning_rate)
+    usual = usual_schedule(task, rows, setting.learning_rate)
     return setting.length * usual.steps * usual.batch_size / (rows - usual.validation_rows)
 
 
-def _sample(examples: Sequence[Example]) -> list[Example]:
-    targets = {e.id: e.target for e in examples}
+def _sample(task: Task, examples: Sequence[Example]) -> list[Example]:
+    targets = strata_of(task, examples)
     chosen = set(stratified_sample(list(targets), targets, SEARCH_ROWS, "lora search"))
     return [e for e in examples if e.id in chosen]
 
@@ -184,14 +202,9 @@ class _RacingRun(ClassifierRun):
             self.race.report()
 
     def validation_loss(self) -> float:
-        """Return the mean cross-entropy of the rows held out, and keep the lowest."""
-        import torch
-
+        """Return the mean loss of the rows held out, and keep the lowest."""
         rows = [self.all_rows[i] for i in self.validation_indices]
-        wanted = torch.tensor([self.all_targets[i] for i in self.validation_indices])
-        losses = torch.nn.functional.cross_entropy(
-            self.model.predict_logits(rows), wanted, reduction="none"
-        )
+        losses = self.each_loss(self.model.predict_logits(rows), self.validation_indices)
         mean = float(losses.mean())
         if mean < self.best_mean:
             self.best_mean, self.best_step, self.best_losses = mean, self.step, losses
@@ -201,3 +214,7 @@ class _RacingRun(ClassifierRun):
         import torch
 
         return torch.full((len(self.validation_indices),), math.inf)
+
+
+class _RacingSetRun(_RacingRun, SetRun):
+    """A run of a search for sets of labels."""

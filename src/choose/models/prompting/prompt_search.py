@@ -25,6 +25,7 @@ from choose.models.prompting.local_prompter import (
 )
 from choose.models.prompting.prompts import Prompter, field_types
 from choose.models.prompting.search_budget import SearchBudget, SearchStopped
+from choose.schema.decision import GAINED
 from choose.tasks.multilabel import Multilabel
 from choose.tasks.writing import Writing
 from choose.types import Answers, Counts, Example, Floats, Task
@@ -315,16 +316,18 @@ def notes_on(chosen: Chosen, described: str, budget: SearchBudget, metric: str) 
             f" It ended early, with {chosen.measured} settings compared, because {chosen.stopped}: "
             "the best so far is kept."
         )
-    notes = [f"Prompt: {described}."]
-    if (choice := chosen.choice) is not None:
-        gain = f"{choice.gain:+.3f} ({choice.gain_low:+.3f} to {choice.gain_high:+.3f})"
-        if choice.index == 0 or choice.gain <= 0:
-            gained = f"The search gained nothing that can be shown: {gain}"
-        else:
-            unsure = "" if choice.gain_low > 0 else ", which may be none"
-            gained = f"The search gained {gain}{unsure}"
-        notes.append(
-            f"{gained}. The usual prompt has {metric} {choice.usual:.3f} on {choice.rows} training "
-            f"rows; the gain is corrected for choosing among {choice.settings}."
-        )
-    return [*notes, f"The search took {cost}.{ended}"]
+    choice = chosen.choice
+    if choice is None:
+        return [f"Prompt: {described}.", f"{GAINED} nothing, for {cost}.{ended}"]
+    on = f"on {choice.rows} held-out training rows"
+    if choice.index == 0 or choice.gain <= 0:
+        gained = f"{GAINED} nothing that can be shown: {choice.gained()} of {metric}"
+    else:
+        unsure = "" if choice.gain_low > 0 else ", which may be none,"
+        gained = f"{GAINED} {choice.gained()} of {metric}{unsure}"
+    return [
+        f"Prompt: {described}.",
+        f"{gained} {on}, for {cost}.",
+        f"The usual prompt has {metric} {choice.usual:.3f} on these rows; the gain is corrected "
+        f"for choosing among {choice.settings}.{ended}",
+    ]

@@ -13,7 +13,15 @@ from rich.text import Text
 
 from choose.formatting import DASH, clean, figure, number, percent, short_models, span
 from choose.report.candidate_order import fewer_rows, ranked
-from choose.report.decision_text import UNEVEN, chosen, coverage_line, quantity, score_head, uneven
+from choose.report.decision_text import (
+    UNEVEN,
+    chosen,
+    coverage_line,
+    fit_notes,
+    quantity,
+    score_head,
+    uneven,
+)
 from choose.report.screen_text import literal, shorten
 from choose.report.terminal.layout import Column, note, section, split_table
 from choose.schema.base import Interval
@@ -266,6 +274,8 @@ def _legend(decision: Decision, axis: Axis) -> Iterator[RenderableType]:
         yield note(UNEVEN)
     if covered := coverage_line(decision):
         yield note(covered)
+    for gained in fit_notes(decision, of_search=True):
+        yield note(clean(gained))
 
 
 def _failures(rows: CandidateRows) -> Iterator[RenderableType]:

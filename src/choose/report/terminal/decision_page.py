@@ -15,7 +15,13 @@ from rich.text import Text
 
 from choose.formatting import DASH, clean, plural
 from choose.report import study_comparison_text as comparison_text
-from choose.report.decision_text import chance_line, division_line, goal_line, looks_line, noted
+from choose.report.decision_text import (
+    chance_line,
+    division_line,
+    fit_notes,
+    goal_line,
+    looks_line,
+)
 from choose.report.screen_text import command_lines, literal, shorten
 from choose.report.study_comparison_text import (
     COMPARISON_HEADS,
@@ -130,8 +136,7 @@ def data(decision: Decision, width: int) -> Iterator[RenderableType]:
     yield section("Data", pairs(_context(decision)))
     yield from _list("Left out", decision.left_out)
     yield from _list("About the data", decision.dataset.findings)
-    notes = decision.method.notes if decision.method else ()
-    yield from _list("Notes from training", tuple(f"{n.candidate}: {noted(n)}" for n in notes))
+    yield from _list("Notes from training", fit_notes(decision, of_search=False))
 
 
 def _context(decision: Decision) -> Iterator[tuple[str, Text]]:
