@@ -217,7 +217,7 @@ def contrastive_loss(vectors: torch.Tensor, alike: torch.Tensor) -> torch.Tensor
     cosines = vectors @ vectors.T / TEMPERATURE
     own = torch.eye(len(alike), dtype=torch.bool, device=alike.device)
     chances = torch.log_softmax(cosines.masked_fill(own, -math.inf), dim=1)
-    weights = alike.masked_fill(own, 0.0)
+    weights = alike.masked_fill(own, 0.0).to(chances.dtype)
     total, any_alike = weights.sum(dim=1), (weights > 0).any(dim=1)
     loss = -(chances.masked_fill(own, 0.0) * weights).sum(dim=1)
     loss = loss / torch.where(any_alike, total, torch.ones_like(total))
