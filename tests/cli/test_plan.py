@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from choose.api.plan import check
+from choose.report.terminal.plan_page import forecast_lines
+from choose.schema.plan import TimeForecast
 from choose.study.study_file import load_study
 from support import fake_strategies as fakes
 from support.studies import write_csv
@@ -78,6 +80,23 @@ def test_flags_of_the_other_plan_are_refused(choose, tmp_path: Path) -> None:  #
     result = choose("plan", write_csv(tmp_path / "words.csv"), "--classes", "3")
     assert result.code == 2
     assert "--no-data" in result.err
+
+
+def test_rows_that_a_budget_covers_are_said_once_for_all_that_it_covers_alike() -> None:
+    def line(**rows: int) -> list[str]:
+        found = [
+            TimeForecast(candidate=name, trials=1, seconds=9.0, rows=count, all_rows=602)
+            for name, count in rows.items()
+        ]
+        return [text for text in forecast_lines(found, 5.0) if "covers" in text]
+
+    (alike,) = line(tfidf=120, probe=120)
+    assert alike.startswith("All candidates: the budget or --max-usd covers about 120 of 602 rows")
+    first, second = line(tfidf=120, lora=5, probe=120)
+    assert first.startswith("tfidf and probe: ")
+    assert "120 of 602 rows of the first pass of each" in first
+    assert second.startswith("lora: ")
+    assert "5 of 602 rows of the first pass, fewer" in second
 
 
 # --- init --------------------------------------------------------------------------------------
