@@ -272,7 +272,7 @@ class TunedRag(Rag):
         return read, self.words or longest
 
     def _settings(self) -> int:
-        """Return how many settings are tried at most, each with one question a row."""
+        """Return how many settings are tried at most, each with one question a row; 0 for none."""
         sizes, counts = ({*values} for values in zip(*SHAPES, strict=True))
         shapes = {
             (True, True): len(SHAPES),
@@ -280,10 +280,14 @@ class TunedRag(Rag):
             (False, True): len(counts),
             (False, False): 1,
         }[self.words is None, self.k is None]
-        return shapes + (len(WAYS) - 1) * (self.retriever == "auto") + (self.shots is None)
+        ways, shots = (len(WAYS) - 1) * (self.retriever == "auto"), int(self.shots is None)
+        tried = shapes + ways + shots
+        # Answers are shortened afterwards, so a choice of their form alone takes one setting.
+        return 0 if tried == 1 and self.shorten is not None else tried
 
     def _rows_asked(self, rows: int) -> int:
-        asked = min(rows // 2, self.calls // self._settings())
+        settings = self._settings()
+        asked = min(rows // 2, self.calls // settings) if settings else 0
         return asked if asked >= FEWEST_ASKED and rows >= FEWEST_ROWS else 0
 
     def _asked(self, rows: int) -> tuple[int, SearchBudget | None]:
@@ -443,6 +447,8 @@ class _Trying:
             return f"Nothing could be compared, because {self.stopped}."
         if isinstance(own, TunedRag) and self.budget is None:
             least = FEWEST_ASKED * own._settings()
+            if not least:
+                return "Nothing was chosen, since every setting is given."
             return (
                 f"Nothing was chosen: it takes calls = {least} at least, and {FEWEST_ROWS} "
                 "training rows."

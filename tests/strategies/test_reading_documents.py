@@ -413,6 +413,15 @@ def test_few_calls_or_rows_leave_the_usual_settings_and_say_so() -> None:
     assert (untried.passages(), untried.shows(TASK)) == ((3, 100), 2)
 
 
+def test_no_question_is_paid_for_where_every_setting_is_given() -> None:
+    asked: list[dict[str, Any]] = []
+    with endpoint_session(one_alone, asked=asked):
+        given = at_endpoint(words=100, k=1, shots=0, shorten=True)
+        assert not asked
+        assert (given.asks(TASK, 30), given.short, given.read) == (0, True, 1)
+        assert "Nothing was chosen, since every setting is given." in given.facts()["notes"][0]
+
+
 def test_a_choice_ends_at_its_share_of_the_dollars_and_keeps_the_best() -> None:
     """A question costs 50 x 1 + 5 x 10 millionths of a dollar."""
     asked: list[dict[str, Any]] = []
