@@ -116,13 +116,14 @@ def repeat_runs(case: Case, left_out: Sequence[str]) -> Iterator[Step]:
     few = with_few_runs(case)
     if case.selection.chosen or difference is None or difference.run_share < 0.5 or not few:
         return
-    names = listed([candidate.info.name for candidate in few])
+    left = repetitions_left(left_out)
+    planned = [candidate for candidate in few if candidate.info.name in left]
+    names = listed([candidate.info.name for candidate in planned or few])
     share = f"{100 * difference.run_share:.0f} % of the uncertainty"
     why = f"with so few runs, the variation between runs causes {share}"
-    if all(candidate.repetitions < 2 for candidate in few):
+    if all(candidate.repetitions < 2 for candidate in planned or few):
         why = f"after one run, {share} is the variation between runs, which is assumed"
-    left = repetitions_left(left_out)
-    if planned := [candidate for candidate in few if candidate.info.name in left]:
+    if planned:
         each = [(left[c.info.name], _seconds_of_trial(c)) for c in planned]
         known = [trials * seconds for trials, seconds in each if seconds is not None]
         minutes = budget_for(sum(known) if len(known) == len(each) else None)
