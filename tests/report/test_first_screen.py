@@ -293,6 +293,11 @@ def test_figures_of_a_rare_label_are_whole_or_left_out() -> None:
     assert rare_sentence(rare, len(two) - 1) == f"{label}. {one}."
     assert rare_sentence(rare, 30) == f"{label}."
     assert rare_sentence(rare).count("finds") == 3
+    # Where candidates answered different rows, each figure alone says of how many it is.
+    figures = (figures[0], figures[1].model_copy(update={"rows": 12}))
+    unlike = rare_sentence(rare.model_copy(update={"figures": figures}))
+    assert unlike.startswith("“fraud” has 12 rows (3 %). tfidf finds 2 of 4, ")
+    assert "probe finds 2 of 12" in unlike
 
 
 def test_texts_are_cut_at_words_and_sentences() -> None:

@@ -135,3 +135,8 @@ class RareLabel(Record):
     rows: int
     share: float
     figures: tuple[RareFigure, ...] = ()
+
+    @property
+    def answered(self) -> int | None:
+        """Return how many rows each figure is of; None if these differ, or there is no figure."""
+        return next(iter(found)) if len(found := {one.rows for one in self.figures}) == 1 else None

@@ -140,6 +140,7 @@ def rare_sentence(case: Case, rare: tuple[RareLabel, ...]) -> str:
     best = max(label.figures, key=lambda figure: figure.found)
     if best.found >= first.found + 1:
         text += f"; {best.candidate} finds {number(best.found)}"
+        text += f" of {best.rows:,}" if best.rows != first.rows else ""
     return f"{text}."
 
 

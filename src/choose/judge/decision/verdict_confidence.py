@@ -258,7 +258,7 @@ def _no_strong_model(case: Case) -> str:
     lead = case.contenders.gain(best, case.name)
     if lead is not None and (on := case.contenders.on_rows(lead)):
         # Its score on a part of the rows would stand below that of the named candidate on all.
-        reached = f"{signed_points(lead.value)} points{on}"
+        reached = f"{signed_points(lead.value)} points against {case.name}{on}"
     verb = "was" if len(tried) == 1 else "were"
     return f"{listed(tried)} {verb} tried with a small model only ({best}: {reached})"
 

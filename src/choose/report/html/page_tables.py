@@ -277,7 +277,7 @@ def rare_labels(decision: Decision) -> Iterator[str]:
 def _rare(rare: RareLabel) -> str:
     found = listed([_found(figure) for figure in rare.figures[:3]])
     rows = plural(rare.rows, "row")
-    if rare.figures and (answered := rare.figures[0].rows) < rare.rows:
+    if (answered := rare.answered) is not None and answered < rare.rows:
         rows += f", {answered:,} of them answered"
     return f"Accuracy hardly sees {clean(rare.label)} ({rows}): {found}."
 

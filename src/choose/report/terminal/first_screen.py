@@ -107,7 +107,7 @@ def step_text(step: Step) -> str:
 def rare_sentence(rare: RareLabel, columns: int | None = None) -> str:
     """Say who finds a label that accuracy hardly sees, with the figures that fit into `columns`."""
     label = f"“{clean(rare.label)}” has {plural(rare.rows, 'row')} ({in_percent(rare.share)})"
-    if rare.figures and (answered := rare.figures[0].rows) < rare.rows:
+    if (answered := rare.answered) is not None and answered < rare.rows:
         label += f", {answered:,} of them answered"
     for count in range(min(len(rare.figures), 3), 0, -1):
         text = f"{label}. {'; '.join(map(_found, rare.figures[:count]))}."
