@@ -27,7 +27,7 @@ GAPS: dict[GapName, str] = {
 
 
 # What stands in place of a loss that is no figure.
-NO_FIX, ONE_PASSAGE = "0.0, no fix was chosen", "not measured"
+NO_FIX, ONE_PASSAGE = "0.0, answers unchanged", "not measured"
 
 
 class LossStep(NamedTuple):
@@ -228,7 +228,7 @@ def _about_steps(split: LossSplit) -> Iterator[str]:
             "training, over answers as the model wrote them."
         )
     elif split.format is not None:
-        yield "Format: no fix was chosen, so that answers are as the model wrote them."
+        yield "Format: no form was chosen that changes an answer: all are as the model wrote them."
     if split.reads_one:
         yield (
             "Other passages: not measured with one passage, which has no others beside it; the "
@@ -237,7 +237,7 @@ def _about_steps(split: LossSplit) -> Iterator[str]:
     if split.to_ceiling is not None:
         yield (
             "Ceiling: the rows whose label independent candidates do not doubt, which is what a "
-            "perfect reader reaches for certain."
+            "perfect reader reaches for certain. “% largest” of reading counts labels in doubt too."
         )
     elif split.ceiling is None:
         yield "Ceiling: unknown, as no two independent candidates could doubt a label; 100 is used."

@@ -142,7 +142,7 @@ def _do(name: GapName, found: Retrieved | None) -> str:
         what, rows, where = "better ranks", low, f"ranked too low, among the first {LOOKED}"
     else:
         what, rows, where = "better documents", missed - low, f"not among the first {LOOKED}"
-    return f"{what}, not another reader (evidence of {rows} of {missed} missed rows is {where})"
+    return f"{what}, not another reader (evidence of {rows:,} of {missed:,} missed rows is {where})"
 
 
 def limit_of_documents(case: Case, kind: Kind) -> str:
@@ -249,7 +249,7 @@ def old_facts(case: Case) -> Iterator[str]:
         f"Whether facts change: after {plural(drill.facts, 'fact')} changed in the documents, "
         f"{case.name} still gave the old answer to {in_percent(own.stale.value)} of "
         f"{plural(drill.rows, 'question')}, and {best.candidate} the new one to "
-        f"{in_percent(best.new.value)} (costs.documents_changed_per_month says how many change)."
+        f"{in_percent(best.new.value)} (state costs.documents_changed_per_month to weigh that)."
     )
 
 
