@@ -820,12 +820,15 @@ def test_a_measured_speed_is_used_again_for_a_week(
     for file in keeping.iterdir():
         file.write_text(file.read_text(encoding="utf-8").replace("0.5", "NaN"), encoding="utf-8")
     assert known(24 * 7 + 2) == (0, 7), "damaged"
+    for file in keeping.iterdir():
+        file.write_text(file.read_text("utf-8").replace('"rows": 5', '"rows": 0'), "utf-8")
+    assert known(24 * 7 + 3) == (0, 8), "a sample of no rows"
     monkeypatch.setattr("choose.run.speed_measurement.busy", lambda: True)
-    assert known(24 * 21) == (0, 8)
-    assert known(24 * 21) == (0, 9), "measured while the machine was busy"
+    assert known(24 * 21) == (0, 9)
+    assert known(24 * 21) == (0, 10), "measured while the machine was busy"
     other = jobs_of(study("steady"), dataset(rows=90))[0]
     known_speed(other, Pools(dataset(rows=90)), 1.5, clock=lambda: 1e9)
-    assert len(measured) == 10
+    assert len(measured) == 11
 
 
 def test_a_plan_says_how_old_its_speeds_are(keeping: Path, choose: Any, tmp_path: Path) -> None:

@@ -168,6 +168,7 @@ def _stored(file: Path, now: float) -> KnownSpeed | None:
         numbers += [] if pace["per_row"] is None else [pace["per_row"]]
         timed += [fit] if fit else []
         positive = all(0 < n < inf for one in timed for n in (one.units, one.seconds))
+        positive = positive and all(one.rows > 0 for one in pace["samples"])
         usable = 0 <= age < STORED_SECONDS and all(0 <= n < inf for n in numbers) and pace["fits"]
         return KnownSpeed(Speed(**pace), age) if usable and positive else None
     except (OSError, ValueError, TypeError, LookupError, RecursionError):
