@@ -86,20 +86,20 @@ def ranked_low(
 
 def _scores(shown: Sequence[Span], evidence: Sequence[Span], first: Sequence[int]) -> list[float]:
     """Return hit and recall of each k, the reciprocal rank and nDCG of a question."""
-    holds = [{n for n, span in enumerate(evidence) if span.overlaps(one)} for one in shown]
-    hits = [float(any(holds[:k])) for k in first]
-    recalls = [len(set().union(*holds[:k])) / len(evidence) for k in first]
-    return [*hits, *recalls, reciprocal_rank(shown, evidence), _ndcg(holds, len(evidence))]
+    found = [{n for n, span in enumerate(evidence) if span.overlaps(one)} for one in shown]
+    hits = [float(any(found[:k])) for k in first]
+    recalls = [len(set().union(*found[:k])) / len(evidence) for k in first]
+    return [*hits, *recalls, reciprocal_rank(shown, evidence), _ndcg(found, len(evidence))]
 
 
-def _ndcg(holds: Sequence[set[int]], evidence: int) -> float:
+def _ndcg(found: Sequence[set[int]], evidence: int) -> float:
     """Return nDCG with a gain of 1 for a passage that holds evidence no earlier one does.
 
     The best order shows such passages first, as many as there are. Places that one shown passage
     holds together need one passage; each place that none holds needs one more.
     """
     gains, known = [], set[int]()
-    for held in holds:
+    for held in found:
         gains.append(bool(held - known))
         known |= held
     needed = sum(gains) + evidence - len(known)

@@ -175,7 +175,7 @@ class AnswerRun(TrainingRun):
         rows = super().check_sample()
         tokens = len(self.prefix) + sum(len(self.all_rows[i].tokens) for i in rows)
         most = max(FEWEST_CHECKED, CHECK_TOKENS * len(rows) // max(1, tokens))
-        return rows[:: math.ceil(len(rows) / most)]
+        return rows[:: max(1, math.ceil(len(rows) / most))]
 
     def start_check(self) -> None:
         """Remember how some training rows' answers are rated before training."""

@@ -83,7 +83,7 @@ from choose.report.html.page_tables import (
     runs_line,
 )
 from choose.report.html.standings_chart import standings_chart
-from choose.report.terminal.first_screen import answer, because
+from choose.report.terminal.first_screen import answer, because, step_text
 from choose.report.text_answers import text_sections, with_inputs
 from choose.schema.base import Interval
 from choose.schema.decision import Decision
@@ -178,7 +178,7 @@ def _first_screen(decision: Decision) -> dict[str, Any]:
         "settled": verdict.settled or reasons[:3],
         "open": verdict.open or verdict.flips[:2],
         "steps": [step for step in steps if step.worth],
-        "not_worth": [step.text for step in steps if not step.worth],
+        "not_worth": [step_text(step) for step in steps if not step.worth],
         "rare": list(rare_labels(decision)),
         "mark": chosen(verdict),
         "titles": titles(decision),
