@@ -90,9 +90,9 @@ def _incomplete(case: Case) -> list[tuple[int, str]]:
         reads = next(n for n in case.contenders.names if n not in case.contenders.constants)
         limits.append((0, f"{reads} is the only candidate that reads the text"))
     if missing:
-        limits.append((0, _not_measured(missing)))
-    elif possible := could_still_win(case, at_most=True):
-        limits.append((1, f"{_not_measured(possible)}, and may gain {points(case.margin)}"))
+        limits.append(
+            (0, f"{listed(missing)} {'was' if len(missing) == 1 else 'were'} not measured")
+        )
     partial = [_answered(case, name) for name in case.contenders.names if _partly(case, name)]
     if partial:
         main = case.contenders.panel[case.name].main
@@ -108,21 +108,15 @@ def _incomplete(case: Case) -> list[tuple[int, str]]:
     return limits
 
 
-def _not_measured(families: Sequence[Family]) -> str:
-    return f"{listed(families)} {'was' if len(families) == 1 else 'were'} not measured"
-
-
-def could_still_win(case: Case, at_most: bool = False) -> list[Family]:
+def could_still_win(case: Case) -> list[Family]:
     """Return the families that were not measured and could gain the margin.
 
-    A candidate that leaves less than the margin to gain rules out what would cost more: by its
-    score as measured, or else by the lower end of its interval, which is the most (`at_most`) that
-    answers without a mistake may gain.
+    One that costs more could not where even answers without a mistake would surely gain less: by
+    the lower end of the interval of the candidate's score, as measured families are ruled out.
     """
-    score = case.contenders.accuracies[case.name]
-    reached = (score.low or 0.0) if at_most else score.value
+    low = case.contenders.accuracies[case.name].low
     left_out = [family for family in case.words.families if family not in case.contenders.families]
-    if 1 - reached >= case.margin:
+    if low is None or 1 - low >= case.margin:
         return left_out
     return [family for family in left_out if FAMILIES.index(family) < FAMILIES.index(case.family)]
 
