@@ -272,27 +272,13 @@ def test_what_is_open_about_families_comes_before_members_of_one() -> None:
 
 def test_a_few_rows_of_many_are_as_little_as_a_few_in_all() -> None:
     """18 of 90 rows, all right, had confidence medium, where a set of 25 rows has low."""
-    world = study([majority(), tfidf(0.9999), probe(0.9999)], 400, 1, folds=20)
+    world = study([majority(), tfidf(0.9999), probe(0.9999)], 90, 1, folds=5)
     part = replace(world, runs=tuple(run for run in world.runs if run.trial.fold == 0))
     found, whole = judge(part, Rule()).verdict, judge(world, Rule()).verdict
-    assert whole.confidence == "high"
+    assert whole.confidence == "medium"
     assert found.confidence == "low"
     (doubt,) = [reason for reason in found.reasons if reason.startswith("Confidence is low")]
-    assert f"{found.recommended or found.use_meanwhile} answered 20 of 400 rows" in doubt
-
-
-def test_few_rows_without_a_mistake_do_not_rule_out_what_was_not_measured() -> None:
-    """90 rows, all right, left no points to gain; 96 % may be right, and two points matter."""
-    few, many = (
-        judge(study([majority(), tfidf(0.9999), probe(0.9999)], rows, 1), Rule()).verdict
-        for rows in (90, 400)
-    )
-    missing = "prompting, retrieval and fine-tuning were not measured"
-    assert few.confidence == "low"
-    assert any(missing in reason for reason in few.reasons)
-    assert few.answer.endswith("the other families are open.")
-    assert many.confidence == "high"
-    assert not any(missing in reason for reason in many.reasons)
+    assert f"{found.recommended or found.use_meanwhile} answered 18 of 90 rows" in doubt
 
 
 @pytest.mark.parametrize(

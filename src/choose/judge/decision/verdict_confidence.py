@@ -111,12 +111,11 @@ def _incomplete(case: Case) -> list[tuple[int, str]]:
 def could_still_win(case: Case) -> list[Family]:
     """Return the families that were not measured and could gain the margin.
 
-    One that costs more could not where even answers without a mistake would surely gain less: by
-    the lower end of the interval of the candidate's score, as measured families are ruled out.
+    A candidate that leaves less than the margin to gain rules out what would cost more.
     """
-    low = case.contenders.accuracies[case.name].low
+    room = 1 - case.contenders.accuracies[case.name].value
     left_out = [family for family in case.words.families if family not in case.contenders.families]
-    if low is None or 1 - low >= case.margin:
+    if room >= case.margin:
         return left_out
     return [family for family in left_out if FAMILIES.index(family) < FAMILIES.index(case.family)]
 
