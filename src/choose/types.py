@@ -209,8 +209,8 @@ class Answers:
         raw: what the model wrote, where `outputs` cannot show it; None for other items.
         scores: (n, labels) log-probabilities normalised over the labels, or None.
         confidence: (n,) in [0, 1], for answers that are no labels, or None.
-        evidence: ids of rows or passages retrieved for each item, nearest first, or None; others
-            were `dropped` from the prompt, or are `further` below, to the `LOOKED`-th.
+        evidence: ids of rows or passages retrieved for each item, nearest first, or None; `dropped`
+            ones did not fit into the prompt, `further` ones were found below (`LOOKED` in all).
         tokens_in: (n,) input tokens with `tokens_cached` of a cached prefix, or None if unknown.
         tokens_out: (n,) output tokens.
         latency: (n,) seconds, or None if it was not measured.

@@ -83,9 +83,9 @@ class LossSplit(Record):
         shortened: what answers without the words of the question gain with the gold passage; null
             where answers are left as written.
         as_written: the score with what was retrieved of answers as the model wrote them; null where
-            no form of answers was chosen, and with a metric of the user's.
+            no form of answers changes one, and with a metric of the user's.
         format: what the chosen form of answers gains over that, without training; exactly 0 where
-            none was chosen, null where it is not known.
+            none changes an answer, null where it is not known.
         found: how well passages were retrieved; null where it is not known.
     """
 

@@ -218,7 +218,7 @@ def _format(
 ) -> tuple[Gap | None, Interval | None]:
     """Return what the form of answers gains with what was retrieved, and the score without it.
 
-    A gain of exactly 0 where no form was chosen; None where that cannot be told.
+    A gain of exactly 0 where no form changes an answer; None where that cannot be told.
     """
     found = _gains(evidence, table, common, CLEAN)
     if found is None:

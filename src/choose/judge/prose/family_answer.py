@@ -131,7 +131,7 @@ def interim_reason(case: Case, kind: Kind) -> str:
     match = case.contenders.versus(other, case.family) if other in families else None
     if rival is None or other == case.family or match is None:
         return f"No other family was measured; of this one, {case.name} is the one to use."
-    contenders, found = case.contenders, seen(case, match)
+    contenders, found = case.contenders, charted(case, match)
     lead, shared = found.difference.value, plural(found.difference.rows, "shared row")
     theirs, own = compared(case, found)
     subject = _capital(theirs) if found.chosen else theirs
@@ -171,7 +171,7 @@ def ahead_on_all_rows(contenders: Contenders, name: str, other: str) -> str:
     return f"By all answers to all rows, {name} is expected to score {points(expected)} higher"
 
 
-def seen(case: Case, match: FamilyComparison) -> FamilyComparison:
+def charted(case: Case, match: FamilyComparison) -> FamilyComparison:
     """Return the comparison of the candidate to use with the other family's best, as charts show.
 
     It represents that of the families where both show the same. Elsewhere the comparison of the
@@ -212,7 +212,7 @@ def _shown(case: Case, result: FamilyResult) -> str:
     match = _match(case, result)
     if match is None or result.status in ("open", "ahead"):
         return ""
-    found = seen(case, match[1])
+    found = charted(case, match[1])
     other, own = compared(case, found)
     other = other if found.chosen else called(case, match[0], other)
     rows = plural(found.difference.rows, "shared row")
@@ -290,7 +290,7 @@ def _open_families(case: Case, families: tuple[FamilyResult, ...]) -> Iterator[s
         match = _match(case, result)
         if match is None or result.status not in ("open", "ahead"):
             continue
-        family, found = match[0], seen(case, match[1])
+        family, found = match[0], charted(case, match[1])
         theirs, own = compared(case, found) if found.chosen else (found.a, found.b)
         yield (
             f"{_capital(_noun(case, family))}: {gain(theirs, own, found.difference)} on "

@@ -22,9 +22,9 @@ from choose.judge.prose.family_answer import (
     ahead_on_all_rows,
     also_named,
     called,
+    charted,
     interim_reason,
     may_be_behind,
-    seen,
 )
 from choose.judge.prose.labelling_advice import limit_sentence, why_more
 from choose.judge.prose.loss_sentences import limit_of_documents
@@ -100,7 +100,7 @@ def _closest(case: Case) -> str:
     ]
     if not matches:
         return ""
-    found = seen(case, max(matches, key=lambda match: match.difference.value))
+    found = charted(case, max(matches, key=lambda match: match.difference.value))
     noun = called(case, case.contenders.family(found.a), found.a)
     of = "" if found.b == case.name else f" {found.b}"
     return f"The closest other family, {noun}, is {points(-found.difference.value)} behind{of}."
