@@ -104,6 +104,8 @@ def test_runs_that_are_planned_need_a_larger_budget_and_not_more_seeds():
             assert "the budget ended before them" in step.text
             assert "which is assumed" in step.text
             assert step.command == f"choose compare -c STUDY --budget {step.minutes:.0f}m"
+            # One command with more time is advised, not two with different budgets.
+            assert not steps_of(judge(world, Rule(), left_out=(left,)), "evaluate-rest")
             (other,) = steps_of(judge(world, Rule()), "more-runs")
             assert other.command == "choose compare -c STUDY --seeds 5"
     assert told

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from choose.judge.measures.changed_documents import (
     document_churn,
     document_drills,
     monthly_share,
+    on_common_rows,
     until,
 )
 from choose.judge.prose.loss_sentences import with_sentence
@@ -155,6 +157,14 @@ def test_all_candidates_are_compared_on_the_rows_that_each_answered() -> None:
     drill = drills(RAG, run("lora", {"clean": OLDS[:5]}))[UPDATED]
     assert [o.candidate for o in drill.outcomes] == ["rag"]
     assert drill.rows == 12
+
+
+def test_candidates_that_ran_out_of_time_take_no_more_than_half_of_the_rows_together() -> None:
+    """On covid_qa 50 rows had shrunk to 14, as each of three took half of what was left."""
+    parts = [range(50), range(26), range(5, 31), range(14)]
+    every = [SimpleNamespace(rows=frozenset(str(n) for n in part)) for part in parts]
+    chosen, common = on_common_rows(every)
+    assert (chosen, common) == (every[:2], every[1].rows)
 
 
 def test_repetitions_without_all_rows_are_left_out() -> None:

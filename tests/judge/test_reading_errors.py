@@ -101,7 +101,7 @@ def study(
                 name=name,
                 strategy=name,
                 family="retrieval" if name == "rag" else "baseline",
-                reads=name == "rag",
+                reads=True,
                 model="lm" if name in ("rag", "lora") else None,
             )
             for name in told
@@ -162,6 +162,29 @@ def test_the_words_of_the_question_doubt_no_label() -> None:
         "b": Item(id="b", text="?"),
     }
     assert "label suspect" not in counts(errors(replace(evidence, inputs=asked)))
+
+
+def test_who_read_other_passages_than_the_evidence_doubts_no_label() -> None:
+    """On xquad_en most suspect labels were right: candidates had read the same wrong passage."""
+    outcomes: tuple[tuple[tuple[str, ...], ReadingStep], ...] = (
+        ((FEES, TRIPS), "label suspect"),
+        ((TRIPS,), "retrieval miss"),
+    )
+    for shown, step in outcomes:
+        one = said(WRONG, shown=shown)
+        evidence = study({"a": one, "b": said()}, others={"sentence": {"a": one, "b": said()}})
+        only(step, evidence)
+    learnt = tuple(replace(i, reads=i.name == "rag") for i in evidence.candidates)
+    rows = {"a": said(WRONG), "b": said()}
+    closed = replace(study(rows, others={"sentence": rows}), candidates=learnt)
+    assert errors(closed).errors[0].count is None  # `sentence` repeats what it learnt
+
+
+@pytest.mark.parametrize("output", ["euros", "The fee is forty euros, and more besides."])
+def test_more_or_fewer_words_than_the_label_has_doubt_it_not(output: str) -> None:
+    rows = {"a": said(output), "b": said()}
+    long = {"a": "forty euros a year for each card"} if output == "euros" else None
+    assert "label suspect" not in counts(errors(study(rows, others={"x": rows}, targets=long)))
 
 
 def test_agreement_on_the_right_answer_or_on_none_suspects_no_label() -> None:

@@ -24,7 +24,7 @@ from choose.schema.decision import Decision
 from choose.schema.score_names import RANKING_METRICS
 from choose.schema.scorecard import Scorecard, Service
 
-MOVE_HEADS = ["next step", "points of accuracy", "labels", "hours", "$", "points for $100"]
+MOVE_HEADS = ["next step", "points gained", "labels", "hours", "$", "points for $100"]
 
 ACTIONS = {
     "learn from more labels": "twice the labels",

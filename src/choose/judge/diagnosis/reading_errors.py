@@ -94,25 +94,35 @@ def withheld(one: Answered, task: Task) -> bool:
 def doubted_rows(evidence: Evidence, panel: StudyScores) -> dict[str, tuple[str, ...]] | None:
     """Return rows to which independent candidates give the same other answer, with these.
 
-    An answer in the words of the question doubts no label: weak readers repeat these. None with
-    fewer than two such candidates, or without the task.
+    None with fewer than two such candidates, or without the task. Where the evidence is known, only
+    those who read it doubt a label: others repeat what they learnt, or are misled alike. Words of
+    the question do not, which weak readers repeat, nor do more or fewer words than the label has.
     """
     if (task := evidence.task) is None:
         return None
-    source = sources([c.info for c in panel.scored])
-    voters = [c for c in panel.scored if not c.info.constant]
+    items, source = evidence.items, sources([c.info for c in panel.scored])
+    able = (c for c in panel.scored if c.info.reads or not items.evidence)
+    voters = [c for c in able if not c.info.constant]
     if len({source[c.info.name] for c in voters}) < AGREE:
         return None
-    votes: dict[tuple[str, str], list[str]] = defaultdict(list)
+    votes = defaultdict[tuple[str, str], list[str]](list)
     for candidate in voters:
         for id, one in answers_of(candidate).items():
-            if not one.right and one.output is not None and not withheld(one, task):
+            spans = items.evidence.get(id)
+            saw = not spans or one.shown is None or any(holds(p, spans) for p in one.shown)
+            if saw and not one.right and one.output is not None and not withheld(one, task):
                 votes[id, normalised(one.output)].append(candidate.info.name)
-    asked = {id: {*normalised(item.text).split()} for id, item in evidence.inputs.items()}
+    words = {id: {*normalised(item.text).split()} for id, item in evidence.inputs.items()}
+    right = dict(zip(items.ids, items.targets, strict=True))
     return {
         id: tuple(by)
         for (id, said), by in votes.items()
-        if len({*map(source.get, by)}) >= AGREE and not {*said.split()} <= asked.get(id, {*()})
+        if len({*map(source.get, by)}) >= AGREE
+        and not {*said.split()} <= words.get(id, {*()})
+        and not any(
+            max(nearest_part(said, text)[1], nearest_part(text, said)[1]) >= LENIENT
+            for text in (right[id], *items.accepted.get(id, ()))
+        )
     }
 
 
@@ -277,13 +287,12 @@ class _Reader:
             return "distraction"
         if self._is_form(id, one):
             return "format"
-        if self._withheld(one):
+        if withheld(one, self.task):
             return "needless abstention"
         return "skill" if self._grounded(id, one) else "ungrounded"
 
     def _has_no_answer(self, id: str) -> bool:
-        task = self.task
-        return isinstance(task, MayAbstain) and task.abstains(self.targets[id][0])
+        return isinstance(self.task, MayAbstain) and self.task.abstains(self.targets[id][0])
 
     def _missed(self, id: str, one: Answered) -> bool:
         """Return whether a row has evidence, none of which was read."""
@@ -291,11 +300,7 @@ class _Reader:
 
     def _holds(self, id: str, passages: Sequence[str] | None) -> bool:
         """Return whether some of these passages hold evidence of a row."""
-        spans = self.evidence.items.evidence.get(id, ())
-        return any(holds(passage, spans) for passage in passages or ())
-
-    def _withheld(self, one: Answered) -> bool:
-        return withheld(one, self.task)
+        return any(holds(p, self.evidence.items.evidence.get(id, ())) for p in passages or ())
 
     def _is_form(self, id: str, one: Answered) -> bool:
         """Return whether an answer is unusable, or a part of what was written is right.
@@ -314,13 +319,12 @@ class _Reader:
         True where the documents are not known.
         """
         spans = self.evidence.items.evidence[id]
-        read = [span_of(shown) for shown in one.shown or ()]
         corpus, output = self.corpus, one.output
         if corpus is None or output is None:
             return True
         texts = [
             corpus.by_id[part.document].text[part.start : part.end]
-            for part in read
+            for part in map(span_of, one.shown or ())
             if part.document in corpus.by_id and any(part.overlaps(span) for span in spans)
         ]
         return not texts or groundedness(output, " ".join(texts)) >= GROUNDED
@@ -336,12 +340,11 @@ class _Reader:
             agree = (self.suspects or {}).get(id, ())
             names = dict.fromkeys([self.name, *agree, *best_first])
             said = (given_answer(self.panel[name], id) for name in [*names][:MOST_ANSWERS])
-            spans = self.evidence.items.evidence.get(id, ())
             yield ReadingExample(
                 id=id,
                 error=steps[id],
                 shown=self.given[id].shown or (),
-                evidence=tuple(span.id for span in spans),
+                evidence=tuple(span.id for span in self.evidence.items.evidence.get(id, ())),
                 target=None if secret else self.targets[id][0][:MOST_CHARACTERS],
                 answers=() if secret else tuple(one for one in said if one is not None),
             )

@@ -137,13 +137,14 @@ T = TypeVar("T", bound=HasRows)
 def on_common_rows(every: Sequence[T]) -> tuple[list[T], frozenset[str]]:
     """Return candidates with the rows that all of them answered; those with few rows are left out.
 
-    A candidate that ran out of time does not take more than half of the rows of the others.
+    Candidates that ran out of time do not take more than half of the rows of the others, together.
     """
     chosen: list[T] = []
     common: frozenset[str] = frozenset()
+    fullest = max((len(one.rows) for one in every), default=0)
     for one in sorted(every, key=lambda one: -len(one.rows)):
         both = common & one.rows if chosen else one.rows
-        if len(both) >= max(FEWEST, len(common) / 2):
+        if len(both) >= max(FEWEST, fullest / 2):
             chosen, common = [*chosen, one], both
     return chosen, common
 

@@ -78,6 +78,8 @@ def next_steps(
     )
     unfinished, begin = _unfinished(case, left_out), list(_begin(case, left_out))
     metric, known = list(_metric(case)), rare_label_known(case)
+    runs = list(repeat_runs(case, left_out))
+    goes_on = unfinished or begin or any("--budget" in (step.command or "") for step in runs)
     steps = [
         *(Step(kind="other", text=text) for text in [best_buy(moves)] if text),
         *(metric if known else ()),
@@ -88,12 +90,12 @@ def next_steps(
         *(check if worth_most else ()),
         *(() if begin else _evaluate(case, unfinished)),
         *(() if known else metric),
-        *repeat_runs(case, left_out),
+        *runs,
         *_stronger(case, gates),
         *_cascade(case),
         *(() if worth_most else check),
         *_unused(case),
-        *(() if unfinished or begin else _finish(worth_finishing(left_out))),
+        *(() if goes_on else _finish(worth_finishing(left_out))),
         *_guideline(case),
         *grow_steps(case),
         *separate_steps(case),
@@ -221,8 +223,8 @@ def _finish(left_out: Sequence[str]) -> Iterator[Step]:
     if left_out:
         yield Step(
             kind="evaluate-rest",
-            text=f"Finish what was left out ({plural(len(left_out), 'item')}): rerun the same "
-            "command with a larger --budget; it resumes from here.",
+            text=f"Finish what was left out ({plural(len(left_out), 'item')}): the same command "
+            f"with --budget {BUDGETS[3]}m goes on from here.",
             command=f"{STUDY} --budget {BUDGETS[3]}m",
         )
 

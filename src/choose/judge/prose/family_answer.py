@@ -144,9 +144,8 @@ def interim_reason(case: Case, kind: Kind) -> str:
         told = ahead_on_all_rows(contenders, found.b, found.a)
         return f"{gain(subject, own, found.difference)} on {shared}. {told}."
     if lead <= 0 or same:
-        first = own if own == case.name else _capital(own)
-        scores = gain(first, theirs, found.difference.negated())
-        risk = may_be_behind(contenders, found.b, found.a, found.difference.negated())
+        own, back = own if own == case.name else _capital(own), found.difference.negated()
+        scores, risk = gain(own, theirs, back), may_be_behind(contenders, found.b, found.a, back)
         but = f", but {risk}" if risk and cheaper else ""
         return f"{scores} on {shared}; {found.a} {costs}{but}."
     least = case.deciding_margin
@@ -205,7 +204,8 @@ def settled(case: Case, families: tuple[FamilyResult, ...]) -> tuple[str, ...]:
     Where documents are read, what is lost and why comes first.
     """
     shown = [*(_shown(case, family) for family in families), _floor(case), *_near(case, alike=True)]
-    return (*loss_sentences(case.splits, case.name), *filter(None, shown))
+    tuned = case.contenders.families.get("fine-tuning", ())
+    return (*loss_sentences(case.splits, case.name, tuned), *filter(None, shown))
 
 
 def _shown(case: Case, result: FamilyResult) -> str:

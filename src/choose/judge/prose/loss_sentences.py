@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from choose.corpus import ARRIVED, LOOKED, MISSING, UPDATED
 from choose.errors import rows_named
@@ -29,7 +29,7 @@ MATTERS = 0.2
 # A candidate is said to keep old facts if it surely gives them in this share of answers.
 STALE = 0.2
 
-# Labels that are doubted are spoken of from this share of the rows on.
+# Labels that are doubted are spoken of if they surely are this share of the rows or more.
 DOUBTED = 0.02
 
 _LOSES: dict[GapName, str] = {
@@ -38,19 +38,24 @@ _LOSES: dict[GapName, str] = {
     "distraction": "the other passages that are read beside the right one",
 }
 
+_READER, _MORE = "a stronger or tuned reader", "a stronger model or more labelled questions"
+
 _DO: dict[GapName, str] = {
-    "reading": "a stronger or tuned reader, not a better index",
+    "reading": f"{_READER}, not a better index",
     "retrieval": "a better index or better documents, not another reader",
     "distraction": "fewer passages, or a reader that was tuned among others",
 }
 
 
-def loss_sentences(splits: Sequence[LossSplit], candidate: str) -> tuple[str, ...]:
+def loss_sentences(
+    splits: Sequence[LossSplit], candidate: str, tuned: Collection[str] = ()
+) -> tuple[str, ...]:
     """Return what retrieval brings and what is missing now, together; nothing without a split."""
     split = next(iter(best_first(splits, candidate)), None)
     if split is None:
         return ()
     said = " ".join(filter(None, (_knowledge(split), _form(split), _missing(split))))
+    said = said.replace(_READER, _MORE) if split.candidate in tuned else said
     return tuple(filter(None, (said, _ceiling(split))))
 
 
@@ -66,8 +71,8 @@ def _form(split: LossSplit) -> str:
 
 
 def _ceiling(split: LossSplit) -> str:
-    """Say what may be reached at most, where labels are doubted."""
-    if split.ceiling is None or split.ceiling.value > 1 - DOUBTED:
+    """Say what may be reached at most, where labels surely are doubted."""
+    if split.ceiling is None or (split.ceiling.high or 1.0) > 1 - DOUBTED:
         return ""
     return (
         f"Even a perfect reader may score only {in_percent(split.ceiling.value)} "
@@ -123,12 +128,11 @@ def _missing(split: LossSplit) -> str:
         )
     most = "What it loses most by" if first.name == "distraction" else "What is missing now"
     lost, hits = f"{most} is {_LOSES[first.name]} ({_points(first)}), not ", split.found
-    best = hits.any.high if hits is not None else None
-    if other.name == "retrieval" and hits and best is not None and best < 1 - MATTERS / 2:
-        do = _DO[first.name].removesuffix(", not a better index")
+    if other.name == "retrieval" and hits and (hits.any.high or 1.0) < 1 - MATTERS / 2:
         return (
-            f"{lost}yet retrieval ({_points(other)}): {do} first, then the index, which finds the "
-            f"evidence of only {in_percent(hits.any.value)} of {plural(hits.rows, 'row')}."
+            f"{lost}yet retrieval ({_points(other)}): {_DO[first.name].split(', not')[0]} first, "
+            "then the index, which finds the evidence of only "
+            f"{in_percent(hits.any.value)} of {plural(hits.rows, 'row')}."
         )
     return f"{lost}{_LOSES[other.name]} ({_points(other)}): {_do(first.name, hits)}."
 
@@ -304,10 +308,9 @@ def _gone(drill: DocumentDrill) -> str:
     best, other = _named(drill)
     assert best.stale is not None
     stale = f"gives the answer all the same to {in_percent(best.stale.value)}"
+    did = f"{stale} of them"
     if drill.unanswerable:
         did = f"does not answer {in_percent(best.abstained.value)} of them and {stale}"
-    else:
-        did = f"{stale} of them"
     said = (
         f"With the sentences gone that answer {plural(drill.rows, 'question')}, "
         f"{best.candidate} {did}"
@@ -325,11 +328,8 @@ def _named(drill: DocumentDrill) -> tuple[DrillOutcome, DrillOutcome | None]:
     """
     others = [outcome for outcome in drill.outcomes if not outcome.reads]
     others = [outcome for outcome in others if outcome.family != "baseline"] or others
-    return drill.outcomes[0], max(others, key=_most, default=None)
-
-
-def _most(outcome: DrillOutcome) -> float:
-    return (outcome.stale or outcome.updated or outcome.clean).value
+    most = max(others, key=lambda o: (o.stale or o.updated or o.clean).value, default=None)
+    return drill.outcomes[0], most
 
 
 def _counts(gap: Gap, split: LossSplit) -> bool:
