@@ -329,7 +329,11 @@ def test_format_is_an_answer_that_was_cut_or_lost_when_it_was_shortened() -> Non
         "b": said("the silver card", raw="the silver card is gold"),
     }
     only("format", study(rows))
-    assert counts(errors(study(rows))) == {"format": 3, "skill": 1}
+    found = errors(study(rows))
+    assert counts(found) == {"format": 3, "skill": 1}
+    # Without what was written, nobody could see why this is the form.
+    [shown] = [row.answers[0] for row in found.examples if row.id == "d"]
+    assert (shown.output, shown.raw) == ("the silver card", "the silver card is forty euros")
 
 
 def test_an_answer_that_was_refused_or_empty_is_a_needless_abstention() -> None:

@@ -408,7 +408,9 @@ def reading_errors(evil: str = "") -> ReadingErrors:
         for name, count in counts.items()
     ]
     said = (
-        GivenAnswer(candidate=f"rag{evil}", output=f"It is 30 days{evil}", score=0.4),
+        GivenAnswer(
+            candidate=f"rag{evil}", output=f"It is 30 days{evil}", score=0.4, raw=f"Hm, 30{evil}"
+        ),
         GivenAnswer(candidate=f"sentence{evil}", output=None, score=0.0, raw=f"Thirty{evil}"),
     )
     place = f"returns.md{evil}"

@@ -115,7 +115,9 @@ def _wrong_row(decision: Decision, row: ReadingExample) -> WrongRow:
 def _said(answer: GivenAnswer) -> str:
     if answer.output is None:
         return f"no usable answer: {_cut(answer.raw)}" if answer.raw else "no usable answer"
-    return f"{_cut(answer.output)} ({answer.score:.2f})"
+    if answer.raw is None:
+        return f"{_cut(answer.output)} ({answer.score:.2f})"
+    return f"{_cut(answer.output)} ({answer.score:.2f}), shortened from: {_cut(answer.raw)}"
 
 
 def _cut(text: str) -> str:

@@ -135,7 +135,10 @@ class AnswerErrors(Record):
 
 
 class GivenAnswer(Record):
-    """The answer of a candidate to a row, null where it is unusable; then `raw` is what it said."""
+    """The answer of a candidate to a row, null where it is unusable; `raw` is what it wrote.
+
+    `raw` is null where that is the answer itself.
+    """
 
     candidate: str
     output: str | None

@@ -296,7 +296,7 @@ def given_answer(candidate: CandidateScores, id: str) -> GivenAnswer | None:
     place = run.asked[CLEAN].index(id)
     answers = run.answers[CLEAN]
     output = answers.outputs[place]
-    raw = answers.raw[place] if answers.raw is not None and output is None else None
+    raw = answers.raw[place] if answers.raw is not None else None
     return GivenAnswer(
         candidate=name,
         output=None if output is None else output[:MOST_CHARACTERS],
