@@ -187,12 +187,11 @@ def run(data: str, seconds: Sequence[float] = SECONDS) -> Ladder:
     """Run compare under each budget, each in a new folder, and return the verdicts."""
     from choose.api.compare import run_study
     from choose.api.plan import resolve
-    from choose.study.study_file import Overrides
 
     rungs = []
     for budget in seconds:
         with TemporaryDirectory() as folder:
-            settings = resolve(data, None, Overrides(budget_seconds=budget), ())
+            settings = resolve(data, None, {"grid": {"budget_seconds": budget}})
             done = run_study(settings, out=Path(folder) / "st")
             study = evidence_of(Store.open(done.store))
         slow = {c.name for c in study.candidates if not c.cheap}
@@ -203,6 +202,7 @@ def run(data: str, seconds: Sequence[float] = SECONDS) -> Ladder:
             for id in r.asked["clean", 0]
         }
         rungs.append(rung(done.decision, study, len(asked) // max(1, len(slow)), None))
+        print(f"{data}, {budget:g} s: {done.decision.verdict.answer}", file=sys.stderr, flush=True)
     return Ladder(source=data, rungs=tuple(rungs))
 
 
