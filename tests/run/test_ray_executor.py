@@ -430,6 +430,7 @@ def test_how_many_workers_a_node_holds() -> None:
         ("127.0.0.1:99999", "No Ray cluster answers at"),
         ("ray://head:10001", "is for Ray's client"),
         ("head", "is not HOST:PORT"),
+        ("", "is not HOST:PORT"),
         ("head:port", "is not HOST:PORT"),
     ],
 )

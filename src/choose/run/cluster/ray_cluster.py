@@ -155,7 +155,7 @@ def connect(section: RunSection, data_may_leave: bool, keys: Iterable[str] = ())
         StudyError: if Ray is not installed or is of another version than the cluster, no cluster
             answers, or rows would leave this machine against the constraints.
     """
-    address = section.address or "auto"
+    address = "auto" if section.address is None else section.address
     if "://" in address:
         raise StudyError(
             f"run.address {address!r} is for Ray's client, which cannot run a study. Start choose "
