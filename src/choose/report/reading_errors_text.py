@@ -63,7 +63,7 @@ def _error_row(error: ReadingError) -> list[str]:
 
 
 def _parts(found: ReadingErrors, error: ReadingError) -> Iterator[list[str]]:
-    """Yield the two kinds of retrieval misses, where they are told apart."""
+    """Yield the two kinds of retrieval misses, where the record separates them."""
     if error.name != "retrieval miss" or found.low is None or found.not_found is None:
         return
     for ids, name, meaning in (
