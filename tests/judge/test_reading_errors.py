@@ -331,7 +331,7 @@ def test_format_is_an_answer_that_was_cut_or_lost_when_it_was_shortened() -> Non
     only("format", study(rows))
     found = errors(study(rows))
     assert counts(found) == {"format": 3, "skill": 1}
-    # Without what was written, nobody could see why this is the form.
+    # The row shows the text as written too, which tells why the error is one of form.
     [shown] = [row.answers[0] for row in found.examples if row.id == "d"]
     assert (shown.output, shown.raw) == ("the silver card", "the silver card is forty euros")
 
