@@ -4,10 +4,13 @@ import csv
 import io
 import json
 import os
+import subprocess
+import sys
 import tracemalloc
 import zipfile
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -305,6 +308,41 @@ def test_lines_with_keys_of_their_own_take_bounded_memory() -> None:
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 200e6
+
+
+def test_lines_with_keys_of_their_own_are_read_in_steps_that_grow_as_their_values() -> None:
+    """Each empty cell was looked at several times: 3,000 lines took 9 million of each look."""
+
+    def steps(lines: int) -> int:
+        rows = [{"text": "x", f"k{i}": 1, f"n{i}": [i]} for i in range(lines)]
+        path, found = write("a.jsonl", "\n".join(map(json.dumps, rows))), 0
+
+        def count(frame: Any, event: str, argument: Any) -> None:
+            nonlocal found
+            found += frame.f_code.co_filename.endswith("json_and_parquet.py")
+
+        sys.setprofile(count)
+        try:
+            table = read_table(path)
+        finally:
+            sys.setprofile(None)
+        assert table["k1"].to_list() == [None, "1", *[None] * (lines - 2)]
+        assert table["n1"].to_list() == [None, [1], *[None] * (lines - 2)]
+        return found
+
+    assert steps(240) < 3 * steps(120)
+
+
+def test_columns_of_json_are_in_the_order_of_the_file() -> None:
+    """New keys of a line were in the order of their hashes, which each process draws."""
+    names = ["text", "label", "when", "source", "note"]
+    write("a.jsonl", json.dumps(dict.fromkeys(names, "x")) + "\n")
+    code = (
+        "from choose.data.readers.table_file import read_table as r; print(*r('a.jsonl').columns)"
+    )
+    env = {**os.environ, "PYTHONHASHSEED": "1"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env)
+    assert done.stdout.split() == [ROW, *names], done.stderr
 
 
 def test_sparse_lines_are_refused_before_they_fill_the_memory(

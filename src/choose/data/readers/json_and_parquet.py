@@ -46,11 +46,14 @@ def read_json(path: Path, encoding: Encoding = UTF8) -> pl.DataFrame:
 def table_from(path: Path, records: Iterable[tuple[int, dict[str, Any]]]) -> pl.DataFrame:
     """Lay numbered records out as columns of strings; `path` names them in messages."""
     numbers: list[int] = []
-    columns: dict[str, list[Any]] = {}
+    columns: dict[str, tuple[list[int], list[Any]]] = {}
     filled = 0
     for number, record in records:
-        for key in record.keys() - columns.keys():
-            columns[key] = [None] * len(numbers)
+        for key, value in record.items():
+            if (column := columns.get(key)) is None:
+                column = columns[key] = ([], [])
+            column[0].append(len(numbers))
+            column[1].append(value)
         filled += len(record)
         if len(columns) > MOST_COLUMNS or len(columns) * len(numbers) > EMPTY + SPARSE * filled:
             raise DataError(
@@ -59,12 +62,10 @@ def table_from(path: Path, records: Iterable[tuple[int, dict[str, Any]]]) -> pl.
                 "most of them. Keep the text, the label and what else the study needs."
             )
         numbers.append(number)
-        for key, column in columns.items():
-            column.append(record.get(key))
     names = check_header(path, list(columns))
     series = [
-        series_of(path, name, values, numbers)
-        for name, values in zip(names, columns.values(), strict=True)
+        series_of(path, name, values, numbers, places)
+        for name, (places, values) in zip(names, columns.values(), strict=True)
     ]
     return pl.DataFrame([pl.Series(ROW, numbers, dtype=pl.Int64), *series])
 
@@ -103,22 +104,33 @@ def table_of_frame(
     return pl.DataFrame([pl.Series(ROW, numbers, dtype=pl.Int64), *columns])
 
 
-def series_of(path: Path, name: str, values: list[Any], numbers: Sequence[int]) -> pl.Series:
-    """Make strings of a column, unless it mixes types or holds nested values."""
-    for number, value in zip(numbers, values, strict=True):
+def series_of(
+    path: Path, name: str, values: list[Any], numbers: Sequence[int], places: Sequence[int]
+) -> pl.Series:
+    """Make strings of a column, unless it mixes types or holds nested values.
+
+    `values` are those of the rows at `places`; the cells of the others are empty and cost nothing
+    each, as where every row has a key of its own. `numbers` are those of all rows, for messages.
+    """
+    for place, value in zip(places, values, strict=True):
         if isinstance(value, str):
             if len(value) > FIELD_LIMIT:
-                raise DataError(f"{unit(path)} {number} of {str(path)!r} {TOO_LONG}")
+                raise DataError(f"{unit(path)} {numbers[place]} of {str(path)!r} {TOO_LONG}")
             if not value.isascii() and _LONE.search(value):
                 raise DataError(
-                    f"{unit(path)} {number} of {str(path)!r} holds half of a Unicode character "
-                    f"(a lone surrogate) in {name!r}. Write the whole character."
+                    f"{unit(path)} {numbers[place]} of {str(path)!r} holds half of a Unicode "
+                    f"character (a lone surrogate) in {name!r}. Write the whole character."
                 )
-    if len({type_name(value) for value in values if value is not None}) > 1 or any(
+    nested = len({type_name(value) for value in values if value is not None}) > 1 or any(
         isinstance(value, list | dict) for value in values
-    ):
-        return pl.Series(name, values, dtype=pl.Object)
-    return pl.Series(name, [scalar_text(value) for value in values], dtype=pl.String)
+    )
+    held = values if nested else [scalar_text(value) for value in values]
+    cells = held
+    if len(held) < len(numbers):
+        cells = [None] * len(numbers)
+        for place, value in zip(places, held, strict=True):
+            cells[place] = value
+    return pl.Series(name, cells, dtype=pl.Object if nested else pl.String)
 
 
 def nested_paths(table: pl.DataFrame) -> list[str]:
@@ -138,7 +150,8 @@ def with_paths(path: Path, table: pl.DataFrame, names: Iterable[str]) -> pl.Data
     for name in dict.fromkeys(name for name in names if name not in table.columns):
         roots = [column for column in table.columns if name.startswith(f"{column}.")]
         cells = table.select(roots).iter_rows(named=True)
-        added.append(series_of(path, name, [value_at(row, name) for row in cells], numbers))
+        values = [value_at(row, name) for row in cells]
+        added.append(series_of(path, name, values, numbers, range(len(numbers))))
     return table.with_columns(added) if added else table
 
 
