@@ -225,9 +225,10 @@ def tokens_read(store: Store) -> dict[str, int]:
 
 
 class Clock(Silent):
-    """Count a run's trials, add up the seconds between their ends, and keep its first passes.
+    """Count a run's trials, add up the seconds that their work took, and keep its first passes.
 
-    All by candidate: `first` are trials by their keys, `rows` the test rows that they have.
+    All by candidate: `first` are trials by their keys, `rows` the test rows that they have. The
+    time between the ends of two trials would not do: in it a run also begins others.
     """
 
     def __init__(self) -> None:
@@ -235,12 +236,12 @@ class Clock(Silent):
         self.spent: dict[str, float] = {}
         self.first: dict[str, dict[str, Trial]] = {}
         self.rows: Counter[str] = Counter()
-        self.last = perf_counter()
+        self.told: dict[str, float] = {}
 
     def planned(
         self, dataset: Dataset, jobs: Sequence[Job], refusals: Sequence[str], budget: float | None
     ) -> None:
-        """Count the trials, and start the clock."""
+        """Count the trials."""
         pools = Pools(dataset)
         for job in jobs:
             name = job.trial.candidate
@@ -249,14 +250,15 @@ class Clock(Silent):
             if job.part == FIRST_PASS:
                 self.first.setdefault(name, {})[job.trial.key] = job.trial
                 self.rows[name] += len(pools.of(job.trial).questions)
-        self.last = perf_counter()
 
     def job(self, job: Job, run: Run | None) -> None:
-        """Count the time since the last trial ended."""
-        if run is not None:
-            now = perf_counter()
-            self.spent[job.trial.candidate] += now - self.last
-            self.last = now
+        """Add what a trial took, less what was added when it was told before."""
+        if run is None:
+            return
+        spent, before = run.seconds_spent or 0.0, self.told.get(job.trial.key, 0.0)
+        # A trial that goes on with its fit adds up; one that is made again begins at 0.
+        self.spent[job.trial.candidate] += spent - before if spent >= before else spent
+        self.told[job.trial.key] = spent
 
 
 def lines(

@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import count
+from itertools import count, pairwise
 from math import inf
 from pathlib import Path
 from time import perf_counter
@@ -704,7 +704,7 @@ def test_slow_candidates_answer_some_rows_before_fast_ones_have_their_other_fold
     """A plan of 90 s said 602 rows of each fast candidate, and the run reached one fold of five."""
     found = reached(40.0, tfidf=(8.0, 0.001), steady=(10.0, 0.1), sluggish=(500.0, 0.2))
     assert 0 < found["steady"].rows < 600
-    assert found["tfidf"] == Reach(360, 600)
+    assert 120 < found["tfidf"].rows < 480
     assert reached(900.0, tfidf=(8.0, 0.001), steady=(10.0, 0.1))["tfidf"] == Reach(600, 600)
 
 
@@ -724,11 +724,19 @@ def test_a_fit_that_the_budget_cannot_hold_reaches_no_rows() -> None:
     assert found["sluggish"].rows >= 120
 
 
+def test_a_fit_that_may_just_end_in_time_does_not_halve_what_others_are_forecast_to_reach() -> None:
+    """A plan said 158 rows of trec6 that 45 s reach; a fit of 25 s did end, and 75 were reached."""
+    fits = (40.0, 50.0, 60.0, 75.0, 90.0, 120.0)  # of 60 s
+    rows = [reached(60.0, steady=(1.0, 0.1), sluggish=(fit, 0.1))["steady"].rows for fit in fits]
+    assert rows[0] < 120 < 300 < rows[-1], "with the long fit, and without it"
+    assert all(more <= 2 * few for few, more in pairwise(rows)), rows
+
+
 def test_texts_that_a_fast_candidate_embeds_cost_the_others_nothing() -> None:
     data = dataset(rows=600)
     speeds = {
         "tfidf": Speed(load=0.0, fits=((480, 0.5),), per_row=0.001),
-        "steady": Speed(load=0.0, fits=((480, 5.0),), per_row=0.1, per_text=0.2),
+        "steady": Speed(load=0.0, fits=((480, 5.0),), per_row=0.1, per_text=0.4),
     }
     jobs = [j for j in jobs_of(study(*speeds), data) if j.trial.candidate in speeds]
 
@@ -740,7 +748,7 @@ def test_texts_that_a_fast_candidate_embeds_cost_the_others_nothing() -> None:
         ]
         return rows_reached(own, [0.5] * len(own), speeds, Pools(data), 100.0)["steady"].rows
 
-    assert rows("MiniLM", "another") == 0, "96 s of embedding are more than half of 100"
+    assert rows("MiniLM", "another") == 0, "192 s of embedding are more than 133"
     assert rows("MiniLM", "MiniLM") > 300
     assert rows(None, None) == 0, "without an encoder nothing is shared"
 
