@@ -39,9 +39,10 @@ from choose.api.study_evidence import rule_of
 from choose.judge.decision.open_question import OpenQuestion
 from choose.judge.evidence import Evidence
 from choose.judge.goal import Rule
+from choose.run.executor import Measured
 from choose.run.predict_test_rows import CHUNK
 from choose.run.run_records import GroupRequest, GroupResult, Limits, StudyFacts
-from choose.run.scheduling.next_trial import COMPARED, Measured, Now
+from choose.run.scheduling.next_trial import COMPARED, Now
 from choose.run.scheduling.race import Race, TrialHistory
 from choose.run.scheduling.scheduler import Scheduler
 from choose.run.speed_probe import Speed

@@ -333,12 +333,17 @@ def test_sentences_say_what_is_missing() -> None:
         points(-found.gap(name).loss.value).split(" ")[0] for name in ("reading", "retrieval")
     )
     assert said == (
-        f"Retrieval brings the knowledge: rag scores {reached} instead of {without} on "
-        f"{found.rows} rows ({gold} with the right passage). What is missing now is reading "
-        f"({reading}), not retrieval ({retrieval}): a stronger or tuned reader, not a better index."
+        f"Retrieval brings the knowledge: rag (tfidf reads no passages) scores {reached} instead "
+        f"of {without} on {found.rows} rows ({gold} with the right passage). What is missing now "
+        f"is reading ({reading}), not retrieval ({retrieval}): a stronger or tuned reader, "
+        "not a better index."
     )
     [tuned] = loss_sentences((found,), "rag", ("rag",))
     assert tuned.endswith(": a stronger model or more labelled questions, not a better index.")
+    [untested] = loss_sentences((found,), "lora-rag", ("lora-rag",), reads=True)
+    assert untested == said.replace(
+        "tfidf reads no passages", "lora-rag is not tested enough for this yet"
+    )
     assert loss_sentences((), "rag") == ()
     found = split({view: np.ones_like(rows) for view, rows in scores.items()}, documents)
     assert found is not None

@@ -14,10 +14,9 @@ from choose.api.study_evidence import nothing_measured, rule_of
 from choose.data.scenarios import Pools
 from choose.progress import TimeLimitReached
 from choose.run import executor, first_passes
-from choose.run.executor import run_jobs
+from choose.run.executor import Measured, run_jobs
 from choose.run.predict_test_rows import CHUNK, Deadline, SpendingShare
 from choose.run.run_records import GroupRequest, GroupResult, Limits, left_out_sentences
-from choose.run.scheduling.next_trial import Measured
 from choose.run.scheduling.race import Race, full_trial_seconds
 from choose.run.trial import run_trial, run_trials
 from choose.run.worker import LocalExecutor, Worker

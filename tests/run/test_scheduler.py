@@ -20,7 +20,7 @@ from choose.run.scheduling.scheduler import ATTEMPTS, GRACE, MAX_BATCH, Schedule
 from choose.run.speed_probe import Speed
 from choose.schema.plan import Job
 from choose.schema.score_names import worth_finishing
-from choose.study.grid_points import CONTROLS, FIRST_PASS
+from choose.study.grid_points import CONTROLS, DRILLS, FIRST_PASS
 from choose.types import STANDARD, Answers, Run, Scenario
 from simulation.played_run import Answer, Step, play
 from support.trials import plain_trial
@@ -626,6 +626,33 @@ def test_adapters_that_read_nothing_come_last_where_others_read() -> None:
     steps = play(scheduler, world.answer)
     begun = [step.request.candidate for step in steps if step.request.action == "run"]
     assert [*dict.fromkeys(begun)] == ["rag", "lora-rag", "lora"]
+
+
+@pytest.mark.parametrize("seconds", [600.0, None])
+def test_what_reading_costs_the_named_candidate_is_known_before_it_is_fitted_again(
+    seconds: float | None,
+) -> None:
+    """Its controls come at once, documents that change when it has answered all rows of a fold."""
+    players = tuple(Player(name=name, fit=20.0, right=8) for name in ("rag", "lora-rag"))
+    world = World((Player(name="tfidf", fast=True, right=8), *players), folds=2, rows=200)
+    readers = [j for j in world.jobs if j.part == FIRST_PASS and j.trial.candidate != "tfidf"]
+    for part, views in ((CONTROLS, CONDITIONS), (DRILLS, ("updated",))):
+        world.jobs.extend(replace(job, part=part, views=views, view_rows=100) for job in readers)
+    _, steps = by_value(world, question("lora-rag", "rag"), seconds=seconds)
+    order = [(j.trial.candidate, j.part, j.trial.fold) for j in ended(steps)]
+    named = [(part, fold) for name, part, fold in order if name == "lora-rag"]
+    reads = [(part, fold) for fold in (0, 1) for part in (FIRST_PASS, CONTROLS, DRILLS)]
+    assert named[:6] == reads
+    other = order.index(("rag", FIRST_PASS, 1))
+    assert order.index(("lora-rag", DRILLS, 0)) < other < order.index(("rag", CONTROLS, 0))
+    [controls, *_] = [s for s in steps if s.request.jobs[0].part == CONTROLS]
+    ((run, _),) = controls.result.runs
+    assert (controls.request.action, controls.request.candidate) == ("views", "lora-rag")
+    why = "lora-rag, fold 1 of 2: what it loses by retrieval and by reading"
+    assert controls.request.why == why
+    assert len(run.asked[CLEAN]) == (50 if seconds else 200), "not all rows under a budget"
+    ((run, _),) = next(s for s in steps if s.request.jobs[0].part == DRILLS).result.runs
+    assert not run.unasked
 
 
 def test_views_that_their_worker_did_not_survive_are_asked_of_another_fit() -> None:

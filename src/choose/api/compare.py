@@ -254,9 +254,8 @@ def _run(
     """
     from choose.api.study_evidence import nothing_measured, rule_of
     from choose.judge.goal import margin_or_usual
-    from choose.run.executor import run_jobs
+    from choose.run.executor import Measured, run_jobs
     from choose.run.run_records import Limits, left_out_sentences
-    from choose.run.scheduling.next_trial import Measured
     from choose.study.candidates import described
     from choose.study.grid_points import stated_parts
 

@@ -5,14 +5,17 @@ This process alone writes the store and holds the ledger of what endpoints cost.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from math import inf
 from time import perf_counter
 
 from choose.data.scenarios import Pools
 from choose.errors import MoneySpent
+from choose.judge.decision.open_question import OpenQuestion, Whole, open_question
+from choose.judge.evidence import Evidence
+from choose.judge.goal import Rule
 from choose.models.weights.spec import names_endpoint
 from choose.progress import TimeLimitReached, time_limit
 from choose.run.run_records import (
@@ -25,7 +28,7 @@ from choose.run.run_records import (
     StudyFacts,
 )
 from choose.run.scheduling.closed_book import closed_book, memorises
-from choose.run.scheduling.next_trial import ALWAYS, Measured, Now
+from choose.run.scheduling.next_trial import ALWAYS, COMPARED, Now
 from choose.run.scheduling.scheduler import Scheduler
 from choose.run.spending_limit import DollarBudget, DollarShare
 from choose.run.trial import versions
@@ -55,6 +58,56 @@ OnVerdict = Callable[[str, bool, Sequence[str], Sequence[str]], None]
 # What is told of each run that is stored, before its job ends: one that has ended before may have
 # answered more rows since.
 OnAnswers = Callable[[Run], None]
+
+
+@dataclass
+class Measured:
+    """What was measured so far of the comparison, and what it leaves open.
+
+    Attributes:
+        evidence: the study without any run.
+        rule: of the study.
+        whole: by candidate what the whole grid would measure.
+    """
+
+    evidence: Evidence
+    rule: Rule
+    whole: Mapping[str, Whole]
+    _runs: dict[tuple[str, int, int], Run] = field(default_factory=dict)
+    _found: list[OpenQuestion | None] = field(default_factory=list)
+
+    @classmethod
+    def nothing_of(cls, evidence: Evidence, rule: Rule, jobs: Iterable[Job]) -> Measured:
+        """Return the state before the first trial of a study with these jobs."""
+        cells: dict[str, set[tuple[int, int]]] = {}
+        for job in jobs:
+            if job.part in COMPARED:
+                cells.setdefault(job.trial.candidate, set()).add((job.trial.fold, job.trial.draw))
+        rows = len(evidence.items.ids)
+        whole = {name: Whole(rows, len({draw for _, draw in own})) for name, own in cells.items()}
+        return cls(evidence, rule, whole)
+
+    def add(self, job: Job, run: Run) -> None:
+        """Count the clean answers of a trial if candidates are compared by them."""
+        if job.part in COMPARED:
+            trial = run.trial
+            self._runs[trial.candidate, trial.fold, trial.draw] = run
+            self._found.clear()
+
+    def extend(self, run: Run) -> None:
+        """Count further answers of a trial that is counted already."""
+        trial = run.trial
+        before = self._runs.get((trial.candidate, trial.fold, trial.draw))
+        if before is not None and before.trial.key == trial.key and run.error is None:
+            self._runs[trial.candidate, trial.fold, trial.draw] = run
+            self._found.clear()
+
+    def question(self) -> OpenQuestion | None:
+        """Return what is open; None where nothing was answered."""
+        if not self._found:
+            evidence = replace(self.evidence, runs=tuple(self._runs.values()))
+            self._found.append(open_question(evidence, self.rule, self.whole))
+        return self._found[0]
 
 
 def run_jobs(

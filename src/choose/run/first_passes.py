@@ -16,6 +16,7 @@ from choose.run.predict_test_rows import CHUNK, MIN_ROWS
 from choose.run.run_records import GroupRequest, GroupResult, Pace, RunSummary
 from choose.run.speed_probe import Speed
 from choose.schema.plan import Job
+from choose.study.grid_points import CONTROLS
 from choose.types import Run
 
 # Share of the budget after which first passes of slow candidates give way where no question is
@@ -257,6 +258,14 @@ class KeptFits:
         views = [view for view in job.views if (view, 0) not in run.answers]
         rows = every if {*views} <= {*CONDITIONS} else all_rows
         return ViewsCost(rows, each * (max(0, rows - answered) + every * len(views)))
+
+    def answers(self, job: Job) -> bool:
+        """Return whether a fit that is kept can answer a job now, after few more clean rows.
+
+        Other views than controls wait until all clean rows are answered, as they may be on any.
+        """
+        cost = self.cost(job)
+        return cost is not None and (job.part == CONTROLS or not self.runs[job.trial.key].unasked)
 
     def seconds(self, job: Job, otherwise: float) -> float:
         """Return the seconds that the views of a job take; `otherwise` where no fit is kept."""

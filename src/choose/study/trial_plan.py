@@ -142,8 +142,9 @@ class Planner:
         late = cls.family == "fine-tuning"
         stage = Stage.FAST if cls.cheap else Stage.CONTROLS if late else Stage.SLOW
         drills = self._drills if issubclass(cls, Rereads) else ()
-        # Another fit costs little where prompts are cached, and as much as before elsewhere.
-        later = not cls.cheap and cls.family in ("prompting", "retrieval")
+        # Controls are on the rows that a fit answers first; changed documents need all of them,
+        # which take long where a model writes answers.
+        later = not cls.cheap and cls.family != "baseline"
         together = () if later else (*drills, *(self._faults(cls) if cls.cheap else ()))
         yield Point(stage, CONTROLS, views=(*CONDITIONS, *together))
         if drills and later:

@@ -20,7 +20,7 @@ from choose.judge.decision.verdict_confidence import could_still_win
 from choose.judge.decision.verdict_gates import contenders_credible
 from choose.judge.evidence import strong
 from choose.judge.measures.cost_comparison import costs_less, costs_more
-from choose.judge.prose.loss_sentences import loss_sentences
+from choose.judge.prose.loss_sentences import losses_of
 from choose.judge.scores.family_comparison import FamilyComparison
 from choose.judge.scores.joint_distribution import distribution_of_difference
 from choose.judge.stats.paired import Difference
@@ -204,8 +204,7 @@ def settled(case: Case, families: tuple[FamilyResult, ...]) -> tuple[str, ...]:
     Where documents are read, what is lost and why comes first.
     """
     shown = [*(_shown(case, family) for family in families), _floor(case), *_near(case, alike=True)]
-    tuned = case.contenders.families.get("fine-tuning", ())
-    return (*loss_sentences(case.splits, case.name, tuned), *filter(None, shown))
+    return (*losses_of(case), *filter(None, shown))
 
 
 def _shown(case: Case, result: FamilyResult) -> str:

@@ -6,9 +6,9 @@ from collections.abc import Collection, Iterator, Sequence
 
 from choose.corpus import ARRIVED, LOOKED, MISSING, UPDATED
 from choose.errors import rows_named
-from choose.formatting import DASH, duration, in_percent, interval, months, plural, points, span
+from choose.formatting import DASH, duration, in_percent, interval, plural, points, span
 from choose.judge.decision.rule import Case
-from choose.judge.decision.verdict_kind import documents_limit, stale_within
+from choose.judge.decision.verdict_kind import documents_limit
 from choose.schema.base import Interval
 from choose.schema.decision import Kind
 from choose.schema.reading_documents import (
@@ -47,14 +47,28 @@ _DO: dict[GapName, str] = {
 }
 
 
+def losses_of(case: Case) -> tuple[str, ...]:
+    """Return what the candidate that the verdict names, or the next best, loses to what."""
+    tuned = case.contenders.families.get("fine-tuning", ())
+    reads = case.contenders.panel[case.name].info.reads
+    return loss_sentences(case.splits, case.name, tuned, reads)
+
+
 def loss_sentences(
-    splits: Sequence[LossSplit], candidate: str, tuned: Collection[str] = ()
+    splits: Sequence[LossSplit], candidate: str, tuned: Collection[str] = (), reads: bool = False
 ) -> tuple[str, ...]:
-    """Return what retrieval brings and what is missing now, together; nothing without a split."""
+    """Return what retrieval brings and what is missing now, together; nothing without a split.
+
+    The split of another candidate says why it is not that of `candidate`, which `reads` or not.
+    """
     split = next(iter(best_first(splits, candidate)), None)
     if split is None:
         return ()
-    said = " ".join(filter(None, (_knowledge(split), _form(split), _missing(split))))
+    who = split.candidate
+    if who != candidate:
+        why = "is not tested enough for this yet" if reads else "reads no passages"
+        who = f"{who} ({candidate} {why})"
+    said = " ".join(filter(None, (_knowledge(split, who), _form(split), _missing(split))))
     said = said.replace(_READER, _MORE) if split.candidate in tuned else said
     return tuple(filter(None, (said, _ceiling(split))))
 
@@ -81,7 +95,7 @@ def _ceiling(split: LossSplit) -> str:
     )
 
 
-def _knowledge(split: LossSplit) -> str:
+def _knowledge(split: LossSplit, who: str) -> str:
     without, found, gold = (
         in_percent(interval.value).removesuffix(" %")
         for interval in (split.nothing, split.retrieved, split.gold)
@@ -90,21 +104,21 @@ def _knowledge(split: LossSplit) -> str:
     on = f" on {plural(split.rows, 'row')}"
     if low is not None and low > 0 and split.brought is not None and not _above_0(split.brought):
         return (
-            f"The right passage would bring the knowledge: with it {split.candidate} scores {gold} "
+            f"The right passage would bring the knowledge: with it {who} scores {gold} "
             f"instead of {without}{on}; what it retrieves is not shown to ({found})."
         )
     if low is not None and low > 0:
         return (
-            f"Retrieval brings the knowledge: {split.candidate} scores {found} instead of "
+            f"Retrieval brings the knowledge: {who} scores {found} instead of "
             f"{without}{on} ({gold} with the right passage)."
         )
     if high is not None and high < 0:
         return (
-            f"Passages mislead {split.candidate}: it scores {without} without one and {gold} with "
+            f"Passages mislead {who}: it scores {without} without one and {gold} with "
             f"the right one{on}."
         )
     return (
-        f"Passages are not shown to help {split.candidate}: it scores {without} without one and "
+        f"Passages are not shown to help {who}: it scores {without} without one and "
         f"{gold} with the right one{on}."
     )
 
@@ -208,39 +222,10 @@ def _missed(found: Retrieved | None) -> str:
     return said
 
 
-def stale_sentence(case: Case) -> str:
-    """Say what documents that change do to the candidate named; empty where that is not known."""
-    churn = case.churn
-    own = next((c for c in churn.costs if c.candidate == case.name), None) if churn else None
-    if churn is None or own is None:
-        return ""
-    least = "" if churn.stated else " or more"
-    changes = f"{in_percent(churn.share)}{least} of the documents change in a month"
-    if (limit := stale_within(case)) is not None:
-        return (
-            f"{changes}: {case.name} reads none, so that it loses {points(own.loss)} a month and "
-            f"{points(case.margin)} in {months(limit)} unless it is trained again."
-        )
-    closed = [
-        cost
-        for cost in churn.costs
-        if not cost.reads
-        and cost.loss > 0
-        and case.contenders.panel[cost.candidate].info.family != "baseline"
-    ]
-    if not own.reads or not closed:
-        return ""
-    worst = max(closed, key=lambda cost: cost.loss)
-    return (
-        f"{changes}: {case.name} answers from them once they are indexed, where {worst.candidate} "
-        f"loses {points(worst.loss)} a month until it is trained again."
-    )
-
-
 def old_facts(case: Case) -> Iterator[str]:
     """Say what changed facts do to the candidate named, where nothing tells how often they do.
 
-    Where that is known, what it costs is a reason (`stale_sentence`).
+    Where that is known, what it costs is a reason (`reasons`).
     """
     drill = next((drill for drill in case.drills if drill.kind == UPDATED), None)
     if drill is None or case.churn is not None:

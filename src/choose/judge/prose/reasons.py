@@ -12,6 +12,7 @@ from choose.formatting import (
     interval,
     listed,
     milliseconds,
+    months,
     number,
     plural,
     points,
@@ -19,8 +20,8 @@ from choose.formatting import (
 )
 from choose.judge.decision.contenders import best_of
 from choose.judge.decision.rule import Case, deciding_difference
+from choose.judge.decision.verdict_kind import stale_within
 from choose.judge.prose.family_answer import also_named, compared, settled, why_wider
-from choose.judge.prose.loss_sentences import stale_sentence
 from choose.judge.scores.family_comparison import FamilyComparison
 from choose.judge.scores.score_tables import CandidateScores
 from choose.judge.stats.paired import Difference
@@ -44,7 +45,7 @@ def reasons(case: Case, families: tuple[FamilyResult, ...]) -> tuple[str, ...]:
         _target(case),
         _open(case),
         _cost(case),
-        stale_sentence(case),
+        _stale(case),
         coarse(case),
     ]
     return tuple(sentence for sentence in sentences if sentence)
@@ -132,6 +133,35 @@ def _open(case: Case) -> str:
     shown = gain(rival, own, difference).removesuffix(")")
     shown += f"{why_wider(case, match) if match else ''})"
     return f"{shown}. {plural(difference.rows, 'row')} cannot show {', or '.join(asked)}."
+
+
+def _stale(case: Case) -> str:
+    """Say what documents that change do to the candidate named; empty where that is not known."""
+    churn = case.churn
+    own = next((c for c in churn.costs if c.candidate == case.name), None) if churn else None
+    if churn is None or own is None:
+        return ""
+    least = "" if churn.stated else " or more"
+    changes = f"{in_percent(churn.share)}{least} of the documents change in a month"
+    if (limit := stale_within(case)) is not None:
+        return (
+            f"{changes}: {case.name} reads none, so that it loses {points(own.loss)} a month and "
+            f"{points(case.margin)} in {months(limit)} unless it is trained again."
+        )
+    closed = [
+        cost
+        for cost in churn.costs
+        if not cost.reads
+        and cost.loss > 0
+        and case.contenders.panel[cost.candidate].info.family != "baseline"
+    ]
+    if not own.reads or not closed:
+        return ""
+    worst = max(closed, key=lambda cost: cost.loss)
+    return (
+        f"{changes}: {case.name} answers from them once they are indexed, where {worst.candidate} "
+        f"loses {points(worst.loss)} a month until it is trained again."
+    )
 
 
 def coarse(case: Case) -> str:

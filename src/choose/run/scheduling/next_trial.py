@@ -4,9 +4,10 @@ Every candidate answers once, and fast ones the rest of their rows. Then the tri
 that are still in contention come first: the pair whose next step removes most of what may change,
 for each second that it takes. It answers more rows of what has been fitted, then its trials run
 fold by fold, so that every comparison stays on the same rows and is the next part of the same
-balanced order. Then come other trials of fast candidates, and what the checks of the named
-candidate need, and the parts that the study names in its settings. When the verdict is final, the
-rest is not run.
+balanced order. Before them, the fit of a named candidate that reads documents answers with other
+passages, and with changed ones. Then come other trials of fast candidates, and what the checks of
+the named candidate need, and the parts that the study names in its settings. When the verdict is
+final, the rest is not run.
 """
 
 from __future__ import annotations
@@ -17,9 +18,7 @@ from dataclasses import dataclass, field, replace
 from itertools import chain, count
 from typing import NamedTuple
 
-from choose.judge.decision.open_question import Comparison, OpenQuestion, Whole, open_question
-from choose.judge.evidence import Evidence
-from choose.judge.goal import Rule
+from choose.judge.decision.open_question import Comparison, OpenQuestion
 from choose.run.run_records import GroupRequest
 from choose.schema.plan import Job
 from choose.study.grid_points import CONTROLS, DRILLS, FIRST_PASS
@@ -142,8 +141,13 @@ class WaitingJobs:
         return self._answered[job.trial.key] >= wanted
 
 
-# Parts that are about reading documents, not about which family is the one to use.
-ALWAYS = (CONTROLS, DRILLS)
+# Parts that are about reading documents, not about which family is the one to use, and what their
+# answers decide.
+READING = {
+    CONTROLS: "what it loses by retrieval and by reading",
+    DRILLS: "whether it gives old facts once documents change",
+}
+ALWAYS = tuple(READING)
 
 # Parts whose trials answer the study's own rows as the candidates are compared.
 COMPARED = (FIRST_PASS, "repetitions")
@@ -219,7 +223,11 @@ class TrialOrder:
         yield rows
 
     def choices(
-        self, waiting: Mapping[int, Job], question: OpenQuestion, worth: Worth
+        self,
+        waiting: Mapping[int, Job],
+        question: OpenQuestion,
+        worth: Worth,
+        fitted: Callable[[Job], bool] = lambda _: False,
     ) -> Iterator[Choice]:
         """Yield the jobs that are worth running, the first one first.
 
@@ -227,6 +235,7 @@ class TrialOrder:
             waiting: the jobs by place.
             question: what is open.
             worth: of the next step of some candidates.
+            fitted: tells whether a job needs no fit, and few more answers to clean rows.
         """
         compared: dict[str, list[int]] = {}
         for place, job in waiting.items():
@@ -236,6 +245,7 @@ class TrialOrder:
         for place, job in waiting.items():
             if job.part in COMPARED and job.trial.candidate in self.fast:
                 yield Choice(place)
+        yield from self._reading(waiting, question.named, fitted)
         yield from self._deciding(waiting, compared, question, worth)
         yield from map(Choice, self._of(waiting, self.fast))
         # What reading loses is reported for every candidate that reads, whichever family wins, and
@@ -249,6 +259,15 @@ class TrialOrder:
         yield from (Choice(place) for place, job in waiting.items() if job.part in self.stated)
         if not question.final:
             yield from map(Choice, waiting)
+
+    def _reading(
+        self, waiting: Mapping[int, Job], name: str, fitted: Callable[[Job], bool]
+    ) -> Iterator[Choice]:
+        """Yield how the fits that a candidate has read documents: what it loses, then old facts."""
+        for part, why in READING.items():
+            for place, job in waiting.items():
+                if job.part == part and job.trial.candidate == name and fitted(job):
+                    yield Choice(place, f"{self._place_of(job)}: {why}")
 
     def _deciding(
         self,
@@ -295,53 +314,3 @@ class TrialOrder:
         fold = f", fold {trial.fold + 1} of {self.folds}" if self.folds > 1 else ""
         again = f", repetition {trial.draw + 1}" if trial.draw else ""
         return f"{trial.candidate}{fold}{again}"
-
-
-@dataclass
-class Measured:
-    """What was measured so far of the comparison, and what it leaves open.
-
-    Attributes:
-        evidence: the study without any run.
-        rule: of the study.
-        whole: by candidate what the whole grid would measure.
-    """
-
-    evidence: Evidence
-    rule: Rule
-    whole: Mapping[str, Whole]
-    _runs: dict[tuple[str, int, int], Run] = field(default_factory=dict)
-    _found: list[OpenQuestion | None] = field(default_factory=list)
-
-    @classmethod
-    def nothing_of(cls, evidence: Evidence, rule: Rule, jobs: Iterable[Job]) -> Measured:
-        """Return the state before the first trial of a study with these jobs."""
-        cells: dict[str, set[tuple[int, int]]] = {}
-        for job in jobs:
-            if job.part in COMPARED:
-                cells.setdefault(job.trial.candidate, set()).add((job.trial.fold, job.trial.draw))
-        rows = len(evidence.items.ids)
-        whole = {name: Whole(rows, len({draw for _, draw in own})) for name, own in cells.items()}
-        return cls(evidence, rule, whole)
-
-    def add(self, job: Job, run: Run) -> None:
-        """Count the clean answers of a trial if candidates are compared by them."""
-        if job.part in COMPARED:
-            trial = run.trial
-            self._runs[trial.candidate, trial.fold, trial.draw] = run
-            self._found.clear()
-
-    def extend(self, run: Run) -> None:
-        """Count further answers of a trial that is counted already."""
-        trial = run.trial
-        before = self._runs.get((trial.candidate, trial.fold, trial.draw))
-        if before is not None and before.trial.key == trial.key and run.error is None:
-            self._runs[trial.candidate, trial.fold, trial.draw] = run
-            self._found.clear()
-
-    def question(self) -> OpenQuestion | None:
-        """Return what is open; None where nothing was answered."""
-        if not self._found:
-            evidence = replace(self.evidence, runs=tuple(self._runs.values()))
-            self._found.append(open_question(evidence, self.rule, self.whole))
-        return self._found[0]

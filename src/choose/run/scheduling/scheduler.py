@@ -202,7 +202,7 @@ class Scheduler:
         waiting, question, rows = self._waiting.at, now.question, Choice(None, rows_of=self._slow)
         if self.asks and question is not None:
             worth = NextSteps(self.history, self.unfinished, self.facts.rows).worth
-            yield from self._order.choices(waiting, question, worth)
+            yield from self._order.choices(waiting, question, worth, self._kept.answers)
             yield from () if question.final else (rows,)
             return
         yield from (rows,) if self.first_passes.go_on(now.elapsed) else ()
