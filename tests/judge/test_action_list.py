@@ -13,6 +13,8 @@ from choose.judge.diagnosis.label_audit import most_doubtful
 from choose.judge.diagnosis.label_noise import auditor_of, confirmed_labels
 from choose.judge.goal import Measure, Rule
 from choose.judge.verdict import judge
+from choose.run.run_records import RunSummary, left_out_sentences
+from choose.schema import score_names
 from choose.schema.score_names import repetitions_left
 from support import answered_studies as answered
 from support.answered_studies import player
@@ -91,6 +93,43 @@ def test_candidates_that_were_not_begun_are_given_time_before_anything_is_added(
     assert not steps_of(found, "add-candidate")
 
 
+UNPAID = f"{score_names.UNPAID}."
+
+
+def test_what_dollars_ended_is_given_dollars_and_not_time():
+    """A study whose --max-usd was used up was told to run again with --budget 15m."""
+    whole = study([majority(), tfidf(0.80), prompt(0.83), retrieval(0.82)], 600, 4)
+    slow = ("prompt", "retrieval")
+    runs = tuple(run for run in whole.runs if run.trial.candidate not in slow)
+    left = [f"{name}: the first pass (1 trial): {UNPAID}" for name in slow]
+    found = judge(replace(whole, runs=runs), Rule(), left_out=tuple(left))
+    first = found.verdict.steps[0]
+    assert "--max-usd was used up before prompt and retrieval had finished" in first.text
+    assert first.command == "choose plan -c STUDY"
+    assert not [step for step in found.verdict.steps if "--budget" in step.text]
+    why = {one.candidate: one.why for one in found.verdict.rejected}
+    assert why["prompt"] == "It answered none of the 600 test rows: --max-usd was used up."
+    left[0] = "prompt: the first pass (1 trial): the budget was used up."
+    both = judge(replace(whole, runs=runs), Rule(), left_out=tuple(left)).verdict.steps[0]
+    assert "budget ended before prompt had finished" in both.text
+    assert "with --budget 15m and a higher --max-usd goes on" in both.text
+
+
+def test_rows_and_views_that_dollars_ended_need_dollars():
+    whole = study([majority(), tfidf(0.80), prompt(0.83)], 600, 4)
+    summary = RunSummary(priced=("prompt",), unasked=Counter(prompt=360, tfidf=2))
+    left = left_out_sentences(summary)
+    assert left[0].startswith("prompt: its first pass left 360 test rows unanswered: it ran out of")
+    assert ["of --max-usd" in said for said in left] == [True, False]
+    short = judge(cut(whole, "prompt", 240), Rule(), left_out=tuple(left))
+    (step,) = [s for s in steps_of(short, "evaluate-rest") if "not answered" in s.text]
+    assert "and a higher --max-usd goes on from here and needs no new label" in step.text
+    views = (f"prompt: views (5 trials): {UNPAID}",)
+    (step,) = steps_of(judge(whole, Rule(), left_out=views), "evaluate-rest")
+    assert "(1 item), for which --max-usd did not last" in step.text
+    assert step.command == "choose plan -c STUDY"
+
+
 def test_runs_that_are_planned_need_a_larger_budget_and_not_more_seeds():
     """ "Repeat lora (--seeds 5)", where the budget had ended before the second of three seeds."""
     players = [majority(), probe(0.80), lora(0.83, seeds=1, run_spread=0.3)]
@@ -104,6 +143,11 @@ def test_runs_that_are_planned_need_a_larger_budget_and_not_more_seeds():
             assert "the budget ended before them" in step.text
             assert "which is assumed" in step.text
             assert step.command == f"choose compare -c STUDY --budget {step.minutes:.0f}m"
+            paid = left.replace("the budget was used up.", UNPAID)
+            (other,) = steps_of(judge(world, Rule(), left_out=(paid,)), "more-runs")
+            assert "and --max-usd was used up before them" in other.text
+            assert other.command == "choose plan -c STUDY"
+            assert not steps_of(judge(world, Rule(), left_out=(paid,)), "evaluate-rest")
             # One command with more time is advised, not two with different budgets.
             assert not steps_of(judge(world, Rule(), left_out=(left,)), "evaluate-rest")
             (other,) = steps_of(judge(world, Rule()), "more-runs")

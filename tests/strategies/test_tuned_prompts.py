@@ -35,7 +35,7 @@ from choose.schema.plan import Spending
 from choose.strategy import build
 from choose.types import Answers, Example, Floats
 from support import tiny_models as tiny
-from support.chat_server import Http, sent, serving
+from support.chat_server import Http, Server, sent, serving
 from support.endpoint_sessions import PRICED, RIGHT, endpoint_session
 from support.studies import HELD_OUT, compare, write_csv
 
@@ -189,38 +189,60 @@ def test_a_search_that_cannot_pay_for_the_next_request_keeps_the_best() -> None:
     # The worst case of a request is far above its price: the limit is reached by reservations.
     with endpoint_session(works, max_usd=0.0016, concurrency=1, **PRICED):
         strategy = fitted()
-    assert "with 0 settings compared, because --max-usd leaves no room" in said_of(strategy)
+    said = "with nothing compared, because --max-usd leaves no room for another request: the usual"
+    assert said in said_of(strategy)
     assert strategy.choice is None
+
+
+def study_of(server: Server, max_usd: float | None = None, *more: str) -> tuple[Any, list[str]]:
+    """Compare a tuned prompt on a server in this process; return the decision and its notes."""
+    rows = [(e.text, e.target) for e in pool(seed=3, rows=60)]
+    write_csv(Path("words.csv"), rows[:40])
+    write_csv(Path("held_out.csv"), rows[40:])
+    Path("choose.toml").write_text(
+        HELD_OUT
+        + (f"max_usd = {max_usd}\n" if max_usd else "")
+        + f'[endpoints.big]\nbase_url = "{server.url}"\nmodel = "m"\n'
+        + "".join(f"{key} = {price}\n" for key, price in PRICED.items())
+        + '[[candidates]]\nstrategy = "tuned-prompt"\nmodel = "endpoint:big"\n'
+        + f"params = {{ calls = {FEW} }}\n"
+        + "".join(f'[[candidates]]\nstrategy = "{name}"\n' for name in more)
+    )
+    plans: list[Spending] = []
+    done = compare(study_file="choose.toml", out=f"st{max_usd}", approve=plans.append)
+    assert plans[0].bills[0].parts["choosing prompts"] == fitted_plan()
+    assert plans[0].bills[0].requests == fitted_plan() + 20
+    assert done.decision is not None
+    assert done.decision.method is not None
+    notes = [n.text for n in done.decision.method.notes if n.candidate == "tuned-prompt"]
+    return done.decision, notes
+
+
+@pytest.mark.slow
+def test_a_study_goes_on_where_the_dollars_of_a_search_end() -> None:
+    """Where they ended before anything was answered, more time was advised."""
+    with serving(right_if(with_examples)) as server:
+        decision, notes = study_of(server, 0.02)
+        found = {card.candidate: card.accuracy for card in decision.scorecards}
+        assert found["tuned-prompt"] is not None
+        assert found["tuned-prompt"].value == 1.0, "the best so far answers"
+        assert any("with 3 settings compared, because it may spend 25%" in note for note in notes)
+        assert len(server.asked) * 1e-4 <= 0.02
+        server.asked.clear()
+        decision, _ = study_of(server, 0.003, "tfidf")
+        assert len(server.asked) * 1e-4 <= 0.003
+    assert "no trial finished within --max-usd" in " ".join(decision.verdict.reasons)
+    (step,) = [step for step in decision.verdict.steps if step.kind == "evaluate-rest"]
+    assert step.text.startswith("Give the others money: --max-usd was used up before tuned-prompt")
+    assert step.command == "choose plan -c st0.003"
 
 
 @pytest.mark.slow
 def test_the_plan_counts_what_the_search_asks() -> None:
-    asked: list[Body] = []
-
-    def respond(body: Body) -> Http:
-        asked.append(body)
-        return right_if(with_examples)(body)
-
-    rows = [(e.text, e.target) for e in pool(seed=3, rows=60)]
-    write_csv(Path("words.csv"), rows[:40])
-    write_csv(Path("held_out.csv"), rows[40:])
-    plans: list[Spending] = []
-    with serving(respond) as server:
-        Path("choose.toml").write_text(
-            HELD_OUT
-            + f'[endpoints.big]\nbase_url = "{server.url}"\nmodel = "m"\n'
-            + "usd_per_million_in = 1.0\nusd_per_million_out = 1.0\n"
-            + '[[candidates]]\nstrategy = "tuned-prompt"\nmodel = "endpoint:big"\n'
-            + f"params = {{ calls = {FEW} }}\n"
-        )
-        done = compare(study_file="choose.toml", out="st", approve=plans.append)
-    (bill,) = plans[0].bills
-    assert bill.parts["choosing prompts"] == fitted_plan()
-    put = len(asked_of(asked))
-    assert 20 < put <= bill.requests == fitted_plan() + 20
-    assert done.decision is not None
-    assert done.decision.method is not None
-    notes = [n.text for n in done.decision.method.notes if n.candidate == "tuned-prompt"]
+    with serving(right_if(with_examples)) as server:
+        _, notes = study_of(server)
+    put = len(asked_of(server.asked))
+    assert 20 < put <= fitted_plan() + 20
     assert any(note.startswith("The search gained") for note in notes)
     assert any(f"for {put - 20:,} questions of at most {FEW}" in note for note in notes)
 

@@ -54,7 +54,7 @@ from choose.judge.scores.score_tables import CandidateScores, StudyScores, study
 from choose.schema.base import Interval, with_population
 from choose.schema.costs import Move
 from choose.schema.decision import DatasetRecord, Decision, Gate, Kind, Pair, Verdict
-from choose.schema.score_names import cannot_win
+from choose.schema.score_names import cannot_win, unpaid
 from choose.schema.scorecard import Scorecard
 from choose.schema.standings import FamilyResult, FamilyStatus, Standing
 from choose.types import FAMILIES, Family
@@ -150,9 +150,9 @@ def _case(
     splits = loss_splits(evidence, contenders.panel)
     unanswered, missing = missing_evidence(evidence)
     written = evidence.task is not None and evidence.task.kind == "writing"
-    churn, drills = reading["churn"], reading["document_drills"]
-    found = (labels, failures, overlap, splits, missing, churn, written, ratings, over is not None)
-    return Case(contenders, selection, *found, cannot_win(left_out), unanswered, drills)
+    found = labels, failures, overlap, splits, missing, reading["churn"], written, ratings
+    out = cannot_win(left_out), unanswered, reading["document_drills"], unpaid(left_out)
+    return Case(contenders, selection, *found, over is not None, *out)
 
 
 def _scorecards(evidence: Evidence, contenders: Contenders) -> tuple[Scorecard, ...]:

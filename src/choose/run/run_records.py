@@ -13,7 +13,7 @@ from choose.run.predict_test_rows import MIN_ROWS, SpendingShare
 from choose.run.scheduling.closed_book import ClosedBook
 from choose.run.speed_probe import Speed
 from choose.schema.plan import Job
-from choose.schema.score_names import NOT_NEEDED, too_long
+from choose.schema.score_names import NOT_NEEDED, OR_UNPAID, UNPAID, too_long
 from choose.types import Run
 
 # What a worker does: run the jobs; begin the first one to measure its speed; answer more test rows
@@ -218,7 +218,7 @@ class RunSummary:
         unneeded_rows: the same of candidates whose further rows would not change the verdict.
         too_long: candidate -> forecast seconds of a fit that the remaining time could not hold.
         dropped: candidate -> why it left the race.
-        limited_dollars: whether --max-usd was set.
+        priced: candidates for which --max-usd counts.
     """
 
     left_out: list[Job] = field(default_factory=list)
@@ -232,7 +232,7 @@ class RunSummary:
     too_long: dict[str, float] = field(default_factory=dict)
     dropped: dict[str, str] = field(default_factory=dict)
     interrupted: bool = False
-    limited_dollars: bool = False
+    priced: Collection[str] = ()
     seconds: float = 0.0
 
     def leave(self, jobs: Sequence[Job], result: GroupResult) -> None:
@@ -244,13 +244,17 @@ class RunSummary:
 
 def left_out_sentences(summary: RunSummary) -> list[str]:
     """Say by candidate what was planned and not run, and why."""
-    or_dollars = " or of --max-usd" if summary.limited_dollars else ""
-    ended = "you stopped the run" if summary.interrupted else f"it ran out of time{or_dollars}"
+
+    def ended(candidate: str) -> str:
+        if summary.interrupted:
+            return "you stopped the run"
+        return OR_UNPAID if candidate in summary.priced else "it ran out of time"
+
     return [
         *(f"{candidate}: {reason}." for candidate, reason in summary.dropped.items()),
         *(
-            f"{candidate}: its first pass left {plural(n, 'test row')} unanswered: {ended}. "
-            "Candidates are compared on the rows both answered."
+            f"{candidate}: its first pass left {plural(n, 'test row')} unanswered: "
+            f"{ended(candidate)}. Candidates are compared on the rows both answered."
             for candidate, n in summary.unasked.items()
             if n
         ),
@@ -268,11 +272,7 @@ def left_out_sentences(summary: RunSummary) -> list[str]:
         *_by_candidate(summary.unneeded, NOT_NEEDED),
         *_by_candidate(summary.left_out, "the budget was used up"),
         *_by_candidate(summary.stopped, "stopped by you"),
-        *_by_candidate(
-            summary.unpaid,
-            "--max-usd was used up; run again with a higher limit to continue, no answer is paid "
-            "for twice",
-        ),
+        *_by_candidate(summary.unpaid, UNPAID),
     ]
 
 

@@ -229,6 +229,12 @@ NOT_NEEDED = "not run, since they would not change which family is named"
 READS_NOTHING = "left out, since it reads no passage"
 ALL_ANSWERED = "every question has an answer."
 
+# Why trials did not run that need a higher limit, and not more time.
+UNPAID = (
+    "--max-usd was used up; run again with a higher limit to continue, no answer is paid for twice"
+)
+OR_UNPAID = "it ran out of time or of --max-usd"
+
 
 _OTHER_KIND = re.compile(r".+: it answers [\w ]+, and the task is \w+\.")
 
@@ -273,7 +279,8 @@ def fits_too_long(left_out: Iterable[str]) -> dict[str, float]:
 
 
 _REPETITIONS = re.compile(
-    r"(.+?): (?:.*, )?repetitions \(([\d,]+) trials?\)(?:, .*)?: the budget was used up\."
+    r"(.+?): (?:.*, )?repetitions \(([\d,]+) trials?\)(?:, .*)?: "
+    rf"(?:the budget was used up|{UNPAID})\."
 )
 
 
@@ -281,3 +288,12 @@ def repetitions_left(left_out: Iterable[str]) -> dict[str, int]:
     """Return by candidate the trials of planned repetitions for which the budget did not last."""
     found = [match for text in left_out if (match := _REPETITIONS.fullmatch(text))]
     return {match[1]: int(match[2].replace(",", "")) for match in found}
+
+
+_WITHOUT_DOLLARS = re.compile(rf"(.+?): (?:.*: {UNPAID}\.|.*: {OR_UNPAID}\..*)")
+
+
+def unpaid(left_out: Iterable[str]) -> frozenset[str]:
+    """Return the candidates that a higher --max-usd would let go on."""
+    found = [match for text in left_out if (match := _WITHOUT_DOLLARS.fullmatch(text))]
+    return frozenset(match[1] for match in found)

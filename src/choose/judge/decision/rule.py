@@ -223,8 +223,9 @@ class Case:
     """The decided contenders with the diagnosis, as gates and sentences need them.
 
     `written` tells whether answers are free texts; `overruled` whether people's ratings and not the
-    score chose the candidate to use; `cannot_win` says why some were left out; no document is known
-    to hold the answers of the questions `unanswered`.
+    score chose the candidate to use; `cannot_win` says why some were left out; a higher --max-usd
+    would let `unpaid` ones go on; no document is known to hold the answers of the questions
+    `unanswered`.
     """
 
     contenders: Contenders
@@ -241,6 +242,7 @@ class Case:
     cannot_win: Mapping[str, str] = field(default_factory=dict)
     unanswered: tuple[str, ...] = ()
     drills: tuple[DocumentDrill, ...] = ()
+    unpaid: frozenset[str] = frozenset()
 
     @property
     def name(self) -> str:

@@ -236,7 +236,8 @@ def _contender_limits(case: Case, gates: Sequence[Gate]) -> list[tuple[int, str]
     if failed:
         trials = sum(c.failures for c in case.contenders.panel.candidates if c.info.name in failed)
         # A candidate that did not start before the time limit has no failed trial.
-        why = plural(trials, "failed trial") if trials else "no trial finished in time"
+        within = "within --max-usd" if case.unpaid.issuperset(failed) else "in time"
+        why = plural(trials, "failed trial") if trials else f"no trial finished {within}"
         limits.append((1, f"{listed(failed)} did not finish ({why})"))
     if case.contenders.panel[case.name].info.warning:
         limits.append((1, f"{case.name} may have seen the test rows"))

@@ -9,7 +9,7 @@ is named at the end as not worth it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from choose.errors import quoted
 from choose.formatting import duration, gain, listed, plural
@@ -27,6 +27,8 @@ from choose.judge.decision.verdict_kind import kind_of
 from choose.judge.measures.cost_sheet import label_hours
 from choose.judge.prose.advice import (
     BUDGETS,
+    PAY,
+    PLAN,
     add_families,
     best_buy,
     between,
@@ -40,7 +42,7 @@ from choose.judge.prose.reasons import failure_steps, pays
 from choose.judge.prose.verdict_basis import text_steps
 from choose.schema.costs import Move
 from choose.schema.decision import Gate, Kind
-from choose.schema.score_names import fits_too_long, scored, worth_finishing
+from choose.schema.score_names import UNPAID, fits_too_long, scored, worth_finishing
 from choose.schema.standings import Step, StepKind
 
 # Commands on the rows and settings of the stored study; the caller replaces STUDY with its folder.
@@ -79,7 +81,7 @@ def next_steps(
     unfinished, begin = _unfinished(case, left_out), list(_begin(case, left_out))
     metric, known = list(_metric(case)), rare_label_known(case)
     runs = list(repeat_runs(case, left_out))
-    goes_on = unfinished or begin or any("--budget" in (step.command or "") for step in runs)
+    goes_on = unfinished or begin or any("--seeds" not in (step.command or "") for step in runs)
     steps = [
         *(Step(kind="other", text=text) for text in [best_buy(moves)] if text),
         *(metric if known else ()),
@@ -95,7 +97,7 @@ def next_steps(
         *_cascade(case),
         *(() if worth_most else check),
         *_unused(case),
-        *(() if goes_on else _finish(worth_finishing(left_out))),
+        *(() if goes_on else _finish(case, worth_finishing(left_out))),
         *_guideline(case),
         *grow_steps(case),
         *separate_steps(case),
@@ -166,16 +168,24 @@ def _begin(case: Case, left_out: Sequence[str]) -> Iterator[Step]:
     waiting = [c for c in none if c.info.name not in case.cannot_win]
     measured, fits = case.contenders.families, fits_too_long(left_out)
     if any(c.info.family not in measured for c in waiting):
-        names = listed([c.info.name for c in waiting])
-        slow = max((c.info.name for c in waiting), key=lambda name: fits.get(name, 0.0))
+        every = [c.info.name for c in waiting]
+        question = "whether another family does better"
+        late = [name for name in every if name not in case.unpaid]
+        if not late:
+            text = f"Give the others money: --max-usd was used up before {listed(every)} had "
+            text += f"finished a first pass. {PAY}"
+            yield Step(kind="evaluate-rest", text=text, question=question, command=PLAN)
+            return
+        names, slow = listed(late), max(late, key=lambda name: fits.get(name, 0.0))
         seconds = fits.get(slow, 0.0)
         alone = f" One fit of {slow} takes about {duration(seconds)} here." if seconds else ""
         minutes = next((m for m in BUDGETS[2:] if 60 * m >= FIT_SHARE * seconds), BUDGETS[-1])
         yield Step(
             kind="evaluate-rest",
             text=f"Give the others time: the budget ended before {names} had finished a first "
-            f"pass.{alone} The same command with --budget {minutes}m goes on from here.",
-            question="whether another family does better",
+            f"pass.{alone} The same command with --budget {minutes}m"
+            f"{_higher(case, every)} goes on from here.",
+            question=question,
             minutes=float(minutes),
             command=f"{STUDY} --budget {minutes}m",
         )
@@ -193,11 +203,17 @@ def _evaluate(case: Case, unfinished: dict[str, int]) -> Iterator[Step]:
     yield Step(
         kind="evaluate-rest",
         text=f"Finish what was left out: of {total:,} labelled test rows, {counts}. The same "
-        f"command with --budget {minutes}m goes on from here and needs no new label.",
+        f"command with --budget {minutes}m{_higher(case, unfinished)} goes on from here and needs "
+        "no new label.",
         question=between(case),
         minutes=float(minutes),
         command=f"{STUDY} --budget {minutes}m",
     )
+
+
+def _higher(case: Case, names: Iterable[str]) -> str:
+    """Return what more than time some candidates need to go on."""
+    return "" if case.unpaid.isdisjoint(names) else " and a higher --max-usd"
 
 
 def _counts_of_rest(unfinished: dict[str, int]) -> str:
@@ -219,12 +235,16 @@ def _seconds_of_rest(case: Case, name: str, rows: int) -> float | None:
     return sum(known) * rows / answered if answered and len(known) == len(spent) else None
 
 
-def _finish(left_out: Sequence[str]) -> Iterator[Step]:
-    if left_out:
+def _finish(case: Case, left_out: Sequence[str]) -> Iterator[Step]:
+    items = plural(len(left_out), "item")
+    if left_out and all(UNPAID in text for text in left_out):
+        text = f"Finish what was left out ({items}), for which --max-usd did not last. {PAY}"
+        yield Step(kind="evaluate-rest", text=text, command=PLAN)
+    elif left_out:
         yield Step(
             kind="evaluate-rest",
-            text=f"Finish what was left out ({plural(len(left_out), 'item')}): the same command "
-            f"with --budget {BUDGETS[3]}m goes on from here.",
+            text=f"Finish what was left out ({items}): the same command with --budget "
+            f"{BUDGETS[3]}m{_higher(case, case.unpaid)} goes on from here.",
             command=f"{STUDY} --budget {BUDGETS[3]}m",
         )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from choose.formatting import (
     dollars,
@@ -34,6 +34,13 @@ from choose.schema.base import Interval
 from choose.schema.costs import Breakeven, Move
 from choose.schema.score_names import amount, repetitions_left
 from choose.schema.standings import Step
+
+# How a study goes on that its dollars ended; the command says how many the rest takes.
+PAY, PLAN = (
+    "The same command with a higher --max-usd goes on from here and pays for no answer twice; "
+    "choose plan says what the rest costs.",
+    "choose plan -c STUDY",
+)
 
 # Minutes that `--budget` may name; the rest of a study takes part of a larger budget too.
 BUDGETS, SHARED = (5, 10, 15, 30, 60, 120, 240), 3
@@ -124,23 +131,33 @@ def repeat_runs(case: Case, left_out: Sequence[str]) -> Iterator[Step]:
     if all(candidate.repetitions < 2 for candidate in planned or few):
         why = f"after one run, {share} is the variation between runs, which is assumed"
     if planned:
-        each = [(left[c.info.name], _seconds_of_trial(c)) for c in planned]
-        known = [trials * seconds for trials, seconds in each if seconds is not None]
-        minutes = budget_for(sum(known) if len(known) == len(each) else None)
-        yield Step(
-            kind="more-runs",
-            text=f"Repeat {names}: {why}. The runs are planned, and the budget ended before them; "
-            f"the same command with --budget {minutes}m goes on from here.",
-            question=between(case),
-            minutes=float(minutes),
-            command=f"choose compare -c STUDY --budget {minutes}m",
-        )
+        yield _planned(case, f"Repeat {names}: {why}. The runs are planned, and", planned, left)
         return
     yield Step(
         kind="more-runs",
         text=f"Repeat {names} with more seeds (--seeds {ENOUGH_RUNS}): {why}.",
         question=between(case),
         command=f"choose compare -c STUDY --seeds {ENOUGH_RUNS}",
+    )
+
+
+def _planned(
+    case: Case, text: str, planned: Sequence[CandidateScores], left: Mapping[str, int]
+) -> Step:
+    """Return how planned runs are made after all: with more dollars, or more time."""
+    if case.unpaid.issuperset(c.info.name for c in planned):
+        text = f"{text} --max-usd was used up before them. {PAY}"
+        return Step(kind="more-runs", text=text, question=between(case), command=PLAN)
+    each = [(left[c.info.name], _seconds_of_trial(c)) for c in planned]
+    known = [trials * seconds for trials, seconds in each if seconds is not None]
+    minutes = budget_for(sum(known) if len(known) == len(each) else None)
+    return Step(
+        kind="more-runs",
+        text=f"{text} the budget ended before them; the same command with --budget {minutes}m "
+        "goes on from here.",
+        question=between(case),
+        minutes=float(minutes),
+        command=f"choose compare -c STUDY --budget {minutes}m",
     )
 
 

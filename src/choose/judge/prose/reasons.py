@@ -224,7 +224,9 @@ def _why_unmeasured(case: Case, candidate: CandidateScores) -> str:
         return candidate.errors[0]
     if why := case.cannot_win.get(candidate.info.name):
         return f"It was {why}"
-    return f"It answered none of the {plural(len(case.contenders.panel.rows.targets), 'test row')}."
+    rows = plural(len(case.contenders.panel.rows.targets), "test row")
+    ended = ": --max-usd was used up" if candidate.info.name in case.unpaid else ""
+    return f"It answered none of the {rows}{ended}."
 
 
 def _against(case: Case, name: str, difference: Difference) -> str:

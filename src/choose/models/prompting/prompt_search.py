@@ -16,6 +16,7 @@ import numpy as np
 
 from choose.data.duplicates import clusters_of, index_texts
 from choose.data.stratify import hold_out, strata_of
+from choose.formatting import plural
 from choose.models.classical.inner_selection import FEWEST_ROWS, Choice, choose_setting
 from choose.models.prompting.local_prompter import (
     Calibration,
@@ -312,10 +313,9 @@ def notes_on(chosen: Chosen, described: str, budget: SearchBudget, metric: str) 
         cost += f", ${budget.usd:.4f}"
     ended = ""
     if chosen.stopped:
-        ended = (
-            f" It ended early, with {chosen.measured} settings compared, because {chosen.stopped}: "
-            "the best so far is kept."
-        )
+        far = plural(chosen.measured, "setting") if chosen.choice else "nothing"
+        kept = "the best so far is kept" if chosen.choice else "the usual prompt is used"
+        ended = f" It ended early, with {far} compared, because {chosen.stopped}: {kept}."
     choice = chosen.choice
     if choice is None:
         return [f"Prompt: {described}.", f"{GAINED} nothing, for {cost}.{ended}"]

@@ -50,7 +50,8 @@ class Scheduler:
         self.facts, self.limits = facts, limits
         race = Race(facts.targets, limits.margin, facts.clusters)
         self.history = TrialHistory(race, limits.racing, facts.closed_book, facts.fast)
-        self.summary = RunSummary(limited_dollars=limits.money, dropped=race.dropped)
+        self._priced = frozenset(facts.remote) if limits.money else frozenset()
+        self.summary = RunSummary(priced=self._priced, dropped=race.dropped)
         self._waiting = WaitingJobs(jobs)
         self._numbers = count()
         self._flying: dict[int, Flight] = {}
@@ -59,7 +60,6 @@ class Scheduler:
         self._kept = KeptFits(facts.folds)
         slow = {n: job for n, job in self._waiting.first_jobs.items() if n not in facts.fast}
         self._slow, self._by_value = frozenset(slow), limits.racing and bool(slow)
-        self._priced = frozenset(facts.remote) if limits.money else frozenset()
         self.unfinished = UnfinishedPasses()
         self.first_passes = FirstPassBudget(limits.seconds or 0.0, slow, facts.remote, facts.late)
 
