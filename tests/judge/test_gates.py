@@ -1,6 +1,7 @@
 """The gate on cost, what prices would flip, and what is to be done next, each with its figures."""
 
 import re
+from dataclasses import replace
 from datetime import date
 from types import SimpleNamespace
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from choose.files import answer_key
 from choose.formatting import dollars, rough
 from choose.judge.decision.metric_validated import (
     _lacks,
@@ -16,7 +18,7 @@ from choose.judge.decision.metric_validated import (
     rated_pair,
     surely_preferred,
 )
-from choose.judge.goal import Rule
+from choose.judge.goal import Measure, Rule
 from choose.judge.measures.human_ratings import _adjusted
 from choose.judge.prose.advice import best_buy
 from choose.judge.verdict import judge
@@ -24,13 +26,88 @@ from choose.report.human_ratings_text import rating_notes
 from choose.schema.base import Interval
 from choose.schema.costs import Move
 from choose.schema.decision import Decision
-from choose.schema.text_scores import MetricAgreement, RatedPair, RatingFigures
+from choose.schema.text_scores import (
+    MetricAgreement,
+    PeopleRatings,
+    RatedPair,
+    Rating,
+    RatingFigures,
+)
+from choose.tasks.answering import NO_ANSWER, Answering
+from choose.tasks.scoring import UserMetric
 from support.priced_studies import HOURS, retiring, rule, world
 from support.simulated_studies import lora, majority, probe, prompt, retrieval, study, tfidf
 
 
 def gate(found: Decision):
     return next(g for g in found.gates if g.name == "worth its cost")
+
+
+def questions(words: int, *, own: bool = False, rated: int = 0) -> Decision:
+    """Judge answers to questions, half of them without one, the others with so many words.
+
+    `own` is a metric of the user's. Two people rate the answers to `rated` rows, mostly as it does.
+    """
+    cheap, prompted = [majority(0.1), tfidf(0.5), probe(0.5)], [prompt(0.5), retrieval(0.5)]
+    made = study([*cheap, *prompted, lora(0.85)], 600, 3)
+    task = Answering(metric=UserMetric(name="m:f", scores=("mine",), code="") if own else None)
+    right = dict(zip(made.items.ids, made.items.targets, strict=True))
+    runs, ratings, random = [], [], np.random.default_rng(5)
+    for run in made.runs:
+        scores = {}
+        for view, answers in run.answers.items():
+            pairs = [*zip(run.asked[view], answers.outputs, strict=True)]
+            values = np.array([float(output == right[id]) for id, output in pairs])
+            scores[view] = dict.fromkeys((*task.metrics, "lenient"), values)
+            for (id, output), value in list(zip(pairs, values, strict=True))[:rated]:
+                who = ("ann", "bo") if view == ("clean", 0) else ()
+                given = [(name, 0.4 + 0.4 * value + random.uniform(-0.1, 0.1)) for name in who]
+                key = answer_key(id, str(output))
+                ratings += [Rating(row=id, answer=key, rater=n, value=v) for n, v in given]
+        runs.append(replace(run, scores=scores))
+    text = " ".join(f"word{n}" for n in range(words))
+    targets = tuple(NO_ANSWER if n % 2 else text for n in range(len(right)))
+    asked = replace(
+        made,
+        labels=(),
+        items=replace(made.items, targets=targets),
+        task=task,
+        runs=tuple(runs),
+        ratings=PeopleRatings(scale=(0, 1), ratings=tuple(ratings)) if rated else None,
+    )
+    return judge(asked, Rule(measure=Measure(metric=task.metrics[0])))
+
+
+def validated(found: Decision) -> list[tuple[str, str]]:
+    return [(g.status, g.evidence) for g in found.gates if g.name == "metric validated"]
+
+
+def test_a_score_by_shared_words_is_not_validated_for_long_answers():
+    """Brief answers leave no choice of words; where answers are texts, people have to say."""
+    brief, edge, long = questions(2), questions(20), questions(21)
+    assert (brief.verdict, brief.gates) == (edge.verdict, edge.gates)
+    assert (validated(brief), brief.verdict.confidence) == ([], "high")
+    [(status, evidence)] = validated(long)
+    assert status == "unknown"
+    assert evidence.startswith("Right answers have 21 words (median). No person has rated answers")
+    assert long.verdict.confidence == "medium"
+    assert long.verdict.reasons[-1] == (
+        "Confidence is medium: it is not shown that token F1 follows what readers value of "
+        "answers as long as these (21 words)."
+    )
+    same = ("kind", "recommended", "answer", "because", "settled")
+    assert all(getattr(brief.verdict, k) == getattr(long.verdict, k) for k in same)
+    own = questions(21, own=True)
+    assert (validated(own), own.verdict.confidence) == ([], "high")
+
+
+def test_ratings_by_people_validate_a_score_of_long_answers():
+    rated = questions(21, rated=150)
+    assert [status for status, _ in validated(rated)] == ["pass"]
+    assert rated.verdict.confidence == "high"
+    few = questions(21, rated=30)
+    assert [status for status, _ in validated(few)] == ["unknown"]
+    assert few.verdict.confidence == "medium"
 
 
 def test_unpriced_it_is_unknown_and_says_where_to_price_it():

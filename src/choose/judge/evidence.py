@@ -96,6 +96,9 @@ class BriefAnswers(MayAbstain, Protocol):
     def nearness(self, output: str | None, answers: Sequence[str]) -> float:
         """Return how much of one of some answers a candidate gives, from 0 to 1."""
 
+    def long_words(self, answers: Sequence[Sequence[str]]) -> float | None:
+        """Return the median words of right answers where most are texts; None if they are brief."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DrillRows:

@@ -11,7 +11,7 @@ from choose.errors import StudyError
 from choose.judge.decision.contenders import Contenders, Relation, contenders_of
 from choose.judge.decision.crossovers import breakevens, crossings_of
 from choose.judge.decision.label_gates import audit_with_gain, rare_labels
-from choose.judge.decision.metric_validated import overruling, ratings_of
+from choose.judge.decision.metric_validated import long_answers, overruling, ratings_of
 from choose.judge.decision.more_labels import label_gains
 from choose.judge.decision.next_steps import next_actions
 from choose.judge.decision.rule import Case, family_relation, preferred, select
@@ -152,7 +152,7 @@ def _case(
     written = evidence.task is not None and evidence.task.kind == "writing"
     found = labels, failures, overlap, splits, missing, reading["churn"], written, ratings
     out = cannot_win(left_out), unanswered, reading["document_drills"], unpaid(left_out)
-    return Case(contenders, selection, *found, over is not None, *out)
+    return Case(contenders, selection, *found, over is not None, *out, long_answers(evidence))
 
 
 def _scorecards(evidence: Evidence, contenders: Contenders) -> tuple[Scorecard, ...]:

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from statistics import median
 from typing import Any, ClassVar, Literal, Protocol, cast, runtime_checkable
 
 from choose.corpus import Corpus
@@ -21,6 +22,10 @@ from choose.types import Task
 # The target of a question without an answer, and what a model is told to write there. It is a text
 # like other targets, so that tables and stores hold it; in a cell it means the same.
 NO_ANSWER = "no answer"
+
+# Words of a brief answer. Token F1 was made for these, such as spans. Longer ones are texts, which
+# can say the same in other words.
+BRIEF = 20.0
 
 # The scores of every answer, the usual headline first.
 OWN = ("token-f1", "exact-match", "value-match")
@@ -160,6 +165,16 @@ class Answering(GradedTask):
         if output is None or abstains(output):
             return 0.0
         return 1.0 if occurs(answers, output) else max(token_f1(output, text) for text in answers)
+
+    def long_words(self, answers: Sequence[Sequence[str]]) -> float | None:
+        """Return the median words of right answers where most are longer than `BRIEF`, else None.
+
+        Of several that are accepted, the shortest counts. A user's own metric is made for the task.
+        """
+        asked = [row for row in answers if not abstains(row[0])]
+        words = [min(len(text.split()) for text in row) for row in asked]
+        middle = median(words) if words and self.metric is None else 0.0
+        return middle if middle > BRIEF else None
 
     def _same_value(self, output: str, target: str) -> float:
         one, two = (_readings(text, self.day_first) for text in (output, target))

@@ -12,7 +12,7 @@ from choose.errors import StudyError, did_you_mean
 from choose.formatting import plural
 from choose.schema.score_names import LABEL_METRICS
 from choose.schema.study_sections import TaskSection
-from choose.tasks.answering import NO_ANSWER, read_answering
+from choose.tasks.answering import BRIEF, NO_ANSWER, read_answering
 from choose.tasks.answering import OWN as OF_AN_ANSWER
 from choose.tasks.classification import read_classification
 from choose.tasks.extraction import OWN as OF_A_RECORD
@@ -53,9 +53,9 @@ from choose.tasks.writing import OWN as OF_A_TEXT
 from choose.tasks.writing import Writing, check_texts, read_writing, text_cells
 from choose.types import Example, Task
 
-# Words of a target: from the first on, on average, targets that mostly differ are texts to write;
-# up to the second, for most, they answer questions, where something says that these are questions.
-WRITTEN, BRIEF = 2.5, 20.0
+# Words of a target from which on, on average, targets that mostly differ are texts to write. Where
+# something says that these are questions, they answer these if most have `BRIEF` words at most.
+WRITTEN = 2.5
 
 # Keys of [task] that describe labels or fields.
 DESCRIPTIONS = ("names", "descriptions", "fields")

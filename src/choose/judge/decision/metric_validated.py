@@ -9,7 +9,7 @@ from __future__ import annotations
 from choose.formatting import in_percent, number, plural
 from choose.judge.decision.contenders import Contenders
 from choose.judge.decision.rule import Case, Selection, deciding_rival
-from choose.judge.evidence import Evidence
+from choose.judge.evidence import BriefAnswers, Evidence
 from choose.judge.measures.human_ratings import ENOUGH, rating_figures
 from choose.schema.base import Interval
 from choose.schema.decision import Gate
@@ -26,6 +26,28 @@ LEVEL = 0.05
 # A metric whose correlation with people is surely below this hardly follows them: it explains less
 # than a tenth of how their ratings differ.
 WEAK = 0.3
+
+
+def long_answers(evidence: Evidence) -> float | None:
+    """Return the median words of right answers to questions where these are texts, else None."""
+    items, task = evidence.items, evidence.task
+    if not isinstance(task, BriefAnswers):
+        return None
+    pairs = zip(items.ids, items.targets, strict=True)
+    return task.long_words([(text, *items.accepted.get(id, ())) for id, text in pairs])
+
+
+def not_validated(case: Case) -> str:
+    """Say that a score by shared words may not fit long answers; empty where ratings show it.
+
+    Ratings that show that it does not fit are another limit.
+    """
+    if case.long_answers is None or metric_validated(case).status != "unknown":
+        return ""
+    return (
+        f"it is not shown that {case.words.score} follows what readers value of answers as long "
+        f"as these ({number(case.long_answers)} words)"
+    )
 
 
 def ratings_of(
@@ -121,9 +143,11 @@ def _nobody(case: Case, metric: str) -> str:
             f"People rated {plural(case.ratings.answers, 'answer')}, but too few of {case.name} "
             "and of the same rival to compare them."
         )
+    long = case.long_answers
+    words = "" if long is None else f"Right answers have {number(long)} words (median). "
     return (
-        f"No person has rated answers, so whether {metric} follows what readers value is unknown. "
-        "choose rate writes a sheet for that."
+        f"{words}No person has rated answers, so whether {metric} follows what readers value is "
+        "unknown. choose rate writes a sheet for that."
     )
 
 

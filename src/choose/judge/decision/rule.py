@@ -225,7 +225,8 @@ class Case:
     `written` tells whether answers are free texts; `overruled` whether people's ratings and not the
     score chose the candidate to use; `cannot_win` says why some were left out; a higher --max-usd
     would let `unpaid` ones go on; no document is known to hold the answers of the questions
-    `unanswered`.
+    `unanswered`; `long_answers` is the median number of words of right answers where these are
+    texts, None where they are a few words.
     """
 
     contenders: Contenders
@@ -243,6 +244,7 @@ class Case:
     unanswered: tuple[str, ...] = ()
     drills: tuple[DocumentDrill, ...] = ()
     unpaid: frozenset[str] = frozenset()
+    long_answers: float | None = None
 
     @property
     def name(self) -> str:

@@ -9,7 +9,7 @@ from choose.formatting import listed, months, plural, points, signed_points
 from choose.judge.decision.contenders import best_of
 from choose.judge.decision.label_gates import may_hide_success
 from choose.judge.decision.metric_validated import NAME as VALIDATED
-from choose.judge.decision.metric_validated import confirmed
+from choose.judge.decision.metric_validated import confirmed, not_validated
 from choose.judge.decision.rule import Case
 from choose.judge.decision.verdict_gates import WORTH_ITS_COST as WORTH
 from choose.judge.decision.verdict_kind import alone, stale_within
@@ -293,6 +293,8 @@ def _study_limits(case: Case, gates: Sequence[Gate], looks: int) -> list[tuple[i
     validated = next((gate.status for gate in gates if gate.name == VALIDATED), None)
     if validated == "fail" and not confirmed(case.ratings):
         limits.append((0, "people's ratings do not agree with the score"))
+    if unsure := not_validated(case):
+        limits.append((1, unsure))
     failed = [g.name for g in gates if g.name in _SOUND and g.status == "fail"]
     if failed:
         checks = listed([f"'{name}'" for name in failed])

@@ -66,8 +66,8 @@ def _has_labels(case: Case) -> bool:
 
 
 def _may_be_rated(case: Case) -> bool:
-    """Return whether answers are free texts, whose scores follow no exact rule, or were rated."""
-    return case.written or case.ratings is not None
+    """Return whether answers are texts, whose scores follow no exact rule, or were rated."""
+    return case.written or case.long_answers is not None or case.ratings is not None
 
 
 def _gate(name: str, status: GateStatus, evidence: str) -> Gate:
