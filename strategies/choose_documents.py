@@ -92,7 +92,7 @@ class Rag(ReadsDocuments, PromptedStrategy):
     left out of answers (`shorten`) is chosen by the scores of labelled rows, unless it is given.
     """
 
-    title: ClassVar[str] = "prompt with retrieved passages"
+    title: ClassVar[str] = "prompt with passages of documents"
     good_for: ClassVar[str] = "questions whose answers occur in documents, which change"
     needs: ClassVar[str] = "documents (--documents) and a language model (--model)"
     takes: ClassVar[str] = "an index of the documents; one long request a row, or a GPU"
@@ -223,7 +223,7 @@ class TunedRag(Rag):
     at most. Where a limit ends it early, such as a share of ``--max-usd``, the best so far is kept.
     """
 
-    title: ClassVar[str] = "tuned prompt with retrieved passages"
+    title: ClassVar[str] = "tuned prompt with passages of documents"
     good_for: ClassVar[str] = "as rag, with its settings chosen at an endpoint or on more rows"
     takes: ClassVar[str] = "hundreds of requests a fit (calls); then as rag"
     on_request: ClassVar[bool] = True

@@ -17,7 +17,7 @@ from choose.types import Answers, Example, Family, Item, Task
 class Retrieval(PromptedStrategy):
     """The nearest training rows as demonstrations for each text, the nearest one last."""
 
-    title: ClassVar[str] = "prompt with retrieved examples"
+    title: ClassVar[str] = "prompt with similar labelled rows"
     good_for: ClassVar[str] = "many labels, fine distinctions, labels that come and go"
     needs: ClassVar[str] = "a language model (--model), an encoder, and labelled rows to retrieve"
     takes: ClassVar[str] = "no training; one longer request a row, or a GPU"

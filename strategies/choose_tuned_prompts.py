@@ -514,7 +514,7 @@ class TunedRetrieval(ChosenPrompt, Retrieval):
     of a search.
     """
 
-    title: ClassVar[str] = "tuned prompt with retrieved examples"
+    title: ClassVar[str] = "tuned prompt with similar labelled rows"
     good_for: ClassVar[str] = "as retrieval, with its settings chosen in the training rows"
     takes: ClassVar[str] = "hundreds of requests a fit (calls); then as retrieval"
     revision: ClassVar[int] = 3

@@ -61,7 +61,7 @@ class TunedRetriever(Rag):
     as by `rag`.
     """
 
-    title: ClassVar[str] = "tuned retriever, then a prompt"
+    title: ClassVar[str] = "prompt with passages by a tuned retriever"
     good_for: ClassVar[str] = "questions over documents where finding, not reading, is what fails"
     needs: ClassVar[str] = (
         "documents (--documents), hundreds of questions whose evidence is known, a model"

@@ -539,6 +539,34 @@ def test_missed_rows_are_told_apart_by_what_was_found_below() -> None:
     assert "better documents, not another reader (evidence of 7 of 9 missed rows is not" in said
 
 
+def test_questions_that_are_shown_are_not_called_passages() -> None:
+    """Where a candidate reads documents, retrieval of labelled rows says what it retrieves."""
+    scores, documents = world(np.random.default_rng(8), WORLDS["reading"], (48, 2, 3))
+    study = evidence(scores, documents)
+    shown = CandidateInfo(name="retrieval", strategy="retrieval", family="retrieval", seeded=True)
+    reader = replace(study.candidates[0], name="reader", family="baseline", reads=True)
+    runs = [
+        replace(run, trial=replace(run.trial, candidate=name), scores=by)
+        for run in study.runs
+        for name, by in (
+            ("retrieval", run.scores),
+            (
+                "reader",
+                {
+                    view: dict.fromkeys(METRICS, 0 * own["token-f1"])
+                    for view, own in run.scores.items()
+                },
+            ),
+        )
+    ]
+    own = replace(study, candidates=(shown, reader), runs=tuple(runs))
+    verdict = judge(own, Rule(measure=Measure(metric="token-f1"))).verdict
+    assert verdict.answer.startswith("Retrieve similar questions")
+    without = replace(own, candidates=(shown, replace(reader, reads=False)))
+    verdict = judge(without, Rule(measure=Measure(metric="token-f1"))).verdict
+    assert verdict.answer.startswith("Retrieve examples")
+
+
 def intervals(part: object) -> Iterator[Interval]:
     if isinstance(part, Interval):
         yield part

@@ -40,8 +40,9 @@ FIRST: dict[Kind, str] = {
 
 def _do(case: Case, family: Family) -> str:
     best = case.contenders.best.get(family)
-    if family == "retrieval" and best and case.contenders.panel[best].info.reads:
-        return "Retrieve passages"
+    if family == "retrieval" and best and any(one.info.reads for one in case.contenders.order):
+        own = case.contenders.panel[best].info.reads
+        return "Retrieve passages" if own else "Retrieve similar questions"
     return case.words.do(family)
 
 
