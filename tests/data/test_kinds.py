@@ -127,7 +127,7 @@ def test_an_empty_target_is_refused_where_answers_are_written(tmp_path: Path) ->
         {"text": f"Say {i} {WORDS[i % 12]}", "target": f"I say it {i} times"} for i in range(20)
     ]
     rows[6]["target"] = "  "
-    with pytest.raises(DataError, match="Row 7 have a text and no target: an empty text is no"):
+    with pytest.raises(DataError, match="Row 7 has a text and no target: an empty text is no"):
         load(lines(tmp_path / "a.jsonl", rows))
 
 

@@ -247,7 +247,7 @@ def test_errors_are_shown_where_nothing_is_split() -> None:
 
 def test_studies_without_documents_have_no_such_section() -> None:
     decision = decisions.decision()
-    assert terminal(decision) == "Nothing was measured for the section “reading”.\n"
+    assert terminal(decision) == "Nothing was measured, or found, for the section “reading”.\n"
     assert 'id="reading"' not in page_of(decision)
     assert "About these figures" not in render_markdown(decision)
     assert waterfall(decision) is None

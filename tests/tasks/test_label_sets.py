@@ -149,7 +149,10 @@ def test_a_cell_that_is_no_set_is_named_with_what_to_write(
     assert str(error.value).startswith("Row 6, column 'labels': ")
     assert why in str(error.value)
     assert "The same may be wrong in row 11." in str(error.value)
-    assert 'write each set as a list such as ["a", "b"], and [] where' in str(error.value)
+    # An empty cell is refused too: it may be a row that is not labelled yet.
+    assert "name each label once and write [] where a row has no label" in str(error.value)
+    assert "empty" not in str(error.value)
+    assert str(error.value).endswith('or write each set as a list such as ["a", "b"].')
 
 
 def test_labels_with_a_sign_too_many_are_found() -> None:
@@ -174,7 +177,7 @@ def test_what_makes_no_multi_label_task_is_refused(tmp_path: Path) -> None:
     refused("The labels '1' and '1.0' are the same number", [["1", "a"], ["1.0", "a"]] * 30)
     refused("have the same name 'card'", [["card", "pin"], ["Card", "pin"]] * 30)
     cells: list[Any] = [*SETS[:59], None]
-    refused("Row 60 have a text and no set of labels: an empty cell may be", cells)
+    refused("Row 60 has a text and no set of labels: an empty cell may be", cells)
     names = {"names": {"iron": "the iron"}}
     refused(r"\[task.names\] has a label 'iron' that no row has", SETS, task=names)
     refused(

@@ -259,9 +259,10 @@ def check_filled(kind: Kind, rows: Sequence[Example]) -> None:
     empty = [e.id for e in rows if e.text.strip() and not e.target]
     if empty and kind.unfilled is not None:
         named = rows_named(empty)
+        has, these = ("has", "this row") if len(empty) == 1 else ("have", "these rows")
         raise DataError(
-            f"{named[0].upper()}{named[1:]} have a text and no {kind.target}: {kind.unfilled}. "
-            "Write it, or leave these rows out."
+            f"{named[0].upper()}{named[1:]} {has} a text and no {kind.target}: {kind.unfilled}. "
+            f"Write it, or leave {these} out."
         )
 
 

@@ -27,8 +27,8 @@ SEVERAL, WORDS = 0.05, 4.0
 _PRINTED = re.compile(r"\[\s*(?:'[^'\\]*'\s*,\s*)*'[^'\\]*'\s*,?\s*\]")
 
 _EXPECTED = (
-    "Take out stray separators, name each label once and leave a cell without labels empty; or "
-    'write each set as a list such as ["a", "b"], and [] where a row has no label'
+    "Take out stray separators, name each label once and write [] where a row has no label; or "
+    'write each set as a list such as ["a", "b"]'
 )
 
 # Signs that part labels somewhere, or are left at the end of one.

@@ -226,7 +226,9 @@ class OneSection:
         """Lay the section out, without the empty line before it."""
         parts = _parts(self.decision, self.name, options.max_width)
         lines = console.render_lines(Group(*parts), options, pad=False)
-        lines = lines[1:] or [[Segment(f"Nothing was measured for the section “{self.name}”.")]]
+        lines = lines[1:] or [
+            [Segment(f"Nothing was measured, or found, for the section “{self.name}”.")]
+        ]
         yield from _printable(lines, options)
 
 
