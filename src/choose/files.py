@@ -1,4 +1,4 @@
-"""Digests, reads of regular files only, and atomic writes."""
+"""Digests, reads of regular files only, atomic writes, and cells of CSV files."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from typing import Any
 from uuid import uuid4
 
 from choose.errors import StoreError
-from choose.formatting import harmless_json
+from choose.formatting import clean, harmless_json
 
 
 def digest(value: Any) -> str:
@@ -212,3 +212,23 @@ def file_sha256(path: Path) -> str:
     check_regular(path)
     with open(path, "rb", opener=_open_nonblocking) as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+# Cells of CSV files.
+
+# Beginnings of a cell that spreadsheets take for a formula, full-width forms included.
+_FORMULA = re.compile(r"[=+\-@\t\r\uff1d\uff0b\uff0d\uff20]")
+_NUMBER = re.compile(r"[+-]?[0-9]+(?:[.,][0-9]+)?")
+
+
+def csv_cell(text: str) -> str:
+    """Return a cell on one line; an apostrophe keeps a spreadsheet from running it as a formula."""
+    line = clean(text)
+    formula = _FORMULA.match(text) or _FORMULA.match(line)
+    return f"'{line}" if formula and not _NUMBER.fullmatch(line) else line
+
+
+def csv_lines(text: str) -> str:
+    """Return a cell as `csv_cell` does, but with the line breaks of the text."""
+    lines = "\n".join(clean(line) for line in text.strip().splitlines())
+    return f"'{lines}" if csv_cell(text.strip()).startswith("'") and lines[:1] != "'" else lines

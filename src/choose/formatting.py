@@ -51,9 +51,14 @@ def number(value: float, digits: int = 1) -> str:
 
 
 def points(share: float) -> str:
-    """Return a share as points with its unit: ``6.1 points``, ``1 point``."""
+    """Return a margin or another setting as points with its unit: ``2 points``, ``0.5 points``."""
     text = number(100 * share)
     return f"{text} point" if text in ("1", f"{MINUS}1") else f"{text} points"
+
+
+def measured(share: float) -> str:
+    """Return the size of a measured difference, with a decimal as its bounds: ``6.0 points``."""
+    return f"{signed_points(share).removeprefix('+')} points"
 
 
 def per_100(part: float) -> str:
@@ -69,6 +74,21 @@ def in_percent(share: float) -> str:
     return f"{whole} %"
 
 
+def percent_interval(estimate: Estimate) -> str:
+    """Return ``82 % (79 to 86)``, or ``82 %`` where there is no interval."""
+    if estimate.low is None or estimate.high is None:
+        return in_percent(estimate.value)
+    bounds = (in_percent(end).removesuffix(" %") for end in (estimate.low, estimate.high))
+    return f"{in_percent(estimate.value)} ({' to '.join(bounds)})"
+
+
+def chance(probability: float) -> str:
+    """Return a probability: ``82 %``; resamples say no more than ``over 99 %``, ``under 1 %``."""
+    if not 0.01 <= probability <= 0.99:
+        return "under 1 %" if probability < 0.5 else "over 99 %"
+    return f"{100 * probability:.0f} %"
+
+
 def interval(estimate: Estimate) -> str:
     """Return the bounds of a difference in points with their signs: ``+3.2 to +9.0``."""
     if estimate.low is None or estimate.high is None:
@@ -81,6 +101,11 @@ def in_points(estimate: Estimate) -> str:
     return f"{signed_points(estimate.value)} points ({interval(estimate)})"
 
 
+def size_in_points(estimate: Estimate, more: str = "") -> str:
+    """Return a gain in words without its sign: ``6.0 points (+3.2 to +9.0)``."""
+    return f"{measured(estimate.value)} ({interval(estimate)}{more})"
+
+
 def gain(a: str, b: str, difference: Estimate) -> str:
     """Return ``lora scores 6.1 points higher than probe (+3.2 to +9.0)``.
 
@@ -89,7 +114,7 @@ def gain(a: str, b: str, difference: Estimate) -> str:
     if round(100 * difference.value, 1) == 0:
         return f"{a} and {b} score the same ({interval(difference)} points)"
     if difference.value > 0:
-        return f"{a} scores {points(difference.value)} higher than {b} ({interval(difference)})"
+        return f"{a} scores {measured(difference.value)} higher than {b} ({interval(difference)})"
     return f"{a} {MINUS} {b}: {in_points(difference)}"
 
 
@@ -291,24 +316,6 @@ def _escaped(line: str) -> str:
 def _json_escape(char: str) -> str:
     units = char.encode("utf-16-be", "surrogatepass")
     return "".join(f"\\u{units[i : i + 2].hex()}" for i in range(0, len(units), 2))
-
-
-# Beginnings of a cell that spreadsheets take for a formula, full-width forms included.
-_FORMULA = re.compile(r"[=+\-@\t\r\uff1d\uff0b\uff0d\uff20]")
-_NUMBER = re.compile(r"[+-]?[0-9]+(?:[.,][0-9]+)?")
-
-
-def csv_cell(text: str) -> str:
-    """Return a cell on one line; an apostrophe keeps a spreadsheet from running it as a formula."""
-    line = clean(text)
-    formula = _FORMULA.match(text) or _FORMULA.match(line)
-    return f"'{line}" if formula and not _NUMBER.fullmatch(line) else line
-
-
-def csv_lines(text: str) -> str:
-    """Return a cell as `csv_cell` does, but with the line breaks of the text."""
-    lines = "\n".join(clean(line) for line in text.strip().splitlines())
-    return f"'{lines}" if csv_cell(text.strip()).startswith("'") and lines[:1] != "'" else lines
 
 
 def _harmless(char: str) -> str:

@@ -19,7 +19,7 @@ from choose.cli.app import app
 from choose.cli.options import overrides
 from choose.conformance import pool
 from choose.data.dataset import load_dataset
-from choose.formatting import points
+from choose.formatting import measured
 from choose.report.terminal.decision_page import typed_here
 from choose.schema.decision import Decision
 from choose.schema.standings import Step
@@ -101,7 +101,7 @@ def test_check_shows_the_list_of_the_study_wherever_it_lies(
     assert record.audit is not None
     assert record.audit.doubted == studied.audit.doubted
     step = next(step for step in record.first if step.question == "which labels are wrong")
-    assert f"add about {points(studied.audit.gain.gain.value)} to" in step.says
+    assert f"add about {measured(studied.audit.gain.gain.value)} to" in step.says
     assert f"This is the list of the study {record.audited_in}." in step.says
 
 

@@ -15,7 +15,7 @@ from choose.judge.goal import Measure, Rule
 from choose.judge.verdict import judge
 from choose.run.run_records import RunSummary, left_out_sentences
 from choose.schema import score_names
-from choose.schema.score_names import repetitions_left
+from choose.schema.score_names import NOT_NEEDED, OUT_OF_TIME, not_run, repetitions_left
 from support import answered_studies as answered
 from support.answered_studies import player
 from support.audited_studies import blobs, evidence, out_of_fold
@@ -157,12 +157,32 @@ def test_runs_that_are_planned_need_a_larger_budget_and_not_more_seeds():
 
 def test_planned_runs_are_read_from_what_was_left_out():
     cut_short = (
-        "lora: repetitions (10 trials), views (5 trials): the budget was used up.",
-        "rag: views (5 trials), repetitions (1 trial), other (2 trials): the budget was used up.",
-        "few-shot: repetitions (10 trials): not run, since they would not change which family is "
-        "named.",
+        not_run("lora", {"repetitions": 10, "views": 5}, OUT_OF_TIME),
+        not_run("rag", {"views": 5, "repetitions": 1_200, "other": 2}, OUT_OF_TIME),
+        not_run("few-shot", {"repetitions": 10}, NOT_NEEDED),
+        "prompt: repetitions (1 trial): the budget was used up.",  # of stored studies
     )
-    assert repetitions_left(cut_short) == {"lora": 10, "rag": 1}
+    assert repetitions_left(cut_short) == {"lora": 10, "rag": 1_200, "prompt": 1}
+
+
+def test_steps_that_go_on_with_the_study_name_one_budget():
+    """ "--budget 5m" finished the rows and "--budget 10m" repeated lora: it is one command."""
+    players = [majority(), probe(0.80), lora(0.83, seeds=1, run_spread=0.3)]
+    left = not_run("lora", {"repetitions": 10}, OUT_OF_TIME)
+    told = 0
+    for seed in range(4):
+        world = cut(study(players, 600, seed), "lora", 480)
+        slow = {"lora": 60.0}
+        runs = (
+            replace(run, seconds_alone=slow.get(run.trial.candidate, run.seconds_alone))
+            for run in world.runs
+        )
+        steps = judge(replace(world, runs=tuple(runs)), Rule(), left_out=(left,)).verdict.steps
+        commands = {step.command for step in steps if "--budget" in (step.command or "")}
+        kinds = {step.kind for step in steps if step.command in commands}
+        told += kinds == {"evaluate-rest", "more-runs"}
+        assert len(commands) <= 1
+    assert told
 
 
 def test_what_labels_gain_is_said_of_candidates_that_may_catch_up():
@@ -275,6 +295,10 @@ def test_recall_of_a_rare_label_is_said_first():
     assert by["tfidf"].precision == pytest.approx(2 / 3)
     assert by["knn"].precision == pytest.approx(5 / 7)
     assert by["majority"].precision is None
+    assert by["tfidf"].runs == 1
+    # "majority finds 0 of 12" came before the one that finds most.
+    others = [figure.found for figure in rare.figures[1:]]
+    assert others == sorted(others, reverse=True)
     assert found.verdict.kind == "collect-labels"
     assert found.verdict.steps[0].kind == "label-more"  # what the answer says
     first = found.verdict.steps[1]

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from choose.formatting import gain, points
+from choose.formatting import gain, measured
 from choose.judge.decision.contenders import contenders_of
 from choose.judge.evidence import Evidence
 from choose.judge.goal import Rule
@@ -419,7 +419,7 @@ def test_a_choice_against_the_lead_on_common_rows_says_what_speaks_for_it() -> N
     assert verdict.use_meanwhile == "prompt"
     assert verdict.interim_reason == (
         f"{gain('probe', 'prompt', lead)} on 30 shared rows. By all answers "
-        f"to all rows, prompt is expected to score {points(expected.mean)} higher."
+        f"to all rows, prompt is expected to score {measured(expected.mean)} higher."
     )
 
 
@@ -507,7 +507,7 @@ def test_the_lead_over_the_closest_family_is_that_of_the_chart() -> None:
             told += 1
             one = next(s for s in found.standings if s.candidate == said[1])
             assert one.difference is not None
-            assert points(-one.difference.value) == said[2]
+            assert measured(-one.difference.value) == said[2]
     assert told >= 2
 
 

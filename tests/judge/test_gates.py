@@ -239,9 +239,9 @@ def test_the_best_buy_comes_first_and_the_unpriced_last():
     ]
     said = best_buy(tuple(moves[:0:-1]))
     assert said == (
-        "The next $100 buys the most if you check 20 suspected labels: about 2 points (0 if the "
-        "fewest are wrong, 3 if all are) for $5.00; then label 900 more test rows: about 1 point "
-        "(on average; 0 to 2) for $900, 0.1 per $100."
+        "The next $100 buys the most if you check 20 suspected labels: about 2.0 points (0.0 if "
+        "the fewest are wrong, 3.0 if all are) for $5.00; then label 900 more test rows: about 1.0 "
+        "points (on average; 0.0 to 2.0) for $900, 0.1 per $100."
     )
     assert best_buy((moves[0],)) == ""
 

@@ -8,7 +8,7 @@ import pytest
 
 from choose.corpus import AMONG_OTHERS, CONDITIONS, GOLD, NOTHING, Span
 from choose.errors import rows_named
-from choose.formatting import points
+from choose.formatting import signed_points
 from choose.judge.diagnosis.loss_split import largest_shares, loss_splits
 from choose.judge.evidence import CandidateInfo, Evidence, Items
 from choose.judge.goal import Measure, Rule
@@ -290,7 +290,7 @@ def test_the_form_of_answers_that_was_chosen_is_a_step_of_its_own() -> None:
     assert found.as_written.value + lost == pytest.approx(1)
     [said] = loss_sentences((found,), "rag")
     assert (
-        "Format would cost it most (\u221275), but needs no training: shortened answers score "
+        "Format would cost it most (\u221275.0), but needs no training: shortened answers score "
         "100 %, as written 25 %. " in said
     )
     [other] = loss_sentences((plain,), "rag")
@@ -330,7 +330,7 @@ def test_sentences_say_what_is_missing() -> None:
         f"{100 * one.value:.0f}" for one in (found.nothing, found.retrieved, found.gold)
     )
     reading, retrieval = (
-        points(-found.gap(name).loss.value).split(" ")[0] for name in ("reading", "retrieval")
+        signed_points(-found.gap(name).loss.value) for name in ("reading", "retrieval")
     )
     assert said == (
         f"Retrieval brings the knowledge: rag (tfidf reads no passages) scores {reached} instead "

@@ -6,7 +6,7 @@ from typing import cast
 
 import pytest
 
-from choose.formatting import points
+from choose.formatting import measured
 from choose.judge.decision.rule import Case
 from choose.judge.goal import Rule
 from choose.judge.measures.cost_comparison import SMALLEST_MARGIN
@@ -108,7 +108,7 @@ def test_a_margin_above_a_quarter_of_the_errors_is_warned_about(margin, warned):
 def test_a_score_that_is_no_share_leaves_no_rows_wrong():
     found = field(world(0.85, 0.8, rows=600), Rule())
     case = SimpleNamespace(contenders=found, margin=0.06, noun="nDCG@10")
-    lacks = points(1 - found.accuracies["probe"].value)
+    lacks = measured(1 - found.accuracies["probe"].value)
     assert coarse(cast("Case", case)) == (
         "The margin of 6 points is more than a quarter of what probe, the best baseline, lacks of "
         f"the highest score ({lacks}), so gains that matter may be missed; lower it with --margin."

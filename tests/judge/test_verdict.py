@@ -12,12 +12,16 @@ import pytest
 from choose.errors import StudyError
 from choose.formatting import (
     MINUS,
+    chance,
     duration,
     gain,
     in_percent,
+    measured,
+    percent_interval,
     points,
     rounded,
     short_model,
+    size_in_points,
 )
 from choose.judge.decision.contenders import relation
 from choose.judge.decision.more_labels import rows_to_decide
@@ -406,7 +410,7 @@ def test_the_record_holds_what_it_is_judged_on():
 def test_figures_in_reasons_are_in_the_record():
     found = decide(field(lora=0.9))
     pair = next(p for p in found.pairs if {p.a, p.b} == {"probe", "lora"}).difference
-    assert any(points(abs(pair.value)) in reason for reason in found.verdict.reasons)
+    assert any(measured(abs(pair.value)) in reason for reason in found.verdict.reasons)
     card = next(c for c in found.scorecards if c.candidate == "lora")
     assert any(right(card.accuracy) in reason for reason in found.verdict.reasons)
 
@@ -490,6 +494,12 @@ def test_words():
     assert points(0.01) == "1 point"
     assert points(-0.0001) == "0 points"
     assert points(-0.061) == f"{MINUS}6.1 points"
+    # What is measured has a decimal, as its bounds have.
+    assert measured(0.06) == "6.0 points"
+    assert measured(-0.0001) == "0.0 points"
+    assert size_in_points(made(0.6, 0.318, 0.793)) == "60.0 points (+31.8 to +79.3)"
+    assert percent_interval(made(0.382, 0.26, 0.75)) == "38 % (26 to 75)"
+    assert [chance(p) for p in (0.001, 0.934, 0.9999)] == ["under 1 %", "93 %", "over 99 %"]
     assert gain("a", "b", made(0.061, 0.032, 0.09)) == (
         "a scores 6.1 points higher than b (+3.2 to +9.0)"
     )

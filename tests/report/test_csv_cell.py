@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from choose.formatting import csv_cell
+from choose.files import csv_cell
 
 FULL_WIDTH = ("\uff1da", "\uff0ba", "\uff0da", "\uff20a")
 

@@ -278,6 +278,15 @@ def test_a_rare_label_is_named_with_recall_and_precision_before_all_else() -> No
     assert said.index(sentence) < said.index("Settled")
 
 
+def test_rows_found_on_average_over_runs_say_so() -> None:
+    """ "finds 4.67 of 5" was a mean of three runs, and no run finds two thirds of a row."""
+    figure = RareFigure(
+        candidate="lora", rows=5, found=14 / 3, recall=Interval(value=14 / 15), runs=3
+    )
+    rare = RareLabel(label="fraud", rows=5, share=0.02, figures=(figure,))
+    assert rare_sentence(rare).endswith("lora finds 4.7 of 5 (mean of 3 runs).")
+
+
 def test_figures_of_a_rare_label_are_whole_or_left_out() -> None:
     """The line ended with "tfidf finds 1 of 1, 100…"."""
     figures = tuple(

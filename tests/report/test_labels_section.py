@@ -61,7 +61,7 @@ def test_the_section_says_what_the_record_holds(width):
         "So it is.",
         "perfect answers would score 82.7 to 98.2 %",
         "billing and payouts are confused: 12 doubted rows of 150.",
-        "Two of 3 annotators agree on 94.7 %",
+        "Two of 3 annotators agree on 95 % (90 to 97) of 150 rows",
         "alpha is 0.94",
         "the 28 most doubted rows would add about 1.9 points",
         "disagree with 86 labels; check these 28 first",

@@ -21,7 +21,8 @@ import pytest
 from markdown_it import MarkdownIt
 
 from choose.export.exported_model import Prediction, write_csv, write_jsonl
-from choose.formatting import clean, csv_cell, harmless_json
+from choose.files import csv_cell
+from choose.formatting import clean, harmless_json
 from choose.report.markdown import code, literal, sentence
 from support.html import parsed
 

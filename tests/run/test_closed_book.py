@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from choose.corpus import AMONG_OTHERS, GOLD, NOTHING, Corpus, Document, Span
-from choose.formatting import points
+from choose.formatting import measured
 from choose.run.scheduling.closed_book import ClosedBook, closed_book
 from choose.schema.plan import Job
 from choose.study.trial_plan import CONTROL_ROWS
@@ -256,9 +256,9 @@ def test_what_can_be_gained_is_said_once_before_the_first_fit() -> None:
     scores = [run["token-f1"].mean() for view, run in rag.scores.items()]
     retrieved, _, _, among = scores
     assert f"on 200 rows rag scores {retrieved:.0%}".replace("%", " %") in sentence
-    assert f"retrieval can bring {points(among - retrieved)} (+" in sentence
-    assert f"a better reader {points(1 - among)} (+" in sentence
-    assert sentence.endswith("memorised answers about 9 points.")
+    assert f"retrieval can bring {measured(among - retrieved)} (+" in sentence
+    assert f"a better reader {measured(1 - among)} (+" in sentence
+    assert sentence.endswith("memorised answers about 9.0 points.")
     assert found.bounds(Job(trial("lora"))) == ()
     reader = answered(data, "reader", clean=0.4, without=0.0, gold=0.5, among=0.5)
     [sentence] = rule(data, reader).bounds(Job(trial("lora-rag")))

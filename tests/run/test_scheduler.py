@@ -19,7 +19,7 @@ from choose.run.scheduling.race import NextSteps
 from choose.run.scheduling.scheduler import ATTEMPTS, GRACE, MAX_BATCH, Scheduler
 from choose.run.speed_probe import Speed
 from choose.schema.plan import Job
-from choose.schema.score_names import worth_finishing
+from choose.schema.score_names import NOT_NEEDED, OUT_OF_TIME, worth_finishing
 from choose.study.grid_points import CONTROLS, DRILLS, FIRST_PASS
 from choose.types import STANDARD, Answers, Run, Scenario
 from simulation.played_run import Answer, Step, play
@@ -773,8 +773,8 @@ def test_rows_that_would_not_change_the_verdict_are_not_said_to_lack_time(final:
     scheduler, _ = by_value(world, question("lora", final=final), seconds=600.0 if final else 9.0)
     sentences = left_out_sentences(scheduler.conclude())
     own = [said for said in sentences if said.startswith("few: ")]
-    wanted = "few: 75 test rows of its first pass: not run, since they would not change"
-    assert any(said.startswith(wanted) for said in own) == final
+    wanted = f"few: 75 test rows of its first pass: {NOT_NEEDED}."
+    assert (wanted in own) == final
     assert any("ran out of time" in said for said in own) == (not final)
     assert bool(worth_finishing(own)) == (not final)
 
@@ -805,6 +805,17 @@ def test_the_cheaper_of_two_open_questions_is_settled_first() -> None:
     assert slow.index("few") < slow.index("prompt")
 
 
+def test_trials_of_a_candidate_without_an_answer_are_not_called_needless() -> None:
+    """Its fit was too long, its family not measured: "not run, since they would not change"."""
+    slow = (Player(name="few", fit=1.0, each=0.2, right=8), Player(name="lora", fit=1000.0))
+    world = World((Player(name="tfidf", fast=True, right=8), *slow), folds=3)
+    scheduler, _ = by_value(world, question("tfidf", final=True), seconds=100.0)
+    said = [s for s in left_out_sentences(scheduler.conclude()) if s.startswith("lora: ")]
+    assert said[0].startswith("lora: one fit would take about 1,000 s")
+    assert all(OUT_OF_TIME in sentence for sentence in said[1:])
+    assert said[1:]
+
+
 @pytest.mark.parametrize("final", [True, False])
 def test_when_the_verdict_is_final_the_others_get_nothing_more(final: bool) -> None:
     world = World((Player(name="tfidf", fast=True, right=8), *ALIKE), folds=2)
@@ -813,7 +824,7 @@ def test_when_the_verdict_is_final_the_others_get_nothing_more(final: bool) -> N
     assert done["lora"] == done["tfidf"] == 8
     assert (done["prompt"], done["few"]) == ((1, 1) if final else (8, 8))
     sentences = left_out_sentences(scheduler.conclude())
-    assert any("not run, since they would not change which family" in s for s in sentences) == final
+    assert any(NOT_NEEDED in s for s in sentences) == final
     assert not worth_finishing(sentences)
     everything = [*ended(steps), *scheduler.summary.unneeded]
     assert places(world, everything) == list(range(len(world.jobs)))

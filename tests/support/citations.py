@@ -14,11 +14,29 @@ NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?")
 # What is written like a figure and is none: levels, units, flags, dates, lists of row ids.
 NO_FIGURE = re.compile(
     r"95 % (CI|bound)|a 50 % chance|for 80 %|(next|per) \$100|--\w+ \d+|\d{4}-\d\d-\d\d"
-    r"|of [\d,]+ billion|\(([^()]* and (\d+ )?others|decision.json[^()]*)\)"
+    r"|of [\d,]+ billion|(?:over 99|under 1) %|\(([^()]* and (\d+ )?others|decision.json[^()]*)\)"
 )
 
 # Seconds are told in minutes and hours, shares in points, dollars for a thousand or a hundred.
 SCALES = (1, 100, 1000, 1 / 60, 1 / 3600)
+
+
+# Ways to write figures and intervals that reports do not use: a size of fewer decimals than its
+# bounds, a probability as a fraction, a hyphen for a minus.
+OTHER_NOTATION = re.compile(
+    rf"(?<![\d.,])\d+ points?(?: higher than \S+)? \([+{MINUS}0-9][^)]*\.\d"
+    r"|(?<![\d.,])\d+ % \(\d+\.\d"
+    r"|probability (?:is |of )?[01]?\.\d|(?<=[ (])-\d+\.\d"
+)
+
+
+def in_other_notation(record: Any) -> list[str]:
+    """Return the texts of a record in which a figure is not in the notation of reports."""
+    if isinstance(record, str):
+        return [record] if OTHER_NOTATION.search(record) else []
+    parts = record.values() if isinstance(record, dict) else record
+    parts = parts if isinstance(record, dict | list) else ()
+    return [text for part in parts for text in in_other_notation(part)]
 
 
 def uncited(decision: Decision) -> list[tuple[str, list[str]]]:

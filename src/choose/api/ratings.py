@@ -16,8 +16,8 @@ from choose.api.study_evidence import evidence_of, rule_of
 from choose.data.readers.delimited import ROW
 from choose.data.readers.table_file import read_source
 from choose.errors import DataError, StudyError, did_you_mean, quoted
-from choose.files import answer_key, write_text
-from choose.formatting import csv_lines, number, plural
+from choose.files import answer_key, csv_lines, write_text
+from choose.formatting import number, plural
 from choose.judge.decision.contenders import contenders_of
 from choose.judge.decision.rule import deciding_rival, select
 from choose.judge.measures.human_ratings import NO_ANSWER, first_outputs

@@ -10,7 +10,7 @@ from choose.check.target_lines import rare_fields, steps_of_targets
 from choose.data.duplicates import count_conflicts
 from choose.data.findings import misspelled, rare_in_words
 from choose.errors import quoted, quoted_list, rows_named
-from choose.formatting import per_100, plural, points, rounded
+from choose.formatting import measured, per_100, plural, points, rounded
 from choose.judge.decision.label_gates import CONFIRMED
 from choose.judge.stats.paired import smallest_detectable_gain
 from choose.schema.check import Issue, Step
@@ -165,7 +165,7 @@ def _review_labels(facts: Facts) -> Iterator[Step]:
     worth = f"Typically half of such labels are wrong, here about {points(share)}."
     if facts.study is not None and audit.gain is not None:
         share, name = audit.gain.gain.value, audit.gain.candidate
-        worth = f"Correcting them would add about {points(share)} to the accuracy of {name}."
+        worth = f"Correcting them would add about {measured(share)} to the accuracy of {name}."
     first = [s.id for s in audit.doubted[:3]]
     boundary = ""
     if audit.overlaps and len(facts.balance.counts) > 2:

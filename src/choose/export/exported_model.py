@@ -16,7 +16,8 @@ import polars as pl
 from choose.data.readers.unlabelled_texts import fields_of_row
 from choose.errors import ChooseError, DataError, StrategyError, StudyError
 from choose.export.manifest import Manifest, load_strategy, read_manifest
-from choose.formatting import clean, csv_cell, plural
+from choose.files import csv_cell
+from choose.formatting import clean, plural
 from choose.judge.evidence import HasParts, HoldsLabels, ShowsAnswers
 from choose.models.hardware.compute_settings import check_compute
 from choose.run.predict_test_rows import predict

@@ -137,7 +137,7 @@ def _case(
     evidence: Evidence, contenders: Contenders, reading: Mapping[str, Any], left_out: Iterable[str]
 ) -> Case:
     labels = audit_labels(evidence)
-    # Where the auditor is too weak for a list, it is no evidence against single rows.
+    # Where the auditor is too weak for a list, nothing is evidence against single rows.
     suspects = None
     if labels is not None and labels.auditors and labels.no_list is None:
         suspects = frozenset(s.id for s in labels.doubted)

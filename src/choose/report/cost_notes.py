@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from choose.formatting import (
     DASH,
+    chance,
     clean,
     difference,
     dollars,
@@ -57,10 +58,9 @@ def _breakeven(breakeven: Breakeven) -> str:
     if needed.high is not None and needed.high < 1:
         return f"{a} pays off against {b} from the first answer."
     when = f"about {rough(needed.value)}" if needed.value is not None else "an unknown number of"
-    chance = number(min(max(breakeven.probability, 0.01), 0.99), 2)
     return (
-        f"{costs} and pays off after {when} answers{_bounds(needed)}; {expected} (probability "
-        f"that it pays off: {chance})."
+        f"{costs} and pays off after {when} answers{_bounds(needed)}; {expected}. "
+        f"It pays off with {chance(breakeven.probability)} probability."
     )
 
 

@@ -5,11 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from choose.formatting import clean, interval, per_100, percent, plural, points, span
+from choose.formatting import (
+    chance,
+    clean,
+    measured,
+    per_100,
+    percent,
+    percent_interval,
+    plural,
+    points,
+    size_in_points,
+    span,
+)
 from choose.report.screen_text import shorten
 from choose.schema.base import ABOUT, Interval
 from choose.schema.decision import DatasetRecord, Decision, Kind, Note, Verdict
-from choose.schema.diagnosis import Agreement, Audit, ErrorOverlap, LabelOverlap, RelabelGain
+from choose.schema.diagnosis import Agreement, Audit, ErrorOverlap, LabelOverlap
 from choose.schema.plan import ASSUMPTION
 from choose.schema.score_names import COUNTED, Words, is_share, noun_of, right, scored, words_of
 from choose.schema.scorecard import CurveForecast, ForecastPoint, Needed
@@ -71,6 +82,7 @@ MEANING = {
     "learnable": "a classifier trained on the labels is right",
     "unknown": "none of these",
 }
+
 
 # In place of a text.
 PERSONAL = "(not shown: it may hold personal data)"
@@ -189,13 +201,14 @@ def chance_line(verdict: Verdict) -> str:
     """Return the probability that the choice is the best one, and its expected regret."""
     pick, sentences = clean(chosen(verdict)), []
     if verdict.probability_best is not None:
-        chance = f"{100 * verdict.probability_best:.0f} %"
-        which = f"{pick} is the best of the measured candidates with {chance} probability"
-        sentences.append(f"{which}, over the choice of test rows.")
+        sentences.append(
+            f"{pick} is the best of the measured candidates with "
+            f"{chance(verdict.probability_best)} probability, over the choice of test rows."
+        )
     # Below a twentieth of a point it is the noise of resampling, and no reason for anything.
     if verdict.expected_regret is not None and verdict.expected_regret >= 0.0005:
-        regret = points(verdict.expected_regret)
-        sentences.append(f"Choosing it loses {regret} to the best candidate on average.")
+        loss = measured(verdict.expected_regret)
+        sentences.append(f"Choosing it loses {loss} to the best candidate on average.")
     return " ".join(sentences)
 
 
@@ -233,7 +246,7 @@ def shared_errors(overlap: ErrorOverlap) -> Iterator[str]:
     everyone = "Both candidates" if count == 2 else f"All {count} candidates"
     yield (
         f"{everyone} are wrong on {overlap.wrong_in_all:,} of "
-        f"{overlap.rows:,} rows; at least one is right on {with_span(overlap.oracle)}."
+        f"{overlap.rows:,} rows; at least one is right on {percent_interval(overlap.oracle)}."
     )
     if overlap.both_wrong is not None and overlap.both_expected is not None:
         yield (
@@ -277,21 +290,13 @@ def _line(forecast: CurveForecast, noun: str | None) -> str:
 
 
 def _point(point: ForecastPoint, noun: str | None) -> str:
-    accuracy = point.accuracy
-    if noun is not None:
-        return f"{right(accuracy, noun)} with {plural(point.labels, 'row')}"
-    bounds = (
-        f" ({percent(accuracy.low)} to {percent(accuracy.high)})"
-        if accuracy.low is not None and accuracy.high is not None
-        else ""
-    )
-    return f"{percent(accuracy.value)} % right{bounds} with {point.labels:,} labels"
+    what = f"{point.labels:,} labels" if noun is None else plural(point.labels, "row")
+    return f"{right(point.accuracy, noun or 'right')} with {what}"
 
 
 def _needed(needed: Needed) -> str:
     target = f"{per_100(needed.accuracy)} %" if needed.accuracy is not None else "the goal"
-    chance = f"{needed.probability:.2f}" if needed.probability >= 0.01 else "below 0.01"
-    sure = f"probability {chance}"
+    sure = f"{chance(needed.probability)} probability"
     if needed.labels is None:
         return f"{target} not within {needed.within:,} ({sure} that it is)"
     return f"{target} from about {needed.labels.value:,.0f} ({sure} within {needed.within:,})"
@@ -310,18 +315,14 @@ def label_sentences(audit: Audit) -> Iterator[str]:
     elif audit.no_estimate:
         yield f"The share of wrong labels is unknown. {audit.no_estimate}"
     if audit.gain is not None:
-        yield _relabel_gain(audit.gain)
+        gain = audit.gain
+        yield (
+            f"Correcting the {plural(gain.rows, 'most doubted row')} would add about "
+            f"{size_in_points(gain.gain)} to the accuracy of {gain.candidate}."
+        )
     yield from map(_label_overlap, audit.overlaps[:OVERLAPS])
     if audit.agreement is not None:
         yield _agreement(audit.agreement)
-
-
-def _relabel_gain(gain: RelabelGain) -> str:
-    return (
-        f"Correcting the {plural(gain.rows, 'most doubted row')} would add about "
-        f"{points(gain.gain.value)} ({interval(gain.gain)}) to the accuracy of "
-        f"{gain.candidate}."
-    )
 
 
 def _label_overlap(pair: LabelOverlap) -> str:
@@ -333,8 +334,7 @@ def _agreement(agreement: Agreement) -> str:
     alpha = f"; Krippendorff's alpha is {agreement.alpha.value:.2f}" if agreement.alpha else ""
     return (
         f"Two of {agreement.annotators:,} annotators agree on "
-        f"{per_100(agreement.pairwise.value)} % ({span(agreement.pairwise)}) of "
-        f"{plural(agreement.questions, 'row')}{alpha}."
+        f"{percent_interval(agreement.pairwise)} of {plural(agreement.questions, 'row')}{alpha}."
     )
 
 

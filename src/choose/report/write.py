@@ -11,8 +11,8 @@ from typing import Any, Literal
 from xml.etree import ElementTree as Xml
 
 from choose.errors import StudyError
-from choose.files import write_text
-from choose.formatting import clean, csv_cell, harmless_json
+from choose.files import csv_cell, write_text
+from choose.formatting import clean, harmless_json
 from choose.report.markdown import render_check_markdown, render_markdown, render_versus_markdown
 from choose.schema.check import Check
 from choose.schema.decision import Decision, Expectation, Gate

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Generator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import inf
 from typing import Literal, Protocol
@@ -13,7 +13,14 @@ from choose.run.predict_test_rows import MIN_ROWS, SpendingShare
 from choose.run.scheduling.closed_book import ClosedBook
 from choose.run.speed_probe import Speed
 from choose.schema.plan import Job
-from choose.schema.score_names import NOT_NEEDED, OR_UNPAID, UNPAID, too_long
+from choose.schema.score_names import (
+    NOT_NEEDED,
+    OR_UNPAID,
+    OUT_OF_TIME,
+    UNPAID,
+    not_run,
+    too_long,
+)
 from choose.types import Run
 
 # What a worker does: run the jobs; begin the first one to measure its speed; answer more test rows
@@ -241,6 +248,18 @@ class RunSummary:
         if result.needed is not None and jobs:
             self.too_long[jobs[0].trial.candidate] = result.needed
 
+    def settle(self, jobs: Iterable[Job], answered: Collection[str]) -> None:
+        """Record jobs that still waited when nothing was open.
+
+        Those of a candidate without any answer are not known to be needless: they had no time, or
+        no money where that ended its first trial.
+        """
+        unpaid = {job.trial.candidate for job in self.unpaid}
+        for job in jobs:
+            name = job.trial.candidate
+            late = self.unpaid if name in unpaid else self.left_out
+            (self.unneeded if name in answered else late).append(job)
+
 
 def left_out_sentences(summary: RunSummary) -> list[str]:
     """Say by candidate what was planned and not run, and why."""
@@ -270,7 +289,7 @@ def left_out_sentences(summary: RunSummary) -> list[str]:
             for candidate, n in summary.unneeded_rows.items()
         ),
         *_by_candidate(summary.unneeded, NOT_NEEDED),
-        *_by_candidate(summary.left_out, "the budget was used up"),
+        *_by_candidate(summary.left_out, OUT_OF_TIME),
         *_by_candidate(summary.stopped, "stopped by you"),
         *_by_candidate(summary.unpaid, UNPAID),
     ]
@@ -280,11 +299,4 @@ def _by_candidate(jobs: Sequence[Job], why: str) -> list[str]:
     counts: dict[str, Counter[str]] = {}
     for job in jobs:
         counts.setdefault(job.trial.candidate, Counter())[job.part] += 1
-    return [
-        f"{candidate}: {', '.join(_trials(part, n) for part, n in parts.items())}: {why}."
-        for candidate, parts in counts.items()
-    ]
-
-
-def _trials(part: str, count: int) -> str:
-    return f"{part} ({plural(count, 'trial')})"
+    return [not_run(candidate, parts, why) for candidate, parts in counts.items()]

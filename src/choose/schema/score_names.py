@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from choose.formatting import Estimate, in_percent
+from choose.formatting import Estimate, in_percent, number, plural
 from choose.types import FAMILIES, Family
 
 # What "right" means where it is not that each row counts the same, by the study's metric.
@@ -115,6 +115,12 @@ def right(accuracy: Estimate, noun: str = "right") -> str:
     if not is_share(noun):
         return f"{said} ({low:.2f} to {high:.2f})"
     return f"{said} ({' to '.join(in_percent(end).removesuffix(' %') for end in (low, high))})"
+
+
+def found_of(found: float, rows: str, runs: int) -> str:
+    """Return ``4 of 5``, or ``4.7 of 5 (mean of 3 runs)``."""
+    said = f"{number(found)} of {rows}"
+    return f"{said} (mean of {plural(runs, 'run')})" if runs > 1 else said
 
 
 # What a verdict for a family says to do, and what a family is called, with the word for a baseline.
@@ -225,7 +231,8 @@ def words_of(labels: Sequence[str], metric: str) -> Words:
 
 
 # Why trials did not run that are no reason to run the study again.
-NOT_NEEDED = "not run, since they would not change which family is named"
+NOT_NEEDED = "not run, since they are unlikely to change which family is named"
+_NOT_NEEDED_BEFORE = "not run, since they would not change which family is named"
 READS_NOTHING = "left out, since it reads no passage"
 ALL_ANSWERED = "every question has an answer."
 
@@ -249,7 +256,8 @@ def worth_finishing(left_out: Iterable[str]) -> list[str]:
     return [
         text
         for text in left_out
-        if not text.endswith((f"{NOT_NEEDED}.", ALL_ANSWERED)) and not _OTHER_KIND.fullmatch(text)
+        if not text.endswith((f"{NOT_NEEDED}.", f"{_NOT_NEEDED_BEFORE}.", ALL_ANSWERED))
+        and not _OTHER_KIND.fullmatch(text)
         if READS_NOTHING not in text
     ]
 
@@ -278,9 +286,19 @@ def fits_too_long(left_out: Iterable[str]) -> dict[str, float]:
     return {match[1]: float(match[2].replace(",", "")) for match in found}
 
 
+# Why trials did not run that a larger budget runs.
+OUT_OF_TIME = "the budget was used up"
+
+
+def not_run(candidate: str, trials: Mapping[str, int], why: str) -> str:
+    """Say which trials of a candidate did not run, by the part of the study."""
+    parts = (f"{part} ({plural(count, 'trial')})" for part, count in trials.items())
+    return f"{candidate}: {', '.join(parts)}: {why}."
+
+
 _REPETITIONS = re.compile(
     r"(.+?): (?:.*, )?repetitions \(([\d,]+) trials?\)(?:, .*)?: "
-    rf"(?:the budget was used up|{UNPAID})\."
+    rf"(?:{OUT_OF_TIME}|{UNPAID})\."
 )
 
 

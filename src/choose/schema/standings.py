@@ -111,7 +111,7 @@ class RareFigure(Record):
 
     Attributes:
         rows: test rows of the label that it answered, the same row once.
-        found: how many of them it got right, on average over its repetitions.
+        found: how many of them it got right, on average over its `runs`.
         recall: the share, with a Wilson interval.
         precision: share of its answers with this label that are right; null if it never gave it.
     """
@@ -121,6 +121,7 @@ class RareFigure(Record):
     found: float
     recall: Interval
     precision: float | None = None
+    runs: int = 1
 
 
 class RareLabel(Record):
@@ -128,7 +129,7 @@ class RareLabel(Record):
 
     Attributes:
         share: of the test rows.
-        figures: one for each candidate, the chosen one first, then as in `Decision.standings`.
+        figures: one for each candidate, the chosen one first, then those that find most.
     """
 
     label: str

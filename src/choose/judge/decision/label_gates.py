@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Literal
 
 import numpy as np
 
 from choose.errors import quoted
-from choose.formatting import in_percent, in_points, interval, number, per_100, plural, points
+from choose.formatting import (
+    in_percent,
+    in_points,
+    number,
+    per_100,
+    plural,
+    points,
+    size_in_points,
+)
 from choose.judge.decision.rule import Case
 from choose.judge.measures.drift_and_new_class import drop_of
 from choose.judge.scores.score_tables import MISSING, StudyScores
@@ -16,6 +23,7 @@ from choose.judge.stats.intervals import wilson
 from choose.schema.base import Interval
 from choose.schema.decision import Gate, GateStatus
 from choose.schema.diagnosis import Audit, Failures, RelabelGain
+from choose.schema.score_names import found_of
 from choose.schema.standings import PART_OF_EVEN, RARE, RareFigure, RareLabel
 
 DATA_DRIVEN = "failures data-driven"
@@ -86,17 +94,19 @@ def rare_labels(case: Case) -> tuple[RareLabel, ...]:
             label=rows.labels[code],
             rows=int(support[code]),
             share=float(shares[code]),
-            figures=tuple(_rare_figures(case, code)),
+            figures=_rare_figures(case, code),
         )
         for code in sorted(rare.tolist(), key=lambda code: support[code])
     )
 
 
-def _rare_figures(case: Case, code: int) -> Iterator[RareFigure]:
-    """Yield recall and precision of a label on the rows that the candidate in use answered.
+def _rare_figures(case: Case, code: int) -> tuple[RareFigure, ...]:
+    """Return recall and precision of a label on the rows that the candidate in use answered.
 
-    Candidates that answered fewer rows are left out: their figures are of other rows.
+    Its own figures are first, then those of the best finders. Candidates that answered fewer rows
+    are left out: their figures are of other rows.
     """
+    found = []
     chosen = case.contenders.panel[case.name]
     assert chosen.main is not None
     rows = chosen.main.complete
@@ -106,15 +116,18 @@ def _rare_figures(case: Case, code: int) -> Iterator[RareFigure]:
         if table is None or not of_label.any() or (rows & ~table.complete).any():
             continue
         said = table.outputs[rows][:, table.whole] == code
-        found, given = said[of_label].sum(axis=0).mean(), said.sum(axis=0).mean()
-        low, high = wilson(found, int(of_label.sum()))
-        yield RareFigure(
+        hits, given = said[of_label].sum(axis=0).mean(), said.sum(axis=0).mean()
+        low, high = wilson(hits, int(of_label.sum()))
+        figure = RareFigure(
             candidate=candidate.info.name,
             rows=int(of_label.sum()),
-            found=float(found),
-            recall=Interval(value=float(found / of_label.sum()), low=low, high=high),
-            precision=float(found / given) if given else None,
+            found=float(hits),
+            recall=Interval(value=float(hits / of_label.sum()), low=low, high=high),
+            precision=float(hits / given) if given else None,
+            runs=said.shape[1],
         )
+        found.append(figure)
+    return (*found[:1], *sorted(found[1:], key=lambda f: (-f.found, -(f.precision or 0.0))))
 
 
 def rare_label_known(case: Case) -> bool:
@@ -133,14 +146,13 @@ def rare_sentence(case: Case, rare: tuple[RareLabel, ...]) -> str:
     first = next((f for f in label.figures if f.candidate == case.name), None)
     if first is None:
         return f"{text}; none of its rows was evaluated yet."
-    text += f": {case.name} finds {number(first.found)} of "
-    text += f"{first.rows:,}" if first.rows == label.rows else f"the {first.rows:,} it answered"
+    known = f"{first.rows:,}" if first.rows == label.rows else f"the {first.rows:,} it answered"
+    text += f": {case.name} finds {found_of(first.found, known, first.runs)}"
     if first.precision is not None:
         text += f" and is right in {in_percent(first.precision)} of the cases where it says so"
     best = max(label.figures, key=lambda figure: figure.found)
     if best.found >= first.found + 1:
-        text += f"; {best.candidate} finds {number(best.found)}"
-        text += f" of {best.rows:,}" if best.rows != first.rows else ""
+        text += f"; {best.candidate} finds {found_of(best.found, f'{best.rows:,}', best.runs)}"
     return f"{text}."
 
 
@@ -165,7 +177,7 @@ def failures_data_driven(failures: Failures | None, margin: float, by_rows: bool
         )
     evidence = (
         f"Training on the labels could remove {in_percent(_share(failures))} of the errors of "
-        f"{failures.candidate} and gain up to {points(reachable.value)} ({interval(reachable)}); "
+        f"{failures.candidate} and gain up to {size_in_points(reachable)}; "
         f"the margin is {points(margin)}."
     )
     if reachable.low >= margin:

@@ -7,7 +7,7 @@ distribution that `least_loss` uses.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from math import ceil
 
 import numpy as np
@@ -23,11 +23,16 @@ from choose.judge.scores.joint_distribution import distribution_of_difference
 from choose.judge.scores.score_tables import CandidateScores
 from choose.schema.base import Interval
 from choose.schema.costs import Move
+from choose.schema.score_names import repetitions_left
 
 # More labels are weighed by what twice as many would gain.
 TIMES = 2.0
 
 HUNDRED = 100
+
+# Minutes that `--budget` may name. It holds what is left `SHARED` times, since other trials run
+# too, and a fit that was too long `FIT_SHARE` times: once, its answers and other trials.
+BUDGETS, SHARED, FIT_SHARE = (5, 10, 15, 30, 60, 120, 240), 3, 2
 
 # Runs that a study needs to measure the variance between runs well.
 ENOUGH_RUNS = 5
@@ -94,11 +99,7 @@ def _label_test_rows(case: Case) -> Iterator[Move]:
 
 def _repeat_runs(case: Case) -> Iterator[Move]:
     """Weigh more seeds where variance between runs is most of the error."""
-    difference = deciding_difference(case.contenders, case.selection)
-    if case.selection.chosen or difference is None or difference.run_share < 0.5:
-        return
-    few = with_few_runs(case)
-    if not few:
+    if not (few := runs_to_repeat(case)):
         return
     parts = [_seconds_of_run(c) for c in few]
     known = [
@@ -128,14 +129,63 @@ def _stronger_model(case: Case) -> Iterator[Move]:
         yield Move(action="try a stronger model")
 
 
-def with_few_runs(case: Case) -> list[CandidateScores]:
-    """Return the interim candidate and rivals with fewer than `ENOUGH_RUNS` runs."""
+def runs_to_repeat(case: Case) -> list[CandidateScores]:
+    """Return the interim candidate and rivals with fewer than `ENOUGH_RUNS` runs.
+
+    There is none where the question is decided, or variance between runs is not most of the error.
+    """
+    difference = deciding_difference(case.contenders, case.selection)
+    if case.selection.chosen or difference is None or difference.run_share < 0.5:
+        return []
     names = (case.name, *case.selection.rivals)
     return [
         c
         for c in case.contenders.order
         if c.repeats and c.repetitions < ENOUGH_RUNS and c.info.name in names
     ]
+
+
+def budget_for(
+    case: Case, rows: Mapping[str, int], runs: Mapping[str, int], fits: Collection[float]
+) -> int:
+    """Return the minutes of the one budget that every step names: the same command does all.
+
+    Other trials, of which nothing is known here, get half an hour.
+
+    Args:
+        case: what was measured, and how long it took.
+        rows: test rows that candidates have not answered.
+        runs: planned trials of candidates that have not run.
+        fits: forecast seconds of fits that the last budget could not hold.
+    """
+    if not (rows or runs or fits):
+        return BUDGETS[3]
+    panel, left = case.contenders.panel, []
+    for name, count in rows.items():
+        table = panel[name].main
+        assert table is not None
+        answered = int(table.complete.sum())
+        part = count / answered if answered else None
+        left.append(None if part is None else _seconds(panel[name], part * len(table.runs)))
+    left += [_seconds(panel[name], trials) for name, trials in runs.items()]
+    known = [seconds for seconds in left if seconds is not None]
+    needed = max(SHARED * sum(known), FIT_SHARE * max(fits, default=0.0)) / 60
+    unsure = len(known) < len(left) or bool(fits)
+    return next((m for m in BUDGETS if m >= max(needed, BUDGETS[2] * unsure)), BUDGETS[-1])
+
+
+def _seconds(candidate: CandidateScores, trials: float) -> float | None:
+    """Forecast the seconds of so many trials by the mean of those that ran, fit and answers."""
+    spent = [run.seconds_alone for run in candidate.main.runs] if candidate.main else []
+    known = [seconds for seconds in spent if seconds is not None]
+    return trials * sum(known) / len(known) if known else None
+
+
+def planned_runs(case: Case, left_out: Sequence[str]) -> dict[str, int]:
+    """Return by candidate the trials that would settle it and are planned, if any."""
+    left = repetitions_left(left_out)
+    names = [candidate.info.name for candidate in runs_to_repeat(case)]
+    return {name: left[name] for name in names if name in left}
 
 
 def _seconds_of_run(candidate: CandidateScores) -> float | None:

@@ -58,7 +58,7 @@ def _evidence_limits(case: Case) -> list[tuple[int, str]]:
         limits = [(cap, why) for _, why in limits] + [(cap, shown)]
     for cap, few in ((0, with_too_few_runs(case)), (1, with_one_run(case))):
         if few:
-            limits.append((cap, f"{_repeated(case, few)} (3 needed)"))
+            limits.append((cap, f"{_repeated(case, few)} (3 show how much runs vary)"))
     if case.selection.chosen and (fits := fits_that_may_fail(case)):
         once = "a second fit" if fits == 1 else "one more fit"
         limits.append((1, f"{case.name} would lose its lead if {once} failed"))

@@ -10,18 +10,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from choose.formatting import (
+    chance,
     dollars,
     duration,
     gain,
+    in_points,
     interval,
     listed,
+    measured,
     months,
     number,
     plural,
     points,
     rough,
     short_model,
-    signed_points,
 )
 from choose.judge.decision.contenders import Contenders, relation
 from choose.judge.decision.crossovers import Balance, balance_of
@@ -82,7 +84,7 @@ def _adequate(case: Case) -> Gate:
         return _gate(name, "unknown", "Only one candidate was measured.")
     detectable, rows = case.detectable, _rows_and_fits(difference)
     detects = (
-        f"{rows} detect differences of {points(detectable)} or more between {_pair(case)} (80 % "
+        f"{rows} detect differences of {measured(detectable)} or more between {_pair(case)} (80 % "
         "power, by how often their answers differ)"
         if detectable is not None
         else f"{rows} are too few to detect the measured differences"
@@ -159,7 +161,7 @@ def _match_sentence(match: FamilyComparison, kinds: tuple[str, str], on: str) ->
         return f"{gain(match.a, match.b, match.difference)}{on}."
     return (
         f"Best {kinds[0]} ({match.a}) minus best {kinds[1]} ({match.b}): "
-        f"{signed_points(match.difference.value)} points ({interval(match.difference)}, "
+        f"{in_points(match.difference).removesuffix(')')}, "
         f"counting that which of them is best is itself uncertain){on}."
     )
 
@@ -286,13 +288,13 @@ def _cheapest(contenders: Contenders, name: str) -> str:
 
 def _balance(case: Case, other: str, at: Balance) -> str:
     """State the net value of a candidate over another, with the terms of the break-even."""
-    name, net, chance = case.name, at.net, number(min(max(at.probability, 0.01), 0.99), 2)
+    name, net = case.name, at.net
     return (
         f"Net value of {name} over {other} in {months(at.months)} and {rough(at.answers)} answers: "
         f"{dollars(net.value)} ({dollars(net.low)} to {dollars(net.high)}). {name} costs "
         f"{_more(at.extra)} to build and refresh and {_more(-1000 * at.saves.value)} per 1,000 "
-        f"answers, changes {case.words.score} by {points(at.gain.value)}, and a right answer is "
-        f"worth {dollars(at.value)}. It pays off with probability {chance}."
+        f"answers, changes {case.words.score} by {measured(at.gain.value)}, and a right answer is "
+        f"worth {dollars(at.value)}. It pays off with {chance(at.probability)} probability."
     )
 
 

@@ -197,30 +197,6 @@ def _repeat_accuracy(
     return np.nan_to_num(_share_right(runs, ids, goals), nan=0.0)
 
 
-def low_self_confidence(sample: ErrorSample) -> Mask | None:
-    """Return rows whose label the trained baselines find improbable.
-
-    Their mean probability of the label as given is below its mean over all rows with that label
-    (the threshold of confident learning, Northcutt, Jiang and Chuang 2021), and another label is
-    the most probable one.
-    """
-    scored = [
-        other.scores
-        for other in sample.others
-        if other.info.family == "baseline" and other.scores is not None
-    ]
-    if not scored:
-        return None
-    known = np.asarray(~np.isnan(np.stack(scored)).any(axis=(0, 2)), dtype=np.bool_)
-    mean = np.where(known[:, None], np.nan_to_num(np.mean(scored, axis=0)), 0.0)
-    given = mean[np.arange(len(sample.targets)), sample.targets]
-    support = np.bincount(sample.targets, weights=known, minlength=sample.labels)
-    total = np.bincount(sample.targets, weights=given, minlength=sample.labels)
-    usual = total / np.maximum(support, 1)
-    other = mean.argmax(axis=1) != sample.targets
-    return np.asarray(known & other & (given < usual[sample.targets]), dtype=np.bool_)
-
-
 def rows_with_ids(sample: ErrorSample, suspects: Collection[str]) -> Mask:
     """Return (n,) which rows have one of these ids."""
     return np.array([id in suspects for id in sample.ids], dtype=np.bool_)

@@ -1,7 +1,7 @@
 """Classify errors, and estimate which of them training can fix, before any fine-tuning.
 
 Each out-of-fold error of the best prompted or retrieving candidate gets the first of these kinds
-that fits: ``format`` (no usable answer), ``suspect label`` (the label is improbable and two of
+that fits: ``format`` (no usable answer), ``suspect label`` (the audit doubts the label and two of
 three jurors agree on another one), ``ambiguous`` (two of three criteria: retrieved labels disagree,
 jurors split between label and answer, the two labels overlap; or the text has two labels),
 ``not covered`` (nothing retrieved has the label), ``learnable`` (a candidate that learns from the
@@ -28,7 +28,6 @@ from choose.judge.diagnosis.error_sample import (
     error_sample,
     jurors_split,
     labels_overlap,
-    low_self_confidence,
     neighbours_mixed,
     right_in,
     rows_with_ids,
@@ -147,7 +146,7 @@ def failures_of(
     Args:
         evidence: what was measured.
         contenders: the compared candidates, for what fine-tuning did, if it ran.
-        suspects: ids that an audit suspects; by default `low_self_confidence` finds them.
+        suspects: ids that the label audit doubts; None where it is silent, and so is this.
     """
     sample = error_sample(evidence) if evidence.labels else None
     if sample is None:
@@ -185,9 +184,10 @@ def error_kinds(
 
 
 def _suspect(sample: ErrorSample, suspects: frozenset[str] | None) -> Mask | None:
-    low = low_self_confidence(sample) if suspects is None else rows_with_ids(sample, suspects)
     agreed = agreed_otherwise(sample)
-    return None if low is None or agreed is None else low & agreed
+    if suspects is None or agreed is None:
+        return None
+    return rows_with_ids(sample, suspects) & agreed
 
 
 def _ambiguous(sample: ErrorSample, conflicting: frozenset[str]) -> Mask | None:

@@ -22,17 +22,16 @@ from choose.judge.decision.label_gates import (
     rare_sentence,
     relabelling_gain,
 )
+from choose.judge.decision.next_steps import budget_for, planned_runs
 from choose.judge.decision.rule import Case
 from choose.judge.decision.verdict_kind import kind_of
 from choose.judge.measures.cost_sheet import label_hours
 from choose.judge.prose.advice import (
-    BUDGETS,
     PAY,
     PLAN,
     add_families,
     best_buy,
     between,
-    budget_for,
     repeat_runs,
 )
 from choose.judge.prose.family_answer import small_models
@@ -60,9 +59,6 @@ ANSWERED: dict[Kind, tuple[StepKind, ...]] = {
     "nothing-compared": ("add-candidate", "evaluate-rest"),
 }
 
-# A budget is advised that holds a slow fit so many times: once, its answers and the other trials.
-FIT_SHARE = 2
-
 # Rows that are doubted between two labels before their boundary is worth defining.
 FEWEST = 3
 
@@ -78,10 +74,11 @@ def next_steps(
         labels_limit(case) is not None
         or (check[0].value is not None and check[0].value.value >= case.margin / 2)
     )
-    unfinished, begin = _unfinished(case, left_out), list(_begin(case, left_out))
+    unfinished, waiting = _unfinished(case, left_out), _waiting(case, left_out)
+    planned = planned_runs(case, left_out)
+    minutes = budget_for(case, unfinished, planned, waiting.values())
+    begin = list(_begin(case, waiting, minutes))
     metric, known = list(_metric(case)), rare_label_known(case)
-    runs = list(repeat_runs(case, left_out))
-    goes_on = unfinished or begin or any("--seeds" not in (step.command or "") for step in runs)
     steps = [
         *(Step(kind="other", text=text) for text in [best_buy(moves)] if text),
         *(metric if known else ()),
@@ -90,14 +87,14 @@ def next_steps(
         *documents_steps(case, CHECK),
         *_conflicts(case),
         *(check if worth_most else ()),
-        *(() if begin else _evaluate(case, unfinished)),
+        *(() if begin else _evaluate(case, unfinished, minutes)),
         *(() if known else metric),
-        *runs,
+        *repeat_runs(case, planned, minutes),
         *_stronger(case, gates),
         *_cascade(case),
         *(() if worth_most else check),
         *_unused(case),
-        *(() if goes_on else _finish(case, worth_finishing(left_out))),
+        *(_finish(case, left_out, minutes) if not (unfinished or waiting or planned) else ()),
         *_guideline(case),
         *grow_steps(case),
         *separate_steps(case),
@@ -162,43 +159,46 @@ def _unfinished(case: Case, left_out: Sequence[str]) -> dict[str, int]:
     return rest
 
 
-def _begin(case: Case, left_out: Sequence[str]) -> Iterator[Step]:
-    """Yield the candidates of which nothing was evaluated within the budget."""
+def _waiting(case: Case, left_out: Sequence[str]) -> dict[str, float]:
+    """Return candidates without any answer, and the forecast seconds of a fit or 0.
+
+    There is none unless one of them is of a family that was not measured.
+    """
     none = [c for c in case.contenders.panel.candidates if c.main is None and not c.failures]
-    waiting = [c for c in none if c.info.name not in case.cannot_win]
-    measured, fits = case.contenders.families, fits_too_long(left_out)
-    if any(c.info.family not in measured for c in waiting):
-        every = [c.info.name for c in waiting]
-        question = "whether another family does better"
-        late = [name for name in every if name not in case.unpaid]
-        if not late:
-            text = f"Give the others money: --max-usd was used up before {listed(every)} had "
-            text += f"finished a first pass. {PAY}"
-            yield Step(kind="evaluate-rest", text=text, question=question, command=PLAN)
-            return
-        names, slow = listed(late), max(late, key=lambda name: fits.get(name, 0.0))
-        seconds = fits.get(slow, 0.0)
-        alone = f" One fit of {slow} takes about {duration(seconds)} here." if seconds else ""
-        minutes = next((m for m in BUDGETS[2:] if 60 * m >= FIT_SHARE * seconds), BUDGETS[-1])
+    waiting = [c.info for c in none if c.info.name not in case.cannot_win]
+    if all(info.family in case.contenders.families for info in waiting):
+        return {}
+    fits = fits_too_long(left_out)
+    return {info.name: fits.get(info.name, 0.0) for info in waiting}
+
+
+def _begin(case: Case, waiting: dict[str, float], minutes: int) -> Iterator[Step]:
+    """Yield the candidates of which nothing was evaluated within the budget."""
+    late = [name for name in waiting if name not in case.unpaid]
+    question = "whether another family does better"
+    if waiting and not late:
+        text = f"Give the others money: --max-usd was used up before {listed([*waiting])} had "
+        text += f"finished a first pass. {PAY}"
+        yield Step(kind="evaluate-rest", text=text, question=question, command=PLAN)
+    elif waiting:
+        slow = max(late, key=lambda name: waiting[name])
+        alone = f" One fit of {slow} takes about {duration(waiting[slow])} here."
         yield Step(
             kind="evaluate-rest",
-            text=f"Give the others time: the budget ended before {names} had finished a first "
-            f"pass.{alone} The same command with --budget {minutes}m"
-            f"{_higher(case, every)} goes on from here.",
+            text=f"Give the others time: the budget ended before {listed(late)} had finished a "
+            f"first pass.{alone if waiting[slow] else ''} The same command with --budget "
+            f"{minutes}m{_higher(case, waiting)} goes on from here.",
             question=question,
             minutes=float(minutes),
             command=f"{STUDY} --budget {minutes}m",
         )
 
 
-def _evaluate(case: Case, unfinished: dict[str, int]) -> Iterator[Step]:
+def _evaluate(case: Case, unfinished: dict[str, int], minutes: int) -> Iterator[Step]:
     """Yield the rows that are labelled and not evaluated, which come before new ones."""
     if not unfinished:
         return
     total = len(case.contenders.panel.rows.targets)
-    seconds = [_seconds_of_rest(case, name, rows) for name, rows in unfinished.items()]
-    known = [s for s in seconds if s is not None]
-    minutes = budget_for(sum(known) if len(known) == len(seconds) else None)
     counts = _counts_of_rest(unfinished)
     yield Step(
         kind="evaluate-rest",
@@ -226,16 +226,8 @@ def _counts_of_rest(unfinished: dict[str, int]) -> str:
     return listed(clauses)
 
 
-def _seconds_of_rest(case: Case, name: str, rows: int) -> float | None:
-    """Forecast the seconds of the rows that are left, at the pace of those that were answered."""
-    table = case.contenders.panel[name].main
-    assert table is not None
-    answered, spent = int(table.complete.sum()), [run.seconds_alone for run in table.runs]
-    known = [seconds for seconds in spent if seconds is not None]
-    return sum(known) * rows / answered if answered and len(known) == len(spent) else None
-
-
-def _finish(case: Case, left_out: Sequence[str]) -> Iterator[Step]:
+def _finish(case: Case, left_out: Sequence[str], minutes: int) -> Iterator[Step]:
+    left_out = worth_finishing(left_out)
     items = plural(len(left_out), "item")
     if left_out and all(UNPAID in text for text in left_out):
         text = f"Finish what was left out ({items}), for which --max-usd did not last. {PAY}"
@@ -244,8 +236,9 @@ def _finish(case: Case, left_out: Sequence[str]) -> Iterator[Step]:
         yield Step(
             kind="evaluate-rest",
             text=f"Finish what was left out ({items}): the same command with --budget "
-            f"{BUDGETS[3]}m{_higher(case, case.unpaid)} goes on from here.",
-            command=f"{STUDY} --budget {BUDGETS[3]}m",
+            f"{minutes}m{_higher(case, case.unpaid)} goes on from here.",
+            minutes=float(minutes),
+            command=f"{STUDY} --budget {minutes}m",
         )
 
 

@@ -9,16 +9,16 @@ from choose.formatting import (
     gain,
     interval,
     listed,
+    measured,
     months,
     number,
-    per_100,
+    percent,
     plural,
-    points,
     rough,
 )
 from choose.judge.decision.crossovers import breakevens
 from choose.judge.decision.label_gates import labels_limit
-from choose.judge.decision.next_steps import ENOUGH_RUNS, HUNDRED, with_few_runs
+from choose.judge.decision.next_steps import ENOUGH_RUNS, HUNDRED, runs_to_repeat
 from choose.judge.decision.robust_choice import under_noise
 from choose.judge.decision.rule import Case, deciding_difference, deciding_rival
 from choose.judge.evidence import strong
@@ -29,10 +29,9 @@ from choose.judge.prose.labelling_advice import (
 )
 from choose.judge.prose.reasons import closest_costlier
 from choose.judge.scores.paired_comparison import compare, other_pool
-from choose.judge.scores.score_tables import CandidateScores
 from choose.schema.base import Interval
 from choose.schema.costs import Breakeven, Move
-from choose.schema.score_names import amount, repetitions_left
+from choose.schema.score_names import amount
 from choose.schema.standings import Step
 
 # How a study goes on that its dollars ended; the command says how many the rest takes.
@@ -41,9 +40,6 @@ PAY, PLAN = (
     "choose plan says what the rest costs.",
     "choose plan -c STUDY",
 )
-
-# Minutes that `--budget` may name; the rest of a study takes part of a larger budget too.
-BUDGETS, SHARED = (5, 10, 15, 30, 60, 120, 240), 3
 
 
 def best_buy(moves: tuple[Move, ...]) -> str:
@@ -66,7 +62,7 @@ def _step(move: Move) -> str:
     }[move.action]
     each = f", {number(move.points_per_100_usd or 0.0, 2)} per $100" if move.usd > HUNDRED else ""
     return (
-        f"{what}: about {points(move.gain.value)} ({_ends(move.action, move.gain)}) for "
+        f"{what}: about {measured(move.gain.value)} ({_ends(move.action, move.gain)}) for "
         f"{dollars(move.usd)}{each}"
     )
 
@@ -78,8 +74,8 @@ def _ends(action: str, gain: Interval) -> str:
     if action == "learn from more labels":
         return interval(gain)
     if action == "check doubted labels":
-        return f"{per_100(gain.low)} if the fewest are wrong, {per_100(gain.high)} if all are"
-    return f"on average; 0 to {per_100(gain.high)}"
+        return f"{percent(gain.low)} if the fewest are wrong, {percent(gain.high)} if all are"
+    return f"on average; 0.0 to {percent(gain.high)}"
 
 
 def add_families(case: Case) -> Iterator[Step]:
@@ -108,30 +104,34 @@ def between(case: Case) -> str:
     return f"whether {case.name} or {other} is better" if other else ""
 
 
-def budget_for(seconds: float | None) -> int:
-    """Return the minutes of a budget in which trials of so many seconds end beside the others."""
-    needed = BUDGETS[2] if seconds is None else SHARED * seconds / 60
-    return next((minutes for minutes in BUDGETS if minutes >= needed), BUDGETS[-1])
-
-
-def repeat_runs(case: Case, left_out: Sequence[str]) -> Iterator[Step]:
-    """Yield more runs of candidates in question, where the variance between runs is most of it.
+def repeat_runs(case: Case, planned: Mapping[str, int], minutes: int) -> Iterator[Step]:
+    """Yield more runs of candidates in question.
 
     Runs that the study plans and had no time for need a larger budget, not more seeds.
     """
     difference = deciding_difference(case.contenders, case.selection)
-    few = with_few_runs(case)
-    if case.selection.chosen or difference is None or difference.run_share < 0.5 or not few:
+    if not (few := runs_to_repeat(case)) or difference is None:
         return
-    left = repetitions_left(left_out)
-    planned = [candidate for candidate in few if candidate.info.name in left]
-    names = listed([candidate.info.name for candidate in planned or few])
+    few = [candidate for candidate in few if candidate.info.name in planned] or few
+    names = listed([candidate.info.name for candidate in few])
     share = f"{100 * difference.run_share:.0f} % of the uncertainty"
     why = f"with so few runs, the variation between runs causes {share}"
-    if all(candidate.repetitions < 2 for candidate in planned or few):
+    if all(candidate.repetitions < 2 for candidate in few):
         why = f"after one run, {share} is the variation between runs, which is assumed"
     if planned:
-        yield _planned(case, f"Repeat {names}: {why}. The runs are planned, and", planned, left)
+        text = f"Repeat {names}: {why}. The runs are planned, and"
+        if case.unpaid.issuperset(planned):
+            text = f"{text} --max-usd was used up before them. {PAY}"
+            yield Step(kind="more-runs", text=text, question=between(case), command=PLAN)
+            return
+        yield Step(
+            kind="more-runs",
+            text=f"{text} the budget ended before them; the same command with --budget {minutes}m "
+            "goes on from here.",
+            question=between(case),
+            minutes=float(minutes),
+            command=f"choose compare -c STUDY --budget {minutes}m",
+        )
         return
     yield Step(
         kind="more-runs",
@@ -139,33 +139,6 @@ def repeat_runs(case: Case, left_out: Sequence[str]) -> Iterator[Step]:
         question=between(case),
         command=f"choose compare -c STUDY --seeds {ENOUGH_RUNS}",
     )
-
-
-def _planned(
-    case: Case, text: str, planned: Sequence[CandidateScores], left: Mapping[str, int]
-) -> Step:
-    """Return how planned runs are made after all: with more dollars, or more time."""
-    if case.unpaid.issuperset(c.info.name for c in planned):
-        text = f"{text} --max-usd was used up before them. {PAY}"
-        return Step(kind="more-runs", text=text, question=between(case), command=PLAN)
-    each = [(left[c.info.name], _seconds_of_trial(c)) for c in planned]
-    known = [trials * seconds for trials, seconds in each if seconds is not None]
-    minutes = budget_for(sum(known) if len(known) == len(each) else None)
-    return Step(
-        kind="more-runs",
-        text=f"{text} the budget ended before them; the same command with --budget {minutes}m "
-        "goes on from here.",
-        question=between(case),
-        minutes=float(minutes),
-        command=f"choose compare -c STUDY --budget {minutes}m",
-    )
-
-
-def _seconds_of_trial(candidate: CandidateScores) -> float | None:
-    """Return the mean seconds of a trial of the main cell, fit and answers."""
-    spent = [run.seconds_alone for run in candidate.main.runs] if candidate.main else []
-    known = [seconds for seconds in spent if seconds is not None]
-    return sum(known) / len(known) if known else None
 
 
 def flips(case: Case) -> tuple[str, ...]:
@@ -187,7 +160,7 @@ def _margin(case: Case) -> Iterator[str]:
         return
     most = closest_costlier(case)
     if most and most.difference.high > 0:
-        high = points(most.difference.high)
+        high = measured(most.difference.high)
         yield f"With a margin of {high} or less, {most.a} could not be ruled out."
 
 
@@ -239,7 +212,7 @@ def _settings(case: Case) -> Iterator[str]:
             change = other.change
             if change.low is not None and change.low > 0 and change.value >= case.margin:
                 yield (
-                    f"With the setting {other.setting}, {name} scores {points(change.value)} "
+                    f"With the setting {other.setting}, {name} scores {measured(change.value)} "
                     f"higher than with its own ({interval(change)}, on the same "
                     f"{plural(other.rows, 'row')}). No setting is chosen on test rows: name it "
                     "in the study file and confirm it on other rows."
@@ -304,14 +277,14 @@ def _value(pairs: Sequence[Breakeven], name: str) -> Iterator[str]:
         pair = min(unprofitable, key=lambda p: p.value_needed or 0.0)
         yield (
             f"If a right answer were worth {dollars(pair.value_needed or 0.0)} or more, {pair.a} "
-            f"would pay off against {pair.b}: it gains {points(pair.gain.value)}."
+            f"would pay off against {pair.b}: it gains {measured(pair.gain.value)}."
         )
     taken = [p for p in pairs if p.a == name and p.net_usd.value >= 0]
     if taken:
         pair = max(taken, key=lambda p: p.value_needed or 0.0)
         yield (
             f"If a right answer were worth less than {dollars(pair.value_needed or 0.0)}, "
-            f"{pair.b} would be enough: {pair.a} gains {points(pair.gain.value)} over it."
+            f"{pair.b} would be enough: {pair.a} gains {measured(pair.gain.value)} over it."
         )
 
 

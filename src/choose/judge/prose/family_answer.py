@@ -8,11 +8,12 @@ from choose.formatting import (
     duration,
     gain,
     in_points,
-    interval,
     listed,
+    measured,
     plural,
     points,
     short_model,
+    size_in_points,
 )
 from choose.judge.decision.contenders import Contenders, relation
 from choose.judge.decision.rule import Case, deciding_rival
@@ -168,7 +169,7 @@ def ahead_on_all_rows(contenders: Contenders, name: str, other: str) -> str:
     expected = distribution_of_difference(contenders.distribution, name, other).mean
     if expected <= 0:
         return "That may be chance"
-    return f"By all answers to all rows, {name} is expected to score {points(expected)} higher"
+    return f"By all answers to all rows, {name} is expected to score {measured(expected)} higher"
 
 
 def charted(case: Case, match: FamilyComparison) -> FamilyComparison:
@@ -215,17 +216,15 @@ def _shown(case: Case, result: FamilyResult) -> str:
     found = charted(case, match[1])
     other, own = compared(case, found)
     other = other if found.chosen else called(case, match[0], other)
-    rows = plural(found.difference.rows, "shared row")
+    rows, why = plural(found.difference.rows, "shared row"), why_wider(case, found)
     if result.status == "behind":
         by = found.difference.negated()
-        bounds = f"{interval(by)}{why_wider(case, found)}"
         first = own if own == case.name else _capital(own)
-        return f"{first} beats {other} by {points(by.value)} ({bounds}) on {rows}."
+        return f"{first} beats {other} by {size_in_points(by, why)} on {rows}."
     margin = case.contenders.margin(found.a, case.name)
     return (
         f"{_capital(other)} does not gain {points(margin)} over {own}: "
-        f"{points(found.difference.value)} ({interval(found.difference)}{why_wider(case, found)}) "
-        f"on {rows}."
+        f"{size_in_points(found.difference, why)} on {rows}."
     )
 
 
@@ -267,7 +266,7 @@ def _floor(case: Case) -> str:
         if name != case.name and difference and difference.low > 0:
             return (
                 f"{case.name} beats always giving {case.words.constant} by "
-                f"{points(difference.value)} ({interval(difference)})"
+                f"{size_in_points(difference)}"
                 f"{case.contenders.on_rows(difference)}."
             )
     return ""

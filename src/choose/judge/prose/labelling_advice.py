@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from choose.formatting import in_percent, interval, listed, number, per_100, plural, points, rounded
+from choose.formatting import (
+    chance,
+    in_percent,
+    listed,
+    measured,
+    per_100,
+    plural,
+    points,
+    rounded,
+    size_in_points,
+)
 from choose.judge.decision.contenders import Contenders
 from choose.judge.decision.crossovers import forecast_crossings
 from choose.judge.decision.label_gates import NAMED, labels_limit, relabelling_gain
@@ -63,8 +73,8 @@ def relabel(case: Case) -> Iterator[str]:
     more = ["others"] if len(suspects) > NAMED else []
     relabelling = relabelling_gain(case.audit, case)
     worth = (
-        f"correcting them would add about {points(relabelling.gain.value)} "
-        f"({interval(relabelling.gain)}) to the measured accuracy of {relabelling.candidate}"
+        f"correcting them would add about "
+        f"{size_in_points(relabelling.gain)} to the measured accuracy of {relabelling.candidate}"
         if relabelling
         else "the gain is unknown"
     )
@@ -86,7 +96,7 @@ def more(forecast: CurveForecast, needs: Needed) -> tuple[int, int] | None:
 
 
 def amount(forecast: CurveForecast, needs: Needed, words: Words) -> str:
-    """Return ``about 700 more labels (400 to 1,500; probability 0.82)``."""
+    """Return ``about 700 more labels (400 to 1,500; 82 % probability within …)``."""
     ends = more(forecast, needs)
     assert ends is not None
     assert needs.labels is not None
@@ -94,13 +104,8 @@ def amount(forecast: CurveForecast, needs: Needed, words: Words) -> str:
     middle = rounded(max(needs.labels.value - forecast.labels, 0))
     return (
         f"about {middle:,} more {words.labels} ({ends[0]:,} to {beyond}{ends[1]:,}; "
-        f"probability {chance(needs.probability)} within {plural(needs.within, words.label)})"
+        f"{chance(needs.probability)} probability within {plural(needs.within, words.label)})"
     )
-
-
-def chance(probability: float) -> str:
-    """Return a share of resamples, clipped to 0.01 and 0.99."""
-    return number(min(max(probability, 0.01), 0.99), 2)
 
 
 def toward_target(contenders: Contenders) -> str:
@@ -148,7 +153,7 @@ def overtaken(contenders: Contenders, name: str) -> Iterator[str]:
             yield (
                 f"With about {plural(rounded(crossing.labels.value), contenders.words.label)}, "
                 f"{crossing.a} is likely to overtake {crossing.b} "
-                f"(probability {chance(crossing.probability)})."
+                f"({chance(crossing.probability)} probability)."
             )
 
 
@@ -177,7 +182,7 @@ def grow_steps(case: Case) -> Iterator[Step]:
             kind="label-more",
             text=f"More {case.words.labels} still help {growth.candidate}: from "
             f"{growth.fewer:,} to {plural(growth.labels, case.words.label)} it gained "
-            f"{points(growth.gained.value)} ({interval(growth.gained)}).",
+            f"{size_in_points(growth.gained)}.",
             question=f"what training on more {case.words.labels} gains",
         )
 
@@ -241,7 +246,7 @@ def why_more(case: Case) -> str:
     )
     if growth is not None:
         return (
-            f"{growth.candidate} still gained {points(growth.gained.value)} between "
+            f"{growth.candidate} still gained {measured(growth.gained.value)} between "
             f"{growth.fewer:,} and {plural(growth.labels, case.words.label)}."
         )
     hung = lead_of_costlier(case.contenders, case.selection)

@@ -6,7 +6,16 @@ from collections.abc import Collection, Iterator, Sequence
 
 from choose.corpus import ARRIVED, LOOKED, MISSING, UPDATED
 from choose.errors import rows_named
-from choose.formatting import DASH, duration, in_percent, interval, plural, points, span
+from choose.formatting import (
+    DASH,
+    duration,
+    in_percent,
+    measured,
+    percent_interval,
+    plural,
+    signed_points,
+    size_in_points,
+)
 from choose.judge.decision.rule import Case
 from choose.judge.decision.verdict_kind import documents_limit
 from choose.schema.base import Interval
@@ -89,9 +98,8 @@ def _ceiling(split: LossSplit) -> str:
     if split.ceiling is None or (split.ceiling.high or 1.0) > 1 - DOUBTED:
         return ""
     return (
-        f"Even a perfect reader may score only {in_percent(split.ceiling.value)} "
-        f"({span(split.ceiling)}): independent candidates give the same other answer to the "
-        "remaining rows, whose labels may be wrong."
+        f"Even a perfect reader may score only {percent_interval(split.ceiling)}: independent "
+        "candidates give the same other answer to the remaining rows, whose labels may be wrong."
     )
 
 
@@ -174,8 +182,8 @@ def limit_of_documents(case: Case, kind: Kind) -> str:
         )
     gap = split.gap("retrieval")
     return (
-        f"With the right passage it would gain {points(gap.loss.value)} ({interval(gap.loss)}); a "
-        f"perfect reader of what it retrieves is worth {points(split.gap('reading').loss.value)}."
+        f"With the right passage it would gain {size_in_points(gap.loss)}; a perfect reader "
+        f"of what it retrieves is worth {measured(split.gap('reading').loss.value)}."
     )
 
 
@@ -332,4 +340,4 @@ def _above_0(interval: Interval) -> bool:
 
 
 def _points(gap: Gap) -> str:
-    return points(-gap.loss.value).partition(" ")[0]
+    return signed_points(-gap.loss.value)

@@ -9,14 +9,15 @@ from choose.formatting import (
     duration,
     gain,
     in_percent,
-    interval,
     listed,
+    measured,
     milliseconds,
     months,
     number,
+    percent_interval,
     plural,
     points,
-    span,
+    size_in_points,
 )
 from choose.judge.decision.contenders import best_of
 from choose.judge.decision.rule import Case, deciding_difference
@@ -67,7 +68,7 @@ def _under_costlier(case: Case) -> str:
     if case.selection.chosen is None or most is None:
         return ""
     gap = most.difference
-    what = f"at most {points(gap.high)}" if gap.high > 0 else "nothing"
+    what = f"at most {measured(gap.high)}" if gap.high > 0 else "nothing"
     over = f"the best of the family of {most.b}" if most.chosen else most.b
     bound = f"upper 95 % bound{case.contenders.on_rows(gap)}"
     closest = f"the closest, {most.a}, gains {what} over {over} ({bound})"
@@ -145,7 +146,7 @@ def _stale(case: Case) -> str:
     changes = f"{in_percent(churn.share)}{least} of the documents change in a month"
     if (limit := stale_within(case)) is not None:
         return (
-            f"{changes}: {case.name} reads none, so that it loses {points(own.loss)} a month and "
+            f"{changes}: {case.name} reads none, so that it loses {measured(own.loss)} a month and "
             f"{points(case.margin)} in {months(limit)} unless it is trained again."
         )
     closed = [
@@ -160,7 +161,7 @@ def _stale(case: Case) -> str:
     worst = max(closed, key=lambda cost: cost.loss)
     return (
         f"{changes}: {case.name} answers from them once they are indexed, where {worst.candidate} "
-        f"loses {points(worst.loss)} a month until it is trained again."
+        f"loses {measured(worst.loss)} a month until it is trained again."
     )
 
 
@@ -175,7 +176,9 @@ def coarse(case: Case) -> str:
         return ""
     rest = f"the errors of {baseline}, the best baseline ({in_percent(errors)} wrong)"
     if not is_share(case.noun):
-        rest = f"what {baseline}, the best baseline, lacks of the highest score ({points(errors)})"
+        rest = (
+            f"what {baseline}, the best baseline, lacks of the highest score ({measured(errors)})"
+        )
     return (
         f"The margin of {points(case.margin)} is more than a quarter of {rest}, so gains that "
         "matter may be missed; lower it with --margin."
@@ -239,7 +242,7 @@ def _against(case: Case, name: str, difference: Difference) -> str:
         return ""
     pays = f"; {_pays(case.contenders.margin(name, case.name))}"
     return (
-        f"It costs more and gains at most {points(difference.high)} over {case.name}{on}"
+        f"It costs more and gains at most {measured(difference.high)} over {case.name}{on}"
         f"{pays if case.contenders.margins.derived else ''}."
     )
 
@@ -262,14 +265,14 @@ def failure_reasons(failures: Failures | None, by_rows: bool = True) -> Iterator
         f"{failures.candidate} got {failures.errors:,} of {plural(failures.rows, 'row')} wrong. "
         f"{failures.supervised}, trained on your labels, gets {failures.fixes:,} of those right "
         f"and {failures.breaks:,} others wrong{_chance(failures)}, so training could remove about "
-        f"{in_percent(failures.fixable.value)} of these errors ({span(failures.fixable)})."
+        f"{percent_interval(failures.fixable)} of these errors."
     )
     forecast = failures.forecast
     if forecast is not None and by_rows and _same_rows(failures.reachable, forecast.measured):
         yield (
-            f"These errors put the ceiling for fine-tuning at {points(failures.reachable.value)} "
-            f"above {failures.candidate} ({interval(failures.reachable)}). {forecast.candidate} "
-            f"reached {points(forecast.measured.value)} ({interval(forecast.measured)})."
+            f"These errors put the ceiling for fine-tuning at {size_in_points(failures.reachable)} "
+            f"above {failures.candidate}. {forecast.candidate} reached "
+            f"{size_in_points(forecast.measured)}."
         )
 
 

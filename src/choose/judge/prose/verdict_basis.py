@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from choose.formatting import gain, in_points, interval, listed, plural, points, rounded
+from choose.formatting import (
+    gain,
+    in_points,
+    listed,
+    measured,
+    plural,
+    points,
+    rounded,
+    size_in_points,
+)
 from choose.judge.decision.contenders import Contenders
 from choose.judge.decision.metric_validated import (
     disagrees,
@@ -103,7 +112,7 @@ def _closest(case: Case) -> str:
     found = charted(case, max(matches, key=lambda match: match.difference.value))
     noun = called(case, case.contenders.family(found.a), found.a)
     of = "" if found.b == case.name else f" {found.b}"
-    return f"The closest other family, {noun}, is {points(-found.difference.value)} behind{of}."
+    return f"The closest other family, {noun}, is {measured(-found.difference.value)} behind{of}."
 
 
 def _target(case: Case) -> str:
@@ -284,7 +293,7 @@ def below_floor(case: Case) -> Iterator[str]:
         if gap is None or gap.low <= 0 or name in contenders.constants:
             continue
         worse = f"{name} is worse than {floor}, which gives every row the same answer, by "
-        by = f"{points(gap.value)} ({interval(gap)}){contenders.on_rows(gap)}"
+        by = f"{size_in_points(gap)}{contenders.on_rows(gap)}"
         yield f"{worse}{by}{_too_few(case, name, floor)}."
 
 

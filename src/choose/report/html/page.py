@@ -21,6 +21,7 @@ from choose.formatting import (
     moment,
     p_value,
     percent,
+    percent_interval,
     plural,
     short_models,
     signed_points,
@@ -78,12 +79,11 @@ from choose.report.html.page_tables import (
     differing,
     label_rows,
     measured,
-    rare_labels,
     rare_rows,
     runs_line,
 )
 from choose.report.html.standings_chart import standings_chart
-from choose.report.terminal.first_screen import answer, because, step_text
+from choose.report.terminal.first_screen import answer, because, rare_sentence, step_text
 from choose.report.text_answers import text_sections, with_inputs
 from choose.schema.base import Interval
 from choose.schema.decision import Decision
@@ -179,7 +179,7 @@ def _first_screen(decision: Decision) -> dict[str, Any]:
         "open": verdict.open or verdict.flips[:2],
         "steps": [step for step in steps if step.worth],
         "not_worth": [step_text(step) for step in steps if not step.worth],
-        "rare": list(rare_labels(decision)),
+        "rare": list(map(rare_sentence, decision.verdict.rare)),
         "mark": chosen(verdict),
         "titles": titles(decision),
         "cost_heads": COST_HEADS,
@@ -276,7 +276,7 @@ def environment() -> Environment:
     )
     filters: tuple[Callable[..., object], ...] = (
         *(prompt, plainly, cut, percent, span, difference, figure, p_value, plural),
-        *(pool_note, anchor, moment, noted, change, duration, lead, of_rows),
+        *(pool_note, anchor, moment, noted, change, duration, lead, of_rows, percent_interval),
     )
     named = {function.__name__: function for function in filters}
     environment.filters.update(named, points=signed_points, pair_name=candidate_order.pair_name)

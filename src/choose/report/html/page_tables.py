@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import NamedTuple
@@ -13,7 +13,6 @@ from choose.formatting import (
     clean,
     dollars,
     duration,
-    in_percent,
     listed,
     number,
     percent,
@@ -25,7 +24,6 @@ from choose.report.decision_text import PERSONAL
 from choose.schema.decision import Decision
 from choose.schema.diagnosis import DifferingRow
 from choose.schema.scorecard import Scorecard
-from choose.schema.standings import RareFigure, RareLabel
 
 # Rows of the labels to check that are shown at once; the others are folded.
 SHOWN = 5
@@ -266,27 +264,6 @@ def differing(decision: Decision, texts: Mapping[str, str]) -> Differing | None:
 
 def _kind(row: DifferingRow) -> int:
     return 0 if row.chosen == row.label else 1 if row.rival == row.label else 2
-
-
-def rare_labels(decision: Decision) -> Iterator[str]:
-    """Yield how well the candidates find each label that accuracy hardly sees."""
-    for rare in decision.verdict.rare:
-        yield _rare(rare)
-
-
-def _rare(rare: RareLabel) -> str:
-    found = listed([_found(figure) for figure in rare.figures[:3]])
-    rows = plural(rare.rows, "row")
-    if (answered := rare.answered) is not None and answered < rare.rows:
-        rows += f", {answered:,} of them answered"
-    return f"Accuracy hardly sees {clean(rare.label)} ({rows}): {found}."
-
-
-def _found(figure: RareFigure) -> str:
-    text = f"{clean(figure.candidate)} finds {number(figure.found)} of {figure.rows}"
-    if figure.precision is None:
-        return text
-    return f"{text} ({in_percent(figure.precision)} of its answers with this label are right)"
 
 
 RARE_HEADS = ["rare label", "candidate", "rows", "found", "% found", "95 % CI", "precision, %"]

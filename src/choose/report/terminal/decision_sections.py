@@ -6,7 +6,17 @@ from collections.abc import Iterator
 
 from rich.console import RenderableType
 
-from choose.formatting import DASH, clean, difference, p_value, percent, plural, span
+from choose.formatting import (
+    DASH,
+    chance,
+    clean,
+    difference,
+    p_value,
+    percent,
+    percent_interval,
+    plural,
+    span,
+)
 from choose.report.candidate_order import differing_line, pair_name, rows_in, with_rows
 from choose.report.decision_text import (
     LABEL_WIDTH,
@@ -17,7 +27,6 @@ from choose.report.decision_text import (
     label_sentences,
     shared_errors,
     suspects_note,
-    with_span,
     words_in,
 )
 from choose.report.screen_text import literal, shorten
@@ -87,8 +96,8 @@ def _crossing(crossing: Crossing, label: str) -> str:
     )
     if labels and labels.low is not None and labels.high is not None:
         where += f" ({labels.low:,.0f} to {labels.high:,.0f})"
-    chance = f", probability {crossing.probability:.2f}" if crossing.probability is not None else ""
-    return f"{crossing.a} overtakes {crossing.b} {where}{chance}."
+    sure = "" if crossing.probability is None else f", {chance(crossing.probability)} probability"
+    return f"{crossing.a} overtakes {crossing.b} {where}{sure}."
 
 
 def differences(decision: Decision, width: int) -> Iterator[RenderableType]:
@@ -183,7 +192,12 @@ def failures(decision: Decision, width: int) -> Iterator[RenderableType]:
         Column("meaning", [literal(MEANING.get(kind.name, "")) for kind in kinds], figures=False),
     ]
     name = shorten(clean(failed.candidate), NAME)
-    yield section(f"Errors of {name}", *split_table(columns, width), *_fixable(failed))
+    silent = (
+        [note(f"{DASH}: these answers cannot tell.")]
+        if any(kind.count is None for kind in kinds)
+        else []
+    )
+    yield section(f"Errors of {name}", *split_table(columns, width), *silent, *_fixable(failed))
 
 
 def shared(decision: Decision, width: int) -> Iterator[RenderableType]:
@@ -206,8 +220,8 @@ def _fixable(failed: Failures) -> Iterator[RenderableType]:
     by = shorten(clean(failed.supervised), NAME)
     yield note(
         f"Fixed by training: {by}, which is trained on the labels, is right. Beyond chance, "
-        f"training can fix {with_span(failed.fixable)} of the errors, up to "
-        f"{with_span(failed.reachable)} of the rows."
+        f"training can fix {percent_interval(failed.fixable)} of the errors, up to "
+        f"{percent_interval(failed.reachable)} of the rows."
     )
 
 

@@ -40,6 +40,7 @@ from choose.report.terminal.difference_chart import (
 )
 from choose.report.terminal.layout import encodable, note, pairs, trimmed
 from choose.schema.decision import Decision, Verdict
+from choose.schema.score_names import found_of
 from choose.schema.standings import RareFigure, RareLabel, Step
 
 # Lines of the screen, and lines that the shell's prompt and the path of the report take below it.
@@ -119,7 +120,7 @@ def rare_sentence(rare: RareLabel, columns: int | None = None) -> str:
 def _found(rare: RareFigure) -> str:
     precision = rare.precision
     trust = f", {in_percent(precision)} of its alarms are right" if precision is not None else ""
-    return f"{clean(rare.candidate)} finds {rare.found:.3g} of {rare.rows:,}{trust}"
+    return f"{clean(rare.candidate)} finds {found_of(rare.found, str(rare.rows), rare.runs)}{trust}"
 
 
 def warning(decision: Decision) -> str:
@@ -289,8 +290,7 @@ def _failures(decision: Decision, columns: int) -> Iterator[RenderableType]:
     first, others = failed[0], len(failed) - 1
     more = f" ({others:,} other candidates failed too)" if others else ""
     name = shorten(clean(first.candidate), 24)
-    text = f"{name} failed{more}: {clean(first.errors[0])}"
-    yield literal(clip(text, columns), "red")
+    yield literal(clip(f"{name} failed{more}: {clean(first.errors[0])}", columns), "red")
 
 
 def _sentences(decision: Decision, width: int, room: Room) -> Iterator[tuple[str | Text, Text]]:

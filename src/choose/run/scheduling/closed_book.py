@@ -15,7 +15,7 @@ from statistics import fmean
 import numpy as np
 
 from choose.corpus import AMONG_OTHERS, CONDITIONS, GOLD, NOTHING
-from choose.formatting import in_percent, interval, plural, points
+from choose.formatting import in_percent, measured, plural, points, size_in_points
 from choose.judge.stats.intervals import Estimate, two_way_interval, wilson
 from choose.judge.stats.paired import imaginary
 from choose.schema.plan import Job
@@ -104,9 +104,9 @@ class ClosedBook:
         memorised = self._memorised(fmean(by[NOTHING][id] for id in ids))
         return (
             f"Before fine-tuning: on {plural(len(ids), 'row')} {name} scores "
-            f"{in_percent(fmean(found))}. Better retrieval can bring {points(retrieval.value)} "
-            f"({interval(retrieval)}) at most, a better reader {points(reading.value)} "
-            f"({interval(reading)}), memorised answers about {points(memorised)}."
+            f"{in_percent(fmean(found))}. Better retrieval can bring "
+            f"{size_in_points(retrieval)} at most, a better reader {size_in_points(reading)}, "
+            f"memorised answers about {measured(memorised)}."
         )
 
     def _passages_add(self) -> tuple[float, str] | None:

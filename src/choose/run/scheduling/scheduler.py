@@ -105,7 +105,7 @@ class Scheduler:
             if (request := self._pick(now)) is None:
                 if not self._flying and self.asks and now.question is not None:
                     self.unfinished.settle(now.question)
-                    self.summary.unneeded += self._waiting.at.values()
+                    self.summary.settle(self._waiting.at.values(), self.history.worked)
                     self._waiting.at.clear()
                 break
             requests.append(request)
