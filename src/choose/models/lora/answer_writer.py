@@ -180,6 +180,7 @@ class AnswerWriter:
         epochs: float | None,
         seed: int,
         least: int = EARLY_STOPPING_MIN_ROWS,
+        averaged: float = 0.0,
     ) -> AnswerRun | None:
         """Return a run that is ready to train, or None without a row to learn from.
 
@@ -200,7 +201,7 @@ class AnswerWriter:
             )
         self.literal = literal_fields(self.task, examples)
         rows = self.prompts.rows(examples, self.rule.limit)
-        schedule = answer_schedule(len(rows), rate, epochs, least)
+        schedule = answer_schedule(len(rows), rate, epochs, least, averaged)
         return AnswerRun(self.model, self.prompts.opening, rows, schedule, seed)
 
     def choose_ending(self, examples: Sequence[Example], run: AnswerRun) -> None:
