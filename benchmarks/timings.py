@@ -21,14 +21,16 @@ import os
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
 from typing import Any, TypeVar
+from unittest.mock import patch
 
 import tomli_w
 
@@ -36,11 +38,14 @@ from choose.api.compare import Silent, run_study
 from choose.api.plan import resolve
 from choose.data.scenarios import Pools
 from choose.run.predict_test_rows import CHUNK
+from choose.run.run_records import GroupRequest, GroupResult
+from choose.run.spending_limit import SpendingShare
+from choose.run.worker import Worker
 from choose.schema.plan import Job
 from choose.schema.score_names import fits_too_long
 from choose.store.store import Store
 from choose.study.grid_points import FIRST_PASS
-from choose.types import Dataset, Run, Trial
+from choose.types import Dataset, Trial
 from machine import machine
 
 T = TypeVar("T")
@@ -188,25 +193,26 @@ def _alone(work: Callable[[Path], T], file: Path) -> T:
 
 def _run_whole(file: Path) -> dict[str, Any]:
     """Run a study to its end; return trials, seconds, and tokens read by candidate."""
-    clock = Clock()
-    done = run_study(resolve(None, file), out=file.with_suffix(".store"), observer=clock)
+    tally, spent = Tally(), Counter[str]()
+    with counted(spent):
+        done = run_study(resolve(None, file), out=file.with_suffix(".store"), observer=tally)
     read = tokens_read(Store.open(done.store))
-    return {"trials": clock.trials, "seconds": clock.spent, "read": read}
+    return {"trials": tally.trials, "seconds": spent, "read": read}
 
 
 def _run_limited(file: Path) -> dict[str, tuple[int, int, bool]]:
     """Run a study within its budget; return rows reached, all rows, and whether time decided."""
-    clock = Clock()
-    done = run_study(resolve(None, file), out=file.with_suffix(".store"), observer=clock)
+    tally = Tally()
+    done = run_study(resolve(None, file), out=file.with_suffix(".store"), observer=tally)
     store = Store.open(done.store)
     left = store.left_out()
     cut = [line for line in left if "first pass" in line and any(w in line for w in OUT_OF_TIME)]
     timed = {*fits_too_long(left), *(line.partition(":")[0] for line in cut)}
     found = {}
-    for name, keys in clock.first.items():
+    for name, keys in tally.first.items():
         runs = [run for run in map(store.get, keys.values()) if run is not None]
         rows = sum(len(run.asked["clean", 0]) for run in runs if not run.error)
-        every = clock.rows[name]
+        every = tally.rows[name]
         found[name] = rows, every, rows == every or name in timed
     return found
 
@@ -224,19 +230,38 @@ def tokens_read(store: Store) -> dict[str, int]:
     return found
 
 
-class Clock(Silent):
-    """Count a run's trials, add up the seconds that their work took, and keep its first passes.
+@contextmanager
+def counted(spent: Counter[str]) -> Iterator[None]:
+    """Add up the seconds of each candidate's requests in this process: loading and probes too.
 
-    All by candidate: `first` are trials by their keys, `rows` the test rows that they have. The
-    time between the ends of two trials would not do: in it a run also begins others.
+    The time between the ends of two trials would not do: in it a run also begins others.
+    """
+    parts = Worker.parts
+
+    def timed(
+        worker: Worker, request: GroupRequest, dollars: SpendingShare | None = None
+    ) -> Generator[GroupResult]:
+        results, began = parts(worker, request, dollars), perf_counter()
+        for result in results:
+            spent[request.candidate] += perf_counter() - began
+            yield result
+            began = perf_counter()
+        spent[request.candidate] += perf_counter() - began
+
+    with patch.object(Worker, "parts", timed):
+        yield
+
+
+class Tally(Silent):
+    """Count a run's trials, and keep its first passes.
+
+    All by candidate: `first` are trials by their keys, `rows` the test rows that they have.
     """
 
     def __init__(self) -> None:
         self.trials: Counter[str] = Counter()
-        self.spent: dict[str, float] = {}
         self.first: dict[str, dict[str, Trial]] = {}
         self.rows: Counter[str] = Counter()
-        self.told: dict[str, float] = {}
 
     def planned(
         self, dataset: Dataset, jobs: Sequence[Job], refusals: Sequence[str], budget: float | None
@@ -246,19 +271,9 @@ class Clock(Silent):
         for job in jobs:
             name = job.trial.candidate
             self.trials[name] += 1
-            self.spent[name] = 0.0
             if job.part == FIRST_PASS:
                 self.first.setdefault(name, {})[job.trial.key] = job.trial
                 self.rows[name] += len(pools.of(job.trial).questions)
-
-    def job(self, job: Job, run: Run | None) -> None:
-        """Add what a trial took, less what was added when it was told before."""
-        if run is None:
-            return
-        spent, before = run.seconds_spent or 0.0, self.told.get(job.trial.key, 0.0)
-        # A trial that goes on with its fit adds up; one that is made again begins at 0.
-        self.spent[job.trial.candidate] += spent - before if spent >= before else spent
-        self.told[job.trial.key] = spent
 
 
 def lines(
