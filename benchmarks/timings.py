@@ -37,9 +37,8 @@ import tomli_w
 from choose.api.compare import Silent, run_study
 from choose.api.plan import resolve
 from choose.data.scenarios import Pools
-from choose.run.predict_test_rows import CHUNK
+from choose.run.predict_test_rows import CHUNK, SpendingShare
 from choose.run.run_records import GroupRequest, GroupResult
-from choose.run.spending_limit import SpendingShare
 from choose.run.worker import Worker
 from choose.schema.plan import Job
 from choose.schema.score_names import fits_too_long

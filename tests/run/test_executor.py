@@ -17,6 +17,7 @@ from choose.run import executor, first_passes
 from choose.run.executor import Measured, run_jobs
 from choose.run.predict_test_rows import CHUNK, Deadline, SpendingShare
 from choose.run.run_records import GroupRequest, GroupResult, Limits, left_out_sentences
+from choose.run.scheduling import next_trial
 from choose.run.scheduling.race import Race, full_trial_seconds
 from choose.run.trial import run_trial, run_trials
 from choose.run.worker import LocalExecutor, Worker
@@ -373,8 +374,9 @@ def test_a_race_between_equals_drops_hardly_anybody() -> None:
 def test_the_first_verdict_waits_for_some_rows_of_all_but_those_that_take_long(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It does not wait for the other folds of fast candidates, nor for all rows of slow ones."""
-    monkeypatch.setattr(first_passes, "FIRST_VERDICT_SHARE", 0.0)  # every slow one takes long
+    """It does not wait for folds of fast candidates that take long, nor for all slow rows."""
+    monkeypatch.setattr(next_trial, "EARLY_SHARE", 0.0)  # all folds take long,
+    monkeypatch.setattr(first_passes, "FIRST_VERDICT_SHARE", 0.0)  # and every slow candidate
     store, data, jobs = prepare(tmp_path, what := study("tfidf", "steady"))
     candidates = plan_trials(what, Pools(data)).candidates
     store.plan((job.trial for job in jobs), described(candidates))

@@ -21,8 +21,9 @@ from choose.progress import report_progress, sampled, sampling
 from choose.run import worker
 from choose.run.executor import run_jobs
 from choose.run.first_passes import FIRST_PASS_SHARE, FirstPassBudget
-from choose.run.forecast import PLAN_SECONDS, ForecastSums, Reach, forecast, rows_reached
+from choose.run.forecast import PLAN_SECONDS, ForecastSums, forecast
 from choose.run.predict_test_rows import PassCost, allocate
+from choose.run.rows_reached import Reach, rows_reached
 from choose.run.run_records import Limits, Pace, left_out_sentences
 from choose.run.speed_measurement import (
     LEAST_SECONDS,

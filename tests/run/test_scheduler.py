@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from choose.corpus import CONDITIONS, GOLD
 from choose.judge.decision.open_question import Comparison, OpenQuestion
 from choose.run.run_records import GroupRequest, GroupResult, Limits, StudyFacts, left_out_sentences
-from choose.run.scheduling.next_trial import Now
-from choose.run.scheduling.race import NextSteps
+from choose.run.scheduling.next_trial import Now, early_candidates
+from choose.run.scheduling.race import NextSteps, Race, TrialHistory
 from choose.run.scheduling.scheduler import ATTEMPTS, GRACE, MAX_BATCH, Scheduler
 from choose.run.speed_probe import Speed
 from choose.schema.plan import Job
@@ -560,8 +560,41 @@ def test_a_fit_that_is_forecast_to_end_far_too_late_holds_nobody_up() -> None:
     scheduler, steps = by_value(world, question("tfidf", "few"), seconds=100.0)
     order = [(s.request.candidate, s.request.action) for s in steps]
     asked = [one for one in order if one[1] != "measure"]
-    assert asked[:4] == [("tfidf", "run"), ("few", "run"), ("tfidf", "run"), ("tfidf", "run")]
+    assert asked[:4] == [("tfidf", "run"), ("tfidf", "run"), ("tfidf", "run"), ("few", "run")]
     assert scheduler.summary.too_long == {"lora": 1000.0}
+
+
+def test_cheap_folds_of_fast_candidates_precede_slow_fits() -> None:
+    """Whether 90 s reached one fold or all of tfidf hung on a fit of retrieval."""
+    fast = (
+        Player(name="tfidf", fast=True, fit=0.5, right=8),
+        Player(name="tuned", fast=True, fit=9.0, right=8),
+    )
+    world = World((*fast, Player(name="few", fit=1.0, each=0.2, right=8)), folds=3)
+    _, steps = by_value(world, question("tfidf", "few"), seconds=100.0)
+    order = [s.request.candidate for s in steps if s.request.action == "run"]
+    assert order[:4] == ["tfidf", "tfidf", "tfidf", "tuned"]
+    assert order.index("few") < len(order) - 1 - order[::-1].index("tuned"), "18 s are too much"
+
+
+def test_the_cheapest_folds_fill_a_tenth_of_the_budget() -> None:
+    seconds = {"tfidf": 1.0, "probe": 2.0, "tuned-tfidf": 8.0, "knn": 7.0}
+    assert early_candidates(seconds, 100.0) == {"tfidf", "probe", "knn"}
+    assert early_candidates(seconds, 10.0) == {"tfidf"}
+    assert early_candidates(seconds, 180.0) == {*seconds}
+    assert early_candidates({}, 100.0) == set()
+
+
+def test_an_encoder_that_has_read_the_texts_costs_its_other_candidates_nothing() -> None:
+    history = TrialHistory(Race({}, 0.02), racing=True, fast={"knn", "probe", "tfidf"})
+    history.cost |= {"knn": 20.0, "probe": 0.5, "tfidf": 4.0, "lora": 0.1}
+    world = World(tuple(Player(name=name) for name in history.cost))
+    jobs = {job.trial.candidate: job for job in world.jobs}
+    for name in ("knn", "probe"):
+        trial = replace(jobs[name].trial, params={"encoder": "MiniLM"})
+        jobs[name] = replace(jobs[name], trial=trial)
+    assert history.early(jobs, 5, 100.0) == {"knn", "probe"}, "16 s of tfidf are too much"
+    assert history.early(jobs, 5, 10.0) == history.early(jobs, 5, None) == set()
 
 
 def test_controls_that_tell_whether_an_adapter_is_worth_its_fit_come_before_it() -> None:

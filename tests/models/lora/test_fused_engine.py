@@ -515,7 +515,9 @@ def test_the_weights_of_the_last_steps_are_averaged_where_none_are_validated(bas
         assert not torch.equal(tensor, after[-1][name])
     plain, last = trained(Schedule(10, 3, 1e-2, 0))
     assert all(torch.equal(t, last[-1][name]) for name, t in trained_state(plain.model).items())
-    assert all(torch.equal(a[name], b[name]) for a, b in zip(after, last, strict=True) for name in a)
+    assert all(
+        torch.equal(a[name], b[name]) for a, b in zip(after, last, strict=True) for name in a
+    )
     checked, states = trained(Schedule(10, 3, 1e-2, 4, averaged=0.3))
     best = trained_state(checked.model)
     assert any(all(torch.equal(best[name], one[name]) for name in best) for one in states)

@@ -1,6 +1,7 @@
 """The jobs that wait, and which trial is worth most for the question that is still open.
 
-Every candidate answers once, and fast ones the rest of their rows. Then the trials of the families
+Every candidate answers once, and fast ones the rest of their rows: before the first answers of slow
+ones, where that takes little of the budget. Then the trials of the families
 that are still in contention come first: the pair whose next step removes most of what may change,
 for each second that it takes. It answers more rows of what has been fitted, then its trials run
 fold by fold, so that every comparison stays on the same rows and is the next part of the same
@@ -67,17 +68,19 @@ class WaitingJobs:
         """Return the places where the first job of a candidate still waits, in order."""
         return [place for place in self._firsts if place in self.at]
 
-    def early_places(self, has_room: Callable[[Job], bool]) -> list[int]:
+    def early_places(self, has_room: Callable[[Job], bool], early: Collection[str]) -> list[int]:
         """Return these places, and those of controls that were planned before the last of them.
 
         Controls tell whether an adapter that reads nothing is worth its fit. Those that would take
-        the time of fits come later.
+        the time of fits come later. All first passes of `early` candidates come before.
         """
         firsts = self.first_places
         last = max(firsts, default=-1)
         before = ((p, job) for p, job in self.at.items() if job.part == CONTROLS and p < last)
         controls = (place for place, job in before if has_room(job))
-        return sorted({*firsts, *controls})
+        passes = [place for place, job in self.at.items() if job.part == FIRST_PASS]
+        folds = [place for place in passes if self.at[place].trial.candidate in early]
+        return [*folds, *sorted({*firsts, *controls} - {*folds})]
 
     def needs_fit(self, job: Job) -> bool:
         """Return whether another job waits that asks the fit of its trial how it reads."""
@@ -141,6 +144,9 @@ class WaitingJobs:
         return self._answered[job.trial.key] >= wanted
 
 
+# Share of the budget in which fast candidates answer their other rows before slow ones are fitted.
+EARLY_SHARE = 0.1
+
 # Parts that are about reading documents, not about which family is the one to use, and what their
 # answers decide.
 READING = {
@@ -151,6 +157,23 @@ ALWAYS = tuple(READING)
 
 # Parts whose trials answer the study's own rows as the candidates are compared.
 COMPARED = (FIRST_PASS, "repetitions")
+
+
+def early_candidates(seconds: Mapping[str, float], budget: float) -> set[str]:
+    """Return the fast candidates that answer their other rows before slow ones are fitted.
+
+    They are the cheapest ones, while all of them together take little of the budget: so a small
+    budget answers all rows of these, however long the fits take.
+
+    Args:
+        seconds: by candidate, what its first passes take besides the first of them.
+        budget: of the run, in seconds.
+    """
+    left, early = EARLY_SHARE * budget, set[str]()
+    for name in sorted(seconds, key=seconds.__getitem__):
+        left -= seconds[name]
+        early |= {name} if left >= 0 else set()
+    return early
 
 
 @dataclass(frozen=True, slots=True)

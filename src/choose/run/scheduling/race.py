@@ -11,6 +11,7 @@ from scipy.special import stdtrit
 
 from choose.run.first_passes import UnfinishedPasses
 from choose.run.scheduling.closed_book import ClosedBook
+from choose.run.scheduling.next_trial import early_candidates
 from choose.schema.plan import Job
 from choose.study.grid_points import FIRST_PASS
 from choose.types import Run
@@ -165,6 +166,22 @@ class TrialHistory:
         self.race.add(run)
         if self.closed_book is not None:
             self.closed_book.add(run)
+
+    def early(self, first_jobs: Mapping[str, Job], folds: int, budget: float | None) -> set[str]:
+        """Return the fast candidates whose other folds precede the fits of slow ones.
+
+        Texts that were embedded for one candidate cost others with its encoder nothing. Without a
+        budget there are none: all folds run, and slow candidates shall answer soon.
+        """
+        if budget is None:
+            return set()
+        encoders = {name: job.trial.params.get("encoder") for name, job in first_jobs.items()}
+        known = {name: self.cost[name] for name in self.cost.keys() & {*self.fast}}
+        seconds = {}
+        for name, own in known.items():
+            same = [known[n] for n in known if encoders[name] and encoders[n] == encoders[name]]
+            seconds[name] = (folds - 1) * min([own, *same])
+        return early_candidates(seconds, budget)
 
     def futile(self, job: Job) -> bool:
         """Return whether a job is not worth its time: its candidate only fails or is dropped."""

@@ -136,8 +136,8 @@ class Scheduler:
 
     def hopeless(self, number: int) -> list[Job]:
         """Return the jobs of a lost request that are not tried again."""
-        missing = self._flying[number].missing
-        return [job for job in missing if self._waiting.lost[job.trial.key] >= ATTEMPTS - 1]
+        lost, missing = self._waiting.lost, self._flying[number].missing
+        return [job for job in missing if lost[job.trial.key] >= ATTEMPTS - 1]
 
     def interrupt(self) -> None:
         """Record that the user ends the run."""
@@ -206,7 +206,9 @@ class Scheduler:
             yield from () if question.final else (rows,)
             return
         yield from (rows,) if self.first_passes.go_on(now.elapsed) else ()
-        firsts = self._waiting.early_places(partial(self._has_room, now)) if self._by_value else []
+        early = self.history.early(self._waiting.first_jobs, self.facts.folds, self.limits.seconds)
+        room = partial(self._has_room, now)
+        firsts = self._waiting.early_places(room, early) if self._by_value else []
         crowds = partial(self.first_passes.crowds_out, self._left(now), self.history.futile)
         yield from self._order.planned(waiting, firsts, rows, crowds)
 
@@ -216,13 +218,11 @@ class Scheduler:
         A trial is not begun twice at once. And until a candidate's first trial has ended, its cost
         is unknown, and whether it only fails. Those at endpoints share a driver, and its dollars.
         """
-        name, key = job.trial.candidate, job.trial.key
+        name, flying = job.trial.candidate, [flight.request for flight in self._flying.values()]
         if self.first_passes.waiting.get(name, job) is not job or self._queues(job):
             return True
-        flying = [flight.request for flight in self._flying.values()]
-        if any(j.trial.key == key for request in flying for j in request.jobs):
-            return True
-        return name not in self.history.cost and any(r.candidate == name for r in flying)
+        begun = any(j.trial.key == job.trial.key for request in flying for j in request.jobs)
+        return begun or (name not in self.history.cost and any(r.candidate == name for r in flying))
 
     def _queues(self, job: Job) -> bool:
         """Return whether a job calls an endpoint while another does: one decides what is left."""
