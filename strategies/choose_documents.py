@@ -11,9 +11,10 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from choose.corpus import WORDS, Passage
+from choose.formatting import plural
 from choose.models.classical.inner_selection import FEWEST_ROWS
 from choose.models.prompting.base_strategy import PromptedStrategy, prompter_for
-from choose.models.prompting.prompt_search import FEWEST_ASKED
+from choose.models.prompting.prompt_search import FEWEST_ASKED, gain_note
 from choose.models.prompting.prompts import Prompter
 from choose.models.prompting.search_budget import SearchBudget, SearchStopped
 from choose.models.retrieval.chosen_settings import (
@@ -38,6 +39,7 @@ from choose.models.retrieval.passage_search import (
 from choose.models.retrieval.short_answers import without_echo
 from choose.models.saving import read_fitted, write_fitted
 from choose.models.weights.spec import DEFAULT_ENCODER, DEFAULT_LM, endpoint_name
+from choose.schema.decision import GAINED
 from choose.tasks.answering import abstains, reading
 from choose.types import Answers, Example, Family, Item, Task
 from choose_lora import Lora
@@ -169,7 +171,7 @@ class Rag(ReadsDocuments, PromptedStrategy):
         self.library, self.prompter = trying.library(chosen), trying.prompter(chosen.shots)
         self.library.cached_seconds = trying.cached_seconds(chosen)
         self.read, self.short = chosen.read, chosen.short
-        self.note, self._fewer = trying.note(chosen), {}
+        self.note, self.gained, self._fewer = trying.note(chosen), trying.gained(chosen), {}
 
     def _asked(self, rows: int) -> tuple[int, SearchBudget | None]:
         """Return how many rows each setting is asked, and the budget of questions, if there is one.
@@ -189,7 +191,8 @@ class Rag(ReadsDocuments, PromptedStrategy):
         """Return threads, number type, notes and what cached work had cost."""
         facts = dict(self.prompter.facts())
         saved = facts["cached_seconds"] + self.library.cached_seconds
-        notes = [self.note, *facts["notes"], *self._room_notes()]
+        own = [self.note, *([self.gained] if self.gained else [])]
+        notes = [*own, *facts["notes"], *self._room_notes()]
         return {**facts, "notes": notes, "cached_seconds": saved}
 
     def _measure(self) -> Measures | None:
@@ -199,7 +202,8 @@ class Rag(ReadsDocuments, PromptedStrategy):
         """Write the documents, the task and what was chosen."""
         facts, arrays = self.prompter.state()
         chosen = {"read": self.read, "short": self.short, "chosen": self.note}
-        write_fitted(folder, self, {**facts, **chosen, **self.library.facts()}, arrays)
+        gained = {"gained": self.gained} if self.gained else {}
+        write_fitted(folder, self, {**facts, **chosen, **gained, **self.library.facts()}, arrays)
 
     def load(self, folder: Path) -> None:
         """Restore the fitted strategy from a folder."""
@@ -209,7 +213,7 @@ class Rag(ReadsDocuments, PromptedStrategy):
 
     def _restore_reading(self, facts: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:
         self.read, self.short = int(facts["read"]), bool(facts["short"])
-        self.note = str(facts["chosen"])
+        self.note, self.gained = str(facts["chosen"]), str(facts.get("gained", ""))
         self._restore(facts, arrays)
 
     def _demonstrations_note(self, task: Task) -> str:
@@ -409,42 +413,56 @@ class _Trying:
         return sum(of_words.values()) + _cached(others)
 
     def note(self, chosen: Setting) -> str:
-        """Return what was chosen, what that gains and what it cost."""
+        """Return what was chosen and, without a budget, what that gains and what it cost."""
         trials = self.trials
         if len(trials.scores) < 2:
             return f"Read: {chosen}. {self._untried()}".rstrip()
         first, metric = next(iter(trials.scores)), self.task.metrics[0]
+        rows, means = len(self.rows), (trials.mean(chosen), trials.mean(first))
+        if self.budget is not None:
+            return (
+                f"Read: {chosen}, the best of {len(trials.scores)} settings on {rows} training "
+                f"rows: {metric} {means[0]:.2f} there; {means[1]:.2f} with {first}."
+            )
         gain = trials.gain()
         gained = (
             ""
             if gain is None
-            else f" On rows on which it was not chosen, choosing gains {gain.mean:+.2f} (standard "
+            else f" On rows on which it was not chosen, choosing gains {gain.value:+.2f} (standard "
             f"error {gain.error:.2f})."
         )
         others = " Others were left out." if self.left_out else ""
-        if self.stopped:
-            others = f" It ended early, because {self.stopped}: the best so far is kept."
-        rows, means = len(self.rows), (trials.mean(chosen), trials.mean(first))
         return (
             f"Read: {chosen}. {metric} on {rows} training rows {means[0]:.2f}; {means[1]:.2f} with "
-            f"{first}.{gained} {len(trials.scores)} settings took {self._cost()}.{others}"
+            f"{first}.{gained} {len(trials.scores)} settings took {self.read:,} words "
+            f"of passages and {self.seconds:.0f} s; the limits are {ROWS_TRIED} rows, "
+            f"{WORDS_TRIED:,} words and {SECONDS_TRIED:.0f} s.{others}"
         )
 
-    def _cost(self) -> str:
-        """Return what trying took, and the limits."""
-        if (budget := self.budget) is None:
-            return (
-                f"{self.read:,} words of passages and {self.seconds:.0f} s; the limits are "
-                f"{ROWS_TRIED} rows, {WORDS_TRIED:,} words and {SECONDS_TRIED:.0f} s"
-            )
-        paid = f", ${budget.usd:.4f}" if budget.usd else ""
-        return f"{budget.asked:,} questions of at most {budget.most:,}{paid}"
+    def gained(self, chosen: Setting) -> str:
+        """Return what a choice with a budget gained, as other searches do; empty without one."""
+        budget, scores = self.budget, self.trials.scores
+        if budget is None or not (scores or self.stopped):
+            return ""
+        budget.cached_seconds = _cached(self._prompters.values())
+        rows, gain = len(self.rows), self.trials.gain() if scores else None
+        if gain is not None:
+            changed = chosen != next(iter(scores))
+            said = gain_note(gain, changed, self.task.metrics[0], rows, budget)
+        elif scores:
+            few = f"{plural(rows, 'row')} are too few to hold some out"
+            said = f"{GAINED} an unknown amount, as {few}, for {budget.cost}."
+        else:
+            said = f"{GAINED} nothing, for {budget.cost}."
+        if self.stopped:
+            far = plural(len(scores), "setting") if scores else "nothing"
+            kept = "the best so far is kept" if scores else "the usual settings are used"
+            said += f" It ended early, with {far} compared, because {self.stopped}: {kept}."
+        return said
 
     def _untried(self) -> str:
         """Return why settings were not compared, where that is worth a sentence."""
         own = self.strategy
-        if self.stopped:
-            return f"Nothing could be compared, because {self.stopped}."
         if isinstance(own, TunedRag) and self.budget is None:
             least = FEWEST_ASKED * own._settings()
             if not least:

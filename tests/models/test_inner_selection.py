@@ -12,6 +12,7 @@ from choose.models.classical.inner_selection import (
     choose_setting,
     inner_folds,
     inner_hold_out,
+    mean_gain,
 )
 from choose.models.classical.logistic_solver import held_out_path, row_coordinates
 from choose.models.tfidf_logistic import TfidfFeatures
@@ -157,3 +158,22 @@ def test_features_that_were_fitted_apart_are_those_fitted_together() -> None:
     joined = TfidfFeatures.joined(parts)
     assert abs(joined(texts) - whole).max() < 1e-12
     assert joined.state()[0] == together.state()[0]
+
+
+def test_the_interval_of_a_mean_gain_is_that_of_bonett_and_price_by_clusters() -> None:
+    # 4 / 10 and t with 7 degrees of freedom: 2.364624 * sqrt(8 / 7 * 0.08 + 2 * 1.16) / 10.
+    gain = mean_gain(np.full(8, 0.5), np.arange(8))
+    assert gain == pytest.approx((0.5, 0.032802, 0.767198, 0.0), abs=1e-6)
+    assert str(gain) == "+50.0 points (+3.3 to +76.7)"
+    assert mean_gain(np.full(8, 0.5), np.zeros(8, int)) == (0.5, -1.0, 1.0, 0.0)
+
+
+def test_intervals_of_a_mean_gain_hold_the_truth() -> None:
+    """Of 600 searches on 12 documents with one to five rows each, 95 % or so."""
+    rng, held = np.random.default_rng(11), 0
+    for _ in range(600):
+        clusters = np.repeat(np.arange(12), rng.integers(1, 6, 12))
+        of_document = rng.normal(0.1, 0.25, 12)[clusters]
+        gain = mean_gain(np.clip(of_document + rng.normal(0, 0.3, len(clusters)), -1, 1), clusters)
+        held += gain.low <= 0.1 <= gain.high
+    assert 0.94 <= held / 600 <= 0.99

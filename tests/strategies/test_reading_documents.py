@@ -19,6 +19,7 @@ from choose.models.prompting.local_prompter import LocalPrompts
 from choose.models.prompting.prompts import PromptSettings
 from choose.models.retrieval.chosen_settings import fitting, with_passages
 from choose.models.retrieval.passage_search import given, gold_passage, library_for, other_passages
+from choose.schema.decision import Note
 from choose.strategy import build, find
 from choose.tasks.answering import Answering, reading, with_corpus
 from choose.types import Answers, Example, Item
@@ -389,10 +390,16 @@ def test_settings_are_chosen_at_an_endpoint_within_the_calls() -> None:
         assert strategy.short
         outputs = strategy.predict([row.item() for row in rows()]).outputs
         assert outputs == tuple(row.target for row in rows())
-        note = strategy.facts()["notes"][0]
+        note, gained, *_ = strategy.facts()["notes"]
         assert note.startswith("Read: 1 passage of at most 100 words found by bm25, answers short")
-        assert f"settings took {count:,} questions of at most {CALLS}." in note
-        assert "choosing gains +" in note
+        assert re.fullmatch(
+            r"The search gained \+\S+ points \(\+\S+ to \+\S+\) of token-f1 on \d+ held-out "
+            rf"training rows, for {count:,} questions of at most {CALLS}\.",
+            gained,
+        )
+    # Reports show such notes below the candidates.
+    of_search = [Note(candidate="r", text=text, fits=1).of_search for text in (note, gained)]
+    assert of_search == [False, True]
 
 
 def test_few_calls_or_rows_leave_the_usual_settings_and_say_so() -> None:
@@ -430,11 +437,15 @@ def test_a_choice_ends_at_its_share_of_the_dollars_and_keeps_the_best() -> None:
         strategy = at_endpoint(calls=CALLS)
         assert session.ledger.spent <= 0.25 * 0.015 + 1e-9
         assert 15 < put(asked) < 45
-    note = strategy.facts()["notes"][0]
-    assert "It ended early, because it may spend 25%" in note
+    note = strategy.facts()["notes"][1]
+    assert re.search(r"^The search gained .* It ended early, with \d+ settings compared", note)
+    assert "because it may spend 25%" in note
     assert "the best so far is kept" in note
     assert strategy.read == 1
     with endpoint_session(one_alone, max_usd=0.0005, concurrency=1, **PRICED):
         poor = at_endpoint(calls=CALLS)
-    assert "Nothing could be compared, because" in poor.facts()["notes"][0]
+    gained = poor.facts()["notes"][1]
+    assert gained.startswith(f"The search gained nothing, for 8 questions of at most {CALLS}, $")
+    assert "nothing compared, because it may spend 25%" in gained
+    assert gained.endswith(": the usual settings are used.")
     assert poor.passages() == (3, 100)

@@ -84,7 +84,7 @@ def test_the_stated_gain_is_of_rows_on_which_nothing_was_chosen() -> None:
         found = trials({(f"s{n}", 1): rng.normal(0.5, 0.5, 24).tolist() for n in range(10)})
         gain = found.gain()
         assert gain is not None
-        stated.append(gain.mean)
+        stated.append(gain.value)
         seeming.append(found.mean(found.best()) - found.mean(("s0", 1)))
     error = np.std(stated) / np.sqrt(len(stated))
     assert np.mean(seeming) > 0.1
@@ -95,8 +95,28 @@ def test_a_true_gain_is_stated_and_few_rows_state_none() -> None:
     worse, better = [0.0, 0.1] * 12, [0.5, 0.6] * 12
     gain = trials({("a", 1): worse, ("b", 2): better}).gain()
     assert gain is not None
-    assert gain == (pytest.approx(0.5), pytest.approx(0.0, abs=1e-9))
+    assert (gain.value, gain.error) == (pytest.approx(0.5), pytest.approx(0.0, abs=1e-9))
+    assert 0 < gain.low < 0.5 < gain.high < 1
     assert trials({("a", 1): worse[:6], ("b", 2): better[:6]}).gain() is None
+
+
+def test_the_interval_of_a_gain_is_by_documents() -> None:
+    rng = np.random.default_rng(4)
+    worse = np.zeros(24)
+    better = np.repeat(rng.uniform(0.1, 0.9, 6), 4)
+
+    def width(rows_of: int) -> float:
+        rows = [row(f"q{n}", f"d{n // rows_of}") for n in range(24)]
+        found: Trials[tuple[str, int]] = Trials(rows, lambda setting: setting[1])
+        found.add(("a", 1), worse.tolist())
+        found.add(("b", 2), better.tolist())
+        gain = found.gain()
+        assert gain is not None
+        assert gain.value == pytest.approx(better.mean())
+        return gain.high - gain.low
+
+    assert width(4) > 1.2 * width(1)
+    assert width(24) == 2, "one document tells nothing of others"
 
 
 def test_the_reciprocal_rank_is_of_the_first_passage_with_evidence() -> None:

@@ -11,10 +11,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from math import sqrt
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import stdtrit
 
 from choose.data.duplicates import clusters_of, index_texts
 from choose.data.stratify import (
@@ -152,6 +154,41 @@ def _clusters(examples: Sequence[Example]) -> dict[str, str]:
     return clusters_of(examples, index_texts(examples))
 
 
+class Gained(NamedTuple):
+    """What choosing gains over the usual setting, from -1 to 1, with its 95 % interval.
+
+    `error` is the standard error of the mean over single rows, where it is one.
+    """
+
+    value: float
+    low: float
+    high: float
+    error: float = 0.0
+
+    def __str__(self) -> str:
+        """Return it in points: ``+2.1 points (-1.0 to +5.0)``."""
+        low, high = signed_points(self.low), signed_points(self.high)
+        return f"{signed_points(self.value)} points ({low} to {high})"
+
+
+def mean_gain(gaps: Floats, clusters: Counts) -> Gained:
+    """Return the mean of (n,) paired differences from -1 to 1, with an interval by clusters.
+
+    An imaginary row for either side is added (Bonett and Price 2012), so that a few equal
+    differences are not certain; t has one degree of freedom less than there are clusters. One
+    cluster tells nothing of others. `clusters` are (n,) numbers from 0 on, each of which occurs.
+    """
+    rows, sizes = len(gaps), np.bincount(clusters)
+    mean, error = float(gaps.mean()), float(gaps.std(ddof=1)) / sqrt(rows)
+    if (count := len(sizes)) < 2:
+        return Gained(mean, -1.0, 1.0, error)
+    center = float(gaps.sum()) / (rows + 2)
+    off = np.bincount(clusters, gaps) - center * sizes
+    spread = sqrt(count / (count - 1) * float(off @ off) + 2 * (1 + center**2)) / (rows + 2)
+    half = float(stdtrit(count - 1, _TAILS[1] / 100)) * spread
+    return Gained(mean, max(-1.0, center - half), min(1.0, center + half), error)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
     """A setting, chosen among several on inner folds.
@@ -182,16 +219,16 @@ class Choice:
     gain_low: float
     gain_high: float
 
-    def gained(self) -> str:
-        """Return the gain in points, with its interval: ``+2.1 points (-1.0 to +5.0)``."""
-        low, high = signed_points(self.gain_low), signed_points(self.gain_high)
-        return f"{signed_points(self.gain)} points ({low} to {high})"
+    @property
+    def gained(self) -> Gained:
+        """Return the gain with its interval."""
+        return Gained(self.gain, self.gain_low, self.gain_high)
 
     def sentence(self, name: str, score: str = "Accuracy") -> str:
         """Return what was chosen, and what the search gained; `name` describes the setting."""
         known = (
             f"{self.value:.3f} ({self.low:.3f} to {self.high:.3f}) after the correction for "
-            f"choosing, the usual setting {self.usual:.3f}; choosing gained {self.gained()}"
+            f"choosing, the usual setting {self.usual:.3f}; choosing gained {self.gained}"
         )
         how = f"of {self.settings} settings on {self.rows:,} rows in inner folds"
         if self.index == 0:

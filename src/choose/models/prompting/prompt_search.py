@@ -17,7 +17,12 @@ import numpy as np
 from choose.data.duplicates import clusters_of, index_texts
 from choose.data.stratify import hold_out, strata_of
 from choose.formatting import plural
-from choose.models.classical.inner_selection import FEWEST_ROWS, Choice, choose_setting
+from choose.models.classical.inner_selection import (
+    FEWEST_ROWS,
+    Choice,
+    Gained,
+    choose_setting,
+)
 from choose.models.prompting.local_prompter import (
     Calibration,
     LocalPrompter,
@@ -306,11 +311,6 @@ class PromptSearch:
 
 def notes_on(chosen: Chosen, described: str, budget: SearchBudget, metric: str) -> list[str]:
     """Return what was chosen, what that gains on rows that it was not chosen on, and its cost."""
-    cost = f"{budget.asked:,} questions of at most {budget.most:,}"
-    if budget.endpoint is None:
-        cost += f", {budget.seconds:.0f} s"
-    elif budget.usd:
-        cost += f", ${budget.usd:.4f}"
     ended = ""
     if chosen.stopped:
         far = plural(chosen.measured, "setting") if chosen.choice else "nothing"
@@ -318,16 +318,24 @@ def notes_on(chosen: Chosen, described: str, budget: SearchBudget, metric: str) 
         ended = f" It ended early, with {far} compared, because {chosen.stopped}: {kept}."
     choice = chosen.choice
     if choice is None:
-        return [f"Prompt: {described}.", f"{GAINED} nothing, for {cost}.{ended}"]
-    on = f"on {choice.rows} held-out training rows"
-    if choice.index == 0 or choice.gain <= 0:
-        gained = f"{GAINED} nothing that can be shown: {choice.gained()} of {metric}"
-    else:
-        unsure = "" if choice.gain_low > 0 else ", which may be none,"
-        gained = f"{GAINED} {choice.gained()} of {metric}{unsure}"
+        return [f"Prompt: {described}.", f"{GAINED} nothing, for {budget.cost}.{ended}"]
+    gained = gain_note(choice.gained, choice.index > 0, metric, choice.rows, budget)
     return [
         f"Prompt: {described}.",
-        f"{gained} {on}, for {cost}.",
+        gained,
         f"The usual prompt has {metric} {choice.usual:.3f} on these rows; the gain is corrected "
         f"for choosing among {choice.settings}.{ended}",
     ]
+
+
+def gain_note(gained: Gained, changed: bool, metric: str, rows: int, budget: SearchBudget) -> str:
+    """Return what a search gained and cost; `changed` tells whether the usual setting did not stay.
+
+    Reports show it beside the candidate.
+    """
+    said = f"{GAINED} {gained} of {metric}"
+    if not changed or gained.value <= 0:
+        said = f"{GAINED} nothing that can be shown: {gained} of {metric}"
+    elif gained.low <= 0:
+        said += ", which may be none,"
+    return f"{said} on {rows} held-out training rows, for {budget.cost}."

@@ -48,6 +48,14 @@ class SearchBudget:
         """Return the seconds since the search began, with those of cached answers."""
         return perf_counter() - self._started + self.cached_seconds
 
+    @property
+    def cost(self) -> str:
+        """Return in words how many questions were put, and the seconds or dollars they took."""
+        questions = f"{self.asked:,} questions of at most {self.most:,}"
+        if self.endpoint is None:
+            return f"{questions}, {self.seconds:.0f} s"
+        return f"{questions}, ${self.usd:.4f}" if self.usd else questions
+
     def answers(
         self, prompter: Prompter, items: Sequence[Item], own: Sequence[Sequence[Example]] = ()
     ) -> list[Answers]:

@@ -22,6 +22,7 @@ import numpy as np
 
 from choose.corpus import Corpus, Passage
 from choose.formatting import plural
+from choose.models.classical.inner_selection import Gained, mean_gain
 from choose.models.retrieval.passage_search import NO_DOCUMENTS, WAYS, Found, Library, gold_passage
 from choose.models.weights.resolve import weights_digest
 from choose.tasks.answering import READ
@@ -70,13 +71,6 @@ def _by_document(rows: Sequence[Example]) -> list[list[Example]]:
     return list(groups.values())
 
 
-class Gain(NamedTuple):
-    """The mean difference of a chosen setting to the first one, with its standard error."""
-
-    mean: float
-    error: float
-
-
 @dataclass
 class Trials(Generic[Setting]):
     """The scores of the same labelled rows with several settings.
@@ -118,11 +112,11 @@ class Trials(Generic[Setting]):
             setting for setting in by_cost if _is_level(rows[top] - rows[setting]) or setting == top
         )
 
-    def gain(self) -> Gain | None:
+    def gain(self) -> Gained | None:
         """Return the gain of choosing, on rows on which the setting was not chosen.
 
         The rows are halved by document; what is best on one half is compared with the first
-        setting on the other. None where there are too few rows.
+        setting on the other. The interval is by documents. None where there are too few rows.
         """
         ids = {row.id: place for place, row in enumerate(self.rows)}
         halves = [[ids[row.id] for row in part] for part in held_apart(self.rows, 0.5)[:2]]
@@ -132,7 +126,9 @@ class Trials(Generic[Setting]):
         gaps = np.concatenate(
             [(self.scores[self.best(one)] - first)[other] for one, other in (halves, halves[::-1])]
         )
-        return Gain(float(gaps.mean()), float(gaps.std(ddof=1)) / math.sqrt(len(gaps)))
+        groups = enumerate(_by_document(self.rows))
+        number = {ids[row.id]: group for group, rows in groups for row in rows}
+        return mean_gain(gaps, np.array([number[place] for place in (*halves[1], *halves[0])]))
 
 
 # Rows of a half, at least, on which a setting is chosen.
@@ -161,7 +157,7 @@ def chosen_number(trials: Trials[int], metric: str) -> PassagesRead:
     gained = (
         ""
         if gain is None
-        else f"; on rows on which it was not chosen, choosing gains {gain.mean:+.3f} over {first} "
+        else f"; on rows on which it was not chosen, choosing gains {gain.value:+.3f} over {first} "
         f"(standard error {gain.error:.3f})"
     )
     rows = len(trials.rows)
