@@ -12,7 +12,7 @@ import pytest
 from choose.formatting import gain, measured
 from choose.judge.decision.contenders import contenders_of
 from choose.judge.evidence import Evidence
-from choose.judge.goal import Rule
+from choose.judge.goal import Measure, Rule
 from choose.judge.measures.cost_comparison import (
     cheaper_by,
     costs_less,
@@ -31,8 +31,10 @@ from choose.schema.score_names import (
     too_long,
     worth_finishing,
 )
+from choose.tasks.ranking import Ranking
 from choose.types import FAMILIES, Run
-from simulation.setting import SimulatedCandidate
+from simulation import evidence as simulated
+from simulation.setting import Setting, SimulatedCandidate
 from simulation.thinned import thin
 from support import answered_studies as answered
 from support.simulated_studies import (
@@ -525,3 +527,33 @@ def test_more_time_helps_no_candidate_of_another_kind() -> None:
     assert never == "setfit: it answers classification and writing, and the task is multilabel."
     answered = f"empty: {ALL_ANSWERED}"
     assert worth_finishing([never, answered, "probe: no time."]) == ["probe: no time."]
+
+
+class Ranked(Ranking):
+    """A ranking whose simulated answers are no lists of documents."""
+
+    def shown(self, text: str, target: str) -> str:
+        return text
+
+
+@pytest.mark.parametrize(
+    ("dense", "tuned", "answer"),
+    [
+        (0.60, 0.75, "Tune the embedder."),
+        (0.75, 0.60, "Search with an untuned embedder."),
+        (0.72, 0.72, "Search with an untuned embedder for now; a tuned embedder may win."),
+    ],
+)
+def test_a_study_of_rankings_says_whether_to_tune_the_embedder(
+    dense: float, tuned: float, answer: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(simulated, "GRADED", Ranked())
+    players = (
+        candidate("bm25", "baseline", 0.5, 0.1, partial=0.8),
+        candidate("dense", "retrieval", dense, 1.0, partial=0.8),
+        candidate("tuned", "fine-tuning", tuned, 60.0, partial=0.8, seeds=3, run_spread=0.05),
+    )
+    laid = simulated.evidence(Setting(candidates=players, rows=600), np.random.default_rng(1))
+    found = judge(laid, Rule(measure=Measure(metric="ndcg@10"))).verdict
+    assert found.answer == answer
+    assert found.because.startswith(f"Use {'tuned' if tuned > dense else 'dense'}, nDCG@10 0.7")
