@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import re
@@ -10,17 +11,25 @@ import sys
 import tomllib
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import jsonschema
 import pytest
 import typer
 
+import choose_documents
+import choose_ranking
+import choose_tuned
+import choose_tuned_prompts
 from choose.cli.app import app
 from choose.judge.goal import Rule
 from choose.judge.verdict import judge
+from choose.models.classical import inner_selection
+from choose.models.lora import classifier, objectives, search
+from choose.models.prompting import search_budget
+from choose.models.retrieval import indexes
 from choose.schema.decision import Kind
-from choose.strategy import available, describe, find
+from choose.strategy import available, build, describe, find
 from choose.study.candidates import default_strategies
 from choose.study.config import Study
 from choose.study.study_file import check
@@ -71,6 +80,81 @@ def test_the_table_of_what_is_tried_has_every_strategy_with_all_its_tasks() -> N
     installed = [describe(name) for name in available()]
     first_party = [d for d in installed if d.origin.startswith("choose-llm ")]
     assert found == {d.name: {(str(d.family), kind) for kind in d.kinds} for d in first_party}
+
+
+def default(name: str, setting: str) -> float:
+    value: float = inspect.signature(find(name)).parameters[setting].default
+    return value
+
+
+NUMBERS = {2: "twice", 3: "three", 5: "five", 6: "six", 0.2: "fifth", 0.25: "quarter"}
+
+
+def stated() -> dict[str, list[str]]:
+    """Return the figures of the code that the row of a candidate names."""
+    words, cheap = NUMBERS, len(choose_tuned.STRENGTHS)
+    adapters = f"{words[len(search.SETTINGS)]} settings side by side"
+    rag: Any = build("tuned-rag", seed=0)
+    calls = [default("tuned-prompt", "calls"), default("tuned-retrieval", "calls")]
+    assert calls == [1000, 1000]
+    written = choose_tuned_prompts.ChosenPrompt.kind_settings["writing"]["calls"]
+    return {
+        "tfidf": [f"C = {default('tfidf', 'C'):g}"],
+        "probe": [f"C = {default('probe', 'C'):g}"],
+        "knn": [f"{words[int(default('knn', 'k'))]} neighbours"],
+        "tuned-tfidf": [
+            f"{len(choose_tuned.TunedTfidf.FEATURES) * cheap} settings",
+            f"{words[inner_selection.FOLDS]} inner folds ({words[choose_tuned.SET_FOLDS]} for sets",
+        ],
+        "tuned-probe": [f"C, {cheap} values"],
+        "tuned-knn": [f"{len(choose_tuned.WEIGHTINGS) * len(choose_tuned.NEIGHBOURS)} settings"],
+        "tagger": [f"C = {default('tagger', 'C'):g}"],
+        "reader": [f"C = {default('reader', 'C'):g}"],
+        "bm25": [f"k1 = {indexes.K1}, b = {indexes.B}"],
+        "tuned-prompt": [f"up to {calls[0]:,} questions a fit, {written} where answers"],
+        "retrieval": [f"{words[int(default('retrieval', 'k'))]} nearest rows"],
+        "rag": [
+            f"up to {choose_documents.ROWS_TRIED} labelled rows",
+            f"{words[choose_documents.UNTRIED]} passages of {choose_documents.WORDS} words",
+            f"up to {choose_documents.SECONDS_TRIED:g} seconds",
+        ],
+        "tuned-rag": [
+            f"up to {rag.calls} questions a fit",
+            f"{rag._settings()} settings of {rag._rows_asked(10_000)} rows",
+        ],
+        "hybrid": [f"the constant {indexes.RANK_CONSTANT}", f"{choose_ranking.WORDS} words"],
+        "lora": [
+            f"from {classifier.EARLY_STOPPING_MIN_ROWS:,} rows on, from "
+            f"{objectives.EARLY_STOPPING_MIN_ROWS} where answers are written"
+        ],
+        "lora-rag": [f"from {choose_documents.LoraRag.least_checked} rows on"],
+        "tuned-lora": [f"{adapters}, halved {words[len(search.RUNGS)]}"],
+        "setfit": ["C = 10"],
+        "full-fine-tuning": [f"from {classifier.EARLY_STOPPING_MIN_ROWS:,} rows on"],
+    }
+
+
+def test_the_figures_of_what_is_tried_are_those_of_the_code() -> None:
+    text = (ROOT / "docs" / "methods" / "what-is-tried.md").read_text(encoding="utf-8")
+    rows = [line for line in text.splitlines() if line.startswith("| ")]
+    for name, figures in stated().items():
+        own = [row for row in rows if f"`{name}`" in row.split(" | ")[2]]
+        assert own, name
+        for figure in figures:
+            assert any(figure in row for row in own), (name, figure)
+    told, words = " ".join(text.split()), NUMBERS
+    for figure in (
+        f"fewer than {inner_selection.FEWEST_ROWS} rows",
+        f"{choose_tuned.TFIDF_ROWS:,} rows for n-grams, {choose_tuned.ENCODED_ROWS:,} for embed",
+        f"three folds of at most {choose_tuned.SET_ROWS:,} rows",
+        f"at least {choose_tuned_prompts.ENOUGH_ASKED} rows can be asked",
+        f"At most a {words[choose_tuned_prompts.DESCRIBING]} of the questions goes into",
+        f"at most a {words[search_budget.MONEY_SHARE]} of the dollars that are left",
+        f"at most {search.SEARCH_ROWS} training rows and trains {words[len(search.SETTINGS)]}",
+        f"fewer than {search.FEWEST_HELD_OUT} rows to hold out",
+        f"{inner_selection.ROUNDS} times, rows are drawn with replacement",
+    ):
+        assert figure in told, figure
 
 
 def test_every_command_and_flag_is_in_the_reference() -> None:
