@@ -3,6 +3,8 @@
     python benchmarks/oracle.py                     2,000 studies of each world
     python benchmarks/oracle.py --quick             about five minutes of one core
     python benchmarks/oracle.py --split tune        the split on which thresholds were chosen
+    python benchmarks/oracle.py --losses            what a reading candidate loses, by cause:
+                                                    1,000 studies of each of its worlds
 
 Exits with 1 and the list of missed targets where there are any.
 """
@@ -20,7 +22,7 @@ from functools import cache, partial
 from itertools import chain
 from multiprocessing import get_context
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import Any
 
 # Each process has one core to itself; threads of a linear algebra library would fight over it.
@@ -31,10 +33,11 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 import choose
 from choose.files import digest_rows
 from choose.judge.goal import RULE
+from simulation import losses
 from simulation.grading import NAMES, AskedMore, Choice, Grade, play
 from simulation.summary import Tally, lines, missed, tally
 
-FULL, QUICK, CHUNK = 2000, 50, 10
+FULL, QUICK, CHUNK, LOSSES = 2000, 50, 10, 1000
 
 # World, split, number of the first study, number after the last.
 Job = tuple[str, Any, int, int]
@@ -47,6 +50,7 @@ def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help=f"{QUICK} studies of each world")
     parser.add_argument("--split", choices=("tune", "report"), default="report")
     parser.add_argument("--worlds", nargs="+", choices=NAMES, default=NAMES)
+    parser.add_argument("--losses", action="store_true", help="the split of what readers lose")
     parser.add_argument("--processes", type=int, default=min(2, os.cpu_count() or 1))
     parser.add_argument("--keep", type=Path, help="file of graded studies, to go on from")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
@@ -157,6 +161,8 @@ def header(choice: argparse.Namespace, studies: int, seconds: float, stored: int
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run, print, and return 1 where a target is missed."""
     choice = options(arguments)
+    if choice.losses:
+        return _losses(choice.studies or (QUICK if choice.quick else LOSSES))
     studies = choice.studies or (QUICK if choice.quick else FULL)
     grades, seconds = run(choice, studies)
     worlds: dict[str, Tally] = {name: tally(part) for name, part in grades.items()}
@@ -170,6 +176,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     else:
         print("\n".join([*head, "", *lines(worlds, overall), ""]))
         print("\n".join(["Missed targets:", *misses]) if misses else "All targets are met.")
+    return 1 if misses else 0
+
+
+def _losses(studies: int) -> int:
+    """Judge the worlds of planted losses, print, and return 1 where a target is missed."""
+    start = process_time()
+    tallies = [losses.tally(name, studies) for name in losses.WORLDS]
+    print(
+        f"{len(tallies)} known worlds of planted losses: {studies:,} studies of each, decision "
+        f"rule {RULE}, {process_time() - start:.0f} s of one core, {processor()}\n"
+    )
+    print("\n".join([*losses.lines(tallies), ""]))
+    misses = [line for one in tallies for line in one.missed()]
+    print("\n".join(["Missed targets:", *misses]) if misses else "All targets are met.")
     return 1 if misses else 0
 
 
