@@ -159,6 +159,14 @@ def test_records_of_earlier_versions_are_read_and_shown_as_they_were() -> None:
     assert "rag read no evidence of 3 of 278 rows" in said
 
 
+def test_the_best_of_the_other_readers_is_told() -> None:
+    said = list(reading_notes(decisions.reading()))
+    told = "lora-rag scores 11.3 points higher than rag (+5.0 to +17.6)."
+    assert f"Best of the other candidates with the right passage, on common rows: {told}" in said
+    older = decisions.loss_split(best_reader=None, reader_gain=None)
+    assert "other candidates with" not in " ".join(reading_notes(with_splits(older)))
+
+
 def test_shortened_answers_are_told_with_what_is_sure() -> None:
     sure = " ".join(reading_notes(decisions.reading()))
     assert "by +14.2 points (+10.1 to +18.3), which its scores include." in sure

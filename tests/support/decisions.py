@@ -382,6 +382,8 @@ def loss_split(candidate: str = "rag", **facts: object) -> LossSplit:
             ranked_low=interval(0.127, 0.03),
             not_found=interval(0.063, 0.02),
         ),
+        "best_reader": "lora-rag" if candidate == "rag" else "rag",
+        "reader_gain": Interval(value=0.113, low=0.05, high=0.176, estimand=RETRAINING),
         **facts,
     }
     return LossSplit.model_validate(fields)

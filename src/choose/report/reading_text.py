@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from choose.corpus import LOOKED
 from choose.errors import rows_named
-from choose.formatting import DASH, clean, difference, in_points, percent, plural, span
+from choose.formatting import DASH, clean, difference, gain, in_points, percent, plural, span
 from choose.report.decision_text import chosen, score_head
 from choose.schema.base import Interval
 from choose.schema.decision import Decision
@@ -203,13 +203,17 @@ def reading_notes(decision: Decision) -> Iterator[str]:
             f"The right passage over none changes the score of {clean(split.candidate)} by "
             f"{in_points(split.knowledge)}: the most that passages can bring it."
         )
-        if (gain := split.shortened) is not None:
-            sure = gain.low is not None and gain.low > 0
+        if (more := split.shortened) is not None:
+            sure = more.low is not None and more.low > 0
             yield (
                 f"{clean(split.candidate)} leaves the words of the question out of its answers. "
-                f"That changes its score with the right passage by {in_points(gain)}, which "
+                f"That changes its score with the right passage by {in_points(more)}, which "
                 f"{'its scores include' if sure else 'may be chance'}."
             )
+    for split in splits_of(decision)[:1]:
+        if split.best_reader is not None and split.reader_gain is not None:
+            told = gain(clean(split.best_reader), clean(split.candidate), split.reader_gain)
+            yield f"Best of the other candidates with the right passage, on common rows: {told}."
     if unanswered := decision.without_evidence:
         known = plural(len(unanswered), "question")
         yield f"No document is known to hold the answers to {known}: {_listed(unanswered)}."

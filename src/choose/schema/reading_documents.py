@@ -87,6 +87,8 @@ class LossSplit(Record):
         format: what the chosen form of answers gains over that, without training; exactly 0 where
             none changes an answer, null where it is not known.
         found: how well passages were retrieved; null where it is not known.
+        best_reader: the other candidate with the highest score with the right passage, null where
+            none was given it; `reader_gain` is what it scores more, on rows that both answered.
     """
 
     candidate: str
@@ -105,6 +107,8 @@ class LossSplit(Record):
     as_written: Interval | None = None
     format: Gap | None = None
     found: Retrieved | None = None
+    best_reader: str | None = None
+    reader_gain: Interval | None = None
 
     def gap(self, name: GapName) -> Gap:
         """Return the gap of that name; of reading and retrieval there always is one."""

@@ -19,11 +19,14 @@ from choose.judge.decision.rule import Case
 from choose.judge.measures.curve_forecast import likely
 from choose.judge.stats.intervals import wilson
 from choose.schema.decision import Kind
-from choose.schema.reading_documents import SURELY
+from choose.schema.reading_documents import SURELY, LossSplit
 
 # Months within which an answer that reads no document is expected to stay right, unless it is
 # trained again.
 YEAR = 12.0
+
+# Retrieval matters beside a larger loss if it costs this part of what is reached without it.
+MATTERS = 0.2
 
 # Doublings of the labels within which a rising curve may be hoped to reach a target.
 DOUBLINGS = 2
@@ -66,13 +69,29 @@ def documents_limit(case: Case) -> Literal["fix-documents", "fix-retrieval"] | N
     for any other cause; retrieval does where it surely loses most.
     """
     split = next((s for s in case.splits if s.candidate == case.name), None)
-    if split is None or len(case.contenders.families) < 2 or _satisfied_target(case):
+    if split is None or len(case.contenders.families) < 2 or target_met(case):
         return None
     first, missing = split.gaps[0], case.without_evidence
     if missing is not None and missing.value > max(case.margin, first.loss.value):
         return "fix-documents" if (missing.low or 0.0) > case.margin else None
     sure = first.largest >= SURELY and (first.loss.low or 0.0) > case.margin
     return "fix-retrieval" if first.name == "retrieval" and sure else None
+
+
+def retrieval_part(split: LossSplit) -> float:
+    """Return the part of the score with the right passage that retrieval surely loses, else 0."""
+    loss, reached = split.gap("retrieval").loss, (split.among_others or split.gold).value
+    return loss.value / reached if reached and (loss.low or 0.0) > 0 else 0.0
+
+
+def retrieval_next(split: LossSplit) -> bool:
+    """Return whether better passages are the gain that is shown, though reading loses more.
+
+    It is where they would bring back a good part of what is reached with the right passage, and no
+    other candidate that was given the right passage too surely scores more.
+    """
+    unbeaten = split.reader_gain is not None and not (split.reader_gain.low or 0.0) > 0
+    return unbeaten and split.gaps[0].name == "reading" and retrieval_part(split) >= MATTERS
 
 
 def stale_within(case: Case) -> float | None:
@@ -89,7 +108,8 @@ def stale_within(case: Case) -> float | None:
     return within if within < (YEAR if most is None else most) else None
 
 
-def _satisfied_target(case: Case) -> bool:
+def target_met(case: Case) -> bool:
+    """Return whether a stated target is reached for certain."""
     return case.selection.chosen is not None and case.selection.target == "met"
 
 

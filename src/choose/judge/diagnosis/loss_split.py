@@ -8,7 +8,8 @@ candidate. Questions of one document are clustered: intervals are by documents a
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from choose.corpus import AMONG_OTHERS, CONDITIONS, DEPTH, GOLD, NOTHING
 from choose.judge.diagnosis.reading_errors import doubted_rows
 from choose.judge.evidence import Evidence, HasMetric, MayAbstain
 from choose.judge.measures.retrieval_quality import ranked_low, retrieval_quality
-from choose.judge.scores.paired_comparison import condition_tables
+from choose.judge.scores.paired_comparison import Side, compare, condition_tables, interval_of
 from choose.judge.scores.score_tables import (
     ARTEFACT,
     CLEAN,
@@ -25,8 +26,9 @@ from choose.judge.scores.score_tables import (
     StudyScores,
     estimand_of,
 )
+from choose.judge.scores.scored_rows import ScoredRows
 from choose.judge.stats.intervals import AGRESTI_COULL, two_way_interval
-from choose.judge.stats.paired import imaginary
+from choose.judge.stats.paired import Difference, imaginary
 from choose.judge.stats.two_way import Mask, answered, row_means, whole_rows
 from choose.schema.base import Interval
 from choose.schema.reading_documents import Gap, GapName, LossSplit, Retrieved
@@ -95,7 +97,29 @@ def loss_splits(evidence: Evidence, panel: StudyScores) -> tuple[LossSplit, ...]
     """Return the split of each candidate that was asked under every control."""
     doubted = doubted_rows(evidence, panel)
     found = (_split(evidence, candidate, doubted) for candidate in panel.scored)
-    return tuple(split for split in found if split is not None)
+    splits, with_gold = [split for split in found if split is not None], _with_gold(panel)
+    # Questions of one document are clustered here, whatever the estimand of the study.
+    documents = tuple(map(evidence.items.document_of, panel.rows.index))
+    several = 1 < len(set(documents)) < len(documents)
+    rows = replace(panel.rows, clusters=documents if several else None)
+    return tuple(split.model_copy(update=_best_reader(split, with_gold, rows)) for split in splits)
+
+
+def _with_gold(panel: StudyScores) -> dict[str, Side]:
+    """Return the answers with the right passage of candidates that were given it."""
+    tables = {c.info.name: condition_tables(c.main).get(GOLD) for c in panel.scored if c.main}
+    return {name: Side(t, panel[name].repeats) for name, t in tables.items() if t is not None}
+
+
+def _best_reader(split: LossSplit, sides: Mapping[str, Side], rows: ScoredRows) -> dict[str, Any]:
+    """Return which other candidate scores highest with the right passage, and how much more."""
+    own, found = sides[split.candidate], dict[str, Difference]()
+    for name, side in sides.items():
+        gain = compare(side, own, rows) if name != split.candidate else None
+        if gain is not None and gain.rows >= FEWEST:
+            found[name] = gain
+    best = max(found, key=lambda name: found[name].value, default=None)
+    return {"best_reader": best, "reader_gain": interval_of(found[best])} if best else {}
 
 
 def missing_evidence(evidence: Evidence) -> tuple[tuple[str, ...], Interval | None]:

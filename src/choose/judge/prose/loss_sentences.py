@@ -17,7 +17,13 @@ from choose.formatting import (
     size_in_points,
 )
 from choose.judge.decision.rule import Case
-from choose.judge.decision.verdict_kind import documents_limit
+from choose.judge.decision.verdict_kind import (
+    MATTERS,
+    documents_limit,
+    retrieval_next,
+    retrieval_part,
+    target_met,
+)
 from choose.schema.base import Interval
 from choose.schema.decision import Kind
 from choose.schema.reading_documents import (
@@ -31,9 +37,6 @@ from choose.schema.reading_documents import (
     best_first,
 )
 from choose.schema.standings import Step
-
-# Retrieval matters beside a larger loss if it costs this share of what is reached without it.
-MATTERS = 0.2
 
 # A candidate is said to keep old facts if it surely gives them in this share of answers.
 STALE = 0.2
@@ -141,12 +144,17 @@ def _missing(split: LossSplit) -> str:
             f"{_LOSES[second.name]} ({_points(second)}), on {split.rows} rows."
         )
     other = next(gap for gap in split.gaps if gap.name in ("reading", "retrieval") and gap != first)
-    if other.name == "retrieval" and _counts(other, split):
-        share = in_percent(other.loss.value / _with_passage(split))
+    if other.name == "retrieval" and (part := retrieval_part(split)) >= MATTERS:
+        share = in_percent(part)
+        also = f", and retrieval matters too ({_points(other)})"
+        if retrieval_next(split):
+            also = (
+                ", but no other candidate is shown to read better; better retrieval would help "
+                f"({_points(other)})"
+            )
         return (
-            f"It loses most in {_LOSES[first.name]} ({_points(first)}), and retrieval matters too "
-            f"({_points(other)}): of what it reaches with the right passage, {share} is lost where "
-            "another one is found."
+            f"It loses most in {_LOSES[first.name]} ({_points(first)}){also}: of what it reaches "
+            f"with the right passage, {share} is lost where another one is found."
         )
     most = "What it loses most by" if first.name == "distraction" else "What is missing now"
     lost, hits = f"{most} is {_LOSES[first.name]} ({_points(first)}), not ", split.found
@@ -190,7 +198,7 @@ def limit_of_documents(case: Case, kind: Kind) -> str:
 def documents_steps(case: Case, check: str) -> Iterator[Step]:
     """Yield what to do first where documents or retrieval limit; `check` is a command."""
     limit = documents_limit(case)
-    split = next((split for split in case.splits if split.candidate == case.name), None)
+    split = next(iter(best_first(case.splits, case.name)), None)
     if limit == "fix-documents":
         yield Step(
             kind=limit,
@@ -200,12 +208,13 @@ def documents_steps(case: Case, check: str) -> Iterator[Step]:
             question="whether what is asked can be answered at all",
             command=check,
         )
-    if limit == "fix-retrieval" and split is not None:
+    first = limit == "fix-retrieval"
+    if split is not None and (first or (retrieval_next(split) and not target_met(case))):
         yield Step(
-            kind=limit,
-            text="Improve retrieval before reading: other lengths of passages (words), more of "
-            "them (k), titles that say what a page is about, or an encoder of your domain "
-            f"(--encoder).{_missed(split.found)}",
+            kind="fix-retrieval",
+            text=f"Improve retrieval{' before reading' if first else ''}: other lengths of "
+            "passages (words), more of them (k), titles that say what a page is about, or an "
+            f"encoder of your domain (--encoder).{_missed(split.found)}",
             question="how much of what the right passage gives can be reached",
             value=split.gap("retrieval").loss,
         )
@@ -323,16 +332,6 @@ def _named(drill: DocumentDrill) -> tuple[DrillOutcome, DrillOutcome | None]:
     others = [outcome for outcome in others if outcome.family != "baseline"] or others
     most = max(others, key=lambda o: (o.stale or o.updated or o.clean).value, default=None)
     return drill.outcomes[0], most
-
-
-def _counts(gap: Gap, split: LossSplit) -> bool:
-    """Return whether retrieval surely loses a good part of what is reached with the passage."""
-    return _above_0(gap.loss) and gap.loss.value >= MATTERS * _with_passage(split)
-
-
-def _with_passage(split: LossSplit) -> float:
-    """Return the score with the right passage, among others where some are read."""
-    return (split.among_others or split.gold).value
 
 
 def _above_0(interval: Interval) -> bool:
