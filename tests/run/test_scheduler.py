@@ -577,23 +577,25 @@ def test_cheap_folds_of_fast_candidates_precede_slow_fits() -> None:
     assert order.index("few") < len(order) - 1 - order[::-1].index("tuned"), "18 s are too much"
 
 
-def test_the_cheapest_folds_fill_a_tenth_of_the_budget() -> None:
-    seconds = {"tfidf": 1.0, "probe": 2.0, "tuned-tfidf": 8.0, "knn": 7.0}
-    assert early_candidates(seconds, 100.0) == {"tfidf", "probe", "knn"}
-    assert early_candidates(seconds, 10.0) == {"tfidf"}
-    assert early_candidates(seconds, 180.0) == {*seconds}
-    assert early_candidates({}, 100.0) == set()
+def test_the_cheapest_folds_take_a_small_share_of_the_budget() -> None:
+    seconds = {"tfidf": 1.5, "probe": 3.0, "tuned-tfidf": 12.0, "knn": 10.5}
+    assert early_candidates(seconds, {}, 100.0) == {"tfidf", "probe", "knn"}
+    assert early_candidates(seconds, {}, 10.0) == {"tfidf"}
+    assert early_candidates(seconds, {}, 180.0) == {*seconds}
+    assert early_candidates({}, {}, 100.0) == set()
+    same = dict.fromkeys(("probe", "knn"), "MiniLM")
+    assert early_candidates(seconds, same, 50.0) == {"tfidf", "probe", "knn"}
 
 
 def test_an_encoder_that_has_read_the_texts_costs_its_other_candidates_nothing() -> None:
     history = TrialHistory(Race({}, 0.02), racing=True, fast={"knn", "probe", "tfidf"})
-    history.cost |= {"knn": 20.0, "probe": 0.5, "tfidf": 4.0, "lora": 0.1}
+    history.cost |= {"knn": 20.0, "probe": 0.5, "tfidf": 6.0, "lora": 0.1}
     world = World(tuple(Player(name=name) for name in history.cost))
     jobs = {job.trial.candidate: job for job in world.jobs}
     for name in ("knn", "probe"):
         trial = replace(jobs[name].trial, params={"encoder": "MiniLM"})
         jobs[name] = replace(jobs[name], trial=trial)
-    assert history.early(jobs, 5, 100.0) == {"knn", "probe"}, "16 s of tfidf are too much"
+    assert history.early(jobs, 5, 100.0) == {"knn", "probe"}, "24 s of tfidf are too much"
     assert history.early(jobs, 5, 10.0) == history.early(jobs, 5, None) == set()
 
 

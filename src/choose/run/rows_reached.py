@@ -154,7 +154,8 @@ class _Play:
             if fast and needed is not None:
                 others.setdefault(job.trial.candidate, []).append((job, needed))
         seconds = {name: sum(n for _, n in jobs[1:]) for name, jobs in others.items()}
-        for name in early_candidates(seconds, self.budget):
+        encoders = {name: jobs[0][0].trial.params.get("encoder") for name, jobs in others.items()}
+        for name in early_candidates(seconds, encoders, self.budget):
             for job, needed in others[name][1:]:
                 self.step(job, needed)
                 self.done.add(id(job))

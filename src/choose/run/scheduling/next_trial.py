@@ -145,7 +145,7 @@ class WaitingJobs:
 
 
 # Share of the budget in which fast candidates answer their other rows before slow ones are fitted.
-EARLY_SHARE = 0.1
+EARLY_SHARE = 0.15
 
 # Parts that are about reading documents, not about which family is the one to use, and what their
 # answers decide.
@@ -159,19 +159,28 @@ ALWAYS = tuple(READING)
 COMPARED = (FIRST_PASS, "repetitions")
 
 
-def early_candidates(seconds: Mapping[str, float], budget: float) -> set[str]:
+def early_candidates(
+    seconds: Mapping[str, float], encoders: Mapping[str, str | None], budget: float
+) -> set[str]:
     """Return the fast candidates that answer their other rows before slow ones are fitted.
 
     They are the cheapest ones, while all of them together take little of the budget: so a small
-    budget answers all rows of these, however long the fits take.
+    budget answers all rows of these, however long the fits take. Texts that were embedded for one
+    candidate cost others with its encoder nothing.
 
     Args:
         seconds: by candidate, what its first passes take besides the first of them.
+        encoders: by candidate, the model that embeds its texts; None or absent without one.
         budget: of the run, in seconds.
     """
+    least: dict[str, float] = {}
+    for name, own in seconds.items():
+        encoder = encoders.get(name) or f"none of {name}"
+        least[encoder] = min(own, least.get(encoder, own))
+    costs = {name: least[encoders.get(name) or f"none of {name}"] for name in seconds}
     left, early = EARLY_SHARE * budget, set[str]()
-    for name in sorted(seconds, key=seconds.__getitem__):
-        left -= seconds[name]
+    for name in sorted(costs, key=costs.__getitem__):
+        left -= costs[name]
         early |= {name} if left >= 0 else set()
     return early
 

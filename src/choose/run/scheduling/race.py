@@ -170,18 +170,13 @@ class TrialHistory:
     def early(self, first_jobs: Mapping[str, Job], folds: int, budget: float | None) -> set[str]:
         """Return the fast candidates whose other folds precede the fits of slow ones.
 
-        Texts that were embedded for one candidate cost others with its encoder nothing. Without a
-        budget there are none: all folds run, and slow candidates shall answer soon.
+        Without a budget there are none: all folds run, and slow candidates shall answer soon.
         """
         if budget is None:
             return set()
         encoders = {name: job.trial.params.get("encoder") for name, job in first_jobs.items()}
-        known = {name: self.cost[name] for name in self.cost.keys() & {*self.fast}}
-        seconds = {}
-        for name, own in known.items():
-            same = [known[n] for n in known if encoders[name] and encoders[n] == encoders[name]]
-            seconds[name] = (folds - 1) * min([own, *same])
-        return early_candidates(seconds, budget)
+        seconds = {n: (folds - 1) * self.cost[n] for n in self.cost.keys() & {*self.fast}}
+        return early_candidates(seconds, encoders, budget)
 
     def futile(self, job: Job) -> bool:
         """Return whether a job is not worth its time: its candidate only fails or is dropped."""
