@@ -690,6 +690,17 @@ def test_what_reading_costs_the_named_candidate_is_known_before_it_is_fitted_aga
     assert not run.unasked
 
 
+def test_fits_that_are_there_answer_controls_before_others_are_made() -> None:
+    players = (Player(name="tfidf", fast=True, right=8), Player(name="rag", fit=20.0))
+    world = World(players, folds=2, rows=50)
+    firsts = [j for j in world.jobs if (j.trial.candidate, j.part) == ("rag", FIRST_PASS)]
+    world.jobs.extend(replace(j, part=CONTROLS, views=CONDITIONS) for j in reversed(firsts))
+    _, steps = by_value(world, question("tfidf", final=True), seconds=600.0)
+    order = [(s.request.action, j.part, j.trial.fold) for s in steps for j, _ in s.ended]
+    asked = [(action, fold) for action, part, fold in order if part == CONTROLS]
+    assert asked == [("views", 0), ("run", 1)]
+
+
 def test_views_that_their_worker_did_not_survive_are_asked_of_another_fit() -> None:
     world = documents(Player(name="rag", fit=50.0), Player(name="lora", fit=60.0))
 

@@ -30,15 +30,16 @@ class Stage(IntEnum):
     FAST_SEEDS = 1
     SLOW = 2
     CONTROLS = 3
-    FAST_GRID = 4
-    FAST_SCENARIOS = 5
-    SLOW_FOLDS = 6
-    SLOW_INNER = 7
-    REPETITIONS = 8
-    SLOW_VIEWS = 9
-    SLOW_NOISE = 10
-    SLOW_SIZES = 11
-    SLOW_SCENARIOS = 12
+    DRILLS = 4
+    FAST_GRID = 5
+    FAST_SCENARIOS = 6
+    SLOW_FOLDS = 7
+    SLOW_INNER = 8
+    REPETITIONS = 9
+    SLOW_VIEWS = 10
+    SLOW_NOISE = 11
+    SLOW_SIZES = 12
+    SLOW_SCENARIOS = 13
 
 
 @dataclass(frozen=True, slots=True)

@@ -148,7 +148,8 @@ class Planner:
         together = () if later else (*drills, *(self._faults(cls) if cls.cheap else ()))
         yield Point(stage, CONTROLS, views=(*CONDITIONS, *together))
         if drills and later:
-            yield Point(Stage.CONTROLS, DRILLS, views=drills)
+            # After the controls of all folds, so that adapters of these are trained together.
+            yield Point(Stage.DRILLS if late else Stage.CONTROLS, DRILLS, views=drills)
 
     def _faults(self, cls: type[Strategy]) -> tuple[str, ...]:
         """Return views of documents with errors: of slow candidates only those with most errors.

@@ -281,10 +281,9 @@ class TrialOrder:
         yield from self._deciding(waiting, compared, question, worth)
         yield from map(Choice, self._of(waiting, self.fast))
         # What reading loses is reported for every candidate that reads, whichever family wins, and
-        # changes at a service wherever the study asks for them.
-        for place, job in waiting.items():
-            if job.part in ALWAYS or job.repeats > 1:
-                yield Choice(place)
+        # changes at a service wherever the study asks for them; by fits that are there at first.
+        also = [place for place, job in waiting.items() if job.part in ALWAYS or job.repeats > 1]
+        yield from map(Choice, sorted(also, key=lambda place: not fitted(waiting[place])))
         yield Choice(None, rows_of=(*question.candidates, *question.near))
         yield from map(Choice, self._of(waiting, question.candidates))
         yield from (Choice(place) for name in question.near for place in compared.get(name, ()))
