@@ -229,6 +229,21 @@ def test_where_the_audit_is_silent_no_error_is_the_fault_of_a_label():
     assert sum(filter(None, kinds.values())) == found.failures.errors
 
 
+def test_what_training_fixes_is_not_said_of_errors_of_a_trained_candidate():
+    """ "tuned-probe, trained on your labels, gets 0 of those right, so training could remove 0 %",
+    where full fine-tuning was 11 points ahead of probe."""
+    players = [worlds.majority(), worlds.tfidf(0.75), worlds.probe(0.8), worlds.lora(0.9)]
+    found = judge(worlds.study(players, 400, 3, folds=5), Rule())
+    assert found.failures is not None
+    assert found.failures.candidate == "probe"
+    assert (found.failures.supervised, found.failures.fixable) == (None, None)
+    assert {k.name: k.count for k in found.failures.classes}["learnable"] is None
+    gate = next(g for g in found.gates if g.name == "failures data-driven")
+    assert gate.status == "unknown"
+    assert "those of probe" in gate.evidence
+    assert not any("trained on your labels" in reason for reason in found.verdict.reasons)
+
+
 @pytest.mark.parametrize("error", [0.1, 0.3])
 def test_chance_fixes_do_not_count(error):
     """A coin fixes half of all errors, five points or more, which uncorrected would always pass."""

@@ -223,6 +223,15 @@ def test_more_labels_are_weighed_at_their_price():
     assert "learn from more labels" not in [m.action for m in poor.moves]
 
 
+def test_an_interval_that_counts_the_choice_says_so():
+    """One pair had "by 11.2 points (+7.0 to +15.3)" and, in a check, "-19.7 to -5.8 points"."""
+    players = [majority(), tfidf(0.79), probe(0.8), lora(0.93)]
+    found = judge(study(players, 400, 3), Rule())
+    gate = next(g for g in found.gates if g.name == "labelled set adequate")
+    assert "is ahead: probe differs by" in gate.evidence
+    assert gate.evidence.endswith("points, counting that the best of each family was chosen.")
+
+
 def test_the_best_buy_comes_first_and_the_unpriced_last():
     moves = [
         Move(action="try a stronger model"),

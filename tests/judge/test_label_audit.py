@@ -170,7 +170,7 @@ def test_a_weak_auditor_gives_no_estimate_where_confident_learning_would():
     assert np.mean(claimed) > 0.1  # ten per cent and more "wrong labels" where there is none
     assert found.ceiling is None
     assert found.gain is None
-    assert "cannot be distinguished from label errors" in found.no_estimate
+    assert "how many of their disagreements are label errors" in found.no_estimate
     assert "85 %" in found.no_estimate
 
 

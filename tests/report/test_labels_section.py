@@ -8,6 +8,7 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
+from choose.report.decision_text import covered_by
 from choose.report.terminal.decision_page import render_full
 from choose.schema.base import Interval
 from choose.schema.diagnosis import Agreement, Audit, LabelOverlap, NoiseBand, RelabelGain, Suspect
@@ -71,6 +72,18 @@ def test_the_section_says_what_the_record_holds(width):
     ):
         assert part in said
     assert "T010" not in said  # ten at most
+
+
+def test_intervals_of_single_and_of_several_runs_are_told_apart():
+    """ "... and retraining on the same training pool; the choice of test rows, not retraining"."""
+    once, often = (
+        Interval(value=0.8, estimand=e) for e in ("this artefact", "retraining on this pool")
+    )
+    assert covered_by([once]) == "Intervals cover the choice of test rows, not retraining."
+    assert covered_by([once, often]) == (
+        "Intervals cover the choice of test rows, and after several runs retraining on the same "
+        "training pool."
+    )
 
 
 def test_a_refusal_is_said_with_its_reason():

@@ -88,10 +88,9 @@ def serving(decision: Decision) -> Iterator[str]:
         if cost.serving is not None:
             yield f"{name}: {_serving(cost.serving)}"
         elif cost.artefact_mb is not None and cost.base_mb is not None:
-            yield (
-                f"{name}: on one base of {figure(cost.base_mb)} MB, each further task adds "
-                f"{figure(cost.artefact_mb)} MB."
-            )
+            # A model that is saved whole stands on no base.
+            base = f"on one base of {figure(cost.base_mb)} MB, " if cost.base_mb else ""
+            yield f"{name}: {base}each further task adds {figure(cost.artefact_mb)} MB."
 
 
 def _serving(serving: Serving) -> str:

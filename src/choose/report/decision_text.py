@@ -72,6 +72,7 @@ COVERS = {
     "this artefact": "the choice of test rows, not retraining",
     "retraining on this pool": "the choice of test rows and retraining on the same training pool",
 }
+COVERS_BOTH = "the choice of test rows, and after several runs retraining on the same training pool"
 
 # The kinds of errors.
 MEANING = {
@@ -154,8 +155,7 @@ def goal_line(goal: Mapping[str, Any]) -> str:
     parts = []
     if (target := quantity(goal, "target")) is not None:
         noun = score_noun(goal)
-        share = is_share(noun)
-        least = f"{per_100(target)} % {noun}" if share else scored(target, noun)
+        least = f"{per_100(target)} % {noun}" if is_share(noun) else scored(target, noun)
         parts.append(f"at least {least}")
     if (margin := quantity(goal, "margin")) is not None:
         parts.append(f"smallest gain that matters: {points(margin)}{_priced(goal)}")
@@ -225,8 +225,9 @@ def covered_by(intervals: Iterable[Interval | None]) -> str:
     about = next((a for a in ABOUT.values() if all(e.endswith(f"; {a}") for e in estimands)), "")
     covered = {estimand.removesuffix(f"; {about}") for estimand in estimands}
     parts = sorted(COVERS.get(estimand, estimand) for estimand in covered)
+    said = COVERS_BOTH if covered == COVERS.keys() else "; ".join(parts)
     figures = f"Figures are about {about}. " if about else ""
-    return f"{figures}Intervals cover {'; '.join(parts)}." if parts else ""
+    return f"{figures}Intervals cover {said}." if parts else ""
 
 
 def noted(note: Note) -> str:

@@ -172,8 +172,8 @@ def failures_data_driven(failures: Failures | None, margin: float, by_rows: bool
     reachable = failures.reachable
     if reachable is None or reachable.low is None or reachable.high is None:
         return _failures_unknown(
-            f"{failures.candidate} got {failures.errors:,} of {plural(failures.rows, 'row')} "
-            "wrong, but no classifier trained on the labels answered the same rows."
+            f"The errors that were classified are those of {failures.candidate}. What training can "
+            "fix takes a prompted candidate and a trained classifier that answered the same rows."
         )
     evidence = (
         f"Training on the labels could remove {in_percent(_share(failures))} of the errors of "

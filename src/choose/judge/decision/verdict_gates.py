@@ -104,11 +104,15 @@ def _adequate(case: Case) -> Gate:
 def _decided(case: Case, difference: Difference) -> str:
     """Say what these rows do show of the deciding rival, with the bound that shows it."""
     rival, bounds = deciding_rival(case.contenders, case.selection), interval(difference)
+    pair = case.contenders.gain(rival, case.name) if rival else None
+    # The same pair has another interval in the chart, which does not count the selection.
+    counted = pair is not None and (pair.low, pair.high) != (difference.low, difference.high)
+    by = f"by {bounds} points{', counting that the best of each family was chosen' * counted}"
     costlier = rival in case.contenders.costlier(case.name)
     if difference.high < 0 or not costlier:
-        return f"They show that {case.name} is ahead: {rival} differs by {bounds} points."
+        return f"They show that {case.name} is ahead: {rival} differs {by}."
     gained = points(case.deciding_margin) if case.deciding_margin else "anything"
-    return f"They show that {rival} does not gain {gained}: it differs by {bounds} points."
+    return f"They show that {rival} does not gain {gained}: it differs {by}."
 
 
 def _pair(case: Case) -> str:

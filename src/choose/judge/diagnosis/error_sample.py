@@ -53,7 +53,8 @@ class ErrorSample:
 
     Attributes:
         target_of: label codes by id of every row, retrieved ones included.
-        supervised_right: (n,) whether most runs of the supervised candidate are right, or None.
+        supervised_right: (n,) whether most runs of the supervised candidate are right; None
+            without one, and where the subject is a baseline, which the labels train already.
         repeat_accuracy: (n,) share of the subject's other runs and settings that are right, or
             None where it answered only once.
     """
@@ -123,7 +124,9 @@ def error_sample(evidence: Evidence) -> ErrorSample | None:
         subject=answers[subject],
         others=tuple(answers[name] for name in reading if name != subject),
         supervised=answers[supervised] if supervised else None,
-        supervised_right=_mostly_right(evidence, supervised, ids, goals) if supervised else None,
+        supervised_right=_mostly_right(evidence, supervised, ids, goals)
+        if supervised and infos[subject].family != "baseline"
+        else None,
         repeat_accuracy=_repeat_accuracy(evidence, subject, ids, goals),
     )
 

@@ -223,7 +223,7 @@ def _recorded(sample: ErrorSample, evidence: Evidence, masks: dict[str, Mask | N
     suspect = masks["suspect label"]
     return Failures(
         candidate=sample.subject.info.name,
-        supervised=sample.supervised.info.name if sample.supervised else None,
+        supervised=sample.supervised.info.name if sample.supervised and known else None,
         jurors=tuple(voice.info.name for voice in sample.jurors),
         rows=len(sample.ids),
         errors=int(sample.wrong.sum()),

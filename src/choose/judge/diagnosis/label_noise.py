@@ -280,6 +280,6 @@ def why_no_estimate(auditor: Auditor, bounds: NoiseBounds) -> str | None:
     return (
         f"The best out-of-fold answers agree with {in_percent(auditor.accuracy)} of the labels, "
         f"and with {in_percent(bounds.net_accuracy)} at best if their confident disagreements are "
-        f"wrong labels. Below {in_percent(ACCURATE)}, their mistakes cannot be distinguished from "
-        "label errors."
+        f"wrong labels. Below {in_percent(ACCURATE)}, how many of their disagreements are label "
+        "errors and how many their own mistakes cannot be told."
     )

@@ -197,7 +197,10 @@ def failures(decision: Decision, width: int) -> Iterator[RenderableType]:
         if any(kind.count is None for kind in kinds)
         else []
     )
-    yield section(f"Errors of {name}", *split_table(columns, width), *silent, *_fixable(failed))
+    on = f"Errors on {plural(failed.rows, 'row')}, each predicted by a model not trained on it."
+    yield section(
+        f"Errors of {name}", *split_table(columns, width), note(on), *silent, *_fixable(failed)
+    )
 
 
 def shared(decision: Decision, width: int) -> Iterator[RenderableType]:
@@ -215,7 +218,7 @@ def shared(decision: Decision, width: int) -> Iterator[RenderableType]:
 
 def _fixable(failed: Failures) -> Iterator[RenderableType]:
     if failed.fixable is None or failed.reachable is None:
-        yield note("No trained candidate answered the same rows: what training can fix is unknown.")
+        yield note("What training can fix is unknown: it takes a prompted and a trained candidate.")
         return
     by = shorten(clean(failed.supervised), NAME)
     yield note(
