@@ -40,6 +40,7 @@ from choose.models.retrieval.short_answers import without_echo
 from choose.models.saving import read_fitted, write_fitted
 from choose.models.weights.spec import DEFAULT_ENCODER, DEFAULT_LM, endpoint_name
 from choose.schema.decision import GAINED
+from choose.schema.score_names import name_of
 from choose.tasks.answering import abstains, reading
 from choose.types import Answers, Example, Family, Item, Task
 from choose_lora import Lora
@@ -448,7 +449,7 @@ class _Trying:
         rows, gain = len(self.rows), self.trials.gain() if scores else None
         if gain is not None:
             changed = chosen != next(iter(scores))
-            said = gain_note(gain, changed, self.task.metrics[0], rows, budget)
+            said = gain_note(gain, changed, name_of(self.task.metrics[0]), rows, budget)
         elif scores:
             few = f"{plural(rows, 'row')} are too few to hold some out"
             said = f"{GAINED} an unknown amount, as {few}, for {budget.cost}."

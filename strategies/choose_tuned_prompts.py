@@ -34,6 +34,7 @@ from choose.models.retrieval.chosen_settings import in_order
 from choose.models.saving import read_fitted, rows_from, write_fitted
 from choose.models.tfidf_logistic import TfidfFeatures
 from choose.models.weights.spec import DEFAULT_ENCODER, DEFAULT_LM
+from choose.schema.score_names import name_of
 from choose.types import Answers, Counts, Example, Item, Task
 from choose_prompting import FewShot
 from choose_retrieval import Retrieval
@@ -158,7 +159,7 @@ class ChosenPrompt(PromptedStrategy):
         words += ["descriptions that the model wrote"] * written
         words += [FITTED] * (chosen.calibration == FITTED)
         self.choice, self.searched_seconds = chosen.choice, search.budget.cached_seconds
-        metric = "accuracy" if search.task.labels else search.task.metrics[0]
+        metric = "accuracy" if search.task.labels else name_of(search.task.metrics[0])
         self.notes = notes_on(chosen, ", ".join(words), search.budget, metric)
         if written:
             self.notes.append(_quoted(search.task_of(True)))
@@ -176,7 +177,8 @@ class ChosenPrompt(PromptedStrategy):
 def _quoted(task: Task) -> str:
     """Return a few of the descriptions of a task, for a note."""
     texts = list(task.descriptions.items())[:3] or [("instruction", task.instruction or "")]
-    some = [f"{name}: {textwrap.shorten(text, 90, placeholder='…')}" for name, text in texts]
+    each = ((name, textwrap.shorten(text, 90, placeholder="…").rstrip(".")) for name, text in texts)
+    some = [f"{name}: {text}" for name, text in each]
     return f"The model wrote, {'; '.join(some)}."
 
 

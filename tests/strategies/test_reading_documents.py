@@ -441,7 +441,7 @@ def test_settings_are_chosen_at_an_endpoint_within_the_calls() -> None:
         note, gained, *_ = strategy.facts()["notes"]
         assert note.startswith("Read: 1 passage of at most 100 words found by bm25, answers short")
         assert re.fullmatch(
-            r"The search gained \+\S+ points \(\+\S+ to \+\S+\) of token-f1 on \d+ held-out "
+            r"The search gained \+\S+ points \(\+\S+ to \+\S+\) of token F1 on \d+ held-out "
             rf"training rows, for {count:,} questions of at most {CALLS}\.",
             gained,
         )

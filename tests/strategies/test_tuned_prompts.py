@@ -37,6 +37,8 @@ from choose.types import Answers, Example, Floats
 from support import tiny_models as tiny
 from support.chat_server import Http, Server, sent, serving
 from support.endpoint_sessions import PRICED, RIGHT, endpoint_session
+from support.label_sets import TASK as SETS
+from support.label_sets import label_rows
 from support.studies import HELD_OUT, compare, write_csv
 
 Body = dict[str, Any]
@@ -154,7 +156,10 @@ def test_a_search_that_gains_nothing_says_so() -> None:
     ("works", "said"),
     [
         (with_examples, "examples"),
-        (lambda told, *_: "GROWING" in told, "The model wrote, fruit: It is for GROWING things."),
+        (
+            lambda told, *_: "GROWING" in told,
+            "The model wrote, fruit: It is for GROWING things; tool",
+        ),
         (of_each_some, "examples drawn by the seed, descriptions that the model wrote"),
     ],
 )
@@ -181,6 +186,32 @@ def test_a_search_ends_at_its_share_of_the_dollars_and_keeps_the_best() -> None:
     note = said_of(strategy)
     assert "ended early, with 3 settings compared, because it may spend 25%" in note
     assert "$0.00" in note
+
+
+def sets_by_words(body: Body) -> Http:
+    """Answer with the right labels once they are described, else with one of them."""
+    first, *others = body["messages"]
+    if "Write this sentence" in first["content"]:
+        return sent("It is for GROWING things.")
+    asked = f"{others[-1]['content']}\n"
+    right = next((e.target for e in label_rows(60) if f"{e.text}\n" in asked), "[]")
+    labels = json.loads(right)[: None if "GROWING" in first["content"] else 1]
+    return sent(json.dumps({"labels": labels} if "response_format" in body else labels))
+
+
+def test_a_search_among_prompts_for_sets_of_labels_is_scored_by_example_f1() -> None:
+    rows = label_rows(60)
+    with endpoint_session(sets_by_words):
+        strategy: Any = build("tuned-prompt", seed=0, model="endpoint:big", calls=150)
+        strategy.fit(SETS, rows[:40])
+        answers = strategy.predict([e.item() for e in rows[40:]])
+    assert answers.outputs == tuple(e.target for e in rows[40:])
+    note = said_of(strategy)
+    assert "no examples, descriptions that the model wrote" in note
+    assert re.search(r"The search gained \+\S+ points \(.+\) of example F1", note)
+    assert "The usual prompt has example F1 0." in note
+    assert "The model wrote, card: It is for GROWING things; lost: It is for" in note
+    assert "Answers were held to the labels by a JSON schema." in note
 
 
 @pytest.mark.slow

@@ -87,9 +87,14 @@ NAMES = {
 }
 
 
+def name_of(metric: str) -> str:
+    """Return what a score is called in a sentence."""
+    return NAMES.get(metric, metric)
+
+
 def noun_of(metric: str) -> str:
     """Return what a score is a percentage of; the name of a metric that is no percentage."""
-    return SCORED.get(metric) or NAMES.get(metric, metric)
+    return SCORED.get(metric) or name_of(metric)
 
 
 def is_share(noun: str) -> bool:
@@ -219,7 +224,7 @@ def words_of(labels: Sequence[str], metric: str) -> Words:
     if labels:
         constant = "the most common label"
         return Words("classifier", constant, "accuracy", "label", "labels", "label", "label")
-    score = NAMES.get(metric, metric)
+    score = name_of(metric)
     if metric in SET_METRICS:
         constant = "the same labels for every text"
         return Words("classifier", constant, score, "row", "labelled rows", "label set", "label")

@@ -35,6 +35,7 @@ from choose.models.endpoints.responses import (
 from choose.models.endpoints.retry import RequestFault
 from choose.models.prompting.prompts import Turn, judged_answer, lines_of, single_line
 from choose.models.weights.spec import endpoint_name
+from choose.tasks.multilabel import Multilabel
 from choose.types import Answers, Example, Item, Status, Task
 
 
@@ -144,7 +145,8 @@ class EndpointPrompter:
         """Return notes on the requests, and what reused answers had cost in seconds."""
         notes: list[str] = []
         if self.accepts is not None:
-            what = "labels" if self.task.labels else "fields" if self.format.schema else ""
+            labels = self.task.labels or isinstance(self.task, Multilabel)
+            what = "labels" if labels else "fields" if self.format.schema else ""
             notes += notes_on(self.accepts, self.log, len(self.shown), self.form.max_tokens, what)
         return {"notes": notes, "cached_seconds": self.log.seconds}
 
