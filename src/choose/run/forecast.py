@@ -19,7 +19,7 @@ from choose.schema.plan import Job, TimeForecast
 from choose.study.grid_points import FIRST_PASS
 
 # Seconds that a plan measures, loading included. Single steps that cannot be stopped come on top.
-PLAN_SECONDS = 20.0
+PLAN_SECONDS = 18.0
 
 # How often candidates are measured again at the end of a plan that has time left.
 MOST_SAMPLES = 3
