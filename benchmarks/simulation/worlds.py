@@ -251,6 +251,21 @@ def _crowd(setting: Setting, rng: Rng, ranges: Ranges) -> Setting:
     return replace(setting, candidates=(setting.candidates[0], *twins))
 
 
+def _many_members(setting: Setting, rng: Rng, ranges: Ranges) -> Setting:
+    """Let families have very unlike numbers of near-equal members, as with tuned candidates."""
+    members = [
+        replace(
+            c,
+            name=f"{c.name} {i}",
+            seconds=c.seconds * (1 + 0.1 * i),
+            accuracy=c.accuracy - (rng.uniform(0, 0.01) if i else 0.0),
+        )
+        for c in setting.candidates[1:]
+        for i in range(int(rng.integers(1, 8)))
+    ]
+    return replace(setting, candidates=(setting.candidates[0], *members))
+
+
 def _small_model(setting: Setting, rng: Rng, ranges: Ranges) -> Setting:
     return _each(setting, lambda c: {"model": SMALL if c.model else None})
 
@@ -357,4 +372,5 @@ WORLDS: dict[str, Change] = {
     "tied records": _tied_records,
     "records in clusters": _records_in_clusters,
     "texts": _texts,
+    "many members": _many_members,
 }
