@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from choose.corpus import WORDS, Passage
-from choose.formatting import plural
+from choose.formatting import percent, plural, signed_points
 from choose.models.classical.inner_selection import FEWEST_ROWS
 from choose.models.prompting.base_strategy import PromptedStrategy, prompter_for
 from choose.models.prompting.prompt_search import FEWEST_ASKED, gain_note
@@ -429,8 +429,8 @@ class _Trying:
         gained = (
             ""
             if gain is None
-            else f" On rows on which it was not chosen, choosing gains {gain.value:+.2f} (standard "
-            f"error {gain.error:.2f})."
+            else " On rows on which it was not chosen, choosing gains "
+            f"{signed_points(gain.value)} points (standard error {percent(gain.error)})."
         )
         others = " Others were left out." if self.left_out else ""
         return (

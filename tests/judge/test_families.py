@@ -230,6 +230,20 @@ def test_the_best_member_is_the_one_ahead_on_common_rows() -> None:
     assert tried >= 2
 
 
+def test_what_the_answer_calls_undecided_is_open() -> None:
+    """ "300 test rows cannot separate fine-tuning and a cheap classifier" was not among what is
+    open, where the cheaper of the two was shown to gain nothing."""
+    told = set()
+    for seed in (1, 19):
+        found = judge(
+            study([majority(), tfidf(0.8), lora(0.87, **CALM)], 150, seed), Rule()
+        ).verdict
+        assert "cannot separate fine-tuning (lora) and a cheap classifier (tfidf)" in found.because
+        told |= {family.status for family in found.families}
+        assert found.open[0].startswith("A cheap classifier: tfidf \u2212 lora: ")
+    assert told >= {"open", "no gain"}
+
+
 def test_a_family_whose_fit_is_too_long_says_how_long_it_is() -> None:
     """A demo said that fine-tuning needs 15 minutes, where one of its fits takes half an hour."""
     world = study([majority(), tfidf(0.79), prompt(0.40), retrieval(0.60), lora(0.9)], 800, 1)

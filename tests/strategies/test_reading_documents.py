@@ -334,7 +334,7 @@ def test_the_best_setting_on_labelled_rows_is_taken(
     strategy = fitted("rag", models, many(), shorten=False)
     assert (strategy.read, strategy.prompter.shown) == (3, 2)
     assert "after 2 examples" in strategy.note
-    assert "choosing gains +1.00 (standard error 0.00)" in strategy.note
+    assert "choosing gains +100.0 points (standard error 0.0)" in strategy.note
 
 
 class Pretended:

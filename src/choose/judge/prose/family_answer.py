@@ -285,9 +285,11 @@ def still_open(
 
 
 def _open_families(case: Case, families: tuple[FamilyResult, ...]) -> Iterator[str]:
+    # A cheaper family that gains nothing may still be as good as the one that is named.
+    rivals = {case.contenders.family(n) for n in case.selection.rivals if not case.selection.chosen}
     for result in families:
-        match = _match(case, result)
-        if match is None or result.status not in ("open", "ahead"):
+        match, doubt = _match(case, result), result.status == "no gain" and result.family in rivals
+        if match is None or not (doubt or result.status in ("open", "ahead")):
             continue
         family, found = match[0], charted(case, match[1])
         theirs, own = compared(case, found) if found.chosen else (found.a, found.b)
@@ -320,8 +322,7 @@ def _small_model(case: Case) -> Iterator[str]:
 
 def small_models(contenders: Contenders) -> list[str]:
     """Return the models that were prompted if all of them are small."""
-    families = ("prompting", "retrieval")
-    prompted = [m.info for m in contenders.order if m.info.family in families]
+    prompted = [m.info for m in contenders.order if m.info.family in ("prompting", "retrieval")]
     if any(strong(info) for info in prompted):
         return []
     return sorted({short_model(info.model) for info in prompted if info.model})

@@ -21,7 +21,7 @@ from typing import (
 import numpy as np
 
 from choose.corpus import Corpus, Passage
-from choose.formatting import plural
+from choose.formatting import percent, plural, signed_points
 from choose.models.classical.inner_selection import Gained, mean_gain
 from choose.models.retrieval.passage_search import NO_DOCUMENTS, WAYS, Found, Library, gold_passage
 from choose.models.weights.resolve import weights_digest
@@ -157,8 +157,8 @@ def chosen_number(trials: Trials[int], metric: str) -> PassagesRead:
     gained = (
         ""
         if gain is None
-        else f"; on rows on which it was not chosen, choosing gains {gain.value:+.3f} over {first} "
-        f"(standard error {gain.error:.3f})"
+        else f"; on rows on which it was not chosen, choosing gains {signed_points(gain.value)} "
+        f"points over {first} (standard error {percent(gain.error)})"
     )
     rows = len(trials.rows)
     return PassagesRead(
