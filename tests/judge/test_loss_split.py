@@ -345,14 +345,16 @@ def test_mean_losses_of_a_world_are_those_of_a_large_draw(name: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", sorted(WORLDS))
+@pytest.mark.parametrize("name", ["reading", "retrieval", "distraction", "format", "drawn"])
 def test_intervals_cover_and_the_named_loss_is_the_planted_one(name: str) -> None:
-    """The committed run of `oracle.py --losses` in small, with what 100 studies allow beside."""
-    found = tally(name, 100)
+    """The committed run of `oracle.py --losses` in small, with what 150 studies allow beside."""
+    found = tally(name, 150)
     covered = [one.value for one in found.covered.values()]
-    assert 0.925 <= np.mean(covered) <= 0.985
-    assert found.right["named"].value >= RIGHT
-    assert found.right["named"].count >= (30 if name in ("close", "drawn") else 90)
+    assert 0.92 <= np.mean(covered) <= 0.98
+    named = found.right["named"]
+    assert named.value is not None
+    assert named.value >= RIGHT
+    assert named.count >= (100 if name == "drawn" else 148)
 
 
 def test_the_command_says_what_it_misses(capsys: pytest.CaptureFixture[str]) -> None:
