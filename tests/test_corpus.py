@@ -1,9 +1,13 @@
 """Documents are cut into passages of whole sentences, and places are spans of characters."""
 
+from time import process_time
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from choose.corpus import Corpus, Document, Span, span_of
+from choose import corpus as corpus_module
+from choose.corpus import Corpus, Document, Span, sentences_around, span_of
 
 TEXT = "Refunds take 5 days. We pay them by card. " * 10
 
@@ -56,6 +60,29 @@ def test_what_is_shown_begins_with_the_title() -> None:
     [passage] = corpus("Refunds take 5 days.").passages()
     assert passage.shown == "T: Refunds take 5 days."
     assert passage.id == "d0:0-20"
+
+
+@given(st.text(alphabet=" .\"'?\nab\u3002", max_size=80), st.integers(0, 80), st.integers(0, 9))
+def test_sentences_around_a_place_are_those_of_the_whole_text(
+    text: str, start: int, length: int
+) -> None:
+    start = min(start, len(text))
+    end = min(start + length, len(text))
+    ends = [match.end() for match in corpus_module._END.finditer(text)]
+    begin = max((stop for stop in ends if stop <= start), default=0)
+    expected = begin, min((stop for stop in ends if stop >= end), default=len(text))
+    for before in (1, 2, 7, 1_000):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(corpus_module, "_AROUND", before)
+            assert sentences_around(text, start, end) == expected
+
+
+def test_the_sentence_of_a_place_in_a_book_is_found_without_reading_the_book() -> None:
+    text, began = TEXT * 12_000, process_time()  # 5 MB, all of it read in half a second
+    for place in range(0, len(text), len(text) // 60):
+        begin, end = sentences_around(text, place, place + 3)
+        assert end - begin < 60
+    assert process_time() - began < 5
 
 
 def test_blanks_and_quotes_without_end_take_no_longer_than_words() -> None:

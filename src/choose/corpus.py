@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
-from itertools import chain, islice
+from itertools import chain, islice, takewhile
 from typing import Any, Final, Literal, NamedTuple
 
 from choose.files import digest_rows
@@ -186,11 +186,20 @@ class Corpus:
         return found
 
 
+# Characters before a place in which the end of a sentence is looked for first.
+_AROUND = 1_000
+
+
 def sentences_around(text: str, start: int, end: int) -> tuple[int, int]:
     """Return where the sentences that hold some characters of a text begin and end."""
-    ends = [match.end() for match in _END.finditer(text)]
-    begin = max((stop for stop in ends if stop <= start), default=0)
-    return begin, min((stop for stop in ends if stop >= end), default=len(text))
+    begin, before = -1, _AROUND
+    while begin < 0:  # a place in a book needs no look at all of it
+        first = max(start - before, 0)
+        ends = (match.end() for match in _END.finditer(text, first))
+        begin = max(takewhile(lambda stop: stop <= start, ends), default=-1 if first else 0)
+        before *= 8
+    after = (match.end() for match in _END.finditer(text, begin))
+    return begin, next((stop for stop in after if stop >= end), len(text))
 
 
 def _passages(document: Document, words: int) -> Iterator[Passage]:

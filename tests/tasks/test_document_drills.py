@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
+from time import process_time
 
 import pytest
 from hypothesis import given, settings
@@ -16,6 +17,7 @@ from choose.corpus import MISSING, UPDATED, Corpus, Document, Span, is_drill
 from choose.tasks.answering import NO_ANSWER, Answering, with_corpus
 from choose.tasks.drills import document_drills
 from choose.tasks.drills.document_drills import arriving, drills_of, missing, updated
+from choose.tasks.drills.document_faults import faults_of
 from choose.tasks.target_noise import form, renumbered
 from choose.tasks.values import as_date, as_number, occurs
 from choose.types import Dataset, Example, Fold
@@ -341,3 +343,45 @@ def test_documents_arrive_until_enough_rows_are_on_them() -> None:
     both = [replace(row, evidence=(*row.evidence, Span("d399", 12, 16))) for row in rows[:60]]
     some = arriving(both, corpus, [row.id for row in both], 0)
     assert some is None or some.ids == () or "d399" in some.arrived
+
+
+def test_facts_in_a_book_are_left_and_those_of_other_documents_change() -> None:
+    """Every fact that was tried in it took seconds, and there are up to a hundred."""
+    filler = "The ferry leaves at noon. " * 45_000
+    same = "The Elm door is red since May. "
+    corpus = Corpus(
+        (
+            Document(id="book", text=f"{filler}The hall has 51 seats. {same}{filler}"),
+            Document(id="a", text=f"A page. {same}It closes at 18. "),
+            Document(id="b", text="A page. The Fir door is blue since June. It closes at 19. "),
+        )
+    )
+
+    def row(id: str, asks: str, target: str, document: str) -> Example:
+        start = corpus.by_id[document].text.index(target)
+        span = Span(document, start, start + len(target))
+        return Example(id=id, text=asks, target=target, evidence=(span,))
+
+    rows = [
+        row("seats", "How many seats has the hall?", "51", "book"),
+        row("elm", "Which colour has the Elm door?", "red", "a"),
+        row("fir", "Which colour has the Fir door?", "blue", "b"),
+        row("closes", "When does it close?", "19", "b"),
+    ]
+    began = process_time()
+    found = updated(rows, corpus, asked(rows), 0)
+    gone = missing(rows, corpus, asked(rows), 0)
+    assert found is not None
+    assert gone is not None
+    # The sentence on the Elm door is in the book as well.
+    assert set(found.ids) == set(gone.ids) == {"fir", "closes"}
+    assert found.corpus.by_id["book"] is corpus.by_id["book"]
+    task = with_corpus(Answering(), corpus)
+    folds = (Fold(pool=(), questions=tuple(asked(rows))),)
+    examples = {one.id: one for one in rows}
+    everything = Dataset(name="d", task=task, examples=examples, folds=folds, division="held-out")
+    faults = faults_of(everything)
+    assert faults
+    assert all(one.corpus.by_id["book"] is corpus.by_id["book"] for one in faults)
+    assert all("seats" not in one.ids for one in faults)
+    assert process_time() - began < 5

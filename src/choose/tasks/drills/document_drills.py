@@ -27,6 +27,7 @@ from choose.corpus import (
 from choose.files import digest
 from choose.tasks.answering import Answering, abstains
 from choose.tasks.drills.document_edits import (
+    LONGEST,
     Change,
     Sentences,
     applied,
@@ -120,7 +121,7 @@ def updated(
         asked: ids of the test rows.
         seed: another one draws other rows and facts.
     """
-    ids = answerable(rows, asked)
+    ids = answerable(rows, asked, corpus)
     exchange = Exchange(rows, corpus, seed, ids)
     for row in in_random_order([row for row in rows if row.id in ids], f"{UPDATED} {seed}"):
         if len(exchange.targets.keys() & ids) >= _wanted(ids):
@@ -145,7 +146,7 @@ def missing(
     No accepted answer is left in the documents of the evidence, and no other document has a
     sentence that was taken out. A document of which nothing is left is no document any more.
     """
-    ids, removed = answerable(rows, asked), defaultdict[str, list[Change]](list)
+    ids, removed = answerable(rows, asked, corpus), defaultdict[str, list[Change]](list)
     evidence = (span for row in rows if row.id in ids for span in row.evidence)
     sentences, taken = Sentences.around(evidence, corpus), list[Example]()
     for row in in_random_order([row for row in rows if row.id in ids], f"{MISSING} {seed}"):
@@ -200,9 +201,18 @@ def arriving(
     )
 
 
-def answerable(rows: Sequence[Example], asked: Iterable[str]) -> set[str]:
-    """Return the ids of test rows that documents answer."""
-    return {*asked} & {row.id for row in rows if row.evidence and not abstains(row.target)}
+def answerable(
+    rows: Sequence[Example], asked: Iterable[str], edited: Corpus | None = None
+) -> set[str]:
+    """Return the ids of test rows that documents answer; none too long, if these are edited."""
+    long = {d.id for d in edited.documents if len(d.text) > LONGEST} if edited else set[str]()
+    return {*asked} & {
+        row.id
+        for row in rows
+        if row.evidence
+        and not abstains(row.target)
+        and long.isdisjoint(span.document for span in row.evidence)
+    }
 
 
 def _wanted(ids: set[str]) -> int:

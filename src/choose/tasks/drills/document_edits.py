@@ -14,6 +14,10 @@ from choose.types import Example
 # Documents whose words are counted, to tell rare words.
 COUNTED = 2_000
 
+# Characters of a document above which no fact of it is exchanged: every try reads all of it. Its
+# words are not split either, since a list of them takes many times its size.
+LONGEST = 1_000_000
+
 
 @dataclass(frozen=True, slots=True)
 class Change:
@@ -50,11 +54,18 @@ class Sentences:
                 begin, stop = sentences_around(text, start, end)
                 sentences.add(text[begin:stop].strip())
         inner = {one: words for one in sentences if (words := one.split()[1:-1])}
+        if not inner:
+            return cls(corpus, {})
         rare, by_word = _frequency(corpus), defaultdict[str, list[str]](list)
         for sentence, words in inner.items():
             by_word[min(words, key=lambda word: (rare[word], -len(word), word))].append(sentence)
         found: dict[str, set[str]] = {one: set() for one in inner}
         for document in corpus.documents:
+            if len(document.text) > LONGEST:
+                for sentence in inner:
+                    if sentence in document.text:
+                        found[sentence].add(document.id)
+                continue
             words = document.text.split()
             if by_word.keys().isdisjoint(words):
                 continue
@@ -75,8 +86,9 @@ class Sentences:
 
 def _frequency(corpus: Corpus) -> Counter[str]:
     """Count words in some of the documents, evenly spaced."""
-    step = max(1, len(corpus.documents) // COUNTED)
-    return Counter(word for d in corpus.documents[::step] for word in {*d.text.split()})
+    some = [d.text for d in corpus.documents if len(d.text) <= LONGEST]
+    step = max(1, len(some) // COUNTED)
+    return Counter(word for text in some[::step] for word in {*text.split()})
 
 
 def places_of(answer: str, text: str) -> Iterator[tuple[int, int]]:

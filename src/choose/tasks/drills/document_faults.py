@@ -118,7 +118,7 @@ class _Faulty:
     def __init__(
         self, rows: Sequence[Example], corpus: Corpus, asked: Sequence[str], seed: int
     ) -> None:
-        ids = answerable(rows, asked)
+        ids = answerable(rows, asked, corpus)
         ordered = in_random_order([row for row in rows if row.id in ids], f"{FAULTY} {seed}")
         self.rows, self.corpus, self.seed = ordered[:ROWS], corpus, seed
         self.ids = tuple(sorted(row.id for row in self.rows))
