@@ -207,6 +207,8 @@ def test_the_figures_of_choose_s_own_search(
     evidence = [[Span(*span) for span in row["spans"]] for row in answerable]
     means = retrieval_quality(shown, evidence).means
     assert means["hit@1"] == pytest.approx(stated("BM25 hit@1 as"), abs=5e-4)
+    assert means["hit@1"] is not None
+    assert 0.55 <= means["hit@1"] <= 0.80
     assert means["hit@5"] == pytest.approx(stated("BM25 hit@5 as"), abs=5e-4)
     stale = sum(
         hits[0].passage.span.document == replaced.get(row["evidence"][0])
