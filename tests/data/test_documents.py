@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import random
+import subprocess
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -235,6 +238,65 @@ def test_megabytes_without_a_word_or_a_sentence_are_cut_within_bounds(tmp_path: 
         (tmp_path / "a.txt").write_text(text)
         passages = read_documents(str(tmp_path)).corpus.passages()
         assert max(len(p.text) for p in passages) <= 100 * 201
+
+
+HUGE = """
+import json, resource, sys, time
+from choose.corpus import CONDITIONS
+from choose.data.dataset import load_dataset
+from choose.models.retrieval.passage_search import given
+from choose.schema.study_sections import DataSection, TaskSection
+from choose.strategy import build
+from choose.tasks.drills.document_drills import drills_of
+from choose.tasks.drills.document_faults import faults_of
+
+start = time.process_time()
+data = load_dataset(DataSection(path=sys.argv[1], documents=sys.argv[2]), TaskSection())
+rows = list(data.examples.values())
+strategy = build("sentence", seed=0)
+strategy.fit(data.task, rows[:10])
+found = strategy.predict([row.item() for row in rows[10:]])
+for control in CONDITIONS:
+    strategy.predict(given(control, rows[10:], data.task.corpus))
+print(json.dumps({
+    "evidence": [len(row.evidence) for row in rows],
+    "answers": found.outputs,
+    "changed": len(drills_of(data)) + len(faults_of(data)),
+    "passages": len(data.task.corpus.passages()),
+    "seconds": time.process_time() - start,
+    "GB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
+}))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("megabytes", [100])
+def test_one_document_of_100_megabytes_takes_time_and_memory_as_its_length(
+    tmp_path: Path, megabytes: int
+) -> None:
+    """Read, searched for evidence, cut, indexed, answered from, under every control and drill."""
+    draw = random.Random(0)
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    words = ["".join(draw.choices(letters, k=draw.randint(4, 9))) for _ in range(3_000)]
+    sentences = (" ".join(draw.choices(words, k=12)).capitalize() for _ in range(2_000))
+    block = ". ".join(sentences) + ". "
+    facts = [f"The lamp of hall Zq{n}x is {n}k teal. " for n in range(20)]
+    each = block * (megabytes * 1_000_000 // len(block) // len(facts))
+    (tmp_path / "book.txt").write_text("".join(each + fact for fact in facts))
+    asked = [
+        {"question": f"What is the lamp of hall Zq{n}x?", "answers": [f"{n}k teal"]}
+        for n in range(20)
+    ]
+    file = tmp_path / "questions.jsonl"
+    file.write_text("".join(f"{json.dumps(row)}\n" for row in asked))
+    command = [sys.executable, "-c", HUGE, str(file), str(tmp_path / "book.txt")]
+    told = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+    assert told["evidence"] == [1] * 20
+    assert told["answers"] == [fact.strip() for fact in facts[10:]]
+    assert told["passages"] > 900 * megabytes
+    assert told["changed"] == 0
+    assert told["seconds"] < megabytes
+    assert told["GB"] < 0.5 + 0.04 * megabytes
 
 
 def test_documents_of_a_sample_are_beside_its_rows() -> None:
