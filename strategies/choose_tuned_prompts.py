@@ -261,7 +261,7 @@ class TunedPrompt(ChosenPrompt, FewShot):
     good_for: ClassVar[str] = "prompting at its best, for a model that is worth it"
     needs: ClassVar[str] = "a language model as for prompt, and a few dozen labelled rows"
     takes: ClassVar[str] = "hundreds of requests a fit (calls); then as prompt or few-shot"
-    revision: ClassVar[int] = 3
+    revision: ClassVar[int] = 4
     on_request: ClassVar[bool] = True
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     limits: ClassVar[Mapping[str, tuple[float, float]]] = {
@@ -519,7 +519,7 @@ class TunedRetrieval(ChosenPrompt, Retrieval):
     title: ClassVar[str] = "tuned prompt with similar labelled rows"
     good_for: ClassVar[str] = "as retrieval, with its settings chosen in the training rows"
     takes: ClassVar[str] = "hundreds of requests a fit (calls); then as retrieval"
-    revision: ClassVar[int] = 3
+    revision: ClassVar[int] = 4
     on_request: ClassVar[bool] = True
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     limits: ClassVar[Mapping[str, tuple[float, float]]] = {

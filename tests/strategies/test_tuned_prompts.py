@@ -29,7 +29,9 @@ from choose.models.prompting.prompt_search import (
     PromptSearch,
     parts_of,
 )
+from choose.models.prompting.prompts import PromptSettings
 from choose.models.prompting.search_budget import SearchBudget
+from choose.models.prompting.written_descriptions import described
 from choose.progress import TimeLimitReached, time_limit
 from choose.schema.plan import Spending
 from choose.strategy import build
@@ -212,6 +214,24 @@ def test_a_search_among_prompts_for_sets_of_labels_is_scored_by_example_f1() -> 
     assert "The usual prompt has example F1 0." in note
     assert "The model wrote, card: It is for GROWING things; lost: It is for" in note
     assert "Answers were held to the labels by a JSON schema." in note
+
+
+def test_of_a_label_that_no_row_has_nothing_is_written() -> None:
+    """Its page held other labels' texts alone, and what was made of them replaced the user's."""
+    task = replace(SETS, descriptions={"pin": "a code of four digits", "card": "a card"})
+    rows = [e for e in label_rows(60) if "pin" not in SETS.classes(e.target)]
+    asked: list[Body] = []
+    with endpoint_session(sets_by_words, asked=asked):
+        budget = SearchBudget("endpoint:big", 50, 50)
+        settings = PromptSettings(
+            model="endpoint:big", wording="labels", calibrate=True, max_tokens=256
+        )
+        found = described(task, rows, settings, budget)
+        again = described(task, [e for e in rows if e.target == "[]"], settings, budget)
+    assert found.descriptions["pin"] == "a code of four digits"
+    assert found.descriptions["card"] == "It is for GROWING things."
+    assert budget.asked == len(SETS.choices) - 1
+    assert again == task
 
 
 @pytest.mark.slow

@@ -51,16 +51,24 @@ def described(
 ) -> Task:
     """Return a task with what the prompted model writes of it; what it cannot write stays.
 
+    Labels and fields that no row has are left as they are.
+
     Raises:
         SearchStopped: if the questions would exceed a limit.
     """
-    names, changed = _named(task), dict[str, Any]()
-    if not names:
+    every, changed = _named(task), dict[str, Any]()
+    if not every:
         page = "\n".join(_listed(rows[:OWN_ROWS], _answer))
         (written,) = _written(_ANSWER, [page], settings, budget)
         changed = {"instruction": written} if written else {}
     else:
         page_of, told = (_field_page, _FIELD) if field_types(task) else (_label_page, _LABEL)
+        held = {
+            one
+            for row in rows
+            for one in (parse(row.target) if field_types(task) else task.classes(row.target))
+        }
+        names = {one: name for one, name in every.items() if one in held}
         pages = [page_of(task, rows, one, name) for one, name in names.items()]
         found = dict(zip(names, _written(told, pages, settings, budget), strict=True))
         kept = {name: text for name, text in found.items() if text}
