@@ -91,6 +91,11 @@ def test_candidates_that_were_not_begun_are_given_time_before_anything_is_added(
     assert "the budget ended before prompt had finished" in first.text
     assert first.command == "choose compare -c STUDY --budget 15m"
     assert not steps_of(found, "add-candidate")
+    # The rest of a slow candidate is not named beside it, and does not raise the budget either.
+    hour = (replace(run, seconds_alone=60.0) for run in runs)
+    slow = cut(replace(whole, runs=tuple(hour)), "tfidf", 25)
+    first = judge(slow, Rule(), left_out=("prompt: the budget was used up.",)).verdict.steps[0]
+    assert first.command == "choose compare -c STUDY --budget 15m"
 
 
 UNPAID = f"{score_names.UNPAID}."

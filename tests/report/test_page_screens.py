@@ -282,6 +282,10 @@ def test_the_labels_to_check_are_one_list_with_ids_to_copy() -> None:
     page = page_of(decision, {"T0": "text 0"})
     assert page.index('id="labels"') < page.index('id="evidence"')
     assert f'<pre class="copy"><code>{rows.ids}</code></pre>' in page
+    # What candidates agree on is no suggestion: the audit doubts none of these labels.
+    missed = page[page.index("Wrong in all, and not among") :]
+    assert "most answer" in missed
+    assert "suggested label" not in missed
 
 
 def test_an_auditor_that_cannot_know_leaves_no_list_but_its_reason() -> None:

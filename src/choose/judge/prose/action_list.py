@@ -74,20 +74,20 @@ def next_steps(
         labels_limit(case) is not None
         or (check[0].value is not None and check[0].value.value >= case.margin / 2)
     )
-    unfinished, waiting = _unfinished(case, left_out), _waiting(case, left_out)
-    planned = planned_runs(case, left_out)
+    waiting, planned = _waiting(case, left_out), planned_runs(case, left_out)
+    # Candidates that have not begun come first; of the others, no rows are named beside them.
+    unfinished = {} if waiting else _unfinished(case, left_out)
     minutes = budget_for(case, unfinished, planned, waiting.values())
-    begin = list(_begin(case, waiting, minutes))
     metric, known = list(_metric(case)), rare_label_known(case)
     steps = [
         *(Step(kind="other", text=text) for text in [best_buy(moves)] if text),
         *(metric if known else ()),
         *text_steps(case),
-        *(begin or add_families(case)),
+        *(_begin(case, waiting, minutes) if waiting else add_families(case)),
         *documents_steps(case, CHECK),
         *_conflicts(case),
         *(check if worth_most else ()),
-        *(() if begin else _evaluate(case, unfinished, minutes)),
+        *_evaluate(case, unfinished, minutes),
         *(() if known else metric),
         *repeat_runs(case, planned, minutes),
         *_stronger(case, gates),
