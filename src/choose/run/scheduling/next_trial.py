@@ -1,14 +1,14 @@
 """The jobs that wait, and which trial is worth most for the question that is still open.
 
 Every candidate answers once, and fast ones the rest of their rows: before the first answers of slow
-ones, where that takes little of the budget. Then the trials of the families
-that are still in contention come first: the pair whose next step removes most of what may change,
-for each second that it takes. It answers more rows of what has been fitted, then its trials run
-fold by fold, so that every comparison stays on the same rows and is the next part of the same
-balanced order. Before them, the fit of a named candidate that reads documents answers with other
-passages, and with changed ones. Then come other trials of fast candidates, and what the checks of
-the named candidate need, and the parts that the study names in its settings. When the verdict is
-final, the rest is not run.
+ones, where that takes little of the budget. Then the trials of the families that are still in
+contention come first: the pair whose next step removes most of what may change, for each second
+that it takes. It answers more rows of what has been fitted, then its trials run fold by fold, so
+that every comparison stays on the same rows and is the next part of the same balanced order. Before
+them, the fit of a named candidate that reads documents answers with other passages, and with
+changed ones. Then come other trials of fast candidates, and what the checks of the named candidate
+need, and the parts that the study names in its settings. When the verdict is final, the rest is not
+run.
 """
 
 from __future__ import annotations
