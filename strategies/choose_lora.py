@@ -68,8 +68,6 @@ class Lora:
     # Passes over a pool, and rows from which on early stopping is decided; None: what suits lora.
     writing_epochs: ClassVar[float | None] = None
     least_checked: ClassVar[int | None] = None
-    # Share of the last steps whose weights are averaged, where early stopping is not decided.
-    averaged: ClassVar[float] = 0.0
     learns: ClassVar[bool] = True
     seeded: ClassVar[bool] = True
     cheap: ClassVar[bool] = False
@@ -213,9 +211,7 @@ class Lora:
             rate = self.learning_rate or WRITING_RATE
             epochs = self.writing_epochs if self.epochs is None else self.epochs
             least = {} if self.least_checked is None else {"least": self.least_checked}
-            answers = self._writer.training_run(
-                examples, rate, epochs, self.seed, averaged=self.averaged, **least
-            )
+            answers = self._writer.training_run(examples, rate, epochs, self.seed, **least)
             self._truncated = self._writer.cut_texts
             self._notes = [] if answers else ["The pool is empty, so nothing was trained."]
             return answers

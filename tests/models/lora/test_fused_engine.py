@@ -491,38 +491,6 @@ def test_a_fit_above_lower_layers_does_not_depend_on_earlier_ones(base: Base) ->
     assert all(torch.equal(found[0][name], found[1][name]) for name in found[0])
 
 
-def test_the_weights_of_the_last_steps_are_averaged_where_none_are_validated(base: Base) -> None:
-    import torch
-
-    rows, targets = some_rows([9, 4, 6, 3, 12, 5] * 3), [0, 1, 2] * 6
-
-    def trained(schedule: Schedule) -> tuple[ClassifierRun, list[dict[str, Any]]]:
-        run, after = ClassifierRun(tuned(base), rows, targets, schedule, 1), []
-        apply = run.apply_gradients
-
-        def applied() -> None:
-            apply()
-            after.append(trained_state(run.model))
-
-        run.apply_gradients = applied  # type: ignore[method-assign]
-        train_together([run])
-        return run, after
-
-    run, after = trained(Schedule(10, 3, 1e-2, 0, averaged=0.3))
-    for name, tensor in trained_state(run.model).items():
-        mean = torch.stack([state[name] for state in after[7:]]).mean(0)
-        torch.testing.assert_close(tensor, mean, rtol=1e-5, atol=1e-7)
-        assert not torch.equal(tensor, after[-1][name])
-    plain, last = trained(Schedule(10, 3, 1e-2, 0))
-    assert all(torch.equal(t, last[-1][name]) for name, t in trained_state(plain.model).items())
-    assert all(
-        torch.equal(a[name], b[name]) for a, b in zip(after, last, strict=True) for name in a
-    )
-    checked, states = trained(Schedule(10, 3, 1e-2, 4, averaged=0.3))
-    best = trained_state(checked.model)
-    assert any(all(torch.equal(best[name], one[name]) for name in best) for one in states)
-
-
 def test_runs_that_adapt_different_layers_are_left_to_autograd(base: Base) -> None:
     found = [tuned(base, upper=upper) for upper in (1.0, 0.5)]
     rows, plan = some_rows([5] * 6), Schedule(2, 3, 1e-2, 0)

@@ -180,7 +180,6 @@ class AnswerWriter:
         epochs: float | None,
         seed: int,
         least: int = EARLY_STOPPING_MIN_ROWS,
-        averaged: float = 0.0,
     ) -> AnswerRun | None:
         """Return a run that is ready to train, or None without a row to learn from.
 
@@ -201,7 +200,7 @@ class AnswerWriter:
             )
         self.literal = literal_fields(self.task, examples)
         rows = self.prompts.rows(examples, self.rule.limit)
-        schedule = answer_schedule(len(rows), rate, epochs, least, averaged)
+        schedule = answer_schedule(len(rows), rate, epochs, least)
         return AnswerRun(self.model, self.prompts.opening, rows, schedule, seed)
 
     def choose_ending(self, examples: Sequence[Example], run: AnswerRun) -> None:

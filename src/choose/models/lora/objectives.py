@@ -38,7 +38,6 @@ def answer_schedule(
     learning_rate: float,
     epochs: float | None = None,
     least: int = EARLY_STOPPING_MIN_ROWS,
-    averaged: float = 0.0,
 ) -> Schedule:
     """Return a schedule for a pool of `rows` rows, from 8 to tens of thousands.
 
@@ -49,8 +48,9 @@ def answer_schedule(
     batch = max(2, min(8 if training < 500 else 16 if training < 2000 else 32, training // 2))
     passes = min(20.0, max(2.0, 4 * math.sqrt(300 / training))) if epochs is None else epochs
     fewest = 30 if epochs is None else 1
-    steps = max(fewest, math.ceil(passes * training / batch))
-    return Schedule(steps, batch, learning_rate, validation, averaged)
+    return Schedule(
+        max(fewest, math.ceil(passes * training / batch)), batch, learning_rate, validation
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,17 +33,12 @@ PROGRESS_LABEL = "training"
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """How long and on what a run trains: `steps` batches, `validation_rows` rows held out.
-
-    Without such rows the weights are the mean of those after each of the last steps, of which
-    `averaged` is the share (Izmailov et al. 2018, arXiv 1803.05407).
-    """
+    """How long and on what a run trains: `steps` batches, `validation_rows` rows held out."""
 
     steps: int
     batch_size: int
     learning_rate: float
     validation_rows: int
-    averaged: float = 0.0
 
 
 def endless_batches(
@@ -108,7 +103,6 @@ class TrainingRun(ABC):
         self._batches = self._endless_batches(chooser)
         self._steps_per_epoch = math.ceil(len(self.rows) / schedule.batch_size)
         self._best: tuple[float, dict[str, Any]] | None = None
-        self._mean: tuple[int, dict[str, Any]] | None = None
         self.finished, self.cached_seconds, self.setup_steps = False, 0.0, 0.0
 
     def prefix_of(self, index: int) -> tuple[int, ...]:
@@ -188,17 +182,8 @@ class TrainingRun(ABC):
         self._learning_rates.step()
         self.step += 1
         self.finished = self.step == self.schedule.steps
-        if self.step > (1 - self.schedule.averaged) * self.schedule.steps:
-            self._average()
         if self.validation_indices and (self.finished or self.step % self._steps_per_epoch == 0):
             self._validate()
-
-    def _average(self) -> None:
-        state = trained_state(self.model)
-        count, mean = self._mean or (0, state)
-        for name, tensor in mean.items():
-            tensor.lerp_(state[name], 1 / (count + 1))
-        self._mean = count + 1, mean
 
     def _validate(self) -> None:
         loss = self.validation_loss()
@@ -224,11 +209,9 @@ class TrainingRun(ABC):
         ]
 
     def restore_best(self) -> None:
-        """Put back the weights with the lowest validation loss, or the mean of the last ones."""
-        for kept in (self._best, self._mean):
-            if kept is not None:
-                restore_state(self.model, kept[1])
-                return
+        """Put back the weights with the lowest validation loss."""
+        if self._best is not None:
+            restore_state(self.model, self._best[1])
 
 
 # Some of the runs, each with the indices of its batch among its `rows`.
