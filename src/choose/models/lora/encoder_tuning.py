@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from choose.errors import StrategyError
+from choose.formatting import plural
 from choose.models.classical.label_set_head import Members
 from choose.models.hardware.memory import limits_of, within_memory
 from choose.models.lora.batching import batches_by_length, pad
@@ -272,7 +273,7 @@ def train_whole(run: TrainingRun) -> list[str]:
             "or more epochs."
         )
     return [
-        f"{run.step} steps of {schedule.batch_size} rows at learning rate "
+        f"{plural(run.step, 'step')} of {schedule.batch_size} rows at learning rate "
         f"{schedule.learning_rate:g}, all weights of the encoder trained; loss "
         f"{learning.loss_before:.3f} before and {learning.loss_after:.3f} after training."
     ]
