@@ -602,7 +602,7 @@ class LoraRag(ReadsDocuments, Lora):
     revision: ClassVar[int] = 5
     # A row with a passage takes as long as ten without. All layers learn more in fewer passes than
     # half of them in the same time.
-    writing_epochs: ClassVar[float | None] = 1.7
+    writing_epochs: ClassVar[float | None] = 1.4
     least_checked: ClassVar[int | None] = 500
     kind_settings: ClassVar[Mapping[str, Mapping[str, Any]]] = {"answering": {"targets": "all"}}
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = MappingProxyType({"k=3": {"k": 3}})
