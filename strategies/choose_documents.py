@@ -11,10 +11,9 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from choose.corpus import WORDS, Passage
-from choose.formatting import percent, plural, signed_points
 from choose.models.classical.inner_selection import FEWEST_ROWS
 from choose.models.prompting.base_strategy import PromptedStrategy, prompter_for
-from choose.models.prompting.prompt_search import FEWEST_ASKED, gain_note
+from choose.models.prompting.prompt_search import FEWEST_ASKED, gain_note, score_of
 from choose.models.prompting.prompts import Prompter
 from choose.models.prompting.search_budget import SearchBudget, SearchStopped
 from choose.models.retrieval.chosen_settings import (
@@ -39,8 +38,6 @@ from choose.models.retrieval.passage_search import (
 from choose.models.retrieval.short_answers import without_echo
 from choose.models.saving import read_fitted, write_fitted
 from choose.models.weights.spec import DEFAULT_ENCODER, DEFAULT_LM, endpoint_name
-from choose.schema.decision import GAINED
-from choose.schema.score_names import name_of
 from choose.tasks.answering import abstains, reading
 from choose.types import Answers, Example, Family, Item, Task
 from choose_lora import Lora
@@ -426,12 +423,8 @@ class _Trying:
                 f"rows: {metric} {means[0]:.2f} there; {means[1]:.2f} with {first}."
             )
         gain = trials.gain()
-        gained = (
-            ""
-            if gain is None
-            else " On rows on which it was not chosen, choosing gains "
-            f"{signed_points(gain.value)} points (standard error {percent(gain.error)})."
-        )
+        held_out = " On rows on which it was not chosen, choosing gains"
+        gained = "" if gain is None else f"{held_out} {gain}."
         others = " Others were left out." if self.left_out else ""
         return (
             f"Read: {chosen}. {metric} on {rows} training rows {means[0]:.2f}; {means[1]:.2f} with "
@@ -449,14 +442,14 @@ class _Trying:
         rows, gain = len(self.rows), self.trials.gain() if scores else None
         if gain is not None:
             changed = chosen != next(iter(scores))
-            said = gain_note(gain, changed, name_of(self.task.metrics[0]), rows, budget)
+            said = gain_note(gain, changed, score_of(self.task), rows, budget)
         elif scores:
-            few = f"{plural(rows, 'row')} are too few to hold some out"
-            said = f"{GAINED} an unknown amount, as {few}, for {budget.cost}."
+            few = f"{rows:,} training rows are too few to hold some out"
+            said = budget.gained(f"an unknown amount, as {few}")
         else:
-            said = f"{GAINED} nothing, for {budget.cost}."
+            said = budget.gained("nothing")
         if self.stopped:
-            far = plural(len(scores), "setting") if scores else "nothing"
+            far = f"{len(scores)} of its settings" if scores else "nothing"
             kept = "the best so far is kept" if scores else "the usual settings are used"
             said += f" It ended early, with {far} compared, because {self.stopped}: {kept}."
         return said

@@ -34,7 +34,6 @@ from choose.models.retrieval.chosen_settings import in_order
 from choose.models.saving import read_fitted, rows_from, write_fitted
 from choose.models.tfidf_logistic import TfidfFeatures
 from choose.models.weights.spec import DEFAULT_ENCODER, DEFAULT_LM
-from choose.schema.score_names import name_of
 from choose.types import Answers, Counts, Example, Item, Task
 from choose_prompting import FewShot
 from choose_retrieval import Retrieval
@@ -159,8 +158,7 @@ class ChosenPrompt(PromptedStrategy):
         words += ["descriptions that the model wrote"] * written
         words += [FITTED] * (chosen.calibration == FITTED)
         self.choice, self.searched_seconds = chosen.choice, search.budget.cached_seconds
-        metric = "accuracy" if search.task.labels else name_of(search.task.metrics[0])
-        self.notes = notes_on(chosen, ", ".join(words), search.budget, metric)
+        self.notes = notes_on(chosen, ", ".join(words), search.budget, search.task)
         if written:
             self.notes.append(_quoted(search.task_of(True)))
 

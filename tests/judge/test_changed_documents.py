@@ -344,7 +344,7 @@ def test_a_verdict_says_when_documents_leave_its_candidate_behind() -> None:
     [said] = [one for one in often.reasons if "change in a month" in one]
     # It scores all of 12 before, and at most half a point each after: its words are "days".
     assert said == (
-        "10 % of the documents change in a month: lora reads none, so that it loses 5 points a "
+        "10 % of the documents change in a month: lora reads none, so that it loses 5.0 points a "
         "month and 2 points in 0.4 months unless it is trained again."
     )
     assert any("documents change, by which lora loses" in one for one in often.reasons)

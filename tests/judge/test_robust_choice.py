@@ -77,7 +77,7 @@ def test_a_lead_that_was_there_without_typos_does_not_make_a_choice_fragile() ->
     before = (clean["probe"][:rows].mean() - clean["tfidf"][:rows].mean()) * 100
     assert (ahead, before) == (pytest.approx(7), pytest.approx(4))
     assert gate.status == "unknown"
-    assert "probe scores 7 points higher than tfidf" in gate.evidence
+    assert "probe scores 7.0 points higher than tfidf" in gate.evidence
     assert f"adds +3.0 points ({MINUS}" in gate.evidence
     assert gate.evidence.endswith("which may be chance.")
 
@@ -87,7 +87,7 @@ def test_typos_that_turn_the_choice_round_fail_the_gate_and_say_by_how_much() ->
     typos = {"tfidf": first_rows_wrong((0, 90)), "probe": first_rows_wrong((0, 40))}
     gate = robust(clean, typos, 200)
     assert gate.status == "fail"
-    assert "probe scores 25 points higher than tfidf" in gate.evidence
+    assert "probe scores 25.0 points higher than tfidf" in gate.evidence
     assert "the condition adds +23.0 points (+" in gate.evidence
     assert "chance" not in gate.evidence
 

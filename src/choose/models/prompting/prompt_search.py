@@ -31,7 +31,7 @@ from choose.models.prompting.local_prompter import (
 )
 from choose.models.prompting.prompts import Prompter, field_types
 from choose.models.prompting.search_budget import SearchBudget, SearchStopped
-from choose.schema.decision import GAINED
+from choose.schema.score_names import name_of
 from choose.tasks.multilabel import Multilabel
 from choose.tasks.writing import Writing
 from choose.types import Answers, Counts, Example, Floats, Task
@@ -309,7 +309,7 @@ class PromptSearch:
         return self.task.score(output, row.targets)[self.task.metrics[0]]
 
 
-def notes_on(chosen: Chosen, described: str, budget: SearchBudget, metric: str) -> list[str]:
+def notes_on(chosen: Chosen, described: str, budget: SearchBudget, task: Task) -> list[str]:
     """Return what was chosen, what that gains on rows that it was not chosen on, and its cost."""
     ended = ""
     if chosen.stopped:
@@ -318,7 +318,8 @@ def notes_on(chosen: Chosen, described: str, budget: SearchBudget, metric: str) 
         ended = f" It ended early, with {far} compared, because {chosen.stopped}: {kept}."
     choice = chosen.choice
     if choice is None:
-        return [f"Prompt: {described}.", f"{GAINED} nothing, for {budget.cost}.{ended}"]
+        return [f"Prompt: {described}.", f"{budget.gained('nothing')}{ended}"]
+    metric = score_of(task)
     gained = gain_note(choice.gained, choice.index > 0, metric, choice.rows, budget)
     return [
         f"Prompt: {described}.",
@@ -328,14 +329,19 @@ def notes_on(chosen: Chosen, described: str, budget: SearchBudget, metric: str) 
     ]
 
 
+def score_of(task: Task) -> str:
+    """Return what a task is scored by, as reports name it."""
+    return "accuracy" if task.labels else name_of(task.metrics[0])
+
+
 def gain_note(gained: Gained, changed: bool, metric: str, rows: int, budget: SearchBudget) -> str:
     """Return what a search gained and cost; `changed` tells whether the usual setting did not stay.
 
     Reports show it beside the candidate.
     """
-    said = f"{GAINED} {gained} of {metric}"
+    said = f"{gained} of {metric}"
     if not changed or gained.value <= 0:
-        said = f"{GAINED} nothing that can be shown: {gained} of {metric}"
+        said = f"nothing that can be shown: {said}"
     elif gained.low <= 0:
         said += ", which may be none,"
-    return f"{said} on {rows} held-out training rows, for {budget.cost}."
+    return budget.gained(f"{said} on {rows} held-out training rows")
