@@ -241,6 +241,7 @@ def test_what_the_answer_calls_undecided_is_open() -> None:
         assert "cannot separate fine-tuning (lora) and a cheap classifier (tfidf)" in found.because
         told |= {family.status for family in found.families}
         assert found.open[0].startswith("A cheap classifier: tfidf \u2212 lora: ")
+        assert not any("tfidf" in one for one in found.settled), "the same pair, settled too"
     assert told >= {"open", "no gain"}
 
 

@@ -210,8 +210,7 @@ def settled(case: Case, families: tuple[FamilyResult, ...]) -> tuple[str, ...]:
 
 
 def _shown(case: Case, result: FamilyResult) -> str:
-    match = _match(case, result)
-    if match is None or result.status in ("open", "ahead"):
+    if (match := _match(case, result)) is None or _undecided(case, result):
         return ""
     found = charted(case, match[1])
     other, own = compared(case, found)
@@ -226,6 +225,12 @@ def _shown(case: Case, result: FamilyResult) -> str:
         f"{_capital(other)} does not gain {points(margin)} over {own}: "
         f"{size_in_points(found.difference, why)} on {rows}."
     )
+
+
+def _undecided(case: Case, result: FamilyResult) -> bool:
+    # A cheaper family that gains nothing may still be as good as the one that is named.
+    rivals = () if case.selection.chosen else map(case.contenders.family, case.selection.rivals)
+    return result.status in ("open", "ahead", *("no gain" for f in rivals if f == result.family))
 
 
 def why_wider(case: Case, found: FamilyComparison) -> str:
@@ -266,8 +271,7 @@ def _floor(case: Case) -> str:
         if name != case.name and difference and difference.low > 0:
             return (
                 f"{case.name} beats always giving {case.words.constant} by "
-                f"{size_in_points(difference)}"
-                f"{case.contenders.on_rows(difference)}."
+                f"{size_in_points(difference)}{case.contenders.on_rows(difference)}."
             )
     return ""
 
@@ -285,11 +289,8 @@ def still_open(
 
 
 def _open_families(case: Case, families: tuple[FamilyResult, ...]) -> Iterator[str]:
-    # A cheaper family that gains nothing may still be as good as the one that is named.
-    rivals = {case.contenders.family(n) for n in case.selection.rivals if not case.selection.chosen}
     for result in families:
-        match, doubt = _match(case, result), result.status == "no gain" and result.family in rivals
-        if match is None or not (doubt or result.status in ("open", "ahead")):
+        if (match := _match(case, result)) is None or not _undecided(case, result):
             continue
         family, found = match[0], charted(case, match[1])
         theirs, own = compared(case, found) if found.chosen else (found.a, found.b)
@@ -323,9 +324,8 @@ def _small_model(case: Case) -> Iterator[str]:
 def small_models(contenders: Contenders) -> list[str]:
     """Return the models that were prompted if all of them are small."""
     prompted = [m.info for m in contenders.order if m.info.family in ("prompting", "retrieval")]
-    if any(strong(info) for info in prompted):
-        return []
-    return sorted({short_model(info.model) for info in prompted if info.model})
+    small = {short_model(info.model) for info in prompted if info.model}
+    return [] if any(map(strong, prompted)) else sorted(small)
 
 
 def _not_measured(
