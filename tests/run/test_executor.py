@@ -269,6 +269,7 @@ def test_no_test_row_is_in_its_training_pool(tmp_path: Path) -> None:
     assert sorted(data.asked) == sorted(data.examples)
 
 
+@pytest.mark.slow
 def test_a_candidate_far_behind_is_dropped_and_it_is_said_by_how_much(tmp_path: Path) -> None:
     data = dataset(rows=600)
     store = Store.create(tmp_path / "st")
@@ -425,6 +426,7 @@ def test_no_worker_idles_because_a_request_took_none(tmp_path: Path) -> None:
     assert begun == [2, 1]
 
 
+@pytest.mark.slow
 def test_a_first_pass_with_a_few_rows_is_no_reason_to_fit_it_anew(tmp_path: Path) -> None:
     """A finished study has many; they answer more where the question needs it, in one fit."""
     data, what = dataset(rows=600), study("tfidf", "steady", wordings=False, views=())

@@ -117,6 +117,7 @@ def test_a_shorter_second_attempt_reports_the_stored_run(tmp_path: Path) -> None
     assert "steady" in outcome.failed_again
 
 
+@pytest.mark.slow
 def test_views_that_fail_leave_the_clean_answers_and_it_is_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
