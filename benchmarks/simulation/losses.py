@@ -45,7 +45,7 @@ SHORTENED = 0.75
 # A row that is lost keeps a part of its score, up to this one.
 KEPT = 0.4
 
-# Asked of every world: coverage of each term, and how often a gap that is named is the planted one.
+# Targets of every world: the coverage of each loss, and how often a study names the planted loss.
 COVERED = (0.93, 0.97)
 RIGHT = 0.95
 

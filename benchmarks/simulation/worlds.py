@@ -238,21 +238,16 @@ def _racing(setting: Setting, rng: Rng, ranges: Ranges) -> Setting:
 
 def _crowd(setting: Setting, rng: Rng, ranges: Ranges) -> Setting:
     """Add a near-equal second candidate of each family, so that picking the best is optimistic."""
-    twins = [
-        replace(
-            c,
-            name=f"{c.name} {i}",
-            seconds=c.seconds * (1 + 0.1 * i),
-            accuracy=c.accuracy - (rng.uniform(0, 0.01) if i else 0.0),
-        )
-        for c in setting.candidates[1:]
-        for i in range(2)
-    ]
-    return replace(setting, candidates=(setting.candidates[0], *twins))
+    return _near_equal(setting, rng, lambda: 2)
 
 
 def _many_members(setting: Setting, rng: Rng, ranges: Ranges) -> Setting:
     """Let families have very unlike numbers of near-equal members, as with tuned candidates."""
+    return _near_equal(setting, rng, lambda: int(rng.integers(1, 8)))
+
+
+def _near_equal(setting: Setting, rng: Rng, count: Callable[[], int]) -> Setting:
+    """Make so many of each candidate but the first, up to a point less accurate."""
     members = [
         replace(
             c,
@@ -261,7 +256,7 @@ def _many_members(setting: Setting, rng: Rng, ranges: Ranges) -> Setting:
             accuracy=c.accuracy - (rng.uniform(0, 0.01) if i else 0.0),
         )
         for c in setting.candidates[1:]
-        for i in range(int(rng.integers(1, 8)))
+        for i in range(count())
     ]
     return replace(setting, candidates=(setting.candidates[0], *members))
 

@@ -30,8 +30,8 @@ TIMES = 2.0
 
 HUNDRED = 100
 
-# Minutes that `--budget` may name. It holds what is left `SHARED` times, since other trials run
-# too, and a fit that was too long `FIT_SHARE` times: once, its answers and other trials.
+# Minutes that steps may recommend for `--budget`: `SHARED` times the forecast of what is left, as
+# other trials take time too, and `FIT_SHARE` times that of a fit that was too long.
 BUDGETS, SHARED, FIT_SHARE = (5, 10, 15, 30, 60, 120, 240), 3, 2
 
 # Runs that a study needs to measure the variance between runs well.

@@ -155,15 +155,11 @@ def _clusters(examples: Sequence[Example]) -> dict[str, str]:
 
 
 class Gained(NamedTuple):
-    """What choosing gains over the usual setting, from -1 to 1, with its 95 % interval.
-
-    `error` is the standard error of the mean over single rows, where it is one.
-    """
+    """What choosing gains over the usual setting, from -1 to 1, with its 95 % interval."""
 
     value: float
     low: float
     high: float
-    error: float = 0.0
 
     def __str__(self) -> str:
         """Return it in points: ``+2.1 points (-1.0 to +5.0)``."""
@@ -178,15 +174,14 @@ def mean_gain(gaps: Floats, clusters: Counts) -> Gained:
     differences are not certain; t has one degree of freedom less than there are clusters. One
     cluster tells nothing of others. `clusters` are (n,) numbers from 0 on, each of which occurs.
     """
-    rows, sizes = len(gaps), np.bincount(clusters)
-    mean, error = float(gaps.mean()), float(gaps.std(ddof=1)) / sqrt(rows)
+    rows, sizes, mean = len(gaps), np.bincount(clusters), float(gaps.mean())
     if (count := len(sizes)) < 2:
-        return Gained(mean, -1.0, 1.0, error)
+        return Gained(mean, -1.0, 1.0)
     center = float(gaps.sum()) / (rows + 2)
     off = np.bincount(clusters, gaps) - center * sizes
     spread = sqrt(count / (count - 1) * float(off @ off) + 2 * (1 + center**2)) / (rows + 2)
     half = float(stdtrit(count - 1, _TAILS[1] / 100)) * spread
-    return Gained(mean, max(-1.0, center - half), min(1.0, center + half), error)
+    return Gained(mean, max(-1.0, center - half), min(1.0, center + half))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

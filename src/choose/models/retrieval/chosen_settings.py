@@ -21,7 +21,7 @@ from typing import (
 import numpy as np
 
 from choose.corpus import Corpus, Passage
-from choose.formatting import percent, plural, signed_points
+from choose.formatting import plural
 from choose.models.classical.inner_selection import Gained, mean_gain
 from choose.models.retrieval.passage_search import NO_DOCUMENTS, WAYS, Found, Library, gold_passage
 from choose.models.weights.resolve import weights_digest
@@ -154,12 +154,8 @@ def chosen_number(trials: Trials[int], metric: str) -> PassagesRead:
     best, first = trials.best(), next(iter(trials.scores))
     means = ", ".join(f"{trials.mean(k):.3f} with {k}" for k in sorted(trials.scores))
     gain = trials.gain()
-    gained = (
-        ""
-        if gain is None
-        else f"; on rows on which it was not chosen, choosing gains {signed_points(gain.value)} "
-        f"points over {first} (standard error {percent(gain.error)})"
-    )
+    held_out = "; on rows on which it was not chosen, choosing gains"
+    gained = "" if gain is None else f"{held_out} {gain} over {first}"
     rows = len(trials.rows)
     return PassagesRead(
         best, f"Passages read: {best}. {metric} on {rows} training rows: {means}{gained}."

@@ -179,7 +179,7 @@ def early_candidates(
         least[encoder] = min(own, least.get(encoder, own))
     costs = {name: least[encoders.get(name) or f"none of {name}"] for name in seconds}
     left, early = EARLY_SHARE * budget, set[str]()
-    for name in sorted(costs, key=costs.__getitem__):
+    for name in sorted(costs, key=lambda name: (costs[name], name)):  # the same in every process
         left -= costs[name]
         early |= {name} if left >= 0 else set()
     return early
