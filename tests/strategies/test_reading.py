@@ -14,6 +14,7 @@ import pytest
 import choose_reader
 from choose.conformance import HOSTILE
 from choose.corpus import GOLD, Corpus, Document, Passage, Span, span_of
+from choose.data.noise_injection import noisy
 from choose.errors import StrategyError
 from choose.models.retrieval import passage_search
 from choose.models.retrieval.passage_search import given
@@ -284,6 +285,22 @@ def test_evidence_says_which_of_several_places_holds_the_answer() -> None:
     whole = replace(other, evidence=(passage,))
     assert choose_reader._places(whole, text, passage) == []
     assert choose_reader._places(replace(row, target=NO_ANSWER), text, passage) == []
+
+
+def test_the_reader_learns_wrong_answers_where_answers_are_wrong(fitted: Any) -> None:
+    if not hasattr(fitted, "_rows"):
+        pytest.skip("sentence learns no answers")
+    [clean] = fitted._rows(ROWS[:1])
+    year = TEXTS[0].index("19")
+    assert [(p.start, p.end) for p in clean.answers] == [(year, year + 4)]
+    wrong = noisy(ROWS, TASK, "wrong-span", 0.99, seed=1)
+    swapped = noisy(ROWS, TASK, "symmetric", 0.99, seed=1)
+    for before, after, row in zip(ROWS, wrong, fitted._rows(wrong), strict=True):
+        assert after.target != before.target
+        source = row.sources[0].text
+        assert {source[p.start : p.end] for p in row.answers} == {after.target}, after
+    for row in fitted._rows(swapped):  # the year of another town is not in this one's page
+        assert not row.answers
 
 
 @pytest.mark.slow

@@ -7,12 +7,20 @@ from collections import Counter
 
 import pytest
 
-from choose.corpus import Span
+from choose.corpus import Corpus, Document, Span
 from choose.data.noise_injection import noisy
 from choose.errors import StudyError
-from choose.tasks.answering import NO_ANSWER, Answering
+from choose.tasks.answering import NO_ANSWER, Answering, with_corpus
 from choose.tasks.extraction import Extraction, as_text, parse
-from choose.tasks.target_noise import IN_DOCUMENT, OF_ANSWERS, OF_RECORDS, OF_TEXTS
+from choose.tasks.target_noise import (
+    IN_DOCUMENT,
+    IN_PASSAGE,
+    OF_ANSWERS,
+    OF_RECORDS,
+    OF_TEXTS,
+    form,
+    other_spans,
+)
 from choose.tasks.writing import Writing
 from choose.types import Example
 
@@ -102,7 +110,7 @@ def test_answers_are_swapped_truncated_or_get_another_number() -> None:
     rows = [Example(id=str(i), text="t", target=f"the {i} of May") for i in range(10, 90)]
     rows += [Example(id=f"n{i}", text="t", target=NO_ANSWER) for i in range(20)]
     rows.append(Example(id="one", text="t", target="May"))
-    for kind in OF_ANSWERS.keys() - {IN_DOCUMENT}:
+    for kind in OF_ANSWERS.keys() - {IN_DOCUMENT, IN_PASSAGE}:
         after = noisy(rows, Answering(), kind, 0.99, seed=0)
         differ = [(b, a) for b, a in zip(rows, after, strict=True) if a.target != b.target]
         assert len(differ) > 70
@@ -141,6 +149,114 @@ def test_answers_are_swapped_within_their_document() -> None:
     assert 28 <= len(changed[0]) <= 52 <= len(changed[1])
     # Donors differ: no answer of a document replaces most of the others.
     assert max(Counter(changed[1].values()).values()) <= 6
+
+
+PAGE = (
+    "King Henry opened the Iron Bridge in 1742. Duke Robert of Wick closed it in 1801. It had "
+    "cost 300 pounds. Repairs of the old arches took 14 months, and Miss Ada Lane paid for them."
+)
+
+
+def on_pages(pages: int = 30) -> tuple[Answering, list[Example]]:
+    """Return two questions on each page, and some without an answer."""
+    answers = ("1742", "King Henry", "Duke Robert", "the old arches", "14 months")
+    documents, rows = [], []
+    for n in range(pages):
+        text = f"{PAGE} Page {n} ends."
+        documents.append(Document(id=f"p{n}", text=text))
+        for part in (0, 1):
+            answer = answers[(n + part) % len(answers)]
+            start = text.index(answer)
+            evidence = (Span(f"p{n}", start, start + len(answer)),)
+            rows.append(Example(id=f"q{n}-{part}", text="?", target=answer, evidence=evidence))
+    rows += [Example(id=f"n{n}", text="?", target=NO_ANSWER) for n in range(20)]
+    task = with_corpus(Answering(unanswerable=True), Corpus(tuple(documents)))
+    assert isinstance(task, Answering)
+    return task, rows
+
+
+def test_a_wrong_span_is_as_many_words_of_the_same_passage_and_type() -> None:
+    task, rows = on_pages()
+    few, many = (noisy(rows, task, IN_PASSAGE, rate, seed=0) for rate in (0.3, 0.9))
+    changed = [
+        {old.id: new for old, new in zip(rows, after, strict=True) if old != new}
+        for after in (few, many)
+    ]
+    assert changed[0].items() <= changed[1].items()  # nested
+    assert 10 <= len(changed[0]) <= 26
+    assert 46 <= len(changed[1]) <= 60  # questions without an answer have no passage
+    assert not any(id.startswith("n") for id in changed[1])
+    assert task.corpus is not None
+    for row in rows:
+        if (new := changed[1].get(row.id)) is None:
+            continue
+        assert form(new.target) == form(row.target)
+        assert len(new.target.split()) == len(row.target.split())
+        for span in new.evidence:  # it goes where the answer is now
+            text = task.corpus.by_id[span.document].text
+            assert text[span.start : span.end].lower() == new.target.lower()
+            assert not span.overlaps(row.evidence[0])
+    got = {row.target: set[str]() for row in rows[:10]}
+    for row in rows:
+        if row.id in changed[1]:
+            got[row.target].add(changed[1][row.id].target)
+    assert {"1801", "300"} <= got["1742"]
+    assert {"Duke Robert", "Iron Bridge"} <= got["King Henry"]
+
+
+def test_wrong_spans_come_from_the_passage_of_a_row_too() -> None:
+    fields = {"page": PAGE}
+    rows = [
+        Example(id=f"q{n}", text="?", target=target, fields=fields)
+        for n, target in enumerate(["1742", "King Henry"] * 40)
+    ]
+    task = Answering(passage="page")
+    for kind, allowed in (
+        (IN_PASSAGE, other_spans(PAGE, ["1742"]) + other_spans(PAGE, ["King Henry"])),
+        (IN_DOCUMENT, ["1742", "King Henry"]),
+    ):
+        after = noisy(rows, task, kind, 0.9, seed=0)
+        differ = [(b, a) for b, a in zip(rows, after, strict=True) if a.target != b.target]
+        assert len(differ) > 60
+        assert {a.target for _, a in differ} <= set(allowed)
+
+
+def test_words_that_could_be_marked_in_place_of_an_answer() -> None:
+    assert other_spans(PAGE, ["1742"]) == ["1801", "300", "14"]
+    assert other_spans(PAGE, ["King Henry"]) == [
+        "Iron Bridge",
+        "Duke Robert",
+        "Miss Ada",
+        "Ada Lane",
+    ]
+    spans = other_spans(PAGE, ["the old arches"])
+    assert "cost 300 pounds" not in spans  # a phrase has no number
+    assert "paid for them" in spans
+    assert not any("arches" in span for span in spans)
+    assert other_spans("No more words.", ["a much longer answer"]) == []
+    assert other_spans("\u6771\u4eac\u306b\u3042\u308b", ["\u6771\u4eac"]) == []
+
+
+@pytest.mark.parametrize("kind", ["symmetric", "truncated", IN_DOCUMENT])
+def test_evidence_does_not_give_the_right_answer_of_a_disturbed_row_away(kind: str) -> None:
+    task, rows = on_pages()
+    after = noisy(rows, task, kind, 0.9, seed=0)
+    assert task.corpus is not None
+    differ = [(b, a) for b, a in zip(rows, after, strict=True) if a.target != b.target]
+    differ = [(b, a) for b, a in differ if b.evidence]
+    assert len(differ) > 15
+    for before, now in differ:
+        [old] = before.evidence
+        if now.target == NO_ANSWER:
+            assert now.evidence == ()
+            continue
+        assert {span.document for span in now.evidence} == {old.document}
+        text = task.corpus.by_id[old.document].text
+        said = {text[span.start : span.end].lower() for span in now.evidence}
+        inside = now.target.lower() in text.lower()
+        assert said == ({now.target.lower()} if inside else {text.lower()})
+        if kind == "truncated":
+            assert all(old.overlaps(span) for span in now.evidence)
 
 
 def test_an_unknown_kind_of_noise_is_refused_with_those_of_the_task() -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from hashlib import blake2b
 from typing import cast
@@ -14,13 +14,17 @@ import numpy as np
 
 from choose.corpus import Corpus
 from choose.errors import StudyError, did_you_mean
-from choose.tasks.answering import corpus_of
+from choose.tasks.answering import corpus_of, passage_field
+from choose.tasks.evidence_spans import evidence_of_another
 from choose.tasks.kinds import KINDS as KINDS_OF_TASKS
-from choose.tasks.target_noise import IN_DOCUMENT
+from choose.tasks.target_noise import IN_DOCUMENT, IN_PASSAGE, other_spans
 from choose.types import Example, Floats, LabelNoise, Task
 
 # Other rows that are tried, in the order of a ring, for a target or a value that differs.
 DONORS = 200
+
+# Passages with a row's evidence in which other words are taken for its answer.
+PASSAGES = 20
 
 KINDS: tuple[LabelNoise, ...] = ("symmetric", "confused-pair", "class-dependent")
 
@@ -78,7 +82,8 @@ def noisy(
     `rate`, if its target has what the noise needs, such as a number; what it takes from other rows,
     it takes from `donors` (by default the pool), which should be the whole pool of a fold, so that
     smaller pools get the same noise. ``swapped-in-document`` takes the answer to another question
-    on the same document, if one has any.
+    on the same document or passage, if one has any, and ``wrong-span`` other words of the passage.
+    Evidence follows the answer (`evidence_of_another`).
 
     Raises:
         StudyError: if the rate or the kind does not exist.
@@ -90,58 +95,72 @@ def noisy(
     if not rate:
         return list(pool)
     ring = sorted(donors or pool, key=lambda e: (_uniform("donor", seed, e.id), e.id))
-    others_of = partial(_in_document if kind == IN_DOCUMENT else _in_ring, _Ring.of(ring, seed))
-    siblings, corpus = KINDS_OF_TASKS[task.kind].siblings, corpus_of(task)
-    if kind == IN_DOCUMENT and siblings is not None and corpus is not None:
-        others_of = partial(_siblings, siblings, corpus, seed)
+    others_of = _others(kind, task, ring, seed)
+    follows = corpus_of(task) if KINDS_OF_TASKS[task.kind].reads_passages else None
     found = []
     for row in pool:
         if _uniform("flip", seed, row.id) < rate:
             draw = partial(_uniform_of, seed=seed, id=row.id)
             target = disturb[kind](row.target, others_of(row), draw)
-            row = replace(row, target=target, accepted=())
+            if target != row.target:
+                row = replace(row, target=target, accepted=())
+                if row.evidence and follows is not None:
+                    row = replace(row, evidence=evidence_of_another(row, follows))
         found.append(row)
     return found
 
 
-@dataclass(frozen=True)
-class _Ring:
-    """Rows whose targets others may get, in an order that the seed decides, with their places."""
-
-    rows: Sequence[Example]
-    places: Sequence[float]
-    by_document: Mapping[str, Sequence[str]]
-    seed: int
-
-    @classmethod
-    def of(cls, ring: Sequence[Example], seed: int) -> _Ring:
-        found: dict[str, list[str]] = defaultdict(list)
-        for row in ring:
-            for span in row.evidence[:1]:
-                found[span.document].append(row.target)
-        return cls(ring, [_uniform("donor", seed, e.id) for e in ring], found, seed)
+# Gives the targets that a row may get.
+Others = Callable[[Example], Iterable[str]]
 
 
-def _in_ring(ring: _Ring, row: Example) -> Iterator[str]:
-    """Yield the targets of the rows after a row's place."""
-    start, rows = bisect_right(ring.places, _uniform("donor", ring.seed, row.id)), ring.rows
-    return (rows[(start + i) % len(rows)].target for i in range(min(DONORS, len(rows))))
+def _others(kind: str, task: Task, ring: Sequence[Example], seed: int) -> Others:
+    siblings, corpus, field = (
+        KINDS_OF_TASKS[task.kind].siblings,
+        corpus_of(task),
+        passage_field(task),
+    )
+    if kind == IN_PASSAGE:
+        return partial(_rotated, seed, partial(_other_spans, corpus, field))
+    if kind != IN_DOCUMENT:
+        places = [_uniform("donor", seed, row.id) for row in ring]
+        return partial(_in_ring, ring, places, seed)
+    if siblings is not None and corpus is not None:
+        return partial(_rotated, seed, lambda row: siblings(row.target, corpus))
+    found: dict[str | None, list[str]] = defaultdict(list)
+    for row in ring:
+        found[_document_of(row, field)].append(row.target)
+    found.pop(None, None)
+    return partial(_rotated, seed, lambda row: found.get(_document_of(row, field), ()))
 
 
-def _in_document(ring: _Ring, row: Example) -> Iterator[str]:
-    """Yield the targets of rows with evidence in the same document, from some place on."""
-    own = ring.by_document.get(row.evidence[0].document, ()) if row.evidence else ()
-    first = int(_uniform("donor", ring.seed, row.id) * len(own))
-    return iter([*own[first:], *own[:first]])
-
-
-def _siblings(
-    of: Callable[[str, Corpus], Iterable[str]], corpus: Corpus, seed: int, row: Example
+def _in_ring(
+    ring: Sequence[Example], places: Sequence[float], seed: int, row: Example
 ) -> Iterator[str]:
-    """Yield targets that noise within a document may take, from some place of them on."""
-    own = list(of(row.target, corpus))
+    """Yield the targets of the rows after a row's place in an order that the seed decides."""
+    start = bisect_right(places, _uniform("donor", seed, row.id))
+    return (ring[(start + i) % len(ring)].target for i in range(min(DONORS, len(ring))))
+
+
+def _rotated(seed: int, of: Others, row: Example) -> list[str]:
+    """Return what a row may get, from some place of it on."""
+    own = list(of(row))
     first = int(_uniform("donor", seed, row.id) * len(own))
-    return iter([*own[first:], *own[:first]])
+    return [*own[first:], *own[:first]]
+
+
+def _document_of(row: Example, field: str | None) -> str | None:
+    """Return the document with a row's evidence, or the passage that it brings; None without."""
+    own = row.fields.get(field) if field else None
+    return row.evidence[0].document if row.evidence else own
+
+
+def _other_spans(corpus: Corpus | None, field: str | None, row: Example) -> Iterable[str]:
+    """Return other words of the passages with a row's evidence, or of the one that it brings."""
+    if field:
+        return other_spans(row.fields.get(field, ""), row.targets)
+    passages = corpus.overlapping(row.evidence)[:PASSAGES] if corpus else ()
+    return [text for one in passages for text in other_spans(one.text, row.targets)]
 
 
 def label_similarity(examples: Sequence[Example], task_labels: Sequence[str]) -> Floats:

@@ -174,8 +174,8 @@ class Grid(Settings):
     noise_kinds: tuple[Noise, ...] | None = Field(
         default=None,
         description="Kinds of added noise. Default: symmetric (labels flip, records and texts swap "
-        "rows); fast candidates also get confused pairs, or for records dropped values and for "
-        "texts changed numbers, at the highest rate.",
+        "rows); fast candidates also get confused pairs, or for records dropped values, for texts "
+        "changed numbers and for answers truncated ones, at the highest rate.",
     )
     scenarios: tuple[ScenarioKind, ...] | None = Field(
         default=None,

@@ -182,6 +182,29 @@ def spans_of(
     return tuple(dict.fromkeys(found))
 
 
+def evidence_of_another(row: Example, corpus: Corpus) -> tuple[Span, ...]:
+    """Return the evidence of a row whose answer was replaced by another one.
+
+    It is where this occurs in the passages that held the evidence, near it if it does there, or
+    else these passages: where the replaced answer stands would give that away.
+    """
+    if abstains(row.target):
+        return ()
+    passages = [passage.span for passage in corpus.overlapping(row.evidence)][:MOST]
+    answers = [" ".join(folded(answer).split()) for answer in row.targets]
+    found = [
+        Span(place.document, place.start + start, place.start + end)
+        for place in passages
+        for start, end in _outermost(
+            _occurrences(
+                folded(corpus.by_id[place.document].text[place.start : place.end]), answers
+            )
+        )
+    ]
+    near = [one for one in found if any(one.overlaps(span) for span in row.evidence)]
+    return tuple((near or found or passages)[:MOST])
+
+
 def is_reworded(question: Example, corpus: Corpus) -> bool:
     """Return whether a question's evidence is whole documents in which no answer was found."""
     texts = [corpus.by_id[span.document].text for span in question.evidence]

@@ -14,7 +14,7 @@ from choose.tasks.answering import NO_ANSWER
 from choose.tasks.extraction import as_text, parse
 from choose.tasks.multilabel import read_set, set_text
 from choose.tasks.ranking import read_scores, relevance_text
-from choose.tasks.values import as_date
+from choose.tasks.values import UNSPACED, as_date
 
 # A number that a person might mistype; part of a word, such as M8, it is a name.
 _NUMBER = re.compile(r"(?<![\w.])\d+(?![\w])")
@@ -192,6 +192,48 @@ def form(text: str) -> str:
     return "name" if capital and all(capital) else "phrase"
 
 
+# The end of a sentence, and marks that are no part of an answer.
+_SENTENCES, _MARKS = re.compile(r"(?<=[.!?])[\"')\]]*\s+"), '.,;:!?()[]"\u201c\u201d'
+
+
+def other_spans(text: str, answers: Sequence[str]) -> list[str]:
+    """Return what a person could mark in a text in place of an answer, in the text's order.
+
+    Runs of as many words of one sentence that share no word with an accepted answer, but for short
+    ones. If some are of the answer's type, only these; a short word such as "of" neither begins nor
+    ends one. None in scripts without spaces between words.
+    """
+    if UNSPACED.search(answers[0]):
+        return []
+    count, plain = len(answers[0].split()), [w for a in answers for w in _plain(a)]
+    right = {w for w in plain if len(w) > 3 or w.isdigit()} or {*plain}
+    found = []
+    for sentence in _SENTENCES.split(text):
+        words = sentence.split()
+        for start in range(len(words) - count + 1):
+            run = words[start : start + count]
+            if right.isdisjoint(_plain(" ".join(run))) and _bounds(run, first=not start):
+                found.append(" ".join(run).strip(_MARKS))
+    same = [one for one in found if form(one) == form(answers[0])]
+    return list(dict.fromkeys(same or found))
+
+
+def _plain(text: str) -> list[str]:
+    return re.findall(r"\w+", text.lower())
+
+
+def _bounds(run: Sequence[str], first: bool) -> bool:
+    """Return whether no short word is at an end; a capital marks a name but in the first word."""
+    ends = [word.strip(_MARKS) for word in (run[0], run[-1])]
+    names = [word[:1].isupper() for word in ends]
+    names[0] &= not first
+    names[1] &= not (first and len(run) == 1)
+    return all(
+        name or len(word) > 3 or any(map(str.isdigit, word))
+        for name, word in zip(names, ends, strict=True)
+    )
+
+
 def renumbered(text: str, draw: random.Random) -> str | None:
     """Return a text with other numbers, years by 1 to 9 and others by 10 to 50 %; None without any.
 
@@ -261,8 +303,8 @@ def _near(value: int, draw: random.Random) -> int:
 Disturbance = Callable[[str, Iterable[str], Draw], str]
 
 # The noise whose other targets are those of rows with evidence in the same document; of rankings,
-# documents with the same title.
-IN_DOCUMENT = "swapped-in-document"
+# documents with the same title. And that whose are other words of the passage with the answer.
+IN_DOCUMENT, IN_PASSAGE = "swapped-in-document", "wrong-span"
 
 # By the names of `types.Scenario.noise`; the first is the usual one, the second comes nearest to
 # how people err.
@@ -285,6 +327,7 @@ OF_ANSWERS: Mapping[str, Disturbance] = {
     "truncated": truncated,
     "number-changed": number_changed,
     IN_DOCUMENT: swapped,
+    IN_PASSAGE: swapped,
 }
 
 OF_RANKINGS: Mapping[str, Disturbance] = {
