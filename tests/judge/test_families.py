@@ -11,6 +11,8 @@ import pytest
 
 from choose.formatting import gain, measured
 from choose.judge.decision.contenders import contenders_of
+from choose.judge.decision.rule import Case, select
+from choose.judge.decision.verdict_confidence import LIKELY_RIGHT, chance_of_family
 from choose.judge.evidence import Evidence
 from choose.judge.goal import Measure, Rule
 from choose.judge.measures.cost_comparison import (
@@ -88,6 +90,47 @@ def test_a_family_settled_by_far_is_the_answer_whichever_member_is_better() -> N
     assert "few-shot" in verdict.because
     alike = "few-shot is within 2 points of prompt: "
     assert any(sentence.startswith(alike) for sentence in verdict.settled)
+
+
+def _case(players: list[SimulatedCandidate], seed: int) -> Case:
+    found = contenders_of(study_scores(study(players, 800, seed), Rule().measure), Rule())
+    return Case(found, select(found))
+
+
+def test_high_confidence_needs_a_family_that_is_likely_right() -> None:
+    """In "tied records" all wrong verdicts of high confidence adopted a lead near the margin."""
+    first, last = (
+        [majority(), tfidf(0.75), probe(0.7)],
+        [retrieval(0.55, **CALM), lora(0.6, **CALM)],
+    )
+    close, clear = ([*first, prompt(0.75 + lead), *last] for lead in (0.04, 0.05))
+    assert int(100 * chance_of_family(_case(close, 6))) == 72
+    found = decide(close, seed=6).verdict
+    assert (found.kind, found.recommended, found.confidence) == ("adopt", "prompt", "medium")
+    limit = "Confidence is medium: prompting is the right family with a chance of 72 % only"
+    assert found.reasons[-1] == f"{limit} (80 % for high)."
+    assert LIKELY_RIGHT <= chance_of_family(_case(clear, 6)) < 0.9
+    assert decide(clear, seed=6).verdict.confidence == "high"
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_chance_of_a_family_is_that_of_draws_of_the_true_scores(seed: int) -> None:
+    players = [tfidf(0.75), probe(0.74), retrieval(0.78, **CALM), lora(0.79, **CALM), majority()]
+    case = _case(players, seed)
+    joint, contenders = case.contenders.distribution, case.contenders
+    rng, right, draws = np.random.default_rng(seed), 0, 20_000
+    for part in joint.parts:
+        drawn = rng.multivariate_normal(part.mean, part.covariance, round(part.share * draws))
+        for scores in drawn:
+            true = dict(zip(joint.names, scores, strict=True))
+            own = [true[name] for name in contenders.families[case.family]]
+            others = [n for n in contenders.names if contenders.family(n) != case.family]
+            right += all(
+                max(own) - true[n] > (0.02 if n in contenders.cheaper(case.name) else -0.02)
+                for n in others
+                if n != "majority"
+            )
+    assert chance_of_family(case) == pytest.approx(right / draws, abs=0.015)
 
 
 def test_a_baseline_that_wins_is_never_adopted_as_a_baseline() -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
+import numpy as np
+
 from choose.formatting import listed, months, plural, points, signed_points
 from choose.judge.decision.contenders import best_of
 from choose.judge.decision.label_gates import may_hide_success
@@ -29,6 +31,10 @@ _SOUND = ("labels clean enough", "task stable")
 
 # Below these numbers of test rows, intervals themselves are rough.
 ROUGH, TINY = 100, 30
+
+# The chance that a family adopted with high confidence has of being the one to use. With less, high
+# confidence was wrong wherever candidates are alike: only an error gets one of them adopted there.
+LIKELY_RIGHT = 0.8
 
 # Test rows worth fewer clusters of one size tell nothing of how groups or documents differ.
 FEW_CLUSTERS = 2
@@ -56,6 +62,9 @@ def _evidence_limits(case: Case) -> list[tuple[int, str]]:
         by = f" by the margin ({points(least)})" if least else ""
         shown = f"no family is shown to beat all others{by}"
         limits = [(cap, why) for _, why in limits] + [(cap, shown)]
+    if case.selection.chosen and (right := chance_of_family(case)) < LIKELY_RIGHT:
+        why = f"{case.family} is the right family with a chance of {int(100 * right)} % only"
+        limits.append((1, f"{why} ({100 * LIKELY_RIGHT:g} % for high)"))
     for cap, few in ((0, with_too_few_runs(case)), (1, with_one_run(case))):
         if few:
             limits.append((cap, f"{_repeated(case, few)} (3 show how much runs vary)"))
@@ -79,6 +88,26 @@ def family_chance(case: Case) -> float:
     """Return the chance that the most accurate candidate is of the family that is used."""
     chances = case.contenders.outlook.probability_best
     return sum(chance for n, chance in chances.items() if case.contenders.family(n) == case.family)
+
+
+def chance_of_family(case: Case) -> float:
+    """Return the chance, by all answers together, that the named family is the one to use.
+
+    It is if its best member leads each cheaper member of the others by the margin, and no costlier
+    one leads it by more than that.
+    """
+    contenders = case.contenders
+    if case.name in contenders.constants:
+        return 1.0
+    points, weights = contenders.distribution.points
+    scores = dict(zip(contenders.distribution.names, points.T, strict=True))
+    best = np.max([scores[name] for name in contenders.families[case.family]], axis=0)
+    right, cheaper = np.ones(len(best), dtype=bool), contenders.cheaper(case.name)
+    for other in contenders.names:
+        if other not in contenders.constants and contenders.family(other) != case.family:
+            margin = contenders.margin(case.name, other)
+            right &= best - scores[other] > (margin if other in cheaper else -margin)
+    return float(weights @ right)
 
 
 def _incomplete(case: Case) -> list[tuple[int, str]]:
