@@ -22,6 +22,7 @@ from choose.study.grid_points import (
     sizes_in_rows,
     stated_parts,
 )
+from choose.study.study_file import only
 from choose.study.trial_plan import Planner
 from choose.tasks.answering import Answering, with_corpus
 from choose.tasks.drills.document_drills import drills_of
@@ -116,6 +117,16 @@ def test_a_study_of_which_no_named_candidate_can_run_says_why() -> None:
         candidates_of(study("copy"), dataset().task)
     field = candidates_of(study("copy", "knn"), dataset().task)
     assert [refusal.partition(":")[0] for refusal in field.refusals] == ["copy"]
+
+
+def test_all_and_one_more_leaves_out_what_is_for_other_tasks_without_a_word() -> None:
+    """`-s all -s tuned-prompt` listed eighteen strategies of other kinds before it began."""
+    asked = only(Study(), ["all", "tuned-tfidf", "setfit"])
+    field = candidates_of(asked, dataset().task)
+    assert {"tfidf", "tuned-tfidf", "setfit"} <= {c.name for c in field.candidates}
+    assert field.refusals == ()
+    wrong = candidates_of(only(Study(), ["all", "tuned-rag"]), dataset().task)
+    assert [refusal.partition(":")[0] for refusal in wrong.refusals] == ["tuned-rag"]
 
 
 def test_on_a_smaller_pool_repetitions_draw_other_rows() -> None:
