@@ -7,7 +7,6 @@ import io
 import json
 import random
 import shutil
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +18,6 @@ from rich.console import Console
 from choose.api.compare import decide
 from choose.api.model_ratings import rate_by_model
 from choose.api.ratings import add_ratings, answered, write_sheet
-from choose.cli import main
 from choose.errors import ChooseError, DataError, StudyError
 from choose.report.html.page import render_html
 from choose.report.markdown import render_markdown
@@ -341,21 +339,6 @@ def test_labels_are_not_rated(tmp_path: Path) -> None:
     stored = Path(__file__).parents[1] / "fixtures" / "stored_study"
     with pytest.raises(ChooseError, match="are labels"):
         write_sheet(stored, tmp_path / "sheet.csv")
-
-
-@pytest.fixture
-def choose(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["choose", *map(str, arguments)])
-        code = 0
-        try:
-            main()
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return run
 
 
 def judge(body: dict[str, Any]) -> Http:

@@ -477,19 +477,7 @@ SMALL = {
 def test_any_architecture_is_scored_right(
     name: str, settings: dict[str, Any], tree: bool, lm: CausalLM, tmp_path: Path
 ) -> None:
-    import torch
-    import transformers
-
-    text = {"Gemma3": "Gemma3Text"}.get(name, name)
-    config = getattr(transformers, f"{text}Config")(
-        vocab_size=len(lm.template.tokenizer), initializer_range=0.5, **settings
-    )
-    cls = getattr(transformers, f"{name}LMHeadModel", None)
-    with torch.random.fork_rng():
-        torch.manual_seed(1)
-        (cls or getattr(transformers, f"{name}ForCausalLM"))(config).save_pretrained(tmp_path)
-    lm.template.tokenizer.save_pretrained(tmp_path)
-    other = load_causal(str(tmp_path))
+    other = load_causal(str(tiny.random_lm(tmp_path, name, settings, lm.template.tokenizer)))
     assert other.tree is tree, "what places tokens or attends in its own way takes the slow way"
     other.model.float()
     grown, asked = trie(other), prompts(other)

@@ -145,6 +145,23 @@ def encoder(folder: Path) -> Path:
     return folder
 
 
+def random_lm(folder: Path, name: str, settings: dict[str, Any], tokenizer: Any) -> Path:
+    """Save a random causal model of transformers' class for `name`, such as "Gemma2"."""
+    import torch
+    import transformers
+
+    text = {"Gemma3": "Gemma3Text"}.get(name, name)
+    config = getattr(transformers, f"{text}Config")(
+        vocab_size=len(tokenizer), initializer_range=0.5, **settings
+    )
+    cls = getattr(transformers, f"{name}LMHeadModel", None)
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        (cls or getattr(transformers, f"{name}ForCausalLM"))(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
 def written(texts: Sequence[str], cut: Sequence[bool]) -> Written:
     """Return answers as a generator writes them, each of seven tokens."""
     zeros, counts = np.zeros(len(texts)), np.full(len(texts), 7, dtype=np.int64)

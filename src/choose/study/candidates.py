@@ -104,7 +104,7 @@ def candidates_of(study: Study, task: Task) -> ResolvedCandidates:
     if named and not any(c.name in named for c in able):
         raise _none_can_run({name: why for name, why in reasons.items() if name in named}, task)
     fits = {c.name for c in candidates if task.kind in kinds(c.strategy)}
-    if named.issuperset(usual := default_strategies()):
+    if named - fits and named.issuperset(usual := default_strategies()):
         named.difference_update(usual)  # `-s all` stands for all that fit the task
     refusals = tuple(
         f"{name}: {why}" for name, why in reasons.items() if why and name in named | fits

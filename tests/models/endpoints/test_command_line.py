@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from choose.cli import main
 from choose.cli.console import Consent
 from choose.conformance import _WORDS, pool
 from choose.errors import StudyError
@@ -25,21 +24,6 @@ RIGHT = by_words(_WORDS)
 QUICK = ("--seeds", "1", "--sizes", "1", "--noise", "0")
 
 Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def choose(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["choose", *map(str, arguments)])
-        code = 0
-        try:
-            main()
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return run
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from choose.cli import main
 from choose.conformance import _WORDS
 from choose.errors import ModelError, StudyError
 from choose.models.endpoints import providers
@@ -32,21 +30,6 @@ KEY = "sk-this-must-never-be-written-0815"
 QUICK = ("--seeds", "1", "--sizes", "1", "--noise", "0")
 
 Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def choose(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["choose", *map(str, arguments)])
-        code = 0
-        try:
-            main()
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return run
 
 
 @pytest.fixture
