@@ -38,6 +38,7 @@ from choose.models.retrieval.passage_search import (
 from choose.models.retrieval.short_answers import without_echo
 from choose.models.saving import read_fitted, write_fitted
 from choose.models.weights.spec import DEFAULT_ENCODER, DEFAULT_LM, endpoint_name
+from choose.strategy import as_part
 from choose.tasks.answering import abstains, reading
 from choose.types import Answers, Example, Family, Item, Task
 from choose_lora import Lora
@@ -349,7 +350,7 @@ class _Trying:
         self.rows = self._rows(found)
         self.items = [row.item() for row in self.rows]
         self.trials: Trials[Setting] = Trials(self.rows, lambda setting: setting.cost)
-        self.read, self.seconds, self.left_out = 0, 0.0, False
+        self.read, self.planned, self.seconds, self.left_out = 0, 0, 0.0, False
         self._started = perf_counter()
         self._libraries = {(library.way, library.words): library}
         self._found: dict[tuple[Way, int], list[list[Passage]]] = {}
@@ -359,8 +360,9 @@ class _Trying:
     def run(self) -> Setting:
         """Try settings and return the best."""
         strategy, first = self.strategy, self.first
-        usual = self.default()
-        for words, count in self._shapes():
+        usual, shapes = self.default(), self._shapes()
+        self.planned = self._planned([words * count for words, count in shapes])
+        for words, count in shapes:
             self._try(first.way, words, count, usual.shots)
         if not self.trials.scores:  # nothing could be paid for
             return usual
@@ -373,6 +375,13 @@ class _Trying:
             self._try(best.way, best.words, best.read, len(self.shown))
         self.seconds = self._spent()
         return self.trials.best()
+
+    def _planned(self, shapes: Sequence[int]) -> int:
+        """Return the words of passages to read if the first shape wins, whose sizes are given."""
+        own = self.strategy
+        ways = len(WAYS) - 1 if own.retriever == "auto" else 0
+        again = ways + (own.shots is None and bool(self.shown))
+        return min(WORDS_TRIED, len(self.rows) * (sum(shapes) + again * sum(shapes[:1])))
 
     def default(self) -> Setting:
         """Return what is used where nothing is tried."""
@@ -538,7 +547,7 @@ class _Trying:
             return
         items = [with_passages(self.items[place], found[place]) for place in new]
         try:
-            outputs = self._outputs(self.prompter(shots), items)
+            outputs = self._outputs(self.prompter(shots), items, more)
         except SearchStopped as stop:
             self.stopped = str(stop)
             return
@@ -553,15 +562,17 @@ class _Trying:
                 scores.append(self.task.score(output, row.targets)[metric])
             self.trials.add(setting, scores)
 
-    def _outputs(self, prompter: Prompter, items: Sequence[Item]) -> list[str | None]:
-        """Return what is answered.
+    def _outputs(self, prompter: Prompter, items: Sequence[Item], words: int) -> list[str | None]:
+        """Return what is answered after reading so many words of passages.
 
         Raises:
             SearchStopped: if that would exceed a limit of the budget.
         """
-        budget = self.budget
-        parts = [prompter.answer(items)] if budget is None else budget.answers(prompter, items)
-        return [output for part in parts for output in part.outputs]
+        if self.budget is not None:
+            parts = self.budget.answers(prompter, items)
+            return [output for part in parts for output in part.outputs]
+        with as_part(self.read, words, max(self.planned, self.read + words), "choosing passages"):
+            return [*prompter.answer(items).outputs]
 
     def _spent(self) -> float:
         """Return the seconds so far, with those of answers that were cached."""

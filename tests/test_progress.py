@@ -7,7 +7,13 @@ from math import inf
 import pytest
 
 from choose import progress
-from choose.progress import TimeLimitReached, report_progress, seconds_left, time_limit
+from choose.progress import (
+    TimeLimitReached,
+    as_part,
+    report_progress,
+    seconds_left,
+    time_limit,
+)
 
 
 class Clock:
@@ -86,6 +92,37 @@ def test_a_new_loop_resets_the_extrapolation(clock: Clock) -> None:
             clock.now += 1.0
             report_progress(done, 4, "fast")
         assert tracker.seconds_remaining == pytest.approx(1.0)
+
+
+def test_the_first_report_of_a_later_loop_is_timed_from_its_own_begin(clock: Clock) -> None:
+    """One question of `rag` was forecast to take an hour: its loop had begun a moment before."""
+    with time_limit() as tracker:
+        clock.work(3, 20.0, "embedding")
+        clock.now += 30.0
+        report_progress(0, 100, "writing")
+        clock.now += 1.0
+        report_progress(10, 100, "writing")
+        assert tracker.seconds_remaining == pytest.approx(9.0)
+        clock.work(3, 1.0, "embedding")
+        clock.now += 2.0
+        report_progress(1, 4, "reading")
+        assert tracker.seconds_remaining == pytest.approx(6.0)
+
+
+def test_a_part_is_reported_in_the_units_of_the_whole(clock: Clock) -> None:
+    with time_limit() as tracker:
+        for done in (0, 20):
+            with as_part(done, 20, 100, "choosing"):
+                clock.work(4, 2.0)
+        assert (tracker.loop, tracker.total) == ("choosing", 100)
+        assert tracker.seconds_remaining == pytest.approx(60 / 20 * 8.0)
+    with time_limit(13.0) as tracker:
+        with as_part(0, 20, 100, "choosing"):
+            clock.work(4, 2.0)
+        with pytest.raises(TimeLimitReached), as_part(20, 20, 100, "choosing"):
+            clock.work(4, 2.0)
+    assert clock.now == pytest.approx(16.0 + 14.0)
+    assert tracker.span[-1][1:] == (20 + 20 * 3 / 4, 100)
 
 
 def test_the_deadline_of_an_enclosing_limit_holds(clock: Clock) -> None:

@@ -38,6 +38,7 @@ class LoopProgress:
         started: when the work started, as a `perf_counter` reading.
         loop: the name of the current loop.
         paced_by: what sets the seconds of a unit, such as a language model; empty if unknown.
+        begun: when the current loop began, as far as reports tell.
         span: (when, done, total) at the first and at the latest report of the current loop.
     """
 
@@ -48,6 +49,7 @@ class LoopProgress:
     loop: str = ""
     paced_by: str = ""
     started: float = field(default_factory=perf_counter)
+    begun: float = 0.0
     span: tuple[tuple[float, float, float], ...] = ()
 
     def update(
@@ -61,12 +63,14 @@ class LoopProgress:
         """
         now = perf_counter()
         if loop != self.loop or done <= self.span[-1][1] or total != self.span[-1][2]:
+            before = self.span[-1][0] if self.span else self.started
+            self.begun = before if done > 0 else now
             self.loop, self.span, self.reports = loop, ((now, done, total),), 0
             self.paced_by = paced_by
         else:
             # The first step includes set-up, so the pace is that of the steps after it.
-            begun = self.span[0] if self.span[0][1] > 0 else (now, done, total)
-            self.span = (begun, (now, done, total))
+            first = self.span[0] if self.span[0][1] > 0 else (now, done, total)
+            self.span = (first, (now, done, total))
         self.reports += done > 0
         if done >= total or self.reports < self.min_reports:
             return
@@ -103,7 +107,7 @@ class LoopProgress:
         (first, done, _), (now, at, _) = self.span[0], self.span[-1]
         if at <= 0:  # a loop that has said how long it is, and not begun
             return None
-        return (at - done, now - first) if self.warm else (at, now - self.started)
+        return (at - done, now - first) if self.warm else (at, now - self.begun)
 
     @property
     def seconds_remaining(self) -> float | None:
@@ -185,6 +189,23 @@ def time_limit(
         yield progress
     finally:
         _current.reset(token)
+
+
+@contextmanager
+def as_part(done: float, units: float, total: float, loop: str) -> Iterator[None]:
+    """Report the work inside as `units` of a longer loop; loops inside have units of their own.
+
+    Where the time ends within, what is done of the last loop inside tells how long all would take.
+    """
+    try:
+        with time_limit() as inner:
+            yield
+    except TimeLimitReached:
+        share = inner.span[-1][1] / inner.total if inner.total else 0.0
+        report_progress(done + share * units, total, loop)
+        raise
+    if units:  # the same number twice would begin another loop
+        report_progress(min(done + units, total), total, loop)
 
 
 # Former names, kept for one release.

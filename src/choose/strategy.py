@@ -2,8 +2,8 @@
 
 Hyperparameters named `model` (a prompted causal LM), `base` (the model that is fine-tuned) and
 `encoder` hold model specs; ``--model``, ``--tune`` and ``--encoder`` set them in every strategy
-whose ``__init__`` has them. `max_tokens` is the length to which a strategy cuts every text; the
-forecast of tokens for endpoints relies on it.
+whose ``__init__`` has them. `max_tokens` is the length to which a strategy cuts every text: the
+forecast of tokens relies on it.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 from choose.corpus import Corpus
 from choose.errors import StrategyError, did_you_mean
 from choose.progress import TimeLimitReached as TimeLimitReached
+from choose.progress import as_part as as_part
 from choose.progress import report_progress as report_progress
 from choose.types import Answers, Example, Family, Item, Task
 from choose.untrusted import number, shown, whole
 
 GROUP = "choose.strategies"
-
 # Optional class attributes: what holds of a strategy, and words for readers.
 TRAITS = ("constant", "reference", "always_compared", "on_request", "reads")
 WORDS = ("title", "good_for", "needs", "takes")
@@ -34,9 +34,9 @@ WORDS = ("title", "good_for", "needs", "takes")
 
 def __getattr__(name: str) -> Any:
     """Import `read_fitted` and `write_fitted` on first use: they need packages that load slowly."""
-    if name not in ("read_fitted", "write_fitted"):
-        raise AttributeError(f"module 'choose.strategy' has no attribute {name!r}")
-    return getattr(import_module("choose.models.saving"), name)
+    if name in ("read_fitted", "write_fitted"):
+        return getattr(import_module("choose.models.saving"), name)
+    raise AttributeError(f"module 'choose.strategy' has no attribute {name!r}")
 
 
 @runtime_checkable

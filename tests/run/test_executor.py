@@ -2,6 +2,7 @@
 
 from collections.abc import Generator, Sequence
 from dataclasses import replace
+from itertools import count
 from math import inf
 from pathlib import Path
 from time import perf_counter
@@ -13,7 +14,7 @@ from choose.api.plan import plan_trials
 from choose.api.study_evidence import nothing_measured, rule_of
 from choose.data.scenarios import Pools
 from choose.progress import TimeLimitReached
-from choose.run import executor, first_passes
+from choose.run import executor, first_passes, predict_test_rows
 from choose.run.executor import Measured, run_jobs
 from choose.run.predict_test_rows import CHUNK, Deadline, SpendingShare
 from choose.run.run_records import GroupRequest, GroupResult, Limits, left_out_sentences
@@ -283,6 +284,21 @@ def test_a_candidate_far_behind_is_dropped_and_it_is_said_by_how_much(tmp_path: 
     assert "majority" not in outcome.dropped
     (sentence,) = left_out_sentences(outcome)
     assert sentence.startswith("slow: dropped after 120 rows, 67 points behind tfidf")
+
+
+@pytest.mark.parametrize(("chunk_seconds", "unasked"), [(0.3, 0), (0.4, 80)])
+def test_rows_that_take_a_second_in_all_do_not_wait(
+    chunk_seconds: float, unasked: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reader of documents answered 25 of 394 rows in a minute; the rest took 0.3 s."""
+    monkeypatch.setattr(predict_test_rows, "AT_ONCE", 1.0)
+    readings = count(0.0, chunk_seconds)  # each chunk reads the clock before and after
+    monkeypatch.setattr(predict_test_rows, "perf_counter", lambda: next(readings))
+    data = dataset(rows=900)
+    jobs = jobs_of(study("slow", wordings=False), data)
+    job = next(j for j in jobs if j.trial.candidate == "slow")
+    cut = run_trial(job, Pools(data), deadline=Deadline(0.0))
+    assert cut.unasked == unasked
 
 
 def test_a_deadline_leaves_the_same_rows_unpredicted_for_all(

@@ -32,6 +32,9 @@ MIN_ROWS = 100
 # Rows between two checks of the clock; at least so many are predicted after the deadline too.
 CHUNK = 25
 
+# Rows that take no more seconds in all are predicted at once, also where others wait their turn.
+AT_ONCE = 1.0
+
 
 class SpendingShare(Protocol):
     """A share of the dollar budget."""
@@ -130,7 +133,9 @@ def predict_until(
             break
         done += len(chunk)
         now = perf_counter()
-        if now + (now - start) > (deadline.share if done >= deadline.least else deadline.end):
+        rest = (now - start) * (len(order) - done) / len(chunk)
+        waits = done >= deadline.least and rest > AT_ONCE
+        if now + (now - start) > (deadline.share if waits else deadline.end):
             break
         more = min(CHUNK, len(order) - done)
         if deadline.dollars is not None and not deadline.dollars.covers(done, more):

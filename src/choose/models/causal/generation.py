@@ -206,8 +206,8 @@ class Generator:
                 for answer in joining:
                     answer.seconds += pace * len(answer.parts[-1])
                 under_way += joining
+                progress.done += own  # reported with the first tokens that are written
                 self._advance(rows, under_way, cache, progress)
-                progress.add(own)
             if under_way:
                 set_threads()
                 start = perf_counter()

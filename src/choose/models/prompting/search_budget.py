@@ -10,7 +10,7 @@ from choose.errors import MoneySpent
 from choose.models.endpoints.command_session import current_session
 from choose.models.prompting.prompts import Prompter
 from choose.models.weights.spec import endpoint_name
-from choose.progress import TimeLimitReached, report_progress, time_limit
+from choose.progress import as_part
 from choose.schema.costs import dollars
 from choose.schema.decision import GAINED
 from choose.types import Answers, Example, Item
@@ -89,18 +89,11 @@ class SearchBudget:
         """
         self.check(questions)
         try:
-            with time_limit() as inner:  # loops inside have other units
+            with as_part(self.asked, questions, self.planned, "choosing a prompt"):
                 yield
+                self.asked += questions
         except MoneySpent:
             raise SearchStopped("--max-usd leaves no room for another request") from None
-        except TimeLimitReached:
-            # What is done of these questions tells how long all would take.
-            done = inner.span[-1][1] / inner.total if inner.total else 0.0
-            report_progress(self.asked + done * questions, self.planned, "choosing a prompt")
-            raise
-        self.asked += questions
-        if questions:  # the same number twice would begin another loop
-            report_progress(min(self.asked, self.planned), self.planned, "choosing a prompt")
 
     def check(self, questions: int) -> None:
         """Raise if so many more questions would exceed a limit.
