@@ -340,6 +340,25 @@ def test_a_rare_label_that_was_hardly_evaluated_does_not_come_first():
     assert " of the 2 it answered" in step.text
 
 
+def test_a_rare_label_that_is_found_as_well_as_others_does_not_come_first():
+    """With 97 % right and 8 of 9 rare rows found, another metric was the first thing to do."""
+    common, rare = ["n"] * 200 + ["m"] * 188, ["f"] * 12
+    for answered_right, first in ((8, False), (5, True)):
+        says = [*common, *["f"] * answered_right, *["n"] * (12 - answered_right)]
+        players = [
+            player("majority", ["n"] * 400),
+            player("tfidf", says),
+            player("lora", says, "fine-tuning"),
+        ]
+        whole = answered.study("fmn", [*common, *rare], players)
+        for name in ("majority", "tfidf", "lora"):
+            whole = cut(whole, name, 396)
+        found = judge(whole, Rule(), left_out=("tfidf: the budget was used up.",))
+        assert found.verdict.rare[0].figures[0].found == answered_right
+        kinds = [step.kind for step in found.verdict.steps]
+        assert (kinds.index("metric") < kinds.index("evaluate-rest")) is first
+
+
 def test_no_row_is_called_unused_where_folds_differ_by_one():
     """ "Train on all 698 rows of the pool: this study trained on 697 of them (--sizes)"."""
     world = study([majority(), tfidf(0.8), lora(0.8)], 600, 3, folds=5)

@@ -130,10 +130,11 @@ def _rare_figures(case: Case, code: int) -> tuple[RareFigure, ...]:
     return (*found[:1], *sorted(found[1:], key=lambda f: (-f.found, -(f.precision or 0.0))))
 
 
-def rare_label_known(case: Case) -> bool:
-    """Return whether enough rows of the rarest label were answered to tell who finds it."""
-    figures = [figure for label in rare_labels(case)[:1] for figure in label.figures]
-    return bool(figures) and figures[0].rows >= SUPPORT
+def rare_label_missed(case: Case) -> bool:
+    """Return whether the named candidate finds the rarest label less often, by over the margin."""
+    least = case.contenders.accuracies[case.name].value - case.margin
+    figures = [figure for label in rare_labels(case)[:1] for figure in label.figures[:1]]
+    return any(f.rows >= SUPPORT and (f.recall.high or 0.0) < least for f in figures)
 
 
 def rare_sentence(case: Case, rare: tuple[RareLabel, ...]) -> str:

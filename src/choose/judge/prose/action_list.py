@@ -17,7 +17,7 @@ from choose.judge.decision.contenders import best_of
 from choose.judge.decision.label_gates import (
     conflicts_fail,
     labels_limit,
-    rare_label_known,
+    rare_label_missed,
     rare_labels,
     rare_sentence,
     relabelling_gain,
@@ -78,17 +78,17 @@ def next_steps(
     # Candidates that have not begun come first; of the others, no rows are named beside them.
     unfinished = {} if waiting else _unfinished(case, left_out)
     minutes = budget_for(case, unfinished, planned, waiting.values())
-    metric, known = list(_metric(case)), rare_label_known(case)
+    metric, missed = list(_metric(case)), rare_label_missed(case)
     steps = [
         *(Step(kind="other", text=text) for text in [best_buy(moves)] if text),
-        *(metric if known else ()),
+        *(metric if missed else ()),
         *text_steps(case),
         *(_begin(case, waiting, minutes) if waiting else add_families(case)),
         *documents_steps(case, CHECK),
         *_conflicts(case),
         *(check if worth_most else ()),
         *_evaluate(case, unfinished, minutes),
-        *(() if known else metric),
+        *(() if missed else metric),
         *repeat_runs(case, planned, minutes),
         *_stronger(case, gates),
         *_cascade(case),
