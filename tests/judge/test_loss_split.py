@@ -9,7 +9,7 @@ import pytest
 import oracle
 from choose.corpus import AMONG_OTHERS, CONDITIONS, GOLD, NOTHING
 from choose.errors import rows_named
-from choose.formatting import signed_points
+from choose.formatting import measured, signed_points
 from choose.judge.diagnosis.loss_split import largest_shares, loss_splits
 from choose.judge.evidence import CandidateInfo, Evidence
 from choose.judge.goal import Measure, Rule
@@ -618,12 +618,9 @@ def test_who_reads_best_is_told_on_rows_that_both_answered_with_the_right_passag
 @pytest.mark.parametrize(
     ("more", "said", "steps"),
     [
-        (
-            0.0,
-            "but no other candidate is shown to read better; better retrieval would help (",
-            True,
-        ),
-        (0.2, "and retrieval matters too (", False),
+        (0.0, ", but no other candidate is shown to read better: that takes a stronger or", True),
+        (0.07, ", but the best other reader, reader, gains only +", True),
+        (0.4, "It loses most in reading (", False),
     ],
 )
 def test_where_nobody_reads_better_the_next_gain_is_in_retrieval(
@@ -639,21 +636,56 @@ def test_where_nobody_reads_better_the_next_gain_is_in_retrieval(
     [sentence, *_] = loss_sentences((split,), "rag")
     assert said in sentence
     reading = signed_points(-split.gap("reading").loss.value)
-    assert f"It loses most in reading ({reading}), " in sentence
     among = split.among_others
     assert among is not None
     share = f"{100 * loss.value / among.value:.0f} %"
+    share = f"{share} of what it reaches with the right passage is lost where another one is found"
     lost = signed_points(-loss.value)
-    assert sentence.endswith(
-        f" ({lost}): of what it reaches with the right passage, {share} is lost where another one "
-        "is found."
-    )
+    if steps:
+        assert (
+            f". What can be won without a better model is retrieval ({lost}): {share}. Reading "
+            f"loses more ({reading}), but "
+        ) in sentence
+    else:
+        assert sentence.endswith(f"{reading}), and retrieval matters too ({lost}): {share}.")
     advised = [step for step in decision.verdict.steps if step.kind == "fix-retrieval"]
     assert bool(advised) == steps
     assert decision.verdict.kind != "fix-retrieval"
     for step in advised:
         assert step.text.startswith("Improve retrieval: other lengths of passages")
         assert step.value == loss
+
+
+def test_what_limits_every_reader_is_said_where_retrieval_comes_first() -> None:
+    """As on covid_qa: half of the evidence is found, and most of what is found is misread."""
+    scores, documents = world(np.random.default_rng(9), BOTH)
+    study = with_reader(evidence(scores, documents), 0.0)
+    found = next(s for s in loss_splits(*_study(study)) if s.candidate == "rag")
+    assert found.found is not None
+    hits = found.found.model_copy(update={"any": Interval(value=0.496, low=0.41, high=0.58)})
+    found = found.model_copy(update={"found": hits})
+    [said, *_] = loss_sentences((found,), "rag")
+    assert (
+        "is lost where another one is found, and it reads the evidence of only 50 % of 384 rows, "
+        "which limits every reader. Reading loses more ("
+    ) in said
+    assert found.reading_alone == pytest.approx(0.496 - found.retrieved.value)
+    assert found.model_copy(update={"found": None}).reading_alone is None
+
+
+def test_what_each_gains_alone_is_in_the_notes() -> None:
+    decision = judged(RETRIEVAL, missed=96)
+    split = decision.loss_splits[0]
+    assert split.found is not None
+    assert split.found.any.value == pytest.approx(0.75)
+    retrieval, alone = split.gap("retrieval").loss.value, 0.75 - split.retrieved.value
+    assert (
+        f"Alone, perfect retrieval gains rag {measured(retrieval)}; a perfect reader of what it "
+        f"reads about {measured(alone)}, since that holds the evidence of 75 % of 384 rows; all "
+        f"that is lost is {measured(1 - split.retrieved.value)}."
+    ) in reading_notes(decision)
+    limits = f"a perfect reader of what it retrieves about {measured(alone)} at most."
+    assert limits in decision.verdict.because
 
 
 def test_retrieval_that_loses_little_is_no_advice_whoever_reads_best() -> None:

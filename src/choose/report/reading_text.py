@@ -7,7 +7,18 @@ from typing import NamedTuple
 
 from choose.corpus import LOOKED
 from choose.errors import rows_named
-from choose.formatting import DASH, clean, difference, gain, in_points, percent, plural, span
+from choose.formatting import (
+    DASH,
+    clean,
+    difference,
+    gain,
+    in_percent,
+    in_points,
+    measured,
+    percent,
+    plural,
+    span,
+)
 from choose.report.decision_text import chosen, score_head
 from choose.schema.base import Interval
 from choose.schema.decision import Decision
@@ -211,9 +222,7 @@ def reading_notes(decision: Decision) -> Iterator[str]:
                 f"{'its scores include' if sure else 'may be chance'}."
             )
     for split in splits_of(decision)[:1]:
-        if split.best_reader is not None and split.reader_gain is not None:
-            told = gain(clean(split.best_reader), clean(split.candidate), split.reader_gain)
-            yield f"Best of the other candidates with the right passage, on common rows: {told}."
+        yield from _what_helps(split)
     if unanswered := decision.without_evidence:
         known = plural(len(unanswered), "question")
         yield f"No document is known to hold the answers to {known}: {_listed(unanswered)}."
@@ -222,6 +231,21 @@ def reading_notes(decision: Decision) -> Iterator[str]:
             of = f"{len(missed):,} of {plural(split.found.rows, 'row')}"
             yield f"{clean(split.candidate)} read no evidence of {of}: {_listed(missed)}."
             yield from _where_missed(missed, split.found.low)
+
+
+def _what_helps(split: LossSplit) -> Iterator[str]:
+    """Yield what retrieval and reading would each gain alone, and the best other reader."""
+    if (reading := split.reading_alone) is not None and (found := split.found) is not None:
+        retrieval, rows = split.gap("retrieval").loss.value, plural(found.rows, "row")
+        yield (
+            f"Alone, perfect retrieval gains {clean(split.candidate)} {measured(retrieval)}; a "
+            f"perfect reader of what it reads about {measured(reading)}, since that holds the "
+            f"evidence of {in_percent(found.any.value)} of {rows}; all that is lost is "
+            f"{measured(1 - split.retrieved.value)}."
+        )
+    if split.best_reader is not None and split.reader_gain is not None:
+        told = gain(clean(split.best_reader), clean(split.candidate), split.reader_gain)
+        yield f"Best of the other candidates with the right passage, on common rows: {told}."
 
 
 def _about_steps(split: LossSplit) -> Iterator[str]:

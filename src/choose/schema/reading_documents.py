@@ -39,9 +39,8 @@ class Retrieved(Record):
         reciprocal_rank: mean of one over the rank of the first such passage, 0 without one.
         ndcg: mean of the normalised discounted cumulative gain.
         missed: the others.
-        low: of these, rows whose evidence is among the first 50 passages that were found, but
-            ranked too low to be read; null where it is not known, as in records of earlier
-            versions.
+        low: of these, rows whose evidence is among the first 50 passages found, but ranked too low
+            to be read; null where it is not known, as in records of earlier versions.
         ranked_low: their share of all rows, for which better ranks are enough.
         not_found: the share of the rest of `missed`, whose evidence is not among these passages.
     """
@@ -71,8 +70,7 @@ class LossSplit(Record):
         nothing: the score without a passage.
         retrieved: the score with what was retrieved.
         gold: the score with the passage that holds the evidence.
-        among_others: the score with this passage first and others that were retrieved; null where
-            one passage is read, so that there are no others.
+        among_others: the score with others that were retrieved behind it; null where one is read.
         knowledge: `gold` minus `nothing`: the most that retrieval can add for this model.
         brought: `retrieved` minus `nothing`; null in records of earlier versions.
         gaps: what is lost still, the largest first; without distraction where one passage is read.
@@ -80,8 +78,7 @@ class LossSplit(Record):
         ceiling: the share of the rows whose label is not doubted, which is what a perfect reader
             reaches for certain; null where no two independent candidates could doubt one.
         to_ceiling: `ceiling` minus `gold`: reading without labels in doubt.
-        shortened: what answers without the words of the question gain with the gold passage; null
-            where answers are left as written.
+        shortened: what answers without the question's words gain with it; null if left as written.
         as_written: the score with what was retrieved of answers as the model wrote them; null where
             no form of answers changes one, and with a metric of the user's.
         format: what the chosen form of answers gains over that, without training; exactly 0 where
@@ -113,6 +110,12 @@ class LossSplit(Record):
     def gap(self, name: GapName) -> Gap:
         """Return the gap of that name; of reading and retrieval there always is one."""
         return next(gap for gap in self.gaps if gap.name == name)
+
+    @property
+    def reading_alone(self) -> float | None:
+        """Return about what a perfect reader gains that is right wherever evidence was read."""
+        hits = self.found
+        return None if hits is None else max(0.0, hits.any.value - self.retrieved.value)
 
     @property
     def reads_one(self) -> bool:
@@ -220,8 +223,7 @@ class DrillOutcome(Record):
         clean: the score on the same rows before the change.
         updated: the score against the answers after the change; null where evidence was taken out.
         new: share of answers that give the new fact and not the old one; null where none changed.
-        stale: share of answers that still give the old fact, and not the new one; null where
-            documents arrived.
+        stale: share of answers that give the old fact still; null where documents arrived.
         abstained: share of rows that it does not answer.
         renewed: the score after it was trained again with what changed; null where it was not.
         renewed_new: share of these answers that give the new fact; null where none changed.
@@ -253,8 +255,7 @@ class DocumentDrill(Record):
         facts: places of the documents that changed, or documents that arrived.
         rows: test rows that this concerns and that every candidate listed answered.
         documents: documents with the evidence of these rows; questions of one are clustered.
-        unanswerable: whether the task has questions without an answer, so that candidates are told
-            what to write then.
+        unanswerable: whether candidates are told what to write where a question has no answer.
         says: the result in a sentence.
         outcomes: candidates that read first, those with the highest scores first.
     """

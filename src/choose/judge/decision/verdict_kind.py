@@ -88,9 +88,10 @@ def retrieval_next(split: LossSplit) -> bool:
     """Return whether better passages are the gain that is shown, though reading loses more.
 
     It is where they would bring back a good part of what is reached with the right passage, and no
-    other candidate that was given the right passage too surely scores more.
+    other candidate that was given the right passage too surely gains as much as that.
     """
-    unbeaten = split.reader_gain is not None and not (split.reader_gain.low or 0.0) > 0
+    gain, loss = split.reader_gain, split.gap("retrieval").loss.value
+    unbeaten = gain is not None and not ((gain.low or 0.0) > 0 and gain.value >= loss)
     return unbeaten and split.gaps[0].name == "reading" and retrieval_part(split) >= MATTERS
 
 

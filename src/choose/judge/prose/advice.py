@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from choose.corpus import UPDATED
 from choose.formatting import (
     dollars,
     gain,
+    in_percent,
     interval,
     listed,
     measured,
@@ -33,6 +35,9 @@ from choose.schema.base import Interval
 from choose.schema.costs import Breakeven, Move
 from choose.schema.score_names import amount
 from choose.schema.standings import Step
+
+# A candidate is said to keep old facts if it surely gives them in this share of answers.
+STALE = 0.2
 
 # How a study goes on that its dollars ended; the command says how many the rest takes.
 PAY, PLAN = (
@@ -138,6 +143,26 @@ def repeat_runs(case: Case, planned: Mapping[str, int], minutes: int) -> Iterato
         text=f"Repeat {names} with more seeds (--seeds {ENOUGH_RUNS}): {why}.",
         question=between(case),
         command=f"choose compare -c STUDY --seeds {ENOUGH_RUNS}",
+    )
+
+
+def old_facts(case: Case) -> Iterator[str]:
+    """Say what changed facts do to the candidate named, where nothing tells how often they do.
+
+    Where that is known, what it costs is a reason (`reasons`).
+    """
+    drill = next((drill for drill in case.drills if drill.kind == UPDATED), None)
+    if drill is None or case.churn is not None:
+        return
+    own = next((o for o in drill.outcomes if o.candidate == case.name and not o.reads), None)
+    best = drill.outcomes[0]
+    if own is None or own.stale is None or (own.stale.low or 0.0) < STALE or best.new is None:
+        return
+    yield (
+        f"Whether facts change: after {plural(drill.facts, 'fact')} changed in the documents, "
+        f"{case.name} still gave the old answer to {in_percent(own.stale.value)} of "
+        f"{plural(drill.rows, 'question')}, and {best.candidate} the new one to "
+        f"{in_percent(best.new.value)} (state costs.documents_changed_per_month to weigh that)."
     )
 
 

@@ -38,9 +38,6 @@ from choose.schema.reading_documents import (
 )
 from choose.schema.standings import Step
 
-# A candidate is said to keep old facts if it surely gives them in this share of answers.
-STALE = 0.2
-
 # Labels that are doubted are spoken of if they surely are this share of the rows or more.
 DOUBTED = 0.02
 
@@ -145,16 +142,12 @@ def _missing(split: LossSplit) -> str:
         )
     other = next(gap for gap in split.gaps if gap.name in ("reading", "retrieval") and gap != first)
     if other.name == "retrieval" and (part := retrieval_part(split)) >= MATTERS:
-        share = in_percent(part)
-        also = f", and retrieval matters too ({_points(other)})"
+        lost = f"{in_percent(part)} of what it reaches with the right passage is lost"
         if retrieval_next(split):
-            also = (
-                ", but no other candidate is shown to read better; better retrieval would help "
-                f"({_points(other)})"
-            )
+            return _retrieval_first(split, lost)
         return (
-            f"It loses most in {_LOSES[first.name]} ({_points(first)}){also}: of what it reaches "
-            f"with the right passage, {share} is lost where another one is found."
+            f"It loses most in {_LOSES[first.name]} ({_points(first)}), and retrieval matters too "
+            f"({_points(other)}): {lost} where another one is found."
         )
     most = "What it loses most by" if first.name == "distraction" else "What is missing now"
     lost, hits = f"{most} is {_LOSES[first.name]} ({_points(first)}), not ", split.found
@@ -165,6 +158,24 @@ def _missing(split: LossSplit) -> str:
             f"{in_percent(hits.any.value)} of {plural(hits.rows, 'row')}."
         )
     return f"{lost}{_LOSES[other.name]} ({_points(other)}): {_do(first.name, hits)}."
+
+
+def _retrieval_first(split: LossSplit, lost: str) -> str:
+    """Say that retrieval is what can be mended, though a perfect reader would gain more."""
+    retrieval, reading, found = split.gap("retrieval"), split.gap("reading"), split.found
+    limits = ""
+    if found and (found.any.high or 1.0) < 1 - MATTERS / 2:
+        rows = f"{in_percent(found.any.value)} of {plural(found.rows, 'row')}"
+        limits = f", and it reads the evidence of only {rows}, which limits every reader"
+    beside = "no other candidate is shown to read better"
+    if split.reader_gain is not None and (split.reader_gain.low or 0.0) > 0:
+        more = signed_points(split.reader_gain.value)
+        beside = f"the best other reader, {split.best_reader}, gains only {more}"
+    return (
+        f"What can be won without a better model is retrieval ({_points(retrieval)}): {lost} where "
+        f"another one is found{limits}. Reading loses more ({_points(reading)}), but {beside}: "
+        f"that takes {_READER}."
+    )
 
 
 def _do(name: GapName, found: Retrieved | None) -> str:
@@ -188,11 +199,10 @@ def limit_of_documents(case: Case, kind: Kind) -> str:
             f"No document is known to hold the answers to {share} of the questions "
             f"({rows_named(case.unanswered)})."
         )
-    gap = split.gap("retrieval")
-    return (
-        f"With the right passage it would gain {size_in_points(gap.loss)}; a perfect reader "
-        f"of what it retrieves is worth {measured(split.gap('reading').loss.value)}."
-    )
+    said = f"With the right passage it would gain {size_in_points(split.gap('retrieval').loss)}"
+    if (most := split.reading_alone) is None:
+        return f"{said}."
+    return f"{said}; a perfect reader of what it retrieves about {measured(most)} at most."
 
 
 def documents_steps(case: Case, check: str) -> Iterator[Step]:
@@ -237,26 +247,6 @@ def _missed(found: Retrieved | None) -> str:
             f" Other wording or documents help with {rows_named(rest, 8)}, whose evidence is not."
         )
     return said
-
-
-def old_facts(case: Case) -> Iterator[str]:
-    """Say what changed facts do to the candidate named, where nothing tells how often they do.
-
-    Where that is known, what it costs is a reason (`reasons`).
-    """
-    drill = next((drill for drill in case.drills if drill.kind == UPDATED), None)
-    if drill is None or case.churn is not None:
-        return
-    own = next((o for o in drill.outcomes if o.candidate == case.name and not o.reads), None)
-    best = drill.outcomes[0]
-    if own is None or own.stale is None or (own.stale.low or 0.0) < STALE or best.new is None:
-        return
-    yield (
-        f"Whether facts change: after {plural(drill.facts, 'fact')} changed in the documents, "
-        f"{case.name} still gave the old answer to {in_percent(own.stale.value)} of "
-        f"{plural(drill.rows, 'question')}, and {best.candidate} the new one to "
-        f"{in_percent(best.new.value)} (state costs.documents_changed_per_month to weigh that)."
-    )
 
 
 def with_sentence(drill: DocumentDrill) -> DocumentDrill:

@@ -14,7 +14,7 @@ from statistics import fmean
 
 import numpy as np
 
-from choose.corpus import AMONG_OTHERS, CONDITIONS, GOLD, NOTHING
+from choose.corpus import AMONG_OTHERS, CONDITIONS, GOLD, NOTHING, holds
 from choose.formatting import in_percent, measured, plural, points, size_in_points
 from choose.judge.stats.intervals import Estimate, two_way_interval, wilson
 from choose.judge.stats.paired import imaginary
@@ -44,12 +44,14 @@ class ClosedBook:
         margin: smallest gain that matters.
         views: by view of the rows, the scores of candidates that read; fine-tuned ones are none.
         closed: scores of prompted candidates that read nothing.
+        found: by candidate that reads and row, whether what it retrieved holds the evidence.
     """
 
     dataset: Dataset
     margin: float
     views: dict[str, Scores] = field(default_factory=dict)
     closed: Scores = field(default_factory=dict)
+    found: dict[str, dict[str, bool]] = field(default_factory=dict)
     _prompted: list[str] = field(default_factory=list)
     _told: bool = False
 
@@ -65,8 +67,18 @@ class ClosedBook:
                 self._prompted.append(name)
             for view in (RETRIEVED, *CONDITIONS):
                 _add(run, view, self.views.setdefault(view, {}))
+            self._add_found(run)
         elif prompted:
             _add(run, RETRIEVED, self.closed)
+
+    def _add_found(self, run: Run) -> None:
+        answers = run.answers.get((RETRIEVED, 0))
+        for id, shown in zip(
+            run.asked.get((RETRIEVED, 0), ()), (answers and answers.evidence) or (), strict=False
+        ):
+            evidence = self.dataset.examples[id].evidence
+            hit = any(holds(passage, evidence) for passage in shown)
+            self.found.setdefault(run.trial.candidate, {}).setdefault(id, hit)
 
     def left_out(self, job: Job) -> dict[str, str]:
         """Return a job's candidate with the reason why it cannot win; empty if it may."""
@@ -100,13 +112,15 @@ class ClosedBook:
     def _bounds(self, name: str, by: Mapping[str, Mapping[str, float]], ids: list[str]) -> str:
         found, among = ([by[view][id] for id in ids] for view in (RETRIEVED, AMONG_OTHERS))
         retrieval = self._interval(np.subtract(among, found), ids)
-        reading = self._interval(1 - np.array(among), ids)
+        # A better reader gains nothing where the evidence is not in what it reads.
+        hits = [self.found.get(name, {}).get(id, True) for id in ids]
+        reading = self._interval((1 - np.array(found)) * hits, ids)
         memorised = self._memorised(fmean(by[NOTHING][id] for id in ids))
         return (
             f"Before fine-tuning: on {plural(len(ids), 'row')} {name} scores "
             f"{in_percent(fmean(found))}. Better retrieval can bring "
-            f"{size_in_points(retrieval)} at most, a better reader {size_in_points(reading)}, "
-            f"memorised answers about {measured(memorised)}."
+            f"{size_in_points(retrieval)} at most, a better reader of what is found "
+            f"{size_in_points(reading)}, memorised answers about {measured(memorised)}."
         )
 
     def _passages_add(self) -> tuple[float, str] | None:
