@@ -1,7 +1,7 @@
 """How well candidates answer questions from documents, how fast, and what retrieval takes.
 
-    python benchmarks/documents.py FOLDER [--other FOLDER] [--part PART ...] [--keep FILE] [--quick]
-        [--rows 400] [--test 394] [--seeds 3]
+    python benchmarks/documents.py [FOLDER] [--other FOLDER] [--part PART ...] [--keep FILE]
+        [--quick] [--rows 400] [--test 394] [--seeds 3]
         [--candidates rag lora-rag ...] [--set lora-rag.epochs=3 ...]
 
 FOLDER has passages.jsonl (id, title, text), questions.jsonl (id, question, answers, evidence),
@@ -18,8 +18,13 @@ echo         what leaving the question's words out of answers gains, on the rows
 meaning      10,000 passages by meaning and by both
 retrievers   hit@k, MRR and nDCG of BM25, of MiniLM, of both, and of both after MiniLM was tuned,
              with the seconds of tuning (only if named)
+update       facts of 40 made documents change after training: which answers give the new one, and
+             which the old one, without training again and after it (only if named)
+bands        sample:handbook, each question once, out of two folds: the prompt and the adapter with
+             the right passage and with what is found, on the same rows (only if named)
 
-With --keep what was measured is kept in a file, and not measured again by the next run.
+The last two need no FOLDER. With --keep what was measured is kept in a file, and not measured again
+by the next run.
 """
 
 from __future__ import annotations
@@ -31,26 +36,32 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import product
 from pathlib import Path
 from statistics import fmean
 from tempfile import TemporaryDirectory
 from time import perf_counter, process_time
 from typing import Any
 
-from choose.corpus import CONDITIONS, GOLD, Corpus, Document, Passage
+from choose.corpus import CONDITIONS, GOLD, Corpus, Document, Passage, Span
 from choose.data.dataset import load_dataset
+from choose.judge.measures.changed_documents import GIVEN
 from choose.judge.measures.retrieval_quality import retrieval_quality
 from choose.models.environment_settings import cores
 from choose.models.retrieval.passage_search import given
 from choose.models.weights.spec import DEFAULT_LM
 from choose.schema.study_sections import DataSection, TaskSection
-from choose.strategy import Prepares, Reports, build, kind_settings
-from choose.tasks.answering import abstains, corpus_of
+from choose.strategy import Prepares, Reports, Rereads, build, kind_settings
+from choose.tasks.answering import Answering, abstains, corpus_of, with_corpus
+from choose.tasks.drills.document_drills import Drill, updated
 from choose.types import Answers, Example, Item, Task
 from extraction import _value
 from machine import machine
 
-PARTS = ("conditions", "search", "candidates", "echo", "meaning", "retrievers")
+PARTS = ("conditions", "search", "candidates", "echo", "meaning", "retrievers", "update", "bands")
+
+# Parts that make or bring their own rows.
+OWN_ROWS = ("update", "bands")
 
 # Targets: minutes for the four conditions, milliseconds for a search.
 MINUTES, MILLISECONDS = 6.0, 5.0
@@ -74,10 +85,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return
     print(f"python benchmarks/documents.py {' '.join(given_to)}")
     print(machine(cores()))
-    task, train, test = _read(choice.folder)
-    random.Random(5).shuffle(test)
-    test = test[: choice.test]
     kept = _Kept(choice.keep)
+    if choice.folder is not None:
+        task, train, test = _read(choice.folder)
+        random.Random(5).shuffle(test)
+        test = test[: choice.test]
     for part in choice.part:
         print(flush=True)
         {
@@ -87,6 +99,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             "echo": lambda: _print_echo(choice, kept),
             "meaning": lambda: _print_search("hybrid", (MANY,), choice, kept),
             "retrievers": lambda: _print_retrievers(task, train, test, choice),
+            "update": lambda: _print_update(choice, kept),
+            "bands": lambda: _print_bands(choice, kept),
         }[part]()
 
 
@@ -94,7 +108,7 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("folder", type=Path)
+    parser.add_argument("folder", type=Path, nargs="?")
     parser.add_argument("--other", type=Path)
     parser.add_argument("--part", nargs="+", choices=PARTS, default=list(PARTS[:5]))
     parser.add_argument("--keep", type=Path)
@@ -111,6 +125,8 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--made", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--way", default="bm25", help=argparse.SUPPRESS)
     choice = parser.parse_args(arguments)
+    if choice.folder is None and not {*choice.part} <= {*OWN_ROWS}:
+        parser.error("FOLDER is missing")
     if choice.quick:
         choice.rows, choice.test, choice.seeds = 16, 8, 1
     return choice
@@ -146,11 +162,6 @@ def _key(choice: argparse.Namespace, *what: object) -> str:
 def _print_candidates(
     task: Task, train: Part, test: Part, choice: argparse.Namespace, kept: _Kept
 ) -> None:
-    settings: dict[str, dict[str, Any]] = {}
-    for text in choice.set:
-        name, value = text.split("=", 1)
-        candidate, setting = name.split(".", 1)
-        settings.setdefault(candidate, {})[setting] = _value(value)
     views = ("found", "right", *(("none", "others") if choice.controls == "all" else ()))
     columns = (*(f"{view} {score}" for view in views for score in ("F1", "EM")), "hit@1")
     seconds = ("fit s", "fit CPU s", "1,000 s")
@@ -160,7 +171,7 @@ def _print_candidates(
     )
     print(f"{'':10}{''.join(f'{name:>10}' for name in (*columns, *seconds))}  range")
     for name in choice.candidates:
-        own = settings.get(name, {})
+        own = _settings(choice, name)
         figures = []
         for seed in range(choice.seeds):
             pool = random.Random(seed).sample(train, min(choice.rows, len(train)))
@@ -173,6 +184,13 @@ def _print_candidates(
         times = "".join(f"{means[column]:10.1f}" for column in seconds)
         found = [one["found F1"] for one in figures]
         print(f"{name:10}{shown}{times}  {min(found):.3f} to {max(found):.3f}", flush=True)
+
+
+def _settings(choice: argparse.Namespace, name: str) -> dict[str, Any]:
+    """Return the settings of a candidate that --set gives."""
+    pairs = (text.split("=", 1) for text in choice.set)
+    own = ((key.split(".", 1), value) for key, value in pairs)
+    return {setting: _value(value) for (candidate, setting), value in own if candidate == name}
 
 
 def _figures(
@@ -468,6 +486,211 @@ def _print_retrievers(task: Task, train: Part, test: Part, choice: argparse.Name
         print(f"{seed}: {tuned[-1]} {strategy.tuning}", file=sys.stderr, flush=True)
     means = {name: fmean(one[name] for one in tuned) for name in measures}
     line("tuned-retriever", means, fmean(spent))
+
+
+# Facts that change.
+
+STEMS = ("Ash", "Birch", "Cedar", "Dogwood", "Elm", "Fir", "Gorse", "Hazel")
+ENDS = ("ford", "ham", "wick", "bury", "ton")
+FIRST = ("Ada", "Ben", "Cleo", "Dan", "Eve", "Finn", "Gwen", "Hugo", "Iris", "Jack")
+LAST = ("Moss", "Reed", "Lane", "Hart")
+
+# Two wordings of a question to learn from, and the one that is asked.
+WORDINGS = {
+    "year": (
+        "When did the office in {} open?",
+        "Opening year of the {} office?",
+        "In which year was the {} office opened?",
+    ),
+    "head": (
+        "Who leads the office in {}?",
+        "Name of the head of the {} office?",
+        "Who is in charge of the {} office?",
+    ),
+}
+
+
+def made_offices(offices: int = 40) -> tuple[Task, list[Example], list[Example]]:
+    """Return questions on invented offices, a document each, to learn from and to answer.
+
+    Both ask for the same facts in other words, so that a model without documents can know them.
+    """
+    documents, parts = [], ([], [])
+    names = [" ".join(name) for name in product(FIRST, LAST)]
+    for n, (stem, end) in enumerate([*product(STEMS, ENDS)][:offices]):
+        town, facts = f"{stem}{end}", {"year": str(1931 + 2 * n), "head": names[7 * n % 40]}
+        text = (
+            f"The {town} office was opened in {facts['year']}. Its head is {facts['head']}. "
+            f"Parcels for {town} are taken until noon, and visitors sign in at the front desk."
+        )
+        documents.append(Document(id=f"d{n}", text=text, title=f"{town} office"))
+        for fact, wordings in WORDINGS.items():
+            start = text.index(facts[fact])
+            evidence = (Span(f"d{n}", start, start + len(facts[fact])),)
+            for k, wording in enumerate(wordings):
+                row = Example(
+                    id=f"{fact}-{n}-{k}",
+                    text=wording.format(town),
+                    target=facts[fact],
+                    evidence=evidence,
+                )
+                parts[k == len(wordings) - 1].append(row)
+    return with_corpus(Answering(), Corpus(tuple(documents))), *parts
+
+
+def _print_update(choice: argparse.Namespace, kept: _Kept) -> None:
+    task, train, test = made_offices(10 if choice.quick else 40)
+    corpus = corpus_of(task)
+    assert corpus is not None
+    drill = updated([*train, *test], corpus, [row.id for row in test], 0)
+    assert drill is not None
+    print(
+        f"{drill.facts} facts of {len(corpus)} made documents changed after training; "
+        f"{len(train)} questions to learn from, {len(drill.ids)} on changed facts asked in other "
+        f"words, means of {choice.seeds} seeds, % with 95 % intervals by document"
+    )
+    columns = ("F1 before", "new fact", "old fact", "s to renew", "new, trained again")
+    print(f"{'':10}{''.join(f'{column:>20}' for column in columns)}")
+    for name in choice.candidates:
+        each = [
+            kept.get(
+                f"update {name} {seed} {len(train)} {' '.join(choice.set)}",
+                partial(_updated, name, _settings(choice, name), task, train, test, drill, seed),
+            )
+            for seed in range(choice.seeds)
+        ]
+        cells = [f"{fmean(one['before'] for one in each):.3f}"]
+        for share in ("new", "old"):
+            rows = [fmean(one[f"{share} {id}"] for one in each) for id in drill.ids]
+            half = half_width(rows, [drill.rows[id].evidence[0].document for id in drill.ids])
+            ends = (max(0.0, fmean(rows) - half), min(1.0, fmean(rows) + half))
+            cells.append(f"{fmean(rows):.0%} ({ends[0]:.0%} to {ends[1]:.0%})".replace("%", ""))
+        cells.append(f"{fmean(one['seconds'] for one in each):.3g}")
+        again = [one["again"] for one in each if "again" in one]
+        cells.append(f"{100 * fmean(again):.0f}" if again else "-")
+        print(f"{name:10}{''.join(f'{cell:>20}' for cell in cells)}", flush=True)
+
+
+def _updated(
+    name: str,
+    settings: dict[str, Any],
+    task: Task,
+    train: Part,
+    test: Part,
+    drill: Drill,
+    seed: int,
+) -> Figures:
+    """Return what a candidate answers before documents change, after it, and trained again."""
+    assert isinstance(task, Answering)
+    rows = [row for row in test if row.id in drill.ids]
+    items, old = [row.item() for row in rows], {row.id: row.targets for row in rows}
+
+    def gives(answers: Answers, new: bool) -> dict[str, float]:
+        """Return which rows give the new fact and not the old one, or vice versa."""
+        found = {}
+        for row, output in zip(rows, answers.outputs, strict=True):
+            both = (
+                task.nearness(output, drill.rows[row.id].targets),
+                task.nearness(output, old[row.id]),
+            )
+            one, other = both if new else both[::-1]
+            found[row.id] = float(GIVEN <= one > other)
+        return found
+
+    strategy: Any = _fitted(name, settings, task, train, seed)
+    start = perf_counter()
+    before = answers = strategy.predict(items)
+    figures: Figures = {"before": _scores(task, before, rows)["F1"]}
+    if isinstance(strategy, Rereads):
+        figures["seconds"] = strategy.reread(drill.corpus)
+        answers = strategy.predict(items)
+    else:
+        again, start = [drill.rows.get(row.id, row) for row in train], perf_counter()
+        renewed = _fitted(name, settings, with_corpus(task, drill.corpus), again, seed)
+        figures["seconds"] = perf_counter() - start
+        figures["again"] = fmean(gives(renewed.predict(items), new=True).values())
+    for share, new in (("new", True), ("old", False)):
+        figures |= {f"{share} {id}": x for id, x in gives(answers, new).items()}
+    return figures
+
+
+def _fitted(name: str, settings: dict[str, Any], task: Task, rows: Part, seed: int) -> Any:
+    strategy: Any = build(name, seed=seed, **{**kind_settings(name, task.kind), **settings})
+    if isinstance(strategy, Prepares):
+        strategy.prepare()
+    strategy.fit(task, rows)
+    return strategy
+
+
+# The bundled handbook.
+
+
+def _print_bands(choice: argparse.Namespace, kept: _Kept) -> None:
+    """Print what the prompt reaches and the adapter adds, each question once, out of fold."""
+    dataset = load_dataset(
+        DataSection(
+            path="sample:handbook",
+            documents="sample:handbook",
+            evidence_column="spans",
+            folds=2,
+        ),
+        TaskSection(
+            kind="answering", instruction="Answer a question about Harbourly from its handbook."
+        ),
+    )
+    rows = dataset.examples
+    found: dict[str, dict[str, float]] = {}
+    for name in choice.candidates:
+        own = found.setdefault(name, {})
+        for number, fold in enumerate(dataset.folds):
+            asked = fold.questions[: 8 if choice.quick else None]
+            own |= kept.get(
+                f"bands {name} {number} {len(asked)} {' '.join(choice.set)}",
+                partial(
+                    _banded,
+                    name,
+                    _settings(choice, name),
+                    dataset.task,
+                    [rows[id] for id in fold.pool],
+                    [rows[id] for id in asked],
+                ),
+            )
+    ids = {
+        view: [key.removeprefix(f"{view} ") for key in own if key.startswith(f"{view} ")]
+        for view in ("found", "right")
+    }
+    first = choice.candidates[0]
+    print(
+        f"sample:handbook, {len(ids['found'])} questions, {len(ids['right'])} of them with a right "
+        "passage; token F1 with 95 % intervals by document, and the gain over the first candidate"
+    )
+    for name, (view, some) in product(choice.candidates, ids.items()):
+        scores = [found[name][f"{view} {id}"] for id in some]
+        gains = [found[name][f"{view} {id}"] - found[first][f"{view} {id}"] for id in some]
+        documents = [rows[id].evidence[0].document if rows[id].evidence else id for id in some]
+        gain = f"  {_with_ends(gains, documents, '+')}" if name != first else ""
+        print(f"{name:10}{view:8}{_with_ends(scores, documents)}{gain}", flush=True)
+
+
+def _banded(name: str, settings: dict[str, Any], task: Task, pool: Part, asked: Part) -> Figures:
+    """Return the score of each row with what is found, and of rows with evidence with that."""
+    corpus = corpus_of(task)
+    assert corpus is not None
+    strategy, figures = _fitted(name, settings, task, pool, 0), Figures()
+    with_evidence = [row for row in asked if row.evidence]
+    for view, some, items in (
+        ("found", asked, [row.item() for row in asked]),
+        ("right", with_evidence, given(GOLD, with_evidence, corpus)),
+    ):
+        outputs = strategy.predict(items).outputs
+        for row, output in zip(some, outputs, strict=True):
+            figures[f"{view} {row.id}"] = task.score(output, row.targets)["token-f1"]
+    return figures
+
+
+def _with_ends(values: Sequence[float], documents: Sequence[str], sign: str = "") -> str:
+    mean, half = fmean(values), half_width(values, documents)
+    return f"{mean:{sign}.3f} ({mean - half:{sign}.3f} to {mean + half:{sign}.3f})"
 
 
 def _read(folder: Path) -> tuple[Task, list[Example], list[Example]]:

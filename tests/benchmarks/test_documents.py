@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
 import documents
+from choose.tasks.answering import corpus_of
+from choose.tasks.drills.document_drills import updated
 from support import tiny_models as tiny
 
 NOUNS = ("door", "lamp", "rug", "chair", "table", "shelf", "clock", "stove", "bed", "desk", "sink")
@@ -68,6 +71,69 @@ def test_made_passages_are_cut_as_they_were_made(
     figures = documents.made(folder, 50, "bm25")["bm25"]
     assert figures["passages"] == 50
     assert 0 < figures["ms"] <= figures["ms worst"]
+
+
+def test_facts_of_made_documents_are_exchanged_where_that_is_clear() -> None:
+    task, train, test = documents.made_offices()
+    corpus = corpus_of(task)
+    assert corpus is not None
+    assert (len(corpus), len(train), len(test)) == (40, 160, 80)
+    assert not {row.text for row in train} & {row.text for row in test}
+    drill = updated([*train, *test], corpus, [row.id for row in test], 0)
+    assert drill is not None
+    assert len(drill.ids) == drill.facts == 50
+    for id in drill.ids:
+        old = next(row for row in test if row.id == id)
+        before, after = (
+            some.by_id[old.evidence[0].document].text for some in (corpus, drill.corpus)
+        )
+        [new] = drill.rows[id].targets
+        assert (before.count(old.target), before.count(new)) == (1, 0)
+        assert (after.count(old.target), after.count(new)) == (0, 1)
+    # What is learnt again has the new facts too, in both wordings.
+    for id in drill.ids:
+        assert {drill.rows[f"{id[:-1]}{k}"].target for k in (0, 1, 2)} == {drill.rows[id].target}
+
+
+def test_who_reads_gives_the_new_facts_and_who_memorised_the_old(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    documents.main(["--part", "update", "--quick", "--candidates", "nearest", "reader"])
+    said = capsys.readouterr().out
+    assert "facts of 10 made documents changed after training; 40 questions to learn" in said
+    shares = {
+        name: [float(x) for x in re.findall(r"(\d+) \(", line)]
+        for line in said.splitlines()
+        for name in ("nearest", "reader")
+        if line.startswith(name)
+    }
+    assert shares["nearest"][0] == 0  # the new facts
+    assert shares["nearest"][1] >= 50  # the old ones
+    assert shares["reader"][0] >= 80
+    assert shares["reader"][1] == 0
+    [nearest, reader] = (line.split() for line in said.splitlines()[-2:])
+    assert float(nearest[-1]) >= 50  # trained again
+    assert reader[-1] == "-"
+
+
+def test_a_part_that_needs_a_folder_asks_for_it(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        documents.main(["--part", "update", "search"])
+    assert "FOLDER is missing" in capsys.readouterr().err
+
+
+def test_bands_answer_each_question_once_on_the_same_rows(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    documents.main(["--part", "bands", "--quick", "--candidates", "sentence", "nearest"])
+    head, *lines = capsys.readouterr().out.strip().splitlines()[-5:]
+    assert head.startswith("sample:handbook, 16 questions, ")
+    assert [line.split()[:2] for line in lines] == [
+        [name, view] for name in ("sentence", "nearest") for view in ("found", "right")
+    ]
+    first, second = (float(line.split()[2]) for line in lines[1::2])
+    gain = float(lines[3].split(")")[1].split()[0])
+    assert gain == pytest.approx(second - first, abs=0.0011)
 
 
 def test_intervals_are_by_document() -> None:
