@@ -24,8 +24,9 @@ from choose.models.hardware.compute_settings import trains_in_bfloat16
 from choose.models.lora.batching import PARTS_PER_BATCH, tokenise
 from choose.models.lora.classifier import AdaptedModel, ClassifierRun, untrained_model
 from choose.models.lora.fit import train_together, training_step
+from choose.models.lora.fused.decoder import Decoder
 from choose.models.lora.fused.forward_backward import token_bytes
-from choose.models.lora.fused.linear_layers import FlatAdapters, PackedLinear
+from choose.models.lora.fused.linear_layers import FlatAdapters
 from choose.models.lora.fused.training_step import packed_decoder
 from choose.models.lora.model import AdapterSpec, load_base, seeded
 from choose.models.lora.training_run import Schedule
@@ -79,7 +80,7 @@ def _roofline(runs: list[ClassifierRun], steps: int) -> dict[str, Any]:
     with training_step(runs) as step, ThreadPoolExecutor(PARTS_PER_BATCH) as pool:
         for n in range(steps + 1):  # the first is the warm-up
             batches = [(run, run.next_batch()) for run in runs]
-            with _recorded_products() as recorded:
+            with _recorded_passes() as recorded:
                 start = process_time()
                 step(batches)
                 for run in runs:
@@ -113,28 +114,45 @@ def _roofline(runs: list[ClassifierRun], steps: int) -> dict[str, Any]:
 
 
 @contextmanager
-def _recorded_products() -> Iterator[dict[int, list[Any]]]:
-    """Record each product with a frozen matrix inside the block, by thread."""
-    recorded: dict[int, list[Any]] = {}
-    plain = PackedLinear._multiply
+def _recorded_passes() -> Iterator[dict[int, list[tuple[Decoder, int, int]]]]:
+    """Record each pass inside the block, by thread: its tokens, and those of the last layer."""
+    recorded: dict[int, list[tuple[Decoder, int, int]]] = {}
+    plain = Decoder.forward
 
-    def multiply(own: Any, x: Any, matrix: Any, bias: Any) -> Any:
-        recorded.setdefault(get_ident(), []).append((own, x.shape, matrix, bias))
-        return plain(own, x, matrix, bias)
+    def forward(own: Decoder, hidden: torch.Tensor, *more: Any) -> Any:
+        stream, saved = plain(own, hidden, *more)
+        recorded.setdefault(get_ident(), []).append((own, len(hidden), len(stream)))
+        return stream, saved
 
-    PackedLinear._multiply = multiply  # type: ignore[method-assign]
+    Decoder.forward = forward  # type: ignore[assignment, method-assign]
     try:
         yield recorded
     finally:
-        PackedLinear._multiply = plain  # type: ignore[method-assign]
+        Decoder.forward = plain  # type: ignore[method-assign]
 
 
-def _multiply_again(calls: list[Any]) -> None:
+def _multiply_again(passes: list[tuple[Decoder, int, int]]) -> None:
     torch.set_num_threads(max(1, cores() // PARTS_PER_BATCH))
-    inputs = {shape: torch.ones(shape, dtype=_dtype()) for shape in {call[1] for call in calls}}
     with torch.no_grad():
-        for own, shape, matrix, bias in calls:
-            own._multiply(inputs[shape], matrix, bias)
+        for decoder, tokens, last in passes:
+            inputs: dict[tuple[int, int], torch.Tensor] = {}
+
+            def ones(rows: int, width: int, inputs: Any = inputs) -> torch.Tensor:
+                known: torch.Tensor = inputs.setdefault(
+                    (rows, width), torch.ones(rows, width, dtype=_dtype())
+                )
+                return known
+
+            layers = list(enumerate(decoder.layers))
+            for index, layer in layers:
+                for name, one in layer.products.items():
+                    ends = index == len(layers) - 1 and name != "qkv"
+                    one.forward(ones(last if ends else tokens, one.inputs))
+            for index, layer in reversed(layers):
+                for name, one in reversed(layer.products.items()):
+                    ends = index == len(layers) - 1 and name != "qkv"
+                    if index or name != "qkv":  # nothing learns below the first layer
+                        one.backward(ones(last if ends else tokens, one.outputs))
 
 
 def _dtype() -> torch.dtype:

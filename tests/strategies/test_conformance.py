@@ -16,9 +16,13 @@ from choose.conformance import (
     _WORDS,
     CHECKS,
     HOSTILE,
+    LATER,
     TASK,
     TEXT_CHECKS,
     Factory,
+    documents_can_change,
+    texts_are_answers_or_none,
+    texts_do_not_depend_on_the_batch,
 )
 from choose.conformance.label_checks import (
     answers_nothing_with_nothing,
@@ -33,12 +37,6 @@ from choose.conformance.label_checks import (
     survives_an_absent_class,
     survives_hostile_text,
     survives_one_class,
-)
-from choose.conformance.text_checks import (
-    LATER,
-    documents_can_change,
-    texts_are_answers_or_none,
-    texts_do_not_depend_on_the_batch,
 )
 from choose.corpus import Corpus, Span
 from choose.errors import StrategyError

@@ -77,7 +77,8 @@ def assert_counted(targets: str, dropout: float, dtype: torch.dtype, length: int
     part = RunPart(rows, [-1] * 3, range(3), None, found.matrices(), dropout, noise)  # type: ignore[arg-type]
     batch = ragged_batch(rows, "cpu")
     stream = decoder.lower_forward(batch, 0)
-    _, kept = decoder.forward(stream, decoder.layout(batch), _adapted_runs(decoder, [part]))
+    adapted = _adapted_runs(decoder, [part])
+    _, (_, *kept) = decoder.forward(stream, decoder.layout(batch), adapted)
     held = [*tensors(kept), *_dropout_masks(decoder, part).values()]
     whole = {t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in held}
     saved = sum(whole.values())

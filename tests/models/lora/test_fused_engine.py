@@ -18,7 +18,8 @@ from choose.models.lora.classifier import (
     untrained_model,
 )
 from choose.models.lora.fit import AutogradEngine, train, train_together, training_step
-from choose.models.lora.fused import attention, linear_layers
+from choose.models.lora.fused import attention, layers, linear_layers
+from choose.models.lora.fused import decoder as packed_layers
 from choose.models.lora.fused import forward_backward as passes
 from choose.models.lora.fused import training_step as engine
 from choose.models.lora.fused.attention import LONG, POSITIONS, POSITIONS_THERE
@@ -165,6 +166,27 @@ def test_gradients_are_those_of_peft(
         torch.testing.assert_close(mine, parameter.grad, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize("recompute", [True, False])
+@pytest.mark.parametrize("targets", ["attention", "all"])
+def test_compiled_layers_compute_what_python_does(
+    targets: str, recompute: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A processor compiles them, so that threads do not wait for Python; to the bit the same."""
+    import torch
+
+    monkeypatch.setattr(attention, "LONG", 20)
+    monkeypatch.setattr(attention, "POSITIONS", 16)
+    for function in (layers.layers_forward, layers.layers_backward):
+        assert isinstance(packed_layers._compiled(function), torch.jit.ScriptFunction)
+    found, rows = tuned(other("qwen2"), targets), some_rows([9, 1, 4, 40, 9, 2])
+    runs = [gradients(found, rows, recompute=recompute) for _ in range(3)]  # optimised on the way
+    monkeypatch.setattr(packed_layers, "_compiled", lambda function: function)
+    head, named = gradients(found, rows, recompute=recompute)
+    for same_head, same in runs:
+        assert all(torch.equal(same[name], grad) for name, grad in named.items())
+        assert all(map(torch.equal, same_head, head))
+
+
 def test_masks_of_long_rows_are_no_square_of_their_length(base: Base) -> None:
     import torch
 
@@ -173,8 +195,8 @@ def test_masks_of_long_rows_are_no_square_of_their_length(base: Base) -> None:
     heads = base.model.config.num_attention_heads // base.model.config.num_key_value_heads
     assert sizes == {700: (POSITIONS, POSITIONS), 9: (9, 9 * heads)}
     [long] = [group for group in layout.groups if group.long]
-    there = replace(long, mask=torch.zeros(POSITIONS_THERE, POSITIONS_THERE))
-    assert [part.stop for part in there.parts()] == [256, 512, 700]
+    there = long._replace(mask=torch.zeros(POSITIONS_THERE, POSITIONS_THERE))
+    assert attention._parts(there) == [(0, 256), (256, 512), (512, 700)]
 
 
 def test_the_last_layer_computes_only_what_is_read(base: Base) -> None:
@@ -202,7 +224,7 @@ def test_the_last_layer_computes_only_what_is_read(base: Base) -> None:
             if not narrow:
                 states = stream[torch.cat(read)]
                 gradient = torch.zeros_like(stream).index_add_(0, torch.cat(read), weights)
-            decoder.backward(gradient, layout, runs, saved)
+            decoder.backward(gradient, layout, saved)
         matrices = [m for run in runs for m in run.gradients.values()]
         found.append([states, *(m.a for m in matrices), *(m.b for m in matrices)])
     for one, other in zip(*found, strict=True):
@@ -357,10 +379,10 @@ def test_frozen_products(packing: bool, kind: str, monkeypatch: pytest.MonkeyPat
     one, two = (torch.randn(n, 24, generator=generator) for n in (16, 40))
     bias = torch.randn(16, generator=generator)
     x, gradient = torch.randn(7, 24, generator=generator), torch.randn(7, 56, generator=generator)
-    product = PackedLinear([one, two], [bias, None], dtype)
+    product = PackedLinear.of([one, two], [bias, None], dtype)
     assert product.packed <= packing
     if not product.packed:  # one matrix in memory serves both directions
-        pointers = {m.untyped_storage().data_ptr() for m in (product._forward, product._backward)}
+        pointers = {m.untyped_storage().data_ptr() for m in (product.to_outputs, product.to_inputs)}
         assert len(pointers) == 1
     assert (product.inputs, product.outputs) == (24, 56)
     whole = torch.cat([one, two])

@@ -4,18 +4,15 @@ The query, key and value vectors of all groups of rows stand in one flat list, s
 fills the operands of batched products, and one brings results back. Long rows are computed some
 positions at a time: these read no later key, their weights stay in the processor's cache, and
 backward computes them again, so that memory grows with the length and not with its square.
+TorchScript compiles what is computed in every layer, and cannot read annotations that are strings.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import NamedTuple
+
+import torch
 
 from choose.models.lora.batching import LengthGroup, RaggedBatch, causal_mask
-
-if TYPE_CHECKING:
-    import torch
 
 # Rows from this many tokens on are computed `POSITIONS` at a time: on a core with AVX-512, forward
 # and backward take 0.6 of the time at 256 tokens, 0.5 at 512 and 0.3 at 1,024. On an accelerator
@@ -23,8 +20,7 @@ if TYPE_CHECKING:
 LONG, POSITIONS, POSITIONS_THERE = 192, 64, 256
 
 
-@dataclass(frozen=True, slots=True)
-class AttentionHeads:
+class AttentionHeads(NamedTuple):
     """How a fused projection's columns divide: query heads, then as many key as value heads.
 
     `scaling` is the factor of attention scores. With `interleaved`, the two numbers that rotary
@@ -43,44 +39,26 @@ class AttentionHeads:
         return self.query_heads // self.key_heads
 
 
-@dataclass(frozen=True, slots=True)
-class GroupLayout:
-    """The place of a length group in the flat list of vectors; `count` = rows * key heads.
+class GroupLayout(NamedTuple):
+    """The place of a length group in the flat list of vectors; `blocks` = rows * key heads.
 
-    From `start` on stand the `queries` = group_size * longest query vectors of each of the count,
+    From `start` on stand the `queries` = group_size * longest query vectors of each of the blocks,
     then the `keys` = shared + longest of each, then as many values. Outputs of attention stand from
-    `output_start` on. `mask` is the causal one, of all queries of short rows, else of one part's.
+    `output_start` on. `mask` is the causal one, of all queries of short rows, else of one part's:
+    `long` rows are computed some positions at a time.
     """
 
-    count: int
+    blocks: int
     queries: int
     keys: int
     longest: int
     start: int
     output_start: int
     mask: torch.Tensor
-
-    @property
-    def long(self) -> bool:
-        """Return whether rows are computed some positions at a time."""
-        return self.longest >= LONG
-
-    def parts(self) -> list[slice]:
-        """Return the positions of long rows that are computed together, none of short ones."""
-        starts = range(0, self.longest if self.long else 0, len(self.mask))
-        return [slice(start, min(start + len(self.mask), self.longest)) for start in starts]
-
-    def seen(self, some: slice) -> int:
-        """Return how many keys the last of some positions sees."""
-        return self.keys - self.longest + int(some.stop)
-
-    def by_position(self, vectors: torch.Tensor) -> torch.Tensor:
-        """Return (count, group size, longest, head size), given a vector for each query."""
-        return vectors.view(self.count, -1, self.longest, vectors.shape[-1])
+    long: bool
 
 
-@dataclass(frozen=True, slots=True)
-class AttentionLayout:
+class AttentionLayout(NamedTuple):
     """How a batch's projections become the groups' vectors and come back; the same in all layers.
 
     All fields but `groups` and the rotations are index vectors over rows of head size. `spread`
@@ -92,7 +70,7 @@ class AttentionLayout:
     vectors of the prefix (n,) and their places in the group, a row of n for each row after it.
     """
 
-    groups: tuple[GroupLayout, ...]
+    groups: list[GroupLayout]
     spread: torch.Tensor
     spread_inverse: torch.Tensor
     collect: torch.Tensor
@@ -100,27 +78,24 @@ class AttentionLayout:
     padding: torch.Tensor
     rotation: torch.Tensor
     unrotation: torch.Tensor
-    shared: tuple[tuple[torch.Tensor, torch.Tensor], ...]
+    shared: list[tuple[torch.Tensor, torch.Tensor]]
 
 
 def attention_layout(
     batch: RaggedBatch, heads: AttentionHeads, cosine: torch.Tensor, sine: torch.Tensor
 ) -> AttentionLayout:
     """Lay out a batch; `cosine` and `sine` (longest, head size) are the model's."""
-    import torch
-
     groups, projected, owned, outputs = [], [], [], []
     shared: list[tuple[torch.Tensor, torch.Tensor]] = []
     start = output_start = 0
     for group, grid in zip(batch.groups, _grids(batch), strict=True):
-        count, queries = len(group.rows) * heads.key_heads, heads.group_size * group.longest
+        blocks, queries = len(group.rows) * heads.key_heads, heads.group_size * group.longest
         keys = group.shared + group.longest
-        mask = causal_mask(POSITIONS if grid.is_cpu else POSITIONS_THERE, 0, grid.device)
-        if group.longest < LONG:
-            mask = causal_mask(group.longest, group.shared, grid.device).repeat(1, heads.group_size)
-        groups.append(GroupLayout(count, queries, keys, group.longest, start, output_start, mask))
+        mask, long = _mask(group, heads, grid.device), group.longest >= LONG
+        place = blocks, queries, keys, group.longest, start, output_start
+        groups.append(GroupLayout(*place, mask, long))
         projected.append(_projected_indices(grid, group, heads))
-        places = _shared_places(group, count, queries).to(grid.device)
+        places = _shared_places(group, blocks, queries).to(grid.device)
         owned.append(projected[-1].index_fill(0, places.flatten(), -1))
         shared += _shared_vectors(batch, group, projected[-1], places, start)
         outputs.append(_output_indices(grid, group, heads))
@@ -132,7 +107,7 @@ def attention_layout(
     rotation = angles[:, None].repeat(1, heads.query_heads + heads.key_heads, 1, 1)
     rotation[:, : heads.query_heads] *= heads.scaling
     return AttentionLayout(
-        tuple(groups),
+        groups,
         spread.clamp(min=0),
         _inverse_permutation(torch.cat(owned)),
         _inverse_permutation(output),
@@ -140,14 +115,19 @@ def attention_layout(
         (output < 0).nonzero()[:, 0],
         rotation,
         rotation * rotation.new_tensor([1.0, -1.0]),
-        tuple(shared),
+        shared,
     )
+
+
+def _mask(group: LengthGroup, heads: AttentionHeads, device: torch.device) -> torch.Tensor:
+    """Return the causal mask of all queries of short rows, or of a part of long ones'."""
+    if group.longest >= LONG:
+        return causal_mask(POSITIONS if device.type == "cpu" else POSITIONS_THERE, 0, device)
+    return causal_mask(group.longest, group.shared, device).repeat(1, heads.group_size)
 
 
 def _grids(batch: RaggedBatch) -> Iterator[torch.Tensor]:
     """Yield each group's token indices (rows, shared + longest), -1 where a cell is padding."""
-    import torch
-
     cell = shared_cell = 0
     for group in batch.groups:
         count = len(group.rows)
@@ -161,8 +141,6 @@ def _projected_indices(
     grid: torch.Tensor, group: LengthGroup, heads: AttentionHeads
 ) -> torch.Tensor:
     """Return the projected vector of each place of a group, -1 where a cell is padding."""
-    import torch
-
     head = torch.arange(heads.query_heads + 2 * heads.key_heads, device=grid.device)
     values = heads.query_heads + heads.key_heads
     parts = head[: heads.query_heads], head[heads.query_heads : values], head[values:]
@@ -177,8 +155,6 @@ def _projected_indices(
 
 def _output_indices(grid: torch.Tensor, group: LengthGroup, heads: AttentionHeads) -> torch.Tensor:
     """Return the output vector of each place of a group, -1 where a cell is padding."""
-    import torch
-
     head = torch.arange(heads.query_heads, device=grid.device).view(heads.key_heads, -1)
     return _vector_indices(grid[:, group.shared :], head, heads.query_heads)
 
@@ -189,13 +165,11 @@ def _vector_indices(cells: torch.Tensor, head: torch.Tensor, columns: int) -> to
     return (grid * columns + head[None, :, :, None]).where(grid >= 0, -1).flatten()
 
 
-def _shared_places(group: LengthGroup, count: int, queries: int) -> torch.Tensor:
+def _shared_places(group: LengthGroup, blocks: int, queries: int) -> torch.Tensor:
     """Return (rows, vectors) the places of the prefixes' keys and values in a group's vectors."""
-    import torch
-
     longest = group.shared + group.longest
-    keys = torch.arange(count * longest).view(len(group.rows), -1, longest)[..., : group.shared]
-    both = torch.cat([keys, keys + count * longest], 1) + count * queries
+    keys = torch.arange(blocks * longest).view(len(group.rows), -1, longest)[..., : group.shared]
+    both = torch.cat([keys, keys + blocks * longest], 1) + blocks * queries
     return both.flatten(1)
 
 
@@ -215,136 +189,150 @@ def _shared_vectors(
 
 def _inverse_permutation(indices: torch.Tensor) -> torch.Tensor:
     """Return the place of each of 0 to n among indices that hold it once, apart from -1."""
-    import torch
-
     filled = (indices >= 0).nonzero()[:, 0]
     inverse = torch.empty_like(filled)
     inverse[indices[filled]] = filled
     return inverse
 
 
+# From here on TorchScript compiles all functions on a CPU.
+
+
 def attention_forward(
     projected: torch.Tensor, heads: AttentionHeads, layout: AttentionLayout
-) -> tuple[torch.Tensor, Any]:
-    """Return (tokens, query heads * head size), and the tensors that backward needs.
+) -> tuple[torch.Tensor, list[list[torch.Tensor]]]:
+    """Return (tokens, query heads * head size), and the tensors of each group for backward.
 
     `projected` may be overwritten.
     """
-    import torch
-
     vectors = projected.float()
     _rotate(vectors, heads, layout.rotation)
     vectors = vectors.view(-1, heads.head_size).index_select(0, layout.spread)
-    outputs = vectors.new_empty(len(layout.collect_inverse), heads.head_size)
-    saved = []
+    outputs = vectors.new_empty([len(layout.collect_inverse), heads.head_size])
+    saved: list[list[torch.Tensor]] = []
     for group in layout.groups:
         queries, keys, values = _split_group(vectors, group)
         to_fill = _group_outputs(outputs, group)
-        weights = None
+        kept = [queries, keys, values]
         if not group.long:
             # Keys first, as in `_weights`.
             weights = torch.baddbmm(group.mask, keys, queries.mT).softmax(1)
             torch.bmm(weights.mT, values, out=to_fill)
-        for some in group.parts():
-            part = torch.bmm(_weights(queries, keys, group, some).mT, values[:, : group.seen(some)])
-            own = group.by_position(to_fill)[:, :, some]
+            kept.append(weights)
+        for start, stop in _parts(group):
+            weights = _weights(queries, keys, group, start, stop)
+            part = torch.bmm(weights.mT, values[:, : weights.shape[1]])
+            own = _by_position(to_fill, group)[:, :, start:stop]
             own.copy_(part.view_as(own))
-        saved.append((queries, keys, values, weights))
+        saved.append(kept)
     collected = outputs.index_select(0, layout.collect).view(len(projected), -1)
     return collected.to(projected.dtype), saved
 
 
 def attention_backward(
-    gradient: torch.Tensor, heads: AttentionHeads, layout: AttentionLayout, saved: Any
+    gradient: torch.Tensor,
+    heads: AttentionHeads,
+    layout: AttentionLayout,
+    saved: list[list[torch.Tensor]],
 ) -> torch.Tensor:
     """Return the gradient of the projected queries, keys and values."""
-    import torch
-
     to_outputs = gradient.view(-1, heads.head_size).index_select(0, layout.collect_inverse)
     to_outputs = to_outputs.index_fill_(0, layout.padding, 0.0).float()
-    to_vectors = to_outputs.new_empty(len(layout.spread), heads.head_size)
-    for group, (queries, keys, values, weights) in zip(layout.groups, saved, strict=True):
+    to_vectors = to_outputs.new_empty([len(layout.spread), heads.head_size])
+    for group, kept in zip(layout.groups, saved):  # noqa: B905 - TorchScript has no `strict`
+        queries, keys, values = kept[0], kept[1], kept[2]
         to_output = _group_outputs(to_outputs, group)
         to_queries, to_keys, to_values = _split_group(to_vectors, group)
-        if not group.long:
-            torch.bmm(weights, to_output, out=to_values)
-            to_scores = _softmax_backward(torch.bmm(values, to_output.mT), weights)
+        if group.long:
+            to_keys.zero_()
+            to_values.zero_()
+        else:
+            torch.bmm(kept[3], to_output, out=to_values)
+            to_scores = _softmax_backward(torch.bmm(values, to_output.mT), kept[3])
             torch.bmm(to_scores, queries, out=to_keys)
             torch.bmm(to_scores.mT, keys, out=to_queries)
-            continue
-        to_keys.zero_()
-        to_values.zero_()
-        to_fill = group.by_position(to_queries)
-        for some in group.parts():
-            weights = _weights(queries, keys, group, some)
-            seen, to_some = group.seen(some), _positions(to_output, group, some)
+        to_fill = _by_position(to_queries, group)
+        for start, stop in _parts(group):
+            weights = _weights(queries, keys, group, start, stop)
+            seen, to_some = weights.shape[1], _positions(to_output, group, start, stop)
             to_values[:, :seen].baddbmm_(weights, to_some)
             to_scores = _softmax_backward(torch.bmm(values[:, :seen], to_some.mT), weights)
-            to_keys[:, :seen].baddbmm_(to_scores, _positions(queries, group, some))
-            to_query = torch.bmm(to_scores.transpose(1, 2), keys[:, :seen])
-            to_fill[:, :, some] = to_query.view_as(to_fill[:, :, some])
+            to_keys[:, :seen].baddbmm_(to_scores, _positions(queries, group, start, stop))
+            to_query = torch.bmm(to_scores.mT, keys[:, :seen])
+            own = to_fill[:, :, start:stop]
+            own.copy_(to_query.view_as(own))
     to_projected = to_vectors.index_select(0, layout.spread_inverse)
     for vectors, places in layout.shared:
-        of_rows = to_vectors.index_select(0, places.flatten()).view(*places.shape, -1)
-        to_projected[vectors] += of_rows.sum(0)
+        of_rows = to_vectors.index_select(0, places.flatten()).view(len(places), len(vectors), -1)
+        to_projected.index_add_(0, vectors, of_rows.sum(0))
     to_projected = to_projected.view(len(gradient), -1)
     _rotate(to_projected, heads, layout.unrotation)
     return to_projected.to(gradient.dtype)
 
 
-def _softmax_backward(to_weights: torch.Tensor, weights: torch.Tensor) -> Any:
-    import torch
+def _softmax_backward(to_weights: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    found: torch.Tensor = torch._softmax_backward_data(to_weights, weights, 1, weights.dtype)
+    return found
 
-    return torch.ops.aten._softmax_backward_data(to_weights, weights, 1, torch.float32)
+
+def _parts(group: GroupLayout) -> list[tuple[int, int]]:
+    """Return the positions of long rows that are computed together, none of short ones."""
+    starts = range(0, group.longest if group.long else 0, len(group.mask))
+    return [(start, min(start + len(group.mask), group.longest)) for start in starts]
 
 
 def _weights(
-    queries: torch.Tensor, keys: torch.Tensor, group: GroupLayout, some: slice
+    queries: torch.Tensor, keys: torch.Tensor, group: GroupLayout, start: int, stop: int
 ) -> torch.Tensor:
-    """Return the weights (count, keys, queries) of the keys that some positions see.
+    """Return the weights (blocks, keys, queries) of the keys that some positions see.
 
     Keys stand first: a softmax then runs along whole vectors, ten times as fast.
     """
-    import torch
-
-    seen, count = group.seen(some), some.stop - some.start
-    scores = torch.bmm(keys[:, :seen], _positions(queries, group, some).transpose(1, 2))
-    own = scores.view(group.count, seen, -1, count)[:, seen - count :]
+    count, seen = stop - start, group.keys - group.longest + stop
+    scores = torch.bmm(keys[:, :seen], _positions(queries, group, start, stop).mT)
+    own = scores.view(group.blocks, seen, -1, count)[:, seen - count :]
     own.add_(group.mask[:count, None, :count])
-    weights: torch.Tensor = scores.softmax(1)
-    return weights
+    return scores.softmax(1)
 
 
-def _positions(vectors: torch.Tensor, group: GroupLayout, some: slice) -> torch.Tensor:
-    """Return (count, group size * positions, head size) the queries at some positions."""
-    return group.by_position(vectors)[:, :, some].reshape(group.count, -1, vectors.shape[-1])
+def _by_position(vectors: torch.Tensor, group: GroupLayout) -> torch.Tensor:
+    """Return (blocks, group size, longest, head size), given a vector for each query."""
+    return vectors.view(group.blocks, -1, group.longest, vectors.shape[-1])
+
+
+def _positions(vectors: torch.Tensor, group: GroupLayout, start: int, stop: int) -> torch.Tensor:
+    """Return (blocks, group size * positions, head size) the queries at some positions."""
+    some = _by_position(vectors, group)[:, :, start:stop]
+    return some.reshape(group.blocks, -1, vectors.shape[-1])
 
 
 def _rotate(projected: torch.Tensor, heads: AttentionHeads, rotation: torch.Tensor) -> None:
     """Rotate queries and keys among projected vectors (tokens, all heads * head size)."""
-    import torch
-
     every = projected.view(len(projected), -1, heads.head_size)
     rotated = every[:, : heads.query_heads + heads.key_heads]
     if heads.interleaved:
-        pairs = torch.view_as_complex(rotated.view(*rotated.shape[:2], -1, 2))
+        pairs = torch.view_as_complex(rotated.view(len(projected), rotated.shape[1], -1, 2))
         pairs.mul_(torch.view_as_complex(rotation))
-        return
-    (one, other), (cosine, sine) = rotated.chunk(2, 2), rotation.unbind(3)
-    rotated.copy_(torch.cat([one * cosine - other * sine, other * cosine + one * sine], 2))
+    else:
+        (one, other), (cosine, sine) = rotated.chunk(2, 2), rotation.unbind(3)
+        rotated.copy_(torch.cat([one * cosine - other * sine, other * cosine + one * sine], 2))
 
 
-def _split_group(vectors: torch.Tensor, group: GroupLayout) -> list[torch.Tensor]:
+def _split_group(
+    vectors: torch.Tensor, group: GroupLayout
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Return a group's queries, keys and values, each contiguous, as fast products need."""
-    parts, start = [], group.start
-    for longest in (group.queries, group.keys, group.keys):
-        size = group.count * longest
-        parts.append(vectors[start : start + size].view(group.count, longest, -1))
-        start += size
-    return parts
+    queries, keys = group.blocks * group.queries, group.blocks * group.keys
+    start = group.start
+    part = vectors[start : start + queries + 2 * keys]
+    return (
+        part[:queries].view(group.blocks, group.queries, -1),
+        part[queries : queries + keys].view(group.blocks, group.keys, -1),
+        part[queries + keys :].view(group.blocks, group.keys, -1),
+    )
 
 
 def _group_outputs(outputs: torch.Tensor, group: GroupLayout) -> torch.Tensor:
-    size = group.count * group.queries
+    size = group.blocks * group.queries
     part = outputs[group.output_start : group.output_start + size]
-    return part.view(group.count, -1, outputs.shape[1])
+    return part.view(group.blocks, -1, outputs.shape[1])

@@ -4,193 +4,44 @@ Only adapters learn, so backward needs no gradient of a frozen matrix and skips 
 autograd would save, cast and call. In float32 the gradients are PEFT's (tested).
 """
 
-from __future__ import annotations
-
 import copy
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+import warnings
+from collections.abc import Callable, Sequence
+from functools import cache, partial
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any
+from typing import Any, Self
+
+import torch
 
 from choose.models.lora.batching import RaggedBatch
-from choose.models.lora.fused.attention import (
-    AttentionHeads,
-    AttentionLayout,
-    attention_backward,
-    attention_forward,
-    attention_layout,
+from choose.models.lora.fused.attention import AttentionHeads, AttentionLayout, attention_layout
+from choose.models.lora.fused.layers import (
+    DecoderLayer,
+    PassAdapters,
+    RunAdapters,
+    layers_backward,
+    layers_forward,
 )
 from choose.models.lora.fused.linear_layers import (
     NORMS,
     PRODUCTS,
     AdaptedRun,
-    PackedLinear,
     column_order,
     packed_product_of,
 )
 
-if TYPE_CHECKING:
-    import torch
 
-
-@dataclass(frozen=True, slots=True)
-class DecoderLayer:
-    """A decoder layer; `products` are by the names of `PRODUCTS`.
-
-    `norms` are the weights of the norms before some of them, where they are not in the product's.
-    """
-
-    index: int
-    products: Mapping[str, PackedLinear]
-    norms: Mapping[str, torch.Tensor]
-    heads: AttentionHeads
-    epsilon: float
-    dtype: torch.dtype
-
-    def forward(
-        self,
-        hidden: torch.Tensor,
-        layout: AttentionLayout,
-        runs: Sequence[AdaptedRun],
-        wanted: Sequence[torch.Tensor] = (),
-    ) -> tuple[torch.Tensor, dict[str, Any]]:
-        """Return the stream after the layer; `hidden` (tokens, width) float32 is overwritten.
-
-        In a last layer `wanted` are the tokens of each run whose stream is read: all that comes
-        after attention is computed for these only.
-        """
-        import torch
-
-        saved: dict[str, Any] = {}
-        projected = self._product("qkv", self._rms_norm("qkv", hidden, saved), runs, saved)
-        attended, saved["attention"] = attention_forward(projected, self.heads, layout)
-        saved["wanted"] = None
-        if wanted:
-            tokens = torch.cat(list(wanted))
-            saved["wanted"] = tokens, len(hidden)
-            attended, hidden = attended.index_select(0, tokens), hidden.index_select(0, tokens)
-            starts = accumulate((len(some) for some in wanted), initial=0)
-            each = zip(runs, wanted, starts, strict=False)  # the last start is the end
-            runs = [run.narrowed(own, start) for run, own, start in each]
-        hidden.add_(self._product("out", attended, runs, saved))
-        normed = self._rms_norm("rise", hidden, saved)
-        gate, up = self._product("rise", normed, runs, saved).chunk(2, 1)
-        activated = torch.nn.functional.silu(gate)
-        saved["gate"] = gate, up, activated
-        hidden.add_(self._product("fall", activated * up, runs, saved))
-        return hidden, saved
-
-    def backward(
-        self,
-        gradient: torch.Tensor,
-        layout: AttentionLayout,
-        runs: Sequence[AdaptedRun],
-        saved: dict[str, Any],
-    ) -> torch.Tensor:
-        """Fill the adapters' gradients; return the stream's gradient before the layer.
-
-        `gradient` is overwritten. Nothing learns below the first layer, so its return value is
-        not the gradient there.
-        """
-        to_gated = self._product_backward("fall", gradient.to(self.dtype), runs, saved)
-        to_gate_up = _gate_backward(to_gated, saved["gate"])
-        to_normed = self._product_backward("rise", to_gate_up, runs, saved)
-        self._norm_backward("rise", gradient, to_normed, saved)
-        to_attended = self._product_backward("out", gradient.to(self.dtype), runs, saved)
-        if saved["wanted"] is not None:
-            tokens, count = saved["wanted"]
-            to_attended, gradient = (
-                some.new_zeros(count, some.shape[1]).index_add_(0, tokens, some)
-                for some in (to_attended, gradient)
-            )
-        projected = attention_backward(to_attended, self.heads, layout, saved["attention"])
-        if self.index == 0:
-            self._adapters_backward("qkv", projected, saved)
-        else:
-            to_normed = self._product_backward("qkv", projected, runs, saved)
-            self._norm_backward("qkv", gradient, to_normed, saved)
-        return gradient
-
-    def _rms_norm(self, name: str, hidden: torch.Tensor, saved: dict[str, Any]) -> torch.Tensor:
-        """Divide rows by their root mean square; the norm's weights may be in the product's."""
-        import torch
-
-        size = torch.linalg.vector_norm(hidden, dim=1, keepdim=True)
-        width = hidden.shape[1]
-        scale = size.square_().add_(self.epsilon * width).rsqrt_().mul_(width**0.5)
-        unit = hidden * scale
-        saved[f"norm of {name}"] = unit, scale
-        weighed = unit * self.norms[name] if name in self.norms else unit
-        normed: torch.Tensor = weighed.to(self.dtype)
-        return normed
-
-    def _norm_backward(
-        self, name: str, gradient: torch.Tensor, to_normed: torch.Tensor, saved: dict[str, Any]
-    ) -> None:
-        """Add to the stream's gradient the part that comes through a norm."""
-        import torch
-
-        unit, scale = saved[f"norm of {name}"]
-        to_normed = to_normed.float()
-        if name in self.norms:
-            to_normed = to_normed * self.norms[name]
-        share = torch.linalg.vecdot(to_normed, unit)[:, None].mul_(scale)
-        gradient.addcmul_(to_normed, scale).addcmul_(unit, share, value=-1 / unit.shape[1])
-
-    def _product(
-        self, name: str, x: torch.Tensor, runs: Sequence[AdaptedRun], saved: dict[str, Any]
-    ) -> torch.Tensor:
-        """Multiply by the frozen matrices and add each run's adapters on its tokens."""
-        outputs = self.products[name].forward(x)
-        saved[name] = []
-        for run in runs:
-            if name in run.matrices:
-                inputs = x[run.tokens]
-                if name in run.dropout_masks:
-                    inputs = inputs * run.dropout_masks[name][self.index]
-                reduced = inputs @ run.matrices[name].a[self.index].t()
-                outputs[run.tokens].addmm_(reduced, run.matrices[name].b[self.index])
-                saved[name].append((run, inputs, reduced))
-        return outputs
-
-    def _product_backward(
-        self, name: str, gradient: torch.Tensor, runs: Sequence[AdaptedRun], saved: dict[str, Any]
-    ) -> torch.Tensor:
-        to_inputs = self.products[name].backward(gradient)
-        for run, to_reduced in self._adapters_backward(name, gradient, saved):
-            a, own = run.matrices[name].a[self.index], to_inputs[run.tokens]
-            if name in run.dropout_masks:
-                own.addcmul_(to_reduced @ a, run.dropout_masks[name][self.index])
-            else:
-                own.addmm_(to_reduced, a)
-        return to_inputs
-
-    def _adapters_backward(
-        self, name: str, gradient: torch.Tensor, saved: dict[str, Any]
-    ) -> list[tuple[AdaptedRun, torch.Tensor]]:
-        """Fill the runs' gradients of one product; return each run's gradient of ``x @ A.T``."""
-        import torch
-
-        to_reduced = []
-        for run, inputs, reduced in saved[name]:
-            own = gradient[run.tokens]
-            towards = own @ run.matrices[name].b[self.index].t()
-            torch.mm(towards.t(), inputs, out=run.gradients[name].a[self.index])
-            torch.mm(reduced.t(), own, out=run.gradients[name].b[self.index])
-            to_reduced.append((run, towards))
-        return to_reduced
-
-
-def _gate_backward(gradient: torch.Tensor, saved: Any) -> torch.Tensor:
-    import torch
-
-    gate, up, activated = saved
-    to_both = gradient.new_empty(len(gradient), 2 * gradient.shape[1])
-    to_gate, to_up = to_both.chunk(2, 1)
-    torch.ops.aten.silu_backward.grad_input(gradient * up, gate, grad_input=to_gate)
-    torch.mul(gradient, activated, out=to_up)
-    return to_both
+@cache
+def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function compiled by TorchScript, or itself where torch cannot compile it."""
+    with warnings.catch_warnings():
+        # It is to be replaced by what needs a C++ compiler on the user's machine.
+        warnings.simplefilter("ignore")
+        try:
+            compiled: Callable[..., Any] = torch.jit.script(function)
+        except (RuntimeError, TypeError, ValueError, AttributeError):
+            return function
+        return compiled
 
 
 class Decoder:
@@ -203,26 +54,22 @@ class Decoder:
     def __init__(
         self, model: Any, dtype: torch.dtype, vocabulary: Any = None, shares: bool | None = None
     ) -> None:
-        import torch
-
         self.model, self.dtype = model, dtype
         if shares is None:
             shares = model.device.type != "cpu" and model.dtype is dtype
         packed = partial(packed_product_of, dtype=dtype, shares=shares)
         self.vocabulary = vocabulary and packed([vocabulary])
-        self.layers = [
-            _packed_layer(i, layer, dtype, shares) for i, layer in enumerate(model.layers)
-        ]
+        self.layers = [_packed_layer(layer, dtype, shares) for layer in model.layers]
         self._norms = {
             name: torch.stack([layer.get_submodule(path).weight for layer in model.layers])
             for name, path in NORMS.items()
             if not shares
         }
 
-    def upper(self, first: int) -> Decoder:
+    def upper(self, first: int) -> Self:
         """Return the layers from `first` on, over the same matrices."""
         upper = copy.copy(self)
-        upper.layers = [replace(layer, index=i) for i, layer in enumerate(self.layers[first:])]
+        upper.layers = self.layers[first:]
         upper._norms = {name: norms[first:] for name, norms in self._norms.items()}
         return upper
 
@@ -252,8 +99,6 @@ class Decoder:
 
     def layout(self, batch: RaggedBatch) -> AttentionLayout:
         """Lay out the attention of a batch."""
-        import torch
-
         positions = torch.arange(batch.longest, device=batch.ids.device)
         with torch.no_grad():
             # In float32, whatever number type the base has.
@@ -268,49 +113,61 @@ class Decoder:
         runs: Sequence[AdaptedRun],
         recompute: bool = False,
         wanted: Sequence[torch.Tensor] = (),
-    ) -> tuple[torch.Tensor, list[Any]]:
+    ) -> tuple[torch.Tensor, Any]:
         """Return the stream (tokens, width) before the last norm, and what `backward` needs.
 
         `hidden` is the float32 stream that enters the first of the layers, and is overwritten. With
         `recompute` only this is kept of each layer, and `backward` computes the rest again. With
         `wanted`, the tokens of each run that are read, the stream holds these only, run by run.
         """
-        saved: list[Any] = []
-        for layer in self.layers:
-            of_last = wanted if layer is self.layers[-1] else ()
-            if recompute:
-                saved.append((hidden.clone(), of_last))
-            hidden, of_layer = layer.forward(hidden, layout, runs, of_last)
-            if not recompute:
-                saved.append(of_layer)
-        return hidden, saved
+        adapters = pass_adapters(runs, wanted)
+        forward = self._compiled(layers_forward)
+        stream, *saved = forward(hidden, self.layers, layout, adapters, recompute)
+        return stream, (adapters, *saved)
 
     def lower_forward(self, batch: RaggedBatch, first: int) -> torch.Tensor:
         """Return the stream (tokens, width) float32 that enters layer `first`, without adapters."""
         hidden: torch.Tensor = self.model.embed_tokens(batch.ids).float()
         if first:
-            layout = self.layout(batch)
-            for layer in self.layers[:first]:
-                hidden, _ = layer.forward(hidden, layout, ())
+            layout, none = self.layout(batch), pass_adapters((), ())
+            forward = self._compiled(layers_forward)
+            hidden, *_ = forward(hidden, self.layers[:first], layout, none, False)
         return hidden
 
-    def backward(
-        self,
-        gradient: torch.Tensor,
-        layout: AttentionLayout,
-        runs: Sequence[AdaptedRun],
-        saved: list[Any],
-    ) -> None:
+    def backward(self, gradient: torch.Tensor, layout: AttentionLayout, saved: Any) -> None:
         """Fill the adapters' gradients from the stream's, which is overwritten."""
-        for layer in reversed(self.layers):
-            kept = saved.pop()
-            if isinstance(kept, tuple):
-                hidden, wanted = kept
-                _, kept = layer.forward(hidden, layout, runs, wanted)
-            gradient = layer.backward(gradient, layout, runs, kept)
+        self._compiled(layers_backward)(gradient, self.layers, layout, *saved)
+
+    def _compiled(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        return _compiled(function) if self.model.device.type == "cpu" else function
 
 
-def _packed_layer(index: int, layer: Any, dtype: torch.dtype, shares: bool) -> DecoderLayer:
+def pass_adapters(runs: Sequence[AdaptedRun], wanted: Sequence[torch.Tensor]) -> PassAdapters:
+    """Return the adapters of a pass; `wanted` are the tokens of each run that are read, if any."""
+    last = runs
+    if wanted:
+        starts = accumulate((len(some) for some in wanted), initial=0)
+        each = zip(runs, wanted, starts, strict=False)  # the last start is the end
+        last = [run.narrowed(own, start) for run, own, start in each]
+    by_product = [{name: _of_product(name, some) for name in PRODUCTS} for some in (runs, last)]
+    return PassAdapters(by_product[0], by_product[1], torch.cat(list(wanted)) if wanted else None)
+
+
+def _of_product(name: str, runs: Sequence[AdaptedRun]) -> list[RunAdapters]:
+    return [
+        RunAdapters(
+            run.tokens.start,
+            run.tokens.stop,
+            *(run.matrices[name].a, run.matrices[name].b),
+            *(run.gradients[name].a, run.gradients[name].b),
+            run.dropout_masks.get(name),
+        )
+        for run in runs
+        if name in run.matrices
+    ]
+
+
+def _packed_layer(layer: Any, dtype: torch.dtype, shares: bool) -> DecoderLayer:
     attention = layer.self_attn
     size, queries = attention.head_dim, attention.q_proj.out_features
     heads = AttentionHeads(
@@ -334,4 +191,4 @@ def _packed_layer(index: int, layer: Any, dtype: torch.dtype, shares: bool) -> D
     }
     apart = {name: norm.detach().float() for name, norm in norms.items() if shares}
     epsilon = layer.input_layernorm.variance_epsilon
-    return DecoderLayer(index, products, apart, heads, epsilon, dtype)
+    return DecoderLayer(products, apart, heads, epsilon)

@@ -185,7 +185,7 @@ def forward_backward(
         hidden = lower.hidden_states(rows, batch)
         stream, saved = decoder.forward(hidden, layout, runs, recompute, places)
         to_stream, heads = _head_gradients(decoder, places, stream, parts)
-        decoder.backward(to_stream, layout, runs, saved)
+        decoder.backward(to_stream, layout, saved)
     return [RunGradients(run.gradients, head) for run, head in zip(runs, heads, strict=True)]
 
 

@@ -4,18 +4,16 @@ Frozen layers are stacked by shared input and laid out for both directions of tr
 LoRA matrices are one flat vector, with PEFT's matrices as views of it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
-from choose.models.hardware.packed_products import can_pack, pack, packed_product
+import torch
+
+from choose.models.hardware.packed_products import can_pack, pack
+from choose.models.lora.fused.attention import AttentionHeads
 
 if TYPE_CHECKING:
-    import torch
-
-    from choose.models.lora.fused.attention import AttentionHeads
     from choose.models.lora.fused.decoder import Decoder
 
 
@@ -31,69 +29,88 @@ PRODUCTS: Mapping[str, tuple[str, ...]] = {
 NORMS = {"qkv": "input_layernorm", "rise": "post_attention_layernorm"}
 
 
-class PackedLinear:
+class PackedLinear(NamedTuple):
     """Stacked frozen matrices: ``x @ W.T + b`` forward and ``g @ W`` backward.
 
     On a CPU, torch would convert a matrix to its kernels' layout in every product, a fifth of the
-    time for short texts. A frozen matrix is converted once.
+    time for short texts. A frozen matrix is converted once, if it is `packed`, for each direction;
+    else both are views of the same memory.
     """
 
-    def __init__(
-        self,
+    to_outputs: torch.Tensor
+    to_inputs: torch.Tensor
+    bias: torch.Tensor | None
+    packed: bool
+
+    @classmethod
+    def of(
+        cls,
         matrices: Sequence[torch.Tensor],
         biases: Sequence[torch.Tensor | None],
         dtype: torch.dtype,
-    ) -> None:
-        import torch
-
+    ) -> Self:
+        """Return the product of some matrices in a number type."""
         with torch.no_grad():
             whole = torch.cat([matrix.detach() for matrix in matrices]).to(dtype)
-            self.outputs, self.inputs = whole.shape
-            self.dtype = dtype
-            self.packed = whole.device.type == "cpu" and can_pack(dtype)
-            self._forward, self._backward = self._layout(whole), self._layout(whole.t())
-            self._bias = None
+            packed = whole.device.type == "cpu" and can_pack(dtype)
+            bias = None
             if any(bias is not None for bias in biases):
                 parts = [
                     matrix.new_zeros(len(matrix)) if bias is None else bias.detach()
                     for matrix, bias in zip(matrices, biases, strict=True)
                 ]
-                self._bias = torch.cat(parts).to(dtype)
+                bias = torch.cat(parts).to(dtype)
+            if not packed:
+                return cls(whole, whole.t(), bias, packed)
+            return cls(pack(whole), pack(whole.t().contiguous()), bias, packed)
 
     @classmethod
-    def shared(cls, linears: Sequence[Any], dtype: torch.dtype) -> PackedLinear:
+    def shared(cls, linears: Sequence[Any], dtype: torch.dtype) -> Self:
         """Return the product of some layers, which from then on hold views of its matrix.
 
         A large base is then held once in memory, not twice.
         """
-        product = cls([one.weight for one in linears], [one.bias for one in linears], dtype)
+        product = cls.of([one.weight for one in linears], [one.bias for one in linears], dtype)
         start = 0
         for one in linears:
             stop = start + len(one.weight)
-            one.weight.data = product._forward[start:stop]
+            one.weight.data = product.to_outputs[start:stop]
             start = stop
         return product
 
-    def _layout(self, matrix: torch.Tensor) -> torch.Tensor:
-        # Without packing, both directions are views of the same memory.
-        return pack(matrix.contiguous()) if self.packed else matrix
+    @property
+    def dtype(self) -> torch.dtype:
+        """Return the number type of inputs and outputs."""
+        return self.to_outputs.dtype
+
+    @property
+    def inputs(self) -> int:
+        """Return how wide the input is."""
+        return self.to_outputs.shape[1]
+
+    @property
+    def outputs(self) -> int:
+        """Return how wide the output is."""
+        return self.to_outputs.shape[0]
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return (n, outputs) for inputs (n, inputs)."""
-        return self._multiply(x, self._forward, self._bias)
+        return multiply(x, self.to_outputs, self.bias, self.packed)
 
     def backward(self, gradient: torch.Tensor) -> torch.Tensor:
         """Return the inputs' gradient (n, inputs) from the outputs' (n, outputs)."""
-        return self._multiply(gradient, self._backward, None)
+        return multiply(gradient, self.to_inputs, None, self.packed)
 
-    def _multiply(
-        self, x: torch.Tensor, matrix: torch.Tensor, bias: torch.Tensor | None
-    ) -> torch.Tensor:
-        import torch
 
-        if self.packed:
-            return packed_product(x, matrix, bias)
-        return torch.nn.functional.linear(x, matrix, bias)
+def multiply(
+    x: torch.Tensor, matrix: torch.Tensor, bias: torch.Tensor | None, packed: bool
+) -> torch.Tensor:
+    """Return ``x @ matrix.T + bias``, as `packed_product` does; TorchScript can compile this."""
+    if packed:
+        none: list[int | float | complex | None] = []
+        found: torch.Tensor = torch.ops.mkldnn._linear_pointwise(x, matrix, bias, "none", none, "")
+        return found
+    return torch.nn.functional.linear(x, matrix, bias)
 
 
 def packed_product_of(
@@ -115,13 +132,11 @@ def packed_product_of(
         if order is not None:
             matrices[i] = matrices[i][order]
             biases[i] = biases[i] if biases[i] is None else biases[i][order]
-    return PackedLinear(matrices, biases, dtype)
+    return PackedLinear.of(matrices, biases, dtype)
 
 
 def column_order(path: str, outputs: int, heads: AttentionHeads) -> torch.Tensor | None:
     """Return the order of a linear layer's outputs in its product, None if it is the usual one."""
-    import torch
-
     if not heads.interleaved or path not in PRODUCTS["qkv"][:2]:
         return None
     return torch.arange(outputs).view(-1, 2, heads.head_size // 2).mT.flatten()
@@ -158,9 +173,9 @@ class LoraMatrices:
     a: torch.Tensor
     b: torch.Tensor
 
-    def empty(self) -> LoraMatrices:
+    def empty(self) -> Self:
         """Return memory for the gradients."""
-        return LoraMatrices(self.a.new_empty(self.a.shape), self.b.new_empty(self.b.shape))
+        return replace(self, a=torch.empty_like(self.a), b=torch.empty_like(self.b))
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +191,7 @@ class AdaptedRun:
     gradients: Mapping[str, LoraMatrices]
     dropout_masks: Mapping[str, torch.Tensor]
 
-    def narrowed(self, wanted: torch.Tensor, start: int) -> AdaptedRun:
+    def narrowed(self, wanted: torch.Tensor, start: int) -> Self:
         """Return the run with its `wanted` tokens only, which stand from `start` on."""
         own = wanted - self.tokens.start
         masks = {
@@ -193,9 +208,7 @@ class FlatAdapters:
     `flat` is the one parameter that the optimiser updates.
     """
 
-    def __init__(self, adapter: Any, decoder: Decoder) -> None:
-        import torch
-
+    def __init__(self, adapter: Any, decoder: "Decoder") -> None:
         self.decoder = decoder
         self._layers = list(adapter.get_base_model().base_model.layers)[-len(decoder.layers) :]
         paths = _adapted_paths(self._layers[0])
@@ -254,8 +267,6 @@ class FlatAdapters:
 
     def matrices(self) -> dict[str, LoraMatrices]:
         """Return the present matrices by product, in the decoder's number type."""
-        import torch
-
         stacked = {}
         with torch.no_grad():
             for name, linears in self.linears.items():
@@ -276,8 +287,6 @@ class FlatAdapters:
 
     def set_gradients(self, parts: Sequence[Mapping[str, LoraMatrices]]) -> None:
         """Set the flat gradient to the sum over the parts of a batch."""
-        import torch
-
         self.flat.grad = self._gradient
         with torch.no_grad():
             for name, linears in self._gradients.items():

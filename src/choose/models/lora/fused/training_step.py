@@ -158,6 +158,11 @@ class FusedEngine:
 
     def step(self, batches: RunBatches, pool: ThreadPoolExecutor) -> None:
         """Leave each run's gradients where its optimiser reads them."""
+        import torch
+
+        if self._device == "cpu":
+            # What is done here is little, and threads that wait for more of it take the workers'.
+            torch.set_num_threads(1)
         single = len(batches) == 1
         max_tokens = min(
             limits_of(self._device).training_tokens,

@@ -1,0 +1,282 @@
+"""The layers of a decoder, forward and backward, as functions that TorchScript compiles on a CPU.
+
+A pass is thousands of small kernels. Compiled, they wait neither for Python nor for the lock that
+all its threads share, and two passes on two cores take half the time of one after the other. Where
+nothing is compiled they are plain Python and compute the same. TorchScript cannot read annotations
+that are strings, nor keyword `strict` of `zip`.
+"""
+
+from typing import NamedTuple
+
+import torch
+
+from choose.models.lora.fused.attention import (
+    AttentionHeads,
+    AttentionLayout,
+    attention_backward,
+    attention_forward,
+)
+from choose.models.lora.fused.linear_layers import PackedLinear, multiply
+
+
+class DecoderLayer(NamedTuple):
+    """A decoder layer; `products` are by the names of `PRODUCTS`.
+
+    `norms` are the weights of the norms before some of them, where they are not in the product's.
+    """
+
+    products: dict[str, PackedLinear]
+    norms: dict[str, torch.Tensor]
+    heads: AttentionHeads
+    epsilon: float
+
+
+class RunAdapters(NamedTuple):
+    """The adapters of one run and product in a pass, by layer, as an `AdaptedRun` has them.
+
+    The run's tokens are those from `start` to `stop`; `to_a` and `to_b` are the gradients.
+    """
+
+    start: int
+    stop: int
+    a: torch.Tensor
+    b: torch.Tensor
+    to_a: torch.Tensor
+    to_b: torch.Tensor
+    mask: torch.Tensor | None
+
+
+class PassAdapters(NamedTuple):
+    """The adapters of a pass by product, the runs' one after another.
+
+    In the last layer, where only the tokens `wanted` are read, those after attention are `last`.
+    """
+
+    every: dict[str, list[RunAdapters]]
+    last: dict[str, list[RunAdapters]]
+    wanted: torch.Tensor | None
+
+
+class SavedLayer(NamedTuple):
+    """What backward needs of a layer.
+
+    By product, unit rows and scale of the norm before it, and inputs and ``x @ A.T`` of each run's
+    adapters; what attention saves of each group; and gate, its other factor and activated gate.
+    """
+
+    norms: dict[str, tuple[torch.Tensor, torch.Tensor]]
+    adapters: dict[str, list[tuple[torch.Tensor, torch.Tensor]]]
+    attention: list[list[torch.Tensor]]
+    gate: tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+
+
+def layers_forward(
+    hidden: torch.Tensor,
+    layers: list[DecoderLayer],
+    layout: AttentionLayout,
+    adapters: PassAdapters,
+    recompute: bool,
+) -> tuple[torch.Tensor, list[torch.Tensor], list[SavedLayer]]:
+    """Return the stream after some layers, and what backward needs of each.
+
+    With `recompute` that is the stream before it only.
+    """
+    entered: list[torch.Tensor] = []
+    saved: list[SavedLayer] = []
+    for index, layer in enumerate(layers):
+        if recompute:
+            entered.append(hidden.clone())
+        last = index == len(layers) - 1
+        hidden, of_layer = _layer_forward(hidden, layer, index, layout, adapters, last)
+        if not recompute:
+            saved.append(of_layer)
+    return hidden, entered, saved
+
+
+def layers_backward(
+    gradient: torch.Tensor,
+    layers: list[DecoderLayer],
+    layout: AttentionLayout,
+    adapters: PassAdapters,
+    entered: list[torch.Tensor],
+    saved: list[SavedLayer],
+) -> None:
+    """Fill the adapters' gradients from the stream's, which is overwritten."""
+    for behind in range(len(layers)):
+        index, last = len(layers) - 1 - behind, behind == 0
+        if len(entered) > 0:
+            _, kept = _layer_forward(entered[index], layers[index], index, layout, adapters, last)
+        else:
+            kept = saved[index]
+        gradient = _layer_backward(gradient, layers[index], index, layout, adapters, last, kept)
+
+
+def _layer_forward(
+    hidden: torch.Tensor,
+    layer: DecoderLayer,
+    index: int,
+    layout: AttentionLayout,
+    adapters: PassAdapters,
+    last: bool,
+) -> tuple[torch.Tensor, SavedLayer]:
+    """Return the stream after a layer; `hidden` (tokens, width) float32 is overwritten."""
+    norms: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
+    kept: dict[str, list[tuple[torch.Tensor, torch.Tensor]]] = {}
+    normed = _rms_norm("qkv", hidden, layer, norms)
+    projected = _product("qkv", normed, layer, adapters.every, index, kept)
+    attended, of_attention = attention_forward(projected, layer.heads, layout)
+    wanted, own = adapters.wanted, adapters.last if last else adapters.every
+    if last and wanted is not None:
+        attended, hidden = attended.index_select(0, wanted), hidden.index_select(0, wanted)
+    hidden.add_(_product("out", attended, layer, own, index, kept))
+    normed = _rms_norm("rise", hidden, layer, norms)
+    gate, up = _product("rise", normed, layer, own, index, kept).chunk(2, 1)
+    activated = torch.nn.functional.silu(gate)
+    hidden.add_(_product("fall", activated * up, layer, own, index, kept))
+    return hidden, SavedLayer(norms, kept, of_attention, (gate, up, activated))
+
+
+def _layer_backward(
+    gradient: torch.Tensor,
+    layer: DecoderLayer,
+    index: int,
+    layout: AttentionLayout,
+    adapters: PassAdapters,
+    last: bool,
+    saved: SavedLayer,
+) -> torch.Tensor:
+    """Fill the adapters' gradients; return the stream's gradient before the layer.
+
+    `gradient` is overwritten. Nothing learns below the first layer, so its return value is not the
+    gradient there.
+    """
+    dtype = layer.products["qkv"].to_outputs.dtype
+    wanted, own = adapters.wanted, adapters.last if last else adapters.every
+    to_gated = _product_backward("fall", gradient.to(dtype), layer, own, index, saved)
+    to_gate_up = _gate_backward(to_gated, saved.gate)
+    to_normed = _product_backward("rise", to_gate_up, layer, own, index, saved)
+    _norm_backward("rise", gradient, to_normed, layer, saved)
+    to_attended = _product_backward("out", gradient.to(dtype), layer, own, index, saved)
+    if last and wanted is not None:
+        count = len(saved.norms["qkv"][0])
+        to_attended, gradient = (
+            _scattered(to_attended, wanted, count),
+            _scattered(gradient, wanted, count),
+        )
+    projected = attention_backward(to_attended, layer.heads, layout, saved.attention)
+    if index == 0:
+        _adapters_backward("qkv", projected, adapters.every, index, saved)
+    else:
+        to_normed = _product_backward("qkv", projected, layer, adapters.every, index, saved)
+        _norm_backward("qkv", gradient, to_normed, layer, saved)
+    return gradient
+
+
+def _scattered(rows: torch.Tensor, places: torch.Tensor, count: int) -> torch.Tensor:
+    return rows.new_zeros([count, rows.shape[1]]).index_add_(0, places, rows)
+
+
+def _rms_norm(
+    name: str,
+    hidden: torch.Tensor,
+    layer: DecoderLayer,
+    norms: dict[str, tuple[torch.Tensor, torch.Tensor]],
+) -> torch.Tensor:
+    """Divide rows by their root mean square; the norm's weights may be in the product's."""
+    width = hidden.shape[1]
+    size = torch.linalg.vector_norm(hidden, dim=1, keepdim=True)
+    scale = size.square_().add_(layer.epsilon * width).rsqrt_().mul_(float(width) ** 0.5)
+    unit = hidden * scale
+    norms[name] = (unit, scale)
+    weighed = unit * layer.norms[name] if name in layer.norms else unit
+    normed: torch.Tensor = weighed.to(layer.products[name].to_outputs.dtype)
+    return normed
+
+
+def _norm_backward(
+    name: str,
+    gradient: torch.Tensor,
+    to_normed: torch.Tensor,
+    layer: DecoderLayer,
+    saved: SavedLayer,
+) -> None:
+    """Add to the stream's gradient the part that comes through a norm."""
+    unit, scale = saved.norms[name]
+    to_normed = to_normed.float()
+    if name in layer.norms:
+        to_normed = to_normed * layer.norms[name]
+    share = torch.linalg.vecdot(to_normed, unit).unsqueeze(1).mul_(scale)
+    gradient.addcmul_(to_normed, scale).addcmul_(unit, share, value=-1 / unit.shape[1])
+
+
+def _product(
+    name: str,
+    x: torch.Tensor,
+    layer: DecoderLayer,
+    adapters: dict[str, list[RunAdapters]],
+    index: int,
+    kept: dict[str, list[tuple[torch.Tensor, torch.Tensor]]],
+) -> torch.Tensor:
+    """Multiply by the frozen matrices and add each run's adapters on its tokens."""
+    frozen = layer.products[name]
+    outputs = multiply(x, frozen.to_outputs, frozen.bias, frozen.packed)
+    of_runs: list[tuple[torch.Tensor, torch.Tensor]] = []
+    for run in adapters[name]:
+        inputs, mask = x[run.start : run.stop], run.mask
+        if mask is not None:
+            inputs = inputs * mask[index]
+        reduced = inputs @ run.a[index].t()
+        outputs[run.start : run.stop].addmm_(reduced, run.b[index])
+        of_runs.append((inputs, reduced))
+    kept[name] = of_runs
+    return outputs
+
+
+def _product_backward(
+    name: str,
+    gradient: torch.Tensor,
+    layer: DecoderLayer,
+    adapters: dict[str, list[RunAdapters]],
+    index: int,
+    saved: SavedLayer,
+) -> torch.Tensor:
+    """Return the gradient of a product's inputs, and fill those of its adapters."""
+    frozen = layer.products[name]
+    to_inputs = multiply(gradient, frozen.to_inputs, None, frozen.packed)
+    every = _adapters_backward(name, gradient, adapters, index, saved)
+    for run, to_reduced in zip(adapters[name], every):  # noqa: B905
+        own, mask = to_inputs[run.start : run.stop], run.mask
+        if mask is None:
+            own.addmm_(to_reduced, run.a[index])
+        else:
+            own.addcmul_(to_reduced @ run.a[index], mask[index])
+    return to_inputs
+
+
+def _adapters_backward(
+    name: str,
+    gradient: torch.Tensor,
+    adapters: dict[str, list[RunAdapters]],
+    index: int,
+    saved: SavedLayer,
+) -> list[torch.Tensor]:
+    """Fill the runs' gradients of one product; return each run's gradient of ``x @ A.T``."""
+    to_reduced: list[torch.Tensor] = []
+    for run, (inputs, reduced) in zip(adapters[name], saved.adapters[name]):  # noqa: B905
+        own = gradient[run.start : run.stop]
+        towards = own @ run.b[index].t()
+        torch.mm(towards.t(), inputs, out=run.to_a[index])
+        torch.mm(reduced.t(), own, out=run.to_b[index])
+        to_reduced.append(towards)
+    return to_reduced
+
+
+def _gate_backward(
+    gradient: torch.Tensor, saved: tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+) -> torch.Tensor:
+    gate, up, activated = saved
+    to_both = gradient.new_empty([len(gradient), 2 * gradient.shape[1]])
+    to_gate, to_up = to_both.chunk(2, 1)
+    torch.ops.aten.silu_backward(gradient * up, gate, grad_input=to_gate)
+    torch.mul(gradient, activated, out=to_up)
+    return to_both
