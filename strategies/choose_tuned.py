@@ -54,7 +54,7 @@ class TunedTfidf(Tfidf):
     title: ClassVar[str] = "tuned words + logistic regression"
     good_for: ClassVar[str] = "as tfidf, with n-grams and C chosen in the training rows"
     takes: ClassVar[str] = "up to 20 times the training of tfidf, under a millisecond an answer"
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2
     always_compared: ClassVar[bool] = False
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     limits: ClassVar[Mapping[str, tuple[float, float]]] = {}
@@ -132,7 +132,7 @@ class TunedProbe(Probe):
     title: ClassVar[str] = "tuned embeddings + logistic regression"
     good_for: ClassVar[str] = "as probe, with C chosen in the training rows"
     takes: ClassVar[str] = "seconds to train, milliseconds an answer"
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     limits: ClassVar[Mapping[str, tuple[float, float]]] = {}
 
@@ -201,7 +201,7 @@ class TunedKnn(Knn):
     good_for: ClassVar[str] = "as knn, with k and the weights of votes chosen in the training rows"
     takes: ClassVar[str] = "under a second to choose, milliseconds an answer"
     reference: ClassVar[bool] = False
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     limits: ClassVar[Mapping[str, tuple[float, float]]] = {}
 
@@ -328,7 +328,8 @@ def _choice(
     else:
         found = [held_out_scores(levels[s], folds.members, folds.fold) for s in order]
         right, likelihood = (np.stack(some) for some in zip(*found, strict=True))
-    choice = choose_setting(right.astype(np.float64), likelihood, folds.clusters)
+    learnt = 1 - 1 / len(np.unique(folds.fold))
+    choice = choose_setting(right.astype(np.float64), likelihood, folds.clusters, learnt=learnt)
     return order[choice.index], choice
 
 

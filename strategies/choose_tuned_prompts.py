@@ -12,7 +12,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from choose.models.classical.inner_selection import FEWEST_ROWS, Choice
-from choose.models.embeddings import Neighbour, Retriever
+from choose.models.embeddings import Neighbour, Retriever, load_retriever
 from choose.models.prompting.base_strategy import PromptedStrategy, prompter_for
 from choose.models.prompting.local_prompter import LocalPrompter, calibration_rows
 from choose.models.prompting.prompt_search import (
@@ -33,6 +33,7 @@ from choose.models.prompting.written_descriptions import described, writes
 from choose.models.retrieval.chosen_settings import in_order
 from choose.models.saving import read_fitted, rows_from, write_fitted
 from choose.models.tfidf_logistic import TfidfFeatures
+from choose.models.weights.resolve import weights_digest
 from choose.models.weights.spec import DEFAULT_ENCODER, DEFAULT_LM
 from choose.types import Answers, Counts, Example, Item, Task
 from choose_prompting import FewShot
@@ -91,7 +92,7 @@ class ChosenPrompt(PromptedStrategy):
         "answering": _WRITTEN,
     }
     # Settings that are measured with few questions, and with many; three are for a combination.
-    counts: ClassVar[tuple[int, int]]
+    counts: tuple[int, int]
 
     calls: int
     choice: Choice | None
@@ -259,7 +260,7 @@ class TunedPrompt(ChosenPrompt, FewShot):
     good_for: ClassVar[str] = "prompting at its best, for a model that is worth it"
     needs: ClassVar[str] = "a language model as for prompt, and a few dozen labelled rows"
     takes: ClassVar[str] = "hundreds of requests a fit (calls); then as prompt or few-shot"
-    revision: ClassVar[int] = 4
+    revision: ClassVar[int] = 5
     on_request: ClassVar[bool] = True
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     limits: ClassVar[Mapping[str, tuple[float, float]]] = {
@@ -269,7 +270,7 @@ class TunedPrompt(ChosenPrompt, FewShot):
     }
     # Usual, wordings 2, described, drawn, typical, hard, and rows for what is hard; then six
     # mixtures and what follows from them.
-    counts: ClassVar[tuple[int, int]] = (8 + 3, 8 + 6 + 6)
+    counts = (8 + 3, 8 + 6 + 6)
 
     def __init__(
         self,
@@ -470,7 +471,10 @@ def _typical(rows: Sequence[Example], count: int) -> list[Example]:
 
 
 class Near(NamedTuple):
-    """Which rows are shown with a question: how many, found by what, and their order."""
+    """Which rows are shown with a question: how many, found by what, and their order.
+
+    They are found by the encoder, by words, or by the further encoder of this spec.
+    """
 
     k: int
     by: str
@@ -478,7 +482,8 @@ class Near(NamedTuple):
 
     def __str__(self) -> str:
         """Return it in words."""
-        return f"the {self.k} nearest rows by {self.by}, the nearest {self.order}"
+        by = self.by if self.by in (MEANING, WORDS) else f"{MEANING}, read by {self.by}"
+        return f"the {self.k} nearest rows by {by}, the nearest {self.order}"
 
 
 MEANING, WORDS = "meaning", "words"
@@ -510,14 +515,14 @@ class TunedRetrieval(ChosenPrompt, Retrieval):
     """`retrieval` with k, how rows are found, their order, wording, descriptions and calibration.
 
     These are chosen in `fit`, on rows of the pool that are asked with each setting and are shown
-    only with others. Rows are found by the encoder or by their words. `calls` limits the questions
-    of a search.
+    only with others. Rows are found by the encoder, by one of `other_encoders` (folders or hub ids,
+    separated by commas) or by their words. `calls` limits the questions of a search.
     """
 
     title: ClassVar[str] = "tuned prompt with similar labelled rows"
     good_for: ClassVar[str] = "as retrieval, with its settings chosen in the training rows"
     takes: ClassVar[str] = "hundreds of requests a fit (calls); then as retrieval"
-    revision: ClassVar[int] = 4
+    revision: ClassVar[int] = 5
     on_request: ClassVar[bool] = True
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     limits: ClassVar[Mapping[str, tuple[float, float]]] = {
@@ -525,8 +530,6 @@ class TunedRetrieval(ChosenPrompt, Retrieval):
         "calls": (0, 1_000_000),
         "max_tokens": (1, 1_000_000),
     }
-    # Usual, k 2, words, order, wordings 2, described.
-    counts: ClassVar[tuple[int, int]] = (8 + 3, 8 + 3)
 
     def __init__(
         self,
@@ -534,12 +537,38 @@ class TunedRetrieval(ChosenPrompt, Retrieval):
         seed: int,
         model: str = DEFAULT_LM,
         encoder: str = DEFAULT_ENCODER,
+        other_encoders: str = "",
         k: int = 5,
         calls: int = 1000,
         max_tokens: int = 256,
     ) -> None:
         self.seed, self.model, self.encoder, self.k = seed, model, encoder, k
         self.calls, self.max_tokens = calls, max_tokens
+        self.other_encoders = other_encoders
+
+    @property
+    def others(self) -> list[str]:
+        """The specs of the further encoders."""
+        named = dict.fromkeys(spec.strip() for spec in self.other_encoders.split(","))
+        return [spec for spec in named if spec not in ("", self.encoder)]
+
+    @property
+    def counts(self) -> tuple[int, int]:  # type: ignore[override]
+        """Usual, k 2, words, order, wordings 2, described and other encoders; then a combination.
+
+        All are measured with few questions too.
+        """
+        return (8 + len(self.others) + 3,) * 2
+
+    def weights(self) -> str:
+        """Return the digests of the model and of all encoders."""
+        return " ".join([super().weights(), *map(weights_digest, self.others)])
+
+    def prepare(self) -> None:
+        """Load the model, all encoders and the index library."""
+        super().prepare()
+        for spec in self.others:
+            load_retriever(spec)
 
     def shows(self, task: Task) -> int:
         """Return how many demonstrations a prompt shows at most."""
@@ -548,11 +577,12 @@ class TunedRetrieval(ChosenPrompt, Retrieval):
     def fit(self, task: Task, examples: Sequence[Example]) -> None:
         """Choose on rows of the pool; the usual prompt is that of `retrieval`."""
         found = self._search(task, examples)
-        self.near = Near(self.k, MEANING, LAST)
+        self.near, self.by_others = Near(self.k, MEANING, LAST), dict[str, Retriever]()
         if found is None:
             Retrieval.fit(self, task, examples)
             return
         self.retriever = Retriever(self.encoder, examples)
+        self.by_others = {spec: Retriever(spec, examples) for spec in self.others}
         self.by_words = WordIndex(examples)
         shown = self._apart(found)
 
@@ -563,11 +593,16 @@ class TunedRetrieval(ChosenPrompt, Retrieval):
         search = found.begin(ask, (*self.near, self.wording, False))
         counts = [self.k, *(k for k in OTHER_COUNTS if k != self.k)]
         chosen = search.run(
-            lambda: [counts, [MEANING, WORDS], [LAST, FIRST], *found.wordings()],
+            lambda: [counts, [MEANING, WORDS, *self.others], [LAST, FIRST], *found.wordings()],
             lambda: [search.combined],
         )
         self.near = Near(*chosen.setting[:-2])  # type: ignore[arg-type]
         self._keep(found, chosen, str(self.near), lambda: Retrieval.fit(self, task, examples))
+        tried = [self.retriever, *self.by_others.values()]
+        self.retriever = self.by_others.get(self.near.by, self.retriever)
+        self.by_others = {}
+        rest = (index for index in tried if index is not self.retriever)
+        self.searched_seconds += sum(index.cached_seconds for index in rest)
 
     def predict(self, items: Sequence[Item]) -> Answers:
         """Predict the label, or write the answer; the evidence is the rows shown, nearest first."""
@@ -587,15 +622,19 @@ class TunedRetrieval(ChosenPrompt, Retrieval):
         facts, arrays = read_fitted(folder, self)
         self._load_choice(facts)
         k, by, order = facts["near"]
-        if type(k) is not int or by not in (MEANING, WORDS) or order not in (LAST, FIRST):
+        ways = (MEANING, WORDS, *self.others)
+        if type(k) is not int or by not in ways or order not in (LAST, FIRST):
             raise ValueError("how rows are found is unknown")
         self.near = Near(k, by, order)
-        self.retriever = Retriever.restored(self.encoder, facts["rows"], arrays)
-        self.by_words = WordIndex(rows_from(facts["rows"]))
+        encoder = by if by in self.others else self.encoder
+        self.retriever = Retriever.restored(encoder, facts["rows"], arrays)
+        self.by_words, self.by_others = WordIndex(rows_from(facts["rows"])), {}
         self._restore(facts, arrays)
 
     def _nearest(self, items: Sequence[Item], near: Near) -> list[list[Example]]:
-        index = self.retriever if near.by == MEANING else self.by_words
+        index: Retriever | WordIndex = self.by_others.get(near.by, self.retriever)
+        if near.by == WORDS:
+            index = self.by_words
         return [[one.example for one in some] for some in index.search(items, near.k)]
 
     def _ordered(self, nearest: Sequence[Sequence[Example]], near: Near) -> list[list[Example]]:

@@ -74,7 +74,9 @@ class CardFacts:
     def models(self) -> dict[str, str]:
         """Model specs by hyperparameter."""
         params = self.choice.params
-        return {role: str(params[role]) for role in ROLES.values() if role in params}
+        named = {role: str(params[role]) for role in ROLES.values() if role in params}
+        further = str(params.get("other_encoders") or "").split(",")
+        return named | {f"encoder {spec.strip()}": spec.strip() for spec in further if spec.strip()}
 
 
 def model_card(facts: CardFacts) -> str:

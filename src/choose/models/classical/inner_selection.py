@@ -3,7 +3,9 @@
 The best of many scores on the same rows is too high. So the estimate is that of the bootstrap
 bias-corrected cross-validation of Tsamardinos, Greasidou and Borboudakis (2018, Machine Learning
 107): rows are drawn with replacement, the setting is selected on them and scored on the rows not
-drawn. No model is fitted again for that.
+drawn. No model is fitted again for that. Each row has the mean score of what is selected without it
+(the leave-one-out bootstrap of Efron and Tibshirani 1997); the interval is that of these scores,
+wider by how far apart the settings are that draws select.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import sqrt
+from math import hypot, sqrt
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -38,9 +40,6 @@ FEWEST_ROWS = 20
 
 # Draws of the bootstrap.
 ROUNDS = 400
-
-# The interval has this level.
-_TAILS = (2.5, 97.5)
 
 
 @dataclass(frozen=True)
@@ -170,18 +169,30 @@ class Gained(NamedTuple):
 def mean_gain(gaps: Floats, clusters: Counts) -> Gained:
     """Return the mean of (n,) paired differences from -1 to 1, with an interval by clusters.
 
-    An imaginary row for either side is added (Bonett and Price 2012), so that a few equal
-    differences are not certain; t has one degree of freedom less than there are clusters. One
-    cluster tells nothing of others. `clusters` are (n,) numbers from 0 on, each of which occurs.
+    `clusters` are (n,) numbers from 0 on, each of which occurs; one tells nothing of others.
     """
-    rows, sizes, mean = len(gaps), np.bincount(clusters), float(gaps.mean())
+    return Gained(*_with_interval(gaps, clusters, (-1.0, 1.0)))
+
+
+def _with_interval(
+    values: Floats, clusters: Counts, within: tuple[float, float], spread: float = 0.0
+) -> tuple[float, float, float]:
+    """Return the mean of (n,) values and the ends of its 95 % interval by clusters.
+
+    An imaginary row at either end of the range is added (Bonett and Price 2012), so that a few
+    equal values are not certain; t has one degree of freedom less than there are clusters.
+    `spread` is a standard deviation beside that of the rows.
+    """
+    lowest, highest = within
+    rows, sizes, mean = len(values), np.bincount(clusters), float(values.mean())
     if (count := len(sizes)) < 2:
-        return Gained(mean, -1.0, 1.0)
-    center = float(gaps.sum()) / (rows + 2)
-    off = np.bincount(clusters, gaps) - center * sizes
-    spread = sqrt(count / (count - 1) * float(off @ off) + 2 * (1 + center**2)) / (rows + 2)
-    half = float(stdtrit(count - 1, _TAILS[1] / 100)) * spread
-    return Gained(mean, max(-1.0, center - half), min(1.0, center + half))
+        return mean, lowest, highest
+    center = (float(values.sum()) + lowest + highest) / (rows + 2)
+    off = np.bincount(clusters, values) - center * sizes
+    imaginary = (lowest - center) ** 2 + (highest - center) ** 2
+    error = sqrt(count / (count - 1) * float(off @ off) + imaginary) / (rows + 2)
+    half = float(stdtrit(count - 1, 0.975)) * hypot(error, spread)
+    return mean, max(lowest, center - half), min(highest, center + half)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -238,7 +249,11 @@ TOO_SMALL = (
 
 
 def choose_setting(
-    right: Floats, likelihood: Floats, clusters: Counts, seed: int = 0, lead: float = 1.0
+    right: Floats,
+    likelihood: Floats,
+    clusters: Counts,
+    lead: float = 1.0,
+    learnt: float = 1 - 1 / FOLDS,
 ) -> Choice:
     """Choose among settings by their scores on held-out rows; the first is the usual one.
 
@@ -249,8 +264,8 @@ def choose_setting(
         right: (settings, n) 0 or 1, or scores between.
         likelihood: (settings, n) log-probability of the right label.
         clusters: (n,) numbers of clusters, which the bootstrap draws.
-        seed: of the bootstrap.
         lead: standard errors.
+        learnt: the share of the rows from which a row's answer was learnt, if not from all.
     """
     sizes = np.bincount(clusters).astype(np.float64)
     sums, levels = (
@@ -258,53 +273,56 @@ def choose_setting(
         for some in (right, likelihood)
     )
     index = int(_selected(np.ones((1, len(sizes))), sums, levels, sizes, lead)[0])
-    outside, gains = _not_drawn(sums, levels, sizes, lead, seed)
-    value, low, high = _with_interval(outside, right.shape[1], (0.0, 1.0))
-    gain, gain_low, gain_high = _with_interval(gains, right.shape[1], (-1.0, 1.0))
+    drawn = _draws(len(sizes))
+    chosen = _selected(drawn, sums, levels, sizes, lead)
+    outside = _outside(right, clusters, drawn == 0, chosen)
+    # What is chosen on all rows may be better or worse than what the draws choose.
+    means = right.mean(axis=1)
+    spread = float(np.sqrt(np.mean((means[chosen] - means[index]) ** 2)))
     return Choice(
         index=index,
         settings=len(right),
         rows=right.shape[1],
-        usual=float(right[0].mean()),
-        best=float(right.mean(axis=1).max()),
-        value=value,
-        low=low,
-        high=high,
-        gain=gain,
-        gain_low=gain_low,
-        gain_high=gain_high,
+        usual=float(means[0]),
+        best=float(means.max()),
+        **_worth(outside, right[0], clusters, spread, learnt),
     )
 
 
-def _not_drawn(
-    sums: Floats, levels: Floats, sizes: Floats, lead: float, seed: int
-) -> tuple[Floats, Floats]:
-    """Return what is selected scores on rows that a draw left out, and its lead on the usual."""
-    drawn = _draws(len(sizes), seed)
-    chosen = _selected(drawn, sums, levels, sizes, lead)
-    left = (drawn == 0).astype(np.float64)
-    rows = left @ sizes
-    usable, means = rows > 0, left @ sums.T
-    outside = (means[np.arange(len(drawn)), chosen])[usable] / rows[usable]
-    gains = outside - means[usable, 0] / rows[usable]
-    return outside, gains
+def _worth(
+    outside: Floats, usual: Floats, clusters: Counts, spread: float, learnt: float
+) -> dict[str, float]:
+    """Return the accuracy of what is chosen and its gain, with their intervals."""
+    value, low, high = _between_folds(outside, clusters, (0.0, 1.0), spread)
+    # Errors fall with more rows, hardly faster than their root: all rows may answer better.
+    high = min(1.0, high + (1 - value) * (1 - sqrt(learnt)))
+    gain = _between_folds(outside - usual, clusters, (-1.0, 1.0), spread)
+    own = {"value": value, "low": low, "high": high}
+    return own | dict(zip(("gain", "gain_low", "gain_high"), gain, strict=True))
 
 
-def _with_interval(
-    drawn: Floats, rows: int, within: tuple[float, float]
+def _outside(right: Floats, clusters: Counts, left: npt.NDArray[np.bool_], chosen: Any) -> Floats:
+    """Return the (n,) mean scores of rows with what is selected by the draws that left them out."""
+    shares = np.zeros((len(right), left.shape[1]))
+    np.add.at(shares, chosen, left)
+    scores: Floats = ((shares / shares.sum(axis=0))[:, clusters] * right).sum(axis=0)
+    return scores
+
+
+def _between_folds(
+    values: Floats, clusters: Counts, within: tuple[float, float], spread: float
 ) -> tuple[float, float, float]:
-    """Return the mean of the bootstrap and the ends of its interval."""
-    value = float(drawn.mean())
+    """Return a mean with its interval, wider because what answers learnt from the other rows."""
+    value, *ends = _with_interval(values, clusters, within, spread)
     # Folds share training rows, so rows are not independent (docs/methods/comparisons.md).
-    wider = np.sqrt(1 + 0.5 * min(1.0, 240 / (rows * (1 - 1 / FOLDS))))
-    ends = value + wider * (np.percentile(drawn, _TAILS) - value)
-    low, high = (float(x) for x in ends.clip(*within))
-    return value, low, high
+    wider = sqrt(1 + 0.5 * min(1.0, 240 / (len(values) * (1 - 1 / FOLDS))))
+    low, high = (value + wider * (end - value) for end in ends)
+    return value, max(low, within[0]), min(high, within[1])
 
 
-def _draws(clusters: int, seed: int) -> Floats:
-    """Return (rounds, clusters) how often each cluster is drawn."""
-    rng = np.random.default_rng(seed)
+def _draws(clusters: int) -> Floats:
+    """Return (rounds, clusters) how often each cluster is drawn; no seed decides it."""
+    rng = np.random.default_rng(0)
     return rng.multinomial(clusters, np.full(clusters, 1 / clusters), size=ROUNDS).astype(float)
 
 

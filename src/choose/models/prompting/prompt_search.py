@@ -163,6 +163,7 @@ class PromptSearch:
             np.stack([column[3] for column in columns]),
             self.parts.clusters,
             lead=0.0,
+            learnt=1.0,
         )
         # A lead that is due to the choice alone is none.
         how, found, *_ = columns[choice.index if choice.gain > 0 else 0]
