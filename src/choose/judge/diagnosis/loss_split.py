@@ -27,8 +27,8 @@ from choose.judge.scores.score_tables import (
     estimand_of,
 )
 from choose.judge.scores.scored_rows import ScoredRows
-from choose.judge.stats.intervals import AGRESTI_COULL, two_way_interval
-from choose.judge.stats.paired import Difference, imaginary
+from choose.judge.stats.intervals import AGRESTI_COULL, skewed_interval, two_way_interval
+from choose.judge.stats.paired import Difference
 from choose.judge.stats.two_way import Mask, answered, row_means, whole_rows
 from choose.schema.base import Interval
 from choose.schema.reading_documents import Gap, GapName, LossSplit, Retrieved
@@ -65,7 +65,7 @@ class _Common:
 
     def mean(self, control: str) -> Interval:
         """Return the mean score under a control."""
-        return self._interval(self.scores[control], AGRESTI_COULL)
+        return self.mean_of(self.scores[control], AGRESTI_COULL)
 
     def gain(self, control: str, over: str) -> Interval:
         """Return the mean difference of two controls."""
@@ -73,7 +73,7 @@ class _Common:
 
     def ceiling(self, doubted: Collection[str]) -> Interval:
         """Return the share of rows without a suspect label, which a candidate can reach."""
-        return self._interval(self._reachable(doubted), AGRESTI_COULL)
+        return self.mean_of(self._reachable(doubted), AGRESTI_COULL)
 
     def to_ceiling(self, doubted: Collection[str]) -> Interval:
         """Return the mean difference of that and of the score with the right passage."""
@@ -82,13 +82,13 @@ class _Common:
     def _reachable(self, doubted: Collection[str]) -> Floats:
         return np.array([[float(id not in doubted)] for id in self.ids])
 
-    def mean_of(self, differences: Floats) -> Interval:
-        """Return the mean of (n, repetitions) differences from -1 to 1."""
-        return self._interval(differences, imaginary(differences))
-
-    def _interval(self, values: Floats, pseudo: Sequence[float]) -> Interval:
-        estimate = two_way_interval(values, self.documents, pseudo=pseudo)
-        within = (0.0, 1.0) if values.min() >= 0 and pseudo is AGRESTI_COULL else (-1.0, 1.0)
+    def mean_of(self, values: Floats, pseudo: Sequence[float] = ()) -> Interval:
+        """Return the mean of (n, repetitions) differences; of scores, with imaginary rows."""
+        if pseudo:
+            estimate = two_way_interval(values, self.documents, pseudo=pseudo)
+        else:
+            estimate = skewed_interval(values, self.documents)
+        within = (0.0, 1.0) if pseudo and values.min() >= 0 else (-1.0, 1.0)
         estimand = estimand_of(values.shape[1])
         return Interval.of(estimate, estimand, within=within, row_set=self.row_set)
 

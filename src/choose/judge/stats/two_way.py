@@ -204,6 +204,12 @@ def _lift(weights: Floats, clusters: Sequence[str] | None) -> Floats:
     return np.asarray((1 - 1 / len(shares)) / np.maximum(1 - shares, 1 / len(weights)))
 
 
+def cluster_residuals(rows: Floats, clusters: Sequence[str] | None) -> Floats:
+    """Return by how much each cluster moves the mean of all rows (jackknife for large ones)."""
+    w = np.ones(n := len(rows))
+    return _by_cluster((rows - rows.mean()) / n, clusters) * _lift(w, clusters)
+
+
 def _alike(weights: Floats, clusters: Sequence[str] | None, weighted: bool) -> float:
     """Return the effective number of clusters: by weights (Satterthwaite 1946), by size (Kish)."""
     squares = _by_cluster(weights, clusters) ** 2
