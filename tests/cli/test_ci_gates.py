@@ -13,6 +13,7 @@ from choose.errors import StudyError
 from choose.report.markdown import render_markdown
 from choose.report.write import render_junit
 from choose.schema.decision import Decision, Gate
+from choose.schema.plan import LeftOut
 from support import decisions
 from support.studies import write_csv
 
@@ -181,6 +182,6 @@ def test_a_summary_larger_than_github_shows_is_cut(
 
     place = tmp_path / "summary.md"
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(place))
-    summarise(adopted().model_copy(update={"left_out": ("ü" * 100,) * 9_000}), ())
+    summarise(adopted().model_copy(update={"left_out": (LeftOut(text="ü" * 100),) * 9_000}), ())
     assert 0.9 * SUMMARY_LIMIT < place.stat().st_size < SUMMARY_LIMIT + 100
     assert "Cut:" in place.read_text(encoding="utf-8")[-60:]

@@ -76,6 +76,16 @@ def test_a_plan_is_the_grid_that_compare_runs(choose, tmp_path: Path) -> None:  
     assert {*more["trials"]} == {"smaller pools"}
 
 
+def test_a_candidate_for_other_tasks_is_left_out_with_the_reason(choose, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    data = write_csv(tmp_path / "words.csv")
+    flags = ("-s", "tfidf", "-s", "copy", "--no-forecast")
+    [copy] = json.loads(choose("plan", data, *flags, "--json").out)["left_out"]
+    assert (copy["candidate"], copy["reason"], copy["trials"]) == ("copy", "refused", {})
+    assert copy["text"] == "it answers writing, and the task is classification."
+    said = " ".join(choose("plan", data, *flags).out.split())
+    assert f"Left out • copy: {copy['text']}" in said
+
+
 def test_flags_of_the_other_plan_are_refused(choose, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     result = choose("plan", write_csv(tmp_path / "words.csv"), "--classes", "3")
     assert result.code == 2

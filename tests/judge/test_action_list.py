@@ -13,9 +13,8 @@ from choose.judge.diagnosis.label_audit import most_doubtful
 from choose.judge.diagnosis.label_noise import auditor_of, confirmed_labels
 from choose.judge.goal import Measure, Rule
 from choose.judge.verdict import judge
-from choose.run.run_records import RunSummary, left_out_sentences
-from choose.schema import score_names
-from choose.schema.score_names import NOT_NEEDED, OUT_OF_TIME, not_run, repetitions_left
+from choose.run.run_records import RunSummary, left_out_of
+from choose.schema.plan import LeftOut, Reason
 from support import answered_studies as answered
 from support.answered_studies import player
 from support.audited_studies import blobs, evidence, out_of_fold
@@ -24,6 +23,11 @@ from support.simulated_studies import lora, majority, probe, prompt, retrieval, 
 
 def steps_of(decision, kind):
     return [step for step in decision.verdict.steps if step.kind == kind]
+
+
+def late(candidate: str = "", reason: Reason | None = "out-of-time", **trials: int) -> LeftOut:
+    """Return what did not run of a candidate; its text is not read."""
+    return LeftOut(candidate=candidate, reason=reason, text="not run.", trials=trials)
 
 
 def cut(evidence, name, rows):
@@ -55,7 +59,7 @@ def test_labelled_rows_that_were_not_evaluated_come_before_rows_to_label():
     """D3: "label about 430 more" while 360 of 602 labelled rows had not been asked."""
     players = [majority(), tfidf(0.80), prompt(0.83)]
     whole = study(players, 600, 4)
-    short = judge(cut(whole, "prompt", 240), Rule(), left_out=("prompt: the budget was used up.",))
+    short = judge(cut(whole, "prompt", 240), Rule(), left_out=(late("prompt"),))
     assert short.verdict.kind != "collect-labels"
     (step,) = [s for s in steps_of(short, "evaluate-rest") if "not answered" in s.text]
     assert "of 600 labelled test rows, prompt has not answered 360" in step.text
@@ -70,7 +74,7 @@ def test_candidates_with_as_many_rows_left_share_a_clause_and_constants_are_not_
     whole = study([majority(), tfidf(0.80), prompt(0.83)], 600, 4)
     for name in ("majority", "tfidf", "prompt"):
         whole = cut(whole, name, 240)
-    found = judge(whole, Rule(), left_out=("the budget was used up.",))
+    found = judge(whole, Rule(), left_out=(late(),))
     (step,) = [s for s in steps_of(found, "evaluate-rest") if "not answered" in s.text]
     assert "tfidf" in step.text
     assert "have not answered 360" in step.text
@@ -85,7 +89,7 @@ def test_candidates_that_were_not_begun_are_given_time_before_anything_is_added(
     """A minute's run said "the same command without -s runs all" to somebody who had used no -s."""
     whole = study([majority(), tfidf(0.80), prompt(0.83)], 600, 4)
     runs = tuple(run for run in whole.runs if run.trial.candidate != "prompt")
-    found = judge(replace(whole, runs=runs), Rule(), left_out=("prompt: the budget was used up.",))
+    found = judge(replace(whole, runs=runs), Rule(), left_out=(late("prompt"),))
     first = found.verdict.steps[0]
     assert first.kind == "evaluate-rest"
     assert "the budget ended before prompt had finished" in first.text
@@ -94,11 +98,8 @@ def test_candidates_that_were_not_begun_are_given_time_before_anything_is_added(
     # The rest of a slow candidate is not named beside it, and does not raise the budget either.
     hour = (replace(run, seconds_alone=60.0) for run in runs)
     slow = cut(replace(whole, runs=tuple(hour)), "tfidf", 25)
-    first = judge(slow, Rule(), left_out=("prompt: the budget was used up.",)).verdict.steps[0]
+    first = judge(slow, Rule(), left_out=(late("prompt"),)).verdict.steps[0]
     assert first.command == "choose compare -c STUDY --budget 15m"
-
-
-UNPAID = f"{score_names.UNPAID}."
 
 
 def test_what_dollars_ended_is_given_dollars_and_not_time():
@@ -106,7 +107,7 @@ def test_what_dollars_ended_is_given_dollars_and_not_time():
     whole = study([majority(), tfidf(0.80), prompt(0.83), retrieval(0.82)], 600, 4)
     slow = ("prompt", "retrieval")
     runs = tuple(run for run in whole.runs if run.trial.candidate not in slow)
-    left = [f"{name}: the first pass (1 trial): {UNPAID}" for name in slow]
+    left = [late(name, "out-of-money") for name in slow]
     found = judge(replace(whole, runs=runs), Rule(), left_out=tuple(left))
     first = found.verdict.steps[0]
     assert "--max-usd was used up before prompt and retrieval had finished" in first.text
@@ -114,7 +115,7 @@ def test_what_dollars_ended_is_given_dollars_and_not_time():
     assert not [step for step in found.verdict.steps if "--budget" in step.text]
     why = {one.candidate: one.why for one in found.verdict.rejected}
     assert why["prompt"] == "It answered none of the 600 test rows: --max-usd was used up."
-    left[0] = "prompt: the first pass (1 trial): the budget was used up."
+    left[0] = late("prompt")
     both = judge(replace(whole, runs=runs), Rule(), left_out=tuple(left)).verdict.steps[0]
     assert "budget ended before prompt had finished" in both.text
     assert "with --budget 15m and a higher --max-usd goes on" in both.text
@@ -123,13 +124,18 @@ def test_what_dollars_ended_is_given_dollars_and_not_time():
 def test_rows_and_views_that_dollars_ended_need_dollars():
     whole = study([majority(), tfidf(0.80), prompt(0.83)], 600, 4)
     summary = RunSummary(priced=("prompt",), unasked=Counter(prompt=360, tfidf=2))
-    left = left_out_sentences(summary)
-    assert left[0].startswith("prompt: its first pass left 360 test rows unanswered: it ran out of")
-    assert ["of --max-usd" in said for said in left] == [True, False]
+    left = left_out_of(summary)
+    assert [one.sentence for one in left] == [
+        "prompt: its first pass left 360 test rows unanswered: it ran out of time or of --max-usd. "
+        "Candidates are compared on the rows both answered.",
+        "tfidf: its first pass left 2 test rows unanswered: it ran out of time. Candidates are "
+        "compared on the rows both answered.",
+    ]
+    assert [one.reason for one in left] == ["out-of-time-or-money", "out-of-time"]
     short = judge(cut(whole, "prompt", 240), Rule(), left_out=tuple(left))
     (step,) = [s for s in steps_of(short, "evaluate-rest") if "not answered" in s.text]
     assert "and a higher --max-usd goes on from here and needs no new label" in step.text
-    views = (f"prompt: views (5 trials): {UNPAID}",)
+    views = (late("prompt", "out-of-money", views=5),)
     (step,) = steps_of(judge(whole, Rule(), left_out=views), "evaluate-rest")
     assert "(1 item), for which --max-usd did not last" in step.text
     assert step.command == "choose plan -c STUDY"
@@ -138,7 +144,8 @@ def test_rows_and_views_that_dollars_ended_need_dollars():
 def test_runs_that_are_planned_need_a_larger_budget_and_not_more_seeds():
     """ "Repeat lora (--seeds 5)", where the budget had ended before the second of three seeds."""
     players = [majority(), probe(0.80), lora(0.83, seeds=1, run_spread=0.3)]
-    left = "lora: repetitions (10 trials), views (5 trials): the budget was used up."
+    left = late("lora", repetitions=10, views=5)
+    paid = late("lora", "out-of-money", repetitions=10, views=5)
     told = 0
     for seed in range(4):
         world = study(players, 600, seed)
@@ -148,7 +155,6 @@ def test_runs_that_are_planned_need_a_larger_budget_and_not_more_seeds():
             assert "the budget ended before them" in step.text
             assert "which is assumed" in step.text
             assert step.command == f"choose compare -c STUDY --budget {step.minutes:.0f}m"
-            paid = left.replace("the budget was used up.", UNPAID)
             (other,) = steps_of(judge(world, Rule(), left_out=(paid,)), "more-runs")
             assert "and --max-usd was used up before them" in other.text
             assert other.command == "choose plan -c STUDY"
@@ -160,20 +166,30 @@ def test_runs_that_are_planned_need_a_larger_budget_and_not_more_seeds():
     assert told
 
 
-def test_planned_runs_are_read_from_what_was_left_out():
-    cut_short = (
-        not_run("lora", {"repetitions": 10, "views": 5}, OUT_OF_TIME),
-        not_run("rag", {"views": 5, "repetitions": 1_200, "other": 2}, OUT_OF_TIME),
-        not_run("few-shot", {"repetitions": 10}, NOT_NEEDED),
-        "prompt: repetitions (1 trial): the budget was used up.",  # of stored studies
-    )
-    assert repetitions_left(cut_short) == {"lora": 10, "rag": 1_200, "prompt": 1}
+def test_only_runs_that_more_time_or_money_would_run_are_planned() -> None:
+    """Runs that the verdict did not need are no reason for a larger budget."""
+    players = [majority(), probe(0.80), lora(0.83, seeds=1, run_spread=0.3)]
+    told = 0
+    for seed in range(4):
+        world = study(players, 600, seed)
+        if not steps_of(judge(world, Rule()), "more-runs"):
+            continue
+        commands = {}
+        for reason in ("out-of-time", "out-of-money", "not-needed", None):
+            left_out = (late("lora", reason, repetitions=10),)
+            (step,) = steps_of(judge(world, Rule(), left_out=left_out), "more-runs")
+            commands[reason] = step.command
+        assert commands["out-of-time"].startswith("choose compare -c STUDY --budget ")
+        assert commands["out-of-money"] == "choose plan -c STUDY"
+        assert commands["not-needed"] == commands[None] == "choose compare -c STUDY --seeds 5"
+        told += 1
+    assert told
 
 
 def test_steps_that_go_on_with_the_study_name_one_budget():
     """ "--budget 5m" finished the rows and "--budget 10m" repeated lora: it is one command."""
     players = [majority(), probe(0.80), lora(0.83, seeds=1, run_spread=0.3)]
-    left = not_run("lora", {"repetitions": 10}, OUT_OF_TIME)
+    left = late("lora", repetitions=10)
     told = 0
     for seed in range(4):
         world = cut(study(players, 600, seed), "lora", 480)
@@ -204,7 +220,7 @@ def test_a_dropped_candidate_is_not_to_be_finished():
     found = judge(
         cut(study(players, 600, 4), "prompt", 240),
         Rule(),
-        left_out=("prompt: dropped after 240 rows, 20 points behind tfidf.",),
+        left_out=(late("prompt", "dropped"),),
     )
     assert not any("has not answered" in step.text for step in found.verdict.steps)
 
@@ -331,7 +347,7 @@ def test_a_rare_label_that_was_hardly_evaluated_does_not_come_first():
     )
     for name in ("majority", "tfidf", "lora"):
         whole = cut(whole, name, 390)
-    found = judge(whole, Rule(), left_out=("tfidf: the budget was used up.",))
+    found = judge(whole, Rule(), left_out=(late("tfidf"),))
     assert found.verdict.rare[0].figures[0].rows == 2
     kinds = [step.kind for step in found.verdict.steps]
     assert kinds.index("evaluate-rest") < kinds.index("metric")

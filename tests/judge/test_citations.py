@@ -9,6 +9,7 @@ import pytest
 from choose.formatting import MINUS
 from choose.judge.goal import Rule
 from choose.judge.verdict import judge
+from choose.schema.plan import LeftOut
 from simulation.setting import SimulatedCandidate
 from support.citations import in_other_notation, misattributed, uncited
 from support.simulated_studies import candidate, study
@@ -59,7 +60,8 @@ def test_every_sentence_cites_a_figure_that_stands_in_the_record(
     prompted: float, tuned: float, seeds: int, rows: int, target: float | None, seed: int
 ) -> None:
     evidence = study(players(prompted, tuned, seeds=seeds), rows, seed)
-    left_out = ("lora: noise (2 trials): the budget was used up.",)
+    text = "noise (2 trials): the budget was used up."
+    left_out = (LeftOut(candidate="lora", reason="out-of-time", text=text, trials={"noise": 2}),)
     decision = judge(evidence, Rule(target=target), looks=2, left_out=left_out)
     assert uncited(decision) == []
     assert misattributed(decision) == []

@@ -26,13 +26,7 @@ from choose.judge.scores.joint_distribution import distribution_of_difference
 from choose.judge.scores.score_tables import study_scores
 from choose.judge.verdict import judge
 from choose.schema.decision import Decision
-from choose.schema.score_names import (
-    ALL_ANSWERED,
-    READS_NOTHING,
-    other_kind,
-    too_long,
-    worth_finishing,
-)
+from choose.schema.plan import LeftOut
 from choose.tasks.ranking import Ranking
 from choose.types import FAMILIES, Run
 from simulation import evidence as simulated
@@ -293,7 +287,8 @@ def test_a_family_whose_fit_is_too_long_says_how_long_it_is() -> None:
     world = study([majority(), tfidf(0.79), prompt(0.40), retrieval(0.60), lora(0.9)], 800, 1)
     name = world.candidates[-1].name
     world = replace(world, runs=tuple(r for r in world.runs if r.trial.candidate != name))
-    found = judge(world, Rule(), left_out=(too_long(name, 1834.0),)).verdict
+    fit = LeftOut(candidate=name, reason="too-long", text="too long.", seconds=1834.0)
+    found = judge(world, Rule(), left_out=(fit,)).verdict
     assert f"Fine-tuning was not measured: one fit of {name} takes about 31 min here." in found.open
     step = next(step for step in found.steps if step.kind == "evaluate-rest")
     assert step.command == "choose compare -c STUDY --budget 120m"
@@ -307,12 +302,12 @@ def test_a_family_whose_fit_is_too_long_says_how_long_it_is() -> None:
     step = next(step for step in found.steps if step.kind == "evaluate-rest")
     assert step.command == "choose compare -c STUDY --budget 15m"
     # One that cannot win did not run out of time, and more of it would not help.
-    why = f"{name}: {READS_NOTHING}: 4 % of the answers occur in other rows."
+    text = "left out, since it reads no passage: 4 % of the answers occur in other rows."
+    why = LeftOut(candidate=name, reason="closed-book", text=text)
     found = judge(world, Rule(), left_out=(why,)).verdict
     said = next(other.why for other in found.rejected if other.candidate == name)
-    assert said == f"It was {READS_NOTHING}: 4 % of the answers occur in other rows."
-    wanted = f"Fine-tuning was not measured: {name} was {READS_NOTHING}: 4 % of the answers"
-    assert any(text.startswith(wanted) for text in found.open)
+    assert said == f"It was {text}"
+    assert f"Fine-tuning was not measured: {name} was {text}" in found.open
     assert not any(step.kind == "evaluate-rest" for step in found.steps)
     assert "did not finish" not in " ".join(found.reasons)
 
@@ -580,11 +575,19 @@ def test_prompting_worse_than_guessing_is_a_verdict_without_a_classifier(margin:
     assert "prompt is the only candidate that reads the text" in told
 
 
-def test_more_time_helps_no_candidate_of_another_kind() -> None:
-    never = f"setfit: {other_kind(('classification', 'writing'), 'multilabel')}"
-    assert never == "setfit: it answers classification and writing, and the task is multilabel."
-    answered = f"empty: {ALL_ANSWERED}"
-    assert worth_finishing([never, answered, "probe: no time."]) == ["probe: no time."]
+def test_more_time_helps_no_candidate_that_refuses_the_task() -> None:
+    world = study([majority(), tfidf(0.79), prompt(0.40), retrieval(0.60), lora(0.5)], 800, 1)
+    text = "it answers classification and writing, and the task is multilabel."
+    never = LeftOut(candidate="setfit", reason="refused", text=text)
+    late = LeftOut(candidate="probe", reason="out-of-time", text="views (5 trials): no time.")
+    told = []
+    for left_out in ((never,), (late, never), (LeftOut(text="said by an earlier version."),)):
+        steps = judge(world, Rule(), left_out=left_out).verdict.steps
+        told.append([step.text for step in steps if step.kind == "evaluate-rest"])
+    none, one, old = told
+    assert none == []
+    assert [text[:34] for text in one] == ["Finish what was left out (1 item):"]
+    assert one == old
 
 
 class Ranked(Ranking):

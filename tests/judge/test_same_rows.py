@@ -20,6 +20,7 @@ from choose.report.html.page import render_html
 from choose.report.markdown import render_markdown
 from choose.schema.base import Interval
 from choose.schema.decision import Decision
+from choose.schema.plan import LeftOut
 from choose.schema.scorecard import Scorecard, SettingPoint
 from choose.types import Answers, Run, Scenario
 from simulation.setting import SimulatedCandidate
@@ -106,7 +107,7 @@ def decided(kind: str, seed: int = 0) -> Decision:
     if kind == "held-out":
         world = study(players(), ROWS, seed)
     return judge(
-        world, rule, left_out=("lora: the first pass (2 trials): the budget was used up.",)
+        world, rule, left_out=(LeftOut(candidate="lora", reason="out-of-time", text="no time."),)
     )
 
 

@@ -31,6 +31,7 @@ from choose.judge.goal import RULE, Rule
 from choose.judge.stats.paired import Difference
 from choose.judge.stats.two_way import BehrensFisher
 from choose.judge.verdict import judge
+from choose.schema.plan import LeftOut
 from choose.schema.score_names import right
 from simulation.thinned import thin
 from support.simulated_studies import lora, majority, probe, prompt, retrieval, study, tfidf
@@ -327,7 +328,7 @@ def test_a_candidate_stopped_by_the_budget_is_compared_on_what_it_answered():
     players = field(probe=0.7, prompt=0.5, retrieval=0.5, lora=0.9)
     world = study(players, 1000, 1, folds=5)
     runs = tuple(r for r in world.runs if r.trial.candidate != "lora" or r.trial.fold < 2)
-    found = judge(replace(world, runs=runs), Rule(), left_out=("lora: 3 of 5 folds",))
+    found = judge(replace(world, runs=runs), Rule(), left_out=(LeftOut(text="lora: 3 of 5 folds"),))
     pair = next(p for p in found.pairs if {p.a, p.b} == {"probe", "lora"})
     assert pair.rows == 400
     assert found.verdict.recommended == "lora"
@@ -391,10 +392,12 @@ def test_labels_that_are_there_and_were_not_learnt_from_are_the_next_step():
 
 
 def test_the_record_holds_what_it_is_judged_on():
-    found = decide(field(lora=0.9), rule=Rule(margin=0.03, target=0.5), left_out=("x: no",))
+    left_out = (LeftOut(candidate="x", text="no"),)
+    found = decide(field(lora=0.9), rule=Rule(margin=0.03, target=0.5), left_out=left_out)
     assert found.rule == RULE
     assert found.goal["margin"] == 0.03
-    assert found.left_out == ("x: no",)
+    assert found.left_out == left_out
+    assert [one.sentence for one in found.left_out] == ["x: no"]
     assert len(found.scorecards) == 6
     assert len(found.gates) == 10
     assert all(gate.evidence.endswith(".") for gate in found.gates)

@@ -57,7 +57,6 @@ def poisoned(vectors: tuple[str, ...]) -> Decision:
             "evidence",
             "model",
             "errors",
-            "left_out",
             "findings",
             "view",
             "method",

@@ -9,6 +9,7 @@ import pytest
 from rich.console import Console
 
 from choose.report.terminal.live_progress import LiveProgress, Standings
+from choose.schema.plan import LeftOut
 from choose.tasks.classification import Classification
 from choose.types import Answers, Dataset, Example, Fold, Run, Trial
 from support.trials import plain_trial
@@ -72,7 +73,7 @@ def run(data: Dataset, job: Job, wrong: int = 0, error: str | None = None) -> Ru
 def log(
     jobs: Sequence[Job],
     *ended: tuple[Job, Run],
-    refusals: Sequence[str] = (),
+    refusals: Sequence[LeftOut] = (),
     terminal: bool = False,
     encoding: str = "utf-8",
     budget: float | None = 60,
@@ -134,9 +135,8 @@ def test_failures_beside_successes_are_counted() -> None:
 def test_a_terminal_gets_a_bar_the_job_and_the_plan() -> None:
     data = dataset()
     jobs = [job("tfidf", 0), job("tfidf", 1)]
-    said = log(
-        jobs, (jobs[0], run(data, jobs[0])), refusals=["prompt: labels are numbers."], terminal=True
-    )
+    refused = LeftOut(candidate="prompt", reason="refused", text="labels are numbers.")
+    said = log(jobs, (jobs[0], run(data, jobs[0])), refusals=[refused], terminal=True)
     assert "10 rows, 2 labels; 1 candidate, at most 60 s" in said
     assert "Left out: prompt: labels are numbers." in said
     assert "0:00 of 1:00" in said
@@ -206,7 +206,7 @@ def test_a_candidate_gets_one_line_however_many_runs_its_first_pass_has() -> Non
 
 def test_lines_wrap_between_words() -> None:
     data = dataset()
-    said = log([job("tfidf")], terminal=True, refusals=["why " * 60])
+    said = log([job("tfidf")], terminal=True, refusals=[LeftOut(text="why " * 60)])
     plain = re.sub(r"\x1b\[[\d;?]*[A-Za-z]", "", said).replace("\r", "\n")
     lines = [line for line in plain.splitlines() if "why" in line]
     assert len(lines) > 2
@@ -228,7 +228,8 @@ def test_runs_that_the_store_held_are_told_apart() -> None:
 def test_hostile_names_and_errors_are_harmless(terminal: bool) -> None:
     evil = "[red]x[/] \x1b]0;title\x07\x9b2J\u202e\udc80"
     bad = Job(job(evil).trial, evil)
-    said = log([bad], (bad, run(dataset(), bad, error=evil)), refusals=[evil], terminal=terminal)
+    why = LeftOut(candidate=evil, text=evil)
+    said = log([bad], (bad, run(dataset(), bad, error=evil)), refusals=[why], terminal=terminal)
     assert "[red]x[/] ]0;title2J" in said
     assert not any(char in said for char in ("\x1b]0", "\x07", "\x9b", "\u202e"))
 

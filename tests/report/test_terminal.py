@@ -35,6 +35,7 @@ from choose.report.terminal.decision_page import SECTIONS, render_full, render_s
 from choose.schema.base import Interval
 from choose.schema.decision import Decision, Kind
 from choose.schema.diagnosis import DifferingRow, Disagreement
+from choose.schema.plan import LeftOut
 from choose.schema.scorecard import Noise, Stability, Variance
 from support import decisions
 from support.html import page_of
@@ -93,7 +94,7 @@ def test_everything_in_the_record_is_said(width: int) -> None:
         *verdict.flips,
         *verdict.next,
         *rejected,
-        *decision.left_out,
+        *(one.sentence for one in decision.left_out),
         *decision.dataset.findings,
         *(g.evidence for g in decision.gates),
     ):
@@ -171,9 +172,10 @@ def test_a_zero_that_was_measured_is_shown() -> None:
 
 
 def test_a_long_list_is_cut_and_says_so() -> None:
-    said = shown(decisions.decision(left_out=tuple(f"nr {i} left out." for i in range(40))))
-    assert "nr 11 left out." in said
-    assert "nr 12 left out." not in said
+    many = tuple(LeftOut(candidate=f"nr {i}", text="left out.") for i in range(40))
+    said = shown(decisions.decision(left_out=many))
+    assert "nr 11: left out." in said
+    assert "nr 12: left out." not in said
     assert "28 more in decision.json." in said
 
 
@@ -245,7 +247,7 @@ def test_ascii_consoles_get_ascii_of_the_same_shape(width: int) -> None:
 
 
 def test_letters_that_the_encoding_knows_are_kept() -> None:
-    decision = decisions.decision(left_out=("Größe 名",))
+    decision = decisions.decision(left_out=(LeftOut(text="Größe 名"),))
     assert "Größe ??" in shown(decision, encoding="latin-1")
 
 

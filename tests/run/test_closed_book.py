@@ -132,12 +132,13 @@ def rule(data: Dataset, *runs: Run, margin: float = 0.03) -> ClosedBook:
 def test_it_is_left_out_where_no_answer_repeats_and_passages_help() -> None:
     data = dataset(UNLIKE)
     found = rule(data, controls(data, 0.05, 0.5))
-    [(name, reason)] = found.left_out(Job(trial("lora"))).items()
-    assert name == "lora"
-    assert reason.startswith("left out, since it reads no passage: 0 % of the answers occur in")
-    assert "the right passage gains 4" in reason
-    assert found.left_out(Job(trial("lora-rag"))) == {}
-    assert found.left_out(Job(trial("rag"))) == {}
+    why = found.left_out(Job(trial("lora")))
+    assert why is not None
+    assert (why.candidate, why.reason) == ("lora", "closed-book")
+    assert why.text.startswith("left out, since it reads no passage: 0 % of the answers occur in")
+    assert "the right passage gains 4" in why.text
+    assert found.left_out(Job(trial("lora-rag"))) is None
+    assert found.left_out(Job(trial("rag"))) is None
 
 
 @pytest.mark.parametrize(
@@ -152,7 +153,7 @@ def test_it_runs_where_it_may_win(
     answers: list[str], without: float, gold: float, why: str
 ) -> None:
     data = dataset(answers)
-    assert rule(data, controls(data, without, gold)).left_out(Job(trial("lora"))) == {}, why
+    assert rule(data, controls(data, without, gold)).left_out(Job(trial("lora"))) is None, why
 
 
 def test_the_controls_of_one_fold_suffice() -> None:
@@ -173,8 +174,9 @@ def test_the_controls_of_one_fold_suffice() -> None:
     )
     assert few == 15
     found = rule(data, rag)
-    [reason] = found.left_out(Job(trial("lora"))).values()
-    assert "the right passage gains" in reason
+    why = found.left_out(Job(trial("lora")))
+    assert why is not None
+    assert "the right passage gains" in why.text
     [sentence] = found.bounds(Job(trial("lora-rag")))
     assert sentence.startswith("Before fine-tuning: on 15 rows rag scores ")
 
@@ -182,9 +184,9 @@ def test_the_controls_of_one_fold_suffice() -> None:
 def test_only_prompted_candidates_tell_what_is_known() -> None:
     data = dataset(UNLIKE)
     found = rule(data, controls(data, 0.05, 0.5, "lora-rag"))
-    assert found.left_out(Job(trial("lora"))) == {}
+    assert found.left_out(Job(trial("lora"))) is None
     failed = replace(controls(data, 0.05, 0.5), error="it failed")
-    assert rule(data, failed).left_out(Job(trial("lora"))) == {}
+    assert rule(data, failed).left_out(Job(trial("lora"))) is None
 
 
 def test_tasks_without_documents_have_no_such_rule() -> None:
@@ -200,11 +202,12 @@ def test_it_is_left_out_where_a_reader_is_further_ahead_than_memorising() -> Non
     prompt, reader = (
         answered(data, name, clean=mean) for name, mean in (("prompt", 0.05), ("reader", 0.4))
     )
-    [reason] = rule(data, prompt, reader, margin=0.02).left_out(Job(trial("lora"))).values()
-    assert reason.startswith("left out, since it reads no passage: 5 % of the answers occur in")
-    assert "about 8" in reason  # 5 % and its upper bound, of what is not known already
-    assert "where reader is 29 points" in reason
-    assert "ahead of what is known without one" in reason
+    why = rule(data, prompt, reader, margin=0.02).left_out(Job(trial("lora")))
+    assert why is not None
+    assert why.text.startswith("left out, since it reads no passage: 5 % of the answers occur in")
+    assert "about 8" in why.text  # 5 % and its upper bound, of what is not known already
+    assert "where reader is 29 points" in why.text
+    assert "ahead of what is known without one" in why.text
 
 
 @pytest.mark.parametrize(
@@ -217,9 +220,9 @@ def test_it_is_left_out_where_a_reader_is_further_ahead_than_memorising() -> Non
 def test_it_runs_where_no_reader_is_far_ahead(prompt: float, reader: float, why: str) -> None:
     data = dataset(SOME)
     runs = answered(data, "prompt", clean=prompt), answered(data, "reader", clean=reader)
-    assert rule(data, *runs, margin=0.02).left_out(Job(trial("lora"))) == {}, why
+    assert rule(data, *runs, margin=0.02).left_out(Job(trial("lora"))) is None, why
     # Nor without any candidate that tells what is known without passages.
-    assert rule(data, runs[1], margin=0.02).left_out(Job(trial("lora"))) == {}
+    assert rule(data, runs[1], margin=0.02).left_out(Job(trial("lora"))) is None
 
 
 def test_a_first_part_of_the_rows_does_not_say_what_is_known() -> None:
@@ -244,7 +247,7 @@ def test_answers_of_fits_with_errors_in_their_labels_do_not_count() -> None:
     scenario = Scenario(kind="noise", noise="symmetric", rate=0.2)
     noisy = replace(noisy, trial=replace(noisy.trial, scenario=scenario))
     runs = answered(data, "prompt", clean=0.05), noisy
-    assert rule(data, *runs, margin=0.02).left_out(Job(trial("lora"))) == {}
+    assert rule(data, *runs, margin=0.02).left_out(Job(trial("lora"))) is None
 
 
 def test_what_can_be_gained_is_said_once_before_the_first_fit() -> None:

@@ -123,7 +123,7 @@ def test_a_second_ctrl_c_leaves_at_once(choose: Any, tmp_path: Path, later: floa
     assert "Traceback" not in out + err
     # The store is whole: it is read and judged without a complaint, and goes on.
     record = json.loads(choose("report", store, "--json").out)
-    assert not [text for text in record["left_out"] if "damaged" in text]
+    assert not [one for one in record["left_out"] if "damaged" in one["text"]]
     assert json.loads(choose("compare", "-c", store, "--json").out)["left_out"] == []
 
 

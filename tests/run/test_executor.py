@@ -17,7 +17,7 @@ from choose.progress import TimeLimitReached
 from choose.run import executor, first_passes, predict_test_rows
 from choose.run.executor import Measured, run_jobs
 from choose.run.predict_test_rows import CHUNK, Deadline, SpendingShare
-from choose.run.run_records import GroupRequest, GroupResult, Limits, left_out_sentences
+from choose.run.run_records import GroupRequest, GroupResult, Limits, left_out_of
 from choose.run.scheduling import next_trial
 from choose.run.scheduling.race import Race, full_trial_seconds
 from choose.run.trial import run_trial, run_trials
@@ -118,7 +118,7 @@ def test_a_budget_leaves_repetitions_out_but_no_candidate(tmp_path: Path) -> Non
     seen = Seen()
     outcome = run_jobs(jobs, Pools(data), store, Limits(1.0), seen)
     assert {"majority", "tfidf", "slow"} <= set(seen.ran())
-    assert any(s.startswith("slow: ") and "budget" in s for s in left_out_sentences(outcome))
+    assert any(s.candidate == "slow" and "budget" in s.text for s in left_out_of(outcome))
 
 
 def test_a_baseline_that_the_budget_cuts_short_is_fitted_once(
@@ -131,7 +131,7 @@ def test_a_baseline_that_the_budget_cuts_short_is_fitted_once(
     outcome = run_jobs(jobs, Pools(data), store, Limits(0.3), Seen())
     assert sum(job.trial.candidate == "baseline" for job in jobs) > 3
     assert fakes.Baseline.begun == 1
-    assert any(s.startswith("baseline: the first pass") for s in left_out_sentences(outcome))
+    assert any(s.sentence.startswith("baseline: the first pass") for s in left_out_of(outcome))
 
 
 def test_the_time_that_measuring_a_price_takes_is_not_spent_twice(
@@ -162,7 +162,7 @@ def test_an_interruption_keeps_what_is_finished_and_says_what_is_missing(tmp_pat
     done = [job for job in jobs if store.done(job.trial, job.all_views)]
     assert {job.trial.candidate for job in done} >= {"majority", "tfidf"}
     assert len(done) + len(outcome.stopped) == len(jobs)
-    assert any("stopped by you" in s for s in left_out_sentences(outcome))
+    assert any("stopped by you" in s.text for s in left_out_of(outcome))
 
 
 def test_repetitions_are_fitted_together_and_stored_one_by_one(tmp_path: Path) -> None:
@@ -282,8 +282,10 @@ def test_a_candidate_far_behind_is_dropped_and_it_is_said_by_how_much(tmp_path: 
     outcome = run_jobs(jobs, Pools(data), store, Limits(racing=True), seen)
     assert seen.ran().count("slow") == 1
     assert "majority" not in outcome.dropped
-    (sentence,) = left_out_sentences(outcome)
-    assert sentence.startswith("slow: dropped after 120 rows, 67 points behind tfidf")
+    (dropped,) = left_out_of(outcome)
+    assert dropped.reason == "dropped"
+    assert dropped.sentence.startswith("slow: dropped after 120 rows, 67 points behind tfidf")
+    assert dropped.sentence.endswith(" behind with 99.9 % certainty).")
 
 
 @pytest.mark.parametrize(("chunk_seconds", "unasked"), [(0.3, 0), (0.4, 80)])
@@ -356,7 +358,7 @@ def test_a_slow_candidate_uses_its_share_of_the_budget_and_reports_it(
     first = [j for j in jobs if j.trial.candidate in ("majority", "slow")]
     outcome = run_jobs(first, Pools(data), store, Limits(0.2), Seen())
     assert outcome.unasked["slow"] > 0
-    assert any("its first pass left" in s for s in left_out_sentences(outcome))
+    assert any("its first pass left" in s.text for s in left_out_of(outcome))
     ahead = Seen()
     run_jobs(first, Pools(data), store, Limits(), ahead)  # with time enough, it is completed
     assert "slow" in ahead.ran()

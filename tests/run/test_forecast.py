@@ -24,7 +24,7 @@ from choose.run.first_passes import FIRST_PASS_SHARE, FirstPassBudget
 from choose.run.forecast import PLAN_SECONDS, ForecastSums, forecast
 from choose.run.predict_test_rows import PassCost, allocate
 from choose.run.rows_reached import Reach, rows_reached
-from choose.run.run_records import Limits, Pace, left_out_sentences
+from choose.run.run_records import Limits, Pace, left_out_of
 from choose.run.speed_measurement import (
     LEAST_SECONDS,
     MEASURE_SECONDS,
@@ -344,7 +344,9 @@ def test_a_fit_that_cannot_finish_is_left_out_and_reported(tmp_path: Path) -> No
     )
     assert perf_counter() - start < 1.1
     assert outcome.too_long["steady"] == pytest.approx(4.8, rel=0.3)
-    assert any("one fit would take about" in s for s in left_out_sentences(outcome))
+    (too_long,) = [one for one in left_out_of(outcome) if one.reason == "too-long"]
+    assert too_long.seconds == outcome.too_long["steady"]
+    assert too_long.sentence.startswith("steady: one fit would take about ")
     assert len(outcome.left_out) == 3
 
 

@@ -94,7 +94,7 @@ def test_candidates_dropped_only_by_a_failed_rival_rejoin() -> None:
     assert found.drops("poor")
     assert found.add(run("best", None)) == ("good",)
     assert set(found.dropped) == {"poor"}
-    assert "points behind good" in found.dropped["poor"]
+    assert "points behind good" in found.dropped["poor"].text
     assert not found.drops("good")
 
 

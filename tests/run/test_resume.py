@@ -13,7 +13,7 @@ from choose.errors import StrategyError
 from choose.progress import TimeLimitReached
 from choose.run.executor import run_jobs
 from choose.run.predict_test_rows import Deadline
-from choose.run.run_records import Limits, left_out_sentences
+from choose.run.run_records import Limits, left_out_of
 from choose.run.trial import run_trial
 from choose.schema.plan import Job
 from choose.store.store import Store
@@ -133,7 +133,7 @@ def test_views_that_fail_leave_the_clean_answers_and_it_is_said(
     monkeypatch.setattr(fakes.Steady, "predict", predict)
     outcome = run_jobs(jobs, Pools(data), store, Limits(), unheard)
     assert all(rows_of(store, job) for job in firsts(jobs, "steady"))
-    (said,) = [s for s in left_out_sentences(outcome) if s.startswith("steady")]
+    (said,) = [s.text for s in left_out_of(outcome) if s.candidate == "steady"]
     assert "no typos, please" in said
     assert "the answers of the first attempt count" in said
 
@@ -183,7 +183,7 @@ def test_trials_of_a_candidate_that_only_fails_are_said_to_be_left_out(tmp_path:
     outcome = run_jobs(jobs, Pools(data), store, Limits(), unheard)
     own = [job for job in jobs if job.trial.candidate == "broken"]
     assert len(outcome.skipped) == len(own) - 1
-    (said,) = [s for s in left_out_sentences(outcome) if s.startswith("broken")]
+    (said,) = [s.text for s in left_out_of(outcome) if s.candidate == "broken"]
     assert said.endswith("all its trials until then had failed.")
 
 
@@ -225,7 +225,7 @@ def test_with_no_time_left_the_cut_stays_and_is_said(
     (job,) = firsts(jobs, "steady")
     assert 25 <= rows_of(store, job) < 120
     assert outcome.unasked["steady"] == 120 - rows_of(store, job)
-    assert any("its first pass left" in s for s in left_out_sentences(outcome))
+    assert any("its first pass left" in s.text for s in left_out_of(outcome))
 
 
 def test_views_that_were_answered_before_the_time_was_over_are_kept(

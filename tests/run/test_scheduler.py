@@ -13,13 +13,12 @@ from hypothesis import strategies as st
 
 from choose.corpus import CONDITIONS, GOLD
 from choose.judge.decision.open_question import Comparison, OpenQuestion
-from choose.run.run_records import GroupRequest, GroupResult, Limits, StudyFacts, left_out_sentences
+from choose.run.run_records import GroupRequest, GroupResult, Limits, StudyFacts, left_out_of
 from choose.run.scheduling.next_trial import Now, early_candidates
 from choose.run.scheduling.race import NextSteps, Race, TrialHistory
 from choose.run.scheduling.scheduler import ATTEMPTS, GRACE, MAX_BATCH, Scheduler
 from choose.run.speed_probe import Speed
 from choose.schema.plan import Job
-from choose.schema.score_names import NOT_NEEDED, OUT_OF_TIME, worth_finishing
 from choose.study.grid_points import CONTROLS, DRILLS, FIRST_PASS
 from choose.types import STANDARD, Answers, Run, Scenario
 from simulation.played_run import Answer, Step, play
@@ -817,12 +816,15 @@ def test_a_step_is_worth_what_it_adds_for_its_seconds() -> None:
 def test_rows_that_would_not_change_the_verdict_are_not_said_to_lack_time(final: bool) -> None:
     world = World((Player(name="tfidf", fast=True, right=8), *ALIKE), folds=1, rows=100)
     scheduler, _ = by_value(world, question("lora", final=final), seconds=600.0 if final else 9.0)
-    sentences = left_out_sentences(scheduler.conclude())
-    own = [said for said in sentences if said.startswith("few: ")]
-    wanted = f"few: 75 test rows of its first pass: {NOT_NEEDED}."
-    assert (wanted in own) == final
-    assert any("ran out of time" in said for said in own) == (not final)
-    assert bool(worth_finishing(own)) == (not final)
+    own = [one for one in left_out_of(scheduler.conclude()) if one.candidate == "few"]
+    wanted = (
+        "few: 75 test rows of its first pass: not run, since they are unlikely to change which "
+        "family is named."
+    )
+    assert (wanted in [one.sentence for one in own]) == final
+    assert any("ran out of time" in one.text for one in own) == (not final)
+    assert {one.reason for one in own} >= ({"not-needed"} if final else {"out-of-time"})
+    assert [one.rows for one in own if one.rows] == [75]
 
 
 def test_what_is_bought_is_said() -> None:
@@ -856,10 +858,11 @@ def test_trials_of_a_candidate_without_an_answer_are_not_called_needless() -> No
     slow = (Player(name="few", fit=1.0, each=0.2, right=8), Player(name="lora", fit=1000.0))
     world = World((Player(name="tfidf", fast=True, right=8), *slow), folds=3)
     scheduler, _ = by_value(world, question("tfidf", final=True), seconds=100.0)
-    said = [s for s in left_out_sentences(scheduler.conclude()) if s.startswith("lora: ")]
-    assert said[0].startswith("lora: one fit would take about 1,000 s")
-    assert all(OUT_OF_TIME in sentence for sentence in said[1:])
-    assert said[1:]
+    own = [one for one in left_out_of(scheduler.conclude()) if one.candidate == "lora"]
+    assert own[0].sentence.startswith("lora: one fit would take about 1,000 s")
+    assert (own[0].reason, own[0].seconds) == ("too-long", 1000.0)
+    assert all(one.reason == "out-of-time" for one in own[1:])
+    assert own[1:]
 
 
 @pytest.mark.parametrize("final", [True, False])
@@ -869,9 +872,8 @@ def test_when_the_verdict_is_final_the_others_get_nothing_more(final: bool) -> N
     done = Counter(job.trial.candidate for job in ended(steps))
     assert done["lora"] == done["tfidf"] == 8
     assert (done["prompt"], done["few"]) == ((1, 1) if final else (8, 8))
-    sentences = left_out_sentences(scheduler.conclude())
-    assert any(NOT_NEEDED in s for s in sentences) == final
-    assert not worth_finishing(sentences)
+    found = left_out_of(scheduler.conclude())
+    assert {one.reason for one in found} == ({"not-needed"} if final else set())
     everything = [*ended(steps), *scheduler.summary.unneeded]
     assert places(world, everything) == list(range(len(world.jobs)))
 

@@ -138,7 +138,13 @@ NEEDED: dict[str, dict[str, Edit]] = {
 }
 EXTRAS: dict[str, dict[str, Edit]] = {
     "looks.jsonl": {**ANY_JSON, "text": write(b"looked\n")},
-    "left_out.json": dict(ANY_JSON),
+    "left_out.json": {
+        **ANY_JSON,
+        "sentences": write(b'["tfidf: the budget was used up."]'),
+        "a reason of a later version": write(b'[{"text": "gone", "reason": "later"}]'),
+        "endless": write(b'[{"text": "slow", "reason": "too-long", "seconds": Infinity}]'),
+        "countless": write(b'[{"text": "many", "trials": {"views": 1' + b"0" * 400 + b"}}]"),
+    },
 }
 COUNT = sum(map(len, (ANSWERS, TRIAL, DECISION, *NEEDED.values(), *EXTRAS.values())))
 

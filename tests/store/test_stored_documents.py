@@ -13,6 +13,7 @@ import pytest
 from choose.corpus import Corpus, Document
 from choose.data.dataset import load_dataset
 from choose.errors import DataError, StoreError
+from choose.schema.plan import LeftOut
 from choose.schema.study_sections import DataSection, TaskSection
 from choose.store.store import Store
 from choose.tasks.answering import corpus_of
@@ -128,7 +129,7 @@ def test_damaged_documents_are_said_and_the_rows_still_read(
     assert list(store.damage) == [DOCUMENTS]
     with pytest.raises(DataError, match=r"The documents of this task are missing\. Run choose"):
         corpus_of(back.task)
-    [said] = [text for text in left_out(store) if DOCUMENTS in text]
+    [said] = [one.text for one in left_out(store) if DOCUMENTS in one.text]
     assert "\n" not in said
     assert said.endswith("the same command with --out writes it anew")
     if (store.path / DOCUMENTS).is_dir():
@@ -138,7 +139,7 @@ def test_damaged_documents_are_said_and_the_rows_still_read(
         assert corpus(Store.open(stored(store.path, data)).dataset) == corpus(data)
 
 
-def left_out(store: Store) -> list[str]:
+def left_out(store: Store) -> list[LeftOut]:
     store.plan([], [])
     return store.left_out()
 

@@ -18,6 +18,7 @@ import pytest
 import choose
 from choose.api.study_evidence import evidence_of
 from choose.run import worker as local
+from choose.schema.plan import LeftOut
 from choose.store.store import Store
 
 # Since rule 9, a wording is varied only where there is a prompt, and where nothing but a constant
@@ -122,3 +123,38 @@ def test_candidates_of_an_old_store_carry_readable_names(store: Path) -> None:
     (store / "grid.json").write_text(json.dumps(grid), "utf-8")
     titles = {each.candidate: each.title for each in choose.read(store).standings}
     assert titles == {"tfidf": "the stored tfidf", "majority": "the stored majority"}
+
+
+def test_sentences_on_what_was_left_out_are_still_read(store: Path) -> None:
+    """Earlier versions stored them in place of records, and so does their decision.json."""
+    said = [
+        "tfidf: one fit would take about 138 s, more than the remaining budget.",
+        "tfidf: repetitions (10 trials), views (5 trials): the budget was used up.",
+        "The run was broken off after 1 of 2 planned trials; the same command continues it",
+    ]
+    (store / "left_out.json").write_text(json.dumps(said), "utf-8")
+    found = choose.read(store)
+    assert [one.sentence for one in found.left_out] == said
+    assert {(one.candidate, one.reason) for one in found.left_out} == {("", None)}
+    check_same(found)
+    assert any("what was left out (3 items)" in step.text for step in found.verdict.steps)
+    record = json.loads((store / "decision.json").read_text("utf-8"))
+    record["left_out"] = said
+    assert choose.Decision.model_validate_json(json.dumps(record)) == found
+
+
+def test_what_was_left_out_is_stored_with_its_facts(store: Path) -> None:
+    text = "one fit would take about 138 s, more than the remaining budget."
+    what = (
+        LeftOut(candidate="lora", reason="too-long", text=text, seconds=137.6),
+        LeftOut(candidate="rag", reason="out-of-time", text="views.", trials={"views": 5}, rows=7),
+        LeftOut(text="The run was broken off"),
+    )
+    Store(store).leave_out(what)
+    assert choose.read(store).left_out == what
+    first, _, last = json.loads((store / "left_out.json").read_text("utf-8"))
+    assert first == {"candidate": "lora", "reason": "too-long", "text": text, "seconds": 137.6}
+    assert last == {"text": "The run was broken off"}
+    told = json.loads((store / "decision.json").read_text("utf-8"))["left_out"]
+    assert [one["trials"] for one in told] == [{}, {"views": 5}, {}]
+    assert [one["seconds"] for one in told] == [137.6, None, None]

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from choose.schema.score_names import ALL_ANSWERED
 from choose.strategy import Strategy, build, kinds
 from choose.tasks.answering import NO_ANSWER, Answering
 from choose.tasks.extraction import Extraction, as_text, fields_of
@@ -179,7 +178,7 @@ def test_always_nothing_is_for_questions_of_which_some_have_no_answer(tmp_path: 
     strategy: Any = build("empty", seed=0)
     assert strategy.refuses(READ) is None
     assert strategy.refuses(TASK) is None
-    assert strategy.refuses(Answering()) == ALL_ANSWERED
+    assert strategy.refuses(Answering()) == "every question has an answer."
     strategy.fit(READ, QUESTIONS)
     strategy.save(tmp_path)
     loaded: Any = build("empty", seed=0)

@@ -116,7 +116,7 @@ def test_a_study_of_which_no_named_candidate_can_run_says_why() -> None:
     ):
         candidates_of(study("copy"), dataset().task)
     field = candidates_of(study("copy", "knn"), dataset().task)
-    assert [refusal.partition(":")[0] for refusal in field.refusals] == ["copy"]
+    assert [one.candidate for one in field.refusals] == ["copy"]
 
 
 def test_all_and_one_more_leaves_out_what_is_for_other_tasks_without_a_word() -> None:
@@ -126,7 +126,7 @@ def test_all_and_one_more_leaves_out_what_is_for_other_tasks_without_a_word() ->
     assert {"tfidf", "tuned-tfidf", "setfit"} <= {c.name for c in field.candidates}
     assert field.refusals == ()
     wrong = candidates_of(only(Study(), ["all", "tuned-rag"]), dataset().task)
-    assert [refusal.partition(":")[0] for refusal in wrong.refusals] == ["tuned-rag"]
+    assert [one.candidate for one in wrong.refusals] == ["tuned-rag"]
 
 
 def test_on_a_smaller_pool_repetitions_draw_other_rows() -> None:
@@ -223,7 +223,7 @@ def test_bare_numbers_leave_language_models_out_with_a_reason() -> None:
     names = {c.name for c in field.candidates}
     assert not names & {"prompt", "few-shot", "retrieval"}
     assert {"majority", "tfidf", "probe", "knn", "lora"} <= names
-    assert any(r.startswith("prompt: ") for r in field.refusals)
+    assert "prompt" in [one.candidate for one in field.refusals]
 
 
 def test_changed_documents_are_asked_where_another_fit_costs_least() -> None:

@@ -14,6 +14,7 @@ import pytest
 from choose.api import compare as api
 from choose.api.plan import resolve
 from choose.data.dataset import load_dataset
+from choose.schema.plan import LeftOut
 from choose.store.store import PAGE, Store
 from choose.strategy import find
 from choose.study.study_folder import HOME, default_folder, settings_of, stored_studies
@@ -171,7 +172,7 @@ def test_a_page_is_never_older_than_the_decision(choose: Callable, data: Path) -
     choose("compare", data, *QUICK, "--out", "st")
     store = Store(Path("st"))
     page, decision = store.path / PAGE, store.path / "decision.json"
-    store.leave_out(["something else was left out"])  # judged anew
+    store.leave_out([LeftOut(text="something else was left out")])  # judged anew
     api.report(store.path)  # as a crash between the decision and the page leaves it
     assert decision.is_file()
     assert not page.exists()
@@ -218,7 +219,7 @@ def test_a_report_of_a_half_written_store_says_so_in_one_line(
     assert shown.code == 0
     said = f"The run was broken off after 1 of {len(trials)} planned trials"
     assert shown.err.splitlines()[0].startswith(said)
-    assert said in json.loads(Path("st/decision.json").read_text())["left_out"][0]
+    assert said in json.loads(Path("st/decision.json").read_text())["left_out"][0]["text"]
     shutil.rmtree(trials[0])
     assert choose("report", "st").code in (0, 2)
     (Path("st") / "grid.json").unlink()

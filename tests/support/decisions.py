@@ -17,6 +17,7 @@ from choose.schema.decision import (
     Rejected,
     Verdict,
 )
+from choose.schema.plan import LeftOut
 from choose.schema.reading_documents import (
     Gap,
     LossSplit,
@@ -282,7 +283,14 @@ def decision(kind: Kind = "baseline-is-enough", **facts: object) -> Decision:
             ),
         ),
         "looks": 1,
-        "left_out": ("lora: smaller pools (3 trials): the budget was used up.",),
+        "left_out": (
+            LeftOut(
+                candidate="lora",
+                reason="out-of-time",
+                text="smaller pools (3 trials): the budget was used up.",
+                trials={"smaller pools": 3},
+            ),
+        ),
         "machine": {"cpu": "AMD EPYC", "threads": 2},
         **facts,
     }
@@ -517,7 +525,7 @@ def hostile() -> Decision:
             "scorecards": cards,
             "loss_splits": (loss_split(evil), loss_split(f"{evil}2")),
             "reading_errors": reading_errors(evil),
-            "left_out": (evil,),
+            "left_out": (LeftOut(candidate=evil, text=evil, trials={evil: 1}),),
             "machine": {evil: evil},
             "gates": (Gate(name=evil, status="fail", evidence=evil),),
             "choose": evil,

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from choose.export.write_folder import Exported
     from choose.models.endpoints.command_session import Traffic
     from choose.run.cluster.ray_executor import RayExecutor
-    from choose.schema.plan import Job
+    from choose.schema.plan import Job, LeftOut
     from choose.schema.study_changes import Versus
     from choose.types import Dataset, Run
 
@@ -55,7 +55,11 @@ class Observer(Protocol):
         return
 
     def planned(
-        self, dataset: Dataset, jobs: Sequence[Job], refusals: Sequence[str], budget: float | None
+        self,
+        dataset: Dataset,
+        jobs: Sequence[Job],
+        refusals: Sequence[LeftOut],
+        budget: float | None,
     ) -> None:
         """Handle the plan, before anything runs."""
         return
@@ -255,7 +259,7 @@ def _run(
     from choose.api.study_evidence import nothing_measured, rule_of
     from choose.judge.goal import margin_or_usual
     from choose.run.executor import Measured, run_jobs
-    from choose.run.run_records import Limits, left_out_sentences
+    from choose.run.run_records import Limits, left_out_of
     from choose.study.candidates import described
     from choose.study.grid_points import stated_parts
 
@@ -277,7 +281,7 @@ def _run(
     outcome = run_jobs(jobs, plan.pools, store, limits, *events)
     if outcome.interrupted:
         watch.interrupted()
-    store.leave_out([*plan.refusals, *left_out_sentences(outcome)])
+    store.leave_out([*plan.refusals, *left_out_of(outcome)])
     return Outcome(decision=decide(store), store=store.path, interrupted=outcome.interrupted)
 
 

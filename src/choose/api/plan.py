@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from choose.models.endpoints.command_session import connect_endpoints
 from choose.models.hardware.compute_settings import check_compute
-from choose.schema.plan import Job, Planning, TimeForecast
+from choose.schema.plan import Job, LeftOut, Planning, TimeForecast
 from choose.study.config import Study
 from choose.study.study_file import Overrides, load_study, only, sample_columns
 from choose.study.study_folder import as_divided_before, folder_of, giving_stores, stored_in
@@ -152,7 +152,7 @@ class TrialPlan:
     study: Study
     pools: Pools
     candidates: tuple[Candidate, ...]
-    refusals: tuple[str, ...]
+    refusals: tuple[LeftOut, ...]
     jobs: list[Job]
 
 

@@ -151,7 +151,7 @@ def plan_trials(
         "budget_seconds": grid.budget,
         "trials": trials_by_part(grid.jobs),
         "stored": grid.stored,
-        "left_out": list(grid.refusals),
+        "left_out": [refusal.model_dump(mode="json") for refusal in grid.refusals],
         "forecast": [asdict(forecast) for forecast in grid.forecasts] or None,
         "models": [{**asdict(fit), "fits": fit.fits} for fit in grid.models],
         "sending": sending_record(grid.spending),

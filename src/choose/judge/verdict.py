@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from importlib.metadata import version
 from itertools import combinations
 from typing import Any
@@ -54,7 +54,7 @@ from choose.judge.scores.score_tables import CandidateScores, StudyScores, study
 from choose.schema.base import Interval, with_population
 from choose.schema.costs import Move
 from choose.schema.decision import DatasetRecord, Decision, Gate, Kind, Pair, Verdict
-from choose.schema.score_names import cannot_win, unpaid
+from choose.schema.plan import LeftOut
 from choose.schema.scorecard import Scorecard
 from choose.schema.standings import FamilyResult, FamilyStatus, Standing
 from choose.types import FAMILIES, Family
@@ -71,7 +71,7 @@ _SHOWN: dict[Relation, FamilyStatus] = {
 
 
 def judge(
-    evidence: Evidence, rule: Rule, *, looks: int = 1, left_out: tuple[str, ...] = ()
+    evidence: Evidence, rule: Rule, *, looks: int = 1, left_out: tuple[LeftOut, ...] = ()
 ) -> Decision:
     """Decide from the facts of finished trials alone; the same facts give the same decision.
 
@@ -95,7 +95,7 @@ def judge(
         rule=rule.version,
         dataset=_dataset(evidence, scores),
         goal=contenders.rule.record(),
-        verdict=_verdict(case, gates, looks, moves, left_out),
+        verdict=_verdict(case, gates, looks, moves),
         gates=gates,
         scorecards=_scorecards(evidence, contenders),
         standings=standings,
@@ -134,7 +134,10 @@ def _outlook(contenders: Contenders) -> dict[str, Any]:
 
 
 def _case(
-    evidence: Evidence, contenders: Contenders, reading: Mapping[str, Any], left_out: Iterable[str]
+    evidence: Evidence,
+    contenders: Contenders,
+    reading: Mapping[str, Any],
+    left_out: tuple[LeftOut, ...],
 ) -> Case:
     labels = audit_labels(evidence)
     # Where the auditor is too weak for a list, nothing is evidence against single rows.
@@ -151,8 +154,8 @@ def _case(
     unanswered, missing = missing_evidence(evidence)
     written = evidence.task is not None and evidence.task.kind == "writing"
     found = labels, failures, overlap, splits, missing, reading["churn"], written, ratings
-    out = cannot_win(left_out), unanswered, reading["document_drills"], unpaid(left_out)
-    return Case(contenders, selection, *found, over is not None, *out, long_answers(evidence))
+    more = left_out, unanswered, reading["document_drills"], long_answers(evidence)
+    return Case(contenders, selection, *found, over is not None, *more)
 
 
 def _scorecards(evidence: Evidence, contenders: Contenders) -> tuple[Scorecard, ...]:
@@ -176,15 +179,9 @@ def _nothing(scores: StudyScores) -> str:
     )
 
 
-def _verdict(
-    case: Case,
-    gates: tuple[Gate, ...],
-    looks: int,
-    moves: tuple[Move, ...],
-    left_out: tuple[str, ...],
-) -> Verdict:
+def _verdict(case: Case, gates: tuple[Gate, ...], looks: int, moves: tuple[Move, ...]) -> Verdict:
     kind, families = kind_of(case), families_of(case)
-    steps = next_steps(case, gates, moves, left_out)
+    steps = next_steps(case, gates, moves)
     confidence, limits = confidence_of(case, gates, looks)
     recommended, compared = _recommended(case, kind), kind != "nothing-compared"
     sentences = [
@@ -201,7 +198,7 @@ def _verdict(
         interim_reason=said[2],
         families=families,
         settled=(*rating_sentences(case), *settled(case, families), *below_floor(case)),
-        open=(*unrated(case), *old_facts(case), *still_open(case, families, left_out)),
+        open=(*unrated(case), *old_facts(case), *still_open(case, families)),
         recommended=recommended,
         use_meanwhile=case.name,
         family=case.contenders.family(recommended) if recommended else None,

@@ -137,7 +137,7 @@ def _decision_lines(decision: Decision, checks: Sequence[Expectation]) -> Iterat
     yield from _list(
         "Checks", [f"{gate.status}: {gate.name}. {gate.evidence}" for gate in decision.gates]
     )
-    yield from _list("Left out", decision.left_out)
+    yield from _list("Left out", [one.sentence for one in decision.left_out])
     yield from _list("Notes from training", list(fit_notes(decision, of_search=False)))
     yield ""
     yield (

@@ -12,15 +12,7 @@ from choose.formatting import plural
 from choose.run.predict_test_rows import MIN_ROWS, SpendingShare
 from choose.run.scheduling.closed_book import ClosedBook
 from choose.run.speed_probe import Speed
-from choose.schema.plan import Job
-from choose.schema.score_names import (
-    NOT_NEEDED,
-    OR_UNPAID,
-    OUT_OF_TIME,
-    UNPAID,
-    not_run,
-    too_long,
-)
+from choose.schema.plan import Job, LeftOut, Reason
 from choose.types import Run
 
 # What a worker does: run the jobs; begin the first one to measure its speed; answer more test rows
@@ -224,7 +216,7 @@ class RunSummary:
         unasked: candidate -> test rows of its first pass without an answer.
         unneeded_rows: the same of candidates whose further rows would not change the verdict.
         too_long: candidate -> forecast seconds of a fit that the remaining time could not hold.
-        dropped: candidate -> why it left the race.
+        dropped: candidate -> why it left the race, or was not begun.
         priced: candidates for which --max-usd counts.
     """
 
@@ -237,7 +229,7 @@ class RunSummary:
     unasked: Counter[str] = field(default_factory=Counter)
     unneeded_rows: Counter[str] = field(default_factory=Counter)
     too_long: dict[str, float] = field(default_factory=dict)
-    dropped: dict[str, str] = field(default_factory=dict)
+    dropped: dict[str, LeftOut] = field(default_factory=dict)
     interrupted: bool = False
     priced: Collection[str] = ()
     seconds: float = 0.0
@@ -261,42 +253,75 @@ class RunSummary:
             (self.unneeded if name in answered else late).append(job)
 
 
-def left_out_sentences(summary: RunSummary) -> list[str]:
-    """Say by candidate what was planned and not run, and why."""
+_NOT_NEEDED = "not run, since they are unlikely to change which family is named"
+_UNPAID = (
+    "--max-usd was used up; run again with a higher limit to continue, no answer is paid for twice"
+)
 
-    def ended(candidate: str) -> str:
-        if summary.interrupted:
-            return "you stopped the run"
-        return OR_UNPAID if candidate in summary.priced else "it ran out of time"
 
+def left_out_of(summary: RunSummary) -> list[LeftOut]:
+    """Return by candidate what was planned and not run, and why."""
     return [
-        *(f"{candidate}: {reason}." for candidate, reason in summary.dropped.items()),
+        *summary.dropped.values(),
+        *(_unanswered(name, rows, summary) for name, rows in summary.unasked.items() if rows),
         *(
-            f"{candidate}: its first pass left {plural(n, 'test row')} unanswered: "
-            f"{ended(candidate)}. Candidates are compared on the rows both answered."
-            for candidate, n in summary.unasked.items()
-            if n
+            LeftOut(
+                candidate=name,
+                reason="too-long",
+                text=f"one fit would take about {fit:,.0f} s, more than the remaining budget.",
+                seconds=fit,
+            )
+            for name, fit in summary.too_long.items()
         ),
-        *(too_long(candidate, seconds) for candidate, seconds in summary.too_long.items()),
         *(
-            f"{candidate}: a second attempt at a trial failed ({error}); the answers of the first "
-            "attempt count."
-            for candidate, error in summary.failed_again.items()
+            LeftOut(
+                candidate=name,
+                text=f"a second attempt at a trial failed ({error}); the answers of the first "
+                "attempt count.",
+            )
+            for name, error in summary.failed_again.items()
         ),
-        *_by_candidate(summary.skipped, "all its trials until then had failed"),
+        *_by_candidate(summary.skipped, None, "all its trials until then had failed"),
         *(
-            f"{candidate}: {plural(n, 'test row')} of its first pass: {NOT_NEEDED}."
-            for candidate, n in summary.unneeded_rows.items()
+            LeftOut(
+                candidate=name,
+                reason="not-needed",
+                text=f"{plural(rows, 'test row')} of its first pass: {_NOT_NEEDED}.",
+                rows=rows,
+            )
+            for name, rows in summary.unneeded_rows.items()
         ),
-        *_by_candidate(summary.unneeded, NOT_NEEDED),
-        *_by_candidate(summary.left_out, OUT_OF_TIME),
-        *_by_candidate(summary.stopped, "stopped by you"),
-        *_by_candidate(summary.unpaid, UNPAID),
+        *_by_candidate(summary.unneeded, "not-needed", _NOT_NEEDED),
+        *_by_candidate(summary.left_out, "out-of-time", "the budget was used up"),
+        *_by_candidate(summary.stopped, None, "stopped by you"),
+        *_by_candidate(summary.unpaid, "out-of-money", _UNPAID),
     ]
 
 
-def _by_candidate(jobs: Sequence[Job], why: str) -> list[str]:
+def _unanswered(candidate: str, rows: int, summary: RunSummary) -> LeftOut:
+    reason: Reason | None = "out-of-time"
+    ended = "it ran out of time"
+    if summary.interrupted:
+        reason, ended = None, "you stopped the run"
+    elif candidate in summary.priced:
+        reason, ended = "out-of-time-or-money", "it ran out of time or of --max-usd"
+    return LeftOut(
+        candidate=candidate,
+        reason=reason,
+        text=f"its first pass left {plural(rows, 'test row')} unanswered: {ended}. Candidates are "
+        "compared on the rows both answered.",
+        rows=rows,
+    )
+
+
+def _by_candidate(jobs: Sequence[Job], reason: Reason | None, why: str) -> list[LeftOut]:
     counts: dict[str, Counter[str]] = {}
     for job in jobs:
         counts.setdefault(job.trial.candidate, Counter())[job.part] += 1
-    return [not_run(candidate, parts, why) for candidate, parts in counts.items()]
+    return [_not_run(name, parts, reason, why) for name, parts in counts.items()]
+
+
+def _not_run(candidate: str, trials: Counter[str], reason: Reason | None, why: str) -> LeftOut:
+    parts = (f"{part} ({plural(count, 'trial')})" for part, count in trials.items())
+    text = f"{', '.join(parts)}: {why}."
+    return LeftOut(candidate=candidate, reason=reason, text=text, trials=dict(trials))

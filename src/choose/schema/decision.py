@@ -11,6 +11,7 @@ from pydantic import ConfigDict, Field
 from choose.schema.base import Interval, Record
 from choose.schema.costs import Breakeven, Churn, Move
 from choose.schema.diagnosis import Audit, Disagreement, ErrorOverlap, Failures
+from choose.schema.plan import LeftOut
 from choose.schema.reading_documents import (
     DocumentDrill,
     DocumentFault,
@@ -208,6 +209,7 @@ class Decision(Record):
         paraphrases: whether answers depend on the wording; null where too few rows tell.
         personal: ids of the rows listed in this record whose text seems to hold personal data or a
             key; reports list these rows without their text.
+        left_out: what was planned and not measured.
     """
 
     schema_version: Literal[1] = Field(default=1, alias="schema", serialization_alias="schema")
@@ -240,7 +242,7 @@ class Decision(Record):
     breakeven: tuple[Breakeven, ...] = ()
     moves: tuple[Move, ...] = ()
     looks: int
-    left_out: tuple[str, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
     audit: Audit | None = None
     method: Method | None = None
     machine: Mapping[str, Any] = {}

@@ -1,9 +1,12 @@
-"""Records of plans: labelling before there are data, trials, their time, and their requests."""
+"""Records of plans: labelling before data, trials and what did not run, time, requests."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
 
 from choose.schema.base import Record
 from choose.types import Candidate, Dataset, Trial
@@ -23,6 +26,9 @@ TRAINING_SHARE = 0.8
 
 # Test rows of a view other than the clean one; folds together.
 VIEW_ROWS = 200
+
+# The part of a study that repeats the first pass with other seeds.
+REPETITIONS = "repetitions"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +51,59 @@ class Job:
     def all_views(self) -> tuple[str, ...]:
         """Return every view, the clean one first."""
         return ("clean", *self.views)
+
+
+# Why something did not run, where an advice or a figure depends on it.
+Reason = Literal[
+    "refused",
+    "dropped",
+    "closed-book",
+    "too-long",
+    "not-needed",
+    "out-of-time",
+    "out-of-money",
+    "out-of-time-or-money",
+]
+
+# Reasons that a higher --max-usd would remove, alone or with more time.
+UNPAID: tuple[Reason, ...] = ("out-of-money", "out-of-time-or-money")
+
+_Count = Annotated[int, Field(ge=0, lt=10**9)]
+
+
+class LeftOut(Record):
+    """Something that was planned and not measured; `reason` is null where nothing depends on it.
+
+    Attributes:
+        candidate: whose trials or rows these are; empty where they are of none, and in records of
+            earlier versions.
+        reason: ``refused``: the candidate cannot do this task; ``dropped``: it can no longer win;
+            ``closed-book``: it reads no passage and cannot win by memorising; ``too-long``: one fit
+            takes longer than the remaining budget; ``not-needed`` for the verdict; ``out-of-time``;
+            ``out-of-money``: --max-usd was used up; ``out-of-time-or-money``: either of the two.
+        text: what is said of the candidate; the whole sentence where there is none.
+        trials: how many did not run, by the part of the study.
+        rows: test rows of the first pass that were not answered; null where it is not about rows.
+        seconds: the forecast of one fit; null where no fit was too long.
+    """
+
+    candidate: str = ""
+    reason: Reason | None = None
+    text: str
+    trials: Mapping[str, _Count] = {}
+    rows: _Count | None = None
+    seconds: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_sentence(cls, value: Any) -> Any:
+        """Take a sentence, which is all that earlier versions wrote."""
+        return {"text": value} if isinstance(value, str) else value
+
+    @property
+    def sentence(self) -> str:
+        """Return it as reports say it."""
+        return f"{self.candidate}: {self.text}" if self.candidate else self.text
 
 
 class Three(Record):
@@ -240,7 +299,7 @@ class Planning:
 
     dataset: Dataset
     candidates: tuple[Candidate, ...]
-    refusals: tuple[str, ...]
+    refusals: tuple[LeftOut, ...]
     jobs: Sequence[Job]
     budget: float | None
     spending: Spending

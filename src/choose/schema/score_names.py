@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -233,90 +232,3 @@ def words_of(labels: Sequence[str], metric: str) -> Words:
         own = ("questions", "relevant document", "field")
         return Words("baseline", constant, score, "question", *own, ranks=True)
     return Words("baseline", "the same answer", score, "row", "labelled rows", "target", "field")
-
-
-# Why trials did not run that are no reason to run the study again.
-NOT_NEEDED = "not run, since they are unlikely to change which family is named"
-_NOT_NEEDED_BEFORE = "not run, since they would not change which family is named"
-READS_NOTHING = "left out, since it reads no passage"
-ALL_ANSWERED = "every question has an answer."
-
-# Why trials did not run that need a higher limit, and not more time.
-UNPAID = (
-    "--max-usd was used up; run again with a higher limit to continue, no answer is paid for twice"
-)
-OR_UNPAID = "it ran out of time or of --max-usd"
-
-
-_OTHER_KIND = re.compile(r".+: it answers [\w ]+, and the task is \w+\.")
-
-
-def other_kind(kinds: Iterable[str], task: str) -> str:
-    """Say that a candidate was left out because it answers other kinds of tasks."""
-    return f"it answers {' and '.join(kinds)}, and the task is {task}."
-
-
-def worth_finishing(left_out: Iterable[str]) -> list[str]:
-    """Return the sentences on what was left out and may change something with more time."""
-    return [
-        text
-        for text in left_out
-        if not text.endswith((f"{NOT_NEEDED}.", f"{_NOT_NEEDED_BEFORE}.", ALL_ANSWERED))
-        and not _OTHER_KIND.fullmatch(text)
-        if READS_NOTHING not in text
-    ]
-
-
-def cannot_win(left_out: Iterable[str]) -> dict[str, str]:
-    """Return the candidates that were left out because memorising cannot win, with the reason."""
-    parts = (text.partition(f": {READS_NOTHING}") for text in left_out)
-    return {name: f"{READS_NOTHING}{why}" for name, found, why in parts if found}
-
-
-_TOO_LONG = re.compile(
-    r"(.+): one fit would take about ([\d,]+) s, (?:far )?more than the remaining budget\."
-)
-
-
-def too_long(candidate: str, seconds: float) -> str:
-    """Say that a candidate was left out because of the forecast seconds of a fit."""
-    return (
-        f"{candidate}: one fit would take about {seconds:,.0f} s, more than the remaining budget."
-    )
-
-
-def fits_too_long(left_out: Iterable[str]) -> dict[str, float]:
-    """Return the seconds of a fit by candidate, of the sentences that `too_long` wrote."""
-    found = [match for text in left_out if (match := _TOO_LONG.fullmatch(text))]
-    return {match[1]: float(match[2].replace(",", "")) for match in found}
-
-
-# Why trials did not run that a larger budget runs.
-OUT_OF_TIME = "the budget was used up"
-
-
-def not_run(candidate: str, trials: Mapping[str, int], why: str) -> str:
-    """Say which trials of a candidate did not run, by the part of the study."""
-    parts = (f"{part} ({plural(count, 'trial')})" for part, count in trials.items())
-    return f"{candidate}: {', '.join(parts)}: {why}."
-
-
-_REPETITIONS = re.compile(
-    r"(.+?): (?:.*, )?repetitions \(([\d,]+) trials?\)(?:, .*)?: "
-    rf"(?:{OUT_OF_TIME}|{UNPAID})\."
-)
-
-
-def repetitions_left(left_out: Iterable[str]) -> dict[str, int]:
-    """Return by candidate the trials of planned repetitions for which the budget did not last."""
-    found = [match for text in left_out if (match := _REPETITIONS.fullmatch(text))]
-    return {match[1]: int(match[2].replace(",", "")) for match in found}
-
-
-_WITHOUT_DOLLARS = re.compile(rf"(.+?): (?:.*: {UNPAID}\.|.*: {OR_UNPAID}\..*)")
-
-
-def unpaid(left_out: Iterable[str]) -> frozenset[str]:
-    """Return the candidates that a higher --max-usd would let go on."""
-    found = [match for text in left_out if (match := _WITHOUT_DOLLARS.fullmatch(text))]
-    return frozenset(match[1] for match in found)

@@ -32,6 +32,7 @@ from choose.files import (
     write_text,
 )
 from choose.formatting import plural
+from choose.schema.plan import LeftOut
 from choose.store.destination import MARK, STUDY, check_own_files, is_store
 from choose.store.tables import (
     DOCUMENTS,
@@ -39,7 +40,7 @@ from choose.store.tables import (
     UNREADABLE,
     check_study,
     corpus_from,
-    damage_sentences,
+    damaged_files,
     dataset_from,
     dataset_tables,
     documents_table,
@@ -296,29 +297,27 @@ class Store:
     def looks(self) -> list[dict[str, str]]:
         """Return all looks at these test rows: one for each grid and goal, in order."""
         path = self.path / "looks.jsonl"
-        looks = []
+        looks: list[dict[str, str]] = []
         try:
-            lines = read_regular(path).splitlines() if path.exists() else []
-            for line in lines:
-                look = json.loads(line)
-                looks.append({key: str(look[key]) for key in ("when", "rule", "grid")})
+            read = map(json.loads, read_regular(path).splitlines() if path.exists() else [])
+            looks.extend({key: str(look[key]) for key in ("when", "rule", "grid")} for look in read)
         except UNREADABLE as error:
             self._note(path, error)
         return looks
 
-    def leave_out(self, sentences: Iterable[str]) -> None:
+    def leave_out(self, what: Iterable[LeftOut]) -> None:
         """Record what was planned but not measured, as a run ends."""
-        write_json(self.path / LEFT_OUT, list(sentences))
+        write_json(self.path / LEFT_OUT, [one.model_dump(exclude_defaults=True) for one in what])
 
-    def left_out(self) -> list[str]:
-        """Return what was planned but not measured."""
+    def left_out(self) -> list[LeftOut]:
+        """Return what was planned but not measured; earlier versions stored sentences alone."""
         path = self.path / LEFT_OUT
         try:
             known = json.loads(read_text(path)) if path.exists() else [self.broken_off()]
-            return [*map(str, known), *damage_sentences(self.damage)]
+            return [*map(LeftOut.model_validate, known), *damaged_files(self.damage)]
         except UNREADABLE as error:
             self._note(path, error)
-            return list(damage_sentences(self.damage))
+            return list(damaged_files(self.damage))
 
     def broken_off(self) -> str | None:
         """Say how far a run got that never reached its end; None for a run that did."""

@@ -16,6 +16,7 @@ from choose.corpus import Corpus, Document, Span
 from choose.errors import StoreError
 from choose.files import read_text
 from choose.schema.base import Record
+from choose.schema.plan import LeftOut
 from choose.tasks.kinds import read_task
 from choose.types import Dataset, Example, Fold
 
@@ -239,10 +240,12 @@ def read_record(file: Path, kind: type[Kept]) -> Kept | None:
         ) from error
 
 
-def damage_sentences(damage: Mapping[str, str]) -> Iterator[str]:
+def damaged_files(damage: Mapping[str, str]) -> Iterator[LeftOut]:
     """Name the damaged files (file -> reason), at most five."""
     for file, reason in list(damage.items())[:5]:
         repair = "writes it anew" if file == DOCUMENTS else "repeats its trial"
-        yield f"{file} cannot be read ({reason}); the same command with --out {repair}"
+        yield LeftOut(
+            text=f"{file} cannot be read ({reason}); the same command with --out {repair}"
+        )
     if len(damage) > 5:
-        yield f"{len(damage) - 5} more files cannot be read"
+        yield LeftOut(text=f"{len(damage) - 5} more files cannot be read")

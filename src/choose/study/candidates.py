@@ -11,7 +11,7 @@ from choose.errors import StudyError, did_you_mean
 from choose.models.endpoints.settings import Endpoint
 from choose.models.hardware.compute_settings import check_compute
 from choose.models.weights.spec import FOUR_BIT, endpoint_name
-from choose.schema.score_names import other_kind
+from choose.schema.plan import LeftOut
 from choose.strategy import (
     Refuses,
     available,
@@ -81,7 +81,7 @@ class ResolvedCandidates:
     """The candidates that run, in order, and why others cannot."""
 
     candidates: tuple[Candidate, ...]
-    refusals: tuple[str, ...]
+    refusals: tuple[LeftOut, ...]
 
 
 def candidates_of(study: Study, task: Task) -> ResolvedCandidates:
@@ -107,7 +107,9 @@ def candidates_of(study: Study, task: Task) -> ResolvedCandidates:
     if named - fits and named.issuperset(usual := default_strategies()):
         named.difference_update(usual)  # `-s all` stands for all that fit the task
     refusals = tuple(
-        f"{name}: {why}" for name, why in reasons.items() if why and name in named | fits
+        LeftOut(candidate=name, reason="refused", text=why)
+        for name, why in reasons.items()
+        if why and name in named | fits
     )
     return ResolvedCandidates(candidates=tuple(able), refusals=refusals)
 
@@ -205,7 +207,7 @@ def _lacking(params: Mapping[str, Any]) -> list[str]:
 
 def _refusal(candidate: Candidate, task: Task) -> str | None:
     if task.kind not in (answers := kinds(candidate.strategy)):
-        return other_kind(answers, task.kind)
+        return f"it answers {' and '.join(answers)}, and the task is {task.kind}."
     strategy = build(candidate.strategy, seed=0, **candidate.params)
     return strategy.refuses(task) if isinstance(strategy, Refuses) else None
 

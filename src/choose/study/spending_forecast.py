@@ -13,7 +13,7 @@ from choose.data.scenarios import Pools
 from choose.models.endpoints.handshake import BYTES_PER_TOKEN
 from choose.models.endpoints.ledger import token_cost
 from choose.models.endpoints.settings import Endpoint
-from choose.schema.plan import ONCE, Bill, Job, Spending
+from choose.schema.plan import ONCE, REPETITIONS, Bill, Job, Spending
 from choose.strategy import Puts, Searches, SendsPassages, build, hyperparameters
 from choose.study.candidates import endpoints_of
 from choose.study.grid_points import CONTROLS, DRILLS, FIRST_PASS
@@ -33,7 +33,7 @@ _WHY = {
     FIRST_PASS: ONCE,
     "views": CHANGED,
     CONTROLS: CONTROLS,
-    "repetitions": "other examples in the prompt",
+    REPETITIONS: "other examples in the prompt",
     "other settings": "other prompts",
     "added label noise": "wrong labels in the examples",
     "smaller pools": "fewer rows to take examples from",

@@ -11,7 +11,7 @@ from choose.corpus import CONDITIONS, MISSING, UPDATED
 from choose.data.scenarios import Pools, SplitSpec
 from choose.errors import StudyError, did_you_mean
 from choose.files import digest_rows
-from choose.schema.plan import VIEW_ROWS, Job
+from choose.schema.plan import REPETITIONS, VIEW_ROWS, Job
 from choose.strategy import Rereads, Strategy, Weighted, build, find
 from choose.study.candidates import costs_per_row, endpoints_of
 from choose.study.config import Study
@@ -94,7 +94,7 @@ class Planner:
         """Yield a candidate's points in the grid; with few test rows where rows cost money."""
         priced = costs_per_row(candidate, self.study.endpoints) and not self.study.grid.thorough
         for point in self._points(candidate):
-            full = point.part in (FIRST_PASS, "views", CONTROLS, DRILLS, FAULTS, "repetitions")
+            full = point.part in (FIRST_PASS, "views", CONTROLS, DRILLS, FAULTS, REPETITIONS)
             yield point if full or not priced else point.with_rows(PRICED_ROWS)
 
     def _points(self, candidate: Candidate) -> Iterator[Point]:
@@ -113,7 +113,7 @@ class Planner:
         # With the whole pool, repetitions differ by the seed alone.
         for repetition in range(1, repetitions if self._varies(cls) else 1):
             stage = Stage.FAST_SEEDS if fast else Stage.REPETITIONS
-            yield Point(stage, "repetitions", repetition=repetition)
+            yield Point(stage, REPETITIONS, repetition=repetition)
         for variant, override in cls.variants.items() if grid.wordings else ():
             if {**candidate.params, **override} == candidate.params:
                 continue  # the candidate already has these settings

@@ -7,7 +7,7 @@ distribution that `least_loss` uses.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from math import ceil
 
 import numpy as np
@@ -23,7 +23,10 @@ from choose.judge.scores.joint_distribution import distribution_of_difference
 from choose.judge.scores.score_tables import CandidateScores
 from choose.schema.base import Interval
 from choose.schema.costs import Move
-from choose.schema.score_names import repetitions_left
+from choose.schema.plan import REPETITIONS, Reason
+
+# Why planned repetitions did not run that a larger budget, or a higher --max-usd, would run.
+LATE: tuple[Reason, ...] = ("out-of-time", "out-of-money")
 
 # More labels are weighed by what twice as many would gain.
 TIMES = 2.0
@@ -181,9 +184,10 @@ def _seconds(candidate: CandidateScores, trials: float) -> float | None:
     return trials * sum(known) / len(known) if known else None
 
 
-def planned_runs(case: Case, left_out: Sequence[str]) -> dict[str, int]:
+def planned_runs(case: Case) -> dict[str, int]:
     """Return by candidate the trials that would settle it and are planned, if any."""
-    left = repetitions_left(left_out)
+    late = [one for one in case.left_out if one.reason in LATE and REPETITIONS in one.trials]
+    left = {one.candidate: one.trials[REPETITIONS] for one in late}
     names = [candidate.info.name for candidate in runs_to_repeat(case)]
     return {name: left[name] for name in names if name in left}
 

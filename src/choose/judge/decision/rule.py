@@ -14,8 +14,8 @@ question open.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
@@ -26,6 +26,7 @@ from choose.judge.stats.paired import Difference, smallest_detectable_gain
 from choose.schema.base import Interval
 from choose.schema.costs import Churn
 from choose.schema.diagnosis import Audit, ErrorOverlap, Failures
+from choose.schema.plan import UNPAID, LeftOut
 from choose.schema.reading_documents import DocumentDrill, LossSplit
 from choose.schema.score_names import Words
 from choose.schema.text_scores import RatingFigures
@@ -223,10 +224,9 @@ class Case:
     """The decided contenders with the diagnosis, as gates and sentences need them.
 
     `written` tells whether answers are free texts; `overruled` whether people's ratings and not the
-    score chose the candidate to use; `cannot_win` says why some were left out; a higher --max-usd
-    would let `unpaid` ones go on; no document is known to hold the answers of the questions
-    `unanswered`; `long_answers` is the median number of words of right answers where these are
-    texts, None where they are a few words.
+    score chose the candidate to use; `left_out` was planned and not measured; no document is known
+    to hold the answers of the questions `unanswered`; `long_answers` is the median number of words
+    of right answers where these are texts, None where they are a few words.
     """
 
     contenders: Contenders
@@ -240,10 +240,9 @@ class Case:
     written: bool = False
     ratings: RatingFigures | None = None
     overruled: bool = False
-    cannot_win: Mapping[str, str] = field(default_factory=dict)
+    left_out: tuple[LeftOut, ...] = ()
     unanswered: tuple[str, ...] = ()
     drills: tuple[DocumentDrill, ...] = ()
-    unpaid: frozenset[str] = frozenset()
     long_answers: float | None = None
 
     @property
@@ -265,6 +264,22 @@ class Case:
     def margin(self) -> float:
         """Return the smallest gain that matters between candidates of equal cost."""
         return self.contenders.rule.margin
+
+    @cached_property
+    def cannot_win(self) -> dict[str, str]:
+        """Return why candidates cannot win by memorising, by their names."""
+        return {one.candidate: one.text for one in self.left_out if one.reason == "closed-book"}
+
+    @cached_property
+    def unpaid(self) -> frozenset[str]:
+        """Return the candidates that a higher --max-usd would let go on."""
+        return frozenset(one.candidate for one in self.left_out if one.reason in UNPAID)
+
+    @cached_property
+    def long_fits(self) -> dict[str, float]:
+        """Return forecast seconds of fits that the last budget could not hold, by candidate."""
+        fits = (one for one in self.left_out if one.reason == "too-long")
+        return {one.candidate: one.seconds for one in fits if one.seconds is not None}
 
     @cached_property
     def deciding_margin(self) -> float:

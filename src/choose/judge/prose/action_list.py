@@ -9,7 +9,7 @@ is named at the end as not worth it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
 from choose.errors import quoted
 from choose.formatting import duration, gain, listed, plural
@@ -41,7 +41,8 @@ from choose.judge.prose.reasons import failure_steps, pays
 from choose.judge.prose.verdict_basis import text_steps
 from choose.schema.costs import Move
 from choose.schema.decision import Gate, Kind
-from choose.schema.score_names import UNPAID, fits_too_long, scored, worth_finishing
+from choose.schema.plan import Reason
+from choose.schema.score_names import scored
 from choose.schema.standings import Step, StepKind
 
 # Commands on the rows and settings of the stored study; the caller replaces STUDY with its folder.
@@ -64,19 +65,20 @@ FEWEST = 3
 
 PROMPTED = ("prompting", "retrieval")
 
+# Why something was left out that neither time nor money would change.
+FOR_GOOD: tuple[Reason, ...] = ("refused", "closed-book", "not-needed")
 
-def next_steps(
-    case: Case, gates: tuple[Gate, ...], moves: tuple[Move, ...], left_out: tuple[str, ...]
-) -> tuple[Step, ...]:
+
+def next_steps(case: Case, gates: tuple[Gate, ...], moves: tuple[Move, ...]) -> tuple[Step, ...]:
     """Return what to do next, the most valuable first; see the order at the top."""
     check = list(_check_labels(case))
     worth_most = bool(check) and (
         labels_limit(case) is not None
         or (check[0].value is not None and check[0].value.value >= case.margin / 2)
     )
-    waiting, planned = _waiting(case, left_out), planned_runs(case, left_out)
+    waiting, planned = _waiting(case), planned_runs(case)
     # Candidates that have not begun come first; of the others, no rows are named beside them.
-    unfinished = {} if waiting else _unfinished(case, left_out)
+    unfinished = {} if waiting else _unfinished(case)
     minutes = budget_for(case, unfinished, planned, waiting.values())
     metric, missed = list(_metric(case)), rare_label_missed(case)
     steps = [
@@ -94,7 +96,7 @@ def next_steps(
         *_cascade(case),
         *(() if worth_most else check),
         *_unused(case),
-        *(_finish(case, left_out, minutes) if not (unfinished or waiting or planned) else ()),
+        *(_finish(case, minutes) if not (unfinished or waiting or planned) else ()),
         *_guideline(case),
         *grow_steps(case),
         *separate_steps(case),
@@ -144,22 +146,22 @@ def _check_labels(case: Case) -> Iterator[Step]:
         )
 
 
-def _unfinished(case: Case, left_out: Sequence[str]) -> dict[str, int]:
+def _unfinished(case: Case) -> dict[str, int]:
     """Return the test rows that contenders have not answered; none of a dropped candidate."""
     names = dict.fromkeys((case.name, *case.selection.rivals, *case.selection.near))
     total = len(case.contenders.panel.rows.targets)
+    dropped = {one.candidate for one in case.left_out if one.reason == "dropped"} - {case.name}
     rest = {}
     for name in names:
         table = case.contenders.panel[name].main
-        dropped = any(text.startswith(f"{name}: dropped") for text in left_out)
-        if (dropped and name != case.name) or table is None or name in case.contenders.constants:
+        if name in dropped or table is None or name in case.contenders.constants:
             continue
         if missing := total - int(table.complete.sum()):
             rest[name] = missing
     return rest
 
 
-def _waiting(case: Case, left_out: Sequence[str]) -> dict[str, float]:
+def _waiting(case: Case) -> dict[str, float]:
     """Return candidates without any answer, and the forecast seconds of a fit or 0.
 
     There is none unless one of them is of a family that was not measured.
@@ -168,8 +170,7 @@ def _waiting(case: Case, left_out: Sequence[str]) -> dict[str, float]:
     waiting = [c.info for c in none if c.info.name not in case.cannot_win]
     if all(info.family in case.contenders.families for info in waiting):
         return {}
-    fits = fits_too_long(left_out)
-    return {info.name: fits.get(info.name, 0.0) for info in waiting}
+    return {info.name: case.long_fits.get(info.name, 0.0) for info in waiting}
 
 
 def _begin(case: Case, waiting: dict[str, float], minutes: int) -> Iterator[Step]:
@@ -226,13 +227,13 @@ def _counts_of_rest(unfinished: dict[str, int]) -> str:
     return listed(clauses)
 
 
-def _finish(case: Case, left_out: Sequence[str], minutes: int) -> Iterator[Step]:
-    left_out = worth_finishing(left_out)
-    items = plural(len(left_out), "item")
-    if left_out and all(UNPAID in text for text in left_out):
+def _finish(case: Case, minutes: int) -> Iterator[Step]:
+    left = [one for one in case.left_out if one.reason not in FOR_GOOD]
+    items = plural(len(left), "item")
+    if left and all(one.reason == "out-of-money" for one in left):
         text = f"Finish what was left out ({items}), for which --max-usd did not last. {PAY}"
         yield Step(kind="evaluate-rest", text=text, command=PLAN)
-    elif left_out:
+    elif left:
         yield Step(
             kind="evaluate-rest",
             text=f"Finish what was left out ({items}): the same command with --budget "

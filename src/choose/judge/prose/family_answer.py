@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from choose.formatting import (
     duration,
@@ -26,7 +26,7 @@ from choose.judge.scores.family_comparison import FamilyComparison
 from choose.judge.scores.joint_distribution import distribution_of_difference
 from choose.judge.stats.paired import Difference
 from choose.schema.decision import Kind
-from choose.schema.score_names import amount, fits_too_long
+from choose.schema.score_names import amount
 from choose.schema.standings import FamilyResult
 from choose.types import Family
 
@@ -276,13 +276,11 @@ def _floor(case: Case) -> str:
     return ""
 
 
-def still_open(
-    case: Case, families: tuple[FamilyResult, ...], left_out: Sequence[str] = ()
-) -> tuple[str, ...]:
-    """Return what the evidence does not show yet, a sentence each; `left_out` was not measured."""
+def still_open(case: Case, families: tuple[FamilyResult, ...]) -> tuple[str, ...]:
+    """Return what the evidence does not show yet, a sentence each."""
     return (
         *_open_families(case, families),
-        *_not_measured(case, families, left_out),
+        *_not_measured(case, families),
         *_small_model(case),
         *_near(case, alike=False),
     )
@@ -328,12 +326,10 @@ def small_models(contenders: Contenders) -> list[str]:
     return [] if any(map(strong, prompted)) else sorted(small)
 
 
-def _not_measured(
-    case: Case, families: tuple[FamilyResult, ...], left_out: Sequence[str]
-) -> Iterator[str]:
+def _not_measured(case: Case, families: tuple[FamilyResult, ...]) -> Iterator[str]:
     absent = {r.family for r in families if not r.members}
     missing = [family for family in case.words.families if family in absent]
-    fits, infos = fits_too_long(left_out), [c.info for c in case.contenders.panel.candidates]
+    fits, infos = case.long_fits, [c.info for c in case.contenders.panel.candidates]
     too_long = {info.family: info.name for info in reversed(infos) if info.name in fits}
     for family in [f for f in missing if f in too_long]:
         name = too_long[family]

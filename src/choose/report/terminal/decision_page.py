@@ -134,7 +134,7 @@ def rare(decision: Decision, width: int) -> Iterator[RenderableType]:
 def data(decision: Decision, width: int) -> Iterator[RenderableType]:
     """Yield the data, the goal, what was left out and what the training runs noted."""
     yield section("Data", pairs(_context(decision)))
-    yield from _list("Left out", decision.left_out)
+    yield from _list("Left out", tuple(one.sentence for one in decision.left_out))
     yield from _list("About the data", decision.dataset.findings)
     yield from _list("Notes from training", fit_notes(decision, of_search=False))
 

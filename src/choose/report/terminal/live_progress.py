@@ -18,7 +18,7 @@ from choose.formatting import DASH, clean, clock, duration, percent, plural
 from choose.report.screen_text import literal, shorten
 from choose.report.terminal.cost_tables import Sent, traffic_line, traffic_summary
 from choose.report.terminal.layout import Encodable, StudyBar
-from choose.schema.plan import Job
+from choose.schema.plan import Job, LeftOut
 from choose.schema.score_names import SCORED, is_share, noun_of, scored
 from choose.types import Dataset, Run
 
@@ -191,7 +191,7 @@ class LiveProgress:
         self,
         dataset: Dataset,
         jobs: Sequence[Job],
-        refusals: Sequence[str],
+        refusals: Sequence[LeftOut],
         budget: float | None = None,
     ) -> None:
         """Print what will run, and show the bar; `budget` is in seconds."""
@@ -207,7 +207,7 @@ class LiveProgress:
                 style="dim",
             )
         for refusal in refusals:
-            self._say(f"Left out: {clean(refusal)}", style="yellow")
+            self._say(f"Left out: {clean(refusal.sentence)}", style="yellow")
         if self._console.is_terminal:
             total = len(jobs) if budget is None else budget
             self._bar = StudyBar(self._console, self._lines, self._status, self._done, total)

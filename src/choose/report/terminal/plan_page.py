@@ -277,7 +277,7 @@ def _grid_parts(plan: Planning, width: int) -> Iterator[RenderableType]:
     if plan.spending.bills:
         yield section("Requests to endpoints", bullets(plan_lines(plan.spending)))
     if plan.refusals:
-        yield section("Left out", bullets(plan.refusals))
+        yield section("Left out", bullets(one.sentence for one in plan.refusals))
     yield Text()
     budget = (
         f"a budget of {duration(plan.budget)} may stop them early"

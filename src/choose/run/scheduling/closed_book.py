@@ -18,8 +18,7 @@ from choose.corpus import AMONG_OTHERS, CONDITIONS, GOLD, NOTHING, holds
 from choose.formatting import in_percent, measured, plural, points, size_in_points
 from choose.judge.stats.intervals import Estimate, two_way_interval, wilson
 from choose.judge.stats.paired import imaginary
-from choose.schema.plan import Job
-from choose.schema.score_names import READS_NOTHING
+from choose.schema.plan import Job, LeftOut
 from choose.strategy import Strategy, find
 from choose.tasks.answering import corpus_of
 from choose.types import STANDARD, Dataset, Floats, Run
@@ -80,18 +79,20 @@ class ClosedBook:
             hit = any(holds(passage, evidence) for passage in shown)
             self.found.setdefault(run.trial.candidate, {}).setdefault(id, hit)
 
-    def left_out(self, job: Job) -> dict[str, str]:
-        """Return a job's candidate with the reason why it cannot win; empty if it may."""
+    def left_out(self, job: Job) -> LeftOut | None:
+        """Return why a job's candidate cannot win; None if it may."""
         closed = memorises(find(job.trial.strategy))
         why = (self._passages_add() or self._another_is_ahead()) if closed else None
         if why is None:
-            return {}
+            return None
         seen, asked = self._seen
-        return {
-            job.trial.candidate: f"{READS_NOTHING}: {in_percent(seen / asked)} "
-            f"of the answers occur in other rows, so that memorising gains about {points(why[0])} "
-            f"at most, where {why[1]}"
-        }
+        return LeftOut(
+            candidate=job.trial.candidate,
+            reason="closed-book",
+            text=f"left out, since it reads no passage: {in_percent(seen / asked)} of the answers "
+            f"occur in other rows, so that memorising gains about {points(why[0])} at most, where "
+            f"{why[1]}.",
+        )
 
     def bounds(self, job: Job) -> tuple[str, ...]:
         """Return what retrieval, reading and memorising can bring, before the first fit.

@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 from choose.judge.decision.open_question import Comparison, OpenQuestion
 from choose.run.run_records import GroupRequest
-from choose.schema.plan import Job
+from choose.schema.plan import REPETITIONS, Job
 from choose.study.grid_points import CONTROLS, DRILLS, FIRST_PASS
 from choose.types import Family, Run
 
@@ -156,7 +156,7 @@ READING = {
 ALWAYS = tuple(READING)
 
 # Parts whose trials answer the study's own rows as the candidates are compared.
-COMPARED = (FIRST_PASS, "repetitions")
+COMPARED = (FIRST_PASS, REPETITIONS)
 
 
 def early_candidates(

@@ -12,7 +12,7 @@ from scipy.special import stdtrit
 from choose.run.first_passes import UnfinishedPasses
 from choose.run.scheduling.closed_book import ClosedBook
 from choose.run.scheduling.next_trial import early_candidates
-from choose.schema.plan import Job
+from choose.schema.plan import Job, LeftOut
 from choose.study.grid_points import FIRST_PASS
 from choose.types import Run
 
@@ -38,14 +38,14 @@ class Race:
         margin: smallest gain that matters, as a share of the rows.
         clusters: id -> group or near-duplicates of a row; other rows are clusters of their own.
         right: candidate -> id -> the score of its answer: where answers are labels, 1 or 0.
-        dropped: candidate -> why.
+        dropped: candidate -> why, also where it was not begun.
     """
 
     targets: Mapping[str, str]
     margin: float
     clusters: Mapping[str, str] = field(default_factory=dict)
     right: dict[str, dict[str, float]] = field(default_factory=dict)
-    dropped: dict[str, str] = field(default_factory=dict)
+    dropped: dict[str, LeftOut] = field(default_factory=dict)
     _behind: dict[str, str] = field(default_factory=dict)
     _failed: set[str] = field(default_factory=set)
 
@@ -71,9 +71,11 @@ class Race:
                 difference, bound, rows = self._against(name, rival)
                 if bound < -self.margin:
                     self._behind[name] = rival
-                    self.dropped[name] = (
-                        f"dropped after {rows} rows, {-100 * difference:.0f} points behind {rival} "
-                        f"(at least {-100 * bound:.0f} behind with 99.9 % certainty)"
+                    self.dropped[name] = LeftOut(
+                        candidate=name,
+                        reason="dropped",
+                        text=f"dropped after {rows} rows, {-100 * difference:.0f} points behind "
+                        f"{rival} (at least {-100 * bound:.0f} behind with 99.9 % certainty).",
                     )
                     break
         return name in self.dropped
@@ -184,8 +186,9 @@ class TrialHistory:
         slow = name not in self.fast
         # What has answered is compared by its answers.
         fresh = name not in self.worked and name not in self.race.dropped
-        if self.racing and self.closed_book is not None and fresh:
-            self.race.dropped |= self.closed_book.left_out(job)
+        rule = self.closed_book if self.racing and fresh else None
+        if rule is not None and (found := rule.left_out(job)) is not None:
+            self.race.dropped[name] = found
         return self.only_fails(job) or (self.racing and slow and self.race.drops(name))
 
     def only_fails(self, job: Job) -> bool:
