@@ -136,7 +136,6 @@ def test_sentences_on_what_was_left_out_are_still_read(store: Path) -> None:
     found = choose.read(store)
     assert [one.sentence for one in found.left_out] == said
     assert {(one.candidate, one.reason) for one in found.left_out} == {("", None)}
-    check_same(found)
     assert any("what was left out (3 items)" in step.text for step in found.verdict.steps)
     record = json.loads((store / "decision.json").read_text("utf-8"))
     record["left_out"] = said
