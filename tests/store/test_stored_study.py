@@ -139,7 +139,8 @@ def test_sentences_on_what_was_left_out_are_still_read(store: Path) -> None:
     assert any("what was left out (3 items)" in step.text for step in found.verdict.steps)
     record = json.loads((store / "decision.json").read_text("utf-8"))
     record["left_out"] = said
-    assert choose.Decision.model_validate_json(json.dumps(record)) == found
+    old = choose.Decision.model_validate_json(json.dumps(record))
+    assert (old.left_out, old.verdict) == (found.left_out, found.verdict)
 
 
 def test_what_was_left_out_is_stored_with_its_facts(store: Path) -> None:
