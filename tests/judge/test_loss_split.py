@@ -566,7 +566,9 @@ def test_retrieval_that_matters_beside_reading_is_told() -> None:
     found = split(scores, documents)
     assert found is not None
     [said] = loss_sentences((found,), "rag")
-    assert "and retrieval matters too" in said
+    assert "What can be won without a better model is retrieval (" in said
+    reading = signed_points(-found.gap("reading").loss.value)
+    assert said.endswith(f"Reading loses more ({reading}), which takes a stronger or tuned reader.")
 
 
 def with_reader(study: Evidence, more: float, rows: int | None = None) -> Evidence:
@@ -618,7 +620,7 @@ def test_who_reads_best_is_told_on_rows_that_both_answered_with_the_right_passag
 @pytest.mark.parametrize(
     ("more", "said", "steps"),
     [
-        (0.0, ", but no other candidate is shown to read better: that takes a stronger or", True),
+        (0.0, ", but no other candidate is shown to read better.", True),
         (0.07, ", but the best other reader, reader, gains only +", True),
         (0.4, "It loses most in reading (", False),
     ],
@@ -639,15 +641,17 @@ def test_where_nobody_reads_better_the_next_gain_is_in_retrieval(
     among = split.among_others
     assert among is not None
     share = f"{100 * loss.value / among.value:.0f} %"
-    share = f"{share} of what it reaches with the right passage is lost where another one is found"
     lost = signed_points(-loss.value)
     if steps:
         assert (
-            f". What can be won without a better model is retrieval ({lost}): {share}. Reading "
-            f"loses more ({reading}), but "
+            f". What can be won without a better model is retrieval ({lost}, {share} of what the "
+            f"right passage reaches). Reading loses more ({reading}), but "
         ) in sentence
     else:
-        assert sentence.endswith(f"{reading}), and retrieval matters too ({lost}): {share}.")
+        assert sentence.endswith(
+            f"{reading}), and retrieval matters too ({lost}): {share} of what it reaches with the "
+            "right passage is lost where another one is found."
+        )
     advised = [step for step in decision.verdict.steps if step.kind == "fix-retrieval"]
     assert bool(advised) == steps
     assert decision.verdict.kind != "fix-retrieval"
@@ -666,8 +670,8 @@ def test_what_limits_every_reader_is_said_where_retrieval_comes_first() -> None:
     found = found.model_copy(update={"found": hits})
     [said, *_] = loss_sentences((found,), "rag")
     assert (
-        "is lost where another one is found, and it reads the evidence of only 50 % of 384 rows, "
-        "which limits every reader. Reading loses more ("
+        f" is retrieval ({signed_points(-found.gap('retrieval').loss.value)}): it reads the "
+        "evidence of only 50 % of 384 rows, which limits every reader. Reading loses more ("
     ) in said
     assert found.reading_alone == pytest.approx(0.496 - found.retrieved.value)
     assert found.model_copy(update={"found": None}).reading_alone is None

@@ -88,11 +88,11 @@ def retrieval_next(split: LossSplit) -> bool:
     """Return whether better passages are the gain that is shown, though reading loses more.
 
     It is where they would bring back a good part of what is reached with the right passage, and no
-    other candidate that was given the right passage too surely gains as much as that.
+    other candidate that was given the right passage too, if one was, surely gains as much as that.
     """
     gain, loss = split.reader_gain, split.gap("retrieval").loss.value
-    unbeaten = gain is not None and not ((gain.low or 0.0) > 0 and gain.value >= loss)
-    return unbeaten and split.gaps[0].name == "reading" and retrieval_part(split) >= MATTERS
+    beaten = gain is not None and (gain.low or 0.0) > 0 and gain.value >= loss
+    return not beaten and split.gaps[0].name == "reading" and retrieval_part(split) >= MATTERS
 
 
 def stale_within(case: Case) -> float | None:

@@ -142,12 +142,12 @@ def _missing(split: LossSplit) -> str:
         )
     other = next(gap for gap in split.gaps if gap.name in ("reading", "retrieval") and gap != first)
     if other.name == "retrieval" and (part := retrieval_part(split)) >= MATTERS:
-        lost = f"{in_percent(part)} of what it reaches with the right passage is lost"
         if retrieval_next(split):
-            return _retrieval_first(split, lost)
+            return _retrieval_first(split, part)
         return (
             f"It loses most in {_LOSES[first.name]} ({_points(first)}), and retrieval matters too "
-            f"({_points(other)}): {lost} where another one is found."
+            f"({_points(other)}): {in_percent(part)} of what it reaches with the right passage is "
+            "lost where another one is found."
         )
     most = "What it loses most by" if first.name == "distraction" else "What is missing now"
     lost, hits = f"{most} is {_LOSES[first.name]} ({_points(first)}), not ", split.found
@@ -160,21 +160,22 @@ def _missing(split: LossSplit) -> str:
     return f"{lost}{_LOSES[other.name]} ({_points(other)}): {_do(first.name, hits)}."
 
 
-def _retrieval_first(split: LossSplit, lost: str) -> str:
+def _retrieval_first(split: LossSplit, part: float) -> str:
     """Say that retrieval is what can be mended, though a perfect reader would gain more."""
     retrieval, reading, found = split.gap("retrieval"), split.gap("reading"), split.found
-    limits = ""
+    why = f", {in_percent(part)} of what the right passage reaches)"
     if found and (found.any.high or 1.0) < 1 - MATTERS / 2:
         rows = f"{in_percent(found.any.value)} of {plural(found.rows, 'row')}"
-        limits = f", and it reads the evidence of only {rows}, which limits every reader"
-    beside = "no other candidate is shown to read better"
-    if split.reader_gain is not None and (split.reader_gain.low or 0.0) > 0:
-        more = signed_points(split.reader_gain.value)
-        beside = f"the best other reader, {split.best_reader}, gains only {more}"
+        why = f"): it reads the evidence of only {rows}, which limits every reader"
+    beside = f", which takes {_READER}"  # no other candidate was given the right passage
+    if (gain := split.reader_gain) is not None and (gain.low or 0.0) > 0:
+        more = signed_points(gain.value)
+        beside = f", but the best other reader, {split.best_reader}, gains only {more}"
+    elif gain is not None:
+        beside = ", but no other candidate is shown to read better"
     return (
-        f"What can be won without a better model is retrieval ({_points(retrieval)}): {lost} where "
-        f"another one is found{limits}. Reading loses more ({_points(reading)}), but {beside}: "
-        f"that takes {_READER}."
+        f"What can be won without a better model is retrieval ({_points(retrieval)}{why}. Reading "
+        f"loses more ({_points(reading)}){beside}."
     )
 
 
