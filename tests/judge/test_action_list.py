@@ -206,6 +206,20 @@ def test_steps_that_go_on_with_the_study_name_one_budget():
     assert told
 
 
+def test_rows_that_a_run_lacks_take_another_fit_and_their_answers():
+    """Of 1,451 rows lora had answered 25 after a fit of seven minutes: "--budget 240m"."""
+    players = [majority(), probe(0.7), lora(0.85, seeds=1)]
+    world = cut(study(players, 600, 1), "lora", 25)
+    slow = {"seconds_alone": 444.0, "predict_seconds": 4.0, "unasked": 575}
+    runs = (replace(r, **slow) if r.trial.candidate == "lora" else r for r in world.runs)
+    found = judge(replace(world, runs=tuple(runs)), Rule())
+    (step,) = steps_of(found, "evaluate-rest")
+    assert "lora has not answered 575" in step.text
+    minutes = 3 * (440 + 4 * 575 / 25) / 60
+    assert 15 < minutes < 30
+    assert step.command == "choose compare -c STUDY --budget 30m"
+
+
 def test_what_labels_gain_is_said_of_candidates_that_may_catch_up():
     """ "More labelled rows still help gazetteer" stood 53 points below the named candidate."""
     for level, helped in ((0.55, False), (0.85, True)):

@@ -20,10 +20,11 @@ from choose.judge.decision.verdict_gates import contenders_credible
 from choose.judge.measures.cost_sheet import label_hours, label_usd
 from choose.judge.measures.curve_forecast import REACH
 from choose.judge.scores.joint_distribution import distribution_of_difference
-from choose.judge.scores.score_tables import CandidateScores
+from choose.judge.scores.score_tables import CLEAN, CandidateScores
 from choose.schema.base import Interval
 from choose.schema.costs import Move
 from choose.schema.plan import REPETITIONS, Reason
+from choose.types import Run
 
 # Why planned repetitions did not run that a larger budget, or a higher --max-usd, would run.
 LATE: tuple[Reason, ...] = ("out-of-time", "out-of-money")
@@ -163,25 +164,43 @@ def budget_for(
     """
     if not (rows or runs or fits):
         return BUDGETS[3]
-    panel, left = case.contenders.panel, []
-    for name, count in rows.items():
-        table = panel[name].main
-        assert table is not None
-        answered = int(table.complete.sum())
-        part = count / answered if answered else None
-        left.append(None if part is None else _seconds(panel[name], part * len(table.runs)))
-    left += [_seconds(panel[name], trials) for name, trials in runs.items()]
+    panel = case.contenders.panel
+    left = [_seconds_of_rest(panel[name], count) for name, count in rows.items()]
+    left += [_seconds_of_runs(panel[name], trials) for name, trials in runs.items()]
     known = [seconds for seconds in left if seconds is not None]
     needed = max(SHARED * sum(known), FIT_SHARE * max(fits, default=0.0)) / 60
     unsure = len(known) < len(left) or bool(fits)
     return next((m for m in BUDGETS if m >= max(needed, BUDGETS[2] * unsure)), BUDGETS[-1])
 
 
-def _seconds(candidate: CandidateScores, trials: float) -> float | None:
-    """Forecast the seconds of so many trials by the mean of those that ran, fit and answers."""
-    spent = [run.seconds_alone for run in candidate.main.runs] if candidate.main else []
+def _seconds_of_rest(candidate: CandidateScores, rows: int) -> float | None:
+    """Forecast the seconds of unanswered rows: of runs that ended early, and of others.
+
+    A run that goes on is fitted again, and answers only what it lacks.
+    """
+    runs = candidate.main.runs if candidate.main else ()
+    lacking = sum(run.unasked for run in runs)
+    more, begun = max(0, rows - lacking), sum(len(r.asked[CLEAN]) + r.unasked for r in runs)
+    others = _seconds_of_runs(candidate, more / begun * len(runs)) if more and begun else 0.0
+    again = [_alone(run, run.unasked) for run in runs if run.unasked]
+    known = [seconds for seconds in again if seconds is not None]
+    return None if others is None or len(known) < len(again) or not runs else sum(known) + others
+
+
+def _seconds_of_runs(candidate: CandidateScores, runs: float) -> float | None:
+    """Forecast the seconds of so many runs, with all their rows, by the mean of those that ran."""
+    ran = candidate.main.runs if candidate.main else ()
+    spent = [_alone(run, len(run.asked[CLEAN]) + run.unasked) for run in ran]
     known = [seconds for seconds in spent if seconds is not None]
-    return trials * sum(known) / len(known) if known else None
+    return runs * sum(known) / len(known) if known else None
+
+
+def _alone(run: Run, rows: int) -> float | None:
+    """Return the seconds of a run if it answered so many rows; None where they are not known."""
+    if run.seconds_alone is None:
+        return None
+    answered = len(run.asked[CLEAN])
+    return run.seconds_alone + (run.predict_seconds or 0.0) * (rows / max(1, answered) - 1)
 
 
 def planned_runs(case: Case) -> dict[str, int]:
