@@ -1,13 +1,14 @@
-"""How many labels of the audit's list are really wrong, where errors were planted.
+"""How many labels of the audit's list are wrong, and whether its estimate holds the wrong share.
 
     python benchmarks/label_audit.py              1,000 sets, some minutes
     python benchmarks/label_audit.py --quick      100 sets
     python benchmarks/label_audit.py --json       the figures as JSON
 
-Sets are drawn from real texts where the folder of real sets is there (their own wrong labels count
-against the audit), and else from a simulated world. They have 12 to 2,500 rows, 2 to 50 labels and
-none, 3, 5 or 10 % wrong labels, spread evenly or between two labels, and auditors from chance to
-nearly perfect. Exits with 1 and the list of missed targets where there are any.
+Errors are planted. Sets are drawn from real texts where the folder of real sets is there (their own
+wrong labels count against the audit), and else from a simulated world. They have 12 to 2,500 rows,
+2 to 50 labels and none, 3, 5 or 10 % wrong labels, spread evenly or between two labels, and
+auditors from chance to nearly perfect. Exits with 1 and the list of missed targets where there are
+any.
 """
 
 from __future__ import annotations
@@ -32,7 +33,13 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold
 
 from choose.judge.diagnosis.label_audit import labels_to_check
-from choose.judge.diagnosis.label_noise import SKILLED, Auditor, noise_bounds, skill
+from choose.judge.diagnosis.label_noise import (
+    SKILLED,
+    Auditor,
+    noise_bounds,
+    skill,
+    why_silent,
+)
 
 SETS = ("banking77", "trec6", "sst2", "tweet_emotion", "fin_phrasebank", "convabuse")
 SIZES = (12, 24, 48, 60, 100, 150, 300, 600, 1200, 2500)
@@ -42,14 +49,14 @@ RATES = (0.0, 0.03, 0.05, 0.10)
 FULL, QUICK = 1000, 100
 
 # Targets: mean share of wrong labels in a list, lists with half or more, rows listed of clean sets,
-# and bounds of the skill bands in the table.
-PRECISION, HALF, CLEAN = 0.5, 0.75, 0.01
-SKILLS = (-9.0, 0.0, 0.2, 0.4, SKILLED, 0.8, 1.01)
+# estimates that miss the planted share, and bounds of the skill bands in the table.
+PRECISION, HALF, CLEAN, MISSED = 0.5, 0.75, 0.01, 0.05
+SKILLS = (-9.0, 0.0, 0.2, 0.4, 0.6, SKILLED, 0.85, 1.01)
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """One audited set: the auditor's skill, and what its list holds."""
+    """One audited set: the auditor's skill, what its list holds, and the estimate if any."""
 
     rows: int
     labels: int
@@ -58,6 +65,17 @@ class Drawn:
     listed: int
     wrong: int
     planted: int
+    estimate: tuple[float, float] | None = None
+
+    @property
+    def above(self) -> bool:
+        """Return whether the estimate puts the wrong share above what was planted."""
+        return self.estimate is not None and self.estimate[0] > self.planted / self.rows
+
+    @property
+    def below(self) -> bool:
+        """Return whether the estimate puts the wrong share below what was planted."""
+        return self.estimate is not None and self.estimate[1] < self.planted / self.rows
 
 
 def noisy(rng: np.random.Generator, truth: np.ndarray, labels: int, rate: float) -> np.ndarray:
@@ -96,10 +114,11 @@ def graded(truth: np.ndarray, given: np.ndarray, found: np.ndarray, rate: float)
         rows=len(given),
         labels=found.shape[1],
         rate=rate,
-        skill=skill(auditor, bounds.units),
+        skill=skill(auditor, bounds),
         listed=len(listed),
         wrong=int(wrong[listed].sum()),
         planted=int(wrong.sum()),
+        estimate=None if why_silent(auditor, bounds) else (bounds.low, bounds.high),
     )
 
 
@@ -168,6 +187,9 @@ class Figures:
     precision: float | None
     half: float | None
     recall: float | None
+    estimates: int
+    above: int
+    below: int
 
 
 def figures(drawn: Sequence[Drawn]) -> Figures:
@@ -182,6 +204,9 @@ def figures(drawn: Sequence[Drawn]) -> Figures:
         precision=float(np.mean(lists)) if lists else None,
         half=float(np.mean([share >= 0.5 for share in lists])) if lists else None,
         recall=sum(d.wrong for d in drawn) / planted if planted else None,
+        estimates=sum(d.estimate is not None for d in drawn),
+        above=sum(d.above for d in drawn),
+        below=sum(d.below for d in drawn),
     )
 
 
@@ -210,8 +235,11 @@ def missed(drawn: Sequence[Drawn], by: dict[str, Figures]) -> list[str]:
     listed = sum(d.listed for d in clean) / max(sum(d.rows for d in clean), 1)
     if listed > CLEAN:
         found.append(f"clean sets: {listed:.4f} of the rows are listed")
-    if any(d.listed for d in drawn if d.skill < SKILLED):
-        found.append("an auditor below the floor has a list")
+    if any(d.listed or d.estimate for d in drawn if d.skill < SKILLED):
+        found.append("an auditor below the floor has a list or an estimate")
+    every = figures(drawn)
+    if every.above + every.below > MISSED * every.estimates:
+        found.append(f"{every.above} estimates lie above and {every.below} below the wrong share")
     return found
 
 
@@ -230,11 +258,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if choice.json:
         print(json.dumps({name: asdict(part) for name, part in by.items()}, indent=1))
     else:
-        print(f"{'':18} sets lists  listed  precision  half or more  recall")
+        print(
+            f"{'':18} sets lists  listed  precision  half or more  recall  estimates  above  below"
+        )
         for name, p in by.items():
             shares = ("-" if x is None else f"{x:.2f}" for x in (p.precision, p.half, p.recall))
             print(
-                f"{name:18} {p.sets:4} {p.with_list:5} {p.listed:7}", *(f"{x:>10}" for x in shares)
+                f"{name:18} {p.sets:4} {p.with_list:5} {p.listed:7}",
+                *(f"{x:>10}" for x in shares),
+                f"{p.estimates:10} {p.above:6} {p.below:6}",
             )
         print(f"Took {perf_counter() - start:.0f} s.")
     wrong = [] if choice.quick else missed(drawn, by)

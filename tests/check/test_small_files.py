@@ -45,7 +45,7 @@ def test_no_list_and_no_points_where_the_auditor_is_near_chance(name: str, tmp_p
     assert audit.suspects == ()
     assert audit.suspected == 0
     assert audit.overlaps == ()
-    assert audit.noise is None or name == "rare"
+    assert audit.noise is None
     assert audit.no_list is not None
     assert audit.no_list.startswith("No label is called doubtful")
     assert line(check, "Wrong labels") == ("unknown", audit.no_list)

@@ -257,7 +257,7 @@ def test_a_cascade_is_held_against_the_candidate_that_the_verdict_names():
     )
     assert pair.over_chosen.value < 0
     assert not pays(pair, 0.02), "the candidate named is better without it"
-    assert f"{in_points(pair.over_chosen)} compared with lora, the candidate named" in pair.sentence
+    assert f"{in_points(pair.over_chosen)} compared with lora alone, the choice" in pair.sentence
     assert "on the same 400 rows" in pair.sentence
 
 

@@ -313,8 +313,8 @@ def label_sentences(audit: Audit) -> Iterator[str]:
             "counts the auditing model's own mistakes.) On labels like these, perfect answers "
             f"would score {span(audit.ceiling)} %. {noise.assumption}"
         )
-    elif audit.no_estimate:
-        yield f"The share of wrong labels is unknown. {audit.no_estimate}"
+    elif audit.silent:
+        yield audit.silent
     if audit.gain is not None:
         gain = audit.gain
         yield (

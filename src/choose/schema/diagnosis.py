@@ -67,11 +67,11 @@ class RelabelGain(Record):
 class Audit(Record):
     """What out-of-fold answers say about the labels.
 
-    `noise` and `ceiling` are null where the auditor is too weak to tell its own mistakes from the
-    labels'; `no_estimate` then says why. `net_accuracy` is the auditor's accuracy if its confident
-    contradictions are wrong labels. `contradicted` rows are likelier to be another label;
-    `suspected` of them are worth a look, and `suspects` lists these, the most doubtful first.
-    Both are empty where the auditor is too weak for a list; `no_list` then says why.
+    `net_accuracy` is the auditor's accuracy if its confident contradictions are wrong labels.
+    `contradicted` rows are likelier to be another label; `suspected` of them are worth a look, and
+    `suspects` lists these, the most doubtful first. Where the auditor is too weak to tell its own
+    mistakes from the labels', these are empty and `noise` and `ceiling` null; `no_list` says why.
+    `no_estimate` says it where there was no auditor, and in records of earlier versions.
     """
 
     auditors: tuple[str, ...] = ()
@@ -88,6 +88,12 @@ class Audit(Record):
     overlaps: tuple[LabelOverlap, ...] = ()
     agreement: Agreement | None = None
     gain: RelabelGain | None = None
+
+    @property
+    def silent(self) -> str:
+        """Say why nothing is said of wrong labels; empty where something is."""
+        unknown = f"The share of wrong labels is unknown. {self.no_estimate}"
+        return self.no_list or (unknown if self.no_estimate else "")
 
     @property
     def doubted(self) -> tuple[Suspect, ...]:
@@ -207,7 +213,7 @@ class Cascade(Record):
         """Say what a cascade reaches and what it takes."""
         against = [_against(self.over_strong, f"{self.strong} alone")]
         if self.over_chosen is not None and self.chosen != self.strong:
-            against.insert(0, _against(self.over_chosen, f"{self.chosen}, the candidate named"))
+            against.insert(0, _against(self.over_chosen, f"{self.chosen} alone, the choice"))
         text = (
             f"let {self.cheap} answer when it is confident and send the other "
             f"{in_percent(self.sent_on.value)} to {self.strong}; on the same "

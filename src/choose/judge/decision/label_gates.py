@@ -261,12 +261,12 @@ def _audited(audit: Audit | None) -> str:
     if audit is None or not audit.auditors:
         return "The labels were not audited."
     if audit.noise is None:
-        return f"The share of wrong labels is unknown. {audit.no_estimate}"
+        return audit.silent
     band = audit.noise
-    found = audit.no_list or f"{plural(audit.suspected, 'label')} should be checked."
     return (
         f"Between {per_100(band.low)} % and {per_100(band.high)} % of "
-        f"{plural(audit.rows, 'label')} may be wrong; the limit is {per_100(WRONG)} %. {found}"
+        f"{plural(audit.rows, 'label')} may be wrong; the limit is {per_100(WRONG)} %. "
+        f"{plural(audit.suspected, 'label')} should be checked."
     )
 
 

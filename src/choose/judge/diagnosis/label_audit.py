@@ -22,8 +22,7 @@ from choose.judge.diagnosis.label_noise import (
     joint_distribution,
     log_odds,
     noise_bounds,
-    why_no_estimate,
-    why_no_list,
+    why_silent,
     wrong_share,
 )
 from choose.judge.evidence import Evidence, Items
@@ -127,7 +126,7 @@ def audit_labels(evidence: Evidence) -> Audit | None:
     labels = len(evidence.labels)
     counted = confident_labels(auditor.targets, auditor.probabilities)
     bounds = noise_bounds(auditor, _clusters(evidence, auditor))
-    why, silent = why_no_estimate(auditor, bounds), why_no_list(auditor, bounds.units)
+    silent = why_silent(auditor, bounds)
     suspected = labels_to_check(auditor, bounds)
     low, high = wilson(auditor.accuracy * bounds.units, bounds.units)
     share = wrong_share(joint_distribution(auditor.targets, counted, labels))
@@ -137,13 +136,12 @@ def audit_labels(evidence: Evidence) -> Audit | None:
         accuracy=Interval(value=auditor.accuracy, low=low, high=high),
         net_accuracy=bounds.net_accuracy,
         noise=None
-        if why
+        if silent
         else NoiseBand(
             low=bounds.low, high=bounds.high, confident_learning=share, assumption=ASSUMPTION
         ),
-        no_estimate=why,
         no_list=silent,
-        ceiling=None if why else _ceiling(bounds.low, bounds.high, bounds.middle),
+        ceiling=None if silent else _ceiling(bounds.low, bounds.high, bounds.middle),
         contradicted=int(auditor.contradicts.sum()),
         suspected=len(suspected),
         suspects=tuple(_suspects(evidence, auditor, suspected[:MOST_SUSPECTS])),
@@ -172,12 +170,12 @@ def _ceiling(low: float, high: float, middle: float) -> Interval:
 def labels_to_check(auditor: Auditor, bounds: NoiseBounds) -> Codes:
     """Return the rows whose labels are worth a look, the most doubtful first.
 
-    There is none where the auditor is too weak (`why_no_list`). Otherwise they are as many as
+    There is none where the auditor is too weak (`why_silent`). Otherwise they are as many as
     confident learning counts as wrong, but no more than the auditor's confident half speaks for:
     that keeps the list of a clean set short, where confident learning counts the auditor's own
     mistakes.
     """
-    if why_no_list(auditor, bounds.units) is not None:
+    if why_silent(auditor, bounds) is not None:
         return np.zeros(0, dtype=np.int64)
     counted = confident_labels(auditor.targets, auditor.probabilities)
     sure = auditor.contradicts & (counted != NONE) & (counted != auditor.targets)

@@ -196,9 +196,9 @@ def _labels(decision: Decision, texts: Mapping[str, str]) -> dict[str, Any]:
     return {
         "labels": label_rows(decision, texts),
         "label_heads": LABEL_HEADS,
-        "no_labels": (audit and (audit.no_list or audit.no_estimate)) or silent,
+        "no_labels": (audit and audit.silent) or silent,
         "suspects_note": suspects_note(audit) if audit else "",
-        "audited": list(label_sentences(audit)) if audit else [],
+        "audited": [x for x in label_sentences(audit) if x != audit.silent] if audit else [],
         "shared_errors": list(shared_errors(decision.overlap)) if decision.overlap else [],
         "rare_heads": RARE_HEADS,
         "rare_rows": rare_rows(decision),
