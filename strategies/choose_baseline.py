@@ -24,7 +24,7 @@ KINDS = ("classification", "multilabel")
 class Majority:
     """Answer the most common label of the pool for every item, or the set of the best mean F1."""
 
-    title: ClassVar[str] = "most common label"
+    title: ClassVar[str] = "always the same answer"
     good_for: ClassVar[str] = "the score that any other candidate must beat"
     needs: ClassVar[str] = "labels"
     takes: ClassVar[str] = "no time"

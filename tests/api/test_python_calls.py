@@ -88,7 +88,10 @@ def test_a_decision_has_its_tables(decision: Decision) -> None:
     assert decision.best == "tfidf"
     differences = decision.differences()
     assert differences["candidate"][0] == "tfidf"
-    assert differences["title"].to_list() == ["words + logistic regression", "most common label"]
+    assert differences["title"].to_list() == [
+        "words + logistic regression",
+        "always the same answer",
+    ]
     assert differences["difference"][0] is None
     by = {s.candidate: s for s in decision.standings}
     assert by["majority"].difference is not None

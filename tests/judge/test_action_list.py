@@ -126,10 +126,10 @@ def test_rows_and_views_that_dollars_ended_need_dollars():
     summary = RunSummary(priced=("prompt",), unasked=Counter(prompt=360, tfidf=2))
     left = left_out_of(summary)
     assert [one.sentence for one in left] == [
-        "prompt: its first pass left 360 test rows unanswered: it ran out of time or of --max-usd. "
+        "prompt: a trial of its first pass left 360 test rows unanswered: it ran out of time or of "
+        "--max-usd. Candidates are compared on the rows both answered.",
+        "tfidf: a trial of its first pass left 2 test rows unanswered: it ran out of time. "
         "Candidates are compared on the rows both answered.",
-        "tfidf: its first pass left 2 test rows unanswered: it ran out of time. Candidates are "
-        "compared on the rows both answered.",
     ]
     assert [one.reason for one in left] == ["out-of-time-or-money", "out-of-time"]
     short = judge(cut(whole, "prompt", 240), Rule(), left_out=tuple(left))
@@ -137,7 +137,7 @@ def test_rows_and_views_that_dollars_ended_need_dollars():
     assert "and a higher --max-usd goes on from here and needs no new label" in step.text
     views = (late("prompt", "out-of-money", views=5),)
     (step,) = steps_of(judge(whole, Rule(), left_out=views), "evaluate-rest")
-    assert "(1 item), for which --max-usd did not last" in step.text
+    assert "(views; 1 item), for which --max-usd did not last" in step.text
     assert step.command == "choose plan -c STUDY"
 
 
@@ -201,8 +201,12 @@ def test_steps_that_go_on_with_the_study_name_one_budget():
         steps = judge(replace(world, runs=tuple(runs)), Rule(), left_out=(left,)).verdict.steps
         commands = {step.command for step in steps if "--budget" in (step.command or "")}
         kinds = {step.kind for step in steps if step.command in commands}
-        told += kinds == {"evaluate-rest", "more-runs"}
         assert len(commands) <= 1
+        # One command is one step, which says what else it does.
+        assert sum(step.command in commands for step in steps) <= 1
+        together = [step.text for step in steps if "with lora to be repeated" in step.text]
+        told += bool(together)
+        assert not together or kinds == {"evaluate-rest"}
     assert told
 
 
@@ -218,6 +222,21 @@ def test_rows_that_a_run_lacks_take_another_fit_and_their_answers():
     minutes = 3 * (440 + 4 * 575 / 25) / 60
     assert 15 < minutes < 30
     assert step.command == "choose compare -c STUDY --budget 30m"
+
+
+def test_what_was_left_out_is_named():
+    """ "Finish what was left out (19 items)" named none of them."""
+    left = (
+        late("lora", **{"views": 5, "added label noise": 10}),
+        late("rag", **{"added label noise": 1_200, "a new class": 2}),
+    )
+    whole = study([majority(), tfidf(0.80), prompt(0.83)], 600, 4)
+    (step,) = [
+        step
+        for step in steps_of(judge(whole, Rule(), left_out=left), "evaluate-rest")
+        if step.text.startswith("Finish")
+    ]
+    assert "(views, added label noise and a new class; 2 items)" in step.text
 
 
 def test_what_labels_gain_is_said_of_candidates_that_may_catch_up():

@@ -164,4 +164,4 @@ def test_rows_are_not_said_to_find_what_run_variance_hides() -> None:
         for found in (calm, wild)
     ]
     assert evidence[0].startswith("3,000 test rows detect differences of ")
-    assert evidence[1].startswith("3,000 test rows and so few training runs ")
+    assert evidence[1].startswith("3,000 test rows and the few training runs of this study ")

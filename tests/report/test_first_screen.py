@@ -86,7 +86,7 @@ def test_answer_confidence_reason_chart_and_steps_stand_in_this_order() -> None:
     ]
     assert places == sorted(places)
     (title,) = [line for line in said.splitlines() if "Accuracy against tfidf" in line]
-    assert title.endswith("use meanwhile"), "a title of one line leaves the screen to the chart"
+    assert title.endswith("use for now"), "a title of one line leaves the screen to the chart"
 
 
 def test_candidates_that_answered_fewer_rows_say_of_how_many() -> None:
@@ -399,7 +399,7 @@ def test_a_warning_about_a_candidate_stands_on_the_screen(height: int) -> None:
 
 def test_the_screen_says_what_candidates_are_where_there_is_room() -> None:
     """A stranger did not know what probe, tfidf and knn are; the page said so."""
-    words = ("most common label", "nearest neighbours", "LoRA fine-tuning", "zero-shot prompt")
+    words = ("always the same answer", "nearest neighbours", "LoRA fine-tuning", "zero-shot prompt")
     titles = dict(zip(("majority", "knn", "lora", "prompt"), words, strict=True))
     base = decisions.answered()
     every = tuple(

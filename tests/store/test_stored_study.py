@@ -116,7 +116,7 @@ def test_facts_that_it_does_not_state_are_those_of_the_installed_strategies(stor
 
 def test_candidates_of_an_old_store_carry_readable_names(store: Path) -> None:
     titles = {each.candidate: each.title for each in choose.read(store).standings}
-    assert titles == {"tfidf": "words + logistic regression", "majority": "most common label"}
+    assert titles == {"tfidf": "words + logistic regression", "majority": "always the same answer"}
     grid = json.loads((store / "grid.json").read_text("utf-8"))
     for candidate in grid["candidates"]:
         candidate["title"] = f"the stored {candidate['name']}"

@@ -45,7 +45,7 @@ def licence_of(spec: str) -> str | None:
 
 WHY = {
     "recommended": "The study recommends it.",
-    "meanwhile": "The study recommends no candidate yet; this is the one to use meanwhile.",
+    "meanwhile": "The study recommends no candidate yet; this is the one to use for now.",
     "named": "It was chosen by name when it was exported.",
     "trial": "It repeats one of the study's own fits.",
 }

@@ -308,8 +308,8 @@ def _unanswered(candidate: str, rows: int, summary: RunSummary) -> LeftOut:
     return LeftOut(
         candidate=candidate,
         reason=reason,
-        text=f"its first pass left {plural(rows, 'test row')} unanswered: {ended}. Candidates are "
-        "compared on the rows both answered.",
+        text=f"a trial of its first pass left {plural(rows, 'test row')} unanswered: {ended}. "
+        "Candidates are compared on the rows both answered.",
         rows=rows,
     )
 

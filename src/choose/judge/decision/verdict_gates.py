@@ -121,7 +121,8 @@ def _pair(case: Case) -> str:
 
 def _rows_and_fits(difference: Difference) -> str:
     rows = plural(difference.rows, "test row")
-    return f"{rows} and so few training runs" if difference.run_share >= HALF_OF_ERROR else rows
+    few = difference.run_share >= HALF_OF_ERROR
+    return f"{rows} and the few training runs of this study" if few else rows
 
 
 def _beaten(case: Case) -> Gate:
@@ -168,6 +169,13 @@ def _match_sentence(match: FamilyComparison, kinds: tuple[str, str], on: str) ->
         f"{in_points(match.difference).removesuffix(')')}, "
         f"counting that which of them is best is itself uncertain){on}."
     )
+
+
+def small_models(contenders: Contenders) -> list[str]:
+    """Return the models that were prompted if all of them are small."""
+    prompted = [m.info for m in contenders.order if m.info.family in ("prompting", "retrieval")]
+    small = {short_model(info.model) for info in prompted if info.model}
+    return [] if any(map(strong, prompted)) else sorted(small)
 
 
 def contenders_credible(case: Case) -> Gate:

@@ -24,6 +24,7 @@ from choose.judge.decision.label_gates import (
 )
 from choose.judge.decision.next_steps import budget_for, planned_runs
 from choose.judge.decision.rule import Case
+from choose.judge.decision.verdict_gates import small_models
 from choose.judge.decision.verdict_kind import kind_of
 from choose.judge.measures.cost_sheet import label_hours
 from choose.judge.prose.advice import (
@@ -34,7 +35,6 @@ from choose.judge.prose.advice import (
     between,
     repeat_runs,
 )
-from choose.judge.prose.family_answer import small_models
 from choose.judge.prose.labelling_advice import grow_steps, relabel, separate_steps, why_more
 from choose.judge.prose.loss_sentences import documents_steps
 from choose.judge.prose.reasons import failure_steps, pays
@@ -80,17 +80,19 @@ def next_steps(case: Case, gates: tuple[Gate, ...], moves: tuple[Move, ...]) -> 
     # Candidates that have not begun come first; of the others, no rows are named beside them.
     unfinished = {} if waiting else _unfinished(case)
     minutes = budget_for(case, unfinished, planned, waiting.values())
+    also = _repeats(case, planned)
+    again = not case.unpaid.issuperset(planned)  # the command that goes on repeats these, too
     metric, missed = list(_metric(case)), rare_label_missed(case)
     steps = [
         *(Step(kind="other", text=text) for text in [best_buy(moves)] if text),
         *(metric if missed else ()),
         *text_steps(case),
-        *(_begin(case, waiting, minutes) if waiting else add_families(case)),
+        *(_begin(case, waiting, also, minutes) if waiting else add_families(case)),
         *documents_steps(case, CHECK),
         *_conflicts(case),
         *(check if worth_most else ()),
-        *_evaluate(case, unfinished, minutes),
-        *repeat_runs(case, planned, minutes),
+        *_evaluate(case, unfinished, also, minutes),
+        *(repeat_runs(case, planned, minutes) if not (again and (waiting or unfinished)) else ()),
         *_stronger(case, gates),
         *(() if missed else metric),
         *_cascade(case),
@@ -173,7 +175,7 @@ def _waiting(case: Case) -> dict[str, float]:
     return {info.name: case.long_fits.get(info.name, 0.0) for info in waiting}
 
 
-def _begin(case: Case, waiting: dict[str, float], minutes: int) -> Iterator[Step]:
+def _begin(case: Case, waiting: dict[str, float], also: str, minutes: int) -> Iterator[Step]:
     """Yield the candidates of which nothing was evaluated within the budget."""
     late = [name for name in waiting if name not in case.unpaid]
     question = "whether another family does better"
@@ -187,15 +189,15 @@ def _begin(case: Case, waiting: dict[str, float], minutes: int) -> Iterator[Step
         yield Step(
             kind="evaluate-rest",
             text=f"Give the others time: the budget ended before {listed(late)} had finished a "
-            f"first pass.{alone if waiting[slow] else ''} The same command with --budget "
-            f"{minutes}m{_higher(case, waiting)} goes on from here.",
+            f"first pass{also}.{alone if waiting[slow] else ''} The same "
+            f"command with --budget {minutes}m{_higher(case, waiting)} goes on from here.",
             question=question,
             minutes=float(minutes),
             command=f"{STUDY} --budget {minutes}m",
         )
 
 
-def _evaluate(case: Case, unfinished: dict[str, int], minutes: int) -> Iterator[Step]:
+def _evaluate(case: Case, unfinished: dict[str, int], also: str, minutes: int) -> Iterator[Step]:
     """Yield the rows that are labelled and not evaluated, which come before new ones."""
     if not unfinished:
         return
@@ -203,13 +205,19 @@ def _evaluate(case: Case, unfinished: dict[str, int], minutes: int) -> Iterator[
     counts = _counts_of_rest(unfinished)
     yield Step(
         kind="evaluate-rest",
-        text=f"Finish what was left out: of {total:,} labelled test rows, {counts}. The same "
-        f"command with --budget {minutes}m{_higher(case, unfinished)} goes on from here and needs "
-        "no new label.",
+        text=f"Finish what was left out: of {total:,} labelled test rows, {counts}"
+        f"{also}. The same command with --budget {minutes}m"
+        f"{_higher(case, unfinished)} goes on from here and needs no new label.",
         question=between(case),
         minutes=float(minutes),
         command=f"{STUDY} --budget {minutes}m",
     )
+
+
+def _repeats(case: Case, planned: dict[str, int]) -> str:
+    """Return ``, with lora to be repeated``: runs that the same command does too."""
+    names = [name for name in planned if name not in case.unpaid]
+    return f", with {listed(names)} to be repeated" if names else ""
 
 
 def _higher(case: Case, names: Iterable[str]) -> str:
@@ -229,7 +237,8 @@ def _counts_of_rest(unfinished: dict[str, int]) -> str:
 
 def _finish(case: Case, minutes: int) -> Iterator[Step]:
     left = [one for one in case.left_out if one.reason not in FOR_GOOD]
-    items = plural(len(left), "item")
+    parts = list(dict.fromkeys(part for one in left for part in one.trials))
+    items = "; ".join(filter(None, [listed(parts), plural(len(left), "item")]))
     if left and all(one.reason == "out-of-money" for one in left):
         text = f"Finish what was left out ({items}), for which --max-usd did not last. {PAY}"
         yield Step(kind="evaluate-rest", text=text, command=PLAN)

@@ -12,14 +12,12 @@ from choose.formatting import (
     measured,
     plural,
     points,
-    short_model,
     size_in_points,
 )
 from choose.judge.decision.contenders import Contenders, relation
 from choose.judge.decision.rule import Case, deciding_rival
 from choose.judge.decision.verdict_confidence import could_still_win
-from choose.judge.decision.verdict_gates import contenders_credible
-from choose.judge.evidence import strong
+from choose.judge.decision.verdict_gates import contenders_credible, small_models
 from choose.judge.measures.cost_comparison import costs_less, costs_more
 from choose.judge.prose.loss_sentences import losses_of
 from choose.judge.scores.family_comparison import FamilyComparison
@@ -215,6 +213,8 @@ def _shown(case: Case, result: FamilyResult) -> str:
     found = charted(case, match[1])
     other, own = compared(case, found)
     other = other if found.chosen else called(case, match[0], other)
+    small = small_models(case.contenders) if match[0] in ("prompting", "retrieval") else []
+    other += f", tried with {listed(small)} only," if small else ""
     rows, why = plural(found.difference.rows, "shared row"), why_wider(case, found)
     if result.status == "behind":
         by = found.difference.negated()
@@ -317,13 +317,6 @@ def _small_model(case: Case) -> Iterator[str]:
     if models := small_models(case.contenders):
         what = "A larger embedder" if case.words.ranks else "Prompting with a stronger model"
         yield f"{what}: only {listed(models)} was tried."
-
-
-def small_models(contenders: Contenders) -> list[str]:
-    """Return the models that were prompted if all of them are small."""
-    prompted = [m.info for m in contenders.order if m.info.family in ("prompting", "retrieval")]
-    small = {short_model(info.model) for info in prompted if info.model}
-    return [] if any(map(strong, prompted)) else sorted(small)
 
 
 def _not_measured(case: Case, families: tuple[FamilyResult, ...]) -> Iterator[str]:

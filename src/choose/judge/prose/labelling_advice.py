@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import sqrt
 
 from choose.formatting import (
     chance,
@@ -10,6 +11,7 @@ from choose.formatting import (
     listed,
     measured,
     per_100,
+    percent,
     plural,
     points,
     rounded,
@@ -19,6 +21,7 @@ from choose.judge.decision.contenders import Contenders
 from choose.judge.decision.crossovers import forecast_crossings
 from choose.judge.decision.label_gates import NAMED, labels_limit, relabelling_gain
 from choose.judge.decision.more_labels import (
+    answered_too_few,
     forecast_nearest_target,
     forecast_of_margin,
     gain_from_labels,
@@ -32,6 +35,7 @@ from choose.judge.decision.verdict_kind import kind_of
 from choose.judge.measures.cost_sheet import priced
 from choose.judge.measures.curve_forecast import likely
 from choose.judge.prose.family_answer import called
+from choose.judge.stats.paired import Difference
 from choose.schema.score_names import Words
 from choose.schema.score_names import amount as reached
 from choose.schema.scorecard import CurveForecast, Needed
@@ -258,9 +262,24 @@ def why_more(case: Case) -> str:
     rows = plural(len(case.contenders.panel.rows.targets), "test row")
     text = f"{rows} cannot separate {_both(case)}"
     if more is None:
-        return f"{text}."
+        return f"{text}{narrower(hung, len(case.contenders.panel.rows.targets))}."
     surer = f", about {rounded(more.likely):,} with 80 %" if more.likely is not None else ""
     return f"{text}; about {rounded(more.even):,} more would with a 50 % chance{surer}."
+
+
+def narrower(difference: Difference | None, labelled: int) -> str:
+    """Say what as many rows again would show, where no number of rows can be forecast.
+
+    They narrow the part of the interval that is due to rows, and not that due to training runs.
+    """
+    if difference is None or answered_too_few(difference, labelled):
+        return ""
+    half = (difference.high - difference.low) / 2
+    after = half * sqrt((1 + difference.run_share) / 2)
+    return (
+        f"; how many could is unknown, and {labelled:,} more would narrow the interval of their "
+        f"difference from ±{percent(half)} to about ±{percent(after)} points"
+    )
 
 
 def _both(case: Case) -> str:

@@ -326,7 +326,10 @@ def _caption(
     """Say how to read the chart, and which candidates are not in it."""
     pick = next((clean(s.candidate) for s in placed if s.chosen), "the chosen candidate")
     margin = quantity(decision.goal, "margin")
-    parts = [f"Right of the line is better than {pick}; bars show the likely range (95 %)."]
+    parts = [
+        f"Points against {pick} on the same rows: right of the line is better; bars show the "
+        "likely range (95 %)."
+    ]
     if margin:
         parts.append(f"Shaded: less than the margin of {points(margin)}.")
     if any(row["part"] for row in rows):

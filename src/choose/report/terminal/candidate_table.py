@@ -263,7 +263,7 @@ def _facts(rows: CandidateRows) -> list[Column]:
 
 def _legend(decision: Decision, axis: Axis) -> Iterator[RenderableType]:
     verdict = decision.verdict
-    marks = ["▶ recommended" if verdict.recommended else "▷ interim choice", "├─●─┤ 95 % CI"]
+    marks = ["▶ recommended" if verdict.recommended else "▷ use for now", "├─●─┤ 95 % CI"]
     known = [card.accuracy for card in decision.scorecards if card.accuracy]
     if axis.target is not None:
         marks.append("┊ target")

@@ -255,5 +255,5 @@ def _figures(standing: Standing, width: int, noun: str) -> str:
 
 def chart_heading(decision: Decision) -> Text:
     """Return the title of the chart."""
-    mark = "▶ recommended" if decision.verdict.recommended else "▷ use meanwhile"
+    mark = "▶ recommended" if decision.verdict.recommended else "▷ use for now"
     return literal(f"{chart_title(decision)}; {mark}", "dim")
