@@ -618,3 +618,11 @@ def test_a_study_of_rankings_says_whether_to_tune_the_embedder(
     found = judge(laid, Rule(measure=Measure(metric="ndcg@10"))).verdict
     assert found.answer == answer
     assert found.because.startswith(f"Use {'tuned' if tuned > dense else 'dense'}, nDCG@10 0.7")
+
+
+def test_a_family_that_was_tried_with_a_small_model_only_says_so() -> None:
+    """ "probe beats prompting by 60.0 points" stood under Settled for a model of 135 million."""
+    small = prompt(0.4, model="SmolLM2-135M-Instruct")
+    found = judge(study([majority(), tfidf(0.8), small], 400, 1), Rule()).verdict
+    (said,) = [text for text in found.settled if "prompting" in text]
+    assert said.endswith(" on 400 shared rows, with SmolLM2-135M-Instruct only.")

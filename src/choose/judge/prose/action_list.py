@@ -81,7 +81,7 @@ def next_steps(case: Case, gates: tuple[Gate, ...], moves: tuple[Move, ...]) -> 
     unfinished = {} if waiting else _unfinished(case)
     minutes = budget_for(case, unfinished, planned, waiting.values())
     also = _repeats(case, planned)
-    again = not case.unpaid.issuperset(planned)  # the command that goes on repeats these, too
+    again = bool(unfinished or {*waiting} - case.unpaid) and not case.unpaid.issuperset(planned)
     metric, missed = list(_metric(case)), rare_label_missed(case)
     steps = [
         *(Step(kind="other", text=text) for text in [best_buy(moves)] if text),
@@ -92,7 +92,7 @@ def next_steps(case: Case, gates: tuple[Gate, ...], moves: tuple[Move, ...]) -> 
         *_conflicts(case),
         *(check if worth_most else ()),
         *_evaluate(case, unfinished, also, minutes),
-        *(repeat_runs(case, planned, minutes) if not (again and (waiting or unfinished)) else ()),
+        *(() if again else repeat_runs(case, planned, minutes)),
         *_stronger(case, gates),
         *(() if missed else metric),
         *_cascade(case),

@@ -214,8 +214,8 @@ def _shown(case: Case, result: FamilyResult) -> str:
     other, own = compared(case, found)
     other = other if found.chosen else called(case, match[0], other)
     small = small_models(case.contenders) if match[0] in ("prompting", "retrieval") else []
-    other += f", tried with {listed(small)} only," if small else ""
     rows, why = plural(found.difference.rows, "shared row"), why_wider(case, found)
+    rows += f", with {listed(small)} only" if small else ""
     if result.status == "behind":
         by = found.difference.negated()
         first = own if own == case.name else _capital(own)
