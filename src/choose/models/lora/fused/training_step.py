@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from choose.models.environment_settings import cores
@@ -168,21 +169,21 @@ class FusedEngine:
             limits_of(self._device).training_tokens,
             *(self._tokens_in_memory(*each) for each in batches),
         )
-        owned = [
-            (run, part)
-            for run, indices in batches
-            for part in self._parts(run, indices, 0 if single else max_tokens)
-        ]
-        parts = [part for _, part in owned]
+        limit = 0 if single else max_tokens
+        divided = list(pool.map(lambda each: self._divided(each[0], each[1], limit), batches))
+        parts = [part for some in divided for part in some]
         passes = group_into_passes(parts, len(batches), self.workers, max_tokens)
-        gradients = [each for some in pool.map(self._pass, passes) for each in some]
-        for run, _ in batches:
-            pairs = zip(owned, gradients, strict=True)
-            self._set_gradients(run, [own for (owner, _), own in pairs if owner is run])
+        gradients = (each for some in pool.map(self._pass, passes) for each in some)
+        owned = [list(islice(gradients, len(some))) for some in divided]
+        list(pool.map(self._set_gradients, [run for run, _ in batches], owned))
 
     def _tokens_in_memory(self, run: TrainingRun, indices: list[int]) -> int:
         longest = max(len(run.prefix_of(i)) + len(run.rows[i]) for i in indices)
         return tokens_in_memory(self._adapters[id(run)], longest, self._device)
+
+    def _divided(self, run: TrainingRun, indices: list[int], max_tokens: int) -> list[RunPart]:
+        self._limit_threads()
+        return list(self._parts(run, indices, max_tokens))
 
     def _pass(self, parts: list[RunPart]) -> list[RunGradients]:
         self._limit_threads()
