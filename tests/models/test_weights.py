@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import subprocess
 import sys
 import zipfile
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from choose.errors import ModelError
+from choose.models.environment_settings import cache_dir
 from choose.models.weights import fetch as client
 from choose.models.weights import resolve as hub
 from choose.models.weights.resolve import resolve, weights_digest
@@ -92,6 +95,27 @@ def test_processes_that_race_download_once(index: Index) -> None:
         folders = set(pool.map(resolve, [SPEC] * 4))
     assert len(folders) == 1
     assert index.downloads == 1
+
+
+def test_a_cache_that_another_process_creates_meanwhile_is_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was no folder, and then it was there: "which cannot be used: it is not a folder"."""
+    cache = tmp_path / "cache"
+    monkeypatch.setenv("CHOOSE_CACHE", str(cache))
+
+    def asked_early(question: Callable[[Path], bool]) -> Callable[[Path], bool]:
+        def ask(path: Path) -> bool:
+            answer = question(path)
+            if path == cache:
+                os.makedirs(cache, exist_ok=True)
+            return answer
+
+        return ask
+
+    for name in ("is_dir", "exists"):
+        monkeypatch.setattr(Path, name, asked_early(getattr(Path, name)))
+    assert cache_dir() == cache
 
 
 def test_a_tampered_file_is_refused_and_deleted(index: Index, tmp_path: Path) -> None:

@@ -26,7 +26,8 @@ def cache_dir() -> Path:
         reason = "it is not a folder"
         try:
             folder = Path(override).expanduser()
-            if folder.is_dir() or not folder.exists():
+            # In this order: another process may create it between the two questions.
+            if not folder.exists() or folder.is_dir():
                 return folder
         except (RuntimeError, OSError) as error:
             reason = (getattr(error, "strerror", None) or str(error)).rstrip(".")
