@@ -262,10 +262,10 @@ def test_sentences_say_what_is_missing() -> None:
         signed_points(-found.gap(name).loss.value) for name in ("reading", "retrieval")
     )
     assert said == (
-        f"Retrieval brings the knowledge: rag (tfidf reads no passages) scores {reached} instead "
-        f"of {without} on {found.rows} rows ({gold} with the right passage). What is missing now "
-        f"is reading ({reading}), not retrieval ({retrieval}): a stronger or tuned reader, "
-        "not a better index."
+        f"Retrieval brings the knowledge: rag (tfidf reads no passages) scores {reached} with "
+        f"passages, {without} without on {found.rows} rows ({gold} with the right passage). What "
+        f"is missing now is reading ({reading}), not retrieval ({retrieval}): a stronger or tuned "
+        "reader, not a better index."
     )
     [tuned] = loss_sentences((found,), "rag", ("rag",))
     assert tuned.endswith(": a stronger model or more labelled questions, not a better index.")
@@ -324,7 +324,7 @@ def test_retrieval_that_adds_nothing_does_not_bring_the_knowledge() -> None:
     assert found.brought is not None
     assert found.brought.value == 0
     [said] = loss_sentences((found,), "rag")
-    assert said.startswith("The right passage would bring the knowledge: with it rag ")
+    assert said.startswith("The right passage would bring the knowledge: rag scores ")
     assert "what it retrieves is not shown to" in said
 
 

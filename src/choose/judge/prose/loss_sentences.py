@@ -112,13 +112,13 @@ def _knowledge(split: LossSplit, who: str) -> str:
     on = f" on {plural(split.rows, 'row')}"
     if low is not None and low > 0 and split.brought is not None and not _above_0(split.brought):
         return (
-            f"The right passage would bring the knowledge: with it {who} scores {gold} "
-            f"instead of {without}{on}; what it retrieves is not shown to ({found})."
+            f"The right passage would bring the knowledge: {who} scores {gold} with it, {without} "
+            f"without{on}; what it retrieves is not shown to ({found})."
         )
     if low is not None and low > 0:
         return (
-            f"Retrieval brings the knowledge: {who} scores {found} instead of "
-            f"{without}{on} ({gold} with the right passage)."
+            f"Retrieval brings the knowledge: {who} scores {found} with passages, {without} "
+            f"without{on} ({gold} with the right passage)."
         )
     if high is not None and high < 0:
         return (

@@ -9,7 +9,6 @@ from choose.formatting import (
     duration,
     gain,
     in_percent,
-    listed,
     measured,
     milliseconds,
     months,
@@ -249,7 +248,7 @@ def _against(case: Case, name: str, difference: Difference) -> str:
 
 def doubts(limits: tuple[str, ...], confidence: str) -> str:
     """Say what limits the confidence."""
-    return f"Confidence is {confidence}: {listed(limits)}." if limits else ""
+    return f"Confidence is {confidence}: {'; '.join(limits)}." if limits else ""
 
 
 # A cascade that takes at least this share of the strong candidate's time saves too little.
