@@ -34,8 +34,10 @@ ELSEWHERE = """
 import pickle, sys
 import pytest
 from choose.data.scenarios import Pools
+from choose.run import predict_test_rows
 from choose.run.worker import Worker
 from support import fake_strategies
+predict_test_rows.AT_ONCE = 0.0
 fake_strategies.install(pytest.MonkeyPatch())
 data, requests = pickle.load(open(sys.argv[1], "rb"))
 worker = Worker(Pools(data))
