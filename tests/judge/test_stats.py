@@ -676,7 +676,7 @@ def test_differences_without_skewness_have_the_symmetric_interval():
 
 @pytest.mark.parametrize("documents", [1, 2, 3, 15, 300])
 def test_losses_of_exactly_zero_have_a_symmetric_interval_around_0(documents):
-    """Rows that hang together tell less: the fewer the documents, the wider."""
+    """Rows of one document are alike, so fewer documents give wider intervals."""
     names = [f"d{n % documents}" for n in range(300)]
     found = skewed_interval(np.zeros((300, 3)), names)
     assert found.low == pytest.approx(-found.high)

@@ -105,7 +105,7 @@ def candidates_of(study: Study, task: Task) -> ResolvedCandidates:
         raise _none_can_run({name: why for name, why in reasons.items() if name in named}, task)
     fits = {c.name for c in candidates if task.kind in kinds(c.strategy)}
     if named - fits and named.issuperset(usual := default_strategies()):
-        named.difference_update(usual)  # `-s all` stands for all that fit the task
+        named.difference_update(usual)  # `-s all` asks for no strategy of another task
     refusals = tuple(
         LeftOut(candidate=name, reason="refused", text=why)
         for name, why in reasons.items()

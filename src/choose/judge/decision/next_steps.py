@@ -34,8 +34,8 @@ TIMES = 2.0
 
 HUNDRED = 100
 
-# Minutes that steps may recommend for `--budget`: `SHARED` times the forecast of what is left, as
-# other trials take time too, and `FIT_SHARE` times that of a fit that was too long.
+# A step names the first of these budgets, in minutes, that holds `SHARED` times the forecast for the
+# remaining work, because other trials run too, and `FIT_SHARE` times a fit that did not fit before.
 BUDGETS, SHARED, FIT_SHARE = (5, 10, 15, 30, 60, 120, 240), 3, 2
 
 # Runs that a study needs to measure the variance between runs well.
