@@ -34,8 +34,8 @@ TIMES = 2.0
 
 HUNDRED = 100
 
-# A step names the first of these budgets, in minutes, that holds `SHARED` times the forecast for the
-# remaining work, because other trials run too, and `FIT_SHARE` times a fit that did not fit before.
+# A step names the first of these budgets, in minutes, that holds `SHARED` times the remaining work,
+# because other trials run too, and `FIT_SHARE` times a fit that the last budget could not hold.
 BUDGETS, SHARED, FIT_SHARE = (5, 10, 15, 30, 60, 120, 240), 3, 2
 
 # Runs that a study needs to measure the variance between runs well.
