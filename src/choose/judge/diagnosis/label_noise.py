@@ -22,7 +22,7 @@ NONE = -1
 # Nothing is said of wrong labels, neither a list nor a share, below this `skill` of the auditor.
 # Confident contradictions, which may be wrong labels, raise the skill by `CREDIT` at most: an
 # auditor at chance has them too. Measured by benchmarks/label_audit.py.
-SKILLED = 0.75
+SKILLED = 0.74
 CREDIT = 0.25
 
 # No doubt on a label of which the auditor confirms fewer rows, at the lower bound.
