@@ -2,12 +2,13 @@
 
     python benchmarks/label_audit.py              1,000 sets, some minutes
     python benchmarks/label_audit.py --quick      100 sets
+    python benchmarks/label_audit.py --seed 2     other sets
     python benchmarks/label_audit.py --json       the figures as JSON
 
 Errors are planted. Sets are drawn from real texts where the folder of real sets is there (their own
 wrong labels count against the audit), and else from a simulated world. They have 12 to 2,500 rows,
 2 to 50 labels and none, 3, 5 or 10 % wrong labels, spread evenly or between two labels, and
-auditors from chance to nearly perfect. Exits with 1 and the list of missed targets where there are
+auditors from chance to nearly perfect. The floor was chosen on the sets of seed 0. Exits with 1 and the list of missed targets where there are
 any.
 """
 
@@ -156,9 +157,9 @@ def from_texts(
     return graded(truth, given, out_of_fold(features, given, wanted, linear=True), rate)
 
 
-def audited(folder: Path, sets: int) -> Iterator[Drawn]:
+def audited(folder: Path, sets: int, seed: int) -> Iterator[Drawn]:
     """Audit so many sets, of real texts and of the simulated world in turn."""
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(seed)
     real = []
     for name in SETS:
         if (path := folder / name / "train.csv").is_file():
@@ -247,13 +248,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Audit, print, and return 1 where a target is missed."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--seed", type=int, default=1, help="0 draws the sets of the choice")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     data = Path(__file__).resolve().parents[2] / "shared" / "data"
     parser.add_argument("--data", type=Path, default=data, help="the folder of real sets")
     choice = parser.parse_args(arguments)
     warnings.filterwarnings("ignore")
     start = perf_counter()
-    drawn = list(audited(choice.data, QUICK if choice.quick else FULL))
+    drawn = list(audited(choice.data, QUICK if choice.quick else FULL, choice.seed))
     by = parts(drawn)
     if choice.json:
         print(json.dumps({name: asdict(part) for name, part in by.items()}, indent=1))

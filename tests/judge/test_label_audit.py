@@ -174,8 +174,7 @@ def test_a_weak_auditor_gives_no_estimate_where_confident_learning_would():
         p = out_of_fold(features, given)
         claimed.append(wrong_share(joint_distribution(given, confident_labels(given, p), 6)))
         assert found.accuracy.value < 0.85
-    # The lower bound of one of these auditors reaches the floor by chance (0.743 against 0.74).
-    assert sum(refused) >= STUDIES - 1
+    assert all(refused)
     assert np.mean(claimed) > 0.1  # ten per cent and more "wrong labels" where there is none
     assert found.ceiling is None
     assert found.gain is None
