@@ -8,8 +8,8 @@
 Errors are planted. Sets are drawn from real texts where the folder of real sets is there (their own
 wrong labels count against the audit), and else from a simulated world. They have 12 to 2,500 rows,
 2 to 50 labels and none, 3, 5 or 10 % wrong labels, spread evenly or between two labels, and
-auditors from chance to nearly perfect. The floor was chosen on the sets of seed 0. Exits with 1 and the list of missed targets where there are
-any.
+auditors from chance to nearly perfect. The floor was chosen on the sets of seed
+0. Exits with 1 and the list of missed targets where there are any.
 """
 
 from __future__ import annotations
