@@ -12,9 +12,9 @@ from choose.judge.evidence import CandidateInfo, Evidence, Items
 from choose.judge.goal import Rule
 from choose.judge.measures import build_scorecard
 from choose.judge.measures.build_scorecard import scorecard
-from choose.judge.measures.common_rows import common_rows
 from choose.judge.measures.cost_comparison import cheapest_first
 from choose.judge.measures.cost_sheet import cost_sheet
+from choose.judge.measures.robustness import common_rows
 from choose.judge.scores.score_tables import CLEAN, study_scores
 from choose.judge.stats.intervals import wilson
 from choose.types import STANDARD, Answers, Run, Scenario

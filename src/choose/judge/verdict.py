@@ -28,8 +28,8 @@ from choose.judge.evidence import Evidence
 from choose.judge.goal import RULE, Rule
 from choose.judge.measures.build_scorecard import accuracy, scorecard
 from choose.judge.measures.changed_documents import document_churn, document_drills
-from choose.judge.measures.common_rows import common_rows
 from choose.judge.measures.reading_robustness import document_faults, paraphrases
+from choose.judge.measures.robustness import common_rows
 from choose.judge.measures.text_metrics import beside_the_choice, literal_fields, text_figures
 from choose.judge.prose.action_list import next_steps
 from choose.judge.prose.advice import flips, old_facts

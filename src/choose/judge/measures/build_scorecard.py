@@ -9,9 +9,18 @@ from itertools import combinations
 import numpy as np
 
 from choose.judge.goal import Rule
-from choose.judge.measures.common_rows import CommonRows, common_rows, on_rows, shared_rows
 from choose.judge.measures.drift_and_new_class import drop_of, new_class_of, origins_of
-from choose.judge.measures.robustness import curve_of, estimate, noise_of, selective, stability_of
+from choose.judge.measures.robustness import (
+    CommonRows,
+    common_rows,
+    curve_of,
+    estimate,
+    noise_of,
+    on_rows,
+    selective,
+    shared_rows,
+    stability_of,
+)
 from choose.judge.scores.paired_comparison import (
     ASSUMED_SD,
     Side,

@@ -1,9 +1,16 @@
-"""What happens to a candidate under label noise, other views of the questions, fewer labels."""
+"""What happens to a candidate under label noise, other views of the questions, fewer labels.
+
+Some rows are harder than others, and a budget may end when candidates have answered different ones.
+So figures beside each other are of rows that all of them cover (`common_rows`). A part that covers
+less than half as many as the largest would cost too many: it keeps its own, which the record names.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from math import ceil
+from typing import Any
 
 import numpy as np
 from scipy.integrate import trapezoid
@@ -18,6 +25,7 @@ from choose.judge.scores.paired_comparison import (
     mean_change,
     other_pool,
     shared_training,
+    view_tables,
 )
 from choose.judge.scores.score_tables import (
     CLEAN,
@@ -29,6 +37,7 @@ from choose.judge.scores.score_tables import (
 )
 from choose.judge.stats.intervals import AGRESTI_COULL, Estimate, two_way_interval
 from choose.judge.stats.metrics import UNUSABLE
+from choose.judge.stats.two_way import Mask
 from choose.schema.base import Interval
 from choose.schema.scorecard import (
     CoveragePoint,
@@ -74,9 +83,7 @@ def noise_of(candidate: CandidateScores) -> Noise:
     tables = {0.0: clean, **tables}
     curve = tuple(NoisePoint(rate=rate, accuracy=_interval(t)) for rate, t in tables.items())
     rates, values = list(tables), [point.accuracy.value for point in curve]
-    area = None
-    if values[0] > 0:
-        area = float(trapezoid(values, rates) / (rates[-1] * values[0]))
+    area = float(trapezoid(values, rates) / (rates[-1] * values[0])) if values[0] > 0 else None
     slope = _slope(tables, not candidate.repeats)
     breakdown = _breakdown(candidate, tables)
     return Noise(slope=slope, area=area, breakdown=breakdown, curve=curve, kinds=kinds)
@@ -84,9 +91,7 @@ def noise_of(candidate: CandidateScores) -> Noise:
 
 def _kinds(candidate: CandidateScores) -> tuple[NoiseKindPoint, ...]:
     points = []
-    for (kind, rate), table in sorted(candidate.noise.items()):
-        if candidate.main is None:
-            continue
+    for (kind, rate), table in sorted(candidate.noise.items() if candidate.main else ()):
         loss = compare(full_pool(candidate), other_pool(candidate, table))
         noisy = accuracy_on(table, table.complete)
         if loss is not None and noisy is not None:
@@ -163,8 +168,8 @@ def stability_of(candidate: CandidateScores, views: Mapping[str, ScoreTable]) ->
     if candidate.main is None:
         return Stability()
     points = tuple(_view(view, table, candidate.main) for view, table in views.items())
-    agreement = float(np.mean([point.agreement for point in points])) if points else None
-    return Stability(agreement=agreement, views=points)
+    same = float(np.mean([point.agreement for point in points])) if points else None
+    return Stability(agreement=same, views=points)
 
 
 def _view(view: str, table: ScoreTable, main: ScoreTable) -> ViewPoint:
@@ -197,10 +202,8 @@ NEAR = 0.05
 def selective(table: ScoreTable) -> tuple[CoveragePoint, ...]:
     """Return accuracy at fixed coverage; nothing for a candidate that gives no scores.
 
-    Rows count the same here, since a share of them is answered.
-
-    The threshold is set on the rows reported, which gains nothing: it is fixed by the share that
-    is answered and not by what is right.
+    Rows count the same here, since a share of them is answered. The threshold is set on the rows
+    reported, which gains nothing: that share fixes it, and not what is right.
     """
     stated = _confidence(table)
     if stated is None:
@@ -265,3 +268,83 @@ def _confidence(table: ScoreTable) -> Floats | None:
         confidence = np.where((codes == UNUSABLE) | ~np.isfinite(confidence), 0.0, confidence)
         stated[place, table.draws.index(run.trial.draw)] = confidence
     return stated
+
+
+# A table with fewer rows than this part of the largest keeps its own.
+LEAST = 0.5
+
+
+def shared_rows(tables: Iterable[ScoreTable]) -> Mask | None:
+    """Return the rows that all but the smallest tables cover; None where these share none."""
+    given = list(tables)
+    largest = max((int(table.complete.sum()) for table in given), default=0)
+    kept = [table for table in given if table.complete.sum() >= LEAST * largest]
+    shared, before = _covered_by_all(kept), None
+    # On fewer rows other repetitions may be the complete ones, which may lack some of the rows.
+    while before is None or (shared != before).any():
+        before = shared
+        shared = _covered_by_all([_restricted(table, shared) for table in kept])
+    return shared if shared.any() else None
+
+
+def _covered_by_all(tables: Sequence[ScoreTable]) -> Mask:
+    covered = [table.complete for table in tables] or [np.zeros(0, dtype=np.bool_)]
+    return np.asarray(np.logical_and.reduce(covered), dtype=np.bool_)
+
+
+def _restricted(table: ScoreTable, rows: Mask) -> ScoreTable:
+    return replace(table, outputs=np.where(rows[:, None], table.outputs, MISSING))
+
+
+def on_rows(table: ScoreTable, rows: Mask | None) -> ScoreTable:
+    """Return a table on these rows only; as it is where it does not cover them all."""
+    if rows is None:
+        return table
+    restricted = _restricted(table, rows)
+    return restricted if (restricted.complete == rows).all() else table
+
+
+@dataclass(frozen=True)
+class CommonRows:
+    """Of all candidates: the rows with label noise, by view and after smaller pools."""
+
+    noise: Mask | None
+    sizes: Mask | None
+    views: dict[str, Mask | None]
+
+    def with_noise(self, candidate: CandidateScores) -> CandidateScores:
+        """Return a candidate's clean and noised answers on the common rows."""
+        noise = {key: on_rows(table, self.noise) for key, table in candidate.noise.items()}
+        return replace(candidate, noise=noise, main=_clean(candidate, noise, self.noise))
+
+    def with_sizes(self, candidate: CandidateScores) -> CandidateScores:
+        """Return a candidate's answers after every pool on the common rows."""
+        sizes = {size: on_rows(table, self.sizes) for size, table in candidate.sizes.items()}
+        return replace(candidate, sizes=sizes, main=_clean(candidate, sizes, self.sizes))
+
+    def views_of(self, candidate: CandidateScores) -> dict[str, ScoreTable]:
+        """Return a candidate's answers to perturbed rows, by view, on the common rows."""
+        tables = view_tables(candidate.main) if candidate.main is not None else {}
+        return {view: on_rows(table, self.views.get(view)) for view, table in tables.items()}
+
+
+def _clean(
+    candidate: CandidateScores, others: Mapping[Any, ScoreTable], common: Mask | None
+) -> ScoreTable | None:
+    """Return the clean answers on the common rows, or on those of the others if none has these."""
+    if candidate.main is None or common is None:
+        return candidate.main
+    if not any((table.complete == common).all() for table in others.values()):
+        common = shared_rows(others.values())
+    return on_rows(candidate.main, common)
+
+
+def common_rows(candidates: Sequence[CandidateScores]) -> CommonRows:
+    """Return the rows that candidates share under each condition that was measured."""
+    scored = [c for c in candidates if c.main is not None]
+    noise = [t for c in scored if c.noise for t in (c.main, *c.noise.values()) if t]
+    sizes = [t for c in scored if c.sizes for t in (c.main, *c.sizes.values()) if t]
+    seen = [view_tables(c.main) for c in scored if c.main is not None]
+    names = sorted({view for tables in seen for view in tables})
+    views = {n: shared_rows(tables[n] for tables in seen if n in tables) for n in names}
+    return CommonRows(shared_rows(noise), shared_rows(sizes), views)
