@@ -1,13 +1,15 @@
 """How fast LoRA trains, against Hugging Face's Trainer with PEFT on the same rows and settings.
 
-    python benchmarks/lora.py [--quick] [--roofline] [--json] [--keep FILE]
+    python benchmarks/lora.py [--quick] [--roofline] [--dtype float32] [--json] [--keep FILE]
 
 Both sides take the same model, labels, learning rate, rank, targets, dropout, batch size, steps,
 schedule and seeds, in turns, each turn in a process of its own; loading is not timed. Speed is
 measured over the same number of steps on both sides, accuracy over whole trials on all test rows.
 A trial of a grid costs the peer as much as a single trial. In float32 the peer draws its batches at
 random, Trainer's default, and once more with lengths grouped, as choose does: that form is the fair
-one, and the other has no target. `--keep` saves finished measurements in a file.
+one, and the other has no target. `--keep` saves finished measurements in a file. choose computes in
+bfloat16 where the processor multiplies it; with `--dtype float32` both sides are in float32, as on
+a processor that does not.
 `--roofline` compares a step of ours with the least that this machine could take instead.
 With `--upper 0.5` choose adapts the upper half of the layers only; the peer always adapts all.
 Exits with 1 where a target is missed.
@@ -30,7 +32,8 @@ from typing import Any
 
 import choose
 from choose.files import digest
-from choose.models.hardware.compute_settings import bfloat16_is_fast
+from choose.models.environment_settings import DTYPES
+from choose.models.hardware.compute_settings import trains_in_bfloat16
 from choose.models.lora.classifier import schedule_for
 from choose.models.weights.resolve import resolve, weights_digest
 from choose.models.weights.spec import DEFAULT_LM
@@ -41,8 +44,8 @@ HERE = Path(__file__).resolve().parent
 # Trials of the grid that choose trains together.
 GRID = 10
 
-# Target ratios of one trial, and of each of a grid of ten, by the form of the peer, on a processor
-# with bfloat16. Without one, both sides compute in float32, and less is asked.
+# Target ratios of one trial, and of each of a grid of ten, by the form of the peer, where choose
+# computes in bfloat16. In float32, where no product is faster than the peer's, less is asked.
 TARGETS = {
     ("one", "fp32"): None,
     ("one", "fp32 grouped"): 3.0,
@@ -76,9 +79,10 @@ PEERS = {
 def timed(processes: Processes, rounds: int, steps: int) -> dict[str, list[float]]:
     """Return seconds a step and trial of each side, round by round.
 
-    The peer in bfloat16 is left out where the machine does not multiply bfloat16 fast.
+    The peer in bfloat16 is left out where our side computes in float32.
     """
-    kinds = [kind for kind, how in PEERS.items() if bfloat16_is_fast() or not how["bf16"]]
+    half = processes.settings["dtype"] == "bfloat16"
+    kinds = [kind for kind, how in PEERS.items() if half or not how["bf16"]]
     found: dict[str, list[float]] = {kind: [] for kind in (*kinds, "one", "grid")}
     grid = list(range(GRID))
     for n in range(rounds):
@@ -94,9 +98,9 @@ def timed(processes: Processes, rounds: int, steps: int) -> dict[str, list[float
 def whole(processes: Processes, seeds: int, peer_seeds: int) -> dict[str, list[float]]:
     """Return accuracies on the test rows, those of choose trained together.
 
-    The peer computes in bfloat16 where this machine multiplies it faster, as choose does.
+    The peer computes in the number type of our side.
     """
-    how = PEERS["bf16" if bfloat16_is_fast() else "fp32"]
+    how = PEERS["bf16" if processes.settings["dtype"] == "bfloat16" else "fp32"]
     ours = processes.run("accuracy ours", "choose", 0, list(range(seeds)))["accuracy"]
     peer = [
         processes.run(f"accuracy peer {seed}", "peer", 0, [seed], **how)["accuracy"][0]
@@ -115,6 +119,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, default=5, help="whole trials for the accuracy")
     parser.add_argument("--peer-seeds", type=int, default=5)
     parser.add_argument("--part", choices=("all", "time", "accuracy"), default="all")
+    parser.add_argument("--dtype", choices=DTYPES, help="of our side; else as the processor can")
     parser.add_argument("--upper", type=float, default=1.0, help="share of layers of our side")
     parser.add_argument("--keep", type=Path, help="file of finished measurements, to go on from")
     parser.add_argument("--quick", action="store_true", help="one short round, no accuracy")
@@ -128,7 +133,8 @@ def options() -> argparse.Namespace:
 
 def roofline(processes: Processes, steps: int) -> list[str]:
     """Return what a step takes, and the least that products and memory allow, as sentences."""
-    lines = [f"Roofline of a LoRA step; {machine(processes.threads)}; CPU ms a step and trial:"]
+    about = f"{processes.settings['dtype']}; {machine(processes.threads)}"
+    lines = [f"Roofline of a LoRA step in {about}; CPU ms a step and trial:"]
     for name, trials in (("one trial", 1), (f"{GRID} trials together", GRID)):
         found = processes.run(
             f"roofline {name}", "choose", max(2, steps // trials), list(range(trials)), roofline=1
@@ -145,17 +151,17 @@ def roofline(processes: Processes, steps: int) -> list[str]:
     return lines
 
 
-def asked_of(ours: str, peer: str) -> float | None:
-    """Return the ratio that is asked for, if there is one."""
+def asked_of(ours: str, peer: str, dtype: str) -> float | None:
+    """Return the ratio that is asked for of our side in a number type, if there is one."""
     asked = TARGETS[ours, peer]
-    return asked if asked is None or bfloat16_is_fast() else TARGETS_IN_FLOAT32[ours]
+    return asked if asked is None or dtype == "bfloat16" else TARGETS_IN_FLOAT32[ours]
 
 
-def _slow(ratios: dict[tuple[str, str], float]) -> list[str]:
+def _slow(ratios: dict[tuple[str, str], float], dtype: str) -> list[str]:
     return [
         f"{ours} trial against {peer}: {ratio:.2f}x of {asked:g}x"
         for (ours, peer), ratio in ratios.items()
-        if (asked := asked_of(ours, peer)) is not None and ratio < asked
+        if (asked := asked_of(ours, peer, dtype)) is not None and ratio < asked
     ]
 
 
@@ -180,6 +186,7 @@ def _report(
     versions = ", ".join(f"{p} {version(p)}" for p in PACKAGES)
     lines = [
         f"LoRA against transformers.Trainer with PEFT; {machine(choice.threads)}; {versions}.",
+        f"Our side computes in {settings['dtype']}.",
         f"SmolLM2-135M, {ROWS} rows of TREC-6, rank {settings['rank']} on query and value, batch "
         f"{settings['batch']}, {settings['plan_steps']} steps, rate {settings['rate']:g}.",
         f"Adapters of our side in the upper {100 * settings['upper']:.0f} % of the layers, of the "
@@ -199,7 +206,7 @@ def _report(
         each = ", ".join(f"{1000 * s:.0f}" for s in rounds)
         lines.append(f"  {names[name]:34} {1000 * median(rounds):6.0f}   ({each})")
     for (ours, peer), ratio in ratios.items():
-        asked = asked_of(ours, peer)
+        asked = asked_of(ours, peer, settings["dtype"])
         wanted = "nothing asked" if asked is None else f"{asked:g}x asked"
         lines.append(f"  {names[ours]}, against {names[peer]}: {ratio:.2f}x; {wanted}")
     for side, values in right.items():
@@ -225,6 +232,7 @@ class Processes:
             "plan_steps": learnt.steps,
             "max_tokens": 128,
             "upper": choice.upper,
+            "dtype": choice.dtype or ("bfloat16" if trains_in_bfloat16("cpu") else "float32"),
         }
         kept = self.keep is not None and self.keep.exists()
         self.done: dict[str, Any] = json.loads(self.keep.read_text()) if kept else {}
@@ -243,7 +251,7 @@ class Processes:
         """Return everything that a measurement of a side depends on, but for its own settings."""
         same = {k: v for k, v in self.settings.items() if k != "folder"}
         if side == "peer":
-            del same["upper"]
+            del same["upper"], same["dtype"]
         versions = [version(package) for package in PACKAGES]
         weights, rows = weights_digest(DEFAULT_LM), digest(self.rows)
         on = machine(self.threads)
@@ -253,11 +261,10 @@ class Processes:
         job = self.folder / "job.json"
         job.write_text(json.dumps({**self.settings, **self.rows, **how}), encoding="utf-8")
         count = str(self.threads)
-        threads = {"OMP_NUM_THREADS": count, "CHOOSE_THREADS": count, "HF_HUB_OFFLINE": "1"}
+        set_to = {"OMP_NUM_THREADS": count, "CHOOSE_THREADS": count, "HF_HUB_OFFLINE": "1"}
+        set_to["CHOOSE_DTYPE"] = self.settings["dtype"]
         command = [sys.executable, HERE / f"lora_{side}.py", job]
-        done = subprocess.run(
-            command, env={**os.environ, **threads}, capture_output=True, text=True
-        )
+        done = subprocess.run(command, env={**os.environ, **set_to}, capture_output=True, text=True)
         if done.returncode:
             sys.exit(f"{side} failed:\n{done.stderr[-2000:]}")
         found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
@@ -310,7 +317,7 @@ def main() -> int:
     ratios = {
         (ours, peer): medians[peer] / medians[ours] for ours, peer in TARGETS if peer in medians
     }
-    missed = [*_slow(ratios), *_wrong(right)]
+    missed = [*_slow(ratios, processes.settings["dtype"]), *_wrong(right)]
     if choice.json:
         about = {
             "machine": machine(choice.threads),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from argparse import Namespace
 from pathlib import Path
 from typing import Any
@@ -30,20 +31,20 @@ def test_forms_of_the_peer(form: str, strategy: str, tmp_path: Path) -> None:
     assert arguments.bf16 is (form == "bf16")
 
 
-def test_targets_are_those_of_lengths_grouped_and_lower_without_bfloat16(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(lora, "bfloat16_is_fast", lambda: True)
+def test_targets_are_those_of_lengths_grouped_and_lower_in_float32() -> None:
     ratios = {("one", "fp32"): 0.5, ("one", "fp32 grouped"): 2.5}
-    assert lora._slow(ratios) == ["one trial against fp32 grouped: 2.50x of 3x"]
-    assert lora._slow({("grid", "fp32 grouped"): 4.6, ("grid", "bf16"): 3.4}) == [
+    assert lora._slow(ratios, "bfloat16") == ["one trial against fp32 grouped: 2.50x of 3x"]
+    assert lora._slow({("grid", "fp32 grouped"): 4.6, ("grid", "bf16"): 3.4}, "bfloat16") == [
         "grid trial against bf16: 3.40x of 3.5x"
     ]
-    monkeypatch.setattr(lora, "bfloat16_is_fast", lambda: False)
-    assert lora._slow(ratios) == []
+    assert lora._slow(ratios, "float32") == []
+    assert lora._slow({("grid", "fp32 grouped"): 2.4}, "float32") == [
+        "grid trial against fp32 grouped: 2.40x of 2.5x"
+    ]
     seconds = {kind: [0.3] for kind in ("fp32", "fp32 grouped", "one", "grid")}
     choice = Namespace(rounds=1, threads=1)
     settings = {"rank": 16, "batch": 8, "plan_steps": 9, "rate": 1e-3, "upper": 1.0}
+    settings["dtype"] = "float32"
     told = "\n".join(lora._report(choice, settings, seconds, ratios, {}, []))
     assert "against Trainer, fp32: 0.50x; nothing asked" in told
     assert "against Trainer, fp32, lengths grouped: 2.50x; 2x asked" in told
@@ -82,9 +83,10 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_a_measurement_is_kept_for_the_same_way_of_measuring_only(
     ran: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def ask(threads: int = 1) -> list[str]:
+    def ask(threads: int = 1, dtype: str = "bfloat16") -> list[str]:
         ran.clear()
-        choice = Namespace(threads=threads, keep=tmp_path / "kept.json", data="", upper=1.0)
+        about = {"keep": tmp_path / "kept.json", "data": "", "upper": 1.0, "dtype": dtype}
+        choice = Namespace(threads=threads, **about)
         some = Processes(choice, tmp_path)
         for side in ("choose", "peer"):
             some.run("one", side, 4, [0])
@@ -94,6 +96,7 @@ def test_a_measurement_is_kept_for_the_same_way_of_measuring_only(
     assert ask() == both
     assert ask() == []
     assert ask(threads=2) == both
+    assert ask(dtype="float32") == ["choose"]
     with monkeypatch.context() as change:
         change.setattr(lora, "machine", lambda threads: "another machine")
         assert ask() == both
@@ -105,6 +108,25 @@ def test_a_measurement_is_kept_for_the_same_way_of_measuring_only(
         change.setattr(lora, "sources", lambda side: usual(side) + ["edited"] * (side == "choose"))
         assert ask() == ["choose"]
     assert ask() == []
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_our_side_computes_in_the_number_type_of_the_option(
+    dtype: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[str, str]] = []
+
+    def run(command: list[Any], env: dict[str, str], **_: Any) -> Namespace:
+        seen.append((Path(command[1]).name, env["CHOOSE_DTYPE"]))
+        return Namespace(returncode=0, stdout=json.dumps({"step_seconds": 1.0}))
+
+    monkeypatch.setattr(lora, "resolve", lambda spec: spec)
+    monkeypatch.setattr(lora, "rows_of", lambda data: {})
+    monkeypatch.setattr(lora.subprocess, "run", run)
+    choice = Namespace(threads=1, keep=None, data="", upper=1.0, dtype=dtype)
+    seconds = lora.timed(Processes(choice, tmp_path), 1, 8)
+    assert seen[-1] == ("lora_choose.py", dtype)
+    assert ("bf16" in seconds) is (dtype == "bfloat16")
 
 
 def test_our_code_is_told_from_the_peers() -> None:
