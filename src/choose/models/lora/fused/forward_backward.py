@@ -17,7 +17,7 @@ import numpy as np
 
 from choose.models.hardware.compute_settings import synchronise
 from choose.models.hardware.memory import halvings, limits_of
-from choose.models.lora.batching import RaggedBatch, ragged_batch
+from choose.models.lora.batching import RaggedBatch, ragged_batch, split_batch
 from choose.models.lora.fused.attention import LONG
 from choose.models.lora.fused.decoder import Decoder
 from choose.models.lora.fused.linear_layers import NORMS, AdaptedRun, FlatAdapters, LoraMatrices
@@ -332,19 +332,15 @@ def _adapter_bytes(adapters: FlatAdapters, name: str, ranks: int) -> int:
 
 def group_into_passes(
     parts: Sequence[RunPart], runs: int, workers: int, max_tokens: int
-) -> list[list[RunPart]]:
-    """Gather neighbouring parts into passes of about `max_tokens`; a single run's stay apart."""
+) -> list[list[int]]:
+    """Gather parts, by their indices, into passes of about `max_tokens`.
+
+    The slowest pass decides how long a step takes, so all are of about the same size. A single
+    run's parts stay apart.
+    """
     if runs == 1:
-        return [[part] for part in parts]
+        return [[n] for n in range(len(parts))]
     sizes = [sum(map(len, part.rows)) for part in parts]
-    # The same number of passes for each worker, of about the same size.
+    # The same number of passes for each worker.
     turns = math.ceil(sum(sizes) / (workers * max_tokens))
-    pass_size = sum(sizes) / (workers * turns)
-    passes: list[list[RunPart]] = [[]]
-    filled = 0
-    for part, size in zip(parts, sizes, strict=True):
-        if passes[-1] and filled + size / 2 > pass_size * len(passes):
-            passes.append([])
-        passes[-1].append(part)
-        filled += size
-    return passes
+    return split_batch(sizes, max_tokens, workers * turns)

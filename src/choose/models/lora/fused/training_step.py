@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from choose.models.environment_settings import cores
@@ -173,7 +173,9 @@ class FusedEngine:
         divided = list(pool.map(lambda each: self._divided(each[0], each[1], limit), batches))
         parts = [part for some in divided for part in some]
         passes = group_into_passes(parts, len(batches), self.workers, max_tokens)
-        gradients = (each for some in pool.map(self._pass, passes) for each in some)
+        computed = pool.map(self._pass, [[parts[n] for n in some] for some in passes])
+        found = dict(zip(chain(*passes), chain(*computed), strict=True))
+        gradients = (found[n] for n in range(len(parts)))
         owned = [list(islice(gradients, len(some))) for some in divided]
         list(pool.map(self._set_gradients, [run for run, _ in batches], owned))
 
