@@ -80,7 +80,7 @@ def test_with_one_passage_distraction_is_not_measured_and_sums_stay_right() -> N
     assert with_others.gap("distraction").loss.value == 0  # measured, and none
     assert with_others.gap("reading") == found.gap("reading")
     [said] = loss_sentences((found,), "rag")
-    assert said.startswith("Retrieval brings the knowledge: rag scores ")
+    assert said.startswith("Passages bring the knowledge: rag scores ")
 
 
 def _study(study: Evidence) -> tuple[Evidence, StudyScores]:
@@ -262,8 +262,8 @@ def test_sentences_say_what_is_missing() -> None:
         signed_points(-found.gap(name).loss.value) for name in ("reading", "retrieval")
     )
     assert said == (
-        f"Retrieval brings the knowledge: rag (tfidf reads no passages) scores {reached} with "
-        f"passages, {without} without on {found.rows} rows ({gold} with the right passage). What "
+        f"Passages bring the knowledge: rag (tfidf reads no passages) scores {reached} with "
+        f"them, {without} without on {found.rows} rows ({gold} with the right passage). What "
         f"is missing now is reading ({reading}), not retrieval ({retrieval}): a stronger or tuned "
         "reader, not a better index."
     )

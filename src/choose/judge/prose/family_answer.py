@@ -72,6 +72,9 @@ def answer(case: Case, kind: Kind) -> str:
             return f"{first}; nothing works yet."
         return f"{first}; until then, {do[0].lower()}{do[1:]}."
     if kind == "too-close":
+        if family == "fine-tuning":
+            # "For now" would ask to train what may turn out not to be needed.
+            return f"{_capital(_noun(case, family))} is the better bet; {_may_win(case)}."
         return f"{do} for now; {_may_win(case)}."
     if len(case.contenders.families) == 1:
         cheap = family == "baseline"

@@ -117,7 +117,7 @@ def _knowledge(split: LossSplit, who: str) -> str:
         )
     if low is not None and low > 0:
         return (
-            f"Retrieval brings the knowledge: {who} scores {found} with passages, {without} "
+            f"Passages bring the knowledge: {who} scores {found} with them, {without} "
             f"without{on} ({gold} with the right passage)."
         )
     if high is not None and high < 0:
