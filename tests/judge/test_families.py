@@ -495,10 +495,11 @@ def test_a_costlier_one_with_a_small_lead_is_named_with_what_the_cheaper_one_ris
 
 def test_training_is_a_bet_and_not_for_now_where_a_cheap_classifier_may_be_enough() -> None:
     """A reader of "Fine-tune a model for now" did not know which of the two to build."""
-    field = [majority(), probe(0.8), lora(0.86, seeds=1, run_spread=0.3)]
+    tuned = lora(0.86, seeds=1, run_spread=0.3)
+    field = [majority(), probe(0.8), prompt(0.4), retrieval(0.5), tuned]
     told = [decide(field, 300, seed).verdict for seed in range(4)]
     bets = {v.answer for v in told if v.kind == "too-close" and v.use_meanwhile == "lora"}
-    assert bets == {"Fine-tuning is the better bet; a cheap classifier may be enough."}
+    assert bets == {"Fine-tuning is the best bet; a cheap classifier may be enough."}
 
 
 def test_a_risk_is_told_only_where_the_interval_holds_it() -> None:

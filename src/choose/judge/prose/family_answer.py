@@ -74,7 +74,7 @@ def answer(case: Case, kind: Kind) -> str:
     if kind == "too-close":
         if family == "fine-tuning":
             # "For now" would ask to train what may turn out not to be needed.
-            return f"{_capital(_noun(case, family))} is the better bet; {_may_win(case)}."
+            return f"{_capital(_noun(case, family))} is the best bet; {_may_win(case)}."
         return f"{do} for now; {_may_win(case)}."
     if len(case.contenders.families) == 1:
         cheap = family == "baseline"
