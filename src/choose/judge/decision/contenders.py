@@ -250,6 +250,20 @@ class Contenders:
         """Return accuracy of a minus accuracy of b."""
         return self.pairs.difference(a, b)
 
+    def closest(self, name: str, to: str) -> tuple[str, Difference] | None:
+        """Return which of the family of `name` does better against a candidate on the same rows.
+
+        None where that is `name` itself, or another by less than the margin. Members count that
+        answered all test rows, as they share those of the other candidate.
+        """
+        alike = [n for n in self.names if self.family(n) == self.family(name)]
+        gains = {n: self.gain(n, to) for n in alike if not self.answered(n)}
+        shown = {n: gain for n, gain in gains.items() if gain is not None}
+        first = max(shown, key=lambda n: shown[n].value, default=name)
+        if name not in shown or shown[first].value < shown[name].value + self.margin(name, to):
+            return None
+        return first, shown[first]
+
     def answered(self, name: str) -> str:
         """Return `` on 121 of 602 rows``; empty where a candidate answered all test rows."""
         table, total = self.panel[name].main, len(self.panel.rows.targets)

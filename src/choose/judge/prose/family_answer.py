@@ -138,10 +138,8 @@ def interim_reason(case: Case, kind: Kind) -> str:
     lead, shared = found.difference.value, plural(found.difference.rows, "shared row")
     theirs, own = compared(case, found)
     subject = _capital(theirs) if found.chosen else theirs
-    cheaper = rival not in contenders.costlier(case.name)
-    costs = costs_more(contenders.costs, found.b, found.a)
-    if cheaper:
-        costs = costs_less(contenders.costs, found.a, found.b)
+    cheaper, paid = rival not in contenders.costlier(case.name), contenders.costs
+    costs = costs_less(paid, found.a, found.b) if cheaper else costs_more(paid, found.b, found.a)
     same = round(100 * lead, 1) == 0
     if lead > 0 and not same and cheaper:
         told = ahead_on_all_rows(contenders, found.b, found.a)
@@ -150,11 +148,17 @@ def interim_reason(case: Case, kind: Kind) -> str:
         own, back = own if own == case.name else _capital(own), found.difference.negated()
         scores, risk = gain(own, theirs, back), may_be_behind(contenders, found.b, found.a, back)
         but = f", but {risk}" if risk and cheaper else ""
-        return f"{scores} on {shared}; {found.a} {costs}{but}."
+        return f"{scores} on {shared}; {found.a} {costs}{but}.{_closer(contenders, found)}"
     least = case.deciding_margin
     expect = f"the {points(least)} that matter" if least else "a gain"
     shown = f"{gain(subject, own, found.difference)} on {shared} and {costs}"
     return f"{shown}; that is not enough to expect {expect}."
+
+
+def _closer(contenders: Contenders, found: FamilyComparison) -> str:
+    if (first := contenders.closest(found.a, found.b)) is None:
+        return ""
+    return f" Of the same family, {first[0]} does better there: {in_points(first[1])}."
 
 
 def may_be_behind(contenders: Contenders, name: str, other: str, lead: Difference) -> str:
