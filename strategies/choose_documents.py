@@ -166,7 +166,13 @@ class Rag(ReadsDocuments, PromptedStrategy):
         """Choose all settings that are not given, on rows of the pool, beginning with a library."""
         asked, budget = self._asked(len(rows))
         trying = _Trying(self, task, pool, rows, library, asked or ROWS_TRIED, budget)
-        chosen = trying.run() if asked and trying.rows else trying.default()
+        usual = trying.default()
+        tries = bool(asked and trying.rows)
+        first = usual._replace(read=SHAPES[0][1]) if tries and self.k is None else usual
+        self._use(trying, first)  # a fit that is stopped here can answer, so that it can be timed
+        self._use(trying, trying.run() if tries else usual)
+
+    def _use(self, trying: _Trying, chosen: Setting) -> None:
         self.library, self.prompter = trying.library(chosen), trying.prompter(chosen.shots)
         self.library.cached_seconds = trying.cached_seconds(chosen)
         self.read, self.short = chosen.read, chosen.short
@@ -571,7 +577,8 @@ class _Trying:
         if self.budget is not None:
             parts = self.budget.answers(prompter, items)
             return [output for part in parts for output in part.outputs]
-        with as_part(self.read, words, max(self.planned, self.read + words), "choosing passages"):
+        total, left = max(self.planned, self.read + words), SECONDS_TRIED - self._spent()
+        with as_part(self.read, words, total, "choosing passages", left):
             return [*prompter.answer(items).outputs]
 
     def _spent(self) -> float:

@@ -40,6 +40,7 @@ class LoopProgress:
         paced_by: what sets the seconds of a unit, such as a language model; empty if unknown.
         begun: when the current loop began, as far as reports tell.
         span: (when, done, total) at the first and at the latest report of the current loop.
+        shared: seconds of work for all fits that was left out, as it is only timed.
     """
 
     deadline: float
@@ -51,6 +52,7 @@ class LoopProgress:
     started: float = field(default_factory=perf_counter)
     begun: float = 0.0
     span: tuple[tuple[float, float, float], ...] = ()
+    shared: float = 0.0
 
     def update(
         self, done: float, total: float, loop: str, at_most: bool = False, paced_by: str = ""
@@ -141,6 +143,13 @@ def report_progress(
         progress.update(done, total, loop, at_most, paced_by)
 
 
+def report_shared(seconds: float) -> None:
+    """Report how long work takes that one fit does for all, where it is `sampled` and left out."""
+    progress = _current.get()
+    if progress is not None:
+        progress.shared += seconds
+
+
 def seconds_left() -> float:
     """Return the seconds until the innermost deadline: at least 0, infinite without a time limit.
 
@@ -192,17 +201,23 @@ def time_limit(
 
 
 @contextmanager
-def as_part(done: float, units: float, total: float, loop: str) -> Iterator[None]:
+def as_part(
+    done: float, units: float, total: float, loop: str, seconds: float = inf
+) -> Iterator[None]:
     """Report the work inside as `units` of a longer loop; loops inside have units of their own.
 
     Where the time ends within, what is done of the last loop inside tells how long all would take.
+    The longer loop begins no further part after so many seconds.
     """
     try:
         with time_limit() as inner:
             yield
     except TimeLimitReached:
-        share = inner.span[-1][1] / inner.total if inner.total else 0.0
-        report_progress(done + share * units, total, loop)
+        ended = units * inner.span[-1][1] / inner.total if inner.total else 0.0
+        if ended and seconds < inf:
+            spent = perf_counter() - inner.started
+            total = min(total, done + max(units, ended * seconds / spent))
+        report_progress(done + ended, total, loop)
         raise
     if units:  # the same number twice would begin another loop
         report_progress(min(done + units, total), total, loop)

@@ -17,7 +17,7 @@ import pytest
 
 from choose.corpus import CONDITIONS
 from choose.data.scenarios import Pools
-from choose.progress import report_progress, sampled, sampling
+from choose.progress import report_progress, report_shared, sampled, sampling
 from choose.run import worker
 from choose.run.executor import run_jobs
 from choose.run.first_passes import FIRST_PASS_SHARE, FirstPassBudget
@@ -579,6 +579,20 @@ def test_a_small_fit_is_begun_behind_the_embedding_of_its_texts(scores: type[Sco
     data, jobs = planned("steady")
     found = measure_speed(jobs[0], Pools(data), seconds=0.0).speed
     assert found.per_text == pytest.approx(1.0)
+    assert found.fit(240) == found.fit(64) == pytest.approx(20 * 3.0)
+
+
+def test_work_that_all_fits_share_is_loaded_once(
+    scores: type[Scores], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fit(self: Scores, task: Task, examples: Sequence[Example]) -> None:
+        report_shared(500.0)
+        Scores.fit(self, task, examples)
+
+    monkeypatch.setattr(fakes.Steady, "fit", fit)
+    data, jobs = planned("steady")
+    found = measure_speed(jobs[0], Pools(data), seconds=0.0).speed
+    assert found.load == pytest.approx(500.0, abs=1.0)
     assert found.fit(240) == found.fit(64) == pytest.approx(20 * 3.0)
 
 

@@ -244,7 +244,7 @@ def _measure_slow(job: Job, dataset: Dataset, started: PreparedTrial, seconds: f
         # If test rows are cached, so are training rows that calibrate.
         fits, text = ((few, 0.0), (len(pool), 0.0)), whole.spent / len(pool)
     speed = Speed(
-        load=started.load,
+        load=started.load + whole.shared,
         fits=fits,
         per_text=text,
         per_row=predicted.each,

@@ -206,6 +206,7 @@ class FitTiming:
         loop: the loop in which it was stopped, empty if it finished.
         total: the length of that loop, in its own unit.
         sample: the part of it that was timed.
+        shared: seconds of work for all fits that was left out.
     """
 
     spent: float
@@ -213,6 +214,7 @@ class FitTiming:
     loop: str = ""
     total: float = 0.0
     sample: Sample | None = None
+    shared: float = 0.0
 
     @property
     def complete(self) -> bool:
@@ -239,11 +241,10 @@ def time_fit(
             strategy.fit(dataset.task, pool)
         except TimeLimitReached:
             spent = perf_counter() - start + (progress.seconds_remaining or 0.0)
-            sample = None
-            if (measured := progress.measured) is not None:
-                sample = Sample(*measured, progress.paced_by, warm=progress.warm)
-            return FitTiming(spent, loop=progress.loop, total=progress.total, sample=sample)
-    return FitTiming(perf_counter() - start, cached_seconds(strategy))
+            measured = progress.measured
+            sample = measured and Sample(*measured, progress.paced_by, warm=progress.warm)
+            return FitTiming(spent, 0.0, progress.loop, progress.total, sample, progress.shared)
+    return FitTiming(perf_counter() - start, cached_seconds(strategy), shared=progress.shared)
 
 
 @dataclass(frozen=True, slots=True)

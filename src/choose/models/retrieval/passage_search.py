@@ -24,6 +24,7 @@ from choose.models.embeddings import Encoder
 from choose.models.retrieval.indexes import BM25Index, DenseIndex, HybridIndex, PassageIndex
 from choose.models.saving import corpus_facts, corpus_from
 from choose.models.weights.resolve import weights_digest
+from choose.progress import report_shared, sampled
 from choose.tasks.answering import corpus_of
 from choose.tasks.values import occurs
 from choose.types import Example, Item, Task
@@ -259,13 +260,42 @@ def libraries_for(task: Task, way: str, words: int = WORDS, encoder: str = "") -
     if way != "auto":
         check_way(way)
     ways: Sequence[Way] = [one for one in WAYS if way in ("auto", one)]
-    if way == "auto" and len(corpus.passages(words)) > MOST_EMBEDDED:
+    many = len(corpus.passages(words)) > MOST_EMBEDDED
+    if way == "auto" and (many or _left_out(corpus, words, encoder)):
         ways = WAYS[:1]
     libraries = []
     for one in ways:
         cached = shared_index(corpus, one, words, encoder).cached_seconds
         libraries.append(Library(corpus, one, words, encoder, cached_seconds=cached))
     return libraries
+
+
+# Passages that are embedded to forecast what all take, and seconds that are spent on all of them.
+FORECAST_FROM, EMBEDDED_AT_ONCE = 64, 1.0
+
+_forecasts: dict[tuple[str, ...], float] = {}
+
+
+def _left_out(corpus: Corpus, words: int, encoder: str) -> bool:
+    """Return whether passages are not embedded, as a fit that is `sampled` would end there.
+
+    Their seconds, which all fits of a process share, are forecast from some passages and reported.
+    """
+    key = (corpus.digest, "dense", str(words), encoder, weights_digest(encoder))
+    passages = corpus.passages(words)
+    if not sampled() or key in _INDEXES or len(passages) <= FORECAST_FROM:
+        return False
+    if key not in _forecasts:
+        some = passages[:: -(-len(passages) // FORECAST_FROM)]
+        half = len(some) // 2
+        DenseIndex(some[:half], encoder)  # the first texts set up
+        start = perf_counter()
+        DenseIndex(some[half:], encoder)
+        _forecasts[key] = (perf_counter() - start) * len(passages) / (len(some) - half)
+    if _forecasts[key] <= EMBEDDED_AT_ONCE:
+        return False
+    report_shared(_forecasts[key])
+    return True
 
 
 def library_for(
