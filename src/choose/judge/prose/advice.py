@@ -122,7 +122,7 @@ def repeat_runs(case: Case, planned: Mapping[str, int], minutes: int) -> Iterato
     share = f"{100 * difference.run_share:.0f} % of the uncertainty"
     why = f"with so few runs, the variation between runs causes {share}"
     if all(candidate.repetitions < 2 for candidate in few):
-        why = f"from one run, how much runs vary can only be assumed; that makes up {share}"
+        why = f"one run cannot tell how much runs vary, which is {share}"
     if planned:
         text = f"Repeat {names}: {why}. The runs are planned, and"
         if case.unpaid.issuperset(planned):
