@@ -176,6 +176,8 @@ def test_the_axis_is_drawn_around_what_is_undecided() -> None:
     assert difference_axis([]).low < 0 < difference_axis([]).high
     certain = difference_axis(far)
     assert -0.1 < certain.low < 0 < certain.high < 0.1
+    closest = difference_axis([*far, Interval(value=-0.176, low=-0.255, high=-0.095)])
+    assert (closest.low, closest.high) == (-0.25, 0.05), "all are far behind"
     wide = difference_axis([Interval(value=0.0, low=-0.9, high=0.9)])
     assert wide.high <= 0.3
 

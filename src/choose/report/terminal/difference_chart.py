@@ -137,6 +137,10 @@ def difference_axis(differences: Iterable[Interval | None]) -> Axis:
     undecided = [d for d in known if d.high is None or d.high > 0]
     reach = max((min(_reach(d), MOST) for d in undecided), default=0.0)
     near = [d for d in known if abs(d.value) <= min(BREAK * max(reach, LEAST), MOST)]
+    # Where all are far behind, the closest shows by how much; a chart of arrows shows nothing.
+    closest = min(known, key=lambda d: abs(d.value), default=None)
+    if closest and not near and abs(closest.value) <= MOST:
+        near = [closest]
     bounds = [b for d in near for b in (d.low, d.value, d.high) if b is not None]
     low = max(min([*bounds, -LEAST]), -MOST)
     high = min(max([*bounds, LEAST]), MOST)
