@@ -1,6 +1,6 @@
 """How fast label log-probabilities are scored, against lm-evaluation-harness on the same prompts.
 
-    python benchmarks/label_scoring.py [--quick] [--json]
+    python benchmarks/label_scoring.py [--quick] [--sets banking77] [--json]
     python benchmarks/label_scoring.py --part embeddings [--threads 1]
 
 The second command embeds short texts with MiniLM, against sentence-transformers as it comes, in
@@ -170,10 +170,14 @@ def options() -> argparse.Namespace:
     parser.add_argument("--dtype", choices=("bfloat16", "float32"), default="bfloat16")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--sets", nargs="+", choices=SETS, default=SETS, help="only these")
     parser.add_argument("--quick", action="store_true", help="one round of trec6 only")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--part", choices=("labels", "embeddings"), default="labels")
-    return parser.parse_args()
+    choice = parser.parse_args()
+    if choice.quick:
+        choice.sets, choice.rounds = SETS[:1], 1
+    return choice
 
 
 def vars_of(row: Compared) -> dict[str, Any]:
@@ -190,7 +194,7 @@ def _report(
 ) -> list[str]:
     lines = [
         f"Label scoring against {PEER} (hf backend), {choice.dtype}, {machine(choice.threads)}.",
-        f"Medians of {1 if choice.quick else choice.rounds} turns; milliseconds a question.",
+        f"Medians of {choice.rounds} turns; milliseconds a question.",
         "",
         f"{'set':10} {'labels':>6} {'choose':>8} {'peer':>9} {'batch':>5} {'ratio':>7} "
         f"{'asked':>6} {'same best':>9} {'apart':>6} {'apart in float32':>16}",
@@ -349,11 +353,10 @@ def embeddings_part(choice: argparse.Namespace) -> int:
     from sentence_transformers import __version__
 
     rows: list[Embedded] = []
-    rounds = 1 if choice.quick else choice.rounds
-    for name in SETS[:1] if choice.quick else SETS:
+    for name in choice.sets:
         known = [row.text for row in _rows(choice.data / name / "train.csv")]
         texts = [*dict.fromkeys(known)][:EMBEDDED]
-        rows += embedded(texts, name, rounds, choice.threads)
+        rows += embedded(texts, name, choice.rounds, choice.threads)
     clock = time.process_time if choice.threads == 1 else time.perf_counter
     peak = peak_of_products("float32", clock)
     best = {row.name: max(r.ratio for r in rows if r.name == row.name) for row in rows}
@@ -368,7 +371,7 @@ def embeddings_part(choice: argparse.Namespace) -> int:
         return int(bool(missed))
     kind = "seconds of the processor" if choice.threads == 1 else "seconds"
     print(f"Embeddings by MiniLM against sentence-transformers {__version__}'s encode(texts),")
-    print(f"{machine(choice.threads)}. Medians of {rounds} turns; {kind} a 1,000 texts.\n")
+    print(f"{machine(choice.threads)}. Medians of {choice.rounds} turns; {kind} a 1,000 texts.\n")
     print(f"{'set':10} {'type':9} {'choose':>7} {'peer':>7} {'ratio':>6} {'apart':>8} of peak")
     for row in rows:
         ours, theirs = (1000 * s / EMBEDDED for s in (row.seconds, row.peer_seconds))
@@ -388,14 +391,14 @@ def main() -> int:
     choice = options()
     if choice.part == "embeddings":
         return embeddings_part(choice)
-    names = SETS[:1] if choice.quick else SETS
     with TemporaryDirectory() as folder:
         processes = Processes(Path(folder), choice.peers, choice.dtype, choice.threads)
-        asked = {n: questions(choice.data, n, OURS[n] + PEERS[n] * choice.rounds) for n in names}
-        asked[f"{SETS[0]} open"] = asked[SETS[0]].without_end()
-        rows = [
-            compare(processes, one, 1 if choice.quick else choice.rounds) for one in asked.values()
-        ]
+        asked = {
+            n: questions(choice.data, n, OURS[n] + PEERS[n] * choice.rounds) for n in choice.sets
+        }
+        if SETS[0] in asked:
+            asked[f"{SETS[0]} open"] = asked[SETS[0]].without_end()
+        rows = [compare(processes, one, choice.rounds) for one in asked.values()]
         exact = {name: agreement(processes, one) for name, one in asked.items()}
         peak = processes.peak(questions(choice.data, "trec6", 300))
     shares = {length: rate / peak["peak"] for length, rate in peak["suffixes"].items()}

@@ -28,7 +28,7 @@ def main() -> None:
     """Print the result of a job as JSON."""
     job = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     os.environ["CHOOSE_DTYPE"] = job["dtype"]
-    print(json.dumps(_share_ofpeak_of_products(job) if "suffixes" in job else _score(job)))
+    print(json.dumps(_share_of_peak(job) if "suffixes" in job else _score(job)))
 
 
 def _score(job: dict[str, Any]) -> dict[str, Any]:
@@ -50,7 +50,7 @@ def _score(job: dict[str, Any]) -> dict[str, Any]:
     return {"seconds": seconds, "logprobs": scored.logprobs.tolist()}
 
 
-def _share_ofpeak_of_products(job: dict[str, Any]) -> dict[str, Any]:
+def _share_of_peak(job: dict[str, Any]) -> dict[str, Any]:
     """Return GFLOP/s of the best matrix product, and of scoring by length of suffix."""
     from choose.models.causal.loading import load_causal
 
