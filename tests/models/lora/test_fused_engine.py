@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import random
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -17,7 +19,13 @@ from choose.models.lora.classifier import (
     HeadObjective,
     untrained_model,
 )
-from choose.models.lora.fit import AutogradEngine, train, train_together, training_step
+from choose.models.lora.fit import (
+    AutogradEngine,
+    engine_notes,
+    train,
+    train_together,
+    training_step,
+)
 from choose.models.lora.fused import attention, layers, linear_layers
 from choose.models.lora.fused import decoder as packed_layers
 from choose.models.lora.fused import forward_backward as passes
@@ -185,6 +193,34 @@ def test_compiled_layers_compute_what_python_does(
     for same_head, same in runs:
         assert all(torch.equal(same[name], grad) for name, grad in named.items())
         assert all(map(torch.equal, same_head, head))
+
+
+@pytest.mark.parametrize("error", [OSError("no source"), SyntaxError("another frontend"), None])
+def test_layers_that_torch_cannot_compile_are_computed_by_python(
+    error: Exception | None, base: Base, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without source files, or a torch without TorchScript: slower, and a note says so."""
+    import torch
+
+    found, rows = tuned(base, "all"), some_rows([9, 1, 4])
+    head, named = gradients(found, rows)
+    assert engine_notes(base, "all") == []
+    packed_layers._compiled.cache_clear()
+    if error is None:
+        monkeypatch.delattr(torch.jit, "script")
+    else:
+        monkeypatch.setattr(torch.jit, "script", Mock(side_effect=error))
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            same_head, same = gradients(found, rows)
+        assert packed_layers._compiled(layers.layers_forward) is layers.layers_forward
+        [note] = engine_notes(base, "all")
+    finally:
+        packed_layers._compiled.cache_clear()
+    assert note.startswith("torch could not compile the layers")
+    assert all(torch.equal(same[name], grad) for name, grad in named.items())
+    assert all(map(torch.equal, same_head, head))
 
 
 def test_masks_of_long_rows_are_no_square_of_their_length(base: Base) -> None:

@@ -14,7 +14,7 @@ from choose.models.hardware.memory import limits_of
 from choose.models.hardware.packed_products import can_pack
 from choose.models.hardware.placement import check_room, is_quantised, is_spread
 from choose.models.lora.batching import PARTS_PER_BATCH, split_batch
-from choose.models.lora.fused.decoder import Decoder
+from choose.models.lora.fused.decoder import Decoder, is_compiled
 from choose.models.lora.fused.forward_backward import (
     LowerLayers,
     RunGradients,
@@ -54,6 +54,11 @@ def supports_model(model: Any) -> bool:
         and is_causal(config)
         and not _has_sliding_window(config)
     )
+
+
+def compiles(base: Base) -> bool:
+    """Return whether the layers of a base are compiled, as they should be on a CPU."""
+    return base.device != "cpu" or is_compiled()
 
 
 def _has_sliding_window(config: Any) -> bool:
