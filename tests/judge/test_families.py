@@ -499,7 +499,21 @@ def test_training_is_a_bet_and_not_for_now_where_a_cheap_classifier_may_be_enoug
     field = [majority(), probe(0.8), prompt(0.4), retrieval(0.5), tuned]
     told = [decide(field, 300, seed).verdict for seed in range(4)]
     bets = {v.answer for v in told if v.kind == "too-close" and v.use_meanwhile == "lora"}
-    assert bets == {"Fine-tuning is the best bet; a cheap classifier may be enough."}
+    assert bets == {"Bet on fine-tuning; a cheap classifier may be enough."}
+
+
+def test_training_by_a_few_rows_waits_for_the_rest_of_the_study() -> None:
+    """A founder read "Fine-tuning is the best bet" of 25 of 1,451 rows as an answer."""
+    field = [majority(), tfidf(0.8), probe(0.81), prompt(0.4), retrieval(0.5), lora(0.86)]
+    told = set()
+    for rows in (50, 600):
+        found = judge(thin(study(field, 600, 3), rows, np.random.default_rng(3)), Rule()).verdict
+        assert (found.kind, found.use_meanwhile) == ("too-close", "lora")
+        early = found.answer == "Too early to bet on fine-tuning; finish the study first."
+        assert early is found.because.startswith("So far, lora is ")
+        assert found.steps[0].kind == "evaluate-rest"
+        told.add(early)
+    assert told == {True, False}
 
 
 def test_a_member_that_does_better_on_the_rows_of_the_comparison_is_named() -> None:

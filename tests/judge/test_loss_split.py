@@ -23,7 +23,7 @@ from choose.schema.decision import Decision
 from choose.schema.reading_documents import LossSplit
 from choose.tasks.answering import Answering
 from choose.tasks.scoring import UserMetric
-from choose.types import Answers, Floats, Run
+from choose.types import Answers, Family, Floats, Run
 from simulation import losses
 from simulation.losses import (
     METRICS,
@@ -380,6 +380,7 @@ def judged(
     missed: int = 0,
     about: str = "",
     low: int | None = None,
+    family: Family = "retrieval",
 ) -> Decision:
     """Judge a study of a reading candidate and a baseline that answers nothing rightly.
 
@@ -419,7 +420,7 @@ def judged(
         replace(
             study,
             items=replace(items, evidence=kept),
-            candidates=(replace(study.candidates[0], reads=True), other),
+            candidates=(replace(study.candidates[0], reads=True, family=family), other),
             runs=(*study.runs, *poor),
         ),
         Rule(measure=Measure(metric="token-f1")),
@@ -439,6 +440,13 @@ def test_the_verdict_names_what_to_fix_first(name: str, kind: str, says: str) ->
     steps = [step.kind for step in decision.verdict.steps]
     assert ("fix-retrieval" in steps[:1]) == (kind == "fix-retrieval")
     assert decision.loss_splits[0].gaps[0].name == name
+
+
+def test_training_that_reads_passages_is_called_so() -> None:
+    """ "Fine-tune a model." was read as one without documents, which scored 5 instead of 57."""
+    decision = judged(WORLDS["reading"].losses, family="fine-tuning")
+    assert decision.verdict.answer.startswith("Fine-tune a model that reads passages for now;")
+    assert len(decision.verdict.answer.split()) <= 12
 
 
 def test_rows_whose_evidence_was_not_found_are_listed() -> None:

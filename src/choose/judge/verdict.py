@@ -33,12 +33,8 @@ from choose.judge.measures.robustness import common_rows
 from choose.judge.measures.text_metrics import beside_the_choice, literal_fields, text_figures
 from choose.judge.prose.action_list import next_steps
 from choose.judge.prose.advice import flips, old_facts
-from choose.judge.prose.family_answer import (
-    also_named,
-    answer,
-    settled,
-    still_open,
-)
+from choose.judge.prose.family_answer import also_named, settled, still_open
+from choose.judge.prose.headline import answer
 from choose.judge.prose.loss_sentences import with_sentence
 from choose.judge.prose.reasons import doubts, failure_reasons, reasons, rejected
 from choose.judge.prose.verdict_basis import (

@@ -16,6 +16,7 @@ from choose.formatting import rounded
 from choose.judge.decision.label_gates import audit_with_gain
 from choose.judge.decision.more_labels import EVEN, LIKELY, lead_of_costlier, more_rows
 from choose.judge.decision.rule import Case, deciding_difference, deciding_rival
+from choose.judge.decision.verdict_confidence import fits_that_may_fail
 from choose.judge.decision.verdict_gates import contenders_credible
 from choose.judge.measures.cost_sheet import label_hours, label_usd
 from choose.judge.measures.curve_forecast import REACH
@@ -136,12 +137,15 @@ def _stronger_model(case: Case) -> Iterator[Move]:
 def runs_to_repeat(case: Case) -> list[CandidateScores]:
     """Return the interim candidate and rivals with fewer than `ENOUGH_RUNS` runs.
 
-    There is none where the question is decided, or variance between runs is not most of the error.
+    There is none where variance between runs is not most of the error. Where the question is
+    decided, it is the winner if one failed fit would use up its lead.
     """
     difference = deciding_difference(case.contenders, case.selection)
-    if case.selection.chosen or difference is None or difference.run_share < 0.5:
-        return []
     names = (case.name, *case.selection.rivals)
+    if case.selection.chosen:
+        names = (case.name,) if fits_that_may_fail(case) else ()
+    elif difference is None or difference.run_share < 0.5:
+        return []
     return [
         c
         for c in case.contenders.order

@@ -23,14 +23,13 @@ from choose.judge.decision.label_gates import labels_limit
 from choose.judge.decision.next_steps import ENOUGH_RUNS, HUNDRED, runs_to_repeat
 from choose.judge.decision.robust_choice import under_noise
 from choose.judge.decision.rule import Case, deciding_difference, deciding_rival
+from choose.judge.decision.verdict_confidence import fits_that_may_fail
 from choose.judge.evidence import strong
 from choose.judge.measures.build_scorecard import settings_of
-from choose.judge.prose.labelling_advice import (
-    out_of_reach,
-    overtaken,
-)
+from choose.judge.prose.labelling_advice import out_of_reach, overtaken
 from choose.judge.prose.reasons import closest_costlier
 from choose.judge.scores.paired_comparison import compare, other_pool
+from choose.judge.scores.score_tables import CandidateScores
 from choose.schema.base import Interval
 from choose.schema.costs import Breakeven, Move
 from choose.schema.score_names import amount
@@ -114,15 +113,11 @@ def repeat_runs(case: Case, planned: Mapping[str, int], minutes: int) -> Iterato
 
     Runs that the study plans and had no time for need a larger budget, not more seeds.
     """
-    difference = deciding_difference(case.contenders, case.selection)
-    if not (few := runs_to_repeat(case)) or difference is None:
+    if not (few := runs_to_repeat(case)):
         return
     few = [candidate for candidate in few if candidate.info.name in planned] or few
     names = listed([candidate.info.name for candidate in few])
-    share = f"{100 * difference.run_share:.0f} % of the uncertainty"
-    why = f"with so few runs, the variation between runs causes {share}"
-    if all(candidate.repetitions < 2 for candidate in few):
-        why = f"one run cannot tell how much runs vary, which is {share}"
+    why = _why_repeat(case, few)
     if planned:
         text = f"Repeat {names}: {why}. The runs are planned, and"
         if case.unpaid.issuperset(planned):
@@ -144,6 +139,17 @@ def repeat_runs(case: Case, planned: Mapping[str, int], minutes: int) -> Iterato
         question=between(case),
         command=f"choose compare -c STUDY --seeds {ENOUGH_RUNS}",
     )
+
+
+def _why_repeat(case: Case, few: Sequence[CandidateScores]) -> str:
+    difference = deciding_difference(case.contenders, case.selection)
+    if difference is None or case.selection.chosen:
+        fits = plural(fits_that_may_fail(case), "fit")
+        return f"after {fits}, one more that fails would use up its lead"
+    share = f"{100 * difference.run_share:.0f} % of the uncertainty"
+    if all(candidate.repetitions < 2 for candidate in few):
+        return f"one run cannot tell how much runs vary, assumed to be {share}"
+    return f"with so few runs, the variation between runs causes {share}"
 
 
 def old_facts(case: Case) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""The answer on one screen: which family, which member and why, what is settled, what is open."""
+"""Why this family and this member, what the evidence settles, and what it leaves open."""
 
 from __future__ import annotations
 
@@ -16,92 +16,22 @@ from choose.formatting import (
 )
 from choose.judge.decision.contenders import Contenders, relation
 from choose.judge.decision.rule import Case, deciding_rival
-from choose.judge.decision.verdict_confidence import could_still_win
-from choose.judge.decision.verdict_gates import contenders_credible, small_models
+from choose.judge.decision.verdict_gates import small_models
 from choose.judge.measures.cost_comparison import costs_less, costs_more
 from choose.judge.prose.loss_sentences import losses_of
 from choose.judge.scores.family_comparison import FamilyComparison
 from choose.judge.scores.joint_distribution import distribution_of_difference
 from choose.judge.stats.paired import Difference
 from choose.schema.decision import Kind
-from choose.schema.score_names import amount
 from choose.schema.standings import FamilyResult
 from choose.types import Family
 
-FIRST: dict[Kind, str] = {
-    "collect-labels": "Label more first",
-    "fix-labels": "Fix the labels first",
-    "fix-documents": "Fix the documents first",
-    "fix-retrieval": "Fix retrieval first",
-    "fix-metric": "Fix the metric first",
-}
-
-
-def _do(case: Case, family: Family) -> str:
-    best = case.contenders.best.get(family)
-    if family == "retrieval" and best and any(one.info.reads for one in case.contenders.order):
-        own = case.contenders.panel[best].info.reads
-        return "Retrieve passages" if own else "Retrieve similar questions"
-    return case.words.do(family)
+# Members of the chosen family that are named beside the chosen one.
+NEAR = 2
 
 
 def _noun(case: Case, family: Family) -> str:
     return case.words.called(family)
-
-
-# Words of the answer, and members of the chosen family that are named beside the chosen one.
-WORDS, NEAR = 12, 2
-
-
-def answer(case: Case, kind: Kind) -> str:
-    """Answer "prompt, retrieve or fine-tune?" in at most twelve words, about families."""
-    family, do = case.family, _do(case, case.family)
-    if kind == "nothing-compared":
-        reached = amount(case.contenders.accuracies[case.name].value, case.noun)
-        return f"{family.capitalize()} measured: {reached}; nothing else was compared."
-    if case.contenders.only_guesses:
-        return "Too early to tell: nothing that reads the text was measured."
-    if kind == "none-works":
-        target = case.contenders.rule.target
-        if target is None or case.selection.reachable:
-            return "None of these works yet."
-        return f"None of these reaches {amount(target, case.noun)} yet."
-    if kind in FIRST:
-        first = FIRST[kind]
-        if case.name in case.contenders.constants:
-            return f"{first}; nothing works yet."
-        return f"{first}; until then, {do[0].lower()}{do[1:]}."
-    if kind == "too-close":
-        if family == "fine-tuning":
-            # "For now" would ask to train what may turn out not to be needed.
-            return f"{_capital(_noun(case, family))} is the best bet; {_may_win(case)}."
-        return f"{do} for now; {_may_win(case)}."
-    if len(case.contenders.families) == 1:
-        cheap = family == "baseline"
-        what = f"cheap {case.words.baseline}s" if cheap else f"{_noun(case, family)} was"
-        return f"Only {what} compared; the other families are open."
-    do = do if kind == "adopt" else f"A cheap {case.words.baseline} is enough"
-    if missing := [_noun(case, family) for family in could_still_win(case)]:
-        said = f"{do} for now; {listed(missing)} {'is' if len(missing) == 1 else 'are'} open."
-        return said if len(said.split()) <= WORDS else f"{do} for now; other families are open."
-    strong_enough = kind == "adopt" or contenders_credible(case).status == "pass"
-    return f"{do}{'' if strong_enough else ' for now'}."
-
-
-def _may_win(case: Case) -> str:
-    """Say which families are not ruled out, those that were not measured among them."""
-    if case.selection.chosen:
-        return "another family may reach the target"
-    rivals = [n for n in case.selection.rivals if n not in case.contenders.constants]
-    if not rivals:
-        return "it may not beat plain guessing"
-    ruled_in = (*map(case.contenders.family, rivals), *could_still_win(case))
-    families = list(dict.fromkeys(ruled_in))
-    if families == ["baseline"]:
-        return f"{_noun(case, 'baseline')} may be enough"
-    if len(families) > 2:
-        return "any family may win"
-    return f"{listed([_noun(case, family) for family in families])} may win"
 
 
 def also_named(case: Case) -> str | None:

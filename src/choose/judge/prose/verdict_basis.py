@@ -35,6 +35,7 @@ from choose.judge.prose.family_answer import (
     interim_reason,
     may_be_behind,
 )
+from choose.judge.prose.headline import too_early
 from choose.judge.prose.labelling_advice import limit_sentence, why_more
 from choose.judge.prose.loss_sentences import limit_of_documents
 from choose.judge.scores.score_tables import MISSING
@@ -50,6 +51,8 @@ def because(case: Case, kind: Kind) -> str:
     name, contenders = case.name, case.contenders
     constant = name in contenders.constants
     use = f"Use {name}, {right(contenders.accuracies[name], case.noun)}{contenders.answered(name)}."
+    if too_early(case, kind):
+        use = f"So far, {name} is {use.removeprefix(f'Use {name}, ')}"
     if constant:
         use = f"{name} always gives {case.words.constant}, and nothing beats that yet."
     parts = (
