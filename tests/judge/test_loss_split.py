@@ -668,6 +668,34 @@ def test_where_nobody_reads_better_the_next_gain_is_in_retrieval(
         assert step.value == loss
 
 
+def test_a_step_says_whose_loss_it_states_where_it_is_not_that_of_the_candidate_to_use() -> None:
+    """On covid_qa `lora-rag` was to be used, and what `sentence` loses in retrieval stood there."""
+    scores, documents = world(np.random.default_rng(9), BOTH)
+    study = with_reader(evidence(scores, documents), 0.0)
+    runs = []
+    for run in study.runs:
+        if run.trial.candidate == "reader":  # it scores more, and was given no other passages yet
+            better = {
+                view: {metric: np.clip(x + 0.2, 0, 1) for metric, x in by.items()}
+                for view, by in run.scores.items()
+            }
+            parts = {"scores": better, "asked": run.asked, "answers": run.answers}
+            own = {
+                part: {view: x for view, x in by.items() if view[0] not in CONDITIONS}
+                for part, by in parts.items()
+            }
+            run = replace(run, **own)
+        runs.append(run)
+    decision = judge(replace(study, runs=tuple(runs)), Rule(measure=Measure(metric="token-f1")))
+    assert [split.candidate for split in decision.loss_splits] == ["rag"]
+    assert (decision.verdict.recommended or decision.verdict.use_meanwhile) == "reader"
+    [step] = [step for step in decision.verdict.steps if step.kind == "fix-retrieval"]
+    assert step.text.startswith(
+        "Improve retrieval, as measured with rag: other lengths of passages"
+    )
+    assert step.value == decision.loss_splits[0].gap("retrieval").loss
+
+
 def test_what_limits_every_reader_is_said_where_retrieval_comes_first() -> None:
     """As on covid_qa: half of the evidence is found, and most of what is found is misread."""
     scores, documents = world(np.random.default_rng(9), BOTH)
@@ -679,7 +707,8 @@ def test_what_limits_every_reader_is_said_where_retrieval_comes_first() -> None:
     [said, *_] = loss_sentences((found,), "rag")
     assert (
         f" is retrieval ({signed_points(-found.gap('retrieval').loss.value)}): it reads the "
-        "evidence of only 50 % of 384 rows, which limits every reader. Reading loses more ("
+        "evidence of only 50 % of 384 rows, which limits every reader of the same passages. "
+        "Reading loses more ("
     ) in said
     assert found.reading_alone == pytest.approx(0.496 - found.retrieved.value)
     assert found.model_copy(update={"found": None}).reading_alone is None

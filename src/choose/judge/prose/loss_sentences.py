@@ -166,7 +166,8 @@ def _retrieval_first(split: LossSplit, part: float) -> str:
     why = f", {in_percent(part)} of what the right passage reaches)"
     if found and (found.any.high or 1.0) < 1 - MATTERS / 2:
         rows = f"{in_percent(found.any.value)} of {plural(found.rows, 'row')}"
-        why = f"): it reads the evidence of only {rows}, which limits every reader"
+        limits = "which limits every reader of the same passages"
+        why = f"): it reads the evidence of only {rows}, {limits}"
     beside = f", which takes {_READER}"  # no other candidate was given the right passage
     if (gain := split.reader_gain) is not None and (gain.low or 0.0) > 0:
         more = signed_points(gain.value)
@@ -221,9 +222,10 @@ def documents_steps(case: Case, check: str) -> Iterator[Step]:
         )
     first = limit == "fix-retrieval"
     if split is not None and (first or (retrieval_next(split) and not target_met(case))):
+        whose = f", as measured with {split.candidate}" if split.candidate != case.name else ""
         yield Step(
             kind="fix-retrieval",
-            text=f"Improve retrieval{' before reading' if first else ''}: other lengths of "
+            text=f"Improve retrieval{' before reading' if first else whose}: other lengths of "
             "passages (words), more of them (k), titles that say what a page is about, or an "
             f"encoder of your domain (--encoder).{_missed(split.found)}",
             question="how much of what the right passage gives can be reached",
