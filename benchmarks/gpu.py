@@ -84,6 +84,9 @@ PEERS = {"labels": "harness", "texts": "generate", "lora": "trainer"}
 PACKAGES = {"4bit": "bitsandbytes", "vllm": "vllm"}
 SIDES = ("choose", "4bit", "harness", "generate", "trainer", "vllm")
 
+# What writes the weights, in a process of its own too: one that has used a card keeps memory of it.
+WRITER = "weights"
+
 # Seconds after which a side is stopped.
 LIMIT = 1200
 
@@ -128,6 +131,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--side", help="one side of one model, in this process")
     choice = parser.parse_args(arguments)
     work = SMALL if choice.tiny else Work()
+    if choice.side == WRITER:
+        write_random(choice.folder, (TINY | SHAPES)[choice.folder.name])
+        return 0
     if choice.side:
         one_side(choice.folder, choice.side, work, choice.results)
         return 0
@@ -140,7 +146,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         root = choice.folder or Path(scratch)
         results = choice.results or root
         for name in names:
-            measure(root / name, results / f"{name}.results", shapes[name], sides, choice.tiny)
+            measure(root / name, results / f"{name}.results", sides, choice.tiny)
         every = [name for name in shapes if (results / f"{name}.results").is_dir()]
         found = {name: read_results(results / f"{name}.results") for name in every}
     if choice.json:
@@ -165,22 +171,19 @@ def _cuda() -> bool:
     return torch.cuda.is_available()
 
 
-def measure(
-    folder: Path, results: Path, shape: dict[str, Any], sides: Sequence[str], tiny: bool
-) -> None:
+def measure(folder: Path, results: Path, sides: Sequence[str], tiny: bool) -> None:
     """Let each side measure one model in a process of its own; a failure is a result too."""
     _tell(folder.name)
-    if not (folder / "tokenizer.json").is_file():  # the last file that is written
-        write_random(folder, shape)
     results.mkdir(parents=True, exist_ok=True)
+    if not (folder / "tokenizer.json").is_file():  # the last file that is written
+        subprocess.run(_call(WRITER, folder, results, tiny), check=True)
     for side in sides:
         file = results / f"{side}.jsonl"
         file.write_text("", encoding="utf-8")
         if (package := PACKAGES.get(side)) and find_spec(package) is None:
             _add(file, "absent", {"failed": f"{package} is not installed"})
             continue
-        call = [sys.executable, __file__, "--side", side, "--folder", str(folder)]
-        call += ["--results", str(file), *(["--tiny"] if tiny else [])]
+        call = _call(side, folder, file, tiny)
         error, log = "", results / f"{side}.log"
         with log.open("w", encoding="utf-8") as stream:
             try:
@@ -194,6 +197,11 @@ def measure(
             _add(file, "the rest", {"failed": f"{error}: {last}"})
         for name, facts in read_results(results)[side].items():
             _tell(f"  {side:9} {name:12} {_said(facts)}")
+
+
+def _call(side: str, folder: Path, file: Path, tiny: bool) -> list[str]:
+    call = [sys.executable, __file__, "--side", side, "--folder", str(folder)]
+    return [*call, "--results", str(file), *(["--tiny"] if tiny else [])]
 
 
 def _tell(line: str) -> None:
@@ -338,8 +346,12 @@ def _ours(spec: str, work: Work) -> Iterator[Measure]:
             generator.answers.clear()
             generator.shared.pasts.clear()
 
+        def write() -> None:
+            new = generator.write(prompts, StopRule(work.new)).tokens_out
+            assert (new == work.new).all(), "answers as long as the peer's"
+
         tokens = work.prompts * (work.tokens + work.new)
-        return _twice(lambda: generator.write(prompts, StopRule(work.new)), forget, tokens) | ways
+        return _twice(write, forget, tokens) | ways
 
     yield "labels 6", partial(scored, 6)
     yield "labels 77", partial(scored, 77)
@@ -509,6 +521,8 @@ def _served(folder: Path, work: Work) -> Iterator[Measure]:
 def _at_best_batch(work: Callable[[int], Any], sizes: list[int], tokens: int) -> dict[str, Any]:
     """Time some work at each size of batches, and leave the best in `sizes` for what follows.
 
+    The best gets a second try, as choose does.
+
     Raises:
         MemoryError: if none fits: a peer that cannot run is no peer to be faster than.
     """
@@ -517,7 +531,9 @@ def _at_best_batch(work: Callable[[int], Any], sizes: list[int], tokens: int) ->
     if tries[best]["seconds"] == float("inf"):
         raise MemoryError(f"no batch of {', '.join(map(str, sizes))} fits into the card's memory")
     sizes[:] = [best]
-    return tries[best] | {"way": f"batches of {best}"}
+    return _least([tries[best], _tried(partial(work, best), tokens)]) | {
+        "way": f"batches of {best}"
+    }
 
 
 def _tried(work: Callable[[], Any], tokens: int) -> dict[str, Any]:

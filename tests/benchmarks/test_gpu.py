@@ -72,16 +72,39 @@ def test_a_measurement_that_fails_takes_no_other_with_it(
 def test_a_peer_for_which_no_batch_fits_is_not_outrun() -> None:
     """Its time was infinite, so that choose was infinitely many times faster: target met."""
 
+    tries: list[int] = []
+
     def work(size: int) -> None:
+        tries.append(size)
         if size > most:
             raise torch.OutOfMemoryError
 
     most, sizes = 8, [8, 32]
-    assert gpu._at_best_batch(work, sizes, 100)["way"] == "batches of 8"
-    assert sizes == [8]
+    found = gpu._at_best_batch(work, sizes, 100)
+    assert found["way"] == "batches of 8"
+    assert (sizes, tries) == ([8], [8, 32, 8]), "the best is tried twice, as choose is"
     most = 0
     with pytest.raises(MemoryError, match="no batch of 8 fits"):
         gpu._at_best_batch(work, sizes, 100)
+
+
+def test_weights_are_written_by_a_process_that_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The benchmark's own process would keep a card's memory from the sides."""
+    calls: list[list[str]] = []
+
+    def run(call: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
+        calls.append(call)
+        return subprocess.CompletedProcess(call, 0)
+
+    monkeypatch.setattr(subprocess, "run", run)
+    gpu.measure(tmp_path / "tiny", tmp_path / "r", [], tiny=True)
+    [call] = calls
+    assert gpu.main(call[2:]) == 0
+    assert (tmp_path / "tiny" / "tokenizer.json").is_file()
+    gpu.measure(tmp_path / "tiny", tmp_path / "r", [], tiny=True)
+    assert calls == [call], "they stay"
 
 
 @pytest.mark.parametrize("stops", [True, False])
@@ -100,7 +123,7 @@ def test_a_side_that_ends_keeps_what_it_measured(
         return subprocess.CompletedProcess(call, -9)
 
     monkeypatch.setattr(subprocess, "run", run)
-    gpu.measure(tmp_path / "m", tmp_path / "r", {}, ["harness"], tiny=False)
+    gpu.measure(tmp_path / "m", tmp_path / "r", ["harness"], tiny=False)
     assert gpu.read_results(tmp_path / "r")["harness"] == {
         "labels 6": {"seconds": 1.0},
         "the rest": {

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from torch.utils import backend_registration
 
 from choose.models.causal.loading import load_causal
 from choose.models.causal.packed_attention import in_blocks
@@ -99,3 +103,45 @@ def test_both_cache_keys_name_the_device(tmp_path: Path, monkeypatch: pytest.Mon
     for cache in caches:
         assert cache is not None
         assert "cpu Tesla T4" in cache.made_by
+
+
+# Of transformers' classes; the first is trained by the hand-written engine, the other by autograd.
+SETTINGS: dict[str, dict[str, Any]] = {"Qwen2": {}, "Gemma2": {"head_dim": 8}}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    not hasattr(backend_registration, "_setup_privateuseone_for_python_backend"),
+    reason="this torch knows no devices that are written in Python",
+)
+@pytest.mark.parametrize("kind", ["Llama", *SETTINGS])
+def test_a_card_gets_the_same_numbers_and_no_tensor_of_the_processor(
+    kind: str, tmp_path: Path
+) -> None:
+    """Labels, answers and adapters on a pretended card, where mixing devices is an error."""
+    from transformers import AutoTokenizer
+
+    folder = tiny.causal_lm(tmp_path / "llama")
+    if kind in SETTINGS:
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+        settings = {
+            "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2,
+            "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 2048,
+            "eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id,
+        }  # fmt: skip
+        folder = tiny.random_lm(tmp_path / kind, kind, settings | SETTINGS[kind], tokenizer)
+    found = {}
+    for device in ("cpu", "card"):
+        file = tmp_path / f"{device}.npz"
+        call = [sys.executable, "-m", "support.pretended_card", str(folder), str(file), device]
+        paths = {"PYTHONPATH": os.pathsep.join(sys.path), "CHOOSE_DTYPE": "float32"}
+        subprocess.run(call, check=True, env={**os.environ, **paths})
+        found[device] = dict(np.load(file))
+    assert found["card"].keys() == found["cpu"].keys()
+    assert found["card"]["fast"].all()
+    for name, values in found["cpu"].items():
+        largest = np.abs(values).max()
+        assert largest > 1e-4, name
+        np.testing.assert_allclose(
+            found["card"][name], values, rtol=0, atol=1e-5 * largest, err_msg=name
+        )

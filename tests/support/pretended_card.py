@@ -1,0 +1,267 @@
+"""A pretended card: tensors that say they are on another device, computed by the processor.
+
+No test machine has a GPU. torch lets a device be written in Python: on this one, an operator that
+mixes its tensors with the processor's fails, as on a card, and all others give the same numbers.
+
+    python -m support.pretended_card FOLDER FILE (card | cpu)
+
+scores labels, writes answers and trains adapters with the model in a folder on either, and saves
+the results.
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils import backend_registration
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves, tree_map
+
+CARD = "card"
+
+ATEN = torch.ops.aten
+
+# A card's kernels take these from the processor: copies, and indices of what is indexed.
+COPIES = {ATEN.copy_.default, ATEN._to_copy.default, ATEN.to.other}
+INDEXED = {ATEN.index.Tensor, ATEN.index_put_.default, ATEN._index_put_impl_.default}
+
+
+class OnCard(torch.Tensor):
+    """A tensor on the card; `values` are its numbers, in the processor's memory."""
+
+    values: torch.Tensor
+    __torch_function__ = torch._C._disabled_torch_function_impl
+
+    @staticmethod
+    def __new__(cls, values: torch.Tensor, requires_grad: bool = False) -> Any:
+        self = torch.Tensor._make_wrapper_subclass(
+            cls, values.shape, strides=values.stride(), storage_offset=values.storage_offset(),
+            dtype=values.dtype, device=torch.device(CARD, 0), requires_grad=requires_grad,
+        )  # fmt: skip
+        self.values = values
+        return self
+
+    def __init__(self, *_: Any, **__: Any) -> None:
+        """Take what `__new__` takes."""
+
+    @classmethod
+    def __torch_dispatch__(cls, operator: Any, _: Any, args: Any = (), named: Any = None) -> Any:
+        return computed(operator, args, named or {})
+
+    def tolist(self) -> Any:
+        """Return the numbers."""
+        return self.values.tolist()
+
+    @property
+    def data(self) -> Any:
+        """Return the same numbers, which autograd does not follow."""
+        return self.detach()
+
+    @data.setter
+    def data(self, other: torch.Tensor) -> None:
+        self.values = on_processor(other)
+
+
+class Card(TorchDispatchMode):
+    """Let operators that are told a device know the card."""
+
+    def __torch_dispatch__(self, operator: Any, _: Any, args: Any = (), named: Any = None) -> Any:
+        return computed(operator, args, named or {})
+
+
+def on_processor(some: Any) -> Any:
+    """Return a tensor or a device as it is on the processor."""
+    if isinstance(some, torch.device):
+        return torch.device("cpu")
+    return some.values if isinstance(some, OnCard) else some
+
+
+def computed(operator: Any, args: Any, named: Any) -> Any:
+    """Return an operator's results, on the device on which it would compute them."""
+    tensors = [one for one in tree_leaves((args, named)) if isinstance(one, torch.Tensor)]
+    ours = {id(one.values): one for one in tensors if isinstance(one, OnCard)}
+    check_devices(operator, args, tensors)
+    there = bool(ours)
+    for place in (*args, *named.values()):
+        if isinstance(place, torch.device):
+            there = place.type == CARD
+    if operator in (ATEN.copy_.default, ATEN.to.other):
+        there = isinstance(args[operator is ATEN.to.other], OnCard)
+    found = operator(*tree_map(on_processor, args), **tree_map(on_processor, named))
+
+    def placed(one: Any) -> Any:
+        if not (there and isinstance(one, torch.Tensor)):
+            return one
+        # What is changed in place stays the same tensor.
+        return ours[id(one)] if id(one) in ours else OnCard(one)
+
+    return tree_map(placed, found)
+
+
+def check_devices(operator: Any, args: Any, tensors: list[torch.Tensor]) -> None:
+    """Refuse what a card refuses.
+
+    Raises:
+        RuntimeError: if an operator mixes devices, or is one of the processor's own.
+    """
+    mine = [one for one in tensors if isinstance(one, OnCard)]
+    if not mine or operator in COPIES:
+        return
+    if "mkl" in str(operator):
+        raise RuntimeError(f"{operator} is the processor's")
+    strangers = [one for one in tensors if not isinstance(one, OnCard) and one.dim()]
+    if operator in INDEXED:
+        values = [one for one in args[2:3] if isinstance(one, torch.Tensor) and one.dim()]
+        strangers = [one for one in (args[0], *values) if not isinstance(one, OnCard)]
+    if strangers:
+        shapes = [f"{type(one).__name__} {tuple(one.shape)}" for one in tensors]
+        raise RuntimeError(f"{operator}: tensors are on two devices: {', '.join(shapes)}")
+
+
+class AtOnce:
+    """A pool of the one thread that feeds a card: a mode of torch holds for one thread."""
+
+    def __init__(self, workers: int) -> None:
+        assert workers == 1
+
+    def __enter__(self) -> AtOnce:
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        """End nothing."""
+
+    def map(self, work: Callable[..., Any], *several: Any) -> Iterator[Any]:
+        """Do the work for each."""
+        return map(work, *several)
+
+
+def pretend(folder: Path) -> None:
+    """Let `choose` find a card, and the model of a folder without another load: files are on disk.
+
+    What torch does out of Python's sight is told where to do it.
+    """
+    from transformers import AutoModelForCausalLM
+
+    import choose.models.lora.classifier  # noqa: F401  # everything that asks for the device
+    from choose.models.hardware.compute_settings import device
+    from choose.models.lora.fused import training_step
+
+    loaded = AutoModelForCausalLM.from_pretrained(
+        folder, dtype=torch.float32, output_loading_info=True
+    )
+    AutoModelForCausalLM.from_pretrained = lambda *_, **__: loaded  # type: ignore[method-assign]
+    for module in list(sys.modules.values()):
+        if vars(module).get("device") is device:
+            module.device = lambda: CARD  # type: ignore[attr-defined]
+    training_step.ThreadPoolExecutor = AtOnce  # type: ignore[assignment, misc]
+    about = backend_registration._DummyBackendModule()
+    about.get_amp_supported_dtype = lambda: [torch.bfloat16]  # type: ignore[attr-defined]
+    backend_registration._setup_privateuseone_for_python_backend(CARD, about)
+    tensor, generator = torch.tensor, torch.Generator
+
+    class Generator(generator):  # type: ignore[misc, valid-type]
+        def __new__(cls, device: Any = "cpu") -> Any:
+            return super().__new__(cls)
+
+    torch.tensor = lambda *a, device=None, **k: tensor(*a, **k).to(device or "cpu")
+    torch.Generator = Generator  # type: ignore[misc]
+    torch.inference_mode = torch.no_grad  # type: ignore[assignment, misc]
+    library = torch.library.Library("aten", "IMPL")
+    for name in ("empty_strided", "empty.memory_format"):
+        library.impl(name, getattr(Empty, name.partition(".")[0]), "PrivateUse1")
+    library.impl("_copy_from", Empty.copy, "PrivateUse1")
+    Empty.library = library  # it holds as long as it lives
+    Card().__enter__()
+
+
+class Empty:
+    """How torch's own code gets memory on the card, and fills it."""
+
+    library: Any = None
+
+    @staticmethod
+    def empty_strided(size: Any, stride: Any, dtype: Any = None, **_: Any) -> torch.Tensor:
+        """Return memory."""
+        return OnCard(torch.empty_strided(size, stride, dtype=dtype))
+
+    @staticmethod
+    def empty(size: Any, dtype: Any = None, **_: Any) -> torch.Tensor:
+        """Return memory."""
+        return OnCard(torch.empty(size, dtype=dtype))
+
+    @staticmethod
+    def copy(source: torch.Tensor, target: torch.Tensor, _: bool = False) -> torch.Tensor:
+        """Copy from one device to the other."""
+        on_processor(target).copy_(on_processor(source))
+        return target
+
+
+def results(folder: str) -> dict[str, Any]:
+    """Return label scores, answers' log-probabilities, gradients and logits after training."""
+    from choose.models.causal.chat_template import Prompt
+    from choose.models.causal.label_scoring import LabelTrie
+    from choose.models.causal.loading import load_causal, load_generator
+    from choose.models.causal.written_answers import StopRule
+
+    lm, generator = load_causal(folder), load_generator(folder)
+    lm.cache = generator.cache = None
+    chooser = random.Random(0)
+
+    def tokens(length: int) -> tuple[int, ...]:
+        return tuple(chooser.randrange(5, 200) for _ in range(length))
+
+    shared = tokens(12)
+    prompts = [Prompt(shared, tokens(n)) for n in (3, 9, 5, 5)]
+    trie = LabelTrie.of([(*tokens(n % 4 + 1), 2) for n in range(9)])
+    scores = lm.score(prompts, trie).logprobs
+    found = {"fast": np.array([lm.tree, generator.packed]), "scores": scores}
+    found["answers"] = generator.write(prompts, StopRule(6)).logprobs
+    rows = [tokens(length) for length in range(3, 27)]
+    return found | {f"trained {n}": one for n, one in enumerate(trained(folder, rows))}
+
+
+def trained(folder: str, rows: list[tuple[int, ...]]) -> Iterator[Any]:
+    """Yield gradients of single and joint steps, and logits after whole fits with dropout."""
+    from choose.models.lora.classifier import ClassifierRun, untrained_model
+    from choose.models.lora.fit import train_together, training_step
+    from choose.models.lora.model import AdapterSpec, load_base, seeded
+    from choose.models.lora.training_run import Schedule
+
+    base = load_base(folder)
+    targets = [len(row) % 3 for row in rows]
+
+    def run(seed: int, dropout: float) -> ClassifierRun:
+        with seeded(seed, "cpu"):
+            model = untrained_model(base, AdapterSpec(4, "attention", dropout), 3, "tiny")
+        for name, parameter in model.adapter.named_parameters():
+            if parameter.requires_grad:  # known numbers: a card draws others
+                drawn = np.random.default_rng(len(name)).normal(0, 0.05, parameter.shape)
+                parameter.data.copy_(torch.from_numpy(drawn).float().to(base.device))
+        return ClassifierRun(model, rows, targets, Schedule(10, 8, 1e-2, 0), seed)
+
+    for count in (1, 3):
+        runs = [run(seed, 0.0) for seed in range(count)]
+        with training_step(runs) as step:
+            for _ in range(3):
+                step([(one, one.next_batch()) for one in runs])
+                gradients = [one._parameters[0].grad.cpu().clone() for one in runs]
+                for one in runs:
+                    one.apply_gradients()
+        yield from (gradient.numpy() for gradient in gradients)
+    train_together([run(0, 0.1)])  # a card draws other masks, so its logits differ
+    runs = [run(seed, 0.0) for seed in range(2)]
+    train_together(runs)
+    for one in runs:
+        yield one.model.predict_logits(rows).detach().cpu().numpy()
+
+
+if __name__ == "__main__":
+    if sys.argv[3] == CARD:
+        pretend(Path(sys.argv[1]))
+    np.savez(sys.argv[2], **results(sys.argv[1]))
