@@ -668,6 +668,37 @@ def test_where_nobody_reads_better_the_next_gain_is_in_retrieval(
         assert step.value == loss
 
 
+def test_what_passages_add_is_not_called_knowledge_where_most_is_reached_without_one() -> None:
+    """On pubmedqa_l `lora-rag` had 25 without a passage and 29 with one: its form, not facts."""
+    scores, documents = world(np.random.default_rng(9), BOTH)
+    found = split(scores, documents)
+    assert found is not None
+    [said] = loss_sentences((found,), "rag")
+    assert said.startswith("Passages bring the knowledge: rag scores ")
+    few = found.model_copy(
+        update={"nothing": Interval(value=0.245), "brought": Interval(value=0.043, low=0.02)}
+    )
+    [said] = loss_sentences((few,), "rag")
+    assert said.startswith("Passages add 4.3 points: rag scores ")
+    more = few.model_copy(update={"brought": Interval(value=0.25, low=0.2)})
+    assert loss_sentences((more,), "rag")[0].startswith("Passages bring the knowledge: rag scores ")
+
+
+def test_other_words_for_a_long_answer_are_said_to_count_as_misread() -> None:
+    """A perfect reader of pubmedqa_l was said to gain 71 points of shared words."""
+    scores, documents = world(np.random.default_rng(9), BOTH)
+    study, said = evidence(scores, documents), "Right answers are long: other words for the same"
+
+    def settled(words: int) -> str:
+        text = " ".join(f"word{n}" for n in range(words))
+        items = replace(study.items, targets=(text,) * len(study.items.targets), accepted={})
+        own = replace(study, task=Answering(), items=items)
+        return " ".join(judge(own, Rule(measure=Measure(metric="token-f1"))).verdict.settled)
+
+    assert said not in settled(20)
+    assert f"{said} count as misread." in settled(21)
+
+
 def test_a_step_says_whose_loss_it_states_where_it_is_not_that_of_the_candidate_to_use() -> None:
     """On covid_qa `lora-rag` was to be used, and what `sentence` loses in retrieval stood there."""
     scores, documents = world(np.random.default_rng(9), BOTH)

@@ -16,6 +16,7 @@ from choose.formatting import (
     signed_points,
     size_in_points,
 )
+from choose.judge.decision.metric_validated import not_validated
 from choose.judge.decision.rule import Case
 from choose.judge.decision.verdict_kind import (
     MATTERS,
@@ -60,15 +61,20 @@ def losses_of(case: Case) -> tuple[str, ...]:
     """Return what the candidate that the verdict names, or the next best, loses to what."""
     tuned = case.contenders.families.get("fine-tuning", ())
     reads = case.contenders.panel[case.name].info.reads
-    return loss_sentences(case.splits, case.name, tuned, reads)
+    return loss_sentences(case.splits, case.name, tuned, reads, bool(not_validated(case)))
 
 
 def loss_sentences(
-    splits: Sequence[LossSplit], candidate: str, tuned: Collection[str] = (), reads: bool = False
+    splits: Sequence[LossSplit],
+    candidate: str,
+    tuned: Collection[str] = (),
+    reads: bool = False,
+    long: bool = False,
 ) -> tuple[str, ...]:
     """Return what retrieval brings and what is missing now, together; nothing without a split.
 
     The split of another candidate says why it is not that of `candidate`, which `reads` or not.
+    Where right answers are `long`, other words for the same are a part of what reading loses.
     """
     split = next(iter(best_first(splits, candidate)), None)
     if split is None:
@@ -79,6 +85,7 @@ def loss_sentences(
         who = f"{who} ({candidate} {why})"
     said = " ".join(filter(None, (_knowledge(split, who), _form(split), _missing(split))))
     said = said.replace(_READER, _MORE) if split.candidate in tuned else said
+    said += " Right answers are long: other words for the same count as misread." if long else ""
     return tuple(filter(None, (said, _ceiling(split))))
 
 
@@ -116,8 +123,12 @@ def _knowledge(split: LossSplit, who: str) -> str:
             f"without{on}; what it retrieves is not shown to ({found})."
         )
     if low is not None and low > 0:
+        # Where most is reached without one, as by the form of long answers, knowledge is too much.
+        what, brought = "bring the knowledge", split.brought
+        if brought is not None and split.nothing.value > brought.value:
+            what = f"add {measured(brought.value)}"
         return (
-            f"Passages bring the knowledge: {who} scores {found} with them, {without} "
+            f"Passages {what}: {who} scores {found} with them, {without} "
             f"without{on} ({gold} with the right passage)."
         )
     if high is not None and high < 0:
