@@ -46,7 +46,7 @@ from typing import Any
 from choose.corpus import CONDITIONS, GOLD, Corpus, Document, Passage, Span
 from choose.data.dataset import load_dataset
 from choose.judge.measures.changed_documents import GIVEN
-from choose.judge.measures.retrieval_quality import retrieval_quality
+from choose.judge.measures.reading_measures import retrieval_quality
 from choose.models.environment_settings import cores
 from choose.models.retrieval.passage_search import given
 from choose.models.weights.spec import DEFAULT_LM

@@ -114,7 +114,7 @@ def world(
     scores, found = np.ones((rows, repetitions)), {}
     controls = {"reading": GOLD, "distraction": AMONG_OTHERS, "retrieval": RETRIEVED}
     for cause, control in controls.items():
-        gone = _often(rng, losses[cause], shape)
+        gone = often(rng, losses[cause], shape)
         scores = np.where(gone, scores * rng.uniform(0, KEPT, (rows, 1)), scores)
         found[control] = scores
     found[NOTHING] = found[GOLD] * (rng.random((rows, 1)) < 0.1)
@@ -130,16 +130,16 @@ def shortened_rows(
     """Draw which right answers were written too long; None where no answer was."""
     if not losses.get("format"):
         return None
-    return _often(rng, losses["format"], shape) * (scores[RETRIEVED] == 1)
+    return often(rng, losses["format"], shape) * (scores[RETRIEVED] == 1)
 
 
-def _often(rng: np.random.Generator, mean: float, shape: Shape) -> Floats:
+def often(rng: np.random.Generator, mean: float, shape: Shape) -> Floats:
     """Draw which rows something happens to, in which repetition."""
     documents, questions, repetitions = shape
     by_document = rng.beta(SPREAD * mean, SPREAD * (1 - mean), documents)
     happens = rng.random(documents * questions) < np.repeat(by_document, questions)
-    often = np.where(happens, 0.9, 0.1 * mean / (1 - mean))
-    return np.asarray(rng.random((len(often), repetitions)) < often[:, None])
+    rate = np.where(happens, 0.9, 0.1 * mean / (1 - mean))
+    return np.asarray(rng.random((len(rate), repetitions)) < rate[:, None])
 
 
 def truth(losses: Mapping[str, float]) -> dict[str, float]:
@@ -181,7 +181,7 @@ def evidence(
         by_metric = {view: dict.fromkeys(METRICS, own[:, draw]) for view, own in scores.items()}
         runs.append(
             Run(
-                trial=_trial("rag", draw),
+                trial=trial("rag", draw),
                 answers={(view, 0): own for view, own in by_view.items() if view in scores},
                 asked={(view, 0): ids for view in scores},
                 scores={(view, 0): own for view, own in by_metric.items()},
@@ -208,7 +208,8 @@ def _shortened(answers: Answers, targets: Sequence[str], rows: Floats) -> Answer
     return replace(answers, outputs=tuple(outputs), raw=tuple(raw))
 
 
-def _trial(candidate: str, draw: int) -> Trial:
+def trial(candidate: str, draw: int) -> Trial:
+    """Return a trial on the whole pool."""
     facts = dict.fromkeys(("variant", "weights", "task", "pool", "questions"), "")
     return Trial(
         candidate=candidate,
@@ -234,7 +235,7 @@ def with_others(study: Evidence, scores: Mapping[str, Floats]) -> Evidence:
             answers = Answers(outputs=ids, status=("ok",) * len(ids))
             runs.append(
                 Run(
-                    trial=_trial(info.name, draw),
+                    trial=trial(info.name, draw),
                     answers={(RETRIEVED, 0): answers},
                     asked={(RETRIEVED, 0): ids},
                     scores={(RETRIEVED, 0): own},

@@ -16,7 +16,7 @@ import pytest
 
 from choose.corpus import Corpus, Document, Span
 from choose.data.readers.table_file import read_table
-from choose.judge.measures.retrieval_quality import retrieval_quality
+from choose.judge.measures.reading_measures import retrieval_quality
 from choose.models.retrieval.indexes import BM25Index
 
 FOLDER = files("choose.data") / "samples" / "handbook"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from choose.judge.decision.contenders import _means
 from choose.judge.decision.more_labels import answered_too_few, more_rows
+from choose.judge.scores.family_comparison import _means
 from choose.judge.stats.paired import paired_difference
 
 

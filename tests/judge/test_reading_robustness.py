@@ -9,7 +9,7 @@ import pytest
 
 from choose.corpus import FAULTY, Corpus, Document, Span
 from choose.judge.evidence import Evidence, FaultRows
-from choose.judge.measures.reading_robustness import document_faults, paraphrases
+from choose.judge.measures.reading_measures import document_faults, paraphrases
 from choose.judge.scores.score_tables import study_scores
 from choose.judge.stats.intervals import AGRESTI_COULL, two_way_interval
 from choose.judge.stats.paired import imaginary

@@ -8,7 +8,7 @@ import pytest
 import pytrec_eval
 
 from choose.corpus import Corpus, Document, Span
-from choose.judge.measures.retrieval_quality import retrieval_quality
+from choose.judge.measures.reading_measures import retrieval_quality
 
 
 def test_random_rankings_score_as_in_trec_eval() -> None:

@@ -18,7 +18,7 @@ from choose.data.readers.table_file import read_source
 from choose.errors import DataError, StudyError, did_you_mean, quoted
 from choose.files import answer_key, csv_lines, write_text
 from choose.formatting import number, plural
-from choose.judge.decision.contenders import contenders_of
+from choose.judge.decision.old_facts import contenders_for
 from choose.judge.decision.rule import deciding_rival, select
 from choose.judge.measures.human_ratings import NO_ANSWER, first_outputs
 from choose.judge.scores.score_tables import study_scores
@@ -123,7 +123,7 @@ def answered(path: str | Path) -> Answered:
     panel = study_scores(evidence, rule.measure)
     if not panel.scored:
         raise StudyError("No candidate has answered a row yet. Run choose compare first.")
-    contenders = contenders_of(panel, rule)
+    contenders = contenders_for(evidence, panel, rule)
     selection = select(contenders)
     rival, best = deciding_rival(contenders, selection), contenders.best.values()
     names = [selection.interim, *([rival] if rival else []), *best, *contenders.names]

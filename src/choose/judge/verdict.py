@@ -8,12 +8,13 @@ from itertools import combinations
 from typing import Any
 
 from choose.errors import StudyError
-from choose.judge.decision.contenders import Contenders, Relation, contenders_of
+from choose.judge.decision.contenders import Contenders, Relation
 from choose.judge.decision.crossovers import breakevens, crossings_of
 from choose.judge.decision.label_gates import audit_with_gain, rare_labels
 from choose.judge.decision.metric_validated import long_answers, overruling, ratings_of
 from choose.judge.decision.more_labels import label_gains
 from choose.judge.decision.next_steps import next_actions
+from choose.judge.decision.old_facts import barred_families, contenders_for
 from choose.judge.decision.rule import Case, family_relation, preferred, select
 from choose.judge.decision.verdict_confidence import confidence_of
 from choose.judge.decision.verdict_gates import gates_of
@@ -27,8 +28,9 @@ from choose.judge.diagnosis.reading_errors import reading_errors
 from choose.judge.evidence import Evidence
 from choose.judge.goal import RULE, Rule
 from choose.judge.measures.build_scorecard import accuracy, scorecard
-from choose.judge.measures.changed_documents import document_churn, document_drills
-from choose.judge.measures.reading_robustness import document_faults, paraphrases
+from choose.judge.measures.changed_documents import document_drills
+from choose.judge.measures.drift_and_new_class import document_churn
+from choose.judge.measures.reading_measures import document_faults, paraphrases
 from choose.judge.measures.robustness import common_rows
 from choose.judge.measures.text_metrics import beside_the_choice, literal_fields, text_figures
 from choose.judge.prose.action_list import next_steps
@@ -49,7 +51,7 @@ from choose.judge.scores.paired_comparison import interval_of
 from choose.judge.scores.score_tables import CandidateScores, StudyScores, study_scores
 from choose.schema.base import Interval, with_population
 from choose.schema.costs import Move
-from choose.schema.decision import DatasetRecord, Decision, Gate, Kind, Pair, Verdict
+from choose.schema.decision import DatasetRecord, Decision, Gate, Pair, Verdict
 from choose.schema.plan import LeftOut
 from choose.schema.scorecard import Scorecard
 from choose.schema.standings import FamilyResult, FamilyStatus, Standing
@@ -82,8 +84,8 @@ def judge(
     """
     if not (scores := study_scores(evidence, rule.measure)).scored:
         raise StudyError(_nothing(scores))
-    documents = _documents(evidence, scores, rule)
-    case = _case(evidence, contenders := contenders_of(scores, rule), documents, left_out)
+    documents = _documents(evidence, contenders := contenders_for(evidence, scores, rule))
+    case = _case(evidence, contenders, documents, left_out)
     gates, moves = gates_of(case), next_actions(case)
     standings = standings_of(contenders, case.name)
     decision = Decision(
@@ -108,12 +110,13 @@ def judge(
     return with_population(decision, evidence.about)
 
 
-def _documents(evidence: Evidence, panel: StudyScores, rule: Rule) -> dict[str, Any]:
+def _documents(evidence: Evidence, contenders: Contenders) -> dict[str, Any]:
     """Return the parts of the record on documents that change, and on questions about them."""
-    drills = document_drills(evidence, panel)
+    drills = document_drills(evidence, panel := contenders.panel)
     return {
         "document_drills": tuple(map(with_sentence, drills)),
-        "churn": document_churn(evidence, drills, rule),
+        "churn": document_churn(evidence, drills, contenders.rule),
+        "old_facts": contenders.old_facts,
         "document_faults": document_faults(evidence, panel),
         "paraphrases": paraphrases(evidence, panel),
     }
@@ -155,9 +158,8 @@ def _case(
 
 
 def _scorecards(evidence: Evidence, contenders: Contenders) -> tuple[Scorecard, ...]:
-    costs, rule = contenders.costs, contenders.rule
-    candidates, literal = contenders.panel.candidates, literal_fields(evidence)
-    common = common_rows(candidates)
+    costs, rule, literal = contenders.costs, contenders.rule, literal_fields(evidence)
+    common = common_rows(candidates := contenders.panel.candidates)
     return tuple(
         scorecard(c, costs[c.info.name].record, rule, common).model_copy(
             update={"text": text_figures(evidence, c, literal)}
@@ -179,7 +181,9 @@ def _verdict(case: Case, gates: tuple[Gate, ...], looks: int, moves: tuple[Move,
     kind, families = kind_of(case), families_of(case)
     steps = next_steps(case, gates, moves)
     confidence, limits = confidence_of(case, gates, looks)
-    recommended, compared = _recommended(case, kind), kind != "nothing-compared"
+    # A candidate is named only where the verdict is to use one.
+    recommended = case.selection.chosen if kind in ("adopt", "baseline-is-enough") else None
+    compared = kind != "nothing-compared"
     sentences = [
         *reasons(case, families),
         *failure_reasons(case.failures, case.contenders.rule.measure.by_rows),
@@ -222,11 +226,6 @@ def _pairs(case: Case) -> tuple[Pair, ...]:
     beside = also_named(case)
     within = (beside, case.name) if beside else None
     return pair_records(contenders.pairs, matches, within)
-
-
-def _recommended(case: Case, kind: Kind) -> str | None:
-    """Name a candidate only where the verdict is to use one."""
-    return case.selection.chosen if kind in ("adopt", "baseline-is-enough") else None
 
 
 def _dataset(evidence: Evidence, scores: StudyScores) -> DatasetRecord:
@@ -277,8 +276,9 @@ def families_of(case: Case) -> tuple[FamilyResult, ...]:
     contenders = case.contenders
     reads = case.name not in contenders.constants
     measured = [f for f in contenders.families if not (reads and f == case.family)]
-    missing = [f for f in FAMILIES if f not in contenders.families]
+    missing = [f for f in FAMILIES if f not in contenders.compared]
     results = [_family(case, family, reads) for family in measured]
+    results += barred_families(case) if reads else ()
     results.sort(key=lambda r: -r.difference.value if r.difference else 1.0)
     chosen = [_result(case, case.family, case.name, "chosen")] if reads else []
     return (*chosen, *results, *(FamilyResult(family=family) for family in missing))

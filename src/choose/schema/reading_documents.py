@@ -222,14 +222,14 @@ class DrillOutcome(Record):
         reads: whether it read the changed documents; others answer as before.
         clean: the score on the same rows before the change.
         updated: the score against the answers after the change; null where evidence was taken out.
+        lost: `clean` minus `updated`, paired; null the same, and in records of earlier versions.
         new: share of answers that give the new fact and not the old one; null where none changed.
         stale: share of answers that give the old fact still; null where documents arrived.
         abstained: share of rows that it does not answer.
-        renewed: the score after it was trained again with what changed; null where it was not.
+        renewed: the score after training again with what changed; null where it was not.
         renewed_new: share of these answers that give the new fact; null where none changed.
         renewed_rows: rows that it answered then, of those of the drill.
-        seconds: until it can answer rightly again: of indexing the documents if it reads them, of
-            training again for others; null where it was not measured.
+        seconds: of indexing if it reads, of training again if not; null where not measured.
     """
 
     candidate: str
@@ -237,6 +237,7 @@ class DrillOutcome(Record):
     reads: bool
     clean: Interval
     updated: Interval | None
+    lost: Interval | None = None
     new: Interval | None
     stale: Interval | None
     abstained: Interval

@@ -1,9 +1,4 @@
-"""The candidates that can be recommended, their order by cost, and the regret of choosing one now.
-
-The regret is resampled: select in bag, score out of bag. Selecting and scoring on the same rows
-would make the winner's curse worse. Each round draws rows (clusters) and repetitions with
-replacement, selects the best on them, and scores every candidate on the rows not drawn.
-"""
+"""The candidates that can be recommended, and their order by cost."""
 
 from __future__ import annotations
 
@@ -11,9 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
-
-import numpy as np
-import numpy.typing as npt
 
 from choose.formatting import plural
 from choose.judge.goal import Rule
@@ -23,115 +15,21 @@ from choose.judge.measures.cost_sheet import CostSheet, cost_sheet
 from choose.judge.measures.curve_forecast import CurveForecasts
 from choose.judge.scores.family_comparison import (
     FamilyComparison,
+    Outlook,
     compare_families,
     most_accurate,
+    outlook,
 )
 from choose.judge.scores.joint_distribution import JointDistribution, joint_distribution, least_loss
 from choose.judge.scores.paired_comparison import Pairs
 from choose.judge.scores.score_tables import CandidateScores, StudyScores
-from choose.judge.scores.scored_rows import ScoredRows
 from choose.judge.stats.paired import Difference
-from choose.judge.stats.two_way import row_means
 from choose.schema.base import Interval
+from choose.schema.decision import OldFacts
 from choose.schema.score_names import Words, words_of
-from choose.types import FAMILIES, Family, Floats
+from choose.types import FAMILIES, Family
 
-ROUNDS = 400
 Relation = Literal["better", "equivalent", "worse", "not better", "open"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outlook:
-    """By candidate: chance of being the best, and accuracy given up against choosing the best.
-
-    The chance is that of being best on out-of-bag rows. The selection did not use them, so the
-    chance errs towards doubt.
-    """
-
-    probability_best: dict[str, float]
-    expected_regret: dict[str, float]
-
-
-def outlook(rows: ScoredRows, candidates: Sequence[CandidateScores], seed: int = 0) -> Outlook:
-    """Resample rows and repetitions; correct the means of candidates that answered fewer rows.
-
-    The mean of a candidate is its difference to a reference on common rows plus the mean of the
-    reference on all rows. The reference has the most rows, and of several such the best accuracy.
-    """
-    rng = np.random.default_rng(seed)
-    names = [candidate.info.name for candidate in candidates]
-    scores, place = _scores(candidates), _places(rows)
-    clusters = int(place.max()) + 1
-    counts = _draw_counts(rng, clusters)
-    weights = np.ones(len(place)) if rows.weights is None else rows.weights
-    # Single precision: the resampling error is ten thousand times that of the rounding.
-    even = rows.clusters is None and rows.weights is None
-    by_row = counts if even else counts[:, place] * weights
-    drawn = by_row.astype(np.float32)
-    left_out = ((by_row == 0) * weights).astype(np.float32)
-    usable = (left_out @ ~np.isnan(scores[0]).all(axis=1)) > 0
-    if not usable.any():
-        left_out, usable = drawn, np.ones(ROUNDS, dtype=np.bool_)
-    in_bag, out_of_bag = _means(scores, drawn, rng), _means(scores, left_out, rng)
-    in_bag, out_of_bag = in_bag[usable], out_of_bag[usable]
-    best = in_bag.argmax(axis=1)
-    shortfall = out_of_bag[np.arange(len(out_of_bag)), best][:, None] - out_of_bag
-    top = out_of_bag == out_of_bag.max(axis=1, keepdims=True)
-    chance = (top / top.sum(axis=1, keepdims=True)).mean(axis=0)
-    regret = np.maximum(np.nanmean(shortfall, axis=0), 0.0)
-    return Outlook(
-        probability_best=dict(zip(names, chance.tolist(), strict=True)),
-        expected_regret=dict(zip(names, regret.tolist(), strict=True)),
-    )
-
-
-def _draw_counts(rng: np.random.Generator, clusters: int) -> npt.NDArray[np.int64]:
-    """Return (rounds, clusters) how often each cluster is drawn, as many draws as clusters.
-
-    Counting draws has the distribution of numpy's multinomial and is several times faster.
-    """
-    picks = rng.integers(0, clusters, size=(ROUNDS, clusters), dtype=np.int32)
-    picks += np.arange(ROUNDS, dtype=np.int32)[:, None] * np.int32(clusters)
-    return np.bincount(picks.ravel(), minlength=ROUNDS * clusters).reshape(ROUNDS, clusters)
-
-
-def _scores(candidates: Sequence[CandidateScores]) -> list[Floats]:
-    return [c.main.right[:, c.main.whole] for c in candidates if c.main is not None]
-
-
-def _places(rows: ScoredRows) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    if rows.clusters is None:
-        return np.arange(len(rows.targets), dtype=np.int64)
-    return np.asarray(np.unique(np.asarray(rows.clusters), return_inverse=True)[1], dtype=np.int64)
-
-
-def _standing(side: Floats) -> tuple[int, float]:
-    """Return the number of answered rows, and the share of them that are right."""
-    return int((~np.isnan(side).any(axis=1)).sum()), float(np.nanmean(side))
-
-
-def _means(
-    scores: Sequence[Floats], weights: npt.NDArray[np.float32], rng: np.random.Generator
-) -> Floats:
-    """Return (rounds, candidates) means, each over repetitions drawn with replacement."""
-    reference = max(scores, key=_standing)
-    base = row_means(reference)
-    known = ~np.isnan(base)
-    start = weights @ np.where(known, base, 0.0).astype(np.float32)
-    level = start / np.maximum(weights @ known.astype(np.float32), 1e-12)
-    columns = []
-    for side in scores:
-        picks = (
-            rng.multinomial(
-                side.shape[1], np.full(side.shape[1], 1 / side.shape[1]), size=len(weights)
-            )
-            / side.shape[1]
-        )
-        both = known & ~np.isnan(side).any(axis=1)
-        gap = np.where(both[:, None], side - np.where(known, base, 0.0)[:, None], 0.0)
-        total = ((weights @ gap.astype(np.float32)) * picks).sum(axis=1)
-        columns.append(level + total / np.maximum(weights @ both.astype(np.float32), 1e-12))
-    return np.stack(columns, axis=1)
 
 
 def relation(difference: Difference | None, margin: float) -> Relation:
@@ -154,7 +52,10 @@ def relation(difference: Difference | None, margin: float) -> Relation:
 
 @dataclass(frozen=True)
 class Contenders:
-    """The candidates that can be recommended, cheapest first, with their accuracies and costs."""
+    """The candidates that can be recommended, cheapest first, with their accuracies and costs.
+
+    `old_facts` are what facts that change cost candidates, those that are barred by it included.
+    """
 
     panel: StudyScores
     costs: Mapping[str, CostSheet]
@@ -162,6 +63,7 @@ class Contenders:
     pairs: Pairs
     order: tuple[CandidateScores, ...]
     accuracies: dict[str, Interval]
+    old_facts: tuple[OldFacts, ...] = ()
 
     @property
     def rule(self) -> Rule:
@@ -197,6 +99,31 @@ class Contenders:
     def only_guesses(self) -> bool:
         """Whether no candidate that reads the text was measured."""
         return not self.families
+
+    @cached_property
+    def barred(self) -> dict[str, OldFacts]:
+        """Return the candidates that are not used because facts that change leave them behind."""
+        return {one.candidate: one for one in self.old_facts if one.barred}
+
+    @cached_property
+    def compared(self) -> frozenset[Family]:
+        """Return the families of which a member was measured, a barred one too."""
+        return frozenset([*self.families, *map(self.family, self.barred)])
+
+    def may_be_old(self, name: str) -> OldFacts | None:
+        """Return what facts that change cost a candidate, if it may keep old ones."""
+        return next((one for one in self.old_facts if one.candidate == name), None)
+
+    def doubt(self, name: str) -> OldFacts | None:
+        """Return the record of a candidate that surely keeps old facts, if it may fall behind.
+
+        None where these cost it less than the margin, which no gain has to be to matter.
+        """
+        own = self.may_be_old(name)
+        if own is None or own.status != "unknown" or own.stale is None or own.cost is None:
+            return None
+        least = self.margin(name, own.reader)
+        return own if min(own.stale.low or 0.0, own.cost) > least else None
 
     @cached_property
     def families(self) -> dict[Family, tuple[str, ...]]:

@@ -24,7 +24,8 @@ from typing import NamedTuple
 
 from scipy.special import ndtr
 
-from choose.judge.decision.contenders import Contenders, contenders_of
+from choose.judge.decision.contenders import Contenders
+from choose.judge.decision.old_facts import contenders_for
 from choose.judge.decision.rule import select
 from choose.judge.evidence import Evidence
 from choose.judge.goal import Rule
@@ -98,7 +99,9 @@ def open_question(
         whole: by candidate what the whole grid would measure.
     """
     scores = study_scores(evidence, rule.measure)
-    return _Question(contenders_of(scores, rule), whole).answer() if scores.scored else None
+    if not scores.scored:
+        return None
+    return _Question(contenders_for(evidence, scores, rule), whole).answer()
 
 
 class Prospect(NamedTuple):

@@ -25,6 +25,7 @@ from choose.judge.scores.joint_distribution import least_loss
 from choose.judge.stats.paired import Difference, smallest_detectable_gain
 from choose.schema.base import Interval
 from choose.schema.costs import Churn
+from choose.schema.decision import OldFacts
 from choose.schema.diagnosis import Audit, ErrorOverlap, Failures
 from choose.schema.plan import UNPAID, LeftOut
 from choose.schema.reading_documents import DocumentDrill, LossSplit
@@ -47,6 +48,8 @@ class Selection:
         near: members of the same family that are not shown to be behind, the best first.
         target: whether the interim candidate reaches the study's target.
         reachable: whether any candidate may reach it.
+        doubt: why a candidate that is ahead is not adopted, or not used in the interim: whether it
+            is still ahead as facts change is not shown.
     """
 
     chosen: str | None
@@ -55,6 +58,7 @@ class Selection:
     near: tuple[str, ...]
     target: Target
     reachable: bool
+    doubt: OldFacts | None = None
 
 
 def select(contenders: Contenders) -> Selection:
@@ -63,7 +67,9 @@ def select(contenders: Contenders) -> Selection:
         (contenders.named[family] for family in contenders.families if _wins(contenders, family)),
         None,
     )
-    interim = chosen or _interim(contenders)
+    if (doubt := contenders.doubt(chosen) if chosen else None) is not None:
+        chosen = None
+    interim, later = (chosen, None) if chosen else _interim(contenders)
     target = contenders.rule.target
     reachable = target is None or any(
         (interval.high or 0) >= target for interval in contenders.accuracies.values()
@@ -71,10 +77,11 @@ def select(contenders: Contenders) -> Selection:
     return Selection(
         chosen=chosen,
         interim=interim,
-        rivals=() if chosen else _rivals(contenders, interim),
+        rivals=() if chosen else _rivals(contenders, interim, doubt),
         near=_near(contenders, interim),
         target=target_status(contenders.accuracies[interim], target),
         reachable=reachable,
+        doubt=doubt or later,
     )
 
 
@@ -85,23 +92,36 @@ def preferred(contenders: Contenders, selection: Selection, name: str) -> Select
         chosen=None,
         interim=name,
         rivals=(selection.interim,),
+        doubt=None,
         near=_near(contenders, name),
         target=target_status(contenders.accuracies[name], contenders.rule.target),
     )
 
 
-def _interim(contenders: Contenders) -> str:
+def _interim(contenders: Contenders) -> tuple[str, OldFacts | None]:
     """Return what to use while the question is open: of the family of least expected loss.
 
     With one common label a constant answer is often within the margin, but it never gives another;
-    so it is used only where no candidate is more accurate.
+    so it is used only where no candidate is more accurate. What is expected to fall behind as facts
+    change is no better in the meantime; the record says so of what would be used else.
     """
     floor = max(contenders.constants, key=lambda n: contenders.accuracies[n].value, default=None)
     families = {contenders.best[family]: family for family in contenders.families}
     if floor and all(_lead(contenders, best, floor) <= 0 for best in families):
-        return floor
+        return floor, None
     named = sorted(contenders.named.values(), key=contenders.names.index)
-    return least_loss(contenders.distribution, named, contenders.margin)
+    best = least_loss(contenders.distribution, named, contenders.margin)
+    kept = [name for name in named if not _falls_behind(contenders, name)]
+    if best in kept or not kept:
+        return best, None
+    return least_loss(contenders.distribution, kept, contenders.margin), contenders.doubt(best)
+
+
+def _falls_behind(contenders: Contenders, name: str) -> bool:
+    if (own := contenders.doubt(name)) is None or own.left is None:
+        return False
+    needed = contenders.margin(name, own.reader)
+    return own.left.value < (needed if name in contenders.costlier(own.reader) else -needed)
 
 
 def target_status(accuracy: Interval, target: float | None) -> Target:
@@ -158,8 +178,8 @@ def _cannot_gain(shown: Relation) -> bool:
     return shown in ("equivalent", "worse", "not better")
 
 
-def _rivals(contenders: Contenders, name: str) -> tuple[str, ...]:
-    """Return what bars `name`: families that are not settled, and the floor."""
+def _rivals(contenders: Contenders, name: str, doubt: OldFacts | None) -> tuple[str, ...]:
+    """Return what bars `name`: the reader of the doubt, families not settled, and the floor."""
     if name in contenders.constants:
         costlier = contenders.costlier(name)
         rivals = [n for n in costlier if not _cannot_gain(contenders.relation(n, name))]
@@ -172,8 +192,9 @@ def _rivals(contenders: Contenders, name: str) -> tuple[str, ...]:
             ahead[match.a if match else contenders.named[other]] = (
                 match.difference.value if match else 0.0
             )
-    floors = _floors(contenders, name)
-    return (*sorted(ahead, key=lambda n: -ahead[n]), *floors)
+    later = [doubt.reader] if doubt is not None and doubt.candidate == name else []
+    found = (*later, *sorted(ahead, key=lambda n: -ahead[n]), *_floors(contenders, name))
+    return tuple(dict.fromkeys(found))
 
 
 def _near(contenders: Contenders, name: str) -> tuple[str, ...]:

@@ -7,14 +7,15 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from choose.formatting import listed, months, plural, points, signed_points
+from choose.formatting import listed, plural, points, signed_points
 from choose.judge.decision.contenders import best_of
 from choose.judge.decision.label_gates import may_hide_success
 from choose.judge.decision.metric_validated import NAME as VALIDATED
 from choose.judge.decision.metric_validated import confirmed, not_validated
+from choose.judge.decision.old_facts import may_fall_behind
 from choose.judge.decision.rule import Case
 from choose.judge.decision.verdict_gates import WORTH_ITS_COST as WORTH
-from choose.judge.decision.verdict_kind import alone, stale_within
+from choose.judge.decision.verdict_kind import alone
 from choose.judge.scores.joint_distribution import SPREAD
 from choose.judge.stats.paired import Difference
 from choose.judge.stats.two_way import independent_rows
@@ -60,6 +61,7 @@ def _evidence_limits(case: Case) -> list[tuple[int, str]]:
         cap = 1 if family_chance(case) >= 0.5 and not limits else 0
         least = case.deciding_margin
         by = f" by the margin ({points(least)})" if least else ""
+        by = " as documents change" if case.selection.doubt else by
         shown = f"no family is shown to beat all others{by}"
         limits = [(cap, why) for _, why in limits] + [(cap, shown)]
     if case.selection.chosen and (right := chance_of_family(case)) < LIKELY_RIGHT:
@@ -113,7 +115,7 @@ def chance_of_family(case: Case) -> float:
 def _incomplete(case: Case) -> list[tuple[int, str]]:
     """Return what was not measured and may still turn the answer; fewer of it never helps."""
     limits: list[tuple[int, str]] = []
-    count = plural(len(case.contenders.names), "candidate")
+    count = plural(len(case.contenders.names) + len(case.contenders.barred), "candidate")
     missing = could_still_win(case)
     if alone(case):
         reads = next(n for n in case.contenders.names if n not in case.contenders.constants)
@@ -127,8 +129,9 @@ def _incomplete(case: Case) -> list[tuple[int, str]]:
         main = case.contenders.panel[case.name].main
         tiny = main is not None and int(main.complete.sum()) < TINY
         limits.append((0 if tiny else 1, listed(partial)))
-    cheap = case.contenders.families.get("baseline", ())
-    if len(cheap) == 1 and case.family != "baseline":
+    cheap, barred = case.contenders.families.get("baseline", ()), case.contenders.barred
+    others = [name for name in barred if case.contenders.family(name) == "baseline"]
+    if len(cheap) == 1 and not others and case.family != "baseline":
         lead = case.contenders.gain(case.name, cheap[0])
         # Cheap classifiers often differ by ten points, so a smaller lead over one says little.
         cap = 1 if lead is not None and lead.low >= SPREAD else 0
@@ -143,7 +146,7 @@ def could_still_win(case: Case) -> list[Family]:
     A candidate that leaves less than the margin to gain rules out what would cost more.
     """
     room = 1 - case.contenders.accuracies[case.name].value
-    left_out = [family for family in case.words.families if family not in case.contenders.families]
+    left_out = [family for family in case.words.families if family not in case.contenders.compared]
     if room >= case.margin:
         return left_out
     return [family for family in left_out if FAMILIES.index(family) < FAMILIES.index(case.family)]
@@ -333,9 +336,7 @@ def _study_limits(case: Case, gates: Sequence[Gate], looks: int) -> list[tuple[i
         limits.append((1, "it costs more than it earns"))
     if pays == "unknown" and case.contenders.margins.derived:
         limits.append((1, "whether it pays off is open"))
-    if (months_left := stale_within(case)) is not None:
-        when = f"{points(case.margin)} in {months(months_left)}"
-        limits.append((1, f"documents change, by which {case.name} loses {when}"))
+    limits.extend((1, why) for why in may_fall_behind(case))
     if any(gate.name == "robust" and gate.status == "fail" for gate in gates):
         limits.append((1, "the choice does not hold under all conditions"))
     return limits

@@ -21,10 +21,6 @@ from choose.judge.stats.intervals import wilson
 from choose.schema.decision import Kind
 from choose.schema.reading_documents import SURELY, LossSplit
 
-# Months within which an answer that reads no document is expected to stay right, unless it is
-# trained again.
-YEAR = 12.0
-
 # Retrieval matters beside a larger loss if it costs this part of what is reached without it.
 MATTERS = 0.2
 
@@ -50,16 +46,20 @@ def kind_of(case: Case) -> Kind:
     if (limit := documents_limit(case)) is not None:
         return limit
     if selection.chosen is None:
-        return "collect-labels" if _too_few_labels(case) else "too-close"
+        # Where a lead is shown and only facts that change take it, labels do not settle that.
+        lead = selection.doubt.lead if selection.doubt else None
+        more = (lead is None or (lead.low or 0.0) <= 0) and _too_few_labels(case)
+        return "collect-labels" if more else "too-close"
     if selection.target == "missed":
         return "too-close"
-    several = len(case.contenders.families) > 1
+    several = len(case.contenders.compared) > 1
     return "baseline-is-enough" if several and case.family == "baseline" else "adopt"
 
 
 def alone(case: Case) -> bool:
     """Return whether a single candidate reads the text, so that nothing was chosen."""
-    return len(case.contenders.names) - len(case.contenders.constants) == 1
+    readers = len(case.contenders.names) - len(case.contenders.constants)
+    return readers == 1 and not case.contenders.barred
 
 
 def documents_limit(case: Case) -> Literal["fix-documents", "fix-retrieval"] | None:
@@ -69,7 +69,7 @@ def documents_limit(case: Case) -> Literal["fix-documents", "fix-retrieval"] | N
     for any other cause; retrieval does where it surely loses most.
     """
     split = next((s for s in case.splits if s.candidate == case.name), None)
-    if split is None or len(case.contenders.families) < 2 or target_met(case):
+    if split is None or len(case.contenders.compared) < 2 or target_met(case):
         return None
     first, missing = split.gaps[0], case.without_evidence
     if missing is not None and missing.value > max(case.margin, first.loss.value):
@@ -93,20 +93,6 @@ def retrieval_next(split: LossSplit) -> bool:
     gain, loss = split.reader_gain, split.gap("retrieval").loss.value
     beaten = gain is not None and (gain.low or 0.0) > 0 and gain.value >= loss
     return not beaten and split.gaps[0].name == "reading" and retrieval_part(split) >= MATTERS
-
-
-def stale_within(case: Case) -> float | None:
-    """Return the months in which documents that change cost a candidate that reads none the margin.
-
-    None where it loses nothing, or is trained again before, or else within a year.
-    """
-    own = next(
-        (c for c in (case.churn.costs if case.churn else ()) if c.candidate == case.name), None
-    )
-    if own is None or own.reads or own.loss <= 0:
-        return None
-    within, most = case.margin / own.loss, case.contenders.rule.deployment.refresh_months
-    return within if within < (YEAR if most is None else most) else None
 
 
 def target_met(case: Case) -> bool:

@@ -18,7 +18,7 @@ from choose.corpus import AMONG_OTHERS, GOLD, Corpus, holds, span_of
 from choose.formatting import normalised
 from choose.judge.diagnosis.field_errors import AGREE, MOST_CHARACTERS, given_answer, sources
 from choose.judge.evidence import Evidence, HasDocuments, MayAbstain
-from choose.judge.measures.retrieval_quality import ranked_low
+from choose.judge.measures.reading_measures import ranked_low
 from choose.judge.measures.text_metrics import groundedness, nearest_part
 from choose.judge.scores.score_tables import CLEAN, CandidateScores, StudyScores, scores_in
 from choose.judge.stats.two_way import row_means

@@ -7,27 +7,27 @@ compared on the same rows. Questions of one document are clustered.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, timedelta
-from functools import cached_property
+from dataclasses import dataclass, field, replace
+from functools import cache, cached_property
 from typing import Protocol, TypeVar
 
 import numpy as np
 
 from choose.corpus import ARRIVED, MISSING, UPDATED
-from choose.judge.evidence import BriefAnswers, DrillRows, Evidence, HasDocuments, Items, row_set
-from choose.judge.goal import DAYS, Rule
+from choose.judge.evidence import BriefAnswers, DrillRows, Evidence, Items, row_set
+from choose.judge.scores.paired_comparison import Changed
 from choose.judge.scores.score_tables import (
     CLEAN,
     CandidateScores,
     StudyScores,
     estimand_of,
 )
+from choose.judge.scores.scored_rows import ScoredRows
 from choose.judge.stats.intervals import AGRESTI_COULL, two_way_interval
+from choose.judge.stats.paired import imaginary
 from choose.schema.base import Interval
-from choose.schema.costs import Churn, ChurnCost
 from choose.schema.reading_documents import DocumentDrill, DrillOutcome
-from choose.types import Run
+from choose.types import Floats, Run
 
 # Rows below which nothing is said.
 FEWEST = 8
@@ -36,6 +36,9 @@ FEWEST = 8
 GIVEN = 0.5
 
 Outputs = Mapping[int, Mapping[str, str | None]]
+
+# What an answer to a row scores.
+Score = Callable[[str, str | None], float]
 
 
 @dataclass(frozen=True)
@@ -66,23 +69,65 @@ def document_drills(evidence: Evidence, panel: StudyScores) -> tuple[DocumentDri
 
 
 def _drill(evidence: Evidence, panel: StudyScores, rows: DrillRows) -> DocumentDrill | None:
-    task = evidence.task
-    if not isinstance(task, BriefAnswers):
+    if (judge := _judge(evidence, panel, rows)) is None:
+        return None
+    outcomes = [_outcome(judge, one) for one in judge.chosen]
+    outcomes.sort(key=lambda o: (not o.reads, -(o.updated or o.clean).value, o.candidate))
+    return DocumentDrill(
+        kind=rows.kind,
+        facts=rows.facts,
+        rows=len(judge.ids),
+        documents=len(set(judge.documents)),
+        unanswerable=judge.task.unanswerable,
+        outcomes=tuple(outcomes),
+    )
+
+
+def _judge(evidence: Evidence, panel: StudyScores, rows: DrillRows) -> _Judge | None:
+    """Return how a drill is scored; None where no candidate read, or too few rows are common."""
+    if not isinstance(evidence.task, BriefAnswers):
         return None
     every = [found for c in panel.scored if (found := _asked(c, rows)) is not None]
     chosen, ids = on_common_rows(every)
     if not any(one.scores.info.reads for one in chosen) or len(ids) < FEWEST:
         return None
-    outcomes = [_outcome(evidence, task, rows, one, sorted(ids)) for one in chosen]
-    outcomes.sort(key=lambda o: (not o.reads, -(o.updated or o.clean).value, o.candidate))
-    return DocumentDrill(
-        kind=rows.kind,
-        facts=rows.facts,
-        rows=len(ids),
-        documents=len({evidence.items.document_of(id) for id in ids}),
-        unanswerable=task.unanswerable,
-        outcomes=tuple(outcomes),
-    )
+    return _Judge(evidence.items, evidence.task, rows, chosen, sorted(ids))
+
+
+@dataclass(frozen=True)
+class ChangedFacts:
+    """What candidates answer to test rows whose facts were exchanged after training.
+
+    Attributes:
+        rows: the rows of the study, those on one document together.
+        count: how many of them these are; `documents` have their evidence.
+        stale: by candidate, 1 where it gives the old fact; not a number elsewhere.
+        lost: its score before the change minus that after it, the same.
+    """
+
+    rows: ScoredRows
+    count: int
+    documents: int
+    stale: dict[str, Changed] = field(default_factory=dict)
+    lost: dict[str, Changed] = field(default_factory=dict)
+
+
+def changed_facts(evidence: Evidence, panel: StudyScores) -> ChangedFacts | None:
+    """Return the answers to changed facts, all of the same rows; None where none were drilled."""
+    rows = next((rows for rows in evidence.drills if rows.kind == UPDATED), None)
+    if rows is None or (judge := _judge(evidence, panel, rows)) is None:
+        return None
+    every, place = panel.rows, [panel.rows.index[id] for id in judge.ids]
+    names = tuple(map(evidence.items.document_of, every.index))
+    of = replace(every, clusters=names if 1 < len(set(names)) < len(names) else None)
+    found = ChangedFacts(of, len(place), len(set(judge.documents)))
+    for one in judge.chosen:
+        draws = tuple(one.after)
+        for kept, values in ((found.stale, judge.stale(one)), (found.lost, judge.lost(one))):
+            scores = np.full((len(every.targets), len(draws)), np.nan)
+            scores[place] = values
+            kept[one.scores.info.name] = Changed(scores, draws, one.scores.repeats)
+    return found
 
 
 def _asked(candidate: CandidateScores, rows: DrillRows) -> _Asked | None:
@@ -157,14 +202,25 @@ class Part:
     draws: Sequence[int]
     ids: Sequence[str]
 
+    def values(self, score: Score) -> Floats:
+        """Return (rows, repetitions) scores of the answers."""
+        return np.array([[score(id, self.outputs[d][id]) for d in self.draws] for id in self.ids])
+
 
 @dataclass(frozen=True)
 class _Judge:
-    """How answers to the rows of a drill are scored."""
+    """How answers to the rows of a drill are scored: of the candidates chosen, on common rows."""
 
     items: Items
     task: BriefAnswers
     rows: DrillRows
+    chosen: Sequence[_Asked]
+    ids: Sequence[str]
+
+    @cached_property
+    def documents(self) -> list[str]:
+        """Return the document of each row."""
+        return [self.items.document_of(id) for id in self.ids]
 
     @cached_property
     def right(self) -> Mapping[str, tuple[str, ...]]:
@@ -179,53 +235,91 @@ class _Judge:
         new = self.rows.targets
         return {id: (new[id],) if id in new else texts for id, texts in self.right.items()}
 
-    def mean(self, part: Part, score: Callable[[str, str | None], float]) -> Interval:
+    def now(self, asked: _Asked) -> Part:
+        """Return the answers of a candidate after the change."""
+        return Part(asked.after, tuple(asked.after), self.ids)
+
+    def before(self, asked: _Asked) -> Part:
+        """Return those before it, of the same repetitions."""
+        return Part(asked.before, tuple(asked.after), self.ids)
+
+    def stale(self, asked: _Asked) -> Floats:
+        """Return 1 for each answer that gives the old fact after the change."""
+        return self.now(asked).values(self.gives_old)
+
+    def lost(self, asked: _Asked) -> Floats:
+        """Return the score of each answer before the change minus that after it."""
+        before = self.before(asked).values(self.as_before)
+        return before - self.now(asked).values(self.as_after)
+
+    def mean(self, part: Part, score: Score) -> Interval:
         """Return the mean of a score of answers."""
-        values = [[score(id, part.outputs[draw][id]) for draw in part.draws] for id in part.ids]
-        documents = [self.items.document_of(id) for id in part.ids]
-        estimate = two_way_interval(values, documents, pseudo=AGRESTI_COULL)
-        estimand = estimand_of(len(part.draws))
-        return Interval.of(estimate, estimand, within=(0.0, 1.0), row_set=row_set(part.ids))
+        return self.mean_of(part.values(score), part.ids, AGRESTI_COULL, 0.0)
 
-    def scored(self, part: Part, targets: Mapping[str, Sequence[str]]) -> Interval:
-        """Return the mean score against some right answers."""
-        task = self.task
-        return self.mean(part, lambda id, out: task.own_scores(out, targets[id])[task.headline])
+    def mean_of(
+        self, values: Floats, ids: Sequence[str], pseudo: Sequence[float], least: float
+    ) -> Interval:
+        """Return the mean of (rows, repetitions) values from `least` to 1."""
+        documents = [self.items.document_of(id) for id in ids]
+        estimate = two_way_interval(values, documents, pseudo=pseudo)
+        estimand = estimand_of(values.shape[1])
+        return Interval.of(estimate, estimand, within=(least, 1.0), row_set=row_set(ids))
 
-    def gives(self, part: Part, new: bool) -> Interval:
-        """Return the share of answers that give the new fact and not the old one, or vice versa."""
+    @cached_property
+    def as_before(self) -> Score:
+        """Return the score against the right answers before the change."""
+        return self._scored(self.right)
 
-        def given(id: str, out: str | None) -> float:
-            near = self.task.nearness
-            # Without a new fact, there is only the old one to give.
-            both = near(out, self.right[id]), near(out, self.changed[id]) if id in facts else 0.0
-            one, other = both[::-1] if new else both
-            return float(GIVEN <= one > other)
+    @cached_property
+    def as_after(self) -> Score:
+        """Return the score against those after it."""
+        return self._scored(self.changed)
 
-        facts = self.rows.targets
-        return self.mean(part, given)
+    def _scored(self, targets: Mapping[str, Sequence[str]]) -> Score:
+        # Repetitions and candidates often answer alike.
+        return cache(lambda id, out: self.task.own_scores(out, targets[id])[self.task.headline])
+
+    def gives_new(self, id: str, out: str | None) -> float:
+        """Return 1 for an answer that gives the new fact and not the old one."""
+        old, new = self._near(id, out)
+        return float(GIVEN <= new > old)
+
+    def gives_old(self, id: str, out: str | None) -> float:
+        """Return 1 for an answer that gives the old fact and not the new one."""
+        old, new = self._near(id, out)
+        return float(GIVEN <= old > new)
+
+    @cached_property
+    def _near(self) -> Callable[[str, str | None], tuple[float, float]]:
+        """Return how near an answer is to the old fact and to the new one, if there is one."""
+
+        def both(id: str, out: str | None) -> tuple[float, float]:
+            near, facts = self.task.nearness, self.rows.targets
+            return near(out, self.right[id]), near(out, self.changed[id]) if id in facts else 0.0
+
+        return cache(both)
 
 
-def _outcome(
-    evidence: Evidence, task: BriefAnswers, rows: DrillRows, asked: _Asked, ids: Sequence[str]
-) -> DrillOutcome:
-    judge, facts = _Judge(evidence.items, task, rows), rows.kind == UPDATED
-    now = Part(asked.after, tuple(asked.after), ids)
-    before, again = replace(now, outputs=asked.before), whole_part(asked.again, ids)
-    enough = len(again.ids) >= FEWEST and rows.kind != MISSING
+def _outcome(judge: _Judge, asked: _Asked) -> DrillOutcome:
+    kind, task = judge.rows.kind, judge.task
+    facts, has_new = kind == UPDATED, kind != MISSING
+    now, again = judge.now(asked), whole_part(asked.again, judge.ids)
+    enough = len(again.ids) >= FEWEST and has_new
+    lost = judge.lost(asked) if has_new else None
     return DrillOutcome(
         candidate=asked.scores.info.name,
         family=asked.scores.info.family,
         reads=asked.scores.info.reads,
-        clean=judge.scored(before, judge.right),
-        updated=judge.scored(now, judge.changed) if rows.kind != MISSING else None,
-        new=judge.gives(now, new=True) if facts else None,
-        stale=judge.gives(now, new=False) if rows.kind != ARRIVED else None,
+        clean=judge.mean(judge.before(asked), judge.as_before),
+        updated=judge.mean(now, judge.as_after) if has_new else None,
+        lost=None if lost is None else judge.mean_of(lost, judge.ids, imaginary(lost), -1.0),
+        new=judge.mean(now, judge.gives_new) if facts else None,
+        stale=judge.mean(now, judge.gives_old) if kind != ARRIVED else None,
         abstained=judge.mean(now, lambda _, out: float(out is None or task.abstains(out))),
-        renewed=judge.scored(again, judge.changed) if enough else None,
-        renewed_new=judge.gives(again, new=True) if enough and facts else None,
+        renewed=judge.mean(again, judge.as_after) if enough else None,
+        renewed_new=judge.mean(again, judge.gives_new) if enough and facts else None,
         renewed_rows=len(again.ids) if enough else 0,
-        seconds=_seconds(asked) if rows.kind != MISSING else None,
+        seconds=_seconds(asked) if has_new else None,
     )
 
 
@@ -246,77 +340,3 @@ def _seconds(asked: _Asked) -> float | None:
         return float(np.median(known)) if known else None
     fits = [run.fit_seconds for run in asked.fits if run.fit_seconds is not None]
     return float(np.mean(fits)) if fits and table is not None and table.learns else None
-
-
-# Months before the newest date that count; at least so many documents must have dates, and half.
-MONTHS = 12.0
-
-# An index is made anew once a day at most.
-MOST_INDEXES = DAYS
-
-_SECONDS_OF_A_MONTH = DAYS * 24 * 3600
-
-
-def document_churn(evidence: Evidence, drills: Sequence[DocumentDrill], rule: Rule) -> Churn | None:
-    """Return what changes of documents cost; None where none are known, or nothing was asked."""
-    corpus = evidence.task.corpus if isinstance(evidence.task, HasDocuments) else None
-    drill = next((drill for drill in drills if drill.kind == UPDATED), None)
-    if corpus is None or drill is None:
-        return None
-    stated = rule.deployment.documents_changed_per_month
-    times = [document.timestamp for document in corpus.documents]
-    known = until(times, evidence.documents_as_of)
-    share = monthly_share(known) if stated is None else stated
-    if not share:
-        return None
-    indexes = min(share * len(corpus), MOST_INDEXES)
-    return Churn(
-        share=share,
-        stated=stated is not None,
-        documents=len(corpus),
-        future=0 if stated is not None else known.count(None) - times.count(None),
-        costs=tuple(_cost(outcome, share, indexes, rule) for outcome in drill.outcomes),
-    )
-
-
-def _cost(outcome: DrillOutcome, share: float, indexes: float, rule: Rule) -> ChurnCost:
-    assert outcome.updated is not None
-    price, seconds = rule.usd_per_machine_hour, outcome.seconds if outcome.reads else None
-    usd = None if price is None or seconds is None else indexes * seconds * price / 3600
-    return ChurnCost(
-        candidate=outcome.candidate,
-        reads=outcome.reads,
-        loss=share * (outcome.clean.value - outcome.updated.value),
-        index_usd=usd,
-    )
-
-
-def until(times: Sequence[datetime | None], day: str | None) -> list[datetime | None]:
-    """Return dates without those after a day, anywhere on Earth.
-
-    Later ones are mistakes, or of documents that hold from then on: they say nothing of how often
-    documents changed.
-    """
-    if day is None:
-        return [*times]
-    begins = datetime.combine(date.fromisoformat(day), datetime.min.time(), UTC)
-    # In the west a day ends twelve hours later than in Greenwich.
-    ends = (begins + timedelta(hours=36)).timestamp()
-    return [time if time is not None and time.timestamp() < ends else None for time in times]
-
-
-def monthly_share(times: Sequence[datetime | None]) -> float | None:
-    """Return the share of documents that change in a month, at least, by the dates of all of them.
-
-    It is that of the last 12 months before the newest date, or of the time that dates span. None
-    with few dates, or within a month.
-    """
-    dated = [time.timestamp() for time in times if time is not None]
-    if len(dated) < max(FEWEST, len(times) / 2):
-        return None
-    newest = max(dated)
-    months = min(MONTHS, (newest - min(dated)) / _SECONDS_OF_A_MONTH)
-    if months < 1:
-        return None
-    recent = sum(time > newest - months * _SECONDS_OF_A_MONTH for time in dated)
-    return recent / len(times) / months

@@ -21,6 +21,7 @@ from choose.formatting import (
 from choose.judge.decision.crossovers import breakevens
 from choose.judge.decision.label_gates import labels_limit
 from choose.judge.decision.next_steps import ENOUGH_RUNS, HUNDRED, runs_to_repeat
+from choose.judge.decision.old_facts import trained_more_often
 from choose.judge.decision.robust_choice import under_noise
 from choose.judge.decision.rule import Case, deciding_difference, deciding_rival
 from choose.judge.decision.verdict_confidence import fits_that_may_fail
@@ -87,7 +88,7 @@ def add_families(case: Case) -> Iterator[Step]:
 
     Not where labels limit the result: they would limit every other family too.
     """
-    if len(case.contenders.families) != 1 or labels_limit(case) is not None:
+    if len(case.contenders.compared) != 1 or labels_limit(case) is not None:
         return
     measured = amount(case.contenders.accuracies[case.name].value, case.noun)
     yield Step(
@@ -158,7 +159,8 @@ def old_facts(case: Case) -> Iterator[str]:
     Where that is known, what it costs is a reason (`reasons`).
     """
     drill = next((drill for drill in case.drills if drill.kind == UPDATED), None)
-    if drill is None or case.churn is not None:
+    stated = case.contenders.rule.deployment.documents_changed_per_month
+    if drill is None or case.churn is not None or stated == 0:
         return
     own = next((o for o in drill.outcomes if o.candidate == case.name and not o.reads), None)
     best = drill.outcomes[0]
@@ -176,6 +178,7 @@ def flips(case: Case) -> tuple[str, ...]:
     """Return what would change the verdict, with figures."""
     return (
         *_margin(case),
+        *trained_more_often(case),
         *price_flips(case),
         *_model(case),
         *_fewer_labels(case),

@@ -45,7 +45,7 @@ def answer(case: Case, kind: Kind) -> str:
         return f"{first}; until then, {do[0].lower()}{do[1:]}."
     if kind == "too-close":
         return _bet(case) if family == "fine-tuning" else f"{do} for now; {_may_win(case)}."
-    if len(case.contenders.families) == 1:
+    if len(case.contenders.compared) == 1:
         cheap = family == "baseline"
         what = f"cheap {case.words.baseline}s" if cheap else f"{case.words.called(family)} was"
         return f"Only {what} compared; the other families are open."

@@ -11,7 +11,6 @@ from choose.formatting import (
     in_percent,
     measured,
     milliseconds,
-    months,
     number,
     percent_interval,
     plural,
@@ -19,8 +18,8 @@ from choose.formatting import (
     size_in_points,
 )
 from choose.judge.decision.contenders import best_of
+from choose.judge.decision.old_facts import barred_said, matters, said
 from choose.judge.decision.rule import Case, deciding_difference
-from choose.judge.decision.verdict_kind import stale_within
 from choose.judge.prose.family_answer import also_named, compared, settled, why_wider
 from choose.judge.scores.family_comparison import FamilyComparison
 from choose.judge.scores.score_tables import CandidateScores
@@ -116,6 +115,8 @@ def _target(case: Case) -> str:
 def _open(case: Case) -> str:
     if case.selection.chosen is not None or not case.selection.rivals:
         return ""
+    if case.selection.doubt is not None:
+        return said(case.selection.doubt)
     rival, own = case.selection.rivals[0], case.name
     difference = deciding_difference(case.contenders, case.selection)
     if difference is None:
@@ -137,17 +138,16 @@ def _open(case: Case) -> str:
 
 def _stale(case: Case) -> str:
     """Say what documents that change do to the candidate named; empty where that is not known."""
-    churn = case.churn
+    churn, may = case.churn, case.contenders.may_be_old(case.name)
     own = next((c for c in churn.costs if c.candidate == case.name), None) if churn else None
-    if churn is None or own is None:
+    if may is not None and may.left is not None and matters(case, may):
+        return "" if may == case.selection.doubt else said(may)
+    if barred := barred_said(case):
+        return barred
+    if churn is None or own is None or case.selection.doubt:
         return ""
     least = "" if churn.stated else " or more"
     changes = f"{in_percent(churn.share)}{least} of the documents change in a month"
-    if (limit := stale_within(case)) is not None:
-        return (
-            f"{changes}: {case.name} reads none, so that it loses {measured(own.loss)} a month and "
-            f"{points(case.margin)} in {months(limit)} unless it is trained again."
-        )
     closed = [
         cost
         for cost in churn.costs
@@ -224,6 +224,8 @@ def rejected(case: Case) -> tuple[Rejected, ...]:
 def _why_unmeasured(case: Case, candidate: CandidateScores) -> str:
     if candidate.errors:
         return candidate.errors[0]
+    if (barred := case.contenders.barred.get(candidate.info.name)) is not None:
+        return said(barred)
     if why := case.cannot_win.get(candidate.info.name):
         return f"It was {why}"
     rows = plural(len(case.contenders.panel.rows.targets), "test row")

@@ -11,6 +11,11 @@ narrow where members tie (simulated ties were called different in 12 % of studie
 is simultaneous instead. The best of a beats the true best of b by at least the margin by which any
 single member of a beats all of b. A lower bound is therefore the largest over a of the smallest
 over b of their lower bounds, each at the level divided by the members of a that may be the best.
+
+The regret of choosing a candidate now is resampled: select in bag, score out of bag. Selecting and
+scoring on the same rows would make the winner's curse worse. Each round draws rows (clusters) and
+repetitions with replacement, selects the best on them, and scores every candidate on the rows not
+drawn.
 """
 
 from __future__ import annotations
@@ -20,10 +25,12 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
+import numpy.typing as npt
 
 from choose.judge.scores.out_of_fold import random_parts
 from choose.judge.scores.paired_comparison import Pairs, pair_record
 from choose.judge.scores.score_tables import CandidateScores, StudyScores
+from choose.judge.scores.scored_rows import ScoredRows
 from choose.judge.stats.paired import Difference, holm
 from choose.judge.stats.two_way import row_means
 from choose.schema.decision import Pair
@@ -170,3 +177,100 @@ def _declared(pairs: Pairs, match: FamilyComparison, p_holm: float) -> Pair:
     method = f"{record.method}, best member of each family" if match.chosen else record.method
     facts = {"declared": True, "selected": match.chosen, "p_holm": p_holm, "method": method}
     return record.model_copy(update=facts)
+
+
+ROUNDS = 400
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outlook:
+    """By candidate: chance of being the best, and accuracy given up against choosing the best.
+
+    The chance is that of being best on out-of-bag rows. The selection did not use them, so the
+    chance errs towards doubt.
+    """
+
+    probability_best: dict[str, float]
+    expected_regret: dict[str, float]
+
+
+def outlook(rows: ScoredRows, candidates: Sequence[CandidateScores], seed: int = 0) -> Outlook:
+    """Resample rows and repetitions; correct the means of candidates that answered fewer rows.
+
+    The mean of a candidate is its difference to a reference on common rows plus the mean of the
+    reference on all rows. The reference has the most rows, and of several such the best accuracy.
+    """
+    rng = np.random.default_rng(seed)
+    names = [candidate.info.name for candidate in candidates]
+    scores, place = _scores(candidates), _places(rows)
+    clusters = int(place.max()) + 1
+    counts = _draw_counts(rng, clusters)
+    weights = np.ones(len(place)) if rows.weights is None else rows.weights
+    # Single precision: the resampling error is ten thousand times that of the rounding.
+    even = rows.clusters is None and rows.weights is None
+    by_row = counts if even else counts[:, place] * weights
+    drawn = by_row.astype(np.float32)
+    left_out = ((by_row == 0) * weights).astype(np.float32)
+    usable = (left_out @ ~np.isnan(scores[0]).all(axis=1)) > 0
+    if not usable.any():
+        left_out, usable = drawn, np.ones(ROUNDS, dtype=np.bool_)
+    in_bag, out_of_bag = _means(scores, drawn, rng), _means(scores, left_out, rng)
+    in_bag, out_of_bag = in_bag[usable], out_of_bag[usable]
+    best = in_bag.argmax(axis=1)
+    shortfall = out_of_bag[np.arange(len(out_of_bag)), best][:, None] - out_of_bag
+    top = out_of_bag == out_of_bag.max(axis=1, keepdims=True)
+    chance = (top / top.sum(axis=1, keepdims=True)).mean(axis=0)
+    regret = np.maximum(np.nanmean(shortfall, axis=0), 0.0)
+    return Outlook(
+        probability_best=dict(zip(names, chance.tolist(), strict=True)),
+        expected_regret=dict(zip(names, regret.tolist(), strict=True)),
+    )
+
+
+def _draw_counts(rng: np.random.Generator, clusters: int) -> npt.NDArray[np.int64]:
+    """Return (rounds, clusters) how often each cluster is drawn, as many draws as clusters.
+
+    Counting draws has the distribution of numpy's multinomial and is several times faster.
+    """
+    picks = rng.integers(0, clusters, size=(ROUNDS, clusters), dtype=np.int32)
+    picks += np.arange(ROUNDS, dtype=np.int32)[:, None] * np.int32(clusters)
+    return np.bincount(picks.ravel(), minlength=ROUNDS * clusters).reshape(ROUNDS, clusters)
+
+
+def _scores(candidates: Sequence[CandidateScores]) -> list[Floats]:
+    return [c.main.right[:, c.main.whole] for c in candidates if c.main is not None]
+
+
+def _places(rows: ScoredRows) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    if rows.clusters is None:
+        return np.arange(len(rows.targets), dtype=np.int64)
+    return np.asarray(np.unique(np.asarray(rows.clusters), return_inverse=True)[1], dtype=np.int64)
+
+
+def _standing(side: Floats) -> tuple[int, float]:
+    """Return the number of answered rows, and the share of them that are right."""
+    return int((~np.isnan(side).any(axis=1)).sum()), float(np.nanmean(side))
+
+
+def _means(
+    scores: Sequence[Floats], weights: npt.NDArray[np.float32], rng: np.random.Generator
+) -> Floats:
+    """Return (rounds, candidates) means, each over repetitions drawn with replacement."""
+    reference = max(scores, key=_standing)
+    base = row_means(reference)
+    known = ~np.isnan(base)
+    start = weights @ np.where(known, base, 0.0).astype(np.float32)
+    level = start / np.maximum(weights @ known.astype(np.float32), 1e-12)
+    columns = []
+    for side in scores:
+        picks = (
+            rng.multinomial(
+                side.shape[1], np.full(side.shape[1], 1 / side.shape[1]), size=len(weights)
+            )
+            / side.shape[1]
+        )
+        both = known & ~np.isnan(side).any(axis=1)
+        gap = np.where(both[:, None], side - np.where(known, base, 0.0)[:, None], 0.0)
+        total = ((weights @ gap.astype(np.float32)) * picks).sum(axis=1)
+        columns.append(level + total / np.maximum(weights @ both.astype(np.float32), 1e-12))
+    return np.stack(columns, axis=1)

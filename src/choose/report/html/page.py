@@ -91,8 +91,7 @@ from choose.schema.diagnosis import Failures
 from choose.schema.standings import FamilyStatus, Step
 from choose.schema.study_changes import Versus
 
-# Characters of a row's text on the page; the record has all of it.
-LONGEST = 300
+LONGEST = 300  # characters of a row's text on the page; the record has all of it
 _RANGE = re.compile(r"95 % (?:interval|CI) (\S+) to (?=\S*\d|more than)")
 STATUS = {"pass": ("✓", "pass"), "fail": ("✗", "fail"), "unknown": ("?", "unknown")}
 
@@ -122,6 +121,7 @@ STATUSES: dict[FamilyStatus, str] = {
     "equivalent": "as good",
     "ahead": "ahead",
     "open": "open",
+    "barred": "keeps old facts",
     "not measured": "not measured",
 }
 
