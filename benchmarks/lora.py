@@ -11,6 +11,7 @@ one, and the other has no target. `--keep` saves finished measurements in a file
 bfloat16 where the processor multiplies it; with `--dtype float32` both sides are in float32, as on
 a processor that does not.
 `--roofline` compares a step of ours with the least that this machine could take instead.
+With `--encoder` both adapt MiniLM, one trial at a time as choose trains encoders; it has no target.
 With `--upper 0.5` choose adapts the upper half of the layers only; the peer always adapts all.
 Exits with 1 where a target is missed.
 """
@@ -36,7 +37,7 @@ from choose.models.environment_settings import DTYPES
 from choose.models.hardware.compute_settings import trains_in_bfloat16
 from choose.models.lora.classifier import schedule_for
 from choose.models.weights.resolve import resolve, weights_digest
-from choose.models.weights.spec import DEFAULT_LM
+from choose.models.weights.spec import DEFAULT_ENCODER, DEFAULT_LM
 from machine import machine
 
 HERE = Path(__file__).resolve().parent
@@ -65,6 +66,12 @@ ACCURACY, APART = 0.85, 0.01
 # The training rows: 50 of each of the six classes of TREC-6.
 PER_CLASS, ROWS, CLASSES, RATE = 50, 300, 6, 1e-3
 
+# The base, with the names of its linear layers that are adapted: query and value.
+BASES = {
+    "SmolLM2-135M": (DEFAULT_LM, ["q_proj", "v_proj"]),
+    "MiniLM (an encoder)": (DEFAULT_ENCODER, ["query", "value"]),
+}
+
 PACKAGES = ("torch", "transformers", "peft")
 
 # How the peer trains. A step has 101 tokens with padding where lengths are grouped, as in choose,
@@ -90,9 +97,10 @@ def timed(processes: Processes, rounds: int, steps: int) -> dict[str, list[float
             peer = processes.run(f"{kind} {n}", "peer", steps, [0], **PEERS[kind])
             found[kind].append(peer["step_seconds"])
         found["one"].append(processes.run(f"one {n}", "choose", steps, [0])["step_seconds"])
-        several = processes.run(f"grid {n}", "choose", max(4, steps // 4), grid)["step_seconds"]
-        found["grid"].append(several / GRID)
-    return found
+        if processes.causal:
+            several = processes.run(f"grid {n}", "choose", max(4, steps // 4), grid)
+            found["grid"].append(several["step_seconds"] / GRID)
+    return {kind: seconds for kind, seconds in found.items() if seconds}
 
 
 def whole(processes: Processes, seeds: int, peer_seeds: int) -> dict[str, list[float]]:
@@ -119,6 +127,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, default=5, help="whole trials for the accuracy")
     parser.add_argument("--peer-seeds", type=int, default=5)
     parser.add_argument("--part", choices=("all", "time", "accuracy"), default="all")
+    parser.add_argument("--encoder", action="store_true", help="adapt MiniLM")
     parser.add_argument("--dtype", choices=DTYPES, help="of our side; else as the processor can")
     parser.add_argument("--upper", type=float, default=1.0, help="share of layers of our side")
     parser.add_argument("--keep", type=Path, help="file of finished measurements, to go on from")
@@ -151,17 +160,18 @@ def roofline(processes: Processes, steps: int) -> list[str]:
     return lines
 
 
-def asked_of(ours: str, peer: str, dtype: str) -> float | None:
-    """Return the ratio that is asked for of our side in a number type, if there is one."""
-    asked = TARGETS[ours, peer]
-    return asked if asked is None or dtype == "bfloat16" else TARGETS_IN_FLOAT32[ours]
+def asked_of(ours: str, peer: str, settings: dict[str, Any]) -> float | None:
+    """Return the ratio that is asked for of our side under some settings, if there is one."""
+    asked = TARGETS[ours, peer] if settings["base"] == next(iter(BASES)) else None
+    half = settings["dtype"] == "bfloat16"
+    return asked if asked is None or half else TARGETS_IN_FLOAT32[ours]
 
 
-def _slow(ratios: dict[tuple[str, str], float], dtype: str) -> list[str]:
+def _slow(ratios: dict[tuple[str, str], float], settings: dict[str, Any]) -> list[str]:
     return [
         f"{ours} trial against {peer}: {ratio:.2f}x of {asked:g}x"
         for (ours, peer), ratio in ratios.items()
-        if (asked := asked_of(ours, peer, dtype)) is not None and ratio < asked
+        if (asked := asked_of(ours, peer, settings)) is not None and ratio < asked
     ]
 
 
@@ -187,8 +197,8 @@ def _report(
     lines = [
         f"LoRA against transformers.Trainer with PEFT; {machine(choice.threads)}; {versions}.",
         f"Our side computes in {settings['dtype']}.",
-        f"SmolLM2-135M, {ROWS} rows of TREC-6, rank {settings['rank']} on query and value, batch "
-        f"{settings['batch']}, {settings['plan_steps']} steps, rate {settings['rate']:g}.",
+        f"{settings['base']}, {ROWS} rows of TREC-6, rank {settings['rank']} on query and value, "
+        f"batch {settings['batch']}, {settings['plan_steps']} steps, rate {settings['rate']:g}.",
         f"Adapters of our side in the upper {100 * settings['upper']:.0f} % of the layers, of the "
         "peer in all.",
         "",
@@ -206,7 +216,7 @@ def _report(
         each = ", ".join(f"{1000 * s:.0f}" for s in rounds)
         lines.append(f"  {names[name]:34} {1000 * median(rounds):6.0f}   ({each})")
     for (ours, peer), ratio in ratios.items():
-        asked = asked_of(ours, peer, settings["dtype"])
+        asked = asked_of(ours, peer, settings)
         wanted = "nothing asked" if asked is None else f"{asked:g}x asked"
         lines.append(f"  {names[ours]}, against {names[peer]}: {ratio:.2f}x; {wanted}")
     for side, values in right.items():
@@ -221,10 +231,14 @@ class Processes:
     def __init__(self, choice: argparse.Namespace, folder: Path) -> None:
         self.folder, self.threads, self.keep = folder, choice.threads, choice.keep
         learnt = schedule_for(ROWS, CLASSES, RATE)
+        base = [*BASES][choice.encoder]
+        self.causal, (model, targets) = not choice.encoder, BASES[base]
         self.rows = rows_of(choice.data)
         self.settings = {
-            "model": DEFAULT_LM,
-            "folder": str(resolve(DEFAULT_LM)),
+            "base": base,
+            "model": model,
+            "targets_of_peer": targets,
+            "folder": str(resolve(model)),
             "rank": 16,
             "dropout": 0.05,
             "rate": learnt.learning_rate,
@@ -253,7 +267,7 @@ class Processes:
         if side == "peer":
             del same["upper"], same["dtype"]
         versions = [version(package) for package in PACKAGES]
-        weights, rows = weights_digest(DEFAULT_LM), digest(self.rows)
+        weights, rows = weights_digest(self.settings["model"]), digest(self.rows)
         on = machine(self.threads)
         return [same, rows, weights, self.threads, on, versions, sources(side)]
 
@@ -315,9 +329,11 @@ def main() -> int:
             right = whole(processes, choice.seeds, choice.peer_seeds)
     medians = {name: median(rounds) for name, rounds in seconds.items()}
     ratios = {
-        (ours, peer): medians[peer] / medians[ours] for ours, peer in TARGETS if peer in medians
+        (ours, peer): medians[peer] / medians[ours]
+        for ours, peer in TARGETS
+        if peer in medians and ours in medians
     }
-    missed = [*_slow(ratios, processes.settings["dtype"]), *_wrong(right)]
+    missed = [*_slow(ratios, processes.settings), *_wrong(right)]
     if choice.json:
         about = {
             "machine": machine(choice.threads),

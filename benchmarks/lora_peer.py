@@ -87,7 +87,7 @@ def _adapted(job: dict[str, Any], labels: int, pad: int) -> Any:
         r=job["rank"],
         lora_alpha=2 * job["rank"],
         lora_dropout=job["dropout"],
-        target_modules=["q_proj", "v_proj"],
+        target_modules=job["targets_of_peer"],
     )
     return get_peft_model(model, config)
 

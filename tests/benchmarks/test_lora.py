@@ -33,21 +33,34 @@ def test_forms_of_the_peer(form: str, strategy: str, tmp_path: Path) -> None:
 
 def test_targets_are_those_of_lengths_grouped_and_lower_in_float32() -> None:
     ratios = {("one", "fp32"): 0.5, ("one", "fp32 grouped"): 2.5}
-    assert lora._slow(ratios, "bfloat16") == ["one trial against fp32 grouped: 2.50x of 3x"]
-    assert lora._slow({("grid", "fp32 grouped"): 4.6, ("grid", "bf16"): 3.4}, "bfloat16") == [
+    settings = {"rank": 16, "batch": 8, "plan_steps": 9, "rate": 1e-3, "upper": 1.0}
+    settings |= {"dtype": "bfloat16", "base": "SmolLM2-135M"}
+    assert lora._slow(ratios, settings) == ["one trial against fp32 grouped: 2.50x of 3x"]
+    assert lora._slow({("grid", "fp32 grouped"): 4.6, ("grid", "bf16"): 3.4}, settings) == [
         "grid trial against bf16: 3.40x of 3.5x"
     ]
-    assert lora._slow(ratios, "float32") == []
-    assert lora._slow({("grid", "fp32 grouped"): 2.4}, "float32") == [
+    settings["dtype"] = "float32"
+    assert lora._slow(ratios, settings) == []
+    assert lora._slow({("grid", "fp32 grouped"): 2.4}, settings) == [
         "grid trial against fp32 grouped: 2.40x of 2.5x"
     ]
     seconds = {kind: [0.3] for kind in ("fp32", "fp32 grouped", "one", "grid")}
     choice = Namespace(rounds=1, threads=1)
-    settings = {"rank": 16, "batch": 8, "plan_steps": 9, "rate": 1e-3, "upper": 1.0}
-    settings["dtype"] = "float32"
     told = "\n".join(lora._report(choice, settings, seconds, ratios, {}, []))
     assert "against Trainer, fp32: 0.50x; nothing asked" in told
     assert "against Trainer, fp32, lengths grouped: 2.50x; 2x asked" in told
+
+
+def test_an_encoder_is_timed_alone_and_has_no_target(
+    ran: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lora, "weights_digest", lambda spec: spec)
+    choice = Namespace(threads=1, keep=None, data="", upper=1.0, dtype="float32", encoder=True)
+    some = Processes(choice, tmp_path)
+    assert lora.timed(some, 2, 8).keys() == {"fp32", "fp32 grouped", "one"}
+    assert ran == ["peer", "peer", "choose"] * 2
+    assert some.settings["targets_of_peer"] == ["query", "value"]
+    assert lora._slow({("one", "fp32 grouped"): 0.5}, some.settings) == []
 
 
 def test_the_roofline_is_a_share_of_the_step(tmp_path: Path) -> None:
@@ -85,7 +98,13 @@ def test_a_measurement_is_kept_for_the_same_way_of_measuring_only(
 ) -> None:
     def ask(threads: int = 1, dtype: str = "bfloat16") -> list[str]:
         ran.clear()
-        about = {"keep": tmp_path / "kept.json", "data": "", "upper": 1.0, "dtype": dtype}
+        about = {
+            "keep": tmp_path / "kept.json",
+            "data": "",
+            "upper": 1.0,
+            "dtype": dtype,
+            "encoder": False,
+        }
         choice = Namespace(threads=threads, **about)
         some = Processes(choice, tmp_path)
         for side in ("choose", "peer"):
@@ -123,7 +142,7 @@ def test_our_side_computes_in_the_number_type_of_the_option(
     monkeypatch.setattr(lora, "resolve", lambda spec: spec)
     monkeypatch.setattr(lora, "rows_of", lambda data: {})
     monkeypatch.setattr(lora.subprocess, "run", run)
-    choice = Namespace(threads=1, keep=None, data="", upper=1.0, dtype=dtype)
+    choice = Namespace(threads=1, keep=None, data="", upper=1.0, dtype=dtype, encoder=False)
     seconds = lora.timed(Processes(choice, tmp_path), 1, 8)
     assert seen[-1] == ("lora_choose.py", dtype)
     assert ("bf16" in seconds) is (dtype == "bfloat16")
