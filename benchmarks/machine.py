@@ -16,13 +16,17 @@ def machine(threads: int) -> str:
     return f"{_processor()}, {os.cpu_count()} cores, {threads} threads"
 
 
-def _processor() -> str:
-    known = Path("/proc/cpuinfo")
+def _processor(known: Path = Path("/proc/cpuinfo")) -> str:
+    """Return the processor's name, and its generation: rented ones of several have one name."""
+    facts: dict[str, str] = {}
     if known.is_file():
         for line in known.read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
+            name, _, value = (part.strip() for part in line.partition(":"))
+            facts.setdefault(name, value)
+    if "model name" not in facts:
+        return platform.processor() or platform.machine()
+    numbers = [f"{name} {facts[name]}" for name in ("cpu family", "model") if name in facts]
+    return f"{facts['model name']} ({', '.join(numbers)})" if numbers else facts["model name"]
 
 
 def operations(work: Callable[[], object]) -> int:
