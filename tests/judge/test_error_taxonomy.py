@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import sqrt
 
 import numpy as np
@@ -308,6 +309,23 @@ def test_errors_without_an_example_raise_the_upper_end_only():
     assert covered.count("not covered") == int(wrong.sum())
     assert covered.reachable.low == pytest.approx(bare.reachable.low)
     assert covered.reachable.high >= wrong.mean() > bare.reachable.high
+
+
+def test_a_candidate_is_not_said_to_retrieve_what_another_one_did():
+    """ "few-shot retrieves no fitting example": it retrieves none; the rows were those of knn."""
+    rng = np.random.default_rng(7)
+    targets = deal(rng, 400)
+    wrong = rng.random(400) < 0.1
+    near = tuple((f"r{int(np.flatnonzero(targets != t)[0])}",) for t in targets)
+    knn = replace(baseline("knn", errs(rng, targets, wrong)), evidence=near)
+    players = [prompt(errs(rng, targets, wrong)), knn]
+    found = failures_of(answered.study(LABELS, text(targets), players))
+    assert found.candidate == "prompt"
+    assert found.count("not covered") == int(wrong.sum())
+    assert list(failure_steps(found, 0.02)) == [
+        "Label more rows like those whose nearest labelled rows all have another label: "
+        f"{wrong.sum()} of {wrong.sum()} errors of prompt."
+    ]
 
 
 def test_labels_that_overlap_are_ambiguous():

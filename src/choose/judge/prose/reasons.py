@@ -302,8 +302,8 @@ def failure_steps(failures: Failures | None, margin: float) -> Iterator[str]:
         yield f"Constrain the output of {name}: {count:,} {of} are unusable answers."
     if count := matter.get("not covered"):
         yield (
-            f"Label more rows of the kind for which {name} retrieves no fitting example: in "
-            f"{count:,} {of}, no retrieved row has the right label."
+            "Label more rows like those whose nearest labelled rows all have another label: "
+            f"{count:,} {of} of {name}."
         )
 
 
