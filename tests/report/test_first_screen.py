@@ -17,7 +17,14 @@ from rich.console import Console
 from choose.formatting import MINUS
 from choose.report.candidate_order import standings
 from choose.report.decision_text import KINDS
-from choose.report.screen_text import clip, clip_items, clip_sentences, command_lines, rest
+from choose.report.screen_text import (
+    clip,
+    clip_items,
+    clip_reasons,
+    clip_sentences,
+    command_lines,
+    rest,
+)
 from choose.report.terminal.decision_page import render, render_full
 from choose.report.terminal.difference_chart import DifferenceBar, difference_axis, select_rows
 from choose.report.terminal.first_screen import PIPED, rare_sentence, steps
@@ -327,6 +334,28 @@ def test_texts_are_cut_at_words_and_sentences() -> None:
     assert clip_items("Low: 1 run, 1,200 rows, a small model", 26) == "Low: 1 run, 1,200 rows, …"
     assert clip_items("Low: one reason only", 12) == "Low: one…"
     assert clip_items("Low: few, and a long second reason", 30) == "Low: few, and a long second…"
+    assert clip_items("Low: a and b, c; d had 1 run; e was tried", 34) == (
+        "Low: a and b, c; d had 1 run; …"
+    )
+    assert clip_items("Low: a and b, c; d had 1 run (3 show more); e", 34) == (
+        "Low: a and b, c; d had 1 run…"
+    )
+
+
+def test_a_long_reason_takes_lines_of_what_limits_the_confidence() -> None:
+    """The tie of a cheaper member was cut, where the reason named one that was 16 points behind."""
+    doubts = "Low: one; two is longer; three is too; four; five; six; seven"
+    assert clip_reasons("Use a.", doubts, (2, 3), 20) == ("Use a.", doubts[:56] + "…")
+    reason = "Use a. It is ahead of b by 9 points. Of the same kind, c is level."
+    assert clip_reasons(reason, doubts, (3, 3), 20) == (
+        reason,
+        "Low: one; two is longer; three is too; …",
+    )
+    assert clip_reasons(reason, doubts, (2, 2), 20) == (
+        "Use a. It is ahead of b by 9 points.",
+        "Low: one; two is longer; three is too; …",
+    )
+    assert clip_reasons(reason, doubts, (1, 1), 20) == ("Use a.", "Low: one; two is…")
 
 
 def test_the_line_that_leads_to_the_rest_is_one_line() -> None:

@@ -170,14 +170,14 @@ def _beside(case: Case, other: str) -> str:
             return f"{shown}; {other} {less}, but {risk}."
         return f"{shown}; {other} {less}, and is not more than {points(matters)} behind."
     chance = ", which may be chance" if difference.low <= 0 else ""
+    both = f"{chance} and" if chance else ", which"
     lead = f"{gain(other, name, difference)}{contenders.on_rows(difference)}"
     matters = contenders.margin(other, name)
     if not matters or other in contenders.cheaper(name):
         return f"{lead}{chance}. {ahead_on_all_rows(contenders, name, other)}."
     costs = f"{name} costs less{cheaper_by(contenders.costs, name, other)}"
     if difference.value < matters:
-        shown = f"The lead as measured is below the {points(matters)} that matter"
-        return f"{lead}{chance}. {shown}, and {costs}."
+        return f"{lead}{both} is below the {points(matters)} that matter; {costs}."
     return f"{lead}{chance}. A lead of {points(matters)} is not to be expected, and {costs}."
 
 

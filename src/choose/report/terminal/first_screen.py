@@ -23,7 +23,7 @@ from choose.report.candidate_order import standings
 from choose.report.decision_text import COLOURS, KINDS, looks_line, words_in
 from choose.report.screen_text import (
     clip,
-    clip_items,
+    clip_reasons,
     clip_sentences,
     command_lines,
     literal,
@@ -237,8 +237,8 @@ def first_screen(
         yield Text()
     yield _answer(verdict, width)
     room_of = width - INDENT - 1
-    reason = clip_sentences(because(verdict), room.because * room_of)
-    doubt = clip_items(confidence_reason(verdict), min(room.because, room.lines + 1) * room_of)
+    lines = room.because, min(room.because, room.lines + 1)
+    reason, doubt = clip_reasons(because(verdict), confidence_reason(verdict), lines, room_of)
     for text in filter(None, (reason, doubt)):
         yield Padding(literal(text), (0, 0, 0, INDENT))
     warned = clip(warning(decision), min(room.because, 2) * room_of)
