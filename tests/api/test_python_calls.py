@@ -194,6 +194,13 @@ def test_a_text_where_a_list_is_expected_is_one_name(tmp_path: Path) -> None:
         choose.compare(TEXTS, LABELS, strategies=3, out=tmp_path / "st")  # type: ignore[arg-type]
 
 
+def test_texts_without_labels_are_told_that_labels_come_second(tmp_path: Path) -> None:
+    with pytest.raises(choose.ChooseError, match=r"labels: compare\(texts, labels\)\.$"):
+        choose.compare(TEXTS, out=tmp_path / "st")
+    with pytest.raises(choose.ChooseError, match=r"is no dictionary\. .*\}\]\.$"):
+        choose.compare([1, 2, 3], out=tmp_path / "st")
+
+
 def test_errors_of_python_calls_name_keywords_not_flags(tmp_path: Path) -> None:
     """D19: Python errors said "Name it with --text-column"."""
     rows = [{"alpha": t, "beta": label} for t, label in zip(TEXTS, LABELS, strict=True)]

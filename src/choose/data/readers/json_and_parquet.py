@@ -234,5 +234,7 @@ def _dictionaries(data: Iterable[Any]) -> Sequence[dict[str, Any]]:
     rows = list(data)
     for number, row in enumerate(rows, start=1):
         if not isinstance(row, Mapping):
-            raise DataError(f"Row {number} of the rows given is no dictionary. {_ALLOWED}")
+            texts = " Texts come with their labels: compare(texts, labels)."
+            more = texts if isinstance(row, str) else ""
+            raise DataError(f"Row {number} of the rows given is no dictionary. {_ALLOWED}{more}")
     return [{str(key): value for key, value in row.items()} for row in rows]
