@@ -200,6 +200,9 @@ def test_what_contradicts_a_test_file_is_refused() -> None:
         build_dataset("t", many(20), [row(90, "x"), row(91, "x")])
     with pytest.raises(DataError, match="At least 2"):
         build_dataset("t", many(20), [row(90, "l0")])
+    # With one label "always the same answer" had 100 % mean recall, and was the one to use.
+    with pytest.raises(DataError, match="All 2 rows of the test file have the label 'l0'"):
+        build_dataset("t", many(20), [row(90, "l0", "one"), row(91, "l0", "two")])
 
 
 # --- what is refused

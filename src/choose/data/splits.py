@@ -36,7 +36,7 @@ from choose.data.stratify import (
     stratified_folds,
     stratified_sample,
 )
-from choose.errors import DataError, StudyError
+from choose.errors import DataError, StudyError, quoted
 from choose.schema.study_sections import TaskSection
 from choose.tasks.answering import passage_field
 from choose.tasks.kinds import KINDS, USUAL, make_task
@@ -188,8 +188,14 @@ def split_by_test_file(
     """Test on a stratified sample of the test file; remove pool rows that repeat a test row.
 
     Raises:
-        DataError: if too few pool rows remain.
+        DataError: if too few pool rows remain, or the test rows have one label, on which a constant
+            answer is always right.
     """
+    if task.labels and len(found := {e.target for e in test}) == 1:
+        raise DataError(
+            f"All {len(test):,} rows of the test file have the label {quoted(found.pop())}. There "
+            "must be at least two labels."
+        )
     targets = strata_of(task, test)
     chosen = set(stratified_sample(list(targets), targets, limit or len(test), f"test-{seed}"))
     test_part = [e for e in test if e.id in chosen]
