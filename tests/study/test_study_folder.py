@@ -217,7 +217,8 @@ def test_a_report_of_a_half_written_store_says_so_in_one_line(
         shutil.rmtree(trial)
     shown = choose("report", "st")
     assert shown.code == 0
-    said = f"The run was broken off after 1 of {len(trials)} planned trials"
+    # A run that goes on beside the report was said to have been "broken off".
+    said = f"The run has not ended, after 1 of {len(trials)} planned trials; if it was stopped"
     assert shown.err.splitlines()[0].startswith(said)
     assert said in json.loads(Path("st/decision.json").read_text())["left_out"][0]["text"]
     shutil.rmtree(trials[0])

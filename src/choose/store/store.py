@@ -326,7 +326,8 @@ class Store:
         trials = self.grid()[1]
         done = sum((self.path / "trials" / t.key / "trial.json").exists() for t in trials)
         planned = plural(len(trials), "planned trial")
-        return f"The run was broken off after {done:,} of {planned}; the same command continues it"
+        so_far = f"The run has not ended, after {done:,} of {planned}"  # another process may run it
+        return f"{so_far}; if it was stopped, the same command continues it"
 
     def decide(self, state: str, decision: Mapping[str, Any]) -> None:
         """Write the decision of a state of the store; a report of an earlier one goes first."""
