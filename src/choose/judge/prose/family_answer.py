@@ -93,7 +93,7 @@ def interim_reason(case: Case, kind: Kind) -> str:
 def _closer(contenders: Contenders, found: FamilyComparison) -> str:
     if (first := contenders.closest(found.a, found.b)) is None:
         return ""
-    return f" Of the same family, {first[0]} does better there: {in_points(first[1])}."
+    return f" {first[0]} does better than {found.a} there: {in_points(first[1])}."
 
 
 def may_be_behind(contenders: Contenders, name: str, other: str, lead: Difference) -> str:
