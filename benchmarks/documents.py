@@ -343,9 +343,9 @@ def made(folder: Path, count: int, way: str) -> dict[str, Figures]:
     start = perf_counter()
     corpus.passages()
     cut, passages = perf_counter() - start, len(corpus.passages())
-    questions = [row.text for row in train[:SEARCHED]]
-    # Other questions: those that were embedded once are not embedded again.
-    others = [row.text for row in train[SEARCHED : 2 * SEARCHED]]
+    # Others at once: questions that were embedded are not embedded again.
+    alone = min(SEARCHED, 3 * len(train) // 4)
+    questions, others = ([row.text for row in some] for some in (train[:alone], train[alone:]))
     figures = {}
     for name in ("bm25",) if way == "bm25" else ("dense", "hybrid"):
         used = process_time()

@@ -71,6 +71,7 @@ def test_made_passages_are_cut_as_they_were_made(
     figures = documents.made(folder, 50, "bm25")["bm25"]
     assert figures["passages"] == 50
     assert 0 < figures["ms"] <= figures["ms worst"]
+    assert figures["at once"] > 0
 
 
 def test_facts_of_made_documents_are_exchanged_where_that_is_clear() -> None:
