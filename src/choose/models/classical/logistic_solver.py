@@ -27,6 +27,10 @@ _MEMORY = 240_000_000
 # scikit-learn's defaults: the largest gradient at the end, and the most passes.
 _TOLERANCE, MAX_PASSES = 1e-4, 1_000
 
+# A loss is settled where so many steps lower it by less than this share. With long answers to
+# questions the gradient in single precision stays above the tolerance, for hundreds of passes.
+_STEPS, SETTLED = 20, 1e-6
+
 Weights = npt.NDArray[np.float32]
 Places = npt.NDArray[np.int64]
 
@@ -132,16 +136,22 @@ class Loss(Protocol):
         ...
 
 
-def minimise(loss: Loss, start: Weights | None = None, tolerance: float = _TOLERANCE) -> Weights:
-    """Return the weights at which the largest entry of the gradient is within the tolerance."""
+def minimise(loss: Loss, start: Weights | None = None, least: float = 0.0) -> Weights:
+    """Return the weights at which the largest entry of the gradient is within the tolerance.
+
+    Single precision may not get there. With `least` it also ends where `_STEPS` steps lower the
+    loss by less than this share.
+    """
     weights = np.zeros(loss.shape, np.float32) if start is None else start
     value, gradient = loss(weights)
     pairs = deque[tuple[Weights, Weights]](
         maxlen=int(np.clip(_MEMORY // (2 * weights.size), 2, 10))
     )
-    passes = 0
+    passes, values = 0, deque([value], maxlen=_STEPS)
     while passes < MAX_PASSES:
         if np.abs(gradient).max() <= _TOLERANCE:
+            break
+        if len(values) == _STEPS and values[0] - value < least * abs(value):
             break
         direction = _direction(gradient, pairs)
         slope = float(np.vdot(direction, gradient))
@@ -163,6 +173,7 @@ def minimise(loss: Loss, start: Weights | None = None, tolerance: float = _TOLER
         if float(np.vdot(direction, gradient)) > 0:
             pairs.append((direction, gradient))
         weights, value, gradient = moved, new_value, new_gradient
+        values.append(value)
     return weights
 
 

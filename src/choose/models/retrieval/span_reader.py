@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from choose.models.classical.logistic_solver import Weights, minimise
+from choose.models.classical.logistic_solver import SETTLED, Weights, minimise
 from choose.models.retrieval.span_features import (
     ENDS,
     NUMBERS,
@@ -109,7 +109,7 @@ class SpanReader:
             self.weights = _parts(np.zeros((_size(self.longest), 1), np.float32), self.longest)
             return
         loss = _SpanLoss(list(_blocks(read, spans, self.longest)), len(read), self.C, self.longest)
-        self.weights = _parts(minimise(loss), self.longest)
+        self.weights = _parts(minimise(loss, least=SETTLED), self.longest)
 
     def read(self, question: str, sources: Sequence[Source]) -> Reading | None:
         """Return the best answer; of equally good ones the first. None if nothing can be read."""
