@@ -123,6 +123,21 @@ def test_a_lead_that_may_be_gone_is_not_adopted() -> None:
     assert any(gate(one).status == "unknown" for one in found)
 
 
+def test_a_member_in_doubt_does_not_hide_one_of_its_family_that_keeps_up() -> None:
+    """With `nearest` in doubt, a retrieval with 6 was used where `sentence` had 14."""
+    scores = {"rag": 0.4, "lora": 0.7, "lora-rag": 0.6, **dict.fromkeys(worlds.OTHERS, worlds.WEAK)}
+    kept = {"rag": 0.02, "lora": 1.0, "lora-rag": 0.03, **dict.fromkeys(worlds.OTHERS, 1.0)}
+    truth = worlds.Truth(scores, kept, 0.065, known=True)
+    told = []
+    for seed in range(4):
+        found = worlds.judged(worlds.study(np.random.default_rng(seed), truth), truth).verdict
+        if "Whether lora keeps up" in found.interim_reason:
+            told.append(found.use_meanwhile)
+    assert told
+    assert set(told) <= {"lora", "lora-rag"}
+    assert "lora-rag" in told
+
+
 def test_where_no_rate_of_changes_is_known_confidence_is_medium() -> None:
     unknown = study(0.15, known=False)
     assert unknown.verdict.recommended == "lora"

@@ -40,7 +40,7 @@ def clip(text: str, width: int) -> str:
     if bracket and ")" not in inside and 2 * cell_len(before) >= width:
         whole, semicolon, _ = inside.partition(";")
         start = f"{before} ({whole})" if semicolon else before
-    return f"{start.rstrip(' ,;:(')}…"
+    return f"{start.rstrip(' .,;:(')}…"
 
 
 def clip_items(text: str, width: int) -> str:

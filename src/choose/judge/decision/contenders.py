@@ -125,6 +125,25 @@ class Contenders:
         least = self.margin(name, own.reader)
         return own if min(own.stale.low or 0.0, own.cost) > least else None
 
+    def falls_behind(self, name: str) -> bool:
+        """Return whether facts that change are expected to leave a doubtful candidate behind."""
+        if (own := self.doubt(name)) is None or own.left is None:
+            return False
+        needed = self.margin(name, own.reader)
+        return own.left.value < (needed if name in self.costlier(own.reader) else -needed)
+
+    @cached_property
+    def keeping_up(self) -> list[str]:
+        """Return the best of each family that is not expected to fall behind, cheapest first."""
+        found = []
+        for family, members in self.families.items():
+            kept = [name for name in members if not self.falls_behind(name)]
+            if self.named[family] in kept:
+                found.append(self.named[family])
+            elif kept:
+                found.append(least_loss(self.distribution, kept, self.margin))
+        return sorted(found, key=self.names.index)
+
     @cached_property
     def families(self) -> dict[Family, tuple[str, ...]]:
         """Return the members of every measured family, cheapest first; no constant answers."""

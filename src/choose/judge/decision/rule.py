@@ -111,17 +111,10 @@ def _interim(contenders: Contenders) -> tuple[str, OldFacts | None]:
         return floor, None
     named = sorted(contenders.named.values(), key=contenders.names.index)
     best = least_loss(contenders.distribution, named, contenders.margin)
-    kept = [name for name in named if not _falls_behind(contenders, name)]
-    if best in kept or not kept:
+    kept = contenders.keeping_up
+    if not kept or not contenders.falls_behind(best):
         return best, None
     return least_loss(contenders.distribution, kept, contenders.margin), contenders.doubt(best)
-
-
-def _falls_behind(contenders: Contenders, name: str) -> bool:
-    if (own := contenders.doubt(name)) is None or own.left is None:
-        return False
-    needed = contenders.margin(name, own.reader)
-    return own.left.value < (needed if name in contenders.costlier(own.reader) else -needed)
 
 
 def target_status(accuracy: Interval, target: float | None) -> Target:
