@@ -213,6 +213,17 @@ def test_steps_that_go_on_with_the_study_name_one_budget():
     assert told
 
 
+def test_rows_that_only_the_last_run_lacks_are_called_so():
+    """lora had answered all 602 rows of the demo, and "has not answered 241" of them."""
+    world = study([majority(), probe(0.8), lora(0.82, seeds=2)], 600, 1)
+    first = next(run.trial for run in world.runs if run.trial.candidate == "lora")
+    pairs = zip(world.runs, cut(world, "lora", 360).runs, strict=True)
+    runs = tuple(whole if whole.trial == first else short for whole, short in pairs)
+    found = judge(replace(world, runs=runs), Rule())
+    (step,) = steps_of(found, "evaluate-rest")
+    assert "lora has not answered 240 in the last run" in step.text
+
+
 def test_rows_that_a_run_lacks_take_another_fit_and_their_answers():
     """Of 1,451 rows lora had answered 25 after a fit of seven minutes: "--budget 240m"."""
     players = [majority(), probe(0.7), lora(0.85, seeds=1)]

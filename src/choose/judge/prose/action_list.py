@@ -39,6 +39,7 @@ from choose.judge.prose.labelling_advice import grow_steps, relabel, separate_st
 from choose.judge.prose.loss_sentences import documents_steps
 from choose.judge.prose.reasons import failure_steps, pays
 from choose.judge.prose.verdict_basis import text_steps
+from choose.judge.stats.two_way import answered
 from choose.schema.costs import Move
 from choose.schema.decision import Gate, Kind
 from choose.schema.plan import Reason
@@ -202,12 +203,11 @@ def _evaluate(case: Case, unfinished: dict[str, int], also: str, minutes: int) -
     if not unfinished:
         return
     total = len(case.contenders.panel.rows.targets)
-    counts = _counts_of_rest(unfinished)
     yield Step(
         kind="evaluate-rest",
-        text=f"Finish what was left out: of {total:,} labelled test rows, {counts}"
-        f"{also}. The same command with --budget {minutes}m"
-        f"{_higher(case, unfinished)} goes on from here and needs no new label.",
+        text=f"Finish what was left out: of {total:,} labelled test rows, "
+        f"{_counts_of_rest(case, unfinished)}{also}. The same command with --budget "
+        f"{minutes}m{_higher(case, unfinished)} goes on from here and needs no new label.",
         question=between(case),
         minutes=float(minutes),
         command=f"{STUDY} --budget {minutes}m",
@@ -225,14 +225,15 @@ def _higher(case: Case, names: Iterable[str]) -> str:
     return "" if case.unpaid.isdisjoint(names) else " and a higher --max-usd"
 
 
-def _counts_of_rest(unfinished: dict[str, int]) -> str:
+def _counts_of_rest(case: Case, unfinished: dict[str, int]) -> str:
     """Return ``knn and tfidf have not answered 120``, with a clause for each number of rows."""
-    clauses = []
-    for rows in dict.fromkeys(unfinished.values()):
-        names = [name for name, missing in unfinished.items() if missing == rows]
-        have = "has" if len(names) == 1 else "have"
-        clauses.append(f"{listed(names)} {have} not answered {rows:,}")
-    return listed(clauses)
+    clauses: dict[str, list[str]] = {}
+    for name, rows in unfinished.items():
+        table = case.contenders.panel[name].main
+        once = table is not None and bool(answered(table.right).all())
+        clauses.setdefault(f"not answered {rows:,}{' in the last run' * once}", []).append(name)
+    told = [(names, "has" if len(names) == 1 else "have", what) for what, names in clauses.items()]
+    return listed([f"{listed(names)} {have} {what}" for names, have, what in told])
 
 
 def _finish(case: Case, minutes: int) -> Iterator[Step]:
