@@ -197,6 +197,11 @@ def test_of_many_candidates_the_choice_and_the_best_of_each_family_stay() -> Non
     assert {s.family for s in kept} == {"baseline", "prompting", "retrieval", "fine-tuning"}
     assert list(kept) == [s for s in every if s in kept]
     assert "more candidates" in shown(decisions.crowded())
+    # Whom a sentence names as a family's best is in the chart, though others are ahead of it there.
+    last = [s for s in every if s.family == "baseline" and s not in kept][-1]
+    named = select_rows(every, 5, [last.candidate])
+    assert last in named
+    assert {s.family for s in named} == {s.family for s in kept}
 
 
 def test_a_single_candidate_has_no_chart_and_no_empty_list() -> None:

@@ -104,7 +104,8 @@ def _label_test_rows(case: Case) -> Iterator[Move]:
 
 def _repeat_runs(case: Case) -> Iterator[Move]:
     """Weigh more seeds where variance between runs is most of the error."""
-    if not (few := runs_to_repeat(case)):
+    # Of a decided question, more runs make the verdict surer and gain no points.
+    if case.selection.chosen or not (few := runs_to_repeat(case)):
         return
     parts = [_seconds_of_run(c) for c in few]
     known = [

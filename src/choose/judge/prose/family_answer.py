@@ -93,7 +93,8 @@ def interim_reason(case: Case, kind: Kind) -> str:
 def _closer(contenders: Contenders, found: FamilyComparison) -> str:
     if (first := contenders.closest(found.a, found.b)) is None:
         return ""
-    return f" {first[0]} does better than {found.a} there: {in_points(first[1])}."
+    shown = f"against {found.b}, {in_points(first[1])}"
+    return f" {first[0]} does better than {found.a} there: {shown}."
 
 
 def may_be_behind(contenders: Contenders, name: str, other: str, lead: Difference) -> str:

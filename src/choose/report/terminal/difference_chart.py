@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from math import ceil, floor
 
 from rich.console import RenderableType
@@ -169,7 +169,7 @@ class DifferenceBar(Bar):
 def difference_chart(decision: Decision, rows: int, width: int) -> Iterator[RenderableType]:
     """Yield the chart with at most `rows` candidates, and say how many are left out."""
     every = standings(decision)
-    listed = select_rows(every, rows)
+    listed = select_rows(every, rows, [family.best for family in decision.verdict.families])
     known = [s.usd_per_1k is not None for s in listed]
     columns = _columns(decision, listed, width, priced=any(known))
     yield from split_table(columns, width + INDENT)  # it is not indented
@@ -177,15 +177,19 @@ def difference_chart(decision: Decision, rows: int, width: int) -> Iterator[Rend
         yield Padding(note(f"and {plural(more, 'more candidate')}"), (0, 0, 0, INDENT))
 
 
-def select_rows(every: Sequence[Standing], rows: int) -> tuple[Standing, ...]:
+def select_rows(
+    every: Sequence[Standing], rows: int, named: Collection[str | None] = ()
+) -> tuple[Standing, ...]:
     """Return at most `rows` standings in their order.
 
-    The chosen candidate and the best of each family come before others.
+    The chosen candidate and the best of each family come before others, then those that sentences
+    name as a family's best, which need not be the best of the rows that are shared.
     """
     best: dict[str, Standing] = {}
     for standing in every:
         best.setdefault(standing.family, standing)
     first = [s for s in every if s.chosen] + [s for s in best.values() if not s.chosen]
+    first += [s for s in every if s.candidate in named and s not in first]
     rest = [s for s in every if s not in first]
     kept = [*first, *rest][: max(rows, 1)]
     return tuple(s for s in every if s in kept)
