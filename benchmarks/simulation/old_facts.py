@@ -200,7 +200,7 @@ class Found:
     """What the judge made of one study.
 
     Attributes:
-        covered: whether the interval of what is left of each lead holds the truth.
+        covered: for each lead, whether the interval of what remains of it contains the truth.
         named: the candidate to use.
         adopted: whether it is recommended.
         right: whether no other is better in the long run by the margin or more.
@@ -280,7 +280,8 @@ class Tally:
     def missed(self) -> Iterator[str]:
         """Yield a line for each figure that is not as asked."""
         if self.covered.value is not None and self.covered.value < COVERED:
-            yield f"{self.name}: coverage of what is left {100 * self.covered.value:.1f} %"
+            covered = f"{100 * self.covered.value:.1f} %"
+            yield f"{self.name}: the interval of the remaining lead covers {covered}"
         for which in ("high", "not known, high"):
             right = self.right[which].value
             if right is not None and right < RIGHT:

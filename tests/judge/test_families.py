@@ -506,6 +506,18 @@ def test_training_is_a_bet_and_not_for_now_where_a_cheap_classifier_may_be_enoug
     assert bets == {"Bet on fine-tuning; a cheap classifier may be enough."}
 
 
+def test_no_member_does_better_than_itself_where_any_gain_matters() -> None:
+    """With a margin of 0 it was said that tfidf does better than tfidf."""
+    field, named = [majority(), tfidf(0.8), probe(0.81), prompt(0.4), retrieval(0.5), lora(0.86)], 0
+    for seed in range(12):
+        world = thin(study(field, 600, seed), 50, np.random.default_rng(seed))
+        told = judge(world, Rule(margin=0.0)).verdict.interim_reason
+        if found := re.search(r"(\S+) does better than (\S+) there", told):
+            named += 1
+            assert found[1] != found[2]
+    assert named
+
+
 def test_training_by_a_few_rows_waits_for_the_rest_of_the_study() -> None:
     """A founder read "Fine-tuning is the best bet" of 25 of 1,451 rows as an answer."""
     field = [majority(), tfidf(0.8), probe(0.81), prompt(0.4), retrieval(0.5), lora(0.86)]

@@ -199,14 +199,14 @@ class Contenders:
     def closest(self, name: str, to: str) -> tuple[str, Difference] | None:
         """Return which of the family of `name` does better against a candidate on the same rows.
 
-        None where that is `name` itself, or another by less than the margin. Members count that
+        None where that is `name` itself, or another by no more than the margin. Members count that
         answered all test rows, as they share those of the other candidate.
         """
         alike = [n for n in self.names if self.family(n) == self.family(name)]
         gains = {n: self.gain(n, to) for n in alike if not self.answered(n)}
         shown = {n: gain for n, gain in gains.items() if gain is not None}
         first = max(shown, key=lambda n: shown[n].value, default=name)
-        if name not in shown or shown[first].value < shown[name].value + self.margin(name, to):
+        if name not in shown or shown[first].value <= shown[name].value + self.margin(name, to):
             return None
         return first, shown[first]
 

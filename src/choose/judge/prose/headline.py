@@ -8,7 +8,6 @@ from choose.judge.decision.verdict_confidence import could_still_win
 from choose.judge.decision.verdict_gates import contenders_credible
 from choose.schema.decision import Kind
 from choose.schema.score_names import amount
-from choose.types import Family
 
 FIRST: dict[Kind, str] = {
     "collect-labels": "Label more first",
@@ -27,7 +26,7 @@ WORDS = 12
 
 def answer(case: Case, kind: Kind) -> str:
     """Answer "prompt, retrieve or fine-tune?" in at most twelve words, about families."""
-    family, do = case.family, _do(case, case.family)
+    family, do = case.family, _do(case)
     if kind == "nothing-compared":
         reached = amount(case.contenders.accuracies[case.name].value, case.noun)
         return f"{family.capitalize()} measured: {reached}; nothing else was compared."
@@ -60,7 +59,7 @@ def answer(case: Case, kind: Kind) -> str:
 def _bet(case: Case) -> str:
     """Say that training is likely worth it; "for now" would ask to train what may not be needed."""
     what = case.words.called("fine-tuning")
-    if case.contenders.panel[case.contenders.best["fine-tuning"]].info.reads:
+    if case.contenders.panel[case.name].info.reads:
         what = f"{what} with passages"
     if too_early(case, "too-close"):
         return f"Too early to bet on {what}; finish the study first."
@@ -91,12 +90,10 @@ def _may_win(case: Case) -> str:
     return f"{listed([case.words.called(family) for family in families])} may win"
 
 
-def _do(case: Case, family: Family) -> str:
-    best = case.contenders.best.get(family)
-    if best and any(one.info.reads for one in case.contenders.order):
-        own = case.contenders.panel[best].info.reads
-        if family == "retrieval":
-            return "Retrieve passages" if own else "Retrieve similar questions"
-        if family == "fine-tuning" and own:
-            return "Fine-tune a model that reads passages"
-    return case.words.do(family)
+def _do(case: Case) -> str:
+    reads = case.contenders.panel[case.name].info.reads
+    if case.family == "fine-tuning" and reads:
+        return "Fine-tune a model that reads passages"
+    if case.family == "retrieval" and any(one.info.reads for one in case.contenders.order):
+        return "Retrieve passages" if reads else "Retrieve similar questions"
+    return case.words.do(case.family)
