@@ -31,7 +31,7 @@ from choose.judge.measures.curve_forecast import ensemble
 from choose.judge.stats.intervals import wilson
 from choose.tasks.classification import Classification
 from choose.types import Example, Item
-from choose_baseline import LogisticHead, Tfidf
+from choose_strategies.baselines import LogisticHead, Tfidf
 
 TUNED_ON = ("banking77", "fin_phrasebank", "sst2", "trec6")
 

@@ -461,7 +461,7 @@ def _print_retrievers(task: Task, train: Part, test: Part, choice: argparse.Name
     """Print a line for each retriever, means over the seeds for the tuned one."""
     from choose.models.retrieval.passage_search import WAYS, Library, library_for
     from choose.models.weights.spec import DEFAULT_ENCODER
-    from choose_tuned_retriever import TunedRetriever
+    from choose_strategies.tuned_retriever import TunedRetriever
 
     def quality(library: Library) -> Figures:
         found = library.search([row.item() for row in test], 10)

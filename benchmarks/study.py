@@ -253,10 +253,10 @@ def job_of(work: Work, dataset: Dataset) -> dict[str, Any]:
 
 
 def _schedule(trial: Trial, dataset: Dataset) -> Any:
-    import choose_lora
+    import choose_strategies.lora
     from choose.models.lora.classifier import schedule_for
 
-    rate = trial.params.get("learning_rate") or choose_lora.RATE
+    rate = trial.params.get("learning_rate") or choose_strategies.lora.RATE
     classes = len(dataset.task.labels)
     return schedule_for(trial.train_size, classes, rate, trial.params.get("epochs"))
 

@@ -60,21 +60,21 @@ def imports(path: Path, top_only: bool) -> frozenset[str]:
 def test_there_is_something_to_check() -> None:
     assert len(SOURCES) > 30
     assert {p.stem for p in STRATEGIES} == {
-        "choose_baseline",
-        "choose_documents",
-        "choose_tuned_prompts",
-        "choose_text_baselines",
-        "choose_record_baselines",
-        "choose_tagger",
-        "choose_reader",
-        "choose_prompting",
-        "choose_retrieval",
-        "choose_ranking",
-        "choose_tuned_retriever",
-        "choose_served",
-        "choose_lora",
-        "choose_tuned",
-        "choose_finetuning",
+        "choose_strategies.baselines",
+        "choose_strategies.rag",
+        "choose_strategies.tuned_prompts",
+        "choose_strategies.texts",
+        "choose_strategies.records",
+        "choose_strategies.tagger",
+        "choose_strategies.reader",
+        "choose_strategies.prompting",
+        "choose_strategies.retrieval",
+        "choose_strategies.rankings",
+        "choose_strategies.tuned_retriever",
+        "choose_strategies.served",
+        "choose_strategies.lora",
+        "choose_strategies.tuned",
+        "choose_strategies.setfit",
     }
 
 

@@ -127,7 +127,7 @@ def test_a_fit_by_an_older_strategy_is_made_again(data, tmp_path, monkeypatch):
     fit = Fit(set="trec6", candidate="majority", size=100, draw=0)
     list(Worker(place, [fit], np.inf).work())
     assert place.finished(fit)
-    monkeypatch.setattr("choose_baseline.Majority.revision", 99)
+    monkeypatch.setattr("choose_strategies.baselines.Majority.revision", 99)
     assert place.finished(fit) is None
 
 

@@ -17,10 +17,10 @@ import jsonschema
 import pytest
 import typer
 
-import choose_documents
-import choose_ranking
-import choose_tuned
-import choose_tuned_prompts
+import choose_strategies.rag
+import choose_strategies.rankings
+import choose_strategies.tuned
+import choose_strategies.tuned_prompts
 from choose.cli.app import app
 from choose.judge.goal import Rule
 from choose.judge.verdict import judge
@@ -92,42 +92,47 @@ NUMBERS = {2: "twice", 3: "three", 5: "five", 6: "six", 0.2: "fifth", 0.25: "qua
 
 def stated() -> dict[str, list[str]]:
     """Return the figures of the code that the row of a candidate names."""
-    words, cheap = NUMBERS, len(choose_tuned.STRENGTHS)
+    words, cheap = NUMBERS, len(choose_strategies.tuned.STRENGTHS)
     adapters = f"{words[len(search.SETTINGS)]} settings side by side"
     rag: Any = build("tuned-rag", seed=0)
     calls = [default("tuned-prompt", "calls"), default("tuned-retrieval", "calls")]
     assert calls == [1000, 1000]
-    written = choose_tuned_prompts.ChosenPrompt.kind_settings["writing"]["calls"]
+    written = choose_strategies.tuned_prompts.ChosenPrompt.kind_settings["writing"]["calls"]
     return {
         "tfidf": [f"C = {default('tfidf', 'C'):g}"],
         "probe": [f"C = {default('probe', 'C'):g}"],
         "knn": [f"{words[int(default('knn', 'k'))]} neighbours"],
         "tuned-tfidf": [
-            f"{len(choose_tuned.TunedTfidf.FEATURES) * cheap} settings",
-            f"{words[inner_selection.FOLDS]} inner folds ({words[choose_tuned.SET_FOLDS]} for sets",
+            f"{len(choose_strategies.tuned.TunedTfidf.FEATURES) * cheap} settings",
+            f"{words[inner_selection.FOLDS]} inner folds ({words[choose_strategies.tuned.SET_FOLDS]} for sets",
         ],
         "tuned-probe": [f"C, {cheap} values"],
-        "tuned-knn": [f"{len(choose_tuned.WEIGHTINGS) * len(choose_tuned.NEIGHBOURS)} settings"],
+        "tuned-knn": [
+            f"{len(choose_strategies.tuned.WEIGHTINGS) * len(choose_strategies.tuned.NEIGHBOURS)} settings"
+        ],
         "tagger": [f"C = {default('tagger', 'C'):g}"],
         "reader": [f"C = {default('reader', 'C'):g}"],
         "bm25": [f"k1 = {indexes.K1}, b = {indexes.B}"],
         "tuned-prompt": [f"up to {calls[0]:,} questions a fit, {written} where answers"],
         "retrieval": [f"{words[int(default('retrieval', 'k'))]} nearest rows"],
         "rag": [
-            f"up to {choose_documents.ROWS_TRIED} labelled rows",
-            f"{words[choose_documents.UNTRIED]} passages of {choose_documents.WORDS} words",
-            f"up to {choose_documents.SECONDS_TRIED:g} seconds",
+            f"up to {choose_strategies.rag.ROWS_TRIED} labelled rows",
+            f"{words[choose_strategies.rag.UNTRIED]} passages of {choose_strategies.rag.WORDS} words",
+            f"up to {choose_strategies.rag.SECONDS_TRIED:g} seconds",
         ],
         "tuned-rag": [
             f"up to {rag.calls} questions a fit",
             f"{rag._settings()} settings of {rag._rows_asked(10_000)} rows",
         ],
-        "hybrid": [f"the constant {indexes.RANK_CONSTANT}", f"{choose_ranking.WORDS} words"],
+        "hybrid": [
+            f"the constant {indexes.RANK_CONSTANT}",
+            f"{choose_strategies.rankings.WORDS} words",
+        ],
         "lora": [
             f"from {classifier.EARLY_STOPPING_MIN_ROWS:,} rows on, from "
             f"{objectives.EARLY_STOPPING_MIN_ROWS} where answers are written"
         ],
-        "lora-rag": [f"from {choose_documents.LoraRag.least_checked} rows on"],
+        "lora-rag": [f"from {choose_strategies.rag.LoraRag.least_checked} rows on"],
         "tuned-lora": [f"{adapters}, halved {words[len(search.RUNGS)]}"],
         "setfit": ["C = 10"],
         "full-fine-tuning": [f"from {classifier.EARLY_STOPPING_MIN_ROWS:,} rows on"],
@@ -145,10 +150,10 @@ def test_the_figures_of_what_is_tried_are_those_of_the_code() -> None:
     told, words = " ".join(text.split()), NUMBERS
     for figure in (
         f"fewer than {inner_selection.FEWEST_ROWS} rows",
-        f"{choose_tuned.TFIDF_ROWS:,} rows for n-grams, {choose_tuned.ENCODED_ROWS:,} for embed",
-        f"three folds of at most {choose_tuned.SET_ROWS:,} rows",
-        f"at least {choose_tuned_prompts.ENOUGH_ASKED} rows can be asked",
-        f"At most a {words[choose_tuned_prompts.DESCRIBING]} of the questions goes into",
+        f"{choose_strategies.tuned.TFIDF_ROWS:,} rows for n-grams, {choose_strategies.tuned.ENCODED_ROWS:,} for embed",
+        f"three folds of at most {choose_strategies.tuned.SET_ROWS:,} rows",
+        f"at least {choose_strategies.tuned_prompts.ENOUGH_ASKED} rows can be asked",
+        f"At most a {words[choose_strategies.tuned_prompts.DESCRIBING]} of the questions goes into",
         f"at most a {words[search_budget.MONEY_SHARE]} of the dollars that are left",
         f"at most {search.SEARCH_ROWS} training rows and trains {words[len(search.SETTINGS)]}",
         f"fewer than {search.FEWEST_HELD_OUT} rows to hold out",

@@ -269,7 +269,7 @@ def test_what_is_no_export_is_never_replaced(study: Path, tmp_path: Path) -> Non
 def test_what_changed_since_the_study_is_refused(
     study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from choose_baseline import Majority, Probe
+    from choose_strategies.baselines import Majority, Probe
 
     monkeypatch.setattr(Majority, "revision", 99)
     with pytest.raises(StudyError, match="has changed since the study"):
@@ -292,7 +292,7 @@ def test_a_strategy_that_cannot_be_saved_says_so(
 def test_a_bug_in_load_is_found_before_anybody_ships_it(
     study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from choose_baseline import Tfidf
+    from choose_strategies.baselines import Tfidf
 
     load = Tfidf.load
 

@@ -253,7 +253,7 @@ def test_importing_the_strategies_loads_no_torch() -> None:
     import sys
 
     script = (
-        "import sys, choose_prompting, choose_retrieval; "
+        "import sys, choose_strategies.prompting, choose_strategies.retrieval; "
         "sys.exit(bool({'torch', 'transformers', 'faiss'} & set(sys.modules)))"
     )
     where = Path(__file__).parents[2] / "strategies"

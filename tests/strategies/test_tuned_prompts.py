@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 
-import choose_tuned_prompts as tuned
+import choose_strategies.tuned_prompts as tuned
 from choose.conformance import TASK, pool, questions
 from choose.models.classical.inner_selection import choose_setting
 from choose.models.embeddings import Retriever

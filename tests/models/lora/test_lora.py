@@ -302,7 +302,7 @@ def test_tokens_of_both_kinds(bases: dict[str, str]) -> None:
 def test_the_module_imports_without_torch() -> None:
     import subprocess
 
-    code = "import choose_lora, sys; assert not {'torch', 'peft'} & set(sys.modules)"
+    code = "import choose_strategies.lora, sys; assert not {'torch', 'peft'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

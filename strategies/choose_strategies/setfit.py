@@ -14,7 +14,7 @@ from choose.models.weights.resolve import weights_digest
 from choose.models.weights.spec import DEFAULT_ENCODER, DEFAULT_LM
 from choose.tasks.multilabel import Multilabel
 from choose.types import Answers, Example, Family, Item, Task
-from choose_baseline import (
+from choose_strategies.baselines import (
     KINDS,
     answers_of,
     fitted_head,
@@ -24,7 +24,7 @@ from choose_baseline import (
     read_named,
     restored_head,
 )
-from choose_lora import Lora, alike
+from choose_strategies.lora import Lora, alike
 
 # What an encoder of few million weights learns at; larger ones take less.
 ENCODER_RATE = 1e-4

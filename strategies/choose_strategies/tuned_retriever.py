@@ -29,7 +29,7 @@ from choose.strategy import report_progress
 from choose.tasks.answering import abstains
 from choose.tasks.values import occurs
 from choose.types import Example, Family, Task
-from choose_documents import Rag
+from choose_strategies.rag import Rag
 
 # Questions that are learnt from, at most and at least.
 MOST_PAIRS, FEWEST_PAIRS = 2_000, 8

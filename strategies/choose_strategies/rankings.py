@@ -21,7 +21,7 @@ from choose.models.weights.spec import DEFAULT_ENCODER, parse_wheel
 from choose.tasks.answering import corpus_of
 from choose.tasks.ranking import DEPTH, ranking_text, spans_of_relevant
 from choose.types import Answers, Example, Family, Item, Status, Task
-from choose_tuned_retriever import tuned_retriever
+from choose_strategies.tuned_retriever import tuned_retriever
 
 # The folder of an export that holds a tuned encoder.
 ENCODER = "encoder"

@@ -36,8 +36,8 @@ from choose.models.tfidf_logistic import TfidfFeatures
 from choose.models.weights.resolve import weights_digest
 from choose.models.weights.spec import DEFAULT_ENCODER, DEFAULT_LM
 from choose.types import Answers, Counts, Example, Item, Task
-from choose_prompting import FewShot
-from choose_retrieval import Retrieval
+from choose_strategies.prompting import FewShot
+from choose_strategies.retrieval import Retrieval
 
 # Rows that are asked with each setting where more demonstrations are to be tried, at least.
 ENOUGH_ASKED = 24

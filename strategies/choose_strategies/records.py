@@ -17,7 +17,7 @@ from choose.tasks.extraction import as_text, parse
 from choose.tasks.kinds import read_task
 from choose.tasks.values import as_number, canonical
 from choose.types import Example, Item, Task
-from choose_text_baselines import TextBaseline
+from choose_strategies.texts import TextBaseline
 
 
 class Empty(TextBaseline):

@@ -41,7 +41,7 @@ from choose.models.weights.spec import DEFAULT_ENCODER, DEFAULT_LM, endpoint_nam
 from choose.strategy import as_part
 from choose.tasks.answering import abstains, reading
 from choose.types import Answers, Example, Family, Item, Task
-from choose_lora import Lora
+from choose_strategies.lora import Lora
 
 if TYPE_CHECKING:
     from choose.models.lora.answer_writer import AnswerPrompts

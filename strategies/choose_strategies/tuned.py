@@ -29,7 +29,7 @@ from choose.models.tfidf_logistic import FLOOR, TfidfFeatures
 from choose.models.weights.spec import DEFAULT_ENCODER
 from choose.tasks.multilabel import Multilabel
 from choose.types import Answers, Example, Floats, Item, Task
-from choose_baseline import Knn, Probe, Tfidf, fitted_head, labels_and_choices, named
+from choose_strategies.baselines import Knn, Probe, Tfidf, fitted_head, labels_and_choices, named
 
 # Most rows on which settings are compared; all rows train what is chosen.
 TFIDF_ROWS, ENCODED_ROWS = 1_500, 4_000

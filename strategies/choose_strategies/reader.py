@@ -33,7 +33,7 @@ from choose.strategy import report_progress
 from choose.tasks.answering import NO_ANSWER, Briefly, abstains, passage_field
 from choose.tasks.kinds import read_task
 from choose.types import Answers, Example, Item, Task
-from choose_text_baselines import TextBaseline
+from choose_strategies.texts import TextBaseline
 
 # Passages in which the answer of a training row without evidence is searched.
 SEARCHED = 10

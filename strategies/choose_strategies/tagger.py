@@ -23,8 +23,8 @@ from choose.models.tfidf_logistic import LogisticHead, TfidfFeatures
 from choose.tasks.extraction import parse
 from choose.tasks.kinds import read_task
 from choose.types import Answers, Example, Item, Task
-from choose_record_baselines import record_of, reference_of, resolved, values_of
-from choose_text_baselines import TextBaseline, statuses, whole
+from choose_strategies.records import record_of, reference_of, resolved, values_of
+from choose_strategies.texts import TextBaseline, statuses, whole
 
 # A field of which fewer values occur in the texts is predicted from the whole text.
 IN_TEXT = 0.2
