@@ -17,10 +17,6 @@ import jsonschema
 import pytest
 import typer
 
-import choose_strategies.rag
-import choose_strategies.rankings
-import choose_strategies.tuned
-import choose_strategies.tuned_prompts
 from choose.cli.app import app
 from choose.judge.goal import Rule
 from choose.judge.verdict import judge
@@ -34,6 +30,7 @@ from choose.study.candidates import default_strategies
 from choose.study.config import Study
 from choose.study.study_file import check
 from choose.types import FAMILIES
+from choose_strategies import rag, rankings, tuned, tuned_prompts
 from generate import FOLDER, pages
 from generate.records import decision_schema
 from support.decisions import decision
@@ -92,47 +89,45 @@ NUMBERS = {2: "twice", 3: "three", 5: "five", 6: "six", 0.2: "fifth", 0.25: "qua
 
 def stated() -> dict[str, list[str]]:
     """Return the figures of the code that the row of a candidate names."""
-    words, cheap = NUMBERS, len(choose_strategies.tuned.STRENGTHS)
+    words, cheap = NUMBERS, len(tuned.STRENGTHS)
     adapters = f"{words[len(search.SETTINGS)]} settings side by side"
-    rag: Any = build("tuned-rag", seed=0)
+    retriever: Any = build("tuned-rag", seed=0)
     calls = [default("tuned-prompt", "calls"), default("tuned-retrieval", "calls")]
     assert calls == [1000, 1000]
-    written = choose_strategies.tuned_prompts.ChosenPrompt.kind_settings["writing"]["calls"]
+    written = tuned_prompts.ChosenPrompt.kind_settings["writing"]["calls"]
     return {
         "tfidf": [f"C = {default('tfidf', 'C'):g}"],
         "probe": [f"C = {default('probe', 'C'):g}"],
         "knn": [f"{words[int(default('knn', 'k'))]} neighbours"],
         "tuned-tfidf": [
-            f"{len(choose_strategies.tuned.TunedTfidf.FEATURES) * cheap} settings",
-            f"{words[inner_selection.FOLDS]} inner folds ({words[choose_strategies.tuned.SET_FOLDS]} for sets",
+            f"{len(tuned.TunedTfidf.FEATURES) * cheap} settings",
+            f"{words[inner_selection.FOLDS]} inner folds ({words[tuned.SET_FOLDS]} for sets",
         ],
         "tuned-probe": [f"C, {cheap} values"],
-        "tuned-knn": [
-            f"{len(choose_strategies.tuned.WEIGHTINGS) * len(choose_strategies.tuned.NEIGHBOURS)} settings"
-        ],
+        "tuned-knn": [f"{len(tuned.WEIGHTINGS) * len(tuned.NEIGHBOURS)} settings"],
         "tagger": [f"C = {default('tagger', 'C'):g}"],
         "reader": [f"C = {default('reader', 'C'):g}"],
         "bm25": [f"k1 = {indexes.K1}, b = {indexes.B}"],
         "tuned-prompt": [f"up to {calls[0]:,} questions a fit, {written} where answers"],
         "retrieval": [f"{words[int(default('retrieval', 'k'))]} nearest rows"],
         "rag": [
-            f"up to {choose_strategies.rag.ROWS_TRIED} labelled rows",
-            f"{words[choose_strategies.rag.UNTRIED]} passages of {choose_strategies.rag.WORDS} words",
-            f"up to {choose_strategies.rag.SECONDS_TRIED:g} seconds",
+            f"up to {rag.ROWS_TRIED} labelled rows",
+            f"{words[rag.UNTRIED]} passages of {rag.WORDS} words",
+            f"up to {rag.SECONDS_TRIED:g} seconds",
         ],
         "tuned-rag": [
             f"up to {rag.calls} questions a fit",
-            f"{rag._settings()} settings of {rag._rows_asked(10_000)} rows",
+            f"{retriever._settings()} settings of {retriever._rows_asked(10_000)} rows",
         ],
         "hybrid": [
             f"the constant {indexes.RANK_CONSTANT}",
-            f"{choose_strategies.rankings.WORDS} words",
+            f"{rankings.WORDS} words",
         ],
         "lora": [
             f"from {classifier.EARLY_STOPPING_MIN_ROWS:,} rows on, from "
             f"{objectives.EARLY_STOPPING_MIN_ROWS} where answers are written"
         ],
-        "lora-rag": [f"from {choose_strategies.rag.LoraRag.least_checked} rows on"],
+        "lora-rag": [f"from {rag.LoraRag.least_checked} rows on"],
         "tuned-lora": [f"{adapters}, halved {words[len(search.RUNGS)]}"],
         "setfit": ["C = 10"],
         "full-fine-tuning": [f"from {classifier.EARLY_STOPPING_MIN_ROWS:,} rows on"],
@@ -150,10 +145,10 @@ def test_the_figures_of_what_is_tried_are_those_of_the_code() -> None:
     told, words = " ".join(text.split()), NUMBERS
     for figure in (
         f"fewer than {inner_selection.FEWEST_ROWS} rows",
-        f"{choose_strategies.tuned.TFIDF_ROWS:,} rows for n-grams, {choose_strategies.tuned.ENCODED_ROWS:,} for embed",
-        f"three folds of at most {choose_strategies.tuned.SET_ROWS:,} rows",
-        f"at least {choose_strategies.tuned_prompts.ENOUGH_ASKED} rows can be asked",
-        f"At most a {words[choose_strategies.tuned_prompts.DESCRIBING]} of the questions goes into",
+        f"{tuned.TFIDF_ROWS:,} rows for n-grams, {tuned.ENCODED_ROWS:,} for embed",
+        f"three folds of at most {tuned.SET_ROWS:,} rows",
+        f"at least {tuned_prompts.ENOUGH_ASKED} rows can be asked",
+        f"At most a {words[tuned_prompts.DESCRIBING]} of the questions goes into",
         f"at most a {words[search_budget.MONEY_SHARE]} of the dollars that are left",
         f"at most {search.SEARCH_ROWS} training rows and trains {words[len(search.SETTINGS)]}",
         f"fewer than {search.FEWEST_HELD_OUT} rows to hold out",

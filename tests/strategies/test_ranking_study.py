@@ -13,7 +13,6 @@ import pytest
 from typer.testing import CliRunner
 
 import choose
-import choose_strategies.rankings
 from choose.api.plan import check as check_set
 from choose.cli.app import app
 from choose.conformance import _WORDS as WORDS_OF
@@ -29,6 +28,7 @@ from choose.tasks.answering import with_corpus
 from choose.tasks.ranking import Ranking, rank_scores, read_scores, relevance_text
 from choose.tasks.values import occurs
 from choose.types import Example, Item
+from choose_strategies import rankings
 from support import tiny_models as tiny
 
 # Words that the small encoder knows.
@@ -169,14 +169,14 @@ def test_words_of_a_target_are_no_evidence(encoder: str) -> None:
     asked = [Example(id=f"q{n}", text=a, target='{"doc": 1}') for n, a in enumerate(FRUITS)]
     strategy = build("tuned-encoder", seed=0, encoder=encoder, epochs=0)
     seen: list[Example] = []
-    real = choose_strategies.rankings.tuned_retriever
+    real = rankings.tuned_retriever
 
     def spied(own: Any, library: Any, pool: Sequence[Example]) -> Any:
         seen.extend(pool)
         return real(own, library, pool)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(choose_strategies.rankings, "tuned_retriever", spied)
+        patch.setattr(rankings, "tuned_retriever", spied)
         strategy.fit(task, asked)
     assert not any(occurs(row.targets, text) for row in seen for text in texts)
     assert {span.document for row in seen for span in row.evidence} == {"doc"}

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-import choose_strategies.reader
 from choose.conformance import HOSTILE
 from choose.corpus import GOLD, Corpus, Document, Passage, Span, span_of
 from choose.data.noise_injection import noisy
@@ -21,6 +20,7 @@ from choose.models.retrieval.passage_search import given
 from choose.strategy import Rereads, build, find
 from choose.tasks.answering import NO_ANSWER, Answering, with_corpus
 from choose.types import Example, Item
+from choose_strategies import reader
 from support import tiny_models
 
 NAMES = ("sentence", "reader")
@@ -277,17 +277,17 @@ def test_evidence_says_which_of_several_places_holds_the_answer() -> None:
     text = "In 1912 it rained. The bridge opened in 1912."
     passage = Span("d", 100, 100 + len(text))
     row = Example(id="a", text="When?", target="1912", evidence=(Span("d", 140, 144),))
-    assert choose_strategies.reader._places(row, text, passage) == [(40, 44)]
-    assert choose_strategies.reader._places(replace(row, evidence=()), text, passage) == [
+    assert reader._places(row, text, passage) == [(40, 44)]
+    assert reader._places(replace(row, evidence=()), text, passage) == [
         (3, 7),
         (40, 44),
     ]
     # Words that the answer is not, but its evidence.
     other = replace(row, target="the year 12")
-    assert choose_strategies.reader._places(other, text, passage) == [(40, 44)]
+    assert reader._places(other, text, passage) == [(40, 44)]
     whole = replace(other, evidence=(passage,))
-    assert choose_strategies.reader._places(whole, text, passage) == []
-    assert choose_strategies.reader._places(replace(row, target=NO_ANSWER), text, passage) == []
+    assert reader._places(whole, text, passage) == []
+    assert reader._places(replace(row, target=NO_ANSWER), text, passage) == []
 
 
 def test_the_reader_learns_wrong_answers_where_answers_are_wrong(fitted: Any) -> None:

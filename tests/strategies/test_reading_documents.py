@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 
-import choose_strategies.rag
 from choose.corpus import AMONG_OTHERS, CONDITIONS, GOLD, NOTHING, Corpus, Document, Span
 from choose.errors import StrategyError
 from choose.models.causal.loading import load_causal
@@ -29,6 +28,7 @@ from choose.schema.decision import Note
 from choose.strategy import build, find
 from choose.tasks.answering import Answering, reading, with_corpus
 from choose.types import Answers, Example, Item
+from choose_strategies import rag
 from support import tiny_models as tiny
 from support.chat_server import Http, sent
 from support.endpoint_sessions import PRICED, endpoint_session
@@ -246,7 +246,7 @@ def prompts(strategy: Any, items: list[Item]) -> list[list[int]]:
     shown = strategy.shown_with(
         items, strategy.library.search_below(items, getattr(strategy, "read", strategy.k))
     ).items
-    if isinstance(strategy, choose_strategies.rag.LoraRag):
+    if isinstance(strategy, rag.LoraRag):
         made = (strategy._writer.prompts.prompt(item) for item in shown)
         return [[*chain.from_iterable(prompt)] for prompt in made]
     built = (strategy.prompter._build(item, ()) for item in shown)
@@ -344,7 +344,7 @@ def test_the_best_setting_on_labelled_rows_is_taken(
     def prompter(settings: Any, task: Any, pool: Any, shown: Any = ()) -> Any:
         return Pretended(colours, len(shown))
 
-    monkeypatch.setattr(choose_strategies.rag, "prompter_for", prompter)
+    monkeypatch.setattr(rag, "prompter_for", prompter)
     strategy = fitted("rag", models, many(), shorten=False)
     assert (strategy.read, strategy.prompter.shown) == (3, 2)
     assert "after 2 examples" in strategy.note
@@ -407,7 +407,7 @@ def long_corpus(name: str) -> Corpus:
 def test_demonstrations_are_about_other_documents(models: dict[str, str]) -> None:
     strategy: Any = build("rag", seed=0, **settings("rag", models), shots=2)
     library = library_for(TASK, many(), "bm25")
-    trying = choose_strategies.rag._Trying(strategy, TASK, many(), many(), library)
+    trying = rag._Trying(strategy, TASK, many(), many(), library)
     shown = {span.document for row in trying.shown for span in row.evidence}
     tried = {span.document for row in trying.rows for span in row.evidence}
     assert len(trying.shown) == 2

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-import choose_strategies.tuned
 from choose.conformance import TASK, pool, questions
 from choose.models.classical.inner_selection import TOO_SMALL, InnerFolds
 from choose.models.tfidf_logistic import FLOOR
@@ -19,6 +18,7 @@ from choose.strategy import build
 from choose.study.candidates import default_strategies
 from choose.tasks.classification import Classification
 from choose.types import Example, Item
+from choose_strategies import tuned
 from support import tiny_models as tiny
 from support.label_sets import TASK as SETS
 from support.label_sets import label_rows
@@ -144,9 +144,9 @@ def test_votes_of_one_search_are_those_of_a_search_for_each_row() -> None:
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     codes, fold = rng.integers(0, 3, size=40), rng.integers(0, 5, size=40)
     folds = InnerFolds(np.arange(40), fold, np.arange(40), codes, ("a", "b", "c"))
-    nearest, cosines = choose_strategies.tuned._neighbours(vectors, fold)
-    for weigh in choose_strategies.tuned.WEIGHTINGS.values():
-        for k, shares in choose_strategies.tuned._votes(folds, nearest, cosines, weigh):
+    nearest, cosines = tuned._neighbours(vectors, fold)
+    for weigh in tuned.WEIGHTINGS.values():
+        for k, shares in tuned._votes(folds, nearest, cosines, weigh):
             for row in range(40):
                 others = np.flatnonzero(fold != fold[row])
                 near = np.round(vectors[row] @ vectors[others].T, 5).astype(np.float64)
