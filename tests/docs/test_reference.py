@@ -116,7 +116,7 @@ def stated() -> dict[str, list[str]]:
             f"up to {rag.SECONDS_TRIED:g} seconds",
         ],
         "tuned-rag": [
-            f"up to {rag.calls} questions a fit",
+            f"up to {retriever.calls} questions a fit",
             f"{retriever._settings()} settings of {retriever._rows_asked(10_000)} rows",
         ],
         "hybrid": [
