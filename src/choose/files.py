@@ -25,11 +25,6 @@ def digest(value: Any) -> str:
     return hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
-def answer_key(row: str, answer: str) -> str:
-    """Return the key of an answer to a row, which does not tell the candidate."""
-    return digest([row, answer])[:16]
-
-
 # `json.dumps` makes an encoder for each call that has options.
 _ROW = json.JSONEncoder(ensure_ascii=False)
 
@@ -226,9 +221,3 @@ def csv_cell(text: str) -> str:
     line = clean(text)
     formula = _FORMULA.match(text) or _FORMULA.match(line)
     return f"'{line}" if formula and not _NUMBER.fullmatch(line) else line
-
-
-def csv_lines(text: str) -> str:
-    """Return a cell as `csv_cell` does, but with the line breaks of the text."""
-    lines = "\n".join(clean(line) for line in text.strip().splitlines())
-    return f"'{lines}" if csv_cell(text.strip()).startswith("'") and lines[:1] != "'" else lines

@@ -42,7 +42,6 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "plan": ("plan", "words.csv", "-s", "majority", "--no-forecast"),
     "compare": ("compare", "words.csv", *QUICK, "--budget", "9s", "--out", "new"),
     "report": ("report", "st"),
-    "rate": ("rate", "st"),
     "export": ("export", "st", "new", "--candidate", "majority"),
     "predict": ("predict", "ex", "words.csv"),
     "strategies": ("strategies",),
@@ -149,8 +148,6 @@ def _flag(command: str, param: Any) -> Iterator[Case]:
     word = long.removeprefix("--").replace("-", "_")
     more = {"test": "file", "encoder": "model", "tune": "model", "min_confidence": "confidence"}
     names = (long, word, word.replace("_", " "), more.get(word, word))
-    if command == "rate":  # the study has labels, which are not rated
-        names = (*names, "are labels")
     kind = _type(param)
     for value in kinds.get(kind, TEXTS):
         loose = kind == "Path" or value == ""

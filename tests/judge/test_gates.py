@@ -3,36 +3,17 @@
 import re
 from dataclasses import replace
 from datetime import date
-from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pytest
 
-from choose.files import answer_key
 from choose.formatting import dollars, rough
-from choose.judge.decision.metric_validated import (
-    _lacks,
-    overruling,
-    people_sentence,
-    rated_pair,
-    surely_preferred,
-)
 from choose.judge.goal import Measure, Rule
-from choose.judge.measures.human_ratings import _adjusted
 from choose.judge.prose.advice import best_buy
 from choose.judge.verdict import judge
-from choose.report.human_ratings_text import rating_notes
 from choose.schema.base import Interval
 from choose.schema.costs import Move
 from choose.schema.decision import Decision
-from choose.schema.text_scores import (
-    MetricAgreement,
-    PeopleRatings,
-    RatedPair,
-    Rating,
-    RatingFigures,
-)
 from choose.tasks.answering import NO_ANSWER, Answering
 from choose.tasks.scoring import UserMetric
 from support.priced_studies import HOURS, retiring, rule, world
@@ -43,27 +24,22 @@ def gate(found: Decision):
     return next(g for g in found.gates if g.name == "worth its cost")
 
 
-def questions(words: int, *, own: bool = False, rated: int = 0) -> Decision:
+def questions(words: int, *, own: bool = False) -> Decision:
     """Judge answers to questions, half of them without one, the others with so many words.
 
-    `own` is a metric of the user's. Two people rate the answers to `rated` rows, mostly as it does.
+    `own` is a metric of the user's.
     """
     cheap, prompted = [majority(0.1), tfidf(0.5), probe(0.5)], [prompt(0.5), retrieval(0.5)]
     made = study([*cheap, *prompted, lora(0.85)], 600, 3)
     task = Answering(metric=UserMetric(name="m:f", scores=("mine",), code="") if own else None)
     right = dict(zip(made.items.ids, made.items.targets, strict=True))
-    runs, ratings, random = [], [], np.random.default_rng(5)
+    runs = []
     for run in made.runs:
         scores = {}
         for view, answers in run.answers.items():
             pairs = [*zip(run.asked[view], answers.outputs, strict=True)]
             values = np.array([float(output == right[id]) for id, output in pairs])
             scores[view] = dict.fromkeys((*task.metrics, "lenient"), values)
-            for (id, output), value in list(zip(pairs, values, strict=True))[:rated]:
-                who = ("ann", "bo") if view == ("clean", 0) else ()
-                given = [(name, 0.4 + 0.4 * value + random.uniform(-0.1, 0.1)) for name in who]
-                key = answer_key(id, str(output))
-                ratings += [Rating(row=id, answer=key, rater=n, value=v) for n, v in given]
         runs.append(replace(run, scores=scores))
     text = " ".join(f"word{n}" for n in range(words))
     targets = tuple(NO_ANSWER if n % 2 else text for n in range(len(right)))
@@ -73,23 +49,15 @@ def questions(words: int, *, own: bool = False, rated: int = 0) -> Decision:
         items=replace(made.items, targets=targets),
         task=task,
         runs=tuple(runs),
-        ratings=PeopleRatings(scale=(0, 1), ratings=tuple(ratings)) if rated else None,
     )
     return judge(asked, Rule(measure=Measure(metric=task.metrics[0])))
 
 
-def validated(found: Decision) -> list[tuple[str, str]]:
-    return [(g.status, g.evidence) for g in found.gates if g.name == "metric validated"]
-
-
 def test_a_score_by_shared_words_is_not_validated_for_long_answers():
-    """Brief answers leave no choice of words; where answers are texts, people have to say."""
+    """Brief answers leave no choice of words; texts do."""
     brief, edge, long = questions(2), questions(20), questions(21)
     assert (brief.verdict, brief.gates) == (edge.verdict, edge.gates)
-    assert (validated(brief), brief.verdict.confidence) == ([], "high")
-    [(status, evidence)] = validated(long)
-    assert status == "unknown"
-    assert evidence.startswith("Right answers have 21 words (median). No person has rated answers")
+    assert brief.verdict.confidence == "high"
     assert long.verdict.confidence == "medium"
     assert long.verdict.reasons[-1] == (
         "Confidence is medium: it is not shown that token F1 follows what readers value of "
@@ -98,16 +66,7 @@ def test_a_score_by_shared_words_is_not_validated_for_long_answers():
     same = ("kind", "recommended", "answer", "because", "settled")
     assert all(getattr(brief.verdict, k) == getattr(long.verdict, k) for k in same)
     own = questions(21, own=True)
-    assert (validated(own), own.verdict.confidence) == ([], "high")
-
-
-def test_ratings_by_people_validate_a_score_of_long_answers():
-    rated = questions(21, rated=150)
-    assert [status for status, _ in validated(rated)] == ["pass"]
-    assert rated.verdict.confidence == "high"
-    few = questions(21, rated=30)
-    assert [status for status, _ in validated(few)] == ["unknown"]
-    assert few.verdict.confidence == "medium"
+    assert own.verdict.confidence == "high"
 
 
 def test_unpriced_it_is_unknown_and_says_where_to_price_it():
@@ -316,61 +275,3 @@ def spoken(node: object) -> set[str]:
     ways |= {f"{node:.2f}", "5"}  # five repetitions
     plain = {way.lstrip("-$") for way in ways}
     return plain | {p.rstrip("0").rstrip(".") for p in plain if "." in p}
-
-
-def test_ratings_of_answers_without_scores_leave_agreement_open() -> None:
-    seen = Interval(value=0.1, low=0.02, high=0.2, estimand="x")
-    pair = RatedPair(
-        a="a", b="b", rows=80, twice=60, raters=2, equal=0.0, preferred=False, people=seen
-    )
-    assert _lacks(pair) == "Agreement is unknown."
-
-
-def test_all_rated_pairs_decide_and_are_adjusted_together() -> None:
-    def pair(b: str, value: float, p: float, rows: int = 40) -> RatedPair:
-        people = Interval(value=value, low=value - 0.05, high=value + 0.05, estimand="x")
-        score = Interval(value=0.1, low=-0.1, high=0.3, estimand="x")
-        metric = MetricAgreement(
-            metric="chrf",
-            rated=score,
-            correlation=None,
-            calibrated=people,
-            weight=0.5,
-            effective=50,
-        )
-        return RatedPair(
-            a="a",
-            b=b,
-            rows=rows,
-            twice=0,
-            raters=1,
-            equal=0.0,
-            preferred=False,
-            people=people,
-            metrics=(metric,),
-            p=p,
-        )
-
-    def figures(*pairs: RatedPair) -> RatingFigures:
-        return RatingFigures(scale=(1, 5), pairs=_adjusted(pairs))
-
-    first = pair("b", 0.01, 0.6)
-    found = figures(first, pair("c", -0.2, 0.01), pair("d", -0.3, 0.001), pair("e", -0.9, 0, 9))
-    assert [one.p_holm for one in found.pairs] == [0.6, 0.02, 0.003, None]
-    assert overruling(found) == rated_pair(found) == found.pairs[2], (
-        "most preferred, of enough rows"
-    )
-    by_chance = figures(first, pair("c", -0.2, 0.03), pair("d", 0.1, 0.2))
-    assert overruling(by_chance) is None
-    assert rated_pair(by_chance) == by_chance.pairs[0]
-    assert "several pairs were rated" in people_sentence(by_chance.pairs[1], (1, 5))
-    assert surely_preferred(figures(pair("c", -0.2, 0.03)).pairs[0]) == "c"
-    mixed = (first, first.model_copy(update={"equal": 0.5, "preferred": True}))
-    decision: Any = SimpleNamespace(ratings=figures(*mixed))
-    differences, apart, _ = rating_notes(decision)
-    assert "best 100; where answers were compared, people's are the rows of 100" in differences
-    assert "Rows with the same answer (0 % to 50 %) count as 0." in differences
-    assert "adjusted together (Holm)" in apart
-    alone: Any = SimpleNamespace(ratings=figures(first))
-    assert "(0 %)" in next(rating_notes(alone))
-    assert len([*rating_notes(alone)]) == 2

@@ -20,7 +20,7 @@ from choose.cli.ci_gates import not_under
 from choose.errors import StudyError
 from choose.judge.evidence import items_of
 from choose.judge.measures import text_metrics
-from choose.judge.prose.verdict_basis import rows_to_reach, unrated
+from choose.judge.prose.verdict_basis import behind_by_other_metrics, rows_to_reach
 from choose.judge.scores.score_tables import study_scores
 from choose.report.html.page import render_html, render_versus_html
 from choose.report.markdown import render_markdown, render_versus_markdown
@@ -28,7 +28,6 @@ from choose.report.terminal.decision_page import render, render_full, versus_pag
 from choose.report.text_answers import with_inputs
 from choose.run.scheduling.race import Race
 from choose.schema.decision import Decision
-from choose.schema.text_scores import RatingFigures
 from choose.store.store import Store
 from choose.store.trial_folder import SCORES
 from choose.tasks.extraction import Extraction, as_text
@@ -566,20 +565,17 @@ def test_a_metric_by_which_another_family_leads_is_said(monkeypatch: pytest.Monk
     (lead,) = text_metrics.leads_by_other_metrics(panel["copy"].main, panel["lora"].main)
     assert lead == ("rouge-l", pytest.approx(0.35), pytest.approx(0.15), 2)
     best = {"baseline": "copy", "fine-tuning": "lora"}
-    facts = {"name": "copy", "family": "baseline", "written": True, "ratings": None, "margin": 0.1}
+    facts = {"name": "copy", "family": "baseline", "written": True, "margin": 0.1}
     words = SimpleNamespace(score="chrF")
     case: Any = SimpleNamespace(
         contenders=SimpleNamespace(panel=panel, best=best), words=words, **facts
     )
-    assert [*unrated(case)] == [
+    assert [*behind_by_other_metrics(case)] == [
         "Whether chrF tells what readers value: by ROUGE-L lora is ahead of copy (0.35 against "
-        "0.15 on 2 shared rows), and nobody has rated answers (choose rate)."
+        "0.15 on 2 shared rows)."
     ]
-    case.ratings = RatingFigures(scale=(1, 5), answers=3)
-    (said,) = unrated(case)
-    assert said.endswith(", and too few of their answers are rated (choose rate).")
     case.margin = 0.3
-    assert [*unrated(case)] == []
+    assert [*behind_by_other_metrics(case)] == []
 
 
 @pytest.mark.parametrize(

@@ -222,7 +222,6 @@ HEADLINES: dict[Kind, str] = {
     "fix-labels": "Fix labels first: 31 rows are labelled against their twins.",
     "fix-documents": "Fix the documents first: the answers to 31 % of the questions occur in none.",
     "fix-retrieval": "Fix retrieval first: rag would gain 24 points with the right passage.",
-    "fix-metric": "Fix the metric first: people prefer lora to probe on 60 rated rows.",
     "too-close": "probe and lora cannot be told apart: 88 of 100 right each.",
 }
 PICKED = {"adopt": "lora", "baseline-is-enough": "probe"}

@@ -35,9 +35,7 @@ from choose.schema.base import ABOUT
 from choose.schema.costs import TokenPrices
 from choose.schema.decision import Look, Method, Note, PromptText, Verdict
 from choose.schema.study_sections import FILES
-from choose.schema.text_scores import ModelRatings, PeopleRatings
 from choose.store.store import Store
-from choose.store.tables import MODEL_RATINGS, RATINGS, read_record
 from choose.strategy import Prompts, build, find, traits, words
 from choose.tasks.drills.document_drills import drills_of
 from choose.tasks.drills.document_faults import faults_of
@@ -87,8 +85,6 @@ def nothing_measured(store: Store) -> Evidence:
         drills=tuple(_drills(dataset)),
         faults=tuple(_faults(dataset)),
         documents_as_of=study.get("costs", {}).get("documents_as_of"),
-        ratings=read_record(store.path / RATINGS, PeopleRatings),
-        model_ratings=read_record(store.path / MODEL_RATINGS, ModelRatings),
     )
 
 

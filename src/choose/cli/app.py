@@ -12,12 +12,12 @@ from choose.cli.compare import compare, demo
 from choose.cli.export import export, predict
 from choose.cli.models_and_strategies import models, strategies
 from choose.cli.plan import plan
-from choose.cli.report import rate, report
+from choose.cli.report import report
 
 # The commands by what they are for, in the order in which help lists them.
 GROUPS = {
     "Start": ("demo", "init", "check"),
-    "Decide": ("compare", "report", "rate"),
+    "Decide": ("compare", "report"),
     "Use": ("export", "predict"),
     "Know": ("plan", "strategies", "models"),
 }
@@ -82,7 +82,7 @@ app = typer.Typer(
     add_completion=False,
 )
 
-_FUNCTIONS = (demo, init, check, compare, report, rate, export, predict, plan, strategies)
+_FUNCTIONS = (demo, init, check, compare, report, export, predict, plan, strategies)
 for function in _FUNCTIONS:
     app.command(cls=Command, epilog=EXAMPLES.get(function.__name__))(function)
 app.add_typer(models, name="models")

@@ -13,7 +13,6 @@ from typing import Any, Protocol, runtime_checkable
 from choose.corpus import Corpus, DrillKind, Fault, Span
 from choose.formatting import normalised
 from choose.schema.costs import TokenPrices
-from choose.schema.text_scores import ModelRatings, PeopleRatings
 from choose.types import Dataset, Family, Item, Run, Task
 
 
@@ -249,8 +248,6 @@ class Evidence:
         drills: changes of the documents after training, if there are any.
         faults: errors in the documents by kind and rate.
         documents_as_of: the last day, as an ISO date, whose dates of documents count; None is any.
-        ratings: of answers by people, if there are any.
-        model_ratings: the same by a model behind an endpoint.
     """
 
     name: str
@@ -273,8 +270,6 @@ class Evidence:
     drills: tuple[DrillRows, ...] = ()
     faults: tuple[FaultRows, ...] = ()
     documents_as_of: str | None = None
-    ratings: PeopleRatings | None = None
-    model_ratings: ModelRatings | None = None
 
 
 # "Several billion parameters": below this, prompting poorly says little about prompting.

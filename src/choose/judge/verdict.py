@@ -11,11 +11,10 @@ from choose.errors import StudyError
 from choose.judge.decision.contenders import Contenders, Relation
 from choose.judge.decision.crossovers import breakevens, crossings_of
 from choose.judge.decision.label_gates import audit_with_gain, rare_labels
-from choose.judge.decision.metric_validated import long_answers, overruling, ratings_of
 from choose.judge.decision.more_labels import label_gains
 from choose.judge.decision.next_steps import next_actions
 from choose.judge.decision.old_facts import barred_families, contenders_for
-from choose.judge.decision.rule import Case, family_relation, preferred, select
+from choose.judge.decision.rule import Case, family_relation, select
 from choose.judge.decision.verdict_confidence import confidence_of
 from choose.judge.decision.verdict_gates import gates_of
 from choose.judge.decision.verdict_kind import kind_of
@@ -32,7 +31,12 @@ from choose.judge.measures.changed_documents import document_drills
 from choose.judge.measures.drift_and_new_class import document_churn
 from choose.judge.measures.reading_measures import document_faults, paraphrases
 from choose.judge.measures.robustness import common_rows
-from choose.judge.measures.text_metrics import beside_the_choice, literal_fields, text_figures
+from choose.judge.measures.text_metrics import (
+    beside_the_choice,
+    literal_fields,
+    long_answers,
+    text_figures,
+)
 from choose.judge.prose.action_list import next_steps
 from choose.judge.prose.advice import flips, old_facts
 from choose.judge.prose.family_answer import also_named, settled, still_open
@@ -41,9 +45,8 @@ from choose.judge.prose.loss_sentences import with_sentence
 from choose.judge.prose.reasons import doubts, failure_reasons, reasons, rejected
 from choose.judge.prose.verdict_basis import (
     because,
+    behind_by_other_metrics,
     below_floor,
-    rating_sentences,
-    unrated,
     why_in_the_interim,
 )
 from choose.judge.scores.family_comparison import pair_records
@@ -145,16 +148,13 @@ def _case(
         suspects = frozenset(s.id for s in labels.doubted)
     failures = failures_of(evidence, contenders, suspects)
     selection = select(contenders)
-    ratings = ratings_of(evidence, contenders, selection)
-    if over := overruling(ratings):
-        selection = preferred(contenders, selection, over.b)
     overlap = overlap_of(contenders, selection.interim)
     splits = loss_splits(evidence, contenders.panel)
     unanswered, missing = missing_evidence(evidence)
     written = evidence.task is not None and evidence.task.kind == "writing"
-    found = labels, failures, overlap, splits, missing, reading["churn"], written, ratings
+    found = labels, failures, overlap, splits, missing, reading["churn"], written
     more = left_out, unanswered, reading["document_drills"], long_answers(evidence)
-    return Case(contenders, selection, *found, over is not None, *more)
+    return Case(contenders, selection, *found, *more)
 
 
 def _scorecards(evidence: Evidence, contenders: Contenders) -> tuple[Scorecard, ...]:
@@ -197,8 +197,8 @@ def _verdict(case: Case, gates: tuple[Gate, ...], looks: int, moves: tuple[Move,
         because=said[1],
         interim_reason=said[2],
         families=families,
-        settled=(*rating_sentences(case), *settled(case, families), *below_floor(case)),
-        open=(*unrated(case), *old_facts(case), *still_open(case, families)),
+        settled=(*settled(case, families), *below_floor(case)),
+        open=(*behind_by_other_metrics(case), *old_facts(case), *still_open(case, families)),
         recommended=recommended,
         use_meanwhile=case.name,
         family=case.contenders.family(recommended) if recommended else None,
@@ -263,7 +263,6 @@ def _rows_to_read(
         "answer_errors": answer_errors(evidence, literal_fields(evidence)),
         "reading_errors": reading,
         "side_by_side": side_by_side(evidence, case.contenders, standings),
-        "ratings": case.ratings,
         "personal": tuple(id for id in dict.fromkeys(ids) if id in (evidence.personal or ())),
     }
 

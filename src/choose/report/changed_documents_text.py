@@ -16,7 +16,6 @@ from choose.formatting import (
     percent,
     plural,
 )
-from choose.report.human_ratings_text import rating_notes, rating_tables
 from choose.report.reading_errors_text import error_notes, error_table, example_table
 from choose.report.reading_text import TextTable, reading_notes, reading_tables, with_span
 from choose.schema.base import Interval
@@ -29,14 +28,13 @@ def tables_on_reading(decision: Decision) -> list[TextTable]:
     more = (error_table(decision), example_table(decision))
     found = [*reading_tables(decision), *(table for table in more if table is not None)]
     drills = (drill.table for drill in drill_tables(decision))
-    return [*found, *drills, *rating_tables(decision)]
+    return [*found, *drills]
 
 
 def notes_on_reading(decision: Decision) -> list[str]:
     """Return every sentence on these tables."""
     drills = (text for drill in drill_tables(decision) for text in (drill.says, drill.note))
-    notes = (*reading_notes(decision), *error_notes(decision), *drills)
-    return [*notes, *rating_notes(decision)]
+    return [*reading_notes(decision), *error_notes(decision), *drills]
 
 
 class DrillTable(NamedTuple):

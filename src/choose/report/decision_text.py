@@ -34,7 +34,6 @@ KINDS: dict[Kind, str] = {
     "fix-labels": "Fix the labels first",
     "fix-documents": "Fix the documents first",
     "fix-retrieval": "Fix retrieval first",
-    "fix-metric": "Fix the metric first",
     "too-close": "Too close to call",
 }
 
@@ -47,7 +46,6 @@ COLOURS: dict[Kind, str] = {
     "fix-labels": "yellow",
     "fix-documents": "yellow",
     "fix-retrieval": "yellow",
-    "fix-metric": "yellow",
     "too-close": "yellow",
 }
 

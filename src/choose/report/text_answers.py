@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 from choose.formatting import DASH, clean, in_points, listed, percent
 from choose.report.changed_documents_text import drill_tables
 from choose.report.decision_text import chosen, words_in
-from choose.report.human_ratings_text import rating_notes, rating_tables
 from choose.report.reading_errors_text import error_notes, error_table, wrong_rows
 from choose.report.reading_text import TextTable, reading_notes, reading_tables
 from choose.schema.decision import Decision
@@ -306,7 +305,5 @@ def text_sections(decision: Decision) -> dict[str, Any]:
         "other_heads": heads,
         "other_rows": rows,
         "text_notes": list(text_notes(decision)),
-        "rating_tables": list(rating_tables(decision)),
-        "rating_notes": list(rating_notes(decision)),
         "pick": pick,
     }

@@ -21,7 +21,7 @@ from choose.schema.reading_documents import (
 )
 from choose.schema.scorecard import CurveForecast, RiseRecord, Scorecard
 from choose.schema.standings import FamilyResult, RareLabel, Standing, Step
-from choose.schema.text_scores import AnswerErrors, ComparedRow, RatingFigures
+from choose.schema.text_scores import AnswerErrors, ComparedRow
 
 
 class PromptText(Record):
@@ -83,7 +83,6 @@ Kind = Literal[
     "fix-labels",
     "fix-documents",
     "fix-retrieval",
-    "fix-metric",
     "too-close",
 ]
 
@@ -240,7 +239,6 @@ class Decision(Record):
         answer_errors: of answers that are records.
         side_by_side: of answers that are texts: rows on which candidates differ, none that seems to
             hold personal data or a key.
-        ratings: of answers by people, or a model, and whether metrics agree with people.
         loss_splits: of candidates that read documents: what they lose, by cause.
         without_evidence: questions with an answer that no document is known to hold.
         reading_errors: why the best of them is wrong, row by row.
@@ -270,7 +268,6 @@ class Decision(Record):
     disagreement: Disagreement | None = None
     answer_errors: AnswerErrors | None = None
     side_by_side: tuple[ComparedRow, ...] = ()
-    ratings: RatingFigures | None = None
     loss_splits: tuple[LossSplit, ...] = ()
     without_evidence: tuple[str, ...] = ()
     reading_errors: ReadingErrors | None = None

@@ -36,7 +36,6 @@ from choose.schema.plan import LeftOut
 from choose.store.destination import MARK, STUDY, check_own_files, is_store
 from choose.store.tables import (
     DOCUMENTS,
-    RATED,
     UNREADABLE,
     check_study,
     corpus_from,
@@ -265,7 +264,7 @@ class Store:
 
         Scores are computed from the answers; how is part of the task.
         """
-        named = [self.path / n for n in (STUDY, "grid.json", "data.json", LEFT_OUT, *RATED)]
+        named = [self.path / n for n in (STUDY, "grid.json", "data.json", LEFT_OUT)]
         answers = (f for f in self.path.glob("trials/*/[!.]*") if not f.name.endswith(SCORES))
         stats = [
             (str(f.relative_to(self.path)), f.stat().st_size, f.stat().st_mtime_ns)

@@ -8,14 +8,13 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import polars as pl
 
 from choose.corpus import Corpus, Document, Span
 from choose.errors import StoreError
 from choose.files import read_text
-from choose.schema.base import Record
 from choose.schema.plan import LeftOut
 from choose.tasks.kinds import read_task
 from choose.types import Dataset, Example, Fold
@@ -213,30 +212,6 @@ def reading(file: Path) -> Iterator[None]:
         raise StoreError(
             f"Cannot read {str(file)!r}: {reason}. Run choose compare again with the same data "
             "and --out: it writes this file anew and repeats no finished trial."
-        ) from error
-
-
-# Ratings of answers, by people and by a model.
-RATED = RATINGS, MODEL_RATINGS = "ratings.json", "model_ratings.json"
-
-Kept = TypeVar("Kept", bound=Record)
-
-
-def read_record(file: Path, kind: type[Kept]) -> Kept | None:
-    """Return a record that a store holds, or None if it has none.
-
-    Raises:
-        StoreError: if the file is damaged.
-    """
-    if not file.exists():
-        return None
-    try:
-        return kind.model_validate_json(read_text(file))
-    except UNREADABLE as error:
-        reason = " ".join(str(error).split())[:200]
-        raise StoreError(
-            f"Cannot read {str(file)!r}: {reason}. Delete it, and give the ratings again: "
-            "choose report STORE --ratings FILE, or choose rate STORE --model MODEL."
         ) from error
 
 

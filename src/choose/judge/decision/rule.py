@@ -15,7 +15,7 @@ question open.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
@@ -30,7 +30,6 @@ from choose.schema.diagnosis import Audit, ErrorOverlap, Failures
 from choose.schema.plan import UNPAID, LeftOut
 from choose.schema.reading_documents import DocumentDrill, LossSplit
 from choose.schema.score_names import Words
-from choose.schema.text_scores import RatingFigures
 from choose.types import Family
 
 Target = Literal["met", "missed", "open", "none"]
@@ -82,19 +81,6 @@ def select(contenders: Contenders) -> Selection:
         target=target_status(contenders.accuracies[interim], target),
         reachable=reachable,
         doubt=doubt or later,
-    )
-
-
-def preferred(contenders: Contenders, selection: Selection, name: str) -> Selection:
-    """Return the selection where people prefer another candidate than the score does."""
-    return replace(
-        selection,
-        chosen=None,
-        interim=name,
-        rivals=(selection.interim,),
-        doubt=None,
-        near=_near(contenders, name),
-        target=target_status(contenders.accuracies[name], contenders.rule.target),
     )
 
 
@@ -237,10 +223,9 @@ def deciding_rival(contenders: Contenders, selection: Selection) -> str | None:
 class Case:
     """The decided contenders with the diagnosis, as gates and sentences need them.
 
-    `written` tells whether answers are free texts; `overruled` whether people's ratings and not the
-    score chose the candidate to use; `left_out` was planned and not measured; no document is known
-    to hold the answers of the questions `unanswered`; `long_answers` is the median number of words
-    of right answers where these are texts, None where they are a few words.
+    `written` tells whether answers are free texts; `left_out` was planned and not measured; no
+    document is known to hold the answers of the questions `unanswered`; `long_answers` is the
+    median number of words of right answers where these are texts, None where they are a few words.
     """
 
     contenders: Contenders
@@ -252,8 +237,6 @@ class Case:
     without_evidence: Interval | None = None
     churn: Churn | None = None
     written: bool = False
-    ratings: RatingFigures | None = None
-    overruled: bool = False
     left_out: tuple[LeftOut, ...] = ()
     unanswered: tuple[str, ...] = ()
     drills: tuple[DocumentDrill, ...] = ()

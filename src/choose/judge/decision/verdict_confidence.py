@@ -7,11 +7,9 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from choose.formatting import listed, plural, points, signed_points
+from choose.formatting import listed, number, plural, points, signed_points
 from choose.judge.decision.contenders import best_of
 from choose.judge.decision.label_gates import may_hide_success
-from choose.judge.decision.metric_validated import NAME as VALIDATED
-from choose.judge.decision.metric_validated import confirmed, not_validated
 from choose.judge.decision.old_facts import may_fall_behind
 from choose.judge.decision.rule import Case
 from choose.judge.decision.verdict_gates import WORTH_ITS_COST as WORTH
@@ -322,10 +320,11 @@ def _study_limits(case: Case, gates: Sequence[Gate], looks: int) -> list[tuple[i
         limits.append((1, f"wrong {case.words.target}s may be why no candidate reaches the target"))
     if case.selection.target == "open":
         limits.append((1, "whether it reaches the target is open"))
-    validated = next((gate.status for gate in gates if gate.name == VALIDATED), None)
-    if validated == "fail" and not confirmed(case.ratings):
-        limits.append((0, "people's ratings do not agree with the score"))
-    if unsure := not_validated(case):
+    if case.long_answers is not None:
+        unsure = (
+            f"it is not shown that {case.words.score} follows what readers value of answers as "
+            f"long as these ({number(case.long_answers)} words)"
+        )
         limits.append((1, unsure))
     failed = [g.name for g in gates if g.name in _SOUND and g.status == "fail"]
     if failed:

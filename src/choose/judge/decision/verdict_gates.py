@@ -33,7 +33,6 @@ from choose.judge.decision.label_gates import (
     measurable,
     task_stable,
 )
-from choose.judge.decision.metric_validated import metric_validated
 from choose.judge.decision.old_facts import keeps_up
 from choose.judge.decision.robust_choice import robust
 from choose.judge.decision.rule import Case, deciding_difference, deciding_rival
@@ -66,11 +65,6 @@ def gates_of(case: Case) -> tuple[Gate, ...]:
 
 def _has_labels(case: Case) -> bool:
     return bool(case.contenders.panel.rows.labels)
-
-
-def _may_be_rated(case: Case) -> bool:
-    """Return whether answers are texts, whose scores follow no exact rule, or were rated."""
-    return case.written or case.long_answers is not None or case.ratings is not None
 
 
 def _gate(name: str, status: GateStatus, evidence: str) -> Gate:
@@ -316,7 +310,6 @@ def _more(extra: float) -> str:
 
 
 GATES = (
-    GateRule(metric_validated, _may_be_rated),
     GateRule(measurable, _has_labels),
     GateRule(_adequate),
     GateRule(_beaten),

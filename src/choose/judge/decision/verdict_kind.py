@@ -31,8 +31,6 @@ DOUBLINGS = 2
 def kind_of(case: Case) -> Kind:
     """Return the verdict's kind."""
     selection = case.selection
-    if case.overruled:
-        return "fix-metric"
     limited = conflicts_limit(case) is not None or labels_limit(case) is not None
     if limited and not _satisfied(case):
         return "fix-labels"

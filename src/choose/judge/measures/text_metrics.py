@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from choose.formatting import normalised
 from choose.judge.evidence import (
+    BriefAnswers,
     Evidence,
     HasFields,
     HasParts,
@@ -37,6 +38,15 @@ EQUAL = 1e-9
 
 # Words of an answer that are looked at for a part that is right.
 MOST_WORDS = 100
+
+
+def long_answers(evidence: Evidence) -> float | None:
+    """Return the median words of right answers to questions where these are texts, else None."""
+    items, task = evidence.items, evidence.task
+    if not isinstance(task, BriefAnswers):
+        return None
+    pairs = zip(items.ids, items.targets, strict=True)
+    return task.long_words([(text, *items.accepted.get(id, ())) for id, text in pairs])
 
 
 def text_figures(

@@ -57,7 +57,6 @@ ANSWERED: dict[Kind, tuple[StepKind, ...]] = {
     "fix-labels": ("check-labels",),
     "fix-documents": ("fix-documents",),
     "fix-retrieval": ("fix-retrieval",),
-    "fix-metric": ("metric",),
     "nothing-compared": ("add-candidate", "evaluate-rest"),
 }
 

@@ -52,7 +52,7 @@ def also_named(case: Case) -> str | None:
 
 def interim_reason(case: Case, kind: Kind) -> str:
     """Say why the interim candidate is the one to use; empty where it is recommended."""
-    if kind in ("adopt", "baseline-is-enough", "fix-metric"):
+    if kind in ("adopt", "baseline-is-enough"):
         return ""
     if case.name in case.contenders.constants:
         gained = points(case.margin) if case.margin else "anything"

@@ -14,7 +14,6 @@ FIRST: dict[Kind, str] = {
     "fix-labels": "Fix the labels first",
     "fix-documents": "Fix the documents first",
     "fix-retrieval": "Fix retrieval first",
-    "fix-metric": "Fix the metric first",
 }
 
 # Shared rows of a comparison below which nobody should train by it while others wait.

@@ -16,7 +16,6 @@ from choose.formatting import (
     signed_points,
     size_in_points,
 )
-from choose.judge.decision.metric_validated import not_validated
 from choose.judge.decision.rule import Case
 from choose.judge.decision.verdict_kind import (
     MATTERS,
@@ -61,7 +60,7 @@ def losses_of(case: Case) -> tuple[str, ...]:
     """Return what the candidate that the verdict names, or the next best, loses to what."""
     tuned = case.contenders.families.get("fine-tuning", ())
     reads = case.contenders.panel[case.name].info.reads
-    return loss_sentences(case.splits, case.name, tuned, reads, bool(not_validated(case)))
+    return loss_sentences(case.splits, case.name, tuned, reads, case.long_answers is not None)
 
 
 def loss_sentences(

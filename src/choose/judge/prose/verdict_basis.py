@@ -16,12 +16,6 @@ from choose.formatting import (
     size_in_points,
 )
 from choose.judge.decision.contenders import Contenders
-from choose.judge.decision.metric_validated import (
-    disagrees,
-    people_sentence,
-    rated_pair,
-    surely_preferred,
-)
 from choose.judge.decision.old_facts import barred_said
 from choose.judge.decision.rule import Case
 from choose.judge.decision.verdict_kind import conflicts_limit
@@ -74,7 +68,7 @@ def why_in_the_interim(case: Case, kind: Kind) -> str:
 
 
 def _why_member(case: Case, kind: Kind) -> str:
-    silent = case.name in case.contenders.constants or kind in ("none-works", "fix-metric")
+    silent = case.name in case.contenders.constants or kind == "none-works"
     beside = None if silent else also_named(case)
     return _beside(case, beside) if beside else ""
 
@@ -87,8 +81,6 @@ def _basis(case: Case, kind: Kind) -> str:
         return why_more(case)
     if kind == "fix-labels":
         return _wrong(case)
-    if kind == "fix-metric":
-        return " ".join(rating_sentences(case))
     if kind in ("fix-documents", "fix-retrieval"):
         return limit_of_documents(case, kind)
     if kind in ("adopt", "baseline-is-enough") and case.contenders.barred:
@@ -181,29 +173,10 @@ def _beside(case: Case, other: str) -> str:
     return f"{lead}{chance}. A lead of {points(matters)} is not to be expected, and {costs}."
 
 
-def rating_sentences(case: Case, *, sure: bool = True) -> Iterator[str]:
-    """Say which of the two candidates in question people prefer; nothing without ratings.
-
-    With `sure` only what ratings settle, a preference or that the score is off; else only the rest.
-    """
-    pair = rated_pair(case.ratings)
-    if pair is None or case.ratings is None:
-        return
-    if sure is not (surely_preferred(pair) is not None or disagrees(pair)):
-        return
-    yield people_sentence(pair, case.ratings.scale)
-    metric = case.words.score
-    if case.overruled:
-        yield f"By {metric} {pair.a} was the one to use, so {metric} misses what people value."
-    elif disagrees(pair):
-        yield f"{metric[:1].upper()}{metric[1:]} hardly follows these ratings."
-
-
-def unrated(case: Case) -> Iterator[str]:
-    """Say what ratings leave open; without any, where another family leads by another metric."""
-    yield from rating_sentences(case, sure=False)
+def behind_by_other_metrics(case: Case) -> Iterator[str]:
+    """Say of written answers where another family leads by another metric."""
     contenders, own = case.contenders, case.contenders.panel[case.name].main
-    if not case.written or own is None or rated_pair(case.ratings) is not None:
+    if not case.written or own is None:
         return
     found = [
         (lead.other - lead.own, name, lead)
@@ -213,13 +186,10 @@ def unrated(case: Case) -> Iterator[str]:
     ]
     if found and (most := max(found))[0] > case.margin:
         _, name, lead = most
-        some = case.ratings is not None and case.ratings.answers
-        rated = "too few of their answers are rated" if some else "nobody has rated answers"
         yield (
             f"Whether {case.words.score} tells what readers value: by "
             f"{NAMES.get(lead.metric, lead.metric)} {name} is ahead of {case.name} "
-            f"({lead.other:.2f} against {lead.own:.2f} on {plural(lead.rows, 'shared row')}), "
-            f"and {rated} (choose rate)."
+            f"({lead.other:.2f} against {lead.own:.2f} on {plural(lead.rows, 'shared row')})."
         )
 
 
@@ -267,15 +237,7 @@ def format_sentence(case: Case) -> str:
 
 
 def text_steps(case: Case) -> Iterator[Step]:
-    """Yield what to do about a score that people do not share, and about unreadable answers."""
-    if case.overruled:
-        yield Step(
-            kind="metric",
-            text="Score answers by what people value: write a metric of your own (--metric "
-            "module:function), or have a model rate them and check it against these ratings.",
-            question="which candidate readers prefer",
-            command="choose rate STUDY --model openai:gpt-4o-mini",
-        )
+    """Yield what to do about unreadable answers."""
     if (lost := lost_by_format(case)) is not None:
         how = "did not end. Allow longer answers, or stop those that repeat themselves."
         if not lost.cut:

@@ -66,7 +66,6 @@ from choose.report.terminal.text_sections import (
     changed_documents,
     fields,
     other_metrics,
-    ratings,
     side_by_side,
     suspect_values,
     what_is_lost,
@@ -161,7 +160,6 @@ SECTIONS: dict[str, tuple[Part, ...]] = {
     "labels": (rare, weakest, labels, suspect_values),
     "reading": (what_is_lost, why_wrong),
     "rows": (side_by_side, differing),
-    "ratings": (ratings,),
     "errors": (failures, shared, fields, wrong_values),
     "noise": (stability,),
     "change": (scenarios, changed_documents),
@@ -199,8 +197,6 @@ def typed_here(decision: Decision, store: Path | None) -> Decision:
         if command.startswith("choose."):  # a call in Python
             return re.sub(r"study='[^']*'", lambda _: f"study={str(store)!r}", command)
         words = shlex.split(command)
-        if words[1:2] == ["rate"]:
-            words[2:3] = [str(store)]
         for place, flag in enumerate(words[:-1]):
             if flag in ("-c", "--out"):
                 file = words[place + 1].endswith("/study.toml")

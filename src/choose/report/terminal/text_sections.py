@@ -10,7 +10,6 @@ from rich.text import Text
 from choose.formatting import DASH, clean, in_percent, percent, plural
 from choose.report.changed_documents_text import drill_tables
 from choose.report.decision_text import words_in
-from choose.report.human_ratings_text import rating_notes, rating_tables
 from choose.report.reading_errors_text import error_notes, error_table, wrong_rows
 from choose.report.reading_text import (
     LossStep,
@@ -168,14 +167,6 @@ def changed_documents(decision: Decision, width: int) -> Iterator[RenderableType
     for says, table, about in drill_tables(decision):
         columns = split_table(_reading_columns(table), width)
         yield section(table.title, literal(clean(says)), *columns, note(about))
-
-
-def ratings(decision: Decision, width: int) -> Iterator[RenderableType]:
-    """Yield what people's ratings say, and whether the metrics agree with them."""
-    for table in rating_tables(decision):
-        yield section(table.titled, *split_table(_reading_columns(table), width))
-    if notes := list(rating_notes(decision)):
-        yield section("About these ratings", *(note(said) for said in notes))
 
 
 def _reading_columns(table: TextTable) -> list[Column]:
