@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -15,18 +16,20 @@ from choose.judge.scores.joint_distribution import (
     NEEDLESS,
     WIDTHS,
     JointDistribution,
+    Known,
     NormalDistribution,
     Part,
+    Width,
     _alike,
     _covariance_of_rows,
     _design_effects,
     _likeliest,
     _mixture,
-    _normal_points,
     _prior,
     distribution_of_difference,
     joint_distribution,
     least_loss,
+    normal_points,
 )
 from choose.judge.scores.score_tables import study_scores
 from choose.types import Family
@@ -108,28 +111,39 @@ def test_rows_of_one_document_count_as_one_where_there_are_others() -> None:
 
 def test_the_points_of_a_law_have_its_moments_and_are_the_same_every_time() -> None:
     for dimensions in (2, 8, 12):
-        points = _normal_points(dimensions)
+        points = normal_points(dimensions)
         assert np.abs(points.mean(axis=0)).max() < 1e-12
         assert points.T @ points / len(points) == pytest.approx(np.eye(dimensions), abs=1e-9)
         # The shape too: a quarter lies above each upper quartile.
         assert (points > 0.6745).mean(axis=0) == pytest.approx([0.25] * dimensions, abs=0.02)
     # Golden: the golden ratio's first step, 0.618, leads to the quantile of 0.118.
-    assert _normal_points(1)[0, 0] == pytest.approx(-1.185, abs=0.01)
+    assert normal_points(1)[0, 0] == pytest.approx(-1.185, abs=0.01)
     covariance = np.array([[0.04, 0.01], [0.01, 0.02]])
-    law = JointDistribution(("a", "b"), (Part(1.0, np.array([0.6, 0.7]), covariance),))
+    law = JointDistribution(("a", "b"), (part(1.0, [0.6, 0.7], covariance),))
     points, weights = law.points
     assert weights @ points == pytest.approx([0.6, 0.7])
     assert np.cov(points.T) == pytest.approx(covariance, rel=0.001)
     difference = distribution_of_difference(law, "a", "b")
     assert difference == pytest.approx((-0.1, 0.2))
-    apart = Part(0.25, np.array([0.2, 0.7]), 2 * covariance)
-    mixed = JointDistribution(("a", "b"), (Part(0.75, np.array([0.6, 0.7]), covariance), apart))
+    apart = part(0.25, [0.2, 0.7], 2 * covariance)
+    mixed = JointDistribution(("a", "b"), (part(0.75, [0.6, 0.7], covariance), apart))
     points, weights = mixed.points
     assert mixed.mean == pytest.approx([0.5, 0.7])
     assert mixed.covariance == pytest.approx(np.array([[0.08, 0.0125], [0.0125, 0.025]]))
     assert weights.sum() == pytest.approx(1.0)
     assert weights @ points == pytest.approx(mixed.mean)
     assert np.cov(points.T, aweights=weights, ddof=0) == pytest.approx(mixed.covariance)
+
+
+def part(share: float, mean: Sequence[float], covariance: np.ndarray) -> Part:
+    return Part(share, np.array(mean), covariance, covariance)
+
+
+def mixture(
+    infos: Sequence[CandidateInfo], widths: Sequence[Width], mean: np.ndarray, error: np.ndarray
+) -> tuple[Part, ...]:
+    known = Known(np.arange(len(mean)), mean, error)
+    return _mixture(infos, widths, known, known)
 
 
 def infos(*families: Family) -> list[CandidateInfo]:
@@ -145,7 +159,7 @@ def test_widths_are_weighed_by_how_well_they_foretold_what_was_measured() -> Non
     priors = [_prior(three, width) for width in WIDTHS]
     density = [multivariate_normal(np.full(3, 0.5), p + error).pdf(mean) for p in priors]
     wanted = np.array([width.share for width in WIDTHS]) * density
-    parts = _mixture(three, WIDTHS, mean, error)
+    parts = mixture(three, WIDTHS, mean, error)
     assert [part.share for part in parts] == pytest.approx(wanted / wanted.sum())
     prior = priors[0]
     shrunk = 0.5 + prior @ np.linalg.inv(prior + error) @ (mean - 0.5)
@@ -161,7 +175,7 @@ def test_measured_scores_as_near_as_chance_makes_them_say_that_nothing_differs(
     """Four families, each with an error of 1.5 points."""
     families: tuple[Family, ...] = ("baseline", "prompting", "retrieval", "fine-tuning")
     mean, error = 0.8 + apart * np.array([-1.0, 0.0, 1.0, 2.0]), np.eye(4) * 0.015**2
-    law = JointDistribution(families, _mixture(infos(*families), WIDTHS, mean, error))
+    law = JointDistribution(families, mixture(infos(*families), WIDTHS, mean, error))
     tied = sum(part.share for part in law.parts if part.covariance[0, 0] < 0.011**2)
     assert (tied > 0.9) if equal else (tied < 0.001)
     chosen = least_loss(law, families, lambda a, b: 0.02)
@@ -176,10 +190,10 @@ def test_a_member_that_its_family_is_unlike_keeps_what_it_measured() -> None:
     mean, error = np.array([0.34, 0.52, 0.35, 0.47, 0.88, 0.876]), np.eye(6) * 0.03**2
     families: list[Family] = ["baseline"] * 5 + ["fine-tuning"]
     six = infos(*families)
-    law = JointDistribution(tuple("abcdef"), _mixture(six, WIDTHS, mean, error))
+    law = JointDistribution(tuple("abcdef"), mixture(six, WIDTHS, mean, error))
     assert law.mean == pytest.approx(mean, abs=0.02)
     assert least_loss(law, "abcdef", lambda a, b: 0.02) == "e"
-    narrow = _mixture(six, WIDTHS[:1], mean, error)[0]
+    narrow = mixture(six, WIDTHS[:1], mean, error)[0]
     assert narrow.mean[4] < 0.86
 
 
@@ -187,8 +201,8 @@ def test_a_member_that_its_family_is_unlike_keeps_what_it_measured() -> None:
 def test_of_two_the_choice_is_that_of_the_closed_form(lead: float) -> None:
     """The costlier one is used where the losses of both, by the normal distribution, say so."""
     sd = 0.03
-    part = Part(1.0, np.array([0.7, 0.7 + lead]), np.eye(2) * sd**2 / 2)
-    law = JointDistribution(("cheap", "dear"), (part,))
+    one = part(1.0, [0.7, 0.7 + lead], np.eye(2) * sd**2 / 2)
+    law = JointDistribution(("cheap", "dear"), (one,))
     up, down = NormalDistribution(lead, sd), NormalDistribution(-lead, sd)
     dear = down.excess(0.02) + NEEDLESS * 0.02 * up.below(0.02)
     wanted = "dear" if dear < up.excess(0.02) else "cheap"
@@ -248,8 +262,7 @@ def test_rows_with_the_same_answers_missing_are_those_that_numpy_finds(candidate
     assert np.array_equal(of_row, places.ravel())
 
 
-def test_there_are_more_points_than_candidates(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("choose.judge.scores.joint_distribution.POINTS", 16)
-    few, many = (_normal_points.__wrapped__(dimensions) for dimensions in (8, 40))
+def test_there_are_more_points_than_candidates() -> None:
+    few, many = (normal_points.__wrapped__(dimensions, 32) for dimensions in (8, 40))
     assert (few.shape, many.shape) == ((32, 8), (160, 40))
     assert many.T @ many / len(many) == pytest.approx(np.eye(40), abs=1e-9)

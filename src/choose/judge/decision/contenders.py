@@ -110,6 +110,11 @@ class Contenders:
         """Return the families of which a member was measured, a barred one too."""
         return frozenset([*self.families, *map(self.family, self.barred)])
 
+    @cached_property
+    def unmeasured(self) -> tuple[CandidateScores, ...]:
+        """Return the candidates of the study that answered no row, and would be of use if good."""
+        return tuple(c for c in self.panel.candidates if c.main is None and not c.info.constant)
+
     def may_be_old(self, name: str) -> OldFacts | None:
         """Return what facts that change cost a candidate, if it may keep old ones."""
         return next((one for one in self.old_facts if one.candidate == name), None)

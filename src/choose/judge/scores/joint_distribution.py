@@ -7,6 +7,10 @@ missing: the likeliest mean adjusts each candidate by what the others did on the
 as far as their answers go together. It is the regression estimate of survey sampling. Which rows
 are asked may depend on earlier answers, since these are in the distribution.
 
+A candidate that answered no row has the distribution that its family and the common level leave
+it. What further answers would add is known before they are there: rows and fits of which the
+covariance is known narrow the distribution by a known amount.
+
 The mean is drawn toward a common level, whose own prior is flat, and members of one family toward
 each other. How far families and members lie apart is not known beforehand: classifiers of a family
 are often within five points, a tagger and a constant field are not, and sometimes no candidate
@@ -21,10 +25,11 @@ less than the margin loses `NEEDLESS` of the margin.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from math import exp, log, pi, sqrt
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -95,12 +100,23 @@ POINTS = 1024
 NEEDLESS = 0.2
 
 
+class Whole(NamedTuple):
+    """What a study is going to measure of a candidate: test rows, and repetitions of them."""
+
+    rows: int
+    repetitions: int
+
+
 class Part(NamedTuple):
-    """A normal distribution of true scores, and its share of a mixture."""
+    """A normal distribution of true scores, and its share of a mixture.
+
+    `later` is its covariance once all that is planned was measured; as now where nothing is.
+    """
 
     share: float
     mean: Floats
     covariance: Floats
+    later: Floats
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,7 +146,7 @@ class JointDistribution:
     @cached_property
     def points(self) -> tuple[Floats, Floats]:
         """Return (points, candidates) scores drawn from it, always the same, and their weights."""
-        normal = _normal_points(len(self.names))
+        normal = normal_points(len(self.names))
         roots = [np.linalg.cholesky(part.covariance) for part in self.parts]
         each = zip(self.parts, roots, strict=True)
         scores = np.concatenate([part.mean + normal @ root.T for part, root in each])
@@ -139,10 +155,19 @@ class JointDistribution:
 
 
 def joint_distribution(
-    candidates: Sequence[CandidateScores], rows: ScoredRows
+    candidates: Sequence[CandidateScores],
+    rows: ScoredRows,
+    planned: Mapping[str, Whole] = MappingProxyType({}),
 ) -> JointDistribution:
-    """Return that of the true scores of candidates that answered at least one row each."""
-    tables = [c.main for c in candidates if c.main is not None]
+    """Return that of the true scores of some candidates, at least one of which answered a row.
+
+    Args:
+        candidates: all; those without an answer have the distribution that the others leave them.
+        rows: the test rows.
+        planned: by candidate what will have been measured at the end, for `Part.later`.
+    """
+    answered = [c for c in candidates if c.main is not None]
+    tables = [c.main for c in answered if c.main is not None]
     scores = np.stack([row_means(table.right) for table in tables], axis=1)
     weights = np.ones(len(scores)) if rows.weights is None else rows.weights
     # Rows of unequal weight tell as much as fewer rows of equal weight (Kish 1965).
@@ -151,32 +176,105 @@ def joint_distribution(
     mean, error = _likeliest(scores, weights, within)
     inflation = np.sqrt(_design_effects(scores, weights, rows.clusters))
     error = error * np.outer(inflation, inflation)
-    fits = [_between_fits(c, t.right) for c, t in zip(candidates, tables, strict=True)]
-    error = error + np.diag(fits)
-    names = tuple(c.info.name for c in candidates)
+    error = error + np.diag([_between_fits(c) for c in answered])
+    place = np.array([i for i, c in enumerate(candidates) if c.main is not None])
+    later = _Later(candidates, place, planned)
+    final = later.error(within, inflation, ~np.isnan(scores), weights) if planned else error
     infos = [c.info for c in candidates]
-    return JointDistribution(names, _mixture(infos, WIDTHS, mean, error))
+    known, end = Known(place, mean, error), Known(later.place if planned else place, mean, final)
+    return JointDistribution(tuple(i.name for i in infos), _mixture(infos, WIDTHS, known, end))
+
+
+class Known(NamedTuple):
+    """Places of the candidates that answered, their likeliest means, and covariances of these."""
+
+    place: Places
+    mean: Floats
+    error: Floats
 
 
 def _mixture(
-    infos: Sequence[CandidateInfo], widths: Sequence[Width], mean: Floats, error: Floats
+    infos: Sequence[CandidateInfo], widths: Sequence[Width], now: Known, end: Known
 ) -> tuple[Part, ...]:
-    """Return a distribution of true scores for each width, weighed by how well it foretold them."""
+    """Return a distribution of true scores for each width, weighed by how well it foretold them.
+
+    The mean of `end` is not read: only its covariances are known before the end.
+    """
     parts, likelihoods = [], []
     # The prior of the level is so wide that its own middle does not matter.
-    gap = mean - 0.5
+    gap = now.mean - 0.5
     for width in widths:
         prior = _prior(infos, width)
-        total = prior + error
-        shrinkage = prior @ np.linalg.inv(total)
-        covariance = prior - shrinkage @ prior
-        parts.append((0.5 + shrinkage @ gap, (covariance + covariance.T) / 2))
+        total = prior[np.ix_(now.place, now.place)] + now.error
+        shrinkage = prior[:, now.place] @ np.linalg.inv(total)
+        covariance, later = (_narrowed(prior, known) for known in (now, end))
+        parts.append((0.5 + shrinkage @ gap, covariance, later))
         surprise = np.linalg.slogdet(total)[1] + gap @ np.linalg.solve(total, gap)
         likelihoods.append(log(width.share) - surprise / 2)
     shares = np.exp(np.array(likelihoods) - max(likelihoods))
     shares[shares < NEGLIGIBLE] = 0.0
     each = zip((shares / shares.sum()).tolist(), parts, strict=True)
     return tuple(Part(share, *part) for share, part in each if share)
+
+
+def _narrowed(prior: Floats, known: Known) -> Floats:
+    """Return the covariance of all candidates given means of some with a known error."""
+    columns = prior[:, known.place]
+    total = columns[known.place] + known.error
+    found = prior - columns @ np.linalg.solve(total, columns.T)
+    return np.asarray((found + found.T) / 2)
+
+
+@dataclass(frozen=True)
+class _Later:
+    """Candidates of which more is going to be measured, those `answered` so far among them."""
+
+    candidates: Sequence[CandidateScores]
+    answered: Places
+    planned: Mapping[str, Whole]
+
+    @property
+    def place(self) -> Places:
+        """Return the places of all candidates that will have answered a row at the end."""
+        names = [c.info.name for c in self.candidates]
+        ahead = {i for i, n in enumerate(names) if self.planned.get(n, Whole(0, 0)).rows}
+        return np.array(sorted(ahead | {*self.answered.tolist()}))
+
+    def error(self, within: Floats, inflation: Floats, known: Mask, weights: Floats) -> Floats:
+        """Return covariances of means at the end, of the candidates at `place`.
+
+        Rows answered so far are among those answered then, and who answers fewer rows answers the
+        same as the others, as studies ask them. A new candidate's rows vary like the others'.
+        """
+        spread, lifts = self._all(within), np.full(len(self.candidates), inflation.mean())
+        lifts[self.answered] = inflation
+        share = np.zeros(len(self.candidates))
+        share[self.answered] = (known * weights[:, None]).sum(axis=0)
+        fits = np.zeros(len(self.candidates))
+        a_row = weights.sum() / len(weights)
+        for i, candidate in enumerate(self.candidates):
+            whole = self.planned.get(candidate.info.name, Whole(0, 0))
+            share[i] = max(share[i], min(whole.rows, len(weights)) * a_row)
+            fits[i] = _between_fits(candidate, whole.repetitions)
+        place = self.place
+        found = np.zeros((len(place), len(place)))
+        ends = np.unique(share[place])
+        for first, last in zip([0.0, *ends.tolist()], ends.tolist(), strict=False):
+            both = np.flatnonzero(share[place] >= last)
+            own = place[both]
+            found[np.ix_(both, both)] += (last - first) * np.linalg.inv(spread[np.ix_(own, own)])
+        error = np.linalg.inv(found) * np.outer(lifts[place], lifts[place])
+        return np.asarray(error + np.diag(fits[place]))
+
+    def _all(self, within: Floats) -> Floats:
+        """Return covariances of a row's scores, with those expected of who answered nothing."""
+        own = np.full(len(self.candidates), np.diag(within).mean())
+        own[self.answered] = np.diag(within)
+        found = IMAGINARY_CORRELATION * np.sqrt(np.outer(own, own))
+        np.fill_diagonal(found, own)
+        found[np.ix_(self.answered, self.answered)] = within
+        values, vectors = np.linalg.eigh(found)
+        return np.asarray((vectors * np.maximum(values, LEAST_VARIANCE)) @ vectors.T)
 
 
 def _prior(infos: Sequence[CandidateInfo], width: Width) -> Floats:
@@ -261,17 +359,25 @@ def _design_effects(scores: Floats, weights: Floats, clusters: tuple[str, ...] |
     return np.asarray(np.maximum(found, 1.0))
 
 
-def _between_fits(candidate: CandidateScores, scores: Floats) -> float:
-    """Return what the variance between fits adds to that of a candidate's mean score."""
+def _between_fits(candidate: CandidateScores, repetitions: int = 0) -> float:
+    """Return what the variance between fits adds to that of a candidate's mean score.
+
+    Args:
+        candidate: who answered some rows or none.
+        repetitions: how many there will be at the end, where they are more than now.
+    """
     if not candidate.repeats:
         return 0.0
-    means = np.nanmean(scores, axis=0)
-    seen = ((means - means.mean()) ** 2).sum()
-    return float((TRUST * ASSUMED_SD**2 + seen) / (TRUST + len(means) - 1) / len(means))
+    count, seen = 1, 0.0
+    if candidate.main is not None:
+        means = np.nanmean(candidate.main.right, axis=0)
+        count, seen = len(means), float(((means - means.mean()) ** 2).sum())
+    variance = (TRUST * ASSUMED_SD**2 + seen) / (TRUST + count - 1)
+    return variance / max(count, repetitions)
 
 
 @cache
-def _normal_points(dimensions: int) -> Floats:
+def normal_points(dimensions: int, least: int = 2 * POINTS) -> Floats:
     """Return (points, dimensions) points that are spread like a standard normal distribution.
 
     They are multiples of irrational steps (Roberts 2018), turned so that their covariances are
@@ -281,7 +387,7 @@ def _normal_points(dimensions: int) -> Floats:
     for _ in range(64):
         step = (1 + step) ** (1 / (dimensions + 1))
     steps = step ** -np.arange(1.0, dimensions + 1)
-    count = max(POINTS, 2 * dimensions)
+    count = max(least // 2, 2 * dimensions)
     half = ndtri((0.5 + np.outer(np.arange(1, count + 1), steps)) % 1.0)
     half = np.linalg.solve(np.linalg.cholesky(half.T @ half / count), half.T).T
     return np.concatenate([half, -half])
