@@ -390,9 +390,8 @@ def test_compare_and_its_reports_say_what_counts(
     assert "was counted by accuracy and is counted by balanced" in " ".join(run.output.split())
     Path("choose.toml").write_text(
         '[goal]\nmetric = "cost"\nmargin = 0.02\n[goal.error_costs.a]\nbb = 3\n'
-        '[[candidates]]\nstrategy = "tfidf"\n'
     )
-    run = CliRunner().invoke(app, ["compare", "rows.csv", "--out", "other"])
+    run = CliRunner().invoke(app, ["compare", "rows.csv", "-s", "tfidf", "--out", "other"])
     assert isinstance(run.exception, StudyError)
     wanted = "goal.error_costs names a label 'bb' that no row has. Did you mean 'b'?"
     read = "Settings were also read from choose.toml in this folder; -c names another file."

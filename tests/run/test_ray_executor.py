@@ -525,7 +525,7 @@ def test_resources_of_an_unknown_candidate_are_refused(choose, tmp_path) -> None
 
     data = write_csv(tmp_path / "words.csv")
     (tmp_path / "choose.toml").write_text("[run.resources.lroa]\ncores = 2\n")
-    result = choose("compare", data, "-s", "tfidf")
+    result = choose("compare", data, "-c", tmp_path / "choose.toml", "-s", "tfidf")
     assert result.code == 2
     assert "run.resources names 'lroa'" in result.err
     assert CandidateSection(strategy="lora").strategy in result.err

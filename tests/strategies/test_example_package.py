@@ -117,7 +117,7 @@ def test_its_metric_decides_a_comparison(installed: dict[str, str], tmp_path: Pa
     assert "same-words of at least 0.9" in " ".join(again.stderr.split())
     for name, said in (
         ("same-wordz", "Did you mean 'same-words'"),
-        ("exact-record", "Allowed here for --metric: chrf, rouge-l, same-words, module:function"),
+        ("exact-record", "Allowed here for --metric: chrf, rouge-l, same-words, FILE.py:FUNCTION"),
     ):
         wrong = subprocess.run(
             [sys.executable, "-m", "choose", "compare", data, "--metric", name],

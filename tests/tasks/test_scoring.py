@@ -53,11 +53,10 @@ number = 3
 
 @pytest.fixture
 def scores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Write a module into the working folder; return its name, which no other test has."""
+    """Write a file of metrics into the working folder; return its name."""
     monkeypatch.chdir(tmp_path)
-    name = f"scores_{tmp_path.name.replace('-', '_')}"
-    (tmp_path / f"{name}.py").write_text(CODE, "utf-8")
-    return name
+    (tmp_path / "scores.py").write_text(CODE, "utf-8")
+    return "scores.py"
 
 
 NAMED = {"extraction": "both", "writing": "exact", "answering": "exact"}
@@ -105,7 +104,7 @@ def test_the_digests_know_the_metric_and_its_code(
     plain, task = task_with("accuracy", kind), task_with(f"{scores}:{NAMED[kind]}", kind)
     assert plain.metrics == own
     assert len({plain.digest, task.digest}) == len({plain.scoring, task.scoring}) == 2
-    file = Path(f"{scores}.py")
+    file = Path(scores)
     file.write_text(f"{CODE}\n# changed\n", "utf-8")
     assert task_with(f"{scores}:{NAMED[kind]}", kind).scoring != task.scoring
 
@@ -139,13 +138,11 @@ def test_a_metric_must_return_the_same_scores_for_every_answer(scores: str) -> N
         task.score('{"day": "d2"}', ['{"day": "d1"}'])
 
 
-def test_modules_that_are_missing_or_pythons_own_are_refused(scores: str) -> None:
+def test_modules_and_files_that_are_missing_are_refused(scores: str) -> None:
     with pytest.raises(StudyError, match=r"cannot be imported: No module named .no_such"):
         task_with("no_such_module_at_all:f")
-    for name in ("os:system", "subprocess.run:call", "builtins:eval"):
-        with pytest.raises(StudyError, match="of Python's own library"):
-            task_with(name)
-    assert str(Path.cwd()) not in sys.path
+    with pytest.raises(StudyError, match=r"cannot be imported: .* No such file"):
+        task_with("no_such_file.py:f")
 
 
 def test_a_stored_study_runs_no_code(scores: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -184,11 +181,11 @@ def test_a_usual_score_can_be_the_one_that_counts(
     with pytest.raises(ValueError, match="its metric 'accuracy' is unknown"):
         read_task({**stored, "headline": "accuracy"})
     other = {"extraction": "rouge-l", "writing": "field-f1"}[kind]
-    with pytest.raises(StudyError, match=f"--metric: {', '.join(plain.metrics)}, module:function"):
+    with pytest.raises(StudyError, match=f"--metric: {', '.join(plain.metrics)}, FILE.py:FUNCTION"):
         task_with(other, kind)
 
 
 def test_the_study_file_names_metrics_that_exist() -> None:
-    with pytest.raises(StudyError, match=r"'balancd'.*module:function\. Did you mean 'balanced'"):
+    with pytest.raises(StudyError, match=r"'balancd'.*FILE.py:FUNCTION\. Did you mean 'balanced'"):
         load_study({"goal": {"metric": "balancd"}})
     assert load_study({"goal": {"metric": "mine:score"}}).goal.metric == "mine:score"

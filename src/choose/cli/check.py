@@ -15,13 +15,13 @@ from choose.cli.options import (
     AsJson,
     Config,
     Data,
-    default_study_file,
     overrides,
     takes,
 )
+from choose.study.study_file import study_file_here
 
 
-@takes({**DATA_FLAGS, "margin": GOAL_FLAGS["margin"]})
+@takes({**DATA_FLAGS, **{key: GOAL_FLAGS[key] for key in ("metric", "margin")}})
 def check(
     context: typer.Context,
     data: Data = None,
@@ -43,7 +43,7 @@ def check(
     from choose.cli.console import check_outputs, inputs_of, print_record, say, stdout, working
     from choose.report.write import write
 
-    config, settings = config or default_study_file(), overrides(context)
+    config, settings = config or study_file_here(), overrides(context)
     check_outputs("check", output, inputs_of(resolve(data, config, settings), config))
     with working("Auditing the rows"):
         result = audit(data, study_file=config, overrides=settings)

@@ -22,13 +22,12 @@ from choose.cli.options import (
     Data,
     Out,
     Output,
-    default_study_file,
     overrides,
     seconds,
     takes,
     typed_for,
 )
-from choose.study.study_file import QUICK
+from choose.study.study_file import QUICK, study_file_here
 
 if TYPE_CHECKING:
     from choose.api.compare import Outcome
@@ -53,7 +52,7 @@ def compare(
     gates = Gates(tuple(expect or ()), fail_under, github_summary)
     run(
         data,
-        config or default_study_file(),
+        config or study_file_here(),
         overrides(context),
         out=out,
         strategies=context.params["strategy"],

@@ -195,7 +195,7 @@ Config = Annotated[
         "--config",
         "-c",
         help="Study file, or the folder of a study; flags override it. Default: choose.toml, if it "
-        "exists.",
+        "exists; only -c lets a file name metrics of yours, models, servers and clusters.",
     ),
 ]
 
@@ -273,7 +273,7 @@ def takes(flags: Mapping[str, Any]) -> Callable[[Command], Command]:
         @wraps(command)
         def run(*given: Any, **values: Any) -> Any:
             named = "config" not in own.parameters or values.get("config") is not None
-            file = None if named else default_study_file()
+            file = study_file.HERE if not named and study_file.HERE.is_file() else None
             about = nullcontext() if file is None else errors_naming(file)
             with about, errors_typed_for(command.__name__):
                 return command(*given, **{n: v for n, v in values.items() if n in own.parameters})
@@ -341,9 +341,3 @@ def errors_typed_for(command: str) -> Iterator[None]:
 def typed_for(command: str, text: str) -> str:
     """Return a remark about columns with the name of a command in place of ``choose check``."""
     return text.replace("choose check ", f"choose {command} ")
-
-
-def default_study_file() -> Path | None:
-    """Return the study file of the working folder, if there is one."""
-    here = Path("choose.toml")
-    return here if here.is_file() else None

@@ -13,11 +13,11 @@ from choose.cli.options import (
     AsJson,
     Config,
     Data,
-    default_study_file,
     overrides,
     takes,
 )
 from choose.errors import StudyError
+from choose.study.study_file import study_file_here
 
 if TYPE_CHECKING:
     from choose.schema.plan import Wishes
@@ -71,7 +71,7 @@ def plan(
                 "it out; with data, costs belong in the study file."
             )
     settings = {
-        "study_file": config or default_study_file(),
+        "study_file": config or study_file_here(),
         "overrides": overrides(context),
         "rehearse": forecast,
     }

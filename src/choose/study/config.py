@@ -42,7 +42,7 @@ class Goal(Settings):
         "(errors weighted by error_costs); of records field-f1 or exact-record, of texts chrf or "
         "rouge-l, of answers to questions token-f1, exact-match or value-match; of all these, an "
         "installed metric, or a function of yours that takes (output, targets), as "
-        "module:function. Default: the first of each.",
+        "FILE.py:FUNCTION or MODULE:FUNCTION. Default: the first of each.",
     )
     error_costs: Mapping[str, Mapping[str, Cost]] = Field(
         default={},
@@ -63,7 +63,7 @@ class Goal(Settings):
         known = [*LABEL_METRICS, *TEXT_METRICS, *installed()]
         if name not in known and not is_function(name):
             raise ValueError(
-                f"it must be {', '.join(known)} or a function of yours, as module:function."
+                f"it must be {', '.join(known)} or a function of yours, as FILE.py:FUNCTION."
                 f"{did_you_mean(name, known)}".removesuffix(".")
             )
         return name

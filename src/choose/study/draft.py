@@ -154,7 +154,7 @@ def _goal_without_labels(facts: DraftFacts) -> Iterator[str]:
     yield "margin = 0.02                # the smallest gain that matters to you"
     others = " or ".join(f'"{name}"' for name in KINDS[facts.dataset.task.kind].scores[1:])
     yield f"# metric = {others}     # instead of {metric}, or a function of your own:"
-    yield '#                            # "module:function", (output, targets) -> 0 to 1'
+    yield '#                            # "FILE.py:FUNCTION", (output, targets) -> 0 to 1'
     rows = len(facts.dataset.asked)
     if facts.detectable is not None:
         yield f"# {rows:,} test rows can detect a gain of about {facts.detectable:.3f}."

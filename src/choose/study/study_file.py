@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+import shlex
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
@@ -14,10 +15,17 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from choose.errors import StudyError, did_you_mean
-from choose.models.endpoints.providers import endpoint_settings, with_providers
+from choose.models.endpoints.providers import endpoint_settings, is_usual, with_providers
 from choose.schema.study_sections import FILES, Flag
 from choose.study.config import CandidateSection, Specs, Study
+from choose.tasks.scoring import is_function
 from choose.untrusted import check_text, check_values, number, plain_reason, shown
+
+# Applies to the commands of its folder where `-c` names no other.
+HERE = Path("choose.toml")
+
+# What a study file may set that no flag named: no code, no address, no key.
+_UNNAMED = ("data", "task", "goal", "grid")
 
 # Bytes of a study file; one that describes 1,000 labels has about 100,000.
 LARGEST = 1_000_000
@@ -68,15 +76,21 @@ def load_study(
     """Read a study file, or take its settings as a mapping, and apply `overrides`.
 
     `overrides` is section -> key -> value; None means that the flag was not given. `path` may
-    be the folder of a stored study. A relative path in a study file is relative to the file's
+    be the folder of a stored study, which names no code and no address: those come from
+    `overrides`. A relative path in a study file is relative to the file's
     folder if the target exists there, else to the working folder.
 
     Raises:
         StudyError: naming the key, what is allowed and, for unknown keys, the closest known one.
     """
     if isinstance(path, Path):
+        from choose.store.destination import is_store
+
+        stored = (path / "study.toml").is_file() or is_store(path.parent)
         path = path / "study.toml" if (path / "study.toml").is_file() else path
         settings = _located(_read(path), path.parent)
+        if stored:
+            settings = _stored(settings, path.parent, overrides or {})
     else:
         settings = dict(path or {})
     for section, values in (overrides or {}).items():
@@ -88,6 +102,66 @@ def load_study(
             settings[section] = {**base, **given}
     origin = str(path) if isinstance(path, Path) else "the settings"
     return check(settings, origin, given_as_flags(overrides or {}))
+
+
+def study_file_here() -> Path | None:
+    """Return the study file of the working folder, if there is one.
+
+    The folder may be someone else's, so what could run code, connect or send a key counts only in a
+    file that the user named.
+
+    Raises:
+        StudyError: saying what to type.
+    """
+    if not HERE.is_file():
+        return None
+    settings = _read(HERE)
+    what = [f"[{key}]" for key in settings if key in Study.model_fields and key not in _UNNAMED]
+    if (metric := _code_in(settings)) is not None:
+        what.append(f"the metric {shown(metric)}")
+    if what:
+        raise StudyError(
+            f"{HERE} in this folder sets {', '.join(what)}, which counts only in a file that you "
+            f"name. If you trust it, add -c {HERE}; unnamed it may set [data], [task], [goal] with "
+            "a metric of choose, and [grid]."
+        )
+    return HERE
+
+
+def _code_in(settings: Mapping[str, Any]) -> str | None:
+    """Return the metric that is a function, if the goal names one."""
+    goal = settings.get("goal")
+    metric = goal.get("metric") if isinstance(goal, Mapping) else None
+    return metric if isinstance(metric, str) and is_function(metric) else None
+
+
+def _stored(settings: dict[str, Any], folder: Path, overrides: Overrides) -> dict[str, Any]:
+    """Return the settings of a stored study without where it ran and the servers it asked.
+
+    Servers of the table of providers stay, as do the settings of one whose address a flag names.
+
+    Raises:
+        StudyError: if its metric is a function, and no flag names a metric.
+    """
+    metric = _code_in(settings)
+    if metric is not None and overrides.get("goal", {}).get("metric") is None:
+        raise StudyError(
+            f"The study in {str(folder)!r} is scored by {shown(metric)}. A stored study runs no "
+            f"code: if you trust this function, add --metric {shlex.quote(metric)}."
+        )
+    found = {key: value for key, value in settings.items() if key != "run"}
+    if isinstance(endpoints := settings.get("endpoints"), Mapping):
+        given = overrides.get("endpoints", {})
+        found["endpoints"] = {
+            name: section if is_usual(name, section) else {**section, "api_key_env": None}
+            for name, section in endpoints.items()
+            if isinstance(section, Mapping)
+            and (
+                is_usual(name, section)
+                or given.get(name, {}).get("base_url", "") == section.get("base_url")
+            )
+        }
+    return found
 
 
 def study_fields(section: str) -> Iterator[tuple[str, str, FieldInfo]]:
@@ -117,8 +191,9 @@ def _with_address(section: Any, flags: Mapping[str, Any]) -> dict[str, Any]:
 
     Prices alone leave the rows with the server of the section, and its key goes to no other one.
     """
-    known = section if isinstance(section, Mapping) and "base_url" not in flags else {}
-    return {**known, **flags}
+    known = section if isinstance(section, Mapping) else {}
+    same = flags.get("base_url", known.get("base_url")) == known.get("base_url")
+    return {**(known if same else {}), **flags}
 
 
 def sample_columns(data: str) -> dict[str, Any]:
@@ -153,7 +228,7 @@ def only(study: Study, names: Sequence[str]) -> Study:
 
 
 def _located(settings: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Let relative names of data and models start at the folder of a study file.
+    """Let relative names of data, models and a metric's file start at the folder of a study file.
 
     A stored study names its models as they were named where it was run: above `.choose`.
     """
@@ -173,6 +248,9 @@ def _located(settings: dict[str, Any], folder: Path) -> dict[str, Any]:
     for name, keys in (("data", FILES), ("models", MODELS)):
         if name in settings:
             found[name] = located(settings[name], keys)
+    if (metric := _code_in(settings)) is not None:
+        file, _, function = metric.rpartition(":")
+        found["goal"] = {**settings["goal"], "metric": f"{_place(file, folder)}:{function}"}
     if isinstance(candidates := settings.get("candidates"), list):
         found["candidates"] = [located(candidate, MODELS) for candidate in candidates]
     return found

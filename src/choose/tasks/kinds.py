@@ -238,7 +238,7 @@ def with_metric(task: Task, metric: str, target: str) -> Task:
         assert isinstance(task, GradedTask)
         return replace(task, headline=metric)
     if labels or task.labels or metric in TEXT_METRICS:
-        own = LABEL_METRICS if task.labels else (*kind.scores, *installed(), "module:function")
+        own = LABEL_METRICS if task.labels else (*kind.scores, *installed(), "FILE.py:FUNCTION")
         raise StudyError(
             f"The metric {metric!r} is not for the task's kind, {task.kind}. Allowed here for "
             f"--metric: {', '.join(own)}."

@@ -14,8 +14,10 @@ from dataclasses import dataclass, replace
 from functools import cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
+from importlib.util import module_from_spec, spec_from_file_location
 from numbers import Real
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -100,9 +102,10 @@ def scoring_digest(dataset: Dataset, ids: Sequence[str]) -> str:
 
 GROUP = "choose.metrics"
 
-_NAMED = re.compile(r"[A-Za-z_][\w.]{0,200}:[A-Za-z_]\w{0,100}")
+# ``package.module:function``, or ``path/to/file.py:function``.
+_NAMED = re.compile(r"([A-Za-z_][\w.]{0,200}|.{1,1000}\.py):[A-Za-z_]\w{0,100}")
 
-# Metrics that this process was asked for. What a stored study names is never imported.
+# Metrics that this process was asked for: what a stored task names is never imported.
 _asked: set[str] = set()
 
 
@@ -170,6 +173,7 @@ def user_metric(name: str, target: Any) -> UserMetric:
     Raises:
         StudyError: in one line, if it cannot be imported, fails, or returns no number from 0 to 1.
     """
+    _function.cache_clear()  # a notebook may have changed the file
     function = _function(name)
     _asked.add(name)
     scores = tuple(_checked(name, target, [target]))
@@ -181,30 +185,39 @@ def user_metric(name: str, target: Any) -> UserMetric:
 
 @cache
 def _function(name: str) -> Callable[..., Any]:
-    module, _, attribute = name.partition(":")
+    module, _, attribute = name.rpartition(":")
     try:
         if name in installed():
             found = installed()[name].load()
         else:
-            found = getattr(_module(module, name), attribute, None)
-    except StudyError:
-        raise
+            known = vars(_loaded(module) if module.endswith(".py") else import_module(module))
+            found = known.get(attribute)
     except Exception as error:  # a user's module may raise anything
         raise StudyError(
             f"The metric {name!r} cannot be imported: {_said(error)}. Write --metric "
-            "module:function, where Python finds the module from this folder."
+            "FILE.py:FUNCTION, or MODULE:FUNCTION of an installed package."
         ) from error
     if not callable(found):
-        known = [key for key in vars(_module(module, name)) if not key.startswith("_")]
+        names = [key for key in known if not key.startswith("_")]
         raise StudyError(
             f"The metric {name!r} is no function: {module!r} has no function {attribute!r}."
-            f"{did_you_mean(attribute, known)}"
+            f"{did_you_mean(attribute, names)}"
         )
     if not _takes_two(found):
         raise StudyError(
             f"The metric {name!r} must take two arguments: the answer and the list of right ones."
         )
     return found  # type: ignore[no-any-return]
+
+
+def _loaded(file: str) -> ModuleType:
+    """Run a file as a module of its own; its folder is not searched for others."""
+    spec = spec_from_file_location(f"choose_metric_{digest(file)}", file)
+    assert spec is not None and spec.loader is not None, file  # the name ends in .py
+    module = module_from_spec(spec)
+    sys.modules[spec.name] = module  # where `user_metric` finds its file
+    spec.loader.exec_module(module)
+    return module
 
 
 def _takes_two(function: Callable[..., Any]) -> bool:
@@ -215,23 +228,6 @@ def _takes_two(function: Callable[..., Any]) -> bool:
     except TypeError:
         return False
     return True
-
-
-def _module(module: str, name: str) -> Any:
-    """Import a module from this folder or the environment; none of Python's own.
-
-    What a model writes would be handed to `os.system`, were it named in a study file.
-    """
-    if module.partition(".")[0] in sys.stdlib_module_names:
-        raise StudyError(
-            f"The metric {name!r} is of Python's own library; name a function of a module of your "
-            "own that takes (output, targets)."
-        )
-    sys.path.insert(0, str(Path.cwd()))
-    try:
-        return import_module(module)
-    finally:
-        sys.path.pop(0)
 
 
 def _checked(name: str, output: Any, targets: Sequence[Any]) -> dict[str, float]:

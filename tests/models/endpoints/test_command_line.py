@@ -169,7 +169,9 @@ def test_two_candidates_of_one_strategy_have_a_model_each(
         other = '[[candidates]]\nstrategy = "prompt"\nname = "prompt-small"\n'
         other += 'model = "endpoint:small"'
         (tmp_path / "choose.toml").write_text(study_file(server.url, rest=rest, candidates=other))
-        code, _, _ = choose("compare", "--out", "st")  # both are here and free: nothing to confirm
+        code, _, _ = choose(
+            "compare", "-c", "choose.toml", "--out", "st"
+        )  # both are here and free: nothing to confirm
     assert code == 0
     assert card(tmp_path / "st", "prompt-big")["accuracy"]["value"] == 1.0
     assert card(tmp_path / "st", "prompt-small")["accuracy"]["value"] == pytest.approx(1 / 3)
@@ -182,7 +184,7 @@ def test_without_a_terminal_nothing_is_sent_unless_yes_is_said(
     choose: Run, server: Server, tmp_path: Path
 ) -> None:
     (tmp_path / "choose.toml").write_text(study_file(server.url, endpoint=PRICES))
-    code, out, err = choose("compare", "--out", "st")
+    code, out, err = choose("compare", "-c", "choose.toml", "--out", "st")
     assert code == 2
     assert out == ""
     assert "about $" in err
@@ -247,7 +249,7 @@ def test_at_a_terminal_a_person_is_asked(
 def test_data_that_may_not_leave_does_not(choose: Run, tmp_path: Path) -> None:
     rest = "[constraints]\ndata_may_leave = false"
     (tmp_path / "choose.toml").write_text(study_file("https://api.example/v1", rest=rest))
-    code, _, err = choose("compare", "--out", "st", "--yes")
+    code, _, err = choose("compare", "-c", "choose.toml", "--out", "st", "--yes")
     assert code == 2
     assert "data_may_leave = false forbids it" in err
     assert "api.example" in err
@@ -257,7 +259,7 @@ def test_data_that_may_not_leave_does_not(choose: Run, tmp_path: Path) -> None:
 def test_a_server_on_this_machine_may_have_it(choose: Run, server: Server, tmp_path: Path) -> None:
     rest = "[constraints]\ndata_may_leave = false"
     (tmp_path / "choose.toml").write_text(study_file(server.url, rest=rest))
-    assert choose("compare", "--out", "st")[0] == 0
+    assert choose("compare", "-c", "choose.toml", "--out", "st")[0] == 0
 
 
 @pytest.mark.parametrize(
@@ -277,7 +279,7 @@ def test_an_endpoint_that_cannot_work_stops_the_command_before_anything(
     with serving(respond) as server:
         text = study_file(server.url, endpoint='api_key_env = "MY_KEY"')
         (tmp_path / "choose.toml").write_text(text)
-        code, out, err = choose("compare", "--out", "st", "--yes")
+        code, out, err = choose("compare", "-c", "choose.toml", "--out", "st", "--yes")
     assert code == 2
     assert out == ""
     assert says in err
@@ -314,12 +316,14 @@ def test_dollars_run_out_and_the_next_run_goes_on_where_it_stopped(
     choose: Run, server: Server, tmp_path: Path
 ) -> None:
     (tmp_path / "choose.toml").write_text(study_file(server.url, endpoint=PRICES))
-    code, _, _ = choose("compare", "--out", "st", "--yes", "--max-usd", "0.0012")
+    code, _, _ = choose(
+        "compare", "-c", "choose.toml", "--out", "st", "--yes", "--max-usd", "0.0012"
+    )
     assert code == 0
     assert "max-usd was used up" in " ".join(choose("report", "st", "--full")[1].split())
     first = len(server.asked)
     assert 5 < first < 61
-    code, out, _ = choose("compare", "--out", "st", "--yes", "--max-usd", "1")
+    code, out, _ = choose("compare", "-c", "choose.toml", "--out", "st", "--yes", "--max-usd", "1")
     assert code == 0
     assert len(server.asked) == 61  # one to try the connection, and no row twice
     assert card(tmp_path / "st", "prompt-big")["rows"] == 60
@@ -330,9 +334,9 @@ def test_a_finished_study_asks_and_confirms_nothing(
     choose: Run, server: Server, tmp_path: Path
 ) -> None:
     (tmp_path / "choose.toml").write_text(study_file(server.url, endpoint=PRICES))
-    assert choose("compare", "--out", "st", "--yes")[0] == 0
+    assert choose("compare", "-c", "choose.toml", "--out", "st", "--yes")[0] == 0
     count = len(server.asked)
-    code, _, err = choose("compare", "--out", "st")
+    code, _, err = choose("compare", "-c", "choose.toml", "--out", "st")
     assert code == 0
     assert "requests" not in err
     assert len(server.asked) == count
@@ -353,7 +357,7 @@ def test_repeats_measure_what_the_service_itself_changes(choose: Run, tmp_path: 
 
     with serving(fickle) as server:
         (tmp_path / "choose.toml").write_text(study_file(server.url, grid="repeats = 3"))
-        code, _out, _ = choose("compare", "--out", "st")
+        code, _out, _ = choose("compare", "-c", "choose.toml", "--out", "st")
     assert code == 0
     found = card(tmp_path / "st", "prompt-big")["service"]
     assert found["repeats"] == 3
@@ -370,7 +374,7 @@ def test_a_served_model_is_compared_as_it_is_with_a_warning(
     served = '[[candidates]]\nstrategy = "served"\nname = "in-house"\nmodel = "endpoint:tuned"\n'
     served += 'params = { system = "You know what to do." }'
     (tmp_path / "choose.toml").write_text(study_file(server.url, rest=rest, candidates=served))
-    code, _out, _ = choose("compare", "--out", "st")
+    code, _out, _ = choose("compare", "-c", "choose.toml", "--out", "st")
     assert code == 0
     ours = [body for body in server.asked if body["model"] == "ours"]
     assert [m["role"] for m in ours[-1]["messages"]] == ["system", "user"]
@@ -407,7 +411,7 @@ def test_a_trial_that_fails_midway_is_a_recorded_failure(
 
     with serving(respond) as server:
         (tmp_path / "choose.toml").write_text(study_file(server.url))
-        code, out, err = choose("compare", "--out", "st")
+        code, out, err = choose("compare", "-c", "choose.toml", "--out", "st")
     assert code == 0
     found = card(tmp_path / "st", "prompt-big")
     assert any("refuses a request without a key" in e for e in found["errors"])

@@ -110,7 +110,8 @@ class Session:
             known = ", ".join(self.endpoints) or "none"
             raise ModelError(
                 f"No endpoint {name!r}.{did_you_mean(name, self.endpoints)} The study file's "
-                f"[endpoints.NAME] sections name: {known}. Or give --model MODEL with --base-url."
+                f"[endpoints.NAME] sections name: {known}; those of a stored study do not count. "
+                "Or give --model MODEL with --base-url."
             )
         return self.endpoints[name]
 

@@ -244,6 +244,16 @@ def _merged(section: dict[str, Any], endpoints: Mapping[str, Any], name: str) ->
     return {**section, **own} if isinstance(own, Mapping) else own
 
 
+def is_usual(name: object, section: Mapping[str, Any]) -> bool:
+    """Return whether ``[endpoints."PROVIDER:MODEL"]`` has that provider's own address and key."""
+    known = PROVIDERS.get(provider_of(name) or "") if isinstance(name, str) else None
+    return (
+        known is not None
+        and section.get("base_url", known.base_url) == known.base_url
+        and section.get("api_key_env") in (None, *known.keys)
+    )
+
+
 def provider_entries() -> list[ProviderEntry]:
     """Return the table for display, with the variable whose key would be sent."""
     entries = []
