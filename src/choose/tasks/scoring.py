@@ -213,7 +213,8 @@ def _function(name: str) -> Callable[..., Any]:
 def _loaded(file: str) -> ModuleType:
     """Run a file as a module of its own; its folder is not searched for others."""
     spec = spec_from_file_location(f"choose_metric_{digest(file)}", file)
-    assert spec is not None and spec.loader is not None, file  # the name ends in .py
+    assert spec is not None, file  # the name ends in .py
+    assert spec.loader is not None, file
     module = module_from_spec(spec)
     sys.modules[spec.name] = module  # where `user_metric` finds its file
     spec.loader.exec_module(module)
