@@ -6,6 +6,9 @@ import hashlib
 import json
 import os
 import re
+import shutil
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from fnmatch import fnmatch
@@ -146,6 +149,24 @@ def gguf_weights(folder: Path) -> None:
     (folder / "sentence_bert_config.json").write_text(json.dumps(settings))
 
 
+def pickle_beside_other_weights(folder: Path) -> None:
+    """N9: any safetensors beside it let the pickle through, which is what a Dense module reads."""
+    pickled_module(folder)
+    shutil.copy(folder / "model.safetensors", folder / "2_Dense" / "unread.safetensors")
+
+
+def module_that_names_a_class(folder: Path) -> None:
+    """N12: WordEmbeddings imports the tokenizer class that its settings name."""
+    text = (folder / "modules.json").read_text()
+    (folder / "modules.json").write_text(text.replace("models.Pooling", "models.WordEmbeddings"))
+
+
+def module_that_is_none(folder: Path) -> None:
+    """N12: anything that could be imported from the package was taken for a module."""
+    text = (folder / "modules.json").read_text()
+    (folder / "modules.json").write_text(text.replace("models.Pooling", "util.misc.importlib"))
+
+
 def adapter(folder: Path) -> None:
     (folder / "adapter_config.json").write_text('{"base_model_name_or_path": "org/other"}')
 
@@ -179,7 +200,10 @@ def dense_module(folder: Path) -> None:
         (foreign_module_in_a_router, "evil_mod.Evil"),
         (module_outside, "leads out of the folder"),
         (module_behind_a_link, "leads out of the folder"),
+        (module_that_names_a_class, "WordEmbeddings"),
+        (module_that_is_none, "importlib"),
         (pickled_module, "pickled weights"),
+        (pickle_beside_other_weights, "pickled weights"),
         (tokenizer_elsewhere, "tokenizer_name_or_path"),
         (gguf_weights, "gguf_file"),
         (adapter, "adapter"),
@@ -198,6 +222,148 @@ def test_a_folder_loads_no_code_no_pickle_and_nothing_from_elsewhere(
             load(str(folder))  # type: ignore[operator]
         assert "\n" not in str(raised.value)
     assert not Path("ran").exists()
+
+
+EVIL = "evil-org/evil-kernel"
+
+KERNELS = [
+    ("config.json", {"_attn_implementation": EVIL}),
+    ("config.json", {"attn_implementation": "kernels-community/flash-attn2@main:forward"}),
+    ("config.json", {"attn_implementation": {"": "sdpa", "text_config": EVIL}}),
+    ("config.json", {"text_config": {"_attn_implementation_internal": EVIL}}),
+    ("config.json", {"_attn_implementation": "flash_attention_2"}),
+    ("config.json", {"experts_implementation": EVIL}),
+]
+
+SETTINGS = [
+    *[
+        ("sentence_bert_config.json", {key: {"attn_implementation": EVIL}})
+        for key in ("model_args", "model_kwargs", "config_args", "config_kwargs")
+    ],
+    ("sentence_bert_config.json", {"model_args": {"allow_all_kernels": True}}),
+    ("sentence_bert_config.json", {"model_kwargs": {"use_kernels": True}}),
+    ("sentence_bert_config.json", {"config_kwargs": {"auto_map": {"AutoConfig": "evil.Config"}}}),
+    ("sentence_bert_config.json", {"tokenizer_args": {"tokenizer_file": "/somewhere"}}),
+    ("sentence_bert_config.json", {"processor_kwargs": {"subfolder": ".."}}),
+    ("sentence_bert_config.json", {"model_kwargs": "use_kernels"}),
+    ("sentence_bert_config.json", {"backend": "onnx"}),
+]
+
+
+@pytest.mark.parametrize("kind", ["encoder", "base", "causal"])
+def test_a_folder_never_chooses_code_that_is_fetched(kind: str, tmp_path: Path) -> None:
+    """N2: with a stub of the package `kernels` installed, nothing asks it for a kernel."""
+    stub = tmp_path / "installed"
+    (stub / "kernels" / "layer").mkdir(parents=True)
+    (stub / "kernels" / "__init__.py").write_text(
+        "import pathlib\n"
+        "class Stub:\n"
+        "    def __init__(self, *args, **kwargs): pass\n"
+        "    def __class_getitem__(cls, _): return cls\n"
+        "def __getattr__(name): return Stub\n"
+        "def use_kernel_forward_from_hub(name): return lambda cls: cls\n"
+        "def use_kernelized_func(*names): return lambda cls: cls\n"
+        "def register_kernel_mapping(*args, **kwargs): pass\n"
+        f"def get_kernel(*args, **kwargs): pathlib.Path({str(tmp_path / 'asked')!r}).touch()\n"
+    )
+    (stub / "kernels" / "layer" / "__init__.py").write_text("")
+    (stub / "kernels" / "layer" / "mode.py").write_text("class Mode: pass\n")
+    (stub / "kernels-0.18.2.dist-info").mkdir()
+    (stub / "kernels-0.18.2.dist-info" / "METADATA").write_text(
+        "Metadata-Version: 2.1\nName: kernels\nVersion: 0.18.2\n"
+    )
+    folder = tiny.encoder(tmp_path / "m") if kind == "encoder" else tiny.causal_lm(tmp_path / "m")
+    cases = KERNELS + (SETTINGS if kind == "encoder" else [])
+    done = subprocess.run(
+        [sys.executable, "-c", LOADS, kind, str(folder), json.dumps(cases)],
+        env={**os.environ, "PYTHONPATH": str(stub)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    outcomes = json.loads(done.stdout.splitlines()[-1])
+    assert outcomes["available"]
+    assert outcomes["plain"] == "loaded"
+    assert not (tmp_path / "asked").exists()
+    assert [text for text in outcomes["refused"] if " sets " not in text or "\n" in text] == []
+    assert len(outcomes["refused"]) == len(cases)
+    # The stub is what transformers would ask.
+    assert outcomes["control"] == "asked"
+
+
+LOADS = """
+import json, sys
+from pathlib import Path
+from choose.errors import ModelError
+from choose.models.causal.loading import load_causal
+from choose.models.embeddings import load_encoder
+from choose.models.lora.model import load_base
+from transformers import AutoModel
+from transformers.utils import is_kernels_available
+
+kind, folder, cases = sys.argv[1], Path(sys.argv[2]), json.loads(sys.argv[3])
+load = {"encoder": load_encoder, "base": load_base, "causal": load_causal}[kind]
+load(str(folder))
+outcomes = {"available": is_kernels_available(), "plain": "loaded", "refused": []}
+for name, settings in cases:
+    before = (folder / name).read_text()
+    (folder / name).write_text(json.dumps(json.loads(before) | settings))
+    try:
+        load(str(folder))
+    except ModelError as error:
+        outcomes["refused"].append(str(error))
+    (folder / name).write_text(before)
+asked = folder.parent / "asked"
+if not asked.exists():
+    try:
+        AutoModel.from_pretrained(folder, attn_implementation="evil-org/evil-kernel")
+    except Exception:
+        pass
+    outcomes["control"] = "asked" if asked.exists() else "not asked"
+    asked.unlink(missing_ok=True)
+print(json.dumps(outcomes))
+"""
+
+
+@pytest.mark.parametrize("kind", ["encoder", "base", "causal"])
+def test_a_million_layers_are_refused_at_once(kind: str, tmp_path: Path) -> None:
+    """N10: layers were built for minutes before weights were missed."""
+    folder = tiny.encoder(tmp_path / "m") if kind == "encoder" else tiny.causal_lm(tmp_path / "m")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"num_hidden_layers": 10**6}))
+    load = {"encoder": load_encoder, "base": load_base, "causal": load_causal}[kind]
+    start = time.thread_time()
+    with pytest.raises(ModelError, match="num_hidden_layers to 1,000,000"):
+        load(str(folder))  # type: ignore[operator]
+    assert time.thread_time() - start < 2
+
+
+def without_a_tokenizer(folder: Path) -> None:
+    for name in ("tokenizer.json", "vocab.txt"):
+        (folder / name).unlink(missing_ok=True)
+
+
+def with_another_vocabulary(folder: Path) -> None:
+    """Write words that no lower-cased text holds; there are as many as before."""
+    tokenizer = json.loads((folder / "tokenizer.json").read_text())
+    words = {
+        word if word.startswith("[") else f"{word.upper()}X": place
+        for word, place in tokenizer["model"]["vocab"].items()
+    }
+    tokenizer["model"]["vocab"] = words
+    (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
+    (folder / "vocab.txt").write_text("\n".join(words))
+
+
+@pytest.mark.parametrize("spoil", [without_a_tokenizer, with_another_vocabulary])
+def test_an_encoder_without_its_tokenizer_is_refused(spoil: Change, tmp_path: Path) -> None:
+    """N4: every word was the unknown token, and the vectors were scored without a word."""
+    folder = tiny.encoder(tmp_path / "model")
+    spoil(folder)
+    for load in (load_encoder, load_base):
+        with pytest.raises(ModelError, match=r"tokenizer of '.*'|Cannot load") as raised:
+            load(str(folder))  # type: ignore[operator]
+        assert "\n" not in str(raised.value)
 
 
 def test_no_error_advises_to_run_code_of_a_folder(tmp_path: Path) -> None:

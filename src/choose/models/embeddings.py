@@ -23,6 +23,7 @@ from choose.models.weights.cache_digests import content_digest
 from choose.models.weights.folder_checks import (
     check_complete,
     check_finite,
+    check_tokenizer,
     loading_error,
     recorded_missing,
 )
@@ -157,6 +158,7 @@ def load_encoder(spec: str) -> Encoder:
 @lru_cache(maxsize=4)
 def _loaded(spec: str, digest: str, feed_forward: str) -> Encoder:
     from sentence_transformers import SentenceTransformer
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     folder = resolve(spec)
     try:
@@ -168,6 +170,11 @@ def _loaded(spec: str, digest: str, feed_forward: str) -> Encoder:
         raise loading_error("an encoder", folder, error) from error
     for module in model.modules():  # some render texts as chats
         limit_rendering(getattr(module, "processor", None))
+        if isinstance(module, PreTrainedModel) and isinstance(
+            model.tokenizer, PreTrainedTokenizerBase
+        ):
+            words = getattr(module.config.get_text_config(), "vocab_size", None)
+            check_tokenizer(model.tokenizer, words, folder)
     check_complete(folder, missing, "encoder")
     check_finite(model, folder)
     return cached_encoder(model, "embedding", content_digest(folder), feed_forward)

@@ -17,7 +17,12 @@ from choose.models.hardware.memory import (
     free_machine_bytes,
     memory_notes,
 )
-from choose.models.weights.folder_checks import check_finite, check_finite_files, loading_error
+from choose.models.weights.folder_checks import (
+    check_finite,
+    check_finite_files,
+    check_tokenizer,
+    loading_error,
+)
 from choose.models.weights.model_size import FOUR_BIT_SHARE, ModelSize, gigabytes, size_of_folder
 
 if TYPE_CHECKING:
@@ -168,6 +173,8 @@ def load_placed(
             raise
         except Exception as error:  # damaged files can raise anything
             raise loading_error(what, folder, error) from error
+    words = getattr(model.config.get_text_config(), "vocab_size", None)
+    check_tokenizer(tokenizer, words, folder)
     if four_bit:
         check_finite_files(folder)
     else:

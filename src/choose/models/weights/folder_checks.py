@@ -24,10 +24,36 @@ FILES = (
 # Other files that are copied out of a wheel: the licence is read from a README.
 _DOCUMENTS = ("readme*", "license*", "licence*", "notice*")
 
-_LIBRARY_MODULE = re.compile(r"sentence_transformers(\.\w+)+")
+# The modules of sentence-transformers that are loaded, by the names that its versions write. Others
+# take classes by name from their settings, or weights that are no safetensors.
+_MODULE = re.compile(
+    r"sentence_transformers\.(models|(base|sentence_transformer)\.modules(\.[a-z_]+)?)\."
+    r"(Transformer|Pooling|WeightedLayerPooling|Dense|LayerNorm|Dropout|Normalize|StaticEmbedding"
+    r"|Router|Asym)"
+)
 
-# Settings of a module that make sentence-transformers load files from elsewhere.
-_ELSEWHERE = ("tokenizer_name_or_path", "gguf_file", "adapter_kwargs")
+# What the settings of a Transformer module may hold, and which arguments they may pass on.
+_SETTINGS = {
+    *("max_seq_length", "do_lower_case", "transformer_task", "modality_config"),
+    *("module_output_name", "processing_kwargs", "unpad_inputs", "query_length"),
+    *("document_length", "query_expansion"),
+}
+_PASSED_ON = {
+    *("model_args", "model_kwargs", "config_args", "config_kwargs"),
+    *("tokenizer_args", "processor_kwargs"),
+}
+_ARGUMENTS = {
+    *("add_pooling_layer", "attn_implementation", "dtype", "torch_dtype", "use_cache"),
+    *("do_lower_case", "use_fast", "model_max_length", "max_length", "padding_side"),
+    *("truncation_side", "add_bos_token", "add_eos_token"),
+}
+
+# Ways of computing that transformers has itself; others are fetched from a hub and run.
+_IMPLEMENTATIONS = (None, "eager", "sdpa", "grouped_mm", "batched_mm")
+
+# The largest models have 126 layers; loading a million takes minutes.
+MAX_LAYERS = 1_000
+_LAYERS = re.compile(r"(num|n)_(\w+_)?layers?|\w+_layers")
 
 _PATCHING = RLock()
 
@@ -57,13 +83,16 @@ def check_folder(folder: Path) -> None:
     for place in {folder, *(place for place, _ in modules)}:
         _check_place(place)
     for place, kind in modules:
-        if not _LIBRARY_MODULE.fullmatch(kind):
+        if not _MODULE.fullmatch(kind):
             raise ModelError(
                 f"{str(folder)!r} names the module {kind!r} in modules.json or a configuration. "
-                "Only modules of sentence-transformers are loaded, since others are code that "
-                "would be run. Name another model."
+                "Only Transformer, Pooling, Dense and a few other modules of "
+                "sentence-transformers are loaded, since others are code that would be run. Name "
+                "another model."
             )
-        if (place / "pytorch_model.bin").exists() and not any(place.glob("*.safetensors")):
+        # A Transformer reads safetensors under any name; other modules read this file or a pickle.
+        whole = "*.safetensors" if kind.endswith(".Transformer") else "model.safetensors"
+        if (place / "pytorch_model.bin").exists() and not any(place.glob(whole)):
             raise ModelError(
                 f"{str(place / 'pytorch_model.bin')!r} holds pickled weights, which are not "
                 "loaded. Convert them to safetensors (load the model with sentence-transformers "
@@ -93,15 +122,54 @@ def _check_place(place: Path) -> None:
             "digest would not cover. Merge the adapter into its base and save the whole model."
         )
     for file in sorted(place.glob("sentence_*_config.json")):
-        settings = _read(file)
-        parts = [settings, *settings.values()] if isinstance(settings, dict) else []
-        named = [part for part in parts if isinstance(part, dict)]
-        for key in _ELSEWHERE:
-            if any(part.get(key) for part in named):
-                raise ModelError(
-                    f"{str(file)!r} sets {key}, which loads files that the model's digest does not "
-                    "cover. Save the model whole, without it."
-                )
+        _check_settings(file, _read(file))
+    for file in sorted(place.glob("config*.json")):
+        _check_config(file, _read(file))
+
+
+def _check_settings(file: Path, settings: Any) -> None:
+    """Refuse settings of a module that are not known to load nothing from elsewhere."""
+    if not isinstance(settings, dict):
+        raise ModelError(f"{str(file)!r} holds no settings. Fetch or save the model again.")
+    named = [key for key in settings if key not in _SETTINGS | _PASSED_ON]
+    for key in _PASSED_ON & settings.keys():
+        arguments = settings[key] or {}
+        named += [key] if not isinstance(arguments, dict) else sorted(arguments.keys() - _ARGUMENTS)
+    if named:
+        raise ModelError(
+            f"{str(file)!r} sets {named[0]}, which can load files or code that the model's digest "
+            "does not cover. Save the model whole, without it."
+        )
+    _check_config(file, settings)
+
+
+def _check_config(file: Path, settings: Any) -> None:
+    """Refuse code of a hub in place of attention, and numbers of layers that no model has."""
+    for key, value in _pairs(settings):
+        if key.endswith(("_implementation", "_implementation_internal")):
+            for way in value.values() if isinstance(value, dict) else [value]:
+                if way not in _IMPLEMENTATIONS:
+                    raise ModelError(
+                        f"{str(file)!r} sets {key} to {way!r}, which is code that would be "
+                        "fetched and run. Remove the key: attention is that of transformers."
+                    )
+        elif _LAYERS.fullmatch(key) and type(value) is int and value > MAX_LAYERS:
+            raise ModelError(
+                f"{str(file)!r} sets {key} to {value:,}, and at most {MAX_LAYERS:,} layers are "
+                "loaded: it is damaged. Fetch or save the model again."
+            )
+
+
+def _pairs(settings: Any) -> Iterator[tuple[str, Any]]:
+    """Yield the keys and values of JSON at any depth."""
+    parts = [settings]
+    while parts:
+        part = parts.pop()
+        if isinstance(part, dict):
+            yield from part.items()
+            parts += part.values()
+        elif isinstance(part, list):
+            parts += part
 
 
 def _modules(folder: Path) -> Iterator[tuple[Path, str]]:
@@ -209,6 +277,33 @@ def check_complete(folder: Path, missing: Iterable[str], kind: str) -> None:
         raise ModelError(
             f"{_weights_file(folder)} has no weights for {', '.join(names[:3])} "
             f"({len(names)} in all): it is damaged, or is no {kind}."
+        )
+
+
+def check_tokenizer(tokenizer: Any, vocabulary: int | None, folder: Path) -> None:
+    """Refuse a tokenizer that is not the model's: it would map every text to the unknown token.
+
+    `vocabulary` is the number of tokens that the model knows.
+
+    Raises:
+        ModelError: naming the folder.
+    """
+    if vocabulary and 2 * len(tokenizer) < vocabulary:
+        raise ModelError(
+            f"The tokenizer of {str(folder)!r} has {len(tokenizer):,} tokens and the model "
+            f"{vocabulary:,}: its files (such as tokenizer.json) are missing or another model's. "
+            "Fetch or save the model again."
+        )
+    places = range(0, len(tokenizer), 1 + len(tokenizer) // 1_000)
+    tokens = tokenizer.convert_ids_to_tokens([*places])
+    special = {*tokenizer.all_special_tokens, None}
+    text = tokenizer.convert_tokens_to_string([token for token in tokens if token not in special])
+    if {*tokenizer.encode(text, add_special_tokens=False, verbose=False)} <= {
+        tokenizer.unk_token_id
+    }:
+        raise ModelError(
+            f"The tokenizer of {str(folder)!r} maps every word to its unknown token: its files are "
+            "damaged or missing. Fetch or save the model again."
         )
 
 
