@@ -19,7 +19,7 @@ meaning      10,000 passages by meaning and by both
 retrievers   hit@k, MRR and nDCG of BM25, of MiniLM, of both, and of both after MiniLM was tuned,
              with the seconds of tuning (only if named)
 update       facts of 40 made documents change after training: which answers give the new one, and
-             which the old one, without training again and after it (only if named)
+             which the old one, without training again (only if named)
 bands        sample:handbook, each question once, out of two folds: the prompt and the adapter with
              the right passage and with what is found, on the same rows (only if named)
 
@@ -53,7 +53,7 @@ from choose.models.weights.spec import DEFAULT_LM
 from choose.schema.study_sections import DataSection, TaskSection
 from choose.strategy import Prepares, Reports, Rereads, build, kind_settings
 from choose.tasks.answering import Answering, abstains, corpus_of, with_corpus
-from choose.tasks.drills.document_drills import Drill, updated
+from choose.tasks.exchanged_facts import Drill, exchange_facts
 from choose.types import Answers, Example, Item, Task
 from extraction import _value
 from machine import machine
@@ -550,14 +550,15 @@ def _print_update(choice: argparse.Namespace, kept: _Kept) -> None:
     task, train, test = made_offices(10 if choice.quick else 40)
     corpus = corpus_of(task)
     assert corpus is not None
-    drill = updated([*train, *test], corpus, [row.id for row in test], 0)
+    drill = exchange_facts([*train, *test], corpus, asked=[row.id for row in test], seed=0)
     assert drill is not None
     print(
         f"{drill.facts} facts of {len(corpus)} made documents changed after training; "
         f"{len(train)} questions to learn from, {len(drill.ids)} on changed facts asked in other "
         f"words, means of {choice.seeds} seeds, % with 95 % intervals by document"
     )
-    columns = ("F1 before", "new fact", "old fact", "s to renew", "new, trained again")
+    documents = {row.id: row.evidence[0].document for row in test}
+    columns = ("F1 before", "new fact", "old fact")
     print(f"{'':10}{''.join(f'{column:>20}' for column in columns)}")
     for name in choice.candidates:
         each = [
@@ -570,12 +571,9 @@ def _print_update(choice: argparse.Namespace, kept: _Kept) -> None:
         cells = [f"{fmean(one['before'] for one in each):.3f}"]
         for share in ("new", "old"):
             rows = [fmean(one[f"{share} {id}"] for one in each) for id in drill.ids]
-            half = half_width(rows, [drill.rows[id].evidence[0].document for id in drill.ids])
+            half = half_width(rows, [documents[id] for id in drill.ids])
             ends = (max(0.0, fmean(rows) - half), min(1.0, fmean(rows) + half))
             cells.append(f"{fmean(rows):.0%} ({ends[0]:.0%} to {ends[1]:.0%})".replace("%", ""))
-        cells.append(f"{fmean(one['seconds'] for one in each):.3g}")
-        again = [one["again"] for one in each if "again" in one]
-        cells.append(f"{100 * fmean(again):.0f}" if again else "-")
         print(f"{name:10}{''.join(f'{cell:>20}' for cell in cells)}", flush=True)
 
 
@@ -588,7 +586,7 @@ def _updated(
     drill: Drill,
     seed: int,
 ) -> Figures:
-    """Return what a candidate answers before documents change, after it, and trained again."""
+    """Return what a candidate answers before documents change, and after it."""
     assert isinstance(task, Answering)
     rows = [row for row in test if row.id in drill.ids]
     items, old = [row.item() for row in rows], {row.id: row.targets for row in rows}
@@ -598,7 +596,7 @@ def _updated(
         found = {}
         for row, output in zip(rows, answers.outputs, strict=True):
             both = (
-                task.nearness(output, drill.rows[row.id].targets),
+                task.nearness(output, [drill.targets[row.id]]),
                 task.nearness(output, old[row.id]),
             )
             one, other = both if new else both[::-1]
@@ -606,17 +604,11 @@ def _updated(
         return found
 
     strategy: Any = _fitted(name, settings, task, train, seed)
-    start = perf_counter()
     before = answers = strategy.predict(items)
     figures: Figures = {"before": _scores(task, before, rows)["F1"]}
     if isinstance(strategy, Rereads):
-        figures["seconds"] = strategy.reread(drill.corpus)
+        strategy.reread(drill.corpus)
         answers = strategy.predict(items)
-    else:
-        again, start = [drill.rows.get(row.id, row) for row in train], perf_counter()
-        renewed = _fitted(name, settings, with_corpus(task, drill.corpus), again, seed)
-        figures["seconds"] = perf_counter() - start
-        figures["again"] = fmean(gives(renewed.predict(items), new=True).values())
     for share, new in (("new", True), ("old", False)):
         figures |= {f"{share} {id}": x for id, x in gives(answers, new).items()}
     return figures

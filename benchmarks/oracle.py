@@ -5,8 +5,6 @@
     python benchmarks/oracle.py --split tune        the split on which thresholds were chosen
     python benchmarks/oracle.py --losses            what a reading candidate loses, by cause:
                                                     1,000 studies of each of its worlds
-    python benchmarks/oracle.py --changes           documents that change, and candidates that keep
-                                                    old facts: 400 studies of each of its worlds
 
 Exits with 1 and the list of missed targets where there are any.
 """
@@ -35,11 +33,11 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 import choose
 from choose.files import digest_rows
 from choose.judge.goal import RULE
-from simulation import losses, old_facts
+from simulation import losses
 from simulation.grading import NAMES, AskedMore, Choice, Grade, play
 from simulation.summary import Tally, lines, missed, tally
 
-FULL, QUICK, CHUNK, LOSSES, CHANGES = 2000, 50, 10, 1000, 400
+FULL, QUICK, CHUNK, LOSSES = 2000, 50, 10, 1000
 
 # World, split, number of the first study, number after the last.
 Job = tuple[str, Any, int, int]
@@ -53,7 +51,6 @@ def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--split", choices=("tune", "report"), default="report")
     parser.add_argument("--worlds", nargs="+", choices=NAMES, default=NAMES)
     parser.add_argument("--losses", action="store_true", help="the split of what readers lose")
-    parser.add_argument("--changes", action="store_true", help="documents that change")
     parser.add_argument("--processes", type=int, default=min(2, os.cpu_count() or 1))
     parser.add_argument("--keep", type=Path, help="file of graded studies, to go on from")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
@@ -166,8 +163,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     choice = options(arguments)
     if choice.losses:
         return _losses(choice.studies or (QUICK if choice.quick else LOSSES))
-    if choice.changes:
-        return _changes(choice.studies or (QUICK if choice.quick else CHANGES))
     studies = choice.studies or (QUICK if choice.quick else FULL)
     grades, seconds = run(choice, studies)
     worlds: dict[str, Tally] = {name: tally(part) for name, part in grades.items()}
@@ -188,24 +183,11 @@ def _losses(studies: int) -> int:
     """Judge the worlds of planted losses, print, and return 1 where a target is missed."""
     start = process_time()
     tallies = [losses.tally(name, studies) for name in losses.WORLDS]
-    return _print("of planted losses", studies, start, losses.lines(tallies), tallies)
-
-
-def _changes(studies: int) -> int:
-    """Judge the worlds of documents that change, print, and return 1 where a target is missed."""
-    start = process_time()
-    tallies = [old_facts.tally(name, studies) for name in old_facts.WORLDS]
-    return _print("of documents that change", studies, start, old_facts.lines(tallies), tallies)
-
-
-def _print(
-    what: str, studies: int, start: float, report: Iterator[str], tallies: Sequence[Any]
-) -> int:
     print(
-        f"{len(tallies)} known worlds {what}: {studies:,} studies of each, decision rule {RULE}, "
-        f"{process_time() - start:.0f} s of one core, {processor()}\n"
+        f"{len(tallies)} known worlds of planted losses: {studies:,} studies of each, decision "
+        f"rule {RULE}, {process_time() - start:.0f} s of one core, {processor()}\n"
     )
-    print("\n".join([*report, ""]))
+    print("\n".join([*losses.lines(tallies), ""]))
     misses = [line for one in tallies for line in one.missed()]
     print("\n".join(["Missed targets:", *misses]) if misses else "All targets are met.")
     return 1 if misses else 0

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
 from itertools import chain, islice, takewhile
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from choose.files import digest_rows
 
@@ -21,19 +21,9 @@ WORDS = 100
 NOTHING, GOLD, AMONG_OTHERS = "no-passage", "gold-passage", "gold-and-others"
 CONDITIONS = (NOTHING, GOLD, AMONG_OTHERS)
 
-# Drills: documents that change after training, evidence that is taken out of them, documents that
-# arrive, and errors in documents. Their views are named by these, a dash and a digest of a change.
-DrillKind = Literal["updated-documents", "missing-documents", "new-documents"]
-LaterDocuments = Literal["new-documents", "updated-documents"]
+# The drill: facts in documents that change after training. Its view is named by this, a dash and a
+# digest of the change.
 UPDATED: Final = "updated-documents"
-MISSING: Final = "missing-documents"
-ARRIVED: Final = "new-documents"
-FAULTY: Final = "faulty-documents"
-
-# Errors in documents: some are gone, have an older version beside them or a copy without the
-# answers, or were read by a scanner.
-Fault = Literal["gone", "older-version", "copy-without-answers", "scanned"]
-
 
 # Answers that documents imply rather than state.
 IMPLIED: Final = frozenset({"yes", "no", "none", "true", "false"})
@@ -41,7 +31,7 @@ IMPLIED: Final = frozenset({"yes", "no", "none", "true", "false"})
 
 def is_drill(view: str) -> bool:
     """Return whether a view asks rows after their documents changed; it is not scored as others."""
-    return view.startswith(tuple(f"{kind}-" for kind in (UPDATED, MISSING, ARRIVED, FAULTY)))
+    return view.startswith(f"{UPDATED}-")
 
 
 class Span(NamedTuple):

@@ -10,7 +10,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
-from choose.corpus import LaterDocuments, Passage, Span
+from choose.corpus import Passage, Span
 from choose.files import digest, digest_rows
 
 Family = Literal["baseline", "prompting", "retrieval", "fine-tuning"]
@@ -56,7 +56,6 @@ class Example:
     timestamp: datetime | None = None
     group: str | None = None
     annotator: str | None = None
-    asks: str | None = None  # rows that ask the same share it
 
     def item(self) -> Item:
         """Return the row without its target."""
@@ -162,7 +161,7 @@ class Scenario:
     ``noise`` replaces targets of training rows. ``inner`` cross-validates inside the pool. ``time``
     tests on rows after a cut, after training on rows before it or on as many of any time.
     ``new-class`` withholds rows of a label, or with a field. In ``inner`` and ``time`` a trial's
-    `fold` is one of `parts`. ``new-documents`` and ``updated-documents`` are of `tasks.drills`.
+    `fold` is one of `parts`.
 
     Attributes:
         noise: what changes; ``symmetric`` swaps records or texts, and drops or adds a set's label.
@@ -176,7 +175,7 @@ class Scenario:
         examples: training rows of that class.
     """
 
-    kind: Literal["standard", "noise", "time", "new-class", "inner"] | LaterDocuments = "standard"
+    kind: Literal["standard", "noise", "time", "new-class", "inner"] = "standard"
     noise: Noise = "symmetric"
     rate: float = 0.0
     rows: int = 0
@@ -339,7 +338,6 @@ class Dataset:
         """Return the digest of the rows, of their division, and of documents if there are any."""
         rows = self.examples.values()
         every = [(*e.content, str(e.timestamp), e.group, e.annotator) for e in rows]
-        every += [("asks", e.id, e.asks) for e in rows if e.asks]
         every += [("fold", *fold.questions) for fold in self.folds]
         documents = self.task.facts().get("documents")
         return digest_rows([*every, ("documents", documents)] if documents else every)

@@ -12,8 +12,7 @@ import pytest
 
 from choose.data.dataset import load_dataset, read_rows
 from choose.data.duplicates import index_texts
-from choose.data.examples import in_other_words
-from choose.errors import DataError, StudyError
+from choose.errors import DataError
 from choose.schema.study_sections import DataSection, TaskSection
 from choose.tasks.answering import NO_ANSWER, Answering
 from choose.types import Dataset, Example
@@ -220,72 +219,3 @@ def test_real_sets_are_of_their_kinds(
     shared_data: Path, name: str, label: str | None, kind: str
 ) -> None:
     assert read_rows(DataSection(path=str(shared_data / name), label_column=label)).kind == kind
-
-
-def worded(rows: int = 40) -> list[dict[str, Any]]:
-    """Return questions of which every second one has two other wordings, one of them repeated."""
-    found = questions(rows)
-    for n, row in enumerate(found):
-        asked = row["question"]
-        row["paraphrases"] = (
-            [f"Name it: {asked}", asked.upper(), None, f"Say {asked}"] if n % 2 else []
-        )
-    return found
-
-
-def test_other_wordings_are_rows_that_are_never_divided(tmp_path: Path) -> None:
-    path = lines(tmp_path / "a.jsonl", worded())
-    assert len(load(path).examples) == 40  # without documents the column is named, or not read
-    data = load(path, paraphrase_column="paraphrases", folds=4)
-    assert len(data.examples) == 40 + 20 * 2
-    first, second = data.examples["q1"], data.examples["q1~2"]
-    assert (second.text, second.target) == (f"Name it: {first.text}", first.target)
-    assert (first.asks, second.asks, data.examples["q0"].asks) == ("pool q1", "pool q1", None)
-    for fold in data.folds:
-        sides = [{data.examples[id].asks for id in part} for part in (fold.pool, fold.questions)]
-        assert sides[0] & sides[1] <= {None}
-    assert any("20 questions have 60 wordings" in one for one in data.findings)
-
-
-def test_rows_that_share_an_id_ask_the_same(tmp_path: Path) -> None:
-    rows = [{**row, "intent": f"i{n // 2}"} for n, row in enumerate(questions(40))]
-    pool, test = rows[:21], rows[21:]
-    path = lines(tmp_path / "a.jsonl", pool)
-    data = load(
-        path, paraphrase_column="intent", test=lines(tmp_path / "b.jsonl", test), kind="answering"
-    )
-    # The pair that both files have a part of is taken out of the training rows.
-    assert {e.asks for e in data.examples.values()} == {f"i{n}" for n in range(20)}
-    [fold] = data.folds
-    assert "i10" not in {data.examples[id].asks for id in fold.pool}
-    assert len(data.examples) == 39
-
-
-@pytest.mark.parametrize(
-    ("cells", "asks", "texts"),
-    [
-        # An id that one row alone has is no question.
-        (["q1", "q1", "q2"], ["q1", "q1", None], ["a", "b", "c"]),
-        ([1, 2, None], [None, None, None], ["a", "b", "c"]),
-        (["A ?", None, "c"], ["pool 0", "pool 0", None, None], ["a", "A ?", "b", "c"]),
-    ],
-)
-def test_ids_are_no_wordings(cells: list[Any], asks: list[Any], texts: list[str]) -> None:
-    rows = [Example(id=str(n), text=text, target="x") for n, text in enumerate("abc")]
-    found = in_other_words({"pool": rows}, {"pool": cells})["pool"]
-    assert [row.asks for row in found] == asks
-    assert [row.text for row in found] == texts
-
-
-@pytest.mark.parametrize(
-    ("cell", "kind", "message"),
-    [
-        ({"a": 1}, "answering", "no list of texts in its column of paraphrases"),
-        ([1], "answering", "no list of texts in its column of paraphrases"),
-        (["Why?"], "writing", "--kind answering"),
-    ],
-)
-def test_other_paraphrases_are_refused(tmp_path: Path, cell: Any, kind: str, message: str) -> None:
-    rows = [{**row, "other": cell} for row in questions(12)]
-    with pytest.raises((DataError, StudyError), match=message):
-        load(lines(tmp_path / "a.jsonl", rows), kind, paraphrase_column="other")

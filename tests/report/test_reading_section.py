@@ -11,10 +11,14 @@ import pytest
 from rich.console import Console
 
 from choose.formatting import MINUS
-from choose.report.changed_documents_text import notes_on_reading, tables_on_reading
 from choose.report.html.line_charts import waterfall
 from choose.report.markdown import render_markdown
-from choose.report.reading_errors_text import REASONS, error_notes
+from choose.report.reading_errors_text import (
+    REASONS,
+    error_notes,
+    notes_on_reading,
+    tables_on_reading,
+)
 from choose.report.reading_text import loss_steps, reading_notes, reading_tables
 from choose.report.terminal.decision_page import render_section
 from choose.report.text_answers import with_inputs

@@ -13,7 +13,7 @@ import choose
 from choose.api.compare import decide
 from choose.api.notebook_views import printed
 from choose.api.study_evidence import evidence_of
-from choose.corpus import ARRIVED, CONDITIONS, FAULTY, GOLD, MISSING, UPDATED, is_drill, span_of
+from choose.corpus import CONDITIONS, GOLD, UPDATED, is_drill
 from choose.data.scenarios import Pools
 from choose.report.html.page import render_html
 from choose.report.markdown import render_markdown
@@ -25,13 +25,12 @@ from choose.run.trial import run_trial
 from choose.run.worker import Worker
 from choose.schema.decision import Decision
 from choose.schema.plan import Job
-from choose.schema.reading_documents import DocumentDrill, DrillOutcome
+from choose.schema.reading_documents import DocumentDrill
 from choose.store.store import Store
 from choose.strategy import find
 from choose.study.grid_points import CONTROLS
 from choose.tasks.answering import corpus_of
-from choose.tasks.drills.document_drills import drill_of, drills_of
-from choose.tasks.drills.document_faults import FAULTS, RATES
+from choose.tasks.exchanged_facts import Drill, drill_of
 from choose.types import STANDARD, Answers
 
 STEMS = ("Ash", "Birch", "Cedar", "Dogwood", "Elm", "Fir", "Gorse", "Hazel")
@@ -62,9 +61,9 @@ def compare(folder: Path) -> Decision:
         questions,
         documents=documents,
         strategies=["sentence"],
-        scenarios=[ARRIVED, UPDATED],
+        scenarios=[],
         views=[],
-        noise=[0.1],
+        noise=[],
         sizes=[1.0],
         budget=600,
         out=folder / "study",
@@ -78,81 +77,51 @@ def studied(tmp_path_factory: pytest.TempPathFactory) -> tuple[Decision, Path]:
     return compare(folder), folder
 
 
-def of_kind(decision: Decision, kind: str) -> tuple[DocumentDrill, dict[str, DrillOutcome]]:
-    [drill] = [found for found in decision.document_drills if found.kind == kind]
-    return drill, {outcome.candidate: outcome for outcome in drill.outcomes}
+def drill_in(decision: Decision) -> DocumentDrill:
+    assert decision.document_drill is not None
+    return decision.document_drill
 
 
-def share(outcome: DrillOutcome, name: str) -> float:
-    return float(getattr(outcome, name).value)
+def planned(store: Store) -> Drill:
+    drill = drill_of(store.dataset)
+    assert drill is not None
+    return drill
 
 
 def test_a_reader_gives_the_new_facts_and_others_the_old_ones(
     studied: tuple[Decision, Path],
 ) -> None:
-    drill, outcomes = of_kind(studied[0], UPDATED)
+    drill = drill_in(studied[0])
+    outcomes = {outcome.candidate: outcome for outcome in drill.outcomes}
     assert set(outcomes) == {"nearest", "sentence"}
     assert drill.rows >= 50
     assert drill.documents == drill.facts == drill.rows / 2
     reader, other = outcomes["sentence"], outcomes["nearest"]
     assert (reader.reads, other.reads) == (True, False)
-    assert share(reader, "new") > 0.9
-    assert share(reader, "stale") == 0
-    assert share(reader, "updated") == pytest.approx(share(reader, "clean"))
-    assert share(other, "new") == 0
-    assert share(other, "stale") == pytest.approx(share(other, "clean"))
-    assert reader.seconds is not None
-    assert reader.seconds < 60
+    assert reader.stale.value == 0
+    assert reader.updated.value == pytest.approx(reader.clean.value)
+    assert other.stale.value == pytest.approx(other.clean.value)
     assert drill.says.startswith(f"After {drill.facts} facts changed in the documents, sentence ")
-
-
-def test_evidence_that_is_gone_leaves_nothing_to_read(studied: tuple[Decision, Path]) -> None:
-    drill, outcomes = of_kind(studied[0], MISSING)
-    assert drill.rows >= 50
-    assert share(outcomes["sentence"], "stale") == 0
-    assert share(outcomes["sentence"], "clean") > 0.2
-    assert share(outcomes["nearest"], "stale") == pytest.approx(share(outcomes["nearest"], "clean"))
 
 
 def test_the_views_are_asked_once_and_have_no_scores(studied: tuple[Decision, Path]) -> None:
     store = Store.open(studied[1] / "study")
-    drills = [drill for drill in drills_of(store.dataset) if drill.kind != ARRIVED]
-    views = {drill.view: set(drill.ids) for drill in drills}
-    every = evidence_of(store).runs
-    runs = [r for r in every if r.trial.draw == 0 and r.trial.scenario == STANDARD]
-    asked: dict[str, list[str]] = {view: [] for view in views}
-    for run in runs:
-        found = {view for view, _ in run.answers if is_drill(view) and FAULTY not in view}
-        assert found == (set(views) if run.trial.candidate == "sentence" else set())
+    drill, asked = planned(store), list[str]()
+    runs = [r for r in evidence_of(store).runs if r.trial.scenario == STANDARD]
+    for run in (run for run in runs if run.trial.draw == 0):
+        found = {view for view, _ in run.answers if is_drill(view)}
+        assert found == ({drill.view} if run.trial.candidate == "sentence" else set())
         assert all(not is_drill(view) for view, _ in run.scores)
-        for view in found:
-            asked[view] += run.asked[view, 0]
-    assert {view: sorted(ids) for view, ids in asked.items()} == {
-        view: sorted(ids) for view, ids in views.items()
-    }
+        asked += run.asked[drill.view, 0] if found else ()
+    assert tuple(sorted(asked)) == drill.ids
     assert not [*store.path.glob("trials/*/*-documents-*.scores.parquet")]
-
-
-def test_documents_that_arrive_are_known_once_they_are_read(
-    studied: tuple[Decision, Path],
-) -> None:
-    drill, outcomes = of_kind(studied[0], ARRIVED)
-    reader, other = outcomes["sentence"], outcomes["nearest"]
-    assert drill.documents == drill.facts == drill.rows / 2
-    assert share(reader, "updated") > 0.2 > share(reader, "clean")
-    assert share(reader, "renewed") == pytest.approx(share(reader, "updated"))
-    assert share(other, "updated") == share(other, "clean") == 0
-    assert reader.seconds is not None
-    # The other question on the same document is a training row then: answers are known by heart.
-    assert share(other, "renewed") > 0.5
 
 
 def test_a_fit_that_is_kept_answers_other_views_as_another_would(
     studied: tuple[Decision, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = Store.open(studied[1] / "study")
-    data, drill = store.dataset, drill_of(store.dataset, UPDATED)
-    assert drill is not None
+    data, drill = store.dataset, planned(store)
     trial = next(trial for trial in store.grid()[1] if trial.candidate == "sentence")
     control = Job(trial, (*CONDITIONS, drill.view), CONTROLS, view_rows=30)
     alone, worker = run_trial(control, Pools(data)), Worker(Pools(data))
@@ -171,72 +140,11 @@ def test_a_fit_that_is_kept_answers_other_views_as_another_would(
     assert {*run.asked[GOLD, 0]} == {*rows}, "controls are on the rows that are answered first"
 
 
-def test_fits_before_documents_arrive_know_nothing_of_them(studied: tuple[Decision, Path]) -> None:
-    store = Store.open(studied[1] / "study")
-    drill = drill_of(store.dataset, ARRIVED)
-    assert drill is not None
-    runs = [r for r in evidence_of(store).runs if r.trial.scenario.kind == ARRIVED]
-    assert {r.trial.candidate for r in runs} == {"sentence", "nearest"}
-    for run in runs:
-        rows = Pools(store.dataset).of(run.trial)
-        assert {*run.asked["clean", 0]} == {*drill.ids}
-        assert not {s.document for row in rows.pool for s in row.evidence} & drill.arrived
-        assert run.trial.task != store.dataset.task.digest
-        shown = {place for ids in run.answers["clean", 0].evidence or () for place in ids}
-        assert not {span_of(place).document for place in shown if ":" in place} & drill.arrived
-        reads = run.trial.candidate == "sentence"
-        assert ((drill.view, 0) in run.answers) == reads == bool(shown and run.reread_seconds)
-
-
-def test_errors_in_documents_cost_the_reader_and_no_other(studied: tuple[Decision, Path]) -> None:
-    decision, _ = studied
-    found = {(fault.kind, fault.rate): fault for fault in decision.document_faults}
-    assert {*found} == {(kind, rate) for kind in FAULTS for rate in RATES}
-    for fault in found.values():
-        [outcome] = fault.outcomes
-        assert outcome.candidate == "sentence"
-        assert fault.rows == 80
-        assert fault.documents == round(fault.rate * fault.known)
-        change = outcome.faulty.value - outcome.clean.value
-        assert outcome.change.value == pytest.approx(change)
-    gone = found["gone", 0.2].outcomes[0]
-    # The sentence of another document has no part of the answer.
-    assert gone.change.value == pytest.approx(-0.2 * gone.clean.value, abs=0.02)
-    older = found["older-version", 0.2].outcomes[0]
-    assert older.older is not None
-    assert 0.2 < older.older.value < 0.8  # both are alike, and the first of them is found
-    screen = " ".join(printed(render_section(decision, "change")).split())
-    for text in (screen, " ".join(render_markdown(decision).split())):
-        assert "8 of 40 documents" in text
-        assert "copy, no answers" in text
-    assert "copy, no answers" in render_html(decision)
-    old = json.loads(decision.model_dump_json(by_alias=True))
-    del old["document_faults"]
-    assert Decision.model_validate(old).document_faults == ()
-
-
-def test_training_again_is_on_the_new_facts(studied: tuple[Decision, Path]) -> None:
-    _, outcomes = of_kind(studied[0], UPDATED)
-    again = outcomes["nearest"]
-    assert share(again, "renewed_new") > 0.5 > share(again, "new")
-    assert again.seconds is not None
-    assert again.renewed_rows >= 50
-    store = Store.open(studied[1] / "study")
-    drill = drill_of(store.dataset, UPDATED)
-    assert drill is not None
-    for run in evidence_of(store).runs:
-        if run.trial.scenario.kind == UPDATED:
-            assert not run.scores  # other answers are right
-            assert {*run.asked["clean", 0]} <= {*drill.ids}
-            for row in Pools(store.dataset).of(run.trial).pool:
-                assert row.target == drill.rows.get(row.id, row).target
-
-
 def test_perturbations_do_not_show_them(studied: tuple[Decision, Path]) -> None:
     decision, _ = studied
     assert all(not card.stability.views for card in decision.scorecards)
     for text in (printed(render_section(decision, "noise")), render_html(decision)):
-        assert not any(f"{drill.kind}-" in text for drill in decision.document_drills)
+        assert f"{UPDATED}-" not in text
 
 
 def test_a_finished_study_asks_nothing_again(
@@ -252,7 +160,7 @@ def test_a_finished_study_asks_nothing_again(
     before = {path: path.stat().st_mtime_ns for path in folder.glob("study/trials/*/*")}
     again = compare(folder)
     assert {path: path.stat().st_mtime_ns for path in folder.glob("study/trials/*/*")} == before
-    assert again.document_drills == decision.document_drills
+    assert again.document_drill == decision.document_drill
 
 
 def test_the_original_documents_are_read_again(
@@ -264,13 +172,12 @@ def test_the_original_documents_are_read_again(
     cls: Any = find("sentence")
     reread = cls.reread
     monkeypatch.setattr(cls, "reread", lambda self, c: (read.append(c), reread(self, c))[1])
-    views = tuple(drill.view for drill in drills_of(data) if drill.kind != ARRIVED)
-    run = run_trial(Job(trial, (*CONDITIONS, *views)), Pools(data))
-    digests = [drill.corpus.digest for drill in drills_of(data) if drill.view in views]
+    drill = planned(store)
+    run = run_trial(Job(trial, (*CONDITIONS, drill.view)), Pools(data))
     corpus = corpus_of(data.task)
     assert corpus is not None
-    assert [one.digest for one in read] == [*digests, corpus.digest]
-    assert [view for view, _ in run.answers] == ["clean", *CONDITIONS, *views]
+    assert [one.digest for one in read] == [drill.corpus.digest, corpus.digest]
+    assert [view for view, _ in run.answers] == ["clean", *CONDITIONS, drill.view]
 
     def fails(self: Any, items: Any) -> Answers:
         if read:
@@ -281,8 +188,8 @@ def test_the_original_documents_are_read_again(
     predict = cls.predict
     monkeypatch.setattr(cls, "predict", fails)
     with pytest.raises(KeyboardInterrupt):
-        run_trial(Job(trial, views), Pools(data))
-    assert [one.digest for one in read] == [digests[0], corpus.digest]
+        run_trial(Job(trial, (drill.view,)), Pools(data))
+    assert [one.digest for one in read] == [drill.corpus.digest, corpus.digest]
 
 
 def test_controls_are_as_long_as_the_passages_that_a_fit_chose(
@@ -302,49 +209,20 @@ def test_controls_are_as_long_as_the_passages_that_a_fit_chose(
 
 def test_every_form_of_the_report_says_it_and_escapes_it(studied: tuple[Decision, Path]) -> None:
     decision, _ = studied
-    drill, _ = of_kind(decision, UPDATED)
+    drill = drill_in(decision)
     screen = " ".join(printed(render_section(decision, "change")).split())
     assert drill.says in screen
-    assert "to renew" in screen
+    assert "old fact" in screen
     assert drill.says in " ".join(render_markdown(decision).split())
     assert drill.says in " ".join(render_html(decision).split())
     hostile = "\x1b[31m<script>|x"
     outcomes = tuple(o.model_copy(update={"candidate": hostile}) for o in drill.outcomes)
     odd = drill.model_copy(update={"says": f"{hostile} gives it.", "outcomes": outcomes})
-    shown = decision.model_copy(update={"document_drills": (odd,)})
+    shown = decision.model_copy(update={"document_drill": odd})
     assert "\x1b" not in printed(render_section(shown, "change"))
     for text in (render_markdown(shown), render_html(shown)):
         assert "\x1b" not in text
         assert "<script>|x" not in text
-
-
-def test_a_store_from_before_the_drills_still_reads(
-    studied: tuple[Decision, Path], tmp_path: Path
-) -> None:
-    decision, folder = studied
-    old = json.loads(decision.model_dump_json(by_alias=True))
-    del old["document_drills"]
-    assert Decision.model_validate(old).document_drills == ()
-    store = tmp_path / "study"
-    for path in (folder / "study").rglob("*"):
-        if path.is_file():
-            target = store / path.relative_to(folder / "study")
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(path.read_bytes())
-    for file in store.glob("trials/*/trial.json"):
-        facts = json.loads(file.read_text("utf-8"))
-        facts["views"] = [view for view in facts["views"] if not is_drill(view[0])]
-        del facts["reread_seconds"]
-        file.write_text(json.dumps(facts), "utf-8")
-    found = decide(Store.open(store))
-    assert found.document_drills == ()
-    unread = [
-        card.model_copy(update={"cost": card.cost.model_copy(update={"index_seconds": None})})
-        for card in decision.scorecards
-    ]
-    assert [*found.scorecards] == unread
-    still_known = tuple(one for one in decision.verdict.open if "facts change" not in one)
-    assert found.verdict == decision.verdict.model_copy(update={"open": still_known})
 
 
 def test_documents_that_are_lost_leave_the_study_readable(
@@ -357,7 +235,7 @@ def test_documents_that_are_lost_leave_the_study_readable(
             target = store / path.relative_to(folder / "study")
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(path.read_bytes())
-    assert decide(Store.open(store)).document_drills == ()
+    assert decide(Store.open(store)).document_drill is None
     assert pl.read_parquet(store / "data.parquet").height == 2 * len(PLACES)
 
 
@@ -372,7 +250,7 @@ def test_a_fold_without_rows_with_evidence_is_stored_whole(
     asked, cls = list[int](), find("sentence")
     predict: Any = cls.predict
     monkeypatch.setattr(cls, "predict", lambda self, i: (asked.append(len(i)), predict(self, i))[1])
-    grid: dict[str, Any] = {"views": [], "noise": [0.1], "sizes": [1.0], "seeds": 1}
+    grid: dict[str, Any] = {"views": [], "noise": [], "sizes": [1.0], "seeds": 1}
     grid |= {"documents": documents, "strategies": ["sentence"], "scenarios": []}
     choose.compare(questions, out=tmp_path / "study", **grid)
     store = Store.open(tmp_path / "study")

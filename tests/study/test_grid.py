@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from choose.corpus import ARRIVED, UPDATED, Corpus, Document, Span
+from choose.corpus import Corpus, Document, Span
 from choose.data.scenarios import Pools, SplitSpec, make_split
 from choose.data.splits import build_dataset
 from choose.errors import StrategyError, StudyError
@@ -16,8 +16,6 @@ from choose.study.config import CandidateSection, Grid, Models, Study
 from choose.study.grid_points import (
     CONTROLS,
     DRILLS,
-    NEW_DOCUMENTS,
-    TRAINING_AGAIN,
     Stage,
     sizes_in_rows,
     stated_parts,
@@ -25,7 +23,7 @@ from choose.study.grid_points import (
 from choose.study.study_file import only
 from choose.study.trial_plan import Planner
 from choose.tasks.answering import Answering, with_corpus
-from choose.tasks.drills.document_drills import drills_of
+from choose.tasks.exchanged_facts import drill_of
 from choose.types import STANDARD, Candidate, Dataset, Example, Fold, Scenario
 from support import text_studies
 from support.studies import dataset, jobs_of, study
@@ -239,8 +237,8 @@ def test_changed_documents_are_asked_where_another_fit_costs_least() -> None:
         folds=(Fold(pool=names[:4], questions=names[4:]),),
         division="held-out",
     )
-    *drills, arrived = (drill.view for drill in drills_of(data))
-    assert len(drills) == 2
+    drill = drill_of(data)
+    assert drill is not None
     planner = Planner(Study(), Pools(data))
     names = (
         "sentence",
@@ -256,7 +254,7 @@ def test_changed_documents_are_asked_where_another_fit_costs_least() -> None:
         name: [
             (point.part, point.stage)
             for point in planner.points(Candidate(name=name, strategy=name))
-            if set(drills) <= set(point.views)
+            if drill.view in point.views
         ]
         for name in names
     }
@@ -273,29 +271,6 @@ def test_changed_documents_are_asked_where_another_fit_costs_least() -> None:
     both = tuple(Candidate(name=name, strategy=name) for name in ("sentence", "reader"))
     controls = [job.view_rows for job in planner.jobs(both) if job.part == CONTROLS]
     assert controls == [VIEW_ROWS] * 2, "answers of a reader take no longer than those of sentence"
-    later = {
-        name: [
-            (point.part, point.stage, point.views, point.folds)
-            for point in planner.points(Candidate(name=name, strategy=name))
-            if point.scenario.kind in (ARRIVED, UPDATED)
-        ]
-        for name in ("sentence", "rag", "lora", "prompt")
-    }
-    assert later == {
-        "sentence": [
-            (NEW_DOCUMENTS, Stage.FAST_SCENARIOS, (arrived,), 1),
-            (TRAINING_AGAIN, Stage.FAST_SCENARIOS, (), None),
-        ],
-        "rag": [(NEW_DOCUMENTS, Stage.SLOW_SCENARIOS, (arrived,), 1)],
-        "lora": [
-            (NEW_DOCUMENTS, Stage.SLOW_SCENARIOS, (), 1),
-            (TRAINING_AGAIN, Stage.SLOW_SCENARIOS, (), 1),
-        ],
-        "prompt": [],
-    }
-    off = Planner(Study(grid=Grid(scenarios=())), Pools(data))
-    points = off.points(Candidate(name="lora", strategy="lora"))
-    assert not [point for point in points if point.scenario.kind in (ARRIVED, UPDATED)]
 
 
 def test_parts_that_a_study_names_are_parts_of_its_plan() -> None:
@@ -315,5 +290,4 @@ def test_parts_that_a_study_names_are_parts_of_its_plan() -> None:
     ]:
         value = stated.get(key, ("symmetric",))
         assert part in stated_parts(Grid.model_validate({key: value})) & planned
-    assert NEW_DOCUMENTS in stated_parts(Grid(scenarios=("new-documents",)))
     assert not stated_parts(Grid())

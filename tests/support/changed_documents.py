@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from choose.corpus import ARRIVED, MISSING, UPDATED, Span
+from choose.corpus import UPDATED, Span
 from choose.judge.evidence import CandidateInfo, DrillRows, Evidence, Items
 from choose.tasks.answering import Answering
 from choose.tasks.scoring import scores_of
-from choose.types import STANDARD, Answers, Example, Run, Scenario
+from choose.types import Answers, Example, Run
 from support.trials import plain_trial
 
 VIEW = f"{UPDATED}-abc"
-GONE = f"{MISSING}-abc"
-LATER = f"{ARRIVED}-abc"
-AGAIN, BEFOREHAND = Scenario(kind="updated-documents"), Scenario(kind="new-documents")
 IDS = tuple(f"q{n}" for n in range(12))
 OLD = {id: f"{10 + n} days" for n, id in enumerate(IDS)}
 NEW = {id: f"{50 + n} days" for n, id in enumerate(IDS)}
@@ -29,9 +26,8 @@ def run(
     name: str,
     views: Mapping[str, Sequence[str | None]],
     draw: int = 0,
-    scenario: Scenario = STANDARD,
 ) -> Run:
-    trial = plain_trial(name, draw, scenario=scenario)
+    trial = plain_trial(name, draw)
     given = {(view, 0): answers(outputs) for view, outputs in views.items()}
     rows = [Example(id=id, text=id, target=OLD[id]) for id in IDS]
     clean = given["clean", 0]
@@ -45,7 +41,7 @@ def run(
     )
 
 
-def evidence(*runs: Run, unanswerable: bool = False) -> Evidence:
+def evidence(*runs: Run) -> Evidence:
     reads = {"rag"}
     names = dict.fromkeys(run.trial.candidate for run in runs)
     return Evidence(
@@ -72,12 +68,8 @@ def evidence(*runs: Run, unanswerable: bool = False) -> Evidence:
         ),
         pool_rows=(50,),
         runs=runs,
-        task=Answering(unanswerable=unanswerable),
-        drills=(
-            DrillRows(kind=UPDATED, view=VIEW, ids=IDS, facts=9, targets=NEW),
-            DrillRows(kind=MISSING, view=GONE, ids=IDS[:10], facts=10),
-            DrillRows(kind=ARRIVED, view=LATER, ids=IDS, facts=4),
-        ),
+        task=Answering(),
+        drill=DrillRows(view=VIEW, facts=9, targets=NEW),
     )
 
 
@@ -85,5 +77,5 @@ OLDS, NEWS = [*OLD.values()], [*NEW.values()]
 BEFORE = [*OLDS[:10], "x", "y"]
 # Nine new facts, three of them in other words; one old one; one of both; one of neither.
 AFTER = [*NEWS[:6], "It is 56.", "57", f"in {NEWS[8]}", OLDS[9], f"{OLDS[10]} or {NEWS[10]}", None]
-RAG = run("rag", {"clean": BEFORE, VIEW: AFTER, GONE: [*OLDS[:2], *["no answer"] * 7, None]})
+RAG = run("rag", {"clean": BEFORE, VIEW: AFTER})
 LORA = run("lora", {"clean": [*OLDS[:3], *["nothing"] * 9]})

@@ -47,9 +47,9 @@ def resolve(
     study = load_study(base, settings)
     study = only(study, strategies) if strategies else study
     # Stored with the study, so that judging it later counts the same months.
-    days = {"start": study.models.retirement, "documents_as_of": study.data.documents}
-    unsaid = [key for key, needed in days.items() if needed and getattr(study.costs, key) is None]
-    costs = study.costs.model_copy(update=dict.fromkeys(unsaid, date.today()))
+    costs = study.costs
+    if study.models.retirement and costs.start is None:
+        costs = costs.model_copy(update={"start": date.today()})
     return study.model_copy(update={"costs": costs, "rule": RULE})
 
 

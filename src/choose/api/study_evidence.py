@@ -15,7 +15,6 @@ from typing import Any
 import tomli_w
 
 from choose.api.arguments import as_call
-from choose.corpus import UPDATED
 from choose.data.personal_data import hints_by_row
 from choose.errors import ChooseError
 from choose.formatting import MINUS
@@ -23,8 +22,6 @@ from choose.judge.evidence import (
     CandidateInfo,
     DrillRows,
     Evidence,
-    FaultRows,
-    HasDocuments,
     billions_in,
     items_of,
 )
@@ -37,8 +34,7 @@ from choose.schema.decision import Look, Method, Note, PromptText, Verdict
 from choose.schema.study_sections import FILES
 from choose.store.store import Store
 from choose.strategy import Prompts, build, find, traits, words
-from choose.tasks.drills.document_drills import drills_of
-from choose.tasks.drills.document_faults import faults_of
+from choose.tasks.exchanged_facts import drill_of
 from choose.types import Dataset, Item, Run, Task
 
 _INFO = ("name", "strategy", "family", "model", "cheap", "seeded", "learns")
@@ -82,9 +78,7 @@ def nothing_measured(store: Store) -> Evidence:
         about=_population(study.get("data", {})),
         task=dataset.task,
         inputs={} if dataset.task.labels else _inputs(dataset),
-        drills=tuple(_drills(dataset)),
-        faults=tuple(_faults(dataset)),
-        documents_as_of=study.get("costs", {}).get("documents_as_of"),
+        drill=_drill(dataset),
     )
 
 
@@ -93,27 +87,11 @@ def _population(data: Mapping[str, Any]) -> str:
     return ABOUT[data.get("estimand", "new-questions")] if data.get("documents") else ""
 
 
-def _drills(dataset: Dataset) -> Iterator[DrillRows]:
-    for drill in drills_of(dataset):
-        new = {id: drill.rows[id].target for id in drill.ids} if drill.kind == UPDATED else {}
-        yield DrillRows(
-            kind=drill.kind, view=drill.view, ids=drill.ids, facts=drill.facts, targets=new
-        )
-
-
-def _faults(dataset: Dataset) -> Iterator[FaultRows]:
-    if not isinstance(dataset.task, HasDocuments) or dataset.task.corpus is None:
-        return
-    for one in faults_of(dataset):
-        yield FaultRows(
-            fault=one.fault,
-            rate=one.rate,
-            view=one.view,
-            ids=one.ids,
-            documents=one.documents,
-            known=one.known,
-            older=one.older,
-        )
+def _drill(dataset: Dataset) -> DrillRows | None:
+    drill = drill_of(dataset)
+    if drill is None:
+        return None
+    return DrillRows(view=drill.view, facts=drill.facts, targets=drill.targets)
 
 
 def _inputs(dataset: Dataset) -> dict[str, Item]:

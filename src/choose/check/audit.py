@@ -72,7 +72,7 @@ def compare_command(study: Study) -> str:
     """Return the command that compares on the rows of a study, with the columns it names."""
     data, usual = study.data, Study().data
     words = ["choose", "compare", str(data.path) if data.path is not None else "DATA"]
-    columns = ("text_column", "label_column", "evidence_column", "paraphrase_column")
+    columns = ("text_column", "label_column", "evidence_column")
     for flag in ("test", *columns, "documents"):
         value = getattr(data, flag)
         if value is not None and value != getattr(usual, flag):

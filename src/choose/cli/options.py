@@ -113,10 +113,7 @@ METAVARS = {
     **dict.fromkeys(("metric", "kind", "estimand"), "NAME"),
     "field": "COLUMN",
     **dict.fromkeys(
-        (
-            f"{role}_column"
-            for role in ("text", "label", "time", "group", "annotator", "evidence", "paraphrase")
-        ),
+        (f"{role}_column" for role in ("text", "label", "time", "group", "annotator", "evidence")),
         "COLUMN",
     ),
     "base_url": "URL",

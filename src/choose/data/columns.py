@@ -101,7 +101,7 @@ def roles_of(table: pl.DataFrame, section: DataSection) -> Roles:
     fields = _fields(known, section.fields, (*text, label))
     about = reserved(known) if section.documents else []
     settled = {*text, label, *fields, *named.values(), *about}
-    settled |= {section.evidence_column, _named(known, section.paraphrase_column, "paraphrase")}
+    settled.add(section.evidence_column)
     free = _contents(table, [name for name in known if name not in settled], section)
     found = guess(free, text, label)
     if len(found.text) != 1 or len(found.label) != 1:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
@@ -18,7 +16,7 @@ from choose.data.columns import (
     shared_instruction,
     unread_passage,
 )
-from choose.data.examples import examples_from, in_other_words, kind_of, target_values
+from choose.data.examples import examples_from, kind_of, target_values
 from choose.data.readers.column_guess import (
     guess_notes,
     headed,
@@ -26,11 +24,9 @@ from choose.data.readers.column_guess import (
     kind_note,
     passage_note,
     separator_note,
-    usual,
 )
 from choose.data.readers.document_files import read_documents
 from choose.data.readers.evidence_columns import (
-    PARAPHRASES,
     Part,
     check_documents,
     with_evidence,
@@ -39,7 +35,6 @@ from choose.data.readers.evidence_columns import (
 from choose.data.readers.table_file import Source, dataset_name, read_source
 from choose.data.splits import SplitOptions, build_dataset
 from choose.errors import DataError, StudyError, quoted
-from choose.formatting import plural
 from choose.schema.score_names import LABEL_METRICS
 from choose.schema.study_sections import DataSection, TaskSection
 from choose.tasks.answering import Answering, no_questions, with_corpus
@@ -125,42 +120,7 @@ def read_rows(section: DataSection, tables: Tables | None = None, kind: str | No
     )
     if section.documents is not None:
         rows = _with_documents(rows, section, table, tested)
-    return _with_wordings(rows, section, table, tested)
-
-
-def _with_wordings(
-    rows: Rows, section: DataSection, pool: pl.DataFrame, test: pl.DataFrame | None
-) -> Rows:
-    """Return rows with one for each other wording of a question, and a sentence about them.
-
-    Raises:
-        DataError: if the column holds anything else, or answers are not those to questions.
-    """
-    name = section.paraphrase_column
-    if name is not None and rows.kind != ANSWERING:
-        raise StudyError(
-            f"Other wordings are read of questions, and the task's kind is {rows.kind}. Leave out "
-            "--paraphrase-column, or state --kind answering."
-        )
-    if name is None and section.documents is None:
-        return rows
-    parts = {"pool": rows.pool} if rows.test is None else {"pool": rows.pool, "test": rows.test}
-    cells: dict[str, list[Any]] = {}
-    for part, table in (("pool", pool), ("test", test)):
-        columns = [] if table is None else table.columns
-        column = usual(columns, PARAPHRASES if name is None else (name.strip().lower(),))
-        if table is not None:
-            cells[part] = [None] * len(table) if column is None else table[column].to_list()
-    worded = in_other_words(parts, cells)
-    asked = Counter(row.asks for own in worded.values() for row in own if row.asks)
-    if not asked:
-        return rows
-    said = (
-        f"Other wordings: {plural(len(asked), 'question')} have {sum(asked.values()):,} wordings, "
-        "each a row of its own; those of one question are never divided."
-    )
-    test_rows = worded.get("test")
-    return replace(rows, pool=worded["pool"], test=test_rows, notes=(*rows.notes, said))
+    return rows
 
 
 def _kind(

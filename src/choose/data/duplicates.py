@@ -121,7 +121,7 @@ def similar_pairs(texts: Sequence[str], threshold: float = NEAR) -> Pairs:
 
 
 def clusters_of(examples: Sequence[Example], index: TextIndex) -> dict[str, str]:
-    """Map rows that share a group, question, text or near-duplicate to their cluster, by row id.
+    """Map rows that share a group, text or near-duplicate to their cluster, by row id.
 
     A cluster is named after its first row; rows in no cluster are left out.
     """
@@ -132,12 +132,11 @@ def clusters_of(examples: Sequence[Example], index: TextIndex) -> dict[str, str]
     used = np.unique(texts)
     place[used] = rows + np.arange(len(used))
     near = place[index.pairs]
-    groups: dict[tuple[str, str], int] = {}
+    groups: dict[str, int] = {}
     named = [
-        (i, groups.setdefault((what, shared), rows + len(used) + len(groups)))
+        (i, groups.setdefault(e.group, rows + len(used) + len(groups)))
         for i, e in enumerate(examples)
-        for what, shared in (("group", e.group), ("asks", e.asks))
-        if shared is not None
+        if e.group is not None
     ]
     own = np.stack([np.arange(rows, dtype=np.int32), place[texts]], axis=1)
     edges = [own, np.array(named, dtype=np.int32).reshape(-1, 2), near[(near >= 0).all(axis=1)]]

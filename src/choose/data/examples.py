@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -164,71 +162,6 @@ def _ids(table: pl.DataFrame, name: str | None, rows: Sequence[int]) -> list[str
         if all(cells) and len(set(cells)) == len(cells):
             return cells
     return [str(row) for row in rows]
-
-
-def in_other_words(
-    parts: Mapping[str, Sequence[Example]], cells: Mapping[str, Sequence[Any]]
-) -> dict[str, list[Example]]:
-    """Return rows by part, with one more for every other wording that a cell has of its question.
-
-    A cell is a list of wordings, or JSON of one. A text that several cells are says which rows ask
-    the same; where there is one, other texts are ids too, of rows alone. Else a text is a wording,
-    unless it is a number.
-
-    Raises:
-        DataError: if a cell holds anything else.
-    """
-    read = {
-        part: [wordings_in(cell, row.id) for row, cell in zip(rows, cells[part], strict=True)]
-        for part, rows in parts.items()
-    }
-    counts = Counter(one for own in read.values() for one in own if isinstance(one, str))
-    shared = {text for text, rows in counts.items() if rows > 1}
-    return {
-        part: [
-            worded
-            for row, own in zip(rows, read[part], strict=True)
-            for worded in _worded(row, own, part, shared)
-        ]
-        for part, rows in parts.items()
-    }
-
-
-def _worded(
-    row: Example, own: str | list[str], part: str, shared: Collection[str]
-) -> Iterator[Example]:
-    if isinstance(own, str) and (shared or own.isdecimal()):
-        yield replace(row, asks=own if own in shared else None)
-        return
-    wordings = {
-        " ".join(text.casefold().split()): text for text in ([own] if isinstance(own, str) else own)
-    }
-    wordings.pop(" ".join(row.text.casefold().split()), None)
-    # Rows of two files may have the same id.
-    asks = f"{part} {row.id}" if wordings else None
-    yield replace(row, asks=asks)
-    for number, text in enumerate(wordings.values(), 2):
-        yield replace(row, id=f"{row.id}~{number}", text=text, asks=asks)
-
-
-def wordings_in(cell: Any, id: str) -> str | list[str]:
-    """Return the wordings of a cell, without blank ones, or the text that it is.
-
-    Raises:
-        DataError: if it holds anything else.
-    """
-    value = cell
-    if isinstance(cell, str) and cell.lstrip().startswith("["):
-        with suppress(ValueError, RecursionError):
-            value = json.loads(cell)
-    if isinstance(value, list) and all(one is None or isinstance(one, str) for one in value):
-        return [one.strip() for one in value if one and one.strip()]
-    if isinstance(value, list | dict | bytes):
-        raise DataError(
-            f"The row {id!r} has no list of texts in its column of paraphrases. Write other "
-            'wordings as ["How much is it?", "What is the price?"], or an id that rows share.'
-        )
-    return (scalar_text(value) or "").strip() or []
 
 
 def usable_rows(

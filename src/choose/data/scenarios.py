@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from choose.corpus import ARRIVED, UPDATED
 from choose.data.noise_injection import noisy
 from choose.data.stratify import (
     disjoint_from,
@@ -17,10 +16,7 @@ from choose.data.stratify import (
     stratified_sample,
     training_pool,
 )
-from choose.errors import StudyError
-from choose.tasks.answering import with_corpus
-from choose.tasks.drills.document_drills import drill_of
-from choose.types import Dataset, Example, Scenario, Task, Trial
+from choose.types import Dataset, Example, Scenario, Trial
 
 # References to rows that are cached, of pools and test rows together: 64 MB at 8 bytes each. A
 # study of 10,000 rows has about 200 splits, so all of its pools fit.
@@ -189,11 +185,10 @@ class SplitSpec:
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """The training pool in order, test rows, and the task where it has other documents."""
+    """The training pool in order, and test rows."""
 
     pool: list[Example]
     questions: tuple[str, ...]
-    task: Task | None = None
 
     @property
     def size(self) -> int:
@@ -214,8 +209,6 @@ def make_split(dataset: Dataset, spec: SplitSpec) -> Split:
         return _time(dataset, spec)
     if kind == "new-class":
         return _new_class(dataset, spec)
-    if kind in (ARRIVED, UPDATED):
-        return _documents(dataset, spec)
     size, draw = spec.size, spec.draw
     pool = training_pool(dataset, spec.fold, draw if size is not None else 0, size)
     if kind == "noise":
@@ -273,30 +266,6 @@ def _new_class(dataset: Dataset, spec: SplitSpec) -> Split:
     pool = training_pool(dataset, spec.fold, 0, scenario.rows or None)
     test = _class_test_rows(dataset, dataset.folds[spec.fold].questions, scenario)
     return Split(_limit_class(dataset, pool, scenario, spec.draw), test)
-
-
-def _documents(dataset: Dataset, spec: SplitSpec) -> Split:
-    """Train before some documents arrived, or after facts in them changed; ask about these.
-
-    No training row is on new documents, so that test rows of every fold are asked about these.
-    """
-    scenario, rows = spec.scenario, dataset.examples
-    drill = drill_of(dataset, UPDATED if scenario.kind == UPDATED else ARRIVED)
-    if drill is None:
-        raise StudyError(f"The documents allow no scenario {scenario.kind!r}.")
-    pool = training_pool(dataset, spec.fold, 0, scenario.rows or None)
-    ids, corpus = drill.ids, drill.before or drill.corpus
-    if drill.kind == ARRIVED:
-        new = drill.arrived
-        pool = [row for row in pool if not any(span.document in new for span in row.evidence)]
-    else:
-        pool = [drill.rows.get(row.id, row) for row in pool]
-        own = {*dataset.folds[spec.fold].questions}
-        ids = tuple(id for id in ids if id in own)
-    if scenario.ask:
-        targets = strata_of(dataset.task, (rows[id] for id in ids))
-        ids = stratified_sample(ids, targets, scenario.ask, scenario.kind)
-    return Split(pool, tuple(ids), with_corpus(dataset.task, corpus))
 
 
 def _first(

@@ -283,23 +283,22 @@ def _without_leaks(
     To ask the same in other words is to repeat it. Also returns the ids of the test rows concerned.
     """
     texts = index.near([e.id for e in test_part])
-    shared = _shared(test_part)
-    removed = [e for e in pool if index.text_of[e.id] in texts or _shared([e]) & shared]
+    shared = _groups(test_part)
+    removed = [e for e in pool if index.text_of[e.id] in texts or _groups([e]) & shared]
     removed_ids = {e.id for e in removed}
     removed_texts = index.near(removed_ids)
-    removed_shared = _shared(removed)
+    removed_shared = _groups(removed)
     concerned = [
         e.id
         for e in test_part
-        if index.text_of[e.id] in removed_texts or _shared([e]) & removed_shared
+        if index.text_of[e.id] in removed_texts or _groups([e]) & removed_shared
     ]
     return [e for e in pool if e.id not in removed_ids], removed, concerned
 
 
-def _shared(rows: Sequence[Example]) -> set[tuple[str, str]]:
-    """Return the groups of rows, and the questions that they ask in some words."""
-    named = ((what, one) for e in rows for what, one in (("group", e.group), ("asks", e.asks)))
-    return {(what, one) for what, one in named if one is not None}
+def _groups(rows: Sequence[Example]) -> set[str]:
+    """Return the groups of rows."""
+    return {e.group for e in rows if e.group is not None}
 
 
 def _by_passage(rows: Sequence[Example], passage: str | None) -> Sequence[Example]:

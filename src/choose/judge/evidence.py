@@ -10,7 +10,7 @@ from datetime import date
 from hashlib import blake2s
 from typing import Any, Protocol, runtime_checkable
 
-from choose.corpus import Corpus, DrillKind, Fault, Span
+from choose.corpus import Corpus, Span
 from choose.formatting import normalised
 from choose.schema.costs import TokenPrices
 from choose.types import Dataset, Family, Item, Run, Task
@@ -101,43 +101,17 @@ class BriefAnswers(MayAbstain, Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DrillRows:
-    """Test rows whose documents changed after training.
+    """Test rows whose facts were exchanged in the documents after training.
 
     Attributes:
-        kind: whether facts were exchanged, evidence taken out, or documents arrived.
         view: of a run, which holds the answers from the documents after the change.
-        ids: the rows.
-        facts: how many places of the documents changed, or how many documents arrived.
-        targets: the new answers by id, where facts were exchanged.
+        facts: how many places of the documents changed.
+        targets: the new answers by id of the row.
     """
 
-    kind: DrillKind
     view: str
-    ids: tuple[str, ...]
     facts: int
-    targets: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FaultRows:
-    """Test rows of which some have an error in their documents.
-
-    Attributes:
-        fault: the kind of error.
-        rate: the share of documents with evidence that should have it.
-        view: of a run, which holds the answers from these documents.
-        ids: the rows.
-        documents: how many documents have the error, of `known` with evidence of these rows.
-        older: the fact in an older version, by row, where there is one.
-    """
-
-    fault: Fault
-    rate: float
-    view: str
-    ids: tuple[str, ...]
-    documents: int
-    known: int
-    older: Mapping[str, str] = field(default_factory=dict)
+    targets: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,7 +130,6 @@ class Items:
         fields: what each record fills; none where answers are labels.
         accepted: further right answers, of the rows that have some, by id.
         evidence: places in documents that hold the answer, of the rows that have some, by id.
-        asks: what is shared by rows that ask the same in other words, of such rows, by id.
     """
 
     ids: tuple[str, ...]
@@ -169,7 +142,6 @@ class Items:
     fields: tuple[frozenset[str], ...] = ()
     accepted: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     evidence: Mapping[str, tuple[Span, ...]] = field(default_factory=dict)
-    asks: Mapping[str, str] = field(default_factory=dict)
 
     def document_of(self, id: str) -> str:
         """Return the document of a row's first evidence; the row itself where none is known."""
@@ -245,9 +217,7 @@ class Evidence:
         task: what the answers are; None in studies without one, whose answers are labels.
         inputs: by id, what was asked, for tasks whose answers are checked against it; no part of
             the record.
-        drills: changes of the documents after training, if there are any.
-        faults: errors in the documents by kind and rate.
-        documents_as_of: the last day, as an ISO date, whose dates of documents count; None is any.
+        drill: facts that were exchanged in the documents after training, if any were.
     """
 
     name: str
@@ -267,9 +237,7 @@ class Evidence:
     machine: Mapping[str, Any] = field(default_factory=dict)
     task: Task | None = None
     inputs: Mapping[str, Item] = field(default_factory=dict)
-    drills: tuple[DrillRows, ...] = ()
-    faults: tuple[FaultRows, ...] = ()
-    documents_as_of: str | None = None
+    drill: DrillRows | None = None
 
 
 # "Several billion parameters": below this, prompting poorly says little about prompting.
@@ -335,5 +303,4 @@ def items_of(dataset: Dataset, ids: tuple[str, ...]) -> Items:
         fields=fields,
         accepted={e.id: e.accepted for e in rows if e.accepted},
         evidence={e.id: e.evidence for e in rows if e.evidence},
-        asks={e.id: e.asks for e in rows if e.asks},
     )

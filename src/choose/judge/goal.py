@@ -35,7 +35,6 @@ class Deployment:
         refresh_months: how often it is built again on newer data; None is never.
         refresh_labels: rows to be labelled for each refresh.
         refresh_hours: engineer hours of each refresh, as in `engineer_hours`.
-        documents_changed_per_month: the share of the documents that change in a month.
         tasks: tasks that one base is to serve.
         machine_gb: memory of the machine whose hour is priced.
     """
@@ -50,7 +49,6 @@ class Deployment:
     refresh_months: float | None = None
     refresh_labels: int | None = None
     refresh_hours: Mapping[str, float] = field(default_factory=dict)
-    documents_changed_per_month: float | None = None
     tasks: int | None = None
     machine_gb: float | None = None
 

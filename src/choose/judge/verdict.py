@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from importlib.metadata import version
 from itertools import combinations
 from typing import Any
 
 from choose.errors import StudyError
-from choose.judge.decision.contenders import Contenders, Relation
+from choose.judge.decision.contenders import Contenders, Relation, contenders_of
 from choose.judge.decision.crossovers import breakevens, crossings_of
 from choose.judge.decision.label_gates import audit_with_gain, rare_labels
 from choose.judge.decision.more_labels import label_gains
 from choose.judge.decision.next_steps import next_actions
-from choose.judge.decision.old_facts import barred_families, contenders_for
 from choose.judge.decision.rule import Case, family_relation, select
 from choose.judge.decision.verdict_confidence import confidence_of
 from choose.judge.decision.verdict_gates import gates_of
@@ -27,9 +25,7 @@ from choose.judge.diagnosis.reading_errors import reading_errors
 from choose.judge.evidence import Evidence
 from choose.judge.goal import RULE, Rule
 from choose.judge.measures.build_scorecard import accuracy, scorecard
-from choose.judge.measures.changed_documents import document_drills
-from choose.judge.measures.drift_and_new_class import document_churn
-from choose.judge.measures.reading_measures import document_faults, paraphrases
+from choose.judge.measures.changed_documents import document_drill
 from choose.judge.measures.robustness import common_rows
 from choose.judge.measures.text_metrics import (
     beside_the_choice,
@@ -38,7 +34,7 @@ from choose.judge.measures.text_metrics import (
     text_figures,
 )
 from choose.judge.prose.action_list import next_steps
-from choose.judge.prose.advice import flips, old_facts
+from choose.judge.prose.advice import flips, stale_facts
 from choose.judge.prose.family_answer import also_named, settled, still_open
 from choose.judge.prose.headline import answer
 from choose.judge.prose.loss_sentences import with_sentence
@@ -87,8 +83,8 @@ def judge(
     """
     if not (scores := study_scores(evidence, rule.measure)).scored:
         raise StudyError(_nothing(scores))
-    documents = _documents(evidence, contenders := contenders_for(evidence, scores, rule))
-    case = _case(evidence, contenders, documents, left_out)
+    contenders = contenders_of(scores, rule)
+    case = _case(evidence, contenders, left_out)
     gates, moves = gates_of(case), next_actions(case)
     standings = standings_of(contenders, case.name)
     decision = Decision(
@@ -102,7 +98,7 @@ def judge(
         standings=standings,
         pairs=_pairs(case),
         failures=case.failures,
-        **documents,
+        document_drill=case.drill,
         **_rows_to_read(evidence, case, standings),
         **_outlook(contenders),
         moves=moves,
@@ -111,18 +107,6 @@ def judge(
         machine=dict(evidence.machine),
     )
     return with_population(decision, evidence.about)
-
-
-def _documents(evidence: Evidence, contenders: Contenders) -> dict[str, Any]:
-    """Return the parts of the record on documents that change, and on questions about them."""
-    drills = document_drills(evidence, panel := contenders.panel)
-    return {
-        "document_drills": tuple(map(with_sentence, drills)),
-        "churn": document_churn(evidence, drills, contenders.rule),
-        "old_facts": contenders.old_facts,
-        "document_faults": document_faults(evidence, panel),
-        "paraphrases": paraphrases(evidence, panel),
-    }
 
 
 def _outlook(contenders: Contenders) -> dict[str, Any]:
@@ -138,7 +122,6 @@ def _outlook(contenders: Contenders) -> dict[str, Any]:
 def _case(
     evidence: Evidence,
     contenders: Contenders,
-    reading: Mapping[str, Any],
     left_out: tuple[LeftOut, ...],
 ) -> Case:
     labels = audit_labels(evidence)
@@ -150,11 +133,23 @@ def _case(
     selection = select(contenders)
     overlap = overlap_of(contenders, selection.interim)
     splits = loss_splits(evidence, contenders.panel)
+    drill = document_drill(evidence, contenders.panel)
     unanswered, missing = missing_evidence(evidence)
     written = evidence.task is not None and evidence.task.kind == "writing"
-    found = labels, failures, overlap, splits, missing, reading["churn"], written
-    more = left_out, unanswered, reading["document_drills"], long_answers(evidence)
-    return Case(contenders, selection, *found, *more)
+    return Case(
+        contenders,
+        selection,
+        audit=labels,
+        failures=failures,
+        overlap=overlap,
+        splits=splits,
+        without_evidence=missing,
+        written=written,
+        left_out=left_out,
+        unanswered=unanswered,
+        drill=None if drill is None else with_sentence(drill),
+        long_answers=long_answers(evidence),
+    )
 
 
 def _scorecards(evidence: Evidence, contenders: Contenders) -> tuple[Scorecard, ...]:
@@ -198,7 +193,7 @@ def _verdict(case: Case, gates: tuple[Gate, ...], looks: int, moves: tuple[Move,
         interim_reason=said[2],
         families=families,
         settled=(*settled(case, families), *below_floor(case)),
-        open=(*behind_by_other_metrics(case), *old_facts(case), *still_open(case, families)),
+        open=(*behind_by_other_metrics(case), *stale_facts(case), *still_open(case, families)),
         recommended=recommended,
         use_meanwhile=case.name,
         family=case.contenders.family(recommended) if recommended else None,
@@ -277,7 +272,6 @@ def families_of(case: Case) -> tuple[FamilyResult, ...]:
     measured = [f for f in contenders.families if not (reads and f == case.family)]
     missing = [f for f in FAMILIES if f not in contenders.compared]
     results = [_family(case, family, reads) for family in measured]
-    results += barred_families(case) if reads else ()
     results.sort(key=lambda r: -r.difference.value if r.difference else 1.0)
     chosen = [_result(case, case.family, case.name, "chosen")] if reads else []
     return (*chosen, *results, *(FamilyResult(family=family) for family in missing))

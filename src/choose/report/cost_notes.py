@@ -13,7 +13,6 @@ from choose.formatting import (
     duration,
     figure,
     months,
-    number,
     percent,
     plural,
     rough,
@@ -127,7 +126,6 @@ def _move(move: Move) -> list[str]:
 
 def notes(decision: Decision) -> Iterator[str]:
     """Yield how costs were counted, or which prices the study file lacks."""
-    yield from _churn(decision)
     yield from _indexes(decision)
     if decision.breakeven:
         yield _counted(decision)
@@ -142,32 +140,6 @@ def notes(decision: Decision) -> Iterator[str]:
             yield f"No break-even: the study file lacks {', '.join(map(clean, lacks))}."
     elif not decision.breakeven and has_totals(decision):
         yield "No break-even: the study file lacks costs.value_per_right_answer."
-
-
-def _churn(decision: Decision) -> Iterator[str]:
-    """Yield what documents that change cost each month."""
-    churn = decision.churn
-    if churn is None:
-        return
-    source = "as the study file says" if churn.stated else "at least, as their dates tell"
-    yield f"{percent(churn.share)} % of the documents change in a month, {source}."
-    if churn.future:
-        verb = "is" if churn.future == 1 else "are"
-        yield (
-            f"{plural(churn.future, 'document')} {verb} dated after the day of the study; such "
-            "dates do not count."
-        )
-    margin = decision.goal.get("margin")
-    for cost in churn.costs:
-        if cost.reads and cost.index_usd is not None:
-            usd, name = dollars(cost.index_usd), clean(cost.candidate)
-            yield f"{name}: indexing after every change, once a day at most, costs {usd} a month."
-        elif not cost.reads and cost.loss > 0:
-            text = f"{clean(cost.candidate)} loses {number(100 * cost.loss, 2)} points a month"
-            if margin:
-                text += f" and the margin in {months(float(margin) / cost.loss)}"
-            yield f"{text}, until it is trained again."
-    yield "Passages are paid with every answer, which the costs of an answer include."
 
 
 def _indexes(decision: Decision) -> Iterator[str]:

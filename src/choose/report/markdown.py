@@ -22,7 +22,6 @@ from choose.formatting import (
 from choose.report import cost_notes
 from choose.report import study_comparison_text as comparison_text
 from choose.report.candidate_order import fewer_rows, pair_name, ranked, standings
-from choose.report.changed_documents_text import notes_on_reading, tables_on_reading
 from choose.report.cost_notes import (
     ENDPOINT_HEADS,
     ENDPOINT_NOTE,
@@ -45,6 +44,7 @@ from choose.report.decision_text import (
     score_noun,
     uneven,
 )
+from choose.report.reading_errors_text import notes_on_reading, tables_on_reading
 from choose.report.screen_text import shorten
 from choose.report.study_comparison_text import CHANGE_HEADS, COMPARISON_HEADS
 from choose.report.terminal.difference_chart import chart_title, family_name, shared_rows

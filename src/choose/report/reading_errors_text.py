@@ -1,4 +1,4 @@
-"""What every form of a report says of wrong answers of a candidate that reads: why, and rows."""
+"""What every form of a report says of wrong answers of a candidate that reads, and of old facts."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from typing import NamedTuple
 from choose.corpus import LOOKED
 from choose.formatting import DASH, clean, percent, plural
 from choose.report.decision_text import PERSONAL
-from choose.report.reading_text import TextTable
+from choose.report.reading_text import TextTable, reading_notes, reading_tables, with_span
 from choose.report.screen_text import shorten
 from choose.schema.decision import Decision
 from choose.schema.reading_documents import (
+    DocumentDrill,
     ReadingError,
     ReadingErrors,
     ReadingExample,
@@ -133,3 +134,45 @@ def example_table(decision: Decision) -> TextTable | None:
     return (
         TextTable("Rows with wrong answers", ["row", "reason", "details"], rows) if rows else None
     )
+
+
+def drill_table(drill: DocumentDrill) -> TextTable:
+    """Return what candidates answer after facts in the documents changed."""
+    rows = [
+        [
+            clean(outcome.candidate),
+            percent(outcome.clean.value),
+            with_span(outcome.updated),
+            with_span(outcome.stale),
+        ]
+        for outcome in drill.outcomes
+    ]
+    heads = ["candidate", "score before", "score after", "% old fact"]
+    return TextTable("Facts that change in the documents", heads, rows)
+
+
+def drill_note(drill: DocumentDrill) -> str:
+    """Return what the table of changed facts means."""
+    return (
+        f"{plural(drill.facts, 'fact')} of the documents were exchanged after training; "
+        f"{plural(drill.rows, 'row')} on {plural(drill.documents, 'document')} (95 % CI). "
+        "Candidates that read no documents answer as before."
+    )
+
+
+def tables_on_reading(decision: Decision) -> list[TextTable]:
+    """Return every table on candidates that read documents."""
+    drill = decision.document_drill
+    changed = None if drill is None else drill_table(drill)
+    more = (error_table(decision), example_table(decision), changed)
+    return [*reading_tables(decision), *(table for table in more if table is not None)]
+
+
+def notes_on_reading(decision: Decision) -> list[str]:
+    """Return every sentence on these tables."""
+    drill = decision.document_drill
+    return [
+        *reading_notes(decision),
+        *error_notes(decision),
+        *((drill.says, drill_note(drill)) if drill else ()),
+    ]

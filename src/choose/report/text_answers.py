@@ -9,9 +9,14 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from choose.formatting import DASH, clean, in_points, listed, percent
-from choose.report.changed_documents_text import drill_tables
 from choose.report.decision_text import chosen, words_in
-from choose.report.reading_errors_text import error_notes, error_table, wrong_rows
+from choose.report.reading_errors_text import (
+    drill_note,
+    drill_table,
+    error_notes,
+    error_table,
+    wrong_rows,
+)
 from choose.report.reading_text import TextTable, reading_notes, reading_tables
 from choose.schema.decision import Decision
 from choose.schema.score_names import NAMES
@@ -282,13 +287,15 @@ def other_metrics_rows(decision: Decision) -> tuple[list[str], list[list[str]]]:
 
 def text_sections(decision: Decision) -> dict[str, Any]:
     """Return the sections on answers that are texts; those on reading alone for labels."""
+    drill = decision.document_drill
     reading = {
         "reading_tables": list(reading_tables(decision)),
         "reading_notes": list(reading_notes(decision)),
         "error_table": error_table(decision),
         "error_notes": list(error_notes(decision)),
         "wrong_rows": wrong_rows(decision),
-        "drills": drill_tables(decision),
+        "drill_table": drill and drill_table(drill),
+        "drill_note": drill and drill_note(drill),
     }
     if decision.dataset.labels:
         return reading

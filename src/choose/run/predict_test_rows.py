@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from choose.corpus import CONDITIONS, FAULTY, WORDS, holds, is_drill, span_of
+from choose.corpus import CONDITIONS, WORDS, holds, is_drill, span_of
 from choose.data.scenarios import Split
 from choose.data.stratify import stratified_order
 from choose.data.text_perturbations import sample_rows, view
@@ -22,8 +22,7 @@ from choose.progress import TimeLimitReached
 from choose.schema.plan import Job
 from choose.strategy import Rereads, SendsPassages, Strategy
 from choose.tasks.answering import corpus_of
-from choose.tasks.drills.document_drills import Drill, drills_of
-from choose.tasks.drills.document_faults import FaultyDocuments, faults_of
+from choose.tasks.exchanged_facts import drill_of
 from choose.types import Answers, Dataset, Example, Item, Task
 
 # Minimum rows per candidate, if all can answer that many: the early-stopping test needs them.
@@ -227,19 +226,15 @@ def _views(
     takes are added to `seconds`.
     """
     yield from _other_views(job, rows.questions, dataset, strategy)
-    corpus, views = corpus_of(rows.task or dataset.task), {*filter(is_drill, job.views)}
-    if not views or corpus is None or not isinstance(strategy, Rereads):
+    corpus, drill = corpus_of(dataset.task), drill_of(dataset)
+    if drill is None or drill.view not in job.views or not isinstance(strategy, Rereads):
         return
+    assert corpus is not None
     try:
-        changes: list[Drill | FaultyDocuments] = [*drills_of(dataset)]
-        changes += faults_of(dataset) if any(v.startswith(FAULTY) for v in views) else ()
-        for change in changes:
-            if change.view in views:
-                ids = {*change.ids}.intersection(rows.questions)
-                if ids:
-                    seconds.append(strategy.reread(change.corpus))
-                seen = [dataset.examples[id].item() for id in rows.questions if id in ids]
-                yield (change.view, 0), seen
+        seen = [dataset.examples[id].item() for id in rows.questions if id in drill.targets]
+        if seen:
+            seconds.append(strategy.reread(drill.corpus))
+        yield (drill.view, 0), seen
     finally:
         strategy.reread(corpus)
 

@@ -54,12 +54,8 @@ def fit_group(jobs: Sequence[Job], pools: Pools) -> dict[str, Fitted]:
     try:
         if not first.side_by_side():
             return {}
-        splits = [pools.of(trial) for trial in trials]
-        tasks = {task.digest: task for task in (s.task or pools.dataset.task for s in splits)}
-        if len(tasks) > 1:
-            return {}
-        (task,), own = tasks.values(), [split.pool for split in splits]
-        failed = set(first.fit_group(strategies, task, own) or ())
+        own = [pools.of(trial).pool for trial in trials]
+        failed = set(first.fit_group(strategies, pools.dataset.task, own) or ())
     except (MoneySpent, TimeLimitReached):
         raise
     except Exception:
@@ -78,7 +74,7 @@ def fit_alone(job: Job, pools: Pools) -> Fitted:
     strategy, rows = prepared(job), pools.of(job.trial)
     start = perf_counter()
     with time_limit(fits=True):
-        strategy.fit(rows.task or pools.dataset.task, rows.pool)
+        strategy.fit(pools.dataset.task, rows.pool)
     spent = perf_counter() - start
     return Fitted(strategy, spent, spent + cached_seconds(strategy))
 

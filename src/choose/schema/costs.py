@@ -200,38 +200,3 @@ def dollars(
         + written * (output_price or 0.0)
     )
     return np.asarray(paid / _MILLION, dtype=np.float64)
-
-
-class ChurnCost(Record):
-    """What changes of documents cost a candidate each month.
-
-    Attributes:
-        candidate: whose costs they are.
-        reads: whether it reads the documents, so that an index makes its answers current.
-        loss: of its score in a month without training again, index made anew.
-        index_usd: dollars of indexing after every change, once a day at most; null where it reads
-            nothing, or the machine has no price.
-    """
-
-    candidate: str
-    reads: bool
-    loss: float
-    index_usd: float | None = None
-
-
-class Churn(Record):
-    """How many documents change, and what it costs.
-
-    Attributes:
-        share: of the documents that change in a month.
-        stated: whether the study file says so; else it is what the dates tell at least.
-        documents: in all.
-        future: documents dated after the day of the study, whose dates do not count.
-        costs: those that read first.
-    """
-
-    share: float
-    stated: bool
-    documents: int
-    future: int = 0
-    costs: tuple[ChurnCost, ...]

@@ -9,14 +9,12 @@ from typing import Any, Literal
 from pydantic import ConfigDict, Field
 
 from choose.schema.base import Interval, Record
-from choose.schema.costs import Breakeven, Churn, Move
+from choose.schema.costs import Breakeven, Move
 from choose.schema.diagnosis import Audit, Disagreement, ErrorOverlap, Failures
 from choose.schema.plan import LeftOut
 from choose.schema.reading_documents import (
     DocumentDrill,
-    DocumentFault,
     LossSplit,
-    Paraphrases,
     ReadingErrors,
 )
 from choose.schema.scorecard import CurveForecast, RiseRecord, Scorecard
@@ -106,47 +104,6 @@ class Pair(Record):
     rows: int
     declared: bool
     selected: bool = False
-
-
-class OldFacts(Record):
-    """What facts that change cost a candidate that may keep old ones, against one that reads them.
-
-    Attributes:
-        candidate: one that reads no documents, or was trained to read them.
-        reader: one that reads documents as they are; of several, that which gains most on it.
-        rows: test rows whose facts were exchanged and that both answered; 0 where none were.
-        documents: with the evidence of these rows.
-        stale: share of answers that give the old fact after the change, minus that of the reader.
-        lost: the score that the change takes from it, minus what it takes from the reader.
-        lead: its score minus that of the reader on common rows, while no fact is old.
-        share: of the documents that change in a month; null where it is not known, and the least
-            where only their dates tell (`at_least`).
-        months: from one training to the next, or that it is used without one.
-        old: the mean share of facts that are old in this time; null where `share` is.
-        left: `lead` minus `old` times `lost`: its mean lead in this time.
-        status: whether it keeps up with the reader, as in the gate.
-        barred: whether that keeps it from being used, though it is ahead while no fact is old.
-    """
-
-    candidate: str
-    reader: str
-    rows: int = 0
-    documents: int = 0
-    stale: Interval | None = None
-    lost: Interval | None = None
-    lead: Interval | None = None
-    share: float | None = None
-    at_least: bool = False
-    months: float
-    old: float | None = None
-    left: Interval | None = None
-    status: GateStatus
-    barred: bool = False
-
-    @property
-    def cost(self) -> float | None:
-        """Return what facts that change take from its lead on average; None where not known."""
-        return None if self.lead is None or self.left is None else self.lead.value - self.left.value
 
 
 class Gate(Record):
@@ -242,11 +199,7 @@ class Decision(Record):
         loss_splits: of candidates that read documents: what they lose, by cause.
         without_evidence: questions with an answer that no document is known to hold.
         reading_errors: why the best of them is wrong, row by row.
-        document_drills: what candidates answer after documents changed.
-        document_faults: what errors in documents cost candidates that read.
-        churn: what documents that change cost each month; null where none are known to.
-        old_facts: of candidates that may keep facts which changed, whether that bars them.
-        paraphrases: whether answers depend on the wording; null where too few rows tell.
+        document_drill: what candidates answer after facts in the documents changed; null without.
         personal: ids of the rows listed in this record whose text seems to hold personal data or a
             key; reports list these rows without their text.
         left_out: what was planned and not measured.
@@ -271,11 +224,7 @@ class Decision(Record):
     loss_splits: tuple[LossSplit, ...] = ()
     without_evidence: tuple[str, ...] = ()
     reading_errors: ReadingErrors | None = None
-    document_drills: tuple[DocumentDrill, ...] = ()
-    document_faults: tuple[DocumentFault, ...] = ()
-    paraphrases: Paraphrases | None = None
-    churn: Churn | None = None
-    old_facts: tuple[OldFacts, ...] = ()
+    document_drill: DocumentDrill | None = None
     personal: tuple[str, ...] = ()
     forecasts: tuple[CurveForecast, ...] = ()
     rises: tuple[RiseRecord, ...] = ()

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from choose.corpus import DrillKind, Fault
 from choose.schema.base import Interval, Record
 from choose.schema.text_scores import GivenAnswer
 from choose.types import Family
@@ -214,137 +213,40 @@ def best_first(splits: Sequence[LossSplit], candidate: str) -> list[LossSplit]:
 
 
 class DrillOutcome(Record):
-    """What a candidate answers after documents changed, without training again.
+    """What a candidate answers after facts in the documents changed, without training again.
 
     Attributes:
         candidate: whose answers they are.
         family: its family.
         reads: whether it read the changed documents; others answer as before.
         clean: the score on the same rows before the change.
-        updated: the score against the answers after the change; null where evidence was taken out.
-        lost: `clean` minus `updated`, paired; null the same, and in records of earlier versions.
-        new: share of answers that give the new fact and not the old one; null where none changed.
-        stale: share of answers that give the old fact still; null where documents arrived.
-        abstained: share of rows that it does not answer.
-        renewed: the score after training again with what changed; null where it was not.
-        renewed_new: share of these answers that give the new fact; null where none changed.
-        renewed_rows: rows that it answered then, of those of the drill.
-        seconds: of indexing if it reads, of training again if not; null where not measured.
+        updated: the score against the answers after the change.
+        lost: `clean` minus `updated`, paired.
+        stale: share of answers that give the old fact still, and not the new one.
     """
 
     candidate: str
     family: Family
     reads: bool
     clean: Interval
-    updated: Interval | None
-    lost: Interval | None = None
-    new: Interval | None
-    stale: Interval | None
-    abstained: Interval
-    renewed: Interval | None = None
-    renewed_new: Interval | None = None
-    renewed_rows: int = 0
-    seconds: float | None = None
+    updated: Interval
+    lost: Interval
+    stale: Interval
 
 
 class DocumentDrill(Record):
-    """Documents that changed after training, and what candidates answer then, on the same rows.
+    """Facts that were exchanged in the documents after training, and what candidates answer then.
 
     Attributes:
-        kind: facts were exchanged for others, the sentences with the evidence taken out, or
-            documents arrived.
-        facts: places of the documents that changed, or documents that arrived.
+        facts: places of the documents that changed.
         rows: test rows that this concerns and that every candidate listed answered.
         documents: documents with the evidence of these rows; questions of one are clustered.
-        unanswerable: whether candidates are told what to write where a question has no answer.
         says: the result in a sentence.
         outcomes: candidates that read first, those with the highest scores first.
     """
 
-    kind: DrillKind
     facts: int
     rows: int
     documents: int
-    unanswerable: bool
     says: str = ""
     outcomes: tuple[DrillOutcome, ...]
-
-
-class FaultOutcome(Record):
-    """What errors in documents cost a candidate that reads, without training again.
-
-    Attributes:
-        candidate: whose answers they are.
-        clean: the score on these rows without errors.
-        faulty: the score with them, against the same right answers.
-        change: `faulty` minus `clean`, paired.
-        older: share of answers that give the fact of an older version and not the right one, of
-            rows with one; null where errors are others, or rows are few.
-        older_rows: rows with an older fact.
-    """
-
-    candidate: str
-    clean: Interval
-    faulty: Interval
-    change: Interval
-    older: Interval | None = None
-    older_rows: int = 0
-
-
-class DocumentFault(Record):
-    """Errors in documents of one kind, at one rate, and what they cost on the same rows.
-
-    ``gone``: the document is taken out. ``older-version``: a copy with other facts is beside
-    it. ``copy-without-answers``: a copy without the sentences that hold the answers does.
-    ``scanned``: some of its words have letters that look like the right ones.
-
-    Attributes:
-        kind: of the errors.
-        rate: the share of documents with evidence of the rows that should have it.
-        documents: how many have it.
-        known: documents with evidence of the rows.
-        rows: test rows that every candidate listed answered, on documents with and without errors.
-        outcomes: the highest score without errors first.
-    """
-
-    kind: Fault
-    rate: float
-    documents: int
-    known: int
-    rows: int
-    outcomes: tuple[FaultOutcome, ...]
-
-
-class ParaphraseOutcome(Record):
-    """What a candidate answers to questions that ask for the same in other words.
-
-    Attributes:
-        candidate: whose answers they are.
-        score: mean over the groups of questions.
-        both: share of pairs of which both are right, that is, score at least a half.
-        one: share of pairs of which one is right and one wrong.
-    """
-
-    candidate: str
-    score: Interval
-    both: Interval
-    one: Interval
-
-
-class Paraphrases(Record):
-    """Questions that ask for the same in different words.
-
-    Attributes:
-        groups: of such questions.
-        rows: test rows in them.
-        documents: documents that hold the answers.
-        stated: whether a column of the data says so; else they have the same answer at the same
-            places of documents.
-        outcomes: the highest score first.
-    """
-
-    groups: int
-    rows: int
-    documents: int
-    stated: bool = False
-    outcomes: tuple[ParaphraseOutcome, ...]

@@ -6,9 +6,7 @@ from typing import Literal
 
 from choose.schema.base import Interval, Record
 
-FamilyStatus = Literal[
-    "chosen", "behind", "no gain", "equivalent", "ahead", "open", "barred", "not measured"
-]
+FamilyStatus = Literal["chosen", "behind", "no gain", "equivalent", "ahead", "open", "not measured"]
 
 StepKind = Literal[
     "check-labels",
@@ -38,8 +36,7 @@ class FamilyResult(Record):
             rows, with the selection of both counted; null for the chosen family itself.
         rows: the common rows of that difference.
         status: what the difference shows: ``ahead`` or ``behind`` for certain, ``equivalent``
-            within the margin, ``no gain`` of the margin for certain, or ``open``; ``barred`` where
-            facts that change keep every member from being used.
+            within the margin, ``no gain`` of the margin for certain, or ``open``.
     """
 
     family: str

@@ -71,11 +71,6 @@ class DataSection(Settings):
         description="Column of the documents, or spans of them, that hold the answer or are "
         "relevant. Default: one with a usual name, else the places of the answer's text.",
     )
-    paraphrase_column: Annotated[str | None, Flag()] = Field(
-        default=None,
-        description="Column with other wordings of a question: a list, or an id that rows share. "
-        "Default, with documents: one called paraphrases.",
-    )
     estimand: Annotated[Estimand, Flag()] = Field(
         default="new-questions",
         description="What figures are about, with documents: new-questions on known documents, or "

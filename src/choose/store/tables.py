@@ -65,8 +65,6 @@ def dataset_tables(dataset: Dataset) -> tuple[pl.DataFrame, dict[str, Any]]:
     if any(e.evidence for e in rows):
         spans = [_json([list(span) for span in e.evidence]) for e in rows]
         table = table.with_columns(pl.Series("evidence", spans, dtype=pl.String))
-    if any(e.asks for e in rows):
-        table = table.with_columns(pl.Series("asks", [e.asks for e in rows], dtype=pl.String))
     task = dataset.task
     facts = {
         "name": dataset.name,
@@ -102,7 +100,6 @@ def dataset_from(table: pl.DataFrame, facts: Mapping[str, Any]) -> Dataset:
             group=row["group"],
             timestamp=datetime.fromisoformat(row["timestamp"]) if row["timestamp"] else None,
             annotator=row["annotator"],
-            asks=row.get("asks"),
         )
         for row in table.iter_rows(named=True)
     }

@@ -27,7 +27,7 @@ Price = Annotated[float, Field(ge=0)]
 Rate = Annotated[float, Field(ge=0, lt=1)]
 Cost = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 View = Literal["typos", "casing", "spacing", "filler", "contraction"]
-ScenarioKind = Literal["inner", "time", "new-class", "new-documents", "updated-documents"]
+ScenarioKind = Literal["inner", "time", "new-class"]
 
 
 class Goal(Settings):
@@ -131,17 +131,6 @@ class Costs(Settings):
     )
     refresh_hours: Mapping[str, Price] = Field(
         default={}, description="Hours for each rebuild, by family or candidate."
-    )
-    documents_changed_per_month: float | None = Field(
-        default=None,
-        ge=0,
-        le=1,
-        description="Share of the documents that change in a month; by default what their dates "
-        "tell.",
-    )
-    documents_as_of: date | None = Field(
-        default=None,
-        description="Last day whose dates of documents count; by default the day of the run.",
     )
     tasks: int | None = Field(
         default=None, ge=1, description="Number of tasks that one base model will serve."

@@ -95,8 +95,6 @@ def _data(facts: DraftFacts) -> Iterator[str]:
 
 def _documents(data: DataSection) -> Iterator[str]:
     """Yield where documents and other wordings are, and what figures are about, if any are."""
-    if data.paraphrase_column is not None:
-        yield _pair("paraphrase_column", data.paraphrase_column)
     if data.documents is None:
         return
     yield _pair("documents", data.documents)

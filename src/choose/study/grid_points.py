@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Any
 
-from choose.corpus import ARRIVED, UPDATED
 from choose.data.scenarios import new_class, of_class, origins
 from choose.data.stratify import training_pool
 from choose.errors import StudyError
-from choose.strategy import Rereads, Strategy
+from choose.strategy import Strategy
 from choose.study.config import Grid, Study
-from choose.tasks.drills.document_drills import drills_of
 from choose.tasks.kinds import KINDS
 from choose.types import STANDARD, Dataset, Scenario, Task
 
 FIRST_PASS = "the first pass"
 CONTROLS = "controls with other passages"
 DRILLS = "documents that change"
-FAULTS = "errors in documents"
 
 
 class Stage(IntEnum):
@@ -121,17 +118,16 @@ def sizes_in_rows(grid: Grid, largest: int) -> list[int]:
 
 INNER_CV = "cross-validation inside the training pool"
 DRIFT, NEW_CLASS = "drift over time", "a new class"
-NEW_DOCUMENTS, TRAINING_AGAIN = "new documents", "training again after facts changed"
 
 FOLDS = 5
 
 
 def stated_parts(grid: Grid) -> frozenset[str]:
     """Return the parts that the settings of a study name, beside the comparison itself."""
-    scenarios = (INNER_CV, DRIFT, NEW_CLASS, NEW_DOCUMENTS, TRAINING_AGAIN)
+    scenarios = (INNER_CV, DRIFT, NEW_CLASS)
     named = (
         (grid.views, ("views",)),
-        (grid.noise, ("added label noise", FAULTS)),
+        (grid.noise, ("added label noise",)),
         (grid.noise_kinds, ("added label noise",)),
         (grid.sizes, ("smaller pools",)),
         (grid.scenarios, scenarios),
@@ -163,7 +159,6 @@ class ScenarioOptions:
         origins: cuts in time, as shares of the dated rows.
         label: the class to withhold.
         examples: rows of that class in the smallest pool.
-        changes: views of documents that arrive or change after training, by kind of scenario.
     """
 
     rows: int
@@ -173,7 +168,6 @@ class ScenarioOptions:
     origins: tuple[float, ...]
     label: str | None
     examples: int
-    changes: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, study: Study, dataset: Dataset, size: int | None) -> ScenarioOptions:
@@ -191,11 +185,6 @@ class ScenarioOptions:
             origins=origins(dataset) if chosen is None or "time" in chosen else (),
             label=label,
             examples=_rows_of_label(dataset, label, size),
-            changes={
-                drill.kind: drill.view
-                for drill in drills_of(dataset)
-                if drill.kind in (ARRIVED, UPDATED) and (chosen is None or drill.kind in chosen)
-            },
         )
 
 
@@ -280,26 +269,6 @@ def _slow_new_class(cls: type[Strategy], options: ScenarioOptions) -> Iterator[P
     counts = SLOW_EXAMPLES if cls.learns else SLOW_EXAMPLES[:1]
     for scenario in _withheld(options, counts, ask=SLOW_ROWS // folds):
         yield Point(Stage.SLOW_SCENARIOS, NEW_CLASS, scenario=scenario, folds=folds)
-
-
-def document_points(cls: type[Strategy], options: ScenarioOptions) -> Iterator[Point]:
-    """Yield fits before documents arrive, and fits after facts changed, where training may help.
-
-    About new documents a fit is asked before and after it can read them. What it answers once it
-    has been trained with them is known: it is what its first pass answers.
-    """
-    stage = Stage.FAST_SCENARIOS if cls.cheap else Stage.SLOW_SCENARIOS
-    rereads = issubclass(cls, Rereads)
-    trains = cls.cheap or cls.family in ("baseline", "fine-tuning")
-    trains &= cls.learns and not getattr(cls, "constant", False)
-    if ARRIVED in options.changes and (trains or rereads):
-        views = (options.changes[ARRIVED],) if rereads else ()
-        scenario = Scenario(kind="new-documents", rows=options.rows)
-        yield Point(stage, NEW_DOCUMENTS, scenario=scenario, views=views, folds=1)
-    if UPDATED in options.changes and trains:
-        scenario = Scenario(kind="updated-documents", rows=options.rows)
-        folds = None if cls.cheap or options.thorough else 1
-        yield Point(stage, TRAINING_AGAIN, scenario=scenario, folds=folds)
 
 
 def _withheld(options: ScenarioOptions, counts: tuple[int, ...], ask: int) -> Iterator[Scenario]:

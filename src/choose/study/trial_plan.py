@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from choose.corpus import CONDITIONS, MISSING, UPDATED
+from choose.corpus import CONDITIONS
 from choose.data.scenarios import Pools, SplitSpec
 from choose.errors import StudyError, did_you_mean
 from choose.files import digest_rows
@@ -18,20 +18,16 @@ from choose.study.config import Study
 from choose.study.grid_points import (
     CONTROLS,
     DRILLS,
-    FAULTS,
     FIRST_PASS,
-    NOISE,
     Point,
     ScenarioOptions,
     Stage,
-    document_points,
     noise_scenarios,
     scenario_points,
     sizes_in_rows,
 )
 from choose.tasks.answering import corpus_of
-from choose.tasks.drills.document_drills import drills_of
-from choose.tasks.drills.document_faults import faults_of, most_of_each
+from choose.tasks.exchanged_facts import drill_of
 from choose.types import STANDARD, Candidate, Dataset, Task, Trial
 
 VIEWS = ("typos", "casing", "spacing")
@@ -45,10 +41,7 @@ PRICED_ROWS = 100
 
 @dataclass(frozen=True, slots=True)
 class SplitDigests:
-    """Digests of the training pool and the test rows of a split, and the size of the pool.
-
-    The digest of the task is among them: where documents change, it differs.
-    """
+    """Digests of the training pool, the test rows and the task of a split; the size of the pool."""
 
     pool: str
     questions: str
@@ -85,7 +78,6 @@ class Planner:
             for number, candidate in enumerate(candidates)
             for point in self.points(candidate)
             for fold in range(point.folds or len(self.dataset.folds))
-            if point.scenario.kind != UPDATED or self.pools.at(self._place(point, fold)).questions
         ]
         placed.sort(key=lambda row: row[:3])
         return [job for *_, job in placed]
@@ -94,7 +86,7 @@ class Planner:
         """Yield a candidate's points in the grid; with few test rows where rows cost money."""
         priced = costs_per_row(candidate, self.study.endpoints) and not self.study.grid.thorough
         for point in self._points(candidate):
-            full = point.part in (FIRST_PASS, "views", CONTROLS, DRILLS, FAULTS, REPETITIONS)
+            full = point.part in (FIRST_PASS, "views", CONTROLS, DRILLS, REPETITIONS)
             yield point if full or not priced else point.with_rows(PRICED_ROWS)
 
     def _points(self, candidate: Candidate) -> Iterator[Point]:
@@ -129,10 +121,6 @@ class Planner:
                 stage = again if fast else Stage.SLOW_SIZES
                 yield Point(stage, "smaller pools", "", STANDARD, size, repetition)
         yield from scenario_points(cls, self._options, few)
-        if not endpoints_of(candidate, self.study.endpoints):  # answers cost money there
-            yield from document_points(cls, self._options)
-            if not fast and (faults := self._faults(cls)):
-                yield Point(Stage.SLOW_NOISE, FAULTS, views=faults)
 
     def _reading_points(self, cls: type[Strategy]) -> Iterator[Point]:
         """Yield the controls of a candidate that reads documents, and documents that change."""
@@ -145,25 +133,11 @@ class Planner:
         # Controls are on the rows that a fit answers first; changed documents need all of them,
         # which take long where a model writes answers.
         later = not cls.cheap and cls.family != "baseline"
-        together = () if later else (*drills, *(self._faults(cls) if cls.cheap else ()))
+        together = () if later else drills
         yield Point(stage, CONTROLS, views=(*CONDITIONS, *together))
         if drills and later:
             # After the controls of all folds, so that adapters of these are trained together.
             yield Point(Stage.DRILLS if late else Stage.CONTROLS, DRILLS, views=drills)
-
-    def _faults(self, cls: type[Strategy]) -> tuple[str, ...]:
-        """Return views of documents with errors: of slow candidates only those with most errors.
-
-        Answers of fine-tuned ones take long, so they are asked in a thorough study alone.
-        """
-        grid = self.study.grid
-        if not issubclass(cls, Rereads) or not any(NOISE if grid.noise is None else grid.noise):
-            return ()
-        if cls.family == "fine-tuning" and not grid.thorough:
-            return ()
-        every = faults_of(self.dataset)
-        every = every if cls.cheap or grid.thorough else most_of_each(every)
-        return tuple(fault.view for fault in every)
 
     def _varies(self, cls: type[Strategy]) -> bool:
         return cls.learns and (cls.seeded or self._compared_size is not None)
@@ -177,7 +151,8 @@ class Planner:
     @cached_property
     def _drills(self) -> tuple[str, ...]:
         """Views of rows whose documents changed after training."""
-        return tuple(d.view for d in drills_of(self.dataset) if d.kind in (UPDATED, MISSING))
+        drill = drill_of(self.dataset)
+        return () if drill is None else (drill.view,)
 
     @cached_property
     def _options(self) -> ScenarioOptions:
@@ -208,7 +183,7 @@ class Planner:
         rows = PRICED_ROWS if priced else VIEW_ROWS
         # A baseline that takes long takes it for its fit, not for answers.
         slow = not cls.cheap and cls.family != "baseline"
-        few = slow and point.part in (CONTROLS, DRILLS, FAULTS)
+        few = slow and point.part in (CONTROLS, DRILLS)
         rows = min(rows, CONTROL_ROWS) if few else rows
         return Job(trial, point.views, point.part, point.repeats, rows)
 
@@ -232,7 +207,7 @@ class Planner:
                 digest_rows(e.content for e in rows.pool),
                 digest_rows(texts[id].item().content for id in rows.questions),
                 len(rows.pool),
-                (rows.task or self.dataset.task).digest,
+                self.dataset.task.digest,
             )
         return self.drawn[place]
 

@@ -31,8 +31,6 @@ RELEVANT = (
 
 # Names of columns of evidence; those of documents alone count only if all their cells name some.
 EVIDENCE = ("evidence", "gold_passage_ids", "gold_passages", "supporting_facts", "spans")
-# Names of a column with other wordings of a question.
-PARAPHRASES = ("paraphrases", "other_wordings", "rewordings")
 DOCUMENT = ("doc", "doc_id", "document_id", "document", "passage_id")
 
 _FORMS = (
@@ -42,8 +40,8 @@ _FORMS = (
 
 
 def reserved(columns: Sequence[str]) -> list[str]:
-    """Return the columns of evidence, documents and paraphrases: never a text or a label."""
-    about = {*RELEVANT, *EVIDENCE, *DOCUMENT, *PARAPHRASES}
+    """Return the columns of evidence and documents: never a text or a label."""
+    about = {*RELEVANT, *EVIDENCE, *DOCUMENT}
     return [name for name in columns if name.strip().lower() in about]
 
 

@@ -21,8 +21,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from choose.judge.decision.contenders import Contenders
-from choose.judge.decision.old_facts import contenders_for
+from choose.judge.decision.contenders import Contenders, contenders_of
 from choose.judge.evidence import Evidence
 from choose.judge.goal import Rule
 from choose.judge.scores.joint_distribution import (
@@ -103,7 +102,7 @@ def chances(
     scores = study_scores(evidence, rule.measure)
     if not scores.scored:
         return None
-    contenders = contenders_for(evidence, scores, rule)
+    contenders = contenders_of(scores, rule)
     ahead = [c for c in contenders.unmeasured if not planned or c.info.name in planned]
     return chances_of(contenders, ahead, planned)
 

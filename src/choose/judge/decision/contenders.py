@@ -25,7 +25,6 @@ from choose.judge.scores.paired_comparison import Pairs
 from choose.judge.scores.score_tables import CandidateScores, StudyScores
 from choose.judge.stats.paired import Difference
 from choose.schema.base import Interval
-from choose.schema.decision import OldFacts
 from choose.schema.score_names import Words, words_of
 from choose.types import FAMILIES, Family
 
@@ -52,10 +51,7 @@ def relation(difference: Difference | None, margin: float) -> Relation:
 
 @dataclass(frozen=True)
 class Contenders:
-    """The candidates that can be recommended, cheapest first, with their accuracies and costs.
-
-    `old_facts` are what facts that change cost candidates, those that are barred by it included.
-    """
+    """The candidates that can be recommended, cheapest first, with their accuracies and costs."""
 
     panel: StudyScores
     costs: Mapping[str, CostSheet]
@@ -63,7 +59,6 @@ class Contenders:
     pairs: Pairs
     order: tuple[CandidateScores, ...]
     accuracies: dict[str, Interval]
-    old_facts: tuple[OldFacts, ...] = ()
 
     @property
     def rule(self) -> Rule:
@@ -100,54 +95,15 @@ class Contenders:
         """Whether no candidate that reads the text was measured."""
         return not self.families
 
-    @cached_property
-    def barred(self) -> dict[str, OldFacts]:
-        """Return the candidates that are not used because facts that change leave them behind."""
-        return {one.candidate: one for one in self.old_facts if one.barred}
-
-    @cached_property
+    @property
     def compared(self) -> frozenset[Family]:
-        """Return the families of which a member was measured, a barred one too."""
-        return frozenset([*self.families, *map(self.family, self.barred)])
+        """Return the families of which a member was measured."""
+        return frozenset(self.families)
 
     @cached_property
     def unmeasured(self) -> tuple[CandidateScores, ...]:
         """Return the candidates of the study that answered no row, and would be of use if good."""
         return tuple(c for c in self.panel.candidates if c.main is None and not c.info.constant)
-
-    def may_be_old(self, name: str) -> OldFacts | None:
-        """Return what facts that change cost a candidate, if it may keep old ones."""
-        return next((one for one in self.old_facts if one.candidate == name), None)
-
-    def doubt(self, name: str) -> OldFacts | None:
-        """Return the record of a candidate that surely keeps old facts, if it may fall behind.
-
-        None where these cost it less than the margin, which no gain has to be to matter.
-        """
-        own = self.may_be_old(name)
-        if own is None or own.status != "unknown" or own.stale is None or own.cost is None:
-            return None
-        least = self.margin(name, own.reader)
-        return own if min(own.stale.low or 0.0, own.cost) > least else None
-
-    def falls_behind(self, name: str) -> bool:
-        """Return whether facts that change are expected to leave a doubtful candidate behind."""
-        if (own := self.doubt(name)) is None or own.left is None:
-            return False
-        needed = self.margin(name, own.reader)
-        return own.left.value < (needed if name in self.costlier(own.reader) else -needed)
-
-    @cached_property
-    def keeping_up(self) -> list[str]:
-        """Return the best of each family that is not expected to fall behind, cheapest first."""
-        found = []
-        for family, members in self.families.items():
-            kept = [name for name in members if not self.falls_behind(name)]
-            if self.named[family] in kept:
-                found.append(self.named[family])
-            elif kept:
-                found.append(least_loss(self.distribution, kept, self.margin))
-        return sorted(found, key=self.names.index)
 
     @cached_property
     def families(self) -> dict[Family, tuple[str, ...]]:

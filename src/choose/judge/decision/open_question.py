@@ -24,8 +24,7 @@ from typing import NamedTuple
 
 from scipy.special import ndtr
 
-from choose.judge.decision.contenders import Contenders
-from choose.judge.decision.old_facts import contenders_for
+from choose.judge.decision.contenders import Contenders, contenders_of
 from choose.judge.decision.rule import select
 from choose.judge.evidence import Evidence
 from choose.judge.goal import Rule
@@ -101,7 +100,7 @@ def open_question(
     scores = study_scores(evidence, rule.measure)
     if not scores.scored:
         return None
-    return _Question(contenders_for(evidence, scores, rule), whole).answer()
+    return _Question(contenders_of(scores, rule), whole).answer()
 
 
 class Prospect(NamedTuple):

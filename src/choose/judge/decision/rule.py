@@ -24,8 +24,6 @@ from choose.judge.scores.family_comparison import FamilyComparison, compare_fami
 from choose.judge.scores.joint_distribution import least_loss
 from choose.judge.stats.paired import Difference, smallest_detectable_gain
 from choose.schema.base import Interval
-from choose.schema.costs import Churn
-from choose.schema.decision import OldFacts
 from choose.schema.diagnosis import Audit, ErrorOverlap, Failures
 from choose.schema.plan import UNPAID, LeftOut
 from choose.schema.reading_documents import DocumentDrill, LossSplit
@@ -47,8 +45,6 @@ class Selection:
         near: members of the same family that are not shown to be behind, the best first.
         target: whether the interim candidate reaches the study's target.
         reachable: whether any candidate may reach it.
-        doubt: why a candidate that is ahead is not adopted, or not used in the interim: whether it
-            is still ahead as facts change is not shown.
     """
 
     chosen: str | None
@@ -57,7 +53,6 @@ class Selection:
     near: tuple[str, ...]
     target: Target
     reachable: bool
-    doubt: OldFacts | None = None
 
 
 def select(contenders: Contenders) -> Selection:
@@ -66,9 +61,7 @@ def select(contenders: Contenders) -> Selection:
         (contenders.named[family] for family in contenders.families if _wins(contenders, family)),
         None,
     )
-    if (doubt := contenders.doubt(chosen) if chosen else None) is not None:
-        chosen = None
-    interim, later = (chosen, None) if chosen else _interim(contenders)
+    interim = chosen or _interim(contenders)
     target = contenders.rule.target
     reachable = target is None or any(
         (interval.high or 0) >= target for interval in contenders.accuracies.values()
@@ -76,31 +69,25 @@ def select(contenders: Contenders) -> Selection:
     return Selection(
         chosen=chosen,
         interim=interim,
-        rivals=() if chosen else _rivals(contenders, interim, doubt),
+        rivals=() if chosen else _rivals(contenders, interim),
         near=_near(contenders, interim),
         target=target_status(contenders.accuracies[interim], target),
         reachable=reachable,
-        doubt=doubt or later,
     )
 
 
-def _interim(contenders: Contenders) -> tuple[str, OldFacts | None]:
+def _interim(contenders: Contenders) -> str:
     """Return what to use while the question is open: of the family of least expected loss.
 
     With one common label a constant answer is often within the margin, but it never gives another;
-    so it is used only where no candidate is more accurate. What is expected to fall behind as facts
-    change is no better in the meantime; the record says so of what would be used else.
+    so it is used only where no candidate is more accurate.
     """
     floor = max(contenders.constants, key=lambda n: contenders.accuracies[n].value, default=None)
     families = {contenders.best[family]: family for family in contenders.families}
     if floor and all(_lead(contenders, best, floor) <= 0 for best in families):
-        return floor, None
+        return floor
     named = sorted(contenders.named.values(), key=contenders.names.index)
-    best = least_loss(contenders.distribution, named, contenders.margin)
-    kept = contenders.keeping_up
-    if not kept or not contenders.falls_behind(best):
-        return best, None
-    return least_loss(contenders.distribution, kept, contenders.margin), contenders.doubt(best)
+    return least_loss(contenders.distribution, named, contenders.margin)
 
 
 def target_status(accuracy: Interval, target: float | None) -> Target:
@@ -157,8 +144,8 @@ def _cannot_gain(shown: Relation) -> bool:
     return shown in ("equivalent", "worse", "not better")
 
 
-def _rivals(contenders: Contenders, name: str, doubt: OldFacts | None) -> tuple[str, ...]:
-    """Return what bars `name`: the reader of the doubt, families not settled, and the floor."""
+def _rivals(contenders: Contenders, name: str) -> tuple[str, ...]:
+    """Return what bars `name`: families not settled, and the floor."""
     if name in contenders.constants:
         costlier = contenders.costlier(name)
         rivals = [n for n in costlier if not _cannot_gain(contenders.relation(n, name))]
@@ -171,8 +158,7 @@ def _rivals(contenders: Contenders, name: str, doubt: OldFacts | None) -> tuple[
             ahead[match.a if match else contenders.named[other]] = (
                 match.difference.value if match else 0.0
             )
-    later = [doubt.reader] if doubt is not None and doubt.candidate == name else []
-    found = (*later, *sorted(ahead, key=lambda n: -ahead[n]), *_floors(contenders, name))
+    found = (*sorted(ahead, key=lambda n: -ahead[n]), *_floors(contenders, name))
     return tuple(dict.fromkeys(found))
 
 
@@ -235,11 +221,10 @@ class Case:
     overlap: ErrorOverlap | None = None
     splits: tuple[LossSplit, ...] = ()
     without_evidence: Interval | None = None
-    churn: Churn | None = None
     written: bool = False
     left_out: tuple[LeftOut, ...] = ()
     unanswered: tuple[str, ...] = ()
-    drills: tuple[DocumentDrill, ...] = ()
+    drill: DocumentDrill | None = None
     long_answers: float | None = None
 
     @property

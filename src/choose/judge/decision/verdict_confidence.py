@@ -10,7 +10,6 @@ import numpy as np
 from choose.formatting import listed, number, plural, points, signed_points
 from choose.judge.decision.contenders import best_of
 from choose.judge.decision.label_gates import may_hide_success
-from choose.judge.decision.old_facts import may_fall_behind
 from choose.judge.decision.rule import Case
 from choose.judge.decision.verdict_gates import WORTH_ITS_COST as WORTH
 from choose.judge.decision.verdict_kind import alone
@@ -59,7 +58,6 @@ def _evidence_limits(case: Case) -> list[tuple[int, str]]:
         cap = 1 if family_chance(case) >= 0.5 and not limits else 0
         least = case.deciding_margin
         by = f" by the margin ({points(least)})" if least else ""
-        by = " as documents change" if case.selection.doubt else by
         shown = f"no family is shown to beat all others{by}"
         limits = [(cap, why) for _, why in limits] + [(cap, shown)]
     if case.selection.chosen and (right := chance_of_family(case)) < LIKELY_RIGHT:
@@ -113,7 +111,7 @@ def chance_of_family(case: Case) -> float:
 def _incomplete(case: Case) -> list[tuple[int, str]]:
     """Return what was not measured and may still turn the answer; fewer of it never helps."""
     limits: list[tuple[int, str]] = []
-    count = plural(len(case.contenders.names) + len(case.contenders.barred), "candidate")
+    count = plural(len(case.contenders.names), "candidate")
     missing = could_still_win(case)
     if alone(case):
         reads = next(n for n in case.contenders.names if n not in case.contenders.constants)
@@ -127,9 +125,8 @@ def _incomplete(case: Case) -> list[tuple[int, str]]:
         main = case.contenders.panel[case.name].main
         tiny = main is not None and int(main.complete.sum()) < TINY
         limits.append((0 if tiny else 1, listed(partial)))
-    cheap, barred = case.contenders.families.get("baseline", ()), case.contenders.barred
-    others = [name for name in barred if case.contenders.family(name) == "baseline"]
-    if len(cheap) == 1 and not others and case.family != "baseline":
+    cheap = case.contenders.families.get("baseline", ())
+    if len(cheap) == 1 and case.family != "baseline":
         lead = case.contenders.gain(case.name, cheap[0])
         # Cheap classifiers often differ by ten points, so a smaller lead over one says little.
         cap = 1 if lead is not None and lead.low >= SPREAD else 0
@@ -335,7 +332,6 @@ def _study_limits(case: Case, gates: Sequence[Gate], looks: int) -> list[tuple[i
         limits.append((1, "it costs more than it earns"))
     if pays == "unknown" and case.contenders.margins.derived:
         limits.append((1, "whether it pays off is open"))
-    limits.extend((1, why) for why in may_fall_behind(case))
     if any(gate.name == "robust" and gate.status == "fail" for gate in gates):
         limits.append((1, "the choice does not hold under all conditions"))
     return limits

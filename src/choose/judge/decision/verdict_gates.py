@@ -33,7 +33,6 @@ from choose.judge.decision.label_gates import (
     measurable,
     task_stable,
 )
-from choose.judge.decision.old_facts import keeps_up
 from choose.judge.decision.robust_choice import robust
 from choose.judge.decision.rule import Case, deciding_difference, deciding_rival
 from choose.judge.evidence import BILLIONS, strong
@@ -318,7 +317,6 @@ GATES = (
     GateRule(_stable),
     GateRule(_data_driven, _has_labels),
     GateRule(_gap),
-    GateRule(keeps_up, lambda case: bool(case.contenders.old_facts)),
     GateRule(worth_its_cost),
     GateRule(robust),
 )

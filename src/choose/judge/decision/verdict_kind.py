@@ -44,10 +44,7 @@ def kind_of(case: Case) -> Kind:
     if (limit := documents_limit(case)) is not None:
         return limit
     if selection.chosen is None:
-        # Where a lead is shown and only facts that change take it, labels do not settle that.
-        lead = selection.doubt.lead if selection.doubt else None
-        more = (lead is None or (lead.low or 0.0) <= 0) and _too_few_labels(case)
-        return "collect-labels" if more else "too-close"
+        return "collect-labels" if _too_few_labels(case) else "too-close"
     if selection.target == "missed":
         return "too-close"
     several = len(case.contenders.compared) > 1
@@ -56,8 +53,7 @@ def kind_of(case: Case) -> Kind:
 
 def alone(case: Case) -> bool:
     """Return whether a single candidate reads the text, so that nothing was chosen."""
-    readers = len(case.contenders.names) - len(case.contenders.constants)
-    return readers == 1 and not case.contenders.barred
+    return len(case.contenders.names) - len(case.contenders.constants) == 1
 
 
 def documents_limit(case: Case) -> Literal["fix-documents", "fix-retrieval"] | None:

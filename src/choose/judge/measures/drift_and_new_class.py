@@ -1,16 +1,9 @@
-"""What time changes: accuracy on later rows after training on earlier ones, and documents."""
+"""What time changes: accuracy on later rows after training on earlier ones, and new classes."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import UTC, date, datetime, timedelta
-from typing import NamedTuple
-
 import numpy as np
 
-from choose.corpus import UPDATED
-from choose.judge.evidence import Evidence, HasDocuments
-from choose.judge.goal import DAYS, Rule
 from choose.judge.scores.paired_comparison import (
     ASSUMED_SD,
     accuracy_loss,
@@ -21,8 +14,6 @@ from choose.judge.scores.paired_comparison import (
 from choose.judge.scores.score_tables import CandidateScores, ScoreTable
 from choose.judge.stats.paired import Difference
 from choose.judge.stats.two_way import answered, two_way
-from choose.schema.costs import Churn, ChurnCost
-from choose.schema.reading_documents import DocumentDrill, DrillOutcome
 from choose.schema.scorecard import NewClass, NewClassPoint, Origin
 
 
@@ -134,94 +125,3 @@ def _point(label: str, examples: int, tables: dict[int, ScoreTable]) -> NewClass
         loss_rows=loss.rows if loss is not None else 0,
         fit_seconds=float(np.mean(seconds)) if seconds else None,
     )
-
-
-# Months before the newest date that count; at least so many documents must have dates, and half.
-MONTHS, FEW_DATES = 12.0, 8
-
-# An index is made anew once a day at most.
-MOST_INDEXES = DAYS
-
-_SECONDS_OF_A_MONTH = DAYS * 24 * 3600
-
-
-class ChangeRate(NamedTuple):
-    """The share of the documents that change in a month; `future` dates did not count."""
-
-    share: float
-    stated: bool
-    future: int = 0
-
-
-def change_rate(evidence: Evidence, rule: Rule) -> ChangeRate | None:
-    """Return how often documents change, by the study file or their dates; None if not known."""
-    corpus = evidence.task.corpus if isinstance(evidence.task, HasDocuments) else None
-    if corpus is None:
-        return None
-    if (stated := rule.deployment.documents_changed_per_month) is not None:
-        return ChangeRate(stated, stated=True)
-    times = [document.timestamp for document in corpus.documents]
-    known = until(times, evidence.documents_as_of)
-    share = monthly_share(known)
-    future = known.count(None) - times.count(None)
-    return None if share is None else ChangeRate(share, stated=False, future=future)
-
-
-def document_churn(evidence: Evidence, drills: Sequence[DocumentDrill], rule: Rule) -> Churn | None:
-    """Return what changes of documents cost; None where none are known, or nothing was asked."""
-    corpus = evidence.task.corpus if isinstance(evidence.task, HasDocuments) else None
-    drill = next((drill for drill in drills if drill.kind == UPDATED), None)
-    rate = change_rate(evidence, rule)
-    if corpus is None or drill is None or rate is None or not rate.share:
-        return None
-    indexes = min(rate.share * len(corpus), MOST_INDEXES)
-    return Churn(
-        share=rate.share,
-        stated=rate.stated,
-        documents=len(corpus),
-        future=rate.future,
-        costs=tuple(_cost(outcome, rate.share, indexes, rule) for outcome in drill.outcomes),
-    )
-
-
-def _cost(outcome: DrillOutcome, share: float, indexes: float, rule: Rule) -> ChurnCost:
-    assert outcome.lost is not None
-    price, seconds = rule.usd_per_machine_hour, outcome.seconds if outcome.reads else None
-    usd = None if price is None or seconds is None else indexes * seconds * price / 3600
-    return ChurnCost(
-        candidate=outcome.candidate,
-        reads=outcome.reads,
-        loss=share * outcome.lost.value,
-        index_usd=usd,
-    )
-
-
-def until(times: Sequence[datetime | None], day: str | None) -> list[datetime | None]:
-    """Return dates without those after a day, anywhere on Earth.
-
-    Later ones are mistakes, or of documents that hold from then on: they say nothing of how often
-    documents changed.
-    """
-    if day is None:
-        return [*times]
-    begins = datetime.combine(date.fromisoformat(day), datetime.min.time(), UTC)
-    # In the west a day ends twelve hours later than in Greenwich.
-    ends = (begins + timedelta(hours=36)).timestamp()
-    return [time if time is not None and time.timestamp() < ends else None for time in times]
-
-
-def monthly_share(times: Sequence[datetime | None]) -> float | None:
-    """Return the share of documents that change in a month, at least, by the dates of all of them.
-
-    It is that of the last 12 months before the newest date, or of the time that dates span. None
-    with few dates, or within a month.
-    """
-    dated = [time.timestamp() for time in times if time is not None]
-    if len(dated) < max(FEW_DATES, len(times) / 2):
-        return None
-    newest = max(dated)
-    months = min(MONTHS, (newest - min(dated)) / _SECONDS_OF_A_MONTH)
-    if months < 1:
-        return None
-    recent = sum(time > newest - months * _SECONDS_OF_A_MONTH for time in dated)
-    return recent / len(times) / months

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from choose.corpus import UPDATED
 from choose.formatting import (
     dollars,
     gain,
@@ -21,7 +20,6 @@ from choose.formatting import (
 from choose.judge.decision.crossovers import breakevens
 from choose.judge.decision.label_gates import labels_limit
 from choose.judge.decision.next_steps import ENOUGH_RUNS, HUNDRED, runs_to_repeat
-from choose.judge.decision.old_facts import trained_more_often
 from choose.judge.decision.robust_choice import under_noise
 from choose.judge.decision.rule import Case, deciding_difference, deciding_rival
 from choose.judge.decision.verdict_confidence import fits_that_may_fail
@@ -153,24 +151,18 @@ def _why_repeat(case: Case, few: Sequence[CandidateScores]) -> str:
     return f"with so few runs, the variation between runs causes {share}"
 
 
-def old_facts(case: Case) -> Iterator[str]:
-    """Say what changed facts do to the candidate named, where nothing tells how often they do.
-
-    Where that is known, what it costs is a reason (`reasons`).
-    """
-    drill = next((drill for drill in case.drills if drill.kind == UPDATED), None)
-    stated = case.contenders.rule.deployment.documents_changed_per_month
-    if drill is None or case.churn is not None or stated == 0:
+def stale_facts(case: Case) -> Iterator[str]:
+    """Say how often the candidate named gives old facts after documents changed."""
+    drill = case.drill
+    own = [o for o in drill.outcomes if o.candidate == case.name and not o.reads] if drill else []
+    if drill is None or not own or (own[0].stale.low or 0.0) < STALE:
         return
-    own = next((o for o in drill.outcomes if o.candidate == case.name and not o.reads), None)
     best = drill.outcomes[0]
-    if own is None or own.stale is None or (own.stale.low or 0.0) < STALE or best.new is None:
-        return
     yield (
         f"Whether facts change: after {plural(drill.facts, 'fact')} changed in the documents, "
-        f"{case.name} still gave the old answer to {in_percent(own.stale.value)} of "
-        f"{plural(drill.rows, 'question')}, and {best.candidate} the new one to "
-        f"{in_percent(best.new.value)} (state costs.documents_changed_per_month to weigh that)."
+        f"{case.name} still gave the old answer to {in_percent(own[0].stale.value)} of "
+        f"{plural(drill.rows, 'question')}, and {best.candidate} to "
+        f"{in_percent(best.stale.value)}."
     )
 
 
@@ -178,7 +170,6 @@ def flips(case: Case) -> tuple[str, ...]:
     """Return what would change the verdict, with figures."""
     return (
         *_margin(case),
-        *trained_more_often(case),
         *price_flips(case),
         *_model(case),
         *_fewer_labels(case),

@@ -15,7 +15,6 @@ from choose.formatting import (
     size_in_points,
 )
 from choose.judge.decision.contenders import Contenders, relation
-from choose.judge.decision.old_facts import said
 from choose.judge.decision.rule import Case, deciding_rival
 from choose.judge.decision.verdict_gates import small_models
 from choose.judge.measures.cost_comparison import costs_less, costs_more
@@ -59,14 +58,10 @@ def interim_reason(case: Case, kind: Kind) -> str:
         return f"No candidate is shown to gain {gained} over guessing."
     if kind == "nothing-compared":
         return f"Besides guessing {case.words.constant}, only {case.name} was measured."
-    if case.selection.doubt is not None:
-        return said(case.selection.doubt)
     rival = deciding_rival(case.contenders, case.selection)
     families = case.contenders.families
     other = case.contenders.family(rival) if rival else case.family
     match = case.contenders.versus(other, case.family) if other in families else None
-    if case.contenders.barred and (rival is None or match is None):
-        return ""
     if rival is None or other == case.family or match is None:
         return f"No other family was measured; of this one, {case.name} is the one to use."
     contenders, found = case.contenders, charted(case, match)

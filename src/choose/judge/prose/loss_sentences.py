@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 
-from choose.corpus import ARRIVED, LOOKED, MISSING, UPDATED
+from choose.corpus import LOOKED
 from choose.errors import rows_named
 from choose.formatting import (
-    DASH,
-    duration,
     in_percent,
     measured,
     percent_interval,
@@ -264,76 +262,27 @@ def _missed(found: Retrieved | None) -> str:
 
 def with_sentence(drill: DocumentDrill) -> DocumentDrill:
     """Return the effect of changed documents on answers, with a sentence on it."""
-    say = {UPDATED: _updated, MISSING: _gone, ARRIVED: _arrived}[drill.kind]
-    return drill.model_copy(update={"says": say(drill)})
-
-
-def _updated(drill: DocumentDrill) -> str:
     best, other = _named(drill)
-    assert best.new is not None
-    assert best.stale is not None
+    before, after = (in_percent(score.value) for score in (best.clean, best.updated))
     said = (
-        f"After {plural(drill.facts, 'fact')} changed in the documents, {best.candidate} gives the "
-        f"new answer to {in_percent(best.new.value)} of {plural(drill.rows, 'question')} without "
-        f"retraining and the old one to {in_percent(best.stale.value)}"
-    )
-    if other is not None and other.stale is not None:
-        said += f"; {other.candidate} gives the old one to {in_percent(other.stale.value)}"
-    ways = []
-    if best.seconds is not None:
-        ways.append(f"indexing the documents takes {duration(best.seconds)}")
-    if other is not None and other.seconds is not None and other.renewed_new is not None:
-        ways.append(
-            f"training {other.candidate} again {duration(other.seconds)}, after which it gives the "
-            f"new answer to {in_percent(other.renewed_new.value)}"
-        )
-    what = ", ".join(ways)
-    return f"{said}. {what[0].upper()}{what[1:]}." if what else f"{said}."
-
-
-def _arrived(drill: DocumentDrill) -> str:
-    best, other = _named(drill)
-    said = (
-        f"{plural(drill.rows, 'question')} are about {plural(drill.facts, 'document')} that "
-        f"arrived after training: {best.candidate} scores {_of_hundred(best.clean)} before it can "
-        f"read them and {_of_hundred(best.updated)} without retraining once it can"
+        f"After {plural(drill.facts, 'fact')} changed in the documents, {best.candidate} scores "
+        f"{after.removesuffix(' %')} on {plural(drill.rows, 'question')} about them "
+        f"({before.removesuffix(' %')} before), without retraining, and gives the old answer to "
+        f"{in_percent(best.stale.value)}"
     )
     if other is not None:
-        said += f"; {other.candidate} scores {_of_hundred(other.updated)}"
-        if other.renewed is not None:
-            said += f", and {_of_hundred(other.renewed)} after training with them"
-    return f"{said}."
-
-
-def _of_hundred(score: Interval | None) -> str:
-    return DASH if score is None else in_percent(score.value).removesuffix(" %")
-
-
-def _gone(drill: DocumentDrill) -> str:
-    best, other = _named(drill)
-    assert best.stale is not None
-    stale = f"gives the answer all the same to {in_percent(best.stale.value)}"
-    did = f"{stale} of them"
-    if drill.unanswerable:
-        did = f"does not answer {in_percent(best.abstained.value)} of them and {stale}"
-    said = (
-        f"With the sentences gone that answer {plural(drill.rows, 'question')}, "
-        f"{best.candidate} {did}"
-    )
-    if other is not None and other.stale is not None:
-        said += f"; {other.candidate} to {in_percent(other.stale.value)}"
-    return f"{said}."
+        said += f"; {other.candidate} gives it to {in_percent(other.stale.value)}"
+    return drill.model_copy(update={"says": f"{said}."})
 
 
 def _named(drill: DocumentDrill) -> tuple[DrillOutcome, DrillOutcome | None]:
     """Return the best candidate that reads, and the other one that gives the most old answers.
 
-    Where documents arrive, it is the one with the highest score. It is no baseline if there is
-    another.
+    It is no baseline if there is another.
     """
     others = [outcome for outcome in drill.outcomes if not outcome.reads]
     others = [outcome for outcome in others if outcome.family != "baseline"] or others
-    most = max(others, key=lambda o: (o.stale or o.updated or o.clean).value, default=None)
+    most = max(others, key=lambda o: o.stale.value, default=None)
     return drill.outcomes[0], most
 
 

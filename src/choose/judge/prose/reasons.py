@@ -18,7 +18,6 @@ from choose.formatting import (
     size_in_points,
 )
 from choose.judge.decision.contenders import best_of
-from choose.judge.decision.old_facts import barred_said, matters, said
 from choose.judge.decision.rule import Case, deciding_difference
 from choose.judge.prose.family_answer import also_named, compared, settled, why_wider
 from choose.judge.scores.family_comparison import FamilyComparison
@@ -44,7 +43,6 @@ def reasons(case: Case, families: tuple[FamilyResult, ...]) -> tuple[str, ...]:
         _target(case),
         _open(case),
         _cost(case),
-        _stale(case),
         coarse(case),
     ]
     return tuple(sentence for sentence in sentences if sentence)
@@ -115,8 +113,6 @@ def _target(case: Case) -> str:
 def _open(case: Case) -> str:
     if case.selection.chosen is not None or not case.selection.rivals:
         return ""
-    if case.selection.doubt is not None:
-        return said(case.selection.doubt)
     rival, own = case.selection.rivals[0], case.name
     difference = deciding_difference(case.contenders, case.selection)
     if difference is None:
@@ -134,34 +130,6 @@ def _open(case: Case) -> str:
     shown = gain(rival, own, difference).removesuffix(")")
     shown += f"{why_wider(case, match) if match else ''})"
     return f"{shown}. {plural(difference.rows, 'row')} cannot show {', or '.join(asked)}."
-
-
-def _stale(case: Case) -> str:
-    """Say what documents that change do to the candidate named; empty where that is not known."""
-    churn, may = case.churn, case.contenders.may_be_old(case.name)
-    own = next((c for c in churn.costs if c.candidate == case.name), None) if churn else None
-    if may is not None and may.left is not None and matters(case, may):
-        return "" if may == case.selection.doubt else said(may)
-    if barred := barred_said(case):
-        return barred
-    if churn is None or own is None or case.selection.doubt:
-        return ""
-    least = "" if churn.stated else " or more"
-    changes = f"{in_percent(churn.share)}{least} of the documents change in a month"
-    closed = [
-        cost
-        for cost in churn.costs
-        if not cost.reads
-        and cost.loss > 0
-        and case.contenders.panel[cost.candidate].info.family != "baseline"
-    ]
-    if not own.reads or not closed:
-        return ""
-    worst = max(closed, key=lambda cost: cost.loss)
-    return (
-        f"{changes}: {case.name} answers from them once they are indexed, where {worst.candidate} "
-        f"loses {measured(worst.loss)} a month until it is trained again."
-    )
 
 
 def coarse(case: Case) -> str:
@@ -224,8 +192,6 @@ def rejected(case: Case) -> tuple[Rejected, ...]:
 def _why_unmeasured(case: Case, candidate: CandidateScores) -> str:
     if candidate.errors:
         return candidate.errors[0]
-    if (barred := case.contenders.barred.get(candidate.info.name)) is not None:
-        return said(barred)
     if why := case.cannot_win.get(candidate.info.name):
         return f"It was {why}"
     rows = plural(len(case.contenders.panel.rows.targets), "test row")

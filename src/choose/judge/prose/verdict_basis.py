@@ -16,7 +16,6 @@ from choose.formatting import (
     size_in_points,
 )
 from choose.judge.decision.contenders import Contenders
-from choose.judge.decision.old_facts import barred_said
 from choose.judge.decision.rule import Case
 from choose.judge.decision.verdict_kind import conflicts_limit
 from choose.judge.measures.cost_comparison import cheaper_by, costs_less, costs_more
@@ -53,7 +52,6 @@ def because(case: Case, kind: Kind) -> str:
     parts = (
         "" if kind == "none-works" else use,
         format_sentence(case),
-        barred_said(case),
         _basis(case, kind),
         "" if interim_reason(case, kind) else _why_member(case, kind),
         COUNTED.get(contenders.rule.measure.metric, ""),
@@ -83,8 +81,6 @@ def _basis(case: Case, kind: Kind) -> str:
         return _wrong(case)
     if kind in ("fix-documents", "fix-retrieval"):
         return limit_of_documents(case, kind)
-    if kind in ("adopt", "baseline-is-enough") and case.contenders.barred:
-        return _target(case).strip()
     if kind == "adopt":
         return _closest(case) + _target(case)
     if kind == "baseline-is-enough":

@@ -121,7 +121,6 @@ STATUSES: dict[FamilyStatus, str] = {
     "equivalent": "as good",
     "ahead": "ahead",
     "open": "open",
-    "barred": "keeps old facts",
     "not measured": "not measured",
 }
 

@@ -109,8 +109,6 @@ def standing_line(decision: Decision, standing: Standing) -> str:
         parts = [f"{in_points(standing.difference)} on {rows} rows"]
     if standing.ms_per_answer is not None:
         parts.append(f"{figure(standing.ms_per_answer)} ms per answer")
-    if any(one.barred and one.candidate == standing.candidate for one in decision.old_facts):
-        parts.append("keeps old facts")
     if standing.usd_per_1k is not None:
         parts.append(f"${figure(standing.usd_per_1k)} per 1,000 answers")
     return f"{name}: {', '.join(parts)}"

@@ -8,9 +8,14 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from choose.formatting import DASH, clean, in_percent, percent, plural
-from choose.report.changed_documents_text import drill_tables
 from choose.report.decision_text import words_in
-from choose.report.reading_errors_text import error_notes, error_table, wrong_rows
+from choose.report.reading_errors_text import (
+    drill_note,
+    drill_table,
+    error_notes,
+    error_table,
+    wrong_rows,
+)
 from choose.report.reading_text import (
     LossStep,
     TextTable,
@@ -163,10 +168,11 @@ def why_wrong(decision: Decision, width: int) -> Iterator[RenderableType]:
 
 
 def changed_documents(decision: Decision, width: int) -> Iterator[RenderableType]:
-    """Yield what candidates answer after documents changed, each change with its sentence."""
-    for says, table, about in drill_tables(decision):
+    """Yield what candidates answer after facts in the documents changed, with a sentence."""
+    if (drill := decision.document_drill) is not None:
+        table = drill_table(drill)
         columns = split_table(_reading_columns(table), width)
-        yield section(table.title, literal(clean(says)), *columns, note(about))
+        yield section(table.title, literal(clean(drill.says)), *columns, note(drill_note(drill)))
 
 
 def _reading_columns(table: TextTable) -> list[Column]:

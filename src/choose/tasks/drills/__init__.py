@@ -1,1 +1,0 @@
-"""Documents that change after training: drawn facts and rows, edits, and noise."""
