@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from difflib import get_close_matches
 
 
@@ -36,6 +37,37 @@ class MoneySpent(ChooseError):
 
 class StoreError(ChooseError):
     """A stored study cannot be read or written, or is a different study."""
+
+
+@contextmanager
+def reading(what: str) -> Iterator[None]:
+    """Turn an error that nobody foresaw, within a block that reads an input, into one line.
+
+    Args:
+        what: the input, as the subject of a sentence has it, such as ``'tickets.csv'``.
+
+    Raises:
+        DataError: naming the input and the error.
+    """
+    try:
+        yield
+    except (ChooseError, KeyboardInterrupt, SystemExit, GeneratorExit):
+        raise
+    except MemoryError as error:
+        raise DataError(f"There is not enough memory to use {what}. Use a part of it.") from error
+    except BaseException as error:  # a panic of polars is no Exception
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        raise DataError(
+            f"Cannot use {what}: {in_short(error)}. If nothing is wrong with it, please report "
+            "this."
+        ) from error
+
+
+def in_short(error: BaseException) -> str:
+    """Return the kind of an error and its text, cut, on one line."""
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text[:200]}" if text else type(error).__name__
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -11,6 +11,7 @@ import stat
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -147,6 +148,16 @@ def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def write_table(path: Path, table: Any) -> None:
+    """Write a table of polars as Parquet atomically.
+
+    It is made in memory, since polars' own errors on a full disk do not all name the disk.
+    """
+    content = BytesIO()
+    table.write_parquet(content)
+    write_atomic(path, lambda temporary: temporary.write_bytes(content.getbuffer()))
 
 
 def remove(path: Path) -> None:

@@ -87,7 +87,7 @@ def test_a_report_to_a_full_disk_is_one_line(store: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("size", [200, 2_000, 5_000])
+@pytest.mark.parametrize("size", [200, 2_000, 5_000, 8_000])
 def test_a_study_on_a_full_disk_is_one_line_and_can_be_continued(tmp_path: Path, size: int) -> None:
     data = write_csv(tmp_path / "words.csv")
     run = ["compare", data, "-s", "majority", "-s", "tfidf", "--out", tmp_path / "st"]

@@ -365,7 +365,47 @@ def test_a_column_of_durations_is_text() -> None:
     """C4: polars cannot cast it."""
     table = pl.DataFrame({"text": ["a"], "label": ["b"], "took": [timedelta(seconds=90)]})
     table.write_parquet("a.parquet")
-    assert read_table("a.parquet")["took"].to_list() == ["0:01:30"]
+    assert read_table("a.parquet")["took"].to_list() == ["PT1M30S"]
+
+
+def test_dates_and_decimals_are_text_also_beyond_the_calendar_and_within_records() -> None:
+    """N3: polars panics on dates that Python has none for, and JSON has no times."""
+    days, time = pl.Series([0, 2**31 - 1], dtype=pl.Int32).cast(pl.Date), pl.Series([0, None])
+    table = pl.DataFrame(
+        {
+            "day": days,
+            "at": pl.Series([0, 2**60]).cast(pl.Datetime("ms")),
+            "within": pl.DataFrame({"day": days, "time": time.cast(pl.Time)}).to_struct(),
+            "all": pl.Series([[1, 2**62], None]).cast(pl.List(pl.Duration("ms"))),
+            "price": pl.Series(["1.50", None]).cast(pl.Decimal(10, 2)),
+        }
+    )
+    table.write_parquet("a.parquet")
+    assert read_table("a.parquet").drop(ROW).to_dict(as_series=False) == {
+        "day": ["1970-01-01", "2147483647 days since 1970"],
+        "at": ["1970-01-01 00:00:00.000", f"{2**60} ms since 1970"],
+        "within": [
+            {"day": "1970-01-01", "time": "00:00:00"},
+            {"day": "2147483647 days since 1970", "time": None},
+        ],
+        "all": [["PT0.001S", "P53375995583DT15H36M27.904S"], None],
+        "price": ["1.50", None],
+    }
+
+
+@pytest.mark.parametrize("deep", [101, 900])
+def test_values_nested_too_deeply_are_refused(deep: int) -> None:
+    """N3: 900 levels were a RecursionError; the parser of JSON alone refuses 1,000."""
+    line = f'{{"text": "a", "label": "b", "more": {"[" * deep}{"]" * deep}}}\n'
+    assert "Line 1 of 'a.jsonl' is not JSON: it is nested" in refused(write("a.jsonl", line))
+    shallow = line.replace("[" * deep, "[" * 90).replace("]" * deep, "]" * 90)
+    assert read_table(write("a.jsonl", shallow)).height == 1
+
+
+def test_names_of_fields_are_whole_characters() -> None:
+    """N3: half a character in a name within a record was a UnicodeEncodeError."""
+    line = '{"text": "a", "target": {"day\\ud800": "b"}}\n'
+    assert "half of a Unicode character" in refused(write("a.jsonl", line))
 
 
 def test_a_file_name_that_is_not_utf8_is_refused() -> None:

@@ -33,7 +33,7 @@ LIMIT_SECONDS = 30.0
 RAW = re.compile(
     r"Traceback|NoneType|object has no attribute|not supported between|AssertionError|no message"
     r"|unhashable|invalid literal|could not convert|codec can't|\[Errno|Error\(|has no len|'str'"
-    r"|positional argument|keyword argument|pydantic|errors\.pydantic|type=|KeyError"
+    r"|report this|positional argument|keyword argument|pydantic|errors\.pydantic|type=|KeyError"
 )
 
 

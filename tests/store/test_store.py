@@ -106,7 +106,7 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.M
         real(path, half)
 
     real = write_atomic
-    monkeypatch.setattr("choose.store.trial_folder.write_atomic", full)
+    monkeypatch.setattr("choose.files.write_atomic", full)
     with pytest.raises(StoreError, match="No space left"):
         store.add(run)
     assert not [p for p in store.path.rglob("*") if p.is_file() and p.read_bytes() == b"half"]

@@ -95,7 +95,16 @@ def test_cells_name_documents_with_grades(cell: Any, grades: dict[str, float]) -
 
 
 @pytest.mark.parametrize(
-    "cell", [{"d1": "much"}, [True], [[1, 2]], [{"name": "d1"}], {"d1": math.inf}, [{"id": ""}]]
+    "cell",
+    [
+        {"d1": "much"},
+        [True],
+        [[1, 2]],
+        [{"name": "d1"}],
+        {"d1": math.inf},
+        {"d1": 10**400},
+        [{"id": ""}],
+    ],
 )
 def test_other_cells_are_refused_with_their_row(cell: Any) -> None:
     with pytest.raises(DataError, match=r"Row 7, column 'relevant': .*Allowed: the id of a"):

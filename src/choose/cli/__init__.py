@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import sys
+import tempfile
+import traceback
 import warnings
 from contextlib import suppress
 from typing import Any, NoReturn
@@ -12,46 +14,67 @@ from typing import Any, NoReturn
 # What the system says of stdout on a full disk.
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 
+# Exit codes: of bad input, of an interruption, and of a fault of ours (EX_SOFTWARE of sysexits.h).
+INPUT, INTERRUPTED, FAULT = 2, 130, 70
+
 
 def main() -> None:
-    """Run the command line; bad input is one red line on stderr and exit code 2."""
+    """Run the command line; whatever goes wrong ends in one red line on stderr."""
     try:
         from choose.cli.app import app
-        from choose.errors import ChooseError
-    except KeyboardInterrupt:
-        sys.exit(130)
-    try:
+
         with warnings.catch_warnings():
             if not sys.warnoptions:  # a user who asks for warnings with -W sees them
                 warnings.simplefilter("ignore")
             code = app(prog_name="choose", standalone_mode=False) or 0
         sys.stdout.flush()
-        sys.exit(code)
-    except ChooseError as error:
-        _exit_with_error(str(error))
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except BrokenPipeError:
-        # The reader of stdout has closed it; a traceback would not help.
+    except SystemExit:
+        raise
+    except BaseException as error:  # a panic of polars is no Exception
+        _exit_with(error)
+    sys.exit(code)
+
+
+def _exit_with(error: BaseException) -> NoReturn:
+    from choose.errors import ChooseError
+
+    if isinstance(error, KeyboardInterrupt) or type(error).__name__ == "Abort":
+        sys.exit(INTERRUPTED)
+    if isinstance(error, BrokenPipeError):
+        # The reader of stdout has closed it; a message would not help.
         _discard_stdout()
         sys.exit(1)
-    except OSError as error:
-        if error.errno in _FULL:
-            _discard_stdout()
-        _exit_with_error(_system_error(error))
-    except Exception as error:
-        # The parser's errors have no public class to catch them by.
-        if not hasattr(error, "format_message"):
-            raise
-        _exit_with_error(_usage_error(error))
-
-
-def _exit_with_error(message: str) -> NoReturn:
+    if isinstance(error, OSError) and error.errno in _FULL:
+        _discard_stdout()
+    code = INPUT
+    if isinstance(error, ChooseError):
+        message = str(error)
+    elif isinstance(error, OSError):
+        message = _system_error(error)
+    elif isinstance(error, MemoryError):
+        message = "There is not enough memory. Use fewer or shorter rows, or a smaller model."
+    elif hasattr(error, "format_message"):  # the parser's errors have no public class
+        message = _usage_error(error)
+    else:
+        message, code = _fault(error), FAULT
     from choose.cli.console import say_error
 
     with suppress(OSError):  # stderr may be on the full disk too
         say_error(message)
-    sys.exit(2)
+    sys.exit(code)
+
+
+def _fault(error: BaseException) -> str:
+    """Return the line about an error that nobody foresaw; its traceback goes into a file."""
+    from choose.errors import in_short
+
+    report = ""
+    with suppress(OSError):
+        number, name = tempfile.mkstemp(prefix="choose-", suffix=".txt", text=True)
+        with os.fdopen(number, "w", encoding="utf-8", errors="backslashreplace") as file:
+            file.writelines(traceback.format_exception(error))
+        report = f", with {name}"
+    return f"{in_short(error)}. This is a fault of choose: please report it{report}."
 
 
 def _discard_stdout() -> None:
@@ -73,7 +96,7 @@ def _usage_error(error: Any) -> str:
     context = error.ctx
     if type(error).__name__ == "NoArgsIsHelpError":
         error.show()
-        sys.exit(2)
+        sys.exit(INPUT)
     command = context.command_path if context is not None else "choose"
     message = " ".join(error.format_message().split()).rstrip(".")
     return f"{message}{'' if message.endswith('?') else '.'} See {command} --help."

@@ -34,7 +34,7 @@ from choose.data.readers.evidence_columns import (
 )
 from choose.data.readers.table_file import Source, dataset_name, read_source
 from choose.data.splits import SplitOptions, build_dataset
-from choose.errors import DataError, StudyError, quoted
+from choose.errors import DataError, StudyError, quoted, reading
 from choose.schema.score_names import LABEL_METRICS
 from choose.schema.study_sections import DataSection, TaskSection
 from choose.tasks.answering import Answering, no_questions, with_corpus
@@ -93,9 +93,17 @@ def read_rows(section: DataSection, tables: Tables | None = None, kind: str | No
         DataError: if one cannot be read.
         StudyError: if none is named, there is no such kind, or settings of documents have none.
     """
-    check_kind(kind)
-    check_documents(section)
-    given = tables or Tables()
+    with reading(_named(section)):
+        check_kind(kind)
+        check_documents(section)
+        return _rows(section, tables or Tables(), kind)
+
+
+def _named(section: DataSection) -> str:
+    return "the rows given" if section.path is None else repr(section.path)
+
+
+def _rows(section: DataSection, given: Tables, kind: str | None) -> Rows:
     pool, test = _pool(section, given), _test(section, given)
     table = headed(pool.table, section.path, section)
     section, kind, ranked = ranked_documents(table, section, kind)
@@ -257,7 +265,8 @@ def dataset_from(
         kind=rows.kind,
         task=task.model_copy(update={"instruction": task.instruction or rows.instruction}),
     )
-    dataset = build_dataset(rows.name, rows.pool, rows.test, options)
+    with reading(_named(section)):
+        dataset = build_dataset(rows.name, rows.pool, rows.test, options)
     first = dataset.examples[dataset.asked[0]].target
     measured = with_metric(dataset.task, metric, first)
     if rows.corpus is not None:

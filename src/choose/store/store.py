@@ -27,8 +27,8 @@ from choose.files import (
     read_text,
     remove,
     remove_temporary_files,
-    write_atomic,
     write_json,
+    write_table,
     write_text,
 )
 from choose.formatting import plural
@@ -129,11 +129,11 @@ class Store:
         for folder in (self.path, *self.path.glob("trials/*")):
             remove_temporary_files(folder)
         rows, facts = dataset_tables(dataset)
-        write_atomic(self.path / "data.parquet", rows.write_parquet)
+        write_table(self.path / "data.parquet", rows)
         if (corpus := corpus_of(dataset.task)) is None:
             remove(self.path / DOCUMENTS)
         else:
-            write_atomic(self.path / DOCUMENTS, documents_table(corpus).write_parquet)
+            write_table(self.path / DOCUMENTS, documents_table(corpus))
         write_json(self.path / "data.json", facts)
         write_text(self.path / STUDY, settings)
         (self.path / LEFT_OUT).unlink(missing_ok=True)  # written again as the run ends

@@ -17,7 +17,7 @@ import polars as pl
 
 from choose.corpus import CONDITIONS, is_drill
 from choose.errors import StoreError
-from choose.files import check_regular, read_text, write_atomic, write_json
+from choose.files import check_regular, read_text, write_json, write_table
 from choose.store.tables import UNREADABLE
 from choose.tasks.scoring import scored, scoring_digest
 from choose.types import Answers, Dataset, Floats, Run, Status, Trial
@@ -41,7 +41,7 @@ def write_run(folder: Path, run: Run, dataset: Dataset | None, traceback: str | 
     """
     for (view, repeat), answers in run.answers.items():
         table = answers_table(answers, run.asked[view, repeat])
-        write_atomic(folder / f"{view}-{repeat}.parquet", table.write_parquet)
+        write_table(folder / f"{view}-{repeat}.parquet", table)
     if dataset is not None:
         write_scores(folder, run, dataset)
     write_json(folder / "trial.json", {**run_facts(run), "traceback": traceback})
@@ -86,7 +86,7 @@ def write_scores(folder: Path, run: Run, dataset: Dataset) -> None:
         columns = {name: pl.Series(v.tolist(), dtype=pl.Float64) for name, v in scores.items()}
         scoring = pl.lit(scoring_digest(dataset, run.asked[view, repeat])).alias(SCORING)
         table = pl.DataFrame(columns).with_columns(scoring)
-        write_atomic(folder / f"{view}-{repeat}{SCORES}", table.write_parquet)
+        write_table(folder / f"{view}-{repeat}{SCORES}", table)
 
 
 def with_scores(folder: Path, run: Run, dataset: Dataset) -> Run:

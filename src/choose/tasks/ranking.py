@@ -261,7 +261,7 @@ def named_apart(grades: Mapping[str, float], known: Collection[str]) -> Mapping[
 
 def _is_number(value: Any) -> bool:
     number = isinstance(value, int | float) and not isinstance(value, bool)
-    return number and math.isfinite(value) and abs(value) <= 1e9
+    return number and abs(value) <= 1e9
 
 
 def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -96,12 +97,44 @@ def table_of_frame(
     path: Path, table: pl.DataFrame, names: Mapping[str, list[str]] | None = None
 ) -> pl.DataFrame:
     """Lay a typed table out as columns of strings; `names` are class labels by column."""
-    if ROW in table.columns:
-        table = table.drop(ROW)
+    table = plain(table.drop(ROW, strict=False))
     check_header(path, table.columns)
     numbers = list(range(1, table.height + 1))
     columns = [_strings(path, column, (names or {}).get(column.name)) for column in table]
     return pl.DataFrame([pl.Series(ROW, numbers, dtype=pl.Int64), *columns])
+
+
+# Days and ticks since 1970 that are dates of Python; polars panics on most others.
+_DAYS = [(day - date(1970, 1, 1)).days for day in (date.min, date.max)]
+_TICKS = {"ms": 86_400_000, "us": 86_400_000_000, "ns": 86_400_000_000_000}
+
+
+def plain(table: pl.DataFrame) -> pl.DataFrame:
+    """Return a table whose dates, times, durations and decimals are texts, also nested ones."""
+    return table.select(
+        _plain(pl.nth(place), kind).alias(name)
+        for place, (name, kind) in enumerate(table.schema.items())
+    )
+
+
+def _plain(cell: pl.Expr, kind: Any) -> pl.Expr:
+    if isinstance(kind, pl.BaseExtension):
+        return _plain(cell.ext.storage(), kind.ext_storage())
+    if isinstance(kind, pl.Struct):
+        fields = [_plain(cell.struct.field(f.name), f.dtype).alias(f.name) for f in kind.fields]
+        return pl.when(cell.is_not_null()).then(pl.struct(fields)) if fields else cell
+    if isinstance(kind, pl.List | pl.Array):
+        cells = cell.cast(pl.List(kind.inner)) if isinstance(kind, pl.Array) else cell
+        return cells.list.eval(_plain(pl.element(), kind.inner))
+    if isinstance(kind, pl.Duration):
+        return cell.dt.to_string("iso")
+    if isinstance(kind, pl.Date | pl.Datetime):
+        unit = "days" if isinstance(kind, pl.Date) else kind.time_unit
+        number, (first, last) = cell.to_physical(), (day * _TICKS.get(unit, 1) for day in _DAYS)
+        known = number.is_between(first, last)
+        text = pl.when(known).then(number).cast(kind).cast(pl.String)
+        return pl.when(known).then(text).otherwise(pl.format(f"{{}} {unit} since 1970", number))
+    return cell.cast(pl.String) if kind.is_decimal() or isinstance(kind, pl.Time) else cell
 
 
 def series_of(
@@ -113,10 +146,13 @@ def series_of(
     each, as where every row has a key of its own. `numbers` are those of all rows, for messages.
     """
     for place, value in zip(places, values, strict=True):
-        if isinstance(value, str):
-            if len(value) > FIELD_LIMIT:
+        text = value if isinstance(value, str) else ""
+        if isinstance(value, list | dict):
+            text = json.dumps(value, ensure_ascii=False, default=str)
+        if text:
+            if len(text) > FIELD_LIMIT:
                 raise DataError(f"{unit(path)} {numbers[place]} of {str(path)!r} {TOO_LONG}")
-            if not value.isascii() and _LONE.search(value):
+            if not text.isascii() and _LONE.search(text):
                 raise DataError(
                     f"{unit(path)} {numbers[place]} of {str(path)!r} holds half of a Unicode "
                     f"character (a lone surrogate) in {name!r}. Write the whole character."
@@ -163,8 +199,6 @@ def _strings(path: Path, column: pl.Series, names: list[str] | None) -> pl.Serie
     if kind.is_nested() or kind in (pl.Object, pl.Binary):
         return column
     if kind.is_float() or kind == pl.Boolean:
-        return pl.Series(column.name, [scalar_text(value) for value in column], dtype=pl.String)
-    if kind == pl.Duration:  # has no text of its own in polars
         return pl.Series(column.name, [scalar_text(value) for value in column], dtype=pl.String)
     strings = column.cast(pl.String)
     lengths = strings.str.len_chars()

@@ -21,6 +21,9 @@ from choose.errors import DataError
 # Characters of a document that is held in memory as a whole; lines are read one at a time.
 LARGEST_JSON = 200_000_000
 
+# Levels of a value that is read.
+DEEPEST = 100
+
 # Levels and number of the paths that are looked for.
 LEVELS, MOST_PATHS = 4, 200
 
@@ -156,9 +159,24 @@ def _parsed(text: str, at: int, where: str) -> tuple[dict[str, Any], int]:
             "it is nested too deeply" if deep else getattr(error, "msg", "a number is too long")
         )
         raise _not_json(where, reason) from error
+    if text.count("[", at, end) + text.count("{", at, end) > DEEPEST and _deep(record):
+        raise _not_json(where, "it is nested too deeply")
     if not isinstance(record, dict):
         raise DataError(f'{where} is no JSON object. It must look like {{"text": "...", ...}}.')
     return record, end
+
+
+def _deep(value: Any) -> bool:
+    """Return whether lists and objects are nested more than `DEEPEST` levels."""
+    level = [value]
+    for _ in range(DEEPEST):
+        level = [
+            inner
+            for one in level
+            if isinstance(one, dict | list)
+            for inner in (one.values() if isinstance(one, dict) else one)
+        ]
+    return any(isinstance(one, dict | list) for one in level)
 
 
 def _not_json(where: str, reason: str) -> DataError:

@@ -14,7 +14,7 @@ from choose.data.columns import text_and_id_columns
 from choose.data.examples import cell_text
 from choose.data.readers.delimited import LINE_LIMIT, TOO_LONG, delimited_rows
 from choose.data.readers.encodings import encoding_of
-from choose.data.readers.json_and_parquet import DAMAGED, not_parquet
+from choose.data.readers.json_and_parquet import DAMAGED, not_parquet, plain
 from choose.data.readers.json_objects import json_records, records_in, value_at
 from choose.data.readers.table_file import JSON, PARQUET, checked_file
 from choose.errors import DataError, did_you_mean, quoted_list
@@ -104,7 +104,7 @@ def _parquet_records(path: Path, rows: int) -> Records:
             part = pl.scan_parquet(path, glob=False).slice(first, CHUNK).collect()
         except DAMAGED as error:
             raise not_parquet(path, error) from error
-        yield from enumerate(part.iter_rows(named=True), start=first + 1)
+        yield from enumerate(plain(part).iter_rows(named=True), start=first + 1)
 
 
 def _items(
