@@ -461,7 +461,7 @@ def _print_retrievers(task: Task, train: Part, test: Part, choice: argparse.Name
     """Print a line for each retriever, means over the seeds for the tuned one."""
     from choose.models.retrieval.passage_search import WAYS, Library, library_for
     from choose.models.weights.spec import DEFAULT_ENCODER
-    from choose_strategies.tuned_retriever import TunedRetriever
+    from choose_strategies.rankings import TunedEncoder, tuned_retriever
 
     def quality(library: Library) -> Figures:
         found = library.search([row.item() for row in test], 10)
@@ -486,14 +486,14 @@ def _print_retrievers(task: Task, train: Part, test: Part, choice: argparse.Name
     tuned, spent = [], []
     for seed in range(choice.seeds):
         pool = random.Random(seed).sample(train, min(choice.rows, len(train)))
-        strategy, start = TunedRetriever(seed=seed, calibrate=False), perf_counter()
+        strategy, start = TunedEncoder(seed=seed), perf_counter()
         strategy.prepare()
-        strategy.fit(task, pool)
+        found = tuned_retriever(strategy, library, pool)
         spent.append(perf_counter() - start)
-        tuned.append(quality(strategy.library))
-        print(f"{seed}: {tuned[-1]} {strategy.tuning}", file=sys.stderr, flush=True)
+        tuned.append(quality(found.library))
+        print(f"{seed}: {tuned[-1]} {found.note}", file=sys.stderr, flush=True)
     means = {name: fmean(one[name] for one in tuned) for name in measures}
-    line("tuned-retriever", means, fmean(spent))
+    line("tuned-encoder", means, fmean(spent))
 
 
 # Facts that change.

@@ -1,13 +1,9 @@
-"""Candidates with chosen settings against the usual ones, and fine-tuning beyond one LoRA.
+"""Candidates that choose their settings against given ones, and fine-tuning beyond one LoRA.
 
-    python benchmarks/tuned.py DIR --part cheap       tuned-tfidf, tuned-probe and tuned-knn
-    python benchmarks/tuned.py DIR --part optimism    what the inner folds promise, and the truth
+    python benchmarks/tuned.py DIR --part cheap       knn and probe against k = 5 and C = 10
     python benchmarks/tuned.py DIR --part fine-tuning setfit, full fine-tuning and lora
     python benchmarks/tuned.py DIR --part sets        the same and the probe, on sets of labels
-    python benchmarks/tuned.py DIR --part search      tuned-lora against lora, on the small encoder
-    python benchmarks/tuned.py DIR --part prompting   tuned-prompt and tuned-retrieval
-    python benchmarks/tuned.py DIR --part prompting-optimism   what their searches promise
-    python benchmarks/tuned.py DIR --part prompting-rows   how lucky the rows are that they ask
+    python benchmarks/tuned.py DIR --part prompting   tuned-prompt against prompt and few-shot
 
 DIR holds labelled sets as folders with train.csv and test.csv. Every draw takes its own training
 rows (eight rows a label, or a number of rows); the test rows of a set are the same for all draws.
@@ -36,12 +32,9 @@ from time import process_time
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
 from choose.judge.stats.paired import paired_difference
-from choose.models.classical.inner_selection import Choice
 from choose.models.environment_settings import cores
-from choose.models.prompting.prompt_search import Chosen
 from choose.models.weights.spec import DEFAULT_ENCODER
 from choose.strategy import Prepares, build, hyperparameters
 from choose.tasks.classification import Classification
@@ -49,12 +42,9 @@ from choose.tasks.multilabel import Multilabel, read_set, set_text
 from choose.types import Example, Floats
 from machine import machine
 
-CHEAP = (("tuned-tfidf", "tfidf"), ("tuned-probe", "probe"), ("tuned-knn", "knn"))
-PROMPTS = (
-    ("tuned-prompt", "prompt"),
-    ("tuned-prompt", "few-shot"),
-    ("tuned-retrieval", "retrieval"),
-)
+CHEAP = (("probe", "probe C=10"), ("knn", "knn k=5"))
+GIVEN: Mapping[str, Mapping[str, Any]] = {"probe C=10": {"C": 10.0}, "knn k=5": {"k": 5}}
+PROMPTS = (("tuned-prompt", "prompt"), ("tuned-prompt", "few-shot"))
 A_LABEL = "8 a label"
 
 
@@ -205,8 +195,8 @@ def difference(right: Mapping[str, Floats], a: str, b: str) -> None:
 
 
 def cheap(options: argparse.Namespace, params: Mapping[str, Mapping[str, Any]]) -> None:
-    """Compare the tuned baselines with the usual ones."""
-    in_pairs(CHEAP, options, params)
+    """Compare baselines that choose a setting with the same at a given one."""
+    in_pairs(CHEAP, options, {**params, **GIVEN})
 
 
 def prompting(options: argparse.Namespace, params: Mapping[str, Mapping[str, Any]]) -> None:
@@ -234,165 +224,6 @@ def in_pairs(
                 difference(right, *pair)
 
 
-@dataclass(frozen=True, slots=True)
-class Promise:
-    """What a search says of its choice, and what test rows say of it.
-
-    Attributes:
-        choice: the search's own figures, of training rows.
-        right: (test rows,) of what was chosen, right or not; of sets, example-F1.
-        usual: the same of the usual setting.
-    """
-
-    choice: Choice
-    right: Floats
-    usual: Floats
-
-    def holds(self) -> tuple[bool, bool]:
-        """Return whether the intervals of accuracy and gain hold what test rows say.
-
-        These know the truth with an error of their own, which widens the intervals.
-        """
-        own = self.choice
-        return (
-            _within(self.right, own.value, own.low, own.high),
-            _within(self.right - self.usual, *own.gained),
-        )
-
-
-def _within(scores: Floats, value: float, low: float, high: float) -> bool:
-    truth = float(scores.mean())
-    error = 1.96 * float(scores.std(ddof=1)) / np.sqrt(len(scores))
-    side = low if truth < value else high
-    return bool(abs(truth - value) <= np.hypot(side - value, error))
-
-
-def optimism(options: argparse.Namespace, params: Mapping[str, Mapping[str, Any]]) -> None:
-    """Hold the inner estimates to the accuracy on rows that nothing was learnt from.
-
-    What the usual setting seems to have is no choice: its error is that of the rows that were held
-    out, or of fewer training rows.
-    """
-    for name in options.sets:
-        rows = read(options.folder / name)
-        for size in options.rows:
-            for tuned in options.candidates:
-                print(f"{name}, {_rows(size)}, {tuned}")
-                found = list(_promises(rows, size, tuned, options, params))
-                if len(found) < 2:
-                    print("  fewer than two replays say nothing of optimism", flush=True)
-                else:
-                    _optimism_of(found)
-
-
-def _optimism_of(found: Sequence[Promise]) -> None:
-    """Print by how much each figure is too high, and how often its interval holds the truth."""
-    truth, usual = (np.array([p.right.mean() for p in found]), [p.usual.mean() for p in found])
-    for what, estimates, true in (
-        ("corrected", [p.choice.value for p in found], truth),
-        ("uncorrected", [p.choice.best for p in found], truth),
-        ("usual setting", [p.choice.usual for p in found], np.array(usual)),
-        ("gain", [p.choice.gain for p in found], truth - usual),
-    ):
-        gap = 100 * (np.array(estimates) - true)
-        error = float(stats.t.ppf(0.975, len(gap) - 1)) * gap.std(ddof=1) / np.sqrt(len(gap))
-        low, high = gap.mean() - error, gap.mean() + error
-        print(
-            f"  {what:13} {100 * np.mean(estimates):5.1f}, truth {100 * true.mean():.1f},"
-            f" optimism {gap.mean():+.1f} ({low:+.1f} to {high:+.1f})"
-        )
-    held = np.array([p.holds() for p in found]).sum(axis=0)
-    for what, count in zip(("accuracy", "gain"), held.tolist(), strict=True):
-        low, high = stats.binomtest(count, len(found)).proportion_ci()
-        print(
-            f"  the interval of the {what} holds the truth in {count} of {len(found)} replays"
-            f" ({100 * low:.0f} to {100 * high:.0f} %)",
-            flush=True,
-        )
-
-
-def _promises(
-    rows: Sequence[Example],
-    size: int | str,
-    name: str,
-    options: argparse.Namespace,
-    params: Mapping[str, Mapping[str, Any]],
-) -> Iterator[Promise]:
-    """Yield what each replay promises, and print it."""
-    plain = dict(reversed([*CHEAP, *PROMPTS]))[name]
-    for seed in within(options, options.replays):
-        drawn = draw(rows, size, options.test, seed, mixed=True)
-        result = answered(name, drawn, seed, params.get(name, {}))
-        choice = result.strategy.choice
-        if choice is None:
-            print(f"    replay {seed}  nothing was chosen", flush=True)
-            continue
-        found = Promise(choice, result.right, answered(plain, drawn, seed, {}).right)
-        truth, usual = 100 * found.right.mean(), 100 * found.usual.mean()
-        print(
-            f"    replay {seed}  truth {truth:.1f}, promised {100 * choice.value:.1f}"
-            f" ({100 * choice.low:.1f} to {100 * choice.high:.1f}), uncorrected"
-            f" {100 * choice.best:.1f}; {plain} {usual:.1f}, seemed {100 * choice.usual:.1f};"
-            f" gain {truth - usual:+.1f}, promised {choice.gained}; {result.seconds:.1f}"
-            " processor-s",
-            flush=True,
-        )
-        yield found
-
-
-def prompting_rows(options: argparse.Namespace, params: Mapping[str, Mapping[str, Any]]) -> None:
-    """Hold what the usual prompt has on the rows that a search asks to what it has on others.
-
-    Nothing is chosen here, so a difference is that of the rows. The other rows are the same for all
-    draws.
-    """
-    for name in options.sets:
-        rows = read(options.folder / name)
-        for size in options.rows:
-            print(f"{name}, {_rows(size)}")
-            others = Random("tuned").sample(rows, options.test)
-            apart = {e.id for e in others}
-            left, found = [e for e in rows if e.id not in apart], []
-            for seed in within(options, options.replays):
-                found.append(_usual_prompt(draw(left, size, 0, seed, mixed=True), others))
-                shown = (
-                    f"{how} {100 * a:.1f} ({100 * b:.1f})" for how, (a, b) in found[-1].items()
-                )
-                print(f"    replay {seed}  {', '.join(shown)}", flush=True)
-            for how in found[0]:
-                gap = 100 * np.array([own[how][0] - own[how][1] for own in found])
-                error = gap.std(ddof=1) / np.sqrt(len(gap))
-                print(f"  {how}: {gap.mean():+.1f} on the rows that are asked, s.e. {error:.1f}")
-
-
-def _usual_prompt(drawn: Draw, others: Sequence[Example]) -> dict[str, tuple[float, float]]:
-    """Return the accuracy on the rows that a search asks, and on others, by calibration."""
-    strategy: Any = build("tuned-prompt", seed=0)
-    search = strategy._search(drawn.task, drawn.pool)
-    usual = ("", strategy.wording, False)
-    asked = search.begin(lambda setting: (search.prompter(*setting[1:]), ()), usual)
-    held = asked.measure(usual).scores
-    truth = np.array([drawn.task.labels.index(e.target) for e in others])
-    scored = _scored_once(asked.finished(Chosen(setting=usual)), others)
-    found = {}
-    for how, scores in held.items():
-        prompter = asked.finished(Chosen(setting=usual, calibration=how))
-        right = prompter.calibration(scored).argmax(axis=1) == truth
-        found[how] = float(scores.mean()), float(right.mean())
-    return found
-
-
-_SCORED: dict[tuple[str, ...], Floats] = {}
-
-
-def _scored_once(prompter: Any, rows: Sequence[Example]) -> Floats:
-    """Return log-probabilities of labels, which without examples do not depend on the pool."""
-    ids = tuple(e.id for e in rows)
-    if ids not in _SCORED:
-        _SCORED[ids] = prompter.score([e.item() for e in rows]).logprobs
-    return _SCORED[ids]
-
-
 def fine_tuning(options: argparse.Namespace, params: Mapping[str, Mapping[str, Any]]) -> None:
     """Compare the ways to fine-tune with one another and with the probe."""
     for name in options.sets:
@@ -411,20 +242,12 @@ def _rows(size: int | str) -> str:
 # By part: what it runs, its sets, pools and candidates.
 PARTS: Mapping[str, tuple[Any, tuple[str, ...], tuple[int | str, ...], tuple[str, ...]]] = {
     "cheap": (cheap, ("trec6", "fin_phrasebank", "tweet_emotion"), (A_LABEL, 400), ()),
-    "optimism": (
-        optimism,
-        ("trec6", "fin_phrasebank"),
-        (100, 400),
-        tuple(name for name, _ in CHEAP),
-    ),
     "prompting": (
         prompting,
         ("trec6",),
         (200,),
         ("tuned-prompt", "prompt"),
     ),
-    "prompting-optimism": (optimism, ("trec6",), (200,), ("tuned-prompt",)),
-    "prompting-rows": (prompting_rows, ("trec6",), (200,), ()),
     "fine-tuning": (fine_tuning, ("trec6",), (A_LABEL, 500), ("setfit", "lora")),
     "sets": (
         fine_tuning,
@@ -432,7 +255,6 @@ PARTS: Mapping[str, tuple[Any, tuple[str, ...], tuple[int | str, ...], tuple[str
         (100, 500),
         ("setfit", "full-fine-tuning", "lora", "probe"),
     ),
-    "search": (fine_tuning, ("trec6",), (400,), ("tuned-lora", "lora")),
 }
 
 
@@ -447,7 +269,6 @@ def main() -> None:
     parser.add_argument("--rows", nargs="+", help="'label' for eight rows a label, or numbers")
     parser.add_argument("--candidates", nargs="+")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--replays", type=int, default=20)
     parser.add_argument("--test", type=int, default=150)
     parser.add_argument("--cpu-minutes", type=float, default=8)
     parser.add_argument("--set", nargs="*", default=[])
@@ -457,7 +278,7 @@ def main() -> None:
     given = [A_LABEL if r == "label" else int(r) for r in options.rows or ()]
     options.rows = given or sizes
     params: dict[str, dict[str, Any]] = defaultdict(dict)
-    if options.part in ("search", "sets"):
+    if options.part == "sets":
         for name in options.candidates:
             if "base" in hyperparameters(name):
                 params[name]["base"] = DEFAULT_ENCODER

@@ -3,22 +3,44 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
-from choose.models.classical.label_set_head import SetHead, best_set, members_of, set_answers
+from choose.models.classical.inner_selection import (
+    STRENGTHS,
+    Sample,
+    choose_strength,
+    sample_rows,
+)
+from choose.models.classical.label_set_head import (
+    SetHead,
+    best_set,
+    best_sets,
+    example_f1s,
+    members_of,
+    set_answers,
+)
 from choose.models.saving import floats, read_fitted, read_labels, write_fitted
 from choose.models.tfidf_logistic import FLOOR, LogisticHead, TfidfFeatures, log_scores
 from choose.models.weights.resolve import weights_digest
 from choose.models.weights.spec import DEFAULT_ENCODER
 from choose.tasks.multilabel import Multilabel, read_set
-from choose.types import Answers, Example, Family, Item, Task
+from choose.types import Answers, Counts, Example, Family, Floats, Item, Task
 
 # The kinds of tasks that these answer.
 KINDS = ("classification", "multilabel")
+
+# Most rows on which C and k are chosen; all rows train what is chosen.
+STRENGTH_ROWS, NEIGHBOUR_ROWS = 1_000, 2_000
+
+# Numbers of neighbours; the first is that of pools in which all are equal.
+NEIGHBOURS = (5, 1, 3, 10, 15, 25, 40)
+
+# By how much a neighbour's vote shrinks with its distance: e-fold in a fifth of cosine.
+SHARPNESS = 5.0
 
 
 class Majority:
@@ -156,7 +178,13 @@ class Encoded:
 
 
 class Probe(Encoded):
-    """A frozen sentence encoder under logistic regression (a linear probe)."""
+    """A frozen sentence encoder under logistic regression (a linear probe).
+
+    Of labels, `C` is chosen in the fit: the value from 1 to 100 that gives labels of held-out
+    training rows the highest likelihood; 10 stays unless another is better by more than a standard
+    error. At most 1,000 rows are compared. Sets of labels, and pools of fewer than ten rows a
+    label, have 10.
+    """
 
     title: ClassVar[str] = "embeddings + logistic regression"
     good_for: ClassVar[str] = "labels that go with meaning; few labelled rows"
@@ -168,15 +196,24 @@ class Probe(Encoded):
     }
     limits: ClassVar[Mapping[str, tuple[float, float]]] = {"C": (1e-6, 1e6)}
 
-    def __init__(self, *, seed: int, encoder: str = DEFAULT_ENCODER, C: float = 10.0) -> None:
+    revision: ClassVar[int] = 2
+
+    def __init__(
+        self, *, seed: int, encoder: str = DEFAULT_ENCODER, C: float | None = None
+    ) -> None:
         self.seed, self.encoder, self.C = seed, encoder, C
 
     def fit(self, task: Task, examples: Sequence[Example]) -> None:
-        """Learn the weights of the head."""
+        """Choose C if it is not given, then learn the weights of the head."""
         self.labels, self.choices = labels_and_choices(task)
         self.cached = 0.0
-        features = self._embed([example.text for example in examples])
-        self.head = fitted_head(self.C, self.choices, features, [e.target for e in examples])
+        features, C = self._embed([e.text for e in examples]), self.C
+        targets = [e.target for e in examples]
+        if C is None and self.labels:
+            some = sample_rows(task, examples, STRENGTH_ROWS)
+            own = [targets[place] for place in some.places]
+            C = choose_strength(features[some.places], own, some.clusters)
+        self.head = fitted_head(C or STRENGTHS[0], self.choices, features, targets)
 
     def predict(self, items: Sequence[Item]) -> Answers:
         """Answer with the most probable label, or the labels above their thresholds."""
@@ -207,53 +244,84 @@ class Probe(Encoded):
 
 
 class Knn(Encoded):
-    """A vote of the nearest labelled neighbours: `retrieval` without its language model."""
+    """A vote of the nearest labelled neighbours: `retrieval` without its language model.
+
+    A vote counts e-fold less with each fifth of cosine behind the nearest. `k` is chosen in the
+    fit: the number from 1 to 40 with which most of (at most 2,000) training rows get their label
+    from the others; near-duplicates and rows of one group do not vote for one another there.
+    """
 
     title: ClassVar[str] = "nearest neighbours"
     good_for: ClassVar[str] = "many labels, labels that come and go: a new row counts at once"
     needs: ClassVar[str] = "labelled rows; an encoder (the default reads English)"
-    takes: ClassVar[str] = "no training, milliseconds an answer"
+    takes: ClassVar[str] = "under a second to choose k, milliseconds an answer"
     reference: ClassVar[bool] = True
+    revision: ClassVar[int] = 2
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {"k=1": {"k": 1}, "k=15": {"k": 15}}
     limits: ClassVar[Mapping[str, tuple[float, float]]] = {"k": (1, 1_000)}
 
-    def __init__(self, *, seed: int, encoder: str = DEFAULT_ENCODER, k: int = 5) -> None:
+    def __init__(self, *, seed: int, encoder: str = DEFAULT_ENCODER, k: int | None = None) -> None:
         self.seed, self.encoder, self.k = seed, encoder, k
 
     def fit(self, task: Task, examples: Sequence[Example]) -> None:
-        """Index the pool."""
+        """Index the pool, and choose k if it is not given."""
         from choose.models.embeddings import Retriever
 
         self.labels, self.choices = labels_and_choices(task)
         self.retriever = Retriever(self.encoder, examples)
+        self.near = self.k or self._chosen(sample_rows(task, examples, NEIGHBOUR_ROWS))
+
+    def _chosen(self, some: Sample) -> int:
+        """Return the number of neighbours that answers these rows best, of equals the first."""
+        if not len(some.places):
+            return NEIGHBOURS[0]
+        vectors = self.retriever.state()[1]["vectors"][some.places]
+        cosines = np.round(vectors @ vectors.T, 5)
+        cosines[some.clusters[:, None] == some.clusters] = -np.inf
+        nearest = np.argsort(-cosines, axis=1, kind="stable")[:, : max(NEIGHBOURS)]
+        cosines = np.take_along_axis(cosines, nearest, axis=1)
+        targets = [self.retriever.examples[place].target for place in some.places]
+        scores = []
+        for k in NEIGHBOURS:
+            near, weights = nearest[:, :k], weighed(cosines[:, :k])
+            if self.choices:
+                members = members_of(self.choices, targets)
+                scores.append(example_f1s(best_sets(members[near], weights), members).mean())
+            else:
+                codes = np.array([self.labels.index(target) for target in targets])
+                scores.append((self._shares(codes[near], weights).argmax(axis=1) == codes).mean())
+        return NEIGHBOURS[int(np.argmax(scores))]
+
+    def _shares(self, codes: Counts, weights: Floats) -> Floats:
+        """Return (n, labels) shares of the votes of (n, k) neighbours with these labels."""
+        votes = np.full((len(codes), len(self.labels)), FLOOR)
+        for neighbour, weight in zip(codes.T, weights.T, strict=True):
+            votes[np.arange(len(codes)), neighbour] += weight
+        shares: Floats = votes / votes.sum(axis=1, keepdims=True)
+        return shares
 
     def predict(self, items: Sequence[Item]) -> Answers:
-        """Answer with the label of the most similar neighbours, votes weighted by cosine.
+        """Answer with the label that has most votes among the most similar rows.
 
         Of sets it is the one that comes nearest to theirs, by mean F1.
         """
-        if self.choices:
-            return self._sets(items, self.k, lambda cosines: cosines)
-        votes = np.full((len(items), len(self.labels)), FLOOR)
-        evidence = []
-        for row, neighbours in enumerate(self.retriever.search(items, self.k)):
-            evidence.append(tuple(n.example.id for n in neighbours))
-            for n in neighbours:
-                votes[row, self.labels.index(n.example.target)] += max(n.similarity, 0.0)
-        scores = np.log(votes / votes.sum(axis=1, keepdims=True))
-        return Answers.from_scores(self.labels, scores, evidence=tuple(evidence))
-
-    def _sets(self, items: Sequence[Item], k: int, weigh: Callable[[Any], Any]) -> Answers:
-        """Answer with the best sets for k neighbours, weighed by their (1, k) cosines."""
+        if not items:
+            return no_answers(self.labels)
+        found = self.retriever.search(items, self.near)
+        evidence = tuple(tuple(n.example.id for n in near) for near in found)
         chosen = np.zeros((len(items), len(self.choices)), dtype=np.bool_)
-        evidence = []
-        for row, neighbours in enumerate(self.retriever.search(items, k)):
-            evidence.append(tuple(n.example.id for n in neighbours))
-            members = members_of(self.choices, [n.example.target for n in neighbours])
-            cosines = np.array([[n.similarity for n in neighbours]])
-            weights = np.maximum(weigh(cosines)[0], FLOOR)
-            chosen[row] = best_set(members, weights / weights.sum())
-        return set_answers(self.choices, chosen, evidence=tuple(evidence))
+        shares = np.zeros((len(items), len(self.labels)))
+        for row, near in enumerate(found):
+            weights = weighed(np.array([[n.similarity for n in near]]))
+            if self.choices:
+                members = members_of(self.choices, [n.example.target for n in near])
+                chosen[row] = best_set(members, weights[0])
+            else:
+                codes = np.array([[self.labels.index(n.example.target) for n in near]], dtype=int)
+                shares[row] = self._shares(codes, weights)[0]
+        if self.choices:
+            return set_answers(self.choices, chosen, evidence=evidence)
+        return Answers.from_scores(self.labels, np.log(shares), evidence=evidence)
 
     def facts(self) -> Mapping[str, Any]:
         """Return the seconds that cached embeddings had taken."""
@@ -262,7 +330,8 @@ class Knn(Encoded):
     def save(self, folder: Path) -> None:
         """Write the pool itself, texts and labels, with its vectors."""
         rows, vectors = self.retriever.state()
-        write_fitted(folder, self, {**named(self.labels, self.choices), "rows": rows}, vectors)
+        facts = {**named(self.labels, self.choices), "rows": rows, "near": self.near}
+        write_fitted(folder, self, facts, vectors)
 
     def load(self, folder: Path) -> None:
         """Restore the fitted strategy that was saved."""
@@ -270,11 +339,26 @@ class Knn(Encoded):
 
         facts, arrays = read_fitted(folder, self)
         self.labels, self.choices = read_named(facts)
-        self.retriever = Retriever.restored(self.encoder, facts["rows"], arrays)
+        self.retriever, self.near = (
+            Retriever.restored(self.encoder, facts["rows"], arrays),
+            int(facts["near"]),
+        )
+        if self.near < 1:
+            raise ValueError("the number of neighbours is not positive")
         targets = {row.target for row in self.retriever.examples}
         held = {label for t in targets for label in read_set(t)} if self.choices else targets
         if not held <= set(self.labels or self.choices):
             raise ValueError("a row has a label that is not in the list of labels")
+
+
+def weighed(cosines: Floats) -> Floats:
+    """Return the (n, k) shares of neighbours in a vote; those with a cosine of -inf have none."""
+    if not cosines.size:
+        return cosines
+    nearest = cosines.max(axis=1, keepdims=True)
+    weights = np.exp(SHARPNESS * (cosines - np.where(np.isfinite(nearest), nearest, 0.0)))
+    shares: Floats = weights / np.maximum(weights.sum(axis=1, keepdims=True), FLOOR)
+    return shares
 
 
 def labels_and_choices(task: Task) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -11,11 +11,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from choose.corpus import WORDS, Passage
-from choose.models.classical.inner_selection import FEWEST_ROWS
 from choose.models.prompting.base_strategy import PromptedStrategy, prompter_for
-from choose.models.prompting.prompt_search import FEWEST_ASKED, gain_note, score_of
 from choose.models.prompting.prompts import Prompter
-from choose.models.prompting.search_budget import SearchBudget, SearchStopped
 from choose.models.retrieval.chosen_settings import (
     Measures,
     ReadsDocuments,
@@ -153,21 +150,11 @@ class Rag(ReadsDocuments, PromptedStrategy):
     def fit(self, task: Task, examples: Sequence[Example]) -> None:
         """Choose the retriever, how many passages are read and the form of answers."""
         words = self.words or WORDS
-        self._choose(
-            task,
-            examples,
-            examples,
-            library_for(task, examples, self.retriever, words, self.encoder),
-        )
-
-    def _choose(
-        self, task: Task, pool: Sequence[Example], rows: Sequence[Example], library: Library
-    ) -> None:
-        """Choose all settings that are not given, on rows of the pool, beginning with a library."""
-        asked, budget = self._asked(len(rows))
-        trying = _Trying(self, task, pool, rows, library, asked or ROWS_TRIED, budget)
+        library = library_for(task, examples, self.retriever, words, self.encoder)
+        trying = _Trying(self, task, examples, library)
         usual = trying.default()
-        tries = bool(asked and trying.rows)
+        # Requests to an endpoint cost money, so nothing is tried there.
+        tries = self.calibrate and endpoint_name(self.model) is None and bool(trying.rows)
         first = usual._replace(read=SHAPES[0][1]) if tries and self.k is None else usual
         self._use(trying, first)  # a fit that is stopped here can answer, so that it can be timed
         self._use(trying, trying.run() if tries else usual)
@@ -176,15 +163,7 @@ class Rag(ReadsDocuments, PromptedStrategy):
         self.library, self.prompter = trying.library(chosen), trying.prompter(chosen.shots)
         self.library.cached_seconds = trying.cached_seconds(chosen)
         self.read, self.short = chosen.read, chosen.short
-        self.note, self.gained, self._fewer = trying.note(chosen), trying.gained(chosen), {}
-
-    def _asked(self, rows: int) -> tuple[int, SearchBudget | None]:
-        """Return how many rows each setting is asked, and the budget of questions, if there is one.
-
-        Requests to an endpoint cost money, so that nothing is tried there without a budget.
-        """
-        tries = self.calibrate and endpoint_name(self.model) is None
-        return (ROWS_TRIED if tries else 0), None
+        self.note, self._fewer = trying.note(chosen), {}
 
     def predict(self, items: Sequence[Item]) -> Answers:
         """Answer from passages; the evidence is the passages that were read, best first."""
@@ -196,8 +175,7 @@ class Rag(ReadsDocuments, PromptedStrategy):
         """Return threads, number type, notes and what cached work had cost."""
         facts = dict(self.prompter.facts())
         saved = facts["cached_seconds"] + self.library.cached_seconds
-        own = [self.note, *([self.gained] if self.gained else [])]
-        notes = [*own, *facts["notes"], *self._room_notes()]
+        notes = [self.note, *facts["notes"], *self._room_notes()]
         return {**facts, "notes": notes, "cached_seconds": saved}
 
     def _measure(self) -> Measures | None:
@@ -207,102 +185,18 @@ class Rag(ReadsDocuments, PromptedStrategy):
         """Write the documents, the task and what was chosen."""
         facts, arrays = self.prompter.state()
         chosen = {"read": self.read, "short": self.short, "chosen": self.note}
-        gained = {"gained": self.gained} if self.gained else {}
-        write_fitted(folder, self, {**facts, **chosen, **gained, **self.library.facts()}, arrays)
+        write_fitted(folder, self, {**facts, **chosen, **self.library.facts()}, arrays)
 
     def load(self, folder: Path) -> None:
         """Restore the fitted strategy from a folder."""
         facts, arrays = read_fitted(folder, self)
         self.library = library_from(facts, self.words, self.encoder)
-        self._restore_reading(facts, arrays)
-
-    def _restore_reading(self, facts: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:
         self.read, self.short = int(facts["read"]), bool(facts["short"])
-        self.note, self.gained = str(facts["chosen"]), str(facts.get("gained", ""))
+        self.note = str(facts["chosen"])
         self._restore(facts, arrays)
 
     def _demonstrations_note(self, task: Task) -> str:
         return f"{self.shots} labelled rows with their passages" if self.shots else ""
-
-
-class TunedRag(Rag):
-    """`rag` whose settings are chosen with a stated number of questions, at endpoints too.
-
-    The same settings are tried as by `rag`, on as many training rows as `calls` allow, half of them
-    at most. Where a limit ends it early, such as a share of ``--max-usd``, the best so far is kept.
-    """
-
-    title: ClassVar[str] = "tuned prompt with passages of documents"
-    good_for: ClassVar[str] = "as rag, with its settings chosen at an endpoint or on more rows"
-    takes: ClassVar[str] = "hundreds of requests a fit (calls); then as rag"
-    on_request: ClassVar[bool] = True
-    revision: ClassVar[int] = 1
-    variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
-    limits: ClassVar[Mapping[str, tuple[float, float]]] = {**Rag.limits, "calls": (0, 1_000_000)}
-
-    def __init__(
-        self,
-        *,
-        seed: int,
-        model: str = DEFAULT_LM,
-        encoder: str = DEFAULT_ENCODER,
-        retriever: str = "auto",
-        words: int | None = None,
-        k: int | None = None,
-        shots: int | None = None,
-        shorten: bool | None = None,
-        calls: int = 300,
-        wording: str = "labels",
-        max_tokens: int = 1024,
-    ) -> None:
-        self.seed, self.model, self.encoder, self.retriever = seed, model, encoder, retriever
-        self.words, self.k, self.shots, self.shorten = words, k, shots, shorten
-        self.calls, self.wording, self.max_tokens = calls, wording, max_tokens
-        self.calibrate = True
-
-    def asks(self, task: Task, rows: int) -> int:
-        """Return the most questions that a fit on so many rows puts to the model."""
-        return self._rows_asked(rows) * self._settings()
-
-    def shows(self, task: Task) -> int:
-        """Return how many demonstrations a prompt shows at most."""
-        return SHOTS if self.shots is None else self.shots
-
-    def passages(self) -> tuple[int, int]:
-        """Return how many passages a request shows, and the most words of one.
-
-        Before `fit` they are the most that it may choose.
-        """
-        if hasattr(self, "library"):
-            return super().passages()
-        read = max(read for _, read in SHAPES) if self.k is None else self.k
-        # Longer passages are chosen with fewer of them, unless the number is given.
-        longest = WORDS if self.k is None else max(words for words, _ in SHAPES)
-        return read, self.words or longest
-
-    def _settings(self) -> int:
-        """Return how many settings are tried at most, each with one question a row; 0 for none."""
-        sizes, counts = ({*values} for values in zip(*SHAPES, strict=True))
-        shapes = {
-            (True, True): len(SHAPES),
-            (True, False): len(sizes),
-            (False, True): len(counts),
-            (False, False): 1,
-        }[self.words is None, self.k is None]
-        ways, shots = (len(WAYS) - 1) * (self.retriever == "auto"), int(self.shots is None)
-        tried = shapes + ways + shots
-        # Answers are shortened afterwards, so a choice of their form alone takes one setting.
-        return 0 if tried == 1 and self.shorten is not None else tried
-
-    def _rows_asked(self, rows: int) -> int:
-        settings = self._settings()
-        asked = min(rows // 2, self.calls // settings) if settings else 0
-        return asked if asked >= FEWEST_ASKED and rows >= FEWEST_ROWS else 0
-
-    def _asked(self, rows: int) -> tuple[int, SearchBudget | None]:
-        asked = self._rows_asked(rows)
-        planned = asked * self._settings()
-        return asked, SearchBudget(self.model, self.calls, planned) if asked else None
 
 
 def _shortened(
@@ -334,28 +228,19 @@ def _documents(rows: Sequence[Example]) -> set[str]:
 class _Trying:
     """Tries settings of `rag` on labelled rows, each distinct prompt once, within the limits.
 
-    These are questions and dollars where there is a budget, and else words and seconds. `most` rows
-    are asked. Demonstrations are of other documents than the rows, where the pool has some.
+    Demonstrations are of other documents than the rows, where the pool has some.
     """
 
     def __init__(
-        self,
-        strategy: Rag,
-        task: Task,
-        pool: Sequence[Example],
-        rows: Sequence[Example],
-        library: Library,
-        most: int = ROWS_TRIED,
-        budget: SearchBudget | None = None,
+        self, strategy: Rag, task: Task, pool: Sequence[Example], library: Library
     ) -> None:
         self.strategy, self.task, self.pool, self.first = strategy, task, pool, library
-        self.most, self.budget, self.stopped = most, budget, ""
-        found = in_order([row for row in rows if row.evidence] or rows)
+        found = in_order([row for row in pool if row.evidence] or pool)
         shots = SHOTS if strategy.shots is None else strategy.shots
         self.shown = self._demonstrations(found, shots)
         self.rows = self._rows(found)
         self.items = [row.item() for row in self.rows]
-        self.trials: Trials[Setting] = Trials(self.rows, lambda setting: setting.cost)
+        self.trials: Trials[Setting] = Trials(lambda setting: setting.cost)
         self.read, self.planned, self.seconds, self.left_out = 0, 0, 0.0, False
         self._started = perf_counter()
         self._libraries = {(library.way, library.words): library}
@@ -370,8 +255,6 @@ class _Trying:
         self.planned = self._planned([words * count for words, count in shapes])
         for words, count in shapes:
             self._try(first.way, words, count, usual.shots)
-        if not self.trials.scores:  # nothing could be paid for
-            return usual
         best = self.trials.best()
         for way in WAYS if strategy.retriever == "auto" else ():
             if self._may_index(way, best.words):
@@ -426,68 +309,25 @@ class _Trying:
         return sum(of_words.values()) + _cached(others)
 
     def note(self, chosen: Setting) -> str:
-        """Return what was chosen and, without a budget, what that gains and what it cost."""
+        """Return what was chosen, its score on the training rows, and what the choice cost."""
         trials = self.trials
         if len(trials.scores) < 2:
-            return f"Read: {chosen}. {self._untried()}".rstrip()
+            paid = endpoint_name(self.strategy.model) is not None
+            return f"Read: {chosen}.{' Nothing was tried, since requests cost money.' * paid}"
         first, metric = next(iter(trials.scores)), self.task.metrics[0]
-        rows, means = len(self.rows), (trials.mean(chosen), trials.mean(first))
-        if self.budget is not None:
-            return (
-                f"Read: {chosen}, the best of {len(trials.scores)} settings on {rows} training "
-                f"rows: {metric} {means[0]:.2f} there; {means[1]:.2f} with {first}."
-            )
-        gain = trials.gain()
-        held_out = " On rows on which it was not chosen, choosing gains"
-        gained = "" if gain is None else f"{held_out} {gain}."
         others = " Others were left out." if self.left_out else ""
         return (
-            f"Read: {chosen}. {metric} on {rows} training rows {means[0]:.2f}; {means[1]:.2f} with "
-            f"{first}.{gained} {len(trials.scores)} settings took {self.read:,} words "
-            f"of passages and {self.seconds:.0f} s; the limits are {ROWS_TRIED} rows, "
-            f"{WORDS_TRIED:,} words and {SECONDS_TRIED:.0f} s.{others}"
+            f"Read: {chosen}. {metric} on {len(self.rows)} training rows "
+            f"{trials.mean(chosen):.2f}; {trials.mean(first):.2f} with {first}. "
+            f"{len(trials.scores)} settings took {self.read:,} words of passages and "
+            f"{self.seconds:.0f} s; the limits are {ROWS_TRIED} rows, {WORDS_TRIED:,} words and "
+            f"{SECONDS_TRIED:.0f} s.{others}"
         )
-
-    def gained(self, chosen: Setting) -> str:
-        """Return what a choice with a budget gained, as other searches do; empty without one."""
-        budget, scores = self.budget, self.trials.scores
-        if budget is None or not (scores or self.stopped):
-            return ""
-        budget.cached_seconds = _cached(self._prompters.values())
-        rows, gain = len(self.rows), self.trials.gain() if scores else None
-        if gain is not None:
-            changed = chosen != next(iter(scores))
-            said = gain_note(gain, changed, score_of(self.task), rows, budget)
-        elif scores:
-            few = f"{rows:,} training rows are too few to hold some out"
-            said = budget.gained(f"an unknown amount, as {few}")
-        else:
-            said = budget.gained("nothing")
-        if self.stopped:
-            far = f"{len(scores)} of its settings" if scores else "nothing"
-            kept = "the best so far is kept" if scores else "the usual settings are used"
-            said += f" It ended early, with {far} compared, because {self.stopped}: {kept}."
-        return said
-
-    def _untried(self) -> str:
-        """Return why settings were not compared, where that is worth a sentence."""
-        own = self.strategy
-        if isinstance(own, TunedRag) and self.budget is None:
-            least = FEWEST_ASKED * own._settings()
-            if not least:
-                return "Nothing was chosen, since every setting is given."
-            return (
-                f"Nothing was chosen: it takes calls = {least} at least, and {FEWEST_ROWS} "
-                "training rows."
-            )
-        if endpoint_name(own.model) is not None and self.budget is None:
-            return "Nothing was tried, since requests cost money; tuned-rag chooses at endpoints."
-        return ""
 
     def _demonstrations(self, rows: Sequence[Example], shots: int) -> list[Example]:
         """Return the shortest of some rows that are about other documents than the first rows."""
-        tried = _documents(rows[: self.most])
-        apart = [row for row in rows[self.most :] if tried.isdisjoint(_documents([row]))]
+        tried = _documents(rows[:ROWS_TRIED])
+        apart = [row for row in rows[ROWS_TRIED:] if tried.isdisjoint(_documents([row]))]
         if len(apart) < shots:  # the pool is small, or all of it is about a few documents
             apart = list(rows[-shots:]) if self.strategy.shots or len(rows) > shots else []
 
@@ -501,7 +341,7 @@ class _Trying:
         """Return the rows to try settings on: about other documents than the demonstrations."""
         ids, shown = {row.id for row in self.shown}, _documents(self.shown)
         others = [row for row in rows if row.id not in ids]
-        return ([r for r in others if shown.isdisjoint(_documents([r]))] or others)[: self.most]
+        return ([r for r in others if shown.isdisjoint(_documents([r]))] or others)[:ROWS_TRIED]
 
     def _shapes(self) -> list[tuple[int, int]]:
         """Return the lengths of passages in words and numbers of passages to try."""
@@ -531,7 +371,7 @@ class _Trying:
         """Add the scores of a setting, with answers shortened or not, unless limits are reached."""
         forms = (False, True) if self.strategy.shorten is None else (self.strategy.shorten,)
         settings = [Setting(way, words, count, shots, short) for short in forms]
-        if settings[0] in self.trials.scores or self.stopped:
+        if settings[0] in self.trials.scores:
             return
         key = way, words
         if key not in self._found:
@@ -548,15 +388,13 @@ class _Trying:
         new = [place for place, one in enumerate(asked) if one not in self._written]
         more = sum(words * len(found[place]) for place in new)
         full = self.read + more > WORDS_TRIED or self._spent() > SECONDS_TRIED
-        if self.budget is None and full and self.trials.scores:
+        if full and self.trials.scores:
             self.left_out = True
             return
         items = [with_passages(self.items[place], found[place]) for place in new]
-        try:
-            outputs = self._outputs(self.prompter(shots), items, more)
-        except SearchStopped as stop:
-            self.stopped = str(stop)
-            return
+        total, left = max(self.planned, self.read + more), SECONDS_TRIED - self._spent()
+        with as_part(self.read, more, total, "choosing passages", left):
+            outputs = self.prompter(shots).answer(items).outputs
         self.read += more
         self._written |= dict(zip([asked[place] for place in new], outputs, strict=True))
         metric = self.task.metrics[0]
@@ -567,19 +405,6 @@ class _Trying:
                 output = _short(written, item, some) if setting.short else written
                 scores.append(self.task.score(output, row.targets)[metric])
             self.trials.add(setting, scores)
-
-    def _outputs(self, prompter: Prompter, items: Sequence[Item], words: int) -> list[str | None]:
-        """Return what is answered after reading so many words of passages.
-
-        Raises:
-            SearchStopped: if that would exceed a limit of the budget.
-        """
-        if self.budget is not None:
-            parts = self.budget.answers(prompter, items)
-            return [output for part in parts for output in part.outputs]
-        total, left = max(self.planned, self.read + words), SECONDS_TRIED - self._spent()
-        with as_part(self.read, words, total, "choosing passages", left):
-            return [*prompter.answer(items).outputs]
 
     def _spent(self) -> float:
         """Return the seconds so far, with those of answers that were cached."""

@@ -216,7 +216,7 @@ class Reader(TextBaseline):
         # Long answers take minutes to learn; where only the number is chosen, fewer rows will do.
         reader.fit(learnt if silent else learnt[:MOST_TRIED], texts)
         found = self._shown([row.item() for row in held], max(NUMBERS))
-        trials: Trials[int] = Trials(held, cost=lambda _: 0)
+        trials: Trials[int] = Trials(cost=lambda _: 0)
         thresholds = {}
         for count in NUMBERS if tried else (self.read.number,):
             readings = [

@@ -1,17 +1,17 @@
-"""Fine-tuning beyond one LoRA: all weights of an encoder; an adapter whose settings are chosen."""
+"""Fine-tuning all weights of an encoder: contrastively, or under a head."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 
 from choose.models.classical.label_set_head import Thresholds, members_of, set_answers
 from choose.models.saving import floats, read_fitted, write_fitted
 from choose.models.weights.resolve import weights_digest
-from choose.models.weights.spec import DEFAULT_ENCODER, DEFAULT_LM
+from choose.models.weights.spec import DEFAULT_ENCODER
 from choose.tasks.multilabel import Multilabel
 from choose.types import Answers, Example, Family, Item, Task
 from choose_strategies.baselines import (
@@ -24,7 +24,7 @@ from choose_strategies.baselines import (
     read_named,
     restored_head,
 )
-from choose_strategies.lora import Lora, alike
+from choose_strategies.lora import alike
 
 # What an encoder of few million weights learns at; larger ones take less.
 ENCODER_RATE = 1e-4
@@ -295,68 +295,3 @@ class FullFineTuning(_TunedEncoder):
         with torch.no_grad():
             self._model.head.weight.copy_(torch.from_numpy(weight))
             self._model.head.bias.copy_(torch.from_numpy(bias))
-
-
-class TunedLora(Lora):
-    """`lora` with rank, target layers, learning rate and steps chosen on part of the training rows.
-
-    Six settings train side by side on three quarters of at most 600 rows; at a third and two thirds
-    of the steps the worse half stops. The settings of `lora` stay unless another has a lower loss
-    on the rest by more than a standard error. What is chosen is then trained on the whole pool.
-    """
-
-    title: ClassVar[str] = "tuned LoRA fine-tuning"
-    good_for: ClassVar[str] = "as lora, with rank, layers and rate chosen in the training rows"
-    takes: ClassVar[str] = "several minutes a fit without a GPU, milliseconds an answer"
-    kinds: ClassVar[tuple[str, ...]] = KINDS
-    kind_settings: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
-    revision: ClassVar[int] = 2
-    on_request: ClassVar[bool] = True
-    variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
-    limits: ClassVar[Mapping[str, tuple[float, float]]] = {"max_tokens": (4, 1_000_000)}
-
-    # Those of `lora`, until a fit has chosen.
-    rank: int = 16
-    targets: Literal["attention", "all"] = "attention"
-    dropout: float = 0.05
-    upper: float = 1.0
-    learning_rate: float | None = None
-    epochs: float | None = None
-
-    def __init__(self, *, seed: int, base: str = DEFAULT_LM, max_tokens: int = 128) -> None:
-        self.seed, self.base, self.max_tokens = seed, base, max_tokens
-
-    def side_by_side(self) -> bool:
-        """Return False: the settings of one fit already train together."""
-        return False
-
-    def fit(self, task: Task, examples: Sequence[Example]) -> None:
-        """Choose the settings, then train on the whole pool.
-
-        Raises:
-            StrategyError: if training changed nothing.
-            ModelError: if the base cannot be loaded.
-        """
-        from choose.models.lora.search import SETTINGS, search, share_of_steps
-
-        note, setting = None, SETTINGS[0]
-        if len({e.target for e in examples}) > 1:
-            found = search(self._builder(task), task, examples, self.max_tokens, self.seed)
-            note, setting = found.note, found.setting
-        self.rank, self.targets = setting.rank, setting.targets
-        self.learning_rate = setting.learning_rate
-        self.epochs = share_of_steps(setting, len(examples), task)
-        super().fit(task, examples)
-        self._notes = [*([note] if note else []), *self._notes]
-
-    def _builder(self, task: Task) -> Any:
-        from choose.models.lora.classifier import untrained_model
-        from choose.models.lora.model import load_base, seeded
-
-        base, outputs = load_base(self.base), sum(map(len, labels_and_choices(task)))
-
-        def build(spec: Any) -> Any:
-            with seeded(self.seed, base.device):
-                return untrained_model(base, spec, outputs, self.base)
-
-        return build

@@ -203,7 +203,7 @@ class Sentence(TextBaseline):
             return
         items = [row.item() for row in rows]
         found = self._shown(items, max(NUMBERS))
-        trials: Trials[int] = Trials(rows, cost=lambda _: 0)
+        trials: Trials[int] = Trials(cost=lambda _: 0)
         for count in sorted(NUMBERS):
             answers = [
                 self._best(item, passages[:count])

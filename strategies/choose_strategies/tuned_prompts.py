@@ -12,7 +12,6 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from choose.models.classical.inner_selection import FEWEST_ROWS, Choice
-from choose.models.embeddings import Neighbour, Retriever, load_retriever
 from choose.models.prompting.base_strategy import PromptedStrategy, prompter_for
 from choose.models.prompting.local_prompter import LocalPrompter, calibration_rows
 from choose.models.prompting.prompt_search import (
@@ -31,13 +30,11 @@ from choose.models.prompting.prompts import WORDINGS, Prompter, PromptSettings
 from choose.models.prompting.search_budget import SearchBudget
 from choose.models.prompting.written_descriptions import described, writes
 from choose.models.retrieval.chosen_settings import in_order
-from choose.models.saving import read_fitted, rows_from, write_fitted
+from choose.models.saving import read_fitted, write_fitted
 from choose.models.tfidf_logistic import TfidfFeatures
-from choose.models.weights.resolve import weights_digest
-from choose.models.weights.spec import DEFAULT_ENCODER, DEFAULT_LM
-from choose.types import Answers, Counts, Example, Item, Task
+from choose.models.weights.spec import DEFAULT_LM
+from choose.types import Counts, Example, Task
 from choose_strategies.prompting import FewShot
-from choose_strategies.retrieval import Retrieval
 
 # Rows that are asked with each setting where more demonstrations are to be tried, at least.
 ENOUGH_ASKED = 24
@@ -468,195 +465,3 @@ def _typical(rows: Sequence[Example], count: int) -> list[Example]:
         chosen.append(int(gains.argmax()))
         covered = np.maximum(covered, similar[:, chosen[-1]])
     return [rows[i] for i in chosen]
-
-
-class Near(NamedTuple):
-    """Which rows are shown with a question: how many, found by what, and their order.
-
-    They are found by the encoder, by words, or by the further encoder of this spec.
-    """
-
-    k: int
-    by: str
-    order: str
-
-    def __str__(self) -> str:
-        """Return it in words."""
-        by = self.by if self.by in (MEANING, WORDS) else f"{MEANING}, read by {self.by}"
-        return f"the {self.k} nearest rows by {by}, the nearest {self.order}"
-
-
-MEANING, WORDS = "meaning", "words"
-LAST, FIRST = "last", "first"
-OTHER_COUNTS = (2, 10)
-
-
-class WordIndex:
-    """The rows of a pool that share most words with a text, by the cosine of TF-IDF vectors."""
-
-    def __init__(self, examples: Sequence[Example]) -> None:
-        self.examples = tuple(examples)
-        self.features = TfidfFeatures("words", "characters")
-        self.matrix = self.features.fit([row.text or " " for row in examples])
-
-    def search(self, items: Sequence[Item], k: int) -> list[list[Neighbour]]:
-        """Return each item's k most similar rows, most similar first; never the row itself."""
-        found = []
-        for item in items:
-            row = self.features([item.text or " "])
-            cosines = np.round((self.matrix @ row.T).toarray()[:, 0], 5)
-            order = np.argsort(-cosines, kind="stable")[: k + 1]
-            near = [Neighbour(self.examples[i], float(cosines[i])) for i in order]
-            found.append([n for n in near if n.example.id != item.id][:k])
-        return found
-
-
-class TunedRetrieval(ChosenPrompt, Retrieval):
-    """`retrieval` with k, how rows are found, their order, wording, descriptions and calibration.
-
-    These are chosen in `fit`, on rows of the pool that are asked with each setting and are shown
-    only with others. Rows are found by the encoder, by one of `other_encoders` (folders or hub ids,
-    separated by commas) or by their words. `calls` limits the questions of a search.
-    """
-
-    title: ClassVar[str] = "tuned prompt with similar labelled rows"
-    good_for: ClassVar[str] = "as retrieval, with its settings chosen in the training rows"
-    takes: ClassVar[str] = "hundreds of requests a fit (calls); then as retrieval"
-    revision: ClassVar[int] = 5
-    on_request: ClassVar[bool] = True
-    variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
-    limits: ClassVar[Mapping[str, tuple[float, float]]] = {
-        "k": (1, 1_000),
-        "calls": (0, 1_000_000),
-        "max_tokens": (1, 1_000_000),
-    }
-
-    def __init__(
-        self,
-        *,
-        seed: int,
-        model: str = DEFAULT_LM,
-        encoder: str = DEFAULT_ENCODER,
-        other_encoders: str = "",
-        k: int = 5,
-        calls: int = 1000,
-        max_tokens: int = 256,
-    ) -> None:
-        self.seed, self.model, self.encoder, self.k = seed, model, encoder, k
-        self.calls, self.max_tokens = calls, max_tokens
-        self.other_encoders = other_encoders
-
-    @property
-    def others(self) -> list[str]:
-        """The specs of the further encoders."""
-        named = dict.fromkeys(spec.strip() for spec in self.other_encoders.split(","))
-        return [spec for spec in named if spec not in ("", self.encoder)]
-
-    @property
-    def counts(self) -> tuple[int, int]:  # type: ignore[override]
-        """Usual, k 2, words, order, wordings 2, described and other encoders; then a combination.
-
-        All are measured with few questions too.
-        """
-        return (8 + len(self.others) + 3,) * 2
-
-    def weights(self) -> str:
-        """Return the digests of the model and of all encoders."""
-        return " ".join([super().weights(), *map(weights_digest, self.others)])
-
-    def prepare(self) -> None:
-        """Load the model, all encoders and the index library."""
-        super().prepare()
-        for spec in self.others:
-            load_retriever(spec)
-
-    def shows(self, task: Task) -> int:
-        """Return how many demonstrations a prompt shows at most."""
-        return max(self.k, *OTHER_COUNTS)
-
-    def fit(self, task: Task, examples: Sequence[Example]) -> None:
-        """Choose on rows of the pool; the usual prompt is that of `retrieval`."""
-        found = self._search(task, examples)
-        self.near, self.by_others = Near(self.k, MEANING, LAST), dict[str, Retriever]()
-        if found is None:
-            Retrieval.fit(self, task, examples)
-            return
-        self.retriever = Retriever(self.encoder, examples)
-        self.by_others = {spec: Retriever(spec, examples) for spec in self.others}
-        self.by_words = WordIndex(examples)
-        shown = self._apart(found)
-
-        def ask(setting: Setting) -> tuple[Prompter, Sequence[Sequence[Example]]]:
-            *near, wording, written = setting
-            return found.prompter(wording, written), shown(Near(*near))  # type: ignore[arg-type]
-
-        search = found.begin(ask, (*self.near, self.wording, False))
-        counts = [self.k, *(k for k in OTHER_COUNTS if k != self.k)]
-        chosen = search.run(
-            lambda: [counts, [MEANING, WORDS, *self.others], [LAST, FIRST], *found.wordings()],
-            lambda: [search.combined],
-        )
-        self.near = Near(*chosen.setting[:-2])  # type: ignore[arg-type]
-        self._keep(found, chosen, str(self.near), lambda: Retrieval.fit(self, task, examples))
-        tried = [self.retriever, *self.by_others.values()]
-        self.retriever = self.by_others.get(self.near.by, self.retriever)
-        self.by_others = {}
-        rest = (index for index in tried if index is not self.retriever)
-        self.searched_seconds += sum(index.cached_seconds for index in rest)
-
-    def predict(self, items: Sequence[Item]) -> Answers:
-        """Predict the label, or write the answer; the evidence is the rows shown, nearest first."""
-        nearest = self._nearest(items, self.near)
-        evidence = tuple(tuple(row.id for row in rows) for rows in nearest)
-        return self.prompter.answer(items, self._ordered(nearest, self.near), evidence=evidence)
-
-    def save(self, folder: Path) -> None:
-        """Write the pool with its texts, labels and vectors; the task; what was chosen."""
-        facts, arrays = self.prompter.state()
-        rows, vectors = self.retriever.state()
-        own = {"rows": rows, "near": list(self.near)}
-        write_fitted(folder, self, {**facts, **own, **self._saved()}, {**arrays, **vectors})
-
-    def load(self, folder: Path) -> None:
-        """Restore the fitted strategy from a folder."""
-        facts, arrays = read_fitted(folder, self)
-        self._load_choice(facts)
-        k, by, order = facts["near"]
-        ways = (MEANING, WORDS, *self.others)
-        if type(k) is not int or by not in ways or order not in (LAST, FIRST):
-            raise ValueError("how rows are found is unknown")
-        self.near = Near(k, by, order)
-        encoder = by if by in self.others else self.encoder
-        self.retriever = Retriever.restored(encoder, facts["rows"], arrays)
-        self.by_words, self.by_others = WordIndex(rows_from(facts["rows"])), {}
-        self._restore(facts, arrays)
-
-    def _nearest(self, items: Sequence[Item], near: Near) -> list[list[Example]]:
-        index: Retriever | WordIndex = self.by_others.get(near.by, self.retriever)
-        if near.by == WORDS:
-            index = self.by_words
-        return [[one.example for one in some] for some in index.search(items, near.k)]
-
-    def _ordered(self, nearest: Sequence[Sequence[Example]], near: Near) -> list[list[Example]]:
-        return [[*(rows if near.order == FIRST else reversed(rows))] for rows in nearest]
-
-    def _apart(self, found: _Search) -> Callable[[Near], list[list[Example]]]:
-        """Return what gives the rows that are shown with each row asked: rows of other clusters.
-
-        Test rows have no near-duplicate in the pool either.
-        """
-        parts, searched = found.parts, dict[str, list[list[Example]]]()
-        group = dict(zip([row.id for row in parts.asked], parts.clusters.tolist(), strict=True))
-        items = [row.item() for row in parts.asked]
-        most = self.shows(found.task) + int(np.bincount(parts.clusters).max())
-
-        def shown(near: Near) -> list[list[Example]]:
-            if near.by not in searched:
-                wide = self._nearest(items, near._replace(k=most))
-                searched[near.by] = [
-                    [row for row in rows if group.get(row.id) != group[item.id]]
-                    for item, rows in zip(items, wide, strict=True)
-                ]
-            return self._ordered([rows[: near.k] for rows in searched[near.by]], near)
-
-        return shown

@@ -11,7 +11,7 @@ import sys
 import tomllib
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 import jsonschema
 import pytest
@@ -21,16 +21,16 @@ from choose.cli.app import app
 from choose.judge.goal import Rule
 from choose.judge.verdict import judge
 from choose.models.classical import inner_selection
-from choose.models.lora import classifier, objectives, search
+from choose.models.lora import classifier, objectives
 from choose.models.prompting import search_budget
 from choose.models.retrieval import indexes
 from choose.schema.decision import Kind
-from choose.strategy import available, build, describe, find
+from choose.strategy import available, describe, find
 from choose.study.candidates import default_strategies
 from choose.study.config import Study
 from choose.study.study_file import check
 from choose.types import FAMILIES
-from choose_strategies import rag, rankings, tuned, tuned_prompts
+from choose_strategies import baselines, rag, rankings, tuned_prompts
 from generate import FOLDER, pages
 from generate.records import decision_schema
 from support.decisions import decision
@@ -89,35 +89,26 @@ NUMBERS = {2: "twice", 3: "three", 5: "five", 6: "six", 0.2: "fifth", 0.25: "qua
 
 def stated() -> dict[str, list[str]]:
     """Return the figures of the code that the row of a candidate names."""
-    words, cheap = NUMBERS, len(tuned.STRENGTHS)
-    adapters = f"{words[len(search.SETTINGS)]} settings side by side"
-    retriever: Any = build("tuned-rag", seed=0)
-    calls = [default("tuned-prompt", "calls"), default("tuned-retrieval", "calls")]
-    assert calls == [1000, 1000]
+    words, calls = NUMBERS, default("tuned-prompt", "calls")
     written = tuned_prompts.ChosenPrompt.kind_settings["writing"]["calls"]
     return {
         "tfidf": [f"C = {default('tfidf', 'C'):g}"],
-        "probe": [f"C = {default('probe', 'C'):g}"],
-        "knn": [f"{words[int(default('knn', 'k'))]} neighbours"],
-        "tuned-tfidf": [
-            f"{len(tuned.TunedTfidf.FEATURES) * cheap} settings",
-            f"{words[inner_selection.FOLDS]} inner folds ({words[tuned.SET_FOLDS]} for sets",
+        "probe": [
+            f"C, {len(inner_selection.STRENGTHS)} values, on at most {baselines.STRENGTH_ROWS:,} "
+            f"rows in {words[inner_selection.PARTS]} parts; of sets C = {baselines.STRENGTHS[0]:g}"
         ],
-        "tuned-probe": [f"C, {cheap} values"],
-        "tuned-knn": [f"{len(tuned.WEIGHTINGS) * len(tuned.NEIGHBOURS)} settings"],
+        "knn": [
+            f"k, {len(baselines.NEIGHBOURS)} values, on at most {baselines.NEIGHBOUR_ROWS:,} rows"
+        ],
         "tagger": [f"C = {default('tagger', 'C'):g}"],
         "reader": [f"C = {default('reader', 'C'):g}"],
         "bm25": [f"k1 = {indexes.K1}, b = {indexes.B}"],
-        "tuned-prompt": [f"up to {calls[0]:,} questions a fit, {written} where answers"],
+        "tuned-prompt": [f"up to {calls:,} questions a fit, {written} where answers"],
         "retrieval": [f"{words[int(default('retrieval', 'k'))]} nearest rows"],
         "rag": [
             f"up to {rag.ROWS_TRIED} labelled rows",
             f"{words[rag.UNTRIED]} passages of {rag.WORDS} words",
             f"up to {rag.SECONDS_TRIED:g} seconds",
-        ],
-        "tuned-rag": [
-            f"up to {retriever.calls} questions a fit",
-            f"{retriever._settings()} settings of {retriever._rows_asked(10_000)} rows",
         ],
         "hybrid": [
             f"the constant {indexes.RANK_CONSTANT}",
@@ -128,7 +119,6 @@ def stated() -> dict[str, list[str]]:
             f"{objectives.EARLY_STOPPING_MIN_ROWS} where answers are written"
         ],
         "lora-rag": [f"from {rag.LoraRag.least_checked} rows on"],
-        "tuned-lora": [f"{adapters}, halved {words[len(search.RUNGS)]}"],
         "setfit": ["C = 10"],
         "full-fine-tuning": [f"from {classifier.EARLY_STOPPING_MIN_ROWS:,} rows on"],
     }
@@ -145,13 +135,14 @@ def test_the_figures_of_what_is_tried_are_those_of_the_code() -> None:
     told, words = " ".join(text.split()), NUMBERS
     for figure in (
         f"fewer than {inner_selection.FEWEST_ROWS} rows",
-        f"{tuned.TFIDF_ROWS:,} rows for n-grams, {tuned.ENCODED_ROWS:,} for embed",
-        f"three folds of at most {tuned.SET_ROWS:,} rows",
+        f"at most {baselines.STRENGTH_ROWS:,} training rows into {words[inner_selection.PARTS]} ",
+        f"at most {baselines.NEIGHBOUR_ROWS:,} training rows from the others",
+        "C = 1, 3, 10, 30 and 100",
+        "k = 1, 3, 5, 10, 15, 25 and 40",
+        f"e-fold less with each {words[1 / baselines.SHARPNESS]} of",
         f"at least {tuned_prompts.ENOUGH_ASKED} rows can be asked",
         f"At most a {words[tuned_prompts.DESCRIBING]} of the questions goes into",
         f"at most a {words[search_budget.MONEY_SHARE]} of the dollars that are left",
-        f"at most {search.SEARCH_ROWS} training rows and trains {words[len(search.SETTINGS)]}",
-        f"fewer than {search.FEWEST_HELD_OUT} rows to hold out",
         f"{inner_selection.ROUNDS} times, rows are drawn with replacement",
     ):
         assert figure in told, figure

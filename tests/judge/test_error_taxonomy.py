@@ -231,7 +231,7 @@ def test_where_the_audit_is_silent_no_error_is_the_fault_of_a_label():
 
 
 def test_what_training_fixes_is_not_said_of_errors_of_a_trained_candidate():
-    """ "tuned-probe, trained on your labels, gets 0 of those right, so training could remove 0 %",
+    """ "probe, trained on your labels, gets 0 of those right, so training could remove 0 %",
     where full fine-tuning was 11 points ahead of probe."""
     players = [worlds.majority(), worlds.tfidf(0.75), worlds.probe(0.8), worlds.lora(0.9)]
     found = judge(worlds.study(players, 400, 3, folds=5), Rule())

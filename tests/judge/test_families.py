@@ -317,7 +317,7 @@ def test_a_family_whose_fit_is_too_long_says_how_long_it_is() -> None:
 
 
 def test_what_is_open_about_families_comes_before_members_of_one() -> None:
-    """A minute's screen named tfidf and tuned-knn, and hid that no other family was measured."""
+    """A minute's screen named tfidf and knn, and hid that no other family was measured."""
     world = study([majority(), tfidf(0.8), probe(0.8), prompt(0.4)], 400, 2)
     name = world.candidates[-1].name
     world = replace(world, runs=tuple(r for r in world.runs if r.trial.candidate != name))
@@ -354,15 +354,15 @@ def test_a_few_rows_of_many_are_as_little_as_a_few_in_all() -> None:
 def test_the_cost_that_is_said_is_the_one_that_differs(
     mine: tuple[float, float], other: tuple[float, float], said: str
 ) -> None:
-    """ "tuned-tfidf does not cost less" stood below its 0.24 ms against 0.25 ms of tfidf."""
+    """ "probe does not cost less" stood below its 0.24 ms against 0.25 ms of tfidf."""
     costs = {
         name: SimpleNamespace(
             record=SimpleNamespace(fit_seconds=fit, ms_per_item=ms, usd_per_1k=None),
             training_usd=None,
         )
-        for name, (fit, ms) in (("tfidf", mine), ("tuned-tfidf", other))
+        for name, (fit, ms) in (("tfidf", mine), ("probe", other))
     }
-    assert cheaper_by(costs, "tfidf", "tuned-tfidf") == said  # type: ignore[arg-type]
+    assert cheaper_by(costs, "tfidf", "probe") == said  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -381,7 +381,7 @@ def test_the_cost_that_is_said_is_the_one_that_differs(
 def test_a_difference_in_cost_that_no_figure_shows_is_not_said(
     mine: tuple[float, float], other: tuple[float, float], less: str, more: str
 ) -> None:
-    """ "tuned-probe costs more (6.2 s against 6.1 s)"; "tuned-knn costs less": 9.3 and 9.1 ms."""
+    """ "probe costs more (6.2 s against 6.1 s)"; "knn costs less": 9.3 and 9.1 ms."""
     costs = {
         name: SimpleNamespace(
             record=SimpleNamespace(
@@ -389,29 +389,29 @@ def test_a_difference_in_cost_that_no_figure_shows_is_not_said(
             ),
             training_usd=None,
         )
-        for name, (fit, ms) in (("tfidf", mine), ("tuned-tfidf", other))
+        for name, (fit, ms) in (("tfidf", mine), ("probe", other))
     }
-    assert costs_less(costs, "tfidf", "tuned-tfidf") == less  # type: ignore[arg-type]
-    assert costs_more(costs, "tfidf", "tuned-tfidf") == more  # type: ignore[arg-type]
+    assert costs_less(costs, "tfidf", "probe") == less  # type: ignore[arg-type]
+    assert costs_more(costs, "tfidf", "probe") == more  # type: ignore[arg-type]
 
 
 def test_an_interval_of_families_is_called_wider_only_where_it_is() -> None:
     """Retrieval "gains at most 1.2 points; wider", and 4.2 in the chart against one member."""
     pair = SimpleNamespace(low=-0.312, high=0.042)
     case = SimpleNamespace(
-        name="tuned-probe", contenders=SimpleNamespace(gain=lambda a, b: pair if b else None)
+        name="probe", contenders=SimpleNamespace(gain=lambda a, b: pair if b else None)
     )
-    bounds = {(-0.361, 0.012): "not of tuned-probe alone", (-0.361, 0.05): "wider because"}
+    bounds = {(-0.361, 0.012): "not of probe alone", (-0.361, 0.05): "wider because"}
     for (low, high), said in bounds.items():
         ends = SimpleNamespace(low=low, high=high)
-        found = SimpleNamespace(a="retrieval", b="tuned-probe", difference=ends, chosen=True)
+        found = SimpleNamespace(a="retrieval", b="probe", difference=ends, chosen=True)
         assert said in why_wider(case, found)  # type: ignore[arg-type]
         found.chosen = False
         assert why_wider(case, found) == ""  # type: ignore[arg-type]
 
 
 def test_members_that_are_shown_to_be_as_accurate_are_settled_and_not_open() -> None:
-    """Open: "tfidf or tuned-tfidf: -0.5 points (-1.1 to +0.1)", where 2 points matter."""
+    """Open: "tfidf or probe: -0.5 points (-1.1 to +0.1)", where 2 points matter."""
     right = ["a", "b"] * 400
     other = [*right[:398], "b", "a", *right[400:]]
     players = [
@@ -533,7 +533,7 @@ def test_training_by_a_few_rows_waits_for_the_rest_of_the_study() -> None:
 
 
 def test_a_member_that_does_better_on_the_rows_of_the_comparison_is_named() -> None:
-    """lora led tuned-tfidf by 16 points on 25 rows, on which tuned-knn was level with it."""
+    """lora led probe by 16 points on 25 rows, on which knn was level with it."""
     field = [majority(), tfidf(0.8), probe(0.81), prompt(0.4), retrieval(0.5), lora(0.86)]
     told, sentence = (
         [],

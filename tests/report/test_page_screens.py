@@ -205,7 +205,7 @@ def test_the_mark_of_the_best_and_its_figure_are_apart() -> None:
     roomy = _roomy(WIDE, [{"told": told, "title": title}, {"told": "+1.8", "title": title}])
     assert 500 < roomy.plot[1] < begins - radius
     assert _roomy(WIDE, [{"told": f"+1.8 ({MINUS}1.2 to +4.8)", "title": title}]) == WIDE
-    long = "tuned embeddings + logistic regression (tuned-probe)"
+    long = "embeddings + logistic regression (probe)"
     named = _roomy(WIDE, [{"told": told, "title": long}])
     rows = "12,290 of 21,451"
     wide = _roomy(WIDE, [{"told": told, "title": title, "rows": rows}])

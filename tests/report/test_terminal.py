@@ -149,7 +149,7 @@ def test_answers_kept_are_those_of_the_view_that_is_named() -> None:
 
 
 def test_an_interval_of_families_does_not_bear_the_names_of_two_candidates() -> None:
-    """Prompt minus tuned-probe had one interval in the chart and another in this table."""
+    """Prompt minus probe had one interval in the chart and another in this table."""
     base = decisions.decision()
     first, *others = base.pairs
     pairs = (first.model_copy(update={"selected": True}), *others)

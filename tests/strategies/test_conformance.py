@@ -128,8 +128,8 @@ def sharing(name: str, make: Factory, fits: Fits) -> Factory:
     return made
 
 
-# What a search adds is tested on its own; for that of `lora` these pools are too small.
-LONG = ("tuned-lora", "tuned-prompt", "tuned-retrieval", "tuned-rag")
+# What its search adds is tested on its own.
+LONG = ("tuned-prompt",)
 
 # Those that train as long as `lora` does, which stays among the fast ones.
 TRAINING = ("full-fine-tuning", "setfit")
@@ -169,10 +169,7 @@ READING_NAMES = sorted(name for name in available() if traits(name)["reads"])
 
 @pytest.mark.parametrize(
     "name",
-    [
-        pytest.param(n, marks=[pytest.mark.slow] * (n in ("lora-rag", "tuned-rag")))
-        for n in READING_NAMES
-    ],
+    [pytest.param(n, marks=[pytest.mark.slow] * (n == "lora-rag")) for n in READING_NAMES],
 )
 def test_contract_of_those_that_reread(name: str, tiny_models: dict[str, object]) -> None:
     assert {*READING_NAMES} >= {"lora-rag", "rag", "reader", "sentence"}
@@ -195,7 +192,7 @@ def test_contract_behind_an_endpoint(
 
 
 # Minutes a check with the default encoder, and no path that the small one does not take.
-TAUGHT = (*TRAINING, "tuned-tfidf", *LONG)
+TAUGHT = (*TRAINING, *LONG)
 
 # What trained weights, their tokenizers and their number types can break; the other checks are of
 # code that small models run alike.

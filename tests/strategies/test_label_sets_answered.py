@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 from typing import Any
 
@@ -104,10 +103,9 @@ def test_encoders_are_tuned_on_sets_and_saved(name: str, encoder: str, tmp_path:
     assert len(again.predict([])) == 0
 
 
-@pytest.mark.parametrize("name", ["setfit", "full-fine-tuning", "tuned-lora"])
-def test_a_pool_of_one_set_or_none_tunes_nothing(name: str, encoder: str, model: str) -> None:
-    params = {"base": model} if name == "tuned-lora" else {"encoder": encoder}
-    strategy: Any = build(name, seed=0, **params)
+@pytest.mark.parametrize("name", ["setfit", "full-fine-tuning"])
+def test_a_pool_of_one_set_or_none_tunes_nothing(name: str, encoder: str) -> None:
+    strategy: Any = build(name, seed=0, encoder=encoder)
     for pool, said in (
         ([e for e in POOL if e.target == '["pin"]'], "have the same labels"),
         ([], "is empty"),
@@ -116,19 +114,6 @@ def test_a_pool_of_one_set_or_none_tunes_nothing(name: str, encoder: str, model:
         assert said in strategy.facts()["notes"][0]
         outputs = set(strategy.predict([e.item() for e in ASKED[:5]]).outputs)
         assert outputs == {'["pin"]'} or not pool
-
-
-@pytest.mark.slow
-def test_the_settings_of_an_adapter_are_chosen_on_sets(encoder: str) -> None:
-    strategy: Any = build("tuned-lora", seed=0, base=encoder)
-    strategy.fit(TASK, POOL)
-    note, schedule, *_ = strategy.facts()["notes"]
-    assert re.match(r"Of 6 settings .* on 2\d held-out rows", note)
-    assert f"learning rate {strategy.learning_rate:g}" in schedule
-    items = [e.item() for e in ASKED]
-    constant = build("majority", seed=0)
-    constant.fit(TASK, POOL)
-    assert mean_f1(strategy.predict(items), ASKED) > mean_f1(constant.predict(items), ASKED) + 0.03
 
 
 def test_lora_starts_from_the_share_of_each_label(model: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -159,6 +160,27 @@ def test_without_pairs_nothing_is_tuned_and_it_is_said(encoder: str) -> None:
         "The retriever is not tuned: there are 3 training questions whose passage is known (at "
         "least 8)."
     ]
+
+
+def test_one_document_is_no_choice(encoder: str) -> None:
+    only = with_corpus(Ranking(), Corpus((Document(id="doc-apple", text="An apple."),)))
+    asked = [replace(row, target='{"doc-apple": 1}') for row in rows()]
+    strategy: Any = build("tuned-encoder", seed=0, encoder=encoder)
+    strategy.fit(only, asked)
+    assert "the documents are a single passage" in strategy.facts()["notes"][0]
+    assert read_scores(strategy.predict([asked[0].item()]).outputs[0]).keys() == {"doc-apple"}
+
+
+def test_tuning_is_kept_only_where_it_helps_held_out_questions(encoder: str) -> None:
+    idle: Any = build("tuned-encoder", seed=0, encoder=encoder, learning_rate=1e-9)
+    idle.fit(TASK, rows())
+    assert "is not tuned, since that gained nothing on" in idle.facts()["notes"][0]
+    assert idle.library.tuned is None
+    assert idle.facts()["artefact_mb"] == 0
+    kept: Any = build("tuned-encoder", seed=0, encoder=encoder, epochs=1.0)
+    kept.fit(TASK, rows())
+    assert kept.library.tuned is not None
+    assert kept.facts()["artefact_mb"] > 0
 
 
 def test_words_of_a_target_are_no_evidence(encoder: str) -> None:

@@ -24,10 +24,10 @@ GOLDEN = Path(__file__).with_name("golden_answers.json")
 NAMED = sorted(n for n in available() if n != "served" and "classification" in kinds(n))
 
 # Machines differ in the last digits of a matrix product, and training carries them on.
-CLOSE = dict.fromkeys(("lora", "tuned-lora", "setfit", "full-fine-tuning"), 0.2)
+CLOSE = dict.fromkeys(("lora", "setfit", "full-fine-tuning"), 0.2)
 
-# Of the fits below those that take a second or more.
-LONG = ("tuned-lora", "tuned-prompt", "tuned-retrieval")
+# Of the fits below the one that takes a second or more.
+LONG = ("tuned-prompt",)
 
 
 @pytest.fixture(scope="module")

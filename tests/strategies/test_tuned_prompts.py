@@ -18,7 +18,6 @@ from scipy.optimize import minimize
 import choose_strategies.tuned_prompts as tuned
 from choose.conformance import TASK, pool, questions
 from choose.models.classical.inner_selection import choose_setting
-from choose.models.embeddings import Retriever
 from choose.models.endpoints.handshake import PROBE_TEXT
 from choose.models.prompting.local_prompter import fit_weighted_calibration
 from choose.models.prompting.prompt_search import (
@@ -33,12 +32,10 @@ from choose.models.prompting.prompt_search import (
 from choose.models.prompting.prompts import PromptSettings
 from choose.models.prompting.search_budget import SearchBudget
 from choose.models.prompting.written_descriptions import described
-from choose.models.weights.resolve import weights_digest
-from choose.models.weights.spec import DEFAULT_ENCODER
 from choose.progress import TimeLimitReached, time_limit
 from choose.schema.plan import Spending
 from choose.strategy import build
-from choose.types import Answers, Example, Floats, Item
+from choose.types import Answers, Example, Floats
 from support import tiny_models as tiny
 from support.chat_server import Http, Server, sent, serving
 from support.endpoint_sessions import PRICED, RIGHT, endpoint_session
@@ -438,37 +435,6 @@ def test_rows_of_a_few_groups_are_not_divided(groups: int, divided: bool) -> Non
     assert (parts_of(TASK, rows, 20) is not None) == divided
 
 
-def likes_order(told: str, shown: list[Any], question: str) -> bool:
-    """The first demonstration has to be more like the question than the last one."""
-    asked = [m["content"] for m in shown if m["role"] == "user"]
-    alike = [len({*question.split()} & {*text.split()}) for text in (asked or [""])]
-    return alike[0] > alike[-1]
-
-
-@pytest.mark.slow
-def test_retrieval_chooses_how_rows_are_found_and_survives_saving(tmp_path: Path) -> None:
-    encoder = str(tiny.encoder(tmp_path / "encoder"))
-    with endpoint_session(right_if(likes_order)):
-        strategy = fitted("tuned-retrieval", rows=60, calls=400, encoder=encoder)
-        assert strategy.near.order == tuned.FIRST
-        answers = strategy.predict(questions())
-        assert share_right(strategy) > 0.6
-    assert all(len(ids) == strategy.near.k for ids in answers.evidence)
-    local: Any = build("tuned-retrieval", seed=0, model=lm(tmp_path), encoder=encoder, calls=FEW)
-    local.fit(TASK, pool(rows=40))
-    local.save(tmp_path / "saved")
-    again: Any = build("tuned-retrieval", seed=0, model=lm(tmp_path), encoder=encoder)
-    again.load(tmp_path / "saved")
-    assert (again.predict(questions()).scores == local.predict(questions()).scores).all()
-    assert again.facts()["notes"][:3] == local.facts()["notes"][:3]
-    spoiled = tmp_path / "saved" / "fitted.json"
-    content = json.loads(spoiled.read_text())
-    for key, value in (("near", ["5", "words", "last"]), ("wording", "none"), ("chosen", "x")):
-        spoiled.write_text(json.dumps({**content, key: value}))
-        with pytest.raises(ValueError):
-            again.load(tmp_path / "saved")
-
-
 def lm(folder: Path) -> str:
     return str(folder / "lm" if (folder / "lm").exists() else tiny.causal_lm(folder / "lm"))
 
@@ -483,54 +449,3 @@ def test_a_fit_that_is_stopped_tells_how_long_it_would_take(tmp_path: Path) -> N
     assert progress.total == strategy.asks(TASK, 200)
     assert progress.seconds_remaining is not None
     assert progress.seconds_remaining > 0
-
-
-@pytest.mark.slow
-def test_retrieval_chooses_among_encoders_and_survives_saving(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The model answers rightly where the last row shown is the nearest by the tiny encoder."""
-    other, rows = str(tiny.encoder(tmp_path / "other")), pool(rows=60)
-    index = Retriever(other, rows)
-
-    def row_in(content: str) -> str:
-        return [content, *re.findall(r"[a-z]+ [a-z]+ [a-z]+ \d+", content)][-1]
-
-    def as_the_other_reads(told: str, shown: list[Any], question: str) -> bool:
-        texts = [
-            row_in(m["content"])
-            for m in (*shown, {"role": "user", "content": question})
-            if m["role"] == "user"
-        ]
-        *before, asked = texts
-        (near,) = index.search([Item(id="", text=asked)], 2)
-        nearest = next(n.example.text for n in near if n.example.text != asked)
-        return before[-1:] == [nearest]
-
-    settings: dict[str, Any] = {"calls": 400, "other_encoders": f"{other}, {DEFAULT_ENCODER}"}
-    with endpoint_session(right_if(as_the_other_reads)):
-        strategy = fitted("tuned-retrieval", rows=60, **settings)
-        assert strategy.near.by == other
-        assert f"meaning, read by {other}" in said_of(strategy)
-        assert share_right(strategy) > 0.8
-    found = Chosen(setting=(2, other, tuned.FIRST, "labels", False))
-    monkeypatch.setattr(PromptSearch, "run", lambda self, *_: found)
-    local: Any = build("tuned-retrieval", seed=0, model=lm(tmp_path), **settings)
-    local.fit(TASK, rows)
-    local.save(tmp_path / "saved")
-    again: Any = build("tuned-retrieval", seed=0, model=lm(tmp_path))
-    again.load(tmp_path / "saved")
-    assert again.retriever.encoder == local.retriever.encoder == other
-    assert again.predict(questions()).evidence == local.predict(questions()).evidence
-    assert (again.predict(questions()).scores == local.predict(questions()).scores).all()
-    assert weights_digest(other) in local.weights().split()
-
-
-def test_each_further_encoder_is_one_more_setting() -> None:
-    one, two = (
-        build("tuned-retrieval", seed=0, calls=400, other_encoders=named)
-        for named in (f"{DEFAULT_ENCODER},, ", "org/first, ./second, org/first")
-    )
-    assert (one.others, two.others) == ([], ["org/first", "./second"])
-    assert two.counts[0] - one.counts[0] == 2
-    assert two.asks(TASK, 400) <= 400

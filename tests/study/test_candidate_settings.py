@@ -53,8 +53,8 @@ def test_the_seed_is_no_hyperparameter() -> None:
         ("rag", {"k": "3"}),
         ("rag", {"shots": True}),
         ("rag", {"shorten": 1}),
-        ("tuned-retriever", {"epochs": "2"}),
-        ("tuned-retriever", {"learning_rate": "fast"}),
+        ("tuned-encoder", {"epochs": "2"}),
+        ("tuned-encoder", {"learning_rate": "fast"}),
     ],
 )
 def test_a_hyperparameter_that_cannot_be_used_is_named(

@@ -119,12 +119,12 @@ def test_a_study_of_which_no_named_candidate_can_run_says_why() -> None:
 
 def test_all_and_one_more_leaves_out_what_is_for_other_tasks_without_a_word() -> None:
     """`-s all -s tuned-prompt` listed eighteen strategies of other kinds before it began."""
-    asked = only(Study(), ["all", "tuned-tfidf", "setfit"])
+    asked = only(Study(), ["all", "tuned-prompt", "setfit"])
     field = candidates_of(asked, dataset().task)
-    assert {"tfidf", "tuned-tfidf", "setfit"} <= {c.name for c in field.candidates}
+    assert {"tfidf", "tuned-prompt", "setfit"} <= {c.name for c in field.candidates}
     assert field.refusals == ()
-    wrong = candidates_of(only(Study(), ["all", "tuned-rag"]), dataset().task)
-    assert [one.candidate for one in wrong.refusals] == ["tuned-rag"]
+    wrong = candidates_of(only(Study(), ["all", "rag"]), dataset().task)
+    assert [one.candidate for one in wrong.refusals] == ["rag"]
 
 
 def test_on_a_smaller_pool_repetitions_draw_other_rows() -> None:
@@ -245,7 +245,6 @@ def test_changed_documents_are_asked_where_another_fit_costs_least() -> None:
         "reader",
         "rag",
         "lora-rag",
-        "tuned-retriever",
         "nearest",
         "lora",
         "prompt",
@@ -263,7 +262,6 @@ def test_changed_documents_are_asked_where_another_fit_costs_least() -> None:
         "reader": [(CONTROLS, Stage.SLOW)],
         "rag": [(DRILLS, Stage.CONTROLS)],
         "lora-rag": [(DRILLS, Stage.DRILLS)],
-        "tuned-retriever": [(DRILLS, Stage.DRILLS)],
         "nearest": [],
         "lora": [],
         "prompt": [],

@@ -16,7 +16,6 @@ from choose.errors import StudyError
 from choose.models.endpoints.handshake import PROBE_TEXT
 from choose.report.terminal.cost_tables import plan_lines
 from choose.schema.plan import ONCE, Spending
-from choose.study.spending_forecast import SEARCH
 from support.chat_server import Http, by_words, serving
 from support.chat_server import sent as sent_back
 from support.studies import HELD_OUT, compare, write_csv
@@ -140,34 +139,6 @@ def test_passages_are_forecast_as_they_are_sent() -> None:
     assert bills["alone"].passages == 0
     [line] = [line for line in plan_lines(plans[0]) if line.startswith("reads:")]
     assert "and up to 84 passages of the documents" in line
-
-
-@pytest.mark.slow
-def test_what_a_choice_of_passages_asks_is_planned_and_capped() -> None:
-    documents, rows = coloured(60)
-    asked: list[str] = []
-
-    def respond(body: dict[str, Any]) -> Http:
-        asked.append(body["messages"][-1]["content"])
-        return sent_back("blue")
-
-    for name, some in (("docs", documents), ("rows", rows[:40]), ("held_out", rows[40:])):
-        Path(f"{name}.jsonl").write_text("\n".join(map(json.dumps, some)), encoding="utf-8")
-    plans: list[Spending] = []
-    with serving(respond) as server:
-        params = 'retriever = "bm25", calls = 60'
-        end = ENDPOINT.format(name="reads", url=server.url, strategy="tuned-rag", params=params)
-        Path("choose.toml").write_text(
-            '[data]\npath = "rows.jsonl"\ntest = "held_out.jsonl"\ndocuments = "docs.jsonl"\n'
-            "[grid]\nseeds = 1\nsizes = [1.0]\nnoise = [0.0]\nviews = []\nscenarios = []\n"
-            f"wordings = false\n{end}"
-        )
-        compare(study_file="choose.toml", out="st", approve=plans.append)
-    [bill] = plans[0].bills
-    assert bill.parts[SEARCH] == 60
-    # Of each question: three passages, and two examples with theirs.
-    assert bill.passages >= 5 * (60 + 20)
-    assert 80 <= len([said for said in asked if PROBE_TEXT not in said]) <= bill.requests
 
 
 def coloured(count: int) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:

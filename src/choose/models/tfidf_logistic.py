@@ -41,12 +41,6 @@ VECTORISERS: Mapping[str, Mapping[str, Any]] = {
         "sublinear_tf": True,
         "min_df": 2,
     },
-    "longer characters": {
-        "analyzer": "char_wb",
-        "ngram_range": (2, 6),
-        "sublinear_tf": True,
-        "min_df": 2,
-    },
     # For a pool of blanks, or of one row, in which the others find no term.
     "letters": {"analyzer": "char", "lowercase": False},
 }
@@ -65,15 +59,6 @@ class TfidfFeatures:
         except ValueError:  # no term left
             self.vectorisers = ("letters",)
             return self._fit(texts)
-
-    @classmethod
-    def joined(cls, parts: Sequence[TfidfFeatures]) -> TfidfFeatures:
-        """Return fitted features side by side, as if they had been fitted together."""
-        from sklearn.pipeline import FeatureUnion
-
-        features = cls(*(name for part in parts for name in part.vectorisers))
-        features.union = FeatureUnion([one for p in parts for one in p.union.transformer_list])
-        return features
 
     def __call__(self, texts: Sequence[str]) -> Any:
         """Return the (m, d) matrix of other texts."""

@@ -18,7 +18,6 @@ from choose.models.retrieval.tuned_encoder import (
     tune,
     untuned,
     weights_of,
-    with_weights,
 )
 from support import tiny_models as tiny
 
@@ -86,18 +85,6 @@ def test_the_same_seed_gives_the_same_weights_and_other_weights_another_cache(sp
     assert caches[0] == caches[1]
     # The plain encoder's key is another one than that of a tuned one that learnt nothing.
     assert len(keys) >= 3
-
-
-def test_weights_that_are_not_those_of_the_encoder_are_refused(spec: str) -> None:
-    weights = weights_of(untuned(spec))
-    name = next(iter(weights))
-    assert with_weights(untuned(spec), weights) is not None
-    with pytest.raises(ValueError, match="of another encoder"):
-        with_weights(untuned(spec), {**weights, "more": weights[name]})
-    with pytest.raises(ValueError, match="finite floats of shape"):
-        with_weights(untuned(spec), {**weights, name: weights[name][:1]})
-    with pytest.raises(ValueError, match="finite floats"):
-        with_weights(untuned(spec), {**weights, name: weights[name] * np.float32(np.nan)})
 
 
 def test_a_rate_that_is_too_high_is_said(spec: str, tmp_path: Path) -> None:

@@ -250,7 +250,7 @@ def _missed(found: Retrieved | None) -> str:
     rest, said = [id for id in found.missed if id not in {*found.low}], ""
     if found.low:
         said = (
-            f" Better ranks (retriever, tuned-retriever) or more passages help with "
+            f" Better ranks (retriever) or more passages help with "
             f"{rows_named(found.low, 8)}, whose evidence is among the first {LOOKED} found."
         )
     if rest:

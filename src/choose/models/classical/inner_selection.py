@@ -1,156 +1,95 @@
-"""Choose settings by cross-validation inside a training pool, and estimate what was chosen.
-
-The best of many scores on the same rows is too high. So the estimate is that of the bootstrap
-bias-corrected cross-validation of Tsamardinos, Greasidou and Borboudakis (2018, Machine Learning
-107): rows are drawn with replacement, the setting is selected on them and scored on the rows not
-drawn. No model is fitted again for that. Each row has the mean score of what is selected without it
-(the leave-one-out bootstrap of Efron and Tibshirani 1997); the interval is that of these scores,
-wider by how far apart the settings are that draws select.
-"""
+"""Choose a setting of a cheap baseline on its own training rows."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import hypot, sqrt
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from scipy.special import stdtrit
 
 from choose.data.duplicates import clusters_of, index_texts
-from choose.data.stratify import (
-    folds_of,
-    hold_out,
-    strata_of,
-    stratified_folds,
-    stratified_sample,
-)
+from choose.data.stratify import strata_of, stratified_sample
 from choose.formatting import signed_points
-from choose.models.classical.label_set_head import Members, members_of
-from choose.tasks.multilabel import Multilabel
+from choose.models.tfidf_logistic import LogisticHead
 from choose.types import Counts, Example, Floats, Task
 
-FOLDS = 5
+# Values of C, the usual one first, and parts of the rows, each of which is held out in turn.
+STRENGTHS, PARTS = (10.0, 1.0, 3.0, 30.0, 100.0), 3
 
-# With fewer rows, one row of an inner fold is worth five points and more.
-FEWEST_ROWS = 20
+# Rows a label, on average, from which on C is chosen. Below the choice gains nothing.
+ROWS_A_LABEL = 10
 
-# Draws of the bootstrap.
-ROUNDS = 400
+# Folds of an outer study, draws of the bootstrap, and rows of a pool for a prompt search.
+FOLDS, ROUNDS, FEWEST_ROWS = 5, 400, 20
+
+# Keeps the logarithm of a probability finite.
+LEAST = 1e-9
 
 
-@dataclass(frozen=True)
-class Folds:
-    """Rows of a pool in folds; near-duplicates and rows of one group share a fold.
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Rows of a pool on which settings are compared.
 
     Attributes:
         places: (n,) indices of the rows in the pool, ascending.
-        fold: (n,) the fold in which each is held out.
-        clusters: (n,) the number of each row's cluster.
+        clusters: (n,) numbers; near-duplicates and rows of a group share one.
     """
 
     places: Counts
-    fold: Counts
     clusters: Counts
 
-    @classmethod
-    def of(
-        cls,
-        examples: Sequence[Example],
-        parts: Sequence[Sequence[str]],
-        clusters: Mapping[str, str],
-        **more: Any,
-    ) -> Self:
-        """Return the folds whose rows have these ids."""
-        fold = {id: number for number, part in enumerate(parts) for id in part}
-        places = [place for place, e in enumerate(examples) if e.id in fold]
-        ids, numbers = [examples[place].id for place in places], dict[str, int]()
-        own = [numbers.setdefault(clusters.get(id, f"row {id}"), len(numbers)) for id in ids]
-        of_rows = np.array([fold[id] for id in ids])
-        return cls(places=np.array(places), fold=of_rows, clusters=np.array(own), **more)
+
+def sample_rows(task: Task, examples: Sequence[Example], most: int) -> Sample:
+    """Return at most `most` rows of a pool, stratified; no seed decides which."""
+    ids = [e.id for e in examples]
+    kept = {*stratified_sample(ids, strata_of(task, examples), most, "inner")}
+    places = [place for place, id in enumerate(ids) if id in kept]
+    rows = [examples[place] for place in places]
+    cluster, numbers = clusters_of(rows, index_texts(rows)), dict[str, int]()
+    own = [numbers.setdefault(cluster.get(e.id, f"row {e.id}"), len(numbers)) for e in rows]
+    return Sample(np.array(places, dtype=np.int64), np.array(own, dtype=np.int64))
 
 
-@dataclass(frozen=True)
-class InnerFolds(Folds):
-    """Folds of rows with one label each.
+def choose_strength(rows: Floats, targets: Sequence[str], clusters: Counts) -> float:
+    """Return the C of a logistic regression that gives held-out labels the highest likelihood.
 
-    Attributes:
-        codes: (n,) the index of each row's label in `labels`.
-        labels: those that the rows have, sorted.
+    The usual one stays unless another is better by more than a standard error of the paired
+    difference, and where the rows are too few.
+
+    Args:
+        rows: (n, d) features.
+        targets: (n,) labels.
+        clusters: (n,) numbers; rows of one cluster are held out together.
     """
+    if len(rows) < ROWS_A_LABEL * len(set(targets)):
+        return STRENGTHS[0]
+    part, labels = clusters % PARTS, np.array(targets)
+    likelihood = np.zeros((len(STRENGTHS), len(rows)))
+    for held in (part == number for number in np.unique(part)):
+        for setting, C in enumerate(STRENGTHS):
+            head = LogisticHead(C)
+            head.fit(rows[~held], labels[~held].tolist())
+            columns = {label: column for column, label in enumerate(head.seen)}
+            own = np.array([columns.get(label, -1) for label in labels[held]])
+            found = head.probabilities(rows[held])[np.arange(len(own)), own]
+            likelihood[setting, held] = np.log(np.where(own < 0, 0.0, found) + LEAST)
+    best = int(likelihood.mean(axis=1).argmax())
+    return STRENGTHS[0 if is_level(likelihood[best] - likelihood[0]) else best]
 
-    codes: Counts
-    labels: tuple[str, ...]
 
+def is_level(gaps: Floats) -> bool:
+    """Return whether mean paired differences are at most one standard error above 0.
 
-@dataclass(frozen=True)
-class SetFolds(Folds):
-    """Folds of rows with sets of labels.
-
-    Attributes:
-        members: (n, labels) which labels each row has.
+    The rule of Breiman, Friedman, Olshen and Stone (1984).
     """
-
-    members: Members
-
-
-def inner_folds_of_sets(
-    task: Multilabel, examples: Sequence[Example], most: int, count: int
-) -> SetFolds | None:
-    """Deal at most `most` rows with sets of labels into folds, even in every label.
-
-    None where the pool is too small, as for `inner_folds`.
-    """
-    chosen = set(
-        stratified_sample([e.id for e in examples], strata_of(task, examples), most, "inner")
-    )
-    rows = [e for e in examples if e.id in chosen]
-    clusters = _clusters(rows)
-    sets = {clusters.get(e.id, e.id): task.classes(e.target) for e in rows}
-    whole = Counter(label for labels in sets.values() for label in labels)
-    if len(rows) < FEWEST_ROWS or sum(held > 1 for held in whole.values()) < 2:
-        return None
-    parts = folds_of(task, rows, clusters, count, seed=0)
-    members = members_of(task.choices, [e.target for e in rows])
-    return SetFolds.of(examples, parts, clusters, members=members)
-
-
-def inner_folds(examples: Sequence[Example], most: int, count: int = FOLDS) -> InnerFolds | None:
-    """Deal at most `most` rows of a pool into stratified folds; None where it is too small.
-
-    No seed decides the folds, so strategies without one stay so.
-    """
-    targets = {e.id: e.target for e in examples}
-    chosen = stratified_sample([e.id for e in examples], targets, most, "inner")
-    place = {e.id: i for i, e in enumerate(examples)}
-    clusters = _clusters([examples[place[id]] for id in chosen])
-    whole = Counter(targets[id] for id in {clusters.get(id, id): id for id in chosen}.values())
-    if len(chosen) < FEWEST_ROWS or sum(rows > 1 for rows in whole.values()) < 2:
-        return None
-    parts = stratified_folds(chosen, targets, clusters, count, seed=0)
-    labels = tuple(sorted({targets[id] for id in chosen}))
-    codes = np.array([labels.index(targets[id]) for id in chosen])
-    return InnerFolds.of(examples, parts, clusters, codes=codes, labels=labels)
-
-
-def inner_hold_out(task: Task, examples: Sequence[Example], share: float, seed: int) -> list[int]:
-    """Return the indices of about a share of a pool, stratified; empty where it is too small.
-
-    Near-duplicates and rows of one group stay together.
-    """
-    if len(examples) < FEWEST_ROWS:
-        return []
-    ids, targets = [e.id for e in examples], strata_of(task, examples)
-    held = set(hold_out(ids, targets, _clusters(examples), round(share * len(ids)), seed))
-    left = {targets[id] for id in ids if id not in held}
-    return [i for i, id in enumerate(ids) if id in held] if len(left) > 1 else []
-
-
-def _clusters(examples: Sequence[Example]) -> dict[str, str]:
-    return clusters_of(examples, index_texts(examples))
+    if len(gaps) < 2:
+        return bool(gaps.mean() <= 0)
+    return bool(gaps.mean() <= gaps.std(ddof=1) / math.sqrt(len(gaps)))
 
 
 class Gained(NamedTuple):
@@ -164,14 +103,6 @@ class Gained(NamedTuple):
         """Return it in points: ``+2.1 points (-1.0 to +5.0)``."""
         low, high = signed_points(self.low), signed_points(self.high)
         return f"{signed_points(self.value)} points ({low} to {high})"
-
-
-def mean_gain(gaps: Floats, clusters: Counts) -> Gained:
-    """Return the mean of (n,) paired differences from -1 to 1, with an interval by clusters.
-
-    `clusters` are (n,) numbers from 0 on, each of which occurs; one tells nothing of others.
-    """
-    return Gained(*_with_interval(gaps, clusters, (-1.0, 1.0)))
 
 
 def _with_interval(
@@ -229,23 +160,6 @@ class Choice:
     def gained(self) -> Gained:
         """Return the gain with its interval."""
         return Gained(self.gain, self.gain_low, self.gain_high)
-
-    def sentence(self, name: str, score: str = "Accuracy") -> str:
-        """Return what was chosen, and what the search gained; `name` describes the setting."""
-        known = (
-            f"{self.value:.3f} ({self.low:.3f} to {self.high:.3f}) after the correction for "
-            f"choosing, the usual setting {self.usual:.3f}; choosing gained {self.gained}"
-        )
-        how = f"of {self.settings} settings on {self.rows:,} rows in inner folds"
-        if self.index == 0:
-            return f"{name}, the usual setting: none {how} was clearly better. {score} {known}."
-        return f"{name}, chosen out {how}. {score} there {known}."
-
-
-TOO_SMALL = (
-    "The training rows are too few to choose settings on inner folds (it takes "
-    f"{FEWEST_ROWS}, and two labels with two rows each), so the usual settings were used."
-)
 
 
 def choose_setting(

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from choose.models.classical.logistic_solver import Weights, minimise
 from choose.models.tfidf_logistic import fastest_space
 from choose.tasks.multilabel import read_set, set_text
-from choose.types import Answers, Counts, Floats
+from choose.types import Answers, Floats
 
 Members = npt.NDArray[np.bool_]
 
@@ -221,38 +221,6 @@ def _chances(rows: Any, weights: Weights) -> Floats:
 def _fitted(rows: Any, members: Members, C: float) -> Weights:
     """Return (d + 1, labels) weights, the intercepts last, as scikit-learn would fit each label."""
     return minimise(_EachLabel(rows, members, 1 / (C * max(1, len(members)))))
-
-
-def held_out_sets(
-    features: Any, members: Members, fold: Counts, strengths: Sequence[float]
-) -> list[Floats]:
-    """Return (n, labels) probabilities of rows that were held out, for each C in turn.
-
-    Each fit starts from the weights of the one before: name the strengths in ascending order.
-    """
-    found = [np.zeros(members.shape) for _ in strengths]
-    for part in np.unique(fold):
-        own = fold == part
-        loss, weights = _EachLabel(features[~own], members[~own], 0.0), None
-        for C, chances in zip(strengths, found, strict=True):
-            loss.penalty = 1 / (C * max(1, len(loss.members)))
-            weights = minimise(loss, weights)
-            chances[own] = _chances(features[own], weights)
-    return found
-
-
-def held_out_scores(chances: Floats, members: Members, fold: Counts) -> tuple[Floats, Floats]:
-    """Return (n,) example-F1 and mean log-probabilities of the labels, of rows that were held out.
-
-    The thresholds for the rows of a fold are chosen on the other folds.
-    """
-    scores = np.zeros(len(members))
-    for part in np.unique(fold):
-        own = fold == part
-        thresholds = Thresholds.chosen(chances[~own], members[~own])
-        scores[own] = example_f1s(thresholds(chances[own]), members[own])
-    sure = np.where(members, chances, 1 - chances).clip(EDGE, 1.0)
-    return scores, np.log(sure).mean(axis=1)
 
 
 class _EachLabel:

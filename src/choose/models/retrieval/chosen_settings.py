@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import (
@@ -22,7 +21,7 @@ import numpy as np
 
 from choose.corpus import Corpus, Passage
 from choose.formatting import plural
-from choose.models.classical.inner_selection import Gained, mean_gain
+from choose.models.classical.inner_selection import is_level
 from choose.models.retrieval.passage_search import NO_DOCUMENTS, WAYS, Found, Library, gold_passage
 from choose.models.weights.resolve import weights_digest
 from choose.tasks.answering import READ
@@ -76,12 +75,10 @@ class Trials(Generic[Setting]):
     """The scores of the same labelled rows with several settings.
 
     Attributes:
-        rows: the labelled rows.
         cost: what a setting costs to run, in any unit.
         scores: (rows,) of each setting, in the order in which they were tried.
     """
 
-    rows: Sequence[Example]
     cost: Callable[[Setting], float]
     scores: dict[Setting, Floats] = field(default_factory=dict)
 
@@ -93,15 +90,13 @@ class Trials(Generic[Setting]):
         """Return the mean score of a setting."""
         return float(self.scores[setting].mean())
 
-    def best(self, places: Sequence[int] | None = None) -> Setting:
-        """Return the best setting on some rows, or on all.
+    def best(self) -> Setting:
+        """Return the best setting.
 
         A setting that costs more than another is taken only if it is better by more than one
         standard error of their mean difference (Breiman et al. 1984); of equals the first counts.
         """
-        some = range(len(self.rows)) if places is None else places
-        rows = {setting: scores[list(some)] for setting, scores in self.scores.items()}
-        levels: dict[float, Setting] = {}
+        rows, levels = self.scores, dict[float, Setting]()
         for setting, own in rows.items():
             cost = self.cost(setting)
             if cost not in levels or _mean(own) > _mean(rows[levels[cost]]):
@@ -109,30 +104,9 @@ class Trials(Generic[Setting]):
         by_cost = [levels[cost] for cost in sorted(levels)]
         top = max(by_cost, key=lambda setting: _mean(rows[setting]))
         return next(
-            setting for setting in by_cost if _is_level(rows[top] - rows[setting]) or setting == top
+            setting for setting in by_cost if is_level(rows[top] - rows[setting]) or setting == top
         )
 
-    def gain(self) -> Gained | None:
-        """Return the gain of choosing, on rows on which the setting was not chosen.
-
-        The rows are halved by document; what is best on one half is compared with the first
-        setting on the other. The interval is by documents. None where there are too few rows.
-        """
-        ids = {row.id: place for place, row in enumerate(self.rows)}
-        halves = [[ids[row.id] for row in part] for part in held_apart(self.rows, 0.5)[:2]]
-        if min(map(len, halves)) < FEWEST:
-            return None
-        first = next(iter(self.scores.values()))
-        gaps = np.concatenate(
-            [(self.scores[self.best(one)] - first)[other] for one, other in (halves, halves[::-1])]
-        )
-        groups = enumerate(_by_document(self.rows))
-        number = {ids[row.id]: group for group, rows in groups for row in rows}
-        return mean_gain(gaps, np.array([number[place] for place in (*halves[1], *halves[0])]))
-
-
-# Rows of a half, at least, on which a setting is chosen.
-FEWEST = 4
 
 # Passages that are read where nothing is tried, and numbers that are tried where reading is cheap.
 USUAL: Final = 3
@@ -151,26 +125,14 @@ class PassagesRead(NamedTuple):
 
 def chosen_number(trials: Trials[int], metric: str) -> PassagesRead:
     """Return the number of passages with the best score, of equals the one that is tried first."""
-    best, first = trials.best(), next(iter(trials.scores))
+    best = trials.best()
     means = ", ".join(f"{trials.mean(k):.3f} with {k}" for k in sorted(trials.scores))
-    gain = trials.gain()
-    held_out = "; on rows on which it was not chosen, choosing gains"
-    gained = "" if gain is None else f"{held_out} {gain} over {first}"
-    rows = len(trials.rows)
-    return PassagesRead(
-        best, f"Passages read: {best}. {metric} on {rows} training rows: {means}{gained}."
-    )
+    rows = len(trials.scores[best])
+    return PassagesRead(best, f"Passages read: {best}. {metric} on {rows} training rows: {means}.")
 
 
 def _mean(scores: Floats) -> float:
     return round(float(scores.mean()), 9)
-
-
-def _is_level(gaps: Floats) -> bool:
-    """Return whether mean paired differences are at most one standard error above 0."""
-    if len(gaps) < 2:
-        return bool(gaps.mean() <= 0)
-    return bool(gaps.mean() <= gaps.std(ddof=1) / math.sqrt(len(gaps)))
 
 
 def _digest(id: str) -> bytes:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -21,7 +21,6 @@ from choose.models.embeddings import Encoder, Vectors, cached_encoder, load_enco
 from choose.models.environment_settings import encoder_dtype_setting
 from choose.models.hardware.compute_settings import set_threads
 from choose.models.lora.training_run import learning_rate_factor
-from choose.models.saving import floats
 from choose.models.weights.resolve import weights_digest
 from choose.progress import report_progress
 
@@ -171,23 +170,6 @@ def weights_of(model: Any) -> dict[str, npt.NDArray[np.float32]]:
         for name, parameter in model.named_parameters()
         if parameter.requires_grad
     }
-
-
-def with_weights(model: Any, weights: Mapping[str, npt.NDArray[Any]]) -> Any:
-    """Return the model after setting the weights that `weights_of` returned.
-
-    Raises:
-        ValueError: if one is missing, has another shape, or holds a number that is not finite.
-    """
-    import torch
-
-    learns = {name: p for name, p in model.named_parameters() if p.requires_grad}
-    if different := sorted(weights.keys() ^ learns.keys()):
-        raise ValueError(f"the tuned weights are of another encoder: {different[0]}")
-    with torch.no_grad():
-        for name, parameter in learns.items():
-            parameter.copy_(torch.from_numpy(floats(weights, name, *parameter.shape)))
-    return model
 
 
 def encoder_of(model: Any, spec: str) -> Encoder:
