@@ -53,7 +53,7 @@ def test_every_hyperparameter_is_resolved_and_models_are_filled_in() -> None:
         ),
     )
     found = {c.name: c for c in candidates_of(what, dataset().task).candidates}
-    assert found["knn"].params == {"encoder": "some/encoder", "k": 5}
+    assert found["knn"].params == {"encoder": "some/encoder", "k": None}
     assert found["knn-9"].params == {"encoder": "own/encoder", "k": 9}
     assert dict(found["majority"].params) == {}
 
@@ -123,8 +123,9 @@ def test_all_and_one_more_leaves_out_what_is_for_other_tasks_without_a_word() ->
     field = candidates_of(asked, dataset().task)
     assert {"tfidf", "tuned-prompt", "setfit"} <= {c.name for c in field.candidates}
     assert field.refusals == ()
-    wrong = candidates_of(only(Study(), ["all", "rag"]), dataset().task)
-    assert [one.candidate for one in wrong.refusals] == ["rag"]
+    records = text_studies.dataset(text_studies.rows(60))
+    wrong = candidates_of(only(Study(), ["all", "setfit"]), records.task)
+    assert [one.candidate for one in wrong.refusals] == ["setfit"]
 
 
 def test_on_a_smaller_pool_repetitions_draw_other_rows() -> None:
