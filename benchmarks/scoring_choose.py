@@ -65,10 +65,10 @@ def peak_of_products(dtype: str, clock: Callable[[], float] = perf_counter) -> f
     """Return the best GFLOP/s of any product tried, of packed weights too where torch has them."""
     import torch
 
-    from choose.models.hardware.compute_settings import set_threads
+    from choose.models.environment_settings import cores
     from choose.models.hardware.packed_products import can_pack, pack, packed_product
 
-    set_threads()
+    torch.set_num_threads(cores())
     best, kind = 0.0, getattr(torch, dtype)
     for m, k, n in SHAPES:
         left, right = torch.randn(m, k).to(kind), torch.randn(n, k).to(kind)

@@ -424,13 +424,13 @@ class Lora:
     def facts(self) -> Mapping[str, Any]:
         """Return threads, the number type of training, sizes in MB, notes, and cached seconds."""
         from choose.models.hardware.compute_settings import megabytes, trains_in_bfloat16
-        from choose.models.lora.fit import training_threads
+        from choose.models.hardware.timed_steps import threads_in_use
         from choose.models.lora.training_run import trained_state
 
         base = self._model.base
 
         return {
-            "threads": training_threads(base),
+            "threads": threads_in_use(),
             "dtype": "bfloat16" if trains_in_bfloat16(base.device) else "float32",
             "artefact_mb": megabytes(trained_state(self._model).values()),
             "base_mb": megabytes(base.model.parameters()),

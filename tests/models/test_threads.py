@@ -1,4 +1,4 @@
-"""The number of threads follows a recent measurement, and can be set."""
+"""The number of threads follows the steps of an engine, and can be set."""
 
 from __future__ import annotations
 
@@ -13,97 +13,151 @@ import torch
 from choose.errors import ModelError
 from choose.models.causal import loading
 from choose.models.environment_settings import cores
-from choose.models.hardware import compute_settings as runtime
+from choose.models.hardware import timed_steps
 from choose.models.hardware.memory import timed_tokens
+from choose.models.hardware.timed_steps import ROUNDS, WARM_UP, TimedSteps, thread_counts
 from choose.models.lora.fit import _share_of_step
 from choose.progress import sampling
 from support import tiny_models as tiny
 
 
+class Machine:
+    """A clock that a step of `work` moves by `seconds[threads]` a unit."""
+
+    def __init__(self, seconds: dict[int, float]) -> None:
+        self.seconds, self.now, self.threads = seconds, 0.0, 0
+        self.used: list[int] = []
+
+    def clock(self) -> float:
+        return self.now
+
+    def run(self, steps: TimedSteps, count: int, work: float = 10.0) -> list[int]:
+        """The threads of some steps."""
+        for _ in range(count):
+            with steps.step(work) as threads:
+                assert threads == self.threads
+                self.now += work * self.seconds[threads]
+            self.used.append(threads)
+        return self.used[-count:]
+
+
 @pytest.fixture
-def pace(monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[int, float]], int]:
-    """Return what is chosen on eight cores where products take so many seconds by threads."""
-    before = torch.get_num_threads()
-    monkeypatch.setattr(torch, "set_num_threads", lambda count: chosen.append(count))
-    monkeypatch.setattr(torch, "get_num_threads", lambda: chosen[-1])
-    monkeypatch.setattr(runtime, "cores", lambda: 8)
-    chosen = [8]
+def machine(monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[int, float]], Machine]:
+    """Return a machine with so many cores as the most threads that seconds are given for."""
 
-    def choose(seconds: dict[int, float]) -> int:
-        found = runtime._ThreadTuner()
-        monkeypatch.setattr(found, "_seconds", seconds.__getitem__)
-        return found.threads()
+    def make(seconds: dict[int, float]) -> Machine:
+        made = Machine(seconds)
+        monkeypatch.setattr(timed_steps, "perf_counter", made.clock)
+        monkeypatch.setattr(timed_steps, "_threads_at_start", lambda: max(seconds))
+        monkeypatch.setattr(timed_steps, "cores", lambda: max(seconds))
+        monkeypatch.setattr(torch, "set_num_threads", lambda n: setattr(made, "threads", n))
+        return made
 
-    yield choose
-    monkeypatch.undo()
-    torch.set_num_threads(before)
+    monkeypatch.delenv("CHOOSE_THREADS", raising=False)
+    return make
 
 
 @pytest.mark.parametrize(
     ("seconds", "best"),
     [
-        ({1: 8.0, 4: 2.2, 7: 1.3, 8: 1.1}, 8),
-        ({1: 8.0, 4: 2.2, 7: 1.3, 8: 40.0}, 7),  # one core is busy: all threads wait for it
-        ({1: 8.0, 4: 2.2, 7: 30.0, 8: 40.0}, 4),
-        ({1: 8.0, 4: 20.0, 7: 30.0, 8: 40.0}, 1),
-        ({1: 1.05, 4: 1.0, 7: 1.0, 8: 1.0}, 1),  # nothing is gained by more
+        ({1: 8.0, 2: 4.0, 4: 2.2, 7: 1.3, 8: 1.1}, 8),
+        ({1: 8.0, 2: 4.0, 4: 2.2, 7: 1.3, 8: 40.0}, 7),  # one core is busy: all wait for it
+        ({1: 8.0, 2: 4.0, 4: 2.2, 7: 30.0, 8: 40.0}, 4),
+        ({1: 8.0, 2: 10.0, 4: 20.0, 7: 30.0, 8: 40.0}, 1),
+        ({1: 1.9, 2: 1.0}, 2),
+        ({1: 1.0, 2: 1.05}, 1),
     ],
 )
-def test_the_fewest_threads_that_are_nearly_fastest(
-    pace: Callable[[dict[int, float]], int], seconds: dict[int, float], best: int
+def test_the_number_with_which_steps_are_fastest(
+    machine: Callable[[dict[int, float]], Machine], seconds: dict[int, float], best: int
 ) -> None:
-    assert pace(seconds) == best
+    made, steps = machine(seconds), TimedSteps()
+    made.run(steps, WARM_UP + ROUNDS * len(seconds))
+    assert made.run(steps, 5) == [best] * 5
 
 
-def test_a_choice_holds_for_some_seconds_and_is_measured_again(
-    monkeypatch: pytest.MonkeyPatch,
+def test_first_steps_do_not_count(machine: Callable[[dict[int, float]], Machine]) -> None:
+    made, steps = machine({1: 1.9, 2: 50.0}), TimedSteps()
+    made.run(steps, WARM_UP)  # weights are packed, layers compiled
+    made.seconds[2] = 1.0
+    made.run(steps, 10)
+    assert made.run(steps, 5) == [2] * 5
+
+
+@pytest.mark.parametrize("most", [2, 64])
+def test_a_choice_among_all_cores_costs_under_two_percent(
+    machine: Callable[[dict[int, float]], Machine], most: int
 ) -> None:
-    now, tried, before = [100.0], [], torch.get_num_threads()
-    found = runtime._ThreadTuner()
-    found.counts = [1, 2]
-    monkeypatch.setattr(found, "_seconds", lambda count: tried.append(count) or 1.0 / count)
-    monkeypatch.setattr(runtime.time, "monotonic", lambda: now[0])
-    try:
-        found.threads()
-        now[0] += 5
-        found.threads()
-        assert tried == [1, 2]
-        now[0] += 6
-        found.threads()
-        assert tried == [1, 2, 1, 2]
-    finally:
-        torch.set_num_threads(before)
+    made = machine({n: 1 / n for n in range(1, most + 1)})
+    made.run(TimedSteps(), 300)
+    assert made.now < 1.02 * 300 * 10 / most
 
 
-@pytest.mark.parametrize("allowed", [1, 3])
-def test_no_more_threads_than_the_cores_that_a_process_may_use(
-    pace: Callable[[dict[int, float]], int], monkeypatch: pytest.MonkeyPatch, allowed: int
+def test_all_cores_are_left_when_another_program_takes_one_and_used_again_after_it(
+    machine: Callable[[dict[int, float]], Machine],
 ) -> None:
-    monkeypatch.setattr(runtime, "cores", lambda: allowed)
-    assert pace({1: 8.0, 2: 4.0, 3: 3.0, 4: 2.2, 7: 1.3, 8: 1.1}) == allowed
+    made, steps = machine({1: 1.9, 2: 1.0}), TimedSteps()
+    assert made.run(steps, 100)[-1] == 2
+    made.seconds = {1: 1.9, 2: 6.0}
+    before = made.now
+    assert made.run(steps, 500)[-1] == 1
+    assert made.now - before < 1.04 * 500 * 19
+    made.seconds = {1: 1.9, 2: 1.0}
+    assert made.run(steps, 1000)[-1] == 2
+    assert made.run(steps, 1000) == [2] * 1000
 
 
-def test_the_cores_of_both_heed_affinity_and_quota(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_single_slow_step_and_longer_texts_change_nothing(
+    machine: Callable[[dict[int, float]], Machine],
+) -> None:
+    made, steps = machine({1: 1.9, 2: 1.0}), TimedSteps()
+    made.run(steps, 20)
+    for n in range(30):
+        made.seconds = {1: 1.9, 2: 5.0 if n % 3 else 1.0 + n / 30} if n % 2 else {1: 1.9, 2: 1.0}
+        assert made.run(steps, 1) == [2]
+
+
+def test_a_step_that_fails_is_not_timed(machine: Callable[[dict[int, float]], Machine]) -> None:
+    made, steps = machine({1: 1.9, 2: 1.0}), TimedSteps()
+    made.run(steps, WARM_UP)
+    whole, made.seconds = made.seconds, {}
+    with pytest.raises(KeyError):
+        made.run(steps, 1)
+    made.seconds = whole
+    made.run(steps, 10)
+    assert made.run(steps, 3) == [2] * 3
+
+
+def test_a_process_with_one_core_has_nothing_to_choose(
+    machine: Callable[[dict[int, float]], Machine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = machine({1: 1.0, 2: 0.5})
+    monkeypatch.setattr(timed_steps, "cores", lambda: 1)  # affinity, or half a core's quota
+    assert made.run(TimedSteps(), 20) == [1] * 20
+
+
+def test_cores_heed_affinity_and_quota(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr("joblib.cpu_count", lambda: 3)
-    assert cores is runtime.cores is cores
     assert cores() == 3
+    monkeypatch.setattr(timed_steps, "_threads_at_start", lambda: 8)
+    assert thread_counts() == [3, 2, 1]
 
 
 @pytest.mark.parametrize("wrong", ["0", "two", "-1", "1.5", "²"])
 def test_a_number_that_is_none_is_refused(wrong: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = TimedSteps()
     monkeypatch.setenv("CHOOSE_THREADS", wrong)
-    with pytest.raises(ModelError, match="positive integer"):
-        runtime.set_threads()
+    with pytest.raises(ModelError, match="positive integer"), steps.step(1):
+        pass
 
 
-def test_a_number_that_is_set_holds(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = torch.get_num_threads()
+def test_a_number_that_is_set_holds(
+    machine: Callable[[dict[int, float]], Machine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, steps = machine({1: 1.9, 2: 1.0}), TimedSteps()
     monkeypatch.setenv("CHOOSE_THREADS", "1")
-    try:
-        assert runtime.set_threads() == torch.get_num_threads() == 1
-    finally:
-        torch.set_num_threads(before)
+    assert made.run(steps, 20) == [1] * 20
 
 
 def test_accelerators_have_higher_limits_and_unknown_ones_those_of_a_cpu() -> None:
@@ -134,7 +188,7 @@ def test_threads_are_set_before_a_model_is_tested(
 ) -> None:
     """On a busy machine the test of a model that was loaded first took minutes, with all cores."""
     done: list[str] = []
-    monkeypatch.setattr(loading, "set_threads", lambda: done.append("threads"))
+    monkeypatch.setattr(loading, "set_spare_threads", lambda: done.append("threads"))
     monkeypatch.setattr(loading, "supports_tree_attention", lambda lm: done.append("test") is None)
     assert loading.load_causal(str(tiny.causal_lm(tmp_path / "lm"))).tree
     assert done == ["threads", "test"]

@@ -273,8 +273,7 @@ def modules(*folders: str) -> list[Path]:
 PRINTERS = {
     "typer.echo": {"console.py", "app.py"},
     "print": set(),
-    "sys.stdout.write": {"compute_settings.py"},
-    "sys.stderr.write": {"output_cache.py"},
+    "sys.stderr.write": {"compute_settings.py", "output_cache.py"},
     # The last three show a spinner or a bar.
     "Console": {
         "notebook_views.py",

@@ -67,7 +67,7 @@ def eight(tmp_path: Path) -> Path:
 def planned(folder: Path, monkeypatch: pytest.MonkeyPatch, free: float, **models: Any) -> Planning:
     monkeypatch.setattr(model_fit, "gpu_here", lambda: False)
     monkeypatch.setattr(model_fit, "free_machine_bytes", lambda: int(free * GB))
-    monkeypatch.setattr(model_fit, "known_speed_of_products", lambda: 0.01)
+    monkeypatch.setattr(model_fit, "known_speed", lambda: 0.01)
     settings = {
         "models": {"model": str(folder), "tune": str(folder), **models},
         "costs": {"usd_per_machine_hour": 2.0},

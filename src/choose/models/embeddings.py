@@ -14,8 +14,9 @@ import numpy.typing as npt
 from choose.errors import ModelError
 from choose.models.causal.template_sandbox import limit_rendering
 from choose.models.environment_settings import encoder_dtype_setting
-from choose.models.hardware.compute_settings import device, device_name, quiet_loading, set_threads
+from choose.models.hardware.compute_settings import device, device_name, quiet_loading
 from choose.models.hardware.memory import halvings, limits_of, within_memory
+from choose.models.hardware.timed_steps import TimedSteps
 from choose.models.hardware.unpadded_encoder import unpadded
 from choose.models.results.output_cache import CachedArray, ResultCache
 from choose.models.saving import floats, row_facts, rows_from
@@ -60,6 +61,7 @@ class Encoder:
     feed_forward: str = "float32"
     vectors: dict[str, Vectors] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
+    steps: TimedSteps = field(default_factory=TimedSteps)
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         """Return (n, d) unit vectors; the model truncates texts that are too long for it."""
@@ -72,9 +74,9 @@ class Encoder:
         )
         done, total = 0, sum(len(text) for text in new)
         for chunk in _chunks(new, fewest, most):
-            set_threads()
             start = perf_counter()
-            vectors = within_memory(device, partial(self._encode, chunk))
+            with self.steps.step(sum(len(text) for text in chunk)):
+                vectors = within_memory(device, partial(self._encode, chunk))
             each = (perf_counter() - start) / len(chunk)
             computed = {text: (vector, each) for text, vector in zip(chunk, vectors, strict=True)}
             self._add(computed)

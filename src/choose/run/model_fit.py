@@ -16,7 +16,7 @@ from typing import NamedTuple
 from choose.data.scenarios import Pools
 from choose.errors import ChooseError
 from choose.models.environment_settings import cores, device_setting
-from choose.models.hardware.compute_settings import known_speed_of_products
+from choose.models.hardware.compute_settings import known_speed
 from choose.models.hardware.memory import free_bytes, free_machine_bytes, limits_of
 from choose.models.lora.classifier import SET_EPOCHS, schedule_for
 from choose.models.lora.objectives import answer_schedule
@@ -162,8 +162,8 @@ def free_here(card: bool) -> int | None:
 
 def speed_here() -> float | None:
     """Return about how many operations a second this processor does; None if never measured."""
-    seconds = known_speed_of_products()
-    return None if seconds is None else ASSUMED_SHARE * cores() * 2 * 256 * 576 * 1536 / seconds
+    speed = known_speed()
+    return None if speed is None else ASSUMED_SHARE * cores() * speed
 
 
 def _itemsizes(size: ModelSize, tuned: bool, card: bool) -> tuple[int, int]:

@@ -32,9 +32,9 @@ from choose.models.causal.written_answers import (
     in_order,
     prompt_key,
 )
-from choose.models.hardware.compute_settings import set_threads
 from choose.models.hardware.memory import limits_of, within_memory
 from choose.models.hardware.placement import placement_notes
+from choose.models.hardware.timed_steps import TimedSteps
 from choose.models.results.output_cache import ResultCache
 from choose.progress import report_progress
 from choose.types import Floats
@@ -80,6 +80,8 @@ class Generator:
     packed: bool = True
     cache: ResultCache | None = None
     answers: dict[bytes, tuple[Floats, float]] = field(default_factory=dict)
+    reading: TimedSteps = field(default_factory=TimedSteps)
+    writing: TimedSteps = field(default_factory=TimedSteps)
 
     @property
     def context(self) -> int:
@@ -197,11 +199,11 @@ class Generator:
         while waiting or under_way:
             free = cache.slots - len(under_way)
             if waiting and (free >= FREE_SHARE * cache.slots or not under_way):
-                set_threads()
-                start = perf_counter()
                 joining = self._next(waiting, free)
-                rows = self._read(joining, cache)
                 own = sum(len(answer.parts[-1]) for answer in joining)
+                start = perf_counter()
+                with self.reading.step(own):
+                    rows = self._read(joining, cache)
                 pace = (perf_counter() - start) / own
                 for answer in joining:
                     answer.seconds += pace * len(answer.parts[-1])
@@ -209,9 +211,9 @@ class Generator:
                 progress.done += own  # reported with the first tokens that are written
                 self._advance(rows, under_way, cache, progress)
             if under_way:
-                set_threads()
                 start = perf_counter()
-                rows = cache.logits(self.model, [answer.tokens[-1] for answer in under_way])
+                with self.writing.step(len(under_way)):
+                    rows = cache.logits(self.model, [answer.tokens[-1] for answer in under_way])
                 seconds = (perf_counter() - start) / len(under_way)
                 for answer in under_way:
                     answer.seconds += seconds
@@ -316,14 +318,14 @@ class Generator:
         return answer.cut
 
     def _write_alone(self, answer: Answer) -> None:
-        set_threads()
         rule = answer.rule
         start = perf_counter()
         prompt = [token for part in answer.parts for token in part]
-        found = generate_alone(self.model, prompt, rule, self.words, self.ends)
-        answer.tokens, answer.logprob, answer.cut = found
-        if rule.rival is not None:
-            answer.rival = rival_logprob(self.model, prompt, rule.rival)
+        with self.reading.step(len(prompt)):
+            found = generate_alone(self.model, prompt, rule, self.words, self.ends)
+            answer.tokens, answer.logprob, answer.cut = found
+            if rule.rival is not None:
+                answer.rival = rival_logprob(self.model, prompt, rule.rival)
         answer.seconds = perf_counter() - start
         self._remember(answer)
 

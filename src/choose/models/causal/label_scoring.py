@@ -17,9 +17,9 @@ from choose.errors import ModelError
 from choose.models.causal.chat_template import ChatTemplate, Prompt
 from choose.models.causal.packed_attention import Pack, Piece, logits, max_length, max_stable_length
 from choose.models.causal.shared_prefixes import pass_work
-from choose.models.hardware.compute_settings import set_threads
 from choose.models.hardware.memory import limits_of, timed_tokens, within_memory
 from choose.models.hardware.placement import placement_notes
+from choose.models.hardware.timed_steps import TimedSteps
 from choose.models.results.output_cache import ResultCache
 from choose.progress import report_progress
 from choose.types import Counts, Floats
@@ -190,6 +190,7 @@ class CausalLM:
     prefixes: OrderedDict[tuple[int, ...], Past] = field(default_factory=OrderedDict)
     answers: dict[bytes, tuple[Floats, float]] = field(default_factory=dict)
     cache: ResultCache | None = None
+    steps: TimedSteps = field(default_factory=TimedSteps)
 
     @property
     def context(self) -> int:
@@ -244,15 +245,16 @@ class CausalLM:
 
     def _score_some(self, left: dict[bytes, Prompt], trie: LabelTrie) -> list[bytes]:
         """Score the prompts of the next pass, and return their keys."""
-        set_threads()
-        start = perf_counter()
         some = self._next_pass(left, trie)
         batch = [left[key] for key in some]
-        if self._can_batch(batch[0], trie):
-            rows = self.tree_pass(batch, trie)
-        else:
-            rows = self.plain(batch[0], trie)[None]
-        pace = (perf_counter() - start) / sum(added_length(prompt, trie) for prompt in batch)
+        tokens = sum(added_length(prompt, trie) for prompt in batch)
+        start = perf_counter()
+        with self.steps.step(tokens):
+            if self._can_batch(batch[0], trie):
+                rows = self.tree_pass(batch, trie)
+            else:
+                rows = self.plain(batch[0], trie)[None]
+        pace = (perf_counter() - start) / tokens
         for key, row, prompt in zip(some, rows, batch, strict=True):
             self.answers[key] = row, pace * added_length(prompt, trie)
         return some

@@ -13,9 +13,10 @@ from choose.models.causal.generation import Generator
 from choose.models.causal.label_scoring import CausalLM, LabelTrie
 from choose.models.causal.packed_attention import max_stable_length
 from choose.models.causal.shared_prefixes import Parts
-from choose.models.hardware.compute_settings import device_name, dtype, set_threads
+from choose.models.hardware.compute_settings import device_name, dtype
 from choose.models.hardware.memory import share_weights
 from choose.models.hardware.placement import is_quantised, load_placed
+from choose.models.hardware.timed_steps import set_spare_threads
 from choose.models.results.output_cache import ResultCache
 from choose.models.weights.cache_digests import content_digest
 from choose.models.weights.folder_checks import check_complete
@@ -49,7 +50,7 @@ def _loaded(spec: str, digest: str) -> CausalLM:
     check_complete(folder, report["missing_keys"], what.removeprefix("a "))
     share_weights(model, digest)
     lm = CausalLM(model, ChatTemplate(tokenizer), digest)
-    set_threads()  # on a busy machine the test takes minutes with all of them
+    set_spare_threads()
     lm.tree = supports_tree_attention(lm)
     lm.prefixes.clear()
     way = "tree" if lm.tree else "plain"

@@ -1,16 +1,12 @@
-"""The device, number type and number of threads that models compute with.
-
-Run as a program, it prints the seconds of products in bfloat16 and float32 on this machine.
-"""
+"""The device and the number type that models compute with."""
 
 from __future__ import annotations
 
 import io
 import json
 import os
-import subprocess
+import platform
 import sys
-import time
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext, redirect_stderr, suppress
@@ -23,21 +19,18 @@ from typing import TYPE_CHECKING
 from choose.errors import ModelError
 from choose.files import digest
 from choose.models.environment_settings import (
+    DTYPES,
     cache_dir,
     check_environment,
-    cores,
     device_setting,
     dtype_setting,
     processor,
-    threads_setting,
 )
+from choose.models.hardware.packed_products import packed_products
+from choose.models.hardware.timed_steps import set_spare_threads
 
 if TYPE_CHECKING:
     import torch
-
-
-# The fewest threads that reach this part of the best speed are used.
-NEARLY_AS_FAST = 0.9
 
 
 @cache
@@ -58,6 +51,9 @@ def device() -> str:
             f"it can be {' or '.join(here)}. Leave it unset, or install the driver and a torch "
             "that is built for the card."
         )
+    plain = torch.backends.cpu.get_cpu_capability() == "DEFAULT"
+    if wanted == "cpu" and plain and platform.machine() in ("x86_64", "AMD64"):
+        sys.stderr.write("This processor has no AVX2, so models take several times as long.\n")
     return wanted
 
 
@@ -132,77 +128,7 @@ def trains_in_bfloat16(device: str) -> bool:
 
     if device != "cpu" or dtype_setting() is not None:
         return dtype() is torch.bfloat16
-    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-
-
-def set_threads() -> int:
-    """Set and return torch's number of threads: one, half, all but one, or all cores.
-
-    Cores are the ones that the process may use: affinity and a container's quota limit them. Where
-    another program keeps a core busy, threads wait for each other at every product, and all of
-    them are many times slower than one. Load changes, so the fastest number is measured again when
-    the last measurement is some seconds old: call this before each stretch of work.
-    CHOOSE_THREADS sets the number instead.
-
-    Raises:
-        ModelError: if CHOOSE_THREADS is not a positive integer.
-    """
-    import torch
-
-    setting = threads_setting()
-    if setting is None:
-        return _thread_tuner().threads()
-    torch.set_num_threads(setting)
-    return setting
-
-
-def threads_in_use() -> int:
-    """Return the number of threads of the last stretch of work, measuring nothing."""
-    import torch
-
-    return threads_setting() or torch.get_num_threads()
-
-
-class _ThreadTuner:
-    """The chosen number of threads, up to all cores, with the time of the measurement."""
-
-    fresh_seconds = 10.0
-
-    def __init__(self) -> None:
-        import torch
-
-        most = min(torch.get_num_threads(), cores())
-        torch.set_num_threads(most)
-        self.counts = sorted({1, most // 2 or 1, most - 1 or 1, most})
-        self.measured = -self.fresh_seconds
-
-    def threads(self) -> int:
-        import torch
-
-        if len(self.counts) > 1 and time.monotonic() - self.measured > self.fresh_seconds:
-            seconds = {count: self._seconds(count) for count in self.counts}
-            slowest = min(seconds.values()) / NEARLY_AS_FAST
-            torch.set_num_threads(next(n for n in self.counts if seconds[n] <= slowest))
-            self.measured = time.monotonic()
-        return torch.get_num_threads()
-
-    @staticmethod
-    def _seconds(count: int) -> float:
-        import torch
-
-        torch.set_num_threads(count)
-        left, right = torch.ones(64, 576), torch.ones(576, 1536)
-        left @ right
-        start = time.perf_counter()
-        # Many small products, as in a layer: the waiting between them is what costs.
-        for _ in range(24):
-            left @ right
-        return time.perf_counter() - start
-
-
-@cache
-def _thread_tuner() -> _ThreadTuner:
-    return _ThreadTuner()
+    return multiplies_bfloat16()
 
 
 @contextmanager
@@ -229,35 +155,48 @@ def megabytes(tensors: Iterable[torch.Tensor]) -> float:
     return sum(t.numel() * t.element_size() for t in tensors) / 1e6
 
 
-# bfloat16 without hardware support is up to 500 times slower, so it is measured. Where the two are
-# close float32 is used, lest a small difference between measurements change the answers.
+# Where the two are near, float32 is used, so that little depends on the draw of a measurement.
 MIN_SPEEDUP = 1.3
 
-TIMEOUT = 60.0
+# The layers that both number types are timed on, those of a language model of 135 million weights.
+LAYERS, WIDTH, INNER, HEADS, TOKENS = 2, 576, 1536, 9, 512
 
 
-@cache
 def bfloat16_is_fast() -> bool:
-    """Return whether products of bfloat16 are clearly faster here than those of float32.
+    """Return whether layers of a language model are clearly faster in bfloat16 here.
 
-    A fresh process measures on one thread, and the result is cached on disk, so that neither this
-    process's past nor the machine's present load changes a study's number type.
+    Without products in hardware they are up to 500 times slower, and nothing is measured. The
+    result is cached on disk, so that load does not change a study's number type.
     """
+    if not multiplies_bfloat16():
+        return False
     file = cache_dir() / f"machine-{_machine_identity()}.json"
     seconds = _read_speeds(file)
     if seconds is None:
-        seconds = _measure_in_subprocess()
+        seconds = time_layers()
         _write_speeds(file, seconds)
     return MIN_SPEEDUP * seconds["bfloat16"] < seconds["float32"]
 
 
-def known_speed_of_products() -> float | None:
-    """Return the seconds of a product of 256 x 576 x 1536 on one thread, if measured before.
+def multiplies_bfloat16() -> bool:
+    """Return whether this processor has instructions for products in bfloat16."""
+    import torch
+
+    if torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported():
+        return True
+    with suppress(OSError):  # ARM
+        return " bf16" in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    return False
+
+
+def known_speed() -> float | None:
+    """Return operations a second of a pass of layers here, if measured before.
 
     That of the faster number type. Nothing is measured or loaded.
     """
     seconds = _read_speeds(cache_dir() / f"machine-{_machine_identity()}.json")
-    return None if seconds is None else min(seconds.values())
+    weights = LAYERS * WIDTH * (WIDTH * (2 + 2 / 3) + 3 * INNER)
+    return None if seconds is None else 2 * TOKENS * weights / min(seconds.values())
 
 
 def _machine_identity() -> str:
@@ -281,47 +220,30 @@ def _write_speeds(file: Path, seconds: dict[str, float]) -> None:
         scratch.replace(file)
 
 
-def _measure_in_subprocess() -> dict[str, float]:
-    """Measure in a fresh process; where none can be started, measure here."""
-    try:
-        done = subprocess.run(
-            # -P: a json.py in the working directory must not shadow Python's.
-            [sys.executable, "-P", "-m", __name__],
-            capture_output=True,
-            timeout=TIMEOUT,
-            check=True,
-            text=True,
-        )
-        seconds: dict[str, float] = json.loads(done.stdout)
-    except (OSError, subprocess.SubprocessError, ValueError):
-        return measure_products()
-    return seconds
+def time_layers() -> dict[str, float]:
+    """Return seconds of a pass through some layers by number type, the best of a few each.
 
-
-def measure_products() -> dict[str, float]:
-    """Return seconds of a matrix product by number type, the best of several, on one thread."""
+    All cores but one compute, since another program may keep one busy.
+    """
     import torch
+    from transformers import LlamaConfig, LlamaModel
 
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        return {name: _seconds(getattr(torch, name)) for name in ("float32", "bfloat16")}
-    finally:
-        torch.set_num_threads(before)
-
-
-def _seconds(dtype: object) -> float:
-    import torch
-
-    left = torch.ones(256, 576).to(dtype)  # type: ignore[call-overload]
-    right = torch.ones(576, 1536).to(dtype)  # type: ignore[call-overload]
-    times = []
-    for _ in range(12):  # the first ones warm up
-        start = perf_counter()
-        left @ right
-        times.append(perf_counter() - start)
-    return min(times)
-
-
-if __name__ == "__main__":
-    sys.stdout.write(json.dumps(measure_products()))
+    config = LlamaConfig(
+        vocab_size=64,
+        hidden_size=WIDTH,
+        intermediate_size=INNER,
+        num_hidden_layers=LAYERS,
+        num_attention_heads=HEADS,
+        num_key_value_heads=HEADS // 3,
+    )
+    set_spare_threads()
+    ids, times = torch.zeros(1, TOKENS, dtype=torch.long), dict[str, list[float]]()
+    with torch.random.fork_rng(), torch.inference_mode():
+        models = {name: LlamaModel(config).to(getattr(torch, name)).eval() for name in DTYPES}
+        for _ in range(4):  # the first ones warm up
+            for name, model in models.items():
+                start = perf_counter()
+                with packed_products(model):
+                    model(input_ids=ids, use_cache=False)
+                times.setdefault(name, []).append(perf_counter() - start)
+    return {name: min(some) for name, some in times.items()}

@@ -13,7 +13,6 @@ from choose.models.causal.chat_template import ChatTemplate
 from choose.models.causal.label_scoring import CausalLM
 from choose.models.causal.loading import supports_tree_attention
 from choose.models.causal.packed_attention import Pack, Piece, differentiable_logits
-from choose.models.hardware.compute_settings import set_threads
 from choose.models.hardware.memory import limits_of
 from choose.models.hardware.placement import is_quantised
 from choose.models.lora.batching import shared_beginnings
@@ -138,10 +137,10 @@ class AnsweringModel(Adapted):
         import torch
 
         scores: dict[int, AnswerScore] = {}
-        set_threads()
         self.adapter.eval()
         passes = self.logits(prefix, rows)
-        with torch.inference_mode(), frozen_weights(self.adapter, self.base) as cast:
+        step = self.base.steps["rating"].step(sum(len(row.tokens) for row in rows))
+        with step, torch.inference_mode(), frozen_weights(self.adapter, self.base) as cast:
             while True:
                 with cast():
                     found = next(passes, None)

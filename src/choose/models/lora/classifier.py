@@ -92,7 +92,8 @@ class AdaptedModel(Adapted):
             for indices in batches_by_length([len(rows[i]) for i in asked], most):
                 some = [asked[i] for i in indices]
                 ids, lengths = pad([rows[i] for i in some], device)
-                logits[some] = self.logits(ids, lengths).float().cpu()
+                with self.base.steps["predicting"].step(ids.numel()):
+                    logits[some] = self.logits(ids, lengths).float().cpu()
                 left[:] = sorted({*left} - {*some})
                 if progress:
                     report_progress(len(rows) - len(left), len(rows), progress)

@@ -60,7 +60,8 @@ class TunedEncoder(Adapted):
             for indices in batches_by_length([len(rows[i]) for i in asked], most):
                 some = [asked[i] for i in indices]
                 ids, lengths = pad([rows[i] for i in some], device)
-                vectors[some] = self.vectors(ids, lengths).cpu()
+                with self.base.steps["predicting"].step(ids.numel()):
+                    vectors[some] = self.vectors(ids, lengths).cpu()
                 left.difference_update(some)
                 if progress:
                     report_progress(len(rows) - len(left), len(rows), progress)
@@ -281,11 +282,8 @@ def train_whole(run: TrainingRun) -> list[str]:
 
 def training_facts(model: Adapted, trained: Mapping[str, Any]) -> dict[str, Any]:
     """Return threads, number type and sizes; nothing of a tuned encoder is shared by tasks."""
-    from choose.models.hardware.compute_settings import (
-        megabytes,
-        threads_in_use,
-        trains_in_bfloat16,
-    )
+    from choose.models.hardware.compute_settings import megabytes, trains_in_bfloat16
+    from choose.models.hardware.timed_steps import threads_in_use
 
     return {
         "threads": threads_in_use(),

@@ -8,7 +8,6 @@ from functools import partial
 from typing import Any
 
 from choose.errors import StrategyError
-from choose.models.hardware.compute_settings import set_threads
 from choose.models.hardware.memory import halvings, release_memory, within_memory
 from choose.models.hardware.placement import placement_notes
 from choose.models.lora.fused import training_step as fused
@@ -52,11 +51,6 @@ def engine_notes(base: Base, targets: str) -> list[str]:
     if targets == "attention" and attention_layers(base) is None:
         notes.append(f"PEFT knows no query and value layers of {kind}: all layers have adapters.")
     return notes
-
-
-def training_threads(base: Base) -> int:
-    """Return how many threads a base is trained on."""
-    return fused.training_threads(base) if fused.supports(base) else set_threads()
 
 
 def training_step(runs: Sequence[TrainingRun]) -> AbstractContextManager[Step]:
@@ -168,9 +162,10 @@ class AutogradEngine:
     def step(self, batches: RunBatches) -> None:
         """Leave each run's gradients where its optimiser reads them."""
         for run, indices in batches:
-            set_threads()
             # By trial and step, so that dropout does not depend on the other runs.
-            with seeded(MAX_STEPS * run.seed + run.step, run.model.base.device):
+            base, tokens = run.model.base, sum(len(run.rows[i]) for i in indices)
+            seed = seeded(MAX_STEPS * run.seed + run.step, base.device)
+            with seed, base.steps["autograd"].step(tokens):
                 self._backward(run, indices)
 
     def _backward(self, run: TrainingRun, batch: list[int]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import re
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,10 +20,10 @@ from choose.models.hardware.compute_settings import (
     base_dtype,
     device,
     quiet_loading,
-    set_threads,
 )
 from choose.models.hardware.memory import share_weights
 from choose.models.hardware.placement import load_placed
+from choose.models.hardware.timed_steps import TimedSteps
 from choose.models.weights.folder_checks import check_complete, loading_error, missing_keys
 from choose.models.weights.resolve import resolve, weights_digest
 from choose.models.weights.spec import without_bits
@@ -68,6 +69,7 @@ class Base:
         pools_first_token: whether the model was trained to represent a text by its first token.
         bfloat16_copies: weights cast to bfloat16, by the identity of the original.
         engine_state: the fused engine's packed layers, by number type, and its lower layers.
+        steps: how many threads steps take, by what they do.
     """
 
     model: Any
@@ -77,6 +79,9 @@ class Base:
     device: str
     bfloat16_copies: dict[int, Any] = field(default_factory=dict, repr=False, compare=False)
     engine_state: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
+    steps: defaultdict[str, TimedSteps] = field(
+        default_factory=lambda: defaultdict(TimedSteps), repr=False, compare=False
+    )
     lm: Any = None
 
     @property
@@ -119,7 +124,6 @@ def _loaded(spec: str, digest: str, writes: bool) -> Base:
     import torch
     from transformers import AutoConfig, AutoModel, AutoModelForCausalLM
 
-    set_threads()
     folder, four_bit = resolve(spec), without_bits(spec)[1]
     try:
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False)

@@ -13,7 +13,7 @@ import numpy as np
 from choose.models.causal.chat_template import CHARACTERS_PER_TOKEN, Prompt
 from choose.models.causal.label_scoring import LabelTrie, ScoredPrompts
 from choose.models.causal.loading import load_causal
-from choose.models.hardware.compute_settings import threads_in_use
+from choose.models.hardware.timed_steps import threads_in_use
 from choose.models.prompting.prompts import (
     NO_LABEL,
     PromptSettings,

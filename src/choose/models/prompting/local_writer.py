@@ -10,7 +10,7 @@ import numpy as np
 from choose.models.causal.chat_template import Prompt
 from choose.models.causal.loading import load_causal, load_generator
 from choose.models.causal.written_answers import StopRule, Written, any_loops, first_copy, limit_for
-from choose.models.hardware.compute_settings import threads_in_use
+from choose.models.hardware.timed_steps import threads_in_use
 from choose.models.prompting.local_prompter import LocalPrompts
 from choose.models.prompting.prompts import PromptSettings, field_types, judged_answer, lines_of
 from choose.models.prompting.record_skeleton import Skeleton, most_values

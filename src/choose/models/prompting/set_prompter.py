@@ -10,7 +10,7 @@ import numpy as np
 from choose.models.causal.label_scoring import LabelTrie
 from choose.models.causal.loading import load_causal
 from choose.models.classical.label_set_head import Thresholds, members_of, set_answers
-from choose.models.hardware.compute_settings import threads_in_use
+from choose.models.hardware.timed_steps import threads_in_use
 from choose.models.prompting.local_prompter import LocalPrompts
 from choose.models.prompting.prompts import NO_LABEL, PromptSettings, single_line
 from choose.models.saving import floats, row_facts, rows_from, task_facts

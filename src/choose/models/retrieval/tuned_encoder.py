@@ -19,7 +19,7 @@ import numpy.typing as npt
 from choose.errors import StrategyError
 from choose.models.embeddings import Encoder, Vectors, cached_encoder, load_encoder
 from choose.models.environment_settings import encoder_dtype_setting
-from choose.models.hardware.compute_settings import set_threads
+from choose.models.hardware.timed_steps import TimedSteps
 from choose.models.lora.training_run import learning_rate_factor
 from choose.models.weights.resolve import weights_digest
 from choose.progress import report_progress
@@ -101,13 +101,15 @@ def tune(
         StrategyError: if the loss is no number.
     """
     steps, order = epochs * -(-len(contrast.pairs) // BATCH), [*range(len(contrast.pairs))]
+    timed = TimedSteps()
     take, chooser, done, loss = _Steps(model, contrast, steps, rate), random.Random(seed), 0, 0.0
     for epoch in range(1, epochs + 1):
         chooser.shuffle(order)
         losses = []
         for first in range(0, len(order), BATCH):
-            set_threads()
-            losses.append(take(order[first : first + BATCH]))
+            batch = order[first : first + BATCH]
+            with timed.step(len(batch)):
+                losses.append(take(batch))
             done += 1
             report_progress(done, steps, "tuning")
         loss = float(np.mean(losses))

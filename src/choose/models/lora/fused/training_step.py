@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import chain, islice
@@ -32,6 +32,10 @@ from choose.progress import report_progress
 
 if TYPE_CHECKING:
     import torch
+
+
+# Texts whose lower layers are computed in one step.
+ROWS_AT_ONCE = 16
 
 
 def supports(base: Base, adapters: Sequence[Any] = ()) -> bool:
@@ -73,7 +77,7 @@ def training_step(runs: Sequence[TrainingRun]) -> Iterator[Step]:
     """Yield the function that computes one step's gradients for runs over one base."""
     import torch
 
-    engine, before = FusedEngine(runs), torch.get_num_threads()
+    engine = FusedEngine(runs)
     precision = torch.get_float32_matmul_precision()
     if runs[0].model.base.device == "cuda" and trains_in_bfloat16("cuda"):
         # Attention is in float32: with a mantissa as long as bfloat16's it is several times faster.
@@ -83,21 +87,9 @@ def training_step(runs: Sequence[TrainingRun]) -> Iterator[Step]:
             engine.compute_lower_layers(pool)
             yield lambda batches: engine.step(batches, pool)
     finally:
-        torch.set_num_threads(before)
+        torch.set_num_threads(engine.workers_now * engine.threads_of_each)
         torch.set_float32_matmul_precision(precision)
         engine.detach_memory()
-
-
-def training_threads(base: Base) -> int:
-    """Return how many threads a base is trained on."""
-    workers, each = _workers(base)
-    return workers * each
-
-
-def _workers(base: Base) -> tuple[int, int]:
-    """Return how many parts of a batch are computed at a time, and the threads of each."""
-    workers = min(PARTS_PER_BATCH, cores()) if base.device == "cpu" else 1
-    return workers, max(1, cores() // workers)
 
 
 class FusedEngine:
@@ -111,8 +103,10 @@ class FusedEngine:
         first = first_adapted_layer(runs[0].model.adapter) or 0
         self._decoder = packed_decoder(base, dtype).upper(first)
         self._lower = lower_layers(base, dtype, first)
-        self._device = base.device
-        self.workers, self._threads = _workers(base)
+        self._device, self._steps = base.device, base.steps
+        # The most parts that are computed at a time; those of the last step, and threads of each.
+        self.workers = min(PARTS_PER_BATCH, cores()) if base.device == "cpu" else 1
+        self.workers_now = self.threads_of_each = 1
         self._adapters, self._runs = {}, runs
         for run in runs:
             adapters = FlatAdapters(run.model.adapter, self._decoder)
@@ -131,9 +125,10 @@ class FusedEngine:
             run.setup_steps = self._in_steps(run, missing) / len(self._runs)
         steps = sum(run.setup_steps for run in self._runs)
         total = steps + sum(run.schedule.steps for run in self._runs)
-        for start in range(0, len(missing), self.workers):
-            some = missing[start : start + self.workers]
-            list(pool.map(self._compute_row, some, [len(some)] * len(some)))
+        for start in range(0, len(missing), ROWS_AT_ONCE):
+            some = missing[start : start + ROWS_AT_ONCE]
+            with self._steps["lower layers"].step(sum(map(len, some))) as count:
+                list(self._spread(count, pool)(self._compute_row, some))
             report_progress(steps * (start + len(some)) / len(missing), total, PROGRESS_LABEL)
 
     def _in_steps(self, run: TrainingRun, missing: Sequence[tuple[int, ...]]) -> float:
@@ -146,16 +141,22 @@ class FusedEngine:
         upper = 3 * len(self._decoder.layers)
         return sum(map(len, missing)) * self._lower.first / (tokens * upper)
 
-    def _compute_row(self, row: tuple[int, ...], workers: int) -> None:
+    def _compute_row(self, row: tuple[int, ...]) -> None:
         self._limit_threads()
-        self._lower.compute(row, workers)
+        self._lower.compute(row, self.workers_now)
+
+    def _spread(self, threads: int, pool: ThreadPoolExecutor) -> Callable[..., Iterable[Any]]:
+        """Return a `map` over work that so many threads do, and set the threads of each."""
+        self.workers_now = min(self.workers, threads)
+        self.threads_of_each = threads // self.workers_now
+        return pool.map if self.workers_now > 1 else map
 
     def _limit_threads(self) -> None:
         """Give the calling thread its share of the cores."""
         import torch
 
         if self._device == "cpu":
-            torch.set_num_threads(self._threads)
+            torch.set_num_threads(self.threads_of_each)
 
     def detach_memory(self) -> None:
         """Leave the PEFT models as if they had been trained on their own."""
@@ -164,6 +165,11 @@ class FusedEngine:
 
     def step(self, batches: RunBatches, pool: ThreadPoolExecutor) -> None:
         """Leave each run's gradients where its optimiser reads them."""
+        tokens = sum(len(run.rows[i]) for run, indices in batches for i in indices)
+        with self._steps[f"training {len(batches)}"].step(tokens) as count:
+            self._step(batches, self._spread(count, pool))
+
+    def _step(self, batches: RunBatches, spread: Callable[..., Iterable[Any]]) -> None:
         import torch
 
         if self._device == "cpu":
@@ -175,14 +181,14 @@ class FusedEngine:
             *(self._tokens_in_memory(*each) for each in batches),
         )
         limit = 0 if single else max_tokens
-        divided = list(pool.map(lambda each: self._divided(each[0], each[1], limit), batches))
+        divided = list(spread(lambda each: self._divided(each[0], each[1], limit), batches))
         parts = [part for some in divided for part in some]
         passes = group_into_passes(parts, len(batches), self.workers, max_tokens)
-        computed = pool.map(self._pass, [[parts[n] for n in some] for some in passes])
+        computed = spread(self._pass, [[parts[n] for n in some] for some in passes])
         found = dict(zip(chain(*passes), chain(*computed), strict=True))
         gradients = (found[n] for n in range(len(parts)))
         owned = [list(islice(gradients, len(some))) for some in divided]
-        list(pool.map(self._set_gradients, [run for run, _ in batches], owned))
+        list(spread(self._set_gradients, [run for run, _ in batches], owned))
 
     def _tokens_in_memory(self, run: TrainingRun, indices: list[int]) -> int:
         longest = max(len(run.prefix_of(i)) + len(run.rows[i]) for i in indices)
