@@ -187,6 +187,24 @@ def test_asking_every_row_is_cheaper_than_labelling_more(tmp_path: Path) -> None
     assert record.audit.rows == 5100
 
 
+def test_of_more_rows_a_sample_is_checked_and_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """N5: a million rows took a quarter of an hour."""
+    rows = [(f"{e.text} {i}", e.target) for i, e in enumerate(pool(seed=1, rows=400))]
+    data = write_csv(tmp_path / "many.csv", rows)
+    monkeypatch.setattr("choose.check.measurements.MOST_ROWS", 200)
+    record = plan.check(data).record
+    assert record.rows == 400
+    assert record.audit is not None
+    assert record.audit.rows == 200
+    assert "cross-validation on a sample of 200 rows" in line(record, "Wrong labels")[1]
+    monkeypatch.setattr("choose.check.audit.MOST_ROWS", 300)
+    record = plan.check(data).record
+    assert record.rows == 300
+    assert line(record, "Reading")[1].startswith("Checked: a random sample of 300 of 400 rows.")
+
+
 # --- hostile text ------------------------------------------------------------------------------
 
 HOSTILE = (

@@ -152,6 +152,26 @@ def test_texts_without_words_and_single_rows_of_a_label_have_a_difficulty() -> N
     assert all(0 <= value <= 1 for value in hard.values())
 
 
+def test_a_large_pool_costs_no_more_than_its_sample(monkeypatch: pytest.MonkeyPatch) -> None:
+    """N5: features of 100,000 rows took a minute before the first candidate ran."""
+    pool, test = worded(2_000)[:1_800], worded(2_000)[1_800:]
+    whole = difficulty.held_out(pool, test)
+    monkeypatch.setattr(difficulty, "MOST_ROWS", 400)
+    read: list[int] = []
+    features = difficulty._features
+    monkeypatch.setattr(
+        difficulty, "_features", lambda rows: read.append(len(rows)) or features(rows)
+    )
+    sampled = difficulty.held_out(pool, test)
+    assert read == [400 + 200]
+    both = [(whole[row.id], sampled[row.id]) for row in test]
+    assert np.corrcoef(np.array(both).T)[0, 1] > 0.9
+    # Where more rows are tested, any part of them is like the rest.
+    assert difficulty.held_out(test, pool) == difficulty.by_length(pool)
+    assert difficulty.cross_fitted(pool, []) == difficulty.by_length(pool)
+    assert len(read) == 1
+
+
 def test_the_same_rows_are_always_divided_alike() -> None:
     rows = worded(120)
     first, again = (build_dataset("w", rows) for _ in range(2))

@@ -190,15 +190,36 @@ def test_places_that_hold_no_documents_are_refused(tmp_path: Path) -> None:
 
 
 def test_links_in_a_folder_are_no_way_out_of_it(tmp_path: Path) -> None:
+    """N7: a link to /etc/passwd was read as a document, and would have been kept and sent."""
     place = folder(tmp_path / "docs", a_md="A", b_md="B")
     folder(tmp_path / "elsewhere", c_md="C")
     (place / "again").symlink_to(place)
     (place / "out").symlink_to(tmp_path / "elsewhere")
+    (place / "passwd.md").symlink_to("/etc/passwd")
+    (place / "inside.md").symlink_to("a.md")
     (place / "gone.md").symlink_to(tmp_path / "nothing")
+    (place / "loop.md").symlink_to(place / "loop.md")
     os.mkfifo(place / "pipe.md")
     read = read_documents(str(place))
+    assert ids(read.corpus) == ["a.md", "b.md", "inside.md"]
+    assert read.notes == (
+        "2 links out of the folder left out: 'gone.md', 'passwd.md'.",
+        "2 files left out, since .txt and .md are read: 2 .md.",
+    )
+
+
+def test_one_unreadable_file_of_a_folder_is_left_out_and_counted(tmp_path: Path) -> None:
+    """N7: it stopped the whole corpus."""
+    place = folder(tmp_path / "docs", a_md="A", b_md="B", c_md="C\0", d_md="D\0")
+    read = read_documents(str(place))
     assert ids(read.corpus) == ["a.md", "b.md"]
-    assert read.notes == ("2 files left out, since .txt and .md are read: 2 .md.",)
+    [note] = read.notes
+    assert note.startswith(f"Left out: '{place}/c.md' holds a NUL byte")
+    assert note.endswith("The same holds of 1 other file.")
+    (place / "a.md").unlink()
+    (place / "b.md").unlink()
+    assert "c.md' holds a NUL byte" in refused(place)
+    assert "d.md' holds a NUL byte" in refused(place / "d.md")
 
 
 def test_bytes_of_no_encoding_are_refused_by_file(tmp_path: Path) -> None:

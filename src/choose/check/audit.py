@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from itertools import pairwise
 from time import perf_counter
@@ -20,11 +21,11 @@ from choose.check.label_lines import (
     time,
     wrong_labels,
 )
-from choose.check.measurements import Facts
+from choose.check.measurements import Facts, sample_of
 from choose.check.target_lines import target_lines
 from choose.check.tokens import many_tokens, tokens_in_words
 from choose.check.what_to_fix import issues_of, rows_of_margin, steps_of
-from choose.data.dataset import Tables, dataset_from, read_rows
+from choose.data.dataset import Rows, Tables, dataset_from, read_rows
 from choose.data.duplicates import count_conflicts
 from choose.data.examples import dropped_rows
 from choose.data.findings import sorted_input
@@ -39,6 +40,9 @@ from choose.schema.plan import DetectableGains
 from choose.study.config import Study
 from choose.tasks.kinds import KINDS as TASKS
 from choose.types import Dataset
+
+# Rows of the labelled set that are read; of more, a random sample is checked.
+MOST_ROWS = 200_000
 
 
 def check_set(
@@ -55,7 +59,7 @@ def check_set(
         DataError: if the rows cannot be read, used or split.
     """
     start = perf_counter()
-    rows = read_rows(study.data, tables, study.task.kind)
+    rows = _sampled(read_rows(study.data, tables, study.task.kind))
     dataset = dataset_from(rows, study.data, study.task, study.goal.metric)
     facts = Facts(
         rows,
@@ -66,6 +70,15 @@ def check_set(
         audits(dataset) if audits else None,
     )
     return _record(facts, start), {e.id: e.text for e in facts.all}
+
+
+def _sampled(rows: Rows) -> Rows:
+    """Return rows, or where there are more a sample of `MOST_ROWS` of the pool, and say so."""
+    if len(rows.pool) <= MOST_ROWS:
+        return rows
+    pool = list(sample_of(rows.pool, MOST_ROWS))
+    said = f"Checked: a random sample of {MOST_ROWS:,} of {plural(len(rows.pool), 'row')}."
+    return replace(rows, pool=pool, notes=(said, *rows.notes))
 
 
 def compare_command(study: Study) -> str:

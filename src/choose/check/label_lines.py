@@ -52,8 +52,9 @@ def wrong_labels(facts: Facts) -> Line:
     status = look(audit.suspected > DOUBTED * audit.rows)
     who = " + ".join(audit.auditors) + (f" of the study {facts.study[0]}" if facts.study else "")
     after = "" if facts.study else f" A study makes a better list: {facts.target}"
+    sample = f" on a sample of {plural(audit.rows, 'row')}" if facts.is_sampled else ""
     baseline = (
-        f"{who} ({per_100(audit.accuracy.value)} % accurate in cross-validation) "
+        f"{who} ({per_100(audit.accuracy.value)} % accurate in cross-validation{sample}) "
         f"{_disagreements(audit)}.{after}"
     )
     if audit.noise is None:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -52,6 +53,9 @@ from choose.types import STANDARD, Dataset, Example, Run, Task, Trial
 # The candidate that the audit runs.
 BASELINE = "tfidf"
 FOLDS = 5
+
+# Rows whose labels are audited and whose texts are searched for change: more take minutes.
+MOST_ROWS = 20_000
 
 # With more characters in all, only single words are used: as accurate, and much faster (banking77:
 # 89 % instead of 88 %, in a tenth of the time).
@@ -176,18 +180,28 @@ class Facts:
         return detectable_gains(clusters, self.margin)
 
     @cached_property
+    def audited(self) -> dict[str, Example]:
+        """Return the rows that the baseline predicts by id: all, or a sample."""
+        return {e.id: e for e in sample_of(list(self.dataset.examples.values()), MOST_ROWS)}
+
+    @property
+    def is_sampled(self) -> bool:
+        """Return whether labels of a sample are audited only."""
+        return self.study is None and len(self.audited) < len(self.dataset.examples)
+
+    @cached_property
     def baseline(self) -> tuple[Run, ...]:
-        """Return the baseline's out-of-fold predictions of all rows."""
+        """Return the baseline's out-of-fold predictions of the audited rows."""
         data = self.dataset
-        settings = settings_for(data.examples.values(), self.languages.unspaced)
-        return out_of_fold_runs(data.task, data.examples, data.clusters, settings)
+        settings = settings_for(self.audited.values(), self.languages.unspaced)
+        return out_of_fold_runs(data.task, self.audited, data.clusters, settings)
 
     @cached_property
     def audit(self) -> Audit | None:
         """Return the audit of the study, else that by out-of-fold predictions of the baseline."""
         if self.study is not None:
             return self.study[1]
-        return audit_labels(evidence_of(self.dataset, self.baseline))
+        return audit_labels(evidence_of(self.dataset, tuple(self.audited), self.baseline))
 
     @cached_property
     def predicted(self) -> dict[str, str | None]:
@@ -233,6 +247,7 @@ class Facts:
         )
 
     def _text_drift(self, early: Sequence[Example], late: Sequence[Example]) -> TextChange:
+        early, late = sample_of(early, MOST_ROWS // 2), sample_of(late, MOST_ROWS // 2)
         rows = {e.id: replace(e, target="earlier") for e in early}
         rows |= {e.id: replace(e, target="later") for e in late}
         settings = settings_for(rows.values(), self.languages.unspaced)
@@ -244,6 +259,13 @@ class Facts:
             scores.append(answers.scores[:, 1] - answers.scores[:, 0])
             later += [rows[id].target == "later" for id in run.asked["clean", 0]]
         return text_drift(np.concatenate(scores), later)
+
+
+def sample_of(rows: Sequence[Example], most: int) -> Sequence[Example]:
+    """Return the rows, or where there are more a random sample of `most`, in their order."""
+    if len(rows) <= most:
+        return rows
+    return [rows[place] for place in sorted(Random(0).sample(range(len(rows)), most))]
 
 
 def settings_for(rows: Iterable[Example], unspaced: bool) -> dict[str, Any]:
@@ -267,17 +289,17 @@ def out_of_fold_runs(
     )
 
 
-def evidence_of(dataset: Dataset, runs: tuple[Run, ...]) -> Evidence:
-    """Return the runs as the judge reads a study of one candidate."""
+def evidence_of(dataset: Dataset, ids: tuple[str, ...], runs: tuple[Run, ...]) -> Evidence:
+    """Return the runs, on rows with these ids, as the judge reads a study of one candidate."""
     cls = find(BASELINE)
     info = CandidateInfo(name=BASELINE, strategy=BASELINE, family=cls.family, learns=cls.learns)
     return Evidence(
         name=dataset.name,
         fingerprint=dataset.fingerprint,
-        rows=len(dataset.examples),
+        rows=len(ids),
         labels=dataset.task.labels,
         division="cross-fit",
-        items=items_of(dataset, tuple(dataset.examples)),
+        items=items_of(dataset, ids),
         pool=Items(ids=(), targets=(), clusters=()),
         candidates=(info,),
         pool_rows=tuple(run.trial.train_size for run in runs),

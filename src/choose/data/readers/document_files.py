@@ -88,7 +88,10 @@ def read_documents(name: str) -> DocumentFiles:
         if _is_folder(path):
             documents, notes = _folder(path)
         elif path.suffix.lower() in TEXTS:
-            documents, notes = _texts([(path, path.name)])
+            unreadable: list[str] = []
+            documents, notes = _texts([(path, path.name)], unreadable)
+            if unreadable:
+                raise DataError(unreadable[0])
         elif path.suffix.lower() in _CONVERTIBLE:
             raise DataError(f"{str(path)!r} cannot be read as it is. {_CONVERT} {_ALLOWED}")
         else:
@@ -155,16 +158,32 @@ def _is_folder(path: Path) -> bool:
 
 
 def _folder(folder: Path) -> tuple[list[Document], list[str]]:
-    """Read the texts in a folder and below; hidden files and links to folders are not followed."""
-    readable, others = [], Counter[str]()
-    for path in _walk(folder):
-        if path.suffix.lower() in TEXTS and path.is_file():
+    """Read the texts in a folder and below.
+
+    Hidden files, links out of the folder and links to folders are not followed; what cannot be read
+    is left out and counted.
+    """
+    readable, others, outside = [], Counter[str](), []
+    unreadable: list[str] = []
+    inside = os.path.realpath(folder)
+    for path in _walk(folder, unreadable):
+        if not Path(os.path.realpath(path)).is_relative_to(inside):
+            outside.append(_id(path.relative_to(folder)))
+        elif path.suffix.lower() in TEXTS and path.is_file():
             readable.append((path, _id(path.relative_to(folder))))
         else:
             others[path.suffix.lower() or "without ending"] += 1
-    if not readable:
+    if not readable and not unreadable:
         raise DataError(_nothing(folder, others))
-    documents, notes = _texts(readable)
+    documents, notes = _texts(readable, unreadable)
+    if unreadable and not documents:
+        raise DataError(unreadable[0])
+    if unreadable:
+        more = f" The same holds of {plural(len(unreadable) - 1, 'other file')}."
+        notes.append(f"Left out: {unreadable[0]}{more if len(unreadable) > 1 else ''}")
+    if outside:
+        named = quoted_list(outside, _NAMED)
+        notes.append(f"{plural(len(outside), 'link')} out of the folder left out: {named}.")
     if others:
         most = sorted(others.items(), key=lambda one: (-one[1], one[0]))[:_NAMED]
         kinds = ", ".join(f"{count:,} {quoted(end)[1:-1]}" for end, count in most)
@@ -174,11 +193,13 @@ def _folder(folder: Path) -> tuple[list[Document], list[str]]:
     return documents, notes
 
 
-def _walk(folder: Path) -> Iterator[Path]:
-    def refuse(error: OSError) -> None:
-        raise DataError(f"Cannot read {error.filename!r}: {error.strerror}.") from error
+def _walk(folder: Path, unreadable: list[str]) -> Iterator[Path]:
+    """Yield the files below a folder in order; errors on folders are added to `unreadable`."""
 
-    for root, folders, names in os.walk(folder, onerror=refuse):
+    def note(error: OSError) -> None:
+        unreadable.append(f"Cannot read {error.filename!r}: {error.strerror}.")
+
+    for root, folders, names in os.walk(folder, onerror=note):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         yield from (Path(root, name) for name in sorted(names) if not name.startswith("."))
 
@@ -193,7 +214,7 @@ def _nothing(folder: Path, others: Counter[str]) -> str:
     found = quoted_list([end for end, _ in others.most_common(5)])
     but = f", but {found}" if found else ""
     start = f"The folder {str(folder)!r} holds no .txt or .md file{but}."
-    tables = [path for path in _walk(folder) if path.suffix.lower() in TABLES]
+    tables = [path for path in _walk(folder, []) if path.suffix.lower() in TABLES]
     if _CONVERTIBLE & others.keys():
         return f"{start} {_CONVERT}"
     if tables:
@@ -201,10 +222,17 @@ def _nothing(folder: Path, others: Counter[str]) -> str:
     return f"{start} {_ALLOWED}"
 
 
-def _texts(found: Sequence[tuple[Path, str]]) -> tuple[list[Document], list[str]]:
+def _texts(
+    found: Sequence[tuple[Path, str]], unreadable: list[str]
+) -> tuple[list[Document], list[str]]:
+    """Read files with their ids; errors on single files are added to `unreadable`."""
     documents, recoded, size = [], [], 0
     for path, id in found:
-        text, note = _text(path)
+        try:
+            text, note = _text(path)
+        except DataError as error:
+            unreadable.append(str(error))
+            continue
         size += len(text)
         if size > LARGEST:
             raise DataError(f"The documents have more than {LARGEST / 1e9:g} GB. Give fewer.")
