@@ -19,13 +19,6 @@ MOST_GAP = 0.10
 BIG, SMALL = "Qwen3-8B", "SmolLM2-135M"
 
 # Hours of engineering by family, at least and at most.
-HOURS = {
-    "baseline": (1.0, 8.0),
-    "prompting": (2.0, 40.0),
-    "retrieval": (8.0, 60.0),
-    "fine-tuning": (16.0, 120.0),
-}
-
 # Margins that no threshold was tuned with.
 UNSEEN = (0.01, 0.03)
 
@@ -113,11 +106,8 @@ def draw_costs(rng: Rng) -> dict[str, Any]:
     """Draw the ``[costs]`` of a study file: from a side project to a busy service."""
     return {
         "usd_per_machine_hour": float(rng.uniform(0.3, 4.0)),
-        "engineer_rate": float(rng.uniform(40.0, 150.0)),
-        "engineer_hours": {family: float(rng.uniform(*ends)) for family, ends in HOURS.items()},
         "volume_per_month": float(np.exp(rng.uniform(np.log(1e3), np.log(1e6)))),
         "value_per_right_answer": float(np.exp(rng.uniform(np.log(0.01), np.log(2.0)))),
-        "horizon_months": float(rng.choice((6, 12, 24))),
     }
 
 

@@ -439,7 +439,7 @@ def test_the_answer_names_the_families_that_were_not_measured() -> None:
 
 
 @pytest.mark.parametrize(
-    ("dollars", "horizon", "same"),
+    ("dollars", "years", "same"),
     [
         ((0.02, 0.5), (None, None), False),
         ((0.2, 0.5), (10.0, 12.0), False),
@@ -448,15 +448,16 @@ def test_the_answer_names_the_families_that_were_not_measured() -> None:
     ],
 )
 def test_a_fast_endpoint_that_costs_more_does_not_cost_about_as_much(
-    dollars: tuple[float, float], horizon: tuple[float, float], same: bool
+    dollars: tuple[float, float], years: tuple[float, float], same: bool
 ) -> None:
     costs = {
         name: SimpleNamespace(
-            record=SimpleNamespace(fit_seconds=0.0, ms_per_item=ms, usd_per_1k=usd, total_usd=all_),
-            training_usd=None,
+            record=SimpleNamespace(
+                fit_seconds=0.0, ms_per_item=ms, usd_per_1k=usd, total_usd=all_, training_usd=None
+            ),
         )
         for name, ms, usd, all_ in zip(
-            ("probe", "prompt"), (30.0, 20.0), dollars, horizon, strict=True
+            ("probe", "prompt"), (30.0, 20.0), dollars, years, strict=True
         )
     }
     assert cheaper_by(costs, "probe", "prompt") == ""  # type: ignore[arg-type]

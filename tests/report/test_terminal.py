@@ -116,7 +116,6 @@ def test_everything_in_the_record_is_said(width: int) -> None:
         "two-way",
         "212",
         "3.9",
-        "900 labels (500 to 2,400)",
         "2 other pairs, exploratory",
         "one screen choose report 'some",
         "data 9f2c1ab04de85a77",

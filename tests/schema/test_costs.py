@@ -40,7 +40,7 @@ def test_where_nothing_is_written_its_price_is_not_needed():
     assert dollars(prices, np.array([500]), None, np.array([0])) == pytest.approx([0.001])
 
 
-def test_prices_and_retirement_come_from_the_study_file():
+def test_prices_come_from_the_study_file():
     planned = {
         "name": "big",
         "strategy": "prompt",
@@ -59,13 +59,10 @@ def test_prices_and_retirement_come_from_the_study_file():
                 "model": "m",
             }
         },
-        "models": {"retirement": {"endpoint:fast": "2027-06-01"}},
     }
     info = _candidate(planned, study)
     assert info.token_prices == TokenPrices(usd_per_million_in=2.0, usd_per_million_out=8.0)
-    assert info.retires is not None
-    assert info.retires.isoformat() == "2027-06-01"
     assert info.remote
     other = _candidate({**planned, "model": "endpoint:slow"}, study)
-    assert (other.token_prices, other.retires, other.remote) == (None, None, True)
+    assert (other.token_prices, other.remote) == (None, True)
     assert not _candidate({**planned, "model": "org/fast"}, study).remote

@@ -43,7 +43,7 @@ def test_usual_numbers_pass() -> None:
         (lambda x: {"goal": {"target": x}}, "goal.target"),
         (lambda x: {"data": {"test_rows": x}}, "data.test_rows"),
         (lambda x: {"grid": {"sizes": [0.5, x]}}, "grid.sizes.1"),
-        (lambda x: {"costs": {"engineer_hours": {"prompting": x}}}, "costs.engineer_hours"),
+        (lambda x: {"costs": {"volume_per_month": x}}, "costs.volume_per_month"),
         (lambda x: {"candidates": [{"strategy": "tfidf", "params": {"C": x}}]}, "params.C"),
         (
             lambda x: {"endpoints": {"e": {"base_url": "http://h/v1", "model": "m", "timeout": x}}},

@@ -112,19 +112,12 @@ def priced(tmp_path: Path, text: str):
 @pytest.mark.parametrize(
     ("text", "match"),
     [
-        ("[costs]\nengineer_hours = {lorra = 3}", r"engineer_hours names 'lorra'.*Did you mean"),
-        ("[costs]\nrefresh_hours = {ghost = 3}", "refresh_hours names 'ghost'"),
-        ("[costs]\nengineer_hours = {lora = -1}", "engineer_hours"),
         ("[costs]\nvalue_per_right_answer = 0", "value_per_right_answer"),
         ("[costs]\nvolume_per_month = inf", "volume_per_month"),
-        ("[costs]\nqa_share = 2", "qa_share"),
         (
             "[costs]\nvolume_a_month = 3",
             "Unknown key 'costs.volume_a_month'.*Did you mean 'volume_per_month'",
         ),
-        ("[models.retirement]\n'org/other' = 2030-01-01", "retirement names 'org/other'"),
-        ("[models.retirement]\nlora = 2020-01-01", "retired on 2020-01-01, before use starts"),
-        ("[models.retirement]\nlora = 'soon'", "retirement"),
     ],
 )
 def test_prices_that_cannot_be_are_refused(tmp_path: Path, text: str, match: str) -> None:
@@ -132,23 +125,13 @@ def test_prices_that_cannot_be_are_refused(tmp_path: Path, text: str, match: str
         priced(tmp_path, text)
 
 
-def test_prices_reach_the_rule_and_the_day_of_use_is_fixed(tmp_path: Path) -> None:
-    from datetime import date
-
+def test_prices_reach_the_rule(tmp_path: Path) -> None:
     from choose.api.compare import _plain
     from choose.api.study_evidence import rule_of
 
-    study = priced(
-        tmp_path,
-        "[costs]\nvalue_per_right_answer = 0.05\nvolume_per_month = 1e4\nhorizon_months = 12\n"
-        "qa_share = 0.1\nengineer_rate = 90\nrefresh_months = 6\nrefresh_labels = 50\ntasks = 3\n"
-        "[costs.engineer_hours]\nbaseline = 2\n'fine-tuning' = 30\n"
-        "[models.retirement]\n'org/model' = 2099-01-01\n",
-    )
+    study = priced(tmp_path, "[costs]\nvalue_per_right_answer = 0.05\nvolume_per_month = 1e4\n")
     rule = rule_of(_plain(study))
-    assert rule.deployment.start == date.today().isoformat()
-    assert rule.deployment.engineer_hours == {"baseline": 2, "fine-tuning": 30}
-    assert (rule.deployment.refresh_labels, rule.deployment.tasks, rule.qa_share) == (50, 3, 0.1)
+    assert (rule.value_per_right_answer, rule.answers) == (0.05, 120_000)
     assert rule.margin_from == "default"
     assert study.derives
     assert not study.races

@@ -99,9 +99,6 @@ def test_settings_that_cannot_change_a_result_make_no_other_study() -> None:
     assert settings_of(one) == settings_of(two)
     other = resolve("a.csv", {"endpoints": {"e": {**server, "model": "n"}}})
     assert settings_of(one) != settings_of(other)
-    assert settings_of(resolve("a.csv", {"models": {"retirement": {"a": "2030-01-01"}}})) == {
-        "models.retirement.a": "2030-01-01"
-    }
 
 
 def test_the_order_of_candidates_makes_no_other_study() -> None:

@@ -6,7 +6,6 @@ from choose.formatting import MINUS
 from choose.schema.base import Interval
 from choose.schema.costs import Cost
 from choose.schema.decision import (
-    Crossing,
     DatasetRecord,
     Decision,
     Gate,
@@ -104,7 +103,7 @@ def cheap(name: str, value: float, ms: float, **facts: object) -> Scorecard:
         "stability": views(0.93),
         "format_valid": 1.0,
         "curve": curve(value - 0.2, value - 0.12, value - 0.05, value),
-        "cost": Cost(fit_seconds=0.21, ms_per_item=ms, turnaround_seconds=0.3),
+        "cost": Cost(fit_seconds=0.21, ms_per_item=ms),
         **facts,
     }
     return Scorecard.model_validate(fields)
@@ -167,9 +166,7 @@ def cards() -> tuple[Scorecard, ...]:
             variance=Variance(test_rows=0.015, seed=0.013),
             noise=noise(0.046, 0.025),
             curve=curve(0.52, 0.71, 0.83, 0.879),
-            cost=Cost(
-                fit_seconds=171.3, ms_per_item=51.0, turnaround_seconds=172.0, artefact_mb=3.9
-            ),
+            cost=Cost(fit_seconds=171.3, ms_per_item=51.0, artefact_mb=3.9),
         ),
     )
 
@@ -276,11 +273,6 @@ def decision(kind: Kind = "baseline-is-enough", **facts: object) -> Decision:
         "gates": GATES,
         "scorecards": cards(),
         "pairs": PAIRS,
-        "crossings": (
-            Crossing(
-                a="lora", b="probe", labels=Interval(value=900, low=500, high=2400), probability=0.4
-            ),
-        ),
         "looks": 1,
         "left_out": (
             LeftOut(
@@ -328,7 +320,6 @@ def bare() -> Decision:
         "too-close",
         gates=(),
         pairs=(),
-        crossings=(),
         left_out=(),
         machine={},
         goal={},
@@ -483,7 +474,6 @@ def reading() -> Decision:
             "verdict": verdict,
             "scorecards": cards,
             "pairs": (pair("lora-rag", "rag", 0.024, 0.04),),
-            "crossings": (),
             "loss_splits": (tuned, loss_split()),
             "reading_errors": reading_errors(),
             "personal": ("q018",),

@@ -3,35 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import date
+from typing import Any
 
 from choose.judge.decision.contenders import Contenders, contenders_of
 from choose.judge.evidence import Evidence
-from choose.judge.goal import Deployment, Rule
+from choose.judge.goal import Rule
 from choose.judge.scores.score_tables import study_scores
 from support.simulated_studies import lora, majority, probe, study
 
-HOURS = {"baseline": 2.0, "prompting": 8.0, "retrieval": 10.0, "fine-tuning": 40.0}
-PLAN = Deployment(
-    value_per_right_answer=0.05,
-    volume_per_month=10_000,
-    horizon_months=12,
-    start="2026-12-01",
-    engineer_rate=100.0,
-    engineer_hours=HOURS,
+PRICED = Rule(
+    margin_from="default",
+    usd_per_machine_hour=3600,
+    minutes_per_label=0.5,
+    hourly_rate=30.0,
+    value_per_right_answer=4.0,
+    volume_per_month=100,
 )
 
 
-def rule(margin: float | None = None, **plan: object) -> Rule:
-    """Return a rule with prices: $3.60 for an hour of the machine, $30 for one of labelling."""
-    stated = {"margin": margin, "margin_from": "stated"} if margin else {"margin_from": "default"}
-    return Rule(
-        usd_per_machine_hour=3.6,
-        minutes_per_label=0.5,
-        hourly_rate=30.0,
-        deployment=replace(PLAN, **plan),
-        **stated,
-    )
+def rule(margin: float | None = None, **prices: Any) -> Rule:
+    """Return a rule with prices: a dollar for a second of the machine, $30 an hour of labelling."""
+    stated: dict[str, Any] = {"margin": margin, "margin_from": "stated"} if margin else {}
+    return replace(PRICED, **prices, **stated)
 
 
 def world(costly: float = 0.85, cheap: float = 0.8, rows: int = 2000, seed: int = 1) -> Evidence:
@@ -40,9 +33,3 @@ def world(costly: float = 0.85, cheap: float = 0.8, rows: int = 2000, seed: int 
 
 def field(evidence: Evidence, prices: Rule) -> Contenders:
     return contenders_of(study_scores(evidence), prices)
-
-
-def retiring(evidence: Evidence, name: str, day: date) -> Evidence:
-    """Return the study with a day on which a candidate's model retires."""
-    infos = (replace(c, retires=day) if c.name == name else c for c in evidence.candidates)
-    return replace(evidence, candidates=tuple(infos))

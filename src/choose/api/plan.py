@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import date
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -47,10 +46,7 @@ def resolve(
     study = load_study(base, settings)
     study = only(study, strategies) if strategies else study
     # Stored with the study, so that judging it later counts the same months.
-    costs = study.costs
-    if study.models.retirement and costs.start is None:
-        costs = costs.model_copy(update={"start": date.today()})
-    return study.model_copy(update={"costs": costs, "rule": RULE})
+    return study.model_copy(update={"rule": RULE})
 
 
 def names(study: Study) -> tuple[str, ...]:

@@ -8,7 +8,6 @@ import shlex
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, replace
-from datetime import date
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
@@ -25,7 +24,7 @@ from choose.judge.evidence import (
     billions_in,
     items_of,
 )
-from choose.judge.goal import Deployment, Measure, Rule
+from choose.judge.goal import Measure, Rule
 from choose.models.endpoints.settings import Endpoint
 from choose.models.weights.spec import endpoint_name
 from choose.schema.base import ABOUT
@@ -104,7 +103,6 @@ def rule_of(study: Mapping[str, Any], task: Task | None = None) -> Rule:
     Answers that are no labels are scored by the headline metric of their task.
     """
     goal, costs = study.get("goal", {}), study.get("costs", {})
-    names = {field.name for field in fields(Deployment)}
     return Rule(
         target=goal.get("target"),
         measure=Measure(
@@ -115,27 +113,22 @@ def rule_of(study: Mapping[str, Any], task: Task | None = None) -> Rule:
         margin_from="stated" if "margin" in goal else "default",
         minutes_per_label=costs.get("minutes_per_label"),
         hourly_rate=costs.get("hourly_rate"),
-        qa_share=costs.get("qa_share", 0.0),
         usd_per_machine_hour=costs.get("usd_per_machine_hour"),
         out_of_scope=study.get("task", {}).get("out_of_scope"),
-        deployment=Deployment(**{k: v for k, v in costs.items() if k in names}),
+        value_per_right_answer=costs.get("value_per_right_answer"),
+        volume_per_month=costs.get("volume_per_month"),
     )
 
 
 def _candidate(planned: Mapping[str, Any], study: Mapping[str, Any]) -> CandidateInfo:
-    info = CandidateInfo(
+    endpoint = study.get("endpoints", {}).get(endpoint_name(planned["model"]) or "")
+    return CandidateInfo(
         **{key: planned[key] for key in _INFO},
         **_traits(planned),
         reads=bool(planned.get("reads", False)),
         title=_title(planned),
         warning=planned.get("warning"),
-    )
-    days = study.get("models", {}).get("retirement", {})
-    day = days.get(info.name, days.get(info.model or ""))
-    return replace(
-        info,
-        retires=date.fromisoformat(str(day)) if day is not None else None,
-        **_endpoint_info(study.get("endpoints", {}).get(endpoint_name(info.model) or "")),
+        **_endpoint_info(endpoint),
     )
 
 

@@ -6,7 +6,6 @@ import re
 from collections import defaultdict
 from collections.abc import Collection, Container, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
 from hashlib import blake2s
 from typing import Any, Protocol, runtime_checkable
 
@@ -167,7 +166,6 @@ class CandidateInfo:
         concurrency: requests that were in flight at once there.
         warning: what a reader must know of every figure of it.
         token_prices: of its endpoint, or None where it runs on the machine or is not priced.
-        retires: the day from which its model cannot be had any more, or None if none is known.
     """
 
     name: str
@@ -186,7 +184,6 @@ class CandidateInfo:
     concurrency: int | None = None
     warning: str | None = None
     token_prices: TokenPrices | None = None
-    retires: date | None = None
 
     @property
     def remote(self) -> bool:

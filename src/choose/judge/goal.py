@@ -4,68 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from math import ceil
 from typing import Any, Literal
 
 import numpy as np
 
 from choose.judge.stats.metrics import Codes
+from choose.schema.costs import MONTHS
 from choose.schema.score_names import noun_of
 from choose.types import Floats
 
 # The metrics of answers that are labels.
 Metric = Literal["accuracy", "balanced", "cost"]
-
-# A month in days: the mean of the Gregorian calendar.
-DAYS = 30.436875
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Deployment:
-    """Assumptions about use after the study; None is unknown and leaves dollars unknown.
-
-    Attributes:
-        value_per_right_answer: dollars that a right answer is worth more than a wrong one.
-        volume_per_month: answers needed per month.
-        horizon_months: over how long costs and value are added up.
-        start: the day on which use begins, as an ISO date.
-        engineer_rate: dollars for an hour of engineering.
-        engineer_hours: hours to build, by candidate or by family; the candidate's own count first.
-        new_labels: rows to be labelled before the build; those of the study are paid for.
-        refresh_months: how often it is built again on newer data; None is never.
-        refresh_labels: rows to be labelled for each refresh.
-        refresh_hours: engineer hours of each refresh, as in `engineer_hours`.
-        tasks: tasks that one base is to serve.
-        machine_gb: memory of the machine whose hour is priced.
-    """
-
-    value_per_right_answer: float | None = None
-    volume_per_month: float | None = None
-    horizon_months: float | None = None
-    start: str | None = None
-    engineer_rate: float | None = None
-    engineer_hours: Mapping[str, float] = field(default_factory=dict)
-    new_labels: int = 0
-    refresh_months: float | None = None
-    refresh_labels: int | None = None
-    refresh_hours: Mapping[str, float] = field(default_factory=dict)
-    tasks: int | None = None
-    machine_gb: float | None = None
-
-    def refreshes(self, months: float) -> int:
-        """Return the refreshes within so many months; none is due on the last day."""
-        if self.refresh_months is None:
-            return 0
-        # A hair's breadth, so that 12 months of 30.4 days hold what 12 months hold.
-        return max(ceil(months / self.refresh_months - 1e-9) - 1, 0)
-
-
-UNSAID = Deployment()
-
-
-def hours_of(hours: Mapping[str, float], name: str, family: str) -> float | None:
-    """Return a candidate's hours, by its name or else its family; None where neither is given."""
-    return hours.get(name, hours.get(family))
 
 
 # What an error costs that the study gives no cost of.
@@ -165,10 +114,10 @@ class Rule:
             (see `margins`).
         minutes_per_label: what one more label takes, or None.
         hourly_rate: dollars for an hour of labelling, or None.
-        qa_share: of the labels, that are given a second time to check them.
         usd_per_machine_hour: dollars for an hour of the machine that answers, or None.
         out_of_scope: the label of rows that none of the others fits, or None.
-        deployment: what is known of the time after the study.
+        value_per_right_answer: dollars that a right answer is worth more than a wrong one, or None.
+        volume_per_month: answers needed per month, or None.
     """
 
     target: float | None = None
@@ -177,11 +126,16 @@ class Rule:
     margin_from: Literal["stated", "default", "derived"] = "stated"
     minutes_per_label: float | None = None
     hourly_rate: float | None = None
-    qa_share: float = 0.0
     usd_per_machine_hour: float | None = None
     out_of_scope: str | None = None
-    deployment: Deployment = UNSAID
+    value_per_right_answer: float | None = None
+    volume_per_month: float | None = None
     version: str = RULE
+
+    @property
+    def answers(self) -> float | None:
+        """Return the answers of a year."""
+        return None if self.volume_per_month is None else MONTHS * self.volume_per_month
 
     def record(self) -> dict[str, Any]:
         """Return the rule as in the decision record."""

@@ -7,8 +7,8 @@ from itertools import combinations
 from typing import Any
 
 from choose.errors import StudyError
+from choose.judge.decision.break_even import breakevens
 from choose.judge.decision.contenders import Contenders, Relation, contenders_of
-from choose.judge.decision.crossovers import breakevens, crossings_of
 from choose.judge.decision.label_gates import audit_with_gain, rare_labels
 from choose.judge.decision.more_labels import label_gains
 from choose.judge.decision.next_steps import next_actions
@@ -112,7 +112,6 @@ def judge(
 def _outlook(contenders: Contenders) -> dict[str, Any]:
     """Return the parts of the record on more labels, and on when costs are earned back."""
     return {
-        "crossings": crossings_of(contenders),
         "forecasts": tuple(contenders.curves.forecasts.values()),
         "rises": label_gains(contenders),
         "breakeven": breakevens(contenders),

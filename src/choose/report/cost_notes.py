@@ -12,14 +12,13 @@ from choose.formatting import (
     dollars,
     duration,
     figure,
-    months,
     percent,
     plural,
     rough,
 )
 from choose.report.candidate_order import ranked
 from choose.report.decision_text import chosen, quantity
-from choose.schema.costs import Breakeven, Move, Requests, Serving
+from choose.schema.costs import Breakeven, Move, Requests
 from choose.schema.decision import Decision
 from choose.schema.score_names import RANKING_METRICS
 from choose.schema.scorecard import Scorecard, Service
@@ -36,8 +35,8 @@ ACTIONS = {
 
 
 def has_totals(decision: Decision) -> bool:
-    """Return whether the cost of building is known for some candidate."""
-    return any(card.cost.build_usd is not None for card in decision.scorecards)
+    """Return whether the cost of training is known for some candidate."""
+    return any(card.cost.training_usd is not None for card in decision.scorecards)
 
 
 def breakevens(decision: Decision) -> Iterator[str]:
@@ -50,8 +49,8 @@ def breakevens(decision: Decision) -> Iterator[str]:
 
 def _breakeven(breakeven: Breakeven) -> str:
     a, b, needed = clean(breakeven.a), clean(breakeven.b), breakeven.requests
-    expected = f"{rough(breakeven.expected)} are expected in {months(breakeven.months)}"
-    costs = f"{a} costs {dollars(breakeven.extra_usd)} more to build and refresh than {b}"
+    expected = f"{rough(breakeven.expected)} are expected in a year"
+    costs = f"{a} costs {dollars(breakeven.extra_usd)} more to train than {b}"
     if needed.value is None and needed.low is None:
         return f"{costs} and never pays off: it gains and saves too little per answer."
     if needed.high is not None and needed.high < 1:
@@ -69,40 +68,14 @@ def _bounds(needed: Requests) -> str:
     return f" ({low} to {high})"
 
 
-def shelf_life(decision: Decision) -> Iterator[str]:
-    """Yield when models retire and what building a candidate again costs."""
-    for card in decision.scorecards:
-        cost = card.cost
-        if cost.retires is None:
-            continue
-        after = f", {months(cost.months)} after the start" if cost.months is not None else ""
-        again = f" Building it again costs {dollars(cost.build_usd)}." if cost.build_usd else ""
-        yield f"The model of {clean(card.candidate)} is retired on {cost.retires}{after}.{again}"
-
-
 def serving(decision: Decision) -> Iterator[str]:
-    """Yield the memory of several tasks on one base model, or of one more task."""
+    """Yield the memory of one more task on the same base model."""
     for card in decision.scorecards:
         cost, name = card.cost, clean(card.candidate)
-        if cost.serving is not None:
-            yield f"{name}: {_serving(cost.serving)}"
-        elif cost.artefact_mb is not None and cost.base_mb is not None:
+        if cost.artefact_mb is not None and cost.base_mb is not None:
             # A model that is saved whole stands on no base.
             base = f"on one base of {figure(cost.base_mb)} MB, " if cost.base_mb else ""
             yield f"{name}: {base}each further task adds {figure(cost.artefact_mb)} MB."
-
-
-def _serving(serving: Serving) -> str:
-    text = (
-        f"{serving.tasks} tasks on one base take {figure(serving.on_one_base_mb)} MB of weights, "
-        f"separate models {figure(serving.one_each_mb)} MB"
-    )
-    if serving.machines is not None and serving.machines_one_each is not None:
-        text += f"; that is {serving.machines} instead of {serving.machines_one_each} machines"
-    if serving.usd_per_hour is not None and serving.usd_per_hour_one_each is not None:
-        apart = dollars(serving.usd_per_hour_one_each)
-        text += f", {dollars(serving.usd_per_hour)} instead of {apart} an hour"
-    return f"{text}."
 
 
 def moves(decision: Decision) -> list[list[str]]:
@@ -130,16 +103,16 @@ def notes(decision: Decision) -> Iterator[str]:
     if decision.breakeven:
         yield _counted(decision)
     lacks = list(dict.fromkeys(key for card in decision.scorecards for key in card.cost.missing))
-    if not decision.breakeven and lacks:
-        if not has_totals(decision) and len(lacks) > 3:
-            yield (
-                "Dollars and break-even need prices: usd_per_machine_hour, engineer_hours, "
-                "volume_per_month, value_per_right_answer and others in [costs] of the study file."
-            )
-        else:
-            yield f"No break-even: the study file lacks {', '.join(map(clean, lacks))}."
-    elif not decision.breakeven and has_totals(decision):
-        yield "No break-even: the study file lacks costs.value_per_right_answer."
+    if decision.breakeven:
+        return
+    if not has_totals(decision):
+        yield (
+            "Dollars and break-even need prices: usd_per_machine_hour, volume_per_month and "
+            "value_per_right_answer in [costs] of the study file."
+        )
+    else:
+        lacks = lacks or ["costs.value_per_right_answer"]
+        yield f"No break-even: the study file lacks {', '.join(map(clean, lacks))}."
 
 
 def _indexes(decision: Decision) -> Iterator[str]:
@@ -154,17 +127,15 @@ def _indexes(decision: Decision) -> Iterator[str]:
 
 
 def _counted(decision: Decision) -> str:
-    plan = decision.goal.get("deployment") or {}
-    value, volume, horizon = (
-        quantity(plan, key)
-        for key in ("value_per_right_answer", "volume_per_month", "horizon_months")
-    )
     text = "The labels of this study count as already paid."
-    if value is None or volume is None or horizon is None:
+    value, volume = (
+        quantity(decision.goal, key) for key in ("value_per_right_answer", "volume_per_month")
+    )
+    if value is None or volume is None:
         return text
     return (
-        f"Counted over {months(horizon)} at {rough(volume)} answers a month; a right answer is "
-        f"worth {dollars(value)}. {text}"
+        f"Counted over a year at {rough(volume)} answers a month; a right answer is worth "
+        f"{dollars(value)}. {text}"
     )
 
 

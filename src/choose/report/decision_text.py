@@ -22,8 +22,8 @@ from choose.schema.base import ABOUT, Interval
 from choose.schema.decision import DatasetRecord, Decision, Kind, Note, Verdict
 from choose.schema.diagnosis import Agreement, Audit, ErrorOverlap, LabelOverlap
 from choose.schema.plan import ASSUMPTION
-from choose.schema.score_names import COUNTED, Words, is_share, noun_of, right, scored, words_of
-from choose.schema.scorecard import CurveForecast, ForecastPoint, Needed
+from choose.schema.score_names import COUNTED, Words, is_share, noun_of, scored, words_of
+from choose.schema.scorecard import Needed
 
 KINDS: dict[Kind, str] = {
     "adopt": "Adopt",
@@ -264,41 +264,26 @@ def with_span(interval: Interval) -> str:
 
 
 def forecast_lines(decision: Decision) -> Iterator[str]:
-    """Yield a sentence for each extrapolated learning curve, or why there is none."""
-    fitted = [forecast for forecast in decision.forecasts if forecast.points]
-    noun = None if decision.dataset.labels else score_noun(decision.goal)
-    for forecast in fitted:
-        yield f"{clean(forecast.candidate)}: {_line(forecast, noun)}"
-    if not fitted:
-        refused: dict[str, list[str]] = {}
-        for f in decision.forecasts:
-            if f.refused and "learns nothing" not in f.refused:
-                refused.setdefault(clean(f.refused), []).append(clean(f.candidate))
+    """Yield how many labels each candidate needs, or why that is not known."""
+    refused: dict[str, list[str]] = {}
+    for forecast in decision.forecasts:
+        name = clean(forecast.candidate)
+        if parts := [_needed(one) for one in (forecast.target, forecast.margin) if one]:
+            yield f"{name}: {'; '.join(parts)}."
+        elif forecast.refused and "learns nothing" not in forecast.refused:
+            refused.setdefault(clean(forecast.refused), []).append(name)
+    if not any(one.margin for one in decision.forecasts):
         for why, names in refused.items():
             yield f"No forecast for {', '.join(names)}. {why}"
 
 
-def _line(forecast: CurveForecast, noun: str | None) -> str:
-    """Return the forecast in words; `noun` is that of the score where answers are no labels."""
-    parts = [", ".join(_point(point, noun) for point in forecast.points)]
-    if forecast.target is not None:
-        parts.append(_needed(forecast.target))
-    if forecast.apart:
-        parts.append("the ways to extend the curve disagree, so the range includes all of them")
-    return f"{'; '.join(parts)}."
-
-
-def _point(point: ForecastPoint, noun: str | None) -> str:
-    what = f"{point.labels:,} labels" if noun is None else plural(point.labels, "row")
-    return f"{right(point.accuracy, noun or 'right')} with {what}"
-
-
 def _needed(needed: Needed) -> str:
-    target = f"{per_100(needed.accuracy)} %" if needed.accuracy is not None else "the goal"
+    what = f"{per_100(needed.accuracy)} %" if needed.accuracy is not None else ""
+    what = what or f"a gain of {points(needed.gain or 0.0)}"
     sure = f"{chance(needed.probability)} probability"
     if needed.labels is None:
-        return f"{target} not within {needed.within:,} ({sure} that it is)"
-    return f"{target} from about {needed.labels.value:,.0f} ({sure} within {needed.within:,})"
+        return f"{what} not within {needed.within:,} ({sure} that it is)"
+    return f"{what} from about {needed.labels.value:,.0f} ({sure} within {needed.within:,})"
 
 
 def label_sentences(audit: Audit) -> Iterator[str]:

@@ -30,7 +30,6 @@ from choose.report.cost_notes import (
     endpoint_sentences,
     has_totals,
     serving,
-    shelf_life,
 )
 from choose.report.decision_text import (
     DIVISIONS,
@@ -237,13 +236,12 @@ def _costs(decision: Decision) -> list[str]:
     """Return the section on costs; empty without prices."""
     if not has_totals(decision):
         return []
-    heads = ["candidate", "$ per 1,000", "engineer hours", "$ to build"]
-    heads += ["$ per refresh", "$ in total"]
+    heads = ["candidate", "$ per 1,000", "$ to train", "$ a year"]
     rows = (
         [literal(card.candidate), *(figure(value) for value in _dollars(card.cost))]
         for card in decision.scorecards
     )
-    sentences = [*breakevens(decision), *shelf_life(decision), *serving(decision)]
+    sentences = [*breakevens(decision), *serving(decision)]
     notes = [sentence(text) for text in cost_notes.notes(decision)]
     return [*table(heads, rows), "", *(f"- {sentence(text)}" for text in sentences), "", *notes]
 
@@ -259,7 +257,7 @@ def _services(decision: Decision) -> list[str]:
 
 
 def _dollars(cost: Cost) -> tuple[float | None, ...]:
-    return (cost.usd_per_1k, cost.engineer_hours, cost.build_usd, cost.refresh_usd, cost.total_usd)
+    return (cost.usd_per_1k, cost.training_usd, cost.total_usd)
 
 
 def _pairs(decision: Decision) -> list[str]:

@@ -10,21 +10,8 @@ import numpy as np
 from choose.schema.base import Interval, Record
 from choose.types import Counts, Floats
 
-
-class Serving(Record):
-    """What several tasks need that are served by adapters on one base, against a model each.
-
-    `on_one_base_mb` and `one_each_mb` are the weights of all tasks; `machines` hold them, as many
-    as their memory asks for, and are null where the study does not say how much one has.
-    """
-
-    tasks: int
-    on_one_base_mb: float
-    one_each_mb: float
-    machines: int | None = None
-    machines_one_each: int | None = None
-    usd_per_hour: float | None = None
-    usd_per_hour_one_each: float | None = None
+# Costs are added up over a year of use.
+MONTHS = 12
 
 
 class Cost(Record):
@@ -33,13 +20,8 @@ class Cost(Record):
     Attributes:
         per_1k: dollars for 1,000 answers with what the clock or the tokens leave open.
         labelling_hours: hours that the labels it learns from take; they are paid for.
-        engineer_hours: to build it.
-        build_usd: training, labels still to be bought and engineering, once.
-        refresh_usd: the same for each refresh.
-        total_usd: everything over the study's horizon at its volume, and a second build where its
-            model retires before the end.
-        retires: the day from which its model cannot be had any more, as an ISO date.
-        months: of use until then, counted from the first day of use.
+        training_usd: one fit on the study's machine.
+        total_usd: a fit, and a year of answers at the study's volume.
         base_mb: size of the base model that its artefact needs as well.
         index_seconds: of indexing all documents, after each change of them; null where no index
             was timed.
@@ -47,7 +29,6 @@ class Cost(Record):
     """
 
     fit_seconds: float | None = None
-    turnaround_seconds: float | None = None
     ms_per_item: float | None = None
     tokens_in: float | None = None
     tokens_cached: float | None = None
@@ -58,13 +39,8 @@ class Cost(Record):
     base_mb: float | None = None
     index_seconds: float | None = None
     labelling_hours: float | None = None
-    engineer_hours: float | None = None
-    build_usd: float | None = None
-    refresh_usd: float | None = None
+    training_usd: float | None = None
     total_usd: float | None = None
-    retires: str | None = None
-    months: float | None = None
-    serving: Serving | None = None
     missing: tuple[str, ...] = ()
 
 
@@ -77,45 +53,31 @@ class Requests(Record):
 
 
 class Breakeven(Record):
-    """From how many answers on the candidate that costs more to build pays for itself.
+    """From how many answers on the candidate that costs more to train pays for itself.
 
     Attributes:
-        a: the candidate that costs more to build, refreshes in the window included.
-        b: the other one; built again within the window where its model retires.
-        months: the window: the study's horizon, or the time until the model of `a` retires.
-        expected: answers in that window.
-        extra_usd: what `a` costs more to build and refresh.
+        a: the candidate that costs more to train.
+        b: the other one.
+        expected: answers in a year.
+        extra_usd: what `a` costs more to train.
         saves_per_1k: dollars that 1,000 answers of `a` cost less; negative where they cost more.
         gain: accuracy of a minus accuracy of b.
-        worth_per_1k: dollars that 1,000 answers of `a` bring more: the gain, and the saving.
-        requests: answers from which on `a` pays; 0 where it costs nothing more to build.
-        requests_per_month: the same by month of the window.
-        probability: that `a` pays within the window.
-        net_usd: what `a` brings more than `b` in the window.
-        value_needed: dollars that a right answer must be worth for the gain as measured to pay;
-            null where a does not gain, 0 where it pays by what it saves.
-        margin: the gain in accuracy that pays for the one of the two that costs more in all.
-        margin_of: that one.
-        carries: what the intervals carry: the gain, and whichever running costs were measured
-            more than once.
+        requests: answers from which on `a` pays; 0 where it costs nothing more to train.
+        requests_per_month: the same by month of a year.
+        probability: that `a` pays within a year.
+        net_usd: what `a` brings more than `b` in a year.
     """
 
     a: str
     b: str
-    months: float
     expected: float
     extra_usd: float
     saves_per_1k: Interval
     gain: Interval
-    worth_per_1k: Interval
     requests: Requests
     requests_per_month: Requests
     probability: float
     net_usd: Interval
-    value_needed: float | None
-    margin: float
-    margin_of: str
-    carries: tuple[str, ...]
 
 
 class Move(Record):

@@ -121,15 +121,6 @@ class Rejected(Record):
     why: str
 
 
-class Crossing(Record):
-    """The number of labels at which one candidate overtakes another."""
-
-    a: str
-    b: str
-    labels: Interval | None
-    probability: float | None
-
-
 class Verdict(Record):
     """The decision, its confidence, and what would change it.
 
@@ -215,7 +206,6 @@ class Decision(Record):
     scorecards: tuple[Scorecard, ...]
     standings: tuple[Standing, ...] = ()
     pairs: tuple[Pair, ...]
-    crossings: tuple[Crossing, ...] = ()
     failures: Failures | None = None
     overlap: ErrorOverlap | None = None
     disagreement: Disagreement | None = None

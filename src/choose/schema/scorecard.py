@@ -250,13 +250,6 @@ class Scorecard(Record):
     errors: tuple[str, ...] = ()
 
 
-class ForecastPoint(Record):
-    """Accuracy of one new draw of this many labels, on the same test rows."""
-
-    labels: int
-    accuracy: Interval
-
-
 class Needed(Record):
     """Labels to learn from until an accuracy, or a gain over the accuracy of now, is reached.
 
@@ -271,24 +264,14 @@ class Needed(Record):
     labels: Interval | None = None
 
 
-class CurveFamily(Record):
-    """The weight of a family of curves, by how well it foretells the largest measured size."""
-
-    name: str
-    weight: float
-
-
 class CurveForecast(Record):
-    """A candidate's learning curve beyond the data, or why there is no forecast.
+    """How many labels a candidate needs for the target and for the margin, by its learning curve.
 
-    `apart` says that families exclude each other; the intervals are then their union.
+    `refused` says why there is no forecast.
     """
 
     candidate: str
     labels: int
-    points: tuple[ForecastPoint, ...] = ()
-    families: tuple[CurveFamily, ...] = ()
-    apart: bool = False
     target: Needed | None = None
     margin: Needed | None = None
     refused: str | None = None

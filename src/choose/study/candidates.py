@@ -247,26 +247,14 @@ def model_of(candidate: Candidate) -> str | None:
 
 
 def check_names(study: Study, candidates: Sequence[Candidate]) -> None:
-    """Refuse prices, resources and retirement dates of what the study does not have.
+    """Refuse resources of what the study does not have.
 
     Raises:
         StudyError: naming the key and what is allowed.
     """
-    costs, retirement = study.costs, study.models.retirement
-    # A candidate that does not run this time keeps its prices in the file.
+    # A candidate that does not run this time keeps its resources in the file.
     names = sorted({c.name for c in candidates} | set(names_of(study)) | set(available()))
-    specs = {model_of(c) for c in candidates} | {getattr(study.models, role) for role in ROLES}
-    known = [*names, *sorted(spec for spec in specs if spec is not None)]
-    for key in ("engineer_hours", "refresh_hours"):
-        _check_known(f"costs.{key}", getattr(costs, key), [*FAMILIES, *names])
     _check_known("run.resources", study.run.resources, [*FAMILIES, *names])
-    _check_known("models.retirement", retirement, known)
-    for name, day in retirement.items():
-        if costs.start is not None and day <= costs.start:
-            raise StudyError(
-                f"models.retirement has {name!r} retired on {day}, before use starts on "
-                f"{costs.start} (costs.start). Leave that model out, or correct the date."
-            )
 
 
 def check_machine(study: Study) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Mapping
-from datetime import date
 from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
@@ -95,52 +94,20 @@ class Costs(Settings):
     hourly_rate: float | None = Field(
         default=None, ge=0, description="Dollars for an hour of labelling."
     )
-    qa_share: float = Field(
-        default=0.0, ge=0, le=1, description="Share of the rows that two people label, as a check."
-    )
     usd_per_machine_hour: float | None = Field(
         default=None,
         ge=0,
         description="Dollars for an hour of the machine that trains and answers.",
     )
-    machine_gb: float | None = Field(
-        default=None, gt=0, description="Memory of that machine, in GB."
-    )
     value_per_right_answer: float | None = Field(
         default=None, gt=0, description="Dollars that an avoided error is worth."
     )
     volume_per_month: float | None = Field(default=None, gt=0, description="Answers a month.")
-    horizon_months: float | None = Field(
-        default=None, gt=0, le=600, description="How many months the model will be used."
-    )
-    start: date | None = Field(
-        default=None, description="First day of use; by default the day of the run."
-    )
-    engineer_rate: float | None = Field(
-        default=None, ge=0, description="Dollars for an hour of engineering."
-    )
-    engineer_hours: Mapping[str, Price] = Field(
-        default={}, description="Hours to build it, by family or candidate."
-    )
-    new_labels: int = Field(default=0, ge=0, description="Labels to buy before it is built.")
-    refresh_months: float | None = Field(
-        default=None, gt=0, description="Months between rebuilds on newer data."
-    )
-    refresh_labels: int | None = Field(
-        default=None, ge=0, description="New labels for each rebuild."
-    )
-    refresh_hours: Mapping[str, Price] = Field(
-        default={}, description="Hours for each rebuild, by family or candidate."
-    )
-    tasks: int | None = Field(
-        default=None, ge=1, description="Number of tasks that one base model will serve."
-    )
 
     @property
     def derives(self) -> bool:
         """Return whether prices determine the margin."""
-        known = (self.value_per_right_answer, self.volume_per_month, self.horizon_months)
-        return None not in known
+        return None not in (self.value_per_right_answer, self.volume_per_month)
 
 
 class Grid(Settings):
@@ -220,10 +187,6 @@ class Specs(Settings):
 
 class Models(Specs):
     """Model specs for every candidate that does not name its own."""
-
-    retirement: Mapping[str, date] = Field(
-        default={}, description="First day on which a model is gone, by candidate or model spec."
-    )
 
 
 class CandidateSection(Specs):

@@ -32,7 +32,6 @@ _LIMITS: Any = {
     "data": True,
     "run": True,
     "grid": {"budget_seconds", "max_usd"},
-    "costs": {"start"},
     "endpoints": {
         "__all__": {
             "api_key_env",

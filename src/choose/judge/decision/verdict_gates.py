@@ -18,15 +18,14 @@ from choose.formatting import (
     interval,
     listed,
     measured,
-    months,
     number,
     plural,
     points,
     rough,
     short_model,
 )
+from choose.judge.decision.break_even import Balance, balance_of
 from choose.judge.decision.contenders import Contenders, relation
-from choose.judge.decision.crossovers import Balance, balance_of
 from choose.judge.decision.label_gates import (
     failures_data_driven,
     labels_clean_enough,
@@ -36,7 +35,6 @@ from choose.judge.decision.label_gates import (
 from choose.judge.decision.robust_choice import robust
 from choose.judge.decision.rule import Case, deciding_difference, deciding_rival
 from choose.judge.evidence import BILLIONS, strong
-from choose.judge.goal import UNSAID
 from choose.judge.measures.cost_comparison import fit_and_1k_answers, in_dollars
 from choose.judge.scores.family_comparison import FamilyComparison
 from choose.judge.stats.paired import Difference
@@ -262,10 +260,12 @@ def worth_its_cost(case: Case) -> Gate:
 
 def missing_prices(contenders: Contenders) -> str:
     """Say which prices the study file lacks; empty if it has all."""
-    if contenders.rule.deployment == UNSAID and contenders.rule.usd_per_machine_hour is None:
+    rule = contenders.rule
+    prices = (rule.usd_per_machine_hour, rule.volume_per_month, rule.value_per_right_answer)
+    if prices == (None, None, None):
         return "Add prices under [costs] in choose.toml to see whether it pays off."
     keys = [key for name in contenders.names for key in contenders.costs[name].record.missing]
-    if contenders.rule.deployment.value_per_right_answer is None:
+    if rule.value_per_right_answer is None:
         keys.append("costs.value_per_right_answer")
     keys = list(dict.fromkeys(keys))
     if not keys:
@@ -283,12 +283,10 @@ def _takes(contenders: Contenders, name: str) -> str:
 
 
 def _cheapest(contenders: Contenders, name: str) -> str:
-    plan = contenders.rule.deployment
-    total = contenders.margins.costs[name].total(plan)
-    assert plan.horizon_months is not None
+    total = contenders.costs[name].record.total_usd or 0.0
     return (
-        f"{name} is the cheapest candidate ({dollars(total)} over {months(plan.horizon_months)}), "
-        "so it has no extra cost to pay back."
+        f"{name} is the cheapest candidate ({dollars(total)} a year), so it has no extra cost to "
+        "pay back."
     )
 
 
@@ -296,9 +294,9 @@ def _balance(case: Case, other: str, at: Balance) -> str:
     """State the net value of a candidate over another, with the terms of the break-even."""
     name, net = case.name, at.net
     return (
-        f"Net value of {name} over {other} in {months(at.months)} and {rough(at.answers)} answers: "
+        f"Net value of {name} over {other} in a year of {rough(at.answers)} answers: "
         f"{dollars(net.value)} ({dollars(net.low)} to {dollars(net.high)}). {name} costs "
-        f"{_more(at.extra)} to build and refresh and {_more(-1000 * at.saves.value)} per 1,000 "
+        f"{_more(at.extra)} to train and {_more(-1000 * at.saves.value)} per 1,000 "
         f"answers, changes {case.words.score} by {measured(at.gain.value)}, and a right answer is "
         f"worth {dollars(at.value)}. It pays off with {chance(at.probability)} probability."
     )

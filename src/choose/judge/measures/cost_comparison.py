@@ -7,19 +7,19 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 
 from choose.formatting import duration, milliseconds
-from choose.judge.goal import Deployment, Rule
-from choose.judge.measures.cost_sheet import CostSheet, LifetimeCost
+from choose.judge.goal import Rule
+from choose.judge.measures.cost_sheet import CostSheet, YearCost
 from choose.judge.scores.score_tables import CandidateScores
 from choose.types import FAMILIES
 
-# Costs that differ by less than this factor pass for equal: clocks are not exact, and of a total
-# over the horizon, which is mostly hours and prices that the study states, they are a small part.
+# Costs that differ by less than this factor pass for equal: clocks are not exact. Of a year's total
+# they are a small part.
 EQUAL_COST, EQUAL_TOTAL = 3.0, 1.1
 
 # Figures that differ by less than this factor show no difference in cost to a reader.
 NOTICEABLE = 1.2
 
-# Totals over the horizon below this many dollars pass for equal.
+# Totals of a year below this many dollars pass for equal.
 NEGLIGIBLE_USD = 1.0
 
 # The smallest margin that prices may set: a thousand rows do not hold one answer for less.
@@ -42,7 +42,7 @@ def cheapest_first(
         candidates: to order.
         costs: by name of the candidate.
         rule: prices.
-        totals: whether to order by dollars over the horizon, which all must have.
+        totals: whether to order by dollars of a year, which all must have.
     """
     sheets = {c.info.name: costs[c.info.name] for c in candidates}
     if totals:
@@ -86,7 +86,7 @@ def fit_and_1k_answers(costs: Mapping[str, CostSheet]) -> dict[str, float | None
     """Return dollars of a fit and 1,000 answers where all are priced, else their seconds."""
     priced = in_dollars(costs)
     return {
-        name: _sum(sheet.training_usd or 0.0, sheet.record.usd_per_1k)
+        name: _sum(sheet.record.training_usd or 0.0, sheet.record.usd_per_1k)
         if priced
         else _sum(sheet.record.fit_seconds, sheet.record.ms_per_item)
         for name, sheet in costs.items()
@@ -147,8 +147,8 @@ def cheaper_by(
 def equal_costs(costs: Mapping[str, CostSheet], a: str, b: str) -> bool:
     """Return whether `b` costs about as much as `a`, or less, in what orders them by cost."""
     totals = fit_and_1k_answers({name: costs[name] for name in (a, b)})
-    horizon = [costs[name].record.total_usd for name in (a, b)]
-    return _ratio([totals[a], totals[b]]) <= EQUAL_COST and _ratio(horizon) <= EQUAL_TOTAL
+    years = [costs[name].record.total_usd for name in (a, b)]
+    return _ratio([totals[a], totals[b]]) <= EQUAL_COST and _ratio(years) <= EQUAL_TOTAL
 
 
 def _ratio(figures: Sequence[float | None]) -> float:
@@ -167,7 +167,7 @@ class Margins:
     """
 
     rule: Rule
-    costs: Mapping[str, LifetimeCost]
+    costs: Mapping[str, YearCost]
 
     @property
     def derived(self) -> bool:
@@ -178,47 +178,27 @@ class Margins:
         """Return the smallest gain that matters of the more expensive of two candidates."""
         if not self.derived or a == b:
             return self.rule.margin
-        gain = break_even_gain(self.costs[a], self.costs[b], self.rule.deployment)
+        gain = break_even_gain(self.costs[a], self.costs[b], self.rule)
         return max(gain, self.rule.margin)
 
 
 def margins_of(costs: Mapping[str, CostSheet], rule: Rule) -> Margins:
     """Derive the margins where the study states none and prices everything."""
-    priced = {name: sheet.lifetime for name, sheet in costs.items() if sheet.lifetime}
+    priced = {name: sheet.year for name, sheet in costs.items() if sheet.year}
     if len(priced) < len(costs):
         return Margins(rule, {})
-    if rule.margin_from == "stated" or rule.deployment.value_per_right_answer is None:
+    if rule.margin_from == "stated" or rule.value_per_right_answer is None:
         return Margins(rule, priced)
-    gains = [break_even_gain(a, b, rule.deployment) for a, b in combinations(priced.values(), 2)]
+    gains = [break_even_gain(a, b, rule) for a, b in combinations(priced.values(), 2)]
     if not gains:
         return Margins(rule, priced)
     least = max(min(rule.margin, max(gains)), SMALLEST_MARGIN)
     return Margins(replace(rule, margin=least, margin_from="derived"), priced)
 
 
-def payback_months(a: LifetimeCost, b: LifetimeCost, plan: Deployment) -> float:
-    """Return the months in which the one that costs more to build must pay for itself."""
-    assert plan.horizon_months is not None
-    first = max(a, b, key=lambda cost: (cost.build, cost.refresh, -cost.months))
-    return min(plan.horizon_months, first.months)
-
-
-def break_even_gain(a: LifetimeCost, b: LifetimeCost, plan: Deployment) -> float:
-    """Return the gain in accuracy that pays for the difference in cost of two; at most 1."""
-    assert plan.volume_per_month is not None
-    assert plan.value_per_right_answer is not None
-    months = payback_months(a, b, plan)
-    answers = plan.volume_per_month * months
-    if not answers:
-        return 1.0
-    usd = abs(extra_usd(a, b, plan, months))
-    return min(usd / (plan.value_per_right_answer * answers), 1.0)
-
-
-def extra_usd(a: LifetimeCost, b: LifetimeCost, plan: Deployment, months: float) -> float:
-    """Return total dollars of a minus those of b over so many months."""
-    assert plan.volume_per_month is not None
-    an_answer = a.answer.value - b.answer.value
-    return (
-        a.fixed(plan, months) - b.fixed(plan, months) + plan.volume_per_month * months * an_answer
-    )
+def break_even_gain(a: YearCost, b: YearCost, rule: Rule) -> float:
+    """Return the gain in accuracy that pays for a year's difference in cost of two; at most 1."""
+    assert rule.answers is not None
+    assert rule.value_per_right_answer is not None
+    usd = abs(a.total(rule.answers) - b.total(rule.answers))
+    return min(usd / (rule.value_per_right_answer * rule.answers), 1.0)

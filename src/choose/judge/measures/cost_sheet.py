@@ -1,12 +1,11 @@
-"""What one candidate costs: an answer, its build and refreshes, and all of it over the horizon."""
+"""What one candidate costs: a fit, an answer, and both over a year of use."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import date
-from math import ceil, exp, inf, sqrt
+from math import exp, sqrt
 from statistics import median
 
 import numpy as np
@@ -14,10 +13,10 @@ from scipy.special import stdtrit
 
 from choose.formatting import number
 from choose.judge.evidence import CandidateInfo
-from choose.judge.goal import DAYS, Deployment, Rule, hours_of
+from choose.judge.goal import Rule
 from choose.judge.scores.score_tables import CLEAN, CandidateScores
 from choose.schema.base import Interval
-from choose.schema.costs import Cost, Serving, TokenPrices, dollars
+from choose.schema.costs import Cost, TokenPrices, dollars
 from choose.types import Floats, Run
 
 
@@ -32,32 +31,15 @@ class AnswerCost:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LifetimeCost:
-    """Dollars of one candidate under a deployment.
+class YearCost:
+    """Dollars of one candidate in a year: one fit, and an answer."""
 
-    Attributes:
-        build: training, new labels and engineering.
-        refresh: the same for each refresh.
-        answer: one answer.
-        months: of use until its model retires; infinite where no date is known.
-    """
-
-    build: float
-    refresh: float
+    training: float
     answer: AnswerCost
-    months: float = inf
 
-    def fixed(self, plan: Deployment, months: float) -> float:
-        """Return what does not grow with volume; a model that retires earlier is built again."""
-        builds = 2 if self.months < months else 1
-        return builds * self.build + plan.refreshes(months) * self.refresh
-
-    def total(self, plan: Deployment) -> float:
-        """Return the sum over the horizon."""
-        assert plan.horizon_months is not None
-        assert plan.volume_per_month is not None
-        answers = plan.volume_per_month * plan.horizon_months
-        return self.fixed(plan, plan.horizon_months) + answers * self.answer.value
+    def total(self, answers: float) -> float:
+        """Return the dollars of a fit and so many answers."""
+        return self.training + answers * self.answer.value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,34 +48,28 @@ class CostSheet:
 
     Attributes:
         record: what the scorecard shows.
-        training_usd: dollars of one fit on the study's machine.
         answer: dollars an answer.
-        lifetime: dollars from the first day of use to the last.
+        year: dollars of a fit and of an answer, where both are known and the volume is stated.
     """
 
     record: Cost = field(default_factory=Cost)
-    training_usd: float | None = None
     answer: AnswerCost | None = None
-    lifetime: LifetimeCost | None = None
+    year: YearCost | None = None
 
 
 def cost_sheet(candidate: CandidateScores, rule: Rule) -> CostSheet:
     """Return a candidate's costs, those of a fit and an answer as if nothing had been cached."""
     if candidate.main is None:
         return CostSheet()
-    runs, info, plan = candidate.main.runs, candidate.info, rule.deployment
+    runs, info = candidate.main.runs, candidate.info
     fit = _median(run.fit_seconds for run in runs)
-    training = _training_usd(fit, rule)
-    hours = hours_of(plan.engineer_hours, info.name, info.family)
-    build = _work_usd(info, rule, training, plan.new_labels, hours)
-    refresh = _refresh_usd(info, rule, training)
-    answer = _answer_cost(runs, info, rule)
-    months = _months_left(info, plan)
-    lifetime = _lifetime_cost(build, refresh, answer, months, plan)
+    training, answer = _training_usd(fit, rule), _answer_cost(runs, info, rule)
+    year = None
+    if training is not None and answer is not None and rule.answers is not None:
+        year = YearCost(training=training, answer=answer)
     times = _seconds_per_answer(runs)
     record = Cost(
         fit_seconds=fit,
-        turnaround_seconds=fit,
         ms_per_item=1000 * median(times) if times else None,
         tokens_in=_mean_tokens(runs, "tokens_in"),
         tokens_cached=_mean_tokens(runs, "tokens_cached"),
@@ -104,29 +80,24 @@ def cost_sheet(candidate: CandidateScores, rule: Rule) -> CostSheet:
         base_mb=_median(run.base_mb for run in runs),
         index_seconds=_median(run.reread_seconds for run in runs),
         labelling_hours=label_hours(candidate.pool if info.learns else 0, rule),
-        engineer_hours=hours,
-        build_usd=build,
-        refresh_usd=refresh if plan.refresh_months else None,
-        total_usd=lifetime.total(plan) if lifetime else None,
-        retires=info.retires.isoformat() if info.retires else None,
-        months=months,
-        serving=serving(runs, rule),
+        training_usd=training,
+        total_usd=year.total(rule.answers) if year and rule.answers is not None else None,
         missing=tuple(_missing_keys(info, rule, answer)),
     )
-    return CostSheet(record=record, training_usd=training, answer=answer, lifetime=lifetime)
+    return CostSheet(record=record, answer=answer, year=year)
 
 
 def label_hours(labels: float, rule: Rule) -> float | None:
-    """Return hours for so many labels and their checks; None where the pace is not known."""
+    """Return hours for so many labels; None where the pace is not known."""
     if labels == 0:
         return 0.0
     if rule.minutes_per_label is None:
         return None
-    return labels * rule.minutes_per_label * (1 + rule.qa_share) / 60
+    return labels * rule.minutes_per_label / 60
 
 
 def label_usd(labels: float, rule: Rule) -> float | None:
-    """Return dollars for so many labels and their checks; None where they are not priced."""
+    """Return dollars for so many labels; None where they are not priced."""
     hours = label_hours(labels, rule)
     if hours == 0:
         return 0.0
@@ -143,43 +114,6 @@ def priced(rule: Rule, low: float, high: float | None = None) -> str:
     if rule.hourly_rate is not None:
         text += f", {' to '.join(f'${label_usd(n, rule):,.0f}' for n in ends)}"
     return text + ")"
-
-
-def serving(runs: Sequence[Run], rule: Rule) -> Serving | None:
-    """Return the memory of the weights, and the machines that hold them; None if not measured.
-
-    Only weights count: what a batch of requests needs in addition depends on the server, and is
-    the same with one base and with several.
-    """
-    plan = rule.deployment
-    adapters = [run.artefact_mb for run in runs if run.artefact_mb is not None]
-    bases = [run.base_mb for run in runs if run.base_mb is not None]
-    if plan.tasks is None or not adapters or not bases:
-        return None
-    adapter, base = median(adapters), median(bases)
-    shared, separate = base + plan.tasks * adapter, plan.tasks * (base + adapter)
-    few = _machines(shared, 1, plan.machine_gb)
-    many = _machines(base + adapter, plan.tasks, plan.machine_gb)
-    price = rule.usd_per_machine_hour
-    return Serving(
-        tasks=plan.tasks,
-        on_one_base_mb=shared,
-        one_each_mb=separate,
-        machines=few,
-        machines_one_each=many,
-        usd_per_hour=few * price if few is not None and price is not None else None,
-        usd_per_hour_one_each=many * price if many is not None and price is not None else None,
-    )
-
-
-def _machines(megabytes: float, copies: int, gigabytes: float | None) -> int | None:
-    """Return how many machines hold so many copies of weights, none of them split.
-
-    None where the machine's memory is not known, or does not hold one copy.
-    """
-    if gigabytes is None or megabytes > 1000 * gigabytes:
-        return None
-    return ceil(copies / int(1000 * gigabytes // megabytes))
 
 
 def _answer_cost(runs: Sequence[Run], info: CandidateInfo, rule: Rule) -> AnswerCost | None:
@@ -247,73 +181,11 @@ def _training_usd(seconds: float | None, rule: Rule) -> float | None:
     return seconds * price / 3600 if seconds is not None and price is not None else None
 
 
-def _work_usd(
-    info: CandidateInfo, rule: Rule, training: float | None, labels: int | None, hours: float | None
-) -> float | None:
-    """Return dollars of a build or refresh: one fit, new labels, engineering."""
-    if labels is None or hours is None:
-        return None
-    rate = rule.deployment.engineer_rate
-    parts = (
-        training,
-        label_usd(labels if info.learns else 0, rule),
-        hours * rate if rate is not None else (0.0 if hours == 0 else None),
-    )
-    known = [part for part in parts if part is not None]
-    return sum(known) if len(known) == len(parts) else None
-
-
-def _refresh_usd(info: CandidateInfo, rule: Rule, training: float | None) -> float | None:
-    """Return what a refresh costs; nothing where the study plans none."""
-    plan = rule.deployment
-    if plan.refresh_months is None:
-        return 0.0
-    hours = hours_of(plan.refresh_hours, info.name, info.family)
-    return _work_usd(info, rule, training, plan.refresh_labels, hours)
-
-
-def _months_left(info: CandidateInfo, plan: Deployment) -> float | None:
-    """Return the months of use until the candidate's model retires; None without a date."""
-    if info.retires is None or plan.start is None:
-        return None
-    return max((info.retires - date.fromisoformat(plan.start)).days, 0) / DAYS
-
-
-def _lifetime_cost(
-    build: float | None,
-    refresh: float | None,
-    answer: AnswerCost | None,
-    months: float | None,
-    plan: Deployment,
-) -> LifetimeCost | None:
-    if build is None or refresh is None or answer is None:
-        return None
-    if plan.horizon_months is None or plan.volume_per_month is None:
-        return None
-    return LifetimeCost(
-        build=build, refresh=refresh, answer=answer, months=inf if months is None else months
-    )
-
-
 def _missing_keys(info: CandidateInfo, rule: Rule, answer: AnswerCost | None) -> Iterator[str]:
     """Yield the keys of the study file without which the candidate has no total."""
-    plan = rule.deployment
-    labels = [plan.new_labels] + ([plan.refresh_labels] if plan.refresh_months else [])
-    hours = hours_of(plan.engineer_hours, info.name, info.family)
-    again = hours_of(plan.refresh_hours, info.name, info.family) if plan.refresh_months else 0.0
-    buys_labels = info.learns and any(labels)
-    wanted = {
-        "usd_per_machine_hour": rule.usd_per_machine_hour,
-        f"engineer_hours.{info.family}": hours,
-        "engineer_rate": plan.engineer_rate if hours or again else 0.0,
-        "minutes_per_label": rule.minutes_per_label if buys_labels else 0.0,
-        "hourly_rate": rule.hourly_rate if buys_labels else 0.0,
-        "refresh_labels": labels[-1],
-        f"refresh_hours.{info.family}": again,
-        "volume_per_month": plan.volume_per_month,
-        "horizon_months": plan.horizon_months,
-    }
-    yield from (f"costs.{key}" for key, value in wanted.items() if value is None)
+    for key in ("usd_per_machine_hour", "volume_per_month"):
+        if getattr(rule, key) is None:
+            yield f"costs.{key}"
     if info.remote and answer is None:
         yield f"token prices of endpoints.{(info.model or '').removeprefix('endpoint:')}"
 

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from math import sqrt
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -22,29 +21,16 @@ from choose.judge.measures.curve_fit import (
 )
 from choose.judge.scores.score_tables import CandidateScores, StudyScores
 from choose.schema.base import Interval
-from choose.schema.scorecard import CurveFamily, CurveForecast, ForecastPoint, Needed
+from choose.schema.scorecard import CurveForecast, Needed
 from choose.types import Floats
 
 # Forecasts end at this multiple of the largest size.
 REACH = 4.0
 STEPS = 81
 
-# Tuned on four of the real sets, reported on the others (benchmarks/curves.py): the variance of a
-# draw falls with about this power of the size, and curves deviate from every family by this much
-# per doubling.
+# Tuned on four real sets, tested on four others: the variance of a draw falls with about this power
+# of the size, and curves deviate from every family by this much per doubling.
 FALL, STRAY = 0.5, 0.005
-
-# Families below this weight are ignored when families are checked for disagreement.
-VOICE = 0.1
-
-
-class Band(NamedTuple):
-    """Where something lies at several sizes; `apart` says whether families exclude each other."""
-
-    value: Floats
-    low: Floats
-    high: Floats
-    apart: bool
 
 
 @dataclass(frozen=True)
@@ -83,28 +69,6 @@ class Ensemble:
         chosen = np.searchsorted(np.cumsum(self.weights)[:-1], self.resamples.family_quantiles)
         mixed: Floats = each[chosen, np.arange(len(chosen))]
         return mixed
-
-    def band(self, labels: Floats) -> Band:
-        """Return where one new draw's accuracy lies, with 95 %.
-
-        Where families with a say exclude each other, it is the union of their bands.
-        """
-        sizes = np.asarray(labels, dtype=np.float64) / self.points.sizes[-1]
-        noise = self.draw * sizes ** (-FALL / 2)
-        each = self.means(labels) + noise * self._new_draw[:, None]
-        mixed = self._mix(each)
-        value, (low, high) = np.median(mixed, axis=0), np.quantile(mixed, (0.025, 0.975), axis=0)
-        lows, highs = np.quantile(each[self.weights >= VOICE], (0.025, 0.975), axis=1)
-        apart = lows.max(axis=0) > highs.min(axis=0)
-        low = np.where(apart, np.minimum(low, lows.min(axis=0)), low)
-        high = np.where(apart, np.maximum(high, highs.max(axis=0)), high)
-        value, low, high = np.clip(np.stack([value, low, high]), 0.0, 1.0)
-        return Band(value, low, high, bool(apart.any()))
-
-    @property
-    def _new_draw(self) -> Floats:
-        scale = self.resamples.scale(self.points.freedom)
-        return self.resamples.normal(self.name, "new draw") * scale
 
 
 @dataclass(frozen=True)
@@ -232,8 +196,6 @@ def _by_rows(points: CurvePoints, scores: Floats, resamples: Resamples) -> Float
     return means
 
 
-# Multiples of the largest size that are reported.
-MULTIPLES = (2.0, REACH)
 LIKELY = 0.5
 
 
@@ -278,29 +240,9 @@ class CurveForecasts:
         points = self.points[name]
         if isinstance(points, str):
             return CurveForecast(candidate=name, labels=candidate.pool, refused=points)
-        same = ensemble(points, name, self.resamples)
-        labels = np.round(points.sizes[-1] * np.array(MULTIPLES))
-        band = same.band(labels)
         return CurveForecast(
             candidate=name,
             labels=points.labels,
-            points=tuple(
-                ForecastPoint(
-                    labels=int(n),
-                    accuracy=Interval(
-                        value=float(value),
-                        low=float(low),
-                        high=float(high),
-                        estimand=f"one new draw of {int(n)} training rows, on the same test rows",
-                    ),
-                )
-                for n, value, low, high in zip(labels, *band[:3], strict=True)
-            ),
-            families=tuple(
-                CurveFamily(name=family.name, weight=float(weight))
-                for family, weight in zip(CURVE_SHAPES, same.weights, strict=True)
-            ),
-            apart=band.apart,
             target=self._target(name, points),
             margin=self._margin(name, points),
         )

@@ -11,13 +11,12 @@ from choose.formatting import (
     interval,
     listed,
     measured,
-    months,
     number,
     percent,
     plural,
     rough,
 )
-from choose.judge.decision.crossovers import breakevens
+from choose.judge.decision.break_even import breakevens
 from choose.judge.decision.label_gates import labels_limit
 from choose.judge.decision.next_steps import ENOUGH_RUNS, HUNDRED, runs_to_repeat
 from choose.judge.decision.robust_choice import under_noise
@@ -25,12 +24,12 @@ from choose.judge.decision.rule import Case, deciding_difference, deciding_rival
 from choose.judge.decision.verdict_confidence import fits_that_may_fail
 from choose.judge.evidence import strong
 from choose.judge.measures.build_scorecard import settings_of
-from choose.judge.prose.labelling_advice import out_of_reach, overtaken
+from choose.judge.prose.labelling_advice import out_of_reach
 from choose.judge.prose.reasons import closest_costlier
 from choose.judge.scores.paired_comparison import compare, other_pool
 from choose.judge.scores.score_tables import CandidateScores
 from choose.schema.base import Interval
-from choose.schema.costs import Breakeven, Move
+from choose.schema.costs import MONTHS, Breakeven, Move
 from choose.schema.score_names import amount
 from choose.schema.standings import Step
 
@@ -173,7 +172,6 @@ def flips(case: Case) -> tuple[str, ...]:
         *price_flips(case),
         *_model(case),
         *_fewer_labels(case),
-        *overtaken(case.contenders, case.name),
         *filter(None, [_unreached(case)]),
         *_noise(case),
         *_settings(case),
@@ -248,20 +246,16 @@ def _unreached(case: Case) -> str:
     return "" if case.selection.target == "met" else out_of_reach(case.contenders)
 
 
-# A volume or value more than this many times away from the study's is not reported.
+# A volume more than this many times away from the study's is not reported.
 FAR = 100
 
 
 def price_flips(case: Case) -> Iterator[str]:
-    """Yield the volumes, values and dates from which another candidate would be used."""
+    """Yield the volumes from which another candidate would be used."""
     pairs = [pair for pair in breakevens(case.contenders) if case.name in (pair.a, pair.b)]
     yield from _volume(
         [p for p in pairs if p.a != case.name], [p for p in pairs if p.a == case.name]
     )
-    now = case.contenders.rule.deployment.value_per_right_answer or 0.0
-    near = [p for p in pairs if p.value_needed and now / FAR < p.value_needed < FAR * now]
-    yield from _value(near, case.name)
-    yield from _retirement(case)
 
 
 def _volume(others: Sequence[Breakeven], own: Sequence[Breakeven]) -> Iterator[str]:
@@ -278,8 +272,8 @@ def _volume(others: Sequence[Breakeven], own: Sequence[Breakeven]) -> Iterator[s
         pair = above[min(above)]
         yield (
             f"Above about {rough(pair.requests_per_month.value or 0.0)} answers a month"
-            f"{_volume_ends(pair)}, {pair.a} would pay for itself within {months(pair.months)} "
-            f"compared with {pair.b}; the study assumes {rough(pair.expected / pair.months)}."
+            f"{_volume_ends(pair)}, {pair.a} would pay for itself within a year "
+            f"compared with {pair.b}; the study assumes {rough(pair.expected / MONTHS)}."
         )
     below = {
         p.requests.value: p
@@ -291,25 +285,7 @@ def _volume(others: Sequence[Breakeven], own: Sequence[Breakeven]) -> Iterator[s
         yield (
             f"Below about {rough(pair.requests_per_month.value or 0.0)} answers a month"
             f"{_volume_ends(pair)}, {pair.b} would be enough: {pair.a} would not pay for itself "
-            f"within {months(pair.months)}; the study assumes {rough(pair.expected / pair.months)}."
-        )
-
-
-def _value(pairs: Sequence[Breakeven], name: str) -> Iterator[str]:
-    """Yield the values of a right answer from which the other of a pair pays off."""
-    unprofitable = [p for p in pairs if p.a != name and p.net_usd.value < 0]
-    if unprofitable:
-        pair = min(unprofitable, key=lambda p: p.value_needed or 0.0)
-        yield (
-            f"If a right answer were worth {dollars(pair.value_needed or 0.0)} or more, {pair.a} "
-            f"would pay off against {pair.b}: it gains {measured(pair.gain.value)}."
-        )
-    taken = [p for p in pairs if p.a == name and p.net_usd.value >= 0]
-    if taken:
-        pair = max(taken, key=lambda p: p.value_needed or 0.0)
-        yield (
-            f"If a right answer were worth less than {dollars(pair.value_needed or 0.0)}, "
-            f"{pair.b} would be enough: {pair.a} gains {measured(pair.gain.value)} over it."
+            f"within a year; the study assumes {rough(pair.expected / MONTHS)}."
         )
 
 
@@ -319,22 +295,3 @@ def _volume_ends(pair: Breakeven) -> str:
         return ""
     upper = rough(high) if high is not None else "any number"
     return f" ({rough(low)} to {upper})"
-
-
-def _retirement(case: Case) -> Iterator[str]:
-    plan = case.contenders.rule.deployment
-    for name in (case.name, *case.selection.rivals[:1]):
-        day, cost = (
-            case.contenders.panel[name].info.retires,
-            case.contenders.margins.costs.get(name),
-        )
-        if day is None:
-            continue
-        if cost is None or plan.horizon_months is None:
-            yield f"The model of {name} retires on {day.isoformat()}; plan its replacement."
-        elif cost.months < plan.horizon_months:
-            yield (
-                f"The model of {name} retires on {day.isoformat()}, after {months(cost.months)} of "
-                f"the {months(plan.horizon_months)} planned: it must pay off by then, and "
-                f"rebuilding it costs {dollars(cost.build)}."
-            )

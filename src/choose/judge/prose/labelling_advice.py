@@ -18,7 +18,6 @@ from choose.formatting import (
     size_in_points,
 )
 from choose.judge.decision.contenders import Contenders
-from choose.judge.decision.crossovers import forecast_crossings
 from choose.judge.decision.label_gates import NAMED, labels_limit, relabelling_gain
 from choose.judge.decision.more_labels import (
     answered_too_few,
@@ -148,17 +147,6 @@ def toward_margin(forecast: CurveForecast, words: Words) -> str:
         f"More {words.labels} would help {forecast.candidate}: it gains "
         f"{points(forecast.margin.gain)} with {amount(forecast, forecast.margin, words)}."
     )
-
-
-def overtaken(contenders: Contenders, name: str) -> Iterator[str]:
-    """Yield the candidates that are likely to overtake this one with more labels."""
-    for crossing in forecast_crossings(contenders):
-        if crossing.b == name and crossing.labels and crossing.probability:
-            yield (
-                f"With about {plural(rounded(crossing.labels.value), contenders.words.label)}, "
-                f"{crossing.a} is likely to overtake {crossing.b} "
-                f"({chance(crossing.probability)} probability)."
-            )
 
 
 def grow_steps(case: Case) -> Iterator[Step]:

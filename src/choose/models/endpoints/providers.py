@@ -164,11 +164,6 @@ def with_providers(settings: Mapping[str, Any]) -> dict[str, Any]:
     replaced = dict(settings)
     if isinstance(models := settings.get("models"), Mapping):
         replaced["models"] = _resolved(models, "models", found)
-        if isinstance(days := models.get("retirement"), Mapping):
-            replaced["models"]["retirement"] = {
-                _spec(name, "models.retirement", {}) if isinstance(name, str) else name: day
-                for name, day in days.items()
-            }
     if isinstance(candidates := settings.get("candidates"), list | tuple):
         replaced["candidates"] = [
             _candidate(each, f"candidates.{place}", found) for place, each in enumerate(candidates)

@@ -29,6 +29,7 @@ from choose.report.html.chart_style import (
 )
 from choose.report.reading_text import LossStep, loss_steps, splits_of
 from choose.schema.base import Interval
+from choose.schema.costs import MONTHS
 from choose.schema.decision import Decision
 from choose.schema.scorecard import Scorecard
 
@@ -208,16 +209,14 @@ SPAN, STEPS = 30.0, 61
 
 def volumes(decision: Decision) -> Figure | None:
     """Draw the total cost of 1,000 answers, wrong answers included, against volume."""
-    plan = decision.goal.get("deployment") or {}
-    value, volume, months = (
-        quantity(plan, key)
-        for key in ("value_per_right_answer", "volume_per_month", "horizon_months")
+    value, volume = (
+        quantity(decision.goal, key) for key in ("value_per_right_answer", "volume_per_month")
     )
     cards = [c for c in measured(decision) if c.cost.total_usd is not None]
-    if value is None or volume is None or months is None:
+    if value is None or volume is None:
         return None
     monthly = np.geomspace(volume / SPAN, volume * SPAN, STEPS)
-    lines = {c.candidate: _dollars(c, monthly, volume, months, value) for c in cards}
+    lines = {c.candidate: _dollars(c, monthly, value) for c in cards}
     cards = [c for c in cards if min(lines[c.candidate]) > 0]
     if len(cards) < 2:
         return None
@@ -248,16 +247,14 @@ def volumes(decision: Decision) -> Figure | None:
     return draw_figure(layers, HEIGHT, title, caption, rows, named=True)
 
 
-def _dollars(
-    card: Scorecard, monthly: np.ndarray, volume: float, months: float, value: float
-) -> np.ndarray:
+def _dollars(card: Scorecard, monthly: np.ndarray, value: float) -> np.ndarray:
     """Return (n,) dollars of 1,000 answers at each volume, wrong ones at their worth."""
-    assert card.cost.total_usd is not None
+    assert card.cost.training_usd is not None
     assert card.cost.usd_per_1k is not None
     assert card.accuracy is not None
-    fixed = card.cost.total_usd - volume * months * card.cost.usd_per_1k / 1000
     wrong = 1000 * value * (1 - card.accuracy.value)
-    spread: np.ndarray = 1000 * max(fixed, 0.0) / (monthly * months) + card.cost.usd_per_1k + wrong
+    each = 1000 * card.cost.training_usd / (monthly * MONTHS)
+    spread: np.ndarray = each + card.cost.usd_per_1k + wrong
     return spread
 
 
@@ -286,9 +283,8 @@ def _caption(
     best = table.argmin(axis=0)
     now = names[int(best[int(np.abs(np.log(monthly / volume)).argmin())])]
     text = (
-        f"Total: building, refreshing, running, and wrong answers at {dollars(value)} "
-        f"each. As measured, {clean(now)} costs least at {rough(volume)} answers a month (dashed "
-        "line)"
+        f"Total of a year: training, running, and wrong answers at {dollars(value)} each. As "
+        f"measured, {clean(now)} costs least at {rough(volume)} answers a month (dashed line)"
     )
     changes = [i for i in range(1, len(best)) if best[i] != best[i - 1]]
     if not changes:

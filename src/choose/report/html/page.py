@@ -41,7 +41,6 @@ from choose.report.cost_notes import (
     moves,
     notes,
     serving,
-    shelf_life,
 )
 from choose.report.decision_text import (
     MEANING,
@@ -254,7 +253,7 @@ def _money(decision: Decision) -> dict[str, Any]:
     return {
         "priced": has_totals(decision),
         "breakevens": list(breakevens(decision)),
-        "serving": [*shelf_life(decision), *serving(decision)],
+        "serving": list(serving(decision)),
         "heads": MOVE_HEADS,
         "moves": moves(decision),
         "notes": list(notes(decision)),

@@ -38,14 +38,7 @@ DOUBTED, COPIED, MISSED = 50, 500, 15
 PRICES = """[costs]
 usd_per_machine_hour = 0.50    # what your machine costs
 volume_per_month = 10000       # answers you need
-horizon_months = 12
 value_per_right_answer = 0.20  # what a right answer is worth to you
-
-[costs.engineer_hours]         # to build it, by family
-baseline = 8
-prompting = 16
-retrieval = 24
-fine-tuning = 40
 """
 
 COST_HEADS = [
@@ -53,8 +46,8 @@ COST_HEADS = [
     "training",
     "1,000 answers",
     "$ per 1,000",
-    "$ to build",
-    "$ in total",
+    "$ to train",
+    "$ a year",
     "texts go to",
 ]
 
@@ -78,7 +71,7 @@ def _costs(card: Scorecard) -> list[str]:
         DASH if cost.fit_seconds is None else duration(cost.fit_seconds),
         DASH if ms is None else duration(ms),
         DASH if cost.usd_per_1k is None else dollars(cost.usd_per_1k),
-        DASH if cost.build_usd is None else dollars(cost.build_usd),
+        DASH if cost.training_usd is None else dollars(cost.training_usd),
         DASH if cost.total_usd is None else dollars(cost.total_usd),
         where(card),
     ]

@@ -21,9 +21,7 @@ from choose.report.cost_notes import (
     notes,
     service_of,
     serving,
-    shelf_life,
 )
-from choose.report.decision_text import words_in
 from choose.report.screen_text import literal
 from choose.report.terminal.candidate_table import CandidateRows
 from choose.report.terminal.layout import Column, bullets, note, section, split_table
@@ -37,7 +35,7 @@ def costs(decision: Decision, width: int) -> Iterator[RenderableType]:
     parts: list[RenderableType] = [*split_table([rows.names(), *_measured(rows)], width)]
     if has_totals(decision):
         parts += [Text(), *split_table([rows.names(), *_priced(rows)], width)]
-    sentences = [*breakevens(decision), *shelf_life(decision), *serving(decision)]
+    sentences = [*breakevens(decision), *serving(decision)]
     parts += [bullets(sentences)] if sentences else []
     if steps := moves(decision):
         parts += [Text(), *split_table(_moves(steps), width)]
@@ -55,10 +53,6 @@ def _measured(rows: CandidateRows) -> list[Column]:
     column = rows.column
     return [
         column("training\nseconds", lambda card: figure(card.cost.fit_seconds)),
-        column(
-            f"seconds after a\nchanged {words_in(rows.decision).label}",
-            lambda card: figure(card.cost.turnaround_seconds),
-        ),
         column("ms per\nitem", lambda card: figure(card.cost.ms_per_item)),
         column("tokens in\nper item", lambda card: figure(card.cost.tokens_in)),
         column("tokens out\nper item", lambda card: figure(card.cost.tokens_out)),
@@ -70,12 +64,9 @@ def _measured(rows: CandidateRows) -> list[Column]:
 def _priced(rows: CandidateRows) -> list[Column]:
     column = rows.column
     return [
-        column("engineer\nhours", lambda card: figure(card.cost.engineer_hours)),
         column("labelling\nhours", lambda card: figure(card.cost.labelling_hours)),
-        column("$ to\nbuild", lambda card: figure(card.cost.build_usd)),
-        column("$ per\nrefresh", lambda card: figure(card.cost.refresh_usd)),
-        column("$ in\ntotal", lambda card: figure(card.cost.total_usd)),
-        column("retires", lambda card: card.cost.retires or DASH, figures=False),
+        column("$ to\ntrain", lambda card: figure(card.cost.training_usd)),
+        column("$ a\nyear", lambda card: figure(card.cost.total_usd)),
     ]
 
 

@@ -8,7 +8,6 @@ from rich.console import RenderableType
 
 from choose.formatting import (
     DASH,
-    chance,
     clean,
     difference,
     p_value,
@@ -32,7 +31,7 @@ from choose.report.decision_text import (
 from choose.report.screen_text import literal, shorten
 from choose.report.terminal.candidate_table import NAME, CandidateRows
 from choose.report.terminal.layout import Column, bullets, note, section, split_table
-from choose.schema.decision import Crossing, Decision, Pair
+from choose.schema.decision import Decision, Pair
 from choose.schema.diagnosis import ErrorClass, Failures, Suspect
 from choose.schema.scorecard import LabelRecord, Scorecard
 
@@ -50,7 +49,7 @@ METHOD = 48
 
 
 def curves(decision: Decision, width: int) -> Iterator[RenderableType]:
-    """Yield accuracy by number of training labels, and where one candidate overtakes another."""
+    """Yield accuracy by number of training labels, and how many are needed."""
     rows = CandidateRows(decision, lambda card: len(card.curve) > 1)
     sizes = sorted({point.labels for card in rows.cards for point in card.curve})
     word = words_in(decision)
@@ -62,12 +61,11 @@ def curves(decision: Decision, width: int) -> Iterator[RenderableType]:
         rows.column(f"{size:,}\n{word.label}s", lambda card, size=size: _at(rows, card, size))  # type: ignore[misc]
         for size in sizes
     ]
-    sentences = [*(_crossing(c, word.label) for c in decision.crossings), *forecast_lines(decision)]
     yield section(
         f"{word.title} in % by number of training {word.label}s",
         *split_table([rows.names(), *columns], width),
         *(note(text) for text in _rows_of_curves(rows)),
-        bullets(sentences),
+        bullets(forecast_lines(decision)),
     )
 
 
@@ -87,17 +85,6 @@ def _at(rows: CandidateRows, card: Scorecard, size: int) -> str:
     if (point := next((p for p in card.curve if p.labels == size), None)) is None:
         return DASH
     return with_rows(rows.decision, percent(point.value), point.row_set, _usual_rows(rows))
-
-
-def _crossing(crossing: Crossing, label: str) -> str:
-    labels = crossing.labels
-    where = (
-        f"at about {labels.value:,.0f} {label}s" if labels else f"at an unknown number of {label}s"
-    )
-    if labels and labels.low is not None and labels.high is not None:
-        where += f" ({labels.low:,.0f} to {labels.high:,.0f})"
-    sure = "" if crossing.probability is None else f", {chance(crossing.probability)} probability"
-    return f"{crossing.a} overtakes {crossing.b} {where}{sure}."
 
 
 def differences(decision: Decision, width: int) -> Iterator[RenderableType]:

@@ -1,0 +1,136 @@
+"""From how many answers on a candidate that costs more to train pays for itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import combinations
+from math import hypot
+
+from choose.judge.decision.contenders import Contenders
+from choose.judge.measures.cost_sheet import AnswerCost
+from choose.judge.stats.intervals import Estimate
+from choose.judge.stats.paired import Difference
+from choose.schema.base import Interval
+from choose.schema.costs import MONTHS, Breakeven, Requests
+
+YEAR = "answers of a year"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Balance:
+    """The costs and gains of one candidate over another, from which a break-even follows.
+
+    Attributes:
+        extra: dollars that the first costs more to train, F.
+        saves: dollars that an answer of it costs less, with an interval.
+        gain: its accuracy minus the other's.
+        value: dollars that a right answer is worth.
+        answers: in a year.
+    """
+
+    extra: float
+    saves: Estimate
+    gain: Difference
+    value: float
+    answers: float
+
+    @property
+    def per_answer(self) -> Estimate:
+        """Return the net dollars per answer of the first over the second."""
+        middle = self.saves.value + self.value * self.gain.value
+        down = hypot(
+            self.value * (self.gain.value - self.gain.low), self.saves.value - self.saves.low
+        )
+        up = hypot(
+            self.value * (self.gain.high - self.gain.value), self.saves.high - self.saves.value
+        )
+        return Estimate(value=middle, low=middle - down, high=middle + up)
+
+    @property
+    def net(self) -> Estimate:
+        """Return the net dollars in a year of the first over the second."""
+        value, low, high = (
+            self.answers * each - self.extra
+            for each in (self.per_answer.value, self.per_answer.low, self.per_answer.high)
+        )
+        return Estimate(value=value, low=low, high=high)
+
+    @property
+    def probability(self) -> float:
+        """Return the chance that the first pays within a year."""
+        needed = self.extra / self.answers
+        half = (self.gain.high - self.gain.low) / 2 * self.value
+        wider = hypot(half, (self.saves.high - self.saves.low) / 2) / half if half else 1.0
+        spare = self.saves.value + self.value * self.gain.center - needed
+        tail = self.gain.error.p(spare / (self.value * wider)) / 2
+        return 1 - tail if spare > 0 else tail
+
+
+def breakeven_requests(extra: float, per_answer: Estimate) -> Requests:
+    """Return N* with its interval; a null end means never."""
+
+    def answers_at(each: float) -> float | None:
+        if extra <= 0 <= each:
+            return 0.0
+        return extra / each if each > 0 else None
+
+    return Requests(
+        value=answers_at(per_answer.value),
+        low=answers_at(per_answer.high),
+        high=answers_at(per_answer.low),
+    )
+
+
+def balance_of(contenders: Contenders, a: str, b: str) -> Balance | None:
+    """Return the balance of a over b in a year; None where a term is unknown."""
+    costs, rule = contenders.margins.costs, contenders.rule
+    difference = contenders.gain(a, b)
+    if rule.value_per_right_answer is None or not {a, b} <= set(costs) or difference is None:
+        return None
+    assert rule.answers is not None
+    return Balance(
+        extra=costs[a].training - costs[b].training,
+        saves=_saving(costs[a].answer, costs[b].answer),
+        gain=difference,
+        value=rule.value_per_right_answer,
+        answers=rule.answers,
+    )
+
+
+def _saving(mine: AnswerCost, theirs: AnswerCost) -> Estimate:
+    value = theirs.value - mine.value
+    return Estimate(
+        value=value,
+        low=value - hypot(theirs.value - theirs.low, mine.high - mine.value),
+        high=value + hypot(theirs.high - theirs.value, mine.value - mine.low),
+    )
+
+
+def breakevens(contenders: Contenders) -> tuple[Breakeven, ...]:
+    """Return the break-even of every pair, costlier to train first; none if unpriced."""
+    found = []
+    for first, second in combinations(contenders.names, 2):
+        at = balance_of(contenders, second, first)
+        if at is not None and at.extra >= 0:
+            found.append(_record(second, first, at))
+        elif (at := balance_of(contenders, first, second)) is not None:
+            found.append(_record(first, second, at))
+    return tuple(found)
+
+
+def _record(a: str, b: str, at: Balance) -> Breakeven:
+    needed = breakeven_requests(at.extra, at.per_answer)
+    ends = (needed.value, needed.low, needed.high)
+    value, low, high = (None if end is None else end / MONTHS for end in ends)
+    return Breakeven(
+        a=a,
+        b=b,
+        expected=at.answers,
+        extra_usd=at.extra,
+        saves_per_1k=Interval.of(at.saves, "1,000 answers", times=1000),
+        gain=Interval.of(at.gain),
+        requests=needed,
+        requests_per_month=Requests(value=value, low=low, high=high),
+        probability=at.probability,
+        net_usd=Interval.of(at.net, YEAR),
+    )
