@@ -117,9 +117,7 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--rows", type=int, default=400)
     parser.add_argument("--test", type=int, default=10_000)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument(
-        "--candidates", nargs="+", default=["lora-rag", "reader", "sentence", "rag"]
-    )
+    parser.add_argument("--candidates", nargs="+", default=["lora-rag", "sentence", "rag"])
     parser.add_argument("--controls", choices=("right", "all"), default="right")
     parser.add_argument("--set", nargs="*", default=[], help="CANDIDATE.SETTING=VALUE")
     parser.add_argument("--made", type=int, help=argparse.SUPPRESS)

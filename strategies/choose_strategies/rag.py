@@ -10,18 +10,12 @@ from time import perf_counter
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
+import numpy as np
+
 from choose.corpus import WORDS, Passage
+from choose.models.classical.inner_selection import is_level
 from choose.models.prompting.base_strategy import PromptedStrategy, prompter_for
 from choose.models.prompting.prompts import Prompter
-from choose.models.retrieval.chosen_settings import (
-    Measures,
-    ReadsDocuments,
-    Trials,
-    example_with,
-    in_order,
-    shown_example,
-    with_passages,
-)
 from choose.models.retrieval.passage_search import (
     MOST_EMBEDDED,
     WAYS,
@@ -32,12 +26,20 @@ from choose.models.retrieval.passage_search import (
     library_from,
     shared_index,
 )
+from choose.models.retrieval.reading import (
+    Measures,
+    ReadsDocuments,
+    example_with,
+    in_order,
+    shown_example,
+    with_passages,
+)
 from choose.models.retrieval.short_answers import without_echo
 from choose.models.saving import read_fitted, write_fitted
 from choose.models.weights.spec import DEFAULT_ENCODER, DEFAULT_LM, endpoint_name
 from choose.strategy import as_part
 from choose.tasks.answering import abstains, reading
-from choose.types import Answers, Example, Family, Item, Task
+from choose.types import Answers, Example, Family, Floats, Item, Task
 from choose_strategies.lora import Lora
 
 if TYPE_CHECKING:
@@ -240,7 +242,7 @@ class _Trying:
         self.shown = self._demonstrations(found, shots)
         self.rows = self._rows(found)
         self.items = [row.item() for row in self.rows]
-        self.trials: Trials[Setting] = Trials(lambda setting: setting.cost)
+        self.scores: dict[Setting, Floats] = {}
         self.read, self.planned, self.seconds, self.left_out = 0, 0, 0.0, False
         self._started = perf_counter()
         self._libraries = {(library.way, library.words): library}
@@ -255,15 +257,31 @@ class _Trying:
         self.planned = self._planned([words * count for words, count in shapes])
         for words, count in shapes:
             self._try(first.way, words, count, usual.shots)
-        best = self.trials.best()
+        best = self.best()
         for way in WAYS if strategy.retriever == "auto" else ():
             if self._may_index(way, best.words):
                 self._try(way, best.words, best.read, usual.shots)
-        best = self.trials.best()
+        best = self.best()
         if strategy.shots is None and self.shown:
             self._try(best.way, best.words, best.read, len(self.shown))
         self.seconds = self._spent()
-        return self.trials.best()
+        return self.best()
+
+    def best(self) -> Setting:
+        """Return the best setting so far.
+
+        One that shows more words than another is taken only if it is better by more than one
+        standard error of their mean difference; of equals the first counts.
+        """
+        means = {setting: round(float(own.mean()), 9) for setting, own in self.scores.items()}
+        levels: dict[int, Setting] = {}
+        for setting, mean in means.items():
+            if setting.cost not in levels or mean > means[levels[setting.cost]]:
+                levels[setting.cost] = setting
+        by_cost = [levels[cost] for cost in sorted(levels)]
+        top = max(by_cost, key=means.__getitem__)
+        gaps = {setting: self.scores[top] - self.scores[setting] for setting in by_cost}
+        return next(s for s in by_cost if s == top or is_level(gaps[s]))
 
     def _planned(self, shapes: Sequence[int]) -> int:
         """Return the words of passages to read if the first shape wins, whose sizes are given."""
@@ -310,16 +328,15 @@ class _Trying:
 
     def note(self, chosen: Setting) -> str:
         """Return what was chosen, its score on the training rows, and what the choice cost."""
-        trials = self.trials
-        if len(trials.scores) < 2:
+        if len(self.scores) < 2:
             paid = endpoint_name(self.strategy.model) is not None
             return f"Read: {chosen}.{' Nothing was tried, since requests cost money.' * paid}"
-        first, metric = next(iter(trials.scores)), self.task.metrics[0]
+        first, metric = next(iter(self.scores)), self.task.metrics[0]
         others = " Others were left out." if self.left_out else ""
         return (
             f"Read: {chosen}. {metric} on {len(self.rows)} training rows "
-            f"{trials.mean(chosen):.2f}; {trials.mean(first):.2f} with {first}. "
-            f"{len(trials.scores)} settings took {self.read:,} words of passages and "
+            f"{self.scores[chosen].mean():.2f}; {self.scores[first].mean():.2f} with {first}. "
+            f"{len(self.scores)} settings took {self.read:,} words of passages and "
             f"{self.seconds:.0f} s; the limits are {ROWS_TRIED} rows, {WORDS_TRIED:,} words and "
             f"{SECONDS_TRIED:.0f} s.{others}"
         )
@@ -371,7 +388,7 @@ class _Trying:
         """Add the scores of a setting, with answers shortened or not, unless limits are reached."""
         forms = (False, True) if self.strategy.shorten is None else (self.strategy.shorten,)
         settings = [Setting(way, words, count, shots, short) for short in forms]
-        if settings[0] in self.trials.scores:
+        if settings[0] in self.scores:
             return
         key = way, words
         if key not in self._found:
@@ -388,7 +405,7 @@ class _Trying:
         new = [place for place, one in enumerate(asked) if one not in self._written]
         more = sum(words * len(found[place]) for place in new)
         full = self.read + more > WORDS_TRIED or self._spent() > SECONDS_TRIED
-        if full and self.trials.scores:
+        if full and self.scores:
             self.left_out = True
             return
         items = [with_passages(self.items[place], found[place]) for place in new]
@@ -404,7 +421,7 @@ class _Trying:
                 written = self._written[one]
                 output = _short(written, item, some) if setting.short else written
                 scores.append(self.task.score(output, row.targets)[metric])
-            self.trials.add(setting, scores)
+            self.scores[setting] = np.array(scores, dtype=np.float64)
 
     def _spent(self) -> float:
         """Return the seconds so far, with those of answers that were cached."""

@@ -11,13 +11,13 @@ from typing import Any, ClassVar, NamedTuple
 from choose.corpus import WORDS
 from choose.errors import StrategyError
 from choose.models.embeddings import Encoder, load_encoder
-from choose.models.retrieval.chosen_settings import held_apart
 from choose.models.retrieval.indexes import FUSED_RANKS, DenseIndex
 from choose.models.retrieval.passage_search import Library, Way, libraries_for, library_from
 from choose.models.retrieval.tuned_encoder import (
     Contrast,
     Pair,
     encoder_of,
+    held_apart,
     tune,
     untuned,
     weights_of,

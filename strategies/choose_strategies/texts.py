@@ -13,16 +13,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from choose.corpus import LOOKED, WORDS, Corpus, Passage
-from choose.models.retrieval.chosen_settings import (
-    FEWEST_FOR_NUMBER,
-    NUMBERS,
-    PassagesRead,
-    Trials,
-    chosen_number,
-    in_order,
-)
 from choose.models.retrieval.indexes import Hit
 from choose.models.retrieval.passage_search import parted, passage_index, shared_index
+from choose.models.retrieval.reading import in_order
 from choose.models.saving import (
     corpus_facts,
     corpus_from,
@@ -142,8 +135,8 @@ def _lead(text: str, sentences: int) -> str:
 # Passages of documents in which words are counted: enough to know the common ones.
 MOST_COUNTED = 5_000
 
-# Training rows on which the number of passages is chosen, at most.
-MOST_TRIED = 200
+# Numbers of passages that are tried, and training rows for that, at least and at most.
+NUMBERS, FEWEST_TRIED, MOST_TRIED = (1, 3, 5), 16, 200
 
 
 class Sentence(TextBaseline):
@@ -192,31 +185,34 @@ class Sentence(TextBaseline):
             for word, count in sorted(Counter(w for words in sentences for w in words).items())
         }
         # The sentence of a single passage is what is read where nothing is tried.
-        self.read = PassagesRead(self.k or 1)
+        self.read, self.notes = self.k or 1, list[str]()
         if self.k is None and self.corpus is not None:
             self._choose(task, examples)
 
     def _choose(self, task: Task, examples: Sequence[Example]) -> None:
         """Choose how many passages are read, on rows from which nothing else is learnt."""
         rows = in_order([row for row in examples if row.evidence])[:MOST_TRIED]
-        if len(rows) < FEWEST_FOR_NUMBER:
+        if len(rows) < FEWEST_TRIED:
             return
         items = [row.item() for row in rows]
         found = self._shown(items, max(NUMBERS))
-        trials: Trials[int] = Trials(cost=lambda _: 0)
-        for count in sorted(NUMBERS):
+        metric, means = task.metrics[0], dict[int, float]()
+        for count in NUMBERS:
             answers = [
                 self._best(item, passages[:count])
                 for item, passages in zip(items, found, strict=True)
             ]
             pairs = zip(answers, rows, strict=True)
-            trials.add(count, [task.score(a or None, r.targets)[task.metrics[0]] for a, r in pairs])
-        self.read = chosen_number(trials, task.metrics[0])
+            scores = [task.score(a or None, r.targets)[metric] for a, r in pairs]
+            means[count] = round(sum(scores) / len(scores), 9)
+        self.read = max(means, key=means.__getitem__)
+        told = ", ".join(f"{mean:.3f} with {count}" for count, mean in means.items())
+        self.notes = [f"Passages read: {self.read}. {metric} on {len(rows)} training rows: {told}."]
 
     def predict(self, items: Sequence[Item]) -> Answers:
         """Answer with a sentence of the passage shown, which is the evidence."""
-        most = max(self.read.number, LOOKED)
-        shown, further = parted(items, self._shown(items, most), self.read.number)
+        most = max(self.read, LOOKED)
+        shown, further = parted(items, self._shown(items, most), self.read)
         outputs = [self._best(item, own) for item, own in zip(items, shown, strict=True)]
         known = self.corpus is not None or any(item.passages is not None for item in items)
         return Answers(
@@ -235,14 +231,13 @@ class Sentence(TextBaseline):
 
     def facts(self) -> Mapping[str, Any]:
         """Return what an index that other fits had built took, and how many passages are read."""
-        notes = [self.read.note] if self.read.note else []
-        return {"cached_seconds": self.cached_seconds, "notes": notes}
+        return {"cached_seconds": self.cached_seconds, "notes": self.notes}
 
     def save(self, folder: Path) -> None:
         """Write the field or the documents, and how rare words are."""
         documents = None if self.corpus is None else corpus_facts(self.corpus)
         facts = {"passage": self.passage, "rarity": self.rarity, "documents": documents}
-        write_fitted(folder, self, {**facts, "read": self.read.number})
+        write_fitted(folder, self, {**facts, "read": self.read})
 
     def load(self, folder: Path) -> None:
         """Restore the field or the documents, and how rare words are."""
@@ -252,8 +247,7 @@ class Sentence(TextBaseline):
         documents = facts.get("documents")
         self.corpus = None if documents is None else corpus_from(documents)
         self.cached_seconds = 0.0
-        # Before it was chosen, it was one.
-        self.read = PassagesRead(int(facts.get("read", 1)))
+        self.read, self.notes = int(facts["read"]), []
 
     def _shown(self, items: Sequence[Item], most: int) -> list[list[Passage]]:
         """Return the passages of each item that are given or found, at most so many."""

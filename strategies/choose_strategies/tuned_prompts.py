@@ -29,7 +29,7 @@ from choose.models.prompting.prompt_search import (
 from choose.models.prompting.prompts import WORDINGS, Prompter, PromptSettings
 from choose.models.prompting.search_budget import SearchBudget
 from choose.models.prompting.written_descriptions import described, writes
-from choose.models.retrieval.chosen_settings import in_order
+from choose.models.retrieval.reading import in_order
 from choose.models.saving import read_fitted, write_fitted
 from choose.models.tfidf_logistic import TfidfFeatures
 from choose.models.weights.spec import DEFAULT_LM

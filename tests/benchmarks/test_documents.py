@@ -51,7 +51,7 @@ def test_every_part_is_measured_once(
 ) -> None:
     monkeypatch.setattr(documents, "LONG", 8)
     keep, model = tmp_path / "kept.jsonl", str(tiny.causal_lm(tmp_path / "lm"))
-    parts = ["--part", "conditions", "candidates", "echo", "--candidates", "sentence", "reader"]
+    parts = ["--part", "conditions", "candidates", "echo", "--candidates", "sentence"]
     options = [str(folder), "--quick", "--keep", str(keep), "--model", model, *parts]
     documents.main(options)
     first, kept = capsys.readouterr().out, keep.read_text()
@@ -96,19 +96,19 @@ def test_facts_of_made_documents_are_exchanged_where_that_is_clear() -> None:
 def test_who_reads_gives_the_new_facts_and_who_memorised_the_old(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    documents.main(["--part", "update", "--quick", "--candidates", "nearest", "reader"])
+    documents.main(["--part", "update", "--quick", "--candidates", "nearest", "sentence"])
     said = capsys.readouterr().out
     assert "facts of 10 made documents changed after training; 40 questions to learn" in said
     shares = {
         name: [float(x) for x in re.findall(r"(\d+) \(", line)]
         for line in said.splitlines()
-        for name in ("nearest", "reader")
+        for name in ("nearest", "sentence")
         if line.startswith(name)
     }
     assert shares["nearest"][0] == 0  # the new facts
     assert shares["nearest"][1] >= 50  # the old ones
-    assert shares["reader"][0] >= 80
-    assert shares["reader"][1] == 0
+    assert shares["sentence"][0] >= 40
+    assert shares["sentence"][1] == 0
 
 
 def test_a_part_that_needs_a_folder_asks_for_it(capsys: pytest.CaptureFixture[str]) -> None:

@@ -101,7 +101,6 @@ def stated() -> dict[str, list[str]]:
             f"k, {len(baselines.NEIGHBOURS)} values, on at most {baselines.NEIGHBOUR_ROWS:,} rows"
         ],
         "tagger": [f"C = {default('tagger', 'C'):g}"],
-        "reader": [f"C = {default('reader', 'C'):g}"],
         "bm25": [f"k1 = {indexes.K1}, b = {indexes.B}"],
         "tuned-prompt": [f"up to {calls:,} questions a fit, {written} where answers"],
         "retrieval": [f"{words[int(default('retrieval', 'k'))]} nearest rows"],

@@ -9,11 +9,7 @@ from scipy.sparse import random as random_sparse
 from choose.models import tfidf_logistic
 from choose.models.classical import logistic_solver as bounded
 from choose.models.classical.logistic_solver import (
-    MAX_PASSES,
-    SETTLED,
     BoundedLogistic,
-    Weights,
-    minimise,
 )
 from choose.models.tfidf_logistic import (
     LogisticHead,
@@ -156,30 +152,3 @@ def test_both_solvers_report_every_pass(large: bool, monkeypatch: pytest.MonkeyP
         LogisticHead(10.0).fit(rows, [f"c{i % 3}" for i in range(300)])
     assert progress.loop == "logistic fit"
     assert progress.reports > 3
-
-
-class Rough:
-    """A loss whose gradient has the errors of long sums in single precision."""
-
-    shape = (50, 1)
-
-    def __init__(self) -> None:
-        self.passes, self.errors = 0, np.random.default_rng(0)
-        self.scales = np.logspace(0, 3, 50)[:, None]
-
-    def value(self, weights: Weights) -> float:
-        return float(5 + 0.5 * (self.scales * (weights.astype(float) - 1 / 3) ** 2).sum())
-
-    def __call__(self, weights: Weights) -> tuple[float, Weights]:
-        self.passes += 1
-        gradient = self.scales * (weights.astype(float) - 1 / 3)
-        gradient += self.errors.normal(0, 2e-3, self.shape)
-        return self.value(weights), gradient.astype(np.float32)
-
-
-def test_a_loss_that_is_settled_ends_a_fit_whose_gradient_stays_above_the_tolerance() -> None:
-    """`reader` made 1,008 passes on covid_qa where 150 reach the same loss: minutes a fit."""
-    losses = {least: Rough() for least in (0.0, SETTLED)}
-    reached = {k: loss.value(minimise(loss, least=k)) for k, loss in losses.items()}
-    assert losses[0.0].passes > MAX_PASSES > 5 * losses[SETTLED].passes
-    assert reached[SETTLED] == pytest.approx(reached[0.0], rel=SETTLED)

@@ -172,7 +172,7 @@ READING_NAMES = sorted(name for name in available() if traits(name)["reads"])
     [pytest.param(n, marks=[pytest.mark.slow] * (n == "lora-rag")) for n in READING_NAMES],
 )
 def test_contract_of_those_that_reread(name: str, tiny_models: dict[str, object]) -> None:
-    assert {*READING_NAMES} >= {"lora-rag", "rag", "reader", "sentence"}
+    assert {*READING_NAMES} >= {"lora-rag", "rag", "sentence"}
     assert TEXT_CHECKS[-1] is documents_can_change
     assert isinstance(build(name, seed=0), Rereads)
     test_contract_of_records_and_texts(name, documents_can_change, tiny_models)

@@ -19,8 +19,8 @@ from choose.models.lora.answer_writer import AnswerPrompts
 from choose.models.prompting.local_prompter import LocalPrompts
 from choose.models.prompting.prompts import PromptSettings
 from choose.models.retrieval import passage_search
-from choose.models.retrieval.chosen_settings import fitting, with_passages
 from choose.models.retrieval.passage_search import given, gold_passage, library_for, other_passages
+from choose.models.retrieval.reading import fitting, with_passages
 from choose.progress import sampling
 from choose.run.speed_probe import time_fit, time_predict
 from choose.strategy import build, find

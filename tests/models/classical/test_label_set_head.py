@@ -15,8 +15,6 @@ from choose.models.classical.label_set_head import (
     best_set,
     best_sets,
     example_f1s,
-    held_out_scores,
-    held_out_sets,
     members_of,
 )
 
@@ -44,29 +42,6 @@ def test_sets_of_many_rows_are_those_of_each_and_rows_without_weight_do_not_coun
     for row in range(40):
         own = members[row, : 6 if row < 10 else 9]
         assert (found[row] == best_set(own, weights[row, : len(own)])).all()
-
-
-def test_held_out_probabilities_are_those_of_fits_on_the_other_folds() -> None:
-    rng = np.random.default_rng(3)
-    features = rng.normal(size=(90, 4))
-    members = features[:, :2] + rng.normal(size=(90, 2)) > 0.5
-    fold = np.arange(90) % 3
-    levels = held_out_sets(features, members, fold, (0.1, 10.0))
-    for C, chances in zip((0.1, 10.0), levels, strict=True):
-        for part in range(3):
-            own = fold == part
-            for label in range(2):
-                model = LogisticRegression(C=C).fit(features[~own], members[~own, label])
-                right = model.predict_proba(features[own])[:, 1]
-                assert chances[own, label] == pytest.approx(right, abs=5e-3)
-    # What a fold's own rows are does not change the thresholds that they are scored with.
-    chances = levels[1]
-    other = np.where((fold == 0)[:, None], ~members, members)
-    kept, _ = held_out_scores(chances, members, fold)
-    chosen = Thresholds.chosen(chances[fold > 0], members[fold > 0])(chances[fold == 0])
-    assert (kept[fold == 0] == example_f1s(chosen, members[fold == 0])).all()
-    turned, _ = held_out_scores(chances, other, fold)
-    assert (turned[fold == 0] == example_f1s(chosen, other[fold == 0])).all()
 
 
 def test_members_follow_the_order_of_the_labels() -> None:

@@ -27,12 +27,7 @@ _MEMORY = 240_000_000
 # scikit-learn's defaults: the largest gradient at the end, and the most passes.
 _TOLERANCE, MAX_PASSES = 1e-4, 1_000
 
-# A loss is settled where so many steps lower it by less than this share. With long answers to
-# questions the gradient in single precision stays above the tolerance, for hundreds of passes.
-_STEPS, SETTLED = 20, 1e-6
-
 Weights = npt.NDArray[np.float32]
-Places = npt.NDArray[np.int64]
 
 
 def is_large(features: Any, classes: int) -> bool:
@@ -136,22 +131,20 @@ class Loss(Protocol):
         ...
 
 
-def minimise(loss: Loss, start: Weights | None = None, least: float = 0.0) -> Weights:
+def minimise(loss: Loss) -> Weights:
     """Return the weights at which the largest entry of the gradient is within the tolerance.
 
-    Single precision may not get there. With `least` it also ends where `_STEPS` steps lower the
-    loss by less than this share.
+    Single precision may not get there. scipy's solver, in double precision, takes 1.4 to 3 times
+    as long (3,000 rows with 77 labels; 1,000 rows with 48 labels each against the rest).
     """
-    weights = np.zeros(loss.shape, np.float32) if start is None else start
+    weights = np.zeros(loss.shape, np.float32)
     value, gradient = loss(weights)
     pairs = deque[tuple[Weights, Weights]](
         maxlen=int(np.clip(_MEMORY // (2 * weights.size), 2, 10))
     )
-    passes, values = 0, deque([value], maxlen=_STEPS)
+    passes = 0
     while passes < MAX_PASSES:
         if np.abs(gradient).max() <= _TOLERANCE:
-            break
-        if len(values) == _STEPS and values[0] - value < least * abs(value):
             break
         direction = _direction(gradient, pairs)
         slope = float(np.vdot(direction, gradient))
@@ -173,7 +166,6 @@ def minimise(loss: Loss, start: Weights | None = None, least: float = 0.0) -> We
         if float(np.vdot(direction, gradient)) > 0:
             pairs.append((direction, gradient))
         weights, value, gradient = moved, new_value, new_gradient
-        values.append(value)
     return weights
 
 

@@ -21,8 +21,10 @@ from choose.models.embeddings import Encoder, Vectors, cached_encoder, load_enco
 from choose.models.environment_settings import encoder_dtype_setting
 from choose.models.hardware.timed_steps import TimedSteps
 from choose.models.lora.training_run import learning_rate_factor
+from choose.models.retrieval.reading import in_order, order_key
 from choose.models.weights.resolve import weights_digest
 from choose.progress import report_progress
+from choose.types import Example
 
 if TYPE_CHECKING:
     import torch
@@ -180,3 +182,38 @@ def encoder_of(model: Any, spec: str) -> Encoder:
     for name, values in sorted(weights_of(model).items()):
         sha.update(name.encode() + values.tobytes())
     return cached_encoder(model, "tuned embedding", sha.hexdigest(), encoder_dtype_setting())
+
+
+def held_apart(rows: Sequence[Example], share: float) -> tuple[list[Example], list[Example], bool]:
+    """Divide rows into two parts, the second of about a share of them.
+
+    Rows whose evidence is in one document are in one part, as are rows that documents link through
+    others. Where that leaves a part with less than half of its share, rows are divided one by one;
+    the last value says whether documents are apart. Both parts are in the order of `in_order`.
+    """
+    groups = _by_document(in_order(rows))
+    wanted, held = share * len(rows), list[Example]()
+    for group in sorted(groups, key=lambda group: min(order_key(row.id) for row in group)):
+        if len(held) < wanted and len(held) + len(group) <= 1.5 * wanted:
+            held += group
+    apart = bool(rows) and wanted / 2 <= len(held)
+    if not apart:
+        held = in_order(rows)[: round(wanted)]
+    ids = {row.id for row in held}
+    return [row for row in in_order(rows) if row.id not in ids], in_order(held), apart
+
+
+def _by_document(rows: Sequence[Example]) -> list[list[Example]]:
+    """Return the rows in groups that share no document."""
+    group_of: dict[str, list[Example]] = {}
+    groups: dict[int, list[Example]] = {}
+    for row in rows:
+        own = [row]
+        documents = {span.document for span in row.evidence}
+        for other in {id(g): g for d in documents if (g := group_of.get(d)) is not None}.values():
+            own = [*other, *own]
+            groups.pop(id(other))
+        groups[id(own)] = own
+        documents |= {span.document for one in own for span in one.evidence}
+        group_of |= dict.fromkeys(documents, own)
+    return list(groups.values())

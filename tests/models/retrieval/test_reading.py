@@ -5,7 +5,8 @@ from __future__ import annotations
 import random
 
 from choose.corpus import Passage, Span, reciprocal_rank
-from choose.models.retrieval.chosen_settings import Trials, fitting, held_apart, in_order
+from choose.models.retrieval.reading import fitting, in_order
+from choose.models.retrieval.tuned_encoder import held_apart
 from choose.types import Example, Item
 
 
@@ -51,25 +52,6 @@ def test_an_overlapping_pool_begins_with_the_same_rows() -> None:
     rows = [row(f"q{n}") for n in range(100)]
     some = in_order(rows[:90])
     assert [one for one in in_order(rows) if one in some] == some
-
-
-def trials(scores: dict[tuple[str, int], list[float]]) -> Trials[tuple[str, int]]:
-    found: Trials[tuple[str, int]] = Trials(lambda setting: setting[1])
-    for setting, own in scores.items():
-        found.add(setting, own)
-    return found
-
-
-def test_more_is_paid_only_for_a_gain_above_one_standard_error() -> None:
-    cheap = [0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 1.0, 1.0]
-    # Paired differences 1, -1, 0, 0, 0, 0, 0, 1: mean 0.125 and standard error 0.2266.
-    little = [1.0, -1.0, 1.0, 1.0, 0.0, 0.0, 1.0, 2.0]
-    much = [1.0, 0.0, 1.0, 1.0, 1.0, 0.0, 1.0, 1.0]  # mean 0.25, standard error 0.1637
-    assert trials({("a", 1): cheap, ("b", 2): little}).best() == ("a", 1)
-    assert trials({("a", 1): cheap, ("b", 2): much}).best() == ("b", 2)
-    # Of those that cost as much the best, and of equals the first.
-    assert trials({("a", 1): cheap, ("b", 1): little}).best() == ("b", 1)
-    assert trials({("a", 1): cheap, ("b", 1): cheap}).best() == ("a", 1)
 
 
 def test_the_reciprocal_rank_is_of_the_first_passage_with_evidence() -> None:

@@ -1,141 +1,27 @@
-"""What strategies that read share: settings that labelled rows choose, prompts with passages."""
+"""What strategies that read documents share: prompts with passages, and how many fit."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from typing import (
-    TYPE_CHECKING,
-    Any,
-    ClassVar,
-    Final,
-    Generic,
-    NamedTuple,
-    Protocol,
-    TypeVar,
-    runtime_checkable,
-)
-
-import numpy as np
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 from choose.corpus import Corpus, Passage
 from choose.formatting import plural
-from choose.models.classical.inner_selection import is_level
 from choose.models.retrieval.passage_search import NO_DOCUMENTS, WAYS, Found, Library, gold_passage
 from choose.models.weights.resolve import weights_digest
 from choose.tasks.answering import READ
-from choose.types import Example, Floats, Item, Task
-
-Setting = TypeVar("Setting")
+from choose.types import Example, Item, Task
 
 
 def in_order(rows: Sequence[Example]) -> list[Example]:
     """Return rows in an order of their ids, so that overlapping pools begin with the same rows."""
-    return sorted(rows, key=lambda row: _digest(row.id))
+    return sorted(rows, key=lambda row: order_key(row.id))
 
 
-def held_apart(rows: Sequence[Example], share: float) -> tuple[list[Example], list[Example], bool]:
-    """Divide rows into two parts, the second of about a share of them.
-
-    Rows whose evidence is in one document are in one part, as are rows that documents link through
-    others. Where that leaves a part with less than half of its share, rows are divided one by one;
-    the last value says whether documents are apart. Both parts are in the order of `in_order`.
-    """
-    groups = _by_document(in_order(rows))
-    wanted, held = share * len(rows), list[Example]()
-    for group in sorted(groups, key=lambda group: min(_digest(row.id) for row in group)):
-        if len(held) < wanted and len(held) + len(group) <= 1.5 * wanted:
-            held += group
-    apart = bool(rows) and wanted / 2 <= len(held)
-    if not apart:
-        held = in_order(rows)[: round(wanted)]
-    ids = {row.id for row in held}
-    return [row for row in in_order(rows) if row.id not in ids], in_order(held), apart
-
-
-def _by_document(rows: Sequence[Example]) -> list[list[Example]]:
-    """Return the rows in groups that share no document."""
-    group_of: dict[str, list[Example]] = {}
-    groups: dict[int, list[Example]] = {}
-    for row in rows:
-        own = [row]
-        documents = {span.document for span in row.evidence}
-        for other in {id(g): g for d in documents if (g := group_of.get(d)) is not None}.values():
-            own = [*other, *own]
-            groups.pop(id(other))
-        groups[id(own)] = own
-        documents |= {span.document for one in own for span in one.evidence}
-        group_of |= dict.fromkeys(documents, own)
-    return list(groups.values())
-
-
-@dataclass
-class Trials(Generic[Setting]):
-    """The scores of the same labelled rows with several settings.
-
-    Attributes:
-        cost: what a setting costs to run, in any unit.
-        scores: (rows,) of each setting, in the order in which they were tried.
-    """
-
-    cost: Callable[[Setting], float]
-    scores: dict[Setting, Floats] = field(default_factory=dict)
-
-    def add(self, setting: Setting, scores: Sequence[float]) -> None:
-        """Add the scores of the rows with a setting."""
-        self.scores[setting] = np.array(scores, dtype=np.float64)
-
-    def mean(self, setting: Setting) -> float:
-        """Return the mean score of a setting."""
-        return float(self.scores[setting].mean())
-
-    def best(self) -> Setting:
-        """Return the best setting.
-
-        A setting that costs more than another is taken only if it is better by more than one
-        standard error of their mean difference (Breiman et al. 1984); of equals the first counts.
-        """
-        rows, levels = self.scores, dict[float, Setting]()
-        for setting, own in rows.items():
-            cost = self.cost(setting)
-            if cost not in levels or _mean(own) > _mean(rows[levels[cost]]):
-                levels[cost] = setting
-        by_cost = [levels[cost] for cost in sorted(levels)]
-        top = max(by_cost, key=lambda setting: _mean(rows[setting]))
-        return next(
-            setting for setting in by_cost if is_level(rows[top] - rows[setting]) or setting == top
-        )
-
-
-# Passages that are read where nothing is tried, and numbers that are tried where reading is cheap.
-USUAL: Final = 3
-NUMBERS: Final = (USUAL, 1, 5)
-
-# Labelled rows, at least, on which a number of passages is chosen.
-FEWEST_FOR_NUMBER = 16
-
-
-class PassagesRead(NamedTuple):
-    """How many passages are read, and how that was chosen, in a sentence; empty if it was not."""
-
-    number: int
-    note: str = ""
-
-
-def chosen_number(trials: Trials[int], metric: str) -> PassagesRead:
-    """Return the number of passages with the best score, of equals the one that is tried first."""
-    best = trials.best()
-    means = ", ".join(f"{trials.mean(k):.3f} with {k}" for k in sorted(trials.scores))
-    rows = len(trials.scores[best])
-    return PassagesRead(best, f"Passages read: {best}. {metric} on {rows} training rows: {means}.")
-
-
-def _mean(scores: Floats) -> float:
-    return round(float(scores.mean()), 9)
-
-
-def _digest(id: str) -> bytes:
+def order_key(id: str) -> bytes:
+    """Return by what ids are ordered."""
     return hashlib.sha256(id.encode("utf-8", "replace")).digest()
 
 
