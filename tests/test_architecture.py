@@ -13,7 +13,6 @@ import pytest
 
 from choose.errors import ModelError
 from choose.models.lora.model import load_base
-from choose.models.saving import usage
 from choose.strategy import available
 from choose.types import FAMILIES, Status
 from house import statements
@@ -177,12 +176,9 @@ def test_whatever_loads_a_model_runs_no_code_of_it() -> None:
         for path in SOURCES + STRATEGIES
         if any(word in source(path) for word in loading)
     }
-    for writes in (False, True):
-        card = usage("some/base", "out/model", writes)
-        trees[f"the code on a card {writes}"] = ast.parse(card)
     found = [(name, call) for name, tree in trees.items() for call in loads(tree)]
     names = {name for name, _ in found}
-    assert names >= {"model.py", "embeddings.py", "the code on a card True"}
+    assert names >= {"model.py", "embeddings.py"}
     assert not [f"{name}: {ast.unparse(call)}" for name, call in found if not untrusting(call)]
 
 

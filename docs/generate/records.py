@@ -12,10 +12,11 @@ from generate.schemas import Schema, schema_of
 
 STUDY_INTRO = """# The study file
 
-`choose.toml` in the working folder, or `-c FILE`. `choose init DATA` writes one with comments.
-Flags override it. An unknown key is refused, with the closest known one. Everything is fixed
-before the run: the study is written, as resolved, to `study.toml` in the store. A key without a
-default may be left out, unless it is `strategy`.
+`choose.toml` in the working folder, or `-c FILE`
+([an example](../your-file.md#a-study-file-in-the-folder)). Flags override it. An unknown key is
+refused, with the closest known one. Everything is fixed before the run: the study is written, as
+resolved, to `study.toml` in the store. A key without a default may be left out, unless it is
+`strategy`.
 
 The same as a JSON Schema, for editors: [study.schema.json](study.schema.json).
 

@@ -92,14 +92,6 @@ class Saves(Protocol):
 
 
 @runtime_checkable
-class Portable(Protocol):
-    """Optional: a saved folder can be used without `choose`."""
-
-    def usage(self, folder: str) -> str:
-        """Return Python code for the model card: it loads a folder and defines ``label(text)``."""
-
-
-@runtime_checkable
 class Weighted(Protocol):
     """Optional: the strategy loads model weights."""
 

@@ -408,15 +408,6 @@ class Lora:
         head = read_tensors(folder / "head.safetensors", self._model.head.state_dict())
         self._model.head.load_state_dict(head)
 
-    def usage(self, folder: str) -> str:
-        """Return Python that loads a saved folder with PEFT and transformers alone."""
-        from choose.models.lora.answer_writer import ending_code
-        from choose.models.saving import usage
-
-        writer, sets = self._writer, self._thresholds is not None
-        ending = None if writer is None else ending_code(writer.rule.loops, writer.first_copy)
-        return usage(self.base, folder, writes=writer is not None, sets=sets, ending=ending)
-
     def weights(self) -> str:
         """Return the base's digest."""
         return weights_digest(self.base)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,7 +23,7 @@ from choose.models.retrieval.tuned_encoder import (
 )
 from choose.models.saving import read_fitted, write_fitted
 from choose.models.weights.resolve import weights_digest
-from choose.models.weights.spec import DEFAULT_ENCODER, parse_wheel
+from choose.models.weights.spec import DEFAULT_ENCODER
 from choose.strategy import report_progress
 from choose.tasks.answering import corpus_of
 from choose.tasks.ranking import DEPTH, ranking_text, spans_of_relevant
@@ -215,33 +214,6 @@ class TunedEncoder(Dense):
             tuned = load_encoder(str(folder / ENCODER))
         self.library = library_from(facts, self.words, self.encoder, tuned)
         self.tuning, self.artefact_mb = str(facts["tuning"]), 0.0
-
-    def usage(self, folder: str) -> str:
-        """Return Python that defines ``rank(question, documents)`` with the tuned encoder."""
-        base, locate = repr(self.encoder), ""
-        if parse_wheel(self.encoder) is not None:
-            locate = (
-                "from choose.models.weights.resolve import resolve  # only to locate the base\n\n"
-            )
-            base = f"resolve({self.encoder!r})"
-        asked = f"{folder}/{ENCODER}" if self.library.tuned is not None else None
-        return _CODE.format(locate=locate, base=base, asked=json.dumps(asked) if asked else "BASE")
-
-
-_CODE = '''\
-from sentence_transformers import SentenceTransformer
-
-{locate}BASE = str({base})  # embeds documents
-asking = SentenceTransformer({asked})  # embeds questions
-reading = SentenceTransformer(BASE)
-
-
-def rank(question, documents):
-    """Return the places of documents, the nearest to a question first, by meaning alone."""
-    vectors = reading.encode(documents, normalize_embeddings=True)
-    scores = vectors @ asking.encode(question, normalize_embeddings=True)
-    return scores.argsort()[::-1].tolist()
-'''
 
 
 def ranked_documents(library: Library, questions: Sequence[str]) -> list[dict[str, float]]:

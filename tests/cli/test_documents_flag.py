@@ -97,14 +97,6 @@ def test_paths_of_a_study_file_start_at_its_folder(choose: Choose) -> None:
     assert json.loads(result.out)["rows"] == 20
 
 
-def test_init_writes_what_was_given(choose: Choose) -> None:
-    result = choose("init", "questions.jsonl", "--documents", "handbook")
-    assert result.code == 0, result.err
-    study = load_study(Path("choose.toml"))
-    assert (study.data.documents, study.data.estimand) == ("handbook", "new-questions")
-    assert choose("check").code == 0
-
-
 def test_the_commands_that_are_shown_name_the_documents(choose: Choose) -> None:
     result = choose("check", "questions.jsonl", "--documents", "handbook", "--json")
     steps = [step["command"] for step in json.loads(result.out)["first"] if step["command"]]

@@ -33,7 +33,6 @@ ENVIRONMENT = {
     "CHOOSE_ENCODER_DTYPE",
     "OMP_NUM_THREADS",
     "CUDA_VISIBLE_DEVICES",  # repeated in advice
-    "GITHUB_STEP_SUMMARY",
     "RAY_USE_TLS",
     "variable",  # the key of an endpoint
     "",  # the settings of a request, which a worker sets and restores

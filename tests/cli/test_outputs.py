@@ -55,9 +55,3 @@ def test_a_study_file_of_the_users_is_never_replaced(rows: Path) -> None:
     Path("study.toml").write_text(text)
     assert "not a study" in refused("compare", "-c", "study.toml", "-s", "majority", "--out", ".")
     assert Path("study.toml").read_text() == text
-
-
-def test_init_overwrites_no_input(rows: Path) -> None:
-    os.link("a.csv", "c.toml")
-    assert "input" in refused("init", "a.csv", "--out", "c.toml", "--force")
-    assert Path("a.csv").read_text() == ROWS

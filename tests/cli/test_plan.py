@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import json
-import tomllib
 from pathlib import Path
 
 import pytest
 
-from choose.api.plan import check
 from choose.report.terminal.plan_page import forecast_lines
 from choose.schema.plan import TimeForecast
-from choose.study.study_file import load_study
 from support import fake_strategies as fakes
 from support.studies import write_csv
 
@@ -107,91 +103,6 @@ def test_rows_that_a_budget_covers_are_said_once_for_all_that_it_covers_alike() 
     assert "120 of 602 rows of the first pass of each" in first
     assert second.startswith("lora: ")
     assert "5 of 602 rows of the first pass, fewer" in second
-
-
-# --- init --------------------------------------------------------------------------------------
-
-
-@pytest.mark.slow
-def test_a_draft_loads_and_says_what_was_found(choose, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
-    result = choose("init", "sample:tickets")
-    assert result.code == 0
-    written = Path("choose.toml").read_text(encoding="utf-8")
-    study = load_study(Path("choose.toml"))
-    assert study.data.path == "sample:tickets"
-    assert (study.data.text_column, study.data.time_column) == ("text", "timestamp")
-    assert study.goal.margin == 0.02
-    assert study.task.names["billing"] == "billing"
-    assert "89 rows" in written
-    assert "a gain of 0.051" in written
-    assert "# minutes_per_label" in written
-    planned = choose("plan", "-c", "choose.toml", "-s", "tfidf", "--json")
-    assert json.loads(planned.out)["rows"] == 602
-
-
-def test_a_draft_of_records_states_kind_types_and_fields(choose, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
-    assert choose("init", "sample:orders", "--field", "received").code == 0
-    study = load_study(Path("choose.toml"))
-    assert study.data.fields == ("received",)
-    assert (study.task.kind, study.task.fields["delivery"]) == ("extraction", "date")
-    assert study.task.fields["items"] == "list"
-    assert "0.90              # good enough to ship, in field-f1" in Path("choose.toml").read_text()
-
-
-def test_a_draft_is_not_overwritten_unless_forced(choose, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
-    data = write_csv(tmp_path / "words.csv")
-    Path("choose.toml").write_text("mine")
-    refused = choose("init", data)
-    assert refused.code == 2
-    assert "--force" in refused.err
-    assert Path("choose.toml").read_text() == "mine"
-    assert choose("init", data, "--force").code == 0
-    assert load_study(Path("choose.toml")).data.path == str(data)
-
-
-HOSTILE = (
-    '"]\nname = "x',
-    "a = 1 # b",
-    "\u202eevil",
-    "[bold]x",
-    "é.ü",
-    "''' \\ \\u0041",
-    "\x7fdel",
-)
-
-
-def test_hostile_labels_stay_labels(choose, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
-    path = tmp_path / 'we"ird [x].csv'
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(("text", 'label "x"'))
-        writer.writerows((f"row {i} {i % 7}", HOSTILE[i % 7]) for i in range(70))
-    assert choose("init", path, "--label-column", 'label "x"').code == 0
-    written = Path("choose.toml").read_text(encoding="utf-8")
-    assert all(c == "\n" or c.isprintable() for c in written)
-    study = load_study(Path("choose.toml"))
-    labels = {label.strip() for label in HOSTILE}
-    assert set(study.task.names) == labels
-    assert set(tomllib.loads(written)) == {"data", "task", "goal", "grid"}
-    checked = check(study_file="choose.toml").record
-    assert {c.label for c in checked.balance.counts} == labels
-
-
-@pytest.mark.parametrize(
-    ("arguments", "says"),
-    [
-        (["nowhere.csv"], "nowhere.csv"),
-        (["words.csv", "--out", "study.txt"], ".toml"),
-        ([], "DATA"),
-    ],
-)
-def test_a_bad_draft_is_one_red_line(choose, tmp_path: Path, arguments, says: str) -> None:  # type: ignore[no-untyped-def]
-    for name in ("words.csv", "others.csv"):  # the only file would be taken
-        write_csv(tmp_path / name)
-    result = choose("init", *arguments)
-    assert result.code == 2
-    assert says in result.err
-    assert not list(tmp_path.glob("*.toml"))
 
 
 # --- strategies and models ---------------------------------------------------------------------

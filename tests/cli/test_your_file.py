@@ -38,47 +38,6 @@ def checked(choose: Callable, *arguments: str) -> list[dict[str, str]]:  # type:
     return lines
 
 
-@pytest.mark.slow
-def test_a_study_and_its_export_remember_the_columns_that_were_found(choose: Callable) -> None:  # type: ignore[type-arg]
-    write("crm.csv", "messages.jsonl", "nested.jsonl")
-    for name, text in (
-        ("crm.csv", "Subject,Description"),
-        ("messages.jsonl", "messages.user"),
-        ("nested.jsonl", "ticket.body"),
-    ):
-        ran = choose("compare", name, *QUICK, "--out", f"{name}.study")
-        assert ran.code == 0, ran.err
-        assert "Columns found by their content: text" in ran.err
-        assert Store(Path(f"{name}.study")).study["data"]["text_column"] == text
-        exported = choose("export", f"{name}.study", f"{name}.model", "--candidate", "majority")
-        assert exported.code == 0, exported.err
-        labels = choose("predict", f"{name}.model", name)
-        assert labels.code == 0, labels.err
-        assert len(labels.out.splitlines()) >= 61
-
-
-def test_init_takes_the_only_data_file_and_uses_the_same_guesses(choose: Callable) -> None:  # type: ignore[type-arg]
-    none = choose("init")
-    assert none.code == 2
-    assert "this folder holds no CSV" in none.err
-    issues = b"row,kind,label,suggested,other_row,says,text\r\n1,suspect,a,b,,x,y\r\n"
-    Path("issues.csv").write_bytes(issues)
-    assert "this folder holds no CSV" in choose("init").err, "a list of issues is no labelled set"
-    write("crm.csv")
-    made = choose("init")
-    assert made.code == 0
-    assert "The only data file here: crm.csv" in made.err
-    text = Path("choose.toml").read_text()
-    for line in ('path = "crm.csv"', 'text_column = "Subject,Description"', 'label_column = "Team"',
-                 'time_column = "Created At"'):  # fmt: skip
-        assert f"\n{line}" in text
-    write("team.csv")
-    several = choose("init", "--force")
-    assert several.code == 2
-    assert "'crm.csv', 'team.csv'" in several.err
-    assert choose("check").code == 0  # with the file that was drafted
-
-
 @pytest.mark.parametrize("file", ["intents.tsv", "team.csv", "twelve.csv"])
 def test_the_files_below_are_accepted_without_a_study_file(choose: Callable, file: str) -> None:  # type: ignore[type-arg]
     write(file)
@@ -117,7 +76,7 @@ def test_a_study_file_that_was_picked_up_is_named_in_the_error_that_it_causes(
 
 def test_errors_about_columns_give_the_command_that_was_typed(choose: Callable) -> None:  # type: ignore[type-arg]
     Path("colours.csv").write_text("one,two\n" + "red,yes\nblue,no\ngreen,maybe\n" * 20)
-    for command in ("check", "compare", "plan", "init"):
+    for command in ("check", "compare", "plan"):
         refused = choose(command, "colours.csv")
         assert refused.code == 2
         assert f"Name them: choose {command} colours.csv --text-column" in refused.err
@@ -143,3 +102,22 @@ def test_a_bad_value_of_a_flag_is_refused_with_the_flag(
     assert refused.err.rstrip().endswith(said)
     Path("choose.toml").write_text(f'[goal]\n{flag[2:]} = "{value}"\n')
     assert f"goal.{flag[2:]} = " in choose("compare", "team.csv").err
+
+
+@pytest.mark.slow
+def test_a_study_and_its_export_remember_the_columns_that_were_found(choose: Callable) -> None:  # type: ignore[type-arg]
+    write("crm.csv", "messages.jsonl", "nested.jsonl")
+    for name, text in (
+        ("crm.csv", "Subject,Description"),
+        ("messages.jsonl", "messages.user"),
+        ("nested.jsonl", "ticket.body"),
+    ):
+        ran = choose("compare", name, *QUICK, "--out", f"{name}.study")
+        assert ran.code == 0, ran.err
+        assert "Columns found by their content: text" in ran.err
+        assert Store(Path(f"{name}.study")).study["data"]["text_column"] == text
+        exported = choose("export", f"{name}.study", f"{name}.model", "--candidate", "majority")
+        assert exported.code == 0, exported.err
+        labels = choose("predict", f"{name}.model", name)
+        assert labels.code == 0, labels.err
+        assert len(labels.out.splitlines()) >= 61

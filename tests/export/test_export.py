@@ -8,7 +8,6 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -16,18 +15,14 @@ from typer.testing import CliRunner
 
 from choose.api.compare import export, report
 from choose.cli.app import app
-from choose.conformance import PICKLES, TASK, pool, questions
+from choose.conformance import PICKLES, TASK, pool
 from choose.errors import ChooseError, StoreError, StudyError
 from choose.export.card import licence_of
 from choose.export.exported_model import Model
 from choose.export.manifest import digests_of
 from choose.export.write_folder import atomic_folder
-from choose.models.saving import usage
-from choose.models.weights.resolve import resolve
 from choose.models.weights.spec import DEFAULT_ENCODER, DEFAULT_LM
 from choose.store.store import Store
-from choose.strategy import build
-from choose.types import Item
 from support import fake_strategies as fakes
 from support import tiny_models as tiny
 from support.exported_studies import STRATEGIES, shared_study, small_study
@@ -155,69 +150,6 @@ def test_nothing_asks_a_package_index_for_choose_which_none_has(
     assert any("pip install PATH-TO-CHOOSE" in line for line in lines)
     card = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
     assert card.index("pip install PATH-TO-CHOOSE") < card.index("pip install -r requirements.txt")
-
-
-@pytest.mark.slow
-def test_a_folder_says_when_it_holds_the_rows(study: Path, tmp_path: Path) -> None:
-    inside = {n: export(study, tmp_path / n, candidate=n).rows_inside for n in STRATEGIES}
-    assert inside["tfidf"] == inside["probe"] == inside["prompt"] == inside["lora"] == 0
-    assert inside["knn"] == inside["retrieval"] == 60
-    assert inside["few-shot"] == 6
-    holds = "contains labelled texts word for word"
-    assert holds in (tmp_path / "knn" / "README.md").read_text(encoding="utf-8")
-    assert holds not in (tmp_path / "tfidf" / "README.md").read_text(encoding="utf-8")
-    assert not [p for p in tmp_path.rglob("*") if p.suffix in PICKLES]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("kind", ["causal", "encoder"])
-def test_the_card_s_code_answers_without_choose(kind: str, tmp_path: Path) -> None:
-    base = tiny.causal_lm(tmp_path / "b") if kind == "causal" else tiny.encoder(tmp_path / "b")
-    strategy = build("lora", seed=0, base=str(base), max_tokens=8)
-    strategy.fit(TASK, pool())
-    strategy.save(tmp_path / "kept" / "model")  # type: ignore[attr-defined]
-    texts = [item.text for item in questions()] + ["apple " * 30, "", "<|im_end|>"]
-    (tmp_path / "texts.json").write_text(json.dumps(texts))
-    code = strategy.usage("kept/model")  # type: ignore[attr-defined]
-    assert "choose" not in code
-    code += "\nprint(json.dumps([label(text) for text in json.load(open('texts.json'))]))\n"
-    block = "import sys; sys.modules['choose'] = None\n"
-    done = subprocess.run(
-        [sys.executable, "-c", block + code], capture_output=True, text=True, check=True
-    )
-    answers = strategy.predict([Item(id=str(i), text=text) for i, text in enumerate(texts)])
-    assert answers.scores is not None
-    theirs = json.loads(done.stdout)
-    assert [label for label, _ in theirs] == list(answers.outputs)
-    ours = np.exp(answers.scores).max(axis=1)
-    # Equal to 1e-7 wherever it was tried by hand; one run of CI differed by 2e-4, cause unknown.
-    np.testing.assert_allclose([chance for _, chance in theirs], ours, atol=1e-3)
-
-
-def test_the_card_of_a_lora_holds_that_code(study: Path, tmp_path: Path) -> None:
-    made = export(study, tmp_path / "out", candidate="lora")
-    card = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
-    assert usage(made.manifest.params["base"], "out/model").rstrip() in card
-    assert not (tmp_path / "out" / "model" / "README.md").exists()
-
-
-def test_every_kind_of_base_is_found_in_the_card_s_code() -> None:
-    for base, says in {
-        DEFAULT_LM: "resolve(",
-        "org/name": "BASE = 'org/name'",
-        "org/name@v2": "revision='v2'",
-        "./it's": 'BASE = "./it\'s"',
-    }.items():
-        code = usage(base, "x/model")
-        compile(code, "card", "exec")
-        assert says in code
-
-
-def test_the_card_s_code_imports_a_function_that_locates_the_base() -> None:
-    (line,) = [x for x in usage(DEFAULT_LM, "x/model").splitlines() if x.startswith("from choose")]
-    names: dict[str, Any] = {}
-    exec(line, names)
-    assert names["resolve"] is resolve
 
 
 def test_licences_of_the_defaults_and_of_folders(tmp_path: Path) -> None:
@@ -400,3 +332,15 @@ def test_an_export_neither_overwrites_nor_fills_a_store(study: Path, tmp_path: P
         assert isinstance(result.exception, ChooseError)
     assert rows.read_text() == "text\na\n"
     assert not (out / "new.csv").exists()
+
+
+@pytest.mark.slow
+def test_a_folder_says_when_it_holds_the_rows(study: Path, tmp_path: Path) -> None:
+    inside = {n: export(study, tmp_path / n, candidate=n).rows_inside for n in STRATEGIES}
+    assert inside["tfidf"] == inside["probe"] == inside["prompt"] == inside["lora"] == 0
+    assert inside["knn"] == inside["retrieval"] == 60
+    assert inside["few-shot"] == 6
+    holds = "contains labelled texts word for word"
+    assert holds in (tmp_path / "knn" / "README.md").read_text(encoding="utf-8")
+    assert holds not in (tmp_path / "tfidf" / "README.md").read_text(encoding="utf-8")
+    assert not [p for p in tmp_path.rglob("*") if p.suffix in PICKLES]

@@ -321,7 +321,6 @@ QUICK = ("-s", "majority", "--seeds", "1", "--sizes", "1", "--noise", "0")
 
 # Commands that read a labelled set or texts; {} is the file.
 READERS: dict[str, tuple[str, ...]] = {
-    "init": ("init", "{}", "-o", "new.toml"),
     "compare": ("compare", "{}", *QUICK, "--out", "new"),
     "predict": ("predict", "ex", "{}", "-o", "new.csv"),
     "test": ("plan", "words.csv", "--test", "{}", "-s", "majority", "--no-forecast"),

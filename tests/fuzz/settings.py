@@ -37,7 +37,6 @@ PATHS = (
 
 # What each command starts from; the flag under test is added at the end.
 COMMANDS: dict[str, tuple[str, ...]] = {
-    "init": ("init", "words.csv"),
     "check": ("check", "words.csv"),
     "plan": ("plan", "words.csv", "-s", "majority", "--no-forecast"),
     "compare": ("compare", "words.csv", *QUICK, "--budget", "9s", "--out", "new"),
@@ -59,7 +58,6 @@ VARIABLES: dict[str, tuple[str, ...]] = {
     "CHOOSE_KEEP_GB": NUMBERS[:-1],
     "CHOOSE_CACHE": ("", " ", "~nosuchuser/x", "/dev/null", "/proc/x", "words.csv", "\x1b[31m",
                      "a" * 300, "\udcff"),
-    "GITHUB_STEP_SUMMARY": ("/proc/x", "st", "a" * 300, "nowhere/x"),
     "COLUMNS": ("0", "-1", "1", "nan", "9" * 30, "x"),
     "OMP_NUM_THREADS": ("0", "-1", "nan", "9" * 30, "²"),
     "NO_COLOR": ("1", "\x1b[31m"),
@@ -170,9 +168,7 @@ def environment_cases() -> Iterator[Case]:
     for variable, values in VARIABLES.items():
         for value in values:
             arguments = COMMANDS["compare"]
-            if variable == "GITHUB_STEP_SUMMARY":
-                arguments = (*COMMANDS["report"], "--github-summary")
-            names = (variable, "job summary", repr(value)[1:20])
+            names = (variable, repr(value)[1:20])
             label, given = f"{variable}={shown(value)!r}", {variable: value}
             yield Case("environment", label, arguments, names, {}, given)
             if variable in ("CHOOSE_CACHE", "CHOOSE_KEEP_GB"):

@@ -72,10 +72,6 @@ def test_lora_learns_sets_with_a_sigmoid_a_label_and_its_code_needs_no_choose(
     again: Any = build("lora", seed=1, base=model)
     again.load(tmp_path / "kept")
     assert again.predict(items).outputs == answers.outputs
-    space: dict[str, Any] = {}
-    exec(compile(strategy.usage(str(tmp_path / "kept")), "card", "exec"), space)
-    for item, output in list(zip(items, answers.outputs, strict=True))[:6]:
-        assert sorted(space["labels"](item.text)) == list(read_set(output or ""))
     about = json.loads((tmp_path / "kept/lora.json").read_text())
     about["least"] = about["least"][1:]
     (tmp_path / "kept/lora.json").write_text(json.dumps(about))

@@ -117,7 +117,7 @@ class Decision(record.Decision):
         return render_html(self, self._texts())
 
     def write(self, path: str | Path) -> Path:
-        """Write the report as .html, .md, .json or .xml, by the ending of the path."""
+        """Write the report as .html, .md or .json, by the ending of the path."""
         from choose.report.write import write
         from choose.store.destination import check_destination
 

@@ -1,4 +1,4 @@
-"""Resolve, check, draft and plan a study before any model runs."""
+"""Resolve, check and plan a study before any model runs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -108,37 +107,6 @@ def audit_of_study(dataset: Dataset, home: Path | None = None) -> tuple[str, Aud
             if same and decision.audit is not None and decision.audit.auditors:
                 return str(path), decision.audit
     return None
-
-
-def draft(data: str | Path | None, *, overrides: Overrides | None = None) -> str:
-    """Return a commented study file (TOML), drafted from the rows that it is about.
-
-    Raises:
-        ChooseError: if the rows cannot be read, used or divided.
-    """
-    from choose.data.dataset import dataset_from, read_rows
-    from choose.judge.goal import USUAL_MARGIN
-    from choose.judge.sample_size import detectable_gains
-    from choose.judge.stats.paired import rows_needed
-    from choose.schema.plan import USUAL
-    from choose.study.draft import DraftFacts
-    from choose.study.draft import draft as drafted
-
-    study = resolve(data, None, overrides)
-    rows = read_rows(study.data, kind=study.task.kind)
-    dataset = dataset_from(rows, study.data, study.task, study.goal.metric)
-    clusters = [dataset.clusters.get(id, f"alone {id}") for id in dataset.asked]
-    reach = detectable_gains(clusters, USUAL_MARGIN)
-    return drafted(
-        DraftFacts(
-            data=study.data,
-            rows=rows,
-            dataset=dataset,
-            detectable=reach.usual,
-            needed=rows_needed(USUAL_MARGIN, USUAL),
-            version=version("choose-llm"),
-        )
-    )
 
 
 @dataclass(frozen=True, slots=True)

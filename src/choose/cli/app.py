@@ -7,7 +7,7 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from choose.cli.check import check, init
+from choose.cli.check import check
 from choose.cli.compare import compare, demo
 from choose.cli.export import export, predict
 from choose.cli.models_and_strategies import models, strategies
@@ -16,7 +16,7 @@ from choose.cli.report import report
 
 # The commands by what they are for, in the order in which help lists them.
 GROUPS = {
-    "Start": ("demo", "init", "check"),
+    "Start": ("demo", "check"),
     "Decide": ("compare", "report"),
     "Use": ("export", "predict"),
     "Know": ("plan", "strategies", "models"),
@@ -82,7 +82,7 @@ app = typer.Typer(
     add_completion=False,
 )
 
-_FUNCTIONS = (demo, init, check, compare, report, export, predict, plan, strategies)
+_FUNCTIONS = (demo, check, compare, report, export, predict, plan, strategies)
 for function in _FUNCTIONS:
     app.command(cls=Command, epilog=EXAMPLES.get(function.__name__))(function)
 app.add_typer(models, name="models")

@@ -1,11 +1,9 @@
-"""Gates for builds: the flags that make a run fail, their evaluation and the job summary."""
+"""Gates for builds: the flags that make a run fail, and their evaluation."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, get_args
 
 import typer
@@ -17,9 +15,6 @@ from choose.types import FAMILIES
 from choose.untrusted import number, share, shown
 
 PANEL = "Builds"
-
-# Bytes that GitHub shows of one step.
-SUMMARY_LIMIT = 1_000_000
 
 Expect = Annotated[
     list[str] | None,
@@ -59,23 +54,13 @@ FailUnder = Annotated[
     ),
 ]
 
-GithubSummary = Annotated[
-    bool,
-    typer.Option(
-        "--github-summary",
-        help="Append the report to the job summary ($GITHUB_STEP_SUMMARY).",
-        rich_help_panel=PANEL,
-    ),
-]
-
 
 @dataclass(frozen=True, slots=True)
 class Gates:
-    """Expected results of a build, and whether it writes a job summary."""
+    """Expected results of a build."""
 
     expect: tuple[str, ...] = ()
     fail_under: float | None = None
-    github_summary: bool = False
 
     def __post_init__(self) -> None:
         """Refuse a least score that is no share."""
@@ -84,8 +69,6 @@ class Gates:
 
     def check(self, candidates: Sequence[str]) -> None:
         """Refuse expectations that can never be met, before anything runs."""
-        if self.github_summary:
-            check_summary()
         if self.expect:
             check_words(self.expect, candidates)
 
@@ -96,57 +79,15 @@ class Gates:
             checks.append(not_under(decision, self.fail_under))
         return tuple(checks)
 
-    def enforce(self, decision: Decision, checks: Sequence[Expectation]) -> None:
-        """Write the job summary; exit with 3 after naming each expectation that is not met."""
+    def enforce(self, checks: Sequence[Expectation]) -> None:
+        """Exit with 3 after naming each expectation that is not met."""
         from choose.cli.console import say_error
 
-        if self.github_summary:
-            summarise(decision, checks)
         unmet = [check for check in checks if not check.met]
         for check in unmet:
             say_error(check.sentence)
         if unmet:
             raise typer.Exit(3)
-
-
-def check_summary() -> None:
-    """Refuse a job summary that cannot be written, before anything runs; devices are not tried.
-
-    Raises:
-        StudyError: naming the variable.
-    """
-    from choose.store.destination import check_destination
-
-    path = Path(os.environ.get("GITHUB_STEP_SUMMARY", ""))
-    if path != Path() and (path.is_file() or path.is_dir() or not path.exists()):
-        check_destination(path, flag="GITHUB_STEP_SUMMARY")
-
-
-def summarise(decision: Decision, checks: Sequence[Expectation]) -> None:
-    """Append the Markdown report to the file of GitHub's job summary, if there is one.
-
-    Raises:
-        StoreError: if it cannot be written.
-    """
-    from choose.cli.console import say
-    from choose.errors import StoreError
-    from choose.report.markdown import render_markdown
-
-    path = os.environ.get("GITHUB_STEP_SUMMARY")
-    if not path:
-        say("No job summary was written: the variable GITHUB_STEP_SUMMARY is not set.")
-        return
-    text = render_markdown(decision, checks).encode("utf-8", "replace")
-    if len(text) > SUMMARY_LIMIT:
-        text = text[:SUMMARY_LIMIT].rpartition(b"\n")[0] + b"\n\n(Cut: GitHub shows no more.)\n"
-    try:
-        with Path(path).open("ab") as file:
-            file.write(b"\n" + text)
-    except OSError as error:
-        raise StoreError(
-            f"Cannot write the job summary {path!r}: {error.strerror or error}. "
-            "Leave out --github-summary."
-        ) from error
 
 
 def check_words(wanted: Iterable[str], candidates: Sequence[str]) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from choose.cli.ci_gates import Expect, FailUnder, Gates, GithubSummary
+from choose.cli.ci_gates import Expect, FailUnder, Gates
 from choose.cli.options import (
     RUN_FLAGS,
     STUDY_FLAGS,
@@ -43,13 +43,12 @@ def compare(
     as_json: AsJson = False,
     expect: Expect = None,
     fail_under: FailUnder = None,
-    github_summary: GithubSummary = False,
     yes: Annotated[
         bool, typer.Option("--yes", help="Send requests to endpoints without asking first.")
     ] = False,
 ) -> None:
     """Run every strategy on your labelled set and recommend one."""
-    gates = Gates(tuple(expect or ()), fail_under, github_summary)
+    gates = Gates(tuple(expect or ()), fail_under)
     run(
         data,
         config or study_file_here(),
@@ -126,7 +125,7 @@ def show(outcome: Outcome, results: Results) -> None:
     try:
         if outcome.interrupted:
             raise typer.Exit(130)
-        results.gates.enforce(decision, checks)
+        results.gates.enforce(checks)
     finally:
         show_page(decision, store)
 

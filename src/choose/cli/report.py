@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from choose.cli.ci_gates import Expect, FailUnder, Gates, GithubSummary
+from choose.cli.ci_gates import Expect, FailUnder, Gates
 from choose.cli.console import FULL
 from choose.cli.options import AsJson, NewestStore, Output
 from choose.untrusted import shown
@@ -28,13 +28,12 @@ def report(
     as_json: AsJson = False,
     expect: Expect = None,
     fail_under: FailUnder = None,
-    github_summary: GithubSummary = False,
 ) -> None:
     """Show a stored decision again, or compare two studies.
 
     A folder of studies, such as .choose, is listed.
     """
-    gates = Gates(tuple(expect or ()), fail_under, github_summary)
+    gates = Gates(tuple(expect or ()), fail_under)
     if section is None and store is not None and is_section(store):
         store, section = None, str(store)
     if store is None:
@@ -131,7 +130,7 @@ def report_study(store: Path, output: list[Path] | None, what: Shown, gates: Gat
     write_reports(decision, store, output, checks)
     print_decision(decision, store, what.as_json, what.part)
     try:
-        gates.enforce(decision, checks)
+        gates.enforce(checks)
     finally:
         show_page(decision, store)
 
@@ -148,7 +147,7 @@ def report_change(
 
     if gates != Gates():
         raise StudyError(
-            "--expect, --fail-under and --github-summary are about one study. "
+            "--expect and --fail-under are about one study. "
             f"Leave them out, or name one folder: choose report {stores[1]} …"
         )
     for store in stores:

@@ -61,7 +61,6 @@ class CardFacts:
     requirements: Sequence[str]
     rows_inside: int
     folder: str
-    usage: str | None
     text_column: str | None = None
 
     @property
@@ -233,9 +232,6 @@ def _usage(facts: CardFacts) -> Iterator[str]:
     beside = f", fields=[{further!r}]" if further else ""
     yield f'print(model.predict(["a text"]{beside}))'
     yield "```"
-    if facts.usage:
-        yield from ("", "Without `choose`, from the parent folder of this one:", "", "```python")
-        yield from (*facts.usage.rstrip().splitlines(), "```")
 
 
 def _provenance(facts: CardFacts) -> Iterator[str]:

@@ -30,7 +30,7 @@ from choose.run.predict_test_rows import predict
 from choose.run.trial import versions
 from choose.schema.decision import Decision
 from choose.store.store import Store
-from choose.strategy import Portable, Saves, Strategy, available
+from choose.strategy import Saves, Strategy, available
 from choose.types import Example, Item
 
 
@@ -195,7 +195,7 @@ def write_export(
         strategy.save(temporary / MODEL_FOLDER)
         _verify(strategy, temporary, manifest, [row.item() for row in choice.rows[:VERIFIED_ROWS]])
         inside = rows_inside(temporary / MODEL_FOLDER, choice.rows)
-        _describe(temporary, folder, decision, choice, strategy, inside, manifest.text_column)
+        _describe(temporary, folder, decision, choice, inside, manifest.text_column)
         manifest = manifest.model_copy(update={"files": digests_of(temporary)})
         write_json(temporary / MANIFEST_FILE, manifest.model_dump(mode="json", by_alias=True))
     return Exported(folder, manifest, inside)
@@ -242,14 +242,10 @@ def _describe(
     folder: Path,
     decision: Decision,
     choice: Selection,
-    strategy: Strategy,
     inside: int,
     text_column: str | None,
 ) -> None:
     packages = requirements(choice.strategy)
-    usage = (
-        strategy.usage(f"{folder.name}/{MODEL_FOLDER}") if isinstance(strategy, Portable) else None
-    )
     facts = CardFacts(
         decision,
         choice,
@@ -257,7 +253,6 @@ def _describe(
         packages,
         inside,
         folder.name,
-        usage,
         text_column,
     )
     if decision.dataset.labels:

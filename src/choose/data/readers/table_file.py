@@ -155,15 +155,6 @@ def _exists(path: Path) -> bool:
         raise DataError(f"Cannot read {str(path)!r}: {error.strerror or error}.") from error
 
 
-def data_files(folder: Path) -> list[str]:
-    """Return the names of the files in a folder whose ending is one of labelled rows."""
-    return sorted(
-        path.name
-        for path in folder.iterdir()
-        if path.is_file() and path.suffix.lower() in _ENDINGS and not path.name.startswith(".")
-    )
-
-
 def _check_content(path: Path, largest: float = LARGEST) -> None:
     """Refuse a file that is too large or whose first bytes contradict its ending."""
     try:

@@ -6,8 +6,7 @@ follow it as a model would write them: encoded apart, and closed by the token th
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any, Literal
 
@@ -16,17 +15,9 @@ from choose.models.causal.chat_template import CHARACTERS_PER_TOKEN, ChatTemplat
 from choose.models.causal.generation import Generator
 from choose.models.causal.loading import load_generator
 from choose.models.causal.written_answers import (
-    CUT_CHARACTERS,
-    CUT_COPIES,
-    LOOP_COPIES,
-    LOOP_TOKENS,
-    MARKS_OF_END,
-    SENTENCE_END,
     StopRule,
     any_loops,
-    first_copy,
     limit_for,
-    period,
 )
 from choose.models.lora.answering_model import AnsweringModel, AnswerRow, merged
 from choose.models.lora.objectives import EARLY_STOPPING_MIN_ROWS, AnswerRun, answer_schedule
@@ -288,48 +279,3 @@ def writer_from(model: AnsweringModel, spec: str, facts: Mapping[str, Any]) -> A
     if [*writer.prompts.opening] != facts["opening"]:
         raise StrategyError("The adapter was trained on other prompts. Export it again.")
     return writer
-
-
-_REPEATS = '''\
-class Repeats(StoppingCriteria):
-    """Ends an answer that repeats a phrase without end."""
-
-    def __init__(self, start):
-        self.start = start
-
-    def __call__(self, ids, scores, **options):
-        """Return whether {copies} whole copies of a phrase end it, {least} tokens together."""
-        return torch.tensor([period(ids[0, self.start :].tolist(), {copies}, {least}) > 0])
-'''
-
-
-def ending_code(loops: bool, finishes: bool) -> dict[str, str]:
-    """Return the parts of an exported adapter's code that end texts which repeat themselves.
-
-    Args:
-        loops: whether an answer ends where it repeats a phrase without end.
-        finishes: whether one that was cut ends after the first copy.
-    """
-    if not (loops or finishes):
-        return {}
-    own: list[Callable[..., object]] = [period, *([first_copy] if finishes else [])]
-    sources = [inspect.getsource(function) for function in own]
-    parts = {"before": "from __future__ import annotations\n\n"}
-    if finishes:
-        parts["modules"] = "import re\n"
-        parts["finish"] = (
-            '    if int(whole[0, -1]) != about["end"]:\n        text = first_copy(text)\n'
-        )
-        sources.insert(
-            0,
-            f"CUT_COPIES, CUT_CHARACTERS = {CUT_COPIES}, {CUT_CHARACTERS}\n"
-            f"MARKS_OF_END = {MARKS_OF_END!r}\n"
-            f"SENTENCE_END = re.compile({SENTENCE_END.pattern!r})\n",
-        )
-    if loops:
-        parts["names"] = ", StoppingCriteria, StoppingCriteriaList"
-        parts["option"] = (
-            "\n            stopping_criteria=StoppingCriteriaList([Repeats(ids.shape[1])]),"
-        )
-        sources.append(_REPEATS.format(copies=LOOP_COPIES, least=LOOP_TOKENS))
-    return {**parts, "definitions": "\n\n" + "\n\n".join(sources)}
