@@ -108,10 +108,12 @@ def test_the_core_never_asks_which_strategy_it_has() -> None:
 
 # Where a literal may equal the name of a strategy: `choose check` trains one by its name, since it
 # sets hyperparameters of it. "retrieval" is the name of a family too, "empty" of a status,
-# "sentence" of a column of texts, and "bm25", "dense" and "hybrid" of the ways to search passages.
+# "sentence" and "prompt" of a column of texts; "bm25", "dense" and "hybrid" of ways to search.
 NAMED = {
     ("measurements.py", "tfidf"),
     ("column_guess.py", "sentence"),
+    ("columns.py", "prompt"),
+    ("promptfoo.py", "prompt"),
     *(("passage_search.py", way) for way in ("bm25", "dense", "hybrid")),
 }
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from choose.api.notebook import plan as plan
     from choose.api.notebook import read as read
     from choose.api.notebook import report as report
+    from choose.api.notebook import score as score
     from choose.errors import ChooseError as ChooseError
     from choose.export.exported_model import Model as Model
 
@@ -37,6 +38,7 @@ _WHERE = {
     "load": "choose.api.notebook",
     "plan": "choose.api.notebook",
     "read": "choose.api.notebook",
+    "score": "choose.api.notebook",
 }
 
 # Functions of `choose.api.notebook` that share their name with a package.
@@ -52,6 +54,7 @@ __all__ = [
     "plan",
     "read",
     "report",
+    "score",
 ]
 
 

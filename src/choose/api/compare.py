@@ -11,7 +11,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from choose.api.plan import TrialPlan, plan_trials
+from choose.answers.columns import with_files
+from choose.answers.given import Given, GivenRuns, given_beside, given_runs, remarks
+from choose.api.plan import Divided, TrialPlan, divided, plan_trials
 from choose.corpus import Corpus, span_of
 from choose.errors import StudyError
 from choose.models.endpoints.command_session import connect_endpoints
@@ -26,7 +28,6 @@ from choose.store.store import PAGE, Store
 from choose.store.tables import reading
 from choose.study.config import Study
 from choose.study.study_folder import (
-    as_divided_before,
     check_same_study,
     folder_of,
     stored_in,
@@ -210,8 +211,11 @@ def run_study(
     out: str | Path | None = None,
     observer: Observer | None = None,
     approve: Approve = refuse,
+    given: Sequence[Given] | None = None,
 ) -> Outcome:
     """Run a resolved study and decide; `rows` are data that come from no file.
+
+    `given` are candidates whose answers were read already; else those that the study names are.
 
     Where the settings come from the `file` or folder of a stored study, and without `out`, that
     study goes on if they are the same; else a new one takes over its results.
@@ -219,29 +223,44 @@ def run_study(
     Raises:
         ChooseError: on bad input, before anything is run or written.
     """
-    from choose.data.dataset import dataset_from, read_rows
-    from choose.data.scenarios import Pools
     from choose.run.cluster.ray_executor import on_cluster
     from choose.study.candidates import check_machine, check_names
 
     check_machine(study)
     watch, folder, home = observer or Silent(), Path(out) if out else None, stored_in(file)
-    read = read_rows(study.data, rows, study.task.kind)
-    dataset = dataset_from(read, study.data, study.task, study.goal.metric)
-    pools = Pools(as_divided_before(study, dataset, folder, home))
-    study = study.model_copy(update={"data": read.roles.named_in(study.data)})
+    read = divided(study, rows, folder, home)
+    study, pools = read.study, read.pools
     path = folder or folder_of(study, pools.dataset, home)
     check_store(path, study, pools.dataset)
     watch.noted(read.notes)
-    where, limit = str(path.absolute()), study.grid.max_usd
-    with caching(), connect_endpoints(study.endpoints, max_usd=limit, study=where) as session:
+    there = _given(read, given, watch)
+    where, most = str(path.absolute()), study.grid.max_usd
+    with caching(), connect_endpoints(study.endpoints, max_usd=most, study=where) as session:
         plan = plan_trials(study, pools)
         check_names(study, plan.candidates)
         with on_cluster(study, plan.candidates, pools, watch.noted) as executor:
             ready = before_sending(study, pools, plan.candidates, plan.jobs, Store(path), approve)
             if ready.spending.bills:
                 watch.sending(session.traffic(sum(bill.requests for bill in ready.spending.bills)))
-            return _run(plan, Store.create(path), watch, executor, (ready.seconds, home))
+            return _run(plan, Store.create(path), watch, executor, (ready.seconds, home), there)
+
+
+def _given(read: Divided, given: Sequence[Given] | None, watch: Observer) -> GivenRuns:
+    """Return the candidates whose answers exist, and say what is remarkable in those just read."""
+    if given is None:
+        given = given_beside(read.study, read.pools.dataset)
+        watch.noted(remarks(given, read.pools.dataset))
+    return given_runs(given, read.pools.dataset)
+
+
+def _begin(store: Store, plan: TrialPlan, given: GivenRuns) -> None:
+    """Write the study, its grid and the answers that exist."""
+    from choose.study.candidates import described
+
+    store.begin(plain(plan.study), plan.pools.dataset)
+    trials = [*(run.trial for run in given.runs), *(job.trial for job in plan.jobs)]
+    store.plan(trials, [*given.candidates, *described(plan.candidates)])
+    given.store(store)
 
 
 def _run(
@@ -250,6 +269,7 @@ def _run(
     watch: Observer,
     executor: RayExecutor | None,
     before: tuple[float, Path | None],
+    given: GivenRuns,
 ) -> Outcome:
     """Run the trials.
 
@@ -260,12 +280,10 @@ def _run(
     from choose.judge.goal import margin_or_usual
     from choose.run.executor import Measured, run_jobs
     from choose.run.run_records import Limits, left_out_of
-    from choose.study.candidates import described
     from choose.study.grid_points import stated_parts
 
     study, dataset, jobs, (spent, home) = plan.study, plan.pools.dataset, plan.jobs, before
-    store.begin(_plain(study), dataset)
-    store.plan((job.trial for job in jobs), described(plan.candidates))
+    _begin(store, plan, given)
     take_over(store, home)
     budget = study.grid.budget_seconds
     watch.planned(dataset, jobs, plan.refusals, budget)
@@ -298,9 +316,10 @@ def check_store(path: Path, study: Study, dataset: Dataset) -> None:
     check_same_study(path, study, dataset)
 
 
-def _plain(study: Study) -> dict[str, Any]:
+def plain(study: Study) -> dict[str, Any]:
     """Return the settings to store, with the whole path of each file."""
     settings = study.model_dump(mode="json", exclude_none=True)
+    settings["given"]["answers"] = with_files(study.given.answers, os.path.abspath)
     for key in FILES:
         name = settings["data"].get(key)
         if name is not None and not re.match(r"\w{2,}:", name):

@@ -205,6 +205,44 @@ def compare(
     return Decision.of(done.decision, done.store, done.interrupted)
 
 
+def score(
+    data: Any = None,
+    *,
+    gold: str | None = None,
+    scores: bool = False,
+    baseline: bool = False,
+    out: str | Path | None = None,
+    name: str = "rows",
+    progress: bool = True,
+    **settings: Any,
+) -> Decision:
+    """Judge answers that exist already; no model runs.
+
+    Args:
+        data: a file or table with a right answer and a column a candidate; or a tool's results.
+        gold: the column of right answers; by default one of a usual name.
+        scores: whether columns hold scores from 0 to 1 in place of answers.
+        baseline: also run a cheap classifier, cross-validated on the same rows.
+        out: the study's folder; by default one in ``.choose``.
+        name: of rows that come from no file.
+        progress: show what was found on standard error.
+        settings: keys of the study file, such as ``answers=["gpt4", "mine=out.jsonl"]`` (by default
+            the columns that hold answers) and ``family={"mine": "fine-tuning"}``.
+
+    Raises:
+        ChooseError: on bad input, before anything is written.
+    """
+    from choose.api.score import score_answers
+
+    with keyword_errors("score"):
+        settings |= {"label_column": gold, **({"kind": "scores"} if scores else {})}
+        file, overrides, rows = _settings(data, None, None, name, settings)
+        study = resolve(file, None, overrides)
+        with _shown(progress, study.goal.metric) as watch:
+            done = score_answers(study, rows=rows, out=out, baseline=baseline, observer=watch)
+    return Decision.of(done.decision, done.store)
+
+
 def check(
     data: Any = None,
     labels: Any = None,

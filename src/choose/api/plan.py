@@ -120,6 +120,29 @@ class TrialPlan:
     jobs: list[Job]
 
 
+@dataclass(frozen=True, slots=True)
+class Divided:
+    """A study that names the columns that were found, its rows as divided, and notes on them."""
+
+    study: Study
+    pools: Pools
+    notes: tuple[str, ...]
+
+
+def divided(
+    study: Study, rows: Tables | None, folder: Path | None, home: Path | None = None
+) -> Divided:
+    """Read the rows of a study and divide them as a study of them in `folder` or `home` does."""
+    from choose.data.dataset import dataset_from, read_rows
+    from choose.data.scenarios import Pools
+
+    read = read_rows(study.data, rows, study.task.kind)
+    dataset = dataset_from(read, study.data, study.task, study.goal.metric)
+    pools = Pools(as_divided_before(study, dataset, folder, home))
+    named = study.model_copy(update={"data": read.roles.named_in(study.data)})
+    return Divided(study=named, pools=pools, notes=read.notes)
+
+
 def plan_trials(study: Study, pools: Pools) -> TrialPlan:
     """Resolve the candidates and lay out their trials."""
     from choose.study.candidates import candidates_of
@@ -147,18 +170,14 @@ def plan_study(
     Raises:
         ChooseError: where `compare` would refuse to start.
     """
-    from choose.data.dataset import dataset_from, read_rows
-    from choose.data.scenarios import Pools
     from choose.run.forecast import forecast
     from choose.store.store import Store
     from choose.study.candidates import check_constraints
 
     check_compute()
     study, home = resolve(data, study_file, overrides, strategies), stored_in(study_file)
-    read = read_rows(study.data, rows, study.task.kind)
-    dataset = dataset_from(read, study.data, study.task, study.goal.metric)
-    pools = Pools(as_divided_before(study, dataset, None, home))
-    study = study.model_copy(update={"data": read.roles.named_in(study.data)})
+    read = divided(study, rows, None, home)
+    study, pools = read.study, read.pools
     budget, folder = study.grid.budget_seconds, folder_of(study, pools.dataset, home)
     stores = [Store(folder), *giving_stores(folder, home)]
     with connect_endpoints(study.endpoints):

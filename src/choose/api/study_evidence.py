@@ -13,6 +13,7 @@ from typing import Any
 
 import tomli_w
 
+from choose.answers.columns import with_files
 from choose.api.arguments import as_call
 from choose.data.personal_data import hints_by_row
 from choose.errors import ChooseError
@@ -128,6 +129,7 @@ def _candidate(planned: Mapping[str, Any], study: Mapping[str, Any]) -> Candidat
         reads=bool(planned.get("reads", False)),
         title=_title(planned),
         warning=planned.get("warning"),
+        usd_per_1k=planned.get("usd_per_1k"),
         **_endpoint_info(endpoint),
     )
 
@@ -257,6 +259,8 @@ def settings(study: Mapping[str, Any]) -> dict[str, Any]:
     for key in FILES:
         if isinstance(path := data.get(key), str) and not re.match(r"\w{2,}:", path):
             data[key] = PurePosixPath(PureWindowsPath(path).as_posix()).name
+    if specs := shown.get("given", {}).get("answers"):
+        shown["given"] = {**shown["given"], "answers": with_files(specs, os.path.basename)}
     return {**shown, "data": data} if data else shown
 
 

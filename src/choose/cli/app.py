@@ -13,11 +13,12 @@ from choose.cli.export import export, predict
 from choose.cli.models_and_strategies import models, strategies
 from choose.cli.plan import plan
 from choose.cli.report import report
+from choose.cli.score import score
 
 # The commands by what they are for, in the order in which help lists them.
 GROUPS = {
     "Start": ("demo", "check"),
-    "Decide": ("compare", "report"),
+    "Decide": ("compare", "score", "report"),
     "Use": ("export", "predict"),
     "Know": ("plan", "strategies", "models"),
 }
@@ -31,6 +32,13 @@ EXAMPLES = {
       choose compare tickets.csv -s prompt --model openai:gpt-4o-mini --max-usd 5
       choose compare tickets.csv -s prompt -s few-shot --model ollama:qwen2.5:7b
       choose compare train.csv --test test.csv --text-column subject,body
+    """,
+    "score": """\b
+    Examples:
+      choose score answers.csv
+      choose score answers.csv --answers gpt4,mine --family mine=fine-tuning
+      choose score answers.csv --answers gpt4=2.50/1k,mine=0.10/1k
+      choose score gold.csv --answers gpt4=batch_output.jsonl --baseline
     """,
     "plan": """\b
     Examples:
@@ -82,7 +90,7 @@ app = typer.Typer(
     add_completion=False,
 )
 
-_FUNCTIONS = (demo, check, compare, report, export, predict, plan, strategies)
+_FUNCTIONS = (demo, check, compare, score, report, export, predict, plan, strategies)
 for function in _FUNCTIONS:
     app.command(cls=Command, epilog=EXAMPLES.get(function.__name__))(function)
 app.add_typer(models, name="models")

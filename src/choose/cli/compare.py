@@ -15,6 +15,7 @@ import typer
 
 from choose.cli.ci_gates import Expect, FailUnder, Gates
 from choose.cli.options import (
+    GIVEN_FLAGS,
     RUN_FLAGS,
     STUDY_FLAGS,
     AsJson,
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from choose.api.compare import Outcome
 
 
-@takes({**STUDY_FLAGS, **RUN_FLAGS})
+@takes({**STUDY_FLAGS, **GIVEN_FLAGS, **RUN_FLAGS})
 def compare(
     context: typer.Context,
     data: Data = None,

@@ -112,6 +112,8 @@ METAVARS = {
     **dict.fromkeys(("seeds", "repeats", "folds", "test_rows"), "N"),
     **dict.fromkeys(("metric", "kind", "estimand"), "NAME"),
     "field": "COLUMN",
+    "answers": "WHICH",
+    "family": "NAME=FAMILY",
     **dict.fromkeys(
         (f"{role}_column" for role in ("text", "label", "time", "group", "annotator", "evidence")),
         "COLUMN",
@@ -127,6 +129,7 @@ PANELS = {
     "data": "Data",
     "task": "Data",
     "models": "Candidates",
+    "given": "Candidates",
     "grid": "Extent",
     "goal": "Goal",
     "run": "Machines",
@@ -218,6 +221,8 @@ NewestStore = Annotated[
 ]
 
 DATA_FLAGS = {**flags_of("data"), **flags_of("task")}
+
+GIVEN_FLAGS = flags_of("given")
 
 GOAL_FLAGS = flags_of("goal")
 

@@ -88,9 +88,9 @@ def roles_of(table: pl.DataFrame, section: DataSection) -> Roles:
     columns = [name for name in table.columns if name != ROW]
     known = [*columns, *nested_paths(table)]
     named = {
-        "time": _named(known, section.time_column, "time") or _usual_time(table, columns),
-        "group": _named(known, section.group_column, "group") or usual(columns, GROUP),
-        "annotator": _named(known, section.annotator_column, "annotator")
+        "time": column_named(known, section.time_column, "time") or _usual_time(table, columns),
+        "group": column_named(known, section.group_column, "group") or usual(columns, GROUP),
+        "annotator": column_named(known, section.annotator_column, "annotator")
         or usual(columns, ANNOTATOR),
         "id": usual(columns, ("id",)),
     }
@@ -178,7 +178,7 @@ def _text_and_label(
 ) -> tuple[tuple[str, ...], str | None]:
     """Return the columns that a flag or a usual name determines."""
     text = _text_columns(known, section.text_column)
-    label = _named(known, section.label_column, "label")
+    label = column_named(known, section.label_column, "label")
     asks = section.documents is not None
     usual_text = usual(known, (*QUESTION, *TEXT) if asks else TEXT)
     if label is not None and label in (text or (usual_text,)):
@@ -198,7 +198,7 @@ def _fields(
     Raises:
         DataError: if one is missing, or is the text or the label.
     """
-    named = [_named(known, name, "field") for name in wanted]
+    named = [column_named(known, name, "field") for name in wanted]
     fields = tuple(dict.fromkeys(name for name in named if name is not None))
     for name in fields:
         if name in taken:
@@ -286,7 +286,7 @@ def group_hint(table: pl.DataFrame) -> str | None:
     return usual([name for name in table.columns if name != ROW], MAYBE_GROUP)
 
 
-def _named(columns: Sequence[str], wanted: str | None, role: str) -> str | None:
+def column_named(columns: Sequence[str], wanted: str | None, role: str) -> str | None:
     """Return the column that a flag names, or numbers from 1."""
     if wanted is None:
         return None
@@ -308,7 +308,9 @@ def _text_columns(columns: Sequence[str], wanted: str | None) -> tuple[str, ...]
         return ()
     if wanted in columns:
         return (wanted,)
-    named = [_named(columns, part.strip(), "text") for part in wanted.split(",") if part.strip()]
+    named = [
+        column_named(columns, part.strip(), "text") for part in wanted.split(",") if part.strip()
+    ]
     return tuple(name for name in named if name is not None)
 
 

@@ -148,6 +148,10 @@ class Items:
         return spans[0].document if spans else id
 
 
+# What candidates name in place of a strategy whose answers existed before the study.
+GIVEN = "given"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CandidateInfo:
     """A candidate as planned.
@@ -166,6 +170,7 @@ class CandidateInfo:
         concurrency: requests that were in flight at once there.
         warning: what a reader must know of every figure of it.
         token_prices: of its endpoint, or None where it runs on the machine or is not priced.
+        usd_per_1k: dollars for 1,000 answers as stated or billed, where nothing else prices them.
     """
 
     name: str
@@ -184,6 +189,12 @@ class CandidateInfo:
     concurrency: int | None = None
     warning: str | None = None
     token_prices: TokenPrices | None = None
+    usd_per_1k: float | None = None
+
+    @property
+    def given(self) -> bool:
+        """Return whether its answers existed before the study, which knows nothing of its fit."""
+        return self.strategy == GIVEN
 
     @property
     def remote(self) -> bool:
@@ -258,11 +269,12 @@ def billions_in(name: str) -> float | None:
 def strong(info: CandidateInfo) -> bool:
     """Return whether the model has several billion parameters.
 
-    One behind an endpoint is taken to have them unless its name says less.
+    One behind an endpoint, or of which answers were given, is taken to have them unless its name
+    says less.
     """
-    if info.model is not None and info.model.startswith("endpoint:"):
-        return info.billions is None or info.billions >= BILLIONS
     size = billions_of(info)
+    if info.given or (info.model is not None and info.model.startswith("endpoint:")):
+        return size is None or size >= BILLIONS
     return size is not None and size >= BILLIONS
 
 

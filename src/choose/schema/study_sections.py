@@ -94,6 +94,26 @@ class DataSection(Settings):
         return name
 
 
+class AnswersSection(Settings):
+    """Answers that exist already, which are judged beside those of the candidates that run."""
+
+    answers: Annotated[tuple[str, ...], Flag()] = Field(
+        default=(),
+        description="Answers that exist: a column, a file, NAME=FILE or NAME=PRICE, such as "
+        "gpt4,mine or gpt4=out.jsonl or gpt4=2.50/1k (dollars for 1,000 answers); repeatable.",
+    )
+    family: Annotated[tuple[str, ...], Flag()] = Field(
+        default=(),
+        description="Family of such answers, as NAME=fine-tuning (or prompting, retrieval, "
+        "baseline); repeatable. Default: guessed from the name, and said.",
+    )
+
+    @field_validator("family", mode="before")
+    @classmethod
+    def _by_name(cls, said: object) -> object:
+        return [f"{k}={v}" for k, v in said.items()] if isinstance(said, Mapping) else said
+
+
 class TaskSection(Settings):
     """What kind of task it is, and how prompts describe it."""
 

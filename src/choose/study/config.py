@@ -13,7 +13,13 @@ from choose.formatting import clean
 from choose.models.endpoints.settings import Endpoint
 from choose.schema.decision import Kind
 from choose.schema.score_names import LABEL_METRICS
-from choose.schema.study_sections import DataSection, Flag, RunSection, TaskSection
+from choose.schema.study_sections import (
+    AnswersSection,
+    DataSection,
+    Flag,
+    RunSection,
+    TaskSection,
+)
 from choose.tasks.kinds import TEXT_METRICS
 from choose.tasks.scoring import installed, is_function
 from choose.types import FAMILIES, Noise
@@ -224,6 +230,7 @@ class Study(Settings):
 
     rule: str | None = Field(default=None, description="Version of the decision rule.")
     data: DataSection = DataSection()
+    given: AnswersSection = AnswersSection()
     task: TaskSection = TaskSection()
     goal: Goal = Goal()
     constraints: Constraints = Constraints()

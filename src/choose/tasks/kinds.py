@@ -30,6 +30,8 @@ from choose.tasks.ranking import (
     relevance_cells,
     same_title,
 )
+from choose.tasks.scores import OWN as OF_A_SCORE
+from choose.tasks.scores import Scores, check_scores, read_scores, score_cells
 from choose.tasks.scoring import installed, user_metric
 from choose.tasks.target_cells import (
     answer_cells,
@@ -172,6 +174,15 @@ KINDS: Mapping[str, Kind] = {
         has_documents="must",
         siblings=same_title,
         scores=OF_A_RANKING,
+    ),
+    "scores": Kind(
+        target="score",
+        read=read_scores,
+        cells=score_cells,
+        check=check_scores,
+        make=lambda pool, test, section: Scores(instruction=section.instruction),
+        noise=tuple(OF_TEXTS),
+        scores=OF_A_SCORE,
     ),
 }
 

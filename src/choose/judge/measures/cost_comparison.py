@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 
+import numpy as np
+
 from choose.formatting import duration, milliseconds
 from choose.judge.goal import Rule
 from choose.judge.measures.cost_sheet import CostSheet, YearCost
@@ -65,21 +67,26 @@ def _in_tiers(
         if not tiers or figure > factor * tiers[-1]:
             tiers.append(max(figure, least))
 
+    # What given answers cost is often not known: then the order is that of the families, and the
+    # best of those that nothing tells apart comes first.
+    unpriced = any(c.info.given and figures[c.info.name] is None for c in candidates)
+
     def place(candidate: CandidateScores) -> tuple[int, int, float, str]:
         figure, name = figures[candidate.info.name], candidate.info.name
         family = FAMILIES.index(candidate.info.family)
         if figure is None:
-            return len(tiers), family, 0.0, name
+            score = 0.0 if candidate.main is None else float(np.nanmean(candidate.main.right))
+            return (family, len(tiers), -score, name) if unpriced else (len(tiers), family, 0, name)
         tier = max((i for i, first in enumerate(tiers) if figure >= first), default=0)
-        return tier, family, figure, name
+        return (family, tier, figure, name) if unpriced else (tier, family, figure, name)
 
     return sorted(candidates, key=place)
 
 
 def in_dollars(costs: Mapping[str, CostSheet]) -> bool:
     """Return whether an answer of every candidate is priced that was timed."""
-    timed = [sheet.record for sheet in costs.values() if sheet.record.ms_per_item is not None]
-    return bool(timed) and all(cost.usd_per_1k is not None for cost in timed)
+    costed = [s.record for s in costs.values() if s.record.ms_per_item or s.record.usd_per_1k]
+    return bool(costed) and all(cost.usd_per_1k is not None for cost in costed)
 
 
 def fit_and_1k_answers(costs: Mapping[str, CostSheet]) -> dict[str, float | None]:
@@ -99,14 +106,22 @@ def _sum(fit: float | None, answers: float | None) -> float | None:
 
 def costs_less(costs: Mapping[str, CostSheet], a: str, b: str) -> str:
     """Return what `a`, the cheaper one, costs beside `b`: ``costs less``, or ``about as much``."""
+    if _unknown(costs, a, b):
+        return "is not known to cost more"
     shown = cheaper_by(costs, a, b, least=NOTICEABLE)
     return _about_as_much(costs, a, b, shown) or f"costs less{shown}"
 
 
 def costs_more(costs: Mapping[str, CostSheet], a: str, b: str) -> str:
     """Return what `b` costs beside `a`, the cheaper one: ``costs more``, or ``about as much``."""
+    if _unknown(costs, a, b):
+        return "is not known to cost less"
     shown = cheaper_by(costs, a, b, costlier_first=True, least=NOTICEABLE)
     return _about_as_much(costs, a, b, shown) or f"costs more{shown}"
+
+
+def _unknown(costs: Mapping[str, CostSheet], a: str, b: str) -> bool:
+    return None in fit_and_1k_answers({name: costs[name] for name in (a, b)}).values()
 
 
 def _about_as_much(costs: Mapping[str, CostSheet], a: str, b: str, shown: str) -> str:

@@ -64,9 +64,9 @@ def cost_sheet(candidate: CandidateScores, rule: Rule) -> CostSheet:
     runs, info = candidate.main.runs, candidate.info
     fit = _median(run.fit_seconds for run in runs)
     training, answer = _training_usd(fit, rule), _answer_cost(runs, info, rule)
-    year = None
-    if training is not None and answer is not None and rule.answers is not None:
-        year = YearCost(training=training, answer=answer)
+    year, ahead = None, 0.0 if info.given else training  # a given model was fitted before
+    if ahead is not None and answer is not None and rule.answers is not None:
+        year = YearCost(training=ahead, answer=answer)
     times = _seconds_per_answer(runs)
     record = Cost(
         fit_seconds=fit,
@@ -118,6 +118,11 @@ def priced(rule: Rule, low: float, high: float | None = None) -> str:
 
 def _answer_cost(runs: Sequence[Run], info: CandidateInfo, rule: Rule) -> AnswerCost | None:
     """Return what an answer costs, or None where it was not measured or is not priced."""
+    if info.usd_per_1k is not None:
+        usd = info.usd_per_1k / 1000
+        return AnswerCost(usd, usd, usd, False)
+    if info.given:  # an hour of this machine prices no answer that it did not give
+        return None
     if info.remote:
         return _cost_by_tokens(runs, info.token_prices)
     price, times = rule.usd_per_machine_hour, _seconds_per_answer(runs)
@@ -183,7 +188,9 @@ def _training_usd(seconds: float | None, rule: Rule) -> float | None:
 
 def _missing_keys(info: CandidateInfo, rule: Rule, answer: AnswerCost | None) -> Iterator[str]:
     """Yield the keys of the study file without which the candidate has no total."""
-    for key in ("usd_per_machine_hour", "volume_per_month"):
+    for key in (
+        ("volume_per_month",) if info.given else ("usd_per_machine_hour", "volume_per_month")
+    ):
         if getattr(rule, key) is None:
             yield f"costs.{key}"
     if info.remote and answer is None:

@@ -154,6 +154,8 @@ def points_of(candidate: CandidateScores) -> CurvePoints | str:
     """Return a candidate's points, or in a sentence why no curve may be fitted to them."""
     if candidate.main is None:
         return "It was not measured with all training rows."
+    if candidate.info.given:
+        return "Its answers were given, and what it learned from is not known."
     if not candidate.info.learns:
         return "It learns nothing from training rows."
     smaller = {n: t for n, t in sorted(candidate.sizes.items()) if t.whole.sum() >= DRAWS}

@@ -18,7 +18,7 @@ from choose.formatting import (
 from choose.judge.decision.contenders import Contenders
 from choose.judge.decision.rule import Case
 from choose.judge.decision.verdict_kind import conflicts_limit
-from choose.judge.measures.cost_comparison import cheaper_by, costs_less, costs_more
+from choose.judge.measures.cost_comparison import costs_less, costs_more
 from choose.judge.measures.curve_forecast import horizon
 from choose.judge.measures.text_metrics import format_gap, leads_by_other_metrics, only_cut
 from choose.judge.prose.family_answer import (
@@ -163,7 +163,7 @@ def _beside(case: Case, other: str) -> str:
     matters = contenders.margin(other, name)
     if not matters or other in contenders.cheaper(name):
         return f"{lead}{chance}. {ahead_on_all_rows(contenders, name, other)}."
-    costs = f"{name} costs less{cheaper_by(contenders.costs, name, other)}"
+    costs = f"{name} {costs_less(contenders.costs, name, other)}"
     if difference.value < matters:
         return f"{lead}{both} is below the {points(matters)} that matter; {costs}."
     return f"{lead}{chance}. A lead of {points(matters)} is not to be expected, and {costs}."

@@ -236,7 +236,7 @@ def study_scores(evidence: Evidence, measure: Measure = ACCURACY) -> StudyScores
 
 def _with_known(candidate: CandidateScores, measured: Sequence[CandidateScores]) -> CandidateScores:
     """Add what a candidate that learns nothing answers with fewer or wrong labels: the same."""
-    if candidate.info.learns or candidate.main is None:
+    if candidate.info.learns or candidate.info.given or candidate.main is None:
         return candidate
     noise = {key: candidate.main for other in measured for key in other.noise}
     sizes = {size: candidate.main for other in measured for size in other.sizes}
@@ -266,7 +266,8 @@ def _measured(
     cells: dict[tuple[str, str, str, float, int], list[Run]] = defaultdict(list)
     for run in filter(_plain, runs):
         trial = run.trial
-        size = 0 if trial.train_size == full.get(trial.fold) else trial.train_size
+        whole = info.given or trial.train_size == full.get(trial.fold)
+        size = 0 if whole else trial.train_size
         noise = (trial.scenario.noise, trial.scenario.rate)
         added = noise if trial.scenario.kind == "noise" else ("", 0.0)
         cells[(trial.variant, trial.scenario.kind, *added, size)].append(run)

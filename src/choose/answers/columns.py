@@ -1,0 +1,328 @@
+"""Which columns hold right answers and answers, which family a candidate is of, what it costs."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, get_args
+
+import polars as pl
+
+from choose.answers.answer_file import AnswerFile
+from choose.data.columns import ANNOTATOR, GROUP, Roles, column_named
+from choose.data.readers.column_guess import LABEL, QUESTION, TEXT, TIME, usual
+from choose.data.readers.delimited import ROW
+from choose.errors import DataError, StudyError, did_you_mean, quoted, quoted_list
+from choose.models.endpoints.answer_cache import PaidAnswer
+from choose.models.endpoints.responses import LabelParser
+from choose.models.prompting.prompts import judged_answer
+from choose.schema.study_sections import AnswersSection, DataSection
+from choose.tasks.values import scalar_text
+from choose.types import FAMILIES, Family, Status, Task
+from choose.untrusted import shown
+
+_RIGHT = ("gold", "gold_label", "gold_answer", "expected", "expected_output", "ground_truth")
+GOLD = (*_RIGHT, "truth", *LABEL, "reference", "answer", "answers")
+ID = ("id", "row_id", "example_id", "item_id", "question_id", "custom_id", "doc_id", "uid", "row")
+TEXTS = (*TEXT, *QUESTION, "prompt")
+RUN = ("run", "draw", "repetition", "repeat", "seed")
+# Columns about answers, whose values may look like labels such as 0 and 1.
+NEITHER = (*RUN, "correct", "is_correct", "right", "match", "score", "fold", "split", "difficulty")
+ANSWER = ("answer", "prediction", "predicted", "pred", "output", "response", "completion", "label")
+
+# Share of the answers of a column that must be labels, where nobody says that it holds answers.
+MOST = 0.5
+
+# Cells by which a column is judged.
+SAMPLE = 500
+
+# Words in the names of candidates by family, the most telling first.
+_TELLING: Mapping[Family, str] = {
+    "fine-tuning": r"ft|sft|dpo|q?lora|peft|adapter|(fine)?-?tun(ed|ing|e)|setfit|distill?ed|"
+    r"trained",
+    "retrieval": r"rag|retriev(al|ed|e|er)|k?nn-?shot|icl-?knn",
+    "baseline": r"svm|tf-?idf|log(istic|reg)\w*|(naive-?)?bayes|(random-?)?forest|xgb\w*|lightgbm|"
+    r"catboost|k-?nn|majority|random|regex|rules?|keywords?|probe|fasttext|bm25|baseline",
+    "prompting": r"gpt|chatgpt|claude|gemini|llama|qwen|mistral|mixtral|phi|gemma|deepseek|grok|"
+    r"command|davinci|curie|babbage|flan|palm|falcon|nova|kimi|glm|haiku|sonnet|opus|(zero|few)-?"
+    r"shot|prompt(ed|ing)?|llm|o[134]",
+}
+_ENCODER = re.compile(r"(ro|de|distil|al|fin|mo?dern)?berta?|electra|xlnet|xlm", re.IGNORECASE)
+_PRICE = re.compile(r"\$?\s*(\d+(?:\.\d+)?)\s*/\s*(1k|1000|k|1m|m|answer)", re.IGNORECASE)
+_PER = {"1k": 1.0, "k": 1.0, "1000": 1.0, "1m": 1e-3, "m": 1e-3, "answer": 1000.0}
+_FILE = re.compile(r".+\.(csv|tsv|tab|txt|jsonl?|ndjson|parquet|pq|eval)", re.IGNORECASE)
+_DRAW = re.compile(r"(.+)#(\d{1,4})")
+
+
+class AnswerReader:
+    """Reads answers as those of an endpoint are read; each different text once."""
+
+    def __init__(self, task: Task) -> None:
+        self.task = task
+        self._labels = LabelParser(task) if task.labels else None
+        self._known: dict[str, tuple[str | None, Status]] = {}
+
+    def read(self, cell: str | None) -> tuple[str | None, Status]:
+        """Return the answer in the form of the task, or None, with its status."""
+        if cell is None:
+            return None, "empty"
+        if cell not in self._known:
+            self._known[cell] = self._read(cell)
+        return self._known[cell]
+
+    def _read(self, cell: str) -> tuple[str | None, Status]:
+        if self._labels is None:
+            return judged_answer(self.task, cell, cut=False)
+        if cell in self.task.labels:
+            return cell, "ok"
+        return self._labels.parse(PaidAnswer(content=cell))
+
+    def share(self, cells: Sequence[str | None]) -> float:
+        """Return the share of filled cells that are answers and little else; 0 without any.
+
+        A column of explanations mentions labels too.
+        """
+        filled = [cell for cell in cells if cell]
+        words = max((len(name.split()) for name in self.task.names), default=sys.maxsize - 1)
+        short = [cell for cell in filled if len(cell.split()) <= words + 1]
+        return sum(self.read(cell)[0] is not None for cell in short) / max(len(filled), 1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What `--answers` says: columns by name, files (by the name of a candidate, or ""), prices."""
+
+    columns: tuple[str, ...] = ()
+    files: tuple[tuple[str, str], ...] = ()
+    prices: Mapping[str, float] = field(default_factory=dict)
+
+
+def wanted(section: AnswersSection) -> Wanted:
+    """Read what the flag holds.
+
+    Raises:
+        StudyError: if a part is no column, file or price.
+    """
+    columns: list[str] = []
+    files: list[tuple[str, str]] = []
+    prices: dict[str, float] = {}
+    for part in _parts(section.answers):
+        name, equals, value = (piece.strip() for piece in part.partition("="))
+        if not equals and _FILE.fullmatch(part):
+            files.append(("", part))
+        elif not equals:
+            columns.append(part)
+        elif _FILE.fullmatch(value):
+            files.append((name, value))
+        else:
+            prices[name] = price(value, name)
+            columns.append(name)
+    named = {name for name, _ in files}
+    kept = [name for name in dict.fromkeys(columns) if name not in named]
+    return Wanted(columns=tuple(kept), files=tuple(files), prices=prices)
+
+
+def _parts(texts: Iterable[str]) -> list[str]:
+    parts = (part.strip() for text in texts for part in text.split(","))
+    return [part for part in parts if part]
+
+
+def price(text: str, name: str) -> float:
+    """Read ``2.50/1k`` as dollars for 1,000 answers.
+
+    Raises:
+        StudyError: if it is no price.
+    """
+    match = _PRICE.fullmatch(text)
+    if match is None:
+        lost = text.startswith(".") or text.startswith("/")
+        shell = f" A shell takes $2 out of double quotes: leave the $ out, {name}=2.50/1k." * lost
+        raise StudyError(
+            f"--answers {name}={shown(text)} is neither a file nor a price. Write a price as "
+            f"{name}=2.50/1k, dollars for 1,000 answers, or a file as {name}=answers.jsonl.{shell}"
+        )
+    return float(match[1]) * _PER[match[2].lower()]
+
+
+@dataclass(frozen=True, slots=True)
+class FamilyGuess:
+    """The family of a candidate: whether the user said so, or the name, or nothing did."""
+
+    family: Family
+    by: str
+
+
+def family_of(name: str, said: Mapping[str, Family]) -> FamilyGuess:
+    """Return the family of a candidate, as said or as its name suggests."""
+    if name in said:
+        return FamilyGuess(said[name], "said")
+    words = "-".join(re.split(r"[\W_]+", name.casefold()))
+    for family, telling in _TELLING.items():
+        if re.search(rf"(?:^|-)(?:{telling})(?=-|\d|$)", words):
+            return FamilyGuess(family, "name")
+    if _ENCODER.search(words):
+        return FamilyGuess("fine-tuning", "encoder")
+    return FamilyGuess("prompting", "nothing")
+
+
+def families_said(texts: Iterable[str]) -> dict[str, Family]:
+    """Read ``my_model=fine-tuning``.
+
+    Raises:
+        StudyError: for another family.
+    """
+    found: dict[str, Family] = {}
+    for part in _parts(texts):
+        name, equals, family = (piece.strip() for piece in part.partition("="))
+        if not equals or family not in FAMILIES:
+            raise StudyError(
+                f"--family {shown(part)} names no family.{did_you_mean(family, FAMILIES)} Write "
+                f"{name or 'NAME'}=fine-tuning; families are {', '.join(get_args(Family))}."
+            )
+        found[name] = family
+    return found
+
+
+def gold_column(file: AnswerFile, section: DataSection, answers: Sequence[str]) -> str:
+    """Return the column of right answers.
+
+    Raises:
+        DataError: if there is none, naming the columns that were seen.
+    """
+    columns = [name for name in file.table.columns if name != ROW]
+    if section.label_column is not None:
+        found = column_named(columns, section.label_column, "gold")
+        assert found is not None
+        return found
+    free = [name for name in columns if name not in answers]
+    if (usually := usual(free, GOLD)) is not None:
+        return usually
+    plain = [name for name in free if not usual([name], (*ID, *TEXT, *QUESTION))]
+    other = next(iter((*answers, *plain)), "NAME")
+    raise DataError(
+        f"No column of right answers in {file.path!r}: none of {quoted_list(columns)} is called "
+        f"{', '.join(GOLD[:4])} or label. Name it with --gold. Without right answers, --gold "
+        f"{other!r} measures agreement with {other}, which says nothing of who is right."
+    )
+
+
+def roles_of(file: AnswerFile, section: DataSection, answers: Sequence[str], gold: str) -> Roles:
+    """Return the columns by role; the text is that of the id where no column holds texts."""
+    columns = [n for n in file.table.columns if n not in (ROW, gold, *answers)]
+    text, id = section.text_column or text_column(file.table.select(columns)), usual(columns, ID)
+    id = None if id is None or None in cells_of(file.table[id]) else id
+    return Roles(
+        text=tuple(_texts(columns, text)) if text else (id or ROW,),
+        label=gold,
+        time=column_named(columns, section.time_column, "time") or usual(columns, TIME),
+        group=column_named(columns, section.group_column, "group") or usual(columns, GROUP),
+        annotator=column_named(columns, section.annotator_column, "annotator")
+        or usual(columns, ANNOTATOR),
+        id=id,
+        by_content=frozenset({"time"}),
+    )
+
+
+def _texts(columns: Sequence[str], named: str) -> list[str]:
+    parts = [named] if named in columns else [part.strip() for part in named.split(",")]
+    return [found for part in parts if (found := column_named(columns, part, "text"))]
+
+
+def answer_columns(
+    table: pl.DataFrame, taken: Sequence[str | None], reader: AnswerReader
+) -> tuple[str, ...]:
+    """Return the columns that hold answers by their content: half of their cells can be read."""
+    free = [n for n in table.columns if n != ROW and n not in taken and not usual([n], NEITHER)]
+    return tuple(name for name in free if reader.share(cells_of(table[name])[:SAMPLE]) >= MOST)
+
+
+def cells_of(column: pl.Series) -> list[str | None]:
+    """Return the cells of a column as text without blanks around it; None where one is empty."""
+    if column.dtype != pl.String:
+        texts = [
+            json.dumps(cell, ensure_ascii=False)
+            if isinstance(cell, list | dict)
+            else scalar_text(cell)
+            for cell in column.to_list()
+        ]
+        column = pl.Series(column.name, texts, dtype=pl.String)
+    return [cell or None for cell in column.str.strip_chars().to_list()]
+
+
+def drawn(column: str) -> tuple[str, int]:
+    """Return the candidate of a column and the number of its draw: ``gpt-4o#2``."""
+    match = _DRAW.fullmatch(column)
+    return (match[1], int(match[2])) if match else (column, 0)
+
+
+def spread_runs(table: pl.DataFrame, key: str | None, answers: Sequence[str]) -> pl.DataFrame:
+    """Return a table with a row a question where a column numbers the runs of each question.
+
+    Answers of each run become a column ``NAME#RUN``.
+
+    Raises:
+        DataError: if a question occurs twice in a run, or twice without runs.
+    """
+    if key is None or not table[key].is_duplicated().any():
+        return table
+    run = usual([n for n in table.columns if n not in (key, *answers)], RUN)
+    where = [key] if run is None else [key, run]
+    twice = table.filter(table.select(where).is_duplicated())
+    if len(twice):
+        id, rows = twice[key][0], twice[ROW].head(2).to_list()
+        more = "" if run is None else f" in the run {twice[run][0]!r}"
+        raise DataError(
+            f"The id {quoted(str(id))} stands in rows {rows[0]} and {rows[1]}{more}. Give each "
+            "question one id; for repeated answers add a column run, or columns NAME#1, NAME#2."
+        )
+    assert run is not None
+    numbers = {value: i for i, value in enumerate(table[run].unique(maintain_order=True))}
+    base = table.unique(key, keep="first", maintain_order=True).drop([run, *answers])
+    for value, number in numbers.items():
+        part = table.filter(pl.col(run) == value).select(key, *answers)
+        base = base.join(part.rename({a: f"{a}#{number}" for a in answers}), key, how="left")
+    return base
+
+
+def with_files(specs: Iterable[str], change: Callable[[str], str]) -> list[str]:
+    """Return parts of `--answers` with another name for each file that they name."""
+
+    def changed(part: str) -> str:
+        name, equals, value = part.rpartition("=")
+        return f"{name}{equals}{change(value)}" if _FILE.fullmatch(value) else part
+
+    return [changed(part) for part in _parts(specs)]
+
+
+def named_answers(table: pl.DataFrame, wanted: Sequence[str]) -> tuple[str, ...]:
+    """Return the columns of answers that the user names; draws of a name are several.
+
+    Raises:
+        DataError: if one is not there.
+    """
+    columns = [name for name in table.columns if name != ROW]
+    found: list[str] = []
+    for name in wanted:
+        draws = [column for column in columns if drawn(column) == (name, drawn(column)[1])]
+        found += draws or [column_named(columns, name, "answers") or name]
+    return tuple(dict.fromkeys(found))
+
+
+def id_column(table: pl.DataFrame) -> str | None:
+    """Return the column of ids, if one has a usual name."""
+    return usual([name for name in table.columns if name != ROW], ID)
+
+
+def text_column(table: pl.DataFrame) -> str | None:
+    """Return the column of texts, if one has a usual name."""
+    return usual([name for name in table.columns if name != ROW], TEXTS)
+
+
+def probabilities(cells: Iterable[Any]) -> bool:
+    """Return whether cells are numbers from 0 to 1 that are not whole, as probabilities are."""
+    seen = [cell for cell in cells if cell]
+    numbers = [float(c) for c in seen if re.fullmatch(r"\d*\.\d+(?:e-?\d+)?", str(c))]
+    return len(numbers) >= MOST * max(len(seen), 1) and all(0 <= n <= 1 for n in numbers)

@@ -1,0 +1,38 @@
+"""Read a file of answers: a table, or what a tool or a batch service wrote."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from choose.answers import batches, inspect_log, lm_eval, promptfoo
+from choose.answers.answer_file import AnswerFile, laid_out
+from choose.data.readers.table_file import LARGEST, checked_file, read_source
+
+
+def read_answers(path: str, scores: bool = False) -> AnswerFile:
+    """Read a file of answers; with `scores`, what a tool scored in place of what models wrote.
+
+    Raises:
+        DataError: if it cannot be read, naming the row if there is one.
+    """
+    head = _head(path)
+    for tool in (inspect_log, promptfoo, lm_eval, batches):
+        if Path(path).is_file() and tool.wrote(path, head):
+            return laid_out(path, tool.TOOL, tool.read(path, head), scores)
+    source = read_source(path)
+    return AnswerFile(path=path, table=source.table, scores=scores, notes=source.notes)
+
+
+def _head(path: str) -> Mapping[str, Any]:
+    """Return the object that a JSON file is, or the first line of JSON Lines; else nothing."""
+    lower, found = path.lower(), None
+    if lower.endswith((".json", ".jsonl", ".ndjson")):
+        with suppress(OSError, ValueError, RecursionError), checked_file(path, LARGEST) as file:
+            text = file.open(encoding="utf-8-sig")
+            with text:
+                found = json.loads(text.read() if lower.endswith(".json") else text.readline())
+    return found if isinstance(found, Mapping) else {}

@@ -1,0 +1,562 @@
+"""From files of answers to rows and candidates whose answers exist, and to runs in a store."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Container, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from choose.answers.answer_file import FIGURES, AnswerFile
+from choose.answers.columns import (
+    ANSWER,
+    GOLD,
+    AnswerReader,
+    FamilyGuess,
+    Wanted,
+    answer_columns,
+    cells_of,
+    drawn,
+    families_said,
+    family_of,
+    gold_column,
+    id_column,
+    named_answers,
+    probabilities,
+    roles_of,
+    spread_runs,
+    text_column,
+    wanted,
+)
+from choose.answers.files import read_answers
+from choose.data.columns import Roles
+from choose.data.dataset import Tables
+from choose.data.duplicates import clusters_of, index_texts
+from choose.data.examples import examples_from, kind_of
+from choose.data.readers.column_guess import usual
+from choose.data.readers.delimited import ROW
+from choose.data.readers.table_file import dataset_name
+from choose.errors import DataError, StudyError, did_you_mean, quoted, quoted_list
+from choose.files import digest
+from choose.formatting import clean, listed, normalised, plural
+from choose.judge.evidence import GIVEN
+from choose.store.store import Store
+from choose.study.candidates import names_of
+from choose.study.config import RESERVED, Study
+from choose.tasks.kinds import make_task, with_metric
+from choose.tasks.scores import SCORES
+from choose.types import STANDARD, Answers, Counts, Dataset, Example, Floats, Fold, Run, Task, Trial
+
+CLEAN = ("clean", 0)
+
+# A draw that answered a smaller share of the rows stopped early: it was not asked the others.
+STOPPED = 0.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draw:
+    """Cells of answers to rows, by their ids in order, and what each took, by `FIGURES`."""
+
+    ids: Sequence[str]
+    cells: Sequence[str | None]
+    figures: Mapping[str, Sequence[float | None]] = field(default_factory=dict)
+
+    def stopped(self, asked: Container[str]) -> bool:
+        """Return whether so many of the rows asked have no answer that it stopped before them.
+
+        Fewer empty cells are answers that cannot be used.
+        """
+        cells = [cell for id, cell in zip(self.ids, self.cells, strict=True) if id in asked]
+        return cells.count(None) > (1 - STOPPED) * len(cells)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Given:
+    """A candidate whose answers exist.
+
+    Attributes:
+        draws: its answers, by the number of the draw.
+        usd_per_1k: dollars for 1,000 answers, as stated or measured; None where not known.
+        notes: on the further file that holds its answers.
+    """
+
+    name: str
+    family: FamilyGuess
+    draws: Mapping[int, Draw]
+    usd_per_1k: float | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerSet:
+    """Rows with right answers, the candidates that answered them, and what is to be said of both.
+
+    `table` holds the rows with the columns of `roles`, for candidates that run beside them;
+    `columns` are those of answers in it.
+    """
+
+    dataset: Dataset
+    table: pl.DataFrame
+    roles: Roles
+    columns: tuple[str, ...] = ()
+    given: tuple[Given, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def read_set(study: Study, tables: Tables | None = None) -> AnswerSet:
+    """Read the rows and the answers that a study names; `tables` replace its file.
+
+    Raises:
+        DataError: if there are no right answers or no answers, or they cannot be read.
+        StudyError: if a flag names what is not there.
+    """
+    asked, section = wanted(study.given), study.data
+    file = _main_file(study, tables)
+    columns = file.answers or named_answers(file.table, asked.columns)
+    gold = SCORES if file.scores else gold_column(file, section, columns)
+    roles = roles_of(file, section, columns, gold)
+    kind = SCORES if file.scores else study.task.kind or kind_of(file.table, section, roles)[0]
+    rows = _examples(file, study, roles, kind)
+    task = make_task(kind, rows, (), study.task)
+    reader = AnswerReader(with_metric(task, study.goal.metric, rows[0].target))
+    columns = columns or answer_columns(file.table, roles.named, reader)
+    if not columns and not asked.files:
+        raise _no_answers(file, roles)
+    spread, columns = _spread(file, roles.id, columns)
+    if spread is not file:  # a row a question and run has become a row a question
+        rows = _examples(spread, study, roles, kind)
+    named = tables.name if tables and tables.pool is not None else dataset_name(file.path)
+    dataset = _dataset(named, rows, reader.task, compare=roles.text[0] != (roles.id or ROW))
+    return _with_answers(study, spread, columns, AnswerSet(dataset, spread.table, roles))
+
+
+def _dataset(name: str, rows: Sequence[Example], task: Task, compare: bool) -> Dataset:
+    """Return rows that are all asked; `compare` clusters those whose texts are nearly the same."""
+    return Dataset(
+        name=name,
+        task=task,
+        examples={e.id: e for e in rows},
+        folds=(Fold(pool=(), questions=tuple(e.id for e in rows)),),
+        division="held-out",
+        clusters=clusters_of(rows, index_texts(rows)) if compare else _groups(rows),
+    )
+
+
+def _with_answers(
+    study: Study, file: AnswerFile, columns: Sequence[str], found: AnswerSet
+) -> AnswerSet:
+    """Return a set with the candidates in some columns of its file, and in further files."""
+    asked, roles, dataset = wanted(study.given), found.roles, found.dataset
+    ids = cells_of(file.table[roles.id]) if roles.id else list(map(str, file.table[ROW]))
+    places = [[id] if id is not None and id in dataset.examples else [] for id in ids]
+    given = [*_given(file, columns, places, asked), *_from_files(asked, dataset)]
+    checked, notes = _checked(given, study), [*file.notes, *which_columns(roles, columns)]
+    notes += dict.fromkeys(note for one in checked for note in one.notes)
+    if left := len(ids) - len(dataset.examples):
+        notes.append(f"{plural(left, 'row')} without a right answer or a text left out.")
+    notes += remarks(checked, dataset, roles.label)
+    return replace(
+        found,
+        dataset=replace(dataset, findings=tuple(notes)),
+        columns=tuple(dict.fromkeys(drawn(column)[0] for column in columns)),
+        given=checked,
+        notes=tuple(notes),
+    )
+
+
+def given_beside(study: Study, dataset: Dataset) -> tuple[Given, ...]:
+    """Return the candidates whose answers a study names beside those that it runs.
+
+    A column is one of the test file, or else of the labelled set. Rows are joined by id or text.
+
+    Raises:
+        DataError: if answers cannot be read, or are to other rows.
+        StudyError: if a flag names what is not there.
+    """
+    asked, own = wanted(study.given), study.data.test or study.data.path
+    files = [*asked.files, *([("", own)] if asked.columns and own else [])]
+    asked = replace(asked, files=tuple(files))
+    return _checked([*_from_files(asked, dataset)], study, names_of(study))
+
+
+def _main_file(study: Study, tables: Tables | None) -> AnswerFile:
+    scores = study.task.kind == SCORES
+    if tables is not None and tables.pool is not None:
+        file = AnswerFile(path="the rows given", table=tables.pool, scores=scores)
+    elif study.data.path is None:
+        raise StudyError("No file of answers is named. Give one: choose score answers.csv.")
+    else:
+        file = read_answers(study.data.path, scores)
+    if file.scores:  # every score says how much of a whole answer there is
+        file = replace(file, table=file.table.with_columns(pl.lit("1").alias(SCORES)))
+    return file
+
+
+def _examples(file: AnswerFile, study: Study, roles: Roles, kind: str) -> list[Example]:
+    """Return the rows with a text and a right answer.
+
+    Raises:
+        DataError: if there is none.
+    """
+    rows = examples_from(file.table, study.data, roles, kind)
+    if rows := [row for row in rows if row.target and row.text.strip()]:
+        return rows
+    raise DataError(f"No row of {file.path!r} has a right answer in {quoted(roles.label)}.")
+
+
+def _spread(
+    file: AnswerFile, key: str | None, columns: Sequence[str]
+) -> tuple[AnswerFile, tuple[str, ...]]:
+    """Return a file with a row a question, and its columns of answers, those of runs apart."""
+    table = spread_runs(file.table, key, columns)
+    if table is file.table:
+        return file, tuple(columns)
+    apart = (name for name in table.columns if name in columns or drawn(name)[0] in columns)
+    return replace(file, table=table), tuple(apart)
+
+
+def _groups(rows: Sequence[Example]) -> dict[str, str]:
+    """Return the cluster of rows that share a group, where there are no texts to compare."""
+    members: dict[str, list[str]] = defaultdict(list)
+    for row in rows:
+        if row.group is not None:
+            members[row.group].append(row.id)
+    return {id: ids[0] for ids in members.values() if len(ids) > 1 for id in ids}
+
+
+def _no_answers(file: AnswerFile, roles: Roles) -> DataError:
+    free = [n for n in file.table.columns if n != ROW and n not in roles.named]
+    seen = f" Other columns are {quoted_list(free)}." if free else " There is no other column."
+    hint = next((n for n in free if probabilities(cells_of(file.table[n])[:100])), None)
+    more = (
+        f" {quoted(hint)} holds numbers from 0 to 1: probabilities are no answers; write the label "
+        "of each row, or, if they say how good an answer is, add --scores."
+        if hint
+        else ""
+    )
+    return DataError(
+        f"No column of {file.path!r} holds answers that read like those in "
+        f"{quoted(roles.label)}.{seen} Name them: --answers {(free or ['NAME'])[0]}.{more}"
+    )
+
+
+def _given(
+    file: AnswerFile,
+    columns: Sequence[str],
+    places: Sequence[Sequence[str]],
+    asked: Wanted,
+    name: str = "",
+) -> Iterator[Given]:
+    """Yield the candidates in columns of a file.
+
+    Args:
+        file: of answers.
+        columns: that hold them.
+        places: the ids of the rows that each row of the file answers.
+        asked: prices by candidate.
+        name: of the only candidate, if the user gave it one.
+    """
+    by_name = defaultdict[str, dict[int, Draw]](dict)
+    for column in columns:
+        unasked = file.unasked.get(column, ())
+        every = [(row, id) for row, ids in enumerate(places) if row not in unasked for id in ids]
+        candidate, draw = drawn(column)
+        cells, figures = cells_of(file.table[column]), file.figures.get(column, {})
+        by_name[candidate][draw] = Draw(
+            ids=[id for _, id in every],
+            cells=[cells[row] for row, _ in every],
+            figures={key: [values[row] for row, _ in every] for key, values in figures.items()},
+        )
+    for candidate, draws in by_name.items():
+        called = name or candidate
+        usd = [u for d in draws.values() for u in d.figures.get("usd", (None,))]
+        known = [u for u in usd if u is not None]
+        measured = 1000 * sum(known) / len(known) if known and len(known) == len(usd) else None
+        price = asked.prices.get(called, measured)
+        yield Given(name=called, family=family_of(called, {}), draws=draws, usd_per_1k=price)
+
+
+def _from_files(asked: Wanted, dataset: Dataset) -> Iterator[Given]:
+    """Yield the candidates in further files, joined to the rows by id or else by text."""
+    reader = AnswerReader(dataset.task)
+    for name, path in asked.files:
+        file = read_answers(path, reader.task.kind == SCORES)
+        columns = file.answers or named_answers(file.table, () if name else asked.columns)
+        columns = columns or _answers_in(file, name, reader)
+        file, columns = _spread(file, id_column(file.table), columns)
+        if name and len({drawn(column)[0] for column in columns}) > 1:
+            raise StudyError(
+                f"{path!r} holds answers of {quoted_list(columns)}, and {name!r} is one candidate. "
+                f"Name the file alone, --answers {path}, to judge all."
+            )
+        for one in _given(file, columns, _joined(file, dataset), asked, name):
+            yield replace(one, notes=file.notes)
+
+
+def _answers_in(file: AnswerFile, name: str, reader: AnswerReader) -> tuple[str, ...]:
+    """Return the columns of answers of a further file: one of a usual name, or all that read so.
+
+    Raises:
+        DataError: if there are none.
+    """
+    columns = [n for n in file.table.columns if n != ROW]
+    if name and (usually := usual(columns, (name.casefold(), *ANSWER))) is not None:
+        return (usually,)
+    taken = [id_column(file.table), usual(columns, GOLD)]
+    if found := answer_columns(file.table, taken, reader):
+        return found
+    raise DataError(
+        f"No column of {file.path!r} holds answers that read like those of the rows; its columns "
+        f"are {quoted_list(columns)}. Call one answer."
+    )
+
+
+def _joined(file: AnswerFile, dataset: Dataset) -> list[Sequence[str]]:
+    """Return the ids of the rows that each row of a file answers, by its id or else its text.
+
+    Raises:
+        DataError: if no row is one of the set.
+    """
+    key, text = id_column(file.table), text_column(file.table)
+    found: list[Sequence[str]] = []
+    if key is not None:  # ids of a test file may have a prefix
+        ids = cells_of(file.table[key])
+        found = [[i for i in (f"test:{id}", str(id)) if i in dataset.examples][:1] for id in ids]
+    if not any(found) and text is not None:
+        by_text: dict[str, list[str]] = defaultdict(list)
+        for example in dataset.examples.values():
+            by_text[normalised(example.text)].append(example.id)
+        found = [by_text.get(normalised(cell or ""), []) for cell in cells_of(file.table[text])]
+    if not any(found):
+        raise DataError(
+            f"No row of {file.path!r} is one of {dataset.name!r}: neither an id nor a text is the "
+            "same in both. Give both files the column id, or the texts."
+        )
+    return found
+
+
+def _checked(given: Sequence[Given], study: Study, taken: Sequence[str] = ()) -> tuple[Given, ...]:
+    """Return candidates with their stated families, and names that a report can show.
+
+    Raises:
+        StudyError: if a flag names a candidate that is not there, or two have one name.
+    """
+    said, prices = families_said(study.given.family), wanted(study.given).prices
+    names = [one.name for one in given]
+    for flag, name in [*(("--family", n) for n in said), *(("--answers", n) for n in prices)]:
+        if name not in names:
+            raise StudyError(
+                f"{flag} names {name!r}, and there are no answers of that name."
+                f"{did_you_mean(name, names)} There are answers of {quoted_list(names)}."
+            )
+    if twice := [name for name, count in Counter(names).items() if count > 1]:
+        raise StudyError(
+            f"Two candidates are named {twice[0]!r}. Name the file of one of them: "
+            f"--answers OTHER={twice[0]}.csv."
+        )
+    return tuple(
+        replace(one, name=_shown_name(one.name, taken), family=family_of(one.name, said))
+        for one in given
+    )
+
+
+def _shown_name(name: str, taken: Sequence[str]) -> str:
+    """Return a name without slashes that is no word of --expect and no candidate's that runs."""
+    plain = clean(name).strip().rpartition("/")[2].replace("\\", "-")[:90] or "answers"
+    return f"{plain} given" if plain.casefold() in (*RESERVED, *taken) else plain
+
+
+def runs_of(given: Given, dataset: Dataset, reader: AnswerReader) -> Iterator[Run]:
+    """Yield the runs of a candidate: one a draw and fold, on the rows that it was asked."""
+    asked = set(dataset.asked)
+    for number, draw in given.draws.items():
+        place = {id: i for i, id in enumerate(draw.ids) if id in dataset.examples}
+        stopped = draw.stopped(asked)
+        for fold, division in enumerate(dataset.folds):
+            ids = [id for id in division.questions if id in place]
+            ids = [id for id in ids if not stopped or draw.cells[place[id]]]
+            if ids:
+                yield _run(given, number, fold, ids, draw, [place[id] for id in ids], reader)
+
+
+def _run(
+    given: Given,
+    number: int,
+    fold: int,
+    ids: Sequence[str],
+    draw: Draw,
+    rows: Sequence[int],
+    reader: AnswerReader,
+) -> Run:
+    cells = [draw.cells[row] for row in rows]
+    read = [reader.read(cell) for cell in cells]
+    figures = {key: _measured(draw.figures.get(key, ()), rows) for key in FIGURES}
+    answers = Answers(
+        outputs=tuple(output for output, _ in read),
+        status=tuple(status for _, status in read),
+        raw=tuple(c if o is None else None for c, (o, _) in zip(cells, read, strict=True)),
+        latency=figures["seconds"],
+        tokens_in=_whole(figures["tokens_in"]),
+        tokens_out=_whole(figures["tokens_out"]),
+    )
+    trial = Trial(
+        candidate=given.name,
+        strategy=GIVEN,
+        revision=1,
+        params={},
+        variant="",
+        scenario=STANDARD,
+        fold=fold,
+        draw=number,
+        train_size=0,
+        seed=number,
+        weights=digest(cells),
+        task=reader.task.digest,
+        pool="",
+        questions=digest(ids),
+    )
+    took = None if answers.latency is None else float(answers.latency.sum())
+    asked = {CLEAN: tuple(ids)}
+    return Run(trial=trial, answers={CLEAN: answers}, asked=asked, predict_seconds=took)
+
+
+def _measured(values: Sequence[float | None], rows: Sequence[int]) -> Floats | None:
+    """Return figures of some rows, if they are known of all of them."""
+    known = [found for row in rows if values and (found := values[row]) is not None]
+    return np.array(known, dtype=np.float64) if known and len(known) == len(rows) else None
+
+
+def _whole(numbers: Floats | None) -> Counts | None:
+    return None if numbers is None else numbers.astype(np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class GivenRuns:
+    """The trials of candidates whose answers exist, what a store keeps of them, and their runs."""
+
+    candidates: tuple[dict[str, Any], ...]
+    runs: tuple[Run, ...]
+
+    def store(self, store: Store) -> None:
+        """Write the runs; the grid must name their trials already."""
+        for run in self.runs:
+            store.add(run)
+
+
+def given_runs(given: Sequence[Given], dataset: Dataset) -> GivenRuns:
+    """Return what a store holds of candidates whose answers exist."""
+    reader = AnswerReader(dataset.task)
+    runs = tuple(run for one in given for run in runs_of(one, dataset, reader))
+    answered = {
+        one.name: {
+            output
+            for run in runs
+            if run.trial.candidate == one.name
+            for output in run.answers[CLEAN].outputs
+        }
+        for one in given
+    }
+    return GivenRuns(tuple(_described(one, len(answered[one.name])) for one in given), runs)
+
+
+def _described(given: Given, different: int) -> dict[str, Any]:
+    """Return what a store keeps of a candidate, as `study.candidates.described` does of others.
+
+    Another draw shows how much answers vary; without one they stand for this model alone.
+    """
+    several = len(given.draws) > 1
+    baseline = given.family.family == "baseline"
+    return {
+        "name": given.name,
+        "strategy": GIVEN,
+        "params": {},
+        "family": given.family.family,
+        "cheap": baseline,
+        "seeded": several,
+        "learns": several,
+        "constant": baseline and different == 1,
+        "reference": False,
+        "reads": False,
+        "title": "",
+        "model": given.name,
+        "warning": None,
+        "usd_per_1k": given.usd_per_1k,
+    }
+
+
+# Unread answers that a note shows, and characters of one.
+LISTED, LONGEST = 3, 30
+
+# How the family of a candidate was found, as a reason.
+_BY = {
+    "name": "by their names",
+    "encoder": "encoders are usually tuned",
+    "nothing": "their names say nothing",
+}
+
+
+def which_columns(roles: Roles, columns: Sequence[str]) -> list[str]:
+    """Say which columns are what, and how to name others."""
+    named = {
+        "right answers": [roles.label] if roles.label != SCORES else [],
+        "answers": list(dict.fromkeys(drawn(column)[0] for column in columns)),
+        "text": [name for name in roles.text if name not in (ROW, roles.id)],
+        "group": [name for name in (roles.group,) if name],
+    }
+    found = (f"{role} {', '.join(map(quoted, names))}" for role, names in named.items() if names)
+    return [f"Columns: {'; '.join(found)}. To name others: --gold, --answers, --group-column."]
+
+
+def remarks(given: Sequence[Given], dataset: Dataset, gold: str = "") -> list[str]:
+    """Say what is remarkable in answers; `gold` is the column of right ones."""
+    return list(_remarks(given, dataset, gold)) if given else []
+
+
+def _remarks(given: Sequence[Given], dataset: Dataset, gold: str) -> Iterator[str]:
+    if gold != SCORES and family_of(gold, {}).by == "name":
+        yield f"Figures are agreement with {quoted(gold)}, not how many answers are right."
+    yield from _families(given)
+    asked, reader = set(dataset.asked), AnswerReader(dataset.task)
+    for one in given:
+        yield from _unread(one, reader, asked)
+    for a, b in combinations(given, 2):
+        if [d.cells for d in a.draws.values()] == [d.cells for d in b.draws.values()]:
+            yield f"{a.name} and {b.name} gave the same answers to every row."
+
+
+def _families(given: Sequence[Given]) -> Iterator[str]:
+    """Say which families were guessed, and why."""
+    found: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+    for one in given:
+        found[one.family.by][one.family.family].append(one.name)
+    for by, why in _BY.items():
+        if families := found.get(by):
+            said = "; ".join(f"{family}: {', '.join(n)}" for family, n in families.items())
+            [first, *_] = next(iter(families.values()))
+            yield f"Families, guessed ({why}): {said}. To say so: --family {first}=FAMILY."
+
+
+def _unread(one: Given, reader: AnswerReader, asked: set[str]) -> Iterator[str]:
+    """Say what could not be read as an answer, and which rows a candidate was not asked."""
+    cells = [
+        cell
+        for draw in one.draws.values()
+        for id, cell in zip(draw.ids, draw.cells, strict=True)
+        if id in asked
+    ]
+    filled = [cell for cell in cells if cell]
+    unread = Counter(cell for cell in filled if reader.read(cell)[0] is None)
+    if unread:
+        most = [f"{quoted(cell, LONGEST)} ({n:,} times)" for cell, n in unread.most_common(LISTED)]
+        of = f"{unread.total():,} of {len(filled):,} answers of {one.name}"
+        yield f"{of} are none of the task and count as wrong, such as {listed(most)}."
+    stopped = [draw.stopped(asked) for draw in one.draws.values()]
+    most_rows = len(asked) * len(one.draws)
+    if any(stopped) or len(cells) < most_rows:
+        yield f"{one.name} answered {len(filled):,} of {most_rows:,} rows; it is compared on those."
+    elif len(filled) < len(cells):
+        yield f"{one.name} gave no answer to {len(cells) - len(filled):,} rows; these are wrong."

@@ -1,0 +1,95 @@
+"""`choose score` judges answers that exist already, without a model."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+import typer
+
+from choose.cli.ci_gates import Expect, FailUnder, Gates
+from choose.cli.options import (
+    DATA_FLAGS,
+    GIVEN_FLAGS,
+    GOAL_FLAGS,
+    AsJson,
+    Out,
+    Output,
+    overrides,
+    takes,
+)
+from choose.errors import StudyError
+from choose.tasks.scores import SCORES
+from choose.untrusted import number, shown
+
+# Answers a month for one in each unit.
+_PER_MONTH = {"day": 365.2425 / 12, "week": 365.2425 / 84, "month": 1.0, "year": 1 / 12}
+
+_FLAGS = ("text_column", "group_column", "time_column", "kind", "separator")
+
+
+Answers = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="ANSWERS",
+        help="CSV, TSV, JSONL or Parquet file with the right answer and a column a candidate; or "
+        "a results file of promptfoo, inspect or lm-eval.",
+    ),
+]
+Gold = Annotated[str | None, typer.Option(metavar="COLUMN", help="Column of the right answers.")]
+Scores = Annotated[
+    bool, typer.Option("--scores", help="Columns hold scores from 0 to 1, not answers.")
+]
+Volume = Annotated[
+    str | None, typer.Option(metavar="N/TIME", help="Answers needed, such as 200000/month.")
+]
+Baseline = Annotated[
+    bool, typer.Option("--baseline", help="Also run a cheap classifier on the same rows.")
+]
+
+
+@takes({name: DATA_FLAGS[name] for name in _FLAGS} | GIVEN_FLAGS | GOAL_FLAGS)
+def score(
+    context: typer.Context,
+    data: Answers = None,
+    gold: Gold = None,
+    scores: Scores = False,
+    volume: Volume = None,
+    baseline: Baseline = False,
+    out: Out = None,
+    output: Output = None,
+    as_json: AsJson = False,
+    expect: Expect = None,
+    fail_under: FailUnder = None,
+) -> None:
+    """Judge answers that you have already: seconds, no model runs."""
+    from choose.api.plan import resolve
+    from choose.api.score import score_answers
+    from choose.cli.compare import Results, show
+    from choose.cli.console import check_outputs, inputs_of, stderr
+    from choose.report.terminal.live_progress import LiveProgress
+
+    settings = overrides(context)
+    settings["data"]["label_column"] = gold
+    settings["costs"] = {"volume_per_month": None if volume is None else per_month(volume)}
+    if scores:
+        settings["task"]["kind"] = SCORES
+    study, gates = resolve(data, None, settings), Gates(tuple(expect or ()), fail_under)
+    check_outputs("decision", output, inputs_of(study, None), out)
+    with LiveProgress(stderr(), study.goal.metric) as observer:
+        outcome = score_answers(study, out=out, baseline=baseline, observer=observer)
+    gates.check([standing.candidate for standing in outcome.decision.standings])
+    show(outcome, Results(as_json, tuple(output or ()), gates))
+
+
+def per_month(text: str) -> float:
+    """Read ``200000/month`` or ``5,000/day`` as answers a month.
+
+    Raises:
+        StudyError: if it is neither.
+    """
+    match = re.fullmatch(r"([\d,_]*\d(?:\.\d+)?)(?:\s*/\s*(day|week|month|year))?", text.strip())
+    if match is None:
+        raise StudyError(f"--volume {shown(text)} is no volume. Write it like 200000/month.")
+    amount = number(re.sub("[,_]", "", match[1]), "--volume", high=1e12)
+    return amount * _PER_MONTH[match[2] or "month"]

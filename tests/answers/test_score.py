@@ -1,0 +1,293 @@
+"""Answers that exist are judged: columns, families, draws, spellings, groups, prices, joins."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from typer.testing import CliRunner
+
+import choose
+from choose.cli.app import app
+from choose.errors import ChooseError, DataError, StudyError
+from choose.store.store import Store
+
+LABELS = ("billing", "account access", "Shipping_Delay")
+
+
+def rows(n: int = 200, **shares: float) -> pl.DataFrame:
+    """Return a table with a right answer and a column a candidate that gets this share right."""
+    rng = np.random.default_rng(7)
+    gold = rng.choice(LABELS, n)
+    columns = {}
+    for name, share in shares.items():
+        other = np.array([rng.choice([x for x in LABELS if x != g]) for g in gold])
+        columns[name.replace("_", "-")] = np.where(rng.random(n) < share, gold, other)
+    ids = [f"q{i}" for i in range(n)]
+    texts = [f"question number {i} of {i * 7919 % 1000}" for i in range(n)]
+    return pl.DataFrame({"id": ids, "text": texts, "label": gold, **columns})
+
+
+def judged(tmp_path: Path, data: Any, **settings: Any) -> choose.Decision:
+    return choose.score(data, out=tmp_path / "study", progress=False, **settings)
+
+
+def accuracies(decision: choose.Decision) -> dict[str, float]:
+    return {s.candidate: round(s.accuracy.value, 4) for s in decision.standings if s.accuracy}
+
+
+def share_right(table: pl.DataFrame, column: str) -> float:
+    return round(float((table[column] == table["label"]).mean()), 4)  # type: ignore[arg-type]
+
+
+def test_columns_are_found_and_families_guessed_and_said(tmp_path: Path) -> None:
+    table = rows(gpt_4o=0.9, ft_bert=0.8, svm=0.6)
+    table = table.with_columns(reason=pl.lit("It says billing, so it is about billing and money."))
+    decision = judged(tmp_path, table)
+    assert accuracies(decision) == {n: share_right(table, n) for n in ("gpt-4o", "ft-bert", "svm")}
+    families = {s.candidate: s.family for s in decision.standings}
+    assert families == {"gpt-4o": "prompting", "ft-bert": "fine-tuning", "svm": "baseline"}
+    assert any("prompting: gpt-4o" in said for said in decision.dataset.findings)
+
+
+def test_the_difference_is_paired_on_the_same_rows(tmp_path: Path) -> None:
+    table = rows(600, gpt_4o=0.92, llama=0.75)
+    own = {s.candidate: s for s in judged(tmp_path, table).standings}["llama"].difference
+    right = [
+        (table[name] == table["label"]).to_numpy().astype(float) for name in ("llama", "gpt-4o")
+    ]
+    gap = right[0] - right[1]
+    half = 1.96 * gap.std(ddof=1) / len(gap) ** 0.5
+    assert own is not None
+    assert own.value == pytest.approx(gap.mean())
+    assert own.low == pytest.approx(gap.mean() - half, abs=0.01)
+    assert own.high == pytest.approx(gap.mean() + half, abs=0.01)
+
+
+def test_spellings_of_labels_are_matched_and_the_rest_is_listed(tmp_path: Path) -> None:
+    table = rows(100, claude=1.0, mine=1.0)
+    spelt = [
+        {
+            "billing": "Billing",
+            "account access": "account_access",
+            "Shipping_Delay": "shipping delay",
+        }[x]
+        for x in table["claude"]
+    ]
+    spelt[:3] = ["no idea", "no idea", ""]
+    decision = judged(tmp_path, table.with_columns(claude=pl.Series(spelt)))
+    assert accuracies(decision)["claude"] == 0.97
+    said = " ".join(decision.dataset.findings)
+    assert "2 of 99 answers of claude are none of the task" in said
+    assert "'no idea' (2 times)" in said
+    assert "claude gave no answer to 1 rows" in said
+
+
+@pytest.mark.parametrize("form", ["columns", "run"])
+def test_repeated_draws_are_repetitions(tmp_path: Path, form: str) -> None:
+    table = rows(150, a=0.8, b=0.7, c=0.9)
+    draws = [table["a"], table["b"]]
+    if form == "columns":
+        given = table.select("id", "text", "label", "c").with_columns(
+            **{"gpt#1": draws[0], "gpt#2": draws[1]}
+        )
+    else:
+        parts = [
+            table.select("id", "text", "label", "c").with_columns(gpt=d, run=pl.lit(str(i)))
+            for i, d in enumerate(draws)
+        ]
+        given = pl.concat(parts)
+    decision = judged(tmp_path, given)
+    mean = (share_right(table, "a") + share_right(table, "b")) / 2
+    assert accuracies(decision)["gpt"] == pytest.approx(mean, abs=1e-3)
+    card = next(c for c in decision.scorecards if c.candidate == "gpt")
+    assert card.accuracy is not None
+    assert decision.dataset.test_rows == 150
+
+
+def test_groups_widen_the_interval(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    easy = rng.random(20)
+    group = np.repeat(np.arange(20), 20)
+    right = [rng.random(400) < easy[group], rng.random(400) < easy[group][::-1]]
+    table = pl.DataFrame(
+        {
+            "id": [str(i) for i in range(400)],
+            "label": ["yes"] * 200 + ["no"] * 200,
+            "database": [f"db {g}" for g in group],
+        }
+    )
+    wrong = np.where(table["label"] == "yes", "no", "yes")
+    for name, hit in zip(("gpt", "claude"), right, strict=True):
+        table = table.with_columns(pl.Series(name, np.where(hit, table["label"], wrong)))
+    alone = judged(tmp_path / "a", table)
+    together = judged(tmp_path / "b", table, group_column="database")
+    widths = [
+        s.difference.high - s.difference.low
+        for d in (alone, together)
+        for s in d.standings
+        if s.difference
+    ]
+    assert widths[1] > 1.5 * widths[0]
+
+
+def test_a_column_that_stopped_early_is_compared_on_what_it_answered(tmp_path: Path) -> None:
+    table = rows(100, gpt=0.9, claude=0.8)
+    cut = [c if i < 30 else None for i, c in enumerate(table["claude"])]
+    decision = judged(tmp_path, table.with_columns(claude=pl.Series(cut, dtype=pl.String)))
+    standing = next(s for s in decision.standings if s.candidate == "claude")
+    assert standing.common == 30
+    assert any("claude answered 30 of 100 rows" in said for said in decision.dataset.findings)
+
+
+def test_prices_order_candidates_and_are_shown(tmp_path: Path) -> None:
+    table = rows(400, gpt4=0.9, mine=0.9)
+    decision = judged(
+        tmp_path, table, answers=["gpt4=2.50/1k", "mine=0.10/1k"], family={"mine": "fine-tuning"}
+    )
+    costs = {s.candidate: s.usd_per_1k for s in decision.standings}
+    assert costs == {"gpt4": 2.5, "mine": pytest.approx(0.1)}
+
+
+def test_costs_that_nobody_states_are_null_and_not_compared(tmp_path: Path) -> None:
+    decision = judged(tmp_path, rows(400, gpt4=0.9, claude=0.88))
+    assert {s.usd_per_1k for s in decision.standings} == {None}
+    assert "costs less" not in decision.verdict.headline
+
+
+def test_files_are_joined_by_id_or_text(tmp_path: Path) -> None:
+    table = rows(120, gpt=0.9, claude=0.7)
+    by_id = tmp_path / "gpt.jsonl"
+    lines = [{"id": i, "output": a} for i, a in zip(table["id"], table["gpt"], strict=True)]
+    by_id.write_text("\n".join(json.dumps(line) for line in reversed(lines)))
+    by_text = tmp_path / "claude.csv"
+    table.select("text", prediction="claude").head(100).write_csv(by_text)
+    gold = tmp_path / "gold.csv"
+    table.select("id", "text", "label").write_csv(gold)
+    decision = judged(tmp_path, gold, answers=[f"gpt={by_id}", f"claude={by_text}"])
+    assert accuracies(decision)["gpt"] == share_right(table, "gpt")
+    assert next(s for s in decision.standings if s.candidate == "claude").common == 100
+
+
+def test_scores_come_in_without_answers(tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    base = rng.random(200) * 0.5
+    table = pl.DataFrame({"id": range(200), "rag": base + 0.3, "gpt": base + 0.1})
+    decision = judged(tmp_path, table, scores=True)
+    assert decision.best == "rag"
+    assert accuracies(decision)["rag"] == pytest.approx(float((base + 0.3).mean()), abs=1e-3)
+
+
+def test_records_are_scored_by_their_own_metric(tmp_path: Path) -> None:
+    gold = [{"city": "Bern", "year": 1990 + i} for i in range(40)]
+    half = [{"city": "Bern", "year": 1800} for _ in range(40)]
+    table = pl.DataFrame(
+        {
+            "id": range(40),
+            "label": [json.dumps(g) for g in gold],
+            "gpt": [json.dumps(g) for g in gold],
+            "llama": [json.dumps(h) for h in half],
+        }
+    )
+    decision = judged(tmp_path, table)
+    assert accuracies(decision) == {"gpt": 1.0, "llama": 0.5}
+
+
+def test_the_store_is_a_study_like_any_other(tmp_path: Path) -> None:
+    table = rows(200, gpt=0.9, llama=0.6)
+    decision = judged(tmp_path, table)
+    assert choose.read(decision.store).verdict == decision.verdict
+    trials = Store.open(decision.store).grid()[1]
+    assert {trial.strategy for trial in trials} == {"given"}
+    assert decision.answers().columns == ["id", "text", "label", "gpt", "llama"]
+    assert "gpt" in decision.to_html()
+
+
+def test_a_baseline_runs_beside_them_on_the_same_rows(tmp_path: Path) -> None:
+    words = {"billing": "invoice", "account access": "password", "Shipping_Delay": "parcel"}
+    table = rows(120, gpt=0.6)
+    texts = [f"about my {words[x]} case {i}" for i, x in enumerate(table["label"])]
+    decision = judged(tmp_path, table.with_columns(text=pl.Series(texts)), baseline=True)
+    found = accuracies(decision)
+    assert found["tfidf"] > 0.9
+    assert found["gpt"] == share_right(table, "gpt")
+
+
+def test_score_loads_no_torch(tmp_path: Path) -> None:
+    rows(60, gpt=0.9, mine=0.8).write_csv(tmp_path / "answers.csv")
+    code = (
+        "import sys; from choose.cli import main; sys.argv = ['choose', 'score', 'answers.csv']\n"
+        "try: main()\nexcept SystemExit: pass\n"
+        "assert not {'torch', 'transformers', 'openai'} & set(sys.modules), 'loaded'"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+BAD: dict[str, tuple[pl.DataFrame, dict[str, Any], type[ChooseError], str]] = {
+    "no gold": (
+        rows(20, gpt=0.9).drop("label"), {}, DataError, "gold='gpt' measures agreement with gpt",
+    ),
+    "unknown gold": (rows(20, gpt=0.9), {"gold": "lable"}, DataError, "Did you mean 'label'"),
+    "no answers": (rows(20), {}, DataError, "There is no other column"),
+    "probabilities": (
+        rows(20).with_columns(p=pl.Series([f"0.{i + 10}" for i in range(20)])), {}, DataError,
+        "probabilities",
+    ),
+    "unknown answers": (rows(20, gpt=0.9), {"answers": "gtp"}, DataError, "Did you mean 'gpt'"),
+    "duplicate ids": (
+        pl.concat([rows(20, gpt=0.9), rows(1, gpt=1.0)]), {}, DataError, "stands in rows 1 and 21",
+    ),
+    "price": (rows(20, gpt=0.9), {"answers": "gpt=.50/1k"}, StudyError, "leave the $ out"),
+    "family": (rows(20, gpt=0.9), {"family": {"gpt": "tuning"}}, StudyError, "fine-tuning"),
+    "other rows": (rows(20, gpt=0.9), {"family": {"gtp": "baseline"}}, StudyError, "'gpt'"),
+    "empty gold": (
+        rows(20, gpt=0.9).with_columns(label=pl.lit("")), {}, DataError, "has a right answer",
+    ),
+    "no texts": (
+        rows(20, gpt=0.9).drop("text"), {"baseline": True}, StudyError, "learns from texts",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_gets_one_clear_line(tmp_path: Path, case: str) -> None:
+    table, settings, error, said = BAD[case]
+    with pytest.raises(error) as caught:
+        judged(tmp_path, table, **settings)
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "study").exists()
+
+
+def test_agreement_is_called_agreement(tmp_path: Path) -> None:
+    table = rows(50, gpt=0.9, claude=0.8).drop("label")
+    decision = judged(tmp_path, table, gold="gpt")
+    assert any("agreement with 'gpt'" in said for said in decision.dataset.findings)
+
+
+def test_identical_candidates_are_named(tmp_path: Path) -> None:
+    table = rows(50, gpt=0.9)
+    decision = judged(tmp_path, table.with_columns(claude=pl.col("gpt")))
+    assert any("gave the same answers" in said for said in decision.dataset.findings)
+
+
+def test_gates_and_volume_work_on_the_command_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    rows(200, gpt=0.9, mine=0.6).write_csv("answers.csv")
+    run = CliRunner()
+    told = ["--answers", "gpt=2.5/1k,mine=0.1/1k", "--volume", "200000/month"]
+    met = run.invoke(app, ["score", "answers.csv", *told, "--fail-under", "0.8", "--json"])
+    assert met.exit_code == 0, met.output
+    goal = json.loads(met.stdout)["goal"]
+    assert goal["volume_per_month"] == 200_000
+    unmet = run.invoke(app, ["score", "answers.csv", "--fail-under", "0.99"])
+    assert unmet.exit_code == 3
