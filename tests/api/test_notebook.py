@@ -34,7 +34,6 @@ def decision(tmp_path_factory: pytest.TempPathFactory) -> Decision:
 def test_a_decision_holds_the_record_and_where_it_lies(decision: Decision) -> None:
     assert decision.verdict.use_meanwhile in {c.candidate for c in decision.scorecards}
     assert decision.store.name == "st"
-    assert not decision.interrupted
     assert decision.model_dump() == report(decision.store).model_dump()
     verdict = decision.verdict
     said = filter(None, (verdict.answer, verdict.because, verdict.interim_reason))

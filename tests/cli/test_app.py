@@ -181,7 +181,7 @@ def test_a_broken_strategy_shows_in_the_report(
     assert broken["errors"]
 
 
-def test_an_interrupted_study_is_judged_and_exits_130(
+def test_an_interrupted_study_is_stored_and_exits_130(
     choose,
     data: Path,
     monkeypatch: pytest.MonkeyPatch,  # type: ignore[no-untyped-def]
@@ -189,8 +189,8 @@ def test_an_interrupted_study_is_judged_and_exits_130(
     fakes.install(monkeypatch)
     result = choose("compare", data, "-s", "tfidf", "-s", "impatient", *QUICK, "--out", "st")
     assert result.code == 130
-    assert "tfidf" in result.out
-    assert "choose compare -c st" in result.err
+    assert "choose report st judges them" in result.err
+    assert "tfidf" in choose("report", "st").out
 
 
 def test_hostile_rows_change_neither_terminal_nor_record(choose, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from choose.answers.columns import with_files
 from choose.answers.given import Given, GivenRuns, given_beside, given_runs, remarks
 from choose.api.plan import Divided, TrialPlan, divided, plan_trials
+from choose.api.stored_decision import own_decision, state_of
 from choose.corpus import Corpus, span_of
 from choose.errors import StudyError
 from choose.models.endpoints.command_session import connect_endpoints
@@ -88,17 +88,9 @@ class Observer(Protocol):
         """Handle the answers of a run as they are stored: a job that has ended may answer more."""
         return
 
-    def interrupted(self) -> None:
-        """Handle that the user ended the run: what has finished is judged next."""
-        return
-
 
 class Silent(Observer):
     """Ignores every event."""
-
-
-# Raise when a record derives more from the same evidence, so that older records are rewritten.
-RECORD = 14
 
 
 def report(store: str | Path) -> Decision:
@@ -158,15 +150,11 @@ def write_page(decision: Decision, store: Path) -> Path:
 
 
 def decide(store: Store) -> Decision:
-    """Judge what the store holds and write the decision into it."""
+    """Judge what the store holds and write the decision into it, unless that was done before."""
     from choose.judge.goal import RULE
 
-    state = f"{version('choose-llm')} {RULE} {RECORD} {store.state()}"
-    if not store.dataset.task.labels:  # the rule by which answers are scored may have changed
-        state += f" {store.dataset.task.scoring}"
-    if (text := store.decided(state)) is not None:
-        with suppress(ValueError):  # damaged, or of a later version: it is judged again
-            return Decision.model_validate_json(text)
+    if (known := own_decision(store)) is not None:
+        return known
     from choose.api.study_evidence import (
         evidence_of,
         method_of,
@@ -190,17 +178,28 @@ def decide(store: Store) -> Decision:
             "verdict": with_commands(judged.verdict, settings(study).get("data", {}), store.path),
         }
     )
-    store.decide(state, decision.model_dump(mode="json", by_alias=True))
+    if store.writable:
+        store.decide(state_of(store), decision.model_dump(mode="json", by_alias=True))
     return decision
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """A decision, the folder of its study, and whether the study was interrupted."""
+    """A decision, and the folder of its study."""
 
     decision: Decision
     store: Path
-    interrupted: bool
+
+
+class Interrupted(KeyboardInterrupt):
+    """The user ended a run. What has finished is in the `store`."""
+
+    def __init__(self, store: Path) -> None:
+        super().__init__(
+            f"Interrupted. The finished trials are stored: choose report {shlex.quote(str(store))} "
+            "judges them, and the same command goes on."
+        )
+        self.store = store
 
 
 def run_study(
@@ -297,10 +296,10 @@ def _run(
     tells = watch.noted, watch.verdict, watch.answered
     events = watch.job, measured, watch.deciding, executor, *tells
     outcome = run_jobs(jobs, plan.pools, store, limits, *events)
-    if outcome.interrupted:
-        watch.interrupted()
     store.leave_out([*plan.refusals, *left_out_of(outcome)])
-    return Outcome(decision=decide(store), store=store.path, interrupted=outcome.interrupted)
+    if outcome.interrupted:
+        raise Interrupted(store.path)
+    return Outcome(decision=decide(store), store=store.path)
 
 
 def check_store(path: Path, study: Study, dataset: Dataset) -> None:

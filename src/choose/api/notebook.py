@@ -52,25 +52,19 @@ class Decision(record.Decision):
     """A decision record (`verdict`, `scorecards`, `gates`, `pairs`, ...) with its study."""
 
     _store: Path = PrivateAttr(default=Path())
-    _interrupted: bool = PrivateAttr(default=False)
 
     @classmethod
-    def of(cls, decision: record.Decision, store: Path, interrupted: bool = False) -> Self:
+    def of(cls, decision: record.Decision, store: Path) -> Self:
         """Attach the folder of the study to a record."""
         fields = {name: getattr(decision, name) for name in type(decision).model_fields}
         attached = cls.model_construct(**fields)
-        attached._store, attached._interrupted = store, interrupted
+        attached._store = store
         return attached
 
     @property
     def store(self) -> Path:
         """The folder of the study; `choose report` and `choose export` take it too."""
         return self._store
-
-    @property
-    def interrupted(self) -> bool:
-        """Whether the study was stopped before its end; the same call continues it."""
-        return self._interrupted
 
     @property
     def best(self) -> str:
@@ -202,7 +196,7 @@ def compare(
             send = _send if yes else refuse
             done = run_study(resolved, study, rows=rows, out=out, observer=watch, approve=send)
     _warn_of_rows_left_out(done.decision)
-    return Decision.of(done.decision, done.store, done.interrupted)
+    return Decision.of(done.decision, done.store)
 
 
 def score(

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from choose.errors import StoreError
 from choose.models.endpoints.command_session import connect_endpoints
 from choose.models.hardware.compute_settings import check_compute
 from choose.schema.plan import Job, LeftOut, Planning, TimeForecast
@@ -89,11 +90,10 @@ def audit_of_study(dataset: Dataset, home: Path | None = None) -> tuple[str, Aud
     """Return a study of these rows under the present rule, with its audit of the labels.
 
     It is `home` or else the newest one; how it divides the rows does not matter. Studies without an
-    audit, of an earlier rule or with a damaged record are passed over.
+    audit, or without a decision by this version for this user, are passed over.
     """
-    from choose.files import read_text
-    from choose.judge.goal import RULE
-    from choose.schema.decision import Decision
+    from choose.api.stored_decision import own_decision
+    from choose.store.store import Store
     from choose.store.tables import divided_as
     from choose.study.study_folder import stored_studies
 
@@ -101,10 +101,11 @@ def audit_of_study(dataset: Dataset, home: Path | None = None) -> tuple[str, Aud
         [*stored_studies(), *stored_studies(Path())], key=lambda one: one.written, reverse=True
     )
     for path in [*filter(None, [home]), *(Path(one.path) for one in near)]:
-        with suppress(OSError, ValueError, RecursionError):
-            decision = Decision.model_validate_json(read_text(path / "decision.json"))
-            same = divided_as(path / "data.json", dataset) is not None and decision.rule == RULE
-            if same and decision.audit is not None and decision.audit.auditors:
+        if divided_as(path / "data.json", dataset) is None:
+            continue
+        with suppress(StoreError):
+            decision = own_decision(Store(path))
+            if decision is not None and decision.audit is not None and decision.audit.auditors:
                 return str(path), decision.audit
     return None
 

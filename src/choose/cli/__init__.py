@@ -36,6 +36,7 @@ def main() -> None:
 
 
 def _exit_with(error: BaseException) -> NoReturn:
+    from choose.cli.console import say_error
     from choose.errors import ChooseError
 
     if isinstance(error, KeyboardInterrupt) or type(error).__name__ == "Abort":
@@ -57,8 +58,6 @@ def _exit_with(error: BaseException) -> NoReturn:
         message = _usage_error(error)
     else:
         message, code = _fault(error), FAULT
-    from choose.cli.console import say_error
-
     with suppress(OSError):  # stderr may be on the full disk too
         say_error(message)
     sys.exit(code)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shlex
-import signal
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.resources import as_file, files
@@ -83,49 +80,37 @@ def run(
     results: Results,
 ) -> None:
     """Compare and print; exit with 130 if interrupted, 3 if a gate is not met."""
-    from choose.api.compare import run_study
+    from choose.api.compare import Interrupted, run_study
     from choose.api.plan import names, resolve
-    from choose.cli.console import Consent, check_outputs, inputs_of, stderr
+    from choose.cli.console import Consent, check_outputs, inputs_of, say, stderr
     from choose.report.terminal.live_progress import LiveProgress
 
     class Progress(LiveProgress):
         def noted(self, sentences: Sequence[str]) -> None:
             super().noted([typed_for("compare", sentence) for sentence in sentences])
 
-        def interrupted(self) -> None:
-            signal.signal(signal.SIGINT, leave)
-            super().interrupted()
-
     study = resolve(data, config, settings, strategies or ())
     check_outputs("decision", results.outputs, inputs_of(study, config), out)
     results.gates.check(names(study))
-    with Progress(stderr(), study.goal.metric) as observer:
-        approve = Consent(results.yes)
-        outcome = run_study(study, config, out=out, observer=observer, approve=approve)
+    try:
+        with Progress(stderr(), study.goal.metric) as observer:
+            approve = Consent(results.yes)
+            outcome = run_study(study, config, out=out, observer=observer, approve=approve)
+    except Interrupted as stop:
+        say(str(stop))
+        raise typer.Exit(130) from None
     show(outcome, results)
-
-
-def leave(*_: object) -> None:
-    """Leave at once: every file of a store is written beside and renamed, so it stays whole."""
-    os._exit(130)
 
 
 def show(outcome: Outcome, results: Results) -> None:
     """Print and write what a run found; the path of its page is the last line."""
-    from choose.cli.console import print_decision, say, show_page, write_reports
+    from choose.cli.console import print_decision, show_page, write_reports
 
     decision, store = outcome.decision, outcome.store
     checks = results.gates.evaluate(decision)
     print_decision(decision, store, results.as_json)
     write_reports(decision, store, results.outputs, checks)
-    if outcome.interrupted:
-        say(
-            "The decision above uses the finished trials. To continue: choose compare -c "
-            f"{shlex.quote(str(store))}"
-        )
     try:
-        if outcome.interrupted:
-            raise typer.Exit(130)
         results.gates.enforce(checks)
     finally:
         show_page(decision, store)

@@ -7,6 +7,7 @@ with damaged files is repeated by the next run; `Store.damage` names the files.
 from __future__ import annotations
 
 import json
+import os
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
@@ -228,6 +229,11 @@ class Store:
         return replace(dataset, task=with_corpus(dataset.task, corpus))
 
     @property
+    def writable(self) -> bool:
+        """Whether this user may write here; a study of others can be read all the same."""
+        return os.access(self.path, os.W_OK)
+
+    @property
     def fingerprint(self) -> str | None:
         """The fingerprint of the rows; None where it cannot be read."""
         try:
@@ -283,8 +289,10 @@ class Store:
         ends = tomli_w.dumps({part: study.get(part, {}) for part in ("goal", "costs")})
         grid = digest([sorted({trial.key for trial in trials}), ends])
         when = datetime.now(UTC).isoformat(timespec="seconds")
-        self.add_looks([{"when": when, "rule": rule, "grid": grid}])
-        return len({look["grid"] for look in self.looks()})
+        looks = {look["grid"] for look in self.looks()}
+        if self.writable:
+            self.add_looks([{"when": when, "rule": rule, "grid": grid}])
+        return len(looks | {grid})
 
     def add_looks(self, more: Sequence[Mapping[str, str]]) -> None:
         """Record looks, each grid and goal once."""
@@ -332,14 +340,15 @@ class Store:
         """Write the decision of a state of the store; a report of an earlier one goes first."""
         remove(self.path / PAGE)
         write_json(self.path / "decision.json", decision)
-        write_text(self.path / "decision.state", state)
+        text = read_text(self.path / "decision.json")
+        write_text(self.path / "decision.state", digest([state, text]))
 
     def decided(self, state: str) -> str | None:
-        """Return the decision's JSON text if it was made from this state."""
+        """Return the decision's JSON text as `decide` wrote it for this state; else None."""
         try:
-            if read_text(self.path / "decision.state") != state:
-                return None
-            return read_text(self.path / "decision.json")
+            text = read_text(self.path / "decision.json")
+            known = read_text(self.path / "decision.state") == digest([state, text])
+            return text if known else None
         except (OSError, ValueError):  # judged again
             return None
 

@@ -54,6 +54,12 @@ def words_rule(question: str) -> Mapping[str, float]:
     return {label: 0.8 if label == best else 0.1 for label in TASK.labels}
 
 
+def argv(arguments: Sequence[object]) -> list[str]:
+    """Return the words of a command, which names the study file of its folder."""
+    words = list(map(str, arguments))
+    return [*words, "-c", "choose.toml"] if words[0] in ("check", "compare", "plan") else words
+
+
 @dataclass(frozen=True, slots=True)
 class Bench:
     """A folder with rows and a study file; every run has a cache of its own beside it."""
@@ -64,7 +70,7 @@ class Bench:
     def start(self, *arguments: object) -> subprocess.Popen[str]:
         """Start the command in a process of its own, to be killed."""
         return subprocess.Popen(
-            [sys.executable, "-m", "choose", *map(str, arguments)],
+            [sys.executable, "-m", "choose", *argv(arguments)],
             cwd=self.folder,
             env=dict(self.environment),
             stdin=subprocess.DEVNULL,
@@ -78,7 +84,7 @@ class Bench:
         out, err, ended = io.StringIO(), io.StringIO(), 0
         with ExitStack() as stack:
             stack.enter_context(patch.dict(os.environ, self.environment, clear=True))
-            stack.enter_context(patch.object(sys, "argv", ["choose", *map(str, arguments)]))
+            stack.enter_context(patch.object(sys, "argv", ["choose", *argv(arguments)]))
             stack.enter_context(chdir(self.folder))
             stack.enter_context(redirect_stdout(out))
             stack.enter_context(redirect_stderr(err))

@@ -264,11 +264,6 @@ class LiveProgress:
             self._say(f"{which} after {duration(self._elapsed())}: {said}.")
         self._verdict = said
 
-    def interrupted(self) -> None:
-        """Say at once that the run has ended, since judging takes seconds."""
-        self._stop()
-        self._say("Interrupted. Judging what has finished; Ctrl-C again leaves at once.")
-
     def _stop(self) -> None:
         if self._bar is not None:
             self._bar.stop()
