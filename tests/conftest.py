@@ -158,6 +158,18 @@ class Result(NamedTuple):
     err: str
 
 
+@pytest.fixture(scope="session")
+def stored_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of a small study of two baselines, to be copied and not changed."""
+    import choose
+
+    store = tmp_path_factory.mktemp("stored") / "st"
+    data = Path(__file__).parent / "fixtures" / "tickets.csv"
+    once = {"seeds": 1, "sizes": (1.0,), "noise": (0.0,)}
+    choose.compare(data, strategies=["majority", "tfidf"], out=store, progress=False, **once)
+    return store
+
+
 @pytest.fixture
 def choose(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):  # type: ignore[no-untyped-def]
     """Run the command line in this process and return its exit code, output and messages."""

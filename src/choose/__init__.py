@@ -5,10 +5,8 @@ from __future__ import annotations
 import os
 import sys
 from importlib import import_module
-from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
-from warnings import warn
 
 if TYPE_CHECKING:
     from choose.api.notebook import Decision as Decision
@@ -102,25 +100,3 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted(__all__)
-
-
-# Modules that plugins import, by their former names; kept for one release.
-_FORMER = {"choose.meter": "choose.progress", "choose.models.saved": "choose.models.saving"}
-
-
-class _FormerModules:
-    def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
-        loader: Any = self
-        return ModuleSpec(name, loader) if name in _FORMER else None
-
-    def create_module(self, spec: ModuleSpec) -> None:
-        """Let Python make the module that `exec_module` replaces."""
-
-    def exec_module(self, module: ModuleType) -> None:
-        old, new = module.__name__, _FORMER[module.__name__]
-        text = f"{old} is now {new}; import from choose.strategy, which stays."
-        warn(text, DeprecationWarning, stacklevel=2)
-        sys.modules[old] = import_module(new)
-
-
-sys.meta_path.append(_FormerModules())

@@ -107,8 +107,10 @@ def test_a_decision_has_its_tables(decision: Decision) -> None:
     assert decision.labels_to_check.columns == ["id", "text", "label", "suggested", "score"]
 
 
-def test_the_tables_of_a_stored_study_agree_with_its_record(tmp_path: Path) -> None:
-    stored = choose.read(shutil.copytree(FIXTURES / "stored_study", tmp_path / "st"))
+def test_the_tables_of_a_stored_study_agree_with_its_record(
+    stored_study: Path, tmp_path: Path
+) -> None:
+    stored = choose.read(shutil.copytree(stored_study, tmp_path / "st"))
     assert stored.audit is not None
     table = stored.labels_to_check
     assert table["id"].to_list() == [s.id for s in stored.audit.doubted]

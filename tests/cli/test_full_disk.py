@@ -23,9 +23,8 @@ needs_full = pytest.mark.skipif(not FULL.exists(), reason="this system has no /d
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    place = tmp_path_factory.mktemp("full") / "stored_study"
-    return Path(shutil.copytree(FIXTURES / "stored_study", place))
+def store(stored_study: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return Path(shutil.copytree(stored_study, tmp_path_factory.mktemp("full") / "st"))
 
 
 def command(

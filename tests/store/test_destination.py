@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 
@@ -40,15 +39,13 @@ def test_an_output_that_is_an_input_is_refused(tmp_path: Path, kind: str) -> Non
     assert data_file(tmp_path).read_text() == "text,label\n"
 
 
-@pytest.mark.parametrize("mark", [MARK, "old", "to be"])
+@pytest.mark.parametrize("mark", [MARK, "to be"])
 def test_an_output_inside_a_store_is_refused(tmp_path: Path, mark: str) -> None:
     """H2: `choose report ST -o ST/data.json` destroyed the store."""
     store, stores = tmp_path / "st", []
     (store / "trials").mkdir(parents=True)
     if mark == MARK:
         (store / MARK).write_text("")
-    elif mark == "old":
-        (store / "grid.json").write_text(json.dumps({"candidates": [], "trials": []}))
     else:
         stores = [store]
     (tmp_path / "link").symlink_to(store)
@@ -151,40 +148,8 @@ def begin(path: Path) -> None:
     store.plan([], [])
 
 
-def test_stores_of_earlier_versions_are_still_read_and_resumed(tmp_path: Path) -> None:
-    begin(tmp_path / "st")
-    (tmp_path / "st" / MARK).unlink()
-    assert Store.open(tmp_path / "st").grid() == ([], [])
-    begin(tmp_path / "st")
-    assert (tmp_path / "st" / MARK).is_file()
-
-
 def test_settings_that_cannot_be_kept_leave_no_half_store(tmp_path: Path) -> None:
     store = Store.create(tmp_path / "st")
     with pytest.raises(TypeError):
         store.begin({"x": None}, dataset())
     assert [path.name for path in store.path.iterdir()] == [MARK]
-
-
-@pytest.mark.parametrize(
-    ("name", "text"),
-    [
-        (STUDY, '# mine\nrule = "1"\n'),
-        (STUDY, "[goal]\nmargin = 0.01\n[grid]\n"),
-        (STUDY, "no TOML"),
-        ("data.parquet", "id,text,target,fold\n"),
-    ],
-)
-def test_a_file_of_a_user_in_a_store_without_a_mark_is_not_replaced(
-    tmp_path: Path, name: str, text: str
-) -> None:
-    """B4: keys of data.json alone made a folder ours, and its study.toml was overwritten."""
-    begin(tmp_path / "st")
-    (tmp_path / "st" / MARK).unlink()
-    file = tmp_path / "st" / name
-    file.write_text(text)
-    for act in (Store.check, Store.create):
-        with pytest.raises(StoreError, match="not as choose writes it"):
-            act(tmp_path / "st")
-    assert file.read_text() == text
-    assert not (tmp_path / "st" / MARK).exists()

@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import ast
-import importlib
 import json
 import os
 import re
 import shutil
 import subprocess
 import sys
-import warnings
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from choose.conformance import CHECKS, TASK, pool
-from choose.progress import TimeLimitReached, time_limit
 from support.studies import write_csv
 
 ROOT = Path(__file__).parents[2]
@@ -147,37 +142,3 @@ def test_it_takes_twenty_lines() -> None:
         n for n in cls.body if not (isinstance(n, ast.FunctionDef) and n.name in ("save", "load"))
     ]
     assert sum((n.end_lineno or 0) - n.lineno + 1 for n in parts) <= 20
-
-
-@pytest.mark.parametrize(
-    ("module", "names"),
-    [
-        ("choose.meter", ("went", "metered", "OutOfTime", "seconds_left")),
-        ("choose.models.saved", ("read_fitted", "write_fitted")),
-    ],
-)
-def test_former_modules_can_be_imported_for_a_release(module: str, names: tuple[str, ...]) -> None:
-    sys.modules.pop(module, None)
-    with pytest.warns(DeprecationWarning, match=r"choose\.strategy"):
-        found = importlib.import_module(module)
-    assert all(hasattr(found, name) for name in names)
-
-
-def test_a_plugin_may_use_the_former_names() -> None:
-    source = (PACKAGE / "choose_shared_words.py").read_text("utf-8")
-    saved = "from choose.models.saved import read_fitted, write_fitted\nimport choose.meter"
-    report = "choose.meter.went(1, 2, 'training')"
-    source = source.replace("from choose.strategy import read_fitted, write_fitted", saved)
-    source = source.replace(
-        "            self.words[", f"            {report}\n            self.words["
-    )
-    assert saved in source
-    assert report in source
-    plugin: dict[str, Any] = {"__name__": "plugin"}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        exec(compile(source, "plugin", "exec"), plugin)
-    for check in CHECKS:
-        check(lambda seed: plugin["SharedWords"](seed=seed))
-    with pytest.raises(TimeLimitReached), time_limit(0):
-        plugin["SharedWords"](seed=0).fit(TASK, pool())

@@ -13,11 +13,10 @@ import pytest
 
 from choose.api import compare as api
 from choose.api.plan import resolve
-from choose.data.dataset import load_dataset
 from choose.schema.plan import LeftOut
 from choose.store.store import PAGE, Store
 from choose.strategy import find
-from choose.study.study_folder import HOME, default_folder, settings_of, stored_studies
+from choose.study.study_folder import settings_of, stored_studies
 from support.studies import compare, write_csv
 
 ONCE = ("--seeds", "1", "--sizes", "1", "--noise", "0")
@@ -108,21 +107,6 @@ def test_the_order_of_candidates_makes_no_other_study() -> None:
     assert settings_of(one) == settings_of(two)
 
 
-def test_a_folder_named_as_in_earlier_versions_is_resumed_if_it_is_the_same_study(
-    data: Path,
-) -> None:
-    study = resolve(data, None, settings(), ["majority"])
-    rows = load_dataset(study.data, study.task)
-    new = default_folder(study, rows)
-    earlier = HOME / f"words-{rows.fingerprint[:8]}"
-    compare(data, overrides=settings(), strategies=["majority"], out=earlier)
-    assert default_folder(study, rows) == earlier
-    other = resolve(data, None, settings(seeds=2), ["majority"])
-    assert default_folder(other, rows) not in (earlier, new)
-    shutil.copytree(earlier, new)  # the folder of this version comes first
-    assert default_folder(study, rows) == new
-
-
 def counted(name: str, fit: Callable[..., None], fitted: list[str]) -> Callable[..., None]:
     def counting(self: object, *arguments: object, **more: object) -> None:
         fitted.append(name)
@@ -175,10 +159,6 @@ def test_a_page_is_never_older_than_the_decision(choose: Callable, data: Path) -
     assert not page.exists()
     choose("report", "st")
     assert "something else was left out" in page.read_text()
-    page.write_text("older")  # as earlier versions left it
-    os.utime(page, ns=(0, 0))
-    choose("report", "st")
-    assert page.read_text() != "older"
 
 
 def test_report_without_a_path_takes_the_newest_study_and_says_which(

@@ -135,16 +135,15 @@ def texts(store: str | Path, decision: Decision) -> dict[str, str]:
 def write_page(decision: Decision, store: Path) -> Path:
     """Write the HTML report into the study's folder unless it is there, and return its path.
 
-    A store removes the page before it replaces the decision, so that a page that is there fits it;
-    one of an earlier version may be older, and is written anew.
+    A store removes the page before it replaces the decision, so that a page that is there fits it.
 
     Raises:
         StoreError: if it cannot be written.
     """
     from choose.report.write import write
 
-    page, record = store / PAGE, store / "decision.json"
-    if not page.is_file() or page.stat().st_mtime_ns < record.stat().st_mtime_ns:
+    page = store / PAGE
+    if not page.is_file():
         write("decision", decision, page, texts(store, decision))
     return page
 
@@ -227,7 +226,7 @@ def run_study(
 
     check_machine(study)
     watch, folder, home = observer or Silent(), Path(out) if out else None, stored_in(file)
-    read = divided(study, rows, folder, home)
+    read = divided(study, rows)
     study, pools = read.study, read.pools
     path = folder or folder_of(study, pools.dataset, home)
     check_store(path, study, pools.dataset)

@@ -15,7 +15,7 @@ from choose.models.hardware.compute_settings import check_compute
 from choose.schema.plan import Job, LeftOut, Planning, TimeForecast
 from choose.study.config import Study
 from choose.study.study_file import Overrides, load_study, only, sample_columns
-from choose.study.study_folder import as_divided_before, folder_of, giving_stores, stored_in
+from choose.study.study_folder import folder_of, giving_stores, stored_in
 from choose.types import Candidate, Dataset
 
 if TYPE_CHECKING:
@@ -94,14 +94,13 @@ def audit_of_study(dataset: Dataset, home: Path | None = None) -> tuple[str, Aud
     """
     from choose.api.stored_decision import own_decision
     from choose.store.store import Store
-    from choose.store.tables import divided_as
     from choose.study.study_folder import stored_studies
 
     near = sorted(
         [*stored_studies(), *stored_studies(Path())], key=lambda one: one.written, reverse=True
     )
     for path in [*filter(None, [home]), *(Path(one.path) for one in near)]:
-        if divided_as(path / "data.json", dataset) is None:
+        if Store(path).fingerprint != dataset.fingerprint:
             continue
         with suppress(StoreError):
             decision = own_decision(Store(path))
@@ -130,18 +129,15 @@ class Divided:
     notes: tuple[str, ...]
 
 
-def divided(
-    study: Study, rows: Tables | None, folder: Path | None, home: Path | None = None
-) -> Divided:
-    """Read the rows of a study and divide them as a study of them in `folder` or `home` does."""
+def divided(study: Study, rows: Tables | None) -> Divided:
+    """Read the rows of a study and divide them."""
     from choose.data.dataset import dataset_from, read_rows
     from choose.data.scenarios import Pools
 
     read = read_rows(study.data, rows, study.task.kind)
     dataset = dataset_from(read, study.data, study.task, study.goal.metric)
-    pools = Pools(as_divided_before(study, dataset, folder, home))
     named = study.model_copy(update={"data": read.roles.named_in(study.data)})
-    return Divided(study=named, pools=pools, notes=read.notes)
+    return Divided(study=named, pools=Pools(dataset), notes=read.notes)
 
 
 def plan_trials(study: Study, pools: Pools) -> TrialPlan:
@@ -177,7 +173,7 @@ def plan_study(
 
     check_compute()
     study, home = resolve(data, study_file, overrides, strategies), stored_in(study_file)
-    read = divided(study, rows, None, home)
+    read = divided(study, rows)
     study, pools = read.study, read.pools
     budget, folder = study.grid.budget_seconds, folder_of(study, pools.dataset, home)
     stores = [Store(folder), *giving_stores(folder, home)]

@@ -119,16 +119,14 @@ def read_manifest(folder: Path) -> Manifest:
     except UnicodeDecodeError as error:
         raise StoreError(_unreadable(folder, "it is not UTF-8 text")) from error
     try:
-        return Manifest.model_validate_json(text)
+        manifest = Manifest.model_validate_json(text)
     except ValidationError as invalid:
         first = invalid.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the file"
         raise StoreError(_unreadable(folder, f"{where}: {plain_reason(first)}")) from invalid
-
-
-# What earlier versions wrote, whose manifest does not list the files.
-_UNLISTED = {"README.md", "decision.json", "labels.json", "requirements.txt"}
-_UNLISTED_MODEL = {".json", ".safetensors"}
+    if not manifest.files:
+        raise StoreError(_unreadable(folder, "it lists no files"))
+    return manifest
 
 
 def digests_of(folder: Path) -> dict[str, str]:
@@ -152,13 +150,6 @@ def foreign_files(folder: Path) -> list[str]:
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
         ours, listed = set(), {}
     names = {file.relative_to(folder) for file in folder.rglob("*")}
-    if not listed:
-        model = Path(MODEL_FOLDER)
-        ours = _UNLISTED | {
-            name.as_posix()
-            for name in names
-            if model in name.parents and name.suffix in _UNLISTED_MODEL
-        }
     folders = {parent.as_posix() for name in (*listed, *ours) for parent in Path(name).parents}
     known = {MANIFEST_FILE, MODEL_FOLDER, *ours, *folders}
     return sorted(name.as_posix() for name in names if name.as_posix() not in known)
@@ -204,14 +195,12 @@ def load_strategy(folder: Path, manifest: Manifest) -> Strategy:
 
 
 def _check_files(folder: Path, manifest: Manifest) -> None:
-    """Compare the files that a strategy loads with their digests; older exports have none."""
+    """Compare the files that a strategy loads with their digests."""
     prefix = f"{MODEL_FOLDER}/"
     for file in sorted((folder / MODEL_FOLDER).rglob("*")):
         if file.exists() and not file.is_dir():
             _check_regular(file)
     listed = {name: sha for name, sha in manifest.files.items() if name.startswith(prefix)}
-    if not listed:
-        return
     present = {
         file.relative_to(folder).as_posix(): file
         for file in (folder / MODEL_FOLDER).rglob("*")

@@ -226,7 +226,7 @@ def _manifest(store: Store, decision: Decision, choice: Selection) -> Manifest:
 
 
 def _verify(fitted: Strategy, folder: Path, manifest: Manifest, items: Sequence[Item]) -> None:
-    loaded = load_strategy(folder, manifest)
+    loaded = load_strategy(folder, manifest.model_copy(update={"files": digests_of(folder)}))
     before, after = (predict(s, items, manifest.task).outputs for s in (fitted, loaded))
     if before != after:
         different = sum(a != b for a, b in zip(before, after, strict=True))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from choose.schema.base import Record
 from choose.types import Candidate, Dataset, Trial
@@ -75,8 +75,7 @@ class LeftOut(Record):
     """Something that was planned and not measured; `reason` is null where nothing depends on it.
 
     Attributes:
-        candidate: whose trials or rows these are; empty where they are of none, and in records of
-            earlier versions.
+        candidate: whose trials or rows these are; empty where they are of none.
         reason: ``refused``: the candidate cannot do this task; ``dropped``: it can no longer win;
             ``closed-book``: it reads no passage and cannot win by memorising; ``too-long``: one fit
             takes longer than the remaining budget; ``not-needed`` for the verdict; ``out-of-time``;
@@ -93,12 +92,6 @@ class LeftOut(Record):
     trials: Mapping[str, _Count] = {}
     rows: _Count | None = None
     seconds: float | None = Field(default=None, ge=0, allow_inf_nan=False)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _of_sentence(cls, value: Any) -> Any:
-        """Take a sentence, which is all that earlier versions wrote."""
-        return {"text": value} if isinstance(value, str) else value
 
     @property
     def sentence(self) -> str:

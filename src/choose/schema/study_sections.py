@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from choose.errors import did_you_mean
 from choose.untrusted import Settings
@@ -182,6 +182,12 @@ class RunSection(Settings):
             hint = did_you_mean(name, EXECUTORS).removesuffix("?").replace(" Did", "; did")
             raise ValueError(f"it must be {' or '.join(EXECUTORS)}{hint}")
         return name
+
+    @model_validator(mode="after")
+    def _address_of_ray(self) -> Self:
+        if self.executor == "local" and self.address is not None:
+            raise ValueError("run.address is for executor = 'ray'; leave one of them out")
+        return self
 
     @property
     def on_ray(self) -> bool:

@@ -2,86 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import os
-import tomllib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
-import polars as pl
-import tomli_w
-
-from choose.errors import StoreError, StudyError
-from choose.files import check_regular, read_regular, read_text, temporary_name
-from choose.store.tables import UNREADABLE
+from choose.errors import StudyError
+from choose.files import temporary_name
 from choose.untrusted import check_text
 
 # Written first into a new store; the study with its rule follows.
 MARK, STUDY = ".choose-study", "study.toml"
 
-# Files of stores of earlier versions, which had no mark, with keys that only we write.
-_WITHOUT_MARK = {
-    "data.json": {"fingerprint", "division", "folds"},
-    "grid.json": {"candidates", "trials"},
-}
-
 Sources = Iterable[str | Path | None]
 
 
 def is_store(folder: Path) -> bool:
-    """Return whether a study was begun in a folder, by this version or an earlier one."""
+    """Return whether a study was begun in a folder."""
     try:
-        if (folder / MARK).is_file():
-            return True
-        if any(folder.glob("trials/*/trial.json")) and (folder / STUDY).is_file():
-            return True
-        return any(keys <= _keys(folder / name) for name, keys in _WITHOUT_MARK.items())
-    except OSError:
-        return False
-
-
-def check_own_files(folder: Path) -> None:
-    """Refuse a store without our mark whose study or rows we did not write.
-
-    A file of nothing but zeros is lost anyway; a run writes it anew.
-
-    Raises:
-        StoreError: before anything is replaced.
-    """
-    if (folder / MARK).is_file():
-        return
-    for name, is_ours in ((STUDY, _is_resolved_study), ("data.parquet", _is_table)):
-        file = folder / name
-        if file.exists() and not is_ours(file) and not _is_blank(file):
-            raise StoreError(
-                f"{str(file)!r} is not as choose writes it, and would be replaced. Move it away, "
-                "or name an empty or new folder with --out."
-            )
-
-
-def _is_resolved_study(file: Path) -> bool:
-    """Return whether a study file is as a store keeps it: with the rule, without comments."""
-    try:
-        text = read_text(file).replace("\r\n", "\n")
-        study = tomllib.loads(text)
-        return "rule" in study and tomli_w.dumps(study) == text
-    except (OSError, ValueError, RecursionError):
-        return False
-
-
-def _is_table(file: Path) -> bool:
-    """Return whether a Parquet file has the columns that every version of a store wrote."""
-    try:
-        check_regular(file)
-        return {"id", "text", "target", "fold"} <= pl.read_parquet_schema(file).keys()
-    except UNREADABLE:
-        return False
-
-
-def _is_blank(file: Path) -> bool:
-    try:
-        return not read_regular(file, 1_000_000).strip(b"\0 \n")
+        return (folder / MARK).is_file()
     except OSError:
         return False
 
@@ -179,12 +117,3 @@ def _same(path: Path, source: str | Path) -> bool:
 
 def _real(path: str | Path) -> Path:
     return Path(os.path.realpath(path))
-
-
-def _keys(file: Path) -> set[Any]:
-    """Return the keys of a JSON object in a file; none where it holds no object."""
-    try:
-        value = json.loads(read_text(file))
-    except (OSError, ValueError, RecursionError):
-        return set()
-    return set(value) if isinstance(value, dict) else set()

@@ -34,7 +34,7 @@ from choose.files import (
 )
 from choose.formatting import plural
 from choose.schema.plan import LeftOut
-from choose.store.destination import MARK, STUDY, check_own_files, is_store
+from choose.store.destination import MARK, STUDY, is_store
 from choose.store.tables import (
     DOCUMENTS,
     UNREADABLE,
@@ -104,7 +104,6 @@ class Store:
         if not path.is_dir():
             return
         if is_store(path):
-            check_own_files(path)
             return
         # A process killed before it wrote the mark leaves a temporary file.
         if not all(map(is_temporary, path.iterdir())):
@@ -119,8 +118,8 @@ class Store:
         """
         if not (path / STUDY).exists() or not is_store(path):
             why = f"is not a study: it holds no {STUDY} of choose. {_NAME_IT}"
-            if is_store(path) or [*path.glob("*")] == [path / STUDY]:
-                why = "was broken off as it began. Run choose compare again with a new --out"
+            if is_store(path):
+                why = f"holds no {STUDY}. Run choose compare again with the same data and --out"
             raise StoreError(f"{str(path)!r} {why}.")
         return cls(path)
 
@@ -164,6 +163,8 @@ class Store:
             )
         dataset = self._readable_dataset()
         write_run(self.path / "trials" / run.trial.key, run, dataset, traceback)
+        own = f"trials/{run.trial.key}/"
+        self.damage = {file: why for file, why in self.damage.items() if not file.startswith(own)}
         if dataset is not None:
             scored(run, dataset)  # raises where a metric failed, now that the answers are kept
         return True
@@ -317,11 +318,13 @@ class Store:
         write_json(self.path / LEFT_OUT, [one.model_dump(exclude_defaults=True) for one in what])
 
     def left_out(self) -> list[LeftOut]:
-        """Return what was planned but not measured; earlier versions stored sentences alone."""
+        """Return what was planned but not measured."""
         path = self.path / LEFT_OUT
         try:
-            known = json.loads(read_text(path)) if path.exists() else [self.broken_off()]
-            return [*map(LeftOut.model_validate, known), *damaged_files(self.damage)]
+            if (so_far := self.broken_off()) is not None:
+                return [LeftOut(text=so_far), *damaged_files(self.damage)]
+            known = map(LeftOut.model_validate, json.loads(read_text(path)))
+            return [*known, *damaged_files(self.damage)]
         except UNREADABLE as error:
             self._note(path, error)
             return list(damaged_files(self.damage))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,6 @@ import polars as pl
 
 from choose.corpus import Corpus, Document, Span
 from choose.errors import StoreError
-from choose.files import read_text
 from choose.schema.plan import LeftOut
 from choose.tasks.kinds import read_task
 from choose.types import Dataset, Example, Fold
@@ -159,23 +157,6 @@ def corpus_from(table: pl.DataFrame, digest: str) -> Corpus:
     return corpus
 
 
-def divided_as(file: Path, dataset: Dataset) -> Dataset | None:
-    """Divide rows as the study of a data.json does; None where that holds other rows.
-
-    Its table is not read, so that a damaged one is written anew with the same folds.
-    """
-    try:
-        facts = json.loads(read_text(file))
-        known, division = str(facts["fingerprint"]), facts["division"]
-        found = replace(dataset, folds=_folds(facts), difficulty=_difficulty(facts))
-    except UNREADABLE:
-        return None
-    if (division, len(found.folds)) != (dataset.division, len(dataset.folds)):
-        return None
-    same = {*found.asked} == {*dataset.asked} and found.fingerprint == known
-    return found if same else None
-
-
 def _folds(facts: Mapping[str, Any]) -> tuple[Fold, ...]:
     return tuple(
         Fold(pool=tuple(f["pool"]), questions=tuple(f["questions"])) for f in facts["folds"]
@@ -183,8 +164,7 @@ def _folds(facts: Mapping[str, Any]) -> tuple[Fold, ...]:
 
 
 def _difficulty(facts: Mapping[str, Any]) -> dict[str, float]:
-    """Return the stored difficulties by id; none in a store of an earlier version."""
-    return {str(id): float(value) for id, value in facts.get("difficulty", {}).items()}
+    return {str(id): float(value) for id, value in facts["difficulty"].items()}
 
 
 @contextmanager

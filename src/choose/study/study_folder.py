@@ -16,7 +16,6 @@ from choose.formatting import clean, plural
 from choose.schema.inventory import StoredStudy
 from choose.store.destination import STUDY, is_store
 from choose.store.store import Store
-from choose.store.tables import divided_as
 from choose.study.config import Study
 from choose.types import Dataset
 from choose.untrusted import shown, shown_key
@@ -52,15 +51,11 @@ _LISTED = 3
 def default_folder(study: Study, dataset: Dataset) -> Path:
     """Return the folder of a study without --out: one for each data set and settings.
 
-    A changed budget goes on in the same folder. A folder of an earlier version, named after the
-    data alone, is used where it holds this study.
+    A changed budget goes on in the same folder.
     """
     safe = "".join(c if c.isalnum() or c in "-_" else "-" for c in dataset.name).strip("-")[:60]
-    earlier = HOME / f"{safe or 'study'}-{dataset.fingerprint[:8]}"
-    folder = earlier.with_name(f"{earlier.name}-{digest(settings_of(study))[:6]}")
-    if is_store(folder) or not (earlier / STUDY).is_file() or not is_store(earlier):
-        return folder
-    return folder if differences(earlier, study, dataset) else earlier
+    settings = digest(settings_of(study))[:6]
+    return HOME / f"{safe or 'study'}-{dataset.fingerprint[:8]}-{settings}"
 
 
 def stored_in(settings: object) -> Path | None:
@@ -84,22 +79,6 @@ def folder_of(study: Study, dataset: Dataset, home: Path | None) -> Path:
     if home is not None and not differences(home, study, dataset):
         return home
     return default_folder(study, dataset)
-
-
-def as_divided_before(
-    study: Study, dataset: Dataset, folder: Path | None, home: Path | None = None
-) -> Dataset:
-    """Return the rows as the stored study divides them; as they are where there is no such study.
-
-    Each study keeps its own folds, so that one begun by an earlier version, which divided the rows
-    in another way, goes on where it stopped. Without a `folder`, `home` and the studies in
-    `.choose` are looked through for one with the same rows and settings.
-    """
-    for path in [folder] if folder else _known(home):
-        divided = divided_as(path / "data.json", dataset) if is_store(path) else None
-        if divided is not None and (folder or not differences(path, study, divided)):
-            return divided
-    return dataset
 
 
 def settings_of(study: Study) -> dict[str, Any]:

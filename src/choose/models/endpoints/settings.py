@@ -101,6 +101,8 @@ class Endpoint(Settings):
     @field_validator("base_url")
     @classmethod
     def _valid_url(cls, url: str) -> str:
+        if not url.isprintable() or " " in url.strip():
+            raise ValueError("write it without blanks and line breaks")
         parts = urlsplit(url.strip())
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError("write it as https://HOST/v1 or http://HOST:PORT/v1")
