@@ -13,11 +13,10 @@ import re
 import shutil
 import signal
 import sys
-import time
 import traceback
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -66,8 +65,6 @@ class Outcome:
 
     kind: str
     why: str = ""
-    err: str = ""
-    seconds: float = 0.0
 
 
 def prepare(folder: Path) -> Path:
@@ -88,48 +85,20 @@ def prepare(folder: Path) -> Path:
     return template
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A file or folder, the time of its last change among its facts."""
-
-    mode: int
-    facts: tuple[int, ...] = field(compare=False)
-    content: bytes = field(repr=False)
-
-
-# What stands in folders that are as the template is: most commands change nothing there. To copy
-# and delete some fifty files for each of thousands of cases takes longer than the commands.
-_untouched: dict[Path, dict[str, Entry]] = {}
-
-
 def run(case: Case, template: Path, folder: Path) -> Outcome:
     """Run a case in a copy of the template."""
-    copied = _untouched.pop(folder, None)
-    if copied is None:
-        shutil.rmtree(folder, ignore_errors=True)
-        shutil.copytree(template, folder)
-        copied = _contents(folder, {})
-    written = {os.fsencode(folder) + b"/" + os.fsencode(n): c for n, c in case.files.items()}
-    for path, content in written.items():
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        with open(path, "wb") as file:
-            file.write(content)
-    outcome = _outcome(case, folder, _contents(folder, copied))
-    for path in written:
-        own = os.fsencode(template) + path[len(os.fsencode(folder)) :]
-        with suppress(OSError):
-            os.unlink(path)
-            if os.path.exists(own):
-                shutil.copy2(own, path)
-    after = _contents(folder, copied)
-    if after == copied:
-        _untouched[folder] = after
-    return outcome
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(template, folder)
+    for name, content in case.files.items():
+        file = os.fsencode(folder) + b"/" + os.fsencode(name)
+        os.makedirs(os.path.dirname(file), exist_ok=True)
+        Path(os.fsdecode(file)).write_bytes(content)
+    return _outcome(case, folder)
 
 
-def _outcome(case: Case, folder: Path, before: Mapping[str, Entry]) -> Outcome:
+def _outcome(case: Case, folder: Path) -> Outcome:
     """Run the command of a case and judge what it did."""
-    start = time.monotonic()
+    before = _contents(folder)
     with _inside(folder, case.environment):
         try:
             code, out, err = _call(case.arguments)
@@ -138,10 +107,8 @@ def _outcome(case: Case, folder: Path, before: Mapping[str, Entry]) -> Outcome:
         except BaseException as error:
             last = "".join(traceback.format_exception(error)).strip().splitlines()
             return Outcome("failed", f"traceback: {last[-1][:200]} | {_innermost(error)}")
-    seconds = time.monotonic() - start
-    why = _wrong(case, code, out, err, before, _contents(folder, before))
-    kind = "failed" if why else "refused" if code == 2 else "accepted"
-    return Outcome(kind, why, err, seconds)
+    why = _wrong(case, code, out, err, before, _contents(folder))
+    return Outcome("failed" if why else "refused" if code == 2 else "accepted", why)
 
 
 def _innermost(error: BaseException) -> str:
@@ -154,16 +121,12 @@ def _wrong(
     code: int,
     out: str,
     err: str,
-    before: Mapping[str, Entry],
-    after: Mapping[str, Entry],
+    before: Mapping[str, bytes],
+    after: Mapping[str, bytes],
 ) -> str:
     """Return what an outcome violates, or an empty text."""
-    changed = sorted(
-        name
-        for name, one in before.items()
-        if name not in after or after[name].content != one.content
-    )
-    if "--out=st" in case.arguments and code != 2:  # the same study goes on in its store
+    changed = [name for name, content in before.items() if after.get(name) != content]
+    if code != 2:  # a report of the study may be written anew
         changed = [name for name in changed if not name.startswith("st/")]
     new = sorted(after.keys() - before.keys())
     lines = err.strip("\n").split("\n")
@@ -188,22 +151,10 @@ def _wrong(
     return ""
 
 
-def _contents(folder: Path, known: Mapping[str, Entry]) -> dict[str, Entry]:
-    """Return what stands in a folder; a file with the facts of a known one is not read again."""
-    found, top = {}, os.fsencode(folder)
-    for root, folders, files in os.walk(top):
-        for name in [*folders, *files]:
-            path = root + b"/" + name
-            shown = path[len(top) + 1 :].decode("utf-8", "backslashreplace")
-            with suppress(OSError):
-                stat = os.stat(path) if os.path.exists(path) else os.lstat(path)
-                facts = stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
-                own = known.get(shown)
-                if own is None or (own.mode, own.facts) != (stat.st_mode, facts):
-                    content = Path(os.fsdecode(path)).read_bytes() if os.path.isfile(path) else b""
-                    own = Entry(stat.st_mode, facts, content)
-                found[shown] = own
-    return found
+def _contents(folder: Path) -> dict[str, bytes]:
+    """Return the files of a folder by name."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {ascii(str(path.relative_to(folder)))[1:-1]: path.read_bytes() for path in files}
 
 
 @contextmanager

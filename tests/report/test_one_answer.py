@@ -41,8 +41,8 @@ WORLDS: dict[Kind, Decision] = {
 
 
 def plain(text: str) -> str:
-    """Return text without markup, line breaks, marks against autolinks and escapes."""
-    text = html.unescape(re.sub(r"<[^>]+>", " ", text)).replace("\\", "").replace("\u200b", "")
+    """Return text without markup, line breaks, code spans and escapes."""
+    text = html.unescape(re.sub(r"<[^>]+>", " ", text)).replace("\\", "").replace("`", "")
     return " ".join(text.split())
 
 

@@ -103,7 +103,7 @@ def test_readable_text_stays_readable_in_markdown() -> None:
     assert sentence("refund-not shown (20 %): 3 of 4") == "refund-not shown (20 %): 3 of 4"
     rendered = MarkdownIt("commonmark").parse(literal("a@b.c www.x #1"))[1].children or []
     words = "".join(token.content for token in rendered)
-    assert words.replace("\u200b", "") == "a@b.c www.x #1"
+    assert words == "a@b.c www.x #1"
 
 
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)

@@ -80,11 +80,8 @@ _ACTIVE_IN_SENTENCE = re.compile(r"([\\`*_\[\]<>#|~&@])")
 
 _ENTITIES = {"<": "&lt;", ">": "&gt;", "&": "&amp;"}
 
-# Beginnings of what GitHub links without any markup: www.a.b, http://a.b, a@b.c, @user, #1, GH-1.
-_LINKED = re.compile(r"www(?=\.)|:(?=//)|@|#(?=\w)|\bGH(?=-\d)|(?:mailto|xmpp)(?=:)", re.IGNORECASE)
-
-# Invisible; it breaks what renderers link even where the characters themselves are escaped.
-_BREAK = "\u200b"
+# Words that GitHub links without any markup: www.a.b, http://a.b, a@b.c, @user, #1, GH-1.
+_LINKED = re.compile(r"[^\s|]*(?:www\.|://|@|#\w|\bGH-\d|(?:mailto|xmpp):)[^\s|]*", re.IGNORECASE)
 
 
 def render_markdown(decision: Decision, checks: Sequence[Expectation] = ()) -> str:
@@ -96,7 +93,7 @@ def literal(text: object) -> str:
     """Return text that Markdown shows and does not follow: no link, no mention, no HTML.
 
     A backslash does not keep GitHub from linking what it finds in the rendered text, so names of
-    hosts, addresses and mentions are also broken by an invisible character.
+    hosts, addresses and mentions are code spans.
     """
     return _escaped(text, _ACTIVE)
 
@@ -115,8 +112,15 @@ def code(text: object) -> str:
 
 
 def _escaped(text: object, active: re.Pattern[str]) -> str:
-    broken = _LINKED.sub(lambda match: match[0] + _BREAK, clean(text))
-    return active.sub(lambda match: _ENTITIES.get(match[1], f"\\{match[1]}"), broken)
+    text, shown, last = clean(text), "", 0
+    for word in _LINKED.finditer(text):
+        shown += _inactive(text[last : word.start()], active) + code(word[0])
+        last = word.end()
+    return shown + _inactive(text[last:], active)
+
+
+def _inactive(text: str, active: re.Pattern[str]) -> str:
+    return active.sub(lambda match: _ENTITIES.get(match[1], f"\\{match[1]}"), text)
 
 
 def _decision_lines(decision: Decision, checks: Sequence[Expectation]) -> Iterator[str]:
