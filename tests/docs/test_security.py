@@ -14,9 +14,9 @@ def test_every_promise_names_tests_that_exist() -> None:
     assert len(named) > 20
     assert named <= defined
     promises = PAGE.split("## What is promised")[1].split("## What is not promised")[0]
-    assert all("`test_" in bullet for bullet in re.split(r"\n- ", promises)[1:])
+    assert all("`test_" in promise for promise in promises.strip().split("\n\n"))
 
 
 def test_the_page_is_short_and_linked() -> None:
-    assert len(PAGE.splitlines()) <= 120
+    assert len(PAGE.splitlines()) <= 60
     assert "(SECURITY.md)" in (ROOT / "README.md").read_text("utf-8")

@@ -442,6 +442,23 @@ def test_an_address_without_a_cluster_is_one_line(address: str, says: str) -> No
     assert "\n" not in str(error.value)
 
 
+def test_what_ray_logs_while_it_connects_is_not_shown(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """N14: twenty lines of its C++ stood before ours."""
+
+    class Ray:
+        def init(self, **settings: object) -> None:
+            os.write(2, b"[2026-01-01 E 1 1] gcs_rpc_client: Failed to connect\n" * 20)
+            raise ConnectionError("no cluster")
+
+    monkeypatch.setattr(ray_cluster, "_listens", lambda address: True)
+    with pytest.raises(StudyError, match="No Ray cluster answers at '10\\.0\\.0\\.1:6379'"):
+        ray_cluster._join(Ray(), "10.0.0.1:6379", ())
+    os.write(2, b"ours")
+    assert capfd.readouterr().err == "ours"
+
+
 def test_a_server_that_is_no_cluster_is_seen_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("ray", reason="Ray is not installed: it has no wheel for this Python")
     monkeypatch.setattr(ray_cluster, "CONNECT_TIMEOUT", 0.2)

@@ -164,3 +164,17 @@ def test_variables_are_refused_by_name(
     with pytest.raises(ChooseError, match=name) as error:
         read()
     assert len(str(error.value)) < 300
+
+
+def test_an_address_belongs_to_ray() -> None:
+    """N13: it was ignored without a word."""
+    with pytest.raises(StudyError, match=r"run\.address is for executor = 'ray'"):
+        load_study({"run": {"executor": "local", "address": "10.0.0.1:6379"}})
+    assert load_study({"run": {"address": "10.0.0.1:6379"}}).run.on_ray
+
+
+@pytest.mark.parametrize("url", ["http://a/v1\r\nHost: b", "http://a b/v1", "http://a/v1\x1b[31m"])
+def test_an_address_of_a_server_has_no_blanks_and_line_breaks(url: str) -> None:
+    """N17: it was accepted until no request could be sent."""
+    with pytest.raises(StudyError, match="without blanks and line breaks"):
+        load_study({"endpoints": {"e": {"base_url": url, "model": "m"}}})

@@ -203,7 +203,7 @@ def _join(ray: Any, address: str, keys: Iterable[str]) -> None:
     _keep_quiet()
     try:
         started = {"include_dashboard": False} if address == "local" else {}
-        with _without(keys):
+        with _without(keys), _silent():
             ray.init(address=address, log_to_driver=False, logging_level=logging.FATAL, **started)
     except Exception as error:
         with suppress(Exception):
@@ -221,6 +221,19 @@ def _without(variables: Iterable[str]) -> Iterator[None]:
         yield
     finally:
         os.environ.update(held)
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Discard what Ray's C++ writes to stderr while it connects: its errors are raised too."""
+    stderr, nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nothing, 2)
+        yield
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
+        os.close(nothing)
 
 
 def _keep_quiet() -> None:
