@@ -92,13 +92,11 @@ def test_a_mistyped_command_is_one_question(choose) -> None:  # type: ignore[no-
 
 
 def test_a_half_written_study_is_told_from_no_study(choose, data: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
-    """A folder that holds study.toml alone was said to hold no study.toml."""
     assert choose("compare", data, "-s", "tfidf", *QUICK, "--out", "st").code == 0
     settings = (tmp_path / "st" / "study.toml").read_bytes()
-    (tmp_path / "begun").mkdir()
-    (tmp_path / "begun" / "study.toml").write_bytes(settings)
-    begun = choose("report", "begun").err
-    assert "'begun' was broken off as it began. Run choose compare again" in begun
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "study.toml").write_bytes(settings)
+    assert "'other' is not a study of choose." in choose("report", "other").err
     (tmp_path / "st" / "decision.json").unlink()
     (tmp_path / "st" / "data.parquet").unlink()
     rows = choose("report", "st").err

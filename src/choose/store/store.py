@@ -117,7 +117,7 @@ class Store:
             StoreError: if it is no study, or stopped before its settings were written.
         """
         if not (path / STUDY).exists() or not is_store(path):
-            why = f"is not a study: it holds no {STUDY} of choose. {_NAME_IT}"
+            why = f"is not a study of choose. {_NAME_IT}"
             if is_store(path):
                 why = f"holds no {STUDY}. Run choose compare again with the same data and --out"
             raise StoreError(f"{str(path)!r} {why}.")
