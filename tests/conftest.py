@@ -165,8 +165,15 @@ def stored_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     store = tmp_path_factory.mktemp("stored") / "st"
     data = Path(__file__).parent / "fixtures" / "tickets.csv"
-    once = {"seeds": 1, "sizes": (1.0,), "noise": (0.0,)}
-    choose.compare(data, strategies=["majority", "tfidf"], out=store, progress=False, **once)
+    choose.compare(
+        data,
+        strategies=["majority", "tfidf"],
+        out=store,
+        seeds=1,
+        sizes=(1.0,),
+        noise=(0.0,),
+        progress=False,
+    )
     return store
 
 

@@ -48,7 +48,7 @@ def parquet(**columns: object) -> bytes:
 def chats(*turns: object) -> bytes:
     """Return chats in OpenAI's format; the last one has these turns after its first."""
     users = [{"role": "user", "content": text} for text, _ in ROWS]
-    body = [
+    body: list[list[object]] = [
         [user, {"role": "assistant", "content": label}]
         for user, (_, label) in zip(users, ROWS, strict=True)
     ]

@@ -90,10 +90,10 @@ def store(stored_study: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(stored_study, tmp_path / "st"))
 
 
-def resumed(store: Path) -> choose.Decision:
+def resumed(store: Path, data: str = "") -> choose.Decision:
     """Run the command that made the store again."""
     return choose.compare(
-        Path(Store(store).study["data"]["path"]),
+        data or Store(store).study["data"]["path"],
         strategies=["majority", "tfidf"],
         out=store,
         seeds=1,
@@ -153,8 +153,7 @@ def test_a_study_without_its_settings_is_mended_by_the_same_command(store: Path)
     (store / "study.toml").unlink()
     with pytest.raises(StoreError, match="again with the same data and"):
         choose.read(store)
-    again = {"strategies": ["majority", "tfidf"], "seeds": 1, "sizes": (1.0,), "noise": (0.0,)}
-    assert choose.compare(Path(data), out=store, progress=False, **again).left_out == ()
+    assert resumed(store, data).left_out == ()
     assert choose.read(store).verdict.kind
 
 

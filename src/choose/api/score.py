@@ -44,7 +44,7 @@ def score_answers(
     given.store(store)
     store.leave_out(())
     del found, given  # the judge reads them again, and large files would be held twice
-    return Outcome(decision=decide(store), store=store.path, interrupted=False)
+    return Outcome(decision=decide(store), store=store.path)
 
 
 def _beside_a_baseline(
