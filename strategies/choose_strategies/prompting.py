@@ -3,12 +3,28 @@
 from __future__ import annotations
 
 import random
+import textwrap
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from choose.models.prompting.base_strategy import PromptedStrategy, prompter_for
+from choose.models.prompting.prompt_search import (
+    FEWEST_ASKED,
+    FEWEST_ROWS,
+    FITTED,
+    TOO_SMALL,
+    USUAL,
+    PromptSearch,
+    PromptSetting,
+    parts_of,
+)
+from choose.models.prompting.prompts import WORDINGS
+from choose.models.prompting.search_budget import SearchBudget
+from choose.models.prompting.written_descriptions import writes
+from choose.models.saving import read_fitted, write_fitted
 from choose.models.weights.spec import DEFAULT_LM
 from choose.types import Answers, Example, Family, Item, Task
 
@@ -104,11 +120,14 @@ class FewShot(Prompt):
         return self._rounds(len(task.labels)) * len(task.labels)
 
     def _demonstrations(self, task: Task, examples: Sequence[Example]) -> list[Example]:
+        return self._drawn(task, examples, f"few-shot {self.seed}")
+
+    def _drawn(self, task: Task, examples: Sequence[Example], draw: str) -> list[Example]:
         """Draw about `shots` rows: whole rounds over the classes, one round at least.
 
         Without labels they are any rows, as frequent as in the pool.
         """
-        rng = random.Random(f"few-shot {self.seed}")
+        rng = random.Random(draw)
         if not task.labels:
             return rng.sample(list(examples), min(max(0, self.shots), len(examples)))
         classes: dict[str, list[Example]] = defaultdict(list)
@@ -130,3 +149,178 @@ class FewShot(Prompt):
             return f"{self.shots} labelled rows, drawn by the seed" if self.shots > 0 else ""
         rounds = self._rounds(len(task.labels))
         return f"{rounds} of each label, drawn by the seed, shuffled" if rounds else ""
+
+
+# Draws of demonstrations that are compared, and the fewer where questions are few; rows that are
+# asked with each setting where the first are compared, at least.
+DRAWS, FEW_DRAWS, ENOUGH_ASKED = 8, 3, 24
+
+# Share of the questions that descriptions of labels may take.
+DESCRIBING = 0.2
+
+# Questions of a search where answers are written, which takes longer than reading labels off.
+_WRITTEN = {"calls": 300}
+
+# Stands below the prompt in a report.
+MAY_DIFFER = (
+    "<This is the usual prompt. A fit may choose another wording and descriptions, as the notes of "
+    "the study say.>"
+)
+
+
+class Plan(NamedTuple):
+    """The questions of a search.
+
+    Attributes:
+        asked: rows that each setting is asked.
+        draws: draws of demonstrations.
+        writes: questions for descriptions.
+    """
+
+    asked: int
+    draws: int
+    writes: int
+
+    @property
+    def questions(self) -> int:
+        """Return how many questions it takes at most."""
+        return self.asked * settings_of(self.draws, self.writes) + self.writes
+
+
+def settings_of(draws: int, writes: int) -> int:
+    """Return how many settings are compared: the usual one, and one for each change of it."""
+    return draws + len(WORDINGS) + bool(writes)
+
+
+class TunedPrompt(FewShot):
+    """`prompt` or `few-shot` with examples, wording, descriptions and calibration chosen in `fit`.
+
+    Half of the pool, or fewer rows, are asked with each setting; the others are shown. The best of
+    several draws of examples is kept, then the best wording, then the better of given descriptions
+    of labels or fields and those that the model writes. `calls` limits the questions of a search.
+    """
+
+    title: ClassVar[str] = "tuned prompt"
+    good_for: ClassVar[str] = "prompting at its best, for a model that is worth it"
+    needs: ClassVar[str] = "a language model as for prompt, and a few dozen labelled rows"
+    takes: ClassVar[str] = "hundreds of requests a fit (calls); then as prompt or few-shot"
+    revision: ClassVar[int] = 6
+    on_request: ClassVar[bool] = True
+    variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    kind_settings: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "extraction": _WRITTEN,
+        "writing": _WRITTEN,
+        "answering": _WRITTEN,
+    }
+    limits: ClassVar[Mapping[str, tuple[float, float]]] = {
+        "shots": (1, 1_000),
+        "calls": (0, 1_000_000),
+        "max_tokens": (1, 1_000_000),
+    }
+
+    def __init__(
+        self,
+        *,
+        seed: int,
+        model: str = DEFAULT_LM,
+        shots: int = 8,
+        calls: int = 1000,
+        max_tokens: int = 256,
+    ) -> None:
+        self.seed, self.model, self.shots = seed, model, shots
+        self.calls, self.max_tokens = calls, max_tokens
+        self.calibrate, self.wording = True, PromptSetting().wording
+
+    def asks(self, task: Task, rows: int) -> int:
+        """Return the most questions that a fit on so many rows puts to the model."""
+        return self._plan(task, rows).questions
+
+    def prompt(self, task: Task) -> str:
+        """Return the usual prompt, and that a fit may choose another."""
+        return f"{super().prompt(task)}\n\n{MAY_DIFFER}"
+
+    def fit(self, task: Task, examples: Sequence[Example]) -> None:
+        """Choose on rows of the pool that no prompt shows; the usual prompt is that of `prompt`."""
+        self.wording, self.searched_seconds = PromptSetting().wording, 0.0
+        plan = self._plan(task, len(examples))
+        parts = parts_of(task, examples, plan.asked)
+        if parts is None:
+            least = FEWEST_ASKED * settings_of(FEW_DRAWS, 0)
+            self.notes = [TOO_SMALL]
+            if self.calls < least:
+                self.notes = [
+                    f"With calls = {self.calls} no prompt is chosen: comparing takes at least "
+                    f"{least} questions. The usual prompt is used."
+                ]
+            Prompt.fit(self, task, examples)
+            return
+        names = [f"few-shot {self.seed} {n}" for n in range(plan.draws)]
+        search = PromptSearch(
+            self._prompt_settings(),
+            task,
+            examples,
+            parts,
+            [self._drawn(task, parts.shown, name) for name in names],
+            SearchBudget(self.model, self.calls, plan.questions),
+        )
+        setting, calibration = search.run(describe=plan.writes > 0)
+        self.searched_seconds = search.budget.cached_seconds
+        shown = len(search.draws[setting.draw])
+        words = [
+            f"the wording {setting.wording!r}",
+            f"{shown} examples" if shown else "no examples",
+        ]
+        words += ["descriptions that the model wrote"] * setting.written
+        words += [FITTED] * (calibration == FITTED)
+        self.notes = search.notes(setting, ", ".join(words))
+        if setting.written:
+            self.notes.append(_quoted(search.task_of(True)))
+        if (setting, calibration) == (PromptSetting(), USUAL):
+            Prompt.fit(self, task, examples)  # calibrated on more rows than were asked
+        else:
+            self.wording, self.prompter = setting.wording, search.prompter(setting, calibration)
+
+    def facts(self) -> Mapping[str, Any]:
+        """Return threads, number type, notes, and what cached work had cost."""
+        facts = dict(super().facts())
+        saved = facts["cached_seconds"] + self.searched_seconds
+        return {**facts, "notes": [*self.notes, *facts["notes"]], "cached_seconds": saved}
+
+    def save(self, folder: Path) -> None:
+        """Write the task, the examples that are shown, the calibration and what was chosen."""
+        facts, arrays = self.prompter.state()
+        own = {"wording": self.wording, "chosen": self.notes}
+        write_fitted(folder, self, {**facts, **own}, arrays)
+
+    def load(self, folder: Path) -> None:
+        """Restore the fitted strategy from a folder."""
+        facts, arrays = read_fitted(folder, self)
+        self.wording, self.notes, self.searched_seconds = facts["wording"], facts["chosen"], 0.0
+        if self.wording not in WORDINGS or type(self.notes) is not list:
+            raise ValueError("the wording or the notes on what was chosen are unknown")
+        self._restore(facts, arrays)
+
+    def _plan(self, task: Task, rows: int) -> Plan:
+        """Return the largest search that the questions and rows allow."""
+        written = writes(task)
+        some = written if written <= DESCRIBING * self.calls else 0
+        for draws, count in ((DRAWS, some), (FEW_DRAWS, some), (FEW_DRAWS, 0)):
+            asked = min(rows // 2, (self.calls - count) // settings_of(draws, count))
+            enough = ENOUGH_ASKED if draws == DRAWS else FEWEST_ASKED
+            if asked >= enough and rows >= FEWEST_ROWS:
+                return Plan(asked, draws, count)
+        return Plan(0, 0, 0)
+
+    def _demonstrations(self, task: Task, examples: Sequence[Example]) -> list[Example]:
+        return []  # the usual prompt is that of `prompt`
+
+    def _demonstrations_note(self, task: Task) -> str:
+        return "examples, if any, that the fit chooses"
+
+
+def _quoted(task: Task) -> str:
+    """Return a few of the descriptions of a task, for a note."""
+    texts = list(task.descriptions.items())[:3] or [("instruction", task.instruction or "")]
+    each = ((name, textwrap.shorten(text, 90, placeholder="…").rstrip(".")) for name, text in texts)
+    some = [f"{name}: {text}" for name, text in each]
+    return f"The model wrote, {'; '.join(some)}."

@@ -22,7 +22,7 @@ from choose.judge.goal import Rule
 from choose.judge.verdict import judge
 from choose.models.classical import inner_selection
 from choose.models.lora import classifier, objectives
-from choose.models.prompting import search_budget
+from choose.models.prompting import prompt_search, search_budget
 from choose.models.retrieval import indexes
 from choose.schema.decision import Kind
 from choose.strategy import available, describe, find
@@ -30,7 +30,7 @@ from choose.study.candidates import default_strategies
 from choose.study.config import Study
 from choose.study.study_file import check
 from choose.types import FAMILIES
-from choose_strategies import baselines, rag, rankings, tuned_prompts
+from choose_strategies import baselines, prompting, rag, rankings
 from generate import FOLDER, pages
 from generate.records import decision_schema
 from support.decisions import decision
@@ -90,7 +90,7 @@ NUMBERS = {2: "twice", 3: "three", 5: "five", 6: "six", 0.2: "fifth", 0.25: "qua
 def stated() -> dict[str, list[str]]:
     """Return the figures of the code that the row of a candidate names."""
     words, calls = NUMBERS, default("tuned-prompt", "calls")
-    written = tuned_prompts.ChosenPrompt.kind_settings["writing"]["calls"]
+    written = prompting.TunedPrompt.kind_settings["writing"]["calls"]
     return {
         "tfidf": [f"C = {default('tfidf', 'C'):g}"],
         "probe": [
@@ -133,16 +133,15 @@ def test_the_figures_of_what_is_tried_are_those_of_the_code() -> None:
             assert any(figure in row for row in own), (name, figure)
     told, words = " ".join(text.split()), NUMBERS
     for figure in (
-        f"fewer than {inner_selection.FEWEST_ROWS} rows",
+        f"fewer than {prompt_search.FEWEST_ROWS} rows",
         f"at most {baselines.STRENGTH_ROWS:,} training rows into {words[inner_selection.PARTS]} ",
         f"at most {baselines.NEIGHBOUR_ROWS:,} training rows from the others",
         "C = 1, 3, 10, 30 and 100",
         "k = 1, 3, 5, 10, 15, 25 and 40",
         f"e-fold less with each {words[1 / baselines.SHARPNESS]} of",
-        f"at least {tuned_prompts.ENOUGH_ASKED} rows can be asked",
-        f"At most a {words[tuned_prompts.DESCRIBING]} of the questions goes into",
+        f"(three where fewer than {prompting.ENOUGH_ASKED} rows can be asked)",
+        f"At most a {words[prompting.DESCRIBING]} of the questions goes into",
         f"at most a {words[search_budget.MONEY_SHARE]} of the dollars that are left",
-        f"{inner_selection.ROUNDS} times, rows are drawn with replacement",
     ):
         assert figure in told, figure
 

@@ -95,7 +95,7 @@ def test_a_trial_whose_prompt_was_chosen_answers_as_stored(tmp_path: Path) -> No
     runs = [run for trial in store.grid()[1] if (run := store.get(trial)) is not None]
     tuned = [run for run in runs if run.trial.strategy.startswith("tuned")]
     assert len(tuned) == 1
-    assert all("The search gained +" in run.notes[1] for run in tuned), "other than the usual"
+    assert all("The search compared" in run.notes[1] for run in tuned), "other than the usual"
     for number, run in enumerate(tuned):
         made = export(store.path, tmp_path / f"model-{number}", trial=run.trial.key)
         asked, kept = run.asked["clean", 0], run.answers["clean", 0]

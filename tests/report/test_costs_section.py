@@ -13,7 +13,7 @@ from choose.report.html.line_charts import volumes
 from choose.report.html.page import render_html
 from choose.report.markdown import render_markdown
 from choose.report.terminal.decision_page import render_full
-from choose.schema.decision import GAINED, Decision, Note
+from choose.schema.decision import SEARCHED, Decision, Note
 from support.decisions import HOSTILE, decision, served
 from support.html import page_of
 from support.priced_studies import rule, world
@@ -47,7 +47,7 @@ def test_every_report_says_what_it_costs_and_when_it_pays(priced, form):
 
 @pytest.mark.parametrize("form", [lambda d: screen(d, 300), render_markdown, page_of])
 def test_what_a_search_gained_stands_by_the_candidates_and_nowhere_else(form):
-    study, gained = served(), f"{GAINED} +2.1 points for 214 questions."
+    study, gained = served(), f"{SEARCHED} 12 settings for 214 questions."
     note = Note(candidate="prompt", text=gained, fits=3)
     notes = (*study.method.notes, note)
     method = study.method.model_copy(update={"notes": notes})

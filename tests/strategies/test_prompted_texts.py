@@ -17,9 +17,8 @@ from choose.models.causal.written_answers import StopRule, Written
 from choose.models.endpoints.command_session import connect_endpoints
 from choose.models.endpoints.settings import Endpoint
 from choose.models.prompting import local_writer
-from choose.models.prompting.base_strategy import prompter_for
 from choose.models.prompting.local_writer import answers_of, first_copy_helps
-from choose.models.prompting.prompt_search import USUAL, Chosen, Parts, PromptSearch
+from choose.models.prompting.prompt_search import USUAL, Parts, PromptSearch, PromptSetting
 from choose.models.prompting.prompts import (
     PromptSettings,
     instruction,
@@ -454,18 +453,15 @@ def test_a_search_scores_texts_as_the_prompt_that_it_chooses_ends_them(
         model=models["model"], wording="labels", calibrate=True, max_tokens=64
     )
 
-    def ask(setting: Any) -> Any:
-        return prompter_for(settings, NOTE, rows), ()
-
     budget, parts = SearchBudget(models["model"], 12, 12), Parts([], rows, np.arange(12))
-    search = PromptSearch(NOTE, parts, ask, budget, ("usual",))
-    assert search.measure(("usual",)).scores[USUAL].tolist() == [1.0] * 12
+    search = PromptSearch(settings, NOTE, rows, parts, [], budget)
+    assert search.measure(PromptSetting()).scores == {USUAL: 1.0}
     assert budget.asked == 12
-    last = search.finished(Chosen(setting=("usual",)))
+    last = search.prompter(PromptSetting(), USUAL)
     assert last.answer([rows[0].item()]).outputs == ("She is well.",)
 
 
-def test_a_search_that_is_stopped_counts_the_half_that_is_done(
+def test_a_search_that_is_stopped_counts_what_is_done(
     models: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A plan said 12.6 hours: only the writing under way counted, of which nothing was done."""
@@ -484,13 +480,11 @@ def test_a_search_that_is_stopped_counts_the_half_that_is_done(
         model=models["model"], wording="labels", calibrate=True, max_tokens=64
     )
     budget, parts = SearchBudget(models["model"], 120, 120), Parts([], rows, np.arange(12))
-    search = PromptSearch(
-        NOTE, parts, lambda _: (prompter_for(settings, NOTE, rows), ()), budget, ("usual",)
-    )
+    search = PromptSearch(settings, NOTE, rows, parts, [], budget)
     with time_limit() as limit, pytest.raises(TimeLimitReached):
-        search.measure(("usual",))
-    assert calls == [6, 6]
-    assert limit.span[-1][1:] == (6, 120)
+        search.measure(PromptSetting())
+    assert calls == [12, 12]
+    assert limit.span[-1][1:] == (12, 120)
 
 
 def test_thresholds_are_chosen_field_by_field() -> None:

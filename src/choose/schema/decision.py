@@ -37,8 +37,8 @@ class Look(Record):
     rule: str
 
 
-# How notes on what a search gained and cost begin.
-GAINED = "The search gained"
+# How notes on what a search compared and cost begin.
+SEARCHED = "The search compared"
 
 
 class Note(Record):
@@ -50,8 +50,8 @@ class Note(Record):
 
     @property
     def of_search(self) -> bool:
-        """Return whether it says what a search for settings gained."""
-        return self.text.startswith(GAINED)
+        """Return whether it says what a search for settings compared."""
+        return self.text.startswith(SEARCHED)
 
 
 class Method(Record):

@@ -1,52 +1,42 @@
 """Choose how a model is prompted, on training rows that no prompt shows.
 
-A setting has a level of each of several factors: a wording, demonstrations, and so on. The usual
-setting is compared with settings that differ from it in one factor, and with the combination of the
-best levels. What is combined is chosen on one half of the rows and scored on the other, so that no
-score is of rows on which its setting was chosen. Questions are counted, and end at stated limits.
+The search is greedy: one thing after another is varied (the demonstrations, then the wording, then
+the descriptions), and the best setting so far stays. Questions are counted, and end at stated
+limits.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 
 from choose.data.duplicates import clusters_of, index_texts
 from choose.data.stratify import hold_out, strata_of
-from choose.formatting import plural
-from choose.models.classical.inner_selection import (
-    FEWEST_ROWS,
-    Choice,
-    Gained,
-    choose_setting,
-)
+from choose.models.prompting.base_strategy import prompter_for
 from choose.models.prompting.local_prompter import (
     Calibration,
     LocalPrompter,
     fit_calibration,
     fit_weighted_calibration,
 )
-from choose.models.prompting.prompts import Prompter, field_types
+from choose.models.prompting.prompts import WORDINGS, Prompter, PromptSettings
 from choose.models.prompting.search_budget import SearchBudget, SearchStopped
+from choose.models.prompting.written_descriptions import described
+from choose.schema.decision import SEARCHED
 from choose.schema.score_names import name_of
-from choose.tasks.multilabel import Multilabel
-from choose.tasks.writing import Writing
-from choose.types import Answers, Counts, Example, Floats, Task
+from choose.types import Counts, Example, Floats, Task
 
-Setting = tuple[Hashable, ...]
-
-# Rows on which settings are compared, at least.
-FEWEST_ASKED = 10
+# Rows of a pool, and rows on which settings are compared, at least.
+FEWEST_ROWS, FEWEST_ASKED = 20, 10
 
 # Parts of the rows for calibrations, which are scored on rows that they were not fitted to; there
 # are as many clusters of rows at least.
 PARTS = 5
 
 USUAL, FITTED = "as usual", "fitted calibration"
-
 CALIBRATIONS: Mapping[str, Callable[[Floats, Sequence[int]], Calibration]] = {
     USUAL: fit_calibration,
     FITTED: fit_weighted_calibration,
@@ -87,178 +77,139 @@ def parts_of(task: Task, pool: Sequence[Example], asked: int) -> Parts | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
-    """A setting's (rows,) scores, and the log-probabilities of right labels, by calibration.
+class PromptSetting:
+    """A wording, the number of a draw of demonstrations (0: none), and whose descriptions."""
 
-    `logprobs` are those of all labels before calibration, where a local model gives them.
+    draw: int = 0
+    wording: str = "labels"
+    written: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What a setting scores on the rows asked.
+
+    Attributes:
+        prompter: what asked.
+        scores: the mean score by calibration.
+        likelihood: the mean log-probability of the right labels, by which equals are ranked.
+        logprobs: (rows, labels) before calibration, where a local model gives them.
     """
 
-    scores: Mapping[str, Floats]
-    likelihood: Mapping[str, Floats]
+    prompter: Prompter
+    scores: Mapping[str, float]
+    likelihood: Mapping[str, float]
     logprobs: Floats | None = None
 
-    @property
-    def merit(self) -> Floats:
-        """Return (rows,) what levels are ranked by: the likelihood varies less than the score."""
-        return self.scores[USUAL] if self.logprobs is None else self.likelihood[FITTED]
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Chosen:
-    """What a search chose; `choice` is None where it could not even measure the usual setting."""
-
-    setting: Setting
-    calibration: str = USUAL
-    choice: Choice | None = None
-    stopped: str = ""
-    measured: int = 0
-
-
-# Chooses a setting by the scores of the rows in these places.
-Derive = Callable[[Counts], Setting]
-
-# Returns what asks with a setting, and the demonstrations of each of the rows that are asked.
-Ask = Callable[[Setting], tuple[Prompter, Sequence[Sequence[Example]]]]
-
-
-@dataclass
 class PromptSearch:
     """Compares settings on the same rows.
 
     Attributes:
-        usual: the setting that stays unless another is better.
-        known: what was measured.
-        levels: of each factor, the usual one first.
+        draws: demonstrations, by draw; the first is empty.
+        known: what was measured, in order; the usual setting first.
+        stopped: why the search ended early; empty if it did not.
     """
 
-    task: Task
-    parts: Parts
-    ask: Ask
-    budget: SearchBudget
-    usual: Setting
-    known: dict[Setting, Measured] = field(default_factory=dict)
-    levels: list[Sequence[Hashable]] = field(default_factory=list)
-
-    def run(
+    def __init__(
         self,
-        levels: Callable[[], list[Sequence[Hashable]]],
-        derived: Callable[[], Sequence[Derive]],
-    ) -> Chosen:
-        """Measure the usual setting, then those that `levels` and `derived` give, and choose."""
-        columns: list[tuple[str, Setting | Derive, Floats, Floats]] = []
-        stopped = ""
+        settings: PromptSettings,
+        task: Task,
+        pool: Sequence[Example],
+        parts: Parts,
+        draws: Sequence[Sequence[Example]],
+        budget: SearchBudget,
+    ) -> None:
+        self.settings, self.task, self.pool, self.parts = settings, task, pool, parts
+        self.draws, self.budget = [(), *draws], budget
+        self.known: dict[PromptSetting, Measured] = {}
+        self.stopped = ""
+        self._described: Task | None = None
+
+    def run(self, describe: bool) -> tuple[PromptSetting, str]:
+        """Return the best setting and calibration; `describe` lets the model write descriptions."""
+        usual = PromptSetting()
         try:
-            self._add(columns, self.usual, self.measure(self.usual))
-            self.levels = levels()
-            for setting in self.changed():
-                self._add(columns, setting, self.measure(setting))
-            for derive in derived():
-                self._add(columns, derive, self._crossed(derive))
+            self.measure(usual)
+            for draw in range(1, len(self.draws)):
+                self.measure(replace(usual, draw=draw))
+            best, _ = self.best()
+            for wording in WORDINGS:
+                self.measure(replace(best, wording=wording))
+            best, _ = self.best()
+            if describe:
+                self.measure(replace(best, written=True))
         except SearchStopped as stop:
-            stopped = str(stop)
-        if not columns:
-            return Chosen(setting=self.usual, stopped=stopped)
-        choice = choose_setting(
-            np.stack([column[2] for column in columns]),
-            np.stack([column[3] for column in columns]),
-            self.parts.clusters,
-            lead=0.0,
-            learnt=1.0,
-        )
-        # A lead that is due to the choice alone is none.
-        how, found, *_ = columns[choice.index if choice.gain > 0 else 0]
-        setting = found(np.arange(len(self.parts.asked))) if callable(found) else found
-        measured = len({column[1] for column in columns})
-        return Chosen(
-            setting=setting, calibration=how, choice=choice, stopped=stopped, measured=measured
-        )
+            self.stopped = str(stop)
+        return self.best() if self.known else (usual, USUAL)
 
-    def changed(self) -> list[Setting]:
-        """Return the settings that differ from the usual one in one factor."""
-        return [
-            (*self.usual[:place], level, *self.usual[place + 1 :])
-            for place, levels in enumerate(self.levels)
-            for level in levels[1:]
-        ]
+    def best(self) -> tuple[PromptSetting, str]:
+        """Return the setting and the calibration with the highest score; of equals the first."""
+        ranks = {
+            (setting, how): (round(score, 9), round(found.likelihood[how], 9))
+            for setting, found in self.known.items()
+            for how, score in found.scores.items()
+        }
+        return max(ranks, key=ranks.__getitem__)
 
-    def merit(self, setting: Setting, places: Counts) -> float:
-        """Return how good a measured setting is on some rows."""
-        return float(self.known[setting].merit[places].mean())
-
-    def combined(self, places: Counts) -> Setting:
-        """Return the best level of each factor on some rows."""
-        best = []
-        for place, levels in enumerate(self.levels):
-            own = [(*self.usual[:place], level, *self.usual[place + 1 :]) for level in levels]
-            merits = [self.merit(setting, places) for setting in own]
-            best.append(levels[int(np.argmax(merits))])
-        return tuple(best)
-
-    def measure(self, setting: Setting) -> Measured:
+    def measure(self, setting: PromptSetting) -> Measured:
         """Ask all rows with a setting, once.
 
         Raises:
             SearchStopped: if that would exceed a limit.
         """
         if setting not in self.known:
-            prompter, own = self.ask(setting)
+            settings = replace(self.settings, wording=setting.wording)
+            prompter = prompter_for(
+                settings, self.task_of(setting.written), self.pool, self.draws[setting.draw]
+            )
             if isinstance(prompter, LocalPrompter):
-                self.known[setting] = self._labelled(prompter, own)
-            elif prompter.calibrates and (
-                isinstance(self.task, Multilabel | Writing) or field_types(self.task)
-            ):
-                self.known[setting] = self._in_halves(setting)
+                self.known[setting] = self._scored(prompter)
             else:
-                items = [row.item() for row in self.parts.asked]
-                self.known[setting] = self._scored(self.budget.answers(prompter, items, own))
-                self.budget.cached_seconds += float(prompter.facts()["cached_seconds"])
+                self.known[setting] = self._answered(prompter)
         return self.known[setting]
 
-    def finished(self, chosen: Chosen) -> Prompter:
-        """Return the prompter of what was chosen, calibrated on all rows that were asked."""
-        prompter, own = self.ask(chosen.setting)
-        if isinstance(prompter, LocalPrompter):
-            logprobs = self.measure(chosen.setting).logprobs
-            if logprobs is not None:
-                fit = CALIBRATIONS[chosen.calibration]
-                prompter.calibration = fit(logprobs, self._truth())
-        elif prompter.calibrates:
-            asked = chosen.setting in self.known
-            prompter.calibrate(self.parts.asked, own)
-            if asked and hasattr(prompter, "cached_seconds"):
-                prompter.cached_seconds = 0.0  # these answers were computed in this fit
-        return prompter
+    def task_of(self, written: bool) -> Task:
+        """Return the task, or one with descriptions by the model, which it writes once."""
+        if written and self._described is None:
+            self._described = described(self.task, self.parts.shown, self.settings, self.budget)
+        return self._described or self.task if written else self.task
 
-    def _add(
-        self,
-        columns: list[tuple[str, Setting | Derive, Floats, Floats]],
-        setting: Setting | Derive,
-        measured: Measured,
-    ) -> None:
-        for how, scores in measured.scores.items():
-            columns.append((how, setting, scores, measured.likelihood[how]))
+    def prompter(self, setting: PromptSetting, calibration: str) -> Prompter:
+        """Return the prompter of a measured setting, calibrated on all rows that were asked."""
+        found = self.known[setting]
+        if isinstance(found.prompter, LocalPrompter) and found.logprobs is not None:
+            fit = CALIBRATIONS[calibration]
+            found.prompter.calibration = fit(found.logprobs, self._truth())
+        if hasattr(found.prompter, "cached_seconds"):
+            found.prompter.cached_seconds = 0.0  # the search counts them
+        return found.prompter
 
-    def _crossed(self, derive: Derive) -> Measured:
-        """Return what each half of the rows scores with what is chosen on the other."""
-        half = self.parts.clusters % 2
-        first, second = (self.measure(derive(np.flatnonzero(half != own))) for own in (0, 1))
-        self.measure(derive(np.arange(len(half))))  # its scores calibrate, if it is chosen
-        return Measured(
-            {how: np.where(half, second.scores[how], first.scores[how]) for how in first.scores},
-            {
-                how: np.where(half, second.likelihood[how], first.likelihood[how])
-                for how in first.scores
-            },
-            first.logprobs,
-        )
+    def notes(self, setting: PromptSetting, described: str) -> list[str]:
+        """Return what was chosen, what it and the usual prompt score here, and what that cost."""
+        ended = ""
+        if self.stopped:
+            kept = "the best so far is kept" if self.known else "the usual prompt is used"
+            ended = f" It ended early because {self.stopped}: {kept}."
+        if not self.known:
+            return [f"Prompt: {described}.", f"{SEARCHED} nothing, for {self.budget.cost}.{ended}"]
+        best, usual = (max(self.known[one].scores.values()) for one in (setting, PromptSetting()))
+        metric = "accuracy" if self.task.labels else name_of(self.task.metrics[0])
+        return [
+            f"Prompt: {described}.",
+            f"{SEARCHED} {len(self.known)} settings on {len(self.parts.asked)} training rows: "
+            f"{metric} {best:.3f}, which is too high as the best of several, the usual prompt "
+            f"{usual:.3f}, for {self.budget.cost}.{ended}",
+        ]
 
     def _truth(self) -> list[int]:
         return [self.task.labels.index(row.target) for row in self.parts.asked]
 
-    def _labelled(self, prompter: LocalPrompter, own: Sequence[Sequence[Example]]) -> Measured:
+    def _scored(self, prompter: LocalPrompter) -> Measured:
+        """Score labels with a local model; each calibration is scored on rows it was not fit to."""
         items = [row.item() for row in self.parts.asked]
         with self.budget.count(len(items)):
-            logprobs = prompter.score(items, own).logprobs
+            logprobs = prompter.score(items).logprobs
         self.budget.cached_seconds += prompter.cached_seconds
         truth, part = np.array(self._truth()), self.parts.clusters % PARTS
         scores, likelihood = {}, {}
@@ -267,82 +218,25 @@ class PromptSearch:
             for number in np.unique(part):
                 rows = part == number
                 found[rows] = fit(logprobs[~rows], truth[~rows].tolist())(logprobs[rows])
-            scores[how] = (found.argmax(axis=1) == truth).astype(np.float64)
-            likelihood[how] = found[np.arange(len(truth)), truth]
-        return Measured(scores, likelihood, logprobs)
+            scores[how] = float((found.argmax(axis=1) == truth).mean())
+            likelihood[how] = float(found[np.arange(len(truth)), truth].mean())
+        return Measured(prompter, scores, likelihood, logprobs)
 
-    def _in_halves(self, setting: Setting) -> Measured:
-        """Answer each half of the rows with what is calibrated on the other."""
-        rows, half = self.parts.asked, self.parts.clusters % 2
-        scores, cached = np.zeros(len(rows)), list[float]()
-        self.budget.check(len(rows))
-        for number in (0, 1):
-            prompter, own = self.ask(setting)
-            these = np.flatnonzero(half == number).tolist()
-            others = np.flatnonzero(half != number).tolist()
-            # A part of the questions each: the second time, the answers are those of the first.
-            new = number == 0
-            with self.budget.count(len(others) if new else 0):
-                prompter.calibrate([rows[i] for i in others], [own[i] for i in others if own])
-            items = [rows[i].item() for i in these]
-            with self.budget.count(len(these) if new else 0):
-                answers = prompter.answer(items, [own[i] for i in these if own])
-            scores[these] = [
-                self._score(output, rows[i])
-                for i, output in zip(these, answers.outputs, strict=True)
-            ]
-            cached.append(float(prompter.facts()["cached_seconds"]))
-        self.budget.cached_seconds += cached[0]  # the second time the answers are of the first
-        return Measured({USUAL: scores}, {USUAL: np.zeros(len(rows))})
-
-    def _scored(self, parts: Sequence[Answers]) -> Measured:
+    def _answered(self, prompter: Prompter) -> Measured:
+        """Score answers; what a prompter chooses on these rows suits all settings alike."""
+        rows = self.parts.asked
+        items = [row.item() for row in rows]
+        parts = self.budget.answers(prompter, items)
+        seconds = float(prompter.facts()["cached_seconds"])
+        if prompter.calibrates:
+            with self.budget.count(0):  # these answers are in the cache now
+                prompter.calibrate(rows)
+                parts = [prompter.answer(items)]
+        self.budget.cached_seconds += seconds
         outputs = [output for answers in parts for output in answers.outputs]
-        scores = np.array(
-            [self._score(o, row) for o, row in zip(outputs, self.parts.asked, strict=True)]
-        )
-        likelihood = np.zeros(len(scores))
-        if parts and all(answers.scores is not None for answers in parts):
-            every = np.concatenate([a.scores for a in parts if a.scores is not None])
-            likelihood = every[np.arange(len(scores)), self._truth()]
-        return Measured({USUAL: scores}, {USUAL: np.maximum(likelihood, -100.0)})
-
-    def _score(self, output: str | None, row: Example) -> float:
-        return self.task.score(output, row.targets)[self.task.metrics[0]]
-
-
-def notes_on(chosen: Chosen, described: str, budget: SearchBudget, task: Task) -> list[str]:
-    """Return what was chosen, what that gains on rows that it was not chosen on, and its cost."""
-    ended = ""
-    if chosen.stopped:
-        far = plural(chosen.measured, "setting") if chosen.choice else "nothing"
-        kept = "the best so far is kept" if chosen.choice else "the usual prompt is used"
-        ended = f" It ended early, with {far} compared, because {chosen.stopped}: {kept}."
-    choice = chosen.choice
-    if choice is None:
-        return [f"Prompt: {described}.", f"{budget.gained('nothing')}{ended}"]
-    metric = score_of(task)
-    gained = gain_note(choice.gained, choice.index > 0, metric, choice.rows, budget)
-    return [
-        f"Prompt: {described}.",
-        gained,
-        f"The usual prompt has {metric} {choice.usual:.3f} on these rows; the gain is corrected "
-        f"for choosing among {choice.settings}.{ended}",
-    ]
-
-
-def score_of(task: Task) -> str:
-    """Return what a task is scored by, as reports name it."""
-    return "accuracy" if task.labels else name_of(task.metrics[0])
-
-
-def gain_note(gained: Gained, changed: bool, metric: str, rows: int, budget: SearchBudget) -> str:
-    """Return what a search gained and cost; `changed` tells whether the usual setting did not stay.
-
-    Reports show it beside the candidate.
-    """
-    said = f"{gained} of {metric}"
-    if not changed or gained.value <= 0:
-        said = f"nothing that can be shown: {said}"
-    elif gained.low <= 0:
-        said += ", which may be none,"
-    return budget.gained(f"{said} on {rows} held-out training rows")
+        metric = self.task.metrics[0]
+        scores = [
+            self.task.score(output, row.targets)[metric]
+            for output, row in zip(outputs, rows, strict=True)
+        ]
+        return Measured(prompter, {USUAL: float(np.mean(scores))}, {USUAL: 0.0})

@@ -12,7 +12,6 @@ from choose.models.prompting.prompts import Prompter
 from choose.models.weights.spec import endpoint_name
 from choose.progress import as_part
 from choose.schema.costs import dollars
-from choose.schema.decision import GAINED
 from choose.types import Answers, Example, Item
 
 # A search at an endpoint spends at most this share of the dollars that are left when it begins.
@@ -56,10 +55,6 @@ class SearchBudget:
         if self.endpoint is None:
             return f"{questions}, {self.seconds:.0f} s"
         return f"{questions}, ${self.usd:.4f}" if self.usd else questions
-
-    def gained(self, what: str) -> str:
-        """Return that a search gained `what` for its cost; reports show it by the candidate."""
-        return f"{GAINED} {what}, for {self.cost}."
 
     def answers(
         self, prompter: Prompter, items: Sequence[Item], own: Sequence[Sequence[Example]] = ()

@@ -201,25 +201,10 @@ def _is_unspaced(character: str) -> bool:
 
 
 @cache
-def _letters() -> str:
-    r"""Return a class of letters, digits and marks: `\w` splits words at vowel signs of Hindi."""
-    marks = (c for c in map(chr, range(sys.maxunicode + 1)) if unicodedata.category(c)[0] == "M")
-    return f"\\w{''.join(marks)}"
-
-
-@cache
 def _runs() -> re.Pattern[str]:
-    return re.compile(f"[{_letters()}]+")
-
-
-@cache
-def word_pattern() -> re.Pattern[str]:
-    """Return a pattern of words, numbers such as 1,200.5, and single marks.
-
-    Where a script has no spaces, each character is a word.
-    """
-    inside = rf"(?![{UNSPACED}])[{_letters()}]"
-    return re.compile(rf"[{UNSPACED}]|(?:{inside})+(?:[.,]\d+)*|[^\w\s]")
+    r"""Return a pattern of letters, digits and marks: `\w` splits words at vowel signs of Hindi."""
+    marks = (c for c in map(chr, range(sys.maxunicode + 1)) if unicodedata.category(c)[0] == "M")
+    return re.compile(f"[\\w{''.join(marks)}]+")
 
 
 # Questions searched between two looks at the clock.
