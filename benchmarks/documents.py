@@ -430,7 +430,7 @@ def _echo(folder: Path, most: int, model: str) -> Figures:
 
 
 def _short(output: str | None, item: Item, passages: Sequence[Passage]) -> str | None:
-    from choose.models.retrieval.short_answers import without_echo
+    from choose.models.retrieval.reading import without_echo
 
     if output is None or abstains(output):
         return output

@@ -23,8 +23,8 @@ from choose.models.classical.label_set_head import (
     members_of,
     set_answers,
 )
+from choose.models.classical.tfidf_logistic import FLOOR, LogisticHead, TfidfFeatures, log_scores
 from choose.models.saving import floats, read_fitted, read_labels, write_fitted
-from choose.models.tfidf_logistic import FLOOR, LogisticHead, TfidfFeatures, log_scores
 from choose.models.weights.resolve import weights_digest
 from choose.models.weights.spec import DEFAULT_ENCODER
 from choose.tasks.multilabel import Multilabel, read_set

@@ -33,8 +33,8 @@ from choose.models.retrieval.reading import (
     in_order,
     shown_example,
     with_passages,
+    without_echo,
 )
-from choose.models.retrieval.short_answers import without_echo
 from choose.models.saving import read_fitted, write_fitted
 from choose.models.weights.spec import DEFAULT_ENCODER, DEFAULT_LM, endpoint_name
 from choose.strategy import as_part
@@ -192,7 +192,7 @@ class Rag(ReadsDocuments, PromptedStrategy):
     def load(self, folder: Path) -> None:
         """Restore the fitted strategy from a folder."""
         facts, arrays = read_fitted(folder, self)
-        self.library = library_from(facts, self.words, self.encoder)
+        self.library = library_from(facts, self.encoder)
         self.read, self.short = int(facts["read"]), bool(facts["short"])
         self.note = str(facts["chosen"])
         self._restore(facts, arrays)
@@ -559,7 +559,7 @@ class LoraRag(ReadsDocuments, Lora):
     def load(self, folder: Path) -> None:
         """Restore the fitted strategy that was saved."""
         facts, _ = read_fitted(folder, self)
-        self.library = library_from(facts, self.words, self.encoder)
+        self.library = library_from(facts, self.encoder)
         super().load(folder)
         assert self._writer is not None
         self._prompts = self._prompts_of(self._writer.task)

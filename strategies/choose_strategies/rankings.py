@@ -98,7 +98,7 @@ class Bm25:
     def load(self, folder: Path) -> None:
         """Restore the documents, and index them."""
         facts, _ = read_fitted(folder, self)
-        self.library = library_from(facts, self.words, self.encoder)
+        self.library = library_from(facts, self.encoder)
 
 
 class Dense(Bm25):
@@ -212,7 +212,7 @@ class TunedEncoder(Dense):
             if not (folder / ENCODER).is_dir():
                 raise StrategyError(f"{str(folder / ENCODER)!r} is missing. Export it again.")
             tuned = load_encoder(str(folder / ENCODER))
-        self.library = library_from(facts, self.words, self.encoder, tuned)
+        self.library = library_from(facts, self.encoder, tuned)
         self.tuning, self.artefact_mb = str(facts["tuning"]), 0.0
 
 

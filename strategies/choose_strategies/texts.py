@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from choose.corpus import LOOKED, WORDS, Corpus, Passage
+from choose.models.classical.tfidf_logistic import TfidfFeatures
 from choose.models.retrieval.indexes import Hit
 from choose.models.retrieval.passage_search import parted, passage_index, shared_index
 from choose.models.retrieval.reading import in_order
@@ -24,7 +25,6 @@ from choose.models.saving import (
     rows_from,
     write_fitted,
 )
-from choose.models.tfidf_logistic import TfidfFeatures
 from choose.tasks.answering import corpus_of, passage_field
 from choose.types import Answers, Example, Family, Item, Status, Task
 
@@ -244,7 +244,7 @@ class Sentence(TextBaseline):
         facts, _ = read_fitted(folder, self)
         self.passage = str(facts["passage"])
         self.rarity = {str(word): float(value) for word, value in facts["rarity"].items()}
-        documents = facts.get("documents")
+        documents = facts["documents"]
         self.corpus = None if documents is None else corpus_from(documents)
         self.cached_seconds = 0.0
         self.read, self.notes = int(facts["read"]), []

@@ -7,11 +7,9 @@ import pytest
 from scipy.sparse import random as random_sparse
 
 from choose.models import tfidf_logistic
-from choose.models.classical import logistic_solver as bounded
-from choose.models.classical.logistic_solver import (
+from choose.models.classical import tfidf_logistic as bounded
+from choose.models.classical.tfidf_logistic import (
     BoundedLogistic,
-)
-from choose.models.tfidf_logistic import (
     LogisticHead,
     MergedColumns,
     RowSpace,

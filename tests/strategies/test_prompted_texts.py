@@ -17,7 +17,14 @@ from choose.models.causal.written_answers import StopRule, Written
 from choose.models.endpoints.command_session import connect_endpoints
 from choose.models.endpoints.settings import Endpoint
 from choose.models.prompting import local_writer
-from choose.models.prompting.local_writer import answers_of, first_copy_helps
+from choose.models.prompting.local_writer import (
+    Filled,
+    Skeleton,
+    answers_of,
+    best_threshold,
+    first_copy_helps,
+    most_values,
+)
 from choose.models.prompting.prompt_search import USUAL, Parts, PromptSearch, PromptSetting
 from choose.models.prompting.prompts import (
     PromptSettings,
@@ -27,12 +34,6 @@ from choose.models.prompting.prompts import (
     single_line,
     turn_messages,
     wording_of,
-)
-from choose.models.prompting.record_skeleton import (
-    Filled,
-    Skeleton,
-    best_threshold,
-    most_values,
 )
 from choose.models.prompting.search_budget import SearchBudget
 from choose.models.weights.spec import DEFAULT_LM

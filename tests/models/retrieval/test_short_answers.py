@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from choose.models.retrieval.short_answers import without_echo
+from choose.models.retrieval.reading import without_echo
 
 PASSAGE = (
     "Refunds: card payments are refunded within 5 to 7 working days. The fee is 2.9 % for all "

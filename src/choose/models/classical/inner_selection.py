@@ -10,7 +10,7 @@ import numpy as np
 
 from choose.data.duplicates import clusters_of, index_texts
 from choose.data.stratify import strata_of, stratified_sample
-from choose.models.tfidf_logistic import LogisticHead
+from choose.models.classical.tfidf_logistic import LogisticHead
 from choose.types import Counts, Example, Floats, Task
 
 # Values of C, the usual one first, and parts of the rows, each of which is held out in turn.

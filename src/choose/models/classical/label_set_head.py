@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from choose.models.classical.logistic_solver import Weights, minimise
-from choose.models.tfidf_logistic import fastest_space
+from choose.models.classical.tfidf_logistic import Weights, fastest_space, minimise
 from choose.tasks.multilabel import read_set, set_text
 from choose.types import Answers, Floats
 

@@ -48,7 +48,7 @@ def prompter_for(
     if endpoint_name(settings.model) is not None:
         return _endpoint_prompter(settings, task, pool, shown)
     if isinstance(task, Multilabel):
-        from choose.models.prompting.set_prompter import SetPrompter
+        from choose.models.prompting.local_prompter import SetPrompter
 
         return SetPrompter(settings, task, shown)
     if not task.labels:
@@ -186,9 +186,8 @@ class PromptedStrategy:
         self._restore(*read_fitted(folder, self))
 
     def _restore(self, facts: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:
-        from choose.models.prompting.local_prompter import LocalPrompter
+        from choose.models.prompting.local_prompter import LocalPrompter, SetPrompter
         from choose.models.prompting.local_writer import LocalWriter
-        from choose.models.prompting.set_prompter import SetPrompter
 
         settings = self._prompt_settings()
         if "never_empty" in facts:

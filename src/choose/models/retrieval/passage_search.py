@@ -232,7 +232,7 @@ class Library:
 
 
 def library_from(
-    facts: Mapping[str, Any], words: int | None, encoder: str, tuned: Encoder | None = None
+    facts: Mapping[str, Any], encoder: str, tuned: Encoder | None = None
 ) -> Library:
     """Return the library that `Library.facts` described.
 
@@ -241,9 +241,8 @@ def library_from(
     """
     if facts["way"] not in WAYS:
         raise ValueError(f"there is no retriever {str(facts['way'])[:80]!r}")
-    # Before the length of passages was chosen, it was a setting.
-    length = int(facts.get("passage_words", words or WORDS))
-    return Library(corpus_from(facts["documents"]), facts["way"], length, encoder, tuned)
+    words = int(facts["passage_words"])
+    return Library(corpus_from(facts["documents"]), facts["way"], words, encoder, tuned)
 
 
 def libraries_for(task: Task, way: str, words: int = WORDS, encoder: str = "") -> list[Library]:
