@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.sparse import random as random_sparse
 
-from choose.models import tfidf_logistic
+from choose.models.classical import tfidf_logistic
 from choose.models.classical import tfidf_logistic as bounded
 from choose.models.classical.tfidf_logistic import (
     BoundedLogistic,

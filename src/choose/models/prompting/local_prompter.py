@@ -286,9 +286,7 @@ class LocalPrompter(LocalPrompts):
         task = read_task(facts["task"])
         shift = floats(arrays, "shift", len(task.labels))
         prompter = cls(settings, task, rows_from(facts["shown"]))
-        prompter.calibration = Calibration(
-            shift, facts["calibration"], float(facts["weight"])
-        )
+        prompter.calibration = Calibration(shift, facts["calibration"], float(facts["weight"]))
         return prompter
 
     def calibrate(

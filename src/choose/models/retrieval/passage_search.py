@@ -231,9 +231,7 @@ class Library:
         }
 
 
-def library_from(
-    facts: Mapping[str, Any], encoder: str, tuned: Encoder | None = None
-) -> Library:
+def library_from(facts: Mapping[str, Any], encoder: str, tuned: Encoder | None = None) -> Library:
     """Return the library that `Library.facts` described.
 
     Raises:
