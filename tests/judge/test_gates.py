@@ -71,7 +71,7 @@ def test_a_score_by_shared_words_is_not_validated_for_long_answers():
 def test_unpriced_it_is_unknown_and_says_where_to_price_it():
     found = gate(judge(world(rows=300), Rule()))
     assert found.status == "unknown"
-    assert "Add prices under [costs] in choose.toml" in found.evidence
+    assert "Add prices under [costs] in a study file (-c)" in found.evidence
 
 
 def test_a_missing_price_is_named():

@@ -263,7 +263,7 @@ def missing_prices(contenders: Contenders) -> str:
     rule = contenders.rule
     prices = (rule.usd_per_machine_hour, rule.volume_per_month, rule.value_per_right_answer)
     if prices == (None, None, None):
-        return "Add prices under [costs] in choose.toml to see whether it pays off."
+        return "Add prices under [costs] in a study file (-c) to see whether it pays off."
     keys = [key for name in contenders.names for key in contenders.costs[name].record.missing]
     if rule.value_per_right_answer is None:
         keys.append("costs.value_per_right_answer")
