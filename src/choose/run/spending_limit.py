@@ -149,7 +149,7 @@ class DollarShare:
             each = (each * before + ledger.committed - self.spent) / (before + paid)
         costs = {name: one.first_pass for name, one in self.others.items()}
         costs[""] = DollarCost(each, self.own.rows, done).first_pass
-        left = (ledger.limit or 0.0) - ledger.total - ledger.others
+        left = (ledger.limit or 0.0) - ledger.total
         return each * more <= allocate(costs, left)[""] + 1e-9 * each
 
 
@@ -179,7 +179,7 @@ class DollarBudget:
         if session.ledger.limit is None:
             return None
         same = [j for j in later if j.trial.fold == job.trial.fold]
-        left = session.ledger.limit - session.ledger.committed - session.ledger.others
+        left = session.ledger.limit - session.ledger.committed
         costs = first_pass_costs([job, *same], self.pools, session.endpoints, left)
         if job.trial.candidate not in costs:
             return None

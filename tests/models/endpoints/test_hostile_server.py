@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 import tracemalloc
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -53,14 +54,17 @@ def test_a_hostile_reply_costs_little_time_and_memory(fault: str) -> None:
                 with pytest.raises(EndpointError, match="redirects"):
                     strategy.predict(questions(1))
             else:
-                assert strategy.predict(questions(1)).status == ("ok",)
-                assert session.traffic(0).retried == 1
+                # N11: an answer that is too long gets no shorter, and would be billed again.
+                long = fault in ("endless-body", "gzip-bomb", "deflate-bomb")
+                for _ in range(1 + long):
+                    assert strategy.predict(questions(1)).status == ("cut" if long else "ok",)
+                assert session.traffic(0).retried == (not long)
         finally:
             peak = tracemalloc.get_traced_memory()[1]
             tracemalloc.stop()
         assert time.monotonic() - start < 6
         assert peak < 60e6
-    assert {receipt.fault for receipt in server.ledger.receipts} == {None, fault}
+    assert Counter(receipt.fault for receipt in server.ledger.receipts)[fault] == 1
 
 
 def test_limits_that_a_server_reports_cannot_stop_the_run() -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+from urllib.parse import quote
 
 # What a lie says, and the status that a client should file it under.
 FILED = {
@@ -73,23 +73,6 @@ SPELLINGS: Mapping[str, Callable[[str], str]] = {
     "upper": str.upper,
     "blanks": lambda key: " ".join([key[: len(key) // 2], key[len(key) // 2 :]]),
     "spaced": " ".join,
-    "zero-width": "\u200b".join,
-    "dashes": "-".join,
     "url": lambda key: "".join(f"%{ord(char):02X}" for char in key),
-    "json": lambda key: "".join(f"\\u{ord(char):04x}" for char in key),
-    "html": lambda key: "".join(f"&#{ord(char)};" for char in key),
-    "base64": lambda key: base64.b64encode(key.encode()).decode(),
-    "base64-url": lambda key: base64.urlsafe_b64encode(key.encode()).decode().rstrip("="),
-    "basic": lambda key: base64.b64encode(f"user:{key}".encode()).decode(),
-    "hex": lambda key: key.encode().hex(),
-    "bytes": lambda key: str(list(key.encode())),
-    "marks": "\u0301".join,
-    "braces": lambda key: "".join(f"\\u{{{ord(char):x}}}" for char in key),
-    "octal": lambda key: "".join(f"\\{ord(char):03o}" for char in key),
-    "entities": "&NewLine;".join,
-    "base32": lambda key: base64.b32encode(f"u:{key}".encode()).decode(),
-    "utf-16": lambda key: key.encode("utf-16-le").hex(),
-    "utf-16-base64": lambda key: base64.b64encode(key.encode("utf-16-be")).decode(),
-    "reversed": lambda key: key[::-1],
-    "wide": lambda key: "".join(chr(ord(c) + 0xFEE0) if "!" <= c <= "~" else c for c in key),
+    "part url": lambda key: quote(key.lower(), safe=""),
 }

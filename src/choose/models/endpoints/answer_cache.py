@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import threading
@@ -11,9 +12,14 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from choose.errors import ModelError
 from choose.models.endpoints.ledger import TokenLogprobs, Usage
 from choose.untrusted import count, finite
+
+# Seconds that a command waits for another one that asks the same endpoint, and between two looks.
+_PATIENCE, _POLL = 10.0, 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,14 +47,47 @@ class PaidAnswer:
 
 
 class AnswerCache:
-    """Paid answers of one endpoint in a JSON Lines file; several processes may append to it."""
+    """Paid answers of one endpoint in a JSON Lines file.
+
+    Any command may read them. One that pays holds a lock until it ends, so that two commands at a
+    time pay for no question twice; the system releases the lock however the command ends.
+    """
 
     def __init__(self, path: Path, days: float) -> None:
         self.path, self.days = path, days
-        self._lock, self._read_to = threading.Lock(), 0
+        self._writing, self._read_to = threading.Lock(), 0
+        self._lock = FileLock(path.with_suffix(".lock"), thread_local=False)
         self.answers: dict[str, PaidAnswer] = {}
         self.facts: dict[str, Any] = {}
         self.refresh()
+
+    async def hold(self) -> None:
+        """Become the command that pays, and read what earlier ones have paid for.
+
+        Raises:
+            ModelError: if another command does not end within seconds, or the folder cannot be
+                written.
+        """
+        end = time.monotonic() + _PATIENCE
+        while not self._lock.is_locked:
+            try:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                self._lock.acquire(timeout=0)
+                self.refresh()
+            except Timeout:
+                if time.monotonic() > end:
+                    raise ModelError(
+                        "Another choose command is asking the same model there. Wait until "
+                        "it has ended, then run this one again: what it paid for is not paid "
+                        "again."
+                    ) from None
+                await asyncio.sleep(_POLL)
+            except OSError as error:
+                raise self._unwritable(error) from error
+
+    def release(self) -> None:
+        """Let other commands pay."""
+        self._lock.release()
 
     def refresh(self) -> None:
         """Read what was appended since the last time, by this command or another.
@@ -101,7 +140,7 @@ class AnswerCache:
     def _write(self, row: Mapping[str, Any]) -> None:
         line = json.dumps(row, ensure_ascii=True, separators=(",", ":")) + "\n"
         try:
-            with self._lock:
+            with self._writing:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
                 flags = os.O_RDWR | os.O_CREAT | os.O_APPEND
                 file = os.open(self.path, flags, 0o600)
@@ -113,10 +152,13 @@ class AnswerCache:
                 finally:
                     os.close(file)
         except OSError as error:
-            raise ModelError(
-                f"Cannot write {self.path}: {error.strerror or error}. Paid answers are "
-                "cached there; free some space, or point CHOOSE_CACHE elsewhere."
-            ) from error
+            raise self._unwritable(error) from error
+
+    def _unwritable(self, error: OSError) -> ModelError:
+        return ModelError(
+            f"Cannot write {self.path}: {error.strerror or error}. Paid answers are "
+            "cached there; free some space, or point CHOOSE_CACHE elsewhere."
+        )
 
 
 def _paid(row: Mapping[str, Any], when: float) -> PaidAnswer:

@@ -15,6 +15,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from choose.models.endpoints.redaction import redact
 from choose.models.endpoints.retry import (
+    Kind,
     RequestFault,
     fault_from_connection,
     fault_from_payload,
@@ -55,17 +56,22 @@ async def bound_response(response: Any) -> None:
     if encoding in _ENCODINGS:
         del response.headers["content-encoding"]
     stream, limit = response.stream, _LIMIT.get()
+    # An answer gets no shorter when it is asked for again, and may be billed again.
+    kind: Kind = "oversized" if response.status_code == 200 else "unsure"
     (base,) = (kind for kind in type(stream).__mro__ if kind.__name__ == "AsyncByteStream")
     methods = {
-        "__aiter__": lambda _: _bounded(stream, _ENCODINGS.get(encoding), limit),
+        "__aiter__": lambda _: _bounded(stream, _ENCODINGS.get(encoding), limit, kind),
         "aclose": lambda _: stream.aclose(),
     }
     # httpx has two names (openai 3 ships httpx2), and accepts streams of its own class only.
     response.stream = type("BoundedStream", (base,), methods)()
 
 
-async def _bounded(stream: Any, window: int | None, limit: int) -> AsyncIterator[bytes]:
-    """Yield the decoded bytes of a stream; `window` is zlib's, None for no encoding."""
+async def _bounded(stream: Any, window: int | None, limit: int, kind: Kind) -> AsyncIterator[bytes]:
+    """Yield the decoded bytes of a stream; `window` is zlib's, None for no encoding.
+
+    Beyond the limit it raises a fault of that kind.
+    """
     decoder, size = None if window is None else zlib.decompressobj(window), 0
     async for chunk in stream:
         try:
@@ -74,7 +80,7 @@ async def _bounded(stream: Any, window: int | None, limit: int) -> AsyncIterator
             raise RequestFault("unsure", "it answered with damaged gzip or deflate") from None
         size += len(piece)
         if size > limit:
-            raise RequestFault("unsure", f"its answer is longer than {limit >> 20} MB")
+            raise RequestFault(kind, f"its answer is longer than {limit >> 20} MB")
         yield piece
 
 
@@ -134,6 +140,8 @@ class EndpointClient:
             # The client's own timeout is between bytes, so a slow stream would never reach it.
             async with asyncio.timeout(self._timeout):
                 response = await self._send(body)
+        except RequestFault:
+            raise
         except openai.APIStatusError as error:
             raise self._refusal(error.response) from None
         except TimeoutError:

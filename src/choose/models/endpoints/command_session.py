@@ -17,7 +17,6 @@ from typing import Any, TypeVar
 
 from choose.errors import ModelError, did_you_mean
 from choose.models.endpoints.ledger import Ledger
-from choose.models.endpoints.parallel_commands import ParallelCommands
 from choose.models.endpoints.request_channel import (
     REPEAT,
     ChannelStopped,
@@ -165,7 +164,8 @@ class Session:
         if not self._thread.is_alive():
             self._loop.close()
         self._loop = None
-        self.resources.commands.close()
+        for channel in self.channels.values():
+            channel.cache.release()
 
     async def _finish(self) -> None:
         tasks = asyncio.all_tasks() - {asyncio.current_task()}
@@ -260,7 +260,7 @@ def connect_endpoints(
     """
     resources = SessionResources(
         ledger=Ledger(max_usd),
-        commands=ParallelCommands(cache_dir() / "paid"),
+        paid=cache_dir() / "paid",
         retry_policy=retry_policy or RetryPolicy(),
         transport=transport,
         study=study,
@@ -287,9 +287,7 @@ def repeated_requests(repeat: int) -> Iterator[None]:
 def current_session() -> Session:
     """Return the session that a strategy runs in; without one, a session without endpoints."""
     session = _CURRENT.get()
-    return session or Session(
-        {}, SessionResources(ledger=Ledger(), commands=ParallelCommands(Path("paid")))
-    )
+    return session or Session({}, SessionResources(ledger=Ledger(), paid=Path("paid")))
 
 
 def endpoint_digest(spec: str) -> str:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from choose.errors import MoneySpent
-from choose.models.endpoints.parallel_commands import Others
 from choose.schema.costs import TokenPrices, dollars
 
 
@@ -57,7 +55,6 @@ class Ledger:
         maybe_billed: worst case of requests that failed after they were sent, and of answers
             without token counts; counts against the limit.
         reserved: worst case of the requests in flight.
-        others: what commands that run at the same time have spent; counts against the limit.
         unpriced: whether an endpoint without prices answered, so that the cost is unknown.
     """
 
@@ -65,7 +62,6 @@ class Ledger:
     spent: float = 0.0
     maybe_billed: float = 0.0
     reserved: float = 0.0
-    others: float = 0.0
     in_flight: int = 0
     requests: int = 0
     read: int = 0
@@ -90,40 +86,20 @@ class Ledger:
         Raises:
             MoneySpent: if the limit leaves no room for it.
         """
-        while not self.try_reserve(usd):
-            await self.wait_for_release(None)
-        return usd
-
-    def try_reserve(self, usd: float, others: Others = Others()) -> bool:  # noqa: B008
-        """Reserve the worst case of a request; False while requests in flight may free money.
-
-        `others` are the commands that run at the same time and share the limit.
-
-        Raises:
-            MoneySpent: if the limit leaves no room for it.
-        """
-        self.others = others.usd
-        if self.limit is not None and self.total + others.usd + usd > self.limit * (1 + 1e-9):
-            if not self.in_flight and not others.claims:
+        while self.limit is not None and self.total + usd > self.limit * (1 + 1e-9):
+            if not self.in_flight:
                 raise MoneySpent(self._no_room(usd))
-            return False
+            self._released.clear()
+            await self._released.wait()
         self.reserved += usd
         self.in_flight += 1
-        return True
-
-    async def wait_for_release(self, seconds: float | None) -> None:
-        """Wait until a reservation is released, at most some seconds."""
-        self._released.clear()
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._released.wait(), seconds)
+        return usd
 
     def _no_room(self, usd: float) -> str:
         held = f", up to ${self.maybe_billed:.4f} may be billed for failed requests"
-        others = f", other commands that run now have spent up to ${self.others:.4f}"
         return (
             f"--max-usd {self.limit:g} leaves no room for another request: ${self.spent:.4f} is "
-            f"spent{held * (self.maybe_billed > 0)}{others * (self.others > 0)}, and the next one "
-            f"could cost ${usd:.4f}."
+            f"spent{held * (self.maybe_billed > 0)}, and the next one could cost ${usd:.4f}."
         )
 
     def book(self, reserved: float, usage: Usage, prices: TokenPrices | None) -> None:

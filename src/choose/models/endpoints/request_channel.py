@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from choose.errors import EndpointError
@@ -15,7 +16,6 @@ from choose.files import digest
 from choose.models.endpoints.answer_cache import AnswerCache, PaidAnswer
 from choose.models.endpoints.client import EndpointClient
 from choose.models.endpoints.ledger import Ledger, WorstCase
-from choose.models.endpoints.parallel_commands import ParallelCommands
 from choose.models.endpoints.responses import parse_reply
 from choose.models.endpoints.retry import (
     CircuitBreaker,
@@ -33,22 +33,20 @@ REPEAT: ContextVar[int] = ContextVar("choose_endpoint_repeat", default=0)
 # Statuses that refuse a key or an account, so that no later request can work.
 _REFUSALS = frozenset({401, 402, 403, 429})
 
-# Seconds between two looks at a question that another command has sent.
-_PEER_PAUSE = 0.2
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionResources:
     """What all channels of a session share.
 
     Attributes:
+        paid: the folder of paid answers.
         started: when the session began, in seconds since 1970.
         study: names the study to servers on this machine. What they serve can change under one URL
             and one name, so their answers are only reused in the study that requested them.
     """
 
     ledger: Ledger
-    commands: ParallelCommands
+    paid: Path
     retry_policy: RetryPolicy = field(default_factory=RetryPolicy)
     transport: Any = None
     study: str = ""
@@ -81,6 +79,7 @@ class RequestChannel:
         has_answered: whether the server has answered any request.
         stopped: whether nothing more is sent; requests in flight may still be answered.
         refusal: the answer that refused the key, after which nothing is sent in this session.
+        oversized: faults of answers that were too long to be read, by the key of their request.
         in_flight: tasks by the key of their request, queued ones included.
     """
 
@@ -93,6 +92,7 @@ class RequestChannel:
     stopped: bool = False
     refusal: RequestFault | None = None
     has_answered: bool = False
+    oversized: dict[str, RequestFault] = field(default_factory=dict)
     in_flight: dict[str, asyncio.Task[PaidAnswer]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -107,10 +107,8 @@ class RequestChannel:
         self.breaker = CircuitBreaker(max(10, 2 * endpoint.concurrency))
         study = self.resources.study if endpoint.is_local else ""
         account = digest([endpoint.base_url, endpoint.model, study])
-        self.account = account[:16]
-        path = self.resources.commands.folder / f"{self.account}.jsonl"
+        path = self.resources.paid / f"{account[:16]}.jsonl"
         self.cache = AnswerCache(path, endpoint.reuse_days)
-        self.resources.commands.accounts.add(self.account)
 
     def key(self, body: Mapping[str, Any]) -> str:
         """Identify a request by its URL, its body and the number of the repeat."""
@@ -133,8 +131,8 @@ class RequestChannel:
             self.earlier += cached.when < self.resources.started
             return cached
         task = self.in_flight.get(key)
-        if task is None and self.refusal is not None:
-            raise self.refusal
+        if task is None and (fault := self.oversized.get(key, self.refusal)) is not None:
+            raise fault
         if task is None and self.stopped:
             raise ChannelStopped
         if task is None:
@@ -165,6 +163,10 @@ class RequestChannel:
         self, key: str, body: Mapping[str, Any], worst: WorstCase
     ) -> PaidAnswer:
         async with self._slots:
+            await self.cache.hold()
+            if (paid := self.cache.answers.get(key)) is not None:  # by another command, meanwhile
+                self.reused += 1
+                return paid
             retries = RetryState(self.resources.retry_policy)
             while not self.stopped:
                 try:
@@ -181,45 +183,13 @@ class RequestChannel:
     async def _attempt(self, key: str, body: Mapping[str, Any], worst: WorstCase) -> PaidAnswer:
         async with self.breaker.passage():
             await self.rate_limit.acquire(worst.read / 4 + worst.written)
-            claimed = await self._claim(key, worst.usd(self.endpoint.prices))
-            if isinstance(claimed, PaidAnswer):
-                self.reused += 1
-                return claimed
-            task, resources = asyncio.current_task(), self.resources
+            reserved = await self.resources.ledger.reserve(worst.usd(self.endpoint.prices))
+            task = asyncio.current_task()
             self._sent.add(task)
             try:
-                return await self._pay(key, body, claimed)
+                return await self._pay(key, body, reserved)
             finally:
                 self._sent.discard(task)
-                resources.commands.release(self._claim_name(key), resources.ledger.total)
-
-    async def _claim(self, key: str, usd: float) -> PaidAnswer | float:
-        """Reserve the worst case of a question, so that no other command sends it meanwhile.
-
-        Return its answer instead if another command has paid for it by now.
-        """
-        commands, ledger, name = (
-            self.resources.commands,
-            self.resources.ledger,
-            self._claim_name(key),
-        )
-
-        def claim() -> PaidAnswer | float | None:
-            others = commands.others()
-            self.cache.refresh()  # after the claims, since an answer is written before its release
-            if key in self.cache.answers:
-                return self.cache.answers[key]
-            if name in others.claims or not ledger.try_reserve(usd, others):
-                return None
-            commands.claim(name, self.endpoint.timeout, ledger.total)
-            return usd
-
-        while (claimed := await commands.exclusively(claim)) is None:
-            await ledger.wait_for_release(_PEER_PAUSE)
-        return claimed
-
-    def _claim_name(self, key: str) -> str:
-        return f"{self.account}:{key}"
 
     async def _pay(self, key: str, body: Mapping[str, Any], reserved: float) -> PaidAnswer:
         """Send a request, write the answer to disk, and replace the reservation by the bill."""
@@ -233,6 +203,8 @@ class RequestChannel:
             ledger.release(reserved, maybe_billed=fault.may_be_billed)
             if fault.kind == "fatal" and fault.status in _REFUSALS:
                 self.refusal = fault
+            if fault.kind == "oversized":
+                self.oversized[key] = fault
             if fault.kind in ("wait", "unsure") and fault.status != 429:
                 self.breaker.failed()
             else:

@@ -13,7 +13,7 @@ from typing import Literal
 
 from choose.untrusted import finite
 
-Kind = Literal["wait", "unsure", "fatal", "rejected", "too-long", "refused"]
+Kind = Literal["wait", "unsure", "fatal", "rejected", "too-long", "refused", "oversized"]
 
 
 _TOO_LONG = re.compile(
@@ -49,7 +49,7 @@ class RequestFault(Exception):
         kind: ``wait``: retry later, nothing was billed. ``unsure``: the same, but it may have been
             billed. ``fatal``: no request to this endpoint can work. ``rejected``: the server does
             not accept a parameter. ``too-long``: the prompt exceeds the context. ``refused``: the
-            server does not answer this text.
+            server does not answer this text. ``oversized``: its answer is too long to be read.
         message: the server's own error message, without API keys.
         retry_after: seconds after which the server accepts a retry.
         unreachable: whether the connection failed.
@@ -78,7 +78,7 @@ class RequestFault(Exception):
         """
         if self.kind == "too-long":
             return self.status != 413  # the server did not read the body
-        return self.kind in ("unsure", "refused")
+        return self.kind in ("unsure", "refused", "oversized")
 
 
 def fault_from_status(status: int, message: str, retry_after: float | None) -> RequestFault:

@@ -191,9 +191,9 @@ class EndpointPrompter:
             self.log.failed[item.id] = str(failure)
             return RowAnswer(None, "empty")
         except RequestFault as fault:
-            if fault.kind in ("refused", "rejected", "too-long"):
+            if fault.kind in ("refused", "rejected", "too-long", "oversized"):
                 self.log.failed[item.id] = fault.message
-                return RowAnswer(None, "refused")
+                return RowAnswer(None, "cut" if fault.kind == "oversized" else "refused")
             self.channel.stop()
             raise EndpointError(fault_message(self.channel, fault)) from None
         except (EndpointError, MoneySpent):

@@ -100,7 +100,7 @@ class SearchBudget:
             raise SearchStopped(f"it may ask {self.most:,} questions")
         if self.endpoint is None or self._ledger.limit is None:
             return
-        left = self._ledger.limit - self._ledger.total - self._ledger.others
+        left = self._ledger.limit - self._ledger.total
         each = self.usd / self.asked if self.asked else 0.0
         if self.usd + each * questions > MONEY_SHARE * (left + self.usd):
             raise SearchStopped(
