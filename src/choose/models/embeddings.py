@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from choose.errors import ModelError
-from choose.models.causal.template_sandbox import limit_rendering
+from choose.models.causal.chat_template import limit_rendering
 from choose.models.environment_settings import encoder_dtype_setting
 from choose.models.hardware.compute_settings import device, device_name, quiet_loading
 from choose.models.hardware.memory import halvings, limits_of, within_memory
@@ -20,7 +20,6 @@ from choose.models.hardware.timed_steps import TimedSteps
 from choose.models.hardware.unpadded_encoder import unpadded
 from choose.models.results.output_cache import CachedArray, ResultCache
 from choose.models.saving import floats, row_facts, rows_from
-from choose.models.weights.cache_digests import content_digest
 from choose.models.weights.folder_checks import (
     check_complete,
     check_finite,
@@ -179,7 +178,7 @@ def _loaded(spec: str, digest: str, feed_forward: str) -> Encoder:
             check_tokenizer(model.tokenizer, words, folder)
     check_complete(folder, missing, "encoder")
     check_finite(model, folder)
-    return cached_encoder(model, "embedding", content_digest(folder), feed_forward)
+    return cached_encoder(model, "embedding", digest, feed_forward)
 
 
 def cached_encoder(model: Any, kind: str, digest: str, feed_forward: str) -> Encoder:

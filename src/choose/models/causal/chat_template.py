@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Sequence
 from functools import lru_cache
+from time import thread_time
 from typing import Any, NamedTuple
 
 from choose.errors import ModelError
-from choose.models.causal.template_sandbox import limit_rendering
+
+# Processor seconds that a template may take; those in use take milliseconds.
+MAX_SECONDS = 5.0
 
 # Added tokens that are words or blanks: vocabulary, which is no part of a chat template.
 _WORDS = re.compile(r"[\w\s'▁-]*")
@@ -100,6 +104,39 @@ class Prompt(NamedTuple):
 
     prefix: tuple[int, ...]
     rest: tuple[int, ...]
+
+
+def limit_rendering(renderer: Any) -> None:
+    """Let a tokenizer or processor render its chat template, a stranger's program, in limited time.
+
+    A template that takes longer raises a `ModelError`.
+    """
+    render = getattr(renderer, "apply_chat_template", None)
+    if render is None or getattr(render, "limited", False):
+        return
+
+    def limited(*args: Any, **kwargs: Any) -> Any:
+        import jinja2.sandbox  # noqa: F401  # importing it would count as the template's time
+
+        end, before = thread_time() + MAX_SECONDS, sys.gettrace()
+
+        def check(frame: Any, event: str, argument: Any) -> Any:
+            if thread_time() > end:
+                raise ModelError(
+                    f"The model's chat template runs for more than {MAX_SECONDS:g} seconds, so it "
+                    "is not used. Name another model, or remove the template (chat_template.jinja, "
+                    "or chat_template in tokenizer_config.json) from its folder."
+                )
+            return check
+
+        sys.settrace(check)
+        try:
+            return render(*args, **kwargs)
+        finally:
+            sys.settrace(before)
+
+    limited.limited = True  # type: ignore[attr-defined]
+    renderer.apply_chat_template = limited
 
 
 class ChatTemplate:

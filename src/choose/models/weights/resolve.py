@@ -8,17 +8,9 @@ from functools import cache
 from pathlib import Path
 
 from choose.errors import ModelError
-from choose.files import digest
+from choose.files import digest, file_sha256
 from choose.models.endpoints.providers import what_to_type
-from choose.models.weights.cache_digests import (
-    Stamp,
-    check_blobs,
-    check_cached,
-    damage,
-    damage_message,
-    sha256_of,
-    stamp,
-)
+from choose.models.weights.cached_weights import check_cached, damage, damage_message
 from choose.models.weights.folder_checks import FILES, check_folder, content_files
 from choose.models.weights.spec import ALLOWED, HUB, PREFIX, cached, parse_wheel, without_bits
 
@@ -76,7 +68,6 @@ def fetch_hub(name: str, revision: str | None = None) -> Path:
             f"The hub model {name!r} has no safetensors weights; pickled ones are not loaded. "
             "Name another model, or convert it and give the folder."
         )
-    check_blobs(folder)
     return folder
 
 
@@ -133,7 +124,7 @@ def weights_digest(spec: str) -> str:
     folder = _folder(spec)
     if folder is not None:
         files = content_files(_checked(folder, spec))
-        return _digest_files(folder, tuple((file, stamp(file)) for file in files))
+        return _digest_files(folder, tuple((file, _stamp(file)) for file in files))
     wheel = parse_wheel(spec)
     if wheel is not None:
         return wheel.digest
@@ -174,11 +165,16 @@ def _hub(spec: str) -> tuple[str, str | None]:
     return name, revision or None
 
 
+def _stamp(file: Path) -> tuple[int, int]:
+    status = file.stat()
+    return status.st_size, status.st_mtime_ns
+
+
 @cache
-def _digest_files(folder: Path, files: tuple[tuple[Path, Stamp], ...]) -> str:
-    # Stamps are part of the argument only so that a changed file is read again.
+def _digest_files(folder: Path, files: tuple[tuple[Path, tuple[int, int]], ...]) -> str:
+    # Sizes and times are part of the argument only so that a changed folder is read again.
     check_folder(folder)
     sha = hashlib.sha256()
     for path, _ in files:
-        sha.update(f"{path.name}\0{sha256_of(path)}\n".encode())
+        sha.update(f"{path.name}\0{file_sha256(path)}\n".encode())
     return sha.hexdigest()
