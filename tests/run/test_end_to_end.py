@@ -79,7 +79,24 @@ def test_kill_at_any_moment_loses_only_the_trials_in_flight(tmp_path: Path) -> N
     assert seen >= 4
     assert all(path.stat().st_mtime_ns == then for path, then in before.items())
     assert without_times(resumed) == without_times(whole)
-    assert [path.name for path in store.rglob(".*")] == [".choose-study"]
+    assert {path.name for path in store.rglob(".*")} == {".choose-study", ".lock"}
+
+
+def test_a_second_command_on_a_study_that_runs_ends_with_one_line(
+    choose: Any, tmp_path: Path
+) -> None:
+    """Both ran the same trials, and each wrote over the other's."""
+    data, store = write_csv(tmp_path / "words.csv"), tmp_path / "st"
+    process = start("compare", data, *GRID, "--out", store)
+    wait_for_trials(store, 1, process)
+    second = choose("compare", data, *GRID, "--out", store)
+    assert process.poll() is None
+    assert second.code == 2
+    assert "Another choose command is running the study" in second.err
+    assert choose("report", store).code == 0
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert choose("compare", data, *GRID, "--out", store).code == 0
 
 
 def test_ctrl_c_ends_at_once_and_keeps_what_is_finished(choose: Any, tmp_path: Path) -> None:

@@ -240,7 +240,8 @@ def run_study(
             ready = before_sending(study, pools, plan.candidates, plan.jobs, Store(path), approve)
             if ready.spending.bills:
                 watch.sending(session.traffic(sum(bill.requests for bill in ready.spending.bills)))
-            return _run(plan, Store.create(path), watch, executor, (ready.seconds, home), there)
+            with Store.create(path).held() as store:
+                return _run(plan, store, watch, executor, (ready.seconds, home), there)
 
 
 def _given(read: Divided, given: Sequence[Given] | None, watch: Observer) -> GivenRuns:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import os
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -18,6 +19,7 @@ from typing import Any
 
 import polars as pl
 import tomli_w
+from filelock import FileLock, Timeout
 
 from choose.errors import StoreError
 from choose.files import (
@@ -53,6 +55,9 @@ from choose.types import Dataset, Run, Scenario, Trial
 
 # The HTML report, and what was planned but not measured.
 PAGE, LEFT_OUT = "report.html", "left_out.json"
+
+# Held by the command that runs the study.
+LOCK = ".lock"
 
 _FOREIGN = (
     "{} holds files that are not a study. Name an empty or new folder with --out, such as "
@@ -93,6 +98,26 @@ class Store:
             ) from error
         write_text(path / MARK, "The folder of a study by choose. It alone writes here.\n")
         return cls(path)
+
+    @contextmanager
+    def held(self) -> Iterator[Store]:
+        """Hold the study while it runs; the system lets go of it however the command ends.
+
+        Raises:
+            StoreError: if another command runs it.
+        """
+        lock = FileLock(self.path / LOCK)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise StoreError(
+                f"Another choose command is running the study in {str(self.path)!r}. Wait until it "
+                "has ended, or name another folder with --out."
+            ) from None
+        try:
+            yield self
+        finally:
+            lock.release()
 
     @classmethod
     def check(cls, path: Path) -> None:
