@@ -38,11 +38,12 @@ def score_answers(
     path = Path(out) if out else folder_of(study, found.dataset, None)
     check_store(path, study, found.dataset)
     watch.noted(found.notes)
-    given, store = given_runs(found.given, found.dataset), Store.create(path)
-    store.begin(plain(study), found.dataset)
-    store.plan((run.trial for run in given.runs), given.candidates)
-    given.store(store)
-    store.leave_out(())
+    given = given_runs(found.given, found.dataset)
+    with Store.create(path).held() as store:
+        store.begin(plain(study), found.dataset)
+        store.plan((run.trial for run in given.runs), given.candidates)
+        given.store(store)
+        store.leave_out(())
     del found, given  # the judge reads them again, and large files would be held twice
     return Outcome(decision=decide(store), store=store.path)
 
