@@ -214,7 +214,6 @@ def run_study(
     """Run a resolved study and decide; `rows` are data that come from no file.
 
     `given` are candidates whose answers were read already; else those that the study names are.
-
     Where the settings come from the `file` or folder of a stored study, and without `out`, that
     study goes on if they are the same; else a new one takes over its results.
 
