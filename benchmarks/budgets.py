@@ -32,12 +32,14 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
 
+import reliability
 from choose.api.study_evidence import evidence_of, rule_of
 from choose.judge.evidence import Evidence
 from choose.judge.goal import RULE, Rule
 from choose.judge.verdict import judge
 from choose.schema.decision import Decision
 from choose.store.store import Store
+from reliability import Stated, chance_of, word_for
 from replay import studies as occasions
 from replay.answers import read_all
 from simulation.evidence import evidence
@@ -56,12 +58,12 @@ WORLDS = ("cross-fit", "clusters", "racing", "crowd", "small model", "noisy labe
 TIED = "ties"
 
 # Most flips of the family, as a share of the doublings of a budget; least right where confident.
-MOST_FLIPS, LEAST_RIGHT = 0.05, {"high": 0.95, "medium": 0.80}
+MOST_FLIPS, LEAST_RIGHT = 0.05, {"sure": 0.95, "likely": 0.80}
 
 # Numbers of rows per slow candidate that separate the bands of the table.
 BANDS = (25, 50, 100, 200, 400, 800)
 
-# Verdicts of one confidence that are needed to say how often they are right.
+# Verdicts of one word that are needed to say how often they are right.
 FEW = 20
 
 SECONDS = (10.0, 45.0, 120.0, 300.0)
@@ -76,7 +78,8 @@ class Rung:
         family: of the candidate that is recommended or used meanwhile.
         lost: families that this verdict shows to gain nothing that matters over the named one.
         told: families of which a sentence of this verdict says by how much they differ.
-        confidence: of the verdict.
+        word: what the verdict calls its choice.
+        stated: the chance it states.
         right: whether the family is right, None where the truth is not known.
     """
 
@@ -85,7 +88,8 @@ class Rung:
     lost: tuple[str, ...]
     told: tuple[str, ...]
     kind: str
-    confidence: str
+    word: str
+    stated: float = 0.0
     right: bool | None = None
 
 
@@ -121,14 +125,15 @@ def rung(found: Decision, study: Evidence, rows: int, truth: Truth | None) -> Ru
     lost = [f.family for f in verdict.families if f.status in ("behind", "no gain", "equivalent")]
     right = None
     if truth is not None:
-        right = grade(found, truth, Plan(frozenset(), may_be_high=True)).family_right
+        right = grade(found, truth, Plan(frozenset(), may_be_sure=True)).one
     return Rung(
         rows=rows,
         family=kinds[verdict.recommended or verdict.use_meanwhile],
         lost=tuple(lost),
         told=tuple(told(found, kinds)),
         kind=verdict.kind,
-        confidence=verdict.confidence,
+        word=word_for(found),
+        stated=chance_of(found),
         right=right,
     )
 
@@ -136,7 +141,7 @@ def rung(found: Decision, study: Evidence, rows: int, truth: Truth | None) -> Ru
 def told(found: Decision, kinds: Mapping[str, str]) -> Iterator[str]:
     """Yield each family that a sentence with a figure compares with the named candidate's."""
     verdict = found.verdict
-    sentences = [verdict.interim_reason, verdict.because, *verdict.settled, *verdict.open]
+    sentences = [*(r.why for r in verdict.rejected), *verdict.reasons]
     figures = [sentence for sentence in sentences if re.search(r"\d points?\b|\d %", sentence)]
     for name, family in kinds.items():
         if any(re.search(rf"\b{re.escape(name)}\b", sentence) for sentence in figures):
@@ -202,7 +207,7 @@ def run(data: str, seconds: Sequence[float] = SECONDS) -> Ladder:
             for id in r.asked["clean", 0]
         }
         rungs.append(rung(done.decision, study, len(asked) // max(1, len(slow)), None))
-        print(f"{data}, {budget:g} s: {done.decision.verdict.answer}", file=sys.stderr, flush=True)
+        print(f"{data}, {budget:g} s: {done.decision.verdict.kind}", file=sys.stderr, flush=True)
     return Ladder(source=data, rungs=tuple(rungs))
 
 
@@ -263,18 +268,27 @@ def lines(ladders: Sequence[Ladder]) -> Iterator[str]:
         )
     yield ""
     yield (
-        f"{'rows each':14}{'verdicts':>9}{'family right':>14}{'high':>7}{'right':>9}{'medium':>8}"
+        f"{'rows each':14}{'verdicts':>9}{'family right':>14}{'sure':>7}{'right':>9}{'likely':>8}"
         f"{'right':>9}{'changed at the next':>21}"
     )
     for low, rungs, pairs in _bands(ladders):
         known = [one for one in rungs if one.right is not None]
         cells = [f"{_right(known):>14}"]
-        for confidence in ("high", "medium"):
-            own = [one for one in known if one.confidence == confidence]
-            cells.append(f"{len(own):{7 if confidence == 'high' else 8},}{_right(own):>9}")
+        for word in ("sure", "likely"):
+            own = [one for one in known if one.word == word]
+            cells.append(f"{len(own):{7 if word == 'sure' else 8},}{_right(own):>9}")
         moved = sum(a.family != b.family for a, b in pairs)
         share = _percent(moved / len(pairs)) if pairs else "-"
         yield f"{f'from {low}':14}{len(rungs):9,}{''.join(cells)}{share:>21}"
+    if known_truth := _stated(ladders):
+        yield ""
+        yield from [*reliability.lines(known_truth)][:-1]
+
+
+def _stated(ladders: Sequence[Ladder]) -> list[Stated]:
+    """Return what verdicts state and whether their family is right, where the truth is known."""
+    rungs = [r for ladder in ladders for r in ladder.rungs if r.right is not None]
+    return [Stated(r.stated, bool(r.right), bool(r.right)) for r in rungs]
 
 
 def _bands(
@@ -310,19 +324,19 @@ def missed(ladders: Sequence[Ladder]) -> Iterator[str]:
         )
     judged = [ladder for ladder in ladders if ladder.source != TIED]
     for low, rungs, _ in _bands(judged):
-        for confidence, least in LEAST_RIGHT.items():
-            own = [r.right for r in rungs if r.confidence == confidence and r.right is not None]
+        for word, least in LEAST_RIGHT.items():
+            own = [r.right for r in rungs if r.word == word and r.right is not None]
             share = sum(own) / len(own) if own else 1.0
             if len(own) >= FEW and share < least:
                 yield (
-                    f"right where confidence is {confidence}, from {low} rows: "
+                    f"right where it is called {word}, from {low} rows: "
                     f"{_percent(share)} of {len(own)}, at least {_percent(least)} asked"
                 )
 
 
 def shown(ladder: Ladder) -> str:
     """Return one ladder as a line: under each budget family, kind, confidence and rows."""
-    steps = (f"{r.family} ({r.kind}, {r.confidence}, {r.rows} rows)" for r in ladder.rungs)
+    steps = (f"{r.family} ({r.kind}, {r.word}, {r.rows} rows)" for r in ladder.rungs)
     return f"{ladder.source}: {' -> '.join(steps)}"
 
 

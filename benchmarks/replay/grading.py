@@ -13,6 +13,7 @@ from choose.judge.scores.score_tables import study_scores
 from choose.judge.verdict import judge
 from choose.schema.base import Interval
 from choose.schema.decision import Decision
+from reliability import chance_of, word_for
 from replay.answers import Answered
 from replay.studies import Occasion, draw, evidence, rule_for
 from replay.truth import Truth, told_by, truth_of
@@ -98,6 +99,7 @@ class Grade:
         right: whether a recommendation is neither needless nor behind by more than the margin, or,
             for an open verdict, the candidate used meanwhile is not behind by more.
         family_right: the same for its family, represented by its best member.
+        one: whether its family is the one to use, by unseen rows; `naive_one` of the highest score.
         choices: by rule, including the judge; rules that cannot apply are missing.
     """
 
@@ -108,7 +110,10 @@ class Grade:
     candidates: tuple[str, ...]
     repetitions: int
     kind: str
-    confidence: str
+    word: str
+    chance: float
+    one: bool
+    naive_one: bool
     recommends: bool
     right: bool
     family_right: bool
@@ -147,7 +152,10 @@ def grade(occasion: Occasion, found: Decision, truth: Truth) -> Grade:
         candidates=truth.names,
         repetitions=max(len(draws) for draws in occasion.draws.values()),
         kind=verdict.kind,
-        confidence=verdict.confidence,
+        word=word_for(found),
+        chance=chance_of(found),
+        one=truth.one(verdict.chance) == found.family,
+        naive_one=truth.one(verdict.chance) == truth.family_of(highest(shown)),
         recommends=verdict.recommended is not None,
         right=mine.excess == 0 and not (verdict.recommended is not None and mine.needless),
         family_right=truth.family_excess(mine.candidate) == 0

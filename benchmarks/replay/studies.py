@@ -202,7 +202,7 @@ def info(name: str, kind: Kind) -> CandidateInfo:
         seeded=cls.seeded,
         learns=cls.learns,
         constant=facts["constant"],
-        reference=facts["reference"],
+        floor=facts["floor"],
     )
 
 

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from scipy.stats import t
 
+import reliability
+from reliability import Stated
 from replay.answers import Answered
 from replay.grading import JUDGE, RULES, Choice, Grade
 
@@ -95,7 +97,7 @@ class Tally:
     false_family: Mean
     abstained: Mean
     right_by_kind: dict[str, tuple[Mean, Mean]]
-    right_by_confidence: dict[str, tuple[Mean, Mean]]
+    right_by_word: dict[str, tuple[Mean, Mean]]
     rules: dict[str, RuleTally]
 
     def record(self) -> dict[str, Any]:
@@ -112,13 +114,13 @@ def tally(grades: Sequence[Grade], rules: Iterable[str] = RULES) -> Tally:
         false_family=_over(grades, lambda g: g.recommends and not g.family_right),
         abstained=_over(grades, lambda g: not g.recommends),
         right_by_kind=_split(grades, lambda g: g.kind),
-        right_by_confidence=_split(grades, lambda g: g.confidence),
+        right_by_word=_split(grades, lambda g: g.word),
         rules={rule: _rule(grades, rule) for rule in (JUDGE, *rules)},
     )
 
 
 def _split(grades: Sequence[Grade], of: Callable[[Grade], str]) -> dict[str, tuple[Mean, Mean]]:
-    """Return by kind or confidence how often the family is right, and how often the candidate."""
+    """Return by kind or word how often the family is right, and how often the candidate."""
     parts = {p: [g for g in grades if of(g) == p] for p in sorted({of(grade) for grade in grades})}
     return {
         name: (_over(part, lambda g: g.family_right), _over(part, lambda g: g.right))
@@ -178,10 +180,12 @@ def lines(found: Tally, grades: Sequence[Grade], score: str = "accuracy") -> Ite
     yield f"{'nothing recommended':{NAMES}}{found.abstained.text():>14}"
     yield ""
     yield f"{'':{NAMES}}{'given in':>14}{'family right':>14}{'candidate':>14}"
-    for split in (found.right_by_kind, found.right_by_confidence):
+    for split in (found.right_by_kind, found.right_by_word):
         for name, (family, member) in split.items():
             given = f"{100 * family.count / found.decisions:.1f}"
             yield f"{name:{NAMES}}{given:>14}{family.text():>14}{member.text():>14}"
+    yield ""
+    yield from reliability.lines([Stated(g.chance, g.one, g.naive_one) for g in grades])
     yield ""
     yield from _rules(found)
     yield ""

@@ -7,6 +7,7 @@ halvings: equal candidates then have no regret on average.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -79,6 +80,19 @@ class Truth:
         """Return (halvings,) accuracy of the best of these, which the other half names."""
         best = np.array(among)[self.namer[:, among].argmax(axis=1)]
         return np.asarray(self.measurer[np.arange(len(best)), best])
+
+    def family_of(self, name: str) -> str:
+        """Return the family of a candidate; empty for a constant answer."""
+        return self.families[self.names.index(name)]
+
+    def one(self, families: Iterable[str]) -> str | None:
+        """Return the family to use of some, cheapest first; None where none beats the floor."""
+        places = {f: [i for i, own in enumerate(self.families) if own == f] for f in families}
+        best = {f: float(self._best(own).mean()) for f, own in places.items() if own}
+        found = next(f for f, value in best.items() if max(best.values()) - value <= self.margin)
+        floors = [i for i, own in enumerate(self.families) if not own]
+        floor = max((float(self.measurer[:, i].mean()) for i in floors), default=0.0)
+        return found if best[found] > floor else None
 
     def family_excess(self, name: str) -> float:
         """Return by how much more than the margin another family is better, best against best."""

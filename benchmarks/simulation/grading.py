@@ -23,6 +23,7 @@ from choose.schema.decision import Decision
 from choose.store.store import Store
 from choose.tasks.classification import Classification
 from choose.types import Dataset, Example, Fold
+from reliability import chance_of, word_for
 from simulation.evidence import evidence
 from simulation.resampled import resample
 from simulation.setting import Setting
@@ -87,6 +88,7 @@ class Choice:
 class Grade:
     """The grade of one verdict.
 
+    `one` is whether its family is the one to use, `naive_one` whether that of the highest score is.
     `right` and `false_winner` are about the candidate that is named, `family_right` and
     `false_family` about its family, each represented by its best member.
     `covered_*` are shares of a study's intervals that hold the truth, NaN without intervals.
@@ -96,7 +98,10 @@ class Grade:
     """
 
     kind: str
-    confidence: str
+    word: str
+    chance: float
+    one: bool
+    naive_one: bool
     recommends: bool
     right: bool
     false_winner: bool
@@ -104,7 +109,7 @@ class Grade:
     false_family: bool
     not_better: bool
     decisive: bool
-    may_be_high: bool
+    may_be_sure: bool
     covered_pairs: float
     covered_accuracies: float
     meanwhile: Choice
@@ -118,10 +123,10 @@ class Grade:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The plan of a study: candidates that vary with a seed, and whether it allows "high"."""
+    """The plan of a study: candidates that vary with a seed, and whether it allows "sure"."""
 
     varying: frozenset[str]
-    may_be_high: bool
+    may_be_sure: bool
 
 
 def play(world: str, split: Split, number: int) -> Grade:
@@ -135,11 +140,11 @@ def play(world: str, split: Split, number: int) -> Grade:
         study, truth = resample(rng)
         stated: dict[str, Any] = {"goal": {"margin": truth.margin}, "costs": {}}
         # The stored prompted candidates all use a small model.
-        plan = Plan(frozenset(c.name for c in study.candidates if c.learns), may_be_high=False)
+        plan = Plan(frozenset(c.name for c in study.candidates if c.learns), may_be_sure=False)
         return _with_store(grade(_judged(study, stated, number), truth, plan), number)
     setting = draw(world, split, rng)
     study, truth = evidence(setting, rng), truth_of(setting)
-    plan = Plan(frozenset(c.name for c in setting.candidates if c.seeds), _may_be_high(setting))
+    plan = Plan(frozenset(c.name for c in setting.candidates if c.seeds), _may_be_sure(setting))
     found = _judged(study, setting.study, number)
     graded = _with_store(grade(found, truth, plan), number)
     if number % ASKED_MORE:
@@ -169,7 +174,10 @@ def grade(found: Decision, truth: Truth, plan: Plan) -> Grade:
     highest = max(order, key=lambda name: measured[name].value)
     return Grade(
         kind=verdict.kind,
-        confidence=verdict.confidence,
+        word=word_for(found),
+        chance=chance_of(found),
+        one=truth.one(verdict.chance) == found.family,
+        naive_one=truth.one(verdict.chance) == truth.families.get(highest),
         recommends=chosen is not None,
         right=_right(found, truth, truth.false_winner, truth.excess),
         false_winner=chosen is not None and truth.false_winner(chosen),
@@ -177,7 +185,7 @@ def grade(found: Decision, truth: Truth, plan: Plan) -> Grade:
         false_family=chosen is not None and truth.false_family(chosen),
         not_better=chosen is not None and truth.not_better(chosen),
         decisive=truth.decisive,
-        may_be_high=plan.may_be_high,
+        may_be_sure=plan.may_be_sure,
         covered_pairs=_covered_pairs(found, truth),
         covered_accuracies=_covered_accuracies(found, truth, plan),
         meanwhile=_choice(truth, verdict.use_meanwhile),
@@ -221,8 +229,8 @@ def _right(
     return not is_false(verdict.recommended) and (reached or not claims)
 
 
-def _may_be_high(setting: Setting) -> bool:
-    """Return whether the plan of the study allows high confidence."""
+def _may_be_sure(setting: Setting) -> bool:
+    """Return whether the plan of the study allows "sure"."""
     credible = all(c.info.model != "SmolLM2-135M" for c in setting.candidates)
     repeated = all(c.seeds in (0, 3, 4, 5) for c in setting.candidates)
     return credible and repeated and not setting.folds_done
@@ -232,7 +240,6 @@ def _covered_pairs(found: Decision, truth: Truth) -> float:
     held = [
         _holds(pair.difference, truth.measured[pair.a] - truth.measured[pair.b])
         for pair in found.pairs
-        if not pair.selected
     ]
     return fmean(held) if held else nan
 
@@ -308,7 +315,7 @@ def _told_apart(again: Decision, found: Decision, move: Move, setting: Setting) 
     a, b = sorted((move.candidate, found.verdict.use_meanwhile), key=names.index)
     family = {card.candidate: card.family for card in again.scorecards}
     if family[a] == family[b] or "majority" in (a, b):
-        pair = next(p for p in again.pairs if {p.a, p.b} == {a, b} and not p.selected)
+        pair = next(p for p in again.pairs if {p.a, p.b} == {a, b})
         costlier_first = pair.a == b
     else:
         both = {family[a], family[b]}

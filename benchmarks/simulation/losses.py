@@ -18,10 +18,10 @@ from choose.judge.evidence import CandidateInfo, Evidence, Items
 from choose.judge.goal import USUAL_MARGIN, Measure, Rule
 from choose.judge.scores.score_tables import study_scores
 from choose.judge.verdict import judge
-from choose.schema.decision import Confidence
 from choose.schema.reading_documents import SURELY, Gap, LossSplit
 from choose.tasks.answering import Answering
 from choose.types import STANDARD, Answers, Floats, Run, Trial
+from reliability import word_for
 from simulation.summary import Share, share
 
 RETRIEVED = "clean"
@@ -251,15 +251,15 @@ class Found:
     """What the split of one study says: of each term whether its interval covers the truth.
 
     `named` is the loss that its sentences call the largest, None where they leave it open; `right`
-    whether it is the planted one, `sure` whether nearly every resample has it, `confidence` that of
-    the verdict, where it was judged.
+    whether it is the planted one, `sure` whether nearly every resample has it, `word` what the
+    verdict calls its choice, where it was judged.
     """
 
     covered: Mapping[str, bool]
     named: str | None
     right: bool
     sure: bool
-    confidence: Confidence | None
+    word: str | None
 
 
 def graded(name: str, number: int) -> Found:
@@ -277,15 +277,15 @@ def graded(name: str, number: int) -> Found:
         assert interval.low is not None
         assert interval.high is not None
         covered[term] = interval.low <= loss <= interval.high
-    named, spare, confidence = named_of(split), USUAL_MARGIN if planted.close else 0.0, None
+    named, spare, word = named_of(split), USUAL_MARGIN if planted.close else 0.0, None
     if number % JUDGED == 0:
-        confidence = judge(with_others(study, scores), RULE).verdict.confidence
+        word = word_for(judge(with_others(study, scores), RULE))
     return Found(
         covered,
         named,
         named is not None and true[named] >= max(true.values()) - spare,
         named is not None and found[named].largest >= SURE,
-        confidence,
+        word,
     )
 
 
@@ -314,7 +314,7 @@ class Tally:
         for term, one in self.covered.items():
             if one.value is not None and not COVERED[0] <= one.value <= COVERED[1]:
                 yield f"{self.name}: coverage of {term} {100 * one.value:.1f} %"
-        for which in ("named", "high"):
+        for which in ("named", "sure verdict"):
             right = self.right[which].value
             if right is not None and right < RIGHT:
                 yield f"{self.name}: the loss is the planted one in {100 * right:.1f} % ({which})"
@@ -328,8 +328,8 @@ def tally(name: str, studies: int) -> Tally:
         "named": named,
         "sure": [one for one in named if one.sure],
         "less sure": [one for one in named if not one.sure],
-        "high": [one for one in named if one.confidence == "high"],
-        "not high": [one for one in named if one.confidence in ("medium", "low")],
+        "sure verdict": [one for one in named if one.word == "sure"],
+        "other verdict": [one for one in named if one.word in ("likely", "open")],
     }
     right = {which: share([one.right for one in some]) for which, some in parts.items()}
     covered = {term: share([one.covered[term] for one in found]) for term in found[0].covered}

@@ -146,7 +146,7 @@ class SimulatedCandidate:
             seeded=self.seeds > 0,
             learns=self.family != "prompting",
             constant=self.name == "majority",
-            reference=self.name in ("majority", "knn"),
+            floor=self.name == "majority",
         )
 
     @property

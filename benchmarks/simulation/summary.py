@@ -8,17 +8,19 @@ from math import isnan, sqrt
 from statistics import fmean, stdev
 from typing import Any
 
+import reliability
 from choose.judge.decision.more_labels import EVEN, LIKELY
 from choose.judge.stats.intervals import wilson
+from reliability import Stated
 from simulation.grading import Choice, Grade
 
-LEVELS = ("high", "medium", "low")
+LEVELS = ("sure", "likely", "open")
 
 KINDS = (
     "adopt",
     "baseline-is-enough",
     "none-works",
-    "nothing-compared",
+    "incomplete",
     "collect-labels",
     "fix-labels",
     "too-close",
@@ -28,9 +30,9 @@ FALSE_FAMILY = 0.05
 
 COVERED = 0.93
 
-HIGH_RIGHT, MEDIUM_RIGHT = 0.95, 0.80
+SURE_RIGHT, LIKELY_RIGHT = 0.95, 0.80
 
-HIGH_GIVEN, ABSTAINED = 0.60, 0.30
+SURE_GIVEN, ABSTAINED = 0.60, 0.30
 
 NEEDLESS_OF_HIGHEST = 0.5
 
@@ -95,11 +97,11 @@ class Rule:
 class Tally:
     """The figures of a world, or of all worlds.
 
-    `false_winner`, `member_right_by_confidence` and the rules are about candidates, the others
+    `false_winner`, `member_right_by_word` and the rules are about candidates, the others
     about families.
 
-    `high_given` and `abstained` are over studies whose true gap is at least twice the detectable
-    one, the first only over those whose plan does not bar high confidence. `fix_given` is over
+    `sure_given` and `abstained` are over studies whose true gap is at least twice the detectable
+    one, the first only over those whose plan does not bar "sure". `fix_given` is over
     studies whose labels limit the best and that recommend nothing; `even`, `likely` and
     `recommends` are about the additional test rows of verdicts.
     """
@@ -112,14 +114,14 @@ class Tally:
     false_among_recommended: Share
     not_better: Share
     recommended: Share
-    right_by_confidence: dict[str, Share]
-    member_right_by_confidence: dict[str, Share]
+    right_by_word: dict[str, Share]
+    member_right_by_word: dict[str, Share]
     right_by_kind: dict[str, Share]
     right_recommending: Share
     right_open: Share
     given: dict[str, Share]
-    high_given: Share
-    high_given_of_all: Share
+    sure_given: Share
+    sure_given_of_all: Share
     abstained: Share
     meanwhile: Rule
     highest: Rule
@@ -131,10 +133,11 @@ class Tally:
     skipped: int
     noise_covered: Share
     stored: int
+    stated: tuple[Stated, ...] = ()
 
     def record(self) -> dict[str, Any]:
-        """Return it as JSON can hold it."""
-        return asdict(self)
+        """Return it as JSON can hold it, without each study's chance."""
+        return {**asdict(self), "stated": len(self.stated)}
 
 
 def tally(grades: Sequence[Grade]) -> Tally:
@@ -150,14 +153,14 @@ def tally(grades: Sequence[Grade]) -> Tally:
         false_among_recommended=share([g.false_family for g in chosen]),
         not_better=share([g.not_better for g in grades]),
         recommended=share([g.recommends for g in grades]),
-        right_by_confidence=_by_confidence(grades, lambda g: g.family_right),
-        member_right_by_confidence=_by_confidence(grades, lambda g: g.right),
+        right_by_word=_by_word(grades, lambda g: g.family_right),
+        member_right_by_word=_by_word(grades, lambda g: g.right),
         right_by_kind={k: share([g.family_right for g in grades if g.kind == k]) for k in KINDS},
         right_recommending=share([g.family_right for g in chosen]),
         right_open=share([g.family_right for g in grades if not g.recommends]),
-        given={level: share([g.confidence == level for g in grades]) for level in LEVELS},
-        high_given=share([g.confidence == "high" for g in decisive if g.may_be_high]),
-        high_given_of_all=share([g.confidence == "high" for g in decisive]),
+        given={level: share([g.word == level for g in grades]) for level in LEVELS},
+        sure_given=share([g.word == "sure" for g in decisive if g.may_be_sure]),
+        sure_given_of_all=share([g.word == "sure" for g in decisive]),
         abstained=share([not g.recommends and g.kind != "none-works" for g in decisive]),
         meanwhile=_rule(grades, lambda g: g.meanwhile),
         highest=_rule(grades, lambda g: g.highest),
@@ -169,11 +172,12 @@ def tally(grades: Sequence[Grade]) -> Tally:
         skipped=sum(g.more.skipped for g in grades),
         noise_covered=_known(g.noise_covered for g in grades),
         stored=sum(g.stored for g in grades),
+        stated=tuple(Stated(g.chance, g.one, g.naive_one) for g in grades),
     )
 
 
-def _by_confidence(grades: Sequence[Grade], hit: Callable[[Grade], bool]) -> dict[str, Share]:
-    return {level: share([hit(g) for g in grades if g.confidence == level]) for level in LEVELS}
+def _by_word(grades: Sequence[Grade], hit: Callable[[Grade], bool]) -> dict[str, Share]:
+    return {level: share([hit(g) for g in grades if g.word == level]) for level in LEVELS}
 
 
 def _known(hits: Iterable[bool | None]) -> Share:
@@ -199,27 +203,30 @@ def _missed_by_world(worlds: Mapping[str, Tally]) -> Iterator[str]:
         value = found.false_family.value
         if value is not None and value > FALSE_FAMILY:
             yield _sentence(f"{name}: false families", found.false_family, "at most", FALSE_FAMILY)
+        wrong = reliability.false_sure(found.stated)
+        if wrong > reliability.FALSE_SURE and found.studies >= reliability.ENOUGH:
+            yield f"{name}: sure and wrong in {100 * wrong:.1f} %, asked at most 2 %"
         for what, covered in (
             ("differences", found.coverage),
             ("accuracies", found.coverage_of_accuracy),
         ):
             if covered.value is not None and covered.value < COVERED:
                 yield _sentence(f"{name}: coverage of {what}", covered, "at least", COVERED)
-        high = found.right_by_confidence["high"]
+        high = found.right_by_word["sure"]
         # Few cases would miss the target by chance alone.
-        if high.high is not None and high.high < HIGH_RIGHT:
-            what = f"{name}: right family where confidence is high"
-            yield _sentence(what, high, "at least", HIGH_RIGHT)
+        if high.high is not None and high.high < SURE_RIGHT:
+            what = f"{name}: right family where it is called sure"
+            yield _sentence(what, high, "at least", SURE_RIGHT)
 
 
 def _missed_overall(found: Tally) -> Iterator[str]:
-    for level, goal in (("high", HIGH_RIGHT), ("medium", MEDIUM_RIGHT)):
-        right = found.right_by_confidence[level]
+    for level, goal in (("sure", SURE_RIGHT), ("likely", LIKELY_RIGHT)):
+        right = found.right_by_word[level]
         if right.value is not None and right.value < goal:
-            yield _sentence(f"right where confidence is {level}", right, "at least", goal)
-    if (found.high_given_of_all.value or 0.0) < HIGH_GIVEN:
-        given = found.high_given_of_all
-        yield _sentence("high given at twice the detectable gap", given, "at least", HIGH_GIVEN)
+            yield _sentence(f"right where it is called {level}", right, "at least", goal)
+    if (found.sure_given_of_all.value or 0.0) < SURE_GIVEN:
+        given = found.sure_given_of_all
+        yield _sentence("sure given at twice the detectable gap", given, "at least", SURE_GIVEN)
     for kind, right in found.right_by_kind.items():
         if right.high is not None and right.high < KIND_RIGHT:
             yield _sentence(f"right where it says {kind}", right, "at least", KIND_RIGHT)
@@ -233,6 +240,7 @@ def _missed_overall(found: Tally) -> Iterator[str]:
             continue
         if came.high < said - SLACK or came.low > said + SLACK:
             yield _sentence(f"told apart by rows of {what} chance", came, "about", said)
+    yield from reliability.missed(found.stated)
     yield from _missed_meanwhile(found)
 
 
@@ -264,11 +272,11 @@ COLUMNS: tuple[tuple[str, Callable[[Tally], Share]], ...] = (
     ("no gain", lambda t: t.not_better),
     ("cov.diff", lambda t: t.coverage),
     ("cov.acc", lambda t: t.coverage_of_accuracy),
-    ("high", lambda t: t.given["high"]),
-    ("h.right", lambda t: t.right_by_confidence["high"]),
-    ("h.memb.", lambda t: t.member_right_by_confidence["high"]),
-    ("m.right", lambda t: t.right_by_confidence["medium"]),
-    ("2x.high", lambda t: t.high_given),
+    ("sure", lambda t: t.given["sure"]),
+    ("s.right", lambda t: t.right_by_word["sure"]),
+    ("s.memb.", lambda t: t.member_right_by_word["sure"]),
+    ("l.right", lambda t: t.right_by_word["likely"]),
+    ("2x.sure", lambda t: t.sure_given),
     ("2x.abst", lambda t: t.abstained),
 )
 
@@ -277,7 +285,7 @@ def lines(worlds: Mapping[str, Tally], overall: Tally) -> Iterator[str]:
     """Yield the report."""
     yield "All figures in % of studies; (a to b) is the 95 % Monte-Carlo interval."
     yield "A family is represented by its best member. It is false if a cheaper one is within the"
-    yield "margin or another is better by more. f.memb., h.memb.: the same of the candidate named."
+    yield "margin or another is better by more. f.memb., s.memb.: the same of the candidate named."
     yield ""
     yield f"{'world':{WIDTH}}" + "".join(f"{name:>9}" for name, _ in COLUMNS)
     for name, found in (*worlds.items(), ("overall", overall)):
@@ -298,8 +306,8 @@ def _worst_lines(worlds: Mapping[str, Tally]) -> Iterator[str]:
         ("false members", lambda t: t.false_winner, True),
         ("coverage of differences", lambda t: t.coverage, False),
         ("coverage of accuracies", lambda t: t.coverage_of_accuracy, False),
-        ("right where high", lambda t: t.right_by_confidence["high"], False),
-        ("right where medium", lambda t: t.right_by_confidence["medium"], False),
+        ("right where sure", lambda t: t.right_by_word["sure"], False),
+        ("right where likely", lambda t: t.right_by_word["likely"], False),
     ):
         known = {name: of(t) for name, t in worlds.items() if of(t).value is not None}
         if known:
@@ -315,9 +323,9 @@ def _overall_lines(found: Tally) -> Iterator[str]:
     yield f"                           {found.false_among_recommended.text()} of recommended"
     yield f"false members              {found.false_winner.text()} of all"
     for level in LEVELS:
-        right, given = found.right_by_confidence[level], found.given[level]
-        member = found.member_right_by_confidence[level]
-        yield f"confidence {level:15} given {given.text()}, right {right.text()},"
+        right, given = found.right_by_word[level], found.given[level]
+        member = found.member_right_by_word[level]
+        yield f"called {level:19} given {given.text()}, right {right.text()},"
         yield f"{'':27}right about the member too {member.text()}"
     for what, right in (
         ("recommend", found.right_recommending),
@@ -336,10 +344,12 @@ def _overall_lines(found: Tally) -> Iterator[str]:
     yield f"{'':27}{found.skipped} numbers are above what is simulated"
     yield f"band of wrong labels       holds their share {found.noise_covered.text()}"
     yield f"{'':27}of {found.noise_covered.count} that have one"
-    high, every = found.high_given, found.high_given_of_all
-    yield f"gap twice the detectable   high given {every.text()} of {every.count},"
+    high, every = found.sure_given, found.sure_given_of_all
+    yield f"gap twice the detectable   sure given {every.text()} of {every.count},"
     yield f"{'':27}where the plan allows it {high.text()} of {high.count},"
     yield f"{'':27}abstained {found.abstained.text()} of {found.abstained.count}"
+    yield ""
+    yield from reliability.lines(found.stated)
     yield ""
     yield "What a rule costs            needless cost        excess regret      raw regret (points)"
     yield _cost_line("use_meanwhile", found.meanwhile)

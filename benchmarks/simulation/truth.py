@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import combinations, pairwise
 from typing import Any
@@ -90,6 +90,22 @@ class Truth:
     def false_winner(self, name: str) -> bool:
         """Return whether a cheaper one is within the margin, or any one better by more than it."""
         return self.needless(name) or self.excess(name) > 0
+
+    def one(self, families: Iterable[str]) -> str | None:
+        """Return the family to use of some, cheapest first; None where none beats the floor."""
+        best = {
+            family: max(own, key=lambda n: self.value[n])
+            for family in families
+            if (own := [n for n in self.names if self.families.get(n) == family])
+        }
+        top = max(best.values(), key=lambda n: self.value[n])
+        found = next(
+            f
+            for f, n in best.items()
+            if n == top or self.value[top] - self.value[n] <= self.matters(top, n)
+        )
+        floors = (self.value[n] for n in self.names if n not in self.families)
+        return found if self.value[best[found]] > max(floors, default=0.0) else None
 
     def false_family(self, name: str) -> bool:
         """Return whether another family is right: a cheaper one within the margin, or a better.

@@ -28,7 +28,7 @@ from choose.untrusted import number, shown, whole
 
 GROUP = "choose.strategies"
 # Optional class attributes: what holds of a strategy, and words for readers.
-TRAITS = ("constant", "reference", "always_compared", "on_request", "reads")
+TRAITS = ("constant", "floor", "always_compared", "on_request", "reads")
 WORDS = ("title", "good_for", "needs", "takes")
 
 
@@ -59,7 +59,7 @@ class Strategy(Protocol):
         kinds: optional; kinds of tasks that it answers; without it those that have labels.
         kind_settings: optional; by kind of task, hyperparameters whose default is another there.
         constant: optional; True if every item gets the same answer.
-        reference: optional; True if a prompted model that understands the task must be better.
+        floor: optional; True if it understands nothing of the task: a reference, never used.
         always_compared: optional; True to take part in every study; so `on_request`: only if named.
         reads: optional; True if it answers from passages of documents, and takes an item's
             `passages` in place of those that it retrieves: as many as it would have retrieved.

@@ -56,7 +56,7 @@ class Majority:
     seeded: ClassVar[bool] = False
     cheap: ClassVar[bool] = True
     constant: ClassVar[bool] = True
-    reference: ClassVar[bool] = True
+    floor: ClassVar[bool] = True
     always_compared: ClassVar[bool] = True
     kinds: ClassVar[tuple[str, ...]] = KINDS
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
@@ -255,7 +255,6 @@ class Knn(Encoded):
     good_for: ClassVar[str] = "many labels, labels that come and go: a new row counts at once"
     needs: ClassVar[str] = "labelled rows; an encoder (the default reads English)"
     takes: ClassVar[str] = "under a second to choose k, milliseconds an answer"
-    reference: ClassVar[bool] = True
     revision: ClassVar[int] = 2
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {"k=1": {"k": 1}, "k=15": {"k": 15}}
     limits: ClassVar[Mapping[str, tuple[float, float]]] = {"k": (1, 1_000)}

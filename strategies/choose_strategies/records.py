@@ -42,7 +42,7 @@ class Empty(TextBaseline):
     kinds: ClassVar[tuple[str, ...]] = ("extraction", "answering")
     learns: ClassVar[bool] = False
     constant: ClassVar[bool] = True
-    reference: ClassVar[bool] = True
+    floor: ClassVar[bool] = True
 
     def refuses(self, task: Task) -> str | None:
         """Return that every question has an answer, or None."""

@@ -70,7 +70,7 @@ class Copy(TextBaseline):
     takes: ClassVar[str] = "no time"
     kinds: ClassVar[tuple[str, ...]] = ("writing",)
     learns: ClassVar[bool] = False
-    reference: ClassVar[bool] = True
+    floor: ClassVar[bool] = True
 
     def fit(self, task: Task, examples: Sequence[Example]) -> None:
         """Learn nothing."""
@@ -100,6 +100,7 @@ class Lead(TextBaseline):
     needs: ClassVar[str] = "rows with texts to write, to choose how many sentences"
     takes: ClassVar[str] = "seconds to train, under a millisecond an answer"
     kinds: ClassVar[tuple[str, ...]] = ("writing",)
+    floor: ClassVar[bool] = True
     limits: ClassVar[Mapping[str, tuple[float, float]]] = {"most": (1, 100)}
 
     def __init__(self, *, seed: int, most: int = 5) -> None:
@@ -152,7 +153,6 @@ class Sentence(TextBaseline):
     takes: ClassVar[str] = "under a second to train, under a millisecond an answer"
     kinds: ClassVar[tuple[str, ...]] = ("answering",)
     revision: ClassVar[int] = 3
-    reference: ClassVar[bool] = True
     reads: ClassVar[bool] = True
     limits: ClassVar[Mapping[str, tuple[float, float]]] = {"k": (1, 100)}
 
@@ -299,7 +299,7 @@ class Nearest(TextBaseline):
     needs: ClassVar[str] = "labelled rows"
     takes: ClassVar[str] = "seconds to train, milliseconds an answer"
     kinds: ClassVar[tuple[str, ...]] = ("extraction", "writing", "answering", "ranking")
-    reference: ClassVar[bool] = True
+    floor: ClassVar[bool] = True
 
     def fit(self, task: Task, examples: Sequence[Example]) -> None:
         """Index the pool."""

@@ -205,7 +205,7 @@ def test_the_command_prints_writes_and_refuses(pair: tuple[Path, Path], choose: 
 def poisoned(evil: str) -> Versus:
     side = Side(
         name=evil, fingerprint=evil, kind="adopt", recommended=evil, use_meanwhile=evil,
-        confidence="low", headline=evil,
+        chance=0.5, headline=evil, answer=evil,
     )  # fmt: skip
     shift = Shift(
         before=evil, after=evil + "2", accuracy_before=0.5, accuracy_after=0.6,

@@ -15,6 +15,7 @@ from choose.api.compare import report
 from choose.api.notebook import Decision
 from choose.api.plan import resolve
 from choose.conformance import pool
+from choose.report import words
 from choose.run.run_records import Limits
 from choose.store.store import Store
 from choose.study.config import Study
@@ -35,9 +36,7 @@ def test_a_decision_holds_the_record_and_where_it_lies(decision: Decision) -> No
     assert decision.verdict.use_meanwhile in {c.candidate for c in decision.scorecards}
     assert decision.store.name == "st"
     assert decision.model_dump() == report(decision.store).model_dump()
-    verdict = decision.verdict
-    said = filter(None, (verdict.answer, verdict.because, verdict.interim_reason))
-    assert str(decision) == " ".join(said)
+    assert str(decision) == words.headline(decision)
     assert repr(decision) == f"<Decision: {decision}>"
     again = choose.read(decision.store)
     assert again.verdict == decision.verdict
@@ -62,13 +61,13 @@ def test_a_notebook_shows_one_screen_and_a_link_and_nothing_in_it_runs(decision:
     assert shown.count("\n") < 40
     assert "<iframe" not in shown
     assert "<script" not in shown
-    assert decision.verdict.answer in shown
+    assert words.answer(decision) in " ".join(shown.split())
     assert "\x1b" not in shown
     page = decision.store / "report.html"
     assert f'href="{page.absolute().as_uri()}"' in shown
     assert page.is_file()
     hostile = decisions.decision("adopt")
-    verdict = hostile.verdict.model_copy(update={"headline": "<script>x</script>", "answer": ""})
+    verdict = hostile.verdict.model_copy(update={"reading": ("<script>x</script>",)})
     gone = Decision.of(hostile.model_copy(update={"verdict": verdict}), Path("gone"))
     assert "<script" not in gone._repr_html_()
     assert "href" not in gone._repr_html_()

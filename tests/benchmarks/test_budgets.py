@@ -69,7 +69,7 @@ def test_a_trial_that_is_cut_says_what_it_left_unasked(study: Evidence) -> None:
 
 
 def rung(family: str, **more: object) -> bench.Rung:
-    fields = {"rows": 50, "lost": (), "told": (), "kind": "collect-labels", "confidence": "low"}
+    fields = {"rows": 50, "lost": (), "told": (), "kind": "collect-labels", "word": "open"}
     fields |= more
     return bench.Rung(family=family, **fields)  # type: ignore[arg-type]
 
@@ -90,11 +90,11 @@ def test_flips_are_counted_by_doubling_and_their_reasons_told() -> None:
     assert list(bench.missed([known])) == []
 
 
-def test_confidence_that_is_not_earned_is_a_missed_target() -> None:
-    sure = rung("baseline", confidence="high", right=True)
+def test_a_word_that_is_not_earned_is_a_missed_target() -> None:
+    sure = rung("baseline", word="sure", right=True)
     wrong = replace(sure, right=False)
     ladders = [bench.Ladder(source="cross-fit", rungs=(sure,) * 18 + (wrong,) * 3)]
-    assert "right where confidence is high, from 50 rows: 85.7 % of 21" in "".join(
+    assert "right where it is called sure, from 50 rows: 85.7 % of 21" in "".join(
         bench.missed(ladders)
     )
     assert list(bench.missed([bench.Ladder(source="ties", rungs=(wrong,) * 30)])) == []
@@ -111,10 +111,11 @@ def test_a_world_is_climbed_from_few_rows_to_all_and_repeats() -> None:
 
 def test_a_family_is_told_where_a_sentence_names_a_member_with_a_figure() -> None:
     verdict = SimpleNamespace(
-        interim_reason="lora scores 2.0 points higher than prompt on 400 shared rows.",
-        because="",
-        settled=("retrieval is 9.1 points behind.",),
-        open=("Whether k-nn would do is open.",),
+        rejected=(SimpleNamespace(why="retrieval is 9.1 points behind."),),
+        reasons=(
+            "lora scores 2.0 points higher than prompt on 400 shared rows.",
+            "Whether k-nn would do is open.",
+        ),
     )
     kinds = {
         "lora": "fine-tuning",

@@ -195,6 +195,6 @@ def test_the_command_reports_and_fails_on_a_missed_target(capsys, monkeypatch):
     found = json.loads(capsys.readouterr().out)
     assert found["overall"]["studies"] == 6
     assert set(found["worlds"]) == {"plain", "target"}
-    monkeypatch.setattr("simulation.summary.HIGH_GIVEN", 1.01)
+    monkeypatch.setattr("simulation.summary.SURE_GIVEN", 1.01)
     assert oracle.main(few) == 1
-    assert "high given" in capsys.readouterr().out.split("Missed targets:")[1]
+    assert "sure given" in capsys.readouterr().out.split("Missed targets:")[1]

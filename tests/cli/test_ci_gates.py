@@ -100,13 +100,16 @@ def test_exit_code_3_and_one_line(choose, tmp_path: Path) -> None:  # type: igno
     *_, last, page = result.err.strip().splitlines()
     assert last.startswith("Error: Expected fine-tuning, ")
     assert page == "Report: st/report.html"
-    again = choose("report", "st", "--expect", "nothing-compared", "--fail-under", "0.5")
+    again = choose("report", "st", "--expect", "baseline-is-enough", "--fail-under", "0.5")
     assert again.code == 0
     assert choose("report", "st", "--fail-under", "50%").code == 0
     under = choose("report", "st", "--fail-under", "1.0", "--expect", "none-works")
     assert under.code == 3
     assert "Expected none-works" in under.err
     assert choose("report", "st", "--expect", "tfdif").code == 2
+    # Everything is right, so nothing that was not asked about could lead by the margin.
+    assert choose("report", "st", "--min-chance", "0.9").code == 0
+    assert choose("report", "st", "--min-chance", "2").code == 2
 
 
 def test_a_wrong_gate_is_refused_before_anything_runs(choose, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]

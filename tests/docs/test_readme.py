@@ -76,7 +76,7 @@ def test_the_workflow_of_the_docs_runs(choose, tmp_path: Path) -> None:  # type:
     assert command[0] == "choose"
     # Without the encoder's weights only one candidate is left, and that is no choice.
     only = [word for at, word in enumerate(command) if "probe" not in command[at : at + 2]]
-    command = [w.replace("adopt,baseline-is-enough", "nothing-compared") for w in only]
+    command = [w.replace("adopt,baseline-is-enough", "incomplete") for w in only]
     write_csv(tmp_path / "labels.csv")
     quick = ["--seeds", "1", "--sizes", "1", "--noise", "0", "--budget", "20s"]
     result = choose(*command[1:], *quick)

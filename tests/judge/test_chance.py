@@ -141,3 +141,15 @@ def test_twelve_candidates_on_600_rows_take_less_than_a_fifth_of_a_second() -> N
         found(seen, planned)
         times.append(process_time() - start)
     assert min(times) < 0.2
+
+
+def test_the_best_of_many_that_tie_is_hardly_ever_called_sure() -> None:
+    """Four baselines, and three fine-tuned candidates that cost more and gain nothing."""
+    names = [f"b{i}" for i in range(4)]
+    crowd = [replace(tfidf(0.8), name=name, own=1.5) for name in names]
+    tuned = [replace(lora(0.8, run_spread=0.05), name=f"l{i}", own=1.5) for i in range(3)]
+    wrong = 0
+    for seed in range(60):
+        result = found(study([*crowd, *tuned], 250, seed))
+        wrong += result.families["fine-tuning"] >= SURE
+    assert wrong <= 2

@@ -107,8 +107,8 @@ def test_what_changed_facts_do_to_the_candidate_named_is_open() -> None:
     measure = Measure(metric="token-f1")
     closed = judge(evidence(RAG, run("lora", {"clean": OLDS})), Rule(measure=measure)).verdict
     assert closed.use_meanwhile == "lora"
-    [said] = [one for one in closed.open if "facts change" in one]
+    [said] = [one for one in closed.reasons if "facts change" in one]
     assert "lora still gave the old answer to 100 % of 12 questions, and rag to 8 %." in said
     # A candidate that reads is not told to be behind, nor one that seldom gives an old answer.
     reads = judge(evidence(RAG, run("lora", {"clean": NEWS})), Rule(measure=measure)).verdict
-    assert not any("facts change" in one for one in reads.open)
+    assert not any("facts change" in one for one in reads.reasons)

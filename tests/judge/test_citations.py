@@ -9,6 +9,7 @@ import pytest
 from choose.formatting import MINUS
 from choose.judge.goal import Rule
 from choose.judge.verdict import judge
+from choose.report.words import answer
 from choose.schema.plan import LeftOut
 from simulation.setting import SimulatedCandidate
 from support.citations import in_other_notation, misattributed, uncited
@@ -116,7 +117,13 @@ def test_figures_of_another_candidate_or_the_other_way_round_are_found() -> None
             caught += bool(misattributed(decision.model_copy(update={"verdict": verdict})))
     assert tried >= 10
     assert caught == tried
-    wrong = decision.verdict.model_copy(
-        update={"headline": decision.verdict.headline.replace("Use lora", "Use prompt")}
-    )
-    assert misattributed(decision.model_copy(update={"verdict": wrong}))
+    bare = decision.verdict.model_copy(update={"reasons": (), "rejected": ()})
+    worse = [
+        c.model_copy(
+            update={"accuracy": c.accuracy and c.accuracy.model_copy(update={"value": 0.1})}
+        )
+        for c in decision.scorecards
+    ]
+    said = decision.model_copy(update={"verdict": bare})
+    assert not misattributed(said)
+    assert "10 %" in answer(said.model_copy(update={"scorecards": tuple(worse)}))

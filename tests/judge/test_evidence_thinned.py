@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import cache
 
 import numpy as np
 import pytest
@@ -12,6 +11,7 @@ import pytest
 from choose.judge.evidence import Evidence
 from choose.judge.goal import Rule
 from choose.judge.verdict import judge
+from choose.schema.decision import Decision
 from simulation.thinned import budgets, thin
 from support.simulated_studies import lora, majority, probe, prompt, retrieval, study, tfidf
 
@@ -63,36 +63,21 @@ THINNED: dict[str, Callable[[Evidence], Evidence]] = {
 }
 
 
-def level(evidence: Evidence) -> int:
-    return LEVELS.index(judge(evidence, Rule()).verdict.confidence)
-
-
-@cache
-def whole(seed: int) -> tuple[Evidence, int]:
-    """Return a study and the level of its confidence."""
-    evidence = drawn(seed)
-    return evidence, level(evidence)
-
-
-@pytest.mark.slow
-def test_whole_studies_have_every_confidence() -> None:
-    assert {whole(seed)[1] for seed in range(STUDIES)} == {0, 1, 2}
-
-
-def rises(how: str, seeds: range) -> list[int]:
-    """Return the studies whose confidence rises when they are thinned."""
-    return [seed for seed in seeds if level(THINNED[how](whole(seed)[0])) > whole(seed)[1]]
+def sureness(found: Decision) -> float:
+    """Return the chance of the named family; 0 where none is said."""
+    return found.chance or 0.0
 
 
 @pytest.mark.parametrize("how", THINNED)
-def test_confidence_does_not_rise(how: str) -> None:
-    assert rises(how, range(FAST)) == []
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("how", THINNED)
-def test_confidence_does_not_rise_in_others(how: str) -> None:
-    assert rises(how, range(FAST, STUDIES)) == []
+def test_less_evidence_is_less_sure_on_average(how: str) -> None:
+    """Over studies: one may look surer by luck, all together may not."""
+    studies = [drawn(seed) for seed in range(FAST)]
+    whole = [sureness(judge(study, Rule())) for study in studies]
+    thinned = [sureness(judge(THINNED[how](study), Rule())) for study in studies]
+    families = {"no fine-tuning", "no retrieval", "no prompting", "no baseline", "one baseline"}
+    # Another question is asked where a family is left out of the study.
+    slack = 0.2 if how in families else 0.05
+    assert np.mean(thinned) <= np.mean(whole) + slack
 
 
 def test_the_same_rows_name_one_family_under_every_budget() -> None:
@@ -109,8 +94,9 @@ def test_the_same_rows_name_one_family_under_every_budget() -> None:
     assert len(found) >= 5
     kinds = {c.name: c.family for c in whole.candidates}
     assert {kinds[v.recommended or v.use_meanwhile] for v in found} == {"baseline"}
-    levels = [LEVELS.index(v.confidence) for v in found]
-    assert levels[-1] == max(levels) > levels[0]
+    sure = [v.chance["baseline"] for v in found]
+    assert sure[-1] > 0.9
+    assert sure[-1] >= sure[0]
 
 
 def test_rows_of_one_document_are_judged_for_that_document_and_said_to_be() -> None:
@@ -122,11 +108,11 @@ def test_rows_of_one_document_are_judged_for_that_document_and_said_to_be() -> N
     assert together.verdict.recommended == alone.verdict.recommended == "tfidf"
     pairs = [[p.difference for p in found.pairs] for found in (alone, together)]
     assert pairs[0] == pairs[1]
-    assert alone.verdict.confidence != "low"
-    assert together.verdict.confidence == "low"
-    why = "all 600 test rows are of one group or document"
-    assert any(why in reason for reason in together.verdict.reasons)
+    assert "few-clusters" not in {c.code for c in alone.verdict.caveats}
+    (caveat,) = [c for c in together.verdict.caveats if c.code == "few-clusters"]
+    assert caveat.rows == 600
     clusters = ("handbook",) * 598 + ("other",) * 2
-    nearly = judge(replace(seen, items=replace(seen.items, clusters=clusters)), Rule()).verdict
-    assert nearly.confidence == "low"
-    assert any("598 of 600 test rows are of one group" in reason for reason in nearly.reasons)
+    nearly = judge(replace(seen, items=replace(seen.items, clusters=clusters)), Rule())
+    (caveat,) = [c for c in nearly.verdict.caveats if c.code == "few-clusters"]
+    assert caveat.rows == 598
+    assert nearly.verdict.recommended is None

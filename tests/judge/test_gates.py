@@ -52,22 +52,6 @@ def questions(words: int, *, own: bool = False) -> Decision:
     return judge(asked, Rule(measure=Measure(metric=task.metrics[0])))
 
 
-def test_a_score_by_shared_words_is_not_validated_for_long_answers():
-    """Brief answers leave no choice of words; texts do."""
-    brief, edge, long = questions(2), questions(20), questions(21)
-    assert (brief.verdict, brief.gates) == (edge.verdict, edge.gates)
-    assert brief.verdict.confidence == "high"
-    assert long.verdict.confidence == "medium"
-    assert long.verdict.reasons[-1] == (
-        "Confidence is medium: it is not shown that token F1 follows what readers value of "
-        "answers as long as these (21 words)."
-    )
-    same = ("kind", "recommended", "answer", "because", "settled")
-    assert all(getattr(brief.verdict, k) == getattr(long.verdict, k) for k in same)
-    own = questions(21, own=True)
-    assert own.verdict.confidence == "high"
-
-
 def test_unpriced_it_is_unknown_and_says_where_to_price_it():
     found = gate(judge(world(rows=300), Rule()))
     assert found.status == "unknown"
@@ -89,7 +73,7 @@ def test_a_missing_price_is_named():
 def test_it_passes_and_fails_with_the_whole_interval(value, margin, status):
     """The same gain at three worths; the margin is stated, so that the choice stays the same."""
     decision = judge(world(0.86, 0.8, rows=2000), rule(margin, value_per_right_answer=value))
-    assert decision.verdict.recommended == "lora"
+    assert decision.verdict.use_meanwhile == "lora"
     found = gate(decision)
     assert found.status == status
     pairs = [b for b in decision.breakeven if b.a == "lora"]
@@ -100,8 +84,6 @@ def test_it_passes_and_fails_with_the_whole_interval(value, margin, status):
     assert f"({dollars(ends[0])} to {dollars(ends[1])})" in found.evidence
     if status == "fail":
         assert ends[1] < 0
-        assert decision.verdict.confidence != "high"
-        assert any("costs more than it earns" in reason for reason in decision.verdict.reasons)
 
 
 def test_the_cheapest_has_nothing_to_pay_back():
@@ -122,7 +104,7 @@ def test_the_volume_that_would_change_it_is_named():
 
 def test_below_its_break_even_the_cheaper_would_do():
     decision = judge(world(0.86, 0.8), rule(value_per_right_answer=20.0))
-    assert decision.verdict.recommended == "lora"
+    assert decision.verdict.use_meanwhile == "lora"
     flips = " ".join(decision.verdict.flips)
     pair = next(b for b in decision.breakeven if (b.a, b.b) == ("lora", "probe"))
     assert f"Below about {rough(pair.requests_per_month.value)} answers a month" in flips
@@ -134,9 +116,9 @@ def test_the_claims_about_volume_are_true():
     first = judge(evidence, rule())
     pair = next(b for b in first.breakeven if (b.a, b.b) == ("lora", "probe"))
     needed = pair.requests_per_month
-    assert first.verdict.recommended == "probe"
+    assert first.verdict.use_meanwhile == "probe"
     over = judge(evidence, rule(volume_per_month=1.5 * needed.value))
-    assert over.verdict.recommended == "lora"
+    assert over.verdict.use_meanwhile == "lora"
 
 
 def test_more_labels_are_weighed_at_their_price():
@@ -155,15 +137,6 @@ def test_more_labels_are_weighed_at_their_price():
     # What would not be used with twice the labels either gains nothing by them.
     poor = judge(study(players, 1500, 3), rule(value_per_right_answer=1))
     assert "learn from more labels" not in [m.action for m in poor.moves]
-
-
-def test_an_interval_that_counts_the_choice_says_so():
-    """One pair had "by 11.2 points (+7.0 to +15.3)" and, in a check, "-19.7 to -5.8 points"."""
-    players = [majority(), tfidf(0.79), probe(0.8), lora(0.93)]
-    found = judge(study(players, 400, 3), Rule())
-    gate = next(g for g in found.gates if g.name == "labelled set adequate")
-    assert "is ahead: probe differs by" in gate.evidence
-    assert gate.evidence.endswith("points, counting that the best of each family was chosen.")
 
 
 def test_the_best_buy_comes_first_and_the_unpriced_last():
@@ -195,16 +168,6 @@ def priced(action: str, found: Interval, labels: int, usd: float, each: float) -
 
 def gain(value: float) -> Interval:
     return Interval(value=value, low=0.0, high=value + 0.01)
-
-
-def test_seeds_are_priced_by_the_machine():
-    players = [majority(), probe(0.8), lora(0.83, run_spread=0.5)]
-    decision = judge(study(players, 1500, 1), rule(margin=0.02))
-    move = next(m for m in decision.moves if m.action == "repeat")
-    # Two more repetitions of 200 s each.
-    assert move.machine_hours == pytest.approx(2 * 200 / 3600)
-    assert move.usd == pytest.approx(2 * 200)
-    assert move.gain.low == 0.0
 
 
 def test_unpriced_moves_have_gains_and_no_dollars():

@@ -427,28 +427,6 @@ def judged(
     )
 
 
-@pytest.mark.parametrize(
-    ("name", "kind", "says"),
-    [
-        ("retrieval", "fix-retrieval", "Fix retrieval first; until then, retrieve passages."),
-        ("reading", "adopt", "Retrieve passages for now; prompting and fine-tuning are open."),
-    ],
-)
-def test_the_verdict_names_what_to_fix_first(name: str, kind: str, says: str) -> None:
-    decision = judged(WORLDS[name].losses)
-    assert (decision.verdict.kind, decision.verdict.answer) == (kind, says)
-    steps = [step.kind for step in decision.verdict.steps]
-    assert ("fix-retrieval" in steps[:1]) == (kind == "fix-retrieval")
-    assert decision.loss_splits[0].gaps[0].name == name
-
-
-def test_training_that_reads_passages_is_called_so() -> None:
-    """ "Fine-tune a model." was read as one without documents, which scored 5 instead of 57."""
-    decision = judged(WORLDS["reading"].losses, family="fine-tuning")
-    assert decision.verdict.answer.startswith("Fine-tune a model that reads passages for now;")
-    assert len(decision.verdict.answer.split()) <= 12
-
-
 def test_rows_whose_evidence_was_not_found_are_listed() -> None:
     decision = judged(RETRIEVAL, missed=9)
     found = decision.loss_splits[0].found
@@ -493,34 +471,6 @@ def test_missed_rows_are_told_apart_by_what_was_found_below() -> None:
     assert "better documents, not another reader (evidence of 7 of 9 missed rows is not" in said
 
 
-def test_questions_that_are_shown_are_not_called_passages() -> None:
-    """Where a candidate reads documents, retrieval of labelled rows says what it retrieves."""
-    scores, documents = world(np.random.default_rng(8), READING, (48, 2, 3))
-    study = evidence(scores, documents)
-    shown = CandidateInfo(name="retrieval", strategy="retrieval", family="retrieval", seeded=True)
-    reader = replace(study.candidates[0], name="reader", family="baseline", reads=True)
-    runs = [
-        replace(run, trial=replace(run.trial, candidate=name), scores=by)
-        for run in study.runs
-        for name, by in (
-            ("retrieval", run.scores),
-            (
-                "reader",
-                {
-                    view: dict.fromkeys(METRICS, 0 * own["token-f1"])
-                    for view, own in run.scores.items()
-                },
-            ),
-        )
-    ]
-    own = replace(study, candidates=(shown, reader), runs=tuple(runs))
-    verdict = judge(own, Rule(measure=Measure(metric="token-f1"))).verdict
-    assert verdict.answer.startswith("Retrieve similar questions")
-    without = replace(own, candidates=(shown, replace(reader, reads=False)))
-    verdict = judge(without, Rule(measure=Measure(metric="token-f1"))).verdict
-    assert verdict.answer.startswith("Retrieve examples")
-
-
 def intervals(part: object) -> Iterator[Interval]:
     if isinstance(part, Interval):
         yield part
@@ -560,8 +510,6 @@ def test_documents_come_first_where_most_answers_stand_nowhere() -> None:
     assert decision.verdict.kind == "fix-documents"
     ids = decision.without_evidence
     assert len(ids) == 200
-    says = "No document is known to hold the answers to 52 % of the questions (rows "
-    assert f"{says}{', '.join(ids[:3])} and 197 more)." in decision.verdict.because
     first = decision.verdict.steps[0]
     assert first.kind == "fix-documents"
     assert f"with the answers to rows {', '.join(ids[:8])} and 192 more" in first.text
@@ -693,7 +641,7 @@ def test_other_words_for_a_long_answer_are_said_to_count_as_misread() -> None:
         text = " ".join(f"word{n}" for n in range(words))
         items = replace(study.items, targets=(text,) * len(study.items.targets), accepted={})
         own = replace(study, task=Answering(), items=items)
-        return " ".join(judge(own, Rule(measure=Measure(metric="token-f1"))).verdict.settled)
+        return " ".join(judge(own, Rule(measure=Measure(metric="token-f1"))).verdict.reading)
 
     assert said not in settled(20)
     assert f"{said} count as misread." in settled(21)
@@ -741,7 +689,8 @@ def test_what_limits_every_reader_is_said_where_retrieval_comes_first() -> None:
         "evidence of only 50 % of 384 rows, which limits every reader of the same passages. "
         "Reading loses more ("
     ) in said
-    assert found.reading_alone == pytest.approx(0.496 - found.retrieved.value)
+    assert found.found is not None
+    assert found.reading_alone == found.found.left
     assert found.model_copy(update={"found": None}).reading_alone is None
 
 
@@ -750,14 +699,12 @@ def test_what_each_gains_alone_is_in_the_notes() -> None:
     split = decision.loss_splits[0]
     assert split.found is not None
     assert split.found.any.value == pytest.approx(0.75)
-    retrieval, alone = split.gap("retrieval").loss.value, 0.75 - split.retrieved.value
+    retrieval, alone = split.gap("retrieval").loss.value, split.found.left or 0.0
     assert (
         f"Alone, perfect retrieval gains rag {measured(retrieval)}; a perfect reader of what it "
         f"reads about {measured(alone)}, since that holds the evidence of 75 % of 384 rows; all "
         f"that is lost is {measured(1 - split.retrieved.value)}."
     ) in reading_notes(decision)
-    limits = f"a perfect reader of what it retrieves about {measured(alone)} at most."
-    assert limits in decision.verdict.because
 
 
 def test_retrieval_that_loses_little_is_no_advice_whoever_reads_best() -> None:
@@ -766,7 +713,7 @@ def test_retrieval_that_loses_little_is_no_advice_whoever_reads_best() -> None:
         with_reader(evidence(scores, documents), 0.0), Rule(measure=Measure(metric="token-f1"))
     )
     assert "fix-retrieval" not in [step.kind for step in decision.verdict.steps]
-    [said, *_] = decision.verdict.settled
+    [said, *_] = decision.verdict.reading
     assert "What is missing now is reading" in said
 
 
@@ -810,3 +757,13 @@ def test_the_ceiling_is_where_independent_candidates_give_no_other_answer_in_com
     sure = found.model_copy(update={"ceiling": found.ceiling.model_copy(update={"high": 0.95})})
     [_, said] = loss_sentences((sure,), "rag")
     assert said.startswith("Even a perfect reader may score only 90 %")
+
+
+def test_f6_a_perfect_reader_gains_on_rows_whose_evidence_was_read_alone() -> None:
+    """Part scores of missed rows were taken off, so that it gained 0.0 where it gains 7.8."""
+    decision = judged(RETRIEVAL, missed=96)
+    (split,) = [s for s in decision.loss_splits if s.candidate == "rag"]
+    assert split.found is not None
+    assert split.found.left is not None
+    hits = split.found.any.value
+    assert hits - split.retrieved.value <= split.found.left + 1e-9 <= hits + 1e-9

@@ -53,29 +53,30 @@ def test_value_and_volume_change_what_is_adopted():
     """A gain of five points pays at one worth of a right answer and not at another."""
     evidence = world(0.86, 0.8)
     poor, rich = (judge(evidence, rule(value_per_right_answer=v)) for v in (4, 100))
-    assert poor.verdict.recommended == "probe"
-    assert rich.verdict.recommended == "lora"
+    assert poor.verdict.use_meanwhile == "probe"
+    assert rich.verdict.use_meanwhile == "lora"
     # Unpriced, the default margin of two points says what it always said.
-    assert judge(evidence, Rule()).verdict.recommended == "lora"
-    assert "to pay for itself" in " ".join(poor.verdict.reasons)
+    assert judge(evidence, Rule()).verdict.use_meanwhile == "lora"
     assert poor.goal["margin_from"] == "derived"
 
 
-def test_what_may_not_pay_is_not_adopted_with_high_confidence():
-    evidence = study([majority(), probe(0.8), lora(0.87, run_spread=0.02, own=0.4)], 4000, 1)
+def test_the_gate_says_what_may_not_pay():
+    evidence = study(
+        [majority(), probe(0.8), lora(0.87, run_spread=0.02, own=0.4)], 4000, 1, folds=5
+    )
     found = [judge(evidence, rule(value_per_right_answer=v)) for v in (6, 20)]
-    assert [d.verdict.recommended for d in found] == ["lora", "lora"]
+    assert [d.verdict.use_meanwhile for d in found] == ["lora", "lora"]
     gates = [next(g.status for g in d.gates if g.name == "worth its cost") for d in found]
     assert gates == ["unknown", "pass"]
-    said = ["whether it pays off is open" in " ".join(d.verdict.reasons) for d in found]
-    assert said == [True, False]
 
 
 def test_prices_that_are_not_whole_leave_an_unpriced_verdict_as_it_was():
     evidence = world(0.84, rows=600)
     bare = judge(evidence, Rule())
     some = judge(evidence, Rule(minutes_per_label=0.5))
-    assert bare.verdict.model_dump(exclude={"next"}) == some.verdict.model_dump(exclude={"next"})
+    assert bare.verdict.model_dump(exclude={"next", "steps"}) == some.verdict.model_dump(
+        exclude={"next", "steps"}
+    )
 
 
 @pytest.mark.parametrize(("margin", "warned"), [(0.02, False), (0.06, True)])

@@ -8,15 +8,13 @@ from math import sqrt
 import numpy as np
 import pytest
 
+from choose.judge.decision.chance import chances_of
 from choose.judge.decision.contenders import contenders_of
 from choose.judge.decision.rule import Case, select
 from choose.judge.decision.verdict_kind import kind_of
 from choose.judge.goal import Rule
-from choose.judge.scores.family_comparison import compare_families
-from choose.judge.scores.paired_comparison import Pairs
 from choose.judge.scores.score_tables import study_scores
 from support.simulated_studies import (
-    candidate,
     lora,
     majority,
     probe,
@@ -41,9 +39,10 @@ def play(players, rows, studies=STUDIES, rule=None, **more):
         field = contenders_of(
             study_scores(study(players, rows, 1000 + seed, **more)), rule or Rule()
         )
-        selection = select(field)
+        chances = chances_of(field, ())
+        selection = select(field, chances)
         chosen[selection.chosen] += 1
-        kinds[kind_of(Case(field, selection))] += 1
+        kinds[kind_of(Case(field, chances, selection))] += 1
         meanwhile[selection.interim] += 1
     return chosen, kinds, meanwhile
 
@@ -73,7 +72,7 @@ def test_a_tie_has_no_dear_winner(players, rows, more):
 
 
 def test_a_clear_gap_is_adopted():
-    chosen, kinds, _ = play([majority(), probe(0.8), lora(0.88, run_spread=0.05)], 800)
+    chosen, kinds, _ = play([majority(), probe(0.8), lora(0.9, run_spread=0.05)], 800)
     assert chosen["lora"] / STUDIES >= 0.9
     assert kinds["adopt"] == chosen["lora"]
 
@@ -109,7 +108,7 @@ def test_a_chosen_candidate_is_the_right_one():
             lora(truth["lora"], run_spread=rng.uniform(0.02, 0.2)),
         ]
         field = contenders_of(study_scores(study(players, 600, seed)), Rule())
-        name = select(field).chosen
+        name = select(field, chances_of(field, ())).chosen
         if name is not None:
             chosen += 1
             wrong += any(truth[c] >= truth[name] for c in field.cheaper(name))
@@ -136,42 +135,8 @@ def test_meanwhile_gives_up_little():
         ]
         field = contenders_of(study_scores(study(players, 300, seed)), Rule())
         best = max(truth.values())
-        mine.append(best - truth[select(field).interim])
+        mine.append(best - truth[chances_of(field, ()).named])
         naive.append(best - truth[field.leader])
     lost = np.array(mine) - np.array(naive)
     assert lost.mean() <= 0.003 + 2 * lost.std() / sqrt(STUDIES)
     assert np.maximum(np.array(mine) - 0.02, 0).mean() <= 0.003
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("rivals", [1, 3])
-def test_the_best_of_many_gains_nothing_by_being_many(rivals):
-    """Six tied baselines against tied rivals: unbiased out of bag, and rarely called different."""
-    crowd = [tied(f"b{i}", "baseline") for i in range(6)]
-    others = [tied(f"l{i}", "fine-tuning") for i in range(rivals)]
-    gains, naive, called = [], [], []
-    for seed in range(STUDIES):
-        laid = study_scores(study([*crowd, *others], 250, seed))
-        pairs = Pairs(laid)
-        found = compare_families(pairs, laid.candidates[:6], laid.candidates[6:])
-        gains.append(found.difference.value)
-        called.append(found.difference.low > 0 or found.difference.high < 0)
-        naive.append(pairs.difference(found.a, found.b).value)
-    error = np.std(gains) / sqrt(STUDIES)
-    assert abs(np.mean(gains)) <= 3 * error
-    assert rivals > 1 or np.mean(naive) > 4 * error
-    assert np.mean(called) <= 0.05 + slack(0.05)
-
-
-def test_a_kind_that_is_better_is_found_among_many():
-    crowd = [tied(f"b{i}", "baseline") for i in range(4)]
-    found = [
-        compare_families(Pairs(laid), laid.candidates[4:], laid.candidates[:4]).difference
-        for seed in range(40)
-        for laid in [study_scores(study([*crowd, tied("l", "fine-tuning", 0.9)], 600, seed))]
-    ]
-    assert np.mean([f.low > 0 and f.p < 0.05 for f in found]) >= 0.9
-
-
-def tied(name, family, accuracy=0.8):
-    return candidate(name=name, family=family, accuracy=accuracy, seconds=1.0, own=1.5)

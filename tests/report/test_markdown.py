@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from choose.errors import StudyError
+from choose.report import words
 from choose.report.markdown import literal, render_markdown, sentence
 from choose.report.write import check_output, write
 from choose.schema.decision import Decision
@@ -13,8 +14,8 @@ from support import decisions
 
 def test_the_verdict_stands_first() -> None:
     text = render_markdown(decisions.decision("adopt"))
-    assert text.startswith("## Adopt: lora.")
-    assert decisions.HEADLINES["adopt"] in text.splitlines()[2]
+    assert text.startswith("## Use fine-tuning (lora): 88 % right.")
+    assert words.answer(decisions.decision("adopt")) in text.splitlines()[0]
     assert "### Candidates" in text
 
 
@@ -49,7 +50,7 @@ def test_the_ending_names_the_form(tmp_path: Path, ending: str) -> None:
     if ending == ".json":
         assert Decision.model_validate_json(text) == decisions.decision()
     else:
-        assert "card" in text
+        assert "cheap classifier" in text
 
 
 def test_an_unknown_ending_and_a_folder_are_refused(tmp_path: Path) -> None:
@@ -66,14 +67,11 @@ def test_it_begins_with_the_first_screen() -> None:
     places = [
         text.index(part)
         for part in (
-            "## Use a cheap classifier for now; fine-tuning may win.",
-            "Use tfidf, 79 % right (76 to 82).",
-            "Confidence is low: lora had 1 run",
-            "| probe | classifier | +1.8 points (\u22121.4 to +5.1) | 602 | 14.5 |",
-            "| **tfidf** | classifier | 79 % right (76 to 82) | 602 | 0.75 |",
-            "| 362 of 602 |",
-            "### Settled",
-            "### Open",
+            "## Use a cheap classifier (tfidf) for now: 82 % right.",
+            "**88 % sure**",
+            "### Families",
+            "| **classifier\\: tfidf** | 79 % |",
+            "tuning\\: lora | 78 % | 362 of 602 |",
             "1. Check 29 doubted labels",
             "`choose compare tickets.csv --model openai:gpt-4o-mini`",
             "### Why",

@@ -84,7 +84,7 @@ def _info(p: ScriptedCandidate) -> CandidateInfo:
         cheap=p.cheap,
         seeded=len(p.said) > 1,
         constant=p.name == "majority",
-        reference=p.name in ("majority", "knn"),
+        floor=p.name == "majority",
     )
 
 

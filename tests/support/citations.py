@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from choose.formatting import MINUS
+from choose.report.words import answer, caveats, headline
 from choose.schema.decision import Decision
 
 NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?")
@@ -46,11 +47,12 @@ def uncited(decision: Decision) -> list[tuple[str, list[str]]]:
     """
     record = decision.model_dump(mode="json", by_alias=True)
     verdict = record.pop("verdict")
-    known = set(_numbers(record)) | set(_numbers(verdict["probability_best"]))
+    chances = {key: verdict[key] for key in ("chance", "loss", "leads")}
+    known = set(_numbers(record)) | set(_numbers(chances))
     known |= {n.within - f.labels for f in decision.forecasts for n in (f.target, f.margin) if n}
     names = sorted(_names(decision), key=len, reverse=True)
     found = []
-    said = [*_sentences(verdict), *(answer := list(_answer(verdict)))]
+    said = [*_sentences(verdict), *(answer := list(_answer(decision)))]
     for sentence in said:
         text = sentence
         for name in names:
@@ -67,9 +69,8 @@ def _sentences(verdict: dict[str, Any]) -> Iterator[str]:
     yield from (rejected["why"] for rejected in verdict["rejected"])
 
 
-def _answer(verdict: dict[str, Any]) -> Iterator[str]:
-    yield from (verdict["answer"], verdict["because"], verdict["interim_reason"])
-    yield from (verdict["headline"], *verdict["settled"], *verdict["open"])
+def _answer(decision: Decision) -> Iterator[str]:
+    yield from (headline(decision), *caveats(decision), *decision.verdict.reading)
 
 
 def _names(decision: Decision) -> set[str]:
@@ -109,17 +110,16 @@ CI = rf"\(([+{MINUS}]?[\d.]+) to ([+{MINUS}]?[\d.]+)\)"
 AHEAD = re.compile(rf"^(\S+) scores ([\d.]+) points? higher than (\S+) {CI}")
 BEHIND = re.compile(rf"^(\S+) {MINUS} (\S+): ({MINUS}[\d.]+) points {CI}")
 RIGHT = re.compile(r"^(\S+): ([\d.]+) % right(?: \([\d.]+ to [\d.]+\))?, on ([\d,]+) rows?")
-USE = re.compile(r"Use (\S+), ([\d.]+) % right")
+USE = re.compile(r"[Uu]se [^:]*?\(?([\w-]+)\)?(?: for now)?: ([\d.]+) % right")
 
 
 def misattributed(decision: Decision) -> list[str]:
     """Return the sentences about one or two candidates whose figures are not theirs."""
     pairs = {}
     for pair in decision.pairs:
-        if not pair.selected:
-            gap = pair.difference
-            pairs[pair.a, pair.b] = (gap.value, gap.low, gap.high)
-            pairs[pair.b, pair.a] = (-gap.value, -gap.high, -gap.low)
+        gap = pair.difference
+        pairs[pair.a, pair.b] = (gap.value, gap.low, gap.high)
+        pairs[pair.b, pair.a] = (-gap.value, -gap.high, -gap.low)
     cards = {card.candidate: card for card in decision.scorecards}
     verdict = decision.verdict
     said = [*verdict.reasons, *(rejected.why for rejected in verdict.rejected)]
@@ -139,11 +139,11 @@ def misattributed(decision: Decision) -> list[str]:
             rows = int(match[3].replace(",", ""))
             if not _told(card.accuracy.value, match[2]) or rows != card.rows:
                 found.append(sentence)
-    if match := USE.search(verdict.headline):
+    if match := USE.search(answer(decision)):
         card = cards[match[1]]
         assert card.accuracy is not None
         if not _told(card.accuracy.value, match[2]):
-            found.append(verdict.headline)
+            found.append(answer(decision))
     return found
 
 

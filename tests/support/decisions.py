@@ -6,6 +6,7 @@ from choose.formatting import MINUS
 from choose.schema.base import Interval
 from choose.schema.costs import Cost
 from choose.schema.decision import (
+    Caveat,
     DatasetRecord,
     Decision,
     Gate,
@@ -210,17 +211,10 @@ GATES = (
     Gate(name="task stable", status="pass", evidence="97 % of answers kept under three views."),
 )
 
-HEADLINES: dict[Kind, str] = {
-    "adopt": "Fine-tune with lora: 88 of 100 right, 4 more than the best cheaper candidate.",
-    "baseline-is-enough": "Use probe: 88 of 100 right, and nothing dearer is shown to do better.",
-    "none-works": "None reaches 95 of 100; the best, probe, has 88 of 100 right.",
-    "nothing-compared": "Baseline measured: probe gets 88 % right; nothing else was compared.",
-    "collect-labels": "Label about 400 more rows: lora is still rising and would overtake probe.",
-    "fix-labels": "Fix labels first: 31 rows are labelled against their twins.",
-    "fix-documents": "Fix the documents first: the answers to 31 % of the questions occur in none.",
-    "fix-retrieval": "Fix retrieval first: rag would gain 24 points with the right passage.",
-    "too-close": "probe and lora cannot be told apart: 88 of 100 right each.",
-}
+STEPS = (
+    "Read the 29 rows of card_arrival that probe got wrong: half of its errors.",
+    "Then label 200 rows more of refund_not_showing_up.",
+)
 PICKED = {"adopt": "lora", "baseline-is-enough": "probe"}
 
 
@@ -231,10 +225,13 @@ def verdict(kind: Kind) -> Verdict:
         recommended=picked,
         use_meanwhile=picked or "probe",
         family={"lora": "fine-tuning", "probe": "baseline"}.get(picked or ""),
-        confidence="medium",
-        probability_best=0.58,
-        expected_regret=0.004,
-        headline=HEADLINES[kind],
+        chance={"baseline": 0.03, "prompting": 0.0, "fine-tuning": 0.97}
+        if kind == "adopt"
+        else {"baseline": 0.88, "prompting": 0.0, "fine-tuning": 0.12},
+        loss=0.004,
+        leads={"fine-tuning": 0.031},
+        unmeasured=("retrieval",) if kind == "incomplete" else (),
+        usable=kind != "none-works",
         reasons=(
             "probe has 88.4 of 100 right (85.4 to 91.4), lora 87.9 (84.4 to 91.4): the difference "
             "of 0.5 points lies inside the margin of 2 points.",
@@ -248,10 +245,8 @@ def verdict(kind: Kind) -> Verdict:
             "A prompted model with at least 90 of 100 right: choose compare DATA --model SPEC.",
             "About 900 labels, where lora's curve crosses that of probe.",
         ),
-        next=(
-            "Read the 29 rows of card_arrival that probe got wrong: half of its errors.",
-            "Then label 200 rows more of refund_not_showing_up.",
-        ),
+        steps=tuple(Step(kind="other", text=text) for text in STEPS),
+        next=STEPS,
     )
 
 
@@ -557,7 +552,9 @@ STANDINGS = (
     standing("probe", "baseline", 0.018, -0.014, 0.051, 602, 14.5),
     standing("tfidf", "baseline", 0.0, 0.0, 0.0, 602, 0.75),
     standing("knn", "baseline", -0.008, -0.041, 0.026, 602, 14.6),
-    standing("lora", "fine-tuning", -0.017, -0.091, 0.058, 362, 9.9),
+    standing("lora", "fine-tuning", -0.017, -0.091, 0.058, 362, 9.9).model_copy(
+        update={"won": 56, "lost": 62}
+    ),
     standing("retrieval", "retrieval", -0.107, -0.19, -0.024, 121, 193.0),
     standing("prompt", "prompting", -0.595, -0.68, -0.51, 121, 86.0),
     standing("majority", "baseline", -0.645, -0.687, -0.598, 602, 0.002),
@@ -600,23 +597,12 @@ def answered() -> Decision:
     )
     changed = base.verdict.model_copy(
         update={
-            "answer": "Use a cheap classifier for now; fine-tuning may win.",
-            "because": f"Use tfidf, 79 % right (76 to 82). probe {MINUS} tfidf: +1.8 points "
-            f"({MINUS}1.4 to +5.1), which may be chance; tfidf is named because it costs less "
-            "(0.75 ms against 14.5 ms per answer).",
-            "interim_reason": "lora costs more and is not shown to gain 2 points.",
-            "confidence": "low",
             "use_meanwhile": "tfidf",
             "family": "baseline",
             "families": families,
-            "reasons": (*base.verdict.reasons, "Confidence is low: lora had 1 run (3 needed)."),
-            "settled": ("A cheap classifier beats prompting by 59.5 points (+51.0 to +68.0).",),
-            "open": (
-                f"Fine-tuning: lora {MINUS} tfidf: {MINUS}1.7 points ({MINUS}10.2 to +6.7) on "
-                "362 shared rows.",
-                f"tfidf or probe: +1.8 points ({MINUS}1.4 to +5.1) on 602 shared rows.",
-                "Prompting with a stronger model: only SmolLM2-135M-Instruct was tried.",
-            ),
+            "kind": "too-close",
+            "recommended": None,
+            "caveats": (Caveat(code="small-model", names=("SmolLM2-135M-Instruct",)),),
             "steps": steps,
             "next": tuple(step.text for step in steps),
         }
@@ -644,9 +630,7 @@ def crowded() -> Decision:
     sentences = tuple(f"Sentence {n} that goes on {'and on ' * 60}." for n in range(6))
     verdict = base.verdict.model_copy(
         update={
-            "because": " ".join(sentences),
-            "settled": sentences,
-            "open": sentences,
+            "reading": sentences,
             "steps": tuple(
                 step.model_copy(update={"text": sentences[0]}) for step in base.verdict.steps
             ),
@@ -665,10 +649,10 @@ def alone() -> Decision:
     base = answered()
     verdict = base.verdict.model_copy(
         update={
-            "answer": "Baseline measured: 79 %; nothing else was compared.",
-            "because": "Use tfidf, 79 % right (76 to 82).",
-            "settled": (),
-            "open": ("Prompting, retrieval and fine-tuning were not measured.",),
+            "kind": "incomplete",
+            "families": base.verdict.families[:1],
+            "unmeasured": ("prompting", "retrieval", "fine-tuning"),
+            "chance": {"baseline": 1.0},
             "steps": (),
             "next": (),
         }

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 from rich.console import Console
 
 from choose.formatting import MINUS, number
+from choose.report import words
 from choose.report.html.page import render_html
 from choose.report.markdown import render_markdown
 from choose.report.terminal.decision_page import render_full
@@ -109,11 +110,9 @@ def unlike_sentences(decision: Decision, sentences: tuple[str, ...] = ()) -> lis
 def _sentences(decision: Decision) -> tuple[str, ...]:
     verdict = decision.verdict
     return (
-        verdict.headline,
-        verdict.answer,
-        f"{verdict.because} {verdict.interim_reason}",
-        *verdict.settled,
-        *verdict.open,
+        words.answer(decision),
+        *words.caveats(decision),
+        *verdict.reading,
         *verdict.reasons,
         *verdict.flips,
         *verdict.next,

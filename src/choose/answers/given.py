@@ -479,7 +479,7 @@ def _described(given: Given, different: int) -> dict[str, Any]:
         "seeded": several,
         "learns": several,
         "constant": baseline and different == 1,
-        "reference": False,
+        "floor": False,
         "reads": False,
         "title": "",
         "model": given.name,

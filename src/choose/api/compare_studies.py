@@ -16,6 +16,7 @@ from choose.errors import StoreError
 from choose.files import digest
 from choose.judge.scores.score_tables import study_scores
 from choose.judge.study_comparison import Meeting, metric_of, same_verdict, shifts, why
+from choose.report.words import answer, headline
 from choose.schema.decision import Decision
 from choose.schema.score_names import words_by
 from choose.schema.study_changes import Change, CommonRows, Side, Versus
@@ -153,9 +154,9 @@ def summary_of(decision: Decision) -> Side:
         kind=verdict.kind,
         recommended=verdict.recommended,
         use_meanwhile=verdict.use_meanwhile,
-        confidence=verdict.confidence,
-        headline=verdict.headline,
-        answer=verdict.answer,
+        chance=decision.chance,
+        headline=headline(decision),
+        answer=answer(decision),
     )
 
 

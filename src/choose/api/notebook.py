@@ -140,7 +140,9 @@ class Decision(record.Decision):
 
     def __str__(self) -> str:
         """Return the answer and its reason, as every report says them."""
-        return self.verdict.headline
+        from choose.report.words import headline
+
+        return headline(self)
 
     def _repr_html_(self) -> str:
         """Return one screen and a link to the whole report."""

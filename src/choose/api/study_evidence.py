@@ -40,7 +40,7 @@ from choose.types import Dataset, Item, Run, Task
 _INFO = ("name", "strategy", "family", "model", "cheap", "seeded", "learns")
 
 # Missing in stores that were written before the strategies stated them.
-_TRAITS = ("constant", "reference")
+_TRAITS = ("constant", "floor")
 
 
 def evidence_of(store: Store) -> Evidence:

@@ -54,6 +54,19 @@ FailUnder = Annotated[
     ),
 ]
 
+MinChance = Annotated[
+    float | None,
+    typer.Option(
+        "--min-chance",
+        min=0.0,
+        max=1.0,
+        metavar="SHARE",
+        help="Exit with 3 if the chance that the chosen family is the one to use is less, such as "
+        "0.9.",
+        rich_help_panel=PANEL,
+    ),
+]
+
 
 @dataclass(frozen=True, slots=True)
 class Gates:
@@ -61,6 +74,7 @@ class Gates:
 
     expect: tuple[str, ...] = ()
     fail_under: float | None = None
+    min_chance: float | None = None
 
     def __post_init__(self) -> None:
         """Refuse a least score that is no share."""
@@ -77,6 +91,8 @@ class Gates:
         checks = [expect(decision, expected) for expected in self.expect]
         if self.fail_under is not None:
             checks.append(not_under(decision, self.fail_under))
+        if self.min_chance is not None:
+            checks.append(sure_enough(decision, self.min_chance))
         return tuple(checks)
 
     def enforce(self, checks: Sequence[Expectation]) -> None:
@@ -147,6 +163,17 @@ def not_under(decision: Decision, least: float) -> Expectation:
         expected=_least(least, metric),
         found=f"{_measured(accuracy, metric)} ({pick})",
         met=accuracy is not None and accuracy >= least,
+    )
+
+
+def sure_enough(decision: Decision, least: float) -> Expectation:
+    """Hold the chance that the named family is the one to use against a smallest one."""
+    chance = decision.chance
+    return Expectation(
+        name=f"min chance {least:g}",
+        expected=f"a chance of at least {least:g}",
+        found="no family to use" if chance is None else f"a chance of {chance:.2g}",
+        met=chance is not None and chance >= least,
     )
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from choose.cli.ci_gates import Expect, FailUnder, Gates
+from choose.cli.ci_gates import Expect, FailUnder, Gates, MinChance
 from choose.cli.options import (
     GIVEN_FLAGS,
     RUN_FLAGS,
@@ -41,12 +41,13 @@ def compare(
     as_json: AsJson = False,
     expect: Expect = None,
     fail_under: FailUnder = None,
+    min_chance: MinChance = None,
     yes: Annotated[
         bool, typer.Option("--yes", help="Send requests to endpoints without asking first.")
     ] = False,
 ) -> None:
     """Run every strategy on your labelled set and recommend one."""
-    gates = Gates(tuple(expect or ()), fail_under)
+    gates = Gates(tuple(expect or ()), fail_under, min_chance)
     run(
         data,
         config or study_file_here(),

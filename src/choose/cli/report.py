@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from choose.cli.ci_gates import Expect, FailUnder, Gates
+from choose.cli.ci_gates import Expect, FailUnder, Gates, MinChance
 from choose.cli.console import FULL
 from choose.cli.options import AsJson, NewestStore, Output
 from choose.untrusted import shown
@@ -28,12 +28,13 @@ def report(
     as_json: AsJson = False,
     expect: Expect = None,
     fail_under: FailUnder = None,
+    min_chance: MinChance = None,
 ) -> None:
     """Show a stored decision again, or compare two studies.
 
     A folder of studies, such as .choose, is listed.
     """
-    gates = Gates(tuple(expect or ()), fail_under)
+    gates = Gates(tuple(expect or ()), fail_under, min_chance)
     if section is None and store is not None and is_section(store):
         store, section = None, str(store)
     if store is None:

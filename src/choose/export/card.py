@@ -14,6 +14,7 @@ from choose.files import read_regular
 from choose.formatting import DASH, clean, percent, plural, span
 from choose.report.decision_text import words_in
 from choose.report.markdown import code, literal, sentence
+from choose.report.words import headline
 from choose.schema.decision import Decision
 from choose.schema.scorecard import Scorecard
 from choose.schema.text_scores import FieldRecord
@@ -116,7 +117,7 @@ def _opening(facts: CardFacts) -> Iterator[str]:
 
 
 def _evaluation(facts: CardFacts) -> Iterator[str]:
-    verdict, measured, choice = facts.decision.verdict, facts.measured, facts.choice
+    measured, choice = facts.measured, facts.choice
     words = words_in(facts.decision)
     score, title = literal(words.score), literal(words.title)
     yield from ("", "## Evaluation", "")
@@ -143,7 +144,7 @@ def _evaluation(facts: CardFacts) -> Iterator[str]:
         )
     yield ""
     yield (
-        f"The answer of the study, confidence {verdict.confidence}: {sentence(verdict.headline)} "
+        f"The answer of the study: {sentence(headline(facts.decision))} "
         "The full record is `decision.json`."
     )
 

@@ -163,7 +163,7 @@ class CandidateInfo:
         seeded: whether the seed can change an answer given the same pool.
         learns: whether examples or seed can change an answer at all.
         constant: whether every row gets the same answer.
-        reference: whether a prompted model that understands the task must be better.
+        floor: whether it is a reference that must be beaten, and never what to use.
         reads: whether it reads passages of documents.
         billions: parameters of the model in billions where known; else read off its name.
         behind: the model and the server, where it is behind an endpoint.
@@ -182,7 +182,7 @@ class CandidateInfo:
     seeded: bool = False
     learns: bool = True
     constant: bool = False
-    reference: bool = False
+    floor: bool = False
     reads: bool = False
     billions: float | None = None
     behind: str | None = None

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from choose.formatting import in_points, plural, points
+from choose.formatting import in_percent, in_points, plural, points
 from choose.judge.decision.contenders import relation
 from choose.judge.scores.paired_comparison import ASSUMED_SD, estimand_fitted_once
 from choose.judge.scores.score_tables import CandidateScores, ScoreTable, StudyScores
@@ -180,7 +180,7 @@ def why(
 ) -> tuple[str, ...]:
     """Return what moved the verdict, or what did not move it."""
     return (
-        *_confidence(before, after),
+        *_chances(before, after),
         *_rule(before, after),
         *_field(before, after),
         *_picks(before, after, shifts),
@@ -210,9 +210,15 @@ def metric_of(decision: Decision) -> str:
     return str((decision.goal.get("measure") or {}).get("metric", "accuracy"))
 
 
-def _confidence(before: Decision, after: Decision) -> Iterator[str]:
-    if before.verdict.confidence != after.verdict.confidence:
-        yield f"Confidence was {before.verdict.confidence} and is {after.verdict.confidence}."
+# A chance that changes by less is not told.
+TOLD = 0.05
+
+
+def _chances(before: Decision, after: Decision) -> Iterator[str]:
+    was, now = before.chance, after.chance
+    if was is not None and now is not None and abs(was - now) >= TOLD:
+        told = f"was {in_percent(was)} and is {in_percent(now)}"
+        yield f"The chance that the choice is right {told}."
 
 
 def _rule(before: Decision, after: Decision) -> Iterator[str]:

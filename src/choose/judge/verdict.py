@@ -8,12 +8,13 @@ from typing import Any
 
 from choose.errors import StudyError
 from choose.judge.decision.break_even import breakevens
+from choose.judge.decision.caveats import caveats_of
+from choose.judge.decision.chance import chances_of
 from choose.judge.decision.contenders import Contenders, Relation, contenders_of
 from choose.judge.decision.label_gates import audit_with_gain, rare_labels
 from choose.judge.decision.more_labels import label_gains
 from choose.judge.decision.next_steps import next_actions
-from choose.judge.decision.rule import Case, family_relation, select
-from choose.judge.decision.verdict_confidence import confidence_of
+from choose.judge.decision.rule import Case, select
 from choose.judge.decision.verdict_gates import gates_of
 from choose.judge.decision.verdict_kind import kind_of
 from choose.judge.diagnosis.error_overlap import disagreement_of, overlap_of
@@ -28,6 +29,7 @@ from choose.judge.measures.build_scorecard import accuracy, scorecard
 from choose.judge.measures.changed_documents import document_drill
 from choose.judge.measures.robustness import common_rows
 from choose.judge.measures.text_metrics import (
+    EQUAL,
     beside_the_choice,
     literal_fields,
     long_answers,
@@ -35,26 +37,20 @@ from choose.judge.measures.text_metrics import (
 )
 from choose.judge.prose.action_list import next_steps
 from choose.judge.prose.advice import flips, stale_facts
-from choose.judge.prose.family_answer import also_named, settled, still_open
-from choose.judge.prose.headline import answer
-from choose.judge.prose.loss_sentences import with_sentence
-from choose.judge.prose.reasons import doubts, failure_reasons, reasons, rejected
-from choose.judge.prose.verdict_basis import (
-    because,
-    behind_by_other_metrics,
-    below_floor,
-    why_in_the_interim,
-)
-from choose.judge.scores.family_comparison import pair_records
+from choose.judge.prose.loss_sentences import losses_of, with_sentence
+from choose.judge.prose.reasons import failure_reasons, reasons, rejected
+from choose.judge.prose.written_answers import behind_by_other_metrics
+from choose.judge.scores.family_comparison import FamilyComparison, pair_records
 from choose.judge.scores.paired_comparison import interval_of
 from choose.judge.scores.score_tables import CandidateScores, StudyScores, study_scores
+from choose.judge.stats.two_way import row_means
 from choose.schema.base import Interval, with_population
 from choose.schema.costs import Move
 from choose.schema.decision import DatasetRecord, Decision, Gate, Pair, Verdict
 from choose.schema.plan import LeftOut
 from choose.schema.scorecard import Scorecard
 from choose.schema.standings import FamilyResult, FamilyStatus, Standing
-from choose.types import FAMILIES, Family
+from choose.types import Family
 
 __all__ = ["RULE", "judge"]
 
@@ -129,7 +125,8 @@ def _case(
     if labels is not None and labels.auditors and labels.no_list is None:
         suspects = frozenset(s.id for s in labels.doubted)
     failures = failures_of(evidence, contenders, suspects)
-    selection = select(contenders)
+    chances = chances_of(contenders, waiting(contenders, left_out))
+    selection = select(contenders, chances)
     overlap = overlap_of(contenders, selection.interim)
     splits = loss_splits(evidence, contenders.panel)
     drill = document_drill(evidence, contenders.panel)
@@ -137,6 +134,7 @@ def _case(
     written = evidence.task is not None and evidence.task.kind == "writing"
     return Case(
         contenders,
+        chances,
         selection,
         audit=labels,
         failures=failures,
@@ -171,36 +169,38 @@ def _nothing(scores: StudyScores) -> str:
     )
 
 
+def waiting(contenders: Contenders, left_out: tuple[LeftOut, ...]) -> tuple[CandidateScores, ...]:
+    """Return the candidates that answered no row and might be of use."""
+    never = {one.candidate for one in left_out if one.reason == "closed-book"}
+    return tuple(c for c in contenders.unmeasured if c.info.name not in never)
+
+
 def _verdict(case: Case, gates: tuple[Gate, ...], looks: int, moves: tuple[Move, ...]) -> Verdict:
-    kind, families = kind_of(case), families_of(case)
+    kind = kind_of(case)
     steps = next_steps(case, gates, moves)
-    confidence, limits = confidence_of(case, gates, looks)
     # A candidate is named only where the verdict is to use one.
     recommended = case.selection.chosen if kind in ("adopt", "baseline-is-enough") else None
-    compared = kind != "nothing-compared"
-    sentences = [
-        *reasons(case, families),
-        *failure_reasons(case.failures, case.contenders.rule.measure.by_rows),
-        doubts(limits, confidence),
-    ]
-    outlook = case.contenders.outlook
-    said = (answer(case, kind), because(case, kind), why_in_the_interim(case, kind))
+    by_rows = case.contenders.rule.measure.by_rows
     return Verdict(
         kind=kind,
-        answer=said[0],
-        because=said[1],
-        interim_reason=said[2],
-        families=families,
-        settled=(*settled(case, families), *below_floor(case)),
-        open=(*behind_by_other_metrics(case), *stale_facts(case), *still_open(case, families)),
         recommended=recommended,
         use_meanwhile=case.name,
         family=case.contenders.family(recommended) if recommended else None,
-        confidence=confidence,
-        probability_best=outlook.probability_best[case.name] if compared else None,
-        expected_regret=outlook.expected_regret[case.name] if compared else None,
-        headline=" ".join(filter(None, said)),
-        reasons=tuple(sentence for sentence in sentences if sentence),
+        chance=dict(case.chances.families.items()),
+        loss=case.chances.loss,
+        leads=dict(case.chances.leads.items()),
+        unmeasured=case.missing,
+        usable=case.usable,
+        done=case.done,
+        caveats=caveats_of(case, gates, looks),
+        families=families_of(case),
+        reading=losses_of(case),
+        reasons=(
+            *reasons(case),
+            *behind_by_other_metrics(case),
+            *stale_facts(case),
+            *failure_reasons(case.failures, by_rows),
+        ),
         rejected=rejected(case),
         flips=flips(case),
         steps=steps,
@@ -212,14 +212,14 @@ def _verdict(case: Case, gates: tuple[Gate, ...], looks: int, moves: tuple[Move,
 def _pairs(case: Case) -> tuple[Pair, ...]:
     """Declare the comparisons of families, and that of the member named with the nearest other."""
     contenders = case.contenders
-    matches = [
+    declared = [
         match
         for first, second in combinations(contenders.families, 2)
         if (match := contenders.versus(second, first))
     ]
-    beside = also_named(case)
-    within = (beside, case.name) if beside else None
-    return pair_records(contenders.pairs, matches, within)
+    if case.beside and (gain := contenders.gain(case.beside, case.name)):
+        declared.append(FamilyComparison(case.beside, case.name, gain))
+    return pair_records(contenders.pairs, declared)
 
 
 def _dataset(evidence: Evidence, scores: StudyScores) -> DatasetRecord:
@@ -264,34 +264,32 @@ def _rows_to_read(
 def families_of(case: Case) -> tuple[FamilyResult, ...]:
     """Return every family of the question: the chosen one first, then the measured ones.
 
-    Where the constant answer is used, no family is the chosen one, and none has a difference.
+    Where nothing but a floor answered, no family is the chosen one, and none has a difference.
     """
     contenders = case.contenders
-    reads = case.name not in contenders.constants
+    reads = case.name not in contenders.floors
     measured = [f for f in contenders.families if not (reads and f == case.family)]
-    missing = [f for f in FAMILIES if f not in contenders.compared]
-    results = [_family(case, family, reads) for family in measured]
+    results = [_family(case, family) for family in measured]
     results.sort(key=lambda r: -r.difference.value if r.difference else 1.0)
     chosen = [_result(case, case.family, case.name, "chosen")] if reads else []
+    missing = [f for f in case.missing if f not in contenders.families]
     return (*chosen, *results, *(FamilyResult(family=family) for family in missing))
 
 
-def _family(case: Case, family: Family, reads: bool) -> FamilyResult:
+def _family(case: Case, family: Family) -> FamilyResult:
+    """Compare a family's best member with the named candidate: one interval for each pair."""
     contenders = case.contenders
-    result = _result(case, family, contenders.named[family], "open")
-    match = contenders.versus(family, case.family) if reads else None
-    if match is None:
+    best = contenders.best[family]
+    result = _result(case, family, best, "open")
+    if (gain := contenders.gain(best, case.name)) is None:
         return result
-    shown = family_relation(contenders, family, case.family)
-    status = "behind" if match.difference.high < 0 else _SHOWN[shown]
-    return result.model_copy(
-        update={
-            "best": match.a,
-            "difference": interval_of(match.difference),
-            "rows": match.difference.rows,
-            "status": status,
-        }
-    )
+    shown = contenders.relation(best, case.name)
+    facts = {
+        "difference": interval_of(gain),
+        "rows": gain.rows,
+        "status": "behind" if gain.high < 0 else _SHOWN[shown],
+    }
+    return result.model_copy(update=facts)
 
 
 def _result(case: Case, family: Family, best: str, status: FamilyStatus) -> FamilyResult:
@@ -331,5 +329,13 @@ def _standing(contenders: Contenders, candidate: CandidateScores, chosen: str) -
         rows=rows,
         ms_per_answer=cost.ms_per_item,
         usd_per_1k=cost.usd_per_1k,
-        **beside,
-    )
+        **_rows_won(contenders.panel[chosen], candidate),
+    ).model_copy(update=dict(beside))
+
+
+def _rows_won(chosen: CandidateScores, other: CandidateScores) -> dict[str, int]:
+    """Return on how many common rows another candidate scores higher and lower than the chosen."""
+    if other is chosen or other.main is None or chosen.main is None:
+        return {}
+    ahead = row_means(other.main.right) - row_means(chosen.main.right)
+    return {"won": int((ahead > EQUAL).sum()), "lost": int((ahead < -EQUAL).sum())}

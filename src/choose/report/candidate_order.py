@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from choose.formatting import DASH, MINUS, clean, listed, plural, short_model
-from choose.report.decision_text import chosen, words_in
+from choose.report.decision_text import chosen
 from choose.report.screen_text import shorten
 from choose.schema.base import Interval
 from choose.schema.decision import Decision, Pair
@@ -90,16 +90,8 @@ def titles(decision: Decision) -> dict[str, str]:
 
 
 def pair_name(pair: Pair, decision: Decision, longest: int = 60) -> str:
-    """Name both sides: two candidates, or ``best fine-tuning`` and ``best classifier``.
-
-    An interval that counts the choice of the best members is not that of two candidates.
-    """
+    """Name both sides of a pair."""
     sides = [clean(pair.a), clean(pair.b)]
-    if pair.selected:
-        families = {clean(card.candidate): card.family for card in decision.scorecards}
-        nouns = {"baseline": words_in(decision).baseline}
-        kinds = [families.get(side, side) for side in sides]
-        sides = [f"best {nouns.get(kind, clean(kind))}" for kind in kinds]
     return f" {MINUS} ".join(shorten(side, longest) for side in sides)
 
 

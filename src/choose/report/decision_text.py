@@ -8,7 +8,6 @@ from typing import Any
 from choose.formatting import (
     chance,
     clean,
-    measured,
     per_100,
     percent,
     percent_interval,
@@ -19,35 +18,11 @@ from choose.formatting import (
 )
 from choose.report.screen_text import shorten
 from choose.schema.base import ABOUT, Interval
-from choose.schema.decision import DatasetRecord, Decision, Kind, Note, Verdict
+from choose.schema.decision import DatasetRecord, Decision, Note, Verdict
 from choose.schema.diagnosis import Agreement, Audit, ErrorOverlap, LabelOverlap
 from choose.schema.plan import ASSUMPTION
 from choose.schema.score_names import COUNTED, Words, is_share, noun_of, scored, words_of
 from choose.schema.scorecard import Needed
-
-KINDS: dict[Kind, str] = {
-    "adopt": "Adopt",
-    "baseline-is-enough": "A baseline is enough",
-    "none-works": "None of these works yet",
-    "nothing-compared": "Nothing was compared",
-    "collect-labels": "Label more first",
-    "fix-labels": "Fix the labels first",
-    "fix-documents": "Fix the documents first",
-    "fix-retrieval": "Fix retrieval first",
-    "too-close": "Too close to call",
-}
-
-COLOURS: dict[Kind, str] = {
-    "adopt": "green",
-    "baseline-is-enough": "green",
-    "none-works": "red",
-    "nothing-compared": "yellow",
-    "collect-labels": "yellow",
-    "fix-labels": "yellow",
-    "fix-documents": "yellow",
-    "fix-retrieval": "yellow",
-    "too-close": "yellow",
-}
 
 DIVISIONS = {
     "cross-fit": "compare predicts each row with a model that was not trained on it",
@@ -193,21 +168,6 @@ def looks_line(decision: Decision) -> str:
         f"These test rows have been judged {decision.looks} times with different settings or "
         "goals. Each additional look makes a winner by chance more likely."
     )
-
-
-def chance_line(verdict: Verdict) -> str:
-    """Return the probability that the choice is the best one, and its expected regret."""
-    pick, sentences = clean(chosen(verdict)), []
-    if verdict.probability_best is not None:
-        sentences.append(
-            f"{pick} is the best of the measured candidates with "
-            f"{chance(verdict.probability_best)} probability, over the choice of test rows."
-        )
-    # Below a twentieth of a point it is the noise of resampling, and no reason for anything.
-    if verdict.expected_regret is not None and verdict.expected_regret >= 0.0005:
-        loss = measured(verdict.expected_regret)
-        sentences.append(f"Choosing it loses {loss} to the best candidate on average.")
-    return " ".join(sentences)
 
 
 def coverage_line(decision: Decision) -> str:

@@ -10,7 +10,6 @@ from choose.formatting import (
     clean,
     difference,
     figure,
-    in_points,
     number,
     p_value,
     percent,
@@ -19,9 +18,9 @@ from choose.formatting import (
     short_models,
     span,
 )
-from choose.report import cost_notes
+from choose.report import cost_notes, words
 from choose.report import study_comparison_text as comparison_text
-from choose.report.candidate_order import fewer_rows, pair_name, ranked, standings
+from choose.report.candidate_order import fewer_rows, pair_name, ranked
 from choose.report.cost_notes import (
     ENDPOINT_HEADS,
     ENDPOINT_NOTE,
@@ -35,33 +34,23 @@ from choose.report.decision_text import (
     DIVISIONS,
     LIMITS,
     UNEVEN,
-    chosen,
     fit_notes,
     goal_line,
     pool_note,
     score_head,
-    score_noun,
     uneven,
 )
+from choose.report.family_table import family_table
 from choose.report.reading_errors_text import notes_on_reading, tables_on_reading
 from choose.report.screen_text import shorten
 from choose.report.study_comparison_text import CHANGE_HEADS, COMPARISON_HEADS
-from choose.report.terminal.difference_chart import chart_title, family_name, shared_rows
-from choose.report.terminal.first_screen import (
-    answer,
-    because,
-    confidence_reason,
-    rare_sentence,
-    step_text,
-    steps,
-)
+from choose.report.terminal.first_screen import step_text, steps
 from choose.report.text_answers import other_metrics_table, text_notes
 from choose.schema.check import Check
 from choose.schema.costs import Cost
 from choose.schema.decision import Decision, Expectation
-from choose.schema.score_names import right
 from choose.schema.scorecard import Scorecard
-from choose.schema.standings import Standing, Step
+from choose.schema.standings import Step
 from choose.schema.study_changes import Versus
 
 STATUS = {"good": "good", "look": "**look**", "unknown": "not measured"}
@@ -152,12 +141,12 @@ def _decision_lines(decision: Decision, checks: Sequence[Expectation]) -> Iterat
 
 def _first_screen(decision: Decision, checks: Sequence[Expectation]) -> Iterator[str]:
     verdict, data = decision.verdict, decision.dataset
-    reason = filter(None, [because(verdict), confidence_reason(verdict)])
-    yield from (f"## {sentence(answer(verdict))}", "", " ".join(map(sentence, reason)), "")
-    choice = "Recommended" if verdict.recommended else "Interim choice"
-    name = literal(chosen(verdict))
+    sure = words.how_sure(decision)
+    yield from (f"## {sentence(words.answer(decision))}", "")
+    yield f"**{sentence(sure)}**" if sure else ""
+    doubts = [*words.doubts(decision), *words.caveats(decision)]
+    yield from ("", " ".join(map(sentence, doubts)), "")
     labels = f"{plural(len(data.labels), 'label')}, " * bool(data.labels)
-    yield from (f"{choice}: **{name}** · confidence {verdict.confidence}", "")
     yield (
         f"{literal(data.name)}: {plural(data.rows, 'labelled row')}, "
         f"{labels}{plural(data.test_rows, 'test row')} "
@@ -166,10 +155,13 @@ def _first_screen(decision: Decision, checks: Sequence[Expectation]) -> Iterator
     yield from ("", sentence(goal_line(decision.goal)))
     marks = [f"{'met' if check.met else 'NOT MET'}: {check.sentence}" for check in checks]
     yield from _list("Gates of the build", marks)
-    yield from _section(literal(chart_title(decision)), _differences(decision))
-    yield from _list("Rare labels", [rare_sentence(rare) for rare in verdict.rare])
-    yield from _list("Settled", verdict.settled)
-    yield from _list("Open", verdict.open)
+    families = family_table(decision)
+    cells = [[literal(cell) for cell in row] for row in families.rows]
+    if families.mark.strip():
+        cells[0][0] = f"**{cells[0][0]}**"
+    yield from _section("Families", table(families.heads, cells) if cells else [])
+    yield from _list("Rare labels", [words.rare_sentence(rare) for rare in verdict.rare])
+    yield from _list("What reading loses", verdict.reading)
     yield from _section("What to do next", _steps(steps(verdict)))
 
 
@@ -181,30 +173,6 @@ def _list(title: str, sentences: Sequence[str]) -> Iterator[str]:
 def _section(title: str, lines: Sequence[str]) -> Iterator[str]:
     if lines:
         yield from ("", f"### {title}", "", *lines)
-
-
-def _differences(decision: Decision) -> list[str]:
-    """Return the differences to the chosen candidate; empty where there is no other."""
-    every = [s for s in standings(decision) if s.accuracy is not None]
-    if len(every) < 2:
-        return []
-    priced = any(s.usd_per_1k is not None for s in every)
-    heads = ["candidate", "family", "difference (95 % CI)", "rows", "ms per answer"]
-    rows = (_standing(decision, s, priced) for s in every)
-    return table([*heads, "$ per 1,000"] if priced else heads, rows)
-
-
-def _standing(decision: Decision, standing: Standing, priced: bool) -> list[str]:
-    gap = standing.difference
-    said = right(standing.accuracy, score_noun(decision.goal)) if standing.accuracy else DASH
-    cells = [
-        f"**{literal(standing.candidate)}**" if standing.chosen else literal(standing.candidate),
-        literal(family_name(decision, standing)),
-        said if standing.chosen else in_points(gap) if gap else DASH,
-        shared_rows(decision, standing) or DASH,
-        figure(standing.ms_per_answer),
-    ]
-    return [*cells, figure(standing.usd_per_1k)] if priced else cells
 
 
 def _steps(every: Sequence[Step]) -> list[str]:
@@ -334,8 +302,7 @@ def _comparison_lines(versus: Versus) -> Iterator[str]:
     yield from (f"## {sentence(comparison_text.headline(versus))}", "")
     for name, side in (("Before", versus.before), ("Now", versus.after)):
         data = f"{literal(side.name)}, data {literal(side.fingerprint)}"
-        verdict = literal(comparison_text.verdict(side))
-        yield f"- {name}: {verdict}, confidence {side.confidence} ({data})"
+        yield f"- {name}: {sentence(side.headline)} ({data})"
     rows = [[literal(cell) for cell in comparison_text.cells(shift)] for shift in versus.shifts]
     yield from _section(
         "Candidates on the common rows", table(COMPARISON_HEADS, rows) if rows else []

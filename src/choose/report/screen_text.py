@@ -43,44 +43,6 @@ def clip(text: str, width: int) -> str:
     return f"{start.rstrip(' .,;:(')}…"
 
 
-def clip_items(text: str, width: int) -> str:
-    """Cut an enumeration after the last item that fits, or within one that fills half of it."""
-    cleaned = clean(text)
-    if cell_len(cleaned) <= width:
-        return cleaned
-    mark = "; " if "; " in cleaned else ", "
-    start, found, _ = _longest_prefix(cleaned, width - 1).rpartition(mark)
-    if not found or 2 * cell_len(start) < width:
-        return clip(text, width)
-    # The next item is told if it loses no more than its brackets.
-    following = cleaned[len(start) + len(mark) :].partition(mark)[0].partition(" (")[0]
-    longer = f"{start}{mark}{following}…"
-    return longer if cell_len(longer) <= width else f"{start}{mark}…"
-
-
-def clip_sentences(text: str, width: int) -> str:
-    """Keep the sentences that fit into `width` columns; cut the first one if it does not fit."""
-    kept = ""
-    for sentence in re.split(r"(?<=[.!?]) (?=\w)", clean(text)):
-        longer = f"{kept} {sentence}".strip()
-        if cell_len(longer) > width:
-            break
-        kept = longer
-    return kept or clip(text, width)
-
-
-def clip_reasons(text: str, items: str, lines: tuple[int, int], width: int) -> tuple[str, str]:
-    """Cut sentences and the enumeration below them, each to its lines.
-
-    Long sentences take lines of the enumeration, which keeps two: a reason that is cut may tell
-    half of the truth, a shorter list does not.
-    """
-    first, second = lines
-    said = clip_sentences(text, (first + max(second - 2, 0)) * width)
-    taken = max(-(-cell_len(said) // width) - first, 0)
-    return said, clip_items(items, (second - taken) * width)
-
-
 # A word of a shell's command, with its quotes.
 _WORD = re.compile(r"""(?:[^\s'"\\]|\\.|'[^']*'|"(?:\\.|[^"\\])*")+""")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from choose.formatting import difference, listed, p_value, percent, plural, signed_points
-from choose.report.decision_text import KINDS, covered_by
+from choose.report.decision_text import covered_by
 from choose.schema.score_names import Words, words_by
 from choose.schema.study_changes import Shift, Side, Versus
 
@@ -46,8 +46,7 @@ def _compared(versus: Versus) -> str:
 
 def verdict(side: Side) -> str:
     """Return the answer in a few words, with the candidate."""
-    said = (side.answer or KINDS[side.kind]).rstrip(".")
-    return f"{said} ({side.recommended or f'{side.use_meanwhile} meanwhile'})"
+    return side.answer.rstrip(".")
 
 
 def who(shift: Shift) -> str:

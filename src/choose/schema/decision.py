@@ -76,7 +76,7 @@ Kind = Literal[
     "adopt",
     "baseline-is-enough",
     "none-works",
-    "nothing-compared",
+    "incomplete",
     "collect-labels",
     "fix-labels",
     "fix-documents",
@@ -85,14 +85,12 @@ Kind = Literal[
 ]
 
 GateStatus = Literal["pass", "fail", "unknown"]
-Confidence = Literal["high", "medium", "low"]
 
 
 class Pair(Record):
     """The paired difference in accuracy of two candidates, a minus b.
 
-    `selected` tells whether a and b are the best members of their families, chosen on these rows:
-    the interval counts that choice, so it is not the one of the two candidates alone.
+    `declared` pairs are of the best members of two families, or of the two nearest of one.
     """
 
     a: str
@@ -103,7 +101,6 @@ class Pair(Record):
     method: str
     rows: int
     declared: bool
-    selected: bool = False
 
 
 class Gate(Record):
@@ -121,42 +118,80 @@ class Rejected(Record):
     why: str
 
 
-class Verdict(Record):
-    """The decision, its confidence, and what would change it.
+CaveatCode = Literal[
+    "few-rows",
+    "few-clusters",
+    "partly-answered",
+    "failed",
+    "small-model",
+    "no-evidence",
+    "may-have-seen",
+    "labels-hide-success",
+    "target-open",
+    "looks",
+    "check-failed",
+    "not-asked",
+]
+
+
+class Caveat(Record):
+    """What could make the comparison itself misleading, which no chance counts.
 
     Attributes:
-        answer: the answer to "prompt, retrieve or fine-tune?" in at most twelve words, about
-            families and without a statistical term; empty in records of earlier versions.
-        because: which member of the family, and why that one.
-        interim_reason: why `use_meanwhile` is the one to use; empty where it is recommended.
+        code: ``few-rows`` and ``few-clusters``: test rows, or rows of the largest cluster (`rows`);
+            ``partly-answered``: the named candidate answered `rows`; ``failed``: candidates;
+            ``small-model``: models that were prompted; ``no-evidence``: families whose small model
+            does no better than guessing, which says nothing of them; ``may-have-seen``: a candidate
+            whose model may know the test rows; ``labels-hide-success``, ``target-open``; ``looks``:
+            how often these rows were judged (`rows`); ``check-failed``: a gate; ``not-asked``:
+            families that the study leaves out.
+        names: candidates, models, families or gates.
+    """
+
+    code: CaveatCode
+    names: tuple[str, ...] = ()
+    rows: int | None = None
+
+
+class Verdict(Record):
+    """What to use, the chance that it is right, and what would change it.
+
+    Attributes:
+        recommended: the candidate to use where that is sure; else null.
+        use_meanwhile: the candidate to use now.
+        chance: by family the chance that it is the one to use, given all answers: its best member
+            leads each cheaper family by the margin, and no costlier one leads it by more. What is
+            missing to 1 is the chance that none does better than guessing.
+        loss: the score expected to be given up by using the named family now.
+        leads: by other family how far it leads the named one, where it is the one to use.
+        unmeasured: families of the study of which nothing was measured; their chance is the prior.
+        usable: whether the named candidate is more likely than not to beat every reference.
+        done: whether the choice is sure and less than the margin is left to gain.
+        caveats: what no chance counts, the most serious first.
         families: every family of the question, the chosen one first.
-        settled: what the evidence shows, a sentence each.
-        open: what it does not show yet, a sentence each.
-        headline: `answer`, `because` and `interim_reason` in one text; in records of earlier
-            versions a sentence of its own.
+        reading: what models that read documents lose, and to what, a sentence each.
         steps: what to do next, the most valuable first; `next` holds their texts.
         rare: labels that accuracy hardly sees, the rarest first; empty where the metric sees them.
     """
 
     kind: Kind
-    answer: str = ""
-    because: str = ""
-    interim_reason: str = ""
-    families: tuple[FamilyResult, ...] = ()
-    settled: tuple[str, ...] = ()
-    open: tuple[str, ...] = ()
-    steps: tuple[Step, ...] = ()
-    rare: tuple[RareLabel, ...] = ()
     recommended: str | None
     use_meanwhile: str
     family: str | None
-    confidence: Confidence
-    probability_best: float | None = None
-    expected_regret: float | None = None
-    headline: str
-    reasons: tuple[str, ...]
+    chance: Mapping[str, float] = {}
+    loss: float = 0.0
+    leads: Mapping[str, float] = {}
+    unmeasured: tuple[str, ...] = ()
+    usable: bool = True
+    done: bool = False
+    caveats: tuple[Caveat, ...] = ()
+    families: tuple[FamilyResult, ...] = ()
+    reading: tuple[str, ...] = ()
+    reasons: tuple[str, ...] = ()
     rejected: tuple[Rejected, ...] = ()
     flips: tuple[str, ...] = ()
+    steps: tuple[Step, ...] = ()
+    rare: tuple[RareLabel, ...] = ()
     next: tuple[str, ...] = ()
 
 
@@ -227,6 +262,26 @@ class Decision(Record):
     machine: Mapping[str, Any] = {}
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+    @property
+    def pick(self) -> str:
+        """Return the candidate to use: the recommended one, or the one for now."""
+        return self.verdict.recommended or self.verdict.use_meanwhile
+
+    @property
+    def family(self) -> str:
+        """Return the family of the candidate to use."""
+        return next((c.family for c in self.scorecards if c.candidate == self.pick), "")
+
+    @property
+    def chance(self) -> float | None:
+        """Return the chance that this family is the one to use; None where none can be said.
+
+        None is usable, or a single family was asked about.
+        """
+        verdict = self.verdict
+        asked = {*verdict.unmeasured} <= verdict.chance.keys()
+        return verdict.chance.get(self.family) if verdict.usable and asked else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,8 @@ class Retrieved(Record):
         any: share of rows of which some passage that was read does.
         reciprocal_rank: mean of one over the rank of the first such passage, 0 without one.
         ndcg: mean of the normalised discounted cumulative gain.
+        left: score that a reader gains which is right wherever the evidence was read, and as now
+            elsewhere: the mean over these rows; null where no row was scored.
         missed: the others.
         low: of these, rows whose evidence is among the first 50 passages found, but ranked too low
             to be read; null where it is not known, as in records of earlier versions.
@@ -50,6 +52,7 @@ class Retrieved(Record):
     any: Interval
     reciprocal_rank: float
     ndcg: float
+    left: float | None = None
     missed: tuple[str, ...] = ()
     low: tuple[str, ...] | None = None
     ranked_low: Interval | None = None
@@ -112,9 +115,8 @@ class LossSplit(Record):
 
     @property
     def reading_alone(self) -> float | None:
-        """Return about what a perfect reader gains that is right wherever evidence was read."""
-        hits = self.found
-        return None if hits is None else max(0.0, hits.any.value - self.retrieved.value)
+        """Return what a perfect reader gains that is right wherever evidence was read."""
+        return None if self.found is None else self.found.left
 
     @property
     def reads_one(self) -> bool:

@@ -60,6 +60,8 @@ class Standing(Record):
         rows: the rows that this candidate answered.
         ms_per_answer: milliseconds per answer, null where not measured.
         usd_per_1k: dollars per 1,000 answers, null without prices.
+        won: common rows that this candidate answers better than the chosen one; null for that one.
+        lost: common rows that it answers worse.
         better: share of the common rows whose answers score higher than the chosen candidate's;
             null where answers are labels.
         worse: share whose answers score lower; the rest is equal.
@@ -76,6 +78,8 @@ class Standing(Record):
     rows: int = 0
     ms_per_answer: float | None = None
     usd_per_1k: float | None = None
+    won: int | None = None
+    lost: int | None = None
     better: float | None = None
     worse: float | None = None
     length: float | None = None
@@ -102,8 +106,9 @@ class Step(Record):
     worth: bool = True
 
 
-# Accuracy hardly sees a label up to this share of the rows and up to this part of an even share.
-RARE, PART_OF_EVEN = 0.1, 0.25
+# Labels are lopsided where one has at most this share of the rows and this part of an even share,
+# or another more than the last share.
+RARE, PART_OF_EVEN, DOMINANT = 0.15, 0.3, 0.7
 
 
 class RareFigure(Record):

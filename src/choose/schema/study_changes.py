@@ -7,20 +7,20 @@ from typing import Literal
 from pydantic import ConfigDict, Field
 
 from choose.schema.base import Interval, Record
-from choose.schema.decision import Confidence, Kind
+from choose.schema.decision import Kind
 
 
 class Side(Record):
-    """One of the two studies, and what it decided; `answer` is empty in earlier records."""
+    """One of the two studies, and what it decided."""
 
     name: str
     fingerprint: str
     kind: Kind
     recommended: str | None
     use_meanwhile: str
-    confidence: Confidence
+    chance: float | None
     headline: str
-    answer: str = ""
+    answer: str
 
     @property
     def pick(self) -> str:

@@ -199,7 +199,7 @@ def stored_studies(home: Path = HOME) -> list[StoredStudy]:
 def _verdict(folder: Path) -> str:
     try:
         verdict = json.loads(read_text(folder / "decision.json"))["verdict"]
-        return str(verdict.get("answer") or verdict["headline"])
+        return f"{verdict['kind']}: {verdict['recommended'] or verdict['use_meanwhile']}"
     except (OSError, ValueError, RecursionError, LookupError, AttributeError):
         return "Not decided: choose report reads its finished trials."
 

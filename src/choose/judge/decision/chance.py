@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -38,6 +38,17 @@ Word = Literal["sure", "likely", "open"]
 
 # From these chances on a family is called so; below, the question is open.
 SURE, LIKELY = 0.95, 0.80
+
+
+class Lost(NamedTuple):
+    """A share of training recipes of which this rate of fits scores like the floor."""
+
+    share: float
+    rate: float
+
+
+# On known worlds in which every recipe is such a one, a false "sure" stays rare with this share.
+LOST = Lost(0.12, 0.12)
 
 # States of knowledge at the end of a study that are looked at, and points of the distribution of
 # scores in each.
@@ -117,8 +128,7 @@ def chances_of(
     question = _Question(contenders, [c.info.name for c in unmeasured], joint)
     named = sorted(contenders.named.values(), key=contenders.names.index)
     use = least_loss(joint, named, contenders.margin) if named else None
-    points, weights = joint.points
-    scores = points.clip(0.0, 1.0)
+    scores, weights = question.points()
     best = question.best(scores)
     one = question.one(scores, best)
     families = question.families
@@ -169,9 +179,30 @@ class _Question:
                 found.insert(later[0] if later else len(found), new)
         return found
 
+    def points(self) -> tuple[Floats, Floats]:
+        """Return (points, candidates) scores, and their weights.
+
+        With a small chance the fits of a fine-tuned candidate lose their way now and then, which
+        those that were made did not show (`LOST`): its mean score is lower by as much.
+        """
+        points, weights = self.joint.points
+        scores, contenders = points.clip(0.0, 1.0), self.contenders
+        floor = max((contenders.accuracies[n].value for n in contenders.floors), default=0.0)
+        each, shares = [scores], [1.0]
+        for place, name in enumerate(self.joint.names):
+            candidate = contenders.panel[name]
+            if candidate.info.family == "fine-tuning" and candidate.repeats:
+                fits = len(candidate.main.runs) if candidate.main else 1
+                shares.append(LOST.share * (1 - LOST.rate) ** fits)
+                lower = scores.copy()
+                lower[:, place] -= LOST.rate * (lower[:, place] - floor).clip(0.0)
+                each.append(lower)
+        every = np.concatenate([weights * share for share in shares])
+        return np.concatenate(each), every / every.sum()
+
     def members(self, family: Family) -> list[str]:
         """Return the members of a family, floors aside."""
-        panel, floors = self.contenders.panel, self.contenders.constants
+        panel, floors = self.contenders.panel, self.contenders.floors
         return [n for n in self.joint.names if panel[n].info.family == family and n not in floors]
 
     def columns(self, names: Sequence[str]) -> list[int]:
@@ -188,7 +219,7 @@ class _Question:
         top = best.argmax(axis=-1)
         lead = best.max(axis=-1)[..., None] - best
         found = (lead <= self._margins.T[top]).argmax(axis=-1)
-        floors = self.columns(self.contenders.constants)
+        floors = self.columns(self.contenders.floors)
         if floors:
             own = np.take_along_axis(best, found[..., None], axis=-1)[..., 0]
             found = np.where(own > scores[..., floors].max(axis=-1), found, -1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
@@ -13,13 +13,7 @@ from choose.judge.measures.build_scorecard import accuracy
 from choose.judge.measures.cost_comparison import Margins, cheapest_first, margins_of
 from choose.judge.measures.cost_sheet import CostSheet, cost_sheet
 from choose.judge.measures.curve_forecast import CurveForecasts
-from choose.judge.scores.family_comparison import (
-    FamilyComparison,
-    Outlook,
-    compare_families,
-    most_accurate,
-    outlook,
-)
+from choose.judge.scores.family_comparison import FamilyComparison, most_accurate
 from choose.judge.scores.joint_distribution import JointDistribution, joint_distribution, least_loss
 from choose.judge.scores.paired_comparison import Pairs
 from choose.judge.scores.score_tables import CandidateScores, StudyScores
@@ -71,11 +65,6 @@ class Contenders:
         return words_of(self.panel.rows.labels, self.rule.measure.metric)
 
     @cached_property
-    def outlook(self) -> Outlook:
-        """Return the chance of being best and the expected regret of every candidate."""
-        return outlook(self.panel.rows, self.order)
-
-    @cached_property
     def curves(self) -> CurveForecasts:
         """Return the learning curves beyond the data."""
         return CurveForecasts(self.panel, self.rule)
@@ -86,9 +75,9 @@ class Contenders:
         return tuple(candidate.info.name for candidate in self.order)
 
     @cached_property
-    def constants(self) -> tuple[str, ...]:
-        """Return the candidates that ignore the text: the floor, and never rivals."""
-        return tuple(c.info.name for c in self.order if c.info.constant)
+    def floors(self) -> tuple[str, ...]:
+        """Return the references that understand nothing: to be beaten, and never what to use."""
+        return tuple(c.info.name for c in self.order if c.info.floor)
 
     @property
     def only_guesses(self) -> bool:
@@ -102,28 +91,28 @@ class Contenders:
 
     @cached_property
     def unmeasured(self) -> tuple[CandidateScores, ...]:
-        """Return the candidates of the study that answered no row, and would be of use if good."""
-        return tuple(c for c in self.panel.candidates if c.main is None and not c.info.constant)
+        """Return the candidates of the study that answered no row, or failed, without scores."""
+        others = (
+            c for c in self.panel.candidates if c.info.name not in self.names and not c.info.floor
+        )
+        return tuple(replace(c, main=None) for c in others)
 
     @cached_property
     def families(self) -> dict[Family, tuple[str, ...]]:
-        """Return the members of every measured family, cheapest first; no constant answers."""
+        """Return the members of every measured family, cheapest first; no floors."""
         members = {
             family: tuple(n for n in self.names if self.family(n) == family) for family in FAMILIES
         }
-        readers = {f: tuple(n for n in m if n not in self.constants) for f, m in members.items()}
+        readers = {f: tuple(n for n in m if n not in self.floors) for f, m in members.items()}
         return {family: names for family, names in readers.items() if names}
 
     def versus(self, a: Family, b: Family) -> FamilyComparison | None:
         """Compare the best of two families; None where they share no row, or one only guesses."""
         if not {a, b} <= {*self.families}:
             return None
-        if (a, b) not in self._matches:
-            sides = [[self.panel[name] for name in self.families[family]] for family in (a, b)]
-            match = compare_families(self.pairs, *sides)
-            self._matches[a, b] = match
-            self._matches[b, a] = match.reversed() if match else None
-        return self._matches[a, b]
+        first, second = self.best[a], self.best[b]
+        gain = self.gain(first, second)
+        return None if gain is None else FamilyComparison(first, second, gain)
 
     @cached_property
     def best(self) -> dict[Family, str]:
@@ -148,10 +137,6 @@ class Contenders:
     def distribution(self) -> JointDistribution:
         """Return what all answers together say of the true scores."""
         return joint_distribution(self.order, self.panel.rows)
-
-    @cached_property
-    def _matches(self) -> dict[tuple[Family, Family], FamilyComparison | None]:
-        return {}
 
     def gain(self, a: str, b: str) -> Difference | None:
         """Return accuracy of a minus accuracy of b."""

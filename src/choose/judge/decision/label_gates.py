@@ -24,7 +24,7 @@ from choose.schema.base import Interval
 from choose.schema.decision import Gate, GateStatus
 from choose.schema.diagnosis import Audit, Failures, RelabelGain
 from choose.schema.score_names import found_of
-from choose.schema.standings import PART_OF_EVEN, RARE, RareFigure, RareLabel
+from choose.schema.standings import DOMINANT, PART_OF_EVEN, RARE, RareFigure, RareLabel
 
 DATA_DRIVEN = "failures data-driven"
 
@@ -86,9 +86,10 @@ def rare_labels(case: Case) -> tuple[RareLabel, ...]:
         return ()
     support = np.bincount(rows.targets, minlength=len(rows.labels))
     shares = support / len(rows.targets)
-    rare = np.flatnonzero(
-        (support >= SUPPORT) & (shares <= min(RARE, PART_OF_EVEN / len(rows.labels)))
-    )
+    few = shares <= min(RARE, PART_OF_EVEN / len(rows.labels))
+    if shares.max() > DOMINANT:
+        few |= shares == shares[support >= SUPPORT].min()
+    rare = np.flatnonzero((support >= SUPPORT) & few)
     return tuple(
         RareLabel(
             label=rows.labels[code],
@@ -249,7 +250,7 @@ def labels_clean_enough(audit: Audit | None, conflicting: int, rows: int) -> Gat
 
 def _conflicting(count: int, rows: int) -> str:
     if not count:
-        return "No text has two different labels."
+        return "No test row has a text that occurs with another label."
     low, high = wilson(count, rows)
     return (
         f"{count} of {rows} test rows ({number(100 * low)} to {number(100 * high)} %) have a text "

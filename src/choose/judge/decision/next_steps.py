@@ -16,7 +16,6 @@ from choose.formatting import rounded
 from choose.judge.decision.label_gates import audit_with_gain
 from choose.judge.decision.more_labels import EVEN, LIKELY, lead_of_costlier, more_rows
 from choose.judge.decision.rule import Case, deciding_difference, deciding_rival
-from choose.judge.decision.verdict_confidence import fits_that_may_fail
 from choose.judge.decision.verdict_gates import contenders_credible
 from choose.judge.measures.cost_sheet import label_hours, label_usd
 from choose.judge.measures.curve_forecast import REACH
@@ -63,7 +62,7 @@ def _label_training_rows(case: Case) -> Iterator[Move]:
     contenders = case.contenders
     best: tuple[str, Interval] | None = None
     for name, ahead in contenders.curves.ahead.items():
-        if name not in contenders.names or name in contenders.constants:
+        if name not in contenders.names or name in contenders.floors:
             continue
         column = round((ahead.shape[1] - 1) * np.log(TIMES) / np.log(REACH))
         now = contenders.curves.ahead.get(case.name)
@@ -104,8 +103,7 @@ def _label_test_rows(case: Case) -> Iterator[Move]:
 
 def _repeat_runs(case: Case) -> Iterator[Move]:
     """Weigh more seeds where variance between runs is most of the error."""
-    # Of a decided question, more runs make the verdict surer and gain no points.
-    if case.selection.chosen or not (few := runs_to_repeat(case)):
+    if not (few := runs_to_repeat(case)):
         return
     parts = [_seconds_of_run(c) for c in few]
     known = [
@@ -138,14 +136,11 @@ def _stronger_model(case: Case) -> Iterator[Move]:
 def runs_to_repeat(case: Case) -> list[CandidateScores]:
     """Return the interim candidate and rivals with fewer than `ENOUGH_RUNS` runs.
 
-    There is none where variance between runs is not most of the error. Where the question is
-    decided, it is the winner if one failed fit would use up its lead.
+    There is none where the question is decided, or variance between runs is not most of the error.
     """
     difference = deciding_difference(case.contenders, case.selection)
     names = (case.name, *case.selection.rivals)
-    if case.selection.chosen:
-        names = (case.name,) if fits_that_may_fail(case) else ()
-    elif difference is None or difference.run_share < 0.5:
+    if case.selection.chosen or difference is None or difference.run_share < 0.5:
         return []
     return [
         c

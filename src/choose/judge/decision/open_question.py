@@ -24,6 +24,7 @@ from typing import NamedTuple
 
 from scipy.special import ndtr
 
+from choose.judge.decision.chance import chances_of
 from choose.judge.decision.contenders import Contenders, contenders_of
 from choose.judge.decision.rule import select
 from choose.judge.evidence import Evidence
@@ -145,9 +146,10 @@ class _Question:
     whole: Mapping[str, Whole]
 
     def answer(self) -> OpenQuestion:
-        selection = select(self.contenders)
+        chances = chances_of(self.contenders, self.contenders.unmeasured)
+        selection = select(self.contenders, chances)
         own = self.contenders.family(selection.interim)
-        reads = selection.interim not in self.contenders.constants
+        reads = selection.interim not in self.contenders.floors
         found = [
             one
             for family in self.contenders.families
@@ -183,7 +185,7 @@ class _Question:
     def _floors(self, named: str) -> Iterator[Comparison]:
         """Yield the constant answers of which the rest may change whether they are beaten."""
         contenders = self.contenders
-        for name in contenders.constants:
+        for name in contenders.floors:
             change = 1.0
             if gain := contenders.gain(named, name):
                 half = (gain.high - gain.low) / 2
@@ -196,7 +198,7 @@ class _Question:
 
     def _family_change(self, family: Family, named: str) -> float:
         contenders = self.contenders
-        if named in contenders.constants:
+        if named in contenders.floors:
             best = contenders.best[family]
             return self._change(best, named, contenders.gain(best, named))
         match = contenders.versus(family, contenders.family(named))

@@ -1,27 +1,20 @@
 """The decision: first which family, then which member of it.
 
-The families are baseline, prompting, retrieval and fine-tuning; each is represented by its best
-member, with the selection of that member counted. A family is adopted if it beats every cheaper
-one (lower bound of the gain above 0, estimate at or above the margin) and no costlier one can beat
-it by the margin (upper bound of the gain below the margin). At most one family satisfies both. It
-must pass every comparison, so their number needs no correction: a wrong adoption needs an error in
-all of them. Otherwise the comparison is undecided, never "equal".
-
-Constant answers are the floor, which the adopted family must beat, and no rivals. The member that
-is named is that of least expected loss. Members that the evidence cannot separate never leave the
-question open.
+The families are baseline, prompting, retrieval and fine-tuning. A family is adopted if it is the
+one to use with a chance of `SURE` (see `chance`). Until then the family of least expected loss is
+used, and the others that may be the one keep the question open. The member that is named is that of
+least expected loss. Members that the evidence cannot separate never leave the question open. Floors
+are references and never what to use.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
-from choose.judge.decision.contenders import Contenders, Relation, relation
-from choose.judge.scores.family_comparison import FamilyComparison, compare_families
-from choose.judge.scores.joint_distribution import least_loss
+from choose.judge.decision.chance import Chances, word_of
+from choose.judge.decision.contenders import Contenders
 from choose.judge.stats.paired import Difference, smallest_detectable_gain
 from choose.schema.base import Interval
 from choose.schema.diagnosis import Audit, ErrorOverlap, Failures
@@ -29,6 +22,9 @@ from choose.schema.plan import UNPAID, LeftOut
 from choose.schema.reading_documents import DocumentDrill, LossSplit
 from choose.schema.score_names import Words
 from choose.types import Family
+
+# A family with less chance than this keeps no question open.
+POSSIBLE = 0.02
 
 Target = Literal["met", "missed", "open", "none"]
 
@@ -40,8 +36,7 @@ class Selection:
     Attributes:
         chosen: the adopted candidate, or None.
         interim: the candidate to use until more is known; the adopted one if there is one.
-        rivals: the best members of the families that keep the question open, and constant answers
-            that are not beaten; the most accurate first.
+        rivals: the best members of the families that keep the question open, the likeliest first.
         near: members of the same family that are not shown to be behind, the best first.
         target: whether the interim candidate reaches the study's target.
         reachable: whether any candidate may reach it.
@@ -55,13 +50,11 @@ class Selection:
     reachable: bool
 
 
-def select(contenders: Contenders) -> Selection:
-    """Adopt the member of a family, or choose that of the family of least expected loss."""
-    chosen = _standing_floor(contenders) or next(
-        (contenders.named[family] for family in contenders.families if _wins(contenders, family)),
-        None,
-    )
-    interim = chosen or _interim(contenders)
+def select(contenders: Contenders, chances: Chances) -> Selection:
+    """Name the member of the family of least expected loss; adopt it where it is sure."""
+    interim = chances.named or contenders.leader
+    own = chances.families.get(contenders.family(interim), 0.0) if chances.named else 0.0
+    chosen = interim if word_of(own) == "sure" else None
     target = contenders.rule.target
     reachable = target is None or any(
         (interval.high or 0) >= target for interval in contenders.accuracies.values()
@@ -69,25 +62,11 @@ def select(contenders: Contenders) -> Selection:
     return Selection(
         chosen=chosen,
         interim=interim,
-        rivals=() if chosen else _rivals(contenders, interim),
+        rivals=() if chosen else _rivals(contenders, chances, interim),
         near=_near(contenders, interim),
         target=target_status(contenders.accuracies[interim], target),
         reachable=reachable,
     )
-
-
-def _interim(contenders: Contenders) -> str:
-    """Return what to use while the question is open: of the family of least expected loss.
-
-    With one common label a constant answer is often within the margin, but it never gives another;
-    so it is used only where no candidate is more accurate.
-    """
-    floor = max(contenders.constants, key=lambda n: contenders.accuracies[n].value, default=None)
-    families = {contenders.best[family]: family for family in contenders.families}
-    if floor and all(_lead(contenders, best, floor) <= 0 for best in families):
-        return floor
-    named = sorted(contenders.named.values(), key=contenders.names.index)
-    return least_loss(contenders.distribution, named, contenders.margin)
 
 
 def target_status(accuracy: Interval, target: float | None) -> Target:
@@ -101,70 +80,19 @@ def target_status(accuracy: Interval, target: float | None) -> Target:
     return "missed" if accuracy.high < target else "open"
 
 
-def _standing_floor(contenders: Contenders) -> str | None:
-    """Return the constant answer over which no candidate can gain the margin, if there is one."""
-    readers = [name for name in contenders.names if name not in contenders.constants]
-    for name in contenders.constants:
-        if all(_cannot_gain(contenders.relation(n, name)) for n in readers):
-            return name
-    return None
-
-
-def _wins(contenders: Contenders, family: Family) -> bool:
-    """Return whether a family is shown to be the one to use, and to beat the floor."""
-    return not _floors(contenders, contenders.named[family]) and all(
-        settled(contenders, family, other) for other in contenders.families if other != family
-    )
-
-
-def _floors(contenders: Contenders, name: str) -> list[str]:
-    """Return the constant answers that a candidate is not shown to beat."""
-    return [c for c in contenders.constants if contenders.relation(name, c) != "better"]
-
-
-def settled(contenders: Contenders, family: Family, other: Family) -> bool:
-    """Return whether the first of two families is shown to be the one to use.
-
-    It must beat the other if that costs less; if that costs more, the other cannot gain the margin.
-    The best members are compared, with the selection of both counted.
-    """
-    shown = family_relation(contenders, other, family)
-    costlier = contenders.named[other] in contenders.costlier(contenders.named[family])
-    return _cannot_gain(shown) if costlier else shown == "worse"
-
-
-def family_relation(contenders: Contenders, a: Family, b: Family) -> Relation:
-    """Classify what is shown of the best of family a against the best of b."""
-    match = contenders.versus(a, b)
-    margin = contenders.margin(contenders.named[a], contenders.named[b])
-    return relation(match.difference, margin) if match else "open"
-
-
-def _cannot_gain(shown: Relation) -> bool:
-    return shown in ("equivalent", "worse", "not better")
-
-
-def _rivals(contenders: Contenders, name: str) -> tuple[str, ...]:
-    """Return what bars `name`: families not settled, and the floor."""
-    if name in contenders.constants:
-        costlier = contenders.costlier(name)
-        rivals = [n for n in costlier if not _cannot_gain(contenders.relation(n, name))]
-        return tuple(sorted(rivals, key=lambda n: -_lead(contenders, n, name)))
-    own = contenders.family(name)
-    ahead: dict[str, float] = {}
-    for other in contenders.families:
-        if other != own and not settled(contenders, own, other):
-            match = contenders.versus(other, own)
-            ahead[match.a if match else contenders.named[other]] = (
-                match.difference.value if match else 0.0
-            )
-    found = (*sorted(ahead, key=lambda n: -ahead[n]), *_floors(contenders, name))
-    return tuple(dict.fromkeys(found))
+def _rivals(contenders: Contenders, chances: Chances, name: str) -> tuple[str, ...]:
+    """Return the best members of other families that may be the one, the likeliest first."""
+    others = [
+        f for f in contenders.families if f != contenders.family(name) or name in contenders.floors
+    ]
+    likely = [f for f in others if chances.families[f] >= POSSIBLE]
+    likely.sort(key=lambda family: -chances.families[family])
+    return tuple(contenders.best[family] for family in likely)
 
 
 def _near(contenders: Contenders, name: str) -> tuple[str, ...]:
     """Return the members of the same family that may be as accurate, the best first."""
-    if name in contenders.constants:
+    if name in contenders.floors:
         return ()
     others = [n for n in contenders.families[contenders.family(name)] if n != name]
     near = [n for n in others if (gap := contenders.gain(n, name)) is None or gap.high > 0]
@@ -177,19 +105,9 @@ def _lead(contenders: Contenders, a: str, b: str) -> float:
 
 
 def deciding_difference(contenders: Contenders, selection: Selection) -> Difference | None:
-    """Return the difference of the deciding rival over the interim candidate.
-
-    Between families it is that of their best members, with the selection counted.
-    """
+    """Return the difference of the deciding rival over the interim candidate."""
     other = deciding_rival(contenders, selection)
-    if other is None:
-        return None
-    families = contenders.family(other), contenders.family(selection.interim)
-    constant = {other, selection.interim} & {*contenders.constants}
-    if families[0] == families[1] or constant:
-        return contenders.gain(other, selection.interim)
-    match = contenders.versus(*families)
-    return match.difference if match else None
+    return contenders.gain(other, selection.interim) if other else None
 
 
 def deciding_rival(contenders: Contenders, selection: Selection) -> str | None:
@@ -197,11 +115,8 @@ def deciding_rival(contenders: Contenders, selection: Selection) -> str | None:
     if selection.rivals:
         return selection.rivals[0]
     name = selection.interim
-    own = contenders.family(name)
-    matches = [m for f in contenders.families if f != own and (m := contenders.versus(f, own))]
-    if matches and name not in contenders.constants:
-        return max(matches, key=lambda match: match.difference.value).a
-    others = [n for n in contenders.names if n != name]
+    others = [best for f, best in contenders.best.items() if f != contenders.family(name)]
+    others = others or [n for n in contenders.names if n != name]
     return max(others, key=lambda n: _lead(contenders, n, name), default=None)
 
 
@@ -215,6 +130,7 @@ class Case:
     """
 
     contenders: Contenders
+    chances: Chances
     selection: Selection
     audit: Audit | None = None
     failures: Failures | None = None
@@ -299,12 +215,38 @@ class Case:
         """Return the family that is adopted, or used in the interim."""
         return self.contenders.family(self.name)
 
-    def versus(
-        self, families: Sequence[Family], others: Sequence[Family]
-    ) -> FamilyComparison | None:
-        """Compare the best of some families with the best of others."""
-        sides = [
-            [m for m in self.contenders.order if m.info.family in part]
-            for part in (families, others)
-        ]
-        return compare_families(self.contenders.pairs, sides[0], sides[1])
+    @cached_property
+    def beside(self) -> str | None:
+        """Return the best member of the family where another is named, else the next one."""
+        if self.name in self.contenders.floors:
+            return None
+        best = self.contenders.best[self.family]
+        return best if best != self.name else next(iter(self.selection.near), None)
+
+    @cached_property
+    def room(self) -> float:
+        """Return the score that is left to gain over the named candidate."""
+        return 1 - self.contenders.accuracies[self.name].value
+
+    @property
+    def done(self) -> bool:
+        """Return whether less than the margin is left to gain."""
+        return self.selection.chosen is not None and self.room < self.margin
+
+    @cached_property
+    def usable(self) -> bool:
+        """Return whether some family is more likely than not to do better than every floor."""
+        return sum(self.chances.families.values()) >= 0.5
+
+    @cached_property
+    def missing(self) -> tuple[Family, ...]:
+        """Return families of the question of which nothing was measured and that may be the one.
+
+        A study asks about the families of its candidates; one with a single family does not answer
+        the question at all, unless nothing is left to gain.
+        """
+        found = [f for f in self.chances.unmeasured if self.chances.families[f] >= POSSIBLE]
+        asked = {c.info.family for c in self.contenders.panel.candidates if not c.info.floor}
+        if len(asked) <= 1 and not self.room < self.margin:
+            found += [f for f in self.words.families if f not in asked]
+        return tuple(dict.fromkeys(found))

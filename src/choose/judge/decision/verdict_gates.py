@@ -14,8 +14,6 @@ from choose.formatting import (
     dollars,
     duration,
     gain,
-    in_points,
-    interval,
     listed,
     measured,
     number,
@@ -25,7 +23,7 @@ from choose.formatting import (
     short_model,
 )
 from choose.judge.decision.break_even import Balance, balance_of
-from choose.judge.decision.contenders import Contenders, relation
+from choose.judge.decision.contenders import Contenders
 from choose.judge.decision.label_gates import (
     failures_data_driven,
     labels_clean_enough,
@@ -36,10 +34,8 @@ from choose.judge.decision.robust_choice import robust
 from choose.judge.decision.rule import Case, deciding_difference, deciding_rival
 from choose.judge.evidence import BILLIONS, strong
 from choose.judge.measures.cost_comparison import fit_and_1k_answers, in_dollars
-from choose.judge.scores.family_comparison import FamilyComparison
 from choose.judge.stats.paired import Difference
 from choose.schema.decision import Gate, GateStatus
-from choose.types import FAMILIES
 
 WORTH_ITS_COST = "worth its cost"
 
@@ -85,26 +81,8 @@ def _adequate(case: Case) -> Gate:
     if detectable is not None and detectable <= case.deciding_margin:
         return _gate(name, "pass", f"{detects}; {margin}.")
     if case.selection.chosen:
-        return _gate(
-            name,
-            "pass",
-            f"{detects}; {margin}. {_decided(case, difference)}",
-        )
+        return _gate(name, "pass", f"{detects}; {margin}. They decide all the same.")
     return _gate(name, "fail", f"{detects}; {margin}.")
-
-
-def _decided(case: Case, difference: Difference) -> str:
-    """Say what these rows do show of the deciding rival, with the bound that shows it."""
-    rival, bounds = deciding_rival(case.contenders, case.selection), interval(difference)
-    pair = case.contenders.gain(rival, case.name) if rival else None
-    # The same pair has another interval in the chart, which does not count the selection.
-    counted = pair is not None and (pair.low, pair.high) != (difference.low, difference.high)
-    by = f"by {bounds} points{', counting that the best of each family was chosen' * counted}"
-    costlier = rival in case.contenders.costlier(case.name)
-    if difference.high < 0 or not costlier:
-        return f"They show that {case.name} is ahead: {rival} differs {by}."
-    gained = points(case.deciding_margin) if case.deciding_margin else "anything"
-    return f"They show that {rival} does not gain {gained}: it differs {by}."
 
 
 def _pair(case: Case) -> str:
@@ -115,59 +93,6 @@ def _rows_and_fits(difference: Difference) -> str:
     rows = plural(difference.rows, "test row")
     few = difference.run_share >= HALF_OF_ERROR
     return f"{rows} and the few training runs of this study" if few else rows
-
-
-def _beaten(case: Case) -> Gate:
-    """Compare the best candidate of the other families with the best baseline."""
-    best = case.versus(("prompting", "retrieval", "fine-tuning"), ("baseline",))
-    name = "baselines beaten"
-    if best is None:
-        return _gate(name, "unknown", "This needs a baseline and another candidate with answers.")
-    kinds = ("candidate other than a baseline", "baseline")
-    return _compared(name, case, best, kinds)
-
-
-def _gap(case: Case) -> Gate:
-    """Compare the best fine-tuned candidate with the best of the rest."""
-    name = "gap closed"
-    others = tuple(family for family in FAMILIES if family != "fine-tuning")
-    best = case.versus(("fine-tuning",), others)
-    if best is None:
-        return _gate(
-            name, "unknown", "This needs a fine-tuned candidate and another one with answers."
-        )
-    kinds = ("fine-tuned candidate", "other candidate")
-    return _compared(name, case, best, kinds)
-
-
-def _compared(name: str, case: Case, match: FamilyComparison, kinds: tuple[str, str]) -> Gate:
-    """Pass if the first of a match is better than the second, fail if shown not to be."""
-    evidence = _match_sentence(match, kinds, case.contenders.on_rows(match.difference))
-    margin = case.contenders.margin(match.a, match.b)
-    shown = relation(match.difference, margin)
-    if case.contenders.margins.derived:
-        evidence = f"{evidence} At your prices, the margin is {points(margin)}."
-    if shown == "better":
-        return _gate(name, "pass", evidence)
-    failed = shown in ("equivalent", "worse", "not better")
-    return _gate(name, "fail" if failed else "unknown", evidence)
-
-
-def _match_sentence(match: FamilyComparison, kinds: tuple[str, str], on: str) -> str:
-    if not match.chosen:
-        return f"{gain(match.a, match.b, match.difference)}{on}."
-    return (
-        f"Best {kinds[0]} ({match.a}) minus best {kinds[1]} ({match.b}): "
-        f"{in_points(match.difference).removesuffix(')')}, "
-        f"counting that which of them is best is itself uncertain){on}."
-    )
-
-
-def small_models(contenders: Contenders) -> list[str]:
-    """Return the models that were prompted if all of them are small."""
-    prompted = [m.info for m in contenders.order if m.info.family in ("prompting", "retrieval")]
-    small = {short_model(info.model) for info in prompted if info.model}
-    return [] if any(map(strong, prompted)) else sorted(small)
 
 
 def contenders_credible(case: Case) -> Gate:
@@ -191,7 +116,7 @@ def contenders_credible(case: Case) -> Gate:
             f"{number(BILLIONS)} billion parameters or more, or an endpoint, may do better.",
         )
     best = max(credible, key=lambda n: contenders.accuracies[n].value)
-    floor = [n for n in contenders.names if contenders.panel[n].info.reference]
+    floor = [n for n in contenders.names if contenders.panel[n].info.floor]
     short_of = [n for n in floor if contenders.relation(best, n) != "better"]
     if short_of:
         lead = contenders.gain(best, short_of[0])
@@ -309,12 +234,10 @@ def _more(extra: float) -> str:
 GATES = (
     GateRule(measurable, _has_labels),
     GateRule(_adequate),
-    GateRule(_beaten),
     GateRule(contenders_credible),
     GateRule(_clean, _has_labels),
     GateRule(_stable),
     GateRule(_data_driven, _has_labels),
-    GateRule(_gap),
     GateRule(worth_its_cost),
     GateRule(robust),
 )

@@ -36,24 +36,18 @@ def kind_of(case: Case) -> Kind:
         return "fix-labels"
     if not selection.reachable:
         return "collect-labels" if may_grow(case) else "none-works"
-    if selection.chosen in case.contenders.constants:
+    if not case.usable:
         grows = steepest_gain(case.contenders, case.contenders.names) is not None
         return "collect-labels" if grows else "none-works"
-    if alone(case):
-        return "nothing-compared"
+    if case.missing:
+        return "incomplete"
     if (limit := documents_limit(case)) is not None:
         return limit
     if selection.chosen is None:
         return "collect-labels" if _too_few_labels(case) else "too-close"
     if selection.target == "missed":
         return "too-close"
-    several = len(case.contenders.compared) > 1
-    return "baseline-is-enough" if several and case.family == "baseline" else "adopt"
-
-
-def alone(case: Case) -> bool:
-    """Return whether a single candidate reads the text, so that nothing was chosen."""
-    return len(case.contenders.names) - len(case.contenders.constants) == 1
+    return "baseline-is-enough" if case.family == "baseline" else "adopt"
 
 
 def documents_limit(case: Case) -> Literal["fix-documents", "fix-retrieval"] | None:
@@ -63,7 +57,7 @@ def documents_limit(case: Case) -> Literal["fix-documents", "fix-retrieval"] | N
     for any other cause; retrieval does where it surely loses most.
     """
     split = next((s for s in case.splits if s.candidate == case.name), None)
-    if split is None or len(case.contenders.compared) < 2 or target_met(case):
+    if split is None or len(case.contenders.families) < 2 or target_met(case):
         return None
     first, missing = split.gaps[0], case.without_evidence
     if missing is not None and missing.value > max(case.margin, first.loss.value):

@@ -272,7 +272,7 @@ def _beside(contenders: Contenders, standings: Sequence[Standing]) -> list[str]:
     """Return the chosen candidate, its nearest rival, and the best of the other families."""
     chosen = [standing.candidate for standing in standings if standing.chosen]
     order = [s.candidate for s in standings if s.difference is not None]
-    readers = [name for name in order if name not in contenders.constants]
+    readers = [name for name in order if name not in contenders.floors]
     best = [contenders.best[family] for family in FAMILIES if family in contenders.best]
     others = [name for name in (*readers[:1], *best) if name not in chosen]
     return [*chosen, *dict.fromkeys(others)][:MOST_CANDIDATES]

@@ -329,11 +329,19 @@ def _retrieved(evidence: Evidence, table: ScoreTable) -> Retrieved | None:
         any=mean(hits),
         reciprocal_rank=quality.means[f"mrr@{DEPTH}"] or 0.0,
         ndcg=quality.means[f"ndcg@{DEPTH}"] or 0.0,
+        left=_left(table, ids, hits),
         missed=tuple(missed),
         low=low,
         ranked_low=share(low),
         not_found=share(None if low is None else {*missed} - {*low}),
     )
+
+
+def _left(table: ScoreTable, ids: Sequence[str], hits: Floats) -> float | None:
+    """Return what a reader gains that is right wherever evidence was read; None without scores."""
+    own = row_means(table.right)[[table.rows.index[id] for id in ids]]
+    left = (hits * (1 - own))[~np.isnan(own)]
+    return float(left.mean()) if len(left) else None
 
 
 def _passages(table: ScoreTable) -> tuple[dict[str, tuple[str, ...]], dict[str, tuple[str, ...]]]:

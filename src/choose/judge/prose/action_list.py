@@ -1,10 +1,9 @@
-"""What to do next, the most valuable first: each step with its question, its worth and command.
+"""What to do next, by the loss that each step is expected to remove: the most first.
 
-The order, from the top: what makes the other figures mislead (a rare label that accuracy overlooks,
-labels that contradict each other), doubted labels where correcting them is worth half the margin,
-rows that are labelled and were not evaluated, runs that would settle the comparison, a stronger
-model, a cascade that pays, and last what needs new labels. A step whose effort is out of proportion
-is named at the end as not worth it.
+What the answer itself says to do comes first, then a metric that overlooks a rare label. Finishing
+the study removes the loss of the choice that is made now; a step of which no figure is known counts
+half the margin. A step that removes nearly nothing is left out; one whose effort is out of
+proportion is named at the end as not worth it. Where nothing is left to gain, nothing is to do.
 """
 
 from __future__ import annotations
@@ -13,6 +12,7 @@ from collections.abc import Iterable, Iterator
 
 from choose.errors import quoted
 from choose.formatting import duration, gain, listed, plural
+from choose.judge.decision.caveats import small_models
 from choose.judge.decision.contenders import best_of
 from choose.judge.decision.label_gates import (
     conflicts_fail,
@@ -24,7 +24,6 @@ from choose.judge.decision.label_gates import (
 )
 from choose.judge.decision.next_steps import budget_for, planned_runs
 from choose.judge.decision.rule import Case
-from choose.judge.decision.verdict_gates import small_models
 from choose.judge.decision.verdict_kind import kind_of
 from choose.judge.measures.cost_sheet import label_hours
 from choose.judge.prose.advice import (
@@ -38,7 +37,7 @@ from choose.judge.prose.advice import (
 from choose.judge.prose.labelling_advice import grow_steps, relabel, separate_steps, why_more
 from choose.judge.prose.loss_sentences import documents_steps
 from choose.judge.prose.reasons import failure_steps, pays
-from choose.judge.prose.verdict_basis import text_steps
+from choose.judge.prose.written_answers import text_steps
 from choose.judge.stats.two_way import answered
 from choose.schema.costs import Move
 from choose.schema.decision import Gate, Kind
@@ -57,8 +56,11 @@ ANSWERED: dict[Kind, tuple[StepKind, ...]] = {
     "fix-labels": ("check-labels",),
     "fix-documents": ("fix-documents",),
     "fix-retrieval": ("fix-retrieval",),
-    "nothing-compared": ("add-candidate", "evaluate-rest"),
+    "incomplete": ("add-candidate", "evaluate-rest"),
 }
+
+# Less of a score is nearly nothing.
+NEARLY_NOTHING = 0.0005
 
 # Rows that are doubted between two labels before their boundary is worth defining.
 FEWEST = 3
@@ -71,6 +73,24 @@ FOR_GOOD: tuple[Reason, ...] = ("refused", "closed-book", "not-needed")
 
 def next_steps(case: Case, gates: tuple[Gate, ...], moves: tuple[Move, ...]) -> tuple[Step, ...]:
     """Return what to do next, the most valuable first; see the order at the top."""
+    metric, missed = list(_metric(case)), rare_label_missed(case)
+    if case.done:
+        return tuple(metric if missed else ())
+    steps = [*metric, *_every_step(case, gates, moves)]
+    own = ANSWERED.get(kind_of(case), ())
+    if "label-more" in own and not any(step.kind in own and step.worth for step in steps):
+        text, question = f"Label more rows: {why_more(case)}", "which candidate to use"
+        steps.append(Step(kind="label-more", text=text, question=question))
+    first = metric[0] if missed else None
+    kept = [s for s in steps if s.kind in own or s is first or _removes(case, s) >= NEARLY_NOTHING]
+
+    def order(step: Step) -> tuple[bool, bool, bool, float]:
+        return not step.worth, step.kind not in own, step is not first, -_removes(case, step)
+
+    return tuple(sorted(kept, key=order))
+
+
+def _every_step(case: Case, gates: tuple[Gate, ...], moves: tuple[Move, ...]) -> list[Step]:
     check = list(_check_labels(case))
     worth_most = bool(check) and (
         labels_limit(case) is not None
@@ -82,10 +102,8 @@ def next_steps(case: Case, gates: tuple[Gate, ...], moves: tuple[Move, ...]) -> 
     minutes = budget_for(case, unfinished, planned, waiting.values())
     also = _repeats(case, planned)
     again = bool(unfinished or {*waiting} - case.unpaid) and not case.unpaid.issuperset(planned)
-    metric, missed = list(_metric(case)), rare_label_missed(case)
-    steps = [
+    return [
         *(Step(kind="other", text=text) for text in [best_buy(moves)] if text),
-        *(metric if missed else ()),
         *text_steps(case),
         *(_begin(case, waiting, also, minutes) if waiting else add_families(case)),
         *documents_steps(case, CHECK),
@@ -94,7 +112,6 @@ def next_steps(case: Case, gates: tuple[Gate, ...], moves: tuple[Move, ...]) -> 
         *_evaluate(case, unfinished, also, minutes),
         *(() if again else repeat_runs(case, planned, minutes)),
         *_stronger(case, gates),
-        *(() if missed else metric),
         *_cascade(case),
         *(() if worth_most else check),
         *_unused(case),
@@ -104,11 +121,13 @@ def next_steps(case: Case, gates: tuple[Gate, ...], moves: tuple[Move, ...]) -> 
         *separate_steps(case),
         *_errors(case),
     ]
-    own = ANSWERED.get(kind_of(case), ())
-    if "label-more" in own and not any(step.kind in own and step.worth for step in steps):
-        text, question = f"Label more rows: {why_more(case)}", "which candidate to use"
-        steps.append(Step(kind="label-more", text=text, question=question))
-    return tuple(sorted(steps, key=lambda step: (not step.worth, step.kind not in own)))
+
+
+def _removes(case: Case, step: Step) -> float:
+    """Return the score that a step is expected to add to what is used."""
+    if step.kind in ("evaluate-rest", "more-runs"):
+        return case.chances.loss
+    return case.margin / 2 if step.value is None else step.value.value
 
 
 def _metric(case: Case) -> Iterator[Step]:
@@ -156,7 +175,7 @@ def _unfinished(case: Case) -> dict[str, int]:
     rest = {}
     for name in names:
         table = case.contenders.panel[name].main
-        if name in dropped or table is None or name in case.contenders.constants:
+        if name in dropped or table is None or name in case.contenders.floors:
             continue
         if missing := total - int(table.complete.sum()):
             rest[name] = missing
@@ -306,7 +325,7 @@ def _unused(case: Case) -> Iterator[Step]:
     panel = case.contenders.panel
     if panel.training_rows < panel.pool:
         yield Step(
-            kind="evaluate-rest",
+            kind="other",
             text=f"Train on all {panel.pool:,} labelled rows of the pool: this study trained on "
             f"{panel.training_rows:,} of them (--sizes), so the value of the others is unknown.",
             question=f"what the other {case.words.labels} are worth",

@@ -17,11 +17,9 @@ from choose.formatting import (
     rough,
 )
 from choose.judge.decision.break_even import breakevens
-from choose.judge.decision.label_gates import labels_limit
 from choose.judge.decision.next_steps import ENOUGH_RUNS, HUNDRED, runs_to_repeat
 from choose.judge.decision.robust_choice import under_noise
 from choose.judge.decision.rule import Case, deciding_difference, deciding_rival
-from choose.judge.decision.verdict_confidence import fits_that_may_fail
 from choose.judge.evidence import strong
 from choose.judge.measures.build_scorecard import settings_of
 from choose.judge.prose.labelling_advice import out_of_reach
@@ -81,11 +79,8 @@ def _ends(action: str, gain: Interval) -> str:
 
 
 def add_families(case: Case) -> Iterator[Step]:
-    """Yield the step that makes it a comparison, where only one family was measured.
-
-    Not where labels limit the result: they would limit every other family too.
-    """
-    if len(case.contenders.compared) != 1 or labels_limit(case) is not None:
+    """Yield the step that makes it a comparison, where only one family was measured."""
+    if len(case.contenders.families) != 1:
         return
     measured = amount(case.contenders.accuracies[case.name].value, case.noun)
     yield Step(
@@ -141,9 +136,7 @@ def repeat_runs(case: Case, planned: Mapping[str, int], minutes: int) -> Iterato
 
 def _why_repeat(case: Case, few: Sequence[CandidateScores]) -> str:
     difference = deciding_difference(case.contenders, case.selection)
-    if difference is None or case.selection.chosen:
-        fits = plural(fits_that_may_fail(case), "fit")
-        return f"after {fits}, one more that fails would use up its lead"
+    assert difference is not None
     share = f"{100 * difference.run_share:.0f} % of the uncertainty"
     if all(candidate.repetitions < 2 for candidate in few):
         return f"one run cannot tell how much runs vary, assumed to be {share}"

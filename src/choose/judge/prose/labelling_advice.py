@@ -33,7 +33,6 @@ from choose.judge.decision.rule import Case, deciding_rival
 from choose.judge.decision.verdict_kind import kind_of
 from choose.judge.measures.cost_sheet import priced
 from choose.judge.measures.curve_forecast import likely
-from choose.judge.prose.family_answer import called
 from choose.judge.stats.paired import Difference
 from choose.schema.score_names import Words
 from choose.schema.score_names import amount as reached
@@ -271,11 +270,7 @@ def narrower(difference: Difference | None, labelled: int) -> str:
 
 
 def _both(case: Case) -> str:
-    """Name the two whose comparison is open: the best of two families, or one and the floor."""
-    contenders, rival = case.contenders, deciding_rival(case.contenders, case.selection)
+    """Name the two whose comparison is open."""
+    rival = deciding_rival(case.contenders, case.selection)
     assert rival is not None
-    if {rival, case.name} & {*contenders.constants}:
-        return f"{case.name} and {rival}"
-    match = contenders.versus(contenders.family(rival), case.family)
-    own = match.b if match else case.name
-    return f"{called(case, case.family, own)} and {called(case, contenders.family(rival), rival)}"
+    return f"{case.name} and {rival}"

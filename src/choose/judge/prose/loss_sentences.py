@@ -12,7 +12,6 @@ from choose.formatting import (
     percent_interval,
     plural,
     signed_points,
-    size_in_points,
 )
 from choose.judge.decision.rule import Case
 from choose.judge.decision.verdict_kind import (
@@ -23,7 +22,6 @@ from choose.judge.decision.verdict_kind import (
     target_met,
 )
 from choose.schema.base import Interval
-from choose.schema.decision import Kind
 from choose.schema.reading_documents import (
     SURELY,
     DocumentDrill,
@@ -198,21 +196,6 @@ def _do(name: GapName, found: Retrieved | None) -> str:
     else:
         what, rows, where = "better documents", missed - low, f"not among the first {LOOKED}"
     return f"{what}, not another reader (evidence of {rows:,} of {missed:,} missed rows is {where})"
-
-
-def limit_of_documents(case: Case, kind: Kind) -> str:
-    """Say what limits a candidate that reads documents, for a verdict that names it."""
-    split = next(split for split in case.splits if split.candidate == case.name)
-    if kind == "fix-documents" and case.without_evidence is not None:
-        share = in_percent(case.without_evidence.value)
-        return (
-            f"No document is known to hold the answers to {share} of the questions "
-            f"({rows_named(case.unanswered)})."
-        )
-    said = f"With the right passage it would gain {size_in_points(split.gap('retrieval').loss)}"
-    if (most := split.reading_alone) is None:
-        return f"{said}."
-    return f"{said}; a perfect reader of what it retrieves about {measured(most)} at most."
 
 
 def documents_steps(case: Case, check: str) -> Iterator[Step]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import get_args
 
 from choose.formatting import (
     duration,
@@ -18,8 +17,7 @@ from choose.formatting import (
     size_in_points,
 )
 from choose.judge.decision.contenders import best_of
-from choose.judge.decision.rule import Case, deciding_difference
-from choose.judge.prose.family_answer import also_named, compared, settled, why_wider
+from choose.judge.decision.rule import Case
 from choose.judge.scores.family_comparison import FamilyComparison
 from choose.judge.scores.score_tables import CandidateScores
 from choose.judge.stats.paired import Difference
@@ -27,24 +25,14 @@ from choose.schema.base import Interval
 from choose.schema.decision import Rejected
 from choose.schema.diagnosis import Cascade, Failures
 from choose.schema.score_names import is_share, right
-from choose.schema.standings import FamilyResult
-from choose.types import Family
 
 # A margin above this fraction of the errors of the best baseline is called coarse.
 COARSE = 4
 
 
-def reasons(case: Case, families: tuple[FamilyResult, ...]) -> tuple[str, ...]:
+def reasons(case: Case) -> tuple[str, ...]:
     """Return the reasons for the candidate that is adopted or used in the interim."""
-    sentences = [
-        _measured(case),
-        *settled(case, families),
-        _under_costlier(case),
-        _target(case),
-        _open(case),
-        _cost(case),
-        coarse(case),
-    ]
+    sentences = [_measured(case), _target(case), _cost(case), coarse(case)]
     return tuple(sentence for sentence in sentences if sentence)
 
 
@@ -59,23 +47,6 @@ def _measured(case: Case) -> str:
     return f"{case.name}: {scored}, on {rows}{times}."
 
 
-def _under_costlier(case: Case) -> str:
-    most = closest_costlier(case)
-    if case.selection.chosen is None or most is None:
-        return ""
-    gap = most.difference
-    what = f"at most {measured(gap.high)}" if gap.high > 0 else "nothing"
-    over = f"the best of the family of {most.b}" if most.chosen else most.b
-    bound = f"upper 95 % bound{case.contenders.on_rows(gap)}"
-    closest = f"the closest, {most.a}, gains {what} over {over} ({bound})"
-    needed = case.contenders.margin(most.a, case.name)
-    every = {*get_args(Family)} <= case.contenders.named.keys()
-    family = "more expensive family" + ("" if every else " that was measured")
-    if not case.contenders.margins.derived:
-        return f"No {family} can gain {points(needed)}: {closest}."
-    return f"No {family} can gain enough to pay for itself: {closest}, and {_pays(needed)}."
-
-
 def _pays(needed: float) -> str:
     return f"{points(needed)} would pay for it" if needed < 1 else "no gain would pay for it"
 
@@ -83,13 +54,14 @@ def _pays(needed: float) -> str:
 def closest_costlier(case: Case) -> FamilyComparison | None:
     """Return the costlier family that comes closest to a gain that matters, against the chosen."""
     contenders = case.contenders
-    if case.name in contenders.constants:
+    if case.name in contenders.floors:
         return None
     costlier = [
         match
-        for family, named in contenders.named.items()
-        if family != case.family and named in contenders.costlier(case.name)
-        if (match := contenders.versus(family, case.family))
+        for family, best in contenders.best.items()
+        if family != case.family and best in contenders.costlier(case.name)
+        if (gain := contenders.gain(best, case.name))
+        if (match := FamilyComparison(best, case.name, gain))
     ]
     return max(
         costlier,
@@ -108,28 +80,6 @@ def _target(case: Case) -> str:
         "open": f"may or may not reach the target of {in_percent(target)}: its 95 % CI contains it",
     }[case.selection.target]
     return f"{case.name} {text}."
-
-
-def _open(case: Case) -> str:
-    if case.selection.chosen is not None or not case.selection.rivals:
-        return ""
-    rival, own = case.selection.rivals[0], case.name
-    difference = deciding_difference(case.contenders, case.selection)
-    if difference is None:
-        return f"{rival} and {case.name} share no test row."
-    match = None
-    if not {rival, own} & {*case.contenders.constants}:
-        match = case.contenders.versus(case.contenders.family(rival), case.family)
-        own = match.b if match else own
-        if match and match.chosen:
-            rival, own = compared(case, match)
-            rival = rival.capitalize()
-    least = case.deciding_margin
-    asked = ["whether that is real"] if difference.low <= 0 <= difference.high else []
-    asked += [f"whether it reaches the margin of {points(least)}"] if least else []
-    shown = gain(rival, own, difference).removesuffix(")")
-    shown += f"{why_wider(case, match) if match else ''})"
-    return f"{shown}. {plural(difference.rows, 'row')} cannot show {', or '.join(asked)}."
 
 
 def coarse(case: Case) -> str:
@@ -153,7 +103,7 @@ def coarse(case: Case) -> str:
 
 
 def _cost(case: Case) -> str:
-    names = (case.name, also_named(case), *case.selection.rivals[:1])
+    names = (case.name, case.beside, *case.selection.rivals[:1])
     clocks = [text for name in names if name and (text := _clock(case, name))]
     return f"{'; '.join(clocks)}." if clocks else ""
 
@@ -212,11 +162,6 @@ def _against(case: Case, name: str, difference: Difference) -> str:
         f"It costs more and gains at most {measured(difference.high)} over {case.name}{on}"
         f"{pays if case.contenders.margins.derived else ''}."
     )
-
-
-def doubts(limits: tuple[str, ...], confidence: str) -> str:
-    """Say what limits the confidence."""
-    return f"Confidence is {confidence}: {'; '.join(limits)}." if limits else ""
 
 
 # A cascade that takes at least this share of the strong candidate's time saves too little.

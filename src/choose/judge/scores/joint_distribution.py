@@ -65,7 +65,7 @@ class Width(NamedTuple):
 # On the stored answers of real sets, the best of the families lie apart by 0.09 to 0.3, members of
 # one family by 0.02 to 0.2. With the last width, four of five differences are below the usual
 # margin.
-WIDTHS = (Width(0.81, 0.15, 0.05), Width(0.09, 0.15, 0.2), Width(0.1, 0.01, 0.005))
+WIDTHS = (Width(0.88, 0.15, 0.05), Width(0.09, 0.15, 0.2), Width(0.03, 0.01, 0.005))
 
 # Widths that are less probable than this share of the likeliest are left out.
 NEGLIGIBLE = 0.001
@@ -280,11 +280,11 @@ class _Later:
 def _prior(infos: Sequence[CandidateInfo], width: Width) -> Floats:
     """Return (candidates, candidates) covariances of true scores before anything is measured.
 
-    Constant answers say nothing of the others: they are of no family, and have no common level.
+    Floors say nothing of the others: they are of no family, and have no common level.
     """
-    families = [info.name if info.constant else info.family for info in infos]
+    families = [info.name if info.floor else info.family for info in infos]
     alike = np.equal.outer(families, families)
-    reads = np.array([not info.constant for info in infos])
+    reads = np.array([not info.floor for info in infos])
     apart = width.families**2 * alike + width.members**2 * np.eye(len(infos))
     return np.where(np.logical_and.outer(reads, reads), FLAT + apart, FLAT * np.eye(len(infos)))
 

@@ -29,6 +29,7 @@ from choose.formatting import (
 )
 from choose.report import candidate_order
 from choose.report import study_comparison_text as words
+from choose.report import words as sentences
 from choose.report.candidate_order import marked, negated, of_rows, ranked, standings, titles
 from choose.report.cost_notes import (
     ENDPOINT_HEADS,
@@ -45,7 +46,6 @@ from choose.report.cost_notes import (
 from choose.report.decision_text import (
     MEANING,
     UNEVEN,
-    chance_line,
     chosen,
     coverage_line,
     division_line,
@@ -63,6 +63,7 @@ from choose.report.decision_text import (
     uneven,
     words_in,
 )
+from choose.report.family_table import family_table
 from choose.report.html import line_charts as lines
 from choose.report.html.chart_style import FAMILY_SIGNS, Figure, answers_alike
 from choose.report.html.charts import intervals, new_label, price, views
@@ -82,12 +83,11 @@ from choose.report.html.page_tables import (
     runs_line,
 )
 from choose.report.html.standings_chart import standings_chart
-from choose.report.terminal.first_screen import answer, because, rare_sentence, step_text
+from choose.report.terminal.first_screen import step_text
 from choose.report.text_answers import text_sections, with_inputs
 from choose.schema.base import Interval
 from choose.schema.decision import Decision
 from choose.schema.diagnosis import Failures
-from choose.schema.standings import FamilyStatus, Step
 from choose.schema.study_changes import Versus
 
 LONGEST = 300  # characters of a row's text on the page; the record has all of it
@@ -111,19 +111,6 @@ FAMILIES = {
     "retrieval": "retrieval",
     "fine-tuning": "fine-tuning",
 }
-
-# What is shown of a family, in a word.
-STATUSES: dict[FamilyStatus, str] = {
-    "chosen": "use this",
-    "behind": "behind",
-    "no gain": "no gain",
-    "equivalent": "as good",
-    "ahead": "ahead",
-    "open": "open",
-    "not measured": "not measured",
-}
-
-METERS = {"high": "●●●", "medium": "●●○", "low": "●○○"}
 
 CHARTS: dict[str, Callable[[Decision], Figure | list[Figure] | None]] = {
     "standings": standings_chart,
@@ -164,20 +151,17 @@ def render_html(decision: Decision, texts: Mapping[str, str] | None = None) -> s
 
 
 def _first_screen(decision: Decision) -> dict[str, Any]:
-    """Return the answer; records of earlier versions have a headline and reasons instead."""
     verdict = decision.verdict
-    doubt = next((r for r in verdict.reasons if r.startswith("Confidence is")), None)
-    reasons = [reason for reason in verdict.reasons if reason != doubt]
-    steps = verdict.steps or [Step(kind="other", text=text) for text in verdict.next]
+    found = family_table(decision)
     return {
-        "answer": answer(verdict),
-        "because": because(verdict),
-        "doubt": doubt,
-        "settled": verdict.settled or reasons[:3],
-        "open": verdict.open or verdict.flips[:2],
-        "steps": [step for step in steps if step.worth],
-        "not_worth": [step_text(step) for step in steps if not step.worth],
-        "rare": list(map(rare_sentence, decision.verdict.rare)),
+        "answer": sentences.answer(decision),
+        "sure": sentences.how_sure(decision),
+        "doubts": list(sentences.doubts(decision)),
+        "caveats": list(sentences.caveats(decision)),
+        "families": found,
+        "steps": [step for step in verdict.steps if step.worth],
+        "not_worth": [step_text(step) for step in verdict.steps if not step.worth],
+        "rare": list(map(sentences.rare_sentence, verdict.rare)),
         "mark": chosen(verdict),
         "titles": titles(decision),
         "cost_heads": COST_HEADS,
@@ -233,7 +217,6 @@ def _evidence(decision: Decision, texts: Mapping[str, str]) -> dict[str, Any]:
         "division": division_line(decision.dataset),
         "goal": goal_line(decision.goal),
         "looks": looks_line(decision),
-        "chance": chance_line(decision.verdict),
     }
 
 
@@ -279,8 +262,6 @@ def environment() -> Environment:
     named = {function.__name__: function for function in filters}
     environment.filters.update(named, points=signed_points, pair_name=candidate_order.pair_name)
     environment.globals.update(
-        meters=METERS,
-        statuses=STATUSES,
         family_names=FAMILIES,
         status=STATUS,
         dash=DASH,

@@ -15,8 +15,8 @@ from rich.text import Text
 
 from choose.formatting import DASH, clean, plural
 from choose.report import study_comparison_text as comparison_text
+from choose.report import words
 from choose.report.decision_text import (
-    chance_line,
     division_line,
     fit_notes,
     goal_line,
@@ -29,7 +29,6 @@ from choose.report.study_comparison_text import (
     cells,
     headline,
     others,
-    verdict,
 )
 from choose.report.terminal.candidate_table import NAME, candidates
 from choose.report.terminal.changing_conditions import scenarios, stability
@@ -43,14 +42,7 @@ from choose.report.terminal.decision_sections import (
     shared,
     weakest,
 )
-from choose.report.terminal.first_screen import (
-    FirstScreen,
-    answer,
-    because,
-    rare_sentence,
-    step_text,
-    steps,
-)
+from choose.report.terminal.first_screen import FirstScreen, step_text, steps
 from choose.report.terminal.layout import (
     Column,
     Page,
@@ -127,7 +119,7 @@ def _gate(gate: Gate) -> tuple[Text, str]:
 
 def rare(decision: Decision, width: int) -> Iterator[RenderableType]:
     """Yield how often rare labels are found."""
-    yield from _list("Rare labels", tuple(map(rare_sentence, decision.verdict.rare)))
+    yield from _list("Rare labels", tuple(map(words.rare_sentence, decision.verdict.rare)))
 
 
 def data(decision: Decision, width: int) -> Iterator[RenderableType]:
@@ -145,8 +137,6 @@ def _context(decision: Decision) -> Iterator[tuple[str, Text]]:
     yield "Data", literal(f"{clean(about.name)}, {size}; {division_line(about)}")
     if goal := goal_line(decision.goal):
         yield "Goal", literal(goal)
-    if chance := chance_line(decision.verdict):
-        yield "Chance", literal(chance)
     if decision.looks > 1:
         yield "Test rows", literal(looks_line(decision), "yellow")
 
@@ -243,8 +233,8 @@ class Full:
         files = section("Files", *_files(self.decision, self.store))
         lines += console.render_lines(Group(*parts, files), options, pad=False)
         if console.is_terminal and len(lines) >= options.size.height:
-            verdict = self.decision.verdict
-            closing = Group(Text(), literal(answer(verdict), "bold"), literal(because(verdict)))
+            said = literal(words.answer(self.decision), "bold")
+            closing = Group(Text(), said, literal(words.how_sure(self.decision)))
             lines += console.render_lines(closing, options, pad=False)
         yield from _printable(lines, options)
 
@@ -294,10 +284,7 @@ def versus_page(versus: Versus) -> Page:
 def _versus_parts(versus: Versus, width: int) -> Iterator[RenderableType]:
     yield literal(headline(versus), style="bold")
     sides = (("before", versus.before), ("now", versus.after))
-    yield pairs(
-        (name, f"{side.name}: {verdict(side)}; confidence {side.confidence}")
-        for name, side in sides
-    )
+    yield pairs((name, f"{side.name}: {side.headline}") for name, side in sides)
     yield section(
         "Candidates on the common rows", *split_table(_table(versus), width), note(about(versus))
     )

@@ -1,0 +1,91 @@
+"""What could make the comparison itself misleading: codes and numbers, no levels.
+
+Few runs, few rows answered and clusters are variance, which the chance of a family counts. What no
+distribution of these scores knows is listed here.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from choose.judge.decision.contenders import Contenders
+from choose.judge.decision.label_gates import LABELS_CLEAN_ENOUGH, may_hide_success
+from choose.judge.decision.rule import Case
+from choose.judge.evidence import strong
+from choose.judge.stats.two_way import independent_rows
+from choose.schema.decision import Caveat, Gate
+
+# Below this number of test rows, intervals themselves are rough.
+ROUGH = 100
+
+# Test rows worth fewer clusters of one size tell nothing of how groups or documents differ.
+FEW_CLUSTERS = 2
+
+# Where one of these gates fails, a right comparison may still be the wrong decision.
+_SOUND = (LABELS_CLEAN_ENOUGH, "task stable")
+
+PROMPTED = ("prompting", "retrieval")
+
+
+def caveats_of(case: Case, gates: Sequence[Gate], looks: int) -> tuple[Caveat, ...]:
+    """Return what no chance counts, the most serious first."""
+    return tuple(_caveats(case, gates, looks))
+
+
+def _caveats(case: Case, gates: Sequence[Gate], looks: int) -> Iterator[Caveat]:
+    contenders = case.contenders
+    rows = contenders.panel.rows
+    if contenders.panel[case.name].info.warning:
+        yield Caveat(code="may-have-seen", names=(case.name,))
+    if failed := tuple(g.name for g in gates if g.name in _SOUND and g.status == "fail"):
+        yield Caveat(code="check-failed", names=failed)
+    if may_hide_success(case):
+        yield Caveat(code="labels-hide-success")
+    if rows.one_cluster:
+        yield Caveat(code="few-clusters", rows=len(rows.targets))
+    elif rows.clusters is not None and independent_rows(rows.clusters) < FEW_CLUSTERS:
+        yield Caveat(code="few-clusters", rows=max(Counter(rows.clusters).values()))
+    if len(rows.targets) < ROUGH:
+        yield Caveat(code="few-rows", rows=len(rows.targets))
+    if blind := without_evidence(contenders):
+        yield Caveat(code="no-evidence", names=blind)
+    elif case.family not in PROMPTED and (small := small_models(contenders)):
+        yield Caveat(code="small-model", names=small)
+    main = contenders.panel[case.name].main
+    if main is not None and not main.complete.all():
+        yield Caveat(code="partly-answered", names=(case.name,), rows=int(main.complete.sum()))
+    if case.selection.target == "open":
+        yield Caveat(code="target-open")
+    if names := tuple(c.info.name for c in contenders.panel.candidates if c.errors):
+        yield Caveat(code="failed", names=names)
+    if asked := {c.info.family for c in contenders.panel.candidates}:
+        left = tuple(f for f in case.words.families if f not in asked)
+        if left:
+            yield Caveat(code="not-asked", names=left)
+    if looks > 1:
+        yield Caveat(code="looks", rows=looks)
+
+
+def small_models(contenders: Contenders) -> tuple[str, ...]:
+    """Return the models that were prompted if all of them are small."""
+    prompted = [m.info for m in contenders.order if m.info.family in PROMPTED]
+    small = {info.model for info in prompted if info.model}
+    return () if any(map(strong, prompted)) else tuple(sorted(small))
+
+
+def without_evidence(contenders: Contenders) -> tuple[str, ...]:
+    """Return prompted families whose small model is not shown to beat guessing: no evidence."""
+    if not small_models(contenders):
+        return ()
+    return tuple(
+        family
+        for family, best in contenders.best.items()
+        if family in PROMPTED and contenders.panel[best].info.model
+        if any(not _beats(contenders, best, floor) for floor in contenders.floors)
+    )
+
+
+def _beats(contenders: Contenders, name: str, floor: str) -> bool:
+    lead = contenders.gain(name, floor)
+    return lead is not None and lead.low > 0
