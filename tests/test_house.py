@@ -14,7 +14,7 @@ def house() -> House:
 
 
 # The sums only go down; a commit that lowers one lowers its limit.
-LINES = {"src": 77_200, "strategies": 5_000, "tests": 59_400}
+LINES = {"src": 77_200, "strategies": 3_480, "tests": 59_400}
 MODULES = 300
 
 

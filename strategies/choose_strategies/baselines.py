@@ -280,16 +280,22 @@ class Knn(Encoded):
         nearest = np.argsort(-cosines, axis=1, kind="stable")[:, : max(NEIGHBOURS)]
         cosines = np.take_along_axis(cosines, nearest, axis=1)
         targets = [self.retriever.examples[place].target for place in some.places]
+        if self.choices:
+            members = members_of(self.choices, targets)
+        codes = self._codes(targets)
         scores = []
         for k in NEIGHBOURS:
             near, weights = nearest[:, :k], weighed(cosines[:, :k])
             if self.choices:
-                members = members_of(self.choices, targets)
                 scores.append(example_f1s(best_sets(members[near], weights), members).mean())
             else:
-                codes = np.array([self.labels.index(target) for target in targets])
                 scores.append((self._shares(codes[near], weights).argmax(axis=1) == codes).mean())
         return NEIGHBOURS[int(np.argmax(scores))]
+
+    def _codes(self, targets: Sequence[str]) -> Counts:
+        """Return (n,) the place of each label; nothing of sets."""
+        place = {label: number for number, label in enumerate(self.labels)}
+        return np.array([place[t] for t in targets if place], dtype=np.int64)
 
     def _shares(self, codes: Counts, weights: Floats) -> Floats:
         """Return (n, labels) shares of the votes of (n, k) neighbours with these labels."""
@@ -310,14 +316,15 @@ class Knn(Encoded):
         evidence = tuple(tuple(n.example.id for n in near) for near in found)
         chosen = np.zeros((len(items), len(self.choices)), dtype=np.bool_)
         shares = np.zeros((len(items), len(self.labels)))
+        codes = iter(self._codes([n.example.target for near in found for n in near]).tolist())
         for row, near in enumerate(found):
             weights = weighed(np.array([[n.similarity for n in near]]))
             if self.choices:
                 members = members_of(self.choices, [n.example.target for n in near])
                 chosen[row] = best_set(members, weights[0])
             else:
-                codes = np.array([[self.labels.index(n.example.target) for n in near]], dtype=int)
-                shares[row] = self._shares(codes, weights)[0]
+                own = np.array([[next(codes) for _ in near]], dtype=np.int64)
+                shares[row] = self._shares(own, weights)[0]
         if self.choices:
             return set_answers(self.choices, chosen, evidence=evidence)
         return Answers.from_scores(self.labels, np.log(shares), evidence=evidence)

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from choose.corpus import AMONG_OTHERS, CONDITIONS, GOLD, NOTHING, Corpus, Document, Span
@@ -19,7 +20,7 @@ from choose.models.lora.answer_writer import AnswerPrompts
 from choose.models.prompting.local_prompter import LocalPrompts
 from choose.models.prompting.prompts import PromptSettings
 from choose.models.retrieval import passage_search
-from choose.models.retrieval.passage_search import given, gold_passage, library_for, other_passages
+from choose.models.retrieval.passage_search import given, gold_passage, library_for
 from choose.models.retrieval.reading import fitting, with_passages
 from choose.progress import sampling
 from choose.run.speed_probe import time_fit, time_predict
@@ -196,7 +197,10 @@ def test_controls_are_about_rows_with_evidence() -> None:
         gold = gold_passage(row, CORPUS)
         assert gold is not None
         assert any(gold.span.overlaps(span) for span in row.evidence)
-        assert gold not in other_passages(row, CORPUS)
+        [item] = given(AMONG_OTHERS, [row], CORPUS)
+        first, *others = item.passages or ()
+        assert first == gold
+        assert not any(p.span.overlaps(span) for p in others for span in row.evidence)
 
 
 def test_the_chosen_retriever_ranks_evidence_best() -> None:
@@ -410,3 +414,23 @@ def test_at_an_endpoint_nothing_is_tried_and_it_is_said() -> None:
         assert not asked
     assert strategy.passages() == (3, 100)
     assert "Nothing was tried, since requests cost money." in strategy.facts()["notes"][0]
+
+
+def test_more_is_read_only_for_a_gain_above_one_standard_error() -> None:
+    few, many_words, other = (
+        rag.Setting("bm25", 100, read, 0, short)
+        for read, short in ((1, False), (3, False), (1, True))
+    )
+    cheap = np.array([0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 1.0, 1.0])
+    # Paired differences 1, -1, 0, 0, 0, 0, 0, 1: mean 0.125 and standard error 0.2266.
+    little = np.array([1.0, -1.0, 1.0, 1.0, 0.0, 0.0, 1.0, 2.0])
+    much = np.array([1.0, 0.0, 1.0, 1.0, 1.0, 0.0, 1.0, 1.0])  # mean 0.25, standard error 0.1637
+
+    def best(scores: dict[rag.Setting, Any]) -> rag.Setting:
+        return rag._Trying.best(SimpleNamespace(scores=scores))  # type: ignore[arg-type]
+
+    assert best({few: cheap, many_words: little}) == few
+    assert best({few: cheap, many_words: much}) == many_words
+    # Of those that cost as much the best, and of equals the first.
+    assert best({few: cheap, other: little}) == other
+    assert best({few: cheap, other: cheap}) == few

@@ -108,11 +108,6 @@ def gold_passage(row: Example, corpus: Corpus, words: int = WORDS) -> Passage | 
     return _ranked(row, corpus, words)[0]
 
 
-def other_passages(row: Example, corpus: Corpus, words: int = WORDS) -> list[Passage]:
-    """Return the passages retrieved for a row that hold none of its evidence, best first."""
-    return _ranked(row, corpus, words)[1]
-
-
 def given(
     condition: str, rows: Sequence[Example], corpus: Corpus, words: int = WORDS
 ) -> list[Item]:
