@@ -75,7 +75,9 @@ def stored(folder: Path, wrong: dict[str, set[int]], rows: Dataset | None = None
     known = [
         Candidate(name=name, strategy="tfidf", params=params(name, b)) for name, b in wrong.items()
     ]
-    facts = {"family": "baseline", "cheap": True, "seeded": False, "learns": True, "model": None}
+    facts: dict[str, Any] = {"family": "baseline", "title": "", "model": None, "warning": None}
+    facts |= {"cheap": True, "seeded": False, "learns": True}
+    facts |= {"constant": False, "floor": False, "reads": False}
     store.plan(
         trials,
         [

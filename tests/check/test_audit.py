@@ -151,24 +151,6 @@ def test_what_was_matched_is_nowhere(faulty: tuple[Path, Path]) -> None:
         assert "AKIA" not in text
 
 
-def test_a_frequent_key_is_not_named_among_broken_words(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The words that a tokenizer breaks are the one thing in the record that quotes texts."""
-    from tokenizers import Tokenizer, models, pre_tokenizers
-
-    from choose.check import tokens as token_counts
-
-    tokenizer = Tokenizer(models.WordPiece({"[UNK]": 0, "w": 1, "##w": 2}, unk_token="[UNK]"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    monkeypatch.setattr(token_counts, "_tokenizer", lambda: ("tiny", tokenizer))
-    texts = [f"wwwww w {'AKIA' + 'W' * 16} sk-{'w' * 30} w{'w' * 19}9"] * 5
-    found = token_counts.token_counts(texts)
-    assert found is not None
-    assert [(b.word, b.tokens, b.rows) for b in found.broken] == [("wwwww", 5, 5)]
-    assert found.rows == 5
-
-
 def test_clean_rows_have_nothing_to_do_first(tmp_path: Path) -> None:
     data = write_csv(tmp_path / "clean.csv", [(e.text, e.target) for e in pool(seed=1, rows=60)])
     record = plan.check(data, overrides={"goal": {"margin": 0.25}}).record

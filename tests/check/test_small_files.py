@@ -139,22 +139,9 @@ def test_a_language_that_the_encoder_does_not_know_is_noticed(
 
 
 def test_no_words_are_counted_where_there_are_no_spaces(tmp_path: Path) -> None:
-    """D17: "19.54 tokens a word" and "48 texts of a single word" of a Japanese set."""
+    """D17: "48 texts of a single word" of a Japanese set."""
     check = audited("japanese", tmp_path)
-    if check.tokens is not None:
-        assert check.tokens.per_word is None
-        assert check.tokens.broken == ()
-        assert "tokens per character" in line(check, "Tokens")[1]
     assert "word" not in line(check, "Lengths")[1].replace("between words", "")
-
-
-def test_a_misspelled_label_is_recognised(tmp_path: Path) -> None:
-    """`wether` was to be labelled up to 20 times."""
-    check = audited("dirty", tmp_path)
-    assert check.first[0].says == (
-        "Merge labels that look misspelled: 'wether' (1 row) for 'weather' (14)."
-    )
-    assert "Label more rows of the rare labels" not in said(check)
 
 
 @pytest.mark.slow

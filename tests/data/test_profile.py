@@ -21,7 +21,6 @@ from choose.data.findings import (
     balance_of,
     hardly_counted,
     lengths_of,
-    one_letter_apart,
     ordered,
 )
 from choose.data.languages import NO_LETTERS, UNKNOWN, language_of, languages_of
@@ -266,25 +265,6 @@ def test_no_thirds_without_enough_dates() -> None:
     assert periods_of(dated(90, days=90)) is None
     few = dated(90)
     assert periods_of([*few, *rows(*["undated"] * 10)]) is None
-
-
-@pytest.mark.parametrize(
-    ("a", "b", "alike"),
-    [
-        ("wether", "weather", True),  # left out
-        ("billling", "billing", True),  # put in
-        ("weahter", "weather", True),  # exchanged
-        ("abcxef", "abcdef", True),  # replaced
-        ("plan1", "plan2", False),  # digits tell them apart
-        ("valid", "invalid", False),
-        ("legal", "regal", False),  # the first letter is rarely wrong
-        ("male", "female", False),
-        ("yes", "yep", False),  # too short to tell
-    ],
-)
-def test_one_letter_apart(a: str, b: str, alike: bool) -> None:
-    assert one_letter_apart(a, b) is alike
-    assert one_letter_apart(b, a) is alike
 
 
 @pytest.mark.parametrize(

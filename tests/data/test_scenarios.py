@@ -336,7 +336,8 @@ def run_all(what: Dataset, path: Path, scenarios: tuple[str, ...]) -> Store:
     candidates, jobs = plan.candidates, plan.jobs
     told = [
         {"name": c.name, "strategy": c.strategy, "family": "baseline", "model": None}
-        | {"cheap": True, "seeded": False, "learns": True}
+        | {"title": "", "warning": None, "cheap": True, "seeded": False, "learns": True}
+        | {"constant": False, "floor": False, "reads": False}
         for c in candidates
     ]
     store.plan((job.trial for job in jobs), told)

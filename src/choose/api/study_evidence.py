@@ -33,14 +33,14 @@ from choose.schema.costs import TokenPrices
 from choose.schema.decision import Look, Method, Note, PromptText, Verdict
 from choose.schema.study_sections import FILES
 from choose.store.store import Store
-from choose.strategy import Prompts, build, find, traits, words
+from choose.strategy import Prompts, build, find
 from choose.tasks.exchanged_facts import drill_of
 from choose.types import Dataset, Item, Run, Task
 
-_INFO = ("name", "strategy", "family", "model", "cheap", "seeded", "learns")
-
-# Missing in stores that were written before the strategies stated them.
-_TRAITS = ("constant", "floor")
+_INFO = (
+    *("name", "strategy", "family", "title", "model", "warning"),
+    *("cheap", "seeded", "learns", "constant", "floor", "reads"),
+)
 
 
 def evidence_of(store: Store) -> Evidence:
@@ -125,33 +125,9 @@ def _candidate(planned: Mapping[str, Any], study: Mapping[str, Any]) -> Candidat
     endpoint = study.get("endpoints", {}).get(endpoint_name(planned["model"]) or "")
     return CandidateInfo(
         **{key: planned[key] for key in _INFO},
-        **_traits(planned),
-        reads=bool(planned.get("reads", False)),
-        title=_title(planned),
-        warning=planned.get("warning"),
         usd_per_1k=planned.get("usd_per_1k"),
         **_endpoint_info(endpoint),
     )
-
-
-def _traits(planned: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the traits in the store, or for a store without them those of the strategy."""
-    if all(key in planned for key in _TRAITS):
-        return {key: planned[key] for key in _TRAITS}
-    try:
-        return {key: traits(planned["strategy"])[key] for key in _TRAITS}
-    except Exception:  # not installed any more, or a plugin that cannot be imported
-        return dict.fromkeys(_TRAITS, False)
-
-
-def _title(planned: Mapping[str, Any]) -> str:
-    """Return the title in the store, or for a store without one that of the strategy."""
-    if "title" in planned:
-        return str(planned["title"])
-    try:
-        return words(planned["strategy"])["title"]
-    except Exception:  # not installed any more, or a plugin that cannot be imported
-        return ""
 
 
 def _endpoint_info(section: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -23,7 +23,6 @@ from choose.check.label_lines import (
 )
 from choose.check.measurements import Facts, sample_of
 from choose.check.target_lines import target_lines
-from choose.check.tokens import many_tokens, tokens_in_words
 from choose.check.what_to_fix import issues_of, rows_of_margin, steps_of
 from choose.data.dataset import Rows, Tables, dataset_from, read_rows
 from choose.data.duplicates import count_conflicts
@@ -34,7 +33,7 @@ from choose.data.personal_data import KINDS, hints_of
 from choose.errors import quoted_list
 from choose.formatting import per_100, plural, points
 from choose.judge.goal import margin_or_usual
-from choose.schema.check import Check, Languages, Line, Repeats, TokenCounts
+from choose.schema.check import Check, Languages, Line, Repeats
 from choose.schema.diagnosis import Audit
 from choose.schema.plan import DetectableGains
 from choose.study.config import Study
@@ -120,7 +119,6 @@ def _record(facts: Facts, start: float) -> Check:
         audited_in=facts.study[0] if facts.study else None,
         lengths=facts.lengths,
         languages=facts.languages,
-        tokens=facts.tokens,
         drift=facts.drift,
         personal=hints_of(facts.personal),
         findings=dataset.findings,
@@ -171,7 +169,6 @@ def lines_of(facts: Facts) -> tuple[Line, ...]:
         *labels,
         time(facts.drift, dated, texts, noun),
         _languages(facts.languages, texts),
-        _tokens(facts.tokens),
         _lengths(facts),
         _personal_data(facts.personal),
         _rows(facts),
@@ -261,13 +258,6 @@ def _languages(languages: Languages, rows: int) -> Line:
     warning = f" {encoder_warning(unread)}" if unread else ""
     status = look(len(named) > 1 or bool(unread))
     return line("Languages", status, f"Texts: {shares}.{sample}{warning}")
-
-
-def _tokens(tokens: TokenCounts | None) -> Line:
-    if tokens is None:
-        why = "no tokenizer is installed (run choose models fetch)"
-        return line("Tokens", "unknown", f"Tokens per word not measured: {why}.")
-    return line("Tokens", look(many_tokens(tokens)), tokens_in_words(tokens))
 
 
 def _lengths(facts: Facts) -> Line:

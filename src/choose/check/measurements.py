@@ -13,7 +13,6 @@ import numpy as np
 
 from choose.check.drift_over_time import label_drift, periods_of, text_drift
 from choose.check.targets import Targets
-from choose.check.tokens import token_counts
 from choose.data.dataset import Rows
 from choose.data.duplicates import (
     Duplicate,
@@ -41,7 +40,6 @@ from choose.schema.check import (
     Lengths,
     Repeats,
     TextChange,
-    TokenCounts,
 )
 from choose.schema.diagnosis import Audit
 from choose.schema.plan import DetectableGains
@@ -166,11 +164,6 @@ class Facts:
         """Return what targets that are no labels hold."""
         test, unspaced = self.test, self.languages.unspaced
         return Targets(self.dataset, self.pool, test, self.text_index, unspaced)
-
-    @cached_property
-    def tokens(self) -> TokenCounts | None:
-        """Count tokens per word; None where no tokenizer is installed."""
-        return token_counts([e.text for e in self.all], self.languages.unspaced)
 
     @cached_property
     def reach(self) -> DetectableGains:

@@ -8,7 +8,7 @@ from math import inf
 from choose.check.measurements import Facts
 from choose.check.target_lines import rare_fields, steps_of_targets
 from choose.data.duplicates import count_conflicts
-from choose.data.findings import misspelled, rare_in_words
+from choose.data.findings import rare_in_words
 from choose.errors import quoted, quoted_list, rows_named
 from choose.formatting import measured, per_100, plural, points, rounded
 from choose.judge.decision.label_gates import CONFIRMED
@@ -27,8 +27,8 @@ SECRETS = ("key or token", "payment card number")
 # Rows that a label needs before its accuracy means anything.
 ROWS_PER_LABEL = 20
 
-# Characters of a label, and misspelled labels that are named.
-LABEL, MOST_PAIRS = 28, 5
+# Characters of a label.
+LABEL = 28
 
 # Numbers of added rows whose worth is shown.
 SIZES = (60, 200, 600, 2_000)
@@ -37,7 +37,7 @@ SIZES = (60, 200, 600, 2_000)
 def steps_of(facts: Facts) -> tuple[Step, ...]:
     """Return at most three steps, the most valuable first.
 
-    Secrets come first, then labels that are misspelled or that the metric hides, which make other
+    Secrets come first, then labels that the metric hides, which make other
     figures mislead, then what costs accuracy, by how much. Labelling more comes last: it never
     stands in the way of a first study.
     """
@@ -48,7 +48,6 @@ def steps_of(facts: Facts) -> tuple[Step, ...]:
     costly.sort(key=lambda step: -step.points)
     steps = (
         *_remove_secrets(facts),
-        *_merge_labels(facts),
         *_change_metric(facts),
         *costly,
         *_add_rare_labels(facts),
@@ -68,21 +67,6 @@ def _steps_for_targets(facts: Facts) -> tuple[Step, ...]:
         *_add_test_rows(facts),
     )
     return steps[:MOST_STEPS]
-
-
-def _merge_labels(facts: Facts) -> Iterator[Step]:
-    pairs = misspelled(facts.balance)
-    if not pairs:
-        return
-    named = "; ".join(
-        f"{quoted(rare.label, LABEL)} ({plural(rare.rows, 'row')}) for "
-        f"{quoted(common.label, LABEL)} ({common.rows:,})"
-        for rare, common in pairs[:MOST_PAIRS]
-    )
-    yield Step(
-        says=f"Merge labels that look misspelled: {named}.",
-        points=sum(rare.rows for rare, _ in pairs) / len(facts.all),
-    )
 
 
 def _change_metric(facts: Facts) -> Iterator[Step]:
@@ -245,8 +229,7 @@ def rows_of_margin(reach: DetectableGains) -> str:
 
 
 def _add_rare_labels(facts: Facts) -> Iterator[Step]:
-    spelled = {rare.label for rare, _ in misspelled(facts.balance)}
-    rare = tuple(label for label in facts.balance.few if label not in spelled)
+    rare = facts.balance.few
     if not rare:
         return
     rows = sum(c.rows for c in facts.balance.counts if c.label in rare)

@@ -22,10 +22,6 @@ FEW = 5
 # Words that models read of a text.
 LONG = 256
 
-# A label may be a misspelling of one that has so many times its rows.
-MISSPELLED = 5
-
-FEWEST_LETTERS = 4
 
 # Steps of an ordered scale.
 FEWEST_STEPS, MOST_STEPS = 3, 11
@@ -72,35 +68,6 @@ def hardly_counted(balance: Balance) -> tuple[LabelCount, ...]:
     rows = sum(count.rows for count in balance.counts)
     most = min(RARE, PART_OF_EVEN / len(balance.counts)) * rows
     return tuple(count for count in reversed(balance.counts) if FEW <= count.rows <= most)
-
-
-def misspelled(balance: Balance) -> tuple[tuple[LabelCount, LabelCount], ...]:
-    """Return pairs of labels, the first of which may be a misspelling of the second.
-
-    The first is rare beside the second, begins alike and differs by one letter: left out, put in,
-    replaced or exchanged with its neighbour. Digits must agree: `plan1` is not `plan2`.
-    """
-    pairs = []
-    for rare in balance.counts:
-        for common in balance.counts:
-            if common.rows >= MISSPELLED * rare.rows and one_letter_apart(rare.label, common.label):
-                pairs.append((rare, common))
-                break
-    return tuple(pairs)
-
-
-def one_letter_apart(a: str, b: str) -> bool:
-    """Return whether two words of four letters or more differ by one letter after the first."""
-    a, b = a.casefold(), b.casefold()
-    if a == b or a[:1] != b[:1] or min(len(a), len(b)) < FEWEST_LETTERS:
-        return False
-    if [c for c in a if c.isdigit()] != [c for c in b if c.isdigit()]:
-        return False
-    start = next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), None)
-    at = min(len(a), len(b)) if start is None else start
-    rest_a, rest_b = a[at:], b[at:]
-    swapped = rest_a[:2] == rest_b[:2][::-1] and rest_a[2:] == rest_b[2:]
-    return rest_a[1:] in (rest_b, rest_b[1:]) or rest_b[1:] == rest_a or swapped
 
 
 def ordered(labels: Collection[str]) -> tuple[str, ...]:
@@ -266,15 +233,6 @@ def rare_in_words(hidden: Sequence[LabelCount]) -> str:
     """Name the rarest label with its rows: ``'fraud' (12)`` or ``'fraud' (12) and 3 others``."""
     first = f"{quoted(hidden[0].label)} ({hidden[0].rows:,})"
     return first if len(hidden) == 1 else f"{first} and {plural(len(hidden) - 1, 'other label')}"
-
-
-def misspelled_labels(rows: Sequence[Example]) -> list[str]:
-    """Name the labels that may be misspellings of others."""
-    return [
-        f"The label {quoted(rare.label)} ({plural(rare.rows, 'row')}) may be a misspelling of "
-        f"{quoted(common.label)} ({plural(common.rows, 'row')})."
-        for rare, common in misspelled(balance_of(rows))
-    ]
 
 
 def ordered_labels(rows: Sequence[Example]) -> list[str]:

@@ -206,8 +206,8 @@ def moved(shift: Shift, noun: str) -> str:
 
 
 def metric_of(decision: Decision) -> str:
-    """Return the metric of a study; older records do not say: they counted every row the same."""
-    return str((decision.goal.get("measure") or {}).get("metric", "accuracy"))
+    """Return the metric of a study."""
+    return str(decision.goal["measure"]["metric"])
 
 
 # A chance that changes by less is not told.
@@ -224,9 +224,7 @@ def _chances(before: Decision, after: Decision) -> Iterator[str]:
 def _rule(before: Decision, after: Decision) -> Iterator[str]:
     if before.rule != after.rule:
         yield f"The decision rule was version {before.rule} and is version {after.rule}."
-    # Older records do not say: they counted every row the same.
-    usual = {"metric": "accuracy", "error_costs": {}}
-    counted = [side.goal.get("measure") or usual for side in (before, after)]
+    counted = [side.goal["measure"] for side in (before, after)]
     if counted[0] != counted[1]:
         was, now = (measure["metric"] for measure in counted)
         other = " at other costs" if was == now else ""

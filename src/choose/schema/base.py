@@ -29,8 +29,8 @@ class Interval(Record):
     Attributes:
         estimand: what the interval is about.
         row_set: the labelled rows behind the figure, as their number and a digest of their ids
-            (``362:1cb1d2e3``); null where it does not rest on single rows, and in records of
-            earlier versions. Two figures are comparable only where it is the same.
+            (``362:1cb1d2e3``); null where it does not rest on single rows. Two figures are
+            comparable only where it is the same.
     """
 
     value: float

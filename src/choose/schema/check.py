@@ -126,40 +126,6 @@ class Repeats:
         return self.exact + self.normalised + self.near
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BrokenWord:
-    """A word of the domain, the tokens it takes, and the texts it occurs in."""
-
-    word: str
-    tokens: int
-    rows: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TokenCounts:
-    """Tokens a word, for the texts and for plain English, with one model's tokenizer.
-
-    Attributes:
-        model: whose tokenizer it is.
-        per_word: tokens for each word of the texts, words being what is between spaces; null
-            for texts that are written without spaces.
-        per_character: tokens for each character of the texts.
-        plain: the same for plain English.
-        median: tokens of a text.
-        longest: tokens of the longest text that was counted.
-        broken: frequent words that are cut into four pieces or more.
-    """
-
-    model: str
-    rows: int
-    per_word: float | None
-    per_character: float | None = None
-    plain: float
-    median: float
-    longest: int
-    broken: tuple[BrokenWord, ...]
-
-
 class MixChange(Record):
     """The total variation distance of two label mixes: the share of rows that changed label.
 
@@ -335,7 +301,6 @@ class Check(Record):
     audited_in: str | None = None
     lengths: Lengths
     languages: Languages
-    tokens: TokenCounts | None
     drift: Drift | None
     personal: tuple[Hint, ...]
     findings: tuple[str, ...]

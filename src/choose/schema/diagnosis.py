@@ -71,7 +71,7 @@ class Audit(Record):
     `contradicted` rows are likelier to be another label; `suspected` of them are worth a look, and
     `suspects` lists these, the most doubtful first. Where the auditor is too weak to tell its own
     mistakes from the labels', these are empty and `noise` and `ceiling` null; `no_list` says why.
-    `no_estimate` says it where there was no auditor, and in records of earlier versions.
+    `no_estimate` says it where there was no auditor.
     """
 
     auditors: tuple[str, ...] = ()
@@ -97,10 +97,7 @@ class Audit(Record):
 
     @property
     def doubted(self) -> tuple[Suspect, ...]:
-        """Return the labels to check, the most doubtful first: the one list that is shown.
-
-        Records of earlier versions list more rows in `suspects`.
-        """
+        """Return the labels to check, the most doubtful first: the one list that is shown."""
         return self.suspects[: self.suspected]
 
 

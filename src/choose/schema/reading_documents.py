@@ -41,7 +41,7 @@ class Retrieved(Record):
             elsewhere: the mean over these rows; null where no row was scored.
         missed: the others.
         low: of these, rows whose evidence is among the first 50 passages found, but ranked too low
-            to be read; null where it is not known, as in records of earlier versions.
+            to be read; null where it is not known.
         ranked_low: their share of all rows, for which better ranks are enough.
         not_found: the share of the rest of `missed`, whose evidence is not among these passages.
     """
@@ -74,7 +74,7 @@ class LossSplit(Record):
         gold: the score with the passage that holds the evidence.
         among_others: the score with others that were retrieved behind it; null where one is read.
         knowledge: `gold` minus `nothing`: the most that retrieval can add for this model.
-        brought: `retrieved` minus `nothing`; null in records of earlier versions.
+        brought: `retrieved` minus `nothing`.
         gaps: what is lost still, the largest first; without distraction where one passage is read.
             Reading counts up to 1, so that labels in doubt are a part of it.
         ceiling: the share of the rows whose label is not doubted, which is what a perfect reader
