@@ -126,17 +126,17 @@ def test_prices_that_cannot_be_are_refused(tmp_path: Path, text: str, match: str
 
 
 def test_prices_reach_the_rule(tmp_path: Path) -> None:
-    from choose.api.compare import _plain
+    from choose.api.compare import plain
     from choose.api.study_evidence import rule_of
 
     study = priced(tmp_path, "[costs]\nvalue_per_right_answer = 0.05\nvolume_per_month = 1e4\n")
-    rule = rule_of(_plain(study))
+    rule = rule_of(plain(study))
     assert (rule.value_per_right_answer, rule.answers) == (0.05, 120_000)
     assert rule.margin_from == "default"
     assert study.derives
     assert not study.races
     stated = load_study(write(tmp_path, "[goal]\nmargin = 0.03"))
-    assert (rule_of(_plain(stated)).margin, rule_of(_plain(stated)).margin_from) == (
+    assert (rule_of(plain(stated)).margin, rule_of(_plain(stated)).margin_from) == (
         0.03,
         "stated",
     )
