@@ -136,7 +136,7 @@ def test_prices_reach_the_rule(tmp_path: Path) -> None:
     assert study.derives
     assert not study.races
     stated = load_study(write(tmp_path, "[goal]\nmargin = 0.03"))
-    assert (rule_of(plain(stated)).margin, rule_of(_plain(stated)).margin_from) == (
+    assert (rule_of(plain(stated)).margin, rule_of(plain(stated)).margin_from) == (
         0.03,
         "stated",
     )
