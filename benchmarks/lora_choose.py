@@ -27,7 +27,7 @@ from choose.models.lora.fit import train_together, training_step
 from choose.models.lora.fused.decoder import Decoder
 from choose.models.lora.fused.forward_backward import token_bytes
 from choose.models.lora.fused.linear_layers import FlatAdapters
-from choose.models.lora.fused.training_step import packed_decoder
+from choose.models.lora.fused.training_step import packed_layers
 from choose.models.lora.model import AdapterSpec, load_base, seeded
 from choose.models.lora.training_run import Schedule
 
@@ -96,7 +96,7 @@ def _roofline(runs: list[ClassifierRun], steps: int) -> dict[str, Any]:
                 products.append(min(again))
                 tokens.append(sum(len(run.rows[i]) for run, rows in batches for i in rows))
     base = runs[0].model.base
-    adapters = FlatAdapters(runs[0].model.adapter, packed_decoder(base, _dtype()))
+    adapters = FlatAdapters(runs[0].model.adapter, packed_layers(base, _dtype()))
     longest = max(len(row) for row in runs[0].rows)
     saved = sum(tokens) * token_bytes(adapters, longest)
     matrices = sum(

@@ -78,7 +78,7 @@ def assert_counted(targets: str, dropout: float, dtype: torch.dtype, length: int
     batch = ragged_batch(rows, "cpu")
     stream = decoder.lower_forward(batch, 0)
     adapted = _adapted_runs(decoder, [part])
-    _, (_, *kept) = decoder.forward(stream, decoder.layout(batch), adapted)
+    _, (_, _, *kept) = decoder.forward(stream, decoder.layout(batch), adapted)
     held = [*tensors(kept), *_dropout_masks(decoder, part).values()]
     whole = {t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in held}
     saved = sum(whole.values())

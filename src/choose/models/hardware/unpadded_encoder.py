@@ -102,7 +102,7 @@ def _encoders(model: Any) -> list[Any]:
         and getattr(getattr(module, "config", None), "hidden_act", None) in _ACTIVATIONS
         and not getattr(module.config, "is_decoder", False)
         and not getattr(module.config, "output_hidden_states", False)
-        and all(_linears(layer) for layer in layers)
+        and all(plain_linears(layer) for layer in layers)
     ]
 
 
@@ -113,7 +113,7 @@ def _bytes(model: Any) -> int:
     return sum(linear.weight.nbytes for linear in linears)
 
 
-def _linears(layer: Any) -> list[Any]:
+def plain_linears(layer: Any) -> list[Any]:
     """Return the linear layers of a layer: of query, key, value, output, and both feed-forward."""
     import torch
 
@@ -193,7 +193,7 @@ class _Layer:
     def __init__(self, layer: Any, config: Any, dtype: torch.dtype) -> None:
         import torch
 
-        *read, out, inner, outer = _linears(layer)
+        *read, out, inner, outer = plain_linears(layer)
         self.heads = config.num_attention_heads
         self.read, self.out = _Product(read, torch.float32), _Product([out], torch.float32)
         self.inner = _Product([inner], dtype, config.hidden_act)

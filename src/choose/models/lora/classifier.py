@@ -5,13 +5,21 @@ from __future__ import annotations
 import math
 import random
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from choose.models.hardware.memory import halvings, limits_of, within_memory
 from choose.models.lora.batching import batches_by_length, pad
-from choose.models.lora.model import Adapted, AdapterSpec, Base, LearningCheck, attach_adapter
+from choose.models.lora.model import (
+    Adapted,
+    AdapterSpec,
+    Base,
+    LearningCheck,
+    Pooling,
+    attach_adapter,
+)
 from choose.models.lora.training_run import Schedule, TrainingRun
 from choose.progress import report_progress
 
@@ -73,8 +81,12 @@ class AdaptedModel(Adapted):
         logits = self.predict_logits(rows)
         return float(torch.nn.functional.cross_entropy(logits, torch.tensor(list(targets))))
 
-    def predict_logits(self, rows: Sequence[Sequence[int]], progress: str = "") -> torch.Tensor:
+    def predict_logits(
+        self, rows: Sequence[Sequence[int]], progress: str = "", adapted: bool = True
+    ) -> torch.Tensor:
         """Return (n, classes) logits in the order of the rows, in the base's number type.
+
+        If not `adapted`, the head is on the bare base.
 
         On a CPU that is float32: bfloat16 would be faster, but its rounding depends on the batch's
         shape, so an answer would depend on the other rows. Progress is reported under the name
@@ -83,7 +95,7 @@ class AdaptedModel(Adapted):
         import torch
 
         logits, device = torch.zeros(len(rows), self.head.out_features), self.base.device
-        left = list(range(len(rows)))
+        left, reader = list(range(len(rows))), self._reader(adapted)
         self.adapter.eval()
 
         def predict() -> None:
@@ -91,16 +103,48 @@ class AdaptedModel(Adapted):
             asked = [*left]
             for indices in batches_by_length([len(rows[i]) for i in asked], most):
                 some = [asked[i] for i in indices]
-                ids, lengths = pad([rows[i] for i in some], device)
-                with self.base.steps["predicting"].step(ids.numel()):
-                    logits[some] = self.logits(ids, lengths).float().cpu()
+                texts = [rows[i] for i in some]
+                with self.base.steps["predicting"].step(sum(map(len, texts))):
+                    found = self.logits(*pad(texts, device)) if reader is None else reader(texts)
+                logits[some] = found.float().cpu()
                 left[:] = sorted({*left} - {*some})
                 if progress:
                     report_progress(len(rows) - len(left), len(rows), progress)
 
-        with torch.inference_mode():
+        bare = not adapted and reader is None
+        with torch.inference_mode(), self.adapter.disable_adapter() if bare else nullcontext():
             within_memory(device, predict)
         return logits
+
+    def _reader(self, adapted: bool) -> Callable[[Sequence[Sequence[int]]], torch.Tensor] | None:
+        """Return what computes logits of rows without padding, where the engine has the layers."""
+        import torch
+
+        from choose.models.lora.fused import training_step as fused
+
+        peft = hasattr(self.adapter, "peft_config")
+        if self.base.causal or not peft or not fused.supports(self.base, [self.adapter]):
+            return None
+        reader = fused.Reader(self.base, self.adapter if adapted else None)
+
+        def read(rows: Sequence[Sequence[int]]) -> torch.Tensor:
+            lengths = torch.tensor([len(row) for row in rows], device=self.base.device)
+            pooled = pool_rows(reader.states(rows), lengths, self.base.pooling)
+            return head_logits(pooled, self.head.weight, self.head.bias)
+
+        return read
+
+
+def pool_rows(states: torch.Tensor, lengths: torch.Tensor, pooling: Pooling) -> torch.Tensor:
+    """Return (rows, width) from the states (tokens, width) of rows, one after another."""
+    import torch
+
+    starts = lengths.cumsum(0) - lengths
+    if pooling != "mean":
+        return states[starts if pooling == "first" else starts + lengths - 1]
+    rows = torch.arange(len(lengths), device=states.device).repeat_interleave(lengths)
+    pooled = states.new_zeros(len(lengths), states.shape[1]).index_add(0, rows, states)
+    return pooled / lengths[:, None]
 
 
 def untrained_model(base: Base, spec: AdapterSpec, classes: int, name: str) -> AdaptedModel:
@@ -202,7 +246,7 @@ def _initial_remainders(targets: Sequence[int], validation_rows: int) -> Counter
 
 @dataclass(frozen=True, slots=True)
 class HeadObjective:
-    """The weighted cross-entropy of rows' classes, read from each row's last token.
+    """The weighted cross-entropy of rows' classes, read from each row's pooled states.
 
     `lengths`, `targets` and `weights` are (rows,).
     """
@@ -211,10 +255,21 @@ class HeadObjective:
     targets: torch.Tensor
     weights: torch.Tensor
     head: torch.nn.Linear
+    pooling: Pooling = "last"
 
     def places(self, starts: torch.Tensor) -> torch.Tensor:
-        """Return each row's last token."""
-        return starts + self.lengths - 1
+        """Return each row's first or last token, or all of them."""
+        import torch
+
+        if self.pooling == "mean":
+            before = self.lengths.cumsum(0) - self.lengths
+            steps = torch.arange(int(self.lengths.sum()), device=starts.device)
+            return (starts - before).repeat_interleave(self.lengths) + steps
+        return starts if self.pooling == "first" else starts + self.lengths - 1
+
+    def pool(self, states: torch.Tensor) -> torch.Tensor:
+        """Return (rows, width) from the states at `places`."""
+        return pool_rows(states, self.lengths, "mean") if self.pooling == "mean" else states
 
     def row_losses(self, logits: torch.Tensor) -> torch.Tensor:
         """Return the loss of each row."""
@@ -232,7 +287,7 @@ class HeadObjective:
             # Copies, since parts of one batch in one pass each need their own gradient.
             head = [p.detach().requires_grad_() for p in self.head.parameters()]
             states = states.detach().requires_grad_()
-            logits = head_logits(states, *head)
+            logits = head_logits(self.pool(states), *head)
             losses = self.row_losses(logits)
             to_states, *rest = torch.autograd.grad((losses * self.weights).sum(), [states, *head])
         return to_states, tuple(rest)
@@ -269,7 +324,7 @@ class ClassifierRun(TrainingRun):
         targets = self.targets[list(indices)]
         lengths = torch.tensor([len(self.rows[i]) for i in indices], device=targets.device)
         weights = self.weights[targets] / len(batch)
-        return HeadObjective(lengths, targets, weights, self.model.head)
+        return HeadObjective(lengths, targets, weights, self.model.head, self.model.base.pooling)
 
     def losses(self, batch: Sequence[int]) -> Iterator[torch.Tensor]:
         """Yield the losses of parts of a batch, which add up to its: one, unless memory ran out."""
@@ -301,8 +356,7 @@ class ClassifierRun(TrainingRun):
         sample = self.check_sample()
         rows = [self.all_rows[i] for i in sample]
         logits = self.model.predict_logits(rows)
-        with self.model.adapter.disable_adapter():
-            without = self.model.predict_logits(rows)
+        without = self.model.predict_logits(rows, adapted=False)
         after = self.mean_loss(logits, sample)
         change = float((logits - without).abs().max())
         self.model.learning = LearningCheck(self._loss_before, after, change)

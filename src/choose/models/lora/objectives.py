@@ -266,7 +266,7 @@ class SetRun(ClassifierRun):
         members = self.members[list(indices)]
         lengths = torch.tensor([len(self.rows[i]) for i in indices], device=members.device)
         weights = torch.full((len(members),), 1 / len(batch), device=members.device)
-        return SetObjective(lengths, members, weights, self.model.head)
+        return SetObjective(lengths, members, weights, self.model.head, self.model.base.pooling)
 
     def row_losses(self, logits: torch.Tensor, indices: Sequence[int]) -> torch.Tensor:
         """Return the loss of each of some training rows."""

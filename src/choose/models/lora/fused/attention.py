@@ -1,4 +1,4 @@
-"""Causal attention over a ragged batch, forward and backward, with rotary positions.
+"""Attention over a ragged batch, forward and backward: causal with rotary positions, or both ways.
 
 The query, key and value vectors of all groups of rows stand in one flat list, so that one gather
 fills the operands of batched products, and one brings results back. Long rows are computed some
@@ -23,7 +23,8 @@ LONG, POSITIONS, POSITIONS_THERE = 192, 64, 256
 class AttentionHeads(NamedTuple):
     """How a fused projection's columns divide: query heads, then as many key as value heads.
 
-    `scaling` is the factor of attention scores. With `interleaved`, the two numbers that rotary
+    `scaling` is the factor of attention scores. With `both_ways` each token attends to its whole
+    text, and nothing is rotated. With `interleaved`, the two numbers that rotary
     positions rotate together are neighbours in queries and keys, else half a head apart.
     """
 
@@ -32,6 +33,7 @@ class AttentionHeads(NamedTuple):
     head_size: int
     scaling: float
     interleaved: bool = False
+    both_ways: bool = False
 
     @property
     def group_size(self) -> int:
@@ -45,7 +47,7 @@ class GroupLayout(NamedTuple):
     From `start` on stand the `queries` = group_size * longest query vectors of each of the blocks,
     then the `keys` = shared + longest of each, then as many values. Outputs of attention stand from
     `output_start` on. `mask` is the causal one, of all queries of short rows, else of one part's:
-    `long` rows are computed some positions at a time.
+    `long` rows are computed some positions at a time. Both ways it hides padding.
     """
 
     blocks: int
@@ -82,16 +84,16 @@ class AttentionLayout(NamedTuple):
 
 
 def attention_layout(
-    batch: RaggedBatch, heads: AttentionHeads, cosine: torch.Tensor, sine: torch.Tensor
+    batch: RaggedBatch, heads: AttentionHeads, rotations: tuple[torch.Tensor, torch.Tensor] | None
 ) -> AttentionLayout:
-    """Lay out a batch; `cosine` and `sine` (longest, head size) are the model's."""
+    """Lay out a batch; `rotations` are the model's cosines and sines (longest, head size)."""
     groups, projected, owned, outputs = [], [], [], []
     shared: list[tuple[torch.Tensor, torch.Tensor]] = []
     start = output_start = 0
     for group, grid in zip(batch.groups, _grids(batch), strict=True):
         blocks, queries = len(group.rows) * heads.key_heads, heads.group_size * group.longest
         keys = group.shared + group.longest
-        mask, long = _mask(group, heads, grid.device), group.longest >= LONG
+        mask, long = _mask(group, heads, grid), group.longest >= LONG and not heads.both_ways
         place = blocks, queries, keys, group.longest, start, output_start
         groups.append(GroupLayout(*place, mask, long))
         projected.append(_projected_indices(grid, group, heads))
@@ -102,10 +104,7 @@ def attention_layout(
         start += len(projected[-1])
         output_start += len(outputs[-1])
     spread, output = torch.cat(projected), torch.cat(outputs)
-    half = heads.head_size // 2
-    angles = torch.stack([cosine[:, :half], sine[:, :half]], 2)[batch.positions]
-    rotation = angles[:, None].repeat(1, heads.query_heads + heads.key_heads, 1, 1)
-    rotation[:, : heads.query_heads] *= heads.scaling
+    rotation = _rotation(batch, heads, rotations)
     return AttentionLayout(
         groups,
         spread.clamp(min=0),
@@ -114,13 +113,29 @@ def attention_layout(
         output.clamp(min=0),
         (output < 0).nonzero()[:, 0],
         rotation,
-        rotation * rotation.new_tensor([1.0, -1.0]),
+        rotation * rotation.new_tensor([1.0, -1.0]) if len(rotation) else rotation,
         shared,
     )
 
 
-def _mask(group: LengthGroup, heads: AttentionHeads, device: torch.device) -> torch.Tensor:
-    """Return the causal mask of all queries of short rows, or of a part of long ones'."""
+def _rotation(
+    batch: RaggedBatch, heads: AttentionHeads, rotations: tuple[torch.Tensor, torch.Tensor] | None
+) -> torch.Tensor:
+    if rotations is None:
+        return torch.empty(0, device=batch.ids.device)
+    half = heads.head_size // 2
+    angles = torch.stack([part[:, :half] for part in rotations], 2)[batch.positions]
+    rotation = angles[:, None].repeat(1, heads.query_heads + heads.key_heads, 1, 1)
+    rotation[:, : heads.query_heads] *= heads.scaling
+    return rotation
+
+
+def _mask(group: LengthGroup, heads: AttentionHeads, grid: torch.Tensor) -> torch.Tensor:
+    """Return the mask of a group; see `GroupLayout`."""
+    device = grid.device
+    if heads.both_ways:
+        mask = torch.zeros(grid.shape, device=device).masked_fill_(grid < 0, -torch.inf)
+        return mask.repeat_interleave(heads.key_heads, 0)[:, :, None]
     if group.longest >= LONG:
         return causal_mask(POSITIONS if device.type == "cpu" else POSITIONS_THERE, 0, device)
     return causal_mask(group.longest, group.shared, device).repeat(1, heads.group_size)
@@ -307,8 +322,11 @@ def _positions(vectors: torch.Tensor, group: GroupLayout, start: int, stop: int)
 
 
 def _rotate(projected: torch.Tensor, heads: AttentionHeads, rotation: torch.Tensor) -> None:
-    """Rotate queries and keys among projected vectors (tokens, all heads * head size)."""
+    """Scale queries, and rotate them and keys, among vectors (tokens, all heads * head size)."""
     every = projected.view(len(projected), -1, heads.head_size)
+    if heads.both_ways:
+        every[:, : heads.query_heads].mul_(heads.scaling)
+        return
     rotated = every[:, : heads.query_heads + heads.key_heads]
     if heads.interleaved:
         pairs = torch.view_as_complex(rotated.view(len(projected), rotated.shape[1], -1, 2))

@@ -6,6 +6,7 @@ autograd would save, cast and call. In float32 the gradients are PEFT's (tested)
 
 import copy
 import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from functools import cache, partial
 from itertools import accumulate
@@ -13,22 +14,33 @@ from typing import Any, Self
 
 import torch
 
-from choose.models.lora.batching import RaggedBatch
-from choose.models.lora.fused.attention import AttentionHeads, AttentionLayout, attention_layout
+from choose.models.lora.batching import PARTS_PER_BATCH, RaggedBatch
+from choose.models.lora.fused.attention import (
+    LONG,
+    AttentionHeads,
+    AttentionLayout,
+    attention_layout,
+)
 from choose.models.lora.fused.layers import (
     DecoderLayer,
     PassAdapters,
     RunAdapters,
     layers_backward,
     layers_forward,
+    scattered,
 )
 from choose.models.lora.fused.linear_layers import (
     NORMS,
     PRODUCTS,
     AdaptedRun,
     column_order,
+    layers_of,
     packed_product_of,
+    products_of,
 )
+
+# The stream and attention are float32 whatever number type the products have.
+FLOAT32_BYTES = 4
 
 
 @cache
@@ -49,27 +61,42 @@ def is_compiled() -> bool:
     return _compiled(layers_forward) is not layers_forward
 
 
-class Decoder:
+class PackedLayers(ABC):
     """A base's layers, packed; built once a process and number type.
 
-    `vocabulary` is the product that turns the last states into logits, where the base writes. On an
-    accelerator the base `shares` the packed matrices; a CPU packs them in a layout of its own.
+    Attributes:
+        layers: what the compiled functions of `_forward` and `_backward` take.
+        vocabulary: the product that turns the last states into logits, where the base writes.
+        parts: the fewest passes of a batch, for as many cores.
+        multiple: what the tokens of a part are filled up to a multiple of.
     """
 
-    def __init__(
-        self, model: Any, dtype: torch.dtype, vocabulary: Any = None, shares: bool | None = None
-    ) -> None:
+    layers: list[Any]
+    vocabulary: Any = None
+    parts = PARTS_PER_BATCH
+    multiple = 1
+    _forward: Callable[..., Any]
+    _backward: Callable[..., Any]
+
+    def __init__(self, model: Any, dtype: torch.dtype) -> None:
         self.model, self.dtype = model, dtype
-        if shares is None:
-            shares = model.device.type != "cpu" and model.dtype is dtype
-        packed = partial(packed_product_of, dtype=dtype, shares=shares)
-        self.vocabulary = vocabulary and packed([vocabulary])
-        self.layers = [_packed_layer(layer, dtype, shares) for layer in model.layers]
-        self._norms = {
-            name: torch.stack([layer.get_submodule(path).weight for layer in model.layers])
-            for name, path in NORMS.items()
-            if not shares
-        }
+        self._norms: dict[str, torch.Tensor] = {}
+
+    @abstractmethod
+    def layout(self, batch: RaggedBatch) -> AttentionLayout:
+        """Lay out the attention of a batch."""
+
+    @abstractmethod
+    def embed(self, batch: RaggedBatch) -> torch.Tensor:
+        """Return the stream (tokens, width) float32 that enters the first layer."""
+
+    @abstractmethod
+    def final_norm(self, stream: torch.Tensor) -> torch.Tensor:
+        """Return the states of the stream after the last layer; autograd follows it."""
+
+    @abstractmethod
+    def saved_bytes(self, longest: int) -> int:
+        """Return the bytes per token that a layer saves for backward beside its adapters'."""
 
     def upper(self, first: int) -> Self:
         """Return the layers from `first` on, over the same matrices."""
@@ -79,7 +106,7 @@ class Decoder:
         return upper
 
     def norms(self, name: str) -> torch.Tensor | None:
-        """Return the weights (layers, 1, inputs) of the norm before a product, if there is one."""
+        """Return the weights (layers, 1, inputs) of the norm in a product's matrix, if it is."""
         return self._norms[name].detach()[:, None] if name in self._norms else None
 
     def shape(self, name: str) -> tuple[int, int]:
@@ -89,9 +116,9 @@ class Decoder:
 
     def columns(self, name: str, path: str) -> slice:
         """Return the columns of a linear layer in its product."""
-        start = 0
-        for other in PRODUCTS[name]:
-            size = self.model.layers[0].get_submodule(other).out_features
+        start, layer = 0, layers_of(self.model)[0]
+        for other in products_of(layer)[name]:
+            size = layer.get_submodule(other).out_features
             if other == path:
                 return slice(start, start + size)
             start += size
@@ -99,17 +126,8 @@ class Decoder:
 
     def order(self, path: str) -> torch.Tensor | None:
         """Return which output of a linear layer stands in each of its columns, if not in turn."""
-        linear = self.model.layers[0].get_submodule(path)
+        linear = layers_of(self.model)[0].get_submodule(path)
         return column_order(path, linear.out_features, self.layers[0].heads)
-
-    def layout(self, batch: RaggedBatch) -> AttentionLayout:
-        """Lay out the attention of a batch."""
-        positions = torch.arange(batch.longest, device=batch.ids.device)
-        with torch.no_grad():
-            # In float32, whatever number type the base has.
-            cosine, sine = self.model.rotary_emb(self.model.norm.weight.float(), positions[None])
-        heads = self.layers[0].heads
-        return attention_layout(batch, heads, cosine[0].float(), sine[0].float())
 
     def forward(
         self,
@@ -125,26 +143,87 @@ class Decoder:
         `recompute` only this is kept of each layer, and `backward` computes the rest again. With
         `wanted`, the tokens of each run that are read, the stream holds these only, run by run.
         """
-        adapters = pass_adapters(runs, wanted)
-        forward = self._compiled(layers_forward)
+        few = 2 * sum(map(len, wanted)) < len(hidden)  # worth a narrower last layer
+        adapters = pass_adapters(runs, wanted if few else ())
+        forward = self._compiled(self._forward)
         stream, *saved = forward(hidden, self.layers, layout, adapters, recompute)
-        return stream, (adapters, *saved)
+        scatter = None
+        if wanted and not few:
+            places = torch.cat(list(wanted))
+            scatter = partial(scattered, places=places, count=len(stream))
+            stream = stream.index_select(0, places)
+        return stream, (scatter, adapters, *saved)
 
     def lower_forward(self, batch: RaggedBatch, first: int) -> torch.Tensor:
         """Return the stream (tokens, width) float32 that enters layer `first`, without adapters."""
-        hidden: torch.Tensor = self.model.embed_tokens(batch.ids).float()
+        hidden = self.embed(batch)
         if first:
             layout, none = self.layout(batch), pass_adapters((), ())
-            forward = self._compiled(layers_forward)
+            forward = self._compiled(self._forward)
             hidden, *_ = forward(hidden, self.layers[:first], layout, none, False)
         return hidden
 
     def backward(self, gradient: torch.Tensor, layout: AttentionLayout, saved: Any) -> None:
         """Fill the adapters' gradients from the stream's, which is overwritten."""
-        self._compiled(layers_backward)(gradient, self.layers, layout, *saved)
+        scatter, *rest = saved
+        gradient = gradient if scatter is None else scatter(gradient)
+        self._compiled(self._backward)(gradient, self.layers, layout, *rest)
 
     def _compiled(self, function: Callable[..., Any]) -> Callable[..., Any]:
         return _compiled(function) if self.model.device.type == "cpu" else function
+
+
+class Decoder(PackedLayers):
+    """The layers of a Llama-like decoder.
+
+    On an accelerator the base `shares` the packed matrices; a CPU packs them in a layout of its
+    own.
+    """
+
+    _forward = staticmethod(layers_forward)
+    _backward = staticmethod(layers_backward)
+
+    def __init__(
+        self, model: Any, dtype: torch.dtype, vocabulary: Any = None, shares: bool | None = None
+    ) -> None:
+        super().__init__(model, dtype)
+        if shares is None:
+            shares = model.device.type != "cpu" and model.dtype is dtype
+        packed = partial(packed_product_of, dtype=dtype, shares=shares)
+        self.vocabulary = vocabulary and packed([vocabulary])
+        self.layers = [_packed_layer(layer, dtype, shares) for layer in model.layers]
+        if not shares:
+            self._norms = {
+                name: torch.stack([layer.get_submodule(path).weight for layer in model.layers])
+                for name, path in NORMS.items()
+            }
+
+    def layout(self, batch: RaggedBatch) -> AttentionLayout:
+        """Lay out the attention of a batch."""
+        positions = torch.arange(batch.longest, device=batch.ids.device)
+        with torch.no_grad():
+            # In float32, whatever number type the base has.
+            cosine, sine = self.model.rotary_emb(self.model.norm.weight.float(), positions[None])
+        rotations = cosine[0].float(), sine[0].float()
+        return attention_layout(batch, self.layers[0].heads, rotations)
+
+    def embed(self, batch: RaggedBatch) -> torch.Tensor:
+        """Return the words' vectors."""
+        embedded: torch.Tensor = self.model.embed_tokens(batch.ids).float()
+        return embedded
+
+    def final_norm(self, stream: torch.Tensor) -> torch.Tensor:
+        """Return the normed stream."""
+        normed: torch.Tensor = self.model.norm(stream)
+        return normed
+
+    def saved_bytes(self, longest: int) -> int:
+        """Return the bytes of norms, attention and gate."""
+        width, projected = self.shape("qkv")
+        norms = 2 * FLOAT32_BYTES * (width + 1)
+        weights = self.layers[0].heads.query_heads * min(longest, LONG)
+        gate = 3 * self.dtype.itemsize * self.shape("rise")[1] // 2
+        return norms + FLOAT32_BYTES * (projected + weights) + gate
 
 
 def pass_adapters(runs: Sequence[AdaptedRun], wanted: Sequence[torch.Tensor]) -> PassAdapters:

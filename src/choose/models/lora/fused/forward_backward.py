@@ -18,9 +18,8 @@ import numpy as np
 from choose.models.hardware.compute_settings import synchronise
 from choose.models.hardware.memory import halvings, limits_of
 from choose.models.lora.batching import RaggedBatch, ragged_batch, split_batch
-from choose.models.lora.fused.attention import LONG
-from choose.models.lora.fused.decoder import Decoder
-from choose.models.lora.fused.linear_layers import NORMS, AdaptedRun, FlatAdapters, LoraMatrices
+from choose.models.lora.fused.decoder import FLOAT32_BYTES, PackedLayers
+from choose.models.lora.fused.linear_layers import AdaptedRun, FlatAdapters, LoraMatrices
 from choose.models.lora.training_run import Objective
 
 if TYPE_CHECKING:
@@ -51,7 +50,7 @@ class LowerLayers:
     the batch. Methods may be called from several threads.
     """
 
-    def __init__(self, decoder: Decoder, first: int, device: str) -> None:
+    def __init__(self, decoder: PackedLayers, first: int, device: str) -> None:
         self.decoder, self.first, self.device = decoder, first, device
         self.max_bytes = limits_of(device).lower_layer_bytes
         self._cache: OrderedDict[Row, _Activations] = OrderedDict()
@@ -131,9 +130,6 @@ class LowerLayers:
 # Most tokens of a part of a batch, where memory would allow more.
 MAX_PART_TOKENS = 1024
 
-# The stream and attention are float32 whatever number type the products have.
-_FLOAT32_BYTES = 4
-
 
 @dataclass(frozen=True, slots=True)
 class RunPart:
@@ -164,7 +160,7 @@ class RunGradients:
 
 
 def forward_backward(
-    decoder: Decoder, parts: Sequence[RunPart], lower: LowerLayers
+    decoder: PackedLayers, parts: Sequence[RunPart], lower: LowerLayers
 ) -> list[RunGradients]:
     """Return the gradients of each part; all parts share the products with frozen matrices.
 
@@ -189,7 +185,7 @@ def forward_backward(
     return [RunGradients(run.gradients, head) for run, head in zip(runs, heads, strict=True)]
 
 
-def _adapted_runs(decoder: Decoder, parts: Sequence[RunPart]) -> list[AdaptedRun]:
+def _adapted_runs(decoder: PackedLayers, parts: Sequence[RunPart]) -> list[AdaptedRun]:
     runs, start = [], 0
     for part in parts:
         tokens = slice(start, start + sum(map(len, part.rows)))
@@ -199,7 +195,7 @@ def _adapted_runs(decoder: Decoder, parts: Sequence[RunPart]) -> list[AdaptedRun
     return runs
 
 
-def _dropout_masks(decoder: Decoder, part: RunPart) -> dict[str, torch.Tensor]:
+def _dropout_masks(decoder: PackedLayers, part: RunPart) -> dict[str, torch.Tensor]:
     """Draw masks (layers, tokens, inputs) by product, scaled to keep the inputs' mean.
 
     Adapters that read the same input share a mask.
@@ -267,14 +263,17 @@ def _places(batch: RaggedBatch, parts: Sequence[RunPart]) -> list[torch.Tensor]:
 
 
 def _head_gradients(
-    decoder: Decoder, places: Sequence[torch.Tensor], stream: torch.Tensor, parts: Sequence[RunPart]
+    decoder: PackedLayers,
+    places: Sequence[torch.Tensor],
+    stream: torch.Tensor,
+    parts: Sequence[RunPart],
 ) -> tuple[torch.Tensor, list[tuple[torch.Tensor, ...]]]:
     """Return the gradient of the stream at the places, and those of each part's head."""
     import torch
 
     with torch.enable_grad():
         stream.requires_grad_()
-        states = decoder.model.norm(stream)
+        states = decoder.final_norm(stream)
     pieces = states.detach().split([len(some) for some in places])
     gradients = [
         part.objective.gradients(piece, decoder.vocabulary)
@@ -312,21 +311,18 @@ def tokens_in_memory(adapters: FlatAdapters, longest: int, device: str) -> int:
 
 def token_bytes(adapters: FlatAdapters, longest: int) -> int:
     """Return the bytes that a pass saves for backward per token of rows of `longest` tokens."""
-    decoder = adapters.decoder
-    width, projected = decoder.shape("qkv")
-    norms = 2 * _FLOAT32_BYTES * (width + 1)
-    weights = decoder.layers[0].heads.query_heads * min(longest, LONG)
-    attention = _FLOAT32_BYTES * (projected + weights)
-    gate = 3 * decoder.dtype.itemsize * decoder.shape("rise")[1] // 2
+    layers = adapters.decoder
     saved = sum(_adapter_bytes(adapters, name, ranks) for name, ranks in adapters.ranks.items())
-    return len(decoder.layers) * (norms + attention + gate + saved)
+    return len(layers.layers) * (layers.saved_bytes(longest) + saved)
 
 
 def _adapter_bytes(adapters: FlatAdapters, name: str, ranks: int) -> int:
     """Return the bytes per token of the inputs and outputs of a product's adapters, and masks."""
-    size, inputs = adapters.decoder.dtype.itemsize, adapters.decoder.shape(name)[0]
-    # The output of a norm is saved anyway, in float32.
-    copies = 2 if adapters.dropout else 0 if name in NORMS and size == _FLOAT32_BYTES else 1
+    layers, inputs = adapters.decoder, adapters.decoder.shape(name)[0]
+    size = layers.dtype.itemsize
+    # The output of a norm before a product is saved anyway, in float32.
+    normed = layers.norms(name) is not None and size == FLOAT32_BYTES
+    copies = 2 if adapters.dropout else 0 if normed else 1
     return size * (copies * inputs + ranks)
 
 

@@ -57,17 +57,16 @@ class PassAdapters(NamedTuple):
     wanted: torch.Tensor | None
 
 
-class SavedLayer(NamedTuple):
-    """What backward needs of a layer.
-
-    By product, unit rows and scale of the norm before it, and inputs and ``x @ A.T`` of each run's
-    adapters; what attention saves of each group; and gate, its other factor and activated gate.
-    """
-
-    norms: dict[str, tuple[torch.Tensor, torch.Tensor]]
-    adapters: dict[str, list[tuple[torch.Tensor, torch.Tensor]]]
-    attention: list[list[torch.Tensor]]
-    gate: tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+# What backward needs of a layer. By product, unit rows and scale of the norm before it, and inputs
+# and ``x @ A.T`` of each run's adapters; what attention saves of each group; and gate, its other
+# factor and activated gate. A plain tuple: to return a named one, TorchScript makes a class each
+# time, a fifth of a millisecond.
+SavedLayer = tuple[
+    dict[str, tuple[torch.Tensor, torch.Tensor]],
+    dict[str, list[tuple[torch.Tensor, torch.Tensor]]],
+    list[list[torch.Tensor]],
+    tuple[torch.Tensor, torch.Tensor, torch.Tensor],
+]
 
 
 def layers_forward(
@@ -123,17 +122,17 @@ def _layer_forward(
     norms: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
     kept: dict[str, list[tuple[torch.Tensor, torch.Tensor]]] = {}
     normed = _rms_norm("qkv", hidden, layer, norms)
-    projected = _product("qkv", normed, layer, adapters.every, index, kept)
+    projected = adapted_product("qkv", normed, layer.products, adapters.every, index, kept)
     attended, of_attention = attention_forward(projected, layer.heads, layout)
     wanted, own = adapters.wanted, adapters.last if last else adapters.every
     if last and wanted is not None:
         attended, hidden = attended.index_select(0, wanted), hidden.index_select(0, wanted)
-    hidden.add_(_product("out", attended, layer, own, index, kept))
+    hidden.add_(adapted_product("out", attended, layer.products, own, index, kept))
     normed = _rms_norm("rise", hidden, layer, norms)
-    gate, up = _product("rise", normed, layer, own, index, kept).chunk(2, 1)
+    gate, up = adapted_product("rise", normed, layer.products, own, index, kept).chunk(2, 1)
     activated = torch.nn.functional.silu(gate)
-    hidden.add_(_product("fall", activated * up, layer, own, index, kept))
-    return hidden, SavedLayer(norms, kept, of_attention, (gate, up, activated))
+    hidden.add_(adapted_product("fall", activated * up, layer.products, own, index, kept))
+    return hidden, (norms, kept, of_attention, (gate, up, activated))
 
 
 def _layer_backward(
@@ -150,29 +149,32 @@ def _layer_backward(
     `gradient` is overwritten. Nothing learns below the first layer, so its return value is not the
     gradient there.
     """
-    dtype = layer.products["qkv"].to_outputs.dtype
+    products = layer.products
+    norms, kept, of_attention, of_gate = saved
+    dtype = products["qkv"].to_outputs.dtype
     wanted, own = adapters.wanted, adapters.last if last else adapters.every
-    to_gated = _product_backward("fall", gradient.to(dtype), layer, own, index, saved)
-    to_gate_up = _gate_backward(to_gated, saved.gate)
-    to_normed = _product_backward("rise", to_gate_up, layer, own, index, saved)
-    _norm_backward("rise", gradient, to_normed, layer, saved)
-    to_attended = _product_backward("out", gradient.to(dtype), layer, own, index, saved)
+    to_gated = product_backward("fall", gradient.to(dtype), products, own, index, kept)
+    to_gate_up = _gate_backward(to_gated, of_gate)
+    to_normed = product_backward("rise", to_gate_up, products, own, index, kept)
+    _norm_backward("rise", gradient, to_normed, layer, norms)
+    to_attended = product_backward("out", gradient.to(dtype), products, own, index, kept)
     if last and wanted is not None:
-        count = len(saved.norms["qkv"][0])
+        count = len(norms["qkv"][0])
         to_attended, gradient = (
-            _scattered(to_attended, wanted, count),
-            _scattered(gradient, wanted, count),
+            scattered(to_attended, wanted, count),
+            scattered(gradient, wanted, count),
         )
-    projected = attention_backward(to_attended, layer.heads, layout, saved.attention)
+    projected = attention_backward(to_attended, layer.heads, layout, of_attention)
     if index == 0:
-        _adapters_backward("qkv", projected, adapters.every, index, saved)
+        adapters_backward("qkv", projected, adapters.every, index, kept)
     else:
-        to_normed = _product_backward("qkv", projected, layer, adapters.every, index, saved)
-        _norm_backward("qkv", gradient, to_normed, layer, saved)
+        to_normed = product_backward("qkv", projected, products, adapters.every, index, kept)
+        _norm_backward("qkv", gradient, to_normed, layer, norms)
     return gradient
 
 
-def _scattered(rows: torch.Tensor, places: torch.Tensor, count: int) -> torch.Tensor:
+def scattered(rows: torch.Tensor, places: torch.Tensor, count: int) -> torch.Tensor:
+    """Return `count` rows that are zero but at some places."""
     return rows.new_zeros([count, rows.shape[1]]).index_add_(0, places, rows)
 
 
@@ -198,10 +200,10 @@ def _norm_backward(
     gradient: torch.Tensor,
     to_normed: torch.Tensor,
     layer: DecoderLayer,
-    saved: SavedLayer,
+    norms: dict[str, tuple[torch.Tensor, torch.Tensor]],
 ) -> None:
     """Add to the stream's gradient the part that comes through a norm."""
-    unit, scale = saved.norms[name]
+    unit, scale = norms[name]
     to_normed = to_normed.float()
     if name in layer.norms:
         to_normed = to_normed * layer.norms[name]
@@ -209,16 +211,16 @@ def _norm_backward(
     gradient.addcmul_(to_normed, scale).addcmul_(unit, share, value=-1 / unit.shape[1])
 
 
-def _product(
+def adapted_product(
     name: str,
     x: torch.Tensor,
-    layer: DecoderLayer,
+    products: dict[str, PackedLinear],
     adapters: dict[str, list[RunAdapters]],
     index: int,
     kept: dict[str, list[tuple[torch.Tensor, torch.Tensor]]],
 ) -> torch.Tensor:
     """Multiply by the frozen matrices and add each run's adapters on its tokens."""
-    frozen = layer.products[name]
+    frozen = products[name]
     outputs = multiply(x, frozen.to_outputs, frozen.bias, frozen.packed)
     of_runs: list[tuple[torch.Tensor, torch.Tensor]] = []
     for run in adapters[name]:
@@ -232,18 +234,18 @@ def _product(
     return outputs
 
 
-def _product_backward(
+def product_backward(
     name: str,
     gradient: torch.Tensor,
-    layer: DecoderLayer,
+    products: dict[str, PackedLinear],
     adapters: dict[str, list[RunAdapters]],
     index: int,
-    saved: SavedLayer,
+    kept: dict[str, list[tuple[torch.Tensor, torch.Tensor]]],
 ) -> torch.Tensor:
     """Return the gradient of a product's inputs, and fill those of its adapters."""
-    frozen = layer.products[name]
+    frozen = products[name]
     to_inputs = multiply(gradient, frozen.to_inputs, None, frozen.packed)
-    every = _adapters_backward(name, gradient, adapters, index, saved)
+    every = adapters_backward(name, gradient, adapters, index, kept)
     for run, to_reduced in zip(adapters[name], every):  # noqa: B905
         own, mask = to_inputs[run.start : run.stop], run.mask
         if mask is None:
@@ -253,16 +255,16 @@ def _product_backward(
     return to_inputs
 
 
-def _adapters_backward(
+def adapters_backward(
     name: str,
     gradient: torch.Tensor,
     adapters: dict[str, list[RunAdapters]],
     index: int,
-    saved: SavedLayer,
+    kept: dict[str, list[tuple[torch.Tensor, torch.Tensor]]],
 ) -> list[torch.Tensor]:
     """Fill the runs' gradients of one product; return each run's gradient of ``x @ A.T``."""
     to_reduced: list[torch.Tensor] = []
-    for run, (inputs, reduced) in zip(adapters[name], saved.adapters[name]):  # noqa: B905
+    for run, (inputs, reduced) in zip(adapters[name], kept[name]):  # noqa: B905
         own = gradient[run.start : run.stop]
         towards = own @ run.b[index].t()
         torch.mm(towards.t(), inputs, out=run.to_a[index])

@@ -14,7 +14,7 @@ from choose.models.hardware.packed_products import can_pack, pack
 from choose.models.lora.fused.attention import AttentionHeads
 
 if TYPE_CHECKING:
-    from choose.models.lora.fused.decoder import Decoder
+    from choose.models.lora.fused.decoder import PackedLayers
 
 
 # The linear layers of a decoder layer by the input they share: one matrix product each.
@@ -25,8 +25,26 @@ PRODUCTS: Mapping[str, tuple[str, ...]] = {
     "fall": ("mlp.down_proj",),
 }
 
-# The norm before a product. Its weights are multiplied into the product's.
+# Those of an encoder layer as BERT and RoBERTa have it.
+ENCODER_PRODUCTS: Mapping[str, tuple[str, ...]] = {
+    "qkv": ("attention.self.query", "attention.self.key", "attention.self.value"),
+    "out": ("attention.output.dense",),
+    "rise": ("intermediate.dense",),
+    "fall": ("output.dense",),
+}
+
+# The norm before a product of a decoder. Its weights are multiplied into the product's.
 NORMS = {"qkv": "input_layernorm", "rise": "post_attention_layernorm"}
+
+
+def layers_of(model: Any) -> list[Any]:
+    """Return the layers of a decoder or an encoder, from the lowest to the uppermost."""
+    return list(model.encoder.layer if hasattr(model, "encoder") else model.layers)
+
+
+def products_of(layer: Any) -> Mapping[str, tuple[str, ...]]:
+    """Return the paths of a layer's linear layers by product."""
+    return ENCODER_PRODUCTS if hasattr(layer, "attention") else PRODUCTS
 
 
 class PackedLinear(NamedTuple):
@@ -203,14 +221,15 @@ class AdaptedRun:
 
 
 class FlatAdapters:
-    """The adapters of one PEFT model, laid out for the layers of a `Decoder`, the uppermost.
+    """The adapters of one PEFT model, laid out for the uppermost layers of its base.
 
-    `flat` is the one parameter that the optimiser updates.
+    `flat` is the one parameter that the optimiser updates: PEFT's matrices are views of it, unless
+    it is a `copy`.
     """
 
-    def __init__(self, adapter: Any, decoder: "Decoder") -> None:
+    def __init__(self, adapter: Any, decoder: "PackedLayers", copy: bool = False) -> None:
         self.decoder = decoder
-        self._layers = list(adapter.get_base_model().base_model.layers)[-len(decoder.layers) :]
+        self._layers = layers_of(adapter.get_base_model().base_model)[-len(decoder.layers) :]
         paths = _adapted_paths(self._layers[0])
         self._weights = [
             getattr(layer.get_submodule(path), kind)[ADAPTER_NAME].weight
@@ -224,7 +243,7 @@ class FlatAdapters:
         self.linears = self._views(paths, self.flat.detach())
         self._gradients = self._views(paths, self._gradient)
         start = 0
-        for weight in self._weights:
+        for weight in () if copy else self._weights:
             weight.data = self.flat.data[start : start + weight.numel()].view(weight.shape)
             start += weight.numel()
 
@@ -318,7 +337,7 @@ def first_adapted_layer(adapter: Any) -> int | None:
 
     None also where an adapter is more than plain LoRA (DoRA, biases).
     """
-    paths = [_adapted_paths(layer) for layer in adapter.get_base_model().base_model.layers]
+    paths = [_adapted_paths(layer) for layer in layers_of(adapter.get_base_model().base_model)]
     config = adapter.peft_config[ADAPTER_NAME]
     first = next((i for i, layer in enumerate(paths) if layer), None)
     if first is None or config.use_dora or config.lora_bias:
@@ -330,6 +349,6 @@ def _adapted_paths(layer: Any) -> dict[str, list[str]]:
     """Return the paths of a layer's adapted linears by product."""
     adapted = {
         name: [path for path in paths if hasattr(layer.get_submodule(path), "lora_A")]
-        for name, paths in PRODUCTS.items()
+        for name, paths in products_of(layer).items()
     }
     return {name: paths for name, paths in adapted.items() if paths}

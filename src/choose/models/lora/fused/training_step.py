@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import chain, islice
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from choose.models.environment_settings import cores
 from choose.models.hardware.compute_settings import trains_in_bfloat16
 from choose.models.hardware.memory import limits_of
 from choose.models.hardware.packed_products import can_pack
 from choose.models.hardware.placement import check_room, is_quantised, is_spread
-from choose.models.lora.batching import PARTS_PER_BATCH, split_batch
-from choose.models.lora.fused.decoder import Decoder, is_compiled
+from choose.models.lora.batching import PARTS_PER_BATCH, ragged_batch, split_batch
+from choose.models.lora.fused.decoder import Decoder, PackedLayers, is_compiled
+from choose.models.lora.fused.encoder import Encoder, is_encoder
 from choose.models.lora.fused.forward_backward import (
     LowerLayers,
     RunGradients,
@@ -25,7 +26,13 @@ from choose.models.lora.fused.forward_backward import (
     needs_recomputing,
     tokens_in_memory,
 )
-from choose.models.lora.fused.linear_layers import FlatAdapters, first_adapted_layer
+from choose.models.lora.fused.linear_layers import (
+    AdaptedRun,
+    FlatAdapters,
+    LoraMatrices,
+    first_adapted_layer,
+    layers_of,
+)
 from choose.models.lora.model import Base, is_causal
 from choose.models.lora.training_run import PROGRESS_LABEL, RunBatches, Step, TrainingRun
 from choose.progress import report_progress
@@ -33,6 +40,8 @@ from choose.progress import report_progress
 if TYPE_CHECKING:
     import torch
 
+
+T = TypeVar("T")
 
 # Texts whose lower layers are computed in one step.
 ROWS_AT_ONCE = 16
@@ -47,11 +56,11 @@ def supports(base: Base, adapters: Sequence[Any] = ()) -> bool:
 
 
 def supports_model(model: Any) -> bool:
-    """Return whether `Decoder` computes models of this architecture and configuration."""
+    """Return whether the engine computes models of this architecture and configuration."""
     config = model.config
     if is_quantised(model) or is_spread(model):
         return False
-    return (
+    return is_encoder(model) or (
         type(model).__name__ in ("LlamaModel", "MistralModel", "Qwen2Model")
         and getattr(config, "hidden_act", None) == "silu"
         and not getattr(config, "attention_dropout", 0.0)
@@ -87,7 +96,7 @@ def training_step(runs: Sequence[TrainingRun]) -> Iterator[Step]:
             engine.compute_lower_layers(pool)
             yield lambda batches: engine.step(batches, pool)
     finally:
-        torch.set_num_threads(engine.workers_now * engine.threads_of_each)
+        torch.set_num_threads(engine.threads)
         torch.set_float32_matmul_precision(precision)
         engine.detach_memory()
 
@@ -101,12 +110,12 @@ class FusedEngine:
         base = runs[0].model.base
         dtype = torch.bfloat16 if trains_in_bfloat16(base.device) else torch.float32
         first = first_adapted_layer(runs[0].model.adapter) or 0
-        self._decoder = packed_decoder(base, dtype).upper(first)
+        self._decoder = packed_layers(base, dtype).upper(first)
         self._lower = lower_layers(base, dtype, first)
         self._device, self._steps = base.device, base.steps
-        # The most parts that are computed at a time; those of the last step, and threads of each.
+        # Most passes at a time; the threads of the present step, and those of a pass.
         self.workers = min(PARTS_PER_BATCH, cores()) if base.device == "cpu" else 1
-        self.workers_now = self.threads_of_each = 1
+        self.threads = self._each = 1
         self._adapters, self._runs = {}, runs
         for run in runs:
             adapters = FlatAdapters(run.model.adapter, self._decoder)
@@ -127,8 +136,8 @@ class FusedEngine:
         total = steps + sum(run.schedule.steps for run in self._runs)
         for start in range(0, len(missing), ROWS_AT_ONCE):
             some = missing[start : start + ROWS_AT_ONCE]
-            with self._steps["lower layers"].step(sum(map(len, some))) as count:
-                list(self._spread(count, pool)(self._compute_row, some))
+            with self._steps["lower layers"].step(sum(map(len, some))) as self.threads:
+                self._spread(pool, self._compute_row, some)
             report_progress(steps * (start + len(some)) / len(missing), total, PROGRESS_LABEL)
 
     def _in_steps(self, run: TrainingRun, missing: Sequence[tuple[int, ...]]) -> float:
@@ -142,21 +151,22 @@ class FusedEngine:
         return sum(map(len, missing)) * self._lower.first / (tokens * upper)
 
     def _compute_row(self, row: tuple[int, ...]) -> None:
-        self._limit_threads()
-        self._lower.compute(row, self.workers_now)
+        self._set_threads(self._each)
+        self._lower.compute(row, self.threads // self._each)
 
-    def _spread(self, threads: int, pool: ThreadPoolExecutor) -> Callable[..., Iterable[Any]]:
-        """Return a `map` over work that so many threads do, and set the threads of each."""
-        self.workers_now = min(self.workers, threads)
-        self.threads_of_each = threads // self.workers_now
-        return pool.map if self.workers_now > 1 else map
+    def _spread(
+        self, pool: ThreadPoolExecutor, work: Callable[..., T], *of: Sequence[Any]
+    ) -> list[T]:
+        """Do some work for each, several at a time where there are threads and work for it."""
+        workers = max(1, min(self.workers, self.threads, len(of[0])))
+        self._each = self.threads // workers
+        return list((pool.map if workers > 1 else map)(work, *of))
 
-    def _limit_threads(self) -> None:
-        """Give the calling thread its share of the cores."""
+    def _set_threads(self, count: int) -> None:
         import torch
 
         if self._device == "cpu":
-            torch.set_num_threads(self.threads_of_each)
+            torch.set_num_threads(count)
 
     def detach_memory(self) -> None:
         """Leave the PEFT models as if they had been trained on their own."""
@@ -166,40 +176,37 @@ class FusedEngine:
     def step(self, batches: RunBatches, pool: ThreadPoolExecutor) -> None:
         """Leave each run's gradients where its optimiser reads them."""
         tokens = sum(len(run.rows[i]) for run, indices in batches for i in indices)
-        with self._steps[f"training {len(batches)}"].step(tokens) as count:
-            self._step(batches, self._spread(count, pool))
+        with self._steps[f"training {len(batches)}"].step(tokens) as self.threads:
+            self._step(batches, pool)
 
-    def _step(self, batches: RunBatches, spread: Callable[..., Iterable[Any]]) -> None:
-        import torch
-
-        if self._device == "cpu":
-            # What is done here is little, and threads that wait for more of it take the workers'.
-            torch.set_num_threads(1)
+    def _step(self, batches: RunBatches, pool: ThreadPoolExecutor) -> None:
+        # What is done here is little, and threads that wait for more of it take the workers'.
+        self._set_threads(1)
         single = len(batches) == 1
         max_tokens = min(
             limits_of(self._device).training_tokens,
             *(self._tokens_in_memory(*each) for each in batches),
         )
         limit = 0 if single else max_tokens
-        divided = list(spread(lambda each: self._divided(each[0], each[1], limit), batches))
+        divided = self._spread(pool, lambda each: self._divided(each[0], each[1], limit), batches)
         parts = [part for some in divided for part in some]
         passes = group_into_passes(parts, len(batches), self.workers, max_tokens)
-        computed = spread(self._pass, [[parts[n] for n in some] for some in passes])
+        computed = self._spread(pool, self._pass, [[parts[n] for n in some] for some in passes])
         found = dict(zip(chain(*passes), chain(*computed), strict=True))
         gradients = (found[n] for n in range(len(parts)))
         owned = [list(islice(gradients, len(some))) for some in divided]
-        list(spread(self._set_gradients, [run for run, _ in batches], owned))
+        self._spread(pool, self._set_gradients, [run for run, _ in batches], owned)
 
     def _tokens_in_memory(self, run: TrainingRun, indices: list[int]) -> int:
         longest = max(len(run.prefix_of(i)) + len(run.rows[i]) for i in indices)
         return tokens_in_memory(self._adapters[id(run)], longest, self._device)
 
     def _divided(self, run: TrainingRun, indices: list[int], max_tokens: int) -> list[RunPart]:
-        self._limit_threads()
+        self._set_threads(1)
         return list(self._parts(run, indices, max_tokens))
 
     def _pass(self, parts: list[RunPart]) -> list[RunGradients]:
-        self._limit_threads()
+        self._set_threads(self._each)
         return forward_backward(self._decoder, parts, self._lower)
 
     def _set_gradients(self, run: TrainingRun, gradients: Sequence[RunGradients]) -> None:
@@ -216,15 +223,15 @@ class FusedEngine:
         lengths = [_unit_length(run, unit) for unit in units]
         longest = max(len(run.prefix_of(i)) + len(run.rows[i]) for i in indices)
         largest = max_part_tokens(adapters, longest, self._device)
-        # Two parts keep two cores busy; a card is busiest with one.
-        least = PARTS_PER_BATCH if self._device == "cpu" else 1
+        # A card is busiest with one.
+        least = self._decoder.parts if self._device == "cpu" else 1
         numbered = [
             (n, [i for unit in part for i in units[unit]])
             for n, part in enumerate(split_batch(lengths, largest, least))
         ]
         together = sum(lengths) + len(run.prefix) * len(numbered) <= max_tokens
         for some in [numbered] if together else [[one] for one in numbered]:
-            laid_out = [_with_prefixes(run, part) for _, part in some]
+            laid_out = [_with_prefixes(run, part, self._decoder.multiple) for _, part in some]
             whole = _joined(laid_out)
             yield RunPart(
                 rows=whole.rows,
@@ -268,8 +275,11 @@ def _unit_length(run: TrainingRun, unit: Sequence[int]) -> int:
     return shared + sum(len(run.rows[i]) for i in unit)
 
 
-def _with_prefixes(run: TrainingRun, part: Sequence[int]) -> _Laid:
-    """Return the rows of one part of a batch, each prefix once before those that continue it."""
+def _with_prefixes(run: TrainingRun, part: Sequence[int], multiple: int) -> _Laid:
+    """Return the rows of one part of a batch, each prefix once before those that continue it.
+
+    A row that no loss asks for fills them up to a multiple of tokens.
+    """
     laid = _Laid([], [], [])
     places: dict[tuple[int, ...], int] = {(): -1}
     for i in part:
@@ -281,6 +291,9 @@ def _with_prefixes(run: TrainingRun, part: Sequence[int]) -> _Laid:
         laid.asked.append(len(laid.rows))
         laid.rows.append(run.rows[i])
         laid.prefixes.append(places[prefix])
+    if filler := -sum(map(len, laid.rows)) % multiple:
+        laid.rows.append((0,) * filler)
+        laid.prefixes.append(-1)
     return laid
 
 
@@ -295,25 +308,60 @@ def _joined(parts: Sequence[_Laid]) -> _Laid:
     return joined
 
 
-def packed_decoder(base: Base, dtype: torch.dtype) -> Decoder:
-    """Return the base's packed decoder, built once a process and number type."""
+class Reader:
+    """Reads texts without padding, over a base with an adapter, or over the bare base, in float32.
+
+    An adapter is copied, so that later steps of its training change nothing.
+    """
+
+    def __init__(self, base: Base, adapter: Any = None) -> None:
+        import torch
+
+        self._layers, self._device, self._first = packed_layers(base, torch.float32), base.device, 0
+        self._matrices: Mapping[str, LoraMatrices] = {}
+        if adapter is not None:
+            self._first = first_adapted_layer(adapter) or 0
+            upper = self._layers.upper(self._first)
+            self._matrices = FlatAdapters(adapter, upper, copy=True).matrices()
+
+    def states(self, rows: Sequence[Sequence[int]]) -> torch.Tensor:
+        """Return the last states (tokens, width) of rows, one after another."""
+        import torch
+
+        batch = ragged_batch(rows, self._device)
+        tokens = slice(0, len(batch.ids))
+        with torch.no_grad():
+            hidden = self._layers.lower_forward(batch, self._first)
+            run = AdaptedRun(tokens, self._matrices, self._matrices, {})
+            upper, layout = self._layers.upper(self._first), self._layers.layout(batch)
+            # Nothing is kept for a backward pass.
+            stream, _ = upper.forward(hidden, layout, [run], recompute=True)
+            return upper.final_norm(stream)
+
+
+def packed_layers(base: Base, dtype: torch.dtype) -> PackedLayers:
+    """Return the base's packed layers, built once a process and number type."""
     if dtype not in base.engine_state:
         vocabulary = base.lm and base.lm.get_output_embeddings()
         if base.device == "cpu":
-            kept = [*base.model.layers, *([vocabulary] if base.lm else [])]
+            kept = [*layers_of(base.model), *([vocabulary] if base.lm else [])]
             weights = sum(p.numel() for module in kept for p in module.parameters())
             # Packed, forward and backward each have a layout.
             each = dtype.itemsize * (2 if can_pack(dtype) else 1)
             check_room(each * weights, f"Tuning {type(base.model).__name__}")
-        base.engine_state[dtype] = Decoder(base.model, dtype, vocabulary)
-    decoder: Decoder = base.engine_state[dtype]
-    return decoder
+        base.engine_state[dtype] = (
+            Encoder(base.model, dtype)
+            if is_encoder(base.model)
+            else Decoder(base.model, dtype, vocabulary)
+        )
+    layers: PackedLayers = base.engine_state[dtype]
+    return layers
 
 
 def lower_layers(base: Base, dtype: torch.dtype, first: int) -> LowerLayers:
     """Return the layers below `first`; a base keeps those of the last call, with their cache."""
     lower: LowerLayers | None = base.engine_state.get("lower")
     if lower is None or (lower.decoder.dtype, lower.first) != (dtype, first):
-        lower = LowerLayers(packed_decoder(base, dtype), first, base.device)
+        lower = LowerLayers(packed_layers(base, dtype), first, base.device)
         base.engine_state["lower"] = lower
     return lower

@@ -1,0 +1,230 @@
+"""The engine trains and reads encoders as PEFT, transformers and autograd do."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+import torch
+from peft.utils import get_peft_model_state_dict
+from transformers import AutoConfig, AutoModel
+
+from choose.models.lora.batching import pad, ragged_batch
+from choose.models.lora.classifier import AdaptedModel, ClassifierRun, untrained_model
+from choose.models.lora.fit import AutogradEngine, train, train_together, training_step
+from choose.models.lora.fused import training_step as engine
+from choose.models.lora.fused.forward_backward import RunPart, _adapted_runs, token_bytes
+from choose.models.lora.fused.linear_layers import FlatAdapters
+from choose.models.lora.model import AdapterSpec, Base, seeded
+from choose.models.lora.training_run import Schedule, trained_state
+
+KINDS = ("bert", "roberta")
+
+
+@pytest.fixture(autouse=True)
+def _whole_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (engine, "choose.models.lora.training_run"):
+        name = module if isinstance(module, str) else module.__name__
+        monkeypatch.setattr(f"{name}.trains_in_bfloat16", lambda _: False)
+
+
+def encoder(kind: str = "bert", first: bool = False, **more: Any) -> Base:
+    """A random encoder of two layers without dropout."""
+    config = AutoConfig.for_model(
+        kind,
+        **{
+            "vocab_size": 60,
+            "hidden_size": 24,
+            "intermediate_size": 40,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 4,
+            "hidden_dropout_prob": 0.0,
+            "attention_probs_dropout_prob": 0.0,
+            "max_position_embeddings": 600,
+            "pad_token_id": 1,
+            **more,
+        },
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        model = AutoModel.from_config(config, dtype=torch.float32).requires_grad_(False).eval()
+        for name, parameter in model.named_parameters():
+            torch.nn.init.normal_(parameter, 1.0 if "LayerNorm.weight" in name else 0.0, 0.2)
+    return Base(model, None, False, first, "cpu")
+
+
+def tuned(base: Base, targets: Any = "all", upper: float = 1.0, classes: int = 3) -> AdaptedModel:
+    """An adapter that already does something, so that every gradient is there."""
+    with seeded(5, "cpu"):
+        found = untrained_model(base, AdapterSpec(4, targets, 0.0, upper), classes, "tiny")
+        for name, parameter in found.adapter.named_parameters():
+            if "lora_B" in name:
+                torch.nn.init.normal_(parameter, std=0.1)
+        torch.nn.init.normal_(found.head.weight, std=0.3)
+    return found
+
+
+def some_rows(lengths: Sequence[int]) -> list[list[int]]:
+    chooser = random.Random(3)
+    return [[chooser.randrange(2, 60) for _ in range(length)] for length in lengths]
+
+
+def run_of(model: AdaptedModel, lengths: Sequence[int], steps: int = 3) -> ClassifierRun:
+    targets = [n % 3 for n in range(len(lengths))]
+    return ClassifierRun(model, some_rows(lengths), targets, Schedule(steps, 6, 1e-2, 0), 0)
+
+
+def gradients(run: ClassifierRun) -> dict[str, torch.Tensor]:
+    """The gradients of a step on all rows, by PEFT's names."""
+    batch = [(run, [*range(len(run.rows))])]
+    fused = engine.FusedEngine([run])
+    with ThreadPoolExecutor(1) as pool:
+        fused.step(batch, pool)
+    [adapters] = fused._adapters.values()
+    flat = adapters.flat.grad
+    assert flat is not None
+    names = {id(p): name for name, p in run.model.adapter.named_parameters()}
+    parts = flat.split([weight.numel() for weight in adapters._weights])
+    found = {
+        names[id(weight)]: part.view(weight.shape).clone()
+        for weight, part in zip(adapters._weights, parts, strict=True)
+    }
+    fused.detach_memory()
+    return found | of_head(run)
+
+
+def of_head(run: ClassifierRun) -> dict[str, torch.Tensor]:
+    """The gradients of the head."""
+    named = run.model.head_parameters.items()
+    return {f"head.{name}": p.grad.clone() for name, p in named}
+
+
+@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize("upper", [1.0, 0.5])
+@pytest.mark.parametrize("targets", ["attention", "all"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_gradients_are_those_of_transformers(
+    kind: str, targets: str, upper: float, first: bool
+) -> None:
+    """Of texts with and without neighbours of their length, and of one longer than a part."""
+    base = encoder(kind, first)
+    lengths = [9, 1, 4, 250, 9, 2]
+    plain = run_of(tuned(base, targets, upper), lengths)
+    AutogradEngine([plain]).step([(plain, [*range(6)])])
+    named = plain.model.adapter.named_parameters()
+    expected = {n: p.grad for n, p in named if p.requires_grad} | of_head(plain)
+    found = gradients(run_of(tuned(base, targets, upper), lengths))
+    assert found.keys() == expected.keys()
+    for name, grad in expected.items():
+        torch.testing.assert_close(found[name], grad, rtol=1e-3, atol=1e-6)
+        assert float(grad.abs().max()) > 1e-6
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_losses_of_a_training_are_those_of_autograd(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lengths = [3 + n % 9 for n in range(30)]
+    ours = run_of(tuned(encoder(kind)), lengths, steps=20)
+    train(ours)
+    monkeypatch.setattr(engine, "supports", lambda *_: False)
+    plain = run_of(tuned(encoder(kind)), lengths, steps=20)
+    train(plain)
+    assert ours.model.learning is not None
+    assert plain.model.learning is not None
+    assert ours.model.learning == pytest.approx(plain.model.learning, rel=2e-3)
+    theirs = trained_state(plain.model)
+    for name, tensor in trained_state(ours.model).items():
+        torch.testing.assert_close(tensor, theirs[name], rtol=0, atol=2e-3)
+
+
+def test_little_memory_computes_layers_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = run_of(tuned(encoder()), [9, 1, 4, 30, 9, 2])
+    expected = gradients(run)
+    monkeypatch.setattr(engine, "needs_recomputing", lambda *_: True)
+    found = gradients(run)
+    for name, grad in expected.items():
+        assert torch.equal(found[name], grad)
+
+
+def test_runs_trained_together_learn_what_each_learns_alone() -> None:
+    base = encoder()
+
+    def several() -> list[ClassifierRun]:
+        return [
+            run_of(tuned(base, t), [5 + n % 7 for n in range(20)], 8) for t in ("all", "attention")
+        ]
+
+    together, alone = several(), several()
+    train_together(together)
+    for run, other in zip(together, alone, strict=True):
+        train(other)
+        mine, own = trained_state(run.model), trained_state(other.model)
+        for name, tensor in own.items():
+            torch.testing.assert_close(mine[name], tensor, rtol=0, atol=2e-4)
+
+
+@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize("upper", [1.0, 0.5])
+@pytest.mark.parametrize("kind", KINDS)
+def test_predictions_are_those_of_transformers_and_do_not_depend_on_company(
+    kind: str, upper: float, first: bool
+) -> None:
+    model = tuned(encoder(kind, first), "all", upper)
+    rows = some_rows([9, 1, 4, 300, 9, 2])
+    before = get_peft_model_state_dict(model.adapter)
+    found, bare = model.predict_logits(rows), model.predict_logits(rows, adapted=False)
+    for n, row in enumerate(rows):
+        with torch.no_grad():
+            expected = model.logits(*pad([row], "cpu"))[0]
+            with model.adapter.disable_adapter():
+                without = model.logits(*pad([row], "cpu"))[0]
+        torch.testing.assert_close(found[n], expected, rtol=0, atol=1e-4)
+        torch.testing.assert_close(bare[n], without, rtol=0, atol=1e-4)
+        torch.testing.assert_close(model.predict_logits([row])[0], found[n], rtol=0, atol=1e-5)
+    assert float((found - bare).abs().max()) > 1e-2
+    for name, tensor in get_peft_model_state_dict(model.adapter).items():
+        assert torch.equal(tensor, before[name])
+
+
+def test_no_attribute_of_a_module_is_set_in_a_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = run_of(tuned(encoder()), [9, 1, 4, 30, 9, 2])
+    with training_step([run]) as step:
+        monkeypatch.setattr(torch.nn.Module, "__setattr__", lambda *_: pytest.fail("set"))
+        step([(run, run.next_batch())])
+        run.apply_gradients()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("targets", ["attention", "all"])
+def test_the_counted_bytes_are_the_saved_bytes(targets: str, dtype: torch.dtype) -> None:
+    layers = engine.packed_layers(encoder(), dtype)
+    adapters = FlatAdapters(tuned(encoder(), targets).adapter, layers)
+    rows = some_rows([40] * 3)
+    noise = [(3, (0,))]
+    part = RunPart(rows, [-1] * 3, range(3), None, adapters.matrices(), 0.0, noise)  # type: ignore[arg-type]
+    batch = ragged_batch(rows, "cpu")
+    with torch.no_grad():
+        _, (_, _, *kept) = layers.forward(
+            layers.embed(batch), layers.layout(batch), _adapted_runs(layers, [part])
+        )
+    whole = {t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in tensors(kept)}
+    assert sum(whole.values()) / 120 == pytest.approx(token_bytes(adapters, 40), rel=0.1)
+
+
+def tensors(values: Any) -> Iterator[torch.Tensor]:
+    """All tensors in nested lists, tuples and mappings."""
+    if isinstance(values, torch.Tensor):
+        yield values
+    elif isinstance(values, dict | list | tuple):
+        for value in values.values() if isinstance(values, dict) else values:
+            yield from tensors(value)
+
+
+@pytest.mark.parametrize("odd", [{"hidden_act": "relu"}, {"is_decoder": True}])
+def test_other_layers_are_left_to_autograd(odd: dict[str, Any]) -> None:
+    assert engine.supports_model(encoder().model)
+    assert not engine.supports_model(encoder(**odd).model)
