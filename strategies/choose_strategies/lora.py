@@ -58,7 +58,7 @@ class Lora:
         "writing",
         "answering",
     )
-    revision: ClassVar[int] = 9
+    revision: ClassVar[int] = 10
     kind_settings: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         kind: {"targets": "all"} for kind in kinds[2:]
     }

@@ -46,7 +46,7 @@ def engine_notes(base: Base, targets: str) -> list[str]:
     notes = placement_notes(base.model)
     if base.causal and not fused.supports(base):
         notes.append(f"{kind} is trained by autograd, which is slower than the engine for Llamas.")
-    elif base.causal and not fused.compiles(base):
+    elif fused.supports(base) and not fused.compiles(base):
         notes.append("torch could not compile the layers: steps take up to 1.6 times as long.")
     if targets == "attention" and attention_layers(base) is None:
         notes.append(f"PEFT knows no query and value layers of {kind}: all layers have adapters.")

@@ -221,7 +221,7 @@ class Decoder(PackedLayers):
         """Return the bytes of norms, attention and gate."""
         width, projected = self.shape("qkv")
         norms = 2 * FLOAT32_BYTES * (width + 1)
-        weights = self.layers[0].heads.query_heads * min(longest, LONG)
+        weights = int(self.layers[0].heads.query_heads) * min(longest, LONG)
         gate = 3 * self.dtype.itemsize * self.shape("rise")[1] // 2
         return norms + FLOAT32_BYTES * (projected + weights) + gate
 

@@ -230,10 +230,9 @@ class Encoder(PackedLayers):
     def saved_bytes(self, longest: int) -> int:
         """Return the bytes of norms, attention and what GELU gets."""
         width, projected = self.shape("qkv")
-        weights = self.layers[0].heads.query_heads * longest
-        return FLOAT32_BYTES * (2 * width + projected + weights) + (
-            self.dtype.itemsize * self.shape("rise")[1]
-        )
+        weights = int(self.layers[0].heads.query_heads) * longest
+        risen = self.dtype.itemsize * self.shape("rise")[1]
+        return FLOAT32_BYTES * (2 * width + projected + weights) + risen
 
 
 def is_encoder(model: Any) -> bool:

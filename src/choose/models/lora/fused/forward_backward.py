@@ -274,7 +274,7 @@ def _head_gradients(
     with torch.enable_grad():
         stream.requires_grad_()
         states = decoder.final_norm(stream)
-    pieces = states.detach().split([len(some) for some in places])
+    pieces = torch.split(states.detach(), [len(some) for some in places])
     gradients = [
         part.objective.gradients(piece, decoder.vocabulary)
         for part, piece in zip(parts, pieces, strict=True)
