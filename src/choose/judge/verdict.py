@@ -14,7 +14,7 @@ from choose.judge.decision.contenders import Contenders, Relation, contenders_of
 from choose.judge.decision.label_gates import audit_with_gain, rare_labels
 from choose.judge.decision.more_labels import label_gains
 from choose.judge.decision.next_steps import next_actions
-from choose.judge.decision.rule import Case, select
+from choose.judge.decision.rule import Case, label_shift, select
 from choose.judge.decision.verdict_gates import gates_of
 from choose.judge.decision.verdict_kind import kind_of
 from choose.judge.diagnosis.error_overlap import disagreement_of, overlap_of
@@ -146,6 +146,9 @@ def _case(
         unanswered=unanswered,
         drill=None if drill is None else with_sentence(drill),
         long_answers=long_answers(evidence),
+        shift=label_shift(evidence.pool.targets, evidence.items.targets)
+        if evidence.labels
+        else None,
     )
 
 

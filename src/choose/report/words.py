@@ -168,6 +168,9 @@ def _caveat(decision: Decision, caveat: Caveat) -> str:
     if caveat.code == "check-failed":
         gates = {gate.name: gate.evidence for gate in decision.gates}
         return " ".join(clean(gates.get(name, name)) for name in caveat.names)
+    if caveat.shares is not None:
+        was, now = map(in_percent, caveat.shares)
+        return f"“{names}” is {was} of the training rows and {now} of the test rows."
     stronger = words_in(decision).stronger
     said = {
         "few-rows": f"There are only {plural(rows, 'test row')}.",
@@ -180,6 +183,7 @@ def _caveat(decision: Decision, caveat: Caveat) -> str:
         "may-have-seen": f"{names} may have seen the test rows.",
         "labels-hide-success": "Wrong labels may be why nothing reaches the target.",
         "target-open": "Whether it reaches the target is open.",
+        "shift": f"“{names}” is more or less common among the test rows.",
         "looks": f"These test rows were judged {rows} times with different settings.",
         "not-asked": f"{kinds[:1].upper()}{kinds[1:]} {verb} not part of this study.",
     }

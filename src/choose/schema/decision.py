@@ -129,6 +129,7 @@ CaveatCode = Literal[
     "labels-hide-success",
     "target-open",
     "looks",
+    "shift",
     "check-failed",
     "not-asked",
 ]
@@ -143,14 +144,16 @@ class Caveat(Record):
             ``small-model``: models that were prompted; ``no-evidence``: families whose small model
             does no better than guessing, which says nothing of them; ``may-have-seen``: a candidate
             whose model may know the test rows; ``labels-hide-success``, ``target-open``; ``looks``:
-            how often these rows were judged (`rows`); ``check-failed``: a gate; ``not-asked``:
-            families that the study leaves out.
+            how often these rows were judged (`rows`); ``shift``: a label that is far more, or less,
+            common among the test rows (`shares`: of training and test rows); ``check-failed``: a
+            gate; ``not-asked``: families that the study leaves out.
         names: candidates, models, families or gates.
     """
 
     code: CaveatCode
     names: tuple[str, ...] = ()
     rows: int | None = None
+    shares: tuple[float, float] | None = None
 
 
 class Verdict(Record):

@@ -40,6 +40,8 @@ def _caveats(case: Case, gates: Sequence[Gate], looks: int) -> Iterator[Caveat]:
         yield Caveat(code="may-have-seen", names=(case.name,))
     if failed := tuple(g.name for g in gates if g.name in _SOUND and g.status == "fail"):
         yield Caveat(code="check-failed", names=failed)
+    if (shift := case.shift) is not None:
+        yield Caveat(code="shift", names=(shift.label,), shares=(shift.training, shift.test))
     if may_hide_success(case):
         yield Caveat(code="labels-hide-success")
     if rows.one_cluster:

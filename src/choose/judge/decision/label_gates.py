@@ -200,7 +200,8 @@ def _share(failures: Failures) -> float:
 
 def task_stable(panel: StudyScores, name: str, margin: float, score: str = "accuracy") -> Gate:
     """Judge the drop in its score over time of one candidate against the margin."""
-    drop = drop_of(panel[name])
+    # What gives every row the same answer cannot change by training on other rows.
+    drop = None if panel[name].info.floor else drop_of(panel[name])
     if drop is None:
         return Gate(name="task stable", status="unknown", evidence=_drift_unknown(panel, name))
     change = drop.negated()
@@ -225,7 +226,8 @@ def _drift_unknown(panel: StudyScores, name: str) -> str:
     others = [
         f"{other.info.name} changes by {in_points(drop.negated())}"
         for other in panel.scored
-        if other.info.name != name and (drop := drop_of(other)) is not None
+        if other.info.name != name and not other.info.floor
+        if (drop := drop_of(other)) is not None
     ]
     example = f"; {others[-1]}" if others else ""
     return f"Drift of {name} is unknown: {missing}{example}."

@@ -9,9 +9,13 @@ are references and never what to use.
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Literal, NamedTuple
+
+from scipy.stats import fisher_exact
 
 from choose.judge.decision.chance import Chances, word_of
 from choose.judge.decision.contenders import Contenders
@@ -25,6 +29,9 @@ from choose.types import Family
 
 # A family with less chance than this keeps no question open.
 POSSIBLE = 0.02
+
+# Shares that differ by less are not spoken of; the error of calling a difference one.
+LEAST_SHIFT, SURELY_SHIFTED = 0.05, 0.001
 
 Target = Literal["met", "missed", "open", "none"]
 
@@ -120,6 +127,40 @@ def deciding_rival(contenders: Contenders, selection: Selection) -> str | None:
     return max(others, key=lambda n: _lead(contenders, n, name), default=None)
 
 
+class Shift(NamedTuple):
+    """A label whose share of the training rows is far from that of the test rows."""
+
+    label: str
+    training: float
+    test: float
+
+    @property
+    def times(self) -> float:
+        """Return how many times the smaller share the larger one is."""
+        small, large = sorted((self.training, self.test))
+        return large / max(small, 1e-9)
+
+
+def label_shift(training: Sequence[str], test: Sequence[str]) -> Shift | None:
+    """Return the label whose share differs most, if it surely does and by half or more.
+
+    The test is Fisher's exact one, divided by the number of labels (Bonferroni).
+    """
+    if not training or not test:
+        return None
+    counts = Counter(training), Counter(test)
+    labels = sorted({*training, *test})
+    found = [Shift(n, counts[0][n] / len(training), counts[1][n] / len(test)) for n in labels]
+    far = [one for one in found if abs(one.test - one.training) >= LEAST_SHIFT and one.times >= 1.5]
+    if not far:
+        return None
+    most = max(far, key=lambda one: abs(one.test - one.training))
+    sizes = zip(counts, (len(training), len(test)), strict=True)
+    table = [[count[most.label], size - count[most.label]] for count, size in sizes]
+    surely = fisher_exact(table).pvalue * len(labels) < SURELY_SHIFTED
+    return most if surely else None
+
+
 @dataclass(frozen=True)
 class Case:
     """The decided contenders with the diagnosis, as gates and sentences need them.
@@ -142,6 +183,7 @@ class Case:
     unanswered: tuple[str, ...] = ()
     drill: DocumentDrill | None = None
     long_answers: float | None = None
+    shift: Shift | None = None
 
     @property
     def name(self) -> str:

@@ -269,5 +269,5 @@ def why_silent(auditor: Auditor, bounds: NoiseBounds) -> str | None:
         f"{' + '.join(auditor.names)} predicts {in_percent(auditor.accuracy)} of "
         f"{plural(len(auditor.ids), 'label')} (at least {in_percent(least)} if its confident "
         f"disagreements are right; by chance {in_percent(chance)}). Below {in_percent(needed)}, "
-        "most disagreements are its own mistakes."
+        "its disagreements do not tell which labels are wrong."
     )

@@ -53,10 +53,16 @@ _DO: dict[GapName, str] = {
 
 
 def losses_of(case: Case) -> tuple[str, ...]:
-    """Return what the candidate that the verdict names, or the next best, loses to what."""
+    """Return what the candidate that the verdict names, or the next best, loses to what.
+
+    A baseline that copies from a passage has nothing without one: that is no finding.
+    """
+    families = {c.info.name: c.info.family for c in case.contenders.panel.candidates}
+    models = [s for s in case.splits if families.get(s.candidate) != "baseline"]
+    splits = [s for s in case.splits if s.candidate == case.name] or models
     tuned = case.contenders.families.get("fine-tuning", ())
     reads = case.contenders.panel[case.name].info.reads
-    return loss_sentences(case.splits, case.name, tuned, reads, case.long_answers is not None)
+    return loss_sentences(splits, case.name, tuned, reads, case.long_answers is not None)
 
 
 def loss_sentences(
