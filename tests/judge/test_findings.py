@@ -99,11 +99,7 @@ def test_f17_an_answer_that_never_changes_is_not_called_stable(
 
 def test_f19_a_family_without_an_answer_has_no_row() -> None:
     seen = study([majority(), probe(0.7), lora(0.8)], 300, 2)
-    found = judge(
-        replace(seen, runs=tuple(r for r in seen.runs if r.trial.candidate != "lora")), Rule()
-    )
-    from choose.report.family_table import family_table
-
-    table = family_table(found)
+    runs = tuple(r for r in seen.runs if r.trial.candidate != "lora")
+    table = family_table(judge(replace(seen, runs=runs), Rule()))
     assert [row[0] for row in table.rows] == ["classifier: probe"]
     assert table.unmeasured == ("fine-tuning",)
