@@ -44,7 +44,7 @@ CHEAP = ("-s", "tfidf", "-s", "probe", "-s", "knn")
 # LoRA on the small encoder, as the README does on a laptop; all else is the default.
 WHOLE = (*CHEAP, "-s", "prompt", "-s", "retrieval", "-s", "lora", "--tune", DEFAULT_ENCODER)
 
-STUDY = ("sample:tickets", "--test-rows", "60")
+SAMPLE = "sample:tickets"
 
 QUICK = (*CHEAP, "-s", "prompt", "--seeds", "1", "--sizes", "1", "--noise", "0")
 
@@ -98,8 +98,10 @@ class Processes:
         which = QUICK if quick else WHOLE
         budget = ("--budget", QUICK_BUDGET if quick else WHOLE_BUDGET)
         out = ("--out", str(self.folder / "study"), "-o", str(self.folder / "report.html"))
+        file = self.folder / "choose.toml"
+        file.write_text("[data]\ntest_rows = 60\n", encoding="utf-8")
         start = perf_counter()
-        self._run("-m", "choose", "compare", *STUDY, *which, *budget, *out)
+        self._run("-m", "choose", "compare", SAMPLE, "-c", str(file), *which, *budget, *out)
         return perf_counter() - start
 
     def naive(self, job: dict[str, Any]) -> dict[str, Any]:

@@ -14,8 +14,8 @@ def house() -> House:
 
 
 # The sums only go down; a commit that lowers one lowers its limit.
-LINES = {"src": 77_200, "strategies": 3_480, "tests": 59_400}
-MODULES = 300
+LINES = {"src": 72_200, "strategies": 3_480, "tests": 55_200}
+MODULES = 295
 
 
 def test_the_sum_of_lines_only_falls() -> None:

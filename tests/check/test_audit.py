@@ -164,7 +164,7 @@ def test_asking_every_row_is_cheaper_than_labelling_more(tmp_path: Path) -> None
     record = plan.check(write_csv(tmp_path / "many.csv", rows)).record
     assert record.division == "held-out"
     assert record.rows == 5100 > record.test_rows
-    assert any("--folds 5" in step.says for step in record.first)
+    assert any("folds = 5" in step.says for step in record.first)
     assert record.audit is not None
     assert record.audit.rows == 5100
 

@@ -1,4 +1,4 @@
-"""`--documents`, `--evidence-column` and `--estimand` on the command line, and in study files."""
+"""`--documents` on the command line, and what study files say of documents."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 import choose as package
-from choose.cli.options import DATA_FLAGS
 from choose.data.readers.document_files import read_documents
 from choose.store.store import Store
 from choose.study.study_file import load_study, sample_columns
@@ -63,7 +62,8 @@ def test_check_reads_a_folder_and_says_what_it_took(choose: Choose) -> None:
 
 
 def test_a_study_keeps_its_documents_and_goes_on_from_its_folder(choose: Choose) -> None:
-    flags = ("--documents", "handbook", "--estimand", "new-documents")
+    Path("mine.toml").write_text('[data]\nestimand = "new-documents"\n')
+    flags = ("-c", "mine.toml", "--documents", "handbook")
     run = ("-s", "nearest", "--quick", "--out", "st")
     ran = choose("compare", "questions.jsonl", *flags, *run)
     assert ran.code == 0, ran.err
@@ -111,14 +111,6 @@ def test_the_commands_that_are_shown_name_the_documents(choose: Choose) -> None:
         (("--documents", "loop"), "Cannot read 'loop': Too many levels of symbolic links."),
         (("--documents", ""), "write the name of a file"),
         (("--documents", "handbook", "--kind", "writing"), "this task is writing. Leave it out"),
-        (("--documents", "handbook", "--evidence-column", "dox"), "Did you mean 'doc'?"),
-        (("--documents", "handbook", "--evidence-column", "answers"), "Row 1, column 'answers'"),
-        (("--documents", "handbook", "--estimand", "all"), "new-questions"),
-        (
-            ("--evidence-column", "doc"),
-            "[data] evidence_column (--evidence-column) is for questions",
-        ),
-        (("--estimand", "new-documents"), "[data] estimand (--estimand) is for questions"),
         (("--documents", "pdfs"), "Convert them to Markdown first, for example with markitdown"),
         (("--documents", "twice.jsonl"), "more than one document has the id 'a', 'b'."),
         (("--documents", "empty.jsonl"), "No document in 'empty.jsonl' has a text, of 1."),
@@ -138,6 +130,24 @@ def test_bad_documents_are_refused_in_one_sentence(
     Path("bytes/a.txt").write_bytes(b"PK\x00\x01binary")
     for command in ("check", "plan"):
         assert said in refused(choose, command, "questions.jsonl", *arguments)
+
+
+@pytest.mark.parametrize(
+    ("documents", "setting", "said"),
+    [
+        (True, 'evidence_column = "dox"', "Did you mean 'doc'?"),
+        (True, 'evidence_column = "answers"', "Row 1, column 'answers'"),
+        (True, 'estimand = "all"', "new-questions"),
+        (False, 'evidence_column = "doc"', "[data] evidence_column is for questions"),
+        (False, 'estimand = "new-documents"', "[data] estimand is for questions"),
+    ],
+)
+def test_settings_on_documents_are_refused_in_one_sentence(
+    choose: Choose, documents: bool, setting: str, said: str
+) -> None:
+    Path("choose.toml").write_text(f"[data]\n{setting}\n")
+    flags = ("--documents", "handbook") if documents else ()
+    assert said in refused(choose, "check", "questions.jsonl", *flags)
 
 
 def test_evidence_that_names_nothing_is_refused_by_row_and_column(choose: Choose) -> None:
@@ -176,10 +186,6 @@ def test_a_sample_brings_its_documents(monkeypatch: pytest.MonkeyPatch, tmp_path
     (sample / "choose.toml").write_text(toml)
     (sample / "pages.csv").rename(sample / "documents.csv")
     assert len(read_documents(sample_columns("sample:book")["documents"]).corpus) == 2
-
-
-def test_the_flags_are_those_of_the_study_file() -> None:
-    assert {"documents", "evidence_column", "estimand"} <= DATA_FLAGS.keys()
 
 
 def test_commands_that_name_columns_keep_the_documents(choose: Choose) -> None:

@@ -101,7 +101,7 @@ def test_folds_and_test_rows_can_be_chosen() -> None:
     dataset = build_dataset("n", many(90, 3), options=SplitOptions(folds=3, test_rows=30))
     assert any("30 of 90 labelled rows" in finding for finding in dataset.findings)
     whole = build_dataset("n", many(90, 3), options=SplitOptions(folds=3))
-    assert not any("--test-rows" in finding for finding in whole.findings)
+    assert not any("data.test_rows" in finding for finding in whole.findings)
     assert [len(f.pool) for f in dataset.folds] == [60, 60, 60]
     assert len(dataset.asked) == 30
     assert Counter(dataset.examples[id].target for id in dataset.asked) == {
@@ -177,7 +177,7 @@ def test_test_rows_are_a_stratified_sample_in_the_order_of_the_file() -> None:
     assert list(dataset.asked) == sorted(dataset.asked, key=lambda id: int(id[1:]))
     assert Counter(dataset.examples[id].target for id in dataset.asked) == {"l0": 30, "l1": 10}
     assert dataset == build_dataset("t", many(40), test, SplitOptions(test_rows=40))
-    finding = found(dataset, "--test-rows")
+    finding = found(dataset, "data.test_rows")
     assert finding.startswith(f"40 of {len(test)} labelled rows")
     assert f"the other {len(test) - 40} " in finding
 
@@ -192,7 +192,7 @@ def test_labels_of_the_test_file_join_the_task_and_are_reported() -> None:
 
 
 def test_what_contradicts_a_test_file_is_refused() -> None:
-    with pytest.raises(StudyError, match="--folds"):
+    with pytest.raises(StudyError, match=r"data\.folds"):
         build_dataset("t", many(20), many(20), SplitOptions(folds=3))
     with pytest.raises(DataError, match="20 of 20 training rows"):
         build_dataset("t", many(20), many(20))

@@ -98,7 +98,7 @@ def test_what_does_not_fit_is_said_with_what_would(
     said = " ".join(model_lines(plan.models))
     assert "It does not fit: about" in said
     assert "24 GB are free" in said
-    assert "--quantise 4bit would" in said
+    assert "In 4 bits (models.quantise) it would" in said
     assert "nothing was measured" in said
 
 

@@ -67,7 +67,7 @@ def test_a_changed_budget_goes_on_in_the_same_folder(choose: Callable, data: Pat
 OTHERS = {
     ("--seeds", "2"): "grid.seeds: 1 there, 2 here",
     ("-s", "tfidf"): "candidates: majority there, majority, tfidf here",
-    ("--test-rows", "30"): "other rows, or another division",
+    ("-c", "other.toml"): "other rows, or another division",
     ("--target", "0.9"): "goal.target: the default there, 0.9 here",
 }
 
@@ -79,6 +79,7 @@ def test_an_out_that_holds_another_study_is_refused(
     """D1: the folder is named with what differs, exit 2, and nothing in it is touched."""
     assert choose("compare", data, *QUICK, "--out", "mine").code == 0
     before = contents(Path("mine"))
+    Path("other.toml").write_text("[data]\ntest_rows = 30\n")
     for more, says in OTHERS.items():
         refused = choose("compare", data, *QUICK, *more, "--out", "mine")
         assert refused.code == 2

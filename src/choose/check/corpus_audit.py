@@ -237,7 +237,7 @@ class CorpusAudit:
                 says=(
                     f"Find the documents of {plural(len(self.without), 'question')} whose answer "
                     f"occurs in none ({rows_named(self.without)}): add them; where one has the "
-                    "answer in other words, accept these, too, or name it (--evidence-column); "
+                    "answer in other words, accept these, too, or name it (data.evidence_column); "
                     "write [] where there is no answer."
                 ),
                 points=len(self.without) / rows,

@@ -175,7 +175,7 @@ def annotators(audit: Audit | None, named: bool) -> Line:
         why = (
             "no text was labelled by two annotators"
             if named
-            else "the data do not name the annotators (--annotator-column)"
+            else "the data do not name the annotators (data.annotator_column)"
         )
         return line("Annotators", "unknown", f"Agreement not measured: {why}.")
     agreement = audit.agreement

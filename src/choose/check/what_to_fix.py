@@ -186,13 +186,13 @@ def _add_test_rows(facts: Facts) -> Iterator[Step]:
     if facts.test is None and reach.rows < all_rows and shows:
         yield Step(
             says=(
-                f"Evaluate all rows by cross-validation (--folds 5, five training runs): "
+                "Evaluate all rows by cross-validation (folds = 5 under [data], five training "
+                "runs): "
                 f"{reach.rows:,} test rows detect no difference below {points(reach.usual or 1)}, "
                 f"all {all_rows:,} would detect your margin of {points(reach.margin)}."
             ),
             points=0.0,
             question=question,
-            command=f"{facts.target} --folds 5",
             first=False,
         )
         return

@@ -154,8 +154,8 @@ def unused_test_rows(available: int, used: int) -> list[str]:
     if used >= available:
         return []
     return [
-        f"{used:,} of {available:,} labelled rows are evaluated, as --test-rows says; evaluating "
-        f"the other {available - used:,} needs no labelling."
+        f"{used:,} of {available:,} labelled rows are evaluated, as data.test_rows says; "
+        f"evaluating the other {available - used:,} needs no labelling."
     ]
 
 

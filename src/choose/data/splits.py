@@ -96,7 +96,7 @@ def build_dataset(
     options = options or SplitOptions()
     if test is not None and options.folds is not None:
         raise StudyError(
-            "--folds cannot be combined with --test: a test file needs no folds. Leave one out."
+            "data.folds cannot be combined with a test file, which needs no folds. Leave one out."
         )
     kind = KINDS[options.kind]
     check_filled(kind, [*pool, *(test or ())])
@@ -335,6 +335,6 @@ def _indivisible(rows: Sequence[Example], clusters: Mapping[str, str], into: str
     units = len({clusters.get(e.id, f"alone {e.id}") for e in rows})
     return DataError(
         f"{len(rows):,} rows form only {units:,} sets that must stay together (same group or same "
-        f"text), too few for {into}. Name another --group-column, ask for fewer --folds, or give "
-        "a test file with --test."
+        f"text), too few for {into}. Name another --group-column, ask for fewer "
+        "folds (data.folds), or give a test file with --test."
     )

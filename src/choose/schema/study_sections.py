@@ -57,29 +57,27 @@ class DataSection(Settings):
     group_column: Annotated[str | None, Flag()] = Field(
         default=None, description="Column of a group, such as the customer; a group is never split."
     )
-    annotator_column: Annotated[str | None, Flag()] = Field(
-        default=None, description="Column of the annotator."
-    )
+    annotator_column: str | None = Field(default=None, description="Column of the annotator.")
     documents: Annotated[str | None, Flag()] = Field(
         default=None,
         description="Documents that are ranked, or that questions are answered from: a folder of "
         ".txt and .md files; a JSONL, JSON, CSV, TSV or Parquet file with id, title and text; or "
         "`sample:NAME`.",
     )
-    evidence_column: Annotated[str | None, Flag()] = Field(
+    evidence_column: str | None = Field(
         default=None,
         description="Column of the documents, or spans of them, that hold the answer or are "
         "relevant. Default: one with a usual name, else the places of the answer's text.",
     )
-    estimand: Annotated[Estimand, Flag()] = Field(
+    estimand: Estimand = Field(
         default="new-questions",
         description="What figures are about, with documents: new-questions on known documents, or "
         "new-documents (questions that share a document are never split).",
     )
-    test_rows: Annotated[int | None, Flag()] = Field(
+    test_rows: int | None = Field(
         default=None, ge=2, description="Use only N test rows, a stratified sample."
     )
-    folds: Annotated[int | None, Flag()] = Field(
+    folds: int | None = Field(
         default=None,
         ge=2,
         le=20,

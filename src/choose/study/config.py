@@ -149,7 +149,7 @@ class Grid(Settings):
     wordings: bool = Field(
         default=True, description="Whether to measure other settings, such as prompt wordings, too."
     )
-    thorough: Annotated[bool, Flag()] = Field(
+    thorough: bool = Field(
         default=False, description="Run all sizes, seeds and noise levels for slow candidates, too."
     )
     budget_seconds: Annotated[float | None, Flag("budget")] = Field(
@@ -157,7 +157,7 @@ class Grid(Settings):
         gt=0,
         description="Time limit of the run, in seconds; --budget takes 90s, 10m or 2h.",
     )
-    repeats: Annotated[int, Flag()] = Field(
+    repeats: int = Field(
         default=1,
         ge=1,
         le=20,
@@ -184,7 +184,7 @@ class Specs(Settings):
         default=None, description="Model that embeds texts: a hub id or a folder."
     )
 
-    quantise: Annotated[Literal["4bit"] | None, Flag()] = Field(
+    quantise: Literal["4bit"] | None = Field(
         default=None,
         description="Hold prompted and tuned models in 4 bits (NF4), for cards with too little "
         "memory: 4bit. Needs the extra `quantise`.",

@@ -79,7 +79,7 @@ def check_documents(section: DataSection) -> None:
     for key in ("evidence_column", "estimand"):
         if getattr(section, key) != getattr(DataSection(), key):
             raise StudyError(
-                f"[data] {key} (--{key.replace('_', '-')}) is for questions that are answered from "
+                f"[data] {key} is for questions that are answered from "
                 "documents. Name these with --documents, or leave it out."
             )
 
@@ -205,8 +205,8 @@ def _about(section: DataSection, rows: Sequence[Example]) -> str:
             f"division ({plural(groups, 'group')}), and intervals are clustered by these groups."
         )
     return (
-        "Figures are about new questions on these documents; --estimand new-documents keeps "
-        "questions that share a document on one side of the division."
+        'Figures are about new questions on these documents; estimand = "new-documents" under '
+        "[data] keeps questions that share a document on one side of the division."
     )
 
 
@@ -282,7 +282,7 @@ def _check(place: Place, corpus: Corpus) -> None:
         near = did_you_mean(place.document, corpus.by_id) if len(corpus) < 10_000 else ""
         raise ValueError(
             f"no document has the id {quoted(place.document)}.{near} Documents have ids such as "
-            f"{quoted_list(list(corpus.by_id)[:3])}; name another column with --evidence-column, "
+            f"{quoted_list(list(corpus.by_id)[:3])}; name another column (data.evidence_column), "
             "or give the documents that it is about."
         )
     if place.start is not None and place.end is not None:

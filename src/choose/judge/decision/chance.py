@@ -126,6 +126,10 @@ def chances_of(
     """Return the chances of the candidates that answered, and of some that did not."""
     joint = joint_distribution([*contenders.order, *unmeasured], contenders.panel.rows, planned)
     question = _Question(contenders, [c.info.name for c in unmeasured], joint)
+    if not question.families:
+        return Chances(
+            named=None, families={}, candidates=dict.fromkeys(joint.names, 0.0), loss=0.0
+        )
     named = sorted(contenders.named.values(), key=contenders.names.index)
     use = least_loss(joint, named, contenders.margin) if named else None
     scores, weights = question.points()

@@ -226,7 +226,7 @@ def _model_sentences(one: ModelFit) -> Iterator[str]:
     else:
         yield f"It does not fit: about {_gb(one.needed)}, and {_gb(one.free)} are free."
         if one.four_bit is not None and one.free is not None and one.four_bit <= one.free:
-            yield f"--quantise 4bit would: about {_gb(one.four_bit)}."
+            yield f"In 4 bits (models.quantise) it would: about {_gb(one.four_bit)}."
     if one.card_gb is None:
         yield "No single card of up to 141 GB holds it."
         return
