@@ -207,7 +207,7 @@ Output = Annotated[
         "-o",
         "--output",
         metavar="FILE",
-        help="Also write report.html, .md, .json or .xml; repeatable.",
+        help="Also write report.html, .md or .json; repeatable.",
     ),
 ]
 
