@@ -290,3 +290,32 @@ def test_gates_and_volume_work_on_the_command_line(
     assert goal["volume_per_month"] == 200_000
     unmet = run.invoke(app, ["score", "answers.csv", "--fail-under", "0.99"])
     assert unmet.exit_code == 3
+
+
+def test_answers_stand_beside_candidates_that_run(tmp_path: Path) -> None:
+    table = rows(160, gpt=0.9, mine=0.7)
+    train, test = table.head(80), table.tail(80)
+    test.select("text", "gpt", "mine").write_csv(tmp_path / "gpt.csv")
+    settings = {"answers": str(tmp_path / "gpt.csv"), "family": {"mine": "fine-tuning"}}
+    decision = choose.compare(
+        train.select("text", "label"),
+        test=test.select("text", "label"),
+        strategies=["tfidf"],
+        quick=True,
+        out=tmp_path / "study",
+        progress=False,
+        **settings,
+    )
+    found = accuracies(decision)
+    assert found["gpt"] == share_right(test, "gpt")
+    assert found["mine"] == share_right(test, "mine")
+    assert {s.rows for s in decision.standings} == {80}
+    assert {"tfidf", "majority"} < found.keys()
+
+
+def test_columns_that_hold_labels_alone_are_noticed(tmp_path: Path) -> None:
+    table = rows(80, gpt=0.9, mine=0.7)
+    checked = choose.check(table.drop("id"))
+    [said] = [one for one in checked.findings if "Columns with labels alone" in one]
+    assert "'gpt', 'mine'" in said
+    assert "choose score" in said

@@ -520,6 +520,9 @@ def _remarks(given: Sequence[Given], dataset: Dataset, gold: str) -> Iterator[st
     if gold != SCORES and family_of(gold, {}).by == "name":
         yield f"Figures are agreement with {quoted(gold)}, not how many answers are right."
     yield from _families(given)
+    trained = [one.name for one in given if one.family.family in ("baseline", "fine-tuning")]
+    if trained:
+        yield f"That {listed(trained)} learned from none of these rows is your claim."
     asked, reader = set(dataset.asked), AnswerReader(dataset.task)
     for one in given:
         yield from _unread(one, reader, asked)

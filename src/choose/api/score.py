@@ -60,7 +60,8 @@ def _beside_a_baseline(
     candidates = tuple(CandidateSection(strategy=name) for name in cheap)
     study = study.model_copy(update={"candidates": candidates})
     watch.noted(found.notes)
-    tables = Tables(pool=found.table, name=found.dataset.name)
+    table = found.table.select(ROW, *(name for name in found.roles.named if name != ROW))
+    tables = Tables(pool=table, name=found.dataset.name)
     return run_study(study, rows=tables, out=out, observer=watch, given=found.given)
 
 

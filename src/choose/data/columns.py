@@ -45,6 +45,9 @@ MAYBE_GROUP = ("author", "author_id", "user", "user_id", "customer", "customer_i
 # Characters of a system turn that becomes the instruction of prompts.
 LONGEST_INSTRUCTION = 2_000
 
+# More different values make no labels that another column answers.
+MOST_LABELS = 1_000
+
 # Share of dates in the cells of a time column that is found by content.
 DATED = 0.9
 
@@ -279,6 +282,36 @@ def text_and_id_columns(
             f"{', '.join(dict.fromkeys(known))}. Name it with --text-column."
         )
     return text, id
+
+
+# Labels that columns of any kind hold.
+_PLAIN = frozenset({"0", "1", "yes", "no", "true", "false", "y", "n", "t", "f"})
+
+
+def answers_note(table: pl.DataFrame, roles: Roles, path: str | None) -> list[str]:
+    """Say which further columns hold nothing but labels, as answers of models do."""
+    columns = {name: _labels_in(table, name) for name in table.columns if name != ROW}
+    labels = columns.get(roles.label, frozenset())
+    if len(labels) < 2 or labels <= _PLAIN or all(map(str.isdigit, labels)):
+        return []
+    free = [n for n in columns if n not in roles.named and len(columns[n]) > 1]
+    found = [name for name in free if columns[name] <= labels]
+    if not found:
+        return []
+    command = ("choose", "score", path or "FILE", "--gold", roles.label, "--answers")
+    return [
+        f"Columns with labels alone: {quoted_list(found)}. If they are answers of models, judge "
+        f"them: {shlex.join((*command, ','.join(found)))}"
+    ]
+
+
+def _labels_in(table: pl.DataFrame, name: str) -> frozenset[str]:
+    """Return the different cells of a column without case, blanks and underscores; if few."""
+    cells = table[name]
+    if cells.dtype != pl.String or cells.n_unique() > MOST_LABELS:
+        return frozenset()
+    plain = cells.str.to_lowercase().str.replace_all(r"[\s_-]+", " ").str.strip_chars()
+    return frozenset(cell for cell in plain.unique().to_list() if cell)
 
 
 def group_hint(table: pl.DataFrame) -> str | None:

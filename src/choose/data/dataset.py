@@ -10,6 +10,7 @@ import polars as pl
 from choose.corpus import Corpus
 from choose.data.columns import (
     Roles,
+    answers_note,
     group_hint,
     ranked_documents,
     roles_of,
@@ -116,13 +117,14 @@ def _rows(section: DataSection, given: Tables, kind: str | None) -> Rows:
     instruction, said = shared_instruction(table, roles)
     kind, why = (RANKING, ranked) if kind == RANKING else _kind(table, section, roles, kind)
     section, parted = _separated(table, section, roles, kind)
+    other = answers_note(table, roles, section.path) if kind == USUAL else []
     rows = Rows(
         name=name,
         pool=_examples(section.path, table, section, given, kind, roles),
         test=None if tested is None else _test_examples(tested, section, given, kind, roles),
         roles=roles,
         hint=group_hint(table),
-        notes=(*pool.notes, *(test.notes if test else ()), *said, *guessed, *why, *parted),
+        notes=(*pool.notes, *(test.notes if test else ()), *said, *guessed, *why, *parted, *other),
         instruction=instruction,
         kind=kind,
     )
