@@ -1,6 +1,7 @@
 """Answers that exist are judged: columns, families, draws, spellings, groups, prices, joins."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,11 @@ import pytest
 from typer.testing import CliRunner
 
 import choose
+from choose.answers.given import read_set
+from choose.api.plan import resolve
 from choose.cli.app import app
+from choose.data.dataset import Tables
+from choose.data.readers.delimited import ROW
 from choose.errors import ChooseError, DataError, StudyError
 from choose.store.store import Store
 
@@ -319,3 +324,30 @@ def test_columns_that_hold_labels_alone_are_noticed(tmp_path: Path) -> None:
     [said] = [one for one in checked.findings if "Columns with labels alone" in one]
     assert "'gpt', 'mine'" in said
     assert "choose score" in said
+
+
+def test_people_correct_a_judge_that_favours_one(tmp_path: Path) -> None:
+    """On 60 draws the interval of people's true difference, 0, covers it; the judge's is off."""
+    covered, said = 0, ""
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        level = rng.random(400)
+        truth = {n: np.clip(level + rng.normal(0, 0.1, 400), 0, 1) for n in ("gpt", "mine")}
+        judge = {n: np.clip(truth[n] + 0.1 * (n == "gpt"), 0, 1) for n in truth}
+        columns = {n: [f"{x:.4f}" for x in judge[n]] for n in judge}
+        for n in truth:
+            columns[f"{n} people"] = [f"{x:.4f}" if i < 80 else "" for i, x in enumerate(truth[n])]
+        table = pl.DataFrame({"id": [str(i) for i in range(400)], **columns})
+        found = read_set(
+            resolve(None, None, {"task": {"kind": "scores"}}), Tables(pool=rowed(table))
+        )
+        [said] = [note for note in found.notes if "PPI++" in note]
+        low, high = (float(x) for x in re.findall(r"\(([-+.0-9]+) to ([-+.0-9]+)\)", said)[0])
+        covered += low <= float((truth["gpt"] - truth["mine"]).mean()) <= high
+        assert {one.name for one in found.given} == {"gpt", "mine"}
+    assert "by the judge alone +0.0" in said
+    assert 53 <= covered <= 60
+
+
+def rowed(table: pl.DataFrame) -> pl.DataFrame:
+    return table.with_row_index(ROW, offset=1).with_columns(pl.col(ROW).cast(pl.Int64))

@@ -33,6 +33,7 @@ from choose.answers.columns import (
     wanted,
 )
 from choose.answers.files import read_answers
+from choose.answers.people import corrections, whose
 from choose.data.columns import Roles
 from choose.data.dataset import Tables
 from choose.data.duplicates import clusters_of, index_texts
@@ -158,6 +159,9 @@ def _with_answers(
     notes += dict.fromkeys(note for one in checked for note in one.notes)
     if left := len(ids) - len(dataset.examples):
         notes.append(f"{plural(left, 'row')} without a right answer or a text left out.")
+    if dataset.task.kind == SCORES:
+        notes += corrections(checked, dataset)
+        checked = tuple(one for one in checked if whose(one.name) not in {o.name for o in checked})
     notes += remarks(checked, dataset, roles.label)
     return replace(
         found,
