@@ -218,6 +218,10 @@ class TunedPrompt(FewShot):
         "max_tokens": (1, 1_000_000),
     }
 
+    # Until a fit has chosen another.
+    wording: str = PromptSetting().wording
+    calibrate: bool = True
+
     def __init__(
         self,
         *,
@@ -229,7 +233,6 @@ class TunedPrompt(FewShot):
     ) -> None:
         self.seed, self.model, self.shots = seed, model, shots
         self.calls, self.max_tokens = calls, max_tokens
-        self.calibrate, self.wording = True, PromptSetting().wording
 
     def asks(self, task: Task, rows: int) -> int:
         """Return the most questions that a fit on so many rows puts to the model."""
