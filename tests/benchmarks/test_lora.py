@@ -51,16 +51,18 @@ def test_targets_are_those_of_lengths_grouped_and_lower_in_float32() -> None:
     assert "against Trainer, fp32, lengths grouped: 2.50x; 2x asked" in told
 
 
-def test_an_encoder_is_timed_alone_and_has_no_target(
+def test_an_encoder_has_targets_of_its_own_in_bfloat16(
     ran: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lora, "weights_digest", lambda spec: spec)
     choice = Namespace(threads=1, keep=None, data="", upper=1.0, dtype="float32", encoder=True)
     some = Processes(choice, tmp_path)
-    assert lora.timed(some, 2, 8).keys() == {"fp32", "fp32 grouped", "one"}
-    assert ran == ["peer", "peer", "choose"] * 2
+    assert lora.timed(some, 2, 8).keys() == {"fp32", "fp32 grouped", "one", "grid"}
+    assert ran == ["peer", "peer", "choose", "choose"] * 2
     assert some.settings["targets_of_peer"] == ["query", "value"]
-    assert lora._slow({("one", "fp32 grouped"): 0.5}, some.settings) == []
+    slow = {("one", "fp32 grouped"): 2.4, ("one", "bf16"): 1.7}
+    assert lora._slow(slow, some.settings) == []
+    assert len(lora._slow(slow, {**some.settings, "dtype": "bfloat16"})) == 1
 
 
 def test_the_roofline_is_a_share_of_the_step(tmp_path: Path) -> None:

@@ -14,9 +14,9 @@ from choose.models.environment_settings import cores, threads_setting
 WARM_UP = 2
 
 # Numbers of threads are compared by this many steps of each, or by fewer where one is clearly
-# slower. Fewer threads than all win by two steps of each at least: where all threads were lucky
-# once, the steps after it tell.
-ROUNDS, CLEARLY = 3, 1.25
+# slower. Fewer threads than all win by a single step only where all take far longer: if all threads
+# win by chance, slow steps soon tell, but no step tells that all would be faster.
+ROUNDS, CLEARLY, FAR = 3, 1.25, 2.0
 
 # Load has changed where this many steps running take so much longer for their work than before.
 SLOW_STEPS, MUCH_SLOWER = 2, 1.5
@@ -77,7 +77,9 @@ class TimedSteps:
             return
         rounds = len(self._tried[self._counts[0]])
         near = [count for count, pace in paces.items() if pace <= CLEARLY * paces[best]]
-        clear = len(near) == 1 and (best == self._counts[0] or rounds > 1)
+        most = self._counts[0]
+        sure = best == most or rounds > 1 or paces[most] > FAR * paces[best]
+        clear = len(near) == 1 and sure
         if not clear and rounds < ROUNDS:
             self._turns = [*self._counts[: 1 + self._counts.index(min(near))]]
             return
