@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from dataclasses import replace
 
@@ -278,24 +277,6 @@ def test_next_holds_the_texts_of_the_steps():
         for step in verdict.steps:
             if step.kind == "label-more":
                 assert step.question.startswith(("whether ", "which ", "what ", "how "))
-
-
-def test_labelling_to_part_two_members_of_one_family_is_not_worth_it():
-    """ "Label 960 to 9,300 rows" to tell tfidf from probe was the first advice."""
-    said = 0
-    for seed in range(12):
-        found = judge(study([majority(), tfidf(0.80), probe(0.82)], 600, seed), Rule())
-        worth = [step.worth for step in found.verdict.steps]
-        assert worth == sorted(worth, reverse=True)
-        for step in steps_of(found, "label-more"):
-            if "eparating" in step.text:
-                said += 1
-                assert not step.worth
-                names = sorted(
-                    re.fullmatch(r"whether (\w+) or (\w+) is better", step.question).groups()
-                )
-                assert names == ["probe", "tfidf"]
-    assert said >= 3
 
 
 def doubtful(rate, rows=1500):

@@ -127,9 +127,12 @@ def doubts(decision: Decision) -> Iterator[str]:
         return
     others = [f for f in verdict.chance if f != decision.family and decision.chance is not None]
     others.sort(key=lambda family: -verdict.chance[family])
-    for family in others:
-        if verdict.chance[family] >= POSSIBLE:
-            yield _may_be(decision, family)
+    likely = [family for family in others if verdict.chance[family] >= POSSIBLE]
+    for family in (f for f in likely if f not in verdict.unmeasured):
+        yield _may_be(decision, family)
+    if new := [f for f in likely if f in verdict.unmeasured]:
+        told = [f"{called(decision, f)} {in_words(verdict.chance[f])}" for f in new]
+        yield f"The chance that one that was not measured is the better choice: {listed(told)}."
     if decision.chance is not None and decision.chance < SURE and verdict.loss < SMALL_LOSS:
         yield f"Little depends on it: using it now is expected to give up {_points(verdict.loss)}."
     if (counted := COUNTED.get((decision.goal.get("measure") or {}).get("metric", ""))) is not None:
@@ -142,8 +145,6 @@ def _may_be(decision: Decision, family: str) -> str:
     chance, lead = in_words(verdict.chance[family]), verdict.leads.get(family, 0.0)
     who = _named(decision, family, result.best)
     who = f"{who[:1].upper()}{who[1:]}"
-    if family in verdict.unmeasured:
-        return f"{who} was not measured: {chance} that it is the better choice."
     if lead < NO_LOSS:
         return f"{who} may do as well for less: {chance}."
     return f"{who} may be the better choice: {chance}, by {_points(lead)} if so."

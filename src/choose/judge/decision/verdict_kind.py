@@ -24,6 +24,9 @@ from choose.schema.reading_documents import SURELY, LossSplit
 # Retrieval matters beside a larger loss if it costs this part of what is reached without it.
 MATTERS = 0.2
 
+# So little is expected to be lost that no labels are worth it.
+WORTH_LABELS = 0.001
+
 # Doublings of the labels within which a rising curve may be hoped to reach a target.
 DOUBLINGS = 2
 
@@ -126,6 +129,8 @@ def may_grow(case: Case) -> bool:
 
 
 def _too_few_labels(case: Case) -> bool:
+    if case.chances.loss < WORTH_LABELS:
+        return False  # whatever they showed, hardly anything would be gained
     difference = lead_of_costlier(case.contenders, case.selection)
     if difference and answered_too_few(difference, len(case.contenders.panel.rows.targets)):
         return False  # what is missing is time, not labels

@@ -30,7 +30,7 @@ from choose.judge.decision.more_labels import (
     without_forecast,
 )
 from choose.judge.decision.rule import Case, deciding_rival
-from choose.judge.decision.verdict_kind import kind_of
+from choose.judge.decision.verdict_kind import WORTH_LABELS, kind_of
 from choose.judge.measures.cost_sheet import priced
 from choose.judge.measures.curve_forecast import likely
 from choose.judge.stats.paired import Difference
@@ -200,6 +200,8 @@ def separate_steps(case: Case) -> Iterator[Step]:
     """
     contenders, selection = case.contenders, case.selection
     total = len(contenders.panel.rows.targets)
+    if case.chances.loss < WORTH_LABELS:
+        return
     if selection.rivals and not selection.chosen and selection.reachable:
         other, difference = selection.rivals[0], lead_of_costlier(contenders, selection)
         margin, collect = case.deciding_margin, kind_of(case) == "collect-labels"
