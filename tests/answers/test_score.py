@@ -244,6 +244,10 @@ BAD: dict[str, tuple[pl.DataFrame, dict[str, Any], type[ChooseError], str]] = {
         rows(20).with_columns(p=pl.Series([f"0.{i + 10}" for i in range(20)])), {}, DataError,
         "probabilities",
     ),
+    "named probabilities": (
+        rows(20).with_columns(p=pl.Series([f"0.{i + 10}" for i in range(20)])), {"answers": "p"},
+        DataError, "Are these probabilities?",
+    ),
     "unknown answers": (rows(20, gpt=0.9), {"answers": "gtp"}, DataError, "Did you mean 'gpt'"),
     "duplicate ids": (
         pl.concat([rows(20, gpt=0.9), rows(1, gpt=1.0)]), {}, DataError, "stands in rows 1 and 21",
@@ -351,3 +355,10 @@ def test_people_correct_a_judge_that_favours_one(tmp_path: Path) -> None:
 
 def rowed(table: pl.DataFrame) -> pl.DataFrame:
     return table.with_row_index(ROW, offset=1).with_columns(pl.col(ROW).cast(pl.Int64))
+
+
+def test_a_column_and_a_file_are_named_together(tmp_path: Path) -> None:
+    table = rows(60, gpt=0.9, mine=0.7)
+    table.select("id", "mine").write_csv(tmp_path / "mine.csv")
+    decision = judged(tmp_path, table.drop("mine"), answers=["gpt", str(tmp_path / "mine.csv")])
+    assert accuracies(decision) == {n: share_right(table, n) for n in ("gpt", "mine")}

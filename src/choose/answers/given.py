@@ -182,9 +182,12 @@ def given_beside(study: Study, dataset: Dataset) -> tuple[Given, ...]:
         StudyError: if a flag names what is not there.
     """
     asked, own = wanted(study.given), study.data.test or study.data.path
-    files = [*asked.files, *([("", own)] if asked.columns and own else [])]
-    asked = replace(asked, files=tuple(files))
-    return _checked([*_from_files(asked, dataset)], study, names_of(study))
+    given = [*_from_files(asked, dataset)]
+    if asked.columns and own:
+        file = read_answers(own, dataset.task.kind == SCORES)
+        columns = named_answers(file.table, asked.columns)
+        given = [*_given(file, columns, _joined(file, dataset), asked), *given]
+    return _checked(given, study, names_of(study))
 
 
 def _main_file(study: Study, tables: Tables | None) -> AnswerFile:
@@ -289,8 +292,7 @@ def _from_files(asked: Wanted, dataset: Dataset) -> Iterator[Given]:
     reader = AnswerReader(dataset.task)
     for name, path in asked.files:
         file = read_answers(path, reader.task.kind == SCORES)
-        columns = file.answers or named_answers(file.table, () if name else asked.columns)
-        columns = columns or _answers_in(file, name, reader)
+        columns = file.answers or _answers_in(file, name, reader)
         file, columns = _spread(file, id_column(file.table), columns)
         if name and len({drawn(column)[0] for column in columns}) > 1:
             raise StudyError(
@@ -557,6 +559,12 @@ def _unread(one: Given, reader: AnswerReader, asked: set[str]) -> Iterator[str]:
     ]
     filled = [cell for cell in cells if cell]
     unread = Counter(cell for cell in filled if reader.read(cell)[0] is None)
+    if filled and unread.total() == len(filled):
+        labels = f" Labels are {quoted_list(reader.task.labels, 4)}." if reader.task.labels else ""
+        maybe = " Are these probabilities? Write the answer of each row." * probabilities(filled)
+        raise DataError(
+            f"No answer of {one.name} can be read, such as {quoted(filled[0])}.{labels}{maybe}"
+        )
     if unread:
         most = [f"{quoted(cell, LONGEST)} ({n:,} times)" for cell, n in unread.most_common(LISTED)]
         of = f"{unread.total():,} of {len(filled):,} answers of {one.name}"
