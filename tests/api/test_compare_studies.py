@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from io import StringIO
 from pathlib import Path
@@ -243,7 +244,8 @@ def test_hostile_text_is_shown_and_not_followed(evil: str) -> None:
         assert tag not in ("script", "iframe", "object", "embed", "img", "link", "a")
         assert not [name for name in attrs if name.startswith("on")]
     text = render_versus_markdown(versus)
-    assert "<" not in text.replace("&lt;", "")
+    # What GitHub would link stands in code spans, where nothing is HTML.
+    assert "<" not in re.sub(r"`[^`\n]*`", "", text)
     for character in "\x1b\x07\u202e\x9b":
         assert character not in text + page
 
