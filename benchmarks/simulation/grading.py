@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import cycle
 from math import nan
 from pathlib import Path
 from statistics import fmean
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from choose.api.compare import report
-from choose.api.study_evidence import rule_of
+from choose.api.study_evidence import STORED_INFO, rule_of
 from choose.judge.evidence import CandidateInfo, Evidence
 from choose.judge.goal import RULE
 from choose.judge.verdict import judge
@@ -363,8 +364,7 @@ def _comparable(decision: Decision) -> dict[str, Any]:
 
 
 def _planned(candidate: CandidateInfo) -> dict[str, Any]:
-    names = ("name", "strategy", "family", "model", "cheap", "seeded", "learns")
-    return {name: getattr(candidate, name) for name in names}
+    return {name: getattr(candidate, name) for name in STORED_INFO}
 
 
 def _dataset(study: Evidence) -> Dataset:
@@ -376,7 +376,9 @@ def _dataset(study: Evidence) -> Dataset:
     }
     most = max(study.pool_rows)
     learnt = {
-        f"p{i}": Example(id=f"p{i}", text=f"text of p{i}", target=items.targets[0])
+        f"p{i}": Example(
+            id=f"p{i}", text=f"text of p{i}", target=items.targets[i % len(items.targets)]
+        )
         for i in range(most)
     }
     pool = tuple(learnt)

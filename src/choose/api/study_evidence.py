@@ -37,7 +37,7 @@ from choose.strategy import Prompts, build, find
 from choose.tasks.exchanged_facts import drill_of
 from choose.types import Dataset, Item, Run, Task
 
-_INFO = (
+STORED_INFO = (
     *("name", "strategy", "family", "title", "model", "warning"),
     *("cheap", "seeded", "learns", "constant", "floor", "reads"),
 )
@@ -124,7 +124,7 @@ def rule_of(study: Mapping[str, Any], task: Task | None = None) -> Rule:
 def _candidate(planned: Mapping[str, Any], study: Mapping[str, Any]) -> CandidateInfo:
     endpoint = study.get("endpoints", {}).get(endpoint_name(planned["model"]) or "")
     return CandidateInfo(
-        **{key: planned[key] for key in _INFO},
+        **{key: planned[key] for key in STORED_INFO},
         usd_per_1k=planned.get("usd_per_1k"),
         **_endpoint_info(endpoint),
     )
