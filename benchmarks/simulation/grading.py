@@ -376,10 +376,8 @@ def _dataset(study: Evidence) -> Dataset:
     }
     most = max(study.pool_rows)
     learnt = {
-        f"p{i}": Example(
-            id=f"p{i}", text=f"text of p{i}", target=items.targets[i % len(items.targets)]
-        )
-        for i in range(most)
+        f"p{i}": Example(id=f"p{i}", text=f"text of p{i}", target=target)
+        for i, target in zip(range(most), cycle(items.targets), strict=False)
     }
     pool = tuple(learnt)
     return Dataset(
