@@ -209,6 +209,8 @@ def test_the_store_is_a_study_like_any_other(tmp_path: Path) -> None:
     assert {trial.strategy for trial in trials} == {"given"}
     assert decision.answers().columns == ["id", "text", "label", "gpt", "llama"]
     assert "gpt" in decision.to_html()
+    with pytest.raises(StudyError, match="has the answers alone, which cannot be exported"):
+        decision.export(tmp_path / "export")
 
 
 def test_a_baseline_runs_beside_them_on_the_same_rows(tmp_path: Path) -> None:

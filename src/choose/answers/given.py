@@ -453,6 +453,9 @@ class GivenRuns:
             store.add(run)
 
 
+NOTHING_GIVEN = GivenRuns((), ())
+
+
 def given_runs(given: Sequence[Given], dataset: Dataset) -> GivenRuns:
     """Return what a store holds of candidates whose answers exist."""
     reader = AnswerReader(dataset.task)

@@ -11,7 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from choose.answers.columns import with_files
-from choose.answers.given import Given, GivenRuns, given_beside, given_runs, remarks
+from choose.answers.given import (
+    NOTHING_GIVEN,
+    Given,
+    GivenRuns,
+    given_beside,
+    given_runs,
+    remarks,
+)
 from choose.api.plan import Divided, TrialPlan, divided, plan_trials
 from choose.api.stored_decision import own_decision, state_of
 from choose.corpus import Corpus, span_of
@@ -267,7 +274,7 @@ def _run(
     watch: Observer,
     executor: RayExecutor | None,
     before: tuple[float, Path | None],
-    given: GivenRuns,
+    given: GivenRuns = NOTHING_GIVEN,
 ) -> Outcome:
     """Run the trials.
 

@@ -131,13 +131,16 @@ class Divided:
 
 def divided(study: Study, rows: Tables | None) -> Divided:
     """Read the rows of a study and divide them."""
+    from choose.data.columns import LABELS_ALONE
     from choose.data.dataset import dataset_from, read_rows
     from choose.data.scenarios import Pools
 
     read = read_rows(study.data, rows, study.task.kind)
     dataset = dataset_from(read, study.data, study.task, study.goal.metric)
     named = study.model_copy(update={"data": read.roles.named_in(study.data)})
-    return Divided(study=named, pools=Pools(dataset), notes=read.notes)
+    told = bool(study.given.answers)  # then columns of labels need no remark
+    notes = tuple(n for n in read.notes if not (told and n.startswith(LABELS_ALONE)))
+    return Divided(study=named, pools=Pools(dataset), notes=notes)
 
 
 def plan_trials(study: Study, pools: Pools) -> TrialPlan:

@@ -284,6 +284,9 @@ def text_and_id_columns(
     return text, id
 
 
+# What the remark on columns of answers begins with.
+LABELS_ALONE = "Columns with labels alone"
+
 # Labels that columns of any kind hold.
 _PLAIN = frozenset({"0", "1", "yes", "no", "true", "false", "y", "n", "t", "f"})
 
@@ -300,7 +303,7 @@ def answers_note(table: pl.DataFrame, roles: Roles, path: str | None) -> list[st
         return []
     command = ("choose", "score", path or "FILE", "--gold", roles.label, "--answers")
     return [
-        f"Columns with labels alone: {quoted_list(found)}. If they are answers of models, judge "
+        f"{LABELS_ALONE}: {quoted_list(found)}. If they are answers of models, judge "
         f"them: {shlex.join((*command, ','.join(found)))}"
     ]
 

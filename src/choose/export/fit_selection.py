@@ -10,6 +10,7 @@ from choose.data.scenarios import Pools
 from choose.data.stratify import sampling_order
 from choose.errors import StoreError, StudyError, did_you_mean
 from choose.files import digest_rows
+from choose.judge.evidence import GIVEN
 from choose.schema.decision import Verdict
 from choose.store.store import Store
 from choose.strategy import Prepares, Saves, Strategy, Weighted, build, find
@@ -56,6 +57,11 @@ def select_candidate(store: Store, verdict: Verdict, name: str | None) -> Select
             f"It has {', '.join(known)}."
         )
     own = next(t for t in trials if t.candidate == wanted and not t.variant)
+    if own.strategy == GIVEN:
+        raise StudyError(
+            f"Of {wanted!r} the study has the answers alone, which cannot be exported. Name a "
+            "candidate that ran with --candidate."
+        )
     return Selection(
         candidate=wanted,
         strategy=own.strategy,
