@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -36,9 +37,10 @@ def test_every_row_of_a_table_has_as_many_cells_as_its_head() -> None:
 )
 def test_text_is_shown_and_not_followed(text: str) -> None:
     for escaped in (literal(text), sentence(text)):
-        assert "<" not in escaped
+        # What GitHub would link stands in a code span, where nothing is read as markup.
+        escaped = re.sub(r"`[^`\n]*`", "", escaped)
+        assert not {"<", "@"} & set(escaped)
         assert "](" not in escaped.replace("\\](", "").replace("\\]\\(", "")
-        assert "\\@" in escaped or "@" not in text
         assert "\\|" in escaped or "|" not in text
 
 
