@@ -54,7 +54,7 @@ HERE = Path(__file__).resolve().parent
 FULL, QUICK = 100, 5
 
 # Worlds whose candidates differ; in "ties" nothing decides and any family is right.
-WORLDS = ("cross-fit", "clusters", "racing", "crowd", "small model", "noisy labels", RESAMPLED)
+WORLDS = ("cross-fit", "clusters", "crowd", "small model", "noisy labels", RESAMPLED)
 TIED = "ties"
 
 # Most flips of the family, as a share of the doublings of a budget; least right where confident.

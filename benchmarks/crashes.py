@@ -62,7 +62,6 @@ LOCAL = """
 path = "words.csv"
 [grid]
 seeds = 1
-sizes = [1.0]
 noise = [0.0]
 views = []
 wordings = false

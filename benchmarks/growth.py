@@ -53,7 +53,7 @@ STUDIES = (
     (
         "lora, default model, on 300 labels, stopped after 5 minutes",
         ("lora",),
-        ("--seeds", "1", "--noise", "0,0.1", "--sizes", "300", "--budget", "5m"),
+        ("--seeds", "1", "--noise", "0,0.1", "--budget", "5m"),
     ),
     (
         "tfidf, probe and knn, stopped after 4 minutes",
@@ -115,7 +115,7 @@ def studies(folder: Path, quick: bool) -> Iterator[Series]:
     """Yield the cost of whole studies of the bundled tickets against the number of seeds."""
     tiny = str(folder / "tiny-lm")
     cheap = ("-s", "tfidf", "-s", "probe", "-s", "knn")
-    slow = ("-s", "lora", "--tune", tiny, "--noise", "0", "--sizes", "1")
+    slow = ("-s", "lora", "--tune", tiny, "--noise", "0")
     for name, which in {"cheap study": cheap, "lora (tiny) study": slow}.items():
         seconds = []
         seeds = SEEDS[:3] if quick else SEEDS

@@ -46,7 +46,7 @@ WHOLE = (*CHEAP, "-s", "prompt", "-s", "retrieval", "-s", "lora", "--tune", DEFA
 
 SAMPLE = "sample:tickets"
 
-QUICK = (*CHEAP, "-s", "prompt", "--seeds", "1", "--sizes", "1", "--noise", "0")
+QUICK = (*CHEAP, "-s", "prompt", "--seeds", "1", "--noise", "0")
 
 # The naive loop is not charged for trials that the budget leaves out.
 WHOLE_BUDGET, QUICK_BUDGET = "6m", "40s"

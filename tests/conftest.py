@@ -170,7 +170,6 @@ def stored_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
         strategies=["majority", "tfidf"],
         out=store,
         seeds=1,
-        sizes=(1.0,),
         noise=(0.0,),
         progress=False,
     )

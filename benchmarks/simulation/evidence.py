@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from choose.judge.evidence import Evidence, Items
-from choose.run.scheduling.race import Race
 from choose.tasks.scoring import LENIENT
 from choose.tasks.writing import Writing
 from choose.types import STANDARD, Answers, Run, Scenario, Trial
@@ -114,7 +113,7 @@ def evidence(setting: Setting, rng: np.random.Generator) -> Evidence:
         targets=_words(labels, rows.labelled),
         clusters=tuple(f"c{g}" for g in rows.group.tolist()),
     )
-    runs = tuple(_raced(setting, items, list(_runs(setting, rows, items, rng))))
+    runs = tuple(_runs(setting, rows, items, rng))
     return Evidence(
         name="world",
         fingerprint="0" * 32,
@@ -319,20 +318,3 @@ def answers_of(codes: Codes, scores: Floats | None = None) -> Answers:
 
 def _words(labels: tuple[str, ...], codes: Codes) -> tuple[str, ...]:
     return tuple(np.array(labels, dtype=object)[codes].tolist())
-
-
-def _raced(setting: Setting, items: Items, runs: list[Run]) -> Iterator[Run]:
-    """Yield the runs that early stopping does not drop: folds one by one, then repetitions."""
-    if not setting.racing:
-        yield from runs
-        return
-    targets = dict(zip(items.ids, items.targets, strict=True))
-    race = Race(targets, setting.margin, dict(zip(items.ids, items.clusters, strict=True)))
-    seconds = {c.name: c.seconds for c in setting.candidates}
-    standard = [c.name for c in setting.candidates if c.info.cheap]
-    for run in sorted(runs, key=lambda r: (r.trial.draw, r.trial.fold, seconds[r.trial.candidate])):
-        if run.trial.candidate not in standard and race.drops(run.trial.candidate):
-            continue
-        if not run.trial.draw:
-            race.add(run)
-        yield run

@@ -221,7 +221,6 @@ class Setting:
         taught: share of the wrong labels that follow a rule, which all candidates learn.
         folds_done: by name, folds finished before the budget was used up; all where not named.
         last_cut: by name, whether the last repetition stopped half way through the folds.
-        racing: whether slow candidates that can no longer win are dropped after a fold.
         scored: whether fast candidates give the probability of each label.
         costs: the ``[costs]`` of the study file; the margin follows from them where they are given.
         shares: of the rows, by label; the first has twice the rows of the last where not given.
@@ -242,7 +241,6 @@ class Setting:
     target: float | None = None
     folds_done: Mapping[str, int] = field(default_factory=dict)
     last_cut: frozenset[str] = frozenset()
-    racing: bool = False
     scored: bool = False
     costs: Mapping[str, Any] = field(default_factory=dict)
     shares: tuple[float, ...] = ()

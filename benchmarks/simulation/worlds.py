@@ -222,10 +222,6 @@ def _budget(setting: Setting, rng: Rng, ranges: Ranges) -> Setting:
     return replace(changed, folds=5, folds_done=done, last_cut=cut, rows=rows)
 
 
-def _racing(setting: Setting, rng: Rng, ranges: Ranges) -> Setting:
-    return replace(setting, folds=5, racing=True, rows=max(setting.rows, 500))
-
-
 def _crowd(setting: Setting, rng: Rng, ranges: Ranges) -> Setting:
     """Add a near-equal second candidate of each family, so that picking the best is optimistic."""
     return _near_equal(setting, rng, lambda: 2)
@@ -346,7 +342,6 @@ WORLDS: dict[str, Change] = {
     "unseen margins": _margins,
     "unequal repetitions": _repetitions,
     "budget cuts": _budget,
-    "racing": _racing,
     "crowd": _crowd,
     "small model": _small_model,
     "target": _target,

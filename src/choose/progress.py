@@ -35,6 +35,7 @@ class LoopProgress:
         min_reports: reports of work done that a loop makes before it can be stopped.
         reports: such reports that the current loop has made.
         fits: whether the work is a fit, of which nothing is left if it does not end in time.
+        aim: when a fit should have ended, as a `perf_counter` reading: it may make fewer steps.
         started: when the work started, as a `perf_counter` reading.
         loop: the name of the current loop.
         paced_by: what sets the seconds of a unit, such as a language model; empty if unknown.
@@ -47,6 +48,7 @@ class LoopProgress:
     min_reports: int = 1
     reports: int = 0
     fits: bool = False
+    aim: float = inf
     loop: str = ""
     paced_by: str = ""
     started: float = field(default_factory=perf_counter)
@@ -159,6 +161,15 @@ def seconds_left() -> float:
     return inf if progress is None else max(0.0, progress.deadline - perf_counter())
 
 
+def seconds_to_aim() -> float:
+    """Return the seconds until a fit should have ended: at least 0, infinite without an aim.
+
+    Training that can do with fewer steps shortens its schedule, so that it ends by then.
+    """
+    progress = _current.get()
+    return inf if progress is None else max(0.0, progress.aim - perf_counter())
+
+
 _sampled: ContextVar[bool] = ContextVar("sampled", default=False)
 
 
@@ -182,17 +193,19 @@ def sampling() -> Iterator[None]:
 
 @contextmanager
 def time_limit(
-    seconds: float = inf, min_reports: int = 1, fits: bool = False
+    seconds: float = inf, min_reports: int = 1, fits: bool = False, aim: float = inf
 ) -> Iterator[LoopProgress]:
     """Stop the enclosed work at its first report after `seconds`, and track its progress.
 
     A loop makes at least `min_reports` reports before it is stopped. The deadline of an enclosing
-    time limit still applies. A fit (`fits`) is stopped once it is clear that it ends too late.
+    time limit still applies. A fit (`fits`) is stopped once it is clear that it ends too late; it
+    should end within `aim` seconds.
     """
     outer = _current.get()
     now = perf_counter()
     deadline = min(now + seconds, outer.deadline if outer else inf)
-    progress = LoopProgress(deadline, min_reports, fits=fits, started=now)
+    aim = min(now + aim, outer.aim if outer else inf)
+    progress = LoopProgress(deadline, min_reports, fits=fits, aim=aim, started=now)
     token = _current.set(progress)
     try:
         yield progress

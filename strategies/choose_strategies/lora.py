@@ -14,7 +14,7 @@ from choose.errors import StrategyError
 from choose.models.records.values_in_text import dropped_note
 from choose.models.saving import read_json, read_labels, read_tensors
 from choose.models.weights.resolve import weights_digest
-from choose.models.weights.spec import DEFAULT_LM
+from choose.models.weights.spec import DEFAULT_ENCODER, DEFAULT_LM
 from choose.tasks.multilabel import Multilabel
 from choose.types import Answers, Example, Family, Item, Task
 
@@ -60,7 +60,8 @@ class Lora:
     )
     revision: ClassVar[int] = 10
     kind_settings: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        kind: {"targets": "all"} for kind in kinds[2:]
+        **{kind: {"base": DEFAULT_ENCODER} for kind in kinds[:2]},
+        **{kind: {"targets": "all"} for kind in kinds[2:]},
     }
     # Of sets of labels: what they may hold, and from which probability on.
     _choices: tuple[str, ...] = ()

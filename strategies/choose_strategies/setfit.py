@@ -89,6 +89,7 @@ class SetFit(_TunedEncoder):
     sets of labels count as alike by the overlap of their sets, and get a regression for each label.
     """
 
+    on_request: ClassVar[bool] = False
     title: ClassVar[str] = "contrastive fine-tuning (SetFit)"
     good_for: ClassVar[str] = "few rows a label, in a language that the encoder reads"
     needs: ClassVar[str] = "labelled rows, from eight a label; an encoder (--encoder)"

@@ -16,14 +16,13 @@ from choose.api.notebook import Decision
 from choose.api.plan import resolve
 from choose.conformance import pool
 from choose.report import words
-from choose.run.run_records import Limits
 from choose.store.store import Store
 from choose.study.config import Study
 from choose.study.study_file import keywords, overrides_of
 from support import decisions
 from support.studies import write_csv
 
-QUICK = {"strategies": ["tfidf"], "seeds": 1, "sizes": [1.0], "noise": [0.0], "progress": False}
+QUICK = {"strategies": ["tfidf"], "seeds": 1, "noise": [0.0], "progress": False}
 
 
 @pytest.fixture(scope="module")
@@ -160,23 +159,6 @@ def test_a_study_may_be_given_as_dictionaries(tmp_path: Path) -> None:
     made = choose.compare(data, study=study, margin=0.05, **quick, out=tmp_path / "st")
     assert made.goal["margin"] == 0.05
     assert made.goal["target"] == 0.5
-
-
-def test_a_margin_of_nothing_is_that_of_the_run_too(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    seen: list[float] = []
-
-    def run(*arguments: object) -> None:
-        seen.extend(a.margin for a in arguments if isinstance(a, Limits))
-        raise choose.ChooseError("far enough")
-
-    monkeypatch.setattr("choose.run.executor.run_jobs", run)
-    data = write_csv(tmp_path / "words.csv")
-    for margin in (0, None):
-        with pytest.raises(choose.ChooseError, match="far enough"):
-            choose.compare(data, margin=margin, **QUICK, out=tmp_path / str(margin))
-    assert seen == [0.0, 0.02]
 
 
 @pytest.mark.slow

@@ -16,7 +16,7 @@ from support.studies import write_csv
 
 Choose = Callable[..., tuple[int, str, str]]
 
-QUICK = ("--seeds", "1", "--sizes", "1", "--noise", "0")
+QUICK = ("--seeds", "1", "--noise", "0")
 
 
 @pytest.fixture

@@ -44,7 +44,7 @@ def test_settings_name_no_folder_and_no_password() -> None:
 
 
 def test_the_settings_of_a_record_are_a_study_file(tmp_path: Path) -> None:
-    grid = {"seeds": 1, "sizes": (1.0,), "noise": (0.0,), "views": (), "scenarios": ()}
+    grid = {"seeds": 1, "noise": (0.0,), "views": (), "scenarios": ()}
     outcome = compare(
         write_csv(tmp_path / "w.csv"), overrides={"grid": grid}, strategies=["tfidf"],
         out=tmp_path / "st",
@@ -160,7 +160,7 @@ def test_texts_with_an_address_are_found_in_a_store(tmp_path: Path) -> None:
     rows = [("refund to ann@example.com please", "a"), ("the app is slow", "b")] * 12
     path = tmp_path / "mail.csv"
     path.write_text("text,label\n" + "".join(f"{i} {t},{y}\n" for i, (t, y) in enumerate(rows)))
-    grid = {"seeds": 1, "sizes": (1.0,), "noise": (0.0,), "views": (), "scenarios": ()}
+    grid = {"seeds": 1, "noise": (0.0,), "views": (), "scenarios": ()}
     out = tmp_path / "st"
     compare(path, overrides={"grid": grid}, strategies=["majority", "tfidf"], out=out)
     assert len(evidence_of(Store.open(out)).personal or ()) == 12

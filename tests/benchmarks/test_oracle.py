@@ -69,15 +69,6 @@ def test_a_collapsing_fit_has_the_accuracy_it_is_asked_to_have():
     assert variance == pytest.approx(by_fit.var(), rel=0.3)
 
 
-def test_racing_drops_the_hopeless_after_a_fold():
-    slow = SimulatedCandidate(name="prompt", family="prompting", accuracy=0.4, seconds=50.0)
-    quick = SimulatedCandidate(name="probe", family="baseline", accuracy=0.8, seconds=1.0)
-    setting = Setting(candidates=(quick, slow), rows=1000, folds=5, racing=True)
-    laid = study_scores(evidence(setting, np.random.default_rng(2)))
-    assert laid["probe"].main.complete.all()
-    assert laid["prompt"].main.complete.sum() < 500
-
-
 def test_false_winners_are_told_from_right_ones():
     accuracies = {"majority": 0.3, "probe": 0.80, "prompt": 0.81, "lora": 0.85}
     truth = truth_of(

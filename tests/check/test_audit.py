@@ -281,7 +281,7 @@ def test_check_plan_and_lists_load_no_torch(tmp_path: Path) -> None:
     code = """
 import sys
 from choose.cli import main
-for line in (["check", "words.csv", "--json"], ["plan", "words.csv", "--no-forecast"],
+for line in (["check", "words.csv", "--json"], ["plan", "words.csv"],
              ["models"], ["plan", "--no-data", "--classes", "3"],
              ["strategies"]):
     sys.argv = ["choose", *line]

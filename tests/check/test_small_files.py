@@ -105,7 +105,7 @@ def test_the_command_of_a_step_can_be_typed(choose, tmp_path: Path) -> None:  # 
     assert command is not None
     words = command.split()
     assert words[:2] == ["choose", "compare"]
-    result = choose("plan", *words[2:], "--no-forecast", "-s", "tfidf")
+    result = choose("plan", *words[2:], "-s", "tfidf")
     assert result.code == 0
 
 

@@ -14,7 +14,7 @@ import pytest
 from support import fake_strategies as fakes
 from support.studies import write_csv
 
-QUICK = ("--seeds", "2", "--sizes", "1", "--noise", "0")
+QUICK = ("--seeds", "2", "--noise", "0")
 
 
 @pytest.fixture
@@ -56,8 +56,6 @@ def test_a_bad_file_is_one_red_line(choose, tmp_path: Path, name: str) -> None: 
         (["nowhere.csv"], "nowhere.csv"),
         (["words.csv", "--label-column", "lable"], "label"),
         (["words.csv", "--noise", "1.5"], "--noise"),
-        (["words.csv", "--sizes", "0"], "--sizes"),
-        (["words.csv", "--sizes", "5000"], "pool holds"),
         (["words.csv", "--budget", "soon"], "--budget"),
         (["words.csv", "--seeds", "0"], "seeds"),
         (["words.csv", "--target", "90"], "target"),
@@ -83,7 +81,7 @@ def test_several_strategies_may_be_named_with_commas(choose, data: Path) -> None
     refused = choose("compare", data, "-s", "tfidf, tfdif")
     assert refused.code == 2
     assert refused.err.startswith("Error: No strategy 'tfdif'. Did you mean 'tfidf'?")
-    planned = choose("plan", data, "-s", "tfidf,majority", "--no-forecast")
+    planned = choose("plan", data, "-s", "tfidf,majority")
     assert planned.code == 0, planned.err
 
 

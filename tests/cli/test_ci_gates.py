@@ -14,7 +14,7 @@ from choose.schema.decision import Decision
 from support import decisions
 from support.studies import write_csv
 
-QUICK = ("-s", "tfidf", "--seeds", "1", "--sizes", "1", "--noise", "0", "--out", "st")
+QUICK = ("-s", "tfidf", "--seeds", "1", "--noise", "0", "--out", "st")
 
 
 def adopted() -> Decision:

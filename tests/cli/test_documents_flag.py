@@ -13,7 +13,7 @@ import pytest
 import choose as package
 from choose.data.readers.document_files import read_documents
 from choose.store.store import Store
-from choose.study.study_file import load_study, sample_columns
+from choose.study.study_file import load_study, sample_settings
 from choose.tasks.answering import corpus_of
 
 Choose = Callable[..., Any]
@@ -175,17 +175,17 @@ def test_outputs_never_replace_a_document(choose: Choose) -> None:
 def test_a_sample_brings_its_documents(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     sample = tmp_path / "samples" / "book"
     sample.mkdir(parents=True)
-    (sample / "choose.toml").write_text('[data]\npath = "sample:book"\ndocuments = "pages.csv"\n')
+    (sample / "sample.toml").write_text('[data]\npath = "sample:book"\ndocuments = "pages.csv"\n')
     (sample / "pages.csv").write_text("id,text\na,one\nb,two\n")
     for module in ("choose.study.study_file", "choose.data.readers.document_files"):
         monkeypatch.setattr(f"{module}.files", lambda _: tmp_path)
-    named = sample_columns("sample:book")
-    assert named == {"documents": "sample:book/pages.csv"}
+    named = sample_settings("sample:book")["data"]
+    assert named["documents"] == "sample:book/pages.csv"
     assert len(read_documents(named["documents"]).corpus) == 2
     toml = '[data]\npath = "sample:book"\ndocuments = "sample:book"\n'
-    (sample / "choose.toml").write_text(toml)
+    (sample / "sample.toml").write_text(toml)
     (sample / "pages.csv").rename(sample / "documents.csv")
-    assert len(read_documents(sample_columns("sample:book")["documents"]).corpus) == 2
+    assert len(read_documents(sample_settings("sample:book")["data"]["documents"]).corpus) == 2
 
 
 def test_commands_that_name_columns_keep_the_documents(choose: Choose) -> None:

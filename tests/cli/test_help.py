@@ -85,16 +85,20 @@ def test_a_bare_budget_says_what_it_was_read_as(choose, tmp_path) -> None:  # ty
     from support.studies import write_csv
 
     data = write_csv(tmp_path / "words.csv")
-    bare = choose("plan", data, "-s", "tfidf", "--budget", "10", "--no-forecast")
+    bare = choose("plan", data, "-s", "tfidf", "--budget", "10")
     assert "--budget 10 is read as 10 seconds; write 10m for minutes." in bare.err
-    assert "read as" not in choose("plan", data, "--budget", "10s", "--no-forecast").err
+    assert "read as" not in choose("plan", data, "--budget", "10s").err
 
 
 def test_demo_has_a_quick_look(choose, monkeypatch) -> None:  # type: ignore[no-untyped-def]
     given = {}
     monkeypatch.setattr("choose.cli.compare.run", lambda *_, **__: given.update(_[2]["grid"]))
-    for flags, budget in (((), None), (("--quick",), 60.0), (("--quick", "--budget", "2m"), 120.0)):
+    for flags, budget in (
+        ((), None),
+        (("--quick",), 120.0),
+        (("--quick", "--budget", "3m"), 180.0),
+    ):
         given.clear()
         assert choose("demo", *flags).code == 0
         assert given.get("budget_seconds") == budget
-        assert ("wordings" in given) is bool(flags)
+        assert ("rounds" in given) is bool(flags)

@@ -7,8 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from choose.report.terminal.plan_page import forecast_lines
-from choose.schema.plan import TimeForecast
 from support import fake_strategies as fakes
 from support.studies import write_csv
 
@@ -47,34 +45,37 @@ def test_a_wish_that_cannot_be_is_one_red_line(choose, flags, says: str) -> None
     assert len(result.err.strip().splitlines()) == 1
 
 
-def test_a_plan_is_the_grid_that_compare_runs(choose, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_a_plan_lists_the_rounds_that_compare_runs(choose, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     data = write_csv(tmp_path / "words.csv")
-    flags = ("-s", "tfidf", "--seeds", "2", "--sizes", "1", "--noise", "0")
+    flags = ("-s", "tfidf", "--seeds", "2", "--noise", "0")
     record = json.loads(choose("plan", data, *flags, "--json").out)
     assert not Path(".choose").exists()
     choose("compare", data, *flags, "--out", "st")
     planned = json.loads(Path("st/grid.json").read_text(encoding="utf-8"))["trials"]
-    assert sum(n for by in record["trials"].values() for n in by.values()) == len(planned)
-    assert record["trials"]["the first pass"] == {"majority": 5, "tfidf": 5}
-    by_name = {one["candidate"]: one for one in record["forecast"]}
-    assert by_name["tfidf"]["trials"] == sum(b.get("tfidf", 0) for b in record["trials"].values())
-    assert by_name["tfidf"]["seconds"] > by_name["tfidf"]["first"] > 0
-    assert by_name["tfidf"]["usd"] is None
-    plain = choose("plan", data, *flags, "--no-forecast")
-    assert "Nothing was run or downloaded" in " ".join(plain.out.split())
-    # What a study has stored does not run again, so that a plan of it counts the rest.
-    assert record["stored"] == 0
+    assert sum(sum(one["trials"].values()) for one in record["rounds"]) == len(planned)
+    first = record["rounds"][0]
+    assert (first["part"], first["rows"], first["ask"]) == ("the comparison", 48, 25)
+    assert first["trials"] == {"majority": 3, "tfidf": 3}
+    assert first["seconds"]["tfidf"] > 0
+    assert record["answered"] == {"majority": 60, "tfidf": 60}
+    assert (record["stored"], record["measured"]) == (0, False)
+    plain = " ".join(choose("plan", data, *flags).out.split())
+    assert "nothing was run or downloaded" in plain
+    assert "About what 10 min reach: cheap baselines on all rows." in plain
+    # What a study has stored gives the seconds of its plan.
     again = json.loads(choose("plan", "-c", "st", "--json").out)
-    assert (again["trials"], again["stored"]) == ({}, len(planned))
-    # Neither does what another study of these rows takes over from there.
-    more = json.loads(choose("plan", "-c", "st", "--sizes", ".5,1", "--no-forecast", "--json").out)
-    assert more["stored"] == len(planned)
-    assert {*more["trials"]} == {"smaller pools"}
+    assert again["stored"] == len({trial_key(one) for one in planned})
+    assert again["measured"]
+
+
+def trial_key(trial: dict[str, object]) -> str:
+    """Return what tells trials of a grid apart."""
+    return json.dumps([trial[k] for k in ("strategy", "params", "pool", "questions", "seed")])
 
 
 def test_a_candidate_for_other_tasks_is_left_out_with_the_reason(choose, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     data = write_csv(tmp_path / "words.csv")
-    flags = ("-s", "tfidf", "-s", "copy", "--no-forecast")
+    flags = ("-s", "tfidf", "-s", "copy")
     [copy] = json.loads(choose("plan", data, *flags, "--json").out)["left_out"]
     assert (copy["candidate"], copy["reason"], copy["trials"]) == ("copy", "refused", {})
     assert copy["text"] == "it answers writing, and the task is classification."
@@ -86,23 +87,6 @@ def test_flags_of_the_other_plan_are_refused(choose, tmp_path: Path) -> None:  #
     result = choose("plan", write_csv(tmp_path / "words.csv"), "--classes", "3")
     assert result.code == 2
     assert "--no-data" in result.err
-
-
-def test_rows_that_a_budget_covers_are_said_once_for_all_that_it_covers_alike() -> None:
-    def line(**rows: int) -> list[str]:
-        found = [
-            TimeForecast(candidate=name, trials=1, seconds=9.0, rows=count, all_rows=602)
-            for name, count in rows.items()
-        ]
-        return [text for text in forecast_lines(found, 5.0) if "covers" in text]
-
-    (alike,) = line(tfidf=120, probe=120)
-    assert alike.startswith("All candidates: the budget or --max-usd covers about 120 of 602 rows")
-    first, second = line(tfidf=120, lora=5, probe=120)
-    assert first.startswith("tfidf and probe: ")
-    assert "120 of 602 rows of the first pass of each" in first
-    assert second.startswith("lora: ")
-    assert "5 of 602 rows of the first pass, fewer" in second
 
 
 # --- strategies and models ---------------------------------------------------------------------

@@ -16,9 +16,10 @@ from choose.data.scenarios import Pools, SplitSpec, make_split, new_class
 from choose.data.splits import SplitOptions, build_dataset
 from choose.data.text_perturbations import view
 from choose.errors import DataError, StudyError
+from choose.schema.plan import Job
 from choose.schema.study_sections import DataSection, TaskSection
 from choose.study.config import Study
-from choose.study.trial_plan import Planner
+from choose.study.rounds import Planner
 from choose.tasks.extraction import Extraction, as_text
 from choose.types import Candidate, Dataset, Example, Item, Scenario
 
@@ -221,24 +222,29 @@ def test_a_field_is_the_new_class_of_records() -> None:
     assert new_class(data) in ("po", "day")  # `items` and `customer` are in every record
 
 
+def planned(study: Study, data: Dataset, strategy: str) -> list[Job]:
+    rounds = Planner(study, Pools(data)).rounds([Candidate(name="t", strategy=strategy)])
+    return [job for one in rounds for job in one.jobs]
+
+
 def test_the_grid_of_records_and_of_texts_has_what_exists_for_them() -> None:
     rows = orders()
     data = build_dataset("orders", rows, options=SplitOptions(kind="extraction"))
-    jobs = Planner(Study(), Pools(data)).jobs((Candidate(name="t", strategy="gazetteer"),))
+    jobs = planned(Study(), data, "gazetteer")
     noise = {(j.trial.scenario.noise, j.trial.scenario.rate) for j in jobs} - {("symmetric", 0.0)}
     assert noise == {("symmetric", 0.1), ("symmetric", 0.2), ("value-dropped", 0.2)}
     assert {j.trial.scenario.label for j in jobs} == {"", "po"}
     assert {j.trial.scenario.kind for j in jobs} == {"standard", "noise", "time", "new-class"}
     texts = [replace(e, target=f"Send a {WORDS[i % 12]} to {i}") for i, e in enumerate(rows)]
     written = build_dataset("texts", texts, options=SplitOptions(kind="writing"))
-    jobs = Planner(Study(), Pools(written)).jobs((Candidate(name="t", strategy="nearest"),))
+    jobs = planned(Study(), written, "nearest")
     assert {j.trial.scenario.noise for j in jobs} == {"symmetric", "number-changed"}
     assert "new-class" not in {j.trial.scenario.kind for j in jobs}
     stated = Study.model_validate({"grid": {"noise_kinds": ["confused-pair"]}})
     with pytest.raises(
         StudyError, match=r"not for the task.s kind, extraction. Allowed here: symm"
     ):
-        Planner(stated, Pools(data)).jobs((Candidate(name="t", strategy="gazetteer"),))
+        planned(stated, data, "gazetteer")
 
 
 @pytest.mark.parametrize("name", ["typos", "spacing", "contraction"])

@@ -33,7 +33,7 @@ def test_a_plan_and_its_run_draw_each_pool_once(
     monkeypatch.chdir(tmp_path)
     study = resolve(
         write_csv(tmp_path / "words.csv"),
-        overrides={"grid": {"seeds": 2, "sizes": [0.5, 1.0], "noise": [0.0, 0.2]}},
+        overrides={"grid": {"seeds": 2, "noise": [0.0, 0.2]}},
         strategies=["majority", "tfidf"],
     )
     run_study(study, out=tmp_path / "st")

@@ -15,7 +15,6 @@ from choose.api.plan import check, resolve
 from choose.data.dataset import load_dataset
 from choose.data.scenarios import new_class, origins
 from choose.strategy import build
-from choose.study.study_file import load_study
 from choose.tasks.extraction import as_text
 from choose.types import Dataset
 
@@ -48,7 +47,7 @@ def truth() -> dict[str, dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def dataset() -> Dataset:
-    study = load_study(Path(str(FOLDER / "choose.toml")))
+    study = resolve("sample:orders")
     return load_dataset(study.data, study.task)
 
 
@@ -104,7 +103,7 @@ def test_the_study_reads_it_and_finds_the_field_that_appears(dataset: Dataset) -
 
 
 def test_the_audit_finds_the_addresses_of_other_customers() -> None:
-    record = check(study_file=Path(str(FOLDER / "choose.toml"))).record
+    record = check("sample:orders").record
     assert {i.row for i in record.issues if i.kind == "not in text"} == {"O100", "O165"}
     assert "rows O100 and O165" in record.first[0].says
     assert record.drift is not None
@@ -166,7 +165,7 @@ def test_a_flag_that_is_not_given_leaves_the_further_input_of_a_study_file(
 
 def planned(choose: Any, *words: str) -> str:
     """Return the digest of the rows that a plan reads."""
-    result = choose("plan", *words, "--no-forecast", "--json")
+    result = choose("plan", *words, "--json")
     assert result.code == 0
     fingerprint: str = json.loads(result.out)["fingerprint"]
     return fingerprint

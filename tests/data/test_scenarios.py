@@ -37,7 +37,6 @@ from choose.schema.study_sections import DataSection, TaskSection
 from choose.store.store import Store
 from choose.strategy import find
 from choose.study.config import CandidateSection, Grid, Study
-from choose.study.grid_points import ScenarioOptions, scenario_points
 from choose.types import Dataset, Example, Scenario
 from support import fake_strategies as fakes
 from support.studies import compare, jobs_of, study
@@ -45,7 +44,7 @@ from support.studies import dataset as words
 
 START = datetime(2025, 1, 1, tzinfo=UTC)
 WORDS_ONLY = CandidateSection(strategy="tfidf", params={"characters": False})
-BARE = {"seeds": 1, "sizes": (1.0,), "noise": (0.0,), "views": (), "wordings": False}
+BARE = {"seeds": 1, "noise": (0.0,), "views": (), "wordings": False}
 
 
 def rows(
@@ -224,8 +223,8 @@ def test_a_pool_asked_of_itself_asks_each_row_once_after_a_fit_on_others() -> No
 
 def test_keys_of_standard_and_noise_trials_are_of_their_pools_and_questions_alone() -> None:
     what = words()
-    jobs = jobs_of(study("tfidf", seeds=3, sizes=(20, 1.0), noise=(0.0, 0.2)), what)
-    assert len(jobs) > 50
+    jobs = jobs_of(study("tfidf", seeds=3, noise=(0.0, 0.2)), what)
+    assert len(jobs) > 30
     for trial in (job.trial for job in jobs):
         fold = what.folds[trial.fold]
         size = trial.train_size if trial.train_size < len(fold.pool) else None
@@ -244,34 +243,16 @@ def test_a_run_on_data_without_dates_has_the_jobs_it_had() -> None:
     assert {job.trial.scenario.kind for job in off} == {"standard"}
 
 
-def test_dear_candidates_are_asked_little_and_nothing_is_trained_for_the_pool_alone() -> None:
-    scenes = ScenarioOptions(
-        rows=0, folds=5, thorough=False, inner=True, origins=ORIGINS, label="x", examples=20
-    )
-
-    class Tuned(fakes.Slow):
-        family = "fine-tuning"
-
-    prompted = list(scenario_points(fakes.Slow, scenes, 1))
-    tuned = list(scenario_points(Tuned, scenes, 1))
-    kinds = [p.scenario.kind for p in tuned]
-    assert "inner" not in kinds
-    assert [p.scenario.kind for p in prompted].count("inner") == 1
-    assert all(0 < p.scenario.ask <= 100 for p in (*prompted, *tuned))
-    assert sum(p.folds or 5 for p in tuned) <= 5  # trainings
-    assert {p.scenario.cut for p in tuned if p.scenario.kind == "time"} == {0.7}
-
-
-def test_look_alike_noise_is_for_cheap_candidates_at_one_rate_unless_kinds_are_named() -> None:
+def test_noise_is_for_fast_candidates_unless_kinds_are_named() -> None:
     def kinds(**grid: object) -> set[tuple[str, str, float]]:
-        jobs = jobs_of(study("tfidf", "slow", noise=(0.0, 0.1, 0.2), **grid), words())
+        jobs = jobs_of(study("tfidf", "slow", **{"noise": None, **grid}), words())
         trials = [j.trial for j in jobs if j.trial.scenario.kind == "noise"]
         return {(t.candidate, t.scenario.noise, t.scenario.rate) for t in trials}
 
     with pytest.MonkeyPatch.context() as patch:
         fakes.install(patch)
         default = kinds()
-        named = kinds(noise_kinds=("class-dependent",))
+        named = kinds(noise=(0.0, 0.1, 0.2), noise_kinds=("class-dependent",))
     assert {k for k in default if k[1] != "symmetric"} == {
         ("tfidf", "confused-pair", 0.2),
         ("majority", "confused-pair", 0.2),

@@ -80,7 +80,7 @@ def test_the_workflow_of_the_docs_runs(choose, tmp_path: Path) -> None:  # type:
     only = [word for at, word in enumerate(command) if "probe" not in command[at : at + 2]]
     command = only
     write_csv(tmp_path / "labels.csv")
-    quick = ["--seeds", "1", "--sizes", "1", "--noise", "0", "--budget", "20s"]
+    quick = ["--seeds", "1", "--noise", "0", "--budget", "20s"]
     result = choose(*command[1:], *quick)
     assert result.code == 0, result.err
     uploaded = ("report.html", "study/decision.json")
@@ -118,7 +118,7 @@ def test_the_requests_and_dollars_are_what_plan_forecasts(choose) -> None:  # ty
         "--usd-per-million",
         "0.15,0.6",
     ]
-    plan = choose("plan", "sample:tickets", "-s", "prompt", *server, "--no-forecast", "--json")
+    plan = choose("plan", "sample:tickets", "-s", "prompt", *server, "--json")
     (bill,) = json.loads(plan.out)["sending"]["endpoints"]
     assert bill["requests"] == int(requests.replace(",", ""))
     assert round(bill["read"] / 1000) == int(read)

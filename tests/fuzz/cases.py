@@ -159,7 +159,7 @@ PATHS = ("/dev/full", "words.csv", "st/data.json", "\udcff.html", "words.csv/x.h
 VALUES = ("nan", "1e308", "-1", "9" * 25, '""', r'"\u001b[31m"', "[nan]", "{ a = nan }",
           "2024-01-01")  # fmt: skip
 
-PLAN = ("plan", "words.csv", "-s", "majority", "--no-forecast")
+PLAN = ("plan", "words.csv", "-s", "majority")
 
 # What each command starts from; the flag under test is added at the end.
 COMMANDS: dict[str, tuple[str, ...]] = {
@@ -294,5 +294,5 @@ def _key_cases() -> Iterator[Case]:
     for key, value in zip(keys(), cycle(VALUES), strict=False):
         kept = {k: v for k, v in BASE.items() if not k.startswith(f"{key}.")} | {key: value}
         study = "".join(f"{k} = {v}\n" for k, v in kept.items()).encode()
-        command = ("plan", "-c", "a.toml", "--no-forecast")
+        command = ("plan", "-c", "a.toml")
         yield Case("study keys", f"{key} = {value[:20]}", command, (), {"a.toml": study})

@@ -12,7 +12,6 @@ from choose.judge.diagnosis.label_audit import most_doubtful
 from choose.judge.diagnosis.label_noise import auditor_of, confirmed_labels
 from choose.judge.goal import Measure, Rule
 from choose.judge.verdict import judge
-from choose.run.run_records import RunSummary, left_out_of
 from choose.schema.plan import LeftOut, Reason
 from support import answered_studies as answered
 from support.answered_studies import player
@@ -91,7 +90,7 @@ def test_candidates_that_were_not_begun_are_given_time_before_anything_is_added(
     found = judge(replace(whole, runs=runs), Rule(), left_out=(late("prompt"),))
     first = found.verdict.steps[0]
     assert first.kind == "evaluate-rest"
-    assert "the budget ended before prompt had finished" in first.text
+    assert "the budget ended before prompt had answered" in first.text
     assert first.command == "choose compare -c STUDY --budget 15m"
     assert not steps_of(found, "add-candidate")
     # The rest of a slow candidate is not named beside it, and does not raise the budget either.
@@ -109,28 +108,20 @@ def test_what_dollars_ended_is_given_dollars_and_not_time():
     left = [late(name, "out-of-money") for name in slow]
     found = judge(replace(whole, runs=runs), Rule(), left_out=tuple(left))
     first = found.verdict.steps[0]
-    assert "--max-usd was used up before prompt and retrieval had finished" in first.text
+    assert "--max-usd was used up before prompt and retrieval had answered" in first.text
     assert first.command == "choose plan -c STUDY"
     assert not [step for step in found.verdict.steps if "--budget" in step.text]
     why = {one.candidate: one.why for one in found.verdict.rejected}
     assert why["prompt"] == "It answered none of the 600 test rows: --max-usd was used up."
     left[0] = late("prompt")
     both = judge(replace(whole, runs=runs), Rule(), left_out=tuple(left)).verdict.steps[0]
-    assert "budget ended before prompt had finished" in both.text
+    assert "budget ended before prompt had answered" in both.text
     assert "with --budget 15m and a higher --max-usd goes on" in both.text
 
 
 def test_rows_and_views_that_dollars_ended_need_dollars():
     whole = study([majority(), tfidf(0.80), prompt(0.83)], 600, 4)
-    summary = RunSummary(priced=("prompt",), unasked=Counter(prompt=360, tfidf=2))
-    left = left_out_of(summary)
-    assert [one.sentence for one in left] == [
-        "prompt: a trial of its first pass left 360 test rows unanswered: it ran out of time or of "
-        "--max-usd. Candidates are compared on the rows both answered.",
-        "tfidf: a trial of its first pass left 2 test rows unanswered: it ran out of time. "
-        "Candidates are compared on the rows both answered.",
-    ]
-    assert [one.reason for one in left] == ["out-of-time-or-money", "out-of-time"]
+    left = [late("prompt", "out-of-money", repetitions=1)]
     short = judge(cut(whole, "prompt", 240), Rule(), left_out=tuple(left))
     (step,) = [s for s in steps_of(short, "evaluate-rest") if "not answered" in s.text]
     assert "and a higher --max-usd goes on from here and needs no new label" in step.text
@@ -393,15 +384,6 @@ def test_a_rare_label_that_is_found_as_well_as_others_does_not_come_first():
         found = judge(whole, Rule(), left_out=(late("tfidf"),))
         assert found.verdict.rare[0].figures[0].found == answered_right
         assert bool(steps_of(found, "metric")) is first
-
-
-def test_no_row_is_called_unused_where_folds_differ_by_one():
-    """ "Train on all 698 rows of the pool: this study trained on 697 of them (--sizes)"."""
-    world = study([majority(), tfidf(0.8), lora(0.8)], 600, 3, folds=5)
-    first = tuple(run for run in world.runs if run.trial.fold == 0)
-    for pools, unused in (((400, 401, 401, 401, 401), False), ((401,) * 5, True)):
-        found = judge(replace(world, runs=first, pool_rows=pools), Rule())
-        assert any("--sizes 1" in (s.command or "") for s in found.verdict.steps) is unused
 
 
 def test_a_metric_that_counts_the_rare_label_needs_no_warning():

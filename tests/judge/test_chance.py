@@ -99,7 +99,7 @@ def test_what_was_not_measured_has_a_chance_unless_nothing_is_left_to_gain() -> 
 
 def test_nothing_moves_once_all_is_measured_and_a_first_fold_leaves_more_open() -> None:
     rng = np.random.default_rng([2, 3])
-    setting = replace(draw("cross-fit", "report", rng), folds=5, rows=ROWS, racing=False)
+    setting = replace(draw("cross-fit", "report", rng), folds=5, rows=ROWS)
     seen = evidence(setting, rng)
     planned = whole(seen)
     assert not found(seen, planned).worth_asking

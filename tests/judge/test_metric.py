@@ -395,11 +395,6 @@ def test_compare_and_its_reports_say_what_counts(
     assert str(run.exception) == f"{wanted} {read}"
 
 
-def test_nobody_is_dropped_from_a_race_that_rows_alone_do_not_decide() -> None:
-    assert check({"goal": {"margin": 0.02}}, "choose.toml").races
-    assert not check({"goal": {"metric": "balanced"}}, "choose.toml").races
-
-
 def test_balanced_accuracy_of_a_constant_answer_is_known_without_error() -> None:
     """D22: always giving the most common of two labels was 50 with an interval of 34 to 66."""
     given = "a" * 97 + "b" * 3

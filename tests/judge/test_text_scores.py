@@ -26,7 +26,6 @@ from choose.report.html.page import render_html, render_versus_html
 from choose.report.markdown import render_markdown, render_versus_markdown
 from choose.report.terminal.decision_page import render, render_full, versus_page
 from choose.report.text_answers import with_inputs
-from choose.run.scheduling.race import Race
 from choose.schema.decision import Decision
 from choose.store.store import Store
 from choose.store.trial_folder import SCORES
@@ -149,15 +148,6 @@ def test_equal_texts_have_equal_codes(stored: tuple[Decision, Store]) -> None:
     same = table.outputs == panel.rows.targets[:, None]
     assert (table.right[same] == 1).all()
     assert 0 < same.mean() < 1
-
-
-def test_a_race_counts_scores(stored: tuple[Decision, Store]) -> None:
-    _, store = stored
-    race = Race({}, 0.02)
-    run = next(r for r in evidence_of(store).runs if r.trial.candidate == "reader")
-    race.add(run)
-    assert 0 < sum(race.right["reader"].values()) / len(race.right["reader"]) < 1
-    assert set(race.right["reader"].values()) - {0.0, 1.0}
 
 
 @pytest.mark.parametrize("value", [3.2, float("nan"), "good", None])
@@ -332,7 +322,7 @@ def test_suspects_come_from_out_of_fold_answers_to_their_own_row(
         questions = data.folds[0].questions
         pool = tuple(id for id in data.examples if id not in questions)
         data = replace(data, folds=(Fold(pool=pool, questions=questions),), division="held-out")
-    grid = {**EVERYTHING, "sizes": (0.3, 1.0)}
+    grid = EVERYTHING
     decision, store = compared(data, tmp_path / "store", "empty", "wary", "watchful", **grid)
     asked = set(data.folds[0].pool) if division == "held-out" else set(data.examples)
     suspects = decision.answer_errors.suspects
@@ -389,7 +379,6 @@ def check_words(forms: dict[str, str]) -> None:
 
 EVERYTHING: dict[str, Any] = {
     "seeds": 1,
-    "sizes": (0.2, 0.3, 0.4, 0.5, 0.7, 1.0),
     "noise": (0.0, 0.1),
     "views": ("casing",),
     "scenarios": ("time", "new-class", "inner"),

@@ -374,17 +374,6 @@ def test_the_constant_answer_is_not_what_to_use_meanwhile():
     assert found.verdict.recommended is None
 
 
-def test_labels_that_are_there_and_were_not_learnt_from_are_the_next_step():
-    world = study(field(lora=0.9), 400, 1, pool=300)
-    found = judge(replace(world, pool_rows=(9000,)), Rule())
-    assert (found.dataset.learnt, found.dataset.pool) == (300, 9000)
-    step = next(step for step in found.verdict.next if step.startswith("Train on all 9,000"))
-    assert "on 300 of them" in step
-    whole = judge(world, Rule())
-    assert (whole.dataset.learnt, whole.dataset.pool) == (300, 300)
-    assert not any(step.startswith("Train on all") for step in whole.verdict.next)
-
-
 # --- the record and its sentences --------------------------------------------------------------
 
 

@@ -30,7 +30,6 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         ["compare", "DATA", "--out", "new"],
         ["demo", "--out", "new"],
         ["plan", "DATA"],
-        ["plan", "DATA", "--no-forecast"],
         ["export", "STUDY", "new"],
         ["predict", "MADE", "DATA"],
     ],

@@ -153,7 +153,6 @@ label_column = "@label www.evil.example"
 instruction = {instruction}
 [grid]
 seeds = 1
-sizes = [1.0]
 noise = [0.0]
 views = []
 scenarios = []
@@ -197,8 +196,8 @@ def test_no_command_lets_text_through(  # type: ignore[no-untyped-def]
     commands = [
         ("check", "-c", config, *outputs("c", "csv", "md", "json")),
         ("check", "-c", config, "--json"),
-        ("plan", "-c", config, "--no-forecast"),
-        ("plan", "-c", config, "--no-forecast", "--json"),
+        ("plan", "-c", config),
+        ("plan", "-c", config, "--json"),
         ("compare", "-c", config, "--out", store, *reports),
         ("report", store),
         ("report", store, "--json"),

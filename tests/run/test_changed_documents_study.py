@@ -20,7 +20,7 @@ from choose.report.markdown import render_markdown
 from choose.report.terminal.decision_page import render_section
 from choose.report.text_answers import with_inputs
 from choose.run.predict_test_rows import asking_order
-from choose.run.run_records import GroupRequest
+from choose.run.records import GroupRequest
 from choose.run.trial import run_trial
 from choose.run.worker import Worker
 from choose.schema.decision import Decision
@@ -28,7 +28,7 @@ from choose.schema.plan import Job
 from choose.schema.reading_documents import DocumentDrill
 from choose.store.store import Store
 from choose.strategy import find
-from choose.study.grid_points import CONTROLS
+from choose.study.rounds import CONTROLS
 from choose.tasks.answering import corpus_of
 from choose.tasks.exchanged_facts import Drill, drill_of
 from choose.types import STANDARD, Answers
@@ -64,7 +64,6 @@ def compare(folder: Path) -> Decision:
         scenarios=[],
         views=[],
         noise=[],
-        sizes=[1.0],
         budget=600,
         out=folder / "study",
     )
@@ -125,12 +124,12 @@ def test_a_fit_that_is_kept_answers_other_views_as_another_would(
     trial = next(trial for trial in store.grid()[1] if trial.candidate == "sentence")
     control = Job(trial, (*CONDITIONS, drill.view), CONTROLS, view_rows=30)
     alone, worker = run_trial(control, Pools(data)), Worker(Pools(data))
-    facts: dict[str, Any] = {"number": 0, "data": data.fingerprint, "keep_whole": True}
+    facts: dict[str, Any] = {"number": 0, "data": data.fingerprint}
     begun = worker.run_group(GroupRequest(jobs=(Job(trial),), **facts))
     ((clean, _),) = begun.runs
     assert begun.kept == (trial.key,)
     monkeypatch.setattr(find("sentence"), "fit", None)  # it is fitted
-    wanted = GroupRequest(jobs=(control,), action="views", earlier=clean, **facts)
+    wanted = GroupRequest(jobs=(control,), earlier={trial.key: clean}, **facts)
     ((run, _),) = worker.run_group(wanted).runs
     assert (run.asked, run.scores.keys()) == (alone.asked, alone.scores.keys())
     assert {view: found.outputs for view, found in run.answers.items()} == {
@@ -250,7 +249,7 @@ def test_a_fold_without_rows_with_evidence_is_stored_whole(
     asked, cls = list[int](), find("sentence")
     predict: Any = cls.predict
     monkeypatch.setattr(cls, "predict", lambda self, i: (asked.append(len(i)), predict(self, i))[1])
-    grid: dict[str, Any] = {"views": [], "noise": [], "sizes": [1.0], "seeds": 1}
+    grid: dict[str, Any] = {"views": [], "noise": [], "seeds": 1}
     grid |= {"documents": documents, "strategies": ["sentence"], "scenarios": []}
     choose.compare(questions, out=tmp_path / "study", **grid)
     store = Store.open(tmp_path / "study")
@@ -309,7 +308,6 @@ def test_instructions_in_a_document_change_no_other_row_no_label_and_no_file(
             scenarios=[],
             views=[],
             noise=[],
-            sizes=[1.0],
             budget=600,
             out=folder / "study",
         )

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.slow(seconds=14)
 
 CHOOSE = (sys.executable, "-m", "choose")
 FAMILIES_OF_MODELS = ("tfidf", "knn", "probe", "prompt", "few-shot", "retrieval", "lora")
-GRID = ("-s", "tfidf", "--seeds", "3", "--sizes", "1/4,1/2,1", "--noise", "0,0.1,0.2,0.3")
+GRID = ("-s", "tfidf", "--seeds", "3", "--noise", "0,0.1,0.2,0.3")
 
 
 def start(*arguments: object) -> subprocess.Popen[str]:

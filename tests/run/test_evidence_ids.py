@@ -7,7 +7,7 @@ import pytest
 
 from choose.corpus import Span
 from choose.errors import StrategyError
-from choose.run.predict_test_rows import Deadline, predict, predict_until
+from choose.run.predict_test_rows import predict, predict_until
 from choose.store.trial_folder import answers_from, answers_table
 from choose.tasks.answering import Answering
 from choose.types import Answers, Dataset, Example, Fold, Item
@@ -53,7 +53,7 @@ def test_of_what_was_found_below_a_run_keeps_the_evidence() -> None:
         division="held-out",
     )
     strategy: Any = Reads("a:0-5", further=("a:5-6", "a:9-12", "c:0-9", "b:1-4"))
-    _, answers = predict_until(strategy, [row.item()], data, Deadline())
+    _, answers = predict_until(strategy, [row.item()], data)
     assert answers.evidence == (("a:0-5",),)
     assert answers.further == (("a:5-6", "b:1-4"),)
     table = answers_table(answers, ("1",))

@@ -73,7 +73,7 @@ def planned(folder: Path, monkeypatch: pytest.MonkeyPatch, free: float, **models
         "costs": {"usd_per_machine_hour": 2.0},
     }
     names = ("prompt", "lora")
-    return plan_study(str(TOY), overrides=settings, strategies=names, rehearse=False)
+    return plan_study(str(TOY), overrides=settings, strategies=names)
 
 
 def test_what_does_not_fit_is_said_with_what_would(
@@ -119,7 +119,7 @@ def test_memory_is_that_of_the_number_type_here(
     monkeypatch.setattr(model_fit, "free_here", lambda card: 24 * GB)
     monkeypatch.setattr(compute_settings, "dtype", lambda: torch.float32)  # a T4
     settings = {"models": {"model": str(eight)}}
-    [old] = plan_study(str(TOY), overrides=settings, strategies=("prompt",), rehearse=False).models
+    [old] = plan_study(str(TOY), overrides=settings, strategies=("prompt",)).models
     assert old.fits is False
 
 
@@ -150,7 +150,7 @@ def test_small_models_that_fit_are_not_mentioned() -> None:
 
 def test_the_record_has_it(eight: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(model_fit, "gpu_here", lambda: False)
-    call = ["plan", str(TOY), "-s", "prompt", "--model", str(eight), "--no-forecast", "--json"]
+    call = ["plan", str(TOY), "-s", "prompt", "--model", str(eight), "--json"]
     done = CliRunner().invoke(app, call)
     assert done.exit_code == 0, done.output
     [fit] = json.loads(done.stdout)["models"]

@@ -55,7 +55,6 @@ noise = [0.0, 0.2]
 views = ["typos"]
 wordings = false
 scenarios = []
-thorough = true
 budget_seconds = 600
 [[candidates]]
 strategy = "majority"

@@ -29,7 +29,7 @@ from choose.run.cluster.node_worker import (
 )
 from choose.run.cluster.ray_cluster import Cluster, connect
 from choose.run.cluster.ray_executor import RayExecutor
-from choose.run.run_records import GroupRequest, GroupResult, Pace
+from choose.run.records import GroupRequest, GroupResult
 from choose.schema.study_sections import Resources, RunSection
 from choose.study.config import CandidateSection
 from choose.types import Candidate
@@ -185,7 +185,7 @@ def test_a_request_goes_where_its_model_is_loaded() -> None:
 def test_a_fit_that_a_worker_kept_is_gone_on_with_there() -> None:
     cluster = Nodes(node("1"), node("2"))
     made = executor(cluster)
-    first = request(1, "knn", keep_fit=True)
+    first = request(1, "knn")
     made.submit(first)
     list(made.results())
     (holder,) = [a for a in made.actors if a.request is None and a.models]
@@ -193,7 +193,7 @@ def test_a_fit_that_a_worker_kept_is_gone_on_with_there() -> None:
     cluster.slow = {"run"}
     made.submit(request(2, "tfidf"))  # both workers are idle
     made.submit(request(3, "tfidf"))
-    made.submit(request(4, "knn", action="extend"))
+    made.submit(request(4, "knn"))
     assert [r.number for r, _ in made.waiting] == [4]
     cluster.slow = set()
     while made.waiting:
@@ -207,12 +207,12 @@ def test_a_request_that_has_waited_has_less_time_left(monkeypatch: pytest.Monkey
     cluster = Nodes(node("1"))
     made = executor(cluster)
     made.submit(request(1))
-    made.submit(request(2, seconds=60.0, pace=Pace(share=20.0, end=50.0)))
+    made.submit(request(2, seconds=60.0, fit_seconds=50.0))
     clock[0] += 15.0
     list(made.results())
     sent = cluster.workers[0].request
     assert (sent.number, sent.seconds) == (2, 45.0)
-    assert sent.pace == Pace(share=5.0, end=35.0)
+    assert sent.fit_seconds == 35.0
 
 
 def test_number_type_and_threads_are_those_of_the_study() -> None:
@@ -516,7 +516,7 @@ def test_what_an_endpoint_answers_does_not_keep_the_nodes_waiting() -> None:
     class Endpoint:
         busy = True
 
-        def submit(self, request: GroupRequest, dollars: object) -> None:
+        def submit(self, request: GroupRequest) -> None:
             asked.append(request.number)
 
         def ready(self) -> list[GroupResult]:

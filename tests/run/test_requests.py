@@ -20,7 +20,7 @@ from choose.data.scenarios import Pools
 from choose.errors import MoneySpent, StudyError
 from choose.models.environment_settings import cache_dir, dtype_setting, threads_setting
 from choose.progress import seconds_left, time_limit
-from choose.run.run_records import GroupRequest, GroupResult, Pace
+from choose.run.records import GroupRequest, GroupResult
 from choose.run.worker import LocalExecutor, ThreadExecutor, Worker
 from choose.schema.plan import Job
 from choose.types import Dataset
@@ -37,7 +37,6 @@ from choose.data.scenarios import Pools
 from choose.run import predict_test_rows
 from choose.run.worker import Worker
 from support import fake_strategies
-predict_test_rows.AT_ONCE = 0.0
 fake_strategies.install(pytest.MonkeyPatch())
 data, requests = pickle.load(open(sys.argv[1], "rb"))
 worker = Worker(Pools(data))
@@ -59,7 +58,7 @@ def steady(data: Dataset) -> Job:
 
 
 def requests_of(data: Dataset, jobs: list[Job]) -> Iterator[GroupRequest]:
-    """Yield a request of every form: together, alone, failing, begun, and cut short."""
+    """Yield a request of every form: together, alone, failing, in part, and cut short."""
 
     def request(*own: Job, **more: object) -> GroupRequest:
         return GroupRequest(number=len(own), jobs=own, data=data.fingerprint, **more)  # type: ignore[arg-type]
@@ -70,8 +69,7 @@ def requests_of(data: Dataset, jobs: list[Job]) -> Iterator[GroupRequest]:
     yield request(*of("together")[:3])
     yield request(of("tfidf")[0])
     yield request(of("broken")[0])
-    yield request(of("tfidf")[1], action="measure", seconds=0.05)
-    yield request(of("tfidf")[1], pace=Pace(share=0.0, end=9.0, least=25), keep_fit=True)
+    yield request(replace(of("tfidf")[1], ask=7))
     yield request(of("late")[0], of("late")[1])
 
 
@@ -85,7 +83,6 @@ def told(results: list[GroupResult]) -> list[object]:
             result.last,
             result.kept,
             result.lost,
-            result.speed is not None,
             [
                 (
                     replace(run, answers={}, scores={}, **dict.fromkeys(untimed)),
@@ -116,83 +113,76 @@ def test_another_process_gives_the_same_answers(tmp_path: Path) -> None:
     )
     there = pickle.loads(file.read_bytes())
     assert told(there) == told(here)
-    together, tfidf, broken, probed, cut, late = here
+    together, tfidf, broken, cut, late = here
     assert [run.group_size for run, _ in together.runs] == [3, 3, 3]
-    assert set(tfidf.runs[0][0].answers) > {CLEAN}
+    assert set(tfidf.runs[0][0].answers) == {CLEAN}
     assert "ValueError" in (broken.runs[0][1] or "")
-    assert probed.speed is not None
-    assert cut.runs[0][0].unasked == 23
+    assert len(cut.runs[0][0].asked[CLEAN]) == 7
     assert cut.kept == (cut.runs[0][0].trial.key,)
     assert (late.stopped, late.runs) == ("time", ())
 
 
 @pytest.mark.parametrize("kept", [True, False])
-def test_a_first_pass_goes_on_with_the_fit_that_was_kept_or_with_another(kept: bool) -> None:
+def test_a_trial_goes_on_with_the_fit_that_was_kept_or_with_another(kept: bool) -> None:
     data = dataset(rows=600)
     job = steady(data)
     worker = Worker(Pools(data))
 
-    def request(**more: object) -> GroupRequest:
-        return GroupRequest(number=1, jobs=(job,), data=data.fingerprint, **more)  # type: ignore[arg-type]
+    def request(ask: int, **more: object) -> GroupRequest:
+        own = (replace(job, ask=ask),)
+        return GroupRequest(number=1, jobs=own, data=data.fingerprint, **more)  # type: ignore[arg-type]
 
-    start = Pace(share=0.0, end=9.0, least=50)
-    first = worker.run_group(request(pace=start, keep_fit=True)).runs[0][0]
+    first = worker.run_group(request(50)).runs[0][0]
     other = worker if kept else Worker(Pools(data))
-    more = request(action="extend", earlier=first, pace=Pace(share=0.0, least=0), keep_fit=True)
-    longer = other.run_group(more)
+    longer = other.run_group(request(75, earlier={job.trial.key: first}))
     run = longer.runs[0][0]
     assert len(first.asked[CLEAN]) == 50
     assert run.asked[CLEAN][:50] == first.asked[CLEAN]
     assert (len(run.asked[CLEAN]), run.unasked) == (75, 45)
     assert longer.kept == (job.trial.key,)
-    whole = worker.run_group(request()).runs[0][0]
+    whole = worker.run_group(request(0)).runs[0][0]
     by_id = dict(zip(whole.asked[CLEAN], whole.answers[CLEAN].outputs, strict=True))
     assert run.answers[CLEAN].outputs == tuple(by_id[id] for id in run.asked[CLEAN])
 
 
-def test_other_views_come_with_as_many_clean_rows_as_they_need() -> None:
+def test_other_views_are_of_the_rows_that_are_answered() -> None:
     data = dataset(rows=600)
-    job = replace(steady(data), views=())
-    request = GroupRequest(number=0, jobs=(job,), data=data.fingerprint, keep_fit=True)
+    job = replace(steady(data), ask=25, view_rows=10_000)
     worker = Worker(Pools(data))
-    ((few, _),) = worker.run_group(replace(request, pace=Pace(share=0.0, least=25))).runs
-    typos = replace(request, jobs=(replace(job, views=("typos",)),), action="views")
-    for least, rows in ((50, 50), (25, 50)):
-        found = worker.run_group(replace(typos, earlier=few, pace=Pace(share=0.0, least=least)))
-        ((few, _),) = found.runs
-        assert len(few.asked[CLEAN]) == rows
-        assert found.kept == (job.trial.key,)
-        assert {view for view, _ in few.answers} == {"clean", "typos"}
+    request = GroupRequest(number=0, jobs=(job,), data=data.fingerprint)
+    ((few, _),) = worker.run_group(request).runs
+    typos = replace(request, jobs=(replace(job, views=("typos",)),), earlier={job.trial.key: few})
+    ((run, _),) = worker.run_group(typos).runs
+    assert {view for view, _ in run.answers} == {"clean", "typos"}
+    assert set(run.asked["typos", 0]) == set(few.asked[CLEAN])
 
 
 def test_views_that_dollars_ended_are_not_called_late(monkeypatch: pytest.MonkeyPatch) -> None:
     data = dataset(rows=600)
-    job = replace(steady(data), views=())
-    request = GroupRequest(number=0, jobs=(job,), data=data.fingerprint, keep_fit=True)
+    job = replace(steady(data), ask=25)
     worker = Worker(Pools(data))
-    ((few, _),) = worker.run_group(replace(request, pace=Pace(share=0.0, least=25))).runs
+    request = GroupRequest(number=0, jobs=(job,), data=data.fingerprint)
+    ((few, _),) = worker.run_group(request).runs
 
     def spent(*_: object) -> None:
         raise MoneySpent
 
     monkeypatch.setattr(fakes.Steady, "predict", spent)
-    typos = replace(request, jobs=(replace(job, views=("typos",)),), action="views")
-    found = worker.run_group(replace(typos, earlier=few, pace=Pace(share=0.0, least=0)))
-    assert found.stopped == "money"
+    typos = replace(request, jobs=(replace(job, views=("typos",)),), earlier={job.trial.key: few})
+    assert worker.run_group(typos).stopped == "money"
 
 
-def test_a_fit_is_kept_only_where_a_request_says_so() -> None:
+def test_the_newest_fit_of_the_comparison_is_kept_alone() -> None:
     data = dataset(rows=600)
-    job = steady(data)
+    own = [j for j in jobs_of(study("steady"), data) if j.trial.candidate == "steady"]
+    first, second = own[0], next(j for j in own if j.trial.train_size > own[0].trial.train_size)
     worker = Worker(Pools(data))
-    request = GroupRequest(number=1, jobs=(job,), data=data.fingerprint, pace=Pace(share=0.0))
-    assert worker.run_group(request).kept == ()
-    assert worker.run_group(replace(request, action="measure", seconds=0.01)).kept == ()
-    assert not worker.fits
-    probed = worker.run_group(replace(request, action="measure", seconds=5.0, keep_fit=True))
-    assert probed.kept == (job.trial.key,)
-    worker.run_group(request)
-    assert not worker.fits, "the trial took the fit of the probe"
+    for job in (first, second):
+        found = worker.run_group(GroupRequest(number=1, jobs=(job,), data=data.fingerprint))
+        assert found.kept == (job.trial.key,)
+        assert [*worker.fits] == [job.trial.key]
+    again = replace(second, trial=replace(second.trial, draw=1, seed=1))
+    assert worker.run_group(GroupRequest(number=1, jobs=(again,), data=data.fingerprint)).kept == ()
 
 
 def test_number_type_threads_and_cache_hold_for_one_request(
@@ -251,7 +241,7 @@ def test_a_thread_runs_requests_in_the_context_of_whoever_asked() -> None:
     waits, seen = Event(), list[float]()
 
     class Slow(Worker):
-        def parts(self, request: GroupRequest, dollars: object = None) -> Iterator[GroupResult]:
+        def parts(self, request: GroupRequest) -> Iterator[GroupResult]:  # type: ignore[override]
             seen.append(seconds_left())
             assert waits.wait(30)
             yield from super().parts(request)
@@ -288,7 +278,7 @@ def test_a_thread_that_is_closed_amid_a_request_asks_its_endpoint_nothing_more(
     (job, *_) = (j for j in jobs_of(study("tfidf"), data) if j.trial.candidate == "tfidf")
 
     class Slow(Worker):
-        def parts(self, request: GroupRequest, dollars: object = None) -> Iterator[GroupResult]:
+        def parts(self, request: GroupRequest) -> Iterator[GroupResult]:  # type: ignore[override]
             assert waits.wait(30)
             yield GroupResult(number=request.number)
 

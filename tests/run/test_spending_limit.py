@@ -8,10 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from choose.api.plan import plan_study
 from choose.conformance import _WORDS, pool
-from choose.models.endpoints.ledger import Ledger
-from choose.run.spending_limit import DollarCost, DollarShare
 from choose.store.store import Store
 from support.chat_server import Http, Server, by_words, serving
 from support.studies import HELD_OUT, compare, write_csv
@@ -66,12 +63,14 @@ def rows_asked(store: Path) -> dict[str, int]:
 
 
 @pytest.mark.slow
-def test_all_candidates_get_the_same_rows_at_any_price(server: Server) -> None:
+def test_dollars_buy_the_same_rows_of_every_candidate_at_any_price(server: Server) -> None:
     write(server, limit=0.1)
     found = compare(study_file="choose.toml", out="st", approve=lambda spending: None)
     asked = rows_asked(found.store)
-    # dear 8 x 55 tokens, cheap 55, wordy 400 a row: $0.1 pays for 111 rows of each, in parts of 25.
-    assert set(asked.values()) == {100}, asked
+    # dear 8 x 55 tokens, cheap 55, wordy 400 a row: $0.1 pays for 111 rows of each, which is the
+    # round of 100. What is left pays for all rows of the cheap one alone.
+    assert (asked["dear"], asked["wordy"]) == (100, 100), asked
+    assert asked["cheap"] >= 100, asked
 
 
 @pytest.mark.slow
@@ -79,47 +78,3 @@ def test_enough_money_covers_all_rows(server: Server) -> None:
     write(server, limit=1.0)
     found = compare(study_file="choose.toml", out="st", approve=lambda spending: None)
     assert set(rows_asked(found.store).values()) == {200}
-
-
-def test_a_plan_says_how_many_rows_the_dollars_reach(server: Server) -> None:
-    write(server, limit=0.05)
-    found = {
-        one.candidate: one for one in plan_study(study_file="choose.toml", rehearse=True).forecasts
-    }
-    assert not server.asked
-    reached = {name: found[name].rows for name in PRICES}
-    assert all(rows is None or 25 <= rows < 200 for rows in reached.values()), reached
-    assert reached["dear"] is not None
-
-
-def test_measured_prices_replace_forecast_prices() -> None:
-    ledger = Ledger(limit=10.0)
-    share = DollarShare(ledger, 0.0, 0, DollarCost(0.01, 200), {"other": DollarCost(0.1, 200)})
-    assert share.covers(0, 25)
-    # A row costs 0.1 and not 0.01: fifty for each is what ten dollars buy.
-    ledger.spent, ledger.requests = 2.5, 25
-    assert share.covers(25, 25)
-    ledger.spent, ledger.requests = 5.0, 50
-    assert not share.covers(50, 25)
-
-
-def test_rows_from_disk_do_not_make_the_others_cheaper() -> None:
-    ledger = Ledger(limit=10.0)
-    share = DollarShare(ledger, 0.0, 0, DollarCost(0.1, 200), {"other": DollarCost(0.1, 200)})
-    ledger.spent, ledger.requests = 1.0, 10  # ninety more were paid for by an earlier command
-    # What is left pays for 95 rows between a hundred and nothing: the other one's turn.
-    assert not share.covers(100, 25)
-
-
-def test_requests_that_may_be_billed_count_against_the_share() -> None:
-    ledger = Ledger(limit=10.0)
-    share = DollarShare(ledger, 0.0, 0, DollarCost(0.1, 200), {"other": DollarCost(0.1, 200)})
-    ledger.maybe_billed = 5.0
-    assert not share.covers(50, 25)
-
-
-def test_answers_without_counts_are_taken_at_what_is_held_for_them() -> None:
-    ledger = Ledger(limit=1.0)
-    share = DollarShare(ledger, 0.0, 0, DollarCost(0.01, 200), {"other": DollarCost(0.01, 200)})
-    ledger.maybe_billed, ledger.requests = 0.5, 50
-    assert not share.covers(50, 25)

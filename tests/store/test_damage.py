@@ -97,7 +97,6 @@ def resumed(store: Path, data: str = "") -> choose.Decision:
         strategies=["majority", "tfidf"],
         out=store,
         seeds=1,
-        sizes=(1.0,),
         noise=(0.0,),
         progress=False,
     )

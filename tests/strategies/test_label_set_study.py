@@ -41,7 +41,6 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> tuple[choose.Decision, Pa
         seeds=1,
         noise=[0.0, 0.2],
         views=[],
-        sizes=[1.0],
         budget=600,
         out=folder / "store",
         progress=False,

@@ -58,7 +58,6 @@ def studied(tmp_path_factory: pytest.TempPathFactory) -> tuple[Decision, Path]:
         views=[],
         noise=[0.2],
         noise_kinds=["truncated", "symmetric", "number-changed"],
-        sizes=[1.0],
         budget=600,
         out=folder / "study",
     )

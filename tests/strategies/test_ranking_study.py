@@ -275,7 +275,6 @@ def study(tmp_path_factory: pytest.TempPathFactory, encoder: str) -> tuple[choos
         folds=3,
         seeds=1,
         noise=[0.0, 0.2],
-        sizes=[1.0],
         views=[],
         budget=600,
         out=folder / "store",
@@ -348,9 +347,12 @@ def test_an_export_writes_ids_with_scores(study: tuple[choose.Decision, Path]) -
 def test_with_the_embedded_encoder_both_ways_beat_one() -> None:
     from choose.data.dataset import load_dataset
     from choose.schema.study_sections import DataSection, TaskSection
-    from choose.study.study_file import sample_columns
+    from choose.study.study_file import sample_settings
 
-    section = DataSection(path="sample:handbook", **sample_columns("sample:handbook"))
+    section = DataSection(
+        path="sample:handbook",
+        **{k: v for k, v in sample_settings("sample:handbook")["data"].items() if k != "path"},
+    )
     dataset = load_dataset(section, TaskSection(kind="ranking"), metric="ndcg@10")
     rows, means = [*dataset.examples.values()], {}
     for name in ("bm25", "dense", "hybrid"):

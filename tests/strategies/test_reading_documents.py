@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from itertools import chain
-from math import inf
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,11 +18,8 @@ from choose.models.causal.loading import load_causal
 from choose.models.lora.answer_writer import AnswerPrompts
 from choose.models.prompting.local_prompter import LocalPrompts
 from choose.models.prompting.prompts import PromptSettings
-from choose.models.retrieval import passage_search
 from choose.models.retrieval.passage_search import given, gold_passage, library_for
 from choose.models.retrieval.reading import fitting, with_passages
-from choose.progress import sampling
-from choose.run.speed_probe import time_fit, time_predict
 from choose.strategy import build, find
 from choose.tasks.answering import Answering, reading, with_corpus
 from choose.types import Answers, Example, Item
@@ -358,41 +354,6 @@ class Pretended:
 
     def facts(self) -> dict[str, Any]:
         return {"cached_seconds": 0.0, "notes": []}
-
-
-@pytest.mark.parametrize(("name", "loop"), [("rag", "choosing passages"), ("lora-rag", "training")])
-def test_a_fit_that_a_plan_stops_can_be_timed(
-    name: str, loop: str, models: dict[str, str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It stopped while passages were embedded, and so a plan had no seconds for it."""
-    monkeypatch.setattr(passage_search, "EMBEDDED_AT_ONCE", 0.0)
-    task, pool = with_corpus(Answering(), long_corpus(name)), rows()
-    own = settings(name, models) | ({"epochs": 20.0} if name == "lora-rag" else {})
-    given_settings = own | {"retriever": "auto", "encoder": models["encoder"]}
-    strategy: Any = build(name, seed=0, **given_settings)
-    strategy.prepare()
-    with sampling():
-        fit = time_fit(strategy, SimpleNamespace(task=task), pool, 0.0)
-    assert fit.loop == loop
-    assert fit.shared > 0
-    assert strategy.library.way == "bm25"
-    assert time_predict(strategy, [row.item() for row in pool], inf).each
-    strategy = build(name, seed=0, **given_settings)
-    strategy.prepare()
-    fit = time_fit(strategy, SimpleNamespace(task=task), pool, inf)
-    assert (fit.loop, fit.shared) == ("", 0.0)
-    # A fit that is used embeds all; then a plan has nothing to leave out.
-    with sampling():
-        assert time_fit(strategy, SimpleNamespace(task=task), pool, 0.0).shared == 0.0
-
-
-def long_corpus(name: str) -> Corpus:
-    """Return the documents with others behind them, none of which another test has embedded."""
-    others = (
-        Document(id=f"o{n}", title=f"{name} {n}", text=f"Nothing is known of {name} {n}.")
-        for n in range(passage_search.FORECAST_FROM)
-    )
-    return Corpus((*CORPUS.documents, *others))
 
 
 def test_demonstrations_are_about_other_documents(models: dict[str, str]) -> None:

@@ -36,7 +36,6 @@ ROUNDED, TRAINED = 0.05, 0.5
 STUDY = {
     "grid": {
         "seeds": 1,
-        "sizes": [1.0],
         "noise": [],
         "views": [],
         "scenarios": [],

@@ -43,7 +43,6 @@ def test_records_are_compared_from_a_file_to_the_decision(tmp_path: Path) -> Non
         scenarios=["new-class"],
         noise=[],
         views=[],
-        sizes=[1.0],
         budget=600,
         out=tmp_path / "study",
     )

@@ -47,7 +47,7 @@ def refusal(error: str, start: str) -> str:
     return line
 
 
-COMMANDS = [["check", "q.jsonl"], ["plan", "q.jsonl", "--no-forecast"], ["compare", "q.jsonl"]]
+COMMANDS = [["check", "q.jsonl"], ["plan", "q.jsonl"], ["compare", "q.jsonl"]]
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command[0])
@@ -79,7 +79,7 @@ def test_a_study_file_that_no_flag_names_says_where_the_rows_are(choose: Choose)
         '[data]\npath = "q.jsonl"\n[task]\ninstruction = "Answer."\n[goal]\nmetric = "rouge-l"\n'
         "[grid]\nseeds = 1\n"
     )
-    code, out, err = choose("plan", "--no-forecast", "--json")
+    code, out, err = choose("plan", "--json")
     assert (code, json.loads(out)["name"]) == (0, "q"), err
 
 
@@ -141,7 +141,7 @@ def test_a_stored_study_names_metrics_and_runs_none(choose: Choose, named: str) 
 
 
 def test_report_imports_nothing_of_a_stored_study(choose: Choose) -> None:
-    flags = ["-s", "copy", "-s", "lead", "--seeds", "1", "--sizes", "1", "--noise", "0"]
+    flags = ["-s", "copy", "-s", "lead", "--seeds", "1", "--noise", "0"]
     done = choose("compare", "q.jsonl", *flags, "--metric", "evil.py:score", "--out", "st")
     assert done[0] == 0, done[2]
     Path("ran").unlink()

@@ -1,30 +1,16 @@
 """The grid: what is identical is run once, what tells most is run first."""
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from choose.corpus import Corpus, Document, Span
-from choose.data.scenarios import Pools, SplitSpec, make_split
+from choose.data.scenarios import SplitSpec, make_split
 from choose.data.splits import build_dataset
 from choose.errors import StrategyError, StudyError
-from choose.schema.plan import VIEW_ROWS
-from choose.strategy import available, find
 from choose.study.candidates import candidates_of
-from choose.study.config import CandidateSection, Grid, Models, Study
-from choose.study.grid_points import (
-    CONTROLS,
-    DRILLS,
-    Stage,
-    sizes_in_rows,
-    stated_parts,
-)
+from choose.study.config import CandidateSection, Models, Study
 from choose.study.study_file import only
-from choose.study.trial_plan import Planner
-from choose.tasks.answering import Answering, with_corpus
-from choose.tasks.exchanged_facts import drill_of
-from choose.types import STANDARD, Candidate, Dataset, Example, Fold, Scenario
+from choose.types import STANDARD, Scenario
 from support import text_studies
 from support.studies import dataset, jobs_of, study
 
@@ -86,26 +72,8 @@ def test_unknown_names_get_a_suggestion() -> None:
 
 def test_a_strategy_without_a_seed_is_fitted_once_on_a_whole_pool() -> None:
     jobs = jobs_of(study("tfidf", seeds=5, wordings=False), dataset())
-    tfidf = [j for j in jobs if j.trial.candidate == "tfidf"]
-    assert len(tfidf) == len(dataset().folds)
-
-
-@pytest.mark.parametrize("name", [name for name in available() if not find(name).learns])
-def test_what_learns_nothing_is_fitted_once_and_never_on_other_rows(name: str) -> None:
-    data = dataset(rows=520)
-    start = datetime(2026, 1, 1, tzinfo=UTC)
-    dated = [
-        replace(e, timestamp=start + timedelta(days=n))
-        for n, e in enumerate(data.examples.values())
-    ]
-    whole, cut = Study(), Study(grid=Grid(sizes=(0.5, 20), seeds=4))
-    for setting in (whole, cut):
-        planner = Planner(setting, Pools(build_dataset("dated", dated)))
-        points = [*planner.points(Candidate(name=name, strategy=name, params={"model": "m"}))]
-        assert {p.scenario.kind for p in points} >= {"standard", "time"}
-        assert not {p.part for p in points} & {"added label noise", "smaller pools", "repetitions"}
-        assert not any(p.repetition or p.size or p.scenario.learns_from == "any" for p in points)
-        assert all(p.scenario.examples == 0 for p in points if p.scenario.kind == "new-class")
+    plain = [j for j in jobs if j.trial.candidate == "tfidf" and j.trial.scenario == STANDARD]
+    assert len({j.trial.key for j in plain}) == len(dataset().folds)
 
 
 def test_a_study_of_which_no_named_candidate_can_run_says_why() -> None:
@@ -124,33 +92,8 @@ def test_all_and_one_more_leaves_out_what_is_for_other_tasks_without_a_word() ->
     assert {"tfidf", "tuned-prompt", "setfit"} <= {c.name for c in field.candidates}
     assert field.refusals == ()
     records = text_studies.dataset(text_studies.rows(60))
-    wrong = candidates_of(only(Study(), ["all", "setfit"]), records.task)
-    assert [one.candidate for one in wrong.refusals] == ["setfit"]
-
-
-def test_on_a_smaller_pool_repetitions_draw_other_rows() -> None:
-    jobs = jobs_of(study("tfidf", seeds=3, sizes=(20,), wordings=False), dataset())
-    fold = [j for j in jobs if j.trial.candidate == "tfidf" and j.trial.fold == 0]
-    assert len({j.trial.key for j in fold}) == 3
-    assert {j.trial.train_size for j in fold} == {20}
-
-
-def test_the_first_pass_comes_first_and_fold_by_fold() -> None:
-    jobs = jobs_of(study("tfidf", "knn", seeds=2, noise=(0.0, 0.2)), dataset())
-    parts = [j.part for j in jobs]
-    first = parts.count("the first pass")
-    assert set(parts[:first]) == {"the first pass"}
-    assert [j.trial.fold for j in jobs[:first]] == sorted(j.trial.fold for j in jobs[:first])
-
-
-def test_candidates_share_pools_and_noise() -> None:
-    jobs = jobs_of(study("tfidf", "majority", noise=(0.0, 0.2), sizes=(0.5, 1.0)), dataset())
-    places: dict[tuple[object, ...], set[str]] = {}
-    for trial in (j.trial for j in jobs):
-        if not trial.variant:
-            place = (trial.fold, trial.draw, trial.train_size, trial.scenario)
-            places.setdefault(place, set()).add(trial.pool)
-    assert all(len(pools) == 1 for pools in places.values())
+    wrong = candidates_of(only(Study(), ["all", "full-fine-tuning"]), records.task)
+    assert [one.candidate for one in wrong.refusals] == ["full-fine-tuning"]
 
 
 def test_smaller_pools_are_prefixes_and_noise_is_nested() -> None:
@@ -203,16 +146,6 @@ def test_a_relabelled_row_changes_the_keys_of_the_pools_that_hold_it_only() -> N
     assert not any(same[fold] for fold in same if fold)
 
 
-@pytest.mark.parametrize("size", [0, 301, 1.5, -1])
-def test_impossible_sizes_are_refused(size: float) -> None:
-    with pytest.raises(StudyError, match="pool holds 300"):
-        sizes_in_rows(Grid.model_construct(sizes=(size,)), 300)
-
-
-def test_sizes_are_rows_or_shares() -> None:
-    assert sizes_in_rows(Grid(sizes=(0.5, 100, 1.0)), 300) == [100, 150, 300]
-
-
 def test_bare_numbers_leave_language_models_out_with_a_reason() -> None:
     rows = [
         replace(e, target=str(["fruit", "tool", "weather"].index(e.target)))
@@ -223,67 +156,3 @@ def test_bare_numbers_leave_language_models_out_with_a_reason() -> None:
     assert not names & {"prompt", "few-shot", "retrieval"}
     assert {"majority", "tfidf", "probe", "knn", "lora"} <= names
     assert "prompt" in [one.candidate for one in field.refusals]
-
-
-def test_changed_documents_are_asked_where_another_fit_costs_least() -> None:
-    names = ("Ann", "Bo", "Cy", "Di", "Eve", "Flo", "Gus", "Hal")
-    documents = tuple(Document(id=n, text=f"The boss is {n}. It is old.") for n in names)
-    rows = {
-        n: Example(id=n, text="Who?", target=n, evidence=(Span(n, 12, 12 + len(n)),)) for n in names
-    }
-    data = Dataset(
-        name="d",
-        task=with_corpus(Answering(), Corpus(documents)),
-        examples=rows,
-        folds=(Fold(pool=names[:4], questions=names[4:]),),
-        division="held-out",
-    )
-    drill = drill_of(data)
-    assert drill is not None
-    planner = Planner(Study(), Pools(data))
-    names = (
-        "sentence",
-        "rag",
-        "lora-rag",
-        "nearest",
-        "lora",
-        "prompt",
-    )
-    found = {
-        name: [
-            (point.part, point.stage)
-            for point in planner.points(Candidate(name=name, strategy=name))
-            if drill.view in point.views
-        ]
-        for name in names
-    }
-    assert found == {
-        "sentence": [(CONTROLS, Stage.FAST)],
-        "rag": [(DRILLS, Stage.CONTROLS)],
-        "lora-rag": [(DRILLS, Stage.DRILLS)],
-        "nearest": [],
-        "lora": [],
-        "prompt": [],
-    }
-    fast = (Candidate(name="sentence", strategy="sentence"),)
-    assert [job.view_rows for job in planner.jobs(fast) if job.part == CONTROLS] == [VIEW_ROWS]
-
-
-def test_parts_that_a_study_names_are_parts_of_its_plan() -> None:
-    """They run whichever candidate is named; what a study does not name may be left out."""
-    stated = {
-        "noise": (0.0, 0.2),
-        "sizes": (0.5, 1.0),
-        "views": ("typos",),
-    }
-    jobs = jobs_of(study("tfidf", "lora", **stated), dataset(rows=60))
-    planned = {job.part for job in jobs}
-    for key, part in [
-        ("noise", "added label noise"),
-        ("noise_kinds", "added label noise"),
-        ("sizes", "smaller pools"),
-        ("views", "views"),
-    ]:
-        value = stated.get(key, ("symmetric",))
-        assert part in stated_parts(Grid.model_validate({key: value})) & planned
-    assert not stated_parts(Grid())

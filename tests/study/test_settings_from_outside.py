@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from choose.cli.options import rates, seconds, sizes
+from choose.cli.options import rates, seconds
 from choose.errors import ChooseError, ModelError, StudyError
 from choose.models.environment_settings import cache_dir, encoder_dtype_setting, threads_setting
 from choose.models.results.output_cache import size_limit
@@ -42,7 +42,6 @@ def test_usual_numbers_pass() -> None:
     [
         (lambda x: {"goal": {"target": x}}, "goal.target"),
         (lambda x: {"data": {"test_rows": x}}, "data.test_rows"),
-        (lambda x: {"grid": {"sizes": [0.5, x]}}, "grid.sizes.1"),
         (lambda x: {"costs": {"volume_per_month": x}}, "costs.volume_per_month"),
         (lambda x: {"candidates": [{"strategy": "tfidf", "params": {"C": x}}]}, "params.C"),
         (
@@ -136,11 +135,10 @@ def test_times_on_the_command_line(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["1e999999999", "9" * 30, "nan", "-1", "1/0"])
-def test_sizes_and_rates_on_the_command_line(text: str) -> None:
+def test_rates_on_the_command_line(text: str) -> None:
     """A fraction of a billion digits was computed."""
-    for read in (sizes, rates):
-        with pytest.raises(StudyError):
-            read(text)
+    with pytest.raises(StudyError):
+        rates(text)
 
 
 @pytest.mark.parametrize(

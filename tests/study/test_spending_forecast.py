@@ -120,7 +120,7 @@ def test_passages_are_forecast_as_they_are_sent() -> None:
         )
         head = (
             '[data]\npath = "rows.jsonl"\ntest = "held_out.jsonl"\ndocuments = "docs.jsonl"\n'
-            "[grid]\nseeds = 1\nsizes = [1.0]\nnoise = [0.0]\nviews = []\nscenarios = []\n"
+            "[grid]\nseeds = 1\nnoise = [0.0]\nviews = []\nscenarios = []\n"
             "wordings = false\n"
         )
         Path("choose.toml").write_text(head + "".join(ends))

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from choose.cli.options import rates, seconds, sizes
+from choose.cli.options import rates, seconds
 from choose.errors import StudyError
 from choose.study.study_file import load_study, only
 
@@ -82,15 +82,8 @@ def test_times_that_are_none(text: str) -> None:
         seconds(text)
 
 
-def test_sizes_and_rates() -> None:
-    assert sizes("1/8, 0.5,1,300") == (0.125, 0.5, 1.0, 300)
+def test_rates() -> None:
     assert rates("0,10%,0.2") == (0.0, 0.1, 0.2)
-
-
-@pytest.mark.parametrize("text", ["1.5", "many", "-1", "1/0", "0"])
-def test_sizes_that_are_none(text: str) -> None:
-    with pytest.raises(StudyError, match="--sizes"):
-        sizes(text)
 
 
 @pytest.mark.parametrize("text", ["1.5", "-0.1", "some", "100%", "nan"])
@@ -134,11 +127,9 @@ def test_prices_reach_the_rule(tmp_path: Path) -> None:
     assert (rule.value_per_right_answer, rule.answers) == (0.05, 120_000)
     assert rule.margin_from == "default"
     assert study.derives
-    assert not study.races
     stated = load_study(write(tmp_path, "[goal]\nmargin = 0.03"))
     assert (rule_of(plain(stated)).margin, rule_of(plain(stated)).margin_from) == (
         0.03,
         "stated",
     )
     assert not stated.derives
-    assert stated.races

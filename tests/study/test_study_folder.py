@@ -19,7 +19,7 @@ from choose.strategy import find
 from choose.study.study_folder import settings_of, stored_studies
 from support.studies import compare, write_csv
 
-ONCE = ("--seeds", "1", "--sizes", "1", "--noise", "0")
+ONCE = ("--seeds", "1", "--noise", "0")
 QUICK = ("-s", "majority", *ONCE, "--budget", "30s")
 
 
@@ -42,7 +42,7 @@ def studies() -> list[str]:
 
 
 def settings(**grid: Any) -> dict[str, dict[str, Any]]:
-    once = {"seeds": 1, "sizes": (1.0,), "noise": (0.0,), "views": (), "wordings": False}
+    once = {"seeds": 1, "noise": (0.0,), "views": (), "wordings": False}
     return {"grid": {**once, "scenarios": (), **grid}}
 
 

@@ -29,13 +29,11 @@ def small_study(folder: Path, *strategies: str) -> Path:
             "models": {"model": str(lm), "tune": str(lm), "encoder": str(encoder)},
             "grid": {
                 "seeds": 1,
-                "sizes": (1.0,),
                 "noise": (0.0,),
                 "views": (),
                 "scenarios": (),
                 "wordings": False,
                 "budget_seconds": None,
-                "thorough": True,
             },
         },
         out=folder / "st",

@@ -23,12 +23,10 @@ path = "words.csv"
 test = "held_out.csv"
 [grid]
 seeds = 1
-sizes = [1.0]
 noise = [0.0]
 views = []
 wordings = false
 scenarios = []
-thorough = true
 """
 
 
@@ -39,7 +37,7 @@ def dataset(rows: int = 60) -> Dataset:
 def study(*strategies: str, **grid: object) -> Study:
     return Study(
         candidates=tuple(CandidateSection(strategy=s) for s in strategies or ("tfidf",)),
-        grid=Grid.model_validate({"seeds": 2, "sizes": (1.0,), "noise": (0.0,), **grid}),
+        grid=Grid.model_validate({"seeds": 2, "noise": (0.0,), **grid}),
     )
 
 

@@ -12,9 +12,11 @@ from typing import Any, ClassVar
 import pytest
 
 from choose import strategy
-from choose.api.compare import Silent, _run
+from choose.answers.given import GivenRuns
+from choose.api.compare import Silent, _begin, _run
 from choose.api.plan import plan_trials
 from choose.data.scenarios import Pools
+from choose.run.rounds import Budget
 from choose.schema.decision import Decision
 from choose.store.store import Store
 from choose.study.config import CandidateSection, Grid, Study
@@ -229,18 +231,18 @@ def compared(
     """Run a study of fakes into a folder and judge it."""
     plain = {
         "seeds": 3,
-        "sizes": (1.0,),
         "noise": (0.0,),
         "views": (),
         "scenarios": (),
-        "thorough": True,
     }
     study = Study(
         candidates=tuple(CandidateSection(strategy=s) for s in strategies),
         grid=Grid.model_validate({**plain, **grid}),
     )
     store = Store.create(folder)
-    outcome = _run(plan_trials(study, Pools(data)), store, Silent(), None, (0.0, folder.parent))
+    plan, none = plan_trials(study, Pools(data)), GivenRuns((), ())
+    _begin(store, plan, none, None)
+    outcome = _run(plan, store, Silent(), budget=Budget(), executor=None, given=none)
     return outcome.decision, store
 
 

@@ -14,7 +14,7 @@ from choose.data.dataset import load_dataset
 from choose.errors import DataError, StudyError
 from choose.schema.study_sections import DataSection, TaskSection
 from choose.study.config import Study
-from choose.study.trial_plan import check_labels
+from choose.study.rounds import check_labels
 from choose.tasks.label_sets import joined_labels, likely_joined, separator_of
 from choose.types import Dataset
 from support.label_sets import LABELS, label_file, label_rows

@@ -6,8 +6,9 @@ import os
 import re
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from time import perf_counter
 from typing import TYPE_CHECKING, Any, Protocol
 
 from choose.answers.columns import with_files
@@ -23,7 +24,7 @@ from choose.api.plan import Divided, TrialPlan, divided, plan_trials
 from choose.api.stored_decision import own_decision, state_of
 from choose.corpus import Corpus, span_of
 from choose.errors import StudyError
-from choose.models.endpoints.command_session import connect_endpoints
+from choose.models.endpoints.command_session import connect_endpoints, current_session
 from choose.models.hardware.compute_settings import check_compute
 from choose.models.results.output_cache import caching
 from choose.models.weights.spec import endpoint_name
@@ -44,9 +45,11 @@ from choose.study.study_folder import (
 if TYPE_CHECKING:
     from choose.data.dataset import Tables
     from choose.export.write_folder import Exported
+    from choose.judge.decision.chance import Chances
     from choose.models.endpoints.command_session import Traffic
     from choose.run.cluster.ray_executor import RayExecutor
-    from choose.schema.plan import Job, LeftOut
+    from choose.run.rounds import Budget
+    from choose.schema.plan import Job, LeftOut, Reach, Round, Standing
     from choose.schema.study_changes import Versus
     from choose.types import Dataset, Run
 
@@ -65,34 +68,20 @@ class Observer(Protocol):
     def planned(
         self,
         dataset: Dataset,
-        jobs: Sequence[Job],
+        rounds: Sequence[Round],
         refusals: Sequence[LeftOut],
         budget: float | None,
+        reach: Reach,
     ) -> None:
-        """Handle the plan, before anything runs."""
+        """Handle the plan, before anything runs, with what the budget should reach."""
         return
 
     def job(self, job: Job, run: Run | None) -> None:
-        """Handle the start of a job (no run) or its end."""
+        """Handle the start of a job (no run) or its end; a later round may go on with its run."""
         return
 
-    def deciding(self, why: str) -> None:
-        """Handle what the next job decides, in words; empty where that is not known."""
-        return
-
-    def verdict(
-        self, named: str, final: bool, still_open: Sequence[str], unanswered: Sequence[str]
-    ) -> None:
-        """Handle the verdict so far, after each trial.
-
-        The first one comes once every candidate has answered but those whose fit takes long, which
-        are `unanswered`. `final` tells whether the named candidate is recommended; families may be
-        `still_open`.
-        """
-        return
-
-    def answered(self, run: Run) -> None:
-        """Handle the answers of a run as they are stored: a job that has ended may answer more."""
+    def standing(self, standing: Standing) -> None:
+        """Handle what is known after a round, and once every family has answered."""
         return
 
 
@@ -217,93 +206,106 @@ def run_study(
     observer: Observer | None = None,
     approve: Approve = refuse,
     given: Sequence[Given] | None = None,
+    started: float | None = None,
 ) -> Outcome:
     """Run a resolved study and decide; `rows` are data that come from no file.
 
-    `given` are candidates whose answers were read already; else those that the study names are.
-    Where the settings come from the `file` or folder of a stored study, and without `out`, that
-    study goes on if they are the same; else a new one takes over its results.
+    `given` are candidates whose answers were read already; else those that the study names are. The
+    budget counts from `started` (`perf_counter`), or this call. Where the settings come from the
+    `file` or folder of a stored study, and without `out`, that study goes on; else a new one takes
+    over its results.
 
     Raises:
         ChooseError: on bad input, before anything is run or written.
     """
     from choose.run.cluster.ray_executor import on_cluster
+    from choose.run.rounds import Budget
     from choose.study.candidates import check_machine, check_names
 
+    most = study.grid.max_usd
+    budget = Budget(study.grid.budget_seconds, most, started or perf_counter())
     check_machine(study)
     watch, folder, home = observer or Silent(), Path(out) if out else None, stored_in(file)
-    read = divided(study, rows)
-    study, pools = read.study, read.pools
-    path = folder or folder_of(study, pools.dataset, home)
-    check_store(path, study, pools.dataset)
-    watch.noted(read.notes)
+    study, pools = (read := divided(study, rows)).study, read.pools
+    check_store(path := folder or folder_of(study, pools.dataset, home), study, pools.dataset)
     there = _given(read, given, watch)
-    where, most = str(path.absolute()), study.grid.max_usd
-    with caching(), connect_endpoints(study.endpoints, max_usd=most, study=where) as session:
+    with caching(), connect_endpoints(study.endpoints, max_usd=most, study=str(path.absolute())):
         plan = plan_trials(study, pools)
         check_names(study, plan.candidates)
         with on_cluster(study, plan.candidates, pools, watch.noted) as executor:
-            ready = before_sending(study, pools, plan.candidates, plan.jobs, Store(path), approve)
-            if ready.spending.bills:
-                watch.sending(session.traffic(sum(bill.requests for bill in ready.spending.bills)))
+            _ask(plan, path, watch, approve=approve, budget=budget)
             with Store.create(path).held() as store:
-                return _run(plan, store, watch, executor, (ready.seconds, home), there)
+                _begin(store, plan, there, home)
+                return _run(plan, store, watch, budget=budget, executor=executor, given=there)
+
+
+def _ask(plan: TrialPlan, path: Path, watch: Observer, *, approve: Approve, budget: Budget) -> None:
+    """Ask for consent to requests to endpoints, and let what is sent be watched."""
+    asked = plan.candidates, plan.jobs, Store(path)
+    spending = before_sending(plan.study, plan.pools, *asked, approve=approve, budget=budget)
+    if spending.bills:
+        requests = sum(bill.requests for bill in spending.bills)
+        watch.sending(current_session().traffic(requests))
 
 
 def _given(read: Divided, given: Sequence[Given] | None, watch: Observer) -> GivenRuns:
-    """Return the candidates whose answers exist, and say what is remarkable in those just read."""
+    """Return the candidates whose answers exist, and say what is remarkable in what was read."""
+    watch.noted(read.notes)
     if given is None:
         given = given_beside(read.study, read.pools.dataset)
         watch.noted(remarks(given, read.pools.dataset))
     return given_runs(given, read.pools.dataset)
 
 
-def _begin(store: Store, plan: TrialPlan, given: GivenRuns) -> None:
-    """Write the study, its grid and the answers that exist."""
+def _begin(store: Store, plan: TrialPlan, given: GivenRuns, home: Path | None) -> None:
+    """Write the study, its grid and the answers that exist.
+
+    `home` is the study that the settings come from, whose results are taken over.
+    """
     from choose.study.candidates import described
 
     store.begin(plain(plan.study), plan.pools.dataset)
     trials = [*(run.trial for run in given.runs), *(job.trial for job in plan.jobs)]
     store.plan(trials, [*given.candidates, *described(plan.candidates)])
     given.store(store)
+    take_over(store, home)
 
 
 def _run(
     plan: TrialPlan,
     store: Store,
     watch: Observer,
+    *,
+    budget: Budget,
     executor: RayExecutor | None,
-    before: tuple[float, Path | None],
     given: GivenRuns = NOTHING_GIVEN,
 ) -> Outcome:
-    """Run the trials.
-
-    `before` are the seconds of the budget that went into the endpoints' first requests, and the
-    study that the settings come from. The start of a cluster's workers counts too.
-    """
+    """Run the rounds and decide; `given` are answers that exist already."""
     from choose.api.study_evidence import nothing_measured, rule_of
-    from choose.judge.goal import margin_or_usual
-    from choose.run.executor import Measured, run_jobs
-    from choose.run.run_records import Limits, left_out_of
-    from choose.study.grid_points import stated_parts
+    from choose.judge.decision.chance import chances
+    from choose.run.forecast import reach
+    from choose.run.rounds import run_rounds
 
-    study, dataset, jobs, (spent, home) = plan.study, plan.pools.dataset, plan.jobs, before
-    _begin(store, plan, given)
-    take_over(store, home)
-    budget = study.grid.budget_seconds
-    watch.planned(dataset, jobs, plan.refusals, budget)
-    racing = budget is not None and not study.grid.thorough and study.races
-    margin, money = margin_or_usual(study.goal.margin), study.grid.max_usd is not None
-    spent += executor.seconds if executor else 0.0
-    left = None if budget is None else max(0.0, budget - spent)
-    limits = Limits(left, racing, margin, money, stated_parts(study.grid))
-    rule = rule_of(store.study, dataset.task)
-    measured = Measured.nothing_of(nothing_measured(store), rule, jobs) if racing else None
-    tells = watch.noted, watch.verdict, watch.answered
-    events = watch.job, measured, watch.deciding, executor, *tells
-    outcome = run_jobs(jobs, plan.pools, store, limits, *events)
-    store.leave_out([*plan.refusals, *left_out_of(outcome)])
-    if outcome.interrupted:
+    dataset = plan.pools.dataset
+    left = reach(plan.rounds, dataset, budget.left(), {})
+    watch.planned(dataset, plan.rounds, plan.refusals, budget.seconds, left)
+    rule, nothing = rule_of(store.study, dataset.task), nothing_measured(store)
+
+    def judged(runs: Sequence[Run]) -> Chances | None:
+        return chances(replace(nothing, runs=(*given.runs, *runs)), rule)
+
+    summary = run_rounds(
+        plan.rounds,
+        plan.pools,
+        store,
+        budget,
+        watch=watch,
+        judged=judged,
+        executor=executor,
+        spent=lambda: current_session().ledger.committed,
+    )
+    store.leave_out([*plan.refusals, *summary.all()])
+    if summary.interrupted:
         raise Interrupted(store.path)
     return Outcome(decision=decide(store), store=store.path)
 

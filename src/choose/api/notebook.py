@@ -194,7 +194,7 @@ def compare(
     """
     with keyword_errors("compare"):
         resolved, rows = _resolved(data, labels, test, strategies, study, name, settings)
-        with _shown(progress, resolved.goal.metric) as watch:
+        with _shown(progress) as watch:
             send = _send if yes else refuse
             done = run_study(resolved, study, rows=rows, out=out, observer=watch, approve=send)
     _warn_of_rows_left_out(done.decision)
@@ -234,7 +234,7 @@ def score(
         settings |= {"label_column": gold, **({"kind": "scores"} if scores else {})}
         file, overrides, rows = _settings(data, None, None, name, settings)
         study = resolve(file, None, overrides)
-        with _shown(progress, study.goal.metric) as watch:
+        with _shown(progress) as watch:
             done = score_answers(study, rows=rows, out=out, baseline=baseline, observer=watch)
     return Decision.of(done.decision, done.store)
 
@@ -270,13 +270,11 @@ def plan(
     strategies: str | Sequence[str] = (),
     study: str | Path | Mapping[str, Any] | None = None,
     name: str = "rows",
-    forecast: bool = True,
     **settings: Any,
 ) -> Page:
     """Show what `compare` would run with the same arguments, how long it takes and what it costs.
 
-    With `forecast`, each candidate is run for a few seconds, unless its speed on these rows
-    was measured within a week; nothing is sent.
+    Nothing is run or sent.
 
     Raises:
         ChooseError: where `compare` would refuse to start.
@@ -290,7 +288,6 @@ def plan(
             study_file=Path(study) if isinstance(study, str) else study,
             overrides=overrides,
             strategies=names_of(strategies),
-            rehearse=forecast,
             rows=rows,
         )
         return Page(planned, grid_page(planned))
@@ -353,7 +350,7 @@ def load(folder: str | Path) -> Model:
         return Model.load(folder)
 
 
-def _shown(progress: bool, metric: str) -> Any:
+def _shown(progress: bool) -> Any:
     from contextlib import nullcontext
 
     from choose.report.terminal.live_progress import LiveProgress
@@ -362,7 +359,7 @@ def _shown(progress: bool, metric: str) -> Any:
         def noted(self, sentences: Sequence[str]) -> None:
             super().noted([in_keywords(sentence, "compare") for sentence in sentences])
 
-    return Progress(metric=metric) if progress else nullcontext()
+    return Progress() if progress else nullcontext()
 
 
 for function in (compare, check, plan):

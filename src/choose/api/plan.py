@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from choose.errors import StoreError
 from choose.models.endpoints.command_session import connect_endpoints
 from choose.models.hardware.compute_settings import check_compute
-from choose.schema.plan import Job, LeftOut, Planning, TimeForecast
+from choose.schema.plan import Job, LeftOut, Planning, Round
 from choose.study.config import Study
-from choose.study.study_file import Overrides, load_study, only, sample_columns
+from choose.study.study_file import Overrides, load_study, only, sample_settings
 from choose.study.study_folder import folder_of, giving_stores, stored_in
-from choose.types import Candidate, Dataset
+from choose.types import Candidate, Dataset, Run
 
 if TYPE_CHECKING:
     from choose.data.dataset import Tables
@@ -34,14 +35,16 @@ def resolve(
 ) -> Study:
     """Return the study that these settings make, the decision rule included.
 
-    The columns of a bundled sample that is named as `data` are those of its own study file.
+    A bundled sample that is named as `data` brings its columns and its task.
     """
     from choose.judge.goal import RULE
 
     settings: dict[str, dict[str, Any]] = {k: dict(v) for k, v in (overrides or {}).items()}
     if data is not None:
-        given = {k: v for k, v in settings.get("data", {}).items() if v is not None}
-        settings["data"] = {**sample_columns(str(data)), **given, "path": str(data)}
+        for section, known in sample_settings(str(data)).items():
+            given = {k: v for k, v in settings.get(section, {}).items() if v is not None}
+            settings[section] = {**known, **given}
+        settings.setdefault("data", {})["path"] = str(data)
     base = Path(study_file) if isinstance(study_file, str) else study_file
     study = load_study(base, settings)
     study = only(study, strategies) if strategies else study
@@ -111,13 +114,18 @@ def audit_of_study(dataset: Dataset, home: Path | None = None) -> tuple[str, Aud
 
 @dataclass(frozen=True, slots=True)
 class TrialPlan:
-    """A resolved study with its candidates, why others cannot take part, and its jobs in order."""
+    """A resolved study with its candidates, why others cannot take part, and its rounds."""
 
     study: Study
     pools: Pools
     candidates: tuple[Candidate, ...]
     refusals: tuple[LeftOut, ...]
-    jobs: list[Job]
+    rounds: list[Round]
+
+    @property
+    def jobs(self) -> list[Job]:
+        """Return the jobs of all rounds, in order."""
+        return [job for round in self.rounds for job in round.jobs]
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,11 +154,11 @@ def divided(study: Study, rows: Tables | None) -> Divided:
 def plan_trials(study: Study, pools: Pools) -> TrialPlan:
     """Resolve the candidates and lay out their trials."""
     from choose.study.candidates import candidates_of
-    from choose.study.trial_plan import Planner
+    from choose.study.rounds import Planner
 
     field = candidates_of(study, pools.dataset.task)
-    jobs = Planner(study, pools).jobs(field.candidates)
-    return TrialPlan(study, pools, field.candidates, field.refusals, jobs)
+    rounds = Planner(study, pools).rounds(field.candidates)
+    return TrialPlan(study, pools, field.candidates, field.refusals, rounds)
 
 
 def plan_study(
@@ -159,18 +167,16 @@ def plan_study(
     study_file: str | Path | Mapping[str, Any] | None = None,
     overrides: Overrides | None = None,
     strategies: Sequence[str] = (),
-    rehearse: bool = False,
     rows: Tables | None = None,
 ) -> Planning:
-    """Read the rows and lay out the trials without downloading; arguments as for `compare`.
+    """Read the rows and lay out the rounds; nothing is run or downloaded; arguments as `compare`.
 
-    Trials that an earlier command has stored are counted and do not run again. With `rehearse`,
-    run every candidate for some seconds to forecast the time of all its trials.
+    Trials that an earlier command has stored are counted and do not run again. Seconds are what
+    these took, or rough constants.
 
     Raises:
         ChooseError: where `compare` would refuse to start.
     """
-    from choose.run.forecast import forecast
     from choose.store.store import Store
     from choose.study.candidates import check_constraints
 
@@ -178,37 +184,42 @@ def plan_study(
     study, home = resolve(data, study_file, overrides, strategies), stored_in(study_file)
     read = divided(study, rows)
     study, pools = read.study, read.pools
-    budget, folder = study.grid.budget_seconds, folder_of(study, pools.dataset, home)
-    stores = [Store(folder), *giving_stores(folder, home)]
+    folder = folder_of(study, pools.dataset, home)
     with connect_endpoints(study.endpoints):
         plan = plan_trials(study, pools)
         check_constraints(study, plan.candidates)
-        left = [job for job in plan.jobs if not any(_done(job, store) for store in stores)]
-        stored, plan = len(plan.jobs) - len(left), replace(plan, jobs=left)
-        forecasts = forecast(plan.jobs, pools, budget) if rehearse else []
-    return replace(_with_costs(study, plan, forecasts), stored=stored)
+    runs = list(_stored_runs(plan, [Store(folder), *giving_stores(folder, home)]))
+    return _planning(plan, runs)
 
 
-def _done(job: Job, store: Store) -> bool:
-    return store.done(job.trial, job.all_views, job.repeats)
-
-
-def _with_costs(study: Study, plan: TrialPlan, forecasts: Sequence[TimeForecast]) -> Planning:
-    """Return a plan with the requests, the dollars, and the memory that it takes."""
+def _planning(plan: TrialPlan, runs: Sequence[Run]) -> Planning:
+    """Forecast a plan of which some runs are stored."""
+    from choose.run.forecast import Pace, reach
     from choose.run.model_fit import model_fits
-    from choose.run.spending_limit import add_prices
     from choose.study.spending_forecast import spending_of
 
-    pools = plan.pools
-    price = study.costs.usd_per_machine_hour
-    sent = (plan.jobs, plan.candidates, pools, study.endpoints, study.grid.max_usd)
+    study, pools, paces = plan.study, plan.pools, dict[str, Pace]()
+    for run in runs:
+        paces.setdefault(run.trial.candidate, Pace()).add(run)
+    stored, budget = {run.trial.key for run in runs}, study.grid.budget_seconds
+    left = [job for job in plan.jobs if job.trial.key not in stored]
     return Planning(
         dataset=pools.dataset,
         candidates=plan.candidates,
         refusals=plan.refusals,
-        jobs=plan.jobs,
-        budget=study.grid.budget_seconds,
-        forecasts=tuple(add_prices(forecasts, *sent)),
-        spending=spending_of(*sent),
-        models=model_fits(plan.jobs, plan.candidates, pools, price),
+        rounds=plan.rounds,
+        budget=budget,
+        reach=reach(plan.rounds, pools.dataset, inf if budget is None else budget, paces),
+        spending=spending_of(left, plan.candidates, pools, study.endpoints, study.grid.max_usd),
+        models=model_fits(left, plan.candidates, pools, study.costs.usd_per_machine_hour),
+        stored=len(stored),
+        measured=bool(paces),
     )
+
+
+def _stored_runs(plan: TrialPlan, stores: Sequence[Store]) -> Iterator[Run]:
+    """Yield the runs of a plan that succeeded."""
+    for trial in {job.trial.key: job.trial for job in plan.jobs}.values():
+        run = next((run for store in stores if (run := store.get(trial))), None)
+        if run is not None and run.error is None:
+            yield run

@@ -43,7 +43,7 @@ EXAMPLES = {
     "plan": """\b
     Examples:
       choose plan tickets.csv
-      choose plan tickets.csv -s prompt --model openai:gpt-4o-mini --no-forecast
+      choose plan tickets.csv -s prompt --model openai:gpt-4o-mini
       choose plan --no-data --classes 8 --gain 3 --hourly-rate 30
     """,
 }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from importlib.resources import as_file, files
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -94,7 +93,7 @@ def run(
     check_outputs("decision", results.outputs, inputs_of(study, config), out)
     results.gates.check(names(study))
     try:
-        with Progress(stderr(), study.goal.metric) as observer:
+        with Progress(stderr()) as observer:
             approve = Consent(results.yes)
             outcome = run_study(study, config, out=out, observer=observer, approve=approve)
     except Interrupted as stop:
@@ -130,10 +129,10 @@ def demo(
     ] = SAMPLES[0],
     out: Annotated[Path | None, typer.Option(help="Folder of the study.")] = None,
     budget: Annotated[
-        str | None, typer.Option(help="Time limit, such as 90s or 10m. Default: 285s.")
+        str | None, typer.Option(help="Time limit, such as 90s or 10m. Default: 10m.")
     ] = None,
     quick: Annotated[
-        bool, typer.Option("--quick", help="A first look in a minute; see choose compare --help.")
+        bool, typer.Option("--quick", help="A first look; see choose compare --help.")
     ] = False,
     output: Output = None,
     as_json: AsJson = False,
@@ -148,6 +147,5 @@ def demo(
         )
     limit = {} if budget is None else {"budget_seconds": seconds(budget)}
     settings = {"grid": {**(QUICK if quick else {}), **limit}}
-    with as_file(files("choose.data") / "samples" / sample / "choose.toml") as study:
-        results = Results(as_json, tuple(output or ()))
-        run(None, study, settings, out=out, results=results)
+    results = Results(as_json, tuple(output or ()))
+    run(f"sample:{sample}", None, settings, out=out, results=results)

@@ -7,10 +7,8 @@ what the command line adds: panels, short names, and lists and times that are ty
 from __future__ import annotations
 
 import inspect
-import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from fractions import Fraction
 from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, cast, get_args, get_origin
@@ -49,29 +47,6 @@ def _share(name: str) -> Callable[[str | None], float | None]:
     return read
 
 
-def sizes(text: str | None) -> tuple[float | int, ...] | None:
-    """Read ``300``, ``100,300`` or ``1/8,0.5,1``: rows, or shares of the pool."""
-    if text is None:
-        return None
-    return tuple(_size(part.strip()) for part in text.split(","))
-
-
-def _size(part: str) -> float | int:
-    wrong = StudyError(
-        f"--sizes {shown(part)} is not a size. Write rows (300) or shares (1/8, 0.5, 1), "
-        "separated by commas."
-    )
-    if len(part) > 20 or re.search(r"[eE][+-]?\d\d", part):  # a fraction of a billion digits
-        raise wrong
-    try:
-        share = Fraction(part)
-    except (ValueError, ZeroDivisionError) as error:
-        raise wrong from error
-    if share <= 0 or (share > 1 and share.denominator != 1):
-        raise wrong
-    return int(share) if share > 1 else float(share)
-
-
 def rates(text: str | None) -> tuple[float, ...] | None:
     """Read ``0,0.1,0.2`` or ``0%,10%``: shares of labels to flip, 0 to below 1."""
     if text is None:
@@ -93,7 +68,6 @@ def rates(text: str | None) -> tuple[float, ...] | None:
 
 # Typed as text: a reader for the flag, and what its help adds.
 READERS: dict[str, tuple[Callable[[str | None], Any], str]] = {
-    "sizes": (sizes, ""),
     "noise": (rates, ""),
     "budget": (seconds, " Default: 10m."),
     "target": (_share("target"), ""),
@@ -103,7 +77,7 @@ READERS: dict[str, tuple[Callable[[str | None], Any], str]] = {
 # What a flag takes, where the name of its type says too little.
 METAVARS = {
     **dict.fromkeys(("model", "tune", "encoder"), "MODEL"),
-    **dict.fromkeys(("sizes", "noise"), "LIST"),
+    "noise": "LIST",
     **dict.fromkeys(("target", "margin"), "SHARE"),
     "budget": "TIME",
     "test": "FILE",
@@ -244,9 +218,8 @@ STUDY_FLAGS = {
         bool | None,
         typer.Option(
             "--quick",
-            help="A first look in a minute: --budget 60s, each candidate fitted once on all rows, "
-            "fast ones first; no added noise, sizes, seeds, changed texts or other settings. Other "
-            "flags override it.",
+            help="A first look in a minute or two: rounds 0 and 1 alone, with every family in them "
+            "(250 and 500 rows to learn from, 25 and 50 to answer). Other flags override it.",
             rich_help_panel=PANELS["grid"],
         ),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,7 +21,7 @@ from choose.errors import StudyError
 from choose.study.study_file import study_file_here
 
 if TYPE_CHECKING:
-    from choose.schema.plan import Wishes
+    from choose.schema.plan import Round, Wishes
 
 PANEL = "Before there are data (--no-data)"
 
@@ -47,13 +48,6 @@ def plan(
         bool,
         typer.Option("--no-data", help="Plan how many rows to label first.", rich_help_panel=PANEL),
     ] = False,
-    forecast: Annotated[
-        bool,
-        typer.Option(
-            "--forecast/--no-forecast",
-            help="Run each candidate for a few seconds to forecast its time.",
-        ),
-    ] = True,
     as_json: AsJson = False,
 ) -> None:
     """Show what compare would run, for how long and what it costs.
@@ -73,7 +67,6 @@ def plan(
     settings = {
         "study_file": config or study_file_here(),
         "overrides": overrides(context),
-        "rehearse": forecast,
     }
     plan_trials(data, settings, context.params["strategy"], as_json)
 
@@ -127,16 +120,16 @@ def plan_before_data(assumptions: Wishes, as_json: bool) -> None:
 def plan_trials(
     data: str | None, settings: dict[str, Any], strategies: list[str] | None, as_json: bool
 ) -> None:
-    """Print the trials that compare would run, with forecasts of time and money."""
+    """Print the rounds that compare would run, with forecasts of time and money."""
     import json
     from dataclasses import asdict
 
     from choose.api.plan import plan_study
     from choose.cli.console import print_record, stdout, working
     from choose.report.terminal.cost_tables import sending_record
-    from choose.report.terminal.plan_page import grid_page, trials_by_part
+    from choose.report.terminal.plan_page import grid_page
 
-    with working("Timing each candidate" if settings["rehearse"] else "Listing the trials"):
+    with working("Listing the rounds"):
         grid = plan_study(data, strategies=strategies or (), **settings)
     if not as_json:
         stdout().print(grid_page(grid))
@@ -149,11 +142,28 @@ def plan_trials(
         "asked": len(grid.dataset.asked),
         "division": grid.dataset.division,
         "budget_seconds": grid.budget,
-        "trials": trials_by_part(grid.jobs),
+        "rounds": [
+            round_record(one, seconds)
+            for one, seconds in zip(grid.rounds, grid.reach.seconds, strict=True)
+        ],
         "stored": grid.stored,
+        "measured": grid.measured,
         "left_out": [refusal.model_dump(mode="json") for refusal in grid.refusals],
-        "forecast": [asdict(forecast) for forecast in grid.forecasts] or None,
+        "learned": dict(grid.reach.learned),
+        "answered": dict(grid.reach.asked),
         "models": [{**asdict(fit), "fits": fit.fits} for fit in grid.models],
         "sending": sending_record(grid.spending),
     }
     print_record(json.dumps(record, indent=1, ensure_ascii=False))
+
+
+def round_record(one: Round, seconds: Mapping[str, float | None]) -> dict[str, Any]:
+    """Return a round as plain values for JSON, with the forecast by candidate."""
+    return {
+        "number": one.number,
+        "part": one.part,
+        "rows": one.rows,
+        "ask": one.ask or None,
+        "trials": dict(Counter(job.trial.candidate for job in one.jobs)),
+        "seconds": dict(seconds),
+    }

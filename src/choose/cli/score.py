@@ -76,7 +76,7 @@ def score(
         settings["task"]["kind"] = SCORES
     study, gates = resolve(data, None, settings), Gates(tuple(expect or ()), fail_under)
     check_outputs("decision", output, inputs_of(study, None), out)
-    with LiveProgress(stderr(), study.goal.metric) as observer:
+    with LiveProgress(stderr()) as observer:
         outcome = score_answers(study, out=out, baseline=baseline, observer=observer)
     gates.check([standing.candidate for standing in outcome.decision.standings])
     show(outcome, Results(as_json, tuple(output or ()), gates))

@@ -125,7 +125,7 @@ def _case(
     if labels is not None and labels.auditors and labels.no_list is None:
         suspects = frozenset(s.id for s in labels.doubted)
     failures = failures_of(evidence, contenders, suspects)
-    chances = chances_of(contenders, waiting(contenders, left_out))
+    chances = chances_of(contenders, contenders.unmeasured)
     selection = select(contenders, chances)
     overlap = overlap_of(contenders, selection.interim)
     splits = loss_splits(evidence, contenders.panel)
@@ -170,12 +170,6 @@ def _nothing(scores: StudyScores) -> str:
         f"No candidate answered a single row, so there is nothing to judge.{why} "
         "Run choose compare again with the same --out; finished trials are kept."
     )
-
-
-def waiting(contenders: Contenders, left_out: tuple[LeftOut, ...]) -> tuple[CandidateScores, ...]:
-    """Return the candidates that answered no row and might be of use."""
-    never = {one.candidate for one in left_out if one.reason == "closed-book"}
-    return tuple(c for c in contenders.unmeasured if c.info.name not in never)
 
 
 def _verdict(case: Case, gates: tuple[Gate, ...], looks: int, moves: tuple[Move, ...]) -> Verdict:

@@ -1,14 +1,15 @@
-"""Predict test rows and other views of them, and share an amount of time or dollars fairly."""
+"""Predict test rows, and other views of them."""
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from math import inf
 from time import perf_counter
-from typing import Any, NamedTuple, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -25,37 +26,9 @@ from choose.tasks.answering import corpus_of
 from choose.tasks.exchanged_facts import drill_of
 from choose.types import Answers, Dataset, Example, Item, Task
 
-# Minimum rows per candidate, if all can answer that many: the early-stopping test needs them.
-MIN_ROWS = 100
-
-# Rows between two checks of the clock; at least so many are predicted after the deadline too.
-CHUNK = 25
-
-# Rows that take no more seconds in all are predicted at once, also where others wait their turn.
-AT_ONCE = 1.0
-
-
-class SpendingShare(Protocol):
-    """A share of the dollar budget."""
-
-    def covers(self, done: int, more: int) -> bool:
-        """Return whether it pays for `more` rows after the first `done`."""
-
-
-class Deadline(NamedTuple):
-    """When a candidate should stop predicting.
-
-    Attributes:
-        share: `perf_counter` at which its share of the time ends.
-        end: `perf_counter` at which the budget of the run ends.
-        least: rows to predict even after its share has ended.
-        dollars: its share of the dollar budget, None for no limit.
-    """
-
-    share: float = inf
-    end: float = inf
-    least: int = MIN_ROWS
-    dollars: SpendingShare | None = None
+# Rows between two checks of the clock: few at first, which may take long, then as many as take
+# about so many seconds.
+FIRST_CHUNK, MOST_CHUNK, CHUNK_SECONDS = 5, 500, 2.0
 
 
 def predict(strategy: Strategy, items: Sequence[Item], task: Task) -> Answers:
@@ -96,34 +69,51 @@ def _check_evidence(answers: Answers) -> None:
 
 
 def asking_order(ids: Iterable[str], dataset: Dataset) -> tuple[str, ...]:
-    """Order test rows so that those that a deadline lets through represent the others.
+    """Order test rows so that the first of them represent the others.
 
-    Every prefix is stratified by label and, within a label, by difficulty. The order depends on the
-    rows alone, so that candidates that stop early share their rows.
+    One row of each cluster comes first, then a second one, and so on. Within each of these, every
+    prefix is stratified by label and, within a label, by difficulty. The order depends on the rows
+    alone, so that the rows of a round are the same for every candidate, and those of a round are
+    the first of the next.
     """
     targets = {id: dataset.examples[id].target for id in ids}
-    return stratified_order(sorted(targets), targets, "asked", dataset.difficulty or None)
+    order = stratified_order(sorted(targets), targets, "asked", dataset.difficulty or None)
+    seen, earlier = Counter[str](), dict[str, int]()
+    for id in order:
+        cluster = dataset.clusters.get(id, f"alone {id}")
+        earlier[id] = seen[cluster]
+        seen[cluster] += 1
+    return tuple(sorted(order, key=earlier.__getitem__))
 
 
 def predict_until(
     strategy: Strategy,
     items: Sequence[Item],
     dataset: Dataset,
-    deadline: Deadline,
+    *,
+    most: int = 0,
+    end: float = inf,
     known: Answers | None = None,
 ) -> tuple[list[Item], Answers]:
-    """Return the items that were predicted by the deadline, and their answers.
+    """Return the items that were predicted, in the order of `asking_order`, and their answers.
 
-    Answers do not depend on their neighbours, so chunks can be joined. `known` are earlier answers
-    to the first items in the order of `asking_order`.
+    Answers do not depend on their neighbours, so chunks can be joined.
+
+    Args:
+        strategy: a fitted one.
+        items: in any order.
+        dataset: whose rows they are.
+        most: how many items; 0 is all.
+        end: `perf_counter` after which no further chunk is begun.
+        known: earlier answers to the first items.
     """
     by_id = {item.id: item for item in items}
-    order = [by_id[id] for id in asking_order(by_id, dataset)]
     parts = [] if known is None else [known]
     done = sum(map(len, parts))
-    while done < len(order):
-        start = perf_counter()
-        chunk = order[done : done + CHUNK]
+    order = [by_id[id] for id in asking_order(by_id, dataset)][: max(most, done) or None]
+    few, took = len(order) if end == inf else FIRST_CHUNK, 0.0
+    while done < len(order) and (not parts or perf_counter() + took < end):
+        start, chunk = perf_counter(), order[done : done + few]
         try:
             parts.append(_with_evidence(predict(strategy, chunk, dataset.task), chunk, dataset))
         except (MoneySpent, TimeLimitReached):
@@ -131,15 +121,10 @@ def predict_until(
                 raise
             break
         done += len(chunk)
-        now = perf_counter()
-        rest = (now - start) * (len(order) - done) / len(chunk)
-        waits = done >= deadline.least and rest > AT_ONCE
-        if now + (now - start) > (deadline.share if waits else deadline.end):
-            break
-        more = min(CHUNK, len(order) - done)
-        if deadline.dollars is not None and not deadline.dollars.covers(done, more):
-            break
-    return order[:done], concatenated(parts)
+        each = (perf_counter() - start) / len(chunk)
+        few = max(FIRST_CHUNK, min(MOST_CHUNK, int(CHUNK_SECONDS / max(each, 1e-6))))
+        took = each * min(few, len(order) - done)
+    return order[:done], concatenated(parts) if parts else _NONE
 
 
 def _with_evidence(answers: Answers, items: Sequence[Item], dataset: Dataset) -> Answers:
@@ -174,7 +159,10 @@ class OtherViews:
 
 
 def answered_views(job: Job, rows: Split, dataset: Dataset, strategy: Strategy) -> OtherViews:
-    """Answer a job's views and repeats; those answered before time or money ended count."""
+    """Answer a job's views and repeats; those answered before time or money ended count.
+
+    `rows` hold the test rows that were answered: views are of some of them.
+    """
     found = OtherViews()
     try:
         with closing(_views(job, rows, dataset, strategy, found.reread)) as views:
@@ -279,58 +267,3 @@ def concatenated(parts: Sequence[Answers]) -> Answers:
             )
         },
     )
-
-
-# Candidates that can answer all rows for less than this share, after the fit, always do: every row
-# counts in the comparison with fast candidates, which answer all.
-SMALL_SHARE = 0.05
-
-
-class PassCost(NamedTuple):
-    """Seconds or dollars of a first pass: for the fit and for each of its rows."""
-
-    fit: float
-    each: float
-    rows: int
-
-    def rows_for(self, amount: float) -> float:
-        """Return how many rows an amount pays for, after the fit."""
-        return (amount - self.fit) / self.each if self.each > 0 else self.rows
-
-
-def allocate(costs: Mapping[str, PassCost | None], amount: float) -> dict[str, float]:
-    """Divide an amount so that each candidate can answer the same number of its rows.
-
-    Candidates that cost little for all their rows answer all of them; those of unknown cost get an
-    even share. If fewer than 25 rows each fit, the most expensive candidate runs last and gets the
-    remainder, and so on.
-    """
-    even = dict.fromkeys(costs, amount / max(1, len(costs)))
-    known = {name: cost for name, cost in costs.items() if cost is not None}
-    rest = amount - sum(even[name] for name in costs if name not in known)
-    for name, cost in known.items():
-        if cost.each * cost.rows <= SMALL_SHARE * amount:
-            known[name] = PassCost(cost.fit + cost.each * cost.rows, 0.0, cost.rows)
-    within = sorted(known, key=lambda n: known[n].fit + MIN_ROWS * known[n].each)
-    while len(within) > 1 and _equal_rows([known[n] for n in within], rest) < CHUNK:
-        within.pop()
-    rows = _equal_rows([known[n] for n in within], rest)
-    shared = {n: known[n].fit + known[n].each * min(known[n].rows, rows) for n in within}
-    last = max(0.0, rest - sum(shared.values()))
-    return even | dict.fromkeys(known, last) | shared
-
-
-def _equal_rows(costs: Sequence[PassCost], amount: float) -> float:
-    """Return r such that the fits and min(r, cost.rows) rows of each candidate cost the amount."""
-    left, rows = amount - sum(cost.fit for cost in costs), 0.0
-    ends = sorted({cost.rows for cost in costs})
-    for end in ends:
-        per_row = sum(cost.each for cost in costs if cost.rows >= end)
-        if per_row <= 0:
-            rows = end
-            continue
-        more = min(end - rows, left / per_row)
-        if more <= 0:
-            break
-        rows, left = rows + more, left - more * per_row
-    return inf if ends and rows >= ends[-1] else rows

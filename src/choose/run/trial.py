@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
+from math import inf
 from time import perf_counter
 from traceback import format_exc
 from types import MappingProxyType
@@ -15,11 +16,11 @@ from typing import Any, NamedTuple
 from choose.data.scenarios import Pools
 from choose.errors import MoneySpent, StudyError
 from choose.progress import TimeLimitReached, time_limit
-from choose.run.predict_test_rows import Deadline, answered_views, predict, predict_until
+from choose.run.predict_test_rows import answered_views, predict_until
 from choose.schema.plan import Job
 from choose.strategy import Groups, Prepares, Reports, Strategy, build
 from choose.tasks.scoring import scored
-from choose.types import Answers, Dataset, Item, Run
+from choose.types import Dataset, Run
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,20 +70,20 @@ def fit_group(jobs: Sequence[Job], pools: Pools) -> dict[str, Fitted]:
     }
 
 
-def fit_alone(job: Job, pools: Pools) -> Fitted:
-    """Fit the strategy of one trial."""
+def fit_alone(job: Job, pools: Pools, seconds: float = inf) -> Fitted:
+    """Fit the strategy of one trial, in fewer steps where it would take more than `seconds`."""
     strategy, rows = prepared(job), pools.of(job.trial)
     start = perf_counter()
-    with time_limit(fits=True):
+    with time_limit(fits=True, aim=seconds):
         strategy.fit(pools.dataset.task, rows.pool)
     spent = perf_counter() - start
     return Fitted(strategy, spent, spent + cached_seconds(strategy))
 
 
-def prepared(job: Job, seed_offset: int = 0) -> Strategy:
+def prepared(job: Job) -> Strategy:
     """Build a trial's strategy and load what it needs."""
     trial = job.trial
-    strategy = build(trial.strategy, seed=trial.seed + seed_offset, **trial.params)
+    strategy = build(trial.strategy, seed=trial.seed, **trial.params)
     if isinstance(strategy, Prepares):
         strategy.prepare()
     return strategy
@@ -113,6 +114,9 @@ _PACKAGES = (
 )
 
 
+CLEAN = ("clean", 0)
+
+
 class Ended(NamedTuple):
     """A trial that ended: its run, the traceback of a strategy that raised, and its fit."""
 
@@ -124,8 +128,11 @@ class Ended(NamedTuple):
 def run_trials(
     jobs: Sequence[Job],
     pools: Pools,
-    deadline: Deadline | None = None,
+    *,
+    end: float = inf,
+    fit_seconds: float = inf,
     fits: Mapping[str, Fitted] = MappingProxyType({}),
+    earlier: Mapping[str, Run] = MappingProxyType({}),
 ) -> Iterator[Ended]:
     """Yield each job's run, with a traceback where the strategy raised.
 
@@ -136,34 +143,38 @@ def run_trials(
     Args:
         jobs: of one strategy if there are several.
         pools: the pools of the study.
-        deadline: when to stop predicting clean test rows.
+        end: `perf_counter` after which no further test rows are begun.
+        fit_seconds: after which a fit should have ended.
         fits: strategies that are fitted already, by trial key.
+        earlier: by trial key, runs to go on with.
     """
-    fits = {**fits, **(fit_group(jobs, pools) if len(jobs) > 1 else {})}
+    several = [job for job in jobs if job.trial.key not in fits]
+    fits = {**fits, **(fit_group(several, pools) if len(several) > 1 else {})}
     for job in jobs:
-        start = perf_counter()
+        start, key = perf_counter(), job.trial.key
         try:
-            run, stopped, fit = _trial(job, pools, deadline, fits.get(job.trial.key))
+            fit = fits.get(key) or fit_alone(job, pools, fit_seconds)
+            run, stopped = _answer(job, pools, fit, end, earlier.get(key))
         except (MoneySpent, TimeLimitReached):
             raise
         except Exception as error:
-            message = " ".join(str(error).split()) or "no message"
-            failed = Run(
-                trial=job.trial,
-                error=f"{type(error).__name__}: {message}"[:500],
-                seconds_spent=perf_counter() - start,
-                versions=versions(),
-            )
-            yield Ended(failed, format_exc())
+            yield Ended(_failed(job, error, perf_counter() - start), format_exc())
             continue
         yield Ended(_with_scores(run, pools.dataset), fit=fit)
         if stopped is not None:
             raise stopped
 
 
-def run_trial(job: Job, pools: Pools, deadline: Deadline | None = None) -> Run:
-    """Fit once and predict every view."""
-    return _with_scores(_trial(job, pools, deadline)[0], pools.dataset)
+def _failed(job: Job, error: Exception, seconds: float) -> Run:
+    message = " ".join(str(error).split()) or "no message"
+    said = f"{type(error).__name__}: {message}"[:500]
+    return Run(trial=job.trial, error=said, seconds_spent=seconds, versions=versions())
+
+
+def run_trial(job: Job, pools: Pools) -> Run:
+    """Fit once and answer what the job asks."""
+    run, _ = _answer(job, pools, fit_alone(job, pools), inf, None)
+    return _with_scores(run, pools.dataset)
 
 
 def _with_scores(run: Run, dataset: Dataset) -> Run:
@@ -174,66 +185,50 @@ def _with_scores(run: Run, dataset: Dataset) -> Run:
         return run
 
 
-def _trial(
-    job: Job, pools: Pools, deadline: Deadline | None, fit: Fitted | None = None
-) -> tuple[Run, Exception | None, Fitted]:
-    """Return a trial's run, the exception that stopped it before all views, and its fit."""
-    dataset, rows = pools.dataset, pools.of(job.trial)
-    fit = fit or fit_alone(job, pools)
-    strategy, start, fit_cached = fit.strategy, perf_counter(), cached_seconds(fit.strategy)
+def _answer(
+    job: Job, pools: Pools, fit: Fitted, end: float, before: Run | None
+) -> tuple[Run, Exception | None]:
+    """Return a trial's run, and the exception that stopped it before all views.
+
+    It goes on with what was answered `before`, whose fit may have been another one.
+    """
+    dataset, rows, strategy = pools.dataset, pools.of(job.trial), fit.strategy
+    if before is not None and before.error is not None:
+        before = None
+    known = before.answers.get(CLEAN) if before else None
     items = [dataset.examples[id].item() for id in rows.questions]
-    clean, clean_answers = _clean(strategy, items, dataset, deadline)
-    answered, all_cached = perf_counter(), cached_seconds(strategy)
-    others = answered_views(job, rows, dataset, strategy)
+    start, cached = perf_counter(), cached_seconds(strategy)
+    clean, answers = predict_until(strategy, items, dataset, most=job.ask, end=end, known=known)
+    answered, all_cached = perf_counter() - start, cached_seconds(strategy) - cached
+    ids = tuple(item.id for item in clean)
+    seen = replace(rows, questions=tuple(id for id in rows.questions if id in {*ids}))
+    had = before.answers if before else {}
+    wanted = replace(job, views=tuple(view for view in job.views if (view, 0) not in had))
+    others = answered_views(wanted, seen, dataset, strategy)
     spent = perf_counter() - start
-    uncached = spent + cached_seconds(strategy) - fit_cached
+    alone = spent + cached_seconds(strategy) - cached
+    facts = strategy_facts(strategy)
     run = Run(
         trial=job.trial,
-        answers={("clean", 0): clean_answers, **others.answers},
-        asked={("clean", 0): tuple(item.id for item in clean), **others.asked},
+        answers={**had, CLEAN: answers, **others.answers},
+        asked={**(before.asked if before else {}), CLEAN: ids, **others.asked},
         # Cached work counts too, or the cost would depend on the order of the trials.
         fit_seconds=fit.alone,
-        predict_seconds=answered - start + all_cached - fit_cached,
-        seconds_spent=spent + fit.seconds,
-        seconds_alone=None if fit.alone is None else fit.alone + uncached,
+        predict_seconds=answered + all_cached + ((before and before.predict_seconds) or 0.0),
+        seconds_spent=spent + fit.seconds + ((before and before.seconds_spent) or 0.0),
+        seconds_alone=_sum(fit.alone, alone, (before and before.predict_seconds) or 0.0),
         group_size=fit.group,
-        reread_seconds=max(others.reread, default=strategy_facts(strategy).get("index_seconds")),
+        reread_seconds=max(others.reread, default=facts.get("index_seconds")),
         unasked=len(items) - len(clean),
         versions=versions(),
-        **_run_facts(strategy_facts(strategy), job.trial.params),
+        **_run_facts(facts, job.trial.params),
     )
-    return run, others.stopped, fit
+    return run, others.stopped
 
 
-def with_views(run: Run, job: Job, fit: Fitted, pools: Pools) -> tuple[Run, Exception | None]:
-    """Return a run with the views that another job of its trial asks, by the same fit.
-
-    And the exception that stopped it before all views.
-    """
-    strategy, rows = fit.strategy, pools.of(job.trial)
-    start, before = perf_counter(), cached_seconds(strategy)
-    wanted = tuple(view for view in job.views if (view, 0) not in run.answers)
-    found = answered_views(replace(job, views=wanted), rows, pools.dataset, strategy)
-    spent = perf_counter() - start
-    alone = spent + cached_seconds(strategy) - before
-    more = replace(
-        run,
-        answers={**run.answers, **found.answers},
-        asked={**run.asked, **found.asked},
-        seconds_spent=(run.seconds_spent or 0.0) + spent,
-        seconds_alone=None if run.seconds_alone is None else run.seconds_alone + alone,
-        reread_seconds=max(found.reread, default=run.reread_seconds),
-    )
-    return _with_scores(more, pools.dataset), found.stopped
-
-
-def _clean(
-    strategy: Strategy, items: list[Item], dataset: Dataset, deadline: Deadline | None
-) -> tuple[list[Item], Answers]:
-    """Return the items answered by the deadline, with their answers."""
-    if deadline is None:
-        return items, predict(strategy, items, dataset.task)
-    return predict_until(strategy, items, dataset, deadline)
+def _sum(*seconds: float | None) -> float | None:
+    known = [one for one in seconds if one is not None]
+    return sum(known) if len(known) == len(seconds) else None
 
 
 def _run_facts(facts: Mapping[str, Any], params: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from choose.schema.base import Record
-from choose.types import Candidate, Dataset, Trial
+from choose.types import Candidate, Dataset, Family, Trial
 
 # Shares of rows that exactly one of two candidates gets right: alike, usual, very unlike ones.
 DISCORDANCES = (0.1, 0.2, 0.3)
@@ -27,8 +27,8 @@ TRAINING_SHARE = 0.8
 # Test rows of a view other than the clean one; folds together.
 VIEW_ROWS = 200
 
-# The part of a study that repeats the first pass with other seeds.
-REPETITIONS = "repetitions"
+# The parts of a study that compare candidates, and repeat that with other seeds.
+COMPARISON, REPETITIONS = "the comparison", "repetitions"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +39,7 @@ class Job:
         part: the part of the study, in words.
         repeats: how often the clean rows are answered; repetitions have `view_rows` at most.
         view_rows: most rows of another view, folds together.
+        ask: how many of the trial's test rows to answer; 0 is all.
     """
 
     trial: Trial
@@ -46,6 +47,7 @@ class Job:
     part: str = ""
     repeats: int = 1
     view_rows: int = VIEW_ROWS
+    ask: int = 0
 
     @property
     def all_views(self) -> tuple[str, ...]:
@@ -53,20 +55,53 @@ class Job:
         return ("clean", *self.views)
 
 
+@dataclass(frozen=True, slots=True)
+class Round:
+    """What candidates do before they are compared again.
+
+    Attributes:
+        part: the part of the study, in words.
+        rows: training rows that a candidate learns from.
+        ask: test rows that it has answered by the end of the round; 0 is all.
+        jobs: in the order in which they run.
+    """
+
+    number: int
+    part: str
+    rows: int
+    ask: int
+    jobs: tuple[Job, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """What is known after a round, or within it.
+
+    Attributes:
+        named: the candidate to use by now; None where the judge names none.
+        chances: by family, that it is the one to use.
+        scores: by candidate, the mean on the rows that it answered after learning from most.
+        unanswered: candidates without an answer.
+        ended: whether the round has ended.
+    """
+
+    round: Round
+    scores: Mapping[str, float]
+    named: str | None = None
+    chances: Mapping[Family, float] = field(default_factory=dict)
+    unanswered: Sequence[str] = ()
+    ended: bool = True
+
+
 # Why something did not run, where an advice or a figure depends on it.
 Reason = Literal[
     "refused",
     "dropped",
-    "closed-book",
     "too-long",
     "not-needed",
     "out-of-time",
     "out-of-money",
-    "out-of-time-or-money",
 ]
-
-# Reasons that a higher --max-usd would remove, alone or with more time.
-UNPAID: tuple[Reason, ...] = ("out-of-money", "out-of-time-or-money")
 
 _Count = Annotated[int, Field(ge=0, lt=10**9)]
 
@@ -76,13 +111,12 @@ class LeftOut(Record):
 
     Attributes:
         candidate: whose trials or rows these are; empty where they are of none.
-        reason: ``refused``: the candidate cannot do this task; ``dropped``: it can no longer win;
-            ``closed-book``: it reads no passage and cannot win by memorising; ``too-long``: one fit
-            takes longer than the remaining budget; ``not-needed`` for the verdict; ``out-of-time``;
-            ``out-of-money``: --max-usd was used up; ``out-of-time-or-money``: either of the two.
+        reason: ``refused``: the candidate cannot do this task; ``dropped``: it is behind for
+            certain; ``too-long``: one fit takes longer than the remaining budget; ``not-needed``
+            for the verdict; ``out-of-time``; ``out-of-money``: --max-usd was used up.
         text: what is said of the candidate; the whole sentence where there is none.
         trials: how many did not run, by the part of the study.
-        rows: test rows of the first pass that were not answered; null where it is not about rows.
+        rows: test rows of the comparison without an answer; null where it is not about rows.
         seconds: the forecast of one fit; null where no fit was too long.
     """
 
@@ -212,33 +246,18 @@ def total_usd(bills: Iterable[Bill]) -> float | None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TimeForecast:
-    """What a candidate's trials would take, nothing of them known yet.
+class Reach:
+    """What a budget reaches if no candidate is left behind; rows are by candidate.
 
     Attributes:
-        first: seconds of its trials of the first pass; None where they cannot be forecast.
-        seconds: of all its trials.
-        rows: how many test rows of the first pass the budget reaches, or None where it reaches all;
-            a candidate that can no longer win by then is dropped with fewer.
-        all_rows: how many there are, None where `rows` is or where dollars limit them.
-        read: tokens in.
-        written: tokens out; of an endpoint, hidden reasoning comes on top.
-        usd: dollars; None without prices, and for models that run here.
-        age: how many seconds ago its speed was measured; 0 for now.
-        why_not: why seconds are not forecast, as a sentence.
+        learned: rows learned from in the comparison; 0 of a candidate that learns nothing.
+        asked: test rows answered there.
+        seconds: by round, and by candidate that takes part: None where the budget ends before.
     """
 
-    candidate: str
-    trials: int
-    first: float | None = None
-    seconds: float | None = None
-    rows: int | None = None
-    all_rows: int | None = None
-    read: int | None = None
-    written: int | None = None
-    usd: float | None = None
-    age: float = 0.0
-    why_not: str | None = None
+    learned: Mapping[str, int]
+    asked: Mapping[str, int]
+    seconds: Sequence[Mapping[str, float | None]]
 
 
 # Weights from which on a plan mentions a model although it fits.
@@ -288,17 +307,27 @@ class ModelFit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Planning:
-    """The jobs that `compare` would run, in order, with forecasts; others are `stored` already."""
+    """The rounds that `compare` would run, in order, with forecasts.
+
+    `stored` of their trials are there already. `measured` tells whether seconds come from these;
+    otherwise they are rough constants.
+    """
 
     dataset: Dataset
     candidates: tuple[Candidate, ...]
     refusals: tuple[LeftOut, ...]
-    jobs: Sequence[Job]
+    rounds: Sequence[Round]
     budget: float | None
     spending: Spending
-    forecasts: tuple[TimeForecast, ...] = ()
+    reach: Reach
     models: tuple[ModelFit, ...] = ()
     stored: int = 0
+    measured: bool = False
+
+    @property
+    def jobs(self) -> list[Job]:
+        """Return the jobs of all rounds."""
+        return [job for round in self.rounds for job in round.jobs]
 
 
 class RowsFor(Record):

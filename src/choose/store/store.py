@@ -358,8 +358,8 @@ class Store:
         """Say how far a run got that never reached its end; None for a run that did."""
         if (self.path / LEFT_OUT).exists():
             return None
-        trials = self.grid()[1]
-        done = sum((self.path / "trials" / t.key / "trial.json").exists() for t in trials)
+        trials = {trial.key for trial in self.grid()[1]}
+        done = sum((self.path / "trials" / key / "trial.json").exists() for key in trials)
         planned = plural(len(trials), "planned trial")
         so_far = f"The run has not ended, after {done:,} of {planned}"  # another process may run it
         return f"{so_far}; if it was stopped, the same command continues it"

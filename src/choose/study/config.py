@@ -125,10 +125,12 @@ class Grid(Settings):
         le=100,
         description="Repetitions of each candidate, each with another seed.",
     )
-    sizes: Annotated[tuple[float | int, ...] | None, Flag()] = Field(
+    rounds: int | None = Field(
         default=None,
-        min_length=1,
-        description="Training set sizes, comma-separated: row counts or shares, such as 100,1/2,1.",
+        ge=1,
+        le=30,
+        description="Most rounds of the comparison; nothing else follows them. Round 0 has 250 "
+        "rows to learn from and 25 to answer, and each next one twice as many.",
     )
     noise: Annotated[tuple[Rate, ...] | None, Flag()] = Field(
         default=None, description="Rates of added noise in targets, such as 0,0.1,0.2."
@@ -148,9 +150,6 @@ class Grid(Settings):
     )
     wordings: bool = Field(
         default=True, description="Whether to measure other settings, such as prompt wordings, too."
-    )
-    thorough: bool = Field(
-        default=False, description="Run all sizes, seeds and noise levels for slow candidates, too."
     )
     budget_seconds: Annotated[float | None, Flag("budget")] = Field(
         default=600.0,
@@ -263,13 +262,3 @@ class Study(Settings):
     def derives(self) -> bool:
         """Return whether the margin will be derived from prices."""
         return self.goal.margin is None and self.costs.derives
-
-    @property
-    def races(self) -> bool:
-        """Return whether candidates that are far behind may be dropped early.
-
-        The bound of the race holds for rows that are right or wrong and count the same. A margin
-        from prices is not known until costs are measured, and may be large, so that a candidate far
-        behind may still be the best choice.
-        """
-        return not self.derives and self.goal.metric == "accuracy"

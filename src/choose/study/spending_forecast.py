@@ -13,10 +13,10 @@ from choose.data.scenarios import Pools
 from choose.models.endpoints.handshake import BYTES_PER_TOKEN
 from choose.models.endpoints.ledger import token_cost
 from choose.models.endpoints.settings import Endpoint
-from choose.schema.plan import ONCE, REPETITIONS, Bill, Job, Spending
+from choose.schema.plan import COMPARISON, ONCE, REPETITIONS, Bill, Job, Spending
 from choose.strategy import Puts, Searches, SendsPassages, build, hyperparameters
 from choose.study.candidates import endpoints_of
-from choose.study.grid_points import CONTROLS, DRILLS, FIRST_PASS
+from choose.study.rounds import CONTROLS, DRILLS, NOISE, VIEWS, WORDINGS
 from choose.tasks.answering import corpus_of
 from choose.types import Candidate, Dataset, Example
 
@@ -30,13 +30,12 @@ ANSWER_TOKENS = 12
 # Why rows are sent, by the part of the study; a new label and a drift are named by their part.
 CHANGED, AGAIN, SEARCH = "changed texts", "repeats", "choosing prompts"
 _WHY = {
-    FIRST_PASS: ONCE,
-    "views": CHANGED,
+    COMPARISON: ONCE,
+    VIEWS: CHANGED,
     CONTROLS: CONTROLS,
     REPETITIONS: "other examples in the prompt",
-    "other settings": "other prompts",
-    "added label noise": "wrong labels in the examples",
-    "smaller pools": "fewer rows to take examples from",
+    WORDINGS: "other prompts",
+    NOISE: "wrong labels in the examples",
 }
 
 
@@ -101,8 +100,8 @@ def _count_requests(
     asking = {c.name: own for c in candidates if (own := endpoints_of(c, endpoints))}
     requests: dict[str, dict[tuple[object, ...], Request]] = {}
     rows: dict[str, set[str]] = {}
-    # A request that several trials make counts for the first pass, where that makes it too.
-    for job in sorted(jobs, key=lambda job: job.part != FIRST_PASS):
+    # A request that several trials make counts for the comparison, where that makes it too.
+    for job in sorted(jobs, key=lambda job: job.part != COMPARISON):
         for name in asking.get(job.trial.candidate, {}):
             _count_job(job, pools, requests.setdefault(name, {}), rows.setdefault(name, set()))
     bills = [
@@ -130,7 +129,8 @@ def _count_job(
     few = max(1, job.view_rows // len(pools.dataset.folds))
     views = [(view, 0) for view in job.views] + [("clean", r) for r in range(1, job.repeats)]
     for view, repeat in [("clean", 0), *views]:
-        ids = place.questions if (view, repeat) == ("clean", 0) else place.questions[:few]
+        asked_of = place.questions[: job.ask or None]
+        ids = asked_of if (view, repeat) == ("clean", 0) else asked_of[:few]
         part = AGAIN if repeat else _WHY.get(job.part, job.part)
         if view != "clean":
             part = DRILLS if is_drill(view) else CONTROLS if view in CONDITIONS else CHANGED
@@ -139,7 +139,7 @@ def _count_job(
             given = {NOTHING: 0, GOLD: min(1, read)}.get(view, read)
             request = Request(id, shown, most, part, given, words)
             requests.setdefault((*how, view, repeat, id), request)
-    rows.update(place.questions)
+    rows.update(place.questions[: job.ask or None])
     for number in range(asked):
         id = place.pool[number % len(place.pool)].id
         request = Request(id, shown, most, SEARCH, read, words)

@@ -56,16 +56,8 @@ def seconds(text: str | None, what: str) -> float | None:
     return number(match[1], what, high=1e9) * _UNITS[match[2] or "s"]
 
 
-# Settings of a study for a look in a minute: every candidate is fitted once on all training rows.
-QUICK: Mapping[str, Any] = {
-    "budget_seconds": 60.0,
-    "seeds": 1,
-    "sizes": (1.0,),
-    "noise": (0.0,),
-    "views": (),
-    "scenarios": (),
-    "wordings": False,
-}
+# Settings of a study for a first look: two rounds, with every family in them.
+QUICK: Mapping[str, Any] = {"budget_seconds": 120.0, "rounds": 2}
 
 Overrides = Mapping[str, Mapping[str, Any]]
 
@@ -196,17 +188,18 @@ def _with_address(section: Any, flags: Mapping[str, Any]) -> dict[str, Any]:
     return {**(known if same else {}), **flags}
 
 
-def sample_columns(data: str) -> dict[str, Any]:
-    """Return the columns that the study file of ``sample:NAME`` names; none for other data."""
+def sample_settings(data: str) -> dict[str, dict[str, Any]]:
+    """Return the columns and the task of ``sample:NAME``, by section; nothing for other data."""
     kind, _, name = data.partition(":")
-    file = files("choose.data") / "samples" / name / "choose.toml"
+    file = files("choose.data") / "samples" / name / "sample.toml"
     if kind != "sample" or not name.isidentifier() or not file.is_file():
         return {}
-    section: dict[str, Any] = tomllib.loads(file.read_text("utf-8"))["data"]
+    settings: dict[str, dict[str, Any]] = tomllib.loads(file.read_text("utf-8"))
+    section = settings.get("data", {})
     documents = section.get("documents")
     if documents is not None and not documents.startswith("sample:"):
         section["documents"] = f"{data}/{documents}"
-    return {key: value for key, value in section.items() if key != "path"}
+    return settings
 
 
 def only(study: Study, names: Sequence[str]) -> Study:

@@ -21,7 +21,7 @@ from support.studies import write_csv
 
 KEY = "sk-this-must-never-be-written-4711"
 RIGHT = by_words(_WORDS)
-QUICK = ("--seeds", "1", "--sizes", "1", "--noise", "0")
+QUICK = ("--seeds", "1", "--noise", "0")
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -39,7 +39,6 @@ def study_file(url: str, **more: str) -> str:
         path = "words.csv"
         [grid]
         seeds = 1
-        sizes = [1.0]
         noise = [0.0]
         views = []
         wordings = false
@@ -150,7 +149,7 @@ def test_a_first_run_does_not_say_that_answers_were_paid_for_before(
     choose: Run, server: Server, tmp_path: Path
 ) -> None:
     """D23: equal questions of one run were called "paid for before"; a second run's are."""
-    flags = ["-s", "prompt", "--seeds", "1", "--sizes", "1", "--noise", "0,0.2", "--budget", "1m"]
+    flags = ["-s", "prompt", "--seeds", "1", "--noise", "0,0.2", "--budget", "1m"]
     address = ["--model", "m", "--base-url", server.url]
     code, out, err = choose("compare", "words.csv", *flags, *address, "--yes", "--out", "a")
     assert code == 0, err
@@ -430,7 +429,7 @@ def test_priced_rows_are_spared_off_the_main_comparison(
         tmp_path / "words.csv",
         [(f"{e.text} {i}", e.target) for i, e in enumerate(pool(rows=300))],
     )
-    grid = ["--seeds", "1", "--sizes", "0.5,1", "--noise", "0.2"]
+    grid = ["--seeds", "1", "--noise", "0.2"]
     priced = ["--model", "m", "--base-url", server.url, "--usd-per-million", "1,2", "--yes"]
     code, _, _ = choose("compare", "words.csv", "-s", "few-shot", *grid, *priced, "--out", "st")
     assert code == 0

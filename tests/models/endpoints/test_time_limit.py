@@ -188,7 +188,6 @@ test = "held_out.csv"
 [grid]
 budget_seconds = {budget}
 seeds = 1
-sizes = [1.0]
 noise = [0.0]
 views = []
 wordings = false

@@ -28,12 +28,10 @@ PRICES = {"usd_per_million_in": 3.0, "usd_per_million_cached": 0.3, "usd_per_mil
 # One pass over the rows and nothing else, so that each row is one question.
 ONCE = {
     "seeds": 1,
-    "sizes": [1.0],
     "noise": [0.0],
     "views": [],
     "scenarios": [],
     "wordings": False,
-    "thorough": True,  # without it, who is far behind is dropped
     "budget_seconds": 3600,
 }
 

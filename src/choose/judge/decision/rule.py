@@ -22,7 +22,7 @@ from choose.judge.decision.contenders import Contenders
 from choose.judge.stats.paired import Difference, smallest_detectable_gain
 from choose.schema.base import Interval
 from choose.schema.diagnosis import Audit, ErrorOverlap, Failures
-from choose.schema.plan import UNPAID, LeftOut
+from choose.schema.plan import LeftOut
 from choose.schema.reading_documents import DocumentDrill, LossSplit
 from choose.schema.score_names import Words
 from choose.types import Family
@@ -206,14 +206,9 @@ class Case:
         return self.contenders.rule.margin
 
     @cached_property
-    def cannot_win(self) -> dict[str, str]:
-        """Return why candidates cannot win by memorising, by their names."""
-        return {one.candidate: one.text for one in self.left_out if one.reason == "closed-book"}
-
-    @cached_property
     def unpaid(self) -> frozenset[str]:
         """Return the candidates that a higher --max-usd would let go on."""
-        return frozenset(one.candidate for one in self.left_out if one.reason in UNPAID)
+        return frozenset(one.candidate for one in self.left_out if one.reason == "out-of-money")
 
     @cached_property
     def long_fits(self) -> dict[str, float]:

@@ -68,7 +68,7 @@ FEWEST = 3
 PROMPTED = ("prompting", "retrieval")
 
 # Why something was left out that neither time nor money would change.
-FOR_GOOD: tuple[Reason, ...] = ("refused", "closed-book", "not-needed")
+FOR_GOOD: tuple[Reason, ...] = ("refused", "dropped", "not-needed")
 
 
 def next_steps(case: Case, gates: tuple[Gate, ...], moves: tuple[Move, ...]) -> tuple[Step, ...]:
@@ -114,7 +114,6 @@ def _every_step(case: Case, gates: tuple[Gate, ...], moves: tuple[Move, ...]) ->
         *_stronger(case, gates),
         *_cascade(case),
         *(() if worth_most else check),
-        *_unused(case),
         *(_finish(case, minutes) if not (unfinished or waiting or planned) else ()),
         *_guideline(case),
         *grow_steps(case),
@@ -188,7 +187,7 @@ def _waiting(case: Case) -> dict[str, float]:
     There is none unless one of them is of a family that was not measured.
     """
     none = [c for c in case.contenders.panel.candidates if c.main is None and not c.failures]
-    waiting = [c.info for c in none if c.info.name not in case.cannot_win]
+    waiting = [c.info for c in none]
     if all(info.family in case.contenders.families for info in waiting):
         return {}
     return {info.name: case.long_fits.get(info.name, 0.0) for info in waiting}
@@ -200,15 +199,15 @@ def _begin(case: Case, waiting: dict[str, float], also: str, minutes: int) -> It
     question = "whether another family does better"
     if waiting and not late:
         text = f"Give the others money: --max-usd was used up before {listed([*waiting])} had "
-        text += f"finished a first pass. {PAY}"
+        text += f"answered anything. {PAY}"
         yield Step(kind="evaluate-rest", text=text, question=question, command=PLAN)
     elif waiting:
         slow = max(late, key=lambda name: waiting[name])
         alone = f" One fit of {slow} takes about {duration(waiting[slow])} here."
         yield Step(
             kind="evaluate-rest",
-            text=f"Give the others time: the budget ended before {listed(late)} had finished a "
-            f"first pass{also}.{alone if waiting[slow] else ''} The same "
+            text=f"Give the others time: the budget ended before {listed(late)} had answered "
+            f"anything{also}.{alone if waiting[slow] else ''} The same "
             f"command with --budget {minutes}m{_higher(case, waiting)} goes on from here.",
             question=question,
             minutes=float(minutes),
@@ -318,18 +317,6 @@ def _cascade(case: Case) -> Iterator[Step]:
             text=f"Try a cascade: {cascade.sentence}.",
             question="whether two candidates together beat one",
             value=cascade.over_chosen,
-        )
-
-
-def _unused(case: Case) -> Iterator[Step]:
-    panel = case.contenders.panel
-    if panel.training_rows < panel.pool:
-        yield Step(
-            kind="other",
-            text=f"Train on all {panel.pool:,} labelled rows of the pool: this study trained on "
-            f"{panel.training_rows:,} of them (--sizes), so the value of the others is unknown.",
-            question=f"what the other {case.words.labels} are worth",
-            command=f"{STUDY} --sizes 1",
         )
 
 

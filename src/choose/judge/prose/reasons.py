@@ -142,8 +142,6 @@ def rejected(case: Case) -> tuple[Rejected, ...]:
 def _why_unmeasured(case: Case, candidate: CandidateScores) -> str:
     if candidate.errors:
         return candidate.errors[0]
-    if why := case.cannot_win.get(candidate.info.name):
-        return f"It was {why}"
     rows = plural(len(case.contenders.panel.rows.targets), "test row")
     ended = ": --max-usd was used up" if candidate.info.name in case.unpaid else ""
     return f"It answered none of the {rows}{ended}."

@@ -28,7 +28,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
-from math import exp, log, pi, sqrt
+from math import exp, log, log2, pi, sqrt
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -72,6 +72,10 @@ NEGLIGIBLE = 0.001
 
 # Variance of the prior of the common level: so much that the level is the data's own.
 FLAT = 1.0
+
+# Standard deviation of what one doubling of the labels adds to a score, beside what it adds to
+# those of others: a model that is tuned gains more than a head over frozen features.
+GAIN_SD = {"baseline": 0.01, "prompting": 0.01, "retrieval": 0.02, "fine-tuning": 0.05}
 
 # Imaginary rows, and how strongly two candidates are right on the same rows there: few common rows
 # tell little of that.
@@ -176,7 +180,7 @@ def joint_distribution(
     mean, error = _likeliest(scores, weights, within)
     inflation = np.sqrt(_design_effects(scores, weights, rows.clusters))
     error = error * np.outer(inflation, inflation)
-    error = error + np.diag([_between_fits(c) for c in answered])
+    error = error + np.diag([_between_fits(c) + _gain_variance(c) for c in answered])
     place = np.array([i for i, c in enumerate(candidates) if c.main is not None])
     later = _Later(candidates, place, planned)
     final = later.error(within, inflation, ~np.isnan(scores), weights) if planned else error
@@ -255,7 +259,7 @@ class _Later:
         for i, candidate in enumerate(self.candidates):
             whole = self.planned.get(candidate.info.name, Whole(0, 0))
             share[i] = max(share[i], min(whole.rows, len(weights)) * a_row)
-            fits[i] = _between_fits(candidate, whole.repetitions)
+            fits[i] = _between_fits(candidate, whole.repetitions) + _gain_variance(candidate)
         place = self.place
         found = np.zeros((len(place), len(place)))
         ends = np.unique(share[place])
@@ -374,6 +378,14 @@ def _between_fits(candidate: CandidateScores, repetitions: int = 0) -> float:
         count, seen = len(means), float(((means - means.mean()) ** 2).sum())
     variance = (TRUST * ASSUMED_SD**2 + seen) / (TRUST + count - 1)
     return variance / max(count, repetitions)
+
+
+def _gain_variance(candidate: CandidateScores) -> float:
+    """Return the variance of what labels that a candidate has not learned from would add."""
+    if not candidate.info.learns or not 0 < candidate.pool < candidate.whole:
+        return 0.0
+    doublings = log2(candidate.whole / candidate.pool)
+    return float((GAIN_SD[candidate.info.family] * doublings) ** 2)
 
 
 @cache

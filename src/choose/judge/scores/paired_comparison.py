@@ -13,6 +13,7 @@ from choose.judge.scores.score_tables import (
     ARTEFACT,
     CLEAN,
     RETRAINING,
+    WHOLE,
     CandidateScores,
     ScoreTable,
     StudyScores,
@@ -59,6 +60,29 @@ def full_pool(candidate: CandidateScores) -> Side:
     if candidate.main is None:
         raise ValueError(f"{candidate.info.name} answered nothing")
     return Side(candidate.main, candidate.repeats)
+
+
+def common_pool(a: CandidateScores, b: CandidateScores) -> int | None:
+    """Return the largest pool that two candidates learned from; None where there is none.
+
+    What learns nothing answers the same after any pool.
+    """
+    own = [set(side.by_pool) for side in (a, b) if side.info.learns and side.main is not None]
+    if a.main is None or b.main is None:
+        return None
+    return max(set.intersection(*own), default=None) if own else WHOLE
+
+
+def side_at(candidate: CandidateScores, pool: int) -> Side:
+    """Return the clean answers of a candidate after learning from a pool of so many rows.
+
+    Raises:
+        ValueError: if there are none.
+    """
+    table = candidate.by_pool.get(pool)
+    if table is None or not candidate.info.learns or table is candidate.main:
+        return full_pool(candidate)
+    return other_pool(candidate, table)
 
 
 def other_pool(candidate: CandidateScores, table: ScoreTable) -> Side:
@@ -257,10 +281,11 @@ class Pairs:
     def reweighted(self, a: str, b: str, rows: ScoredRows) -> Difference | None:
         """Return the difference with other weights of the rows."""
         first, second = self.panel[a], self.panel[b]
-        if first.main is None or second.main is None:
+        if (pool := common_pool(first, second)) is None:
             return None
+        sides = side_at(first, pool), side_at(second, pool)
         # On drawn pools both sides train on the same rows in a repetition, which correlates them.
-        return compare(full_pool(first), full_pool(second), rows, shared_draws=first.drawn)
+        return compare(*sides, rows, shared_draws=pool != WHOLE)
 
 
 def pair_record(a: str, b: str, difference: Difference, drawn: bool) -> Pair:

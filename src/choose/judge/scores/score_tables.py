@@ -17,6 +17,10 @@ from choose.judge.stats.two_way import Mask, answered, whole_rows
 from choose.types import Floats, Run
 
 MISSING = -2
+
+# The number of rows under which answers after learning from the whole pool of a fold are found:
+# folds differ by a few rows.
+WHOLE = 2**62
 CLEAN = ("clean", 0)
 
 
@@ -133,9 +137,10 @@ class CandidateScores:
     """All score tables of one candidate.
 
     Attributes:
-        main: clean, default setting, the pool size that is compared; None if nothing finished.
-        drawn: whether that pool is a sample whose rows change with the repetition.
+        main: clean, default setting, the largest pool that it learned from; None without answers.
+        drawn: whether that pool is a part of the labels, whose rows change with the repetition.
         pool: labels in that pool, the largest over the folds.
+        whole: labels in the whole pool of a fold, the most over the folds.
         wordings: by name of the setting, the default one under "".
         noise: by kind and rate of added noise.
         sizes: by number of labels, smaller pools only.
@@ -154,8 +159,16 @@ class CandidateScores:
     sizes: Mapping[int, ScoreTable] = field(default_factory=dict)
     errors: tuple[str, ...] = ()
     failures: int = 0
+    whole: int = 0
     scenario_runs: tuple[Run, ...] = ()
     all_rows: ScoredRows | None = None
+
+    @cached_property
+    def by_pool(self) -> Mapping[int, ScoreTable]:
+        """Return the clean answers by rows learned from; those of the whole pool under `WHOLE`."""
+        if self.main is None:
+            return self.sizes
+        return {**self.sizes, (self.pool if self.drawn else WHOLE): self.main}
 
     @property
     def repeats(self) -> bool:
@@ -208,17 +221,12 @@ def study_scores(evidence: Evidence, measure: Measure = ACCURACY) -> StudyScores
     """Return the score tables of a study."""
     rows = rows_of(evidence, evidence.items, measure)
     all_rows = rows_of(evidence, _joined(evidence), measure)
-    standard = [run for run in evidence.runs if run.trial.scenario.kind == "standard"]
-    full: dict[int, int] = {}
-    for run in standard:
-        full[run.trial.fold] = max(full.get(run.trial.fold, 0), run.trial.train_size)
     by_candidate: dict[str, list[Run]] = defaultdict(list)
     for run in evidence.runs:
         by_candidate[run.trial.candidate].append(run)
-    drawn = any(size < evidence.pool_rows[fold] for fold, size in full.items())
     measured = [
         replace(
-            _measured(info, by_candidate[info.name], full, drawn, rows),
+            _measured(info, by_candidate[info.name], evidence.pool_rows, rows),
             scenario_runs=tuple(run for run in by_candidate[info.name] if not _plain(run)),
             all_rows=all_rows,
         )
@@ -229,8 +237,8 @@ def study_scores(evidence: Evidence, measure: Measure = ACCURACY) -> StudyScores
         tuple(_with_known(candidate, measured) for candidate in measured),
         labelled=evidence.rows,
         dated=evidence.dated,
-        training_rows=max(full.values(), default=0),
-        pool=max((evidence.pool_rows[fold] for fold in full), default=0),
+        training_rows=max((candidate.pool for candidate in measured), default=0),
+        pool=max(evidence.pool_rows, default=0),
     )
 
 
@@ -261,13 +269,14 @@ def _joined(evidence: Evidence) -> Items:
 
 
 def _measured(
-    info: CandidateInfo, runs: Sequence[Run], full: Mapping[int, int], drawn: bool, rows: ScoredRows
+    info: CandidateInfo, runs: Sequence[Run], whole: Sequence[int], rows: ScoredRows
 ) -> CandidateScores:
+    full = _largest_pool(runs)
     cells: dict[tuple[str, str, str, float, int], list[Run]] = defaultdict(list)
     for run in filter(_plain, runs):
         trial = run.trial
-        whole = info.given or trial.train_size == full.get(trial.fold)
-        size = 0 if whole else trial.train_size
+        largest = info.given or trial.train_size == full.get(trial.fold)
+        size = 0 if largest else trial.train_size
         noise = (trial.scenario.noise, trial.scenario.rate)
         added = noise if trial.scenario.kind == "noise" else ("", 0.0)
         cells[(trial.variant, trial.scenario.kind, *added, size)].append(run)
@@ -278,8 +287,9 @@ def _measured(
     return CandidateScores(
         info=info,
         main=tables.get(main),
-        drawn=drawn,
+        drawn=any(size < whole[fold] for fold, size in full.items()),
         pool=max(full.values(), default=0),
+        whole=max(whole, default=0),
         wordings={v: t for (v, *rest), t in tables.items() if rest == ["standard", "", 0.0, 0]},
         noise={
             (kind, rate): t
@@ -294,6 +304,19 @@ def _measured(
         errors=_errors(runs),
         failures=sum(bool(run.error) for run in cells[main]),
     )
+
+
+def _largest_pool(runs: Sequence[Run]) -> dict[int, int]:
+    """Return by fold the rows of the largest pool that a candidate learned from.
+
+    Folds in which it learned from far fewer are none of these: only their smaller pools count.
+    """
+    full: dict[int, int] = {}
+    for run in runs:
+        trial = run.trial
+        if trial.scenario.kind == "standard" and not trial.variant and CLEAN in run.answers:
+            full[trial.fold] = max(full.get(trial.fold, 0), trial.train_size)
+    return full or {run.trial.fold: run.trial.train_size for run in runs}
 
 
 def _errors(runs: Sequence[Run]) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
+from time import perf_counter
 from typing import Any
 
 from choose.errors import StrategyError
@@ -19,11 +20,14 @@ from choose.models.lora.training_run import (
     TrainingRun,
     frozen_weights,
 )
-from choose.progress import report_progress, sampled
+from choose.progress import report_progress, sampled, seconds_to_aim
 
 # Trained tokens after which freed memory is released: seldom enough to cost nothing, and often
 # enough, since the longer a step's texts are the more of it they leave.
 RELEASE_EVERY_TOKENS = 2_400
+
+# Steps after which the pace of a training is known.
+FIRST_STEPS = 3
 
 # Rows of the first step where a fit is only timed.
 WARM_UP_ROWS = 4
@@ -94,7 +98,7 @@ def train_together(runs: Sequence[TrainingRun]) -> None:
 
 
 def _run_steps(runs: Sequence[TrainingRun]) -> None:
-    tokens, work, sets_up = 0, 0.0, sampled()
+    tokens, work, sets_up, start = 0, 0.0, sampled(), perf_counter()
     with training_step(runs) as step:
         while unfinished := [run for run in runs if not run.finished]:
             batches = [(run, run.next_batch()) for run in unfinished]
@@ -113,6 +117,21 @@ def _run_steps(runs: Sequence[TrainingRun]) -> None:
             ended = all(run.finished for run in runs)
             done = total if ended else sum(run.setup_steps for run in runs) + work
             report_progress(min(done, total), total, PROGRESS_LABEL)
+            shorten(runs, perf_counter() - start, (done, total))
+
+
+def shorten(runs: Sequence[TrainingRun], seconds: float, part: tuple[float, float]) -> None:
+    """Shorten schedules that would end after what is aimed at, by the pace of the steps so far.
+
+    Nothing is shortened before `FIRST_STEPS`: the first steps set up.
+    """
+    done, total = part
+    steps = max(run.step for run in runs)
+    if steps < FIRST_STEPS or (left := seconds_to_aim()) >= (total - done) * seconds / done:
+        return
+    for run in runs:
+        if not run.finished:
+            run.shorten(run.step + max(1, int(left * run.step / seconds)))
 
 
 def _share_of_step(run: TrainingRun, indices: Sequence[int]) -> float:

@@ -7,7 +7,7 @@ import random
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from choose.errors import StrategyError
@@ -84,6 +84,7 @@ class TrainingRun(ABC):
         finished: whether the schedule has ended or early stopping has.
         cached_seconds: what activations that were in the cache had taken.
         setup_steps: the work before the first step, in steps.
+        planned_steps: the schedule's own, where time made it shorter; else 0.
     """
 
     prefix: tuple[int, ...] = ()
@@ -104,6 +105,7 @@ class TrainingRun(ABC):
         self._steps_per_epoch = math.ceil(len(self.rows) / schedule.batch_size)
         self._best: tuple[float, dict[str, Any]] | None = None
         self.finished, self.cached_seconds, self.setup_steps = False, 0.0, 0.0
+        self.planned_steps = 0
 
     def prefix_of(self, index: int) -> tuple[int, ...]:
         """Return the tokens before one of `rows`, which other rows may share."""
@@ -141,7 +143,7 @@ class TrainingRun(ABC):
         """Set up the optimiser of the adapter and the head."""
         import torch
 
-        rate, steps = self.schedule.learning_rate, self.schedule.steps
+        rate = self.schedule.learning_rate
         self._parameters = [*adapter_parameters, *self.model.head_parameters.values()]
         self._optimiser = torch.optim.AdamW(
             self.parameter_groups(adapter_parameters),
@@ -151,12 +153,24 @@ class TrainingRun(ABC):
             fused=True if self.model.base.device in ("cpu", "cuda") else None,
         )
         self._learning_rates = torch.optim.lr_scheduler.LambdaLR(
-            self._optimiser, lambda step: learning_rate_factor(step, steps)
+            self._optimiser, lambda step: learning_rate_factor(step, self.schedule.steps)
         )
 
     def parameter_groups(self, adapter_parameters: Sequence[Any]) -> list[dict[str, Any]]:
         """Return the groups of parameters, each with a learning rate if not the schedule's."""
         return [{"params": [*adapter_parameters, *self.model.head_parameters.values()]}]
+
+    def shorten(self, steps: int) -> None:
+        """End after so many steps, if that is sooner: the learning rate falls to zero by then."""
+        if steps < self.schedule.steps:
+            self.planned_steps = self.planned_steps or self.schedule.steps
+            self.schedule = replace(self.schedule, steps=max(self.step + 1, steps))
+
+    @property
+    def rows_seen(self) -> int:
+        """Return how many rows of the pool a shortened training has seen."""
+        seen = min(len(self.rows), self.step * self.schedule.batch_size)
+        return seen + len(self.validation_indices)
 
     def next_batch(self) -> list[int]:
         """Return the indices of the next batch among `rows`."""
@@ -201,7 +215,14 @@ class TrainingRun(ABC):
             stopped = self.step < schedule.steps
             end = f"stopped after {self.step}" if stopped else "taken to the end"
             checked = f"checked on {len(self.validation_indices)} rows, {end}"
+        shortened = []
+        if self.planned_steps:
+            shortened = [
+                f"Shortened to {schedule.steps} of {self.planned_steps} steps, to end in time: "
+                f"trained on {self.rows_seen:,} of {len(self.training_indices):,} rows."
+            ]
         return [
+            *shortened,
             f"Up to {schedule.steps} steps of {schedule.batch_size} rows at learning rate "
             f"{schedule.learning_rate:g}, {checked}.",
             f"Loss {learning.loss_before:.3f} before and {learning.loss_after:.3f} after training; "

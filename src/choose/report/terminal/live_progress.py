@@ -1,160 +1,45 @@
-"""Progress of a study on stderr: a live bar on a terminal, a line per candidate in a log."""
+"""Progress of a study on stderr: a live bar on a terminal, and a line for each round."""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from operator import eq
-from statistics import fmean
+from collections.abc import Iterator, Mapping, Sequence
 from time import perf_counter
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import Self
 
 from rich.console import Console
 from rich.text import Text
 
-from choose.formatting import DASH, clean, clock, duration, percent, plural
+from choose.formatting import clean, clock, duration, plural
 from choose.report.screen_text import literal, shorten
 from choose.report.terminal.cost_tables import Sent, traffic_line, traffic_summary
 from choose.report.terminal.layout import Encodable, StudyBar
-from choose.schema.plan import Job, LeftOut
-from choose.schema.score_names import SCORED, is_share, noun_of, scored
-from choose.types import Dataset, Run
+from choose.report.terminal.plan_page import reach_line
+from choose.schema.plan import Job, LeftOut, Reach, Round, Standing
+from choose.strategy import find
+from choose.types import Dataset, Family, Run
 
-CLEAN = ("clean", 0)
-
-
-class Tally(NamedTuple):
-    """The clean answers of a run: a label and a score for each row, and how many are to come."""
-
-    seconds: float
-    to_come: int = 0
-    marks: Sequence[tuple[str, float]] = ()
-
-
-@dataclass
-class Standing:
-    """The first pass of one candidate: its finished runs, by trial, and their raw accuracy."""
-
-    name: str
-    part: str
-    planned: int = 0
-    ended: int = 0
-    failed: int = 0
-    tallies: dict[str, Tally] = field(default_factory=dict)
-    noun: str = SCORED["accuracy"]
-
-    @property
-    def all_ended(self) -> bool:
-        """Return whether every planned job of the first pass has ended."""
-        return self.ended >= self.planned
-
-    @property
-    def complete(self) -> bool:
-        """Return whether they have also answered all their rows."""
-        return self.all_ended and not any(one.to_come for one in self.tallies.values())
-
-    @property
-    def rows(self) -> int:
-        """Return how many rows are answered so far."""
-        return sum(len(one.marks) for one in self.tallies.values())
-
-    @property
-    def seconds(self) -> float:
-        """Return the seconds spent so far."""
-        return sum(one.seconds for one in self.tallies.values())
-
-    @property
-    def accuracy(self) -> float | None:
-        """Return the raw share of right answers so far; None before the first answer."""
-        right = sum(mark for one in self.tallies.values() for _, mark in one.marks)
-        return right / self.rows if self.rows else None
-
-    @property
-    def mean_recall(self) -> float | None:
-        """Return the mean recall of the labels seen so far; None before the first answer."""
-        by_label = defaultdict[str, list[float]](list)
-        for label, mark in (pair for one in self.tallies.values() for pair in one.marks):
-            by_label[label].append(mark)
-        return fmean(map(fmean, by_label.values())) if by_label else None
-
-
-@dataclass
-class Standings:
-    """The first passes of all candidates, in the order in which they were planned."""
-
-    targets: Mapping[str, str]
-    of: dict[str, Standing] = field(default_factory=dict)
-
-    @classmethod
-    def planned(cls, dataset: Dataset, jobs: Iterable[Job]) -> Standings:
-        """Return an empty standing for each candidate; its first part is its first pass."""
-        standings = cls({id: example.target for id, example in dataset.examples.items()})
-        task = dataset.task
-        noun = SCORED["accuracy"] if task.labels else noun_of(task.metrics[0])
-        for job in jobs:
-            name = job.trial.candidate
-            standing = standings.of.setdefault(name, Standing(name, job.part, noun=noun))
-            standing.planned += job.part == standing.part
-        return standings
-
-    def add(self, job: Job, run: Run) -> Standing | None:
-        """Add a run; return the standing if the run belongs to a first pass."""
-        standing = self.of.get(job.trial.candidate)
-        if standing is None or job.part != standing.part:
-            return None
-        standing.ended += 1
-        standing.failed += run.error is not None
-        standing.tallies[run.trial.key] = self._tally(run)
-        return standing
-
-    def extend(self, run: Run) -> Standing | None:
-        """Count further answers to a first pass that is counted already; return its standing."""
-        standing = self.of.get(run.trial.candidate)
-        if standing is None or run.error is not None or run.trial.key not in standing.tallies:
-            return None
-        standing.tallies[run.trial.key] = self._tally(run)
-        return standing
-
-    def _tally(self, run: Run) -> Tally:
-        marks = list[tuple[str, float]]()
-        if run.error is None and CLEAN in run.answers:
-            targets = [self.targets.get(id, "") for id in run.asked[CLEAN]]
-            right = map(eq, run.answers[CLEAN].outputs, targets)
-            scores = run.scores.get(CLEAN)
-            values = next(iter(scores.values())).tolist() if scores else map(float, right)
-            marks = list(zip(targets, values, strict=True))
-        return Tally(run.seconds_spent or 0.0, run.unasked, marks)
-
-
-# Columns of the screen.
+# Columns of the screen for a name.
 NAME = 24
 
 
 class LiveProgress:
     """Observer that shows progress; a context manager, which always restores the terminal.
 
-    On a terminal a bar, the current run and the standings of unfinished first passes stay at the
-    bottom; elsewhere each candidate gets one line when its first pass ends. Failures always show.
-    Accuracy is the raw share of right answers to unperturbed test rows, or the mean recall where
-    the study's `metric` is ``balanced``, and provisional. The bar
-    counts the time where there is a budget, and the runs where there is none.
+    A line tells the scores after each round; on a terminal, a bar counts the time. Failures always
+    show. Scores are raw means over the rows that a candidate has answered, and provisional.
     """
 
-    def __init__(self, console: Console | None = None, metric: str = "accuracy") -> None:
-        self._balanced = metric == "balanced"
+    def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console(stderr=True, highlight=False)
         self._budget: float | None = None
-        self._standings = Standings({})
         self._bar: StudyBar | None = None
         self._current: Job | None = None
-        self._why = ""
-        self._planned = self._ended = self._from_before = 0
+        self._jobs = self._ended = self._reused = 0
         self._begun = False
-        self._said: dict[str, int] = {}
         self._start = perf_counter()
         self._sent: Sent | None = None
+        self._round = ""
         self._verdict = ""
 
     def __enter__(self) -> Self:
@@ -168,13 +53,13 @@ class LiveProgress:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Remove the bar and print the standings of unfinished candidates."""
+        """Remove the bar."""
         self._stop()
-        for standing in self._standings.of.values():
-            if not standing.complete:
-                self._tell(standing)
-        if self._planned and self._console.is_terminal:
-            self._say(self._summary(), style="dim")
+        if self._jobs and self._console.is_terminal:
+            reused = f", {self._reused:,} of them from the store" if self._reused else ""
+            runs = plural(self._ended, "run")
+            took = duration(self._elapsed())
+            self._say(f"Finished in {took}: {runs}{reused}.", style="dim")
         if self._sent is not None:
             self._say(traffic_summary(self._sent))
 
@@ -183,33 +68,38 @@ class LiveProgress:
         self._sent = traffic
 
     def noted(self, sentences: Sequence[str]) -> None:
-        """Say how the rows were read, or what is known before fine-tuning begins."""
+        """Say how the rows were read."""
         for sentence in sentences:
             self._say(clean(sentence), style="dim")
 
     def planned(
         self,
         dataset: Dataset,
-        jobs: Sequence[Job],
+        rounds: Sequence[Round],
         refusals: Sequence[LeftOut],
         budget: float | None = None,
+        reach: Reach | None = None,
     ) -> None:
-        """Print what will run, and show the bar; `budget` is in seconds."""
+        """Print what will run and what the budget reaches, and show the bar."""
         self._budget = budget
-        self._standings = Standings.planned(dataset, jobs)
-        self._planned, labels = len(jobs), dataset.task.labels
+        self._jobs, labels = sum(len(round.jobs) for round in rounds), dataset.task.labels
+        names = {job.trial.candidate for round in rounds for job in round.jobs}
+        what = plural(len(labels), "label") if labels else dataset.task.kind
+        extent = "" if budget is None else f", at most {duration(budget)}"
         if self._console.is_terminal:
             self._say(
-                f"{clean(dataset.name)}: {plural(len(dataset.examples), 'row')}, "
-                f"{plural(len(labels), 'label') if labels else dataset.task.kind}; "
-                f"{plural(len(self._standings.of), 'candidate')}, {self._extent()}. "
-                "Scores below are provisional.",
+                f"{clean(dataset.name)}: {plural(len(dataset.examples), 'row')}, {what}; "
+                f"{plural(len(names), 'candidate')}{extent}. Scores below are provisional.",
                 style="dim",
             )
+        if reach is not None and budget is not None:
+            jobs = [job.trial for round in rounds for job in round.jobs]
+            families = {trial.candidate: find(trial.strategy).family for trial in jobs}
+            self._say(reach_line(reach, families, len(dataset.asked), budget), style="dim")
         for refusal in refusals:
             self._say(f"Left out: {clean(refusal.sentence)}", style="yellow")
         if self._console.is_terminal:
-            total = len(jobs) if budget is None else budget
+            total = self._jobs if budget is None else budget
             self._bar = StudyBar(self._console, self._lines, self._status, self._done, total)
             self._bar.start()
 
@@ -219,50 +109,28 @@ class LiveProgress:
             self._current, self._begun = job, True
             return
         self._ended += 1
-        self._from_before += not self._begun
+        self._reused += not self._begun
         self._current = None
-        name = shorten(clean(job.trial.candidate), NAME)
         if run.error is not None:
+            name = shorten(clean(job.trial.candidate), NAME)
             self._say(
                 f"{name} failed ({clean(job.part) or 'one run'}, fold {job.trial.fold + 1}): "
                 f"{clean(run.error)}",
                 style="red",
             )
-        standing = self._standings.add(job, run)
-        # A terminal shows what is unfinished below, a log has no other place for it.
-        shown = self._console.is_terminal and not (standing and standing.complete)
-        if standing is not None and standing.all_ended and not shown:
-            self._tell(standing)
 
-    def answered(self, run: Run) -> None:
-        """Count the rows that a first pass has answered since its run ended."""
-        standing = self._standings.extend(run)
-        if standing is not None and standing.complete:
-            self._tell(standing)
-
-    def _tell(self, standing: Standing) -> None:
-        """Print a candidate's score so far, unless it was printed for as many rows."""
-        if standing.rows and self._said.get(standing.name) != standing.rows:
-            self._say(_sentence(standing, self._balanced))
-            self._said[standing.name] = standing.rows
-
-    def deciding(self, why: str) -> None:
-        """Show with the next run what its answers decide."""
-        self._why = why
-
-    def verdict(
-        self, named: str, final: bool, still_open: Sequence[str], unanswered: Sequence[str]
-    ) -> None:
-        """Say what the verdict is so far: the first one, and each that differs from the last."""
-        name = shorten(clean(named), NAME)
-        said = f"use {name}" if final else f"{name} is ahead"
-        said += f"; still open: {', '.join(still_open)}" if still_open else ""
-        waiting = ", ".join(shorten(clean(one), NAME) for one in unanswered)
-        said += f"; no answer yet from {waiting}" if waiting else ""
-        if said != self._verdict:
-            which = "Verdict" if self._verdict else "First verdict"
-            self._say(f"{which} after {duration(self._elapsed())}: {said}.")
-        self._verdict = said
+    def standing(self, standing: Standing) -> None:
+        """Say the scores after a round, and the verdict so far."""
+        if standing.ended:
+            self._say(round_line(standing))
+        elif standing.unanswered:
+            self._say(f"No answer yet from {', '.join(map(clean, standing.unanswered))}.")
+        if standing.named is not None:
+            said = f"{shorten(clean(standing.named), NAME)}; {_said(standing.chances)}"
+            if said != self._verdict:
+                which = "Now" if self._verdict else "First verdict"
+                self._say(f"{which}, after {duration(self._elapsed())}: {said}.")
+            self._verdict = said
 
     def _stop(self) -> None:
         if self._bar is not None:
@@ -275,14 +143,6 @@ class LiveProgress:
         self._console.print(Encodable(Text(sentence, style=style)), soft_wrap=wide)
 
     def _lines(self) -> Iterator[Text]:
-        for standing in self._standings.of.values():
-            if standing.ended and standing.rows and not standing.complete:
-                yield Text(
-                    _sentence(standing, self._balanced),
-                    style="dim",
-                    no_wrap=True,
-                    overflow="ellipsis",
-                )
         if self._sent is not None:
             line = traffic_line(self._sent, perf_counter() - self._start)
             yield Text(line, no_wrap=True, overflow="ellipsis")
@@ -293,47 +153,29 @@ class LiveProgress:
     def _done(self) -> float:
         return self._ended if self._budget is None else self._elapsed()
 
-    def _extent(self) -> str:
-        if self._budget is None:
-            return plural(self._planned, "run")
-        return f"at most {duration(self._budget)}"
-
     def _status(self) -> Text:
         elapsed = clock(self._elapsed())
-        if self._budget is None:
-            done = f"{self._ended} of {plural(self._planned, 'run')} · {elapsed}"
-        elif self._elapsed() <= self._budget:
-            done = f"{elapsed} of {clock(self._budget)}"
-        else:
-            done = f"{elapsed}, budget {clock(self._budget)}"
-        now = self._why
-        if not now and self._current is not None:
-            now = f"{self._current.trial.candidate}: {self._current.part}"
-        text = literal(f"{done} · {clean(now)}" if now else done)
+        done = elapsed if self._budget is None else f"{elapsed} of {clock(self._budget)}"
+        if self._current is not None:
+            trial = self._current.trial
+            done += f" · {clean(trial.candidate)}: {trial.train_size:,} rows to learn from"
+        text = literal(done)
         text.no_wrap, text.overflow = True, "ellipsis"
         return text
 
-    def _summary(self) -> str:
-        before = f", {self._from_before:,} of them reused" if self._from_before else ""
-        runs = plural(self._ended, "run")
-        took = duration(self._elapsed())
-        if self._ended < self._planned and self._budget is None:
-            return (
-                f"Stopped after {took}: {self._ended:,} of {plural(self._planned, 'run')}{before}."
-            )
-        return f"Finished in {took}: {runs}{before}."
+
+def _said(families: Mapping[Family, float]) -> str:
+    """Return ``baseline 71 %, fine-tuning 20 %``: the chances of families, the likeliest first."""
+    order = sorted(families, key=lambda family: -families[family])
+    return ", ".join(f"{f} {round(100 * families[f])} %" for f in order if families[f] >= 0.01)
 
 
-def _sentence(standing: Standing, balanced: bool) -> str:
-    name = shorten(clean(standing.name), NAME)
-    score = standing.mean_recall if balanced else standing.accuracy
-    noun = SCORED["balanced"] if balanced else standing.noun
-    said = f"{percent(score):>5} % {noun}"
-    if not is_share(noun):  # a metric that is no percentage
-        said = f"{clean(noun)} {DASH}" if score is None else scored(score, clean(noun))
-    line = f"{name:<12} {said} on {plural(standing.rows, 'row')} in {duration(standing.seconds)}"
-    if not standing.complete:
-        line += " so far"
-    if standing.failed:
-        line += f"; {plural(standing.failed, 'run')} failed"
-    return line
+def round_line(standing: Standing) -> str:
+    """Return ``round 3: 1,000 rows to learn from, 100 to answer; probe 62, lora 63``."""
+    one = standing.round
+    order = sorted(standing.scores, key=lambda name: -standing.scores[name])
+    scores = ", ".join(f"{shorten(clean(n), NAME)} {100 * standing.scores[n]:.0f}" for n in order)
+    return (
+        f"round {one.number}: {plural(one.rows, 'row')} to learn from, {one.ask:,} to answer; "
+        f"{scores}"
+    )

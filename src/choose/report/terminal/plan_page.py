@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from rich.console import RenderableType
 from rich.text import Text
@@ -25,16 +24,17 @@ from choose.report.screen_text import literal, shorten
 from choose.report.terminal.cost_tables import plan_lines
 from choose.report.terminal.layout import Column, Page, bullets, note, section, split_table
 from choose.schema.plan import (
+    COMPARISON,
     LARGE_MODEL,
     TRAINING_SHARE,
     BeforeData,
-    Job,
     ModelFit,
     Planning,
+    Reach,
     Three,
-    TimeForecast,
 )
-from choose.types import Dataset
+from choose.strategy import find
+from choose.types import FAMILIES, Dataset, Family
 
 
 def before_data_page(plan: BeforeData) -> Page:
@@ -123,80 +123,32 @@ def _hours(hours: float) -> str:
 
 NAME = 24
 
-# Columns whose sum is a lower bound if a candidate has no forecast.
-SECONDS = ("first pass", "all")
 
+def reach_line(reach: Reach, families: Mapping[str, Family], rows: int, budget: float) -> str:
+    """Return ``10 minutes: classifiers on all rows, prompting on about 100, fine-tuning on 1,000``.
 
-def forecast_table(forecasts: Sequence[TimeForecast]) -> list[Column]:
-    """Return trials, seconds, tokens and dollars by candidate."""
-    names = [literal(shorten(clean(one.candidate), NAME)) for one in forecasts]
-    return [
-        Column("candidate", [*names, literal("total", "bold")], figures=False),
-        _column("trials", forecasts, lambda one: one.trials, lambda n: f"{n:,.0f}"),
-        _column("first pass", forecasts, lambda one: one.first, duration),
-        _column("all", forecasts, lambda one: one.seconds, duration),
-        _column("tokens in", forecasts, lambda one: one.read, lambda n: f"{n:,.0f}"),
-        _column("tokens out", forecasts, lambda one: one.written, lambda n: f"{n:,.0f}"),
-        _column("dollars", forecasts, lambda one: one.usd, dollars),
-    ]
-
-
-def forecast_lines(forecasts: Sequence[TimeForecast], budget: float | None) -> Iterator[str]:
-    """Yield what the forecasts mean, and what exceeds the budget."""
-    known = [one.seconds for one in forecasts if one.seconds is not None]
-    unknown = [clean(one.candidate) for one in forecasts if one.seconds is None]
-    if budget is not None and sum(known) > budget:
-        yield f"The run exceeds the budget of {duration(budget)}: the last trials above are cut."
-    elif budget is not None:
-        others = f"; the time of {', '.join(unknown)} is unknown" if unknown else ""
-        what = "all candidates with a forecast" if unknown else "all trials"
-        yield f"The budget of {duration(budget)} suffices for {what}{others}."
-    covered: dict[str, list[str]] = {}
-    for one in forecasts:
-        if one.rows is not None:
-            covered.setdefault(_reached(one), []).append(clean(one.candidate))
-    for rows, names in covered.items():
-        which = f"{listed(names)}: " if len(names) < len(forecasts) else "All candidates: "
-        each = " of each" if len(names) > 1 else ""
-        yield (
-            f"{which}the budget or --max-usd covers about {rows} of the first pass{each}, fewer if "
-            "a candidate is dropped because it can no longer win."
-        )
-    reasons: dict[str, list[str]] = {}
-    for one in forecasts:
-        if one.why_not:
-            reasons.setdefault(clean(one.why_not), []).append(clean(one.candidate))
-    for reason, names in reasons.items():
-        yield f"{', '.join(names)}: no forecast of seconds. {reason}"
-    if ages := {clean(one.candidate): one.age for one in forecasts if one.age > 0}:
-        who = "All speeds" if len(ages) == len(known) else f"The speeds of {listed([*ages])}"
-        yield (
-            f"{who} were measured up to {duration(max(ages.values()))} ago, on these rows and this "
-            "machine; CHOOSE_KEEP_GB=0 measures them again."
-        )
-    yield (
-        "Seconds are for this machine at its current load. In tests, most candidates that take "
-        "five seconds or more took half to twice their forecast, a few 2.4 times."
-    )
-
-
-def _reached(one: TimeForecast) -> str:
-    rows = one.rows or 0
-    return plural(rows, "row") if one.all_rows is None else f"{rows:,} of {one.all_rows:,} rows"
-
-
-def _column(
-    head: str,
-    forecasts: Sequence[TimeForecast],
-    value: Callable[[TimeForecast], float | None],
-    written: Callable[[float], str],
-) -> Column:
-    values = [value(one) for one in forecasts]
-    known = [v for v in values if v is not None]
-    cells = [literal(DASH if v is None else written(v)) for v in values]
-    least = "> " if known and len(known) < len(values) and head in SECONDS else ""
-    total = literal(f"{least}{written(sum(known))}" if known else DASH, "bold")
-    return Column(head, [*cells, total])
+    Args:
+        reach: of the budget.
+        families: by candidate.
+        rows: test rows in all.
+        budget: seconds.
+    """
+    parts = dict[str, list[str]]()
+    for family in FAMILIES:
+        names = [name for name in reach.asked if families.get(name) == family and reach.asked[name]]
+        word = {"baseline": "cheap baselines"}.get(family, family)
+        if not names:
+            if family in families.values():
+                parts.setdefault("not at all", []).append(word)
+            continue
+        learned = max(reach.learned.get(name, 0) for name in names)
+        asked = sorted(reach.asked[name] for name in names)[len(names) // 2]
+        where = "on all rows" if asked >= rows else f"on about {rounded(asked):,} test rows"
+        if family == "fine-tuning" and learned:
+            where = f"with {learned:,} rows to learn from"
+        parts.setdefault(where, []).append(word)
+    said = ", ".join(f"{listed(words)} {where}" for where, words in parts.items())
+    return f"About what {duration(budget)} reach: {said}."
 
 
 def model_lines(models: Sequence[ModelFit]) -> Iterator[str]:
@@ -242,24 +194,15 @@ def _gb(count: int | None) -> str:
 
 
 def grid_page(plan: Planning) -> Page:
-    """Return the trials by part and candidate as a page."""
+    """Return the rounds with their seconds by candidate as a page."""
     return Page(lambda width: _grid_parts(plan, width))
 
 
-def trials_by_part(jobs: Sequence[Job]) -> dict[str, dict[str, int]]:
-    """Return the trials by part of the study, in order, and by candidate."""
-    counts: dict[str, dict[str, int]] = {}
-    for job in jobs:
-        by = counts.setdefault(job.part, {})
-        by[job.trial.candidate] = by.get(job.trial.candidate, 0) + 1
-    return counts
-
-
 def _grid_parts(plan: Planning, width: int) -> Iterator[RenderableType]:
-    data, jobs = plan.dataset, plan.jobs
-    kept = f"; {plural(plan.stored, 'other trial')} of the study are stored" if plan.stored else ""
+    data = plan.dataset
+    kept = f"; {plural(plan.stored, 'trial')} of them are stored" if plan.stored else ""
     yield literal(
-        f"{clean(data.name)}: compare would run {plural(len(jobs), 'trial')} of "
+        f"{clean(data.name)}: compare would run {plural(len(plan.rounds), 'round')} of "
         f"{plural(len(plan.candidates), 'candidate')} on {plural(len(data.asked), 'test row')}"
         f"{kept}.",
         style="bold",
@@ -267,11 +210,10 @@ def _grid_parts(plan: Planning, width: int) -> Iterator[RenderableType]:
     yield literal(_division(data), "dim")
     yield Text()
     yield from split_table(_grid_table(plan), width)
-    if plan.forecasts:
+    if plan.budget is not None:
+        families = {c.name: find(c.strategy).family for c in plan.candidates}
         yield Text()
-        yield from split_table(forecast_table(plan.forecasts), width)
-        yield Text()
-        yield bullets(forecast_lines(plan.forecasts, plan.budget))
+        yield literal(reach_line(plan.reach, families, len(data.asked), plan.budget))
     if lines := list(model_lines(plan.models)):
         yield section("Models on this machine", bullets(lines))
     if plan.spending.bills:
@@ -279,19 +221,14 @@ def _grid_parts(plan: Planning, width: int) -> Iterator[RenderableType]:
     if plan.refusals:
         yield section("Left out", bullets(one.sentence for one in plan.refusals))
     yield Text()
-    budget = (
-        f"a budget of {duration(plan.budget)} may stop them early"
-        if plan.budget
-        else "no budget stops them early"
-    )
-    timed = (
-        "Each candidate was timed for a few seconds; speeds are kept for a week."
-        if plan.forecasts
-        else "Nothing was run or downloaded."
+    source = (
+        "Seconds are what stored trials took, and rough constants for the others."
+        if plan.measured
+        else "Seconds are rough constants: nothing was run or downloaded. Round 0 measures them."
     )
     yield note(
-        f"Parts run roughly in this order, fast candidates first; {budget}. A trial trains one "
-        f"candidate and evaluates test rows. {timed}"
+        f"{source} Candidates that are behind for certain stay where they are; {DASH} is beyond "
+        "the budget."
     )
 
 
@@ -311,18 +248,30 @@ WITHOUT_LABELS = {"added label noise": "added noise", "a new class": "a new fiel
 
 
 def _grid_table(plan: Planning) -> list[Column]:
-    parts = trials_by_part(plan.jobs)
-    totals = Counter(job.trial.candidate for job in plan.jobs)
     called = {} if plan.dataset.task.labels else WITHOUT_LABELS
     if plan.dataset.task.kind == "multilabel":
         called = {**called, "a new class": "a new label"}
-    names = [literal(called.get(part, part)) for part in parts]
-    columns = [Column("part", [*names, literal("all", "bold")], figures=False)]
+    compared = [round.part == COMPARISON for round in plan.rounds]
+    heads = [
+        f"round {one.number}" if first else called.get(one.part, one.part)
+        for one, first in zip(plan.rounds, compared, strict=True)
+    ]
+    columns = [
+        Column("", [*map(literal, heads)], figures=False),
+        Column("rows to\nlearn from", [literal(f"{one.rows:,}") for one in plan.rounds]),
+        Column(
+            "rows to\nanswer",
+            [literal(f"{one.ask:,}" if one.ask else "") for one in plan.rounds],
+        ),
+    ]
     for candidate in plan.candidates:
-        counts = [str(by.get(candidate.name, DASH)) for by in parts.values()]
-        cells: list[RenderableType] = [
-            *map(literal, counts),
-            literal(f"{totals[candidate.name]:,}", "bold"),
+        cells = [
+            literal(_seconds(row[candidate.name]) if candidate.name in row else "")
+            for row in plan.reach.seconds
         ]
         columns.append(Column(literal(shorten(clean(candidate.name), NAME)), cells))
     return columns
+
+
+def _seconds(seconds: float | None) -> str:
+    return DASH if seconds is None else duration(seconds)

@@ -16,7 +16,7 @@ from typing import Any, Literal
 from choose.errors import StudyError
 from choose.models.endpoints.providers import PROVIDERS
 from choose.run.cluster.node_worker import ClusterWorker, Node
-from choose.run.run_records import GroupRequest
+from choose.run.records import GroupRequest
 from choose.schema.study_sections import Resources, RunSection
 
 # Seconds to wait for the head of a cluster before it counts as absent.

@@ -31,8 +31,7 @@ from choose.run.cluster.node_worker import (
     why_not,
 )
 from choose.run.cluster.ray_cluster import Actor, Cluster, advice, connect, last_line
-from choose.run.predict_test_rows import SpendingShare
-from choose.run.run_records import GroupRequest, GroupResult
+from choose.run.records import GroupRequest, GroupResult
 from choose.run.worker import ThreadExecutor, Worker
 from choose.schema.study_sections import Resources
 from choose.study.config import Study
@@ -126,10 +125,10 @@ class RayExecutor:
         least = 0 if self._runs_elsewhere else 1
         return max(least, ready + rooms - len(self.waiting))
 
-    def submit(self, request: GroupRequest, dollars: SpendingShare | None = None) -> None:
+    def submit(self, request: GroupRequest) -> None:
         """Take a request; what goes to endpoints stays in this process."""
         if names_endpoint(request.jobs[0].trial.params):
-            self.local.submit(request, dollars)
+            self.local.submit(request)
         else:
             self.waiting.append((request, monotonic()))
             self._assign()

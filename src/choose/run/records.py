@@ -1,0 +1,102 @@
+"""What workers are sent and send back, and what a run left out, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, field, replace
+from math import inf
+from typing import Literal, Protocol
+
+from choose.schema.plan import Job
+from choose.types import Run
+
+# Why a request ended before all its jobs were done.
+Stop = Literal["", "time", "money"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupRequest:
+    """Jobs of one candidate that a worker runs together.
+
+    Attributes:
+        number: identifies the request in its results.
+        jobs: what to run; several are of one strategy, and fitted together where it can.
+        data: fingerprint of the labelled set, which the worker holds.
+        seconds: after which work stops at its next report of progress.
+        fit_seconds: after which a fit should have ended: it makes fewer steps where it would not.
+        earlier: by trial key, the runs to go on with: rows and views that they answer are kept.
+        dtype: number type of models; None leaves it to the worker's environment, as the next two.
+        threads: threads of models.
+        cache: folder for weights and results.
+    """
+
+    number: int
+    jobs: tuple[Job, ...]
+    data: str
+    seconds: float = inf
+    fit_seconds: float = inf
+    earlier: Mapping[str, Run] = field(default_factory=dict)
+    dtype: str | None = None
+    threads: int | None = None
+    cache: str | None = None
+
+    @property
+    def candidate(self) -> str:
+        """Return the candidate whose jobs these are."""
+        return self.jobs[0].trial.candidate
+
+    @property
+    def keys(self) -> set[str]:
+        """Return the keys of its trials."""
+        return {job.trial.key for job in self.jobs}
+
+    def after(self, waited: float) -> GroupRequest:
+        """Return the request with the seconds that it has waited taken off its limits."""
+        seconds, fit = (max(0.0, limit - waited) for limit in (self.seconds, self.fit_seconds))
+        return replace(self, seconds=seconds, fit_seconds=fit)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupResult:
+    """What came of a request, or of a part of it.
+
+    Attributes:
+        number: of the request.
+        runs: runs with the traceback of a strategy that raised.
+        stopped: why jobs were not done; empty where they were, or failed.
+        needed: forecast seconds of a fit that was stopped; None where none was, or it is unknown.
+        last: whether nothing more comes for this request.
+        kept: keys of the trials whose fits stay with the worker.
+        lost: why the worker ended without an answer, such as too little memory; empty otherwise.
+        worker: which worker it was, in words; empty for this process.
+    """
+
+    number: int
+    runs: tuple[tuple[Run, str | None], ...] = ()
+    stopped: Stop = ""
+    needed: float | None = None
+    last: bool = True
+    kept: tuple[str, ...] = ()
+    lost: str = ""
+    worker: str = ""
+
+
+class Executor(Protocol):
+    """Runs requests, in this process or elsewhere; it decides nothing and writes nothing."""
+
+    @property
+    def free(self) -> int:
+        """Return how many further requests could begin at once."""
+
+    def submit(self, request: GroupRequest) -> None:
+        """Take a request; return before it is done, or even begun."""
+
+    def results(self) -> Generator[GroupResult]:
+        """Yield what has come since the last call; wait for the first if requests are under way.
+
+        A request that a worker did not survive yields a result with `lost`. An interruption by the
+        user (KeyboardInterrupt) propagates.
+        """
+
+    def close(self) -> None:
+        """Stop all requests and free the workers; nothing of them is yielded any more."""

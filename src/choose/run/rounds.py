@@ -1,0 +1,538 @@
+"""Run the rounds of a study within a budget, and keep who can still be the one to use.
+
+This process alone writes the store. It hands requests to an executor: this process, or a cluster.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field, replace
+from math import inf
+from time import perf_counter
+from typing import Protocol
+
+from choose.data.scenarios import Pools
+from choose.formatting import plural
+from choose.judge.decision.chance import Chances
+from choose.run.forecast import Pace
+from choose.run.records import Executor, GroupRequest, GroupResult
+from choose.run.trial import CLEAN, versions
+from choose.run.worker import LocalExecutor, Worker
+from choose.schema.plan import COMPARISON, Job, LeftOut, Reason, Round, Standing
+from choose.store.store import Store
+from choose.strategy import Strategy, find
+from choose.study.rounds import CONTROLS, DRILLS
+from choose.types import STANDARD, Family, Run
+
+# A candidate takes part in the next round while its chance of being the one to use is above it.
+LEAST_CHANCE = 0.02
+
+# Test rows that the likeliest member of every family answers before it can be left behind.
+ROWS_OF_A_FAMILY = 100
+
+# The first verdict has an answer of every family: by this share of the budget, and so many seconds.
+FIRST_SHARE, FIRST_SECONDS = 0.2, 60.0
+
+# Share of the budget that fits of the comparison leave for the rounds after it.
+RESERVE = 0.1
+
+# Trials that are fitted together at most, and attempts at one that a worker does not survive.
+MOST_TOGETHER, ATTEMPTS = 10, 2
+
+
+@dataclass
+class Budget:
+    """The seconds and dollars of one command; None is no limit.
+
+    Attributes:
+        started: `perf_counter` when the command began.
+        waited: seconds that do not count, such as those of consent.
+        spent: dollars so far.
+    """
+
+    seconds: float | None = None
+    dollars: float | None = None
+    started: float = field(default_factory=perf_counter)
+    waited: float = 0.0
+    spent: float = 0.0
+
+    @property
+    def elapsed(self) -> float:
+        """Return the seconds since the command began."""
+        return perf_counter() - self.started - self.waited
+
+    def left(self) -> float:
+        """Return the seconds that are left; infinite without a limit."""
+        return inf if self.seconds is None else max(0.0, self.seconds - self.elapsed)
+
+    def fits(self, seconds: float, *, dollars: float = 0.0, reserve: float = 0.0) -> bool:
+        """Return whether work ends in time, leaves a share of the seconds, and can be paid."""
+        kept = 0.0 if self.seconds is None else reserve * self.seconds
+        return seconds <= self.left() - kept and self.pays(dollars)
+
+    def pays(self, dollars: float = 0.0) -> bool:
+        """Return whether dollars are left, and as many as these."""
+        return self.dollars is None or self.spent + dollars < self.dollars
+
+    def spend(self, dollars: float) -> None:
+        """Count dollars."""
+        self.spent += dollars
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Do not count the seconds inside the block."""
+        start = perf_counter()
+        try:
+            yield
+        finally:
+            self.waited += perf_counter() - start
+
+
+class Watch(Protocol):
+    """Receives the events of a run."""
+
+    def job(self, job: Job, run: Run | None) -> None:
+        """Handle the start of a job (no run) or its end."""
+
+    def standing(self, standing: Standing) -> None:
+        """Handle what is known after a round, or once every family has answered."""
+
+
+# What the judge says of the runs so far.
+Judged = Callable[[Sequence[Run]], Chances | None]
+
+
+@dataclass
+class Summary:
+    """What a run left out, by candidate and reason."""
+
+    interrupted: bool = False
+    left_out: dict[str, LeftOut] = field(default_factory=dict)
+    not_run: dict[tuple[str, Reason | None], Counter[str]] = field(default_factory=dict)
+
+    def leave(self, job: Job, reason: Reason | None) -> None:
+        """Count a job that did not run."""
+        self.not_run.setdefault((job.trial.candidate, reason), Counter())[job.part] += 1
+
+    def all(self) -> list[LeftOut]:
+        """Return everything that was left out, as reports list it."""
+        return [*self.left_out.values(), *(_not_run(*at, n) for at, n in self.not_run.items())]
+
+
+_WHY: Mapping[Reason | None, str] = {
+    "dropped": "not run, since it is behind",
+    "not-needed": "not run, since they are unlikely to change which family is named",
+    "out-of-time": "the budget was used up",
+    "out-of-money": "--max-usd was used up; run again with a higher limit to continue, no answer "
+    "is paid for twice",
+    None: "all its trials until then had failed, or you stopped the run",
+}
+
+
+def _not_run(candidate: str, reason: Reason | None, trials: Counter[str]) -> LeftOut:
+    parts = (f"{part} ({plural(count, 'trial')})" for part, count in trials.items())
+    text = f"{', '.join(parts)}: {_WHY[reason]}."
+    return LeftOut(candidate=candidate, reason=reason, text=text, trials=dict(trials))
+
+
+def run_rounds(
+    rounds: Sequence[Round],
+    pools: Pools,
+    store: Store,
+    budget: Budget,
+    *,
+    watch: Watch,
+    judged: Judged | None = None,
+    executor: Executor | None = None,
+    spent: Callable[[], float] = lambda: 0.0,
+) -> Summary:
+    """Run what the store does not hold yet and the budget allows.
+
+    Args:
+        rounds: in their order.
+        pools: the pools of the study.
+        store: where runs are written.
+        budget: seconds and dollars.
+        watch: is told what happens.
+        judged: what the judge says so far; without it, no candidate is left behind.
+        executor: runs the trials, and is closed at the end; without it, this process does.
+        spent: returns the dollars that the command has spent.
+    """
+    loop = _Loop(rounds, pools, store, budget, watch, judged, spent)
+    loop.executor = executor or LocalExecutor(Worker(pools))
+    return loop.run()
+
+
+@dataclass
+class _Loop:
+    rounds: Sequence[Round]
+    pools: Pools
+    store: Store
+    budget: Budget
+    watch: Watch
+    judged: Judged | None
+    spent: Callable[[], float]
+    executor: Executor = field(init=False)
+    summary: Summary = field(default_factory=Summary)
+    runs: dict[str, Run] = field(default_factory=dict)
+    paces: dict[str, Pace] = field(default_factory=dict)
+    chances: Chances | None = None
+    # Candidates that take part no more, and why; and those that keep an earlier fit.
+    out: dict[str, Reason | None] = field(default_factory=dict)
+    held: set[str] = field(default_factory=set)
+    _compared: dict[str, dict[int, Job]] = field(default_factory=dict)
+    _failed: Counter[str] = field(default_factory=Counter)
+    _numbers: int = 0
+    _reused: int = 0
+    _ran: bool = False
+    _told: bool = False
+
+    def __post_init__(self) -> None:
+        self.classes: dict[str, type[Strategy]] = {
+            job.trial.candidate: find(job.trial.strategy) for r in self.rounds for job in r.jobs
+        }
+        self._data = self.pools.dataset.fingerprint
+
+    def run(self) -> Summary:
+        done = 0
+        try:
+            for round in self.rounds:
+                self._round(round)
+                done += 1
+        except KeyboardInterrupt:
+            self.summary.interrupted = True
+            for round in self.rounds[done:]:
+                for job in round.jobs:
+                    if job.trial.key not in self.runs:
+                        self.summary.leave(job, None)
+        finally:
+            self.executor.close()
+        return self.summary
+
+    def _round(self, round: Round) -> None:
+        wanted: dict[str, list[Job]] = {}
+        self._reused = 0
+        for job in {(j.trial.key, j.ask, j.views): j for j in self._jobs(round)}.values():
+            if not self._reuse(job):
+                wanted.setdefault(job.trial.candidate, []).append(job)
+        self._told, self._ran = bool(round.number), bool(self._reused)
+        self._execute(round, wanted)
+        if round.part == COMPARISON and self._ran:
+            self._tell(round, ended=True)
+            self._leave_behind()
+
+    def _jobs(self, round: Round) -> Iterator[Job]:
+        """Yield the jobs of candidates that take part."""
+        for job in round.jobs:
+            name = job.trial.candidate
+            if name in self.out:
+                self.summary.leave(job, self.out[name])
+            elif round.part == COMPARISON:
+                if name not in self.held:
+                    yield job
+                elif job.trial.fold == 0 and (last := self._compared[name].get(0)):
+                    yield replace(last, ask=max(job.ask, last.ask))
+                    yield from self._beside(name, job, last.trial.train_size)
+            elif (later := self._later(job)) is not None:
+                yield later
+
+    def _beside(self, held: str, job: Job, size: int) -> Iterator[Job]:
+        """Yield what fast candidates answer after the pool that a slow one stays with.
+
+        Only answers after the same pool are compared.
+        """
+        for round in self.rounds if self._is_slow(held) else ():
+            for one in round.jobs:
+                name, trial = one.trial.candidate, one.trial
+                if self._is_slow(name) or name in self.out or round.part != COMPARISON:
+                    continue
+                if (trial.fold, trial.train_size) == (0, size) and one.ask < job.ask:
+                    yield replace(one, ask=job.ask)
+
+    def _later(self, job: Job) -> Job | None:
+        """Return a job after the comparison, on the rows that its candidate answered there."""
+        name, trial = job.trial.candidate, job.trial
+        always = job.part in (CONTROLS, DRILLS)  # what reading loses is told of all that read
+        if name in self.held or not (always or self._takes_part(name)):
+            self.summary.leave(job, "out-of-time" if name in self.held else "not-needed")
+            return None
+        if trial.scenario.kind not in ("standard", "noise"):
+            return job
+        last = self._compared.get(name, {}).get(trial.fold)
+        run = self.runs.get(last.trial.key) if last else None
+        rows = len(run.asked.get(CLEAN, ())) if run else 0
+        return replace(job, ask=rows) if rows else None
+
+    def _takes_part(self, name: str) -> bool:
+        chance = self.chances.candidates if self.chances and self.chances.named else {}
+        fast = [n for n in chance if n in self.classes and self.classes[n].cheap]
+        best = max(fast, key=lambda n: chance[n], default="")
+        return not chance or name == best or chance.get(name, 0.0) > LEAST_CHANCE
+
+    def _reuse(self, job: Job) -> bool:
+        """Take a run that the store holds; return whether it answers all that the job asks."""
+        known = self.runs.get(job.trial.key)
+        if known is not None and answers(job, known):
+            return True
+        run = self.store.get(job.trial)
+        if run is None or run.error is not None:
+            return False
+        self._add(job, run)
+        if not answers(job, run):
+            return False
+        self.watch.job(job, run)
+        self._reused += 1
+        return True
+
+    def _execute(self, round: Round, wanted: Mapping[str, Sequence[Job]]) -> None:
+        """Run requests as workers become free, and take their results."""
+        waiting = [(name, list(jobs)) for name, jobs in wanted.items()]
+        flying: dict[int, tuple[GroupRequest, int]] = {}
+        while waiting or flying:
+            while waiting and self.executor.free:
+                name, jobs = waiting[0]
+                together = MOST_TOGETHER if hasattr(self.classes[name], "fit_group") else 1
+                some, rest = jobs[:together], jobs[together:]
+                waiting[:1] = [(name, rest)] if rest else []
+                if (request := self._request(round, some, [n for n, _ in waiting])) is not None:
+                    flying[request.number] = request, 1
+                    self.watch.job(some[0], None)
+                    self.executor.submit(request)
+            if not flying:
+                continue
+            with closing(self.executor.results()) as results:
+                for result in results:
+                    self._take(round, result, flying)
+
+    def _request(
+        self, round: Round, jobs: Sequence[Job], waiting: Sequence[str]
+    ) -> GroupRequest | None:
+        """Return the request of some jobs; None where it would not end in time."""
+        name, left = jobs[0].trial.candidate, self.budget.left()
+        pace, first = self.paces.setdefault(name, Pace()), name not in self._compared
+        fits = [pace.fit_seconds(job) if self._needs_fit(job) else 0.0 for job in jobs]
+        before = [self.runs.get(job.trial.key) for job in jobs]
+        had = [len(run.asked.get(CLEAN, ())) if run else 0 for run in before]
+        each = zip(jobs, had, strict=True)
+        needed = sum(fits) + sum(pace.answer_seconds(j, self.pools.dataset, n) for j, n in each)
+        usd = sum(pace.dollars * max(0, j.ask - n) for j, n in zip(jobs, had, strict=True))
+        reserve = RESERVE if round.part == COMPARISON and round.number > 1 else 0.0
+        seconds, reserve = (0.0, 0.0) if first else (needed, reserve)
+        if left <= 0 or not self.budget.fits(seconds, dollars=usd, reserve=reserve):
+            self._cannot(jobs, max(fits), left=left, paid=self.budget.pays(usd))
+            return None
+        self._numbers += 1
+        seconds, fit_seconds = left, left
+        if first and left < inf:
+            budget = self.budget.seconds or 0.0
+            leads = len({self.classes[n].family for n in (name, *waiting) if self._is_slow(n)})
+            fit_seconds = min(FIRST_SHARE * budget, FIRST_SECONDS) / max(3, leads)
+            seconds = left / max(1, leads)
+        return GroupRequest(
+            number=self._numbers,
+            jobs=tuple(jobs),
+            data=self._data,
+            seconds=seconds,
+            fit_seconds=fit_seconds,
+            earlier={run.trial.key: run for run in before if run is not None},
+        )
+
+    def _is_slow(self, name: str) -> bool:
+        return not self.classes[name].cheap
+
+    def _needs_fit(self, job: Job) -> bool:
+        """Return whether no worker should still have a job's fit."""
+        last = self._compared.get(job.trial.candidate, {}).get(job.trial.fold)
+        return last is None or last.trial.key != job.trial.key or last.trial.key not in self.runs
+
+    def _cannot(self, jobs: Sequence[Job], fit: float, *, left: float, paid: bool) -> None:
+        """Record jobs that would not end in time; their candidate keeps its last fit."""
+        job = jobs[0]
+        name, last = job.trial.candidate, self._compared.get(job.trial.candidate, {}).get(0)
+        reason: Reason = "out-of-time" if paid else "out-of-money"
+        for one in jobs:
+            self.summary.leave(one, reason)
+        if job.part != COMPARISON or name in self.held or last is None:
+            return
+        self.held.add(name)
+        if reason == "out-of-time" and job.trial.train_size > last.trial.train_size:
+            self.summary.left_out[name] = LeftOut(
+                candidate=name,
+                reason="too-long",
+                text=f"a fit on {plural(job.trial.train_size, 'row')} would take about "
+                f"{fit:,.0f} s, and {left:,.0f} s were left. It stays with "
+                f"{plural(last.trial.train_size, 'row')}.",
+                seconds=fit,
+            )
+
+    def _take(
+        self, round: Round, result: GroupResult, flying: dict[int, tuple[GroupRequest, int]]
+    ) -> None:
+        """Store what came of a request."""
+        request, attempts = flying[result.number]
+        if result.lost and attempts < ATTEMPTS:
+            flying[result.number] = request, attempts + 1
+            self.executor.submit(request)
+            return
+        by_key = {job.trial.key: job for job in request.jobs}
+        runs = list(result.runs)
+        if result.lost:
+            error = f"Two workers could not run it: {result.lost}"
+            runs = [
+                (Run(trial=j.trial, error=error, versions=versions()), None) for j in request.jobs
+            ]
+        for run, traceback in runs:
+            before = self.runs.get(run.trial.key)
+            stored = self._store(run, traceback)
+            self._ran = True
+            self._count_dollars(stored, before)
+            job = by_key[run.trial.key]
+            self._add(job, stored)
+            self.watch.job(job, stored)
+        if result.last or result.lost:
+            del flying[result.number]
+            self._left_by(request, result)
+        if not self._told and not self._unanswered_families():
+            self._tell(round, ended=False)
+            self._told = True
+
+    def _count_dollars(self, run: Run, before: Run | None) -> None:
+        """Count what the answers of a run have cost."""
+        had = len(before.asked.get(CLEAN, ())) if before else 0
+        rows, spent = len(run.asked.get(CLEAN, ())) - had, self.spent() - self.budget.spent
+        self.budget.spend(spent)
+        if spent > 0 and rows > 0:
+            self.paces.setdefault(run.trial.candidate, Pace()).dollars = spent / rows
+
+    def _left_by(self, request: GroupRequest, result: GroupResult) -> None:
+        """Record what a request that was stopped did not end."""
+        missing = [job for job in request.jobs if not self._answered(job)]
+        if not missing or not result.stopped:
+            return
+        for job in missing:
+            self.summary.leave(job, "out-of-money" if result.stopped == "money" else "out-of-time")
+        name = request.candidate
+        if result.stopped == "money":
+            self.out[name] = "out-of-money"
+        elif missing[0].part == COMPARISON:
+            if name in self._compared:
+                self.held.add(name)
+            else:
+                self.out[name] = "out-of-time"
+                fit = result.needed
+                what = "one fit" if fit is None else f"one fit would take about {fit:,.0f} s, and"
+                text = f"{what} did not end in the time that was left for it."
+                self.summary.left_out[name] = LeftOut(
+                    candidate=name, reason="too-long", text=text, seconds=fit
+                )
+
+    def _answered(self, job: Job) -> bool:
+        run = self.runs.get(job.trial.key)
+        return run is not None and (run.error is not None or answers(job, run))
+
+    def _store(self, run: Run, traceback: str | None) -> Run:
+        """Store a run and return what the store then holds of its trial."""
+        return run if self.store.add(run, traceback) else self.store.get(run.trial) or run
+
+    def _add(self, job: Job, run: Run) -> None:
+        name = run.trial.candidate
+        self.runs[run.trial.key] = run
+        if run.error is not None:
+            self._failed[name] += 1
+            if name not in self._compared:
+                self.out[name] = None
+            return
+        self.paces.setdefault(name, Pace()).add(run)
+        if job.part == COMPARISON:
+            own = self._compared.setdefault(name, {})
+            before = own.get(run.trial.fold)
+            if before is None or before.trial.train_size <= run.trial.train_size:
+                own[run.trial.fold] = job
+
+    def _unanswered_families(self) -> set[Family]:
+        answered = {self.classes[name].family for name in self._compared}
+        return {cls.family for name, cls in self.classes.items() if name not in self.out} - answered
+
+    def _tell(self, round: Round, ended: bool) -> None:
+        """Ask the judge for the chances, and say how candidates stand."""
+        runs = [run for run in self.runs.values() if run.error is None and _is_plain(run)]
+        if self.judged is not None and runs:
+            self.chances = self.judged(runs)
+        scores = {}
+        for name, jobs in self._compared.items():
+            own = [self.runs[job.trial.key] for job in jobs.values()]
+            most = max(run.trial.train_size for run in own)
+            marks = [
+                m
+                for run in own
+                if 2 * run.trial.train_size > most
+                for m in marks_of(run, self.pools)
+            ]
+            if marks:
+                scores[name] = sum(marks) / len(marks)
+        silent = [name for name in self.classes if name not in scores]
+        said = self.chances
+        self.watch.standing(
+            Standing(
+                round=round,
+                named=said.named if said else None,
+                chances=said.families if said else {},
+                scores=scores,
+                unanswered=silent,
+                ended=ended,
+            )
+        )
+
+    def _leave_behind(self) -> None:
+        """Leave slow candidates behind that cannot be the one to use any more.
+
+        The likeliest of each family answers some rows first. Where one family alone is left, its
+        slow members need no further rows.
+        """
+        if self.chances is None or self.chances.named is None:
+            return
+        chance = self.chances.candidates
+        able = [name for name in chance if chance[name] > LEAST_CHANCE]
+        # Answers that exist already are of nobody's family.
+        family = {n: self.classes[n].family if n in self.classes else n for n in chance}
+        decided = len({family[name] for name in able}) == 1
+        best = {family[n]: n for n in sorted(chance, key=lambda n: chance[n])}
+        for name in [n for n in self._compared if self._is_slow(n) and n not in self.out]:
+            rows = self._rows_answered(name)
+            few = rows < ROWS_OF_A_FAMILY and name == best.get(self.classes[name].family)
+            if few or (name in able and not (decided and rows >= ROWS_OF_A_FAMILY)):
+                continue
+            self.out[name] = "not-needed" if name in able else "dropped"
+            if name not in able:
+                self.summary.left_out[name] = LeftOut(
+                    candidate=name,
+                    reason="dropped",
+                    text=f"behind for certain after {plural(rows, 'answer')}.",
+                )
+
+    def _rows_answered(self, name: str) -> int:
+        runs = (self.runs[job.trial.key] for job in self._compared[name].values())
+        return sum(len(run.asked.get(CLEAN, ())) for run in runs)
+
+
+def _is_plain(run: Run) -> bool:
+    return run.trial.scenario == STANDARD and not run.trial.variant
+
+
+def answers(job: Job, run: Run) -> bool:
+    """Return whether a run has answered all rows, views and repeats that a job asks."""
+    views = [(view, 0) for view in job.views] + [("clean", r) for r in range(1, job.repeats)]
+    enough = not run.unasked or 0 < job.ask <= len(run.asked.get(CLEAN, ()))
+    return run.error is None and enough and all(view in run.answers for view in views)
+
+
+def marks_of(run: Run, pools: Pools) -> list[float]:
+    """Return the scores of the clean answers of a run: 1 or 0 where answers are labels."""
+    if scores := run.scores.get(CLEAN):
+        found: list[float] = next(iter(scores.values())).tolist()
+        return found
+    rows = pools.dataset.examples
+    pairs = zip(run.asked[CLEAN], run.answers[CLEAN].outputs, strict=True)
+    return [float(output == rows[id].target) for id, output in pairs]

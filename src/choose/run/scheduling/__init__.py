@@ -1,1 +1,0 @@
-"""What runs next: order, races, value and what waits; nothing here runs or writes anything."""

@@ -1,0 +1,368 @@
+"""The plan of a study: rounds of doubling, then other conditions in rounds of their own.
+
+Round 0 lets every candidate learn from the same `FIRST_ROWS` rows and answer the same
+`FIRST_ASKED` test rows. Each next round doubles both. Pools and test rows are nested, so that the
+rounds of a candidate are its learning curve. Test rows come from the first fold until its pool is
+used up, then from further folds.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from choose.corpus import CONDITIONS
+from choose.data.scenarios import Pools, SplitSpec, new_class, of_class, origins
+from choose.errors import StudyError, did_you_mean
+from choose.files import digest_rows
+from choose.schema.plan import COMPARISON, REPETITIONS, Job, Round
+from choose.strategy import Rereads, Strategy, Weighted, build, find
+from choose.study.candidates import costs_per_row, endpoints_of
+from choose.study.config import Grid, Study
+from choose.tasks.answering import corpus_of
+from choose.tasks.exchanged_facts import drill_of
+from choose.tasks.kinds import KINDS
+from choose.types import FAMILIES, STANDARD, Candidate, Dataset, Scenario, Task, Trial
+
+FIRST_ROWS, FIRST_ASKED = 250, 25
+
+CONTROLS, DRILLS = "controls with other passages", "documents that change"
+VIEWS, NOISE = "views", "added label noise"
+INNER, DRIFT, NEW_CLASS = (
+    "cross-validation inside the training pool",
+    "drift over time",
+    "a new class",
+)
+WORDINGS = "other settings"
+
+# The order of the rounds that follow the comparison.
+LATER = (
+    CONTROLS,
+    DRILLS,
+    VIEWS,
+    NOISE,
+    DRIFT,
+    NEW_CLASS,
+    INNER,
+    REPETITIONS,
+    WORDINGS,
+)
+
+USUAL_VIEWS = ("typos", "casing", "spacing")
+USUAL_NOISE = (0.1, 0.2)
+# Repetitions of a candidate whose answers a seed can change.
+USUAL_SEEDS = 3
+
+# Rows of a withheld class that a fit may see.
+EXAMPLES = (0, 1, 5, 20)
+
+# Most test rows of a control, in each fold; inside the pool, and in a slice of time.
+CONTROL_ROWS, POOL_ROWS, SLICE_ROWS = 50, 3_000, 500
+
+# Parts of a cross-validation inside the pool, and of a slice of time whose training rows may be of
+# any time, so that rows of the other part can be among them.
+INNER_PARTS, SLICE_PARTS = 5, 2
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """What a candidate does in one part of the study, in several folds.
+
+    Attributes:
+        folds: the first folds of the data, or parts of the scenario; None for all folds.
+        repeats: how often an endpoint answers the clean rows.
+    """
+
+    part: str
+    variant: str = ""
+    scenario: Scenario = STANDARD
+    repetition: int = 0
+    views: tuple[str, ...] = ()
+    folds: int | None = None
+    repeats: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class SplitDigests:
+    """Digests of the training pool, the test rows and the task of a split; the size of the pool."""
+
+    pool: str
+    questions: str
+    rows: int
+    task: str
+
+
+@dataclass(frozen=True)
+class Planner:
+    """Lays out the rounds of one study."""
+
+    study: Study
+    pools: Pools
+    _drawn: dict[SplitSpec, SplitDigests] = field(default_factory=dict)
+
+    @property
+    def dataset(self) -> Dataset:
+        """The labelled set."""
+        return self.pools.dataset
+
+    def rounds(self, candidates: Sequence[Candidate]) -> list[Round]:
+        """Return all rounds; in each, the cheapest member of every family comes first.
+
+        Raises:
+            StudyError: if a label that the study names does not exist, or a kind of noise is not
+                one of the task.
+        """
+        check_labels(self.study, self.dataset.task)
+        order = members_first(candidates)
+        rounds = [*self._comparison(order)]
+        if self.study.grid.rounds is not None:
+            return rounds[: self.study.grid.rounds]
+        jobs: dict[tuple[int, int], list[Job]] = defaultdict(list)
+        for candidate in order:
+            for point in self._points(candidate):
+                at = LATER.index(point.part), point.repetition
+                jobs[at] += self._jobs(candidate, point)
+        for (part, _), own in sorted(jobs.items(), key=lambda one: one[0]):
+            if own:
+                rounds.append(Round(len(rounds), LATER[part], self._largest, 0, tuple(own)))
+        return rounds
+
+    @cached_property
+    def _largest(self) -> int:
+        return min(len(fold.pool) for fold in self.dataset.folds)
+
+    def _comparison(self, candidates: Sequence[Candidate]) -> Iterator[Round]:
+        tested = [len(fold.questions) for fold in self.dataset.folds]
+        for number in range(64):
+            rows, ask = FIRST_ROWS << number, min(FIRST_ASKED << number, sum(tested))
+            whole = rows >= self._largest
+            shares, left = list[int](), ask
+            for count in tested if whole else tested[:1]:
+                shares.append(min(left, count))
+                left -= shares[-1]
+            jobs = [
+                self.compared(candidate, fold, None if whole else rows, share)
+                for candidate in candidates
+                for fold, share in enumerate(shares)
+                if share
+            ]
+            yield Round(number, COMPARISON, min(rows, self._largest), sum(shares), tuple(jobs))
+            if whole and ask == sum(tested):
+                return
+
+    def compared(self, candidate: Candidate, fold: int, size: int | None, ask: int) -> Job:
+        """Return the job that answers `ask` rows of a fold after learning from `size` rows."""
+        size = size if find(candidate.strategy).learns else None
+        trial = self._trial(candidate, Point(COMPARISON), SplitSpec(fold, 0, size, STANDARD))
+        return Job(trial, (), COMPARISON, ask=ask)
+
+    def _jobs(self, candidate: Candidate, point: Point) -> Iterator[Job]:
+        for fold in range(point.folds or len(self.dataset.folds)):
+            place = SplitSpec(fold, point.repetition, None, point.scenario)
+            trial = self._trial(candidate, point, place)
+            most = CONTROL_ROWS * len(self.dataset.folds)
+            few = {"view_rows": most} if point.part in (CONTROLS, DRILLS) else {}
+            yield Job(trial, point.views, point.part, point.repeats, **few)
+
+    def _points(self, candidate: Candidate) -> Iterator[Point]:
+        """Yield a candidate's points: all of fast ones, of slow ones those that the study names."""
+        cls, grid = find(candidate.strategy), self.study.grid
+        named, priced = named_parts(grid), costs_per_row(candidate, self.study.endpoints)
+
+        def wanted(part: str) -> bool:
+            return cls.cheap or part in named
+
+        yield from self._reading_points(cls)
+        views = USUAL_VIEWS if grid.views is None else grid.views
+        repeats = grid.repeats if endpoints_of(candidate, self.study.endpoints) else 1
+        if (views and wanted(VIEWS)) or repeats > 1:
+            shown = views if wanted(VIEWS) else ()
+            yield Point(VIEWS, views=shown, repeats=repeats)
+        if cls.learns and cls.seeded:
+            for repetition in range(1, grid.seeds or USUAL_SEEDS):
+                yield Point(REPETITIONS, repetition=repetition)
+        for variant, override in cls.variants.items() if grid.wordings else ():
+            if {**candidate.params, **override} != candidate.params:
+                # Answers cost money there.
+                yield Point(WORDINGS, variant=variant, folds=1 if priced else None)
+        if cls.learns and wanted(NOISE):  # where nothing is learnt, wrong labels change no answer
+            for scenario in noise_scenarios(grid, self.dataset.task):
+                yield Point(NOISE, scenario=scenario)
+        if not endpoints_of(candidate, self.study.endpoints):  # answers cost money there
+            yield from (p for p in self._scenario_points(cls) if wanted(p.part))
+
+    def _reading_points(self, cls: type[Strategy]) -> Iterator[Point]:
+        """Yield the controls of a candidate that reads documents, and documents that change."""
+        if not getattr(cls, "reads", False) or corpus_of(self.dataset.task) is None:
+            return
+        yield Point(CONTROLS, views=CONDITIONS)
+        if self._drills and issubclass(cls, Rereads):
+            yield Point(DRILLS, views=self._drills)
+
+    def _scenario_points(self, cls: type[Strategy]) -> Iterator[Point]:
+        chosen = self.study.grid.scenarios
+        if (chosen is None or "inner" in chosen) and self._holds_out:
+            yield Point(
+                INNER,
+                scenario=Scenario(kind="inner", ask=POOL_ROWS, parts=INNER_PARTS),
+                folds=INNER_PARTS,
+            )
+        for cut in origins(self.dataset) if chosen is None or "time" in chosen else ():
+            past = Scenario(kind="time", ask=SLICE_ROWS, cut=cut)
+            yield Point(DRIFT, scenario=past, folds=1)
+            if cls.learns:
+                any_time = Scenario(
+                    kind="time", ask=SLICE_ROWS, cut=cut, learns_from="any", parts=SLICE_PARTS
+                )
+                yield Point(DRIFT, scenario=any_time, folds=SLICE_PARTS)
+        for scenario in self._withheld if chosen is None or "new-class" in chosen else ():
+            if cls.learns or not scenario.examples:
+                yield Point(NEW_CLASS, scenario=scenario)
+
+    @property
+    def _holds_out(self) -> bool:
+        return self.dataset.division == "held-out" and self._largest >= 10 * INNER_PARTS
+
+    @cached_property
+    def _withheld(self) -> tuple[Scenario, ...]:
+        """Scenarios of a class that comes later, by how many rows of it a fit may see."""
+        label = new_class(self.dataset, self.study.task.out_of_scope)
+        if label is None:
+            return ()
+        rows = self.dataset.examples
+        own = min(
+            sum(of_class(self.dataset, rows[id], label) for id in fold.pool)
+            for fold in self.dataset.folds
+        )
+        return tuple(
+            Scenario(kind="new-class", label=label, examples=count)
+            for count in EXAMPLES
+            if count <= own
+        )
+
+    @cached_property
+    def _drills(self) -> tuple[str, ...]:
+        """Views of rows whose documents changed after training."""
+        drill = drill_of(self.dataset)
+        return () if drill is None else (drill.view,)
+
+    def _trial(self, candidate: Candidate, point: Point, place: SplitSpec) -> Trial:
+        cls = find(candidate.strategy)
+        params = {**candidate.params, **(cls.variants[point.variant] if point.variant else {})}
+        digests = self._digests(place)
+        return Trial(
+            candidate=candidate.name,
+            strategy=candidate.strategy,
+            revision=cls.revision,
+            params=params,
+            variant=point.variant,
+            scenario=point.scenario,
+            fold=place.fold,
+            draw=point.repetition,
+            train_size=digests.rows,
+            seed=point.repetition if cls.seeded else 0,
+            weights=self._weights(candidate.strategy, params),
+            task=digests.task,
+            pool=digests.pool,
+            questions=digests.questions,
+        )
+
+    def _digests(self, place: SplitSpec) -> SplitDigests:
+        if place not in self._drawn:
+            rows, texts = self.pools.at(place), self.dataset.examples
+            self._drawn[place] = SplitDigests(
+                digest_rows(e.content for e in rows.pool),
+                digest_rows(texts[id].item().content for id in rows.questions),
+                len(rows.pool),
+                self.dataset.task.digest,
+            )
+        return self._drawn[place]
+
+    def _weights(self, strategy: str, params: Mapping[str, Any]) -> str:
+        built = build(strategy, seed=0, **params)
+        return built.weights() if isinstance(built, Weighted) else ""
+
+
+def members_first(candidates: Sequence[Candidate]) -> list[Candidate]:
+    """Return candidates in the order of their runs: the first member of each family comes first.
+
+    Within a family fast ones come first, then those that no seed changes, then as they are given.
+    """
+    members: dict[str, list[Candidate]] = {family: [] for family in FAMILIES}
+    for candidate in candidates:
+        members[find(candidate.strategy).family].append(candidate)
+
+    def cost(candidate: Candidate) -> tuple[bool, bool]:
+        cls = find(candidate.strategy)
+        return not cls.cheap, cls.seeded
+
+    ranked = [sorted(own, key=cost) for own in members.values()]
+    # Fast candidates take a second: all of them come before the first slow one.
+    fast = [c for own in ranked for c in own if find(c.strategy).cheap]
+    slow = [[c for c in own if not find(c.strategy).cheap] for own in ranked]
+    most = max(map(len, slow), default=0)
+    return [*fast, *(own[place] for place in range(most) for own in slow if place < len(own))]
+
+
+def noise_scenarios(grid: Grid, task: Task) -> list[Scenario]:
+    """Return the kinds and rates of added noise.
+
+    By default noise is symmetric, with the highest rate also of the kind that comes nearest to how
+    people err, such as flips between similar labels.
+
+    Raises:
+        StudyError: if the task does not know a kind of noise.
+    """
+    known = KINDS[task.kind].noise
+    rates = [rate for rate in (USUAL_NOISE if grid.noise is None else grid.noise) if rate]
+    kinds: tuple[Any, ...] = known[:1] if grid.noise_kinds is None else grid.noise_kinds
+    for kind in kinds:
+        if kind not in known:
+            raise StudyError(
+                f"grid.noise_kinds has {kind!r}, which is not for the task's kind, {task.kind}. "
+                f"Allowed here: {', '.join(known)}."
+            )
+    scenarios = [Scenario(kind="noise", noise=kind, rate=rate) for kind in kinds for rate in rates]
+    if grid.noise_kinds is None and rates:
+        human: Any = known[1]
+        scenarios.append(Scenario(kind="noise", noise=human, rate=max(rates)))
+    return scenarios
+
+
+def named_parts(grid: Grid) -> frozenset[str]:
+    """Return the parts that a study names, in which slow candidates take part too."""
+    scenarios = (INNER, DRIFT, NEW_CLASS)
+    named = (
+        (grid.views, (VIEWS,)),
+        (grid.noise, (NOISE,)),
+        (grid.noise_kinds, (NOISE,)),
+        (grid.scenarios, scenarios),
+    )
+    return frozenset(part for value, parts in named if value is not None for part in parts)
+
+
+def check_labels(study: Study, task: Task) -> None:
+    """Check that the out-of-scope label and those whose errors have costs are ones of the data.
+
+    Raises:
+        StudyError: if no row has one of them, no error costs anything, or answers are no labels.
+    """
+    costs, labels = study.goal.error_costs, task.labels
+    if study.task.out_of_scope is not None and not labels:
+        raise StudyError(
+            "task.out_of_scope is for rows with one label each, and the task's kind is "
+            f"{task.kind}. Leave it out."
+        )
+    named = [("task.out_of_scope", study.task.out_of_scope)]
+    named += [("goal.error_costs", name) for label in costs for name in (label, *costs[label])]
+    for where, label in named:
+        if label is not None and label not in labels:
+            raise StudyError(
+                f"{where} names a label {label!r} that no row has.{did_you_mean(label, labels)}"
+            )
+    stated = [cost for a in costs for b, cost in costs[a].items() if a != b]
+    if labels and len(stated) == len(labels) * (len(labels) - 1) and not any(stated):
+        raise StudyError("goal.error_costs says that no error costs anything; give one a cost.")

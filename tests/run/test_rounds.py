@@ -1,0 +1,384 @@
+"""The loop of rounds: who goes on, what fits the budget, and what is kept when it ends."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from math import inf
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from choose.api.plan import plan_trials
+from choose.data.scenarios import Pools
+from choose.judge.decision.chance import Chances
+from choose.progress import TimeLimitReached
+from choose.run import predict_test_rows
+from choose.run import rounds as loop
+from choose.run.forecast import Pace
+from choose.run.records import GroupRequest, GroupResult
+from choose.run.rounds import Budget, Summary, run_rounds
+from choose.run.trial import run_trial
+from choose.run.worker import LocalExecutor, Worker
+from choose.schema.plan import COMPARISON, Job, Round, Standing
+from choose.store.store import Store
+from choose.study.config import Study
+from choose.types import Dataset, Run
+from support import fake_strategies as fakes
+from support.studies import dataset, study
+
+
+@pytest.fixture(autouse=True)
+def installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    fakes.install(monkeypatch)
+    monkeypatch.setattr(fakes.Steady, "family", "fine-tuning")
+    monkeypatch.setattr(fakes.Steady, "fit_seconds", 0.0)
+    monkeypatch.setattr(fakes.Steady, "ask_seconds", 0.0)
+    monkeypatch.setattr(fakes.Sluggish, "ask_seconds", 0.0)
+
+
+class Seen:
+    """Keeps what a run tells."""
+
+    def __init__(self) -> None:
+        self.jobs: list[tuple[Job, Run | None]] = []
+        self.standings: list[Standing] = []
+
+    def job(self, job: Job, run: Run | None) -> None:
+        self.jobs.append((job, run))
+
+    def standing(self, standing: Standing) -> None:
+        self.standings.append(standing)
+
+    def began(self) -> list[str]:
+        return [job.trial.candidate for job, run in self.jobs if run is None]
+
+
+class Set:
+    """A small study with its store."""
+
+    def __init__(self, folder: Path, *names: str, rows: int = 700, **grid: Any) -> None:
+        grid = {"wordings": False, "views": (), "scenarios": (), "seeds": 1, **grid}
+        self.study: Study = study(*names, **grid)
+        self.data: Dataset = dataset(rows=rows)
+        self.pools = Pools(self.data)
+        self.rounds: list[Round] = plan_trials(self.study, self.pools).rounds
+        self.store = Store.create(folder / "st")
+        self.store.begin(self.study.model_dump(mode="json", exclude_none=True), self.data)
+        self.store.plan((j.trial for r in self.rounds for j in r.jobs), [])
+        self.seen = Seen()
+        self.fitted: list[tuple[str, int]] = []
+
+    def run(self, seconds: float | None = None, **settings: Any) -> Summary:
+        self.seen = Seen()
+        budget = settings.pop("budget", None) or Budget(seconds)
+        return run_rounds(self.rounds, self.pools, self.store, budget, watch=self.seen, **settings)
+
+    def rows(self, name: str) -> dict[tuple[int, int], int]:
+        """Return (fold, rows learned from) -> rows answered."""
+        found = {}
+        for one in self.rounds:
+            for job in one.jobs:
+                trial = job.trial
+                run = self.store.get(trial) if trial.candidate == name else None
+                if run is not None and run.error is None:
+                    found[trial.fold, trial.train_size] = len(run.asked["clean", 0])
+        return found
+
+
+def only(*chances: Mapping[str, float]) -> Any:
+    """Return a judge that says these chances, the last one for good."""
+    said = list(chances)
+
+    def judged(runs: Sequence[Run]) -> Chances:
+        now = said.pop(0) if len(said) > 1 else said[0]
+        return Chances(named=max(now, key=now.__getitem__), families={}, candidates=now, loss=0.0)
+
+    return judged
+
+
+# --- who goes on ---------------------------------------------------------------------------------
+
+
+def test_without_limits_every_candidate_answers_everything(tmp_path: Path) -> None:
+    one = Set(tmp_path, "tfidf", "steady")
+    assert not one.run().all()
+    for name in ("majority", "tfidf", "steady"):
+        assert one.rows(name)[0, 250] == 25
+        assert sum(n for (_, size), n in one.rows(name).items() if size > 500) == 700
+    lines = [s.round.number for s in one.seen.standings]
+    assert lines == [0, *range(len([r for r in one.rounds if r.part == COMPARISON]))]
+    assert set(one.seen.standings[-1].scores) == {"majority", "tfidf", "steady"}
+
+
+def test_a_candidate_that_is_behind_stays_where_it_is(tmp_path: Path) -> None:
+    one = Set(tmp_path, "tfidf", "steady", "sluggish")
+    chances = {"tfidf": 0.9, "majority": 0.0, "steady": 0.1, "sluggish": 0.01}
+    left = one.run(judged=only(chances))
+    assert sum(one.rows("sluggish").values()) == 25
+    assert sum(one.rows("steady").values()) > 500
+    (said,) = [x for x in left.all() if x.candidate == "sluggish" and "behind for" in x.text]
+    assert said.reason == "dropped"
+    # Fast candidates always go on: others are compared with them.
+    assert one.rows("majority") == one.rows("tfidf")
+
+
+def test_the_likeliest_of_a_family_answers_some_rows_before_it_is_left(tmp_path: Path) -> None:
+    one = Set(tmp_path, "tfidf", "steady")
+    one.run(judged=only({"tfidf": 1.0, "steady": 0.0}))
+    assert max(one.rows("steady").values()) == 100
+
+
+def test_where_one_family_is_left_its_slow_members_stop(tmp_path: Path) -> None:
+    one = Set(tmp_path, "tfidf", "steady", "sluggish")
+    chances = {"tfidf": 0.0, "majority": 0.0, "steady": 0.5, "sluggish": 0.5}
+    left = one.run(judged=only(chances))
+    assert max(one.rows("steady").values()) == max(one.rows("sluggish").values()) == 100
+    assert {x.reason for x in left.all() if x.candidate == "steady"} == {"not-needed"}
+
+
+def test_a_failing_candidate_is_tried_once_and_stops_no_other(tmp_path: Path) -> None:
+    one = Set(tmp_path, "tfidf", "broken", "liar", "short")
+    one.run()
+    for name in ("broken", "liar", "short"):
+        assert one.seen.began().count(name) == 1
+    errors = {r.trial.candidate: r.error for _, r in one.seen.jobs if r is not None and r.error}
+    assert "the weights are [bold red]on fire[/]" in (errors["broken"] or "")
+    assert "'no such label'" in (errors["liar"] or "")
+    assert "answers to" in (errors["short"] or "")
+    assert sum(one.rows("tfidf").values()) > 500
+
+
+# --- the budget ----------------------------------------------------------------------------------
+
+
+class Clocked(LocalExecutor):
+    """Runs trials in no time, on a clock that jumps by what they would take."""
+
+    def __init__(self, worker: Worker, now: list[float], fit: float, answer: float) -> None:
+        super().__init__(worker)
+        self.now, self.fit, self.answer = now, fit, answer
+        self.fitted: list[tuple[str, int]] = []
+
+    def results(self) -> Iterator[GroupResult]:  # type: ignore[override]
+        while self._waiting:
+            request = self._waiting.popleft()
+            for result in self.worker.parts(replace(request, seconds=inf, fit_seconds=inf)):
+                runs = tuple((self._timed(run, request), said) for run, said in result.runs)
+                yield replace(result, runs=runs)
+
+    def _timed(self, run: Run, request: GroupRequest) -> Run:
+        slow = run.trial.candidate in ("steady", "sluggish")
+        fit, each = (self.fit, self.answer) if slow else (0.0001, 0.0)
+        before = request.earlier.get(run.trial.key)
+        rows = len(run.asked["clean", 0])
+        seconds = 0.0 if before else fit * run.trial.train_size
+        seconds += each * (rows - (len(before.asked["clean", 0]) if before else 0))
+        self.now[0] += seconds
+        if not before:
+            self.fitted.append((run.trial.candidate, run.trial.train_size))
+        return replace(run, fit_seconds=fit * run.trial.train_size, predict_seconds=each * rows)
+
+
+@pytest.fixture
+def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    clock = [0.0]
+    monkeypatch.setattr(loop, "perf_counter", lambda: clock[0])
+    return clock
+
+
+def clocked(one: Set, now: list[float], seconds: float, **paces: float) -> Summary:
+    here = Clocked(Worker(one.pools), now, paces.get("fit", 0.1), paces.get("answer", 0.1))
+    left = one.run(budget=Budget(seconds, started=now[0]), executor=here)
+    one.fitted = here.fitted
+    return left
+
+
+def test_a_fit_that_does_not_fit_is_not_begun_and_its_last_one_answers_on(
+    tmp_path: Path, now: list[float]
+) -> None:
+    """Fits of 186 and 157 s were begun that could not end, and dropped."""
+    one = Set(tmp_path, "tfidf", "steady", rows=5_000)
+    left = clocked(one, now, 300.0)
+    # 25 s and 50 s are spent; 100 s fit, with a tenth of the time to spare; 200 s do not.
+    assert [size for name, size in one.fitted if name == "steady"] == [250, 500, 1_000]
+    assert now[0] <= 300.0
+    rows = one.rows("steady")[0, 1_000]
+    assert rows > 100
+    # What it is compared with answers the same rows after the same pool, too.
+    assert one.rows("tfidf")[0, 1_000] >= rows
+    late = [x for x in left.all() if x.reason == "too-long"]
+    (said,) = [x for x in late if x.candidate == "steady"]
+    assert "a fit on 2,000 rows would take about 200 s" in said.text
+    assert "It stays with 1,000 rows." in said.text
+    assert said.seconds == pytest.approx(200.0)
+
+
+def test_a_budget_of_seconds_is_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fakes.Steady, "fit_seconds", 0.002)
+    monkeypatch.setattr(fakes.Steady, "ask_seconds", 0.02)
+    one, start = Set(tmp_path, "steady", rows=2_400), time.perf_counter()
+    one.run(seconds=3.0)
+    assert time.perf_counter() - start < 3.0 * 1.05 + 5.0
+
+
+def test_nothing_begins_after_the_end(tmp_path: Path) -> None:
+    one = Set(tmp_path, "tfidf", "steady")
+    left = one.run(budget=Budget(1.0, started=time.perf_counter() - 2.0))
+    assert not one.seen.began()
+    assert {x.reason for x in left.all()} == {"out-of-time"}
+
+
+def test_time_that_is_waited_for_consent_does_not_count() -> None:
+    budget = Budget(10.0, started=time.perf_counter() - 8.0)
+    with budget.paused():
+        time.sleep(0.05)
+    assert 1.9 < budget.left() <= 2.0 + 0.05
+    assert budget.fits(1.5)
+    assert not budget.fits(1.5, reserve=0.1)
+    assert Budget().left() == float("inf")
+    money = Budget(dollars=1.0)
+    assert money.fits(0.0, dollars=0.9)
+    money.spend(1.0)
+    assert not money.fits(0.0)
+
+
+def test_seconds_of_fits_grow_as_the_last_two_did() -> None:
+    pace = Pace()
+    assert pace.fit(250) is None
+    pace.fits[250] = 2.0
+    assert pace.fit(500) == pytest.approx(4.0)
+    pace.fits[500] = 2.0 * 2**0.5
+    assert pace.fit(1_000) == pytest.approx(4.0)
+    pace.fits[1_000] = 1e-9
+    assert pace.fit(2_000) == pytest.approx(1e-9)
+
+
+# --- interruptions, and going on -----------------------------------------------------------------
+
+
+def test_an_interruption_keeps_what_is_finished_and_says_what_is_missing(tmp_path: Path) -> None:
+    one = Set(tmp_path, "tfidf", "impatient")
+    left = one.run()
+    assert left.interrupted
+    assert sum(one.rows("tfidf").values()) == 25
+    assert any("stopped the run" in x.text for x in left.all())
+
+
+def test_a_second_command_goes_on_within_a_round(tmp_path: Path) -> None:
+    one = Set(tmp_path, "tfidf", "steady")
+    first = [j for j in one.rounds[0].jobs if j.trial.candidate == "steady"]
+    one.store.add(run_trial(replace(first[0], ask=10), one.pools))
+    asked: list[int] = []
+    plainly = fakes.Steady.predict
+
+    def predict(self: Any, items: Any) -> Any:
+        asked.append(len(items))
+        return plainly(self, items)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fakes.Steady, "predict", predict)
+        one.rounds = one.rounds[:1]
+        one.run()
+    assert sum(asked) == 15, "ten of the 25 rows were answered before"
+    assert one.rows("steady")[0, 250] == 25
+
+
+def test_a_finished_study_is_told_again_without_any_work(tmp_path: Path) -> None:
+    one = Set(tmp_path, "tfidf", "steady")
+    one.run()
+    last = one.seen.standings[-1]
+    assert not one.run().all()
+    assert not one.seen.began()
+    assert one.seen.standings[-1].scores == last.scores
+
+
+def test_a_higher_budget_goes_on_at_the_next_round(tmp_path: Path, now: list[float]) -> None:
+    one = Set(tmp_path, "tfidf", "steady", rows=2_400)
+    clocked(one, now, 60.0)
+    assert max(size for _, size in one.rows("steady")) == 250
+    clocked(one, now, 3_000.0)
+    assert [size for name, size in one.fitted if name == "steady"][:3] == [500, 1_000, 1_920]
+
+
+def test_a_failure_is_tried_again_by_the_next_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = Set(tmp_path, "tfidf", "steady")
+    with monkeypatch.context() as patch:
+        patch.setattr(fakes.Steady, "fit", fakes.Broken.fit)
+        one.run()
+    assert not one.rows("steady")
+    one.run()
+    assert sum(one.rows("steady").values()) > 600
+
+
+def test_answers_that_time_cut_short_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = Set(tmp_path, "tfidf", "tiring")
+    monkeypatch.setattr(fakes.Tiring, "asked", 0)
+    monkeypatch.setattr(predict_test_rows, "MOST_CHUNK", 5)
+    one.rounds = one.rounds[:1]
+    one.run(seconds=600.0)
+    assert 5 <= one.rows("tiring")[0, 250] < 25
+
+
+# --- workers -------------------------------------------------------------------------------------
+
+
+class Losing(LocalExecutor):
+    """Loses the worker of a candidate some times."""
+
+    def __init__(self, worker: Worker, name: str, times: int) -> None:
+        super().__init__(worker)
+        self.name, self.times = name, times
+
+    def results(self) -> Iterator[GroupResult]:  # type: ignore[override]
+        while self._waiting:
+            request: GroupRequest = self._waiting.popleft()
+            if request.candidate == self.name and self.times:
+                self.times -= 1
+                yield GroupResult(number=request.number, lost="too little memory")
+            else:
+                yield from self.worker.parts(request)
+
+
+@pytest.mark.parametrize(("times", "works"), [(1, True), (2, False)])
+def test_a_trial_whose_worker_is_lost_gets_a_second_one(
+    tmp_path: Path, times: int, works: bool
+) -> None:
+    one = Set(tmp_path, "tfidf", "steady")
+    one.rounds = one.rounds[:1]
+    one.run(executor=Losing(Worker(one.pools), "steady", times))
+    assert bool(one.rows("steady")) is works
+    errors = [r.error for _, r in one.seen.jobs if r is not None and r.error]
+    assert errors == ([] if works else ["Two workers could not run it: too little memory"])
+
+
+def test_folds_of_a_strategy_that_can_are_fitted_together(tmp_path: Path) -> None:
+    fakes.Together.sizes.clear()
+    one = Set(tmp_path, "together", rows=300)
+    one.run()
+    assert max(fakes.Together.sizes) >= 2
+    assert sum(one.rows("together").values()) == 300
+
+
+def test_where_fitting_together_fails_each_is_fitted_alone(tmp_path: Path) -> None:
+    one = Set(tmp_path, "halting", "apart", rows=300, seeds=3)
+    one.run()
+    runs = [run for _, run in one.seen.jobs if run is not None]
+    for name in ("halting", "apart"):
+        own = [run for run in runs if run.trial.candidate == name]
+        assert {run.trial.draw for run in own if run.error} == {1}
+        assert {run.trial.draw for run in own if not run.error} == {0, 2}
+
+
+def test_a_group_that_the_time_ends_is_left_out(tmp_path: Path) -> None:
+    one = Set(tmp_path, "tfidf", "late", rows=300)
+    left = one.run()
+    assert "late" in {x.candidate for x in left.all()}
+    assert TimeLimitReached is not None
+    assert sum(one.rows("tfidf").values()) == 300
