@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from time import perf_counter, process_time
 from typing import Any
 
@@ -13,7 +14,6 @@ import numpy.typing as npt
 from choose.data.scenarios import Pools
 from choose.files import write_json
 from choose.judge.scores.score_tables import CLEAN, scores_in
-from choose.run.predict_test_rows import Deadline
 from choose.run.trial import run_trial
 from choose.schema.plan import Job
 from choose.strategy import find
@@ -50,9 +50,9 @@ def measure(fit: Fit, dataset: Dataset, deadline: float) -> Mapping[str, Any] | 
     The record holds the candidate, the pool, the scores or correct answers, and the cost.
     """
     # Checking the clock between questions would take fast candidates longer than the answers.
-    until = None if fit.kind.every_row else Deadline(deadline, deadline)
+    end = inf if fit.kind.every_row else deadline
     start, worked = perf_counter(), process_time()
-    run = run_trial(Job(trial=trial_of(fit)), Pools(dataset), until)
+    run = run_trial(Job(trial=trial_of(fit)), Pools(dataset), end)
     if run.unasked:
         return None
     share = min(1.0, (process_time() - worked) / (perf_counter() - start))

@@ -255,7 +255,6 @@ def test_noise_is_for_fast_candidates_unless_kinds_are_named() -> None:
         named = kinds(noise=(0.0, 0.1, 0.2), noise_kinds=("class-dependent",))
     assert {k for k in default if k[1] != "symmetric"} == {
         ("tfidf", "confused-pair", 0.2),
-        ("majority", "confused-pair", 0.2),
     }
     assert {k[1] for k in named} == {"class-dependent"}
     assert ("slow", "class-dependent", 0.1) in named

@@ -171,9 +171,9 @@ def _failed(job: Job, error: Exception, seconds: float) -> Run:
     return Run(trial=job.trial, error=said, seconds_spent=seconds, versions=versions())
 
 
-def run_trial(job: Job, pools: Pools) -> Run:
-    """Fit once and answer what the job asks."""
-    run, _ = _answer(job, pools, fit_alone(job, pools), inf, None)
+def run_trial(job: Job, pools: Pools, end: float = inf) -> Run:
+    """Fit once and answer what the job asks, or what can be begun by `end` (`perf_counter`)."""
+    run, _ = _answer(job, pools, fit_alone(job, pools), end, None)
     return _with_scores(run, pools.dataset)
 
 

@@ -168,8 +168,13 @@ class Planner:
             yield Job(trial, point.views, point.part, point.repeats, **few)
 
     def _points(self, candidate: Candidate) -> Iterator[Point]:
-        """Yield a candidate's points: all of fast ones, of slow ones those that the study names."""
+        """Yield a candidate's points: all of fast ones, of slow ones those that the study names.
+
+        A constant answer has none: what changes with a condition is known of it.
+        """
         cls, grid = find(candidate.strategy), self.study.grid
+        if getattr(cls, "constant", False):
+            return
         named, priced = named_parts(grid), costs_per_row(candidate, self.study.endpoints)
 
         def wanted(part: str) -> bool:
