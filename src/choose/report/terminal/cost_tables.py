@@ -191,7 +191,7 @@ def _why(bill: Bill) -> str:
     """Say what so many requests are for, and how to send fewer."""
     parts = ", ".join(f"{count:,} for {clean(why)}" for why, count in bill.parts.items())
     once = bill.parts.get(ONCE)
-    fewer = f" --quick sends only the first {once:,}." if once else ""
+    fewer = f" --quick sends at most {once:,}." if once else ""
     return f"Why {bill.requests:,}: {parts}.{fewer}"
 
 
