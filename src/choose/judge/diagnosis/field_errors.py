@@ -269,12 +269,15 @@ def _shown(evidence: Evidence, text: str, target: str) -> str:
 
 
 def _beside(contenders: Contenders, standings: Sequence[Standing]) -> list[str]:
-    """Return the chosen candidate, its nearest rival, and the best of the other families."""
+    """Return the chosen candidate, its nearest rival, and the best of the other families.
+
+    Where only floors answered beside it, the nearest of these is the rival.
+    """
     chosen = [standing.candidate for standing in standings if standing.chosen]
     order = [s.candidate for s in standings if s.difference is not None]
     readers = [name for name in order if name not in contenders.floors]
     best = [contenders.best[family] for family in FAMILIES if family in contenders.best]
-    others = [name for name in (*readers[:1], *best) if name not in chosen]
+    others = [name for name in (*(readers or order)[:1], *best) if name not in chosen]
     return [*chosen, *dict.fromkeys(others)][:MOST_CANDIDATES]
 
 
