@@ -288,7 +288,7 @@ class _Loop:
 
     def _execute(self, round: Round, wanted: Mapping[str, Sequence[Job]]) -> None:
         """Run requests as workers become free, and take their results."""
-        waiting = [(name, list(jobs)) for name, jobs in wanted.items()]
+        waiting = [(name, list(wanted[name])) for name in sorted(wanted, key=self._turn)]
         flying: dict[int, tuple[GroupRequest, int]] = {}
         while waiting or flying:
             while waiting and self.executor.free:
@@ -318,7 +318,8 @@ class _Loop:
         each = zip(jobs, had, strict=True)
         needed = sum(fits) + sum(pace.answer_seconds(j, self.pools.dataset, n) for j, n in each)
         usd = sum(pace.dollars * max(0, j.ask - n) for j, n in zip(jobs, had, strict=True))
-        reserve = RESERVE if round.part == COMPARISON and round.number > 1 else 0.0
+        compared = round.part == COMPARISON and self._is_slow(name)
+        reserve = RESERVE if compared and round.number else 0.0
         seconds, reserve = (0.0, 0.0) if first else (needed, reserve)
         if left <= 0 or not self.budget.fits(seconds, dollars=usd, reserve=reserve):
             self._cannot(jobs, max(fits), left=left, paid=self.budget.pays(usd))
@@ -338,6 +339,11 @@ class _Loop:
             fit_seconds=fit_seconds,
             earlier={run.trial.key: run for run in before if run is not None},
         )
+
+    def _turn(self, name: str) -> tuple[bool, float]:
+        """Return when a candidate's turn is: fast ones, then the likeliest to be the one to use."""
+        chance = self.chances.candidates if self.chances else {}
+        return self._is_slow(name), -chance.get(name, 0.0)
 
     def _is_slow(self, name: str) -> bool:
         return not self.classes[name].cheap

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ from choose.models.prompting.prompts import (
     wording_of,
 )
 from choose.models.saving import floats, row_facts, rows_from, task_facts
+from choose.progress import seconds_to_aim
 from choose.tasks.answering import READ
 from choose.tasks.kinds import read_task
 from choose.tasks.multilabel import Multilabel, names_of
@@ -163,7 +165,7 @@ class LocalPrompts:
         return len(prompt.prefix) + len(prompt.rest) + self.reserve
 
 
-CALIBRATION_ROWS = 64
+CALIBRATION_ROWS, FIRST_CALIBRATED = 64, 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,9 +297,18 @@ class LocalPrompter(LocalPrompts):
         """Estimate and freeze the calibration on labelled rows, scored like test rows."""
         if not self.settings.calibrate:
             return
-        scored = self.score([example.item() for example in examples], demonstrations)
-        targets = [self.task.labels.index(example.target) for example in examples]
-        self.calibration = fit_calibration(scored.logprobs, targets)
+        count, own = 0, list(demonstrations) or [()] * len(examples)
+        parts, start = list[Floats](), perf_counter()
+        # Some rows tell how long the others take: only as many are scored as the time allows.
+        more = min(FIRST_CALIBRATED, len(examples)) if examples else 0
+        while more or not parts:
+            rows = [example.item() for example in examples[count : count + more]]
+            parts.append(self.score(rows, own[count : count + more]).logprobs)
+            count += more
+            each = (perf_counter() - start) / max(count, 1)
+            more = int(min(len(examples) - count, seconds_to_aim() / max(each, 1e-9)))
+        targets = [self.task.labels.index(example.target) for example in examples[:count]]
+        self.calibration = fit_calibration(np.concatenate(parts), targets)
 
     def answer(
         self, items: Sequence[Item], demonstrations: Sequence[Sequence[Example]] = (), **facts: Any
