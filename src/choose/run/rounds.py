@@ -38,6 +38,9 @@ FIRST_SHARE, FIRST_SECONDS = 0.2, 60.0
 # Share of the budget that fits of the comparison leave for the rounds after it.
 RESERVE = 0.1
 
+# Share of the time that is left in which the fit of a fast candidate should end.
+FAST_SHARE = 0.05
+
 # Trials that are fitted together at most, and attempts at one that a worker does not survive.
 MOST_TOGETHER, ATTEMPTS = 10, 2
 
@@ -325,7 +328,7 @@ class _Loop:
             self._cannot(jobs, max(fits), left=left, paid=self.budget.pays(usd))
             return None
         self._numbers += 1
-        seconds, fit_seconds = left, left
+        seconds, fit_seconds = left, left if self._is_slow(name) else FAST_SHARE * left
         if first and left < inf:
             budget = self.budget.seconds or 0.0
             leads = len({self.classes[n].family for n in (name, *waiting) if self._is_slow(n)})

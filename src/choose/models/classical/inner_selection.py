@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from time import perf_counter
 
 import numpy as np
 
 from choose.data.duplicates import clusters_of, index_texts
 from choose.data.stratify import strata_of, stratified_sample
 from choose.models.classical.tfidf_logistic import LogisticHead
+from choose.progress import report_progress, seconds_to_aim
 from choose.types import Counts, Example, Floats, Task
 
 # Values of C, the usual one first, and parts of the rows, each of which is held out in turn.
@@ -51,7 +53,7 @@ def choose_strength(rows: Floats, targets: Sequence[str], clusters: Counts) -> f
     """Return the C of a logistic regression that gives held-out labels the highest likelihood.
 
     The usual one stays unless another is better by more than a standard error of the paired
-    difference, and where the rows are too few.
+    difference, and where the rows are too few or the time is too short.
 
     Args:
         rows: (n, d) features.
@@ -62,7 +64,8 @@ def choose_strength(rows: Floats, targets: Sequence[str], clusters: Counts) -> f
         return STRENGTHS[0]
     part, labels = clusters % PARTS, np.array(targets)
     likelihood = np.zeros((len(STRENGTHS), len(rows)))
-    for held in (part == number for number in np.unique(part)):
+    parts, done, start = np.unique(part), 0, perf_counter()
+    for held in (part == number for number in parts):
         for setting, C in enumerate(STRENGTHS):
             head = LogisticHead(C)
             head.fit(rows[~held], labels[~held].tolist())
@@ -70,6 +73,10 @@ def choose_strength(rows: Floats, targets: Sequence[str], clusters: Counts) -> f
             own = np.array([columns.get(label, -1) for label in labels[held]])
             found = head.probabilities(rows[held])[np.arange(len(own)), own]
             likelihood[setting, held] = np.log(np.where(own < 0, 0.0, found) + LEAST)
+            done, total = done + 1, len(parts) * len(STRENGTHS)
+            if (perf_counter() - start) * (total - done) / done > seconds_to_aim():
+                return STRENGTHS[0]
+            report_progress(done, total, "choosing C")
     best = int(likelihood.mean(axis=1).argmax())
     return STRENGTHS[0 if is_level(likelihood[best] - likelihood[0]) else best]
 
