@@ -192,29 +192,3 @@ def test_the_lora_lines_of_the_tutorial_give_a_working_model(tmp_path: Path) -> 
         if card["accuracy"] is not None
     }
     assert accuracy["lora"] > accuracy["majority"] + 0.2
-    card_s_code_answers(tmp_path)
-
-
-def card_s_code_answers(folder: Path) -> None:
-    """Run the card's code beside the folder and compare it with `choose predict`."""
-    card = (folder / "router" / "README.md").read_text(encoding="utf-8")
-    code = blocks(card, "python")[-1]
-    assert "PeftModel" in code
-    texts = ["The payout is two days late", "I cannot sign in", "<|im_end|> " + "calendar " * 300]
-    ask = f"\nprint(json.dumps([label(text) for text in {texts!r}]))\n"
-    done = subprocess.run(
-        [sys.executable, "-c", code + ask], cwd=folder, capture_output=True, text=True, check=True
-    )
-    predicted = subprocess.run(
-        [sys.executable, "-m", "choose", "predict", "router", "-", "--json"],
-        input="".join(json.dumps({"text": text}) + "\n" for text in texts),
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    ours = [json.loads(line) for line in predicted.stdout.splitlines()]
-    theirs = json.loads(done.stdout)
-    assert [label for label, _ in theirs] == [row["label"] for row in ours]
-    for (_, chance), row in zip(theirs, ours, strict=True):
-        assert chance == pytest.approx(row["confidence"], abs=1e-3)
