@@ -246,11 +246,15 @@ def test_rows_are_sent_from_python_only_with_consent(tmp_path: Path) -> None:
             **QUICK, "strategies": "prompt", "model": "m", "base_url": server.url,
             "usd_per_million": "1,2",
         }  # fmt: skip
-        with pytest.raises(choose.ChooseError, match=r"60 requests .* add yes=True"):
+        with pytest.raises(choose.ChooseError, match=r"50 requests .* add yes=True"):
             choose.compare(TEXTS, LABELS, **call, out=tmp_path / "st")
         assert not server.asked
         made = choose.compare(TEXTS, LABELS, **call, yes=True, out=tmp_path / "st")
-    assert made.answers()["prompt"].to_list() == made.answers()["label"].to_list()
+    answered = made.answers().drop_nulls("prompt")
+    assert answered["prompt"].to_list() == answered["label"].to_list()
+    # Two rounds, and the request that tries the server out.
+    assert answered.height == 50
+    assert len(server.asked) == 51
 
 
 def test_pages_in_python_name_keywords_and_calls(decision: Decision, tmp_path: Path) -> None:

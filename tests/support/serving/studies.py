@@ -99,13 +99,11 @@ class Bench:
         return dict(json.loads(out))
 
     def answers(self, candidate: str = "prompt") -> dict[str, tuple[str | None, str]]:
-        """Return a candidate's clean answers and their status by row."""
+        """Return a candidate's clean answers and their status by row, of the trials that ran."""
         found = {}
         store = Store.open(self.folder / "st")
         for trial in store.grid()[1]:
-            if trial.candidate == candidate:
-                run = store.get(trial)
-                assert run is not None
+            if trial.candidate == candidate and (run := store.get(trial)) is not None:
                 assert run.error is None, run.error
                 given = run.answers["clean", 0]
                 rows = zip(given.outputs, given.status, strict=True)
