@@ -50,7 +50,6 @@ STUDY = """
 path = "words.csv"
 [grid]
 seeds = 1
-sizes = [0.5, 1.0]
 noise = [0.0, 0.2]
 views = ["typos"]
 wordings = false
