@@ -366,6 +366,26 @@ def test_a_build_for_gpus_is_the_same_version_and_a_stated_number_type_holds_eve
     assert why_not(FACTS, other) is None
 
 
+@pytest.mark.parametrize(
+    ("decided", "able", "computes"),
+    [("float32", True, "float32"), ("bfloat16", True, "bfloat16"), ("bfloat16", False, None)],
+)
+def test_a_worker_computes_in_the_number_type_of_the_study_where_its_hardware_can(
+    monkeypatch: pytest.MonkeyPatch, decided: str, able: bool, computes: str | None
+) -> None:
+    monkeypatch.setattr("choose.models.hardware.compute_settings.has_bfloat16", lambda: able)
+    monkeypatch.setattr(ray_executor, "why_not", lambda here, there: None)
+    cluster = Nodes(node("1"))
+    monkeypatch.setattr(Question, "facts", lambda self: replace(FACTS, dtype=decided))
+    executor(cluster)
+    (asked,) = [c[1] for c in cluster.workers[0].calls if c[0] == "facts"]
+    assert asked.dtype == decided
+    with monkeypatch.context() as changed:
+        changed.setattr(os, "environ", {})
+        ClusterWorker({}, 1).facts(asked)
+        assert os.environ.get("CHOOSE_DTYPE") == computes
+
+
 def test_without_a_usable_node_nothing_begins() -> None:
     cluster = Nodes(node("1"))
     cluster.facts = lambda node: Raised("ModuleNotFoundError: No module named 'choose'")

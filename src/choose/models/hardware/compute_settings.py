@@ -103,13 +103,20 @@ def dtype() -> torch.dtype:
     if (setting := dtype_setting()) is not None:
         named: torch.dtype = getattr(torch, setting)
         return named
+    fast = bfloat16_is_fast() if device() == "cpu" else has_bfloat16()
+    return torch.bfloat16 if fast else torch.float32
+
+
+def has_bfloat16() -> bool:
+    """Return whether the hardware that models run on computes in bfloat16."""
+    import torch
+
     if device() == "cuda":
         # Older cards emulate bfloat16 in float32.
-        fast = torch.cuda.is_bf16_supported(including_emulation=False)
-        return torch.bfloat16 if fast else torch.float32
-    mps = device() == "mps"
-    fast = torch.backends.mps.is_macos_or_newer(14, 0) if mps else bfloat16_is_fast()
-    return torch.bfloat16 if fast else torch.float32
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device() == "mps":
+        return torch.backends.mps.is_macos_or_newer(14, 0)
+    return multiplies_bfloat16()
 
 
 def base_dtype() -> torch.dtype:

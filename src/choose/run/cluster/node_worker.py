@@ -148,10 +148,17 @@ class NodeFacts:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A question to each node about these strategies and model specs."""
+    """A question to each node about these strategies and model specs.
+
+    Attributes:
+        strategies: their names.
+        specs: of models.
+        dtype: number type that the study computes in; None where that is not decided yet.
+    """
 
     strategies: tuple[str, ...]
     specs: tuple[str, ...] = ()
+    dtype: str | None = None
 
     @classmethod
     def about(cls, candidates: Sequence[Candidate]) -> Question:
@@ -255,7 +262,15 @@ class ClusterWorker:
         self.worker: Worker | None = None
 
     def facts(self, question: Question) -> NodeFacts:
-        """Return what decides the answers of this process."""
+        """Return what decides the answers of this process.
+
+        It computes in the number type of the study from now on, if its hardware can.
+        """
+        if question.dtype is not None:
+            from choose.models.hardware.compute_settings import has_bfloat16
+
+            if question.dtype != "bfloat16" or has_bfloat16():
+                os.environ["CHOOSE_DTYPE"] = question.dtype
         return question.facts()
 
     def begin(self, dataset: Dataset, libraries: Sequence[str]) -> None:

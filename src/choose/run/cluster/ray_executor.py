@@ -315,7 +315,8 @@ class RayExecutor:
 
     def _start(self, node: Node, asked: Resources) -> None:
         handle = self.cluster.start(node, asked)
-        pending = handle.facts.remote(self.question)
+        dtype = self.dtypes.get(bool(asked.gpus))
+        pending = handle.facts.remote(replace(self.question, dtype=dtype))
         self.actors.append(Actor(handle, node, asked, pending, monotonic()))
 
     def _end(self, actor: Actor) -> None:
