@@ -44,7 +44,7 @@ TESTS = Path(__file__).parents[1]
 # A trial of the slow candidate takes most of a second on them.
 ROWS = [(e.text, e.target) for e in pool(seed=3, rows=180)]
 
-# Every fold, half of the rows, and noise: of two candidates that are fitted in milliseconds.
+# Every fold, changed texts, and noise: of two candidates that are fitted in milliseconds.
 STUDY = """
 [data]
 path = "words.csv"
@@ -60,17 +60,17 @@ strategy = "majority"
 [[candidates]]
 strategy = "tfidf"
 """
-SLOW = f"{STUDY}\n[[candidates]]\nstrategy = 'steady'\n"
+SLOW = f"{STUDY}\n[[candidates]]\nstrategy = 'counting'\n"
 
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder that makes a slow strategy known to every process that has it on its path."""
     folder = tmp_path_factory.mktemp("installed")
-    facts = folder / "steady-1.0.dist-info"
+    facts = folder / "counting-1.0.dist-info"
     facts.mkdir()
-    (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: steady\nVersion: 1.0\n")
-    entry = "[choose.strategies]\nsteady = support.fake_strategies:Steady\n"
+    (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: counting\nVersion: 1.0\n")
+    entry = "[choose.strategies]\ncounting = support.fake_strategies:Counting\n"
     (facts / "entry_points.txt").write_text(entry)
     return folder
 
