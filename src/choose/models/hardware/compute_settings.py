@@ -113,7 +113,7 @@ def has_bfloat16() -> bool:
 
     if device() == "cuda":
         # Older cards emulate bfloat16 in float32.
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device() == "mps":
         return torch.backends.mps.is_macos_or_newer(14, 0)
     return multiplies_bfloat16()
