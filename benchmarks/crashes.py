@@ -49,6 +49,7 @@ from choose.conformance import pool  # noqa: E402
 from choose.errors import ChooseError  # noqa: E402
 from choose.models.results.output_cache import ResultCache, caching  # noqa: E402
 from choose.report.write import write as write_report  # noqa: E402
+from choose.store.trial_folder import SCORES  # noqa: E402
 from machine import machine  # noqa: E402
 from support.chat_server import labels_of, sent, serving  # noqa: E402
 
@@ -274,7 +275,7 @@ def fill(code: int) -> Callable[[], None]:
 
 def check(bench: Bench, part: str, place: Path, kind: str, note: object) -> None:
     """Report and resume a disturbed study, and record whether anything was lost."""
-    before = complete(place)
+    before, kept = complete(place), clocks(place)
     seen = wait(start(report, place), place) if (place / "store").exists() else {"line": "none"}
     if "traceback" in seen or not seen:
         bench.count(part, "lost", f"{note}: report: {seen}")
@@ -283,6 +284,8 @@ def check(bench: Bench, part: str, place: Path, kind: str, note: object) -> None
     same = result.get("result") == bench.expected[kind]
     after = complete(place)
     again = [key for key, when in before.items() if after.get(key, when) != when]
+    found = clocks(place)
+    again += [str(at) for at, seconds in kept.items() if found.get(at, -1) != seconds]
     if not same or again:
         bench.count(part, "lost", f"{note}: {result.get('traceback') or result} again: {again}")
         return
@@ -296,8 +299,22 @@ def complete(place: Path) -> dict[str, int]:
     found = {}
     for file in files:
         facts = json.loads(file.read_text())
-        # The views of a slow candidate are a trial of their own, added to the one of the rows.
-        found[f"{file.parent.name} {facts['views']}"] = file.stat().st_mtime_ns
+        # A later round adds views, or rows of those that were not asked yet.
+        name = f"{file.parent.name} {facts['views']} {facts['unasked']}"
+        found[name] = file.stat().st_mtime_ns
+    return found
+
+
+def clocks(place: Path) -> dict[tuple[str, str, str], float | None]:
+    """Return the seconds of each stored answer, where they are measured one by one.
+
+    No answer that is made again takes as long.
+    """
+    found: dict[tuple[str, str, str], float | None] = {}
+    for file in (place / "store").glob("trials/*/*.parquet"):
+        if (file.parent / "trial.json").exists() and not file.name.endswith(SCORES):
+            for row in pl.read_parquet(file).iter_rows(named=True):
+                found[file.parent.name, file.stem, row["id"]] = row.get("latency")
     return found
 
 

@@ -239,7 +239,9 @@ def write_random(folder: Path, shape: dict[str, Any]) -> None:
         model = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16)
     model.save_pretrained(folder, max_shard_size="4GB")
     letters = sorted(pre_tokenizers.ByteLevel.alphabet())
-    words = {mark: n for n, mark in enumerate(["<s>", "</s>", *letters])}
+    # The rest of the vocabulary stands in no text; a tokenizer without it would be refused.
+    rest = [f"<{n}>" for n in range(config.vocab_size - len(letters) - 2)]
+    words = {mark: n for n, mark in enumerate(["<s>", "</s>", *letters, *rest])}
     tokenizer = Tokenizer(models.BPE(vocab=words, merges=[]))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
