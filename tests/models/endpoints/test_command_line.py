@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -24,6 +25,17 @@ RIGHT = by_words(_WORDS)
 QUICK = ("--seeds", "1", "--noise", "0")
 
 Run = Callable[..., tuple[int, str, str]]
+
+
+def numbers(rows: int) -> list[tuple[str, str]]:
+    """Return rows whose labels no words tell, so that a model that knows the rule stays ahead."""
+    return [(f"parcel {i}", list(_WORDS)[i % 3]) for i in range(rows)]
+
+
+def by_remainder(body: dict[str, Any]) -> Http:
+    """Answer `numbers` right."""
+    found = re.findall(r"parcel (\d+)", body["messages"][-1]["content"])
+    return sent(json.dumps({"label": list(_WORDS)[int(found[-1]) % 3 if found else 0]}))
 
 
 @pytest.fixture
@@ -149,6 +161,10 @@ def test_a_first_run_does_not_say_that_answers_were_paid_for_before(
     choose: Run, server: Server, tmp_path: Path
 ) -> None:
     """D23: equal questions of one run were called "paid for before"; a second run's are."""
+    # Round 1 asks what round 0 asked, after learning from more rows.
+    write_csv(
+        tmp_path / "words.csv", [(f"{e.text} {i}", e.target) for i, e in enumerate(pool(rows=400))]
+    )
     flags = ["-s", "prompt", "--seeds", "1", "--noise", "0,0.2", "--budget", "1m"]
     address = ["--model", "m", "--base-url", server.url]
     code, out, err = choose("compare", "words.csv", *flags, *address, "--yes", "--out", "a")
@@ -173,7 +189,9 @@ def test_two_candidates_of_one_strategy_have_a_model_each(
         )  # both are here and free: nothing to confirm
     assert code == 0
     assert card(tmp_path / "st", "prompt-big")["accuracy"]["value"] == 1.0
-    assert card(tmp_path / "st", "prompt-small")["accuracy"]["value"] == pytest.approx(1 / 3)
+    assert (
+        card(tmp_path / "st", "prompt-small")["accuracy"]["value"] == 8 / 25
+    )  # and is left behind
     assert {body["model"] for body in server.asked} == {"big-model"}
     gates = {gate["name"]: gate for gate in record(tmp_path / "st")["gates"]}
     assert gates["contenders credible"]["status"] == "pass"
@@ -348,12 +366,12 @@ def test_repeats_measure_what_the_service_itself_changes(choose: Run, tmp_path: 
     def fickle(body: dict[str, Any]) -> Http:
         question = body["messages"][-1]["content"]
         calls[question] = calls.get(question, 0) + 1
-        # The three rows of which 7, 17, 27 … occur in the text get another answer each time.
-        if question.split()[-2].endswith("7"):
-            label = list(_WORDS)[calls[question] % 3]
-            return sent(json.dumps({"label": label}))
-        return RIGHT(body)
+        # The rows with 7, 17, 27 … get another answer each time.
+        if any(word.endswith("7") for word in question.split()):
+            return sent(json.dumps({"label": list(_WORDS)[calls[question] % 3]}))
+        return by_remainder(body)
 
+    write_csv(tmp_path / "words.csv", numbers(60))
     with serving(fickle) as server:
         (tmp_path / "choose.toml").write_text(study_file(server.url, grid="repeats = 3"))
         code, _out, _ = choose("compare", "-c", "choose.toml", "--out", "st")
@@ -422,25 +440,21 @@ def test_a_trial_that_fails_midway_is_a_recorded_failure(
 
 
 @pytest.mark.slow
-def test_priced_rows_are_spared_off_the_main_comparison(
-    choose: Run, server: Server, tmp_path: Path
-) -> None:
-    write_csv(
-        tmp_path / "words.csv",
-        [(f"{e.text} {i}", e.target) for i, e in enumerate(pool(rows=300))],
-    )
+def test_priced_rows_are_spared_off_the_main_comparison(choose: Run, tmp_path: Path) -> None:
+    write_csv(tmp_path / "words.csv", numbers(90))
     grid = ["--seeds", "1", "--noise", "0.2"]
-    priced = ["--model", "m", "--base-url", server.url, "--usd-per-million", "1,2", "--yes"]
-    code, _, _ = choose("compare", "words.csv", "-s", "few-shot", *grid, *priced, "--out", "st")
+    with serving(by_remainder) as server:
+        priced = ["--model", "m", "--base-url", server.url, "--usd-per-million", "1,2", "--yes"]
+        code, _, _ = choose("compare", "words.csv", "-s", "few-shot", *grid, *priced, "--out", "st")
     assert code == 0
     asked: dict[str, set[str]] = {}
     _, trials = Store(tmp_path / "st").grid()
     for trial in trials:
         if trial.candidate == "few-shot" and (run := Store(tmp_path / "st").get(trial)):
-            place = f"{trial.scenario.kind} {trial.variant} {trial.train_size < 200}"
+            place = trial.variant or trial.scenario.kind
             asked.setdefault(place, set()).update(run.asked["clean", 0])
-            if ("typos", 0) in run.asked:
-                asked.setdefault("typos", set()).update(run.asked["typos", 0])
-    assert len(asked.pop("standard  False")) == 300
-    assert {len(rows) for rows in asked.values()} == {100}
-    assert len(asked) >= 5
+            assert {view for view, _ in run.asked} == {"clean"}
+    assert len(asked.pop("standard")) == len(asked.pop("noise")) == 90
+    # Other wordings are tried in one of five folds.
+    assert {len(rows) for rows in asked.values()} == {18}
+    assert len(asked) >= 3
