@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import tomli_w
 
+from choose.conformance import pool
 from choose.models.weights.spec import DEFAULT_ENCODER
 from support.serving.studies import ONCE
 from support.studies import write_csv
@@ -23,6 +24,8 @@ pytestmark = pytest.mark.slow(seconds=14)
 
 CHOOSE = (sys.executable, "-m", "choose")
 FAMILIES_OF_MODELS = ("tfidf", "knn", "probe", "prompt", "few-shot", "retrieval", "lora")
+# Trials of more noise: a study that takes longer.
+LONG = ("-s", "tfidf", "--noise", ",".join(f"{rate / 100:g}" for rate in range(0, 48, 2)))
 GRID = ("-s", "tfidf", "--seeds", "3", "--noise", "0,0.1,0.2,0.3")
 
 
@@ -87,16 +90,16 @@ def test_a_second_command_on_a_study_that_runs_ends_with_one_line(
 ) -> None:
     """Both ran the same trials, and each wrote over the other's."""
     data, store = write_csv(tmp_path / "words.csv"), tmp_path / "st"
-    process = start("compare", data, *GRID, "--out", store)
+    process = start("compare", data, *LONG, "--out", store)
     wait_for_trials(store, 1, process)
-    second = choose("compare", data, *GRID, "--out", store)
+    second = choose("compare", data, *LONG, "--out", store)
     assert process.poll() is None
     assert second.code == 2
     assert "Another choose command is running the study" in second.err
     assert choose("report", store).code == 0
     process.send_signal(signal.SIGKILL)
     process.communicate()
-    assert choose("compare", data, *GRID, "--out", store).code == 0
+    assert choose("compare", data, *LONG, "--out", store).code == 0
 
 
 def test_ctrl_c_ends_at_once_and_keeps_what_is_finished(choose: Any, tmp_path: Path) -> None:
@@ -180,9 +183,10 @@ def test_every_family_answers_a_real_set_with_the_real_models(
 
 
 def test_a_report_is_quick_and_quicker_when_nothing_changed(choose: Any, tmp_path: Path) -> None:
-    data, store = write_csv(tmp_path / "words.csv"), tmp_path / "st"
-    noise = ",".join(f"{percent / 100:g}" for percent in range(0, 36, 2))
-    assert choose("compare", data, "-s", "tfidf", "--noise", noise, "--out", store).code == 0
+    # In few rows, several rates of noise change the same ones, which is one trial.
+    rows = [(e.text, e.target) for e in pool(seed=3, rows=200)]
+    data, store = write_csv(tmp_path / "words.csv", rows), tmp_path / "st"
+    assert choose("compare", data, *LONG, "--out", store).code == 0
     assert len(list(store.glob("trials/*/trial.json"))) >= 100
     (store / "decision.json").unlink()
     first, second = (timed("report", store) for _ in range(2))

@@ -131,6 +131,13 @@ def test_the_likeliest_of_a_family_answers_some_rows_before_it_is_left(tmp_path:
     assert max(one.rows("steady").values()) == 100
 
 
+def test_it_stays_the_same_one_whoever_is_named_first_among_equals(tmp_path: Path) -> None:
+    one = Set(tmp_path, "tfidf", "steady", "sluggish")
+    alike = {"tfidf": 1.0, "steady": 0.0, "sluggish": 0.0}
+    one.run(judged=only(dict(reversed(alike.items())), alike, dict(reversed(alike.items())), alike))
+    assert sorted(max(one.rows(n).values()) for n in ("steady", "sluggish")) == [25, 100]
+
+
 def test_where_one_family_is_left_its_slow_members_stop(tmp_path: Path) -> None:
     one = Set(tmp_path, "tfidf", "steady", "sluggish")
     chances = {"tfidf": 0.0, "majority": 0.0, "steady": 0.5, "sluggish": 0.5}

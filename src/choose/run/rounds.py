@@ -507,7 +507,11 @@ class _Loop:
         # Answers that exist already are of nobody's family.
         family = {n: self.classes[n].family if n in self.classes else n for n in chance}
         decided = len({family[name] for name in able}) == 1
-        best = {family[n]: n for n in sorted(chance, key=lambda n: chance[n])}
+        # Among those that go on; of equal ones the first of the plan, whatever the clock says.
+        going = [n for n in self.classes if n in chance and n not in self.out]
+        best: dict[Family, str] = {}
+        for name in sorted(going, key=lambda n: -chance[n]):
+            best.setdefault(self.classes[name].family, name)
         for name in [n for n in self._compared if self._is_slow(n) and n not in self.out]:
             rows = self._rows_answered(name)
             few = rows < ROWS_OF_A_FAMILY and name == best.get(self.classes[name].family)
