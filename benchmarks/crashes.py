@@ -275,7 +275,7 @@ def fill(code: int) -> Callable[[], None]:
 
 def check(bench: Bench, part: str, place: Path, kind: str, note: object) -> None:
     """Report and resume a disturbed study, and record whether anything was lost."""
-    before, kept = complete(place), clocks(place)
+    before, kept = complete(place), wait(start(clocks, place), place)["result"]
     seen = wait(start(report, place), place) if (place / "store").exists() else {"line": "none"}
     if "traceback" in seen or not seen:
         bench.count(part, "lost", f"{note}: report: {seen}")
@@ -284,8 +284,8 @@ def check(bench: Bench, part: str, place: Path, kind: str, note: object) -> None
     same = result.get("result") == bench.expected[kind]
     after = complete(place)
     again = [key for key, when in before.items() if after.get(key, when) != when]
-    found = clocks(place)
-    again += [str(at) for at, seconds in kept.items() if found.get(at, -1) != seconds]
+    found = wait(start(clocks, place), place)["result"]
+    again += [at for at, seconds in kept.items() if found.get(at, -1) != seconds]
     if not same or again:
         bench.count(part, "lost", f"{note}: {result.get('traceback') or result} again: {again}")
         return
@@ -305,16 +305,17 @@ def complete(place: Path) -> dict[str, int]:
     return found
 
 
-def clocks(place: Path) -> dict[tuple[str, str, str], float | None]:
+def clocks(place: Path) -> dict[str, float | None]:
     """Return the seconds of each stored answer, where they are measured one by one.
 
-    No answer that is made again takes as long.
+    No answer that is made again takes as long. For a child: polars has threads, and no process that
+    has some can be forked.
     """
-    found: dict[tuple[str, str, str], float | None] = {}
+    found: dict[str, float | None] = {}
     for file in (place / "store").glob("trials/*/*.parquet"):
         if (file.parent / "trial.json").exists() and not file.name.endswith(SCORES):
             for row in pl.read_parquet(file).iter_rows(named=True):
-                found[file.parent.name, file.stem, row["id"]] = row.get("latency")
+                found[f"{file.parent.name} {file.stem} {row['id']}"] = row.get("latency")
     return found
 
 

@@ -137,19 +137,22 @@ def evidence(occasion: Occasion) -> Evidence:
     recommendation depends on them; they could only lower a confidence.
     """
     answered, rows = occasion.answered, occasion.rows
+    # The truth is what pools of this size give, so no further labels are there to learn from: the
+    # whole is larger by a row where pools were drawn, which says just that.
+    whole = occasion.size + occasion.drawn
     # A row that is drawn twice counts twice.
     ids = tuple(f"row {n}" for n in range(len(rows)))
     targets = StandIns(answered, len(rows))
     return Evidence(
         name=answered.name,
         fingerprint="0" * 32,
-        rows=len(rows) + (answered.pool if occasion.drawn else occasion.size),
+        rows=len(rows) + whole,
         labels=targets.labels,
         task=targets.task,
         division="held-out",
         items=Items(ids=ids, targets=targets.right, clusters=ids),
         candidates=tuple(info(name, answered.kinds[name]) for name in occasion.draws),
-        pool_rows=(answered.pool if occasion.drawn else occasion.size,),
+        pool_rows=(whole,),
         runs=tuple(_runs(occasion, ids, targets)),
         dated=0,
     )

@@ -229,8 +229,8 @@ def test_rows_that_a_run_lacks_take_another_fit_and_their_answers():
 def test_what_was_left_out_is_named():
     """ "Finish what was left out (19 items)" named none of them."""
     left = (
-        late("lora", **{"views": 5, "added label noise": 10}),
-        late("rag", **{"added label noise": 1_200, "a new class": 2}),
+        late("lora", **{"views": 5, "added noise": 10}),
+        late("rag", **{"added noise": 1_200, "a new class": 2}),
     )
     whole = study([majority(), tfidf(0.80), prompt(0.83)], 600, 4)
     (step,) = [
@@ -238,7 +238,7 @@ def test_what_was_left_out_is_named():
         for step in steps_of(judge(whole, Rule(), left_out=left), "evaluate-rest")
         if step.text.startswith("Finish")
     ]
-    assert "(views, added label noise and a new class; 2 items)" in step.text
+    assert "(views, added noise and a new class; 2 items)" in step.text
 
 
 def test_what_labels_gain_is_said_of_candidates_that_may_catch_up():

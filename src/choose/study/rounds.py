@@ -30,7 +30,7 @@ from choose.types import FAMILIES, STANDARD, Candidate, Dataset, Scenario, Task,
 FIRST_ROWS, FIRST_ASKED = 250, 25
 
 CONTROLS, DRILLS = "controls with other passages", "documents that change"
-VIEWS, NOISE = "views", "added label noise"
+VIEWS, NOISE = "views", "added noise"
 INNER, DRIFT, NEW_CLASS = (
     "cross-validation inside the training pool",
     "drift over time",

@@ -244,7 +244,7 @@ def _division(data: Dataset) -> str:
 
 
 # Parts of a study that are called otherwise where answers are no labels.
-WITHOUT_LABELS = {"added label noise": "added noise", "a new class": "a new field"}
+WITHOUT_LABELS = {"a new class": "a new field"}
 
 
 def _grid_table(plan: Planning) -> list[Column]:
