@@ -400,7 +400,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Decisi
     for i in [i for i in range(100, 240) if i % 3]:
         late = as_text({**record(examples[i].target), "po": f"{1000 + i}"})
         examples[i] = replace(examples[i], text=f"{examples[i].text} PO {1000 + i}", target=late)
-    plain = dated(rows(240))
+    plain = dated(rows(700))  # the first round learns from 250
     letters = {id: replace(e, target=f"Kept: {e.text} Yours") for id, e in plain.examples.items()}
     texts = replace(plain, task=Writing(), examples=letters)
     with pytest.MonkeyPatch.context() as patch:
