@@ -37,6 +37,7 @@ from choose.models.retrieval.reading import (
 )
 from choose.models.saving import read_fitted, write_fitted
 from choose.models.weights.spec import DEFAULT_ENCODER, DEFAULT_LM, endpoint_name
+from choose.progress import seconds_to_aim
 from choose.strategy import as_part
 from choose.tasks.answering import abstains, reading
 from choose.types import Answers, Example, Family, Floats, Item, Task
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
     from choose.models.lora.answer_writer import AnswerPrompts
 
 # Limits of choosing: labelled rows, words of the passages that are read, and seconds.
-ROWS_TRIED, WORDS_TRIED, SECONDS_TRIED = 24, 20_000, 90.0
+ROWS_TRIED, FEWEST_TRIED, WORDS_TRIED, SECONDS_TRIED = 24, 4, 20_000, 90.0
 
 # Words of a passage and how many are read, in the order in which they are tried.
 SHAPES = ((100, 1), (100, 3), (200, 1), (50, 3), (50, 1))
@@ -237,6 +238,9 @@ class _Trying:
         self, strategy: Rag, task: Task, pool: Sequence[Example], library: Library
     ) -> None:
         self.strategy, self.task, self.pool, self.first = strategy, task, pool, library
+        # A fit that should end soon tries fewer rows, for fewer seconds.
+        self.limit = min(SECONDS_TRIED, seconds_to_aim())
+        self.most = max(FEWEST_TRIED, int(ROWS_TRIED * self.limit / SECONDS_TRIED))
         found = in_order([row for row in pool if row.evidence] or pool)
         shots = SHOTS if strategy.shots is None else strategy.shots
         self.shown = self._demonstrations(found, shots)
@@ -337,14 +341,14 @@ class _Trying:
             f"Read: {chosen}. {metric} on {len(self.rows)} training rows "
             f"{self.scores[chosen].mean():.2f}; {self.scores[first].mean():.2f} with {first}. "
             f"{len(self.scores)} settings took {self.read:,} words of passages and "
-            f"{self.seconds:.0f} s; the limits are {ROWS_TRIED} rows, {WORDS_TRIED:,} words and "
-            f"{SECONDS_TRIED:.0f} s.{others}"
+            f"{self.seconds:.0f} s; the limits are {self.most} rows, {WORDS_TRIED:,} words and "
+            f"{self.limit:.0f} s.{others}"
         )
 
     def _demonstrations(self, rows: Sequence[Example], shots: int) -> list[Example]:
         """Return the shortest of some rows that are about other documents than the first rows."""
-        tried = _documents(rows[:ROWS_TRIED])
-        apart = [row for row in rows[ROWS_TRIED:] if tried.isdisjoint(_documents([row]))]
+        tried = _documents(rows[: self.most])
+        apart = [row for row in rows[self.most :] if tried.isdisjoint(_documents([row]))]
         if len(apart) < shots:  # the pool is small, or all of it is about a few documents
             apart = list(rows[-shots:]) if self.strategy.shots or len(rows) > shots else []
 
@@ -358,7 +362,7 @@ class _Trying:
         """Return the rows to try settings on: about other documents than the demonstrations."""
         ids, shown = {row.id for row in self.shown}, _documents(self.shown)
         others = [row for row in rows if row.id not in ids]
-        return ([r for r in others if shown.isdisjoint(_documents([r]))] or others)[:ROWS_TRIED]
+        return ([r for r in others if shown.isdisjoint(_documents([r]))] or others)[: self.most]
 
     def _shapes(self) -> list[tuple[int, int]]:
         """Return the lengths of passages in words and numbers of passages to try."""
@@ -404,12 +408,12 @@ class _Trying:
         ]
         new = [place for place, one in enumerate(asked) if one not in self._written]
         more = sum(words * len(found[place]) for place in new)
-        full = self.read + more > WORDS_TRIED or self._spent() > SECONDS_TRIED
+        full = self.read + more > WORDS_TRIED or self._spent() > self.limit
         if full and self.scores:
             self.left_out = True
             return
         items = [with_passages(self.items[place], found[place]) for place in new]
-        total, left = max(self.planned, self.read + more), SECONDS_TRIED - self._spent()
+        total, left = max(self.planned, self.read + more), self.limit - self._spent()
         with as_part(self.read, more, total, "choosing passages", left):
             outputs = self.prompter(shots).answer(items).outputs
         self.read += more

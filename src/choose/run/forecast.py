@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from math import log
+from math import inf, log
 
 from choose.schema.plan import COMPARISON, Job, Reach, Round
 from choose.strategy import find
@@ -22,6 +22,9 @@ SLOW: Mapping[Family, tuple[float, float]] = {
     "fine-tuning": (15.0, 0.02),
 }
 
+# A fit that takes this share of the time that it should end in was probably made shorter.
+CUT_SHARE = 0.8
+
 # What is prompted learns from a few rows however many there are; what retrieves indexes all.
 GROWTH: Mapping[Family, float] = {"prompting": 0.0, "retrieval": 0.5}
 
@@ -33,17 +36,21 @@ class Pace:
     Attributes:
         growth: power of the rows by which a fit grows, until two fits have told it.
         fits: rows -> seconds of its fit on them.
+        cut: rows of fits that time had made shorter: more rows take as long again on top.
         answer: seconds of each of its latest answers; None before the first.
         dollars: what each of its latest answers cost.
     """
 
     growth: float = 1.0
     fits: dict[int, float] = field(default_factory=dict)
+    cut: set[int] = field(default_factory=set)
     answer: float | None = None
     dollars: float = 0.0
 
-    def add(self, run: Run) -> None:
-        """Count a run."""
+    def add(self, run: Run, aim: float = inf) -> None:
+        """Count a run, whose fit should have ended within the seconds of `aim`."""
+        if (run.fit_seconds or 0.0) > CUT_SHARE * aim:
+            self.cut.add(run.trial.train_size)
         family = find(run.trial.strategy).family
         self.growth = GROWTH.get(family, 1.0)
         if run.fit_seconds is not None:
@@ -60,6 +67,7 @@ class Pace:
         if before and min(self.fits[before[-1]], self.fits[last]) > 0:
             grown = log(self.fits[last] / self.fits[before[-1]]) / log(last / before[-1])
             power = min(1.5, max(0.0, grown))
+        power += last in self.cut
         return self.fits[last] * float((rows / max(1, last)) ** power)
 
     def fit_seconds(self, job: Job) -> float:

@@ -38,8 +38,8 @@ FIRST_SHARE, FIRST_SECONDS = 0.2, 60.0
 # Share of the budget that fits of the comparison leave for the rounds after it.
 RESERVE = 0.1
 
-# Share of the time that is left in which the fit of a fast candidate should end.
-FAST_SHARE = 0.05
+# Share of the time that is left in which the fit of a candidate should end.
+SLOW_SHARE, FAST_SHARE = 0.7, 0.05
 
 # Trials that are fitted together at most, and attempts at one that a worker does not survive.
 MOST_TOGETHER, ATTEMPTS = 10, 2
@@ -186,6 +186,7 @@ class _Loop:
     out: dict[str, Reason | None] = field(default_factory=dict)
     held: set[str] = field(default_factory=set)
     _compared: dict[str, dict[int, Job]] = field(default_factory=dict)
+    _aims: dict[str, float] = field(default_factory=dict)
     _failed: Counter[str] = field(default_factory=Counter)
     _numbers: int = 0
     _reused: int = 0
@@ -328,12 +329,15 @@ class _Loop:
             self._cannot(jobs, max(fits), left=left, paid=self.budget.pays(usd))
             return None
         self._numbers += 1
-        seconds, fit_seconds = left, left if self._is_slow(name) else FAST_SHARE * left
+        seconds, fit_seconds = left, (SLOW_SHARE if self._is_slow(name) else FAST_SHARE) * left
         if first and left < inf:
             budget = self.budget.seconds or 0.0
             leads = len({self.classes[n].family for n in (name, *waiting) if self._is_slow(n)})
             fit_seconds = min(FIRST_SHARE * budget, FIRST_SECONDS) / max(3, leads)
             seconds = left / max(1, leads)
+        self._aims |= {
+            job.trial.key: fit_seconds for job, n in zip(jobs, had, strict=True) if not n
+        }
         return GroupRequest(
             number=self._numbers,
             jobs=tuple(jobs),
@@ -453,7 +457,7 @@ class _Loop:
             if name not in self._compared:
                 self.out[name] = None
             return
-        self.paces.setdefault(name, Pace()).add(run)
+        self.paces.setdefault(name, Pace()).add(run, self._aims.get(run.trial.key, inf))
         if job.part == COMPARISON:
             own = self._compared.setdefault(name, {})
             before = own.get(run.trial.fold)
