@@ -126,8 +126,9 @@ def shorten(runs: Sequence[TrainingRun], seconds: float, part: tuple[float, floa
     Nothing is shortened before `FIRST_STEPS`: the first steps set up.
     """
     done, total = part
-    steps = max(run.step for run in runs)
-    if steps < FIRST_STEPS or (left := seconds_to_aim()) >= (total - done) * seconds / done:
+    steps, left = max(run.step for run in runs), seconds_to_aim()
+    early = steps < FIRST_STEPS and seconds < left  # a step may take as long as all should
+    if early or left >= (total - done) * seconds / done:
         return
     for run in runs:
         if not run.finished:

@@ -35,6 +35,7 @@ from choose.models.records.values_in_text import (
     without_inventions,
 )
 from choose.models.saving import row_facts, rows_from, task_facts
+from choose.progress import seconds_to_aim
 from choose.tasks.answering import Briefly
 from choose.tasks.extraction import as_text, parse
 from choose.tasks.kinds import read_task
@@ -246,6 +247,9 @@ def _string(text: str) -> str:
 # the second figure. Reading and writing them is most of a fit.
 CALIBRATION_TOKENS, LEAST_ROWS = 6_144, 12
 
+# Seconds of the answers to a row, in both forms, that are assumed where a fit should end soon.
+SECONDS_A_ROW = 2.0
+
 # Rows on which the end of texts is chosen: each is written as a whole.
 ENDING_ROWS = 12
 
@@ -348,8 +352,9 @@ class LocalWriter(LocalPrompts):
         if field_types(self.task):
             self._choose_form(examples, demonstrations)
         elif isinstance(self.task, Writing):
-            rows = examples[:ENDING_ROWS]
-            prompts = self._prompts([row.item() for row in rows], demonstrations[:ENDING_ROWS])
+            count = min(ENDING_ROWS, rows_in_time())
+            rows = examples[:count]
+            prompts = self._prompts([row.item() for row in rows], demonstrations[:count])
             written = self.generator.write(prompts, self._rule())
             self.cached_seconds += written.cached_seconds
             self.first_copy, note = first_copy_helps(self.task, written, rows)
@@ -361,7 +366,7 @@ class LocalWriter(LocalPrompts):
         skeleton = self._skeleton(dict.fromkeys(field_types(self.task), 0.0))
         own = demonstrations or [()] * len(examples)
         prompts = self._prompts([example.item() for example in examples], own)
-        count = _affordable(prompts, skeleton)
+        count = min(_affordable(prompts, skeleton), rows_in_time())
         examples, prompts = examples[:count], prompts[:count]
         asked, rules = skeleton.questions(prompts)
         # In one call, since both forms begin with the same prompts, which are then read once.
@@ -437,6 +442,11 @@ class LocalWriter(LocalPrompts):
 
     def _score(self, output: str | None, example: Example) -> float:
         return self.task.score(output, example.targets)[self.task.metrics[0]]
+
+
+def rows_in_time() -> int:
+    """Return how many rows a fit that should end soon may write answers to: two at least."""
+    return int(max(2, min(1_000, seconds_to_aim() / SECONDS_A_ROW)))
 
 
 def _affordable(prompts: Sequence[Prompt], skeleton: Skeleton) -> int:
