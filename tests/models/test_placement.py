@@ -309,7 +309,7 @@ def head_gradients(run: ClassifierRun) -> list[torch.Tensor]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("family", ["Qwen3", "BERT"])
+@pytest.mark.parametrize("family", ["Qwen3", "DeBERTa-v3"])
 @pytest.mark.parametrize("room", [36, 12])
 def test_a_batch_is_trained_in_parts_where_memory_runs_out(
     family: str, room: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -321,7 +321,7 @@ def test_a_batch_is_trained_in_parts_where_memory_runs_out(
     whole = head_gradients(a_run(base))
     run, widths = a_run(base), list[int]()
     inner = run.model.adapter.get_base_model()
-    layer = (inner.encoder.layer if family == "BERT" else inner.layers)[0]
+    layer = (inner.encoder.layer if family == "DeBERTa-v3" else inner.layers)[0]
     with room_for(layer, room, widths):
         parts = head_gradients(run)
     assert halvings("cpu") == (2 if room == 36 else 3)
