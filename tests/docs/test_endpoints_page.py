@@ -77,7 +77,10 @@ def test_the_study_runs(tmp_path: Path) -> None:
         }
         (tmp_path / "choose.toml").write_text(tomli_w.dumps(study), encoding="utf-8")
         record = here.compare("-s", "api-prompt", "-s", "api-few-shot")
-        assert len(here.answers("api-prompt")) == len(here.answers("api-few-shot")) == 60
+        # One of two that are alike is left behind once the other leads it for certain.
+        rows = sorted(len(here.answers(name)) for name in ("api-prompt", "api-few-shot"))
+        assert rows[0] >= 25
+        assert rows[1] == 60
         assert server.ledger.twice == []
     cards = {card["candidate"]: card for card in record["scorecards"]}
     # Demonstrations share their beginning with each other, so more of them comes from the cache.
