@@ -14,7 +14,7 @@ def house() -> House:
 
 
 # The sums only go down; a commit that lowers one lowers its limit.
-LINES = {"src": 72_200, "strategies": 3_480, "tests": 55_200}
+LINES = {"src": 68_400, "strategies": 3_450, "tests": 51_300}
 MODULES = 295
 
 
