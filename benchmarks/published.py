@@ -51,7 +51,7 @@ class Case:
         close: whether another family is too close to tell.
         ours: whether `tfidf` is among the candidates.
         group: the rows that count; all where it is empty.
-        clustered: whether rows of a group hang together.
+        clustered: whether rows of a group are clustered.
     """
 
     set: str
@@ -267,7 +267,7 @@ def table(every: Sequence[Judged]) -> Iterator[str]:
     ties = sum(one.sure for one in close)
     yield f"{_met(not ties)} ties called sure: {ties} of {len(close)}"
     less = _met(2 * needless <= most)
-    yield f"{less} a dearer family than needed: {needless}; by the highest score: {most}"
+    yield f"{less} a more expensive family than needed: {needless}; by the highest score: {most}"
 
 
 def _dearer(family: Family, case: Case) -> bool:

@@ -33,7 +33,7 @@ RUN = ("run", "draw", "repetition", "repeat", "seed")
 NEITHER = (*RUN, "correct", "is_correct", "right", "match", "score", "fold", "split", "difficulty")
 ANSWER = ("answer", "prediction", "predicted", "pred", "output", "response", "completion", "label")
 
-# Share of the answers of a column that must be labels, where nobody says that it holds answers.
+# Share of the answers of a column that must be labels, unless a flag names it as answers.
 MOST = 0.5
 
 # Cells by which a column is judged.

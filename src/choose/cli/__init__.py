@@ -64,7 +64,7 @@ def _exit_with(error: BaseException) -> NoReturn:
 
 
 def _fault(error: BaseException) -> str:
-    """Return the line about an error that nobody foresaw; its traceback goes into a file."""
+    """Return the line about an unexpected error; its traceback goes into a file."""
     from choose.errors import in_short
 
     report = ""
