@@ -14,7 +14,7 @@ def house() -> House:
 
 
 # The sums only go down; a commit that lowers one lowers its limit.
-LINES = {"src": 68_400, "strategies": 3_450, "tests": 51_300}
+LINES = {"src": 67_026, "strategies": 3_437, "tests": 50_819}
 MODULES = 295
 
 

@@ -24,8 +24,7 @@ from choose.judge.prose.written_answers import behind_by_other_metrics
 from choose.judge.scores.score_tables import study_scores
 from choose.report.html.page import render_html, render_versus_html
 from choose.report.markdown import render_markdown, render_versus_markdown
-from choose.report.terminal.decision_page import render, render_full, versus_page
-from choose.report.text_answers import with_inputs
+from choose.report.terminal.decision_page import render, versus_page
 from choose.schema.decision import Decision
 from choose.store.store import Store
 from choose.store.trial_folder import SCORES
@@ -352,8 +351,7 @@ def test_no_form_of_the_report_speaks_of_labels(
     forms = forms_of(*stored)
     check_words(forms)
     assert "of fields right" in forms["screen"]
-    assert "field F1" in forms["full"]
-    assert "{+99+}" in forms["full"]
+    assert "field F1" in forms["html"]
     assert "Hello there" in forms["html"]
 
 
@@ -367,7 +365,6 @@ def forms_of(decision: Decision, store: Store) -> dict[str, str]:
         "html": re.sub(r"<[^>]+>", " ", page),
         "markdown": render_markdown(decision),
         "screen": printed(render(decision, store.path)),
-        "full": printed(render_full(with_inputs(decision, texts), store.path)),
     }
 
 
@@ -421,16 +418,10 @@ def test_nothing_that_a_study_measures_is_told_in_words_of_labels(
     records, texts = (forms_of(*measured[kind]) for kind in ("records", "texts"))
     check_words(records)
     check_words(texts)
-    full = " ".join(records["full"].split())
-    assert "% of fields right after" in full
-    assert "The new field is po, withheld at first; field F1 is that of test rows that fill" in full
-    assert "10 % of the targets" in full
     assert "change on rows without it, points" in " ".join(records["html"].split())
     assert "best on rows that fill the new field" in records["html"]
     scribe = card(measured["texts"][0], "scribe").accuracy.value
     assert f"{scribe:.2f} " in texts["screen"], "chrF is no percentage"
-    assert "chrF 0." in texts["full"].partition("by number of training rows")[2]
-    # The sections are named where the path leaves them room.
     assert "--full" in records["screen"].partition("More: ")[2]
 
 
@@ -451,7 +442,7 @@ def test_the_share_of_right_records_can_decide(
     check_words(forms)
     assert "of records right" in forms["screen"]
     assert "The score is the share of records that are right as a whole." in " ".join(
-        forms["full"].split()
+        forms["markdown"].split()
     )
     assert "vs good" in forms["screen"]
 

@@ -14,8 +14,8 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from choose.report import words
-from choose.report.screen_text import command_lines, rest
-from choose.report.terminal.decision_page import render, render_full
+from choose.report.screen_text import command_lines
+from choose.report.terminal.decision_page import render
 from choose.report.terminal.first_screen import PIPED, first_sentences
 from choose.schema.base import Interval
 from choose.schema.decision import Caveat, Decision, Kind
@@ -167,13 +167,6 @@ def test_an_ascii_terminal_gets_the_same_shape(made: Make) -> None:
     ]
 
 
-def test_the_line_that_leads_to_the_rest_is_one_line() -> None:
-    assert rest(Path("demo"), "labels", 80).endswith("demo --full (or labels, cost …)")
-    for name in ("n" * 30, "n" * 40, "my own " * 20):
-        assert rest(Path(name), "labels", 80).partition(" (")[0].endswith("--full")
-        assert cell_len(rest(Path(name), "labels", 80)) <= max(80, len(name) + 30)
-
-
 @pytest.mark.parametrize("written", ["demo", ".choose/tickets-1", "'an old name'", "s/study.toml"])
 def test_commands_name_the_study_by_its_path_wherever_it_lies(written: str) -> None:
     """The record holds no folder of the machine, so `-c demo/study.toml` failed elsewhere."""
@@ -216,8 +209,7 @@ LONG = (
 )
 
 
-@pytest.mark.parametrize("page", [render, render_full])
-def test_a_long_command_can_be_copied_as_it_is_shown(page: Callable[..., Any]) -> None:
+def test_a_long_command_can_be_copied_as_it_is_shown() -> None:
     """At 80 columns it was broken within the name of a model."""
     step = Step(kind="evaluate-rest", text="Finish what was left out.", command=LONG)
     base = decisions.answered()
@@ -225,7 +217,7 @@ def test_a_long_command_can_be_copied_as_it_is_shown(page: Callable[..., Any]) -
     out = io.StringIO()
     options = {"width": 80, "height": 40, "force_terminal": True, "color_system": None}
     Console(file=out, _environ={}, **options).print(  # type: ignore[arg-type]
-        page(base.model_copy(update={"verdict": verdict}))
+        render(base.model_copy(update={"verdict": verdict}))
     )
     lines = out.getvalue().splitlines()
     for start in (n for n, line in enumerate(lines) if "choose compare -c" in line):

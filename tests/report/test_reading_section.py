@@ -1,14 +1,12 @@
-"""What candidates that read documents lose: the same in the terminal, on the page, in Markdown."""
+"""What candidates that read documents lose: the same on the page and in Markdown."""
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Sequence
 from itertools import pairwise
 
 import pytest
-from rich.console import Console
 
 from choose.formatting import MINUS
 from choose.report.html.line_charts import waterfall
@@ -20,19 +18,12 @@ from choose.report.reading_errors_text import (
     tables_on_reading,
 )
 from choose.report.reading_text import loss_steps, reading_notes, reading_tables
-from choose.report.terminal.decision_page import render_section
 from choose.report.text_answers import with_inputs
 from choose.schema.base import Interval
 from choose.schema.decision import Decision
 from choose.schema.reading_documents import LossSplit
 from support import decisions
 from support.html import page_of
-
-
-def terminal(decision: Decision, width: int = 160) -> str:
-    raw = io.StringIO()
-    Console(file=raw, width=width, highlight=False).print(render_section(decision, "reading"))
-    return raw.getvalue()
 
 
 def with_splits(*splits: LossSplit) -> Decision:
@@ -49,9 +40,7 @@ def cells(decision: Decision) -> Sequence[str]:
     return [cell for part in tables for row in part.rows for cell in row]
 
 
-@pytest.mark.parametrize(
-    "render", [terminal, page_of, render_markdown], ids=["terminal", "page", "Markdown"]
-)
+@pytest.mark.parametrize("render", [page_of, render_markdown], ids=["page", "Markdown"])
 def test_every_form_has_every_row(render) -> None:  # type: ignore[no-untyped-def]
     decision = decisions.reading()
     said = words(render(decision))
@@ -101,10 +90,6 @@ def test_only_a_loss_whose_whole_interval_is_above_0_is_shown() -> None:
     assert [row[3] for row in table.rows] == [
         *("\u2013", "yes", "\u2013", "no", "no", "yes", "\u2013", "yes", "\u2013")
     ]
-    lines = terminal(decisions.reading()).splitlines()
-    drawn = {line.split("  ")[1]: line for line in lines if "┊" in line or "├" in line}
-    assert "├" not in drawn["+ retrieval"] + drawn["+ other passages"]
-    assert "┊" not in drawn["+ reading"]
     figure = waterfall(decisions.reading())
     assert figure is not None
     wide = str(figure.drawing).partition("narrow")[0]
@@ -122,13 +107,10 @@ def test_what_was_not_measured_is_a_dash_and_no_interval_shows_nothing() -> None
     tables = list(reading_tables(decision))
     assert len(tables) == 2  # of one candidate, without retrieved passages
     assert tables[0].rows[3] == ["+ retrieval", "+20.0", "90", "\u2013"]
-    assert "┊" in next(line for line in terminal(decision).splitlines() if "+ retr" in line)
     assert waterfall(decision) is not None
 
 
-@pytest.mark.parametrize(
-    "render", [terminal, page_of, render_markdown], ids=["terminal", "page", "Markdown"]
-)
+@pytest.mark.parametrize("render", [page_of, render_markdown], ids=["page", "Markdown"])
 def test_no_fix_and_one_passage_are_said_and_are_no_figures(render) -> None:  # type: ignore[no-untyped-def]
     tuned = decisions.reading().loss_splits[0]
     decision = with_splits(tuned)
@@ -146,21 +128,6 @@ def test_no_fix_and_one_passage_are_said_and_are_no_figures(render) -> None:  # 
     if render is page_of:
         assert "format 0.0, answers unchanged" in said
         assert "other passages not measured" in said
-
-
-def test_records_of_earlier_versions_are_read_and_shown_as_they_were() -> None:
-    record = decisions.loss_split().model_dump(mode="json")
-    for name in ("to_ceiling", "as_written", "format"):
-        del record[name]
-    for name in ("low", "ranked_low", "not_found"):
-        del record["found"][name]
-    old = LossSplit.model_validate(record)
-    assert [step.name for step in loss_steps(old)] == [
-        *("reached", "+ retrieval", "+ other passages", "+ reading", "all right")
-    ]
-    said = " ".join(reading_notes(with_splits(old)))
-    assert not re.search("Format:|Ceiling:|not measured|of these", said)
-    assert "rag read no evidence of 3 of 278 rows" in said
 
 
 def test_the_best_of_the_other_readers_is_told() -> None:
@@ -182,9 +149,7 @@ def test_shortened_answers_are_told_with_what_is_sure() -> None:
     assert "words of the question" not in " ".join(reading_notes(with_splits(split)))
 
 
-@pytest.mark.parametrize(
-    "render", [terminal, page_of, render_markdown], ids=["terminal", "page", "Markdown"]
-)
+@pytest.mark.parametrize("render", [page_of, render_markdown], ids=["page", "Markdown"])
 def test_every_form_shows_rows_to_read_and_no_personal_text(render) -> None:  # type: ignore[no-untyped-def]
     secret = "my card 4000 1234"
     texts = {"q017": "How long may I return a lamp?", "q018": secret}
@@ -201,8 +166,6 @@ def test_every_form_shows_rows_to_read_and_no_personal_text(render) -> None:  # 
     ):
         assert part in said, part
     assert secret not in said
-    if render is terminal:  # a page has texts of its own, Markdown has none
-        assert texts["q017"] in said
     if render is not render_markdown:
         assert "(not shown: it may hold personal data)" in said
 
@@ -213,29 +176,16 @@ def test_a_page_takes_the_stored_questions() -> None:
     assert "secret" not in page
 
 
-@pytest.mark.parametrize("render", [terminal, page_of], ids=["terminal", "page"])
-def test_passages_that_were_read_are_shown_and_harmless(render) -> None:  # type: ignore[no-untyped-def]
+def test_passages_that_were_read_are_shown_and_harmless() -> None:
     """They are anybody's text: a document may hold markup and codes of a terminal."""
     evil = "Bring it \x1b[31mback <script>alert(1)</script> [bold]within[/bold] 30 days."
     texts = {"q017": "How long?", "q018": "secret", "returns.md:0-412": evil}
-    decision = decisions.reading()
-    shown = render(decision, texts) if render is page_of else render(with_inputs(decision, texts))
+    shown = page_of(decisions.reading(), texts)
     assert "\x1b[31mback" not in shown
-    assert "<script>alert(1)" not in shown or render is terminal
+    assert "<script>alert(1)" not in shown
     said = words(shown)
     assert "30 days." in said
     assert "[bold]within[/bold]" in said
-
-
-def test_what_cannot_be_told_is_a_dash_and_what_was_not_found_a_zero() -> None:
-    lines = {
-        line.split("  ")[1]: line.split()
-        for line in terminal(decisions.reading()).split("\n")
-        if line.startswith("  ")
-    }
-    assert lines["dropped"][1:3] == ["\u2013", "\u2013"]
-    assert lines["corpus gap"][2:4] == ["0", "0.0"]
-    assert lines["right by prior"][3:5] == ["11", "\u2013"]
 
 
 def test_rows_that_no_control_told_are_said() -> None:
@@ -253,13 +203,11 @@ def test_rows_that_no_control_told_are_said() -> None:
 
 def test_errors_are_shown_where_nothing_is_split() -> None:
     decision = with_splits()
-    assert terminal(decision).startswith("Wrong answers by the first reason: rag\n")
     assert "Why rag is wrong" in page_of(decision)
 
 
 def test_studies_without_documents_have_no_such_section() -> None:
     decision = decisions.decision()
-    assert terminal(decision) == "Nothing was measured, or found, for the section “reading”.\n"
     assert 'id="reading"' not in page_of(decision)
     assert "About these figures" not in render_markdown(decision)
     assert waterfall(decision) is None

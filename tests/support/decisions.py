@@ -584,7 +584,7 @@ def answered() -> Decision:
             f"({MINUS}0.9 to +4.5).",
             question="How many labels are wrong?",
             minutes=20,
-            command="choose report tickets labels",
+            command="choose report tickets --full",
         ),
         Step(
             kind="stronger-model",

@@ -9,19 +9,15 @@ table or the line below it marks them as in "121 of 602".
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Iterator, Sequence
 from html.parser import HTMLParser
 from typing import Any, NamedTuple
 
-from rich.console import Console
-
 from choose.formatting import MINUS, number
 from choose.report import words
 from choose.report.html.page import render_html
 from choose.report.markdown import render_markdown
-from choose.report.terminal.decision_page import render_full
 from choose.schema.base import Interval, Record
 from choose.schema.decision import Decision
 
@@ -155,7 +151,7 @@ Table = list[list[str]]
 def unlike_columns(decision: Decision) -> list[str]:
     """Return the columns of a decision's reports with figures of unlike rows, unmarked."""
     known, found = figures(decision), []
-    for table in (*_terminal(decision), *_markdown(decision), *_html(decision)):
+    for table in (*_markdown(decision), *_html(decision)):
         found += unlike_in_table(decision, table, known)
     return found
 
@@ -230,20 +226,6 @@ def _marked(cells: list[str], row_set: str) -> bool:
     count = row_set.partition(":")[0]
     marks = [mark for cell in cells for mark in MARK.findall(cell)]
     return any(few.replace(",", "") == count for few, _ in marks)
-
-
-def _terminal(decision: Decision) -> Iterator[Table]:
-    out = io.StringIO()
-    Console(file=out, width=220, height=2000).print(render_full(decision))
-    table: Table = []
-    for line in out.getvalue().splitlines():
-        cells = re.split(r"\s{2,}", re.sub(r"^\s*[▶▷]?\s*", "", line).rstrip())
-        if len(cells) > 1:
-            table.append(cells)
-        else:
-            yield [*table, cells]  # a line below a table may say of which rows it is
-            table = []
-    yield table
 
 
 def _markdown(decision: Decision) -> Iterator[Table]:

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
 
 # The part of a report that is all of it.
-FULL = "full"
-
 # Columns of the widest page.
 WIDEST = 1_000
 
@@ -85,7 +83,7 @@ class Consent:
             StudyError: if they are declined, or there is no terminal to confirm them at.
         """
         from choose.errors import StudyError
-        from choose.report.terminal.cost_tables import plan_lines
+        from choose.report.terminal.request_lines import plan_lines
 
         for line in plan_lines(spending):
             say(line)
@@ -127,25 +125,16 @@ def inputs_of(study: Study, config: Path | None) -> list[str | Path | None]:
     return [*(getattr(study.data, key) for key in FILES), config, *local]
 
 
-def print_decision(decision: Decision, store: Path, as_json: bool, part: str = "") -> None:
-    """Print a decision to stdout, as its record or as text for the console's width.
+def print_decision(
+    decision: Decision, store: Path, as_json: bool = False, full: bool = False
+) -> None:
+    """Print a decision to stdout: its record, its first screen or the full report."""
+    from choose.report.terminal.decision_page import render, render_full
 
-    `part` is the name of a section, ``full`` for all of them, or empty for the first screen.
-    """
     if as_json:
         print_record(decision.model_dump_json(by_alias=True, indent=1))
-        return
-    from choose.api.compare import texts
-    from choose.report.terminal.decision_page import render, render_full, render_section
-    from choose.report.text_answers import with_inputs
-
-    if (decision.side_by_side or decision.reading_errors) and part:
-        decision = with_inputs(decision, texts(store, decision))
-    if part and part != FULL:
-        stdout().print(render_section(decision, part, store))
     else:
-        page = render_full if part else render
-        stdout().print(page(decision, store))
+        stdout().print((render_full if full else render)(decision, store))
 
 
 def show_page(decision: Decision, store: Path) -> None:

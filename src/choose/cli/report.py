@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from choose.cli.ci_gates import Expect, FailUnder, Gates, MinChance
-from choose.cli.console import FULL
 from choose.cli.options import AsJson, NewestStore, Output
+from choose.errors import StudyError
 from choose.untrusted import shown
 
 
 def report(
     store: NewestStore = None,
-    section: Annotated[
-        str | None,
-        typer.Argument(
-            help="Show one section: labels, cost, … Or name a second study: show what changed "
-            "from the first to this one."
-        ),
+    now: Annotated[
+        Path | None,
+        typer.Argument(help="A second study: show what changed from the first to this one."),
     ] = None,
-    full: Annotated[bool, typer.Option("--full", help="Show every section.")] = False,
+    full: Annotated[bool, typer.Option("--full", help="Show the whole report.")] = False,
     output: Output = None,
     as_json: AsJson = False,
     expect: Expect = None,
@@ -35,58 +31,18 @@ def report(
     A folder of studies, such as .choose, is listed.
     """
     gates = Gates(tuple(expect or ()), fail_under, min_chance)
-    if section is None and store is not None and is_section(store):
-        store, section = None, str(store)
+    if full and as_json:
+        raise StudyError("--json prints the whole record. Leave out --full, or leave out --json.")
     if store is None:
         store = newest()
-    elif section is None and list_studies(store, as_json):
+    elif now is None and list_studies(store, as_json):
         return
-    if section is None or is_section(Path(section)):
-        part = section or (FULL if full else "")
-        report_study(store, output, Shown(as_json, part), gates)
+    if now is None:
+        report_study(store, output, gates, as_json=as_json, full=full)
+    elif now.exists():
+        report_change((store, now), output, as_json, gates)
     else:
-        report_change((store, second_study(section)), output, as_json, gates)
-
-
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """What is printed: the record, or the first screen, or a part of the report."""
-
-    as_json: bool = False
-    part: str = ""
-
-    def __post_init__(self) -> None:
-        """Refuse a section of a record, which is printed whole."""
-        if self.as_json and self.part:
-            from choose.errors import StudyError
-
-            raise StudyError(
-                f"--json prints the whole record. Leave out {self.part!r}, or leave out --json."
-            )
-
-
-def is_section(name: Path) -> bool:
-    """Return whether a word names a section; a folder of that name is meant with ``./``."""
-    from choose.report.terminal.decision_page import SECTIONS
-
-    return str(name) in SECTIONS
-
-
-def second_study(name: str) -> Path:
-    """Return the folder of a second study.
-
-    Raises:
-        StudyError: if there is no such folder, naming the sections that might have been meant.
-    """
-    from choose.errors import StudyError, did_you_mean
-    from choose.report.terminal.decision_page import SECTIONS
-
-    if not Path(name).exists():
-        raise StudyError(
-            f"{shown(name)} is no section and no folder of a study. Sections: "
-            f"{', '.join(SECTIONS)}.{did_you_mean(name, SECTIONS)}"
-        )
-    return Path(name)
+        raise StudyError(f"{shown(str(now))} is no folder of a study.")
 
 
 def newest() -> Path:
@@ -116,7 +72,9 @@ def list_studies(folder: Path, as_json: bool) -> bool:
     return bool(studies)
 
 
-def report_study(store: Path, output: list[Path] | None, what: Shown, gates: Gates) -> None:
+def report_study(
+    store: Path, output: list[Path] | None, gates: Gates, *, as_json: bool, full: bool
+) -> None:
     """Judge the finished trials of a study again and print the decision."""
     from choose.api.compare import report
     from choose.cli.console import check_outputs, print_decision, say, show_page, write_reports
@@ -129,7 +87,7 @@ def report_study(store: Path, output: list[Path] | None, what: Shown, gates: Gat
     gates.check([card.candidate for card in decision.scorecards])
     checks = gates.evaluate(decision)
     write_reports(decision, store, output, checks)
-    print_decision(decision, store, what.as_json, what.part)
+    print_decision(decision, store, as_json, full)
     try:
         gates.enforce(checks)
     finally:
@@ -142,7 +100,6 @@ def report_change(
     """Print what changed between two studies, on the rows that both evaluated."""
     from choose.api.compare import compare_stores
     from choose.cli.console import check_outputs, print_record, say, stdout
-    from choose.errors import StudyError
     from choose.report.terminal.decision_page import versus_page
     from choose.report.write import write
 

@@ -131,17 +131,6 @@ def of_rows(estimate: Interval, decision: Decision) -> str:
     return f"{count:,} of {total:,}" if count < total else f"{count:,}"
 
 
-def with_rows(decision: Decision, text: str, row_set: str | None, noted: str | None = None) -> str:
-    """Add ``(121 of 602)`` to a figure that is not of all test rows nor of those `noted` beside it.
-
-    A table without a mark is read as being about all rows, however many of its cells share fewer.
-    """
-    total = decision.dataset.test_rows
-    if row_set is None or row_set == noted or (count := rows_in(row_set)) >= total:
-        return text
-    return f"{text} ({count:,} of {total:,})"
-
-
 def rows_in(row_set: str) -> int:
     """Return the number of rows behind a figure, which the record names with a checksum of them."""
     return int(row_set.partition(":")[0])

@@ -103,15 +103,6 @@ def found_head(decision: Decision) -> str:
     return "% found" if decision.dataset.labels else score_head(decision.goal)
 
 
-def found_meaning(decision: Decision) -> str:
-    """Say what a column under `found_head` holds."""
-    if decision.dataset.labels:
-        return "% found is its recall"
-    words = words_in(decision)
-    has = "fill" if words.new == "field" else "have"
-    return f"{words.score} is that of test rows that {has} it,"
-
-
 def others_named(decision: Decision) -> str:
     """Return what rows without a new label, or without a new field, are called."""
     return "the other labels" if decision.dataset.labels else "rows without it"

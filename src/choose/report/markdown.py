@@ -35,9 +35,12 @@ from choose.report.decision_text import (
     LIMITS,
     UNEVEN,
     fit_notes,
+    forecast_lines,
     goal_line,
+    label_sentences,
     pool_note,
     score_head,
+    suspects_note,
     uneven,
 )
 from choose.report.family_table import family_table
@@ -57,6 +60,9 @@ STATUS = {"good": "good", "look": "**look**", "unknown": "not measured"}
 
 # The most doubted rows that an audit lists.
 SUSPECTS = 20
+
+# The same of a decision, whose page lists more.
+DOUBTED = 10
 
 # Characters of a value that changed.
 LONGEST = 200
@@ -125,10 +131,13 @@ def _decision_lines(decision: Decision, checks: Sequence[Expectation]) -> Iterat
     yield from _list("What would raise a score", list(text_notes(decision)))
     yield from _section("What it costs", _costs(decision))
     yield from _section("Behind endpoints", _services(decision))
+    yield from _list("Learning curves", list(forecast_lines(decision)))
+    yield from _section("Labels to check", _doubted(decision))
     yield from _section("Planned comparisons", _pairs(decision))
     yield from _list(
         "Checks", [f"{gate.status}: {gate.name}. {gate.evidence}" for gate in decision.gates]
     )
+    yield from _list("About the data", decision.dataset.findings)
     yield from _list("Left out", [one.sentence for one in decision.left_out])
     yield from _list("Notes from training", list(fit_notes(decision, of_search=False)))
     yield ""
@@ -230,6 +239,21 @@ def _services(decision: Decision) -> list[str]:
 
 def _dollars(cost: Cost) -> tuple[float | None, ...]:
     return (cost.usd_per_1k, cost.training_usd, cost.total_usd)
+
+
+def _doubted(decision: Decision) -> list[str]:
+    """Return what the label audit found, with its most doubted rows; empty without an audit."""
+    if (audit := decision.audit) is None:
+        return []
+    found = [f"- {sentence(text)}" for text in label_sentences(audit)]
+    if not audit.suspects:
+        return found
+    cells = [
+        [*map(literal, (s.id, s.label, s.suggested)), f"{s.agree} of {s.answered}"]
+        for s in audit.suspects[:DOUBTED]
+    ]
+    heads = ("row", "given label", "suggested label", "candidates that agree")
+    return [*found, "", *table(heads, cells), "", sentence(suspects_note(audit))]
 
 
 def _pairs(decision: Decision) -> list[str]:

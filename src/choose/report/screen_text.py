@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
-from pathlib import Path
 
 from rich.cells import cell_len
 from rich.style import Style
@@ -79,12 +77,3 @@ def _longest_prefix(text: str, width: int) -> str:
         if cell_len(text[:end]) <= width:
             return text[:end]
     return ""
-
-
-def rest(store: Path, section: str, width: int) -> str:
-    """Say how to see the rest of a report, with sections as examples where they fit."""
-    full = f"More: choose report {clean(shlex.quote(str(store)))} --full"
-    for more in (f" (or {section}, cost …)", f" (or {section})"):
-        if cell_len(full + more) <= width:
-            return full + more
-    return full

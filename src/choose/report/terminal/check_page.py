@@ -8,11 +8,11 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from choose.formatting import clean, duration, number, plural, points
-from choose.report.decision_text import DIVISIONS, LIMITS
-from choose.report.screen_text import literal
-from choose.report.terminal.decision_sections import suspect_columns
+from choose.report.decision_text import DIVISIONS, LABEL_WIDTH, LIMITS
+from choose.report.screen_text import literal, shorten
 from choose.report.terminal.layout import Column, Page, note, pairs, section, split_table
 from choose.schema.check import Check, Status
+from choose.schema.diagnosis import Suspect
 
 MARKS: dict[Status, tuple[str, str]] = {
     "look": ("!", "yellow"),
@@ -43,11 +43,24 @@ def _parts(check: Check, width: int, issues: str) -> Iterator[RenderableType]:
     yield section("Checks", pairs(_lines(check)))
     if check.audit and check.audit.doubted:
         suspects = check.audit.doubted[:SUSPECTS]
-        yield section("Labels to check first", *split_table(suspect_columns(suspects), width))
+        yield section("Labels to check first", *split_table(_suspects(suspects), width))
     if check.reach.usual is None or check.reach.usual > check.reach.margin:
         yield section("Rows needed to detect a gain", *split_table(_needed(check), width))
     yield Text()
     yield note(_closing(check, issues))
+
+
+def _suspects(suspects: tuple[Suspect, ...]) -> list[Column]:
+    """Return doubted rows with the label as given and the one suggested."""
+    cells = {
+        "row": [s.id for s in suspects],
+        "given label": [s.label for s in suspects],
+        "suggested label": [s.suggested for s in suspects],
+    }
+    return [
+        Column(head, [literal(shorten(clean(v), LABEL_WIDTH)) for v in values], figures=False)
+        for head, values in cells.items()
+    ]
 
 
 def _lines(check: Check) -> Iterator[tuple[Text, Text]]:

@@ -7,6 +7,7 @@ does not fit is left out whole: no sentence is cut.
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,7 @@ from choose.formatting import clean, plural
 from choose.report import words
 from choose.report.decision_text import words_in
 from choose.report.family_table import family_table
-from choose.report.screen_text import clip, command_lines, literal, rest, shorten
+from choose.report.screen_text import clip, command_lines, literal, shorten
 from choose.report.terminal.layout import GAP, Column, encodable, note, pairs, split_table, trimmed
 from choose.schema.decision import Decision, Verdict
 from choose.schema.standings import Step
@@ -140,7 +141,7 @@ def first_screen(
     yield from _next(decision, width, room)
     if store is not None and room.more:
         yield Text()
-        yield note(rest(store, "labels" if decision.dataset.labels else "errors", width))
+        yield note(f"More: choose report {clean(shlex.quote(str(store)))} --full")
 
 
 def _answer(decision: Decision, width: int) -> RenderableType:

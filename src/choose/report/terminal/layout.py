@@ -19,33 +19,25 @@ from choose.report.screen_text import literal
 INDENT = 2
 GAP = 2
 
-# The least width of a column of drawn intervals, unless the column says so.
-CHART = 22
-
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of one-line cells under a head of one or more lines; figures align right.
-
-    `least` is the least width of a chart.
-    """
+    """A column of one-line cells under a head of one or more lines; figures align right."""
 
     head: RenderableType
     cells: Sequence[RenderableType]
     figures: bool = True
-    chart: bool = False
-    least: int = CHART
 
     @property
     def width(self) -> int:
         """Return the width in columns of the screen."""
         lines = [line for cell in (self.head, *self.cells) for line in str(cell).splitlines()]
-        return self.least if self.chart else max(map(cell_len, lines), default=0)
+        return max(map(cell_len, lines), default=0)
 
     @property
     def measured(self) -> bool:
         """Return whether anything was measured."""
-        return self.chart or any(str(cell) != DASH for cell in self.cells)
+        return any(str(cell) != DASH for cell in self.cells)
 
 
 def section(title: str, *parts: RenderableType) -> RenderableType:
@@ -98,14 +90,12 @@ def _table(columns: Sequence[Column]) -> Table:
         padding=(0, GAP, 0, 0),
         pad_edge=False,
         header_style="dim",
-        expand=any(column.chart for column in columns),
     )
     for column in columns:
         grid.add_column(
             column.head,
             justify="right" if column.figures else "left",
             vertical="bottom",
-            ratio=1 if column.chart else None,
             no_wrap=True,
         )
     for row in zip(*(column.cells for column in columns), strict=True):

@@ -12,9 +12,9 @@ from rich.text import Text
 
 from choose.formatting import clean, clock, duration, plural
 from choose.report.screen_text import literal, shorten
-from choose.report.terminal.cost_tables import Sent, traffic_line, traffic_summary
 from choose.report.terminal.layout import Encodable, StudyBar
 from choose.report.terminal.plan_page import reach_line
+from choose.report.terminal.request_lines import Sent, traffic_line, traffic_summary
 from choose.schema.plan import Job, LeftOut, Reach, Round, Standing
 from choose.strategy import find
 from choose.types import Dataset, Family, Run

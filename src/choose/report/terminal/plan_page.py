@@ -21,8 +21,8 @@ from choose.formatting import (
     rounded,
 )
 from choose.report.screen_text import literal, shorten
-from choose.report.terminal.cost_tables import plan_lines
 from choose.report.terminal.layout import Column, Page, bullets, note, section, split_table
+from choose.report.terminal.request_lines import plan_lines
 from choose.schema.plan import (
     COMPARISON,
     LARGE_MODEL,

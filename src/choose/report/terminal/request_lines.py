@@ -1,4 +1,4 @@
-"""Costs of candidates, and requests to endpoints: planned, in progress and in total."""
+"""Requests to endpoints in sentences: planned, in progress and in total."""
 
 from __future__ import annotations
 
@@ -6,99 +6,8 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any, Protocol
 
-from rich.console import RenderableType
-from rich.text import Text
-
-from choose.formatting import DASH, clean, compact, dollars, duration, figure, percent, plural
-from choose.report.cost_notes import (
-    ENDPOINT_NOTE,
-    MOVE_HEADS,
-    breakevens,
-    endpoint_sentences,
-    has_totals,
-    is_served,
-    moves,
-    notes,
-    service_of,
-    serving,
-)
-from choose.report.screen_text import literal
-from choose.report.terminal.candidate_table import CandidateRows
-from choose.report.terminal.layout import Column, bullets, note, section, split_table
-from choose.schema.decision import Decision
+from choose.formatting import clean, compact, dollars, duration, plural
 from choose.schema.plan import ONCE, Bill, Spending
-
-
-def costs(decision: Decision, width: int) -> Iterator[RenderableType]:
-    """Yield time and memory of each candidate, its cost, and when a more expensive one pays off."""
-    rows = CandidateRows(decision)
-    parts: list[RenderableType] = [*split_table([rows.names(), *_measured(rows)], width)]
-    if has_totals(decision):
-        parts += [Text(), *split_table([rows.names(), *_priced(rows)], width)]
-    sentences = [*breakevens(decision), *serving(decision)]
-    parts += [bullets(sentences)] if sentences else []
-    if steps := moves(decision):
-        parts += [Text(), *split_table(_moves(steps), width)]
-    parts += [note(sentence) for sentence in notes(decision)]
-    machine = ", ".join(
-        f"{clean(k)} {clean(v)}"
-        for k, v in decision.machine.items()
-        if isinstance(v, str | int | float)
-    )
-    parts += [note(f"Measured on: {machine}.")] if machine else []
-    yield section("What it costs", *parts)
-
-
-def _measured(rows: CandidateRows) -> list[Column]:
-    column = rows.column
-    return [
-        column("training\nseconds", lambda card: figure(card.cost.fit_seconds)),
-        column("ms per\nitem", lambda card: figure(card.cost.ms_per_item)),
-        column("tokens in\nper item", lambda card: figure(card.cost.tokens_in)),
-        column("tokens out\nper item", lambda card: figure(card.cost.tokens_out)),
-        column("$ per\n1,000", lambda card: figure(card.cost.usd_per_1k)),
-        column("MB on\ndisk", lambda card: figure(card.cost.artefact_mb)),
-    ]
-
-
-def _priced(rows: CandidateRows) -> list[Column]:
-    column = rows.column
-    return [
-        column("labelling\nhours", lambda card: figure(card.cost.labelling_hours)),
-        column("$ to\ntrain", lambda card: figure(card.cost.training_usd)),
-        column("$ a\nyear", lambda card: figure(card.cost.total_usd)),
-    ]
-
-
-def _moves(rows: list[list[str]]) -> list[Column]:
-    heads = ["\n".join(head.rsplit(" ", 1)) for head in MOVE_HEADS]
-    return [
-        Column(head, [literal(row[i]) for row in rows], figures=i > 0)
-        for i, head in enumerate(heads)
-    ]
-
-
-def endpoints(decision: Decision, width: int) -> Iterator[RenderableType]:
-    """Yield the section on endpoints; empty without any."""
-    rows = CandidateRows(decision, is_served)
-    if not rows.cards:
-        return
-    columns = [
-        rows.names(),
-        rows.column("seconds\nmedian", lambda card: figure(service_of(card).latency_p50)),
-        rows.column("seconds\n95th pct.", lambda card: figure(service_of(card).latency_p95)),
-        rows.column("concurrent\nrequests", lambda card: str(service_of(card).concurrency or DASH)),
-        rows.column("% of tokens\ncached", lambda card: percent(service_of(card).cached_share)),
-        rows.column(
-            "% of answers\nthat change", lambda card: percent(service_of(card).instability)
-        ),
-    ]
-    yield section(
-        "Behind endpoints",
-        *split_table(columns, width),
-        bullets(endpoint_sentences(decision)),
-        note(ENDPOINT_NOTE),
-    )
 
 
 class Counted(Protocol):
