@@ -210,6 +210,25 @@ def test_modules_of_the_working_folder_are_not_run_by_pip(
     assert not (tmp_path / "ran").exists()
 
 
+def test_settings_of_the_working_folder_name_no_index(
+    index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Uv reads uv.toml and pyproject.toml of the folder that it runs in, and of those above it."""
+    script = f"import os; open({str(tmp_path / 'where')!r}, 'w').write(os.getcwd()); "
+    copied = index.command
+
+    def command(requirement: str, inbox: Path) -> list[str]:
+        python, flag, copy, *files = copied(requirement, inbox)
+        return [python, flag, script + copy, *files]
+
+    monkeypatch.setattr(client, "command", command)
+    (tmp_path / "data").mkdir()
+    monkeypatch.chdir(tmp_path / "data")
+    monkeypatch.setenv("CHOOSE_CACHE", "../cache")
+    resolve(SPEC)
+    assert Path((tmp_path / "where").read_text()).is_relative_to(tmp_path / "cache")
+
+
 def test_uv_serves_where_pip_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     monkeypatch.setattr("shutil.which", lambda name: "/bin/uv" if name == "uv" else None)

@@ -211,7 +211,7 @@ _WORDS = {
     "budget": 'Time limit, such as "90s", "10m" or 90 (seconds).',
     "quick": "A first look in a minute or two: rounds 0 and 1 alone, with every family in them.",
     "base_url": "Address of a server for `model`, such as https://HOST/v1.",
-    "api_key_env": "Variable (or .env entry) that holds the API key; by default the provider's.",
+    "api_key_env": "Environment variable that holds the API key; by default the provider's.",
     "usd_per_million": 'Dollars for a million tokens: "IN,OUT" or "IN,CACHED,OUT".',
 }
 

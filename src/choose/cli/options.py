@@ -159,7 +159,7 @@ Strategies = Annotated[
 # Each flag of one endpoint, with its help.
 ENDPOINT_FLAGS = {
     "base_url": "Address of a server for --model, such as https://HOST/v1.",
-    "api_key_env": "Variable (or .env entry) that holds the API key. Default: the provider's.",
+    "api_key_env": "Environment variable that holds the API key. Default: the provider's.",
     "usd_per_million": "Dollars for a million tokens: IN,OUT or IN,CACHED,OUT.",
 }
 

@@ -78,10 +78,10 @@ def test_the_addresses_are_those_that_the_providers_document() -> None:
 
 @pytest.mark.slow
 def test_a_shorthand_is_compared_and_its_key_lands_nowhere(
-    choose: Run, server: Server, tmp_path: Path
+    choose: Run, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_csv(tmp_path / "words.csv")
-    (tmp_path / ".env").write_text(f"TOGETHER_API_KEY={KEY}\n")
+    monkeypatch.setenv("TOGETHER_API_KEY", KEY)
     flags = ["-s", "prompt", *QUICK, "--model", "together:Qwen/Qwen2.5-7B-Instruct-Turbo"]
     prices = ["--usd-per-million", "1,2", "--max-usd", "1"]
     code, out, err = choose("compare", "words.csv", *flags, *prices, "--yes", "--out", "st")
@@ -94,7 +94,6 @@ def test_a_shorthand_is_compared_and_its_key_lands_nowhere(
     assert server.headers[0]["authorization"] == f"Bearer {KEY}"
     assert server.asked[0]["model"] == "Qwen/Qwen2.5-7B-Instruct-Turbo"
     assert not any("logprobs" in body for body in server.asked)
-    (tmp_path / ".env").unlink()
     for file in (f for f in tmp_path.rglob("*") if f.is_file()):
         assert KEY.encode() not in file.read_bytes(), file
     assert KEY not in out + err

@@ -6,7 +6,6 @@ import ipaddress
 import os
 import re
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import parse_qsl, urlsplit
 
@@ -61,7 +60,7 @@ class Endpoint(Settings):
     Attributes:
         base_url: what ``/chat/completions`` is appended to; it usually ends in ``/v1``.
         model: its name on the server.
-        api_key_env: the environment variable, or line of ``.env``, that holds the API key.
+        api_key_env: the environment variable that holds the API key.
         api_key_header: the header that carries the bare key, such as ``api-key``; by default it
             is sent as ``Authorization: Bearer``.
         usd_per_million_in: dollars for a million input tokens.
@@ -184,7 +183,10 @@ def _secrets(value: Any, name: str = "") -> Iterator[str]:
 
 
 def api_key(name: str, endpoint: Endpoint) -> str | None:
-    """Return an endpoint's API key from the environment or ``.env``; None if it needs none.
+    """Return an endpoint's API key from the environment; None if it needs none.
+
+    A file such as ``.env`` is never read: the folder may be someone else's, and its key would
+    decide which account sees the rows and pays.
 
     Raises:
         ModelError: if the variable is not set, or its value cannot be sent in a header.
@@ -195,8 +197,8 @@ def api_key(name: str, endpoint: Endpoint) -> str | None:
     key = key_in(variable)
     if not key:
         raise ModelError(
-            f"The endpoint {name!r} takes its key from {variable}, which is not set, neither in "
-            f"the environment nor in .env. Set it: export {variable}=…"
+            f"The endpoint {name!r} takes its key from {variable}, which is not set. Set it: "
+            f"export {variable}=… (for a file of keys that is yours: set -a; . ./.env)."
         )
     if not key.isascii() or not key.isprintable() or " " in key:
         raise ModelError(
@@ -207,17 +209,5 @@ def api_key(name: str, endpoint: Endpoint) -> str | None:
 
 
 def key_in(variable: str) -> str:
-    """Return what a variable holds in the environment or in ``.env``; empty where it is not set."""
-    return (os.environ.get(variable) or _dotenv().get(variable) or "").strip()
-
-
-def _dotenv() -> dict[str, str | None]:
-    path = Path(".env")
-    if not path.is_file():
-        return {}
-    from dotenv import dotenv_values
-
-    try:
-        return dotenv_values(path, interpolate=False)
-    except (OSError, UnicodeDecodeError) as error:
-        raise ModelError(f"Cannot read .env: {type(error).__name__}.") from None
+    """Return what a variable holds in the environment; empty where it is not set."""
+    return os.environ.get(variable, "").strip()

