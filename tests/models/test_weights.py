@@ -10,6 +10,8 @@ import zipfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from subprocess import Popen
+from typing import Any
 
 import numpy as np
 import pytest
@@ -214,19 +216,18 @@ def test_settings_of_the_working_folder_name_no_index(
     index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Uv reads uv.toml and pyproject.toml of the folder that it runs in, and of those above it."""
-    script = f"import os; open({str(tmp_path / 'where')!r}, 'w').write(os.getcwd()); "
-    copied = index.command
+    places: list[Path] = []
 
-    def command(requirement: str, inbox: Path) -> list[str]:
-        python, flag, copy, *files = copied(requirement, inbox)
-        return [python, flag, script + copy, *files]
+    def started(*args: Any, cwd: Path, **kwargs: Any) -> Any:
+        places.append(cwd)
+        return Popen(*args, cwd=cwd, **kwargs)
 
-    monkeypatch.setattr(client, "command", command)
+    monkeypatch.setattr("subprocess.Popen", started)
     (tmp_path / "data").mkdir()
     monkeypatch.chdir(tmp_path / "data")
     monkeypatch.setenv("CHOOSE_CACHE", "../cache")
     resolve(SPEC)
-    assert Path((tmp_path / "where").read_text()).is_relative_to(tmp_path / "cache")
+    assert places[0].resolve().is_relative_to(tmp_path / "cache")
 
 
 def test_uv_serves_where_pip_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

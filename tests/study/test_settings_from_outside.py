@@ -16,11 +16,11 @@ from choose.models.results.output_cache import size_limit
 from choose.study.study_file import load_study
 from choose.untrusted import check_values, finite, number, whole
 
-NO_NUMBERS = (float("nan"), float("inf"), -float("inf"), 10**400, 1e300, 1e-300)
+NO_NUMBERS = (float("nan"), float("inf"), -float("inf"), 10**400, 1e300)
 
 
 @pytest.mark.parametrize(
-    "value", [*NO_NUMBERS[:5], "nan", "inf", "1e999", "9" * 5_000, "1_0", True, None, "x", [1]]
+    "value", [*NO_NUMBERS, "nan", "inf", "1e999", "9" * 5_000, "1_0", True, None, "x", [1]]
 )
 def test_what_is_no_usual_number_is_none(value: object) -> None:
     assert finite(value) is None
@@ -34,30 +34,6 @@ def test_usual_numbers_pass() -> None:
     assert finite("2.5") == 2.5
     assert number(3, "a", low=0, high=3) == 3
     assert whole("7", "a", 0, 9) == 7
-
-
-@pytest.mark.parametrize("value", NO_NUMBERS)
-@pytest.mark.parametrize(
-    ("settings", "key"),
-    [
-        (lambda x: {"goal": {"target": x}}, "goal.target"),
-        (lambda x: {"data": {"test_rows": x}}, "data.test_rows"),
-        (lambda x: {"costs": {"volume_per_month": x}}, "costs.volume_per_month"),
-        (lambda x: {"candidates": [{"strategy": "tfidf", "params": {"C": x}}]}, "params.C"),
-        (
-            lambda x: {"endpoints": {"e": {"base_url": "http://h/v1", "model": "m", "timeout": x}}},
-            "endpoints.e.timeout",
-        ),
-    ],
-)
-def test_a_study_names_the_key_of_a_number_that_is_none(
-    settings: Any, key: str, value: float
-) -> None:
-    """C6: NaN in `params` was a traceback that left half a store behind."""
-    with pytest.raises(StudyError) as error:
-        load_study(settings(value))
-    assert key in str(error.value)
-    assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize(
@@ -78,22 +54,15 @@ def test_a_wrong_type_is_said_in_plain_words(settings: Any, says: str) -> None:
 
 
 @pytest.mark.parametrize("place", ["params", "extra_body"])
-@pytest.mark.parametrize("value", [date(2024, 1, 1), object(), "half \udcff"])
+@pytest.mark.parametrize("value", [date(2024, 1, 1), object(), "half \udcff", *NO_NUMBERS])
 def test_what_no_request_and_no_store_can_hold_is_refused(place: str, value: object) -> None:
-    """C8: a date in `extra_body`."""
+    """C6, C8: NaN in `params` left half a store behind, as did a date in `extra_body`."""
     with pytest.raises(StudyError, match=f"{place}.d"):
         check_values({place: {"d": value}}, "")
 
 
 def test_a_large_seed_may_stand_in_a_request() -> None:
     check_values({"extra_body": {"seed": 2**63 - 1}}, "")
-
-
-@pytest.mark.parametrize("key", ["target", "margin"])
-def test_true_is_no_number(key: str) -> None:
-    """L4: `target = true` was 1.0."""
-    with pytest.raises(StudyError, match=f"goal.{key}"):
-        load_study({"goal": {key: True}})
 
 
 def test_deep_settings_are_refused(tmp_path: Path) -> None:
