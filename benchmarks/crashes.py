@@ -219,7 +219,7 @@ def hook(moment: Callable[[str], None]) -> None:
         return text(self, data, *args, **more)
 
     Path.write_text = in_halves  # type: ignore[method-assign]
-    around(pl.DataFrame, "write_parquet", "write")
+    around(Path, "write_bytes", "write")
     around(os, "replace", "rename")
     around(choose.judge.verdict, "judge", "judge")
     around(Path, "unlink", "delete")
@@ -495,10 +495,8 @@ def damaged(bench: Bench, finished: Path, step: int) -> None:
     key = min(complete(finished)).partition(" ")[0]
     places: dict[str, Any] = {
         **cases.NEEDED,
-        **cases.EXTRAS,
-        "decision.json": cases.DECISION,
-        f"trials/{key}/trial.json": cases.TRIAL,
-        f"trials/{key}/clean-0.parquet": cases.ANSWERS,
+        **{f"trials/{key}/{file}": edits for file, edits in cases.TRIAL.items()},
+        "decision.json": cases.ANY,
     }
     edits = [(file, name, edit) for file, all_ in places.items() for name, edit in all_.items()]
     for file, name, edit in bench.share(edits[::step]):

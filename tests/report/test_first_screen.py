@@ -127,7 +127,7 @@ def test_u8_done_asks_for_nothing() -> None:
     done = base.model_copy(update={"verdict": verdict})
     assert words.answer(done).startswith("Done: use a cheap classifier (probe)")
     assert [*words.doubts(done)] == [
-        "At most 11.6 points are left to gain; nothing else is worth trying."
+        "About 11.6 points are left to gain; nothing else is worth trying."
     ]
     assert "Do next" not in shown(done)
 

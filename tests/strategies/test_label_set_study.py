@@ -75,7 +75,7 @@ def test_micro_and_macro_f1_are_those_of_scikit_learn(
     _, trials = store.grid()
     rows = store.dataset.examples
     given, right = [], []
-    for trial in trials:
+    for trial in {t.key: t for t in trials}.values():  # further rounds ask it for more rows
         standard = trial.scenario.kind == "standard" and not trial.variant
         if trial.candidate == "tfidf" and standard and (run := store.get(trial)) is not None:
             for id, output in zip(

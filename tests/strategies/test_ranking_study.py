@@ -299,7 +299,9 @@ def test_a_study_of_the_handbook_ranks_its_documents(study: tuple[choose.Decisio
     assert bm25.text.length is None
     assert bm25.cost.index_seconds is not None
     assert bm25.cost.ms_per_item is not None
-    assert {point.kind for point in found["nearest"].noise.kinds} >= {"symmetric"}
+    assert not any(card.noise.kinds for card in found.values()), (
+        "bm25 learns nothing, and those that learn are behind for certain"
+    )
     assert not [gate for gate in decision.gates if "prompted model" in gate.evidence]
     assert any("alone embeds" in gate.evidence for gate in decision.gates)
     page = decision.to_html()

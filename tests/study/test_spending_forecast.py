@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from pathlib import Path
 from string import ascii_lowercase
 from typing import Any
@@ -106,7 +107,11 @@ def test_passages_are_forecast_as_they_are_sent() -> None:
         told = sum(len(m["content"].encode()) for m in body["messages"])
         if PROBE_TEXT not in body["messages"][-1]["content"]:
             sent[body["model"]].append(told // 4)
-        return sent_back("blue")
+        text = body["messages"][-1]["content"]
+        asked = [line for line in text.splitlines() if "What colour is" in line][-1:]
+        thing = re.findall(r"thing\d+", "".join(asked))[-1:]
+        found = re.findall(rf"colour of {thing[0]} is (\w+)", text) if thing else []
+        return sent_back(found[0] if found else "blue")
 
     for name, some in (("docs", documents), ("rows", rows[:12]), ("held_out", rows[12:])):
         Path(f"{name}.jsonl").write_text("\n".join(map(json.dumps, some)), encoding="utf-8")

@@ -122,8 +122,8 @@ def doubts(decision: Decision) -> Iterator[str]:
     verdict = decision.verdict
     if verdict.done:
         card = next(c for c in decision.scorecards if c.candidate == decision.pick)
-        left = 1 - card.accuracy.value if card.accuracy else 0.0
-        yield f"At most {points(left)} are left to gain; nothing else is worth trying."
+        left = 1 - card.accuracy.middle if card.accuracy else 0.0
+        yield f"About {points(left)} are left to gain; nothing else is worth trying."
         return
     others = [f for f in verdict.chance if f != decision.family and decision.chance is not None]
     others.sort(key=lambda family: -verdict.chance[family])

@@ -67,6 +67,11 @@ class Interval(Record):
             value=times * estimate.value, low=low, high=high, estimand=estimand, row_set=rows
         )
 
+    @property
+    def middle(self) -> float:
+        """Return the middle of the interval, nearer to one half than the value if rows are few."""
+        return self.value if self.low is None or self.high is None else (self.low + self.high) / 2
+
     def negated(self) -> Self:
         """Return a difference the other way round, a loss as a change."""
         low = None if self.high is None else -self.high

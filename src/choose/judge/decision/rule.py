@@ -263,7 +263,7 @@ class Case:
     @cached_property
     def room(self) -> float:
         """Return the score that is left to gain over the named candidate."""
-        return 1 - self.contenders.accuracies[self.name].value
+        return 1 - self.contenders.accuracies[self.name].middle
 
     @property
     def done(self) -> bool:
