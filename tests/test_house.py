@@ -14,7 +14,7 @@ def house() -> House:
 
 
 # The sums only go down; a commit that lowers one lowers its limit.
-LINES = {"src": 67_026, "strategies": 3_437, "tests": 50_819}
+LINES = {"src": 66_499, "strategies": 3_437, "tests": 50_340}
 MODULES = 295
 
 

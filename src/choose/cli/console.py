@@ -163,7 +163,7 @@ def write_reports(
     from choose.api.compare import texts
     from choose.report.write import write
 
-    stored = texts(store, decision)
+    stored = texts(store)
     for path in outputs:
         write("decision", decision, path, stored, checks)
         say(f"Report written: {path}")

@@ -22,7 +22,6 @@ from choose.judge.diagnosis.error_taxonomy import failures_of
 from choose.judge.diagnosis.field_errors import answer_errors, side_by_side
 from choose.judge.diagnosis.label_audit import audit_labels
 from choose.judge.diagnosis.loss_split import loss_splits, missing_evidence
-from choose.judge.diagnosis.reading_errors import reading_errors
 from choose.judge.evidence import Evidence
 from choose.judge.goal import RULE, Rule
 from choose.judge.measures.build_scorecard import accuracy, scorecard
@@ -240,11 +239,9 @@ def _rows_to_read(
     """Return the parts of the record that list rows, and which of these hold personal data."""
     audit, overlap = audit_with_gain(case), case.overlap
     disagreement = disagreement_of(case.contenders, standings)
-    reading = reading_errors(evidence, case.contenders.panel)
     ids = [row.id for row in audit.suspects] if audit else []
     ids += [row.id for row in overlap.doubtful] if overlap else []
     ids += [row.id for row in disagreement.listed] if disagreement else []
-    ids += [row.id for row in reading.examples] if reading else []
     return {
         "loss_splits": case.splits,
         "without_evidence": case.unanswered,
@@ -252,7 +249,6 @@ def _rows_to_read(
         "overlap": overlap,
         "disagreement": disagreement,
         "answer_errors": answer_errors(evidence, literal_fields(evidence)),
-        "reading_errors": reading,
         "side_by_side": side_by_side(evidence, case.contenders, standings),
         "personal": tuple(id for id in dict.fromkeys(ids) if id in (evidence.personal or ())),
     }

@@ -43,8 +43,8 @@ from choose.report.decision_text import (
     suspects_note,
     uneven,
 )
+from choose.report.exchanged_facts_text import notes_on_reading, tables_on_reading
 from choose.report.family_table import family_table
-from choose.report.reading_errors_text import notes_on_reading, tables_on_reading
 from choose.report.screen_text import shorten
 from choose.report.study_comparison_text import CHANGE_HEADS, COMPARISON_HEADS
 from choose.report.terminal.first_screen import step_text, steps

@@ -10,12 +10,9 @@ from typing import Any, NamedTuple
 
 from choose.formatting import DASH, clean, in_points, listed, percent
 from choose.report.decision_text import chosen, words_in
-from choose.report.reading_errors_text import (
+from choose.report.exchanged_facts_text import (
     drill_note,
     drill_table,
-    error_notes,
-    error_table,
-    wrong_rows,
 )
 from choose.report.reading_text import TextTable, reading_notes, reading_tables
 from choose.schema.decision import Decision
@@ -116,26 +113,10 @@ def _ratio(value: float | None) -> str:
 
 
 def with_inputs(decision: Decision, texts: Mapping[str, str]) -> Decision:
-    """Return a decision whose rows to read have their inputs, where these are stored.
-
-    `texts` are those of rows, and of passages that were read, by id.
-    """
-    rows, errors = decision.side_by_side, decision.reading_errors
+    """Return a decision whose rows side by side have their inputs, where these are stored."""
+    rows = decision.side_by_side
     shown = tuple(row.model_copy(update={"text": texts.get(row.id)}) for row in rows)
-    decision = decision.model_copy(update={"side_by_side": shown}) if rows else decision
-    if errors is None:
-        return decision
-    wrong = tuple(
-        row.model_copy(
-            update={
-                "text": texts.get(row.id),
-                "passages": tuple(texts[id] for id in row.shown if id in texts) or None,
-            }
-        )
-        for row in errors.examples
-    )
-    errors = errors.model_copy(update={"examples": wrong})
-    return decision.model_copy(update={"reading_errors": errors})
+    return decision.model_copy(update={"side_by_side": shown})
 
 
 def text_notes(decision: Decision) -> Iterator[str]:
@@ -291,9 +272,6 @@ def text_sections(decision: Decision) -> dict[str, Any]:
     reading = {
         "reading_tables": list(reading_tables(decision)),
         "reading_notes": list(reading_notes(decision)),
-        "error_table": error_table(decision),
-        "error_notes": list(error_notes(decision)),
-        "wrong_rows": wrong_rows(decision),
         "drill_table": drill and drill_table(drill),
         "drill_note": drill and drill_note(drill),
     }

@@ -15,7 +15,6 @@ from choose.schema.plan import LeftOut
 from choose.schema.reading_documents import (
     DocumentDrill,
     LossSplit,
-    ReadingErrors,
 )
 from choose.schema.scorecard import CurveForecast, RiseRecord, Scorecard
 from choose.schema.standings import FamilyResult, RareLabel, Standing, Step
@@ -228,7 +227,6 @@ class Decision(Record):
             hold personal data or a key.
         loss_splits: of candidates that read documents: what they lose, by cause.
         without_evidence: questions with an answer that no document is known to hold.
-        reading_errors: why the best of them is wrong, row by row.
         document_drill: what candidates answer after facts in the documents changed; null without.
         personal: ids of the rows listed in this record whose text seems to hold personal data or a
             key; reports list these rows without their text.
@@ -252,7 +250,6 @@ class Decision(Record):
     side_by_side: tuple[ComparedRow, ...] = ()
     loss_splits: tuple[LossSplit, ...] = ()
     without_evidence: tuple[str, ...] = ()
-    reading_errors: ReadingErrors | None = None
     document_drill: DocumentDrill | None = None
     personal: tuple[str, ...] = ()
     forecasts: tuple[CurveForecast, ...] = ()

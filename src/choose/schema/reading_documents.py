@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Literal
 
 from choose.schema.base import Interval, Record
-from choose.schema.text_scores import GivenAnswer
 from choose.types import Family
 
 # A gap is named as the largest if it is so in this share of resamples of the documents.
@@ -122,91 +121,6 @@ class LossSplit(Record):
     def reads_one(self) -> bool:
         """Return whether one passage is read, so that others cannot distract."""
         return self.among_others is None
-
-
-ReadingStep = Literal[
-    "label suspect",
-    "corpus gap",
-    "retrieval miss",
-    "dropped",
-    "distraction",
-    "format",
-    "needless abstention",
-    "false answer",
-    "ungrounded",
-    "skill",
-    "right by prior",
-]
-
-
-class ReadingError(Record):
-    """How many rows are wrong for one reason; null where it is unknown.
-
-    `share` is of the wrong rows, but of all rows for ``right by prior``. Where the rows answered
-    under controls are a part, it is estimated from them.
-    """
-
-    name: ReadingStep
-    count: int | None = None
-    share: float | None = None
-
-
-class ReadingExample(Record):
-    """A wrong row of a candidate that reads.
-
-    Attributes:
-        id: of the row.
-        error: why it is wrong.
-        shown: the passages that were read, best first, as ``document:start-end`` in characters.
-        evidence: where the answer occurs, in the same form; empty where it occurs nowhere.
-        target: the right answer; null if the row seems to hold personal data or a key.
-        answers: what candidates said, the one in question first, then those that agree on
-            another answer; empty for such a row.
-        text: null in the record; a report puts the stored question in.
-        passages: the texts of `shown`, the same.
-    """
-
-    id: str
-    error: ReadingStep
-    shown: tuple[str, ...]
-    evidence: tuple[str, ...]
-    target: str | None
-    answers: tuple[GivenAnswer, ...] = ()
-    text: str | None = None
-    passages: tuple[str, ...] | None = None
-
-
-class ReadingErrors(Record):
-    """Why a candidate that reads documents is wrong: of each wrong row the first that applies.
-
-    ``label suspect``: two or more independent candidates give the same other answer. ``corpus
-    gap``: the answer occurs in no document. ``retrieval miss``: not in what was read. ``dropped``:
-    retrieved, and cut from the prompt. ``distraction``: right with the right passage alone, wrong
-    with it among others. ``format``: the answer is unusable, or a part of it is right. ``needless
-    abstention``: it says that there is no answer. ``false answer``: there is none. ``ungrounded``:
-    fewer than half of its content words are in the evidence. ``skill``: the other errors. ``right
-    by prior`` is no error: rows that are right though their evidence was not read.
-
-    Attributes:
-        candidate: the best one that reads; a fine-tuned one only without others.
-        rows: that it answered.
-        wrong: of these, rows that score less than a half.
-        low: rows of the step ``retrieval miss`` whose evidence is among the first 50 passages
-            that were found, ranked too low to be read; null where it is not known.
-        not_found: the other rows of this step; null as well.
-        untold: wrong rows whose evidence was read and that were not answered under controls.
-        errors: every step, in the order in which they are looked for.
-        examples: wrong rows of each kind in turn.
-    """
-
-    candidate: str
-    rows: int
-    wrong: int
-    untold: int
-    errors: tuple[ReadingError, ...]
-    examples: tuple[ReadingExample, ...] = ()
-    low: tuple[str, ...] | None = None
-    not_found: tuple[str, ...] | None = None
 
 
 def best_first(splits: Sequence[LossSplit], candidate: str) -> list[LossSplit]:

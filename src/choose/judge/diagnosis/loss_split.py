@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from choose.corpus import AMONG_OTHERS, CONDITIONS, DEPTH, GOLD, NOTHING
-from choose.judge.diagnosis.reading_errors import doubted_rows
+from choose.judge.diagnosis.doubted_rows import doubted_rows
 from choose.judge.evidence import Evidence, HasMetric, MayAbstain
 from choose.judge.measures.reading_measures import ranked_low, retrieval_quality
 from choose.judge.scores.paired_comparison import Side, compare, condition_tables, interval_of

@@ -320,14 +320,3 @@ def nearest_part(text: str, target: str) -> tuple[str, float]:
 
 def _forms(text: str) -> list[str]:
     return [word for word in normalised(text).split() if word not in ARTICLES]
-
-
-def groundedness(answer: str, passage: str) -> float:
-    """Return the share of an answer's content words that occur in a passage.
-
-    Content words have four letters or more, or digits; without any, all words count.
-    """
-    words = normalised(answer).split()
-    content = [w for w in words if len(w) > 3 or any(map(str.isdigit, w))] or words
-    known = set(normalised(passage).split())
-    return sum(word in known for word in content) / len(content) if content else 1.0
