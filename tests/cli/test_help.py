@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from choose.cli.app import GROUPS, app
+from choose.cli.app import EVERYDAY, GROUPS, app
+from choose.report.glossary import WORDS
 from choose.strategy import available, describe
 from choose.study.candidates import default_strategies
 
@@ -17,7 +18,7 @@ def test_commands_are_listed_by_purpose_and_no_line_is_cut(choose) -> None:  # t
     assert [line for line in lines if line in {f"{title}:" for title in GROUPS}] == [
         "Start:", "Decide:", "Use:", "Know:",
     ]  # fmt: skip
-    registered = {info.callback.__name__ for info in app.registered_commands if info.callback}
+    registered = {str(info.name) for info in app.registered_commands}
     assert {name for names in GROUPS.values() for name in names} == registered | {"models"}
     for name in registered | {"models"}:  # on one line with all that it says
         assert sum(line.startswith(f"  {name} ") for line in lines) == 1
@@ -32,18 +33,45 @@ def test_the_help_of_every_command_fits_80_columns(choose, name: str) -> None:  
     assert "<list" not in out
 
 
-def test_options_of_compare_are_in_groups_and_examples_follow(choose) -> None:  # type: ignore[no-untyped-def]
+def test_everyday_options_of_compare_fit_one_screen_below_lines_to_copy(choose) -> None:  # type: ignore[no-untyped-def]
     lines = choose("compare", "--help").out.splitlines()
+    assert len(lines) <= 23  # of 24, with the command above
+    options = [line.split()[0] for line in lines if line.startswith("  -")]
+    assert len(options) == 12 + 1  # and --help-all
+    start = lines.index("Options:")
+    assert lines[start + 1].startswith("  FILE ")
+    examples = [line.strip() for line in lines[:start] if line.startswith("  choose ")]
+    assert any("--model openai:" in line for line in examples)
+
+
+@pytest.mark.parametrize("name", sorted(EVERYDAY))
+def test_an_everyday_option_takes_one_line(choose, name: str) -> None:  # type: ignore[no-untyped-def]
+    lines = choose(name, "--help").out.splitlines()
+    options = lines[lines.index("Options:") + 1 :]
+    assert len(options) == len(EVERYDAY[name]) + 1 + ("[" in lines[0].split("OPTIONS]")[1])
+
+
+def test_all_options_of_compare_are_in_groups(choose) -> None:  # type: ignore[no-untyped-def]
+    lines = choose("compare", "--help-all").out.splitlines()
     heads = [line for line in lines if line.endswith(":") and not line.startswith(" ")]
     assert heads == [
-        "Arguments:", "Data:", "Candidates:", "Extent:", "Goal:", "Machines:", "Builds:",
-        "Options:",
+        "Arguments:", "Your data:", "What to compare:", "Time and money:", "What is good enough:",
+        "Where it runs:", "In a build:", "Options:",
     ]  # fmt: skip
-    extent = lines[lines.index("Extent:") : lines.index("Goal:")]
+    extent = lines[lines.index("Time and money:") : lines.index("What is good enough:")]
     assert any("--quick" in line for line in extent)
-    examples = [line.strip() for line in lines[lines.index("  Examples:") + 1 :]]
-    assert all(line.startswith("choose compare ") for line in examples)
-    assert any("--model openai:" in line for line in examples)
+
+
+@pytest.mark.parametrize("word", ["margins", "shared row", "95 % CI", "macro f1"])
+def test_words_are_explained_however_they_are_written(choose, word: str) -> None:  # type: ignore[no-untyped-def]
+    assert choose("explain", word).out.strip() in WORDS.values()
+
+
+def test_an_unknown_word_gets_the_nearest_one(choose) -> None:  # type: ignore[no-untyped-def]
+    assert "logistic regression" in choose("explain", "probe").out
+    unknown = choose("explain", "prob")
+    assert (unknown.code, unknown.out) == (2, "")
+    assert "Did you mean 'probe'?" in unknown.err
 
 
 def test_strategies_say_what_they_are_good_for_and_details_are_behind_a_name(choose) -> None:  # type: ignore[no-untyped-def]

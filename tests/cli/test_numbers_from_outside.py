@@ -62,7 +62,9 @@ def test_each_flag_that_takes_a_number_refuses_what_is_none(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a.csv").write_text("text,label\n" + "a,b\nc,d\n" * 9)
-    arguments = {"predict": ["none", "a.csv"], "report": ["none"]}.get(command, ["a.csv"])
+    (tmp_path / "a.toml").write_text('[data]\npath = "a.csv"\n')
+    named = {"predict": ["none", "a.csv"], "report": ["none"], "continue": ["a.toml"]}
+    arguments = named.get(command, ["a.csv"])
     given = flag in ("--classes", "--gain", "--minutes-per-label", "--hourly-rate", "--usd")
     if given:
         arguments = ["--no-data", *(["--classes", "3"] if flag != "--classes" else [])]
@@ -74,7 +76,7 @@ def test_each_flag_that_takes_a_number_refuses_what_is_none(
         assert result.exit_code == 2
         message = result.output
     assert flag.lstrip("-").split("-")[0] in message or "--no-data" in message
-    assert [path.name for path in tmp_path.iterdir()] == ["a.csv"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.csv", "a.toml"]
 
 
 def numeric_keys(model: type[BaseModel], path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:

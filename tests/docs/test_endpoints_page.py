@@ -48,7 +48,7 @@ def test_the_table_of_providers_is_the_one_in_use() -> None:
 
 def test_the_flags_exist() -> None:
     told = subprocess.run(
-        [sys.executable, "-m", "choose", "compare", "--help"],
+        [sys.executable, "-m", "choose", "compare", "--help-all"],
         capture_output=True,
         text=True,
         check=True,

@@ -14,7 +14,6 @@ from choose.judge.evidence import Evidence
 from choose.judge.goal import Measure, Rule
 from choose.judge.verdict import judge
 from choose.report.candidate_order import rows_noted
-from choose.report.html.charts import views
 from choose.report.html.line_charts import curves, noise
 from choose.report.html.page import render_html
 from choose.report.markdown import render_markdown
@@ -228,11 +227,8 @@ def test_charts_of_a_part_of_the_rows_say_so() -> None:
         for card in found.scorecards
     )
     of_curves = curves(found.model_copy(update={"scorecards": fold}))
-    of_views = views(found)
     assert of_curves is not None
-    assert of_views is not None
     assert f"On 120 of {ROWS} test rows." in of_curves.caption
-    assert f"On 160 of {ROWS} test rows." in of_views.caption
     assert any(f"On 240 of {ROWS} test rows." in one.caption for one in noise(found))
     whole = decided("even")
     assert "test rows" not in "".join(one.caption for one in noise(whole))

@@ -266,11 +266,10 @@ PRINTERS = {
     "typer.echo": {"console.py", "app.py"},
     "print": set(),
     "sys.stderr.write": {"compute_settings.py", "output_cache.py"},
-    # The last three show a spinner or a bar.
+    # The last two show a bar.
     "Console": {
         "notebook_views.py",
         "console.py",
-        "compute_settings.py",
         "fetch.py",
         "live_progress.py",
     },

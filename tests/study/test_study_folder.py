@@ -178,10 +178,35 @@ def test_report_without_a_path_takes_the_newest_study_and_says_which(
     shown = choose("report", "--json")
     assert json.loads(shown.out)["goal"]["target"] == 0.9
     assert shown.err.splitlines()[0] == f"The newest study in .choose: {new}"
-    listed = choose("report", ".choose", "--json")
-    assert [study["path"] for study in json.loads(listed.out)] == [new, old]
-    text = choose("report", ".choose").out
-    assert text.index(new) < text.index(old)
+    listed = json.loads(choose("report", ".choose", "--json").out)
+    assert [study["path"] for study in listed] == [new, old]
+    decision = json.loads(choose("report", "1", "--json").out)
+    (card,) = [c for c in decision["scorecards"] if c["candidate"] == listed[0]["candidate"]]
+    assert listed[0]["score"] == card["accuracy"]["value"]
+    table = choose("report").out.splitlines()
+    assert [line.split()[0] for line in table[1:3]] == ["1", "2"]
+    assert json.loads(choose("report", "2", "--json").out)["goal"]["target"] is None
+    assert "no study 3 in '.choose', which holds 2" in choose("report", "3").err
+    assert choose("report", "2", "1").code == 0  # what changed
+
+
+def test_continue_takes_the_newest_study_and_open_its_page(
+    choose: Callable,  # type: ignore[type-arg]
+    data: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert choose("compare", data, *QUICK).code == 0
+    [first] = studies()
+    assert choose("continue", "--budget", "3m").code == 0
+    assert studies() == [first]  # more time, the same study
+    assert choose("continue", "--seeds", "2").code == 0
+    [second] = set(studies()) - {first}
+    assert "seeds = 2" in (Path(second) / "study.toml").read_text()
+    opened: list[str] = []
+    monkeypatch.setattr("typer.launch", opened.append)
+    assert choose("open").code == 0
+    [page] = opened
+    assert Path(page.removeprefix("file://")).is_file()
 
 
 def test_a_report_of_a_half_written_store_says_so_in_one_line(

@@ -331,10 +331,10 @@ def read(store: str | Path | None = None) -> Decision:
     Raises:
         StoreError: if the folder is no study.
     """
-    from choose.study.study_folder import newest_study
+    from choose.study.study_folder import numbered_study
 
     with keyword_errors():
-        folder = newest_study() if store is None else Path(store)
+        folder = numbered_study() if store is None else Path(store)
         return Decision.of(judge_store(folder), folder)
 
 

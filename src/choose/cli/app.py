@@ -8,49 +8,77 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from choose.cli.check import check
-from choose.cli.compare import compare, demo
+from choose.cli.compare import compare, continue_, demo
 from choose.cli.export import export, predict
-from choose.cli.models_and_strategies import models, strategies
+from choose.cli.models_and_strategies import explain, models, strategies
+from choose.cli.options import ALL, SHORT
 from choose.cli.plan import plan
-from choose.cli.report import report
+from choose.cli.report import open_, report
 from choose.cli.score import score
 
 # The commands by what they are for, in the order in which help lists them.
 GROUPS = {
     "Start": ("demo", "check"),
-    "Decide": ("compare", "score", "report"),
+    "Decide": ("compare", "score", "continue", "report", "open"),
     "Use": ("export", "predict"),
-    "Know": ("plan", "strategies", "models"),
+    "Know": ("plan", "strategies", "models", "explain"),
 }
 
-# Shown below the options; the mark keeps the lines as they are.
-EXAMPLES = {
-    "compare": """\b
-    Examples:
-      choose compare tickets.csv --quick
-      choose compare tickets.csv --target 90% --budget 10m
-      choose compare tickets.csv -s prompt --model openai:gpt-4o-mini --max-usd 5
-      choose compare tickets.csv -s prompt -s few-shot --model ollama:qwen2.5:7b
-      choose compare train.csv --test test.csv --text-column subject,body
-    """,
-    "score": """\b
-    Examples:
-      choose score answers.csv
-      choose score answers.csv --answers gpt4,mine --family mine=fine-tuning
-      choose score answers.csv --answers gpt4=2.50/1k,mine=0.10/1k
-      choose score gold.csv --answers gpt4=batch_output.jsonl --baseline
-    """,
-    "plan": """\b
-    Examples:
-      choose plan tickets.csv
-      choose plan tickets.csv -s prompt --model openai:gpt-4o-mini
-      choose plan --no-data --classes 8 --gain 3 --hourly-rate 30
-    """,
+# What --help lists of a command with many options, in the order of its lines; --help-all has all.
+EVERYDAY = {
+    "check": ("text_column", "label_column", "test", "documents", "time_column", "output"),
+    "compare": (
+        *("text_column", "label_column", "test", "documents", "strategy", "model", "tune"),
+        *("quick", "budget", "max_usd", "target", "metric"),
+    ),
+    "continue": ("budget", "max_usd", "strategy", "model", "seeds", "noise", "yes"),
+    "score": ("gold", "answers", "scores", "volume", "baseline", "family", "target", "output"),
+    "plan": ("strategy", "model", "budget", "no_data", "classes", "gain", "hourly_rate"),
 }
+
+# Lines to copy, shown first.
+EXAMPLES = {
+    "": (
+        "choose demo                          see it on 602 support tickets",
+        "choose check tickets.csv             are the labels good enough?",
+        "choose compare tickets.csv           run everything, get an answer",
+        "choose score answers.csv --gold label --answers gpt4,mine",
+    ),
+    "compare": (
+        "choose compare tickets.csv --target 90% --budget 30m",
+        "choose compare tickets.csv --model openai:gpt-4o-mini --max-usd 5",
+        "choose compare train.csv --test test.csv --text-column subject,body",
+    ),
+    "continue": ("choose continue", "choose continue --budget 1h", "choose continue 2 -s lora"),
+    "report": ("choose report", "choose report 2 --full", "choose report 2 1"),
+    "score": (
+        "choose score answers.csv",
+        "choose score answers.csv --answers gpt4,mine --family mine=fine-tuning",
+        "choose score answers.csv --answers gpt4=2.50/1k,mine=0.10/1k",
+        "choose score gold.csv --answers gpt4=batch_output.jsonl --baseline",
+    ),
+    "plan": (
+        "choose plan tickets.csv",
+        "choose plan tickets.csv -s prompt --model openai:gpt-4o-mini",
+        "choose plan --no-data --classes 8 --gain 3 --hourly-rate 30",
+    ),
+}
+
+
+def write_examples(command: str, formatter: Any) -> None:
+    """Write the lines to copy of a command, above its options."""
+    if examples := EXAMPLES.get(command):
+        formatter.write("".join(f"\n  {line}" for line in ("", *examples))[1:] + "\n")
 
 
 class Commands(TyperGroup):
     """Lists the commands by what they are for."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write lines to copy and the commands; the two options are in the usage."""
+        write_examples("", formatter)
+        self.format_commands(ctx, formatter)
+        formatter.write("\nOptions: --version, --help. All of a command: COMMAND --help-all.\n")
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """Write a section for each group; no line is cut."""
@@ -63,10 +91,25 @@ class Commands(TyperGroup):
 
 
 class Command(TyperCommand):
-    """Lists the options of a command by panel, those without one last."""
+    """Lists lines to copy and the everyday options of a command, or all of them by panel."""
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
-        """Write a section for the arguments and for each panel."""
+        """Write the examples, then the options: a line for each that is for every day."""
+        write_examples(str(self.name), formatter)
+        everyday = EVERYDAY.get(str(self.name))
+        if everyday is None or ctx.meta.get(ALL):
+            self._format_panels(ctx, formatter)
+            return
+        named: dict[str, Any] = {str(param.name): param for param in self.get_params(ctx)}
+        arguments = [name for name, p in named.items() if p.param_type_name == "argument"]
+        rows = []
+        for name in (*arguments, *everyday, "help_all"):
+            head, told = named[name].get_help_record(ctx)
+            rows.append((head, SHORT.get(name, told)))
+        with formatter.section("Options"):
+            formatter.write_dl(rows)
+
+    def _format_panels(self, ctx: Any, formatter: Any) -> None:
         sections: dict[str, list[tuple[str, str]]] = {}
         last: list[tuple[str, str]] = []
         for param in self.get_params(ctx):
@@ -90,9 +133,12 @@ app = typer.Typer(
     add_completion=False,
 )
 
-_FUNCTIONS = (demo, check, compare, score, report, export, predict, plan, strategies)
+_FUNCTIONS = (
+    *(demo, check, compare, score, continue_, report, open_),
+    *(export, predict, plan, strategies, explain),
+)
 for function in _FUNCTIONS:
-    app.command(cls=Command, epilog=EXAMPLES.get(function.__name__))(function)
+    app.command(function.__name__.rstrip("_"), cls=Command)(function)
 app.add_typer(models, name="models")
 
 

@@ -14,7 +14,7 @@ from choose.schema.score_names import NAMES, is_share, noun_of
 from choose.types import FAMILIES
 from choose.untrusted import number, share, shown
 
-PANEL = "Builds"
+PANEL = "In a build"
 
 Expect = Annotated[
     list[str] | None,

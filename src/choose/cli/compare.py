@@ -11,14 +11,17 @@ import typer
 
 from choose.cli.ci_gates import Expect, FailUnder, Gates, MinChance
 from choose.cli.options import (
+    DATA_FLAGS,
     GIVEN_FLAGS,
     RUN_FLAGS,
     STUDY_FLAGS,
     AsJson,
     Config,
     Data,
+    NewestStore,
     Out,
     Output,
+    Yes,
     overrides,
     seconds,
     takes,
@@ -41,9 +44,7 @@ def compare(
     expect: Expect = None,
     fail_under: FailUnder = None,
     min_chance: MinChance = None,
-    yes: Annotated[
-        bool, typer.Option("--yes", help="Send requests to endpoints without asking first.")
-    ] = False,
+    yes: Yes = False,
 ) -> None:
     """Run every strategy on your labelled set and recommend one."""
     gates = Gates(tuple(expect or ()), fail_under, min_chance)
@@ -55,6 +56,22 @@ def compare(
         strategies=context.params["strategy"],
         results=Results(as_json, tuple(output or ()), gates, yes),
     )
+
+
+@takes({name: flag for name, flag in STUDY_FLAGS.items() if name not in DATA_FLAGS} | RUN_FLAGS)
+def continue_(
+    context: typer.Context,
+    store: NewestStore = None,
+    output: Output = None,
+    as_json: AsJson = False,
+    yes: Yes = False,
+) -> None:
+    """Give a comparison more time, or other candidates: by default the newest."""
+    from choose.cli.report import study_named
+
+    results = Results(as_json, tuple(output or ()), yes=yes)
+    strategies = context.params["strategy"]
+    run(None, study_named(store), overrides(context), strategies=strategies, results=results)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +92,7 @@ def run(
     config: Path | None,
     settings: dict[str, dict[str, Any]],
     *,
-    out: Path | None,
+    out: Path | None = None,
     strategies: list[str] | None = None,
     results: Results,
 ) -> None:

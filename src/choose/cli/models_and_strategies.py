@@ -78,6 +78,32 @@ def clear() -> None:
     say(f"Deleted {before:.0f} MB of cached results.")
 
 
+def explain(
+    word: Annotated[
+        str | None, typer.Argument(help="Word of a report, or a strategy. Default: list all.")
+    ] = None,
+) -> None:
+    """Explain a word of the reports."""
+    from choose.cli.console import stdout
+    from choose.errors import StudyError, did_you_mean
+    from choose.report.glossary import WORDS, meaning
+    from choose.report.terminal.layout import pairs
+    from choose.strategy import available, describe
+
+    if word is None:
+        stdout().print(pairs([(name, WORDS[name]) for name in sorted(WORDS, key=str.lower)]))
+    elif (text := meaning(word)) is not None:
+        stdout().print(text)
+    elif word.lower() in available():
+        found = describe(word.lower())
+        stdout().print(f"{found.title}. {found.summary} Good for {found.good_for}.", markup=False)
+    else:
+        raise StudyError(
+            f"{word!r} is not in the glossary.{did_you_mean(word, [*WORDS, *available()])} "
+            "choose explain lists all words."
+        )
+
+
 def strategies(
     name: Annotated[
         str | None, typer.Argument(help="Show the hyperparameters and variants of this strategy.")

@@ -99,14 +99,56 @@ METAVARS = {
     "address": "HOST:PORT",
 }
 
+# A line for each option of everyday help; the full text is the field's description.
+SHORT = {
+    "data": "CSV, TSV, JSON, JSONL or Parquet.",
+    "store": "Folder of a study, or its number (default: the newest).",
+    "text_column": "Column of the text (default: found, and told).",
+    "label_column": "Column of the label (default: found, and told).",
+    "test": "Your own test rows.",
+    "documents": "Answer questions from these documents.",
+    "time_column": "Column of the date: does accuracy hold on later rows?",
+    "strategy": "Only these strategies (see choose strategies).",
+    "model": "LLM to prompt: openai:gpt-4o-mini, ollama:NAME.",
+    "tune": "Model to fine-tune: hf:ORG/NAME, or a folder.",
+    "quick": "A first look in two minutes.",
+    "budget": "Time to take: 90s, 10m, 2h (default: 10m).",
+    "max_usd": "Spend at most; nothing is sent before you agree.",
+    "target": "What is good enough: 90%.",
+    "metric": "accuracy; or balanced, where rare labels matter.",
+    "seeds": "Train each candidate so many times.",
+    "noise": "Rates of labels to change on purpose: 0,0.1.",
+    "answers": "Columns or files: gpt4,mine or gpt4=out.jsonl.",
+    "family": "How answers were made: mine=fine-tuning.",
+    "help_all": "Show every option.",
+}
+
+# Under this key of the context's meta lies whether help shows every option.
+ALL = "choose.all"
+
+
+def _show_all(context: typer.Context, wanted: bool) -> None:
+    if wanted:
+        from choose.cli.console import print_record
+
+        context.meta[ALL] = True
+        print_record(context.get_help())
+        raise typer.Exit
+
+
+HelpAll = Annotated[
+    bool,
+    typer.Option("--help-all", is_eager=True, callback=_show_all, help="Show every option."),
+]
+
 PANELS = {
-    "data": "Data",
-    "task": "Data",
-    "models": "Candidates",
-    "given": "Candidates",
-    "grid": "Extent",
-    "goal": "Goal",
-    "run": "Machines",
+    "data": "Your data",
+    "task": "Your data",
+    "models": "What to compare",
+    "given": "What to compare",
+    "grid": "Time and money",
+    "goal": "What is good enough",
+    "run": "Where it runs",
 }
 
 
@@ -133,7 +175,8 @@ def _flag(name: str, field: FieldInfo, panel: str) -> Any:
 
 
 Data = Annotated[
-    str | None, typer.Argument(help="CSV, TSV, JSON, JSONL or Parquet file, or sample:NAME.")
+    str | None,
+    typer.Argument(metavar="FILE", help="CSV, TSV, JSON, JSONL, Parquet, chats; or sample:NAME."),
 ]
 
 
@@ -185,14 +228,17 @@ Output = Annotated[
     ),
 ]
 
+Yes = Annotated[
+    bool, typer.Option("--yes", help="Send requests to endpoints without asking first.")
+]
+
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
-Store = Annotated[Path, typer.Argument(help="Folder that choose compare wrote.")]
+_STUDY = "Folder of a study, or its number in the list of choose report."
 
-NewestStore = Annotated[
-    Path | None,
-    typer.Argument(help="Folder that choose compare wrote. Default: the newest in .choose."),
-]
+Store = Annotated[Path, typer.Argument(help=_STUDY)]
+
+NewestStore = Annotated[Path | None, typer.Argument(help=f"{_STUDY} Default: the newest.")]
 
 DATA_FLAGS = {**flags_of("data"), **flags_of("task")}
 
@@ -229,6 +275,8 @@ STUDY_FLAGS = {
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
+KEYWORD = inspect.Parameter.KEYWORD_ONLY
+
 
 def takes(flags: Mapping[str, Any]) -> Callable[[Command], Command]:
     """Give a command these flags, after its first argument.
@@ -240,10 +288,11 @@ def takes(flags: Mapping[str, Any]) -> Callable[[Command], Command]:
         own = inspect.signature(command, eval_str=True)
         context, data, *rest = own.parameters.values()
         added = [
-            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=flag)
+            inspect.Parameter(name, KEYWORD, default=None, annotation=flag)
             for name, flag in flags.items()
         ]
-        after = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in rest]
+        after = [p.replace(kind=KEYWORD) for p in rest]
+        after.append(inspect.Parameter("help_all", KEYWORD, default=False, annotation=HelpAll))
 
         @wraps(command)
         def run(*given: Any, **values: Any) -> Any:

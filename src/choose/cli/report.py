@@ -26,37 +26,54 @@ def report(
     fail_under: FailUnder = None,
     min_chance: MinChance = None,
 ) -> None:
-    """Show a stored decision again, or compare two studies.
+    """List the studies, show one again, or compare two.
 
-    A folder of studies, such as .choose, is listed.
+    Where there is only one study, it is shown.
     """
     gates = Gates(tuple(expect or ()), fail_under, min_chance)
     if full and as_json:
         raise StudyError("--json prints the whole record. Leave out --full, or leave out --json.")
-    if store is None:
-        store = newest()
-    elif now is None and list_studies(store, as_json):
+    bare = store is None and not (full or output) and gates == Gates()
+    if (bare or store) and now is None and list_studies(store, as_json):
         return
+    store = study_named(store)
     if now is None:
         report_study(store, output, gates, as_json=as_json, full=full)
-    elif now.exists():
-        report_change((store, now), output, as_json, gates)
+    elif (second := study_named(now)).exists():
+        report_change((store, second), output, as_json, gates)
     else:
         raise StudyError(f"{shown(str(now))} is no folder of a study.")
 
 
-def newest() -> Path:
-    """Return the newest study in `.choose` and say which it is."""
+def open_(store: NewestStore = None) -> None:
+    """Open the page of a study in the browser."""
+    from choose.api.compare import report, write_page
     from choose.cli.console import say
-    from choose.study.study_folder import newest_study
 
-    store = newest_study()
-    say(f"The newest study in .choose: {store}")
-    return store
+    folder = study_named(store)
+    page = write_page(report(folder), folder)
+    say(f"Report: {page}")
+    typer.launch(page.resolve().as_uri())
 
 
-def list_studies(folder: Path, as_json: bool) -> bool:
-    """Print the studies in a folder that is none itself; return whether there are any."""
+def study_named(store: Path | None) -> Path:
+    """Return a study by its folder or number; by default the newest in `.choose`, and say so."""
+    from choose.cli.console import say
+    from choose.study.study_folder import numbered_study
+
+    if store is not None and (store.exists() or not str(store).isdigit()):
+        return store
+    found = numbered_study(1 if store is None else int(str(store)))
+    if store is None:
+        say(f"The newest study in .choose: {found}")
+    return found
+
+
+def list_studies(folder: Path | None, as_json: bool) -> bool:
+    """Print the studies in a folder that is none itself; return whether there are any.
+
+    By default those in `.choose`, where there are several.
+    """
     import json
 
     from choose.cli.console import print_record, stdout
@@ -64,7 +81,11 @@ def list_studies(folder: Path, as_json: bool) -> bool:
     from choose.store.destination import is_store
     from choose.study.study_folder import stored_studies
 
-    studies = [] if is_store(folder) else stored_studies(folder)
+    if folder is None:
+        studies = stored_studies()
+        studies = [] if as_json or len(studies) < 2 else studies
+    else:
+        studies = [] if is_store(folder) else stored_studies(folder)
     if studies and as_json:
         print_record(json.dumps([study.record() for study in studies], indent=1))
     elif studies:

@@ -163,7 +163,7 @@ def _loaded(spec: str, digest: str, feed_forward: str) -> Encoder:
 
     folder = resolve(spec)
     try:
-        with quiet_loading("Loading the encoder"), recorded_missing() as missing:
+        with quiet_loading(), recorded_missing() as missing:
             model = SentenceTransformer(
                 str(folder), trust_remote_code=False, model_kwargs=_loading_options(device())
             )

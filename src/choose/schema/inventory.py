@@ -49,13 +49,19 @@ class CacheUsage:
         return asdict(self)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StoredStudy:
-    """A study on disk; `says` is its verdict in a sentence, or why there is none."""
+    """A study on disk, with what was decided; `kind` is None where nothing was yet."""
 
     path: str
     written: datetime
-    says: str
+    data: str = ""
+    metric: str = ""
+    kind: str | None = None
+    candidate: str | None = None
+    score: float | None = None
+    chance: float | None = None
+    unmeasured: tuple[str, ...] = ()
 
     def record(self) -> dict[str, Any]:
         """Return it as plain values."""

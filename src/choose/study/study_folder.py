@@ -192,28 +192,45 @@ def stored_studies(home: Path = HOME) -> list[StoredStudy]:
         files = [folder / name for name in (STUDY, "grid.json", "decision.json")]
         if is_store(folder) and (times := [f.stat().st_mtime for f in files if f.is_file()]):
             written = datetime.fromtimestamp(max(times), UTC)
-            found.append(StoredStudy(str(folder), written, _verdict(folder)))
+            found.append(StoredStudy(path=str(folder), written=written, **_decided(folder)))
     return sorted(found, key=lambda study: study.written, reverse=True)
 
 
-def _verdict(folder: Path) -> str:
+def _decided(folder: Path) -> dict[str, Any]:
+    """Return what a list shows of a decision; nothing where there is none that can be read."""
     try:
-        verdict = json.loads(read_text(folder / "decision.json"))["verdict"]
-        return f"{verdict['kind']}: {verdict['recommended'] or verdict['use_meanwhile']}"
-    except (OSError, ValueError, RecursionError, LookupError, AttributeError):
-        return "Not decided: choose report reads its finished trials."
+        decision = json.loads(read_text(folder / "decision.json"))
+        verdict = decision["verdict"]
+        named = verdict["recommended"] or verdict["use_meanwhile"]
+        cards = {card["candidate"]: card for card in decision["scorecards"]}
+        return {
+            "data": decision["dataset"]["name"],
+            "metric": decision["goal"]["measure"]["metric"],
+            "kind": verdict["kind"],
+            "candidate": named,
+            "score": cards[named]["accuracy"]["value"],
+            "chance": verdict["chance"].get(cards[named]["family"]),
+            "unmeasured": tuple(verdict["unmeasured"]),
+        }
+    except (OSError, ValueError, RecursionError, LookupError, AttributeError, TypeError):
+        return {}
 
 
-def newest_study(home: Path = HOME) -> Path:
-    """Return the study that was written last.
+def numbered_study(number: int = 1) -> Path:
+    """Return the study in `.choose` that was written last, or the one before it (2), and so on.
 
     Raises:
         StoreError: if there is none.
     """
-    studies = stored_studies(home)
+    studies = stored_studies()
     if not studies:
         raise StoreError(
-            f"There is no study in {str(home)!r}. Run choose compare DATA, or name the folder of "
+            f"There is no study in {str(HOME)!r}. Run choose compare DATA, or name the folder of "
             "a study: choose report STORE."
         )
-    return Path(studies[0].path)
+    if not 1 <= number <= len(studies):
+        raise StoreError(
+            f"There is no study {number} in {str(HOME)!r}, which holds {len(studies)}. "
+            "choose report lists them."
+        )
+    return Path(studies[number - 1].path)

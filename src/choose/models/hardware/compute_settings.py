@@ -9,7 +9,7 @@ import platform
 import sys
 import warnings
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, nullcontext, redirect_stderr, suppress
+from contextlib import contextmanager, redirect_stderr, suppress
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -139,18 +139,15 @@ def trains_in_bfloat16(device: str) -> bool:
 
 
 @contextmanager
-def quiet_loading(message: str) -> Iterator[None]:
-    """Silence the loaders' own bars and warnings; show `message` on a terminal."""
-    from rich.console import Console
+def quiet_loading() -> Iterator[None]:
+    """Silence the loaders' own bars and warnings."""
     from transformers.utils import logging
 
     level = logging.get_verbosity()
-    console = Console(file=sys.stderr)
-    waiting = console.status(message) if console.is_terminal else nullcontext()
     logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     try:
         # Bars that cannot be switched off are discarded.
-        with waiting, warnings.catch_warnings(), redirect_stderr(io.StringIO()):
+        with warnings.catch_warnings(), redirect_stderr(io.StringIO()):
             warnings.simplefilter("ignore")
             yield
     finally:

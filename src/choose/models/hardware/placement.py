@@ -163,7 +163,7 @@ def load_placed(
     from transformers import AutoTokenizer
 
     where = place(size_of_folder(folder), str(folder), dtype, four_bit)
-    with quiet_loading(f"Loading {what}"):
+    with quiet_loading():
         try:
             tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
             model, report = loader.from_pretrained(

@@ -200,7 +200,7 @@ def attach_adapter(base: Base, spec: AdapterSpec, name: str) -> Any:
         target_modules=(spec.targets == "attention" and attention_layers(base)) or "all-linear",
         exclude_modules="|".join([r".*pooler.*", *_excluded_modules(base, spec.upper, name)]),
     )
-    with quiet_loading("Attaching the adapter"):
+    with quiet_loading():
         try:
             model = get_peft_model(shared_copy(whole), config)
         except ValueError as error:

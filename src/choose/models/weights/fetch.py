@@ -133,7 +133,7 @@ def convert(file: Path, folder: Path) -> Path:
 
     from choose.models.hardware.compute_settings import quiet_loading
 
-    with quiet_loading("Preparing the language model for its first use"):
+    with quiet_loading():
         try:
             tokenizer = AutoTokenizer.from_pretrained(
                 file.parent, gguf_file=file.name, trust_remote_code=False

@@ -8,7 +8,6 @@ import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from math import ceil, floor, log10
 from typing import Any
 
 import altair as alt
@@ -296,23 +295,9 @@ def bounds_of(estimate: Estimate) -> dict[str, float | None]:
 def largest_change(rows: Sequence[Mapping[str, object]]) -> str:
     """Return which candidate's accuracy changes most, up or down, and by how much.
 
-    `rows` hold candidates, values in points and, where there are several, the view.
+    `rows` hold candidates and values in points.
     """
     worst = max(rows, key=lambda row: abs(float(str(row["value"]))))
     change = signed_points(float(str(worst["value"])) / 100)
-    if "view" in worst:
-        return f"{worst['candidate']} changes most, under {worst['view']}: {change}"
     alone = len({row["candidate"] for row in rows}) == 1
     return f"{worst['candidate']} changes {'by' if alone else 'most:'} {change}"
-
-
-def decades(values: Sequence[float]) -> tuple[float, float]:
-    """Return the powers of ten that enclose positive values."""
-    low, high = floor(log10(min(values))), ceil(log10(max(values)))
-    return 10.0**low, 10.0 ** max(high, low + 1)
-
-
-def powers(domain: tuple[float, float]) -> list[float]:
-    """Return the powers of ten within bounds that are powers of ten themselves."""
-    low, high = (round(log10(end)) for end in domain)
-    return [10.0**power for power in range(low, high + 1)]

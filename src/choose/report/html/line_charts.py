@@ -1,4 +1,4 @@
-"""Charts along an axis: training labels, wrong labels, volume of answers, what reading loses."""
+"""Charts: training labels, wrong labels, volume of answers, what reading loses, differences."""
 
 from __future__ import annotations
 
@@ -35,6 +35,31 @@ from choose.schema.scorecard import Scorecard
 
 # Ticks on an axis of measured sizes or rates, at most.
 TICKS = 6
+
+
+def _drawn_bounds(interval: Interval) -> dict[str, float]:
+    """Return value and bounds out of 100; an unknown bound is drawn at the value."""
+    return {
+        name: 100 * interval.value if share is None else share
+        for name, share in bounds_of(interval).items()
+    }
+
+
+def intervals(
+    named: Sequence[tuple[str, Interval]], margin: float, title: str, caption: str, axis: str
+) -> Figure:
+    """Draw differences with their intervals against zero and the margin."""
+    rows = [{"pair": axis_name(name), **_drawn_bounds(interval)} for name, interval in named]
+    base = chart_of(rows).encode(y=alt.Y("pair:N", sort=None, title=None))
+    x = alt.X("low:Q", title=axis)
+    band = chart_of([{"from": -100 * margin, "to": 100 * margin}])
+    layers = [
+        band.mark_rect(color=INK, opacity=0.09).encode(x=alt.X("from:Q"), x2=alt.X2("to:Q")),
+        mark_at(0.0, dash=False),
+        base.mark_rule(strokeWidth=3, color=INK, opacity=0.5).encode(x=x, x2=alt.X2("high:Q")),
+        base.mark_point(filled=True, size=90, color=INK, opacity=1).encode(x=alt.X("value:Q")),
+    ]
+    return draw_figure(layers, len(rows) * 30, title, caption)
 
 
 def curves(decision: Decision) -> Figure | None:

@@ -66,7 +66,6 @@ from choose.report.decision_text import (
 from choose.report.family_table import family_table
 from choose.report.html import line_charts as lines
 from choose.report.html.chart_style import FAMILY_SIGNS, Figure, answers_alike
-from choose.report.html.charts import intervals, new_label, price, views
 from choose.report.html.page_tables import (
     COST_HEADS,
     LABEL_HEADS,
@@ -116,9 +115,6 @@ CHARTS: dict[str, Callable[[Decision], Figure | list[Figure] | None]] = {
     "standings": standings_chart,
     "curves": lines.curves,
     "noise": lines.noise,
-    "views": views,
-    "new_label": new_label,
-    "price": price,
     "volumes": lines.volumes,
     "waterfall": lines.waterfall,
 }
@@ -326,4 +322,4 @@ def _figure(versus: Versus) -> Figure | None:
         "change; one inside the shaded band shows that no change matters."
     )
     axis = f"points of {words.words_of_both(versus).score}"
-    return intervals(rows, versus.margin, "Change of each candidate", caption, axis)
+    return lines.intervals(rows, versus.margin, "Change of each candidate", caption, axis)

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from inspect import Parameter
 from itertools import groupby
+from pathlib import PurePath
 
 from rich.console import RenderableType
 from rich.text import Text
 
-from choose.formatting import clean, figure
-from choose.report.screen_text import literal
-from choose.report.terminal.layout import Page, note, pairs, section
+from choose.formatting import clean, figure, in_percent
+from choose.report import words
+from choose.report.screen_text import literal, shorten
+from choose.report.terminal.layout import Column, Page, note, pairs, section, split_table
 from choose.schema.inventory import CacheUsage, Entry, ProviderEntry, StoredStudy
 from choose.strategy import Description
 from choose.types import FAMILIES
@@ -46,9 +48,9 @@ def _purpose(strategy: Description) -> tuple[Text, Text]:
     text = literal(strategy.title or strategy.summary)
     said = {"good for": strategy.good_for, "needs": strategy.needs, "takes": strategy.takes}
     said["tasks"] = ", ".join(strategy.kinds)
-    for key, words in said.items():
-        if words:
-            text.append(f"\n{key}: {clean(words)}", style="dim")
+    for key, told in said.items():
+        if told:
+            text.append(f"\n{key}: {clean(told)}", style="dim")
     if strategy.only_if_named:
         text.append(f"\nruns only if named: -s {clean(strategy.name)}", style="dim")
     _append_origin(text, strategy)
@@ -150,10 +152,22 @@ def _facts(entry: Entry) -> Iterator[str]:
 
 
 def studies_page(studies: Sequence[StoredStudy]) -> Page:
-    """Return the studies of a folder, in the order given."""
-    parts: list[RenderableType] = []
-    for study in studies:
-        parts.append(literal(study.path, "bold"))
-        parts.append(literal(f"{study.written:%Y-%m-%d %H:%M} UTC. {study.says}"))
-    parts += [Text(), note("choose report STORE shows one of them.")]
-    return Page(lambda width: parts)
+    """Return a table of the studies in a folder, in the order given."""
+    cells: dict[str, list[str]] = {}
+    for number, study in enumerate(studies, 1):
+        row = {
+            "": str(number),
+            "written": f"{study.written.astimezone():%Y-%m-%d %H:%M}",
+            "data": shorten(study.data, 20),
+            "metric": study.metric,
+            "use": shorten(study.candidate or "", 16),
+            "score": "" if study.score is None else in_percent(study.score),
+            "chance": "" if study.chance is None else words.in_words(study.chance),
+            "verdict": study.kind or "not decided",
+        }
+        for head, cell in row.items():
+            cells.setdefault(head, []).append(cell)
+    columns = [Column(head, [literal(cell) for cell in told]) for head, told in cells.items()]
+    folder = clean(str(PurePath(studies[0].path).parent))
+    told = note(f"In {folder}. Show one: choose report NUMBER. Its page: choose open NUMBER.")
+    return Page(lambda width: [*split_table(columns, width), Text(), told])
