@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -12,10 +13,13 @@ import torch
 from peft.utils import get_peft_model_state_dict
 from transformers import AutoConfig, AutoModel
 
+from choose.models.hardware import memory
+from choose.models.hardware.memory import halvings, within_memory
 from choose.models.lora.batching import pad, ragged_batch
 from choose.models.lora.classifier import AdaptedModel, ClassifierRun, untrained_model
 from choose.models.lora.fit import AutogradEngine, train, train_together, training_step
 from choose.models.lora.fused import training_step as engine
+from choose.models.lora.fused.decoder import PackedLayers
 from choose.models.lora.fused.forward_backward import RunPart, _adapted_runs, token_bytes
 from choose.models.lora.fused.linear_layers import FlatAdapters
 from choose.models.lora.model import AdapterSpec, Base, seeded
@@ -139,6 +143,31 @@ def test_losses_of_a_training_are_those_of_autograd(
     theirs = trained_state(plain.model)
     for name, tensor in trained_state(ours.model).items():
         torch.testing.assert_close(tensor, theirs[name], rtol=0, atol=2e-3)
+
+
+@pytest.mark.parametrize(("room", "halved"), [(30, 5), (16, 6)])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_batch_is_trained_in_parts_where_memory_runs_out(
+    kind: str, room: int, halved: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The gradients are those of the whole batch, and the sizes of parts those that fit."""
+    run, passed = run_of(tuned(encoder(kind)), [9, 1, 4, 12, 9, 2]), list[int]()
+    expected, forward = gradients(run), PackedLayers.forward
+
+    def small(own: PackedLayers, hidden: torch.Tensor, *more: Any, **named: Any) -> Any:
+        if len(hidden) > room:
+            raise torch.OutOfMemoryError
+        passed.append(len(hidden))
+        return forward(own, hidden, *more, **named)
+
+    monkeypatch.setattr(PackedLayers, "forward", small)
+    monkeypatch.setattr(memory, "_HALVINGS", Counter[str]())
+    found = within_memory("cpu", lambda: gradients(run))
+    assert max(passed) <= room
+    assert len(passed) >= 37 / room
+    assert halvings("cpu") == halved
+    for name, grad in expected.items():
+        torch.testing.assert_close(found[name], grad, rtol=1e-4, atol=1e-6)
 
 
 def test_little_memory_computes_layers_again(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,7 +22,7 @@ from choose.models.lora.fused.attention import (
     attention_layout,
 )
 from choose.models.lora.fused.layers import (
-    DecoderLayer,
+    Layer,
     PassAdapters,
     RunAdapters,
     layers_backward,
@@ -65,7 +65,7 @@ class PackedLayers(ABC):
     """A base's layers, packed; built once a process and number type.
 
     Attributes:
-        layers: what the compiled functions of `_forward` and `_backward` take.
+        layers: what the compiled functions take.
         vocabulary: the product that turns the last states into logits, where the base writes.
         parts: the fewest passes of a batch, for as many cores.
         multiple: what the tokens of a part are filled up to a multiple of.
@@ -75,8 +75,6 @@ class PackedLayers(ABC):
     vocabulary: Any = None
     parts = PARTS_PER_BATCH
     multiple = 1
-    _forward: Callable[..., Any]
-    _backward: Callable[..., Any]
 
     def __init__(self, model: Any, dtype: torch.dtype) -> None:
         self.model, self.dtype = model, dtype
@@ -145,7 +143,7 @@ class PackedLayers(ABC):
         """
         few = 2 * sum(map(len, wanted)) < len(hidden)  # worth a narrower last layer
         adapters = pass_adapters(runs, wanted if few else ())
-        forward = self._compiled(self._forward)
+        forward = self._compiled(layers_forward)
         stream, *saved = forward(hidden, self.layers, layout, adapters, recompute)
         scatter = None
         if wanted and not few:
@@ -159,7 +157,7 @@ class PackedLayers(ABC):
         hidden = self.embed(batch)
         if first:
             layout, none = self.layout(batch), pass_adapters((), ())
-            forward = self._compiled(self._forward)
+            forward = self._compiled(layers_forward)
             hidden, *_ = forward(hidden, self.layers[:first], layout, none, False)
         return hidden
 
@@ -167,7 +165,7 @@ class PackedLayers(ABC):
         """Fill the adapters' gradients from the stream's, which is overwritten."""
         scatter, *rest = saved
         gradient = gradient if scatter is None else scatter(gradient)
-        self._compiled(self._backward)(gradient, self.layers, layout, *rest)
+        self._compiled(layers_backward)(gradient, self.layers, layout, *rest)
 
     def _compiled(self, function: Callable[..., Any]) -> Callable[..., Any]:
         return _compiled(function) if self.model.device.type == "cpu" else function
@@ -179,9 +177,6 @@ class Decoder(PackedLayers):
     On an accelerator the base `shares` the packed matrices; a CPU packs them in a layout of its
     own.
     """
-
-    _forward = staticmethod(layers_forward)
-    _backward = staticmethod(layers_backward)
 
     def __init__(
         self, model: Any, dtype: torch.dtype, vocabulary: Any = None, shares: bool | None = None
@@ -251,7 +246,7 @@ def _of_product(name: str, runs: Sequence[AdaptedRun]) -> list[RunAdapters]:
     ]
 
 
-def _packed_layer(layer: Any, dtype: torch.dtype, shares: bool) -> DecoderLayer:
+def _packed_layer(layer: Any, dtype: torch.dtype, shares: bool) -> Layer:
     attention = layer.self_attn
     size, queries = attention.head_dim, attention.q_proj.out_features
     heads = AttentionHeads(
@@ -273,6 +268,6 @@ def _packed_layer(layer: Any, dtype: torch.dtype, shares: bool) -> DecoderLayer:
         )
         for name, paths in PRODUCTS.items()
     }
-    apart = {name: norm.detach().float() for name, norm in norms.items() if shares}
+    apart = {name: [norm.detach().float()] for name, norm in norms.items() if shares}
     epsilon = layer.input_layernorm.variance_epsilon
-    return DecoderLayer(products, apart, heads, epsilon)
+    return Layer(products, apart, heads, epsilon)

@@ -291,8 +291,10 @@ def max_part_tokens(adapters: FlatAdapters, longest: int, device: str) -> int:
     It depends on the run's own adapters only, so that a run's parts are the same whatever other
     runs are trained with it.
     """
-    most = MAX_PART_TOKENS if device == "cpu" else limits_of(device).training_tokens
-    return min(most, tokens_in_memory(adapters, longest, device))
+    most = MAX_PART_TOKENS >> halvings(device)
+    if device != "cpu":
+        most = limits_of(device).training_tokens
+    return max(1, min(most, tokens_in_memory(adapters, longest, device)))
 
 
 def needs_recomputing(adapters: FlatAdapters, longest: int, device: str) -> bool:
