@@ -14,9 +14,8 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import pairwise
@@ -77,7 +76,6 @@ class Rung:
         rows: answers of each slow candidate, on average.
         family: of the candidate that is recommended or used meanwhile.
         lost: families that this verdict shows to gain nothing that matters over the named one.
-        told: families of which a sentence of this verdict says by how much they differ.
         word: what the verdict calls its choice.
         stated: the chance it states.
         right: whether the family is right, None where the truth is not known.
@@ -86,7 +84,6 @@ class Rung:
     rows: int
     family: str
     lost: tuple[str, ...]
-    told: tuple[str, ...]
     kind: str
     word: str
     stated: float = 0.0
@@ -130,22 +127,11 @@ def rung(found: Decision, study: Evidence, rows: int, truth: Truth | None) -> Ru
         rows=rows,
         family=kinds[verdict.recommended or verdict.use_meanwhile],
         lost=tuple(lost),
-        told=tuple(told(found, kinds)),
         kind=verdict.kind,
         word=word_for(found),
         stated=chance_of(found),
         right=right,
     )
-
-
-def told(found: Decision, kinds: Mapping[str, str]) -> Iterator[str]:
-    """Yield each family that a sentence with a figure compares with the named candidate's."""
-    verdict = found.verdict
-    sentences = [*(r.why for r in verdict.rejected), *verdict.reasons]
-    figures = [sentence for sentence in sentences if re.search(r"\d points?\b|\d %", sentence)]
-    for name, family in kinds.items():
-        if any(re.search(rf"\b{re.escape(name)}\b", sentence) for sentence in figures):
-            yield family
 
 
 def world(name: str, number: int) -> Ladder:
@@ -215,15 +201,13 @@ def run(data: str, seconds: Sequence[float] = SECONDS) -> Ladder:
 class Flips:
     """Doublings of a budget: how many, and in how many the family changed.
 
-    `lost` counts changes where the later verdict shows the earlier family to have lost, `untold`
-    those where no sentence of it says by how much that family differs, `named` those that left a
-    recommended family for another recommended one.
+    `lost` counts changes where the later verdict shows the earlier family to have lost, `named`
+    those that left a recommended family for another recommended one.
     """
 
     doublings: int
     flips: int
     lost: int
-    untold: int
     named: int
 
     @property
@@ -241,7 +225,6 @@ def count(ladders: Iterable[Ladder]) -> Flips:
         doublings=len(pairs),
         flips=len(flips),
         lost=sum(a.family in b.lost for a, b in flips),
-        untold=sum(a.family not in b.told for a, b in flips),
         named=sum({a.kind, b.kind} <= firm for a, b in flips),
     )
 
@@ -250,21 +233,21 @@ def lines(ladders: Sequence[Ladder]) -> Iterator[str]:
     """Yield the figures as two tables."""
     yield (
         f"{'source':18}{'studies':>8}{'doublings':>11}{'family changed':>16}{'shown to lose':>15}"
-        f"{'no reason told':>16}{'between firm':>14}"
+        f"{'between firm':>14}"
     )
     for name in dict.fromkeys(ladder.source for ladder in ladders):
         own = [ladder for ladder in ladders if ladder.source == name]
         found = count(own)
         yield (
             f"{name:18}{len(own):8}{found.doublings:11,}{_percent(found.share):>16}"
-            f"{found.lost:15}{found.untold:16}{found.named:14}"
+            f"{found.lost:15}{found.named:14}"
         )
     real = [ladder for ladder in ladders if ladder.source not in NAMES]
     for name, own in (("known worlds", [x for x in ladders if x not in real]), ("real sets", real)):
         found = count(own)
         yield (
             f"{name:18}{len(own):8}{found.doublings:11,}{_percent(found.share):>16}"
-            f"{found.lost:15}{found.untold:16}{found.named:14}"
+            f"{found.lost:15}{found.named:14}"
         )
     yield ""
     yield (

@@ -16,6 +16,7 @@ from choose.api.notebook import Decision
 from choose.api.plan import resolve
 from choose.conformance import pool
 from choose.report import words
+from choose.schema.decision import Remark
 from choose.store.store import Store
 from choose.study.config import Study
 from choose.study.study_file import keywords, overrides_of
@@ -66,7 +67,8 @@ def test_a_notebook_shows_one_screen_and_a_link_and_nothing_in_it_runs(decision:
     assert f'href="{page.absolute().as_uri()}"' in shown
     assert page.is_file()
     hostile = decisions.decision("adopt")
-    verdict = hostile.verdict.model_copy(update={"reading": ("<script>x</script>",)})
+    remark = Remark(code="margin", names=("<script>x</script>",), share=0.1)
+    verdict = hostile.verdict.model_copy(update={"remarks": (remark,)})
     gone = Decision.of(hostile.model_copy(update={"verdict": verdict}), Path("gone"))
     assert "<script" not in gone._repr_html_()
     assert "href" not in gone._repr_html_()

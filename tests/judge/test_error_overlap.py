@@ -19,6 +19,7 @@ from choose.judge.prose.reasons import pays
 from choose.judge.scores.out_of_fold import random_parts
 from choose.judge.scores.score_tables import study_scores
 from choose.judge.verdict import judge, standings_of
+from choose.report import words
 from choose.report.html.page import render_html
 from choose.schema.base import Interval
 from choose.schema.diagnosis import ErrorOverlap
@@ -203,9 +204,8 @@ def test_an_equal_accuracy_pays_only_where_it_saves():
         update={"over_strong": Interval(value=-0.02, low=-0.031, high=-0.009)}
     )
     assert not pays(worse, 0.02)
-    assert (
-        f"{MINUS}2.0 points ({MINUS}3.1 to {MINUS}0.9) compared with retrieval alone"
-        in worse.sentence
+    assert f"{MINUS}2.0 points ({MINUS}3.1 to {MINUS}0.9) compared with retrieval alone" in (
+        words.cascade(worse)
     )
 
 
@@ -220,8 +220,6 @@ def test_the_report_shows_kinds_overlap_and_cascade():
     text = " ".join(re.sub(r"<[^>]+>", " ", render_html(decision)).split())
     assert decision.failures is not None
     assert f"Both candidates are wrong on {decision.overlap.wrong_in_all} of 400 rows" in text
-    (step,) = (s for s in decision.verdict.next if s.startswith("Try a cascade: "))
-    assert decision.overlap.cascade.sentence in step
     (named,) = (s for s in decision.verdict.steps if s.kind == "cascade")
     assert named.value == decision.overlap.cascade.over_chosen
     assert decision.overlap.agreed is None  # two candidates are too few to agree
@@ -248,8 +246,8 @@ def test_a_cascade_is_held_against_the_candidate_that_the_verdict_names():
     )
     assert pair.over_chosen.value < 0
     assert not pays(pair, 0.02), "the candidate named is better without it"
-    assert f"{in_points(pair.over_chosen)} compared with lora alone, the choice" in pair.sentence
-    assert "on the same 400 rows" in pair.sentence
+    assert f"{in_points(pair.over_chosen)} compared with lora alone" in words.cascade(pair)
+    assert "on the same 400 rows" in words.cascade(pair)
 
 
 def test_the_best_of_a_kind_is_the_best_on_common_rows():

@@ -13,7 +13,7 @@ from choose.judge.decision.label_gates import failures_data_driven
 from choose.judge.diagnosis.error_taxonomy import KINDS, failures_of
 from choose.judge.diagnosis.label_audit import audit_labels
 from choose.judge.goal import Rule
-from choose.judge.prose.reasons import failure_reasons, failure_steps
+from choose.judge.prose.reasons import failure_steps
 from choose.judge.scores.score_tables import study_scores
 from choose.judge.verdict import judge
 from choose.schema.decision import Decision
@@ -242,7 +242,6 @@ def test_what_training_fixes_is_not_said_of_errors_of_a_trained_candidate():
     gate = next(g for g in found.gates if g.name == "failures data-driven")
     assert gate.status == "unknown"
     assert "those of probe" in gate.evidence
-    assert not any("trained on your labels" in reason for reason in found.verdict.reasons)
 
 
 @pytest.mark.parametrize("error", [0.1, 0.3])
@@ -402,10 +401,7 @@ def test_sentences_cite_the_record():
     record = audited(noisy(np.random.default_rng(1)))
     assert record.count("suspect label") > 0.02 * record.rows
     assert not list(failure_steps(record, 0.02)), "doubted labels have one list: the audit's"
-    (reason,) = failure_reasons(record)
-    assert f"{record.fixes:,} of those right and {record.breaks:,} others wrong" in reason
     assert not list(failure_steps(record, 0.5))
-    assert not list(failure_reasons(None))
 
 
 def test_records_without_failures_still_load():

@@ -18,9 +18,9 @@ from choose.api.notebook_views import candidates_frame, differences_frame, print
 from choose.api.study_evidence import evidence_of, rule_of
 from choose.cli.ci_gates import not_under
 from choose.errors import StudyError
+from choose.judge.decision.remarks import other_metric
 from choose.judge.evidence import items_of
 from choose.judge.measures import text_metrics
-from choose.judge.prose.written_answers import behind_by_other_metrics
 from choose.judge.scores.score_tables import study_scores
 from choose.report.html.page import render_html, render_versus_html
 from choose.report.markdown import render_markdown, render_versus_markdown
@@ -544,13 +544,10 @@ def test_a_metric_by_which_another_family_leads_is_said(monkeypatch: pytest.Monk
     assert lead == ("rouge-l", pytest.approx(0.35), pytest.approx(0.15), 2)
     best = {"baseline": "copy", "fine-tuning": "lora"}
     facts = {"name": "copy", "family": "baseline", "written": True, "margin": 0.1}
-    words = SimpleNamespace(score="chrF")
-    case: Any = SimpleNamespace(
-        contenders=SimpleNamespace(panel=panel, best=best), words=words, **facts
-    )
-    assert [*behind_by_other_metrics(case)] == [
-        "Whether chrF tells what readers value: by ROUGE-L lora is ahead of copy (0.35 against "
-        "0.15 on 2 shared rows)."
-    ]
+    case: Any = SimpleNamespace(contenders=SimpleNamespace(panel=panel, best=best), **facts)
+    [ahead] = other_metric(case)
+    assert (ahead.names, ahead.what, ahead.rows) == (("lora", "copy"), "rouge-l", 2)
+    assert ahead.value is not None
+    assert ahead.value.value == pytest.approx(0.2)
     case.margin = 0.3
-    assert [*behind_by_other_metrics(case)] == []
+    assert [*other_metric(case)] == []

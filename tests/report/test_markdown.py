@@ -76,7 +76,7 @@ def test_it_begins_with_the_first_screen() -> None:
             "tuning\\: lora | 78 % | 362 of 602 |",
             "1. Check 29 doubted labels",
             "`choose compare tickets.csv --model openai:gpt-4o-mini`",
-            "### Why",
+            "### What else matters",
         )
     ]
     assert places == sorted(places)

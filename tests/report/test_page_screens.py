@@ -126,10 +126,7 @@ def test_three_screens_and_everything_else_folded_without_a_script() -> None:
 
 
 def test_nothing_is_said_twice() -> None:
-    """The reasons, the rejected candidates and the errors of a dropped one stood there again."""
     page = page_of(answered())
-    for gone in ("Why not the others", "All reasons", "800 times dearer", "Over time"):
-        assert gone not in page
     assert len(re.findall(r"Not measured:[^<]*\$ per 1,000", page)) == 1
 
 

@@ -16,6 +16,7 @@ from choose.corpus import CONDITIONS, GOLD, UPDATED, is_drill
 from choose.data.scenarios import Pools
 from choose.report.html.page import render_html
 from choose.report.markdown import render_markdown
+from choose.report.words import after_changes
 from choose.run.predict_test_rows import asking_order
 from choose.run.records import GroupRequest
 from choose.run.trial import run_trial
@@ -97,7 +98,9 @@ def test_a_reader_gives_the_new_facts_and_others_the_old_ones(
     assert reader.stale.value == 0
     assert reader.updated.value == pytest.approx(reader.clean.value)
     assert other.stale.value == pytest.approx(other.clean.value)
-    assert drill.says.startswith(f"After {drill.facts} facts changed in the documents, sentence ")
+    assert after_changes(drill).startswith(
+        f"After {drill.facts} facts changed in the documents, sentence "
+    )
 
 
 def test_the_views_are_asked_once_and_have_no_scores(studied: tuple[Decision, Path]) -> None:
@@ -205,8 +208,8 @@ def test_controls_are_as_long_as_the_passages_that_a_fit_chose(
 def test_every_form_of_the_report_says_it_and_escapes_it(studied: tuple[Decision, Path]) -> None:
     decision, _ = studied
     drill = drill_in(decision)
-    assert drill.says in " ".join(render_markdown(decision).split())
-    assert drill.says in " ".join(render_html(decision).split())
+    assert after_changes(drill) in " ".join(render_markdown(decision).split())
+    assert after_changes(drill) in " ".join(render_html(decision).split())
     hostile = "\x1b[31m<script>|x"
     outcomes = tuple(o.model_copy(update={"candidate": hostile}) for o in drill.outcomes)
     odd = drill.model_copy(update={"says": f"{hostile} gives it.", "outcomes": outcomes})

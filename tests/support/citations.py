@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from choose.formatting import MINUS
-from choose.report.words import answer, caveats, headline
+from choose.report import words
 from choose.schema.decision import Decision
 
 NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?")
@@ -40,8 +40,10 @@ def in_other_notation(record: Any) -> list[str]:
     return [text for part in parts for text in in_other_notation(part)]
 
 
-def uncited(decision: Decision) -> list[tuple[str, list[str]]]:
+def uncited(decision: Decision, sentences: tuple[str, ...] = ()) -> list[tuple[str, list[str]]]:
     """Return the sentences with no figure, or with figures that the record does not hold.
+
+    Those of the decision unless given.
 
     The answer, and what is said with it, need no figure; those that it has are in the record.
     """
@@ -52,7 +54,8 @@ def uncited(decision: Decision) -> list[tuple[str, list[str]]]:
     known |= {n.within - f.labels for f in decision.forecasts for n in (f.target, f.margin) if n}
     names = sorted(_names(decision), key=len, reverse=True)
     found = []
-    said = [*_sentences(verdict), *(answer := list(_answer(decision)))]
+    answer = list(_answer(decision))
+    said = sentences or (*verdict["next"], *words.remarks(decision), *answer)
     for sentence in said:
         text = sentence
         for name in names:
@@ -64,13 +67,8 @@ def uncited(decision: Decision) -> list[tuple[str, list[str]]]:
     return found
 
 
-def _sentences(verdict: dict[str, Any]) -> Iterator[str]:
-    yield from (*verdict["reasons"], *verdict["flips"], *verdict["next"])
-    yield from (rejected["why"] for rejected in verdict["rejected"])
-
-
 def _answer(decision: Decision) -> Iterator[str]:
-    yield from (headline(decision), *caveats(decision), *decision.verdict.reading)
+    yield from (words.headline(decision), *words.caveats(decision), *words.reading(decision))
 
 
 def _names(decision: Decision) -> set[str]:
@@ -104,49 +102,3 @@ def _holds(known: set[float], figure: str) -> bool:
     capped = value == 0.99 and any(0.99 <= k <= 1 for k in known)
     # An error is what is missing to 100.
     return near or rough or capped or any(abs(100 * (1 - k) - value) <= half for k in known)
-
-
-CI = rf"\(([+{MINUS}]?[\d.]+) to ([+{MINUS}]?[\d.]+)\)"
-AHEAD = re.compile(rf"^(\S+) scores ([\d.]+) points? higher than (\S+) {CI}")
-BEHIND = re.compile(rf"^(\S+) {MINUS} (\S+): ({MINUS}[\d.]+) points {CI}")
-RIGHT = re.compile(r"^(\S+): ([\d.]+) % right(?: \([\d.]+ to [\d.]+\))?, on ([\d,]+) rows?")
-USE = re.compile(r"[Uu]se [^:]*?\(?([\w-]+)\)?(?: for now)?: ([\d.]+) % right")
-
-
-def misattributed(decision: Decision) -> list[str]:
-    """Return the sentences about one or two candidates whose figures are not theirs."""
-    pairs = {}
-    for pair in decision.pairs:
-        gap = pair.difference
-        pairs[pair.a, pair.b] = (gap.value, gap.low, gap.high)
-        pairs[pair.b, pair.a] = (-gap.value, -gap.high, -gap.low)
-    cards = {card.candidate: card for card in decision.scorecards}
-    verdict = decision.verdict
-    said = [*verdict.reasons, *(rejected.why for rejected in verdict.rejected)]
-    found = []
-    for sentence in said:
-        if match := AHEAD.match(sentence):
-            a, value, b, low, high = match.groups()
-            if not all(map(_told, pairs[a, b], (value, low, high))):
-                found.append(sentence)
-        if match := BEHIND.match(sentence):
-            a, b, value, low, high = match.groups()
-            if not all(map(_told, pairs[a, b], (value, low, high))):
-                found.append(sentence)
-        if match := RIGHT.match(sentence):
-            card = cards[match[1]]
-            assert card.accuracy is not None
-            rows = int(match[3].replace(",", ""))
-            if not _told(card.accuracy.value, match[2]) or rows != card.rows:
-                found.append(sentence)
-    if match := USE.search(answer(decision)):
-        card = cards[match[1]]
-        assert card.accuracy is not None
-        if not _told(card.accuracy.value, match[2]):
-            found.append(answer(decision))
-    return found
-
-
-def _told(share: float, figure: str) -> bool:
-    half = 0.5 * 10 ** -len(figure.partition(".")[2]) + 1e-6
-    return abs(100 * share - float(figure.replace(MINUS, "-"))) <= half

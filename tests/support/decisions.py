@@ -14,7 +14,7 @@ from choose.schema.decision import (
     Method,
     Note,
     Pair,
-    Rejected,
+    Remark,
     Verdict,
 )
 from choose.schema.plan import LeftOut
@@ -228,18 +228,14 @@ def verdict(kind: Kind) -> Verdict:
         leads={"fine-tuning": 0.031},
         unmeasured=("retrieval",) if kind == "incomplete" else (),
         usable=kind != "none-works",
-        reasons=(
-            "probe has 88.4 of 100 right (85.4 to 91.4), lora 87.9 (84.4 to 91.4): the difference "
-            "of 0.5 points lies inside the margin of 2 points.",
-            "probe answers in 9 ms and is fitted in 0.2 s; lora takes 51 ms and 171 s.",
-        ),
-        rejected=(
-            Rejected(candidate="lora", why="Equivalent, but 800 times dearer to refit."),
-            Rejected(candidate="prompt", why="33.2 points below probe (31.2 to 35.2)."),
-        ),
-        flips=(
-            "A prompted model with at least 90 of 100 right: choose compare DATA --model SPEC.",
-            "About 900 labels, where lora's curve crosses that of probe.",
+        remarks=(
+            Remark(code="margin", names=("lora",), share=0.034),
+            Remark(
+                code="fewer-labels",
+                names=("lora", "probe"),
+                value=Interval(value=0.06, low=0.02, high=0.1),
+                rows=100,
+            ),
         ),
         steps=tuple(Step(kind="other", text=text) for text in STEPS),
         next=STEPS,
@@ -437,12 +433,10 @@ def hostile() -> Decision:
     changed = base.verdict.model_copy(
         update={
             "headline": evil,
-            "reasons": (evil, "long" * 99),
-            "flips": (evil,),
+            "remarks": (Remark(code="setting", names=(evil,), what=evil),),
             "next": (evil, evil),
             "recommended": f"{evil}2",
             "use_meanwhile": f"{evil}3",
-            "rejected": (Rejected(candidate=evil, why=evil),),
         }
     )
     return base.model_copy(
@@ -571,7 +565,6 @@ def crowded() -> Decision:
     sentences = tuple(f"Sentence {n} that goes on {'and on ' * 60}." for n in range(6))
     verdict = base.verdict.model_copy(
         update={
-            "reading": sentences,
             "steps": tuple(
                 step.model_copy(update={"text": sentences[0]}) for step in base.verdict.steps
             ),

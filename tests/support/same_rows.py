@@ -108,12 +108,10 @@ def _sentences(decision: Decision) -> tuple[str, ...]:
     return (
         words.answer(decision),
         *words.caveats(decision),
-        *verdict.reading,
-        *verdict.reasons,
-        *verdict.flips,
+        *words.reading(decision),
+        *words.remarks(decision),
         *verdict.next,
         *(step.text for step in verdict.steps),
-        *(rejected.why for rejected in verdict.rejected),
         *(gate.evidence for gate in decision.gates),
     )
 

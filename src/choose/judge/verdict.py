@@ -14,6 +14,7 @@ from choose.judge.decision.contenders import Contenders, Relation, contenders_of
 from choose.judge.decision.label_gates import audit_with_gain, rare_labels
 from choose.judge.decision.more_labels import label_gains
 from choose.judge.decision.next_steps import next_actions
+from choose.judge.decision.remarks import remarks_of
 from choose.judge.decision.rule import Case, label_shift, select
 from choose.judge.decision.verdict_gates import gates_of
 from choose.judge.decision.verdict_kind import kind_of
@@ -35,10 +36,6 @@ from choose.judge.measures.text_metrics import (
     text_figures,
 )
 from choose.judge.prose.action_list import next_steps
-from choose.judge.prose.advice import flips, stale_facts
-from choose.judge.prose.loss_sentences import losses_of, with_sentence
-from choose.judge.prose.reasons import failure_reasons, reasons, rejected
-from choose.judge.prose.written_answers import behind_by_other_metrics
 from choose.judge.scores.family_comparison import FamilyComparison, pair_records
 from choose.judge.scores.paired_comparison import interval_of
 from choose.judge.scores.score_tables import CandidateScores, StudyScores, study_scores
@@ -128,7 +125,6 @@ def _case(
     selection = select(contenders, chances)
     overlap = overlap_of(contenders, selection.interim)
     splits = loss_splits(evidence, contenders.panel)
-    drill = document_drill(evidence, contenders.panel)
     unanswered, missing = missing_evidence(evidence)
     written = evidence.task is not None and evidence.task.kind == "writing"
     return Case(
@@ -143,7 +139,7 @@ def _case(
         written=written,
         left_out=left_out,
         unanswered=unanswered,
-        drill=None if drill is None else with_sentence(drill),
+        drill=document_drill(evidence, contenders.panel),
         long_answers=long_answers(evidence),
         shift=label_shift(evidence.pool.targets, evidence.items.targets)
         if evidence.labels
@@ -176,7 +172,6 @@ def _verdict(case: Case, gates: tuple[Gate, ...], looks: int, moves: tuple[Move,
     steps = next_steps(case, gates, moves)
     # A candidate is named only where the verdict is to use one.
     recommended = case.selection.chosen if kind in ("adopt", "baseline-is-enough") else None
-    by_rows = case.contenders.rule.measure.by_rows
     return Verdict(
         kind=kind,
         recommended=recommended,
@@ -190,15 +185,7 @@ def _verdict(case: Case, gates: tuple[Gate, ...], looks: int, moves: tuple[Move,
         done=case.done,
         caveats=caveats_of(case, gates, looks),
         families=families_of(case),
-        reading=losses_of(case),
-        reasons=(
-            *reasons(case),
-            *behind_by_other_metrics(case),
-            *stale_facts(case),
-            *failure_reasons(case.failures, by_rows),
-        ),
-        rejected=rejected(case),
-        flips=flips(case),
+        remarks=remarks_of(case),
         steps=steps,
         rare=rare_labels(case),
         next=tuple(step.text for step in steps),

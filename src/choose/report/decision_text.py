@@ -19,7 +19,7 @@ from choose.formatting import (
 from choose.report.screen_text import shorten
 from choose.schema.base import ABOUT, Interval
 from choose.schema.decision import DatasetRecord, Decision, Note, Verdict
-from choose.schema.diagnosis import Agreement, Audit, ErrorOverlap, LabelOverlap
+from choose.schema.diagnosis import Agreement, Audit, LabelOverlap
 from choose.schema.plan import ASSUMPTION
 from choose.schema.score_names import COUNTED, Words, is_share, noun_of, scored, words_of
 from choose.schema.scorecard import Needed
@@ -188,25 +188,6 @@ def fit_notes(decision: Decision, of_search: bool) -> tuple[str, ...]:
     """Return what fits noted: on what a search gained, or on anything else."""
     notes = decision.method.notes if decision.method else ()
     return tuple(f"{n.candidate}: {noted(n)}" for n in notes if n.of_search is of_search)
-
-
-def shared_errors(overlap: ErrorOverlap) -> Iterator[str]:
-    """Yield sentences on the errors that candidates share."""
-    count = len(overlap.candidates)
-    everyone = "Both candidates" if count == 2 else f"All {count} candidates"
-    yield (
-        f"{everyone} are wrong on {overlap.wrong_in_all:,} of "
-        f"{overlap.rows:,} rows; at least one is right on {percent_interval(overlap.oracle)}."
-    )
-    if overlap.both_wrong is not None and overlap.both_expected is not None:
-        yield (
-            f"{overlap.cheap} and {overlap.strong} are both wrong on {overlap.both_wrong:,} rows "
-            f"({overlap.both_expected:,.0f} expected if their errors were independent); "
-            f"only {overlap.cheap} on {overlap.only_cheap_wrong:,}, only {overlap.strong} on "
-            f"{overlap.only_strong_wrong:,}."
-        )
-    if overlap.cascade is not None:
-        yield f"A cascade would {overlap.cascade.sentence}."
 
 
 def with_span(interval: Interval) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from choose.formatting import clean, percent, plural
 from choose.report.reading_text import TextTable, reading_notes, reading_tables, with_span
+from choose.report.words import after_changes
 from choose.schema.decision import Decision
 from choose.schema.reading_documents import (
     DocumentDrill,
@@ -45,5 +46,5 @@ def notes_on_reading(decision: Decision) -> list[str]:
     drill = decision.document_drill
     return [
         *reading_notes(decision),
-        *((drill.says, drill_note(drill)) if drill else ()),
+        *((after_changes(drill), drill_note(drill)) if drill else ()),
     ]

@@ -120,9 +120,7 @@ def _inactive(text: str, active: re.Pattern[str]) -> str:
 
 def _decision_lines(decision: Decision, checks: Sequence[Expectation]) -> Iterator[str]:
     yield from _first_screen(decision, checks)
-    verdict = decision.verdict
-    yield from _list("Why", verdict.reasons)
-    yield from _list("What would change this", verdict.flips)
+    yield from _list("What else matters", list(words.remarks(decision)))
     yield from _section("Candidates", _candidates(decision))
     for part in (other_metrics_table(decision), *tables_on_reading(decision)):
         cells = [[literal(cell) for cell in row] for row in part.rows]
@@ -170,7 +168,7 @@ def _first_screen(decision: Decision, checks: Sequence[Expectation]) -> Iterator
         cells[0][0] = f"**{cells[0][0]}**"
     yield from _section("Families", table(families.heads, cells) if cells else [])
     yield from _list("Rare labels", [words.rare_sentence(rare) for rare in verdict.rare])
-    yield from _list("What reading loses", verdict.reading)
+    yield from _list("What reading loses", list(words.reading(decision)))
     yield from _section("What to do next", _steps(steps(verdict)))
 
 

@@ -15,6 +15,7 @@ from choose.report.exchanged_facts_text import (
     drill_table,
 )
 from choose.report.reading_text import TextTable, reading_notes, reading_tables
+from choose.report.words import after_changes
 from choose.schema.decision import Decision
 from choose.schema.score_names import NAMES
 from choose.schema.scorecard import Scorecard
@@ -273,6 +274,7 @@ def text_sections(decision: Decision) -> dict[str, Any]:
         "reading_tables": list(reading_tables(decision)),
         "reading_notes": list(reading_notes(decision)),
         "drill_table": drill and drill_table(drill),
+        "drill_says": drill and after_changes(drill),
         "drill_note": drill and drill_note(drill),
     }
     if decision.dataset.labels:

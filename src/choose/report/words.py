@@ -8,10 +8,33 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from choose.formatting import clean, in_percent, listed, plural, points, short_model
+from choose.formatting import (
+    clean,
+    duration,
+    in_percent,
+    in_points,
+    listed,
+    measured,
+    number,
+    percent_interval,
+    plural,
+    points,
+    short_model,
+    signed_points,
+)
 from choose.report.decision_text import score_noun, words_in
-from choose.schema.decision import Caveat, Decision, Kind
-from choose.schema.score_names import COUNTED, amount, is_share, scored
+from choose.schema.base import above_0
+from choose.schema.decision import Caveat, Decision, Kind, Remark
+from choose.schema.diagnosis import Cascade, ErrorOverlap
+from choose.schema.reading_documents import (
+    SURELY,
+    DocumentDrill,
+    Gap,
+    GapName,
+    LossSplit,
+    best_first,
+)
+from choose.schema.score_names import COUNTED, NAMES, amount, is_share, scored
 from choose.schema.standings import FamilyResult, RareFigure, RareLabel, Standing
 from choose.types import FAMILIES, Family
 
@@ -189,6 +212,193 @@ def _caveat(decision: Decision, caveat: Caveat) -> str:
         "not-asked": f"{kinds[:1].upper()}{kinds[1:]} {verb} not part of this study.",
     }
     return said[caveat.code]
+
+
+def remarks(decision: Decision) -> Iterator[str]:
+    """Yield what weighs beside the answer, and what would change it."""
+    for remark in decision.verdict.remarks:
+        yield _remark(decision, remark)
+    failures = decision.failures
+    if failures is not None and failures.errors and failures.fixable and failures.supervised:
+        yield (
+            f"Training on the labels could remove {percent_interval(failures.fixable)} of the "
+            f"{plural(failures.errors, 'error')} of {failures.candidate}: {failures.supervised} "
+            f"gets {failures.fixes:,} of them right and {failures.breaks:,} others wrong."
+        )
+
+
+def _remark(decision: Decision, remark: Remark) -> str:
+    noun, rows = score_noun(decision.goal), remark.rows or 0
+    first, *others = remark.names or ("",)
+    second, share = others[0] if others else "", remark.share or 0.0
+    change = in_points(remark.value) if remark.value else ""
+    metric = NAMES.get(remark.what, remark.what)
+    margin = points(float(decision.goal.get("margin") or 0.0))
+    lead = measured(remark.value.value) if remark.value else ""
+    said = {
+        "target-met": f"{first} reaches the target of {amount(share, noun)} for certain.",
+        "target-missed": f"{first} stays below the target of {amount(share, noun)} for certain.",
+        "coarse-margin": f"The margin of {margin} is large: {first}, the best baseline, lacks only "
+        f"{measured(share)}. Lower it with --margin.",
+        "other-metric": f"By {metric}, {first} is ahead of {second} by {lead} ({rows:,} rows).",
+        "long-answers": "Right answers are long: other words for the same count as misread.",
+        "margin": f"With a margin of {measured(share)} or less, {first} could not be ruled out.",
+        "fewer-labels": f"With {plural(rows, words_in(decision).label)}, {first} was ahead of "
+        f"{second}: {change}.",
+        "setting": f"With the setting {remark.what}, {first} does better than with its own: "
+        f"{change}, on {plural(rows, 'row')}. Confirm it on other rows.",
+    }
+    return said[remark.code]
+
+
+# What models that read documents lose, and to what.
+
+_LOST: dict[GapName, str] = {
+    "reading": "reading",
+    "retrieval": "retrieval",
+    "distraction": "the other passages beside the right one",
+    "format": "format",
+}
+
+_MEND: dict[GapName, str] = {
+    "reading": "a stronger or tuned model",
+    "retrieval": "a better index or better documents",
+    "distraction": "fewer passages, or a model that was tuned among others",
+    "format": "another form of answers",
+}
+
+_PASSAGES = {
+    "help": "",
+    "right one helps": "Only the right passage is shown to help. ",
+    "mislead": "Passages mislead it. ",
+    "not shown": "Passages are not shown to help. ",
+}
+
+# Labels that are doubted are spoken of if they surely are this share of the rows or more.
+DOUBTED = 0.02
+
+
+def reading(decision: Decision) -> Iterator[str]:
+    """Yield what the named candidate, or the next best that reads, loses to what."""
+    families = {card.candidate: card.family for card in decision.scorecards}
+    models = [s for s in decision.loss_splits if families.get(s.candidate) != "baseline"]
+    own = [s for s in decision.loss_splits if s.candidate == decision.pick]
+    for split in best_first(own or models, decision.pick)[:1]:
+        yield f"{_passages(split)} {_lost(split)}"
+        if (form := split.format) and form.largest >= SURELY and above_0(form.loss):
+            yield (
+                f"Format would cost it most ({_loss(form)}), but needs no training: answers are "
+                "shortened."
+            )
+        if split.ceiling is not None and (split.ceiling.high or 1.0) <= 1 - DOUBTED:
+            yield (
+                f"Even a perfect reader may score only {percent_interval(split.ceiling)}: "
+                "independent candidates give the same other answer to the other rows, whose labels "
+                "may be wrong."
+            )
+
+
+def _passages(split: LossSplit) -> str:
+    """Say what passages bring: scores out of 100 with those found, the right one, and none."""
+    found, right, none = (
+        in_percent(score.value).removesuffix(" %")
+        for score in (split.retrieved, split.gold, split.nothing)
+    )
+    return (
+        f"{_PASSAGES[split.passages]}{clean(split.candidate)} scores {found} with the passages "
+        f"that it finds, {right} with the right one, {none} with none "
+        f"({plural(split.rows, 'row')})."
+    )
+
+
+def _lost(split: LossSplit) -> str:
+    first, second = split.gaps[:2]
+    if split.most == "nothing":
+        return "It loses nothing by retrieval or reading."
+    if split.most == "open":
+        return (
+            f"What it loses most by is open: {_LOST[first.name]} ({_loss(first)}) or "
+            f"{_LOST[second.name]} ({_loss(second)})."
+        )
+    if split.most == "retrieval first":
+        part = in_percent(split.retrieval_part)
+        return (
+            f"Mend retrieval first ({_loss(split.gap('retrieval'))}, {part} of what the right "
+            f"passage reaches): reading loses more ({_loss(first)}), but nothing here reads better."
+        )
+    return (
+        f"It loses most by {_LOST[first.name]} ({_loss(first)}; {_LOST[second.name]} "
+        f"{_loss(second)}): try {_MEND[first.name]}."
+    )
+
+
+def _loss(gap: Gap) -> str:
+    return signed_points(-gap.loss.value)
+
+
+def after_changes(drill: DocumentDrill) -> str:
+    """Say what the best candidate that reads answers after facts changed, and who keeps old ones.
+
+    That is no baseline if there is another.
+    """
+    best, *rest = drill.outcomes
+    others = [outcome for outcome in rest if not outcome.reads]
+    others = [outcome for outcome in others if outcome.family != "baseline"] or others
+    before, after = (in_percent(score.value) for score in (best.clean, best.updated))
+    said = (
+        f"After {plural(drill.facts, 'fact')} changed in the documents, {clean(best.candidate)} "
+        f"scores {after.removesuffix(' %')} on {plural(drill.rows, 'question')} about them "
+        f"({before.removesuffix(' %')} before), without retraining, and gives the old answer to "
+        f"{in_percent(best.stale.value)}"
+    )
+    if others:
+        other = max(others, key=lambda outcome: outcome.stale.value)
+        said += f"; {clean(other.candidate)} gives it to {in_percent(other.stale.value)}"
+    return f"{said}."
+
+
+def cascade(found: Cascade) -> str:
+    """Say what a cascade does, what it reaches, and what it takes."""
+    against = [f"{in_points(found.over_strong)} compared with {clean(found.strong)} alone"]
+    if found.over_chosen is not None and found.chosen not in (None, found.strong):
+        change = in_points(found.over_chosen)
+        against.insert(0, f"{change} compared with {clean(found.chosen)} alone")
+    text = (
+        f"let {clean(found.cheap)} answer when it is confident and send the other "
+        f"{in_percent(found.sent_on.value)} to {clean(found.strong)}; on the same "
+        f"{plural(found.rows, 'row')} that reaches {in_percent(found.accuracy.value)}, "
+        f"{' and '.join(against)}"
+    )
+    if found.seconds_per_1k is not None and found.strong_seconds_per_1k is not None:
+        text += (
+            f", in {duration(found.seconds_per_1k)} instead of "
+            f"{duration(found.strong_seconds_per_1k)} for 1,000 answers"
+        )
+    if found.usd_per_1k is not None and found.strong_usd_per_1k is not None:
+        own, alone = number(found.usd_per_1k, 4), number(found.strong_usd_per_1k, 4)
+        text += f" (${own} instead of ${alone})"
+    return text
+
+
+def shared_errors(overlap: ErrorOverlap | None) -> Iterator[str]:
+    """Yield sentences on the errors that candidates share; none without an overlap."""
+    if overlap is None:
+        return
+    count = len(overlap.candidates)
+    everyone = "Both candidates" if count == 2 else f"All {count} candidates"
+    yield (
+        f"{everyone} are wrong on {overlap.wrong_in_all:,} of "
+        f"{overlap.rows:,} rows; at least one is right on {percent_interval(overlap.oracle)}."
+    )
+    if overlap.both_wrong is not None and overlap.both_expected is not None:
+        yield (
+            f"{overlap.cheap} and {overlap.strong} are both wrong on {overlap.both_wrong:,} rows "
+            f"({overlap.both_expected:,.0f} expected if their errors were independent); "
+            f"only {overlap.cheap} on {overlap.only_cheap_wrong:,}, only {overlap.strong} on "
+            f"{overlap.only_strong_wrong:,}."
+        )
+    if overlap.cascade is not None:
+        yield f"A cascade would {cascade(overlap.cascade)}."
 
 
 def headline(decision: Decision) -> str:

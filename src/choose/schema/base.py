@@ -79,6 +79,11 @@ class Interval(Record):
         return self.model_copy(update={"value": -self.value, "low": low, "high": high})
 
 
+def above_0(interval: Interval) -> bool:
+    """Return whether a whole interval lies above 0."""
+    return interval.low is not None and interval.low > 0
+
+
 # What figures on questions about documents are about, by the setting `estimand`.
 ABOUT: Final = {
     "new-questions": "new questions on these documents",

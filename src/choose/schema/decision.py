@@ -110,11 +110,39 @@ class Gate(Record):
     evidence: str
 
 
-class Rejected(Record):
-    """Why a candidate was not recommended."""
+RemarkCode = Literal[
+    "target-met",
+    "target-missed",
+    "coarse-margin",
+    "other-metric",
+    "long-answers",
+    "margin",
+    "fewer-labels",
+    "setting",
+]
 
-    candidate: str
-    why: str
+
+class Remark(Record):
+    """What weighs beside the answer, or would change it.
+
+    Attributes:
+        code: ``target-met``, ``target-missed``: a candidate, for certain (`share`: the target);
+            ``coarse-margin``: the margin is large against what the best baseline lacks (`share`);
+            ``other-metric``: the first candidate leads the second by the metric `what`;
+            ``long-answers``: other words for the same count as misread; ``margin``: with a margin
+            of `share` or less, a candidate could not be ruled out; ``fewer-labels``: the first
+            candidate led the second after training on `rows`; ``setting``: a candidate does better
+            with the setting `what`.
+        names: candidates.
+        value: a difference, on `rows` unless said otherwise.
+    """
+
+    code: RemarkCode
+    names: tuple[str, ...] = ()
+    what: str = ""
+    share: float | None = None
+    value: Interval | None = None
+    rows: int | None = None
 
 
 CaveatCode = Literal[
@@ -172,7 +200,7 @@ class Verdict(Record):
             of its interval).
         caveats: what no chance counts, the most serious first.
         families: every family of the question, the chosen one first.
-        reading: what models that read documents lose, and to what, a sentence each.
+        remarks: what weighs beside the answer, then what would change it.
         steps: what to do next, the most valuable first; `next` holds their texts.
         rare: labels that accuracy hardly sees, the rarest first; empty where the metric sees them.
     """
@@ -189,10 +217,7 @@ class Verdict(Record):
     done: bool = False
     caveats: tuple[Caveat, ...] = ()
     families: tuple[FamilyResult, ...] = ()
-    reading: tuple[str, ...] = ()
-    reasons: tuple[str, ...] = ()
-    rejected: tuple[Rejected, ...] = ()
-    flips: tuple[str, ...] = ()
+    remarks: tuple[Remark, ...] = ()
     steps: tuple[Step, ...] = ()
     rare: tuple[RareLabel, ...] = ()
     next: tuple[str, ...] = ()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from choose.formatting import duration, in_percent, in_points, number, plural
 from choose.schema.base import Interval, Record
 
 
@@ -204,33 +203,6 @@ class Cascade(Record):
     strong_seconds_per_1k: float | None = None
     cheap_usd_per_1k: float | None = None
     strong_usd_per_1k: float | None = None
-
-    @property
-    def sentence(self) -> str:
-        """Say what a cascade reaches and what it takes."""
-        against = [_against(self.over_strong, f"{self.strong} alone")]
-        if self.over_chosen is not None and self.chosen != self.strong:
-            against.insert(0, _against(self.over_chosen, f"{self.chosen} alone, the choice"))
-        text = (
-            f"let {self.cheap} answer when it is confident and send the other "
-            f"{in_percent(self.sent_on.value)} to {self.strong}; on the same "
-            f"{plural(self.rows, 'row')} that reaches {in_percent(self.accuracy.value)}, "
-            f"{' and '.join(against)}"
-        )
-        if self.seconds_per_1k is not None and self.strong_seconds_per_1k is not None:
-            text += (
-                f", in {duration(self.seconds_per_1k)} instead of "
-                f"{duration(self.strong_seconds_per_1k)} for 1,000 answers"
-            )
-        if self.usd_per_1k is not None and self.strong_usd_per_1k is not None:
-            text += (
-                f" (${number(self.usd_per_1k, 4)} instead of ${number(self.strong_usd_per_1k, 4)})"
-            )
-        return text
-
-
-def _against(change: Interval, name: str) -> str:
-    return f"{in_points(change)} compared with {name}"
 
 
 class DifferingRow(Record):

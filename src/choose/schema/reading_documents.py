@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from choose.schema.base import Interval, Record
+from choose.schema.base import Interval, Record, above_0
 from choose.types import Family
 
 # A gap is named as the largest if it is so in this share of resamples of the documents.
 SURELY = 0.8
+
+# Retrieval matters beside a larger loss if it costs this part of what is reached without it.
+MATTERS = 0.2
 
 GapName = Literal["reading", "retrieval", "distraction", "format"]
 
@@ -113,6 +116,45 @@ class LossSplit(Record):
         return next(gap for gap in self.gaps if gap.name == name)
 
     @property
+    def passages(self) -> Literal["help", "right one helps", "mislead", "not shown"]:
+        """Return what passages do for this model, as far as is shown; else ``not shown``."""
+        if (self.knowledge.high or 0.0) < 0:
+            return "mislead"
+        if not above_0(self.knowledge):
+            return "not shown"
+        return "right one helps" if self.brought and not above_0(self.brought) else "help"
+
+    @property
+    def most(self) -> GapName | Literal["nothing", "open", "retrieval first"]:
+        """Return by what most is lost; ``open`` where that is not sure.
+
+        ``retrieval first``: by reading, but better passages are the gain that is shown.
+        """
+        first = self.gaps[0]
+        if not first.loss.value > 0:
+            return "nothing"
+        if first.largest < SURELY or not above_0(first.loss):
+            return "open"
+        return "retrieval first" if self.retrieval_next else first.name
+
+    @property
+    def retrieval_part(self) -> float:
+        """Return the part of the score with the right passage that retrieval surely loses."""
+        loss, reached = self.gap("retrieval").loss, (self.among_others or self.gold).value
+        return loss.value / reached if reached and above_0(loss) else 0.0
+
+    @property
+    def retrieval_next(self) -> bool:
+        """Return whether better passages are the gain that is shown, though reading loses more.
+
+        It is where they would bring back a good part of what is reached with the right passage,
+        and no other candidate that was given it too, if one was, surely gains as much as that.
+        """
+        gain, loss = self.reader_gain, self.gap("retrieval").loss.value
+        beaten = gain is not None and above_0(gain) and gain.value >= loss
+        return not beaten and self.gaps[0].name == "reading" and self.retrieval_part >= MATTERS
+
+    @property
     def reading_alone(self) -> float | None:
         """Return what a perfect reader gains that is right wherever evidence was read."""
         return None if self.found is None else self.found.left
@@ -157,12 +199,10 @@ class DocumentDrill(Record):
         facts: places of the documents that changed.
         rows: test rows that this concerns and that every candidate listed answered.
         documents: documents with the evidence of these rows; questions of one are clustered.
-        says: the result in a sentence.
         outcomes: candidates that read first, those with the highest scores first.
     """
 
     facts: int
     rows: int
     documents: int
-    says: str = ""
     outcomes: tuple[DrillOutcome, ...]

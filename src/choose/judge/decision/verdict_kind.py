@@ -19,10 +19,7 @@ from choose.judge.decision.rule import Case
 from choose.judge.measures.curve_forecast import likely
 from choose.judge.stats.intervals import wilson
 from choose.schema.decision import Kind
-from choose.schema.reading_documents import SURELY, LossSplit
-
-# Retrieval matters beside a larger loss if it costs this part of what is reached without it.
-MATTERS = 0.2
+from choose.schema.reading_documents import SURELY
 
 # So little is expected to be lost that no labels are worth it.
 WORTH_LABELS = 0.001
@@ -67,23 +64,6 @@ def documents_limit(case: Case) -> Literal["fix-documents", "fix-retrieval"] | N
         return "fix-documents" if (missing.low or 0.0) > case.margin else None
     sure = first.largest >= SURELY and (first.loss.low or 0.0) > case.margin
     return "fix-retrieval" if first.name == "retrieval" and sure else None
-
-
-def retrieval_part(split: LossSplit) -> float:
-    """Return the part of the score with the right passage that retrieval surely loses, else 0."""
-    loss, reached = split.gap("retrieval").loss, (split.among_others or split.gold).value
-    return loss.value / reached if reached and (loss.low or 0.0) > 0 else 0.0
-
-
-def retrieval_next(split: LossSplit) -> bool:
-    """Return whether better passages are the gain that is shown, though reading loses more.
-
-    It is where they would bring back a good part of what is reached with the right passage, and no
-    other candidate that was given the right passage too, if one was, surely gains as much as that.
-    """
-    gain, loss = split.reader_gain, split.gap("retrieval").loss.value
-    beaten = gain is not None and (gain.low or 0.0) > 0 and gain.value >= loss
-    return not beaten and split.gaps[0].name == "reading" and retrieval_part(split) >= MATTERS
 
 
 def target_met(case: Case) -> bool:

@@ -314,7 +314,7 @@ def _cascade(case: Case) -> Iterator[Step]:
     if cascade is not None and pays(cascade, case.margin):
         yield Step(
             kind="cascade",
-            text=f"Try a cascade: {cascade.sentence}.",
+            text="Try a cascade.",
             question="whether two candidates together beat one",
             value=cascade.over_chosen,
         )

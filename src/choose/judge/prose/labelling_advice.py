@@ -7,10 +7,8 @@ from math import sqrt
 
 from choose.formatting import (
     chance,
-    in_percent,
     listed,
     measured,
-    per_100,
     percent,
     plural,
     points,
@@ -18,7 +16,7 @@ from choose.formatting import (
     size_in_points,
 )
 from choose.judge.decision.contenders import Contenders
-from choose.judge.decision.label_gates import NAMED, labels_limit, relabelling_gain
+from choose.judge.decision.label_gates import NAMED, relabelling_gain
 from choose.judge.decision.more_labels import (
     answered_too_few,
     forecast_nearest_target,
@@ -27,7 +25,6 @@ from choose.judge.decision.more_labels import (
     lead_of_costlier,
     more_rows,
     steepest_gain,
-    without_forecast,
 )
 from choose.judge.decision.rule import Case, deciding_rival
 from choose.judge.decision.verdict_kind import WORTH_LABELS, kind_of
@@ -38,30 +35,6 @@ from choose.schema.score_names import Words
 from choose.schema.score_names import amount as reached
 from choose.schema.scorecard import CurveForecast, Needed
 from choose.schema.standings import Step
-
-
-def limit_sentence(case: Case) -> str:
-    """Say in which way the labels limit the result; call only where they do."""
-    shown = labels_limit(case)
-    assert shown is not None
-    assert case.audit is not None
-    assert case.audit.noise is not None
-    noise, leader = case.audit.noise, case.contenders.leader
-    wrong = f"{per_100(noise.low)} % to {per_100(noise.high)} % of the labels seem wrong"
-    if shown == "target":
-        assert case.contenders.rule.target is not None
-        return (
-            f"{wrong}, so perfect answers would get at most {in_percent(1 - noise.low)} right, and "
-            f"the target is {in_percent(case.contenders.rule.target)}."
-        )
-    best = case.contenders.accuracies[leader].value
-    if shown == "short":
-        assert case.contenders.rule.target is not None
-        return (
-            f"{wrong}; the best candidate, {leader}, gets {in_percent(best)} right with these "
-            f"labels and may get {in_percent(case.contenders.rule.target)} with corrected ones."
-        )
-    return f"{wrong}, and the best candidate, {leader}, gets only {in_percent(1 - best)} wrong."
 
 
 def relabel(case: Case) -> Iterator[str]:
@@ -119,23 +92,6 @@ def toward_target(contenders: Contenders) -> str:
     needs = amount(forecast, forecast.target, contenders.words)
     goal = reached(forecast.target.accuracy, contenders.rule.measure.noun)
     return f"{forecast.candidate} would reach {goal} with {needs}."
-
-
-def out_of_reach(contenders: Contenders) -> str:
-    """Say that more labels are unlikely to reach the target; empty if unknown or likely."""
-    forecast = forecast_nearest_target(contenders)
-    if forecast is None or forecast.target is None or likely(forecast.target):
-        return ""
-    assert forecast.target.accuracy is not None
-    missing = without_forecast(contenders)
-    goal = reached(forecast.target.accuracy, contenders.rule.measure.noun)
-    but = f"; for {listed(missing)} it is unknown" if missing else ""
-    return (
-        f"More {contenders.words.labels} are unlikely to reach {goal}: with up to "
-        f"{plural(forecast.target.within, contenders.words.label)}, four times as many as now, "
-        f"the probability is {chance(forecast.target.probability)} for the closest, "
-        f"{forecast.candidate}{but}."
-    )
 
 
 def toward_margin(forecast: CurveForecast, words: Words) -> str:

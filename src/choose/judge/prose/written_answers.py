@@ -7,32 +7,11 @@ from typing import NamedTuple
 
 from choose.formatting import plural
 from choose.judge.decision.rule import Case
-from choose.judge.measures.text_metrics import format_gap, leads_by_other_metrics, only_cut
+from choose.judge.measures.text_metrics import format_gap, only_cut
 from choose.judge.scores.score_tables import MISSING
 from choose.judge.stats.metrics import UNUSABLE
 from choose.schema.base import Interval
-from choose.schema.score_names import NAMES
 from choose.schema.standings import Step
-
-
-def behind_by_other_metrics(case: Case) -> Iterator[str]:
-    """Say of written answers where another family leads by another metric."""
-    contenders, own = case.contenders, case.contenders.panel[case.name].main
-    if not case.written or own is None:
-        return
-    found = [
-        (lead.other - lead.own, name, lead)
-        for family, name in contenders.best.items()
-        if family != case.family and (table := contenders.panel[name].main) is not None
-        for lead in leads_by_other_metrics(own, table)[:1]
-    ]
-    if found and (most := max(found))[0] > case.margin:
-        _, name, lead = most
-        yield (
-            f"Whether {case.words.score} tells what readers value: by "
-            f"{NAMES.get(lead.metric, lead.metric)} {name} is ahead of {case.name} "
-            f"({lead.other:.2f} against {lead.own:.2f} on {plural(lead.rows, 'shared row')})."
-        )
 
 
 class LostByFormat(NamedTuple):

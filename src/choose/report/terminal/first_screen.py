@@ -136,7 +136,7 @@ def first_screen(
     yield Text()
     yield from _families(decision, width)
     yield from _failures(decision, width)
-    for text in decision.verdict.reading[:1] if room.caveats > 1 else ():
+    for text in list(words.reading(decision))[:1] if room.caveats > 1 else ():
         yield Padding(literal(text), (0, 0, 0, INDENT))
     yield from _next(decision, width, room)
     if store is not None and room.more:
