@@ -18,6 +18,12 @@ from support import tiny_models as tiny
 JOB = {"batch": 8, "rate": 1e-3, "plan_steps": 20}
 
 
+def options(**changed: Any) -> Namespace:
+    """What the command line gives, in float32 unless changed."""
+    usual = {"threads": 1, "keep": None, "data": "", "upper": 1.0, "dtype": "float32"}
+    return Namespace(**{**usual, "encoder": False, **changed})
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("form", "strategy"),
@@ -55,8 +61,7 @@ def test_an_encoder_has_targets_of_its_own_in_bfloat16(
     ran: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lora, "weights_digest", lambda spec: spec)
-    choice = Namespace(threads=1, keep=None, data="", upper=1.0, dtype="float32", encoder=True)
-    some = Processes(choice, tmp_path)
+    some = Processes(options(encoder=True), tmp_path)
     assert lora.timed(some, 2, 8).keys() == {"fp32", "fp32 grouped", "one", "grid"}
     assert ran == ["peer", "peer", "choose", "choose"] * 2
     assert some.settings["targets_of_peer"] == ["query", "value"]
@@ -98,36 +103,25 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_a_measurement_is_kept_for_the_same_way_of_measuring_only(
     ran: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def ask(threads: int = 1, dtype: str = "bfloat16") -> list[str]:
+    def ask(**changed: Any) -> list[str]:
         ran.clear()
-        about = {
-            "keep": tmp_path / "kept.json",
-            "data": "",
-            "upper": 1.0,
-            "dtype": dtype,
-            "encoder": False,
-        }
-        choice = Namespace(threads=threads, **about)
+        choice = options(**{"keep": tmp_path / "kept.json", "dtype": "bfloat16", **changed})
         some = Processes(choice, tmp_path)
         for side in ("choose", "peer"):
             some.run("one", side, 4, [0])
         return list(ran)
 
-    both = ["choose", "peer"]
+    both, usual = ["choose", "peer"], lora.sources
     assert ask() == both
     assert ask() == []
     assert ask(threads=2) == both
     assert ask(dtype="float32") == ["choose"]
-    with monkeypatch.context() as change:
-        change.setattr(lora, "machine", lambda threads: "another machine")
-        assert ask() == both
-    with monkeypatch.context() as change:
-        change.setattr(lora, "version", lambda package: "99")
-        assert ask() == both
-    with monkeypatch.context() as change:
-        usual = lora.sources
-        change.setattr(lora, "sources", lambda side: usual(side) + ["edited"] * (side == "choose"))
-        assert ask() == ["choose"]
+    for name, value in {"machine": "another", "version": "99"}.items():
+        with monkeypatch.context() as change:
+            change.setattr(lora, name, lambda _, value=value: value)
+            assert ask() == both
+    monkeypatch.setattr(lora, "sources", lambda side: usual(side) + ["new"] * (side == "choose"))
+    assert ask() == ["choose"]
     assert ask() == []
 
 
@@ -144,16 +138,9 @@ def test_our_side_computes_in_the_number_type_of_the_option(
     monkeypatch.setattr(lora, "resolve", lambda spec: spec)
     monkeypatch.setattr(lora, "rows_of", lambda data: {})
     monkeypatch.setattr(lora.subprocess, "run", run)
-    choice = Namespace(threads=1, keep=None, data="", upper=1.0, dtype=dtype, encoder=False)
-    seconds = lora.timed(Processes(choice, tmp_path), 1, 8)
+    seconds = lora.timed(Processes(options(dtype=dtype), tmp_path), 1, 8)
     assert seen[-1] == ("lora_choose.py", dtype)
     assert ("bf16" in seconds) is (dtype == "bfloat16")
-
-
-def test_our_code_is_told_from_the_peers() -> None:
-    ours, peers = lora.sources("choose"), lora.sources("peer")
-    assert len(ours) > 20
-    assert len(peers) == 1
 
 
 @pytest.mark.parametrize("kind", ["encoder", "causal_lm"])

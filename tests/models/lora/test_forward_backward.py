@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import LlamaConfig, LlamaModel
+from transformers import BertConfig, BertModel, LlamaConfig, LlamaModel
 
 from choose.models.hardware.memory import limits_of
 from choose.models.lora.batching import ragged_batch
 from choose.models.lora.classifier import untrained_model
 from choose.models.lora.fused.attention import LONG
 from choose.models.lora.fused.decoder import Decoder
+from choose.models.lora.fused.encoder import Encoder
 from choose.models.lora.fused.forward_backward import (
     RunPart,
     _adapted_runs,
@@ -45,6 +46,14 @@ def adapters(
     return FlatAdapters(tuned.adapter, Decoder(model, dtype))
 
 
+def of_encoder(targets: Any, dtype: torch.dtype) -> FlatAdapters:
+    shape = {"hidden_size": 48, "intermediate_size": 96, "num_attention_heads": 4}
+    model = BertModel(BertConfig(vocab_size=64, num_hidden_layers=2, **shape))
+    base = Base(model.requires_grad_(False), None, False, False, "cpu")
+    tuned = untrained_model(base, AdapterSpec(4, targets, 0.0), 3, "tiny")
+    return FlatAdapters(tuned.adapter, Encoder(model, dtype))
+
+
 def tensors(kept: Any) -> Iterator[torch.Tensor]:
     if isinstance(kept, torch.Tensor):
         yield kept
@@ -61,20 +70,22 @@ def tensors(kept: Any) -> Iterator[torch.Tensor]:
 def test_the_counted_bytes_are_the_saved_bytes(
     targets: str, dropout: float, dtype: torch.dtype
 ) -> None:
-    assert_counted(targets, dropout, dtype, 40)
+    assert_counted(adapters(targets, dropout, dtype, num_hidden_layers=2), 40, 0.03)
+    if not dropout:
+        assert_counted(of_encoder(targets, dtype), 40, 0.1)
 
 
 def test_no_weights_of_attention_are_saved_for_long_rows() -> None:
-    short, long = (assert_counted("attention", 0.0, torch.float32, n) for n in (190, 600))
+    found = adapters("attention", 0.0, num_hidden_layers=2)
+    short, long = (assert_counted(found, length, 0.03) for length in (190, 600))
     assert long < 3 * short  # and not ten times as many
 
 
-def assert_counted(targets: str, dropout: float, dtype: torch.dtype, length: int) -> float:
+def assert_counted(found: FlatAdapters, length: int, apart: float) -> float:
     """Compare the bytes saved for rows with what is counted before; return the saved ones."""
-    found = adapters(targets, dropout, dtype, num_hidden_layers=2)
     decoder, rows = found.decoder, [[1] * length] * 3
     noise = [(3, (0,))]
-    part = RunPart(rows, [-1] * 3, range(3), None, found.matrices(), dropout, noise)  # type: ignore[arg-type]
+    part = RunPart(rows, [-1] * 3, range(3), None, found.matrices(), found.dropout, noise)  # type: ignore[arg-type]
     batch = ragged_batch(rows, "cpu")
     stream = decoder.lower_forward(batch, 0)
     adapted = _adapted_runs(decoder, [part])
@@ -85,7 +96,7 @@ def assert_counted(targets: str, dropout: float, dtype: torch.dtype, length: int
     # Weights count for all rows, since shorter ones of the same batch may keep them.
     unsaved = 4 * decoder.layers[0].heads.query_heads * LONG * 2 if length >= LONG else 0
     counted = token_bytes(found, length) - unsaved
-    assert saved / (3 * length) == pytest.approx(counted, rel=0.03)
+    assert saved / (3 * length) == pytest.approx(counted, rel=apart)
     return saved
 
 

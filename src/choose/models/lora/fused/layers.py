@@ -165,22 +165,10 @@ def _layer_backward(
     `gradient` is overwritten. Nothing learns below the first layer, so its return value is not the
     gradient there.
     """
-    products, encoder = layer.products, layer.heads.both_ways
-    norms, kept, of_attention, of_activation = saved
-    dtype = products["qkv"].to_outputs.dtype
     wanted, own = adapters.wanted, adapters.last if last else adapters.every
-    if encoder:
-        gradient = _layer_norm_backward("fall", gradient, layer, norms)
-    to_falling = product_backward("fall", gradient.to(dtype), products, own, index, kept)
-    if encoder:
-        to_risen = torch.ops.aten.gelu_backward(to_falling, of_activation[0])
-    else:
-        to_risen = _gate_backward(to_falling, of_activation)
-    to_normed = product_backward("rise", to_risen, products, own, index, kept)
-    if encoder:
-        gradient = _layer_norm_backward("out", gradient.add_(to_normed), layer, norms)
-    else:
-        _rms_norm_backward("rise", gradient, to_normed, layer, norms)
+    norms, kept, of_attention, _ = saved
+    gradient = _feed_forward_backward(gradient, layer, index, own, saved)
+    products, dtype = layer.products, layer.products["qkv"].to_outputs.dtype
     to_attended = product_backward("out", gradient.to(dtype), products, own, index, kept)
     if last and wanted is not None:
         count = len(layout.collect) // layer.heads.query_heads
@@ -193,10 +181,35 @@ def _layer_backward(
         adapters_backward("qkv", projected, adapters.every, index, kept)
         return gradient
     to_entering = product_backward("qkv", projected, products, adapters.every, index, kept)
-    if encoder:
+    if layer.heads.both_ways:
         gradient.add_(to_entering)
     else:
         _rms_norm_backward("qkv", gradient, to_entering, layer, norms)
+    return gradient
+
+
+def _feed_forward_backward(
+    gradient: torch.Tensor,
+    layer: Layer,
+    index: int,
+    adapters: dict[str, list[RunAdapters]],
+    saved: SavedLayer,
+) -> torch.Tensor:
+    """Return the gradient of what attention adds to the stream; `gradient` is overwritten."""
+    products, encoder = layer.products, layer.heads.both_ways
+    norms, kept, _, of_activation = saved
+    dtype = products["qkv"].to_outputs.dtype
+    if encoder:
+        gradient = _layer_norm_backward("fall", gradient, layer, norms)
+    to_falling = product_backward("fall", gradient.to(dtype), products, adapters, index, kept)
+    if encoder:
+        to_risen = torch.ops.aten.gelu_backward(to_falling, of_activation[0])
+    else:
+        to_risen = _gate_backward(to_falling, of_activation)
+    to_normed = product_backward("rise", to_risen, products, adapters, index, kept)
+    if encoder:
+        return _layer_norm_backward("out", gradient.add_(to_normed), layer, norms)
+    _rms_norm_backward("rise", gradient, to_normed, layer, norms)
     return gradient
 
 
