@@ -14,7 +14,7 @@ def house() -> House:
 
 
 # The sums only go down; a commit that lowers one lowers its limit.
-LINES = {"src": 66_499, "strategies": 3_437, "tests": 50_340}
+LINES = {"src": 64_964, "strategies": 3_437, "tests": 49_518}
 MODULES = 295
 
 

@@ -135,7 +135,6 @@ def test_sources_that_were_not_varied_are_null():
     assert found.noise.curve == ()
     assert found.stability.agreement is None
     assert found.calibration_error is None
-    assert found.overfit.gap is None
     assert found.out_of_scope_recall is None
 
 

@@ -11,11 +11,9 @@ import pytest
 
 from choose.formatting import MINUS, in_points
 from choose.judge.decision.contenders import contenders_of
-from choose.judge.diagnosis.cascade import Pairing, cascade, route, threshold
+from choose.judge.diagnosis.cascade import Pairing, cascade, pays, route, threshold
 from choose.judge.diagnosis.error_overlap import disagreement_of, overlap_of
-from choose.judge.diagnosis.error_taxonomy import failures_of
 from choose.judge.goal import Rule
-from choose.judge.prose.reasons import pays
 from choose.judge.scores.out_of_fold import random_parts
 from choose.judge.scores.score_tables import study_scores
 from choose.judge.verdict import judge, standings_of
@@ -209,7 +207,7 @@ def test_an_equal_accuracy_pays_only_where_it_saves():
     )
 
 
-def test_the_report_shows_kinds_overlap_and_cascade():
+def test_the_report_shows_overlap_and_cascade():
     cheap, strong, sure, targets = world(np.random.default_rng(1))
     said = [LABELS[c] for c in cheap]
     players = [
@@ -218,7 +216,6 @@ def test_the_report_shows_kinds_overlap_and_cascade():
     ]
     decision = judge(answered.study(LABELS, [LABELS[t] for t in targets], players), Rule())
     text = " ".join(re.sub(r"<[^>]+>", " ", render_html(decision)).split())
-    assert decision.failures is not None
     assert f"Both candidates are wrong on {decision.overlap.wrong_in_all} of 400 rows" in text
     (named,) = (s for s in decision.verdict.steps if s.kind == "cascade")
     assert named.value == decision.overlap.cascade.over_chosen
@@ -279,19 +276,7 @@ def test_the_best_of_a_kind_is_the_best_on_common_rows():
 
 
 def test_the_report_obeys_no_label_or_name():
-    cheap, strong, _, targets = world(np.random.default_rng(1))
-    study = answered.study(
-        LABELS,
-        [LABELS[t] for t in targets],
-        [
-            player("probe", [LABELS[c] for c in cheap]),
-            player("prompt", [LABELS[c] for c in strong], "prompting", cheap=False),
-        ],
-    )
     evil = decisions.HOSTILE
-    failures = failures_of(study).model_copy(
-        update={"candidate": evil, "supervised": evil, "contested": (evil, evil)}
-    )
     overlap = ErrorOverlap(
         candidates=(evil, evil),
         rows=9,
@@ -304,9 +289,7 @@ def test_the_report_obeys_no_label_or_name():
         only_cheap_wrong=1,
         only_strong_wrong=1,
     )
-    text = render_html(
-        decisions.decision().model_copy(update={"failures": failures, "overlap": overlap})
-    )
+    text = render_html(decisions.decision().model_copy(update={"overlap": overlap}))
     assert "\x1b" not in text
     assert "\x07" not in text
     assert "\u202e" not in text

@@ -315,13 +315,6 @@ def test_errors_that_cost_little_are_errors() -> None:
         assert judge(evidence, Rule(target=0.9999, measure=counted)).verdict.kind == "none-works"
 
 
-def test_no_gain_of_rows_is_told_where_rows_are_not_what_counts() -> None:
-    evidence = study_of({"common": (0.95, 0.2, 0.2), "even": (0.7, 0.7, 0.7)}, 600)
-    gates = {gate.name: gate for gate in judge(evidence, Rule(measure=BALANCED)).gates}
-    assert gates["failures data-driven"].status == "unknown"
-    assert "row by row" in gates["failures data-driven"].evidence
-
-
 def test_what_is_detectable_does_not_depend_on_the_unit_of_costs() -> None:
     rng = np.random.default_rng(8)
     x, y = (rng.random(400) < p for p in (0.8, 0.7))

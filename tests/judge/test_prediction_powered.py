@@ -6,10 +6,7 @@ import numpy as np
 import pytest
 
 from choose.judge.stats.prediction_powered import (
-    correlation,
     prediction_powered,
-    raters_together,
-    with_raters,
 )
 from choose.types import Floats
 
@@ -52,7 +49,6 @@ def test_ratings_all_alike_or_without_other_rows_have_an_open_interval() -> None
     steps = np.array([0.3 - 0.2, 0.8 - 0.7, 0.5 - 0.4, 0.2 - 0.1])  # alike but for rounding
     tenth = prediction_powered(steps, np.arange(4.0), np.zeros(10)).interval()
     assert tenth.low < 0 < tenth.high
-    assert correlation(steps, np.arange(4.0)) is None
     whole = prediction_powered(PEOPLE, METRIC, np.zeros(0))
     assert (whole.value, whole.weight) == (pytest.approx(PEOPLE.mean()), 0.0)
     with pytest.raises(ValueError, match="at least 2 ratings"):
@@ -73,14 +69,6 @@ def test_rows_of_one_document_count_as_one() -> None:
         np.repeat(PEOPLE[:3], 4), np.repeat(METRIC[:3], 4), REST, clusters[:32]
     )
     assert (three.weight, three.error.df_first) == (0.0, 2)
-
-
-def test_rows_with_the_same_answer_pull_the_difference_to_nothing() -> None:
-    half = prediction_powered(PEOPLE, METRIC, REST).in_part(0.5, 64)
-    assert half.value == pytest.approx(0.18666667 / 2)
-    share = 0.25 * (0.18666667**2) / 64
-    whole = prediction_powered(PEOPLE, METRIC, REST).error.variance
-    assert half.error.variance == pytest.approx(whole / 4 + share, rel=1e-6)
 
 
 def world(
@@ -132,67 +120,3 @@ def test_a_poor_metric_costs_nothing() -> None:
         widths.append((found.high - found.low) / (only.high - only.low))
     assert 0.92 <= np.mean(hits) <= 0.98
     assert np.mean(widths) < 1.0
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("raters", [1, 2, 3])
-def test_other_raters_are_allowed_for(raters: int) -> None:
-    """Each rater leans one way or the other; without that the mean of two covers 85 %."""
-    rng, hits = np.random.default_rng(raters), []
-    for _ in range(200):
-        lean = rng.normal(0, 0.05, raters)
-        by_rater = 0.1 + rng.normal(0, 0.3, (80, 1)) + lean + rng.normal(0, 0.15, (80, raters))
-        mean = prediction_powered(by_rater.mean(axis=1), np.zeros(80), np.zeros(0))
-        found = with_raters(mean, by_rater).interval()
-        hits.append(found.low <= 0.1 <= found.high)
-    assert 0.92 <= np.mean(hits) <= 0.99
-
-
-def test_a_rater_of_few_rows_counts_little() -> None:
-    """Counted by heads, the mean of four, three of whom rated 3 of 80 rows, covers 75 %."""
-    rng, hits = np.random.default_rng(0), []
-    for _ in range(150):
-        lean = rng.normal(0, 0.05, 4)
-        by_rater = 0.1 + rng.normal(0, 0.2, (80, 1)) + lean + rng.normal(0, 0.1, (80, 4))
-        by_rater[3:, 1:] = np.nan
-        mean = prediction_powered(np.nanmean(by_rater, axis=1), np.zeros(80), np.zeros(0))
-        found = with_raters(mean, by_rater).interval()
-        hits.append(found.low <= 0.1 <= found.high)
-    assert np.mean(hits) >= 0.9
-    one, two = (np.full((20, 2), 0.25) for _ in range(2))
-    one[1:, 1] = np.nan
-    mean = prediction_powered(PEOPLE, METRIC, REST)
-    alone = with_raters(mean, one[:, :1]).error.second
-    assert with_raters(mean, one).error.second == pytest.approx(alone, rel=0.06)
-    assert with_raters(mean, two).error.second < alone / 1.9
-
-
-@pytest.mark.slow
-def test_correlations_of_ratings_cover() -> None:
-    """Ratings come in steps with many zeros, so that Fisher's own variance is wrong."""
-    rng, hits, true = np.random.default_rng(4), [], None
-    for size in (400_000, *[60] * 400):
-        people = np.round(rng.normal(0, 1, size) * (rng.random(size) < 0.6) * 2) / 4
-        metric = 0.2 * people + rng.normal(0, 0.1, size) * (1 + np.abs(people))
-        if true is None:
-            true = float(np.corrcoef(people, metric)[0, 1])
-            continue
-        found = correlation(people, metric)
-        assert found is not None
-        hits.append(found.low <= true <= found.high)
-    assert 0.91 <= np.mean(hits) <= 0.98
-
-
-def test_what_does_not_vary_has_no_correlation() -> None:
-    assert correlation(np.zeros(20), REST) is None
-    perfect = correlation(REST, 2 * REST)
-    assert perfect is not None
-    assert (perfect.value, perfect.high) == (pytest.approx(1.0), pytest.approx(1.0))
-
-
-def test_a_person_is_compared_with_the_mean_of_the_others() -> None:
-    by_rater = np.array([[1.0, 0, 1], [0, 1, np.nan], [1, 1, 0], [0, 0, 1], [np.nan, 1, np.nan]])
-    found = raters_together(by_rater, ["a", "b", "c", "d", "e"])
-    assert found is not None
-    assert found.value == pytest.approx(np.corrcoef([1, 0, 1, 0], [0.5, 1, 0.5, 0.5])[0, 1])
-    assert raters_together(by_rater[:, :1]) is None

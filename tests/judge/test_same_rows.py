@@ -238,7 +238,6 @@ def test_every_measure_of_an_uneven_decision_knows_its_rows() -> None:
         "scorecard.settings[free].change",
         "pair.difference",
         "standing.difference",
-        "failures.reachable",
     } <= paths
     tfidf = {f.row_set.split(":")[0] for f in known if f.owners == {"tfidf"}}
     assert len(tfidf) >= 4, "all rows, noise, typos and settings"

@@ -68,7 +68,6 @@ def test_candidates_are_compared_from_start_to_end(stored: tuple[Decision, Store
 def test_what_needs_labels_is_null(stored: tuple[Decision, Store]) -> None:
     decision, _ = stored
     assert decision.audit is None
-    assert decision.failures is None
     assert decision.overlap is None
     assert decision.verdict.rare == ()
     for one in decision.scorecards:
@@ -76,7 +75,7 @@ def test_what_needs_labels_is_null(stored: tuple[Decision, Store]) -> None:
         assert one.stability.new_class is None
     names = {gate.name for gate in decision.gates}
     assert {"labelled set adequate", "robust"} <= names
-    assert not names & {"labels clean enough", "failures data-driven", "task closed and measurable"}
+    assert not names & {"labels clean enough", "task closed and measurable"}
 
 
 def test_methods_for_right_and_wrong_are_not_used(stored: tuple[Decision, Store]) -> None:

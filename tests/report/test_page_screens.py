@@ -38,9 +38,7 @@ from choose.schema.diagnosis import (
     DifferingRow,
     Disagreement,
     Doubtful,
-    ErrorClass,
     ErrorOverlap,
-    Failures,
     Suspect,
 )
 from choose.schema.scorecard import SettingPoint
@@ -128,19 +126,6 @@ def test_three_screens_and_everything_else_folded_without_a_script() -> None:
 def test_nothing_is_said_twice() -> None:
     page = page_of(answered())
     assert len(re.findall(r"Not measured:[^<]*\$ per 1,000", page)) == 1
-
-
-@pytest.mark.slow
-def test_errors_are_shown_of_the_chosen_or_the_best_prompted_candidate_only() -> None:
-    def page(name: str) -> str:
-        kinds = (ErrorClass(name="learnable", count=3),)
-        failures = Failures(candidate=name, rows=100, errors=3, classes=kinds)
-        return page_of(answered(failures=failures))
-
-    assert "Errors of prompt" in page("prompt")
-    assert "Errors of probe" in page("probe")
-    assert "Errors of retrieval" not in page("retrieval")
-    assert "Errors of few-shot" not in page("few-shot")
 
 
 def test_names_are_readable_and_fewer_rows_are_marked() -> None:

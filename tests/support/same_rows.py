@@ -57,7 +57,7 @@ def figures(decision: Decision) -> list[Figure]:
         found += _figures(standing.accuracy, "standing.accuracy", {standing.candidate}, names)
     for family in decision.verdict.families:
         found += _figures(family, "family", {pick}, names)
-    parts = (*decision.scorecards, *decision.pairs, decision.failures, decision.overlap)
+    parts = (*decision.scorecards, *decision.pairs, decision.overlap)
     for part in parts:
         found += _figures(part, type(part).__name__.lower(), set(), names)
     return found

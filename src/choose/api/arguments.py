@@ -204,9 +204,6 @@ def _documented(doc: str) -> str:
     return "\n".join(lines)
 
 
-# Quotation marks, and modules in front of types.
-_MODULES = re.compile(r"'|\b(?:collections\.abc|typing|datetime)\.")
-
 _WORDS = {
     "budget": 'Time limit, such as "90s", "10m" or 90 (seconds).',
     "quick": "A first look in a minute or two: rounds 0 and 1 alone, with every family in them.",

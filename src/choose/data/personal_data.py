@@ -99,8 +99,3 @@ KINDS: dict[str, Callable[[str], bool]] = {
     "bank account (IBAN)": _iban,
     "key or token": _key,
 }
-
-
-def seems_personal(text: str) -> bool:
-    """Return whether a text may hold personal data of any kind, or a key."""
-    return any(holds(text) for holds in KINDS.values())

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2s
 from typing import Any, Protocol, runtime_checkable
 
-from choose.corpus import Corpus, Span
+from choose.corpus import Span
 from choose.formatting import normalised
 from choose.schema.costs import TokenPrices
 from choose.types import Dataset, Family, Item, Run, Task
@@ -66,13 +66,6 @@ class MayAbstain(Protocol):
 
     def abstains(self, output: str) -> bool:
         """Return whether an answer says that there is none."""
-
-
-@runtime_checkable
-class HasDocuments(Protocol):
-    """A task whose answers are read from documents, if it has any."""
-
-    corpus: Corpus | None
 
 
 @runtime_checkable

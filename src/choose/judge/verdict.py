@@ -19,7 +19,6 @@ from choose.judge.decision.rule import Case, label_shift, select
 from choose.judge.decision.verdict_gates import gates_of
 from choose.judge.decision.verdict_kind import kind_of
 from choose.judge.diagnosis.error_overlap import disagreement_of, overlap_of
-from choose.judge.diagnosis.error_taxonomy import failures_of
 from choose.judge.diagnosis.field_errors import answer_errors, side_by_side
 from choose.judge.diagnosis.label_audit import audit_labels
 from choose.judge.diagnosis.loss_split import loss_splits, missing_evidence
@@ -89,7 +88,6 @@ def judge(
         scorecards=_scorecards(evidence, contenders),
         standings=standings,
         pairs=_pairs(case),
-        failures=case.failures,
         document_drill=case.drill,
         **_rows_to_read(evidence, case, standings),
         **_outlook(contenders),
@@ -116,11 +114,6 @@ def _case(
     left_out: tuple[LeftOut, ...],
 ) -> Case:
     labels = audit_labels(evidence)
-    # Where the auditor is too weak for a list, nothing is evidence against single rows.
-    suspects = None
-    if labels is not None and labels.auditors and labels.no_list is None:
-        suspects = frozenset(s.id for s in labels.doubted)
-    failures = failures_of(evidence, contenders, suspects)
     chances = chances_of(contenders, contenders.unmeasured)
     selection = select(contenders, chances)
     overlap = overlap_of(contenders, selection.interim)
@@ -132,7 +125,6 @@ def _case(
         chances,
         selection,
         audit=labels,
-        failures=failures,
         overlap=overlap,
         splits=splits,
         without_evidence=missing,

@@ -47,16 +47,6 @@ COVERS = {
 }
 COVERS_BOTH = "the choice of test rows, and after several runs retraining on the same training pool"
 
-# The kinds of errors.
-MEANING = {
-    "format": "no usable answer",
-    "suspect label": "several candidates agree on another label",
-    "ambiguous": "two labels fit",
-    "not covered": "no example of this label was retrieved",
-    "learnable": "a classifier trained on the labels is right",
-    "unknown": "none of these",
-}
-
 
 # In place of a text.
 PERSONAL = "(not shown: it may hold personal data)"

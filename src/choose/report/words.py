@@ -218,13 +218,6 @@ def remarks(decision: Decision) -> Iterator[str]:
     """Yield what weighs beside the answer, and what would change it."""
     for remark in decision.verdict.remarks:
         yield _remark(decision, remark)
-    failures = decision.failures
-    if failures is not None and failures.errors and failures.fixable and failures.supervised:
-        yield (
-            f"Training on the labels could remove {percent_interval(failures.fixable)} of the "
-            f"{plural(failures.errors, 'error')} of {failures.candidate}: {failures.supervised} "
-            f"gets {failures.fixes:,} of them right and {failures.breaks:,} others wrong."
-        )
 
 
 def _remark(decision: Decision, remark: Remark) -> str:

@@ -10,7 +10,7 @@ from pydantic import ConfigDict, Field
 
 from choose.schema.base import Interval, Record
 from choose.schema.costs import Breakeven, Move
-from choose.schema.diagnosis import Audit, Disagreement, ErrorOverlap, Failures
+from choose.schema.diagnosis import Audit, Disagreement, ErrorOverlap
 from choose.schema.plan import LeftOut
 from choose.schema.reading_documents import (
     DocumentDrill,
@@ -268,7 +268,6 @@ class Decision(Record):
     scorecards: tuple[Scorecard, ...]
     standings: tuple[Standing, ...] = ()
     pairs: tuple[Pair, ...]
-    failures: Failures | None = None
     overlap: ErrorOverlap | None = None
     disagreement: Disagreement | None = None
     answer_errors: AnswerErrors | None = None

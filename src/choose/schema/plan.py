@@ -49,11 +49,6 @@ class Job:
     view_rows: int = VIEW_ROWS
     ask: int = 0
 
-    @property
-    def all_views(self) -> tuple[str, ...]:
-        """Return every view, the clean one first."""
-        return ("clean", *self.views)
-
 
 @dataclass(frozen=True, slots=True)
 class Round:

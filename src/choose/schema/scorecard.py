@@ -120,14 +120,6 @@ class Variance(Record):
     settings: float | None = None
 
 
-class Overfit(Record):
-    """Accuracy on training rows against accuracy on test rows."""
-
-    train: float | None = None
-    test: float | None = None
-    gap: float | None = None
-
-
 class NoisePoint(Record):
     """Accuracy at a rate of label noise added to the pool."""
 
@@ -235,7 +227,6 @@ class Scorecard(Record):
     per_class: tuple[LabelRecord, ...] = ()
     variance: Variance = Variance()
     churn: float | None = None
-    overfit: Overfit = Overfit()
     noise: Noise = Noise()
     stability: Stability = Stability()
     out_of_scope_recall: float | None = None

@@ -73,16 +73,6 @@ def spending_of(
     return Spending(bills=tuple(bills), hints=hints, limit=limit)
 
 
-def bills_of(
-    jobs: Iterable[Job],
-    candidates: Sequence[Candidate],
-    pools: Pools,
-    endpoints: Mapping[str, Endpoint],
-) -> list[Bill]:
-    """Forecast the bill of each endpoint for some jobs; equal requests count once."""
-    return _count_requests(jobs, candidates, pools, endpoints)[0]
-
-
 def tokens_read(jobs: Iterable[Job], pools: Pools) -> float:
     """Return about how many tokens a local model reads in some jobs; equal prompts count once."""
     requests: dict[tuple[object, ...], Request] = {}

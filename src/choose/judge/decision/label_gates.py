@@ -14,7 +14,6 @@ from choose.formatting import (
     per_100,
     plural,
     points,
-    size_in_points,
 )
 from choose.judge.decision.rule import Case
 from choose.judge.measures.drift_and_new_class import drop_of
@@ -22,11 +21,9 @@ from choose.judge.scores.score_tables import MISSING, StudyScores
 from choose.judge.stats.intervals import wilson
 from choose.schema.base import Interval
 from choose.schema.decision import Gate, GateStatus
-from choose.schema.diagnosis import Audit, Failures, RelabelGain
+from choose.schema.diagnosis import Audit, RelabelGain
 from choose.schema.score_names import found_of
 from choose.schema.standings import DOMINANT, PART_OF_EVEN, RARE, RareFigure, RareLabel
-
-DATA_DRIVEN = "failures data-driven"
 
 # With fewer test rows, the figures of a label are unreliable.
 SUPPORT = 5
@@ -156,46 +153,6 @@ def rare_sentence(case: Case, rare: tuple[RareLabel, ...]) -> str:
     if best.found >= first.found + 1:
         text += f"; {best.candidate} finds {found_of(best.found, f'{best.rows:,}', best.runs)}"
     return f"{text}."
-
-
-def failures_data_driven(failures: Failures | None, margin: float, by_rows: bool = True) -> Gate:
-    """Judge the gain that training can reach against the margin.
-
-    Errors are counted row by row; with a metric that weights rows differently the gate is UNKNOWN.
-    """
-    if failures is None:
-        return _failures_unknown(
-            "No candidate has out-of-fold answers to labelled rows, so no error was classified."
-        )
-    if not by_rows:
-        return _failures_unknown(
-            "Errors are counted row by row, but the metric of this study weights them differently."
-        )
-    reachable = failures.reachable
-    if reachable is None or reachable.low is None or reachable.high is None:
-        return _failures_unknown(
-            f"The errors that were classified are those of {failures.candidate}. What training can "
-            "fix takes a prompted candidate and a trained classifier that answered the same rows."
-        )
-    evidence = (
-        f"Training on the labels could remove {in_percent(_share(failures))} of the errors of "
-        f"{failures.candidate} and gain up to {size_in_points(reachable)}; "
-        f"the margin is {points(margin)}."
-    )
-    if reachable.low >= margin:
-        return Gate(name=DATA_DRIVEN, status="pass", evidence=evidence)
-    return Gate(
-        name=DATA_DRIVEN, status="fail" if reachable.high < margin else "unknown", evidence=evidence
-    )
-
-
-def _failures_unknown(why: str) -> Gate:
-    return Gate(name=DATA_DRIVEN, status="unknown", evidence=why)
-
-
-def _share(failures: Failures) -> float:
-    assert failures.fixable is not None
-    return failures.fixable.value
 
 
 def task_stable(panel: StudyScores, name: str, margin: float, score: str = "accuracy") -> Gate:

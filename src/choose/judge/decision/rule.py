@@ -21,7 +21,7 @@ from choose.judge.decision.chance import Chances, word_of
 from choose.judge.decision.contenders import Contenders
 from choose.judge.stats.paired import Difference, smallest_detectable_gain
 from choose.schema.base import Interval
-from choose.schema.diagnosis import Audit, ErrorOverlap, Failures
+from choose.schema.diagnosis import Audit, ErrorOverlap
 from choose.schema.plan import LeftOut
 from choose.schema.reading_documents import DocumentDrill, LossSplit
 from choose.schema.score_names import Words
@@ -174,7 +174,6 @@ class Case:
     chances: Chances
     selection: Selection
     audit: Audit | None = None
-    failures: Failures | None = None
     overlap: ErrorOverlap | None = None
     splits: tuple[LossSplit, ...] = ()
     without_evidence: Interval | None = None

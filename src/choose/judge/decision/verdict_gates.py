@@ -25,7 +25,6 @@ from choose.formatting import (
 from choose.judge.decision.break_even import Balance, balance_of
 from choose.judge.decision.contenders import Contenders
 from choose.judge.decision.label_gates import (
-    failures_data_driven,
     labels_clean_enough,
     measurable,
     task_stable,
@@ -147,11 +146,6 @@ def _stable(case: Case) -> Gate:
     return task_stable(case.contenders.panel, case.name, case.margin, case.words.score)
 
 
-def _data_driven(case: Case) -> Gate:
-    by_rows = case.contenders.rule.measure.by_rows
-    return failures_data_driven(case.failures, case.margin, by_rows)
-
-
 def worth_its_cost(case: Case) -> Gate:
     """Judge the net value of the candidate over every cheaper one.
 
@@ -237,7 +231,6 @@ GATES = (
     GateRule(contenders_credible),
     GateRule(_clean, _has_labels),
     GateRule(_stable),
-    GateRule(_data_driven, _has_labels),
     GateRule(worth_its_cost),
     GateRule(robust),
 )

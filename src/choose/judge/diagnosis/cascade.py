@@ -26,6 +26,9 @@ PARTS = 5
 # Fewer rows than this cannot choose a threshold.
 FEWEST_FOR_CASCADE = 50
 
+# A cascade that takes at least this share of the strong candidate's time saves too little.
+SAVES = 0.7
+
 
 @dataclass(frozen=True)
 class Pairing:
@@ -171,3 +174,26 @@ def _costs(contenders: Contenders, cheap: str, strong: str, sent: float) -> dict
 def _both(first: float | None, second: float | None, sent: float) -> float | None:
     """Return the cost of asking the first always and the second for the share sent on."""
     return None if first is None or second is None else first + sent * second
+
+
+def pays(cascade: Cascade, margin: float) -> bool:
+    """Return whether a cascade is shown to beat both, or to keep the strong one's accuracy cheaper.
+
+    It must gain the margin on the cheap candidate either way; else the cheap one alone will do.
+    If the verdict names a third candidate, it must gain the margin on that one too.
+    """
+    if not _gains(cascade.over_cheap, margin):
+        return False
+    third = cascade.chosen not in (None, cascade.cheap, cascade.strong)
+    if third and cascade.over_chosen is not None and not _gains(cascade.over_chosen, margin):
+        return False
+    if _gains(cascade.over_strong, margin):
+        return True
+    spent, alone = cascade.seconds_per_1k, cascade.strong_seconds_per_1k
+    low = cascade.over_strong.low
+    saves = spent is not None and alone is not None and spent < SAVES * alone
+    return saves and low is not None and low > -margin
+
+
+def _gains(change: Interval, margin: float) -> bool:
+    return change.low is not None and change.low > 0 and change.value >= margin

@@ -8,7 +8,6 @@ from itertools import combinations
 
 import numpy as np
 
-from choose.formatting import duration, milliseconds
 from choose.judge.goal import Rule
 from choose.judge.measures.cost_sheet import CostSheet, YearCost
 from choose.judge.scores.score_tables import CandidateScores
@@ -17,9 +16,6 @@ from choose.types import FAMILIES
 # Costs that differ by less than this factor pass for equal: clocks are not exact. Of a year's total
 # they are a small part.
 EQUAL_COST, EQUAL_TOTAL = 3.0, 1.1
-
-# Figures that differ by less than this factor show no difference in cost to a reader.
-NOTICEABLE = 1.2
 
 # Totals of a year below this many dollars pass for equal.
 NEGLIGIBLE_USD = 1.0
@@ -102,74 +98,6 @@ def fit_and_1k_answers(costs: Mapping[str, CostSheet]) -> dict[str, float | None
 
 def _sum(fit: float | None, answers: float | None) -> float | None:
     return None if fit is None or answers is None else fit + answers
-
-
-def costs_less(costs: Mapping[str, CostSheet], a: str, b: str) -> str:
-    """Return what `a`, the cheaper one, costs beside `b`: ``costs less``, or ``about as much``."""
-    if _unknown(costs, a, b):
-        return "is not known to cost more"
-    shown = cheaper_by(costs, a, b, least=NOTICEABLE)
-    return _about_as_much(costs, a, b, shown) or f"costs less{shown}"
-
-
-def costs_more(costs: Mapping[str, CostSheet], a: str, b: str) -> str:
-    """Return what `b` costs beside `a`, the cheaper one: ``costs more``, or ``about as much``."""
-    if _unknown(costs, a, b):
-        return "is not known to cost less"
-    shown = cheaper_by(costs, a, b, costlier_first=True, least=NOTICEABLE)
-    return _about_as_much(costs, a, b, shown) or f"costs more{shown}"
-
-
-def _unknown(costs: Mapping[str, CostSheet], a: str, b: str) -> bool:
-    return None in fit_and_1k_answers({name: costs[name] for name in (a, b)}).values()
-
-
-def _about_as_much(costs: Mapping[str, CostSheet], a: str, b: str, shown: str) -> str:
-    return "costs about as much" if not shown and equal_costs(costs, a, b) else ""
-
-
-def cheaper_by(
-    costs: Mapping[str, CostSheet],
-    a: str,
-    b: str,
-    *,
-    costlier_first: bool = False,
-    least: float = 1.0,
-) -> str:
-    """Return `` (0.75 ms against 14.5 ms per answer)``; empty where no figure shows it.
-
-    `a` is the cheaper one; its figure comes second where the sentence is about the other. Answers
-    that take about as long explain nothing: there the time of training does. Figures that differ
-    by no more than a factor of `least` show nothing.
-    """
-    order = -1 if costlier_first else 1
-    costs = {name: costs[name] for name in (a, b)}
-    answers = [costs[name].record.ms_per_item for name in (a, b)]
-    totals = [fit_and_1k_answers(costs)[name] for name in (a, b)]
-    of_totals = 0.0 if in_dollars(costs) else _ratio(totals)
-    if _ratio(answers) >= min(EQUAL_COST, of_totals):
-        ratio, what = _ratio(answers), "per answer"
-        figures = [milliseconds(ms or 0.0) for ms in answers]
-    else:
-        ratio, what = of_totals, "to train and answer 1,000 rows"
-        figures = [duration(seconds or 0.0) for seconds in totals]
-    if ratio <= least or figures[0] == figures[1]:
-        return ""
-    low, high = figures[::order]
-    return f" ({low} against {high} {what})"
-
-
-def equal_costs(costs: Mapping[str, CostSheet], a: str, b: str) -> bool:
-    """Return whether `b` costs about as much as `a`, or less, in what orders them by cost."""
-    totals = fit_and_1k_answers({name: costs[name] for name in (a, b)})
-    years = [costs[name].record.total_usd for name in (a, b)]
-    return _ratio([totals[a], totals[b]]) <= EQUAL_COST and _ratio(years) <= EQUAL_TOTAL
-
-
-def _ratio(figures: Sequence[float | None]) -> float:
-    """Return how many times as much the second costs; 0 where it is not known."""
-    first, second = figures
-    return 0.0 if first is None or second is None else second / max(first, 1e-9)
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ from choose.judge.decision.label_gates import (
 from choose.judge.decision.next_steps import budget_for, planned_runs
 from choose.judge.decision.rule import Case
 from choose.judge.decision.verdict_kind import kind_of
+from choose.judge.diagnosis.cascade import pays
 from choose.judge.measures.cost_sheet import label_hours
 from choose.judge.prose.advice import (
     PAY,
@@ -36,7 +37,6 @@ from choose.judge.prose.advice import (
 )
 from choose.judge.prose.labelling_advice import grow_steps, relabel, separate_steps, why_more
 from choose.judge.prose.loss_sentences import documents_steps
-from choose.judge.prose.reasons import failure_steps, pays
 from choose.judge.prose.written_answers import text_steps
 from choose.judge.stats.two_way import answered
 from choose.schema.costs import Move
@@ -118,7 +118,6 @@ def _every_step(case: Case, gates: tuple[Gate, ...], moves: tuple[Move, ...]) ->
         *_guideline(case),
         *grow_steps(case),
         *separate_steps(case),
-        *_errors(case),
     ]
 
 
@@ -321,8 +320,8 @@ def _cascade(case: Case) -> Iterator[Step]:
 
 
 def _guideline(case: Case) -> Iterator[Step]:
-    """Yield one boundary to define: that of the doubted labels, else that of ambiguous errors."""
-    audit, failures = case.audit, case.failures
+    """Yield the boundary of the doubted labels to define."""
+    audit = case.audit
     if len(case.contenders.panel.rows.labels) < 3:
         return
     pair, why = None, ""
@@ -331,25 +330,6 @@ def _guideline(case: Case) -> Iterator[Step]:
         if first.doubted >= FEWEST:
             pair = first.a, first.b
             why = f"{first.doubted:,} of the {audit.suspected:,} doubted labels lie between them."
-    elif failures and failures.contested and _in_question(case, failures.candidate):
-        count = failures.count("ambiguous")
-        if count and count >= case.margin * failures.rows:
-            pair = failures.contested
-            errors = f"{plural(failures.errors, 'error')} of {failures.candidate}"
-            why = f"{count:,} of {errors} are ambiguous; these two labels are confused most."
     if pair:
         line = f"Define the line between {quoted(pair[0])} and {quoted(pair[1])}"
         yield Step(kind="guideline", text=f"{line} in your labelling guide. {why}")
-
-
-def _in_question(case: Case, name: str) -> bool:
-    """Return whether a candidate is one that may be used."""
-    return name in (case.name, *case.selection.rivals, *case.selection.near)
-
-
-def _errors(case: Case) -> Iterator[Step]:
-    """Yield what the errors of a candidate ask for, if it is one that may be used."""
-    failures = case.failures
-    if failures and _in_question(case, failures.candidate):
-        for text in failure_steps(failures, case.margin):
-            yield Step(kind="other", text=text)

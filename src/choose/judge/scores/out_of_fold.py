@@ -48,18 +48,6 @@ def out_of_fold(evidence: Evidence, candidate: str) -> OutOfFold | None:
     return _joined(runs, _codes(evidence), targets(evidence)) if runs else None
 
 
-def out_of_folds(evidence: Evidence, candidate: str) -> dict[tuple[int, str], OutOfFold]:
-    """Return a candidate's out-of-fold answers by repetition and setting (draw, variant), in order.
-
-    The variant is another setting of it, such as a wording; its own setting where it is empty.
-    """
-    runs: dict[tuple[int, str], list[Run]] = {}
-    for run in _answered(evidence, candidate):
-        runs.setdefault((run.trial.draw, run.trial.variant), []).append(run)
-    code, target_of = _codes(evidence), targets(evidence)
-    return {key: _joined(runs[key], code, target_of) for key in sorted(runs)}
-
-
 def _codes(evidence: Evidence) -> dict[str | None, int]:
     return {label: code for code, label in enumerate(evidence.labels)}
 

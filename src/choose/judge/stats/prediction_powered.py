@@ -9,22 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import atanh, sqrt, tanh
 
 import numpy as np
 
 from choose.judge.stats.intervals import Estimate
-from choose.judge.stats.two_way import (
-    FEW,
-    BehrensFisher,
-    moderated,
-    two_way,
-)
+from choose.judge.stats.two_way import BehrensFisher
 from choose.types import Floats
-
-# Standard deviation of a difference between raters that is assumed of a single rater, and expected
-# of two: a fifth of a point on a scale from 1 to 5.
-RATER_SD = 0.05
 
 # The fewest rated rows that an interval is made of.
 FEWEST = 2
@@ -32,14 +22,8 @@ FEWEST = 2
 # Fewer rated rows, or groups of them, say too little to weigh a metric by.
 FEWEST_WEIGHED = 5
 
-# Fewer rows that all raters rated do not measure how raters differ.
-FEW_ROWS = 10
-
 # Differences of ratings, such as 0.3 - 0.2, have rounding errors: what varies less is alike.
 _ALIKE = 1e-9
-
-# A correlation is taken to be no nearer to 1 than this, so that it has an interval.
-_NEAREST = 0.9999
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +34,7 @@ class PoweredMean:
         value: the mean over all rows.
         error: distribution of its error.
         weight: of the metric, from 0 (the ratings alone) to 1.
-        effective: how many ratings alone would be as sure, raters aside.
+        effective: how many ratings alone would be as sure.
     """
 
     value: float
@@ -63,16 +47,6 @@ class PoweredMean:
         half = self.error.half_width()
         low, high = max(self.value - half, -1.0), min(self.value + half, 1.0)
         return Estimate(value=self.value, low=min(low, self.value), high=max(high, self.value))
-
-    def in_part(self, share: float, rows: int) -> PoweredMean:
-        """Return the mean over `rows` of which only a share has ratings; the others have 0."""
-        first = share**2 * self.error.first + self.value**2 * share * (1 - share) / max(rows, 1)
-        error = BehrensFisher(
-            first, self.error.df_first, share**2 * self.error.second, self.error.df_second
-        )
-        return PoweredMean(
-            value=share * self.value, error=error, weight=self.weight, effective=self.effective
-        )
 
 
 def prediction_powered(
@@ -139,67 +113,3 @@ def _weight(ratings: Floats, metric: Floats, unrated: Floats) -> float:
         return 0.0
     together = float(np.cov(ratings, metric, ddof=1)[0, 1])
     return float(np.clip(together / ((1 + len(ratings) / len(unrated)) * spread), 0.0, 1.0))
-
-
-def with_raters(mean: PoweredMean, by_rater: Floats) -> PoweredMean:
-    """Add the variance between raters: other people would have rated otherwise.
-
-    Raters count by their share of the rows: one who rated most of them decides most of the mean.
-
-    Args:
-        mean: over rows, each by the mean of its raters.
-        by_rater: (rows, raters) differences, NaN where a rater did not rate a row.
-    """
-    raters = by_rater.shape[1]
-    whole = by_rater[~np.isnan(by_rater).any(axis=1)]
-    given = ~np.isnan(by_rater)
-    shares = (given / given.sum(axis=1, keepdims=True)).mean(axis=0)
-    uneven = float(shares @ shares)  # 1 / raters where all rated the same rows
-    expected = RATER_SD**2 * uneven
-    error = mean.error
-    if raters < 2 or len(whole) < FEWEST:
-        error = BehrensFisher(error.first, error.df_first, expected)
-    else:
-        parts = two_way(whole)
-        between = parts.repetition * raters * uneven
-        error = BehrensFisher(error.first, error.df_first, between, raters - 1)
-        if raters < FEW or len(whole) < FEW_ROWS:
-            error = moderated(error, expected)
-    return PoweredMean(value=mean.value, error=error, weight=mean.weight, effective=mean.effective)
-
-
-def correlation(x: Floats, y: Floats, clusters: Sequence[str] | None = None) -> Estimate | None:
-    """Return Pearson's correlation with a 95 % interval; None where one side does not vary.
-
-    The interval is that of Fisher's z with the variance of the influence function, since ratings
-    are neither normal nor, in clusters, independent.
-    """
-    n = len(x)
-    if n < 4 or np.ptp(x) < _ALIKE or np.ptp(y) < _ALIKE:
-        return None
-    a, b = ((side - side.mean()) / side.std() for side in (x, y))
-    r = float((a * b).mean())
-    influence = (a * b - r * (a**2 + b**2) / 2) / n
-    if clusters is not None and len(set(clusters)) < n:
-        names, place = np.unique(np.asarray(clusters), return_inverse=True)
-        influence = np.bincount(place, weights=influence, minlength=len(names))
-    groups = len(influence)
-    bounded = max(-_NEAREST, min(_NEAREST, r))
-    spread = sqrt(float(influence @ influence) * groups / max(groups - 1, 1)) / (1 - bounded**2)
-    half = BehrensFisher(spread**2, max(groups - 1, 1)).half_width()
-    z = atanh(bounded)
-    return Estimate(value=r, low=min(tanh(z - half), r), high=max(tanh(z + half), r))
-
-
-def raters_together(by_rater: Floats, clusters: Sequence[str] | None = None) -> Estimate | None:
-    """Return how far one person's ratings follow the mean of the others', over rows with several.
-
-    Args:
-        by_rater: (rows, raters) differences; NaN where a person rated no difference.
-        clusters: of these rows and perhaps of others after them.
-    """
-    votes = [(row, own[np.isfinite(own)]) for row, own in enumerate(by_rater)]
-    both = [(row, own[0], own[1:].mean()) for row, own in votes if len(own) > 1]
-    names = clusters and [clusters[row] for row, _, _ in both]
-    first, others = np.array([pair[1:] for pair in both]).reshape(-1, 2).T
-    return correlation(first, others, names)

@@ -261,10 +261,6 @@ def restore_state(model: Adapted, state: dict[str, Any]) -> None:
             parameter.copy_(state[f"head.{name}"])
 
 
-# Opens a context for one pass.
-Cast = Callable[[], AbstractContextManager[None]]
-
-
 @contextmanager
 def frozen_weights(
     adapter: Any, base: Base

@@ -30,7 +30,7 @@ from choose.formatting import (
 from choose.report import candidate_order
 from choose.report import study_comparison_text as words
 from choose.report import words as sentences
-from choose.report.candidate_order import marked, negated, of_rows, ranked, standings, titles
+from choose.report.candidate_order import marked, negated, of_rows, ranked, titles
 from choose.report.cost_notes import (
     ENDPOINT_HEADS,
     ENDPOINT_NOTE,
@@ -44,7 +44,6 @@ from choose.report.cost_notes import (
     serving,
 )
 from choose.report.decision_text import (
-    MEANING,
     UNEVEN,
     chosen,
     coverage_line,
@@ -85,7 +84,6 @@ from choose.report.terminal.first_screen import step_text
 from choose.report.text_answers import text_sections, with_inputs
 from choose.schema.base import Interval
 from choose.schema.decision import Decision
-from choose.schema.diagnosis import Failures
 from choose.schema.study_changes import Versus
 
 LONGEST = 300  # characters of a row's text on the page; the record has all of it
@@ -203,10 +201,8 @@ def _evidence(decision: Decision, texts: Mapping[str, str]) -> dict[str, Any]:
             "note": ENDPOINT_NOTE,
         },
         "uneven": UNEVEN if uneven(decision) else "",
-        "failures": _failures(decision),
         "readers": readers,
         "forecasts": [line for line in forecast_lines(decision) if not line.startswith(alike)],
-        "meanings": MEANING,
         "coverage": coverage_line(decision),
         "answered": answered_line(decision),
         "runs": runs_line(decision),
@@ -215,18 +211,6 @@ def _evidence(decision: Decision, texts: Mapping[str, str]) -> dict[str, Any]:
         "goal": goal_line(decision.goal),
         "looks": looks_line(decision),
     }
-
-
-def _failures(decision: Decision) -> Failures | None:
-    """Return the errors of a candidate that matters: the chosen one, or the best prompted one."""
-    failures = decision.failures
-    if failures is None or not failures.errors:
-        return None
-    families = {card.candidate: card.family for card in decision.scorecards}
-    order = [standing.candidate for standing in standings(decision)]
-    prompted = [name for name in order if families.get(name) == "prompting"]
-    matters = failures.candidate in (chosen(decision.verdict), *prompted[:1])
-    return failures if matters else None
 
 
 def _money(decision: Decision) -> dict[str, Any]:
