@@ -207,7 +207,7 @@ def test_the_store_is_a_study_like_any_other(tmp_path: Path) -> None:
     assert choose.read(decision.store).verdict == decision.verdict
     trials = Store.open(decision.store).grid()[1]
     assert {trial.strategy for trial in trials} == {"given"}
-    assert decision.answers().columns == ["id", "text", "label", "gpt", "llama"]
+    assert decision.rows().columns == ["id", "text", "label", "gpt", "llama"]
     assert "gpt" in decision.to_html()
     with pytest.raises(StudyError, match="has the answers alone, which cannot be exported"):
         decision.export(tmp_path / "export")

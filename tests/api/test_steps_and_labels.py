@@ -255,7 +255,7 @@ def test_all_stands_for_the_usual_candidates_and_the_own_ones() -> None:
             "choose compare -c s -s all --model openai:x",
             "choose.compare(study='s', model='openai:x', strategies='all')",
         ),
-        ("choose check -c s -o issues.csv", "choose.check(study='s').labels_to_check"),
+        ("choose check -c s -o issues.csv", "choose.check(study='s').labels_to_check()"),
         ("choose models fetch", "choose models fetch"),
     ],
 )

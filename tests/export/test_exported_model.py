@@ -189,14 +189,14 @@ def test_the_study_s_columns_are_the_default(choose, folder: Path, tmp_path: Pat
 
 def test_from_python(folder: Path) -> None:
     model = Model.load(str(folder))
-    found = model.predict(["apple pear plum", " ", "who knows"], min_confidence=0.7)
+    found = model.table(["apple pear plum", " ", "who knows"], min_confidence=0.7)
     assert found.columns == ["label", "confidence", "status"]
     assert found["label"].to_list() == ["fruit", None, None]
     assert found["status"].to_list() == ["ok", "no text", "unsure"]
-    assert model.predict([]).height == 0
+    assert model.table([]).height == 0
     assert model.labels == ("fruit", "tool", "weather")
     with pytest.raises(StudyError, match="between 0 and 1"):
-        model.predict(["a"], min_confidence=-1)
+        model.table(["a"], min_confidence=-1)
 
 
 def test_a_strategy_without_scores_cannot_abstain(folder: Path) -> None:
@@ -205,6 +205,6 @@ def test_a_strategy_without_scores_cannot_abstain(folder: Path) -> None:
             return Answers(outputs=("fruit",) * len(items), status=("ok",) * len(items))
 
     model = Model(folder, Model.load(folder).manifest, Mute())  # type: ignore[arg-type]
-    assert model.predict(["a"]).row(0) == ("fruit", None, "ok")
+    assert model.table(["a"]).row(0) == ("fruit", None, "ok")
     with pytest.raises(StrategyError, match="without a confidence"):
-        model.predict(["a"], min_confidence=0.5)
+        model.table(["a"], min_confidence=0.5)

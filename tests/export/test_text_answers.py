@@ -48,9 +48,10 @@ def test_records_are_predicted_and_written_as_objects(folder: Path) -> None:
     assert any(row["answer"].get("name") == read(text).get("name") for row, text in pairs)
     assert found[-1]["answer"] is None
     assert cells.getvalue().startswith("id,answer,confidence,status\n")
-    table = model.predict(texts)
+    table = model.table(texts)
     assert table.columns == ["answer", "confidence", "status"]
     assert [json.loads(text) for text in table["answer"]] == [row["answer"] for row in found[:5]]
+    assert list(model.predict(texts)) == [row["answer"] for row in found[:5]]
     assert "; records of people, " in repr(model)
 
 
@@ -111,7 +112,7 @@ def test_a_row_gives_its_fields_to_the_model(choose, dated: Path) -> None:  # ty
     Path("new.csv").write_text("text,day\n" + "".join(f"Hello there.,{d}\n" for d in DAYS))
     cells = choose("predict", dated, "new.csv").out.splitlines()[1:]
     assert all(day in line for day, line in zip(DAYS, cells, strict=True))
-    table = Model.load(dated).predict([row["text"] for row in inputs], fields=inputs)
+    table = Model.load(dated).table([row["text"] for row in inputs], fields=inputs)
     assert [json.loads(text) for text in table["answer"]] == [{"day": day} for day in DAYS]
 
 
@@ -135,7 +136,7 @@ def test_a_row_without_a_field_is_one_line(choose, dated: Path) -> None:  # type
         model.predict(["a", "b"], fields=[{"day": "Friday"}])
     with pytest.raises(DataError, match="holds a list in the column 'day'"):
         model.predict(["a"], fields=[{"day": ["Friday"]}])
-    assert model.predict([]).is_empty()
+    assert model.table([]).is_empty()
 
 
 def test_the_card_shows_how_fields_are_given(choose, dated: Path) -> None:  # type: ignore[no-untyped-def]

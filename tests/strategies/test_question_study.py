@@ -135,7 +135,7 @@ def test_an_export_answers_with_its_passage(studied: tuple[Decision, Path], tmp_
     assert "texts" in repr(model)
     page = {"page": "Riga bridge 4 opened. May is wet."}
     answers = model.predict(["When did Riga bridge 4 open?"], fields=[page])
-    assert answers["answer"].to_list() == ["Riga bridge 4 opened."]
+    assert answers.tolist() == ["Riga bridge 4 opened."]
 
 
 def test_a_stored_study_reads_no_answer_as_it_was_written(studied: tuple[Decision, Path]) -> None:

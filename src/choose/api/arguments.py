@@ -98,7 +98,7 @@ def as_call(command: str, rows: str = "") -> str:
     if listed:
         keys["strategies"] = repr(listed[0] if len(listed) == 1 else listed)
     call = ", ".join([*given, *(f"{name}={value}" for name, value in keys.items())])
-    after = ".labels_to_check" if words[1] == "check" and "-o" in words else ""
+    after = ".labels_to_check()" if words[1] == "check" and "-o" in words else ""
     return f"choose.{words[1]}({call}){after}"
 
 

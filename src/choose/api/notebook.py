@@ -29,9 +29,11 @@ from choose.api.notebook_views import (
     differences_frame,
     labels_frame,
     notebook_screen,
+    screen_text,
 )
 from choose.api.plan import check as check_rows
 from choose.api.plan import plan_study, resolve
+from choose.data.readers.json_and_parquet import is_pandas
 from choose.errors import ChooseError, StoreError
 from choose.run.spending_limit import refuse
 from choose.schema import decision as record
@@ -52,13 +54,14 @@ class Decision(record.Decision):
     """A decision record (`verdict`, `scorecards`, `gates`, `pairs`, ...) with its study."""
 
     _store: Path = PrivateAttr(default=Path())
+    _pandas: bool = PrivateAttr(default=False)
 
     @classmethod
-    def of(cls, decision: record.Decision, store: Path) -> Self:
-        """Attach the folder of the study to a record."""
+    def of(cls, decision: record.Decision, store: Path, data: Any = None) -> Self:
+        """Attach the folder of the study to a record; its tables are of the kind of `data`."""
         fields = {name: getattr(decision, name) for name in type(decision).model_fields}
         attached = cls.model_construct(**fields)
-        attached._store = store
+        attached._store, attached._pandas = store, is_pandas(data)
         return attached
 
     @property
@@ -71,18 +74,33 @@ class Decision(record.Decision):
         """The candidate that is recommended, or else the one to use in the interim."""
         return self.verdict.recommended or self.verdict.use_meanwhile
 
-    def frame(self) -> pl.DataFrame:
-        """Return one row a candidate, the most accurate first; null means not measured."""
-        return candidates_frame(self)
+    @property
+    def recommended(self) -> str | None:
+        """The candidate that is recommended; None where it is too early to tell."""
+        return self.verdict.recommended
 
-    def differences(self) -> pl.DataFrame:
+    @property
+    def score(self) -> float | None:
+        """The score of `best` by the study's metric, from 0 to 1; None where not measured."""
+        cards = {card.candidate: card.accuracy for card in self.scorecards}
+        found = cards.get(self.best)
+        return None if found is None else found.value
+
+    def table(self) -> Any:
+        """Return one row a candidate, the best first; null means not measured.
+
+        This and the tables below are of pandas if the rows were, else of polars.
+        """
+        return self._as_given(candidates_frame(self))
+
+    def differences(self) -> Any:
         """Return each candidate's accuracy minus that of `best`, on the rows that both answered.
 
         Shares of 1 with 95 % intervals, the largest first.
         """
-        return differences_frame(self)
+        return self._as_given(differences_frame(self))
 
-    def answers(self) -> pl.DataFrame:
+    def rows(self) -> Any:
         """Return a row for each test row: id, text, label, and a column for each candidate.
 
         Each answer is of a fit that had not seen the row; null where a candidate was not asked or
@@ -91,12 +109,18 @@ class Decision(record.Decision):
         Raises:
             StoreError: if the study cannot be read.
         """
-        return answers_frame(self.store)
+        return self._as_given(answers_frame(self.store))
 
-    @property
-    def labels_to_check(self) -> pl.DataFrame:
-        """The labels worth a look, the most doubtful first: id, text, label, suggested, score."""
-        return labels_frame(self.audit, self._texts())
+    def labels_to_check(self) -> Any:
+        """Return the labels worth a look, the most doubtful first, with the suggested ones."""
+        return self._as_given(labels_frame(self.audit, self._texts()))
+
+    def _as_given(self, frame: pl.DataFrame) -> Any:
+        if not self._pandas:
+            return frame
+        import pandas as pd  # type: ignore[import-untyped]
+
+        return pd.DataFrame(frame.to_dict(as_series=False))
 
     def plot(self) -> alt.LayerChart:
         """Draw `differences()`: an Altair chart, which notebooks show."""
@@ -135,14 +159,10 @@ class Decision(record.Decision):
             )
 
     def __repr__(self) -> str:
-        """Say the decision in a line."""
-        return f"<Decision: {self}>"
+        """Return the first screen."""
+        return screen_text(self, self.store)
 
-    def __str__(self) -> str:
-        """Return the answer and its reason, as every report says them."""
-        from choose.report.words import headline
-
-        return headline(self)
+    __str__ = __repr__
 
     def _repr_html_(self) -> str:
         """Return one screen and a link to the whole report."""
@@ -177,8 +197,9 @@ def compare(
     Keys of a study file are keywords too, listed below. The same call continues an interrupted one.
 
     Args:
-        data: a file, ``sample:tickets``, a polars or pandas DataFrame, a list of dictionaries, or
-            texts (a list, an array, a Series) with `labels`.
+        data: a file, ``sample:tickets``, a DataFrame of pandas or polars, a Hugging Face Dataset,
+            a dictionary of lists, a list of dictionaries or of (text, label) pairs, or texts (a
+            list, an array, a Series) with `labels`.
         labels: the label of each text; with a table, the name of its label column.
         test: test rows, likewise; texts and labels as a pair.
         strategies: compare only these candidates, and the baselines that always run.
@@ -198,7 +219,7 @@ def compare(
             send = _send if yes else refuse
             done = run_study(resolved, study, rows=rows, out=out, observer=watch, approve=send)
     _warn_of_rows_left_out(done.decision)
-    return Decision.of(done.decision, done.store)
+    return Decision.of(done.decision, done.store, data)
 
 
 def score(
@@ -236,7 +257,7 @@ def score(
         study = resolve(file, None, overrides)
         with _shown(progress) as watch:
             done = score_answers(study, rows=rows, out=out, baseline=baseline, observer=watch)
-    return Decision.of(done.decision, done.store)
+    return Decision.of(done.decision, done.store, data)
 
 
 def check(
@@ -251,7 +272,7 @@ def check(
     """Audit a labelled set before any model runs: label errors, duplicates, leaks and drift.
 
     Arguments as for `compare`. The result prints as the page that ``choose check`` shows;
-    `labels_to_check` is a table, and the figures are attributes.
+    `labels_to_check()` is a table, and the figures are attributes.
 
     Raises:
         ChooseError: if the rows cannot be read, used or divided.
@@ -339,7 +360,7 @@ def read(store: str | Path | None = None) -> Decision:
 
 
 def load(folder: str | Path) -> Model:
-    """Load an export; ``load(folder).predict(texts)`` predicts.
+    """Load an export: an estimator with `predict`, `predict_proba`, `classes_` and `score`.
 
     Raises:
         ChooseError: if the folder is no export, or something it needs is missing.

@@ -216,9 +216,14 @@ def printed(page: Any) -> str:
     return text.getvalue().rstrip("\n")
 
 
+def screen_text(decision: Decision, store: Path) -> str:
+    """Return the first screen of a decision as text, with calls in Python for commands."""
+    return in_keywords(printed(render(in_calls(decision), store)))
+
+
 def notebook_screen(decision: Decision, store: Path, page: Path | None) -> str:
     """Return one screen of a decision as HTML that runs nothing; `page` is the whole report."""
-    screen = f"<pre>{escape(in_keywords(printed(render(in_calls(decision), store))))}</pre>"
+    screen = f"<pre>{escape(screen_text(decision, store))}</pre>"
     if page is None:
         return screen
     link = escape(page.absolute().as_uri(), quote=True)
@@ -274,9 +279,8 @@ class Audited(Page):
         super().__init__(checked.record, check_page(_in_calls(checked.record), "the field issues"))
         self._texts = checked.texts
 
-    @property
     def labels_to_check(self) -> pl.DataFrame:
-        """The labels worth a look, the most doubtful first: id, text, label, suggested, score."""
+        """Return the labels worth a look, the most doubtful first, with the suggested ones."""
         return labels_frame(self.record.audit, self._texts)
 
 

@@ -95,7 +95,54 @@ class Model:
         """The labels that it predicts; none where its answers are texts."""
         return self.manifest.labels
 
+    @property
+    def classes_(self) -> np.ndarray:
+        """The labels as an array, in the order of the columns of `predict_proba`."""
+        return np.array(self.labels)
+
     def predict(
+        self, texts: str | Sequence[str], fields: Sequence[Mapping[str, Any]] | None = None
+    ) -> Any:
+        """Return an array (n,) with the answer to each text; for a single text, its answer.
+
+        An answer is a label, a list of labels or of documents, a record, or a text; None for an
+        empty text or where the model gave no usable answer. `fields` as for `table`.
+        """
+        one = isinstance(texts, str)
+        asked = [texts] if isinstance(texts, str) else texts
+        said = [p.label for p in self.stream(self._items(asked, fields))]
+        answers = np.empty(len(said), dtype=object)
+        answers[:] = [None if label is None else self._parsed(label) for label in said]
+        return answers[0] if one else answers
+
+    def predict_proba(
+        self, texts: Sequence[str], fields: Sequence[Mapping[str, Any]] | None = None
+    ) -> np.ndarray:
+        """Return an array (n, labels) of probabilities, columns as in `classes_`; empty texts nan.
+
+        Raises:
+            StrategyError: if the strategy gives no probability for each label.
+        """
+        items = self._items([texts] if isinstance(texts, str) else texts, fields)
+        asked = [place for place, item in enumerate(items) if item.text.strip()]
+        answers = self._answers([replace(items[place], id=f"asked {place}") for place in asked])
+        if answers.scores is None:
+            raise StrategyError(
+                f"{self.manifest.candidate!r} gives no probability for each label. predict and "
+                "table give its answers."
+            )
+        chances = np.full((len(items), len(self.labels)), np.nan)
+        chances[asked] = np.exp(answers.scores)
+        return chances
+
+    def score(self, texts: Sequence[str], labels: Sequence[Any]) -> float:
+        """Return the share of texts whose label is predicted; labels as text or numbers."""
+        if len(texts) != len(labels):
+            raise DataError(f"{plural(len(texts), 'text')} and {plural(len(labels), 'label')}.")
+        pairs = zip(self.predict(texts), labels, strict=True)
+        return float(np.mean([found == str(label) for found, label in pairs]))
+
+    def table(
         self,
         texts: Sequence[str],
         min_confidence: float | None = None,
@@ -112,7 +159,7 @@ class Model:
         Raises:
             DataError: if there is not one mapping for each text, or one lacks a field.
         """
-        items = self._items(texts, fields)
+        items = self._items([texts] if isinstance(texts, str) else texts, fields)
         predictions = list(self.stream(items, min_confidence))
         schema = {self.answer: pl.String, "confidence": pl.Float64, "status": pl.String}
         columns = [[p.label, p.confidence, p.status] for p in predictions]

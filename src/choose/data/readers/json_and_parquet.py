@@ -226,8 +226,8 @@ def _class_names(path: Path) -> dict[str, list[str]]:
 GIVEN = Path("the rows given")
 
 _ALLOWED = (
-    "Give a file's name, a polars or pandas DataFrame, or a list of dictionaries such as "
-    '[{"text": "...", "label": "..."}].'
+    "Give a file's name, a DataFrame of pandas or polars, a Hugging Face Dataset, or rows such as "
+    '[{"text": "...", "label": "..."}] or [("...", "...")].'
 )
 
 
@@ -246,15 +246,22 @@ def table_of(data: object) -> pl.DataFrame:
         data = data.collect()
     if isinstance(data, pl.DataFrame):
         table = table_of_frame(GIVEN, data)
-    elif type(data).__module__.partition(".")[0] == "pandas" and hasattr(data, "columns"):
+    elif is_pandas(data):
         table = table_from(GIVEN, enumerate(_pandas_records(data), start=1))
-    elif isinstance(data, Iterable) and not isinstance(data, Mapping | bytes):
+    elif isinstance(data, Mapping):
+        table = table_from(GIVEN, enumerate(_columns(data), start=1))
+    elif isinstance(data, Iterable) and not isinstance(data, bytes):
         table = table_from(GIVEN, enumerate(_dictionaries(data), start=1))
     else:
         raise DataError(f"No labelled rows can be read from {type(data).__name__}. {_ALLOWED}")
     if table.is_empty():
         raise DataError("The rows given are empty. There must be at least one labelled row.")
     return table
+
+
+def is_pandas(data: object) -> bool:
+    """Return whether this is a DataFrame of pandas, without importing it."""
+    return type(data).__module__.partition(".")[0] == "pandas" and hasattr(data, "columns")
 
 
 def _pandas_records(data: Any) -> list[dict[str, Any]]:
@@ -264,11 +271,39 @@ def _pandas_records(data: Any) -> list[dict[str, Any]]:
     return [dict(zip(names, row, strict=True)) for row in whole.itertuples(index=False, name=None)]
 
 
+def _columns(data: Mapping[Any, Any]) -> list[dict[str, Any]]:
+    """Return the rows of a dictionary of lists.
+
+    Raises:
+        DataError: if its values are tables (the splits of a set), or no lists of one length.
+    """
+    names = [str(name) for name in data]
+    columns = [getattr(column, "tolist", lambda c=column: c)() for column in data.values()]
+    if any(hasattr(column, "column_names") for column in columns):
+        raise DataError(
+            f"These are the splits {', '.join(names)}. Give one of them, and another one as test."
+        )
+    listed = [c for c in columns if isinstance(c, Iterable) and not isinstance(c, str | Mapping)]
+    lengths = {len(list(column)) for column in listed}
+    if len(listed) < len(columns) or len(lengths) > 1:
+        raise DataError(f"The columns of the dictionary are no lists of one length. {_ALLOWED}")
+    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+
+
 def _dictionaries(data: Iterable[Any]) -> Sequence[dict[str, Any]]:
     rows = list(data)
+    if rows and all(isinstance(row, list | tuple) and len(row) == 2 for row in rows):
+        return [{"text": text, "label": label} for text, label in rows]
     for number, row in enumerate(rows, start=1):
         if not isinstance(row, Mapping):
             texts = " Texts come with their labels: compare(texts, labels)."
             more = texts if isinstance(row, str) else ""
             raise DataError(f"Row {number} of the rows given is no dictionary. {_ALLOWED}{more}")
+    # Hugging Face sets hold labels as numbers, and their names beside them.
+    features = getattr(data, "features", None) or {}
+    named = {k: f.names for k, f in features.items() if isinstance(getattr(f, "names", 0), list)}
+    for row in rows if named else ():
+        for key, names in named.items():
+            place = row.get(key)  # -1 for a row without a label
+            row[key] = names[place] if place is not None and place >= 0 else None
     return [{str(key): value for key, value in row.items()} for row in rows]
