@@ -197,9 +197,8 @@ def compare(
     Keys of a study file are keywords too, listed below. The same call continues an interrupted one.
 
     Args:
-        data: a file, ``sample:tickets``, a DataFrame of pandas or polars, a Hugging Face Dataset,
-            a dictionary of lists, a list of dictionaries or of (text, label) pairs, or texts (a
-            list, an array, a Series) with `labels`.
+        data: a file, ``sample:tickets``, a DataFrame of pandas or polars, a Hugging Face Dataset, a
+            dictionary of lists, a list of dictionaries or (text, label) pairs, or texts.
         labels: the label of each text; with a table, the name of its label column.
         test: test rows, likewise; texts and labels as a pair.
         strategies: compare only these candidates, and the baselines that always run.
