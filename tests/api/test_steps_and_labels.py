@@ -266,7 +266,7 @@ def test_a_command_has_its_call_in_python(command: str, call: str) -> None:
 def test_commands_name_no_folder_of_the_machine_and_rows_of_python_get_calls(
     tmp_path: Path,
 ) -> None:
-    step = Step(kind="other", text="x", command="choose compare -c STUDY --seeds 3")
+    step = Step(kind="more-runs", code="repeat", command="choose compare -c STUDY --seeds 3")
     verdict = decision().verdict.model_copy(update={"steps": (step,)})
 
     def typed(data: dict[str, str], folder: Path) -> str | None:

@@ -23,6 +23,10 @@ def steps_of(decision, kind):
     return [step for step in decision.verdict.steps if step.kind == kind]
 
 
+def coded(decision, code):
+    return [step for step in decision.verdict.steps if step.code == code]
+
+
 def late(candidate: str = "", reason: Reason | None = "out-of-time", **trials: int) -> LeftOut:
     """Return what did not run of a candidate; its text is not read."""
     return LeftOut(candidate=candidate, reason=reason, text="not run.", trials=trials)
@@ -59,28 +63,25 @@ def test_labelled_rows_that_were_not_evaluated_come_before_rows_to_label():
     whole = study(players, 600, 4)
     short = judge(cut(whole, "prompt", 240), Rule(), left_out=(late("prompt"),))
     assert short.verdict.kind != "collect-labels"
-    (step,) = [s for s in steps_of(short, "evaluate-rest") if "not answered" in s.text]
-    assert "of 600 labelled test rows, prompt has not answered 360" in step.text
+    (step,) = coded(short, "finish-rows")
+    assert step.rows["prompt"] == 360
     assert step.command.startswith("choose compare -c STUDY --budget ")
-    assert "needs no new label" in step.text
-    assert not [s for s in steps_of(short, "label-more") if s.worth and "eparating" in s.text]
+    assert not [s for s in coded(short, "separate") if s.worth]
     order = [s.kind for s in short.verdict.steps]
     assert "label-more" not in order[: order.index("evaluate-rest")]
 
 
-def test_candidates_with_as_many_rows_left_share_a_clause_and_constants_are_not_named():
+def test_rows_that_were_not_answered_are_counted_and_constants_are_not_named():
     whole = study([majority(), tfidf(0.80), prompt(0.83)], 600, 4)
     for name in ("majority", "tfidf", "prompt"):
         whole = cut(whole, name, 240)
     found = judge(whole, Rule(), left_out=(late(),))
-    (step,) = [s for s in steps_of(found, "evaluate-rest") if "not answered" in s.text]
-    assert "tfidf" in step.text
-    assert "have not answered 360" in step.text
-    assert "majority" not in step.text
+    (step,) = coded(found, "finish-rows")
+    assert step.rows == {"tfidf": 360, "prompt": 360}
     alone = study([majority(), tfidf(0.80), probe(0.7)], 600, 4)
     alone = cut(cut(alone, "tfidf", 240), "probe", 240)
     (stronger,) = steps_of(judge(alone, Rule()), "stronger-model")
-    assert "on these 240 rows may become" in stronger.text
+    assert stronger.count == 240
 
 
 def test_candidates_that_were_not_begun_are_given_time_before_anything_is_added():
@@ -89,8 +90,7 @@ def test_candidates_that_were_not_begun_are_given_time_before_anything_is_added(
     runs = tuple(run for run in whole.runs if run.trial.candidate != "prompt")
     found = judge(replace(whole, runs=runs), Rule(), left_out=(late("prompt"),))
     first = found.verdict.steps[0]
-    assert first.kind == "evaluate-rest"
-    assert "the budget ended before prompt had answered" in first.text
+    assert (first.kind, first.code, first.names) == ("evaluate-rest", "begin", ("prompt",))
     assert first.command == "choose compare -c STUDY --budget 15m"
     assert not steps_of(found, "add-candidate")
     # The rest of a slow candidate is not named beside it, and does not raise the budget either.
@@ -108,24 +108,23 @@ def test_what_dollars_ended_is_given_dollars_and_not_time():
     left = [late(name, "out-of-money") for name in slow]
     found = judge(replace(whole, runs=runs), Rule(), left_out=tuple(left))
     first = found.verdict.steps[0]
-    assert "--max-usd was used up before prompt and retrieval had answered" in first.text
+    assert (first.code, first.names) == ("begin-paid", slow)
     assert first.command == "choose plan -c STUDY"
-    assert not [step for step in found.verdict.steps if "--budget" in step.text]
+    assert not [step for step in found.verdict.steps if "--budget" in (step.command or "")]
     left[0] = late("prompt")
     both = judge(replace(whole, runs=runs), Rule(), left_out=tuple(left)).verdict.steps[0]
-    assert "budget ended before prompt had answered" in both.text
-    assert "with --budget 15m and a higher --max-usd goes on" in both.text
+    assert (both.code, both.names, both.minutes, both.paid) == ("begin", ("prompt",), 15, True)
 
 
 def test_rows_and_views_that_dollars_ended_need_dollars():
     whole = study([majority(), tfidf(0.80), prompt(0.83)], 600, 4)
     left = [late("prompt", "out-of-money", repetitions=1)]
     short = judge(cut(whole, "prompt", 240), Rule(), left_out=tuple(left))
-    (step,) = [s for s in steps_of(short, "evaluate-rest") if "not answered" in s.text]
-    assert "and a higher --max-usd goes on from here and needs no new label" in step.text
+    (step,) = coded(short, "finish-rows")
+    assert step.paid
     views = (late("prompt", "out-of-money", views=5),)
     (step,) = steps_of(judge(whole, Rule(), left_out=views), "evaluate-rest")
-    assert "(views; 1 item), for which --max-usd did not last" in step.text
+    assert (step.code, step.names, step.count) == ("finish-paid", ("views",), 1)
     assert step.command == "choose plan -c STUDY"
 
 
@@ -138,14 +137,12 @@ def test_runs_that_are_planned_need_a_larger_budget_and_not_more_seeds():
     for seed in range(4):
         world = study(players, 600, seed)
         decided = judge(world, Rule(), left_out=(left,))
-        why = "one run cannot tell how much runs vary, assumed to be "
         for step in steps_of(decided, "more-runs"):
-            told.add(why)
-            assert "the budget ended before them" in step.text
-            assert step.text.startswith(f"Repeat lora: {why}")
+            told.add(seed)
+            assert (step.code, step.names, step.count) == ("repeat-late", ("lora",), 1)
             assert step.command == f"choose compare -c STUDY --budget {step.minutes:.0f}m"
             (other,) = steps_of(judge(world, Rule(), left_out=(paid,)), "more-runs")
-            assert "and --max-usd was used up before them" in other.text
+            assert other.code == "repeat-paid"
             assert other.command == "choose plan -c STUDY"
             assert not steps_of(judge(world, Rule(), left_out=(paid,)), "evaluate-rest")
             # One command with more time is advised, not two with different budgets.
@@ -193,21 +190,10 @@ def test_steps_that_go_on_with_the_study_name_one_budget():
         assert len(commands) <= 1
         # One command is one step, which says what else it does.
         assert sum(step.command in commands for step in steps) <= 1
-        together = [step.text for step in steps if "with lora to be repeated" in step.text]
+        together = [step for step in steps if "lora" in step.again]
         told += bool(together)
         assert not together or kinds == {"evaluate-rest"}
     assert told
-
-
-def test_rows_that_only_the_last_run_lacks_are_called_so():
-    """lora had answered all 602 rows of the demo, and "has not answered 241" of them."""
-    world = study([majority(), probe(0.8), lora(0.82, seeds=2)], 600, 1)
-    first = next(run.trial for run in world.runs if run.trial.candidate == "lora")
-    pairs = zip(world.runs, cut(world, "lora", 360).runs, strict=True)
-    runs = tuple(whole if whole.trial == first else short for whole, short in pairs)
-    found = judge(replace(world, runs=runs), Rule())
-    (step,) = steps_of(found, "evaluate-rest")
-    assert "lora has not answered 240 in the last run" in step.text
 
 
 def test_rows_that_a_run_lacks_take_another_fit_and_their_answers():
@@ -218,7 +204,7 @@ def test_rows_that_a_run_lacks_take_another_fit_and_their_answers():
     runs = (replace(r, **slow) if r.trial.candidate == "lora" else r for r in world.runs)
     found = judge(replace(world, runs=tuple(runs)), Rule())
     (step,) = steps_of(found, "evaluate-rest")
-    assert "lora has not answered 575" in step.text
+    assert step.rows == {"lora": 575}
     minutes = 3 * (440 + 4 * 575 / 25) / 60
     assert 15 < minutes < 30
     assert step.command == "choose compare -c STUDY --budget 30m"
@@ -231,12 +217,8 @@ def test_what_was_left_out_is_named():
         late("rag", **{"added noise": 1_200, "a new class": 2}),
     )
     whole = study([majority(), tfidf(0.80), prompt(0.83)], 600, 4)
-    (step,) = [
-        step
-        for step in steps_of(judge(whole, Rule(), left_out=left), "evaluate-rest")
-        if step.text.startswith("Finish")
-    ]
-    assert "(views, added noise and a new class; 2 items)" in step.text
+    (step,) = coded(judge(whole, Rule(), left_out=left), "finish")
+    assert (step.names, step.count) == (("views", "added noise", "a new class"), 2)
 
 
 def test_what_labels_gain_is_said_of_candidates_that_may_catch_up():
@@ -244,8 +226,8 @@ def test_what_labels_gain_is_said_of_candidates_that_may_catch_up():
     for level, helped in ((0.55, False), (0.85, True)):
         rises = {100: level - 0.2, 200: level - 0.1}
         found = judge(study([majority(), probe(0.9), tfidf(level, at=rises)], 600, 1), Rule())
-        texts = [step.text for step in steps_of(found, "label-more")]
-        assert any("help tfidf" in text for text in texts) is helped
+        names = [step.names for step in steps_of(found, "label-more") if step.code != "separate"]
+        assert (("tfidf",) in names) is helped
 
 
 def test_a_dropped_candidate_is_not_to_be_finished():
@@ -255,17 +237,7 @@ def test_a_dropped_candidate_is_not_to_be_finished():
         Rule(),
         left_out=(late("prompt", "dropped"),),
     )
-    assert not any("has not answered" in step.text for step in found.verdict.steps)
-
-
-def test_next_holds_the_texts_of_the_steps():
-    for seed in range(6):
-        players = [majority(), tfidf(0.80), probe(0.815), lora(0.81, seeds=3), retrieval(0.7)]
-        verdict = judge(study(players, 300, seed), Rule()).verdict
-        assert verdict.next == tuple(step.text for step in verdict.steps)
-        for step in verdict.steps:
-            if step.kind == "label-more":
-                assert step.question.startswith(("whether ", "which ", "what ", "how "))
+    assert not coded(found, "finish-rows")
 
 
 def doubtful(rate, rows=1500):
@@ -288,7 +260,6 @@ def test_doubted_labels_come_first_where_they_are_worth_most():
     assert first.kind == "check-labels"
     assert first.value == found.audit.gain.gain
     assert first.value.value >= 0.01
-    assert f"{found.audit.suspected} most suspicious rows" in first.text
     assert len(found.audit.doubted) == min(found.audit.suspected, 200)
     (timed,) = steps_of(judge(doubtful(0.08), Rule(minutes_per_label=0.5)), "check-labels")
     assert timed.minutes == pytest.approx(0.5 * found.audit.suspected)
@@ -341,7 +312,6 @@ def test_recall_of_a_rare_label_is_said_first():
     assert first.command == "choose compare -c STUDY --metric balanced"
     name = found.verdict.use_meanwhile
     assert rare.figures[0].candidate == name
-    assert f"{name} finds {by[name].found:g} of 12" in first.text
     gate = next(g for g in found.gates if g.name == "task closed and measurable")
     assert gate.status == "unknown"
     assert "Accuracy hardly counts 'f' (12 of 400 test rows)" in gate.evidence
@@ -452,6 +422,6 @@ def test_the_first_step_is_what_the_answer_says():
             verdict = judge(world, rule).verdict
             seen[verdict.kind] += 1
             if wanted := FIRST.get(verdict.kind):
-                assert verdict.steps[0].kind in wanted, (verdict.kind, verdict.next)
+                assert verdict.steps[0].kind in wanted, verdict.kind
                 assert verdict.steps[0].worth
     assert {*FIRST} <= {*seen}, seen

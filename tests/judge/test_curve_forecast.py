@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from time import process_time
 from typing import Any
@@ -241,9 +240,10 @@ def test_a_target_in_reach_asks_for_labels_with_interval_and_probability():
     rising = lora(0.74, at={25: 0.46, 50: 0.53, 100: 0.6, 200: 0.67})
     found = decide(Rule(target=0.8, minutes_per_label=2.0), rising)
     assert found.verdict.kind == "collect-labels"
-    step = next(s for s in found.verdict.next if "would reach" in s)
-    assert re.search(r"more labels \([\d,]+ to ", step)
-    assert "hours" in step
+    step = next(s for s in found.verdict.steps if s.code == "labels-for-target")
+    assert step.labels is not None
+    assert step.labels.low <= step.labels.value <= (step.labels.high or 1e9)
+    assert step.minutes
     forecast = next(f for f in found.forecasts if f.candidate == "lora")
     assert forecast.target is not None
     assert forecast.target.probability >= 0.5

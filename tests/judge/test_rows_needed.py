@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from dataclasses import replace
 from math import sqrt
 
 import numpy as np
@@ -11,7 +9,6 @@ import pytest
 
 from choose.judge.decision.contenders import relation
 from choose.judge.decision.more_labels import chance_to_decide, more_rows, rows_to_decide
-from choose.judge.prose.labelling_advice import narrower
 from choose.judge.scores.joint_distribution import SPREAD
 from choose.judge.stats.paired import paired_difference
 
@@ -69,24 +66,3 @@ def test_rows_at_hand_are_not_labelled_again() -> None:
     assert more.even == needed.even - 200
     assert needed.likely is None or more.likely == needed.likely - 200
     assert more_rows(found, MARGIN, labelled=needed.even) is None
-
-
-def test_the_interval_that_as_many_rows_again_would_give_comes_true() -> None:
-    """ "Label more rows: 150 test rows cannot separate a and b" named no number at all."""
-    rng = np.random.default_rng(4)
-    said, came = [], []
-    for _ in range(200):
-        whole = scores(rng, 0.03, 600, 0.25)
-        found = paired_difference(*whole[:, :300])
-        text = narrower(found, 300)
-        assert text.startswith("; how many could is unknown, and 300 more would narrow")
-        before, after = map(float, re.findall(r"±([\d.]+)", text))
-        assert before == pytest.approx(50 * (found.high - found.low), abs=0.06)
-        then = paired_difference(*whole)
-        said.append(after)
-        came.append(50 * (then.high - then.low))
-    assert np.mean(said) == pytest.approx(np.mean(came), rel=0.03)
-    assert narrower(found, 900) == "", "rows that are labelled and not answered come first"
-    runs = replace(found, run_share=1.0)
-    before, after = map(float, re.findall(r"±([\d.]+)", narrower(runs, 300)))
-    assert before == after, "rows do not narrow what training runs vary"

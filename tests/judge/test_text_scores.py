@@ -512,8 +512,8 @@ def test_who_lost_by_the_format_of_its_answers_alone_is_named(
     """
     verdict = lost.verdict
     assert verdict.use_meanwhile == "good"
-    assert verdict.steps[0].kind == "fix-format"
-    assert verdict.steps[0].text.startswith("Mend the output of fenced")
+    first = verdict.steps[0]
+    assert (first.kind, first.code, first.names) == ("fix-format", "unreadable", ("fenced",))
     gap = card(lost, "fenced").text.format_gap
     assert verdict.steps[0].value == gap
     chatty = stored[0]

@@ -113,16 +113,17 @@ def test_few_rows_ask_for_more_labels_with_a_number():
         rule=Rule(minutes_per_label=0.5, hourly_rate=30),
     )
     assert found.verdict.kind == "collect-labels"
-    label = next(step for step in found.verdict.next if step.startswith("Separating "))
-    assert "hours" in label
-    assert "$" in label
+    (label,) = [step for step in found.verdict.steps if step.code == "separate"]
+    assert label.minutes == pytest.approx(0.5 * (label.total or label.count))
+    assert label.usd == pytest.approx(label.minutes * 0.5)
 
 
 def test_a_rising_curve_asks_for_more_labels():
     rising = lora(0.8, at={100: 0.6, 200: 0.7}, **CALM)
     found = decide([majority(), probe(0.8), rising], rows=1500)
     assert found.verdict.kind == "collect-labels"
-    assert any("from 200 to 400 labels" in step for step in found.verdict.next)
+    (step,) = [step for step in found.verdict.steps if step.code == "still-rising"]
+    assert (step.names, step.count, step.total) == (("lora",), 200, 400)
 
 
 def test_labelled_rows_that_were_not_asked_come_before_new_labels():
@@ -176,7 +177,7 @@ def test_conflicting_labels_are_named_where_they_make_up_the_errors():
     found = judge(world, Rule())
     assert found.verdict.kind == "fix-labels"
     assert gate(found, "labels clean enough").status == "fail"
-    assert any("one label for each text that has two" in step for step in found.verdict.next)
+    assert any(step.code == "conflicts" for step in found.verdict.steps)
 
 
 def test_equal_by_lack_of_evidence_is_seldom_enough():
@@ -199,7 +200,7 @@ def test_a_small_prompted_model_is_a_caveat():
     found = decide(players)
     assert "small-model" in codes(found)
     assert gate(found, "contenders credible").status == "unknown"
-    assert any("--model SPEC" in step for step in found.verdict.next)
+    assert any(step.code == "stronger" for step in found.verdict.steps)
 
 
 def test_u13_a_small_model_no_better_than_guessing_is_no_evidence():

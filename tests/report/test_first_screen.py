@@ -18,8 +18,8 @@ from choose.report.screen_text import command_lines
 from choose.report.terminal.decision_page import render
 from choose.report.terminal.first_screen import PIPED, first_sentences
 from choose.schema.base import Interval
-from choose.schema.decision import Caveat, Decision, Kind
-from choose.schema.standings import RareFigure, RareLabel, Step
+from choose.schema.decision import Caveat, Decision, Kind, Remark, RemarkCode
+from choose.schema.standings import RareFigure, RareLabel, Step, StepCode, StepKind
 from support import decisions
 
 STORE = Path(".choose") / "tickets-9f2c1ab0-33a1b2"
@@ -142,6 +142,45 @@ def test_every_caveat_has_words() -> None:
         assert said
 
 
+def test_every_step_and_every_remark_has_words() -> None:
+    base = decisions.answered()
+    steps = {"steps": (), "rare": (RareLabel(label="spam", rows=12, share=0.1),)}
+    base = base.model_copy(update={"verdict": base.verdict.model_copy(update=steps)})
+    kinds = {kind for kind, codes in STEP_CODES.items() for code in codes}
+    assert kinds == {*get_args(StepKind)}
+    assert {c for codes in STEP_CODES.values() for c in codes} == {*get_args(StepCode)}
+    for kind, codes in STEP_CODES.items():
+        for code in codes:
+            step = Step(kind=kind, code=code, names=("a", "b"), count=3, total=9, share=0.5)
+            assert kind == "cascade" or words.step_text(base, step)
+    for code in get_args(RemarkCode):
+        verdict = base.verdict.model_copy(update={"remarks": (Remark(code=code, names=("a",)),)})
+        (said,) = words.remarks(base.model_copy(update={"verdict": verdict}))
+        assert said
+
+
+STEP_CODES: dict[StepKind, tuple[StepCode, ...]] = {
+    "check-labels": ("conflicts", "doubted"),
+    "fix-documents": ("documents",),
+    "fix-retrieval": ("retrieval",),
+    "fix-format": ("cut", "unreadable"),
+    "evaluate-rest": ("begin", "begin-paid", "finish", "finish-paid", "finish-rows"),
+    "label-more": (
+        "labels-for-gain",
+        "labels-for-target",
+        "separate",
+        "still-rising",
+        "too-few",
+    ),
+    "add-candidate": ("add",),
+    "stronger-model": ("stronger",),
+    "more-runs": ("repeat", "repeat-late", "repeat-paid"),
+    "guideline": ("guideline",),
+    "metric": ("rare-label",),
+    "cascade": ("cascade",),
+}
+
+
 def test_u4_a_rare_label_says_who_misses_how_many() -> None:
     recall = Interval(value=0.82)
     figures = (
@@ -153,9 +192,9 @@ def test_u4_a_rare_label_says_who_misses_how_many() -> None:
 
 
 def test_steps_keep_whole_sentences() -> None:
-    text = "Finish what was left out. " + "The same command goes on. " * 9
+    text = ["Finish what was left out.", *["The same command goes on."] * 9]
     assert first_sentences(text, 60) == "Finish what was left out. The same command goes on."
-    assert first_sentences("A very long first sentence stays whole. More.", 10).endswith("whole.")
+    assert first_sentences(["A very long first sentence.", "More."], 10).endswith("sentence.")
 
 
 @pytest.mark.parametrize("made", [decisions.answered, decisions.crowded, decisions.hostile])
@@ -172,7 +211,7 @@ def test_commands_name_the_study_by_its_path_wherever_it_lies(written: str) -> N
     """The record holds no folder of the machine, so `-c demo/study.toml` failed elsewhere."""
     store = Path("/studies of us/demo")
     command = f"choose compare -c {written} --budget 15m"
-    step = Step(kind="evaluate-rest", text="Finish what was left out.", command=command)
+    step = Step(kind="evaluate-rest", code="finish", command=command)
     base = decisions.answered()
     verdict = base.verdict.model_copy(update={"steps": (step,)})
     out = io.StringIO()
@@ -211,7 +250,7 @@ LONG = (
 
 def test_a_long_command_can_be_copied_as_it_is_shown() -> None:
     """At 80 columns it was broken within the name of a model."""
-    step = Step(kind="evaluate-rest", text="Finish what was left out.", command=LONG)
+    step = Step(kind="evaluate-rest", code="finish", command=LONG)
     base = decisions.answered()
     verdict = base.verdict.model_copy(update={"steps": (step,)})
     out = io.StringIO()

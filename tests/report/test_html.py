@@ -15,7 +15,7 @@ import pytest
 from altair.utils.schemapi import DEBUG_MODE
 
 from choose.report import words
-from choose.report.html.page import CHARTS, plainly
+from choose.report.html.page import CHARTS
 from choose.report.markdown import render_markdown
 from choose.schema.decision import Decision, Kind, Method, Note, PromptText
 from choose.schema.diagnosis import Audit, Suspect
@@ -53,7 +53,6 @@ def poisoned(vectors: tuple[str, ...]) -> Decision:
             "why",
             "names",
             "what",
-            "next",
             "evidence",
             "model",
             "errors",
@@ -113,12 +112,6 @@ def test_sections_are_listed_and_led_to() -> None:
     page = page_of(decisions.reading())
     listed = re.findall(r'<a href="#([a-z]+)">', page[page.index("<nav") : page.index("</nav>")])
     assert listed == ["decision", "reading", "rows", "evidence", "method", "again"]
-
-
-def test_a_range_is_said_in_words_on_the_first_screen() -> None:
-    assert plainly("(95 % interval -0.1 to 6.0).") == "(likely between -0.1 and 6.0)."
-    assert plainly("95 % interval 3 to more than 9;") == "likely between 3 and more than 9;"
-    assert "likely range" in plainly("nothing (upper end of the 95 % interval)")
 
 
 def test_the_first_screen_speaks_without_statistics() -> None:

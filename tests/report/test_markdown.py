@@ -74,7 +74,7 @@ def test_it_begins_with_the_first_screen() -> None:
             "### Families",
             "| **classifier\\: tfidf** | 79 % |",
             "tuning\\: lora | 78 % | 362 of 602 |",
-            "1. Check 29 doubted labels",
+            "1. Define the line between",
             "`choose compare tickets.csv --model openai:gpt-4o-mini`",
             "### What else matters",
         )

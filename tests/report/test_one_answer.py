@@ -85,4 +85,4 @@ def test_a_step_that_is_not_worth_its_effort_is_called_so_in_every_form() -> Non
     """Below "What to do next" it was the third step, with nothing that said so."""
     said = forms(decisions.answered())
     for form in ("terminal", "markdown", "page"):
-        assert "Not worth it: label 960 rows for even odds." in said[form], form
+        assert "Not worth it: label more test rows: separating tfidf" in said[form], form

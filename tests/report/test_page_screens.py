@@ -13,7 +13,6 @@ from choose.report import words
 from choose.report.candidate_order import contending, marked, standings, titles
 from choose.report.html.chart_style import GREY, palette
 from choose.report.html.line_charts import TICKS, apart, drawable, few
-from choose.report.html.page import lead
 from choose.report.html.page_tables import (
     PRICES,
     answered_line,
@@ -74,7 +73,8 @@ def answered(**facts: object) -> Decision:
         FamilyResult(family="retrieval"),
     )
     steps = tuple(
-        Step(kind="other", text=f"Do thing {i}.", command=f"choose thing {i}") for i in range(5)
+        Step(kind="add-candidate", code="add", names=(f"c{i}",), command=f"choose thing {i}")
+        for i in range(5)
     )
     told = {
         "families": families,
@@ -106,13 +106,15 @@ def test_the_first_screen_answers_the_title_and_says_why_and_what_to_do() -> Non
 def test_a_step_that_is_not_worth_its_effort_is_no_step_to_do() -> None:
     """ "Label 9,300 rows" stood first."""
     decision = answered()
-    idle = Step(kind="label-more", text="Labelling 9,300 rows is out of proportion.", worth=False)
+    idle = Step(
+        kind="label-more", code="separate", names=("probe", "lora"), count=9300, worth=False
+    )
     steps = (decision.verdict.steps[0], idle)
     verdict = decision.verdict.model_copy(update={"steps": steps})
     page = page_of(decision.model_copy(update={"verdict": verdict}))
-    assert page.count("<li>Do thing 0.") == 1
-    said = "Not worth it: labelling 9,300 rows is out of proportion."
-    assert f'<p class="note">{said}</p>' in page
+    assert page.count("<li>Compare it with the other families: so far only c0 ran.") == 1
+    said = "Not worth it: label more test rows: separating probe from lora needs about 9,300 more"
+    assert f'<p class="note">{said}' in page
 
 
 def test_three_screens_and_everything_else_folded_without_a_script() -> None:
@@ -328,12 +330,6 @@ def test_other_settings_stand_against_the_own_setting_on_the_same_rows() -> None
     )
     said = text_of(page_of(answered(scorecards=cards)))
     assert f"probe C = 1 {MINUS}0.8 ({MINUS}3.0 to +1.4) 121 of 600" in said
-
-
-def test_a_folded_part_says_its_finding_in_one_sentence() -> None:
-    text = "Between 0.9 % and 18.9 % may be wrong. (Confident learning says 7.8 %.) More."
-    assert lead(text) == "Between 0.9 % and 18.9 % may be wrong."
-    assert lead("gpt-4.1 at 3.5 s") == "gpt-4.1 at 3.5 s"
 
 
 def test_rare_labels_are_said_on_the_first_screen() -> None:

@@ -268,7 +268,7 @@ def test_a_study_goes_on_where_the_dollars_of_a_search_end() -> None:
     assert decision.verdict.kind == "incomplete"
     assert decision.verdict.unmeasured == ("prompting",)
     (step,) = [step for step in decision.verdict.steps if step.kind == "evaluate-rest"]
-    assert step.text.startswith("Give the others money: --max-usd was used up before tuned-prompt")
+    assert (step.code, step.names) == ("begin-paid", ("tuned-prompt",))
     assert step.command == "choose plan -c st0.0015"
 
 

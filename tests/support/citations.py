@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 from choose.formatting import MINUS
@@ -55,7 +56,11 @@ def uncited(decision: Decision, sentences: tuple[str, ...] = ()) -> list[tuple[s
     names = sorted(_names(decision), key=len, reverse=True)
     found = []
     answer = list(_answer(decision))
-    said = sentences or (*verdict["next"], *words.remarks(decision), *answer)
+    said = sentences or (
+        *map(partial(words.step_text, decision), decision.verdict.steps),
+        *words.remarks(decision),
+        *answer,
+    )
     for sentence in said:
         text = sentence
         for name in names:

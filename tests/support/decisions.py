@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from choose.formatting import MINUS
 from choose.schema.base import Interval
 from choose.schema.costs import Cost
 from choose.schema.decision import (
@@ -208,8 +207,8 @@ GATES = (
 )
 
 STEPS = (
-    "Read the 29 rows of card_arrival that probe got wrong: half of its errors.",
-    "Then label 200 rows more of refund_not_showing_up.",
+    Step(kind="add-candidate", code="add", names=("probe",)),
+    Step(kind="label-more", code="separate", names=("probe", "lora"), count=200, total=900),
 )
 PICKED = {"adopt": "lora", "baseline-is-enough": "probe"}
 
@@ -237,8 +236,7 @@ def verdict(kind: Kind) -> Verdict:
                 rows=100,
             ),
         ),
-        steps=tuple(Step(kind="other", text=text) for text in STEPS),
-        next=STEPS,
+        steps=STEPS,
     )
 
 
@@ -434,7 +432,7 @@ def hostile() -> Decision:
         update={
             "headline": evil,
             "remarks": (Remark(code="setting", names=(evil,), what=evil),),
-            "next": (evil, evil),
+            "steps": (Step(kind="more-runs", code="repeat", names=(evil,), command=evil),),
             "recommended": f"{evil}2",
             "use_meanwhile": f"{evil}3",
         }
@@ -514,21 +512,38 @@ def answered() -> Decision:
     )
     steps = (
         Step(
-            kind="check-labels",
-            text="Check 29 doubted labels (T157, T355, T560 and others): +2.3 points "
-            f"({MINUS}0.9 to +4.5).",
-            question="How many labels are wrong?",
+            kind="guideline",
+            code="guideline",
+            names=("billing", "payouts"),
+            count=6,
+            total=29,
+            value=Interval(value=0.023, low=-0.009, high=0.045),
             minutes=20,
             command="choose report tickets --full",
         ),
         Step(
             kind="stronger-model",
-            text="Try a stronger LLM: only one of 135M parameters was tried.",
+            code="stronger",
+            names=("prompt",),
+            share=0.84,
             command="choose compare tickets.csv --model openai:gpt-4o-mini",
         ),
-        Step(kind="evaluate-rest", text="Finish lora.", command="choose demo --budget 15m"),
-        Step(kind="more-runs", text="Repeat lora with 3 seeds.", command="choose demo --seeds 3"),
-        Step(kind="label-more", text="Label 960 rows for even odds.", worth=False),
+        Step(
+            kind="evaluate-rest",
+            code="finish-rows",
+            rows={"lora": 240},
+            minutes=15,
+            command="choose demo --budget 15m",
+        ),
+        Step(
+            kind="more-runs",
+            code="repeat",
+            names=("lora",),
+            share=0.6,
+            count=1,
+            command="choose demo --seeds 3",
+        ),
+        Step(kind="label-more", code="separate", names=("tfidf", "lora"), count=960, worth=False),
     )
     changed = base.verdict.model_copy(
         update={
@@ -539,7 +554,6 @@ def answered() -> Decision:
             "recommended": None,
             "caveats": (Caveat(code="small-model", names=("SmolLM2-135M-Instruct",)),),
             "steps": steps,
-            "next": tuple(step.text for step in steps),
         }
     )
     data = base.dataset.model_copy(update={"rows": 602, "test_rows": 602})
@@ -562,14 +576,9 @@ def crowded() -> Decision:
         )
         for n in range(1, 25)
     )
-    sentences = tuple(f"Sentence {n} that goes on {'and on ' * 60}." for n in range(6))
-    verdict = base.verdict.model_copy(
-        update={
-            "steps": tuple(
-                step.model_copy(update={"text": sentences[0]}) for step in base.verdict.steps
-            ),
-        }
-    )
+    names = tuple(f"{long}{n}" for n in range(6))
+    step = Step(kind="more-runs", code="repeat", names=names, share=0.5, command="choose demo")
+    verdict = base.verdict.model_copy(update={"steps": (step,) * 5})
     cards = tuple(
         base.scorecards[0].model_copy(update={"candidate": s.candidate, "family": s.family})
         for s in many
@@ -588,7 +597,6 @@ def alone() -> Decision:
             "unmeasured": ("prompting", "retrieval", "fine-tuning"),
             "chance": {"baseline": 1.0},
             "steps": (),
-            "next": (),
         }
     )
     return base.model_copy(

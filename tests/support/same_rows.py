@@ -110,8 +110,7 @@ def _sentences(decision: Decision) -> tuple[str, ...]:
         *words.caveats(decision),
         *words.reading(decision),
         *words.remarks(decision),
-        *verdict.next,
-        *(step.text for step in verdict.steps),
+        *(words.step_text(decision, step) for step in verdict.steps),
         *(gate.evidence for gate in decision.gates),
     )
 

@@ -16,6 +16,7 @@ from choose.judge.decision.more_labels import label_gains
 from choose.judge.decision.next_steps import next_actions
 from choose.judge.decision.remarks import remarks_of
 from choose.judge.decision.rule import Case, label_shift, select
+from choose.judge.decision.steps import steps_of
 from choose.judge.decision.verdict_gates import gates_of
 from choose.judge.decision.verdict_kind import kind_of
 from choose.judge.diagnosis.error_overlap import disagreement_of, overlap_of
@@ -34,13 +35,11 @@ from choose.judge.measures.text_metrics import (
     long_answers,
     text_figures,
 )
-from choose.judge.prose.action_list import next_steps
 from choose.judge.scores.family_comparison import FamilyComparison, pair_records
 from choose.judge.scores.paired_comparison import interval_of
 from choose.judge.scores.score_tables import CandidateScores, StudyScores, study_scores
 from choose.judge.stats.two_way import row_means
 from choose.schema.base import Interval, with_population
-from choose.schema.costs import Move
 from choose.schema.decision import DatasetRecord, Decision, Gate, Pair, Verdict
 from choose.schema.plan import LeftOut
 from choose.schema.scorecard import Scorecard
@@ -83,7 +82,7 @@ def judge(
         rule=rule.version,
         dataset=_dataset(evidence, scores),
         goal=contenders.rule.record(),
-        verdict=_verdict(case, gates, looks, moves),
+        verdict=_verdict(case, gates, looks),
         gates=gates,
         scorecards=_scorecards(evidence, contenders),
         standings=standings,
@@ -159,9 +158,8 @@ def _nothing(scores: StudyScores) -> str:
     )
 
 
-def _verdict(case: Case, gates: tuple[Gate, ...], looks: int, moves: tuple[Move, ...]) -> Verdict:
+def _verdict(case: Case, gates: tuple[Gate, ...], looks: int) -> Verdict:
     kind = kind_of(case)
-    steps = next_steps(case, gates, moves)
     # A candidate is named only where the verdict is to use one.
     recommended = case.selection.chosen if kind in ("adopt", "baseline-is-enough") else None
     return Verdict(
@@ -178,9 +176,8 @@ def _verdict(case: Case, gates: tuple[Gate, ...], looks: int, moves: tuple[Move,
         caveats=caveats_of(case, gates, looks),
         families=families_of(case),
         remarks=remarks_of(case),
-        steps=steps,
+        steps=steps_of(case, gates),
         rare=rare_labels(case),
-        next=tuple(step.text for step in steps),
     )
 
 

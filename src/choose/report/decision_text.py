@@ -245,11 +245,10 @@ def _agreement(agreement: Agreement) -> str:
 
 
 def suspects_note(audit: Audit) -> str:
-    """Say how the doubted labels were selected, and that none was changed."""
+    """Say how the doubted labels were selected."""
     accuracy = f" ({percent(audit.accuracy.value)} % accurate)" if audit.accuracy else ""
     first = f"; check these {audit.suspected:,} first" if audit.suspected else ""
     return (
         f"The cross-validated answers of {' + '.join(audit.auditors)}{accuracy} disagree with "
-        f"{plural(audit.contradicted, 'label')}{first}. No row was removed and no label changed: "
-        "only a person can tell a wrong label from a hard row. All are in decision.json."
+        f"{plural(audit.contradicted, 'label')}{first}."
     )

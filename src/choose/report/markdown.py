@@ -47,13 +47,11 @@ from choose.report.exchanged_facts_text import notes_on_reading, tables_on_readi
 from choose.report.family_table import family_table
 from choose.report.screen_text import shorten
 from choose.report.study_comparison_text import CHANGE_HEADS, COMPARISON_HEADS
-from choose.report.terminal.first_screen import step_text, steps
 from choose.report.text_answers import other_metrics_table, text_notes
 from choose.schema.check import Check
 from choose.schema.costs import Cost
 from choose.schema.decision import Decision, Expectation
 from choose.schema.scorecard import Scorecard
-from choose.schema.standings import Step
 from choose.schema.study_changes import Versus
 
 STATUS = {"good": "good", "look": "**look**", "unknown": "not measured"}
@@ -169,7 +167,7 @@ def _first_screen(decision: Decision, checks: Sequence[Expectation]) -> Iterator
     yield from _section("Families", table(families.heads, cells) if cells else [])
     yield from _list("Rare labels", [words.rare_sentence(rare) for rare in verdict.rare])
     yield from _list("What reading loses", list(words.reading(decision)))
-    yield from _section("What to do next", _steps(steps(verdict)))
+    yield from _section("What to do next", _steps(decision))
 
 
 def _list(title: str, sentences: Sequence[str]) -> Iterator[str]:
@@ -182,10 +180,11 @@ def _section(title: str, lines: Sequence[str]) -> Iterator[str]:
         yield from ("", f"### {title}", "", *lines)
 
 
-def _steps(every: Sequence[Step]) -> list[str]:
+def _steps(decision: Decision) -> list[str]:
+    told = ((words.step_text(decision, step), step) for step in decision.verdict.steps)
     return [
-        f"{place}. {sentence(step_text(step))}" + (f" {code(step.command)}" if step.command else "")
-        for place, step in enumerate(every, 1)
+        f"{place}. {sentence(text)}" + (f" {code(step.command)}" if step.command else "")
+        for place, (text, step) in enumerate(told, 1)
     ]
 
 

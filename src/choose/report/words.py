@@ -6,10 +6,12 @@ is called sure from 95 %, likely from 80 %, and open below.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
+from choose.errors import quoted, rows_named
 from choose.formatting import (
     clean,
+    dollars,
     duration,
     in_percent,
     in_points,
@@ -21,9 +23,10 @@ from choose.formatting import (
     points,
     short_model,
     signed_points,
+    size_in_points,
 )
 from choose.report.decision_text import score_noun, words_in
-from choose.schema.base import above_0
+from choose.schema.base import Interval, above_0
 from choose.schema.decision import Caveat, Decision, Kind, Remark
 from choose.schema.diagnosis import Cascade, ErrorOverlap
 from choose.schema.reading_documents import (
@@ -35,7 +38,7 @@ from choose.schema.reading_documents import (
     best_first,
 )
 from choose.schema.score_names import COUNTED, NAMES, amount, is_share, scored
-from choose.schema.standings import FamilyResult, RareFigure, RareLabel, Standing
+from choose.schema.standings import FamilyResult, RareFigure, RareLabel, Standing, Step, StepKind
 from choose.types import FAMILIES, Family
 
 # A chance from which on a choice is called so; below the second, it is open.
@@ -43,6 +46,9 @@ SURE, LIKELY = 0.95, 0.80
 
 # A family with less chance than this is not spoken of, and a loss below this is none.
 POSSIBLE, NO_LOSS = 0.02, 0.0005
+
+# Row ids that a sentence lists.
+NAMED = 5
 
 # So little is expected to be lost that no further minute is worth it.
 SMALL_LOSS = 0.005
@@ -242,6 +248,205 @@ def _remark(decision: Decision, remark: Remark) -> str:
         f"{change}, on {plural(rows, 'row')}. Confirm it on other rows.",
     }
     return said[remark.code]
+
+
+# What to do next: the sentences of each step, the first of which says it.
+
+_PAY = (
+    "The same command with a higher --max-usd goes on from here and pays for no answer twice; "
+    "choose plan says what the rest costs."
+)
+
+
+def step(decision: Decision, found: Step) -> list[str]:
+    """Return what a step says to do, in the first sentence, and why."""
+    first, *more = _STEPS[found.kind](decision, found)
+    if not found.worth:
+        first = f"Not worth it: {first[:1].lower()}{first[1:]}"
+    return [first, *more]
+
+
+def step_text(decision: Decision, found: Step) -> str:
+    """Return the sentences of a step as one text."""
+    return " ".join(step(decision, found))
+
+
+def _left_out(decision: Decision, found: Step) -> Iterator[str]:
+    names = listed([clean(name) for name in found.names])
+    total = decision.dataset.test_rows
+    missing = [f"{clean(name)} lacks {rows:,}" for name, rows in found.rows.items()]
+    items = "; ".join(filter(None, [names, plural(found.count or 0, "item")]))
+    again = f", with {listed(found.again)} to be repeated" if found.again else ""
+    said = {
+        "begin": f"Give the others time: the budget ended before {names} had answered "
+        f"anything{again}.",
+        "begin-paid": f"Give the others money: --max-usd was used up before {names} had answered "
+        "anything.",
+        "finish-rows": f"Finish what was left out: of {total:,} answers, {listed(missing)}{again}.",
+        "finish": f"Finish what was left out ({items}).",
+        "finish-paid": f"Finish what was left out ({items}): --max-usd was used up.",
+    }
+    yield said[found.code]
+    if found.slow and found.seconds:
+        yield f"One fit of {clean(found.slow)} takes about {duration(found.seconds)} here."
+    yield _on(found)
+
+
+def _on(found: Step) -> str:
+    """Say how the same command goes on: with more time, or more money."""
+    if found.minutes is None:
+        return _PAY
+    more = " and a higher --max-usd" if found.paid else ""
+    return f"The same command with --budget {found.minutes:.0f}m{more} goes on from here."
+
+
+def _repeat(decision: Decision, found: Step) -> Iterator[str]:
+    names, seeds = listed([clean(name) for name in found.names]), "with more seeds"
+    yield f"Repeat {names}." if found.code != "repeat" else f"Repeat {names} {seeds}."
+    share = f"{100 * (found.share or 0.0):.0f} % of the uncertainty"
+    if found.count == 1:
+        yield f"One run cannot tell how much runs vary, assumed to be {share}."
+    else:
+        yield f"With so few runs, the variance between runs causes {share}."
+    if found.code != "repeat":
+        yield _on(found)
+
+
+def _check_labels(decision: Decision, found: Step) -> Iterator[str]:
+    if found.code == "conflicts":
+        rows = plural(found.count or 0, "row")
+        yield f"Decide on one label for each text that has two ({rows})."
+        return
+    ids = [clean(row.id) for row in decision.audit.doubted] if decision.audit else []
+    shown = listed([*ids[:NAMED], *["others"] * (len(ids) > NAMED)])
+    yield f"Check the labels of the {plural(len(ids), 'most suspicious row')} ({shown})."
+    if decision.audit and (gain := decision.audit.gain):
+        yield (
+            f"Correcting them would add about {size_in_points(gain.gain)} to the measured accuracy "
+            f"of {clean(gain.candidate)}."
+        )
+    yield from _effort(found)
+
+
+def _effort(found: Step) -> Iterator[str]:
+    if found.minutes is not None:
+        price = f" and {dollars(found.usd)}" if found.usd is not None else ""
+        yield f"That takes up to {duration(60 * found.minutes)}{price}."
+
+
+def _label_more(decision: Decision, found: Step) -> Iterator[str]:
+    first, other = map(clean, (*found.names, "", "")[:2])
+    what, noun = words_in(decision), score_noun(decision.goal)
+    count, total, share = found.count or 0, found.total, found.share or 0.0
+    more = f"{_more(found.labels)} more {what.labels}" if found.labels else ""
+    surer = f", {total:,} for 80 %" if total is not None else ""
+    said = {
+        "labels-for-target": f"{first} would reach {amount(share, noun)} with {more}.",
+        "labels-for-gain": f"More {what.labels} would help {first}: it gains {points(share)} with "
+        f"{more}.",
+        "still-rising": f"More {what.labels} still help {first}: from {count:,} to "
+        f"{plural(total or 0, what.label)} it gained "
+        f"{size_in_points(found.gained) if found.gained else ''}.",
+        "separate": f"Label more test rows: separating {first} from {other} needs about "
+        f"{count:,} more for a 50 % chance{surer}.",
+        "too-few": f"Label more test rows: {count:,} cannot separate {first} and {other}.",
+    }
+    yield said[found.code]
+    yield from _effort(found)
+
+
+def _more(labels: Interval) -> str:
+    """Return ``about 700 (400 to 1,500)``."""
+    high = f"to {labels.high:,.0f}" if labels.high is not None else "or more"
+    return f"about {labels.value:,.0f} ({labels.low:,.0f} {high})"
+
+
+def _guideline(decision: Decision, found: Step) -> Iterator[str]:
+    a, b = map(quoted, found.names)
+    yield f"Define the line between {a} and {b} in your labelling guide."
+    yield f"{found.count:,} of the {found.total:,} doubted labels lie between them."
+
+
+def _mend_format(decision: Decision, found: Step) -> Iterator[str]:
+    answers = f"{found.count:,} of {plural(found.total or 0, 'answer')}"
+    yield f"Mend the output of {clean(found.names[0])} before you believe that it lost."
+    if found.code == "cut":
+        yield f"{answers} did not end: allow longer ones, or stop those that repeat themselves."
+    else:
+        yield (
+            f"{answers} cannot be read: show it an example of the form, or use a schema at an "
+            "endpoint."
+        )
+
+
+def _documents(decision: Decision, found: Step) -> Iterator[str]:
+    yield f"Write or find the documents with the answers to {rows_named(found.names, 8)}."
+    yield "The check lists every question whose answer occurs in none."
+
+
+def _retrieval(decision: Decision, found: Step) -> Iterator[str]:
+    name = found.names[0]
+    whose = f", as measured with {clean(name)}" if name != decision.pick else ""
+    yield (
+        f"Improve retrieval{whose}: other lengths of passages (words), more of them (k), titles "
+        "that say what a page is about, or an encoder of your domain (--encoder)."
+    )
+    split = next((one for one in decision.loss_splits if one.candidate == name), None)
+    if split is None or split.found is None or not split.found.missed:
+        return
+    missed, low = split.found.missed, split.found.low
+    if low is None:
+        yield f"It misses the evidence of {rows_named(missed, 8)}."
+        return
+    if low:
+        yield f"Better ranks (retriever) or more passages help with {rows_named(low, 8)}."
+    if rest := [id for id in missed if id not in {*low}]:
+        yield f"Other wording or documents help with {rows_named(rest, 8)}."
+
+
+def _add(decision: Decision, found: Step) -> Iterator[str]:
+    yield f"Compare it with the other families: so far only {listed(found.names)} ran."
+    yield "-s all adds those that are installed and keeps these results."
+
+
+def _stronger(decision: Decision, found: Step) -> Iterator[str]:
+    more, noun = words_in(decision).stronger, score_noun(decision.goal)
+    which = "a stronger" if found.names else "an"
+    rows = f"these {plural(found.count, 'row')}" if found.count else "these rows"
+    yield (
+        f"Try {which} {more.what} ({more.flag} SPEC): one that gets over "
+        f"{scored(found.share or 0.0, noun)} on {rows} may become the recommendation."
+    )
+
+
+def _cascade(decision: Decision, found: Step) -> Iterator[str]:
+    if decision.overlap and decision.overlap.cascade:
+        yield f"Try a cascade: {cascade(decision.overlap.cascade)}."
+
+
+def _metric(decision: Decision, found: Step) -> Iterator[str]:
+    rare = decision.verdict.rare[0]
+    yield (
+        f"Judge by a metric that counts {quoted(rare.label)}: --metric balanced (every label "
+        "equally) or [goal.error_costs]."
+    )
+    yield rare_sentence(rare)
+
+
+_STEPS: dict[StepKind, Callable[[Decision, Step], Iterator[str]]] = {
+    "add-candidate": _add,
+    "cascade": _cascade,
+    "check-labels": _check_labels,
+    "evaluate-rest": _left_out,
+    "fix-documents": _documents,
+    "fix-format": _mend_format,
+    "fix-retrieval": _retrieval,
+    "guideline": _guideline,
+    "label-more": _label_more,
+    "metric": _metric,
+    "more-runs": _repeat,
+    "stronger-model": _stronger,
+}
 
 
 # What models that read documents lose, and to what.

@@ -201,7 +201,7 @@ class Verdict(Record):
         caveats: what no chance counts, the most serious first.
         families: every family of the question, the chosen one first.
         remarks: what weighs beside the answer, then what would change it.
-        steps: what to do next, the most valuable first; `next` holds their texts.
+        steps: what to do next, the most valuable first.
         rare: labels that accuracy hardly sees, the rarest first; empty where the metric sees them.
     """
 
@@ -220,7 +220,6 @@ class Verdict(Record):
     remarks: tuple[Remark, ...] = ()
     steps: tuple[Step, ...] = ()
     rare: tuple[RareLabel, ...] = ()
-    next: tuple[str, ...] = ()
 
 
 class DatasetRecord(Record):

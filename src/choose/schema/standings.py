@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 from choose.schema.base import Interval, Record
@@ -21,7 +22,6 @@ StepKind = Literal[
     "guideline",
     "metric",
     "cascade",
-    "other",
 ]
 
 
@@ -85,23 +85,76 @@ class Standing(Record):
     length: float | None = None
 
 
+StepCode = Literal[
+    "add",
+    "begin",
+    "begin-paid",
+    "cascade",
+    "conflicts",
+    "cut",
+    "documents",
+    "doubted",
+    "guideline",
+    "finish",
+    "finish-paid",
+    "finish-rows",
+    "labels-for-gain",
+    "labels-for-target",
+    "rare-label",
+    "repeat",
+    "repeat-late",
+    "repeat-paid",
+    "retrieval",
+    "separate",
+    "still-rising",
+    "stronger",
+    "too-few",
+    "unreadable",
+]
+
+
 class Step(Record):
-    """Something to do next, the most valuable first.
+    """Something to do next, the most valuable first; `report.words` says it.
 
     Attributes:
-        question: the question that this step answers, in plain words; empty if it is evident.
+        code: what is to be done, and why; those that end in ``-paid`` need money, not time.
+        names: candidates; two labels whose boundary is to be defined; questions without documents;
+            parts of the study that were left out.
+        rows: by candidate the test rows that it lacks an answer to.
+        again: candidates that the same command repeats too.
+        slow: the slowest candidate that has not begun; a fit of it takes `seconds`.
+        paid: whether the command takes a higher --max-usd as well.
+        count: rows, answers or items that it is about; for ``separate``, rows for an even chance;
+            for ``stronger``, rows that were answered, if not all; for ``repeat``, runs so far.
+        total: of which `count` are a part; for ``separate``, rows for a chance of 80 %; for
+            ``still-rising``, labels now.
+        share: a score to reach, a gain, or the share of the uncertainty that is due to runs.
+        labels: more labels that are needed; `high` is null where it is not known.
+        gained: what the last labels gained.
         value: the accuracy it is expected to add, with its interval; null where not known.
-        minutes: of a person's or the machine's time; null where not known.
+        minutes: of a person's or the machine's time, at most; null where not known.
+        usd: what these cost.
         command: what to type, without a prompt; null where nothing is to be typed.
         worth: false for a step that is named only to say that its effort is out of proportion;
             such steps come last.
     """
 
     kind: StepKind
-    text: str
-    question: str = ""
+    code: StepCode
+    names: tuple[str, ...] = ()
+    rows: Mapping[str, int] = {}
+    again: tuple[str, ...] = ()
+    slow: str | None = None
+    seconds: float | None = None
+    paid: bool = False
+    count: int | None = None
+    total: int | None = None
+    share: float | None = None
+    labels: Interval | None = None
+    gained: Interval | None = None
     value: Interval | None = None
     minutes: float | None = None
+    usd: float | None = None
     command: str | None = None
     worth: bool = True
 

@@ -11,7 +11,6 @@ from statistics import median
 import numpy as np
 from scipy.special import stdtrit
 
-from choose.formatting import number
 from choose.judge.evidence import CandidateInfo
 from choose.judge.goal import Rule
 from choose.judge.scores.score_tables import CLEAN, CandidateScores
@@ -102,18 +101,6 @@ def label_usd(labels: float, rule: Rule) -> float | None:
     if hours == 0:
         return 0.0
     return None if hours is None or rule.hourly_rate is None else hours * rule.hourly_rate
-
-
-def priced(rule: Rule, low: float, high: float | None = None) -> str:
-    """Return `` (1.5 to 4 hours, $45 to $120)`` for low to high labels; empty if unpriced."""
-    ends = [low] if high is None or high == low else [low, high]
-    if rule.minutes_per_label is None:
-        return ""
-    hours = [label_hours(n, rule) for n in ends]
-    text = f" ({' to '.join(number(h) for h in hours if h is not None)} hours"
-    if rule.hourly_rate is not None:
-        text += f", {' to '.join(f'${label_usd(n, rule):,.0f}' for n in ends)}"
-    return text + ")"
 
 
 def _answer_cost(runs: Sequence[Run], info: CandidateInfo, rule: Rule) -> AnswerCost | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Callable, Mapping
 from functools import cache
@@ -80,14 +79,12 @@ from choose.report.html.page_tables import (
     runs_line,
 )
 from choose.report.html.standings_chart import standings_chart
-from choose.report.terminal.first_screen import step_text
 from choose.report.text_answers import text_sections, with_inputs
 from choose.schema.base import Interval
 from choose.schema.decision import Decision
 from choose.schema.study_changes import Versus
 
 LONGEST = 300  # characters of a row's text on the page; the record has all of it
-_RANGE = re.compile(r"95 % (?:interval|CI) (\S+) to (?=\S*\d|more than)")
 STATUS = {"pass": ("✓", "pass"), "fail": ("✗", "fail"), "unknown": ("?", "unknown")}
 
 # The parts of the page in its contents, which stay in sight.
@@ -154,8 +151,8 @@ def _first_screen(decision: Decision) -> dict[str, Any]:
         "reading": list(sentences.reading(decision)),
         "caveats": list(sentences.caveats(decision)),
         "families": found,
-        "steps": [step for step in verdict.steps if step.worth],
-        "not_worth": [step_text(step) for step in verdict.steps if not step.worth],
+        "steps": [(sentences.step_text(decision, s), s) for s in verdict.steps if s.worth],
+        "not_worth": [sentences.step_text(decision, s) for s in verdict.steps if not s.worth],
         "rare": list(map(sentences.rare_sentence, verdict.rare)),
         "mark": chosen(verdict),
         "titles": titles(decision),
@@ -237,8 +234,8 @@ def environment() -> Environment:
         finalize=_harmless,
     )
     filters: tuple[Callable[..., object], ...] = (
-        *(prompt, plainly, cut, percent, span, difference, figure, p_value, plural),
-        *(pool_note, anchor, moment, noted, change, duration, lead, of_rows, percent_interval),
+        *(prompt, cut, percent, span, difference, figure, p_value, plural),
+        *(pool_note, anchor, moment, noted, change, duration, of_rows, percent_interval),
     )
     named = {function.__name__: function for function in filters}
     environment.filters.update(named, points=signed_points, pair_name=candidate_order.pair_name)
@@ -272,21 +269,9 @@ def prompt(text: str) -> Markup:
     return Markup("\n").join(escape(clean(line)) for line in lines)
 
 
-def lead(text: str) -> str:
-    """Return the first sentence of a text."""
-    return re.split(r"(?<=[^.\d]\.) (?=[A-Z(])", text, maxsplit=1)[0]
-
-
 def change(loss: Interval | None) -> str:
     """Return a loss as a change with its interval, in points: a loss is negative."""
     return difference(negated(loss) if loss else None)
-
-
-def plainly(sentence: str) -> str:
-    """Replace statistical terms in a sentence by plain ones."""
-    between = _RANGE.sub(r"likely between \1 and ", sentence)
-    between = between.replace("upper 95 % bound", "upper end of the likely range")
-    return re.sub("95 % (?:interval|CI)", "likely range", between)
 
 
 def render_versus_html(versus: Versus) -> str:

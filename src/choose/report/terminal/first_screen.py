@@ -6,7 +6,6 @@ does not fit is left out whole: no sentence is cut.
 
 from __future__ import annotations
 
-import re
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,8 +24,7 @@ from choose.report.decision_text import words_in
 from choose.report.family_table import family_table
 from choose.report.screen_text import clip, command_lines, literal, shorten
 from choose.report.terminal.layout import GAP, Column, encodable, note, pairs, split_table, trimmed
-from choose.schema.decision import Decision, Verdict
-from choose.schema.standings import Step
+from choose.schema.decision import Decision
 
 # Lines of the screen, and lines that the shell's prompt and the path of the report take below it.
 LINES, BELOW = 36, 2
@@ -39,16 +37,6 @@ LABEL, INDENT, WIDE = 9, 2, 96
 
 # Columns that a narrow screen may lack.
 COSTS = ("s/1,000", "$/1,000")
-
-
-def steps(verdict: Verdict) -> tuple[Step, ...]:
-    """Return what to do next, the most valuable first."""
-    return verdict.steps
-
-
-def step_text(step: Step) -> str:
-    """Return what a step is, or that it is not worth its effort."""
-    return step.text if step.worth else f"Not worth it: {step.text[:1].lower()}{step.text[1:]}"
 
 
 def warning(decision: Decision) -> str:
@@ -197,16 +185,16 @@ def _next(decision: Decision, width: int, room: Room) -> Iterator[RenderableType
     columns = max(width - LABEL - INDENT, 20)
     rows = []
     for place, step in enumerate(worthy):
-        text = literal(f"{place + 1}. {first_sentences(step.text, 2 * columns)}")
+        text = literal(f"{place + 1}. {first_sentences(words.step(decision, step), 2 * columns)}")
         if step.command and room.commands:
             text.append(indent(f"\n{command_lines(step.command, columns - 3)}", "   "), "cyan")
         rows.append((literal("" if place else "Do next", "bold"), text))
     yield pairs(rows)
 
 
-def first_sentences(text: str, columns: int) -> str:
-    """Return the first sentence of a text, and those after it that fit into so many columns."""
-    first, *others = re.split(r"(?<=[.!?]) (?=[A-Z“])", clean(text))
+def first_sentences(sentences: list[str], columns: int) -> str:
+    """Return the first sentence, and those after it that fit into so many columns."""
+    first, *others = map(clean, sentences)
     for sentence in others:
         if cell_len(f"{first} {sentence}") > columns:
             break

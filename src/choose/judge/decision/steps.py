@@ -1,0 +1,499 @@
+"""What to do next, by the loss that each step is expected to remove: the most first.
+
+What the answer itself says to do comes first, then a metric that overlooks a rare label. Finishing
+the study removes the loss of the choice that is made now; a step of which no figure is known counts
+half the margin. A step that removes nearly nothing is left out; one whose effort is out of
+proportion is named at the end as not worth it. Where nothing is left to gain, nothing is to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
+
+from choose.formatting import rounded
+from choose.judge.decision.contenders import best_of
+from choose.judge.decision.label_gates import (
+    conflicts_fail,
+    labels_limit,
+    rare_label_missed,
+    rare_labels,
+    relabelling_gain,
+)
+from choose.judge.decision.more_labels import (
+    forecast_nearest_target,
+    forecast_of_margin,
+    gain_from_labels,
+    lead_of_costlier,
+    more_rows,
+    steepest_gain,
+)
+from choose.judge.decision.next_steps import (
+    ENOUGH_RUNS,
+    budget_for,
+    planned_runs,
+    runs_to_repeat,
+)
+from choose.judge.decision.rule import Case, deciding_difference, deciding_rival
+from choose.judge.decision.verdict_kind import WORTH_LABELS, documents_limit, kind_of, target_met
+from choose.judge.diagnosis.cascade import pays
+from choose.judge.measures.cost_sheet import label_hours, label_usd
+from choose.judge.measures.curve_forecast import likely
+from choose.judge.measures.text_metrics import format_gap, only_cut
+from choose.judge.scores.score_tables import MISSING
+from choose.judge.stats.metrics import UNUSABLE
+from choose.schema.base import Interval
+from choose.schema.decision import Gate, Kind
+from choose.schema.plan import Reason
+from choose.schema.reading_documents import best_first
+from choose.schema.scorecard import CurveForecast, Needed
+from choose.schema.standings import Step, StepKind
+
+# Commands on the rows and settings of the stored study; the caller replaces STUDY with its folder.
+# With the same settings the first one goes on in that folder.
+STUDY = "choose compare -c STUDY"
+CHECK = "choose check -c STUDY -o issues.csv"
+PLAN = "choose plan -c STUDY"
+
+# What the answer itself says to do, by the kind of the verdict: the first step.
+ANSWERED: dict[Kind, tuple[StepKind, ...]] = {
+    "collect-labels": ("label-more",),
+    "fix-labels": ("check-labels",),
+    "fix-documents": ("fix-documents",),
+    "fix-retrieval": ("fix-retrieval",),
+    "incomplete": ("add-candidate", "evaluate-rest"),
+}
+
+# Less of a score is nearly nothing.
+NEARLY_NOTHING = 0.0005
+
+# Rows that are doubted between two labels before their boundary is worth defining.
+FEWEST = 3
+
+PROMPTED = ("prompting", "retrieval")
+
+# Why something was left out that neither time nor money would change.
+FOR_GOOD: tuple[Reason, ...] = ("refused", "dropped", "not-needed")
+
+
+def steps_of(case: Case, gates: tuple[Gate, ...]) -> tuple[Step, ...]:
+    """Return what to do next, the most valuable first; see the order at the top."""
+    metric, missed = list(_metric(case)), rare_label_missed(case)
+    if case.done:
+        return tuple(metric if missed else ())
+    steps = [*metric, *_every_step(case, gates)]
+    own = ANSWERED.get(kind_of(case), ())
+    if "label-more" in own and not any(step.kind in own and step.worth for step in steps):
+        steps.append(_why_more(case))
+    first = metric[0] if missed else None
+    kept = [s for s in steps if s.kind in own or s is first or _removes(case, s) >= NEARLY_NOTHING]
+
+    def order(step: Step) -> tuple[bool, bool, bool, float]:
+        return not step.worth, step.kind not in own, step is not first, -_removes(case, step)
+
+    return tuple(sorted(kept, key=order))
+
+
+def _every_step(case: Case, gates: tuple[Gate, ...]) -> list[Step]:
+    check = list(_check_labels(case))
+    worth_most = bool(check) and (
+        labels_limit(case) is not None
+        or (check[0].value is not None and check[0].value.value >= case.margin / 2)
+    )
+    waiting, planned = _waiting(case), planned_runs(case)
+    # Candidates that have not begun come first; of the others, no rows are named beside them.
+    unfinished = {} if waiting else _unfinished(case)
+    minutes = budget_for(case, unfinished, planned, waiting.values())
+    again = bool(unfinished or {*waiting} - case.unpaid) and not case.unpaid.issuperset(planned)
+    return [
+        *_mend_format(case),
+        *(_begin(case, waiting, planned, minutes) if waiting else _add_families(case)),
+        *_documents(case),
+        *_conflicts(case),
+        *(check if worth_most else ()),
+        *_evaluate(case, unfinished, planned, minutes),
+        *(() if again else _repeat(case, planned, minutes)),
+        *_stronger(case, gates),
+        *_cascade(case),
+        *(() if worth_most else check),
+        *(_finish(case, minutes) if not (unfinished or waiting or planned) else ()),
+        *_guideline(case),
+        *_more_labels(case),
+        *_separate(case),
+    ]
+
+
+def _removes(case: Case, step: Step) -> float:
+    """Return the score that a step is expected to add to what is used."""
+    if step.kind in ("evaluate-rest", "more-runs"):
+        return case.chances.loss
+    return case.margin / 2 if step.value is None else step.value.value
+
+
+def _metric(case: Case) -> Iterator[Step]:
+    if not case.contenders.only_guesses and rare_labels(case):
+        yield Step(kind="metric", code="rare-label", command=f"{STUDY} --metric balanced")
+
+
+# Labels.
+
+
+def _conflicts(case: Case) -> Iterator[Step]:
+    rows = case.contenders.panel.rows
+    conflicting = int(rows.conflicting.sum())
+    if rows.labels and conflicts_fail(conflicting, len(rows.targets)):
+        yield Step(kind="check-labels", code="conflicts", count=conflicting, command=CHECK)
+
+
+def _check_labels(case: Case) -> Iterator[Step]:
+    if (audit := case.audit) is None or not audit.doubted:
+        return
+    gain = relabelling_gain(audit, case)
+    yield Step(
+        kind="check-labels",
+        code="doubted",
+        value=gain.gain if gain else None,
+        command=CHECK,
+        **_effort(case, len(audit.doubted)),
+    )
+
+
+def _effort(case: Case, labels: float) -> dict[str, Any]:
+    """Return the minutes and dollars that so many labels take, where they are known."""
+    hours = label_hours(labels, case.contenders.rule)
+    minutes = None if hours is None else 60 * hours
+    return {"minutes": minutes, "usd": label_usd(labels, case.contenders.rule)}
+
+
+def _more_labels(case: Case) -> Iterator[Step]:
+    """Yield what more training labels are likely to gain."""
+    nearest = forecast_nearest_target(case.contenders)
+    if case.selection.target in ("missed", "open") and nearest and likely(nearest.target):
+        yield _toward_target(case, nearest)
+    forecast = forecast_of_margin(case.contenders, (case.name, *case.selection.rivals))
+    if forecast is not None and forecast.margin is not None:
+        yield Step(
+            kind="label-more",
+            code="labels-for-gain",
+            names=(forecast.candidate,),
+            share=forecast.margin.gain,
+            **_labels(case, forecast, forecast.margin),
+        )
+        return
+    names = tuple(name for name in case.contenders.names if _may_catch_up(case, name))
+    yield from _rising(case, names)
+
+
+def _toward_target(case: Case, forecast: CurveForecast) -> Step:
+    assert forecast.target is not None
+    return Step(
+        kind="label-more",
+        code="labels-for-target",
+        names=(forecast.candidate,),
+        share=forecast.target.accuracy,
+        **_labels(case, forecast, forecast.target),
+    )
+
+
+def _labels(case: Case, forecast: CurveForecast, needs: Needed) -> dict[str, Any]:
+    """Return how many more labels are needed, rounded, and what these take at most."""
+    if (found := needs.labels) is None or found.low is None:
+        return {}
+    high = None if found.high is None else float(rounded(max(found.high - forecast.labels, 1)))
+    more = Interval(
+        value=rounded(max(found.value - forecast.labels, 0)),
+        low=rounded(max(found.low - forecast.labels, 0)),
+        high=high,
+    )
+    return {"labels": more, **_effort(case, high or max(needs.within - forecast.labels, 1))}
+
+
+def _rising(case: Case, names: tuple[str, ...]) -> Iterator[Step]:
+    if (growth := steepest_gain(case.contenders, names)) is not None:
+        yield Step(
+            kind="label-more",
+            code="still-rising",
+            names=(growth.candidate,),
+            count=growth.fewer,
+            total=growth.labels,
+            gained=Interval.of(growth.gained),
+        )
+
+
+def _may_catch_up(case: Case, name: str) -> bool:
+    """Return whether a candidate may be used, or as large a gain from labels would level it."""
+    if _in_question(case, name):
+        return True
+    growth = gain_from_labels(case.contenders.panel[name])
+    behind = case.contenders.gain(case.name, name)
+    return growth is not None and behind is not None and behind.value <= growth.gained.value
+
+
+def _separate(case: Case) -> Iterator[Step]:
+    """Yield the rows to label to separate two candidates.
+
+    Between members of one family, and where the set would have to double or more, it is not worth
+    its effort.
+    """
+    contenders, selection = case.contenders, case.selection
+    total = len(contenders.panel.rows.targets)
+    if case.chances.loss < WORTH_LABELS:
+        return
+    if selection.rivals and not selection.chosen and selection.reachable:
+        other, difference = selection.rivals[0], lead_of_costlier(contenders, selection)
+        margin, collect = case.deciding_margin, kind_of(case) == "collect-labels"
+    elif selection.near:
+        other, collect = selection.near[0], False
+        gap, margin = contenders.gain(other, case.name), contenders.margin(other, case.name)
+        costlier = other in contenders.costlier(case.name)
+        difference = gap if gap is None or costlier else gap.negated()
+    else:
+        return
+    needed = more_rows(difference, margin, total) if difference else None
+    if needed is None:
+        return
+    worth = collect or (bool(selection.rivals) and needed.even <= total)
+    if not worth and needed.even <= total:
+        return  # a few rows would do, and which member of a family it is matters little
+    yield Step(
+        kind="label-more",
+        code="separate",
+        names=(case.name, other),
+        count=rounded(needed.even),
+        total=None if needed.likely is None else rounded(needed.likely),
+        worth=worth,
+        **_effort(case, rounded(needed.likely or needed.even)),
+    )
+
+
+def _why_more(case: Case) -> Step:
+    """Return why more labels are needed, and how many where that is known."""
+    best = forecast_nearest_target(case.contenders)
+    if not case.selection.reachable and best is not None and likely(best.target):
+        return _toward_target(case, best)
+    for names in ((case.name, *case.selection.rivals), case.contenders.names):
+        for step in _rising(case, names):
+            return step
+    rival, hung = deciding_rival(case.contenders, case.selection), None
+    hung = lead_of_costlier(case.contenders, case.selection)
+    rows = len(case.contenders.panel.rows.targets)
+    more = more_rows(hung, case.deciding_margin, rows) if hung else None
+    names = (case.name, rival) if rival else (case.name,)
+    if more is None:
+        return Step(kind="label-more", code="too-few", names=names, count=rows)
+    return Step(
+        kind="label-more",
+        code="separate",
+        names=names,
+        count=rounded(more.even),
+        total=None if more.likely is None else rounded(more.likely),
+    )
+
+
+def _guideline(case: Case) -> Iterator[Step]:
+    """Yield the boundary of the doubted labels to define."""
+    audit = case.audit
+    if len(case.contenders.panel.rows.labels) < 3 or audit is None or not audit.overlaps:
+        return
+    first = audit.overlaps[0]
+    if first.doubted >= FEWEST:
+        yield Step(
+            kind="guideline",
+            code="guideline",
+            names=(first.a, first.b),
+            count=first.doubted,
+            total=audit.suspected,
+        )
+
+
+# What the study left out.
+
+
+def _unfinished(case: Case) -> dict[str, int]:
+    """Return the test rows that contenders have not answered; none of a dropped candidate."""
+    names = dict.fromkeys((case.name, *case.selection.rivals, *case.selection.near))
+    total = len(case.contenders.panel.rows.targets)
+    dropped = {one.candidate for one in case.left_out if one.reason == "dropped"} - {case.name}
+    rest = {}
+    for name in names:
+        table = case.contenders.panel[name].main
+        if name in dropped or table is None or name in case.contenders.floors:
+            continue
+        if missing := total - int(table.complete.sum()):
+            rest[name] = missing
+    return rest
+
+
+def _waiting(case: Case) -> dict[str, float]:
+    """Return candidates without any answer, and the forecast seconds of a fit or 0.
+
+    There is none unless one of them is of a family that was not measured.
+    """
+    none = [c for c in case.contenders.panel.candidates if c.main is None and not c.failures]
+    waiting = [c.info for c in none]
+    if all(info.family in case.contenders.families for info in waiting):
+        return {}
+    return {info.name: case.long_fits.get(info.name, 0.0) for info in waiting}
+
+
+def _go_on(case: Case, names: Collection[str], minutes: int) -> dict[str, Any]:
+    """Return the budget with which the same command goes on, and whether it takes money too."""
+    return {
+        "minutes": float(minutes),
+        "command": f"{STUDY} --budget {minutes}m",
+        "paid": not case.unpaid.isdisjoint(names),
+    }
+
+
+def _begin(
+    case: Case, waiting: dict[str, float], planned: Mapping[str, int], minutes: int
+) -> Iterator[Step]:
+    """Yield the candidates of which nothing was evaluated within the budget."""
+    late = [name for name in waiting if name not in case.unpaid]
+    if waiting and not late:
+        yield Step(kind="evaluate-rest", code="begin-paid", names=tuple(waiting), command=PLAN)
+    elif waiting:
+        slow = max(late, key=lambda name: waiting[name])
+        yield Step(
+            kind="evaluate-rest",
+            code="begin",
+            names=tuple(late),
+            again=_repeats(case, planned),
+            slow=slow if waiting[slow] else None,
+            seconds=waiting[slow] or None,
+            **_go_on(case, [*waiting], minutes),
+        )
+
+
+def _evaluate(
+    case: Case, unfinished: dict[str, int], planned: Mapping[str, int], minutes: int
+) -> Iterator[Step]:
+    """Yield the rows that are labelled and not evaluated, which come before new ones."""
+    if unfinished:
+        yield Step(
+            kind="evaluate-rest",
+            code="finish-rows",
+            rows=unfinished,
+            again=_repeats(case, planned),
+            **_go_on(case, [*unfinished], minutes),
+        )
+
+
+def _repeats(case: Case, planned: Mapping[str, int]) -> tuple[str, ...]:
+    """Return candidates that the same command repeats too."""
+    return tuple(name for name in planned if name not in case.unpaid)
+
+
+def _finish(case: Case, minutes: int) -> Iterator[Step]:
+    left = [one for one in case.left_out if one.reason not in FOR_GOOD]
+    parts = tuple(dict.fromkeys(part for one in left for part in one.trials))
+    facts: dict[str, Any] = {"names": parts, "count": len(left)}
+    if left and all(one.reason == "out-of-money" for one in left):
+        yield Step(kind="evaluate-rest", code="finish-paid", command=PLAN, **facts)
+    elif left:
+        on = _go_on(case, list(case.unpaid), minutes)
+        yield Step(kind="evaluate-rest", code="finish", **facts, **on)
+
+
+def _repeat(case: Case, planned: Mapping[str, int], minutes: int) -> Iterator[Step]:
+    """Yield more runs of candidates in question.
+
+    Runs that the study plans and had no time for need a larger budget, not more seeds.
+    """
+    few = runs_to_repeat(case)
+    few = [candidate for candidate in few if candidate.info.name in planned] or few
+    difference = deciding_difference(case.contenders, case.selection)
+    if not few or difference is None:
+        return
+    names = tuple(candidate.info.name for candidate in few)
+    runs = max(candidate.repetitions for candidate in few)
+    facts: dict[str, Any] = {"names": names, "share": difference.run_share, "count": runs}
+    if planned and case.unpaid.issuperset(planned):
+        yield Step(kind="more-runs", code="repeat-paid", command=PLAN, **facts)
+    elif planned:
+        on = _go_on(case, [], minutes)
+        yield Step(kind="more-runs", code="repeat-late", **facts, **on)
+    else:
+        command = f"{STUDY} --seeds {ENOUGH_RUNS}"
+        yield Step(kind="more-runs", code="repeat", command=command, **facts)
+
+
+# Other candidates.
+
+
+def _add_families(case: Case) -> Iterator[Step]:
+    """Yield the step that makes it a comparison, where only one family was measured."""
+    if len(case.contenders.families) == 1:
+        names = case.contenders.names
+        yield Step(kind="add-candidate", code="add", names=names, command=f"{STUDY} -s all")
+
+
+def _stronger(case: Case, gates: tuple[Gate, ...]) -> Iterator[Step]:
+    gate = next(gate for gate in gates if gate.name == "contenders credible")
+    needed = case.contenders.accuracies[case.name].value + case.margin
+    if gate.status != "unknown" or case.contenders.family(case.name) in PROMPTED or needed > 1:
+        return
+    prompted = best_of(case.contenders, PROMPTED)
+    families = {candidate.info.family for candidate in case.contenders.panel.candidates}
+    every = "" if families & {*PROMPTED} else " -s all"
+    table = case.contenders.panel[case.name].main
+    yield Step(
+        kind="stronger-model",
+        code="stronger",
+        names=(prompted,) if prompted else (),
+        share=needed,
+        count=None if table is None or table.complete.all() else int(table.complete.sum()),
+        command=f"{STUDY}{every} {case.words.stronger.example}",
+    )
+
+
+def _cascade(case: Case) -> Iterator[Step]:
+    cascade = case.overlap.cascade if case.overlap else None
+    if cascade is not None and pays(cascade, case.margin):
+        yield Step(kind="cascade", code="cascade", value=cascade.over_chosen)
+
+
+# Documents, and the form of answers.
+
+
+def _documents(case: Case) -> Iterator[Step]:
+    """Yield what to do first where documents or retrieval limit."""
+    limit = documents_limit(case)
+    split = next(iter(best_first(case.splits, case.name)), None)
+    if limit == "fix-documents":
+        yield Step(kind=limit, code="documents", names=case.unanswered, command=CHECK)
+    first = limit == "fix-retrieval"
+    if split is not None and (first or (split.retrieval_next and not target_met(case))):
+        value = split.gap("retrieval").loss
+        names = (split.candidate,)
+        yield Step(kind="fix-retrieval", code="retrieval", names=names, value=value)
+
+
+def _mend_format(case: Case) -> Iterator[Step]:
+    """Yield the candidate that lost by the format of its answers alone, if there is one."""
+    contenders, pick = case.contenders, case.name
+    if contenders.panel.rows.labels:
+        return
+    found: list[tuple[float, Step]] = []
+    for name in contenders.names:
+        table = contenders.panel[name].main
+        if name == pick or table is None or (gap := format_gap(table)) is None:
+            continue
+        lead = contenders.gain(name, pick)  # level only once its answers are repaired
+        if lead is None or not lead.value <= -case.margin <= lead.value + gap.value:
+            continue
+        step = Step(
+            kind="fix-format",
+            code="cut" if only_cut(table) else "unreadable",
+            names=(name,),
+            count=int((table.outputs == UNUSABLE).sum()),
+            total=int((table.outputs != MISSING).sum()),
+            value=gap,
+        )
+        found.append((lead.value + gap.value, step))
+    yield from (step for _, step in sorted(found, key=lambda one: -one[0])[:1])
+
+
+def _in_question(case: Case, name: str) -> bool:
+    """Return whether a candidate is one that may be used."""
+    return name in (case.name, *case.selection.rivals, *case.selection.near)
