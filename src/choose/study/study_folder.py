@@ -35,8 +35,6 @@ _LIMITS: Any = {
         "__all__": {
             "api_key_env",
             "api_key_header",
-            "requests_per_minute",
-            "tokens_per_minute",
             "concurrency",
             "timeout",
             "reuse_days",

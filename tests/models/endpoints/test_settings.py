@@ -84,7 +84,6 @@ def test_what_can_change_an_answer_changes_the_digest(changed: dict[str, Any]) -
         {"api_key_env": "OTHER"},
         {"concurrency": 2},
         {"usd_per_million_in": 3.0},
-        {"requests_per_minute": 1},
         {"timeout": 5.0},
     ],
 )

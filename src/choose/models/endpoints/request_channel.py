@@ -17,18 +17,14 @@ from choose.models.endpoints.answer_cache import AnswerCache, PaidAnswer
 from choose.models.endpoints.client import EndpointClient
 from choose.models.endpoints.ledger import Ledger, WorstCase
 from choose.models.endpoints.responses import parse_reply
-from choose.models.endpoints.retry import (
-    CircuitBreaker,
-    CircuitOpen,
-    RateLimit,
-    RequestFault,
-    RetryPolicy,
-    RetryState,
-)
+from choose.models.endpoints.retry import RequestFault, RetryPolicy, RetryState
 from choose.models.endpoints.settings import PROTOCOL, Endpoint, api_key
 
 # Number of the repeat of a question; part of the key under which an answer is cached.
 REPEAT: ContextVar[int] = ContextVar("choose_endpoint_repeat", default=0)
+
+# So many requests in turn that got no answer, however often they were sent, mean a dead server.
+_LOST = 3
 
 # Statuses that refuse a key or an account, so that no later request can work.
 _REFUSALS = frozenset({401, 402, 403, 429})
@@ -70,7 +66,7 @@ class ChannelStopped(Exception):
 
 @dataclass
 class RequestChannel:
-    """An endpoint with its connection, rate limit, circuit breaker and cache of answers.
+    """An endpoint with its connection and its cache of answers; `concurrency` requests at a time.
 
     Attributes:
         reused: requests answered from the cache, or by an equal request in flight.
@@ -79,6 +75,8 @@ class RequestChannel:
         has_answered: whether the server has answered any request.
         stopped: whether nothing more is sent; requests in flight may still be answered.
         refusal: the answer that refused the key, after which nothing is sent in this session.
+        lost: requests in turn that got no answer.
+        held_until: when requests may be sent again, after a server asked to wait.
         oversized: faults of answers that were too long to be read, by the key of their request.
         in_flight: tasks by the key of their request, queued ones included.
     """
@@ -92,6 +90,8 @@ class RequestChannel:
     stopped: bool = False
     refusal: RequestFault | None = None
     has_answered: bool = False
+    lost: int = 0
+    held_until: float = 0.0
     oversized: dict[str, RequestFault] = field(default_factory=dict)
     in_flight: dict[str, asyncio.Task[PaidAnswer]] = field(default_factory=dict)
 
@@ -103,8 +103,6 @@ class RequestChannel:
         self._sent: set[asyncio.Task[Any] | None] = set()
         self._slots = asyncio.Semaphore(endpoint.concurrency)
         self._rng = random.Random()
-        self.rate_limit = RateLimit(endpoint.requests_per_minute, endpoint.tokens_per_minute)
-        self.breaker = CircuitBreaker(max(10, 2 * endpoint.concurrency))
         study = self.resources.study if endpoint.is_local else ""
         account = digest([endpoint.base_url, endpoint.model, study])
         path = self.resources.paid / f"{account[:16]}.jsonl"
@@ -171,8 +169,6 @@ class RequestChannel:
             while not self.stopped:
                 try:
                     return await self._attempt(key, body, worst)
-                except CircuitOpen:
-                    raise self._given_up() from None
                 except RequestFault as fault:
                     pause = self._pause_after(fault, retries)
                 if not self.stopped:
@@ -181,15 +177,15 @@ class RequestChannel:
             raise ChannelStopped
 
     async def _attempt(self, key: str, body: Mapping[str, Any], worst: WorstCase) -> PaidAnswer:
-        async with self.breaker.passage():
-            await self.rate_limit.acquire(worst.read / 4 + worst.written)
-            reserved = await self.resources.ledger.reserve(worst.usd(self.endpoint.prices))
-            task = asyncio.current_task()
-            self._sent.add(task)
-            try:
-                return await self._pay(key, body, reserved)
-            finally:
-                self._sent.discard(task)
+        while (wait := self.held_until - time.monotonic()) > 0:
+            await asyncio.sleep(wait)
+        reserved = await self.resources.ledger.reserve(worst.usd(self.endpoint.prices))
+        task = asyncio.current_task()
+        self._sent.add(task)
+        try:
+            return await self._pay(key, body, reserved)
+        finally:
+            self._sent.discard(task)
 
     async def _pay(self, key: str, body: Mapping[str, Any], reserved: float) -> PaidAnswer:
         """Send a request, write the answer to disk, and replace the reservation by the bill."""
@@ -205,17 +201,13 @@ class RequestChannel:
                 self.refusal = fault
             if fault.kind == "oversized":
                 self.oversized[key] = fault
-            if fault.kind in ("wait", "unsure") and fault.status != 429:
-                self.breaker.failed()
-            else:
-                self.breaker.answered()
+            if fault.kind not in ("wait", "unsure"):
+                self.lost = 0
             raise
         except BaseException:  # cancelled after it was sent: the provider may bill it
             ledger.release(reserved, maybe_billed=True)
             raise
-        self.has_answered = True
-        self.breaker.answered()
-        self.rate_limit.update(reply.headers)
+        self.has_answered, self.lost = True, 0
         paid = parse_reply(reply, [self._api_key] if self._api_key else ())
         try:
             await asyncio.shield(asyncio.to_thread(self.cache.add, key, paid))
@@ -232,7 +224,10 @@ class RequestChannel:
         retries.failures += not rate_limited
         retries.attempts += 1
         if retries.failures >= self._max_failures(fault):
-            raise RetriesExhausted(fault.message, fault.unreachable) from None
+            self.lost += 1
+            if self.has_answered and self.lost >= _LOST:
+                raise self._given_up()
+            raise RetriesExhausted(fault.message, fault.unreachable)
         pause = max(retries.policy.pause(retries.attempts, self._rng), fault.retry_after or 0.0)
         if time.monotonic() - retries.started + pause > retries.policy.max_total:
             raise EndpointError(
@@ -240,19 +235,21 @@ class RequestChannel:
                 "Answers received are cached; run the same command again later."
             ) from None
         if rate_limited:
-            self.rate_limit.hold(pause)
+            self.held_until = max(self.held_until, time.monotonic() + pause)
         return pause
 
     def _max_failures(self, fault: RequestFault) -> int:
-        """Return how many failures end a request: few until the server has answered one."""
+        """Return how many failures end a request: few where the server is silent so far."""
         most = self.resources.retry_policy.attempts
+        if self.lost >= _LOST:
+            return min(most, 2)
         if self.has_answered:
             return most
         return min(most, 3 if fault.unreachable else 5)
 
     def _given_up(self) -> EndpointError:
         return EndpointError(
-            f"The endpoint {self.name!r} ({self.endpoint.host}) has stopped answering; "
-            f"{len(self.breaker.pauses)} trial requests failed. Answers received are cached and "
-            "not paid for again: run the same command when the server is back."
+            f"The endpoint {self.name!r} ({self.endpoint.host}) has stopped answering: "
+            f"{self.lost} requests in turn got no answer. Answers received are cached and not paid "
+            "for again: run the same command when the server is back."
         )

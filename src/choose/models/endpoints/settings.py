@@ -66,8 +66,6 @@ class Endpoint(Settings):
         usd_per_million_in: dollars for a million input tokens.
         usd_per_million_cached: the same for input tokens that the server has cached.
         usd_per_million_out: dollars for a million output tokens.
-        requests_per_minute: rate limit in requests.
-        tokens_per_minute: rate limit in tokens.
         concurrency: requests in flight at once.
         timeout: seconds for one request.
         max_output_tokens: longest answer in tokens, hidden reasoning included; by default the
@@ -86,8 +84,6 @@ class Endpoint(Settings):
     usd_per_million_in: float | None = Usd
     usd_per_million_cached: float | None = Usd
     usd_per_million_out: float | None = Usd
-    requests_per_minute: float | None = Field(default=None, ge=0.1, le=1e9)
-    tokens_per_minute: float | None = Field(default=None, ge=1, le=1e12)
     concurrency: int = Field(default=8, ge=1, le=256)
     timeout: float = Field(default=60.0, gt=0, le=86_400)
     max_output_tokens: int | None = Field(default=None, ge=1, le=10_000_000)
