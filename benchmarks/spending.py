@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
-from types import SimpleNamespace
+from types import MappingProxyType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -31,6 +31,7 @@ import choose.run.rounds as loop  # noqa: E402
 from choose.judge.decision.chance import SURE, Chances, chances  # noqa: E402
 from choose.judge.evidence import Evidence  # noqa: E402
 from choose.judge.goal import Rule  # noqa: E402
+from choose.judge.scores.joint_distribution import Whole  # noqa: E402
 from choose.run.records import GroupRequest, GroupResult  # noqa: E402
 from choose.schema.plan import COMPARISON, Job, Round, Standing  # noqa: E402
 from choose.types import Answers, Fold, Run  # noqa: E402
@@ -159,9 +160,12 @@ class World:
             unasked=ROWS - ask,
         )
 
-    def judged(self, runs: Sequence[Run]) -> Chances | None:
+    def judged(
+        self, runs: Sequence[Run], planned: Mapping[str, Whole] = MappingProxyType({})
+    ) -> Chances | None:
         """Return what the judge says of some runs."""
-        return chances(replace(self.evidence, runs=tuple(runs)), Rule(margin=self.setting.margin))
+        seen = replace(self.evidence, runs=tuple(runs))
+        return chances(seen, Rule(margin=self.setting.margin), planned)
 
     # What the loop needs of a store, an executor and pools.
 
@@ -209,7 +213,7 @@ class World:
     def _tell(self, told: Told, standing: Standing) -> None:
         family = self.families[standing.named] if standing.named else ""
         if family and standing.ended:
-            chance = standing.chances.get(family, 0.0)  # type: ignore[call-overload]
+            chance = standing.chances[standing.named or ""]
             told.said.append((self.now, family, chance))
 
     def as_grid(self) -> Told:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -32,51 +32,39 @@ class LoopProgress:
 
     Attributes:
         deadline: when to stop, as a `perf_counter` reading.
-        min_reports: reports of work done that a loop makes before it can be stopped.
-        reports: such reports that the current loop has made.
         fits: whether the work is a fit, of which nothing is left if it does not end in time.
         aim: when a fit should have ended, as a `perf_counter` reading: it may make fewer steps.
         started: when the work started, as a `perf_counter` reading.
         loop: the name of the current loop.
-        paced_by: what sets the seconds of a unit, such as a language model; empty if unknown.
         begun: when the current loop began, as far as reports tell.
         span: (when, done, total) at the first and at the latest report of the current loop.
-        shared: seconds of work for all fits that was left out, as it is only timed.
     """
 
     deadline: float
-    min_reports: int = 1
-    reports: int = 0
     fits: bool = False
     aim: float = inf
     loop: str = ""
-    paced_by: str = ""
     started: float = field(default_factory=perf_counter)
     begun: float = 0.0
     span: tuple[tuple[float, float, float], ...] = ()
-    shared: float = 0.0
 
-    def update(
-        self, done: float, total: float, loop: str, at_most: bool = False, paced_by: str = ""
-    ) -> None:
+    def update(self, done: float, total: float, loop: str, at_most: bool = False) -> None:
         """Record a report, of a loop that may also end before its `total` if `at_most`.
 
         Raises:
-            TimeLimitReached: if the loop is not complete, and the deadline has passed or a fit is
-                forecast to end far too late.
+            TimeLimitReached: if the loop has begun and is not complete, and the deadline has passed
+                or a fit is forecast to end far too late.
         """
         now = perf_counter()
         if loop != self.loop or done <= self.span[-1][1] or total != self.span[-1][2]:
             before = self.span[-1][0] if self.span else self.started
             self.begun = before if done > 0 else now
-            self.loop, self.span, self.reports = loop, ((now, done, total),), 0
-            self.paced_by = paced_by
+            self.loop, self.span = loop, ((now, done, total),)
         else:
             # The first step includes set-up, so the pace is that of the steps after it.
             first = self.span[0] if self.span[0][1] > 0 else (now, done, total)
             self.span = (first, (now, done, total))
-        self.reports += done > 0
-        if done >= total or self.reports < self.min_reports:
+        if not 0 < done < total:
             return
         forecast = self.fits and not at_most
         if now > self.deadline or (forecast and self._too_slow(now, done / total)):
@@ -125,37 +113,64 @@ class LoopProgress:
 
 _current: ContextVar[LoopProgress | None] = ContextVar("progress", default=None)
 
+# What time has decided in a fit so far, and what it decided when the same fit was made before.
+_decided: ContextVar[tuple[dict[str, float], Mapping[str, float] | None] | None]
+_decided = ContextVar("decided", default=None)
 
-def report_progress(
-    done: float, total: float, loop: str, at_most: bool = False, paced_by: str = ""
-) -> None:
+
+def decided_in_time(what: str, value: float, whole: float) -> float:
+    """Return a number that the clock decides in a fit, such as the steps of a schedule.
+
+    Everything in a fit that depends on its speed goes through here, so that it can be made again
+    alike: then this is the number of that time.
+
+    Args:
+        what: names the decision within the fit.
+        value: what the time allows.
+        whole: what it would be with more time.
+    """
+    decided = _decided.get()
+    if decided is None:
+        return value
+    made, before = decided
+    if before is not None:
+        value = before.get(what, whole)
+    if value < whole:
+        made[what] = value
+    return value
+
+
+@contextmanager
+def as_decided(before: Mapping[str, float] | None = None) -> Iterator[Mapping[str, float]]:
+    """Note what time decides in a fit; `before` is what it decided where the fit is made again."""
+    made: dict[str, float] = {}
+    token = _decided.set((made, before))
+    try:
+        yield made
+    finally:
+        _decided.reset(token)
+
+
+def report_progress(done: float, total: float, loop: str, at_most: bool = False) -> None:
     """Report how much of a long loop is done, in any unit; call it after every step.
 
     A loop with long steps may also report 0 before the first: its length is then known at no cost.
 
     No-op unless a time limit is active. `loop` names the loop: one fit may run several. One that
     ends as soon as it has converged has `at_most` its `total`: no end is forecast from that.
-    Units of loops with the same `paced_by`, such as a language model, take about equally long.
 
     Raises:
         TimeLimitReached: if there is no time for the next step. Do not catch it.
     """
     progress = _current.get()
     if progress is not None:
-        progress.update(done, total, loop, at_most, paced_by)
-
-
-def report_shared(seconds: float) -> None:
-    """Report how long work takes that one fit does for all, where it is `sampled` and left out."""
-    progress = _current.get()
-    if progress is not None:
-        progress.shared += seconds
+        progress.update(done, total, loop, at_most)
 
 
 def seconds_left() -> float:
     """Return the seconds until the innermost deadline: at least 0, infinite without a time limit.
 
-    For work that cannot report progress, such as waiting for a server; `min_reports` is ignored.
+    For work that cannot report progress, such as waiting for a server.
     """
     progress = _current.get()
     return inf if progress is None else max(0.0, progress.deadline - perf_counter())
@@ -170,34 +185,13 @@ def seconds_to_aim() -> float:
     return inf if progress is None else max(0.0, progress.aim - perf_counter())
 
 
-_sampled: ContextVar[bool] = ContextVar("sampled", default=False)
-
-
-def sampled() -> bool:
-    """Return whether the work is begun only to see how long it takes, and its result not used.
-
-    Checks of the result, which take time and are not part of every step, may then be left out.
-    """
-    return _sampled.get()
-
-
-@contextmanager
-def sampling() -> Iterator[None]:
-    """Let `sampled` be true inside the block."""
-    token = _sampled.set(True)
-    try:
-        yield
-    finally:
-        _sampled.reset(token)
-
-
 @contextmanager
 def time_limit(
-    seconds: float = inf, min_reports: int = 1, fits: bool = False, aim: float = inf
+    seconds: float = inf, fits: bool = False, aim: float = inf
 ) -> Iterator[LoopProgress]:
     """Stop the enclosed work at its first report after `seconds`, and track its progress.
 
-    A loop makes at least `min_reports` reports before it is stopped. The deadline of an enclosing
+    A loop does something before it is stopped. The deadline of an enclosing
     time limit still applies. A fit (`fits`) is stopped once it is clear that it ends too late; it
     should end within `aim` seconds.
     """
@@ -205,7 +199,7 @@ def time_limit(
     now = perf_counter()
     deadline = min(now + seconds, outer.deadline if outer else inf)
     aim = min(now + aim, outer.aim if outer else inf)
-    progress = LoopProgress(deadline, min_reports, fits=fits, aim=aim, started=now)
+    progress = LoopProgress(deadline, fits=fits, aim=aim, started=now)
     token = _current.set(progress)
     try:
         yield progress
@@ -234,7 +228,3 @@ def as_part(
         raise
     if units:  # the same number twice would begin another loop
         report_progress(min(done + units, total), total, loop)
-
-
-# Former names, kept for one release.
-went, metered, OutOfTime, Meter = report_progress, time_limit, TimeLimitReached, LoopProgress

@@ -285,6 +285,7 @@ class Run:
     `predict_seconds` (clean rows), `reread_seconds` (an index of changed documents) and
     `seconds_alone` exclude gains from caches and shared work, `seconds_spent` does not.
     `artefact_mb` is the fitted model, `base_mb` weights beside it; `unasked` rows had no time left.
+    `shortened` is what time has decided in the fit (see `decided_in_time`).
     """
 
     trial: Trial
@@ -303,6 +304,7 @@ class Run:
     base_mb: float | None = None
     reread_seconds: float | None = None
     notes: tuple[str, ...] = ()
+    shortened: Mapping[str, float] = field(default_factory=dict)
     unasked: int = 0
     error: str | None = None
 

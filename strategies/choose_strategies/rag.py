@@ -25,6 +25,7 @@ from choose.models.retrieval.passage_search import (
     library_for,
     library_from,
     shared_index,
+    takes_too_long,
 )
 from choose.models.retrieval.reading import (
     Measures,
@@ -37,7 +38,7 @@ from choose.models.retrieval.reading import (
 )
 from choose.models.saving import read_fitted, write_fitted
 from choose.models.weights.spec import DEFAULT_ENCODER, DEFAULT_LM, endpoint_name
-from choose.progress import seconds_to_aim
+from choose.progress import decided_in_time, seconds_to_aim
 from choose.strategy import as_part
 from choose.tasks.answering import abstains, reading
 from choose.types import Answers, Example, Family, Floats, Item, Task
@@ -240,7 +241,8 @@ class _Trying:
         self.strategy, self.task, self.pool, self.first = strategy, task, pool, library
         # A fit that should end soon tries fewer rows, for fewer seconds.
         self.limit = min(SECONDS_TRIED, seconds_to_aim())
-        self.most = max(FEWEST_TRIED, int(ROWS_TRIED * self.limit / SECONDS_TRIED))
+        rows = max(FEWEST_TRIED, int(ROWS_TRIED * self.limit / SECONDS_TRIED))
+        self.most = int(decided_in_time("rows tried", rows, ROWS_TRIED))
         found = in_order([row for row in pool if row.evidence] or pool)
         shots = SHOTS if strategy.shots is None else strategy.shots
         self.shown = self._demonstrations(found, shots)
@@ -386,13 +388,20 @@ class _Trying:
         """Return whether there is an index already, or it takes little time to build one."""
         most = MOST_EMBEDDED if words == self.first.words else MOST_EMBEDDED_AGAIN
         known = (way, words) == (self.first.way, self.first.words)
-        return known or way == WAYS[0] or len(self.first.corpus.passages()) <= most
+        if known or way == WAYS[0]:
+            return True
+        corpus, encoder = self.first.corpus, self.first.encoder
+        return len(corpus.passages()) <= most and not takes_too_long(corpus, words, encoder)
 
     def _try(self, way: Way, words: int, count: int, shots: int) -> None:
         """Add the scores of a setting, with answers shortened or not, unless limits are reached."""
         forms = (False, True) if self.strategy.shorten is None else (self.strategy.shorten,)
         settings = [Setting(way, words, count, shots, short) for short in forms]
         if settings[0] in self.scores:
+            return
+        in_time = decided_in_time(f"trying {settings[0]}", self._spent() <= self.limit, 1)
+        if self.scores and not in_time:
+            self.left_out = True
             return
         key = way, words
         if key not in self._found:
@@ -408,8 +417,7 @@ class _Trying:
         ]
         new = [place for place, one in enumerate(asked) if one not in self._written]
         more = sum(words * len(found[place]) for place in new)
-        full = self.read + more > WORDS_TRIED or self._spent() > self.limit
-        if full and self.scores:
+        if self.scores and self.read + more > WORDS_TRIED:
             self.left_out = True
             return
         items = [with_passages(self.items[place], found[place]) for place in new]

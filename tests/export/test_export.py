@@ -16,12 +16,16 @@ from typer.testing import CliRunner
 from choose.api.compare import export, report
 from choose.cli.app import app
 from choose.conformance import PICKLES, TASK, pool
+from choose.data.scenarios import Pools
 from choose.errors import ChooseError, StoreError, StudyError
 from choose.export.card import licence_of
 from choose.export.exported_model import Model
+from choose.export.fit_selection import select_candidate
 from choose.export.manifest import digests_of
 from choose.export.write_folder import atomic_folder
 from choose.models.weights.spec import DEFAULT_ENCODER, DEFAULT_LM
+from choose.run.trial import run_trials
+from choose.schema.plan import Job
 from choose.store.store import Store
 from support import fake_strategies as fakes
 from support import tiny_models as tiny
@@ -106,6 +110,25 @@ def test_a_trial_whose_prompt_was_chosen_answers_as_stored(tmp_path: Path) -> No
         assert found.scores is not None
         assert kept.scores is not None
         np.testing.assert_allclose(found.scores, kept.scores, atol=1e-6)
+
+
+def test_a_fit_that_time_cut_short_is_made_again_alike(study: Path, tmp_path: Path) -> None:
+    shutil.copytree(study, tmp_path / "st")
+    store = Store.open(tmp_path / "st")
+    trial = next(t for t in store.grid()[1] if t.candidate == "lora" and t.fold == 0)
+    [ended] = run_trials([Job(trial)], Pools(store.dataset), fit_seconds=1e-3)
+    assert ended.run.shortened
+    assert any(note.startswith("Shortened to 2 of") for note in ended.run.notes)
+    store.add(ended.run)
+    assert Store.open(store.path).get(trial).shortened == ended.run.shortened  # type: ignore[union-attr]
+    export(store.path, tmp_path / "again", trial=trial.key)
+    kept, asked = ended.run.answers["clean", 0], ended.run.asked["clean", 0]
+    items = [store.dataset.examples[id].item() for id in asked]
+    np.testing.assert_allclose(
+        Model.load(tmp_path / "again")._strategy.predict(items).scores, kept.scores, atol=1e-6
+    )
+    choice = select_candidate(store, report(store.path).verdict, "lora")
+    assert choice.shortened == ended.run.shortened, "what is used is what was measured"
 
 
 def test_a_trial_on_rows_that_changed_is_not_made_again(

@@ -68,7 +68,7 @@ def test_of_two_the_chance_and_the_loss_are_those_of_the_normal_distribution() -
     for part in joint.parts:
         mean, sd = z @ part.mean, np.sqrt(z @ part.covariance @ z)
         costlier += part.share * ndtr((mean - 0.02) / sd)
-    result = chances_of(contenders, ())
+    result = chances_of(contenders)
     assert result.families["prompting"] == pytest.approx(costlier, abs=0.005)
     assert result.families["baseline"] == pytest.approx(1 - costlier, abs=0.005)
     other = "prompting" if result.named == "tfidf" else "baseline"
@@ -113,7 +113,9 @@ def test_planned_answers_of_who_answered_nothing_move_the_chance() -> None:
     part, planned = without(seen, "lora"), whole(seen)
     assert found(part, planned).moves > 0.5
     rest = {name: own for name, own in planned.items() if name != "lora"}
-    assert "fine-tuning" not in found(part, rest).families, "it will not run"
+    late = found(part, rest)
+    assert late.families == found(part).families, "its chance stays, although it will not run"
+    assert late.moves < found(part, planned).moves
 
 
 def test_the_chance_of_a_move_is_that_of_simulated_ends() -> None:

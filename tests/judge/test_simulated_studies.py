@@ -39,7 +39,7 @@ def play(players, rows, studies=STUDIES, rule=None, **more):
         field = contenders_of(
             study_scores(study(players, rows, 1000 + seed, **more)), rule or Rule()
         )
-        chances = chances_of(field, ())
+        chances = chances_of(field)
         selection = select(field, chances)
         chosen[selection.chosen] += 1
         kinds[kind_of(Case(field, chances, selection))] += 1
@@ -108,7 +108,7 @@ def test_a_chosen_candidate_is_the_right_one():
             lora(truth["lora"], run_spread=rng.uniform(0.02, 0.2)),
         ]
         field = contenders_of(study_scores(study(players, 600, seed)), Rule())
-        name = select(field, chances_of(field, ())).chosen
+        name = select(field, chances_of(field)).chosen
         if name is not None:
             chosen += 1
             wrong += any(truth[c] >= truth[name] for c in field.cheaper(name))
@@ -135,7 +135,7 @@ def test_meanwhile_gives_up_little():
         ]
         field = contenders_of(study_scores(study(players, 300, seed)), Rule())
         best = max(truth.values())
-        mine.append(best - truth[chances_of(field, ()).named])
+        mine.append(best - truth[chances_of(field).named])
         naive.append(best - truth[field.leader])
     lost = np.array(mine) - np.array(naive)
     assert lost.mean() <= 0.003 + 2 * lost.std() / sqrt(STUDIES)

@@ -16,7 +16,6 @@ from choose.models.embeddings import Encoder, embed, embed_seconds, load_encoder
 from choose.models.hardware import memory, unpadded_encoder
 from choose.models.hardware.unpadded_encoder import unpadded
 from choose.models.retrieval.tuned_encoder import untuned
-from choose.progress import TimeLimitReached, sampling, time_limit
 from support import tiny_models as tiny
 from support.families import ENCODERS
 
@@ -152,17 +151,6 @@ def test_what_it_had_cost_is_remembered(spec: str) -> None:
     whole = embed_seconds(texts, spec)
     assert whole > 0
     assert embed_seconds([*texts, *texts], spec) == pytest.approx(whole)
-
-
-def test_what_is_left_is_told_by_characters_where_texts_are_embedded_for_their_pace(
-    spec: str,
-) -> None:
-    """The shortest come first, and a plan extrapolated all texts from their number."""
-    encoder, texts = fresh(spec), [f"{'a ' * n}{n}" for n in range(100)]
-    with sampling(), time_limit(0.0, 2) as progress, pytest.raises(TimeLimitReached):
-        encoder.embed(texts)
-    assert {*encoder.vectors} == {*texts[:64]}
-    assert progress.span[-1][1:] == (sum(map(len, texts[:64])), sum(map(len, texts)))
 
 
 def test_nothing_in_nothing_out(spec: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -464,12 +465,16 @@ def test_a_rule_that_ends_loops_has_answers_of_its_own() -> None:
     assert prompt_key(prompt, StopRule(9)) != prompt_key(prompt, StopRule(9, loops=True))
 
 
-def test_a_time_limit_ends_a_batch_and_keeps_what_is_done(generator: Generator) -> None:
+def test_a_time_limit_ends_a_batch_and_keeps_what_is_done(
+    generator: Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
     asked, rule = prompts(generator.template), StopRule(400)
     done = wrote(generator, asked[:1], StopRule(3))[0][0]
     generator.__dict__["ends"] = frozenset([done[1]])
     forget(generator)
-    with pytest.raises(TimeLimitReached), time_limit(0.0, min_reports=5) as progress:
+    ticks = itertools.count()  # a second a report: the fifth one comes too late
+    monkeypatch.setattr("choose.progress.perf_counter", lambda: float(next(ticks)))
+    with pytest.raises(TimeLimitReached), time_limit(4.5) as progress:
         generator.write(asked, rule)
     assert progress.loop == "writing"
     assert 0 < progress.span[-1][1] < progress.total

@@ -13,10 +13,8 @@ import torch
 from choose.models.causal import loading
 from choose.models.environment_settings import cores
 from choose.models.hardware import timed_steps
-from choose.models.hardware.memory import timed_tokens
 from choose.models.hardware.timed_steps import ROUNDS, WARM_UP, TimedSteps, thread_counts
 from choose.models.lora.fit import _share_of_step
-from choose.progress import sampling
 from support import tiny_models as tiny
 
 
@@ -157,13 +155,6 @@ def test_accelerators_have_higher_limits_and_unknown_ones_those_of_a_cpu() -> No
     cpu, mps, cuda = (astuple(limits_of(device)) for device in ("cpu", "mps", "cuda"))
     assert all(a < b < c for a, b, c in zip(cpu, mps, cuda, strict=True))
     assert limits_of("xpu") == limits_of("cpu")
-
-
-def test_a_pass_that_is_only_timed_holds_fewer_tokens_on_a_cpu() -> None:
-    assert [timed_tokens(1280, device) for device in ("cpu", "cuda")] == [1280, 1280]
-    with sampling():
-        assert [timed_tokens(1280, device) for device in ("cpu", "cuda")] == [320, 1280]
-        assert timed_tokens(100, "cpu") == 100
 
 
 def test_the_batches_of_an_epoch_are_its_steps_by_their_tokens() -> None:

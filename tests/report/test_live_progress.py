@@ -34,19 +34,33 @@ def test_a_round_is_said_in_these_words() -> None:
     )
 
 
-def test_after_a_round_the_verdict_so_far_carries_its_chance() -> None:
-    families = {"baseline": 0.71, "fine-tuning": 0.286, "prompting": 0.004}
-    found = {"named": "probe", "chances": families}
+def test_f12_what_is_named_carries_its_chance_and_no_silent_candidate_is_forgotten() -> None:
+    """Names that never answered went missing, and "tfidf is ahead" stood below five better ones."""
+    chances = {"probe": 0.71, "lora": 0.286, "rag": 0.02, "prompt": 0.004}
+    found = {"named": "probe", "chances": chances}
     watch, out = shown()
     with watch:
-        watch.standing(standing(0, **found, unanswered=("knn", "setfit"), ended=False))
-        watch.standing(standing(0, **found))
-        watch.standing(standing(1, **found))
-    lines = out.getvalue().splitlines()
-    assert lines[0] == "No answer yet from knn, setfit."
-    assert lines[1].startswith("First verdict, after ")
-    assert lines[1].endswith(": probe; baseline 71 %, fine-tuning 29 %.")
-    assert [line[:8] for line in lines[2:]] == ["round 0:", "round 1:"], "nothing is said twice"
+        watch.standing(standing(0, **found, unanswered=("rag", "setfit"), ended=False))
+        watch.standing(standing(0, **found, unanswered=("rag", "setfit")))
+        watch.standing(standing(1, **found, unanswered=("rag",)))
+        watch.standing(standing(2, named="lora", chances={"probe": 0.0, "lora": 1.0}))
+    verdicts = [line for line in out.getvalue().splitlines() if line.startswith("after ")]
+    assert [line.partition(": ")[2] for line in verdicts] == [
+        "probe, 71 % sure; lora 29 %, rag 2 %",
+        "lora, over 99 % sure",
+    ]
+    lines = [line for line in out.getvalue().splitlines() if line not in verdicts]
+    assert [line[:8] for line in lines] == [
+        "No answe",
+        "round 0:",
+        "round 1:",
+        "No answe",
+        "round 2:",
+    ]
+    assert [line for line in lines if line.startswith("No")] == [
+        "No answer yet from rag, setfit.",
+        "No answer yet from rag.",
+    ]
 
 
 def test_a_failure_is_said_at_once_and_its_text_is_no_markup() -> None:

@@ -14,6 +14,7 @@ import pytest
 from choose.api.plan import plan_trials
 from choose.data.scenarios import Pools
 from choose.judge.decision.chance import Chances
+from choose.judge.scores.joint_distribution import Whole
 from choose.progress import TimeLimitReached
 from choose.run import predict_test_rows
 from choose.run import rounds as loop
@@ -24,6 +25,7 @@ from choose.run.trial import run_trial
 from choose.run.worker import LocalExecutor, Worker
 from choose.schema.plan import COMPARISON, Job, Round, Standing
 from choose.store.store import Store
+from choose.strategy import find
 from choose.study.config import Study
 from choose.types import Dataset, Run
 from support import fake_strategies as fakes
@@ -88,13 +90,18 @@ class Set:
         return found
 
 
-def only(*chances: Mapping[str, float]) -> Any:
-    """Return a judge that says these chances, the last one for good."""
+def only(*chances: Mapping[str, float], moves: float = 1.0, told: Any = None) -> Any:
+    """Return a judge that says these chances, the last one for good; it notes what is planned."""
     said = list(chances)
 
-    def judged(runs: Sequence[Run]) -> Chances:
+    def judged(runs: Sequence[Run], planned: Mapping[str, Whole]) -> Chances:
+        (told if told is not None else []).append(planned)
         now = said.pop(0) if len(said) > 1 else said[0]
-        return Chances(named=max(now, key=now.__getitem__), families={}, candidates=now, loss=0.0)
+        order = sorted(now, key=now.__getitem__)
+        members = {find(name).family: name for name in order}
+        families = {family: now[name] for family, name in members.items()}
+        facts: Any = {"families": families, "members": members, "candidates": now}
+        return Chances(named=max(now, key=now.__getitem__), loss=0.1, moves=moves, **facts)
 
     return judged
 
@@ -138,12 +145,31 @@ def test_it_stays_the_same_one_whoever_is_named_first_among_equals(tmp_path: Pat
     assert sorted(max(one.rows(n).values()) for n in ("steady", "sluggish")) == [25, 100]
 
 
-def test_where_one_family_is_left_its_slow_members_stop(tmp_path: Path) -> None:
+def test_the_run_stops_where_no_round_could_move_a_chance_across_a_word(tmp_path: Path) -> None:
     one = Set(tmp_path, "tfidf", "steady", "sluggish")
-    chances = {"tfidf": 0.0, "majority": 0.0, "steady": 0.5, "sluggish": 0.5}
-    left = one.run(judged=only(chances))
-    assert max(one.rows("steady").values()) == max(one.rows("sluggish").values()) == 100
+    chances = {"tfidf": 0.5, "majority": 0.0, "steady": 0.5, "sluggish": 0.5}
+    left = one.run(judged=only(chances, moves=0.01))
+    # The likeliest of the family answers 100 rows first, the other one stops at once.
+    assert sorted(max(one.rows(n).values()) for n in ("steady", "sluggish")) == [25, 100]
     assert {x.reason for x in left.all() if x.candidate == "steady"} == {"not-needed"}
+    assert sum(n for (_, size), n in one.rows("tfidf").items() if size > 500) == 700, "seconds"
+
+
+def test_what_is_planned_is_what_the_rounds_that_are_left_would_answer(tmp_path: Path) -> None:
+    one, told = Set(tmp_path, "tfidf", "steady", "sluggish", seeds=3), list[Mapping[str, Whole]]()
+    one.run(judged=only({"tfidf": 0.9, "steady": 0.1, "sluggish": 0.0}, told=told))
+    assert told[0]["steady"] == Whole(700, 3, 560)
+    assert told[0]["tfidf"] == Whole(700, 1, 560)
+    assert "sluggish" not in told[-1], "it was left behind"
+
+
+def test_a_tie_does_not_change_the_name_from_round_to_round(tmp_path: Path) -> None:
+    one = Set(tmp_path, "tfidf", "steady")
+    ties = (0.52, 0.52, 0.47, 0.51, 0.44, 0.47, 0.53, 0.56)
+    one.run(judged=only(*({"tfidf": chance, "steady": 1 - chance} for chance in ties)))
+    names = [standing.named for standing in one.seen.standings]
+    assert names[:7] == [*["tfidf"] * 4, *["steady"] * 3][: len(names)]
+    assert "steady" in names
 
 
 def test_a_failing_candidate_is_tried_once_and_stops_no_other(tmp_path: Path) -> None:

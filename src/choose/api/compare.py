@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from choose.data.dataset import Tables
     from choose.export.write_folder import Exported
     from choose.judge.decision.chance import Chances
+    from choose.judge.scores.joint_distribution import Whole
     from choose.models.endpoints.command_session import Traffic
     from choose.run.cluster.ray_executor import RayExecutor
     from choose.run.rounds import Budget
@@ -274,8 +275,8 @@ def _run(
     watch.planned(dataset, plan.rounds, plan.refusals, budget.seconds, left)
     rule, nothing = rule_of(store.study, dataset.task), nothing_measured(store)
 
-    def judged(runs: Sequence[Run]) -> Chances | None:
-        return chances(replace(nothing, runs=(*given.runs, *runs)), rule)
+    def judged(runs: Sequence[Run], planned: Mapping[str, Whole]) -> Chances | None:
+        return chances(replace(nothing, runs=(*given.runs, *runs)), rule, planned)
 
     summary = run_rounds(
         plan.rounds,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from choose.data.scenarios import Pools
@@ -11,10 +11,11 @@ from choose.data.stratify import sampling_order
 from choose.errors import StoreError, StudyError, did_you_mean
 from choose.files import digest_rows
 from choose.judge.evidence import GIVEN
+from choose.progress import as_decided
 from choose.schema.decision import Verdict
 from choose.store.store import Store
 from choose.strategy import Prepares, Saves, Strategy, Weighted, build, find
-from choose.types import Example, Task, Trial
+from choose.types import STANDARD, Example, Task, Trial
 
 Why = Literal["recommended", "meanwhile", "named", "trial"]
 
@@ -24,6 +25,7 @@ class Selection:
     """The fit to export: strategy, training rows, and why it was selected.
 
     `weights` and `revision` are those of the study's trials; the installed ones must match.
+    `shortened` is what time decided in the study's fit, which is made again alike.
     """
 
     candidate: str
@@ -35,6 +37,7 @@ class Selection:
     why: Why
     weights: str
     revision: int
+    shortened: Mapping[str, float] = field(default_factory=dict)
     trial: Trial | None = None
 
 
@@ -72,6 +75,7 @@ def select_candidate(store: Store, verdict: Verdict, name: str | None) -> Select
         why=why,
         weights=own.weights,
         revision=own.revision,
+        shortened=_shortened(store, _plain(t for t in trials if t.candidate == wanted)),
     )
 
 
@@ -107,8 +111,20 @@ def select_trial(store: Store, key: str) -> Selection:
         why="trial",
         weights=trial.weights,
         revision=trial.revision,
+        shortened=_shortened(store, [trial]),
         trial=trial,
     )
+
+
+def _plain(trials: Iterable[Trial]) -> list[Trial]:
+    return [trial for trial in trials if trial.scenario == STANDARD and not trial.variant]
+
+
+def _shortened(store: Store, trials: Sequence[Trial]) -> Mapping[str, float]:
+    """Return what time decided in the fit on most rows among those of some trials."""
+    known = [run for run in map(store.get, trials) if run is not None and run.error is None]
+    most = max(known, key=lambda run: (run.trial.train_size, -run.trial.fold), default=None)
+    return most.shortened if most else {}
 
 
 def fit_selection(choice: Selection, task: Task) -> Strategy:
@@ -121,7 +137,8 @@ def fit_selection(choice: Selection, task: Task) -> Strategy:
     _check_same(choice, strategy)
     if isinstance(strategy, Prepares):
         strategy.prepare()
-    strategy.fit(task, choice.rows)
+    with as_decided(choice.shortened):
+        strategy.fit(task, choice.rows)
     return strategy
 
 

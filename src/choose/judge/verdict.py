@@ -113,7 +113,7 @@ def _case(
     left_out: tuple[LeftOut, ...],
 ) -> Case:
     labels = audit_labels(evidence)
-    chances = chances_of(contenders, contenders.unmeasured)
+    chances = chances_of(contenders)
     selection = select(contenders, chances)
     overlap = overlap_of(contenders, selection.interim)
     splits = loss_splits(evidence, contenders.panel)

@@ -28,7 +28,7 @@ from choose.models.weights.folder_checks import (
     recorded_missing,
 )
 from choose.models.weights.resolve import resolve, weights_digest
-from choose.progress import report_progress, sampled
+from choose.progress import report_progress
 from choose.types import Example, Item
 
 # Texts of similar length embedded between two looks at the clock and at the number of threads, and
@@ -67,12 +67,9 @@ class Encoder:
         self.load_cached(texts)
         new = sorted(self._unknown(texts), key=lambda t: (len(t), t))
         device = self.model.device.type
-        size = limits_of(device).embedding_texts
-        fewest, most = (
-            (size, 0) if sampled() else (max(TEXTS_PER_CHUNK, size), CHARACTERS_PER_CHUNK)
-        )
+        fewest = max(TEXTS_PER_CHUNK, limits_of(device).embedding_texts)
         done, total = 0, sum(len(text) for text in new)
-        for chunk in _chunks(new, fewest, most):
+        for chunk in _chunks(new, fewest, CHARACTERS_PER_CHUNK):
             start = perf_counter()
             with self.steps.step(sum(len(text) for text in chunk)):
                 vectors = within_memory(device, partial(self._encode, chunk))

@@ -16,11 +16,12 @@ from typing import Protocol
 from choose.data.scenarios import Pools
 from choose.formatting import plural
 from choose.judge.decision.chance import Chances
+from choose.judge.scores.joint_distribution import Whole
 from choose.run.forecast import Pace
 from choose.run.records import Executor, GroupRequest, GroupResult
 from choose.run.trial import CLEAN, versions
 from choose.run.worker import LocalExecutor, Worker
-from choose.schema.plan import COMPARISON, Job, LeftOut, Reason, Round, Standing
+from choose.schema.plan import COMPARISON, REPETITIONS, Job, LeftOut, Reason, Round, Standing
 from choose.store.store import Store
 from choose.strategy import Strategy, find
 from choose.study.rounds import CONTROLS, DRILLS
@@ -28,6 +29,10 @@ from choose.types import STANDARD, Family, Run
 
 # A candidate takes part in the next round while its chance of being the one to use is above it.
 LEAST_CHANCE = 0.02
+
+# Another family is named while a study runs once its chance is higher by so much: of two that tie,
+# now one and now the other would be.
+CLEARLY = 0.1
 
 # Test rows that the likeliest member of every family answers before it can be left behind.
 ROWS_OF_A_FAMILY = 100
@@ -103,8 +108,8 @@ class Watch(Protocol):
         """Handle what is known after a round, or once every family has answered."""
 
 
-# What the judge says of the runs so far.
-Judged = Callable[[Sequence[Run]], Chances | None]
+# What the judge says of the runs so far, and of what is planned of each candidate.
+Judged = Callable[[Sequence[Run], Mapping[str, Whole]], Chances | None]
 
 
 @dataclass
@@ -159,7 +164,7 @@ def run_rounds(
         store: where runs are written.
         budget: seconds and dollars.
         watch: is told what happens.
-        judged: what the judge says so far; without it, no candidate is left behind.
+        judged: asks the judge, which alone decides who goes on; without it, all do.
         executor: runs the trials, and is closed at the end; without it, this process does.
         spent: returns the dollars that the command has spent.
     """
@@ -192,6 +197,7 @@ class _Loop:
     _reused: int = 0
     _ran: bool = False
     _told: bool = False
+    _family: Family | None = None
 
     def __post_init__(self) -> None:
         self.classes: dict[str, type[Strategy]] = {
@@ -472,7 +478,7 @@ class _Loop:
         """Ask the judge for the chances, and say how candidates stand."""
         runs = [run for run in self.runs.values() if run.error is None and _is_plain(run)]
         if self.judged is not None and runs:
-            self.chances = self.judged(runs)
+            self.chances = self.judged(runs, self._planned())
         scores = {}
         for name, jobs in self._compared.items():
             own = [self.runs[job.trial.key] for job in jobs.values()]
@@ -490,27 +496,55 @@ class _Loop:
         self.watch.standing(
             Standing(
                 round=round,
-                named=said.named if said else None,
-                chances=said.families if said else {},
+                named=self._named(said) if said and said.named else None,
+                chances={said.members[f]: said.families[f] for f in said.families} if said else {},
                 scores=scores,
                 unanswered=silent,
                 ended=ended,
             )
         )
 
+    def _named(self, said: Chances) -> str:
+        """Return the candidate to name: of the family of before, unless one is clearly ahead."""
+        best = next(f for f, name in said.members.items() if name == said.named)
+        before = self._family
+        if before is None or said.families[best] - said.families.get(before, 0.0) > CLEARLY:
+            self._family = best
+        return said.members[self._family or best]
+
+    def _planned(self) -> dict[str, Whole]:
+        """Return what candidates will have answered if all rounds that are left take place."""
+        compared = [round for round in self.rounds if round.part == COMPARISON][-1].jobs
+        repeats = Counter(
+            job.trial.candidate
+            for round in self.rounds
+            for job in round.jobs
+            if round.part == REPETITIONS and job.trial.fold == 0
+        )
+        rows, labels = Counter[str](), Counter[str]()
+        for job in compared:
+            name, last = job.trial.candidate, self._last(job.trial.candidate)
+            if name in self.out or (name in self.held and job.trial.fold):
+                continue
+            rows[name] += job.ask
+            labels[name] = (
+                last.trial.train_size if name in self.held and last else job.trial.train_size
+            )
+        return {name: Whole(rows[name], 1 + repeats[name], labels[name]) for name in rows}
+
+    def _last(self, name: str) -> Job | None:
+        """Return a candidate's latest job of the comparison in the first fold."""
+        return self._compared.get(name, {}).get(0)
+
     def _leave_behind(self) -> None:
         """Leave slow candidates behind that cannot be the one to use any more.
 
-        The likeliest of each family answers some rows first. Where one family alone is left, its
-        slow members need no further rows.
+        All of them stop once no round that is left could move a chance across a word. The likeliest
+        of each family answers some rows first.
         """
         if self.chances is None or self.chances.named is None:
             return
-        chance = self.chances.candidates
-        able = [name for name in chance if chance[name] > LEAST_CHANCE]
-        # Answers that exist already are of nobody's family.
-        family = {n: self.classes[n].family if n in self.classes else n for n in chance}
-        decided = len({family[name] for name in able}) == 1
+        chance, settled = self.chances.candidates, not self.chances.worth_asking
         # Among those that go on; of equal ones the first of the plan, whatever the clock says.
         going = [n for n in self.classes if n in chance and n not in self.out]
         best: dict[Family, str] = {}
@@ -519,10 +553,11 @@ class _Loop:
         for name in [n for n in self._compared if self._is_slow(n) and n not in self.out]:
             rows = self._rows_answered(name)
             few = rows < ROWS_OF_A_FAMILY and name == best.get(self.classes[name].family)
-            if few or (name in able and not (decided and rows >= ROWS_OF_A_FAMILY)):
+            behind = chance[name] <= LEAST_CHANCE
+            if few or not (behind or settled):
                 continue
-            self.out[name] = "not-needed" if name in able else "dropped"
-            if name not in able:
+            self.out[name] = "dropped" if behind else "not-needed"
+            if behind:
                 self.summary.left_out[name] = LeftOut(
                     candidate=name,
                     reason="dropped",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from math import inf
@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from choose.data.scenarios import Pools
 from choose.errors import MoneySpent, StudyError
-from choose.progress import TimeLimitReached, time_limit
+from choose.progress import TimeLimitReached, as_decided, time_limit
 from choose.run.predict_test_rows import answered_views, predict_until
 from choose.schema.plan import Job
 from choose.strategy import Groups, Prepares, Reports, Strategy, build
@@ -31,12 +31,14 @@ class Fitted:
         seconds: seconds of its fit, or its share of a joint fit.
         alone: seconds with nothing cached; None for a joint fit.
         group: number of strategies that were fitted together.
+        shortened: what time has decided in it.
     """
 
     strategy: Strategy
     seconds: float
     alone: float | None = None
     group: int = 1
+    shortened: Mapping[str, float] = field(default_factory=dict)
 
 
 def fit_group(jobs: Sequence[Job], pools: Pools) -> dict[str, Fitted]:
@@ -70,14 +72,17 @@ def fit_group(jobs: Sequence[Job], pools: Pools) -> dict[str, Fitted]:
     }
 
 
-def fit_alone(job: Job, pools: Pools, seconds: float = inf) -> Fitted:
-    """Fit the strategy of one trial, in fewer steps where it would take more than `seconds`."""
+def fit_alone(job: Job, pools: Pools, seconds: float = inf, before: Run | None = None) -> Fitted:
+    """Fit the strategy of one trial, in fewer steps where it would take more than `seconds`.
+
+    The fit of a run of `before` is made again alike.
+    """
     strategy, rows = prepared(job), pools.of(job.trial)
-    start = perf_counter()
-    with time_limit(fits=True, aim=seconds):
+    start, known = perf_counter(), before.shortened if before and not before.error else None
+    with time_limit(fits=True, aim=seconds), as_decided(known) as shortened:
         strategy.fit(pools.dataset.task, rows.pool)
     spent = perf_counter() - start
-    return Fitted(strategy, spent, spent + cached_seconds(strategy))
+    return Fitted(strategy, spent, spent + cached_seconds(strategy), shortened=shortened)
 
 
 def prepared(job: Job) -> Strategy:
@@ -153,7 +158,7 @@ def run_trials(
     for job in jobs:
         start, key = perf_counter(), job.trial.key
         try:
-            fit = fits.get(key) or fit_alone(job, pools, fit_seconds)
+            fit = fits.get(key) or fit_alone(job, pools, fit_seconds, earlier.get(key))
             run, stopped = _answer(job, pools, fit, end, earlier.get(key))
         except (MoneySpent, TimeLimitReached):
             raise
@@ -218,6 +223,7 @@ def _answer(
         seconds_spent=spent + fit.seconds + ((before and before.seconds_spent) or 0.0),
         seconds_alone=_sum(fit.alone, alone, (before and before.predict_seconds) or 0.0),
         group_size=fit.group,
+        shortened=dict(fit.shortened),
         reread_seconds=max(others.reread, default=facts.get("index_seconds")),
         unasked=len(items) - len(clean),
         versions=versions(),

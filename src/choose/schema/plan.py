@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from choose.schema.base import Record
-from choose.types import Candidate, Dataset, Family, Trial
+from choose.types import Candidate, Dataset, Trial
 
 # Shares of rows that exactly one of two candidates gets right: alike, usual, very unlike ones.
 DISCORDANCES = (0.1, 0.2, 0.3)
@@ -74,7 +74,7 @@ class Standing:
 
     Attributes:
         named: the candidate to use by now; None where the judge names none.
-        chances: by family, that it is the one to use.
+        chances: by the member of a family to use, that its family is the one to use.
         scores: by candidate, the mean on the rows that it answered after learning from most.
         unanswered: candidates without an answer.
         ended: whether the round has ended.
@@ -83,7 +83,7 @@ class Standing:
     round: Round
     scores: Mapping[str, float]
     named: str | None = None
-    chances: Mapping[Family, float] = field(default_factory=dict)
+    chances: Mapping[str, float] = field(default_factory=dict)
     unanswered: Sequence[str] = ()
     ended: bool = True
 

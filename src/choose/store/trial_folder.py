@@ -199,6 +199,7 @@ RUN_FACTS = (
     "base_mb",
     "reread_seconds",
     "notes",
+    "shortened",
     "unasked",
     "error",
 )
@@ -215,6 +216,7 @@ def check_facts(run: Run) -> None:
     seconds = (run.fit_seconds, run.predict_seconds, run.seconds_alone, run.seconds_spent)
     numbers = (
         *seconds,
+        *run.shortened.values(),
         run.reread_seconds,
         run.artefact_mb,
         run.base_mb,
@@ -224,8 +226,10 @@ def check_facts(run: Run) -> None:
     )
     if not all(isinstance(n, int | float | None) for n in numbers):
         raise ValueError("a number is of another type")
-    texts = (run.error, run.dtype)
-    if not all(isinstance(t, str | None) for t in texts) or not isinstance(run.versions, dict):
+    texts, tables = (run.error, run.dtype), (run.versions, run.shortened)
+    if not all(isinstance(t, str | None) for t in texts) or not all(
+        isinstance(table, dict) for table in tables
+    ):
         raise ValueError("a text is of another type")
     if run.error is None and ("clean", 0) not in run.answers:
         raise ValueError("it names no answers")

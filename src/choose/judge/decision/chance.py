@@ -28,10 +28,9 @@ from choose.judge.scores.joint_distribution import (
     JointDistribution,
     Whole,
     joint_distribution,
-    least_loss,
     normal_points,
 )
-from choose.judge.scores.score_tables import CandidateScores, study_scores
+from choose.judge.scores.score_tables import study_scores
 from choose.types import FAMILIES, Family, Floats
 
 Word = Literal["sure", "likely", "open"]
@@ -68,8 +67,8 @@ class Chances:
     """What all answers so far say of what to use.
 
     Attributes:
-        named: the candidate of least expected loss, which is used now; None where only floors
-            answered.
+        named: the candidate that is used now: the one to use of the likeliest family that was
+            measured; None where only floors answered.
         families: by family the chance that it is the one to use. What is missing to 1 is the chance
             that no family beats the floor.
         candidates: by candidate the chance that its family is the one, and it the best of it; 0 for
@@ -77,6 +76,7 @@ class Chances:
         loss: the score expected to be given up by using the named family: its best member against
             that of the family to use.
         leads: by family how far its best member leads that of the named one, where it is the one.
+        members: by family its member to use, or the first one where none answered a row.
         unmeasured: families of the study of which no member answered a row.
         moves: the chance that the answers that are planned move the chance of any family across a
             word (see `word_of`); 0 where nothing is planned.
@@ -87,6 +87,7 @@ class Chances:
     candidates: Mapping[str, float]
     loss: float
     leads: Mapping[Family, float] = field(default_factory=dict)
+    members: Mapping[Family, str] = field(default_factory=dict)
     unmeasured: tuple[Family, ...] = ()
     moves: float = 0.0
 
@@ -108,35 +109,32 @@ def chances(
         evidence: what was measured so far; its candidates are those of the study.
         rule: of the study.
         planned: by candidate the test rows and repetitions that it will have at the end, those that
-            it has among them. A candidate that will not run at all is left out.
+            it has among them. A candidate that gets no further ones is left out.
     """
     scores = study_scores(evidence, rule.measure)
     if not scores.scored:
         return None
-    contenders = contenders_of(scores, rule)
-    ahead = [c for c in contenders.unmeasured if not planned or c.info.name in planned]
-    return chances_of(contenders, ahead, planned)
+    return chances_of(contenders_of(scores, rule), planned)
 
 
 def chances_of(
-    contenders: Contenders,
-    unmeasured: Sequence[CandidateScores],
-    planned: Mapping[str, Whole] = MappingProxyType({}),
+    contenders: Contenders, planned: Mapping[str, Whole] = MappingProxyType({})
 ) -> Chances:
-    """Return the chances of the candidates that answered, and of some that did not."""
+    """Return the chances of all candidates, with those that answered nothing; see `chances`."""
+    unmeasured = contenders.unmeasured
     joint = joint_distribution([*contenders.order, *unmeasured], contenders.panel.rows, planned)
     question = _Question(contenders, [c.info.name for c in unmeasured], joint)
     if not question.families:
         return Chances(
             named=None, families={}, candidates=dict.fromkeys(joint.names, 0.0), loss=0.0
         )
-    named = sorted(contenders.named.values(), key=contenders.names.index)
-    use = least_loss(joint, named, contenders.margin) if named else None
     scores, weights = question.points()
     best = question.best(scores)
     one = question.one(scores, best)
     families = question.families
     found = {f: float(weights @ (one == i)) for i, f in enumerate(families)}
+    measured = [family for family in families if family in contenders.families]
+    use = contenders.named[max(measured, key=found.__getitem__)] if measured else None
     leads: dict[Family, float] = {}
     loss = 0.0
     if use is not None:
@@ -155,6 +153,7 @@ def chances_of(
         candidates=question.by_candidate(scores, one, weights),
         loss=loss,
         leads=leads,
+        members={f: contenders.named.get(f) or question.members(f)[0] for f in families},
         unmeasured=tuple(f for f in families if f not in contenders.families),
         moves=question.moves() if planned else 0.0,
     )

@@ -105,10 +105,17 @@ NEEDLESS = 0.2
 
 
 class Whole(NamedTuple):
-    """What a study is going to measure of a candidate: test rows, and repetitions of them."""
+    """What a study is going to measure of a candidate.
+
+    Attributes:
+        rows: test rows.
+        repetitions: of its answers.
+        labels: rows that it will have learned from.
+    """
 
     rows: int
     repetitions: int
+    labels: int = 0
 
 
 class Part(NamedTuple):
@@ -259,7 +266,8 @@ class _Later:
         for i, candidate in enumerate(self.candidates):
             whole = self.planned.get(candidate.info.name, Whole(0, 0))
             share[i] = max(share[i], min(whole.rows, len(weights)) * a_row)
-            fits[i] = _between_fits(candidate, whole.repetitions) + _gain_variance(candidate)
+            fits[i] = _between_fits(candidate, whole.repetitions)
+            fits[i] += _gain_variance(candidate, whole.labels)
         place = self.place
         found = np.zeros((len(place), len(place)))
         ends = np.unique(share[place])
@@ -380,11 +388,17 @@ def _between_fits(candidate: CandidateScores, repetitions: int = 0) -> float:
     return variance / max(count, repetitions)
 
 
-def _gain_variance(candidate: CandidateScores) -> float:
-    """Return the variance of what labels that a candidate has not learned from would add."""
-    if not candidate.info.learns or not 0 < candidate.pool < candidate.whole:
+def _gain_variance(candidate: CandidateScores, labels: int = 0) -> float:
+    """Return the variance of what labels that a candidate has not learned from would add.
+
+    Args:
+        candidate: who answered some rows or none.
+        labels: from how many it will have learned, where they are more than now.
+    """
+    pool = max(candidate.pool, labels)
+    if not candidate.info.learns or not 0 < pool < candidate.whole:
         return 0.0
-    doublings = log2(candidate.whole / candidate.pool)
+    doublings = log2(candidate.whole / pool)
     return float((GAIN_SD[candidate.info.family] * doublings) ** 2)
 
 

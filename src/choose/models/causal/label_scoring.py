@@ -17,7 +17,7 @@ from choose.errors import ModelError
 from choose.models.causal.chat_template import ChatTemplate, Prompt
 from choose.models.causal.packed_attention import Pack, Piece, logits, max_length, max_stable_length
 from choose.models.causal.shared_prefixes import pass_work
-from choose.models.hardware.memory import limits_of, timed_tokens, within_memory
+from choose.models.hardware.memory import limits_of, within_memory
 from choose.models.hardware.placement import placement_notes
 from choose.models.hardware.timed_steps import TimedSteps
 from choose.models.results.output_cache import ResultCache
@@ -222,7 +222,7 @@ class CausalLM:
         work = dict(zip(new, pass_work(self.model, lengths), strict=True))
         total = sum(work.values())
         if new:
-            report_progress(0, total, "scoring", paced_by=self.digest)
+            report_progress(0, total, "scoring")
         kind, left = self.model.device.type, dict(new)
         while left:
             some = within_memory(kind, lambda: self._score_some(left, trie))
@@ -231,7 +231,7 @@ class CausalLM:
             if self.cache is not None:
                 self.cache.put({key: self.answers[key] for key in some})
             done = total - sum(work[key] for key in left)
-            report_progress(done, total, "scoring", paced_by=self.digest)
+            report_progress(done, total, "scoring")
         answers = [self.answers[key] for key in keys]
         while len(self.answers) > MAX_ANSWERS_IN_MEMORY:
             del self.answers[next(iter(self.answers))]
@@ -264,7 +264,7 @@ class CausalLM:
         limits, rows = limits_of(self.model.device.type), 1 + len(trie.tokens)
         size = self.model.config.get_text_config().vocab_size
         most_rows = limits.scoring_rows(size, self.model.dtype.itemsize)
-        most_tokens = timed_tokens(limits.scoring_tokens, self.model.device.type)
+        most_tokens = limits.scoring_tokens
         some: list[bytes] = []
         tokens = 0
         for key, prompt in new.items():

@@ -12,7 +12,7 @@ import numpy as np
 from choose.data.duplicates import clusters_of, index_texts
 from choose.data.stratify import strata_of, stratified_sample
 from choose.models.classical.tfidf_logistic import LogisticHead
-from choose.progress import report_progress, seconds_to_aim
+from choose.progress import decided_in_time, report_progress, seconds_to_aim
 from choose.types import Counts, Example, Floats, Task
 
 # Values of C, the usual one first, and parts of the rows, each of which is held out in turn.
@@ -74,7 +74,8 @@ def choose_strength(rows: Floats, targets: Sequence[str], clusters: Counts) -> f
             found = head.probabilities(rows[held])[np.arange(len(own)), own]
             likelihood[setting, held] = np.log(np.where(own < 0, 0.0, found) + LEAST)
             done, total = done + 1, len(parts) * len(STRENGTHS)
-            if (perf_counter() - start) * (total - done) / done > seconds_to_aim():
+            in_time = (perf_counter() - start) * (total - done) / done <= seconds_to_aim()
+            if not decided_in_time("choosing C", in_time, 1):
                 return STRENGTHS[0]
             report_progress(done, total, "choosing C")
     best = int(likelihood.mean(axis=1).argmax())

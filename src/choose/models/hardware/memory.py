@@ -15,13 +15,8 @@ from typing import Any, TypeVar
 from weakref import ref
 
 from choose.errors import ModelError
-from choose.progress import sampled
 
 T = TypeVar("T")
-
-# Tokens of a pass on a CPU at which one takes as long as with four times as many, within a few
-# hundredths.
-FILLING_TOKENS = 320
 
 # Share of an accelerator's free memory that passes may plan with; the rest is for the libraries.
 USABLE = 0.7
@@ -125,11 +120,6 @@ def limits_of(device: str) -> Limits:
     limits = _LIMITS.get(kind, _LIMITS["cpu"])
     times = _FITTED[kind] + _HALVINGS[kind]
     return limits.halved(times) if times else limits
-
-
-def timed_tokens(tokens: int, device: str) -> int:
-    """Return the tokens of a pass: fewer where it is only timed and they fill the processor too."""
-    return min(tokens, FILLING_TOKENS) if sampled() and device == "cpu" else tokens
 
 
 def fit_limits(device: str, free: int | None) -> None:

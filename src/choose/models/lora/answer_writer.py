@@ -26,7 +26,7 @@ from choose.models.prompting.local_writer import ENDING_ROWS, answers_of, first_
 from choose.models.prompting.prompts import field_types
 from choose.models.records.values_in_text import literal_fields, without_inventions
 from choose.models.saving import task_facts
-from choose.progress import sampled, time_limit
+from choose.progress import time_limit
 from choose.tasks.answering import READ, Briefly
 from choose.tasks.extraction import in_text_order
 from choose.tasks.kinds import read_task
@@ -199,7 +199,7 @@ class AnswerWriter:
 
         On rows of the pool, after training: those held out, where there are some.
         """
-        if not isinstance(self.task, Writing) or sampled():
+        if not isinstance(self.task, Writing):
             return
         places = (run.validation_indices or run.training_indices)[:ENDING_ROWS]
         rows = [examples[place] for place in places]

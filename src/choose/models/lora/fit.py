@@ -20,7 +20,7 @@ from choose.models.lora.training_run import (
     TrainingRun,
     frozen_weights,
 )
-from choose.progress import report_progress, sampled, seconds_to_aim
+from choose.progress import decided_in_time, report_progress, seconds_to_aim
 
 # Trained tokens after which freed memory is released: seldom enough to cost nothing, and often
 # enough, since the longer a step's texts are the more of it they leave.
@@ -28,9 +28,6 @@ RELEASE_EVERY_TOKENS = 2_400
 
 # Steps after which the pace of a training is known.
 FIRST_STEPS = 3
-
-# Rows of the first step where a fit is only timed.
-WARM_UP_ROWS = 4
 
 # More than any trial has steps: separates the random seeds of trials.
 MAX_STEPS = 10**6
@@ -84,9 +81,7 @@ def train_together(runs: Sequence[TrainingRun]) -> None:
     """Train several runs over one base, step by step; see `verify_learning`."""
     report_progress(0, sum(run.schedule.steps for run in runs), PROGRESS_LABEL)
     for run in runs:
-        # As expensive as many steps, and of no use where the fit is only begun to see its pace.
-        if not sampled():
-            run.start_check()
+        run.start_check()
     release_memory()  # of predictions by other models
     try:
         _run_steps(runs)
@@ -98,13 +93,10 @@ def train_together(runs: Sequence[TrainingRun]) -> None:
 
 
 def _run_steps(runs: Sequence[TrainingRun]) -> None:
-    tokens, work, sets_up, start = 0, 0.0, sampled(), perf_counter()
+    tokens, work, start = 0, 0.0, perf_counter()
     with training_step(runs) as step:
         while unfinished := [run for run in runs if not run.finished]:
             batches = [(run, run.next_batch()) for run in unfinished]
-            if sets_up:  # the pace is that of the steps after it
-                batches = [(run, indices[:WARM_UP_ROWS]) for run, indices in batches]
-                sets_up = False
             within_memory(runs[0].model.base.device, partial(step, batches))
             for run in unfinished:
                 run.apply_gradients()
@@ -128,11 +120,13 @@ def shorten(runs: Sequence[TrainingRun], seconds: float, part: tuple[float, floa
     done, total = part
     steps, left = max(run.step for run in runs), seconds_to_aim()
     early = steps < FIRST_STEPS and seconds < left  # a step may take as long as all should
-    if early or left >= (total - done) * seconds / done:
-        return
+    last = whole = max(run.schedule.steps for run in runs)
+    if not early and left < (total - done) * seconds / done:
+        last = min(whole, steps + max(1, int(left * steps / seconds)))
+    last = int(decided_in_time(f"steps after step {steps}", last, whole))
     for run in runs:
         if not run.finished:
-            run.shorten(run.step + max(1, int(left * run.step / seconds)))
+            run.shorten(last)
 
 
 def _share_of_step(run: TrainingRun, indices: Sequence[int]) -> float:

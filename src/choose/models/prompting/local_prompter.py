@@ -27,7 +27,7 @@ from choose.models.prompting.prompts import (
     wording_of,
 )
 from choose.models.saving import floats, row_facts, rows_from, task_facts
-from choose.progress import seconds_to_aim
+from choose.progress import decided_in_time, seconds_to_aim
 from choose.tasks.answering import READ
 from choose.tasks.kinds import read_task
 from choose.tasks.multilabel import Multilabel, names_of
@@ -307,6 +307,8 @@ class LocalPrompter(LocalPrompts):
             count += more
             each = (perf_counter() - start) / max(count, 1)
             more = int(min(len(examples) - count, seconds_to_aim() / max(each, 1e-9)))
+            whole = len(examples)
+            more = int(decided_in_time("rows to calibrate on", count + more, whole)) - count
         targets = [self.task.labels.index(example.target) for example in examples[:count]]
         self.calibration = fit_calibration(np.concatenate(parts), targets)
 

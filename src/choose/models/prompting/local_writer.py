@@ -35,7 +35,7 @@ from choose.models.records.values_in_text import (
     without_inventions,
 )
 from choose.models.saving import row_facts, rows_from, task_facts
-from choose.progress import seconds_to_aim
+from choose.progress import decided_in_time, seconds_to_aim
 from choose.tasks.answering import Briefly
 from choose.tasks.extraction import as_text, parse
 from choose.tasks.kinds import read_task
@@ -446,7 +446,8 @@ class LocalWriter(LocalPrompts):
 
 def rows_in_time() -> int:
     """Return how many rows a fit that should end soon may write answers to: two at least."""
-    return int(max(2, min(1_000, seconds_to_aim() / SECONDS_A_ROW)))
+    rows = max(2, min(1_000, seconds_to_aim() / SECONDS_A_ROW))
+    return int(decided_in_time("rows to choose a form on", rows, 1_000))
 
 
 def _affordable(prompts: Sequence[Prompt], skeleton: Skeleton) -> int:

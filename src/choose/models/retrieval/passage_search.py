@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import inf
 from time import perf_counter
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -24,7 +25,7 @@ from choose.models.embeddings import Encoder
 from choose.models.retrieval.indexes import BM25Index, DenseIndex, HybridIndex, PassageIndex
 from choose.models.saving import corpus_facts, corpus_from
 from choose.models.weights.resolve import weights_digest
-from choose.progress import report_shared, sampled
+from choose.progress import decided_in_time, seconds_to_aim
 from choose.tasks.answering import corpus_of
 from choose.tasks.values import occurs
 from choose.types import Example, Item, Task
@@ -241,7 +242,8 @@ def library_from(facts: Mapping[str, Any], encoder: str, tuned: Encoder | None =
 def libraries_for(task: Task, way: str, words: int = WORDS, encoder: str = "") -> list[Library]:
     """Return the documents of a task with a retriever, or with each where `way` is ``auto``.
 
-    Of more than `MOST_EMBEDDED` passages ``auto`` is BM25 alone.
+    Of more than `MOST_EMBEDDED` passages, or where embedding them would take more than the time of
+    a fit, ``auto`` is BM25 alone.
 
     Raises:
         StrategyError: if the task has no documents, or there is no such retriever.
@@ -253,7 +255,7 @@ def libraries_for(task: Task, way: str, words: int = WORDS, encoder: str = "") -
         check_way(way)
     ways: Sequence[Way] = [one for one in WAYS if way in ("auto", one)]
     many = len(corpus.passages(words)) > MOST_EMBEDDED
-    if way == "auto" and (many or _left_out(corpus, words, encoder)):
+    if way == "auto" and (many or takes_too_long(corpus, words, encoder)):
         ways = WAYS[:1]
     libraries = []
     for one in ways:
@@ -262,32 +264,23 @@ def libraries_for(task: Task, way: str, words: int = WORDS, encoder: str = "") -
     return libraries
 
 
-# Passages that are embedded to forecast what all take, and seconds that are spent on all of them.
-FORECAST_FROM, EMBEDDED_AT_ONCE = 64, 1.0
-
-_forecasts: dict[tuple[str, ...], float] = {}
+# Passages that are embedded to forecast what all take.
+FORECAST_FROM = 64
 
 
-def _left_out(corpus: Corpus, words: int, encoder: str) -> bool:
-    """Return whether passages are not embedded, as a fit that is `sampled` would end there.
+def takes_too_long(corpus: Corpus, words: int, encoder: str) -> bool:
+    """Return whether embedding all passages would take more than the time of a fit that has one.
 
-    Their seconds, which all fits of a process share, are forecast from some passages and reported.
+    An index that another fit has made is used. The forecast is from some passages.
     """
-    key = (corpus.digest, "dense", str(words), encoder, weights_digest(encoder))
+    key, in_time = (corpus.digest, "dense", str(words), encoder, weights_digest(encoder)), True
     passages = corpus.passages(words)
-    if not sampled() or key in _INDEXES or len(passages) <= FORECAST_FROM:
-        return False
-    if key not in _forecasts:
-        some = passages[:: -(-len(passages) // FORECAST_FROM)]
-        half = len(some) // 2
-        DenseIndex(some[:half], encoder)  # the first texts set up
-        start = perf_counter()
-        DenseIndex(some[half:], encoder)
-        _forecasts[key] = (perf_counter() - start) * len(passages) / (len(some) - half)
-    if _forecasts[key] <= EMBEDDED_AT_ONCE:
-        return False
-    report_shared(_forecasts[key])
-    return True
+    if seconds_to_aim() < inf and key not in _INDEXES and len(passages) > FORECAST_FROM:
+        start, some = perf_counter(), passages[:: -(-len(passages) // FORECAST_FROM)]
+        DenseIndex(some, encoder)
+        seconds = (perf_counter() - start) * len(passages) / len(some)
+        in_time = seconds <= seconds_to_aim()
+    return not decided_in_time(f"embedding passages of {words} words", in_time, 1)
 
 
 def library_for(

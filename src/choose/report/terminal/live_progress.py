@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from time import perf_counter
 from types import TracebackType
 from typing import Self
@@ -15,9 +15,10 @@ from choose.report.screen_text import literal, shorten
 from choose.report.terminal.layout import Encodable, StudyBar
 from choose.report.terminal.plan_page import reach_line
 from choose.report.terminal.request_lines import Sent, traffic_line, traffic_summary
+from choose.report.words import in_words
 from choose.schema.plan import Job, LeftOut, Reach, Round, Standing
 from choose.strategy import find
-from choose.types import Dataset, Family, Run
+from choose.types import Dataset, Run
 
 # Columns of the screen for a name.
 NAME = 24
@@ -39,8 +40,7 @@ class LiveProgress:
         self._begun = False
         self._start = perf_counter()
         self._sent: Sent | None = None
-        self._round = ""
-        self._verdict = ""
+        self._verdict = self._silent = ""
 
     def __enter__(self) -> Self:
         """Start the clock."""
@@ -123,13 +123,12 @@ class LiveProgress:
         """Say the scores after a round, and the verdict so far."""
         if standing.ended:
             self._say(round_line(standing))
-        elif standing.unanswered:
-            self._say(f"No answer yet from {', '.join(map(clean, standing.unanswered))}.")
-        if standing.named is not None:
-            said = f"{shorten(clean(standing.named), NAME)}; {_said(standing.chances)}"
-            if said != self._verdict:
-                which = "Now" if self._verdict else "First verdict"
-                self._say(f"{which}, after {duration(self._elapsed())}: {said}.")
+        silent = ", ".join(map(clean, standing.unanswered))
+        if silent and silent != self._silent:
+            self._say(f"No answer yet from {silent}.")
+        self._silent = silent
+        if standing.named is not None and (said := chances_line(standing)) != self._verdict:
+            self._say(f"after {duration(self._elapsed())}: {said}")
             self._verdict = said
 
     def _stop(self) -> None:
@@ -164,10 +163,14 @@ class LiveProgress:
         return text
 
 
-def _said(families: Mapping[Family, float]) -> str:
-    """Return ``baseline 71 %, fine-tuning 20 %``: the chances of families, the likeliest first."""
-    order = sorted(families, key=lambda family: -families[family])
-    return ", ".join(f"{f} {round(100 * families[f])} %" for f in order if families[f] >= 0.01)
+def chances_line(standing: Standing) -> str:
+    """Return ``probe, 71 % sure; lora 20 %``: what is used now, then others that may be the one."""
+    others = [n for n, chance in standing.chances.items() if n != standing.named and chance >= 0.01]
+    others.sort(key=lambda name: -standing.chances[name])
+    each = [f"{shorten(clean(n), NAME)} {in_words(standing.chances[n])}" for n in others]
+    named = standing.named or ""
+    first = f"{shorten(clean(named), NAME)}, {in_words(standing.chances[named])} sure"
+    return "; ".join([first, *([", ".join(each)] if each else [])])
 
 
 def round_line(standing: Standing) -> str:
