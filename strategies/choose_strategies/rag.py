@@ -177,10 +177,7 @@ class Rag(ReadsDocuments, PromptedStrategy):
 
     def facts(self) -> Mapping[str, Any]:
         """Return threads, number type, notes and what cached work had cost."""
-        facts = dict(self.prompter.facts())
-        saved = facts["cached_seconds"] + self.library.cached_seconds
-        notes = [self.note, *facts["notes"], *self._room_notes()]
-        return {**facts, "notes": notes, "cached_seconds": saved}
+        return self._with_search(self.prompter.facts(), self.note)
 
     def _measure(self) -> Measures | None:
         return self.prompter if isinstance(self.prompter, Measures) else None
@@ -387,8 +384,7 @@ class _Trying:
     def _may_index(self, way: Way, words: int) -> bool:
         """Return whether there is an index already, or it takes little time to build one."""
         most = MOST_EMBEDDED if words == self.first.words else MOST_EMBEDDED_AGAIN
-        known = (way, words) == (self.first.way, self.first.words)
-        if known or way == WAYS[0]:
+        if (way, words) == (self.first.way, self.first.words) or way == WAYS[0]:
             return True
         corpus, encoder = self.first.corpus, self.first.encoder
         return len(corpus.passages()) <= most and not takes_too_long(corpus, words, encoder)
@@ -400,7 +396,8 @@ class _Trying:
         if settings[0] in self.scores:
             return
         in_time = decided_in_time(f"trying {settings[0]}", self._spent() <= self.limit, 1)
-        if self.scores and not in_time:
+        most = self.read + words * count * len(self.items)
+        if self.scores and (most > WORDS_TRIED or not in_time):
             self.left_out = True
             return
         key = way, words
@@ -417,9 +414,6 @@ class _Trying:
         ]
         new = [place for place, one in enumerate(asked) if one not in self._written]
         more = sum(words * len(found[place]) for place in new)
-        if self.scores and self.read + more > WORDS_TRIED:
-            self.left_out = True
-            return
         items = [with_passages(self.items[place], found[place]) for place in new]
         total, left = max(self.planned, self.read + more), self.limit - self._spent()
         with as_part(self.read, more, total, "choosing passages", left):
@@ -558,10 +552,7 @@ class LoraRag(ReadsDocuments, Lora):
 
     def facts(self) -> Mapping[str, Any]:
         """Return what `Lora.facts` does, with what cached retrieval had cost."""
-        facts = super().facts()
-        saved = facts["cached_seconds"] + self.library.cached_seconds
-        notes = [*facts["notes"], *self._room_notes()]
-        return {**facts, "notes": notes, "cached_seconds": saved}
+        return self._with_search(super().facts())
 
     def save(self, folder: Path) -> None:
         """Write the adapter as PEFT does, and the documents with their retriever."""

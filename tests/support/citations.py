@@ -51,6 +51,8 @@ def uncited(decision: Decision, sentences: tuple[str, ...] = ()) -> list[tuple[s
     record = decision.model_dump(mode="json", by_alias=True)
     verdict = record.pop("verdict")
     chances = {key: verdict[key] for key in ("chance", "loss", "leads")}
+    # Differences after fewer labels stand nowhere else.
+    chances["fewer"] = [r["value"] for r in verdict["remarks"] if r["code"] == "fewer-labels"]
     known = set(_numbers(record)) | set(_numbers(chances))
     known |= {n.within - f.labels for f in decision.forecasts for n in (f.target, f.margin) if n}
     names = sorted(_names(decision), key=len, reverse=True)

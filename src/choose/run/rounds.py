@@ -539,8 +539,9 @@ class _Loop:
     def _leave_behind(self) -> None:
         """Leave slow candidates behind that cannot be the one to use any more.
 
-        All of them stop once no round that is left could move a chance across a word. The likeliest
-        of each family answers some rows first.
+        All stop once no round that is left could move a chance across a word, but the named one
+        where it has learned from all rows: its repetitions tell how much its runs vary. The
+        likeliest of each family answers some rows first.
         """
         if self.chances is None or self.chances.named is None:
             return
@@ -554,7 +555,8 @@ class _Loop:
             rows = self._rows_answered(name)
             few = rows < ROWS_OF_A_FAMILY and name == best.get(self.classes[name].family)
             behind = chance[name] <= LEAST_CHANCE
-            if few or not (behind or settled):
+            stays = name == self.chances.named and self._learned_from_all(name)
+            if few or not (behind or (settled and not stays)):
                 continue
             self.out[name] = "dropped" if behind else "not-needed"
             if behind:
@@ -563,6 +565,10 @@ class _Loop:
                     reason="dropped",
                     text=f"behind for certain after {plural(rows, 'answer')}.",
                 )
+
+    def _learned_from_all(self, name: str) -> bool:
+        whole = max(round.rows for round in self.rounds if round.part == COMPARISON)
+        return any(job.trial.train_size >= whole for job in self._compared[name].values())
 
     def _rows_answered(self, name: str) -> int:
         runs = (self.runs[job.trial.key] for job in self._compared[name].values())

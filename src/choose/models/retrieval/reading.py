@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
@@ -116,6 +116,12 @@ class ReadsDocuments(_ModelStrategy):
                 self._fewer[item.id] = len(fit) if fit[0] == some[0] else 0
             shown.append(fit)
         return shown
+
+    def _with_search(self, facts: Mapping[str, Any], *notes: str) -> dict[str, Any]:
+        """Return facts with what a cached search had cost, and what passages had no room."""
+        saved = facts["cached_seconds"] + self.library.cached_seconds
+        every = [*notes, *facts["notes"], *self._room_notes()]
+        return {**facts, "notes": every, "cached_seconds": saved}
 
     def _room_notes(self) -> list[str]:
         """Return in how many prompts not all passages fit, and how many fit at least."""
