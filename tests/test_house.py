@@ -14,7 +14,7 @@ def house() -> House:
 
 
 # The sums only go down; a commit that lowers one lowers its limit.
-LINES = {"src": 64_863, "strategies": 3_436, "tests": 48_462}
+LINES = {"src": 64_326, "strategies": 3_436, "tests": 48_149}
 MODULES = 295
 
 

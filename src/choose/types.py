@@ -15,10 +15,7 @@ from choose.files import digest, digest_rows
 
 Family = Literal["baseline", "prompting", "retrieval", "fine-tuning"]
 Status = Literal["ok", "off-list", "refused", "empty", "cut", "malformed", "abstained"]
-LabelNoise = Literal["symmetric", "confused-pair", "class-dependent"]
-TextNoise = Literal["truncated", "number-changed", "swapped-in-document", "wrong-span"]
-PartNoise = Literal["value-swapped", "value-dropped", "value-invented", "label-dropped"]
-Noise = LabelNoise | TextNoise | PartNoise | Literal["label-added", "relevant-dropped"]
+Noise = Literal["symmetric"]
 Floats = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64]
 FAMILIES: tuple[Family, ...] = ("baseline", "prompting", "retrieval", "fine-tuning")

@@ -231,32 +231,25 @@ def test_the_grid_of_records_and_of_texts_has_what_exists_for_them() -> None:
     rows = orders()
     data = build_dataset("orders", rows, options=SplitOptions(kind="extraction"))
     jobs = planned(Study(), data, "gazetteer")
-    noise = {(j.trial.scenario.noise, j.trial.scenario.rate) for j in jobs} - {("symmetric", 0.0)}
-    assert noise == {("symmetric", 0.1), ("symmetric", 0.2), ("value-dropped", 0.2)}
+    assert {j.trial.scenario.rate for j in jobs} == {0.0, 0.1, 0.2}
     assert {j.trial.scenario.label for j in jobs} == {"", "po"}
     assert {j.trial.scenario.kind for j in jobs} == {"standard", "noise", "time", "new-class"}
     texts = [replace(e, target=f"Send a {WORDS[i % 12]} to {i}") for i, e in enumerate(rows)]
     written = build_dataset("texts", texts, options=SplitOptions(kind="writing"))
     jobs = planned(Study(), written, "nearest")
-    assert {j.trial.scenario.noise for j in jobs} == {"symmetric", "number-changed"}
+    assert {j.trial.scenario.rate for j in jobs} == {0.0, 0.1, 0.2}
     assert "new-class" not in {j.trial.scenario.kind for j in jobs}
-    stated = Study.model_validate({"grid": {"noise_kinds": ["confused-pair"]}})
-    with pytest.raises(
-        StudyError, match=r"not for the task.s kind, extraction. Allowed here: symm"
-    ):
-        planned(stated, data, "gazetteer")
 
 
-@pytest.mark.parametrize("name", ["typos", "spacing", "contraction"])
-def test_a_view_leaves_the_values_of_a_record_as_they_stand(name: str) -> None:
+def test_a_view_leaves_the_values_of_a_record_as_they_stand() -> None:
     value = "Marchbanks and   sons, I'm here"
     items = [
         Item(id=str(i), text=f"Somebody called {value} wanted {i} fancy table places, I'm afraid")
         for i in range(30)
     ]
     copied = {item.id: (value,) for item in items}
-    changed = view(name, items, 0, copied)
+    changed = view("typos", items, 0, copied)
     assert all(value in item.text for item in changed)
     assert all(a.text != b.text for a, b in zip(items, changed, strict=True))
-    bare = view(name, items, 0)
+    bare = view("typos", items, 0)
     assert not all(value in item.text for item in bare)

@@ -1,3 +1,5 @@
+"""Noise in targets: nested, paired, uniform over labels, from other rows of the pool."""
+
 from __future__ import annotations
 
 from collections import Counter
@@ -7,14 +9,23 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from choose.data.noise_injection import KINDS, add_noise, label_similarity
-from choose.data.stratify import training_pool
+from choose.corpus import Corpus, Document, Span
+from choose.data.noise_injection import noisy
 from choose.errors import StudyError
-from choose.types import Dataset, Example, LabelNoise
+from choose.tasks.answering import NO_ANSWER, Answering, with_corpus
+from choose.tasks.classification import Classification
+from choose.tasks.extraction import Extraction, as_text
+from choose.tasks.writing import Writing
+from choose.types import Example
 
 LABELS = ("a", "b", "c")
-CONFUSION = np.array([[0.9, 0.1, 0.0], [0.2, 0.6, 0.2], [0.0, 0.5, 0.5]])
+TASK = Classification(labels=LABELS, names=LABELS)
 MANY = [Example(id=str(i), text=f"t {LABELS[i % 3]}", target=LABELS[i % 3]) for i in range(6_000)]
+RECORDS = Extraction(fields={"people": "number", "items": "list"})
+ORDERS = [
+    Example(id=f"r{i}", text=f"t{i}", target=as_text({"items": [f"{i} bolts"], "people": i}))
+    for i in range(200)
+]
 
 
 def flips(before: list[Example], after: list[Example]) -> dict[str, str]:
@@ -26,107 +37,118 @@ def flips(before: list[Example], after: list[Example]) -> dict[str, str]:
 
 
 @settings(max_examples=40)
-@given(
-    st.sampled_from(KINDS),
-    st.floats(0, 0.95),
-    st.floats(0, 0.95),
-    st.integers(0, 99),
-    st.integers(1, 300),
-)
+@given(st.floats(0, 0.95), st.floats(0, 0.95), st.integers(0, 99), st.integers(1, 300))
 def test_a_higher_rate_flips_a_superset_and_a_smaller_pool_shares_the_flips(
-    kind: LabelNoise, low: float, high: float, seed: int, size: int
+    low: float, high: float, seed: int, size: int
 ) -> None:
     low, high, pool = min(low, high), max(low, high), MANY[:300]
-    few = flips(pool, add_noise(pool, LABELS, kind, low, seed, CONFUSION))
-    more = flips(pool, add_noise(pool, LABELS, kind, high, seed, CONFUSION))
+    few = flips(pool, noisy(pool, TASK, low, seed))
+    more = flips(pool, noisy(pool, TASK, high, seed))
     assert few.items() <= more.items()
-    part = flips(pool[:size], add_noise(pool[:size], LABELS, kind, high, seed, CONFUSION))
+    part = flips(pool[:size], noisy(pool[:size], TASK, high, seed))
     assert part == {id: new for id, new in more.items() if int(id) < size}
 
 
-@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("rate", [0.1, 0.3, 0.6])
-def test_the_rate_is_what_was_asked_for(kind: LabelNoise, rate: float) -> None:
-    flipped = flips(MANY, add_noise(MANY, LABELS, kind, rate, 0, CONFUSION))
-    # Classes are equally frequent here, so the mean of their rates is the share of rows.
+def test_the_rate_is_what_was_asked_for(rate: float) -> None:
+    flipped = flips(MANY, noisy(MANY, TASK, rate, 0))
     assert abs(len(flipped) / len(MANY) - rate) < 4 * np.sqrt(rate * (1 - rate) / len(MANY))
 
 
-def test_symmetric_noise_is_uniform_over_the_other_labels() -> None:
-    flipped = flips(MANY, add_noise(MANY, LABELS, "symmetric", 0.5, 1))
+def test_noise_is_uniform_over_the_other_labels() -> None:
+    flipped = flips(MANY, noisy(MANY, TASK, 0.5, 1))
     pairs = Counter((LABELS[int(id) % 3], new) for id, new in flipped.items())
     assert len(pairs) == 6
     assert max(pairs.values()) - min(pairs.values()) < 120
 
 
-def test_confused_pairs_go_to_the_most_confused_label() -> None:
-    flipped = flips(MANY, add_noise(MANY, LABELS, "confused-pair", 0.3, 0, CONFUSION))
-    pairs = {(LABELS[int(id) % 3], new) for id, new in flipped.items()}
-    assert pairs == {("a", "b"), ("b", "a"), ("c", "b")}
-
-
-def test_class_dependent_noise_is_the_confusion_scaled_to_a_trace() -> None:
-    flipped = flips(MANY, add_noise(MANY, LABELS, "class-dependent", 0.2, 0, CONFUSION))
-    pairs = Counter((LABELS[int(id) % 3], new) for id, new in flipped.items())
-    # Rates in proportion to 0.1, 0.4 and 0.5 with mean 0.2; only b is confused with two labels.
-    for pair, share in {
-        ("a", "b"): 0.06,
-        ("b", "a"): 0.12,
-        ("b", "c"): 0.12,
-        ("c", "b"): 0.3,
-    }.items():
-        assert abs(pairs[pair] / 2_000 - share) < 0.03
-    assert ("a", "c") not in pairs
-    assert ("c", "a") not in pairs
-
-
-def test_rates_above_what_confusion_allows_spill_over_to_the_other_labels() -> None:
-    certain = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.5, 0.0, 0.5]])
-    flipped = flips(MANY, add_noise(MANY, LABELS, "class-dependent", 0.5, 0, certain))
-    rates = Counter(LABELS[int(id) % 3] for id in flipped)
-    assert rates["c"] == 2_000
-    assert abs(rates["a"] / 2_000 - 0.25) < 0.04
-
-
-def test_similar_texts_are_the_default_confusion(toy: Dataset) -> None:
-    pool = training_pool(toy, 0, 0, None)
-    alike = label_similarity(pool, toy.task.labels)
-    assert alike.shape == (4, 4)
-    assert np.allclose(alike.sum(axis=1), 1)
-    assert alike[0, 2] == max(alike[0, 1:])  # card_arrival and lost_card share their card
-    flipped = flips(pool, add_noise(pool, toy.task.labels, "confused-pair", 0.5, 0))
-    assert {new for id, new in flipped.items() if id.startswith("card_arrival")} == {"lost_card"}
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_labels_and_texts_that_say_nothing_do_no_harm(kind: LabelNoise) -> None:
-    rows = [Example(id=str(i), text="?!", target="a") for i in range(50)]
-    noisy = add_noise(rows, ("a", "b", "c"), kind, 0.4, 0)
-    assert {e.target for e in noisy} <= set(LABELS)
-    assert sum(e.target != "a" for e in noisy) > 5
-    assert add_noise([], LABELS, kind, 0.4, 0) == []
-
-
 def test_nothing_but_labels_changes_and_the_order_stays() -> None:
-    noisy = add_noise(MANY[:50], LABELS, "symmetric", 0.5, 0)
-    assert [(e.id, e.text) for e in noisy] == [(e.id, e.text) for e in MANY[:50]]
-    assert add_noise(MANY[:50], LABELS, "symmetric", 0, 0) == MANY[:50]
+    after = noisy(MANY[:50], TASK, 0.5, 0)
+    assert [(e.id, e.text) for e in after] == [(e.id, e.text) for e in MANY[:50]]
+    assert noisy(MANY[:50], TASK, 0, 0) == MANY[:50]
+    assert noisy([], TASK, 0.4, 0) == []
 
 
 def test_seeds_flip_different_rows() -> None:
-    one = flips(MANY, add_noise(MANY, LABELS, "symmetric", 0.2, 0))
-    two = flips(MANY, add_noise(MANY, LABELS, "symmetric", 0.2, 1))
+    one, two = (flips(MANY, noisy(MANY, TASK, 0.2, seed)) for seed in (0, 1))
     assert abs(len(one.keys() & two.keys()) / len(MANY) - 0.04) < 0.02
 
 
 @pytest.mark.parametrize("rate", [1.5, 1.0, -0.1, float("nan")])
 def test_rates_that_are_no_share_are_refused(rate: float) -> None:
     with pytest.raises(StudyError, match="Allowed: 0 up to"):
-        add_noise(MANY[:5], LABELS, "symmetric", rate, 0)
+        noisy(MANY[:5], TASK, rate, 0)
 
 
-def test_unknown_kinds_and_misshapen_confusions_are_refused() -> None:
-    with pytest.raises(StudyError, match="Did you mean 'symmetric'"):
-        add_noise(MANY[:5], LABELS, "symetric", 0.1, 0)  # type: ignore[arg-type]
-    with pytest.raises(StudyError, match=r"\(3, 3\)"):
-        add_noise(MANY[:5], LABELS, "confused-pair", 0.1, 0, np.eye(2))
+def test_records_swap_rows_and_a_smaller_pool_gets_the_same() -> None:
+    few, many = (flips(ORDERS, noisy(ORDERS, RECORDS, rate, 1)) for rate in (0.1, 0.3))
+    assert few.items() <= many.items()
+    assert 10 <= len(few) <= 30
+    assert 45 <= len(many) <= 75
+    assert {*many.values()} <= {row.target for row in ORDERS}
+    part = ORDERS[:50]
+    assert flips(part, noisy(part, RECORDS, 0.3, 1, donors=ORDERS)) == {
+        id: target for id, target in many.items() if id in {e.id for e in part}
+    }
+
+
+def test_answers_are_swapped_also_for_none_and_accepted_ones_go() -> None:
+    rows = [
+        Example(id=str(i), text="t", target=f"the {i} of May", accepted=(f"May {i}",))
+        for i in range(10, 90)
+    ]
+    rows += [Example(id=f"n{i}", text="t", target=NO_ANSWER) for i in range(20)]
+    after = noisy(rows, Answering(), 0.99, 0)
+    differ = [(b, a) for b, a in zip(rows, after, strict=True) if a.target != b.target]
+    assert len(differ) > 70
+    assert {a.target for _, a in differ} <= {row.target for row in rows}
+    assert any(b.target == NO_ANSWER for b, _ in differ)
+    assert not any(a.accepted for _, a in differ)
+
+
+def test_texts_are_swapped() -> None:
+    rows = [Example(id=str(i), text="t", target=f"Took {i} pills") for i in range(100)]
+    assert len(flips(rows, noisy(rows, Writing(), 0.9, 0))) > 70
+
+
+PAGE = (
+    "King Henry opened the Iron Bridge in 1742. Duke Robert of Wick closed it in 1801. It had "
+    "cost 300 pounds. Repairs of the old arches took 14 months, and Miss Ada Lane paid for them."
+)
+
+
+def on_pages(pages: int = 30) -> tuple[Answering, list[Example]]:
+    """Return two questions on each page, and some without an answer."""
+    answers = ("1742", "King Henry", "Duke Robert", "the old arches", "14 months")
+    documents, rows = [], []
+    for n in range(pages):
+        text = f"{PAGE} Page {n} ends."
+        documents.append(Document(id=f"p{n}", text=text))
+        for part in (0, 1):
+            answer = answers[(n + part) % len(answers)]
+            start = text.index(answer)
+            evidence = (Span(f"p{n}", start, start + len(answer)),)
+            rows.append(Example(id=f"q{n}-{part}", text="?", target=answer, evidence=evidence))
+    rows += [Example(id=f"n{n}", text="?", target=NO_ANSWER) for n in range(20)]
+    task = with_corpus(Answering(unanswerable=True), Corpus(tuple(documents)))
+    assert isinstance(task, Answering)
+    return task, rows
+
+
+def test_evidence_does_not_give_the_right_answer_of_a_disturbed_row_away() -> None:
+    task, rows = on_pages()
+    after = noisy(rows, task, 0.9, seed=0)
+    assert task.corpus is not None
+    differ = [(b, a) for b, a in zip(rows, after, strict=True) if a.target != b.target]
+    differ = [(b, a) for b, a in differ if b.evidence]
+    assert len(differ) > 15
+    for before, now in differ:
+        [old] = before.evidence
+        if now.target == NO_ANSWER:
+            assert now.evidence == ()
+            continue
+        assert {span.document for span in now.evidence} == {old.document}
+        text = task.corpus.by_id[old.document].text
+        said = {text[span.start : span.end].lower() for span in now.evidence}
+        inside = now.target.lower() in text.lower()
+        assert said == ({now.target.lower()} if inside else {text.lower()})

@@ -15,7 +15,7 @@ from choose.api.plan import plan_trials
 from choose.api.study_evidence import evidence_of
 from choose.data.dataset import load_dataset
 from choose.data.difficulty import cross_fitted
-from choose.data.noise_injection import add_noise
+from choose.data.noise_injection import noisy
 from choose.data.scenarios import (
     ORIGINS,
     Pools,
@@ -232,8 +232,7 @@ def test_keys_of_standard_and_noise_trials_are_of_their_pools_and_questions_alon
         size = trial.train_size if trial.train_size < len(fold.pool) else None
         pool = training_pool(what, trial.fold, trial.draw if size else 0, size)
         if trial.scenario.kind == "noise":
-            noise, rate = trial.scenario.noise, trial.scenario.rate
-            pool = add_noise(pool, what.task.labels, noise, rate, trial.draw)
+            pool = noisy(pool, what.task, trial.scenario.rate, trial.draw)
         assert trial.pool == digest_rows((e.id, e.text, e.target) for e in pool)
         assert trial.questions == digest_rows((i, what.examples[i].text) for i in fold.questions)
 
@@ -245,21 +244,18 @@ def test_a_run_on_data_without_dates_has_the_jobs_it_had() -> None:
     assert {job.trial.scenario.kind for job in off} == {"standard"}
 
 
-def test_noise_is_for_fast_candidates_unless_kinds_are_named() -> None:
-    def kinds(**grid: object) -> set[tuple[str, str, float]]:
+def test_noise_is_for_fast_candidates_unless_rates_are_named() -> None:
+    def rates(**grid: object) -> set[tuple[str, float]]:
         jobs = jobs_of(study("tfidf", "slow", **{"noise": None, **grid}), words())
         trials = [j.trial for j in jobs if j.trial.scenario.kind == "noise"]
-        return {(t.candidate, t.scenario.noise, t.scenario.rate) for t in trials}
+        return {(t.candidate, t.scenario.rate) for t in trials}
 
     with pytest.MonkeyPatch.context() as patch:
         fakes.install(patch)
-        default = kinds()
-        named = kinds(noise=(0.0, 0.1, 0.2), noise_kinds=("class-dependent",))
-    assert {k for k in default if k[1] != "symmetric"} == {
-        ("tfidf", "confused-pair", 0.2),
-    }
-    assert {k[1] for k in named} == {"class-dependent"}
-    assert ("slow", "class-dependent", 0.1) in named
+        default = rates()
+        named = rates(noise=(0.0, 0.1, 0.2))
+    assert default == {("tfidf", 0.1), ("tfidf", 0.2)}
+    assert ("slow", 0.1) in named
 
 
 def test_rows_held_out_for_early_stopping_are_noised_too(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -280,19 +276,6 @@ def test_rows_held_out_for_early_stopping_are_noised_too(monkeypatch: pytest.Mon
     for start in range(5):
         part = flipped[start::5]
         assert 0.15 < sum(part) / len(part) < 0.45
-
-
-def test_two_kinds_of_noise_that_hand_over_the_same_rows_are_both_judged(tmp_path: Path) -> None:
-    lines = [f'"{e.text}",{e.target}' for e in rows(late=False) if e.target != "blue"][:120]
-    (tmp_path / "two.csv").write_text("\n".join(["text,label", *lines]), encoding="utf-8")
-    overrides = {"grid": {**BARE, "noise": (0.0, 0.2)}}
-    found = compare(
-        tmp_path / "two.csv", overrides=overrides, strategies=["tfidf"], out=tmp_path / "st"
-    )
-    card = next(c for c in found.decision.scorecards if c.candidate == "tfidf")
-    assert [p.rate for p in card.noise.curve] == [0.0, 0.2]
-    assert {p.kind for p in card.noise.kinds} == {"symmetric", "confused-pair"}
-    assert len({p.loss for p in card.noise.kinds}) == 1
 
 
 def test_an_out_of_scope_label_must_be_one_of_the_data() -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from choose.data.readers.table_file import read_table
-from choose.data.text_perturbations import VIEWS, contraction, sample_rows, typos, view
+from choose.data.text_perturbations import VIEWS, sample_rows, typos, view
 from choose.errors import StudyError
 from choose.types import Dataset, Item
 
@@ -37,9 +37,6 @@ def test_a_view_depends_on_id_text_and_seed_alone_and_is_never_empty(
 def test_views_keep_the_letters(text: str) -> None:
     assert seen("clean", text) == text
     assert Counter(seen("typos", text)) == Counter(text)
-    assert seen("spacing", text).split() == text.split()
-    assert seen("filler", text).endswith(text)
-    assert seen("casing", text) in {text, text.lower(), text.upper()}
 
 
 def test_typos_leave_names_links_codes_and_negations_alone() -> None:
@@ -50,25 +47,6 @@ def test_typos_leave_names_links_codes_and_negations_alone() -> None:
     changed = seen("typos", "transfer")
     assert changed != "transfer"
     assert (changed[0], changed[-1]) == ("t", "r")
-
-
-@pytest.mark.parametrize(
-    ("text", "other"),
-    [
-        ("I can't log in and won't wait", "I cannot log in and will not wait"),
-        ("I'm sure they\u2019re lost, I've looked", "I am sure they are lost, I have looked"),
-        ("It is not here. What is it", "It's not here. What is it"),
-        ("What is the rate? I do not know", "What's the rate? I don't know"),
-        ("DO NOT shout", "DON'T shout"),
-        ("Tell me where it is.", "Tell me where it is."),
-        ("The shop's card", "The shop's card"),
-        ("What am I? I will wait", "What am I? I'll wait"),
-        ("I have a card, we have tried it", "I have a card, we've tried it"),
-        ("I will be there, we have been there", "I'll be there, we've been there"),
-    ],
-)
-def test_contractions_are_written_out_or_drawn_together(text: str, other: str) -> None:
-    assert contraction(text, Random(0)) == other
 
 
 def test_unknown_views_are_refused() -> None:
@@ -84,20 +62,15 @@ def test_seeds_and_items_differ() -> None:
 
 def test_most_toy_texts_are_changed(toy: Dataset) -> None:
     items = [example.item() for example in toy.examples.values()]
-    for name in ("typos", "casing", "spacing", "filler"):
-        changed = sum(a.text != b.text for a, b in zip(items, view(name, items, 0), strict=True))
-        assert changed / len(items) > 0.95, name
+    changed = sum(a.text != b.text for a, b in zip(items, view("typos", items, 0), strict=True))
+    assert changed / len(items) > 0.95
 
 
-@pytest.mark.parametrize(
-    ("name", "least"),
-    [("typos", 0.97), ("casing", 0.99), ("spacing", 0.99), ("filler", 1.0), ("contraction", 0.25)],
-)
-def test_most_real_texts_are_changed(shared_data: Path, name: str, least: float) -> None:
+def test_most_real_texts_are_changed(shared_data: Path) -> None:
     texts = read_table(shared_data / "banking77" / "test.csv")["text"].to_list()
     items = [Item(id=str(i), text=text) for i, text in enumerate(texts)]
-    changed = sum(a.text != b.text for a, b in zip(items, view(name, items, 0), strict=True))
-    assert changed / len(items) >= least
+    changed = sum(a.text != b.text for a, b in zip(items, view("typos", items, 0), strict=True))
+    assert changed / len(items) >= 0.97
 
 
 def test_rows_for_views_are_few_and_stratified() -> None:

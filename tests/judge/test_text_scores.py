@@ -376,7 +376,7 @@ def check_words(forms: dict[str, str]) -> None:
 EVERYTHING: dict[str, Any] = {
     "seeds": 1,
     "noise": (0.0, 0.1),
-    "views": ("casing",),
+    "views": ("typos",),
     "scenarios": ("time", "new-class", "inner"),
 }
 

@@ -64,7 +64,7 @@ def test_the_verdict_stands_on_example_f1_with_the_others_beside_it(
     assert {record.field for record in tfidf.text.fields} == set(LABELS)
     assert tfidf.stability.new_class is not None
     assert tfidf.stability.new_class.label in LABELS
-    assert {point.kind for point in tfidf.noise.kinds} == {"symmetric", "label-dropped"}
+    assert {point.kind for point in tfidf.noise.kinds} == {"symmetric"}
 
 
 def test_micro_and_macro_f1_are_those_of_scikit_learn(

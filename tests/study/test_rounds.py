@@ -135,7 +135,7 @@ def test_other_conditions_follow_in_rounds_of_their_own() -> None:
 
 
 def test_slow_candidates_take_part_in_conditions_that_the_study_names() -> None:
-    stated = {"noise": (0.0, 0.2), "views": ("typos",), "noise_kinds": None}
+    stated = {"noise": (0.0, 0.2), "views": ("typos",)}
     found = rounds(dataset(rows=300), "tfidf", "steady", **stated)
     who = {one.part: {j.trial.candidate for j in one.jobs} for one in found}
     assert who[VIEWS] == who[NOISE] == {"tfidf", "steady"}

@@ -214,7 +214,7 @@ def make_split(dataset: Dataset, spec: SplitSpec) -> Split:
     if kind == "noise":
         donors = [dataset.examples[id] for id in dataset.folds[spec.fold].pool]
         scenario = spec.scenario
-        pool = noisy(pool, dataset.task, scenario.noise, scenario.rate, draw, donors)
+        pool = noisy(pool, dataset.task, scenario.rate, draw, donors)
     return Split(pool, _test_rows(dataset, spec))
 
 

@@ -1,4 +1,4 @@
-"""Perturb texts without changing their label: typos, casing, spacing, fillers, contractions."""
+"""Perturb texts without changing their label: typos."""
 
 from __future__ import annotations
 
@@ -11,71 +11,6 @@ from choose.data.stratify import stratified_sample
 from choose.errors import StudyError, did_you_mean
 from choose.types import Item
 
-_NEGATED = "are|could|did|do|does|had|has|have|is|must|need|should|was|were|would"
-
-_STARTS = "how|here|that|there|what|when|where|who"
-
-# Possessives and 'd are left alone, because the word alone does not say what they abbreviate.
-_LONG = re.compile(
-    rf"\b(?P<not>{_NEGATED})n['\u2019]t\b|\b(?P<can>can|wo)[n]?['\u2019]t\b"
-    r"|\b(?P<who>i)['\u2019]m\b|\b(?P<are>we|you|they)['\u2019]re\b"
-    r"|\b(?P<verb>i|we|you|they)['\u2019](?P<end>ve|ll)\b",
-    re.IGNORECASE,
-)
-
-_SHORT = re.compile(
-    rf"\b(?P<not>{_NEGATED}) not\b|\b(?P<can>cannot|will not)\b"
-    r"|\b(?P<am>i) am(?= \w)|\b(?P<are>we|you|they) are(?= \w)"
-    rf"|\b(?P<is>it|{_STARTS}) is(?= \w)(?! (?:it|he|she)\b)"
-    r"|\b(?P<verb>i|we|you|they) (?:(?P<end>have)(?= (?:\w+ed|been|got|lost|just|already|never)\b)"
-    r"|(?P<will>will)(?= \w))",
-    re.IGNORECASE,
-)
-
-
-def contraction(text: str, random: Random) -> str:
-    """Expand contractions or, where there are none, contract words."""
-    if _LONG.search(text):
-        return _LONG.sub(_keeping_capitals(_expanded), text)
-    return _SHORT.sub(_keeping_capitals(_contracted), text)
-
-
-def _expanded(match: re.Match[str]) -> str:
-    if match["not"]:
-        return f"{match['not']} not"
-    if match["can"]:
-        return "cannot" if match["can"].lower() == "can" else "will not"
-    if match["who"]:
-        return f"{match['who']} am"
-    if match["are"]:
-        return f"{match['are']} are"
-    return f"{match['verb']} {'have' if match['end'].lower() == 've' else 'will'}"
-
-
-def _contracted(match: re.Match[str]) -> str:
-    if match["not"]:
-        return f"{match['not']}n't"
-    if match["can"]:
-        return "can't" if match["can"].lower() == "cannot" else "won't"
-    if match["am"]:
-        return f"{match['am']}'m"
-    if match["are"]:
-        return f"{match['are']}'re"
-    if match["is"]:
-        return f"{match['is']}'s"
-    return f"{match['verb']}'{'ve' if match['end'] else 'll'}"
-
-
-def _keeping_capitals(change: Callable[[re.Match[str]], str]) -> Callable[[re.Match[str]], str]:
-    def changed(match: re.Match[str]) -> str:
-        old, new = match[0], change(match)
-        if len(old) > 3 and old.isupper():
-            return new.upper()
-        return old[0] + new[1:]
-
-    return changed
-
-
 # Swapping two letters of these gives another word; the rest carry a meaning by themselves.
 _KEPT = re.compile(
     "angel|angle|brat|calm|casual|causal|clam|cannot|could|cloud|dairy|diary|form|from|marital"
@@ -86,12 +21,9 @@ _KEPT = re.compile(
 
 _WORD = re.compile(r"(?<![\w@#/.'-])[^\W\d_]{4,}(?![\w@/'-]|\.\w|:/)")
 
-_GAP = re.compile(r"(?<=\S) (?=\S)")
 
 # The first private-use character, and the most parts of a text that such characters replace.
 FIRST_SIGN, MOST_KEPT = 0xE000, 500
-
-_OPENERS = ("Hi, ", "Hello, ", "So, ", "Okay, ", "Um, ", "Hi there, ", "Well, ")
 
 
 def view(
@@ -100,7 +32,7 @@ def view(
     """Return the items under a view; each depends on its id, its text and the seed alone.
 
     `copied` are, by id, texts that a right answer copies from the input: where a view changes
-    letters or gaps, these stay as they are, or it would change what is right.
+    letters, these stay as they are, or it would change what is right.
 
     Raises:
         StudyError: if there is no such view.
@@ -110,7 +42,7 @@ def view(
             f"No view {name!r}.{did_you_mean(name, VIEWS)} Allowed: {', '.join(VIEWS)}."
         )
     change = VIEWS[name]
-    kept = {} if name in ("casing", "filler") else copied or {}
+    kept = copied or {}
     return [
         replace(
             item,
@@ -161,30 +93,6 @@ def typos(text: str, random: Random) -> str:
     return "".join(letters)
 
 
-def casing(text: str, random: Random) -> str:
-    """Write everything small or, one time in three, everything in capitals."""
-    small, capitals = text.lower(), text.upper()
-    changed = [t for t in (small, small, capitals) if t != text]
-    return random.choice(changed) if changed else text
-
-
-def spacing(text: str, random: Random) -> str:
-    """Double one gap in ten or break the line there; a text without gaps is padded."""
-    gaps = [m.start() for m in _GAP.finditer(text)]
-    if not gaps:
-        return random.choice((f" {text}", f"{text} ", f"  {text}"))
-    chosen = set(random.sample(gaps, max(1, round(len(gaps) / 10))))
-    return "".join(
-        random.choice(("  ", "   ", "\n")) if i in chosen else letter
-        for i, letter in enumerate(text)
-    )
-
-
-def filler(text: str, random: Random) -> str:
-    """Start with a greeting or a filled pause."""
-    return random.choice(_OPENERS) + text
-
-
 def _swaps(word: str) -> list[int]:
     # The first and the last letter stay: so written, words are still read without effort.
     return [i for i in range(1, len(word) - 2) if word[i] != word[i + 1]]
@@ -193,8 +101,4 @@ def _swaps(word: str) -> list[int]:
 VIEWS: Mapping[str, Callable[[str, Random], str]] = {
     "clean": clean,
     "typos": typos,
-    "casing": casing,
-    "spacing": spacing,
-    "filler": filler,
-    "contraction": contraction,
 }

@@ -22,7 +22,7 @@ from choose.schema.study_sections import (
 )
 from choose.tasks.kinds import TEXT_METRICS
 from choose.tasks.scoring import installed, is_function
-from choose.types import FAMILIES, Noise
+from choose.types import FAMILIES
 from choose.untrusted import Settings, share
 
 # Verdicts and families, which --expect names as it does candidates.
@@ -31,7 +31,7 @@ RESERVED: tuple[str, ...] = (*get_args(Kind), *FAMILIES)
 Price = Annotated[float, Field(ge=0)]
 Rate = Annotated[float, Field(ge=0, lt=1)]
 Cost = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-View = Literal["typos", "casing", "spacing", "filler", "contraction"]
+View = Literal["typos"]
 ScenarioKind = Literal["inner", "time", "new-class"]
 
 
@@ -134,12 +134,6 @@ class Grid(Settings):
     )
     noise: Annotated[tuple[Rate, ...] | None, Flag()] = Field(
         default=None, description="Rates of added noise in targets, such as 0,0.1,0.2."
-    )
-    noise_kinds: tuple[Noise, ...] | None = Field(
-        default=None,
-        description="Kinds of added noise. Default: symmetric (labels flip, records and texts swap "
-        "rows); fast candidates also get confused pairs, or for records dropped values, for texts "
-        "changed numbers and for answers truncated ones, at the highest rate.",
     )
     scenarios: tuple[ScenarioKind, ...] | None = Field(
         default=None,

@@ -24,7 +24,6 @@ from choose.study.candidates import costs_per_row, endpoints_of
 from choose.study.config import Grid, Study
 from choose.tasks.answering import corpus_of
 from choose.tasks.exchanged_facts import drill_of
-from choose.tasks.kinds import KINDS
 from choose.types import FAMILIES, STANDARD, Candidate, Dataset, Scenario, Task, Trial
 
 FIRST_ROWS, FIRST_ASKED = 250, 25
@@ -51,7 +50,7 @@ LATER = (
     WORDINGS,
 )
 
-USUAL_VIEWS = ("typos", "casing", "spacing")
+USUAL_VIEWS = ("typos",)
 USUAL_NOISE = (0.1, 0.2)
 # Repetitions of a candidate whose answers a seed can change.
 USUAL_SEEDS = 3
@@ -194,7 +193,7 @@ class Planner:
                 # Answers cost money there.
                 yield Point(WORDINGS, variant=variant, folds=1 if priced else None)
         if cls.learns and wanted(NOISE):  # where nothing is learnt, wrong labels change no answer
-            for scenario in noise_scenarios(grid, self.dataset.task):
+            for scenario in noise_scenarios(grid):
                 yield Point(NOISE, scenario=scenario)
         if not endpoints_of(candidate, self.study.endpoints):  # answers cost money there
             yield from (p for p in self._scenario_points(cls) if wanted(p.part))
@@ -312,29 +311,10 @@ def members_first(candidates: Sequence[Candidate]) -> list[Candidate]:
     return [*fast, *(own[place] for place in range(most) for own in slow if place < len(own))]
 
 
-def noise_scenarios(grid: Grid, task: Task) -> list[Scenario]:
-    """Return the kinds and rates of added noise.
-
-    By default noise is symmetric, with the highest rate also of the kind that comes nearest to how
-    people err, such as flips between similar labels.
-
-    Raises:
-        StudyError: if the task does not know a kind of noise.
-    """
-    known = KINDS[task.kind].noise
-    rates = [rate for rate in (USUAL_NOISE if grid.noise is None else grid.noise) if rate]
-    kinds: tuple[Any, ...] = known[:1] if grid.noise_kinds is None else grid.noise_kinds
-    for kind in kinds:
-        if kind not in known:
-            raise StudyError(
-                f"grid.noise_kinds has {kind!r}, which is not for the task's kind, {task.kind}. "
-                f"Allowed here: {', '.join(known)}."
-            )
-    scenarios = [Scenario(kind="noise", noise=kind, rate=rate) for kind in kinds for rate in rates]
-    if grid.noise_kinds is None and rates:
-        human: Any = known[1]
-        scenarios.append(Scenario(kind="noise", noise=human, rate=max(rates)))
-    return scenarios
+def noise_scenarios(grid: Grid) -> list[Scenario]:
+    """Return the rates of added noise."""
+    rates = USUAL_NOISE if grid.noise is None else grid.noise
+    return [Scenario(kind="noise", rate=rate) for rate in rates if rate]
 
 
 def named_parts(grid: Grid) -> frozenset[str]:
@@ -343,7 +323,6 @@ def named_parts(grid: Grid) -> frozenset[str]:
     named = (
         (grid.views, (VIEWS,)),
         (grid.noise, (NOISE,)),
-        (grid.noise_kinds, (NOISE,)),
         (grid.scenarios, scenarios),
     )
     return frozenset(part for value, parts in named if value is not None for part in parts)

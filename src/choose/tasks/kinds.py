@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean, median
 from typing import Any, Literal
 
-from choose.corpus import Corpus
 from choose.errors import StudyError, did_you_mean
 from choose.formatting import plural
 from choose.schema.score_names import LABEL_METRICS
@@ -28,7 +27,6 @@ from choose.tasks.ranking import (
     check_relevance,
     read_ranking,
     relevance_cells,
-    same_title,
 )
 from choose.tasks.scores import OWN as OF_A_SCORE
 from choose.tasks.scores import Scores, check_scores, read_scores, score_cells
@@ -43,12 +41,10 @@ from choose.tasks.target_cells import (
     record_cells,
 )
 from choose.tasks.target_noise import (
-    OF_ANSWERS,
-    OF_RANKINGS,
-    OF_RECORDS,
-    OF_SETS,
-    OF_TEXTS,
     Disturbance,
+    label_dropped_or_added,
+    relevant_swapped,
+    swapped,
 )
 from choose.tasks.values import scalar_text
 from choose.tasks.writing import OWN as OF_A_TEXT
@@ -75,14 +71,10 @@ class Kind:
         make: makes the task of a pool and test rows from what the study file says.
         describes: which of the keys of [task] in `DESCRIPTIONS` are for such a task.
         unfilled: why a row with a text must have a target; None where it is left out.
-        noise: kinds of noise that a training pool may get, the usual one first and then the one
-            that comes nearest to how people err; `disturb` gives a noisy target by kind, where
-            targets are no labels.
+        disturb: gives a noisy target; None where targets are labels, which flip.
         record: gives the values of a target by field; None where targets have no fields.
         reads_passages: whether a further field may hold what is read for an answer.
         has_documents: whether documents may be given to it, and whether it needs them.
-        siblings: gives targets that noise within a document may take, of a target and the
-            documents; None takes those of rows with evidence in the same document.
         scores: names of the usual scores of an answer that is no label, the headline first.
     """
 
@@ -91,14 +83,12 @@ class Kind:
     cells: Callable[[Sequence[Any], Sequence[int], str], list[tuple[str, ...]]]
     check: Callable[[Sequence[Example], Sequence[Example] | None], None]
     make: Callable[[Sequence[Example], Sequence[Example], TaskSection], Task]
-    noise: tuple[str, ...]
     describes: tuple[str, ...] = ()
-    disturb: Mapping[str, Disturbance] | None = None
+    disturb: Disturbance | None = None
     unfilled: str | None = None
     record: Callable[[str], Mapping[str, Any]] | None = None
     reads_passages: bool = False
     has_documents: Literal["no", "may", "must"] = "no"
-    siblings: Callable[[str, Corpus], Iterable[str]] | None = None
     scores: tuple[str, ...] = ()
 
 
@@ -111,7 +101,6 @@ KINDS: Mapping[str, Kind] = {
         check=check_targets,
         make=classification_from,
         describes=("names", "descriptions"),
-        noise=("symmetric", "confused-pair", "class-dependent"),
     ),
     "multilabel": Kind(
         target="set of labels",
@@ -120,8 +109,7 @@ KINDS: Mapping[str, Kind] = {
         check=check_sets,
         make=multilabel_from,
         describes=("names", "descriptions"),
-        noise=tuple(OF_SETS),
-        disturb=OF_SETS,
+        disturb=label_dropped_or_added,
         unfilled="an empty cell may be a row that is not labelled yet; where a row has no label, "
         "write []",
         scores=OF_A_SET,
@@ -133,8 +121,7 @@ KINDS: Mapping[str, Kind] = {
         check=check_records,
         make=extraction_from,
         describes=("fields", "descriptions"),
-        noise=tuple(OF_RECORDS),
-        disturb=OF_RECORDS,
+        disturb=swapped,
         record=parse,
         scores=OF_A_RECORD,
     ),
@@ -144,8 +131,7 @@ KINDS: Mapping[str, Kind] = {
         cells=text_cells,
         check=check_texts,
         make=lambda pool, test, section: Writing(instruction=section.instruction),
-        noise=tuple(OF_TEXTS),
-        disturb=OF_TEXTS,
+        disturb=swapped,
         scores=OF_A_TEXT,
         unfilled="an empty text is no answer where answers are written",
     ),
@@ -155,8 +141,7 @@ KINDS: Mapping[str, Kind] = {
         cells=answer_cells,
         check=check_answers,
         make=answering_from,
-        noise=tuple(OF_ANSWERS),
-        disturb=OF_ANSWERS,
+        disturb=swapped,
         unfilled="an empty cell may be a slip; where a question has no answer, write "
         f"{NO_ANSWER!r} or, in JSON, [] or null",
         reads_passages=True,
@@ -169,10 +154,8 @@ KINDS: Mapping[str, Kind] = {
         cells=relevance_cells,
         check=check_relevance,
         make=lambda pool, test, section: Ranking(instruction=section.instruction),
-        noise=tuple(OF_RANKINGS),
-        disturb=OF_RANKINGS,
+        disturb=relevant_swapped,
         has_documents="must",
-        siblings=same_title,
         scores=OF_A_RANKING,
     ),
     "scores": Kind(
@@ -181,7 +164,6 @@ KINDS: Mapping[str, Kind] = {
         cells=score_cells,
         check=check_scores,
         make=lambda pool, test, section: Scores(instruction=section.instruction),
-        noise=tuple(OF_TEXTS),
         scores=OF_A_SCORE,
     ),
 }

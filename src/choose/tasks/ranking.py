@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, ClassVar, Literal
@@ -159,22 +159,6 @@ def spans_of_relevant(target: str, corpus: Corpus) -> tuple[Span, ...]:
     grades = read_scores(target)
     known = sorted((id for id in grades if id in corpus.by_id), key=lambda id: -grades[id])
     return tuple(Span(id, 0, max(1, len(corpus.by_id[id].text))) for id in known)
-
-
-def same_title(target: str, corpus: Corpus) -> Iterator[str]:
-    """Yield targets of single documents that have the title of a relevant one: parts of one text.
-
-    Documents without a title have no such neighbours.
-    """
-    cache: dict[str, list[str]] = corpus.__dict__.setdefault("_by_title", {})
-    if not cache:
-        for document in corpus.documents:
-            cache.setdefault(document.title, []).append(document.id)
-    relevant = read_scores(target)
-    for id in relevant:
-        title = corpus.by_id[id].title if id in corpus.by_id else ""
-        beside = cache[title] if title else ()
-        yield from (relevance_text({name: 1}) for name in beside if name not in relevant)
 
 
 def relevance_cells(
