@@ -197,12 +197,11 @@ def test_an_excel_workbook_saved_as_csv_is_recognised() -> None:
     assert "Excel" in refused(write("a.csv", packed.getvalue()))
 
 
-def test_missing_files_folders_and_hubs_say_what_to_do() -> None:
+def test_missing_files_and_folders_say_what_to_do() -> None:
     write("tickets.csv", "text,label\na,b\n")
     assert "Did you mean 'tickets.csv'?" in refused("ticket.csv")
     Path("folder.csv").mkdir()
     assert "is a folder" in refused("folder.csv")
-    assert "to_parquet" in refused("hf:org/name")
     assert "No file" in refused("x" * 5_000 + ".csv")
     assert "No file" in refused("a\0b.csv")
 

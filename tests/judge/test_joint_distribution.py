@@ -156,11 +156,13 @@ def test_widths_are_weighed_by_how_well_they_foretold_what_was_measured() -> Non
     """Golden: shares by Bayes' rule with the densities of scipy."""
     mean, error = np.array([0.61, 0.7, 0.72]), np.diag([0.02, 0.03, 0.04]) ** 2
     three = infos("baseline", "baseline", "fine-tuning")
-    priors = [_prior(three, width) for width in WIDTHS]
+    priors = [_prior(three, width) for width in WIDTHS[:3]]
+    priors += [priors[2] + 0.15**2 * np.diag(np.eye(3)[i]) for i in range(3)]
     density = [multivariate_normal(np.full(3, 0.5), p + error).pdf(mean) for p in priors]
-    wanted = np.array([width.share for width in WIDTHS]) * density
+    wanted = np.array([0.87, 0.09, 0.03, *[0.01 / 3] * 3]) * density
+    wanted[wanted < 0.001 * wanted.max()] = 0.0
     parts = mixture(three, WIDTHS, mean, error)
-    assert [part.share for part in parts] == pytest.approx(wanted / wanted.sum())
+    assert [part.share for part in parts] == pytest.approx((wanted / wanted.sum())[wanted > 0])
     prior = priors[0]
     shrunk = 0.5 + prior @ np.linalg.inv(prior + error) @ (mean - 0.5)
     assert parts[0].mean == pytest.approx(shrunk)
@@ -176,7 +178,7 @@ def test_measured_scores_as_near_as_chance_makes_them_say_that_nothing_differs(
     families: tuple[Family, ...] = ("baseline", "prompting", "retrieval", "fine-tuning")
     mean, error = 0.8 + apart * np.array([-1.0, 0.0, 1.0, 2.0]), np.eye(4) * 0.015**2
     law = JointDistribution(families, mixture(infos(*families), WIDTHS, mean, error))
-    tied = sum(part.share for part in law.parts if part.covariance[0, 0] < 0.011**2)
+    tied = sum(part.share for part in law.parts if part.covariance[0, 0] < 0.0115**2)
     assert (tied > 0.9) if equal else (tied < 0.001)
     chosen = least_loss(law, families, lambda a, b: 0.02)
     assert chosen == ("baseline" if equal else "fine-tuning")
@@ -195,6 +197,19 @@ def test_a_member_that_its_family_is_unlike_keeps_what_it_measured() -> None:
     assert least_loss(law, "abcdef", lambda a, b: 0.02) == "e"
     narrow = mixture(six, WIDTHS[:1], mean, error)[0]
     assert narrow.mean[4] < 0.86
+
+
+def test_one_that_leads_many_alike_keeps_its_lead() -> None:
+    """As on text2sql: nine within four points and one ten ahead, of which half a point was left.
+
+    Part of the errors is common to all, as that of 20 databases.
+    """
+    mean = np.array([0.728, 0.831, 0.726, 0.727, 0.738, 0.734, 0.739, 0.757, 0.765, 0.767])
+    error = 0.022**2 * np.eye(10) + 0.015**2
+    ten = infos(*["prompting"] * 2, *["retrieval"] * 5, *["fine-tuning"] * 3)
+    law = JointDistribution(tuple("abcdefghij"), mixture(ten, WIDTHS, mean, error))
+    assert law.mean[1] - law.mean[0] > 0.05
+    assert least_loss(law, "ab", lambda a, b: 0.02) == "b"
 
 
 @pytest.mark.parametrize("lead", [-0.03, 0.0, 0.001, 0.02, 0.05])

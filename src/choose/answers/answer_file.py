@@ -15,6 +15,7 @@ from choose.data.readers.json_and_parquet import series_of
 from choose.errors import DataError
 from choose.formatting import plural
 from choose.tasks.values import scalar_text
+from choose.untrusted import finite
 
 # Figures of an answer that a tool may have measured.
 FIGURES = ("seconds", "tokens_in", "tokens_out", "usd")
@@ -85,13 +86,13 @@ def laid_out(path: str, tool: str, answers: Iterable[Answered], scores: bool) ->
     columns: dict[str, dict[str, Answered]] = {}
     for one in answers:
         rows.setdefault(one.row, one)
-        column = columns.setdefault(f"{one.candidate}#{one.draw}", {})
+        column = columns.setdefault(f"{_column(one.candidate)}#{one.draw}", {})
         if column.setdefault(one.row, one) is not one:
             raise DataError(f"{path!r} answers the question {one.row!r} twice for {one.candidate}.")
     every = [one for column in columns.values() for one in column.values() if not one.failed]
     if not every:
         raise DataError(f"{path!r} holds no answers: every request failed, or there was none.")
-    graded = all(one.score is not None and 0 <= one.score <= 1 for one in every)
+    graded = all(finite(one.score, 0, 1) is not None for one in every)
     if scores and not graded:
         raise DataError(f"{path!r} holds no scores from 0 to 1. Leave --scores out.")
     scores |= graded and all(one.gold is None for one in rows.values())
@@ -107,11 +108,17 @@ def laid_out(path: str, tool: str, answers: Iterable[Answered], scores: bool) ->
             for name, column in by_row.items()
         },
         figures={
-            name: {f: [getattr(one, f, None) for one in column] for f in FIGURES}
+            name: {f: [finite(getattr(one, f, None), 0) for one in column] for f in FIGURES}
             for name, column in by_row.items()
         },
         notes=(_said(path, tool, columns, len(every), scores),),
     )
+
+
+def _column(candidate: str) -> str:
+    """Return the name of a candidate's column, which is that of no other."""
+    taken = candidate in ("", ROW, "id", "text", "label")
+    return f"{candidate} answers".strip() if taken else candidate
 
 
 def _shown(name: str, columns: Mapping[str, object]) -> str:
@@ -142,7 +149,7 @@ def _table(
     numbers, places = list(range(1, len(rows) + 1)), list(range(len(rows)))
     cells: dict[str, list[Any]] = {
         "id": list(rows),
-        "text": [one.text or id for id, one in rows.items()],
+        "text": [as_text(one.text) or id for id, one in rows.items()],
         "label": [one.gold for one in rows.values()],
     }
     for name, column in columns.items():

@@ -11,6 +11,7 @@ from typing import Any
 from choose.answers import batches, inspect_log, lm_eval, promptfoo
 from choose.answers.answer_file import AnswerFile, laid_out
 from choose.data.readers.table_file import LARGEST, checked_file, read_source
+from choose.errors import ChooseError, DataError
 
 
 def read_answers(path: str, scores: bool = False) -> AnswerFile:
@@ -22,9 +23,22 @@ def read_answers(path: str, scores: bool = False) -> AnswerFile:
     head = _head(path)
     for tool in (inspect_log, promptfoo, lm_eval, batches):
         if Path(path).is_file() and tool.wrote(path, head):
-            return laid_out(path, tool.TOOL, tool.read(path, head), scores)
+            return _of_tool(path, tool, head, scores)
     source = read_source(path)
     return AnswerFile(path=path, table=source.table, scores=scores, notes=source.notes)
+
+
+def _of_tool(path: str, tool: Any, head: Mapping[str, Any], scores: bool) -> AnswerFile:
+    """Read what a tool wrote; a reader takes the form of its version for granted."""
+    try:
+        return laid_out(path, tool.TOOL, tool.read(path, head), scores)
+    except ChooseError:
+        raise
+    except (AttributeError, TypeError, LookupError, ValueError, ArithmeticError) as error:
+        raise DataError(
+            f"{path!r} is not laid out as {tool.TOOL} writes it. Write it again with a current "
+            "version, or give a table with a column label and one a candidate."
+        ) from error
 
 
 def _head(path: str) -> Mapping[str, Any]:

@@ -108,12 +108,6 @@ def checked_file(name: str, largest: float = float("inf")) -> Iterator[Path]:
         DataError: if they do not fit, or if it has more than `largest` bytes.
     """
     check_text(name, "The file name", DataError)
-    if name.startswith("hf:"):
-        raise DataError(
-            f"{name!r} cannot be read: data sets on the Hugging Face hub need an extra that is not "
-            "built yet. Export it, for example with load_dataset(...).to_parquet('train.parquet'), "
-            "and give that file."
-        )
     bundled = name.startswith("sample:")
     with as_file(_sample(name[7:])) if bundled else nullcontext(Path(name)) as path:
         _check_suffix(path)

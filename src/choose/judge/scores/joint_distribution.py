@@ -25,7 +25,7 @@ less than the margin loses `NEEDLESS` of the margin.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from math import exp, log, log2, pi, sqrt
@@ -54,18 +54,26 @@ class Width(NamedTuple):
     """A prior of how far candidates lie apart, and its share before anything is measured.
 
     `families` is the standard deviation of a family's true score around the common level, `members`
-    that of a member's around its family's.
+    that of a member's around its family's, and `apart` that of one candidate around all others,
+    whichever it is; 0 where none stands apart.
     """
 
     share: float
     families: float
     members: float
+    apart: float = 0.0
 
 
 # On the stored answers of real sets, the best of the families lie apart by 0.09 to 0.3, members of
-# one family by 0.02 to 0.2. With the last width, four of five differences are below the usual
-# margin.
-WIDTHS = (Width(0.88, 0.15, 0.05), Width(0.09, 0.15, 0.2), Width(0.03, 0.01, 0.005))
+# one family by 0.02 to 0.2. With the last two widths, four of five differences are below the usual
+# margin, but for one candidate: else the more candidates are alike, the more would the lead of
+# another be taken for chance.
+WIDTHS = (
+    Width(0.87, 0.15, 0.05),
+    Width(0.09, 0.15, 0.2),
+    Width(0.03, 0.01, 0.005),
+    Width(0.01, 0.01, 0.005, apart=0.15),
+)
 
 # Widths that are less probable than this share of the likeliest are left out.
 NEGLIGIBLE = 0.001
@@ -207,21 +215,20 @@ class Known(NamedTuple):
 def _mixture(
     infos: Sequence[CandidateInfo], widths: Sequence[Width], now: Known, end: Known
 ) -> tuple[Part, ...]:
-    """Return a distribution of true scores for each width, weighed by how well it foretold them.
+    """Return a distribution of true scores for each prior, weighed by how well it foretold them.
 
     The mean of `end` is not read: only its covariances are known before the end.
     """
     parts, likelihoods = [], []
     # The prior of the level is so wide that its own middle does not matter.
     gap = now.mean - 0.5
-    for width in widths:
-        prior = _prior(infos, width)
+    for share, prior in _priors(infos, widths):
         total = prior[np.ix_(now.place, now.place)] + now.error
         shrinkage = prior[:, now.place] @ np.linalg.inv(total)
         covariance, later = (_narrowed(prior, known) for known in (now, end))
         parts.append((0.5 + shrinkage @ gap, covariance, later))
         surprise = np.linalg.slogdet(total)[1] + gap @ np.linalg.solve(total, gap)
-        likelihoods.append(log(width.share) - surprise / 2)
+        likelihoods.append(log(share) - surprise / 2)
     shares = np.exp(np.array(likelihoods) - max(likelihoods))
     shares[shares < NEGLIGIBLE] = 0.0
     each = zip((shares / shares.sum()).tolist(), parts, strict=True)
@@ -287,6 +294,21 @@ class _Later:
         found[np.ix_(self.answered, self.answered)] = within
         values, vectors = np.linalg.eigh(found)
         return np.asarray((vectors * np.maximum(values, LEAST_VARIANCE)) @ vectors.T)
+
+
+def _priors(
+    infos: Sequence[CandidateInfo], widths: Sequence[Width]
+) -> Iterator[tuple[float, Floats]]:
+    """Yield priors of true scores with their shares; one a candidate that may stand apart."""
+    able = [place for place, info in enumerate(infos) if not info.floor]
+    for width in widths:
+        if not width.apart or not able:
+            yield width.share, _prior(infos, width)
+            continue
+        for place in able:
+            prior = _prior(infos, width)
+            prior[place, place] += width.apart**2
+            yield width.share / len(able), prior
 
 
 def _prior(infos: Sequence[CandidateInfo], width: Width) -> Floats:
