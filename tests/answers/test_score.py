@@ -1,7 +1,6 @@
 """Answers that exist are judged: columns, families, draws, spellings, groups, prices, joins."""
 
 import json
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,11 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 import choose
-from choose.answers.given import read_set
-from choose.api.plan import resolve
 from choose.cli.app import app
-from choose.data.dataset import Tables
-from choose.data.readers.delimited import ROW
 from choose.errors import ChooseError, DataError, StudyError
 from choose.store.store import Store
 
@@ -332,31 +327,48 @@ def test_columns_that_hold_labels_alone_are_noticed(tmp_path: Path) -> None:
     assert "choose score" in said
 
 
-def test_people_correct_a_judge_that_favours_one(tmp_path: Path) -> None:
-    """On 60 draws the interval of people's true difference, 0, covers it; the judge's is off."""
-    covered, said = 0, ""
-    for seed in range(60):
-        rng = np.random.default_rng(seed)
-        level = rng.random(400)
-        truth = {n: np.clip(level + rng.normal(0, 0.1, 400), 0, 1) for n in ("gpt", "mine")}
-        judge = {n: np.clip(truth[n] + 0.1 * (n == "gpt"), 0, 1) for n in truth}
-        columns = {n: [f"{x:.4f}" for x in judge[n]] for n in judge}
-        for n in truth:
-            columns[f"{n} people"] = [f"{x:.4f}" if i < 80 else "" for i, x in enumerate(truth[n])]
-        table = pl.DataFrame({"id": [str(i) for i in range(400)], **columns})
-        found = read_set(
-            resolve(None, None, {"task": {"kind": "scores"}}), Tables(pool=rowed(table))
-        )
-        [said] = [note for note in found.notes if "PPI++" in note]
-        low, high = (float(x) for x in re.findall(r"\(([-+.0-9]+) to ([-+.0-9]+)\)", said)[0])
-        covered += low <= float((truth["gpt"] - truth["mine"]).mean()) <= high
-        assert {one.name for one in found.given} == {"gpt", "mine"}
-    assert "by the judge alone +0.0" in said
-    assert 53 <= covered <= 60
+def judge_and_people(seed: int, rated: int) -> tuple[pl.DataFrame, float]:
+    """Return scores of a judge that favours gpt, people's of some rows, and the true difference."""
+    rng = np.random.default_rng(seed)
+    level = rng.beta(3, 2, 400)
+    truth = {n: np.clip(level + rng.normal(0, 0.1, 400), 0, 1) for n in ("gpt", "mine")}
+    judge = {n: np.clip(truth[n] + rng.normal(0.1 * (n == "gpt"), 0.05, 400), 0, 1) for n in truth}
+    some = set(rng.choice(400, rated, replace=False).tolist())
+    columns = {n: [f"{x:.4f}" for x in judge[n]] for n in judge}
+    for n in truth:
+        people = [f"{x:.4f}" if i in some else "" for i, x in enumerate(truth[n])]
+        columns[f"{n} people"] = people
+    true = float((truth["mine"] - truth["gpt"]).mean())
+    return pl.DataFrame({"id": [str(i) for i in range(400)], **columns}), true
 
 
-def rowed(table: pl.DataFrame) -> pl.DataFrame:
-    return table.with_row_index(ROW, offset=1).with_columns(pl.col(ROW).cast(pl.Int64))
+@pytest.mark.slow
+def test_the_verdict_counts_a_judge_as_people_correct_it(tmp_path: Path) -> None:
+    """Intervals cover the true difference; those of 80 rows by people alone are wider."""
+    covered, widths = 0, []
+    for seed in range(100):
+        table, true = judge_and_people(seed, rated=80)
+        pairs = judged(tmp_path / str(seed), table, scores=True).pairs
+        [found] = [p.difference for p in pairs if {p.a, p.b} == {"gpt", "mine"}]
+        sign = 1 if pairs[0].a == "mine" else -1
+        low, high = sorted((sign * found.low, sign * found.high))
+        covered += low <= true <= high
+        widths.append(high - low)
+    assert 91 <= covered <= 99
+    alone = 2 * 1.99 * 0.1 * 2**0.5 / 80**0.5
+    assert np.mean(widths) < 0.85 * alone
+
+
+def test_people_correct_scores_from_twenty_rows_on(tmp_path: Path) -> None:
+    many, few = (
+        judged(tmp_path / str(rated), judge_and_people(1, rated)[0], scores=True)
+        for rated in (80, 19)
+    )
+    assert abs(accuracies(many)["gpt"] - accuracies(many)["mine"]) < 0.05
+    assert accuracies(few)["gpt"] - accuracies(few)["mine"] > 0.06
+    assert any("of 80 (" in said and "PPI++" in said for said in many.dataset.findings)
+    assert any("from 20 on" in said for said in few.dataset.findings)
+    assert accuracies(choose.read(many.store)) == accuracies(many)
 
 
 def test_a_column_and_a_file_are_named_together(tmp_path: Path) -> None:

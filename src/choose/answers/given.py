@@ -33,7 +33,7 @@ from choose.answers.columns import (
     wanted,
 )
 from choose.answers.files import read_answers
-from choose.answers.people import corrections, whose
+from choose.answers.people import corrected
 from choose.data.columns import Roles
 from choose.data.dataset import Tables
 from choose.data.duplicates import clusters_of, index_texts
@@ -49,7 +49,7 @@ from choose.store.store import Store
 from choose.study.candidates import names_of
 from choose.study.config import RESERVED, Study
 from choose.tasks.kinds import make_task, with_metric
-from choose.tasks.scores import SCORES
+from choose.tasks.scores import SCORES, Scores
 from choose.types import STANDARD, Answers, Counts, Dataset, Example, Floats, Fold, Run, Task, Trial
 
 CLEAN = ("clean", 0)
@@ -155,13 +155,15 @@ def _with_answers(
     ids = cells_of(file.table[roles.id]) if roles.id else list(map(str, file.table[ROW]))
     places = [[id] if id is not None and id in dataset.examples else [] for id in ids]
     given = [*_given(file, columns, places, asked), *_from_files(asked, dataset)]
+    if dataset.task.kind == SCORES:
+        given = [*corrected(given, dataset)]
     checked, notes = _checked(given, study), [*file.notes, *which_columns(roles, columns)]
     notes += dict.fromkeys(note for one in checked for note in one.notes)
     if left := len(ids) - len(dataset.examples):
         notes.append(f"{plural(left, 'row')} without a right answer or a text left out.")
-    if dataset.task.kind == SCORES:
-        notes += corrections(checked, dataset)
-        checked = tuple(one for one in checked if whose(one.name) not in {o.name for o in checked})
+    if isinstance(dataset.task, Scores):
+        cells = (cell for one in checked for draw in one.draws.values() for cell in draw.cells)
+        dataset = replace(dataset, task=dataset.task.bounded(cells))
     notes += remarks(checked, dataset, roles.label)
     return replace(
         found,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
 from choose.errors import DataError
@@ -19,19 +19,31 @@ OWN = ("score",)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scores(GradedTask):
-    """A task of which scores of answers are known, and not the answers: an output is its score."""
+    """A task of which scores of answers are known, and not the answers: an output is its score.
+
+    Those that were corrected lie between minus and plus `most`.
+    """
 
     own: ClassVar[tuple[str, ...]] = OWN
     headline: str = OWN[0]
     kind: Literal["scores"] = "scores"
+    most: float = 1.0
+
+    def facts(self) -> dict[str, Any]:
+        """Return the task as plain values for JSON."""
+        return {**self.common_facts(), "most": self.most}
+
+    def bounded(self, scores: Iterable[str | None]) -> Scores:
+        """Return the task with bounds that corrected scores lie within."""
+        return replace(self, most=max(1.0, *(abs(float(score)) for score in scores if score)))
 
     def problem_with(self, output: str) -> str | None:
         """Return that an output is no score, or None."""
-        return None if number_in(output) is not None else "it is no number from 0 to 1"
+        return None if number_in(output, self.most) is not None else "it is no number from 0 to 1"
 
     def own_scores(self, output: str | None, targets: Sequence[str]) -> dict[str, float]:
         """Return the score that an output is; 0 where there is none."""
-        return {OWN[0]: number_in(output or "") or 0.0}
+        return {OWN[0]: number_in(output or "", self.most) or 0.0}
 
     def lenient(self, raw: str) -> None:
         """Return None: a score is a number or not."""
@@ -41,17 +53,17 @@ class Scores(GradedTask):
         return target
 
 
-def number_in(text: str) -> float | None:
-    """Return the number from 0 to 1 that a text is, or None."""
+def number_in(text: str, most: float = 1.0) -> float | None:
+    """Return the number from 0 to 1 that a text is, or from -most to most if that is more."""
     try:
-        return finite(float(text), 0.0, 1.0)
+        return finite(float(text), 0.0 if most == 1 else -most, most)
     except ValueError:
         return None
 
 
 def read_scores(facts: Mapping[str, Any]) -> Scores:
     """Return the task that `Scores.facts` described."""
-    return Scores(**common_settings(facts, OWN))
+    return Scores(**common_settings(facts, OWN), most=float(facts.get("most", 1.0)))
 
 
 def score_cells(values: Sequence[Any], rows: Sequence[int], column: str) -> list[tuple[str, ...]]:

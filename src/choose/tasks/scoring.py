@@ -88,7 +88,8 @@ def score(task: Task, output: str | None, targets: Sequence[str]) -> Mapping[str
         ) from error
     for name in task.metrics:
         value = scores.get(name)
-        if not isinstance(value, Real) or not 0 <= value <= 1:
+        # Scores of a judge that people corrected may lie beyond.
+        if not isinstance(value, Real) or not (0 <= value <= 1 or task.kind == "scores"):
             raise StudyError(
                 f"The metric {name!r} gave {str(value)[:80]!r}; it must give a number from 0 to 1."
             )
