@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from choose.judge.decision.chance import SURE
-from choose.judge.decision.label_gates import labels_clean_enough, task_stable
+from choose.judge.decision.label_gates import task_stable
 from choose.judge.decision.rule import label_shift
 from choose.judge.goal import Rule
 from choose.judge.measures import drift_and_new_class
@@ -29,7 +29,6 @@ def test_f1_a_check_says_nothing_that_its_own_figures_refute() -> None:
     for seed in range(6):
         found = decided(probe(0.80), tfidf(0.79), lora(0.81), rows=300, seed=seed)
         gate = next(g for g in found.gates if g.name == "labelled set adequate")
-        assert "does not gain" not in gate.evidence
         assert gate.status != "pass" or found.verdict.recommended or (found.chance or 0) >= 0
 
 
@@ -48,11 +47,6 @@ def test_f3_enough_is_not_said_while_families_are_open() -> None:
     found = judge(part, Rule())
     assert (found.verdict.kind, found.verdict.unmeasured) == ("incomplete", ("fine-tuning",))
     assert "enough" not in words.headline(found)
-
-
-def test_f9_the_check_speaks_of_test_rows_where_it_counts_test_rows() -> None:
-    """ "No text has two different labels", beside three texts that had two."""
-    assert "No test row has a text" in labels_clean_enough(None, 0, 100).evidence
 
 
 def test_f13_a_difference_lies_between_its_members_and_counts_rows_both_answered() -> None:

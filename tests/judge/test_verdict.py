@@ -32,6 +32,7 @@ from choose.judge.goal import RULE, Rule
 from choose.judge.stats.paired import Difference
 from choose.judge.stats.two_way import BehrensFisher
 from choose.judge.verdict import judge
+from choose.report import words
 from choose.schema.plan import LeftOut
 from choose.schema.score_names import right
 from simulation.thinned import thin
@@ -384,7 +385,7 @@ def test_the_record_holds_what_it_is_judged_on():
     assert [one.sentence for one in found.left_out] == ["x: no"]
     assert len(found.scorecards) == 6
     assert len(found.gates) == 7
-    assert all(gate.evidence.endswith(".") for gate in found.gates)
+    assert all(words.evidence(found, gate).endswith(".") for gate in found.gates)
     declared = [pair for pair in found.pairs if pair.declared]
     assert len(declared) == 6
     assert all(pair.p_holm >= pair.p for pair in declared)

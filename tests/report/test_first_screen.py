@@ -18,7 +18,7 @@ from choose.report.screen_text import command_lines
 from choose.report.terminal.decision_page import render
 from choose.report.terminal.first_screen import PIPED, first_sentences
 from choose.schema.base import Interval
-from choose.schema.decision import Caveat, Decision, Kind, Remark, RemarkCode
+from choose.schema.decision import Caveat, Decision, Gate, GateCode, Kind, Remark, RemarkCode
 from choose.schema.standings import RareFigure, RareLabel, Step, StepCode, StepKind
 from support import decisions
 
@@ -136,10 +136,19 @@ def test_every_caveat_has_words() -> None:
     base = decisions.answered()
     codes = get_args(Caveat.model_fields["code"].annotation)
     for code in codes:
-        caveats = (Caveat(code=code, names=("retrieval",), rows=12),)
+        caveats = (Caveat(code=code, names=("retrieval", base.gates[0].name), rows=12),)
         verdict = base.verdict.model_copy(update={"caveats": caveats})
         (said,) = words.caveats(base.model_copy(update={"verdict": verdict}))
         assert said
+
+
+def test_every_check_has_words() -> None:
+    rare = (RareLabel(label="spam", rows=12, share=0.1),)
+    base = decisions.answered()
+    base = base.model_copy(update={"verdict": base.verdict.model_copy(update={"rare": rare})})
+    for code in get_args(GateCode):
+        gate = Gate(name="x", status="fail", code=code, names=("a", "b"), count=3, what="typos")
+        assert words.evidence(base, gate).endswith(".")
 
 
 def test_every_step_and_every_remark_has_words() -> None:

@@ -192,18 +192,15 @@ PAIRS = (
 )
 
 GATES = (
-    Gate(
-        name="baselines beaten",
-        status="fail",
-        evidence="lora is 0.5 points below probe (-2.5 to +1.5).",
-    ),
+    Gate(name="labelled set adequate", status="fail", code="alone"),
     Gate(
         name="contenders credible",
         status="unknown",
-        evidence="SmolLM2-135M-Instruct has 135 million parameters: a verdict against prompting "
-        "here is a verdict against this model.",
+        code="small-models",
+        names=("SmolLM2-135M-Instruct",),
+        limit=3.0,
     ),
-    Gate(name="task stable", status="pass", evidence="97 % of answers kept under three views."),
+    Gate(name="robust", status="pass", code="stays", names=("probe",), share=0.97),
 )
 
 STEPS = (
@@ -444,7 +441,7 @@ def hostile() -> Decision:
             "loss_splits": (loss_split(evil), loss_split(f"{evil}2")),
             "left_out": (LeftOut(candidate=evil, text=evil, trials={evil: 1}),),
             "machine": {evil: evil},
-            "gates": (Gate(name=evil, status="fail", evidence=evil),),
+            "gates": (Gate(name=evil, status="fail", code="cheapest", names=(evil,)),),
             "choose": evil,
             "rule": evil,
             "pairs": (pair(evil, evil, 0.1, 0.2),),

@@ -111,7 +111,7 @@ def _sentences(decision: Decision) -> tuple[str, ...]:
         *words.reading(decision),
         *words.remarks(decision),
         *(words.step_text(decision, step) for step in verdict.steps),
-        *(gate.evidence for gate in decision.gates),
+        *(words.evidence(decision, gate) for gate in decision.gates),
     )
 
 

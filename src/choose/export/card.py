@@ -14,7 +14,7 @@ from choose.files import read_regular
 from choose.formatting import DASH, clean, percent, plural, span
 from choose.report.decision_text import words_in
 from choose.report.markdown import code, literal, sentence
-from choose.report.words import headline
+from choose.report.words import evidence, headline
 from choose.schema.decision import Decision
 from choose.schema.scorecard import Scorecard
 from choose.schema.text_scores import FieldRecord
@@ -170,7 +170,8 @@ def _use(facts: CardFacts) -> Iterator[str]:
     if failed:
         yield from ("", "Checks that the study did not pass:", "")
         yield from (
-            f"- {gate.status}: {sentence(gate.name)}. {sentence(gate.evidence)}" for gate in failed
+            f"- {gate.status}: {sentence(gate.name)}. {sentence(evidence(facts.decision, gate))}"
+            for gate in failed
         )
     if facts.rows_inside:
         yield ""

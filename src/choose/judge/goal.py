@@ -13,10 +13,6 @@ from choose.schema.costs import MONTHS
 from choose.schema.score_names import noun_of
 from choose.types import Floats
 
-# The metrics of answers that are labels.
-Metric = Literal["accuracy", "balanced", "cost"]
-
-
 # What an error costs that the study gives no cost of.
 USUAL_COST = 1.0
 

@@ -261,7 +261,7 @@ def _gates(before: Decision, after: Decision) -> Iterator[str]:
     old = {gate.name: gate.status for gate in before.gates}
     for gate in after.gates:
         if gate.name in old and old[gate.name] != gate.status:
-            yield f"The check “{gate.name}” was {old[gate.name]}, is {gate.status}: {gate.evidence}"
+            yield f"The check “{gate.name}” was {old[gate.name]}, is {gate.status}."
 
 
 def _rest(

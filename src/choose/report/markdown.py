@@ -131,7 +131,11 @@ def _decision_lines(decision: Decision, checks: Sequence[Expectation]) -> Iterat
     yield from _section("Labels to check", _doubted(decision))
     yield from _section("Planned comparisons", _pairs(decision))
     yield from _list(
-        "Checks", [f"{gate.status}: {gate.name}. {gate.evidence}" for gate in decision.gates]
+        "Checks",
+        [
+            f"{gate.status}: {gate.name}. {words.evidence(decision, gate)}"
+            for gate in decision.gates
+        ],
     )
     yield from _list("About the data", decision.dataset.findings)
     yield from _list("Left out", [one.sentence for one in decision.left_out])

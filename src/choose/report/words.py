@@ -10,14 +10,18 @@ from collections.abc import Callable, Iterator
 
 from choose.errors import quoted, rows_named
 from choose.formatting import (
+    DASH,
+    chance,
     clean,
     dollars,
     duration,
+    gain,
     in_percent,
     in_points,
     listed,
     measured,
     number,
+    per_100,
     percent_interval,
     plural,
     points,
@@ -27,7 +31,7 @@ from choose.formatting import (
 )
 from choose.report.decision_text import score_noun, words_in
 from choose.schema.base import Interval, above_0
-from choose.schema.decision import Caveat, Decision, Kind, Remark
+from choose.schema.decision import Caveat, Decision, Gate, GateCode, Kind, Remark
 from choose.schema.diagnosis import Cascade, ErrorOverlap
 from choose.schema.reading_documents import (
     SURELY,
@@ -196,8 +200,7 @@ def _caveat(decision: Decision, caveat: Caveat) -> str:
     verb = "was" if len(caveat.names) == 1 else "were"
     total = decision.dataset.test_rows
     if caveat.code == "check-failed":
-        gates = {gate.name: gate.evidence for gate in decision.gates}
-        return " ".join(clean(gates.get(name, name)) for name in caveat.names)
+        return " ".join(evidence(decision, g) for g in decision.gates if g.name in caveat.names)
     if caveat.shares is not None:
         was, now = map(in_percent, caveat.shares)
         return f"“{names}” is {was} of the training rows and {now} of the test rows."
@@ -597,6 +600,109 @@ def shared_errors(overlap: ErrorOverlap | None) -> Iterator[str]:
         )
     if overlap.cascade is not None:
         yield f"A cascade would {cascade(overlap.cascade)}."
+
+
+# What a check of the verdict was judged on.
+_EVIDENCE: dict[GateCode, str] = {
+    "alone": "Only one candidate was measured.",
+    "ahead-of-floors": "{first} beats {others}.",
+    "balance": "Net value of {first} over {second} in a year: {dollars}. It pays off with "
+    "{chance} probability.",
+    "cheapest": "{first} is the cheapest candidate, so it has no extra cost to pay back.",
+    "detects": "{count} test rows detect differences of {share} or more between {first} and "
+    "{second} (80 % power); the margin is {limit}.",
+    "detects-none": "{count} test rows are too few to detect the difference between {first} and "
+    "{second}; the margin is {limit}.",
+    "drift": "On {count} rows that are later than its training rows, the {score} of {first} "
+    "changes by {change}, compared with training on as many rows of any date. The margin is "
+    "{limit}.",
+    "embedders": "These embedders were measured: {models}.",
+    "enough-rows": "All {total} labels have at least {count} test rows.",
+    "few-rows": "{count} of {total} labels have too few test rows for figures of their own.",
+    "no-common-rows": "Some cheaper candidates share no test row with {first}.",
+    "no-dates": "The rows have no timestamps, so drift over time cannot be measured.",
+    "no-embedder": "No embedder was measured.",
+    "no-prices": "Add prices under [costs] in a study file (-c) to see whether it pays off.",
+    "no-time-split": "Drift of {first} is unknown: no time split of it finished.",
+    "none-prompted": "No prompted model was measured.",
+    "one-embedder": "{models} alone embeds; a larger one (--encoder) may do better.",
+    "one-label": "All test rows have the same label.",
+    "small-models": "Prompting and retrieval used {models} only; a model with {billions} billion "
+    "parameters or more, or an endpoint, may do better.",
+    "some-dates": "Drift of {first} is unknown: {count} of {total} rows have a timestamp.",
+    "stays": "{first} stays the choice in {of_100} of 100 random halves of the test rows.",
+    "unpriced": "Whether it pays off is unknown: the study file lacks {names}.",
+}
+
+
+def evidence(decision: Decision, gate: Gate) -> str:
+    """Say what a check of the verdict was judged on."""
+    if gate.code == "rare-label":
+        return rare_sentence(decision.verdict.rare[0])
+    if gate.code == "labels":
+        return " ".join(_labels_clean(decision, gate))
+    if gate.code in ("not-ahead", "with-noise", "on-view", "by-weights"):
+        return _ahead(decision, gate)
+    first, second, *_ = (*map(clean, gate.names), "", "")
+    said = _EVIDENCE[gate.code].format(
+        first=first,
+        second=second,
+        names=listed(gate.names),
+        others=listed(gate.names[1:]) or "no baseline, as none ran",
+        models=listed([clean(short_model(name)) for name in gate.names]) or "an unnamed model",
+        count=f"{gate.count or 0:,}",
+        total=f"{gate.total or 0:,}",
+        share=measured(gate.share or 0.0),
+        chance=chance(gate.share or 0.0),
+        of_100=f"{100 * (gate.share or 0.0):.0f}",
+        limit=points(gate.limit or 0.0),
+        billions=number(gate.limit or 0.0),
+        score=words_in(decision).score,
+        change=in_points(gate.value) if gate.value else DASH,
+        dollars=_dollars(gate.value),
+    )
+    if gate.code == "stays" and gate.names[1:]:
+        said += f" Not measured: {listed(gate.names[1:])}."
+    return said
+
+
+def _dollars(value: Interval | None) -> str:
+    if value is None or value.low is None or value.high is None:
+        return DASH
+    return f"{dollars(value.value)} ({dollars(value.low)} to {dollars(value.high)})"
+
+
+def _ahead(decision: Decision, gate: Gate) -> str:
+    """Say that a rival is ahead under a condition, or a model not of a baseline."""
+    a, b = map(clean, gate.names)
+    lead = gain(a, b, gate.value) if gate.value else f"{a} and {b} share no row"
+    if gate.code == "not-ahead":
+        return f"{lead}. The model may not have understood the task."
+    wrong = f"{100 * (gate.share or 0.0):g} % of the training {words_in(decision).target}s wrong"
+    kind = f" ({gate.what} noise)" if gate.what != "symmetric" else ""
+    where = {
+        "with-noise": f"With {wrong}{kind}",
+        "on-view": f"On test rows with {gate.what}",
+        "by-weights": f"With every {gate.what} weighted equally",
+    }
+    chance = "" if gate.status == "fail" else ", which may be chance"
+    return f"{where[gate.code]}, {lead}{chance}."
+
+
+def _labels_clean(decision: Decision, gate: Gate) -> Iterator[str]:
+    if gate.count:
+        yield f"{gate.count} of {gate.total} test rows have a text that occurs with another label."
+    audit = decision.audit
+    if audit is None or not audit.auditors:
+        yield "The labels were not audited."
+    elif audit.noise is None:
+        yield audit.silent
+    else:
+        low, high = per_100(audit.noise.low), per_100(audit.noise.high)
+        yield (
+            f"Between {low} % and {high} % of {plural(audit.rows, 'label')} may be wrong; the "
+            f"limit is {per_100(gate.limit or 0.0)} %."
+        )
 
 
 def headline(decision: Decision) -> str:

@@ -102,12 +102,64 @@ class Pair(Record):
     declared: bool
 
 
+GateCode = Literal[
+    "alone",
+    "ahead-of-floors",
+    "balance",
+    "by-weights",
+    "cheapest",
+    "detects",
+    "detects-none",
+    "drift",
+    "embedders",
+    "enough-rows",
+    "few-rows",
+    "labels",
+    "no-common-rows",
+    "no-dates",
+    "no-embedder",
+    "no-prices",
+    "no-time-split",
+    "none-prompted",
+    "not-ahead",
+    "on-view",
+    "one-embedder",
+    "one-label",
+    "rare-label",
+    "some-dates",
+    "small-models",
+    "stays",
+    "unpriced",
+    "with-noise",
+]
+
+
 class Gate(Record):
-    """A condition of the verdict with the figure it was judged on."""
+    """A condition of the verdict with what it was judged on.
+
+    Attributes:
+        code: what was found.
+        names: candidates, the first of which it is about; models of ``small-models`` and
+            ``embedders``; keys that the study file lacks; what was not measured of ``stays``.
+        count: rows or labels; for ``labels``, rows whose text has two labels.
+        total: of which `count` are a part.
+        share: a gain that is detected, halves of the rows, a rate of noise, the
+            probability that it pays.
+        limit: what it is held against.
+        value: a difference, a change, or dollars of a year.
+        what: the kind of noise, or the view.
+    """
 
     name: str
     status: GateStatus
-    evidence: str
+    code: GateCode
+    names: tuple[str, ...] = ()
+    count: int | None = None
+    total: int | None = None
+    share: float | None = None
+    limit: float | None = None
+    value: Interval | None = None
+    what: str = ""
 
 
 RemarkCode = Literal[

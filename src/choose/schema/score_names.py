@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from choose.formatting import Estimate, in_percent, number, plural
+from choose.formatting import Estimate, in_percent
 from choose.types import FAMILIES, Family
 
 # What "right" means where it is not that each row counts the same, by the study's metric.
@@ -119,12 +119,6 @@ def right(accuracy: Estimate, noun: str = "right") -> str:
     if not is_share(noun):
         return f"{said} ({low:.2f} to {high:.2f})"
     return f"{said} ({' to '.join(in_percent(end).removesuffix(' %') for end in (low, high))})"
-
-
-def found_of(found: float, rows: str, runs: int) -> str:
-    """Return ``4 of 5``, or ``4.7 of 5 (mean of 3 runs)``."""
-    said = f"{number(found)} of {rows}"
-    return f"{said} (mean of {plural(runs, 'run')})" if runs > 1 else said
 
 
 # What a verdict for a family says to do, and what a family is called, with the word for a baseline.

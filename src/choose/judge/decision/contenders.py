@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
-from choose.formatting import plural
 from choose.judge.goal import Rule
 from choose.judge.measures.build_scorecard import accuracy
 from choose.judge.measures.cost_comparison import Margins, cheapest_first, margins_of
@@ -141,31 +140,6 @@ class Contenders:
     def gain(self, a: str, b: str) -> Difference | None:
         """Return accuracy of a minus accuracy of b."""
         return self.pairs.difference(a, b)
-
-    def closest(self, name: str, to: str) -> tuple[str, Difference] | None:
-        """Return which of the family of `name` does better against a candidate on the same rows.
-
-        None where that is `name` itself, or another by no more than the margin. Members count that
-        answered all test rows, as they share those of the other candidate.
-        """
-        alike = [n for n in self.names if self.family(n) == self.family(name)]
-        gains = {n: self.gain(n, to) for n in alike if not self.answered(n)}
-        shown = {n: gain for n, gain in gains.items() if gain is not None}
-        first = max(shown, key=lambda n: shown[n].value, default=name)
-        if name not in shown or shown[first].value <= shown[name].value + self.margin(name, to):
-            return None
-        return first, shown[first]
-
-    def answered(self, name: str) -> str:
-        """Return `` on 121 of 602 rows``; empty where a candidate answered all test rows."""
-        table, total = self.panel[name].main, len(self.panel.rows.targets)
-        rows = total if table is None else int(table.complete.sum())
-        return "" if rows == total else f" on {rows:,} of {plural(total, 'row')}"
-
-    def on_rows(self, difference: Difference) -> str:
-        """Return `` on 121 shared rows``; empty where both answered all test rows."""
-        whole = difference.rows == len(self.panel.rows.targets)
-        return "" if whole else f" on {plural(difference.rows, 'shared row')}"
 
     def relation(self, a: str, b: str) -> Relation:
         """Classify what is shown of a against b."""

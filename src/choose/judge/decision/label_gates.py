@@ -2,19 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
-from choose.errors import quoted
-from choose.formatting import (
-    in_percent,
-    in_points,
-    number,
-    per_100,
-    plural,
-    points,
-)
 from choose.judge.decision.rule import Case
 from choose.judge.measures.drift_and_new_class import drop_of
 from choose.judge.scores.score_tables import MISSING, StudyScores
@@ -22,7 +13,6 @@ from choose.judge.stats.intervals import wilson
 from choose.schema.base import Interval
 from choose.schema.decision import Gate, GateStatus
 from choose.schema.diagnosis import Audit, RelabelGain
-from choose.schema.score_names import found_of
 from choose.schema.standings import DOMINANT, PART_OF_EVEN, RARE, RareFigure, RareLabel
 
 # With fewer test rows, the figures of a label are unreliable.
@@ -39,9 +29,6 @@ LABELS_CLEAN_ENOUGH = "labels clean enough"
 # Of rows flagged in ten public sets, people found this share to be wrong (Northcutt et al. 2021).
 CONFIRMED = 0.51
 
-# Row ids that a sentence lists.
-NAMED = 5
-
 # Share of labels that may be wrong without an audit: far above the 3.3 % that public
 # test sets average (Northcutt et al. 2021).
 UNCHECKED = 0.2
@@ -57,17 +44,13 @@ def measurable(case: Case) -> Gate:
     few = [label for label, n in zip(rows.labels, support, strict=True) if n < SUPPORT]
     name, count = "task closed and measurable", len(rows.labels)
     if (support > 0).sum() < 2:
-        return Gate(name=name, status="fail", evidence="All test rows have the same label.")
-    if rare := rare_labels(case):
-        return Gate(name=name, status="unknown", evidence=rare_sentence(case, rare))
+        return Gate(name=name, status="fail", code="one-label")
+    if rare_labels(case):
+        return Gate(name=name, status="unknown", code="rare-label")
     if few:
-        evidence = (
-            f"{len(few)} of {count} labels have fewer than {SUPPORT} test rows, so their per-label "
-            "figures are unreliable."
-        )
-        return Gate(name=name, status="unknown", evidence=evidence)
-    evidence = f"All {count} labels have at least {plural(int(support.min()), 'test row')}."
-    return Gate(name=name, status="pass", evidence=evidence)
+        return Gate(name=name, status="unknown", code="few-rows", count=len(few), total=count)
+    least = int(support.min())
+    return Gate(name=name, status="pass", code="enough-rows", count=least, total=count)
 
 
 def rare_labels(case: Case) -> tuple[RareLabel, ...]:
@@ -135,59 +118,26 @@ def rare_label_missed(case: Case) -> bool:
     return any(f.rows >= SUPPORT and (f.recall.high or 0.0) < least for f in figures)
 
 
-def rare_sentence(case: Case, rare: tuple[RareLabel, ...]) -> str:
-    """Say that accuracy hardly counts the rarest label, and how much of it was found."""
-    label, rows = rare[0], case.contenders.panel.rows
-    text = f"Accuracy hardly counts {quoted(label.label)} ({label.rows:,} of "
-    text += f"{plural(len(rows.targets), 'test row')})"
-    if len(rare) > 1:
-        text += f" and {plural(len(rare) - 1, 'other rare label')}"
-    first = next((f for f in label.figures if f.candidate == case.name), None)
-    if first is None:
-        return f"{text}; none of its rows was evaluated yet."
-    known = f"{first.rows:,}" if first.rows == label.rows else f"the {first.rows:,} it answered"
-    text += f": {case.name} finds {found_of(first.found, known, first.runs)}"
-    if first.precision is not None:
-        text += f" and is right in {in_percent(first.precision)} of the cases where it says so"
-    best = max(label.figures, key=lambda figure: figure.found)
-    if best.found >= first.found + 1:
-        text += f"; {best.candidate} finds {found_of(best.found, f'{best.rows:,}', best.runs)}"
-    return f"{text}."
-
-
-def task_stable(panel: StudyScores, name: str, margin: float, score: str = "accuracy") -> Gate:
+def task_stable(panel: StudyScores, name: str, margin: float) -> Gate:
     """Judge the drop in its score over time of one candidate against the margin."""
     # What gives every row the same answer cannot change by training on other rows.
     drop = None if panel[name].info.floor else drop_of(panel[name])
-    if drop is None:
-        return Gate(name="task stable", status="unknown", evidence=_drift_unknown(panel, name))
-    change = drop.negated()
-    return Gate(
-        name="task stable",
-        status="pass" if drop.high < margin else "fail" if drop.low > margin else "unknown",
-        evidence=(
-            f"On {plural(drop.rows, 'row')} that are later than its training rows, the {score} "
-            f"of {name} changes by {in_points(change)} compared with "
-            f"training on as many rows of any date. The margin is {points(margin)}."
-        ),
-    )
-
-
-def _drift_unknown(panel: StudyScores, name: str) -> str:
+    facts: dict[str, Any] = {"name": "task stable", "names": (name,)}
+    if drop is not None:
+        return Gate(
+            status="pass" if drop.high < margin else "fail" if drop.low > margin else "unknown",
+            code="drift",
+            count=drop.rows,
+            value=Interval.of(drop.negated()),
+            limit=margin,
+            **facts,
+        )
     if panel.dated == 0:
-        return "The rows have no timestamps, so drift over time cannot be measured."
+        return Gate(status="unknown", code="no-dates", **facts)
     if panel.dated is not None and panel.dated < panel.labelled:
-        missing = f"{panel.dated:,} of {plural(panel.labelled, 'row')} have a timestamp"
-    else:
-        missing = f"no time split of {name} finished"
-    others = [
-        f"{other.info.name} changes by {in_points(drop.negated())}"
-        for other in panel.scored
-        if other.info.name != name and not other.info.floor
-        if (drop := drop_of(other)) is not None
-    ]
-    example = f"; {others[-1]}" if others else ""
-    return f"Drift of {name} is unknown: {missing}{example}."
+        facts |= {"count": panel.dated, "total": panel.labelled}
+        return Gate(status="unknown", code="some-dates", **facts)
+    return Gate(status="unknown", code="no-time-split", **facts)
 
 
 def conflicts_fail(conflicting: int, rows: int) -> bool:
@@ -198,35 +148,18 @@ def conflicts_fail(conflicting: int, rows: int) -> bool:
 def labels_clean_enough(audit: Audit | None, conflicting: int, rows: int) -> Gate:
     """Judge the share of wrong labels, and of texts with two labels, against their limits."""
     band = audit.noise if audit else None
-    sentences = [_conflicting(conflicting, rows), _audited(audit)]
     status: GateStatus = "unknown"
     if conflicts_fail(conflicting, rows) or (band is not None and band.low > WRONG):
         status = "fail"
     elif band is not None and band.high < WRONG:
         status = "pass"
-    return Gate(name=LABELS_CLEAN_ENOUGH, status=status, evidence=" ".join(sentences))
-
-
-def _conflicting(count: int, rows: int) -> str:
-    if not count:
-        return "No test row has a text that occurs with another label."
-    low, high = wilson(count, rows)
-    return (
-        f"{count} of {rows} test rows ({number(100 * low)} to {number(100 * high)} %) have a text "
-        "that occurs with another label too."
-    )
-
-
-def _audited(audit: Audit | None) -> str:
-    if audit is None or not audit.auditors:
-        return "The labels were not audited."
-    if audit.noise is None:
-        return audit.silent
-    band = audit.noise
-    return (
-        f"Between {per_100(band.low)} % and {per_100(band.high)} % of "
-        f"{plural(audit.rows, 'label')} may be wrong; the limit is {per_100(WRONG)} %. "
-        f"{plural(audit.suspected, 'label')} should be checked."
+    return Gate(
+        name=LABELS_CLEAN_ENOUGH,
+        status=status,
+        code="labels",
+        count=conflicting,
+        total=rows,
+        limit=WRONG,
     )
 
 

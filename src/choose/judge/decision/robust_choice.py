@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TypeGuard
+from typing import NamedTuple, TypeGuard
 
 import numpy as np
 
-from choose.formatting import gain, in_points, listed
 from choose.judge.decision.contenders import Contenders
 from choose.judge.decision.rule import Case
 from choose.judge.goal import evened
@@ -23,7 +22,8 @@ from choose.judge.scores.paired_comparison import (
 from choose.judge.scores.score_tables import CandidateScores, ScoreTable
 from choose.judge.stats.paired import Difference
 from choose.judge.stats.two_way import row_means
-from choose.schema.decision import Gate
+from choose.schema.base import Interval
+from choose.schema.decision import Gate, GateCode
 from choose.types import Floats
 
 HALF_SAMPLES = 200
@@ -37,7 +37,8 @@ class Reversal:
     """A rival that is better for certain, and by the margin, where conditions differ.
 
     Attributes:
-        where: the condition, such as ``on test rows with typos``.
+        code: the condition; for noise, its kind is `what` and its rate `share`; for a view, it is
+            `what`.
         difference: accuracy of the rival minus that of the choice under the condition.
         change: what the condition adds to that difference on the same rows; None where it is not
             a condition that was added, such as other weights of the rows.
@@ -46,18 +47,12 @@ class Reversal:
     """
 
     rival: str
-    where: str
+    code: GateCode
     difference: Difference
+    what: str = ""
+    share: float | None = None
     change: Difference | None = None
     caused: bool = True
-
-    def sentence(self, name: str) -> str:
-        """Say which rival leads the choice, where, and how much of that the condition adds."""
-        text = f"{self.where[0].upper()}{self.where[1:]}, {gain(self.rival, name, self.difference)}"
-        if self.change is None:
-            return f"{text}."
-        adds = f"the condition adds {in_points(self.change)} to the difference"
-        return f"{text}; {adds}{'' if self.caused else ', which may be chance'}."
 
 
 def share_of_half_samples(contenders: Contenders, name: str, seed: int = 0) -> float:
@@ -102,7 +97,7 @@ def under_noise(contenders: Contenders, name: str) -> tuple[float | None, Revers
 
     Each kind of noise is judged at the highest rate that both were measured at.
     """
-    highest, tests = None, []
+    highest, tests = None, list[_Test]()
     chosen = contenders.panel[name]
     for other in (other for other in contenders.names if other != name):
         rival = contenders.panel[other]
@@ -113,14 +108,8 @@ def under_noise(contenders: Contenders, name: str) -> tuple[float | None, Revers
             theirs, own = (other_pool(c, table) for c, table in sides)
             level = compare(theirs, own)
             change = _change(*((c, table, c.info.learns) for c, table in sides))
-            with_noise = f"with {_noise(kind, rate, contenders.words.target)}"
-            tests.append((other, with_noise, level, change))
+            tests.append(_Test(other, "with-noise", kind, rate, level, change))
     return highest, _worst(contenders, name, tests)
-
-
-def _noise(kind: str, rate: float, target: str) -> str:
-    wrong = f"{100 * rate:g} % of the training {target}s made wrong"
-    return wrong if kind == "symmetric" else f"{wrong} ({kind} noise)"
 
 
 def under_views(contenders: Contenders, name: str) -> tuple[tuple[str, ...], Reversal | None]:
@@ -140,7 +129,7 @@ def under_views(contenders: Contenders, name: str) -> tuple[tuple[str, ...], Rev
             first, second = (Side(table, c.repeats) for c, table in sides)
             level = compare(first, second)
             change = _change(*((c, table, False) for c, table in sides))
-            tests.append((other, f"on test rows with {view}", level, change))
+            tests.append(_Test(other, "on-view", view, None, level, change))
     return tuple(sorted(seen)), _worst(contenders, name, tests)
 
 
@@ -160,8 +149,15 @@ def _clean(candidate: CandidateScores) -> ScoreTable:
     return candidate.main
 
 
-# The rival, the condition, the difference under it, and what the condition adds to it.
-_Test = tuple[str, str, Difference | None, Difference | None]
+class _Test(NamedTuple):
+    """A rival under a condition: the difference under it, and what the condition adds to it."""
+
+    rival: str
+    code: GateCode
+    what: str
+    share: float | None
+    level: Difference | None
+    change: Difference | None
 
 
 def _worst(contenders: Contenders, name: str, tests: Sequence[_Test]) -> Reversal | None:
@@ -170,14 +166,16 @@ def _worst(contenders: Contenders, name: str, tests: Sequence[_Test]) -> Reversa
     confidence = 1 - 0.05 / max(1, len(tests))
     found = [
         Reversal(
-            rival=rival,
-            where=where,
-            difference=level,
-            change=change,
-            caused=change is not None and change.bounds(confidence)[0] > 0,
+            rival=test.rival,
+            code=test.code,
+            what=test.what,
+            share=test.share,
+            difference=test.level,
+            change=test.change,
+            caused=test.change is not None and test.change.bounds(confidence)[0] > 0,
         )
-        for rival, where, level, change in tests
-        if _reverses(level, contenders, rival, name)
+        for test in tests
+        if _reverses(test.level, contenders, test.rival, name)
     ]
     return max(found, key=lambda r: (r.caused, r.difference.value), default=None)
 
@@ -205,48 +203,37 @@ def under_even_labels(contenders: Contenders, name: str) -> tuple[bool, Reversal
     for other in (other for other in contenders.names if other != name):
         difference = contenders.pairs.reweighted(other, name, other_way)
         if _reverses(difference, contenders, other, name) and difference.bounds(confidence)[0] > 0:
-            found.append(
-                Reversal(rival=other, where=other_weights(contenders), difference=difference)
-            )
+            what = "row" if rows.even else "label"
+            found.append(Reversal(rival=other, code="by-weights", what=what, difference=difference))
     return True, max(found, key=lambda r: r.difference.value, default=None)
-
-
-def other_weights(contenders: Contenders) -> str:
-    """Name the weights of the rows that the study does not use."""
-    return f"with every {'row' if contenders.panel.rows.even else 'label'} weighted equally"
 
 
 def robust(case: Case) -> Gate:
     """Judge whether the choice stays in half samples, with label noise, in views, reweighted."""
     name = "robust"
     if len(case.contenders.names) < 2:
-        return Gate(
-            name=name,
-            status="unknown",
-            evidence="Only one candidate was measured, so there is nothing to compare.",
-        )
-    share = share_of_half_samples(case.contenders, case.name)
+        return Gate(name=name, status="unknown", code="alone")
     rate, noisy = under_noise(case.contenders, case.name)
     views, viewed = under_views(case.contenders, case.name)
-    uneven, evened = under_even_labels(case.contenders, case.name)
+    _, evened = under_even_labels(case.contenders, case.name)
     reversals = [reversal for reversal in (noisy, viewed, evened) if reversal is not None]
-    if caused := [reversal for reversal in reversals if reversal.caused]:
-        return Gate(name=name, status="fail", evidence=caused[0].sentence(case.name))
-    if reversals:
-        return Gate(name=name, status="unknown", evidence=reversals[0].sentence(case.name))
-    parts = [
-        f"{case.name} stays the choice in {100 * share:.0f} of 100 random halves of the test rows"
-    ]
-    target = case.words.target
-    conditions = [f"with {100 * rate:g} % of the training {target}s made wrong"] if rate else []
-    conditions += [f"on test rows with {listed(views)}"] if views else []
-    conditions += [other_weights(case.contenders)] if uneven else []
-    parts += (
-        [f"no other candidate is clearly ahead {' or '.join(conditions)}"] if conditions else []
-    )
+    for first in sorted(reversals, key=lambda reversal: not reversal.caused)[:1]:
+        return Gate(
+            name=name,
+            status="fail" if first.caused else "unknown",
+            code=first.code,
+            names=(first.rival, case.name),
+            what=first.what,
+            share=first.share,
+            value=Interval.of(first.difference),
+        )
+    share = share_of_half_samples(case.contenders, case.name)
     learns = any(case.contenders.panel[name].info.learns for name in case.contenders.names)
-    needed = [(f"{target} noise", bool(rate) or not learns), ("views", bool(views))]
-    missing = [what for what, there in needed if not there]
-    parts += [f"not measured: {listed(missing)}"] if missing else []
-    passed = share >= 0.8 and not missing
-    return Gate(name=name, status="pass" if passed else "unknown", evidence=f"{'; '.join(parts)}.")
+    missing = (*("noise",) * (learns and not rate), *("views",) * (not views))
+    return Gate(
+        name=name,
+        status="pass" if share >= 0.8 and not missing else "unknown",
+        code="stays",
+        names=(case.name, *missing),
+        share=share,
+    )

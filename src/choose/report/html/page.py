@@ -203,6 +203,7 @@ def _evidence(decision: Decision, texts: Mapping[str, str]) -> dict[str, Any]:
         "coverage": coverage_line(decision),
         "answered": answered_line(decision),
         "runs": runs_line(decision),
+        "evidence": {gate.name: sentences.evidence(decision, gate) for gate in decision.gates},
         "checks": ", ".join(f"{count} {name}" for name, count in counts.most_common()),
         "division": division_line(decision.dataset),
         "goal": goal_line(decision.goal),
