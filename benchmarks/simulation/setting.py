@@ -14,7 +14,6 @@ from scipy.optimize import brentq
 from scipy.special import ndtr, ndtri, stdtrit
 
 from choose.judge.evidence import CandidateInfo
-from choose.judge.goal import Metric
 from choose.types import Family
 
 Floats = NDArray[np.float64]
@@ -244,7 +243,7 @@ class Setting:
     scored: bool = False
     costs: Mapping[str, Any] = field(default_factory=dict)
     shares: tuple[float, ...] = ()
-    metric: Metric = "accuracy"
+    metric: str = "accuracy"
 
     @property
     def graded(self) -> bool:
