@@ -53,8 +53,8 @@ def forms(decision: Decision) -> dict[str, str]:
     )
     page = render_html(decision, {})
     return {
-        "str": str(shown),
-        "repr": repr(shown),
+        "str": plain(str(shown)),
+        "repr": plain(repr(shown)),
         "terminal": plain(out.getvalue()),
         "markdown": plain(render_markdown(decision)),
         "page": plain(page),

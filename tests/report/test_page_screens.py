@@ -19,16 +19,7 @@ from choose.report.html.page_tables import (
     data_risk,
     label_rows,
     runs_line,
-)
-from choose.report.html.standings_chart import (
-    LETTER,
-    MOST,
-    NARROW,
-    WIDE,
-    _beside,
-    _domain,
-    _roomy,
-    standings_chart,
+    standings_table,
 )
 from choose.schema.base import Interval
 from choose.schema.decision import Decision
@@ -94,12 +85,12 @@ def test_the_first_screen_answers_the_title_and_says_why_and_what_to_do() -> Non
     said = text_of(first)
     for part in (
         "88 % sure",
-        "vs probe",
+        "points against probe",
         "choose thing 2",
     ):
         assert part in said
-    assert said.index("88 % sure") < said.index("Do next") < said.index("Money, time and data")
-    assert first.index('class="chart wide"') < first.index("Do next")
+    assert said.index("88 % sure") < said.index("points against probe") < said.index("Do next")
+    assert first.index('class="bar"') < first.index("Do next")
     assert "<details><summary>2 more steps</summary>" in first
 
 
@@ -119,7 +110,9 @@ def test_a_step_that_is_not_worth_its_effort_is_no_step_to_do() -> None:
 
 def test_three_screens_and_everything_else_folded_without_a_script() -> None:
     tags = parsed(page_of(answered())).seen
-    assert [a["id"] for tag, a in tags if tag == "section"] == ["decision", "labels", "evidence"]
+    assert [a["id"] for tag, a in tags if tag == "section"] == [
+        *("decision", "labels", "money", "evidence"),
+    ]
     assert not [a for tag, a in tags if tag == "details" and "open" in a]
     assert not [tag for tag, _ in tags if tag == "script"]
     assert sum(tag == "details" for tag, _ in tags) > 8
@@ -134,68 +127,41 @@ def test_names_are_readable_and_fewer_rows_are_marked() -> None:
     """D9: a candidate that answered 121 of 602 rows stood second without a mark."""
     decision = answered()
     assert titles(decision)["tfidf"] == "words + logistic regression (tfidf)"
-    drawing = text_of(str(standings_chart(decision).drawing))  # type: ignore[union-attr]
-    assert "words + logistic regression (tfidf)" in drawing
-    assert "121 of 600" in drawing
-    assert f"+1.8 ({MINUS}1.2 to +4.8)" in drawing
-    assert "Hollow: compared on fewer rows." in standings_chart(decision).caption  # type: ignore[union-attr]
+    table = standings_table(decision)
+    cells = {s.candidate: row[1:] for s, row in zip(STANDINGS, table.rows, strict=True)}
+    assert "121 of 600" in cells["lora"]
+    assert f"+1.8 ({MINUS}1.2 to +4.8)" in cells["lora"]
+    assert table.mark == "embeddings + logistic regression (probe)"
+    assert "Hollow: compared on fewer rows." in table.caption
+    hollow = [name for name, row in cells.items() if "var(--paper)" in str(row[-1])]
+    assert hollow == ["lora"]  # prompt, on few rows too, is beyond the left edge
+    states = {name: row[-2] for name, row in cells.items()}
+    assert set(states.values()) == {"open", "use", "behind"}
 
 
 def test_rows_are_marked_where_every_candidate_answered_a_part() -> None:
     """The chart said "290" of 1,451 rows: all candidates had answered the same part."""
-    decision = answered()
     alike = tuple(s.model_copy(update={"common": 121, "rows": 121}) for s in STANDINGS)
-    few = tuple(c.model_copy(update={"rows": 121}) for c in decision.scorecards)
+    few = tuple(c.model_copy(update={"rows": 121}) for c in answered().scorecards)
     part = answered(standings=alike).model_copy(update={"scorecards": few})
     total = part.dataset.test_rows
     assert total > 121
-    figure = standings_chart(part)
-    assert figure is not None
-    drawing = text_of(str(figure.drawing))
-    assert drawing.count(f"121 of {total}") == 2 * len(alike), "wide and narrow"
-    assert "Hollow" not in figure.caption
+    table = standings_table(part)
+    assert all(f"121 of {total}" in row for row in table.rows)
+    assert "Hollow" not in table.caption
     assert {marked(part, card) for card in few} == {f"{c.candidate} (121 of {total})" for c in few}
 
 
-def test_the_axis_is_around_the_contenders_and_the_rest_is_at_its_edge() -> None:
-    """The axis went from 10 to 90, and the contenders shared a twelfth of it."""
+def test_bars_span_the_contenders_and_the_rest_is_an_arrow_at_their_edge() -> None:
     decision = answered()
     assert contending(decision) == ["lora", "probe", "tfidf"]
-    low, high = _domain(decision, STANDINGS)
-    assert -MOST <= low < -9 < 4.8 < high < 8
-    assert "Arrow: beyond the left edge." in standings_chart(decision).caption  # type: ignore[union-attr]
+    rows = zip(STANDINGS, standings_table(decision).rows, strict=True)
+    bars = {standing.candidate: str(row[-1]) for standing, row in rows}
+    assert [name for name, bar in bars.items() if "<circle" not in bar] == ["prompt", "majority"]
+    places = [float(x) for bar in bars.values() for x in re.findall(r'cx="([\d.]+)"', bar)]
+    assert all(0 < place < 240 for place in places)
+    assert f"from {MINUS}9 to +5" in standings_table(decision).caption
     assert {c.candidate for c in drawable(decision)} <= {"lora", "probe", "tfidf"}
-
-
-def test_where_nobody_is_near_all_are_on_the_axis() -> None:
-    far = (STANDINGS[1], *STANDINGS[3:])
-    decision = answered(standings=far)
-    assert contending(decision) == ["probe", "prompt"]
-    assert _domain(decision, far)[0] < -68
-    assert "Arrow" not in standings_chart(decision).caption  # type: ignore[union-attr]
-
-
-def test_the_mark_of_the_best_and_its_figure_are_apart() -> None:
-    """Where all others are far behind, that mark is at the right end, where long figures began."""
-    told, brief = "29 % of words shared (20 to 40)", "63 rows · 1,337 ms"
-    radius, begins = 6, WIDE.columns[1].at - LETTER * len(told)
-    assert WIDE.plot[1] + radius > begins
-    title = "words + logistic regression (tfidf)"
-    roomy = _roomy(WIDE, [{"told": told, "title": title}, {"told": "+1.8", "title": title}])
-    assert 500 < roomy.plot[1] < begins - radius
-    assert _roomy(WIDE, [{"told": f"+1.8 ({MINUS}1.2 to +4.8)", "title": title}]) == WIDE
-    long = "embeddings + logistic regression (probe)"
-    named = _roomy(WIDE, [{"told": told, "title": long}])
-    rows = "12,290 of 21,451"
-    wide = _roomy(WIDE, [{"told": told, "title": title, "rows": rows}])
-    assert wide.columns[1].at < wide.columns[2].at - LETTER * len(rows)
-    assert WIDE.columns[0].letters >= len(long), "a name is not cut in its middle"
-    assert WIDE.columns[0].at + LETTER * len(long) <= named.plot[0] + 1 < named.plot[1] - 100
-    short = _beside(told, brief, "of words shared")
-    assert short == "29 % (20 to 40)"
-    figure, rest = NARROW.columns[1:]
-    assert figure.at + LETTER * len(short) < rest.at - LETTER * len(brief)
-    assert _beside("88 % right (85 to 91)", "600 rows · 14 ms", "right") == "88 % right (85 to 91)"
 
 
 def test_a_record_without_standings_is_ordered_by_its_pairs() -> None:

@@ -60,7 +60,6 @@ from choose.report.decision_text import (
     uneven,
     words_in,
 )
-from choose.report.family_table import family_table
 from choose.report.html import line_charts as lines
 from choose.report.html.chart_style import FAMILY_SIGNS, Figure, answers_alike
 from choose.report.html.page_tables import (
@@ -77,8 +76,8 @@ from choose.report.html.page_tables import (
     measured,
     rare_rows,
     runs_line,
+    standings_table,
 )
-from choose.report.html.standings_chart import standings_chart
 from choose.report.text_answers import text_sections, with_inputs
 from choose.schema.base import Interval
 from choose.schema.decision import Decision
@@ -90,10 +89,12 @@ STATUS = {"pass": ("✓", "pass"), "fail": ("✗", "fail"), "unknown": ("?", "un
 # The parts of the page in its contents, which stay in sight.
 CONTENTS = {
     "decision": "Decision",
-    "labels": "Labels",
+    "see": "See",
     "reading": "Reading",
+    "labels": "Labels",
     "rows": "Rows",
-    "evidence": "Evidence",
+    "money": "Money",
+    "evidence": "For reviewers",
     "method": "Method",
     "again": "Reproduce",
 }
@@ -106,7 +107,6 @@ FAMILIES = {
 }
 
 CHARTS: dict[str, Callable[[Decision], Figure | list[Figure] | None]] = {
-    "standings": standings_chart,
     "curves": lines.curves,
     "noise": lines.noise,
     "volumes": lines.volumes,
@@ -142,7 +142,6 @@ def render_html(decision: Decision, texts: Mapping[str, str] | None = None) -> s
 
 def _first_screen(decision: Decision) -> dict[str, Any]:
     verdict = decision.verdict
-    found = family_table(decision)
     return {
         "answer": sentences.answer(decision),
         "sure": sentences.how_sure(decision),
@@ -150,7 +149,7 @@ def _first_screen(decision: Decision) -> dict[str, Any]:
         "remarks": list(sentences.remarks(decision)),
         "reading": list(sentences.reading(decision)),
         "caveats": list(sentences.caveats(decision)),
-        "families": found,
+        "standings": standings_table(decision),
         "steps": [(sentences.step_text(decision, s), s) for s in verdict.steps if s.worth],
         "not_worth": [sentences.step_text(decision, s) for s in verdict.steps if not s.worth],
         "rare": list(map(sentences.rare_sentence, verdict.rare)),

@@ -8,22 +8,30 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import NamedTuple
 
+from markupsafe import Markup
+
 from choose.formatting import (
     DASH,
+    MINUS,
     clean,
+    difference,
     dollars,
     duration,
+    figure,
     listed,
     number,
     percent,
     plural,
+    points,
     span,
 )
 from choose.report.candidate_order import contending, differing_line, standings, titles
-from choose.report.decision_text import PERSONAL
+from choose.report.decision_text import PERSONAL, quantity, score_head
+from choose.report.words import recall_of, won_and_lost
 from choose.schema.decision import Decision
 from choose.schema.diagnosis import DifferingRow
 from choose.schema.scorecard import Scorecard
+from choose.schema.standings import Standing
 
 # Rows of the labels to check that are shown at once; the others are folded.
 SHOWN = 5
@@ -34,12 +42,127 @@ BRIEF = 140
 # Doubted rows on the page, ids to copy, and rows that every candidate gets wrong, at most.
 DOUBTED, COPIED, MISSED = 50, 500, 15
 
+# Points to each side of the chosen candidate that the bars span at least, and at most; their size.
+LEAST, MOST, BAR, HIGH = 5.0, 35.0, 240.0, 20.0
+
 # What to write into the study file for dollars to be shown.
 PRICES = """[costs]
 usd_per_machine_hour = 0.50    # what your machine costs
 volume_per_month = 10000       # answers you need
 value_per_right_answer = 0.20  # what a right answer is worth to you
 """
+
+
+@dataclass(frozen=True)
+class StandingsTable:
+    """The table that is the chart: a bar and cells for each candidate that shares rows."""
+
+    heads: list[str]
+    rows: list[list[str]]
+    mark: str
+    caption: str
+
+
+def standings_table(decision: Decision) -> StandingsTable:
+    """Return every candidate against the chosen one on common rows; the bar is the last cell."""
+    named = titles(decision)
+    placed = [s for s in standings(decision) if s.chosen or s.difference is not None]
+    low, high = _span(decision, placed)
+    margin = quantity(decision.goal, "margin") or 0.0
+    pick, whole = next(((s.candidate, s.common) for s in placed if s.chosen), ("", 0))
+    rows = [
+        [
+            named[s.candidate],
+            *_standing_cells(decision, s),
+            _bar(s, (low, high), margin, hollow=s.common < whole),
+        ]
+        for s in placed
+    ]
+    told = [
+        f"Bars: points against {clean(pick)} on the same rows with the likely range (95 %), from "
+        f"{low:+.0f} to {high:+.0f}.".replace("-", MINUS)
+    ]
+    if margin:
+        told.append(f"Shaded: less than the margin of {points(margin)}.")
+    if any(s.common < whole for s in placed):
+        told.append("Hollow: compared on fewer rows.")
+    others = [clean(s.candidate) for s in standings(decision) if s not in placed]
+    if others:
+        told.append(f"Not measured or not compared: {listed(others)}.")
+    rare = decision.verdict.rare[:1]
+    return StandingsTable(
+        heads=[
+            *("candidate", score_head(decision.goal), "difference", "won : lost", "rows"),
+            f"“{clean(rare[0].label)}” found" if rare else "",
+            *("ms per answer", "$ per 1,000", "state", ""),
+        ],
+        rows=rows,
+        mark=named.get(pick, ""),
+        caption=" ".join(told),
+    )
+
+
+def _standing_cells(decision: Decision, standing: Standing) -> list[str]:
+    total, gap = decision.dataset.test_rows, standing.difference
+    state = "open"
+    if standing.chosen:
+        state = "use" if decision.verdict.recommended else "use for now"
+    elif gap and gap.high is not None and gap.high < 0:
+        state = "behind"
+    elif gap and gap.low is not None and gap.low > 0:
+        state = "ahead"
+    few = standing.common < total
+    return [
+        percent(standing.accuracy.value) if standing.accuracy else DASH,
+        DASH if standing.chosen else difference(gap),
+        won_and_lost(standing) or DASH,
+        f"{standing.common:,} of {total:,}" if few else f"{standing.common:,}",
+        recall_of(decision, standing.candidate) or DASH,
+        figure(standing.ms_per_answer),
+        figure(standing.usd_per_1k),
+        state,
+    ]
+
+
+def _span(decision: Decision, placed: Sequence[Standing]) -> tuple[float, float]:
+    """Return the points that bars span: contenders with their ranges, and zero."""
+    near = set(contending(decision))
+    gaps = [s.difference for s in placed if s.candidate in near and s.difference]
+    lows = [100 * (gap.value if gap.low is None else gap.low) for gap in gaps]
+    highs = [100 * (gap.value if gap.high is None else gap.high) for gap in gaps]
+    return max(min([*lows, -LEAST]), -MOST), min(max([*highs, LEAST]), MOST)
+
+
+def _bar(standing: Standing, ends: tuple[float, float], margin: float, *, hollow: bool) -> Markup:
+    """Draw a difference with its range; at the left edge an arrow for one that lies beyond."""
+
+    def at(value: float) -> float:
+        inside = min(max(value, ends[0]), ends[1])
+        return round(8 + (BAR - 16) * (inside - ends[0]) / (ends[1] - ends[0]), 1)
+
+    gap = standing.difference
+    value = 100 * gap.value if gap else 0.0
+    shapes = [
+        f'<rect x="{at(-100 * margin)}" width="{at(100 * margin) - at(-100 * margin):.1f}" '
+        f'height="{HIGH}" opacity=".12"/>',
+        f'<path d="M{at(0)} 0V{HIGH}" stroke="currentColor" opacity=".6"/>',
+    ]
+    if gap and gap.low is not None and gap.high is not None:
+        line = f"M{at(100 * gap.low)} 10H{at(100 * gap.high)}"
+        shapes.append(f'<path d="{line}" stroke="currentColor" stroke-width="2"/>')
+    if value < ends[0]:
+        shapes.append('<path d="M8 5L1 10L8 15Z"/>')
+    else:
+        fill = "var(--paper)" if hollow else "currentColor"
+        shapes.append(
+            f'<circle cx="{at(value)}" cy="10" r="5" fill="{fill}" stroke="currentColor" '
+            'stroke-width="2"/>'
+        )
+    return Markup(  # numbers alone
+        f'<svg aria-hidden="true" class="bar" viewBox="0 0 {BAR} {HIGH}" fill="currentColor">'
+        f"{''.join(shapes)}</svg>"
+    )
+
 
 COST_HEADS = [
     "candidate",
