@@ -14,7 +14,7 @@ def house() -> House:
 
 
 # The sums only go down; a commit that lowers one lowers its limit.
-LINES = {"src": 64_100, "strategies": 3_436, "tests": 48_065}
+LINES = {"src": 63_715, "strategies": 3_436, "tests": 47_898}
 MODULES = 295
 
 

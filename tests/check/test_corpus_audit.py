@@ -13,7 +13,7 @@ from choose.check.answers_and_relevance import AnswerAudit
 from choose.data.dataset import dataset_from, read_rows
 from choose.schema.check import Check
 from choose.schema.study_sections import DataSection, TaskSection
-from choose.schema.target_facts import CorpusFacts, Differing, Versions
+from choose.schema.target_facts import CorpusFacts
 
 GOODS = ["lamps", "chairs", "ropes", "bells", "books", "boats", "clocks", "coats", "drums", "flags"]
 
@@ -68,7 +68,6 @@ def test_sound_documents_are_counted_and_nothing_is_to_do(tmp_path: Path) -> Non
         "good: The answer occurs in a document for 60 of 60 questions that have one."
     )
     assert says(record, "Same documents") == "good: No document repeats another."
-    assert says(record, "Versions") == "good: No two similar documents have different numbers."
     assert says(record, "Unneeded").startswith(
         "good: Documents that no question here needs: 10 of 70 ('shop-lampsclocks',"
     )
@@ -80,8 +79,6 @@ def test_sound_documents_are_counted_and_nothing_is_to_do(tmp_path: Path) -> Non
         words=1_190,
         dated=0,
         repeated=0,
-        versions=(),
-        compared=70,
         unneeded=10,
         without=0,
         reworded=0,
@@ -122,79 +119,6 @@ def test_without_evidence_nothing_is_said_of_what_is_needed(tmp_path: Path) -> N
     assert says(record, "Unneeded") == "unknown: No evidence names a document."
 
 
-def test_stale_versions_are_found_by_date_by_title_and_by_file_name(tmp_path: Path) -> None:
-    documents = [shop(n) for n in range(60)]
-    policy = "Refunds are paid within {} days, by card or by bank, to whoever bought the goods."
-    documents += [
-        {"id": "new", "title": "Refunds", "text": policy.format(14), "date": "2025-03-01"},
-        {"id": "old", "title": "Refunds", "text": policy.format(30), "date": "2023-03-01"},
-        {"id": "fees", "title": "Fees v2", "text": "A card costs 3 coins for each parcel sent."},
-        {"id": "dues", "title": "Fees v1", "text": "The card costs 2 coins per parcel you sent."},
-        {"id": "hours-2025.md", "title": "When", "text": "Doors open at 9 on weekdays only."},
-        {"id": "hours-2024.md", "title": "Then", "text": "Doors open at 10 on weekdays only."},
-        {"id": "minutes-2024", "title": "A", "text": "We spoke of paint, chapter 3."},
-        {"id": "minutes-2025", "title": "B", "text": "All agreed upon hiring 2 clerks."},
-        {"id": "x", "title": "Note 1", "text": "The same words stand here without figures."},
-        {"id": "y", "title": "Note 2", "text": "The same words stand there without figures."},
-    ]
-    rows = [asked(n) for n in range(60)]
-    rows[0] = {"id": "r", "question": "Within which time are refunds paid?", "answers": ["14 days"]}
-    record = checked(tmp_path, rows, documents)
-    assert set(facts(record).versions) == {
-        Versions(document="new", other="old", older="old"),
-        Versions(document="dues", other="fees", older="dues"),
-        Versions(document="hours-2025.md", other="hours-2024.md", older="hours-2024.md"),
-    }
-    assert facts(record).versions[0].document == "new"
-    line = says(record, "Versions")
-    assert line.startswith("look: Similar documents with different numbers: 3 pairs ('new' and")
-    assert "By date or name, the older: 'old'," in line
-    [step] = [s for s in record.first if s.says.startswith("Remove the outdated one of 3 pairs")]
-    assert step.points == pytest.approx(1 / 60)
-    assert facts(record).dated == 2
-
-
-def test_a_series_is_no_pair_of_versions(tmp_path: Path) -> None:
-    """Pages of a catalogue differ in numbers, and none is outdated: each answers a question."""
-    documents = [
-        {"id": f"item-{n}", "title": f"Item {n}", "text": f"The lamp of model {n} costs {n} coins."}
-        for n in range(200, 260)
-    ]
-    rows = [
-        {"id": f"q{n}", "question": f"What does lamp {n} cost?", "answers": [f"{n} coins"]}
-        for n in range(200, 260)
-    ]
-    record = checked(tmp_path, rows, documents)
-    assert facts(record).versions == ()
-    assert record.headline.endswith("Nothing needs fixing first.")
-    # One that answers no question may be outdated.
-    record = checked(tmp_path, rows[1:], documents)
-    found = facts(record).versions
-    assert found
-    assert all("item-200" in (v.document, v.other) for v in found)
-
-
-def test_near_duplicates_that_differ_in_words_are_named(tmp_path: Path) -> None:
-    documents = [shop(n) for n in range(60)]
-    text = "The repair desk opens on {} at noon, behind the second door of the old market hall."
-    documents += [
-        {"id": "desk", "title": "Desk", "text": text.format("Monday")},
-        {"id": "desk-copy", "title": "Desk", "text": text.format("Friday")},
-    ]
-    rows = [asked(n) for n in range(59)]
-    rows.append({"id": "r", "question": "When does the repair desk open?", "answers": ["Monday"]})
-    record = checked(tmp_path, rows, documents)
-    assert facts(record).versions == ()
-    assert facts(record).differing == (
-        Differing(document="desk", other="desk-copy", words=("monday", "friday")),
-    )
-    assert says(record, "Near-duplicates") == (
-        "look: Nearly the same documents with other words: 1 pair ('desk' and 'desk-copy'). They "
-        "may contradict each other: the first has 'monday' and 'friday'."
-    )
-    assert any(s.says.startswith("Decide which is right of 1 pair") for s in record.first)
-
-
 def test_repeated_documents_are_named_with_what_they_cost(tmp_path: Path) -> None:
     documents = [shop(n) for n in range(60)]
     documents.append({**documents[2], "id": "copy", "text": documents[2]["text"].upper()})
@@ -230,4 +154,3 @@ def test_real_sets_have_the_gaps_that_are_known_of_them(shared_data: Path) -> No
         found[name] = audit.facts
     assert (found["xquad_en"].documents, found["xquad_en"].reworded) == (240, 1)
     assert (found["pubmedqa_l"].documents, found["pubmedqa_l"].reworded) == (740, 740)
-    assert found["xquad_en"].versions == found["pubmedqa_l"].versions == ()

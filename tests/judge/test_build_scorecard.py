@@ -134,8 +134,6 @@ def test_sources_that_were_not_varied_are_null():
     assert found.noise.slope is None
     assert found.noise.curve == ()
     assert found.stability.agreement is None
-    assert found.calibration_error is None
-    assert found.out_of_scope_recall is None
 
 
 def test_seed_and_draw_are_two_things():
@@ -278,12 +276,6 @@ def test_the_curve_ends_at_the_compared_size():
     assert [point.labels for point in curve] == [5, 20]
     assert curve[0].value == pytest.approx(0.7)
     assert curve[0].low < 0.7 < curve[0].high
-
-
-def test_calibration_error_of_stated_probabilities():
-    scores = np.log(np.full((30, 3), 0.1))
-    scores[np.arange(30), [LABELS.index(t) for t in TARGETS]] = np.log(0.8)
-    assert card(run(TARGETS, scores=scores)).calibration_error == pytest.approx(0.2)
 
 
 def test_a_candidate_that_failed_has_errors_and_no_figures():

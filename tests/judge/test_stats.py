@@ -18,7 +18,6 @@ from choose.judge.stats.intervals import (
 )
 from choose.judge.stats.metrics import (
     UNUSABLE,
-    expected_calibration_error,
     macro_f1,
     macro_f1_rows,
     per_label,
@@ -587,27 +586,6 @@ def test_macro_f1_interval_agrees_with_the_bootstrap():
     )
     assert analytic.value == pytest.approx(drawn.value)
     assert analytic.high - analytic.low == pytest.approx(drawn.high - drawn.low, rel=0.12)
-
-
-def test_calibration_error():
-    rng = np.random.default_rng(32)
-    stated = rng.uniform(0.3, 1, 20_000)
-    right = rng.random(20_000) < stated
-    assert expected_calibration_error(stated, right) < 0.015
-    assert expected_calibration_error(np.full(500, 0.9), np.zeros(500)) == pytest.approx(0.9)
-    assert expected_calibration_error([0.8], [1]) == pytest.approx(0.2)
-
-
-def test_calibration_error_agrees_with_sklearn_bins():
-    from sklearn.calibration import calibration_curve
-
-    rng = np.random.default_rng(33)
-    stated = rng.uniform(0, 1, 1500)
-    right = (rng.random(1500) < stated**2).astype(int)
-    true, mean = calibration_curve(right, stated, n_bins=15, strategy="quantile")
-    assert expected_calibration_error(stated, right) == pytest.approx(
-        np.abs(true - mean).mean(), abs=0.003
-    )
 
 
 def graded(rng, hard, runs, level):

@@ -11,9 +11,7 @@ from choose.judge.decision.label_gates import task_stable
 from choose.judge.evidence import Evidence, Items
 from choose.judge.goal import Rule
 from choose.judge.measures.drift_and_new_class import drop_of, new_class_of, origins_of
-from choose.judge.measures.robustness import accuracy_rows
 from choose.judge.scores.score_tables import study_scores
-from choose.judge.stats.intervals import AGRESTI_COULL, two_way_interval
 from choose.judge.verdict import judge
 from choose.types import Answers, Run, Scenario, Trial
 from simulation.evidence import answers_of, run_of
@@ -189,37 +187,3 @@ def test_without_a_fit_that_had_no_example_the_loss_is_unknown_and_not_zero() ->
     assert found is not None
     assert found.points[0].loss is None
     assert new_class_of(study_scores(arriving({}))["tfidf"]) is None
-
-
-def test_the_study_names_the_out_of_scope_label() -> None:
-    evidence = arriving({})
-    with_label, without = (judge(evidence, Rule(out_of_scope=o)) for o in ("new", None))
-    assert with_label.scorecards[0].out_of_scope_recall == 1.0
-    assert without.scorecards[0].out_of_scope_recall is None
-
-
-def test_accuracy_at_a_coverage_is_that_of_the_surest_rows() -> None:
-    stated = np.array([0.9, 0.8, 0.7, 0.6, 0.5])
-    right = np.array([1.0, 1.0, 0.0, 1.0, 0.0])
-    assert accuracy_rows(stated, right, 0.8).mean() == pytest.approx(3 / 4)
-    assert accuracy_rows(stated, right, 0.4).mean() == pytest.approx(1.0)
-    assert accuracy_rows(stated, right, 1.0).mean() == pytest.approx(3 / 5)
-    # Four rows of five are answered; three are as sure as each other and share two places.
-    level = np.array([0.9, 0.8, 0.5, 0.5, 0.5])
-    assert accuracy_rows(level, right, 0.8).mean() == pytest.approx((2 + 2 * 1 / 3) / 4)
-
-
-def test_the_interval_at_a_coverage_covers_the_truth() -> None:
-    rng = np.random.default_rng(0)
-
-    def draw(n: int) -> tuple[np.ndarray, np.ndarray]:
-        sure = rng.beta(3, 2, n)
-        return sure, (rng.random(n) < 0.3 + 0.65 * sure).astype(float)
-
-    truth = accuracy_rows(*draw(400_000), 0.8).mean()
-    inside, studies = 0, 1_000
-    for _ in range(studies):
-        found = two_way_interval(accuracy_rows(*draw(300), 0.8), pseudo=AGRESTI_COULL)
-        inside += found.low <= truth <= found.high
-    # Monte-Carlo error 0.7 points.
-    assert 0.93 <= inside / studies <= 0.97

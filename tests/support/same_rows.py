@@ -33,7 +33,7 @@ NUMBER = re.compile(rf"[+{MINUS}-]?(\d[\d,]*(?:\.\d+)?)")
 MARK = re.compile(r"(\d[\d,]*) of (\d[\d,]*)")
 
 # Fields whose values tell entries of a list apart.
-KEYS = ("view", "kind", "rate", "labels", "coverage", "setting", "cut", "examples", "label", "name")
+KEYS = ("view", "kind", "rate", "labels", "setting", "cut", "examples", "label", "name")
 OWNERS = ("candidate", "a", "b", "cheap", "strong", "chosen", "best", "supervised")
 CHANGES = ("difference", "change", "loss", "over_", "drop", "measured", "reachable", "slope")
 

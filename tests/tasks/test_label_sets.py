@@ -13,8 +13,6 @@ from choose.check.label_lines import joined_sentence
 from choose.data.dataset import load_dataset
 from choose.errors import DataError, StudyError
 from choose.schema.study_sections import DataSection, TaskSection
-from choose.study.config import Study
-from choose.study.rounds import check_labels
 from choose.tasks.label_sets import joined_labels, likely_joined, separator_of
 from choose.types import Dataset
 from support.label_sets import LABELS, label_file, label_rows
@@ -67,9 +65,6 @@ def test_a_separator_is_found_said_and_confirmed_by_a_flag(tmp_path: Path) -> No
         load(path, {"kind": "classification"}, separator="|")
     with pytest.raises(StudyError, match=r"^--separator '#': no cell of 'labels' .* hold '\|'"):
         load(path, separator="#")
-    scope = Study(task=TaskSection(out_of_scope="card"))
-    with pytest.raises(StudyError, match=r"out_of_scope is for rows with one label.* multilabel"):
-        check_labels(scope, data.task)
 
 
 @pytest.mark.parametrize(

@@ -73,7 +73,6 @@ def _columns(recommended: str | None) -> dict[str, tuple[str, Callable[[Scorecar
         "churn": ("Float64", lambda card: card.churn),
         "noise_slope": ("Float64", lambda card: card.noise.slope and card.noise.slope.value),
         "format_valid": ("Float64", lambda card: card.format_valid),
-        "calibration_error": ("Float64", lambda card: card.calibration_error),
         "fit_seconds": ("Float64", lambda card: card.cost.fit_seconds),
         "ms_per_item": ("Float64", lambda card: card.cost.ms_per_item),
         "usd_per_1k": ("Float64", lambda card: card.cost.usd_per_1k),

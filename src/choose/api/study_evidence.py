@@ -115,7 +115,6 @@ def rule_of(study: Mapping[str, Any], task: Task | None = None) -> Rule:
         minutes_per_label=costs.get("minutes_per_label"),
         hourly_rate=costs.get("hourly_rate"),
         usd_per_machine_hour=costs.get("usd_per_machine_hour"),
-        out_of_scope=study.get("task", {}).get("out_of_scope"),
         value_per_right_answer=costs.get("value_per_right_answer"),
         volume_per_month=costs.get("volume_per_month"),
     )

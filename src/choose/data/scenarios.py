@@ -94,14 +94,14 @@ def moment_of(example: Example) -> tuple[datetime, str]:
     return example.timestamp, example.id
 
 
-def new_class(dataset: Dataset, besides: str | None = None) -> str | None:
+def new_class(dataset: Dataset) -> str | None:
     """Choose the class to withhold by a rule that looks at no score; None if no class is eligible.
 
     It is the class that appears last, where the dates show one to be late, else the class of median
-    size. A class needs two others, 20 rows in every pool and 10 test rows; `besides` is excluded.
+    size. A class needs two others, 20 rows in every pool and 10 test rows.
     Of records, a class is a field; those that most rows fill cannot be withheld.
     """
-    eligible = _eligible(dataset, besides)
+    eligible = _eligible(dataset)
     classes = {name for e in dataset.examples.values() for name in dataset.task.classes(e.target)}
     if not eligible or len(classes) < FEWEST_CLASSES:
         return None
@@ -142,7 +142,7 @@ def _class_test_rows(dataset: Dataset, ids: Sequence[str], scenario: Scenario) -
     return tuple(id for id in ids if id in chosen)
 
 
-def _eligible(dataset: Dataset, besides: str | None) -> set[str]:
+def _eligible(dataset: Dataset) -> set[str]:
     tested = _class_counts(dataset, dataset.asked)
     pools = [_class_counts(dataset, fold.pool) for fold in dataset.folds]
     # A field is left out with all rows that fill it: a common one would leave too few rows.
@@ -151,8 +151,7 @@ def _eligible(dataset: Dataset, besides: str | None) -> set[str]:
     return {
         label
         for label in total
-        if label != besides
-        and tested[label] >= MIN_TEST_ROWS
+        if tested[label] >= MIN_TEST_ROWS
         and min(pool[label] for pool in pools) >= MIN_POOL_ROWS
         and (most is None or total[label] <= most)
     }

@@ -111,7 +111,6 @@ class Rule:
         minutes_per_label: what one more label takes, or None.
         hourly_rate: dollars for an hour of labelling, or None.
         usd_per_machine_hour: dollars for an hour of the machine that answers, or None.
-        out_of_scope: the label of rows that none of the others fits, or None.
         value_per_right_answer: dollars that a right answer is worth more than a wrong one, or None.
         volume_per_month: answers needed per month, or None.
     """
@@ -123,7 +122,6 @@ class Rule:
     minutes_per_label: float | None = None
     hourly_rate: float | None = None
     usd_per_machine_hour: float | None = None
-    out_of_scope: str | None = None
     value_per_right_answer: float | None = None
     volume_per_month: float | None = None
     version: str = RULE

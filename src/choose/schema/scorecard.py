@@ -90,13 +90,6 @@ class NoiseKindPoint(Record):
     loss: Interval
 
 
-class CoveragePoint(Record):
-    """Accuracy on the share of rows on which a candidate is most confident."""
-
-    coverage: float
-    accuracy: Interval
-
-
 class LabelRecord(Record):
     """Precision, recall and support of one label, over all repetitions of a candidate."""
 
@@ -229,11 +222,8 @@ class Scorecard(Record):
     churn: float | None = None
     noise: Noise = Noise()
     stability: Stability = Stability()
-    out_of_scope_recall: float | None = None
     format_valid: float | None = None
     text: TextFigures | None = None
-    calibration_error: float | None = None
-    selective: tuple[CoveragePoint, ...] = ()
     curve: tuple[CurvePoint, ...] = ()
     settings: tuple[SettingPoint, ...] = ()
     cost: Cost = Cost()

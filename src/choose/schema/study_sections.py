@@ -137,10 +137,6 @@ class TaskSection(Settings):
     day_first: bool = Field(
         default=True, description="Whether 3/4/2025 in a field of dates is the 3rd of April."
     )
-    out_of_scope: str | None = Field(
-        default=None,
-        description="The label of rows that fit no other label; prompts do not mention its role.",
-    )
 
 
 class Resources(Settings):

@@ -5,22 +5,6 @@ from __future__ import annotations
 from choose.schema.base import Record
 
 
-class Versions(Record):
-    """Two similar documents with different numbers; `older` by date or name, or else null."""
-
-    document: str
-    other: str
-    older: str | None
-
-
-class Differing(Record):
-    """Two documents that are nearly the same, with the first word that only one of them has."""
-
-    document: str
-    other: str
-    words: tuple[str, str]
-
-
 class CorpusFacts(Record):
     """The documents that questions are answered from.
 
@@ -29,10 +13,6 @@ class CorpusFacts(Record):
         dated: documents with a date.
         repeated: documents with the text of an earlier one.
         copies: the ids of documents that have one text, for each such text.
-        versions: similar documents with different numbers, those of most questions first; without
-            pairs of a series, each of which answers a question that the other does not.
-        differing: nearly the same documents with the same numbers and other words, likewise.
-        compared: documents whose texts were compared with one another.
         unneeded: documents that hold the answer of no question; null without any evidence.
         without: questions with an answer that no document is known to hold.
         reworded: questions whose document holds the answer in other words.
@@ -43,10 +23,7 @@ class CorpusFacts(Record):
     words: int
     dated: int
     repeated: int
-    versions: tuple[Versions, ...]
-    differing: tuple[Differing, ...] = ()
     copies: tuple[tuple[str, ...], ...] = ()
-    compared: int
     unneeded: int | None
     without: int
     reworded: int

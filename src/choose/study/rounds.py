@@ -233,7 +233,7 @@ class Planner:
     @cached_property
     def _withheld(self) -> tuple[Scenario, ...]:
         """Scenarios of a class that comes later, by how many rows of it a fit may see."""
-        label = new_class(self.dataset, self.study.task.out_of_scope)
+        label = new_class(self.dataset)
         if label is None:
             return ()
         rows = self.dataset.examples
@@ -329,23 +329,17 @@ def named_parts(grid: Grid) -> frozenset[str]:
 
 
 def check_labels(study: Study, task: Task) -> None:
-    """Check that the out-of-scope label and those whose errors have costs are ones of the data.
+    """Check that labels whose errors have costs are ones of the data.
 
     Raises:
-        StudyError: if no row has one of them, no error costs anything, or answers are no labels.
+        StudyError: if no row has one of them, or no error costs anything.
     """
     costs, labels = study.goal.error_costs, task.labels
-    if study.task.out_of_scope is not None and not labels:
-        raise StudyError(
-            "task.out_of_scope is for rows with one label each, and the task's kind is "
-            f"{task.kind}. Leave it out."
-        )
-    named = [("task.out_of_scope", study.task.out_of_scope)]
-    named += [("goal.error_costs", name) for label in costs for name in (label, *costs[label])]
-    for where, label in named:
-        if label is not None and label not in labels:
+    for label in [name for stated in costs for name in (stated, *costs[stated])]:
+        if label not in labels:
             raise StudyError(
-                f"{where} names a label {label!r} that no row has.{did_you_mean(label, labels)}"
+                f"goal.error_costs names a label {label!r} that no row has."
+                f"{did_you_mean(label, labels)}"
             )
     stated = [cost for a in costs for b, cost in costs[a].items() if a != b]
     if labels and len(stated) == len(labels) * (len(labels) - 1) and not any(stated):

@@ -17,7 +17,6 @@ from choose.judge.measures.robustness import (
     estimate,
     noise_of,
     on_rows,
-    selective,
     shared_rows,
     stability_of,
 )
@@ -29,12 +28,11 @@ from choose.judge.scores.paired_comparison import (
     interval_of,
     shared_training,
 )
-from choose.judge.scores.score_tables import CLEAN, CandidateScores, ScoreTable, answer_codes
+from choose.judge.scores.score_tables import CLEAN, CandidateScores, ScoreTable
 from choose.judge.stats.intervals import AGRESTI_COULL, Estimate, two_way_interval, wilson
 from choose.judge.stats.metrics import (
     UNUSABLE,
     Codes,
-    expected_calibration_error,
     macro_f1_rows,
     per_label,
 )
@@ -133,11 +131,6 @@ def stability(candidate: CandidateScores, views: Mapping[str, ScoreTable]) -> St
     )
 
 
-def out_of_scope_recall(per_class: tuple[LabelRecord, ...], label: str | None) -> float | None:
-    """Return recall on the label that the study calls out of scope; None where it names none."""
-    return next((row.recall for row in per_class if row.label == label), None)
-
-
 def scorecard(
     candidate: CandidateScores, cost: Cost, rule: Rule, common: CommonRows | None = None
 ) -> Scorecard:
@@ -168,10 +161,7 @@ def scorecard(
             "churn": _churn(table.answers),
             "noise": noise_of(common.with_noise(candidate)),
             "stability": stability(candidate, common.views_of(candidate)),
-            "out_of_scope_recall": out_of_scope_recall(_per_class(table), rule.out_of_scope),
-            "selective": selective(table),
             "format_valid": float((table.answers != UNUSABLE).mean()),
-            "calibration_error": _calibration(table),
             "curve": curve_of(common.with_sizes(candidate)),
             "settings": settings,
             "cost": cost,
@@ -316,20 +306,3 @@ def _churn(answers: Codes) -> float | None:
         return apart
     pairs = [float((a != b).mean()) for a, b in combinations(answers.T, 2)]
     return float(np.mean(pairs)) if pairs else None
-
-
-def _calibration(table: ScoreTable) -> float | None:
-    stated, right = [], []
-    for run in table.runs:
-        scores = run.answers[CLEAN].scores
-        if scores is None:
-            return None
-        place, codes = answer_codes(run, CLEAN, table.rows)
-        given = codes != UNUSABLE
-        stated.append(np.exp(scores[given, codes[given]]))
-        right.append(codes[given] == table.rows.targets[place[given]])
-    confidence, scored = np.concatenate(stated), np.concatenate(right)
-    usable = np.isfinite(confidence)
-    if not usable.any():
-        return None
-    return expected_calibration_error(np.minimum(confidence[usable], 1.0), scored[usable])

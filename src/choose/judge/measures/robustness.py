@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import ceil
 from typing import Any
 
 import numpy as np
@@ -28,19 +27,15 @@ from choose.judge.scores.paired_comparison import (
     view_tables,
 )
 from choose.judge.scores.score_tables import (
-    CLEAN,
     MISSING,
     CandidateScores,
     ScoreTable,
-    answer_codes,
     estimand_of,
 )
-from choose.judge.stats.intervals import AGRESTI_COULL, Estimate, two_way_interval
-from choose.judge.stats.metrics import UNUSABLE
+from choose.judge.stats.intervals import Estimate, two_way_interval
 from choose.judge.stats.two_way import Mask
 from choose.schema.base import Interval
 from choose.schema.scorecard import (
-    CoveragePoint,
     CurvePoint,
     Noise,
     NoiseKindPoint,
@@ -48,7 +43,6 @@ from choose.schema.scorecard import (
     Stability,
     ViewPoint,
 )
-from choose.types import Floats
 
 # A candidate has broken down where it has lost more than this for certain.
 BREAKDOWN = 0.05
@@ -191,83 +185,6 @@ def _view(view: str, table: ScoreTable, main: ScoreTable) -> ViewPoint:
         change=change,
         clean=float(np.average(was[answered], weights=weights)),
     )
-
-
-COVERAGES = (0.8,)
-
-# How accurate answers at the threshold are is read off this share of the rows on either side.
-NEAR = 0.05
-
-
-def selective(table: ScoreTable) -> tuple[CoveragePoint, ...]:
-    """Return accuracy at fixed coverage; nothing for a candidate that gives no scores.
-
-    Rows count the same here, since a share of them is answered. The threshold is set on the rows
-    reported, which gains nothing: that share fixes it, and not what is right.
-    """
-    stated = _confidence(table)
-    if stated is None:
-        return ()
-    stated, right = stated[table.complete][:, table.whole], table.block
-    return tuple(_selective_point(table, stated, right, coverage) for coverage in COVERAGES)
-
-
-def _selective_point(
-    table: ScoreTable, stated: Floats, right: Floats, coverage: float
-) -> CoveragePoint:
-    columns = [accuracy_rows(s, r, coverage) for s, r in zip(stated.T, right.T, strict=True)]
-    point = two_way_interval(
-        np.stack(columns, axis=1),
-        table.rows.clusters_of(table.complete),
-        table.rows.plain_weights_of(table.complete),
-        AGRESTI_COULL,
-    )
-    rows = table.rows.row_set(table.complete)
-    accuracy = Interval.of(point, estimand_of(len(columns)), within=(0.0, 1.0), row_set=rows)
-    return CoveragePoint(coverage=coverage, accuracy=accuracy)
-
-
-def accuracy_rows(stated: Floats, right: Floats, coverage: float) -> Floats:
-    """Return (n,) pseudo-values: their mean is the accuracy of the most confident rows.
-
-    With c the coverage, a the accuracy above the threshold and t the accuracy at it, a row's
-    influence is (right - t) / c if it is above, plus t - a. Rows with equal confidence at the
-    threshold share the places that are left.
-
-    Args:
-        stated: (n,) confidence in the answer given.
-        right: (n,) 1 where it was right, else 0.
-        coverage: share of the rows that are answered.
-    """
-    n = len(stated)
-    taken, order = ceil(coverage * n), np.argsort(-stated, kind="stable")
-    threshold = stated[order[taken - 1]]
-    above, level = stated > threshold, stated == threshold
-    share = above + level * (taken - above.sum()) / level.sum()
-    accuracy = float(share @ right / taken)
-    reach = max(1, round(NEAR * n))
-    at = float(right[order[max(0, taken - reach) : taken + reach]].mean())
-    values: Floats = accuracy + share * (right - at) * n / taken + at - accuracy
-    values += accuracy - values.mean()
-    return values
-
-
-def _confidence(table: ScoreTable) -> Floats | None:
-    """Return (rows, repetitions) probabilities of the answers given, 0 where one is unusable."""
-    stated = np.zeros(table.outputs.shape)
-    for run in table.runs:
-        scores, stated_by_it = run.answers[CLEAN].scores, run.answers[CLEAN].confidence
-        place, codes = answer_codes(run, CLEAN, table.rows)
-        if scores is not None:
-            given = np.where(codes == UNUSABLE, 0, codes)
-            confidence = np.exp(scores[np.arange(len(codes)), given])
-        elif stated_by_it is not None:
-            confidence = stated_by_it
-        else:
-            return None
-        confidence = np.where((codes == UNUSABLE) | ~np.isfinite(confidence), 0.0, confidence)
-        stated[place, table.draws.index(run.trial.draw)] = confidence
-    return stated
 
 
 # A table with fewer rows than this part of the largest keeps its own.

@@ -77,20 +77,3 @@ def _f1(targets: Codes, outputs: Codes, labels: int) -> tuple[Floats, Codes]:
     occurs = support > 0
     place = np.where(occurs, np.cumsum(occurs) - 1, -1)
     return 2.0 * counts.diagonal()[occurs] / (support + predicted)[occurs], place
-
-
-def expected_calibration_error(
-    confidence: npt.ArrayLike, right: npt.ArrayLike, bins: int = 15
-) -> float:
-    """Return the mean distance of confidence and accuracy over bins of equal numbers of rows.
-
-    Args:
-        confidence: (n,) probability of the answer given.
-        right: (n,) 1 where the answer was right, else 0.
-        bins: number of bins (Guo et al. 2017 use 15); fewer where there are fewer rows.
-    """
-    stated, scored = np.asarray(confidence, float), np.asarray(right, float)
-    order = np.argsort(stated, kind="stable")
-    parts = np.array_split(order, min(bins, len(order)))
-    gaps = [abs(stated[part].mean() - scored[part].mean()) * len(part) for part in parts]
-    return float(sum(gaps) / len(order))
