@@ -20,6 +20,19 @@ Floats = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64]
 FAMILIES: tuple[Family, ...] = ("baseline", "prompting", "retrieval", "fine-tuning")
 
+# What a verdict can be.
+Kind = Literal[
+    "adopt",
+    "baseline-is-enough",
+    "none-works",
+    "incomplete",
+    "collect-labels",
+    "fix-labels",
+    "fix-documents",
+    "fix-retrieval",
+    "too-close",
+]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Item:

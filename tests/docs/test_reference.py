@@ -24,10 +24,10 @@ from choose.models.classical import inner_selection
 from choose.models.lora import classifier, objectives
 from choose.models.prompting import prompt_search, search_budget
 from choose.models.retrieval import indexes
-from choose.schema.decision import Kind
 from choose.strategy import available, describe, find
 from choose.study.config import Study
 from choose.study.study_file import check
+from choose.types import Kind
 from choose_strategies import baselines, prompting, rag, rankings
 from generate import FOLDER, pages
 from generate.records import decision_schema

@@ -18,8 +18,9 @@ from choose.report.screen_text import command_lines
 from choose.report.terminal.decision_page import render
 from choose.report.terminal.first_screen import PIPED, first_sentences
 from choose.schema.base import Interval
-from choose.schema.decision import Caveat, Decision, Gate, GateCode, Kind, Remark, RemarkCode
+from choose.schema.decision import Caveat, Decision, Gate, GateCode, Remark, RemarkCode
 from choose.schema.standings import RareFigure, RareLabel, Step, StepCode, StepKind
+from choose.types import Kind
 from support import decisions
 
 STORE = Path(".choose") / "tickets-9f2c1ab0-33a1b2"

@@ -17,8 +17,9 @@ from altair.utils.schemapi import DEBUG_MODE
 from choose.report import words
 from choose.report.html.page import CHARTS
 from choose.report.markdown import render_markdown
-from choose.schema.decision import Decision, Kind, Method, Note, PromptText
+from choose.schema.decision import Decision, Method, Note, PromptText
 from choose.schema.diagnosis import Audit, Suspect
+from choose.types import Kind
 from support import decisions
 from support.html import VECTORS, page_of, parsed
 

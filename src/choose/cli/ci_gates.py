@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, get_args
+from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
 from choose.errors import StudyError, did_you_mean
-from choose.schema.decision import Decision, Expectation, Kind
 from choose.schema.score_names import NAMES, is_share, noun_of
-from choose.types import FAMILIES
+from choose.types import FAMILIES, Kind
 from choose.untrusted import number, share, shown
+
+if TYPE_CHECKING:
+    from choose.schema.decision import Decision, Expectation
 
 PANEL = "In a build"
 
@@ -137,6 +139,8 @@ def expect(decision: Decision, wanted: str) -> Expectation:
 
     A family or a candidate is met by a recommendation of it, not by being used meanwhile.
     """
+    from choose.schema.decision import Expectation
+
     verdict = decision.verdict
     actual = {verdict.kind, verdict.family, verdict.recommended}
     words = _words(wanted)
@@ -154,6 +158,8 @@ def not_under(decision: Decision, least: float) -> Expectation:
     It is the estimate that counts, of the recommended candidate or the one to use meanwhile, by the
     study's metric.
     """
+    from choose.schema.decision import Expectation
+
     pick = decision.verdict.recommended or decision.verdict.use_meanwhile
     card = next((c for c in decision.scorecards if c.candidate == pick), None)
     accuracy = card.accuracy.value if card is not None and card.accuracy is not None else None
@@ -168,6 +174,8 @@ def not_under(decision: Decision, least: float) -> Expectation:
 
 def sure_enough(decision: Decision, least: float) -> Expectation:
     """Hold the chance that the named family is the one to use against a smallest one."""
+    from choose.schema.decision import Expectation
+
     chance = decision.chance
     return Expectation(
         name=f"min chance {least:g}",

@@ -13,10 +13,10 @@ from rich.console import Console
 from rich.text import Text
 
 from choose.formatting import clean, harmless_json
-from choose.schema.decision import Decision, Expectation
 
 if TYPE_CHECKING:
     from choose.report.write import Kind
+    from choose.schema.decision import Decision, Expectation
     from choose.schema.plan import Spending
     from choose.study.config import Study
 

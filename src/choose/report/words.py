@@ -31,7 +31,7 @@ from choose.formatting import (
 )
 from choose.report.decision_text import score_noun, words_in
 from choose.schema.base import Interval, above_0
-from choose.schema.decision import Caveat, Decision, Gate, GateCode, Kind, Remark
+from choose.schema.decision import Caveat, Decision, Gate, GateCode, Remark
 from choose.schema.diagnosis import Cascade, ErrorOverlap
 from choose.schema.reading_documents import (
     SURELY,
@@ -43,7 +43,7 @@ from choose.schema.reading_documents import (
 )
 from choose.schema.score_names import COUNTED, NAMES, amount, is_share, scored
 from choose.schema.standings import FamilyResult, RareFigure, RareLabel, Standing, Step, StepKind
-from choose.types import FAMILIES, Family
+from choose.types import FAMILIES, Family, Kind
 
 # A chance from which on a choice is called so; below the second, it is open.
 SURE, LIKELY = 0.95, 0.80

@@ -19,6 +19,7 @@ from choose.schema.reading_documents import (
 from choose.schema.scorecard import CurveForecast, RiseRecord, Scorecard
 from choose.schema.standings import FamilyResult, RareLabel, Standing, Step
 from choose.schema.text_scores import AnswerErrors, ComparedRow
+from choose.types import Kind
 
 
 class PromptText(Record):
@@ -70,18 +71,6 @@ class Method(Record):
     notes: tuple[Note, ...] = ()
     settings: str = ""
 
-
-Kind = Literal[
-    "adopt",
-    "baseline-is-enough",
-    "none-works",
-    "incomplete",
-    "collect-labels",
-    "fix-labels",
-    "fix-documents",
-    "fix-retrieval",
-    "too-close",
-]
 
 GateStatus = Literal["pass", "fail", "unknown"]
 

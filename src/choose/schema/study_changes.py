@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import ConfigDict, Field
 
 from choose.schema.base import Interval, Record
-from choose.schema.decision import Kind
+from choose.types import Kind
 
 
 class Side(Record):

@@ -11,7 +11,6 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from choose.errors import did_you_mean
 from choose.formatting import clean
 from choose.models.endpoints.settings import Endpoint
-from choose.schema.decision import Kind
 from choose.schema.score_names import LABEL_METRICS
 from choose.schema.study_sections import (
     AnswersSection,
@@ -22,7 +21,7 @@ from choose.schema.study_sections import (
 )
 from choose.tasks.kinds import TEXT_METRICS
 from choose.tasks.scoring import installed, is_function
-from choose.types import FAMILIES
+from choose.types import FAMILIES, Kind
 from choose.untrusted import Settings, share
 
 # Verdicts and families, which --expect names as it does candidates.

@@ -43,11 +43,12 @@ from choose.judge.measures.text_metrics import format_gap, only_cut
 from choose.judge.scores.score_tables import MISSING
 from choose.judge.stats.metrics import UNUSABLE
 from choose.schema.base import Interval
-from choose.schema.decision import Gate, Kind
+from choose.schema.decision import Gate
 from choose.schema.plan import Reason
 from choose.schema.reading_documents import best_first
 from choose.schema.scorecard import CurveForecast, Needed
 from choose.schema.standings import Step, StepKind
+from choose.types import Kind
 
 # Commands on the rows and settings of the stored study; the caller replaces STUDY with its folder.
 # With the same settings the first one goes on in that folder.
