@@ -376,3 +376,16 @@ def test_a_column_and_a_file_are_named_together(tmp_path: Path) -> None:
     table.select("id", "mine").write_csv(tmp_path / "mine.csv")
     decision = judged(tmp_path, table.drop("mine"), answers=["gpt", str(tmp_path / "mine.csv")])
     assert accuracies(decision) == {n: share_right(table, n) for n in ("gpt", "mine")}
+
+
+def test_what_to_do_next_can_be_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    table = rows(200, gpt=0.9, mine=0.6)
+    table.write_csv("answers.csv")
+    [step] = judged(tmp_path, "answers.csv").verdict.steps
+    assert step.command == "choose score -c study --baseline"
+    call = [*step.command.split()[1:], "--out", "beside", "--min-chance", "0.5"]
+    assert CliRunner().invoke(app, call).exit_code == 0
+    assert {*accuracies(choose.read("beside"))} == {"gpt", "mine", "tfidf", "majority"}
+    with pytest.raises(StudyError, match="learns from right answers"):
+        choose.score(table.select("id", gpt=pl.lit("1")), scores=True, baseline=True)

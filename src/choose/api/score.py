@@ -51,6 +51,8 @@ def score_answers(
 def _beside_a_baseline(
     study: Study, found: AnswerSet, out: str | Path | None, watch: Observer
 ) -> Outcome:
+    if found.dataset.task.kind == SCORES:
+        raise StudyError("--baseline learns from right answers, and --scores has none.")
     if not study.data.text_column:
         raise StudyError(
             "--baseline learns from texts, and no column holds them. Name it with --text-column, "

@@ -7,12 +7,13 @@ from typing import Annotated
 
 import typer
 
-from choose.cli.ci_gates import Expect, FailUnder, Gates
+from choose.cli.ci_gates import Expect, FailUnder, Gates, MinChance
 from choose.cli.options import (
     DATA_FLAGS,
     GIVEN_FLAGS,
     GOAL_FLAGS,
     AsJson,
+    Config,
     Out,
     Output,
     overrides,
@@ -56,11 +57,13 @@ def score(
     scores: Scores = False,
     volume: Volume = None,
     baseline: Baseline = False,
+    config: Config = None,
     out: Out = None,
     output: Output = None,
     as_json: AsJson = False,
     expect: Expect = None,
     fail_under: FailUnder = None,
+    min_chance: MinChance = None,
 ) -> None:
     """Judge answers that you have already: seconds, no model runs."""
     from choose.api.plan import resolve
@@ -74,8 +77,9 @@ def score(
     settings["costs"] = {"volume_per_month": None if volume is None else per_month(volume)}
     if scores:
         settings["task"]["kind"] = SCORES
-    study, gates = resolve(data, None, settings), Gates(tuple(expect or ()), fail_under)
-    check_outputs("decision", output, inputs_of(study, None), out)
+    study = resolve(data, config, settings)
+    gates = Gates(tuple(expect or ()), fail_under, min_chance)
+    check_outputs("decision", output, inputs_of(study, config), out)
     with LiveProgress(stderr()) as observer:
         outcome = score_answers(study, out=out, baseline=baseline, observer=observer)
     gates.check([standing.candidate for standing in outcome.decision.standings])

@@ -408,6 +408,9 @@ def _retrieval(decision: Decision, found: Step) -> Iterator[str]:
 
 
 def _add(decision: Decision, found: Step) -> Iterator[str]:
+    if found.code == "add-baseline":
+        yield "See what a cheap classifier gets on the same rows; it needs their texts."
+        return
     yield f"Compare it with the other families: so far only {listed(found.names)} ran."
     yield "-s all adds those that are installed and keeps these results."
 

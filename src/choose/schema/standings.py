@@ -87,6 +87,7 @@ class Standing(Record):
 
 StepCode = Literal[
     "add",
+    "add-baseline",
     "begin",
     "begin-paid",
     "cascade",

