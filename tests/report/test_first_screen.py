@@ -182,7 +182,7 @@ STEP_CODES: dict[StepKind, tuple[StepCode, ...]] = {
         "still-rising",
         "too-few",
     ),
-    "add-candidate": ("add",),
+    "add-candidate": ("add", "add-baseline"),
     "stronger-model": ("stronger",),
     "more-runs": ("repeat", "repeat-late", "repeat-paid"),
     "guideline": ("guideline",),
