@@ -14,7 +14,7 @@ def house() -> House:
 
 
 # The sums only go down; a commit that lowers one lowers its limit.
-LINES = {"src": 63_715, "strategies": 3_436, "tests": 47_898}
+LINES = {"src": 63_450, "strategies": 3_436, "tests": 47_664}
 MODULES = 295
 
 

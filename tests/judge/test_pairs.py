@@ -7,9 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from choose.judge.decision.contenders import contenders_of
 from choose.judge.decision.more_labels import gain_from_labels, rows_to_decide
-from choose.judge.decision.robust_choice import share_of_half_samples, under_noise, under_views
 from choose.judge.goal import Rule
 from choose.judge.scores.paired_comparison import (
     ASSUMED_SD,
@@ -22,9 +20,10 @@ from choose.judge.scores.score_tables import ARTEFACT, study_scores
 from choose.judge.stats.paired import paired_difference
 from choose.judge.stats.two_way import independent_rows
 from choose.judge.verdict import judge
-from choose.types import Answers
 from simulation.setting import SimulatedCandidate
-from support.simulated_studies import LABELS, lora, majority, probe, study, tfidf
+from support.answered_studies import player
+from support.answered_studies import study as answered
+from support.simulated_studies import lora, probe, study
 
 STUDIES = 100
 # Three points of accuracy between fits, on the latent scale of these worlds.
@@ -75,54 +74,6 @@ def test_a_rise_from_single_fits_says_what_it_assumes() -> None:
     assert compare(*sides).error.second == pytest.approx(ASSUMED_SD**2)  # type: ignore[union-attr]
 
 
-def test_a_choice_that_noise_turns_round_is_not_robust() -> None:
-    players = [
-        majority(),
-        tfidf(0.7),
-        replace(probe(0.8, noisy={0.2: 0.8}), seeds=3),
-        lora(0.92, noisy={0.2: 0.6}, run_spread=0.05),
-    ]
-    world = study(players, 800, 1)
-    found = judge(world, Rule())
-    gate = next(gate for gate in found.gates if gate.name == "robust")
-    assert gate.status == "fail"
-    assert (gate.code, gate.share) == ("with-noise", 0.2)
-    field = contenders_of(study_scores(world), Rule())
-    rate, reversal = under_noise(field, "lora")
-    assert rate == 0.2
-    assert reversal is not None
-    assert (reversal.rival, reversal.difference.value > 0.1) == ("probe", True)
-    assert share_of_half_samples(field, "lora") == 1.0
-    assert share_of_half_samples(field, "probe") < 0.05, "lora is ahead in nearly every half"
-
-
-def with_typos(world, right: dict[str, float]):  # type: ignore[no-untyped-def]
-    """Let every run answer a view too, right on so many of 100 rows."""
-    targets = np.array(world.items.targets)
-    wrong = np.array([LABELS[(LABELS.index(t) + 1) % len(LABELS)] for t in targets])
-    runs = []
-    for n, run in enumerate(world.runs):
-        kept = np.random.default_rng(n).random(len(targets)) < right[run.trial.candidate]
-        outputs = tuple(np.where(kept, targets, wrong).tolist())
-        said = Answers(outputs=outputs, status=("ok",) * len(outputs))
-        ids = {**run.asked, ("typos", 0): run.asked["clean", 0]}
-        runs.append(replace(run, answers={**run.answers, ("typos", 0): said}, asked=ids))
-    return replace(world, runs=tuple(runs))
-
-
-def test_views_turn_a_choice_round_only_by_more_than_run_variance() -> None:
-    world = study([probe(0.8), lora(0.92, seeds=1, run_spread=0.05)], 800, 1)
-
-    def turned(lora_right: float) -> bool:
-        seen = with_typos(world, {"probe": 0.8, "lora": lora_right})
-        views, reversal = under_views(contenders_of(study_scores(seen), Rule()), "lora")
-        assert views == ("typos",)
-        return reversal is not None
-
-    assert turned(0.6)
-    assert not turned(0.75), "five points are within the variance of a single fit"
-
-
 @pytest.mark.slow
 def test_few_clusters_are_not_taken_for_many() -> None:
     """A tie over eight groups is called different in about 5 % of samples."""
@@ -164,3 +115,13 @@ def test_rows_are_not_said_to_find_what_run_variance_hides() -> None:
     )
     assert (steady.code, steady.count, few.count) == ("detects", 3000, 3000)
     assert few.share is None or few.share > 2 * steady.share
+
+
+def test_a_row_set_tells_which_rows_not_only_how_many() -> None:
+    world = answered("ab", ["a", "b"] * 20, [player("tfidf", ["a", "b"] * 20)])
+    rows = study_scores(world).rows
+    first = np.arange(40) < 20
+    assert rows.row_set(first) != rows.row_set(~first)
+    assert rows.row_set(first).startswith("20:")
+    order = replace(rows, index=dict(reversed(rows.index.items())))
+    assert order.row_set(first[::-1]) == rows.row_set(first)

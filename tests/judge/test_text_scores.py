@@ -74,7 +74,7 @@ def test_what_needs_labels_is_null(stored: tuple[Decision, Store]) -> None:
         assert (one.macro_f1, one.per_class) == (None, ())
         assert one.stability.new_class is None
     names = {gate.name for gate in decision.gates}
-    assert {"labelled set adequate", "robust"} <= names
+    assert "labelled set adequate" in names
     assert not names & {"labels clean enough", "task closed and measurable"}
 
 

@@ -384,7 +384,7 @@ def test_the_record_holds_what_it_is_judged_on():
     assert found.left_out == left_out
     assert [one.sentence for one in found.left_out] == ["x: no"]
     assert len(found.scorecards) == 6
-    assert len(found.gates) == 7
+    assert len(found.gates) == 6
     assert all(words.evidence(found, gate).endswith(".") for gate in found.gates)
     declared = [pair for pair in found.pairs if pair.declared]
     assert len(declared) == 6

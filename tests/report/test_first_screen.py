@@ -148,7 +148,7 @@ def test_every_check_has_words() -> None:
     base = decisions.answered()
     base = base.model_copy(update={"verdict": base.verdict.model_copy(update={"rare": rare})})
     for code in get_args(GateCode):
-        gate = Gate(name="x", status="fail", code=code, names=("a", "b"), count=3, what="typos")
+        gate = Gate(name="x", status="fail", code=code, names=("a", "b"), count=3)
         assert words.evidence(base, gate).endswith(".")
 
 

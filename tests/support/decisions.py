@@ -200,7 +200,6 @@ GATES = (
         names=("SmolLM2-135M-Instruct",),
         limit=3.0,
     ),
-    Gate(name="robust", status="pass", code="stays", names=("probe",), share=0.97),
 )
 
 STEPS = (

@@ -633,7 +633,6 @@ _EVIDENCE: dict[GateCode, str] = {
     "small-models": "Prompting and retrieval used {models} only; a model with {billions} billion "
     "parameters or more, or an endpoint, may do better.",
     "some-dates": "Drift of {first} is unknown: {count} of {total} rows have a timestamp.",
-    "stays": "{first} stays the choice in {of_100} of 100 random halves of the test rows.",
     "unpriced": "Whether it pays off is unknown: the study file lacks {names}.",
 }
 
@@ -644,8 +643,8 @@ def evidence(decision: Decision, gate: Gate) -> str:
         return rare_sentence(decision.verdict.rare[0])
     if gate.code == "labels":
         return " ".join(_labels_clean(decision, gate))
-    if gate.code in ("not-ahead", "with-noise", "on-view", "by-weights"):
-        return _ahead(decision, gate)
+    if gate.code == "not-ahead":
+        return _not_ahead(gate)
     first, second, *_ = (*map(clean, gate.names), "", "")
     said = _EVIDENCE[gate.code].format(
         first=first,
@@ -657,15 +656,12 @@ def evidence(decision: Decision, gate: Gate) -> str:
         total=f"{gate.total or 0:,}",
         share=measured(gate.share or 0.0),
         chance=chance(gate.share or 0.0),
-        of_100=f"{100 * (gate.share or 0.0):.0f}",
         limit=points(gate.limit or 0.0),
         billions=number(gate.limit or 0.0),
         score=words_in(decision).score,
         change=in_points(gate.value) if gate.value else DASH,
         dollars=_dollars(gate.value),
     )
-    if gate.code == "stays" and gate.names[1:]:
-        said += f" Not measured: {listed(gate.names[1:])}."
     return said
 
 
@@ -675,21 +671,10 @@ def _dollars(value: Interval | None) -> str:
     return f"{dollars(value.value)} ({dollars(value.low)} to {dollars(value.high)})"
 
 
-def _ahead(decision: Decision, gate: Gate) -> str:
-    """Say that a rival is ahead under a condition, or a model not of a baseline."""
+def _not_ahead(gate: Gate) -> str:
     a, b = map(clean, gate.names)
     lead = gain(a, b, gate.value) if gate.value else f"{a} and {b} share no row"
-    if gate.code == "not-ahead":
-        return f"{lead}. The model may not have understood the task."
-    wrong = f"{100 * (gate.share or 0.0):g} % of the training {words_in(decision).target}s wrong"
-    kind = f" ({gate.what} noise)" if gate.what != "symmetric" else ""
-    where = {
-        "with-noise": f"With {wrong}{kind}",
-        "on-view": f"On test rows with {gate.what}",
-        "by-weights": f"With every {gate.what} weighted equally",
-    }
-    chance = "" if gate.status == "fail" else ", which may be chance"
-    return f"{where[gate.code]}, {lead}{chance}."
+    return f"{lead}. The model may not have understood the task."
 
 
 def _labels_clean(decision: Decision, gate: Gate) -> Iterator[str]:

@@ -95,7 +95,6 @@ GateCode = Literal[
     "alone",
     "ahead-of-floors",
     "balance",
-    "by-weights",
     "cheapest",
     "detects",
     "detects-none",
@@ -111,15 +110,12 @@ GateCode = Literal[
     "no-time-split",
     "none-prompted",
     "not-ahead",
-    "on-view",
     "one-embedder",
     "one-label",
     "rare-label",
     "some-dates",
     "small-models",
-    "stays",
     "unpriced",
-    "with-noise",
 ]
 
 
@@ -129,14 +125,12 @@ class Gate(Record):
     Attributes:
         code: what was found.
         names: candidates, the first of which it is about; models of ``small-models`` and
-            ``embedders``; keys that the study file lacks; what was not measured of ``stays``.
+            ``embedders``; keys that the study file lacks.
         count: rows or labels; for ``labels``, rows whose text has two labels.
         total: of which `count` are a part.
-        share: a gain that is detected, halves of the rows, a rate of noise, the
-            probability that it pays.
+        share: a gain that is detected, or the probability that it pays.
         limit: what it is held against.
         value: a difference, a change, or dollars of a year.
-        what: the kind of noise, or the view.
     """
 
     name: str
@@ -148,7 +142,6 @@ class Gate(Record):
     share: float | None = None
     limit: float | None = None
     value: Interval | None = None
-    what: str = ""
 
 
 RemarkCode = Literal[

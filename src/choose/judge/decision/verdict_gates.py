@@ -16,7 +16,6 @@ from choose.judge.decision.label_gates import (
     measurable,
     task_stable,
 )
-from choose.judge.decision.robust_choice import robust
 from choose.judge.decision.rule import Case, deciding_difference, deciding_rival
 from choose.judge.evidence import BILLIONS, strong
 from choose.schema.base import Interval
@@ -159,5 +158,4 @@ GATES = (
     GateRule(_clean, _has_labels),
     GateRule(_stable),
     GateRule(worth_its_cost),
-    GateRule(robust),
 )

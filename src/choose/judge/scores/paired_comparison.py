@@ -160,16 +160,6 @@ def changed(before: ScoreTable, after: ScoreTable, varies: bool = False) -> Chan
     return Changed(after.right - own, after.draws, varies)
 
 
-def compare_changes(a: Changed, b: Changed, rows: ScoredRows) -> Difference | None:
-    """Return the change of a minus the change of b on common rows: a difference of differences."""
-    x, y = a.scores, b.scores
-    if 1 not in (len(a.draws), len(b.draws)) and a.draws != b.draws:
-        draws = sorted({*a.draws, *b.draws})
-        x, y = _spread(x, a.draws, draws), _spread(y, b.draws, draws)
-    once = sum(side.varies and side.scores.shape[1] < 2 for side in (a, b))
-    return compare_scores(x, y, rows, fitted_once=once)
-
-
 def mean_change(change: Changed, rows: ScoredRows) -> Interval:
     """Return what a condition changes in a candidate's accuracy, over the rows of whole fits."""
     complete = whole_rows(change.scores, answered(change.scores))

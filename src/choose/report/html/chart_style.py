@@ -59,8 +59,6 @@ HEIGHT = 250
 # Pixels of a line of text.
 LINE = 13.0
 
-# Labels of the axis: the sign of a difference, and none at zero.
-SIGNED = "datum.value == 0 ? '0' : format(datum.value, '+')"
 
 # Signs of the shapes, for the key in the page.
 FAMILY_SIGNS = {"baseline": "●", "prompting": "■", "retrieval": "▲", "fine-tuning": "◆"}
