@@ -57,7 +57,7 @@ def test_no_list_and_no_points_where_the_auditor_is_near_chance(name: str, tmp_p
 def test_few_rows_are_told_what_they_can_do(tmp_path: Path) -> None:
     """60 rows were told first to "label about 3,900 more rows"."""
     check = audited("german", tmp_path)
-    assert check.headline.endswith("Nothing needs fixing first.")
+    assert check.headline.startswith("Nothing needs fixing first.")
     (step,) = check.first
     assert not step.first
     assert step.question == "how many rows tell two candidates apart"

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from choose.cli.ci_gates import check_share, check_words, expect, not_under
+from choose.conformance import pool
 from choose.errors import StudyError
 from choose.report.markdown import render_markdown
 from choose.schema.decision import Decision
@@ -84,7 +85,8 @@ def test_markdown_says_what_the_build_expected() -> None:
 
 
 def test_exit_code_3_and_one_line(choose, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
-    data = write_csv(tmp_path / "words.csv")
+    rows = [(e.text, e.target) for e in pool(seed=3, rows=600)]
+    data = write_csv(tmp_path / "words.csv", rows)
     result = choose(
         "compare",
         data,

@@ -234,7 +234,8 @@ def _ask(plan: TrialPlan, path: Path, watch: Observer, *, approve: Approve, budg
 
 def _given(read: Divided, given: Sequence[Given] | None, watch: Observer) -> GivenRuns:
     """Return the candidates whose answers exist, and say what is remarkable in what was read."""
-    watch.noted(read.notes)
+    kept = [said for said in read.pools.dataset.findings if " left out: " in said]
+    watch.noted([*read.notes, *kept])
     if given is None:
         given = given_beside(read.study, read.pools.dataset)
         watch.noted(remarks(given, read.pools.dataset))

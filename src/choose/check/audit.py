@@ -128,15 +128,14 @@ def _record(facts: Facts, start: float) -> Check:
 
 
 def _headline(reach: DetectableGains, steps: int) -> str:
+    """Say whether something needs fixing first, then what these rows can tell."""
     rows = plural(reach.rows, "test row")
     first = f"Fix {plural(steps, 'thing')} first." if steps else "Nothing needs fixing first."
     if reach.usual is None:
-        return f"{rows} are too few to compare candidates. {first}"
-    margin = points(reach.margin)
+        return f"{first} {rows} are too few to compare candidates."
     if reach.usual <= reach.margin:
-        return f"Large enough: {rows} can detect your margin of {margin}. {first}"
-    detects = f"can detect differences of {points(reach.usual)} or more"
-    return f"{rows} {detects}; your margin is {margin}. {first}"
+        return f"{first} {rows} can tell differences of {points(reach.margin)}, your margin."
+    return f"{first} {rows} can tell differences of {points(reach.usual)} or more."
 
 
 # A line has the status "look" above these shares of the rows: repeated, and too long.

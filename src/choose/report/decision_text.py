@@ -20,7 +20,6 @@ from choose.report.screen_text import shorten
 from choose.schema.base import ABOUT, Interval
 from choose.schema.decision import DatasetRecord, Decision, Note, Verdict
 from choose.schema.diagnosis import Agreement, Audit, LabelOverlap
-from choose.schema.plan import ASSUMPTION
 from choose.schema.score_names import COUNTED, Words, is_share, noun_of, scored, words_of
 from choose.schema.scorecard import Needed
 
@@ -35,9 +34,8 @@ UNEVEN = (
 )
 
 LIMITS = (
-    f"Gains assume {ASSUMPTION}. No label was changed and no row removed: only a person can tell "
-    "a wrong label from a hard row. Languages are guessed from scripts and common words; names "
-    "and postal addresses are not searched for."
+    "No label was changed: only a person can tell a wrong label from a hard row. Languages are "
+    "guessed from scripts and common words; names and postal addresses are not searched for."
 )
 
 # What an interval covers, by its estimand.

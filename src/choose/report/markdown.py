@@ -10,11 +10,9 @@ from choose.formatting import (
     clean,
     difference,
     figure,
-    number,
     p_value,
     percent,
     plural,
-    points,
     short_models,
     span,
 )
@@ -295,7 +293,6 @@ def _check_lines(check: Check) -> Iterator[str]:
     for line in check.lines:
         yield f"| {sentence(line.topic)} | {STATUS[line.status]} | {sentence(line.says)} |"
     yield from _suspects(check)
-    yield from _needed(check)
     about = f"choose {literal(check.choose)}, data {code(check.fingerprint)}."
     yield from ("", sentence(LIMITS), "", about)
 
@@ -307,15 +304,6 @@ def _suspects(check: Check) -> Iterator[str]:
     cells = [[literal(cell) for cell in (s.id, s.label, s.suggested)] for s in first]
     heads = ("row", "given label", "suggested label")
     yield from ("", "### Labels to check first", "", *table(heads, cells))
-
-
-def _needed(check: Check) -> Iterator[str]:
-    heads = [f"differ on {number(100 * d)} %" for d in check.reach.discordances]
-    yield from ("", "### Rows needed to detect a gain", "")
-    yield f"| gain | {' | '.join(heads)} |"
-    yield "| --- | ---: | ---: | ---: |"
-    for row in check.reach.needed:
-        yield f"| {points(row.gain)} | {' | '.join(f'{n:,}' for n in row.rows)} |"
 
 
 def render_versus_markdown(versus: Versus) -> str:

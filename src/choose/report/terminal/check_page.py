@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from rich.console import RenderableType
 from rich.text import Text
 
-from choose.formatting import clean, duration, number, plural, points
+from choose.formatting import clean, duration, plural
 from choose.report.decision_text import DIVISIONS, LABEL_WIDTH, LIMITS
 from choose.report.screen_text import literal, shorten
 from choose.report.terminal.layout import Column, Page, note, pairs, section, split_table
@@ -44,8 +44,6 @@ def _parts(check: Check, width: int, issues: str) -> Iterator[RenderableType]:
     if check.audit and check.audit.doubted:
         suspects = check.audit.doubted[:SUSPECTS]
         yield section("Labels to check first", *split_table(_suspects(suspects), width))
-    if check.reach.usual is None or check.reach.usual > check.reach.margin:
-        yield section("Rows needed to detect a gain", *split_table(_needed(check), width))
     yield Text()
     yield note(_closing(check, issues))
 
@@ -69,18 +67,6 @@ def _lines(check: Check) -> Iterator[tuple[Text, Text]]:
         mark, style = MARKS[line.status]
         topic = Text(f"{mark} {clean(line.topic)}", style=style)
         yield topic, literal(line.says, "" if line.status != "unknown" else "dim")
-
-
-def _needed(check: Check) -> list[Column]:
-    def cells(place: int) -> list[RenderableType]:
-        return [literal(f"{row.rows[place]:,}") for row in check.reach.needed]
-
-    gains: list[RenderableType] = [literal(points(row.gain)) for row in check.reach.needed]
-    shares = [f"differ on\n{number(100 * d)} %" for d in check.reach.discordances]
-    return [
-        Column("gain", gains, figures=False),
-        *(Column(head, cells(place)) for place, head in enumerate(shares)),
-    ]
 
 
 def _closing(check: Check, issues: str) -> str:

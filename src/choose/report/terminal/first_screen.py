@@ -36,7 +36,7 @@ PIPED = 48
 LABEL, INDENT, WIDE = 9, 2, 96
 
 # Columns that a narrow screen may lack.
-COSTS = ("s/1,000", "$/1,000")
+COSTS = ("won:lost", "s/1,000", "$/1,000")
 
 
 def warning(decision: Decision) -> str:
