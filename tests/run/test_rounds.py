@@ -113,7 +113,7 @@ def test_without_limits_every_candidate_answers_everything(tmp_path: Path) -> No
     one = Set(tmp_path, "tfidf", "steady")
     assert not one.run().all()
     for name in ("majority", "tfidf", "steady"):
-        assert one.rows(name)[0, 250] == 25
+        assert one.rows(name)[0, 250] == 50, "the second round keeps its pool"
         assert sum(n for (_, size), n in one.rows(name).items() if size > 500) == 700
     lines = [s.round.number for s in one.seen.standings]
     assert lines == [0, *range(len([r for r in one.rounds if r.part == COMPARISON]))]
@@ -165,7 +165,7 @@ def test_what_is_planned_is_what_the_rounds_that_are_left_would_answer(tmp_path:
 
 def test_a_tie_does_not_change_the_name_from_round_to_round(tmp_path: Path) -> None:
     one = Set(tmp_path, "tfidf", "steady")
-    ties = (0.52, 0.52, 0.47, 0.51, 0.44, 0.47, 0.53, 0.56)
+    ties = (0.52, 0.52, 0.47, 0.51, 0.38, 0.47, 0.53, 0.56)
     one.run(judged=only(*({"tfidf": chance, "steady": 1 - chance} for chance in ties)))
     names = [standing.named for standing in one.seen.standings]
     assert names[:7] == [*["tfidf"] * 4, *["steady"] * 3][: len(names)]
@@ -333,7 +333,7 @@ def test_a_higher_budget_goes_on_at_the_next_round(tmp_path: Path, now: list[flo
     clocked(one, now, 60.0)
     assert max(size for _, size in one.rows("steady")) == 250
     clocked(one, now, 3_000.0)
-    assert [size for name, size in one.fitted if name == "steady"][:3] == [500, 1_000, 1_920]
+    assert {size for name, size in one.fitted if name == "steady"} == {1_920}
 
 
 def test_a_failure_is_tried_again_by_the_next_command(

@@ -41,7 +41,7 @@ from choose.schema.reading_documents import (
     LossSplit,
     best_first,
 )
-from choose.schema.score_names import COUNTED, NAMES, amount, is_share, scored
+from choose.schema.score_names import COUNTED, NAMES, amount, is_share, right, scored
 from choose.schema.standings import FamilyResult, RareFigure, RareLabel, Standing, Step, StepKind
 from choose.types import FAMILIES, Family, Kind
 
@@ -205,10 +205,15 @@ def _caveat(decision: Decision, caveat: Caveat) -> str:
         was, now = map(in_percent, caveat.shares)
         return f"“{names}” is {was} of the training rows and {now} of the test rows."
     stronger = words_in(decision).stronger
+    promised = ""
+    if caveat.promised is not None:
+        promised = f"; with all it promises {right(caveat.promised, score_noun(decision.goal))}"
     said = {
         "few-rows": f"There are only {plural(rows, 'test row')}.",
         "few-clusters": f"{rows:,} of {total:,} test rows are of one group or document.",
         "partly-answered": f"{names} answered {rows:,} of {total:,} test rows.",
+        "part-of-labels": f"{names} {verb} trained on {rows:,} of {caveat.whole or 0:,} rows"
+        f"{promised}.",
         "failed": f"{names} failed at least once.",
         "small-model": f"Only {models} {verb} tried; a larger {stronger.what} may do better.",
         "no-evidence": f"The small model did no better than guessing: no evidence on {kinds}. "

@@ -32,13 +32,17 @@ LEAST_CHANCE = 0.02
 
 # Another family is named while a study runs once its chance is higher by so much: of two that tie,
 # now one and now the other would be.
-CLEARLY = 0.1
+CLEARLY = 0.2
 
 # Test rows that the likeliest member of every family answers before it can be left behind.
 ROWS_OF_A_FAMILY = 100
 
 # The first verdict has an answer of every family: by this share of the budget, and so many seconds.
 FIRST_SHARE, FIRST_SECONDS = 0.2, 60.0
+
+# A slow candidate is fitted again on so many times the rows where that is sure to end in time: all
+# its fits then take a third more than the last one, and not twice as long.
+GROWTH, AMPLE = 4, 0.5
 
 # Share of the budget that fits of the comparison leave for the rounds after it.
 RESERVE = 0.1
@@ -204,6 +208,7 @@ class _Loop:
             job.trial.candidate: find(job.trial.strategy) for r in self.rounds for job in r.jobs
         }
         self._data = self.pools.dataset.fingerprint
+        self._whole = max((r.rows for r in self.rounds if r.part == COMPARISON), default=0)
 
     def run(self) -> Summary:
         done = 0
@@ -240,13 +245,24 @@ class _Loop:
             if name in self.out:
                 self.summary.leave(job, self.out[name])
             elif round.part == COMPARISON:
-                if name not in self.held:
+                last = self._last(name)
+                if last is None or not (name in self.held or self._waits(last, job)):
                     yield job
-                elif job.trial.fold == 0 and (last := self._compared[name].get(0)):
+                elif job.trial.fold == 0:
                     yield replace(last, ask=max(job.ask, last.ask))
                     yield from self._beside(name, job, last.trial.train_size)
             elif (later := self._later(job)) is not None:
                 yield later
+
+    def _waits(self, last: Job, job: Job) -> bool:
+        """Return whether a slow candidate keeps its last fit, as a later one on more rows fits."""
+        name, size = job.trial.candidate, job.trial.train_size
+        least = GROWTH * last.trial.train_size
+        most = least if 2 * least < self._whole else self._whole
+        if not self._is_slow(name) or not last.trial.train_size < size < most:
+            return False
+        seconds = self.paces[name].fit(most) or 0.0
+        return seconds <= AMPLE * self.budget.left()
 
     def _beside(self, held: str, job: Job, size: int) -> Iterator[Job]:
         """Yield what fast candidates answer after the pool that a slow one stays with.
@@ -567,8 +583,7 @@ class _Loop:
                 )
 
     def _learned_from_all(self, name: str) -> bool:
-        whole = max(round.rows for round in self.rounds if round.part == COMPARISON)
-        return any(job.trial.train_size >= whole for job in self._compared[name].values())
+        return any(job.trial.train_size >= self._whole for job in self._compared[name].values())
 
     def _rows_answered(self, name: str) -> int:
         runs = (self.runs[job.trial.key] for job in self._compared[name].values())

@@ -183,6 +183,7 @@ CaveatCode = Literal[
     "few-rows",
     "few-clusters",
     "partly-answered",
+    "part-of-labels",
     "failed",
     "small-model",
     "no-evidence",
@@ -201,7 +202,8 @@ class Caveat(Record):
 
     Attributes:
         code: ``few-rows`` and ``few-clusters``: test rows, or rows of the largest cluster (`rows`);
-            ``partly-answered``: the named candidate answered `rows`; ``failed``: candidates;
+            ``partly-answered``: the named candidate answered `rows`; ``part-of-labels``: the best
+            members of families that learned from `rows` of the `whole` training rows; ``failed``;
             ``small-model``: models that were prompted; ``no-evidence``: families whose small model
             does no better than guessing, which says nothing of them; ``may-have-seen``: a candidate
             whose model may know the test rows; ``labels-hide-success``, ``target-open``; ``looks``:
@@ -209,12 +211,16 @@ class Caveat(Record):
             common among the test rows (`shares`: of training and test rows); ``check-failed``: a
             gate; ``not-asked``: families that the study leaves out.
         names: candidates, models, families or gates.
+        promised: the score that one such member promises with all training rows, where another
+            learned from more.
     """
 
     code: CaveatCode
     names: tuple[str, ...] = ()
     rows: int | None = None
     shares: tuple[float, float] | None = None
+    whole: int | None = None
+    promised: Interval | None = None
 
 
 class Verdict(Record):

@@ -13,6 +13,7 @@ from choose.judge.decision.contenders import Contenders
 from choose.judge.decision.label_gates import LABELS_CLEAN_ENOUGH, may_hide_success
 from choose.judge.decision.rule import Case
 from choose.judge.evidence import strong
+from choose.judge.scores.promised_score import promised_score
 from choose.judge.stats.two_way import independent_rows
 from choose.schema.decision import Caveat, Gate
 
@@ -57,6 +58,7 @@ def _caveats(case: Case, gates: Sequence[Gate], looks: int) -> Iterator[Caveat]:
     main = contenders.panel[case.name].main
     if main is not None and not main.complete.all():
         yield Caveat(code="partly-answered", names=(case.name,), rows=int(main.complete.sum()))
+    yield from _part_of_labels(contenders)
     if case.selection.target == "open":
         yield Caveat(code="target-open")
     if names := tuple(c.info.name for c in contenders.panel.candidates if c.errors):
@@ -67,6 +69,20 @@ def _caveats(case: Case, gates: Sequence[Gate], looks: int) -> Iterator[Caveat]:
             yield Caveat(code="not-asked", names=left)
     if looks > 1:
         yield Caveat(code="looks", rows=looks)
+
+
+def _part_of_labels(contenders: Contenders) -> Iterator[Caveat]:
+    """Yield which families' best members learned from few rows, and what one of them promises."""
+    best = [contenders.panel[name] for name in contenders.best.values()]
+    taught = [c for c in best if c.info.learns and not c.info.given and c.main is not None]
+    for pool in sorted({c.pool for c in taught if c.pool < c.whole}):
+        own = [c for c in taught if c.pool == pool]
+        promised = None
+        if len(own) == 1 and any(c.pool > pool for c in taught):
+            promised = promised_score(own[0], contenders.accuracies[own[0].info.name])
+        names = tuple(c.info.name for c in own)
+        whole = own[0].whole
+        yield Caveat(code="part-of-labels", names=names, rows=pool, whole=whole, promised=promised)
 
 
 def small_models(contenders: Contenders) -> tuple[str, ...]:

@@ -53,8 +53,9 @@ LOST = Lost(0.12, 0.12)
 # scores in each.
 ENDS, POINTS = 128, 256
 
-# The rest of a study is worth its time only if it changes a word with at least this chance.
-WORTH_ASKING = 0.02
+# The rest of a study is worth its time only if it changes a word with at least this chance, and
+# using the named family now is expected to give up so much: a smaller tie decides nothing.
+WORTH_ASKING, SMALL_LOSS = 0.02, 0.005
 
 
 def word_of(chance: float) -> Word:
@@ -94,7 +95,7 @@ class Chances:
     @property
     def worth_asking(self) -> bool:
         """Return whether the rest of the study may still change what is said."""
-        return self.moves >= WORTH_ASKING
+        return self.moves >= WORTH_ASKING and self.loss >= SMALL_LOSS
 
 
 def chances(

@@ -7,6 +7,9 @@ missing: the likeliest mean adjusts each candidate by what the others did on the
 as far as their answers go together. It is the regression estimate of survey sampling. Which rows
 are asked may depend on earlier answers, since these are in the distribution.
 
+Of a candidate that learned from part of the labels the score with all of them is meant: what it
+promises, with the uncertainty of that (`promised_score`).
+
 A candidate that answered no row has the distribution that its family and the common level leave
 it. What further answers would add is known before they are there: rows and fits of which the
 covariance is known narrow the distribution by a known amount.
@@ -28,7 +31,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
-from math import exp, log, log2, pi, sqrt
+from math import exp, log, pi, sqrt
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -38,6 +41,7 @@ from scipy.special import ndtr, ndtri
 
 from choose.judge.evidence import CandidateInfo
 from choose.judge.scores.paired_comparison import ASSUMED_SD
+from choose.judge.scores.promised_score import promised_gain
 from choose.judge.scores.score_tables import CandidateScores
 from choose.judge.scores.scored_rows import ScoredRows
 from choose.judge.stats.two_way import Mask, row_means
@@ -80,10 +84,6 @@ NEGLIGIBLE = 0.001
 
 # Variance of the prior of the common level: so much that the level is the data's own.
 FLAT = 1.0
-
-# Standard deviation of what one doubling of the labels adds to a score, beside what it adds to
-# those of others: a model that is tuned gains more than a head over frozen features.
-GAIN_SD = {"baseline": 0.01, "prompting": 0.01, "retrieval": 0.02, "fine-tuning": 0.05}
 
 # Imaginary rows, and how strongly two candidates are right on the same rows there: few common rows
 # tell little of that.
@@ -195,7 +195,10 @@ def joint_distribution(
     mean, error = _likeliest(scores, weights, within)
     inflation = np.sqrt(_design_effects(scores, weights, rows.clusters))
     error = error * np.outer(inflation, inflation)
-    error = error + np.diag([_between_fits(c) + _gain_variance(c) for c in answered])
+    gains = [promised_gain(c) for c in answered]
+    mean = mean + [gain.mean for gain in gains]
+    fits = [_between_fits(c) + gain.variance for c, gain in zip(answered, gains, strict=True)]
+    error = error + np.diag(fits)
     place = np.array([i for i, c in enumerate(candidates) if c.main is not None])
     later = _Later(candidates, place, planned)
     final = later.error(within, inflation, ~np.isnan(scores), weights) if planned else error
@@ -274,7 +277,7 @@ class _Later:
             whole = self.planned.get(candidate.info.name, Whole(0, 0))
             share[i] = max(share[i], min(whole.rows, len(weights)) * a_row)
             fits[i] = _between_fits(candidate, whole.repetitions)
-            fits[i] += _gain_variance(candidate, whole.labels)
+            fits[i] += promised_gain(candidate, whole.labels).variance
         place = self.place
         found = np.zeros((len(place), len(place)))
         ends = np.unique(share[place])
@@ -408,20 +411,6 @@ def _between_fits(candidate: CandidateScores, repetitions: int = 0) -> float:
         count, seen = len(means), float(((means - means.mean()) ** 2).sum())
     variance = (TRUST * ASSUMED_SD**2 + seen) / (TRUST + count - 1)
     return variance / max(count, repetitions)
-
-
-def _gain_variance(candidate: CandidateScores, labels: int = 0) -> float:
-    """Return the variance of what labels that a candidate has not learned from would add.
-
-    Args:
-        candidate: who answered some rows or none.
-        labels: from how many it will have learned, where they are more than now.
-    """
-    pool = max(candidate.pool, labels)
-    if not candidate.info.learns or not 0 < pool < candidate.whole:
-        return 0.0
-    doublings = log2(candidate.whole / pool)
-    return float((GAIN_SD[candidate.info.family] * doublings) ** 2)
 
 
 @cache
