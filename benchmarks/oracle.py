@@ -47,6 +47,7 @@ def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--studies", type=int, help=f"of each world (default {FULL})")
+    parser.add_argument("--first", type=int, default=0, help="number of the first study")
     parser.add_argument("--quick", action="store_true", help=f"{QUICK} studies of each world")
     parser.add_argument("--split", choices=("tune", "report"), default="report")
     parser.add_argument("--worlds", nargs="+", choices=NAMES, default=NAMES)
@@ -59,8 +60,9 @@ def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 def run(choice: argparse.Namespace, studies: int) -> tuple[dict[str, list[Grade]], float]:
     """Judge and grade the studies that `--keep` does not hold yet; return all with the seconds."""
-    starts = [(world, n) for world in choice.worlds for n in range(0, studies, CHUNK)]
-    jobs = [(world, choice.split, n, min(n + CHUNK, studies)) for world, n in starts]
+    end = choice.first + studies
+    starts = [(world, n) for world in choice.worlds for n in range(choice.first, end, CHUNK)]
+    jobs = [(world, choice.split, n, min(n + CHUNK, end)) for world, n in starts]
     done = load(choice.keep) if choice.keep else {}
     for job, seconds, part in _played([job for job in jobs if job not in done], choice.processes):
         done[job] = seconds, part

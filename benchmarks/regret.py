@@ -41,6 +41,7 @@ def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--decisions", type=int, help=f"in all (default {FULL} a set)")
+    parser.add_argument("--first", type=int, default=0, help="number of the first decision")
     parser.add_argument("--quick", action="store_true", help=f"{QUICK} decisions on each set")
     parser.add_argument("--answers", type=Path, default=HERE / "replay" / "answers")
     data = HERE.parents[1] / "shared" / "data"
@@ -66,10 +67,12 @@ def _alike(sets: Mapping[str, Answered], of_records: bool) -> dict[str, Answered
     return {name: found for name, found in sets.items() if (found.metric is not None) == of_records}
 
 
-def replay(folder: Path, decisions: int, processes: int, of_records: bool = False) -> list[Grade]:
+def replay(
+    folder: Path, decisions: int, processes: int, of_records: bool = False, first: int = 0
+) -> list[Grade]:
     """Judge and grade decisions, taking in turn the sets whose answers are labels, or records."""
-    starts = range(0, decisions, CHUNK)
-    jobs = [(folder, of_records, n, min(n + CHUNK, decisions)) for n in starts]
+    starts, end = range(first, first + decisions, CHUNK), first + decisions
+    jobs = [(folder, of_records, n, min(n + CHUNK, end)) for n in starts]
     if processes == 1:
         parts = list(map(_chunk, jobs))
     else:
@@ -100,7 +103,7 @@ def report(choice: argparse.Namespace, of_records: bool, decisions: int) -> Repo
     """Replay decisions on the sets with labels, or with records, and report them."""
     sets = _alike(_sets(choice.answers), of_records)
     start = perf_counter()
-    grades = replay(choice.answers, decisions, choice.processes, of_records)
+    grades = replay(choice.answers, decisions, choice.processes, of_records, choice.first)
     seconds = perf_counter() - start
     found = tally(grades, rules_of(next(iter(sets.values()))))
     misses = list(missed(found))

@@ -32,7 +32,7 @@ LEAST_CHANCE = 0.02
 
 # Another family is named while a study runs once its chance is higher by so much: of two that tie,
 # now one and now the other would be.
-CLEARLY = 0.2
+CLEARLY = 0.25
 
 # Test rows that the likeliest member of every family answers before it can be left behind.
 ROWS_OF_A_FAMILY = 100
