@@ -59,3 +59,30 @@ def test_circles_are_found(tmp_path: Path) -> None:
 def test_every_module_says_what_lives_there(house: House) -> None:
     for name, tree in house.trees.items():
         assert ast.get_docstring(tree), name
+
+
+# Texts of five words or more in judge, without docstrings and errors: names of what an interval is
+# about. The judge returns codes and numbers; `report/words.py` says them.
+SENTENCES = 13
+
+
+def test_the_judge_composes_no_sentences(house: House) -> None:
+    found = [
+        (name, text)
+        for name, tree in house.trees.items()
+        if name.startswith("choose.judge.")
+        for text in texts(tree)
+        if len(text.split()) >= 5
+    ]
+    assert len(found) <= SENTENCES, found
+
+
+def texts(node: ast.AST) -> list[str]:
+    if isinstance(node, ast.Raise | ast.Assert):
+        return []
+    if isinstance(node, ast.JoinedStr):
+        return ["".join(v.value if isinstance(v, ast.Constant) else "x" for v in node.values)]
+    if isinstance(node, ast.Constant):
+        return [node.value] if isinstance(node.value, str) else []
+    docstring = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+    return [] if docstring else [text for n in ast.iter_child_nodes(node) for text in texts(n)]

@@ -282,7 +282,7 @@ def ask_more(found: Decision, setting: Setting, rng: np.random.Generator) -> Ask
 
     Skipped where prices set another margin for each pair.
     """
-    move = next((move for move in found.moves if move.action == "ask more rows"), None)
+    move = next((move for move in found.moves if move.action == "test-more"), None)
     if move is None or setting.costs:
         return NOT_TRIED
     even = _again(setting, move.labels_low, rng)

@@ -46,9 +46,8 @@ def test_no_list_and_no_points_where_the_auditor_is_near_chance(name: str, tmp_p
     assert audit.suspected == 0
     assert audit.overlaps == ()
     assert audit.noise is None
-    assert audit.no_list is not None
-    assert audit.no_list.startswith("No label is called doubtful")
-    assert line(check, "Wrong labels") == ("unknown", audit.no_list)
+    assert audit.weak is not None
+    assert line(check, "Wrong labels")[0] == "unknown"
     assert not any(issue.kind == "suspected label" for issue in check.issues)
     assert "Review the" not in said(check)
     assert not any(step.points for step in check.first if step.first and name != "twelve")

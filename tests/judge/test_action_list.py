@@ -376,7 +376,7 @@ def test_no_rare_positive_is_called_rather_negative_on_a_weak_word():
     p[:2] = [0.7, 0.3]
     audit = judge(evidence(given, {"a": p}, ("f", "n")), Rule()).audit
     assert audit.doubted == ()
-    assert audit.no_list is not None
+    assert audit.weak is not None
 
 
 def test_a_label_that_the_auditor_does_not_know_is_not_doubted():

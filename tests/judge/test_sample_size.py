@@ -8,9 +8,10 @@ from scipy.stats import mannwhitneyu
 from statsmodels.stats.power import NormalIndPower
 
 from choose.check.drift_over_time import label_drift, text_drift
-from choose.judge.sample_size import TRAINING, before_data, detectable_gains, rows_for_target
+from choose.judge.sample_size import PER_CLASS, before_data, detectable_gains, rows_for_target
 from choose.judge.stats.paired import mcnemar_midp
 from choose.judge.stats.two_way import independent_rows
+from choose.report.terminal.plan_page import assumed
 from choose.schema.plan import TRAINING_SHARE, Wishes
 
 
@@ -109,7 +110,7 @@ def test_identical_scores_tell_nothing_apart() -> None:
 def test_a_plan_without_data_golden() -> None:
     found = before_data(Wishes(classes=8, gain=0.03, minutes_per_label=2, hourly_rate=30, usd=1000))
     assert (found.test.low, found.test.usual, found.test.high) == (870, 1742, 2614)
-    assert [t.per_class * 8 for t in TRAINING] == [64, 160, 512]
+    assert [8 * each for each in PER_CLASS] == [64, 160, 512]
     assert found.rows.usual == 1742  # the same rows are asked and learnt from
     assert found.hours.usual == pytest.approx(1742 / 30)
     assert found.usd is not None
@@ -127,10 +128,13 @@ def test_many_classes_need_rows_to_learn_from() -> None:
 def test_what_was_not_priced_is_null_and_what_was_guessed_is_said() -> None:
     found = before_data(Wishes(classes=3, gain=0.02))
     assert found.usd is found.affordable is found.target_rows is None
-    assert any("a guess" in said for said in found.assumptions)
-    assert any("--hourly-rate" in said for said in found.assumptions)
-    told = before_data(Wishes(classes=3, gain=0.02, minutes_per_label=1, hourly_rate=1)).assumptions
-    assert not any("a guess" in said or "--hourly-rate" in said for said in told)
+    told = " ".join(assumed(found))
+    assert "a guess" in told
+    assert "--hourly-rate" in told
+    priced = before_data(Wishes(classes=3, gain=0.02, minutes_per_label=1, hourly_rate=1))
+    told = " ".join(assumed(priced))
+    assert "a guess" not in told
+    assert "--hourly-rate" not in told
 
 
 def test_rows_for_a_target_have_the_power_that_is_claimed() -> None:

@@ -19,7 +19,7 @@ def found(**facts):
         "rows": 602,
         "accuracy": Interval(value=0.857, low=0.827, high=0.883),
         "net_accuracy": 0.893,
-        "noise": NoiseBand(low=0.018, high=0.173, confident_learning=0.078, assumption="So it is."),
+        "noise": NoiseBand(low=0.018, high=0.173, confident_learning=0.078),
         "ceiling": Interval(value=0.959, low=0.827, high=0.982),
         "contradicted": 86,
         "suspected": 28,
@@ -48,7 +48,6 @@ def test_the_section_says_what_the_record_holds():
     said = shown(found())
     for part in (
         "Between 1.8 % and 17.3 % of the labels may be wrong.",
-        "So it is.",
         "perfect answers would score 82.7 to 98.2 %",
         "billing and payouts are confused: 12 doubted rows of 150.",
         "Two of 3 annotators agree on 95 % (90 to 97) of 150 rows",
@@ -72,12 +71,6 @@ def test_intervals_of_single_and_of_several_runs_are_told_apart():
         "Intervals cover the choice of test rows, and after several runs retraining on the same "
         "training pool."
     )
-
-
-def test_a_refusal_is_said_with_its_reason():
-    said = shown(found(noise=None, ceiling=None, gain=None, no_estimate="Too weak an auditor."))
-    assert "The share of wrong labels is unknown. Too weak an auditor." in said
-    assert "would add about" not in said
 
 
 def test_no_audit_no_section():

@@ -30,6 +30,7 @@ from choose.schema.diagnosis import (
     Doubtful,
     ErrorOverlap,
     Suspect,
+    WeakAuditor,
 )
 from choose.schema.scorecard import SettingPoint
 from choose.schema.standings import FamilyResult, RareFigure, RareLabel, Standing, Step
@@ -232,9 +233,10 @@ def test_the_labels_to_check_are_one_list_with_ids_to_copy() -> None:
 
 
 def test_an_auditor_that_cannot_know_leaves_no_list_but_its_reason() -> None:
-    silent = Audit(auditors=("tfidf",), rows=60, no_list="The auditor is right on 52 % only.")
+    weak = WeakAuditor(least=0.5, by_chance=0.4, needed=0.8)
+    silent = Audit(auditors=("tfidf",), rows=60, accuracy=Interval(value=0.52), weak=weak)
     section = text_of(page_of(answered(audit=silent)))
-    assert "The auditor is right on 52 % only." in section
+    assert "tfidf predicts 52 % of 60 labels" in section
     assert "most doubted" not in section
 
 

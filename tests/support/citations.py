@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
-from choose.formatting import MINUS
 from choose.report import words
 from choose.schema.decision import Decision
 
@@ -21,24 +20,6 @@ NO_FIGURE = re.compile(
 
 # Seconds are told in minutes and hours, shares in points, dollars for a thousand or a hundred.
 SCALES = (1, 100, 1000, 1 / 60, 1 / 3600)
-
-
-# Ways to write figures and intervals that reports do not use: a size of fewer decimals than its
-# bounds, a probability as a fraction, a hyphen for a minus.
-OTHER_NOTATION = re.compile(
-    rf"(?<![\d.,])\d+ points?(?: higher than \S+)? \([+{MINUS}0-9][^)]*\.\d"
-    r"|(?<![\d.,])\d+ % \(\d+\.\d"
-    r"|probability (?:is |of )?[01]?\.\d|(?<=[ (])-\d+\.\d"
-)
-
-
-def in_other_notation(record: Any) -> list[str]:
-    """Return the texts of a record in which a figure is not in the notation of reports."""
-    if isinstance(record, str):
-        return [record] if OTHER_NOTATION.search(record) else []
-    parts = record.values() if isinstance(record, dict) else record
-    parts = parts if isinstance(record, dict | list) else ()
-    return [text for part in parts for text in in_other_notation(part)]
 
 
 def uncited(decision: Decision, sentences: tuple[str, ...] = ()) -> list[tuple[str, list[str]]]:

@@ -15,7 +15,7 @@ from choose.api.study_evidence import evidence_of, method_of, rule_of, settings
 from choose.errors import StoreError
 from choose.files import digest
 from choose.judge.scores.score_tables import study_scores
-from choose.judge.study_comparison import Meeting, metric_of, same_verdict, shifts, why
+from choose.judge.study_comparison import Meeting, causes, metric_of, same_verdict, shifts
 from choose.report.words import answer, headline
 from choose.schema.decision import Decision
 from choose.schema.score_names import words_by
@@ -117,7 +117,7 @@ def compare_judged(before: JudgedStore, after: JudgedStore) -> Versus:
         before=summary_of(before.decision),
         after=summary_of(after.decision),
         verdict_changed=not same_verdict(before.decision, after.decision),
-        why=why(before.decision, after.decision, paired, changes),
+        why=causes(before.decision, after.decision, paired),
         rows=rows,
         shifts=paired,
         not_compared=missing,

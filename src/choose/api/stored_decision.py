@@ -14,7 +14,7 @@ from choose.schema.decision import Decision
 from choose.store.store import Store
 
 # Raise when a record derives more from the same evidence, so that older records are rewritten.
-RECORD = 16
+RECORD = 17
 
 
 def state_of(store: Store) -> str:

@@ -8,7 +8,7 @@ from choose.check.measurements import Facts
 from choose.data.duplicates import count_conflicts
 from choose.data.findings import ordered, rare_in_words
 from choose.errors import quoted, quoted_list
-from choose.formatting import per_100, plural, points
+from choose.formatting import in_percent, per_100, plural, points
 from choose.schema.check import Drift, Line, Status
 from choose.schema.diagnosis import Audit
 from choose.tasks.label_sets import joined_labels
@@ -47,8 +47,10 @@ def wrong_labels(facts: Facts) -> Line:
     audit = facts.audit
     if audit is None or audit.accuracy is None:
         return line("Wrong labels", "unknown", "Not measured: no row could be cross-validated.")
-    if audit.no_list is not None:
-        return line("Wrong labels", "unknown", audit.no_list)
+    if audit.weak is not None:
+        found, needed = in_percent(audit.accuracy.value), in_percent(audit.weak.needed)
+        why = f"{' + '.join(audit.auditors)} predicts {found} of the labels; it takes {needed}"
+        return line("Wrong labels", "unknown", f"No label is doubted: {why} to tell wrong ones.")
     status = look(audit.suspected > DOUBTED * audit.rows)
     who = " + ".join(audit.auditors) + (f" of the study {facts.study[0]}" if facts.study else "")
     after = "" if facts.study else f" A study makes a better list: {facts.target}"
@@ -82,7 +84,7 @@ def overlap(facts: Facts) -> Line | None:
     # With two labels, every doubted row lies between the two.
     if audit is None or audit.accuracy is None or len(facts.balance.counts) < 3:
         return None
-    if audit.no_list is not None:
+    if audit.weak is not None:
         return None
     if not audit.overlaps:
         return line("Overlap", "good", "No two labels are confused more than once.")

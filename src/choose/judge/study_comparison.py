@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from choose.formatting import in_percent, in_points, plural, points
 from choose.judge.decision.contenders import relation
 from choose.judge.scores.paired_comparison import ASSUMED_SD, estimand_fitted_once
 from choose.judge.scores.score_tables import CandidateScores, ScoreTable, StudyScores
@@ -16,8 +15,7 @@ from choose.judge.stats.paired import Difference, aligned, holm, paired_differen
 from choose.judge.stats.two_way import Mask, answered, row_means
 from choose.schema.base import Interval
 from choose.schema.decision import Decision
-from choose.schema.score_names import amount, is_share, noun_of
-from choose.schema.study_changes import Change, Shift
+from choose.schema.study_changes import Cause, Shift
 from choose.types import Floats
 
 SAME = "the very same fits"
@@ -45,7 +43,7 @@ class Meeting:
 def shifts(
     meeting: Meeting, named: Sequence[tuple[str, str]], margin: float
 ) -> tuple[tuple[Shift, ...], tuple[str, ...]]:
-    """Compare pairs of candidates (first study, second study); list the pairs without a result.
+    """Compare pairs of candidates (first study, second study); name those without a result.
 
     The p-values of all compared pairs are corrected together (Holm).
     """
@@ -53,7 +51,7 @@ def shifts(
     for old, new in named:
         shift = _shift(meeting, meeting.first[old], meeting.second[new], margin)
         if shift is None:
-            missing.append(f"{new}: no common row was answered in both studies.")
+            missing.append(new)
         else:
             measured.append(shift)
     tested = [shift.p for shift in measured if shift.p is not None]
@@ -175,36 +173,6 @@ def same_verdict(before: Decision, after: Decision) -> bool:
     return (a.kind, a.recommended, a.use_meanwhile) == (b.kind, b.recommended, b.use_meanwhile)
 
 
-def why(
-    before: Decision, after: Decision, shifts: Sequence[Shift], changes: Sequence[Change]
-) -> tuple[str, ...]:
-    """Return what moved the verdict, or what did not move it."""
-    return (
-        *_chances(before, after),
-        *_rule(before, after),
-        *_field(before, after),
-        *_picks(before, after, shifts),
-        *_gates(before, after),
-        *_rest(before, after, shifts, changes),
-    )
-
-
-def moved(shift: Shift, noun: str) -> str:
-    """Return ``probe went from 70 % to 77 % right: +7.0 points (+2.0 to +12.0)``.
-
-    `noun` is what a score is a percentage of, or the metric's name.
-    """
-    same = shift.before == shift.after
-    name = shift.after if same else f"the pick ({shift.before} before, {shift.after} now)"
-    shares = (shift.accuracy_before, shift.accuracy_after)
-    start = f"{name} went from {' to '.join(amount(share, noun) for share in shares)}"
-    gap = shift.difference
-    if shift.same_fits:
-        return f"{name} is unchanged at {amount(shift.accuracy_after, noun)}: the very same fits"
-    what = f" {noun}" if is_share(noun) else ""
-    return f"{start}{what}: {in_points(gap)}"
-
-
 def metric_of(decision: Decision) -> str:
     """Return the metric of a study."""
     return str(decision.goal["measure"]["metric"])
@@ -214,63 +182,35 @@ def metric_of(decision: Decision) -> str:
 TOLD = 0.05
 
 
-def _chances(before: Decision, after: Decision) -> Iterator[str]:
+def causes(before: Decision, after: Decision, shifts: Sequence[Shift]) -> tuple[Cause, ...]:
+    """Return what moved the verdict, or what did not move it."""
+    return tuple(_causes(before, after, shifts))
+
+
+def _causes(before: Decision, after: Decision, shifts: Sequence[Shift]) -> Iterator[Cause]:
     was, now = before.chance, after.chance
     if was is not None and now is not None and abs(was - now) >= TOLD:
-        told = f"was {in_percent(was)} and is {in_percent(now)}"
-        yield f"The chance that the choice is right {told}."
-
-
-def _rule(before: Decision, after: Decision) -> Iterator[str]:
+        yield Cause(code="chance", before=was, after=now)
     if before.rule != after.rule:
-        yield f"The decision rule was version {before.rule} and is version {after.rule}."
-    counted = [side.goal["measure"] for side in (before, after)]
-    if counted[0] != counted[1]:
-        was, now = (measure["metric"] for measure in counted)
-        other = " at other costs" if was == now else ""
-        yield (
-            f"“Right” was counted by {was} and is counted by {now}{other}; figures here are by "
-            f"{now}."
-        )
-    for key, name in (("target", "The target"), ("margin", "The smallest gain that matters")):
+        yield Cause(code="rule", before=before.rule, after=after.rule)
+    if before.goal["measure"] != after.goal["measure"]:
+        yield Cause(code="metric", before=metric_of(before), after=metric_of(after))
+    for key in ("target", "margin"):
         old, new = before.goal.get(key), after.goal.get(key)
         if old != new:
-            yield f"{name} was {_share(old)} and is {_share(new)}."
-
-
-def _share(value: object) -> str:
-    return points(value) if isinstance(value, float) else "not set"
-
-
-def _field(before: Decision, after: Decision) -> Iterator[str]:
+            yield Cause(code=key, before=old, after=new)
     for first, second, there in ((after, before, "first"), (before, after, "second")):
-        pick = first.verdict.recommended or first.verdict.use_meanwhile
-        if pick not in {c.candidate for c in second.scorecards if c.accuracy}:
-            yield f"{pick} was not measured in the {there} study."
-
-
-def _picks(before: Decision, after: Decision, shifts: Sequence[Shift]) -> Iterator[str]:
-    picks = {d.verdict.recommended or d.verdict.use_meanwhile for d in (before, after)}
+        if first.pick not in {c.candidate for c in second.scorecards if c.accuracy}:
+            yield Cause(code="not-measured", names=(first.pick,), after=there)
+    picks = {before.pick, after.pick}
     for shift in shifts:
         if {shift.before, shift.after} <= picks:
-            noun = noun_of(metric_of(after))
-            yield f"On the {plural(shift.rows, 'common row')} {moved(shift, noun)}."
-
-
-def _gates(before: Decision, after: Decision) -> Iterator[str]:
-    old = {gate.name: gate.status for gate in before.gates}
+            yield Cause(code="moved", names=(shift.before, shift.after))
+    status = {gate.name: gate.status for gate in before.gates}
     for gate in after.gates:
-        if gate.name in old and old[gate.name] != gate.status:
-            yield f"The check “{gate.name}” was {old[gate.name]}, is {gate.status}."
-
-
-def _rest(
-    before: Decision, after: Decision, shifts: Sequence[Shift], changes: Sequence[Change]
-) -> Iterator[str]:
-    if same_verdict(before, after) or any(shift.significant for shift in shifts):
-        return
-    listed = f" ({plural(len(changes), 'entry')})".replace("entrys", "entries") if changes else ""
-    yield (
-        "No candidate is shown to have changed on the common rows: the verdict moved with other "
-        f"rows, other candidates, chance, or what differs between the studies{listed}."
-    )
+        if status.get(gate.name, gate.status) != gate.status:
+            yield Cause(
+                code="check", names=(gate.name,), before=status[gate.name], after=gate.status
+            )
+    if not same_verdict(before, after) and not any(shift.significant for shift in shifts):
+        yield Cause(code="nothing")

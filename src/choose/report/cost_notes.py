@@ -26,11 +26,11 @@ from choose.schema.scorecard import Scorecard, Service
 MOVE_HEADS = ["next step", "points gained", "labels", "hours", "$", "points for $100"]
 
 ACTIONS = {
-    "learn from more labels": "twice the labels",
-    "check doubted labels": "check doubted labels",
-    "ask more rows": "more test rows",
+    "label-more": "twice the labels",
+    "check-labels": "check-labels",
+    "test-more": "more test rows",
     "repeat": "more seeds",
-    "try a stronger model": "a stronger prompted model",
+    "stronger-model": "a stronger prompted model",
 }
 
 

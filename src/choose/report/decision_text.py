@@ -21,7 +21,7 @@ from choose.schema.base import ABOUT, Interval
 from choose.schema.decision import DatasetRecord, Decision, Note, Verdict
 from choose.schema.diagnosis import Agreement, Audit, LabelOverlap
 from choose.schema.score_names import COUNTED, Words, is_share, noun_of, scored, words_of
-from choose.schema.scorecard import Needed
+from choose.schema.scorecard import Needed, Refused
 
 DIVISIONS = {
     "cross-fit": "compare predicts each row with a model that was not trained on it",
@@ -183,6 +183,15 @@ def with_span(interval: Interval) -> str:
     return f"{percent(interval.value)} % ({span(interval)})"
 
 
+# Why no learning curve may be fitted.
+_REFUSED: dict[Refused, str] = {
+    "few-sizes": "A forecast needs answers after training on 5 numbers of rows, 3 draws each.",
+    "few-draws": "Too few draws answered the same rows at every number of training rows.",
+    "given": "The answers were given, and what they were learned from is not known.",
+    "not-measured": "It was not measured with all training rows.",
+}
+
+
 def forecast_lines(decision: Decision) -> Iterator[str]:
     """Yield how many labels each candidate needs, or why that is not known."""
     refused: dict[str, list[str]] = {}
@@ -190,8 +199,8 @@ def forecast_lines(decision: Decision) -> Iterator[str]:
         name = clean(forecast.candidate)
         if parts := [_needed(one) for one in (forecast.target, forecast.margin) if one]:
             yield f"{name}: {'; '.join(parts)}."
-        elif forecast.refused and "learns nothing" not in forecast.refused:
-            refused.setdefault(clean(forecast.refused), []).append(name)
+        elif forecast.refused in _REFUSED:
+            refused.setdefault(_REFUSED[forecast.refused], []).append(name)
     if not any(one.margin for one in decision.forecasts):
         for why, names in refused.items():
             yield f"No forecast for {', '.join(names)}. {why}"
@@ -214,10 +223,10 @@ def label_sentences(audit: Audit) -> Iterator[str]:
             f"Between {per_100(noise.low)} % and {per_100(noise.high)} % of the labels may be "
             f"wrong. (Confident learning estimates {per_100(noise.confident_learning)} %, but "
             "counts the auditing model's own mistakes.) On labels like these, perfect answers "
-            f"would score {span(audit.ceiling)} %. {noise.assumption}"
+            f"would score {span(audit.ceiling)} %. The low end takes wrong labels to be at least "
+            "as frequent on hard rows as on easy ones; the high end misses those that follow a "
+            "rule which the auditor learned."
         )
-    elif audit.silent:
-        yield audit.silent
     if audit.gain is not None:
         gain = audit.gain
         yield (

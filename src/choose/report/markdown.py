@@ -244,7 +244,8 @@ def _doubted(decision: Decision) -> list[str]:
     """Return what the label audit found, with its most doubted rows; empty without an audit."""
     if (audit := decision.audit) is None:
         return []
-    found = [f"- {sentence(text)}" for text in label_sentences(audit)]
+    silent = filter(None, [words.silent(audit)])
+    found = [f"- {sentence(text)}" for text in (*silent, *label_sentences(audit))]
     if not audit.suspects:
         return found
     cells = [
@@ -321,7 +322,7 @@ def _comparison_lines(versus: Versus) -> Iterator[str]:
         "Candidates on the common rows", table(COMPARISON_HEADS, rows) if rows else []
     )
     yield from ("", sentence(comparison_text.about(versus)))
-    yield from _list("Why", versus.why)
+    yield from _list("Why", comparison_text.why(versus))
     yield from _list("Rows", list(comparison_text.rows(versus)))
     yield from _list("In one study only", list(comparison_text.others(versus)))
     changed = [[literal(_cut(v)) for v in (c.what, c.before, c.after)] for c in versus.changes]

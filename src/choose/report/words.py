@@ -32,7 +32,7 @@ from choose.formatting import (
 from choose.report.decision_text import score_noun, words_in
 from choose.schema.base import Interval, above_0
 from choose.schema.decision import Caveat, Decision, Gate, GateCode, Remark
-from choose.schema.diagnosis import Cascade, ErrorOverlap
+from choose.schema.diagnosis import Audit, Cascade, ErrorOverlap
 from choose.schema.reading_documents import (
     SURELY,
     DocumentDrill,
@@ -617,6 +617,7 @@ _EVIDENCE: dict[GateCode, str] = {
     "balance": "Net value of {first} over {second} in a year: {dollars}. It pays off with "
     "{chance} probability.",
     "cheapest": "{first} is the cheapest candidate, so it has no extra cost to pay back.",
+    "decided": "{count} test rows decided between {first} and {second}.",
     "detects": "{count} test rows detect differences of {share} or more between {first} and "
     "{second} (80 % power); the margin is {limit}.",
     "detects-none": "{count} test rows are too few to detect the difference between {first} and "
@@ -682,14 +683,28 @@ def _not_ahead(gate: Gate) -> str:
     return f"{lead}. The model may not have understood the task."
 
 
+def silent(audit: Audit | None) -> str:
+    """Say why nothing is said of wrong labels; empty where something is."""
+    if audit is None or not audit.auditors:
+        return "The labels were not audited."
+    if audit.weak is None or audit.accuracy is None:
+        return ""
+    found, chance, needed = map(
+        in_percent, (audit.accuracy.value, audit.weak.by_chance, audit.weak.needed)
+    )
+    return (
+        f"No label is doubted: {' + '.join(map(clean, audit.auditors))} predicts {found} of "
+        f"{plural(audit.rows, 'label')} (by chance {chance}). Below {needed}, its disagreements do "
+        "not tell which labels are wrong."
+    )
+
+
 def _labels_clean(decision: Decision, gate: Gate) -> Iterator[str]:
     if gate.count:
         yield f"{gate.count} of {gate.total} test rows have a text that occurs with another label."
     audit = decision.audit
-    if audit is None or not audit.auditors:
-        yield "The labels were not audited."
-    elif audit.noise is None:
-        yield audit.silent
+    if audit is None or audit.noise is None:
+        yield silent(audit)
     else:
         low, high = per_100(audit.noise.low), per_100(audit.noise.high)
         yield (

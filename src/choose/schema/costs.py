@@ -100,11 +100,11 @@ class Move(Record):
     """
 
     action: Literal[
-        "learn from more labels",
-        "check doubted labels",
-        "ask more rows",
+        "label-more",
+        "check-labels",
+        "test-more",
         "repeat",
-        "try a stronger model",
+        "stronger-model",
     ]
     candidate: str | None = None
     gain: Interval | None = None

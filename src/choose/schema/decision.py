@@ -96,6 +96,7 @@ GateCode = Literal[
     "ahead-of-floors",
     "balance",
     "cheapest",
+    "decided",
     "detects",
     "detects-none",
     "drift",

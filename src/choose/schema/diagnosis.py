@@ -30,7 +30,7 @@ class LabelOverlap(Record):
 
 
 class NoiseBand(Record):
-    """Between which shares the rate of wrong labels lies, under the assumption stated.
+    """Between which shares the rate of wrong labels lies.
 
     `confident_learning` is that method's own estimate. It counts the auditor's mistakes as wrong
     labels, so it reads too high, except where the wrong labels occur on the hardest rows.
@@ -39,7 +39,6 @@ class NoiseBand(Record):
     low: float
     high: float
     confident_learning: float
-    assumption: str
 
 
 class Agreement(Record):
@@ -63,14 +62,26 @@ class RelabelGain(Record):
     gain: Interval
 
 
+class WeakAuditor(Record):
+    """Accuracies of an auditor that cannot tell wrong labels from its own mistakes.
+
+    `least` it has if its confident disagreements are right, `by_chance` a guess; below `needed` its
+    disagreements do not tell which labels are wrong.
+    """
+
+    least: float
+    by_chance: float
+    needed: float
+
+
 class Audit(Record):
     """What out-of-fold answers say about the labels.
 
     `net_accuracy` is the auditor's accuracy if its confident contradictions are wrong labels.
     `contradicted` rows are likelier to be another label; `suspected` of them are worth a look, and
     `suspects` lists these, the most doubtful first. Where the auditor is too weak to tell its own
-    mistakes from the labels', these are empty and `noise` and `ceiling` null; `no_list` says why.
-    `no_estimate` says it where there was no auditor.
+    mistakes from the labels', these are empty, `noise` and `ceiling` null, and `weak` says how
+    far. There may be no auditor at all, where annotators agree or not.
     """
 
     auditors: tuple[str, ...] = ()
@@ -78,8 +89,7 @@ class Audit(Record):
     accuracy: Interval | None = None
     net_accuracy: float | None = None
     noise: NoiseBand | None = None
-    no_estimate: str | None = None
-    no_list: str | None = None
+    weak: WeakAuditor | None = None
     ceiling: Interval | None = None
     contradicted: int = 0
     suspected: int = 0
@@ -87,12 +97,6 @@ class Audit(Record):
     overlaps: tuple[LabelOverlap, ...] = ()
     agreement: Agreement | None = None
     gain: RelabelGain | None = None
-
-    @property
-    def silent(self) -> str:
-        """Say why nothing is said of wrong labels; empty where something is."""
-        unknown = f"The share of wrong labels is unknown. {self.no_estimate}"
-        return self.no_list or (unknown if self.no_estimate else "")
 
     @property
     def doubted(self) -> tuple[Suspect, ...]:

@@ -136,14 +136,6 @@ class Three(Record):
     high: float
 
 
-class Training(Record):
-    """Rows a class to learn from, and where that was seen to be enough for something."""
-
-    per_class: int
-    says: str
-    source: str
-
-
 class Wishes(Record):
     """What a founder can say before any row is labelled; shares of 1, so 0.03 is three points."""
 
@@ -175,7 +167,6 @@ class BeforeData(Record):
     hours: Three
     usd: Three | None
     affordable: Affordable | None
-    assumptions: tuple[str, ...]
 
 
 # The first of the reasons for requests.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from choose.schema.base import Interval, Record
 from choose.schema.costs import Cost
 from choose.schema.text_scores import TextFigures
@@ -245,17 +247,21 @@ class Needed(Record):
     labels: Interval | None = None
 
 
+Refused = Literal["few-sizes", "few-draws", "given", "learns-nothing", "not-measured"]
+
+
 class CurveForecast(Record):
     """How many labels a candidate needs for the target and for the margin, by its learning curve.
 
-    `refused` says why there is no forecast.
+    `refused` says why there is no forecast: it was measured at too few sizes, or with too few draws
+    of each; its answers were given; it was not measured with all training rows.
     """
 
     candidate: str
     labels: int
     target: Needed | None = None
     margin: Needed | None = None
-    refused: str | None = None
+    refused: Refused | None = None
 
 
 class RiseRecord(Record):

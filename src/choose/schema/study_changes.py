@@ -85,15 +85,37 @@ class Shift(Record):
         return self.p_holm is not None and self.p_holm < 0.05
 
 
+class Cause(Record):
+    """What moved a verdict, or did not.
+
+    Attributes:
+        code: ``chance``, ``rule``, ``metric``, ``target``, ``margin``: these differ;
+            ``not-measured``: a candidate to use, in the ``first`` or ``second`` study (`after`);
+            ``moved``: the candidates to use, as in `shifts`; ``check``: its status differs;
+            ``nothing``: no candidate is shown to have changed.
+        names: candidates, or a check.
+    """
+
+    code: Literal[
+        "chance", "rule", "metric", "target", "margin", "not-measured", "moved", "check", "nothing"
+    ]
+    names: tuple[str, ...] = ()
+    before: float | str | None = None
+    after: float | str | None = None
+
+
 class Versus(Record):
-    """The whole comparison of two studies; `metric` is that of the later one."""
+    """The whole comparison of two studies; `metric` is that of the later one.
+
+    `not_compared` names candidates of which no common row was answered in both.
+    """
 
     schema_version: Literal[1] = Field(default=1, alias="schema", serialization_alias="schema")
     choose: str
     before: Side
     after: Side
     verdict_changed: bool
-    why: tuple[str, ...]
+    why: tuple[Cause, ...]
     rows: CommonRows
     shifts: tuple[Shift, ...]
     not_compared: tuple[str, ...] = ()

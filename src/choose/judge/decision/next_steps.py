@@ -78,14 +78,14 @@ def _label_training_rows(case: Case) -> Iterator[Move]:
             best = name, forecast_gain
     if best is not None and best[1].value > 0:
         labels = ceil((TIMES - 1) * contenders.panel[best[0]].pool)
-        yield _labelling(case, "learn from more labels", best[0], best[1], labels)
+        yield _labelling(case, "label-more", best[0], best[1], labels)
 
 
 def _check_labels(case: Case) -> Iterator[Move]:
     relabelling = audit_with_gain(case)
     if relabelling is not None and relabelling.gain is not None:
         gain = relabelling.gain
-        yield _labelling(case, "check doubted labels", gain.candidate, gain.gain, gain.rows)
+        yield _labelling(case, "check-labels", gain.candidate, gain.gain, gain.rows)
 
 
 def _label_test_rows(case: Case) -> Iterator[Move]:
@@ -97,7 +97,7 @@ def _label_test_rows(case: Case) -> Iterator[Move]:
         rival = deciding_rival(case.contenders, case.selection)
         even, most = rounded(more.even), rounded(more.likely or more.even)
         chance = LIKELY if more.likely is not None else EVEN
-        move = _labelling(case, "ask more rows", rival, _expected_switch(case, chance), most)
+        move = _labelling(case, "test-more", rival, _expected_switch(case, chance), most)
         yield move.model_copy(update={"labels_low": even})
 
 
@@ -130,7 +130,7 @@ def _stronger_model(case: Case) -> Iterator[Move]:
     """Suggest a stronger model, whose gain nothing measured here can estimate."""
     prompted = case.contenders.family(case.name) in ("prompting", "retrieval")
     if not prompted and contenders_credible(case).status == "unknown":
-        yield Move(action="try a stronger model")
+        yield Move(action="stronger-model")
 
 
 def runs_to_repeat(case: Case) -> list[CandidateScores]:

@@ -48,11 +48,14 @@ def _adequate(case: Case) -> Gate:
     rival = deciding_rival(case.contenders, case.selection)
     if difference is None or rival is None:
         return Gate(name=name, status="unknown", code="alone")
+    code: GateCode = "detects-none" if case.detectable is None else "detects"
+    if case.selection.chosen and code == "detects-none":
+        code = "decided"
     detects = case.detectable is not None and case.detectable <= case.deciding_margin
     return Gate(
         name=name,
         status="pass" if detects or case.selection.chosen else "fail",
-        code="detects-none" if case.detectable is None else "detects",
+        code=code,
         names=(case.name, rival),
         count=difference.rows,
         share=case.detectable,

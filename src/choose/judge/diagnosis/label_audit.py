@@ -12,7 +12,6 @@ from math import ceil
 import numpy as np
 
 from choose.judge.diagnosis.label_noise import (
-    ASSUMPTION,
     NONE,
     Auditor,
     NoiseBounds,
@@ -22,7 +21,7 @@ from choose.judge.diagnosis.label_noise import (
     joint_distribution,
     log_odds,
     noise_bounds,
-    why_silent,
+    weakness,
     wrong_share,
 )
 from choose.judge.evidence import Evidence, Items
@@ -41,8 +40,6 @@ _ESTIMAND = "these annotators, other rows"
 MOST_SUSPECTS = 200
 
 MOST_OVERLAPS = 10
-
-NO_AUDITOR = "No cheap candidate with probabilities has out-of-fold answers."
 
 # One suspected row makes no overlap.
 FEWEST = 2
@@ -122,11 +119,11 @@ def audit_labels(evidence: Evidence) -> Audit | None:
     agreement = annotator_agreement((evidence.items, evidence.pool), evidence.labels)
     auditor = auditor_of(evidence) if len(evidence.labels) > 1 else None
     if auditor is None:
-        return Audit(agreement=agreement, no_estimate=NO_AUDITOR) if agreement else None
+        return Audit(agreement=agreement) if agreement else None
     labels = len(evidence.labels)
     counted = confident_labels(auditor.targets, auditor.probabilities)
     bounds = noise_bounds(auditor, _clusters(evidence, auditor))
-    silent = why_silent(auditor, bounds)
+    weak = weakness(auditor, bounds)
     suspected = labels_to_check(auditor, bounds)
     low, high = wilson(auditor.accuracy * bounds.units, bounds.units)
     share = wrong_share(joint_distribution(auditor.targets, counted, labels))
@@ -136,12 +133,10 @@ def audit_labels(evidence: Evidence) -> Audit | None:
         accuracy=Interval(value=auditor.accuracy, low=low, high=high),
         net_accuracy=bounds.net_accuracy,
         noise=None
-        if silent
-        else NoiseBand(
-            low=bounds.low, high=bounds.high, confident_learning=share, assumption=ASSUMPTION
-        ),
-        no_list=silent,
-        ceiling=None if silent else _ceiling(bounds.low, bounds.high, bounds.middle),
+        if weak
+        else NoiseBand(low=bounds.low, high=bounds.high, confident_learning=share),
+        weak=weak,
+        ceiling=None if weak else _ceiling(bounds.low, bounds.high, bounds.middle),
         contradicted=int(auditor.contradicts.sum()),
         suspected=len(suspected),
         suspects=tuple(_suspects(evidence, auditor, suspected[:MOST_SUSPECTS])),
@@ -170,12 +165,12 @@ def _ceiling(low: float, high: float, middle: float) -> Interval:
 def labels_to_check(auditor: Auditor, bounds: NoiseBounds) -> Codes:
     """Return the rows whose labels are worth a look, the most doubtful first.
 
-    There is none where the auditor is too weak (`why_silent`). Otherwise they are as many as
+    There is none where the auditor is too weak (`weakness`). Otherwise they are as many as
     confident learning counts as wrong, but no more than the auditor's confident half speaks for:
     that keeps the list of a clean set short, where confident learning counts the auditor's own
     mistakes.
     """
-    if why_silent(auditor, bounds) is not None:
+    if weakness(auditor, bounds) is not None:
         return np.zeros(0, dtype=np.int64)
     counted = confident_labels(auditor.targets, auditor.probabilities)
     sure = auditor.contradicts & (counted != NONE) & (counted != auditor.targets)

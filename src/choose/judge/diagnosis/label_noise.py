@@ -8,12 +8,12 @@ from functools import cached_property
 
 import numpy as np
 
-from choose.formatting import in_percent, plural
 from choose.judge.evidence import Evidence
 from choose.judge.scores.out_of_fold import OutOfFold, out_of_fold
 from choose.judge.stats.intervals import wilson
 from choose.judge.stats.metrics import Codes
 from choose.judge.stats.two_way import Mask
+from choose.schema.diagnosis import WeakAuditor
 from choose.types import Floats
 
 # What no row is counted as.
@@ -32,12 +32,6 @@ CONFIRMS = 0.4
 
 # An accurate auditor's error rate on its confident half, of its error rate on all rows.
 HALF = 0.25
-
-ASSUMPTION = (
-    "The low end assumes that wrong labels are at least as frequent on hard rows as on easy ones; "
-    "rows that read like another label count as wrong. The high end misses wrong labels that "
-    "follow a rule which the auditor learned."
-)
 
 
 @dataclass(frozen=True)
@@ -258,16 +252,10 @@ def confirmed_labels(auditor: Auditor) -> Mask:
     )
 
 
-def why_silent(auditor: Auditor, bounds: NoiseBounds) -> str | None:
-    """Say why nothing is said of wrong labels, or None where the auditor is skilled enough."""
+def weakness(auditor: Auditor, bounds: NoiseBounds) -> WeakAuditor | None:
+    """Return how far too weak an auditor is to tell wrong labels; None where it is not."""
     found, chance = skill(auditor, bounds), chance_of(auditor)
     if found >= SKILLED:
         return None
     least, needed = (chance + max(part, 0.0) * (1 - chance) for part in (found, SKILLED))
-    return (
-        f"No label is called doubtful, and the share of wrong labels is unknown: "
-        f"{' + '.join(auditor.names)} predicts {in_percent(auditor.accuracy)} of "
-        f"{plural(len(auditor.ids), 'label')} (at least {in_percent(least)} if its confident "
-        f"disagreements are right; by chance {in_percent(chance)}). Below {in_percent(needed)}, "
-        "its disagreements do not tell which labels are wrong."
-    )
+    return WeakAuditor(least=least, by_chance=chance, needed=needed)

@@ -10,10 +10,10 @@ from zlib import crc32
 import numpy as np
 import numpy.typing as npt
 
-from choose.formatting import plural
 from choose.judge.scores.score_tables import CandidateScores, ScoreTable
 from choose.judge.scores.scored_rows import ScoredRows
 from choose.judge.stats.two_way import Mask
+from choose.schema.scorecard import Refused
 from choose.types import Floats
 
 
@@ -150,25 +150,19 @@ class CurvePoints:
         return 0.75 * repetitions
 
 
-def points_of(candidate: CandidateScores) -> CurvePoints | str:
-    """Return a candidate's points, or in a sentence why no curve may be fitted to them."""
+def points_of(candidate: CandidateScores) -> CurvePoints | Refused:
+    """Return a candidate's points, or why no curve may be fitted to them."""
     if candidate.main is None:
-        return "It was not measured with all training rows."
+        return "not-measured"
     if candidate.info.given:
-        return "Its answers were given, and what it learned from is not known."
+        return "given"
     if not candidate.info.learns:
-        return "It learns nothing from training rows."
+        return "learns-nothing"
     smaller = {n: t for n, t in sorted(candidate.sizes.items()) if t.whole.sum() >= DRAWS}
     tables = [*smaller.items(), (candidate.pool, candidate.main)]
     if len(tables) < SIZES:
-        few = sum(t.whole.sum() < DRAWS for t in candidate.sizes.values())
-        unused = f", not counting {few} with fewer than {DRAWS} draws" if few else ""
-        sizes = plural(len(tables), "size")
-        return f"It was measured at {sizes}{unused}; a forecast needs {SIZES}."
-    points = _on_common_rows(tables, candidate.drawn, candidate.main.rows)
-    if points is None:
-        return f"Fewer than {DRAWS} draws answered the same rows at every size."
-    return points
+        return "few-sizes"
+    return _on_common_rows(tables, candidate.drawn, candidate.main.rows) or "few-draws"
 
 
 def _on_common_rows(

@@ -21,7 +21,7 @@ from choose.judge.measures.curve_fit import (
 )
 from choose.judge.scores.score_tables import CandidateScores, StudyScores
 from choose.schema.base import Interval
-from choose.schema.scorecard import CurveForecast, Needed
+from choose.schema.scorecard import CurveForecast, Needed, Refused
 from choose.types import Floats
 
 # Forecasts end at this multiple of the largest size.
@@ -212,7 +212,7 @@ class CurveForecasts:
         return Resamples(len(self.panel.rows.targets), self.panel.rows.clusters)
 
     @cached_property
-    def points(self) -> Mapping[str, CurvePoints | str]:
+    def points(self) -> Mapping[str, CurvePoints | Refused]:
         """Return by candidate what a curve may be fitted to, or why none may."""
         return {c.info.name: points_of(c) for c in self.panel.scored}
 

@@ -165,13 +165,12 @@ def _first_screen(decision: Decision) -> dict[str, Any]:
 
 def _labels(decision: Decision, texts: Mapping[str, str]) -> dict[str, Any]:
     audit, name = decision.audit, chosen(decision.verdict)
-    silent = "No label is doubted." if audit else "The labels were not audited."
     return {
         "labels": label_rows(decision, texts),
         "label_heads": LABEL_HEADS,
-        "no_labels": (audit and audit.silent) or silent,
+        "no_labels": sentences.silent(audit) or "No label is doubted.",
         "suspects_note": suspects_note(audit) if audit else "",
-        "audited": [x for x in label_sentences(audit) if x != audit.silent] if audit else [],
+        "audited": list(label_sentences(audit)) if audit and not audit.weak else [],
         "shared_errors": list(sentences.shared_errors(decision.overlap)),
         "rare_heads": RARE_HEADS,
         "rare_rows": rare_rows(decision),

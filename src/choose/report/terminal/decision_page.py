@@ -112,7 +112,7 @@ def _versus_parts(versus: Versus, width: int) -> Iterator[RenderableType]:
         title = (
             "Why the verdict changed" if versus.verdict_changed else "Why the verdict is unchanged"
         )
-        yield section(title, bullets(versus.why))
+        yield section(title, bullets(comparison_text.why(versus)))
     yield section("Rows", bullets(comparison_text.rows(versus)))
     if only := list(others(versus)):
         yield section("In one study only", bullets(only))
