@@ -34,7 +34,7 @@ from tempfile import NamedTemporaryFile, gettempdir
 from time import perf_counter, process_time
 from typing import Any
 
-from machine import machine, operations
+from machine import environment, machine, operations
 
 HERE = Path(__file__).resolve().parent
 
@@ -210,8 +210,8 @@ def harness(choice: Any, model: str, generator: Any, asked: Questions, batches: 
         json.dump(job, file)
         file.flush()
         command = [python(choice.peers), HERE / "scoring_peer.py", file.name]
-        environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": str(choice.threads)}
-        done = subprocess.run(command, env=environment, capture_output=True, text=True)
+        given = environment("peer", choice.threads)
+        done = subprocess.run(command, env=given, capture_output=True, text=True)
     if done.returncode:
         sys.exit(f"the harness failed:\n{done.stderr[-2000:]}")
     found = json.loads(done.stdout.splitlines()[-1])

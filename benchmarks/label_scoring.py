@@ -42,7 +42,7 @@ from choose.models.weights.resolve import resolve
 from choose.models.weights.spec import DEFAULT_ENCODER, DEFAULT_LM
 from choose.tasks.labels import task_from
 from choose.types import Example, Item
-from machine import machine, operations
+from machine import environment, machine, operations
 from scoring_choose import peak_of_products
 
 HERE = Path(__file__).resolve().parent
@@ -112,14 +112,9 @@ class Processes:
         job = self.folder / "job.json"
         about = {**asked.as_json(), "dtype": self.dtype, "threads": self.threads, **how}
         job.write_text(json.dumps(about), encoding="utf-8")
-        environment = {
-            **os.environ,
-            "HF_HUB_OFFLINE": "1",
-            "OMP_NUM_THREADS": str(self.threads),
-            "CHOOSE_THREADS": str(self.threads),
-        }
+        given = environment(side, self.threads)
         command = [interpreter, HERE / f"scoring_{side}.py", job]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True)
+        done = subprocess.run(command, env=given, capture_output=True, text=True)
         if done.returncode:
             sys.exit(f"{side} failed:\n{done.stderr[-2000:]}")
         found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])

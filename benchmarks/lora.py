@@ -38,7 +38,7 @@ from choose.models.hardware.compute_settings import trains_in_bfloat16
 from choose.models.lora.classifier import schedule_for
 from choose.models.weights.resolve import resolve, weights_digest
 from choose.models.weights.spec import DEFAULT_ENCODER, DEFAULT_LM
-from machine import machine
+from machine import environment, machine
 
 HERE = Path(__file__).resolve().parent
 
@@ -277,11 +277,9 @@ class Processes:
     def _run(self, side: str, **how: Any) -> dict[str, Any]:
         job = self.folder / "job.json"
         job.write_text(json.dumps({**self.settings, **self.rows, **how}), encoding="utf-8")
-        count = str(self.threads)
-        set_to = {"OMP_NUM_THREADS": count, "CHOOSE_THREADS": count, "HF_HUB_OFFLINE": "1"}
-        set_to["CHOOSE_DTYPE"] = self.settings["dtype"]
+        given = environment(side, self.threads, CHOOSE_DTYPE=self.settings["dtype"])
         command = [sys.executable, HERE / f"lora_{side}.py", job]
-        done = subprocess.run(command, env={**os.environ, **set_to}, capture_output=True, text=True)
+        done = subprocess.run(command, env=given, capture_output=True, text=True)
         if done.returncode:
             sys.exit(f"{side} failed:\n{done.stderr[-2000:]}")
         found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import random
 import subprocess
 import sys
@@ -38,7 +37,7 @@ from choose.models.weights.resolve import resolve
 from choose.models.weights.spec import DEFAULT_LM
 from choose.tasks.writing import Writing
 from choose.types import Example
-from machine import machine
+from machine import environment, machine
 
 HERE = Path(__file__).resolve().parent
 
@@ -114,13 +113,8 @@ def _job(choice: argparse.Namespace, seed: int) -> dict[str, Any]:
 def _run(choice: argparse.Namespace, name: str, job: Path) -> float:
     ours = [sys.executable, str(HERE / "lora_text.py"), "--job", str(job)]
     theirs = [choice.peer, str(HERE / "lora_text_peer.py"), str(job)]
-    threads = {"OMP_NUM_THREADS": str(cores())}
-    done = subprocess.run(
-        ours if name == "choose" else theirs,
-        env={**os.environ, **threads},
-        capture_output=True,
-        text=True,
-    )
+    command, given = ours if name == "choose" else theirs, environment(name, cores())
+    done = subprocess.run(command, env=given, capture_output=True, text=True)
     if done.returncode:
         sys.exit(f"{name} failed:\n{done.stderr[-2000:]}")
     return float(json.loads(done.stdout.splitlines()[-1])["step_seconds"])

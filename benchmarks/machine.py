@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import platform
 from collections.abc import Callable
 from pathlib import Path
@@ -11,9 +12,16 @@ from typing import Any
 
 def machine(threads: int) -> str:
     """Return the processor, its cores and the threads used."""
-    import os
-
     return f"{_processor()}, {os.cpu_count()} cores, {threads} threads"
+
+
+def environment(side: str, threads: int, **more: str) -> dict[str, str]:
+    """Return the variables of a process of a side, which may use so many threads.
+
+    Importing choose sets how long threads wait in a loop; a peer waits as torch does by itself.
+    """
+    given = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": str(threads), **more}
+    return {n: value for n, value in given.items() if side == "choose" or n != "GOMP_SPINCOUNT"}
 
 
 def _processor(known: Path = Path("/proc/cpuinfo")) -> str:

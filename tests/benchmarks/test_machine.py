@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from machine import _processor
+import pytest
+
+from machine import _processor, environment
 
 
 def test_processors_of_one_name_are_told_by_their_generation(tmp_path: Path) -> None:
@@ -15,3 +17,10 @@ def test_processors_of_one_name_are_told_by_their_generation(tmp_path: Path) -> 
     file.write_text("model name\t: Cortex\n")
     assert _processor(file) == "Cortex"
     assert _processor(tmp_path / "none")
+
+
+def test_a_peer_waits_as_torch_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GOMP_SPINCOUNT", "5000")
+    ours, peer = (environment(side, 2) for side in ("choose", "peer"))
+    assert ours.keys() - peer.keys() == {"GOMP_SPINCOUNT"}
+    assert ours["OMP_NUM_THREADS"] == peer["OMP_NUM_THREADS"] == "2"

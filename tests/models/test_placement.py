@@ -30,12 +30,12 @@ from choose.models.hardware.memory import (
 )
 from choose.models.hardware.placement import Placement, place
 from choose.models.lora import model as adapters
-from choose.models.lora.classifier import ClassifierRun, untrained_model
+from choose.models.lora.classifier import ClassifierRun
 from choose.models.lora.encoder_tuning import TunedEncoder, own_copy
 from choose.models.lora.fit import train, training_step
 from choose.models.lora.fused import linear_layers
 from choose.models.lora.fused import training_step as training_step_of_engine
-from choose.models.lora.model import AdapterSpec, Base, load_base, seeded
+from choose.models.lora.model import Base, load_base
 from choose.models.lora.training_run import Schedule
 from choose.models.weights.model_size import (
     ModelSize,
@@ -47,6 +47,7 @@ from choose.study.candidates import candidates_of, check_machine
 from choose.study.config import Study
 from support import tiny_models as tiny
 from support.families import DECODERS, ENCODERS
+from support.tiny_models import tuned
 
 GB = 10**9
 EIGHT = ModelSize(parameters=8 * GB, linear=7 * GB)
@@ -280,16 +281,6 @@ def test_what_no_halving_helps_ends_with_advice() -> None:
     with pytest.raises(RuntimeError, match="other"):
         within_memory("cpu", lambda: (_ for _ in ()).throw(RuntimeError("other")))
     assert not halvings("cpu")
-
-
-def tuned(base: Base) -> Any:
-    with seeded(5, "cpu"):
-        model = untrained_model(base, AdapterSpec(4, "all", 0.0), 3, "tiny")
-        for name, parameter in model.adapter.named_parameters():
-            if "lora_B" in name:
-                torch.nn.init.normal_(parameter, std=0.1)
-        torch.nn.init.normal_(model.head.weight)
-    return model
 
 
 def a_run(base: Base, rows: int = 8, rate: float = 1e-2) -> ClassifierRun:

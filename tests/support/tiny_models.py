@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ import numpy as np
 
 from choose.conformance import HOSTILE, pool
 from choose.models.causal.written_answers import Written
+from choose.models.lora.classifier import AdaptedModel, untrained_model
+from choose.models.lora.model import AdapterSpec, Base, seeded
 
 CHAT = (
     "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
@@ -176,3 +179,24 @@ def written(texts: Sequence[str], cut: Sequence[bool]) -> Written:
         latency=zeros,
         cached_seconds=0.0,
     )
+
+
+def tuned(
+    base: Base, targets: Any = "all", dropout: float = 0.0, classes: int = 3, upper: float = 1.0
+) -> AdaptedModel:
+    """Return an adapter that already does something, so that every gradient is there."""
+    import torch
+
+    with seeded(5, "cpu"):
+        found = untrained_model(base, AdapterSpec(4, targets, dropout, upper), classes, "tiny")
+        for name, parameter in found.adapter.named_parameters():
+            if "lora_B" in name:
+                torch.nn.init.normal_(parameter, std=0.1)
+        torch.nn.init.normal_(found.head.weight, std=0.3)
+    return found
+
+
+def some_rows(lengths: Sequence[int], words: int = 60) -> list[list[int]]:
+    """Return rows of random tokens, none of them the first two."""
+    chooser = random.Random(3)
+    return [[chooser.randrange(2, words) for _ in range(length)] for length in lengths]

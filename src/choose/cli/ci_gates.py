@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Annotated, get_args
 import typer
 
 from choose.errors import StudyError, did_you_mean
+from choose.schema.base import Expectation
 from choose.schema.score_names import NAMES, is_share, noun_of
 from choose.types import FAMILIES, Kind
 from choose.untrusted import number, share, shown
 
 if TYPE_CHECKING:
-    from choose.schema.decision import Decision, Expectation
+    from choose.schema.decision import Decision
 
 PANEL = "In a build"
 
@@ -139,8 +140,6 @@ def expect(decision: Decision, wanted: str) -> Expectation:
 
     A family or a candidate is met by a recommendation of it, not by being used meanwhile.
     """
-    from choose.schema.decision import Expectation
-
     verdict = decision.verdict
     actual = {verdict.kind, verdict.family, verdict.recommended}
     words = _words(wanted)
@@ -158,8 +157,6 @@ def not_under(decision: Decision, least: float) -> Expectation:
     It is the estimate that counts, of the recommended candidate or the one to use meanwhile, by the
     study's metric.
     """
-    from choose.schema.decision import Expectation
-
     pick = decision.verdict.recommended or decision.verdict.use_meanwhile
     card = next((c for c in decision.scorecards if c.candidate == pick), None)
     accuracy = card.accuracy.value if card is not None and card.accuracy is not None else None
@@ -174,8 +171,6 @@ def not_under(decision: Decision, least: float) -> Expectation:
 
 def sure_enough(decision: Decision, least: float) -> Expectation:
     """Hold the chance that the named family is the one to use against a smallest one."""
-    from choose.schema.decision import Expectation
-
     chance = decision.chance
     return Expectation(
         name=f"min chance {least:g}",

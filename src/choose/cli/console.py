@@ -16,7 +16,8 @@ from choose.formatting import clean, harmless_json
 
 if TYPE_CHECKING:
     from choose.report.write import Kind
-    from choose.schema.decision import Decision, Expectation
+    from choose.schema.base import Expectation
+    from choose.schema.decision import Decision
     from choose.schema.plan import Spending
     from choose.study.config import Study
 

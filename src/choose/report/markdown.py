@@ -46,9 +46,10 @@ from choose.report.family_table import family_table
 from choose.report.screen_text import shorten
 from choose.report.study_comparison_text import CHANGE_HEADS, COMPARISON_HEADS
 from choose.report.text_answers import other_metrics_table, text_notes
+from choose.schema.base import Expectation
 from choose.schema.check import Check
 from choose.schema.costs import Cost
-from choose.schema.decision import Decision, Expectation
+from choose.schema.decision import Decision
 from choose.schema.scorecard import Scorecard
 from choose.schema.study_changes import Versus
 

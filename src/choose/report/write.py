@@ -12,8 +12,9 @@ from choose.errors import StudyError
 from choose.files import csv_cell, write_text
 from choose.formatting import harmless_json
 from choose.report.markdown import render_check_markdown, render_markdown, render_versus_markdown
+from choose.schema.base import Expectation
 from choose.schema.check import Check
-from choose.schema.decision import Decision, Expectation
+from choose.schema.decision import Decision
 from choose.schema.study_changes import Versus
 
 Kind = Literal["decision", "check", "comparison"]

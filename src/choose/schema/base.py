@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Final, Self, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict
@@ -108,3 +109,18 @@ def with_population(part: T, about: str) -> T:
     elif about and isinstance(part, dict):
         named = {key: with_population(one, about) for key, one in part.items()}
     return cast(T, named)
+
+
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """One expectation: its name, the expected and the actual value, and whether it is met."""
+
+    name: str
+    expected: str
+    found: str
+    met: bool
+
+    @property
+    def sentence(self) -> str:
+        """Say both in one line."""
+        return f"Expected {self.expected}, found {self.found}."

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Literal
 
 from pydantic import ConfigDict, Field
@@ -347,18 +346,3 @@ class Decision(Record):
         verdict = self.verdict
         asked = {*verdict.unmeasured} <= verdict.chance.keys()
         return verdict.chance.get(self.family) if verdict.usable and asked else None
-
-
-@dataclass(frozen=True, slots=True)
-class Expectation:
-    """One expectation: its name, the expected and the actual value, and whether it is met."""
-
-    name: str
-    expected: str
-    found: str
-    met: bool
-
-    @property
-    def sentence(self) -> str:
-        """Say both in one line."""
-        return f"Expected {self.expected}, found {self.found}."

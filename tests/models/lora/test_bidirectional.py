@@ -53,9 +53,7 @@ def test_answers_do_not_depend_on_their_company(base: Base) -> None:
     # The last token does not stand for all: those before have read it too.
     assert not base.causal
     assert base.pooling == "mean"
-
-
-def test_training_leaves_them_to_autograd_which_sees_both_ways(base: Base) -> None:
+    # Autograd, which trains them, sees both ways.
     assert not supports_model(base.model)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,21 +15,21 @@ from transformers import AutoConfig, AutoModel
 from choose.models.hardware import memory
 from choose.models.hardware.memory import halvings, within_memory
 from choose.models.lora.batching import pad
-from choose.models.lora.classifier import AdaptedModel, ClassifierRun, untrained_model
+from choose.models.lora.classifier import AdaptedModel, ClassifierRun
 from choose.models.lora.fit import AutogradEngine, train, train_together, training_step
 from choose.models.lora.fused import training_step as engine
 from choose.models.lora.fused.decoder import PackedLayers
-from choose.models.lora.model import AdapterSpec, Base, seeded
+from choose.models.lora.model import Base
 from choose.models.lora.training_run import Schedule, trained_state
+from support.tiny_models import some_rows, tuned
 
 KINDS = ("bert", "roberta")
 
 
 @pytest.fixture(autouse=True)
 def _whole_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (engine, "choose.models.lora.training_run"):
-        name = module if isinstance(module, str) else module.__name__
-        monkeypatch.setattr(f"{name}.trains_in_bfloat16", lambda _: False)
+    for name in ("training_run", "fused.training_step"):
+        monkeypatch.setattr(f"choose.models.lora.{name}.trains_in_bfloat16", lambda _: False)
 
 
 def encoder(kind: str = "bert", first: bool = False, **more: Any) -> Base:
@@ -56,22 +55,6 @@ def encoder(kind: str = "bert", first: bool = False, **more: Any) -> Base:
         for name, parameter in model.named_parameters():
             torch.nn.init.normal_(parameter, 1.0 if "LayerNorm.weight" in name else 0.0, 0.2)
     return Base(model, None, False, first, "cpu")
-
-
-def tuned(base: Base, targets: Any = "all", upper: float = 1.0, classes: int = 3) -> AdaptedModel:
-    """An adapter that already does something, so that every gradient is there."""
-    with seeded(5, "cpu"):
-        found = untrained_model(base, AdapterSpec(4, targets, 0.0, upper), classes, "tiny")
-        for name, parameter in found.adapter.named_parameters():
-            if "lora_B" in name:
-                torch.nn.init.normal_(parameter, std=0.1)
-        torch.nn.init.normal_(found.head.weight, std=0.3)
-    return found
-
-
-def some_rows(lengths: Sequence[int]) -> list[list[int]]:
-    chooser = random.Random(3)
-    return [[chooser.randrange(2, 60) for _ in range(length)] for length in lengths]
 
 
 def run_of(model: AdaptedModel, lengths: Sequence[int], steps: int = 3) -> ClassifierRun:
@@ -114,13 +97,13 @@ def test_gradients_are_those_of_transformers(
     """Of texts with and without neighbours of their length, and of one longer than a part."""
     base = encoder(kind, first)
     lengths = [9, 1, 4, 250, 9, 2]
-    plain = run_of(tuned(base, targets, upper), lengths)
+    plain = run_of(tuned(base, targets, upper=upper), lengths)
     AutogradEngine([plain]).step([(plain, [*range(6)])])
     named = plain.model.adapter.named_parameters()
     expected = {n: p.grad for n, p in named if p.requires_grad} | of_head(plain)
-    found = gradients(run_of(tuned(base, targets, upper), lengths))
+    found = gradients(run_of(tuned(base, targets, upper=upper), lengths))
     monkeypatch.setattr(engine, "needs_recomputing", lambda *_: True)
-    again = gradients(run_of(tuned(base, targets, upper), lengths))
+    again = gradients(run_of(tuned(base, targets, upper=upper), lengths))
     assert found.keys() == expected.keys()
     for name, grad in expected.items():
         assert torch.equal(again[name], found[name])
@@ -194,7 +177,7 @@ def test_runs_trained_together_learn_what_each_learns_alone() -> None:
 def test_predictions_are_those_of_transformers_and_do_not_depend_on_company(
     kind: str, upper: float, first: bool
 ) -> None:
-    model = tuned(encoder(kind, first), "all", upper)
+    model = tuned(encoder(kind, first), upper=upper)
     rows = some_rows([9, 1, 4, 300, 9, 2])
     before = get_peft_model_state_dict(model.adapter)
     found, bare = model.predict_logits(rows), model.predict_logits(rows, adapted=False)

@@ -49,6 +49,7 @@ from choose.models.lora.fused.linear_layers import (
 from choose.models.lora.model import AdapterSpec, Base, load_base, seeded
 from choose.models.lora.training_run import Schedule, TrainingRun, trained_state
 from support import tiny_models as tiny
+from support.tiny_models import some_rows, tuned
 
 KINDS = ("llama", "qwen2", "mistral")
 
@@ -85,27 +86,6 @@ def other(kind: str, **more: Any) -> Base:
             if "norm" in name or "bias" in name:
                 torch.nn.init.normal_(parameter, 1.0, 0.2)
     return Base(model, None, True, False, "cpu")
-
-
-def tuned(
-    base: Base, targets: str = "all", dropout: float = 0.0, classes: int = 3, upper: float = 1.0
-) -> AdaptedModel:
-    """An adapter that already does something, so that every gradient is there."""
-    import torch
-
-    with seeded(5, "cpu"):
-        shape = AdapterSpec(4, targets, dropout, upper)  # type: ignore[arg-type]
-        found = untrained_model(base, shape, classes, "tiny")
-        for name, parameter in found.adapter.named_parameters():
-            if "lora_B" in name:
-                torch.nn.init.normal_(parameter, std=0.1)
-        torch.nn.init.normal_(found.head.weight, std=0.3)
-    return found
-
-
-def some_rows(lengths: Sequence[int], words: int = 60) -> list[list[int]]:
-    chooser = random.Random(3)
-    return [[chooser.randrange(words) for _ in range(length)] for length in lengths]
 
 
 def run_part(

@@ -273,14 +273,8 @@ def train_whole(run: TrainingRun) -> list[str]:
             f"{learning.loss_before:.4f} to {learning.loss_after:.4f}. Try a lower learning_rate, "
             "or more epochs."
         )
-    shortened = []
-    if run.planned_steps:
-        shortened = [
-            f"Shortened to {schedule.steps} of {run.planned_steps} steps, to end in time: "
-            f"trained on {run.rows_seen:,} of {len(run.training_indices):,} rows."
-        ]
     return [
-        *shortened,
+        *run.shortening(),
         f"{plural(run.step, 'step')} of {schedule.batch_size} rows at learning rate "
         f"{schedule.learning_rate:g}, all weights of the encoder trained; loss "
         f"{learning.loss_before:.3f} before and {learning.loss_after:.3f} after training.",

@@ -166,12 +166,6 @@ class TrainingRun(ABC):
             self.planned_steps = self.planned_steps or self.schedule.steps
             self.schedule = replace(self.schedule, steps=max(self.step + 1, steps))
 
-    @property
-    def rows_seen(self) -> int:
-        """Return how many rows of the pool a shortened training has seen."""
-        seen = min(len(self.rows), self.step * self.schedule.batch_size)
-        return seen + len(self.validation_indices)
-
     def next_batch(self) -> list[int]:
         """Return the indices of the next batch among `rows`."""
         return next(self._batches)
@@ -215,18 +209,23 @@ class TrainingRun(ABC):
             stopped = self.step < schedule.steps
             end = f"stopped after {self.step}" if stopped else "taken to the end"
             checked = f"checked on {len(self.validation_indices)} rows, {end}"
-        shortened = []
-        if self.planned_steps:
-            shortened = [
-                f"Shortened to {schedule.steps} of {self.planned_steps} steps, to end in time: "
-                f"trained on {self.rows_seen:,} of {len(self.training_indices):,} rows."
-            ]
         return [
-            *shortened,
+            *self.shortening(),
             f"Up to {schedule.steps} steps of {schedule.batch_size} rows at learning rate "
             f"{schedule.learning_rate:g}, {checked}.",
             f"Loss {learning.loss_before:.3f} before and {learning.loss_after:.3f} after training; "
             f"the adapter moves a logit by up to {learning.largest_change:.2f}.",
+        ]
+
+    def shortening(self) -> list[str]:
+        """Return a sentence on a schedule that was shortened, to end in time."""
+        if not self.planned_steps:
+            return []
+        seen = min(len(self.rows), self.step * self.schedule.batch_size)
+        return [
+            f"Shortened to {self.schedule.steps} of {self.planned_steps} steps, to end in time: "
+            f"trained on {seen + len(self.validation_indices):,} of "
+            f"{len(self.training_indices):,} rows."
         ]
 
     def restore_best(self) -> None:

@@ -11,7 +11,7 @@ from choose.models.lora.batching import RaggedBatch
 from choose.models.lora.fused.attention import AttentionHeads, AttentionLayout, attention_layout
 from choose.models.lora.fused.decoder import FLOAT32_BYTES, PackedLayers
 from choose.models.lora.fused.layers import Layer
-from choose.models.lora.fused.linear_layers import ENCODER_PRODUCTS, PackedLinear, layers_of
+from choose.models.lora.fused.linear_layers import ENCODER_PRODUCTS, layers_of, packed_product_of
 
 # The norm after a product.
 NORMS_AFTER = {"out": "attention.output.LayerNorm", "fall": "output.LayerNorm"}
@@ -68,15 +68,14 @@ def is_encoder(model: Any) -> bool:
 
 
 def _packed_layer(layer: Any, config: Any, dtype: torch.dtype) -> Layer:
-    products = {}
-    for name, paths in ENCODER_PRODUCTS.items():
-        linears = [layer.get_submodule(path) for path in paths]
-        matrices, biases = [one.weight for one in linears], [one.bias for one in linears]
-        products[name] = PackedLinear.of(matrices, biases, dtype)
-    norms = {}
-    for name, path in NORMS_AFTER.items():
-        norm = layer.get_submodule(path)
-        norms[name] = [norm.weight.detach().float(), norm.bias.detach().float()]
+    products = {
+        name: packed_product_of([layer.get_submodule(path) for path in paths], dtype, shares=False)
+        for name, paths in ENCODER_PRODUCTS.items()
+    }
+    norms = {
+        name: [weights.detach().float() for weights in layer.get_submodule(path).parameters()]
+        for name, path in NORMS_AFTER.items()
+    }
     count = config.num_attention_heads
     size = config.hidden_size // count
     heads = AttentionHeads(count, count, size, size**-0.5, both_ways=True)
