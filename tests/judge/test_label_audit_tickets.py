@@ -12,9 +12,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 
-from choose.judge.diagnosis.label_audit import annotator_agreement, audit_labels, most_doubtful
+from choose.judge.diagnosis.label_audit import audit_labels, most_doubtful
 from choose.judge.diagnosis.label_noise import auditor_of
-from choose.judge.evidence import Items
 from choose.tasks.classification import Classification
 from support.audited_studies import evidence
 
@@ -100,38 +99,3 @@ def ranked(hits, planted):
     """Return the average precision of a list of suspects: 1 where all planted errors come first."""
     places = np.flatnonzero(hits) + 1
     return float((np.arange(1, len(places) + 1) / places).sum() / planted)
-
-
-@pytest.mark.slow
-def test_the_average_of_auditors_ranks_planted_errors_as_well_as_the_best_of_them(
-    tickets, answered
-):
-    alone = {n: ranked(*found_in(tickets, {n: table})[1:]) for n, table in answered.items()}
-    found, hits, planted = found_in(tickets, answered)
-    assert len(found.auditors) > 1
-    # 28 of 30 planted errors found or 27 is chance; a ranking that is clearly worse is not.
-    assert ranked(hits, planted) >= max(alone.values()) - 0.03
-    assert ranked(hits, planted) > np.mean(list(alone.values()))
-
-
-def test_the_three_annotators_agree_as_the_card_says():
-    rows = table("annotations.csv")
-    ids = tuple(f"a{i}" for i in range(len(rows)))
-    items = Items(
-        ids=ids,
-        targets=tuple(rows["label"]),
-        clusters=tuple(rows["id"]),
-        annotators=tuple(rows["annotator"]),
-        questions=tuple(rows["id"]),
-    )
-    found = annotator_agreement((items,), sorted(set(rows["label"])))
-    assert (found.annotators, found.questions) == (3, 150)
-    # The pairs agree on 86, 87 and 80 % of 150 tickets.
-    alike = [
-        sum(one == other for one, other in zip(by[a], by[b], strict=True)) / 150
-        for by in [{x: rows.filter(pl.col("annotator") == x)["label"].to_list() for x in "ABC"}]
-        for a, b in ("AB", "AC", "BC")
-    ]
-    assert found.pairwise.value == pytest.approx(sum(alike) / 3)
-    assert 0.75 < found.pairwise.low < found.pairwise.value < found.pairwise.high < 0.93
-    assert 0.7 < found.alpha.low < found.alpha.value < found.pairwise.value
