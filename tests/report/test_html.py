@@ -159,7 +159,7 @@ def test_every_chart_keeps_to_the_schema_of_vega_lite(name: str) -> None:
 
 
 def test_tables_have_heads_and_charts_have_words() -> None:
-    tags = parsed(page_of(decisions.decision())).seen
+    tags = parsed(page_of(decisions.answered())).seen
     assert all("scope" in attrs for tag, attrs in tags if tag == "th")
     drawn = [attrs for tag, attrs in tags if tag == "svg"]
     charts = [attrs for attrs in drawn if attrs.get("aria-hidden") != "true"]

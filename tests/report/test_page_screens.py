@@ -6,11 +6,9 @@ import re
 import tomllib
 from itertools import pairwise
 
-import pytest
-
 from choose.formatting import MINUS
 from choose.report import words
-from choose.report.candidate_order import contending, marked, standings, titles
+from choose.report.candidate_order import contending, marked, titles
 from choose.report.html.chart_style import GREY, palette
 from choose.report.html.line_charts import TICKS, apart, drawable, few
 from choose.report.html.page_tables import (
@@ -163,16 +161,6 @@ def test_bars_span_the_contenders_and_the_rest_is_an_arrow_at_their_edge() -> No
     assert all(0 < place < 240 for place in places)
     assert f"from {MINUS}9 to +5" in standings_table(decision).caption
     assert {c.candidate for c in drawable(decision)} <= {"lora", "probe", "tfidf"}
-
-
-def test_a_record_without_standings_is_ordered_by_its_pairs() -> None:
-    """A pair stands the other way round where the chosen candidate is its first."""
-    found = {s.candidate: s for s in standings(decisions.decision())}
-    assert next(iter(found)) == "probe"
-    assert found["lora"].difference.value == pytest.approx(-0.005)  # type: ignore[union-attr]
-    assert found["lora"].difference.low == pytest.approx(-0.025)  # type: ignore[union-attr]
-    assert found["tfidf"].common == 600
-    assert found["few-shot"].difference is None
 
 
 def test_a_candidate_has_one_colour_and_one_dash_and_constants_are_grey() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from choose.formatting import DASH, MINUS, clean, listed, plural, short_model
-from choose.report.decision_text import chosen
 from choose.report.screen_text import shorten
 from choose.schema.base import Interval
 from choose.schema.decision import Decision, Pair
@@ -30,40 +29,12 @@ def ranked(
 
 
 def standings(decision: Decision) -> tuple[Standing, ...]:
-    """Return every candidate against the chosen one, on the rows that both answered.
+    """Return every candidate that has a card against the chosen one, on the rows of both.
 
     Ranked by that difference; candidates that share no row with the chosen one come last.
-    Records of earlier versions hold pairs instead.
     """
     known = {card.candidate for card in decision.scorecards}
-    if stored := tuple(s for s in decision.standings if s.candidate in known):
-        return stored
-    pick = chosen(decision.verdict)
-    pairs = {p.b if p.a == pick else p.a: p for p in decision.pairs if pick in (p.a, p.b)}
-    found = [_standing(card, pick, pairs.get(card.candidate)) for card in decision.scorecards]
-    return tuple(sorted(found, key=_rank))
-
-
-def _standing(card: Scorecard, pick: str, pair: Pair | None) -> Standing:
-    gap = pair.difference if pair else None
-    if pair and gap and pair.a == pick:  # from the other candidate's side
-        gap = negated(gap)
-    return Standing(
-        candidate=card.candidate,
-        family=card.family,
-        chosen=card.candidate == pick,
-        accuracy=card.accuracy,
-        difference=gap,
-        common=pair.rows if pair else card.rows if card.candidate == pick else 0,
-        rows=card.rows,
-        ms_per_answer=card.cost.ms_per_item,
-        usd_per_1k=card.cost.usd_per_1k,
-    )
-
-
-def _rank(standing: Standing) -> tuple[bool, float]:
-    gap = standing.difference
-    return (gap is None and not standing.chosen), -gap.value if gap else 0.0
+    return tuple(s for s in decision.standings if s.candidate in known)
 
 
 def measured(decision: Decision) -> list[Scorecard]:

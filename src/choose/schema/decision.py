@@ -266,7 +266,7 @@ class DatasetRecord(Record):
     """The labelled set of the study.
 
     `learnt` is the number of training rows of the compared fits, out of a training pool of `pool`
-    rows; the largest of the folds, and null in records of earlier versions. `personal` counts the
+    rows; the largest of the folds. `personal` counts the
     rows whose text seems to hold personal data or a key; null where the texts were not read.
     """
 

@@ -154,8 +154,7 @@ class ViewPoint(Record):
         accuracy: on the perturbed rows.
         consistent_and_correct: share of the answers that stay the same and are right.
         rows: the rows that were perturbed.
-        change: accuracy on them minus accuracy on the same rows as they are, by the same fits;
-            null in records of earlier versions.
+        change: accuracy on them minus accuracy on the same rows as they are, by the same fits.
         clean: accuracy on the same rows as they are.
     """
 
