@@ -123,9 +123,8 @@ def parsed(command: str) -> tuple[str, Study]:
     assert choose == "choose"
     context = get_command(app).commands[name].make_context(name, words)  # type: ignore[attr-defined]
     given = context.params
-    study = plan.resolve(
-        given["data"], given["config"], overrides(context), given.get("strategy") or ()
-    )
+    file = given["store"] if name == "continue" else given["config"]
+    study = plan.resolve(given.get("data"), file, overrides(context), given.get("strategy") or ())
     return name, study
 
 
@@ -186,7 +185,7 @@ def test_every_command_of_a_study_can_be_typed(
                 continue
             kinds.add(step.kind)
             name, study = parsed(step.command)
-            assert name in ("compare", "check")
+            assert name in ("continue", "check")
             assert load_dataset(study.data, study.task).examples.keys() == rows.keys()
             if "-s all" in step.command:
                 assert {"prompt", "lora", "tfidf", "knn"} <= {*names_of(study)}

@@ -229,8 +229,9 @@ def test_commands_name_the_study_by_its_path_wherever_it_lies(written: str) -> N
         render(base.model_copy(update={"verdict": verdict}), store)
     )
     said = " ".join(out.getvalue().split())
-    file = "/study.toml" if "toml" in written else ""
-    assert f"choose compare -c '/studies of us/demo{file}' --budget 15m" in said
+    verb = "compare -c '/studies of us/demo/study.toml'"
+    verb = verb if "toml" in written else "continue '/studies of us/demo'"
+    assert f"choose {verb} --budget 15m" in said
 
 
 @pytest.mark.parametrize("made", FITTING)

@@ -131,11 +131,14 @@ def print_decision(
 ) -> None:
     """Print a decision to stdout: its record, its first screen or the full report."""
     from choose.report.terminal.decision_page import render, render_full
+    from choose.study.study_folder import stored_studies
 
     if as_json:
         print_record(decision.model_dump_json(by_alias=True, indent=1))
     else:
-        stdout().print((render_full if full else render)(decision, store))
+        newest = next(iter(stored_studies()), None)
+        shown = render_full if full else render
+        stdout().print(shown(decision, store, newest is not None and newest.path == str(store)))
 
 
 def show_page(decision: Decision, store: Path) -> None:

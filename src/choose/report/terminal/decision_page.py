@@ -42,20 +42,26 @@ from choose.schema.study_changes import Versus
 NAME = 24
 
 
-def render(decision: Decision, store: Path | None = None) -> RenderableType:
+def render(decision: Decision, store: Path | None = None, newest: bool = False) -> RenderableType:
     """Return the first screen, laid out for the console that prints it."""
-    return FirstScreen(typed_here(decision, store), store)
+    more = "" if store is None else f"More: choose report {clean(shlex.quote(str(store)))} --full"
+    if newest:
+        more = "More: choose report --full. The page: choose open. Words: choose explain WORD."
+    return FirstScreen(typed_here(decision, store, newest), more)
 
 
-def render_full(decision: Decision, store: Path | None = None) -> RenderableType:
+def render_full(
+    decision: Decision, store: Path | None = None, newest: bool = False
+) -> RenderableType:
     """Return the Markdown report, laid out for the console that prints it."""
-    return Full(typed_here(decision, store))
+    return Full(typed_here(decision, store, newest))
 
 
-def typed_here(decision: Decision, store: Path | None) -> Decision:
+def typed_here(decision: Decision, store: Path | None, newest: bool = False) -> Decision:
     """Put the path of the study into its commands, which may have been written elsewhere.
 
-    The record is meant to be shared, so it holds no folder of this machine.
+    The record is meant to be shared, so it holds no folder of this machine. The `newest` study
+    needs no path to be continued.
     """
     if store is None:
         return decision
@@ -68,6 +74,8 @@ def typed_here(decision: Decision, store: Path | None) -> Decision:
             if flag in ("-c", "--out"):
                 file = words[place + 1].endswith("/study.toml")
                 words[place + 1] = str(store / "study.toml" if file else store)
+        if words[1:4] == ["compare", "-c", str(store)]:
+            words[1:4] = ["continue", *([] if newest else [str(store)])]
         return shlex.join(words)
 
     steps = tuple(

@@ -6,10 +6,8 @@ does not fit is left out whole: no sentence is cut.
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from textwrap import indent
 
 from rich.cells import cell_len
@@ -84,10 +82,10 @@ ROOMS = (
 
 @dataclass(frozen=True, slots=True)
 class FirstScreen:
-    """The first screen of a decision; `store` is the folder of the study."""
+    """The first screen of a decision; `more` says how to see the rest."""
 
     decision: Decision
-    store: Path | None = None
+    more: str = ""
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Show as much as fits, in lines that are no wider than the console."""
@@ -100,7 +98,7 @@ class FirstScreen:
         limit = min(LINES, options.size.height - BELOW) if console.is_terminal else PIPED
         lines: list[list[Segment]] = []
         for room in ROOMS:
-            parts = first_screen(self.decision, self.store, options.max_width, room)
+            parts = first_screen(self.decision, self.more, options.max_width, room)
             lines = console.render_lines(Group(*parts), options, pad=False)
             if len(lines) <= limit:
                 break
@@ -108,7 +106,7 @@ class FirstScreen:
 
 
 def first_screen(
-    decision: Decision, store: Path | None, width: int, room: Room = ROOMS[0]
+    decision: Decision, more: str, width: int, room: Room = ROOMS[0]
 ) -> Iterator[RenderableType]:
     """Yield the parts of the screen, for so many columns."""
     if room.context:
@@ -127,9 +125,9 @@ def first_screen(
     for text in list(words.reading(decision))[:1] if room.caveats > 1 else ():
         yield Padding(literal(text), (0, 0, 0, INDENT))
     yield from _next(decision, width, room)
-    if store is not None and room.more:
+    if more and room.more:
         yield Text()
-        yield note(f"More: choose report {clean(shlex.quote(str(store)))} --full")
+        yield note(more)
 
 
 def _answer(decision: Decision, width: int) -> RenderableType:
