@@ -10,8 +10,8 @@ from choose.judge.verdict import judge
 from choose.report.html.line_charts import volumes
 from choose.report.html.page import render_html
 from choose.report.markdown import render_markdown
-from choose.schema.decision import SEARCHED, Decision, Note
-from support.decisions import HOSTILE, decision, served
+from choose.schema.decision import Decision
+from support.decisions import HOSTILE, decision
 from support.html import page_of
 from support.priced_studies import rule, world
 
@@ -34,18 +34,6 @@ def test_every_report_says_what_it_costs_and_when_it_pays(priced, form):
     assert f"pays off after about {rough(pair.requests.value)} answers" in text
     assert "lora: on one base of 300 MB, each further task adds 4" in text
     assert "Counted over a year at 100 answers a month" in text
-
-
-@pytest.mark.parametrize("form", [render_markdown, page_of])
-def test_what_a_search_gained_stands_by_the_candidates_and_nowhere_else(form):
-    study, gained = served(), f"{SEARCHED} 12 settings for 214 questions."
-    note = Note(candidate="prompt", text=gained, fits=3)
-    notes = (*study.method.notes, note)
-    method = study.method.model_copy(update={"notes": notes})
-    text = form(study.model_copy(update={"method": method})).replace("\\", "")
-    assert text.count(f"prompt: {gained} (3 fits)") == text.count(gained) == 1
-    assert text.index("andidates") < text.index(gained) < text.index("Notes from training")
-    assert "181 steps" in text
 
 
 @pytest.mark.parametrize("form", [render_markdown, page_of])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from choose.formatting import (
@@ -172,10 +172,10 @@ def noted(note: Note) -> str:
     return note.text if note.fits == 1 else f"{note.text} ({plural(note.fits, 'fit')})"
 
 
-def fit_notes(decision: Decision, of_search: bool) -> tuple[str, ...]:
-    """Return what fits noted: on what a search gained, or on anything else."""
+def fit_notes(decision: Decision) -> tuple[str, ...]:
+    """Return what fits noted, with the candidate."""
     notes = decision.method.notes if decision.method else ()
-    return tuple(f"{n.candidate}: {noted(n)}" for n in notes if n.of_search is of_search)
+    return tuple(f"{note.candidate}: {noted(note)}" for note in notes)
 
 
 def with_span(interval: Interval) -> str:
@@ -192,10 +192,10 @@ _REFUSED: dict[Refused, str] = {
 }
 
 
-def forecast_lines(decision: Decision) -> Iterator[str]:
-    """Yield how many labels each candidate needs, or why that is not known."""
+def forecast_lines(decision: Decision, but: Sequence[str] = ()) -> Iterator[str]:
+    """Yield how many labels each candidate `but` some needs, or why that is not known."""
     refused: dict[str, list[str]] = {}
-    for forecast in decision.forecasts:
+    for forecast in (one for one in decision.forecasts if one.candidate not in but):
         name = clean(forecast.candidate)
         if parts := [_needed(one) for one in (forecast.target, forecast.margin) if one]:
             yield f"{name}: {'; '.join(parts)}."

@@ -138,7 +138,7 @@ def _decision_lines(decision: Decision, checks: Sequence[Expectation]) -> Iterat
     )
     yield from _list("About the data", decision.dataset.findings)
     yield from _list("Left out", [one.sentence for one in decision.left_out])
-    yield from _list("Notes from training", list(fit_notes(decision, of_search=False)))
+    yield from _list("Notes from training", list(fit_notes(decision)))
     yield ""
     yield (
         f"choose {literal(decision.choose)}, rule {literal(decision.rule)}, data "
@@ -198,8 +198,7 @@ def _candidates(decision: Decision) -> list[str]:
     heads = ["candidate", "family", "model", scored, "95 % CI", "rows", "seeds"]
     heads += ["ms per item", "training seconds"]
     rows = table(heads, (_row(decision, card, models[card.model]) for card in cards))
-    gains = [f"- {sentence(text)}" for text in fit_notes(decision, of_search=True)]
-    return [*rows, *(["", UNEVEN] if uneven(decision) else []), *([""] if gains else []), *gains]
+    return [*rows, *(["", UNEVEN] if uneven(decision) else [])]
 
 
 def _row(decision: Decision, card: Scorecard, model: str) -> list[str]:

@@ -36,21 +36,12 @@ class Look(Record):
     rule: str
 
 
-# How notes on what a search compared and cost begin.
-SEARCHED = "The search compared"
-
-
 class Note(Record):
     """What `fits` fits of a candidate noted; numbers that differ between them are ranges."""
 
     candidate: str
     text: str
     fits: int
-
-    @property
-    def of_search(self) -> bool:
-        """Return whether it says what a search for settings compared."""
-        return self.text.startswith(SEARCHED)
 
 
 class Method(Record):
@@ -205,7 +196,7 @@ class Caveat(Record):
             ``partly-answered``: the named candidate answered `rows`; ``part-of-labels``: the best
             members of families that learned from `rows` of the `whole` training rows; ``failed``;
             ``small-model``: models that were prompted; ``no-evidence``: families whose small model
-            does no better than guessing, which says nothing of them; ``may-have-seen``: a candidate
+            does no better than guessing, which says nothing of them; ``may-have-seen``: candidates
             whose model may know the test rows; ``labels-hide-success``, ``target-open``; ``looks``:
             how often these rows were judged (`rows`); ``shift``: a label that is far more, or less,
             common among the test rows (`shares`: of training and test rows); ``check-failed``: a

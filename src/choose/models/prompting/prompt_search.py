@@ -25,7 +25,6 @@ from choose.models.prompting.local_prompter import (
 from choose.models.prompting.prompts import WORDINGS, Prompter, PromptSettings
 from choose.models.prompting.search_budget import SearchBudget, SearchStopped
 from choose.models.prompting.written_descriptions import described
-from choose.schema.decision import SEARCHED
 from choose.schema.score_names import name_of
 from choose.types import Counts, Example, Floats, Task
 
@@ -192,13 +191,16 @@ class PromptSearch:
             kept = "the best so far is kept" if self.known else "the usual prompt is used"
             ended = f" It ended early because {self.stopped}: {kept}."
         if not self.known:
-            return [f"Prompt: {described}.", f"{SEARCHED} nothing, for {self.budget.cost}.{ended}"]
+            return [
+                f"Prompt: {described}.",
+                f"The search compared nothing, for {self.budget.cost}.{ended}",
+            ]
         best, usual = (max(self.known[one].scores.values()) for one in (setting, PromptSetting()))
         metric = "accuracy" if self.task.labels else name_of(self.task.metrics[0])
         return [
             f"Prompt: {described}.",
-            f"{SEARCHED} {len(self.known)} settings on {len(self.parts.asked)} training rows: "
-            f"{metric} {best:.3f}, which is too high as the best of several, the usual prompt "
+            f"The search compared {len(self.known)} settings on {len(self.parts.asked)} training "
+            f"rows: {metric} {best:.3f}, which is too high as the best of several, the usual prompt "
             f"{usual:.3f}, for {self.budget.cost}.{ended}",
         ]
 

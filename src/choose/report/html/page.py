@@ -183,7 +183,7 @@ def _evidence(decision: Decision, texts: Mapping[str, str]) -> dict[str, Any]:
     cards = ranked(decision)
     # What never changes says nothing of noise, typos or new labels.
     readers = [card for card in cards if not answers_alike(card)]
-    alike = tuple(f"{clean(card.candidate)}:" for card in cards if card not in readers)
+    alike = tuple(card.candidate for card in cards if card not in readers)
     return {
         "cards": cards,
         "marked": {card.candidate: marked(decision, card) for card in cards},
@@ -197,7 +197,7 @@ def _evidence(decision: Decision, texts: Mapping[str, str]) -> dict[str, Any]:
         },
         "uneven": UNEVEN if uneven(decision) else "",
         "readers": readers,
-        "forecasts": [line for line in forecast_lines(decision) if not line.startswith(alike)],
+        "forecasts": list(forecast_lines(decision, but=alike)),
         "coverage": coverage_line(decision),
         "answered": answered_line(decision),
         "runs": runs_line(decision),

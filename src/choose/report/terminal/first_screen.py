@@ -37,13 +37,6 @@ LABEL, INDENT, WIDE = 9, 2, 96
 COSTS = ("won:lost", "s/1,000", "$/1,000")
 
 
-def warning(decision: Decision) -> str:
-    """Return what a reader must know of every figure of a candidate, or of leaks; else empty."""
-    names = tuple(f"{card.candidate}: " for card in decision.scorecards)
-    found = (t for t in decision.dataset.findings if t.startswith(names) or "also occur" in t)
-    return next(found, "")
-
-
 def context(decision: Decision) -> str:
     """Return the name and the size of the data."""
     data = decision.dataset
@@ -116,8 +109,8 @@ def first_screen(
     told = [*words.doubts(decision)][: room.doubts]
     for text in told:
         yield Padding(literal(text), (0, 0, 0, INDENT))
-    warned = [warning(decision), *map(words.rare_sentence, decision.verdict.rare[:1])]
-    for text in [*filter(None, warned), *words.caveats(decision)][: room.caveats]:
+    rare = map(words.rare_sentence, decision.verdict.rare[:1])
+    for text in [*rare, *words.caveats(decision)][: room.caveats]:
         yield Padding(literal(text, "yellow"), (0, 0, 0, INDENT))
     yield Text()
     yield from _families(decision, width)
