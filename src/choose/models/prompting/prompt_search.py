@@ -200,7 +200,7 @@ class PromptSearch:
         return [
             f"Prompt: {described}.",
             f"The search compared {len(self.known)} settings on {len(self.parts.asked)} training "
-            f"rows: {metric} {best:.3f}, which is too high as the best of several, the usual prompt "
+            f"rows: {metric} {best:.3f}, too high as the best of several, the usual prompt "
             f"{usual:.3f}, for {self.budget.cost}.{ended}",
         ]
 
