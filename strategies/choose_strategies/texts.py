@@ -136,15 +136,16 @@ def _lead(text: str, sentences: int) -> str:
 # Passages of documents in which words are counted: enough to know the common ones.
 MOST_COUNTED = 5_000
 
-# Numbers of passages that are tried, and training rows for that, at least and at most.
-NUMBERS, FEWEST_TRIED, MOST_TRIED = (1, 3, 5), 16, 200
+# Numbers of passages that are tried, 0 for the first one whole; training rows for that.
+NUMBERS, FEWEST_TRIED, MOST_TRIED = (1, 3, 5, 0), 16, 200
 
 
 class Sentence(TextBaseline):
     """Answer with the sentence of what is read that shares the rarest words with the question.
 
     What is read is the question's own passage, or the first passages of the documents that BM25
-    finds: as many as give the best answers to training rows, unless `k` says how many.
+    finds: as many as give the best answers to training rows, unless `k` says how many, or the first
+    one whole.
     """
 
     title: ClassVar[str] = "best sentence of the passage"
@@ -152,7 +153,7 @@ class Sentence(TextBaseline):
     needs: ClassVar[str] = "documents (--documents), or questions with a passage (--field)"
     takes: ClassVar[str] = "under a second to train, under a millisecond an answer"
     kinds: ClassVar[tuple[str, ...]] = ("answering",)
-    revision: ClassVar[int] = 3
+    revision: ClassVar[int] = 4
     reads: ClassVar[bool] = True
     limits: ClassVar[Mapping[str, tuple[float, float]]] = {"k": (1, 100)}
 
@@ -184,7 +185,6 @@ class Sentence(TextBaseline):
             word: math.log(len(sentences) / count)
             for word, count in sorted(Counter(w for words in sentences for w in words).items())
         }
-        # The sentence of a single passage is what is read where nothing is tried.
         self.read, self.notes = self.k or 1, list[str]()
         if self.k is None and self.corpus is not None:
             self._choose(task, examples)
@@ -198,22 +198,22 @@ class Sentence(TextBaseline):
         found = self._shown(items, max(NUMBERS))
         metric, means = task.metrics[0], dict[int, float]()
         for count in NUMBERS:
-            answers = [
-                self._best(item, passages[:count])
-                for item, passages in zip(items, found, strict=True)
-            ]
-            pairs = zip(answers, rows, strict=True)
-            scores = [task.score(a or None, r.targets)[metric] for a, r in pairs]
+            scores = list[float]()
+            for item, row, own in zip(items, rows, found, strict=True):
+                answer = self._best(item, own[: count or 1], whole=not count)
+                scores.append(task.score(answer or None, row.targets)[metric])
             means[count] = round(sum(scores) / len(scores), 9)
         self.read = max(means, key=means.__getitem__)
-        told = ", ".join(f"{mean:.3f} with {count}" for count, mean in means.items())
-        self.notes = [f"Passages read: {self.read}. {metric} on {len(rows)} training rows: {told}."]
+        told = ", ".join(f"{mean:.3f} with {n or 'the first whole'}" for n, mean in means.items())
+        read = self.read or "the first, whole"
+        self.notes = [f"Passages read: {read}. {metric} on {len(rows)} training rows: {told}."]
 
     def predict(self, items: Sequence[Item]) -> Answers:
         """Answer with a sentence of the passage shown, which is the evidence."""
-        most = max(self.read, LOOKED)
-        shown, further = parted(items, self._shown(items, most), self.read)
-        outputs = [self._best(item, own) for item, own in zip(items, shown, strict=True)]
+        found = self._shown(items, max(self.read, LOOKED))
+        shown, further = parted(items, found, self.read or 1)
+        pairs = zip(items, shown, strict=True)
+        outputs = [self._best(*pair, whole=not self.read) for pair in pairs]
         known = self.corpus is not None or any(item.passages is not None for item in items)
         return Answers(
             outputs=tuple(output or None for output in outputs),
@@ -244,8 +244,7 @@ class Sentence(TextBaseline):
         facts, _ = read_fitted(folder, self)
         self.passage = str(facts["passage"])
         self.rarity = {str(word): float(value) for word, value in facts["rarity"].items()}
-        documents = facts["documents"]
-        self.corpus = None if documents is None else corpus_from(documents)
+        self.corpus = corpus_from(facts["documents"]) if facts["documents"] else None
         self.cached_seconds = 0.0
         self.read, self.notes = int(facts["read"]), []
 
@@ -267,10 +266,12 @@ class Sentence(TextBaseline):
         """Return the passage that the question has in a field; none where one could be given."""
         return item.fields.get(self.passage, "") if item.passages is None else ""
 
-    def _best(self, item: Item, passages: Sequence[Passage]) -> str:
-        """Return the best sentence of what is read; of equally good ones the first."""
+    def _best(self, item: Item, passages: Sequence[Passage], *, whole: bool = False) -> str:
+        """Return the best sentence of what is read, of equals the first; or the first passage."""
         asked = _words(item.text)
         texts = [passage.text for passage in passages] or [self._own(item)]
+        if whole:
+            return " ".join(texts[0].split())
         unknown = max(self.rarity.values(), default=1.0)
 
         def score(words: frozenset[str]) -> float:

@@ -137,6 +137,21 @@ def test_with_few_rows_or_a_given_number_nothing_is_chosen(fitted: Any) -> None:
     assert {len(ids) for ids in given_number.predict(ITEMS).evidence} == {2}
 
 
+def test_f4_the_first_passage_whole_is_the_answer_where_that_scores_higher() -> None:
+    """It had 45 points of token F1 where no candidate that was measured had more than 27."""
+    corpus = Corpus(tuple(Document(id=f"d{n}", text=f"{t} {n}") for n, t in enumerate(TEXTS * 3)))
+    strategy: Any = build("sentence", seed=0)
+    rows = [
+        Example(id=f"q{n}", text=d.text, target=d.text, evidence=(Span(d.id, 0, len(d.text)),))
+        for n, d in enumerate(corpus.documents)
+    ]
+    strategy.fit(with_corpus(Answering(), corpus), rows)
+    assert strategy.facts()["notes"][0].startswith("Passages read: the first, whole.")
+    answers = strategy.predict([row.item() for row in rows])
+    assert answers.outputs == tuple(row.target for row in rows)
+    assert {len(ids) for ids in answers.evidence} == {1}
+
+
 def test_the_best_sentence_is_of_the_first_passage() -> None:
     strategy: Any = build("sentence", seed=0)
     strategy.fit(TASK, ROWS)

@@ -54,6 +54,10 @@ if TYPE_CHECKING:
     from choose.types import Dataset, Run
 
 
+# Share of a budget in which the study is judged, and its page written.
+CLOSING = 0.03
+
+
 class Observer(Protocol):
     """Receives the events of a run."""
 
@@ -207,7 +211,7 @@ def run_study(
     from choose.study.candidates import check_machine, check_names
 
     most = study.grid.max_usd
-    budget = Budget(study.grid.budget_seconds, most, started or perf_counter())
+    budget = Budget(study.grid.budget_seconds, most, CLOSING, started or perf_counter())
     check_machine(study)
     watch, folder, home = observer or Silent(), Path(out) if out else None, stored_in(file)
     study, pools = (read := divided(study, rows)).study, read.pools

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from click import get_current_context
 
 from choose.cli.ci_gates import Expect, FailUnder, Gates, MinChance
 from choose.cli.options import (
@@ -109,10 +110,11 @@ def run(
     study = resolve(data, config, settings, strategies or ())
     check_outputs("decision", results.outputs, inputs_of(study, config), out)
     results.gates.check(names(study))
+    started: float | None = get_current_context().find_root().obj
     try:
-        with Progress(stderr()) as observer:
-            approve = Consent(results.yes)
-            outcome = run_study(study, config, out=out, observer=observer, approve=approve)
+        with Progress(stderr(), started) as observer:
+            how: dict[str, Any] = {"observer": observer, "approve": Consent(results.yes)}
+            outcome = run_study(study, config, out=out, started=started, **how)
     except Interrupted as stop:
         say(str(stop))
         raise typer.Exit(130) from None

@@ -8,7 +8,7 @@ from math import inf, log
 
 from choose.schema.plan import COMPARISON, Job, Reach, Round
 from choose.strategy import find
-from choose.types import Dataset, Family, Run
+from choose.types import Dataset, Family, Run, Trial
 
 CLEAN = ("clean", 0)
 
@@ -34,6 +34,7 @@ class Pace:
     """What a candidate took.
 
     Attributes:
+        times: how many times the assumed seconds it takes.
         growth: power of the rows by which a fit grows, until two fits have told it.
         fits: rows -> seconds of its fit on them.
         cut: rows of fits that time had made shorter: more rows take as long again on top.
@@ -41,6 +42,7 @@ class Pace:
         dollars: what each of its latest answers cost.
     """
 
+    times: float = 1.0
     growth: float = 1.0
     fits: dict[int, float] = field(default_factory=dict)
     cut: set[int] = field(default_factory=set)
@@ -51,12 +53,16 @@ class Pace:
         """Count a run, whose fit should have ended within the seconds of `aim`."""
         if (run.fit_seconds or 0.0) > CUT_SHARE * aim:
             self.cut.add(run.trial.train_size)
-        family = find(run.trial.strategy).family
-        self.growth = GROWTH.get(family, 1.0)
+        self.growth = GROWTH.get(find(run.trial.strategy).family, 1.0)
+        fit, answer = _assumed(run.trial)
+        count, assumed = len(run.asked.get(CLEAN, ())), 0.0
         if run.fit_seconds is not None:
             self.fits[run.trial.train_size] = run.fit_seconds
-        if count := len(run.asked.get(CLEAN, ())):
+            assumed = fit * run.trial.train_size / 250 + answer * count
+        if count:
             self.answer = (run.predict_seconds or 0.0) / count
+        if assumed:
+            self.times = ((run.fit_seconds or 0.0) + (run.predict_seconds or 0.0)) / assumed
 
     def fit(self, rows: int) -> float | None:
         """Return the seconds of a fit as the last two grew; None before the first."""
@@ -74,19 +80,21 @@ class Pace:
         """Return the forecast of a job's fit."""
         rows = job.trial.train_size
         known = self.fit(rows)
-        return _constants(job)[0] * max(rows, 1) / 250 if known is None else known
+        first = self.times * _assumed(job.trial)[0] * max(rows, 1) / 250
+        return first if known is None else known
 
     def answer_seconds(self, job: Job, dataset: Dataset, had: int = 0) -> float:
         """Return the forecast of what a job asks beyond the `had` rows that are answered."""
-        each = _constants(job)[1] if self.answer is None else self.answer
+        each = self.times * _assumed(job.trial)[1] if self.answer is None else self.answer
         rows = len(dataset.folds[min(job.trial.fold, len(dataset.folds) - 1)].questions)
         clean = max(0, (job.ask or job.trial.scenario.ask or rows) - had)
         views = len(job.views) + job.repeats - 1
         return each * (clean + views * min(rows, job.view_rows // len(dataset.folds)))
 
 
-def _constants(job: Job) -> tuple[float, float]:
-    cls = find(job.trial.strategy)
+def _assumed(trial: Trial) -> tuple[float, float]:
+    """Return the seconds of a fit on 250 rows, and of an answer, before any were measured."""
+    cls = find(trial.strategy)
     return FAST if cls.cheap else SLOW[cls.family]
 
 

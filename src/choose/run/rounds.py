@@ -59,6 +59,7 @@ class Budget:
     """The seconds and dollars of one command; None is no limit.
 
     Attributes:
+        closing: share of the seconds in which the study is judged and its page written.
         started: `perf_counter` when the command began.
         waited: seconds that do not count, such as those of consent.
         spent: dollars so far.
@@ -66,6 +67,7 @@ class Budget:
 
     seconds: float | None = None
     dollars: float | None = None
+    closing: float = 0.0
     started: float = field(default_factory=perf_counter)
     waited: float = 0.0
     spent: float = 0.0
@@ -76,8 +78,10 @@ class Budget:
         return perf_counter() - self.started - self.waited
 
     def left(self) -> float:
-        """Return the seconds that are left; infinite without a limit."""
-        return inf if self.seconds is None else max(0.0, self.seconds - self.elapsed)
+        """Return the seconds that are left to run trials; infinite without a limit."""
+        if self.seconds is None:
+            return inf
+        return max(0.0, (1 - self.closing) * self.seconds - self.elapsed)
 
     def fits(self, seconds: float, *, dollars: float = 0.0, reserve: float = 0.0) -> bool:
         """Return whether work ends in time, leaves a share of the seconds, and can be paid."""
@@ -337,7 +341,8 @@ class _Loop:
     ) -> GroupRequest | None:
         """Return the request of some jobs; None where it would not end in time."""
         name, left = jobs[0].trial.candidate, self.budget.left()
-        pace, first = self.paces.setdefault(name, Pace()), name not in self._compared
+        first = name not in self._compared
+        pace = self.paces.setdefault(name, Pace(times=self._times(name)))
         fits = [pace.fit_seconds(job) if self._needs_fit(job) else 0.0 for job in jobs]
         before = [self.runs.get(job.trial.key) for job in jobs]
         had = [len(run.asked.get(CLEAN, ())) if run else 0 for run in before]
@@ -346,8 +351,7 @@ class _Loop:
         usd = sum(pace.dollars * max(0, j.ask - n) for j, n in zip(jobs, had, strict=True))
         compared = round.part == COMPARISON and self._is_slow(name)
         reserve = RESERVE if compared and round.number else 0.0
-        seconds, reserve = (0.0, 0.0) if first else (needed, reserve)
-        if left <= 0 or not self.budget.fits(seconds, dollars=usd, reserve=reserve):
+        if left <= 0 or not self.budget.fits(needed, dollars=usd, reserve=reserve):
             self._cannot(jobs, max(fits), left=left, paid=self.budget.pays(usd))
             return None
         self._numbers += 1
@@ -368,6 +372,16 @@ class _Loop:
             fit_seconds=fit_seconds,
             earlier={run.trial.key: run for run in before if run is not None},
         )
+
+    def _times(self, name: str) -> float:
+        """Return how many times the assumed seconds a candidate takes: of slow ones, the least.
+
+        The first slow one is begun in any case.
+        """
+        if not self._is_slow(name):
+            return 1.0
+        slow = [pace for name, pace in self.paces.items() if self._is_slow(name) and pace.fits]
+        return min((pace.times for pace in slow), default=0.0)
 
     def _turn(self, name: str) -> tuple[bool, float]:
         """Return when a candidate's turn is: fast ones, then the likeliest to be the one to use."""

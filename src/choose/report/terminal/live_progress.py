@@ -31,20 +31,19 @@ class LiveProgress:
     show. Scores are raw means over the rows that a candidate has answered, and provisional.
     """
 
-    def __init__(self, console: Console | None = None) -> None:
+    def __init__(self, console: Console | None = None, started: float | None = None) -> None:
         self._console = console or Console(stderr=True, highlight=False)
         self._budget: float | None = None
         self._bar: StudyBar | None = None
         self._current: Job | None = None
         self._jobs = self._ended = self._reused = 0
         self._begun = False
-        self._start = perf_counter()
+        self._start = started or perf_counter()
         self._sent: Sent | None = None
         self._verdict = self._silent = ""
 
     def __enter__(self) -> Self:
-        """Start the clock."""
-        self._start = perf_counter()
+        """Start."""
         return self
 
     def __exit__(
