@@ -19,11 +19,13 @@ _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 INPUT, INTERRUPTED, FAULT = 2, 130, 70
 
 
-def main() -> None:
-    """Run the command line; whatever goes wrong ends in one red line on stderr.
+# `perf_counter` when this process's command began: imports and reading count as time of a budget.
+started: float | None = None
 
-    A budget of time counts from here: imports and reading are part of it.
-    """
+
+def main() -> None:
+    """Run the command line; whatever goes wrong ends in one red line on stderr."""
+    global started
     started = perf_counter()
     try:
         from choose.cli.app import app
@@ -31,12 +33,14 @@ def main() -> None:
         with warnings.catch_warnings():
             if not sys.warnoptions:  # a user who asks for warnings with -W sees them
                 warnings.simplefilter("ignore")
-            code = app(prog_name="choose", standalone_mode=False, obj=started) or 0
+            code = app(prog_name="choose", standalone_mode=False) or 0
         sys.stdout.flush()
     except SystemExit:
         raise
     except BaseException as error:  # a panic of polars is no Exception
         _exit_with(error)
+    finally:
+        started = None
     sys.exit(code)
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from click import get_current_context
 
+from choose import cli
 from choose.cli.ci_gates import Expect, FailUnder, Gates, MinChance
 from choose.cli.options import (
     DATA_FLAGS,
@@ -110,11 +110,10 @@ def run(
     study = resolve(data, config, settings, strategies or ())
     check_outputs("decision", results.outputs, inputs_of(study, config), out)
     results.gates.check(names(study))
-    started: float | None = get_current_context().find_root().obj
     try:
-        with Progress(stderr(), started) as observer:
+        with Progress(stderr(), cli.started) as observer:
             how: dict[str, Any] = {"observer": observer, "approve": Consent(results.yes)}
-            outcome = run_study(study, config, out=out, started=started, **how)
+            outcome = run_study(study, config, out=out, started=cli.started, **how)
     except Interrupted as stop:
         say(str(stop))
         raise typer.Exit(130) from None
