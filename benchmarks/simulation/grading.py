@@ -19,8 +19,8 @@ from choose.judge.evidence import CandidateInfo, Evidence
 from choose.judge.goal import RULE
 from choose.judge.verdict import judge
 from choose.schema.base import Interval
-from choose.schema.costs import Move
 from choose.schema.decision import Decision
+from choose.schema.standings import Step
 from choose.store.store import Store
 from choose.tasks.classification import Classification
 from choose.types import Dataset, Example, Fold
@@ -282,18 +282,16 @@ def ask_more(found: Decision, setting: Setting, rng: np.random.Generator) -> Ask
 
     Skipped where prices set another margin for each pair.
     """
-    move = next((move for move in found.moves if move.action == "test-more"), None)
-    if move is None or setting.costs:
+    step = next((step for step in found.verdict.steps if step.code == "separate"), None)
+    if step is None or setting.costs:
         return NOT_TRIED
-    even = _again(setting, move.labels_low, rng)
-    # The move names only the even chance where no number of rows gives four in five.
-    surer = move.labels if move.labels != move.labels_low else None
-    likely = _again(setting, surer, rng)
-    named = [more for more in (move.labels_low, surer) if more is not None]
+    # The step names only the even chance where no number of rows gives four in five.
+    even, likely = (_again(setting, more, rng) for more in (step.count, step.total))
+    named = [more for more in (step.count, step.total) if more is not None]
     return AskedMore(
         skipped=sum(setting.rows + more > MOST_ROWS for more in named),
-        even=_told_apart(even, found, move, setting) if even else None,
-        likely=_told_apart(likely, found, move, setting) if likely else None,
+        even=_told_apart(even, found, step, setting) if even else None,
+        likely=_told_apart(likely, found, step, setting) if likely else None,
         recommends=likely.verdict.recommended is not None if likely else None,
     )
 
@@ -306,14 +304,13 @@ def _again(setting: Setting, more: int | None, rng: np.random.Generator) -> Deci
     return judge(study, rule_of(setting.study, study.task))
 
 
-def _told_apart(again: Decision, found: Decision, move: Move, setting: Setting) -> bool:
+def _told_apart(again: Decision, found: Decision, step: Step, setting: Setting) -> bool:
     """Return whether the more expensive of two shows a gain, or shows less than the margin.
 
     Two families are compared by their best members, as the verdict compares them.
     """
     names = [c.name for c in setting.candidates]
-    assert move.candidate is not None
-    a, b = sorted((move.candidate, found.verdict.use_meanwhile), key=names.index)
+    a, b = sorted(step.names, key=names.index)
     family = {card.candidate: card.family for card in again.scorecards}
     if family[a] == family[b] or "majority" in (a, b):
         pair = next(p for p in again.pairs if {p.a, p.b} == {a, b})

@@ -97,26 +97,3 @@ def test_the_claims_about_volume_are_true():
     assert first.verdict.use_meanwhile == "probe"
     over = judge(evidence, rule(volume_per_month=1.5 * needed.value))
     assert over.verdict.use_meanwhile == "lora"
-
-
-def test_more_labels_are_weighed_at_their_price():
-    curve = {50: 0.55, 100: 0.63, 200: 0.70, 300: 0.74, 350: 0.755}
-    players = [majority(), probe(0.7), lora(0.765, at=curve, seeds=5, run_spread=0.05)]
-    decision = judge(study(players, 1500, 3), rule(value_per_right_answer=100))
-    move = next(m for m in decision.moves if m.action == "label-more")
-    assert move.labels == 400
-    # 400 labels of half a minute at $30 an hour.
-    assert (move.hours, move.usd) == pytest.approx((400 / 120, 100))
-    assert move.gain.low < move.gain.value < move.gain.high
-    assert move.points_per_100_usd == pytest.approx(100 * move.gain.value)
-    # What would not be used with twice the labels either gains nothing by them.
-    poor = judge(study(players, 1500, 3), rule(value_per_right_answer=1))
-    assert "label-more" not in [m.action for m in poor.moves]
-
-
-def test_unpriced_moves_have_gains_and_no_dollars():
-    players = [majority(), probe(0.8), lora(0.83, run_spread=0.5)]
-    decision = judge(study(players, 1500, 1), Rule())
-    assert decision.moves
-    assert all(m.usd is None and m.points_per_100_usd is None for m in decision.moves)
-    assert not [step for step in decision.verdict.steps if step.usd is not None]

@@ -25,7 +25,7 @@ from choose.schema.scorecard import Scorecard, SettingPoint
 from choose.types import Answers, Run, Scenario
 from simulation.setting import SimulatedCandidate
 from support.decisions import decision
-from support.same_rows import figures, unlike_columns, unlike_in_table, unlike_sentences
+from support.same_rows import figures, unlike_columns, unlike_in_table
 from support.simulated_studies import LABELS, POOL, candidate, majority, study
 
 ROWS, FOLDS = 600, 5
@@ -114,20 +114,6 @@ def decided(kind: str, seed: int = 0) -> Decision:
 KINDS = ("uneven", "balanced", "target", "margin", "even", "held-out")
 
 
-@pytest.mark.parametrize("seed", range(2))
-@pytest.mark.parametrize("kind", KINDS)
-def test_no_sentence_sets_figures_of_unlike_rows_beside_each_other(kind: str, seed: int) -> None:
-    decision = decided(kind, seed)
-    rows = {card.candidate: card.rows for card in decision.scorecards}
-    if kind not in ("even", "held-out"):
-        assert rows["probe"] == ROWS > rows["lora"] > rows["prompt"]
-        card = next(card for card in decision.scorecards if card.candidate == "probe")
-        assert card.noise.kinds
-        assert card.stability.views
-        assert card.settings
-    assert unlike_sentences(decision) == []
-
-
 @pytest.mark.parametrize("kind", KINDS)
 def test_no_column_sets_figures_of_unlike_rows_below_each_other(kind: str) -> None:
     assert unlike_columns(decided(kind)) == []
@@ -168,24 +154,6 @@ def demo() -> Decision:
     return decision("too-close").model_copy(
         update={"scorecards": cards, "standings": (), "pairs": ()}
     )
-
-
-@pytest.mark.parametrize(
-    ("sentence", "like"),
-    [
-        # D2: 81 on 602 rows, 88 on 121, where the candidate's own setting had 88.4.
-        ("Other settings of probe got 81 of 100 to 88 of 100 right; none was picked.", False),
-        ("The settings of probe scored 81 % to 88 %, each on the rows that it answered.", False),
-        # D9: 121 and 602 rows.
-        ("Try a stronger model: here retrieval got 73 of 100 right, tfidf got 79 of 100.", False),
-        ("Until then use tfidf (79 % correct). lora reached 80.1 %.", False),
-        ("Use tfidf, 79 % right (76 to 82), because probe gets 81 %.", True),
-        ("The settings regularised and free of probe scored 87.6 % and 86.8 %.", True),
-        ("retrieval got 73 % right.", True),
-    ],
-)
-def test_the_sentences_of_the_review_are_found(sentence: str, like: bool) -> None:
-    assert (unlike_sentences(demo(), (sentence,)) == []) is like
 
 
 def test_a_column_of_unlike_rows_is_found_unless_it_is_marked() -> None:

@@ -14,8 +14,7 @@ from collections.abc import Iterator, Sequence
 from html.parser import HTMLParser
 from typing import Any, NamedTuple
 
-from choose.formatting import MINUS, number
-from choose.report import words
+from choose.formatting import MINUS
 from choose.report.html.page import render_html
 from choose.report.markdown import render_markdown
 from choose.schema.base import Interval, Record
@@ -24,18 +23,13 @@ from choose.schema.decision import Decision
 # Shares and differences in a sentence; bounds occur in parentheses beside what they bound. A
 # paired difference that states the rows that both sides share needs no rows of its neighbours.
 SHARE = re.compile(r"(\d+(?:\.\d+)?)(?: %| of 100)")
-POINTS = re.compile(r"(\d+(?:\.\d+)?)(?:-point lead| points?)")
 SHARED = re.compile(r"[\d.]+ points?[^.;:()]*(?:\([^()]*\))?,? on ([\d,]+) shared rows?")
-# The power that a gain is detected with is of no rows.
-POWER = re.compile(r"\d+ % power")
-BOUNDS = re.compile(r"\([^()]*\d to [^()]*\)")
 NUMBER = re.compile(rf"[+{MINUS}-]?(\d[\d,]*(?:\.\d+)?)")
 MARK = re.compile(r"(\d[\d,]*) of (\d[\d,]*)")
 
 # Fields whose values tell entries of a list apart.
 KEYS = ("view", "kind", "rate", "labels", "setting", "cut", "examples", "label", "name")
 OWNERS = ("candidate", "a", "b", "cheap", "strong", "chosen", "best", "supervised")
-CHANGES = ("difference", "change", "loss", "over_", "drop", "measured", "reachable", "slope")
 
 
 class Figure(NamedTuple):
@@ -87,54 +81,6 @@ def _figures(node: Any, path: str, owners: set[str], names: set[str]) -> Iterato
             yield from _figures(entry, f"{path}[{'/'.join(keys)}]", owners, names)
 
 
-def unlike_sentences(decision: Decision, sentences: tuple[str, ...] = ()) -> list[str]:
-    """Return the sentences whose figures cannot all be of the same rows.
-
-    Args:
-        decision: whose record explains the figures.
-        sentences: to read; those of the verdict and its gates unless given.
-
-    The margin and the target are of no rows.
-    """
-    known = figures(decision)
-    names = {card.candidate for card in decision.scorecards}
-    stated = [decision.goal["margin"], decision.goal["target"]]
-    goals = {f for s in stated if s for f in (number(100 * s), f"{100 * s:.1f}")}
-    return [s for s in sentences or _sentences(decision) if _unlike(s, known, names, goals)]
-
-
-def _sentences(decision: Decision) -> tuple[str, ...]:
-    verdict = decision.verdict
-    return (
-        words.answer(decision),
-        *words.caveats(decision),
-        *words.reading(decision),
-        *words.remarks(decision),
-        *(words.step_text(decision, step) for step in verdict.steps),
-        *(words.evidence(decision, gate) for gate in decision.gates),
-    )
-
-
-def _unlike(sentence: str, known: list[Figure], names: set[str], goals: set[str]) -> bool:
-    named = {name for name in names if _says(sentence, name)}
-    own = [figure for figure in known if figure.owners and figure.owners <= named]
-    text = POWER.sub("", BOUNDS.sub("", SHARED.sub("", sentence)))
-    explained = []
-    for pattern, changes in ((SHARE, False), (POINTS, True)):
-        for figure in set(pattern.findall(text)) - goals:
-            rows = {f.row_set for f in own if _is_change(f) == changes and _reads(f.value, figure)}
-            explained += [rows] if rows else []
-    return len(explained) > 1 and not set.intersection(*explained)
-
-
-def _says(text: str, name: str) -> bool:
-    return re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", text) is not None
-
-
-def _is_change(figure: Figure) -> bool:
-    return any(word in figure.path for word in CHANGES)
-
-
 def _reads(value: float, figure: str) -> bool:
     """Return whether a share is written so in percent or points, whatever its sign."""
     text = figure.replace(",", "")
@@ -143,6 +89,10 @@ def _reads(value: float, figure: str) -> bool:
 
 
 Table = list[list[str]]
+
+
+def _says(text: str, name: str) -> bool:
+    return re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", text) is not None
 
 
 def unlike_columns(decision: Decision) -> list[str]:

@@ -13,7 +13,6 @@ from choose.judge.decision.chance import chances_of
 from choose.judge.decision.contenders import Contenders, Relation, contenders_of
 from choose.judge.decision.label_gates import audit_with_gain, rare_labels
 from choose.judge.decision.more_labels import label_gains
-from choose.judge.decision.next_steps import next_actions
 from choose.judge.decision.remarks import remarks_of
 from choose.judge.decision.rule import Case, label_shift, select
 from choose.judge.decision.steps import steps_of
@@ -75,7 +74,7 @@ def judge(
         raise StudyError(_nothing(scores))
     contenders = contenders_of(scores, rule)
     case = _case(evidence, contenders, left_out)
-    gates, moves = gates_of(case), next_actions(case)
+    gates = gates_of(case)
     standings = standings_of(contenders, case.name)
     decision = Decision(
         choose=version("choose-llm"),
@@ -90,7 +89,6 @@ def judge(
         document_drill=case.drill,
         **_rows_to_read(evidence, case, standings),
         **_outlook(contenders),
-        moves=moves,
         looks=looks,
         left_out=left_out,
         machine=dict(evidence.machine),

@@ -8,7 +8,6 @@ from choose.formatting import (
     DASH,
     chance,
     clean,
-    difference,
     dollars,
     duration,
     figure,
@@ -18,20 +17,10 @@ from choose.formatting import (
 )
 from choose.report.candidate_order import ranked
 from choose.report.decision_text import chosen, quantity
-from choose.schema.costs import Breakeven, Move, Requests
+from choose.schema.costs import Breakeven, Requests
 from choose.schema.decision import Decision
 from choose.schema.score_names import RANKING_METRICS
 from choose.schema.scorecard import Scorecard, Service
-
-MOVE_HEADS = ["next step", "points gained", "labels", "hours", "$", "points for $100"]
-
-ACTIONS = {
-    "label-more": "twice the labels",
-    "check-labels": "check-labels",
-    "test-more": "more test rows",
-    "repeat": "more seeds",
-    "stronger-model": "a stronger prompted model",
-}
 
 
 def has_totals(decision: Decision) -> bool:
@@ -76,25 +65,6 @@ def serving(decision: Decision) -> Iterator[str]:
             # A model that is saved whole stands on no base.
             base = f"on one base of {figure(cost.base_mb)} MB, " if cost.base_mb else ""
             yield f"{name}: {base}each further task adds {figure(cost.artefact_mb)} MB."
-
-
-def moves(decision: Decision) -> list[list[str]]:
-    """Return a row for each next step with a known gain or price."""
-    known = [m for m in decision.moves if m.gain is not None or m.hours is not None]
-    return [_move(move) for move in known]
-
-
-def _move(move: Move) -> list[str]:
-    who = f" for {clean(move.candidate)}" if move.candidate else ""
-    hours = move.hours if move.hours is not None else move.machine_hours
-    return [
-        f"{ACTIONS[move.action]}{who}",
-        difference(move.gain),
-        DASH if move.labels is None else f"{move.labels:,}",
-        figure(hours),
-        figure(move.usd),
-        figure(max(move.points_per_100_usd, 0.0)) if move.points_per_100_usd is not None else DASH,
-    ]
 
 
 def notes(decision: Decision) -> Iterator[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
@@ -78,42 +77,6 @@ class Breakeven(Record):
     requests_per_month: Requests
     probability: float
     net_usd: Interval
-
-
-class Move(Record):
-    """Something to do next: what it is expected to gain, and what it takes.
-
-    Attributes:
-        action: what is done.
-        candidate: to which candidate; null where it is about all.
-        gain: in accuracy of the candidate used then over the one used now; null if no measurement
-            supports a figure. For more training labels, the ends are a 95 % interval; for doubted
-            labels, the gains if the fewest and if all of them are wrong; for steps that decide a
-            comparison, zero and the upper end of the difference.
-        labels: rows that a person looks at, at most; `labels_low` at least, where that is known.
-            For test rows, `labels` decide the comparison in four cases of five, if any number
-            considered does, and `labels_low` in one of two.
-        hours: of labelling.
-        machine_hours: of computing.
-        usd: both, at the study's prices.
-        points_per_100_usd: expected points of accuracy for a hundred dollars.
-    """
-
-    action: Literal[
-        "label-more",
-        "check-labels",
-        "test-more",
-        "repeat",
-        "stronger-model",
-    ]
-    candidate: str | None = None
-    gain: Interval | None = None
-    labels: int | None = None
-    labels_low: int | None = None
-    hours: float | None = None
-    machine_hours: float | None = None
-    usd: float | None = None
-    points_per_100_usd: float | None = None
 
 
 _MILLION = 1e6

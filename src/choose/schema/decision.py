@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import ConfigDict, Field
 
 from choose.schema.base import Interval, Record
-from choose.schema.costs import Breakeven, Move
+from choose.schema.costs import Breakeven
 from choose.schema.diagnosis import Audit, Disagreement, ErrorOverlap
 from choose.schema.plan import LeftOut
 from choose.schema.reading_documents import (
@@ -309,7 +309,6 @@ class Decision(Record):
     forecasts: tuple[CurveForecast, ...] = ()
     rises: tuple[RiseRecord, ...] = ()
     breakeven: tuple[Breakeven, ...] = ()
-    moves: tuple[Move, ...] = ()
     looks: int
     left_out: tuple[LeftOut, ...] = ()
     audit: Audit | None = None

@@ -33,12 +33,10 @@ from choose.report.candidate_order import marked, negated, of_rows, ranked, titl
 from choose.report.cost_notes import (
     ENDPOINT_HEADS,
     ENDPOINT_NOTE,
-    MOVE_HEADS,
     breakevens,
     endpoint_rows,
     endpoint_sentences,
     has_totals,
-    moves,
     notes,
     serving,
 )
@@ -214,8 +212,6 @@ def _money(decision: Decision) -> dict[str, Any]:
         "priced": has_totals(decision),
         "breakevens": list(breakevens(decision)),
         "serving": list(serving(decision)),
-        "heads": MOVE_HEADS,
-        "moves": moves(decision),
         "notes": list(notes(decision)),
     }
 
