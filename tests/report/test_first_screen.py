@@ -17,9 +17,8 @@ from choose.report import words
 from choose.report.screen_text import command_lines
 from choose.report.terminal.decision_page import render
 from choose.report.terminal.first_screen import PIPED, first_sentences
-from choose.schema.base import Interval
-from choose.schema.decision import Caveat, Decision, Gate, GateCode, Remark, RemarkCode
-from choose.schema.standings import RareFigure, RareLabel, Step, StepCode, StepKind
+from choose.schema.decision import Caveat, Decision
+from choose.schema.standings import Step
 from choose.types import Kind
 from support import decisions
 
@@ -66,23 +65,6 @@ def test_it_fits_the_screen_with_the_prompt_and_the_path_of_the_report(
     assert all(line == line.rstrip() for line in lines)
 
 
-def test_answer_chance_doubts_families_and_steps_stand_in_this_order() -> None:
-    said = shown(decisions.answered())
-    parts = (
-        "Use a cheap classifier (tfidf) for now: 82 % right.",
-        "88 % sure",
-        "Fine-tuning (lora) may be the better choice: 12 %, by 3.1 points if so.",
-        "Only SmolLM2-135M-Instruct was tried",
-        "won:lost",
-        "▷ classifier: tfidf",
-        "fine-tuning: lora",
-        "Do next",
-        "choose compare tickets.csv --model openai:gpt-4o-mini",
-    )
-    places = [said.index(part) for part in parts]
-    assert places == sorted(places)
-
-
 def test_no_sentence_is_cut_and_no_figure_stands_twice() -> None:
     for height in (24, 40):
         said = shown(decisions.answered(), height=height)
@@ -117,11 +99,6 @@ def test_u3_nothing_is_advised_where_only_a_floor_leads() -> None:
     assert words.how_sure(base) == ""
 
 
-def test_u1_the_first_line_says_which_families_were_not_measured() -> None:
-    said = words.answer(decisions.decision("incomplete"))
-    assert said.startswith("Not decided: retrieval was not measured. For now, use ")
-
-
 def test_u8_done_asks_for_nothing() -> None:
     base = decisions.decision("baseline-is-enough")
     verdict = base.verdict.model_copy(update={"done": True, "steps": ()})
@@ -131,74 +108,6 @@ def test_u8_done_asks_for_nothing() -> None:
         "About 11.6 points are left to gain; nothing else is worth trying."
     ]
     assert "Do next" not in shown(done)
-
-
-def test_every_caveat_has_words() -> None:
-    base = decisions.answered()
-    codes = get_args(Caveat.model_fields["code"].annotation)
-    for code in codes:
-        caveats = (Caveat(code=code, names=("retrieval", base.gates[0].name), rows=12),)
-        verdict = base.verdict.model_copy(update={"caveats": caveats})
-        (said,) = words.caveats(base.model_copy(update={"verdict": verdict}))
-        assert said
-
-
-def test_every_check_has_words() -> None:
-    rare = (RareLabel(label="spam", rows=12, share=0.1),)
-    base = decisions.answered()
-    base = base.model_copy(update={"verdict": base.verdict.model_copy(update={"rare": rare})})
-    for code in get_args(GateCode):
-        gate = Gate(name="x", status="fail", code=code, names=("a", "b"), count=3)
-        assert words.evidence(base, gate).endswith(".")
-
-
-def test_every_step_and_every_remark_has_words() -> None:
-    base = decisions.answered()
-    steps = {"steps": (), "rare": (RareLabel(label="spam", rows=12, share=0.1),)}
-    base = base.model_copy(update={"verdict": base.verdict.model_copy(update=steps)})
-    kinds = {kind for kind, codes in STEP_CODES.items() for code in codes}
-    assert kinds == {*get_args(StepKind)}
-    assert {c for codes in STEP_CODES.values() for c in codes} == {*get_args(StepCode)}
-    for kind, codes in STEP_CODES.items():
-        for code in codes:
-            step = Step(kind=kind, code=code, names=("a", "b"), count=3, total=9, share=0.5)
-            assert kind == "cascade" or words.step_text(base, step)
-    for code in get_args(RemarkCode):
-        verdict = base.verdict.model_copy(update={"remarks": (Remark(code=code, names=("a",)),)})
-        (said,) = words.remarks(base.model_copy(update={"verdict": verdict}))
-        assert said
-
-
-STEP_CODES: dict[StepKind, tuple[StepCode, ...]] = {
-    "check-labels": ("conflicts", "doubted"),
-    "fix-documents": ("documents",),
-    "fix-retrieval": ("retrieval",),
-    "fix-format": ("cut", "unreadable"),
-    "evaluate-rest": ("begin", "begin-paid", "finish", "finish-paid", "finish-rows"),
-    "label-more": (
-        "labels-for-gain",
-        "labels-for-target",
-        "separate",
-        "still-rising",
-        "too-few",
-    ),
-    "add-candidate": ("add", "add-baseline"),
-    "stronger-model": ("stronger",),
-    "more-runs": ("repeat", "repeat-late", "repeat-paid"),
-    "guideline": ("guideline",),
-    "metric": ("rare-label",),
-    "cascade": ("cascade",),
-}
-
-
-def test_u4_a_rare_label_says_who_misses_how_many() -> None:
-    recall = Interval(value=0.82)
-    figures = (
-        RareFigure(candidate="tfidf", rows=79, found=65, recall=recall),
-        RareFigure(candidate="probe", rows=79, found=71, recall=recall),
-    )
-    rare = RareLabel(label="spam", rows=79, share=0.13, figures=figures)
-    assert words.rare_sentence(rare) == "13 % are “spam”: tfidf misses 14 of 79, probe 8."
 
 
 def test_steps_keep_whole_sentences() -> None:

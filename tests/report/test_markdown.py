@@ -6,18 +6,10 @@ from pathlib import Path
 import pytest
 
 from choose.errors import StudyError
-from choose.report import words
 from choose.report.markdown import literal, render_markdown, sentence
 from choose.report.write import check_output, write
 from choose.schema.decision import Decision
 from support import decisions
-
-
-def test_the_verdict_stands_first() -> None:
-    text = render_markdown(decisions.decision("adopt"))
-    assert text.startswith("## Use fine-tuning (lora): 88 % right.")
-    assert words.answer(decisions.decision("adopt")) in text.splitlines()[0]
-    assert "### Candidates" in text
 
 
 def test_every_row_of_a_table_has_as_many_cells_as_its_head() -> None:
@@ -62,24 +54,6 @@ def test_an_unknown_ending_and_a_folder_are_refused(tmp_path: Path) -> None:
     folder.mkdir()
     with pytest.raises(StudyError, match="folder"):
         check_output("decision", folder)
-
-
-def test_it_begins_with_the_first_screen() -> None:
-    text = render_markdown(decisions.answered())
-    places = [
-        text.index(part)
-        for part in (
-            "## Use a cheap classifier (tfidf) for now: 82 % right.",
-            "**88 % sure**",
-            "### Families",
-            "| **classifier\\: tfidf** | 79 % |",
-            "tuning\\: lora | 78 % | 362 of 602 |",
-            "1. Define the line between",
-            "`choose compare tickets.csv --model openai:gpt-4o-mini`",
-            "### What else matters",
-        )
-    ]
-    assert places == sorted(places)
 
 
 def test_a_single_candidate_has_no_table_of_differences() -> None:

@@ -20,7 +20,7 @@ from choose.report.screen_text import shorten
 from choose.schema.base import ABOUT, Interval
 from choose.schema.decision import DatasetRecord, Decision, Note, Verdict
 from choose.schema.diagnosis import Agreement, Audit, LabelOverlap
-from choose.schema.score_names import COUNTED, Words, is_share, noun_of, scored, words_of
+from choose.schema.score_names import Words, is_share, noun_of, scored, words_of
 from choose.schema.scorecard import Needed, Refused
 
 DIVISIONS = {
@@ -70,11 +70,6 @@ def quantity(facts: Mapping[str, Any], key: str) -> float | None:
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
-def counted_by(goal: Mapping[str, Any]) -> str:
-    """Say what "right" means where not every row counts the same; else empty."""
-    return COUNTED.get((goal.get("measure") or {}).get("metric", ""), "")
-
-
 def score_noun(goal: Mapping[str, Any]) -> str:
     """Return what a score of a study is a percentage of: ``right``, ``mean recall``."""
     return noun_of((goal.get("measure") or {}).get("metric", "accuracy"))
@@ -111,8 +106,7 @@ def goal_line(goal: Mapping[str, Any]) -> str:
         parts.append(f"at least {least}")
     if (margin := quantity(goal, "margin")) is not None:
         parts.append(f"smallest gain that matters: {points(margin)}{_priced(goal)}")
-    line = "; ".join(parts)
-    return f"{line}. {counted}" if (counted := counted_by(goal)) else line
+    return "; ".join(parts)
 
 
 def _priced(goal: Mapping[str, Any]) -> str:
