@@ -135,13 +135,30 @@ def test_groups_widen_the_interval(tmp_path: Path) -> None:
     assert widths[1] > 1.5 * widths[0]
 
 
-def test_a_column_that_stopped_early_is_compared_on_what_it_answered(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("asked", "common"),
+    [(range(30), 30), (range(70), 70), (range(40, 100), 60), (range(0, 100, 3), 34)],
+)
+def test_rows_that_were_not_asked_are_not_compared(
+    tmp_path: Path, asked: range, common: int
+) -> None:
     table = rows(100, gpt=0.9, claude=0.8)
-    cut = [c if i < 30 else None for i, c in enumerate(table["claude"])]
+    cut = [c if i in asked else None for i, c in enumerate(table["claude"])]
     decision = judged(tmp_path, table.with_columns(claude=pl.Series(cut, dtype=pl.String)))
     standing = next(s for s in decision.standings if s.candidate == "claude")
-    assert standing.common == 30
-    assert any("claude answered 30 of 100 rows" in said for said in decision.dataset.findings)
+    assert standing.common == common
+    said = f"claude answered {common} of 100 rows"
+    assert any(said in one for one in decision.dataset.findings)
+    assert not [step for step in decision.verdict.steps if "compare" in (step.command or "")]
+
+
+def test_sets_of_labels_may_have_a_separator(tmp_path: Path) -> None:
+    sets = ["red;blue", "red", "blue;green", "green"] * 15
+    table = pl.DataFrame({"id": range(60), "label": sets, "gpt": [s.title() for s in sets]})
+    table = table.with_columns(ft=pl.Series(["blue, red" if "red" in s else s for s in sets]))
+    found = accuracies(judged(tmp_path, table))
+    assert found["gpt"] == 1.0
+    assert 0.7 < found["ft"] < 1.0
 
 
 def test_prices_order_candidates_and_are_shown(tmp_path: Path) -> None:
@@ -236,6 +253,13 @@ BAD: dict[str, tuple[pl.DataFrame, dict[str, Any], type[ChooseError], str]] = {
         rows(20, gpt=0.9).drop("label"), {}, DataError, "gold='gpt' measures agreement with gpt",
     ),
     "unknown gold": (rows(20, gpt=0.9), {"gold": "lable"}, DataError, "Did you mean 'label'"),
+    "no gold, but scores": (
+        rows(20).select("id", gpt=pl.lit("0.25")), {}, DataError, "add scores=",
+    ),
+    "scores above 1": (
+        pl.DataFrame({"id": [1, 2], "gpt": ["3", "5"]}), {"scores": True}, DataError,
+        "holds numbers from 0 to 1",
+    ),
     "no answers": (rows(20), {}, DataError, "There is no other column"),
     "probabilities": (
         rows(20).with_columns(p=pl.Series([f"0.{i + 10}" for i in range(20)])), {}, DataError,

@@ -20,6 +20,7 @@ from choose.models.endpoints.answer_cache import PaidAnswer
 from choose.models.endpoints.responses import LabelParser
 from choose.models.prompting.prompts import judged_answer
 from choose.schema.study_sections import AnswersSection, DataSection
+from choose.tasks.multilabel import Multilabel
 from choose.tasks.values import scalar_text
 from choose.types import FAMILIES, Family, Status, Task
 from choose.untrusted import shown
@@ -74,6 +75,8 @@ class AnswerReader:
         return self._known[cell]
 
     def _read(self, cell: str) -> tuple[str | None, Status]:
+        if isinstance(self.task, Multilabel) and (found := self.task.parted(cell)) is not None:
+            return found, "ok"
         if self._labels is None:
             return judged_answer(self.task, cell, cut=False)
         if cell in self.task.labels:
@@ -202,6 +205,11 @@ def gold_column(file: AnswerFile, section: DataSection, answers: Sequence[str]) 
         return usually
     plain = [name for name in free if not usual([name], (*ID, *TEXT, *QUESTION))]
     other = next(iter((*answers, *plain)), "NAME")
+    if other in columns and probabilities(cells_of(file.table[other])[:SAMPLE]):
+        raise DataError(
+            f"No column of right answers in {file.path!r}, and {quoted(other)} holds numbers from "
+            "0 to 1. If they say how good an answer is, add --scores; else name it with --gold."
+        )
     raise DataError(
         f"No column of right answers in {file.path!r}: none of {quoted_list(columns)} is called "
         f"{', '.join(GOLD[:4])} or label. Name it with --gold. Without right answers, --gold "

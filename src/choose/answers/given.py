@@ -35,7 +35,7 @@ from choose.answers.columns import (
 from choose.answers.files import read_answers
 from choose.answers.people import corrected
 from choose.data.columns import Roles
-from choose.data.dataset import Tables
+from choose.data.dataset import Tables, with_separator
 from choose.data.duplicates import clusters_of, index_texts
 from choose.data.examples import examples_from, kind_of
 from choose.data.readers.column_guess import usual
@@ -45,16 +45,15 @@ from choose.errors import DataError, StudyError, did_you_mean, quoted, quoted_li
 from choose.files import digest
 from choose.formatting import clean, listed, normalised, plural
 from choose.judge.evidence import GIVEN
-from choose.store.store import Store
 from choose.study.candidates import names_of
 from choose.study.config import RESERVED, Study
 from choose.tasks.kinds import make_task, with_metric
 from choose.tasks.scores import SCORES, Scores
-from choose.types import STANDARD, Answers, Counts, Dataset, Example, Floats, Fold, Run, Task, Trial
+from choose.types import STANDARD, Answers, Dataset, Example, Floats, Fold, Run, Task, Trial
 
 CLEAN = ("clean", 0)
 
-# A draw that answered a smaller share of the rows stopped early: it was not asked the others.
+# A draw that answered a smaller share of the rows was not asked the others.
 STOPPED = 0.5
 
 
@@ -66,13 +65,20 @@ class Draw:
     cells: Sequence[str | None]
     figures: Mapping[str, Sequence[float | None]] = field(default_factory=dict)
 
-    def stopped(self, asked: Container[str]) -> bool:
-        """Return whether so many of the rows asked have no answer that it stopped before them.
+    def unasked(self, asked: Container[str]) -> frozenset[str]:
+        """Return the rows that it was not asked: before its first answer and after its last.
 
-        Fewer empty cells are answers that cannot be used.
+        Where most cells are empty it was asked none of these; else they are answers that cannot be
+        used.
         """
-        cells = [cell for id, cell in zip(self.ids, self.cells, strict=True) if id in asked]
-        return cells.count(None) > (1 - STOPPED) * len(cells)
+        rows = [(id, cell) for id, cell in zip(self.ids, self.cells, strict=True) if id in asked]
+        told = [place for place, (_, cell) in enumerate(rows) if cell is not None]
+        ends = (told[0], told[-1]) if len(told) >= STOPPED * len(rows) and told else (0, -1)
+        return frozenset(
+            id
+            for place, (id, cell) in enumerate(rows)
+            if cell is None and not ends[0] < place < ends[1]
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,6 +127,8 @@ def read_set(study: Study, tables: Tables | None = None) -> AnswerSet:
     gold = SCORES if file.scores else gold_column(file, section, columns)
     roles = roles_of(file, section, columns, gold)
     kind = SCORES if file.scores else study.task.kind or kind_of(file.table, section, roles)[0]
+    section, _ = with_separator(file.table, section, roles, kind)
+    study = study.model_copy(update={"data": section})
     rows = _examples(file, study, roles, kind)
     task = make_task(kind, rows, (), study.task)
     reader = AnswerReader(with_metric(task, study.goal.metric, rows[0].target))
@@ -214,7 +222,8 @@ def _examples(file: AnswerFile, study: Study, roles: Roles, kind: str) -> list[E
     rows = examples_from(file.table, study.data, roles, kind)
     if rows := [row for row in rows if row.target and row.text.strip()]:
         return rows
-    raise DataError(f"No row of {file.path!r} has a right answer in {quoted(roles.label)}.")
+    hint = f" Name a file that has them, and this one with --answers {file.path}." * bool(file.tool)
+    raise DataError(f"No row of {file.path!r} has a right answer in {quoted(roles.label)}.{hint}")
 
 
 def _spread(
@@ -241,6 +250,8 @@ def _no_answers(file: AnswerFile, roles: Roles) -> DataError:
     free = [n for n in file.table.columns if n != ROW and n not in roles.named]
     seen = f" Other columns are {quoted_list(free)}." if free else " There is no other column."
     hint = next((n for n in free if probabilities(cells_of(file.table[n])[:100])), None)
+    if file.scores:
+        return DataError(f"No column of {file.path!r} holds numbers from 0 to 1.{seen}")
     more = (
         f" {quoted(hint)} holds numbers from 0 to 1: probabilities are no answers; write the label "
         "of each row, or, if they say how good an answer is, add --scores."
@@ -383,10 +394,9 @@ def runs_of(given: Given, dataset: Dataset, reader: AnswerReader) -> Iterator[Ru
     asked = set(dataset.asked)
     for number, draw in given.draws.items():
         place = {id: i for i, id in enumerate(draw.ids) if id in dataset.examples}
-        stopped = draw.stopped(asked)
+        unasked = draw.unasked(asked)
         for fold, division in enumerate(dataset.folds):
-            ids = [id for id in division.questions if id in place]
-            ids = [id for id in ids if not stopped or draw.cells[place[id]]]
+            ids = [id for id in division.questions if id in place and id not in unasked]
             if ids:
                 yield _run(given, number, fold, ids, draw, [place[id] for id in ids], reader)
 
@@ -403,13 +413,14 @@ def _run(
     cells = [draw.cells[row] for row in rows]
     read = [reader.read(cell) for cell in cells]
     figures = {key: _measured(draw.figures.get(key, ()), rows) for key in FIGURES}
+    tokens, written = figures["tokens_in"], figures["tokens_out"]
     answers = Answers(
         outputs=tuple(output for output, _ in read),
         status=tuple(status for _, status in read),
         raw=tuple(c if o is None else None for c, (o, _) in zip(cells, read, strict=True)),
         latency=figures["seconds"],
-        tokens_in=_whole(figures["tokens_in"]),
-        tokens_out=_whole(figures["tokens_out"]),
+        tokens_in=None if tokens is None else tokens.astype(np.int64),
+        tokens_out=None if written is None else written.astype(np.int64),
     )
     trial = Trial(
         candidate=given.name,
@@ -438,21 +449,12 @@ def _measured(values: Sequence[float | None], rows: Sequence[int]) -> Floats | N
     return np.array(known, dtype=np.float64) if known and len(known) == len(rows) else None
 
 
-def _whole(numbers: Floats | None) -> Counts | None:
-    return None if numbers is None else numbers.astype(np.int64)
-
-
 @dataclass(frozen=True, slots=True)
 class GivenRuns:
     """The trials of candidates whose answers exist, what a store keeps of them, and their runs."""
 
     candidates: tuple[dict[str, Any], ...]
     runs: tuple[Run, ...]
-
-    def store(self, store: Store) -> None:
-        """Write the runs; the grid must name their trials already."""
-        for run in self.runs:
-            store.add(run)
 
 
 NOTHING_GIVEN = GivenRuns((), ())
@@ -462,15 +464,9 @@ def given_runs(given: Sequence[Given], dataset: Dataset) -> GivenRuns:
     """Return what a store holds of candidates whose answers exist."""
     reader = AnswerReader(dataset.task)
     runs = tuple(run for one in given for run in runs_of(one, dataset, reader))
-    answered = {
-        one.name: {
-            output
-            for run in runs
-            if run.trial.candidate == one.name
-            for output in run.answers[CLEAN].outputs
-        }
-        for one in given
-    }
+    answered = {one.name: set[str | None]() for one in given}
+    for run in runs:
+        answered[run.trial.candidate].update(run.answers[CLEAN].outputs)
     return GivenRuns(tuple(_described(one, len(answered[one.name])) for one in given), runs)
 
 
@@ -522,12 +518,8 @@ def which_columns(roles: Roles, columns: Sequence[str]) -> list[str]:
     return [f"Columns: {'; '.join(found)}. To name others: --gold, --answers, --group-column."]
 
 
-def remarks(given: Sequence[Given], dataset: Dataset, gold: str = "") -> list[str]:
+def remarks(given: Sequence[Given], dataset: Dataset, gold: str = "") -> Iterator[str]:
     """Say what is remarkable in answers; `gold` is the column of right ones."""
-    return list(_remarks(given, dataset, gold)) if given else []
-
-
-def _remarks(given: Sequence[Given], dataset: Dataset, gold: str) -> Iterator[str]:
     if gold != SCORES and family_of(gold, {}).by == "name":
         yield f"Figures are agreement with {quoted(gold)}, not how many answers are right."
     yield from _families(given)
@@ -574,9 +566,9 @@ def _unread(one: Given, reader: AnswerReader, asked: set[str]) -> Iterator[str]:
         most = [f"{quoted(cell, LONGEST)} ({n:,} times)" for cell, n in unread.most_common(LISTED)]
         of = f"{unread.total():,} of {len(filled):,} answers of {one.name}"
         yield f"{of} are none of the task and count as wrong, such as {listed(most)}."
-    stopped = [draw.stopped(asked) for draw in one.draws.values()]
     most_rows = len(asked) * len(one.draws)
-    if any(stopped) or len(cells) < most_rows:
-        yield f"{one.name} answered {len(filled):,} of {most_rows:,} rows; it is compared on those."
-    elif len(filled) < len(cells):
-        yield f"{one.name} gave no answer to {len(cells) - len(filled):,} rows; these are wrong."
+    left = sum(len(draw.unasked(asked)) for draw in one.draws.values())
+    if (those := len(cells) - left) < most_rows:
+        yield f"{one.name} answered {those:,} of {most_rows:,} rows; it is compared on those."
+    if len(filled) < those:
+        yield f"{one.name} gave no answer to {those - len(filled):,} rows; these are wrong."

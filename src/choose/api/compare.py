@@ -242,7 +242,7 @@ def _given(read: Divided, given: Sequence[Given] | None, watch: Observer) -> Giv
     watch.noted([*read.notes, *kept])
     if given is None:
         given = given_beside(read.study, read.pools.dataset)
-        watch.noted(remarks(given, read.pools.dataset))
+        watch.noted([*remarks(given, read.pools.dataset)])
     return given_runs(given, read.pools.dataset)
 
 
@@ -256,7 +256,8 @@ def _begin(store: Store, plan: TrialPlan, given: GivenRuns, home: Path | None) -
     store.begin(plain(plan.study), plan.pools.dataset)
     trials = [*(run.trial for run in given.runs), *(job.trial for job in plan.jobs)]
     store.plan(trials, [*given.candidates, *described(plan.candidates)])
-    given.store(store)
+    for run in given.runs:
+        store.add(run)
     take_over(store, home)
 
 

@@ -42,7 +42,8 @@ def score_answers(
     with Store.create(path).held() as store:
         store.begin(plain(study), found.dataset)
         store.plan((run.trial for run in given.runs), given.candidates)
-        given.store(store)
+        for run in given.runs:
+            store.add(run)
         store.leave_out(())
     del found, given  # the judge reads them again, and large files would be held twice
     return Outcome(decision=decide(store), store=store.path)

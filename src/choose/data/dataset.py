@@ -116,7 +116,7 @@ def _rows(section: DataSection, given: Tables, kind: str | None) -> Rows:
     guessed = [*guess_notes(roles.text, roles.label, roles.time, roles.by_content, section)]
     instruction, said = shared_instruction(table, roles)
     kind, why = (RANKING, ranked) if kind == RANKING else _kind(table, section, roles, kind)
-    section, parted = _separated(table, section, roles, kind)
+    section, parted = with_separator(table, section, roles, kind)
     other = answers_note(table, roles, section.path) if kind == USUAL else []
     rows = Rows(
         name=name,
@@ -155,7 +155,7 @@ def _kind(
     return kind, notes
 
 
-def _separated(
+def with_separator(
     table: pl.DataFrame, section: DataSection, roles: Roles, kind: str
 ) -> tuple[DataSection, list[str]]:
     """Return the section with what parts labels in cells, of both files, and a sentence about it.

@@ -13,11 +13,9 @@ from choose.errors import DataError, quoted, rows_named
 from choose.schema.study_sections import TaskSection
 from choose.tasks.graded_task import check_differ
 from choose.tasks.labels import check_numbers, label_order, named_labels
-from choose.tasks.multilabel import Multilabel, read_set, set_text
+from choose.tasks.multilabel import SEPARATORS, Multilabel, read_set, set_text
 from choose.tasks.values import scalar_text, type_name
 from choose.types import Example
-
-SEPARATORS = (";", "|", ",")
 
 # Cells hold several labels only if so large a share of them is split by a separator, into parts
 # of so many words at most, on average.

@@ -11,10 +11,9 @@ from typing import Any
 from choose.errors import DataError, StudyError, did_you_mean, quoted, rows_named
 from choose.schema.study_sections import TaskSection
 from choose.tasks.classification import Classification
+from choose.tasks.multilabel import SEPARATORS
 from choose.tasks.values import scalar_text, type_name
 from choose.types import Example, Task
-
-_SEPARATORS = (";", "|", ",")
 
 _LIST = re.compile(r"""\[\s*(['"]).*\1\s*\]""", re.DOTALL)
 
@@ -90,7 +89,7 @@ def _is_list(label: str) -> bool:
 
 
 def _is_joined(label: str, known: Collection[str]) -> bool:
-    for separator in _SEPARATORS:
+    for separator in SEPARATORS:
         parts = [part.strip() for part in label.split(separator)]
         if len(parts) > 1 and all(part in known for part in parts):
             return True

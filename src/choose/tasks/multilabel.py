@@ -17,6 +17,9 @@ from choose.errors import quoted
 from choose.tasks.graded_task import GradedTask, common_settings
 from choose.types import Status
 
+# What may part several labels in a cell.
+SEPARATORS = (";", "|", ",")
+
 # The scores of every answer.
 OWN = ("example-f1", "exact-set")
 
@@ -97,6 +100,14 @@ class Multilabel(GradedTask):
     def named(self, written: str) -> str | None:
         """Return the label that a text is, by itself or by its name, whatever its case."""
         return _spellings(self.choices, self.choice_names).get(_plain(written))
+
+    def parted(self, cell: str) -> str | None:
+        """Return the set of labels that a cell holds with a separator between them, or None."""
+        for separator in SEPARATORS:
+            labels = [self.named(part) for part in cell.split(separator) if part.strip()]
+            if labels and None not in labels:
+                return set_text(label for label in labels if label is not None)
+        return None
 
     def stratum(self, target: str) -> str:
         """Return the set; `choose.data.stratify` divides rows label by label."""

