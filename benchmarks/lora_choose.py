@@ -24,7 +24,7 @@ from choose.models.hardware.compute_settings import trains_in_bfloat16
 from choose.models.lora.batching import PARTS_PER_BATCH, tokenise
 from choose.models.lora.classifier import AdaptedModel, ClassifierRun, untrained_model
 from choose.models.lora.fit import train_together, training_step
-from choose.models.lora.fused.decoder import Decoder
+from choose.models.lora.fused.decoder import PackedLayers
 from choose.models.lora.fused.forward_backward import token_bytes
 from choose.models.lora.fused.linear_layers import FlatAdapters
 from choose.models.lora.fused.training_step import packed_layers
@@ -114,24 +114,24 @@ def _roofline(runs: list[ClassifierRun], steps: int) -> dict[str, Any]:
 
 
 @contextmanager
-def _recorded_passes() -> Iterator[dict[int, list[tuple[Decoder, int, int]]]]:
+def _recorded_passes() -> Iterator[dict[int, list[tuple[PackedLayers, int, int]]]]:
     """Record each pass inside the block, by thread: its tokens, and those of the last layer."""
-    recorded: dict[int, list[tuple[Decoder, int, int]]] = {}
-    plain = Decoder.forward
+    recorded: dict[int, list[tuple[PackedLayers, int, int]]] = {}
+    plain = PackedLayers.forward
 
-    def forward(own: Decoder, hidden: torch.Tensor, *more: Any) -> Any:
+    def forward(own: PackedLayers, hidden: torch.Tensor, *more: Any) -> Any:
         stream, saved = plain(own, hidden, *more)
         recorded.setdefault(get_ident(), []).append((own, len(hidden), len(stream)))
         return stream, saved
 
-    Decoder.forward = forward  # type: ignore[assignment, method-assign]
+    PackedLayers.forward = forward  # type: ignore[assignment, method-assign]
     try:
         yield recorded
     finally:
-        Decoder.forward = plain  # type: ignore[method-assign]
+        PackedLayers.forward = plain  # type: ignore[method-assign]
 
 
-def _multiply_again(passes: list[tuple[Decoder, int, int]]) -> None:
+def _multiply_again(passes: list[tuple[PackedLayers, int, int]]) -> None:
     torch.set_num_threads(max(1, cores() // PARTS_PER_BATCH))
     with torch.no_grad():
         for decoder, tokens, last in passes:
