@@ -23,4 +23,3 @@ def test_a_peer_waits_as_torch_does(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GOMP_SPINCOUNT", "5000")
     ours, peer = (environment(side, 2) for side in ("choose", "peer"))
     assert ours.keys() - peer.keys() == {"GOMP_SPINCOUNT"}
-    assert ours["OMP_NUM_THREADS"] == peer["OMP_NUM_THREADS"] == "2"

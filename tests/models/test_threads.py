@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable
 from dataclasses import astuple
 from pathlib import Path
@@ -135,6 +137,11 @@ def test_a_process_with_one_core_has_nothing_to_choose(
 
 def test_cores_heed_affinity_and_quota(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if sys.platform == "linux":
+        before = os.sched_getaffinity(0)
+        os.sched_setaffinity(0, {min(before)})
+        assert cores() == 1
+        os.sched_setaffinity(0, before)
     monkeypatch.setattr("joblib.cpu_count", lambda: 3)
     assert cores() == 3
     monkeypatch.setattr(timed_steps, "_threads_at_start", lambda: 8)

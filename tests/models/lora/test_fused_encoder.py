@@ -34,21 +34,10 @@ def _whole_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def encoder(kind: str = "bert", first: bool = False, **more: Any) -> Base:
     """A random encoder of two layers without dropout."""
-    config = AutoConfig.for_model(
-        kind,
-        **{
-            "vocab_size": 60,
-            "hidden_size": 24,
-            "intermediate_size": 40,
-            "num_hidden_layers": 2,
-            "num_attention_heads": 4,
-            "hidden_dropout_prob": 0.0,
-            "attention_probs_dropout_prob": 0.0,
-            "max_position_embeddings": 600,
-            "pad_token_id": 1,
-            **more,
-        },
-    )
+    shape = {"hidden_size": 24, "intermediate_size": 40, "num_attention_heads": 4}
+    plain = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0, "vocab_size": 60}
+    size = {"num_hidden_layers": 2, "max_position_embeddings": 600, "pad_token_id": 1}
+    config = AutoConfig.for_model(kind, **shape, **plain, **size, **more)
     with torch.random.fork_rng():
         torch.manual_seed(1)
         model = AutoModel.from_config(config, dtype=torch.float32).requires_grad_(False).eval()
