@@ -1,7 +1,7 @@
 """About a hundred malformed inputs, a few of each kind.
 
-A new kind of file, target, folder or cell is one more row; flags and keys of the study file come
-from the application and take the bad values in turn, so that a new one is tried by itself.
+A new kind of file, target, folder or cell is one more row; flags come from the application and take
+the bad values in turn, so that a new one is tried by itself.
 """
 
 from __future__ import annotations
@@ -9,17 +9,14 @@ from __future__ import annotations
 import gzip
 import io
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from itertools import cycle
-from types import UnionType
-from typing import Any, Union, get_args, get_origin
+from typing import Any, get_args
 
 import polars as pl
 import typer.main
-from pydantic import BaseModel
 
 from choose.cli.app import app
-from choose.study.config import CandidateSection, Study
 from fuzz.runner import Case
 
 WORDS = [("alpha beta", "x"), ("gamma delta", "y"), ("epsilon zeta", "z")]
@@ -156,8 +153,6 @@ CELLS: dict[str, tuple[object, str]] = {
 NUMBERS = ("nan", "-1", "1e308", "9" * 5000, "", "x", "\x1b[31m")
 TEXTS = ("", "\x1b[31mred", "a" * 10_000, "\udcff", "nan", "~nosuchuser/x", "\r\n")
 PATHS = ("/dev/full", "words.csv", "st/data.json", "\udcff.html", "words.csv/x.html", ".html")
-VALUES = ("nan", "1e308", "-1", "9" * 25, '""', r'"\u001b[31m"', "[nan]", "{ a = nan }",
-          "2024-01-01")  # fmt: skip
 
 PLAN = ("plan", "words.csv", "-s", "majority")
 
@@ -168,6 +163,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "report": ("report", "st"),
     "export": ("export", "st", "new", "--candidate", "majority"),
     "predict": ("predict", "ex", "words.csv"),
+    "score": ("score", "words.csv"),
 }
 
 
@@ -193,7 +189,7 @@ def cases() -> Iterator[Case]:
     yield from _target_cases()
     yield from _document_cases()
     yield from _flag_cases()
-    yield from _key_cases()
+    yield from _answer_cases()
 
 
 def _target_cases() -> Iterator[Case]:
@@ -234,6 +230,18 @@ def _document_cases() -> Iterator[Case]:
         yield Case("documents", f"evidence {name}", command, (says,), files)
 
 
+def _answer_cases() -> Iterator[Case]:
+    """Files of answers alone, and beside a good one that they are joined to."""
+    told = [f"{i},{text},{label},{label}" for i, (text, label) in enumerate(ROWS)]
+    good = "\n".join(["id,text,label,gpt", *told, ""]).encode()
+    for name, content in FILES.items():
+        if len(content) < 1e6 and not name.startswith("-"):
+            files = {"good.csv": good, name: content}
+            yield Case("answers", ascii(name), ("score", name), (), files)
+            command = ("score", "good.csv", "--answers", f"gpt,x={name}")
+            yield Case("answers", f"beside {name!a}", command, (), files)
+
+
 def _flag_cases() -> Iterator[Case]:
     root: Any = typer.main.get_command(app)
     tried: set[str] = set()
@@ -255,44 +263,3 @@ def _type(param: Any) -> str:
     annotation = param.type_descriptor.annotation
     inner = [part for part in get_args(annotation) if part is not type(None)]
     return getattr(inner[0] if inner else annotation, "__name__", "str")
-
-
-def keys(model: type[BaseModel] = Study, prefix: str = "") -> Iterator[str]:
-    """Yield each key of the study file, with a name where the user chooses one."""
-    for name, field in model.model_fields.items():
-        key, inner = f"{prefix}{name}", _inner(field.annotation)
-        yield key
-        if (
-            isinstance(inner, type)
-            and issubclass(inner, BaseModel)
-            and inner is not CandidateSection
-        ):
-            many = get_origin(field.annotation) is not None
-            yield from keys(inner, f"{key}.e1." if many else f"{key}.")
-        elif "Mapping" in str(field.annotation):
-            yield f"{key}.majority"
-
-
-def _inner(annotation: Any) -> Any:
-    for part in get_args(annotation) or (annotation,):
-        if get_origin(part) in (Union, UnionType):
-            return _inner(part)
-        if isinstance(part, type) and issubclass(part, BaseModel):
-            return part
-    return annotation
-
-
-BASE: Mapping[str, str] = {
-    "data.path": '"words.csv"',
-    "endpoints.e1.base_url": '"http://127.0.0.1:9/v1"',
-    "endpoints.e1.model": '"m"',
-    "candidates": '[{ strategy = "majority" }]',
-}
-
-
-def _key_cases() -> Iterator[Case]:
-    for key, value in zip(keys(), cycle(VALUES), strict=False):
-        kept = {k: v for k, v in BASE.items() if not k.startswith(f"{key}.")} | {key: value}
-        study = "".join(f"{k} = {v}\n" for k, v in kept.items()).encode()
-        command = ("plan", "-c", "a.toml")
-        yield Case("study keys", f"{key} = {value[:20]}", command, (), {"a.toml": study})
