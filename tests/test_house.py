@@ -14,7 +14,7 @@ def house() -> House:
 
 
 # The sums only go down; a commit that lowers one lowers its limit.
-LINES = {"src": 63_296, "strategies": 3_437, "tests": 46_856}
+LINES = {"src": 63_260, "strategies": 3_437, "tests": 46_856}
 MODULES = 295
 
 

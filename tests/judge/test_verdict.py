@@ -33,8 +33,8 @@ from choose.judge.stats.paired import Difference
 from choose.judge.stats.two_way import BehrensFisher
 from choose.judge.verdict import judge
 from choose.report import words
+from choose.report.score_words import right
 from choose.schema.plan import LeftOut
-from choose.schema.score_names import right
 from simulation.thinned import thin
 from support.simulated_studies import lora, majority, probe, prompt, retrieval, study, tfidf
 

@@ -10,7 +10,6 @@ import numpy as np
 
 from choose.judge.stats.metrics import Codes
 from choose.schema.costs import MONTHS
-from choose.schema.score_names import noun_of
 from choose.types import Floats
 
 # What an error costs that the study gives no cost of.
@@ -36,11 +35,6 @@ class Measure:
     def by_rows(self) -> bool:
         """Return whether figures are plain shares of rows."""
         return self.metric == "accuracy"
-
-    @property
-    def noun(self) -> str:
-        """Return what a score is a percentage of: ``right``, ``mean recall``; or the metric."""
-        return noun_of(self.metric)
 
     def credit(self, labels: Sequence[str]) -> Floats | None:
         """Return (labels, labels + 1) scores from 0 to 1 by true label and answer.

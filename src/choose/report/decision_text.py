@@ -16,11 +16,11 @@ from choose.formatting import (
     size_in_points,
     span,
 )
+from choose.report.score_words import Words, is_share, noun_of, scored, words_of
 from choose.report.screen_text import shorten
 from choose.schema.base import ABOUT, Interval
 from choose.schema.decision import DatasetRecord, Decision, Note, Verdict
 from choose.schema.diagnosis import Agreement, Audit, LabelOverlap
-from choose.schema.score_names import Words, is_share, noun_of, scored, words_of
 from choose.schema.scorecard import Needed, Refused
 
 DIVISIONS = {

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from choose.formatting import DASH, clean, figure, in_percent, in_points, signed_points
 from choose.report.candidate_order import standings
 from choose.report.decision_text import score_noun, words_in
+from choose.report.score_words import is_share
 from choose.report.screen_text import shorten
 from choose.report.words import called, recall_of, won_and_lost
 from choose.schema.decision import Decision
-from choose.schema.score_names import is_share
 from choose.schema.standings import FamilyResult, Standing
 
 # Columns of a member's name, and of the label in a head.

@@ -16,7 +16,7 @@ from choose.formatting import (
     signed_points,
 )
 from choose.report.decision_text import covered_by
-from choose.schema.score_names import Words, amount, is_share, noun_of, words_by
+from choose.report.score_words import Words, amount, is_share, noun_of, words_by
 from choose.schema.study_changes import Cause, Shift, Side, Versus
 
 COMPARISON_HEADS = ("candidate", "before", "now", "difference (95 % CI)", "p (Holm)", "p", "rows")

@@ -30,6 +30,7 @@ from choose.formatting import (
     size_in_points,
 )
 from choose.report.decision_text import score_noun, words_in
+from choose.report.score_words import COUNTED, amount, is_share, right, scored
 from choose.schema.base import Interval, above_0
 from choose.schema.decision import Caveat, Decision, Gate, GateCode, Remark
 from choose.schema.diagnosis import Audit, Cascade, ErrorOverlap
@@ -41,7 +42,7 @@ from choose.schema.reading_documents import (
     LossSplit,
     best_first,
 )
-from choose.schema.score_names import COUNTED, NAMES, amount, is_share, right, scored
+from choose.schema.score_names import NAMES
 from choose.schema.standings import FamilyResult, RareFigure, RareLabel, Standing, Step, StepKind
 from choose.types import FAMILIES, Family, Kind
 
@@ -282,7 +283,9 @@ def step_text(decision: Decision, found: Step) -> str:
 def _left_out(decision: Decision, found: Step) -> Iterator[str]:
     names = listed([clean(name) for name in found.names])
     total = decision.dataset.test_rows
-    missing = [f"{clean(name)} lacks {rows:,}" for name, rows in found.rows.items()]
+    (first, lacks), *rest = found.rows.items() or [("", 0)]
+    missing = [f"{clean(first)} lacks {lacks:,} of {total:,} answers"]
+    missing += [f"{clean(name)} {rows:,}" for name, rows in rest]
     items = "; ".join(filter(None, [names, plural(found.count or 0, "item")]))
     again = f", with {listed(found.again)} to be repeated" if found.again else ""
     said = {
@@ -290,7 +293,7 @@ def _left_out(decision: Decision, found: Step) -> Iterator[str]:
         f"anything{again}.",
         "begin-paid": f"Give the others money: --max-usd was used up before {names} had answered "
         "anything.",
-        "finish-rows": f"Finish what was left out: of {total:,} answers, {listed(missing)}{again}.",
+        "finish-rows": f"Finish what was left out: {listed(missing)}{again}.",
         "finish": f"Finish what was left out ({items}).",
         "finish-paid": f"Finish what was left out ({items}): --max-usd was used up.",
     }

@@ -64,7 +64,7 @@ def _caveats(case: Case, gates: Sequence[Gate], looks: int) -> Iterator[Caveat]:
     if names := tuple(c.info.name for c in contenders.panel.candidates if c.errors):
         yield Caveat(code="failed", names=names)
     if asked := {c.info.family for c in contenders.panel.candidates}:
-        left = tuple(f for f in case.words.families if f not in {*asked, *case.missing})
+        left = tuple(f for f in contenders.question if f not in {*asked, *case.missing})
         if left:
             yield Caveat(code="not-asked", names=left)
     if looks > 1:

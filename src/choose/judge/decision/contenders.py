@@ -18,7 +18,7 @@ from choose.judge.scores.paired_comparison import Pairs
 from choose.judge.scores.score_tables import CandidateScores, StudyScores
 from choose.judge.stats.paired import Difference
 from choose.schema.base import Interval
-from choose.schema.score_names import Words, words_of
+from choose.schema.score_names import RANKING_METRICS
 from choose.types import FAMILIES, Family
 
 Relation = Literal["better", "equivalent", "worse", "not better", "open"]
@@ -59,9 +59,14 @@ class Contenders:
         return self.margins.rule
 
     @property
-    def words(self) -> Words:
-        """Return the words for answers that are labels, or texts."""
-        return words_of(self.panel.rows.labels, self.rule.measure.metric)
+    def ranks(self) -> bool:
+        """Return whether answers are rankings of documents, for which none is prompted."""
+        return not self.panel.rows.labels and self.rule.measure.metric in RANKING_METRICS
+
+    @property
+    def question(self) -> tuple[Family, ...]:
+        """Return the families that can answer at all."""
+        return tuple(f for f in FAMILIES if not (self.ranks and f == "prompting"))
 
     @cached_property
     def curves(self) -> CurveForecasts:

@@ -24,7 +24,6 @@ from choose.schema.base import Interval
 from choose.schema.diagnosis import Audit, ErrorOverlap
 from choose.schema.plan import LeftOut
 from choose.schema.reading_documents import DocumentDrill, LossSplit
-from choose.schema.score_names import Words
 from choose.types import Family
 
 # A family with less chance than this keeps no question open.
@@ -190,16 +189,6 @@ class Case:
         return self.selection.interim
 
     @property
-    def noun(self) -> str:
-        """Return what a score is a percentage of, by the study's metric."""
-        return self.contenders.rule.measure.noun
-
-    @property
-    def words(self) -> Words:
-        """Return the words for answers that are labels, or texts."""
-        return self.contenders.words
-
-    @property
     def margin(self) -> float:
         """Return the smallest gain that matters between candidates of equal cost."""
         return self.contenders.rule.margin
@@ -284,5 +273,5 @@ class Case:
         found = [f for f in self.chances.unmeasured if self.chances.families[f] >= POSSIBLE]
         asked = {c.info.family for c in self.contenders.panel.candidates if not c.info.floor}
         if len(asked) <= 1 and not self.room < self.margin:
-            found += [f for f in self.words.families if f not in asked]
+            found += [f for f in self.contenders.question if f not in asked]
         return tuple(dict.fromkeys(found))

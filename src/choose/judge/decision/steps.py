@@ -58,6 +58,9 @@ SCORE = "choose score -c STUDY"
 CHECK = "choose check -c STUDY -o issues.csv"
 PLAN = "choose plan -c STUDY"
 
+# Models that may do better than small ones.
+STRONGER, LARGER = "--model openai:gpt-4o-mini", "--encoder BAAI/bge-base-en-v1.5"
+
 # What the answer itself says to do, by the kind of the verdict: the first step.
 ANSWERED: dict[Kind, tuple[StepKind, ...]] = {
     "collect-labels": ("label-more",),
@@ -460,7 +463,7 @@ def _stronger(case: Case, gates: tuple[Gate, ...]) -> Iterator[Step]:
         names=(prompted,) if prompted else (),
         share=needed,
         count=None if table is None or table.complete.all() else int(table.complete.sum()),
-        command=f"{STUDY}{every} {case.words.stronger.example}",
+        command=f"{STUDY}{every} {LARGER if case.contenders.ranks else STRONGER}",
     )
 
 

@@ -69,7 +69,7 @@ def contenders_credible(case: Case) -> Gate:
     Where documents are ranked, judge whether more than one embedder was tried.
     """
     name, contenders = "contenders credible", case.contenders
-    if case.words.ranks:
+    if contenders.ranks:
         specs = tuple(sorted({m.info.model for m in contenders.order if m.info.model}))
         status: GateStatus = "pass" if len(specs) > 1 else "unknown"
         codes: tuple[GateCode, ...] = ("no-embedder", "one-embedder", "embedders")
