@@ -14,7 +14,7 @@ def house() -> House:
 
 
 # The sums only go down; a commit that lowers one lowers its limit.
-LINES = {"src": 63_260, "strategies": 3_437, "tests": 46_856}
+LINES = {"src": 62_953, "strategies": 3_437, "tests": 46_712}
 MODULES = 295
 
 

@@ -65,7 +65,6 @@ class Example:
     evidence: tuple[Span, ...] = ()
     timestamp: datetime | None = None
     group: str | None = None
-    annotator: str | None = None
 
     def item(self) -> Item:
         """Return the row without its target."""
@@ -349,7 +348,7 @@ class Dataset:
     def fingerprint(self) -> str:
         """Return the digest of the rows, of their division, and of documents if there are any."""
         rows = self.examples.values()
-        every = [(*e.content, str(e.timestamp), e.group, e.annotator) for e in rows]
+        every = [(*e.content, str(e.timestamp), e.group) for e in rows]
         every += [("fold", *fold.questions) for fold in self.folds]
         documents = self.task.facts().get("documents")
         return digest_rows([*every, ("documents", documents)] if documents else every)

@@ -176,7 +176,7 @@ def test_packages_that_share_a_name_with_a_function_are_called_and_imported(
     import choose.report.write
 
     assert choose.check.audit is sys.modules["choose.check.audit"]
-    assert "annotator_column" in inspect.signature(choose.check).parameters
+    assert "group_column" in inspect.signature(choose.check).parameters
     checked = choose.check(TEXTS, LABELS)
     assert checked.rows == 60
     assert "60 test rows" in repr(checked)

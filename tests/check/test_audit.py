@@ -90,22 +90,6 @@ def test_size_languages_and_what_was_not_measured(tickets: Checked) -> None:
     assert record.first[0].points >= record.first[-1].points
 
 
-@pytest.mark.slow
-def test_three_annotators_are_heard(tmp_path: Path) -> None:
-    given = pl.read_csv((SAMPLE / "tickets.csv").read_bytes(), infer_schema=False)
-    by = pl.read_csv((SAMPLE / "annotations.csv").read_bytes(), infer_schema=False)
-    rows = by.join(given.select("id", "text"), on="id").drop("id")
-    rows.write_csv(tmp_path / "signed.csv")
-    record = plan.check(tmp_path / "signed.csv").record
-    assert record.audit is not None
-    agreement = record.audit.agreement
-    assert agreement is not None
-    assert (agreement.annotators, agreement.questions) == (3, 150)
-    assert agreement.pairwise.value == pytest.approx(0.84, abs=0.02)
-    # One text in three labels is a conflict too, and its rows are worth one.
-    assert record.reach.independent == pytest.approx(150, abs=5)
-
-
 # --- planted faults ----------------------------------------------------------------------------
 
 

@@ -36,25 +36,23 @@ def test_usual_names_are_found_whatever_their_case(text: str, label: str) -> Non
 
 
 def test_every_part_can_be_found_or_named() -> None:
-    header = "id,text,label,created_at,conversation_id,annotator"
-    [row] = rows(f"{header}\n7,hi,a,2024-01-02,c1,ann\n")
+    header = "id,text,label,created_at,conversation_id"
+    [row] = rows(f"{header}\n7,hi,a,2024-01-02,c1\n")
     assert row == Example(
         id="7",
         text="hi",
         target="a",
         timestamp=datetime(2024, 1, 2, tzinfo=UTC),
         group="c1",
-        annotator="ann",
     )
     [row] = rows(
-        "body,kind,when,who,by,text\nhi,a,2024-01-02,c1,ann,no\n",
+        "body,kind,when,who,text\nhi,a,2024-01-02,c1,no\n",
         text_column="Body",
         label_column="kind",
         time_column="when",
         group_column="who",
-        annotator_column="by",
     )
-    assert (row.text, row.target, row.group, row.annotator) == ("hi", "a", "c1", "ann")
+    assert (row.text, row.target, row.group) == ("hi", "a", "c1")
 
 
 def test_text_columns_are_joined_with_a_blank_line() -> None:

@@ -76,18 +76,6 @@ def test_one_label_in_twenty_is_wrong_half_of_them_in_the_confused_pair(
     assert confused == len(wrong) / 2
 
 
-def test_three_annotators_disagree_on_some_of_150(tickets: pl.DataFrame) -> None:
-    annotations = table("annotations.csv")
-    assert annotations.columns == ["id", "annotator", "label"]
-    assert len(annotations) == 450
-    assert set(annotations["annotator"].unique()) == {"A", "B", "C"}
-    assert set(annotations["label"]) <= QUEUES
-    assert set(annotations["id"]) <= set(tickets["id"])
-    alike = annotations.group_by("id").agg(pl.col("label").n_unique() == 1)["label"].mean()
-    assert 0.5 < float(alike) < 0.95  # type: ignore[arg-type]
-    assert stated("the three annotators agree") == round(100 * float(alike))  # type: ignore[arg-type]
-
-
 def test_no_run_of_five_words_is_a_template(tickets: pl.DataFrame) -> None:
     counts: Counter[tuple[str, ...]] = Counter()
     for text in tickets["text"]:

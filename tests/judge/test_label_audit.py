@@ -12,10 +12,7 @@ import pytest
 
 from choose.judge.decision.label_gates import labels_clean_enough
 from choose.judge.diagnosis.label_audit import (
-    annotator_agreement,
     audit_labels,
-    krippendorff_alpha,
-    pairwise_agreement,
 )
 from choose.judge.diagnosis.label_noise import (
     NONE,
@@ -27,13 +24,10 @@ from choose.judge.diagnosis.label_noise import (
     skill,
     wrong_share,
 )
-from choose.judge.evidence import Items, items_of
 from choose.judge.goal import Rule
 from choose.judge.verdict import judge
 from choose.schema.decision import Decision
 from choose.schema.diagnosis import Audit, NoiseBand
-from choose.tasks.classification import Classification
-from choose.types import Dataset, Example, Fold
 from support.audited_studies import blobs, evidence, hardness, out_of_fold
 
 STUDIES = 20
@@ -284,73 +278,6 @@ def test_ten_thousand_rows_in_77_labels_take_seconds():
     start = time.perf_counter()
     audit_labels(found)
     assert time.perf_counter() - start < 5
-
-
-# --- annotators --------------------------------------------------------------------------------
-
-# Krippendorff's example with gaps, as in "Computing Krippendorff's Alpha-Reliability" (2011).
-GAPS = (
-    "* * * * * 3 4 1 2 1 1 3 3 * 3",
-    "1 * 2 1 3 3 4 3 * * * * * * *",
-    "* * 2 1 3 4 4 * 2 1 1 3 3 * 4",
-)
-
-
-def test_alpha_of_the_published_example():
-    units = [[v for v in unit if v != "*"] for unit in zip(*map(str.split, GAPS), strict=True)]
-    counts = np.array([[u.count(str(k)) for k in (1, 2, 3, 4)] for u in units if len(u) > 1], float)
-    assert krippendorff_alpha(counts)[0] == pytest.approx(0.691, abs=5e-4)
-
-
-def test_agreement_by_text_and_annotator():
-    labels = ("x", "y")
-    rows = [
-        ("q1", "A", "x"),
-        ("q1", "B", "x"),
-        ("q2", "A", "x"),
-        ("q2", "B", "y"),
-        ("q3", "A", "y"),
-    ]
-    questions, who, targets = zip(*rows, strict=True)
-    ids = tuple(f"r{i}" for i in range(len(rows)))
-    items = Items(ids=ids, targets=targets, clusters=ids, annotators=who, questions=questions)
-    found = annotator_agreement((items,), labels)
-    assert (found.annotators, found.questions) == (2, 2)
-    assert found.pairwise.value == 0.5
-    assert found.pairwise.low < 0.5 < found.pairwise.high
-    assert annotator_agreement((replace(items, annotators=(), questions=()),), labels) is None
-    same = replace(items, targets=("x",) * len(rows))
-    assert annotator_agreement((same,), labels).alpha is None
-
-
-def test_annotators_reach_the_judge_and_texts_do_not_have_to_match_to_the_letter():
-    rows = [("r0", "A  text", "x", "ann"), ("r1", "a TEXT", "y", "bob"), ("r2", "b", "x", "ann")]
-    examples = {
-        id: Example(id=id, text=text, target=target, annotator=who)
-        for id, text, target, who in rows
-    }
-    ids = tuple(examples)
-    task = Classification(labels=("x", "y"), names=("x", "y"))
-    fold = Fold(pool=(), questions=ids)
-    dataset = Dataset(name="d", task=task, examples=examples, folds=(fold,), division="cross-fit")
-    found = annotator_agreement((items_of(dataset, ids),), task.labels)
-    assert (found.questions, found.pairwise.value) == (1, 0.0)
-    unsigned = {id: replace(e, annotator=None) for id, e in examples.items()}
-    assert items_of(replace(dataset, examples=unsigned), ids).annotators == ()
-
-
-def test_agreement_intervals_cover():
-    """Three annotators, each right with probability .9, else at random among three labels."""
-    rng, held = np.random.default_rng(0), []
-    true = (0.9 + 0.1 / 3) ** 2 + 2 * (0.1 / 3) ** 2
-    for _ in range(200):
-        truth = rng.integers(0, 3, (120, 1))
-        given = np.where(rng.random((120, 3)) < 0.9, truth, rng.integers(0, 3, (120, 3)))
-        counts = (given[:, :, None] == np.arange(3)).sum(axis=1).astype(float)
-        values = pairwise_agreement(counts)
-        half = 1.98 * values.std(ddof=1) / sqrt(120)
-        held.append(abs(values.mean() - true) <= half)
-    assert np.mean(held) >= 0.95 - 3 * sqrt(0.95 * 0.05 / 200)
 
 
 # --- the gate and the verdict ------------------------------------------------------------------

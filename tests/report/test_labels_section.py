@@ -5,7 +5,7 @@ from __future__ import annotations
 from choose.report.decision_text import covered_by
 from choose.report.markdown import render_markdown
 from choose.schema.base import Interval
-from choose.schema.diagnosis import Agreement, Audit, LabelOverlap, NoiseBand, RelabelGain, Suspect
+from choose.schema.diagnosis import Audit, LabelOverlap, NoiseBand, RelabelGain, Suspect
 from support import decisions
 
 
@@ -25,12 +25,6 @@ def found(**facts):
         "suspected": 28,
         "suspects": tuple(suspect(f"T{i:03}") for i in range(12)),
         "overlaps": (LabelOverlap(a="billing", b="payouts", doubted=12, rows=150),),
-        "agreement": Agreement(
-            annotators=3,
-            questions=150,
-            pairwise=Interval(value=0.947, low=0.902, high=0.968),
-            alpha=Interval(value=0.94, low=0.9, high=0.97),
-        ),
         "gain": RelabelGain(
             candidate="probe", rows=28, gain=Interval(value=0.019, low=0.01, high=0.038)
         ),
@@ -50,8 +44,6 @@ def test_the_section_says_what_the_record_holds():
         "Between 1.8 % and 17.3 % of the labels may be wrong.",
         "perfect answers would score 82.7 to 98.2 %",
         "billing and payouts are confused: 12 doubted rows of 150.",
-        "Two of 3 annotators agree on 95 % (90 to 97) of 150 rows",
-        "alpha is 0.94",
         "the 28 most doubted rows would add about 1.9 points",
         "disagree with 86 labels; check these 28 first",
         "T009",

@@ -101,8 +101,8 @@ def test_planted_errors_are_doubted_as_missing_and_spurious(
     study: tuple[choose.Decision, Path],
 ) -> None:
     decision, _ = study
-    assert decision.answer_errors is not None
-    found = {(s.id, s.field): s for s in decision.answer_errors.suspects}
+    assert decision.suspect_values is not None
+    found = {(s.id, s.field): s for s in decision.suspect_values.suspects}
     for id in ("m010", "m033"):
         assert found[id, "card"].given is None
         assert found[id, "card"].suggested == "card"

@@ -12,7 +12,7 @@ from typing import Any, get_args
 import polars as pl
 
 from choose.answers.answer_file import AnswerFile
-from choose.data.columns import ANNOTATOR, GROUP, Roles, column_named
+from choose.data.columns import GROUP, Roles, column_named
 from choose.data.readers.column_guess import LABEL, QUESTION, TEXT, TIME, usual
 from choose.data.readers.delimited import ROW
 from choose.errors import DataError, StudyError, did_you_mean, quoted, quoted_list
@@ -227,8 +227,6 @@ def roles_of(file: AnswerFile, section: DataSection, answers: Sequence[str], gol
         label=gold,
         time=column_named(columns, section.time_column, "time") or usual(columns, TIME),
         group=column_named(columns, section.group_column, "group") or usual(columns, GROUP),
-        annotator=column_named(columns, section.annotator_column, "annotator")
-        or usual(columns, ANNOTATOR),
         id=id,
         by_content=frozenset({"time"}),
     )

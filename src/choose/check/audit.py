@@ -11,7 +11,6 @@ from itertools import pairwise
 from time import perf_counter
 
 from choose.check.label_lines import (
-    annotators,
     balance,
     conflicts,
     line,
@@ -154,8 +153,7 @@ def lines_of(facts: Facts) -> tuple[Line, ...]:
     if facts.dataset.task.labels:
         noun = "label"
         targets = [wrong_labels(facts), overlap(facts), conflicts(facts)]
-        annotated = annotators(facts.audit, any(e.annotator for e in facts.all))
-        labels = [balance(facts), order(facts), annotated]
+        labels = [balance(facts), order(facts)]
     else:
         of = facts.targets
         noun = "field" if of.fields else "relevance" if of.relevance else "length"

@@ -19,8 +19,6 @@ MAJORITY = 0.6
 DOUBTED = 0.01
 CONFUSED = 0.03
 
-# The same below this share of texts on which two annotators agree.
-AGREEMENT = 0.9
 
 # A change over time has the status "look" if it is significant at this level and if the label mix
 # shifted by this share more than by chance, or if this AUC separates early from late texts.
@@ -169,27 +167,6 @@ def order(facts: Facts) -> Line | None:
         near = sum(distance == 1 for distance in off)
         says += f" Of {plural(len(off), 'error')} of the text baseline, {near:,} are off by one."
     return line("Order", "look", says)
-
-
-def annotators(audit: Audit | None, named: bool) -> Line:
-    """Say how often two annotators agree."""
-    if audit is None or audit.agreement is None:
-        why = (
-            "no text was labelled by two annotators"
-            if named
-            else "the data do not name the annotators (data.annotator_column)"
-        )
-        return line("Annotators", "unknown", f"Agreement not measured: {why}.")
-    agreement = audit.agreement
-    share = agreement.pairwise
-    alpha = f"; Krippendorff's alpha {agreement.alpha.value:.2f}" if agreement.alpha else ""
-    return line(
-        "Annotators",
-        look(share.value < AGREEMENT),
-        f"Two of {agreement.annotators:,} annotators give the same label to "
-        f"{per_100(share.value)} % of texts ({per_100(share.low or 0)} to "
-        f"{per_100(share.high or 1)}; {plural(agreement.questions, 'text')}{alpha}).",
-    )
 
 
 def time(drift: Drift | None, dated: int, rows: int, noun: str = "label") -> Line:

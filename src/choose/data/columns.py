@@ -38,7 +38,6 @@ from choose.tasks.target_cells import (
 # Authors and users are not here: they often are few, and only the user knows whether they matter.
 GROUP = ("group", "group_id", "conversation", "conversation_id", "thread", "thread_id")
 
-ANNOTATOR = ("annotator", "annotator_id")
 
 MAYBE_GROUP = ("author", "author_id", "user", "user_id", "customer", "customer_id", "session_id")
 
@@ -64,7 +63,6 @@ class Roles:
     label: str
     time: str | None
     group: str | None
-    annotator: str | None
     id: str | None
     fields: tuple[str, ...] = ()
     by_content: frozenset[str] = frozenset()
@@ -78,7 +76,7 @@ class Roles:
     @property
     def named(self) -> list[str]:
         """Return the columns of all roles."""
-        others = (self.label, self.time, self.group, self.annotator, self.id)
+        others = (self.label, self.time, self.group, self.id)
         return [*self.text, *self.fields, *(name for name in others if name)]
 
 
@@ -93,8 +91,6 @@ def roles_of(table: pl.DataFrame, section: DataSection) -> Roles:
     named = {
         "time": column_named(known, section.time_column, "time") or _usual_time(table, columns),
         "group": column_named(known, section.group_column, "group") or usual(columns, GROUP),
-        "annotator": column_named(known, section.annotator_column, "annotator")
-        or usual(columns, ANNOTATOR),
         "id": usual(columns, ("id",)),
     }
     text, label = _text_and_label(known, section)

@@ -65,7 +65,6 @@ def examples_from(
         _further(table, roles.fields, rows),
         _times(table, roles.time, rows, strict="time" not in roles.by_content),
         _optional(table, roles.group, rows),
-        _optional(table, roles.annotator, rows),
     )
     return [
         Example(
@@ -76,9 +75,8 @@ def examples_from(
             accepted=right[1:],
             timestamp=time,
             group=group,
-            annotator=annotator,
         )
-        for id, text, right, fields, time, group, annotator in zip(*columns, strict=True)
+        for id, text, right, fields, time, group in zip(*columns, strict=True)
     ]
 
 

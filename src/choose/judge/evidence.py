@@ -22,15 +22,15 @@ class HasParts(Protocol):
     def counts(self, output: str | None, target: str) -> Mapping[str, tuple[int, int, int]]:
         """Return the right, answered and expected parts of each field or label that occurs."""
 
-    def errors(self, output: str, target: str) -> Sequence[tuple[str, str]]:
-        """Return the field or label of each wrong part, and its kind, such as ``missing``."""
-
 
 @runtime_checkable
 class HoldsLabels(HasParts, Protocol):
     """A task whose answers are sets of these labels."""
 
     choices: tuple[str, ...]
+
+    def errors(self, output: str, target: str) -> Sequence[tuple[str, str]]:
+        """Return the field or label of each wrong part, and its kind, such as ``missing``."""
 
 
 @runtime_checkable
@@ -117,8 +117,6 @@ class Items:
         weights: the weight of each row, or empty where all count the same.
         conflicting: ids of rows whose input (text and further fields) also occurs with another
             target.
-        annotators: who gave each label, or empty where the data does not say.
-        questions: the same for rows with the same input; empty where no annotator is known.
         fields: what each record fills; none where answers are labels.
         accepted: further right answers, of the rows that have some, by id.
         evidence: places in documents that hold the answer, of the rows that have some, by id.
@@ -129,8 +127,6 @@ class Items:
     clusters: tuple[str, ...]
     weights: tuple[float, ...] = ()
     conflicting: frozenset[str] = frozenset()
-    annotators: tuple[str | None, ...] = ()
-    questions: tuple[str, ...] = ()
     fields: tuple[frozenset[str], ...] = ()
     accepted: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     evidence: Mapping[str, tuple[Span, ...]] = field(default_factory=dict)
@@ -289,7 +285,6 @@ def items_of(dataset: Dataset, ids: tuple[str, ...]) -> Items:
     for example in dataset.examples.values():
         targets_of_input[inputs[example.id]].add(example.target)
     rows = [dataset.examples[id] for id in ids]
-    signed = any(e.annotator is not None for e in rows)
     fields = (
         ()
         if dataset.task.labels
@@ -300,8 +295,6 @@ def items_of(dataset: Dataset, ids: tuple[str, ...]) -> Items:
         targets=tuple(e.target for e in rows),
         clusters=tuple(dataset.clusters.get(e.id, e.id) for e in rows),
         conflicting=frozenset(e.id for e in rows if len(targets_of_input[inputs[e.id]]) > 1),
-        annotators=tuple(e.annotator for e in rows) if signed else (),
-        questions=tuple(inputs[e.id] for e in rows) if signed else (),
         fields=fields,
         accepted={e.id: e.accepted for e in rows if e.accepted},
         evidence={e.id: e.evidence for e in rows if e.evidence},

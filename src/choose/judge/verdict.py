@@ -19,9 +19,9 @@ from choose.judge.decision.steps import steps_of
 from choose.judge.decision.verdict_gates import gates_of
 from choose.judge.decision.verdict_kind import kind_of
 from choose.judge.diagnosis.error_overlap import disagreement_of, overlap_of
-from choose.judge.diagnosis.field_errors import answer_errors, side_by_side
 from choose.judge.diagnosis.label_audit import audit_labels
 from choose.judge.diagnosis.loss_split import loss_splits, missing_evidence
+from choose.judge.diagnosis.suspect_values import side_by_side, suspect_values
 from choose.judge.evidence import Evidence
 from choose.judge.goal import RULE, Rule
 from choose.judge.measures.build_scorecard import accuracy, scorecard
@@ -222,7 +222,7 @@ def _rows_to_read(
         "audit": audit,
         "overlap": overlap,
         "disagreement": disagreement,
-        "answer_errors": answer_errors(evidence, literal_fields(evidence)),
+        "suspect_values": suspect_values(evidence, literal_fields(evidence)),
         "side_by_side": side_by_side(evidence, case.contenders, standings),
         "personal": tuple(id for id in dict.fromkeys(ids) if id in (evidence.personal or ())),
     }

@@ -10,7 +10,6 @@ from choose.formatting import (
     clean,
     per_100,
     percent,
-    percent_interval,
     plural,
     points,
     size_in_points,
@@ -20,7 +19,7 @@ from choose.report.score_words import Words, is_share, noun_of, scored, words_of
 from choose.report.screen_text import shorten
 from choose.schema.base import ABOUT, Interval
 from choose.schema.decision import DatasetRecord, Decision, Note, Verdict
-from choose.schema.diagnosis import Agreement, Audit, LabelOverlap
+from choose.schema.diagnosis import Audit, LabelOverlap
 from choose.schema.scorecard import Needed, Refused
 
 DIVISIONS = {
@@ -228,21 +227,11 @@ def label_sentences(audit: Audit) -> Iterator[str]:
             f"{size_in_points(gain.gain)} to the accuracy of {gain.candidate}."
         )
     yield from map(_label_overlap, audit.overlaps[:OVERLAPS])
-    if audit.agreement is not None:
-        yield _agreement(audit.agreement)
 
 
 def _label_overlap(pair: LabelOverlap) -> str:
     names = f"{shorten(clean(pair.a), LABEL_WIDTH)} and {shorten(clean(pair.b), LABEL_WIDTH)}"
     return f"{names} are confused: {plural(pair.doubted, 'doubted row')} of {pair.rows:,}."
-
-
-def _agreement(agreement: Agreement) -> str:
-    alpha = f"; Krippendorff's alpha is {agreement.alpha.value:.2f}" if agreement.alpha else ""
-    return (
-        f"Two of {agreement.annotators:,} annotators agree on "
-        f"{percent_interval(agreement.pairwise)} of {plural(agreement.questions, 'row')}{alpha}."
-    )
 
 
 def suspects_note(audit: Audit) -> str:

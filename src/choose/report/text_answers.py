@@ -26,39 +26,17 @@ class PartWords(NamedTuple):
 
     field: str
     value: str
-    meaning: Mapping[str, str]
     checked: str
 
-
-# What the kinds of wrong values of records mean.
-ANSWER_ERRORS = {
-    "malformed": "the answer is no record",
-    "suspect target": "several candidates give another value",
-    "missing": "no value where there is one",
-    "spurious": "a value where there is none",
-    "wrong value": "another value",
-    "wrong field": "the value of another field",
-    "not normalised": "the same value, written another way",
-}
-
-# The same of sets of labels.
-SET_ERRORS = {
-    "malformed": "the answer is no set of labels",
-    "suspect target": "several candidates say otherwise",
-    "missing": "a label that the row has, not given",
-    "spurious": "a label given that the row has not",
-}
 
 FIELD_WORDS = PartWords(
     "field",
     "value",
-    ANSWER_ERRORS,
     "that two or more independent candidates give instead, and that occur in the input",
 )
 LABEL_WORDS = PartWords(
     "label",
     "label",
-    SET_ERRORS,
     "that two or more independent candidates would add (instead) or leave out (given)",
 )
 
@@ -208,7 +186,7 @@ def side_rows(decision: Decision) -> list[dict[str, Any]]:
 
 def suspect_rows(decision: Decision) -> list[list[str]]:
     """Return the suspect right values as rows of a table."""
-    found = decision.answer_errors.suspects if decision.answer_errors is not None else ()
+    found = decision.suspect_values.suspects if decision.suspect_values is not None else ()
     return [
         [
             clean(suspect.id),
@@ -218,21 +196,6 @@ def suspect_rows(decision: Decision) -> list[list[str]]:
             listed([clean(name) for name in suspect.candidates]),
         ]
         for suspect in found
-    ]
-
-
-def error_rows(decision: Decision) -> list[list[str]]:
-    """Return the kinds of wrong values as rows of a table."""
-    found = decision.answer_errors.kinds if decision.answer_errors is not None else ()
-    return [
-        [
-            kind.name,
-            f"{kind.count:,}",
-            percent(kind.share),
-            DASH if kind.field is None else clean(kind.field),
-            part_words(decision).meaning.get(kind.name, ""),
-        ]
-        for kind in found
     ]
 
 
@@ -286,7 +249,6 @@ def text_sections(decision: Decision) -> dict[str, Any]:
         **reading,
         "side_by_side": side_rows(decision),
         "suspect_rows": suspect_rows(decision),
-        "error_rows": error_rows(decision),
         "field_rows": field_rows(pick),
         "part": part_words(decision),
         "other_heads": heads,

@@ -17,7 +17,7 @@ from choose.schema.reading_documents import (
 )
 from choose.schema.scorecard import CurveForecast, RiseRecord, Scorecard
 from choose.schema.standings import FamilyResult, RareLabel, Standing, Step
-from choose.schema.text_scores import AnswerErrors, ComparedRow
+from choose.schema.text_scores import ComparedRow, SuspectValues
 from choose.types import Kind
 
 
@@ -277,7 +277,7 @@ class Decision(Record):
     """The whole decision record.
 
     Attributes:
-        answer_errors: of answers that are records.
+        suspect_values: of answers that are records or sets of labels.
         side_by_side: of answers that are texts: rows on which candidates differ, none that seems to
             hold personal data or a key.
         loss_splits: of candidates that read documents: what they lose, by cause.
@@ -300,7 +300,7 @@ class Decision(Record):
     pairs: tuple[Pair, ...]
     overlap: ErrorOverlap | None = None
     disagreement: Disagreement | None = None
-    answer_errors: AnswerErrors | None = None
+    suspect_values: SuspectValues | None = None
     side_by_side: tuple[ComparedRow, ...] = ()
     loss_splits: tuple[LossSplit, ...] = ()
     without_evidence: tuple[str, ...] = ()

@@ -41,19 +41,6 @@ class NoiseBand(Record):
     confident_learning: float
 
 
-class Agreement(Record):
-    """How far annotators agree on rows that several of them labelled.
-
-    `pairwise` is the chance that two of them give one label; `alpha` is Krippendorff's, nominal,
-    null where all labels given are the same.
-    """
-
-    annotators: int
-    questions: int
-    pairwise: Interval
-    alpha: Interval | None
-
-
 class RelabelGain(Record):
     """What settling the suspected rows would add to a candidate's measured accuracy."""
 
@@ -81,7 +68,7 @@ class Audit(Record):
     `contradicted` rows are likelier to be another label; `suspected` of them are worth a look, and
     `suspects` lists these, the most doubtful first. Where the auditor is too weak to tell its own
     mistakes from the labels', these are empty, `noise` and `ceiling` null, and `weak` says how
-    far. There may be no auditor at all, where annotators agree or not.
+    far.
     """
 
     auditors: tuple[str, ...] = ()
@@ -95,7 +82,6 @@ class Audit(Record):
     suspected: int = 0
     suspects: tuple[Suspect, ...] = ()
     overlaps: tuple[LabelOverlap, ...] = ()
-    agreement: Agreement | None = None
     gain: RelabelGain | None = None
 
     @property

@@ -57,7 +57,6 @@ class DataSection(Settings):
     group_column: Annotated[str | None, Flag()] = Field(
         default=None, description="Column of a group, such as the customer; a group is never split."
     )
-    annotator_column: str | None = Field(default=None, description="Column of the annotator.")
     documents: Annotated[str | None, Flag()] = Field(
         default=None,
         description="Documents that are ranked, or that questions are answered from: a folder of "

@@ -83,15 +83,6 @@ class TextFigures(Record):
     abstentions: Abstentions | None = None
 
 
-class ValueErrors(Record):
-    """One kind of wrong values of records: how many, their share, and the field with most."""
-
-    name: str
-    count: int
-    share: float
-    field: str | None = None
-
-
 class SuspectValue(Record):
     """A right value that two or more independent candidates contradict with another one.
 
@@ -107,26 +98,14 @@ class SuspectValue(Record):
     candidates: tuple[str, ...]
 
 
-class AnswerErrors(Record):
-    """The out-of-fold errors of one candidate whose answers have parts, before any fine-tuning.
-
-    Parts are the values of records, or the labels of sets.
+class SuspectValues(Record):
+    """Right values of records, or labels of sets, that independent candidates contradict alike.
 
     Attributes:
-        candidate: whose errors they are.
-        rows: the rows it answered.
-        wrong: the rows with a wrong value or an unusable answer.
-        kinds: of wrong values, most frequent first: ``malformed`` (all values of an unusable
-            answer), ``suspect target``, ``missing``, ``spurious``, ``wrong value``, ``wrong
-            field`` and ``not normalised``.
-        suspected: suspect values of the whole set; `suspects` lists the most agreed.
+        suspected: those of the whole set; `suspects` lists the most agreed.
         literal: fields whose right values nearly always occur in the input.
     """
 
-    candidate: str
-    rows: int
-    wrong: int
-    kinds: tuple[ValueErrors, ...] = ()
     suspected: int = 0
     suspects: tuple[SuspectValue, ...] = ()
     literal: tuple[str, ...] = ()

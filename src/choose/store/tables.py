@@ -20,7 +20,7 @@ from choose.types import Dataset, Example, Fold
 # The documents of a task, beside its rows.
 DOCUMENTS = "documents.parquet"
 
-_COLUMNS = ("id", "text", "target", "fold", "group", "timestamp", "annotator", "cluster")
+_COLUMNS = ("id", "text", "target", "fold", "group", "timestamp", "cluster")
 
 # polars panics on some damaged files; a panic is no Exception.
 UNREADABLE = (Exception, pl.exceptions.PanicException)
@@ -50,7 +50,6 @@ def dataset_tables(dataset: Dataset) -> tuple[pl.DataFrame, dict[str, Any]]:
             "fold": [fold_of.get(e.id) for e in rows],
             "group": [e.group for e in rows],
             "timestamp": [e.timestamp.isoformat() if e.timestamp else None for e in rows],
-            "annotator": [e.annotator for e in rows],
             "cluster": [dataset.clusters.get(e.id) for e in rows],
         },
         schema={column: pl.Int64 if column == "fold" else pl.String for column in _COLUMNS},
@@ -97,7 +96,6 @@ def dataset_from(table: pl.DataFrame, facts: Mapping[str, Any]) -> Dataset:
             evidence=tuple(Span(*one) for one in json.loads(row.get("evidence") or "[]")),
             group=row["group"],
             timestamp=datetime.fromisoformat(row["timestamp"]) if row["timestamp"] else None,
-            annotator=row["annotator"],
         )
         for row in table.iter_rows(named=True)
     }

@@ -16,7 +16,7 @@ from functools import lru_cache
 from typing import Any, ClassVar, Literal
 
 from choose.tasks.graded_task import GradedTask, common_settings
-from choose.tasks.values import FieldType, as_date, as_number, canonical, type_of
+from choose.tasks.values import FieldType, canonical, type_of
 from choose.types import Item
 
 Record = Mapping[str, Any]
@@ -83,32 +83,6 @@ class Extraction(GradedTask):
             for name, value in record.items()
             for one in (value if isinstance(value, list) else [value])
         )
-
-    def errors(self, output: str, target: str) -> list[tuple[str, str]]:
-        """Return the field and the kind of each wrong value.
-
-        The kinds are ``missing``, ``spurious``, ``wrong value``, ``wrong field`` (another field has
-        the value) and ``not normalised`` (the same but for marks and spaces, or written another
-        way). A wrong value counts once, not as missing and spurious too.
-        """
-        answered, expected = self.pairs(parse(output)), self.pairs(parse(target))
-        given, lost = list((answered - expected).elements()), []
-        found: list[tuple[str, str]] = []
-        for name, value in (expected - answered).elements():
-            elsewhere = next((pair for pair in given if pair[1] == value), None)
-            if elsewhere is None:
-                lost.append((name, value))
-            else:
-                given.remove(elsewhere)
-                found.append((name, "wrong field"))
-        for name, value in lost:
-            instead = [pair for pair in given if pair[0] == name]
-            alike = next((pair for pair in instead if _alike(pair[1], value)), None)
-            if instead:
-                given.remove(alike or instead[0])
-            kind = "not normalised" if alike else "wrong value" if instead else "missing"
-            found.append((name, kind))
-        return [*found, *((name, "spurious") for name, _ in given)]
 
     def values(self, output: str, item: Item) -> dict[tuple[str, str], tuple[str, bool]]:
         """Return the values by field and canonical form: as written, and if the input has them."""
@@ -248,19 +222,6 @@ def lenient(text: str) -> str | None:
 
 def _words(text: str) -> list[str]:
     return re.findall(r"\w+", unicodedata.normalize("NFKC", text).casefold())
-
-
-def _alike(a: str, b: str) -> bool:
-    """Return whether two canonical values are the same but for the way they are written."""
-    if "".join(_words(a)) == "".join(_words(b)):
-        return True
-    # A text with signs in its numbers holds these numbers behind its words.
-    words, marks = zip(*(form.partition("\x00")[::2] for form in (a, b)), strict=True)
-    if not all(text.replace(" ", "").isdigit() for text in words):
-        return False
-    said = [mark or text for text, mark in zip(words, marks, strict=True)]
-    numbers, days = [as_number(text) for text in said], [as_date(text) for text in said]
-    return any(x is not None and x == y for x, y in (numbers, days))
 
 
 @lru_cache(maxsize=100_000)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from choose.corpus import holds
 from choose.formatting import normalised
-from choose.judge.diagnosis.field_errors import AGREE, sources
+from choose.judge.diagnosis.suspect_values import AGREE, sources
 from choose.judge.evidence import Evidence, MayAbstain
 from choose.judge.measures.text_metrics import nearest_part
 from choose.judge.scores.score_tables import CLEAN, CandidateScores, StudyScores, scores_in

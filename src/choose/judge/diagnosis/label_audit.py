@@ -5,8 +5,7 @@ It removes no row and changes no label; it says where a person should look.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from math import ceil
 
 import numpy as np
@@ -24,17 +23,12 @@ from choose.judge.diagnosis.label_noise import (
     weakness,
     wrong_share,
 )
-from choose.judge.evidence import Evidence, Items
+from choose.judge.evidence import Evidence
 from choose.judge.scores.out_of_fold import out_of_fold
-from choose.judge.stats.intervals import two_way_interval, wilson
+from choose.judge.stats.intervals import wilson
 from choose.judge.stats.metrics import Codes
 from choose.schema.base import Interval
-from choose.schema.diagnosis import Agreement, Audit, LabelOverlap, NoiseBand, Suspect
-from choose.types import Floats
-
-_REPLICATES = 2000
-
-_ESTIMAND = "these annotators, other rows"
+from choose.schema.diagnosis import Audit, LabelOverlap, NoiseBand, Suspect
 
 # Doubted labels that the record lists; its count is of all.
 MOST_SUSPECTS = 200
@@ -45,81 +39,16 @@ MOST_OVERLAPS = 10
 FEWEST = 2
 
 
-def annotator_agreement(parts: Sequence[Items], labels: Sequence[str]) -> Agreement | None:
-    """Return the agreement on questions that two annotators or more labelled, or None."""
-    code = {label: i for i, label in enumerate(labels)}
-    given: dict[str, dict[str, int]] = defaultdict(dict)
-    for items in parts:
-        for question, who, target in zip(
-            items.questions, items.annotators, items.targets, strict=False
-        ):
-            if who is not None:
-                given[question][who] = code[target]
-    shared = [by_whom for by_whom in given.values() if len(by_whom) > 1]
-    if not shared:
-        return None
-    counts = np.zeros((len(shared), len(labels)))
-    for row, by_whom in enumerate(shared):
-        np.add.at(counts[row], list(by_whom.values()), 1.0)
-    pairs = two_way_interval(pairwise_agreement(counts))
-    return Agreement(
-        annotators=len({who for by_whom in shared for who in by_whom}),
-        questions=len(shared),
-        pairwise=Interval.of(pairs, _ESTIMAND),
-        alpha=_alpha_interval(counts),
-    )
-
-
-def pairwise_agreement(counts: Floats) -> Floats:
-    """Return (n,) the share of pairs of annotators that agree, from (n, labels) counts of labels.
-
-    Each row needs two annotators or more.
-    """
-    size = counts.sum(axis=1)
-    agreeing: Floats = (counts * (counts - 1)).sum(axis=1) / (size * (size - 1))
-    return agreeing
-
-
-def krippendorff_alpha(counts: Floats, weights: Floats | None = None) -> Floats:
-    """Return Krippendorff's nominal alpha, (replicates,) for (replicates, n) weights of questions.
-
-    NaN where every label given is the same, which leaves nothing to agree on.
-    """
-    by = np.ones((1, len(counts))) if weights is None else weights
-    size = counts.sum(axis=1)
-    total = by @ size
-    observed = by @ (size * (1 - pairwise_agreement(counts))) / total
-    margins = by @ counts
-    expected = (total**2 - (margins**2).sum(axis=1)) / (total * (total - 1))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.asarray(1 - observed / expected)
-
-
-def _alpha_interval(counts: Floats) -> Interval | None:
-    value = float(krippendorff_alpha(counts)[0])
-    if not np.isfinite(value):
-        return None
-    rng = np.random.default_rng(0)
-    n = len(counts)
-    drawn = rng.multinomial(n, np.full(n, 1 / n), size=min(_REPLICATES, 4_000_000 // n + 100))
-    spread = krippendorff_alpha(counts, drawn.astype(np.float64))
-    low, high = np.nanquantile(spread, (0.025, 0.975))
-    return Interval(
-        value=value, low=min(float(low), value), high=max(float(high), value), estimand=_ESTIMAND
-    )
-
-
 def audit_labels(evidence: Evidence) -> Audit | None:
-    """Compare the labels with out-of-fold answers; None without an auditor or annotators.
+    """Compare the labels with out-of-fold answers; None without an auditor.
 
     There is none either where targets are no labels.
     """
     if not evidence.labels:
         return None
-    agreement = annotator_agreement((evidence.items, evidence.pool), evidence.labels)
     auditor = auditor_of(evidence) if len(evidence.labels) > 1 else None
     if auditor is None:
-        return Audit(agreement=agreement) if agreement else None
+        return None
     labels = len(evidence.labels)
     counted = confident_labels(auditor.targets, auditor.probabilities)
     bounds = noise_bounds(auditor, _clusters(evidence, auditor))
@@ -141,7 +70,6 @@ def audit_labels(evidence: Evidence) -> Audit | None:
         suspected=len(suspected),
         suspects=tuple(_suspects(evidence, auditor, suspected[:MOST_SUSPECTS])),
         overlaps=tuple(_overlaps(evidence, auditor, suspected)),
-        agreement=agreement,
     )
 
 

@@ -1,13 +1,12 @@
-"""Errors of records and sets of labels, suspect right values, and rows side by side.
+"""Suspect right values of records and sets of labels, and rows side by side.
 
-Errors are classified on out-of-fold answers of a candidate that is not fine-tuned, so that the
-result is the same before and after an adapter is trained.
+Values are doubted by out-of-fold answers, which no row helped to learn.
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -16,7 +15,6 @@ from choose.judge.evidence import (
     CandidateInfo,
     Evidence,
     HasFields,
-    HasParts,
     HoldsLabels,
     ShowsAnswers,
 )
@@ -27,11 +25,10 @@ from choose.judge.stats.metrics import Codes
 from choose.judge.stats.two_way import row_means
 from choose.schema.standings import Standing
 from choose.schema.text_scores import (
-    AnswerErrors,
     ComparedRow,
     GivenAnswer,
     SuspectValue,
-    ValueErrors,
+    SuspectValues,
 )
 from choose.types import FAMILIES
 
@@ -54,71 +51,23 @@ LEAST_RIGHT, SAY = 5, 0.5
 Value = tuple[str, str, str]
 
 
-def answer_errors(evidence: Evidence, literal: Sequence[str]) -> AnswerErrors | None:
-    """Classify wrong values or labels and list suspect ones; None for answers without parts.
-
-    The candidate is the best prompted one, else the best baseline, by its mean score.
-    """
+def suspect_values(evidence: Evidence, literal: Sequence[str]) -> SuspectValues | None:
+    """List right values or labels that are in doubt; None for answers without parts."""
     task = evidence.task
-    if task is None or not isinstance(task, HasParts):
+    if not isinstance(task, HoldsLabels | HasFields):
         return None
     answers = {
         info.name: found
         for info in evidence.candidates
         if not info.constant and (found := _out_of_fold(evidence, info.name))
     }
-    name = _subject(evidence, answers)
-    if name is None:
-        return None
-    suspects: list[SuspectValue] = []
     if isinstance(task, HoldsLabels):
-        suspects = _doubted_labels(evidence, task, answers)
-    elif isinstance(task, HasFields):
-        suspects = _suspects(evidence, task, answers)
-    doubted = {(suspect.id, suspect.field) for suspect in suspects}
-    kinds: Counter[tuple[str, str]] = Counter()
-    wrong, right = 0, targets(evidence)
-    for id, output in answers[name].items():
-        errors = list(_errors(task, id, output, right[id], doubted))
-        wrong += bool(errors) or output is None
-        kinds.update((kind, field) for field, kind in errors)
-    return AnswerErrors(
-        candidate=name,
-        rows=len(answers[name]),
-        wrong=wrong,
-        kinds=_kinds(kinds),
-        suspected=len(suspects),
-        suspects=tuple(suspects[:MOST_SUSPECTS]),
-        literal=tuple(literal),
+        found = _doubted_labels(evidence, task, answers)
+    else:
+        found = _suspects(evidence, task, answers)
+    return SuspectValues(
+        suspected=len(found), suspects=tuple(found[:MOST_SUSPECTS]), literal=tuple(literal)
     )
-
-
-def _errors(
-    task: HasParts, id: str, output: str | None, target: str, doubted: set[tuple[str, str]]
-) -> Iterator[tuple[str, str]]:
-    """Yield the field or label of each wrong part of an answer, and its kind."""
-    if output is None:
-        for field, (_, _, expected) in task.counts(None, target).items():
-            yield from [(field, "malformed")] * expected
-        return
-    for field, kind in task.errors(output, target):
-        yield field, "suspect target" if (id, field) in doubted else kind
-
-
-def _kinds(counts: Counter[tuple[str, str]]) -> tuple[ValueErrors, ...]:
-    by_kind: dict[str, Counter[str]] = defaultdict(Counter)
-    for (kind, field), count in counts.items():
-        by_kind[kind][field] += count
-    kinds = (
-        ValueErrors(
-            name=kind,
-            count=fields.total(),
-            share=fields.total() / counts.total(),
-            field=max(sorted(fields), key=lambda field: fields[field]),
-        )
-        for kind, fields in by_kind.items()
-    )
-    return tuple(sorted(kinds, key=lambda kind: (-kind.count, kind.name)))
 
 
 def _out_of_fold(evidence: Evidence, name: str) -> dict[str, str | None]:
@@ -128,23 +77,6 @@ def _out_of_fold(evidence: Evidence, name: str) -> dict[str, str | None]:
         for run in out_of_fold_runs(evidence, name)
         for id, output in zip(run.asked[CLEAN], run.answers[CLEAN].outputs, strict=True)
     }
-
-
-def _subject(evidence: Evidence, answers: Mapping[str, Mapping[str, str | None]]) -> str | None:
-    for families in (("prompting", "retrieval"), ("baseline",)):
-        means = {
-            info.name: _mean(evidence, info.name)
-            for info in evidence.candidates
-            if info.name in answers and info.family in families
-        }
-        if means:
-            return max(means, key=lambda name: means[name])
-    return None
-
-
-def _mean(evidence: Evidence, name: str) -> float:
-    runs = out_of_fold_runs(evidence, name)
-    return float(np.concatenate([scores_in(run, CLEAN) for run in runs]).mean())
 
 
 def _suspects(
