@@ -18,6 +18,7 @@ from choose.formatting import plural
 from choose.judge.decision.chance import Chances
 from choose.judge.scores.joint_distribution import Whole
 from choose.run.forecast import Pace
+from choose.run.predict_test_rows import FIRST_CHUNK
 from choose.run.records import Executor, GroupRequest, GroupResult
 from choose.run.trial import CLEAN, versions
 from choose.run.worker import LocalExecutor, Worker
@@ -347,7 +348,10 @@ class _Loop:
         before = [self.runs.get(job.trial.key) for job in jobs]
         had = [len(run.asked.get(CLEAN, ())) if run else 0 for run in before]
         each = zip(jobs, had, strict=True)
-        needed = sum(fits) + sum(pace.answer_seconds(j, self.pools.dataset, n) for j, n in each)
+        answering = sum(pace.answer_seconds(j, self.pools.dataset, n) for j, n in each)
+        if not any(fits):  # what is answered until the end counts
+            answering = min(answering, FIRST_CHUNK * (pace.answer or 0.0))
+        needed = sum(fits) + answering
         usd = sum(pace.dollars * max(0, j.ask - n) for j, n in zip(jobs, had, strict=True))
         compared = round.part == COMPARISON and self._is_slow(name)
         reserve = RESERVE if compared and round.number else 0.0
@@ -356,11 +360,12 @@ class _Loop:
             return None
         self._numbers += 1
         seconds, fit_seconds = left, (SLOW_SHARE if self._is_slow(name) else FAST_SHARE) * left
+        leads = len({self.classes[n].family for n in (name, *waiting) if self._is_slow(n)})
+        if (first or not any(fits)) and left < inf:
+            seconds = left / max(1, leads)
         if first and left < inf:
             budget = self.budget.seconds or 0.0
-            leads = len({self.classes[n].family for n in (name, *waiting) if self._is_slow(n)})
             fit_seconds = min(FIRST_SHARE * budget, FIRST_SECONDS) / max(3, leads)
-            seconds = left / max(1, leads)
         self._aims |= {
             job.trial.key: fit_seconds for job, n in zip(jobs, had, strict=True) if not n
         }
