@@ -266,8 +266,7 @@ class _Loop:
         most = least if 2 * least < self._whole else self._whole
         if not self._is_slow(name) or not last.trial.train_size < size < most:
             return False
-        seconds = self.paces[name].fit(most) or 0.0
-        return seconds <= AMPLE * self.budget.left()
+        return (self.paces[name].fit(most) or 0.0) <= AMPLE * self.budget.left()
 
     def _beside(self, held: str, job: Job, size: int) -> Iterator[Job]:
         """Yield what fast candidates answer after the pool that a slow one stays with.
@@ -361,11 +360,10 @@ class _Loop:
         self._numbers += 1
         seconds, fit_seconds = left, (SLOW_SHARE if self._is_slow(name) else FAST_SHARE) * left
         leads = len({self.classes[n].family for n in (name, *waiting) if self._is_slow(n)})
-        if (first or not any(fits)) and left < inf:
+        if first or not any(fits):
             seconds = left / max(1, leads)
-        if first and left < inf:
-            budget = self.budget.seconds or 0.0
-            fit_seconds = min(FIRST_SHARE * budget, FIRST_SECONDS) / max(3, leads)
+        if first and self.budget.seconds is not None:
+            fit_seconds = min(FIRST_SHARE * self.budget.seconds, FIRST_SECONDS) / max(3, leads)
         self._aims |= {
             job.trial.key: fit_seconds for job, n in zip(jobs, had, strict=True) if not n
         }
@@ -590,7 +588,8 @@ class _Loop:
             rows = self._rows_answered(name)
             few = rows < ROWS_OF_A_FAMILY and name == best.get(self.classes[name].family)
             behind = chance[name] <= LEAST_CHANCE
-            stays = name == self.chances.named and self._learned_from_all(name)
+            most = max(job.trial.train_size for job in self._compared[name].values())
+            stays = name == self.chances.named and most >= self._whole
             if few or not (behind or (settled and not stays)):
                 continue
             self.out[name] = "dropped" if behind else "not-needed"
@@ -600,9 +599,6 @@ class _Loop:
                     reason="dropped",
                     text=f"behind for certain after {plural(rows, 'answer')}.",
                 )
-
-    def _learned_from_all(self, name: str) -> bool:
-        return any(job.trial.train_size >= self._whole for job in self._compared[name].values())
 
     def _rows_answered(self, name: str) -> int:
         runs = (self.runs[job.trial.key] for job in self._compared[name].values())
