@@ -14,7 +14,7 @@ def house() -> House:
 
 
 # The sums only go down; a commit that lowers one lowers its limit.
-LINES = {"src": 62_953, "strategies": 3_437, "tests": 46_712}
+LINES = {"src": 62_837, "strategies": 3_437, "tests": 46_640}
 MODULES = 295
 
 

@@ -67,10 +67,8 @@ def eight(tmp_path: Path) -> Path:
 def planned(folder: Path, monkeypatch: pytest.MonkeyPatch, free: float, **models: Any) -> Planning:
     monkeypatch.setattr(model_fit, "gpu_here", lambda: False)
     monkeypatch.setattr(model_fit, "free_machine_bytes", lambda: int(free * GB))
-    monkeypatch.setattr(model_fit, "known_speed", lambda: 0.01)
     settings = {
         "models": {"model": str(folder), "tune": str(folder), **models},
-        "costs": {"usd_per_machine_hour": 2.0},
     }
     names = ("prompt", "lora")
     return plan_study(str(TOY), overrides=settings, strategies=names)
@@ -90,16 +88,10 @@ def test_what_does_not_fit_is_said_with_what_would(
     assert tuned.needed is not None
     assert tuned.needed > 90 * GB, "float32, and its matrices in two layouts"
     assert prompted.fits is False
-    assert prompted.card_gb == 24, "16 GB in bfloat16, and a pass"
-    assert prompted.card_usd == pytest.approx((prompted.card_seconds or 0) / 3600 * 2.0)
-    assert tuned.card_seconds is not None
-    assert prompted.card_seconds is not None
-    assert tuned.card_seconds > 0
     said = " ".join(model_lines(plan.models))
     assert "It does not fit: about" in said
     assert "24 GB are free" in said
     assert "In 4 bits (models.quantise) it would" in said
-    assert "nothing was measured" in said
 
 
 def test_memory_is_that_of_the_number_type_here(
@@ -123,13 +115,11 @@ def test_memory_is_that_of_the_number_type_here(
     assert old.fits is False
 
 
-def test_what_fits_says_how_long(eight: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_fits_in_four_bits(eight: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plan = planned(eight, monkeypatch, 24, quantise="4bit")
     prompted = next(fit for fit in plan.models if not fit.tuned)
     assert prompted.model.startswith("4bit:")
     assert prompted.fits
-    assert prompted.seconds is not None
-    assert prompted.seconds > 0
     assert "It fits: about" in " ".join(model_lines(plan.models))
 
 

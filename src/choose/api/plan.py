@@ -211,7 +211,7 @@ def _planning(plan: TrialPlan, runs: Sequence[Run]) -> Planning:
         budget=budget,
         reach=reach(plan.rounds, pools.dataset, inf if budget is None else budget, paces),
         spending=spending_of(left, plan.candidates, pools, study.endpoints, study.grid.max_usd),
-        models=model_fits(left, plan.candidates, pools, study.costs.usd_per_machine_hour),
+        models=model_fits(plan.candidates),
         stored=len(stored),
         measured=bool(paces),
     )

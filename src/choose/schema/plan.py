@@ -252,9 +252,9 @@ LARGE_MODEL = 500_000_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelFit:
-    """Whether a model fits this machine, and what a rented card would take; bytes and seconds.
+    """Whether a model fits the memory of this machine, in bytes.
 
-    Figures come from its size and from peaks of processors and cards: they are estimates.
+    Figures come from its size: they are estimates.
 
     Attributes:
         model: its spec.
@@ -263,10 +263,6 @@ class ModelFit:
         needed: bytes of weights, activations and cached keys on this machine.
         free: bytes that are free here; None where this is not known.
         four_bit: bytes that it would need in 4 bits.
-        seconds: of all its trials on this machine, at most.
-        card_gb: memory of the smallest usual card that holds it; None where none does.
-        card_seconds: of all its trials on that card.
-        card_usd: dollars for these, at the study's price of a machine hour.
         why_not: why nothing is known, as a sentence.
     """
 
@@ -277,10 +273,6 @@ class ModelFit:
     needed: int | None = None
     free: int | None = None
     four_bit: int | None = None
-    seconds: float | None = None
-    card_gb: int | None = None
-    card_seconds: float | None = None
-    card_usd: float | None = None
     why_not: str | None = None
 
     @property

@@ -73,14 +73,6 @@ def spending_of(
     return Spending(bills=tuple(bills), hints=hints, limit=limit)
 
 
-def tokens_read(jobs: Iterable[Job], pools: Pools) -> float:
-    """Return about how many tokens a local model reads in some jobs; equal prompts count once."""
-    requests: dict[tuple[object, ...], Request] = {}
-    for job in jobs:
-        _count_job(job, pools, requests, set())
-    return _tokens_of(list(requests.values()), pools.dataset)[0]
-
-
 def _count_requests(
     jobs: Iterable[Job],
     candidates: Sequence[Candidate],

@@ -73,24 +73,6 @@ def test_the_budget_holds_for_the_first_request(tmp_path: Path) -> None:
     assert len(server.ledger.receipts) == 1
 
 
-@pytest.mark.slow
-def test_two_processes_pay_for_no_question_twice(tmp_path: Path) -> None:
-    """H9: 121 of 242 requests were duplicates. One waits or ends with a line, and goes on later."""
-    with FaultyServer(words_rule, Habits(seconds=0.02)) as server:
-        study = bench(tmp_path, server.url, rows=40, endpoint={"max_output_tokens": 64})
-        both = [study.start("compare", "--yes", "--out", "st", "--max-usd", "5") for _ in range(2)]
-        codes = []
-        for process in both:
-            _, err = process.communicate(timeout=120)
-            codes.append(process.returncode)
-            assert process.returncode == 0 or "Another choose command is" in err, err
-        assert 0 in codes
-        assert set(codes) <= {0, 2}
-        study.compare()
-    assert server.ledger.twice == []
-    assert len(server.ledger.paid) == 41
-
-
 def test_a_second_interruption_is_heeded_while_requests_come_in(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

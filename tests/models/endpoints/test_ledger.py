@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from choose.conformance import TASK
 from choose.errors import MoneySpent
-from choose.files import digest
-from choose.models.endpoints.answer_cache import AnswerCache
 from choose.models.endpoints.command_session import connect_endpoints
 from choose.models.endpoints.handshake import Capabilities, label_format, request_body, worst_case
-from choose.models.endpoints.settings import PROTOCOL, Endpoint
+from choose.models.endpoints.settings import Endpoint
 from support.chat_server import Http, broken, error, transport
 from support.endpoint_sessions import FAST, PRICED, RIGHT, endpoint_session, fitted, right, rows
 
@@ -125,40 +121,3 @@ def test_the_worst_case_writes_up_to_the_larger_limit_of_the_body() -> None:
     end = Endpoint(base_url="https://h/v1", model="m", extra_body=extra)
     accepts = Capabilities.initial(end, label_format(TASK.names))
     assert worst_case(request_body(end, accepts, [], label_format(TASK.names))).written == 700
-
-
-def test_caches_written_by_earlier_versions_are_read(tmp_path: Path) -> None:
-    """The digests and field names are those of the first release; paid answers depend on them."""
-    assert digest(Capabilities().record()) == "98a07bb81b5bca7671ee859e8f244305"
-    end = Endpoint(base_url="https://model.example/v1", model="m")
-    first, prompt = (
-        Capabilities.initial(end, label_format(["fruit", "tool"])),
-        [{"role": "user", "content": "hi"}],
-    )
-    body = request_body(end, first, prompt, label_format(["fruit", "tool"]))
-    assert digest([PROTOCOL, end.base_url, body, 0]) == "67bbeaa93c46555244a171f49fbc704b"
-    answer = {
-        "key": "k",
-        "content": "fruit",
-        "finish": "stop",
-        "refusal": None,
-        "usage": {"read": 9, "cached": None, "written": 2, "hidden": None},
-        "seconds": 0.5,
-        "odds": [["fruit", -0.1, [["tool", -2.0]]]],
-        "when": time.time(),
-        "model": "m",
-    }
-    facts = {"schema": False, "odds": 5, "temperature": True, "system": True}
-    facts |= {"limit": "max_completion_tokens", "room": 1024}
-    path = tmp_path / "account.jsonl"
-    lines = [answer, {"fact": "f", "facts": facts, "when": time.time()}]
-    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    cache = AnswerCache(path, 30.0)
-    assert cache.answers["k"].odds == (("fruit", -0.1, (("tool", -2.0),)),)
-    known = Capabilities.from_record(cache.facts["f"])
-    assert (known.top_logprobs, known.limit_name, known.max_tokens) == (
-        5,
-        "max_completion_tokens",
-        1024,
-    )
-    assert known.record() == facts

@@ -193,16 +193,6 @@ def multiplies_bfloat16() -> bool:
     return False
 
 
-def known_speed() -> float | None:
-    """Return operations a second of a pass of layers here, if measured before.
-
-    That of the faster number type. Nothing is measured or loaded.
-    """
-    seconds = _read_speeds(cache_dir() / f"machine-{_machine_identity()}.json")
-    weights = LAYERS * WIDTH * (WIDTH * (2 + 2 / 3) + 3 * INNER)
-    return None if seconds is None else 2 * TOKENS * weights / min(seconds.values())
-
-
 def _machine_identity() -> str:
     """Return a digest of processor and torch: another of either is measured again."""
     return digest([processor(), os.cpu_count(), version("torch")])[:12]

@@ -10,7 +10,6 @@ from rich.text import Text
 from choose.formatting import (
     DASH,
     clean,
-    dollars,
     duration,
     figure,
     in_percent,
@@ -184,18 +183,13 @@ def reach_line(reach: Reach, families: Mapping[str, Family], rows: int, budget: 
 
 
 def model_lines(models: Sequence[ModelFit]) -> Iterator[str]:
-    """Yield whether each large model fits, how long it takes, and what a rented card would."""
+    """Yield whether each large model fits, by an estimate from its size."""
     told = [
         one for one in models if one.fits is False or (one.parameters or LARGE_MODEL) >= LARGE_MODEL
     ]
     for one in told:
         yield f"{clean(one.model)} ({listed([clean(name) for name in one.candidates])}): " + (
             one.why_not or " ".join(_model_sentences(one))
-        )
-    if any(one.parameters for one in told):
-        yield (
-            "These are estimates from sizes and published peaks, 30 % of which are assumed; on "
-            "GPUs nothing was measured."
         )
 
 
@@ -205,20 +199,11 @@ def _model_sentences(one: ModelFit) -> Iterator[str]:
     if one.fits is None:
         yield f"It needs about {_gb(one.needed)}; what is free here is unknown."
     elif one.fits:
-        time = f", and about {duration(one.seconds)} at most" if one.seconds else ""
-        yield f"It fits: about {_gb(one.needed)} of {_gb(one.free)} that are free{time}."
+        yield f"It fits: about {_gb(one.needed)} of {_gb(one.free)} that are free."
     else:
         yield f"It does not fit: about {_gb(one.needed)}, and {_gb(one.free)} are free."
         if one.four_bit is not None and one.free is not None and one.four_bit <= one.free:
             yield f"In 4 bits (models.quantise) it would: about {_gb(one.four_bit)}."
-    if one.card_gb is None:
-        yield "No single card of up to 141 GB holds it."
-        return
-    usd = "name costs.usd_per_machine_hour for dollars"
-    if one.card_usd is not None:
-        usd = f"about {dollars(one.card_usd)}"
-    time = duration(one.card_seconds or 0.0)
-    yield f"A rented card of {one.card_gb} GB would take about {time} ({usd})."
 
 
 def _gb(count: int | None) -> str:
