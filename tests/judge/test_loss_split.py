@@ -381,7 +381,6 @@ def test_rows_whose_evidence_was_not_found_are_listed() -> None:
         f"rag read no evidence of 9 of {found.rows} rows: {rows_named(found.missed, 20)}." in said
     )
     assert (found.low, found.ranked_low, found.not_found) == (None, None, None)
-    assert "of these" not in said
     assert "No document is known" not in said
 
 
@@ -397,11 +396,6 @@ def test_missed_rows_are_told_apart_by_what_was_found_below() -> None:
     assert found.not_found.value == pytest.approx(3 / found.rows)
     total = found.any.value + found.ranked_low.value + found.not_found.value
     assert total == pytest.approx(1)
-    said = " ".join(reading_notes(decision))
-    rest = found.missed[6:]
-    assert "The evidence of 6 of these is among the first 50 passages found, ranked too low" in said
-    assert f"a better ranker or more passages help ({rows_named(found.low, 20)})." in said
-    assert f"documents help ({rows_named(rest, 20)})." in said
 
 
 def intervals(part: object) -> Iterator[Interval]:

@@ -20,7 +20,7 @@ from choose.formatting import (
     span,
 )
 from choose.report.decision_text import chosen, score_head
-from choose.schema.base import Interval
+from choose.schema.base import Interval, above_0
 from choose.schema.decision import Decision
 from choose.schema.reading_documents import (
     GapName,
@@ -194,43 +194,36 @@ def with_span(interval: Interval) -> str:
 
 
 def reading_notes(decision: Decision) -> Iterator[str]:
-    """Yield how to read the split, what answers without the question's words gain, and rows.
-
-    These are the questions that no document answers, and those whose evidence was not found.
-    """
-    for split in splits_of(decision)[:1]:
-        yield from _about_steps(split)
+    """Yield how to read the split, what would help, and rows without evidence."""
+    splits = splits_of(decision)
+    for split in splits[:1]:
         rows, documents = plural(split.rows, "row"), plural(split.documents, "document")
         yield (
             f"{clean(split.candidate)} answered {rows} with evidence in {documents}, each with "
-            "every kind of passages. Intervals are by documents and repetitions."
+            "every kind of passages. Shown: the whole interval of a loss, by documents and "
+            "repetitions, is above 0. Largest: % of resamples of the documents in which it is."
         )
-        yield (
-            "Shown: the whole interval of a loss is above 0; else there may be none. Largest: % of "
-            "resamples of the documents in which this loss is the largest."
-        )
-    for split in splits_of(decision):
-        yield (
-            f"The right passage over none changes the score of {clean(split.candidate)} by "
-            f"{in_points(split.knowledge)}: the most that passages can bring it."
-        )
+        if split.to_ceiling is not None:
+            yield (
+                "Ceiling: the rows whose label independent candidates do not doubt, which is what "
+                "a perfect reader reaches for certain."
+            )
+    for split in splits:
         if (more := split.shortened) is not None:
-            sure = more.low is not None and more.low > 0
+            sure = "its scores include" if above_0(more) else "may be chance"
             yield (
                 f"{clean(split.candidate)} leaves the words of the question out of its answers. "
-                f"That changes its score with the right passage by {in_points(more)}, which "
-                f"{'its scores include' if sure else 'may be chance'}."
+                f"That changes its score with the right passage by {in_points(more)}, which {sure}."
             )
-    for split in splits_of(decision)[:1]:
+    for split in splits[:1]:
         yield from _what_helps(split)
     if unanswered := decision.without_evidence:
         known = plural(len(unanswered), "question")
         yield f"No document is known to hold the answers to {known}: {_listed(unanswered)}."
-    for split in splits_of(decision)[:1]:
+    for split in splits[:1]:
         if split.found is not None and (missed := split.found.missed):
             of = f"{len(missed):,} of {plural(split.found.rows, 'row')}"
             yield f"{clean(split.candidate)} read no evidence of {of}: {_listed(missed)}."
-            yield from _where_missed(missed, split.found.low)
 
 
 def _what_helps(split: LossSplit) -> Iterator[str]:
@@ -248,52 +241,8 @@ def _what_helps(split: LossSplit) -> Iterator[str]:
         yield f"Best of the other candidates with the right passage, on common rows: {told}."
 
 
-def _about_steps(split: LossSplit) -> Iterator[str]:
-    """Yield what steps mean that need words."""
-    if split.as_written is not None:
-        yield (
-            "Format: what the form of answers that was chosen on training rows gains, without "
-            "training, over answers as the model wrote them."
-        )
-    elif split.format is not None:
-        yield "Format: no form was chosen that changes an answer: all are as the model wrote them."
-    if split.reads_one:
-        yield (
-            "Other passages: not measured with one passage, which has no others beside it; the "
-            "other losses add up without it."
-        )
-    if split.to_ceiling is not None:
-        yield (
-            "Ceiling: the rows whose label independent candidates do not doubt, which is what a "
-            "perfect reader reaches for certain. “% largest” of reading counts labels in doubt too."
-        )
-    elif split.ceiling is None:
-        yield "Ceiling: unknown, as no two independent candidates could doubt a label; 100 is used."
-
-
 # Ids of rows in a sentence.
 LISTED = 20
-
-
-def _where_missed(missed: Sequence[str], low: Sequence[str] | None) -> Iterator[str]:
-    """Yield which missed rows better ranks would help, and which not, where it is known."""
-    if low is None:
-        return
-    rest = [id for id in missed if id not in {*low}]
-    for ids, where in (
-        (
-            low,
-            f"is among the first {LOOKED} passages found, ranked too low to be read: a better "
-            "ranker or more passages help",
-        ),
-        (
-            rest,
-            f"is not among the first {LOOKED}: other wording, lengths of passages or documents "
-            "help",
-        ),
-    ):
-        if ids:
-            yield f"The evidence of {len(ids):,} of these {where} ({_listed(ids)})."
 
 
 def _listed(ids: Sequence[str]) -> str:
