@@ -53,8 +53,7 @@ from choose.types import STANDARD, Answers, Dataset, Example, Floats, Fold, Run,
 
 CLEAN = ("clean", 0)
 
-# A draw that answered a smaller share of the rows was not asked the others.
-STOPPED = 0.5
+STOPPED = 0.5  # A draw that answered a smaller share of the rows was not asked the others.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,7 +171,7 @@ def _with_answers(
     if isinstance(dataset.task, Scores):
         cells = (cell for one in checked for draw in one.draws.values() for cell in draw.cells)
         dataset = replace(dataset, task=dataset.task.bounded(cells))
-    notes += remarks(checked, dataset, roles.label)
+    notes += remarks(checked, dataset)
     return replace(
         found,
         dataset=replace(dataset, findings=tuple(notes)),
@@ -249,15 +248,10 @@ def _groups(rows: Sequence[Example]) -> dict[str, str]:
 def _no_answers(file: AnswerFile, roles: Roles) -> DataError:
     free = [n for n in file.table.columns if n != ROW and n not in roles.named]
     seen = f" Other columns are {quoted_list(free)}." if free else " There is no other column."
-    hint = next((n for n in free if probabilities(cells_of(file.table[n])[:100])), None)
     if file.scores:
         return DataError(f"No column of {file.path!r} holds numbers from 0 to 1.{seen}")
-    more = (
-        f" {quoted(hint)} holds numbers from 0 to 1: probabilities are no answers; write the label "
-        "of each row, or, if they say how good an answer is, add --scores."
-        if hint
-        else ""
-    )
+    more = " Numbers may be probabilities: write the label of each row, or add --scores."
+    more *= any(probabilities(cells_of(file.table[n])[:100]) for n in free)
     return DataError(
         f"No column of {file.path!r} holds answers that read like those in "
         f"{quoted(roles.label)}.{seen} Name them: --answers {(free or ['NAME'])[0]}.{more}"
@@ -518,10 +512,8 @@ def which_columns(roles: Roles, columns: Sequence[str]) -> list[str]:
     return [f"Columns: {'; '.join(found)}. To name others: --gold, --answers, --group-column."]
 
 
-def remarks(given: Sequence[Given], dataset: Dataset, gold: str = "") -> Iterator[str]:
-    """Say what is remarkable in answers; `gold` is the column of right ones."""
-    if gold != SCORES and family_of(gold, {}).by == "name":
-        yield f"Figures are agreement with {quoted(gold)}, not how many answers are right."
+def remarks(given: Sequence[Given], dataset: Dataset) -> Iterator[str]:
+    """Say what is remarkable in answers."""
     yield from _families(given)
     trained = [one.name for one in given if one.family.family in ("baseline", "fine-tuning")]
     if trained:

@@ -1,8 +1,8 @@
 """A judge's scores of all rows, corrected by people's scores of some: PPI++.
 
-Angelopoulos, Duchi and Zrnic (2023): the mean of the judge's scores is corrected by how far they
-are off on the rows that people scored too. Each row gets a score such that the mean over rows is
-that estimate, and the variance of the mean its variance, so that candidates are compared as ever.
+The mean of the judge's scores is corrected by how far they are off where people scored too
+(Angelopoulos, Duchi and Zrnic 2023). Each row gets a score such that the mean over rows is that
+estimate, and its variance that of the estimate.
 """
 
 from __future__ import annotations
@@ -33,10 +33,7 @@ Scores = Mapping[str, float]
 
 
 def corrected(given: Sequence[Given], dataset: Dataset) -> Iterator[Given]:
-    """Yield candidates whose scores are corrected where people scored some of the rows.
-
-    Columns of people's scores of a candidate are no candidates. The rows that people scored are
-    taken for a random part of all.
+    """Yield the candidates, with judges' scores corrected by people's of a random part of the rows.
 
     Raises:
         DataError: if a score is no number from 0 to 1.

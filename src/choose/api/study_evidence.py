@@ -13,12 +13,13 @@ from typing import Any
 
 import tomli_w
 
-from choose.answers.columns import with_files
+from choose.answers.columns import family_of, with_files
 from choose.api.arguments import as_call
 from choose.data.personal_data import hints_by_row
 from choose.errors import ChooseError
 from choose.formatting import MINUS
 from choose.judge.evidence import (
+    GIVEN,
     CandidateInfo,
     DrillRows,
     Evidence,
@@ -79,7 +80,14 @@ def nothing_measured(store: Store) -> Evidence:
         task=dataset.task,
         inputs={} if dataset.task.labels else _inputs(dataset),
         drill=_drill(dataset),
+        agreement=_agreement(study.get("data", {}).get("label_column"), candidates),
     )
+
+
+def _agreement(column: str | None, candidates: Sequence[Mapping[str, Any]]) -> str:
+    """Return the column of right answers beside others that existed, if it is named as a model."""
+    given = any(one["strategy"] == GIVEN for one in candidates)
+    return column if given and column and family_of(column, {}).by == "name" else ""
 
 
 def _population(data: Mapping[str, Any]) -> str:

@@ -214,6 +214,7 @@ class Evidence:
         task: what the answers are; None in studies without one, whose answers are labels.
         inputs: by id, what was asked, for tasks whose answers are checked against it; no part of
             the record.
+        agreement: whose answers are taken for right ones; empty where they are known to be right.
         drill: facts that were exchanged in the documents after training, if any were.
     """
 
@@ -235,6 +236,7 @@ class Evidence:
     task: Task | None = None
     inputs: Mapping[str, Item] = field(default_factory=dict)
     drill: DrillRows | None = None
+    agreement: str = ""
 
 
 # "Several billion parameters": below this, prompting poorly says little about prompting.

@@ -133,6 +133,7 @@ def _case(
         shift=label_shift(evidence.pool.targets, evidence.items.targets)
         if evidence.labels
         else None,
+        agreement=evidence.agreement,
     )
 
 

@@ -210,6 +210,7 @@ def _caveat(decision: Decision, caveat: Caveat) -> str:
     if caveat.promised is not None:
         promised = f"; with all it promises {right(caveat.promised, score_noun(decision.goal))}"
     said = {
+        "agreement": f"“Right” is agreement with {names} here, which says nothing of who is right.",
         "few-rows": f"There are only {plural(rows, 'test row')}.",
         "few-clusters": f"{rows:,} of {total:,} test rows are of one group or document.",
         "partly-answered": f"{names} answered {rows:,} of {total:,} test rows.",

@@ -171,6 +171,7 @@ class Remark(Record):
 
 
 CaveatCode = Literal[
+    "agreement",
     "few-rows",
     "few-clusters",
     "partly-answered",
@@ -200,7 +201,8 @@ class Caveat(Record):
             whose model may know the test rows; ``labels-hide-success``, ``target-open``; ``looks``:
             how often these rows were judged (`rows`); ``shift``: a label that is far more, or less,
             common among the test rows (`shares`: of training and test rows); ``check-failed``: a
-            gate; ``not-asked``: families that the study leaves out.
+            gate; ``not-asked``: families that the study leaves out; ``agreement``: the named one's
+            answers are taken for right ones.
         names: candidates, models, families or gates.
         promised: the score that one such member promises with all training rows, where another
             learned from more.

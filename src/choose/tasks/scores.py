@@ -19,10 +19,7 @@ OWN = ("score",)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scores(GradedTask):
-    """A task of which scores of answers are known, and not the answers: an output is its score.
-
-    Those that were corrected lie between minus and plus `most`.
-    """
+    """A task of which scores of answers are known: an output is its score, from -most to `most`."""
 
     own: ClassVar[tuple[str, ...]] = OWN
     headline: str = OWN[0]

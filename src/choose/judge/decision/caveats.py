@@ -37,6 +37,8 @@ def caveats_of(case: Case, gates: Sequence[Gate], looks: int) -> tuple[Caveat, .
 def _caveats(case: Case, gates: Sequence[Gate], looks: int) -> Iterator[Caveat]:
     contenders = case.contenders
     rows = contenders.panel.rows
+    if case.agreement:
+        yield Caveat(code="agreement", names=(case.agreement,))
     if warned := tuple(c.info.name for c in contenders.panel.candidates if c.info.warning):
         yield Caveat(code="may-have-seen", names=warned)
     if failed := tuple(g.name for g in gates if g.name in _SOUND and g.status == "fail"):

@@ -182,6 +182,7 @@ class Case:
     drill: DocumentDrill | None = None
     long_answers: float | None = None
     shift: Shift | None = None
+    agreement: str = ""
 
     @property
     def name(self) -> str:
