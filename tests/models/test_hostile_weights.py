@@ -221,8 +221,7 @@ SETTINGS = [
 ]
 
 
-@pytest.mark.parametrize("kind", ["encoder", "base", "causal"])
-def test_a_folder_never_chooses_code_that_is_fetched(kind: str, tmp_path: Path) -> None:
+def test_a_folder_never_chooses_code_that_is_fetched(tmp_path: Path) -> None:
     """N2: with a stub of the package `kernels` installed, nothing asks it for a kernel."""
     stub = tmp_path / "installed"
     (stub / "kernels" / "layer").mkdir(parents=True)
@@ -243,23 +242,23 @@ def test_a_folder_never_chooses_code_that_is_fetched(kind: str, tmp_path: Path) 
     (stub / "kernels-0.18.2.dist-info" / "METADATA").write_text(
         "Metadata-Version: 2.1\nName: kernels\nVersion: 0.18.2\n"
     )
-    folder = tiny.encoder(tmp_path / "m") if kind == "encoder" else tiny.causal_lm(tmp_path / "m")
-    cases = KERNELS + (SETTINGS if kind == "encoder" else [])
+    encoder, decoder = tiny.encoder(tmp_path / "encoder"), tiny.causal_lm(tmp_path / "decoder")
+    jobs = [(kind, str(decoder), KERNELS) for kind in ("base", "causal")]
+    jobs.append(("encoder", str(encoder), KERNELS + SETTINGS))
     done = subprocess.run(
-        [sys.executable, "-c", LOADS, kind, str(folder), json.dumps(cases)],
+        [sys.executable, "-c", LOADS, json.dumps(jobs)],
         env={**os.environ, "PYTHONPATH": str(stub)},
         capture_output=True,
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    outcomes = json.loads(done.stdout.splitlines()[-1])
-    assert outcomes["available"]
-    assert outcomes["plain"] == "loaded"
-    assert not (tmp_path / "asked").exists()
-    assert [text for text in outcomes["refused"] if " sets " not in text or "\n" in text] == []
-    assert len(outcomes["refused"]) == len(cases)
-    # The stub is what transformers would ask.
-    assert outcomes["control"] == "asked"
+    lines = [json.loads(line) for line in done.stdout.splitlines()[-len(jobs) :]]
+    for (_, _, cases), outcomes in zip(jobs, lines, strict=True):
+        assert outcomes["available"]
+        assert [text for text in outcomes["refused"] if " sets " not in text or "\n" in text] == []
+        assert len(outcomes["refused"]) == len(cases)
+        # Nothing was asked so far; the stub is what transformers would ask.
+        assert outcomes["control"] == ["not asked", "asked"]
 
 
 LOADS = """
@@ -272,27 +271,28 @@ from choose.models.lora.model import load_base
 from transformers import AutoModel
 from transformers.utils import is_kernels_available
 
-kind, folder, cases = sys.argv[1], Path(sys.argv[2]), json.loads(sys.argv[3])
-load = {"encoder": load_encoder, "base": load_base, "causal": load_causal}[kind]
-load(str(folder))
-outcomes = {"available": is_kernels_available(), "plain": "loaded", "refused": []}
-for name, settings in cases:
-    before = (folder / name).read_text()
-    (folder / name).write_text(json.dumps(json.loads(before) | settings))
-    try:
-        load(str(folder))
-    except ModelError as error:
-        outcomes["refused"].append(str(error))
-    (folder / name).write_text(before)
-asked = folder.parent / "asked"
-if not asked.exists():
+for kind, place, cases in json.loads(sys.argv[1]):
+    folder = Path(place)
+    load = {"encoder": load_encoder, "base": load_base, "causal": load_causal}[kind]
+    load(str(folder))
+    outcomes = {"available": is_kernels_available(), "refused": [], "control": []}
+    for name, settings in cases:
+        before = (folder / name).read_text()
+        (folder / name).write_text(json.dumps(json.loads(before) | settings))
+        try:
+            load(str(folder))
+        except ModelError as error:
+            outcomes["refused"].append(str(error))
+        (folder / name).write_text(before)
+    asked = folder.parent / "asked"
+    outcomes["control"].append("asked" if asked.exists() else "not asked")
     try:
         AutoModel.from_pretrained(folder, attn_implementation="evil-org/evil-kernel")
     except Exception:
         pass
-    outcomes["control"] = "asked" if asked.exists() else "not asked"
+    outcomes["control"].append("asked" if asked.exists() else "not asked")
     asked.unlink(missing_ok=True)
-print(json.dumps(outcomes))
+    print(json.dumps(outcomes))
 """
 
 

@@ -305,9 +305,9 @@ def test_runs_trained_together_learn_what_each_learns_alone(base: Base) -> None:
 
     def several() -> list[TrainingRun]:
         return [
-            training_run(base, 1, 30, 3, Schedule(25, 8, 1e-2, 0)),
-            training_run(base, 2, 17, 2, Schedule(12, 4, 1e-2, 0), "all"),
-            training_run(base, 3, 40, 5, Schedule(30, 8, 1e-2, 10)),
+            training_run(base, 1, 30, 3, Schedule(10, 8, 1e-2, 0)),
+            training_run(base, 2, 17, 2, Schedule(6, 4, 1e-2, 0), "all"),
+            training_run(base, 3, 40, 5, Schedule(12, 8, 1e-2, 10)),
         ]
 
     together, alone = several(), several()
@@ -319,8 +319,8 @@ def test_runs_trained_together_learn_what_each_learns_alone(base: Base) -> None:
         mine_state, own_state = trained_state(mine.model), trained_state(own.model)
         for name, tensor in own_state.items():
             torch.testing.assert_close(mine_state[name], tensor, rtol=0, atol=2e-4)
-    assert together[0].step == 25
-    assert together[1].step == 12
+    assert together[0].step == 10
+    assert together[1].step == 6
 
 
 @pytest.mark.parametrize("count", ["1", "3"])
