@@ -96,43 +96,27 @@ def curves(decision: Decision) -> Figure | None:
     return plotted(rows, colours, x, title, caption, f"{word.score} in %")
 
 
-def noise(decision: Decision) -> list[Figure]:
-    """Draw what accuracy changes by at each rate of added label noise, one chart a kind."""
+def noise(decision: Decision) -> Figure | None:
+    """Draw what accuracy changes by at each rate of added label noise."""
     cards = [c for c in drawable(decision) if c.noise.kinds]
-    kinds = dict.fromkeys(point.kind for card in cards for point in card.noise.kinds)
-    if kinds:
-        return [_noise_kind(decision, cards, kind) for kind in kinds]
-    cards = [c for c in drawable(decision) if len(c.noise.curve) > 1]
-    colours = palette(decision.scorecards)
-    rows = [
-        {**colours.facts(c.candidate, c.family), "x": 100 * p.rate, **bounds_of(p.accuracy)}
-        for c in cards
-        for p in c.noise.curve
-    ]
-    word = words_in(decision)
-    caption = f"A line that falls steeply needs clean {word.target}s."
-    title = f"{word.title} under added {word.target} noise"
-    x = _rates(rows, word.target)
-    return [plotted(rows, colours, x, title, caption, f"{word.score} in %")] if rows else []
-
-
-def _noise_kind(decision: Decision, cards: Sequence[Scorecard], kind: str) -> Figure:
     colours, word = palette(decision.scorecards), words_in(decision)
     rows: list[dict[str, object]] = []
     for card in cards:
-        points = [point for point in card.noise.kinds if point.kind == kind]
         facts = colours.facts(card.candidate, card.family)
-        start = [{**facts, "x": 0.0, "value": 0.0, "low": 0.0, "high": 0.0}] if points else []
-        rows += [*start, *({**facts, "x": 100 * p.rate, **_change(p.loss)} for p in points)]
+        rows.append({**facts, "x": 0.0, "value": 0.0, "low": 0.0, "high": 0.0})
+        rows += [{**facts, "x": 100 * p.rate, **_change(p.loss)} for p in card.noise.kinds]
+    if not rows:
+        return None
     last = max(float(str(row["x"])) for row in rows)
     change = largest_change([row for row in rows if row["x"] == last])
-    caption = f"With {last:.0f} % of the training {word.target}s wrong ({clean(kind)}), "
+    caption = f"With {last:.0f} % of the training {word.target}s wrong, "
     caption += f"{change} points on the same rows."
-    at = {c.candidate: [p for p in c.noise.kinds if p.kind == kind] for c in cards}
-    sets = {n: max(p, key=lambda point: point.rate).loss.row_set for n, p in at.items() if p}
+    sets = {
+        c.candidate: max(c.noise.kinds, key=lambda point: point.rate).loss.row_set for c in cards
+    }
     caption = " ".join(filter(None, (caption, rows_noted(decision, sets))))
-    title = f"{word.target.capitalize()} noise: {clean(kind)}"
     x = _rates(rows, word.target)
+    title = f"{word.target.capitalize()} noise"
     return plotted(rows, colours, x, title, caption, f"points of {word.score}")
 
 

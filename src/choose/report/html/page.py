@@ -104,7 +104,7 @@ FAMILIES = {
     "fine-tuning": "fine-tuning",
 }
 
-CHARTS: dict[str, Callable[[Decision], Figure | list[Figure] | None]] = {
+CHARTS: dict[str, Callable[[Decision], Figure | None]] = {
     "curves": lines.curves,
     "noise": lines.noise,
     "volumes": lines.volumes,
