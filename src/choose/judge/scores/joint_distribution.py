@@ -31,13 +31,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
-from math import exp, log, pi, sqrt
+from math import log
 from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import ndtr, ndtri
+from scipy.special import ndtri
 
 from choose.judge.evidence import CandidateInfo
 from choose.judge.scores.paired_comparison import ASSUMED_SD
@@ -430,22 +430,6 @@ def normal_points(dimensions: int, least: int = 2 * POINTS) -> Floats:
     return np.concatenate([half, -half])
 
 
-class NormalDistribution(NamedTuple):
-    """A normal distribution of a true difference."""
-
-    mean: float
-    sd: float
-
-    def excess(self, margin: float) -> float:
-        """Return the expected part of the difference that lies above the margin."""
-        z = (self.mean - margin) / self.sd
-        return float(self.sd * (exp(-z * z / 2) / sqrt(2 * pi) + z * ndtr(z)))
-
-    def below(self, margin: float) -> float:
-        """Return the chance that the difference is below the margin."""
-        return float(ndtr((margin - self.mean) / self.sd))
-
-
 def least_loss(
     joint: JointDistribution, names: Sequence[str], margin: Callable[[str, str], float]
 ) -> str:
@@ -469,13 +453,3 @@ def least_loss(
 
     losses = [loss(place) for place in range(len(names))]
     return next(n for n, own in zip(names, losses, strict=True) if own <= min(losses) + ROUNDING)
-
-
-def distribution_of_difference(joint: JointDistribution, a: str, b: str) -> NormalDistribution:
-    """Return a normal one of the true score of a minus that of b, with the mixture's moments."""
-    first, second = joint.names.index(a), joint.names.index(b)
-    both = joint.covariance[np.ix_((first, second), (first, second))]
-    variance = both[0, 0] + both[1, 1] - 2 * both[0, 1]
-    return NormalDistribution(
-        float(joint.mean[first] - joint.mean[second]), max(sqrt(variance), 1e-9)
-    )
