@@ -36,7 +36,6 @@ def cells(path: str, **settings: Any) -> dict[str, dict[str, str | None]]:
 
 def test_promptfoo_gives_candidates_repeats_costs_and_times() -> None:
     file = read_answers(written("promptfoo"))
-    assert file.tool == "promptfoo"
     assert file.answers == ("gpt-4o-mini#0", "my-lora#0", "gpt-4o-mini#1", "my-lora#1")
     assert file.table["label"].to_list() == list(GOLD.values())
     found = cells(written("promptfoo"))
@@ -147,7 +146,7 @@ def test_another_version_of_promptfoo_is_refused_in_one_line(tmp_path: Path) -> 
         read_answers(str(tmp_path / "old.json"))
 
 
-def test_a_log_that_is_none_or_empty_is_refused_in_one_line(tmp_path: Path) -> None:
+def test_a_log_that_is_none_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "broken.eval").write_bytes(b"PK\3\4 no archive")
     with pytest.raises(DataError, match="cannot be read as a log of inspect"):
         read_answers(str(tmp_path / "broken.eval"))
@@ -157,3 +156,6 @@ def test_a_log_that_is_none_or_empty_is_refused_in_one_line(tmp_path: Path) -> N
     (tmp_path / "failed.json").write_text(json.dumps(log))
     with pytest.raises(DataError, match="every request failed"):
         read_answers(str(tmp_path / "failed.json"))
+    monkeypatch.setattr("choose.answers.inspect_log.LARGEST", 100_000)
+    with pytest.raises(DataError, match="unpacks to more than"):
+        read_answers(written("inspect*.eval"))

@@ -12,12 +12,13 @@ from zipfile import BadZipFile, ZipFile, ZipInfo
 import polars as pl
 
 from choose.answers.answer_file import Answered, as_text
+from choose.data.readers.table_file import LARGEST
 from choose.errors import DataError
 
 TOOL = "inspect"
 
-# Bytes of one sample; method 93 of a ZIP archive is zstd, which Python reads from 3.14 on.
-LARGEST, ZSTD = 500_000_000, 93
+# Method 93 of a ZIP archive is zstd, which Python reads from 3.14 on.
+ZSTD = 93
 
 # Scores that inspect writes as letters.
 _LETTERS = {"C": 1.0, "I": 0.0, "P": 0.5, "N": 0.0}
@@ -62,7 +63,9 @@ def read(path: str, head: Mapping[str, Any]) -> Iterator[Answered]:
 def _archive(path: str) -> Mapping[str, Any]:
     try:
         with ZipFile(path) as archive:
-            parts = {i.filename: i for i in archive.infolist() if i.file_size < LARGEST}
+            parts = {i.filename: i for i in archive.infolist()}
+            if sum(part.file_size for part in parts.values()) > LARGEST:
+                raise DataError(f"{path!r} unpacks to more than {LARGEST / 1e9:g} GB.")
             if "header.json" not in parts:
                 raise DataError(f"{path!r} is a log of a run that has not ended. Wait for it.")
             samples = [_part(path, parts[name]) for name in parts if name.startswith("samples/")]
