@@ -95,7 +95,7 @@ def test_the_wording_that_works_is_found_within_the_calls() -> None:
     note = said_of(strategy)
     assert f"for {put:,} questions of at most {FEW}" in note
     assert put <= strategy.asks(TASK, 40) <= FEW
-    assert "The search compared 7 settings on 17 training rows: accuracy 1.000, which" in note
+    assert "The search compared 7 settings on 17 training rows: accuracy 1.000, too high" in note
 
 
 def test_a_small_pool_or_few_calls_leave_the_usual_prompt_and_say_so() -> None:
