@@ -32,7 +32,15 @@ from choose.formatting import (
 from choose.report.decision_text import score_noun, words_in
 from choose.report.score_words import COUNTED, amount, is_share, right, scored
 from choose.schema.base import Interval, above_0
-from choose.schema.decision import Caveat, Decision, Gate, GateCode, Remark
+from choose.schema.decision import (
+    Caveat,
+    CaveatCode,
+    Decision,
+    Gate,
+    GateCode,
+    Remark,
+    RemarkCode,
+)
 from choose.schema.diagnosis import Audit, Cascade, ErrorOverlap
 from choose.schema.reading_documents import (
     SURELY,
@@ -77,13 +85,6 @@ _FIRST: dict[Kind, str] = {
     "fix-documents": "Fix the documents first",
     "fix-retrieval": "Fix retrieval first",
 }
-
-
-def in_words(chance: float) -> str:
-    """Return ``93 %``; ``over 99 %`` and ``under 1 %`` at the ends."""
-    if chance > 0.99:
-        return "over 99 %"
-    return "under 1 %" if chance < 0.01 else f"{100 * chance:.0f} %"
 
 
 def called(decision: Decision, family: str) -> str:
@@ -146,9 +147,9 @@ def _missing(decision: Decision) -> str:
 
 def how_sure(decision: Decision) -> str:
     """Return ``93 % sure``, or ``open (54 %)``; empty where no family is named."""
-    if (chance := decision.chance) is None:
+    if (found := decision.chance) is None:
         return ""
-    return f"{in_words(chance)} sure" if chance >= LIKELY else f"open ({in_words(chance)})"
+    return f"{chance(found)} sure" if found >= LIKELY else f"open ({chance(found)})"
 
 
 def doubts(decision: Decision) -> Iterator[str]:
@@ -165,7 +166,7 @@ def doubts(decision: Decision) -> Iterator[str]:
     for family in (f for f in likely if f not in verdict.unmeasured):
         yield _may_be(decision, family)
     if new := [f for f in likely if f in verdict.unmeasured]:
-        told = [f"{called(decision, f)} {in_words(verdict.chance[f])}" for f in new]
+        told = [f"{called(decision, f)} {chance(verdict.chance[f])}" for f in new]
         yield f"The chance that one that was not measured is the better choice: {listed(told)}."
     if decision.chance is not None and decision.chance < SURE and verdict.loss < SMALL_LOSS:
         yield f"Little depends on it: using it now is expected to give up {_points(verdict.loss)}."
@@ -176,16 +177,51 @@ def doubts(decision: Decision) -> Iterator[str]:
 def _may_be(decision: Decision, family: str) -> str:
     verdict = decision.verdict
     result = next((f for f in verdict.families if f.family == family), FamilyResult(family=family))
-    chance, lead = in_words(verdict.chance[family]), verdict.leads.get(family, 0.0)
+    told, lead = chance(verdict.chance[family]), verdict.leads.get(family, 0.0)
     who = _named(decision, family, result.best)
     who = f"{who[:1].upper()}{who[1:]}"
     if lead < NO_LOSS:
-        return f"{who} may do as well for less: {chance}."
-    return f"{who} may be the better choice: {chance}, by {_points(lead)} if so."
+        return f"{who} may do as well for less: {told}."
+    return f"{who} may be the better choice: {told}, by {_points(lead)} if so."
 
 
 def _points(value: float) -> str:
     return points(round(value, 3)) if value >= NO_LOSS else "less than 0.1 points"
+
+
+# What could make the comparison itself misleading.
+_CAVEATS: dict[CaveatCode, str] = {
+    "agreement": "“Right” is agreement with {names} here, which says nothing of who is right.",
+    "check-failed": "{checks}",
+    "failed": "{names} failed at least once.",
+    "few-clusters": "{rows} of {total} test rows are of one group or document.",
+    "few-rows": "There are only {rows} test rows.",
+    "labels-hide-success": "Wrong labels may be why nothing reaches the target.",
+    "looks": "These test rows were judged {rows} times with different settings.",
+    "may-have-seen": "{names} may have seen the test rows.",
+    "no-evidence": "The small model did no better than guessing: no evidence on {families}. Try "
+    "one with {flag}.",
+    "not-asked": "{Families} {was} not part of this study.",
+    "part-of-labels": "{names} {was} trained on {rows} of {whole} rows{promised}.",
+    "partly-answered": "{names} answered {rows} of {total} test rows.",
+    "shift": "“{names}” is {shares}.",
+    "small-model": "Only {models} {was} tried; a larger {stronger} may do better.",
+    "target-open": "Whether it reaches the target is open.",
+}
+
+# What weighs beside the answer, and what would change it.
+_REMARKS: dict[RemarkCode, str] = {
+    "coarse-margin": "The margin of {margin} is large: {first}, the best baseline, lacks only "
+    "{size}. Lower it with --margin.",
+    "fewer-labels": "With {rows} {labels}, {first} was ahead of {second}: {change}.",
+    "long-answers": "Right answers are long: other words for the same count as misread.",
+    "margin": "With a margin of {size} or less, {first} could not be ruled out.",
+    "other-metric": "By {metric}, {first} is ahead of {second} by {lead} ({rows} rows).",
+    "setting": "With the setting {what}, {first} does better than with its own: {change}, on "
+    "{rows} rows. Confirm it on other rows.",
+    "target-met": "{first} reaches the target of {score} for certain.",
+    "target-missed": "{first} stays below the target of {score} for certain.",
+}
 
 
 def caveats(decision: Decision) -> Iterator[str]:
@@ -195,39 +231,29 @@ def caveats(decision: Decision) -> Iterator[str]:
 
 
 def _caveat(decision: Decision, caveat: Caveat) -> str:
-    names, rows = listed([clean(name) for name in caveat.names]), caveat.rows or 0
-    kinds = listed([called(decision, name) for name in caveat.names])
-    models = listed([clean(short_model(name)) for name in caveat.names])
-    verb = "was" if len(caveat.names) == 1 else "were"
-    total = decision.dataset.test_rows
-    if caveat.code == "check-failed":
-        return " ".join(evidence(decision, g) for g in decision.gates if g.name in caveat.names)
-    if caveat.shares is not None:
-        was, now = map(in_percent, caveat.shares)
-        return f"“{names}” is {was} of the training rows and {now} of the test rows."
-    stronger = words_in(decision).stronger
-    promised = ""
+    promised, shares, stronger = "", "", words_in(decision).stronger
     if caveat.promised is not None:
         promised = f"; with all it promises {right(caveat.promised, score_noun(decision.goal))}"
-    said = {
-        "agreement": f"“Right” is agreement with {names} here, which says nothing of who is right.",
-        "few-rows": f"There are only {plural(rows, 'test row')}.",
-        "few-clusters": f"{rows:,} of {total:,} test rows are of one group or document.",
-        "partly-answered": f"{names} answered {rows:,} of {total:,} test rows.",
-        "part-of-labels": f"{names} {verb} trained on {rows:,} of {caveat.whole or 0:,} rows"
-        f"{promised}.",
-        "failed": f"{names} failed at least once.",
-        "small-model": f"Only {models} {verb} tried; a larger {stronger.what} may do better.",
-        "no-evidence": f"The small model did no better than guessing: no evidence on {kinds}. "
-        f"Try one with {stronger.flag}.",
-        "may-have-seen": f"{names} may have seen the test rows.",
-        "labels-hide-success": "Wrong labels may be why nothing reaches the target.",
-        "target-open": "Whether it reaches the target is open.",
-        "shift": f"“{names}” is more or less common among the test rows.",
-        "looks": f"These test rows were judged {rows} times with different settings.",
-        "not-asked": f"{kinds[:1].upper()}{kinds[1:]} {verb} not part of this study.",
-    }
-    return said[caveat.code]
+    if caveat.shares is not None:
+        before, now = map(in_percent, caveat.shares)
+        shares = f"{before} of the training rows and {now} of the test rows"
+    failed = (evidence(decision, gate) for gate in decision.gates if gate.name in caveat.names)
+    families = listed([called(decision, name) for name in caveat.names])
+    return _CAVEATS[caveat.code].format(
+        names=listed([clean(name) for name in caveat.names]),
+        families=families,
+        Families=f"{families[:1].upper()}{families[1:]}",
+        models=listed([clean(short_model(name)) for name in caveat.names]),
+        was="was" if len(caveat.names) == 1 else "were",
+        rows=f"{caveat.rows or 0:,}",
+        whole=f"{caveat.whole or 0:,}",
+        total=f"{decision.dataset.test_rows:,}",
+        checks=" ".join(failed),
+        flag=stronger.flag,
+        stronger=stronger.what,
+        promised=promised,
+        shares=shares,
+    )
 
 
 def remarks(decision: Decision) -> Iterator[str]:
@@ -237,27 +263,20 @@ def remarks(decision: Decision) -> Iterator[str]:
 
 
 def _remark(decision: Decision, remark: Remark) -> str:
-    noun, rows = score_noun(decision.goal), remark.rows or 0
-    first, *others = remark.names or ("",)
-    second, share = others[0] if others else "", remark.share or 0.0
-    change = in_points(remark.value) if remark.value else ""
-    metric = NAMES.get(remark.what, remark.what)
-    margin = points(float(decision.goal.get("margin") or 0.0))
-    lead = measured(remark.value.value) if remark.value else ""
-    said = {
-        "target-met": f"{first} reaches the target of {amount(share, noun)} for certain.",
-        "target-missed": f"{first} stays below the target of {amount(share, noun)} for certain.",
-        "coarse-margin": f"The margin of {margin} is large: {first}, the best baseline, lacks only "
-        f"{measured(share)}. Lower it with --margin.",
-        "other-metric": f"By {metric}, {first} is ahead of {second} by {lead} ({rows:,} rows).",
-        "long-answers": "Right answers are long: other words for the same count as misread.",
-        "margin": f"With a margin of {measured(share)} or less, {first} could not be ruled out.",
-        "fewer-labels": f"With {plural(rows, words_in(decision).label)}, {first} was ahead of "
-        f"{second}: {change}.",
-        "setting": f"With the setting {remark.what}, {first} does better than with its own: "
-        f"{change}, on {plural(rows, 'row')}. Confirm it on other rows.",
-    }
-    return said[remark.code]
+    first, second, *_ = (*map(clean, remark.names), "", "")
+    return _REMARKS[remark.code].format(
+        first=first,
+        second=second,
+        what=clean(remark.what),
+        metric=NAMES.get(remark.what, clean(remark.what)),
+        rows=f"{remark.rows or 0:,}",
+        labels=words_in(decision).labels,
+        size=measured(remark.share or 0.0),
+        score=amount(remark.share or 0.0, score_noun(decision.goal)),
+        change=in_points(remark.value) if remark.value else DASH,
+        lead=measured(remark.value.value) if remark.value else DASH,
+        margin=points(float(decision.goal.get("margin") or 0.0)),
+    )
 
 
 # What to do next: the sentences of each step, the first of which says it.
@@ -656,7 +675,7 @@ def evidence(decision: Decision, gate: Gate) -> str:
     if gate.code == "not-ahead":
         return _not_ahead(gate)
     first, second, *_ = (*map(clean, gate.names), "", "")
-    said = _EVIDENCE[gate.code].format(
+    return _EVIDENCE[gate.code].format(
         first=first,
         second=second,
         names=listed(gate.names),
@@ -672,7 +691,6 @@ def evidence(decision: Decision, gate: Gate) -> str:
         change=in_points(gate.value) if gate.value else DASH,
         dollars=_dollars(gate.value),
     )
-    return said
 
 
 def _dollars(value: Interval | None) -> str:
@@ -693,13 +711,13 @@ def silent(audit: Audit | None) -> str:
         return "The labels were not audited."
     if audit.weak is None or audit.accuracy is None:
         return ""
-    found, chance, needed = map(
+    found, guessed, needed = map(
         in_percent, (audit.accuracy.value, audit.weak.by_chance, audit.weak.needed)
     )
     return (
         f"No label is doubted: {' + '.join(map(clean, audit.auditors))} predicts {found} of "
-        f"{plural(audit.rows, 'label')} (by chance {chance}). Below {needed}, its disagreements do "
-        "not tell which labels are wrong."
+        f"{plural(audit.rows, 'label')} (by chance {guessed}). Below {needed}, its disagreements "
+        "do not tell which labels are wrong."
     )
 
 

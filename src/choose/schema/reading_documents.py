@@ -159,11 +159,6 @@ class LossSplit(Record):
         """Return what a perfect reader gains that is right wherever evidence was read."""
         return None if self.found is None else self.found.left
 
-    @property
-    def reads_one(self) -> bool:
-        """Return whether one passage is read, so that others cannot distract."""
-        return self.among_others is None
-
 
 def best_first(splits: Sequence[LossSplit], candidate: str) -> list[LossSplit]:
     """Return the splits, that of a candidate first, then by what is reached."""

@@ -10,8 +10,7 @@ from pathlib import PurePath
 from rich.console import RenderableType
 from rich.text import Text
 
-from choose.formatting import clean, figure, in_percent
-from choose.report import words
+from choose.formatting import chance, clean, figure, in_percent
 from choose.report.screen_text import literal, shorten
 from choose.report.terminal.layout import Column, Page, note, pairs, section, split_table
 from choose.schema.inventory import CacheUsage, Entry, ProviderEntry, StoredStudy
@@ -162,7 +161,7 @@ def studies_page(studies: Sequence[StoredStudy]) -> Page:
             "metric": study.metric,
             "use": shorten(study.candidate or "", 16),
             "score": "" if study.score is None else in_percent(study.score),
-            "chance": "" if study.chance is None else words.in_words(study.chance),
+            "chance": "" if study.chance is None else chance(study.chance),
             "verdict": study.kind or "not decided",
         }
         for head, cell in row.items():

@@ -10,12 +10,11 @@ from typing import Self
 from rich.console import Console
 from rich.text import Text
 
-from choose.formatting import clean, clock, duration, plural
+from choose.formatting import chance, clean, clock, duration, plural
 from choose.report.screen_text import literal, shorten
 from choose.report.terminal.layout import Encodable, StudyBar
 from choose.report.terminal.plan_page import reach_line
 from choose.report.terminal.request_lines import Sent, traffic_line, traffic_summary
-from choose.report.words import in_words
 from choose.schema.plan import Job, LeftOut, Reach, Round, Standing
 from choose.strategy import find
 from choose.types import Dataset, Run
@@ -166,9 +165,9 @@ def chances_line(standing: Standing) -> str:
     """Return ``probe, 71 % sure; lora 20 %``: what is used now, then others that may be the one."""
     others = [n for n, chance in standing.chances.items() if n != standing.named and chance >= 0.01]
     others.sort(key=lambda name: -standing.chances[name])
-    each = [f"{shorten(clean(n), NAME)} {in_words(standing.chances[n])}" for n in others]
+    each = [f"{shorten(clean(n), NAME)} {chance(standing.chances[n])}" for n in others]
     named = standing.named or ""
-    first = f"{shorten(clean(named), NAME)}, {in_words(standing.chances[named])} sure"
+    first = f"{shorten(clean(named), NAME)}, {chance(standing.chances[named])} sure"
     return "; ".join([first, *([", ".join(each)] if each else [])])
 
 
