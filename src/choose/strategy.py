@@ -204,7 +204,7 @@ def find(name: str) -> type[Strategy]:
     """
     entries = available()
     if name not in entries:
-        known = f"{did_you_mean(name, entries)} Installed: {', '.join(entries)}."
+        known = did_you_mean(name, entries) or f" Installed: {', '.join(entries)}."
         raise StrategyError(f"No strategy {name!r}.{known}")
     try:
         loaded: type[Strategy] = entries[name].load()

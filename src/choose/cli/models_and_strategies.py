@@ -11,6 +11,16 @@ import typer
 
 from choose.cli.options import AsJson
 
+# What --for takes, with the kind of task that it means.
+TASKS = {
+    "labels": "classification",
+    "sets": "multilabel",
+    "records": "extraction",
+    "texts": "writing",
+    "questions": "answering",
+    "rankings": "ranking",
+}
+
 models = typer.Typer(
     help="List or fetch model weights, or clear the result cache.",
     rich_markup_mode=None,
@@ -108,15 +118,23 @@ def strategies(
     name: Annotated[
         str | None, typer.Argument(help="Show the hyperparameters and variants of this strategy.")
     ] = None,
+    task: Annotated[
+        str | None,
+        typer.Option("--for", metavar="TASK", help=f"Only those for a task: {', '.join(TASKS)}."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """List strategies: what each is good for, needs and takes."""
+    """List strategies, and what one needs and takes."""
     from choose.cli.console import print_record, stdout
+    from choose.errors import StudyError
     from choose.strategy import available, describe, find
 
     if name is not None:
         find(name)  # refuses an unknown name
+    if task is not None and task not in TASKS:
+        raise StudyError(f"--for {task!r} cannot be used. Allowed: {', '.join(TASKS)}.")
     descriptions = [describe(each) for each in (available() if name is None else (name,))]
+    descriptions = [d for d in descriptions if task is None or TASKS[task] in d.kinds]
     if as_json:
         record = {"schema": 1, "strategies": [asdict(each) for each in descriptions]}
         print_record(json.dumps(record, indent=1, ensure_ascii=False, default=_jsonable))

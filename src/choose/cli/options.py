@@ -17,6 +17,7 @@ import typer
 from pydantic.fields import FieldInfo
 
 from choose.errors import DataError, ModelError, StrategyError, StudyError
+from choose.files import read_text
 from choose.models.endpoints.providers import endpoint_settings
 from choose.study import study_file
 from choose.study.study_file import study_fields
@@ -66,18 +67,30 @@ def rates(text: str | None) -> tuple[float, ...] | None:
     return tuple(values)
 
 
+def text_or_file(text: str | None) -> str | None:
+    """Read ``@FILE`` as the text of a file, and anything else as it is."""
+    if text is None or not text.startswith("@"):
+        return text
+    try:
+        return read_text(Path(text[1:])).strip()
+    except ValueError as error:
+        raise StudyError(f"--instruction {shown(text)} cannot be read: it is no UTF-8.") from error
+
+
 # Typed as text: a reader for the flag, and what its help adds.
 READERS: dict[str, tuple[Callable[[str | None], Any], str]] = {
     "noise": (rates, ""),
     "budget": (seconds, " Default: 10m."),
     "target": (_share("target"), ""),
     "margin": (_share("margin"), ""),
+    "instruction": (text_or_file, ""),
 }
 
 # What a flag takes, where the name of its type says too little.
 METAVARS = {
     **dict.fromkeys(("model", "tune", "encoder"), "MODEL"),
     "noise": "LIST",
+    "instruction": "TEXT",
     **dict.fromkeys(("target", "margin"), "SHARE"),
     "budget": "TIME",
     "test": "FILE",

@@ -121,8 +121,9 @@ class TaskSection(Settings):
         "the targets look like.",
     )
 
-    instruction: str | None = Field(
-        default=None, description="What a prompted model should do with a text."
+    instruction: Annotated[str | None, Flag()] = Field(
+        default=None,
+        description="Your own prompt: what a model should do with a text; --instruction @FILE reads it.",
     )
     names: Mapping[str, str] = Field(default={}, description="Readable names, by label.")
     descriptions: Mapping[str, str] = Field(

@@ -67,8 +67,11 @@ class Goal(Settings):
         known = [*LABEL_METRICS, *TEXT_METRICS, *installed()]
         if name not in known and not is_function(name):
             raise ValueError(
-                f"it must be {', '.join(known)} or a function of yours, as FILE.py:FUNCTION."
-                f"{did_you_mean(name, known)}".removesuffix(".")
+                f"it must be {', '.join(LABEL_METRICS)} for labels (macro-F1 is shown, not "
+                f"optimised), of other kinds {', '.join(known[len(LABEL_METRICS) :])}, or a "
+                f"function of yours, as FILE.py:FUNCTION.{did_you_mean(name, known)}".removesuffix(
+                    "."
+                )
             )
         return name
 

@@ -75,6 +75,11 @@ def check_classes(labels: Sequence[str]) -> None:
             f"All {len(labels):,} labelled rows have the label {quoted(labels[0])}. "
             "There must be at least two labels."
         )
+    if 2 * len(distinct) > len(labels) and all(map(_FRACTION.fullmatch, distinct)):
+        raise DataError(
+            f"The labels are numbers, such as {quoted(labels[0])}, which are not predicted. Cut "
+            "them into classes, such as low and high."
+        )
     if 2 * len(distinct) > len(labels):
         raise DataError(
             f"There are {len(distinct):,} different labels in {len(labels):,} labelled rows: the "
@@ -82,6 +87,10 @@ def check_classes(labels: Sequence[str]) -> None:
             "on average. Name the right column with --label-column. If these are texts that a "
             "model should write, say so: --kind writing."
         )
+
+
+# A number that is no id.
+_FRACTION = re.compile(r"[+-]?\d{0,12}[.,]\d{1,12}|[+-]?\d{1,3}")
 
 
 def _is_list(label: str) -> bool:

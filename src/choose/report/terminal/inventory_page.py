@@ -28,15 +28,27 @@ def strategies_page(strategies: Sequence[Description]) -> Page:
     )
     parts: list[RenderableType] = []
     for family, group in groupby(rows, key=lambda d: d.family):
-        parts.append(section(family or "cannot be loaded", pairs(_purpose(d) for d in group)))
+        parts.append(section(family or "cannot be loaded", pairs(map(_line, group))))
     parts.append(Text())
     parts.append(
         note(
-            "compare runs every strategy for your kind of task, except those that run only if "
-            "named (-s all -s NAME). Hyperparameters and variants of one: choose strategies NAME."
+            "compare runs all for your kind of task, except those with *, which run only if named "
+            "(-s all -s NAME). More of one: choose strategies NAME. Fewer: --for labels."
         )
     )
     return Page(lambda width: parts)
+
+
+def _line(strategy: Description) -> tuple[Text, Text]:
+    """Return a strategy with what it is, in a line."""
+    if strategy.error is not None:
+        return _purpose(strategy)
+    star = "*" if strategy.only_if_named else ""
+    text = literal(strategy.title or strategy.summary)
+    if strategy.good_for:
+        text.append(f": {clean(strategy.good_for)}", style="dim")
+    _append_origin(text, strategy)
+    return literal(f"{strategy.name}{star}", "bold"), text
 
 
 def _purpose(strategy: Description) -> tuple[Text, Text]:
