@@ -69,9 +69,7 @@ def test_words_are_explained_however_they_are_written(choose, word: str) -> None
 
 def test_an_unknown_word_gets_the_nearest_one(choose) -> None:  # type: ignore[no-untyped-def]
     assert "logistic regression" in choose("explain", "probe").out
-    unknown = choose("explain", "prob")
-    assert (unknown.code, unknown.out) == (2, "")
-    assert "Did you mean 'probe'?" in unknown.err
+    assert "Did you mean 'probe'?" in choose("explain", "prob").err
 
 
 def test_strategies_say_what_they_are_good_for_and_details_are_behind_a_name(choose) -> None:  # type: ignore[no-untyped-def]
@@ -88,9 +86,7 @@ def test_strategies_say_what_they_are_good_for_and_details_are_behind_a_name(cho
         default_strategies()
     )
     labels = choose("strategies", "--for", "labels").out
-    assert "lora" in labels
-    assert "bm25" not in labels
-    assert choose("strategies", "--for", "label").code == 2
+    assert ("lora" in labels, "bm25" in labels) == (True, False)
     details = choose("strategies", "lora").out
     assert "dropout" in details
     assert "tasks: classification, multilabel" in " ".join(details.split())

@@ -31,7 +31,7 @@ EVERYDAY = {
         *("text_column", "label_column", "test", "documents", "strategy", "model", "tune"),
         *("quick", "budget", "max_usd", "target", "metric"),
     ),
-    "continue": ("budget", "max_usd", "strategy", "model", "seeds", "noise", "yes"),
+    "continue": ("budget", "max_usd", "strategy", "model", "seeds", "yes"),
     "score": ("gold", "answers", "scores", "volume", "baseline", "family", "target", "output"),
     "plan": ("strategy", "model", "budget", "no_data", "classes", "gain", "hourly_rate"),
 }

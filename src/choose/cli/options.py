@@ -129,11 +129,8 @@ SHORT = {
     "max_usd": "Spend at most; nothing is sent before you agree.",
     "target": "What is good enough: 90%.",
     "metric": "accuracy; or balanced, where rare labels matter.",
-    "seeds": "Train each candidate so many times.",
-    "noise": "Rates of labels to change on purpose: 0,0.1.",
     "answers": "Columns or files: gpt4,mine or gpt4=out.jsonl.",
     "family": "How answers were made: mine=fine-tuning.",
-    "help_all": "Show every option.",
 }
 
 # Under this key of the context's meta lies whether help shows every option.

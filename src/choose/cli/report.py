@@ -70,22 +70,17 @@ def study_named(store: Path | None) -> Path:
 
 
 def list_studies(folder: Path | None, as_json: bool) -> bool:
-    """Print the studies in a folder that is none itself; return whether there are any.
-
-    By default those in `.choose`, where there are several.
-    """
+    """Print the studies in a folder that is none itself, or several in `.choose`; say whether."""
     import json
 
     from choose.cli.console import print_record, stdout
     from choose.report.terminal.inventory_page import studies_page
     from choose.store.destination import is_store
-    from choose.study.study_folder import stored_studies
+    from choose.study.study_folder import HOME, stored_studies
 
-    if folder is None:
-        studies = stored_studies()
-        studies = [] if as_json or len(studies) < 2 else studies
-    else:
-        studies = [] if is_store(folder) else stored_studies(folder)
+    studies = [] if folder is not None and is_store(folder) else stored_studies(folder or HOME)
+    if folder is None and (as_json or len(studies) < 2):
+        return False
     if studies and as_json:
         print_record(json.dumps([study.record() for study in studies], indent=1))
     elif studies:

@@ -139,8 +139,7 @@ class Model:
         """Return the share of texts whose label is predicted; labels as text or numbers."""
         if len(texts) != len(labels):
             raise DataError(f"{plural(len(texts), 'text')} and {plural(len(labels), 'label')}.")
-        pairs = zip(self.predict(texts), labels, strict=True)
-        return float(np.mean([found == str(label) for found, label in pairs]))
+        return float(np.mean(self.predict(texts) == np.array(list(map(str, labels)))))
 
     def table(
         self,

@@ -123,7 +123,7 @@ class TaskSection(Settings):
 
     instruction: Annotated[str | None, Flag()] = Field(
         default=None,
-        description="Your own prompt: what a model should do with a text; --instruction @FILE reads it.",
+        description="Your own prompt: what a model should do with a text, or @FILE that says so.",
     )
     names: Mapping[str, str] = Field(default={}, description="Readable names, by label.")
     descriptions: Mapping[str, str] = Field(

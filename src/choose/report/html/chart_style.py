@@ -117,15 +117,15 @@ def shape() -> alt.Shape:
     return alt.Shape("family:N", scale=scale, legend=None)
 
 
-def svg(plot: Spec, title: str, kind: str, fit: bool = True) -> Markup:
+def svg(plot: Spec, title: str, kind: str) -> Markup:
     """Draw a plot as static SVG: nothing in it can run, and it scales with the page.
 
     `kind` is the key of `WIDTHS` that it was laid out for; the style sheet shows one of them. The
-    drawing keeps its width if it is to `fit`, however long its names are; else its plot does.
+    drawing keeps its width, however long its names are.
 
     Text from data reaches Vega as data values only, never as a field name or an expression.
     """
-    autosize = {"type": "fit-x", "contains": "padding"} if fit else {"type": "none"}
+    autosize = {"type": "fit-x", "contains": "padding"}
     image = _vegalite_to_svg({**plot, "config": {**_CONFIG, "autosize": autosize}})
     opening = (
         '<svg class="chart {kind}" role="img" aria-label="{title}" '

@@ -78,17 +78,15 @@ def standings_table(decision: Decision) -> StandingsTable:
         ]
         for s in placed
     ]
-    told = [
-        f"Bars: points against {clean(pick)} on the same rows with the likely range (95 %), from "
-        f"{low:+.0f} to {high:+.0f}.".replace("-", MINUS)
-    ]
-    if margin:
-        told.append(f"Shaded: less than the margin of {points(margin)}.")
-    if any(s.common < whole for s in placed):
-        told.append("Hollow: compared on fewer rows.")
+    ends = f"{low:+.0f} to {high:+.0f}".replace("-", MINUS)
     others = [clean(s.candidate) for s in standings(decision) if s not in placed]
-    if others:
-        told.append(f"Not measured or not compared: {listed(others)}.")
+    told = (
+        f"Bars: points against {clean(pick)} on the same rows with the likely range (95 %), from "
+        f"{ends}.",
+        f"Shaded: less than the margin of {points(margin)}." if margin else "",
+        "Hollow: compared on fewer rows." if any(s.common < whole for s in placed) else "",
+        f"Not measured or not compared: {listed(others)}." if others else "",
+    )
     rare = decision.verdict.rare[:1]
     return StandingsTable(
         heads=[
@@ -98,7 +96,7 @@ def standings_table(decision: Decision) -> StandingsTable:
         ],
         rows=rows,
         mark=named.get(pick, ""),
-        caption=" ".join(told),
+        caption=" ".join(filter(None, told)),
     )
 
 
