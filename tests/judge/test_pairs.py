@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from choose.judge.decision.more_labels import gain_from_labels, rows_to_decide
 from choose.judge.goal import Rule
 from choose.judge.scores.paired_comparison import (
     ASSUMED_SD,
+    Pairs,
     compare,
     estimand_of_sides,
     full_pool,
@@ -20,10 +23,12 @@ from choose.judge.scores.score_tables import ARTEFACT, study_scores
 from choose.judge.stats.paired import paired_difference
 from choose.judge.stats.two_way import independent_rows
 from choose.judge.verdict import judge
+from choose.run.predict_test_rows import asking_order
+from choose.types import Example
 from simulation.setting import SimulatedCandidate
 from support.answered_studies import player
 from support.answered_studies import study as answered
-from support.simulated_studies import lora, probe, study
+from support.simulated_studies import lora, probe, retrieval, study, tfidf
 
 STUDIES = 100
 # Three points of accuracy between fits, on the latent scale of these worlds.
@@ -87,6 +92,20 @@ def test_few_clusters_are_not_taken_for_many() -> None:
         found = paired_difference((gap > 0).astype(float), (gap < 0).astype(float), names)
         certain += found.low > 0 or found.high < 0
     assert certain / count <= 0.05 + 1.645 * (0.05 * 0.95 / count) ** 0.5
+
+
+def test_f7_of_a_fold_that_one_document_fills_the_first_rows_tell_something() -> None:
+    """19 of 25 first rows were of one document, and every interval was -100 to +100."""
+    rows = {f"r{n}": Example(id=f"r{n}", text="", target="a") for n in range(98)}
+    clusters = {id: "big" if n < 86 else id for n, id in enumerate(rows)}
+    data: Any = SimpleNamespace(examples=rows, clusters=clusters, difficulty={})
+    own = tuple(clusters[id] for id in asking_order(rows, data)[:25])
+    assert own.count("big") == 13
+    seen = study([tfidf(0.6), retrieval(0.5)], 25, 1)
+    seen = replace(seen, items=replace(seen.items, clusters=own))
+    gap = Pairs(study_scores(seen)).difference("retrieval", "tfidf")
+    assert gap is not None
+    assert -0.6 < gap.low < gap.value < gap.high < 0.6
 
 
 def test_rows_that_hang_together_are_worth_less() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from choose.check.measurements import Facts
-from choose.data.duplicates import count_conflicts
+from choose.data.duplicates import conflicting_texts, count_conflicts
 from choose.data.findings import ordered, rare_in_words
 from choose.errors import quoted, quoted_list
 from choose.formatting import in_percent, per_100, plural, points
@@ -98,6 +98,9 @@ def overlap(facts: Facts) -> Line | None:
 def conflicts(facts: Facts) -> Line:
     """Count the texts with several labels."""
     found = count_conflicts(facts.conflicts)
+    if not found.texts and (alike := conflicting_texts(facts.all, punctuation=False)):
+        says = f"{plural(len(alike), 'text')} with more than one label, but for punctuation."
+        return line("Conflicts", "look", says)
     if not found.texts:
         return line("Conflicts", "good", "No text has two different labels.")
     return line(

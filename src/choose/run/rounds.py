@@ -524,7 +524,6 @@ class _Loop:
             ]
             if marks:
                 scores[name] = sum(marks) / len(marks)
-        silent = [name for name in self.classes if name not in scores]
         said = self.chances
         self.watch.standing(
             Standing(
@@ -532,7 +531,7 @@ class _Loop:
                 named=self._named(said) if said and said.named else None,
                 chances={said.members[f]: said.families[f] for f in said.families} if said else {},
                 scores=scores,
-                unanswered=silent,
+                unanswered=[name for name in self.classes if name not in scores],
                 ended=ended,
             )
         )

@@ -56,10 +56,7 @@ def promised_gain(candidate: CandidateScores, learned: int = 0) -> Gain:
 
 
 def promised_score(candidate: CandidateScores, now: Interval) -> Interval:
-    """Return the score that a candidate promises with all labels, with a 95 % band.
-
-    `now` is its score; the band is of this and of the gain.
-    """
+    """Return the score promised with all labels; the 95 % band is of that `now` and the gain."""
     gain = promised_gain(candidate)
     assert now.low is not None
     assert now.high is not None
