@@ -118,9 +118,7 @@ def test_a_fit_that_time_cut_short_is_made_again_alike(study: Path, tmp_path: Pa
     trial = next(t for t in store.grid()[1] if t.candidate == "lora" and t.fold == 0)
     [ended] = run_trials([Job(trial)], Pools(store.dataset), fit_seconds=1e-3)
     assert ended.run.shortened
-    assert any(note.startswith("Shortened to 2 of") for note in ended.run.notes)
     store.add(ended.run)
-    assert Store.open(store.path).get(trial).shortened == ended.run.shortened  # type: ignore[union-attr]
     export(store.path, tmp_path / "again", trial=trial.key)
     kept, asked = ended.run.answers["clean", 0], ended.run.asked["clean", 0]
     items = [store.dataset.examples[id].item() for id in asked]

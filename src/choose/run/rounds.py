@@ -352,8 +352,9 @@ class _Loop:
             answering = min(answering, FIRST_CHUNK * (pace.answer or 0.0))
         needed = sum(fits) + answering
         usd = sum(pace.dollars * max(0, j.ask - n) for j, n in zip(jobs, had, strict=True))
-        compared = round.part == COMPARISON and self._is_slow(name)
-        reserve = RESERVE if compared and round.number else 0.0
+        reserve = (
+            RESERVE if round.number and round.part == COMPARISON and self._is_slow(name) else 0
+        )
         if left <= 0 or not self.budget.fits(needed, dollars=usd, reserve=reserve):
             self._cannot(jobs, max(fits), left=left, paid=self.budget.pays(usd))
             return None
@@ -559,9 +560,7 @@ class _Loop:
             if name in self.out or (name in self.held and job.trial.fold):
                 continue
             rows[name] += job.ask
-            labels[name] = (
-                last.trial.train_size if name in self.held and last else job.trial.train_size
-            )
+            labels[name] = (last if last and name in self.held else job).trial.train_size
         return {name: Whole(rows[name], 1 + repeats[name], labels[name]) for name in rows}
 
     def _last(self, name: str) -> Job | None:
