@@ -39,7 +39,7 @@ from choose.judge.diagnosis.label_noise import (
     Auditor,
     noise_bounds,
     skill,
-    why_silent,
+    weakness,
 )
 
 SETS = ("banking77", "trec6", "sst2", "tweet_emotion", "fin_phrasebank", "convabuse")
@@ -119,7 +119,7 @@ def graded(truth: np.ndarray, given: np.ndarray, found: np.ndarray, rate: float)
         listed=len(listed),
         wrong=int(wrong[listed].sum()),
         planted=int(wrong.sum()),
-        estimate=None if why_silent(auditor, bounds) else (bounds.low, bounds.high),
+        estimate=None if weakness(auditor, bounds) else (bounds.low, bounds.high),
     )
 
 

@@ -5,17 +5,13 @@ from __future__ import annotations
 import tomllib
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
-from choose.api.compare import texts
 from choose.api.study_evidence import evidence_of, merge_numbers, method_of, notes_of, settings
-from choose.corpus import Corpus, Document
 from choose.formatting import DASH
 from choose.judge.goal import Rule
 from choose.judge.verdict import judge
-from choose.report.decision_text import PERSONAL
 from choose.report.html.page import render_html
 from choose.report.html.page_tables import measured
 from choose.store.store import Store
@@ -23,7 +19,6 @@ from choose.study.config import Study
 from choose.tasks.classification import Classification
 from choose.types import Run
 from support import answered_studies as answered
-from support import decisions
 from support.answered_studies import player
 from support.studies import compare, write_csv
 from support.trials import plain_trial
@@ -164,14 +159,3 @@ def test_texts_with_an_address_are_found_in_a_store(tmp_path: Path) -> None:
     out = tmp_path / "st"
     compare(path, overrides={"grid": grid}, strategies=["majority", "tfidf"], out=out)
     assert len(evidence_of(Store.open(out)).personal or ()) == 12
-
-
-def test_a_passage_with_an_address_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rows were screened, and the documents that they are answered from were not."""
-    filler = "Lamps may be returned within 30 days, in the box that they came in. " * 10
-    text = f"{filler[:412]}Write to ann@example.com. {filler}"
-    corpus = Corpus((Document(id="returns.md", text=text),))
-    dataset = SimpleNamespace(examples={}, task=SimpleNamespace(corpus=corpus))
-    monkeypatch.setattr(Store, "open", lambda _: SimpleNamespace(dataset=dataset))
-    found = texts("study", decisions.reading())
-    assert found == {"returns.md:0-412": text[:412], "returns.md:412-800": PERSONAL}
