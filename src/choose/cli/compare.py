@@ -107,6 +107,11 @@ def run(
         def noted(self, sentences: Sequence[str]) -> None:
             super().noted([typed_for("compare", sentence) for sentence in sentences])
 
+        def planned(self, *plan: Any, **more: Any) -> None:
+            super().planned(*plan, **more)
+            if not strategies and not study.candidates and study.models.model is None:
+                self.noted(["Prompting uses a small bundled model. Have an LLM? Add --model."])
+
     study = resolve(data, config, settings, strategies or ())
     check_outputs("decision", results.outputs, inputs_of(study, config), out)
     results.gates.check(names(study))

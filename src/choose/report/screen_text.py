@@ -31,13 +31,7 @@ def clip(text: str, width: int) -> str:
     if cell_len(cleaned) <= width:
         return cleaned
     kept = _longest_prefix(cleaned, width - 1)
-    start, space, _ = kept.rpartition(" ")
-    start = start if space else kept
-    before, bracket, inside = start.rpartition(" (")
-    # Half of what is in brackets may say something else: "(25 % right" of so many rows.
-    if bracket and ")" not in inside and 2 * cell_len(before) >= width:
-        whole, semicolon, _ = inside.partition(";")
-        start = f"{before} ({whole})" if semicolon else before
+    start = kept.rpartition(" ")[0] or kept
     return f"{start.rstrip(' .,;:(')}…"
 
 
