@@ -30,7 +30,7 @@ def broken(monkeypatch: pytest.MonkeyPatch, where: str, error: BaseException) ->
 
 
 @pytest.mark.parametrize("error", FAULTS, ids=lambda error: type(error).__name__)
-def test_an_error_that_nobody_foresaw_is_one_line_and_its_traceback_a_file(
+def test_an_unexpected_error_is_one_line_and_its_traceback_a_file(
     choose: Choose, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, error: BaseException
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
