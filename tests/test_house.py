@@ -14,7 +14,7 @@ def house() -> House:
 
 
 # The sums only go down; a commit that lowers one lowers its limit.
-LINES = {"src": 62_773, "strategies": 3_437, "tests": 46_632}
+LINES = {"src": 62_772, "strategies": 3_437, "tests": 46_385}
 MODULES = 295
 
 

@@ -16,7 +16,6 @@ import pytest
 
 from choose.conformance import TASK, pool
 from choose.errors import ModelError
-from choose.models.causal.loading import load_causal
 from choose.models.embeddings import Encoder, embed, load_encoder
 from choose.models.results import output_cache as cache
 from choose.models.results import sqlite as cache_file
@@ -80,27 +79,6 @@ def test_a_warm_probe_answers_the_same_and_costs_what_it_had_cost(spec: str) -> 
     (cold, before), (warm, after) = runs
     assert np.array_equal(cold.scores, warm.scores)
     assert after > before >= 0
-
-
-def test_a_warm_prompt_answers_the_same_and_its_latency_is_that_of_the_cold_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    model = str(tiny.causal_lm(tmp_path / "lm"))
-    rows = pool(rows=12)
-    runs = []
-    for turn in ("cold", "warm"):
-        load_causal(model).answers.clear()
-        if turn == "warm":
-            refuse = lambda *_: pytest.fail("computed again")  # noqa: E731
-            monkeypatch.setattr(load_causal(model), "tree_pass", refuse)
-        prompt = build("prompt", seed=0, model=model)
-        with caching():
-            prompt.fit(TASK, rows)
-            runs.append(prompt.predict([row.item() for row in rows]))
-    cold, warm = runs
-    assert np.array_equal(cold.scores, warm.scores)
-    assert np.array_equal(cold.latency, warm.latency)
-    assert (warm.latency > 0).all()
 
 
 def test_nothing_is_cached_outside_of_a_study(spec: str, folder: Path) -> None:
@@ -180,18 +158,6 @@ def test_a_damaged_file_is_replaced(content: bytes, tmp_path: Path) -> None:
     assert file(path).get([b"k"]) == {b"k": (b"v", 1.0)}
 
 
-def test_a_file_that_is_truncated_under_way_is_replaced(tmp_path: Path) -> None:
-    path = tmp_path / "f.sqlite"
-    file(path).put({b"%d" % n: (os.urandom(2_000), 1.0) for n in range(500)})
-    whole = path.read_bytes()
-    path.write_bytes(whole[: len(whole) // 3] + b"\xff" * 20_000)
-    path.with_name("f.sqlite-wal").unlink(missing_ok=True)
-    here = file(path)
-    here.get([b"%d" % n for n in range(500)])
-    here.put({b"k": (b"v", 1.0)})
-    assert here.get([b"k"]) == {b"k": (b"v", 1.0)}
-
-
 @pytest.mark.parametrize(
     "code",
     [
@@ -244,26 +210,6 @@ def test_an_error_of_the_file_itself_replaces_it(
     monkeypatch.setattr(cache_file, "_write", fails_once)
     here.put({b"later": (b"v", 1.0)})
     assert here.get([b"k", b"later"]) == {b"later": (b"v", 1.0)}
-
-
-LIMITED = """
-    import resource, sys
-    from pathlib import Path
-    from choose.models.results.sqlite import CacheFile
-    resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))
-    here = CacheFile(Path(sys.argv[1]), 10**9, print)
-    here.put({b"new %d" % n: (bytes(2_000), 1.0) for n in range(2_000)})
-"""
-
-
-def test_a_refused_write_leaves_the_entries_of_others(tmp_path: Path) -> None:
-    path = tmp_path / "f.sqlite"
-    keys = [b"%d" % n for n in range(200)]
-    file(path).put({key: (os.urandom(2_000), 1.0) for key in keys})
-    arguments = [sys.executable, "-c", textwrap.dedent(LIMITED), str(path), "1000000"]
-    done = subprocess.run(arguments, capture_output=True, text=True, check=True, timeout=120)
-    assert "I/O error" in done.stdout
-    assert len(file(path).get(keys)) == 200
 
 
 def test_an_unusable_path_is_reported_once(tmp_path: Path) -> None:

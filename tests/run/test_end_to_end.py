@@ -134,30 +134,6 @@ def test_an_unwritable_store_is_refused_before_anything_runs(tmp_path: Path) -> 
     assert len(err.strip().splitlines()) == 1
 
 
-def test_a_full_disk_is_one_red_line(tmp_path: Path) -> None:
-    if not Path("/dev/full").exists():
-        pytest.skip("no /dev/full here")
-    code = (
-        "import sys, choose.files as files\n"
-        "from pathlib import Path\n"
-        "real = Path.write_text\n"
-        "def full(self, text, **how):\n"
-        "    if 'trial.json' in self.name:\n"
-        "        self = Path('/dev/full')\n"
-        "    return real(self, text, **how)\n"
-        "Path.write_text = full\n"
-        "from choose.cli import main\n"
-        f"sys.argv = ['choose', 'compare', {str(write_csv(tmp_path / 'words.csv'))!r},"
-        f" '-s', 'tfidf', '--out', {str(tmp_path / 'st')!r}]\n"
-        "main()\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.returncode == 2, done.stderr
-    assert "No space left on device" in done.stderr
-    assert "Traceback" not in done.stderr
-    assert not list((tmp_path / "st").glob("trials/*/trial.json"))
-
-
 def test_every_family_answers_a_real_set_with_the_real_models(
     tmp_path: Path, shared_data: Path
 ) -> None:
