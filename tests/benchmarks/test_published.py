@@ -42,7 +42,6 @@ def test_one_tie_is_called_sure_and_the_stored_table_is_of_today() -> None:
     lines = list(published.table([published.judged(case) for case in published.CASES]))
     missed = [" ".join(line.split()[1:]) for line in lines if line.startswith("MISSED")]
     assert missed == ["sure and wrong: 1", "ties called sure: 1 of 3"]
-    assert sum(line.startswith("met") for line in lines) == 2
     stored = (published.HERE / "results" / "published.txt").read_text("utf-8").splitlines()
     assert [line.rstrip() for line in stored] == [line.rstrip() for line in lines]
 
