@@ -37,11 +37,11 @@ Fresh = Callable[[], Callable[[], object]]
 
 
 def scoring() -> Fresh:
-    """Score four labels after 700 prompts of 40 tokens."""
+    """Score four labels after 500 prompts of 40 tokens."""
     from choose.models.causal.label_scoring import LabelTrie
     from choose.models.causal.loading import load_causal
 
-    lm, prompts = load_causal(DEFAULT_LM), _prompts(700, 40)
+    lm, prompts = load_causal(DEFAULT_LM), _prompts(500, 40)
     labels = [lm.template.content(word) for word in ("red", "light green", "blue", "black")]
     trie = LabelTrie.build(labels, lm.template.end)
 
@@ -53,11 +53,11 @@ def scoring() -> Fresh:
 
 
 def writing() -> Fresh:
-    """Write 24 tokens after each of 128 prompts of 40 tokens."""
+    """Write 24 tokens after each of 96 prompts of 40 tokens."""
     from choose.models.causal.loading import load_generator
     from choose.models.causal.written_answers import StopRule
 
-    generator, prompts = load_generator(DEFAULT_LM), _prompts(128, 40)
+    generator, prompts = load_generator(DEFAULT_LM), _prompts(96, 40)
 
     def fresh() -> Callable[[], object]:
         steps = {"reading": TimedSteps(), "writing": TimedSteps()}
@@ -68,10 +68,10 @@ def writing() -> Fresh:
 
 
 def embedding() -> Fresh:
-    """Embed 2,000 texts of 20 words."""
+    """Embed 1,500 texts of 20 words."""
     from choose.models.embeddings import load_encoder
 
-    encoder, texts = load_encoder(DEFAULT_ENCODER), [" ".join(words) for words in _words(2_000, 20)]
+    encoder, texts = load_encoder(DEFAULT_ENCODER), [" ".join(words) for words in _words(1_500, 20)]
 
     def fresh() -> Callable[[], object]:
         own = replace(encoder, cache=None, vectors={}, seconds={}, steps=TimedSteps())
@@ -114,7 +114,7 @@ ENGINES: dict[str, Callable[[], Fresh]] = {
     "generation": writing,
     "embedding": embedding,
     "LoRA, decoder": lambda: lora(DEFAULT_LM, 60),
-    "LoRA, encoder": lambda: lora(DEFAULT_ENCODER, 300),
+    "LoRA, encoder": lambda: lora(DEFAULT_ENCODER, 200),
 }
 
 
