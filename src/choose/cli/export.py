@@ -37,14 +37,15 @@ def export(
 
     from choose.api.compare import export as export_candidate
     from choose.cli.console import print_record, say, working
+    from choose.cli.report import study_named
     from choose.errors import StudyError
     from choose.export.write_folder import export_record
 
     if candidate is not None and trial is not None:
         raise StudyError("--trial determines the candidate. Leave out --candidate or --trial.")
-    task = "Training on all rows" if trial is None else "Training the model of the trial again"
+    task, named = "Training on all rows" if trial is None else "Training again", study_named(store)
     with working(task):
-        exported = export_candidate(store, folder, candidate=candidate, trial=trial, force=force)
+        exported = export_candidate(named, folder, candidate=candidate, trial=trial, force=force)
     manifest = exported.manifest
     if as_json:
         print_record(json.dumps(export_record(exported), indent=1))

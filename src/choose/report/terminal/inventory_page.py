@@ -45,8 +45,7 @@ def _line(strategy: Description) -> tuple[Text, Text]:
         return _purpose(strategy)
     star = "*" if strategy.only_if_named else ""
     text = literal(strategy.title or strategy.summary)
-    if strategy.good_for:
-        text.append(f": {clean(strategy.good_for)}", style="dim")
+    text.append(f": {clean(strategy.good_for)}" if strategy.good_for else "", style="dim")
     _append_origin(text, strategy)
     return literal(f"{strategy.name}{star}", "bold"), text
 
