@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
-from scipy.stats import norm
 
 from choose.judge.decision.contenders import contenders_of
 from choose.judge.goal import Rule
-from choose.judge.scores.joint_distribution import NormalDistribution, least_loss
+from choose.judge.scores.joint_distribution import least_loss
 from choose.judge.scores.score_tables import study_scores
 from support.simulated_studies import lora, majority, probe, study
-
-
-def test_the_expected_excess_is_that_of_the_normal_law():
-    law = NormalDistribution(0.03, 0.02)
-    draws = norm(0.03, 0.02).rvs(400_000, random_state=1)
-    assert law.excess(0.02) == pytest.approx(np.maximum(draws - 0.02, 0).mean(), rel=0.01)
-    assert law.below(0.02) == pytest.approx((draws < 0.02).mean(), abs=0.003)
 
 
 @pytest.mark.parametrize(("dear", "least", "most"), [(0.75, 0, 8), (0.8, 5, 20), (0.9, 24, 30)])
