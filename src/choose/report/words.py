@@ -147,17 +147,17 @@ def _missing(decision: Decision) -> str:
 
 def how_sure(decision: Decision) -> str:
     """Return ``93 % sure``, or ``open (54 %)``; empty where no family is named."""
-    if (found := decision.chance) is None:
-        return ""
-    return f"{chance(found)} sure" if found >= LIKELY else f"open ({chance(found)})"
+    found = decision.chance
+    told = chance(found or 0.0)
+    return "" if found is None else f"{told} sure" if found >= LIKELY else f"open ({told})"
 
 
 def doubts(decision: Decision) -> Iterator[str]:
     """Yield what could change the answer, the likeliest first."""
     verdict = decision.verdict
     if verdict.done:
-        card = next(c for c in decision.scorecards if c.candidate == decision.pick)
-        left = 1 - card.accuracy.middle if card.accuracy else 0.0
+        (score,) = (c.accuracy for c in decision.scorecards if c.candidate == decision.pick)
+        left = 1 - score.middle if score else 0.0
         yield f"About {points(left)} are left to gain; nothing else is worth trying."
         return
     others = [f for f in verdict.chance if f != decision.family and decision.chance is not None]
@@ -178,10 +178,12 @@ def _may_be(decision: Decision, family: str) -> str:
     verdict = decision.verdict
     result = next((f for f in verdict.families if f.family == family), FamilyResult(family=family))
     told, lead = chance(verdict.chance[family]), verdict.leads.get(family, 0.0)
-    who = _named(decision, family, result.best)
-    who = f"{who[:1].upper()}{who[1:]}"
+    noun = _named(decision, family, result.best)
+    who = f"{noun[:1].upper()}{noun[1:]}"
     if lead < NO_LOSS:
         return f"{who} may do as well for less: {told}."
+    if decision.chance is not None and verdict.chance[family] > decision.chance:
+        return f"{who} is likelier to be the better choice ({told}), but costs more if it is not."
     return f"{who} may be the better choice: {told}, by {_points(lead)} if so."
 
 

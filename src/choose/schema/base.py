@@ -63,10 +63,8 @@ class Interval(Record):
         high = None if estimate.high is None else times * estimate.high
         if within is not None and low is not None and high is not None:
             low, high = max(low, within[0]), min(high, within[1])
-        rows = row_set or getattr(estimate, "row_set", None)
-        return cls(
-            value=times * estimate.value, low=low, high=high, estimand=estimand, row_set=rows
-        )
+        rows, value = row_set or getattr(estimate, "row_set", None), times * estimate.value
+        return cls(value=value, low=low, high=high, estimand=estimand, row_set=rows)
 
     @property
     def middle(self) -> float:

@@ -28,6 +28,7 @@ from choose.judge.scores.joint_distribution import (
     JointDistribution,
     Whole,
     joint_distribution,
+    least_loss,
     normal_points,
 )
 from choose.judge.scores.score_tables import study_scores
@@ -68,8 +69,8 @@ class Chances:
     """What all answers so far say of what to use.
 
     Attributes:
-        named: the candidate that is used now: the one to use of the likeliest family that was
-            measured; None where only floors answered.
+        named: the candidate of least expected loss, which is used now; None where only floors
+            answered.
         families: by family the chance that it is the one to use. What is missing to 1 is the chance
             that no family beats the floor.
         candidates: by candidate the chance that its family is the one, and it the best of it; 0 for
@@ -130,12 +131,11 @@ def chances_of(
             named=None, families={}, candidates=dict.fromkeys(joint.names, 0.0), loss=0.0
         )
     scores, weights = question.points()
-    best = question.best(scores)
+    best, families = question.best(scores), question.families
     one = question.one(scores, best)
-    families = question.families
     found = {f: float(weights @ (one == i)) for i, f in enumerate(families)}
-    measured = [family for family in families if family in contenders.families]
-    use = contenders.named[max(measured, key=found.__getitem__)] if measured else None
+    named = sorted(contenders.named.values(), key=contenders.names.index)
+    use = least_loss(joint, named, contenders.margin) if named else None
     leads: dict[Family, float] = {}
     loss = 0.0
     if use is not None:
