@@ -1,4 +1,4 @@
-"""What to do next: the order by value, the question of each step, and what is not worth it."""
+"""What to do next: the order by value, the question of each step."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_labelled_rows_that_were_not_evaluated_come_before_rows_to_label():
     (step,) = coded(short, "finish-rows")
     assert step.rows["prompt"] == 360
     assert step.command.startswith("choose compare -c STUDY --budget ")
-    assert not [s for s in coded(short, "separate") if s.worth]
+    assert not list(coded(short, "separate"))
     order = [s.kind for s in short.verdict.steps]
     assert "label-more" not in order[: order.index("evaluate-rest")]
 
@@ -423,5 +423,4 @@ def test_the_first_step_is_what_the_answer_says():
             seen[verdict.kind] += 1
             if wanted := FIRST.get(verdict.kind):
                 assert verdict.steps[0].kind in wanted, verdict.kind
-                assert verdict.steps[0].worth
     assert {*FIRST} <= {*seen}, seen

@@ -44,7 +44,6 @@ CODES: dict[StepKind, tuple[StepCode, ...]] = {
     "add-candidate": ("add", "add-baseline"),
     "stronger-model": ("stronger",),
     "more-runs": ("repeat", "repeat-late", "repeat-paid"),
-    "guideline": ("guideline",),
     "metric": ("rare-label",),
     "cascade": ("cascade",),
 }

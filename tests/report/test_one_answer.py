@@ -79,10 +79,3 @@ def test_every_form_says_the_answer(kind: Kind) -> None:
         for sentence in words.doubts(decision):
             assert plain(sentence) in said[form], form
     assert said["title"] == words.answer(decision)
-
-
-def test_a_step_that_is_not_worth_its_effort_is_called_so_in_every_form() -> None:
-    """Below "What to do next" it was the third step, with nothing that said so."""
-    said = forms(decisions.answered())
-    for form in ("terminal", "markdown", "page"):
-        assert "Not worth it: label more test rows: separating tfidf" in said[form], form

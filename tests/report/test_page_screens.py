@@ -93,20 +93,6 @@ def test_the_first_screen_answers_the_title_and_says_why_and_what_to_do() -> Non
     assert "<details><summary>2 more steps</summary>" in first
 
 
-def test_a_step_that_is_not_worth_its_effort_is_no_step_to_do() -> None:
-    """ "Label 9,300 rows" stood first."""
-    decision = answered()
-    idle = Step(
-        kind="label-more", code="separate", names=("probe", "lora"), count=9300, worth=False
-    )
-    steps = (decision.verdict.steps[0], idle)
-    verdict = decision.verdict.model_copy(update={"steps": steps})
-    page = page_of(decision.model_copy(update={"verdict": verdict}))
-    assert page.count("<li>Compare it with the other families: so far only c0 ran.") == 1
-    said = "Not worth it: label more test rows: separating probe from lora needs about 9,300 more"
-    assert f'<p class="note">{said}' in page
-
-
 def test_three_screens_and_everything_else_folded_without_a_script() -> None:
     tags = parsed(page_of(answered())).seen
     assert [a["id"] for tag, a in tags if tag == "section"] == [

@@ -508,14 +508,10 @@ def answered() -> Decision:
     )
     steps = (
         Step(
-            kind="guideline",
-            code="guideline",
-            names=("billing", "payouts"),
+            kind="check-labels",
+            code="conflicts",
             count=6,
-            total=29,
-            value=Interval(value=0.023, low=-0.009, high=0.045),
-            minutes=20,
-            command="choose report tickets --full",
+            command="choose check tickets.csv",
         ),
         Step(
             kind="stronger-model",
@@ -539,7 +535,7 @@ def answered() -> Decision:
             count=1,
             command="choose demo --seeds 3",
         ),
-        Step(kind="label-more", code="separate", names=("tfidf", "lora"), count=960, worth=False),
+        Step(kind="label-more", code="separate", names=("tfidf", "lora"), count=960),
     )
     changed = base.verdict.model_copy(
         update={

@@ -19,17 +19,17 @@ COUNTED = {
     ),
     "field-f1": "The score is field F1, the mean over rows; a field is right if its value matches.",
     "example-f1": (
-        "The score is example F1, the mean over rows of how far the labels given and the right "
-        "ones overlap: 100 means the same labels, 0 none in common."
+        "The score is example F1, the mean over rows of how far the predicted and the right labels "
+        "overlap: 100 means the same labels, 0 none in common."
     ),
     "exact-set": "The score is the share of rows with all the right labels and no other.",
     "exact-record": "The score is the share of records that are right as a whole.",
     "chrf": "The score is chrF, the overlap of short character sequences with the right text.",
     "token-f1": (
-        "The score is token F1, the mean over rows of the words that an answer and the accepted "
-        "answer nearest to it share: 100 means the same words, 0 none in common."
+        "The score is token F1, the mean over rows of how far the words of an answer and of the "
+        "nearest accepted one overlap: 100 means the same words, 0 none in common."
     ),
-    "value-match": "An answer is right if it is an accepted one, or the same number or date.",
+    "value-match": "An answer is right if it equals an accepted one, as text, number or date.",
     "rouge-l": "The score is ROUGE-L, the longest sequence of words in common with the right text.",
     "ndcg@10": (
         "The score is nDCG@10, the mean over questions of how high the relevant documents rank "

@@ -167,9 +167,9 @@ def doubts(decision: Decision) -> Iterator[str]:
         yield _may_be(decision, family)
     if new := [f for f in likely if f in verdict.unmeasured]:
         told = [f"{called(decision, f)} {chance(verdict.chance[f])}" for f in new]
-        yield f"The chance that one that was not measured is the better choice: {listed(told)}."
+        yield f"Not measured, but perhaps the better choice: {listed(told)}."
     if decision.chance is not None and decision.chance < SURE and verdict.loss < SMALL_LOSS:
-        yield f"Little depends on it: using it now is expected to give up {_points(verdict.loss)}."
+        yield f"Little is at stake: using it now gives up an expected {_points(verdict.loss)}."
     if (counted := COUNTED.get((decision.goal.get("measure") or {}).get("metric", ""))) is not None:
         yield counted
 
@@ -181,10 +181,10 @@ def _may_be(decision: Decision, family: str) -> str:
     noun = _named(decision, family, result.best)
     who = f"{noun[:1].upper()}{noun[1:]}"
     if lead < NO_LOSS:
-        return f"{who} may do as well for less: {told}."
+        return f"{who} may do as well for less ({told} chance)."
     if decision.chance is not None and verdict.chance[family] > decision.chance:
         return f"{who} is likelier to be the better choice ({told}), but costs more if it is not."
-    return f"{who} may be the better choice: {told}, by {_points(lead)} if so."
+    return f"{who} may be the better choice ({told} chance), by about {_points(lead)} if so."
 
 
 def _points(value: float) -> str:
@@ -193,13 +193,13 @@ def _points(value: float) -> str:
 
 # What could make the comparison itself misleading.
 _CAVEATS: dict[CaveatCode, str] = {
-    "agreement": "“Right” is agreement with {names} here, which says nothing of who is right.",
+    "agreement": "“Right” means agreement with {names} here; it does not say who is right.",
     "check-failed": "{checks}",
     "failed": "{names} failed at least once.",
-    "few-clusters": "{rows} of {total} test rows are of one group or document.",
+    "few-clusters": "{rows} of {total} test rows belong to one group or document.",
     "few-rows": "There are only {rows} test rows.",
     "labels-hide-success": "Wrong labels may be why nothing reaches the target.",
-    "looks": "These test rows were judged {rows} times with different settings.",
+    "looks": "These test rows have judged {rows} different settings, so a lead may be chance.",
     "may-have-seen": "{names} may have seen the test rows.",
     "no-evidence": "The small model did no better than guessing: no evidence on {families}. Try "
     "one with {flag}.",
@@ -208,7 +208,7 @@ _CAVEATS: dict[CaveatCode, str] = {
     "partly-answered": "{names} answered {rows} of {total} test rows.",
     "shift": "“{names}” is {shares}.",
     "small-model": "Only {models} {was} tried; a larger {stronger} may do better.",
-    "target-open": "Whether it reaches the target is open.",
+    "target-open": "Whether it reaches the target is not settled.",
 }
 
 # What weighs beside the answer, and what would change it.
@@ -216,13 +216,13 @@ _REMARKS: dict[RemarkCode, str] = {
     "coarse-margin": "The margin of {margin} is large: {first}, the best baseline, lacks only "
     "{size}. Lower it with --margin.",
     "fewer-labels": "With {rows} {labels}, {first} was ahead of {second}: {change}.",
-    "long-answers": "Right answers are long: other words for the same count as misread.",
+    "long-answers": "Accepted answers are long, so a right answer in other words counts as misread.",
     "margin": "With a margin of {size} or less, {first} could not be ruled out.",
     "other-metric": "By {metric}, {first} is ahead of {second} by {lead} ({rows} rows).",
-    "setting": "With the setting {what}, {first} does better than with its own: {change}, on "
-    "{rows} rows. Confirm it on other rows.",
-    "target-met": "{first} reaches the target of {score} for certain.",
-    "target-missed": "{first} stays below the target of {score} for certain.",
+    "setting": "With the setting {what}, {first} does better than with its default: {change}, "
+    "on {rows} rows. Confirm it on other rows.",
+    "target-met": "{first} reaches the target of {score}: its whole range lies above.",
+    "target-missed": "{first} misses the target of {score}: its whole range lies below.",
 }
 
 
@@ -235,7 +235,7 @@ def caveats(decision: Decision) -> Iterator[str]:
 def _caveat(decision: Decision, caveat: Caveat) -> str:
     promised, shares, stronger = "", "", words_in(decision).stronger
     if caveat.promised is not None:
-        promised = f"; with all it promises {right(caveat.promised, score_noun(decision.goal))}"
+        promised = f"; with all of them, it may get {right(caveat.promised, score_noun(decision.goal))}"
     if caveat.shares is not None:
         before, now = map(in_percent, caveat.shares)
         shares = f"{before} of the training rows and {now} of the test rows"
@@ -284,17 +284,14 @@ def _remark(decision: Decision, remark: Remark) -> str:
 # What to do next: the sentences of each step, the first of which says it.
 
 _PAY = (
-    "The same command with a higher --max-usd goes on from here and pays for no answer twice; "
+    "The same command with a higher --max-usd continues from here and pays for no answer twice; "
     "choose plan says what the rest costs."
 )
 
 
 def step(decision: Decision, found: Step) -> list[str]:
     """Return what a step says to do, in the first sentence, and why."""
-    first, *more = _STEPS[found.kind](decision, found)
-    if not found.worth:
-        first = f"Not worth it: {first[:1].lower()}{first[1:]}"
-    return [first, *more]
+    return list(_STEPS[found.kind](decision, found))
 
 
 def step_text(decision: Decision, found: Step) -> str:
@@ -309,11 +306,11 @@ def _left_out(decision: Decision, found: Step) -> Iterator[str]:
     missing = [f"{clean(first)} lacks {lacks:,} of {total:,} answers"]
     missing += [f"{clean(name)} {rows:,}" for name, rows in rest]
     items = "; ".join(filter(None, [names, plural(found.count or 0, "item")]))
-    again = f", with {listed(found.again)} to be repeated" if found.again else ""
+    again = f"; also repeat {listed(found.again)}" if found.again else ""
     said = {
-        "begin": f"Give the others time: the budget ended before {names} had answered "
+        "begin": f"Allow more time: the budget ended before {names} had answered "
         f"anything{again}.",
-        "begin-paid": f"Give the others money: --max-usd was used up before {names} had answered "
+        "begin-paid": f"Allow more money: --max-usd was used up before {names} had answered "
         "anything.",
         "finish-rows": f"Finish what was left out: {listed(missing)}{again}.",
         "finish": f"Finish what was left out ({items}).",
@@ -330,7 +327,7 @@ def _on(found: Step) -> str:
     if found.minutes is None:
         return _PAY
     more = " and a higher --max-usd" if found.paid else ""
-    return f"The same command with --budget {found.minutes:.0f}m{more} goes on from here."
+    return f"The same command with --budget {found.minutes:.0f}m{more} continues from here."
 
 
 def _repeat(decision: Decision, found: Step) -> Iterator[str]:
@@ -338,7 +335,7 @@ def _repeat(decision: Decision, found: Step) -> Iterator[str]:
     yield f"Repeat {names}." if found.code != "repeat" else f"Repeat {names} {seeds}."
     share = f"{100 * (found.share or 0.0):.0f} % of the uncertainty"
     if found.count == 1:
-        yield f"One run cannot tell how much runs vary, assumed to be {share}."
+        yield f"One run cannot show how much runs vary; {share} is assumed."
     else:
         yield f"With so few runs, the variance between runs causes {share}."
     if found.code != "repeat":
@@ -352,11 +349,14 @@ def _check_labels(decision: Decision, found: Step) -> Iterator[str]:
         return
     ids = [clean(row.id) for row in decision.audit.doubted] if decision.audit else []
     shown = listed([*ids[:NAMED], *["others"] * (len(ids) > NAMED)])
-    yield f"Check the labels of the {plural(len(ids), 'most suspicious row')} ({shown})."
+    which = "label of the most suspicious row"
+    if len(ids) != 1:
+        which = f"labels of the {len(ids):,} most suspicious rows"
+    yield f"Check the {which} ({shown})."
     if decision.audit and (gain := decision.audit.gain):
         yield (
-            f"Correcting them would add about {size_in_points(gain.gain)} to the measured accuracy "
-            f"of {clean(gain.candidate)}."
+            f"Correct labels would raise the measured accuracy of {clean(gain.candidate)} by about "
+            f"{size_in_points(gain.gain)}, and may change the comparison."
         )
     yield from _effort(found)
 
@@ -394,35 +394,29 @@ def _more(labels: Interval) -> str:
     return f"about {labels.value:,.0f} ({labels.low:,.0f} {high})"
 
 
-def _guideline(decision: Decision, found: Step) -> Iterator[str]:
-    a, b = map(quoted, found.names)
-    yield f"Define the line between {a} and {b} in your labelling guide."
-    yield f"{found.count:,} of the {found.total:,} doubted labels lie between them."
-
-
 def _mend_format(decision: Decision, found: Step) -> Iterator[str]:
     answers = f"{found.count:,} of {plural(found.total or 0, 'answer')}"
-    yield f"Mend the output of {clean(found.names[0])} before you believe that it lost."
+    yield f"Fix the output format of {clean(found.names[0])} before you trust its score."
     if found.code == "cut":
-        yield f"{answers} did not end: allow longer ones, or stop those that repeat themselves."
+        yield f"{answers} were cut off: allow longer ones, or stop repetitions."
     else:
         yield (
-            f"{answers} cannot be read: show it an example of the form, or use a schema at an "
-            "endpoint."
+            f"{answers} could not be parsed: show it an example of the format, or use a JSON schema "
+            "at an endpoint."
         )
 
 
 def _documents(decision: Decision, found: Step) -> Iterator[str]:
-    yield f"Write or find the documents with the answers to {rows_named(found.names, 8)}."
-    yield "The check lists every question whose answer occurs in none."
+    yield f"Add documents that answer {rows_named(found.names, 8)}."
+    yield "choose check lists every question whose answer occurs in none."
 
 
 def _retrieval(decision: Decision, found: Step) -> Iterator[str]:
     name = found.names[0]
     whose = f", as measured with {clean(name)}" if name != decision.pick else ""
     yield (
-        f"Improve retrieval{whose}: other lengths of passages (words), more of them (k), titles "
-        "that say what a page is about, or an encoder of your domain (--encoder)."
+        f"Improve retrieval{whose}: try another passage length (words), more passages (k), "
+        "descriptive titles, or an encoder for your domain (--encoder)."
     )
     split = next((one for one in decision.loss_splits if one.candidate == name), None)
     if split is None or split.found is None or not split.found.missed:
@@ -432,17 +426,17 @@ def _retrieval(decision: Decision, found: Step) -> Iterator[str]:
         yield f"It misses the evidence of {rows_named(missed, 8)}."
         return
     if low:
-        yield f"Better ranks (retriever) or more passages help with {rows_named(low, 8)}."
+        yield f"Better ranking (retriever) or more passages would help with {rows_named(low, 8)}."
     if rest := [id for id in missed if id not in {*low}]:
-        yield f"Other wording or documents help with {rows_named(rest, 8)}."
+        yield f"Other wording or documents would help with {rows_named(rest, 8)}."
 
 
 def _add(decision: Decision, found: Step) -> Iterator[str]:
     if found.code == "add-baseline":
-        yield "See what a cheap classifier gets on the same rows; it needs their texts."
+        yield "See what a cheap classifier gets on the same rows; it needs the texts."
         return
     yield f"Compare it with the other families: so far only {listed(found.names)} ran."
-    yield "-s all adds those that are installed and keeps these results."
+    yield "-s all adds every installed one and keeps these results."
 
 
 def _stronger(decision: Decision, found: Step) -> Iterator[str]:
@@ -477,7 +471,6 @@ _STEPS: dict[StepKind, Callable[[Decision, Step], Iterator[str]]] = {
     "fix-documents": _documents,
     "fix-format": _mend_format,
     "fix-retrieval": _retrieval,
-    "guideline": _guideline,
     "label-more": _label_more,
     "metric": _metric,
     "more-runs": _repeat,
@@ -521,8 +514,8 @@ def reading(decision: Decision) -> Iterator[str]:
         yield f"{_passages(split)} {_lost(split)}"
         if (form := split.format) and form.largest >= SURELY and above_0(form.loss):
             yield (
-                f"Format would cost it most ({_loss(form)}), but needs no training: answers are "
-                "shortened."
+                f"Format would cost it most ({_loss(form)}), but needs no training: its answers "
+                "are shortened."
             )
         if split.ceiling is not None and (split.ceiling.high or 1.0) <= 1 - DOUBTED:
             yield (
@@ -548,20 +541,20 @@ def _passages(split: LossSplit) -> str:
 def _lost(split: LossSplit) -> str:
     first, second = split.gaps[:2]
     if split.most == "nothing":
-        return "It loses nothing by retrieval or reading."
+        return "It loses nothing through retrieval or reading."
     if split.most == "open":
         return (
-            f"What it loses most by is open: {_LOST[first.name]} ({_loss(first)}) or "
+            f"Its largest loss is not settled: {_LOST[first.name]} ({_loss(first)}) or "
             f"{_LOST[second.name]} ({_loss(second)})."
         )
     if split.most == "retrieval first":
         part = in_percent(split.retrieval_part)
         return (
-            f"Mend retrieval first ({_loss(split.gap('retrieval'))}, {part} of what the right "
+            f"Fix retrieval first ({_loss(split.gap('retrieval'))}, {part} of what the right "
             f"passage reaches): reading loses more ({_loss(first)}), but nothing here reads better."
         )
     return (
-        f"It loses most by {_LOST[first.name]} ({_loss(first)}; {_LOST[second.name]} "
+        f"It loses most through {_LOST[first.name]} ({_loss(first)}; {_LOST[second.name]} "
         f"{_loss(second)}): try {_MEND[first.name]}."
     )
 
@@ -659,7 +652,7 @@ _EVIDENCE: dict[GateCode, str] = {
     "no-prices": "Add prices under [costs] in a study file (-c) to see whether it pays off.",
     "no-time-split": "Drift of {first} is unknown: no time split of it finished.",
     "none-prompted": "No prompted model was measured.",
-    "one-embedder": "{models} alone embeds; a larger one (--encoder) may do better.",
+    "one-embedder": "The only embedder is {models}; a larger one (--encoder) may do better.",
     "one-label": "All test rows have the same label.",
     "small-models": "Prompting and retrieval used {models} only; a model with {billions} billion "
     "parameters or more, or an endpoint, may do better.",

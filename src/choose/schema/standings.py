@@ -19,7 +19,6 @@ StepKind = Literal[
     "add-candidate",
     "stronger-model",
     "more-runs",
-    "guideline",
     "metric",
     "cascade",
 ]
@@ -95,7 +94,6 @@ StepCode = Literal[
     "cut",
     "documents",
     "doubted",
-    "guideline",
     "finish",
     "finish-paid",
     "finish-rows",
@@ -119,8 +117,7 @@ class Step(Record):
 
     Attributes:
         code: what is to be done, and why; those that end in ``-paid`` need money, not time.
-        names: candidates; two labels whose boundary is to be defined; questions without documents;
-            parts of the study that were left out.
+        names: candidates; questions without documents; parts of the study that were left out.
         rows: by candidate the test rows that it lacks an answer to.
         again: candidates that the same command repeats too.
         slow: the slowest candidate that has not begun; a fit of it takes `seconds`.
@@ -136,8 +133,6 @@ class Step(Record):
         minutes: of a person's or the machine's time, at most; null where not known.
         usd: what these cost.
         command: what to type, without a prompt; null where nothing is to be typed.
-        worth: false for a step that is named only to say that its effort is out of proportion;
-            such steps come last.
     """
 
     kind: StepKind
@@ -157,7 +152,6 @@ class Step(Record):
     minutes: float | None = None
     usd: float | None = None
     command: str | None = None
-    worth: bool = True
 
 
 # Labels are lopsided where one has at most this share of the rows and this part of an even share,

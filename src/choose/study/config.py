@@ -144,8 +144,10 @@ class Grid(Settings):
     views: tuple[View, ...] | None = Field(
         default=None, description="Perturbations of the test rows."
     )
-    wordings: bool = Field(
-        default=True, description="Whether to measure other settings, such as prompt wordings, too."
+    wordings: bool | None = Field(
+        default=None,
+        description="Whether to measure other settings, such as prompt wordings, too; left out, "
+        "wherever answers cost no money.",
     )
     budget_seconds: Annotated[float | None, Flag("budget")] = Field(
         default=600.0,

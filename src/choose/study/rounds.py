@@ -188,7 +188,8 @@ class Planner:
         if cls.learns and cls.seeded:
             for repetition in range(1, grid.seeds or USUAL_SEEDS):
                 yield Point(REPETITIONS, repetition=repetition)
-        for variant, override in cls.variants.items() if grid.wordings else ():
+        wordings = not priced if grid.wordings is None else grid.wordings
+        for variant, override in cls.variants.items() if wordings else ():
             if {**candidate.params, **override} != candidate.params:
                 # Answers cost money there.
                 yield Point(WORDINGS, variant=variant, folds=1 if priced else None)

@@ -126,12 +126,12 @@ def test_a_plan_says_what_would_be_sent_and_sends_nothing(choose: Run, server: S
     said = " ".join(out.split())
     assert code == 0
     assert "Requests to endpoints" in said
-    assert "gpt-x: up to 84 requests to 127.0.0.1" in said
+    assert "gpt-x: up to 60 requests to 127.0.0.1" in said
     assert "about $" in said
     assert "No more than $1.00 is spent" in said
     _, text, _ = choose("plan", "words.csv", *flags, *prices, "--json")
     found = json.loads(text)["sending"]
-    assert found["endpoints"][0]["requests"] == 84
+    assert found["endpoints"][0]["requests"] == 60
     assert 0 < found["usd"] < found["max_usd"] == 1
     _, text, _ = choose("plan", "words.csv", *flags, "--json")
     assert json.loads(text)["sending"]["usd"] is None
@@ -442,6 +442,7 @@ def test_a_trial_that_fails_midway_is_a_recorded_failure(
 @pytest.mark.slow
 def test_priced_rows_are_spared_off_the_main_comparison(choose: Run, tmp_path: Path) -> None:
     write_csv(tmp_path / "words.csv", numbers(90))
+    (tmp_path / "choose.toml").write_text("[grid]\nwordings = true\n", "utf-8")
     grid = ["--seeds", "1", "--noise", "0.2"]
     with serving(by_remainder) as server:
         priced = ["--model", "m", "--base-url", server.url, "--usd-per-million", "1,2", "--yes"]

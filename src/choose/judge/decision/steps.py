@@ -2,8 +2,8 @@
 
 What the answer itself says to do comes first, then a metric that overlooks a rare label. Finishing
 the study removes the loss of the choice that is made now; a step of which no figure is known counts
-half the margin. A step that removes nearly nothing is left out; one whose effort is out of
-proportion is named at the end as not worth it. Where nothing is left to gain, nothing is to do.
+half the margin. A step that removes nearly nothing is left out, and so is one whose effort is
+out of proportion. Where nothing is left to gain, nothing is to do.
 """
 
 from __future__ import annotations
@@ -73,9 +73,6 @@ ANSWERED: dict[Kind, tuple[StepKind, ...]] = {
 # Less of a score is nearly nothing.
 NEARLY_NOTHING = 0.0005
 
-# Rows that are doubted between two labels before their boundary is worth defining.
-FEWEST = 3
-
 PROMPTED = ("prompting", "retrieval")
 
 # Why something was left out that neither time nor money would change.
@@ -89,13 +86,13 @@ def steps_of(case: Case, gates: tuple[Gate, ...]) -> tuple[Step, ...]:
         return tuple(metric if missed else ())
     steps = [*metric, *_every_step(case, gates)]
     own = ANSWERED.get(kind_of(case), ())
-    if "label-more" in own and not any(step.kind in own and step.worth for step in steps):
+    if "label-more" in own and not any(step.kind in own for step in steps):
         steps.append(_why_more(case))
     first = metric[0] if missed else None
     kept = [s for s in steps if s.kind in own or s is first or _removes(case, s) >= NEARLY_NOTHING]
 
-    def order(step: Step) -> tuple[bool, bool, bool, float]:
-        return not step.worth, step.kind not in own, step is not first, -_removes(case, step)
+    def order(step: Step) -> tuple[bool, bool, float]:
+        return step.kind not in own, step is not first, -_removes(case, step)
 
     return tuple(sorted(kept, key=order))
 
@@ -123,7 +120,6 @@ def _every_step(case: Case, gates: tuple[Gate, ...]) -> list[Step]:
         *_cascade(case),
         *(() if worth_most else check),
         *(_finish(case, minutes) if not (unfinished or waiting or planned) else ()),
-        *_guideline(case),
         *_more_labels(case),
         *_separate(case),
     ]
@@ -243,8 +239,7 @@ def _may_catch_up(case: Case, name: str) -> bool:
 def _separate(case: Case) -> Iterator[Step]:
     """Yield the rows to label to separate two candidates.
 
-    Between members of one family, and where the set would have to double or more, it is not worth
-    its effort.
+    None between members of one family, or where the set would have to double or more.
     """
     contenders, selection = case.contenders, case.selection
     total = len(contenders.panel.rows.targets)
@@ -263,16 +258,14 @@ def _separate(case: Case) -> Iterator[Step]:
     needed = more_rows(difference, margin, total) if difference else None
     if needed is None:
         return
-    worth = collect or (bool(selection.rivals) and needed.even <= total)
-    if not worth and needed.even <= total:
-        return  # a few rows would do, and which member of a family it is matters little
+    if not (collect or (selection.rivals and needed.even <= total)):
+        return
     yield Step(
         kind="label-more",
         code="separate",
         names=(case.name, other),
         count=rounded(needed.even),
         total=None if needed.likely is None else rounded(needed.likely),
-        worth=worth,
         **_effort(case, rounded(needed.likely or needed.even)),
     )
 
@@ -299,22 +292,6 @@ def _why_more(case: Case) -> Step:
         count=rounded(more.even),
         total=None if more.likely is None else rounded(more.likely),
     )
-
-
-def _guideline(case: Case) -> Iterator[Step]:
-    """Yield the boundary of the doubted labels to define."""
-    audit = case.audit
-    if len(case.contenders.panel.rows.labels) < 3 or audit is None or not audit.overlaps:
-        return
-    first = audit.overlaps[0]
-    if first.doubted >= FEWEST:
-        yield Step(
-            kind="guideline",
-            code="guideline",
-            names=(first.a, first.b),
-            count=first.doubted,
-            total=audit.suspected,
-        )
 
 
 # What the study left out.

@@ -169,7 +169,7 @@ def _failures(decision: Decision, width: int) -> Iterator[RenderableType]:
 
 
 def _next(decision: Decision, width: int, room: Room) -> Iterator[RenderableType]:
-    worthy = [step for step in decision.verdict.steps if step.worth][: room.steps]
+    worthy = decision.verdict.steps[: room.steps]
     if not worthy:
         return
     yield Text()
