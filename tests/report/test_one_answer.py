@@ -20,7 +20,6 @@ from choose.report.study_comparison_text import verdict as in_brief
 from choose.report.terminal.decision_page import render_full
 from choose.schema.decision import Decision
 from choose.types import Kind
-from support import decisions
 from support.simulated_studies import lora, majority, probe, prompt, retrieval, study, tfidf
 
 WORLDS: dict[Kind, Decision] = {

@@ -216,7 +216,7 @@ _REMARKS: dict[RemarkCode, str] = {
     "coarse-margin": "The margin of {margin} is large: {first}, the best baseline, lacks only "
     "{size}. Lower it with --margin.",
     "fewer-labels": "With {rows} {labels}, {first} was ahead of {second}: {change}.",
-    "long-answers": "Accepted answers are long, so a right answer in other words counts as misread.",
+    "long-answers": "Accepted answers are long: a right one in other words counts as misread.",
     "margin": "With a margin of {size} or less, {first} could not be ruled out.",
     "other-metric": "By {metric}, {first} is ahead of {second} by {lead} ({rows} rows).",
     "setting": "With the setting {what}, {first} does better than with its default: {change}, "
@@ -235,7 +235,8 @@ def caveats(decision: Decision) -> Iterator[str]:
 def _caveat(decision: Decision, caveat: Caveat) -> str:
     promised, shares, stronger = "", "", words_in(decision).stronger
     if caveat.promised is not None:
-        promised = f"; with all of them, it may get {right(caveat.promised, score_noun(decision.goal))}"
+        score = right(caveat.promised, score_noun(decision.goal))
+        promised = f"; with all of them, it may get {score}"
     if caveat.shares is not None:
         before, now = map(in_percent, caveat.shares)
         shares = f"{before} of the training rows and {now} of the test rows"
@@ -308,8 +309,7 @@ def _left_out(decision: Decision, found: Step) -> Iterator[str]:
     items = "; ".join(filter(None, [names, plural(found.count or 0, "item")]))
     again = f"; also repeat {listed(found.again)}" if found.again else ""
     said = {
-        "begin": f"Allow more time: the budget ended before {names} had answered "
-        f"anything{again}.",
+        "begin": f"Allow more time: the budget ended before {names} had answered anything{again}.",
         "begin-paid": f"Allow more money: --max-usd was used up before {names} had answered "
         "anything.",
         "finish-rows": f"Finish what was left out: {listed(missing)}{again}.",
@@ -401,8 +401,8 @@ def _mend_format(decision: Decision, found: Step) -> Iterator[str]:
         yield f"{answers} were cut off: allow longer ones, or stop repetitions."
     else:
         yield (
-            f"{answers} could not be parsed: show it an example of the format, or use a JSON schema "
-            "at an endpoint."
+            f"{answers} could not be parsed: show it an example of the format, or use a JSON "
+            "schema at an endpoint."
         )
 
 
