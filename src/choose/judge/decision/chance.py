@@ -127,15 +127,15 @@ def chances_of(
     joint = joint_distribution([*contenders.order, *unmeasured], contenders.panel.rows, planned)
     question = _Question(contenders, [c.info.name for c in unmeasured], joint)
     if not question.families:
-        return Chances(
-            named=None, families={}, candidates=dict.fromkeys(joint.names, 0.0), loss=0.0
-        )
+        none = dict.fromkeys(joint.names, 0.0)
+        return Chances(named=None, families={}, candidates=none, loss=0.0)
     scores, weights = question.points()
     best, families = question.best(scores), question.families
     one = question.one(scores, best)
     found = {f: float(weights @ (one == i)) for i, f in enumerate(families)}
     named = sorted(contenders.named.values(), key=contenders.names.index)
-    use = least_loss(joint, named, contenders.margin) if named else None
+    of = {name: found[contenders.family(name)] for name in named}
+    use = least_loss(joint, named, contenders.margin, chances=of) if named else None
     leads: dict[Family, float] = {}
     loss = 0.0
     if use is not None:

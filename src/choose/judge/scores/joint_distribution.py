@@ -98,9 +98,9 @@ TRUST = 4.0
 # Least variance of any sum of scores in a row.
 LEAST_VARIANCE = 1e-4
 
-# Expected losses that differ by less are equal: with a margin of 0 nothing else tells which
-# candidate is cheaper.
-ROUNDING = 1e-9
+# Expected losses that differ by less are equal: by rounding, since with a margin of 0 nothing else
+# tells which candidate is cheaper; where chances tell them apart, by a tenth of the usual margin.
+ROUNDING, NEAR = 1e-9, 0.002
 
 # Points of a distribution at which losses are averaged, or twice as many as it has candidates; as
 # many again lie opposite to them.
@@ -431,14 +431,19 @@ def normal_points(dimensions: int, least: int = 2 * POINTS) -> Floats:
 
 
 def least_loss(
-    joint: JointDistribution, names: Sequence[str], margin: Callable[[str, str], float]
+    joint: JointDistribution,
+    names: Sequence[str],
+    margin: Callable[[str, str], float],
+    *,
+    chances: Mapping[str, float] = MappingProxyType({}),
 ) -> str:
-    """Return the candidate of least expected loss, the cheaper of equals.
+    """Return the candidate of least expected loss; the likelier, then the cheaper, of equals.
 
     Args:
         joint: of the true scores of these candidates, and perhaps of others.
         names: the candidates, cheapest first.
         margin: the smallest gain of the costlier of two that matters.
+        chances: of each candidate to be the one to use; with them, losses within `NEAR` are equal.
     """
     points, weights = joint.points
     scores = points[:, [joint.names.index(name) for name in names]]
@@ -447,9 +452,11 @@ def least_loss(
     def loss(place: int) -> float:
         lead = scores - scores[:, [place]]
         beyond = (lead - least[place]).max(axis=1)
-        cheaper = slice(place)
-        paid = NEEDLESS * least[place, cheaper] * (-lead[:, cheaper] < least[place, cheaper])
+        cheaper, gains = least[place, :place], -lead[:, :place]
+        paid = NEEDLESS * cheaper * (gains < cheaper)
         return float(weights @ (beyond.clip(0.0) + paid.max(axis=1, initial=0.0)))
 
     losses = [loss(place) for place in range(len(names))]
-    return next(n for n, own in zip(names, losses, strict=True) if own <= min(losses) + ROUNDING)
+    most = min(losses) + (NEAR if chances else ROUNDING)
+    near = (name for name, own in zip(names, losses, strict=True) if own <= most)
+    return max(near, key=lambda name: chances.get(name, 0.0))
