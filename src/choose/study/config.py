@@ -146,8 +146,7 @@ class Grid(Settings):
     )
     wordings: bool | None = Field(
         default=None,
-        description="Whether to measure other settings, such as prompt wordings, too; left out, "
-        "wherever answers cost no money.",
+        description="Whether to measure other wordings and settings; default: if answers are free.",
     )
     budget_seconds: Annotated[float | None, Flag("budget")] = Field(
         default=600.0,

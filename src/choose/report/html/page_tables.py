@@ -19,6 +19,7 @@ from choose.formatting import (
     duration,
     figure,
     listed,
+    milliseconds,
     number,
     percent,
     plural,
@@ -90,7 +91,7 @@ def standings_table(decision: Decision) -> StandingsTable:
     rare = decision.verdict.rare[:1]
     return StandingsTable(
         heads=[
-            *("candidate", score_head(decision.goal), "difference", "won : lost", "rows"),
+            *("candidate", score_head(decision.goal), "difference", "won:lost", "rows"),
             f"“{clean(rare[0].label)}” found" if rare else "",
             *("ms per answer", "$ per 1,000", "state", ""),
         ],
@@ -109,14 +110,14 @@ def _standing_cells(decision: Decision, standing: Standing) -> list[str]:
         state = "behind"
     elif gap and gap.low is not None and gap.low > 0:
         state = "ahead"
-    few = standing.common < total
+    few, ms = standing.common < total, standing.ms_per_answer
     return [
         percent(standing.accuracy.value) if standing.accuracy else DASH,
         DASH if standing.chosen else difference(gap),
         won_and_lost(standing) or DASH,
         f"{standing.common:,} of {total:,}" if few else f"{standing.common:,}",
         recall_of(decision, standing.candidate) or DASH,
-        figure(standing.ms_per_answer),
+        DASH if ms is None else milliseconds(ms).removesuffix(" ms"),
         figure(standing.usd_per_1k),
         state,
     ]
