@@ -26,8 +26,8 @@ from choose.progress import decided_in_time, report_progress, seconds_to_aim
 # enough, since the longer a step's texts are the more of it they leave.
 RELEASE_EVERY_TOKENS = 2_400
 
-# Steps after which the pace of a training is known.
-FIRST_STEPS = 3
+# Steps after which a training's pace is known, and rows that a shortened one sees at least or all.
+FIRST_STEPS, LEAST_ROWS = 3, 250
 
 # More than any trial has steps: separates the random seeds of trials.
 MAX_STEPS = 10**6
@@ -106,27 +106,27 @@ def _run_steps(runs: Sequence[TrainingRun]) -> None:
                 tokens = 0
             work += sum(_share_of_step(run, indices) for run, indices in batches)
             total = sum(run.setup_steps + run.schedule.steps for run in runs)
-            ended = all(run.finished for run in runs)
-            done = total if ended else sum(run.setup_steps for run in runs) + work
-            report_progress(min(done, total), total, PROGRESS_LABEL)
+            done = sum(run.setup_steps for run in runs) + work
+            done = total if all(run.finished for run in runs) else min(done, total)
+            report_progress(done, total, PROGRESS_LABEL)
             shorten(runs, perf_counter() - start, (done, total))
 
 
 def shorten(runs: Sequence[TrainingRun], seconds: float, part: tuple[float, float]) -> None:
     """Shorten schedules that would end after what is aimed at, by the pace of the steps so far.
 
-    Nothing is shortened before `FIRST_STEPS`: the first steps set up.
+    None is before `FIRST_STEPS`, which set up, or below `LEAST_ROWS`: two steps say nothing.
     """
     done, total = part
     steps, left = max(run.step for run in runs), seconds_to_aim()
     early = steps < FIRST_STEPS and seconds < left  # a step may take as long as all should
     last = whole = max(run.schedule.steps for run in runs)
     if not early and left < (total - done) * seconds / done:
-        last = min(whole, steps + max(1, int(left * steps / seconds)))
+        least = max(-(-min(len(r.rows), LEAST_ROWS) // r.schedule.batch_size) for r in runs)
+        last = min(whole, max(least, steps + max(1, int(left * steps / seconds))))
     last = int(decided_in_time(f"steps after step {steps}", last, whole))
-    for run in runs:
-        if not run.finished:
-            run.shorten(last)
+    for run in (run for run in runs if not run.finished):
+        run.shorten(last)
 
 
 def _share_of_step(run: TrainingRun, indices: Sequence[int]) -> float:
