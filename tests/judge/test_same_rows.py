@@ -119,6 +119,19 @@ def test_no_column_sets_figures_of_unlike_rows_below_each_other(kind: str) -> No
     assert unlike_columns(decided(kind)) == []
 
 
+def test_rows_won_are_those_of_the_fits_that_are_compared() -> None:
+    at = {100: 0.7}
+    slow = candidate("lora", "fine-tuning", 0.8, 200.0, seeds=1, at=at)
+    world = study([majority(), candidate("tfidf", "baseline", 0.79, 0.5, at=at), slow], ROWS, 0)
+    part = [r for r in world.runs if r.trial.candidate != "lora" or r.trial.train_size < POOL]
+    found = judge(replace(world, runs=tuple(part)), Rule())
+    (lora,) = (one for one in found.standings if one.candidate == "lora")
+    assert lora.difference
+    assert lora.won
+    assert lora.lost
+    assert (lora.won - lora.lost) / lora.common == pytest.approx(lora.difference.value)
+
+
 def measured(name: str, value: float, row_set: str, **more: object) -> Scorecard:
     """Return the card of a candidate as it stood in the review's demo."""
     accuracy = Interval(value=value, low=value - 0.033, high=value + 0.031, row_set=row_set)

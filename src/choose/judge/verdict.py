@@ -35,7 +35,7 @@ from choose.judge.measures.text_metrics import (
     text_figures,
 )
 from choose.judge.scores.family_comparison import FamilyComparison, pair_records
-from choose.judge.scores.paired_comparison import interval_of
+from choose.judge.scores.paired_comparison import common_pool, interval_of, side_at
 from choose.judge.scores.score_tables import CandidateScores, StudyScores, study_scores
 from choose.judge.stats.two_way import row_means
 from choose.schema.base import Interval, with_population
@@ -302,8 +302,9 @@ def _standing(contenders: Contenders, candidate: CandidateScores, chosen: str) -
 
 
 def _rows_won(chosen: CandidateScores, other: CandidateScores) -> dict[str, int]:
-    """Return on how many common rows another candidate scores higher and lower than the chosen."""
-    if other is chosen or other.main is None or chosen.main is None:
+    """Return on how many common rows another scores higher and lower, where both learned alike."""
+    if other is chosen or (pool := common_pool(other, chosen)) is None:
         return {}
-    ahead = row_means(other.main.right) - row_means(chosen.main.right)
+    theirs, own = side_at(other, pool).table, side_at(chosen, pool).table
+    ahead = row_means(theirs.right) - row_means(own.right)
     return {"won": int((ahead > EQUAL).sum()), "lost": int((ahead < -EQUAL).sum())}

@@ -204,7 +204,8 @@ _CAVEATS: dict[CaveatCode, str] = {
     "no-evidence": "The small model did no better than guessing: no evidence on {families}. Try "
     "one with {flag}.",
     "not-asked": "{Families} {was} not part of this study.",
-    "part-of-labels": "{names} {was} trained on {rows} of {whole} rows{promised}.",
+    "part-of-labels": "{names} {was} trained on {rows} of {whole} rows, and compared after "
+    "the same rows{promised}.",
     "partly-answered": "{names} answered {rows} of {total} test rows.",
     "shift": "“{names}” is {shares}.",
     "small-model": "Only {models} {was} tried; a larger {stronger} may do better.",
