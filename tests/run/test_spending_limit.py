@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from zlib import crc32
 
 import pytest
 
 from choose.conformance import _WORDS, pool
-from choose.run.rounds import ROWS_OF_A_FAMILY
 from choose.store.store import Store
 from support.chat_server import Http, Server, by_words, serving
 from support.studies import HELD_OUT, compare, write_csv
 
 RIGHT = by_words(_WORDS)
+WRONG = by_words(dict(zip(_WORDS, [*list(_WORDS.values())[1:], *_WORDS.values()], strict=False)))
 
 ENDPOINT = """
 [endpoints.{name}]
@@ -23,17 +24,21 @@ model = "{name}"
 usd_per_million_in = {price}
 usd_per_million_out = {price}
 [[candidates]]
-strategy = "prompt"
+strategy = "{strategy}"
 name = "{name}"
 model = "endpoint:{name}"
 """
 
 PRICES = {"dear": 8.0, "cheap": 1.0, "wordy": 1.0}
 
+# Each of its own family, so that the question stays open for all of them.
+STRATEGIES = {"dear": "prompt", "cheap": "retrieval", "wordy": "served"}
+
 
 def wordy(body: dict[str, object]) -> Http:
-    """Answer rightly; one of the models thinks in many tokens, which no forecast knows of."""
-    status, headers, content = RIGHT(body)
+    """Answer seven of ten rows rightly, each model its own; one thinks in many tokens."""
+    right = crc32(f"{body['model']} {body['messages']}".encode()) % 10 < 7
+    status, headers, content = (RIGHT if right else WRONG)(body)
     answer = json.loads(content)
     if body["model"] == "wordy":
         answer["usage"] = {"prompt_tokens": 50, "completion_tokens": 350, "total_tokens": 400}
@@ -53,7 +58,8 @@ def write(server: Server, limit: float) -> None:
     write_csv(Path("words.csv"), [(text, others[i % 2]) for i, (text, _) in enumerate(rows[:100])])
     write_csv(Path("held_out.csv"), rows[100:])
     ends = (
-        ENDPOINT.format(name=name, url=server.url, price=price) for name, price in PRICES.items()
+        ENDPOINT.format(name=name, url=server.url, price=price, strategy=STRATEGIES[name])
+        for name, price in PRICES.items()
     )
     Path("choose.toml").write_text(HELD_OUT + f"max_usd = {limit}\n" + "".join(ends))
 
@@ -77,7 +83,7 @@ def test_dollars_buy_the_same_rows_of_every_candidate_at_any_price(server: Serve
 
 
 @pytest.mark.slow
-def test_enough_money_covers_all_rows_that_a_family_is_asked(server: Server) -> None:
+def test_enough_money_covers_all_rows(server: Server) -> None:
     write(server, limit=1.0)
     found = compare(study_file="choose.toml", out="st", approve=lambda spending: None)
-    assert set(rows_asked(found.store).values()) == {ROWS_OF_A_FAMILY}
+    assert set(rows_asked(found.store).values()) == {200}, "all, since the question stays open"

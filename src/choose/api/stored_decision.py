@@ -50,4 +50,6 @@ def _own_key() -> str:
 def own_decision(store: Store) -> Decision | None:
     """Return the decision of a study as it is now, if this user's choose wrote it."""
     text = store.decided(state_of(store))
-    return None if text is None else Decision.model_validate_json(text)
+    with suppress(ValueError):  # written by another build of choose: judged again
+        return None if text is None else Decision.model_validate_json(text)
+    return None
