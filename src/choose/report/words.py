@@ -183,7 +183,8 @@ def _may_be(decision: Decision, family: str) -> str:
     if lead < NO_LOSS:
         return f"{who} may do as well for less ({told} chance)."
     if decision.chance is not None and verdict.chance[family] > decision.chance:
-        return f"{who} is likelier to be the better choice ({told}), but costs more if it is not."
+        margin = points(float(decision.goal.get("margin") or 0.0))
+        return f"{who} may well be enough ({told} chance): behind by under {margin}, if at all."
     return f"{who} may be the better choice ({told} chance), by about {_points(lead)} if so."
 
 
@@ -204,8 +205,7 @@ _CAVEATS: dict[CaveatCode, str] = {
     "no-evidence": "The small model did no better than guessing: no evidence on {families}. Try "
     "one with {flag}.",
     "not-asked": "{Families} {was} not part of this study.",
-    "part-of-labels": "{names} {was} trained on {rows} of {whole} rows, and compared after "
-    "the same rows{promised}.",
+    "part-of-labels": "{names} {was} trained on {rows} of {whole} rows{promised}.",
     "partly-answered": "{names} answered {rows} of {total} test rows.",
     "shift": "“{names}” is {shares}.",
     "small-model": "Only {models} {was} tried; a larger {stronger} may do better.",
@@ -763,6 +763,14 @@ def recall_of(decision: Decision, name: str) -> str:
     rare = decision.verdict.rare[:1]
     figures = {f.candidate: f.recall.value for label in rare for f in label.figures}
     return in_percent(figures[name]) if name in figures else ""
+
+
+def compared_on(decision: Decision) -> str:
+    """Say what differences are of, where the scores beside them are of other rows or fits."""
+    unlike = len({standing.common for standing in decision.standings}) > 1
+    part = any(caveat.code == "part-of-labels" for caveat in decision.verdict.caveats)
+    told = "Differences are on rows that both answered, each trained on equally many rows."
+    return told if unlike or part else ""
 
 
 def won_and_lost(standing: Standing) -> str:

@@ -28,7 +28,7 @@ from choose.formatting import (
 )
 from choose.report.candidate_order import contending, differing_line, standings, titles
 from choose.report.decision_text import PERSONAL, quantity, score_head
-from choose.report.words import recall_of, won_and_lost
+from choose.report.words import compared_on, recall_of, won_and_lost
 from choose.schema.decision import Decision
 from choose.schema.diagnosis import DifferingRow
 from choose.schema.scorecard import Scorecard
@@ -85,6 +85,7 @@ def standings_table(decision: Decision) -> StandingsTable:
         f"Bars: points against {clean(pick)} on the same rows with the likely range (95 %), from "
         f"{ends}.",
         f"Shaded: less than the margin of {points(margin)}." if margin else "",
+        compared_on(decision),
         "Hollow: compared on fewer rows." if any(s.common < whole for s in placed) else "",
         f"Not measured or not compared: {listed(others)}." if others else "",
     )

@@ -153,8 +153,8 @@ def _families(decision: Decision, width: int) -> Iterator[RenderableType]:
             break
         columns.remove(costs[-1])
     yield from split_table(columns, width + INDENT)
-    if found.unmeasured:
-        text = f"Not measured: {', '.join(found.unmeasured)}."
+    missing = f"Not measured: {', '.join(found.unmeasured)}." if found.unmeasured else ""
+    for text in filter(None, (words.compared_on(decision), missing)):
         yield Padding(note(text), (0, 0, 0, INDENT))
 
 

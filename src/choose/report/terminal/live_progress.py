@@ -162,13 +162,14 @@ class LiveProgress:
 
 
 def chances_line(standing: Standing) -> str:
-    """Return ``probe, 71 % sure; lora 20 %``: what is used now, then others that may be the one."""
-    others = [n for n, chance in standing.chances.items() if n != standing.named and chance >= 0.01]
-    others.sort(key=lambda name: -standing.chances[name])
-    each = [f"{shorten(clean(n), NAME)} {chance(standing.chances[n])}" for n in others]
-    named = standing.named or ""
-    first = f"{shorten(clean(named), NAME)}, {chance(standing.chances[named])} sure"
-    return "; ".join([first, *([", ".join(each)] if each else [])])
+    """Return ``probe, 71 % sure; lora 20 %``; ``open: lora 54 %, probe 45 %`` unless it leads."""
+    likely = [n for n, own in standing.chances.items() if own >= 0.01 or n == standing.named]
+    likely.sort(key=lambda name: (-standing.chances[name], name != standing.named))
+    first, *others = (f"{shorten(clean(n), NAME)} {chance(standing.chances[n])}" for n in likely)
+    if likely[0] != standing.named:
+        return f"open: {', '.join([first, *others])}"
+    first = f"{shorten(clean(likely[0]), NAME)}, {chance(standing.chances[likely[0]])} sure"
+    return "; ".join([first, *([", ".join(others)] if others else [])])
 
 
 def round_line(standing: Standing) -> str:
