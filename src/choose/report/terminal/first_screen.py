@@ -154,7 +154,8 @@ def _families(decision: Decision, width: int) -> Iterator[RenderableType]:
         columns.remove(costs[-1])
     yield from split_table(columns, width + INDENT)
     missing = f"Not measured: {', '.join(found.unmeasured)}." if found.unmeasured else ""
-    for text in filter(None, (words.compared_on(decision), missing)):
+    compared = words.compared_on(decision) if len(found.rows) > 1 else ""
+    for text in filter(None, (compared, missing)):
         yield Padding(note(text), (0, 0, 0, INDENT))
 
 
