@@ -48,7 +48,7 @@ class Case:
     """Some rows and candidates of a set, with the careful person's verdict.
 
     Attributes:
-        right: the family to use; of tied ones the cheapest. None where nobody wrote a verdict.
+        right: the family to use; of tied ones the cheapest. None where no verdict was published.
         close: whether another family is too close to tell.
         ours: which of our candidates are among them.
         group: the rows that count; all where it is empty.

@@ -218,13 +218,13 @@ def test_of_two_the_choice_is_that_of_the_closed_form(lead: float) -> None:
     """The costlier one is used where the losses of both, by the normal distribution, say so."""
     sd = 0.03
     one = part(1.0, [0.7, 0.7 + lead], np.eye(2) * sd**2 / 2)
-    law = JointDistribution(("cheap", "dear"), (one,))
+    law = JointDistribution(("cheap", "costly"), (one,))
     z = (np.array([lead, -lead]) - 0.02) / sd
     up, down = sd * (norm.pdf(z) + z * norm.cdf(z))  # expected parts beyond the margin
-    dear = down + NEEDLESS * 0.02 * norm.cdf(-z[0])
-    wanted = "dear" if dear < up else "cheap"
-    assert least_loss(law, ("cheap", "dear"), lambda a, b: 0.02) == wanted
-    assert least_loss(law, ("dear",), lambda a, b: 0.02) == "dear"
+    costly = down + NEEDLESS * 0.02 * norm.cdf(-z[0])
+    wanted = "costly" if costly < up else "cheap"
+    assert least_loss(law, ("cheap", "costly"), lambda a, b: 0.02) == wanted
+    assert least_loss(law, ("costly",), lambda a, b: 0.02) == "costly"
 
 
 def thin_study(seed: int) -> Evidence:

@@ -29,10 +29,10 @@ name = "{name}"
 model = "endpoint:{name}"
 """
 
-PRICES = {"dear": 8.0, "cheap": 1.0, "wordy": 1.0}
+PRICES = {"costly": 8.0, "cheap": 1.0, "wordy": 1.0}
 
 # Each of its own family, so that the question stays open for all of them.
-STRATEGIES = {"dear": "prompt", "cheap": "retrieval", "wordy": "served"}
+STRATEGIES = {"costly": "prompt", "cheap": "retrieval", "wordy": "served"}
 
 
 def wordy(body: dict[str, object]) -> Http:
@@ -76,9 +76,9 @@ def test_dollars_buy_the_same_rows_of_every_candidate_at_any_price(server: Serve
     write(server, limit=0.06)
     found = compare(study_file="choose.toml", out="st", approve=lambda spending: None)
     asked = rows_asked(found.store)
-    # dear 8 x 55 tokens, cheap 55, wordy 400 a row: $0.06 pays for 67 rows of each, which is the
+    # costly 8 x 55 tokens, cheap 55, wordy 400 a row: $0.06 pays for 67 rows of each, which is the
     # round of 50. What is left pays for further rows of the cheap one alone.
-    assert (asked["dear"], asked["wordy"]) == (50, 50), asked
+    assert (asked["costly"], asked["wordy"]) == (50, 50), asked
     assert asked["cheap"] >= 50, asked
 
 

@@ -278,7 +278,7 @@ def _why_more(case: Case) -> Step:
     for names in ((case.name, *case.selection.rivals), case.contenders.names):
         for step in _rising(case, names):
             return step
-    rival, hung = deciding_rival(case.contenders, case.selection), None
+    rival = deciding_rival(case.contenders, case.selection)
     hung = lead_of_costlier(case.contenders, case.selection)
     rows = len(case.contenders.panel.rows.targets)
     more = more_rows(hung, case.deciding_margin, rows) if hung else None

@@ -59,7 +59,7 @@ class Width(NamedTuple):
 
     `families` is the standard deviation of a family's true score around the common level, `members`
     that of a member's around its family's, and `apart` that of one candidate around all others,
-    whichever it is; 0 where none stands apart.
+    whichever that is; 0 if no candidate does.
     """
 
     share: float
