@@ -124,7 +124,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, default=HERE.parents[1] / "shared" / "data")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=24, help="timed steps of a trial in a round")
+    parser.add_argument("--steps", type=int, default=40, help="timed steps of a trial in a round")
     parser.add_argument("--seeds", type=int, default=5, help="whole trials for the accuracy")
     parser.add_argument("--peer-seeds", type=int, default=5)
     parser.add_argument("--part", choices=("all", "time", "accuracy"), default="all")

@@ -37,11 +37,11 @@ Fresh = Callable[[], Callable[[], object]]
 
 
 def scoring() -> Fresh:
-    """Score four labels after 500 prompts of 40 tokens."""
+    """Score four labels after 1,500 prompts of 40 tokens."""
     from choose.models.causal.label_scoring import LabelTrie
     from choose.models.causal.loading import load_causal
 
-    lm, prompts = load_causal(DEFAULT_LM), _prompts(500, 40)
+    lm, prompts = load_causal(DEFAULT_LM), _prompts(1_500, 40)
     labels = [lm.template.content(word) for word in ("red", "light green", "blue", "black")]
     trie = LabelTrie.build(labels, lm.template.end)
 
@@ -53,11 +53,11 @@ def scoring() -> Fresh:
 
 
 def writing() -> Fresh:
-    """Write 24 tokens after each of 96 prompts of 40 tokens."""
+    """Write 24 tokens after each of 300 prompts of 40 tokens."""
     from choose.models.causal.loading import load_generator
     from choose.models.causal.written_answers import StopRule
 
-    generator, prompts = load_generator(DEFAULT_LM), _prompts(96, 40)
+    generator, prompts = load_generator(DEFAULT_LM), _prompts(300, 40)
 
     def fresh() -> Callable[[], object]:
         steps = {"reading": TimedSteps(), "writing": TimedSteps()}
