@@ -1,7 +1,5 @@
 """Fixtures of all tests: a toy dataset, the real datasets, the command line, isolation."""
 
-from __future__ import annotations
-
 import csv
 import gc
 import json
@@ -13,13 +11,10 @@ from collections.abc import Iterator
 from functools import cache
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 from hypothesis import HealthCheck, settings
-
-if TYPE_CHECKING:
-    from choose.types import Dataset
 
 
 def _pin_to_cores() -> None:
@@ -71,7 +66,7 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
 
 @pytest.fixture(scope="session")
-def toy() -> Dataset:
+def toy():
     """Forty rows of four labels, divided into five folds."""
     from choose.data.splits import build_dataset
     from choose.types import Example
@@ -128,7 +123,7 @@ _numbers = count()
 
 
 @pytest.fixture
-def tmp_path(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tmp_path(request, tmp_path_factory):
     """An empty folder. That of pytest reads all folders of the run to find a free number."""
     name = re.sub(r"\W", "_", request.node.name)[:30]
     folder = tmp_path_factory.getbasetemp() / f"{name}-{next(_numbers)}"
@@ -177,7 +172,7 @@ def stored_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def choose(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):  # type: ignore[no-untyped-def]
+def choose(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
     """Run the command line in this process and return its exit code, output and messages."""
     from choose.cli import main
 

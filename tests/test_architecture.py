@@ -185,9 +185,7 @@ def test_whatever_loads_a_model_runs_no_code_of_it() -> None:
     assert not [f"{name}: {ast.unparse(call)}" for name, call in found if not untrusting(call)]
 
 
-def test_a_folder_with_code_of_its_own_asks_nobody_and_runs_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_folder_with_code_of_its_own_asks_nobody_and_runs_nothing(tmp_path, monkeypatch):
     folder = tiny.causal_lm(tmp_path / "lm")
     settings = folder / "tokenizer_config.json"
     about = json.loads(settings.read_text())

@@ -63,9 +63,7 @@ def test_what_is_shown_begins_with_the_title() -> None:
 
 
 @given(st.text(alphabet=" .\"'?\nab\u3002", max_size=80), st.integers(0, 80), st.integers(0, 9))
-def test_sentences_around_a_place_are_those_of_the_whole_text(
-    text: str, start: int, length: int
-) -> None:
+def test_sentences_around_a_place_are_those_of_the_whole_text(text, start, length):
     start = min(start, len(text))
     end = min(start + length, len(text))
     ends = [match.end() for match in corpus_module._END.finditer(text)]

@@ -1,7 +1,5 @@
 """Progress reports and time limits, on a clock of the tests: a busy machine oversleeps."""
 
-from __future__ import annotations
-
 from math import inf
 
 import pytest

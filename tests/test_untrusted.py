@@ -1,7 +1,5 @@
 """Numbers from outside pass one place, which never raises."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest
@@ -48,5 +46,4 @@ def test_dates_beyond_all_calendars_are_no_dates() -> None:
     assert http_date("Fri, 31 Dec 9999 23:59:59 -2300") is None
     assert http_date("Mon, 1 Jan 2024 99:00:00 GMT") is None
     moment = http_date("Mon, 01 Jan 2024 00:00:00 -0100")
-    assert moment is not None
     assert moment.isoformat() == "2024-01-01T01:00:00+00:00"

@@ -41,7 +41,7 @@ def accuracies(decision: choose.Decision) -> dict[str, float]:
 
 
 def share_right(table: pl.DataFrame, column: str) -> float:
-    return round(float((table[column] == table["label"]).mean()), 4)  # type: ignore[arg-type]
+    return round(float((table[column] == table["label"]).mean()), 4)
 
 
 def test_columns_are_found_and_families_guessed_and_said(tmp_path: Path) -> None:
@@ -62,7 +62,6 @@ def test_the_difference_is_paired_on_the_same_rows(tmp_path: Path) -> None:
     ]
     gap = right[0] - right[1]
     half = 1.96 * gap.std(ddof=1) / len(gap) ** 0.5
-    assert own is not None
     assert own.value == pytest.approx(gap.mean())
     assert own.low == pytest.approx(gap.mean() - half, abs=0.01)
     assert own.high == pytest.approx(gap.mean() + half, abs=0.01)
@@ -139,9 +138,7 @@ def test_groups_widen_the_interval(tmp_path: Path) -> None:
     ("asked", "common"),
     [(range(30), 30), (range(70), 70), (range(40, 100), 60), (range(0, 100, 3), 34)],
 )
-def test_rows_that_were_not_asked_are_not_compared(
-    tmp_path: Path, asked: range, common: int
-) -> None:
+def test_rows_that_were_not_asked_are_not_compared(tmp_path, asked, common):
     table = rows(100, gpt=0.9, claude=0.8)
     cut = [c if i in asked else None for i, c in enumerate(table["claude"])]
     decision = judged(tmp_path, table.with_columns(claude=pl.Series(cut, dtype=pl.String)))
@@ -307,9 +304,7 @@ def test_identical_candidates_are_named(tmp_path: Path) -> None:
     assert any("gave the same answers" in said for said in decision.dataset.findings)
 
 
-def test_gates_and_volume_work_on_the_command_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_gates_and_volume_work_on_the_command_line(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     rows(200, gpt=0.9, mine=0.6).write_csv("answers.csv")
     run = CliRunner()

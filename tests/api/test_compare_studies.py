@@ -1,7 +1,5 @@
 """Two studies side by side: known differences, the same study twice, other data, hostile text."""
 
-from __future__ import annotations
-
 import json
 import re
 from dataclasses import replace

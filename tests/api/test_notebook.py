@@ -1,7 +1,5 @@
 """`import choose` in a notebook: the same options, the same decision, in milliseconds."""
 
-from __future__ import annotations
-
 import inspect
 import subprocess
 import sys
@@ -49,7 +47,6 @@ def test_the_frame_has_a_row_a_candidate(decision: Decision) -> None:
     assert frame.schema["usd_per_1k"] == pl.Float64
     assert frame["usd_per_1k"].null_count() == 2
     best = next(c for c in decision.scorecards if c.candidate == "tfidf")
-    assert best.accuracy is not None
     assert frame["accuracy"][0] == best.accuracy.value
     whole = Decision.of(decisions.decision("adopt"), Path("gone"))
     assert whole.table().filter("recommended").height == 1
@@ -129,7 +126,7 @@ def test_every_key_of_a_study_is_a_keyword_once() -> None:
         name
         for section, field in Study.model_fields.items()
         if hasattr(field.annotation, "model_fields")
-        for name in field.annotation.model_fields  # type: ignore[union-attr]
+        for name in field.annotation.model_fields
         if (section, name) != ("task", "fields")  # types, in a study file alone
     ]
     assert len(keys) == len(set(keys))

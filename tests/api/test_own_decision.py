@@ -1,7 +1,5 @@
 """A stored decision is believed only if this user's choose wrote it (N6)."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -44,9 +42,7 @@ def test_a_decision_that_was_edited_is_judged_again(choose: Choose, store: Path)
     assert "evil" not in (store / PAGE).read_text()
 
 
-def test_a_decision_of_another_user_is_judged_again(
-    choose: Choose, store: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_decision_of_another_user_is_judged_again(choose, store, monkeypatch):
     """Nothing but the key in the cache tells that it was made elsewhere."""
     stored = Store(store)
     with monkeypatch.context() as elsewhere:
@@ -56,9 +52,7 @@ def test_a_decision_of_another_user_is_judged_again(
     assert "evil" not in choose("report", store)[1]
 
 
-def test_the_own_decision_is_read_and_its_key_is_private(
-    choose: Choose, store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_own_decision_is_read_and_its_key_is_private(choose, store, tmp_path, monkeypatch):
     key = tmp_path / "cache/decisions.key"
     assert key.stat().st_mode & 0o777 == 0o600
 

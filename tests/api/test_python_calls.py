@@ -1,7 +1,5 @@
 """Python as people expect it: texts and labels, tables of a decision, and errors in keywords."""
 
-from __future__ import annotations
-
 import inspect
 import json
 import pydoc
@@ -86,9 +84,7 @@ def test_texts_and_labels_are_a_labelled_set(decision: Decision, tmp_path: Path)
         (pl.DataFrame({"text": TEXTS}), LABELS, "text_column="),
     ],
 )
-def test_texts_and_labels_that_do_not_fit_are_refused(
-    texts: Any, labels: Any, complaint: str, tmp_path: Path
-) -> None:
+def test_texts_and_labels_that_do_not_fit_are_refused(texts, labels, complaint, tmp_path):
     with pytest.raises(choose.ChooseError, match=complaint):
         choose.compare(texts, labels, **QUICK, out=tmp_path / "st")
 
@@ -118,25 +114,20 @@ def test_a_decision_has_its_tables(decision: Decision) -> None:
     ]
     assert differences["difference"][0] is None
     by = {s.candidate: s for s in decision.standings}
-    assert by["majority"].difference is not None
     assert differences["difference"][1] == by["majority"].difference.value
     answers = decision.rows()
     assert answers.columns == ["id", "text", "label", "majority", "tfidf"]
     assert answers.height == 60
     for name in ("majority", "tfidf"):
         card = next(c for c in decision.scorecards if c.candidate == name)
-        assert card.accuracy is not None
         right = (answers[name] == answers["label"]).mean()
         assert right == pytest.approx(card.accuracy.value)
         assert name != decision.best or decision.score == card.accuracy.value
     assert decision.labels_to_check().columns == ["id", "text", "label", "suggested", "score"]
 
 
-def test_the_tables_of_a_stored_study_agree_with_its_record(
-    stored_study: Path, tmp_path: Path
-) -> None:
+def test_the_tables_of_a_stored_study_agree_with_its_record(stored_study, tmp_path):
     stored = choose.read(shutil.copytree(stored_study, tmp_path / "st"))
-    assert stored.audit is not None
     table = stored.labels_to_check()
     assert table["id"].to_list() == [s.id for s in stored.audit.doubted]
     assert table["text"].null_count() == 0
@@ -149,7 +140,6 @@ def test_the_tables_of_a_stored_study_agree_with_its_record(
 def test_the_plot_and_the_page_hold_the_differences(decision: Decision, tmp_path: Path) -> None:
     chart = json.dumps(decision.plot().to_dict())
     value = next(s for s in decision.standings if s.candidate == "majority").difference
-    assert value is not None
     shown = [float(found) for found in re.findall(r"-?\d+\.\d+", chart)]
     assert any(abs(found - 100 * value.value) < 1e-6 for found in shown)
     page = decision.to_html(tmp_path / "page.html")
@@ -169,9 +159,7 @@ def test_tab_lists_no_method_of_pydantic(decision: Decision) -> None:
     assert dir(choose) == sorted(choose.__all__)
 
 
-def test_packages_that_share_a_name_with_a_function_are_called_and_imported(
-    tmp_path: Path,
-) -> None:
+def test_packages_that_share_a_name_with_a_function_are_called_and_imported(tmp_path):
     import choose.check.audit
     import choose.report.write
 
@@ -226,7 +214,7 @@ def test_a_text_where_a_list_is_expected_is_one_name(tmp_path: Path) -> None:
     with pytest.raises(choose.ChooseError, match="Did you mean 'strategies'"):
         choose.compare(TEXTS, LABELS, strategy="tfidf", out=tmp_path / "st")
     with pytest.raises(choose.ChooseError, match="must be a list of names"):
-        choose.compare(TEXTS, LABELS, strategies=3, out=tmp_path / "st")  # type: ignore[arg-type]
+        choose.compare(TEXTS, LABELS, strategies=3, out=tmp_path / "st")
 
 
 def test_texts_without_labels_are_told_that_labels_come_second(tmp_path: Path) -> None:
@@ -252,7 +240,7 @@ def test_errors_of_python_calls_name_keywords_not_flags(tmp_path: Path) -> None:
             choose.compare(given, **{**QUICK, "out": tmp_path / "st", **settings})
         assert "--" not in str(caught.value), settings
     with pytest.raises(choose.ChooseError) as caught:
-        choose.compare(data, nonsense=1)  # type: ignore[arg-type]
+        choose.compare(data, nonsense=1)
     known = str(caught.value).partition("Known: ")[2].removesuffix(".").split(", ")
     assert len(set(known)) == len(known) > 10
     named = in_keywords(

@@ -1,7 +1,5 @@
 """One list of doubted labels in check and report, and commands of next steps that can be typed."""
 
-from __future__ import annotations
-
 import contextlib
 import shlex
 import shutil
@@ -57,11 +55,9 @@ def studied(built: Path, tmp_path: Path) -> Decision:
 
 def test_check_shows_the_list_of_the_study(studied: Decision) -> None:
     """22 doubted labels (check), 29 (report), 50, 6 and 23: now one list, order and count."""
-    assert studied.audit is not None
     checked = plan.check("words.csv").record
     assert checked.audited_in is not None
     assert Path(checked.audited_in) == Path(".choose", "st")
-    assert checked.audit is not None
     assert checked.audit.doubted == studied.audit.doubted
     assert len(checked.audit.doubted) >= 1
     listed = [issue.row for issue in checked.issues if issue.kind == "suspected label"]
@@ -84,9 +80,7 @@ def test_a_damaged_record_is_passed_over(studied: Decision) -> None:
 
 
 @pytest.mark.parametrize("named", ["folder", "file", "beside"])
-def test_check_shows_the_list_of_the_study_wherever_it_lies(
-    studied: Decision, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: str
-) -> None:
+def test_check_shows_the_list_of_the_study_wherever_it_lies(studied, tmp_path, monkeypatch, named):
     """`choose check` listed 22 rows where the report of the study had said 29."""
     (folder,) = Path(".choose").iterdir()
     mine = folder.rename(tmp_path / "mine")
@@ -96,9 +90,6 @@ def test_check_shows_the_list_of_the_study_wherever_it_lies(
         (tmp_path / "elsewhere").mkdir()
         monkeypatch.chdir(tmp_path / "elsewhere")
         record = plan.check(study_file=mine if named == "folder" else mine / "study.toml").record
-    assert studied.audit is not None
-    assert studied.audit.gain is not None
-    assert record.audit is not None
     assert record.audit.doubted == studied.audit.doubted
     step = next(step for step in record.first if step.question == "which labels are wrong")
     assert f"add about {measured(studied.audit.gain.gain.value)} to" in step.says
@@ -121,7 +112,7 @@ def parsed(command: str) -> tuple[str, Study]:
     """Return the subcommand and the study of a command, as the command line itself reads it."""
     choose, name, *words = shlex.split(command)
     assert choose == "choose"
-    context = get_command(app).commands[name].make_context(name, words)  # type: ignore[attr-defined]
+    context = get_command(app).commands[name].make_context(name, words)
     given = context.params
     file = given["store"] if name == "continue" else given["config"]
     study = plan.resolve(given.get("data"), file, overrides(context), given.get("strategy") or ())
@@ -169,9 +160,7 @@ def three(three_built: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
 
 
 @pytest.mark.parametrize("away", [False, True])
-def test_every_command_of_a_study_can_be_typed(
-    three: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, away: bool, choose: Any
-) -> None:
+def test_every_command_of_a_study_can_be_typed(three, tmp_path, monkeypatch, away, choose):
     """Steps named the file without its folder: `choose compare train.csv` failed elsewhere."""
     home = Path.cwd()
     if away:
@@ -199,9 +188,7 @@ def test_every_command_of_a_study_can_be_typed(
     assert Path("issues.csv").is_file()
 
 
-def test_a_study_with_other_candidates_keeps_the_results_of_the_first(
-    three: list[Path], monkeypatch: pytest.MonkeyPatch, choose: Any
-) -> None:
+def test_a_study_with_other_candidates_keeps_the_results_of_the_first(three, monkeypatch, choose):
     """`compare with the other families` ran everything again where --out was elsewhere."""
     from choose.run import worker
 
@@ -222,9 +209,7 @@ def test_a_study_with_other_candidates_keeps_the_results_of_the_first(
 
 
 @pytest.mark.parametrize("form", ["choose.toml", "study.toml"])
-def test_files_named_in_a_study_file_are_found_from_any_folder(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str
-) -> None:
+def test_files_named_in_a_study_file_are_found_from_any_folder(tmp_path, monkeypatch, form):
     home = tmp_path / "project"
     (home / "data").mkdir(parents=True)
     write_csv(home / "data" / "words.csv")
@@ -262,9 +247,7 @@ def test_a_command_has_its_call_in_python(command: str, call: str) -> None:
     assert as_call(command) == call
 
 
-def test_commands_name_no_folder_of_the_machine_and_rows_of_python_get_calls(
-    tmp_path: Path,
-) -> None:
+def test_commands_name_no_folder_of_the_machine_and_rows_of_python_get_calls(tmp_path):
     step = Step(kind="more-runs", code="repeat", command="choose compare -c STUDY --seeds 3")
     verdict = decision().verdict.model_copy(update={"steps": (step,)})
 

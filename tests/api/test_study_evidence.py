@@ -1,7 +1,5 @@
 """What a record says of how it was measured, and what it must not say."""
 
-from __future__ import annotations
-
 import tomllib
 from dataclasses import replace
 from pathlib import Path
@@ -45,7 +43,6 @@ def test_the_settings_of_a_record_are_a_study_file(tmp_path: Path) -> None:
         out=tmp_path / "st",
     )  # fmt: skip
     method = outcome.decision.method
-    assert method is not None
     study = Study.model_validate(tomllib.loads(method.settings))
     assert (study.grid.seeds, study.data.path) == (1, "w.csv")
     assert str(tmp_path) not in method.settings

@@ -1,7 +1,5 @@
 """Smaller budgets are whole studies cut where time ran out; flips of the family are counted."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from itertools import pairwise
 

@@ -1,7 +1,5 @@
 """The crash tests run, in a small number, with the slow tests."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """The benchmark of documents: every part runs, keeps its figures, and measures what it says."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 
@@ -40,12 +38,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.mark.slow
-def test_every_part_is_measured_once(
-    folder: Path,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_every_part_is_measured_once(folder, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(documents, "LONG", 8)
     keep, model = tmp_path / "kept.jsonl", str(tiny.causal_lm(tmp_path / "lm"))
     parts = ["--part", "conditions", "candidates", "echo", "--candidates", "sentence"]

@@ -1,10 +1,7 @@
 """The benchmark on GPUs, in small on a CPU: every side runs, and every target is told."""
 
-from __future__ import annotations
-
 import json
 from importlib.util import find_spec
-from pathlib import Path
 
 import pytest
 
@@ -12,9 +9,7 @@ import gpu
 
 
 @pytest.mark.slow
-def test_all_sides_run_in_small(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_all_sides_run_in_small(tmp_path, capsys, monkeypatch):
     call = ["--tiny", "--json", "--folder", str(tmp_path), "--sides"]
     assert gpu.main([*call, "harness,vllm"]) == 0
     assert gpu.read_results(tmp_path / "tiny.results").keys() == {"harness", "vllm"}

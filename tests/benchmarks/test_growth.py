@@ -1,7 +1,5 @@
 """The benchmarks of growth and of a whole study: exponents, targets, and the naive loop."""
 
-from __future__ import annotations
-
 import pytest
 
 from growth import Series, missed

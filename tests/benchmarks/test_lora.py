@@ -1,7 +1,5 @@
 """The benchmark of LoRA: forms of the peer, saved measurements, and the adapted layers."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

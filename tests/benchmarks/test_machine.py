@@ -1,7 +1,5 @@
 """The name of the machine that stands in every result."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

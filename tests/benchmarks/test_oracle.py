@@ -1,7 +1,5 @@
 """Simulated studies of the oracle: their truth, their grades and the command."""
 
-from __future__ import annotations
-
 import json
 from math import sqrt
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Published answers: what is packed is what was published, and every target is met."""
 
-from __future__ import annotations
-
 import json
 from hashlib import sha256
 from pathlib import Path

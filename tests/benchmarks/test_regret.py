@@ -1,7 +1,5 @@
 """Replayed decisions on real sets: what is stored, what counts as true, how rules are graded."""
 
-from __future__ import annotations
-
 import json
 import re
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """Replayed decisions on sets whose answers are records: stored scores, and how they are graded."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import replace
 from functools import cache

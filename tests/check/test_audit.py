@@ -1,7 +1,5 @@
 """`choose check`: what it finds where the truth is known, and what it does with hostile rows."""
 
-from __future__ import annotations
-
 import csv
 import io
 import json
@@ -51,7 +49,6 @@ def planted() -> set[str]:
 @pytest.mark.slow
 def test_the_planted_errors_of_the_sample_come_first(tickets: Checked) -> None:
     audit = tickets.record.audit
-    assert audit is not None
     wrong, named = planted(), [s.id for s in audit.suspects]
     assert len(wrong) == 30
     # Half of the list is wrong, where 1 row in 20 is: that of a text baseline alone, and that of a
@@ -60,17 +57,13 @@ def test_the_planted_errors_of_the_sample_come_first(tickets: Checked) -> None:
     assert sum(id in wrong for id in named) / audit.suspected >= 0.5
     assert sum(id in wrong for id in named) >= 12
     assert {audit.overlaps[0].a, audit.overlaps[0].b} == {"billing", "payouts"}
-    assert audit.noise is not None
     assert audit.noise.low <= len(wrong) / 602 <= audit.noise.high
 
 
 @pytest.mark.slow
 def test_the_late_queue_of_the_sample_is_noticed(tickets: Checked) -> None:
     drift = tickets.record.drift
-    assert drift is not None
     assert drift.appeared == ("frontdesk",)
-    assert drift.texts is not None
-    assert drift.texts.auc.low is not None
     assert drift.texts.auc.low > 0.5
     assert line(tickets.record, "Time")[0] == "look"
 
@@ -106,7 +99,6 @@ def faulty(tmp_path: Path) -> tuple[Path, Path]:
 def test_planted_faults_are_found_and_ranked(faulty: tuple[Path, Path]) -> None:
     data, test = faulty
     record = plan.check(data, overrides={"data": {"test": str(test)}}).record
-    assert record.across is not None
     assert (record.across.exact, record.across.normalised, record.across.near) == (0, 1, 1)
     assert (record.conflicts.texts, record.conflicts.lost) == (1, 1)
     assert record.balance.few == ("rare",)
@@ -156,20 +148,16 @@ def test_asking_every_row_is_cheaper_than_labelling_more(tmp_path: Path) -> None
     assert record.division == "held-out"
     assert record.rows == 5100 > record.test_rows
     assert any("folds = 5" in step.says for step in record.first)
-    assert record.audit is not None
     assert record.audit.rows == 5100
 
 
-def test_of_more_rows_a_sample_is_checked_and_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_of_more_rows_a_sample_is_checked_and_named(tmp_path, monkeypatch):
     """N5: a million rows took a quarter of an hour."""
     rows = [(f"{e.text} {i}", e.target) for i, e in enumerate(pool(seed=1, rows=400))]
     data = write_csv(tmp_path / "many.csv", rows)
     monkeypatch.setattr("choose.check.measurements.MOST_ROWS", 200)
     record = plan.check(data).record
     assert record.rows == 400
-    assert record.audit is not None
     assert record.audit.rows == 200
     assert "cross-validation on a sample of 200 rows" in line(record, "Wrong labels")[1]
     monkeypatch.setattr("choose.check.audit.MOST_ROWS", 300)
@@ -203,7 +191,7 @@ def hostile(tmp_path: Path) -> Path:
     return path
 
 
-def test_hostile_rows_reach_no_terminal_no_spreadsheet_and_no_page(choose, hostile: Path) -> None:  # type: ignore[no-untyped-def]
+def test_hostile_rows_reach_no_terminal_no_spreadsheet_and_no_page(choose, hostile: Path) -> None:
     result = choose("check", hostile, "-o", "issues.csv", "-o", "check.md", "-o", "check.json")
     assert result.code == 0
     for text in (result.out, result.err, Path("check.md").read_text(encoding="utf-8")):
@@ -223,7 +211,7 @@ def test_hostile_rows_reach_no_terminal_no_spreadsheet_and_no_page(choose, hosti
 # --- the command -------------------------------------------------------------------------------
 
 
-def test_json_is_the_record_and_nothing_else(choose, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_json_is_the_record_and_nothing_else(choose, tmp_path: Path) -> None:
     data = write_csv(tmp_path / "words.csv")
     result = choose("check", data, "--json", "--margin", "0.05")
     record = Check.model_validate_json(result.out)
@@ -232,7 +220,7 @@ def test_json_is_the_record_and_nothing_else(choose, tmp_path: Path) -> None:  #
     assert result.err == ""
 
 
-def test_a_margin_of_nothing_stays_nothing(choose, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_a_margin_of_nothing_stays_nothing(choose, tmp_path: Path) -> None:
     result = choose("check", write_csv(tmp_path / "words.csv"), "--json", "--margin", "0")
     record = Check.model_validate_json(result.out)
     assert (record.reach.margin, record.reach.margin_rows) == (0.0, None)
@@ -240,7 +228,7 @@ def test_a_margin_of_nothing_stays_nothing(choose, tmp_path: Path) -> None:  # t
     assert size.endswith("Your margin of 0 points is below what any number of rows shows.")
 
 
-def test_the_study_file_of_the_folder_is_used(choose, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_the_study_file_of_the_folder_is_used(choose, tmp_path: Path) -> None:
     write_csv(tmp_path / "words.csv")
     Path("choose.toml").write_text('[data]\npath = "words.csv"\n[goal]\nmargin = 0.1\n')
     assert json.loads(choose("check", "--json").out)["reach"]["margin"] == 0.1
@@ -257,7 +245,7 @@ def test_the_study_file_of_the_folder_is_used(choose, tmp_path: Path) -> None:  
         ([], "DATA"),
     ],
 )
-def test_bad_input_is_one_red_line(choose, tmp_path: Path, arguments, says: str) -> None:  # type: ignore[no-untyped-def]
+def test_bad_input_is_one_red_line(choose, tmp_path: Path, arguments, says: str) -> None:
     write_csv(tmp_path / "words.csv")
     result = choose("check", *arguments)
     assert result.code == 2
@@ -302,7 +290,6 @@ def test_known_leaks_of_a_real_set(shared_data: Path) -> None:
     rows = read_rows(study.data)
     facts = Facts(rows, dataset_from(rows, study.data, study.task), 0.02)
     within, across = facts.duplicate_counts
-    assert across is not None
     assert across.exact == 6
     assert within.exact == 2 * (4 + 1)
     # As many as the division itself concerns itself with.

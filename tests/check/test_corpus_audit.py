@@ -1,7 +1,5 @@
 """What `choose check` says of the documents that questions are answered from."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any
@@ -53,8 +51,6 @@ def says(record: Check, topic: str) -> str:
 
 
 def facts(record: Check) -> CorpusFacts:
-    assert record.targets is not None
-    assert record.targets.answers is not None
     assert record.targets.answers.corpus is not None
     return record.targets.answers.corpus
 
@@ -150,7 +146,6 @@ def test_real_sets_have_the_gaps_that_are_known_of_them(shared_data: Path) -> No
         )
         dataset = dataset_from(read_rows(data), data, TaskSection())
         audit = AnswerAudit(dataset.task, list(dataset.examples.values())).corpus
-        assert audit is not None
         found[name] = audit.facts
     assert (found["xquad_en"].documents, found["xquad_en"].reworded) == (240, 1)
     assert (found["pubmedqa_l"].documents, found["pubmedqa_l"].reworded) == (740, 740)

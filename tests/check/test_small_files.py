@@ -1,7 +1,5 @@
 """Small correct files: `check` calls no label doubtful that it cannot know, and sees the rest."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys
@@ -39,7 +37,6 @@ def test_no_list_and_no_points_where_the_auditor_is_near_chance(name: str, tmp_p
     """D4: 113 of 150 correct star ratings were the first thing to do, worth 38.4 points."""
     check = audited(name, tmp_path)
     audit = check.audit
-    assert audit is not None
     assert audit.accuracy is not None
     assert audit.doubted == ()
     assert audit.suspects == ()
@@ -87,7 +84,6 @@ def test_rare_positives_are_seen(tmp_path: Path) -> None:
     assert "counts '1' (12); accuracy hardly does" in step.says
     assert "always answering '0' is right for 97 % of rows" in step.says
     assert "The text baseline finds 0 of 12." in step.says
-    assert step.command is not None
     assert step.command.endswith(
         "rare.csv --text-column message --label-column fraud --metric balanced"
     )
@@ -97,11 +93,10 @@ def test_rare_positives_are_seen(tmp_path: Path) -> None:
     assert "--metric" not in said(audited("rare", tmp_path, metric="balanced"))
 
 
-def test_the_command_of_a_step_can_be_typed(choose, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_the_command_of_a_step_can_be_typed(choose, tmp_path: Path) -> None:
     """The plan of the very command that the step names is the plan with that metric."""
     check = audited("rare", tmp_path)
     command = check.first[0].command
-    assert command is not None
     words = command.split()
     assert words[:2] == ["choose", "compare"]
     result = choose("plan", *words[2:], "-s", "tfidf")
@@ -127,9 +122,7 @@ def test_a_set_in_which_every_row_repeats_another_is_no_pass(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(("name", "language"), [("japanese", "Japanese"), ("german", "German")])
-def test_a_language_that_the_encoder_does_not_know_is_noticed(
-    name: str, language: str, tmp_path: Path
-) -> None:
+def test_a_language_that_the_encoder_does_not_know_is_noticed(name, language, tmp_path):
     status, says = line(audited(name, tmp_path), "Languages")
     assert status == "look"
     assert f"Many texts are in {language}" in says

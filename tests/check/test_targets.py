@@ -1,7 +1,5 @@
 """What `choose check` says of targets that are records or texts."""
 
-from __future__ import annotations
-
 import json
 from datetime import date, timedelta
 from pathlib import Path
@@ -44,7 +42,6 @@ def test_records_are_described_by_field_and_nothing_of_labels_is_shown(tmp_path:
     assert (record.kind, record.balance, record.conflicts, record.audit) == ("extraction",) + (
         None,
     ) * 3
-    assert record.targets is not None
     by_name = {f.name: f for f in record.targets.fields}
     assert {n: (f.type, f.filled) for n, f in by_name.items()} == {
         "people": ("number", 120),
@@ -73,7 +70,6 @@ def test_slips_of_records_are_found_and_named_first(tmp_path: Path) -> None:
     assert "look: Values that occur in the text" in says(record, "Values")
     assert says(record, "Values").endswith("3 rows hold another value: rows 11, 21 and 121.")
     assert "Nearly always empty: 'name'." in says(record, "Fields")
-    assert record.targets is not None
     assert [(pair.row, pair.other) for pair in record.targets.unlike] == [("41", "121")]
     first = " ".join(step.says for step in record.first)
     assert "Make the targets of 1 pair of like rows agree (rows 41 and 121)" in first
@@ -113,7 +109,6 @@ def test_like_inputs_may_differ_in_a_value_but_not_in_their_fields(tmp_path: Pat
     rows.append({"text": f"{long} for 8", "target": {"tree": "oak", "day": "2025-03-01"}})
     record = checked(tmp_path, rows)
     assert record.within.near == 3
-    assert record.targets is not None
     assert {(u.row, u.other) for u in record.targets.unlike} == {("61", "63"), ("62", "63")}
 
 
@@ -122,10 +117,8 @@ def test_further_input_tells_like_texts_apart(tmp_path: Path) -> None:
     rows.append({"text": "13", "asked": "people", "target": {"people": 13}})
     rows.append({"text": "13", "asked": "day", "target": {"day": "2025-03-13"}})
     bare = checked(tmp_path, rows)
-    assert bare.targets is not None
     assert len(bare.targets.unlike) == bare.within.exact - 1 == 1
     told = checked(tmp_path, rows, data={"fields": ("asked",)})
-    assert told.targets is not None
     assert not told.targets.unlike
     assert told.within.all == 0
 
@@ -137,8 +130,6 @@ def test_texts_for_other_further_input_do_not_contradict(tmp_path: Path) -> None
     for reader, wrote in (("expert", "Sold it."), ("child", "Our table is gone!"), ("child", "?")):
         rows.append({"text": long, "reader": reader, "target": wrote})
     bare, told = (checked(tmp_path, rows, data={"fields": f}) for f in ((), ("reader",)))
-    assert bare.targets is not None
-    assert told.targets is not None
     assert [(u.row, u.other) for u in bare.targets.unlike] == [("61", "62"), ("61", "63")]
     assert [(u.row, u.other) for u in told.targets.unlike] == [("62", "63")]
 
@@ -153,7 +144,6 @@ def test_a_field_that_appears_late_is_seen_in_time(tmp_path: Path) -> None:
             row["text"] += f" PO {i}"
         rows.append(row)
     record = checked(tmp_path, rows)
-    assert record.drift is not None
     assert record.drift.appeared == ("po",)
     assert "the field mix shifted by" in says(record, "Time")
     assert "Fields only in the last third: 'po'." in says(record, "Time")
@@ -167,7 +157,6 @@ def test_copies_and_repeated_targets_of_texts_are_found(tmp_path: Path) -> None:
         rows[i]["target"] = "Nothing much was said"
     record = checked(tmp_path, rows)
     assert record.kind == "writing"
-    assert record.targets is not None
     assert (record.targets.copied, record.targets.commonest, record.targets.empty) == (5, 10, None)
     assert says(record, "Copies").startswith("look: 5 targets of 60 are the text of their row")
     assert "most common one that is not empty: 10 rows" in says(record, "Repetition")
@@ -189,7 +178,6 @@ def test_a_field_of_the_test_file_alone_is_named(tmp_path: Path) -> None:
     (tmp_path / "test.jsonl").write_text("".join(json.dumps(row) + "\n" for row in test))
     record = checked(tmp_path, rows, data={"test": str(tmp_path / "test.jsonl")})
     assert "Only in the test file: 'po'." in says(record, "Fields")
-    assert record.targets is not None
     assert record.targets.known == pytest.approx(0.0)
 
 
@@ -205,14 +193,10 @@ def question(i: int) -> dict[str, Any]:
     }
 
 
-def test_answers_are_checked_against_their_passage_their_question_and_their_length(
-    tmp_path: Path,
-) -> None:
+def test_answers_are_checked_against_their_passage_their_question_and_their_length(tmp_path):
     rows = [question(i) for i in range(120)]
     record = checked(tmp_path, rows, data={"fields": ["passage"]})
     assert record.kind == "answering"
-    assert record.targets is not None
-    assert record.targets.answers is not None
     assert record.targets.answers.model_dump() == {
         "unanswerable": 0,
         "several": 0,
@@ -251,15 +235,12 @@ def test_answers_are_checked_against_their_passage_their_question_and_their_leng
     ]
 
 
-def test_questions_that_are_alike_with_their_passages_should_have_like_answers(
-    tmp_path: Path,
-) -> None:
+def test_questions_that_are_alike_with_their_passages_should_have_like_answers(tmp_path):
     rows = [question(i) for i in range(120)]
     rows[9] = {**rows[8], "id": "q9", "answers": ["a lot"]}
     rows[11] = {**rows[10], "id": "q11", "passage": rows[11]["passage"]}  # another town, no twin
     rows[13] = {**rows[12], "id": "q13", "answers": ["none", *rows[12]["answers"]]}  # they agree
     record = checked(tmp_path, rows, data={"fields": ["passage"]})
-    assert record.targets is not None
     assert [(u.row, u.other) for u in record.targets.unlike] == [("q8", "q9")]
     assert "Accept the same answers, as a list, in 1 pair of like questions (rows q8 and q9)" in (
         " ".join(step.says for step in record.first)

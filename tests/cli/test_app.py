@@ -1,7 +1,5 @@
 """The command line: one red line for bad input, clean JSON, nothing lost, quick to start."""
 
-from __future__ import annotations
-
 import gzip
 import json
 import os
@@ -39,7 +37,7 @@ def bad_files(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("name", sorted(bad_files(Path())))
-def test_a_bad_file_is_one_red_line(choose, tmp_path: Path, name: str) -> None:  # type: ignore[no-untyped-def]
+def test_a_bad_file_is_one_red_line(choose, tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(bad_files(tmp_path)[name])
     result = choose("compare", tmp_path / name, "--out", tmp_path / "st")
     assert result.code == 2
@@ -69,7 +67,7 @@ def test_a_bad_file_is_one_red_line(choose, tmp_path: Path, name: str) -> None: 
         ([], "DATA"),
     ],
 )
-def test_a_bad_flag_is_one_red_line(choose, data: Path, arguments: list[str], says: str) -> None:  # type: ignore[no-untyped-def]
+def test_a_bad_flag_is_one_red_line(choose, data: Path, arguments: list[str], says: str) -> None:
     result = choose("compare", *arguments)
     assert result.code == 2
     assert says in result.err
@@ -77,7 +75,7 @@ def test_a_bad_flag_is_one_red_line(choose, data: Path, arguments: list[str], sa
     assert not (data.parent / ".choose").exists()
 
 
-def test_several_strategies_may_be_named_with_commas(choose, data: Path) -> None:  # type: ignore[no-untyped-def]
+def test_several_strategies_may_be_named_with_commas(choose, data: Path) -> None:
     refused = choose("compare", data, "-s", "tfidf, tfdif")
     assert refused.code == 2
     assert refused.err.startswith("Error: No strategy 'tfdif'. Did you mean 'tfidf'?")
@@ -85,11 +83,11 @@ def test_several_strategies_may_be_named_with_commas(choose, data: Path) -> None
     assert planned.code == 0, planned.err
 
 
-def test_a_mistyped_command_is_one_question(choose) -> None:  # type: ignore[no-untyped-def]
+def test_a_mistyped_command_is_one_question(choose) -> None:
     assert "Did you mean 'compare'? See choose --help." in choose("compar").err
 
 
-def test_a_half_written_study_is_told_from_no_study(choose, data: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_a_half_written_study_is_told_from_no_study(choose, data: Path, tmp_path: Path) -> None:
     assert choose("compare", data, "-s", "tfidf", *QUICK, "--out", "st").code == 0
     settings = (tmp_path / "st" / "study.toml").read_bytes()
     (tmp_path / "other").mkdir()
@@ -102,13 +100,13 @@ def test_a_half_written_study_is_told_from_no_study(choose, data: Path, tmp_path
     assert "Errno" not in rows
 
 
-def test_opening_what_is_no_study(choose, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_opening_what_is_no_study(choose, tmp_path: Path) -> None:
     result = choose("report", tmp_path)
     assert result.code == 2
     assert "not a study" in result.err
 
 
-def test_json_is_the_decision_and_nothing_else(choose, data: Path) -> None:  # type: ignore[no-untyped-def]
+def test_json_is_the_decision_and_nothing_else(choose, data: Path) -> None:
     result = choose("compare", data, "-s", "tfidf", *QUICK, "--json", "--out", "st")
     assert result.code == 0
     record = json.loads(result.out)
@@ -119,7 +117,7 @@ def test_json_is_the_decision_and_nothing_else(choose, data: Path) -> None:  # t
     assert on_disk == record
 
 
-def test_the_report_can_be_had_again_and_is_the_same(choose, data: Path) -> None:  # type: ignore[no-untyped-def]
+def test_the_report_can_be_had_again_and_is_the_same(choose, data: Path) -> None:
     first = choose("compare", data, "-s", "tfidf", *QUICK, "--out", "st")
     again = choose("report", "st")
     assert (first.code, again.code) == (0, 0)
@@ -127,9 +125,7 @@ def test_the_report_can_be_had_again_and_is_the_same(choose, data: Path) -> None
     assert json.loads(choose("report", "st", "--json").out)["looks"] == 1
 
 
-def test_the_whole_report_is_printed_and_a_wrong_second_study_is_one_red_line(
-    choose, data: Path
-) -> None:  # type: ignore[no-untyped-def]
+def test_the_whole_report_is_printed_and_a_wrong_second_study_is_one_red_line(choose, data):
     first = choose("compare", data, "-s", "tfidf", *QUICK)
     assert first.code == 0
     full = choose("report", "--full")
@@ -145,18 +141,14 @@ def test_the_whole_report_is_printed_and_a_wrong_second_study_is_one_red_line(
     assert "Leave out --full" in both.err
 
 
-def test_a_judgement_is_remade_from_the_trials_alone(choose, data: Path) -> None:  # type: ignore[no-untyped-def]
+def test_a_judgement_is_remade_from_the_trials_alone(choose, data: Path) -> None:
     choose("compare", data, "-s", "tfidf", *QUICK, "--out", "st")
     kept = json.loads(Path("st/decision.json").read_text(encoding="utf-8"))
     Path("st/decision.json").unlink()
     assert json.loads(choose("report", "st", "--json").out) == kept
 
 
-def test_a_broken_strategy_shows_in_the_report(
-    choose,
-    data: Path,
-    monkeypatch: pytest.MonkeyPatch,  # type: ignore[no-untyped-def]
-) -> None:
+def test_a_broken_strategy_shows_in_the_report(choose, data, monkeypatch):
     fakes.install(monkeypatch)
     result = choose("compare", data, "-s", "broken", *QUICK, "--out", "st")
     assert result.code == 0
@@ -171,11 +163,7 @@ def test_a_broken_strategy_shows_in_the_report(
     assert broken["errors"]
 
 
-def test_an_interrupted_study_is_stored_and_exits_130(
-    choose,
-    data: Path,
-    monkeypatch: pytest.MonkeyPatch,  # type: ignore[no-untyped-def]
-) -> None:
+def test_an_interrupted_study_is_stored_and_exits_130(choose, data, monkeypatch):
     fakes.install(monkeypatch)
     result = choose("compare", data, "-s", "tfidf", "-s", "impatient", *QUICK, "--out", "st")
     assert result.code == 130
@@ -183,7 +171,7 @@ def test_an_interrupted_study_is_stored_and_exits_130(
     assert "tfidf" in choose("report", "st").out
 
 
-def test_hostile_rows_change_neither_terminal_nor_record(choose, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_hostile_rows_change_neither_terminal_nor_record(choose, tmp_path: Path) -> None:
     labels = ("[bold red]a[/]", "=cmd()", "\x1b[31mc")
     rows = [(f"{label} word{i} {i % 3}", label) for i in range(45) for label in [labels[i % 3]]]
     path = write_csv(tmp_path / "hostile.csv", rows)
@@ -193,7 +181,7 @@ def test_hostile_rows_change_neither_terminal_nor_record(choose, tmp_path: Path)
     assert set(json.loads(choose("report", "st", "--json").out)["dataset"]["labels"]) == set(labels)
 
 
-def test_strategies_lists_what_is_installed(choose) -> None:  # type: ignore[no-untyped-def]
+def test_strategies_lists_what_is_installed(choose) -> None:
     assert "(must be given)" in choose("strategies", "served").out
     out = choose("strategies").out
     assert all(
@@ -202,7 +190,7 @@ def test_strategies_lists_what_is_installed(choose) -> None:  # type: ignore[no-
     )
 
 
-def test_version(choose) -> None:  # type: ignore[no-untyped-def]
+def test_version(choose) -> None:
     assert choose("--version").out.startswith("choose ")
 
 

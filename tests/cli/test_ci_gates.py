@@ -1,7 +1,5 @@
 """--expect and --fail-under."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 
@@ -53,7 +51,6 @@ def test_the_estimate_of_the_candidate_to_use_is_what_may_not_be_under() -> None
     for decision in (adopted(), undecided()):
         pick = decision.verdict.recommended or decision.verdict.use_meanwhile
         card = next(c for c in decision.scorecards if c.candidate == pick)
-        assert card.accuracy is not None
         assert card.accuracy.low is not None
         assert not_under(decision, card.accuracy.value).met
         assert not_under(decision, card.accuracy.low).met
@@ -84,7 +81,7 @@ def test_markdown_says_what_the_build_expected() -> None:
     assert "What the build expected" not in render_markdown(decision)
 
 
-def test_exit_code_3_and_one_line(choose, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_exit_code_3_and_one_line(choose, tmp_path: Path) -> None:
     rows = [(e.text, e.target) for e in pool(seed=3, rows=600)]
     data = write_csv(tmp_path / "words.csv", rows)
     result = choose(
@@ -114,7 +111,7 @@ def test_exit_code_3_and_one_line(choose, tmp_path: Path) -> None:  # type: igno
     assert choose("report", "st", "--min-chance", "2").code == 2
 
 
-def test_a_wrong_gate_is_refused_before_anything_runs(choose, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_a_wrong_gate_is_refused_before_anything_runs(choose, tmp_path: Path) -> None:
     data = write_csv(tmp_path / "words.csv")
     for flags, says in (
         (("--expect", "tfdif"), "tfidf"),

@@ -1,7 +1,5 @@
 """`--documents` on the command line, and what study files say of documents."""
 
-from __future__ import annotations
-
 import json
 import os
 from collections.abc import Callable
@@ -117,9 +115,7 @@ def test_the_commands_that_are_shown_name_the_documents(choose: Choose) -> None:
         (("--documents", "bytes"), "bytes/a.txt' holds a NUL byte"),
     ],
 )
-def test_bad_documents_are_refused_in_one_sentence(
-    choose: Choose, arguments: tuple[str, ...], said: str
-) -> None:
+def test_bad_documents_are_refused_in_one_sentence(choose, arguments, said):
     Path("loop").symlink_to("loop")
     Path("pdfs").mkdir()
     Path("pdfs/a.pdf").write_bytes(b"%PDF-1.7")
@@ -142,9 +138,7 @@ def test_bad_documents_are_refused_in_one_sentence(
         (False, 'estimand = "new-documents"', "[data] estimand is for questions"),
     ],
 )
-def test_settings_on_documents_are_refused_in_one_sentence(
-    choose: Choose, documents: bool, setting: str, said: str
-) -> None:
+def test_settings_on_documents_are_refused_in_one_sentence(choose, documents, setting, said):
     Path("choose.toml").write_text(f"[data]\n{setting}\n")
     flags = ("--documents", "handbook") if documents else ()
     assert said in refused(choose, "check", "questions.jsonl", *flags)

@@ -1,7 +1,5 @@
 """A full disk, or too little memory, is one line and exit 2, and leaves what was there (M4, L6)."""
 
-from __future__ import annotations
-
 import os
 import resource
 import shutil
@@ -62,9 +60,7 @@ def is_one_line(code: int, messages: str) -> bool:
         RuntimeError("I/O error: No space left on device (os error 28)"),
     ],
 )
-def test_an_error_of_a_library_that_quotes_the_system_is_one_of_the_disk(
-    error: Exception, tmp_path: Path
-) -> None:
+def test_an_error_of_a_library_that_quotes_the_system_is_one_of_the_disk(error, tmp_path):
     (tmp_path / "kept").write_text("as it was")
 
     def fail(path: Path) -> None:
@@ -113,9 +109,7 @@ def test_an_export_on_a_full_disk_leaves_the_folder_as_it_was(store: Path, tmp_p
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["report.html", "report.md", "report.json"])
-def test_a_report_file_that_does_not_fit_leaves_the_old_one(
-    store: Path, tmp_path: Path, name: str
-) -> None:
+def test_a_report_file_that_does_not_fit_leaves_the_old_one(store, tmp_path, name):
     (tmp_path / name).write_text("the old one")
     choose_report = ["report", store, "-o", tmp_path / name]
     assert is_one_line(*command(*choose_report, limit=small_files(1_000)))
@@ -123,9 +117,7 @@ def test_a_report_file_that_does_not_fit_leaves_the_old_one(
 
 
 @pytest.mark.slow
-def test_a_page_in_too_little_memory_is_one_line_and_the_store_stays_whole(
-    store: Path, tmp_path: Path
-) -> None:
+def test_a_page_in_too_little_memory_is_one_line_and_the_store_stays_whole(store, tmp_path):
     size = 6 * 2**30
 
     def little_memory() -> None:
@@ -142,7 +134,7 @@ def test_a_page_in_too_little_memory_is_one_line_and_the_store_stays_whole(
     assert now == files
 
 
-def test_warnings_of_libraries_do_not_reach_stderr(choose: Callable, tmp_path: Path) -> None:  # type: ignore[type-arg]
+def test_warnings_of_libraries_do_not_reach_stderr(choose: Callable, tmp_path: Path) -> None:
     """L7: scikit-learn warns of many classes, and of a fit that has not converged."""
     rows = [(f"word{i} of row {i}", f"class{i // 2}") for i in range(60)]
     result = choose(

@@ -1,7 +1,5 @@
 """The help screens: commands by purpose, options in groups, no line cut at 80 columns."""
 
-from __future__ import annotations
-
 import pytest
 
 from choose.cli.app import EVERYDAY, GROUPS, app
@@ -10,7 +8,7 @@ from choose.strategy import available, describe
 from choose.study.candidates import default_strategies
 
 
-def test_commands_are_listed_by_purpose_and_no_line_is_cut(choose) -> None:  # type: ignore[no-untyped-def]
+def test_commands_are_listed_by_purpose_and_no_line_is_cut(choose) -> None:
     out = choose("--help").out
     lines = out.splitlines()
     assert max(map(len, lines)) <= 80
@@ -26,14 +24,14 @@ def test_commands_are_listed_by_purpose_and_no_line_is_cut(choose) -> None:  # t
 
 
 @pytest.mark.parametrize("name", sorted(n for names in GROUPS.values() for n in names))
-def test_the_help_of_every_command_fits_80_columns(choose, name: str) -> None:  # type: ignore[no-untyped-def]
+def test_the_help_of_every_command_fits_80_columns(choose, name: str) -> None:
     out = choose(name, "--help").out
     assert max(map(len, out.splitlines())) <= 80
     assert "..." not in out.replace("[ARGS]...", "").replace("...]", "")
     assert "<list" not in out
 
 
-def test_everyday_options_of_compare_fit_one_screen_below_lines_to_copy(choose) -> None:  # type: ignore[no-untyped-def]
+def test_everyday_options_of_compare_fit_one_screen_below_lines_to_copy(choose) -> None:
     lines = choose("compare", "--help").out.splitlines()
     assert len(lines) <= 23  # of 24, with the command above
     options = [line.split()[0] for line in lines if line.startswith("  -")]
@@ -45,13 +43,13 @@ def test_everyday_options_of_compare_fit_one_screen_below_lines_to_copy(choose) 
 
 
 @pytest.mark.parametrize("name", sorted(EVERYDAY))
-def test_an_everyday_option_takes_one_line(choose, name: str) -> None:  # type: ignore[no-untyped-def]
+def test_an_everyday_option_takes_one_line(choose, name: str) -> None:
     lines = choose(name, "--help").out.splitlines()
     options = lines[lines.index("Options:") + 1 :]
     assert len(options) == len(EVERYDAY[name]) + 1 + ("[" in lines[0].split("OPTIONS]")[1])
 
 
-def test_all_options_of_compare_are_in_groups(choose) -> None:  # type: ignore[no-untyped-def]
+def test_all_options_of_compare_are_in_groups(choose) -> None:
     lines = choose("compare", "--help-all").out.splitlines()
     heads = [line for line in lines if line.endswith(":") and not line.startswith(" ")]
     assert heads == [
@@ -63,16 +61,16 @@ def test_all_options_of_compare_are_in_groups(choose) -> None:  # type: ignore[n
 
 
 @pytest.mark.parametrize("word", ["margins", "shared row", "95 % CI", "macro f1"])
-def test_words_are_explained_however_they_are_written(choose, word: str) -> None:  # type: ignore[no-untyped-def]
+def test_words_are_explained_however_they_are_written(choose, word: str) -> None:
     assert choose("explain", word).out.strip() in WORDS.values()
 
 
-def test_an_unknown_word_gets_the_nearest_one(choose) -> None:  # type: ignore[no-untyped-def]
+def test_an_unknown_word_gets_the_nearest_one(choose) -> None:
     assert "logistic regression" in choose("explain", "probe").out
     assert "Did you mean 'probe'?" in choose("explain", "prob").err
 
 
-def test_strategies_say_what_they_are_good_for_and_details_are_behind_a_name(choose) -> None:  # type: ignore[no-untyped-def]
+def test_strategies_say_what_they_are_good_for_and_details_are_behind_a_name(choose) -> None:
     out = choose("strategies").out
     said = " ".join(out.split())
     for name in available():
@@ -96,7 +94,7 @@ def test_strategies_say_what_they_are_good_for_and_details_are_behind_a_name(cho
     assert "Did you mean 'lora'?" in unknown.err
 
 
-def test_a_target_in_per_cent_is_read_and_a_bare_number_explained(choose) -> None:  # type: ignore[no-untyped-def]
+def test_a_target_in_per_cent_is_read_and_a_bare_number_explained(choose) -> None:
     wrong = choose("plan", "--no-data", "--classes", "4", "--target", "90")
     assert wrong.code == 2
     assert "write 0.9 or 90%" in wrong.err
@@ -108,7 +106,7 @@ def test_a_target_in_per_cent_is_read_and_a_bare_number_explained(choose) -> Non
     assert '"target": 0.9' in right.out
 
 
-def test_a_bare_budget_says_what_it_was_read_as(choose, tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_a_bare_budget_says_what_it_was_read_as(choose, tmp_path) -> None:
     from support.studies import write_csv
 
     data = write_csv(tmp_path / "words.csv")
@@ -117,7 +115,7 @@ def test_a_bare_budget_says_what_it_was_read_as(choose, tmp_path) -> None:  # ty
     assert "read as" not in choose("plan", data, "--budget", "10s").err
 
 
-def test_demo_has_a_quick_look(choose, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+def test_demo_has_a_quick_look(choose, monkeypatch) -> None:
     given = {}
     monkeypatch.setattr("choose.cli.compare.run", lambda *_, **__: given.update(_[2]["grid"]))
     for flags, budget in (

@@ -1,7 +1,5 @@
 """No number gets round the boundary: each flag, each key of a study, each variable (issue 16)."""
 
-from __future__ import annotations
-
 import ast
 import re
 from collections.abc import Iterator
@@ -58,8 +56,8 @@ def number_flags() -> Iterator[tuple[str, str]]:
     ],
 )
 def test_each_flag_that_takes_a_number_refuses_what_is_none(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str, flag: str, value: str
-) -> None:
+    tmp_path, monkeypatch, command, flag, value
+):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a.csv").write_text("text,label\n" + "a,b\nc,d\n" * 9)
     (tmp_path / "a.toml").write_text('[data]\npath = "a.csv"\n')
@@ -100,9 +98,7 @@ def parts(annotation: Any) -> Iterator[Any]:
 
 @pytest.mark.parametrize("path", [*numeric_keys(Study)], ids=".".join)
 @pytest.mark.parametrize("value", [float("nan"), float("-inf"), 1e300, 10**400, True])
-def test_each_key_of_a_study_that_takes_a_number_refuses_what_is_none(
-    path: tuple[str, ...], value: object
-) -> None:
+def test_each_key_of_a_study_that_takes_a_number_refuses_what_is_none(path, value):
     *outer, last = path
     endpoint = {"base_url": "http://h/v1", "model": "m"} if path[0] == "endpoints" else {}
     inner: Any = {**endpoint, last: value}

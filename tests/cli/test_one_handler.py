@@ -1,7 +1,5 @@
 """Whatever goes wrong ends in one place: one red line, 2 for input and 70 for a fault of ours."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -31,22 +29,19 @@ def broken(monkeypatch: pytest.MonkeyPatch, where: str, error: BaseException) ->
 
 @pytest.mark.parametrize("error", FAULTS, ids=lambda error: type(error).__name__)
 def test_an_unexpected_error_is_one_line_and_its_traceback_a_file(
-    choose: Choose, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, error: BaseException
-) -> None:
+    choose, monkeypatch, tmp_path, error
+):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     broken(monkeypatch, "choose.api.plan.resolve", error)
     code, out, err = choose("check", "x.csv")
     assert (code, out, err.count("\n")) == (70, "", 1)
     assert err.startswith(f"Error: {type(error).__name__}")
     report = re.search(r"This is a fault of choose: please report it, with (\S+)\.$", err)
-    assert report is not None
     assert "Traceback" in Path(report[1]).read_text()
 
 
 @pytest.mark.parametrize("error", FAULTS, ids=lambda error: type(error).__name__)
-def test_an_error_about_an_input_names_it(
-    choose: Choose, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, error: BaseException
-) -> None:
+def test_an_error_about_an_input_names_it(choose, monkeypatch, tmp_path, error):
     data = write_csv(tmp_path / "words.csv")
     broken(monkeypatch, "choose.data.dataset.build_dataset", error)
     code, out, err = choose("compare", data)
@@ -67,8 +62,8 @@ def test_an_error_about_an_input_names_it(
     ids=lambda value: type(value).__name__,
 )
 def test_an_error_of_the_machine_or_the_user_is_none_of_ours(
-    choose: Choose, monkeypatch: pytest.MonkeyPatch, error: BaseException, code: int, says: str
-) -> None:
+    choose, monkeypatch, error, code, says
+):
     broken(monkeypatch, "choose.api.plan.resolve", error)
     found = choose("check", "x.csv")
     assert found[0] == code

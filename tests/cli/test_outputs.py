@@ -1,7 +1,5 @@
 """No command replaces what it reads, from the command line (H2, H3, L5)."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """`choose plan`, `init`, `strategies` and `models`."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 
@@ -13,7 +11,7 @@ from support.studies import write_csv
 # --- plan --------------------------------------------------------------------------------------
 
 
-def test_a_plan_without_data_says_rows_hours_and_dollars(choose) -> None:  # type: ignore[no-untyped-def]
+def test_a_plan_without_data_says_rows_hours_and_dollars(choose) -> None:
     flags = ("--classes", "8", "--gain", "3", "--hourly-rate", "30", "--usd", "500")
     out = choose("plan", "--no-data", *flags, "--target", "0.9").out
     assert out.startswith("Label about 1,800 rows (870 to 2,700)")
@@ -38,14 +36,14 @@ def test_a_plan_without_data_says_rows_hours_and_dollars(choose) -> None:  # typ
         (("words.csv", "--classes", "3"), "words.csv"),
     ],
 )
-def test_a_wish_that_cannot_be_is_one_red_line(choose, flags, says: str) -> None:  # type: ignore[no-untyped-def]
+def test_a_wish_that_cannot_be_is_one_red_line(choose, flags, says: str) -> None:
     result = choose("plan", "--no-data", *flags)
     assert (result.code, result.out) == (2, "")
     assert says in result.err
     assert len(result.err.strip().splitlines()) == 1
 
 
-def test_a_plan_lists_the_rounds_that_compare_runs(choose, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_a_plan_lists_the_rounds_that_compare_runs(choose, tmp_path: Path) -> None:
     data = write_csv(tmp_path / "words.csv")
     flags = ("-s", "tfidf", "--seeds", "2", "--noise", "0")
     record = json.loads(choose("plan", data, *flags, "--json").out)
@@ -73,7 +71,7 @@ def trial_key(trial: dict[str, object]) -> str:
     return json.dumps([trial[k] for k in ("strategy", "params", "pool", "questions", "seed")])
 
 
-def test_a_candidate_for_other_tasks_is_left_out_with_the_reason(choose, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_a_candidate_for_other_tasks_is_left_out_with_the_reason(choose, tmp_path: Path) -> None:
     data = write_csv(tmp_path / "words.csv")
     flags = ("-s", "tfidf", "-s", "copy")
     [copy] = json.loads(choose("plan", data, *flags, "--json").out)["left_out"]
@@ -83,7 +81,7 @@ def test_a_candidate_for_other_tasks_is_left_out_with_the_reason(choose, tmp_pat
     assert f"Left out • copy: {copy['text']}" in said
 
 
-def test_flags_of_the_other_plan_are_refused(choose, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_flags_of_the_other_plan_are_refused(choose, tmp_path: Path) -> None:
     result = choose("plan", write_csv(tmp_path / "words.csv"), "--classes", "3")
     assert result.code == 2
     assert "--no-data" in result.err
@@ -92,7 +90,7 @@ def test_flags_of_the_other_plan_are_refused(choose, tmp_path: Path) -> None:  #
 # --- strategies and models ---------------------------------------------------------------------
 
 
-def test_strategies_as_json(choose) -> None:  # type: ignore[no-untyped-def]
+def test_strategies_as_json(choose) -> None:
     found = {s["name"]: s for s in json.loads(choose("strategies", "--json").out)["strategies"]}
     assert found["tfidf"]["family"] == "baseline"
     assert found["tfidf"]["hyperparameters"]["C"] == 10.0
@@ -102,9 +100,7 @@ def test_strategies_as_json(choose) -> None:  # type: ignore[no-untyped-def]
     assert all(s["error"] is None for s in found.values())
 
 
-def test_a_strategy_that_cannot_be_loaded_is_listed_with_its_reason(  # type: ignore[no-untyped-def]
-    choose, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_strategy_that_cannot_be_loaded_is_listed_with_its_reason(choose, monkeypatch):
     fakes.install(monkeypatch)
     from importlib.metadata import EntryPoint
 
@@ -119,9 +115,7 @@ def test_a_strategy_that_cannot_be_loaded_is_listed_with_its_reason(  # type: ig
     assert "tfidf" in result.out
 
 
-def test_models_say_what_is_here_without_paths(  # type: ignore[no-untyped-def]
-    choose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_models_say_what_is_here_without_paths(choose, tmp_path, monkeypatch):
     from choose.models.weights.spec import DEFAULT_ENCODER, cache_folder, parse_wheel
 
     monkeypatch.setenv("CHOOSE_CACHE", str(tmp_path / "cache"))
@@ -142,9 +136,7 @@ def test_models_say_what_is_here_without_paths(  # type: ignore[no-untyped-def]
     assert shown[-1]["path"] == str(tmp_path / "cache" / "models" / "another")
 
 
-def test_fetching_names_what_is_here_and_refuses_what_is_no_spec(  # type: ignore[no-untyped-def]
-    choose, tmp_path: Path
-) -> None:
+def test_fetching_names_what_is_here_and_refuses_what_is_no_spec(choose, tmp_path):
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "config.json").write_text("{}")
     (tmp_path / "model" / "model.safetensors").write_bytes(b"")

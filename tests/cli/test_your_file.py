@@ -1,7 +1,5 @@
 """The command line reads a team's file as it is, and names a study file that it picked up."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +17,7 @@ def write(*names: str) -> None:
         Path(name).write_bytes(FILES[name])
 
 
-def test_check_shows_its_guess_and_finds_the_dates(choose: Callable) -> None:  # type: ignore[type-arg]
+def test_check_shows_its_guess_and_finds_the_dates(choose: Callable) -> None:
     """D15: the screen asserted that the rows bear no dates, when it had only not looked."""
     write("crm.csv", "team.csv")
     lines = {line["topic"]: line["says"] for line in checked(choose, "crm.csv")}
@@ -31,7 +29,7 @@ def test_check_shows_its_guess_and_finds_the_dates(choose: Callable) -> None:  #
     assert "no column holds dates that can be read" in undated["Time"]
 
 
-def checked(choose: Callable, *arguments: str) -> list[dict[str, str]]:  # type: ignore[type-arg]
+def checked(choose: Callable, *arguments: str) -> list[dict[str, str]]:
     result = choose("check", *arguments, "--json")
     assert result.code == 0, result.err
     lines: list[dict[str, str]] = json.loads(result.out)["lines"]
@@ -39,7 +37,7 @@ def checked(choose: Callable, *arguments: str) -> list[dict[str, str]]:  # type:
 
 
 @pytest.mark.parametrize("file", ["intents.tsv", "team.csv", "twelve.csv"])
-def test_the_files_below_are_accepted_without_a_study_file(choose: Callable, file: str) -> None:  # type: ignore[type-arg]
+def test_the_files_below_are_accepted_without_a_study_file(choose: Callable, file: str) -> None:
     write(file)
     assert choose("check", file).code == 0
 
@@ -58,10 +56,8 @@ def test_the_files_below_are_accepted_without_a_study_file(choose: Callable, fil
     ],
 )
 def test_a_study_file_that_was_picked_up_is_named_in_the_error_that_it_causes(
-    choose: Callable,  # type: ignore[type-arg]
-    content: str,
-    file: str,
-) -> None:
+    choose, content, file
+):
     """D18: "No label column 'label'", without the file that said so."""
     write(file)
     Path("choose.toml").write_text(content)
@@ -74,7 +70,7 @@ def test_a_study_file_that_was_picked_up_is_named_in_the_error_that_it_causes(
     assert "Settings were also read" not in named.err
 
 
-def test_errors_about_columns_give_the_command_that_was_typed(choose: Callable) -> None:  # type: ignore[type-arg]
+def test_errors_about_columns_give_the_command_that_was_typed(choose: Callable) -> None:
     Path("colours.csv").write_text("one,two\n" + "red,yes\nblue,no\ngreen,maybe\n" * 20)
     for command in ("check", "compare", "plan"):
         refused = choose(command, "colours.csv")
@@ -89,12 +85,7 @@ def test_errors_about_columns_give_the_command_that_was_typed(choose: Callable) 
         ("--metric", "balancd", "as FILE.py:FUNCTION. Did you mean 'balanced'?"),
     ],
 )
-def test_a_bad_value_of_a_flag_is_refused_with_the_flag(
-    choose: Callable,  # type: ignore[type-arg]
-    flag: str,
-    value: str,
-    said: str,
-) -> None:
+def test_a_bad_value_of_a_flag_is_refused_with_the_flag(choose, flag, value, said):
     write("team.csv")
     refused = choose("compare", "team.csv", flag, value)
     assert refused.code == 2
@@ -105,7 +96,7 @@ def test_a_bad_value_of_a_flag_is_refused_with_the_flag(
 
 
 @pytest.mark.slow
-def test_a_study_and_its_export_remember_the_columns_that_were_found(choose: Callable) -> None:  # type: ignore[type-arg]
+def test_a_study_and_its_export_remember_the_columns_that_were_found(choose: Callable) -> None:
     write("crm.csv", "messages.jsonl", "nested.jsonl")
     for name, text in (
         ("crm.csv", "Subject,Description"),

@@ -1,7 +1,5 @@
 """Text, label and dates are found by what columns hold, and what is unclear is asked (D13, D15)."""
 
-from __future__ import annotations
-
 import json
 import random
 from collections.abc import Callable
@@ -165,9 +163,7 @@ def test_text_and_label_are_found(columns: dict[str, list[str]], text: str, labe
         ({"priority": LEVEL, "status": TEAM, "body": TEXT}, "may be 'priority' or 'status'"),
     ],
 )
-def test_what_is_unclear_is_refused_in_one_message_with_a_command(
-    columns: dict[str, list[str]], says: str
-) -> None:
+def test_what_is_unclear_is_refused_in_one_message_with_a_command(columns, says):
     """D13: the text error hid the label error, and there was no command to copy."""
     with pytest.raises(DataError) as refused:
         roles_of(table(**columns), DataSection(path="my file.csv"))
@@ -249,7 +245,6 @@ def test_the_test_file_has_its_text_and_label_where_the_pool_has_them() -> None:
     few = [(TEXT[i] + " again", TEAM[i]) for i in range(6)]
     Path("b.csv").write_text(delimited(("team", "note"), [(b, a) for a, b in few]))
     test = read_rows(DataSection(path="a.csv", test="b.csv")).test
-    assert test is not None
     assert [(e.text, e.target) for e in test] == few
 
 

@@ -4,8 +4,6 @@ Fold 0 of the sample was the easiest of five (88 % there, 81 % in all for the be
 slow candidate answered fold 0 alone.
 """
 
-from __future__ import annotations
-
 import time
 from collections import Counter
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """Documents in folders and tables: what is read, what is said, and what is refused."""
 
-from __future__ import annotations
-
 import json
 import os
 import random
@@ -291,9 +289,7 @@ print(json.dumps({
 
 @pytest.mark.slow
 @pytest.mark.parametrize("megabytes", [100])
-def test_one_document_of_100_megabytes_takes_time_and_memory_as_its_length(
-    tmp_path: Path, megabytes: int
-) -> None:
+def test_one_document_of_100_megabytes_takes_time_and_memory_as_its_length(tmp_path, megabytes):
     """Read, searched for evidence, cut, indexed, answered from, under every control and drill."""
     draw = random.Random(0)
     letters = "abcdefghijklmnopqrstuvwxyz"

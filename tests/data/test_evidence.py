@@ -1,7 +1,5 @@
 """Where answers occur in documents: named by a column, or found by their text."""
 
-from __future__ import annotations
-
 import json
 import re
 import sys
@@ -74,7 +72,6 @@ def read(path: str, documents: str, **data: Any) -> Rows:
 
 def text_of(dataset: Dataset, id: str) -> list[str]:
     corpus = corpus_of(dataset.task)
-    assert corpus is not None
     spans = dataset.examples[id].evidence
     return [corpus.by_id[s.document].text[s.start : s.end] for s in spans]
 
@@ -83,7 +80,7 @@ def test_documents_make_the_task_answering_and_part_of_it(tmp_path: Path, office
     path = lines(tmp_path / "a.jsonl", questions())
     data = load(path, office)
     assert isinstance(data.task, Answering)
-    assert data.task.documents == corpus_of(data.task).digest  # type: ignore[union-attr]
+    assert data.task.documents == corpus_of(data.task).digest
     assert "The task is answering: its questions are answered from documents." in data.findings
     assert not any("is not read" in finding for finding in data.findings)
     stated = load_dataset(DataSection(path=path, documents=office), TaskSection(kind="answering"))
@@ -91,9 +88,7 @@ def test_documents_make_the_task_answering_and_part_of_it(tmp_path: Path, office
     assert stated.fingerprint == data.fingerprint
 
 
-def test_other_kinds_and_settings_without_documents_are_refused(
-    tmp_path: Path, office: str
-) -> None:
+def test_other_kinds_and_settings_without_documents_are_refused(tmp_path, office):
     path = lines(tmp_path / "a.jsonl", questions())
     section = DataSection(path=path, documents=office)
     with pytest.raises(StudyError, match="--documents is for questions"):
@@ -158,9 +153,7 @@ def test_brief_answers_are_kept_at_the_likeliest_places() -> None:
     assert {span.document for span in spans[:2]} == {"d31"}
 
 
-def test_a_column_names_ids_spans_or_objects_in_lines_and_in_tables(
-    tmp_path: Path, office: str
-) -> None:
+def test_a_column_names_ids_spans_or_objects_in_lines_and_in_tables(tmp_path, office):
     cells = {
         "a0": "d0",
         "a1": ["d1", "d2"],
@@ -219,9 +212,7 @@ def test_a_column_names_ids_spans_or_objects_in_lines_and_in_tables(
         ("\x1b[31md", "no document has the id '\\x1b[31md'."),
     ],
 )
-def test_evidence_that_names_nothing_is_refused_with_row_and_column(
-    tmp_path: Path, office: str, cell: Any, said: str
-) -> None:
+def test_evidence_that_names_nothing_is_refused_with_row_and_column(tmp_path, office, cell, said):
     path = lines(tmp_path / "a.jsonl", with_cells("evidence", {"a0": "d0", "b0": cell}))
     with pytest.raises(DataError) as error:
         load(path, office)
@@ -230,9 +221,7 @@ def test_evidence_that_names_nothing_is_refused_with_row_and_column(
     assert "\n" not in str(error.value)
 
 
-def test_usual_columns_are_guessed_and_never_become_texts_or_labels(
-    tmp_path: Path, office: str
-) -> None:
+def test_usual_columns_are_guessed_and_never_become_texts_or_labels(tmp_path, office):
     ids = {f"{kind}{n}": f"d{n}" for kind in "ab" for n in range(20)}
     for name in ("Evidence", "gold_passage_ids", "gold_passages", "supporting_facts", "spans"):
         rows = read(lines(tmp_path / "a.jsonl", with_cells(name, ids)), office)
@@ -255,9 +244,7 @@ def test_usual_columns_are_guessed_and_never_become_texts_or_labels(
     assert (rows.roles.text, rows.roles.label) == (("words",), "reply")
 
 
-def test_a_guessed_column_about_other_documents_is_left_unread_and_said(
-    tmp_path: Path, office: str
-) -> None:
+def test_a_guessed_column_about_other_documents_is_left_unread_and_said(tmp_path, office):
     path = lines(tmp_path / "a.jsonl", with_cells("evidence", {"a0": "elsewhere", "a1": "x"}))
     notes = read(path, office).notes
     assert "The column 'evidence' names no document of these, and is not read." in notes
@@ -332,13 +319,10 @@ def test_cells_of_numbers_are_ids() -> None:
 
 
 @pytest.mark.parametrize(("name", "rows", "whole"), [("xquad_en", 1_190, 1), ("covid_qa", 729, 41)])
-def test_evidence_of_real_sets_is_where_the_answer_stands(
-    shared_data: Path, name: str, rows: int, whole: int
-) -> None:
+def test_evidence_of_real_sets_is_where_the_answer_stands(shared_data, name, rows, whole):
     folder = shared_data / name
     data = load(str(folder / "questions.jsonl"), str(folder / "passages.jsonl"))
     corpus = corpus_of(data.task)
-    assert corpus is not None
     assert len(data.examples) == rows
     assert all(e.evidence for e in data.examples.values())
     standing = 0
@@ -352,9 +336,7 @@ def test_evidence_of_real_sets_is_where_the_answer_stands(
 @pytest.mark.parametrize(
     ("name", "first", "any_place"), [("xquad_en", 0.99, 0.99), ("covid_qa", 0.90, 0.94)]
 )
-def test_evidence_found_by_text_agrees_with_that_of_people(
-    shared_data: Path, name: str, first: float, any_place: float
-) -> None:
+def test_evidence_found_by_text_agrees_with_that_of_people(shared_data, name, first, any_place):
     """The shares that `docs/limits.md` tells."""
     folder = shared_data / name
     rows = read(str(folder / "questions.jsonl"), str(folder / "passages.jsonl"))

@@ -1,7 +1,5 @@
 """Which kind of task a column of targets makes, and how its cells are read."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import replace
 from datetime import datetime, timedelta

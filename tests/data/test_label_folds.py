@@ -1,7 +1,5 @@
 """Folds of rows with sets of labels: every label is spread evenly, and clusters stay whole."""
 
-from __future__ import annotations
-
 import random
 from collections import Counter
 from collections.abc import Mapping, Sequence

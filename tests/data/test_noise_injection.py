@@ -1,7 +1,5 @@
 """Noise in targets: nested, paired, uniform over labels, from other rows of the pool."""
 
-from __future__ import annotations
-
 from collections import Counter
 
 import numpy as np
@@ -38,9 +36,7 @@ def flips(before: list[Example], after: list[Example]) -> dict[str, str]:
 
 @settings(max_examples=40)
 @given(st.floats(0, 0.95), st.floats(0, 0.95), st.integers(0, 99), st.integers(1, 300))
-def test_a_higher_rate_flips_a_superset_and_a_smaller_pool_shares_the_flips(
-    low: float, high: float, seed: int, size: int
-) -> None:
+def test_a_higher_rate_flips_a_superset_and_a_smaller_pool_shares_the_flips(low, high, seed, size):
     low, high, pool = min(low, high), max(low, high), MANY[:300]
     few = flips(pool, noisy(pool, TASK, low, seed))
     more = flips(pool, noisy(pool, TASK, high, seed))
@@ -138,7 +134,6 @@ def on_pages(pages: int = 30) -> tuple[Answering, list[Example]]:
 def test_evidence_does_not_give_the_right_answer_of_a_disturbed_row_away() -> None:
     task, rows = on_pages()
     after = noisy(rows, task, 0.9, seed=0)
-    assert task.corpus is not None
     differ = [(b, a) for b, a in zip(rows, after, strict=True) if a.target != b.target]
     differ = [(b, a) for b, a in differ if b.evidence]
     assert len(differ) > 15

@@ -1,9 +1,6 @@
 """Pools are make_split once, shared by plan and run, and bounded in memory."""
 
-from __future__ import annotations
-
 from collections import Counter
-from pathlib import Path
 
 import pytest
 
@@ -27,9 +24,7 @@ def draws(monkeypatch: pytest.MonkeyPatch) -> Counter[SplitSpec]:
     return counts
 
 
-def test_a_plan_and_its_run_draw_each_pool_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, draws: Counter[SplitSpec]
-) -> None:
+def test_a_plan_and_its_run_draw_each_pool_once(tmp_path, monkeypatch, draws):
     monkeypatch.chdir(tmp_path)
     study = resolve(
         write_csv(tmp_path / "words.csv"),

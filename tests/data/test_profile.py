@@ -1,7 +1,5 @@
 """Facts about rows: repeats, conflicts, languages, lengths, personal data, thirds of time."""
 
-from __future__ import annotations
-
 import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -254,7 +252,6 @@ def dated(count: int, days: int = 1) -> list[Example]:
 
 def test_thirds_are_apart_in_time_and_name_new_labels() -> None:
     found = periods_of(dated(90))
-    assert found is not None
     assert (len(found.early), len(found.late)) == (30, 30)
     assert max(e.timestamp for e in found.early) < min(e.timestamp for e in found.late)
     assert (found.appeared, found.vanished) == (("new",), ())

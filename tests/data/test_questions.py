@@ -1,7 +1,5 @@
 """Questions with answers: which columns and kind they make, and how they are divided."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from random import Random
@@ -123,9 +121,7 @@ def test_a_passage_makes_answers_and_lists_alone_are_several_labels(tmp_path: Pa
         (lambda i: [f"{i}"], {"label": "x"}, "classification"),
     ],
 )
-def test_labels_records_and_long_texts_stay_what_they_are(
-    tmp_path: Path, answers: Any, more: dict[str, Any], kind: str
-) -> None:
+def test_labels_records_and_long_texts_stay_what_they_are(tmp_path, answers, more, kind):
     rows = [{**row, "answers": answers(i), **more} for i, row in enumerate(questions())]
     for i, each in enumerate(rows):
         each.update({"label": f"label {i % 3}"} if more else {})
@@ -163,9 +159,7 @@ def test_questions_on_one_passage_are_no_duplicates_and_stay_together(tmp_path: 
     assert any("new questions on known passages" in finding for finding in data.findings)
 
 
-def test_a_test_file_may_ask_about_known_passages_and_intervals_count_them_once(
-    tmp_path: Path,
-) -> None:
+def test_a_test_file_may_ask_about_known_passages_and_intervals_count_them_once(tmp_path):
     rows = questions()
     pool, test = [r for i, r in enumerate(rows) if i % 3], rows[::3]
     path = lines(tmp_path / "pool.jsonl", pool)
@@ -215,7 +209,5 @@ def test_near_duplicates_are_alike_in_question_and_passage() -> None:
         ("restaurant8k/train.jsonl", None, "extraction"),
     ],
 )
-def test_real_sets_are_of_their_kinds(
-    shared_data: Path, name: str, label: str | None, kind: str
-) -> None:
+def test_real_sets_are_of_their_kinds(shared_data, name, label, kind):
     assert read_rows(DataSection(path=str(shared_data / name), label_column=label)).kind == kind

@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import csv
 import io
 import json
@@ -138,9 +136,7 @@ def test_common_ways_to_write_the_same_table(name: str, content: str) -> None:
         ("a.jsonl", b'{"text": "a\0"}\n', "Line 1 of 'a.jsonl' is not JSON"),
     ],
 )
-def test_what_cannot_be_read_is_named_with_its_row(
-    name: str, content: str | bytes, says: str
-) -> None:
+def test_what_cannot_be_read_is_named_with_its_row(name, content, says):
     assert says in refused(write(name, content))
 
 
@@ -344,9 +340,7 @@ def test_columns_of_json_are_in_the_order_of_the_file() -> None:
     assert done.stdout.split() == [ROW, *names], done.stderr
 
 
-def test_sparse_lines_are_refused_before_they_fill_the_memory(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_sparse_lines_are_refused_before_they_fill_the_memory(monkeypatch):
     monkeypatch.setattr("choose.data.readers.json_and_parquet.EMPTY", 1_000)
     rows = [{f"k{i % 90}": 1} for i in range(2_000)]
     assert "different keys" in refused(write("a.jsonl", "\n".join(map(json.dumps, rows))))

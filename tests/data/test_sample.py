@@ -1,7 +1,5 @@
 """The figures of the data card, recomputed; `truth.csv` is read here and nowhere else."""
 
-from __future__ import annotations
-
 from importlib.resources import files
 
 import polars as pl
@@ -46,9 +44,7 @@ def test_about_600_dated_tickets_in_nine_queues(tickets: pl.DataFrame) -> None:
     assert tickets["text"].str.strip_chars().str.len_chars().min() > 0
 
 
-def test_one_label_in_twenty_is_wrong_half_of_them_in_the_confused_pair(
-    tickets: pl.DataFrame, truth: pl.DataFrame
-) -> None:
+def test_one_label_in_twenty_is_wrong_half_of_them_in_the_confused_pair(tickets, truth):
     wrong = [(a, b) for a, b in zip(truth["label"], tickets["label"], strict=True) if a != b]
     assert 0.045 <= len(wrong) / len(tickets) <= 0.055
     confused = sum({a, b} == {"billing", "payouts"} for a, b in wrong)
@@ -57,6 +53,6 @@ def test_one_label_in_twenty_is_wrong_half_of_them_in_the_confused_pair(
 
 def test_no_code_but_these_tests_reads_the_truth() -> None:
     root = files("choose")
-    sources = list(root.rglob("*.py"))  # type: ignore[attr-defined]
+    sources = list(root.rglob("*.py"))
     assert sources
     assert not [p for p in sources if "truth.csv" in p.read_text(encoding="utf-8")]

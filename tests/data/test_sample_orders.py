@@ -1,7 +1,5 @@
 """The figures of the data card of sample:orders, recomputed; `truth.jsonl` is read here alone."""
 
-from __future__ import annotations
-
 import json
 from importlib.resources import files
 from pathlib import Path
@@ -48,9 +46,7 @@ def test_about_400_dated_mails_with_records_of_six_fields(orders: list[dict[str,
     assert {name for row in orders for name in row["target"]} == KEYS
 
 
-def test_one_record_in_twenty_five_is_wrong_in_one_field(
-    orders: list[dict[str, Any]], truth: dict[str, dict[str, Any]]
-) -> None:
+def test_one_record_in_twenty_five_is_wrong_in_one_field(orders, truth):
     wrong = [
         (row["target"], truth[row["id"]]) for row in orders if row["target"] != truth[row["id"]]
     ]
@@ -69,7 +65,7 @@ def test_the_study_reads_it_and_finds_the_field_that_appears(dataset: Dataset) -
     assert origins(dataset)
 
 
-def test_it_knows_its_further_input_without_a_flag(choose, dataset: Dataset) -> None:  # type: ignore[no-untyped-def]
+def test_it_knows_its_further_input_without_a_flag(choose, dataset: Dataset) -> None:
     """Each command that takes a bundled sample reads the day on which a mail came."""
     assert resolve("sample:orders").data.fields == ("received",)
     assert resolve("sample:orders", overrides={"data": {"fields": ("id",)}}).data.fields == ("id",)
@@ -79,9 +75,7 @@ def test_it_knows_its_further_input_without_a_flag(choose, dataset: Dataset) -> 
     assert planned(choose, "sample:orders") == dataset.fingerprint
 
 
-def test_a_flag_that_is_not_given_leaves_the_further_input_of_a_study_file(
-    choose, dataset: Dataset
-) -> None:  # type: ignore[no-untyped-def]
+def test_a_flag_that_is_not_given_leaves_the_further_input_of_a_study_file(choose, dataset):
     Path("my.toml").write_text('[data]\npath = "sample:orders"\nfields = ["received"]\n')
     assert planned(choose, "-c", "my.toml") == dataset.fingerprint
     assert planned(choose, "-c", "my.toml", "--field", "id") != dataset.fingerprint

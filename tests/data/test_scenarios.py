@@ -1,7 +1,5 @@
 """Scenarios: nothing from the future, the same rows and sizes on both sides, nested examples."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -71,28 +69,26 @@ def rows(
 
 
 def data(test: bool = False, **how: object) -> Dataset:
-    found = rows(**how)  # type: ignore[arg-type]
+    found = rows(**how)
     return build_dataset("dated", found[80:], found[:80]) if test else build_dataset("dated", found)
 
 
 def at(cut: float, learns_from: str = "past", parts: int = 1, **more: object) -> Scenario:
-    return Scenario(kind="time", cut=cut, learns_from=learns_from, parts=parts, **more)  # type: ignore[arg-type]
+    return Scenario(kind="time", cut=cut, learns_from=learns_from, parts=parts, **more)
 
 
 def withheld(examples: int, **more: object) -> Scenario:
-    return Scenario(kind="new-class", label="violet", examples=examples, **more)  # type: ignore[arg-type]
+    return Scenario(kind="new-class", label="violet", examples=examples, **more)
 
 
 @pytest.mark.parametrize("per_day", [1, 7])
 @pytest.mark.parametrize("cut", ORIGINS)
-def test_nothing_from_the_future_or_the_same_moment_is_learnt_from(
-    cut: float, per_day: int
-) -> None:
+def test_nothing_from_the_future_or_the_same_moment_is_learnt_from(cut, per_day):
     what = data(per_day=per_day)
     past = make_split(what, SplitSpec(0, 0, None, at(cut)))
-    newest = max(e.timestamp for e in past.pool)  # type: ignore[type-var]
-    oldest = min(what.examples[id].timestamp for id in past.questions)  # type: ignore[type-var]
-    assert newest < oldest  # type: ignore[operator]
+    newest = max(e.timestamp for e in past.pool)
+    oldest = min(what.examples[id].timestamp for id in past.questions)
+    assert newest < oldest
     assert abs(len(past.pool) - cut * 400) <= per_day
     assert abs(len(past.questions) - 40) <= per_day
 
@@ -111,7 +107,7 @@ def test_both_sides_of_a_cut_ask_the_same_rows_after_the_same_number(limit: int)
             ids = {e.id for e in half.pool}
             assert not ids & set(half.questions)
             assert ids & set(other.questions)  # rows of the same time are among those of any time
-            assert max(e.timestamp for e in half.pool) > max(e.timestamp for e in past.pool)  # type: ignore[type-var, operator]
+            assert max(e.timestamp for e in half.pool) > max(e.timestamp for e in past.pool)
 
 
 def test_slices_never_overlap_and_repetitions_draw_other_rows() -> None:
@@ -182,7 +178,7 @@ def test_few_questions_are_half_of_the_new_class() -> None:
 
 def test_the_class_that_appears_last_is_withheld_despite_a_stray_label() -> None:
     found = rows()
-    oldest = min(found, key=lambda e: e.timestamp)  # type: ignore[arg-type, return-value]
+    oldest = min(found, key=lambda e: e.timestamp)
     stray = [replace(e, target="violet") if e is oldest else e for e in found]
     assert new_class(build_dataset("stray", stray)) == "violet"
 
@@ -280,7 +276,6 @@ def test_the_pool_asked_of_itself_reaches_the_audit(tmp_path: Path) -> None:
     what = data(test=True)
     store = run_all(what, tmp_path / "st", ("inner",))
     found = out_of_fold(evidence_of(store), "tfidf")
-    assert found is not None
     assert sorted(found.ids) == sorted(what.folds[0].pool)
     assert found.right.mean() > 0.9
 
@@ -304,9 +299,7 @@ def run_all(what: Dataset, path: Path, scenarios: tuple[str, ...]) -> Store:
 
 
 @pytest.mark.slow
-def test_renamed_terms_are_drift_and_stable_data_is_not(
-    tmp_path: Path,
-) -> None:
+def test_renamed_terms_are_drift_and_stable_data_is_not(tmp_path):
     still = rows(late=False)
     # In each tenth of the time things have names of their own: the past knows none of them and can
     # only guess one label in three, the other half of the slice tells them all.
@@ -317,7 +310,6 @@ def test_renamed_terms_are_drift_and_stable_data_is_not(
     for name, some in (("still", still), ("renamed", renamed)):
         store = run_all(build_dataset(name, some), tmp_path / name, ("time",))
         found = drop_of(study_scores(evidence_of(store))["tfidf"])
-        assert found is not None
         assert found.rows == 160
         drops[name] = found
     still_drop = drops["still"]
@@ -342,7 +334,6 @@ def test_the_sample_tickets_drift(tmp_path: Path) -> None:
     found = compared(tmp_path, "time")
     card = next(c for c in found.scorecards if c.candidate == "tfidf")
     drop = card.stability.temporal_drop
-    assert drop is not None
     assert drop.value > 0.02
     assert [origin.cut for origin in card.stability.origins] == list(ORIGINS)
     gate = next(g for g in found.gates if g.name == "task stable")
@@ -354,7 +345,6 @@ def test_the_product_launched_in_july_is_the_new_class_of_the_sample(tmp_path: P
     found = compared(tmp_path, "new-class")
     card = next(c for c in found.scorecards if c.candidate == "tfidf")
     new = card.stability.new_class
-    assert new is not None
     assert new.label == "frontdesk"
     assert [p.examples for p in new.points] == [0, 1, 5, 20]
     assert new.points[0].recall.value == 0

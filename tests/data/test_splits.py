@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import time
 from collections import Counter
 from pathlib import Path
@@ -74,9 +72,7 @@ ROWS = st.lists(st.tuples(TEXTS, st.sampled_from("ab"), GROUPS), min_size=12, ma
 
 @settings(max_examples=60)
 @given(ROWS, st.integers(2, 5))
-def test_groups_and_repeated_texts_never_straddle(
-    drawn: list[tuple[str, str, str | None]], folds: int
-) -> None:
+def test_groups_and_repeated_texts_never_straddle(drawn, folds):
     rows = [Example(id=str(i), text=t, target=y, group=g) for i, (t, y, g) in enumerate(drawn)]
     try:
         dataset = build_dataset("any", rows, options=SplitOptions(folds=folds))
@@ -296,20 +292,16 @@ IDS = st.dictionaries(st.text(max_size=4), st.sampled_from("abcd"), min_size=1, 
 
 
 @given(IDS, st.integers(0, 5), st.randoms(use_true_random=False))
-def test_an_order_holds_each_row_once_whatever_the_order_it_was_given(
-    targets: dict[str, str], draw: int, random: object
-) -> None:
+def test_an_order_holds_each_row_once_whatever_the_order_it_was_given(targets, draw, random):
     order = sampling_order(targets, targets, draw)
     shuffled = list(targets)
-    random.shuffle(shuffled)  # type: ignore[attr-defined]
+    random.shuffle(shuffled)
     assert sorted(order) == sorted(targets)
     assert sampling_order(shuffled, targets, draw) == order
 
 
 @given(IDS, st.integers(0, 5))
-def test_every_prefix_covers_the_classes_and_is_stratified(
-    targets: dict[str, str], draw: int
-) -> None:
+def test_every_prefix_covers_the_classes_and_is_stratified(targets, draw):
     order, totals = sampling_order(targets, targets, draw), Counter(targets.values())
     assert {targets[id] for id in order[: len(totals)]} == set(totals)
     for size in range(len(totals), len(order) + 1):

@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 from collections import Counter
 from pathlib import Path
 from random import Random
@@ -23,9 +21,7 @@ def seen(name: str, text: str, id: str = "1", seed: int = 0) -> str:
 
 
 @given(st.sampled_from(list(VIEWS)), TEXTS, st.text(max_size=5), st.integers(0, 9))
-def test_a_view_depends_on_id_text_and_seed_alone_and_is_never_empty(
-    name: str, text: str, id: str, seed: int
-) -> None:
+def test_a_view_depends_on_id_text_and_seed_alone_and_is_never_empty(name, text, id, seed):
     alone = seen(name, text, id, seed)
     among = view(name, [Item(id="x", text="other"), Item(id=id, text=text)], seed)[1]
     assert among.text == alone

@@ -1,7 +1,5 @@
 """The page on endpoints: its study files are read, its flags exist, its study runs."""
 
-from __future__ import annotations
-
 import re
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """What the README tells people to copy works."""
 
-from __future__ import annotations
-
 import csv
 import html
 import io
@@ -46,7 +44,7 @@ def commands(page: Path) -> list[list[str]]:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_command_shown_exists_with_its_flags(page: Path) -> None:
-    known = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    known = typer.main.get_command(app).commands
     for _, name, *rest in commands(page):
         options = known[name].params
         flags = {flag for one in options for flag in (*one.opts, *one.secondary_opts)}
@@ -71,7 +69,7 @@ def test_the_python_block_runs(tmp_path: Path) -> None:
     assert (tmp_path / "router" / "README.md").exists()
 
 
-def test_the_workflow_of_the_docs_runs(choose, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_the_workflow_of_the_docs_runs(choose, tmp_path: Path) -> None:
     text = (ROOT / "docs" / "ci.md").read_text(encoding="utf-8")
     folded = re.search(r"run: >\n((?: {10}.*\n)+)", text)
     assert folded
@@ -92,7 +90,7 @@ def test_the_workflow_of_the_docs_runs(choose, tmp_path: Path) -> None:  # type:
 
 def test_the_flags_of_builds_are_in_the_docs() -> None:
     text = (ROOT / "docs" / "ci.md").read_text(encoding="utf-8")
-    compare = typer.main.get_command(app).commands["compare"]  # type: ignore[attr-defined]
+    compare = typer.main.get_command(app).commands["compare"]
     flags = [o.opts[0] for o in compare.params if getattr(o, "rich_help_panel", None) == PANEL]
     assert len(flags) == 3
     assert all(flag in text for flag in flags)
@@ -102,14 +100,14 @@ def told(page: str) -> str:
     return " ".join(page.split())
 
 
-def test_the_figures_of_the_plan_without_data_are_what_it_prints(choose) -> None:  # type: ignore[no-untyped-def]
+def test_the_figures_of_the_plan_without_data_are_what_it_prints(choose) -> None:
     found = re.search(r"^choose (plan --no-data .*?) +# (.*)$", README, re.MULTILINE)
     assert found
     printed = told(choose(*shlex.split(found[1])).out)
     assert all(figure in printed for figure in found[2].split(", "))
 
 
-def test_the_requests_and_dollars_are_what_plan_forecasts(choose) -> None:  # type: ignore[no-untyped-def]
+def test_the_requests_and_dollars_are_what_plan_forecasts(choose) -> None:
     requests, read, written, cost = re.findall(
         r"up to ([\d,]+) requests, (\d+)k tokens in, (\d+)k out: about \$([\d.]+) at", told(README)
     )[0]
@@ -129,7 +127,7 @@ def test_the_requests_and_dollars_are_what_plan_forecasts(choose) -> None:  # ty
     assert round(bill["usd"], 2) == float(cost)
 
 
-def test_the_sizes_of_the_weights_are_what_is_fetched_and_kept(choose) -> None:  # type: ignore[no-untyped-def]
+def test_the_sizes_of_the_weights_are_what_is_fetched_and_kept(choose) -> None:
     models = json.loads(choose("models", "--json").out)["models"][:2]
     fetched, kept = re.findall(r"fetches (\d+) MB of weights .*?(\d+) MB on disk", told(README))[0]
     assert int(fetched) == round(sum(model["download_mb"] for model in models))

@@ -1,7 +1,5 @@
 """The documentation says what the code says."""
 
-from __future__ import annotations
-
 import inspect
 import json
 import os
@@ -146,7 +144,7 @@ def test_the_figures_of_what_is_tried_are_those_of_the_code() -> None:
 
 def test_every_command_and_flag_is_in_the_reference() -> None:
     text = pages()["commands.md"]
-    for name, command in typer.main.get_command(app).commands.items():  # type: ignore[attr-defined]
+    for name, command in typer.main.get_command(app).commands.items():
         section = re.search(rf"^## choose {name}\n(.*?)(?=^## |\Z)", text, re.DOTALL | re.MULTILINE)
         assert section, name
         flags = [flag for param in command.params for flag in param.opts if flag[0] == "-"]
@@ -162,9 +160,7 @@ def published() -> jsonschema.Draft202012Validator:
 
 
 @pytest.mark.parametrize("kind", get_args(Kind))
-def test_a_record_keeps_to_the_published_schema(
-    kind: Kind, published: jsonschema.Draft202012Validator
-) -> None:
+def test_a_record_keeps_to_the_published_schema(kind, published):
     record = json.loads(decision(kind).model_dump_json(by_alias=True))
     published.validate(record)
     with pytest.raises(jsonschema.ValidationError):
@@ -193,7 +189,7 @@ def test_study_files_that_are_shown_can_be_read() -> None:
 
 
 def test_defaults_in_the_readme_are_those_of_the_code() -> None:
-    minutes = Study().grid.budget_seconds / 60  # type: ignore[operator]
+    minutes = Study().grid.budget_seconds / 60
     assert f"choose compare tickets.csv     # {minutes:g} minutes" in README
     assert decision_schema()["properties"]["schema"]["const"] == 1
 

@@ -1,7 +1,5 @@
 """Exported folders predict as the study did, in a new process, and have a model card."""
 
-from __future__ import annotations
-
 import json
 import re
 import shutil
@@ -38,7 +36,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return shared_study(tmp_path_factory)
 
 
-def asked_in_a_fresh_process(folders: list[Path], data: Path) -> dict[str, dict[str, list]]:  # type: ignore[type-arg]
+def asked_in_a_fresh_process(folders: list[Path], data: Path) -> dict[str, dict[str, list]]:
     """Return {folder: {row id: [label, confidence]}}."""
     code = (
         "import json, sys\n"
@@ -53,28 +51,24 @@ def asked_in_a_fresh_process(folders: list[Path], data: Path) -> dict[str, dict[
     )
     command = [sys.executable, "-c", code, str(data), *map(str, folders)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    answers: dict[str, dict[str, list]] = json.loads(done.stdout)  # type: ignore[type-arg]
+    answers: dict[str, dict[str, list]] = json.loads(done.stdout)
     return answers
 
 
 @pytest.mark.slow
-def test_a_trial_made_again_answers_as_stored_in_a_fresh_process(
-    study: Path, tmp_path: Path
-) -> None:
+def test_a_trial_made_again_answers_as_stored_in_a_fresh_process(study, tmp_path):
     store = Store.open(study)
     _, trials = store.grid()
     stored = {t.strategy: store.get(t) for t in trials if t.fold == 0}
     assert set(stored) == {"majority", *STRATEGIES}
     folders = {}
     for name, run in stored.items():
-        assert run is not None
         made = export(study, tmp_path / name, trial=run.trial.key[:12])
         assert made.manifest.trial == run.trial.key
         assert made.manifest.rows == run.trial.train_size < 60
         folders[name] = made.folder
     answers = asked_in_a_fresh_process(list(folders.values()), study.parent / "words.csv")
     for name, run in stored.items():
-        assert run is not None
         found = answers[str(folders[name])]
         asked, kept = run.asked["clean", 0], run.answers["clean", 0]
         assert len(asked) == 12
@@ -129,9 +123,7 @@ def test_a_fit_that_time_cut_short_is_made_again_alike(study: Path, tmp_path: Pa
     assert choice.shortened == ended.run.shortened, "what is used is what was measured"
 
 
-def test_a_trial_on_rows_that_changed_is_not_made_again(
-    study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_trial_on_rows_that_changed_is_not_made_again(study, tmp_path, monkeypatch):
     from choose.export import fit_selection as choice
 
     key = Store.open(study).grid()[1][0].key
@@ -140,9 +132,7 @@ def test_a_trial_on_rows_that_changed_is_not_made_again(
         export(study, tmp_path / "out", trial=key)
 
 
-def test_every_label_is_learnt_and_the_card_says_what_was_measured(
-    study: Path, tmp_path: Path
-) -> None:
+def test_every_label_is_learnt_and_the_card_says_what_was_measured(study, tmp_path):
     decision = report(study)
     made = export(study, tmp_path / "out")
     wanted = decision.verdict.recommended or decision.verdict.use_meanwhile
@@ -158,9 +148,7 @@ def test_every_label_is_learnt_and_the_card_says_what_was_measured(
     assert json.loads((tmp_path / "out" / "labels.json").read_text()) == list(TASK.labels)
 
 
-def test_nothing_asks_a_package_index_for_choose_which_none_has(
-    study: Path, tmp_path: Path
-) -> None:
+def test_nothing_asks_a_package_index_for_choose_which_none_has(study, tmp_path):
     """D12: an export's requirements could not be installed, since choose is not published."""
     export(study, tmp_path / "out", candidate="tfidf")
     lines = (tmp_path / "out" / "requirements.txt").read_text().splitlines()
@@ -216,9 +204,7 @@ def test_what_is_no_export_is_never_replaced(study: Path, tmp_path: Path) -> Non
     assert export(study, tmp_path / "empty", candidate="majority").manifest.rows == 60
 
 
-def test_what_changed_since_the_study_is_refused(
-    study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_changed_since_the_study_is_refused(study, tmp_path, monkeypatch):
     from choose_strategies.baselines import Majority, Probe
 
     monkeypatch.setattr(Majority, "revision", 99)
@@ -230,18 +216,14 @@ def test_what_changed_since_the_study_is_refused(
     assert not (tmp_path / "out").exists()
 
 
-def test_a_strategy_that_cannot_be_saved_says_so(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_strategy_that_cannot_be_saved_says_so(tmp_path, monkeypatch):
     fakes.install(monkeypatch)
     store = small_study(tmp_path, "mute")
     with pytest.raises(StudyError, match="no save and load methods"):
         export(store, tmp_path / "out", candidate="mute")
 
 
-def test_a_bug_in_load_is_found_before_anybody_ships_it(
-    study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_bug_in_load_is_found_before_anybody_ships_it(study, tmp_path, monkeypatch):
     from choose_strategies.baselines import Tfidf
 
     load = Tfidf.load
@@ -265,7 +247,7 @@ def test_a_bug_in_load_is_found_before_anybody_ships_it(
         (["--candidate", "tfidf", "--trial", "1"], "Leave out"),
     ],
 )
-def test_a_bad_choice_is_one_red_line(choose, study: Path, arguments: list[str], says: str) -> None:  # type: ignore[no-untyped-def]
+def test_a_bad_choice_is_one_red_line(choose, study: Path, arguments: list[str], says: str) -> None:
     result = choose("export", study, "out", *arguments)
     assert result.code == 2
     assert says in result.err
@@ -273,7 +255,7 @@ def test_a_bad_choice_is_one_red_line(choose, study: Path, arguments: list[str],
     assert not Path("out").exists()
 
 
-def test_the_command_says_what_it_did(choose, study: Path) -> None:  # type: ignore[no-untyped-def]
+def test_the_command_says_what_it_did(choose, study: Path) -> None:
     result = choose("export", study, "out", "--candidate", "knn", "--json")
     assert result.code == 0
     about = json.loads(result.out)
@@ -304,9 +286,7 @@ def test_force_deletes_only_what_the_export_wrote(study: Path, tmp_path: Path, n
 
 
 @pytest.mark.parametrize("name", ["README.md", "requirements.txt", "model/majority.json"])
-def test_force_keeps_files_of_the_export_that_the_user_edited(
-    study: Path, tmp_path: Path, name: str
-) -> None:
+def test_force_keeps_files_of_the_export_that_the_user_edited(study, tmp_path, name):
     """B5: a model card that the user had completed was replaced without a word."""
     place = tmp_path / "out"
     export(study, place, candidate="majority")

@@ -1,7 +1,5 @@
 """Predictions of exported folders for files and pipes: memory, safe CSV cells, errors."""
 
-from __future__ import annotations
-
 import csv
 import io
 import json
@@ -35,9 +33,7 @@ def pipe(monkeypatch: pytest.MonkeyPatch, data: bytes) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data), encoding="utf-8"))
 
 
-def test_every_format_gets_the_same_answers(
-    choose, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:  # type: ignore[no-untyped-def]
+def test_every_format_gets_the_same_answers(choose, folder, monkeypatch):
     table = pl.DataFrame({"text": TEXTS, "other": range(len(TEXTS))})
     table.write_csv("t.csv")
     table.write_csv("t.tsv", separator="\t")
@@ -54,7 +50,7 @@ def test_every_format_gets_the_same_answers(
         assert [r["confidence"] for r in found] == [r["confidence"] for r in expected], name
 
 
-def test_json_lines_in_and_out(choose, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+def test_json_lines_in_and_out(choose, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lines = [{"id": "=a", "utterance": "apple pear"}, {"id": "b\x1b[31m", "utterance": None}]
     pipe(monkeypatch, "\n".join(map(json.dumps, lines)).encode())
     result = choose("predict", folder, "-", "--json")
@@ -71,7 +67,7 @@ def test_json_lines_in_and_out(choose, folder: Path, monkeypatch: pytest.MonkeyP
     assert "\x1b" not in result.out
 
 
-def test_formulas_and_control_codes_are_defused_in_csv(choose, folder: Path) -> None:  # type: ignore[no-untyped-def]
+def test_formulas_and_control_codes_are_defused_in_csv(choose, folder: Path) -> None:
     pl.DataFrame(
         {"id": ["=1+1", "-5", "@x"], "text": ["=HYPERLINK(1)", "a\x1b[2J\nb", "plum"]}
     ).write_csv("t.csv")
@@ -82,7 +78,7 @@ def test_formulas_and_control_codes_are_defused_in_csv(choose, folder: Path) -> 
     assert "\x1b" not in result.out
 
 
-def test_below_the_threshold_it_abstains(choose, folder: Path) -> None:  # type: ignore[no-untyped-def]
+def test_below_the_threshold_it_abstains(choose, folder: Path) -> None:
     pl.DataFrame({"text": ["apple pear plum", "nothing known here"]}).write_csv("t.csv")
     sure, unsure = rows(choose("predict", folder, "t.csv", "--min-confidence", "0.7").out)
     assert (sure["label"], sure["status"]) == ("fruit", "ok")
@@ -117,7 +113,7 @@ def test_files_are_read_as_they_are_answered(folder: Path, tmp_path: Path) -> No
         assert [next(answers).label for _ in range(300)] == ["fruit"] * 300
 
 
-def test_a_file_is_written_whole_or_not_at_all(choose, folder: Path) -> None:  # type: ignore[no-untyped-def]
+def test_a_file_is_written_whole_or_not_at_all(choose, folder: Path) -> None:
     Path("bad.csv").write_text("text,x\n" + "apple,1\n" * 600 + "pear\n")
     result = choose("predict", folder, "bad.csv", "-o", "found.csv")
     assert result.code == 2
@@ -141,7 +137,7 @@ def test_a_file_is_written_whole_or_not_at_all(choose, folder: Path) -> None:  #
         (["binary.csv"], "NUL"),
     ],
 )
-def test_bad_input_is_one_red_line(choose, folder: Path, arguments: list[str], says: str) -> None:  # type: ignore[no-untyped-def]
+def test_bad_input_is_one_red_line(choose, folder: Path, arguments: list[str], says: str) -> None:
     Path("t.csv").write_text("text\napple\n")
     Path("t.xlsx").write_text("text\napple\n")
     Path("two.csv").write_text("alpha,beta\na,b\n")
@@ -153,7 +149,7 @@ def test_bad_input_is_one_red_line(choose, folder: Path, arguments: list[str], s
     assert len(result.err.strip().splitlines()) == 1
 
 
-def test_a_folder_that_is_no_export_or_a_broken_one(choose, folder: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_a_folder_that_is_no_export_or_a_broken_one(choose, folder: Path, tmp_path: Path) -> None:
     Path("t.csv").write_text("text\napple\n")
     assert "not an export" in choose("predict", tmp_path, "t.csv").err
     for name, content, says in (
@@ -174,7 +170,7 @@ def test_a_folder_that_is_no_export_or_a_broken_one(choose, folder: Path, tmp_pa
         assert len(result.err.strip().splitlines()) == 1
 
 
-def test_the_study_s_columns_are_the_default(choose, folder: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_the_study_s_columns_are_the_default(choose, folder: Path, tmp_path: Path) -> None:
     moved = tmp_path / "moved"
     moved.mkdir()
     about = json.loads((folder / "export.json").read_text()) | {"text_column": "subject,body"}
@@ -204,7 +200,7 @@ def test_a_strategy_without_scores_cannot_abstain(folder: Path) -> None:
         def predict(self, items: list[Item]) -> Answers:
             return Answers(outputs=("fruit",) * len(items), status=("ok",) * len(items))
 
-    model = Model(folder, Model.load(folder).manifest, Mute())  # type: ignore[arg-type]
+    model = Model(folder, Model.load(folder).manifest, Mute())
     assert model.table(["a"]).row(0) == ("fruit", None, "ok")
     with pytest.raises(StrategyError, match="without a confidence"):
         model.table(["a"], min_confidence=0.5)

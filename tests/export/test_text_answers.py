@@ -1,7 +1,5 @@
 """Exports of candidates whose answers are texts: the task in the manifest, records predicted."""
 
-from __future__ import annotations
-
 import io
 import json
 from dataclasses import replace
@@ -66,9 +64,7 @@ def test_the_card_speaks_of_fields(folder: Path) -> None:
 @pytest.mark.parametrize(
     "facts", [{"kind": "poem"}, {"kind": "extraction"}, {"kind": "extraction", "fields": 3}]
 )
-def test_a_manifest_with_another_task_is_one_line(
-    folder: Path, tmp_path: Path, facts: dict[str, object]
-) -> None:
+def test_a_manifest_with_another_task_is_one_line(folder, tmp_path, facts):
     about = json.loads((folder / "export.json").read_text("utf-8"))
     (tmp_path / "export.json").write_text(json.dumps({**about, "task": facts}), encoding="utf-8")
     with pytest.raises(StoreError, match="task: "):
@@ -100,7 +96,7 @@ def dated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return here / "model"
 
 
-def test_a_row_gives_its_fields_to_the_model(choose, dated: Path) -> None:  # type: ignore[no-untyped-def]
+def test_a_row_gives_its_fields_to_the_model(choose, dated: Path) -> None:
     assert read_manifest(dated).fields == ("day",)
     inputs = [{"text": "Hello there.", "day": day} for day in DAYS]
     Path("new.jsonl").write_text("\n".join(map(json.dumps, inputs)), encoding="utf-8")
@@ -116,7 +112,7 @@ def test_a_row_gives_its_fields_to_the_model(choose, dated: Path) -> None:  # ty
     assert [json.loads(text) for text in table["answer"]] == [{"day": day} for day in DAYS]
 
 
-def test_a_row_without_a_field_is_one_line(choose, dated: Path) -> None:  # type: ignore[no-untyped-def]
+def test_a_row_without_a_field_is_one_line(choose, dated: Path) -> None:
     Path("none.csv").write_text("text\nHello there.\n")
     Path("one.jsonl").write_text('{"text": "a", "day": "Friday"}\n{"text": "b"}\n')
     for name, said in (
@@ -139,7 +135,7 @@ def test_a_row_without_a_field_is_one_line(choose, dated: Path) -> None:  # type
     assert model.table([]).is_empty()
 
 
-def test_the_card_shows_how_fields_are_given(choose, dated: Path) -> None:  # type: ignore[no-untyped-def]
+def test_the_card_shows_how_fields_are_given(choose, dated: Path) -> None:
     card = (dated / "README.md").read_text("utf-8")
     assert """echo '{"text": "a text", "day": "..."}' | choose predict model - --json""" in card
     assert """model.predict(["a text"], fields=[{'day': '...'}])""" in card

@@ -4,8 +4,6 @@ A new kind of file, target, folder or cell is one more row; flags come from the 
 the bad values in turn, so that a new one is tried by itself.
 """
 
-from __future__ import annotations
-
 import gzip
 import io
 import json

@@ -5,8 +5,6 @@ no file that was there before, or refuses it: exit 2, one line on stderr that na
 nothing on stdout and nothing written. Warnings of libraries on stderr count as failures.
 """
 
-from __future__ import annotations
-
 import io
 import os
 import re

@@ -3,8 +3,6 @@
 The cases are in `fuzz.cases`; what counts as a pass is in `fuzz.runner`.
 """
 
-from __future__ import annotations
-
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -53,7 +51,7 @@ EDITS = st.lists(
 
 @settings(max_examples=20, derandomize=True)
 @given(name=st.sampled_from(sorted(GOOD)), edits=EDITS)
-def test_a_damaged_file_is_accepted_or_refused(template, name, edits) -> None:  # type: ignore[no-untyped-def]
+def test_a_damaged_file_is_accepted_or_refused(template, name, edits) -> None:
     content = GOOD[name]
     for where, gone, new in edits:
         at = int(where * len(content))

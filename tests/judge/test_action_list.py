@@ -1,7 +1,5 @@
 """What to do next: the order by value, the question of each step."""
 
-from __future__ import annotations
-
 from collections import Counter
 from dataclasses import replace
 

@@ -1,7 +1,5 @@
 """From how many answers on a candidate pays for itself: golden values, known worlds."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Cards from hand-made runs: what is measured, what stays null, what fails."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The chance that a family is the one to use: golden values, simulated ends, what is never zero."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from time import process_time
 

@@ -1,7 +1,5 @@
 """Confident learning agrees with cleanlab, whose authors wrote the paper."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from cleanlab.count import compute_confident_joint, estimate_joint

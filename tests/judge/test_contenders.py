@@ -1,7 +1,5 @@
 """Rows that are labelled come before rows to label."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from choose.judge.decision.more_labels import answered_too_few, more_rows

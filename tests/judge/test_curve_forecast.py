@@ -1,7 +1,5 @@
 """Curves beyond the data: recovery, coverage on known worlds, refusals, speed."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from time import process_time
 from typing import Any
@@ -174,7 +172,6 @@ def test_too_few_sizes_or_draws_are_refused_with_the_reason(player, reason):
 def test_a_forecast_reaches_four_times_the_labels():
     laid = study_scores(worlds.study([grown(FOUR, 0.75)], 400, 1))
     found = CurveForecasts(laid, Rule(target=0.8)).forecasts["lora"]
-    assert found.target is not None
     assert found.target.within == 1600
     assert found.target.probability > 0.2
 
@@ -241,11 +238,9 @@ def test_a_target_in_reach_asks_for_labels_with_interval_and_probability():
     found = decide(Rule(target=0.8, minutes_per_label=2.0), rising)
     assert found.verdict.kind == "collect-labels"
     step = next(s for s in found.verdict.steps if s.code == "labels-for-target")
-    assert step.labels is not None
     assert step.labels.low <= step.labels.value <= (step.labels.high or 1e9)
     assert step.minutes
     forecast = next(f for f in found.forecasts if f.candidate == "lora")
-    assert forecast.target is not None
     assert forecast.target.probability >= 0.5
 
 

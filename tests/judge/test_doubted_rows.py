@@ -1,7 +1,5 @@
 """Doubted labels of rows with documents: who may doubt one, and by which answers."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import replace
 

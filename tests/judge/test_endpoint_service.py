@@ -1,7 +1,5 @@
 """The record of a model behind an endpoint: latency, caches, unusable answers, repeats."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np
@@ -33,7 +31,7 @@ def trial(draw: int = 0) -> Trial:
 
 
 def answers(outputs: tuple[str | None, ...], status: tuple[Status, ...], **more: object) -> Answers:
-    return Answers(outputs=outputs, status=status, **more)  # type: ignore[arg-type]
+    return Answers(outputs=outputs, status=status, **more)
 
 
 def measured(*runs: Run) -> CandidateScores:
@@ -60,7 +58,6 @@ def test_figures_are_those_of_the_clean_rows() -> None:
     )
     run = Run(trial=trial(), answers={("clean", 0): clean}, asked={("clean", 0): IDS})
     found = service_of(measured(run))
-    assert found is not None
     assert found.behind == "m at host"
     assert found.concurrency == 4
     assert found.latency_p50 == pytest.approx(0.5)
@@ -74,7 +71,6 @@ def test_what_was_not_measured_is_null() -> None:
     clean = answers(OUTPUTS, STATUS)
     run = Run(trial=trial(), answers={("clean", 0): clean}, asked={("clean", 0): IDS})
     found = service_of(measured(run))
-    assert found is not None
     assert found.latency_p50 is found.latency_p95 is found.cached_share is None
     local = replace(measured(run), info=replace(INFO, behind=None))
     assert service_of(local) is None
@@ -89,7 +85,6 @@ def test_instability_is_the_share_of_rows_that_change() -> None:
         asked={("clean", 0): IDS, ("clean", 1): IDS[:5]},
     )
     found = service_of(measured(run))
-    assert found is not None
     assert (found.instability, found.repeats, found.repeated_rows) == (0.4, 2, 5)
 
 

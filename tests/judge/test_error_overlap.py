@@ -1,7 +1,5 @@
 """Errors in common by hand, and cascades in worlds where they help and where they cannot."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import replace
 from math import sqrt

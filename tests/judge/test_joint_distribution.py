@@ -1,7 +1,5 @@
 """What all answers together say of the true scores: known cases, coverage, gain over few rows."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -172,9 +170,7 @@ def test_widths_are_weighed_by_how_well_they_foretold_what_was_measured() -> Non
 
 
 @pytest.mark.parametrize(("apart", "equal"), [(0.004, True), (0.1, False)])
-def test_measured_scores_as_near_as_chance_makes_them_say_that_nothing_differs(
-    apart: float, equal: bool
-) -> None:
+def test_measured_scores_as_near_as_chance_makes_them_say_that_nothing_differs(apart, equal):
     """Four families, each with an error of 1.5 points."""
     families: tuple[Family, ...] = ("baseline", "prompting", "retrieval", "fine-tuning")
     mean, error = 0.8 + apart * np.array([-1.0, 0.0, 1.0, 2.0]), np.eye(4) * 0.015**2

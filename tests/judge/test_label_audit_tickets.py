@@ -1,7 +1,5 @@
 """Precision and recall of the audit on the planted errors of the sample tickets."""
 
-from __future__ import annotations
-
 from importlib.resources import files
 
 import numpy as np

@@ -50,7 +50,6 @@ def test_the_gaps_add_up_to_the_whole_loss() -> None:
         np.random.default_rng(1), {"reading": 0.4, "distraction": 0.1, "retrieval": 0.2}
     )
     found = split(scores, documents)
-    assert found is not None
     assert sum(gap.loss.value for gap in found.gaps) == pytest.approx(1 - found.retrieved.value)
     assert sum(gap.largest for gap in found.gaps) == pytest.approx(1)
     assert found.gaps[0].name == "reading"
@@ -139,8 +138,6 @@ def test_how_well_passages_were_retrieved(rank: int) -> None:
         np.random.default_rng(5), {"reading": 0.4, "distraction": 0.1, "retrieval": 0.2}
     )
     found = split(scores, documents, rank)
-    assert found is not None
-    assert found.found is not None
     assert found.found.k == rank
     assert found.found.first.value == float(rank == 1)
     assert found.found.any.value == 1
@@ -170,7 +167,6 @@ def test_shortened_answers_gain_over_what_was_written() -> None:
     assert plain.shortened is None
     study = shortened(study)
     [found] = loss_splits(study, study_scores(study))
-    assert found.shortened is not None
     assert found.shortened.value == pytest.approx(0.25)  # "it is t" has F1 .5, in one row of two
 
 
@@ -198,18 +194,14 @@ def test_the_form_of_answers_that_was_chosen_is_a_step_of_its_own() -> None:
     )
     [plain] = loss_splits(*_study(evidence(scores, documents)))
     assert plain.as_written is None
-    assert plain.format is not None
     assert (plain.format.loss.value, plain.format.loss.low, plain.format.largest) == (0, None, 0)
     assert steps_of(plain)["+ format"] == 0
     assert "as written" not in steps_of(plain)
     # "word0 ... word5 tq000" for "tq000" has F1 2 * 1 / (7 + 1) = .25, in every row.
     [found] = loss_splits(*_study(formed(evidence(scores, documents), words=6)))
-    assert found.as_written is not None
-    assert found.format is not None
     assert found.as_written.value == pytest.approx(0.25)
     assert found.format.loss.value == pytest.approx(0.75)
     assert found.format.largest == 1
-    assert found.format.loss.low is not None
     assert 0.7 < found.format.loss.low < 0.75
     steps = loss_steps(found)
     assert [step.name for step in steps[:3]] == ["as written", "+ format", "reached"]
@@ -244,12 +236,10 @@ def test_what_is_lost_most_is_named_where_it_is_sure() -> None:
         np.random.default_rng(6), {"reading": 0.5, "distraction": 0.05, "retrieval": 0.1}
     )
     found = split(scores, documents)
-    assert found is not None
     assert (found.passages, found.most) == ("help", "reading")
     unsure = (found.gaps[0].model_copy(update={"largest": 0.7}), *found.gaps[1:])
     assert found.model_copy(update={"gaps": unsure}).most == "open"
     found = split({view: np.ones_like(rows) for view, rows in scores.items()}, documents)
-    assert found is not None
     assert (found.passages, found.most) == ("not shown", "nothing")
     worse = Interval(value=-0.1, low=-0.15, high=-0.05)
     assert found.model_copy(update={"knowledge": worse}).passages == "mislead"
@@ -262,10 +252,7 @@ def test_retrieval_that_adds_nothing_does_not_bring_the_knowledge() -> None:
     )
     scores["clean"] = scores[NOTHING]
     found = split(scores, documents)
-    assert found is not None
-    assert found.knowledge.low is not None
     assert found.knowledge.low > 0
-    assert found.brought is not None
     assert found.brought.value == 0
     assert found.passages == "right one helps"
 
@@ -294,7 +281,6 @@ def test_intervals_cover_and_the_named_loss_is_the_planted_one(name: str) -> Non
     covered = [one.value for one in found.covered.values()]
     assert 0.92 <= np.mean(covered) <= 0.98
     named = found.right["named"]
-    assert named.value is not None
     assert named.value >= RIGHT
     assert named.count >= (100 if name == "drawn" else 148)
 
@@ -372,7 +358,6 @@ def judged(
 def test_rows_whose_evidence_was_not_found_are_listed() -> None:
     decision = judged(RETRIEVAL, missed=9)
     found = decision.loss_splits[0].found
-    assert found is not None
     assert found.missed == tuple(f"q{n:03}" for n in range(9))
     first = decision.verdict.steps[0]
     assert first.kind == "fix-retrieval"
@@ -388,10 +373,7 @@ def test_missed_rows_are_told_apart_by_what_was_found_below() -> None:
     """Evidence among the first 50 passages needs better ranks, other evidence other documents."""
     decision = judged(RETRIEVAL, missed=9, low=6)
     found = decision.loss_splits[0].found
-    assert found is not None
     assert found.low == tuple(f"q{n:03}" for n in range(6))
-    assert found.ranked_low is not None
-    assert found.not_found is not None
     assert found.ranked_low.value == pytest.approx(6 / found.rows)
     assert found.not_found.value == pytest.approx(3 / found.rows)
     total = found.any.value + found.ranked_low.value + found.not_found.value
@@ -447,7 +429,6 @@ def test_retrieval_that_matters_beside_reading_is_told() -> None:
         np.random.default_rng(9), {"reading": 0.5, "distraction": 0.02, "retrieval": 0.35}
     )
     found = split(scores, documents)
-    assert found is not None
     assert found.most == "retrieval first"
     assert found.gap("reading").loss.value > found.gap("retrieval").loss.value
 
@@ -490,10 +471,8 @@ def test_who_reads_best_is_told_on_rows_that_both_answered_with_the_right_passag
     gains = np.clip(scores[GOLD][:rows] + more, 0, 1) - scores[GOLD][:rows]
     for split, name, sign in ((own, "reader", 1), (other, "rag", -1)):
         assert split.best_reader == name
-        assert split.reader_gain is not None
         assert split.reader_gain.value == pytest.approx(sign * gains.mean())
         assert split.reader_gain.row_set.startswith("96:")
-        assert split.reader_gain.low is not None
         assert split.reader_gain.low < split.reader_gain.value
     assert own.gap("reading").loss.value == alone.gap("reading").loss.value
 
@@ -507,7 +486,6 @@ def test_where_nobody_reads_better_the_next_gain_is_in_retrieval(more: float, st
     )
     split = next(s for s in decision.loss_splits if s.candidate == "rag")
     loss, among = split.gap("retrieval").loss, split.among_others
-    assert among is not None
     assert split.retrieval_part == pytest.approx(loss.value / among.value)
     assert split.most == ("retrieval first" if steps else "reading")
     advised = [step for step in decision.verdict.steps if step.kind == "fix-retrieval"]
@@ -563,7 +541,6 @@ def test_a_step_says_whose_loss_it_states_where_it_is_not_that_of_the_candidate_
 def test_what_each_gains_alone_is_in_the_notes() -> None:
     decision = judged(RETRIEVAL, missed=96)
     split = decision.loss_splits[0]
-    assert split.found is not None
     assert split.found.any.value == pytest.approx(0.75)
     retrieval, alone = split.gap("retrieval").loss.value, split.found.left or 0.0
     assert (
@@ -605,10 +582,8 @@ def test_the_ceiling_is_where_independent_candidates_give_no_other_answer_in_com
     infos = tuple(replace(info, name=n, strategy=n, model=n, reads=True) for n in ("rag", "other"))
     two = replace(study, candidates=infos, runs=tuple(both))
     found = next(s for s in loss_splits(two, study_scores(two)) if s.candidate == "rag")
-    assert found.ceiling is not None
     assert found.ceiling.value == pytest.approx(0.9)
     assert found.gap("reading").loss.value == pytest.approx(0.25)
-    assert found.to_ceiling is not None
     assert found.to_ceiling.value == pytest.approx(0.9 - 0.75)
     steps = steps_of(found)
     assert steps["+ reading"] == pytest.approx(0.15)
@@ -623,7 +598,5 @@ def test_f6_a_perfect_reader_gains_on_rows_whose_evidence_was_read_alone() -> No
     """Part scores of missed rows were taken off, so that it gained 0.0 where it gains 7.8."""
     decision = judged(RETRIEVAL, missed=96)
     (split,) = [s for s in decision.loss_splits if s.candidate == "rag"]
-    assert split.found is not None
-    assert split.found.left is not None
     hits = split.found.any.value
     assert hits - split.retrieved.value <= split.found.left + 1e-9 <= hits + 1e-9

@@ -1,7 +1,5 @@
 """What an answer counts: weights and credits against scikit-learn, coverage, and the verdict."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -63,7 +61,6 @@ def test_weights_give_balanced_accuracy(seed: int) -> None:
     given = targets(rng, 500)
     found = said(rng, given, (0.9, 0.5, 0.3))
     weights = evened(given)
-    assert weights is not None
     assert weights.sum() == pytest.approx(500)
     assert np.average(given == found, weights=weights) == pytest.approx(
         balanced_accuracy_score(given, found), abs=1e-12
@@ -73,7 +70,6 @@ def test_weights_give_balanced_accuracy(seed: int) -> None:
 def test_weights_of_the_data_stay_inside_a_label() -> None:
     given, stated = np.array([0, 0, 0, 1]), np.array([1.0, 1.0, 2.0, 7.0])
     weights = evened(given, stated)
-    assert weights is not None
     assert weights[:3].sum() == pytest.approx(weights[3])
     assert weights[2] == pytest.approx(2 * weights[0])
     assert evened(np.array([0, 1, 2, 0, 1, 2])) is None
@@ -95,14 +91,12 @@ def test_every_figure_is_of_the_measure() -> None:
         codes = np.array([LABELS.index(str(a)) for a in answers])
         laid = study_scores(evidence, BALANCED)
         (found,) = [accuracy(c) for c in laid.candidates if c.info.name == name]
-        assert found is not None
         assert found.value == pytest.approx(balanced_accuracy_score(given, codes), abs=1e-12)
     costs = {"a": {"b": 10.0}}
     laid = study_scores(evidence, Measure(metric="cost", error_costs=costs))
     outputs = np.array([LABELS.index(str(a)) for a in evidence.runs[0].answers["clean", 0].outputs])
     paid = np.where(given == outputs, 0.0, np.where((given == 0) & (outputs == 1), 10.0, 1.0))
     one = accuracy(laid.candidates[0])
-    assert one is not None
     assert one.value == pytest.approx(1 - paid.mean() / 10, abs=1e-12)
 
 
@@ -136,8 +130,6 @@ def test_costs_decide_who_is_better() -> None:
     decision = judge(evidence, Rule(measure=measure))
     found = {card.candidate: card.accuracy for card in decision.scorecards}
     assert decision.verdict.use_meanwhile == "cheap"
-    assert found["cheap"] is not None
-    assert found["dear"] is not None
     assert found["cheap"].value == pytest.approx(1 - 300 / 3000 / 10)
     assert found["dear"].value == pytest.approx(1 - 300 / 3000)
 
@@ -177,9 +169,7 @@ def test_intervals_of_balanced_accuracy_cover(recalls: tuple[float, ...]) -> Non
         ((0.95, 0.9, 0.9), (0.95, 0.9, 0.9)),
     ],
 )
-def test_ties_in_balanced_accuracy_are_seldom_called_different(
-    sides: tuple[tuple[float, ...], tuple[float, ...]],
-) -> None:
+def test_ties_in_balanced_accuracy_are_seldom_called_different(sides):
     """At most 5 % and sampling error; a plain normal law calls 6.6 % of the second different."""
     rng, called = np.random.default_rng(3), 0
     for _ in range(ROUNDS):
@@ -195,7 +185,6 @@ def test_rows_that_count_little_are_worth_less() -> None:
     x = (np.arange(400) % 3 > 0).astype(float)
     y = (np.arange(400) % 5 > 0).astype(float)
     weights = evened(given)
-    assert weights is not None
     found = paired_difference(x, y, None, weights)
     assert found.independent == pytest.approx(weights.sum() ** 2 / (weights**2).sum() / 400)
     assert found.discordance == pytest.approx(np.average(x != y, weights=weights))
@@ -234,7 +223,6 @@ def test_even_labels_of_which_one_was_asked_less_are_evened() -> None:
     cut = replace(run, asked={("clean", 0): ids}, answers={("clean", 0): answers})
     laid = study_scores(replace(evidence, runs=(cut,)), BALANCED)
     found = accuracy(laid.candidates[0])
-    assert found is not None
     wanted = np.mean([right[asked & (given == label)].mean() for label in (0, 1)])
     assert found.value == pytest.approx(wanted)
 
@@ -249,7 +237,6 @@ def test_a_part_of_the_rows_is_evened_anew() -> None:
     said = np.bincount(rows.targets[kept], weights=weights)
     assert said[0] == pytest.approx(said[1])
     on = rows.weights_on(kept)
-    assert on is not None
     assert not on[~kept].any()
     np.testing.assert_allclose(on[kept], weights)
 
@@ -262,8 +249,6 @@ def test_two_studies_are_compared_by_the_measure_of_the_second() -> None:
     place = np.arange(2000)
     (shift,), _ = shifts(Meeting(one, two, place, place), [("x", "x")], 0.02)
     found = [accuracy(laid.candidates[0]) for laid in (one, two)]
-    assert found[0] is not None
-    assert found[1] is not None
     assert shift.accuracy_before == pytest.approx(found[0].value)
     assert shift.accuracy_after == pytest.approx(found[1].value)
     assert shift.difference.value == pytest.approx(found[1].value - found[0].value)
@@ -276,8 +261,6 @@ def test_two_studies_are_compared_by_the_measure_of_the_second() -> None:
 def test_the_unit_of_costs_does_not_depend_on_the_labels_of_a_study() -> None:
     measure = Measure(metric="cost", error_costs={"a": {"b": 0.0, "d": 9.0}, "b": {"a": 0.0}})
     fewer, more = measure.credit("ab"), measure.credit("abd")
-    assert fewer is not None
-    assert more is not None
     assert fewer == pytest.approx(np.ones((2, 3)))
     assert more[:2, :2] == pytest.approx(fewer[:, :2])
     assert more[0, 2] == 0.0
@@ -338,9 +321,7 @@ def test_a_measure_that_cannot_be_is_refused(goal: dict[str, Any], wrong: str) -
 
 
 @pytest.mark.slow
-def test_compare_and_its_reports_say_what_counts(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_compare_and_its_reports_say_what_counts(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     rows = [
         f"{word} {i},{label}" for i in range(30) for word, label in (("cat", "a"), ("dog", "b"))
@@ -378,9 +359,6 @@ def test_balanced_accuracy_of_a_constant_answer_is_known_without_error() -> None
     players = [answered.player("majority", "a" * 100), answered.player("tfidf", given)]
     laid = study_scores(answered.study("ab", given, players), BALANCED)
     found = accuracy(laid["majority"])
-    assert found is not None
     assert (found.low, found.value, found.high) == (0.5, 0.5, 0.5)
     by_rows = accuracy(study_scores(answered.study("ab", given, players))["majority"])
-    assert by_rows is not None
-    assert by_rows.low is not None
     assert by_rows.low < by_rows.value == 0.97

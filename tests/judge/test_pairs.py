@@ -1,7 +1,5 @@
 """Where one fit represents all that could have been made, run-to-run variance counts."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -55,7 +53,6 @@ def test_a_tie_of_noised_or_smaller_fits_is_seldom_called_certain(seeds: int, wh
             else (one.sizes[200], other.sizes[200])
         )
         found = compare(other_pool(one, first), other_pool(other, second))
-        assert found is not None
         certain += found.low > 0 or found.high < 0
         told = paired_difference(first.right, second.right)
         blind += told.low > 0 or told.high < 0
@@ -70,13 +67,12 @@ def test_a_rise_from_single_fits_says_what_it_assumes() -> None:
         study([lora(0.85, seeds=1, at={200: 0.8}), probe(0.8, at={200: 0.79})], 800, 1)
     )
     found = gain_from_labels(laid["lora"])
-    assert found is not None
     assert found.gained.few_runs
     assert found.estimand.startswith("a new pool of either size (fitted once")
     sides = full_pool(laid["probe"]), other_pool(laid["probe"], laid["probe"].sizes[200])
     # No seed changes it, and its pool is whole.
     assert estimand_of_sides("a new pool", sides[0]) == ARTEFACT
-    assert compare(*sides).error.second == pytest.approx(ASSUMED_SD**2)  # type: ignore[union-attr]
+    assert compare(*sides).error.second == pytest.approx(ASSUMED_SD**2)
 
 
 @pytest.mark.slow
@@ -104,7 +100,6 @@ def test_f7_of_a_fold_that_one_document_fills_the_first_rows_tell_something() ->
     seen = study([tfidf(0.6), retrieval(0.5)], 25, 1)
     seen = replace(seen, items=replace(seen.items, clusters=own))
     gap = Pairs(study_scores(seen)).difference("retrieval", "tfidf")
-    assert gap is not None
     assert gap.high - gap.low < 1.3
 
 
@@ -119,8 +114,6 @@ def test_rows_that_hang_together_are_worth_less() -> None:
     alone = paired_difference(*copied, [str(i) for i in range(400)])
     together = paired_difference(*copied, [str(i // 4) for i in range(400)])
     few, many = rows_to_decide(alone, 0.02), rows_to_decide(together, 0.02)
-    assert few is not None
-    assert many is not None
     assert many.even > 1.5 * few.even
 
 

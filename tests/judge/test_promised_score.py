@@ -1,7 +1,5 @@
 """What a candidate promises with all labels: a golden value, and real learning curves."""
 
-from __future__ import annotations
-
 from itertools import product
 from math import sqrt
 from types import SimpleNamespace
@@ -66,7 +64,7 @@ def test_bands_hold_on_the_curves_of_seven_real_sets() -> None:
             own = [scores.get((name, size, draw)) for size in (100, 300, 1_000)]
             if any(one is None for one in own) or name in ("majority", "empty", "pattern"):
                 continue
-            known = ~np.isnan(np.sum(own, axis=0))  # type: ignore[arg-type]
+            known = ~np.isnan(np.sum(own, axis=0))
             if known.sum() < ROWS:
                 continue
             few, some, all_ = (one[known] for one in own if one is not None)

@@ -1,7 +1,5 @@
 """Measures of retrieval equal those of trec_eval, and do not depend on how documents are cut."""
 
-from __future__ import annotations
-
 import random
 
 import pytest

@@ -1,7 +1,5 @@
 """How many test rows settle a question: the chances that are named are those that come true."""
 
-from __future__ import annotations
-
 from math import sqrt
 
 import numpy as np
@@ -61,8 +59,6 @@ def test_more_rows_settle_more_surely_unless_run_variance_is_the_doubt() -> None
 def test_rows_at_hand_are_not_labelled_again() -> None:
     found = paired_difference(*scores(np.random.default_rng(3), 0.05, 200, 0.25))
     needed, more = rows_to_decide(found, MARGIN), more_rows(found, MARGIN, labelled=200)
-    assert needed is not None
-    assert more is not None
     assert more.even == needed.even - 200
     assert needed.likely is None or more.likely == needed.likely - 200
     assert more_rows(found, MARGIN, labelled=needed.even) is None

@@ -1,7 +1,5 @@
 """What is used until more is known."""
 
-from __future__ import annotations
-
 import pytest
 
 from choose.judge.decision.contenders import contenders_of

@@ -1,7 +1,5 @@
 """Figures that are beside each other are of the same rows, in every sentence and table."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import replace
 from functools import cache
@@ -193,11 +191,8 @@ def test_charts_of_a_part_of_the_rows_say_so() -> None:
         for card in found.scorecards
     )
     of_curves = curves(found.model_copy(update={"scorecards": fold}))
-    assert of_curves is not None
     assert f"On 120 of {ROWS} test rows." in of_curves.caption
     of_noise, of_whole = noise(found), noise(decided("even"))
-    assert of_noise is not None
-    assert of_whole is not None
     assert "test rows" in of_noise.caption
     assert "test rows" not in of_whole.caption
     whole = decided("even")

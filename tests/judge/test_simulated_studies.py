@@ -1,7 +1,5 @@
 """How often the decision rule is right on simulated studies, with Monte-Carlo errors."""
 
-from __future__ import annotations
-
 from collections import Counter
 from math import sqrt
 

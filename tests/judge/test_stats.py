@@ -1,7 +1,5 @@
 """Golden values, independent implementations, and coverage by simulation."""
 
-from __future__ import annotations
-
 from dataclasses import astuple, replace
 from functools import cache
 from math import sqrt
@@ -101,7 +99,6 @@ def test_holm_golden_and_oracle():
 )
 def test_smallest_detectable_gain_golden(n, discordance, points):
     gain = smallest_detectable_gain(n, discordance)
-    assert gain is not None
     assert 100 * gain == pytest.approx(points, abs=0.05)
     assert rows_needed(gain, discordance) == pytest.approx(n, abs=1)
 

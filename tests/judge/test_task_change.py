@@ -1,7 +1,5 @@
 """Drift, a new class, abstaining: worlds whose truth is known, and tables worked out by hand."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np
@@ -45,7 +43,7 @@ def drifting(
             for draw in range(repetitions):
                 codes = targets.copy()
                 codes[asked] = np.where(right[:, draw], targets[asked], (targets[asked] + 1) % 4)
-                scenario = Scenario(kind="time", cut=cut, learns_from=side)  # type: ignore[arg-type]
+                scenario = Scenario(kind="time", cut=cut, learns_from=side)
                 ids = tuple(base.items.ids[i] for i in asked)
                 answers = answers_of(codes[asked])
                 runs.append(run_of(player, trial(player.name, scenario, draw), ids, answers))
@@ -64,7 +62,6 @@ def test_the_interval_of_the_drop_covers_the_truth(drop: float, draws: int, seed
     studies, inside, values = 120, 0, []
     for seed in range(studies):
         found = drop_of(study_scores(drifting(drop, seed, draws=draws, seeded=seeded))["tfidf"])
-        assert found is not None
         inside += found.low <= drop <= found.high
         values.append(found.value)
     # The Monte-Carlo error of a coverage of 95 % is 2 points, that of the mean 0.3 points.
@@ -86,7 +83,6 @@ def test_the_gate_is_wrong_seldom_and_says_its_figure() -> None:
         gate = task_stable(laid, "tfidf", 0.05)
         assert gate.status == status
         found = drop_of(laid["tfidf"])
-        assert found is not None
         assert gate.count == 2000
         assert gate.value.value == pytest.approx(-found.value)
 
@@ -95,13 +91,12 @@ def test_a_drop_stands_in_the_record_beside_its_origins() -> None:
     decision = judge(drifting(0.1, 3), Rule())
     card = next(c for c in decision.scorecards if c.candidate == "tfidf")
     drop, origins = card.stability.temporal_drop, card.stability.origins
-    assert drop is not None
     assert [o.cut for o in origins] == list(CUTS)
     assert sum(o.rows for o in origins) == 400
     assert np.isclose(np.mean([o.drop.value for o in origins]), drop.value)
     for origin in origins:
         assert np.isclose(origin.any_time.value - origin.past.value, origin.drop.value)
-    assert all(o.drop.low < o.drop.value < o.drop.high for o in origins)  # type: ignore[operator]
+    assert all(o.drop.low < o.drop.value < o.drop.high for o in origins)
     majority = next(c for c in decision.scorecards if c.candidate == "majority")
     assert majority.stability.temporal_drop is None
     assert majority.stability.origins == ()
@@ -134,7 +129,6 @@ def test_without_dates_or_splits_the_gate_says_so() -> None:
 def test_a_past_that_no_seed_changes_is_paired_with_every_draw_of_any_time() -> None:
     laid = study_scores(drifting(0.1, 2, seeded=False))
     found = drop_of(laid["tfidf"])
-    assert found is not None
     assert sorted(found.repetitions) == [1, 3]
     assert len(origins_of(laid["tfidf"])) == 4
 
@@ -170,7 +164,6 @@ def arriving(answers: dict[int, str]) -> Evidence:
 def test_recall_of_the_new_class_and_the_loss_of_the_others_by_hand() -> None:
     evidence = arriving({0: "xxyyxxxyyy", 1: "nxyyxxxyyy", 5: "nnnyxnxyyn"})
     found = new_class_of(study_scores(evidence)["tfidf"])
-    assert found is not None
     assert found.label == "new"
     assert [p.examples for p in found.points] == [0, 1, 5]
     assert [p.recall.value for p in found.points] == [0.0, 0.25, 0.75]
@@ -184,6 +177,5 @@ def test_recall_of_the_new_class_and_the_loss_of_the_others_by_hand() -> None:
 
 def test_without_a_fit_that_had_no_example_the_loss_is_unknown_and_not_zero() -> None:
     found = new_class_of(study_scores(arriving({5: "nnnnxxxyyy"}))["tfidf"])
-    assert found is not None
     assert found.points[0].loss is None
     assert new_class_of(study_scores(arriving({}))["tfidf"]) is None

@@ -1,7 +1,5 @@
 """Answers that are texts: scores are facts, stored once, and decide as labels do."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -84,21 +82,16 @@ def test_methods_for_right_and_wrong_are_not_used(stored: tuple[Decision, Store]
     assert pair.method == "paired t"  # one fit a side, no seed
 
 
-def test_stored_scores_are_read_not_computed(
-    stored: tuple[Decision, Store], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_stored_scores_are_read_not_computed(stored, monkeypatch):
     _, store = stored
     trial = store.grid()[1][0]
     monkeypatch.setattr(Extraction, "score", None)
     run = Store.open(store.path).get(trial)
-    assert run is not None
     assert {"field-f1", "exact-record", LENIENT} == run.scores[CLEAN].keys()
 
 
 @pytest.mark.parametrize("damage", ["absent", "zeros", "others"])
-def test_scores_are_computed_anew_without_asking_any_model(
-    stored: tuple[Decision, Store], tmp_path: Path, damage: str
-) -> None:
+def test_scores_are_computed_anew_without_asking_any_model(stored, tmp_path, damage):
     decision, store = stored
     for file in store.path.rglob("*"):
         if file.is_file():
@@ -121,9 +114,7 @@ def test_scores_are_computed_anew_without_asking_any_model(
     assert all((pl.read_parquet(f)["scoring"] != "other").all() for f in files)
 
 
-def test_malformed_answers_count_as_wrong_and_have_a_lenient_score(
-    stored: tuple[Decision, Store],
-) -> None:
+def test_malformed_answers_count_as_wrong_and_have_a_lenient_score(stored):
     _, store = stored
     run = next(r for r in evidence_of(store).runs if r.trial.candidate == "chatty")
     answers, scores = run.answers[CLEAN], run.scores[CLEAN]
@@ -141,16 +132,13 @@ def test_equal_texts_have_equal_codes(stored: tuple[Decision, Store]) -> None:
     evidence = evidence_of(store)
     panel = study_scores(evidence, rule_of(store.study, store.dataset.task).measure)
     table = panel["good"].main
-    assert table is not None
     same = table.outputs == panel.rows.targets[:, None]
     assert (table.right[same] == 1).all()
     assert 0 < same.mean() < 1
 
 
 @pytest.mark.parametrize("value", [3.2, float("nan"), "good", None])
-def test_a_metric_that_gives_no_score_is_one_line(
-    value: object, stored: tuple[Decision, Store], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_metric_that_gives_no_score_is_one_line(value, stored, monkeypatch, tmp_path):
     text_studies.install(monkeypatch)
     monkeypatch.setattr(Extraction, "score", lambda *_: {"field-f1": value, "exact-record": 1.0})
     with pytest.raises(StudyError, match=r"'field-f1' gave .*; it must give a number from 0 to 1"):
@@ -230,9 +218,7 @@ def test_rows_stand_side_by_side(stored: tuple[Decision, Store]) -> None:
     assert all(row.text is None for row in rows_)  # the record holds no input
 
 
-def test_better_and_worse_rows_are_counted_against_the_choice(
-    stored: tuple[Decision, Store],
-) -> None:
+def test_better_and_worse_rows_are_counted_against_the_choice(stored):
     found = {s.candidate: s for s in stored[0].standings}
     assert found["good"].better is None
     assert found["empty"].better == 0
@@ -252,9 +238,7 @@ def test_a_value_stands_in_the_input_if_its_words_do() -> None:
     )
 
 
-def test_right_values_that_candidates_contradict_alike_are_suspect(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_right_values_that_candidates_contradict_alike_are_suspect(monkeypatch, tmp_path):
     """Targets are wrong in four rows; the fakes read the text and mostly agree on the true one."""
     text_studies.install(monkeypatch)
     examples = rows(80)
@@ -274,9 +258,7 @@ def test_right_values_that_candidates_contradict_alike_are_suspect(
 
 
 @pytest.mark.parametrize("division", ["cross-fit", "held-out"])
-def test_suspects_come_from_out_of_fold_answers_to_their_own_row(
-    division: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_suspects_come_from_out_of_fold_answers_to_their_own_row(division, monkeypatch, tmp_path):
     """Fits on few rows, on added noise or on the row itself say ``Leak``, which each text holds."""
     text_studies.install(monkeypatch)
     plain = [replace(e, text=f"{e.text} Leak") for e in rows(240)]
@@ -339,9 +321,7 @@ def dated(examples: list[Example]) -> Dataset:
     return dataset(days)
 
 
-def test_the_share_of_right_records_can_decide(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_share_of_right_records_can_decide(tmp_path, monkeypatch):
     """The verdict, its margin and each figure are those of the named score."""
     text_studies.install(monkeypatch)
     data = dataset(rows())
@@ -371,9 +351,7 @@ def test_the_share_of_right_records_can_decide(
         ("accuracy", 0.3, "an accuracy of at least 0.3", "an accuracy of 0."),
     ],
 )
-def test_a_least_score_states_what_it_is_held_against(
-    metric: str, least: float, expected: str, found: str, stored: tuple[Decision, Store]
-) -> None:
+def test_a_least_score_states_what_it_is_held_against(metric, least, expected, found, stored):
     goal = {**stored[0].goal, "measure": {"metric": metric}}
     check = not_under(stored[0].model_copy(update={"goal": goal}), least)
     assert check.expected == expected
@@ -394,9 +372,7 @@ def lost(tmp_path_factory: pytest.TempPathFactory) -> Decision:
         return compared(dataset(some), folder, *names, seeds=2)[0]
 
 
-def test_who_lost_by_the_format_of_its_answers_alone_is_named(
-    lost: Decision, stored: tuple[Decision, Store]
-) -> None:
+def test_who_lost_by_the_format_of_its_answers_alone_is_named(lost, stored):
     """A server wrapped right records in Markdown fences; "prompting loses by 100 points" it said.
 
     Only a candidate whose repaired answers would reach the chosen one is named.
@@ -437,7 +413,6 @@ def test_a_metric_by_which_another_family_leads_is_said(monkeypatch: pytest.Monk
     case: Any = SimpleNamespace(contenders=SimpleNamespace(panel=panel, best=best), **facts)
     [ahead] = other_metric(case)
     assert (ahead.names, ahead.what, ahead.rows) == (("lora", "copy"), "rouge-l", 2)
-    assert ahead.value is not None
     assert ahead.value.value == pytest.approx(0.2)
     case.margin = 0.3
     assert [*other_metric(case)] == []

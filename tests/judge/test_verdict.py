@@ -1,7 +1,5 @@
 """The verdict on hand-made worlds: kinds, chances, caveats and edges."""
 
-from __future__ import annotations
-
 import json
 import warnings
 from dataclasses import replace
@@ -438,8 +436,6 @@ def test_a_target_needs_the_whole_interval():
 
 def test_rows_to_decide():
     found = rows_to_decide(made(0.05, -0.01, 0.11), 0.02)
-    assert found is not None
-    assert found.likely is not None
     assert 400 < found.even < found.likely
     assert rows_to_decide(made(0.03, -0.02, 0.08, run_share=0.7), 0.02) is None
 

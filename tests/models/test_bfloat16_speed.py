@@ -55,9 +55,7 @@ def test_nothing_is_measured_without_instructions_for_it(monkeypatch: pytest.Mon
     assert not machine.bfloat16_is_fast()
 
 
-def test_a_cache_that_cannot_be_written_only_costs_time(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_cache_that_cannot_be_written_only_costs_time(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("CHOOSE_CACHE", str(tmp_path / "file" / "cache"))
     assert machine.bfloat16_is_fast()

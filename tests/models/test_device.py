@@ -1,7 +1,5 @@
 """Behaviour on an accelerator, with torch's functions replaced: no test machine has one."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys
@@ -30,9 +28,7 @@ from support import tiny_models as tiny
         (False, False, torch.float32),
     ],
 )
-def test_bfloat16_where_a_card_computes_it_itself(
-    monkeypatch: pytest.MonkeyPatch, real: bool, emulated: bool, expected: torch.dtype
-) -> None:
+def test_bfloat16_where_a_card_computes_it_itself(monkeypatch, real, emulated, expected):
     def supported(including_emulation: bool = True) -> bool:
         return real or (including_emulation and emulated)
 
@@ -46,9 +42,7 @@ def test_bfloat16_where_a_card_computes_it_itself(
 
 
 @pytest.mark.parametrize("device", ["cuda", "cuda:0", "mps", "cpu"])
-def test_the_clock_stops_when_the_device_has_done_its_work(
-    monkeypatch: pytest.MonkeyPatch, device: str
-) -> None:
+def test_the_clock_stops_when_the_device_has_done_its_work(monkeypatch, device):
     order: list[str] = []
 
     class Decoder:
@@ -79,9 +73,7 @@ def test_a_text_is_one_block_of_attention_on_an_accelerator() -> None:
     assert (block.end, tuple(block.bias.shape)) == (600, (1200, 600))
 
 
-def test_a_processor_without_avx2_is_said_once(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_processor_without_avx2_is_said_once(monkeypatch, capsys):
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "DEFAULT")
     monkeypatch.setattr(runtime.platform, "machine", lambda: "x86_64")
     runtime.device.cache_clear()
@@ -107,7 +99,6 @@ def test_both_cache_keys_name_the_device(tmp_path: Path, monkeypatch: pytest.Mon
         load_causal(str(tiny.causal_lm(tmp_path / "lm"))).cache,
     ]
     for cache in caches:
-        assert cache is not None
         assert "cpu Tesla T4" in cache.made_by
 
 
@@ -121,9 +112,7 @@ SETTINGS: dict[str, dict[str, Any]] = {"Qwen2": {}, "Gemma2": {"head_dim": 8}}
     reason="this torch knows no devices that are written in Python",
 )
 @pytest.mark.parametrize("kind", ["Llama", *SETTINGS])
-def test_a_card_gets_the_same_numbers_and_no_tensor_of_the_processor(
-    kind: str, tmp_path: Path
-) -> None:
+def test_a_card_gets_the_same_numbers_and_no_tensor_of_the_processor(kind, tmp_path):
     """Labels, answers and adapters on a pretended card, where mixing devices is an error."""
     from transformers import AutoTokenizer
 

@@ -1,7 +1,5 @@
 """Embeddings: unit vectors, computed once a text, with their cost."""
 
-from __future__ import annotations
-
 import json
 from collections import Counter
 from pathlib import Path
@@ -78,8 +76,8 @@ def test_other_poolings_see_no_padding(pooling: str, tmp_path: Path) -> None:
 
 
 def test_only_feed_forward_layers_round_to_bfloat16_and_their_vectors_have_a_cache_of_their_own(
-    spec: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    spec, monkeypatch
+):
     exact = load_encoder(spec)
     monkeypatch.setenv("CHOOSE_ENCODER_DTYPE", "bfloat16")
     encoder = load_encoder(spec)
@@ -126,9 +124,7 @@ def test_layers_that_compute_otherwise_keep_their_padding(spec: str) -> None:
     assert np.abs(encoder.embed(TEXTS) - plain(encoder, TEXTS)).max() < 2e-6
 
 
-def test_without_packed_weights_padding_is_skipped_too(
-    spec: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_packed_weights_padding_is_skipped_too(spec, monkeypatch):
     monkeypatch.setattr(unpadded_encoder, "can_pack", lambda _: False)
     encoder = Encoder(untuned(spec))
     with unpadded(encoder.model) as skips:
@@ -190,9 +186,7 @@ def test_a_checkpoint_in_half_precision_is_computed_in_whole(half: str, tmp_path
     assert np.allclose(np.linalg.norm(cold, axis=1), 1, atol=1e-6)
 
 
-def test_where_memory_runs_out_fewer_texts_are_embedded_at_a_time(
-    spec: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_where_memory_runs_out_fewer_texts_are_embedded_at_a_time(spec, monkeypatch):
     encoder, sizes = Encoder(untuned(spec)), list[int]()
     whole, encode = encoder.embed(TEXTS), encoder.model.encode
 

@@ -1,10 +1,6 @@
 """Settings in environment variables are checked before anything is run."""
 
-from __future__ import annotations
-
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -36,14 +32,7 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     ids=" ".join,
 )
 @pytest.mark.parametrize(("name", "wrong"), WRONG)
-def test_a_wrong_setting_is_one_red_line(
-    choose: Callable[..., Any],
-    places: dict[str, Path],
-    monkeypatch: pytest.MonkeyPatch,
-    command: list[str],
-    name: str,
-    wrong: str,
-) -> None:
+def test_a_wrong_setting_is_one_red_line(choose, places, monkeypatch, command, name, wrong):
     monkeypatch.setenv(name, wrong)
     result = choose(*[places.get(word, word) for word in command])
     assert result.code == 2

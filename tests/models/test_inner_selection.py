@@ -1,7 +1,5 @@
 """Settings chosen on inner folds: what is chosen, what it is worth, and when nothing is chosen."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

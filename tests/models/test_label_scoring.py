@@ -1,7 +1,5 @@
 """Label scores: exact, the same alone and in a batch, and no text can break the template."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -124,9 +122,7 @@ def test_company_changes_nothing(folder: Path, dtype: str) -> None:
         assert (alone[0] == together[number]).all()
 
 
-def test_an_answer_is_computed_once_and_remembers_its_cost(
-    lm: CausalLM, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_answer_is_computed_once_and_remembers_its_cost(lm, monkeypatch):
     first = lm.score(prompts(lm), trie(lm))
     monkeypatch.setattr(lm, "tree_pass", lambda *_: pytest.fail("it was computed again"))
     again = lm.score(prompts(lm), trie(lm))
@@ -143,9 +139,7 @@ def test_equal_prompts_had_cost_what_one_does(lm: CausalLM) -> None:
     assert warm.cached_seconds == cold.latency[0] > 0
 
 
-def test_a_pass_holds_no_more_logits_than_there_is_room_for(
-    lm: CausalLM, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_pass_holds_no_more_logits_than_there_is_room_for(lm, monkeypatch):
     asked, grown = prompts(lm), trie(lm)
     together = lm.score(asked, grown).logprobs
     lm.answers.clear()
@@ -261,9 +255,7 @@ def test_added_words_keep_their_tokens(marked: ChatTemplate) -> None:
 
 @pytest.mark.parametrize("text", [*HOSTILE, *MARKS])
 @pytest.mark.parametrize("way", ["special", "added"])
-def test_a_text_cannot_become_layout(
-    lm: CausalLM, marked: ChatTemplate, way: str, text: str
-) -> None:
+def test_a_text_cannot_become_layout(lm, marked, way, text):
     template = lm.template if way == "special" else marked
     calm = template.prompt([("system", "s"), ("user", "calm")], 1)
     hostile = template.prompt([("system", "s"), ("user", single_line(text))], 1)
@@ -335,9 +327,7 @@ LOOP = "{%% for %s in range(100000) %%}"
     ],
     ids=["loops", "macro"],
 )
-def test_a_template_that_never_ends_is_one_line(
-    folder: Path, template: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_template_that_never_ends_is_one_line(folder, template, monkeypatch):
     """M13: three nested loops held a run over its budget."""
     from transformers import AutoTokenizer
 
@@ -473,9 +463,7 @@ SMALL = {
         ("Mamba", {"hidden_size": 32, "num_hidden_layers": 2, "state_size": 4}, False),
     ],
 )  # fmt: skip
-def test_any_architecture_is_scored_right(
-    name: str, settings: dict[str, Any], tree: bool, lm: CausalLM, tmp_path: Path
-) -> None:
+def test_any_architecture_is_scored_right(name, settings, tree, lm, tmp_path):
     other = load_causal(str(tiny.random_lm(tmp_path, name, settings, lm.template.tokenizer)))
     assert other.tree is tree, "what places tokens or attends in its own way takes the slow way"
     other.model.float()
@@ -493,9 +481,7 @@ ROPES: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize(("name", "rope"), [("Phi3", "longrope"), ("Llama", "dynamic")])
-def test_a_long_prompt_does_not_turn_the_others(
-    name: str, rope: str, lm: CausalLM, tmp_path: Path
-) -> None:
+def test_a_long_prompt_does_not_turn_the_others(name, rope, lm, tmp_path):
     """Such models may turn their keys by the longest text in a pass."""
     import torch
     import transformers
@@ -552,9 +538,7 @@ def test_half_precision_stays_near_the_whole(tmp_path: Path) -> None:
     assert np.abs(apart).max() < 0.1
 
 
-def test_a_model_that_misplaces_tokens_slightly_is_scored_the_slow_way(
-    lm: CausalLM, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_model_that_misplaces_tokens_slightly_is_scored_the_slow_way(lm, monkeypatch):
     """Half a nat would change answers; rounding of float32 is a thousandth of that."""
     assert supports_tree_attention(lm)
     straight = CausalLM.tree_pass

@@ -1,7 +1,5 @@
 """A prompted model and the base of an adapter are one set of weights in memory."""
 
-from __future__ import annotations
-
 import gc
 import inspect
 from pathlib import Path
@@ -67,7 +65,7 @@ def test_tuning_leaves_the_prompted_model_as_it_was(folder: Path) -> None:
     tuned.fit(TASK, pool())
     tuned.predict(questions())
     lm.answers.clear()
-    assert np.array_equal(prompted.predict(questions()).scores, before)  # type: ignore[arg-type]
+    assert np.array_equal(prompted.predict(questions()).scores, before)
     now = dict(lm.model.named_parameters())
     assert all(torch.equal(now[name], tensor) for name, tensor in weights.items())
 

@@ -1,7 +1,5 @@
 """The cache: used by later processes, never wrong, never in the way."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import signal
@@ -53,9 +51,7 @@ def file(path: Path, limit: int = 10**9) -> CacheFile:
     return CacheFile(path, limit, pytest.fail)
 
 
-def test_the_next_process_finds_vectors_to_the_bit_and_what_they_had_cost(
-    spec: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_next_process_finds_vectors_to_the_bit_and_what_they_had_cost(spec, monkeypatch):
     with caching():
         first = anew(spec)
         vectors = first.embed(TEXTS)
@@ -75,7 +71,7 @@ def test_a_warm_probe_answers_the_same_and_costs_what_it_had_cost(spec: str) -> 
         probe = build("probe", seed=0, encoder=spec)
         with caching():
             probe.fit(TASK, rows)
-            runs.append((probe.predict([r.item() for r in rows]), probe.facts()["cached_seconds"]))  # type: ignore[attr-defined]
+            runs.append((probe.predict([r.item() for r in rows]), probe.facts()["cached_seconds"]))
     (cold, before), (warm, after) = runs
     assert np.array_equal(cold.scores, warm.scores)
     assert after > before >= 0
@@ -86,9 +82,7 @@ def test_nothing_is_cached_outside_of_a_study(spec: str, folder: Path) -> None:
     assert not folder.exists()
 
 
-def test_zero_gigabytes_switch_it_off(
-    spec: str, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_zero_gigabytes_switch_it_off(spec, folder, monkeypatch):
     monkeypatch.setenv("CHOOSE_KEEP_GB", "0")
     with caching():
         anew(spec).embed(TEXTS)
@@ -121,9 +115,7 @@ def test_other_weights_number_types_and_labels_are_other_keys() -> None:
         assert not ResultCache(("a", "float32"), np.float64).get([b"k"])
 
 
-def test_the_least_recently_used_are_evicted(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_least_recently_used_are_evicted(tmp_path, monkeypatch):
     here = file(tmp_path / "small.sqlite", limit=2_000_000)
     now = cache_file.time.time()
     for day in range(10):
@@ -169,9 +161,7 @@ def test_a_damaged_file_is_replaced(content: bytes, tmp_path: Path) -> None:
         None,
     ],
 )
-def test_an_error_that_is_not_of_the_file_deletes_nothing(
-    code: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_error_that_is_not_of_the_file_deletes_nothing(code, tmp_path, monkeypatch):
     path, told = tmp_path / "f.sqlite", []
     file(path).put({b"k": (b"v", 1.0)})
 
@@ -194,9 +184,7 @@ def test_an_error_that_is_not_of_the_file_deletes_nothing(
     "code",
     [sqlite3.SQLITE_CORRUPT_INDEX, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_IOERR_SHORT_READ],
 )
-def test_an_error_of_the_file_itself_replaces_it(
-    code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_error_of_the_file_itself_replaces_it(code, tmp_path, monkeypatch):
     here, codes, write = file(tmp_path / "f.sqlite"), [code], cache_file._write
     here.put({b"k": (b"v", 1.0)})
 
@@ -205,7 +193,7 @@ def test_an_error_of_the_file_itself_replaces_it(
             error = sqlite3.DatabaseError("broken")
             error.sqlite_errorcode = codes.pop()
             raise error
-        write(*arguments)  # type: ignore[arg-type]
+        write(*arguments)
 
     monkeypatch.setattr(cache_file, "_write", fails_once)
     here.put({b"later": (b"v", 1.0)})
@@ -221,9 +209,7 @@ def test_an_unusable_path_is_reported_once(tmp_path: Path) -> None:
     assert len(told) == 1
 
 
-def test_a_full_disk_is_reported_once_and_computed_through(
-    spec: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_full_disk_is_reported_once_and_computed_through(spec, monkeypatch, capsys):
     def full(*_: object) -> None:
         error = sqlite3.OperationalError("database or disk is full")
         error.sqlite_errorcode = sqlite3.SQLITE_FULL
@@ -240,9 +226,7 @@ def test_a_full_disk_is_reported_once_and_computed_through(
     assert "CHOOSE_KEEP_GB=0" in said
 
 
-def test_a_locked_file_is_not_waited_for_forever(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_locked_file_is_not_waited_for_forever(tmp_path, monkeypatch):
     monkeypatch.setattr(cache_file, "BUSY_TIMEOUT", 0.1)
     here = file(tmp_path / "f.sqlite")
     here.put({b"k": (b"v", 1.0)})
@@ -255,9 +239,7 @@ def test_a_locked_file_is_not_waited_for_forever(
     assert here.get([b"later"])
 
 
-def test_a_changed_file_in_a_nested_folder_is_another_key(
-    spec: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_changed_file_in_a_nested_folder_is_another_key(spec, tmp_path, monkeypatch):
     code = tmp_path / "models"
     shutil.copytree(cache.MODEL_CODE, code, ignore=shutil.ignore_patterns("__pycache__"))
     assert cache.source_digest(code) == cache.source_digest(cache.MODEL_CODE)
@@ -268,9 +250,9 @@ def test_a_changed_file_in_a_nested_folder_is_another_key(
         monkeypatch.setattr(cache, "MODEL_CODE", code)
         cache.environment.cache_clear()
         encoder, texts = load_encoder(spec), []
-        fresh = Encoder(encoder.model, ResultCache(encoder.cache.made_by))  # type: ignore[union-attr]
+        fresh = Encoder(encoder.model, ResultCache(encoder.cache.made_by))
         encode = fresh._encode
-        fresh._encode = lambda some: texts.extend(some) or encode(some)  # type: ignore[method-assign, func-returns-value]
+        fresh._encode = lambda some: texts.extend(some) or encode(some)
         with caching():
             fresh.embed(TEXTS)
         return len(texts)
@@ -319,7 +301,6 @@ def test_several_processes_write_at_once(tmp_path: Path) -> None:
 def test_a_kill_loses_no_written_entry(tmp_path: Path) -> None:
     path = tmp_path / "f.sqlite"
     process = writer(path, "a", 10**9)
-    assert process.stdout is not None
     for line in process.stdout:
         if int(line) >= 1000:
             break
@@ -330,7 +311,7 @@ def test_a_kill_loses_no_written_entry(tmp_path: Path) -> None:
     assert found[b"a 7"][1] == 7.0
 
 
-def test_models_shows_the_size_of_the_cache_and_clears_it(choose, folder: Path) -> None:  # type: ignore[no-untyped-def]
+def test_models_shows_the_size_of_the_cache_and_clears_it(choose, folder: Path) -> None:
     with caching():
         ResultCache(("a",)).put({b"%d" % n: (ROW, 1.0) for n in range(9)})
     told = choose("models")

@@ -1,7 +1,5 @@
 """Products of packed weights: results as torch gives them, and a model that stays as it was."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

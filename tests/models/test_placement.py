@@ -1,7 +1,5 @@
 """Where weights go, and what happens when memory runs out: real errors, injected figures."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -97,9 +95,7 @@ def test_a_card_that_would_hold_a_model_is_named(monkeypatch: pytest.MonkeyPatch
         place(EIGHT, "m", torch.bfloat16, False)
 
 
-def test_what_torch_keeps_of_tensors_that_are_gone_is_free(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_what_torch_keeps_of_tensors_that_are_gone_is_free(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda card: (3 * GB, 24 * GB))
     monkeypatch.setattr(torch.cuda, "memory_reserved", lambda card: [19 * GB, 0][card])
@@ -124,9 +120,7 @@ def test_memory_errors_of_cards_are_known(says: str) -> None:
     assert not memory.is_out_of_memory(RuntimeError("CUDA error: CUBLAS_STATUS_INVALID_VALUE"))
 
 
-def test_tuning_that_the_machine_does_not_hold_is_refused(
-    folder: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_tuning_that_the_machine_does_not_hold_is_refused(folder, monkeypatch):
     """A base is held three times on a CPU; the system would end the process without a word."""
     monkeypatch.setattr(placement, "free_machine_bytes", lambda: 20_000)
     base = replace(load_base(folder), engine_state={})
@@ -137,9 +131,7 @@ def test_tuning_that_the_machine_does_not_hold_is_refused(
 
 
 @pytest.mark.parametrize("packing", [True, False])
-def test_tuning_without_packed_products_needs_one_copy(
-    packing: bool, folder: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_tuning_without_packed_products_needs_one_copy(packing, folder, monkeypatch):
     """Both directions are then views of the same memory; it was refused for lack of a second."""
     base = replace(load_base(folder), engine_state={})
     size = 2 if trains_in_bfloat16("cpu") else 4
@@ -175,9 +167,7 @@ def test_four_bits_fit_where_sixteen_do_not(monkeypatch: pytest.MonkeyPatch) -> 
         ("cpu", 14, False, "this machine has 14.0 GB free"),
     ],
 )
-def test_too_little_memory_is_said_with_what_would_fit(
-    monkeypatch: pytest.MonkeyPatch, kind: str, free: float, four_bit: bool, says: str
-) -> None:
+def test_too_little_memory_is_said_with_what_would_fit(monkeypatch, kind, free, four_bit, says):
     if four_bit:
         pytest.importorskip("bitsandbytes")
     on(monkeypatch, kind, free)
@@ -185,9 +175,7 @@ def test_too_little_memory_is_said_with_what_would_fit(
         place(EIGHT, "m", torch.bfloat16, four_bit)
 
 
-def test_a_model_that_does_not_fit_is_not_loaded(
-    folder: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_model_that_does_not_fit_is_not_loaded(folder, monkeypatch):
     monkeypatch.setattr(placement, "free_bytes", lambda _: [10_000])
     with pytest.raises(ModelError, match=r"needs .* its 0 million weights alone, .* has 0 MB free"):
         adapters._loaded.__wrapped__(folder, weights_digest(folder), False)
@@ -301,9 +289,7 @@ def head_gradients(run: ClassifierRun) -> list[torch.Tensor]:
 @pytest.mark.slow
 @pytest.mark.parametrize("family", ["Qwen3", "DeBERTa-v3"])
 @pytest.mark.parametrize("room", [36, 12])
-def test_a_batch_is_trained_in_parts_where_memory_runs_out(
-    family: str, room: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_batch_is_trained_in_parts_where_memory_runs_out(family, room, tmp_path, monkeypatch):
     """The gradient of a batch is that of its parts, and of layers that are computed twice."""
     monkeypatch.setattr("choose.models.lora.training_run.trains_in_bfloat16", lambda _: False)
     known = {**DECODERS, **ENCODERS}[family]
@@ -340,9 +326,7 @@ def test_prediction_goes_on_where_memory_ran_out(folder: str) -> None:
     torch.testing.assert_close(parts, whole, rtol=0, atol=1e-4)
 
 
-def test_a_tuned_encoder_reads_on_where_memory_ran_out(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_tuned_encoder_reads_on_where_memory_ran_out(tmp_path, monkeypatch):
     base = load_base(str(tiny.encoder(tmp_path / "encoder")))
     model = TunedEncoder(base, own_copy(base))
     rows = [[5 + (i * j) % 20 for j in range(4 + i)] for i in range(20)]
@@ -371,7 +355,7 @@ def test_a_loss_that_is_no_number_fails_with_its_step(folder: str) -> None:
             run.weights.fill_(torch.nan)
         apply()
 
-    run.apply_gradients = spoil  # type: ignore[method-assign]
+    run.apply_gradients = spoil
     with pytest.raises(StrategyError, match=r"NaN or infinite at step 3 of 3.*learning_rate"):
         train(run)
     assert steps == [0, 1, 2]
@@ -393,9 +377,7 @@ def test_a_gpu_that_is_not_here_is_refused(value: str, monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize(("newer", "kind"), [(True, torch.bfloat16), (False, torch.float32)])
-def test_macs_hold_bases_in_bfloat16_where_they_can(
-    newer: bool, kind: torch.dtype, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_macs_hold_bases_in_bfloat16_where_they_can(newer, kind, monkeypatch):
     monkeypatch.delenv("CHOOSE_DTYPE", raising=False)
     monkeypatch.setattr(compute_settings, "device", lambda: "mps")
     monkeypatch.setattr(compute_settings, "dtype", compute_settings.dtype.__wrapped__)
@@ -456,9 +438,7 @@ def test_sizes_are_read_from_headers(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["float32", "bfloat16"])
-def test_four_bit_weights_answer_and_are_tuned(
-    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_four_bit_weights_answer_and_are_tuned(kind, tmp_path, monkeypatch):
     pytest.importorskip("bitsandbytes")
     monkeypatch.setenv("CHOOSE_DTYPE", kind)
     compute_settings.dtype.cache_clear()

@@ -20,9 +20,7 @@ from choose.progress import LoopProgress, TimeLimitReached, time_limit
 
 
 @pytest.mark.parametrize("C", [1.0, 10.0])
-def test_few_rows_with_many_features_give_the_same_probabilities(
-    C: float, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_few_rows_with_many_features_give_the_same_probabilities(C, monkeypatch):
     rng = np.random.default_rng(0)
     rows = random_sparse(160, 2000, density=0.02, format="csr", rng=rng)
     targets = [f"c{i}" for i in rng.integers(0, 5, 120)]
@@ -103,9 +101,7 @@ def test_a_fit_in_bounded_memory_is_the_fit_of_scikit_learn(classes: int) -> Non
         )
 
 
-def test_a_large_fit_leaves_out_the_rarest_features_and_can_be_saved(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_large_fit_leaves_out_the_rarest_features_and_can_be_saved(monkeypatch):
     """M1: what many classes with many features take in memory is bounded."""
     monkeypatch.setattr(bounded, "MAX_PLAIN_WEIGHTS", 100)
     monkeypatch.setattr(bounded, "MAX_WEIGHTS", 400)

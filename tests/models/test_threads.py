@@ -1,12 +1,9 @@
 """The number of threads follows the steps of an engine, and can be set."""
 
-from __future__ import annotations
-
 import os
 import sys
 from collections.abc import Callable
 from dataclasses import astuple
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -67,9 +64,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[int, float]], Mac
         ({1: 1.0, 2: 1.05}, 1),
     ],
 )
-def test_the_number_with_which_steps_are_fastest(
-    machine: Callable[[dict[int, float]], Machine], seconds: dict[int, float], best: int
-) -> None:
+def test_the_number_with_which_steps_are_fastest(machine, seconds, best):
     made, steps = machine(seconds), TimedSteps()
     made.run(steps, WARM_UP + ROUNDS * len(seconds))
     assert made.run(steps, 5) == [best] * 5
@@ -84,17 +79,13 @@ def test_first_steps_do_not_count(machine: Callable[[dict[int, float]], Machine]
 
 
 @pytest.mark.parametrize("most", [2, 64])
-def test_a_choice_among_all_cores_costs_under_two_percent(
-    machine: Callable[[dict[int, float]], Machine], most: int
-) -> None:
+def test_a_choice_among_all_cores_costs_under_two_percent(machine, most):
     made = machine({n: 1 / n for n in range(1, most + 1)})
     made.run(TimedSteps(), 300)
     assert made.now < 1.02 * 300 * 10 / most
 
 
-def test_all_cores_are_left_when_another_program_takes_one_and_used_again_after_it(
-    machine: Callable[[dict[int, float]], Machine],
-) -> None:
+def test_all_cores_are_left_when_another_program_takes_one_and_used_again_after_it(machine):
     made, steps = machine({1: 1.9, 2: 1.0}), TimedSteps()
     assert made.run(steps, 100)[-1] == 2
     made.seconds = {1: 1.9, 2: 6.0}
@@ -106,9 +97,7 @@ def test_all_cores_are_left_when_another_program_takes_one_and_used_again_after_
     assert made.run(steps, 1000) == [2] * 1000
 
 
-def test_a_single_slow_step_and_longer_texts_change_nothing(
-    machine: Callable[[dict[int, float]], Machine],
-) -> None:
+def test_a_single_slow_step_and_longer_texts_change_nothing(machine):
     made, steps = machine({1: 1.9, 2: 1.0}), TimedSteps()
     made.run(steps, 20)
     for n in range(30):
@@ -127,9 +116,7 @@ def test_a_step_that_fails_is_not_timed(machine: Callable[[dict[int, float]], Ma
     assert made.run(steps, 3) == [2] * 3
 
 
-def test_a_process_with_one_core_has_nothing_to_choose(
-    machine: Callable[[dict[int, float]], Machine], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_process_with_one_core_has_nothing_to_choose(machine, monkeypatch):
     made = machine({1: 1.0, 2: 0.5})
     monkeypatch.setattr(timed_steps, "cores", lambda: 1)  # affinity, or half a core's quota
     assert made.run(TimedSteps(), 20) == [1] * 20
@@ -148,9 +135,7 @@ def test_cores_heed_affinity_and_quota(monkeypatch: pytest.MonkeyPatch) -> None:
     assert thread_counts() == [3, 2, 1]
 
 
-def test_a_number_that_is_set_holds(
-    machine: Callable[[dict[int, float]], Machine], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_number_that_is_set_holds(machine, monkeypatch):
     made, steps = machine({1: 1.9, 2: 1.0}), TimedSteps()
     monkeypatch.setenv("CHOOSE_THREADS", "1")
     assert made.run(steps, 20) == [1] * 20
@@ -172,9 +157,7 @@ def test_the_batches_of_an_epoch_are_its_steps_by_their_tokens() -> None:
     assert shares == pytest.approx([6 / 32, 70 / 32, 20 / 32])
 
 
-def test_threads_are_set_before_a_model_is_tested(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_threads_are_set_before_a_model_is_tested(tmp_path, monkeypatch):
     """On a busy machine the test of a model that was loaded first took minutes, with all cores."""
     done: list[str] = []
     monkeypatch.setattr(loading, "set_spare_threads", lambda: done.append("threads"))

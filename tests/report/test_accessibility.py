@@ -1,7 +1,5 @@
 """The page for those who cannot see it, see it dimly, or have no mouse."""
 
-from __future__ import annotations
-
 import re
 from importlib.resources import files
 from itertools import pairwise

@@ -3,8 +3,6 @@
 ``APPROVE=1 pytest tests/report/test_approved.py`` writes them anew; read the difference.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Iterator
 from functools import partial

@@ -56,7 +56,6 @@ def test_one_missing_price_is_named():
 
 def test_the_chart_of_volumes_is_told_without_colour(priced):
     figure = volumes(priced)
-    assert figure is not None
     assert "stroke-dasharray" in figure.drawing
     assert "lora" in figure.drawing
     assert "probe costs least at 100 answers a month" in figure.caption

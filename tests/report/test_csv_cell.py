@@ -1,7 +1,5 @@
 """Cells of CSV files that a spreadsheet may open."""
 
-from __future__ import annotations
-
 import pytest
 
 from choose.files import csv_cell

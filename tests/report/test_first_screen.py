@@ -1,7 +1,5 @@
 """The first screen: one screen, figures of the record, harmless at every size and encoding."""
 
-from __future__ import annotations
-
 import io
 import re
 import shlex
@@ -35,7 +33,7 @@ EVERY: list[Make] = [
     decisions.bare,
     decisions.hostile,
     decisions.served,
-    *(lambda kind=kind: decisions.decision(kind) for kind in get_args(Kind)),  # type: ignore[misc]
+    *(lambda kind=kind: decisions.decision(kind) for kind in get_args(Kind)),
 ]
 
 
@@ -56,9 +54,7 @@ FITTING = [made for made in EVERY if made is not decisions.crowded]
 
 @pytest.mark.parametrize("made", FITTING)
 @pytest.mark.parametrize(("width", "height"), [(80, 40), (80, 24), (160, 50), (100, 40)])
-def test_it_fits_the_screen_with_the_prompt_and_the_path_of_the_report(
-    made: Make, width: int, height: int
-) -> None:
+def test_it_fits_the_screen_with_the_prompt_and_the_path_of_the_report(made, width, height):
     lines = shown(made(), width, height).splitlines()
     assert len(lines) <= min(height, 40) - 2
     assert max(map(cell_len, lines)) <= width
@@ -174,7 +170,7 @@ def test_a_long_command_can_be_copied_as_it_is_shown() -> None:
     verdict = base.verdict.model_copy(update={"steps": (step,)})
     out = io.StringIO()
     options = {"width": 80, "height": 40, "force_terminal": True, "color_system": None}
-    Console(file=out, _environ={}, **options).print(  # type: ignore[arg-type]
+    Console(file=out, _environ={}, **options).print(
         render(base.model_copy(update={"verdict": verdict}))
     )
     lines = out.getvalue().splitlines()

@@ -1,11 +1,8 @@
 """The HTML page: everything in it, nothing that runs, nothing that leaves."""
 
-from __future__ import annotations
-
 import re
 import shutil
 import subprocess
-from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -78,7 +75,7 @@ def poisoned(vectors: tuple[str, ...]) -> Decision:
 
 @pytest.mark.parametrize("kind", get_args(Kind))
 def test_every_verdict_makes_a_whole_page(kind: str) -> None:
-    page = page_of(decisions.decision(kind))  # type: ignore[arg-type]
+    page = page_of(decisions.decision(kind))
     tags = parsed(page)
     assert not tags.open
     assert not tags.wrong
@@ -94,9 +91,7 @@ def test_a_record_with_nothing_measured_makes_a_page() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("render", [page_of, render_markdown], ids=["page", "pull request"])
-def test_a_served_model_shows_its_speed_and_the_fits_what_they_noted(
-    render: Callable[[Decision], str],
-) -> None:
+def test_a_served_model_shows_its_speed_and_the_fits_what_they_noted(render):
     text = re.sub(r"<[^>]+>|\\\\", " ", render(decisions.served()))
     for said in ("Behind endpoints", "0.81", "2.4", "62.0", "gpt-x at api.example.com"):
         assert said in text

@@ -1,7 +1,5 @@
 """The report's section on labels: what it says, and that text from data cannot harm a terminal."""
 
-from __future__ import annotations
-
 from choose.report.decision_text import covered_by
 from choose.report.markdown import render_markdown
 from choose.schema.base import Interval

@@ -1,7 +1,5 @@
 """Progress: a line for each round in these words, failures at once, and nothing that is not so."""
 
-from __future__ import annotations
-
 import io
 
 import pytest
@@ -20,7 +18,7 @@ SCORES = {"lora": 0.633, "probe": 0.62, "retrieval": 0.51}
 def standing(number: int = 3, **facts: object) -> Standing:
     one = Round(number, COMPARISON, 250 << number, 25 << number, ())
     usual: dict[str, object] = {"round": one, "scores": SCORES}
-    return Standing(**{**usual, **facts})  # type: ignore[arg-type]
+    return Standing(**{**usual, **facts})
 
 
 def shown(*, terminal: bool = False) -> tuple[LiveProgress, io.StringIO]:
@@ -101,12 +99,12 @@ def test_what_a_budget_reaches_is_said_by_family() -> None:
     }
     asked = {"tfidf": 3_080, "probe": 3_080, "prompt": 100, "retrieval": 100, "lora": 200}
     reach = Reach(learned={"tfidf": 10_003, "lora": 1_000}, asked=asked, seconds=())
-    assert reach_line(reach, families, 3_080, 600.0) == (  # type: ignore[arg-type]
+    assert reach_line(reach, families, 3_080, 600.0) == (
         "About what 10 min reach: cheap baselines on all rows, prompting and retrieval on about "
         "100 test rows, fine-tuning with 1,000 rows to learn from."
     )
     none = Reach(learned={}, asked={"tfidf": 3_080, "probe": 3_080}, seconds=())
-    assert "fine-tuning not at all" in reach_line(none, families, 3_080, 10.0)  # type: ignore[arg-type]
+    assert "fine-tuning not at all" in reach_line(none, families, 3_080, 10.0)
 
 
 @pytest.mark.parametrize("terminal", [True, False])

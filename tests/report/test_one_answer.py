@@ -1,7 +1,5 @@
 """One question, one answer: every form of a report says the same sentence, and no older one."""
 
-from __future__ import annotations
-
 import html
 import io
 import re
@@ -46,10 +44,10 @@ def plain(text: str) -> str:
 
 
 def forms(decision: Decision) -> dict[str, str]:
-    shown = Shown.of(decision, None)  # type: ignore[arg-type]
+    shown = Shown.of(decision, None)
     out = io.StringIO()
     Console(file=out, width=100, force_terminal=True, color_system=None, _environ={}).print(
-        render_full(decision, None)  # type: ignore[arg-type]
+        render_full(decision, None)
     )
     page = render_html(decision, {})
     return {

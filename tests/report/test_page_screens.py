@@ -1,7 +1,5 @@
 """The page in three screens: answer, labels to check, evidence; nothing occurs there twice."""
 
-from __future__ import annotations
-
 import re
 import tomllib
 from itertools import pairwise
@@ -42,7 +40,7 @@ ANSWER = "A cheap classifier is enough for now."
 def standing(name: str, family: str, gap: float, common: int = 600, **more: object) -> Standing:
     gaps = Interval(value=gap, low=gap - 0.03, high=gap + 0.03)
     facts = {"rows": common, "ms_per_answer": 1.0, "difference": gaps, **more}
-    return Standing(candidate=name, family=family, common=common, **facts)  # type: ignore[arg-type]
+    return Standing(candidate=name, family=family, common=common, **facts)
 
 
 STANDINGS = (

@@ -1,7 +1,5 @@
 """What candidates that read documents lose: the same on the page and in Markdown."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from itertools import pairwise
@@ -38,7 +36,7 @@ def cells(decision: Decision) -> Sequence[str]:
 
 
 @pytest.mark.parametrize("render", [page_of, render_markdown], ids=["page", "Markdown"])
-def test_every_form_has_every_row(render) -> None:  # type: ignore[no-untyped-def]
+def test_every_form_has_every_row(render) -> None:
     decision = decisions.reading()
     said = words(render(decision))
     assert len(cells(decision)) == 80
@@ -88,7 +86,6 @@ def test_only_a_loss_whose_whole_interval_is_above_0_is_shown() -> None:
         *("\u2013", "yes", "\u2013", "no", "no", "yes", "\u2013", "yes", "\u2013")
     ]
     figure = waterfall(decisions.reading())
-    assert figure is not None
     wide = str(figure.drawing).partition("narrow")[0]
     assert len(re.findall(r'fill="#d55e00"[^>]*fill-opacity="0"', wide)) == 2
     assert len(re.findall(r'fill="#d55e00"[^>]*fill-opacity="0.75"', wide)) == 3
@@ -108,7 +105,7 @@ def test_what_was_not_measured_is_a_dash_and_no_interval_shows_nothing() -> None
 
 
 @pytest.mark.parametrize("render", [page_of, render_markdown], ids=["page", "Markdown"])
-def test_no_fix_and_one_passage_are_said_and_are_no_figures(render) -> None:  # type: ignore[no-untyped-def]
+def test_no_fix_and_one_passage_are_said_and_are_no_figures(render) -> None:
     tuned = decisions.reading().loss_splits[0]
     decision = with_splits(tuned)
     steps = {step.name: step for step in loss_steps(tuned)}

@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import io
 import re
 import subprocess
@@ -41,7 +39,7 @@ STORE = Path("some where") / "tickets-9f2c1ab0"
 def shown(decision: Decision, width: int = 80, encoding: str = "utf-8", **console: object) -> str:
     raw = io.BytesIO()
     out = io.TextIOWrapper(raw, encoding=encoding, newline="")
-    Console(file=out, width=width, highlight=False, **console).print(render_full(decision, STORE))  # type: ignore[arg-type]
+    Console(file=out, width=width, highlight=False, **console).print(render_full(decision, STORE))
     out.flush()
     return raw.getvalue().decode(encoding)
 

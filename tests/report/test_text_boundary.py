@@ -6,8 +6,6 @@ Each way out has one gate: `formatting.clean` for a terminal, Jinja's escaping f
 output; the second finds code that goes round a gate.
 """
 
-from __future__ import annotations
-
 import ast
 import csv
 import json
@@ -181,9 +179,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("width", [pytest.param(60, marks=pytest.mark.slow), 140])
-def test_no_command_lets_text_through(  # type: ignore[no-untyped-def]
-    choose, study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, width: int
-) -> None:
+def test_no_command_lets_text_through(choose, study, tmp_path, monkeypatch, width):
     monkeypatch.setenv("COLUMNS", str(width))
     file = next(study.glob("*.csv"))
     config = study / "study.toml"

@@ -1,7 +1,5 @@
 """Whole studies by the command line: real models, kills, interruptions."""
 
-from __future__ import annotations
-
 import json
 import os
 import signal
@@ -86,9 +84,7 @@ def test_kill_at_any_moment_loses_only_the_trials_in_flight(tmp_path: Path) -> N
     assert {path.name for path in store.rglob(".*")} == {".choose-study", ".lock"}
 
 
-def test_a_second_command_on_a_study_that_runs_ends_with_one_line(
-    choose: Any, tmp_path: Path
-) -> None:
+def test_a_second_command_on_a_study_that_runs_ends_with_one_line(choose, tmp_path):
     """Both ran the same trials, and each wrote over the other's."""
     data, store = write_csv(tmp_path / "words.csv"), tmp_path / "st"
     process = start("compare", data, *LONG, "--out", store)
@@ -134,9 +130,7 @@ def test_an_unwritable_store_is_refused_before_anything_runs(tmp_path: Path) -> 
     assert len(err.strip().splitlines()) == 1
 
 
-def test_every_family_answers_a_real_set_with_the_real_models(
-    tmp_path: Path, shared_data: Path
-) -> None:
+def test_every_family_answers_a_real_set_with_the_real_models(tmp_path, shared_data):
     """What is asked of changed texts and other wordings is tested with small models."""
     trec = shared_data / "trec6"
     study = {

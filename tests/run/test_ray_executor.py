@@ -3,8 +3,6 @@
 The cluster here is a table of nodes; tests/run/test_ray_cluster.py starts a real one.
 """
 
-from __future__ import annotations
-
 import os
 import socket
 import sys
@@ -56,10 +54,10 @@ class Raised(Exception):
 class Method:
     """A method of a worker: calls return a reference that `Nodes` answers."""
 
-    worker: Worker
+    worker: "Worker"
     name: str
 
-    def remote(self, *arguments: Any) -> tuple[Worker, str, Any]:
+    def remote(self, *arguments: Any) -> tuple["Worker", str, Any]:
         self.worker.calls.append((self.name, *arguments))
         return (self.worker, self.name, id(arguments))
 
@@ -275,9 +273,7 @@ def test_what_is_lost_says_why_and_what_to_do(error: Exception, says: str) -> No
     assert [(r.number, r.lost) for _ in range(5) for r in made.results()] == [(2, "")]
 
 
-def test_a_study_whose_nodes_are_all_gone_ends_with_what_to_do(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_study_whose_nodes_are_all_gone_ends_with_what_to_do(monkeypatch):
     monkeypatch.setattr(ray_executor, "LOOK", 0.0)
     monkeypatch.setattr(ray_executor, "STRANDED", 0.0)
     monkeypatch.setattr(ray_executor, "sleep", lambda seconds: None)
@@ -339,9 +335,7 @@ def test_a_head_without_cores_is_no_usable_node(monkeypatch: pytest.MonkeyPatch)
         ({"free": 9 * 10**8, "missing": ("pypi:x",)}, "and 1.10 GB are needed"),
     ],
 )
-def test_a_node_that_would_answer_differently_is_refused_in_a_line(
-    changed: dict[str, Any], says: str
-) -> None:
+def test_a_node_that_would_answer_differently_is_refused_in_a_line(changed, says):
     cluster, said = Nodes(node("1"), node("2")), list[str]()
     cluster.facts = lambda node: replace(FACTS, **changed) if node.id == "2" else FACTS
     made = executor(cluster, said)
@@ -355,8 +349,8 @@ def test_a_node_that_would_answer_differently_is_refused_in_a_line(
 
 
 def test_a_build_for_gpus_is_the_same_version_and_a_stated_number_type_holds_everywhere(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+    monkeypatch,
+):
     gpu = replace(FACTS, versions={"torch": "2.6.0+cu124"})
     cpu = replace(FACTS, versions={"torch": "2.6.0+cpu"})
     assert why_not(cpu, gpu) is None
@@ -371,8 +365,8 @@ def test_a_build_for_gpus_is_the_same_version_and_a_stated_number_type_holds_eve
     [("float32", True, "float32"), ("bfloat16", True, "bfloat16"), ("bfloat16", False, None)],
 )
 def test_a_worker_computes_in_the_number_type_of_the_study_where_its_hardware_can(
-    monkeypatch: pytest.MonkeyPatch, decided: str, able: bool, computes: str | None
-) -> None:
+    monkeypatch, decided, able, computes
+):
     monkeypatch.setattr("choose.models.hardware.compute_settings.has_bfloat16", lambda: able)
     monkeypatch.setattr(ray_executor, "why_not", lambda here, there: None)
     cluster = Nodes(node("1"))
@@ -462,9 +456,7 @@ def test_an_address_without_a_cluster_is_one_line(address: str, says: str) -> No
     assert "\n" not in str(error.value)
 
 
-def test_what_ray_logs_while_it_connects_is_not_shown(
-    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_what_ray_logs_while_it_connects_is_not_shown(monkeypatch, capfd):
     """N14: twenty lines of its C++ stood before ours."""
 
     class Ray:
@@ -542,7 +534,7 @@ def test_what_an_endpoint_answers_does_not_keep_the_nodes_waiting() -> None:
         def ready(self) -> list[GroupResult]:
             return []
 
-    made.local = Endpoint()  # type: ignore[assignment]
+    made.local = Endpoint()
     job = request(1).jobs[0]
     remote = replace(job, trial=replace(job.trial, params={"model": "endpoint:big"}))
     made.submit(replace(request(1), jobs=(remote,)))
@@ -551,13 +543,13 @@ def test_what_an_endpoint_answers_does_not_keep_the_nodes_waiting() -> None:
     assert asked == [1]
 
 
-def test_an_executor_of_an_unknown_name_is_refused(choose) -> None:  # type: ignore[no-untyped-def]
+def test_an_executor_of_an_unknown_name_is_refused(choose) -> None:
     result = choose("compare", "x.csv", "--executor", "rai")
     assert (result.code, len(result.err.splitlines())) == (2, 1)
     assert "it must be local or ray; did you mean 'ray'" in result.err
 
 
-def test_resources_of_an_unknown_candidate_are_refused(choose, tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_resources_of_an_unknown_candidate_are_refused(choose, tmp_path) -> None:
     from support.studies import write_csv
 
     data = write_csv(tmp_path / "words.csv")

@@ -1,7 +1,5 @@
 """Requests and results travel between processes, and another process gives the same answers."""
 
-from __future__ import annotations
-
 import os
 import pickle
 import subprocess
@@ -61,7 +59,7 @@ def requests_of(data: Dataset, jobs: list[Job]) -> Iterator[GroupRequest]:
     """Yield a request of every form: together, alone, failing, in part, and cut short."""
 
     def request(*own: Job, **more: object) -> GroupRequest:
-        return GroupRequest(number=len(own), jobs=own, data=data.fingerprint, **more)  # type: ignore[arg-type]
+        return GroupRequest(number=len(own), jobs=own, data=data.fingerprint, **more)
 
     def of(name: str) -> list[Job]:
         return [job for job in jobs if job.trial.candidate == name]
@@ -130,7 +128,7 @@ def test_a_trial_goes_on_with_the_fit_that_was_kept_or_with_another(kept: bool) 
 
     def request(ask: int, **more: object) -> GroupRequest:
         own = (replace(job, ask=ask),)
-        return GroupRequest(number=1, jobs=own, data=data.fingerprint, **more)  # type: ignore[arg-type]
+        return GroupRequest(number=1, jobs=own, data=data.fingerprint, **more)
 
     first = worker.run_group(request(50)).runs[0][0]
     other = worker if kept else Worker(Pools(data))
@@ -185,9 +183,7 @@ def test_the_newest_fit_of_the_comparison_is_kept_alone() -> None:
     assert worker.run_group(GroupRequest(number=1, jobs=(again,), data=data.fingerprint)).kept == ()
 
 
-def test_number_type_threads_and_cache_hold_for_one_request(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_number_type_threads_and_cache_hold_for_one_request(tmp_path, monkeypatch):
     data = dataset()
     job = steady(data)
     monkeypatch.setenv("CHOOSE_THREADS", "7")
@@ -241,7 +237,7 @@ def test_a_thread_runs_requests_in_the_context_of_whoever_asked() -> None:
     waits, seen = Event(), list[float]()
 
     class Slow(Worker):
-        def parts(self, request: GroupRequest) -> Iterator[GroupResult]:  # type: ignore[override]
+        def parts(self, request: GroupRequest) -> Iterator[GroupResult]:
             seen.append(seconds_left())
             assert waits.wait(30)
             yield from super().parts(request)
@@ -268,9 +264,7 @@ def test_a_thread_runs_requests_in_the_context_of_whoever_asked() -> None:
     executor.close()
 
 
-def test_a_thread_that_is_closed_amid_a_request_asks_its_endpoint_nothing_more(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_thread_that_is_closed_amid_a_request_asks_its_endpoint_nothing_more(monkeypatch):
     stopped = list[int]()
     session = SimpleNamespace(stop=lambda: stopped.append(1))
     monkeypatch.setattr("choose.run.worker.current_session", lambda: session)
@@ -278,7 +272,7 @@ def test_a_thread_that_is_closed_amid_a_request_asks_its_endpoint_nothing_more(
     (job, *_) = (j for j in jobs_of(study("tfidf"), data) if j.trial.candidate == "tfidf")
 
     class Slow(Worker):
-        def parts(self, request: GroupRequest) -> Iterator[GroupResult]:  # type: ignore[override]
+        def parts(self, request: GroupRequest) -> Iterator[GroupResult]:
             assert waits.wait(30)
             yield GroupResult(number=request.number)
 

@@ -1,7 +1,5 @@
 """The loop of rounds: who goes on, what fits the budget, and what is kept when it ends."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -194,7 +192,7 @@ class Clocked(LocalExecutor):
         self.now, self.fit, self.answer = now, fit, answer
         self.fitted: list[tuple[str, int]] = []
 
-    def results(self) -> Iterator[GroupResult]:  # type: ignore[override]
+    def results(self) -> Iterator[GroupResult]:
         while self._waiting:
             request = self._waiting.popleft()
             for result in self.worker.parts(replace(request, seconds=inf, fit_seconds=inf)):
@@ -228,9 +226,7 @@ def clocked(one: Set, now: list[float], seconds: float, **paces: float) -> Summa
     return left
 
 
-def test_a_fit_that_does_not_fit_is_not_begun_and_its_last_one_answers_on(
-    tmp_path: Path, now: list[float]
-) -> None:
+def test_a_fit_that_does_not_fit_is_not_begun_and_its_last_one_answers_on(tmp_path, now):
     """Fits of 186 and 157 s were begun that could not end, and dropped."""
     one = Set(tmp_path, "tfidf", "steady", rows=5_000)
     left = clocked(one, now, 300.0)
@@ -335,9 +331,7 @@ def test_a_higher_budget_goes_on_at_the_next_round(tmp_path: Path, now: list[flo
     assert {size for name, size in one.fitted if name == "steady"} == {1_920}
 
 
-def test_a_failure_is_tried_again_by_the_next_command(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failure_is_tried_again_by_the_next_command(tmp_path, monkeypatch):
     one = Set(tmp_path, "tfidf", "steady")
     with monkeypatch.context() as patch:
         patch.setattr(fakes.Steady, "fit", fakes.Broken.fit)
@@ -347,9 +341,7 @@ def test_a_failure_is_tried_again_by_the_next_command(
     assert sum(one.rows("steady").values()) > 600
 
 
-def test_answers_that_time_cut_short_are_kept(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_answers_that_time_cut_short_are_kept(tmp_path, monkeypatch):
     one = Set(tmp_path, "tfidf", "tiring")
     monkeypatch.setattr(fakes.Tiring, "asked", 0)
     monkeypatch.setattr(predict_test_rows, "MOST_CHUNK", 5)
@@ -368,7 +360,7 @@ class Losing(LocalExecutor):
         super().__init__(worker)
         self.name, self.times = name, times
 
-    def results(self) -> Iterator[GroupResult]:  # type: ignore[override]
+    def results(self) -> Iterator[GroupResult]:
         while self._waiting:
             request: GroupRequest = self._waiting.popleft()
             if request.candidate == self.name and self.times:
@@ -379,9 +371,7 @@ class Losing(LocalExecutor):
 
 
 @pytest.mark.parametrize(("times", "works"), [(1, True), (2, False)])
-def test_a_trial_whose_worker_is_lost_gets_a_second_one(
-    tmp_path: Path, times: int, works: bool
-) -> None:
+def test_a_trial_whose_worker_is_lost_gets_a_second_one(tmp_path, times, works):
     one = Set(tmp_path, "tfidf", "steady")
     one.rounds = one.rounds[:1]
     one.run(executor=Losing(Worker(one.pools), "steady", times))

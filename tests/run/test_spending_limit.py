@@ -1,7 +1,5 @@
 """Dollars are shared so that all who ask priced endpoints are asked the same number of rows."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from pathlib import Path

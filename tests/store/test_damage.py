@@ -1,7 +1,5 @@
 """A damaged file of a store costs the trial that it held, or is one clear line (M6)."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil
@@ -115,9 +113,7 @@ def test_a_damaged_trial_is_left_out_and_named(store: Path, file: str, name: str
 
 
 @pytest.mark.parametrize(("file", "name"), cases(NEEDED))
-def test_a_damaged_file_that_is_needed_is_named_in_one_line(
-    store: Path, file: str, name: str
-) -> None:
+def test_a_damaged_file_that_is_needed_is_named_in_one_line(store, file, name):
     NEEDED[file][name](store / file)
     with pytest.raises(StoreError, match="choose compare again") as refusal:
         choose.read(store)

@@ -1,7 +1,5 @@
 """Outputs never replace an input, a store's file or anything of the user's (H2, H3, M5, L5)."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 
@@ -111,9 +109,7 @@ def test_a_folder_is_a_store_by_our_mark_alone(tmp_path: Path, files: dict[str, 
 
 
 @pytest.mark.parametrize("last", [MARK, "data.parquet", "data.json", STUDY, "grid.json"])
-def test_a_study_broken_off_at_any_write_can_be_begun_again(
-    tmp_path: Path, last: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_study_broken_off_at_any_write_can_be_begun_again(tmp_path, last, monkeypatch):
     """M5: the mark was written last, so that a crash before it locked the folder for good."""
     real = os.replace
 

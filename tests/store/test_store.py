@@ -32,7 +32,6 @@ def test_a_run_comes_back_as_it_was(tmp_path: Path) -> None:
     store, (run, *_) = fresh(tmp_path)
     store.add(run)
     back = store.get(run.trial)
-    assert back is not None
     assert back.asked == run.asked
     for key, answers in run.answers.items():
         assert back.answers[key].outputs == answers.outputs
@@ -56,12 +55,10 @@ def test_everything_measured_of_answers_survives(tmp_path: Path) -> None:
     odd = Run(trial=run.trial, answers={("clean", 0): answers}, asked={("clean", 0): ids})
     store.add(odd)
     back = store.get(run.trial)
-    assert back is not None
     got = back.answers["clean", 0]
     assert got.outputs == ("fruit", None)
     assert got.evidence == answers.evidence
     assert got.scores is None
-    assert got.tokens_in is not None
     assert got.tokens_in.tolist() == [3, 4]
 
 
@@ -91,7 +88,6 @@ def test_a_failure_is_kept_and_tried_again(tmp_path: Path) -> None:
     store.add(Run(trial=run.trial, error="ValueError: broken"))
     assert not store.done(run.trial, ["clean"])
     back = store.get(run.trial)
-    assert back is not None
     assert back.error == "ValueError: broken"
 
 

@@ -1,7 +1,5 @@
 """Documents and evidence in a store: kept beside the rows, read back, and damage that is said."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -69,9 +67,7 @@ def corpus(data: Dataset) -> Corpus:
     return found
 
 
-def test_documents_and_evidence_come_back_as_they_were(
-    tmp_path: Path, files: tuple[str, str]
-) -> None:
+def test_documents_and_evidence_come_back_as_they_were(tmp_path, files):
     data = load(*files)
     place = stored(tmp_path / "st", data)
     back = Store.open(place).dataset
@@ -88,9 +84,7 @@ def test_documents_and_evidence_come_back_as_they_were(
     assert columns == ["id", "title", "text", "timestamp", "url"]
 
 
-def test_other_tasks_have_no_such_column_and_no_such_file(
-    tmp_path: Path, files: tuple[str, str]
-) -> None:
+def test_other_tasks_have_no_such_column_and_no_such_file(tmp_path, files):
     place = stored(tmp_path / "st", dataset())
     assert not (place / DOCUMENTS).exists()
     assert "evidence" not in pl.read_parquet(place / "data.parquet").columns
@@ -118,9 +112,7 @@ def rewritten(change: Callable[[pl.DataFrame], pl.DataFrame]) -> Callable[[Path]
         rewritten(lambda t: t.with_columns(pl.lit("Another text").alias("text"))),
     ],
 )
-def test_damaged_documents_are_said_and_the_rows_still_read(
-    tmp_path: Path, files: tuple[str, str], damage: Callable[[Path], object]
-) -> None:
+def test_damaged_documents_are_said_and_the_rows_still_read(tmp_path, files, damage):
     data = load(*files)
     store = Store.open(stored(tmp_path / "st", data))
     damage(store.path / DOCUMENTS)

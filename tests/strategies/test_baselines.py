@@ -1,7 +1,5 @@
 """The cheap baselines choose C and k on their own rows; what they reach on all of BANKING77."""
 
-from __future__ import annotations
-
 import csv
 import json
 import random

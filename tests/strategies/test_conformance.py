@@ -1,8 +1,6 @@
 """Every installed strategy keeps the contract, on small models here and on the real ones in
 ``make test-slow``; and the contract itself catches those that break it."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -155,9 +153,7 @@ WRITING = [n for n in available() if set(kinds(n)) - {"classification"} and n !=
     "name",
     [*(pytest.param(n, marks=[pytest.mark.slow] * (n in LONG)) for n in WRITING), *SLOWLY],
 )
-def test_contract_of_records_and_texts(
-    name: str, check: Check, tiny_models: dict[str, object]
-) -> None:
+def test_contract_of_records_and_texts(name, check, tiny_models):
     generator = load_generator(str(tiny_models["model"]))
     generator.model.float()
     generator.shared.pasts.clear()
@@ -180,9 +176,7 @@ def test_contract_of_those_that_reread(name: str, tiny_models: dict[str, object]
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 @pytest.mark.parametrize("name", ["prompt", "few-shot", "retrieval"])
-def test_contract_behind_an_endpoint(
-    name: str, check: Check, tiny_models: dict[str, object]
-) -> None:
+def test_contract_behind_an_endpoint(name, check, tiny_models):
     make = factory(name, {**tiny_models, "model": "endpoint:toy"})
     if check is saved_and_loaded_answers_alike:
         with pytest.raises(StrategyError, match="cannot be exported"):
@@ -288,7 +282,6 @@ class Finder(Learner):
         return 0.0
 
     def predict(self, items: Sequence[Item]) -> Answers:
-        assert self.corpus is not None
         found = [
             max(self.corpus.documents, key=lambda d: len({*d.text.split()} & {*i.text.split()}))
             for i in items
@@ -331,7 +324,7 @@ def test_a_strategy_that_rereads_wrongly_is_caught() -> None:
         (Overlong, "is outside its document"),
     ):
         with pytest.raises(AssertionError, match=said):
-            documents_can_change(lambda seed, culprit=culprit: culprit(seed=seed))  # type: ignore[misc]
+            documents_can_change(lambda seed, culprit=culprit: culprit(seed=seed))
 
 
 class Greedy(Learner):
@@ -362,7 +355,7 @@ class Careless(Learner):
 class Vandal(Learner):
     def fit(self, task: Task, examples: Sequence[Example]) -> None:
         super().fit(task, examples)
-        examples.sort(key=lambda e: e.text)  # type: ignore[attr-defined]
+        examples.sort(key=lambda e: e.text)
 
 
 class Uncertain(Learner):
@@ -416,9 +409,7 @@ def test_the_sound_strategy_passes() -> None:
         (fakes.Short, one_answer_an_item),
     ],
 )
-def test_each_culprit_is_caught(
-    culprit: Any, check: Check, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_each_culprit_is_caught(culprit, check, monkeypatch):
     def make(seed: int) -> Strategy:
         made: Strategy = culprit(seed=seed)
         return made

@@ -1,7 +1,5 @@
 """A third-party package: installed, compared, exported and checked for conformance."""
 
-from __future__ import annotations
-
 import ast
 import json
 import os

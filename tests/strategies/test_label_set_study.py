@@ -1,7 +1,5 @@
 """A study of sets of labels, from a file to the decision, its reports, and an export."""
 
-from __future__ import annotations
-
 import io
 import json
 from dataclasses import replace
@@ -48,28 +46,20 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> tuple[choose.Decision, Pa
     return decision, folder
 
 
-def test_the_verdict_stands_on_example_f1_with_the_others_beside_it(
-    study: tuple[choose.Decision, Path],
-) -> None:
+def test_the_verdict_stands_on_example_f1_with_the_others_beside_it(study):
     decision, _ = study
     found = {card.candidate: card for card in decision.scorecards}
     assert decision.goal["measure"]["metric"] == "example-f1"
     assert set(found) == {"majority", "tfidf", "probe", "knn"}
     tfidf, constant = found["tfidf"], found["majority"]
-    assert tfidf.accuracy is not None
-    assert constant.accuracy is not None
     assert tfidf.accuracy.value > 0.85 > 0.5 > constant.accuracy.value
-    assert tfidf.text is not None
     assert tfidf.text.metrics.keys() == {"exact-set"}
     assert {record.field for record in tfidf.text.fields} == set(LABELS)
-    assert tfidf.stability.new_class is not None
     assert tfidf.stability.new_class.label in LABELS
     assert {point.kind for point in tfidf.noise.kinds} == {"symmetric"}
 
 
-def test_micro_and_macro_f1_are_those_of_scikit_learn(
-    study: tuple[choose.Decision, Path],
-) -> None:
+def test_micro_and_macro_f1_are_those_of_scikit_learn(study):
     decision, folder = study
     store = Store.open(folder / "store")
     _, trials = store.grid()
@@ -88,20 +78,15 @@ def test_micro_and_macro_f1_are_those_of_scikit_learn(
         np.array([[label in own for label in LABELS] for own in sets]) for sets in (given, right)
     )
     text = next(c.text for c in decision.scorecards if c.candidate == "tfidf")
-    assert text is not None
     assert text.micro_f1 == pytest.approx(f1_score(right_in, given_in, average="micro"))
     assert text.macro_f1 == pytest.approx(f1_score(right_in, given_in, average="macro"))
     accuracy = next(c.accuracy for c in decision.scorecards if c.candidate == "tfidf")
     theirs = f1_score(right_in, given_in, average="samples", zero_division=1)
-    assert accuracy is not None
     assert accuracy.value == pytest.approx(theirs)
 
 
-def test_planted_errors_are_doubted_as_missing_and_spurious(
-    study: tuple[choose.Decision, Path],
-) -> None:
+def test_planted_errors_are_doubted_as_missing_and_spurious(study):
     decision, _ = study
-    assert decision.suspect_values is not None
     found = {(s.id, s.field): s for s in decision.suspect_values.suspects}
     for id in ("m010", "m033"):
         assert found[id, "card"].given is None
@@ -139,6 +124,5 @@ def test_check_says_what_sets_hold(study: tuple[choose.Decision, Path]) -> None:
     assert lines["Labels"].startswith("5 labels; rows with: ")
     assert "labels a row on average, 3 at most" in lines["Sets"]
     assert "have none: an empty answer gets these right" in lines["Sets"]
-    assert record.targets is not None
     assert record.targets.sets is not None
     assert record.targets.copied == 0

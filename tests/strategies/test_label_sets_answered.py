@@ -1,7 +1,5 @@
 """Strategies on sets of labels: what is learnt, shown, calibrated, saved, and read strictly."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any
@@ -55,9 +53,7 @@ def test_tfidf_beats_the_best_constant_set_by_far() -> None:
 
 
 @pytest.mark.slow
-def test_lora_learns_sets_with_a_sigmoid_a_label_and_its_code_needs_no_choose(
-    model: str, tmp_path: Path
-) -> None:
+def test_lora_learns_sets_with_a_sigmoid_a_label_and_its_code_needs_no_choose(model, tmp_path):
     strategy: Any = build("lora", seed=0, base=model, learning_rate=1e-2, epochs=12.0)
     strategy.fit(TASK, POOL)
     before, after, effect = strategy._model.learning
@@ -114,7 +110,7 @@ def test_a_pool_of_one_set_or_none_tunes_nothing(name: str, encoder: str) -> Non
 
 def test_lora_starts_from_the_share_of_each_label(model: str) -> None:
     """From a half for each of 48 labels a short training left most labels of NLU++ out."""
-    run = build("lora", seed=0, base=model)._prepare_run(TASK, POOL)  # type: ignore[attr-defined]
+    run = build("lora", seed=0, base=model)._prepare_run(TASK, POOL)
     shares = np.array([sum(one in read_set(e.target) for e in POOL) for one in TASK.choices])
     chances = run.model.predict_logits(run.all_rows[:3]).double().sigmoid().numpy()
     assert chances == pytest.approx(np.tile((shares + 1) / (len(POOL) + 2), (3, 1)), abs=1e-6)
@@ -128,9 +124,7 @@ def test_lora_on_a_pool_of_one_set_trains_nothing(model: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["prompt", "few-shot"])
-def test_prompts_are_calibrated_on_labelled_rows_and_restored(
-    model: str, name: str, tmp_path: Path
-) -> None:
+def test_prompts_are_calibrated_on_labelled_rows_and_restored(model, name, tmp_path):
     strategy: Any = build(name, seed=0, model=model)
     strategy.fit(TASK, POOL)
     items = [e.item() for e in ASKED[:6]]
@@ -152,9 +146,7 @@ def test_prompts_are_calibrated_on_labelled_rows_and_restored(
     assert all(o is not None for o in plain.predict(items).outputs)
 
 
-def test_a_label_scores_alone_or_before_a_comma_and_the_calibration_has_no_other_row(
-    model: str,
-) -> None:
+def test_a_label_scores_alone_or_before_a_comma_and_the_calibration_has_no_other_row(model):
     strategy: Any = build("prompt", seed=0, model=model)
     strategy.fit(TASK, POOL)
     prompter = strategy.prompter
@@ -198,7 +190,6 @@ def test_endpoints_are_asked_for_a_list_and_shown_one() -> None:
     ]
     assert shown == ['["second"]', '{"labels": ["second"]}']
     schema = set_format(["first", "second"]).schema
-    assert schema is not None
     assert schema["properties"]["labels"]["items"]["enum"] == ["first", "second"]
     numbers = Multilabel(choices=("1", "2"), choice_names=("1", "2"))
     assert "bare numbers" in (numeric_labels(numbers) or "")

@@ -1,7 +1,5 @@
 """Zero-shot and few-shot: what is shown, what is chosen inside fit, what is said about it."""
 
-from __future__ import annotations
-
 import json
 from collections import Counter
 from dataclasses import replace
@@ -131,9 +129,7 @@ def test_blanks_are_no_part_of_what_a_text_is_cut_to(model: str, blank: str) -> 
     assert not any("cut" in note for note in strategy.facts()["notes"])
 
 
-def test_a_field_of_megabytes_is_cut_before_it_is_encoded(
-    model: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_field_of_megabytes_is_cut_before_it_is_encoded(model, monkeypatch):
     strategy = fitted("prompt", model, max_tokens=8)
     template, seen = strategy.prompter.lm.template, []
     straight = template.cut
@@ -145,9 +141,7 @@ def test_a_field_of_megabytes_is_cut_before_it_is_encoded(
 
 @pytest.mark.parametrize("name", ["prompt", "few-shot", "retrieval"])
 @pytest.mark.parametrize("text", ["rain and wind " * 1000, "🍐" * 1200])
-def test_a_question_is_cut_to_the_room_that_is_left(
-    model: str, name: str, text: str, tmp_path: Path
-) -> None:
+def test_a_question_is_cut_to_the_room_that_is_left(model, name, text, tmp_path):
     """With max_tokens nearly all that the model reads, the instruction has to fit as well."""
     more = {"encoder": str(tiny.encoder(tmp_path / "encoder"))} if name == "retrieval" else {}
     strategy = fitted(name, model, max_tokens=2000, **more)
@@ -190,7 +184,7 @@ def test_variants_only_change_wording_or_shots() -> None:
 def test_bare_numbers_are_refused_with_a_way_out() -> None:
     numbers = Classification(labels=("0", "1"), names=("0", "1"))
     for name in ("prompt", "few-shot", "retrieval"):
-        reason = build(name, seed=0).refuses(numbers)  # type: ignore[attr-defined]
+        reason = build(name, seed=0).refuses(numbers)
         assert "[task.names]" in reason
     assert numeric_labels(replace(numbers, names=("negative", "positive"))) is None
     assert (
@@ -234,9 +228,7 @@ def test_calibration_rows_agree_between_pools_that_overlap() -> None:
     assert calibration_rows(rows[::-1]) == whole
 
 
-def test_few_shot_does_not_calibrate_on_what_it_shows(
-    model: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_few_shot_does_not_calibrate_on_what_it_shows(model, monkeypatch):
     from choose.models.prompting.local_prompter import LocalPrompter
 
     asked: list[str] = []

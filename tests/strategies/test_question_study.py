@@ -1,7 +1,5 @@
 """A study of questions with passages: from a file to the decision, the reports and an export."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 
@@ -82,9 +80,7 @@ def test_baselines_are_scored_by_the_accepted_answers(studied: tuple[Decision, P
     ]
     assert scores == expected
     # "Bern bridge 0 opened in 1800." has six words, two of them those of "in 1800".
-    assert found["sentence"].accuracy is not None
     assert found["sentence"].accuracy.value == pytest.approx(0.8 * 2 * 2 / (6 + 2), abs=0.05)
-    assert found["empty"].accuracy is not None
     assert found["empty"].accuracy.value == pytest.approx(0.2)
     assert any(r.trial.scenario.rate for r in evidence_of(store).runs)
 
@@ -93,8 +89,6 @@ def test_rows_without_an_answer_have_figures_of_their_own(studied: tuple[Decisio
     decision, _ = studied
     figures = {c.candidate: c.text.abstentions for c in decision.scorecards if c.text is not None}
     empty, sentence = figures["empty"], figures["sentence"]
-    assert empty is not None
-    assert sentence is not None
     assert empty.model_dump() == {
         "answered": 0.0,
         "score": None,
@@ -103,10 +97,8 @@ def test_rows_without_an_answer_have_figures_of_their_own(studied: tuple[Decisio
     }
     assert (sentence.answered, sentence.false_answers, sentence.needless) == (1.0, 1.0, 0.0)
     accuracy = next(c.accuracy for c in decision.scorecards if c.candidate == "sentence")
-    assert accuracy is not None
     assert sentence.score == pytest.approx(accuracy.value, abs=1e-9)
     nearest = figures["nearest"]
-    assert nearest is not None
     assert 0 < nearest.answered <= 1
 
 

@@ -1,7 +1,5 @@
 """Rankings of documents: each strategy, and a study from a file to the decision and an export."""
 
-from __future__ import annotations
-
 import io
 import json
 from collections.abc import Sequence
@@ -74,7 +72,7 @@ def test_bm25_ranks_documents_by_their_best_passage() -> None:
     assert next(iter(apple)) == "doc-apple"
     assert [*apple.values()] == sorted(apple.values(), reverse=True)
     assert nothing == {}
-    assert strategy.facts()["index_seconds"] > 0  # type: ignore[attr-defined]
+    assert strategy.facts()["index_seconds"] > 0
 
 
 def test_hybrid_is_the_fusion_of_both_ranks(encoder: str) -> None:
@@ -85,8 +83,8 @@ def test_hybrid_is_the_fusion_of_both_ranks(encoder: str) -> None:
         strategy.fit(TASK, ())
         # All documents but the long one are a passage each, which is what is fused.
         ranked[name] = [
-            strategy.library.index.passages[place].id  # type: ignore[attr-defined]
-            for place, _ in strategy.library.index.ranked([item.text], 100)[0]  # type: ignore[attr-defined]
+            strategy.library.index.passages[place].id
+            for place, _ in strategy.library.index.ranked([item.text], 100)[0]
         ]
     sums: dict[str, float] = {}
     for order in ranked.values():
@@ -126,15 +124,15 @@ def test_a_tuned_encoder_learns_from_relevance_not_from_words(encoder: str, tmp_
         ]
         means.append(float(np.mean(scores)))
     assert means[1] > means[0] + 0.2, means
-    [note] = tuned.facts()["notes"]  # type: ignore[attr-defined]
+    [note] = tuned.facts()["notes"]
     assert note.startswith("The retriever is tuned for 40 epochs on 30 questions")
 
     from sentence_transformers import SentenceTransformer
 
-    tuned.save(tmp_path / "saved")  # type: ignore[attr-defined]
+    tuned.save(tmp_path / "saved")
     assert [f.name for f in (tmp_path / "saved/encoder").rglob("*.safetensors")]
     loaded = SentenceTransformer(str(tmp_path / "saved/encoder"))
-    ours = tuned.library.tuned.embed(["storm 1"])  # type: ignore[attr-defined]
+    ours = tuned.library.tuned.embed(["storm 1"])
     theirs = loaded.encode(["storm 1"], normalize_embeddings=True)
     assert np.allclose(ours, theirs, atol=1e-5)
 
@@ -151,7 +149,7 @@ def test_documents_are_indexed_no_longer_than_there_is_time(name: str, encoder: 
 def test_without_pairs_nothing_is_tuned_and_it_is_said(encoder: str) -> None:
     strategy = build("tuned-encoder", seed=0, encoder=encoder)
     strategy.fit(TASK, [Example(id="a", text="x", target="{}"), *rows()[:3]])
-    assert strategy.facts()["notes"] == [  # type: ignore[attr-defined]
+    assert strategy.facts()["notes"] == [
         "The retriever is not tuned: there are 3 training questions whose passage is known (at "
         "least 8)."
     ]
@@ -197,7 +195,7 @@ def test_words_of_a_target_are_no_evidence(encoder: str) -> None:
         strategy.fit(task, asked)
     assert not any(occurs(row.targets, text) for row in seen for text in texts)
     assert {span.document for row in seen for span in row.evidence} == {"doc"}
-    assert strategy.facts()["notes"][0].startswith(  # type: ignore[attr-defined]
+    assert strategy.facts()["notes"][0].startswith(
         "The retriever is not tuned, since its epochs are 0; its ranks are "
     )
 
@@ -235,15 +233,12 @@ def test_the_kind_is_found_by_a_column_of_documents(tmp_path: Path) -> None:
     lines = {line.topic: line.says for line in record.lines}
     assert "The task is ranking: 'relevant' names the documents" in lines["Reading"]
     assert lines["Relevance"].startswith("1.0 relevant documents a question on average, 1 at most")
-    assert record.targets is not None
-    assert record.targets.relevance is not None
     assert record.targets.relevance.single == 20
     assert record.targets.relevance.corpus.unneeded == 1
     with file_items(questions, None, asks=True) as items:
         assert [item.text for item in items] == [row.text for row in rows()]
     questions, documents = write(tmp_path, with_answers=True)
     answered = check(questions, documents)
-    assert answered.targets is not None
     assert answered.targets.answers is not None
 
 
@@ -290,8 +285,6 @@ def test_a_study_of_the_handbook_ranks_its_documents(study: tuple[choose.Decisio
     assert decision.goal["measure"]["metric"] == "ndcg@10"
     assert set(found) == {"bm25", "nearest", "dense", "hybrid", "tuned-encoder"}
     bm25 = found["bm25"]
-    assert bm25.accuracy is not None
-    assert bm25.text is not None
     # An encoder with random weights is no rival.
     assert bm25.accuracy.value > 0.7
     assert decision.verdict.family == "baseline"

@@ -1,7 +1,5 @@
 """Strategies that read passages of documents: those they find, or those they are given."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -48,7 +46,7 @@ def fitted() -> Any:
 
 
 def test_they_say_that_they_read() -> None:
-    assert find("sentence").reads  # type: ignore[attr-defined]
+    assert find("sentence").reads
 
 
 def test_the_evidence_is_the_passages_found(fitted: Any) -> None:
@@ -85,9 +83,7 @@ def test_no_item_influences_another(fitted: Any) -> None:
     assert backwards.outputs == together.outputs[::-1]
 
 
-def test_a_saved_strategy_has_its_documents(
-    fitted: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_saved_strategy_has_its_documents(fitted, tmp_path, monkeypatch):
     before = fitted.predict(ITEMS)
     fitted.save(tmp_path / "saved")
     monkeypatch.setattr(passage_search, "_INDEXES", type(passage_search._INDEXES)())
@@ -107,7 +103,7 @@ def test_damaged_documents_are_refused(fitted: Any, tmp_path: Path) -> None:
         damaged = {**facts, "documents": documents}
         file.write_text(json.dumps(damaged), encoding="utf-8")
         with pytest.raises((ValueError, StrategyError), match="document"):
-            build("sentence", seed=0).load(tmp_path)  # type: ignore[attr-defined]
+            build("sentence", seed=0).load(tmp_path)
 
 
 def test_a_task_with_nothing_to_read_is_refused(fitted: Any) -> None:
@@ -180,9 +176,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("name", ["sentence", "rag", "lora-rag"])
-def test_other_documents_are_read_without_a_fit(
-    name: str, models: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_other_documents_are_read_without_a_fit(name, models, monkeypatch):
     monkeypatch.setattr(passage_search, "_INDEXES", type(passage_search._INDEXES)())
     own: dict[str, dict[str, Any]] = {
         "rag": {"model": str(models), "k": 1, "shorten": False},

@@ -1,7 +1,5 @@
 """rag and lora-rag read what they retrieve, or what a control gives them, and say what it was."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import replace
 from itertools import chain
@@ -82,7 +80,6 @@ def test_what_is_read_is_said(name: str, models: dict[str, str]) -> None:
     asked = [row.item() for row in rows()]
     answers = strategy.predict(asked)
     shown = answers.evidence
-    assert shown is not None
     # All passages with a word of the question, which are fewer than 50, once each.
     assert answers.further is not None
     for ids, below in zip(shown, answers.further, strict=True):
@@ -114,9 +111,7 @@ LONG = Corpus(
 
 
 @pytest.mark.parametrize("name", ["rag", "lora-rag"])
-def test_passages_for_which_a_prompt_has_no_room_are_left_out_and_it_is_said(
-    name: str, models: dict[str, str]
-) -> None:
+def test_passages_for_which_a_prompt_has_no_room_are_left_out_and_it_is_said(name, models):
     """The question stays whole, and evidence names what was read."""
     strategy = build(name, seed=0, **settings(name, models), k=6, words=400)
     strategy.fit(with_corpus(Answering(), LONG), rows())
@@ -166,9 +161,7 @@ def test_of_a_passage_that_has_no_room_its_beginning_is_read(models: dict[str, s
         assert len(cut) == 2
 
 
-def test_a_question_stays_whole_beside_its_other_fields_and_what_is_read(
-    models: dict[str, str],
-) -> None:
+def test_a_question_stays_whole_beside_its_other_fields_and_what_is_read(models):
     """Also where texts are damaged: no tokenizer takes a lone surrogate."""
     lm, task = load_causal(models["lm"]), reading(with_corpus(Answering(), LONG))
     damaged = Corpus(tuple(replace(d, text=f"\ud800 {d.text}") for d in LONG.documents))
@@ -191,7 +184,6 @@ def test_controls_are_about_rows_with_evidence() -> None:
     assert [item.id for item in given(GOLD, [without, *rows()], CORPUS)] == [r.id for r in rows()]
     for row in rows():
         gold = gold_passage(row, CORPUS)
-        assert gold is not None
         assert any(gold.span.overlaps(span) for span in row.evidence)
         [item] = given(AMONG_OTHERS, [row], CORPUS)
         first, *others = item.passages or ()
@@ -219,7 +211,6 @@ def test_passages_come_before_the_question_and_leave_no_trace_without() -> None:
 def test_more_passages_than_there_are_is_all_of_them(models: dict[str, str]) -> None:
     strategy = fitted("rag", models, k=50, words=100, shots=0, shorten=False, calibrate=False)
     answers = strategy.predict([row.item() for row in rows()])
-    assert answers.evidence is not None
     every = {passage.id for passage in CORPUS.passages()}
     assert [set(shown) for shown in answers.evidence] == [every] * len(rows())
     assert answers.further == ((),) * len(rows())
@@ -244,9 +235,7 @@ def prompts(strategy: Any, items: list[Item]) -> list[list[int]]:
 
 
 @pytest.mark.parametrize("name", ["rag", "lora-rag"])
-def test_instructions_in_a_passage_stay_in_the_question_that_reads_it(
-    name: str, models: dict[str, str]
-) -> None:
+def test_instructions_in_a_passage_stay_in_the_question_that_reads_it(name, models):
     """They are text of one prompt, close no message, and reach no other row and no label."""
     first, *others = CORPUS.documents
     hostile = Corpus((replace(first, text=f"{first.text} {INJECTED}"), *others))
@@ -261,8 +250,6 @@ def test_instructions_in_a_passage_stay_in_the_question_that_reads_it(
     (clean, before), (injected, after) = made
     assert injected[1:] == clean[1:]
     assert after.outputs[1:] == before.outputs[1:]
-    assert after.evidence is not None
-    assert before.evidence is not None
     assert after.evidence[1:] == before.evidence[1:]
     assert after.evidence[0] == (f"d0:0-{len(hostile.documents[0].text)}",)
     assert len(after) == len(items)
@@ -323,9 +310,7 @@ def test_settings_are_chosen_within_limits_that_are_stated(models: dict[str, str
     assert untried.passages() == (3, 100)
 
 
-def test_the_best_setting_on_labelled_rows_is_taken(
-    models: dict[str, str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_best_setting_on_labelled_rows_is_taken(models, monkeypatch):
     colours = {row.text.lower(): row.target for row in rows()}
 
     def prompter(settings: Any, task: Any, pool: Any, shown: Any = ()) -> Any:
@@ -388,7 +373,7 @@ def test_more_is_read_only_for_a_gain_above_one_standard_error() -> None:
     much = np.array([1.0, 0.0, 1.0, 1.0, 1.0, 0.0, 1.0, 1.0])  # mean 0.25, standard error 0.1637
 
     def best(scores: dict[rag.Setting, Any]) -> rag.Setting:
-        return rag._Trying.best(SimpleNamespace(scores=scores))  # type: ignore[arg-type]
+        return rag._Trying.best(SimpleNamespace(scores=scores))
 
     assert best({few: cheap, many_words: little}) == few
     assert best({few: cheap, many_words: much}) == many_words

@@ -5,8 +5,6 @@ product's own defaults to them. An answer that changes on purpose raises its str
 then run with WRITE_REFERENCE=1.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess
@@ -99,7 +97,6 @@ def answers(study_file: Path) -> dict[str, dict[str, Any]]:
             continue
         run = run_trial(job, read.pools)
         scores = run.answers["clean", 0].scores
-        assert scores is not None
         by_id = scores[np.argsort(run.asked["clean", 0])]
         rounded = np.maximum(by_id, -20.0).round(3).tolist()
         found[job.trial.candidate] = {"revision": job.trial.revision, "scores": rounded}

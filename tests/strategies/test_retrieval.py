@@ -1,7 +1,5 @@
 """Retrieval: the nearest rows are shown, the nearest last, and none sees itself."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

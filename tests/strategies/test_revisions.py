@@ -4,8 +4,6 @@ After a change that is meant: raise the strategy's revision, then
 ``WRITE_GOLDEN=1 pytest tests/test_revisions.py`` and read what changed.
 """
 
-from __future__ import annotations
-
 import json
 import os
 from pathlib import Path
@@ -47,9 +45,7 @@ def answered(name: str, models: dict[str, str]) -> Answers:
 @pytest.mark.parametrize(
     "name", [pytest.param(n, marks=[pytest.mark.slow] * (n in LONG)) for n in NAMED]
 )
-def test_answers_change_only_with_the_revision(
-    name: str, models: dict[str, str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_answers_change_only_with_the_revision(name, models, monkeypatch):
     monkeypatch.setenv("CHOOSE_DTYPE", "float32")
     monkeypatch.setattr(runtime, "dtype", runtime.dtype.__wrapped__)  # not what was cached before
     found = answered(name, models)

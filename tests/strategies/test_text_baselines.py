@@ -1,7 +1,5 @@
 """The cheap baselines of records and texts, alone and on real sets beside the project."""
 
-from __future__ import annotations
-
 import json
 import random
 from functools import cache
@@ -112,9 +110,9 @@ def test_an_answer_does_not_depend_on_its_neighbours(name: str) -> None:
 @pytest.mark.parametrize("name", [*RECORDS, *TEXTS])
 def test_a_saved_strategy_answers_as_before(name: str, tmp_path: Path) -> None:
     strategy = fitted(name)
-    strategy.save(tmp_path)  # type: ignore[attr-defined]
+    strategy.save(tmp_path)
     loaded = build(name, seed=0)
-    loaded.load(tmp_path)  # type: ignore[attr-defined]
+    loaded.load(tmp_path)
     items = [NEW, *(row.item() for row in ROWS[:5])]
     assert loaded.predict(items).outputs == strategy.predict(items).outputs
     assert not [

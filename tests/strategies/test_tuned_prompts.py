@@ -1,7 +1,5 @@
 """Prompts are chosen on rows that they do not show, within limits, and the search says its gain."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Callable
@@ -117,9 +115,7 @@ def test_few_calls_go_into_questions_rather_than_descriptions() -> None:
     assert fitted_plan(rows=200, calls=1_000) == 12 * 83 + 3
 
 
-def test_where_nothing_is_gained_answers_are_those_of_the_usual_prompt(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_where_nothing_is_gained_answers_are_those_of_the_usual_prompt(tmp_path, monkeypatch):
     monkeypatch.setattr(PromptSearch, "best", lambda self: (next(iter(self.known)), USUAL))
     strategy, usual = fitted(model=lm(tmp_path)), build("prompt", seed=0, model=lm(tmp_path))
     usual.fit(TASK, pool(rows=40))
@@ -246,8 +242,6 @@ def study_of(server: Server, max_usd: float | None = None, *more: str) -> tuple[
     done = compare(study_file="choose.toml", out=f"st{max_usd}", approve=plans.append)
     assert plans[0].bills[0].parts["choosing prompts"] == fitted_plan()
     assert plans[0].bills[0].requests == fitted_plan() + 20
-    assert done.decision is not None
-    assert done.decision.method is not None
     notes = [n.text for n in done.decision.method.notes if n.candidate == "tuned-prompt"]
     return done.decision, notes
 
@@ -258,7 +252,6 @@ def test_a_study_goes_on_where_the_dollars_of_a_search_end() -> None:
     with serving(right_if(with_examples)) as server:
         decision, notes = study_of(server, 0.02)
         found = {card.candidate: card.accuracy for card in decision.scorecards}
-        assert found["tuned-prompt"] is not None
         assert found["tuned-prompt"].value == 1.0, "the best so far answers"
         assert any("ended early because it may spend 25%" in note for note in notes)
         assert len(server.asked) * 1e-4 <= 0.02
@@ -307,7 +300,6 @@ def test_weighted_calibration_is_the_optimum_of_its_loss() -> None:
 def test_twins_of_a_row_are_neither_shown_with_it_nor_in_the_other_part() -> None:
     twins = [replace(e, id=f"t{e.id}") for e in pool(rows=40)]
     parts = parts_of(TASK, [*pool(rows=40), *twins], 30)
-    assert parts is not None
     texts = {e.text for e in parts.asked}
     assert not texts & {e.text for e in parts.shown}
     assert len(texts) == len({*parts.clusters})
@@ -331,7 +323,6 @@ def test_a_fit_that_is_stopped_tells_how_long_it_would_take(tmp_path: Path) -> N
         strategy.fit(TASK, pool(rows=200))
     assert progress.loop == "choosing a prompt"
     assert progress.total == strategy.asks(TASK, 200)
-    assert progress.seconds_remaining is not None
     assert progress.seconds_remaining > 0
 
 

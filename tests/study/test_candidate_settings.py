@@ -1,9 +1,5 @@
 """Names and hyperparameters of candidates that mean nothing are refused (L4, C7)."""
 
-from __future__ import annotations
-
-from typing import Any
-
 import pytest
 
 from choose.errors import StrategyError, StudyError
@@ -57,9 +53,7 @@ def test_the_seed_is_no_hyperparameter() -> None:
         ("tuned-encoder", {"learning_rate": "fast"}),
     ],
 )
-def test_a_hyperparameter_that_cannot_be_used_is_named(
-    strategy: str, params: dict[str, Any]
-) -> None:
+def test_a_hyperparameter_that_cannot_be_used_is_named(strategy, params):
     """L4: `k = 0` ran, `k = -1` was an AssertionError without a message."""
     with pytest.raises(StrategyError, match=f"{next(iter(params))}") as error:
         build(strategy, seed=0, **params)

@@ -1,7 +1,5 @@
 """Nothing from a folder is code or an address, unless a flag names it."""
 
-from __future__ import annotations
-
 import json
 import os
 import socket
@@ -62,9 +60,7 @@ COMMANDS = [["check", "q.jsonl"], ["plan", "q.jsonl"], ["compare", "q.jsonl"]]
         ('[models]\nencoder = "pypi:evil==1/model"', "[models]"),
     ],
 )
-def test_a_study_file_that_no_flag_names_is_no_code_and_no_address(
-    choose: Choose, command: list[str], settings: str, what: str
-) -> None:
+def test_a_study_file_that_no_flag_names_is_no_code_and_no_address(choose, command, settings, what):
     Path("choose.toml").write_text(settings)
     code, _, err = choose(*command)
     assert code == 2
@@ -152,9 +148,7 @@ def test_report_imports_nothing_of_a_stored_study(choose: Choose) -> None:
     assert not Path("ran").exists()
 
 
-def test_a_stored_study_names_no_server_no_key_and_no_cluster(
-    choose: Choose, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_stored_study_names_no_server_no_key_and_no_cluster(choose, monkeypatch):
     monkeypatch.setenv("MY_SECRET", "never-sent-4711-8813")
     with serving(lambda body: pytest.fail("a request")) as server, socket.socket() as cluster:
         cluster.bind(("127.0.0.1", 0))

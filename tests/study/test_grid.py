@@ -123,7 +123,7 @@ def test_the_key_follows_content_and_nothing_else() -> None:
         {"seed": 9},
         {"task": "x"},
     ):
-        assert replace(trial, **change).key != trial.key  # type: ignore[arg-type]
+        assert replace(trial, **change).key != trial.key
 
 
 def test_a_relabelled_row_changes_the_keys_of_the_pools_that_hold_it_only() -> None:

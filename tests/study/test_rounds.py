@@ -1,7 +1,5 @@
 """The plan: rounds that double what is learned from and answered, then other conditions."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -179,7 +177,6 @@ def test_what_reads_documents_has_controls_and_documents_that_change() -> None:
         division="held-out",
     )
     drill = drill_of(data)
-    assert drill is not None
     found = rounds(data, "sentence", "rag", "lora-rag", "nearest", "lora", "prompt")
     who: dict[str, list[Job]] = {one.part: list(one.jobs) for one in found}
 

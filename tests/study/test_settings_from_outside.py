@@ -1,7 +1,5 @@
 """Numbers and settings from outside are refused with the name of their key (issue 16, point 2)."""
 
-from __future__ import annotations
-
 import os
 from datetime import date
 from pathlib import Path
@@ -123,9 +121,7 @@ def test_rates_on_the_command_line(text: str) -> None:
         ("CHOOSE_CACHE", "/dev/null", cache_dir),
     ],
 )
-def test_variables_are_refused_by_name(
-    monkeypatch: pytest.MonkeyPatch, name: str, value: str, read: Any
-) -> None:
+def test_variables_are_refused_by_name(monkeypatch, name, value, read):
     """C10, C11: OverflowError and RuntimeError."""
     monkeypatch.setenv(name, value)
     with pytest.raises(ChooseError, match=name) as error:

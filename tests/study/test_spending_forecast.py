@@ -1,7 +1,5 @@
 """The forecast of what endpoints are sent, against what they are sent."""
 
-from __future__ import annotations
-
 import json
 import random
 import re

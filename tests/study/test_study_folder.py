@@ -1,7 +1,5 @@
 """No study is overwritten, and its HTML report is never older than its decision (D1)."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil
@@ -46,7 +44,7 @@ def settings(**grid: Any) -> dict[str, dict[str, Any]]:
     return {"grid": {**once, "scenarios": (), **grid}}
 
 
-def test_a_quick_second_look_leaves_the_finished_study_alone(choose: Callable, data: Path) -> None:  # type: ignore[type-arg]
+def test_a_quick_second_look_leaves_the_finished_study_alone(choose: Callable, data: Path) -> None:
     """D1: the second command replaced study.toml, grid.json and decision.json without a word."""
     assert choose("compare", data, *QUICK).code == 0
     [first] = studies()
@@ -56,7 +54,7 @@ def test_a_quick_second_look_leaves_the_finished_study_alone(choose: Callable, d
     assert contents(Path(first)) == before
 
 
-def test_a_changed_budget_goes_on_in_the_same_folder(choose: Callable, data: Path) -> None:  # type: ignore[type-arg]
+def test_a_changed_budget_goes_on_in_the_same_folder(choose: Callable, data: Path) -> None:
     for more in (("--budget", "20s"), ("--budget", "5m"), ("--max-usd", "3", "-o", "r.md")):
         assert choose("compare", data, *QUICK, *more).code == 0
     [folder] = studies()
@@ -72,10 +70,7 @@ OTHERS = {
 }
 
 
-def test_an_out_that_holds_another_study_is_refused(
-    choose: Callable,  # type: ignore[type-arg]
-    data: Path,
-) -> None:
+def test_an_out_that_holds_another_study_is_refused(choose, data):
     """D1: the folder is named with what differs, exit 2, and nothing in it is touched."""
     assert choose("compare", data, *QUICK, "--out", "mine").code == 0
     before = contents(Path("mine"))
@@ -116,9 +111,7 @@ def counted(name: str, fit: Callable[..., None], fitted: list[str]) -> Callable[
     return counting
 
 
-def test_finished_trials_and_looks_are_taken_over_from_studies_of_the_same_rows(
-    data: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_finished_trials_and_looks_are_taken_over_from_studies_of_the_same_rows(data, monkeypatch):
     """A further candidate repeats no trial; a look at the same rows counts in any folder."""
     first = compare(data, overrides=settings(), strategies=["majority"]).store
     fitted: list[str] = []
@@ -135,7 +128,7 @@ def test_finished_trials_and_looks_are_taken_over_from_studies_of_the_same_rows(
     assert set(fitted) == {"majority"}
 
 
-def test_the_page_is_written_and_its_path_is_the_last_line(choose: Callable, data: Path) -> None:  # type: ignore[type-arg]
+def test_the_page_is_written_and_its_path_is_the_last_line(choose: Callable, data: Path) -> None:
     ran = choose("compare", data, *QUICK, "-o", "also.md")
     [folder] = studies()
     page = Path(folder) / PAGE
@@ -149,7 +142,7 @@ def test_the_page_is_written_and_its_path_is_the_last_line(choose: Callable, dat
 
 
 @pytest.mark.slow
-def test_a_page_is_never_older_than_the_decision(choose: Callable, data: Path) -> None:  # type: ignore[type-arg]
+def test_a_page_is_never_older_than_the_decision(choose: Callable, data: Path) -> None:
     """D1: report.html kept the headline of the study that had been replaced."""
     choose("compare", data, *QUICK, "--out", "st")
     store = Store(Path("st"))
@@ -162,10 +155,7 @@ def test_a_page_is_never_older_than_the_decision(choose: Callable, data: Path) -
     assert "something else was left out" in page.read_text()
 
 
-def test_report_without_a_path_takes_the_newest_study_and_says_which(
-    choose: Callable,  # type: ignore[type-arg]
-    data: Path,
-) -> None:
+def test_report_without_a_path_takes_the_newest_study_and_says_which(choose, data):
     none = choose("report")
     assert none.code == 2
     assert "no study in '.choose'" in none.err
@@ -190,11 +180,7 @@ def test_report_without_a_path_takes_the_newest_study_and_says_which(
     assert choose("report", "2", "1").code == choose("export", "1", "router").code == 0
 
 
-def test_continue_takes_the_newest_study_and_open_its_page(
-    choose: Callable,  # type: ignore[type-arg]
-    data: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_continue_takes_the_newest_study_and_open_its_page(choose, data, monkeypatch):
     assert choose("compare", data, *QUICK).code == 0
     [first] = studies()
     assert choose("continue", "--budget", "3m").code == 0
@@ -209,10 +195,7 @@ def test_continue_takes_the_newest_study_and_open_its_page(
     assert Path(page.removeprefix("file://")).is_file()
 
 
-def test_a_report_of_a_half_written_store_says_so_in_one_line(
-    choose: Callable,  # type: ignore[type-arg]
-    data: Path,
-) -> None:
+def test_a_report_of_a_half_written_store_says_so_in_one_line(choose, data):
     choose("compare", data, *QUICK, "--out", "st")
     (Path("st") / "left_out.json").unlink()  # written as a run ends
     trials = sorted(Path("st/trials").iterdir())

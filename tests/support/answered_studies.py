@@ -1,7 +1,5 @@
 """Studies with scripted answers: rows, labels and the outputs of each candidate, by hand."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -31,7 +29,7 @@ class ScriptedCandidate:
 
 def player(name: str, said: Said, family: Family = "baseline", **more: object) -> ScriptedCandidate:
     """Return a candidate that answers once."""
-    return ScriptedCandidate(name=name, family=family, said=[said], model=name, **more)  # type: ignore[arg-type]
+    return ScriptedCandidate(name=name, family=family, said=[said], model=name, **more)
 
 
 def study(

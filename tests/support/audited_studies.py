@@ -1,7 +1,5 @@
 """Studies for the label audit: real or simulated out-of-fold probabilities as evidence."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Answers of a few candidates to twelve rows, before and after their documents changed."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 from choose.corpus import UPDATED, Span
@@ -19,7 +17,7 @@ NEW = {id: f"{50 + n} days" for n, id in enumerate(IDS)}
 
 def answers(outputs: Sequence[str | None]) -> Answers:
     status = tuple("ok" if output is not None else "empty" for output in outputs)
-    return Answers(outputs=tuple(outputs), status=status)  # type: ignore[arg-type]
+    return Answers(outputs=tuple(outputs), status=status)
 
 
 def run(

@@ -1,7 +1,5 @@
 """A small chat-completions server on loopback, for tests; what it answers is a function."""
 
-from __future__ import annotations
-
 import json
 import threading
 from collections.abc import Callable, Iterator

@@ -1,7 +1,5 @@
 """Decisions written by hand: one of each kind, and one full of hostile text."""
 
-from __future__ import annotations
-
 from choose.schema.base import Interval
 from choose.schema.costs import Cost
 from choose.schema.decision import (

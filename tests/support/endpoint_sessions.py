@@ -1,7 +1,5 @@
 """Sessions with an endpoint whose answers are known."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

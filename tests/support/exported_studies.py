@@ -1,7 +1,5 @@
 """A small study of every kind of strategy, on models of a few thousand weights."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -1,7 +1,5 @@
 """Strategies that misbehave, found through entry points like any other."""
 
-from __future__ import annotations
-
 import re
 import time
 from collections import Counter

@@ -3,8 +3,6 @@
 Weights are random and large, so that positions, windows, caps and norms change what is written.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """Pages, what a browser would see of them, and text that tries to break out of them."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from html.parser import HTMLParser

@@ -1,7 +1,5 @@
 """Rows with sets of labels that their words tell: what a customer writes about."""
 
-from __future__ import annotations
-
 import json
 import random
 from pathlib import Path

@@ -9,13 +9,11 @@ scores labels, writes answers and trains adapters with the model in a folder on 
 the results.
 """
 
-from __future__ import annotations
-
 import random
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -130,7 +128,7 @@ class AtOnce:
     def __init__(self, workers: int) -> None:
         assert workers == 1
 
-    def __enter__(self) -> AtOnce:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: Any) -> None:
@@ -155,23 +153,23 @@ def pretend(folder: Path) -> None:
     loaded = AutoModelForCausalLM.from_pretrained(
         folder, dtype=torch.float32, output_loading_info=True
     )
-    AutoModelForCausalLM.from_pretrained = lambda *_, **__: loaded  # type: ignore[method-assign]
+    AutoModelForCausalLM.from_pretrained = lambda *_, **__: loaded
     for module in list(sys.modules.values()):
         if vars(module).get("device") is device:
-            module.device = lambda: CARD  # type: ignore[attr-defined]
-    training_step.ThreadPoolExecutor = AtOnce  # type: ignore[assignment, misc]
+            module.device = lambda: CARD
+    training_step.ThreadPoolExecutor = AtOnce
     about = backend_registration._DummyBackendModule()
-    about.get_amp_supported_dtype = lambda: [torch.bfloat16]  # type: ignore[attr-defined]
+    about.get_amp_supported_dtype = lambda: [torch.bfloat16]
     backend_registration._setup_privateuseone_for_python_backend(CARD, about)
     tensor, generator = torch.tensor, torch.Generator
 
-    class Generator(generator):  # type: ignore[misc, valid-type]
+    class Generator(generator):
         def __new__(cls, device: Any = "cpu") -> Any:
             return super().__new__(cls)
 
     torch.tensor = lambda *a, device=None, **k: tensor(*a, **k).to(device or "cpu")
-    torch.Generator = Generator  # type: ignore[misc]
-    torch.inference_mode = torch.no_grad  # type: ignore[assignment, misc]
+    torch.Generator = Generator
+    torch.inference_mode = torch.no_grad
     library = torch.library.Library("aten", "IMPL")
     for name in ("empty_strided", "empty.memory_format"):
         library.impl(name, getattr(Empty, name.partition(".")[0]), "PrivateUse1")

@@ -1,7 +1,5 @@
 """Priced studies: simulated studies with a rule that gives costs and prices."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Ray nodes as a user starts them: a head and workers, each with processes of its own."""
 
-from __future__ import annotations
-
 import os
 import signal
 import socket

@@ -1,7 +1,5 @@
 """Permutation and bootstrap for metrics that are not means."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 
 import numpy as np

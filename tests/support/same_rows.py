@@ -7,8 +7,6 @@ record that has the value shown for every candidate; its rows must be all test r
 table or the line below it marks them as in "121 of 602".
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Sequence
 from html.parser import HTMLParser

@@ -1,7 +1,5 @@
 """Small simulated studies, by the generator that also serves `benchmarks/oracle.py`."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from math import hypot
 

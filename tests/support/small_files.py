@@ -3,8 +3,6 @@
 Each is written as a CSV file; `FLAGS` holds the columns to name on the command line.
 """
 
-from __future__ import annotations
-
 import csv
 import random
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """Stored answers that nobody gathered: sets whose true accuracies or mean scores are known."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Small studies for tests: real strategies on rows that anything can learn."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any

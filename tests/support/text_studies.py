@@ -1,7 +1,5 @@
 """Studies whose answers are records, with fake strategies: from rows to a decision on disk."""
 
-from __future__ import annotations
-
 import json
 import random
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,5 @@
 """Models of a few thousand weights, saved as any model is: real code paths in milliseconds."""
 
-from __future__ import annotations
-
 import json
 import random
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """Trials whose facts do not matter to a test."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from choose.types import STANDARD, Trial

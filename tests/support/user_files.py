@@ -4,8 +4,6 @@ Each is written by a function of its own from a few sentences and labels, so tha
 person is in them. `FILES` maps a file's name to its bytes.
 """
 
-from __future__ import annotations
-
 import csv
 import io
 import json

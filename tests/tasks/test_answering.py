@@ -1,7 +1,5 @@
 """Answers to questions: the scores of SQuAD, values, no answer, and cells as people write them."""
 
-from __future__ import annotations
-
 import json
 import re
 import string
@@ -83,9 +81,7 @@ def test_scores_are_those_of_squad_to_the_last_bit(output: str, target: str) -> 
 
 
 @given(st.text(min_size=1, max_size=30), st.lists(st.text(min_size=1, max_size=9), max_size=3))
-def test_an_accepted_answer_scores_1_and_the_order_of_answers_is_nothing(
-    text: str, others: list[str]
-) -> None:
+def test_an_accepted_answer_scores_1_and_the_order_of_answers_is_nothing(text, others):
     targets = [text, *others]
     if not all(one.strip() for one in targets):
         return
@@ -184,9 +180,7 @@ def test_a_cell_of_something_else_is_refused_with_its_row(cell: Any) -> None:
         ("", "", False),
     ],
 )
-def test_an_answer_stands_in_a_passage_as_whole_words(
-    answer: str, passage: str, found: bool
-) -> None:
+def test_an_answer_stands_in_a_passage_as_whole_words(answer, passage, found):
     assert occurs([answer], passage) == found
 
 

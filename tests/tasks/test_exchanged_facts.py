@@ -1,7 +1,5 @@
 """Facts are exchanged so that only they change and all can be found."""
 
-from __future__ import annotations
-
 import random
 import re
 from collections.abc import Sequence
@@ -68,9 +66,7 @@ def exchanged(
 
 @settings(max_examples=60, deadline=None)
 @given(worlds(), st.integers(0, 3))
-def test_the_new_fact_stands_where_the_old_one_stood_and_nowhere_else(
-    world: tuple[list[Example], Corpus], seed: int
-) -> None:
+def test_the_new_fact_stands_where_the_old_one_stood_and_nowhere_else(world, seed):
     rows, corpus = world
     drill = exchanged(rows, corpus, seed=seed)
     if drill is None:
@@ -91,9 +87,7 @@ def test_the_new_fact_stands_where_the_old_one_stood_and_nowhere_else(
 
 @settings(max_examples=40, deadline=None)
 @given(worlds(), st.integers(0, 3), st.randoms(use_true_random=False))
-def test_the_same_rows_and_seed_give_the_same_change_in_any_order(
-    world: tuple[list[Example], Corpus], seed: int, order: random.Random
-) -> None:
+def test_the_same_rows_and_seed_give_the_same_change_in_any_order(world, seed, order):
     rows, corpus = world
     again = list(rows)
     order.shuffle(again)
@@ -124,9 +118,7 @@ def row(text: str, target: str, corpus: Corpus, *accepted: str, id: str = "q") -
         ("It opened in 1901.", "", "Did it open?", ("yes",)),  # implied
     ],
 )
-def test_what_is_not_clear_is_left(
-    first: str, second: str, question: str, accepted: tuple[str, ...]
-) -> None:
+def test_what_is_not_clear_is_left(first, second, question, accepted):
     corpus = two_pages(first, second)
     assert exchanged([row(question, "1901", corpus, *accepted)], corpus) is None
 
@@ -135,7 +127,6 @@ def test_a_clear_fact_is_exchanged_for_all_questions_that_share_it() -> None:
     corpus = two_pages("Long ago. It opened in 1901. It is old.")
     rows = [row("When?", "1901", corpus, id=id) for id in ("q", "r", "train")]
     drill = exchanged(rows, corpus, ["q", "r"])
-    assert drill is not None
     assert (drill.ids, drill.facts) == (("q", "r"), 1), "training rows are not asked"
     year = drill.targets["q"]
     assert drill.targets["r"] == year != "1901"
@@ -149,11 +140,9 @@ def test_there_are_as_many_as_the_limits_say(monkeypatch: pytest.MonkeyPatch) ->
     rows = [row(f"How many in {n}?", f"{1000 + 7 * n}", corpus, id=f"q{n}") for n in range(200)]
     ids = [r.id for r in rows]
     drill = exchanged(rows, corpus, ids)
-    assert drill is not None
     assert len(drill.ids) == 50
     monkeypatch.setattr(exchanged_facts, "SHARE", 0.6)
     drill = exchanged(rows, corpus, ids)
-    assert drill is not None
     assert len(drill.ids) == 100
     assert all(drill.targets[id] != f"{1000 + 7 * int(id[1:])}" for id in drill.ids)
 
@@ -165,8 +154,6 @@ def test_the_view_is_named_by_what_changed() -> None:
     folds = (Fold(pool=(), questions=("q",)),)
     data = Dataset(name="d", task=task, examples=examples, folds=folds, division="held-out")
     drill, other = drill_of(data), drill_of(data, seed=1)
-    assert drill is not None
-    assert other is not None
     assert is_drill(drill.view)
     assert drill.view != other.view
     bare = Dataset(name="d", task=Answering(), examples=examples, folds=folds, division="held-out")
@@ -201,9 +188,7 @@ def test_numbers_stay_of_their_kind(text: str, pattern: str) -> None:
 def test_numbers_are_near(value: int, seed: int) -> None:
     written = f"{value:,} items"
     new = renumbered(written, random.Random(seed))
-    assert new is not None
     number = as_number(new.removesuffix(" items"))
-    assert number is not None
     if re.match(r"1\d{3}|20\d\d", written):
         return
     assert number != value
@@ -246,7 +231,6 @@ def test_facts_in_a_book_are_left_and_those_of_other_documents_change() -> None:
     ]
     began = process_time()
     found = exchanged(rows, corpus)
-    assert found is not None
     # The sentence on the Elm door is in the book as well.
     assert found.ids == ("closes", "fir")
     assert found.corpus.by_id["book"] is corpus.by_id["book"]

@@ -1,7 +1,5 @@
 """Columns of label sets: lists, JSON and cells with a separator; what is refused, and how."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any
@@ -134,9 +132,7 @@ def test_the_separator_of_the_pool_is_that_of_the_test_file(tmp_path: Path) -> N
         ('[["card"]]', "begins like a list but is no JSON list of labels"),
     ],
 )
-def test_a_cell_that_is_no_set_is_named_with_what_to_write(
-    tmp_path: Path, cell: str, why: str
-) -> None:
+def test_a_cell_that_is_no_set_is_named_with_what_to_write(tmp_path, cell, why):
     cells = [";".join(labels) or "other" for labels in SETS]
     cells[4] = cells[9] = cell
     with pytest.raises(DataError) as error:

@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 from dataclasses import replace
 
 import pytest
@@ -62,9 +60,7 @@ def test_names_descriptions_and_instruction_are_taken_over() -> None:
         (("a", "b"), {"a": " "}, "is empty"),
     ],
 )
-def test_names_that_cannot_be_used(
-    labels: tuple[str, ...], names: dict[str, str], says: str
-) -> None:
+def test_names_that_cannot_be_used(labels, names, says):
     with pytest.raises(StudyError) as caught:
         task_from(labelled(*labels), names)
     assert says in str(caught.value)

@@ -1,7 +1,5 @@
 """Sets of labels as answers: their scores, parts, forms and facts."""
 
-from __future__ import annotations
-
 import json
 import random
 

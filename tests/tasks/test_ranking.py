@@ -1,7 +1,5 @@
 """Rankings of documents: scores against those of others, cells, noise, and what readers see."""
 
-from __future__ import annotations
-
 import math
 import random
 from typing import Any

@@ -1,7 +1,5 @@
 """A user's own metric: found, tried before anything runs, and refused in one line."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 
@@ -97,9 +95,7 @@ def test_a_function_counts_first_and_the_usual_scores_stand_beside_it(scores: st
         ("answering", ("token-f1", "exact-match", "value-match")),
     ],
 )
-def test_the_digests_know_the_metric_and_its_code(
-    kind: str, own: tuple[str, ...], scores: str
-) -> None:
+def test_the_digests_know_the_metric_and_its_code(kind, own, scores):
     plain, task = task_with("accuracy", kind), task_with(f"{scores}:{NAMED[kind]}", kind)
     assert plain.metrics == own
     assert len({plain.digest, task.digest}) == len({plain.scoring, task.scoring}) == 2
@@ -122,9 +118,7 @@ def test_the_digests_know_the_metric_and_its_code(
         ("exakt", "is no function.*Did you mean 'exact'"),
     ],
 )
-def test_a_metric_that_cannot_be_used_is_refused_in_one_line(
-    scores: str, function: str, why: str
-) -> None:
+def test_a_metric_that_cannot_be_used_is_refused_in_one_line(scores, function, why):
     with pytest.raises(StudyError, match=why) as error:
         task_with(f"{scores}:{function}")
     assert "\n" not in str(error.value)
@@ -167,9 +161,7 @@ def test_metrics_of_labels_and_of_texts_are_kept_apart(scores: str) -> None:
     ("kind", "metric", "usual"),
     [("extraction", "exact-record", "field-f1"), ("writing", "rouge-l", "chrf")],
 )
-def test_a_usual_score_can_be_the_one_that_counts(
-    kind: str, metric: str, usual: str, scores: str
-) -> None:
+def test_a_usual_score_can_be_the_one_that_counts(kind, metric, usual, scores):
     plain, named = task_with("accuracy", kind), task_with(metric, kind)
     assert (plain.metrics, named.metrics) == ((usual, metric), (metric, usual))
     assert task_with(usual, kind) == plain

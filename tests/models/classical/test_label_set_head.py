@@ -1,7 +1,5 @@
 """Sets from probabilities: the set of the best F1, thresholds, and one regression a label."""
 
-from __future__ import annotations
-
 from itertools import product
 
 import numpy as np

@@ -1,7 +1,5 @@
 """`choose compare` against an endpoint: consent, limits, resume, and no key anywhere."""
 
-from __future__ import annotations
-
 import json
 import re
 import sys
@@ -17,7 +15,7 @@ from choose.errors import StudyError
 from choose.models.endpoints.retry import RetryPolicy
 from choose.schema.plan import Bill, Spending
 from choose.store.store import Store
-from support.chat_server import Http, Responder, Server, by_words, error, sent, serving
+from support.chat_server import Http, Server, by_words, error, sent, serving
 from support.studies import write_csv
 
 KEY = "sk-this-must-never-be-written-4711"
@@ -89,9 +87,7 @@ def card(store: Path, name: str) -> dict[str, Any]:
 
 
 @pytest.mark.slow
-def test_a_model_by_flags_is_compared_end_to_end(
-    choose: Run, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_model_by_flags_is_compared_end_to_end(choose, server, tmp_path, monkeypatch):
     monkeypatch.setenv("MY_KEY", KEY)
     flags = ["--model", "gpt-x", "--base-url", server.url, "--api-key-env", "MY_KEY"]
     code, out, err = choose(
@@ -157,9 +153,7 @@ def test_the_plan_says_why_there_are_so_many_requests(choose: Run, server: Serve
 
 
 @pytest.mark.slow
-def test_a_first_run_does_not_say_that_answers_were_paid_for_before(
-    choose: Run, server: Server, tmp_path: Path
-) -> None:
+def test_a_first_run_does_not_say_that_answers_were_paid_for_before(choose, server, tmp_path):
     """D23: equal questions of one run were called "paid for before"; a second run's are."""
     # Round 1 asks what round 0 asked, after learning from more rows.
     write_csv(
@@ -176,9 +170,7 @@ def test_a_first_run_does_not_say_that_answers_were_paid_for_before(
 
 
 @pytest.mark.slow
-def test_two_candidates_of_one_strategy_have_a_model_each(
-    choose: Run, server: Server, tmp_path: Path
-) -> None:
+def test_two_candidates_of_one_strategy_have_a_model_each(choose, server, tmp_path):
     with serving(lambda body: sent("fruit")) as small:
         rest = f'[endpoints.small]\nbase_url = "{small.url}"\nmodel = "small-0.5b"\n'
         other = '[[candidates]]\nstrategy = "prompt"\nname = "prompt-small"\n'
@@ -197,9 +189,7 @@ def test_two_candidates_of_one_strategy_have_a_model_each(
     assert gates["contenders credible"]["status"] == "pass"
 
 
-def test_without_a_terminal_nothing_is_sent_unless_yes_is_said(
-    choose: Run, server: Server, tmp_path: Path
-) -> None:
+def test_without_a_terminal_nothing_is_sent_unless_yes_is_said(choose, server, tmp_path):
     (tmp_path / "choose.toml").write_text(study_file(server.url, endpoint=PRICES))
     code, out, err = choose("compare", "-c", "choose.toml", "--out", "st")
     assert code == 2
@@ -244,9 +234,7 @@ SPENDING = Spending(
 
 
 @pytest.mark.parametrize("agreed", [True, False])
-def test_at_a_terminal_a_person_is_asked(
-    agreed: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_at_a_terminal_a_person_is_asked(agreed, monkeypatch, capsys):
     monkeypatch.setattr(sys, "stdin", Terminal(sys.stdin))
     monkeypatch.setattr(sys, "stderr", Terminal(sys.stderr))
     monkeypatch.setattr("typer.confirm", lambda *a, **k: agreed)
@@ -288,8 +276,8 @@ def test_a_server_on_this_machine_may_have_it(choose: Run, server: Server, tmp_p
     ],
 )
 def test_an_endpoint_that_cannot_work_stops_the_command_before_anything(
-    choose: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, respond: Responder, says: str
-) -> None:
+    choose, tmp_path, monkeypatch, respond, says
+):
     monkeypatch.setenv("MY_KEY", KEY)
     fast = RetryPolicy(initial=0.001)
     monkeypatch.setattr("choose.models.endpoints.command_session.RetryPolicy", lambda: fast)
@@ -329,9 +317,7 @@ def test_flags_that_make_no_endpoint(choose: Run, arguments: list[str], says: st
     assert not Path("st").exists()
 
 
-def test_dollars_run_out_and_the_next_run_goes_on_where_it_stopped(
-    choose: Run, server: Server, tmp_path: Path
-) -> None:
+def test_dollars_run_out_and_the_next_run_goes_on_where_it_stopped(choose, server, tmp_path):
     (tmp_path / "choose.toml").write_text(study_file(server.url, endpoint=PRICES))
     code, _, _ = choose(
         "compare", "-c", "choose.toml", "--out", "st", "--yes", "--max-usd", "0.0012"
@@ -347,9 +333,7 @@ def test_dollars_run_out_and_the_next_run_goes_on_where_it_stopped(
     assert "max-usd" not in out
 
 
-def test_a_finished_study_asks_and_confirms_nothing(
-    choose: Run, server: Server, tmp_path: Path
-) -> None:
+def test_a_finished_study_asks_and_confirms_nothing(choose, server, tmp_path):
     (tmp_path / "choose.toml").write_text(study_file(server.url, endpoint=PRICES))
     assert choose("compare", "-c", "choose.toml", "--out", "st", "--yes")[0] == 0
     count = len(server.asked)
@@ -384,9 +368,7 @@ def test_repeats_measure_what_the_service_itself_changes(choose: Run, tmp_path: 
 
 
 @pytest.mark.slow
-def test_a_served_model_is_compared_as_it_is_with_a_warning(
-    choose: Run, server: Server, tmp_path: Path
-) -> None:
+def test_a_served_model_is_compared_as_it_is_with_a_warning(choose, server, tmp_path):
     rest = f'[endpoints.tuned]\nbase_url = "{server.url}"\nmodel = "ours"\n'
     served = '[[candidates]]\nstrategy = "served"\nname = "in-house"\nmodel = "endpoint:tuned"\n'
     served += 'params = { system = "You know what to do." }'
@@ -416,9 +398,7 @@ def test_served_runs_only_where_it_is_named_and_needs_a_model(choose: Run) -> No
 
 
 @pytest.mark.parametrize("status", [401, 200])
-def test_a_trial_that_fails_midway_is_a_recorded_failure(
-    choose: Run, tmp_path: Path, status: int
-) -> None:
+def test_a_trial_that_fails_midway_is_a_recorded_failure(choose, tmp_path, status):
     count = [0]
     told = {"error": {"message": f"key {KEY} expired", "code": 401}}
 

@@ -1,7 +1,5 @@
 """A server that fails: the same answers, nothing paid twice, no key in any output."""
 
-from __future__ import annotations
-
 import signal
 import time
 from pathlib import Path

@@ -1,14 +1,11 @@
 """Servers that mean harm: what they send costs little time, memory and money, and keeps no key."""
 
-from __future__ import annotations
-
 import json
 import time
 import tracemalloc
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -43,7 +40,7 @@ def test_a_hostile_reply_costs_little_time_and_memory(fault: str) -> None:
     """H8, M10: a bomb of 1 GB, bodies without an end, and dates beyond all calendars."""
     with FaultyServer(words_rule) as server, session_with(server) as session:
         strategy = fitted()
-        strategy.check(TASK)  # type: ignore[attr-defined]
+        strategy.check(TASK)
         hostile(fault)  # a bomb takes time to pack
         server.cue(fault)
         tracemalloc.start()
@@ -123,9 +120,7 @@ REPEATED = [
 
 
 @pytest.mark.parametrize(("place", "spelling"), REPEATED)
-def test_a_key_that_a_server_repeats_is_kept_nowhere(
-    place: str, spelling: str, tmp_path: Path
-) -> None:
+def test_a_key_that_a_server_repeats_is_kept_nowhere(place, spelling, tmp_path):
     """H10: the cache of answers, notes and errors held it."""
     habits = Habits(key=KEY, echo=spelling, echo_in=place)
     with (
@@ -136,7 +131,7 @@ def test_a_key_that_a_server_repeats_is_kept_nowhere(
         strategy = fitted()
         try:
             answers = strategy.predict(rows(2))
-            said = [repr(answers), repr(strategy.facts())]  # type: ignore[attr-defined]
+            said = [repr(answers), repr(strategy.facts())]
         except EndpointError as error:
             said = [str(error)]
     said += [path.read_text() for path in tmp_path.rglob("*") if path.is_file()]
@@ -153,7 +148,7 @@ def test_the_first_request_heeds_the_time_limit() -> None:
         server.cue(*["endless-events"] * 9)
         start = time.monotonic()
         with pytest.raises(TimeLimitReached), time_limit(0.5):
-            fitted().check(TASK)  # type: ignore[attr-defined]
+            fitted().check(TASK)
         assert time.monotonic() - start < 3
         asked = len(server.ledger.receipts)
         assert asked == 1

@@ -1,7 +1,5 @@
 """Ctrl-C and the time budget end a command wherever it waits for a server; processes share."""
 
-from __future__ import annotations
-
 import asyncio
 import signal
 import socket
@@ -73,9 +71,7 @@ def test_the_budget_holds_for_the_first_request(tmp_path: Path) -> None:
     assert len(server.ledger.receipts) == 1
 
 
-def test_a_second_interruption_is_heeded_while_requests_come_in(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_second_interruption_is_heeded_while_requests_come_in(monkeypatch):
     calls: list[float] = []
 
     def pressed(futures: Any, seconds: float) -> Any:
@@ -106,11 +102,11 @@ def test_a_name_server_that_hangs_holds_up_nothing(monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(socket, "getaddrinfo", resolve)
     with endpoint_session(RIGHT):
-        fitted().check(TASK)  # type: ignore[attr-defined]  # loads the client, which takes seconds
+        fitted().check(TASK)  # loads the client, which takes seconds
     end = Endpoint(base_url="http://hangs.example/v1", model="m")
     start = time.monotonic()
     with connect_endpoints({"big": end}), pytest.raises(TimeLimitReached), time_limit(0.3):
-        fitted().check(TASK)  # type: ignore[attr-defined]
+        fitted().check(TASK)
     assert time.monotonic() - start < 3
     names = {thread.name for thread in threading.enumerate() if not thread.daemon}
     assert not {name for name in names if "asyncio" in name or "resolver" in name}

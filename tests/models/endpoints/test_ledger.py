@@ -1,7 +1,5 @@
 """Requests that may be billed count against the limit; the cache reads files of old versions."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from typing import Any
@@ -57,9 +55,7 @@ def test_a_gateway_that_fails_after_the_work_cannot_bill_more_than_the_limit(sta
     [error(400, FILTERED), error(400, TOO_LONG), error(422, FILTERED)],
     ids=["filtered", "too long", "filtered, 422"],
 )
-def test_a_text_that_is_turned_down_after_it_was_read_counts_against_the_limit(
-    failure: Http,
-) -> None:
+def test_a_text_that_is_turned_down_after_it_was_read_counts_against_the_limit(failure):
     gateway = Gateway(lambda: failure)
     with endpoint_session(gateway, max_usd=0.003, **PRICED) as session:
         with pytest.raises(MoneySpent):

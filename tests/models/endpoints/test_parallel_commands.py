@@ -1,7 +1,5 @@
 """One command at a time pays an endpoint; another waits shortly or ends with one line (H9)."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 import os
@@ -38,7 +36,6 @@ def test_a_killed_command_holds_nothing(tmp_path: Path, monkeypatch: pytest.Monk
     environment = {**os.environ, "PYTHONPATH": str(Path(module.__file__).parents[3])}
     command = [sys.executable, "-c", HOLDS, str(path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as other:
-        assert other.stdout is not None
         assert other.stdout.readline() == b"held\n"
         mine = AnswerCache(path, 30.0)
         with pytest.raises(ModelError, match="Another choose command") as raised:
@@ -88,9 +85,7 @@ def test_a_second_command_waits_and_pays_for_nothing_again() -> None:
     assert len(shop.asked) == len(set(shop.asked)) == paid + 20
 
 
-def test_a_second_command_that_waits_in_vain_ends_with_one_line(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_second_command_that_waits_in_vain_ends_with_one_line(monkeypatch):
     monkeypatch.setattr(module, "_PATIENCE", 0.2)
     shop = Shop()
     with endpoint_session(shop, **PRICED):

@@ -1,11 +1,8 @@
 """Models by their usual names: the table of providers against the local server."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -77,9 +74,7 @@ def test_the_addresses_are_those_that_the_providers_document() -> None:
 
 
 @pytest.mark.slow
-def test_a_shorthand_is_compared_and_its_key_lands_nowhere(
-    choose: Run, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_shorthand_is_compared_and_its_key_lands_nowhere(choose, server, tmp_path, monkeypatch):
     write_csv(tmp_path / "words.csv")
     monkeypatch.setenv("TOGETHER_API_KEY", KEY)
     flags = ["-s", "prompt", *QUICK, "--model", "together:Qwen/Qwen2.5-7B-Instruct-Turbo"]
@@ -123,9 +118,7 @@ def test_a_study_file_adds_prices_and_an_address_to_a_shorthand() -> None:
     assert load_study(study.model_dump(mode="json", exclude_none=True)) == study
 
 
-def test_a_key_of_a_local_server_is_used_only_if_it_is_set(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_key_of_a_local_server_is_used_only_if_it_is_set(monkeypatch):
     def section() -> Endpoint:
         return check({"models": {"model": "vllm:m"}}, "it").endpoints["vllm:m"]
 
@@ -138,8 +131,8 @@ def test_a_key_of_a_local_server_is_used_only_if_it_is_set(
 
 
 def test_without_its_key_a_shorthand_names_the_variable_before_consent_is_asked(
-    choose: Run, server: Server, tmp_path: Path
-) -> None:
+    choose, server, tmp_path
+):
     write_csv(tmp_path / "words.csv")
     code, _, err = choose("compare", "words.csv", "-s", "prompt", "--model", "openai:gpt-4o-mini")
     assert code == 2
@@ -209,8 +202,8 @@ def test_prices_and_an_address_go_with_a_shorthand_on_the_command_line() -> None
 
 @pytest.mark.parametrize(("provider", "said"), [("ollama", "Is Ollama running?"), ("vllm", "vLLM")])
 def test_a_refused_connection_asks_whether_the_server_runs(
-    choose: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, provider: str, said: str
-) -> None:
+    choose, tmp_path, monkeypatch, provider, said
+):
     closed = replace(PROVIDERS[provider], base_url="http://127.0.0.1:9/v1")
     monkeypatch.setitem(providers.PROVIDERS, provider, closed)
     write_csv(tmp_path / "words.csv")

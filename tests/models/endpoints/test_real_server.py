@@ -1,7 +1,5 @@
 """A real model behind a real server, compared with what runs here, by the command line."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

@@ -1,7 +1,5 @@
 """A key that a server repeats is hidden, also in other case, URL-encoded or with blanks (H10)."""
 
-from __future__ import annotations
-
 import time
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Retries, reuse of paid answers, rate limits and the circuit breaker."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 import random
@@ -102,11 +100,11 @@ def test_what_was_paid_for_is_not_asked_again_by_another_process() -> None:
         again = strategy.predict(questions())
         assert session.ledger.requests == 0
         assert session.ledger.spent == 0
-        assert any("paid for by earlier runs" in note for note in strategy.facts()["notes"])  # type: ignore[attr-defined]
-        assert strategy.facts()["cached_seconds"] > 0  # type: ignore[attr-defined]
+        assert any("paid for by earlier runs" in note for note in strategy.facts()["notes"])
+        assert strategy.facts()["cached_seconds"] > 0
     assert len(asked) == count
     assert again.outputs == first.outputs
-    assert (again.latency == first.latency).all()  # type: ignore[union-attr]
+    assert (again.latency == first.latency).all()
 
 
 @pytest.mark.parametrize(
@@ -308,7 +306,7 @@ def test_one_row_that_always_breaks_the_server_is_a_finding_and_no_failure() -> 
     with endpoint_session(respond):
         strategy = fitted()
         answers = strategy.predict([*rows(20), Item(id="bad", text="poison plum")])
-        notes = " ".join(strategy.facts()["notes"])  # type: ignore[attr-defined]
+        notes = " ".join(strategy.facts()["notes"])
     assert answers.status[-1] == "empty"
     assert answers.outputs[-1] is None
     assert set(answers.status[:-1]) == {"ok"}

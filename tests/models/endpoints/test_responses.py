@@ -1,7 +1,5 @@
 """Matching answers to labels: strict, with a status for every kind of unusable answer."""
 
-from __future__ import annotations
-
 import pytest
 
 from choose.models.endpoints.answer_cache import PaidAnswer
@@ -15,7 +13,7 @@ TASK = Classification(
 
 
 def read(content: str, **more: str) -> tuple[str | None, str]:
-    return LabelParser(TASK).parse(PaidAnswer(content=content, **more))  # type: ignore[arg-type]
+    return LabelParser(TASK).parse(PaidAnswer(content=content, **more))
 
 
 @pytest.mark.parametrize(

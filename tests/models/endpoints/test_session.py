@@ -1,7 +1,5 @@
 """The handshake with a server, and its responses as columns of answers."""
 
-from __future__ import annotations
-
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -351,9 +349,7 @@ def as_200(message: str, code: int) -> Http:
         (lambda b: error(429, "insufficient_quota"), "out of credit"),
     ],
 )  # fmt: skip
-def test_an_endpoint_that_cannot_work_says_why(
-    respond: Respond, says: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_endpoint_that_cannot_work_says_why(respond, says, monkeypatch):
     monkeypatch.setenv("BIG_KEY", KEY)
     with asked_of(respond, api_key_env="BIG_KEY"), pytest.raises(EndpointError) as caught:
         fitted().check(TASK)

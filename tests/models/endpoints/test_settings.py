@@ -1,8 +1,5 @@
 """Settings of an endpoint: validation, digest, and the API key in no output."""
 
-from __future__ import annotations
-
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -118,9 +115,7 @@ def test_half_a_price_is_no_price() -> None:
     assert endpoint(usd_per_million_in=0, usd_per_million_out=0).prices is not None
 
 
-def test_a_key_comes_from_the_environment_and_from_no_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_key_comes_from_the_environment_and_from_no_file(tmp_path, monkeypatch):
     """The folder may be someone else's, and its key would decide who sees the rows and pays."""
     (tmp_path / ".env").write_text(f"SOME_KEY={KEY}\n")
     monkeypatch.chdir(tmp_path)

@@ -1,7 +1,5 @@
 """Time limits of requests to an endpoint: no request starts late, paid answers are received."""
 
-from __future__ import annotations
-
 import asyncio
 import threading
 import time
@@ -41,7 +39,7 @@ class Slow:
 def tried() -> Strategy:
     """Return a strategy whose endpoint was tried out, which also loads the client."""
     strategy = fitted()
-    strategy.check(TASK)  # type: ignore[attr-defined]
+    strategy.check(TASK)
     return strategy
 
 
@@ -78,9 +76,7 @@ def test_answers_that_all_come_in_are_given() -> None:
             assert right(strategy.predict(rows(20)), 20)
 
 
-def test_what_takes_longer_is_waited_for_no_longer_and_is_kept_when_it_comes(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_what_takes_longer_is_waited_for_no_longer_and_is_kept_when_it_comes(monkeypatch):
     monkeypatch.setattr(sessions, "DRAIN", 0.1)
     slow = Slow(0.0, gate=threading.Event())
     with endpoint_session(RIGHT, concurrency=2) as session:
@@ -107,9 +103,7 @@ def test_what_takes_longer_is_waited_for_no_longer_and_is_kept_when_it_comes(
     ],
     ids=["told to wait", "between retries", "tried often"],
 )
-def test_every_pause_is_cut_short(
-    settings: dict[str, Any], retry_policy: RetryPolicy, failure: Http | None
-) -> None:
+def test_every_pause_is_cut_short(settings, retry_policy, failure):
     calls: list[int] = []
 
     def respond(body: dict[str, Any]) -> Http:
@@ -137,9 +131,7 @@ def test_without_time_nothing_is_asked_and_what_is_on_disk_is_answered() -> None
         assert len(asked) == 4
 
 
-def test_it_makes_no_difference_how_soon_the_loop_finds_that_there_is_no_time(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_it_makes_no_difference_how_soon_the_loop_finds_that_there_is_no_time(monkeypatch):
     submit = asyncio.run_coroutine_threadsafe
 
     def done(work: Any, loop: asyncio.AbstractEventLoop) -> Future[Any]:

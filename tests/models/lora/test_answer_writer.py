@@ -1,7 +1,5 @@
 """The strategy writes answers: learns them exactly, saves, loads, and exports as plain PEFT."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -117,7 +115,7 @@ def test_saved_and_loaded_it_answers_the_same(fitted: Any, base: str, tmp_path: 
         "lora.json",
     ]
     again = build("lora", seed=9, base=base, rank=2)
-    again.load(tmp_path / "kept")  # type: ignore[attr-defined]
+    again.load(tmp_path / "kept")
     ours, theirs = fitted.predict(asked(rows())), again.predict(asked(rows()))
     assert ours.outputs == theirs.outputs
     config = json.loads((tmp_path / "kept" / "adapter_config.json").read_text())
@@ -127,7 +125,7 @@ def test_saved_and_loaded_it_answers_the_same(fitted: Any, base: str, tmp_path: 
     for wrong in ({"until": "never"}, {"most_new": 0}, {"opening": [1]}, {"task": {"kind": "x"}}):
         (tmp_path / "kept" / "lora.json").write_text(json.dumps(about | wrong))
         with pytest.raises(StrategyError, match="Export it again"):
-            again.load(tmp_path / "kept")  # type: ignore[attr-defined]
+            again.load(tmp_path / "kept")
 
 
 def test_answers_that_are_cut_or_malformed_are_no_answers(fitted: Any) -> None:
@@ -153,9 +151,7 @@ def test_texts_end_with_the_closing_token(base: str) -> None:
     assert strategy.predict(asked(notes)).outputs == tuple(note.target for note in notes)
 
 
-def test_the_end_of_texts_is_chosen_on_rows_held_out_and_saved(
-    base: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_the_end_of_texts_is_chosen_on_rows_held_out_and_saved(base, monkeypatch, tmp_path):
     notes = [Example(id=str(i), text=w, target=f"{w} is well.") for i, w in enumerate(WORDS)]
     seen: list[list[str]] = []
 
@@ -190,9 +186,7 @@ def test_the_end_of_texts_is_chosen_on_rows_held_out_and_saved(
 
 
 @pytest.mark.slow
-def test_answers_to_questions_end_with_their_line_and_may_be_none(
-    base: str, tmp_path: Path
-) -> None:
+def test_answers_to_questions_end_with_their_line_and_may_be_none(base, tmp_path):
     task = Answering(passage="page", unanswerable=True)
     questions = [
         Example(
@@ -210,7 +204,7 @@ def test_answers_to_questions_end_with_their_line_and_may_be_none(
     assert strategy.predict(asked(questions)).outputs == tuple(q.target for q in questions)
     strategy.save(tmp_path)
     again = build("lora", seed=1, base=base)
-    again.load(tmp_path)  # type: ignore[attr-defined]
+    again.load(tmp_path)
     assert again.predict(asked(questions)).outputs == tuple(q.target for q in questions)
 
 

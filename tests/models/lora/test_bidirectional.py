@@ -1,7 +1,5 @@
 """Decoders that a switch makes into encoders: answers do not depend on the batch."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

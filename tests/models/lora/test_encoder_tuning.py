@@ -1,12 +1,9 @@
 """Encoders with all weights trained: the loss, the batches, and a base that stays as it was."""
 
-from __future__ import annotations
-
 import math
 import random
 from collections import Counter
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -106,9 +103,7 @@ def test_the_number_of_steps_has_a_floor_and_a_ceiling_unless_epochs_are_given()
 
 
 @pytest.mark.parametrize("name", WHOLE)
-def test_it_learns_and_leaves_the_shared_model_and_its_embeddings_alone(
-    name: str, encoder: str
-) -> None:
+def test_it_learns_and_leaves_the_shared_model_and_its_embeddings_alone(name, encoder):
     base, shared = load_base(encoder), load_encoder(encoder)
     weights = {n: p.clone() for n, p in base.model.named_parameters()}
     rows = pool(rows=60)
@@ -135,9 +130,7 @@ def test_a_rate_that_breaks_the_model_is_an_error(name: str, encoder: str) -> No
 
 
 @pytest.mark.parametrize("name", WHOLE)
-def test_a_saved_model_of_another_encoder_is_refused(
-    name: str, encoder: str, tmp_path: Path
-) -> None:
+def test_a_saved_model_of_another_encoder_is_refused(name, encoder, tmp_path):
     strategy = tuned(name, encoder, epochs=1.0)
     strategy.fit(TASK, [e for e in pool() if e.target == "fruit"])
     assert strategy.predict(questions()[:1]).outputs == ("fruit",)

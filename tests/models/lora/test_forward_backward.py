@@ -1,7 +1,5 @@
 """The memory of a training pass is counted rightly, and bounds the parts of a batch."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 
@@ -42,7 +40,7 @@ def adapters(
     config = LlamaConfig(**{**SMOLLM2, "num_hidden_layers": 30, **more})
     model = LlamaModel(config).requires_grad_(False)
     base = Base(model, None, True, False, "cpu")
-    tuned = untrained_model(base, AdapterSpec(16, targets, dropout), 3, "tiny")  # type: ignore[arg-type]
+    tuned = untrained_model(base, AdapterSpec(16, targets, dropout), 3, "tiny")
     return FlatAdapters(tuned.adapter, Decoder(model, dtype))
 
 
@@ -67,9 +65,7 @@ def tensors(kept: Any) -> Iterator[torch.Tensor]:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("dropout", [0.0, 0.1])
 @pytest.mark.parametrize("targets", ["attention", "all"])
-def test_the_counted_bytes_are_the_saved_bytes(
-    targets: str, dropout: float, dtype: torch.dtype
-) -> None:
+def test_the_counted_bytes_are_the_saved_bytes(targets, dropout, dtype):
     assert_counted(adapters(targets, dropout, dtype, num_hidden_layers=2), 40, 0.03)
     if not dropout:
         assert_counted(of_encoder(targets, dtype), 40, 0.1)
@@ -85,7 +81,7 @@ def assert_counted(found: FlatAdapters, length: int, apart: float) -> float:
     """Compare the bytes saved for rows with what is counted before; return the saved ones."""
     decoder, rows = found.decoder, [[1] * length] * 3
     noise = [(3, (0,))]
-    part = RunPart(rows, [-1] * 3, range(3), None, found.matrices(), found.dropout, noise)  # type: ignore[arg-type]
+    part = RunPart(rows, [-1] * 3, range(3), None, found.matrices(), found.dropout, noise)
     batch = ragged_batch(rows, "cpu")
     stream = decoder.lower_forward(batch, 0)
     adapted = _adapted_runs(decoder, [part])

@@ -1,7 +1,5 @@
 """The engine trains and reads encoders as PEFT, transformers and autograd do."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -59,7 +57,6 @@ def gradients(run: ClassifierRun) -> dict[str, torch.Tensor]:
         fused.step(batch, pool)
     [adapters] = fused._adapters.values()
     flat = adapters.flat.grad
-    assert flat is not None
     names = {id(p): name for name, p in run.model.adapter.named_parameters()}
     parts = flat.split([weight.numel() for weight in adapters._weights])
     found = {
@@ -80,9 +77,7 @@ def of_head(run: ClassifierRun) -> dict[str, torch.Tensor]:
 @pytest.mark.parametrize("upper", [1.0, 0.5])
 @pytest.mark.parametrize("targets", ["attention", "all"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_gradients_are_those_of_transformers(
-    kind: str, targets: str, upper: float, first: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_gradients_are_those_of_transformers(kind, targets, upper, first, monkeypatch):
     """Of texts with and without neighbours of their length, and of one longer than a part."""
     base = encoder(kind, first)
     lengths = [9, 1, 4, 250, 9, 2]
@@ -101,9 +96,7 @@ def test_gradients_are_those_of_transformers(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_losses_of_a_training_are_those_of_autograd(
-    kind: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_losses_of_a_training_are_those_of_autograd(kind, monkeypatch):
     lengths = [3 + n % 9 for n in range(30)]
     ours = run_of(tuned(encoder(kind)), lengths, steps=20)
     train(ours)
@@ -120,9 +113,7 @@ def test_losses_of_a_training_are_those_of_autograd(
 
 @pytest.mark.parametrize(("room", "halved"), [(30, 5), (16, 6)])
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_batch_is_trained_in_parts_where_memory_runs_out(
-    kind: str, room: int, halved: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_batch_is_trained_in_parts_where_memory_runs_out(kind, room, halved, monkeypatch):
     """The gradients are those of the whole batch, and the sizes of parts those that fit."""
     run, passed = run_of(tuned(encoder(kind)), [9, 1, 4, 12, 9, 2]), list[int]()
     expected, forward = gradients(run), PackedLayers.forward
@@ -163,9 +154,7 @@ def test_runs_trained_together_learn_what_each_learns_alone() -> None:
 @pytest.mark.parametrize("first", [True, False])
 @pytest.mark.parametrize("upper", [1.0, 0.5])
 @pytest.mark.parametrize("kind", KINDS)
-def test_predictions_are_those_of_transformers_and_do_not_depend_on_company(
-    kind: str, upper: float, first: bool
-) -> None:
+def test_predictions_are_those_of_transformers_and_do_not_depend_on_company(kind, upper, first):
     model = tuned(encoder(kind, first), upper=upper)
     rows = some_rows([9, 1, 4, 300, 9, 2])
     before = get_peft_model_state_dict(model.adapter)

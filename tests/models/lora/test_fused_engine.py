@@ -1,7 +1,5 @@
 """The fused engine gives what PEFT and autograd give, alone or together, on any core count."""
 
-from __future__ import annotations
-
 import random
 import warnings
 from collections.abc import Sequence
@@ -129,9 +127,7 @@ def gradients(
 @pytest.mark.parametrize("upper", [1.0, 0.5])
 @pytest.mark.parametrize("targets", ["attention", "all"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_gradients_are_those_of_peft(
-    kind: str, targets: str, upper: float, long: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_gradients_are_those_of_peft(kind, targets, upper, long, monkeypatch):
     """Where rows are long, some positions are computed at a time, and again in backward."""
     import torch
 
@@ -147,7 +143,6 @@ def test_gradients_are_those_of_peft(
     trained = {n: p for n, p in found.adapter.named_parameters() if p.requires_grad}
     assert named.keys() == trained.keys()
     for name, parameter in trained.items():
-        assert parameter.grad is not None
         torch.testing.assert_close(named[name], parameter.grad, rtol=1e-3, atol=1e-6)
         assert float(parameter.grad.abs().max()) > 1e-6
     for mine, parameter in zip(head, found.head.parameters(), strict=True):
@@ -156,9 +151,7 @@ def test_gradients_are_those_of_peft(
 
 @pytest.mark.parametrize("recompute", [True, False])
 @pytest.mark.parametrize("targets", ["attention", "all"])
-def test_compiled_layers_compute_what_python_does(
-    targets: str, recompute: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_compiled_layers_compute_what_python_does(targets, recompute, monkeypatch):
     """A processor compiles them, so that threads do not wait for Python; to the bit the same."""
     import torch
 
@@ -176,9 +169,7 @@ def test_compiled_layers_compute_what_python_does(
 
 
 @pytest.mark.parametrize("error", [OSError("no source"), SyntaxError("another frontend"), None])
-def test_layers_that_torch_cannot_compile_are_computed_by_python(
-    error: Exception | None, base: Base, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_layers_that_torch_cannot_compile_are_computed_by_python(error, base, monkeypatch):
     """Without source files, or a torch without TorchScript: slower, and a note says so."""
     import torch
 
@@ -249,9 +240,7 @@ def test_the_last_layer_computes_only_what_is_read(base: Base) -> None:
 
 
 @pytest.mark.parametrize("kind", ["llama", "qwen2"])
-def test_a_base_on_a_card_is_held_once_and_layers_may_be_computed_again(
-    kind: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_base_on_a_card_is_held_once_and_layers_may_be_computed_again(kind, monkeypatch):
     """A card has no layout of its own, so the base shares the packed matrices."""
     import torch
 
@@ -296,7 +285,7 @@ def training_run(
     words = min(60, base.model.config.vocab_size)
     truth = [i % classes for i in range(rows)]
     with seeded(seed, "cpu"):
-        found = untrained_model(base, AdapterSpec(3 + seed, targets, 0.1), classes, "tiny")  # type: ignore[arg-type]
+        found = untrained_model(base, AdapterSpec(3 + seed, targets, 0.1), classes, "tiny")
     return ClassifierRun(found, some_rows(lengths, words), truth, schedule, seed)
 
 
@@ -324,9 +313,7 @@ def test_runs_trained_together_learn_what_each_learns_alone(base: Base) -> None:
 
 
 @pytest.mark.parametrize("count", ["1", "3"])
-def test_the_number_of_cores_changes_nothing(
-    base: Base, count: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_number_of_cores_changes_nothing(base, count, monkeypatch):
     import torch
 
     states = []
@@ -546,4 +533,4 @@ def test_runs_that_adapt_different_layers_are_left_to_autograd(base: Base) -> No
     rows, plan = some_rows([5] * 6), Schedule(2, 3, 1e-2, 0)
     runs = [ClassifierRun(one, rows, [0, 1, 2] * 2, plan, 0) for one in found]
     with training_step(runs) as step:
-        assert isinstance(step.__self__, AutogradEngine)  # type: ignore[attr-defined]
+        assert isinstance(step.__self__, AutogradEngine)

@@ -1,11 +1,8 @@
 """Validation rows: as many as scheduled, stratified, and reported in the notes."""
 
-from __future__ import annotations
-
 import random
 from collections import Counter
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -63,9 +60,7 @@ def test_shares_without_a_remainder_are_divided_as_they_were() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("distinct", "note"), [(False, "checked on 3 rows"), (True, "no early")])
-def test_the_note_names_the_rows_that_were_really_held_out(
-    distinct: bool, note: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_note_names_the_rows_that_were_really_held_out(distinct, note, tmp_path, monkeypatch):
     monkeypatch.setattr(schedule, "EARLY_STOPPING_MIN_ROWS", 10)
     strategy = build("lora", seed=0, base=str(tiny.causal_lm(tmp_path)))
     rows, task = pool(rows=30), TASK

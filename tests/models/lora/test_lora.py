@@ -1,7 +1,5 @@
 """LoRA strategies train, save, load and refuse as they should, on both kinds of base."""
 
-from __future__ import annotations
-
 import csv
 import json
 import random
@@ -39,12 +37,12 @@ def bases(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     }
 
 
-def lora(base: str, seed: int = 0, **params: object):  # type: ignore[no-untyped-def]
+def lora(base: str, seed: int = 0, **params: object):
     """Build the strategy with a schedule a third as long as its own, unless one is given."""
     return build("lora", seed=seed, base=base, **{"epochs": 8.0, **params})
 
 
-def fitted(base: str, seed: int = 0, **params: object):  # type: ignore[no-untyped-def]
+def fitted(base: str, seed: int = 0, **params: object):
     strategy = lora(base, seed, **params)
     strategy.fit(TASK, pool())
     return strategy
@@ -67,9 +65,7 @@ def test_it_learns_on_both_kinds_of_base(bases: dict[str, str], kind: str) -> No
 @pytest.mark.slow
 @pytest.mark.parametrize("upper", [1.0, 0.5])
 @pytest.mark.parametrize("kind", ["causal", "encoder"])
-def test_saved_and_loaded_it_answers_the_same(
-    bases: dict[str, str], kind: str, upper: float, tmp_path: Path
-) -> None:
+def test_saved_and_loaded_it_answers_the_same(bases, kind, upper, tmp_path):
     strategy = fitted(bases[kind], upper=upper)
     assert isinstance(strategy, Saves)
     strategy.save(tmp_path / "kept")
@@ -152,9 +148,7 @@ def test_training_that_learns_nothing_is_an_error(bases: dict[str, str]) -> None
         {"learning_rate": -1.0},
     ],
 )
-def test_impossible_hyperparameters_are_refused(
-    bases: dict[str, str], wrong: dict[str, object]
-) -> None:
+def test_impossible_hyperparameters_are_refused(bases, wrong):
     with pytest.raises(StrategyError, match=next(iter(wrong))):
         lora(bases["causal"], **wrong).fit(TASK, pool())
 
@@ -169,7 +163,6 @@ def test_facts_say_how_it_was_trained(bases: dict[str, str]) -> None:
     assert "steps of" in facts["notes"][0]
     assert "cut to 4 tokens" in facts["notes"][-1]
     answers = strategy.predict([Item(id="x", text="plum " * 50), Item(id="y", text="")])
-    assert answers.tokens_in is not None
     assert answers.tokens_in.tolist() == [4, 1]
 
 
@@ -178,7 +171,6 @@ def test_a_pool_of_one_class_answers_it_with_its_prior(bases: dict[str, str]) ->
     strategy.fit(TASK, [e for e in pool() if e.target == "tool"])
     answers = strategy.predict(questions(3))
     assert set(answers.outputs) == {"tool"}
-    assert answers.scores is not None
     np.testing.assert_allclose(np.exp(answers.scores[0]), [1 / 11, 9 / 11, 1 / 11], rtol=1e-5)
     empty = lora(bases["causal"])
     empty.fit(TASK, [])
@@ -208,9 +200,7 @@ def test_rare_classes_weigh_more_and_rows_one_on_average() -> None:
 
 
 @pytest.mark.parametrize("kind", ["causal", "encoder"])
-def test_weights_cast_once_teach_what_weights_cast_at_each_step_do(
-    bases: dict[str, str], kind: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_weights_cast_once_teach_what_weights_cast_at_each_step_do(bases, kind, monkeypatch):
     import torch
 
     from choose.models.lora import training_run

@@ -1,7 +1,5 @@
 """Adapters that write: the mask token by token, the gradients, and what packing must not change."""
 
-from __future__ import annotations
-
 import random
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -58,7 +56,7 @@ def prompts_of(base: Base, task: Any = TASK, limit: int = 100, longest: int = 40
 def tuned(base: Base, targets: str = "all", upper: float = 1.0) -> AnsweringModel:
     """An adapter that already does something, so that every gradient is there."""
     with seeded(5, "cpu"):
-        spec = AdapterSpec(4, targets, 0.0, upper)  # type: ignore[arg-type]
+        spec = AdapterSpec(4, targets, 0.0, upper)
         model = untrained_answers(base, spec, "tiny")
         for name, parameter in model.adapter.named_parameters():
             if "lora_B" in name:
@@ -190,13 +188,8 @@ def test_questions_on_one_passage_share_its_tokens(base: Base) -> None:
 @pytest.mark.parametrize("rows", [some_rows(SIZES), on_passages()], ids=["alone", "passages"])
 @pytest.mark.parametrize(("targets", "upper"), [("all", 1.0), ("attention", 0.5)])
 def test_both_engines_give_the_gradients_of_transformers(
-    base: Base,
-    targets: str,
-    upper: float,
-    rows: list[AnswerRow],
-    prefix: tuple[int, ...],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+    base, targets, upper, rows, prefix, monkeypatch
+):
     found = tuned(base, targets, upper)
     run = run_of(found, rows, prefix)
     batch = list(range(len(rows)))
@@ -219,7 +212,6 @@ def test_both_engines_give_the_gradients_of_transformers(
         flat = engine._adapters[id(run)]
         start = 0
         for weight in flat._weights:
-            assert flat.flat.grad is not None
             grad = flat.flat.grad[start : start + weight.numel()].view(weight.shape)
             torch.testing.assert_close(grad, wanted[named[id(weight)]], rtol=1e-4, atol=1e-6)
             start += weight.numel()
@@ -227,9 +219,7 @@ def test_both_engines_give_the_gradients_of_transformers(
 
 
 @pytest.mark.parametrize("rows", [some_rows(SIZES), on_passages()], ids=["alone", "passages"])
-def test_the_gradient_does_not_depend_on_packing(
-    base: Base, rows: list[AnswerRow], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_gradient_does_not_depend_on_packing(base, rows, monkeypatch):
     found, batch = tuned(base), list(range(len(rows)))
     run = run_of(found, rows)
     passes = []
@@ -240,7 +230,6 @@ def test_the_gradient_does_not_depend_on_packing(
         with ThreadPoolExecutor(1) as pool:
             engine.step([(run, batch)], pool)
         flat = engine._adapters[id(run)].flat.grad
-        assert flat is not None
         engine.detach_memory()
         AutogradEngine([run]).step([(run, batch)])
         passes.append((flat.clone(), torch.cat([g.flatten() for g in taken(found).values()])))
@@ -254,9 +243,7 @@ def _passes_of(tokens: int) -> Any:
     )
 
 
-def test_packing_is_tested_outside_the_number_type_of_training(
-    base: Base, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_packing_is_tested_outside_the_number_type_of_training(base, monkeypatch):
     monkeypatch.setattr("choose.models.lora.training_run.trains_in_bfloat16", lambda _: True)
     base.engine_state.pop("pieces", None)
     found = tuned(base)
@@ -292,9 +279,7 @@ def test_rows_of_a_pass_do_not_see_each_other(base: Base) -> None:
     assert alone.tolist() == pytest.approx(said, abs=1e-5)
 
 
-def test_early_stopping_keeps_what_writes_more_answers(
-    base: Base, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_early_stopping_keeps_what_writes_more_answers(base, monkeypatch):
     rows = some_rows([(3, 2)] * 8)
     run = AnswerRun(tuned(base), PREFIX, rows, Schedule(4, 4, 1e-2, 3), 0)
     assert len(run.rows) == 5

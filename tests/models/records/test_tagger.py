@@ -1,7 +1,5 @@
 """The tagger of words: its sums against all sequences, and what it learns."""
 
-from __future__ import annotations
-
 from itertools import pairwise, product
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Passages are found by words, by meaning and by both, and no question influences another."""
 
-from __future__ import annotations
-
 import logging
 import random
 from pathlib import Path
@@ -125,9 +123,7 @@ def test_words_are_of_any_script() -> None:
     assert documents(found, "東京タワーはどれくらい高いですか")[0] == "d1"
 
 
-def test_bm25s_says_nothing(
-    capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
-) -> None:
+def test_bm25s_says_nothing(capfd, caplog):
     with caplog.at_level(logging.DEBUG):
         by_words(TEXTS).search(["apple", ""], 3)
     assert caplog.text == ""
@@ -245,9 +241,7 @@ def test_the_best_places_of_equal_scores_are_the_first() -> None:
     assert best_places(scores, 0, above=0) == []
 
 
-def test_an_index_is_built_once_for_the_same_documents_and_settings(
-    encoder: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_index_is_built_once_for_the_same_documents_and_settings(encoder, monkeypatch):
     monkeypatch.setattr(passage_search, "_INDEXES", type(passage_search._INDEXES)())
     texts = [f"{text} once" for text in TEXTS]  # not embedded by another test
     first = shared_index(corpus(texts), "hybrid", 50, encoder)

@@ -1,7 +1,5 @@
 """Settings are chosen on labelled rows by a rule, and the gain that is stated is no illusion."""
 
-from __future__ import annotations
-
 import random
 
 from choose.corpus import Passage, Span, reciprocal_rank

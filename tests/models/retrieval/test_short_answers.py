@@ -25,9 +25,7 @@ PASSAGE = (
         ("", "Maria Lopez", "Maria Lopez"),
     ],
 )
-def test_the_first_words_that_answer_are_kept(
-    question: str, answer: str, short: str | None
-) -> None:
+def test_the_first_words_that_answer_are_kept(question, answer, short):
     assert without_echo(answer, question, PASSAGE) == (answer if short is None else short)
 
 

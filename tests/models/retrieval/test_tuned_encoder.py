@@ -1,7 +1,5 @@
 """The encoder of questions learns which passage answers which, and nothing stale is reused."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np
@@ -59,7 +57,7 @@ def test_questions_find_their_passage_after_tuning(spec: str) -> None:
     tuned = encoder_of(model, spec)
 
     def found(index: object) -> list[str]:
-        hits = index.search(ASKED, 1)  # type: ignore[attr-defined]
+        hits = index.search(ASKED, 1)
         return [first.passage.span.document for [first] in hits]
 
     wanted = [f"d{n}" for n in range(len(NAMES))]

@@ -1,7 +1,5 @@
 """Chat completions as OpenAI's API words them, from a rule instead of a model."""
 
-from __future__ import annotations
-
 import json
 import math
 import re

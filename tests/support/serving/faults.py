@@ -1,7 +1,5 @@
 """What can go wrong on the way between a client and a model."""
 
-from __future__ import annotations
-
 import json
 import random
 import zlib

@@ -4,15 +4,13 @@ It speaks real HTTP on 127.0.0.1. What it does is given when it is made (`Habits
 it while it runs (`cue`); what was asked of it is in `ledger`.
 """
 
-from __future__ import annotations
-
 import json
 import ssl
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from support.serving.chat import Rule, completion, content, logprobs, pieces, prompt_pieces
 from support.serving.faults import Mix, error, html, spoilt
@@ -65,7 +63,7 @@ class FaultyServer:
         self.refused, self.given = 0, ""
         self._scheme = "http" if tls is None else "https"
 
-    def __enter__(self) -> FaultyServer:
+    def __enter__(self) -> Self:
         self.listener.__enter__()
         return self
 

@@ -1,7 +1,5 @@
 """What the server was asked, what it answered in full, and what it would bill for that."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import threading

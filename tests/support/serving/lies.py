@@ -1,7 +1,5 @@
 """Answers that are whole, billed and of no use, and usage that is not true."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any

@@ -1,7 +1,5 @@
 """A prefix cache as providers have it: the whole blocks of a prompt that begin as one before."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Sequence
 

@@ -1,7 +1,5 @@
 """Real servers with real models, started on loopback and stopped again."""
 
-from __future__ import annotations
-
 import os
 import socket
 import subprocess

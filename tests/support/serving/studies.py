@@ -1,7 +1,5 @@
 """Studies of a model behind an endpoint, run by the command line as a user would run them."""
 
-from __future__ import annotations
-
 import hashlib
 import io
 import json

@@ -1,7 +1,5 @@
 """HTTP/1.1 on loopback, written by hand so that replies can be late, cut or never come."""
 
-from __future__ import annotations
-
 import asyncio
 import ssl
 import threading
@@ -9,7 +7,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Self
 
 STEP = 0.005
 DRIP = 0.05
@@ -64,7 +62,7 @@ class Listener:
         self.gate.set()
         self.port = 0
 
-    def __enter__(self) -> Listener:
+    def __enter__(self) -> Self:
         ready = threading.Event()
         self._thread = threading.Thread(target=self._run, args=(ready,), daemon=True)
         self._thread.start()
