@@ -51,6 +51,11 @@ _TELLING: Mapping[Family, str] = {
     r"command|davinci|curie|babbage|flan|palm|falcon|nova|kimi|glm|haiku|sonnet|opus|(zero|few)-?"
     r"shot|prompt(ed|ing)?|llm|o[134]",
 }
+# Names of models that only their makers serve.
+_HOSTED = re.compile(
+    r"(?:^|-)(?:gpt-?[3-9]|chatgpt|claude|gemini|grok|o[134]|davinci|curie|babbage|haiku|sonnet|"
+    r"opus)(?=-|\d|o|$)"
+)
 _ENCODER = re.compile(r"(ro|de|distil|al|fin|mo?dern)?berta?|electra|xlnet|xlm", re.IGNORECASE)
 _PRICE = re.compile(r"\$?\s*(\d+(?:\.\d+)?)\s*/\s*(1k|1000|k|1m|m|answer)", re.IGNORECASE)
 _PER = {"1k": 1.0, "k": 1.0, "1000": 1.0, "1m": 1e-3, "m": 1e-3, "answer": 1000.0}
@@ -162,13 +167,22 @@ def family_of(name: str, said: Mapping[str, Family]) -> FamilyGuess:
     """Return the family of a candidate, as said or as its name suggests."""
     if name in said:
         return FamilyGuess(said[name], "said")
-    words = "-".join(re.split(r"[\W_]+", name.casefold()))
+    words = _words(name)
     for family, telling in _TELLING.items():
         if re.search(rf"(?:^|-)(?:{telling})(?=-|\d|$)", words):
             return FamilyGuess(family, "name")
     if _ENCODER.search(words):
         return FamilyGuess("fine-tuning", "encoder")
     return FamilyGuess("prompting", "nothing")
+
+
+def hosted(name: str) -> bool:
+    """Return whether a candidate's name is that of a model that only its maker serves."""
+    return _HOSTED.search(_words(name)) is not None
+
+
+def _words(name: str) -> str:
+    return "-".join(re.split(r"[\W_]+", name.casefold()))
 
 
 def families_said(texts: Iterable[str]) -> dict[str, Family]:

@@ -24,6 +24,7 @@ from choose.answers.columns import (
     families_said,
     family_of,
     gold_column,
+    hosted,
     id_column,
     named_answers,
     probabilities,
@@ -486,6 +487,7 @@ def _described(given: Given, different: int) -> dict[str, Any]:
         "model": given.name,
         "warning": None,
         "usd_per_1k": given.usd_per_1k,
+        "hosted": hosted(given.name),
     }
 
 

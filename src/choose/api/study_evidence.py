@@ -112,6 +112,7 @@ def rule_of(study: Mapping[str, Any], task: Task | None = None) -> Rule:
     Answers that are no labels are scored by the headline metric of their task.
     """
     goal, costs = study.get("goal", {}), study.get("costs", {})
+    limits = study.get("constraints", {})
     return Rule(
         target=goal.get("target"),
         measure=Measure(
@@ -125,6 +126,9 @@ def rule_of(study: Mapping[str, Any], task: Task | None = None) -> Rule:
         usd_per_machine_hour=costs.get("usd_per_machine_hour"),
         value_per_right_answer=costs.get("value_per_right_answer"),
         volume_per_month=costs.get("volume_per_month"),
+        max_ms=limits.get("max_ms"),
+        max_usd_per_1k=limits.get("max_usd_per_1000"),
+        on_premises=limits.get("on_premises", False),
     )
 
 
@@ -133,7 +137,7 @@ def _candidate(planned: Mapping[str, Any], study: Mapping[str, Any]) -> Candidat
     return CandidateInfo(
         **{key: planned[key] for key in STORED_INFO},
         usd_per_1k=planned.get("usd_per_1k"),
-        **_endpoint_info(endpoint),
+        **{"hosted": planned.get("hosted", False), **_endpoint_info(endpoint)},
     )
 
 
@@ -146,6 +150,7 @@ def _endpoint_info(section: Mapping[str, Any] | None) -> dict[str, Any]:
     prices = {name: section[name] for name in names if section.get(name) is not None}
     return {
         "behind": f"{endpoint.model} at {endpoint.host}",
+        "hosted": not endpoint.is_local,
         "billions": billions_in(endpoint.model),
         "concurrency": endpoint.concurrency,
         "token_prices": TokenPrices(**prices) if prices else None,

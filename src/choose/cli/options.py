@@ -95,7 +95,8 @@ METAVARS = {
     "budget": "TIME",
     "test": "FILE",
     "documents": "PATH",
-    "max_usd": "DOLLARS",
+    **dict.fromkeys(("max_usd", "max_usd_per_1000"), "DOLLARS"),
+    "max_ms": "MS",
     "seeds": "N",
     **dict.fromkeys(("metric", "kind"), "NAME"),
     "field": "COLUMN",
@@ -158,6 +159,7 @@ PANELS = {
     "given": "What to compare",
     "grid": "Time and money",
     "goal": "What is good enough",
+    "constraints": "What is good enough",
     "run": "Where it runs",
 }
 
@@ -254,7 +256,7 @@ DATA_FLAGS = {**flags_of("data"), **flags_of("task")}
 
 GIVEN_FLAGS = flags_of("given")
 
-GOAL_FLAGS = flags_of("goal")
+GOAL_FLAGS = {**flags_of("goal"), **flags_of("constraints")}
 
 RUN_FLAGS = flags_of("run")
 

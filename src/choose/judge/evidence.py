@@ -160,6 +160,7 @@ class CandidateInfo:
         warning: what a reader must know of every figure of it.
         token_prices: of its endpoint, or None where it runs on the machine or is not priced.
         usd_per_1k: dollars for 1,000 answers as stated or billed, where nothing else prices them.
+        hosted: whether another machine serves its model.
     """
 
     name: str
@@ -179,6 +180,7 @@ class CandidateInfo:
     warning: str | None = None
     token_prices: TokenPrices | None = None
     usd_per_1k: float | None = None
+    hosted: bool = False
 
     @property
     def given(self) -> bool:

@@ -268,17 +268,17 @@ def _result(case: Case, family: Family, best: str, status: FamilyStatus) -> Fami
 def standings_of(contenders: Contenders, chosen: str) -> tuple[Standing, ...]:
     """Return a standing for each candidate, ranked by its difference to the chosen one.
 
-    Candidates that share no row with the chosen one come last.
+    Candidates that share no row with the chosen one come last, then those beyond a limit.
     """
     standings = [_standing(contenders, c, chosen) for c in contenders.panel.candidates]
     return tuple(sorted(standings, key=_rank))
 
 
-def _rank(standing: Standing) -> tuple[bool, float]:
+def _rank(standing: Standing) -> tuple[bool, bool, float]:
     if standing.chosen:
-        return False, 0.0
-    difference = standing.difference
-    return difference is None, -difference.value if difference else 0.0
+        return False, False, 0.0
+    gap = standing.difference
+    return bool(standing.beyond), gap is None, -gap.value if gap else 0.0
 
 
 def _standing(contenders: Contenders, candidate: CandidateScores, chosen: str) -> Standing:
@@ -297,6 +297,7 @@ def _standing(contenders: Contenders, candidate: CandidateScores, chosen: str) -
         rows=rows,
         ms_per_answer=cost.ms_per_item,
         usd_per_1k=cost.usd_per_1k,
+        beyond=contenders.beyond.get(name, ()),
         **_rows_won(contenders.panel[chosen], candidate),
     ).model_copy(update=dict(beside))
 

@@ -43,7 +43,7 @@ def family_table(decision: Decision, bounds: bool = True) -> FamilyTable:
     return FamilyTable(
         heads=tuple(heads[i] for i in kept),
         rows=tuple(tuple(row[i] for i in kept) for row in rows),
-        mark=_mark(decision) if shown and shown[0][1].chosen else " ",
+        mark=_mark(decision) if shown and shown[0][1].chosen and not shown[0][1].beyond else " ",
         unmeasured=tuple(called(decision, f) for f in decision.verdict.unmeasured),
     )
 

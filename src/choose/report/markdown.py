@@ -168,6 +168,8 @@ def _first_screen(decision: Decision, checks: Sequence[Expectation]) -> Iterator
     if families.mark.strip():
         cells[0][0] = f"**{cells[0][0]}**"
     yield from _section("Families", table(families.heads, cells) if cells else [])
+    if beyond := words.beyond_limits(decision):
+        yield from ("", sentence(beyond))
     yield from _list("Rare labels", [words.rare_sentence(rare) for rare in verdict.rare])
     yield from _list("What reading loses", list(words.reading(decision)))
     yield from _section("What to do next", _steps(decision))

@@ -6,7 +6,7 @@ is called sure from 95 %, likely from 80 %, and open below.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 
 from choose.errors import quoted, rows_named
 from choose.formatting import (
@@ -20,6 +20,7 @@ from choose.formatting import (
     in_points,
     listed,
     measured,
+    milliseconds,
     number,
     per_100,
     percent_interval,
@@ -131,6 +132,8 @@ def answer(decision: Decision) -> str:
 def _nothing(decision: Decision) -> str:
     """Say that nothing is usable, with the best score, or the target that none reaches."""
     noun = score_noun(decision.goal)
+    if any(caveat.code == "none-within" for caveat in decision.verdict.caveats):
+        return "Nothing here is within your limits."
     values = [c.accuracy.value for c in decision.scorecards if c.accuracy]
     top = max(values, default=0.0)
     best = f"{100 * top:.0f} of 100" if is_share(noun) else scored(top, noun)
@@ -202,14 +205,18 @@ _CAVEATS: dict[CaveatCode, str] = {
     "labels-hide-success": "Wrong labels may be why nothing reaches the target.",
     "looks": "These test rows have judged {rows} different settings, so a lead may be chance.",
     "may-have-seen": "{names} may have seen the test rows.",
+    "ms-unknown": "Whether {names} keeps to --max-ms is not known: no answer of it was timed.",
     "no-evidence": "The small model did no better than guessing: no evidence on {families}. Try "
     "one with {flag}.",
+    "none-within": "{names} is nearest to your limits: {beyond}.",
     "not-asked": "{Families} {was} not part of this study.",
     "part-of-labels": "{names} {was} trained on {rows} of {whole} rows{promised}.",
     "partly-answered": "{names} answered {rows} of {total} test rows.",
     "shift": "“{names}” is {shares}.",
     "small-model": "Only {models} {was} tried; a larger {stronger} may do better.",
     "target-open": "Whether it reaches the target is not settled.",
+    "usd-unknown": "Whether {names} keeps to --max-usd-per-1000 is not known: its answers have no "
+    "price (--answers {names}=0.10/1k, or usd_per_machine_hour in [costs]).",
 }
 
 # What weighs beside the answer, and what would change it.
@@ -253,11 +260,37 @@ def _caveat(decision: Decision, caveat: Caveat) -> str:
         whole=f"{caveat.whole or 0:,}",
         total=f"{decision.dataset.test_rows:,}",
         checks=" ".join(failed),
+        beyond=_limits(decision, caveat.names),
         flag=stronger.flag,
         stronger=stronger.what,
         promised=promised,
         shares=shares,
     )
+
+
+def _limits(decision: Decision, names: Collection[str]) -> str:
+    """Return the limits that candidates break: ``340 ms an answer, limit 100 ms``."""
+    broken = (b for s in decision.standings if s.candidate in names for b in s.beyond)
+    return "; ".join(
+        "another machine serves it"
+        if one.value is None or one.most is None
+        else f"{milliseconds(one.value)} an answer, limit {milliseconds(one.most)}"
+        if one.limit == "ms"
+        else f"{dollars(one.value)} for 1,000 answers, limit {dollars(one.most)}"
+        for one in broken
+    )
+
+
+def beyond_limits(decision: Decision) -> str:
+    """Say which candidates break a limit of the study, and how good they are; empty for none."""
+    noun = score_noun(decision.goal)
+    told = [
+        f"{clean(s.candidate)} {amount(s.accuracy.value, noun)} "
+        f"({_limits(decision, (s.candidate,))})"
+        for s in decision.standings
+        if s.beyond and s.accuracy
+    ]
+    return f"Beyond your limits, so never named: {', '.join(told)}." if told else ""
 
 
 def remarks(decision: Decision) -> Iterator[str]:

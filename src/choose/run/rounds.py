@@ -585,7 +585,7 @@ class _Loop:
         for name in [n for n in self._compared if self._is_slow(n) and n not in self.out]:
             rows = self._rows_answered(name)
             few = rows < ROWS_OF_A_FAMILY and name == best.get(self.classes[name].family)
-            behind = chance[name] <= LEAST_CHANCE
+            behind = chance.get(name, 0.0) <= LEAST_CHANCE  # one beyond a limit has none
             most = max(job.trial.train_size for job in self._compared[name].values())
             stays = name == self.chances.named and most >= self._whole
             if few or not (behind or (settled and not stays)):
@@ -595,7 +595,8 @@ class _Loop:
                 self.summary.left_out[name] = LeftOut(
                     candidate=name,
                     reason="dropped",
-                    text=f"behind for certain after {plural(rows, 'answer')}.",
+                    text=f"{'behind' if name in chance else 'beyond a limit'} for certain after "
+                    f"{plural(rows, 'answer')}.",
                 )
 
     def _rows_answered(self, name: str) -> int:

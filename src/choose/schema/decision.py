@@ -186,6 +186,9 @@ CaveatCode = Literal[
     "shift",
     "check-failed",
     "not-asked",
+    "none-within",
+    "ms-unknown",
+    "usd-unknown",
 ]
 
 
@@ -202,7 +205,9 @@ class Caveat(Record):
             how often these rows were judged (`rows`); ``shift``: a label that is far more, or less,
             common among the test rows (`shares`: of training and test rows); ``check-failed``: a
             gate; ``not-asked``: families that the study leaves out; ``agreement``: the named one's
-            answers are taken for right ones.
+            answers are taken for right ones; ``none-within``: the candidate that is nearest to the
+            limits, which all break; ``ms-unknown``, ``usd-unknown``: the named candidate may break
+            a limit, as its time or price is not known.
         names: candidates, models, families or gates.
         promised: the score that one such member promises with all training rows, where another
             learned from more.

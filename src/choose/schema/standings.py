@@ -46,6 +46,17 @@ class FamilyResult(Record):
     status: FamilyStatus = "not measured"
 
 
+class Beyond(Record):
+    """A limit of the study that a candidate breaks: `most` is allowed, and it takes `value`.
+
+    Both are null where the limit is that no other machine serves the model.
+    """
+
+    limit: Literal["ms", "usd", "on-premises"]
+    value: float | None = None
+    most: float | None = None
+
+
 class Standing(Record):
     """A candidate against the chosen one, on the rows that both answered.
 
@@ -65,6 +76,7 @@ class Standing(Record):
             null where answers are labels.
         worse: share whose answers score lower; the rest is equal.
         length: characters of its answers over those of the chosen candidate.
+        beyond: the limits of the study that it breaks, for which it is never named.
     """
 
     candidate: str
@@ -82,6 +94,7 @@ class Standing(Record):
     better: float | None = None
     worse: float | None = None
     length: float | None = None
+    beyond: tuple[Beyond, ...] = ()
 
 
 StepCode = Literal[

@@ -312,7 +312,9 @@ class Store:
         is the same look. Changing the margin after the outcome is another look.
         """
         trials, study = self.grid()[1], self.study
-        ends = tomli_w.dumps({part: study.get(part, {}) for part in ("goal", "costs")})
+        ends = tomli_w.dumps(
+            {part: study.get(part, {}) for part in ("goal", "costs", "constraints")}
+        )
         grid = digest([sorted({trial.key for trial in trials}), ends])
         when = datetime.now(UTC).isoformat(timespec="seconds")
         looks = {look["grid"] for look in self.looks()}

@@ -82,10 +82,24 @@ class Goal(Settings):
 
 
 class Constraints(Settings):
-    """What no candidate may break."""
+    """What no candidate may break: with the first, none runs that does; else none is named."""
 
     data_may_leave: bool = Field(
         default=True, description="Whether rows may be sent to other machines."
+    )
+    max_ms: Annotated[float | None, Flag()] = Field(
+        default=None,
+        gt=0,
+        description="Milliseconds that an answer may take. A slower candidate is measured, and "
+        "never named.",
+    )
+    max_usd_per_1000: Annotated[float | None, Flag()] = Field(
+        default=None, gt=0, description="Dollars that 1,000 answers may cost; as --max-ms."
+    )
+    on_premises: Annotated[bool, Flag()] = Field(
+        default=False,
+        description="Name no model that another machine serves: an endpoint, or answers whose "
+        "name is that of a hosted model.",
     )
 
 

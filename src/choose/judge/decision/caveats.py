@@ -13,6 +13,7 @@ from choose.judge.decision.contenders import Contenders
 from choose.judge.decision.label_gates import LABELS_CLEAN_ENOUGH, may_hide_success
 from choose.judge.decision.rule import Case
 from choose.judge.evidence import strong
+from choose.judge.measures.cost_sheet import answer_ms
 from choose.judge.scores.promised_score import promised_score
 from choose.judge.stats.two_way import independent_rows
 from choose.schema.decision import Caveat, Gate
@@ -39,6 +40,9 @@ def _caveats(case: Case, gates: Sequence[Gate], looks: int) -> Iterator[Caveat]:
     rows = contenders.panel.rows
     if case.agreement:
         yield Caveat(code="agreement", names=(case.agreement,))
+    if (nearest := contenders.nearest) is not None:
+        yield Caveat(code="none-within", names=(nearest,))
+    yield from _limits_unknown(case)
     if warned := tuple(c.info.name for c in contenders.panel.candidates if c.info.warning):
         yield Caveat(code="may-have-seen", names=warned)
     if failed := tuple(g.name for g in gates if g.name in _SOUND and g.status == "fail"):
@@ -71,6 +75,16 @@ def _caveats(case: Case, gates: Sequence[Gate], looks: int) -> Iterator[Caveat]:
             yield Caveat(code="not-asked", names=left)
     if looks > 1:
         yield Caveat(code="looks", rows=looks)
+
+
+def _limits_unknown(case: Case) -> Iterator[Caveat]:
+    """Yield the limits of which it is not known whether the named candidate keeps them."""
+    rule, named = case.contenders.rule, case.contenders.panel[case.name]
+    if rule.max_ms is not None and answer_ms(named) is None:
+        yield Caveat(code="ms-unknown", names=(case.name,))
+    usd = case.contenders.costs[case.name].record.usd_per_1k
+    if rule.max_usd_per_1k is not None and usd is None:
+        yield Caveat(code="usd-unknown", names=(case.name,))
 
 
 def _part_of_labels(contenders: Contenders) -> Iterator[Caveat]:

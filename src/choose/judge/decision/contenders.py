@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from math import inf
 from typing import Literal
 
 from choose.judge.goal import Rule
 from choose.judge.measures.build_scorecard import accuracy
 from choose.judge.measures.cost_comparison import Margins, cheapest_first, margins_of
-from choose.judge.measures.cost_sheet import CostSheet, cost_sheet
+from choose.judge.measures.cost_sheet import CostSheet, answer_ms, cost_sheet
 from choose.judge.measures.curve_forecast import CurveForecasts
 from choose.judge.scores.family_comparison import FamilyComparison, most_accurate
 from choose.judge.scores.joint_distribution import JointDistribution, joint_distribution, least_loss
@@ -19,6 +20,7 @@ from choose.judge.scores.score_tables import CandidateScores, StudyScores
 from choose.judge.stats.paired import Difference
 from choose.schema.base import Interval
 from choose.schema.score_names import RANKING_METRICS
+from choose.schema.standings import Beyond
 from choose.types import FAMILIES, Family
 
 Relation = Literal["better", "equivalent", "worse", "not better", "open"]
@@ -44,7 +46,10 @@ def relation(difference: Difference | None, margin: float) -> Relation:
 
 @dataclass(frozen=True)
 class Contenders:
-    """The candidates that can be recommended, cheapest first, with their accuracies and costs."""
+    """The candidates that can be recommended, cheapest first, with their accuracies and costs.
+
+    Those in `beyond` break limits of the study; they are among the others only if all do.
+    """
 
     panel: StudyScores
     costs: Mapping[str, CostSheet]
@@ -52,6 +57,7 @@ class Contenders:
     pairs: Pairs
     order: tuple[CandidateScores, ...]
     accuracies: dict[str, Interval]
+    beyond: Mapping[str, tuple[Beyond, ...]] = field(default_factory=dict)
 
     @property
     def rule(self) -> Rule:
@@ -96,10 +102,17 @@ class Contenders:
     @cached_property
     def unmeasured(self) -> tuple[CandidateScores, ...]:
         """Return the candidates of the study that answered no row, or failed, without scores."""
-        others = (
-            c for c in self.panel.candidates if c.info.name not in self.names and not c.info.floor
-        )
-        return tuple(replace(c, main=None) for c in others)
+        known = {*self.names, *self.beyond}
+        others = (c for c in self.panel.candidates if c.info.name not in known)
+        return tuple(replace(c, main=None) for c in others if not c.info.floor)
+
+    @cached_property
+    def nearest(self) -> str | None:
+        """Return the candidate that is nearest to the limits, if all that read are beyond them."""
+        readers = [name for name in self.names if name not in self.floors]
+        if not readers or not self.beyond.keys() >= {*readers}:
+            return None
+        return min(readers, key=lambda name: _excess(self.beyond[name]))
 
     @cached_property
     def families(self) -> dict[Family, tuple[str, ...]]:
@@ -189,14 +202,35 @@ def contenders_of(panel: StudyScores, rule: Rule) -> Contenders:
     """Return the candidates that can be recommended.
 
     A candidate with a failed trial in the main cell cannot: its users would meet that failure. If
-    every candidate failed somewhere, every candidate with an answer remains.
+    every candidate failed somewhere, every candidate with an answer remains. Nor can one that
+    breaks a limit of the study, unless all that read do.
     """
     sound = [c for c in panel.scored if not c.failures] or list(panel.scored)
     costs = {c.info.name: cost_sheet(c, rule) for c in panel.candidates}
+    beyond = {c.info.name: tuple(_beyond(c, costs[c.info.name], rule)) for c in panel.candidates}
+    beyond = {name: limits for name, limits in beyond.items() if limits}
+    within = [c for c in sound if c.info.name not in beyond]
+    sound = within if any(not c.info.floor for c in within) else sound
     margins = margins_of({c.info.name: costs[c.info.name] for c in sound}, rule)
     order = cheapest_first(sound, costs, rule, totals=bool(margins.costs))
     accuracies = {c.info.name: interval for c in order if (interval := accuracy(c)) is not None}
-    return Contenders(panel, costs, margins, Pairs(panel), tuple(order), accuracies)
+    return Contenders(panel, costs, margins, Pairs(panel), tuple(order), accuracies, beyond)
+
+
+def _beyond(candidate: CandidateScores, costs: CostSheet, rule: Rule) -> Iterator[Beyond]:
+    """Yield the limits that a candidate breaks; a figure that is not known breaks none."""
+    ms, usd = answer_ms(candidate), costs.record.usd_per_1k
+    if rule.max_ms is not None and ms is not None and ms > rule.max_ms:
+        yield Beyond(limit="ms", value=ms, most=rule.max_ms)
+    if rule.max_usd_per_1k is not None and usd is not None and usd > rule.max_usd_per_1k:
+        yield Beyond(limit="usd", value=usd, most=rule.max_usd_per_1k)
+    if rule.on_premises and candidate.info.hosted:
+        yield Beyond(limit="on-premises")
+
+
+def _excess(limits: Sequence[Beyond]) -> float:
+    """Return by what factor limits are broken at most; one that has no figure counts most."""
+    return max(one.value / one.most if one.value and one.most else inf for one in limits)
 
 
 def best_of(contenders: Contenders, families: Sequence[str]) -> str | None:

@@ -82,6 +82,8 @@ FOR_GOOD: tuple[Reason, ...] = ("refused", "dropped", "not-needed")
 def steps_of(case: Case, gates: tuple[Gate, ...]) -> tuple[Step, ...]:
     """Return what to do next, the most valuable first; see the order at the top."""
     metric, missed = list(_metric(case)), rare_label_missed(case)
+    if case.contenders.nearest is not None:
+        return ()
     if case.done:
         return tuple(metric if missed else ())
     steps = [*metric, *_every_step(case, gates)]

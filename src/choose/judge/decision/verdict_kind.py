@@ -31,6 +31,8 @@ DOUBLINGS = 2
 def kind_of(case: Case) -> Kind:
     """Return the verdict's kind."""
     selection = case.selection
+    if case.contenders.nearest is not None:
+        return "none-works"
     limited = conflicts_limit(case) is not None or labels_limit(case) is not None
     if limited and not _satisfied(case):
         return "fix-labels"

@@ -175,7 +175,8 @@ def disagreement_of(contenders: Contenders, standings: Sequence[Standing]) -> Di
     row the same answer.
     """
     chosen = next(s for s in standings if s.chosen)
-    readers = [s for s in standings if s.difference and _reads(contenders.panel[s.candidate])]
+    within = (s for s in standings if s.difference and not s.beyond)
+    readers = [s for s in within if _reads(contenders.panel[s.candidate])]
     if not readers:
         return None
     return _disagreement(contenders, chosen.candidate, _rival(chosen, readers).candidate)

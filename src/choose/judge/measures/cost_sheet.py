@@ -86,6 +86,19 @@ def cost_sheet(candidate: CandidateScores, rule: Rule) -> CostSheet:
     return CostSheet(record=record, answer=answer, year=year)
 
 
+def answer_ms(candidate: CandidateScores) -> float | None:
+    """Return the milliseconds that a user waits for an answer; None where nothing was timed.
+
+    Of an endpoint it is the median from request to answer, which many requests at once do not
+    shorten; else the time of all answers over their number.
+    """
+    runs = candidate.main.runs if candidate.main else ()
+    waits = [wait for run in runs if (wait := run.answers[CLEAN].latency) is not None]
+    times = np.concatenate(waits) if waits else np.array(_seconds_per_answer(runs))
+    times = times[np.isfinite(times)]
+    return 1000 * float(np.median(times)) if len(times) else None
+
+
 def label_hours(labels: float, rule: Rule) -> float | None:
     """Return hours for so many labels; None where the pace is not known."""
     if labels == 0:

@@ -28,7 +28,7 @@ from choose.formatting import (
 )
 from choose.report.candidate_order import contending, differing_line, standings, titles
 from choose.report.decision_text import PERSONAL, quantity, score_head
-from choose.report.words import compared_on, recall_of, won_and_lost
+from choose.report.words import beyond_limits, compared_on, recall_of, won_and_lost
 from choose.schema.decision import Decision
 from choose.schema.diagnosis import DifferingRow
 from choose.schema.scorecard import Scorecard
@@ -86,6 +86,7 @@ def standings_table(decision: Decision) -> StandingsTable:
         f"{ends}.",
         f"Shaded: less than the margin of {points(margin)}." if margin else "",
         compared_on(decision),
+        beyond_limits(decision),
         "Hollow: compared on fewer rows." if any(s.common < whole for s in placed) else "",
         f"Not measured or not compared: {listed(others)}." if others else "",
     )
@@ -105,7 +106,9 @@ def standings_table(decision: Decision) -> StandingsTable:
 def _standing_cells(decision: Decision, standing: Standing) -> list[str]:
     total, gap = decision.dataset.test_rows, standing.difference
     state = "open"
-    if standing.chosen:
+    if standing.beyond:
+        state = "beyond a limit"
+    elif standing.chosen:
         state = "use" if decision.verdict.recommended else "use for now"
     elif gap and gap.high is not None and gap.high < 0:
         state = "behind"

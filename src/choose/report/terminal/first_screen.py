@@ -155,7 +155,7 @@ def _families(decision: Decision, width: int) -> Iterator[RenderableType]:
     yield from split_table(columns, width + INDENT)
     missing = f"Not measured: {', '.join(found.unmeasured)}." if found.unmeasured else ""
     compared = words.compared_on(decision) if len(found.rows) > 1 else ""
-    for text in filter(None, (compared, missing)):
+    for text in filter(None, (compared, missing, words.beyond_limits(decision))):
         yield Padding(note(text), (0, 0, 0, INDENT))
 
 

@@ -1,0 +1,132 @@
+"""Limits that exclude: what breaks one is measured, shown below the others and never named."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+import choose
+from choose.answers.columns import hosted
+from choose.errors import StudyError
+from choose.judge.evidence import Evidence
+from choose.judge.goal import Rule
+from choose.judge.verdict import judge
+from choose.report import words
+from choose.schema.decision import Decision
+from support import answered_studies as answered
+
+ROWS = 400
+
+
+def evidence(**prompt: Any) -> Evidence:
+    """Return a fast classifier at 75 %, and a prompted model at 90 % that takes 40 ms a row."""
+    rng = np.random.default_rng(3)
+    targets = rng.choice(list("abc"), ROWS)
+
+    def said(share: float) -> list[str]:
+        other = np.array([rng.choice([x for x in "abc" if x != t]) for t in targets])
+        return list(np.where(rng.random(ROWS) < share, targets, other))
+
+    players = [
+        answered.player("majority", ["a"] * ROWS, seconds=0.01),
+        answered.player("probe", said(0.75), seconds=2.0),
+        answered.player("prompt", said(0.9), "prompting", cheap=False, seconds=40.0),
+    ]
+    found = answered.study("abc", list(targets), players)
+    infos = [replace(c, **prompt) if c.name == "prompt" else c for c in found.candidates]
+    return replace(found, candidates=tuple(infos))
+
+
+def decided(rule: Rule, **prompt: Any) -> Decision:
+    return judge(evidence(**prompt), rule)
+
+
+def test_without_a_limit_the_best_is_named() -> None:
+    decision = decided(Rule())
+    assert decision.verdict.recommended == "prompt"
+    assert not words.beyond_limits(decision)
+
+
+@pytest.mark.parametrize(
+    ("rule", "facts", "limit", "value"),
+    [
+        (Rule(max_ms=10), {}, "ms", 40.0),
+        (Rule(max_usd_per_1k=1.0), {"usd_per_1k": 2.5}, "usd", 2.5),
+        (Rule(on_premises=True), {"hosted": True}, "on-premises", None),
+    ],
+)
+def test_a_candidate_beyond_a_limit_is_measured_and_never_named(
+    rule: Rule, facts: dict[str, Any], limit: str, value: float | None
+) -> None:
+    decision = decided(rule, **facts)
+    verdict, last = decision.verdict, decision.standings[-1]
+    assert (verdict.recommended, verdict.kind) == ("probe", "baseline-is-enough")
+    assert {*verdict.chance} == {"baseline"}
+    assert [f.family for f in verdict.families] == ["baseline"]
+    assert (last.candidate, [(b.limit, b.value) for b in last.beyond]) == (
+        "prompt",
+        [(limit, value)],
+    )
+    assert last.accuracy is not None
+    assert last.accuracy.value > 0.8
+    assert "prompt" in words.beyond_limits(decision)
+
+
+def test_the_wait_for_an_endpoint_counts_not_its_share_of_many_requests_at_once() -> None:
+    found = evidence()
+    [run] = [run for run in found.runs if run.trial.candidate == "prompt"]
+    answers = {("clean", 0): replace(run.answers["clean", 0], latency=np.full(ROWS, 0.5))}
+    slow = replace(run, answers=answers, predict_seconds=ROWS * 0.004)
+    runs = (*(r for r in found.runs if r is not run), slow)
+    decision = judge(replace(found, runs=runs), Rule(max_ms=100))
+    assert decision.pick == "probe"
+    assert "500 ms an answer, limit 100 ms" in words.beyond_limits(decision)
+
+
+def test_where_all_are_beyond_the_limits_the_nearest_is_said_and_none_is_named() -> None:
+    decision = decided(Rule(max_ms=1))
+    assert decision.verdict.kind == "none-works"
+    assert decision.verdict.recommended is None
+    assert words.answer(decision) == "Nothing here is within your limits."
+    said = list(words.caveats(decision))
+    assert said[0] == "probe is nearest to your limits: 2 ms an answer, limit 1 ms."
+    assert not decision.verdict.steps
+
+
+def test_a_price_that_is_not_known_breaks_no_limit_and_is_said() -> None:
+    decision = decided(Rule(max_usd_per_1k=1.0))
+    assert decision.pick == "prompt"
+    assert any("price" in said for said in words.caveats(decision))
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        *[(n, True) for n in ("gpt-4o", "gpt4", "ft-gpt-4o-mini", "Claude 3.5 Sonnet", "o3-mini")],
+        *[(n, False) for n in ("llama-3-8b", "mine", "gpt2-medium", "qwen2.5", "svm", "probe")],
+    ],
+)
+def test_hosted_models_are_known_by_their_names(name: str, expected: bool) -> None:
+    assert hosted(name) is expected
+
+
+def test_given_answers_of_a_hosted_model_are_not_on_premises(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    gold = rng.choice(["yes", "no"], 300)
+    other = np.where(gold == "yes", "no", "yes")
+    columns = {
+        n: np.where(rng.random(300) < p, gold, other) for n, p in (("gpt-4o", 0.95), ("mine", 0.8))
+    }
+    table = pl.DataFrame({"id": range(300), "label": gold, **columns})
+    decision = choose.score(table, on_premises=True, out=tmp_path, progress=False)
+    assert decision.best == "mine"
+
+
+def test_a_limit_that_nothing_can_keep_is_refused() -> None:
+    with pytest.raises(StudyError, match="max_ms"):
+        choose.compare([("a", "b")] * 20, max_ms=0, progress=False)
