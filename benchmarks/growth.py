@@ -48,17 +48,17 @@ STUDIES = (
     (
         "prompt, retrieval and lora, default models, stopped after 4 minutes",
         SLOW_ONES,
-        ("--seeds", "1", "--noise", "0", "--budget", "4m"),
+        ("--set", "seeds=1", "--set", "noise=0", "--budget", "4m"),
     ),
     (
         "lora, default model, on 300 labels, stopped after 5 minutes",
         ("lora",),
-        ("--seeds", "1", "--noise", "0,0.1", "--budget", "5m"),
+        ("--set", "seeds=1", "--set", "noise=0,0.1", "--budget", "5m"),
     ),
     (
         "tfidf, probe and knn, stopped after 4 minutes",
         ("tfidf", "probe", "knn"),
-        ("--seeds", "1", "--budget", "4m"),
+        ("--set", "seeds=1", "--budget", "4m"),
     ),
 )
 
@@ -115,13 +115,13 @@ def studies(folder: Path, quick: bool) -> Iterator[Series]:
     """Yield the cost of whole studies of the bundled tickets against the number of seeds."""
     tiny = str(folder / "tiny-lm")
     cheap = ("-s", "tfidf", "-s", "probe", "-s", "knn")
-    slow = ("-s", "lora", "--tune", tiny, "--noise", "0")
+    slow = ("-s", "lora", "--set", f"tune={tiny}", "--set", "noise=0")
     for name, which in {"cheap study": cheap, "lora (tiny) study": slow}.items():
         seconds = []
         seeds = SEEDS[:3] if quick else SEEDS
         for count in seeds:
             out = folder / f"{name}-{count}".replace(" ", "-")
-            arguments = ("sample:tickets", *which, "--seeds", str(count), "--budget", "60m")
+            arguments = ("sample:tickets", *which, "--set", f"seeds={count}", "--budget", "60m")
             seconds.append(
                 run(["-m", "choose", "compare", *arguments, "--out", str(out)]).processor
             )

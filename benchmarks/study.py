@@ -42,11 +42,21 @@ RATIO, AGREEMENT = 10.0, 0.97
 CHEAP = ("-s", "tfidf", "-s", "probe", "-s", "knn")
 
 # LoRA on the small encoder, as the README does on a laptop; all else is the default.
-WHOLE = (*CHEAP, "-s", "prompt", "-s", "retrieval", "-s", "lora", "--tune", DEFAULT_ENCODER)
+WHOLE = (
+    *CHEAP,
+    "-s",
+    "prompt",
+    "-s",
+    "retrieval",
+    "-s",
+    "lora",
+    "--set",
+    f"tune={DEFAULT_ENCODER}",
+)
 
 SAMPLE = "sample:tickets"
 
-QUICK = (*CHEAP, "-s", "prompt", "--seeds", "1", "--noise", "0")
+QUICK = (*CHEAP, "-s", "prompt", "--set", "seeds=1", "--set", "noise=0")
 
 # The naive loop is not charged for trials that the budget leaves out.
 WHOLE_BUDGET, QUICK_BUDGET = "6m", "40s"

@@ -1,9 +1,9 @@
 """The interface of strategies, and how installed ones are found and built.
 
 Hyperparameters named `model` (a prompted causal LM), `base` (the model that is fine-tuned) and
-`encoder` hold model specs; ``--model``, ``--tune`` and ``--encoder`` set them in every strategy
-whose ``__init__`` has them. `max_tokens` is the length to which a strategy cuts every text: the
-forecast of tokens relies on it.
+`encoder` hold model specs; ``--model``, ``--set tune=`` and ``--set encoder=`` set them in every
+strategy whose ``__init__`` has them. `max_tokens` is the length to which a strategy cuts every
+text: the forecast of tokens relies on it.
 """
 
 from __future__ import annotations

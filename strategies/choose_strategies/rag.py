@@ -453,9 +453,7 @@ class LoraRag(ReadsDocuments, Lora):
 
     title: ClassVar[str] = "LoRA that reads passages"
     good_for: ClassVar[str] = "questions over documents where reading, not finding, is what fails"
-    needs: ClassVar[str] = (
-        "documents (--documents), hundreds of answered questions, a model (--tune)"
-    )
+    needs: ClassVar[str] = "documents (--documents), hundreds of answered questions, a model (tune)"
     takes: ClassVar[str] = "minutes a fit without a GPU, about a second an answer"
     kinds: ClassVar[tuple[str, ...]] = ("answering",)
     revision: ClassVar[int] = 5

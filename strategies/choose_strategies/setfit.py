@@ -92,7 +92,7 @@ class SetFit(_TunedEncoder):
     on_request: ClassVar[bool] = False
     title: ClassVar[str] = "contrastive fine-tuning (SetFit)"
     good_for: ClassVar[str] = "few rows a label, in a language that the encoder reads"
-    needs: ClassVar[str] = "labelled rows, from eight a label; an encoder (--encoder)"
+    needs: ClassVar[str] = "labelled rows, from eight a label; an encoder (encoder)"
     takes: ClassVar[str] = "about a minute a fit without a GPU, milliseconds an answer"
 
     def fit(self, task: Task, examples: Sequence[Example]) -> None:
@@ -175,7 +175,7 @@ class FullFineTuning(_TunedEncoder):
 
     title: ClassVar[str] = "full fine-tuning of an encoder"
     good_for: ClassVar[str] = "hundreds of rows and more; a small model that answers fast"
-    needs: ClassVar[str] = "labelled rows, usually hundreds; an encoder (--encoder)"
+    needs: ClassVar[str] = "labelled rows, usually hundreds; an encoder (encoder)"
     takes: ClassVar[str] = "a minute or more a fit without a GPU, milliseconds an answer"
 
     # Of sets of labels.

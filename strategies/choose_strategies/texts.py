@@ -150,7 +150,7 @@ class Sentence(TextBaseline):
 
     title: ClassVar[str] = "best sentence of the passage"
     good_for: ClassVar[str] = "the score that a model that reads the passage must beat"
-    needs: ClassVar[str] = "documents (--documents), or questions with a passage (--field)"
+    needs: ClassVar[str] = "documents (--documents), or questions with a passage (fields)"
     takes: ClassVar[str] = "under a second to train, under a millisecond an answer"
     kinds: ClassVar[tuple[str, ...]] = ("answering",)
     revision: ClassVar[int] = 4
@@ -166,7 +166,7 @@ class Sentence(TextBaseline):
         """Return that there is nothing to read, or None."""
         if passage_field(task) or corpus_of(task) is not None:
             return None
-        return "the questions have no passage (--field), and there are no documents (--documents)."
+        return "the questions have no passage (fields), and there are no documents (--documents)."
 
     def fit(self, task: Task, examples: Sequence[Example]) -> None:
         """Index the documents, count in how many sentences each word occurs, and choose `k`."""

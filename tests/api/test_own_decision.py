@@ -14,7 +14,7 @@ from support.studies import write_csv
 
 Choose = Callable[..., tuple[int, str, str]]
 
-QUICK = ("--seeds", "1", "--noise", "0")
+QUICK = ("--set", "seeds=1", "--set", "noise=0")
 
 
 @pytest.fixture

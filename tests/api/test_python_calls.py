@@ -247,7 +247,7 @@ def test_errors_of_python_calls_name_keywords_not_flags(tmp_path: Path) -> None:
         "Name them: choose check 'my mt.csv' --text-column a,b --label-column 'the team'"
     )
     assert named == "Name them: check('my mt.csv', text_column='a,b', label_column='the team')"
-    part = in_keywords("choose check a.csv --kind multilabel --separator ';'", "compare")
+    part = in_keywords("choose check a.csv --kind multilabel --set 'separator=;'", "compare")
     assert part == "compare('a.csv', kind='multilabel', separator=';')"
     unclear = write_csv(tmp_path / "unclear.csv", [("red", "no"), ("blue", "yes")] * 30)
     unclear.write_text(unclear.read_text().replace("text,label", "one,two"))

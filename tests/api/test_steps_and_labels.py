@@ -234,7 +234,7 @@ def test_all_stands_for_the_usual_candidates_and_the_own_ones() -> None:
     ("command", "call"),
     [
         ("choose compare -c 'st 1' --budget 15m", "choose.compare(study='st 1', budget='15m')"),
-        ("choose compare -c s --seeds 3", "choose.compare(study='s', seeds=3)"),
+        ("choose compare -c s --set seeds=3", "choose.compare(study='s', seeds=3)"),
         (
             "choose compare -c s -s all --model openai:x",
             "choose.compare(study='s', model='openai:x', strategies='all')",
@@ -248,14 +248,14 @@ def test_a_command_has_its_call_in_python(command: str, call: str) -> None:
 
 
 def test_commands_name_no_folder_of_the_machine_and_rows_of_python_get_calls(tmp_path):
-    step = Step(kind="more-runs", code="repeat", command="choose compare -c STUDY --seeds 3")
+    step = Step(kind="more-runs", code="repeat", command="choose compare -c STUDY --set seeds=3")
     verdict = decision().verdict.model_copy(update={"steps": (step,)})
 
     def typed(data: dict[str, str], folder: Path) -> str | None:
         return with_commands(verdict, data, folder).steps[0].command
 
     data = {"path": "a.csv"}
-    assert typed(data, tmp_path / "s") == "choose compare -c s --seeds 3"
+    assert typed(data, tmp_path / "s") == "choose compare -c s --set seeds=3"
     away = tmp_path.parent / "elsewhere" / "the study"
-    assert typed(data, away) == "choose compare -c 'the study' --seeds 3"
+    assert typed(data, away) == "choose compare -c 'the study' --set seeds=3"
     assert typed({}, tmp_path / "s") == "choose.compare(rows, study='s', seeds=3)"

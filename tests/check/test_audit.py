@@ -213,7 +213,7 @@ def test_hostile_rows_reach_no_terminal_no_spreadsheet_and_no_page(choose, hosti
 
 def test_json_is_the_record_and_nothing_else(choose, tmp_path: Path) -> None:
     data = write_csv(tmp_path / "words.csv")
-    result = choose("check", data, "--json", "--margin", "0.05")
+    result = choose("check", data, "--json", "--set", "margin=0.05")
     record = Check.model_validate_json(result.out)
     assert record.reach.margin == 0.05
     assert json.loads(result.out)["schema"] == 1
@@ -221,7 +221,7 @@ def test_json_is_the_record_and_nothing_else(choose, tmp_path: Path) -> None:
 
 
 def test_a_margin_of_nothing_stays_nothing(choose, tmp_path: Path) -> None:
-    result = choose("check", write_csv(tmp_path / "words.csv"), "--json", "--margin", "0")
+    result = choose("check", write_csv(tmp_path / "words.csv"), "--json", "--set", "margin=0")
     record = Check.model_validate_json(result.out)
     assert (record.reach.margin, record.reach.margin_rows) == (0.0, None)
     size = next(line.says for line in record.lines if line.topic == "Size")
@@ -240,7 +240,7 @@ def test_the_study_file_of_the_folder_is_used(choose, tmp_path: Path) -> None:
         (["nowhere.csv"], "nowhere.csv"),
         (["words.csv", "--label-column", "lable"], "label"),
         (["words.csv", "-o", "check.pdf"], ".csv, .json, .md"),
-        (["words.csv", "--margin", "2"], "margin"),
+        (["words.csv", "--set", "margin=2"], "margin"),
         (["words.csv", "-c", "nowhere.toml"], "nowhere.toml"),
         ([], "DATA"),
     ],

@@ -127,7 +127,7 @@ def test_a_language_that_the_encoder_does_not_know_is_noticed(name, language, tm
     assert status == "look"
     assert f"Many texts are in {language}" in says
     assert "was trained on English" in says
-    assert "--encoder" in says
+    assert "--set encoder=SPEC" in says
 
 
 def test_no_words_are_counted_where_there_are_no_spaces(tmp_path: Path) -> None:

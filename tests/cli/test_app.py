@@ -12,7 +12,7 @@ import pytest
 from support import fake_strategies as fakes
 from support.studies import write_csv
 
-QUICK = ("--seeds", "2", "--noise", "0")
+QUICK = ("--set", "seeds=2", "--set", "noise=0")
 
 
 @pytest.fixture
@@ -53,13 +53,13 @@ def test_a_bad_file_is_one_red_line(choose, tmp_path: Path, name: str) -> None:
     [
         (["nowhere.csv"], "nowhere.csv"),
         (["words.csv", "--label-column", "lable"], "label"),
-        (["words.csv", "--noise", "1.5"], "--noise"),
+        (["words.csv", "--set", "noise=1.5"], "--set noise=1.5"),
         (["words.csv", "--budget", "soon"], "--budget"),
-        (["words.csv", "--seeds", "0"], "seeds"),
+        (["words.csv", "--set", "seeds=0"], "seeds"),
         (["words.csv", "--target", "90"], "target"),
         (["words.csv", "-s", "tfdif"], "tfidf"),
-        (["words.csv", "-s", "knn", "--encoder", "not/there/at/all"], "not/there/at/all"),
-        (["words.csv", "-s", "lora", "--tune", "./no-such-folder"], "no-such-folder"),
+        (["words.csv", "-s", "knn", "--set", "encoder=not/there/at/all"], "not/there/at/all"),
+        (["words.csv", "-s", "lora", "--set", "tune=./no-such-folder"], "no-such-folder"),
         (["words.csv", "-c", "nowhere.toml"], "nowhere.toml"),
         (["words.csv", "--out", "words.csv"], "words.csv"),
         (["sample:nothing"], "nothing"),

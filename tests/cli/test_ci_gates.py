@@ -13,7 +13,7 @@ from choose.schema.decision import Decision
 from support import decisions
 from support.studies import write_csv
 
-QUICK = ("-s", "tfidf", "--seeds", "1", "--noise", "0", "--out", "st")
+QUICK = ("-s", "tfidf", "--set", "seeds=1", "--set", "noise=0", "--out", "st")
 
 
 def adopted() -> Decision:

@@ -86,7 +86,7 @@ def test_a_report_to_a_full_disk_is_one_line(store: Path) -> None:
 def test_a_study_on_a_full_disk_is_one_line_and_can_be_continued(tmp_path: Path, size: int) -> None:
     data = write_csv(tmp_path / "words.csv")
     run = ["compare", data, "-s", "majority", "-s", "tfidf", "--out", tmp_path / "st"]
-    run += ["--seeds", "1", "--noise", "0"]
+    run += ["--set", "seeds=1", "--set", "noise=0"]
     assert is_one_line(*command(*run, limit=small_files(size)))
     hidden = [p.name for p in (tmp_path / "st").rglob(".*") if p.is_file()]
     assert set(hidden) <= {".choose-study", ".lock"}  # the mark of a store, written first; its lock
@@ -139,7 +139,7 @@ def test_warnings_of_libraries_do_not_reach_stderr(choose: Callable, tmp_path: P
     rows = [(f"word{i} of row {i}", f"class{i // 2}") for i in range(60)]
     result = choose(
         *("compare", write_csv(tmp_path / "many.csv", rows), "-s", "tfidf", "-s", "majority"),
-        *("--seeds", "1", "--noise", "0", "--out", tmp_path / "st"),
+        *("--set", "seeds=1", "--set", "noise=0", "--out", tmp_path / "st"),
     )
     assert result.code == 0
     assert "Warning" not in result.err

@@ -54,8 +54,10 @@ def test_all_options_of_compare_are_in_groups(choose) -> None:
     heads = [line for line in lines if line.endswith(":") and not line.startswith(" ")]
     assert heads == [
         "Arguments:", "Your data:", "What to compare:", "Time and money:", "What is good enough:",
-        "Where it runs:", "In a build:", "Options:",
+        "In a build:", "Options:",
     ]  # fmt: skip
+    options = {line.split()[0] for line in lines if line.startswith("  -")}
+    assert len(options) <= 33  # and --help-all
     extent = lines[lines.index("Time and money:") : lines.index("What is good enough:")]
     assert any("--quick" in line for line in extent)
 

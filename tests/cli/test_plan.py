@@ -45,7 +45,7 @@ def test_a_wish_that_cannot_be_is_one_red_line(choose, flags, says: str) -> None
 
 def test_a_plan_lists_the_rounds_that_compare_runs(choose, tmp_path: Path) -> None:
     data = write_csv(tmp_path / "words.csv")
-    flags = ("-s", "tfidf", "--seeds", "2", "--noise", "0")
+    flags = ("-s", "tfidf", "--set", "seeds=2", "--set", "noise=0")
     record = json.loads(choose("plan", data, *flags, "--json").out)
     assert not Path(".choose").exists()
     choose("compare", data, *flags, "--out", "st")

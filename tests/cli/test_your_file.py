@@ -9,7 +9,7 @@ import pytest
 from choose.store.store import Store
 from support.user_files import FILES
 
-QUICK = ("-s", "majority", "--seeds", "1", "--noise", "0", "--budget", "30s")
+QUICK = ("-s", "majority", "--set", "seeds=1", "--set", "noise=0", "--budget", "30s")
 
 
 def write(*names: str) -> None:

@@ -54,7 +54,7 @@ def test_question_and_answers_are_found_and_the_passage_is_named(tmp_path: Path)
     notes = " ".join(read.notes)
     assert "The task is answering: the columns are called question and answer" in notes
     assert "'context' is not read: questions are answered without it." in notes
-    assert "--field context" in notes
+    assert "--set fields=context" in notes
     data = load(path, fields=("context",))
     assert isinstance(data.task, Answering)
     assert data.task.passage == "context"

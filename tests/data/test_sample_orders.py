@@ -78,7 +78,7 @@ def test_it_knows_its_further_input_without_a_flag(choose, dataset: Dataset) -> 
 def test_a_flag_that_is_not_given_leaves_the_further_input_of_a_study_file(choose, dataset):
     Path("my.toml").write_text('[data]\npath = "sample:orders"\nfields = ["received"]\n')
     assert planned(choose, "-c", "my.toml") == dataset.fingerprint
-    assert planned(choose, "-c", "my.toml", "--field", "id") != dataset.fingerprint
+    assert planned(choose, "-c", "my.toml", "--set", "fields=id") != dataset.fingerprint
 
 
 def planned(choose: Any, *words: str) -> str:

@@ -430,7 +430,7 @@ def test_an_error_says_in_which_of_two_files_it_is() -> None:
 def test_a_possible_group_column_is_pointed_out() -> None:
     lines = [f"number{i} says word{i},l{i % 2},{i % 9}" for i in range(40)]
     Path("a.csv").write_text("text,label,user_id\n" + "\n".join(lines))
-    assert "--group-column 'user_id'" in found(load(path="a.csv"), "user_id")
+    assert "--set group_column='user_id'" in found(load(path="a.csv"), "user_id")
     assert load(path="a.csv", group_column="user_id").examples["2"].group == "0"
 
 

@@ -81,7 +81,7 @@ def test_the_workflow_of_the_docs_runs(choose, tmp_path: Path) -> None:
     # So many that hardly anything is left to gain, although one family is all that is asked.
     rows = [(e.text, e.target) for e in pool(seed=3, rows=600)]
     write_csv(tmp_path / "labels.csv", rows)
-    quick = ["--seeds", "1", "--noise", "0", "--budget", "20s"]
+    quick = ["--set", "seeds=1", "--set", "noise=0", "--budget", "20s"]
     result = choose(*command[1:], *quick)
     assert result.code == 0, result.err
     uploaded = ("report.html", "study/decision.json")

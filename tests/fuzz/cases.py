@@ -15,6 +15,7 @@ import polars as pl
 import typer.main
 
 from choose.cli.app import app
+from choose.study.study_file import keywords
 from fuzz.runner import Case
 
 WORDS = [("alpha beta", "x"), ("gamma delta", "y"), ("epsilon zeta", "z")]
@@ -150,6 +151,7 @@ CELLS: dict[str, tuple[object, str]] = {
 
 NUMBERS = ("nan", "-1", "1e308", "9" * 5000, "", "x", "\x1b[31m")
 TEXTS = ("", "\x1b[31mred", "a" * 10_000, "\udcff", "nan", "~nosuchuser/x", "\r\n")
+TABLES = ("", "x", "{a = ", "[" * 5_000, "1", '{"\\ud800" = 1}', "{a = {b = nan}}")
 PATHS = ("/dev/full", "words.csv", "st/data.json", "\udcff.html", "words.csv/x.html", ".html")
 
 PLAN = ("plan", "words.csv", "-s", "majority")
@@ -254,6 +256,12 @@ def _flag_cases() -> Iterator[Case]:
             kind = _type(param)
             value = "5" if param.is_flag else next(values.get(kind, texts))
             yield Case("flags", f"{name} {long} {value[:20]!a}", (*start, f"{long}={value}"))
+    kinds = [("int", NUMBERS), ("float", NUMBERS), ("Mapping", TABLES), ("", TEXTS)]
+    for key, (_, parameter) in keywords().items():
+        wanted = str(parameter.annotation)
+        some = next(values for kind, values in kinds if kind in wanted)
+        for value in {some[len(key) % len(some)], some[(len(key) + 3) % len(some)]}:
+            yield Case("settings", f"{key}={value[:20]!a}", (*PLAN, "--set", f"{key}={value}"))
 
 
 def _type(param: Any) -> str:

@@ -72,7 +72,7 @@ def prepare(folder: Path) -> Path:
     rows = [(e.text, e.target) for e in pool(seed=3, rows=36)]
     write_csv(template / "words.csv", rows)
     write_csv(template / "test.csv", [(f"{text} again", label) for text, label in rows[:12]])
-    quick = ("--seeds", "1", "--noise", "0")
+    quick = ("--set", "seeds=1", "--set", "noise=0")
     with _inside(template, {}):
         for arguments in (
             ("compare", "words.csv", "-s", "majority", *quick, "--out", "st"),

@@ -146,7 +146,7 @@ def test_runs_that_are_planned_need_a_larger_budget_and_not_more_seeds():
             # One command with more time is advised, not two with different budgets.
             assert not steps_of(judge(world, Rule(), left_out=(left,)), "evaluate-rest")
             (other,) = steps_of(judge(world, Rule()), "more-runs")
-            assert other.command == "choose compare -c STUDY --seeds 5"
+            assert other.command == "choose compare -c STUDY --set seeds=5"
     assert told
 
 
@@ -165,7 +165,7 @@ def test_only_runs_that_more_time_or_money_would_run_are_planned() -> None:
             commands[reason] = step.command
         assert commands["out-of-time"].startswith("choose compare -c STUDY --budget ")
         assert commands["out-of-money"] == "choose plan -c STUDY"
-        assert commands["not-needed"] == commands[None] == "choose compare -c STUDY --seeds 5"
+        assert commands["not-needed"] == commands[None] == "choose compare -c STUDY --set seeds=5"
         told += 1
     assert told
 

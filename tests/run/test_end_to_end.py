@@ -24,8 +24,8 @@ pytestmark = pytest.mark.slow(seconds=14)
 CHOOSE = (sys.executable, "-m", "choose")
 FAMILIES_OF_MODELS = ("tfidf", "knn", "probe", "prompt", "few-shot", "retrieval", "lora")
 # Trials of more noise: a study that takes longer.
-LONG = ("-s", "tfidf", "--noise", ",".join(f"{rate / 100:g}" for rate in range(0, 48, 2)))
-GRID = ("-s", "tfidf", "--seeds", "3", "--noise", "0,0.1,0.2,0.3")
+LONG = ("-s", "tfidf", "--set", f"noise={','.join(f'{rate / 100:g}' for rate in range(0, 48, 2))}")
+GRID = ("-s", "tfidf", "--set", "seeds=3", "--set", "noise=0,0.1,0.2,0.3")
 
 
 def start(*arguments: object) -> subprocess.Popen[str]:

@@ -97,7 +97,7 @@ def compare(nodes: Nodes, tmp_path: Path) -> Start:
         out: str, study: str = SLOW, on: bool = True, **environment: str
     ) -> subprocess.Popen[str]:
         (tmp_path / "study.toml").write_text(study)
-        place = ("--address", nodes.address) if on else ("--executor", "local")
+        place = ("--set", f"address={nodes.address}") if on else ("--set", "executor=local")
         return subprocess.Popen(
             [*COMPARE, "--out", out, *place],
             cwd=tmp_path,

@@ -544,7 +544,7 @@ def test_what_an_endpoint_answers_does_not_keep_the_nodes_waiting() -> None:
 
 
 def test_an_executor_of_an_unknown_name_is_refused(choose) -> None:
-    result = choose("compare", "x.csv", "--executor", "rai")
+    result = choose("compare", "x.csv", "--set", "executor=rai")
     assert (result.code, len(result.err.splitlines())) == (2, 1)
     assert "it must be local or ray; did you mean 'ray'" in result.err
 

@@ -60,7 +60,7 @@ def test_it_is_found_compared_and_exported(installed: dict[str, str], tmp_path: 
     assert "shared-words" in listed
     assert "choose-shared-words" in listed
     data = write_csv(tmp_path / "words.csv")
-    grid = ("--seeds", "1", "--noise", "0", "--out", "st", "--json")
+    grid = ("--set", "seeds=1", "--set", "noise=0", "--out", "st", "--json")
     record = json.loads(run(installed, "compare", data, "-s", "shared-words", *grid))
     cards = {card["candidate"]: card for card in record["scorecards"]}
     assert cards["shared-words"]["accuracy"]["value"] > 0.9
@@ -90,7 +90,7 @@ def test_its_metric_decides_a_comparison(installed: dict[str, str], tmp_path: Pa
     ]
     data = tmp_path / "letters.jsonl"
     data.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
-    grid = ("--noise", "0", "--budget", "20s", "--out", tmp_path / "st", "--json")
+    grid = ("--set", "noise=0", "--budget", "20s", "--out", tmp_path / "st", "--json")
     record = json.loads(
         run(installed, "compare", data, "-s", "copy", "--metric", "same-words", *grid)
     )

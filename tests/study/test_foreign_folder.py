@@ -137,7 +137,7 @@ def test_a_stored_study_names_metrics_and_runs_none(choose: Choose, named: str) 
 
 
 def test_report_imports_nothing_of_a_stored_study(choose: Choose) -> None:
-    flags = ["-s", "copy", "-s", "lead", "--seeds", "1", "--noise", "0"]
+    flags = ["-s", "copy", "-s", "lead", "--set", "seeds=1", "--set", "noise=0"]
     done = choose("compare", "q.jsonl", *flags, "--metric", "evil.py:score", "--out", "st")
     assert done[0] == 0, done[2]
     Path("ran").unlink()

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from choose.cli.options import rates, seconds
+from choose.cli.options import seconds
 from choose.errors import ChooseError, ModelError, StudyError
 from choose.models.environment_settings import cache_dir, encoder_dtype_setting, threads_setting
 from choose.models.results.output_cache import size_limit
-from choose.study.study_file import load_study
+from choose.study.study_file import load_study, overrides_of, settings_of
 from choose.untrusted import check_values, finite, number, whole
 
 NO_NUMBERS = (float("nan"), float("inf"), -float("inf"), 10**400, 1e300)
@@ -105,7 +105,7 @@ def test_times_on_the_command_line(text: str) -> None:
 def test_rates_on_the_command_line(text: str) -> None:
     """A fraction of a billion digits was computed."""
     with pytest.raises(StudyError):
-        rates(text)
+        load_study(None, overrides_of(settings_of([f"noise={text}"])))
 
 
 @pytest.mark.parametrize(

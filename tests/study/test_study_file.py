@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from choose.cli.options import rates, seconds
+from choose.cli.options import seconds
 from choose.errors import StudyError
-from choose.study.study_file import load_study, only
+from choose.study.study_file import load_study, only, overrides_of, settings_of
 
 
 def write(path: Path, text: str) -> Path:
@@ -82,14 +82,45 @@ def test_times_that_are_none(text: str) -> None:
         seconds(text)
 
 
-def test_rates() -> None:
-    assert rates("0,10%,0.2") == (0.0, 0.1, 0.2)
+def test_any_key_can_be_set_by_type() -> None:
+    texts = ["seeds=2", "grid.noise=0,10%,0.2", "margin=2%", "noise = 0", "wordings=true"]
+    texts += ["tune=hf:a/b=c", "fields=date, sender", 'names={a = "Alpha"}', "separator=;"]
+    study = load_study(None, overrides_of(settings_of(texts)))
+    assert (study.grid.seeds, study.grid.noise, study.grid.wordings) == (2, (0.0,), True)
+    assert study.goal.margin == 0.02
+    assert study.models.tune == "a/b=c"
+    assert study.data.fields == ("date", "sender")
+    assert study.data.separator == ";"
+    assert study.task.names == {"a": "Alpha"}
+    shares = overrides_of(settings_of(["noise=0,10%,0.2"]))
+    assert load_study(None, shares).grid.noise == (0.0, 0.1, 0.2)
 
 
-@pytest.mark.parametrize("text", ["1.5", "-0.1", "some", "100%", "nan"])
-def test_rates_that_are_none(text: str) -> None:
-    with pytest.raises(StudyError, match="--noise"):
-        rates(text)
+def test_an_instruction_may_be_in_a_file(tmp_path: Path) -> None:
+    (tmp_path / "prompt.txt").write_text("Which team?\n")
+    assert settings_of([f"instruction=@{tmp_path}/prompt.txt"]) == {"instruction": "Which team?"}
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("seeds", "--set 'seeds' has no value. Write KEY=VALUE, such as --set seeds=5."),
+        ("sedds=3", "no key of a study file. Did you mean 'seeds'? Allowed: address, answers, "),
+        ("goal.seeds=3", "'goal.seeds' is no key of a study file. Did you mean 'seeds'?"),
+        ("seeds=0", "--set seeds=0 cannot be used: it must be at least 1."),
+        ("seeds=two", "--set seeds='two' cannot be used: it must be a whole number."),
+        ("noise=1.5", "--set noise=1.5 cannot be used: it is a share of 1: write 0.015 or 1.5%."),
+        ("noise=0,1", "--set noise=1 cannot be used: it must be less than 1."),
+        ("margin=nan", "goal.margin is nan, which is no number."),
+        ("names=x", "--set names=x cannot be read. Write a table, such as --set 'names={"),
+        ("wordings=maybe", "--set wordings='maybe' cannot be used: it must be true or false."),
+        ("views=typo", "--set views='typo' cannot be used: it must be 'typos'."),
+    ],
+)
+def test_a_wrong_setting_is_named_with_what_is_allowed(text: str, says: str) -> None:
+    with pytest.raises(StudyError) as caught:
+        load_study(None, overrides_of(settings_of([text])))
+    assert says in str(caught.value)
 
 
 def priced(tmp_path: Path, text: str):

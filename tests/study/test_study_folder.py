@@ -17,7 +17,7 @@ from choose.strategy import find
 from choose.study.study_folder import settings_of, stored_studies
 from support.studies import compare, write_csv
 
-ONCE = ("--seeds", "1", "--noise", "0")
+ONCE = ("--set", "seeds=1", "--set", "noise=0")
 QUICK = ("-s", "majority", *ONCE, "--budget", "30s")
 
 
@@ -63,7 +63,7 @@ def test_a_changed_budget_goes_on_in_the_same_folder(choose: Callable, data: Pat
 
 
 OTHERS = {
-    ("--seeds", "2"): "grid.seeds: 1 there, 2 here",
+    ("--set", "seeds=2"): "grid.seeds: 1 there, 2 here",
     ("-s", "tfidf"): "candidates: majority there, majority, tfidf here",
     ("-c", "other.toml"): "other rows, or another division",
     ("--target", "0.9"): "goal.target: the default there, 0.9 here",
@@ -185,7 +185,9 @@ def test_continue_takes_the_newest_study_and_open_its_page(choose, data, monkeyp
     [first] = studies()
     assert choose("continue", "--budget", "3m").code == 0
     assert studies() == [first]  # more time, the same study
-    assert choose("continue", "--seeds", "2").code == 0
+    assert choose("continue", "--set", "seeds=2").code == 0
+    other = choose("continue", "--set", "label_column=text")
+    assert (other.code, "a study keeps its rows" in other.err) == (2, True)
     [second] = set(studies()) - {first}
     assert "seeds = 2" in (Path(second) / "study.toml").read_text()
     opened: list[str] = []

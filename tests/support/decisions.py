@@ -531,7 +531,7 @@ def answered() -> Decision:
             names=("lora",),
             share=0.6,
             count=1,
-            command="choose demo --seeds 3",
+            command="choose demo --set seeds=3",
         ),
         Step(kind="label-more", code="separate", names=("tfidf", "lora"), count=960),
     )

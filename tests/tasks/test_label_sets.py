@@ -54,14 +54,14 @@ def test_a_separator_is_found_said_and_confirmed_by_a_flag(tmp_path: Path) -> No
     assert data.task.kind == "multilabel"
     assert "cells hold several labels, separated by '|'" in data.findings[0]
     assert "'|' parts the labels in cells of 'labels'. To confirm: choose check" in data.findings[1]
-    assert "--kind multilabel --separator '|'" in data.findings[1]
+    assert "--kind multilabel --set 'separator=|'" in data.findings[1]
     stated = load(path, {"kind": "multilabel"}, separator="|")
     assert stated.fingerprint == data.fingerprint
     assert not any("multilabel" in finding for finding in stated.findings)
     assert load(path, separator="|").task.kind == "multilabel"
-    with pytest.raises(StudyError, match=r"kind is classification. Leave out --separator"):
+    with pytest.raises(StudyError, match=r"kind is classification. Leave the separator out"):
         load(path, {"kind": "classification"}, separator="|")
-    with pytest.raises(StudyError, match=r"^--separator '#': no cell of 'labels' .* hold '\|'"):
+    with pytest.raises(StudyError, match=r"^The separator '#' is in no cell of 'labels', .* hold '\|'"):
         load(path, separator="#")
 
 
@@ -85,7 +85,7 @@ def test_cells_that_may_hold_several_labels_are_pointed_out(tmp_path: Path) -> N
     assert data.task.kind == "classification"
     (said,) = (text for text in data.findings if "'card;urgent' are read as one label" in text)
     assert said.endswith(
-        f"If they hold several: choose check {path} --kind multilabel --separator ';'"
+        f"If they hold several: choose check {path} --kind multilabel --set 'separator=;'"
     )
     assert load(path, {"kind": "multilabel"}, separator=";").task.kind == "multilabel"
     assert not any(

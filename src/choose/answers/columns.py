@@ -196,7 +196,7 @@ def families_said(texts: Iterable[str]) -> dict[str, Family]:
         name, equals, family = (piece.strip() for piece in part.partition("="))
         if not equals or family not in FAMILIES:
             raise StudyError(
-                f"--family {shown(part)} names no family.{did_you_mean(family, FAMILIES)} Write "
+                f"--set family={part!r} names no family.{did_you_mean(family, FAMILIES)} Write "
                 f"{name or 'NAME'}=fine-tuning; families are {', '.join(get_args(Family))}."
             )
         found[name] = family

@@ -361,7 +361,10 @@ def _checked(given: Sequence[Given], study: Study, taken: Sequence[str] = ()) ->
     """
     said, prices = families_said(study.given.family), wanted(study.given).prices
     names = [one.name for one in given]
-    for flag, name in [*(("--family", n) for n in said), *(("--answers", n) for n in prices)]:
+    for flag, name in [
+        *(("The setting family", n) for n in said),
+        *(("--answers", n) for n in prices),
+    ]:
         if name not in names:
             raise StudyError(
                 f"{flag} names {name!r}, and there are no answers of that name."
@@ -511,7 +514,9 @@ def which_columns(roles: Roles, columns: Sequence[str]) -> list[str]:
         "group": [name for name in (roles.group,) if name],
     }
     found = (f"{role} {', '.join(map(quoted, names))}" for role, names in named.items() if names)
-    return [f"Columns: {'; '.join(found)}. To name others: --gold, --answers, --group-column."]
+    return [
+        f"Columns: {'; '.join(found)}. To name others: --gold, --answers, --set group_column=NAME."
+    ]
 
 
 def remarks(given: Sequence[Given], dataset: Dataset) -> Iterator[str]:
@@ -537,7 +542,7 @@ def _families(given: Sequence[Given]) -> Iterator[str]:
         if families := found.get(by):
             said = "; ".join(f"{family}: {', '.join(n)}" for family, n in families.items())
             [first, *_] = next(iter(families.values()))
-            yield f"Families, guessed ({why}): {said}. To say so: --family {first}=FAMILY."
+            yield f"Families, guessed ({why}): {said}. To say so: --set family={first}=FAMILY."
 
 
 def _unread(one: Given, reader: AnswerReader, asked: set[str]) -> Iterator[str]:

@@ -29,7 +29,7 @@ _FLAG = re.compile(r"(?<![\w-])--([a-z][a-z-]*)(?: (?=[A-Z]{2,}|[.\d'\"]))?")
 
 # A command that names columns, such as those that `column_guess.naming` writes.
 _WORD = r"(?:'[^']*'|\"[^\"]*\"|[^\s'\"])+"
-_NAMED = rf"(?: --(?:[a-z]+-column|documents|kind|separator) {_WORD})+"
+_NAMED = rf"(?: --(?:[a-z]+-column|documents|kind|set) {_WORD})+"
 _COMMAND = re.compile(rf"choose (check|compare|plan) ({_WORD})({_NAMED})")
 
 
@@ -58,7 +58,7 @@ def in_keywords(message: str, function: str = "check") -> str:
             return flag[0]
         return name if "=" in name else f"{name}="
 
-    message = _COMMAND.sub(_call, message)
+    message = re.sub(r"(?<![\w-])--set (?=[a-z_]+=)", "", _COMMAND.sub(_call, message))
     message = re.sub(r"(?<![\w-])-s (?=NAME)", "strategies=", message)
     message = re.sub(r"(?<![\w-])-c (?=[A-Z])|(?<![\w-])-c\b", "study=", message)
     return _FLAG.sub(keyword, message)
@@ -67,9 +67,15 @@ def in_keywords(message: str, function: str = "check") -> str:
 def _call(command: re.Match[str]) -> str:
     """Return ``check('x.csv', text_column='body')`` for a command that names columns."""
     [data], words = shlex.split(command[2]), shlex.split(command[3])
-    named = zip(words[::2], words[1::2], strict=True)
-    keys = (f"{flag[2:].replace('-', '_')}={value!r}" for flag, value in named)
+    named = (_named(flag, value) for flag, value in zip(words[::2], words[1::2], strict=True))
+    keys = (f"{name}={value!r}" for name, value in named)
     return f"{command[1]}({', '.join((repr(data), *keys))})"
+
+
+def _named(flag: str, value: str) -> tuple[str, str]:
+    """Return the keyword that a flag is, or that ``--set KEY=VALUE`` sets, and its value."""
+    name, _, rest = value.partition("=")
+    return (name, rest) if flag == "--set" else (flag[2:].replace("-", "_"), value)
 
 
 def as_call(command: str, rows: str = "") -> str:
@@ -92,8 +98,9 @@ def as_call(command: str, rows: str = "") -> str:
         elif word == "-o":
             next(rest, "")
         else:
-            name = {"-c": "study"}.get(word, word.lstrip("-").replace("-", "_"))
-            value = next(rest, "")
+            name, value = (
+                ("study", next(rest, "")) if word == "-c" else _named(word, next(rest, ""))
+            )
             keys[name] = value if re.fullmatch(r"\d+(\.\d+)?", value) else repr(value)
     if listed:
         keys["strategies"] = repr(listed[0] if len(listed) == 1 else listed)

@@ -109,7 +109,9 @@ class AnswerAudit:
         name = passage_field(self.task)
         if name is None:
             says = "No passage: questions are answered from what a model knows or was taught."
-            return finding("Passage", False, f"{says} --field COLUMN shows one with each question.")
+            return finding(
+                "Passage", False, f"{says} --set fields=COLUMN shows one with each question."
+            )
         rows, absent = max(len(self.answered), 1), len(self.absent)
         says = f"The answer occurs in {quoted(name)} in {per_100(1 - absent / rows)} % of the rows"
         if not absent:

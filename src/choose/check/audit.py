@@ -299,7 +299,8 @@ def _rows(facts: Facts) -> Line | None:
             problems.append(f"Test labels that no training row has: {quoted_list(sorted(unseen))}.")
     if read.hint and not any(e.group for e in facts.all):
         problems.append(
-            f"Rows with the same {read.hint!r} may belong together: --group-column {read.hint!r}."
+            f"Rows with the same {read.hint!r} may belong together: "
+            f"--set group_column={read.hint!r}."
         )
     says = " ".join([*problems, *(sorted_input(facts.pool) if labelled else ())])
     return line("Rows", look(bool(problems)), says) if says else None

@@ -166,7 +166,8 @@ def _contradictions(facts: TargetFacts) -> Line:
         "Contradictions",
         "look",
         f"{plural(len(facts.unlike), 'pair')} of rows with the same or nearly the same input have "
-        f"unlike targets ({rows}): further input may tell them apart (--field), or one is wrong.",
+        f"unlike targets ({rows}): further input may tell them apart (--set fields=COLUMN), or "
+        "one is wrong.",
     )
 
 
@@ -213,7 +214,7 @@ def _fix_contradictions(targets: Targets) -> Iterator[Step]:
         yield Step(
             says=(
                 f"{_agree(targets)} ({rows_named(rows)}), or name the column that tells them apart "
-                "with --field."
+                "with --set fields=COLUMN."
             ),
             points=len(pairs) / len(targets.rows),
             question="which targets are wrong",

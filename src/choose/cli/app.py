@@ -28,11 +28,11 @@ GROUPS = {
 EVERYDAY = {
     "check": ("text_column", "label_column", "test", "documents", "time_column", "output"),
     "compare": (
-        *("text_column", "label_column", "test", "documents", "strategy", "model", "tune"),
-        *("quick", "budget", "max_usd", "target", "metric"),
+        *("text_column", "label_column", "test", "documents", "strategy", "model"),
+        *("quick", "budget", "max_usd", "target", "metric", "set"),
     ),
-    "continue": ("budget", "max_usd", "strategy", "model", "seeds", "yes"),
-    "score": ("gold", "answers", "scores", "volume", "baseline", "family", "target", "output"),
+    "continue": ("budget", "max_usd", "strategy", "model", "set", "yes"),
+    "score": ("gold", "answers", "scores", "volume", "baseline", "target", "output", "set"),
     "plan": ("strategy", "model", "budget", "no_data", "classes", "gain", "hourly_rate"),
 }
 
@@ -53,7 +53,7 @@ EXAMPLES = {
     "report": ("choose report", "choose report 2 --full", "choose report 2 1"),
     "score": (
         "choose score answers.csv",
-        "choose score answers.csv --answers gpt4,mine --family mine=fine-tuning",
+        "choose score answers.csv --answers gpt4,mine --set family=mine=fine-tuning",
         "choose score answers.csv --answers gpt4=2.50/1k,mine=0.10/1k",
         "choose score gold.csv --answers gpt4=batch_output.jsonl --baseline",
     ),

@@ -10,6 +10,7 @@ import typer
 from choose.cli.options import (
     DATA_FLAGS,
     GOAL_FLAGS,
+    SET_FLAG,
     AsJson,
     Config,
     Data,
@@ -19,7 +20,7 @@ from choose.cli.options import (
 from choose.study.study_file import study_file_here
 
 
-@takes({**DATA_FLAGS, **{key: GOAL_FLAGS[key] for key in ("metric", "margin")}})
+@takes({**DATA_FLAGS, "metric": GOAL_FLAGS["metric"], **SET_FLAG})
 def check(
     context: typer.Context,
     data: Data = None,

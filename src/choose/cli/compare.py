@@ -14,7 +14,6 @@ from choose.cli.ci_gates import Expect, FailUnder, Gates, MinChance
 from choose.cli.options import (
     DATA_FLAGS,
     GIVEN_FLAGS,
-    RUN_FLAGS,
     STUDY_FLAGS,
     AsJson,
     Config,
@@ -28,13 +27,14 @@ from choose.cli.options import (
     takes,
     typed_for,
 )
+from choose.errors import StudyError
 from choose.study.study_file import QUICK, study_file_here
 
 if TYPE_CHECKING:
     from choose.api.compare import Outcome
 
 
-@takes({**STUDY_FLAGS, **GIVEN_FLAGS, **RUN_FLAGS})
+@takes({**STUDY_FLAGS, **GIVEN_FLAGS})
 def compare(
     context: typer.Context,
     data: Data = None,
@@ -59,7 +59,7 @@ def compare(
     )
 
 
-@takes({name: flag for name, flag in STUDY_FLAGS.items() if name not in DATA_FLAGS} | RUN_FLAGS)
+@takes({name: flag for name, flag in STUDY_FLAGS.items() if name not in DATA_FLAGS})
 def continue_(
     context: typer.Context,
     store: NewestStore = None,
@@ -71,8 +71,13 @@ def continue_(
     from choose.cli.report import study_named
 
     results = Results(as_json, tuple(output or ()), yes=yes)
-    strategies = context.params["strategy"]
-    run(None, study_named(store), overrides(context), strategies=strategies, results=results)
+    strategies, settings = context.params["strategy"], overrides(context)
+    if fixed := sorted({"data", "task", "given"} & settings.keys()):
+        raise StudyError(
+            f"--set changes [{fixed[0]}], and a study keeps its rows, its task and its answers. "
+            "Start another one with choose compare."
+        )
+    run(None, study_named(store), settings, strategies=strategies, results=results)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +166,7 @@ def demo(
     as_json: AsJson = False,
 ) -> None:
     """Run every strategy on a bundled set: tickets, orders by e-mail, or a handbook's questions."""
-    from choose.errors import StudyError, did_you_mean
+    from choose.errors import did_you_mean
 
     if sample not in SAMPLES:
         raise StudyError(

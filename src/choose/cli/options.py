@@ -17,8 +17,6 @@ import typer
 from pydantic.fields import FieldInfo
 
 from choose.errors import DataError, ModelError, StrategyError, StudyError
-from choose.files import read_text
-from choose.models.endpoints.providers import endpoint_settings
 from choose.study import study_file
 from choose.study.study_file import study_fields
 from choose.untrusted import number, share, shown
@@ -34,83 +32,36 @@ def seconds(text: str | None) -> float | None:
     return read
 
 
-def _share(name: str) -> Callable[[str | None], float | None]:
-    """Return a reader of ``0.9`` or ``90%`` for a flag."""
-
-    def read(text: str | None) -> float | None:
-        if text is None:
-            return None
-        try:
-            return number(share(text), f"--{name}", 0, 1)
-        except ValueError as error:
-            raise StudyError(f"--{name} {shown(text)} cannot be used: {error}.") from error
-
-    return read
-
-
-def rates(text: str | None) -> tuple[float, ...] | None:
-    """Read ``0,0.1,0.2`` or ``0%,10%``: shares of labels to flip, 0 to below 1."""
+def target(text: str | None) -> float | None:
+    """Read ``0.9`` or ``90%``."""
     if text is None:
         return None
-    values = []
-    for part in (part.strip() for part in text.split(",")):
-        try:
-            rate = float(part[:-1]) / 100 if part.endswith("%") else float(part)
-        except ValueError:
-            rate = -1.0
-        if not 0 <= rate < 1:
-            raise StudyError(
-                f"--noise {shown(part)} is not a rate of added noise. Write shares from 0 "
-                "to below 1, such as 0,0.1,0.2."
-            )
-        values.append(rate)
-    return tuple(values)
-
-
-def text_or_file(text: str | None) -> str | None:
-    """Read ``@FILE`` as the text of a file, and anything else as it is."""
-    if text is None or not text.startswith("@"):
-        return text
     try:
-        return read_text(Path(text[1:])).strip()
+        return number(share(text), "--target", 0, 1)
     except ValueError as error:
-        raise StudyError(f"--instruction {shown(text)} cannot be read: it is no UTF-8.") from error
+        raise StudyError(f"--target {shown(text)} cannot be used: {error}.") from error
 
 
 # Typed as text: a reader for the flag, and what its help adds.
 READERS: dict[str, tuple[Callable[[str | None], Any], str]] = {
-    "noise": (rates, ""),
     "budget": (seconds, " Default: 10m."),
-    "target": (_share("target"), ""),
-    "margin": (_share("margin"), ""),
-    "instruction": (text_or_file, ""),
+    "target": (target, ""),
 }
 
 # What a flag takes, where the name of its type says too little.
 METAVARS = {
-    **dict.fromkeys(("model", "tune", "encoder"), "MODEL"),
-    "noise": "LIST",
-    "instruction": "TEXT",
-    **dict.fromkeys(("target", "margin"), "SHARE"),
+    "model": "MODEL",
+    "target": "SHARE",
     "budget": "TIME",
     "test": "FILE",
     "documents": "PATH",
     **dict.fromkeys(("max_usd", "max_usd_per_1000"), "DOLLARS"),
     "max_ms": "MS",
-    "seeds": "N",
     **dict.fromkeys(("metric", "kind"), "NAME"),
-    "field": "COLUMN",
     "answers": "WHICH",
-    "family": "NAME=FAMILY",
-    **dict.fromkeys(
-        (f"{role}_column" for role in ("text", "label", "time", "group")),
-        "COLUMN",
-    ),
+    **dict.fromkeys((f"{role}_column" for role in ("text", "label", "time")), "COLUMN"),
     "base_url": "URL",
-    "api_key_env": "VARIABLE",
     "usd_per_million": "PRICES",
-    "executor": "NAME",
-    "address": "HOST:PORT",
 }
 
 # A line for each option of everyday help; the full text is the field's description.
@@ -124,14 +75,13 @@ SHORT = {
     "time_column": "Column of the date: does accuracy hold on later rows?",
     "strategy": "Only these strategies (see choose strategies).",
     "model": "LLM to prompt: openai:gpt-4o-mini, ollama:NAME.",
-    "tune": "Model to fine-tune: hf:ORG/NAME, or a folder.",
+    "set": "Any other setting: tune=hf:ORG/NAME, seeds=5.",
     "quick": "A first look in two minutes.",
     "budget": "Time to take: 90s, 10m, 2h (default: 10m).",
     "max_usd": "Spend at most; nothing is sent before you agree.",
     "target": "What is good enough: 90%.",
     "metric": "accuracy; or balanced, where rare labels matter.",
     "answers": "Columns or files: gpt4,mine or gpt4=out.jsonl.",
-    "family": "How answers were made: mine=fine-tuning.",
 }
 
 # Under this key of the context's meta lies whether help shows every option.
@@ -160,7 +110,6 @@ PANELS = {
     "grid": "Time and money",
     "goal": "What is good enough",
     "constraints": "What is good enough",
-    "run": "Where it runs",
 }
 
 
@@ -214,8 +163,18 @@ Strategies = Annotated[
 # Each flag of one endpoint, with its help.
 ENDPOINT_FLAGS = {
     "base_url": "Address of a server for --model, such as https://HOST/v1.",
-    "api_key_env": "Environment variable that holds the API key. Default: the provider's.",
     "usd_per_million": "Dollars for a million tokens: IN,OUT or IN,CACHED,OUT.",
+}
+
+SET_FLAG = {
+    "set": Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY=VALUE",
+            help="Set a key of the study file, such as seeds=5, margin=1%, tune=hf:ORG/NAME, "
+            "group_column=customer or noise=0,0.1; repeatable.",
+        ),
+    ]
 }
 
 Config = Annotated[
@@ -258,8 +217,6 @@ GIVEN_FLAGS = flags_of("given")
 
 GOAL_FLAGS = {**flags_of("goal"), **flags_of("constraints")}
 
-RUN_FLAGS = flags_of("run")
-
 # All that makes a study, in the order in which help lists it.
 STUDY_FLAGS = {
     **DATA_FLAGS,
@@ -283,6 +240,7 @@ STUDY_FLAGS = {
     ],
     **flags_of("grid"),
     **GOAL_FLAGS,
+    **SET_FLAG,
 }
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -321,30 +279,20 @@ def takes(flags: Mapping[str, Any]) -> Callable[[Command], Command]:
     return add
 
 
-def overrides(context: typer.Context) -> dict[str, dict[str, Any]]:
-    """Return what the command's flags set in a study, by section; None where one was not given.
+def overrides(context: typer.Context, **more: Any) -> dict[str, dict[str, Any]]:
+    """Return what the command's flags set in a study, by section; `more` adds keys.
 
     Raises:
         StudyError: naming the flag that cannot be read.
     """
-    flags = context.params
-    settings: dict[str, dict[str, Any]] = {
-        section: {
-            key: READERS[name][0](flags[name]) if name in READERS else _given(flags[name])
-            for name, key, _ in study_fields(section)
-            if name in flags
-        }
-        for section in PANELS
+    known, flags = study_file.keywords(), context.params
+    given = {
+        name: READERS[name][0](value) if name in READERS else _given(value)
+        for name, value in flags.items()
+        if name in known
     }
-    if flags.get("quick"):
-        given = {key: value for key, value in settings["grid"].items() if value is not None}
-        settings["grid"] = {**study_file.QUICK, **given}
-    if "base_url" in flags:
-        model, settings["endpoints"] = endpoint_settings(
-            *(flags[name] for name in ("model", "base_url", "api_key_env", "usd_per_million"))
-        )
-        settings["models"]["model"] = model
-    return settings
+    given |= {**study_file.settings_of(flags.get("set") or ()), **more}
+    return study_file.overrides_of({k: v for k, v in given.items() if v is not None})
 
 
 def _given(value: Any) -> Any:

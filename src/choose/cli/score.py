@@ -12,6 +12,7 @@ from choose.cli.options import (
     DATA_FLAGS,
     GIVEN_FLAGS,
     GOAL_FLAGS,
+    SET_FLAG,
     AsJson,
     Config,
     Out,
@@ -26,7 +27,7 @@ from choose.untrusted import number, shown
 # Answers a month for one in each unit.
 _PER_MONTH = {"day": 365.2425 / 12, "week": 365.2425 / 84, "month": 1.0, "year": 1 / 12}
 
-_FLAGS = ("text_column", "group_column", "time_column", "kind", "separator")
+_FLAGS = ("text_column", "time_column", "kind")
 
 
 Answers = Annotated[
@@ -49,7 +50,7 @@ Baseline = Annotated[
 ]
 
 
-@takes({name: DATA_FLAGS[name] for name in _FLAGS} | GIVEN_FLAGS | GOAL_FLAGS)
+@takes({name: DATA_FLAGS[name] for name in _FLAGS} | GIVEN_FLAGS | GOAL_FLAGS | SET_FLAG)
 def score(
     context: typer.Context,
     data: Answers = None,
@@ -72,11 +73,12 @@ def score(
     from choose.cli.console import check_outputs, inputs_of, stderr
     from choose.report.terminal.live_progress import LiveProgress
 
-    settings = overrides(context)
-    settings["data"]["label_column"] = gold
-    settings["costs"] = {"volume_per_month": None if volume is None else per_month(volume)}
-    if scores:
-        settings["task"]["kind"] = SCORES
+    settings = overrides(
+        context,
+        label_column=gold,
+        volume_per_month=None if volume is None else per_month(volume),
+        **({"kind": SCORES} if scores else {}),
+    )
     study = resolve(data, config, settings)
     gates = Gates(tuple(expect or ()), fail_under, min_chance)
     check_outputs("decision", output, inputs_of(study, config), out)

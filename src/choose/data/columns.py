@@ -202,7 +202,7 @@ def _fields(
     for name in fields:
         if name in taken:
             raise DataError(
-                f"The column {name!r} is the text or the label already. Leave out --field {name}."
+                f"The column {name!r} is the text or the label already. Leave it out of fields."
             )
     return fields
 
@@ -327,7 +327,9 @@ def column_named(columns: Sequence[str], wanted: str | None, role: str) -> str |
     if column is None and number.isascii() and number.isdigit() and len(number) < 6:
         column = columns[int(number) - 1] if 0 < int(number) <= len(columns) else None
     if column is None:
-        hint = " Change --field, or fields under [data]." if role == "field" else ""
+        hint = (
+            " Change fields, under [data] or with --set fields=COLUMN." if role == "field" else ""
+        )
         raise DataError(
             f"No {role} column {wanted!r}.{did_you_mean(wanted, columns)} "
             f"The columns are {quoted_list(columns)}.{hint}"

@@ -168,7 +168,7 @@ def with_separator(
         if section.separator is not None:
             raise StudyError(
                 f"A separator is for cells with several labels, and the task's kind is {kind}. "
-                "Leave out --separator, or state --kind multilabel."
+                "Leave the separator out, or state --kind multilabel."
             )
         return section, []
     cells = target_values(table, section, roles)
@@ -176,8 +176,8 @@ def with_separator(
     if given is not None:
         if found is not None and not any(given in cell for cell in cells if isinstance(cell, str)):
             raise StudyError(
-                f"--separator {given!r}: no cell of {quoted(roles.label)} holds it, and some hold "
-                f"{found!r}. Name that, or leave --separator out."
+                f"The separator {given!r} is in no cell of {quoted(roles.label)}, and some hold "
+                f"{found!r}. Name that, or leave the separator out."
             )
         return section, []
     if found is None:
@@ -306,6 +306,6 @@ def _with_hint(dataset: Dataset, hint: str | None) -> Dataset:
         return dataset
     finding = (
         f"Rows with the same {hint!r} may belong together; if so, keep them on one side of the "
-        f"split with --group-column {hint!r}."
+        f"split with --set group_column={hint!r}."
     )
     return replace(dataset, findings=(*dataset.findings, finding))

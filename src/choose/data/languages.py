@@ -110,7 +110,7 @@ def encoder_warning(others: Sequence[Language]) -> str:
     names = " and ".join(x.name for x in others[:2])
     return (
         f"Many texts are in {names}. The default encoder (all-MiniLM-L6-v2, behind probe, knn and "
-        "retrieval) was trained on English: name a multilingual one with --encoder."
+        "retrieval) was trained on English: name a multilingual one with --set encoder=SPEC."
     )
 
 

@@ -141,7 +141,7 @@ def _folds(division: Division, task: Task) -> tuple[Fold, ...]:
         if task.labels and len({targets[id] for id in pool}) < 2:
             raise DataError(
                 "With rows of the same group or text kept together, a fold has only one label to "
-                "train on. Name another --group-column, or label more rows."
+                "train on. Name another group_column, or label more rows."
             )
         folds.append(Fold(pool=pool, questions=tuple(test_ids)))
     return tuple(folds)
@@ -335,6 +335,6 @@ def _indivisible(rows: Sequence[Example], clusters: Mapping[str, str], into: str
     units = len({clusters.get(e.id, f"alone {e.id}") for e in rows})
     return DataError(
         f"{len(rows):,} rows form only {units:,} sets that must stay together (same group or same "
-        f"text), too few for {into}. Name another --group-column, ask for fewer "
+        f"text), too few for {into}. Name another group_column, ask for fewer "
         "folds (data.folds), or give a test file with --test."
     )

@@ -132,7 +132,11 @@ class Words:
     @property
     def stronger(self) -> Stronger:
         """Return what model may do better where only small ones were tried."""
-        return Stronger("embedder", "--encoder") if self.ranks else Stronger("LLM", "--model")
+        return (
+            Stronger("embedder", "--set encoder=SPEC")
+            if self.ranks
+            else Stronger("LLM", "--model SPEC")
+        )
 
     @property
     def question(self) -> str:

@@ -222,7 +222,7 @@ _CAVEATS: dict[CaveatCode, str] = {
 # What weighs beside the answer, and what would change it.
 _REMARKS: dict[RemarkCode, str] = {
     "coarse-margin": "The margin of {margin} is large: {first}, the best baseline, lacks only "
-    "{size}. Lower it with --margin.",
+    "{size}. Lower it with --set margin=1%.",
     "fewer-labels": "With {rows} {labels}, {first} was ahead of {second}: {change}.",
     "long-answers": "Accepted answers are long: a right one in other words counts as misread.",
     "margin": "With a margin of {size} or less, {first} could not be ruled out.",
@@ -450,7 +450,7 @@ def _retrieval(decision: Decision, found: Step) -> Iterator[str]:
     whose = f", as measured with {clean(name)}" if name != decision.pick else ""
     yield (
         f"Improve retrieval{whose}: try another passage length (words), more passages (k), "
-        "descriptive titles, or an encoder for your domain (--encoder)."
+        "descriptive titles, or an encoder for your domain (--set encoder=SPEC)."
     )
     split = next((one for one in decision.loss_splits if one.candidate == name), None)
     if split is None or split.found is None or not split.found.missed:
@@ -478,7 +478,7 @@ def _stronger(decision: Decision, found: Step) -> Iterator[str]:
     which = "a stronger" if found.names else "an"
     rows = f"these {plural(found.count, 'row')}" if found.count else "these rows"
     yield (
-        f"Try {which} {more.what} ({more.flag} SPEC): one that gets over "
+        f"Try {which} {more.what} ({more.flag}): one that gets over "
         f"{scored(found.share or 0.0, noun)} on {rows} may become the recommendation."
     )
 
@@ -686,7 +686,8 @@ _EVIDENCE: dict[GateCode, str] = {
     "no-prices": "Add prices under [costs] in a study file (-c) to see whether it pays off.",
     "no-time-split": "Drift of {first} is unknown: no time split of it finished.",
     "none-prompted": "No prompted model was measured.",
-    "one-embedder": "The only embedder is {models}; a larger one (--encoder) may do better.",
+    "one-embedder": "The only embedder is {models}; a larger one (--set encoder=SPEC) may do "
+    "better.",
     "one-label": "All test rows have the same label.",
     "small-models": "Prompting and retrieval used {models} only; a model with {billions} billion "
     "parameters or more, or an endpoint, may do better.",

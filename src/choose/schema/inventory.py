@@ -14,7 +14,7 @@ class Entry:
     Attributes:
         name: how people call it.
         role: what it is used for; None for a model that was fetched by name.
-        spec: what to write after --model, --tune or --encoder; None where it is not known.
+        spec: what to write after --model, tune or encoder; None where it is not known.
         licence: of the weights.
         download_mb: what fetching it takes, in megabytes.
         cached_mb: its size here; None where it is not here.

@@ -41,20 +41,20 @@ class DataSection(Settings):
     label_column: Annotated[str | None, Flag()] = Field(
         default=None, description="Column of the label."
     )
-    separator: Annotated[str | None, Flag()] = Field(
+    separator: str | None = Field(
         default=None,
         min_length=1,
         max_length=5,
         description="What separates several labels in a cell, such as ';'. Default: guessed.",
     )
-    fields: Annotated[tuple[str, ...], Flag("field")] = Field(
+    fields: tuple[str, ...] = Field(
         default=(),
-        description="Further input column, such as the date of an e-mail; repeatable.",
+        description="Further input columns, such as the date of an e-mail.",
     )
     time_column: Annotated[str | None, Flag()] = Field(
         default=None, description="Column of the timestamp."
     )
-    group_column: Annotated[str | None, Flag()] = Field(
+    group_column: str | None = Field(
         default=None, description="Column of a group, such as the customer; a group is never split."
     )
     documents: Annotated[str | None, Flag()] = Field(
@@ -99,10 +99,10 @@ class AnswersSection(Settings):
         description="Answers that exist: a column, a file, NAME=FILE or NAME=PRICE, such as "
         "gpt4,mine or gpt4=out.jsonl or gpt4=2.50/1k (dollars for 1,000 answers); repeatable.",
     )
-    family: Annotated[tuple[str, ...], Flag()] = Field(
+    family: tuple[str, ...] = Field(
         default=(),
-        description="Family of such answers, as NAME=fine-tuning (or prompting, retrieval, "
-        "baseline); repeatable. Default: guessed from the name, and said.",
+        description="Families of such answers, as NAME=fine-tuning (or prompting, retrieval, "
+        "baseline). Default: guessed from the name, and said.",
     )
 
     @field_validator("family", mode="before")
@@ -121,9 +121,9 @@ class TaskSection(Settings):
         "the targets look like.",
     )
 
-    instruction: Annotated[str | None, Flag()] = Field(
+    instruction: str | None = Field(
         default=None,
-        description="Your own prompt: what a model should do with a text, or @FILE that says so.",
+        description="Your own prompt: what a model should do with a text.",
     )
     names: Mapping[str, str] = Field(default={}, description="Readable names, by label.")
     descriptions: Mapping[str, str] = Field(
@@ -152,12 +152,12 @@ class Resources(Settings):
 class RunSection(Settings):
     """Where trials run. That changes no answer, so it makes no other study."""
 
-    executor: Annotated[str | None, Flag()] = Field(
+    executor: str | None = Field(
         default=None,
         description="Where trials run: local (this process) or ray (workers of a Ray cluster, to "
         "which rows are sent). Default: local, or ray if an address is given.",
     )
-    address: Annotated[str | None, Flag()] = Field(
+    address: str | None = Field(
         default=None,
         description="HOST:PORT of the head of the Ray cluster. Default: auto, the cluster that "
         "this machine is a node of.",

@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
 from choose.errors import did_you_mean
 from choose.formatting import clean
@@ -28,7 +28,7 @@ from choose.untrusted import Settings, share
 RESERVED: tuple[str, ...] = (*get_args(Kind), *FAMILIES)
 
 Price = Annotated[float, Field(ge=0)]
-Rate = Annotated[float, Field(ge=0, lt=1)]
+Rate = Annotated[float, BeforeValidator(share), Field(ge=0, lt=1)]
 Cost = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 View = Literal["typos"]
 ScenarioKind = Literal["inner", "time", "new-class"]
@@ -53,7 +53,7 @@ class Goal(Settings):
         description="Cost of an error, by true label, then by answer. An error that is not listed "
         "costs 1; an unusable answer costs as much as the most expensive error on its label.",
     )
-    margin: Annotated[float | None, Flag()] = Field(
+    margin: float | None = Field(
         default=None,
         ge=0,
         lt=0.5,
@@ -135,7 +135,7 @@ class Costs(Settings):
 class Grid(Settings):
     """What varies between trials; a key that is left out means the standard study."""
 
-    seeds: Annotated[int | None, Flag()] = Field(
+    seeds: int | None = Field(
         default=None,
         ge=1,
         le=100,
@@ -148,8 +148,8 @@ class Grid(Settings):
         description="Most rounds of the comparison; nothing else follows them. Round 0 has 250 "
         "rows to learn from and 25 to answer, and each next one twice as many.",
     )
-    noise: Annotated[tuple[Rate, ...] | None, Flag()] = Field(
-        default=None, description="Rates of added noise in targets, such as 0,0.1,0.2."
+    noise: tuple[Rate, ...] | None = Field(
+        default=None, description="Rates of added noise in targets, such as [0, 0.1, 0.2]."
     )
     scenarios: tuple[ScenarioKind, ...] | None = Field(
         default=None,
@@ -187,10 +187,8 @@ class Specs(Settings):
         description="Model to prompt: PROVIDER:MODEL, such as openai:gpt-4o-mini or "
         "ollama:qwen2.5:7b, a hub id such as hf:ORG/NAME, or a folder.",
     )
-    tune: Annotated[str | None, Flag()] = Field(
-        default=None, description="Model to fine-tune: a hub id or a folder."
-    )
-    encoder: Annotated[str | None, Flag()] = Field(
+    tune: str | None = Field(default=None, description="Model to fine-tune: a hub id or a folder.")
+    encoder: str | None = Field(
         default=None, description="Model that embeds texts: a hub id or a folder."
     )
 

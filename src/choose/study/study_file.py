@@ -6,7 +6,7 @@ import inspect
 import re
 import shlex
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path, PurePath
 from typing import Any, get_type_hints
@@ -15,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from choose.errors import StudyError, did_you_mean
+from choose.files import read_text
 from choose.models.endpoints.providers import endpoint_settings, is_usual, with_providers
 from choose.schema.study_sections import FILES, Flag
 from choose.study.config import CandidateSection, Specs, Study
@@ -168,13 +169,18 @@ def study_fields(section: str) -> Iterator[tuple[str, str, FieldInfo]]:
 
 
 def given_as_flags(overrides: Overrides) -> dict[str, str]:
-    """Return the flag of each key that a flag set."""
-    return {
-        f"{section}.{key}": f"--{name.replace('_', '-')}"
+    """Return how each key that was given is written on a command line, up to its value."""
+    flags = {
+        f"{section}.{key}": f"--{name.replace('_', '-')} "
         for section in overrides
         if section in Study.model_fields
         for name, key, _ in study_fields(section)
-        if overrides[section].get(key) is not None
+    }
+    return {
+        f"{section}.{key}": flags.get(f"{section}.{key}", f"--set {key}=")
+        for section, values in overrides.items()
+        for key, value in values.items()
+        if value is not None and section != "endpoints" and (section, key) not in _ELSEWHERE
     }
 
 
@@ -284,10 +290,7 @@ def _read(path: Path) -> dict[str, Any]:
                 f"The study file {name!r} has more than {LARGEST:,} bytes. It holds settings; "
                 "name the rows under [data] path."
             )
-        text = content.decode("utf-8-sig")
-        if _LONG_KEY.search(text):
-            raise RecursionError
-        return tomllib.loads(text)
+        return _toml(content.decode("utf-8-sig"))
     except FileNotFoundError as error:
         raise StudyError(f"No study file {name!r}. Name one with -c, or leave -c out.") from error
     except RecursionError as error:
@@ -296,6 +299,12 @@ def _read(path: Path) -> dict[str, Any]:
         ) from error
     except (OSError, ValueError) as error:
         raise StudyError(f"Cannot read the study file {name!r}: {_reason(error)}.") from error
+
+
+def _toml(text: str) -> dict[str, Any]:
+    if _LONG_KEY.search(text):
+        raise RecursionError
+    return tomllib.loads(text)
 
 
 def _reason(error: Exception) -> str:
@@ -322,7 +331,8 @@ def _sentence(invalid: ValidationError, origin: str, flags: Mapping[str, str]) -
     if error["type"] in ("model_type", "mapping_type", "dict_type"):
         reason = f"it must be a section, [{key}], with keys of its own"
     value = shown(error["input"])
-    subject = f"{flags[key]} {value}" if key in flags else f"{key} = {value} in {origin}"
+    flag = flags.get(key) or flags.get(key.rpartition(".")[0])
+    subject = f"{key} = {value} in {origin}" if flag is None else f"{flag}{value}"
     return f"{subject} cannot be used: {reason}{'' if reason.endswith('?') else '.'}"
 
 
@@ -354,6 +364,63 @@ _ENDPOINT = ("base_url", "api_key_env", "usd_per_million")
 
 # Given as the call's own argument, or in a study file alone: `fields` are those of the data.
 _ELSEWHERE = {("data", "path"), ("task", "fields")}
+
+
+def settings_of(texts: Iterable[str]) -> dict[str, Any]:
+    """Return what ``--set KEY=VALUE`` sets, by keyword of a call; the last one of a key counts.
+
+    A key may have its section before it, as in ``grid.seeds=5``.
+
+    Raises:
+        StudyError: for a text without ``=``, or a key that no study file has.
+    """
+    known, found = keywords(), dict[str, Any]()
+    for text in texts:
+        written, equals, value = text.partition("=")
+        section, _, name = written.strip().replace("-", "_").rpartition(".")
+        if not equals:
+            raise StudyError(
+                f"--set {shown(text)} has no value. Write KEY=VALUE, such as --set seeds=5."
+            )
+        if name not in known or section not in ("", known[name][0]):
+            raise StudyError(
+                f"--set {shown(written)} is no key of a study file.{did_you_mean(name, known)} "
+                f"Allowed: {', '.join(sorted(known))}."
+            )
+        found[name] = _typed(value.strip(), name, str(known[name][1].annotation))
+    return found
+
+
+def _typed(text: str, name: str, annotation: str) -> Any:
+    """Read a value by the type of its key: text, a number, a list with commas, or a TOML table."""
+    if "Mapping[" in annotation:
+        try:
+            return _toml(f"x = {text}")["x"]
+        except (RecursionError, ValueError) as error:
+            raise StudyError(
+                f"--set {name}={shown(text)[1:-1]} cannot be read. Write a table, such as "
+                f"--set '{name}={{billing = \"...\"}}'."
+            ) from error
+    if "tuple[" in annotation:
+        parts = [part.strip() for part in text.strip("[]").split(",")]
+        return [_number(part, annotation) for part in parts if part]
+    if name == "instruction" and text.startswith("@"):
+        try:
+            return read_text(Path(text[1:])).strip()
+        except ValueError as error:
+            raise StudyError(f"{shown(text[1:])} cannot be read: it is no UTF-8.") from error
+    return _number(text, annotation)
+
+
+def _number(text: str, annotation: str) -> Any:
+    """Return a number where the type takes no text; what is none stays text, to be refused."""
+    if "str" in annotation or "Literal" in annotation:
+        return text
+    try:
+        figure = float(text)
+    except ValueError:
+        return text
+    return int(figure) if figure.is_integer() else figure
 
 
 def keywords() -> dict[str, tuple[str, inspect.Parameter]]:
@@ -409,7 +476,7 @@ def _listed(parameter: inspect.Parameter, value: Any) -> Any:
 
 def _budget(value: Any) -> tuple[str, float | None]:
     text = str(value) if isinstance(value, int | float) else value
-    return "budget_seconds", seconds(text, "budget")
+    return "budget_seconds", seconds(text, "--budget")
 
 
 def _parameter(name: str, annotation: Any) -> inspect.Parameter:

@@ -82,7 +82,7 @@ def with_corpus(task: Task, corpus: Corpus) -> Task:
     if isinstance(task, Answering) and task.passage is not None:
         raise StudyError(
             f"The questions have a passage of their own in {task.passage!r}. Leave out "
-            f"--documents or --field {task.passage}."
+            f"--documents, or {task.passage} of the fields."
         )
     return cast("Task", replace(cast("Any", task), corpus=corpus, documents=corpus.digest))
 

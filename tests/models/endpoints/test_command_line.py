@@ -20,7 +20,7 @@ from support.studies import write_csv
 
 KEY = "sk-this-must-never-be-written-4711"
 RIGHT = by_words(_WORDS)
-QUICK = ("--seeds", "1", "--noise", "0")
+QUICK = ("--set", "seeds=1", "--set", "noise=0")
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -89,7 +89,7 @@ def card(store: Path, name: str) -> dict[str, Any]:
 @pytest.mark.slow
 def test_a_model_by_flags_is_compared_end_to_end(choose, server, tmp_path, monkeypatch):
     monkeypatch.setenv("MY_KEY", KEY)
-    flags = ["--model", "gpt-x", "--base-url", server.url, "--api-key-env", "MY_KEY"]
+    flags = ["--model", "gpt-x", "--base-url", server.url, "--set", "api_key_env=MY_KEY"]
     code, out, err = choose(
         "compare", "words.csv", "-s", "prompt", *QUICK, *flags,
         "--usd-per-million", "1,2", "--max-usd", "1", "--yes", "--out", "st",
@@ -159,7 +159,7 @@ def test_a_first_run_does_not_say_that_answers_were_paid_for_before(choose, serv
     write_csv(
         tmp_path / "words.csv", [(f"{e.text} {i}", e.target) for i, e in enumerate(pool(rows=400))]
     )
-    flags = ["-s", "prompt", "--seeds", "1", "--noise", "0,0.2", "--budget", "1m"]
+    flags = ["-s", "prompt", "--set", "seeds=1", "--set", "noise=0,0.2", "--budget", "1m"]
     address = ["--model", "m", "--base-url", server.url]
     code, out, err = choose("compare", "words.csv", *flags, *address, "--yes", "--out", "a")
     assert code == 0, err
@@ -298,13 +298,19 @@ def test_an_endpoint_that_cannot_work_stops_the_command_before_anything(
     ("arguments", "says"),
     [
         (["--base-url", "http://x/v1"], "--base-url needs --model"),
-        (["--api-key-env", "X"], "--api-key-env needs --model PROVIDER:MODEL"),
+        (["--set", "api_key_env=X"], "api_key_env needs --model PROVIDER:MODEL"),
         (["--model", "endpoint:nowhere"], "No endpoint 'nowhere'"),
         (["--model", "m", "--base-url", "x"], "write it as https://HOST/v1"),
-        (["--model", "m", "--base-url", "http://x/v1", "--api-key-env", KEY], "not the key itself"),
+        (
+            ["--model", "m", "--base-url", "http://x/v1", "--set", f"api_key_env={KEY}"],
+            "not the key itself",
+        ),
         (["--model", "m", "--base-url", "http://x/v1", "--max-usd", "1"], "has no prices"),
         (["--model", "m", "--base-url", "http://x/v1", "--usd-per-million", "1"], "is not a price"),
-        (["--model", "m", "--base-url", "http://x/v1", "--api-key-env", "UNSET_"], "is not set"),
+        (
+            ["--model", "m", "--base-url", "http://x/v1", "--set", "api_key_env=UNSET_"],
+            "is not set",
+        ),
     ],
 )
 def test_flags_that_make_no_endpoint(choose: Run, arguments: list[str], says: str) -> None:
@@ -423,7 +429,7 @@ def test_a_trial_that_fails_midway_is_a_recorded_failure(choose, tmp_path, statu
 def test_priced_rows_are_spared_off_the_main_comparison(choose: Run, tmp_path: Path) -> None:
     write_csv(tmp_path / "words.csv", numbers(90))
     (tmp_path / "choose.toml").write_text("[grid]\nwordings = true\n", "utf-8")
-    grid = ["--seeds", "1", "--noise", "0.2"]
+    grid = ["--set", "seeds=1", "--set", "noise=0.2"]
     with serving(by_remainder) as server:
         priced = ["--model", "m", "--base-url", server.url, "--usd-per-million", "1,2", "--yes"]
         code, _, _ = choose("compare", "words.csv", "-s", "few-shot", *grid, *priced, "--out", "st")

@@ -24,7 +24,7 @@ from support.chat_server import Server, by_words, serving
 from support.studies import write_csv
 
 KEY = "sk-this-must-never-be-written-0815"
-QUICK = ("--seeds", "1", "--noise", "0")
+QUICK = ("--set", "seeds=1", "--set", "noise=0")
 
 Run = Callable[..., tuple[int, str, str]]
 

@@ -270,7 +270,7 @@ def kind_note(kind: str, why: str, path: str | None) -> str:
 
 def separator_note(separator: str, column: str, path: str | None) -> str:
     """Say what was taken to part the labels of a cell, and how to confirm it or to name another."""
-    words = ("--kind", "multilabel", "--separator", separator)
+    words = ("--kind", "multilabel", "--set", f"separator={separator}")
     command = shlex.join(("choose", "check", path, *words)) if path else f"separator={separator!r}"
     return (
         f"{quoted(separator)} parts the labels in cells of {quoted(column)}. To confirm: {command}"
@@ -279,7 +279,7 @@ def separator_note(separator: str, column: str, path: str | None) -> str:
 
 def joined_note(separator: str, cell: str, column: str, path: str | None) -> str:
     """Say that cells may hold several labels that were read as one, and how to part them."""
-    words = ("--kind", "multilabel", "--separator", separator)
+    words = ("--kind", "multilabel", "--set", f"separator={separator}")
     command = shlex.join(("choose", "check", path, *words)) if path else f"separator={separator!r}"
     return (
         f"Cells of {quoted(column)} such as {quoted(cell)} are read as one label each. If they "
@@ -291,7 +291,7 @@ def passage_note(column: str) -> str:
     """Name a column that looks like passages but is not read, and the flag that reads it."""
     return (
         f"The column {quoted(column)} is not read: questions are answered without it. If it holds "
-        f"the passage of each question, name it: --field {shlex.quote(column)}"
+        f"the passage of each question, name it: --set {shlex.quote(f'fields={column}')}"
     )
 
 

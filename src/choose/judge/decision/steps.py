@@ -59,7 +59,7 @@ CHECK = "choose check -c STUDY -o issues.csv"
 PLAN = "choose plan -c STUDY"
 
 # Models that may do better than small ones.
-STRONGER, LARGER = "--model openai:gpt-4o-mini", "--encoder BAAI/bge-base-en-v1.5"
+STRONGER, LARGER = "--model openai:gpt-4o-mini", "--set encoder=BAAI/bge-base-en-v1.5"
 
 # What the answer itself says to do, by the kind of the verdict: the first step.
 ANSWERED: dict[Kind, tuple[StepKind, ...]] = {
@@ -405,7 +405,7 @@ def _repeat(case: Case, planned: Mapping[str, int], minutes: int) -> Iterator[St
         on = _go_on(case, [], minutes)
         yield Step(kind="more-runs", code="repeat-late", **facts, **on)
     else:
-        command = f"{STUDY} --seeds {ENOUGH_RUNS}"
+        command = f"{STUDY} --set seeds={ENOUGH_RUNS}"
         yield Step(kind="more-runs", code="repeat", command=command, **facts)
 
 

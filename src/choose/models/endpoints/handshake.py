@@ -296,7 +296,7 @@ def fault_message(channel: RequestChannel, fault: RequestFault) -> str:
     if fault.status == 401:
         key = f"the key in {variable}" if variable else "a request without a key"
         problem = f"refuses {key} ({message}). " + (
-            "Check the key." if variable else "Name its variable: api_key_env or --api-key-env."
+            "Check the key." if variable else "Name its variable: --set api_key_env=VARIABLE."
         )
     elif fault.status == 403:
         problem = f"does not let us use the model {endpoint.model!r} ({message})."

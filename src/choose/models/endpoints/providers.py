@@ -292,7 +292,7 @@ def endpoint_settings(
     """
     named = model is not None and provider_of(model) is not None
     if base_url is None and not named:
-        for flag, value in (("--api-key-env", api_key_env), ("--usd-per-million", prices)):
+        for flag, value in (("api_key_env", api_key_env), ("--usd-per-million", prices)):
             if value is not None:
                 raise StudyError(
                     f"{flag} needs --model PROVIDER:MODEL, such as openai:gpt-4o-mini, or "

@@ -132,7 +132,7 @@ def _loaded(spec: str, digest: str, writes: bool) -> Base:
     if writes and not is_causal(config):
         raise ModelError(
             f"{spec!r} is no causal language model, so it cannot write answers. Name one with "
-            "--tune."
+            "--set tune=SPEC."
         )
     if config.is_encoder_decoder:
         raise ModelError(

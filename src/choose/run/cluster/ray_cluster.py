@@ -165,7 +165,7 @@ def connect(section: RunSection, data_may_leave: bool, keys: Iterable[str] = ())
         import ray
     except ModuleNotFoundError as error:
         raise StudyError(
-            f"--executor ray needs the package {error.name!r}: pip install 'choose-llm[ray]', here "
+            f"A Ray cluster needs the package {error.name!r}: pip install 'choose-llm[ray]', here "
             "and on every node."
         ) from error
     own = not ray.is_initialized()
@@ -180,8 +180,8 @@ def connect(section: RunSection, data_may_leave: bool, keys: Iterable[str] = ())
         raise StudyError(
             f"The Ray cluster {address!r} has nodes on other machines "
             f"({', '.join(sorted(others)[:3])}), and [constraints] data_may_leave = false forbids "
-            "sending rows there. Name a cluster on this machine (--address local), or use "
-            "--executor local."
+            "sending rows there. Name a cluster on this machine (--set address=local), or use "
+            "--set executor=local."
         )
     return cluster
 
@@ -190,7 +190,7 @@ def _join(ray: Any, address: str, keys: Iterable[str]) -> None:
     """Connect this process to a cluster, or start one where the address is ``local``."""
     absent = StudyError(
         f"No Ray cluster answers at {address!r}. Start one with `ray start --head`, name the "
-        "HOST:PORT of its head with --address, or leave out --executor ray."
+        "HOST:PORT of its head with --set address=HOST:PORT, or leave executor=ray out."
     )
     host, _, port = address.rpartition(":")
     if address not in ("auto", "local") and not (host and port.isdecimal()):

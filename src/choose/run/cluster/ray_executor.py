@@ -149,8 +149,8 @@ class RayExecutor:
             if not found and there and self.looked - self.seen > STRANDED:
                 raise StudyError(
                     f"The Ray cluster {self.cluster.address!r} has lost its last usable node. What "
-                    "has finished is kept: the same command goes on, there or with --executor "
-                    "local."
+                    "has finished is kept: the same command goes on, there or with --set "
+                    "executor=local."
                 )
             self._assign()
             yield from found
