@@ -374,7 +374,7 @@ def settings_of(texts: Iterable[str]) -> dict[str, Any]:
     Raises:
         StudyError: for a text without ``=``, or a key that no study file has.
     """
-    known, found = keywords(), dict[str, Any]()
+    known, found = {n: k for n, k in keywords().items() if n != "quick"}, dict[str, Any]()
     for text in texts:
         written, equals, value = text.partition("=")
         section, _, name = written.strip().replace("-", "_").rpartition(".")
