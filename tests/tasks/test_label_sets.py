@@ -61,7 +61,9 @@ def test_a_separator_is_found_said_and_confirmed_by_a_flag(tmp_path: Path) -> No
     assert load(path, separator="|").task.kind == "multilabel"
     with pytest.raises(StudyError, match=r"kind is classification. Leave the separator out"):
         load(path, {"kind": "classification"}, separator="|")
-    with pytest.raises(StudyError, match=r"^The separator '#' is in no cell of 'labels', .* hold '\|'"):
+    with pytest.raises(
+        StudyError, match=r"^The separator '#' is in no cell of 'labels', .* hold '\|'"
+    ):
         load(path, separator="#")
 
 
