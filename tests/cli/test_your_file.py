@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 
 from choose.store.store import Store
-from support.user_files import FILES
 
+FILES = Path(__file__).parents[1] / "fixtures" / "files"
 QUICK = ("-s", "majority", "--set", "seeds=1", "--set", "noise=0", "--budget", "30s")
 
 
 def write(*names: str) -> None:
     for name in names:
-        Path(name).write_bytes(FILES[name])
+        Path(name).write_bytes((FILES / name).read_bytes())
 
 
 def test_check_shows_its_guess_and_finds_the_dates(choose: Callable) -> None:
