@@ -6,15 +6,33 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from choose.untrusted import LARGEST, count, finite, http_date
+from choose.errors import ModelError, StudyError
+from choose.untrusted import LARGEST, count, finite, http_date, number, whole
+
+NO_NUMBERS = [
+    "nan",
+    "inf",
+    "-inf",
+    "1e999",
+    "9" * 5_000,
+    "1_0",
+    10**400,
+    1e300,
+    True,
+    None,
+    [1],
+    {},
+]
+NO_NUMBERS += [float("nan"), float("inf"), b"1", "", "1 2", "x"]
 
 
-@pytest.mark.parametrize(
-    "value",
-    ["nan", "inf", "-inf", "1e999", "9" * 5_000, 10**400, True, None, [], {}, b"1", "", "1 2"],
-)
+@pytest.mark.parametrize("value", NO_NUMBERS)
 def test_what_is_no_finite_number_is_none(value: Any) -> None:
     assert finite(value) is None
+    with pytest.raises(StudyError, match="a key"):
+        number(value, "a key")
+    with pytest.raises(ModelError, match="a key"):
+        whole(value, "a key", 0, 9, ModelError)
 
 
 def test_numbers_within_bounds_are_returned() -> None:
@@ -22,6 +40,8 @@ def test_numbers_within_bounds_are_returned() -> None:
     assert finite(3) == 3.0
     assert finite(-1, low=0) is None
     assert finite(2 * LARGEST) is None
+    assert number(3, "a", low=0, high=3) == 3
+    assert whole("7", "a", 0, 9) == 7
 
 
 @given(st.one_of(st.text(), st.integers(), st.floats(), st.binary(), st.booleans()))

@@ -22,7 +22,7 @@ from choose.tasks.classification import Classification
 from choose.types import Answers, Candidate, Dataset, Example, Fold, Run
 from support import decisions
 from support.html import VECTORS, parsed
-from support.trials import plain_trial
+from support.studies import plain_trial
 
 LABELS = ("no", "yes")
 ROWS = 200

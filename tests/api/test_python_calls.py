@@ -25,7 +25,6 @@ from choose.store.store import Store
 from choose.study.study_file import overrides_of
 from support.studies import write_csv
 
-FIXTURES = Path(__file__).parents[1] / "fixtures"
 ROWS = list(pool(seed=3, rows=60))
 TEXTS, LABELS = [e.text for e in ROWS], [e.target for e in ROWS]
 QUICK: dict[str, Any] = {"strategies": "tfidf", "quick": True, "progress": False}

@@ -105,9 +105,6 @@ def test_without_a_study_check_says_whose_list_it_is(tmp_path: Path) -> None:
     assert wrong.endswith(f"A study makes a better list: choose compare '{tmp_path}/my words.csv'")
 
 
-# --- commands that work when typed ----------------------------------------------------------------
-
-
 def parsed(command: str) -> tuple[str, Study]:
     """Return the subcommand and the study of a command, as the command line itself reads it."""
     choose, name, *words = shlex.split(command)

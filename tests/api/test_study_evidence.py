@@ -18,8 +18,7 @@ from choose.tasks.classification import Classification
 from choose.types import Run
 from support import answered_studies as answered
 from support.answered_studies import player
-from support.studies import compare, write_csv
-from support.trials import plain_trial
+from support.studies import compare, plain_trial, write_csv
 
 
 def test_settings_name_no_folder_and_no_password() -> None:

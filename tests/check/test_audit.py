@@ -43,9 +43,6 @@ def planted() -> set[str]:
     return set(both.filter(pl.col("label") != pl.col("label_true"))["id"])
 
 
-# --- the bundled sample ------------------------------------------------------------------------
-
-
 @pytest.mark.slow
 def test_the_planted_errors_of_the_sample_come_first(tickets: Checked) -> None:
     audit = tickets.record.audit
@@ -80,9 +77,6 @@ def test_size_languages_and_what_was_not_measured(tickets: Checked) -> None:
     assert record.conflicts.texts == record.within.all == 0
     assert 1 <= len(record.first) <= 3
     assert record.first[0].points >= record.first[-1].points
-
-
-# --- planted faults ----------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -166,8 +160,6 @@ def test_of_more_rows_a_sample_is_checked_and_named(tmp_path, monkeypatch):
     assert line(record, "Reading")[1].startswith("Checked: a random sample of 300 of 400 rows.")
 
 
-# --- hostile text ------------------------------------------------------------------------------
-
 HOSTILE = (
     "=cmd|'/c calc'!A0",
     "[bold red]x[/]",
@@ -206,9 +198,6 @@ def test_hostile_rows_reach_no_terminal_no_spreadsheet_and_no_page(choose, hosti
         assert not any(cell.startswith(("=", "+", "-", "@", "\t", "\r")) for cell in row.values())
     record = json.loads(Path("check.json").read_text(encoding="utf-8"))
     assert {c["label"] for c in record["balance"]["counts"]} == set(HOSTILE)
-
-
-# --- the command -------------------------------------------------------------------------------
 
 
 def test_json_is_the_record_and_nothing_else(choose, tmp_path: Path) -> None:

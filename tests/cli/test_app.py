@@ -3,12 +3,19 @@
 import gzip
 import json
 import os
+import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
+import polars as pl
 import pytest
+import typer
+from typer.testing import CliRunner
 
+from choose.cli.app import app
+from choose.errors import ChooseError
 from support import fake_strategies as fakes
 from support.studies import write_csv
 
@@ -204,3 +211,110 @@ def test_help_starts_quickly() -> None:
         seconds.append(after.children_user + after.children_system - sum(before[2:4]))
     # Processor time, which a busy machine hardly changes; half of it is usual.
     assert 0 < min(seconds) < 1.0
+
+
+ROWS = "text,label\n" + "".join(f"text {i} {'ab'[i % 2]},{'ab'[i % 2]}\n" for i in range(40))
+
+
+def refused(*arguments: object) -> str:
+    """Run a command that must be refused in one line; return that line."""
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    assert isinstance(result.exception, ChooseError), (result.output, result.exception)
+    assert "\n" not in str(result.exception)
+    return str(result.exception)
+
+
+@pytest.fixture
+def rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.csv").write_text(ROWS)
+    (tmp_path / "t.csv").write_text(ROWS.replace("text", "test", 1).replace("test,", "text,"))
+    return tmp_path / "a.csv"
+
+
+@pytest.mark.parametrize("output", ["a.csv", "t.csv", "b.csv"])
+def test_check_overwrites_neither_the_rows_nor_the_test_file(rows: Path, output: str) -> None:
+    os.link("a.csv", "b.csv")
+    before = {path.name: path.read_bytes() for path in rows.parent.iterdir()}
+    assert "input" in refused("check", "a.csv", "--test", "t.csv", "-o", output)
+    assert {path.name: path.read_bytes() for path in rows.parent.iterdir()} == before
+
+
+def test_compare_checks_its_outputs_before_it_runs(rows: Path) -> None:
+    Path("s.json").write_text("")
+    for out in ("-o", "s.json"), ("-o", "no/r.html"), ("-o", "st/r.html", "--out", "st"):
+        Path("s.json").unlink()
+        os.link("a.csv", "s.json")
+        refused("compare", "a.csv", "-s", "majority", *out)
+    assert "not a study" in refused("compare", "a.csv", "-s", "majority", "--out", ".")
+    assert sorted(path.name for path in rows.parent.iterdir()) == ["a.csv", "s.json", "t.csv"]
+    assert Path("a.csv").read_text() == ROWS
+
+
+def test_a_study_file_of_the_users_is_never_replaced(rows: Path) -> None:
+    """H3: `--out .` in a folder with a study.toml."""
+    text = '# my comments\n[data]\npath = "a.csv"\n'
+    Path("study.toml").write_text(text)
+    assert "not a study" in refused("compare", "-c", "study.toml", "-s", "majority", "--out", ".")
+    assert Path("study.toml").read_text() == text
+
+
+Choose = Callable[..., tuple[int, str, str]]
+
+FAULTS = [
+    ValueError("year 148108\nis out of range"),
+    RecursionError("maximum recursion depth exceeded"),
+    pl.exceptions.PanicException("out-of-range date"),
+    KeyError(),
+]
+
+
+def broken(monkeypatch: pytest.MonkeyPatch, where: str, error: BaseException) -> None:
+    def fail(*arguments: object, **more: object) -> None:
+        raise error
+
+    monkeypatch.setattr(where, fail)
+
+
+@pytest.mark.parametrize("error", FAULTS, ids=lambda error: type(error).__name__)
+def test_an_unexpected_error_is_one_line_and_its_traceback_a_file(
+    choose, monkeypatch, tmp_path, error
+):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    broken(monkeypatch, "choose.api.plan.resolve", error)
+    code, out, err = choose("check", "x.csv")
+    assert (code, out, err.count("\n")) == (70, "", 1)
+    assert err.startswith(f"Error: {type(error).__name__}")
+    report = re.search(r"This is a fault of choose: please report it, with (\S+)\.$", err)
+    assert "Traceback" in Path(report[1]).read_text()
+
+
+@pytest.mark.parametrize("error", FAULTS, ids=lambda error: type(error).__name__)
+def test_an_error_about_an_input_names_it(choose, monkeypatch, tmp_path, error):
+    data = write_csv(tmp_path / "words.csv")
+    broken(monkeypatch, "choose.data.dataset.build_dataset", error)
+    code, out, err = choose("compare", data)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith(f"Error: Cannot use '{data}': {type(error).__name__}")
+    assert err.endswith("please report this.\n")
+    assert not Path(".choose").exists()
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "says"),
+    [
+        (MemoryError(), 2, "Error: There is not enough memory."),
+        (OSError(13, "Permission denied", "x"), 2, "Error: Cannot use the file 'x'"),
+        (KeyboardInterrupt(), 130, ""),
+        (typer.Abort(), 130, ""),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_an_error_of_the_machine_or_the_user_is_none_of_ours(
+    choose, monkeypatch, error, code, says
+):
+    broken(monkeypatch, "choose.api.plan.resolve", error)
+    found = choose("check", "x.csv")
+    assert found[0] == code
+    assert found[2].startswith(says)
+    assert "report" not in found[2]

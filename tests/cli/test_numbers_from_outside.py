@@ -20,7 +20,7 @@ from choose.untrusted import Settings
 SOURCE = Path(__file__).parents[2] / "src" / "choose"
 
 # What is read of the environment; a new variable adds itself here, with a test of its values in
-# tests/study/test_settings_from_outside.py.
+# tests/study/test_study_file.py.
 ENVIRONMENT = {
     "**os.environ",  # passed on to pip
     "SETTING",  # CHOOSE_KEEP_GB

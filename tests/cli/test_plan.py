@@ -8,8 +8,6 @@ import pytest
 from support import fake_strategies as fakes
 from support.studies import write_csv
 
-# --- plan --------------------------------------------------------------------------------------
-
 
 def test_a_plan_without_data_says_rows_hours_and_dollars(choose) -> None:
     flags = ("--classes", "8", "--gain", "3", "--hourly-rate", "30", "--usd", "500")
@@ -85,9 +83,6 @@ def test_flags_of_the_other_plan_are_refused(choose, tmp_path: Path) -> None:
     result = choose("plan", write_csv(tmp_path / "words.csv"), "--classes", "3")
     assert result.code == 2
     assert "--no-data" in result.err
-
-
-# --- strategies and models ---------------------------------------------------------------------
 
 
 def test_strategies_as_json(choose) -> None:

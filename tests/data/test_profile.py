@@ -15,12 +15,7 @@ from choose.data.duplicates import (
     index_texts,
 )
 from choose.data.duplicates import count_conflicts as counted_conflicts
-from choose.data.findings import (
-    balance_of,
-    hardly_counted,
-    lengths_of,
-    ordered,
-)
+from choose.data.findings import balance_of, hardly_counted, lengths_of, ordered
 from choose.data.languages import NO_LETTERS, UNKNOWN, language_of, languages_of
 from choose.data.personal_data import hints_by_row, hints_of
 from choose.types import Example
@@ -33,8 +28,6 @@ def rows(*texts: str, targets: str = "") -> list[Example]:
         for i, (t, label) in enumerate(zip(texts, labels, strict=True))
     ]
 
-
-# --- repeats -----------------------------------------------------------------------------------
 
 LONG = "the printer on the second floor jams whenever somebody copies more than twenty pages of it"
 
@@ -82,9 +75,6 @@ def test_conflicts_count_rows_that_no_model_can_get_right() -> None:
     assert (counts.texts, counts.rows, counts.lost) == (2, 5, 2)
 
 
-# --- balance and lengths -----------------------------------------------------------------------
-
-
 def test_balance_golden() -> None:
     found = balance_of(rows(*"abcdefgh", targets="xxxxyyyz"))
     assert [(c.label, c.rows) for c in found.counts] == [("x", 4), ("y", 3), ("z", 1)]
@@ -97,9 +87,6 @@ def test_balance_golden() -> None:
 def test_lengths_golden() -> None:
     found = lengths_of(rows("one", "one two", "one two three", " ".join(["w"] * 300)))
     assert (found.words, found.longest, found.long, found.short) == (2.5, 300, 1, 1)
-
-
-# --- languages ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -180,9 +167,6 @@ def test_unspaced_scripts_are_noticed() -> None:
     assert not languages_of(rows("I am here and you are not", "card")).unspaced
 
 
-# --- personal data -----------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("text", "kinds"),
     [
@@ -232,9 +216,6 @@ def test_no_text_makes_the_search_slow(piece: str) -> None:
     hints_by_row(rows(text))
     language_of(text)
     assert time.process_time() - start < 5
-
-
-# --- time --------------------------------------------------------------------------------------
 
 
 def dated(count: int, days: int = 1) -> list[Example]:

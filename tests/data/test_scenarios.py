@@ -1,6 +1,7 @@
 """Scenarios: nothing from the future, the same rows and sizes on both sides, nested examples."""
 
 import math
+from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -9,14 +10,17 @@ from random import Random
 import numpy as np
 import pytest
 
-from choose.api.plan import plan_trials
+from choose.api.compare import run_study
+from choose.api.plan import plan_trials, resolve
 from choose.api.study_evidence import evidence_of
+from choose.data import scenarios as module
 from choose.data.dataset import load_dataset
 from choose.data.difficulty import cross_fitted
 from choose.data.noise_injection import noisy
 from choose.data.scenarios import (
     ORIGINS,
     Pools,
+    Split,
     SplitSpec,
     make_split,
     new_class,
@@ -36,9 +40,9 @@ from choose.schema.study_sections import DataSection, TaskSection
 from choose.store.store import Store
 from choose.strategy import find
 from choose.study.config import CandidateSection, Grid, Study
-from choose.types import Dataset, Example, Scenario
+from choose.types import STANDARD, Dataset, Example, Scenario
 from support import fake_strategies as fakes
-from support.studies import compare, jobs_of, study
+from support.studies import compare, dataset, jobs_of, study, write_csv
 from support.studies import dataset as words
 
 START = datetime(2025, 1, 1, tzinfo=UTC)
@@ -373,3 +377,44 @@ def recall_of_the_new_class(seed: int) -> float:
         answers = strategy.predict([divided.examples[id].item() for id in questions])
         hits, asked = hits + list(answers.outputs).count("frontdesk"), asked + len(questions)
     return hits / asked
+
+
+@pytest.fixture
+def draws(monkeypatch: pytest.MonkeyPatch) -> Counter[SplitSpec]:
+    counts: Counter[SplitSpec] = Counter()
+
+    def counted(rows: Dataset, place: SplitSpec) -> Split:
+        counts[place] += 1
+        return make_split(rows, place)
+
+    monkeypatch.setattr(module, "make_split", counted)
+    return counts
+
+
+def test_a_plan_and_its_run_draw_each_pool_once(tmp_path, monkeypatch, draws):
+    monkeypatch.chdir(tmp_path)
+    study = resolve(
+        write_csv(tmp_path / "words.csv"),
+        overrides={"grid": {"seeds": 2, "noise": [0.0, 0.2]}},
+        strategies=["majority", "tfidf"],
+    )
+    run_study(study, out=tmp_path / "st")
+    assert len(draws) > 5
+    assert set(draws.values()) == {1}
+
+
+def test_only_the_pools_used_last_are_kept(draws: Counter[SplitSpec]) -> None:
+    data = dataset()
+    first, second, third = (SplitSpec(fold, 0, None, STANDARD) for fold in range(3))
+    pools = Pools(data, limit=2 * len(data.examples))
+    for place in (first, second, first, third, first, second):
+        pools.at(place)
+    assert draws == {first: 1, second: 2, third: 1}
+
+
+def test_a_caller_may_reorder_its_pool() -> None:
+    pools = Pools(dataset())
+    place = SplitSpec(0, 0, None, STANDARD)
+    before = list(pools.at(place).pool)
+    pools.at(place).pool.reverse()
+    assert pools.at(place).pool == before

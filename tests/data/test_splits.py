@@ -49,9 +49,6 @@ def check_no_straddling(dataset: Dataset) -> None:
             assert not sides[0] & sides[1]
 
 
-# --- cross-fitting
-
-
 def test_every_row_is_tested_once_and_never_in_its_own_training_pool(toy: Dataset) -> None:
     assert toy.division == "cross-fit"
     assert len(toy.folds) == 5
@@ -122,9 +119,6 @@ def test_a_template_that_chains_most_rows_does_not_stop_the_study() -> None:
     assert len(dataset.folds) == 5
 
 
-# --- a held-out part
-
-
 def test_from_5000_rows_on_a_stratified_part_is_held_out() -> None:
     dataset = build_dataset("big", many(5_000, 4))
     [fold] = dataset.folds
@@ -149,9 +143,6 @@ def test_groups_stay_whole_in_a_held_out_part() -> None:
     dataset = build_dataset("groups", rows)
     check_no_straddling(dataset)
     assert 900 <= len(dataset.asked) <= 1_000
-
-
-# --- a test file
 
 
 def test_pool_rows_shadowed_by_a_test_row_are_left_out_and_test_rows_stay() -> None:
@@ -201,9 +192,6 @@ def test_what_contradicts_a_test_file_is_refused() -> None:
         build_dataset("t", many(20), [row(90, "l0", "one"), row(91, "l0", "two")])
 
 
-# --- what is refused
-
-
 @pytest.mark.parametrize(
     ("rows", "says"),
     [
@@ -227,9 +215,6 @@ def test_a_fold_without_choice_is_refused() -> None:
     rows = [row(i, f"l{i // 6}", f"t{i} u{i}", group=f"{i // 6}") for i in range(12)]
     with pytest.raises(DataError, match="only one label"):
         build_dataset("bad", rows, options=SplitOptions(folds=2))
-
-
-# --- what is reported
 
 
 def test_findings_are_plain_sentences_with_counts() -> None:
@@ -283,9 +268,6 @@ def test_uneven_and_sorted_files_are_reported() -> None:
     assert "'most' has 80% of the rows" in found(dataset, "uneven")
     assert "shuffled" in found(dataset, "sorted by label")
     assert not any("sorted" in finding for finding in build_dataset("u", many(100)).findings)
-
-
-# --- pools
 
 
 IDS = st.dictionaries(st.text(max_size=4), st.sampled_from("abcd"), min_size=1, max_size=80)
@@ -343,9 +325,6 @@ def test_smaller_pools_are_prefixes_and_draws_differ(toy: Dataset) -> None:
     assert {e.target for e in training_pool(toy, 1, 3, 4)} == set(toy.task.labels)
 
 
-# --- near-duplicates
-
-
 @settings(max_examples=60)
 @given(
     st.lists(
@@ -395,9 +374,6 @@ def test_ten_thousand_rows_are_compared_quickly() -> None:
 )
 def test_what_counts_as_the_same_text(a: str, b: str, same: bool) -> None:
     assert (normalised(a) == normalised(b)) is same
-
-
-# --- the whole way, from files
 
 
 def load(**data: object) -> Dataset:

@@ -269,9 +269,6 @@ def test_clean_labels_are_not_to_be_checked_first():
     assert "check-labels" not in kinds[:2]
 
 
-# --- rare labels -------------------------------------------------------------------------------
-
-
 def fraud(hits=2, others=5):
     """400 rows, 12 of them fraud; tfidf finds some and knn more; both reject all others."""
     targets = ["f"] * 12 + ["n"] * 388
@@ -393,8 +390,6 @@ def test_a_label_that_the_auditor_does_not_know_is_not_doubted():
     assert 5 not in auditor.targets[listed]
     assert len(listed) >= 30
 
-
-# --- the answer and the first step -------------------------------------------------------------
 
 FIRST = {
     "collect-labels": {"label-more"},

@@ -16,7 +16,7 @@ from choose.judge.measures.robustness import common_rows
 from choose.judge.scores.score_tables import CLEAN, study_scores
 from choose.judge.stats.intervals import wilson
 from choose.types import STANDARD, Answers, Run, Scenario
-from support.trials import plain_trial
+from support.studies import plain_trial
 
 LABELS = ("x", "y", "z")
 TARGETS = "xxxxyyyyzz" * 3

@@ -7,14 +7,7 @@ import numpy as np
 import pytest
 from scipy.special import ndtr
 
-from choose.judge.decision.chance import (
-    LIKELY,
-    SURE,
-    Chances,
-    chances,
-    chances_of,
-    word_of,
-)
+from choose.judge.decision.chance import LIKELY, SURE, Chances, chances, chances_of, word_of
 from choose.judge.decision.contenders import contenders_of
 from choose.judge.evidence import Evidence
 from choose.judge.goal import Rule

@@ -13,7 +13,7 @@ from choose.judge.measures.text_metrics import MOST_WORDS, nearest_part
 from choose.judge.scores.score_tables import CLEAN, study_scores
 from choose.tasks.answering import NO_ANSWER, Answering
 from choose.types import Answers, Item, Run, Status
-from support.trials import plain_trial
+from support.studies import plain_trial
 
 TEXT = "The annual fee of the silver card is forty euros. Gold cards cost ninety euros a year."
 CORPUS = Corpus(

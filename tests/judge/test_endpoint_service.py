@@ -11,7 +11,7 @@ from choose.judge.measures.build_scorecard import service_of
 from choose.judge.scores.score_tables import CandidateScores, score_table
 from choose.judge.scores.scored_rows import rows_of
 from choose.types import Answers, Run, Status, Trial
-from support.trials import plain_trial
+from support.studies import plain_trial
 
 IDS = tuple(f"r{i}" for i in range(10))
 INFO = CandidateInfo(

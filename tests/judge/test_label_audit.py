@@ -7,11 +7,10 @@ from math import sqrt
 
 import numpy as np
 import pytest
+from cleanlab.count import compute_confident_joint, estimate_joint
 
 from choose.judge.decision.label_gates import labels_clean_enough
-from choose.judge.diagnosis.label_audit import (
-    audit_labels,
-)
+from choose.judge.diagnosis.label_audit import audit_labels
 from choose.judge.diagnosis.label_noise import (
     NONE,
     auditor_of,
@@ -57,9 +56,6 @@ def audited(features, given, labels=6, **more):
     return audit_labels(found)
 
 
-# --- who audits --------------------------------------------------------------------------------
-
-
 def test_unlike_candidates_are_averaged_and_weak_ones_left_out():
     rng = np.random.default_rng(0)
     features, given, _ = world(1, "symmetric", 0.0, apart=1.0)
@@ -91,9 +87,6 @@ def test_with_a_test_part_only_the_pool_is_audited():
     assert {s.id[0] for s in found.suspects} == {"r"}
 
 
-# --- confident learning ------------------------------------------------------------------------
-
-
 def test_confident_counts_by_hand():
     targets = np.array([0, 0, 0, 1, 1, 1])
     zero = np.array([0.9, 0.8, 0.1, 0.2, 0.3, 0.7])
@@ -112,9 +105,6 @@ def test_a_row_below_every_threshold_is_not_counted():
     assert confident_labels(np.array([0, 1, 0]), p).tolist() == [0, 1, NONE]
     # A label that no row carries is never what a row is counted as.
     assert wrong_share(joint_distribution(np.array([0, 1, 0]), np.array([0, 1, NONE]), 3)) == 0
-
-
-# --- the band ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -220,9 +210,6 @@ def test_twins_do_not_pass_for_independent_labels():
     assert wide.high > narrow.high
 
 
-# --- suspects and overlaps ---------------------------------------------------------------------
-
-
 def test_suspects_are_the_planted_errors():
     features, given, truth = world(3, "symmetric", 0.05)
     found = audited(features, given)
@@ -275,9 +262,6 @@ def test_ten_thousand_rows_in_77_labels_take_seconds():
     start = time.perf_counter()
     audit_labels(found)
     assert time.perf_counter() - start < 5
-
-
-# --- the gate and the verdict ------------------------------------------------------------------
 
 
 def band(low, high):
@@ -386,3 +370,28 @@ def test_the_audit_changes_no_score():
 
 def gate(found):
     return next(gate for gate in found.gates if gate.name == "labels clean enough")
+
+
+def noisy(seed: int, rows: int = 400, labels: int = 5) -> tuple[np.ndarray, np.ndarray]:
+    """Return labels of which some are wrong, and probabilities that know better."""
+    rng = np.random.default_rng(seed)
+    truth = rng.integers(0, labels, rows)
+    given = np.where(rng.random(rows) < 0.15, rng.integers(0, labels, rows), truth)
+    scores = rng.gumbel(size=(rows, labels))
+    scores[np.arange(rows), truth] += rng.choice([0.0, 2.0, 4.0], rows)
+    odds = np.exp(scores)
+    return given, odds / odds.sum(axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_counts_and_joint_distribution_are_those_of_cleanlab(seed: int) -> None:
+    given, probabilities = noisy(seed)
+    counted = confident_labels(given, probabilities)
+    sure = counted != NONE
+    counts = np.zeros((5, 5), dtype=int)
+    np.add.at(counts, (given[sure], counted[sure]), 1)
+    theirs = compute_confident_joint(given, probabilities, calibrate=False)
+    assert (counts == theirs).all()
+    # cleanlab rounds the joint counts to whole rows.
+    theirs = estimate_joint(given, probabilities)
+    assert joint_distribution(given, counted, 5) == pytest.approx(theirs, abs=1 / len(given))

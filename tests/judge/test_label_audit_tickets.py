@@ -91,9 +91,3 @@ def test_the_default_candidates_find_the_planted_errors(tickets, answered):
     assert hits[:60].sum() / planted >= 0.9
     assert found.noise.low <= planted / tickets.height <= found.noise.high
     assert {found.overlaps[0].a, found.overlaps[0].b} == {"billing", "payouts"}
-
-
-def ranked(hits, planted):
-    """Return the average precision of a list of suspects: 1 where all planted errors come first."""
-    places = np.flatnonzero(hits) + 1
-    return float((np.arange(1, len(places) + 1) / places).sum() / planted)

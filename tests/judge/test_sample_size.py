@@ -46,9 +46,6 @@ def test_clusters_are_worth_less_than_their_rows() -> None:
     assert independent_rows(list("aaab")) == pytest.approx(16 / 10)
 
 
-# --- drift -------------------------------------------------------------------------------------
-
-
 def test_mix_change_golden() -> None:
     found = label_drift(["a"] * 60 + ["b"] * 40, ["a"] * 30 + ["b"] * 40 + ["c"] * 30)
     assert found.distance == pytest.approx(0.3)
@@ -100,9 +97,6 @@ def test_sets_that_are_always_told_apart_leave_the_interval_open() -> None:
 def test_identical_scores_tell_nothing_apart() -> None:
     found = text_drift([0.0] * 40, [True] * 20 + [False] * 20)
     assert (found.auc.value, found.p) == (0.5, 1.0)
-
-
-# --- before there is data ----------------------------------------------------------------------
 
 
 def test_a_plan_without_data_golden() -> None:

@@ -6,20 +6,11 @@ from math import sqrt
 
 import numpy as np
 import pytest
+from scipy.stats import bootstrap
 
 from choose.judge.stats import paired
-from choose.judge.stats.intervals import (
-    AGRESTI_COULL,
-    skewed_interval,
-    two_way_interval,
-    wilson,
-)
-from choose.judge.stats.metrics import (
-    UNUSABLE,
-    macro_f1,
-    macro_f1_rows,
-    per_label,
-)
+from choose.judge.stats.intervals import AGRESTI_COULL, skewed_interval, two_way_interval, wilson
+from choose.judge.stats.metrics import UNUSABLE, macro_f1, macro_f1_rows, per_label
 from choose.judge.stats.paired import (
     holm,
     mcnemar_midp,
@@ -28,7 +19,6 @@ from choose.judge.stats.paired import (
     smallest_detectable_gain,
 )
 from choose.judge.stats.two_way import BehrensFisher, moderated, two_way, variance_components
-from support.resampling import paired_bootstrap, permutation_test
 
 
 @pytest.mark.parametrize("graded", [True, False])
@@ -120,9 +110,6 @@ def test_detectable_gain_is_found_four_times_in_five():
         mcnemar_midp(b, c) <= 0.05 and b > c for b, c, _ in rng.multinomial(n, shares, size=3000)
     ]
     assert np.mean(found) == pytest.approx(0.8, abs=0.04)
-
-
-# --- the two-way layout ------------------------------------------------------------------------
 
 
 def test_crossed_matches_the_mean_squares():
@@ -258,9 +245,6 @@ def test_blend_matches_simulation():
     assert blend.p(2.0) == pytest.approx((np.abs(draws) >= 2.0).mean(), abs=0.003)
 
 
-# --- differences -------------------------------------------------------------------------------
-
-
 def test_bonett_price_without_repetitions():
     a = np.array([1] * 25 + [0] * 10 + [1] * 65)
     b = np.array([0] * 25 + [1] * 10 + [1] * 65)
@@ -371,27 +355,6 @@ def test_no_common_row_is_an_error():
         paired_difference(a, b)
     with pytest.raises(ValueError, match="same rows"):
         paired_difference(np.ones(3), np.ones(4))
-
-
-def test_permutation_agrees_with_scipy_and_sign_flips():
-    from scipy.stats import permutation_test as oracle
-
-    rng = np.random.default_rng(14)
-    a, b = rng.normal(0.3, 1, 12), rng.normal(0, 1, 12)
-    exact = oracle(
-        (a, b),
-        lambda x, y, axis: (x - y).mean(axis=axis),
-        vectorized=True,
-        permutation_type="samples",
-        n_resamples=10_000,
-    )
-    assert permutation_test(a, b, rounds=10_000) == pytest.approx(exact.pvalue, abs=1e-9)
-    many = permutation_test(np.ones(200), np.zeros(200), rounds=999)
-    assert many == pytest.approx(1 / 1000)
-    assert permutation_test(np.ones(9), np.ones(9)) == 1.0
-
-
-# --- coverage ----------------------------------------------------------------------------------
 
 
 # The interval of a share of 5 % in so many studies ends at 8 %; what ignores repetitions is called
@@ -545,9 +508,6 @@ def test_clusters_keep_the_size_of_the_test():
     assert np.mean(wrong) > 0.2
 
 
-# --- metrics -----------------------------------------------------------------------------------
-
-
 def test_macro_f1_agrees_with_sklearn():
     from sklearn.metrics import f1_score, precision_recall_fscore_support
 
@@ -574,14 +534,15 @@ def test_macro_f1_interval_agrees_with_the_bootstrap():
     targets = rng.integers(0, 4, 400)
     outputs = np.where(rng.random(400) < 0.75, targets, rng.integers(0, 4, 400))
     analytic = two_way_interval(macro_f1_rows(targets, outputs, 4))
-    drawn = paired_bootstrap(
-        targets,
-        outputs[:, None],
-        np.full((400, 1), UNUSABLE),
-        lambda t, o: macro_f1(t, o, 4),
-        rounds=600,
-    )
-    assert analytic.value == pytest.approx(drawn.value)
+    drawn = bootstrap(
+        (np.arange(400),),
+        lambda rows: macro_f1(targets[rows], outputs[rows], 4),
+        n_resamples=600,
+        vectorized=False,
+        method="percentile",
+        random_state=0,
+    ).confidence_interval
+    assert analytic.value == pytest.approx(macro_f1(targets, outputs, 4))
     assert analytic.high - analytic.low == pytest.approx(drawn.high - drawn.low, rel=0.12)
 
 

@@ -15,7 +15,7 @@ from choose.types import Answers, Run, Scenario, Trial
 from simulation.evidence import answers_of, run_of
 from simulation.setting import EACH, difficulties
 from support import simulated_studies as worlds
-from support.trials import plain_trial
+from support.studies import plain_trial
 
 CUTS = (0.5, 0.6, 0.7, 0.8)
 

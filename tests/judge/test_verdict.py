@@ -73,9 +73,6 @@ def field(**accuracy):
     ]
 
 
-# --- kinds -------------------------------------------------------------------------------------
-
-
 def test_a_clear_gap_is_adopted():
     found = decide(field(lora=0.9), folds=5)
     verdict = found.verdict
@@ -189,9 +186,6 @@ def test_equal_by_lack_of_evidence_is_seldom_enough():
     assert all(f.chance >= SURE and f.verdict.recommended == "probe" for f in sure)
 
 
-# --- caveats and what is missing ---------------------------------------------------------------
-
-
 def test_a_small_prompted_model_is_a_caveat():
     players = field(lora=0.9)
     players[3] = prompt(0.6, model=SMALL)
@@ -265,9 +259,6 @@ def test_u8_done_where_nothing_is_left_to_gain():
     assert found.verdict.done
     assert found.verdict.steps == ()
     assert found.verdict.unmeasured == ()
-
-
-# --- edges -------------------------------------------------------------------------------------
 
 
 def test_one_candidate_alone():
@@ -369,9 +360,6 @@ def test_the_constant_answer_is_not_what_to_use_meanwhile():
         if found.verdict.recommended is None and best > floor:
             assert found.verdict.use_meanwhile != "majority"
     assert found.verdict.recommended is None
-
-
-# --- the record and its sentences --------------------------------------------------------------
 
 
 def test_the_record_holds_what_it_is_judged_on():

@@ -35,10 +35,7 @@ from choose.models.lora.fused import linear_layers
 from choose.models.lora.fused import training_step as training_step_of_engine
 from choose.models.lora.model import Base, load_base
 from choose.models.lora.training_run import Schedule
-from choose.models.weights.model_size import (
-    ModelSize,
-    size_of_folder,
-)
+from choose.models.weights.model_size import ModelSize, size_of_folder
 from choose.models.weights.resolve import weights_digest
 from choose.strategy import build
 from choose.study.candidates import candidates_of, check_machine

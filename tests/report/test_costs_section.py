@@ -13,7 +13,7 @@ from choose.report.markdown import render_markdown
 from choose.schema.decision import Decision
 from support.decisions import HOSTILE, decision
 from support.html import page_of
-from support.priced_studies import rule, world
+from support.simulated_studies import rule, world
 
 
 @pytest.fixture(scope="module")

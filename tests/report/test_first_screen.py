@@ -22,7 +22,6 @@ from support import decisions
 
 STORE = Path(".choose") / "tickets-9f2c1ab0-33a1b2"
 
-STYLE = r"\x1b\[[\d;]*m"
 
 Make = Callable[[], Decision]
 

@@ -9,8 +9,7 @@ from choose.report.terminal.live_progress import LiveProgress, round_line
 from choose.report.terminal.plan_page import reach_line
 from choose.schema.plan import COMPARISON, Job, LeftOut, Reach, Round, Standing
 from choose.types import Run
-from support.studies import dataset
-from support.trials import plain_trial
+from support.studies import dataset, plain_trial
 
 SCORES = {"lora": 0.633, "probe": 0.62, "retrieval": 0.51}
 

@@ -34,8 +34,6 @@ from choose.study.config import Costs
 from support import decisions
 from support.html import page_of, parsed
 
-ANSWER = "A cheap classifier is enough for now."
-
 
 def standing(name: str, family: str, gap: float, common: int = 600, **more: object) -> Standing:
     gaps = Interval(value=gap, low=gap - 0.03, high=gap + 0.03)

@@ -150,9 +150,6 @@ def same_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Question, "facts", lambda self: FACTS)
 
 
-# --- who runs what --------------------------------------------------------------------------------
-
-
 def test_every_request_is_run_once_by_workers_that_fit_the_nodes() -> None:
     cluster = Nodes(node("1"), node("2", cores=3.0))
     made = executor(cluster)
@@ -243,9 +240,6 @@ def test_a_node_that_comes_late_is_used(monkeypatch: pytest.MonkeyPatch) -> None
     assert {w.node.id for w in cluster.workers if w.calls[-1][0] == "run"} == {"1", "2"}
 
 
-# --- workers and nodes that end -------------------------------------------------------------------
-
-
 def ending(cluster: Nodes, *errors: Exception) -> None:
     """Let the first requests end with errors."""
     left = list(errors)
@@ -318,9 +312,6 @@ def test_a_head_without_cores_is_no_usable_node(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(ray_executor, "sleep", lambda seconds: next(looks))
     with pytest.raises(StudyError, match="lost its last usable node"):
         list(made.results())
-
-
-# --- nodes that take no part ----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -397,9 +388,6 @@ def test_a_node_whose_workers_end_as_they_begin_is_given_up() -> None:
         list(made.results())
     assert sum(w.node.id == "2" for w in cluster.workers) == ray_executor.UNSTARTED
     assert len(said) == 1
-
-
-# --- resources and addresses ----------------------------------------------------------------------
 
 
 def candidates() -> list[Candidate]:

@@ -103,9 +103,6 @@ def only(*chances: Mapping[str, float], moves: float = 1.0, told: Any = None) ->
     return judged
 
 
-# --- who goes on ---------------------------------------------------------------------------------
-
-
 def test_without_limits_every_candidate_answers_everything(tmp_path: Path) -> None:
     one = Set(tmp_path, "tfidf", "steady")
     assert not one.run().all()
@@ -179,9 +176,6 @@ def test_a_failing_candidate_is_tried_once_and_stops_no_other(tmp_path: Path) ->
     assert "'no such label'" in (errors["liar"] or "")
     assert "answers to" in (errors["short"] or "")
     assert sum(one.rows("tfidf").values()) > 500
-
-
-# --- the budget ----------------------------------------------------------------------------------
 
 
 class Clocked(LocalExecutor):
@@ -284,9 +278,6 @@ def test_seconds_of_fits_grow_as_the_last_two_did() -> None:
     assert pace.fit(2_000) == pytest.approx(1e-9)
 
 
-# --- interruptions, and going on -----------------------------------------------------------------
-
-
 def test_an_interruption_keeps_what_is_finished_and_says_what_is_missing(tmp_path: Path) -> None:
     one = Set(tmp_path, "tfidf", "impatient")
     left = one.run()
@@ -348,9 +339,6 @@ def test_answers_that_time_cut_short_are_kept(tmp_path, monkeypatch):
     one.rounds = one.rounds[:1]
     one.run(seconds=600.0)
     assert 5 <= one.rows("tiring")[0, 250] < 25
-
-
-# --- workers -------------------------------------------------------------------------------------
 
 
 class Losing(LocalExecutor):

@@ -23,8 +23,7 @@ from choose.tasks.answering import Answering, reading, with_corpus
 from choose.types import Answers, Example, Item
 from choose_strategies import rag
 from support import tiny_models as tiny
-from support.chat_server import sent
-from support.endpoint_sessions import endpoint_session
+from support.chat_server import endpoint_session, sent
 
 COLOURS = ("red", "blue", "green", "brown", "white", "black")
 THINGS = [f"{size} {thing}" for size in ("large", "small") for thing in ("door", "lamp", "rug")]

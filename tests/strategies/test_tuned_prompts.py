@@ -24,8 +24,7 @@ from choose.strategy import build
 from choose.types import Floats
 from choose_strategies.prompting import MAY_DIFFER
 from support import tiny_models as tiny
-from support.chat_server import Http, Server, sent, serving
-from support.endpoint_sessions import PRICED, RIGHT, endpoint_session
+from support.chat_server import PRICED, RIGHT, Http, Server, endpoint_session, sent, serving
 from support.label_sets import TASK as SETS
 from support.label_sets import label_rows
 from support.studies import HELD_OUT, compare, write_csv

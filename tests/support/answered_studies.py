@@ -7,7 +7,7 @@ import numpy as np
 
 from choose.judge.evidence import CandidateInfo, Evidence, Items
 from choose.types import Answers, Family, Run, Scenario
-from support.trials import plain_trial
+from support.studies import plain_trial
 
 Said = Sequence[str | None]
 

@@ -8,7 +8,7 @@ from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
 from choose.judge.evidence import CandidateInfo, Evidence, Items
 from choose.types import STANDARD, Answers, Run, Scenario
-from support.trials import plain_trial
+from support.studies import plain_trial
 
 
 def evidence(

@@ -14,11 +14,7 @@ from choose.schema.decision import (
     Verdict,
 )
 from choose.schema.plan import LeftOut
-from choose.schema.reading_documents import (
-    Gap,
-    LossSplit,
-    Retrieved,
-)
+from choose.schema.reading_documents import Gap, LossSplit, Retrieved
 from choose.schema.scorecard import (
     CurvePoint,
     LabelRecord,

@@ -12,7 +12,7 @@ from choose.data.splits import build_dataset
 from choose.schema.plan import Job
 from choose.study.config import CandidateSection, Grid, Study
 from choose.study.study_file import Overrides
-from choose.types import Dataset
+from choose.types import STANDARD, Dataset, Trial
 
 # A study file with rows held out and first passes alone; [grid] is open at its end.
 HELD_OUT = """
@@ -60,3 +60,22 @@ def write_csv(path: Path, rows: Sequence[tuple[str, str]] | None = None) -> Path
     lines = ["text,label", *(f'"{text}",{label}' for text, label in rows)]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path
+
+
+def plain_trial(candidate: str, draw: int = 0, **facts: Any) -> Trial:
+    """Return a trial of a candidate that is its own strategy; the draw is its seed."""
+    usual = {
+        "strategy": candidate,
+        "revision": 1,
+        "params": {},
+        "variant": "",
+        "scenario": STANDARD,
+        "fold": 0,
+        "train_size": 50,
+        "seed": draw,
+        "weights": "",
+        "task": "",
+        "pool": "",
+        "questions": "",
+    }
+    return Trial(candidate=candidate, draw=draw, **{**usual, **facts})

@@ -13,20 +13,9 @@ from hypothesis import strategies as st
 
 from choose.errors import DataError, StudyError
 from choose.schema.study_sections import TaskSection
-from choose.tasks.answering import (
-    NO_ANSWER,
-    Answering,
-    Briefly,
-    exact_match,
-    token_f1,
-)
+from choose.tasks.answering import NO_ANSWER, Answering, Briefly, exact_match, token_f1
 from choose.tasks.kinds import make_task, read_task, with_metric
-from choose.tasks.target_cells import (
-    answer_cells,
-    answering_from,
-    check_answers,
-    passage_of,
-)
+from choose.tasks.target_cells import answer_cells, answering_from, check_answers, passage_of
 from choose.tasks.values import occurs
 from choose.types import Example, Task
 

@@ -10,8 +10,7 @@ import pytest
 from choose.models.endpoints.handshake import PROBE_TEXT
 from choose.run.rounds import ROWS_OF_A_FAMILY
 from support.serving.faults import Mix
-from support.serving.faulty import FaultyServer, Habits
-from support.serving.lies import FILED, LIES
+from support.serving.faulty import FILED, LIES, FaultyServer, Habits
 from support.serving.studies import bench, words_rule
 
 pytestmark = pytest.mark.slow(seconds=8)

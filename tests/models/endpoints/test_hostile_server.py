@@ -15,10 +15,9 @@ from choose.errors import EndpointError, MoneySpent
 from choose.models.endpoints.command_session import Session, connect_endpoints
 from choose.models.endpoints.settings import Endpoint
 from choose.progress import TimeLimitReached, time_limit
-from support.endpoint_sessions import FAST, PRICED, fitted, rows
+from support.chat_server import FAST, PRICED, fitted, rows
 from support.serving.faults import HOSTILE, hostile
-from support.serving.faulty import FaultyServer, Habits
-from support.serving.lies import ABSURD, PLACES, SPELLINGS
+from support.serving.faulty import ABSURD, PLACES, SPELLINGS, FaultyServer, Habits
 from support.serving.studies import words_rule
 
 KEY = "Zq7Xv.TOPSEC-RET/88+aa"

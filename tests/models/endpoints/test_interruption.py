@@ -16,7 +16,7 @@ from choose.conformance import TASK
 from choose.models.endpoints.command_session import connect_endpoints
 from choose.models.endpoints.settings import Endpoint
 from choose.progress import TimeLimitReached, time_limit
-from support.endpoint_sessions import RIGHT, endpoint_session, fitted
+from support.chat_server import RIGHT, endpoint_session, fitted
 from support.serving.faults import Mix
 from support.serving.faulty import FaultyServer, Habits
 from support.serving.studies import bench, words_rule

@@ -11,8 +11,19 @@ from choose.errors import MoneySpent
 from choose.models.endpoints.command_session import connect_endpoints
 from choose.models.endpoints.handshake import Capabilities, label_format, request_body, worst_case
 from choose.models.endpoints.settings import Endpoint
-from support.chat_server import Http, broken, error, transport
-from support.endpoint_sessions import FAST, PRICED, RIGHT, endpoint_session, fitted, right, rows
+from support.chat_server import (
+    FAST,
+    PRICED,
+    RIGHT,
+    Http,
+    broken,
+    endpoint_session,
+    error,
+    fitted,
+    right,
+    rows,
+    transport,
+)
 
 # Dollars of one request that the model worked on, as the server counts its tokens.
 COST = (50 * 1.0 + 5 * 10.0) / 1e6

@@ -16,8 +16,7 @@ import pytest
 from choose.errors import ModelError
 from choose.models.endpoints import answer_cache as module
 from choose.models.endpoints.answer_cache import AnswerCache
-from support.chat_server import Http
-from support.endpoint_sessions import PRICED, RIGHT, endpoint_session, fitted, right, rows
+from support.chat_server import PRICED, RIGHT, Http, endpoint_session, fitted, right, rows
 
 HOLDS = """
 import asyncio, sys, time

@@ -8,7 +8,7 @@ import pytest
 from choose.models.endpoints.client import Reply
 from choose.models.endpoints.redaction import HIDDEN, hide_keys, hide_keys_cut, redact
 from choose.models.endpoints.responses import parse_reply
-from support.serving.lies import SPELLINGS
+from support.serving.faulty import SPELLINGS
 
 KEY = "Zq7Xv.TOPSEC-RET/88+aa"
 

@@ -21,12 +21,14 @@ from choose.models.endpoints.client import retry_after
 from choose.models.endpoints.command_session import repeated_requests
 from choose.progress import TimeLimitReached
 from choose.types import Item
-from support.chat_server import Http, broken, error
-from support.endpoint_sessions import (
+from support.chat_server import (
     PRICED,
     RIGHT,
+    Http,
     as_response,
+    broken,
     endpoint_session,
+    error,
     fitted,
     right,
     rows,

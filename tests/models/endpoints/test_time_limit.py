@@ -16,8 +16,18 @@ from choose.models.endpoints import command_session as sessions
 from choose.models.endpoints.retry import RetryPolicy
 from choose.progress import TimeLimitReached, time_limit
 from choose.strategy import Strategy
-from support.chat_server import Http, by_words, error, serving
-from support.endpoint_sessions import RIGHT, as_response, endpoint_session, fitted, right, rows
+from support.chat_server import (
+    RIGHT,
+    Http,
+    as_response,
+    by_words,
+    endpoint_session,
+    error,
+    fitted,
+    right,
+    rows,
+    serving,
+)
 from support.studies import compare, write_csv
 
 

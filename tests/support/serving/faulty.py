@@ -1,23 +1,267 @@
-"""An OpenAI-compatible server that answers by a rule, keeps its own account and fails on cue.
+"""Chat completions as OpenAI's API words them, from a rule instead of a model."""
 
-It speaks real HTTP on 127.0.0.1. What it does is given when it is made (`Habits`, `Mix`) or told to
-it while it runs (`cue`); what was asked of it is in `ledger`.
-"""
-
+import hashlib
 import json
+import math
+import re
 import ssl
+import threading
 import time
-from collections import deque
-from collections.abc import Mapping, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Self
+from urllib.parse import quote
 
-from support.serving.chat import Rule, completion, content, logprobs, pieces, prompt_pieces
 from support.serving.faults import Mix, error, html, spoilt
-from support.serving.ledger import Ledger, Receipt
-from support.serving.lies import LIES, SPELLINGS, told, usage_as_said
-from support.serving.prefixes import Prefixes
 from support.serving.wire import Listener, Reply, Request
+
+# The question as the model reads it -> the probability of each label's readable name.
+Rule = Callable[[str], Mapping[str, float]]
+
+_PIECES = re.compile(r"\w{1,4}|\W")
+
+
+def pieces(text: str) -> list[str]:
+    """Cut a text into tokens; joined they are the text."""
+    return _PIECES.findall(text)
+
+
+def prompt_pieces(messages: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the prompt's tokens, the roles included."""
+    return [p for m in messages for p in (f"<{m['role']}>", *pieces(str(m["content"])))]
+
+
+def content(label: str, body: Mapping[str, Any]) -> str:
+    """Return the answer in the form that was asked for."""
+    wanted = body.get("response_format") or {}
+    if wanted.get("type") != "json_schema":
+        return label
+    return json.dumps(fill(wanted["json_schema"]["schema"], label))
+
+
+def fill(schema: Mapping[str, Any], label: str) -> Any:
+    """Return the least value that a schema allows, with the label wherever it fits."""
+    if "enum" in schema:
+        assert label in schema["enum"], f"{label!r} is not among {schema['enum']}"
+        return label
+    if schema.get("type") == "object":
+        return {name: fill(inner, label) for name, inner in schema["properties"].items()}
+    return {"string": label, "number": 0, "integer": 0, "boolean": False, "array": []}[
+        schema["type"]
+    ]
+
+
+def logprobs(text: str, chances: Mapping[str, float], top: int) -> dict[str, Any]:
+    """Return each token's log-probability; the labels' chances stand where a label begins."""
+    label = max(chances, key=lambda name: chances[name])
+    at = max(text.find(label), 0)
+    tokens, place, rows = pieces(text), 0, []
+    for token in tokens:
+        shares = _first_pieces(chances) if place == at else {token: 1.0}
+        shares.setdefault(token, 1e-9)
+        ranked = sorted(shares.items(), key=lambda pair: -pair[1])[:top]
+        rows.append(_row(token, shares[token], ranked))
+        place += len(token)
+    return {"content": rows, "refusal": None}
+
+
+def _first_pieces(chances: Mapping[str, float]) -> dict[str, float]:
+    shares: dict[str, float] = {}
+    for name, chance in chances.items():
+        first = pieces(name)[0]
+        shares[first] = shares.get(first, 0.0) + chance
+    return shares
+
+
+def _row(token: str, share: float, ranked: Sequence[tuple[str, float]]) -> dict[str, Any]:
+    def entry(piece: str, chance: float) -> dict[str, Any]:
+        value = math.log(max(chance, 1e-9))
+        return {"token": piece, "logprob": value, "bytes": list(piece.encode())}
+
+    return {**entry(token, share), "top_logprobs": [entry(*pair) for pair in ranked]}
+
+
+def completion(
+    model: str, message: Mapping[str, Any], finish: str, usage: object, more: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return a whole chat completion."""
+    said = {"role": "assistant", "content": None, "refusal": None, **message}
+    choice = {"index": 0, "message": said, "finish_reason": finish, "logprobs": None, **more}
+    return {
+        "id": "chatcmpl-test",
+        "object": "chat.completion",
+        "created": 0,
+        "model": model,
+        "choices": [choice],
+        **({} if usage is None else {"usage": usage}),
+    }
+
+
+# What a lie says, and the status that a client should file it under.
+FILED = {
+    "filtered": "refused",
+    "refusal": "refused",
+    "empty": "empty",
+    "length": "cut",
+    "off-list": "off-list",
+    "bad-json": "off-list",
+    "two-labels": "off-list",
+}
+
+LIES = tuple(FILED)
+
+# Token counts that no request has; NaN and infinity are written as Python writes them.
+ABSURD = {"negative": -(10**9), "huge": 10**30, "nan": float("nan"), "infinite": float("inf")}
+
+# Where a server may repeat the key that it was sent.
+PLACES = ("model", "finish_reason", "refusal", "content", "error")
+
+
+def told(lie: str | None, label: str, labels: Sequence[str], text: str) -> tuple[str, str, str]:
+    """Return what is said, how it is said and why it ended: (content, refusal, finish reason).
+
+    `text` is the true answer, which is JSON where JSON was asked for.
+    """
+    in_json = text != label
+    other = next((name for name in labels if name != label), label)
+
+    def form(said: str) -> str:
+        return text.replace(json.dumps(label), json.dumps(said)) if in_json else said
+
+    return {
+        None: (text, "", "stop"),
+        "filtered": ("", "", "content_filter"),
+        "refusal": ("", "I'm sorry, but I can't help with that.", "stop"),
+        "empty": ("", "", "stop"),
+        "length": (text[: len(text) // 2], "", "length"),
+        "off-list": (form("a splendid zebra"), "", "stop"),
+        "bad-json": ('{"label": ' if in_json else "{]", "", "stop"),
+        "two-labels": (form(f"{label} or {other}"), "", "stop"),
+    }[lie]
+
+
+def usage_as_said(usage: Mapping[str, int], counts: str) -> Any:
+    """Return the usage as the server reports it."""
+    if counts == "none":
+        return None
+    if counts == "absurd":
+        return {"prompt_tokens": -7, "completion_tokens": "many", "total_tokens": 1e300}
+    if counts in ABSURD:
+        return dict.fromkeys(("prompt_tokens", "completion_tokens", "total_tokens"), ABSURD[counts])
+    return {
+        "prompt_tokens": usage["in"],
+        "completion_tokens": usage["out"],
+        "total_tokens": usage["in"] + usage["out"],
+        "prompt_tokens_details": {"cached_tokens": usage["cached"]},
+        "completion_tokens_details": {"reasoning_tokens": usage["reasoning"]},
+    }
+
+
+# How a server may spell the key that it was sent.
+SPELLINGS: Mapping[str, Callable[[str], str]] = {
+    "raw": str,
+    "upper": str.upper,
+    "blanks": lambda key: " ".join([key[: len(key) // 2], key[len(key) // 2 :]]),
+    "spaced": " ".join,
+    "url": lambda key: "".join(f"%{ord(char):02X}" for char in key),
+    "part url": lambda key: quote(key.lower(), safe=""),
+}
+
+
+@dataclass(slots=True)
+class Receipt:
+    """One request: which one it was, asked the n-th time, what went wrong, what it cost.
+
+    `paid` is set once the whole answer has gone out; `after_paid` where that had happened before.
+    """
+
+    key: str
+    attempt: int
+    after_paid: bool
+    question: str
+    fault: str | None = None
+    lie: str | None = None
+    usage: Mapping[str, int] = field(default_factory=dict)
+    answered: bool = False
+    paid: bool = False
+
+
+class Ledger:
+    """The server's own account; a question is identified by everything in its body."""
+
+    def __init__(self) -> None:
+        self.receipts: list[Receipt] = []
+        self.now = self.peak = self.limited = 0
+        self._lock = threading.Lock()
+        self._attempts: Counter[str] = Counter()
+        self._paid: set[str] = set()
+
+    def open(self, body: Mapping[str, Any]) -> Receipt:
+        """Note a request as it comes in."""
+        key = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+        question = str(body["messages"][-1]["content"])
+        with self._lock:
+            self._attempts[key] += 1
+            receipt = Receipt(key, self._attempts[key], key in self._paid, question)
+            self.receipts.append(receipt)
+            self.now += 1
+            self.peak = max(self.peak, self.now)
+        return receipt
+
+    def close(self, receipt: Receipt, taken: bool) -> None:
+        """Note how a request ended."""
+        with self._lock:
+            self.now -= 1
+            receipt.paid = receipt.answered and taken
+            if receipt.paid:
+                self._paid.add(receipt.key)
+
+    @property
+    def requests(self) -> int:
+        return len(self.receipts)
+
+    @property
+    def paid(self) -> list[Receipt]:
+        return [receipt for receipt in list(self.receipts) if receipt.paid]
+
+    @property
+    def twice(self) -> list[Receipt]:
+        """Return requests for what had been answered and paid for before."""
+        return [receipt for receipt in list(self.receipts) if receipt.after_paid]
+
+    @property
+    def faults(self) -> Counter[str]:
+        return Counter(receipt.fault for receipt in list(self.receipts) if receipt.fault)
+
+    def tokens(self) -> Counter[str]:
+        """Return the tokens of everything paid for, by kind."""
+        total: Counter[str] = Counter()
+        for receipt in self.paid:
+            total.update(receipt.usage)
+        return total
+
+
+BLOCK = 16
+
+
+class Prefixes:
+    """Remembers beginnings; providers use larger blocks, and the principle is the same."""
+
+    def __init__(self) -> None:
+        self._seen: set[bytes] = set()
+
+    def known(self, prompt: Sequence[str]) -> int:
+        """Return how many tokens of this prompt's beginning were seen before, and remember all."""
+        running, known, unbroken = hashlib.sha256(), 0, True
+        for end in range(BLOCK, len(prompt) + 1, BLOCK):
+            running.update("\0".join(prompt[end - BLOCK : end]).encode())
+            mark = running.digest()
+            unbroken = unbroken and mark in self._seen
+            known = end if unbroken else known
+            self._seen.add(mark)
+        return known
+
 
 Taken = Literal["taken", "ignored", "refused"]
 

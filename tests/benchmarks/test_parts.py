@@ -1,0 +1,88 @@
+"""The name of the machine that stands in every result."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import budgets as bench
+import label_audit
+from choose.judge.diagnosis.label_noise import SKILLED
+from choose.models.lora.classifier import untrained_model
+from choose.models.lora.model import AdapterSpec, load_base
+from growth import Series, missed
+from machine import _processor, environment
+from support import tiny_models as tiny
+
+
+def test_processors_of_one_name_are_told_by_their_generation(tmp_path: Path) -> None:
+    file = tmp_path / "cpuinfo"
+    one = "processor\t: 0\ncpu family\t: 26\nmodel\t\t: 2\nmodel name\t: AMD EPYC\n\n"
+    file.write_text(one + one.replace("26", "25"))
+    assert _processor(file) == "AMD EPYC (cpu family 26, model 2)"
+    file.write_text("model name\t: Cortex\n")
+    assert _processor(file) == "Cortex"
+    assert _processor(tmp_path / "none")
+
+
+def test_a_peer_waits_as_torch_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GOMP_SPINCOUNT", "5000")
+    ours, peer = (environment(side, 2) for side in ("choose", "peer"))
+    assert ours.keys() - peer.keys() == {"GOMP_SPINCOUNT"}
+
+
+def series(power: float, axis: str = "labels", start: float = 0.0) -> Series:
+    at = (250, 500, 1000, 2000)
+    return Series("x", axis, at, tuple(start + 1e-3 * n**power for n in at))
+
+
+@pytest.mark.parametrize("power", [0.5, 1.0, 2.0])
+def test_the_power_of_growth_is_found(power: float) -> None:
+    assert series(power).power == pytest.approx(power, abs=1e-9)
+
+
+def test_what_grows_too_fast_is_named() -> None:
+    assert not list(missed([series(1.0), series(1.0, start=5)], []))
+    (sentence,) = missed([series(1.0), series(1.3)], [])
+    assert "labels: power 1.30" in sentence
+
+
+@pytest.mark.parametrize("kind", ["encoder", "causal_lm"])
+def test_the_naive_loop_adapts_what_we_adapt(kind: str, tmp_path: Path) -> None:
+    from naive_trial import Tuning
+
+    folder = str(getattr(tiny, kind)(tmp_path / "model"))
+    theirs = Tuning({"base": folder, "order": ["a", "b"]}).model
+    ours = untrained_model(load_base(folder), AdapterSpec(16, "attention", 0.05), 2, "tiny").adapter
+
+    def adapted(model: Any) -> set[str]:
+        names = (name for name, _ in model.named_modules() if name.endswith(".lora_A"))
+        return {".".join(name.split(".")[-3:]) for name in names}
+
+    assert adapted(theirs) == adapted(ours) != set()
+
+
+@pytest.mark.slow
+def test_a_world_is_climbed_from_few_rows_to_all_and_repeats() -> None:
+    ladder = bench.world("cross-fit", 4)
+    assert len(ladder.rungs) > 1
+    assert [r.rows for r in ladder.rungs] == sorted(r.rows for r in ladder.rungs)
+    assert ladder == bench.world("cross-fit", 4)
+    assert all(r.right is not None for r in ladder.rungs)
+
+
+@pytest.mark.slow
+def test_half_of_a_list_is_wrong_and_weak_auditors_have_none(tmp_path: Path) -> None:
+    """D4: the list of an auditor at chance was 113 of 150 correct labels."""
+    drawn = list(label_audit.audited(tmp_path, 250, seed=1))  # simulated alone: the folder is empty
+    assert not any(d.listed or d.estimate for d in drawn if d.skill < SKILLED)
+    skilled = [d for d in drawn if d.skill >= SKILLED]
+    assert len(skilled) >= 30
+    noisy = label_audit.figures([d for d in skilled if d.rate])
+    assert noisy.with_list >= 15
+    assert noisy.precision >= 0.5
+    every = label_audit.figures(skilled)
+    assert every.estimates == len(skilled)
+    assert every.above + every.below <= label_audit.MISSED * every.estimates
+    clean = [d for d in skilled if not d.rate]
+    assert sum(d.listed for d in clean) <= label_audit.CLEAN * sum(d.rows for d in clean)

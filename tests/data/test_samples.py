@@ -1,0 +1,234 @@
+"""The figures of the data cards of the samples, recomputed; true labels are read here alone."""
+
+import json
+import re
+from datetime import datetime
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from choose.api.plan import resolve
+from choose.corpus import Corpus, Document, Span
+from choose.data.dataset import load_dataset
+from choose.data.readers.table_file import read_table
+from choose.data.scenarios import new_class, origins
+from choose.judge.measures.reading_measures import retrieval_quality
+from choose.models.retrieval.indexes import BM25Index
+from choose.types import Dataset
+
+SAMPLES = files("choose.data") / "samples"
+Rows = list[dict[str, Any]]
+QUEUES = {
+    "access",
+    "billing",
+    "calendar",
+    "data",
+    "frontdesk",
+    "integrations",
+    "messaging",
+    "mobile",
+    "payouts",
+}
+
+
+def table(name: str) -> pl.DataFrame:
+    return pl.read_csv((SAMPLES / "tickets" / name).read_bytes(), infer_schema=False)
+
+
+def rows(name: str) -> Rows:
+    return [json.loads(line) for line in (SAMPLES / name).read_text("utf-8").splitlines()]
+
+
+@pytest.fixture(scope="module")
+def tickets() -> pl.DataFrame:
+    return table("tickets.csv")
+
+
+@pytest.fixture(scope="module")
+def truth(tickets: pl.DataFrame) -> pl.DataFrame:
+    return tickets.select("id").join(table("truth.csv"), on="id", maintain_order="left")
+
+
+def test_about_600_dated_tickets_in_nine_queues(tickets: pl.DataFrame) -> None:
+    assert tickets.columns == ["id", "text", "label", "timestamp"]
+    assert 580 <= len(tickets) <= 620
+    assert tickets["id"].is_unique().all()
+    assert set(tickets["label"]) == QUEUES
+    times = tickets["timestamp"].str.to_datetime()
+    assert times.is_sorted()
+    assert (times.dt.year() == 2025).all()
+    assert tickets["text"].str.strip_chars().str.len_chars().min() > 0
+
+
+def test_one_label_in_twenty_is_wrong_half_of_them_in_the_confused_pair(tickets, truth):
+    wrong = [(a, b) for a, b in zip(truth["label"], tickets["label"], strict=True) if a != b]
+    assert 0.045 <= len(wrong) / len(tickets) <= 0.055
+    confused = sum({a, b} == {"billing", "payouts"} for a, b in wrong)
+    assert confused == len(wrong) / 2
+
+
+def test_no_code_but_these_tests_reads_the_truth() -> None:
+    root = files("choose")
+    sources = list(root.rglob("*.py"))
+    assert sources
+    assert not [p for p in sources if "truth.csv" in p.read_text(encoding="utf-8")]
+
+
+def stated(row: str) -> float:
+    """Return the first figure that the data card states in a row of its table."""
+    card = (SAMPLES / "handbook/CARD.md").read_text("utf-8")
+    line = next(line for line in card.splitlines() if line.startswith(f"| {row}"))
+    found = re.search(r"\d+(\.\d+)?", line.split("|")[2])
+    return float(found.group())
+
+
+@pytest.fixture(scope="module")
+def documents() -> dict[str, dict[str, Any]]:
+    return {row["id"]: row for row in rows("handbook/documents.jsonl")}
+
+
+@pytest.fixture(scope="module")
+def questions() -> Rows:
+    return rows("handbook/questions.jsonl")
+
+
+@pytest.fixture(scope="module")
+def answerable(questions: Rows) -> Rows:
+    return [row for row in questions if row["answers"]]
+
+
+@pytest.fixture(scope="module")
+def corpus(documents: dict[str, dict[str, Any]]) -> Corpus:
+    return Corpus(
+        tuple(Document(id=d["id"], title=d["title"], text=d["text"]) for d in documents.values())
+    )
+
+
+@pytest.fixture(scope="module")
+def replaced(documents: dict[str, dict[str, Any]]) -> dict[str, str]:
+    """Return the id of the older version by that of the newer one."""
+    versions: dict[str, list[dict[str, Any]]] = {}
+    for document in documents.values():
+        stem, dated, _ = document["id"].rpartition("-20")
+        if dated and re.search(r"-20\d\d-\d\d$", document["id"]):
+            versions.setdefault(stem, []).append(document)
+    pairs = [sorted(own, key=lambda d: d["timestamp"]) for own in versions.values()]
+    return {pair[1]["id"]: pair[0]["id"] for pair in pairs if len(pair) == 2}
+
+
+def test_about_300_dated_questions_of_which_an_eighth_has_no_answer(questions: Rows) -> None:
+    assert 300 <= len(questions) <= 320
+    assert len({row["id"] for row in questions}) == len(questions)
+    assert len({row["question"].casefold() for row in questions}) == len(questions)
+    times = [datetime.fromisoformat(row["timestamp"]) for row in questions]
+    assert times == sorted(times)
+    assert {(time.year, time.month) for time in times} == {(2026, 1), (2026, 2), (2026, 3)}
+    empty = [row for row in questions if not row["answers"]]
+    assert len(empty) / len(questions) == pytest.approx(stated("unanswerable"), abs=5e-4)
+    assert all(row["evidence"] == row["spans"] == [] for row in empty)
+
+
+def test_each_first_answer_stands_where_its_spans_say(answerable, documents):
+    for row in answerable:
+        assert row["evidence"]
+        assert row["evidence"] == [document for document, _, _ in row["spans"]]
+        for document, start, end in row["spans"]:
+            assert documents[document]["text"][start:end] == row["answers"][0], row["id"]
+
+
+def test_the_figures_of_choose_s_own_search(answerable, corpus, replaced):
+    index = BM25Index(corpus.passages())
+    found = index.search([row["question"] for row in answerable], 10)
+    shown = [[hit.passage.id for hit in hits] for hits in found]
+    evidence = [[Span(*span) for span in row["spans"]] for row in answerable]
+    means = retrieval_quality(shown, evidence).means
+    assert means["hit@1"] == pytest.approx(stated("BM25 hit@1 as"), abs=5e-4)
+    assert 0.55 <= means["hit@1"] <= 0.80
+    assert means["hit@5"] == pytest.approx(stated("BM25 hit@5 as"), abs=5e-4)
+    stale = sum(
+        hits[0].passage.span.document == replaced.get(row["evidence"][0])
+        for row, hits in zip(answerable, found, strict=True)
+    )
+    assert stale == stated("questions whose first passage")
+
+
+def test_the_sample_is_read_by_its_name(questions: Rows) -> None:
+    table = read_table("sample:handbook")
+    assert table["question"].to_list() == [row["question"] for row in questions]
+
+
+KEYS = {"customer", "items", "delivery", "address", "urgent", "po"}
+
+
+@pytest.fixture(scope="module")
+def orders() -> list[dict[str, Any]]:
+    return rows("orders/orders.jsonl")
+
+
+@pytest.fixture(scope="module")
+def right_orders() -> dict[str, dict[str, Any]]:
+    return {row["id"]: row["target"] for row in rows("orders/truth.jsonl")}
+
+
+@pytest.fixture(scope="module")
+def dataset() -> Dataset:
+    study = resolve("sample:orders")
+    return load_dataset(study.data, study.task)
+
+
+def test_about_400_dated_mails_with_records_of_six_fields(orders: list[dict[str, Any]]) -> None:
+    assert 380 <= len(orders) <= 420
+    assert len({row["id"] for row in orders}) == len(orders)
+    times = [row["timestamp"] for row in orders]
+    assert times == sorted(times)
+    assert {time[:7] for time in times} == {f"2025-{month:02d}" for month in range(1, 13)}
+    assert all(row["timestamp"].startswith(row["received"]) for row in orders)
+    assert {name for row in orders for name in row["target"]} == KEYS
+
+
+def test_one_record_in_twenty_five_is_wrong_in_one_field(orders, right_orders):
+    wrong = [
+        (row["target"], right_orders[row["id"]])
+        for row in orders
+        if row["target"] != right_orders[row["id"]]
+    ]
+    assert len(wrong) == 16
+    assert all(shipped.keys() == right.keys() for shipped, right in wrong)
+    fields = [next(n for n in right if shipped[n] != right[n]) for shipped, right in wrong]
+    assert sorted(fields) == sorted(
+        ["items"] * 8 + ["customer"] * 3 + ["delivery"] * 3 + ["address"] * 2
+    )
+
+
+def test_the_study_reads_it_and_finds_the_field_that_appears(dataset: Dataset) -> None:
+    assert dataset.task.kind == "extraction"
+    assert next(iter(dataset.examples.values())).fields.keys() == {"received"}
+    assert new_class(dataset) == "po"
+    assert origins(dataset)
+
+
+def test_it_knows_its_further_input_without_a_flag(choose, dataset: Dataset) -> None:
+    """Each command that takes a bundled sample reads the day on which a mail came."""
+    assert resolve("sample:orders").data.fields == ("received",)
+    assert resolve("sample:orders", overrides={"data": {"fields": ("id",)}}).data.fields == ("id",)
+    assert resolve("sample:tickets").data.fields == ()
+    settings = {"data": {"path": "sample:orders"}}
+    assert resolve(None, settings).data.fields == (), "a stored study stays as it was run"
+    assert planned(choose, "sample:orders") == dataset.fingerprint
+
+
+def test_a_flag_that_is_not_given_leaves_the_further_input_of_a_study_file(choose, dataset):
+    Path("my.toml").write_text('[data]\npath = "sample:orders"\nfields = ["received"]\n')
+    assert planned(choose, "-c", "my.toml") == dataset.fingerprint
+    assert planned(choose, "-c", "my.toml", "--set", "fields=id") != dataset.fingerprint
+
+
+def planned(choose: Any, *words: str) -> str:
+    """Return the digest of the rows that a plan reads."""
+    result = choose("plan", *words, "--json")
+    assert result.code == 0
+    fingerprint: str = json.loads(result.out)["fingerprint"]
+    return fingerprint
