@@ -2,7 +2,6 @@
 
 import csv
 import gc
-import json
 import os
 import re
 import sys
@@ -11,7 +10,7 @@ from collections.abc import Iterator
 from functools import cache
 from itertools import count
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -99,24 +98,6 @@ def commands_made_once() -> Iterator[None]:
     typer.main.get_command = typer.testing._get_command = cache(make)
     yield
     typer.main.get_command = typer.testing._get_command = make
-
-
-@pytest.fixture(scope="session", autouse=True)
-def drawn_once() -> Iterator[None]:
-    """Draw equal charts once: most pages of tests are of the same few candidates."""
-    import vl_convert
-
-    draw, known = vl_convert.vegalite_to_svg, {}
-
-    def drawn(spec: dict[str, Any]) -> str:
-        key = json.dumps(spec)
-        if key not in known:
-            known[key] = draw(spec)
-        return known[key]
-
-    vl_convert.vegalite_to_svg = drawn
-    yield
-    vl_convert.vegalite_to_svg = draw
 
 
 _numbers = count()

@@ -185,6 +185,17 @@ def test_a_usual_name_and_a_flag_come_before_content() -> None:
     assert roles_of(table(text=TEXT, label=TEAM), DataSection()).by_content == set()
 
 
+def test_a_conversation_of_phrases_is_the_text_and_one_of_ids_a_group() -> None:
+    """The running number was read as the text, since the texts were taken for a group."""
+    columns = {"Nr": [str(i) for i in range(60)], "Verdict": TEAM}
+    roles = roles_of(table(**columns, Conversation=TEXT), DataSection())
+    assert (roles.text, roles.group) == (("Conversation",), None)
+    roles = roles_of(
+        table(text=TEXT, label=TEAM, conversation=each(["c1", "c2"], 60)), DataSection()
+    )
+    assert roles.group == "conversation"
+
+
 def test_dates_are_found_by_content() -> None:
     """D15: the column "Created At" was not found, and "the rows bear no dates" was said."""
     american = [f"{i % 12 + 1}/{i % 28 + 1}/2024 2:05 PM" for i in range(60)]

@@ -10,6 +10,7 @@ from choose.judge.evidence import CandidateInfo, Evidence, Items
 from choose.judge.goal import Rule
 from choose.judge.measures import build_scorecard
 from choose.judge.measures.build_scorecard import scorecard
+from choose.judge.measures.confidence import threshold
 from choose.judge.measures.cost_comparison import cheapest_first
 from choose.judge.measures.cost_sheet import cost_sheet
 from choose.judge.measures.robustness import common_rows
@@ -397,3 +398,49 @@ def test_hostile_labels_and_ids_stay_data():
     found = card_of(study_scores(held), Rule())
     assert found.accuracy.value == 1.0
     assert [record.label for record in found.per_class] == list(nasty)
+
+
+def test_low_confidence_by_hand() -> None:
+    """Of 40 answers below 0.5, 8 are right; of 60 above, 54: the share passes one half at 0.5."""
+    confidence = np.concatenate([np.linspace(0.1, 0.49, 40), np.linspace(0.5, 0.99, 60)])
+    right = np.concatenate([np.arange(40) % 5 == 0, np.arange(60) % 10 != 9])
+    found = threshold(confidence, right)
+    assert found is not None
+    assert (found.below, found.rows) == (pytest.approx(0.5), 40)
+    assert found.right.value == pytest.approx(8 / 40)
+    assert (found.right.low, found.right.high) == pytest.approx(wilson(8, 40))
+    assert threshold(confidence[21:], right[21:]) is None  # 19 answers show no threshold
+    assert threshold(confidence, np.ones(100, dtype=bool)) is None
+    assert threshold(np.zeros(0), np.zeros(0, dtype=bool)) is None
+
+
+def test_low_confidence_is_where_answers_turn_wrong_and_a_flat_share_has_none() -> None:
+    """Where confidence is the chance to be right, the threshold is 0.5; where 60 % are right at
+    any confidence, one is named in one study of twenty at most."""
+    rng = np.random.default_rng(0)
+    found = []
+    for _ in range(200):
+        confidence = rng.uniform(size=600)
+        found.append(threshold(confidence, rng.random(600) < confidence))
+    known = [one for one in found if one is not None]
+    assert len(known) == 200
+    assert np.mean([one.below for one in known]) == pytest.approx(0.5, abs=0.02)
+    flat = [threshold(rng.uniform(size=600), rng.random(600) < 0.6) for _ in range(200)]
+    assert sum(one is not None for one in flat) <= 10
+
+
+def test_a_card_has_its_threshold_where_answers_have_scores() -> None:
+    said, sure = [], []
+    for place, target in enumerate(TARGETS):
+        doubtful = place % 10 < 8
+        said.append("y" if doubtful and target == "x" else "x" if doubtful else target)
+        sure.append(0.4 + place / 1000 if doubtful else 0.9)
+    shares = [
+        [p if label == o else (1 - p) / 2 for label in LABELS]
+        for o, p in zip(said, sure, strict=True)
+    ]
+    scores = np.log(shares)
+    low = card(run(said, scores=scores)).low_confidence
+    assert low is not None
+    assert (low.below, low.rows, low.right.value) == (pytest.approx(0.9), 24, 0.0)
+    assert card(run(said)).low_confidence is None

@@ -10,7 +10,7 @@ import pytest
 from choose.formatting import MINUS, in_points
 from choose.judge.decision.contenders import contenders_of
 from choose.judge.diagnosis.cascade import Pairing, cascade, pays, route, threshold
-from choose.judge.diagnosis.error_overlap import disagreement_of, overlap_of
+from choose.judge.diagnosis.error_overlap import confusion_of, disagreement_of, overlap_of
 from choose.judge.goal import Rule
 from choose.judge.scores.out_of_fold import random_parts
 from choose.judge.scores.score_tables import study_scores
@@ -317,6 +317,33 @@ def test_rows_that_the_chosen_one_and_its_rival_answer_differently_by_hand():
         ("r7", "b", "a", "b"),
     ]
     assert (found.differing, found.only_chosen_right, found.only_rival_right) == (5, 1, 4)
+
+
+def test_which_labels_are_answered_as_which_by_hand():
+    players = [player("majority", "aaaaaaaa"), player("tfidf", "aab.abba")]
+    contenders = contenders_of(study_scores(answered.study("abc", "aaaaaabb", players)), Rule())
+    found = [(c.label, c.answer, c.rows) for c in confusion_of(contenders, "tfidf")]
+    assert found == [
+        ("a", "a", 3), ("a", "b", 2), ("a", None, 1),
+        ("b", "a", 1), ("b", "b", 1),
+    ]  # fmt: skip
+
+
+def test_wrong_answers_of_the_best_prompted_candidate_are_listed_those_without_a_label_first():
+    players = [
+        player("tfidf", "aaaabbbb"),
+        player("prompt", ("a", "b", "a", "b", None, "b", "a", "b"), "prompting", cheap=False),
+        player("worse", "bbbbaaaa", "prompting", cheap=False),
+    ]
+    study = replace(answered.study("ab", "aaaabbbb", players), personal=frozenset({"r1"}))
+    found = judge(study, Rule()).side_by_side
+    assert [
+        (row.id, row.target, *[(a.candidate, a.output) for a in row.answers]) for row in found
+    ] == [
+        ("r4", "b", ("prompt", None)),
+        ("r3", "a", ("prompt", "b")),
+        ("r6", "b", ("prompt", "a")),
+    ]
 
 
 def test_the_rival_is_of_another_family_where_one_may_win():

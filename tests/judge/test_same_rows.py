@@ -23,7 +23,7 @@ from choose.judge.evidence import Evidence
 from choose.judge.goal import Measure, Rule
 from choose.judge.verdict import judge
 from choose.report.candidate_order import rows_noted
-from choose.report.html.line_charts import curves, noise
+from choose.report.html.drawings import curves
 from choose.report.html.page import render_html
 from choose.report.markdown import render_markdown
 from choose.report.words import headline
@@ -397,9 +397,6 @@ def test_charts_of_a_part_of_the_rows_say_so() -> None:
     )
     of_curves = curves(found.model_copy(update={"scorecards": fold}))
     assert f"On 120 of {ROWS} test rows." in of_curves.caption
-    of_noise, of_whole = noise(found), noise(decided("even"))
-    assert "test rows" in of_noise.caption
-    assert "test rows" not in of_whole.caption
     whole = decided("even")
     sets = {"tfidf": f"{ROWS}:a", "knn": "240:b", "probe": "120:c", "lora": None}
     noted = rows_noted(whole, sets)

@@ -7,11 +7,10 @@ import pytest
 from choose.formatting import MINUS, dollars, months, rough
 from choose.judge.goal import Rule
 from choose.judge.verdict import judge
-from choose.report.html.line_charts import volumes
 from choose.report.html.page import render_html
 from choose.report.markdown import render_markdown
 from choose.schema.decision import Decision
-from support.decisions import HOSTILE, decision
+from support.decisions import HOSTILE
 from support.html import page_of
 from support.simulated_studies import rule, world
 
@@ -52,25 +51,6 @@ def test_one_missing_price_is_named():
     assert "lacks costs.volume_per_month" in " ".join(page_of(found).split())
     found = judge(world(rows=300), rule(value_per_right_answer=None))
     assert "lacks costs.value_per_right_answer" in " ".join(page_of(found).split())
-
-
-def test_the_chart_of_volumes_is_told_without_colour(priced):
-    figure = volumes(priced)
-    assert "stroke-dasharray" in figure.drawing
-    assert "lora" in figure.drawing
-    assert "probe costs least at 100 answers a month" in figure.caption
-    assert volumes(judge(world(rows=300), Rule())) is None
-    assert volumes(decision()) is None
-
-
-def test_where_the_lines_cross_the_caption_says_so():
-    found = judge(world(0.86, 0.8, rows=3000), rule(value_per_right_answer=20))
-    pair = next(b for b in found.breakeven if (b.a, b.b) == ("lora", "probe"))
-    caption = volumes(found).caption
-    assert "then lora from about" in caption
-    said = float(caption.split("lora from about ")[1].split(" on")[0].replace(",", ""))
-    # Accuracies of the cards against the paired gain, on a grid of steps of 12 %.
-    assert said == pytest.approx(pair.requests_per_month.value, rel=0.2)
 
 
 def test_hostile_names_do_nothing(priced):

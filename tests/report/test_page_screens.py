@@ -7,8 +7,7 @@ from itertools import pairwise
 from choose.formatting import MINUS
 from choose.report import words
 from choose.report.candidate_order import contending, marked, titles
-from choose.report.html.chart_style import GREY, palette
-from choose.report.html.line_charts import TICKS, apart, drawable, few
+from choose.report.html.drawings import apart, curves, drawable, nice_ticks, spaced
 from choose.report.html.page_tables import (
     PRICES,
     answered_line,
@@ -145,28 +144,38 @@ def test_bars_span_the_contenders_and_the_rest_is_an_arrow_at_their_edge() -> No
     assert {c.candidate for c in drawable(decision)} <= {"lora", "probe", "tfidf"}
 
 
-def test_a_candidate_has_one_colour_and_one_dash_and_constants_are_grey() -> None:
-    """Four of seven candidates were the same grey."""
-    cards = decisions.cards()
-    one = cards[2].per_class[0], cards[2].per_class[1].model_copy(update={"recall": 0.0})
-    constant = cards[0].model_copy(update={"per_class": one})
-    colours = palette((constant, *cards[1:]))
-    names = [card.candidate for card in cards]
-    assert colours.colour("majority") == GREY
-    assert len({colours.colour(name) for name in names}) == len(names)
-    assert len({tuple(colours.looks[name][2]) for name in names}) == len(names)
-    assert palette((*cards[1:], constant)).looks == colours.looks
+def test_lines_differ_in_colour_and_dash_and_have_their_name_at_the_end() -> None:
+    figure = curves(decisions.answered())
+    assert figure is not None
+    wide, narrow = str(figure.drawing).split("</svg>")[:2]
+    for drawing in (wide, narrow):
+        lines = re.findall(
+            r'<polyline [^>]*stroke="(#\w+)"[^>]*stroke-dasharray="([^"]+)"', drawing
+        )
+        assert (
+            len({colour for colour, _ in lines}) == len({dash for _, dash in lines}) == len(lines)
+        )
+        for name in ("probe", "tfidf", "lora"):
+            assert f'text-anchor="start">{name}</text>' in drawing
 
 
-def test_names_at_the_ends_of_lines_are_apart_and_ticks_are_few() -> None:
-    heights = apart([80.0, 79.8, 79.7, 50.0], 5.0)
-    assert heights[0] == 80.0
-    assert heights[-1] == 50.0
-    assert all(above - below >= 5.0 for above, below in pairwise(heights))
-    ticks = few([float(n) for n in range(27)])
-    assert len(ticks) == TICKS
-    assert (ticks[0], ticks[-1]) == (0.0, 26.0)
-    assert few([1, 2]) == [1.0, 2.0]
+def test_a_name_in_a_drawing_is_text() -> None:
+    card = next(c for c in decisions.cards() if c.candidate == "probe")
+    hostile = card.model_copy(update={"candidate": "<b>x"})
+    standings = (standing("<b>x", "baseline", 0.0, chosen=True),)
+    figure = curves(answered(standings=standings, scorecards=(hostile,)))
+    assert figure is not None
+    assert "&lt;b&gt;x</text>" in figure.drawing
+    assert "<b>" not in figure.drawing
+
+
+def test_names_at_the_ends_of_lines_are_apart_and_ticks_are_round_and_have_room() -> None:
+    heights = apart([10.0, 10.2, 10.3, 50.0], 5.0)
+    assert (heights[0], heights[-1]) == (10.0, 50.0)
+    assert all(below - above >= 5.0 for above, below in pairwise(heights))
+    assert nice_ticks(52.3, 90.1) == [60.0, 70.0, 80.0, 90.0]
+    assert nice_ticks(81.2, 83.4) == [81.5, 82.0, 82.5, 83.0]
+    assert spaced([60, 120, 240, 470, 480], lambda n: n / 2) == [60, 240, 480]
 
 
 def suspects(count: int) -> Audit:

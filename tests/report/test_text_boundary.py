@@ -328,7 +328,7 @@ def test_pages_escape_everything_but_what_is_drawn_here() -> None:
     assert templates
     assert not [t for t in templates if re.search(r"\|\s*safe|autoescape|Markup", t)]
     raw = {p.name for p in modules(".") for c in calls(p, "Markup")}
-    assert raw <= {"page.py", "page_tables.py", "chart_style.py"}
+    assert raw <= {"page.py", "drawings.py"}
 
 
 def test_clean_leaves_nothing_that_a_terminal_obeys() -> None:

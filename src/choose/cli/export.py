@@ -81,9 +81,9 @@ def predict(
 ) -> None:
     """Predict texts with an exported candidate.
 
-    Each row of the output has id, label, confidence and status; instead of
-    the label it has an answer (texts and records), labels (sets of labels) or a ranking
-    (documents). With --json, these are objects and lists.
+    Each row of the output has id, label (answer, labels or ranking), confidence and status:
+    ok, doubtful (most answers with so low a confidence were wrong in the study), or why it
+    has no label. With --json, records, sets and rankings are objects and lists.
     """
     from choose.export.exported_model import Model
     from choose.files import write_atomic

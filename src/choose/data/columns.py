@@ -90,7 +90,7 @@ def roles_of(table: pl.DataFrame, section: DataSection) -> Roles:
     known = [*columns, *nested_paths(table)]
     named = {
         "time": column_named(known, section.time_column, "time") or _usual_time(table, columns),
-        "group": column_named(known, section.group_column, "group") or usual(columns, GROUP),
+        "group": column_named(known, section.group_column, "group") or _usual_group(table, columns),
         "id": usual(columns, ("id",)),
     }
     text, label = _text_and_label(known, section)
@@ -116,6 +116,12 @@ def roles_of(table: pl.DataFrame, section: DataSection) -> Roles:
         by_content=frozenset(role for role, guessed in by_content.items() if guessed),
         **named,
     )
+
+
+def _usual_group(table: pl.DataFrame, columns: Sequence[str]) -> str | None:
+    """Return the column that is called a group, unless its cells are phrases: a conversation."""
+    name = usual(columns, GROUP)
+    return None if name is None or column_of(table[name]).kind == "text" else name
 
 
 def ranked_documents(

@@ -14,7 +14,7 @@ from choose.files import read_regular
 from choose.formatting import DASH, clean, percent, plural, span
 from choose.report.decision_text import words_in
 from choose.report.markdown import code, literal, sentence
-from choose.report.words import evidence, headline
+from choose.report.words import evidence, headline, low_confidence
 from choose.schema.decision import Decision
 from choose.schema.scorecard import Scorecard
 from choose.schema.text_scores import FieldRecord
@@ -191,6 +191,8 @@ def _labels(facts: CardFacts) -> Iterator[str]:
         recall = percent(row.recall) if row else DASH
         yield f"| {literal(label)} | {count:,} | {precision} | {recall} |"
     yield from ("", "Precision and recall, in per cent, are from the study.")
+    if facts.measured is not None and (low := low_confidence(facts.measured)):
+        yield from ("", f"{sentence(low)} `choose predict` calls such labels `doubtful`.")
 
 
 def _field_records(facts: CardFacts) -> tuple[FieldRecord, ...]:

@@ -28,7 +28,7 @@ from choose.types import Answers, Item
 CHUNK = 256
 
 
-NO_TEXT, UNSURE = "no text", "unsure"
+NO_TEXT, UNSURE, DOUBTFUL = "no text", "unsure", "doubtful"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +36,9 @@ class Prediction:
     """The prediction for one text.
 
     `label` is the answer: a label, or a text as the task writes it. If it is None, `status` says
-    why: `no text`, `unsure`, or a status of the strategy. `confidence` is that of the answer, or
-    None if the strategy gives none.
+    why: `no text`, `unsure`, or a status of the strategy. It is `doubtful` where the label is less
+    confident than answers most of which were wrong in the study. `confidence` is that of the
+    answer, or None if the strategy gives none.
     """
 
     id: str
@@ -247,12 +248,21 @@ class Model:
             if not item.text.strip():
                 yield Prediction(item.id, item.text, None, None, NO_TEXT)
                 continue
-            label, status, chance = answers.outputs[place], answers.status[place], chances[place]
-            unsure = threshold is not None and chance is not None and chance < threshold
-            if label is not None and unsure:
-                label, status = None, UNSURE  # type: ignore[assignment]
+            label, chance = answers.outputs[place], chances[place]
+            status: str = answers.status[place]
+            if label is not None and chance is not None:
+                label, status = self._judged(label, status, chance, threshold)
             yield Prediction(item.id, item.text, label, chance, status)
             place += 1
+
+    def _judged(
+        self, label: str, status: str, chance: float, threshold: float | None
+    ) -> tuple[str | None, str]:
+        """Return a label and its status, by its confidence."""
+        if threshold is not None and chance < threshold:
+            return None, UNSURE
+        low = self.manifest.doubtful_below
+        return label, DOUBTFUL if low is not None and chance < low else status
 
     def _answers(self, items: Sequence[Item]) -> Answers:
         try:

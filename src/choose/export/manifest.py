@@ -34,6 +34,8 @@ class Manifest(BaseModel):
         fingerprint: the digest of the labelled data.
         rows: number of training rows.
         trial: the key of the study's trial, or null if it was fitted on all labelled rows.
+        doubtful_below: the confidence below which most answers of the study were wrong; null where
+            none was shown.
         files: the SHA-256 of every other file of the folder, by its path in it.
     """
 
@@ -58,6 +60,7 @@ class Manifest(BaseModel):
     fingerprint: str
     rows: int
     trial: str | None = None
+    doubtful_below: float | None = None
     files: Mapping[str, str] = {}
 
     @field_validator("params")

@@ -203,6 +203,8 @@ def write_export(
 
 def _manifest(store: Store, decision: Decision, choice: Selection) -> Manifest:
     task = store.dataset.task
+    cards = {card.candidate: card for card in decision.scorecards}
+    low = cards[choice.candidate].low_confidence if choice.candidate in cards else None
     return Manifest(
         choose=versions()["choose-llm"],
         candidate=choice.candidate,
@@ -222,6 +224,7 @@ def _manifest(store: Store, decision: Decision, choice: Selection) -> Manifest:
         fingerprint=decision.dataset.fingerprint,
         rows=len(choice.rows),
         trial=choice.trial.key if choice.trial else None,
+        doubtful_below=low.below if low else None,
     )
 
 

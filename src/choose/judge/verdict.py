@@ -18,7 +18,7 @@ from choose.judge.decision.rule import Case, label_shift, select
 from choose.judge.decision.steps import steps_of
 from choose.judge.decision.verdict_gates import gates_of
 from choose.judge.decision.verdict_kind import kind_of
-from choose.judge.diagnosis.error_overlap import disagreement_of, overlap_of
+from choose.judge.diagnosis.error_overlap import confusion_of, disagreement_of, overlap_of
 from choose.judge.diagnosis.label_audit import audit_labels
 from choose.judge.diagnosis.loss_split import loss_splits, missing_evidence
 from choose.judge.diagnosis.suspect_values import side_by_side, suspect_values
@@ -223,6 +223,7 @@ def _rows_to_read(
         "audit": audit,
         "overlap": overlap,
         "disagreement": disagreement,
+        "confusion": confusion_of(case.contenders, case.name),
         "suspect_values": suspect_values(evidence, literal_fields(evidence)),
         "side_by_side": side_by_side(evidence, case.contenders, standings),
         "personal": tuple(id for id in dict.fromkeys(ids) if id in (evidence.personal or ())),

@@ -52,6 +52,7 @@ from choose.schema.reading_documents import (
     best_first,
 )
 from choose.schema.score_names import NAMES
+from choose.schema.scorecard import Scorecard
 from choose.schema.standings import FamilyResult, RareFigure, RareLabel, Standing, Step, StepKind
 from choose.types import FAMILIES, Family, Kind
 
@@ -639,6 +640,16 @@ def cascade(found: Cascade) -> str:
         own, alone = number(found.usd_per_1k, 4), number(found.strong_usd_per_1k, 4)
         text += f" (${own} instead of ${alone})"
     return text
+
+
+def low_confidence(card: Scorecard) -> str:
+    """Say below which confidence most answers are wrong; empty where that is not shown."""
+    if (low := card.low_confidence) is None:
+        return ""
+    return (
+        f"Below a confidence of {low.below:.2f}, most answers of {clean(card.candidate)} are "
+        f"wrong: {percent_interval(low.right)} of {plural(low.rows, 'row')} were right."
+    )
 
 
 def shared_errors(overlap: ErrorOverlap | None) -> Iterator[str]:

@@ -9,7 +9,7 @@ from pydantic import ConfigDict, Field
 
 from choose.schema.base import Interval, Record
 from choose.schema.costs import Breakeven
-from choose.schema.diagnosis import Audit, Disagreement, ErrorOverlap
+from choose.schema.diagnosis import Audit, Confusion, Disagreement, ErrorOverlap
 from choose.schema.plan import LeftOut
 from choose.schema.reading_documents import (
     DocumentDrill,
@@ -285,8 +285,11 @@ class Decision(Record):
 
     Attributes:
         suspect_values: of answers that are records or sets of labels.
-        side_by_side: of answers that are texts: rows on which candidates differ, none that seems to
-            hold personal data or a key.
+        confusion: of the candidate to use, where answers are labels; label by label, the largest
+            first.
+        side_by_side: rows on which candidates differ, where answers are texts; where they are
+            labels, rows that the best prompted candidate gets wrong, those first whose reply names
+            no label. None seems to hold personal data or a key.
         loss_splits: of candidates that read documents: what they lose, by cause.
         without_evidence: questions with an answer that no document is known to hold.
         document_drill: what candidates answer after facts in the documents changed; null without.
@@ -307,6 +310,7 @@ class Decision(Record):
     pairs: tuple[Pair, ...]
     overlap: ErrorOverlap | None = None
     disagreement: Disagreement | None = None
+    confusion: tuple[Confusion, ...] = ()
     suspect_values: SuspectValues | None = None
     side_by_side: tuple[ComparedRow, ...] = ()
     loss_splits: tuple[LossSplit, ...] = ()

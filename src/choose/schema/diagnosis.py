@@ -125,6 +125,17 @@ class Cascade(Record):
     strong_usd_per_1k: float | None = None
 
 
+class Confusion(Record):
+    """Test rows of one label that got the same answer, by each row's first answer.
+
+    `answer` is null where it was unusable.
+    """
+
+    label: str
+    answer: str | None
+    rows: int
+
+
 class DifferingRow(Record):
     """A row that two candidates answer differently; null is an unusable answer."""
 

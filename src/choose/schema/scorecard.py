@@ -101,6 +101,19 @@ class LabelRecord(Record):
     support: int
 
 
+class LowConfidence(Record):
+    """Answers whose confidence is lower than `below`, most of which are wrong.
+
+    Attributes:
+        rows: how many of the study's answers these are.
+        right: the share of these that is right, with a Wilson interval that ends below one half.
+    """
+
+    below: float
+    rows: int
+    right: Interval
+
+
 class Variance(Record):
     """Standard deviation of accuracy by source; a source that was not varied is null.
 
@@ -207,7 +220,8 @@ class Scorecard(Record):
     """What was measured of one candidate.
 
     `accuracy` is the mean of the study's metric, `text` what is beside it where answers are
-    texts; `macro_f1`, `per_class` and others that need labels are null there.
+    texts; `macro_f1`, `per_class` and others that need labels are null there. `low_confidence` is
+    null where no threshold is shown.
     """
 
     candidate: str
@@ -224,6 +238,7 @@ class Scorecard(Record):
     noise: Noise = Noise()
     stability: Stability = Stability()
     format_valid: float | None = None
+    low_confidence: LowConfidence | None = None
     text: TextFigures | None = None
     curve: tuple[CurvePoint, ...] = ()
     settings: tuple[SettingPoint, ...] = ()

@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from choose.judge.decision.contenders import Contenders
+from choose.judge.measures.confidence import stated_confidence
 from choose.judge.scores.out_of_fold import random_parts
-from choose.judge.scores.score_tables import CLEAN, CandidateScores, ScoreTable
+from choose.judge.scores.score_tables import CandidateScores, ScoreTable
 from choose.judge.stats.intervals import AGRESTI_COULL, two_way_interval
 from choose.judge.stats.paired import paired_difference
 from choose.judge.stats.two_way import Mask
@@ -129,7 +130,7 @@ def _pairing(
 ) -> Pairing | None:
     if cheap.main is None or strong.main is None:
         return None
-    stated = _confidence(cheap.main)
+    stated = stated_confidence(cheap.main)
     if stated is None:
         return None
     answered = (~np.isnan(strong.main.right)).sum(axis=0)
@@ -144,18 +145,6 @@ def _pairing(
         return None
     right, strong_right, sure = (side[complete] for side in sides)
     return Pairing(right, strong_right, sure, complete)
-
-
-def _confidence(table: ScoreTable) -> Floats | None:
-    """Return (rows, repetitions) the probability of the answer given; None without scores."""
-    confidence = np.full(table.outputs.shape, np.nan)
-    for run in table.runs:
-        scores = run.answers[CLEAN].scores
-        if scores is None:
-            return None
-        place = [table.rows.index[id] for id in run.asked[CLEAN]]
-        confidence[place, table.draws.index(run.trial.draw)] = np.exp(scores.max(axis=1))
-    return confidence
 
 
 def _costs(contenders: Contenders, cheap: str, strong: str, sent: float) -> dict[str, float | None]:

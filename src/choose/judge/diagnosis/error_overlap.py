@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -20,7 +21,13 @@ from choose.judge.stats.intervals import two_way_interval
 from choose.judge.stats.metrics import Codes
 from choose.judge.stats.two_way import Mask, row_means
 from choose.schema.base import Interval
-from choose.schema.diagnosis import DifferingRow, Disagreement, Doubtful, ErrorOverlap
+from choose.schema.diagnosis import (
+    Confusion,
+    DifferingRow,
+    Disagreement,
+    Doubtful,
+    ErrorOverlap,
+)
 from choose.schema.standings import Standing
 from choose.types import Floats
 
@@ -166,6 +173,22 @@ def first_scores(table: ScoreTable) -> Floats:
     """Return (rows,) the score of the first run's answer to each row, NaN where none answered."""
     first = (table.outputs != MISSING).argmax(axis=1)
     return np.asarray(table.right[np.arange(len(first)), first], dtype=np.float64)
+
+
+def confusion_of(contenders: Contenders, name: str) -> tuple[Confusion, ...]:
+    """Return how many rows of each label got which answer of a candidate; none without labels."""
+    rows, table = contenders.panel.rows, contenders.panel[name].main
+    if not rows.labels or table is None:
+        return ()
+    names = dict(enumerate(rows.labels))
+    answers = first_answers(table.outputs)
+    asked = answers != MISSING
+    counts = Counter(zip(rows.targets[asked].tolist(), answers[asked].tolist(), strict=True))
+    order = sorted(counts, key=lambda pair: (pair[0], -counts[pair], pair[1]))
+    return tuple(
+        Confusion(label=names[label], answer=names.get(answer), rows=counts[label, answer])
+        for label, answer in order
+    )
 
 
 def disagreement_of(contenders: Contenders, standings: Sequence[Standing]) -> Disagreement | None:

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from choose.judge.decision.contenders import Contenders
+from choose.judge.diagnosis.error_overlap import first_answers
 from choose.judge.evidence import (
     CandidateInfo,
     Evidence,
@@ -20,7 +21,7 @@ from choose.judge.evidence import (
 )
 from choose.judge.measures.text_metrics import EQUAL
 from choose.judge.scores.out_of_fold import out_of_fold_runs, targets
-from choose.judge.scores.score_tables import CLEAN, CandidateScores, scores_in
+from choose.judge.scores.score_tables import CLEAN, MISSING, CandidateScores
 from choose.judge.stats.metrics import Codes
 from choose.judge.stats.two_way import row_means
 from choose.schema.standings import Standing
@@ -34,6 +35,9 @@ from choose.types import FAMILIES
 
 # Suspect values, and rows side by side, that the record lists.
 MOST_SUSPECTS, MOST_ROWS = 200, 30
+
+# Wrong answers of the best prompted candidate that the record lists.
+MOST_REPLIES = 10
 
 # Candidates beside each other, and characters of an answer in the record.
 MOST_CANDIDATES, MOST_CHARACTERS = 4, 2_000
@@ -157,18 +161,16 @@ def side_by_side(
     """Return test rows on which the chosen candidate and its nearest rivals differ.
 
     The largest differences to the nearest rival come first, those for and those against the
-    chosen one in turn; rows that seem to hold personal data are left out. Empty for labels.
+    chosen one in turn. Where answers are labels, rows that the best prompted candidate gets wrong.
+    Rows that seem to hold personal data are left out.
     """
-    rows = contenders.panel.rows
-    names = [] if rows.labels else _beside(contenders, standings)
-    tables = [contenders.panel[name].main for name in names]
-    if len(tables) < 2 or any(table is None for table in tables):
-        return ()
-    ours, theirs = (row_means(table.right) for table in tables[:2] if table)
-    ahead = np.nan_to_num(ours - theirs)
-    for_it, against = np.argsort(-ahead, kind="stable"), np.argsort(ahead, kind="stable")
-    order = _in_turn(for_it[ahead[for_it] > EQUAL], against[ahead[against] < -EQUAL])
-    ids = list(rows.index)
+    rows, ids = contenders.panel.rows, list(contenders.panel.rows.index)
+    if rows.labels:
+        names = [contenders.best["prompting"]] if "prompting" in contenders.best else []
+        order = _wrong(contenders, names)[:MOST_REPLIES]
+    else:
+        names = _beside(contenders, standings)
+        order = _differing(contenders, names)
     shown = [place for place in order if ids[place] not in (evidence.personal or ())]
     right = targets(evidence)
     return tuple(
@@ -187,6 +189,28 @@ def side_by_side(
         )
         for place in shown[:MOST_ROWS]
     )
+
+
+def _differing(contenders: Contenders, names: Sequence[str]) -> list[int]:
+    """Return the places of rows on which the first two candidates score differently."""
+    tables = [contenders.panel[name].main for name in names]
+    if len(tables) < 2 or any(table is None for table in tables):
+        return []
+    ours, theirs = (row_means(table.right) for table in tables[:2] if table)
+    ahead = np.nan_to_num(ours - theirs)
+    for_it, against = np.argsort(-ahead, kind="stable"), np.argsort(ahead, kind="stable")
+    return _in_turn(for_it[ahead[for_it] > EQUAL], against[ahead[against] < -EQUAL])
+
+
+def _wrong(contenders: Contenders, names: Sequence[str]) -> list[int]:
+    """Return the places of rows with a wrong first answer, those without any label first."""
+    order = list[int]()
+    for name in names:
+        if (table := contenders.panel[name].main) is not None:
+            answers = first_answers(table.outputs)
+            wrong = np.flatnonzero((answers != MISSING) & (answers != table.rows.targets))
+            order += sorted(wrong.tolist(), key=lambda place: answers[place] >= 0)
+    return order
 
 
 def _for_readers(evidence: Evidence, given: GivenAnswer, target: str) -> GivenAnswer:
@@ -235,6 +259,6 @@ def given_answer(candidate: CandidateScores, id: str) -> GivenAnswer | None:
     return GivenAnswer(
         candidate=name,
         output=None if output is None else output[:MOST_CHARACTERS],
-        score=float(scores_in(run, CLEAN)[place]),
+        score=float(table.right[table.rows.index[id], table.draws.index(run.trial.draw)]),
         raw=None if raw is None else raw[:MOST_CHARACTERS],
     )

@@ -9,6 +9,7 @@ from itertools import combinations
 import numpy as np
 
 from choose.judge.goal import Rule
+from choose.judge.measures.confidence import low_confidence
 from choose.judge.measures.drift_and_new_class import drop_of, new_class_of, origins_of
 from choose.judge.measures.robustness import (
     CommonRows,
@@ -162,6 +163,7 @@ def scorecard(
             "noise": noise_of(common.with_noise(candidate)),
             "stability": stability(candidate, common.views_of(candidate)),
             "format_valid": float((table.answers != UNUSABLE).mean()),
+            "low_confidence": low_confidence(table),
             "curve": curve_of(common.with_sizes(candidate)),
             "settings": settings,
             "cost": cost,

@@ -135,10 +135,9 @@ class EndpointPrompter:
                 self.log.reused += before
                 self.log.repeated += not before
                 self.log.seconds += row.paid.seconds / self.channel.endpoint.concurrency
-        if not self.task.labels:
-            facts["raw"] = tuple(
-                row.paid.content if row.paid and row.status != "ok" else None for row in rows
-            )
+        facts["raw"] = tuple(
+            row.paid.content if row.paid and row.status != "ok" else None for row in rows
+        )
         return collect_answers(rows, self.task.labels, self.names, **facts)
 
     def facts(self) -> dict[str, Any]:

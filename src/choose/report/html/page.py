@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
-from altair.utils.schemapi import debug_mode
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
@@ -58,22 +57,25 @@ from choose.report.decision_text import (
     uneven,
     words_in,
 )
-from choose.report.html import line_charts as lines
-from choose.report.html.chart_style import FAMILY_SIGNS, Figure, answers_alike
+from choose.report.html.drawings import answers_alike, curves
 from choose.report.html.page_tables import (
     COST_HEADS,
     LABEL_HEADS,
     PRICES,
     RARE_HEADS,
+    REPLY_HEADS,
     anchor,
     answered_line,
+    confusion_table,
     cost_rows,
     data_risk,
     differing,
     label_rows,
     measured,
     rare_rows,
+    reply_rows,
     runs_line,
+    shifts_table,
     standings_table,
 )
 from choose.report.text_answers import text_sections, with_inputs
@@ -104,13 +106,6 @@ FAMILIES = {
     "fine-tuning": "fine-tuning",
 }
 
-CHARTS: dict[str, Callable[[Decision], Figure | None]] = {
-    "curves": lines.curves,
-    "noise": lines.noise,
-    "volumes": lines.volumes,
-    "waterfall": lines.waterfall,
-}
-
 
 def render_html(decision: Decision, texts: Mapping[str, str] | None = None) -> str:
     """Return the report as a self-contained HTML page.
@@ -120,14 +115,12 @@ def render_html(decision: Decision, texts: Mapping[str, str] | None = None) -> s
         texts: row id -> text, for the sections that show rows; None where no text was stored.
     """
     template = environment().get_template("page.html.j2")
-    with debug_mode(False):  # would check every part of every chart against Vega-Lite's schema
-        figures = {name: draw(decision) for name, draw in CHARTS.items()}
     return template.render(
         d=decision,
         v=decision.verdict,
-        figures=figures,
+        curves=curves(decision),
         **_first_screen(decision),
-        **(_labels(decision, texts or {}) if decision.dataset.labels else {}),
+        **(_labels(decision, texts or {}) if decision.dataset.labels else {"replies": []}),
         **text_sections(with_inputs(decision, texts or {})),
         w=words_in(decision),
         score_head=score_head(decision.goal),
@@ -162,16 +155,21 @@ def _first_screen(decision: Decision) -> dict[str, Any]:
 
 def _labels(decision: Decision, texts: Mapping[str, str]) -> dict[str, Any]:
     audit, name = decision.audit, chosen(decision.verdict)
+    pick = next((card for card in decision.scorecards if card.candidate == name), None)
     return {
         "labels": label_rows(decision, texts),
         "label_heads": LABEL_HEADS,
         "no_labels": sentences.silent(audit) or "No label is doubted.",
         "suspects_note": suspects_note(audit) if audit else "",
         "audited": list(label_sentences(audit)) if audit and not audit.weak else [],
+        "confusion": confusion_table(decision),
+        "low_confidence": sentences.low_confidence(pick) if pick else "",
+        "reply_heads": REPLY_HEADS,
+        "replies": reply_rows(decision, texts),
         "shared_errors": list(sentences.shared_errors(decision.overlap)),
         "rare_heads": RARE_HEADS,
         "rare_rows": rare_rows(decision),
-        "pick": next((card for card in decision.scorecards if card.candidate == name), None),
+        "pick": pick,
     }
 
 
@@ -239,7 +237,6 @@ def environment() -> Environment:
         dash=DASH,
         measured=measured,
         contents=list(CONTENTS.items()),
-        family_signs=FAMILY_SIGNS,
     )
     return environment
 
@@ -271,19 +268,4 @@ def change(loss: Interval | None) -> str:
 def render_versus_html(versus: Versus) -> str:
     """Return the comparison as a self-contained HTML page; text from data is escaped."""
     template = environment().get_template("versus.html.j2")
-    return template.render(
-        v=versus, words=words, figure=_figure(versus), heads=words.COMPARISON_HEADS
-    )
-
-
-def _figure(versus: Versus) -> Figure | None:
-    """Draw the change of each candidate against zero and the margin."""
-    rows = [(words.who(s), s.difference) for s in versus.shifts if not s.same_fits]
-    if not rows:
-        return None
-    caption = (
-        "Right of the line is better now, left of it worse. A range that contains zero shows no "
-        "change; one inside the shaded band shows that no change matters."
-    )
-    axis = f"points of {words.words_of_both(versus).score}"
-    return lines.intervals(rows, versus.margin, "Change of each candidate", caption, axis)
+    return template.render(v=versus, words=words, shifts=shifts_table(versus))

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import NamedTuple
 
-from markupsafe import Markup
-
 from choose.formatting import (
     DASH,
     MINUS,
@@ -26,13 +24,17 @@ from choose.formatting import (
     points,
     span,
 )
+from choose.report import study_comparison_text as words
 from choose.report.candidate_order import contending, differing_line, standings, titles
 from choose.report.decision_text import PERSONAL, quantity, score_head
+from choose.report.html.drawings import bar
 from choose.report.words import beyond_limits, compared_on, recall_of, won_and_lost
+from choose.schema.base import Interval
 from choose.schema.decision import Decision
 from choose.schema.diagnosis import DifferingRow
 from choose.schema.scorecard import Scorecard
 from choose.schema.standings import Standing
+from choose.schema.study_changes import Versus
 
 # Rows of the labels to check that are shown at once; the others are folded.
 SHOWN = 5
@@ -43,8 +45,8 @@ BRIEF = 140
 # Doubted rows on the page, ids to copy, and rows that every candidate gets wrong, at most.
 DOUBTED, COPIED, MISSED = 50, 500, 15
 
-# Points to each side of the chosen candidate that the bars span at least, and at most; their size.
-LEAST, MOST, BAR, HIGH = 5.0, 35.0, 240.0, 20.0
+# Points to each side of zero that the bars span at least, and at most.
+LEAST, MOST = 5.0, 35.0
 
 # What to write into the study file for dollars to be shown.
 PRICES = """[costs]
@@ -68,14 +70,15 @@ def standings_table(decision: Decision) -> StandingsTable:
     """Return every candidate against the chosen one on common rows; the bar is the last cell."""
     named = titles(decision)
     placed = [s for s in standings(decision) if s.chosen or s.difference is not None]
-    low, high = _span(decision, placed)
+    near = set(contending(decision))
+    low, high = _span([s.difference for s in placed if s.candidate in near and s.difference])
     margin = quantity(decision.goal, "margin") or 0.0
     pick, whole = next(((s.candidate, s.common) for s in placed if s.chosen), ("", 0))
     rows = [
         [
             named[s.candidate],
             *_standing_cells(decision, s),
-            _bar(s, (low, high), margin, hollow=s.common < whole),
+            bar(s.difference, (low, high), margin, hollow=s.common < whole),
         ]
         for s in placed
     ]
@@ -127,43 +130,30 @@ def _standing_cells(decision: Decision, standing: Standing) -> list[str]:
     ]
 
 
-def _span(decision: Decision, placed: Sequence[Standing]) -> tuple[float, float]:
-    """Return the points that bars span: contenders with their ranges, and zero."""
-    near = set(contending(decision))
-    gaps = [s.difference for s in placed if s.candidate in near and s.difference]
+def _span(gaps: Sequence[Interval]) -> tuple[float, float]:
+    """Return the points that bars span: these differences with their ranges, and zero."""
     lows = [100 * (gap.value if gap.low is None else gap.low) for gap in gaps]
     highs = [100 * (gap.value if gap.high is None else gap.high) for gap in gaps]
     return max(min([*lows, -LEAST]), -MOST), min(max([*highs, LEAST]), MOST)
 
 
-def _bar(standing: Standing, ends: tuple[float, float], margin: float, *, hollow: bool) -> Markup:
-    """Draw a difference with its range; at the left edge an arrow for one that lies beyond."""
-
-    def at(value: float) -> float:
-        inside = min(max(value, ends[0]), ends[1])
-        return round(8 + (BAR - 16) * (inside - ends[0]) / (ends[1] - ends[0]), 1)
-
-    gap = standing.difference
-    value = 100 * gap.value if gap else 0.0
-    shapes = [
-        f'<rect x="{at(-100 * margin)}" width="{at(100 * margin) - at(-100 * margin):.1f}" '
-        f'height="{HIGH}" opacity=".12"/>',
-        f'<path d="M{at(0)} 0V{HIGH}" stroke="currentColor" opacity=".6"/>',
-    ]
-    if gap and gap.low is not None and gap.high is not None:
-        line = f"M{at(100 * gap.low)} 10H{at(100 * gap.high)}"
-        shapes.append(f'<path d="{line}" stroke="currentColor" stroke-width="2"/>')
-    if value < ends[0]:
-        shapes.append('<path d="M8 5L1 10L8 15Z"/>')
-    else:
-        fill = "var(--paper)" if hollow else "currentColor"
-        shapes.append(
-            f'<circle cx="{at(value)}" cy="10" r="5" fill="{fill}" stroke="currentColor" '
-            'stroke-width="2"/>'
-        )
-    return Markup(  # numbers alone
-        f'<svg aria-hidden="true" class="bar" viewBox="0 0 {BAR} {HIGH}" fill="currentColor">'
-        f"{''.join(shapes)}</svg>"
+def shifts_table(versus: Versus) -> StandingsTable:
+    """Return the change of each candidate from one study to another; the bar is the last cell."""
+    ends = _span([shift.difference for shift in versus.shifts])
+    return StandingsTable(
+        heads=[*words.COMPARISON_HEADS, ""],
+        rows=[
+            [
+                *words.cells(s),
+                "" if s.same_fits else bar(s.difference, ends, versus.margin, hollow=False),
+            ]
+            for s in versus.shifts
+        ],
+        mark="",
+        caption=(
+            "Bars: right of the line is better now, left of it worse. A range that contains zero "
+            "shows no change; one inside the shaded band shows that no change matters."
+        ),
     )
 
 
@@ -384,6 +374,44 @@ def differing(decision: Decision, texts: Mapping[str, str]) -> Differing | None:
 def _kind(row: DifferingRow) -> int:
     return 0 if row.chosen == row.label else 1 if row.rival == row.label else 2
 
+
+# Labels of a matrix, at most; of more, so many pairs that are taken for each other.
+MATRIX, CONFUSED = 12, 20
+
+
+def confusion_table(decision: Decision) -> tuple[list[str], list[list[str]]]:
+    """Return heads and rows: each label by what was answered, or the pairs confused most often."""
+    counts = {(one.label, one.answer): one.rows for one in decision.confusion}
+    labels = decision.dataset.labels
+    if len(labels) <= MATRIX:
+        answers = [*labels, *([None] if any(answer is None for _, answer in counts) else [])]
+        heads = ["label", *(NO_LABEL if a is None else f"as {clean(a)}" for a in answers)]
+        cells = [[f"{counts.get((label, a), 0):,}" for a in answers] for label in labels]
+        return heads, [[clean(label), *row] for label, row in zip(labels, cells, strict=True)]
+    wrong = sorted((pair for pair in counts if pair[0] != pair[1]), key=lambda p: -counts[p])
+    return ["label", "answered", "rows"], [
+        [clean(label), NO_LABEL if answer is None else clean(answer), f"{counts[label, answer]:,}"]
+        for label, answer in wrong[:CONFUSED]
+    ]
+
+
+def reply_rows(decision: Decision, texts: Mapping[str, str]) -> list[list[str]]:
+    """Return rows that the best prompted candidate gets wrong, under `REPLY_HEADS`."""
+    return [
+        [
+            row.id,
+            row.target,
+            NO_LABEL if answer.output is None else answer.output,
+            DASH if answer.raw is None else answer.raw,
+            text_of(decision, texts, row.id),
+        ]
+        for row in decision.side_by_side
+        for answer in row.answers
+    ]
+
+
+REPLY_HEADS = ["row", "label", "answer", "reply", "text"]
+NO_LABEL = "no label"
 
 RARE_HEADS = ["rare label", "candidate", "rows", "found", "% found", "95 % CI", "precision, %"]
 
