@@ -332,7 +332,8 @@ class Dataset:
 
     `division` is ``held-out`` (one fold) or ``cross-fit`` (every row is a test row once, of a fit
     that never saw it). `clusters` maps an id to its group or near-duplicate cluster. `difficulty`,
-    0 to 1 by id, is for a cheap baseline. `findings` are problems, most serious first.
+    0 to 1 by id, is for a cheap baseline. `findings` are problems, most serious first. `leaked`
+    counts test rows that the training file held too; their copies there were left out.
     """
 
     name: str
@@ -343,6 +344,7 @@ class Dataset:
     clusters: Mapping[str, str] = field(default_factory=dict)
     difficulty: Mapping[str, float] = field(default_factory=dict)
     findings: tuple[str, ...] = ()
+    leaked: int = 0
 
     @property
     def fingerprint(self) -> str:

@@ -156,6 +156,7 @@ def test_pool_rows_shadowed_by_a_test_row_are_left_out_and_test_rows_stay() -> N
     assert len(fold.pool) == 20
     check_no_straddling(dataset)
     assert "2 of 3 test rows" in found(dataset, "left out")
+    assert dataset.leaked == 2
 
 
 def test_test_rows_are_a_stratified_sample_in_the_order_of_the_file() -> None:

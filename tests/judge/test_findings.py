@@ -4,17 +4,22 @@ from dataclasses import replace
 
 import pytest
 
+from choose.api.notebook_views import printed
 from choose.judge.decision.chance import SURE
+from choose.judge.decision.contenders import contenders_of
 from choose.judge.decision.label_gates import task_stable
 from choose.judge.decision.rule import label_shift
 from choose.judge.goal import Rule
 from choose.judge.measures import drift_and_new_class
-from choose.judge.scores.score_tables import study_scores
+from choose.judge.scores.score_tables import CLEAN, study_scores
 from choose.judge.verdict import judge
 from choose.report import words
 from choose.report.family_table import family_table
+from choose.report.terminal.decision_page import render
+from choose.schema.base import Interval
 from choose.schema.decision import Decision
 from simulation.setting import SimulatedCandidate
+from support import decisions
 from support.simulated_studies import lora, majority, probe, prompt, study, tfidf
 
 
@@ -27,7 +32,10 @@ def test_f1_a_check_says_nothing_that_its_own_figures_refute() -> None:
     for seed in range(6):
         found = decided(probe(0.80), tfidf(0.79), lora(0.81), rows=300, seed=seed)
         gate = next(g for g in found.gates if g.name == "labelled set adequate")
-        assert gate.status != "pass" or found.verdict.recommended or (found.chance or 0) >= 0
+        assert gate.limit is not None
+        detects = gate.share is not None and gate.share <= gate.limit
+        assert (gate.status == "pass") == bool(detects or found.verdict.recommended)
+        assert "does not gain" not in words.evidence(found, gate)
 
 
 def test_f2_what_guesses_is_never_advised() -> None:
@@ -47,6 +55,29 @@ def test_f3_enough_is_not_said_while_families_are_open() -> None:
     assert "enough" not in words.headline(found)
 
 
+def test_f5_what_a_baseline_scores_without_passages_is_not_said() -> None:
+    """ "sentence scores 11 with them, 0 without": it copies from them, so 0 is by construction."""
+    found = decisions.reading()
+    verdict = found.verdict.model_copy(update={"use_meanwhile": "sentence"})
+    copies = decisions.loss_split("sentence", nothing=Interval(value=0.0, low=0.0, high=0.0))
+    facts = {"verdict": verdict, "loss_splits": (copies, *found.loss_splits)}
+    (said,) = words.reading(found.model_copy(update=facts))
+    assert said.startswith("sentence scores 41 with the passages that it finds, 44 with the right")
+    assert "with none" not in said
+    (said,) = words.reading(found)
+    assert "12 with none" in said, "of a model it is measured"
+
+
+def test_f9_a_check_of_test_rows_says_nothing_of_texts_elsewhere() -> None:
+    """ "No text has two different labels" stood beside three texts that had, in the pool."""
+    found = decided(probe(0.80), lora(0.81))
+    gate = next(g for g in found.gates if g.name == "labels clean enough")
+    assert gate.count == 0
+    assert "text" not in words.evidence(found, gate)
+    several = gate.model_copy(update={"count": 3})
+    assert words.evidence(found, several).startswith("3 of 600 test rows have a text that occurs")
+
+
 def test_f13_a_difference_lies_between_its_members_and_counts_rows_both_answered() -> None:
     """The best of two members against another was a mean beyond both, on rows nobody shared."""
     found = decided(tfidf(0.7), probe(0.75), prompt(0.72), lora(0.74))
@@ -57,6 +88,13 @@ def test_f13_a_difference_lies_between_its_members_and_counts_rows_both_answered
         )
         assert abs(family.difference.value) == pytest.approx(abs(pair.difference.value))
         assert family.rows == pair.rows
+
+
+def test_f14_test_rows_that_are_in_the_training_file_are_said_on_the_first_screen() -> None:
+    """135 of 400 test rows were in the pool too, and only decision.json said so."""
+    found = judge(replace(study([majority(), probe(0.8)], 400, 1), leaked=135), Rule())
+    said = "135 of 400 test rows are also in the training file; there they were left out."
+    assert said in " ".join(printed(render(found)).split())
 
 
 def test_f15_no_step_where_nothing_is_left_to_gain() -> None:
@@ -82,6 +120,25 @@ def test_f17_an_answer_that_never_changes_is_not_called_stable(monkeypatch):
     panel = study_scores(study([majority(), probe(0.8)], 100, 1))
     monkeypatch.setattr(drift_and_new_class, "drop_of", lambda _: pytest.fail("it was asked"))
     assert task_stable(panel, "majority", 0.02).status == "unknown"
+
+
+def test_f18_milliseconds_decide_no_order() -> None:
+    """The one "costs less" at 0.2 ms against 1 ms, the other in the next run of the same data."""
+    seen = study([majority(), tfidf(0.8), probe(0.8), lora(0.8)], 300, 2)
+
+    def order(**slower: float) -> tuple[str, ...]:
+        runs = (
+            replace(
+                run,
+                fit_seconds=0.1,
+                predict_seconds=slower.get(run.trial.candidate, 1.0) * len(run.asked[CLEAN]) / 1e4,
+            )
+            for run in seen.runs
+        )
+        return contenders_of(study_scores(replace(seen, runs=tuple(runs))), Rule()).names
+
+    assert order(tfidf=0.2) == order(probe=0.2) == order(lora=0.5)
+    assert order(lora=50.0)[-1] == "lora"
 
 
 def test_f19_a_family_without_an_answer_has_no_row() -> None:

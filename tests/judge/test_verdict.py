@@ -318,8 +318,8 @@ def test_a_candidate_stopped_by_the_budget_is_compared_on_what_it_answered():
     pair = next(p for p in found.pairs if {p.a, p.b} == {"probe", "lora"})
     assert pair.rows == 400
     assert found.verdict.recommended == "lora"
-    (caveat,) = [c for c in found.verdict.caveats if c.code == "partly-answered"]
-    assert (caveat.names, caveat.rows) == (("lora",), 400)
+    (named,) = [s for s in found.standings if s.chosen]
+    assert (named.candidate, named.rows) == ("lora", 400)
 
 
 def test_clusters_do_not_pass_for_rows():

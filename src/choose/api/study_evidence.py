@@ -76,6 +76,7 @@ def nothing_measured(store: Store) -> Evidence:
         runs=(),
         dated=sum(e.timestamp is not None for e in dataset.examples.values()),
         findings=(*dataset.findings, *_warnings(candidates)),
+        leaked=dataset.leaked,
         about=_population(study.get("data", {})),
         task=dataset.task,
         inputs={} if dataset.task.labels else _inputs(dataset),

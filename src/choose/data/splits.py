@@ -64,6 +64,7 @@ class Division:
     index: TextIndex
     findings: Sequence[str]
     difficulty: Mapping[str, float]
+    leaked: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +116,7 @@ def build_dataset(
         clusters=division.clusters,
         difficulty=division.difficulty,
         findings=tuple(_findings(division, folds, dropped_rows(pool, test, kind), task)),
+        leaked=division.leaked,
     )
 
 
@@ -212,7 +214,8 @@ def split_by_test_file(
     ids = [e.id for e in test_part]
     hard = _held_out(task, remaining, test_part)
     clusters = clusters_of(_by_passage(rows, passage), index)
-    return Division("held-out", rows, [ids], [chosen], clusters, index, findings, hard)
+    leaked = len(concerned)
+    return Division("held-out", rows, [ids], [chosen], clusters, index, findings, hard, leaked)
 
 
 def hold_out_part(rows: Sequence[Example], task: Task, limit: int | None, seed: int) -> Division:

@@ -211,6 +211,7 @@ class Evidence:
         runs: every finished or failed trial of the grid, in any order.
         personal: ids of rows whose text seems to hold personal data; None if texts were not read.
         findings: problems in the data, most serious first.
+        leaked: test rows that the training file held too, where they were left out.
         about: what figures are about, in the words of `ABOUT`; empty without documents.
         machine: what the study ran on.
         task: what the answers are; None in studies without one, whose answers are labels.
@@ -233,6 +234,7 @@ class Evidence:
     dated: int | None = None
     personal: frozenset[str] | None = None
     findings: tuple[str, ...] = ()
+    leaked: int = 0
     about: str = ""
     machine: Mapping[str, Any] = field(default_factory=dict)
     task: Task | None = None

@@ -134,6 +134,7 @@ def _case(
         if evidence.labels
         else None,
         agreement=evidence.agreement,
+        leaked=evidence.leaked,
     )
 
 

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from choose.formatting import DASH, clean, figure, in_percent, in_points, signed_points
+from choose.formatting import (
+    DASH,
+    clean,
+    figure,
+    in_percent,
+    in_points,
+    interval,
+    signed_points,
+)
 from choose.report.candidate_order import standings
 from choose.report.decision_text import score_noun, words_in
 from choose.report.score_words import is_share
@@ -32,7 +40,7 @@ def family_table(decision: Decision, bounds: bool = True) -> FamilyTable:
 
     Args:
         decision: the record.
-        bounds: whether a difference has its interval, or half its width.
+        bounds: whether a difference has its interval, or half its width where that says as much.
     """
     known = {standing.candidate: standing for standing in standings(decision)}
     families = [f for f in decision.verdict.families if f.best in known]
@@ -105,4 +113,7 @@ def _difference(standing: Standing, bounds: bool) -> str:
         return DASH
     if bounds or gap.low is None or gap.high is None:
         return in_points(gap)
-    return f"{signed_points(gap.value)} ±{100 * max(gap.high - gap.value, gap.value - gap.low):.1f}"
+    half = max(gap.high - gap.value, gap.value - gap.low)
+    if abs(gap.value) + half > 1:  # no difference is that large
+        return interval(gap)
+    return f"{signed_points(gap.value)} ±{100 * half:.1f}"

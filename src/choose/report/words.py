@@ -6,7 +6,7 @@ is called sure from 95 %, likely from 80 %, and open below.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 from choose.errors import quoted, rows_named
 from choose.formatting import (
@@ -61,6 +61,9 @@ SURE, LIKELY = 0.95, 0.80
 
 # A family with less chance than this is not spoken of, and a loss below this is none.
 POSSIBLE, NO_LOSS = 0.02, 0.0005
+
+# Below this chance no gain is stated: it is large whenever the odds are long.
+LONG_ODDS = 0.10
 
 # Row ids that a sentence lists.
 NAMED = 5
@@ -189,7 +192,8 @@ def _may_be(decision: Decision, family: str) -> str:
     if decision.chance is not None and verdict.chance[family] > decision.chance:
         margin = points(float(decision.goal.get("margin") or 0.0))
         return f"{who} may well be enough ({told} chance): behind by under {margin}, if at all."
-    return f"{who} may be the better choice ({told} chance), by about {_points(lead)} if so."
+    by = f", by about {_points(lead)} if so" if verdict.chance[family] >= LONG_ODDS else ""
+    return f"{who} may be the better choice ({told} chance){by}."
 
 
 def _points(value: float) -> str:
@@ -204,15 +208,15 @@ _CAVEATS: dict[CaveatCode, str] = {
     "few-clusters": "{rows} of {total} test rows belong to one group or document.",
     "few-rows": "There are only {rows} test rows.",
     "labels-hide-success": "Wrong labels may be why nothing reaches the target.",
+    "leak": "{rows} of {total} test rows are also in the training file; there they were left out.",
     "looks": "These test rows have judged {rows} different settings, so a lead may be chance.",
     "may-have-seen": "{names} may have seen the test rows.",
     "ms-unknown": "Whether {names} keeps to --max-ms is not known: no answer of it was timed.",
-    "no-evidence": "The small model did no better than guessing: no evidence on {families}. Try "
-    "one with {flag}.",
+    "no-evidence": "{Families} with a small model did no better than guessing, which says nothing "
+    "about a larger {stronger} ({flag}).",
     "none-within": "{names} is nearest to your limits: {beyond}.",
     "not-asked": "{Families} {was} not part of this study.",
     "part-of-labels": "{names} {was} trained on {rows} of {whole} rows{promised}.",
-    "partly-answered": "{names} answered {rows} of {total} test rows.",
     "shift": "“{names}” is {shares}.",
     "small-model": "Only {models} {was} tried; a larger {stronger} may do better.",
     "target-open": "Whether it reaches the target is not settled.",
@@ -336,18 +340,17 @@ def step_text(decision: Decision, found: Step) -> str:
 
 
 def _left_out(decision: Decision, found: Step) -> Iterator[str]:
-    names = listed([clean(name) for name in found.names])
-    total = decision.dataset.test_rows
-    (first, lacks), *rest = found.rows.items() or [("", 0)]
-    missing = [f"{clean(first)} lacks {lacks:,} of {total:,} answers"]
-    missing += [f"{clean(name)} {rows:,}" for name, rows in rest]
-    items = "; ".join(filter(None, [names, plural(found.count or 0, "item")]))
+    items = "; ".join(
+        filter(None, [listed(list(map(clean, found.names))), plural(found.count or 0, "item")])
+    )
+    names = _by_family(decision, found.names)
     again = f"; also repeat {listed(found.again)}" if found.again else ""
+    go_on = "Answer more rows" if found.whole else "Finish what was left out"
     said = {
         "begin": f"Allow more time: the budget ended before {names} had answered anything{again}.",
         "begin-paid": f"Allow more money: --max-usd was used up before {names} had answered "
         "anything.",
-        "finish-rows": f"Finish what was left out: {listed(missing)}{again}.",
+        "finish-rows": f"{go_on}: {_lacking(decision, found)}{again}.",
         "finish": f"Finish what was left out ({items}).",
         "finish-paid": f"Finish what was left out ({items}): --max-usd was used up.",
     }
@@ -357,12 +360,38 @@ def _left_out(decision: Decision, found: Step) -> Iterator[str]:
     yield _on(found)
 
 
+def _by_family(decision: Decision, names: Sequence[str]) -> str:
+    """Return ``retrieval and fine-tuning (lora, setfit)``: candidates that no table names."""
+    families: dict[str, list[str]] = {}
+    for standing in decision.standings:
+        if standing.candidate in names:
+            families.setdefault(standing.family, []).append(clean(standing.candidate))
+    told = [
+        family if members == [family] else f"{called(decision, family)} ({', '.join(members)})"
+        for family, members in families.items()
+    ]
+    return listed(told or list(map(clean, names)))
+
+
+def _lacking(decision: Decision, found: Step) -> str:
+    """Return how many answers the members in the table lack, and how many others lack some."""
+    shown = {family.best for family in decision.verdict.families}
+    own = [(clean(name), rows) for name, rows in found.rows.items() if name in shown]
+    (first, lacks), *rest = own or [("", 0)]
+    missing = [f"{first} lacks {lacks:,} of {decision.dataset.test_rows:,} answers"] if own else []
+    missing += [f"{name} {rows:,}" for name, rows in rest]
+    if others := len(found.rows) - len(own):
+        missing.append(f"{plural(others, 'other candidate')} lack{'s' * (others == 1)} some")
+    return listed(missing)
+
+
 def _on(found: Step) -> str:
     """Say how the same command goes on: with more time, or more money."""
     if found.minutes is None:
         return _PAY
     more = " and a higher --max-usd" if found.paid else ""
-    return f"The same command with --budget {found.minutes:.0f}m{more} continues from here."
+    rest = f"; all of it takes about {duration(60 * found.whole)}" if found.whole else ""
+    return f"The same command with --budget {found.minutes:.0f}m{more} continues from here{rest}."
 
 
 def _repeat(decision: Decision, found: Step) -> Iterator[str]:
@@ -477,10 +506,11 @@ def _add(decision: Decision, found: Step) -> Iterator[str]:
 def _stronger(decision: Decision, found: Step) -> Iterator[str]:
     more, noun = words_in(decision).stronger, score_noun(decision.goal)
     which = "a stronger" if found.names else "an"
-    rows = f"these {plural(found.count, 'row')}" if found.count else "these rows"
+    rows = f" on these {plural(found.count, 'row')}" if found.count else ""
+    margin = points(float(decision.goal.get("margin") or 0.0))
     yield (
-        f"Try {which} {more.what} ({more.flag}): one that gets over "
-        f"{scored(found.share or 0.0, noun)} on {rows} may become the recommendation."
+        f"Try {which} {more.what} ({more.flag}). It is worth using if it gets over "
+        f"{scored(found.share or 0.0, noun)}{rows}, {margin} more than {clean(decision.pick)}."
     )
 
 
@@ -546,7 +576,8 @@ def reading(decision: Decision) -> Iterator[str]:
     models = [s for s in decision.loss_splits if families.get(s.candidate) != "baseline"]
     own = [s for s in decision.loss_splits if s.candidate == decision.pick]
     for split in best_first(own or models, decision.pick)[:1]:
-        yield f"{_passages(split)} {_lost(split)}"
+        copies = families[split.candidate] == "baseline"
+        yield f"{_passages(split, copies)} {_lost(split)}"
         if (form := split.format) and form.largest >= SURELY and above_0(form.loss):
             yield (
                 f"Format would cost it most ({_loss(form)}), but needs no training: its answers "
@@ -560,16 +591,20 @@ def reading(decision: Decision) -> Iterator[str]:
             )
 
 
-def _passages(split: LossSplit) -> str:
-    """Say what passages bring: scores out of 100 with those found, the right one, and none."""
+def _passages(split: LossSplit, copies: bool) -> str:
+    """Say what passages bring: scores out of 100 with those found, the right one, and none.
+
+    Without a passage, a baseline has nothing to copy from: it is not said to need them.
+    """
     found, right, none = (
         in_percent(score.value).removesuffix(" %")
         for score in (split.retrieved, split.gold, split.nothing)
     )
+    said = "" if copies else _PASSAGES[split.passages]
+    without = "" if copies else f", {none} with none"
     return (
-        f"{_PASSAGES[split.passages]}{clean(split.candidate)} scores {found} with the passages "
-        f"that it finds, {right} with the right one, {none} with none "
-        f"({plural(split.rows, 'row')})."
+        f"{said}{clean(split.candidate)} scores {found} with the passages that it finds, {right} "
+        f"with the right one{without} ({plural(split.rows, 'row')})."
     )
 
 
@@ -785,7 +820,7 @@ def headline(decision: Decision) -> str:
 
 def rare_sentence(rare: RareLabel) -> str:
     """Say how many rows of a rare label the named candidate misses, and who misses fewest."""
-    label = f"{in_percent(rare.share)} are “{clean(rare.label)}”"
+    label = f"{in_percent(rare.share)} of the test rows are “{clean(rare.label)}”"
     shown = list(rare.figures[:1])
     best = min(rare.figures, key=lambda f: f.rows - f.found, default=None)
     if best is not None and best not in shown and best.found >= shown[0].found + 1:

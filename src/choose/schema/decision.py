@@ -174,7 +174,6 @@ CaveatCode = Literal[
     "agreement",
     "few-rows",
     "few-clusters",
-    "partly-answered",
     "part-of-labels",
     "failed",
     "small-model",
@@ -184,6 +183,7 @@ CaveatCode = Literal[
     "target-open",
     "looks",
     "shift",
+    "leak",
     "check-failed",
     "not-asked",
     "none-within",
@@ -197,17 +197,18 @@ class Caveat(Record):
 
     Attributes:
         code: ``few-rows`` and ``few-clusters``: test rows, or rows of the largest cluster (`rows`);
-            ``partly-answered``: the named candidate answered `rows`; ``part-of-labels``: the best
-            members of families that learned from `rows` of the `whole` training rows; ``failed``;
-            ``small-model``: models that were prompted; ``no-evidence``: families whose small model
-            does no better than guessing, which says nothing of them; ``may-have-seen``: candidates
-            whose model may know the test rows; ``labels-hide-success``, ``target-open``; ``looks``:
-            how often these rows were judged (`rows`); ``shift``: a label that is far more, or less,
-            common among the test rows (`shares`: of training and test rows); ``check-failed``: a
-            gate; ``not-asked``: families that the study leaves out; ``agreement``: the named one's
-            answers are taken for right ones; ``none-within``: the candidate that is nearest to the
-            limits, which all break; ``ms-unknown``, ``usd-unknown``: the named candidate may break
-            a limit, as its time or price is not known.
+            ``part-of-labels``: the members that stand for families and learned from `rows` of the
+            `whole` training rows; ``failed``; ``small-model``: models that were prompted;
+            ``no-evidence``: families whose small model does no better than guessing, which says
+            nothing of them; ``may-have-seen``: candidates whose model may know the test rows;
+            ``labels-hide-success``, ``target-open``; ``looks``: how often these rows were judged
+            (`rows`); ``shift``: a label that is far more, or less, common among the test rows
+            (`shares`: of training and test rows); ``leak``: test rows that the training file held
+            too (`rows`); ``check-failed``: a gate; ``not-asked``: families that the study leaves
+            out; ``agreement``: the named one's answers are taken for right ones; ``none-within``:
+            the candidate that is nearest to the limits, which all break; ``ms-unknown``,
+            ``usd-unknown``: the named candidate may break a limit, as its time or price is not
+            known.
         names: candidates, models, families or gates.
         promised: the score that one such member promises with all training rows, where another
             learned from more.

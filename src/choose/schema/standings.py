@@ -144,6 +144,7 @@ class Step(Record):
         gained: what the last labels gained.
         value: the accuracy it is expected to add, with its interval; null where not known.
         minutes: of a person's or the machine's time, at most; null where not known.
+        whole: minutes of all that was left out, where that takes longer.
         usd: what these cost.
         command: what to type, without a prompt; null where nothing is to be typed.
     """
@@ -163,6 +164,7 @@ class Step(Record):
     gained: Interval | None = None
     value: Interval | None = None
     minutes: float | None = None
+    whole: float | None = None
     usd: float | None = None
     command: str | None = None
 

@@ -68,6 +68,7 @@ def dataset_tables(dataset: Dataset) -> tuple[pl.DataFrame, dict[str, Any]]:
         "fingerprint": dataset.fingerprint,
         "division": dataset.division,
         "findings": list(dataset.findings),
+        "leaked": dataset.leaked,
         "task": {"kind": task.kind, **task.facts()},
         # The order of a pool decides its prefixes, so it is stored with the division.
         "folds": [{"pool": list(f.pool), "questions": list(f.questions)} for f in dataset.folds],
@@ -114,6 +115,7 @@ def dataset_from(table: pl.DataFrame, facts: Mapping[str, Any]) -> Dataset:
         clusters={r["id"]: r["cluster"] for r in table.iter_rows(named=True) if r["cluster"]},
         difficulty=_difficulty(facts),
         findings=tuple(facts["findings"]),
+        leaked=int(facts["leaked"]),
     )
 
 

@@ -49,6 +49,8 @@ def _caveats(case: Case, gates: Sequence[Gate], looks: int) -> Iterator[Caveat]:
         yield Caveat(code="check-failed", names=failed)
     if (shift := case.shift) is not None:
         yield Caveat(code="shift", names=(shift.label,), shares=(shift.training, shift.test))
+    if case.leaked:
+        yield Caveat(code="leak", rows=case.leaked)
     if may_hide_success(case):
         yield Caveat(code="labels-hide-success")
     if rows.one_cluster:
@@ -61,10 +63,7 @@ def _caveats(case: Case, gates: Sequence[Gate], looks: int) -> Iterator[Caveat]:
         yield Caveat(code="no-evidence", names=blind)
     elif case.family not in PROMPTED and (small := small_models(contenders)):
         yield Caveat(code="small-model", names=small)
-    main = contenders.panel[case.name].main
-    if main is not None and not main.complete.all():
-        yield Caveat(code="partly-answered", names=(case.name,), rows=int(main.complete.sum()))
-    yield from _part_of_labels(contenders)
+    yield from _part_of_labels(case)
     if case.selection.target == "open":
         yield Caveat(code="target-open")
     if names := tuple(c.info.name for c in contenders.panel.candidates if c.errors):
@@ -87,9 +86,10 @@ def _limits_unknown(case: Case) -> Iterator[Caveat]:
         yield Caveat(code="usd-unknown", names=(case.name,))
 
 
-def _part_of_labels(contenders: Contenders) -> Iterator[Caveat]:
-    """Yield which families' best members learned from few rows, and what one of them promises."""
-    best = [contenders.panel[name] for name in contenders.best.values()]
+def _part_of_labels(case: Case) -> Iterator[Caveat]:
+    """Yield which members that stand for families learned from few rows, and what one promises."""
+    contenders = case.contenders
+    best = [contenders.panel[name] for name in case.members.values()]
     taught = [c for c in best if c.info.learns and not c.info.given and c.main is not None]
     for pool in sorted({c.pool for c in taught if c.pool < c.whole}):
         own = [c for c in taught if c.pool == pool]

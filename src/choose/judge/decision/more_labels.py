@@ -38,6 +38,9 @@ Z = 1.96
 # Chances of a decision for which the number of rows is given.
 EVEN, LIKELY = 0.5, 0.8
 
+# Pools of at most this share of another differ by more than the rows of a fold.
+SMALLER = 0.75
+
 # Beyond this multiple of the rows at hand, more rows are not advice.
 FARTHEST = 20
 
@@ -45,14 +48,21 @@ FARTHEST = 20
 _STEP = 1.02
 
 
+def learned_from_all(contenders: Contenders, names: Sequence[str]) -> list[str]:
+    """Return the candidates that had nearly all labels: to others, labels at hand come first."""
+    return [n for n in names if (c := contenders.panel[n]).pool > SMALLER * c.whole]
+
+
 def forecast_nearest_target(contenders: Contenders) -> CurveForecast | None:
     """Return the forecast that most probably reaches the target."""
-    forecasts = [f for name in contenders.names if (f := contenders.curves.forecasts[name]).target]
+    names = learned_from_all(contenders, contenders.names)
+    forecasts = [f for name in names if (f := contenders.curves.forecasts[name]).target]
     return max(forecasts, key=lambda f: f.target.probability if f.target else 0.0, default=None)
 
 
 def forecast_of_margin(contenders: Contenders, names: Sequence[str]) -> CurveForecast | None:
     """Return the forecast that most probably gains the margin, if that is likely."""
+    names = learned_from_all(contenders, names)
     forecasts = [f for name in names if likely((f := contenders.curves.forecasts[name]).margin)]
     return max(forecasts, key=lambda f: f.margin.probability if f.margin else 0.0, default=None)
 
@@ -86,8 +96,8 @@ class LabelGain:
 
 
 def gain_from_labels(candidate: CandidateScores) -> LabelGain | None:
-    """Return the gain since the largest measured pool of at most 3/4 of the compared size."""
-    sizes = [size for size in candidate.sizes if size <= 0.75 * candidate.pool]
+    """Return the gain since the largest measured pool that is `SMALLER` than the compared one."""
+    sizes = [size for size in candidate.sizes if size <= SMALLER * candidate.pool]
     if candidate.main is None or not sizes or not candidate.info.learns:
         return None
     sides = full_pool(candidate), other_pool(candidate, candidate.sizes[max(sizes)])
@@ -110,7 +120,7 @@ def steepest_gain(contenders: Contenders, names: tuple[str, ...]) -> LabelGain |
     """
     gains = [
         r
-        for name in names
+        for name in learned_from_all(contenders, names)
         if not flattens(contenders, name)
         and (r := gain_from_labels(contenders.panel[name])) is not None
         and r.gained.low > 0

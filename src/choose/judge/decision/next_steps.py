@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from typing import NamedTuple
 
 from choose.judge.decision.rule import Case, deciding_difference
 from choose.judge.scores.score_tables import CLEAN, CandidateScores
@@ -14,8 +15,9 @@ LATE: tuple[Reason, ...] = ("out-of-time", "out-of-money")
 
 
 # A step names the first of these budgets, in minutes, that holds `SHARED` times the remaining work,
-# because other trials run too, and `FIT_SHARE` times a fit that the last budget could not hold.
-BUDGETS, SHARED, FIT_SHARE = (5, 10, 15, 30, 60, 120, 240), 3, 2
+# because other trials run too, and `FIT_SHARE` times a fit that the last budget could not hold; of
+# the work at most `LONGER` times what was spent so far, which doubles rows and labels twice.
+BUDGETS, SHARED, FIT_SHARE, LONGER = (5, 10, 15, 30, 60, 120, 240), 3, 2, 4
 
 # Runs that a study needs to measure the variance between runs well.
 ENOUGH_RUNS = 5
@@ -37,10 +39,17 @@ def runs_to_repeat(case: Case) -> list[CandidateScores]:
     ]
 
 
+class Further(NamedTuple):
+    """The minutes of a budget, and those of all remaining work where that takes longer."""
+
+    minutes: int
+    whole: float | None = None
+
+
 def budget_for(
     case: Case, rows: Mapping[str, int], runs: Mapping[str, int], fits: Collection[float]
-) -> int:
-    """Return the minutes of the one budget that every step names: the same command does all.
+) -> Further:
+    """Return the one budget that every step names: the same command does all.
 
     Other trials, of which nothing is known here, get half an hour.
 
@@ -51,14 +60,23 @@ def budget_for(
         fits: forecast seconds of fits that the last budget could not hold.
     """
     if not (rows or runs or fits):
-        return BUDGETS[3]
+        return Further(BUDGETS[3])
     panel = case.contenders.panel
     left = [_seconds_of_rest(panel[name], count) for name, count in rows.items()]
     left += [_seconds_of_runs(panel[name], trials) for name, trials in runs.items()]
     known = [seconds for seconds in left if seconds is not None]
-    needed = max(SHARED * sum(known), FIT_SHARE * max(fits, default=0.0)) / 60
-    unsure = len(known) < len(left) or bool(fits)
-    return next((m for m in BUDGETS if m >= max(needed, BUDGETS[2] * unsure)), BUDGETS[-1])
+    work, fit = SHARED * sum(known) / 60, FIT_SHARE * max(fits, default=0.0) / 60
+    unsure = BUDGETS[2] if len(known) < len(left) or fits else 0
+    most = LONGER * _seconds_so_far(case) / 60
+    needed = max(min(work, most), fit, unsure)
+    minutes = next((m for m in BUDGETS if m >= needed), BUDGETS[-1])
+    return Further(minutes, work if work > minutes else None)
+
+
+def _seconds_so_far(case: Case) -> float:
+    """Return the seconds of all fits on clean rows, as if each had run alone."""
+    tables = (t for c in case.contenders.panel.candidates for t in c.by_pool.values())
+    return sum(run.seconds_alone or 0.0 for table in tables for run in table.runs)
 
 
 def _seconds_of_rest(candidate: CandidateScores, rows: int) -> float | None:

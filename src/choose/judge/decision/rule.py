@@ -166,7 +166,8 @@ class Case:
 
     `written` tells whether answers are free texts; `left_out` was planned and not measured; no
     document is known to hold the answers of the questions `unanswered`; `long_answers` is the
-    median number of words of right answers where these are texts, None where they are a few words.
+    median number of words of right answers where these are texts, None where they are a few words;
+    `leaked` test rows were in the training file too.
     """
 
     contenders: Contenders
@@ -183,6 +184,7 @@ class Case:
     long_answers: float | None = None
     shift: Shift | None = None
     agreement: str = ""
+    leaked: int = 0
 
     @property
     def name(self) -> str:
@@ -240,6 +242,12 @@ class Case:
     def family(self) -> Family:
         """Return the family that is adopted, or used in the interim."""
         return self.contenders.family(self.name)
+
+    @cached_property
+    def members(self) -> dict[Family, str]:
+        """Return the member that stands for each measured family: its best, or the named one."""
+        best = dict(self.contenders.best)
+        return best if self.name in self.contenders.floors else {**best, self.family: self.name}
 
     @cached_property
     def beside(self) -> str | None:

@@ -30,6 +30,7 @@ from choose.judge.decision.more_labels import (
 )
 from choose.judge.decision.next_steps import (
     ENOUGH_RUNS,
+    Further,
     budget_for,
     planned_runs,
     runs_to_repeat,
@@ -108,20 +109,20 @@ def _every_step(case: Case, gates: tuple[Gate, ...]) -> list[Step]:
     waiting, planned = _waiting(case), planned_runs(case)
     # Candidates that have not begun come first; of the others, no rows are named beside them.
     unfinished = {} if waiting else _unfinished(case)
-    minutes = budget_for(case, unfinished, planned, waiting.values())
+    further = budget_for(case, unfinished, planned, waiting.values())
     again = bool(unfinished or {*waiting} - case.unpaid) and not case.unpaid.issuperset(planned)
     return [
         *_mend_format(case),
-        *(_begin(case, waiting, planned, minutes) if waiting else _add_families(case)),
+        *(_begin(case, waiting, planned, further) if waiting else _add_families(case)),
         *_documents(case),
         *_conflicts(case),
         *(check if worth_most else ()),
-        *_evaluate(case, unfinished, planned, minutes),
-        *(() if again else _repeat(case, planned, minutes)),
+        *_evaluate(case, unfinished, planned, further),
+        *(() if again else _repeat(case, planned, further)),
         *_stronger(case, gates),
         *_cascade(case),
         *(() if worth_most else check),
-        *(_finish(case, minutes) if not (unfinished or waiting or planned) else ()),
+        *(_finish(case, further) if not (unfinished or waiting or planned) else ()),
         *_more_labels(case),
         *_separate(case),
     ]
@@ -327,17 +328,18 @@ def _waiting(case: Case) -> dict[str, float]:
     return {info.name: case.long_fits.get(info.name, 0.0) for info in waiting}
 
 
-def _go_on(case: Case, names: Collection[str], minutes: int) -> dict[str, Any]:
+def _go_on(case: Case, names: Collection[str], further: Further) -> dict[str, Any]:
     """Return the budget with which the same command goes on, and whether it takes money too."""
     return {
-        "minutes": float(minutes),
-        "command": f"{STUDY} --budget {minutes}m",
+        "minutes": float(further.minutes),
+        "whole": further.whole,
+        "command": f"{STUDY} --budget {further.minutes}m",
         "paid": not case.unpaid.isdisjoint(names),
     }
 
 
 def _begin(
-    case: Case, waiting: dict[str, float], planned: Mapping[str, int], minutes: int
+    case: Case, waiting: dict[str, float], planned: Mapping[str, int], further: Further
 ) -> Iterator[Step]:
     """Yield the candidates of which nothing was evaluated within the budget."""
     late = [name for name in waiting if name not in case.unpaid]
@@ -352,12 +354,12 @@ def _begin(
             again=_repeats(case, planned),
             slow=slow if waiting[slow] else None,
             seconds=waiting[slow] or None,
-            **_go_on(case, [*waiting], minutes),
+            **_go_on(case, [*waiting], further),
         )
 
 
 def _evaluate(
-    case: Case, unfinished: dict[str, int], planned: Mapping[str, int], minutes: int
+    case: Case, unfinished: dict[str, int], planned: Mapping[str, int], further: Further
 ) -> Iterator[Step]:
     """Yield the rows that are labelled and not evaluated, which come before new ones."""
     if unfinished:
@@ -366,7 +368,7 @@ def _evaluate(
             code="finish-rows",
             rows=unfinished,
             again=_repeats(case, planned),
-            **_go_on(case, [*unfinished], minutes),
+            **_go_on(case, [*unfinished], further),
         )
 
 
@@ -375,18 +377,18 @@ def _repeats(case: Case, planned: Mapping[str, int]) -> tuple[str, ...]:
     return tuple(name for name in planned if name not in case.unpaid)
 
 
-def _finish(case: Case, minutes: int) -> Iterator[Step]:
+def _finish(case: Case, further: Further) -> Iterator[Step]:
     left = [one for one in case.left_out if one.reason not in FOR_GOOD]
     parts = tuple(dict.fromkeys(part for one in left for part in one.trials))
     facts: dict[str, Any] = {"names": parts, "count": len(left)}
     if left and all(one.reason == "out-of-money" for one in left):
         yield Step(kind="evaluate-rest", code="finish-paid", command=PLAN, **facts)
     elif left:
-        on = _go_on(case, list(case.unpaid), minutes)
+        on = _go_on(case, list(case.unpaid), further)
         yield Step(kind="evaluate-rest", code="finish", **facts, **on)
 
 
-def _repeat(case: Case, planned: Mapping[str, int], minutes: int) -> Iterator[Step]:
+def _repeat(case: Case, planned: Mapping[str, int], further: Further) -> Iterator[Step]:
     """Yield more runs of candidates in question.
 
     Runs that the study plans and had no time for need a larger budget, not more seeds.
@@ -402,7 +404,7 @@ def _repeat(case: Case, planned: Mapping[str, int], minutes: int) -> Iterator[St
     if planned and case.unpaid.issuperset(planned):
         yield Step(kind="more-runs", code="repeat-paid", command=PLAN, **facts)
     elif planned:
-        on = _go_on(case, [], minutes)
+        on = _go_on(case, [], further)
         yield Step(kind="more-runs", code="repeat-late", **facts, **on)
     else:
         command = f"{STUDY} --set seeds={ENOUGH_RUNS}"

@@ -34,7 +34,8 @@ def cheapest_first(
     """Order candidates by total cost, or by that of a fit and 1,000 answers.
 
     Costs within a factor of the least that is not yet placed pass for equal (`EQUAL_COST`); among
-    equals the simpler family comes first. A candidate whose cost is unknown comes last.
+    equals the simpler family comes first, and in it who needs no model. A candidate whose cost is
+    unknown comes last.
 
     Args:
         candidates: to order.
@@ -74,7 +75,8 @@ def _in_tiers(
             score = 0.0 if candidate.main is None else float(np.nanmean(candidate.main.right))
             return (family, len(tiers), -score, name) if unpriced else (len(tiers), family, 0, name)
         tier = max((i for i, first in enumerate(tiers) if figure >= first), default=0)
-        return (family, tier, figure, name) if unpriced else (tier, family, figure, name)
+        model = candidate.info.model is not None
+        return (family, tier, model, name) if unpriced else (tier, family, model, name)
 
     return sorted(candidates, key=place)
 
