@@ -576,7 +576,7 @@ def reading(decision: Decision) -> Iterator[str]:
     models = [s for s in decision.loss_splits if families.get(s.candidate) != "baseline"]
     own = [s for s in decision.loss_splits if s.candidate == decision.pick]
     for split in best_first(own or models, decision.pick)[:1]:
-        copies = families[split.candidate] == "baseline"
+        copies = families.get(split.candidate) == "baseline"
         yield f"{_passages(split, copies)} {_lost(split)}"
         if (form := split.format) and form.largest >= SURELY and above_0(form.loss):
             yield (
