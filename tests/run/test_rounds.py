@@ -238,6 +238,34 @@ def test_a_fit_that_does_not_fit_is_not_begun_and_its_last_one_answers_on(tmp_pa
     assert said.seconds == pytest.approx(200.0)
 
 
+def test_the_first_verdict_waits_for_a_few_rows_of_each_family(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows that take long are answered after it, and before other members of a family."""
+    monkeypatch.setattr(loop, "FIRST_SECONDS", 0.0)
+    monkeypatch.setattr(loop, "LEAST_SECONDS", 0.0)
+    monkeypatch.setattr(fakes.Sluggish, "family", "prompting")
+    one = Set(tmp_path, "tfidf", "steady", "sluggish", "remembers")
+    one.rounds = one.rounds[:1]
+    one.run(seconds=600.0)
+    ended = [(job.trial.candidate, run) for job, run in one.seen.jobs if run is not None]
+    rows = [
+        (name, len(run.asked["clean", 0]))
+        for name, run in ended
+        if name not in ("tfidf", "majority")
+    ]
+    assert rows == [
+        ("sluggish", 5),
+        ("remembers", 5),
+        ("sluggish", 25),
+        ("remembers", 25),
+        ("steady", 25),
+    ]
+    first = one.seen.standings[0]
+    assert not first.ended
+    assert first.unanswered == ["steady"]
+
+
 def test_a_budget_of_seconds_is_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fakes.Steady, "fit_seconds", 0.002)
     monkeypatch.setattr(fakes.Steady, "ask_seconds", 0.02)

@@ -27,8 +27,9 @@ from choose.tasks.exchanged_facts import drill_of
 from choose.types import Answers, Dataset, Example, Item, Task
 
 # Rows between two checks of the clock: few at first, which may take long, then as many as take
-# about so many seconds.
-FIRST_CHUNK, MOST_CHUNK, CHUNK_SECONDS = 5, 500, 2.0
+# this share of the time that is left: what a model writes for many rows at once takes far less for
+# each of them.
+FIRST_CHUNK, MOST_CHUNK, CHUNK_SHARE = 5, 500, 0.5
 
 
 def predict(strategy: Strategy, items: Sequence[Item], task: Task) -> Answers:
@@ -122,7 +123,8 @@ def predict_until(
             break
         done += len(chunk)
         each = (perf_counter() - start) / len(chunk)
-        few = max(FIRST_CHUNK, min(MOST_CHUNK, int(CHUNK_SECONDS / max(each, 1e-6))))
+        left = min(end - perf_counter(), MOST_CHUNK * each / CHUNK_SHARE)
+        few = max(FIRST_CHUNK, int(CHUNK_SHARE * left / max(each, 1e-6)))
         took = each * min(few, len(order) - done)
     return order[:done], concatenated(parts) if parts else _NONE
 

@@ -24,6 +24,7 @@ class GroupRequest:
         data: fingerprint of the labelled set, which the worker holds.
         seconds: after which work stops at its next report of progress.
         fit_seconds: after which a fit should have ended: it makes fewer steps where it would not.
+        answer_seconds: after which no more rows are begun; a few are answered in any case.
         earlier: by trial key, the runs to go on with: rows and views that they answer are kept.
         dtype: number type of models; None leaves it to the worker's environment, as the next two.
         threads: threads of models.
@@ -35,6 +36,7 @@ class GroupRequest:
     data: str
     seconds: float = inf
     fit_seconds: float = inf
+    answer_seconds: float = inf
     earlier: Mapping[str, Run] = field(default_factory=dict)
     dtype: str | None = None
     threads: int | None = None
@@ -52,8 +54,9 @@ class GroupRequest:
 
     def after(self, waited: float) -> GroupRequest:
         """Return the request with the seconds that it has waited taken off its limits."""
-        seconds, fit = (max(0.0, limit - waited) for limit in (self.seconds, self.fit_seconds))
-        return replace(self, seconds=seconds, fit_seconds=fit)
+        limits = ("seconds", "fit_seconds", "answer_seconds")
+        left = {name: max(0.0, getattr(self, name) - waited) for name in limits}
+        return replace(self, **left)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,12 +6,12 @@ This process alone writes the store. It hands requests to an executor: this proc
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from math import inf
 from time import perf_counter
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from choose.data.scenarios import Pools
 from choose.formatting import plural
@@ -39,7 +39,11 @@ CLEARLY = 0.25
 ROWS_OF_A_FAMILY = 100
 
 # The first verdict has an answer of every family: by this share of the budget, and so many seconds.
-FIRST_SHARE, FIRST_SECONDS = 0.2, 60.0
+FIRST_SHARE, FIRST_SECONDS = 0.2, 45.0
+
+# Share of the seconds of a candidate's first request in which its fit should end, and the most of
+# these; a candidate of the first verdict has a few seconds at least.
+FIT_OF_SHARE, FIRST_FIT, LEAST_SECONDS = 0.6, 20.0, 8.0
 
 # A slow candidate is fitted again on so many times the rows where that is sure to end in time: all
 # its fits then take a third more than the last one, and not twice as long.
@@ -182,6 +186,28 @@ def run_rounds(
     return loop.run()
 
 
+class Needed(NamedTuple):
+    """The forecast of some jobs: seconds of each fit, of all answers, and of a few; dollars."""
+
+    fits: list[float]
+    answers: float
+    chunk: float
+    dollars: float
+
+    @property
+    def seconds(self) -> float:
+        """Return the seconds of all."""
+        return sum(self.fits) + self.answers
+
+
+class Limits(NamedTuple):
+    """The seconds after which a request ends, its fit should, and no further rows are begun."""
+
+    all: float
+    fit: float
+    answers: float = inf
+
+
 @dataclass
 class _Loop:
     rounds: Sequence[Round]
@@ -318,64 +344,113 @@ class _Loop:
 
     def _execute(self, round: Round, wanted: Mapping[str, Sequence[Job]]) -> None:
         """Run requests as workers become free, and take their results."""
-        waiting = [(name, list(wanted[name])) for name in sorted(wanted, key=self._turn)]
+        waiting = [*wanted.values()]
         flying: dict[int, tuple[GroupRequest, int]] = {}
         while waiting or flying:
             while waiting and self.executor.free:
-                name, jobs = waiting[0]
+                jobs, *waiting = self._sorted(round, waiting)
+                name = jobs[0].trial.candidate
                 together = MOST_TOGETHER if hasattr(self.classes[name], "fit_group") else 1
-                some, rest = jobs[:together], jobs[together:]
-                waiting[:1] = [(name, rest)] if rest else []
-                if (request := self._request(round, some, [n for n, _ in waiting])) is not None:
+                if rest := jobs[together:]:
+                    waiting.append(rest)
+                if (request := self._request(round, jobs[:together], waiting)) is not None:
                     flying[request.number] = request, 1
-                    self.watch.job(some[0], None)
+                    self.watch.job(jobs[0], None)
                     self.executor.submit(request)
             if not flying:
                 continue
             with closing(self.executor.results()) as results:
                 for result in results:
-                    self._take(round, result, flying)
+                    if cut := self._take(round, result, flying):
+                        waiting.append(cut)
+
+    def _sorted(self, round: Round, waiting: Iterable[Sequence[Job]]) -> list[Sequence[Job]]:
+        """Return jobs by candidate in the order of their turns; fast ones come first.
+
+        In the first round a family with fewer answers precedes others, by the same member until it
+        has all. Later the likelier a second is to be spent on the one to use, the earlier.
+        """
+
+        def turn(jobs: Sequence[Job]) -> tuple[float, ...]:
+            name = jobs[0].trial.candidate
+            if not self._is_slow(name):
+                return (0,)
+            if round.number:
+                chance = self.chances.candidates.get(name, 0.0) if self.chances else 0.0
+                return 1, -chance / max(self._needed(jobs).seconds, 1e-3)
+            own = self._rows_answered(name)
+            family = [
+                n for n in self._compared if self.classes[n].family == self.classes[name].family
+            ]
+            most = min(round.ask, max(map(self._rows_answered, family), default=0))
+            return 1, most, own if most == round.ask else -own
+
+        return sorted(waiting, key=turn)
+
+    def _needed(self, jobs: Sequence[Job]) -> Needed:
+        """Return the forecast of some jobs of a candidate."""
+        name = jobs[0].trial.candidate
+        pace = self.paces.get(name) or Pace(times=self._times(name))
+        fits = [pace.fit_seconds(job) if self._needs_fit(job) else 0.0 for job in jobs]
+        more = [max(0, job.ask - self._had(job)) for job in jobs]
+        answers = (pace.answer_seconds(j, self.pools.dataset, self._had(j)) for j in jobs)
+        return Needed(
+            fits, sum(answers), FIRST_CHUNK * (pace.answer or 0.0), pace.dollars * sum(more)
+        )
+
+    def _had(self, job: Job) -> int:
+        """Return how many test rows of a job are answered."""
+        run = self.runs.get(job.trial.key)
+        return len(run.asked.get(CLEAN, ())) if run else 0
 
     def _request(
-        self, round: Round, jobs: Sequence[Job], waiting: Sequence[str]
+        self, round: Round, jobs: Sequence[Job], waiting: Sequence[Sequence[Job]]
     ) -> GroupRequest | None:
         """Return the request of some jobs; None where it would not end in time."""
-        name, left = jobs[0].trial.candidate, self.budget.left()
-        first = name not in self._compared
-        pace = self.paces.setdefault(name, Pace(times=self._times(name)))
-        fits = [pace.fit_seconds(job) if self._needs_fit(job) else 0.0 for job in jobs]
-        before = [self.runs.get(job.trial.key) for job in jobs]
-        had = [len(run.asked.get(CLEAN, ())) if run else 0 for run in before]
-        each = zip(jobs, had, strict=True)
-        answering = sum(pace.answer_seconds(j, self.pools.dataset, n) for j, n in each)
-        if not any(fits):  # what is answered until the end counts
-            answering = min(answering, FIRST_CHUNK * (pace.answer or 0.0))
-        needed = sum(fits) + answering
-        usd = sum(pace.dollars * max(0, j.ask - n) for j, n in zip(jobs, had, strict=True))
-        reserve = (
-            RESERVE if round.number and round.part == COMPARISON and self._is_slow(name) else 0
-        )
-        if left <= 0 or not self.budget.fits(needed, dollars=usd, reserve=reserve):
-            self._cannot(jobs, max(fits), left=left, paid=self.budget.pays(usd))
+        name, left, needed = jobs[0].trial.candidate, self.budget.left(), self._needed(jobs)
+        slow = round.number and round.part == COMPARISON and self._is_slow(name)
+        reserve = RESERVE if slow else 0
+        # What is answered until the end counts.
+        seconds = needed.seconds if any(needed.fits) else min(needed.answers, needed.chunk)
+        if left <= 0 or not self.budget.fits(seconds, dollars=needed.dollars, reserve=reserve):
+            paid = self.budget.pays(needed.dollars)
+            self._cannot(jobs, max(needed.fits), left=left, paid=paid)
             return None
         self._numbers += 1
-        seconds, fit_seconds = left, (SLOW_SHARE if self._is_slow(name) else FAST_SHARE) * left
-        leads = len({self.classes[n].family for n in (name, *waiting) if self._is_slow(n)})
-        if first or not any(fits):
-            seconds = left / max(1, leads)
-        if first and self.budget.seconds is not None:
-            fit_seconds = min(FIRST_SHARE * self.budget.seconds, FIRST_SECONDS) / max(3, leads)
-        self._aims |= {
-            job.trial.key: fit_seconds for job, n in zip(jobs, had, strict=True) if not n
-        }
+        others = {other[0].trial.candidate for other in waiting}
+        limits = self._limits(name, {name, *others}, left=left, fits=any(needed.fits))
+        new = [job.trial.key for job in jobs if not self._had(job)]
+        self._aims |= dict.fromkeys(new, limits.fit)
+        before = (self.runs.get(job.trial.key) for job in jobs)
         return GroupRequest(
             number=self._numbers,
             jobs=tuple(jobs),
             data=self._data,
-            seconds=seconds,
-            fit_seconds=fit_seconds,
             earlier={run.trial.key: run for run in before if run is not None},
+            seconds=limits.all,
+            fit_seconds=limits.fit,
+            answer_seconds=limits.answers,
         )
+
+    def _limits(self, name: str, waiting: Collection[str], *, left: float, fits: bool) -> Limits:
+        """Return the limits of a request in seconds; `waiting` are candidates of this round.
+
+        The first verdict waits for a candidate of every slow family: these share its seconds, and
+        rows that take longer are answered after it. The others share what is left.
+        """
+        slow = [n for n in waiting if self._is_slow(n)]
+        families = {self.classes[n].family for n in slow}
+        if not self._is_slow(name) or self.budget.seconds is None:
+            return Limits(left, FAST_SHARE * left)
+        if name in self._compared:
+            return Limits(left if fits else left / len(families), SLOW_SHARE * left)
+        share, hard = left / len(slow), left
+        if unanswered := families & self._unanswered_families():
+            verdict = min(FIRST_SHARE * self.budget.seconds, FIRST_SECONDS)
+            least = min(LEAST_SECONDS, share)
+            share = max(least, (verdict - self.budget.elapsed) / len(unanswered))
+            hard = left / len(unanswered)
+        return Limits(hard, min(FIT_OF_SHARE * share, FIRST_FIT), share)
 
     def _times(self, name: str) -> float:
         """Return how many times the assumed seconds a candidate takes: of slow ones, the least.
@@ -386,11 +461,6 @@ class _Loop:
             return 1.0
         slow = [pace for name, pace in self.paces.items() if self._is_slow(name) and pace.fits]
         return min((pace.times for pace in slow), default=0.0)
-
-    def _turn(self, name: str) -> tuple[bool, float]:
-        """Return when a candidate's turn is: fast ones, then the likeliest to be the one to use."""
-        chance = self.chances.candidates if self.chances else {}
-        return self._is_slow(name), -chance.get(name, 0.0)
 
     def _is_slow(self, name: str) -> bool:
         return not self.classes[name].cheap
@@ -422,13 +492,13 @@ class _Loop:
 
     def _take(
         self, round: Round, result: GroupResult, flying: dict[int, tuple[GroupRequest, int]]
-    ) -> None:
-        """Store what came of a request."""
+    ) -> list[Job]:
+        """Store what came of a request; return jobs that go on after the first verdict."""
         request, attempts = flying[result.number]
         if result.lost and attempts < ATTEMPTS:
             flying[result.number] = request, attempts + 1
             self.executor.submit(request)
-            return
+            return []
         by_key = {job.trial.key: job for job in request.jobs}
         runs = list(result.runs)
         if result.lost:
@@ -450,6 +520,9 @@ class _Loop:
         if not self._told and not self._unanswered_families():
             self._tell(round, ended=False)
             self._told = True
+        if not result.last or result.stopped or request.answer_seconds == inf:
+            return []
+        return [j for j in request.jobs if j.trial.key in self.runs and not self._answered(j)]
 
     def _count_dollars(self, run: Run, before: Run | None) -> None:
         """Count what the answers of a run have cost."""
@@ -600,7 +673,7 @@ class _Loop:
                 )
 
     def _rows_answered(self, name: str) -> int:
-        runs = (self.runs[job.trial.key] for job in self._compared[name].values())
+        runs = (self.runs[job.trial.key] for job in self._compared.get(name, {}).values())
         return sum(len(run.asked.get(CLEAN, ())) for run in runs)
 
 

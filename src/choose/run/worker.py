@@ -67,7 +67,8 @@ class Worker:
             yield from self._run(request)
 
     def _run(self, request: GroupRequest) -> Iterator[GroupResult]:
-        number, end = request.number, perf_counter() + request.seconds
+        number = request.number
+        end = perf_counter() + min(request.seconds, request.answer_seconds)
         fits = {key: self.fits[key] for key in request.keys if key in self.fits}
         with time_limit(request.seconds):
             try:

@@ -20,14 +20,15 @@ from choose.models.lora.training_run import (
     TrainingRun,
     frozen_weights,
 )
-from choose.progress import decided_in_time, report_progress, seconds_to_aim
+from choose.progress import decided_in_time, report_progress, seconds_left, seconds_to_aim
 
 # Trained tokens after which freed memory is released: seldom enough to cost nothing, and often
 # enough, since the longer a step's texts are the more of it they leave.
 RELEASE_EVERY_TOKENS = 2_400
 
-# Steps after which a training's pace is known, and rows that a shortened one sees at least or all.
-FIRST_STEPS, LEAST_ROWS = 3, 250
+# Steps after which a training's pace is known, and rows that a shortened one sees at least or all:
+# so many, or as many as it can read in this share of all the time that is left for fit and answers.
+FIRST_STEPS, LEAST_ROWS, SHARE_OF_FIT = 3, 250, 0.7
 
 # More than any trial has steps: separates the random seeds of trials.
 MAX_STEPS = 10**6
@@ -115,7 +116,8 @@ def _run_steps(runs: Sequence[TrainingRun]) -> None:
 def shorten(runs: Sequence[TrainingRun], seconds: float, part: tuple[float, float]) -> None:
     """Shorten schedules that would end after what is aimed at, by the pace of the steps so far.
 
-    None is before `FIRST_STEPS`, which set up, or below `LEAST_ROWS`: two steps say nothing.
+    None is before `FIRST_STEPS`, which set up, or below `LEAST_ROWS` if these can be read at all:
+    two steps say nothing.
     """
     done, total = part
     steps, left = max(run.step for run in runs), seconds_to_aim()
@@ -123,7 +125,8 @@ def shorten(runs: Sequence[TrainingRun], seconds: float, part: tuple[float, floa
     last = whole = max(run.schedule.steps for run in runs)
     if not early and left < (total - done) * seconds / done:
         least = max(-(-min(len(r.rows), LEAST_ROWS) // r.schedule.batch_size) for r in runs)
-        last = min(whole, max(least, steps + max(1, int(left * steps / seconds))))
+        most = steps + SHARE_OF_FIT * seconds_left() * steps / seconds
+        last = int(min(whole, max(min(least, most), steps + max(1.0, left * steps / seconds))))
     last = int(decided_in_time(f"steps after step {steps}", last, whole))
     for run in (run for run in runs if not run.finished):
         run.shorten(last)
