@@ -169,7 +169,7 @@ def test_packages_that_share_a_name_with_a_function_are_called_and_imported(tmp_
     assert "60 test rows" in repr(checked)
     assert "Wrong labels" in checked._repr_html_()
     assert checked.labels_to_check().columns[0] == "id"
-    assert "headline" in dir(checked)
+    assert "reach" in dir(checked)
     planned = choose.plan(TEXTS, LABELS, strategies="tfidf")
     assert "2 candidates on 60 test rows" in repr(planned)
     assert planned.budget == 600

@@ -18,7 +18,9 @@ from choose.cli.options import overrides
 from choose.conformance import pool
 from choose.data.dataset import load_dataset
 from choose.formatting import measured
+from choose.report import check_words
 from choose.report.terminal.decision_page import typed_here
+from choose.schema.check import Check
 from choose.schema.decision import Decision
 from choose.schema.standings import Step
 from choose.store.store import Store
@@ -53,6 +55,11 @@ def studied(built: Path, tmp_path: Path) -> Decision:
     return report(Path(".choose", "st"))
 
 
+def wrong_labels(record: Check) -> str:
+    line = next(line for line in record.lines if line.topic == "wrong-labels")
+    return check_words.line(record, line)
+
+
 def test_check_shows_the_list_of_the_study(studied: Decision) -> None:
     """22 doubted labels (check), 29 (report), 50, 6 and 23: now one list, order and count."""
     checked = plan.check("words.csv").record
@@ -62,7 +69,7 @@ def test_check_shows_the_list_of_the_study(studied: Decision) -> None:
     assert len(checked.audit.doubted) >= 1
     listed = [issue.row for issue in checked.issues if issue.kind == "suspected label"]
     assert listed == [suspect.id for suspect in studied.audit.doubted]
-    wrong = next(line.says for line in checked.lines if line.topic == "Wrong labels")
+    wrong = wrong_labels(checked)
     assert f"tfidf of the study {checked.audited_in}" in wrong
 
 
@@ -91,16 +98,17 @@ def test_check_shows_the_list_of_the_study_wherever_it_lies(studied, tmp_path, m
         monkeypatch.chdir(tmp_path / "elsewhere")
         record = plan.check(study_file=mine if named == "folder" else mine / "study.toml").record
     assert record.audit.doubted == studied.audit.doubted
-    step = next(step for step in record.first if step.question == "which labels are wrong")
-    assert f"add about {measured(studied.audit.gain.gain.value)} to" in step.says
-    assert f"This is the list of the study {record.audited_in}." in step.says
+    step = next(step for step in record.first if step.code == "doubted-labels")
+    told = check_words.step(record, step)
+    assert f"add about {measured(studied.audit.gain.gain.value)} to" in told
+    assert f"This is the list of the study {record.audited_in}." in told
 
 
 def test_without_a_study_check_says_whose_list_it_is(tmp_path: Path) -> None:
     rows = [(e.text, e.target) for e in pool(seed=1, rows=90)]
     rows[4] = (rows[4][0], next(label for _, label in rows if label != rows[4][1]))
     record = plan.check(write_csv(tmp_path / "my words.csv", rows)).record
-    wrong = next(line.says for line in record.lines if line.topic == "Wrong labels")
+    wrong = wrong_labels(record)
     assert " tfidf (" in wrong
     assert wrong.endswith(f"A study makes a better list: choose compare '{tmp_path}/my words.csv'")
 

@@ -14,6 +14,7 @@ import pytest
 from choose.api import plan
 from choose.api.plan import Checked, resolve
 from choose.conformance import pool
+from choose.report import check_words as words
 from choose.report.markdown import render_check_markdown
 from choose.report.write import render_issues
 from choose.schema.check import Check
@@ -28,7 +29,8 @@ def cells(text: str) -> list[dict[str, str]]:
 
 
 def line(check: Check, topic: str) -> tuple[str, str]:
-    return next((x.status, x.says) for x in check.lines if x.topic == topic)
+    found = next(x for x in check.lines if words.topic(x) == topic)
+    return found.status, words.line(check, found)
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +102,7 @@ def test_planted_faults_are_found_and_ranked(faulty: tuple[Path, Path]) -> None:
         "e-mail address": 1,
         "key or token": 1,
     }
-    assert "keys or card numbers" in record.first[0].says
+    assert "keys or card numbers" in words.step(record, record.first[0])
     assert len(record.first) == 3
     kinds = {issue.kind for issue in record.issues}
     assert {"leak", "conflict", "rare label", "personal", "duplicate"} <= kinds
@@ -132,7 +134,7 @@ def test_clean_rows_have_nothing_to_do_first(tmp_path: Path) -> None:
     data = write_csv(tmp_path / "clean.csv", [(e.text, e.target) for e in pool(seed=1, rows=60)])
     record = plan.check(data, overrides={"goal": {"margin": 0.25}}).record
     assert record.first == ()
-    assert record.headline.startswith("Nothing needs fixing first.")
+    assert words.headline(record).startswith("Nothing needs fixing first.")
 
 
 @pytest.mark.slow
@@ -141,7 +143,7 @@ def test_asking_every_row_is_cheaper_than_labelling_more(tmp_path: Path) -> None
     record = plan.check(write_csv(tmp_path / "many.csv", rows)).record
     assert record.division == "held-out"
     assert record.rows == 5100 > record.test_rows
-    assert any("folds = 5" in step.says for step in record.first)
+    assert "cross-validate" in [step.code for step in record.first]
     assert record.audit.rows == 5100
 
 
@@ -213,8 +215,9 @@ def test_a_margin_of_nothing_stays_nothing(choose, tmp_path: Path) -> None:
     result = choose("check", write_csv(tmp_path / "words.csv"), "--json", "--set", "margin=0")
     record = Check.model_validate_json(result.out)
     assert (record.reach.margin, record.reach.margin_rows) == (0.0, None)
-    size = next(line.says for line in record.lines if line.topic == "Size")
-    assert size.endswith("Your margin of 0 points is below what any number of rows shows.")
+    assert line(record, "Size")[1].endswith(
+        "Your margin of 0 points is below what any number of rows shows."
+    )
 
 
 def test_the_study_file_of_the_folder_is_used(choose, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from choose.data.duplicates import (
     index_texts,
 )
 from choose.data.duplicates import count_conflicts as counted_conflicts
-from choose.data.findings import balance_of, hardly_counted, lengths_of, ordered
+from choose.data.findings import balance_of, hardly_counted, lengths_of
 from choose.data.languages import NO_LETTERS, UNKNOWN, language_of, languages_of
 from choose.data.personal_data import hints_by_row, hints_of
 from choose.types import Example
@@ -243,21 +243,6 @@ def test_no_thirds_without_enough_dates() -> None:
     assert periods_of(dated(90, days=90)) is None
     few = dated(90)
     assert periods_of([*few, *rows(*["undated"] * 10)]) is None
-
-
-@pytest.mark.parametrize(
-    ("labels", "steps"),
-    [
-        ("5 1 2 4 3", ("1", "2", "3", "4", "5")),
-        ("High low medium", ("low", "medium", "High")),
-        ("0 1", ()),  # two labels have no order that matters
-        ("1 3 5", ()),
-        ("a b c", ()),
-        (" ".join(map(str, range(77))), ()),  # codes of classes
-    ],
-)
-def test_labels_that_are_steps_of_a_scale(labels: str, steps: tuple[str, ...]) -> None:
-    assert ordered(labels.split()) == steps
 
 
 def test_labels_that_accuracy_hardly_counts() -> None:

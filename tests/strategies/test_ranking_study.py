@@ -19,6 +19,7 @@ from choose.corpus import Corpus, Document
 from choose.data.readers.unlabelled_texts import file_items
 from choose.export.exported_model import Model
 from choose.progress import TimeLimitReached, time_limit
+from choose.report import check_words
 from choose.report.text_answers import answer_parts
 from choose.schema.check import Check
 from choose.store.store import Store
@@ -230,11 +231,10 @@ def check(path: str, documents: str | None = None, **task: str) -> Check:
 def test_the_kind_is_found_by_a_column_of_documents(tmp_path: Path) -> None:
     questions, documents = write(tmp_path)
     record = check(questions, documents)
-    lines = {line.topic: line.says for line in record.lines}
-    assert "The task is ranking: 'relevant' names the documents" in lines["Reading"]
-    assert lines["Relevance"].startswith("1.0 relevant documents a question on average, 1 at most")
+    lines = {line.topic: check_words.line(record, line) for line in record.lines}
+    assert "The task is ranking: 'relevant' names the documents" in lines["reading"]
+    assert lines["relevance"].startswith("1.0 relevant documents a question on average, 1 at most")
     assert record.targets.relevance.single == 20
-    assert record.targets.relevance.corpus.unneeded == 1
     with file_items(questions, None, asks=True) as items:
         assert [item.text for item in items] == [row.text for row in rows()]
     questions, documents = write(tmp_path, with_answers=True)

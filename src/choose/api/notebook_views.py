@@ -16,7 +16,6 @@ from choose.api.arguments import as_call, in_keywords
 from choose.formatting import clean
 from choose.report.decision_text import words_in
 from choose.report.terminal.decision_page import render
-from choose.schema.check import Check
 from choose.schema.decision import Decision
 from choose.schema.diagnosis import Audit
 from choose.schema.scorecard import Scorecard
@@ -275,7 +274,7 @@ class Audited(Page):
     def __init__(self, checked: Checked) -> None:
         from choose.report.terminal.check_page import check_page
 
-        super().__init__(checked.record, check_page(_in_calls(checked.record), "the field issues"))
+        super().__init__(checked.record, check_page(checked.record, "the field issues", _in_calls))
         self._texts = checked.texts
 
     def labels_to_check(self) -> pl.DataFrame:
@@ -283,14 +282,6 @@ class Audited(Page):
         return labels_frame(self.record.audit, self._texts)
 
 
-def _in_calls(check: Check) -> Check:
-    """Write the commands in the sentences of an audit as calls in Python."""
-
-    def said(text: str, command: str | None = None) -> str:
-        if command and command in text:
-            return text.replace(command, as_call(command))
-        return re.sub(r"choose compare .+$", lambda found: as_call(found[0]), text)
-
-    steps = tuple(s.model_copy(update={"says": said(s.says, s.command)}) for s in check.first)
-    lines = tuple(line.model_copy(update={"says": said(line.says)}) for line in check.lines)
-    return check.model_copy(update={"first": steps, "lines": lines})
+def _in_calls(text: str) -> str:
+    """Write the command in a sentence of an audit as a call in Python."""
+    return re.sub(r"choose compare .+?(?= \(every label|$)", lambda found: as_call(found[0]), text)

@@ -24,9 +24,9 @@ from choose.data.duplicates import (
     duplicates_within,
     index_texts,
 )
-from choose.data.examples import usable_rows
-from choose.data.findings import balance_of, hardly_counted, lengths_of
-from choose.data.languages import languages_of
+from choose.data.examples import dropped_rows, usable_rows
+from choose.data.findings import balance_of, hardly_counted, lengths_of, sorted_input
+from choose.data.languages import NAMED, foreign, languages_of
 from choose.data.personal_data import hints_by_row
 from choose.data.stratify import sampling_order, stratified_folds
 from choose.judge.diagnosis.label_audit import audit_labels
@@ -35,6 +35,7 @@ from choose.judge.sample_size import detectable_gains
 from choose.schema.check import (
     Balance,
     Drift,
+    FoundLabel,
     LabelCount,
     Languages,
     Lengths,
@@ -46,7 +47,12 @@ from choose.schema.plan import DetectableGains
 from choose.strategy import build, find
 from choose.tasks.answering import passage_field
 from choose.tasks.classification import Classification
+from choose.tasks.kinds import KINDS
+from choose.tasks.label_sets import joined_labels
 from choose.types import STANDARD, Dataset, Example, Run, Task, Trial
+
+# One label has most rows from this share on.
+MAJORITY = 0.6
 
 # The candidate that the audit runs.
 BASELINE = "tfidf"
@@ -60,15 +66,6 @@ MOST_ROWS = 20_000
 MAX_CHARACTERS = 300_000
 
 _PERIODS = Classification(labels=("earlier", "later"), names=("earlier", "later"))
-
-
-@dataclass(frozen=True, slots=True)
-class FoundLabel:
-    """Of a label's rows, those that the baseline finds, and how often it says that label."""
-
-    rows: int
-    right: int
-    said: int
 
 
 @dataclass(frozen=True)
@@ -135,6 +132,52 @@ class Facts:
         return conflicting_texts(self.all)
 
     @cached_property
+    def alike(self) -> int:
+        """Return the number of texts with several labels, if punctuation does not count."""
+        return 0 if self.conflicts else len(conflicting_texts(self.all, punctuation=False))
+
+    @cached_property
+    def grouped(self) -> int:
+        """Return how many test rows are in the same group as a training row."""
+        groups = {e.group for e in self.pool} - {None}
+        return sum(e.group in groups for e in self.test or ())
+
+    @cached_property
+    def broken_chain(self) -> bool:
+        """Return whether a chain of near-duplicates is too long for a split to keep together."""
+        data, (repeats, _) = self.dataset, self.duplicate_counts
+        largest = len(data.examples) // (len(data.folds) if data.division == "cross-fit" else 2)
+        return self.test is None and repeats.chain > largest
+
+    @cached_property
+    def dropped(self) -> tuple[str, ...]:
+        """Say which rows were left out."""
+        read = self.rows
+        return tuple(dropped_rows(read.pool, read.test, KINDS[read.kind]))
+
+    @cached_property
+    def unseen(self) -> tuple[str, ...]:
+        """Return the labels of the test file that no training row has."""
+        return tuple(sorted({e.target for e in self.test or ()} - {e.target for e in self.pool}))
+
+    @cached_property
+    def group(self) -> str | None:
+        """Return a column that may say which rows belong together, where none does."""
+        return None if any(e.group for e in self.all) else self.rows.hint
+
+    @cached_property
+    def order_of_rows(self) -> tuple[str, ...]:
+        """Say whether the rows are sorted by label."""
+        return tuple(sorted_input(self.pool))
+
+    @cached_property
+    def several_languages(self) -> bool:
+        """Return whether texts are in several languages, or in one that the encoder lacks."""
+        least = max(NAMED * len(self.all), 2)
+        named = [x for x in self.languages.found if x.rows >= least]
+        return len(named) > 1 or bool(foreign(self.languages))
+
+    @cached_property
     def balance(self) -> Balance:
         """Count the rows of each label."""
         return balance_of(self.all)
@@ -143,6 +186,16 @@ class Facts:
     def hidden(self) -> tuple[LabelCount, ...]:
         """Return the labels that the goal's metric hardly counts, the rarest first."""
         return hardly_counted(self.balance) if self.metric == "accuracy" else ()
+
+    @property
+    def dominant(self) -> bool:
+        """Return whether one label has most rows."""
+        return self.balance.majority >= MAJORITY
+
+    @cached_property
+    def joined(self) -> tuple[str, ...]:
+        """Return labels that read like others and a sign."""
+        return tuple(joined_labels([count.label for count in self.balance.counts]))
 
     @cached_property
     def lengths(self) -> Lengths:
@@ -213,7 +266,10 @@ class Facts:
         pairs = [(self.dataset.examples[id].target, said) for id, said in self.predicted.items()]
         rows, said = Counter(target for target, _ in pairs), Counter(said for _, said in pairs)
         right = Counter(target for target, said in pairs if target == said)
-        return {label: FoundLabel(n, right[label], said[label]) for label, n in rows.items()}
+        return {
+            label: FoundLabel(rows=n, right=right[label], said=said[label])
+            for label, n in rows.items()
+        }
 
     @cached_property
     def drift(self) -> Drift | None:

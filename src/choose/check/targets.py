@@ -1,24 +1,26 @@
-"""Measure targets that are records or texts: fields, values, copies, contradictions, lengths."""
+"""Measure targets that are no labels: fields, values, copies, contradictions, lengths."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from choose.check.answers_and_relevance import AnswerAudit, RelevanceAudit
+from choose.check.documents import AnswerAudit, CorpusAudit, relevance_of
 from choose.data.duplicates import TextIndex
+from choose.data.findings import FEW
 from choose.formatting import normalised
-from choose.schema.check import FieldFacts, Issue, TargetFacts, Unlike
-from choose.schema.target_facts import SetFacts
+from choose.schema.check import FieldFacts, Issue, Shape, TargetFacts, Unlike
+from choose.schema.target_facts import CorpusFacts, RelevanceFacts, SetFacts
 from choose.tasks.answering import Briefly
 from choose.tasks.kinds import KINDS
+from choose.tasks.label_sets import joined_labels
 from choose.tasks.multilabel import Multilabel
-from choose.tasks.ranking import Ranking
+from choose.tasks.ranking import Ranking, spans_of_relevant
 from choose.tasks.values import type_name
 from choose.types import Dataset, Example
 
@@ -41,6 +43,12 @@ SHAPE, MOSTLY = 0.05, 0.8
 
 # A type of a field that fewer than this share of its rows have is a slip.
 SLIP = 0.1
+
+# A field that fewer rows, or a smaller share of the rows, have is nearly always empty.
+RARE = 0.01
+
+# Characters from which on few models write a target whole.
+LONG = 2_000
 
 
 @dataclass(frozen=True)
@@ -206,12 +214,43 @@ class Targets:
         return AnswerAudit(task, self.rows) if isinstance(task, Briefly) else None
 
     @cached_property
-    def relevance(self) -> RelevanceAudit | None:
-        """Return the audit of relevant documents; None for other targets."""
+    def corpus_audit(self) -> CorpusAudit | None:
+        """Return the audit of the documents that hold answers or are ranked; None without any."""
+        if self.answers is not None:
+            return self.answers.corpus
         task = self.dataset.task
         if not isinstance(task, Ranking) or task.corpus is None:
             return None
-        return RelevanceAudit(task.corpus, self.rows)
+        corpus = task.corpus
+        rows = [replace(e, evidence=spans_of_relevant(e.target, corpus)) for e in self.rows]
+        return CorpusAudit(corpus, rows)
+
+    @property
+    def corpus(self) -> CorpusFacts | None:
+        """Return what is found of these documents."""
+        return None if self.corpus_audit is None else self.corpus_audit.facts
+
+    @cached_property
+    def relevance(self) -> RelevanceFacts | None:
+        """Describe the relevant documents; None for other targets."""
+        if self.answers is not None or self.corpus is None:
+            return None
+        return relevance_of(self.rows, self.corpus)
+
+    @property
+    def rare_labels(self) -> list[str]:
+        """Return the labels of sets that too few rows have."""
+        return [label for label, n in self.sets.counts if n < FEW] if self.sets else []
+
+    @property
+    def joined(self) -> list[str]:
+        """Return the labels of sets that read like others and a sign."""
+        return joined_labels([label for label, _ in self.sets.counts]) if self.sets else []
+
+    @property
+    def _rare(self) -> list[FieldFacts]:
+        """Return the fields that hardly any row has."""
+        return [f for f in self.fields if f.filled < max(FEW, RARE * len(self.rows))]
 
     @cached_property
     def sets(self) -> SetFacts | None:
@@ -239,45 +278,50 @@ class Targets:
         texts, classes = not parted, self.dataset.task.classes
         answered = self.rows if self.answers is None else self.answers.answered
         whole = texts or self.relevance is not None
-        parts = {e.id: whole or bool(classes(e.target)) for e in answered}
-        filled = Counter(e.target for e in answered if parts[e.id])
+        filled = sum(whole or bool(classes(e.target)) for e in answered)
         taught = {name for e in self.pool for name in classes(e.target)}
         named = dict.fromkeys(name for e in self.test or () for name in classes(e.target))
-        known = {e.target for e in self.pool}
-        tested = [e.target for e in self.test or () if e.target in filled]
         return TargetFacts(
             rows=len(targets),
-            distinct=len(set(targets)),
-            empty=None if whole else len(targets) - filled.total(),
+            empty=None if whole else len(targets) - filled,
             words=float(np.median(words)) if texts else None,
             words_95=float(np.quantile(words, 0.95)) if texts else None,
             longest=max(map(len, targets)),
+            cut=max(map(len, targets)) > LONG,
             copied=len(self.copied),
-            commonest=max(filled.values(), default=0),
             fields=self.fields,
+            rare=tuple(f.name for f in self._rare),
+            own_form=tuple(
+                f.name
+                for f in self.fields
+                if f not in self._rare and f.in_text is not None and f.in_text < OWN_FORM
+            ),
+            invented=tuple(self.invented),
+            suspects=tuple(self.suspects),
+            slips={name: tuple(ids) for name, ids in self.slips.items()},
+            shapes=tuple(
+                Shape(fields=names, rows=len(ids), row=ids[0]) for names, ids in self.shapes.items()
+            ),
             unseen=tuple(name for name in named if name not in taught),
-            known=np.mean([t in known for t in tested]).item() if tested else None,
             unlike=self.unlike,
             answers=None if self.answers is None else self.answers.facts,
             sets=self.sets,
-            relevance=None if self.relevance is None else self.relevance.facts,
+            relevance=self.relevance,
         )
 
     def issues(self) -> Iterator[Issue]:
         """Yield the rows that need a look."""
         for pair in self.unlike:
-            says = f"nearly the same input, unlike target ({pair.score:.2f})"
-            yield Issue(row=pair.row, kind="unlike target", label="", other=pair.other, says=says)
+            score = f"{pair.score:.2f}"
+            yield Issue(row=pair.row, kind="unlike target", other=pair.other, detail=score)
         for name, ids in self.slips.items():
             for id in ids:
-                yield Issue(row=id, kind="mixed type", label=name, says=self._type(id, name))
+                kind = type_name(self.records[id][name])
+                yield Issue(row=id, kind="mixed type", label=name, detail=kind)
         for name, ids in self.invented.items():
             for id in ids:
-                yield Issue(row=id, kind="not in text", label=name, says="a value not in the text")
+                yield Issue(row=id, kind="not in text", label=name)
         if self.answers is not None:
             yield from self.answers.issues()
         for id in self.copied:
-            yield Issue(row=id, kind="copied", label="", says="the target is the text")
-
-    def _type(self, id: str, name: str) -> str:
-        return f"{type_name(self.records[id][name])} where other rows have another type"
+            yield Issue(row=id, kind="copied")

@@ -23,30 +23,6 @@ FEW = 5
 LONG = 256
 
 
-# Steps of an ordered scale.
-FEWEST_STEPS, MOST_STEPS = 3, 11
-
-# Scales whose steps have an order; digits are seen as such.
-SCALES = tuple(
-    tuple(scale.split())
-    for scale in (
-        "low medium high",
-        "low medium high critical",
-        "low moderate high",
-        "minor major critical",
-        "low normal high urgent",
-        "small medium large",
-        "bad neutral good",
-        "negative neutral positive",
-        "poor fair good excellent",
-        "bad ok good",
-        "never rarely sometimes often always",
-        "easy medium hard",
-        "beginner intermediate advanced",
-    )
-)
-
-
 def balance_of(rows: Sequence[Example]) -> Balance:
     """Count the rows of each label."""
     counts = sorted(Counter(e.target for e in rows).items(), key=lambda c: (-c[1], c[0]))
@@ -68,26 +44,6 @@ def hardly_counted(balance: Balance) -> tuple[LabelCount, ...]:
     rows = sum(count.rows for count in balance.counts)
     most = min(RARE, PART_OF_EVEN / len(balance.counts)) * rows
     return tuple(count for count in reversed(balance.counts) if FEW <= count.rows <= most)
-
-
-def ordered(labels: Collection[str]) -> tuple[str, ...]:
-    """Return the labels in their order, from the lowest on; empty where they have none.
-
-    Whole numbers from 0 or 1 on without a gap, up to ten, or the words of a known scale. Numbers
-    may be mere codes, so what is said of them must be a question.
-    """
-    if len(labels) < FEWEST_STEPS:
-        return ()
-    plain = {label.casefold().strip(): label for label in labels}
-    # Longer numbers are no scale, and Python refuses to read those of thousands of digits.
-    short = {text: label for text, label in plain.items() if text.isdecimal() and len(text) <= 9}
-    digits = sorted((int(text), label) for text, label in short.items())
-    if len(digits) == len(labels) <= MOST_STEPS:
-        values = [value for value, _ in digits]
-        whole = values[0] in (0, 1) and values == list(range(values[0], values[0] + len(values)))
-        return tuple(label for _, label in digits) if whole else ()
-    scale = next((scale for scale in SCALES if set(scale) == set(plain)), ())
-    return tuple(plain[step] for step in scale)
 
 
 def lengths_of(rows: Sequence[Example]) -> Lengths:
@@ -233,17 +189,6 @@ def rare_in_words(hidden: Sequence[LabelCount]) -> str:
     """Name the rarest label with its rows: ``'fraud' (12)`` or ``'fraud' (12) and 3 others``."""
     first = f"{quoted(hidden[0].label)} ({hidden[0].rows:,})"
     return first if len(hidden) == 1 else f"{first} and {plural(len(hidden) - 1, 'other label')}"
-
-
-def ordered_labels(rows: Sequence[Example]) -> list[str]:
-    """Say that the labels look like steps of a scale, which accuracy does not see."""
-    steps = ordered({e.target for e in rows})
-    if not steps:
-        return []
-    return [
-        f"The labels look like steps of a scale ({quoted(steps[0])} to {quoted(steps[-1])}): here "
-        "every error counts alike, whether it is off by one step or by several."
-    ]
 
 
 def long_texts(rows: Sequence[Example]) -> list[str]:

@@ -16,7 +16,7 @@ from choose.formatting import (
     short_models,
     span,
 )
-from choose.report import cost_notes, words
+from choose.report import check_words, cost_notes, words
 from choose.report import study_comparison_text as comparison_text
 from choose.report.candidate_order import fewer_rows, pair_name, ranked
 from choose.report.cost_notes import (
@@ -282,19 +282,20 @@ def render_check_markdown(check: Check) -> str:
 
 
 def _check_lines(check: Check) -> Iterator[str]:
-    yield from (f"## {sentence(check.headline)}", "")
+    yield from (f"## {sentence(check_words.headline(check))}", "")
     yield (
         f"{literal(check.name)}: {plural(check.rows, 'row')}, "
         f"{check.answers}; {DIVISIONS[check.division]}."
     )
     for title, urgent in (("Do first", True), ("Can wait", False)):
-        says = [step.says for step in check.first if step.first is urgent]
+        says = [check_words.step(check, s) for s in check.first if s.first is urgent]
         if says:
             yield from ("", f"### {title}", "")
             yield from (f"{i}. {sentence(text)}" for i, text in enumerate(says, 1))
     yield from ("", "### Checks", "", "| | | |", "| --- | --- | --- |")
     for line in check.lines:
-        yield f"| {sentence(line.topic)} | {STATUS[line.status]} | {sentence(line.says)} |"
+        found = sentence(check_words.line(check, line))
+        yield f"| {check_words.topic(line)} | {STATUS[line.status]} | {found} |"
     yield from _suspects(check)
     about = f"choose {literal(check.choose)}, data {code(check.fingerprint)}."
     yield from ("", sentence(LIMITS), "", about)

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from choose.errors import StudyError
 from choose.files import csv_cell, write_text
 from choose.formatting import harmless_json
+from choose.report import check_words as words
 from choose.report.markdown import render_check_markdown, render_markdown, render_versus_markdown
 from choose.schema.base import Expectation
 from choose.schema.check import Check
@@ -68,7 +69,15 @@ def render_issues(check: Check, texts: Mapping[str, str]) -> str:
     hidden = {issue.row for issue in check.issues if issue.kind == "personal"}
     for issue in check.issues:
         text = "" if issue.row in hidden else texts.get(issue.row, "")
-        cells = (issue.row, issue.kind, issue.label, issue.suggested, issue.other, issue.says, text)
+        cells = (
+            issue.row,
+            issue.kind,
+            issue.label,
+            issue.suggested,
+            issue.other,
+            words.issue(issue),
+            text,
+        )
         writer.writerow([csv_cell(cell or "") for cell in cells])
     return out.getvalue()
 

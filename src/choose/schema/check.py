@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import Literal
@@ -149,10 +150,24 @@ class TextChange(Record):
 
 Status = Literal["good", "look", "unknown"]
 
+Topic = Literal[
+    "size", "wrong-labels", "overlap", "conflicts", "balance",
+    "fields", "types", "values", "labels", "sets", "copies", "contradictions",
+    "target-lengths", "answers", "passage", "in-the-question", "relevance", "documents",
+    "evidence", "same-documents",
+    "test-file", "duplicates", "time", "languages", "lengths", "personal-data", "rows", "reading",
+]  # fmt: skip
+
+StepCode = Literal[
+    "secrets", "metric", "leaks", "conflicts", "doubted-labels", "rare-labels", "cross-validate",
+    "more-rows", "contradictions", "shapes", "mixed-types", "values", "copies", "rare-fields",
+    "not-in-passage", "in-question", "not-in-documents", "same-documents",
+]  # fmt: skip
+
 IssueKind = Literal[
     "leak", "conflict", "suspected label", "duplicate", "near-duplicate", "rare label", "personal",
     "unlike target", "mixed type", "not in text", "copied",
-    "not in passage", "in question", "long answer", "not in documents",
+    "not in passage", "in question", "not in documents", "reworded",
 ]  # fmt: skip
 
 
@@ -182,35 +197,58 @@ class Unlike(Record):
     score: float
 
 
+class Shape(Record):
+    """Fields that records of one shape have, the rows that have some of them, and one of these."""
+
+    fields: tuple[str, ...]
+    rows: int
+    row: str
+
+
+class FoundLabel(Record):
+    """Of a label's rows, those that the baseline finds, and how often it says that label."""
+
+    rows: int
+    right: int
+    said: int
+
+
 class TargetFacts(Record):
     """What targets hold that are records or texts.
 
     Attributes:
         rows: rows with a target.
-        distinct: different targets.
         empty: records without a value, or empty sets; null where targets have no parts.
         words: median words of a target, `words_95` all but five of a hundred; or null.
         longest: characters of the longest target.
         copied: targets that are the text of their row.
-        commonest: rows with the most common target that is not empty.
+        cut: whether the longest is more than models usually write.
         fields: the fields of records, the most frequent first; none for texts.
+        rare: fields that hardly any row has; `own_form` those whose values are mostly written in
+            another form than the text's; `invented` those whose values nearly always occur in the
+            text, and in the rows of `suspects` do not.
+        slips: by field, the rows whose value is of a type that few rows have.
+        shapes: groups of fields, where no record has fields of two groups.
         unseen: fields, or labels of sets, of the test file that no row to learn from has.
-        known: share of a test file's targets, without empty ones, that training rows have; or null.
         unlike: rows with nearly the same input and unlike targets.
         answers, sets, relevance: of answers, sets of labels or relevant documents; else null.
     """
 
     rows: int
-    distinct: int
     empty: int | None
     words: float | None
     words_95: float | None
     longest: int
     copied: int
-    commonest: int
+    cut: bool
     fields: tuple[FieldFacts, ...]
+    rare: tuple[str, ...] = ()
+    own_form: tuple[str, ...] = ()
+    invented: tuple[str, ...] = ()
+    suspects: tuple[str, ...] = ()
+    slips: Mapping[str, tuple[str, ...]] = {}
+    shapes: tuple[Shape, ...] = ()
     unseen: tuple[str, ...]
-    known: float | None
     unlike: tuple[Unlike, ...]
     answers: AnswerFacts | None = None
     sets: SetFacts | None = None
@@ -218,11 +256,10 @@ class TargetFacts(Record):
 
 
 class Line(Record):
-    """One check of the data: its topic, its status, and the finding."""
+    """One check of the data; the figures are in the fields of the audit."""
 
-    topic: str
+    topic: Topic
     status: Status
-    says: str
 
 
 class Step(Record):
@@ -230,14 +267,20 @@ class Step(Record):
 
     Attributes:
         points: accuracy, out of 1, that is at stake at most; 0 where it is not accuracy that is.
-        question: the question that the step or its figures answer; empty if it is evident.
+        rows: ids of the rows that are concerned, or the first of them.
+        names: labels, fields or documents that are concerned.
+        count: pairs or documents.
+        sizes: differences that more test rows detect, by their number.
         command: what to type, without a prompt; null where nothing is to be typed.
         first: false for a step that need not be taken before a study.
     """
 
-    says: str
-    points: float
-    question: str = ""
+    code: StepCode
+    points: float = 0.0
+    rows: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+    count: int = 0
+    sizes: Mapping[int, float] = {}
     command: str | None = None
     first: bool = True
 
@@ -260,14 +303,18 @@ class Drift(Record):
 
 
 class Issue(Record):
-    """One row with one thing to look at; `other` is the row it repeats or contradicts."""
+    """One row with one thing to look at.
+
+    `other` is the row it repeats or contradicts; `detail` a likeness, type, score or kind of
+    personal data.
+    """
 
     row: str
     kind: IssueKind
-    label: str
+    label: str = ""
     suggested: str | None = None
     other: str | None = None
-    says: str = ""
+    detail: str = ""
 
 
 class Check(Record):
@@ -277,6 +324,22 @@ class Check(Record):
     file: the division then keeps such rows on one side. `audited_in` is the folder of the study
     whose audit of the labels this is; null where the text baseline audited them. `personal` holds
     counts and nothing that was matched. `issues` names rows, never their texts.
+
+    Attributes:
+        compare: the command that compares on these rows.
+        test_file: usable rows of a test file; `grouped` of them share a group with a training row.
+        broken_chain: whether the longest chain of near-duplicates is too long to keep together.
+        alike: texts with several labels, if punctuation does not count.
+        joined: labels that read like others with a sign between or after them.
+        dominant: whether one label has most rows.
+        hidden: labels that the metric hardly counts, the rarest first; `rarest` is how the text
+            baseline does on that one.
+        sampled: whether labels of a sample were audited.
+        dated: rows with a date.
+        unseen: labels of the test file that no training row has.
+        group: a column that may say which rows belong together.
+        notes, dropped, order_of_rows: how the rows were read, which were left out, and whether
+            they are sorted, as `data` says it.
     """
 
     schema_version: Literal[1] = Field(default=1, alias="schema", serialization_alias="schema")
@@ -288,16 +351,31 @@ class Check(Record):
     kind: str = "classification"
     test_rows: int
     division: str
-    headline: str
+    compare: str
     first: tuple[Step, ...]
     lines: tuple[Line, ...]
     reach: DetectableGains
-    balance: Balance | None
+    test_file: int | None = None
+    grouped: int = 0
+    broken_chain: bool = False
+    alike: int = 0
+    joined: tuple[str, ...] = ()
+    dominant: bool = False
+    hidden: tuple[LabelCount, ...] = ()
+    rarest: FoundLabel | None = None
+    sampled: bool = False
+    dated: int = 0
+    unseen: tuple[str, ...] = ()
+    group: str | None = None
+    notes: tuple[str, ...] = ()
+    dropped: tuple[str, ...] = ()
+    order_of_rows: tuple[str, ...] = ()
+    balance: Balance | None = None
     within: Repeats
     across: Repeats | None
-    conflicts: Conflicts | None
+    conflicts: Conflicts | None = None
     targets: TargetFacts | None = None
-    audit: Audit | None
+    audit: Audit | None = None
     audited_in: str | None = None
     lengths: Lengths
     languages: Languages

@@ -13,7 +13,6 @@ class CorpusFacts(Record):
         dated: documents with a date.
         repeated: documents with the text of an earlier one.
         copies: the ids of documents that have one text, for each such text.
-        unneeded: documents that hold the answer of no question; null without any evidence.
         without: questions with an answer that no document is known to hold.
         reworded: questions whose document holds the answer in other words.
     """
@@ -24,7 +23,6 @@ class CorpusFacts(Record):
     dated: int
     repeated: int
     copies: tuple[tuple[str, ...], ...] = ()
-    unneeded: int | None
     without: int
     reworded: int
 
@@ -33,21 +31,20 @@ class AnswerFacts(Record):
     """What the answers to the questions of a labelled set hold, as counts of rows.
 
     Attributes:
-        unanswerable: without an answer.
+        unanswerable: without an answer; `few_unanswerable` says that these are some, but too few.
         several: with several accepted answers.
         passage: the field that holds what is read for an answer, or null.
         absent: of which no accepted answer occurs in the passage; null without one.
         in_question: whose answer occurs in the question.
-        long: whose answer is longer than brief ones are.
         corpus: the documents that answers are in; null where there are none.
     """
 
     unanswerable: int
+    few_unanswerable: bool
     several: int
     passage: str | None
     absent: int | None
     in_question: int
-    long: int
     corpus: CorpusFacts | None = None
 
 
@@ -58,7 +55,6 @@ class RelevanceFacts(Record):
         mean: relevant documents of a question on average; `most` at most.
         single: questions with a single one; `over` with more than the ranks that count.
         graded: questions with a grade other than 1.
-        common: documents that are relevant to many questions, with how many.
         corpus: the documents.
     """
 
@@ -67,7 +63,6 @@ class RelevanceFacts(Record):
     single: int
     over: int
     graded: int
-    common: tuple[tuple[str, int], ...]
     corpus: CorpusFacts
 
 

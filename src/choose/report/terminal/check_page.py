@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from rich.console import RenderableType
 from rich.text import Text
 
 from choose.formatting import clean, duration, plural
+from choose.report import check_words as words
 from choose.report.decision_text import DIVISIONS, LABEL_WIDTH, LIMITS
 from choose.report.screen_text import literal, shorten
 from choose.report.terminal.layout import Column, Page, note, pairs, section, split_table
@@ -24,23 +25,31 @@ MARKS: dict[Status, tuple[str, str]] = {
 SUSPECTS = 5
 
 
-def check_page(check: Check, issues: str = "-o issues.csv") -> Page:
-    """Return the audit as a page; `issues` is what lists all rows that need a look."""
-    return Page(lambda width: _parts(check, width, issues))
+def check_page(
+    check: Check, issues: str = "-o issues.csv", said: Callable[[str], str] = str
+) -> Page:
+    """Return the audit as a page.
+
+    `issues` is what lists all rows that need a look; `said` writes commands in sentences as the
+    reader types them.
+    """
+    return Page(lambda width: _parts(check, width, issues, said))
 
 
-def _parts(check: Check, width: int, issues: str) -> Iterator[RenderableType]:
-    yield literal(check.headline, style="bold")
+def _parts(
+    check: Check, width: int, issues: str, said: Callable[[str], str]
+) -> Iterator[RenderableType]:
+    yield literal(words.headline(check), style="bold")
     yield literal(
         f"{clean(check.name)}: {plural(check.rows, 'row')}, {check.answers}; "
         f"{DIVISIONS[check.division]}",
         "dim",
     )
     for title, urgent in (("Do first", True), ("Can wait", False)):
-        says = [step.says for step in check.first if step.first is urgent]
+        says = [said(words.step(check, s)) for s in check.first if s.first is urgent]
         if says:
             yield section(title, pairs(((f"{i}.", text) for i, text in enumerate(says, 1)), gap=1))
-    yield section("Checks", pairs(_lines(check)))
+    yield section("Checks", pairs(_lines(check, said)))
     if check.audit and check.audit.doubted:
         suspects = check.audit.doubted[:SUSPECTS]
         yield section("Labels to check first", *split_table(_suspects(suspects), width))
@@ -61,12 +70,13 @@ def _suspects(suspects: tuple[Suspect, ...]) -> list[Column]:
     ]
 
 
-def _lines(check: Check) -> Iterator[tuple[Text, Text]]:
+def _lines(check: Check, said: Callable[[str], str]) -> Iterator[tuple[Text, Text]]:
     # Findings come first; otherwise the order stays.
     for line in sorted(check.lines, key=lambda line: list(MARKS).index(line.status)):
         mark, style = MARKS[line.status]
-        topic = Text(f"{mark} {clean(line.topic)}", style=style)
-        yield topic, literal(line.says, "" if line.status != "unknown" else "dim")
+        topic = literal(f"{mark} {words.topic(line)}", style)
+        says = said(words.line(check, line))
+        yield topic, literal(says, "" if line.status != "unknown" else "dim")
 
 
 def _closing(check: Check, issues: str) -> str:

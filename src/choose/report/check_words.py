@@ -1,0 +1,756 @@
+"""The sentences of an audit: a line for each topic, a text for each step, by their codes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import pairwise
+
+from choose.corpus import WORDS
+from choose.data.findings import FEW, rare_in_words
+from choose.data.languages import NAMED as NAMED_LANGUAGES
+from choose.data.languages import SAMPLE, encoder_warning, foreign
+from choose.data.personal_data import KINDS
+from choose.errors import quoted, quoted_list, rows_named
+from choose.formatting import in_percent, measured, per_100, plural, points, rounded
+from choose.schema.check import (
+    Check,
+    Issue,
+    IssueKind,
+    Line,
+    Repeats,
+    Step,
+    StepCode,
+    TargetFacts,
+    Topic,
+)
+from choose.schema.diagnosis import Audit
+from choose.schema.target_facts import AnswerFacts, CorpusFacts, RelevanceFacts, SetFacts
+from choose.tasks.ranking import DEPTH
+
+# What a row with an issue is listed for, where the kind alone does not say it.
+_ISSUES: dict[IssueKind, str] = {
+    "conflict": "same text, different label",
+    "suspected label": "doubted (log odds {})",
+    "rare label": "fewer than 5 rows",
+    "unlike target": "nearly the same input, unlike target ({})",
+    "mixed type": "{} where other rows have another type",
+    "not in text": "a value not in the text",
+    "copied": "the target is the text",
+    "not in passage": "no accepted answer occurs in the passage",
+    "in question": "the answer occurs in the question",
+    "not in documents": "no document holds an accepted answer",
+    "reworded": "the answer has other words than the document",
+}
+
+# Fields, labels and documents that a line lists; characters of a name.
+NAMED, FEWER, LABEL = 8, 3, 28
+
+
+def headline(check: Check) -> str:
+    """Say whether something needs fixing first, then what these rows can tell."""
+    reach, steps = check.reach, sum(step.first for step in check.first)
+    rows = plural(reach.rows, "test row")
+    first = f"Fix {plural(steps, 'thing')} first." if steps else "Nothing needs fixing first."
+    if reach.usual is None:
+        return f"{first} {rows} are too few to compare candidates."
+    if reach.usual <= reach.margin:
+        return f"{first} {rows} can tell differences of {points(reach.margin)}, your margin."
+    return f"{first} {rows} can tell differences of {points(reach.usual)} or more."
+
+
+def topic(found: Line) -> str:
+    """Return what a topic is called, such as ``Wrong labels``."""
+    return found.topic.replace("-", " ").capitalize()
+
+
+def line(check: Check, found: Line) -> str:
+    """Say what was found on a topic."""
+    return " ".join(_LINES[found.topic](check))
+
+
+def issue(found: Issue) -> str:
+    """Say what is the matter with a row."""
+    return _ISSUES.get(found.kind, "{}").format(found.detail)
+
+
+# Every labelled set.
+
+
+def _size(check: Check) -> Iterator[str]:
+    reach = check.reach
+    how = "cross-validation" if check.division == "cross-fit" else "held out"
+    if reach.independent < 0.98 * check.test_rows:
+        how += f"; worth {reach.independent:,.0f} independent rows"
+    detects = "are too few to compare candidates"
+    if reach.usual:
+        detects = f"can detect differences of {points(reach.usual)} or more"
+    yield f"{plural(check.test_rows, 'test row')} ({how}) {detects}. Your {_margin(check)}."
+
+
+def _margin(check: Check) -> str:
+    """Say what ``margin of 2 points`` takes."""
+    margin = f"margin of {points(check.reach.margin)}"
+    if check.reach.margin_rows is None:
+        return f"{margin} is below what any number of rows shows"
+    return f"{margin} takes about {rounded(check.reach.margin_rows):,}"
+
+
+def _test_file(check: Check) -> Iterator[str]:
+    assert check.across is not None
+    if not check.across.all:
+        yield "No test row repeats a training row."
+    else:
+        yield (
+            f"{check.across.all:,} of {plural(check.test_file or 0, 'test row')} repeat training "
+            f"rows ({_likeness(check.across)}). choose excludes these training rows; accuracies "
+            "measured on this file elsewhere are optimistic."
+        )
+    if check.grouped:
+        yield f"Test rows in the same group as a training row: {check.grouped:,}."
+
+
+def _duplicates(check: Check) -> Iterator[str]:
+    repeats = check.within
+    if not repeats.all:
+        yield "No text repeats another."
+        return
+    yield (
+        f"Rows that repeat another row: {repeats.all:,} of {check.rows:,} "
+        f"({_likeness(repeats)}). Repeated rows are never split between training and test."
+    )
+    if check.broken_chain:
+        yield (
+            f"{plural(repeats.chain, 'row')} form one chain of near-duplicates (a template?), too "
+            "many to keep together: accuracies are optimistic."
+        )
+
+
+def _likeness(repeats: Repeats) -> str:
+    kinds = (
+        (repeats.exact, "exactly"),
+        (repeats.normalised, "except for case and punctuation"),
+        (repeats.near, "nearly"),
+    )
+    return ", ".join(f"{count:,} {how}" for count, how in kinds if count)
+
+
+def _languages(check: Check) -> Iterator[str]:
+    languages, rows = check.languages, check.rows
+    named = [x for x in languages.found if x.rows >= max(NAMED_LANGUAGES * rows, 2)]
+    others = sum(x.rows for x in languages.found) - sum(x.rows for x in named)
+    parts = [(x.name, x.rows) for x in named]
+    parts += [("other languages", others), ("too short to tell", languages.unknown)]
+    yield f"Texts: {', '.join(f'{name} {per_100(n / rows)} %' for name, n in parts if n)}."
+    if rows > SAMPLE:
+        yield f"Estimated from a sample of {plural(SAMPLE, 'text')}."
+    if unread := foreign(languages):
+        yield encoder_warning(unread)
+
+
+def _lengths(check: Check) -> Iterator[str]:
+    lengths, spaced = check.lengths, not check.languages.unspaced
+    if spaced:
+        yield (
+            f"Median {plural(round(lengths.words), 'word')}, 95th percentile "
+            f"{lengths.words_95:,.0f}, longest {lengths.longest:,}."
+        )
+    else:
+        characters = plural(round(lengths.characters), "character")
+        yield f"Median {characters} (no spaces between words)."
+    if lengths.long:
+        yield f"Texts of over 256 words, which models truncate: {lengths.long:,}."
+    if lengths.short and spaced:
+        yield f"Texts of a single word: {lengths.short:,}."
+
+
+def _personal(check: Check) -> Iterator[str]:
+    counts = {hint.kind: hint.rows for hint in check.personal if hint.rows}
+    kinds = [f"{kind} in {plural(counts[kind], 'row')}" for kind in KINDS if kind in counts]
+    *most, last = KINDS
+    yield (
+        f"Possible {', '.join(kinds)}."
+        if kinds
+        else (f"No sign of any {', '.join(most)} or {last}.")
+    )
+
+
+def _rows(check: Check) -> Iterator[str]:
+    yield from check.dropped
+    if check.unseen:
+        yield f"Test labels that no training row has: {quoted_list(check.unseen)}."
+    if check.group is not None:
+        yield (
+            f"Rows with the same {check.group!r} may belong together: --set group_column="
+            f"{check.group!r}."
+        )
+    yield from check.order_of_rows
+
+
+def _reading(check: Check) -> Iterator[str]:
+    says = check.notes[0]
+    for before, after in pairwise(check.notes):  # a command ends without a full stop
+        says += f"{' ' if before.endswith('.') else ' · '}{after}"
+    yield says
+
+
+def _time(check: Check) -> Iterator[str]:
+    if (drift := check.drift) is None:
+        why = "no column holds dates that can be read (--time-column names one)"
+        if check.dated:
+            rows = plural(check.rows, "row")
+            why = f"{check.dated:,} of {rows} have a date, or too few dates differ"
+        yield f"Change over time not measured: {why}."
+        return
+    noun = _noun(check)
+    says = (
+        f"First third (from {drift.early_from}) against last third (to {drift.late_to}): the "
+        f"{noun} mix shifted by {points(drift.labels.distance)} "
+        f"({per_100(drift.labels.expected)} by chance)"
+    )
+    if drift.texts is not None:
+        auc = drift.texts.auc.value
+        says += f"; a classifier separates their texts with AUC {auc:.2f} (chance: 0.5)"
+    yield f"{says}."
+    for names, third in ((drift.appeared, "last"), (drift.vanished, "first")):
+        if names:
+            yield f"{noun.capitalize()}s only in the {third} third: {quoted_list(names, 5)}."
+
+
+def _noun(check: Check) -> str:
+    """Return what the mix over time is of."""
+    if (targets := check.targets) is None:
+        return "label"
+    return "field" if targets.fields else "relevance" if targets.relevance else "length"
+
+
+# Labels.
+
+
+def _wrong_labels(check: Check) -> Iterator[str]:
+    audit = check.audit
+    if audit is None or audit.accuracy is None:
+        yield "Not measured: no row could be cross-validated."
+        return
+    who = " + ".join(audit.auditors)
+    if audit.weak is not None:
+        found, needed = in_percent(audit.accuracy.value), in_percent(audit.weak.needed)
+        yield f"No label is doubted: {who} predicts {found} of the labels; it takes {needed} to"
+        yield "tell wrong ones."
+        return
+    if audit.noise is None:
+        yield "How many is unknown."
+    else:
+        low, high = per_100(audit.noise.low), per_100(audit.noise.high)
+        yield f"Between {low} % and {high} % of labels may be wrong."
+    of = f" of the study {check.audited_in}" if check.audited_in else ""
+    sample = f" on a sample of {plural(audit.rows, 'row')}" if check.sampled else ""
+    yield (
+        f"{who}{of} ({per_100(audit.accuracy.value)} % accurate in cross-validation{sample}) "
+        f"{_disagreements(audit)}."
+    )
+    if not check.audited_in:
+        yield f"A study makes a better list: {check.compare}"
+
+
+def _disagreements(audit: Audit) -> str:
+    """Say with how many labels an auditor disagrees, and how many of these need a check."""
+    if not audit.contradicted:
+        return "disagrees with no label"
+    labels = f"disagrees with {plural(audit.contradicted, 'label')}"
+    if not audit.suspected:
+        return f"{labels}; {'it needs' if audit.contradicted == 1 else 'none needs'} no check"
+    if audit.contradicted == 1:
+        return f"{labels}, which should be checked"
+    return f"{labels}; {audit.suspected:,} of them should be checked"
+
+
+def _overlap(check: Check) -> Iterator[str]:
+    overlaps = check.audit.overlaps[:3] if check.audit else ()
+    pairs = "; ".join(
+        f"{quoted(o.a, LABEL)} and {quoted(o.b, LABEL)} ({o.doubted:,} of {o.rows:,} rows)"
+        for o in overlaps
+    )
+    yield (
+        f"Labels most often confused: {pairs}."
+        if pairs
+        else "No two labels are confused more than once."
+    )
+
+
+def _conflicts(check: Check) -> Iterator[str]:
+    found = check.conflicts
+    if found is not None and found.texts:
+        yield (
+            f"{plural(found.texts, 'text')} with more than one label, in "
+            f"{plural(found.rows, 'row')}: whatever the answers, at least {found.lost:,} of "
+            f"these rows {'counts as an error' if found.lost == 1 else 'count as errors'}."
+        )
+    elif check.alike:
+        yield f"{plural(check.alike, 'text')} with more than one label, but for punctuation."
+    else:
+        yield "No text has two different labels."
+
+
+def _balance(check: Check) -> Iterator[str]:
+    labels = check.balance
+    assert labels is not None
+    first, last = labels.counts[0], labels.counts[-1]
+    spread = f"each with {plural(first.rows, 'row')}"
+    if first.rows != last.rows:
+        spread = (
+            f"from {plural(first.rows, 'row')} ({quoted(first.label, LABEL)}) to {last.rows:,} "
+            f"({quoted(last.label, LABEL)})"
+        )
+    yield f"{plural(len(labels.counts), 'label')}, {spread}."
+    if labels.few:
+        yield f"Fewer than 5 rows: {quoted_list(labels.few, 5)}."
+    yield from _joined(check.joined)
+    if check.dominant:
+        share = per_100(labels.majority)
+        yield f"Always predicting {quoted(first.label, LABEL)} is right for {share} % of rows."
+    if check.hidden:
+        yield f"Accuracy hardly counts {rare_in_words(check.hidden)}."
+
+
+def _joined(joined: Sequence[str]) -> Iterator[str]:
+    """Say that labels read like other labels and a sign."""
+    reads, counts, own = ("reads", "counts as a label", "its own")
+    if len(joined) > 1:
+        reads, counts, own = ("read", "count as labels", "their own")
+    if joined:
+        yield (
+            f"{quoted_list(joined, 5)} {reads} like other labels with a stray or joining sign, and "
+            f"{counts} of {own}."
+        )
+
+
+# Targets that are no labels.
+
+
+def _targets(check: Check) -> TargetFacts:
+    assert check.targets is not None
+    return check.targets
+
+
+def _sets(check: Check) -> SetFacts:
+    sets = _targets(check).sets
+    assert sets is not None
+    return sets
+
+
+def _answer_facts(check: Check) -> AnswerFacts:
+    answers = _targets(check).answers
+    assert answers is not None
+    return answers
+
+
+def _relevance_facts(check: Check) -> RelevanceFacts:
+    relevance = _targets(check).relevance
+    assert relevance is not None
+    return relevance
+
+
+def _corpus(check: Check) -> CorpusFacts:
+    facts = _targets(check)
+    found = facts.answers.corpus if facts.answers else _relevance_facts(check).corpus
+    assert found is not None
+    return found
+
+
+def _with_issue(check: Check, kind: IssueKind) -> list[str]:
+    """Return the ids of the rows with an issue of a kind."""
+    return [one.row for one in check.issues if one.kind == kind]
+
+
+def _others(every: Sequence[object]) -> str:
+    """Return how many more there are than a line names."""
+    return f" and {plural(len(every) - NAMED, 'other')}" if len(every) > NAMED else ""
+
+
+def _shares(counts: Sequence[tuple[str, float]]) -> str:
+    shown = ", ".join(f"{quoted(name)} {per_100(share)} %" for name, share in counts[:NAMED])
+    return f"{shown}{_others(counts)}"
+
+
+def _label_counts(check: Check) -> Iterator[str]:
+    facts, sets = _targets(check), _sets(check)
+    shares = _shares([(label, n / facts.rows) for label, n in sets.counts])
+    yield f"{plural(len(sets.counts), 'label')}; rows with: {shares}."
+    if rare := [label for label, n in sets.counts if n < FEW]:
+        yield f"Fewer than {FEW} rows: {quoted_list(rare, NAMED)}: too few to judge."
+    yield from _joined(check.joined)
+    if facts.unseen:
+        yield f"Only in the test file: {quoted_list(facts.unseen, NAMED)}."
+    for a, b in sets.always[:3]:
+        yield f"{quoted(a)} is always with {quoted(b)}."
+
+
+def _set_sizes(check: Check) -> Iterator[str]:
+    facts, sets = _targets(check), _sets(check)
+    yield f"{sets.mean:.1f} labels a row on average, {sets.most} at most."
+    if facts.empty:
+        rows = plural(facts.empty, "row")
+        yield f"{rows} of {facts.rows:,} have none: an empty answer gets these right."
+
+
+def _fields(check: Check) -> Iterator[str]:
+    facts = _targets(check)
+    shares = _shares([(f.name, f.filled / facts.rows) for f in facts.fields])
+    yield f"{plural(len(facts.fields), 'field')}; filled: {shares}."
+    if facts.empty:
+        yield (
+            f"{plural(facts.empty, 'record')} of {facts.rows:,} are empty: always answering "
+            "nothing gets these right."
+        )
+    if facts.rare:
+        yield f"Nearly always empty: {quoted_list(facts.rare, NAMED)}."
+    if facts.unseen:
+        yield f"Only in the test file: {quoted_list(facts.unseen, NAMED)}."
+    if facts.shapes:
+        yield f"Records of {len(facts.shapes)} shapes, which share no field: {_shapes(facts)}."
+
+
+def _shapes(facts: TargetFacts) -> str:
+    """Return ``'a', 'b' (40 rows, such as row 1); 'c', 'd' (40 rows, such as row 2)``."""
+    return "; ".join(
+        f"{quoted_list(shape.fields, 4)} ({plural(shape.rows, 'row')}, such as "
+        f"{rows_named([shape.row])})"
+        for shape in facts.shapes
+    )
+
+
+def _types(check: Check) -> Iterator[str]:
+    facts = _targets(check)
+    stated = ", ".join(f"{quoted(f.name)} {f.type}" for f in facts.fields[:NAMED])
+    yield f"Compared as: {stated}{_others(facts.fields)}."
+    yield "[task.fields] in the study file states others."
+    for name, ids in list(facts.slips.items())[:3]:
+        yield f"{quoted(name)} is {_usual_type(facts, name)} except in {rows_named(ids)}."
+    mixed = [f for f in facts.fields if len(f.types) > 1 and f.name not in facts.slips]
+    for field in mixed[:3]:
+        kinds = ", ".join(f"{kind} in {plural(n, 'row')}" for kind, n in field.types)
+        yield f"{quoted(field.name)} is of mixed type: {kinds}."
+
+
+def _usual_type(facts: TargetFacts, name: str) -> str:
+    return next(f.types[0][0] for f in facts.fields if f.name == name)
+
+
+def _values(check: Check) -> Iterator[str]:
+    facts = _targets(check)
+    shares = _shares([(f.name, f.in_text or 0.0) for f in facts.fields])
+    yield f"Values that occur in the text: {shares}."
+    if facts.own_form:
+        yield (
+            f"{quoted_list(facts.own_form, NAMED)}: written in another form than the text's, "
+            "which a model must learn and no value copied from the text can match."
+        )
+    if facts.suspects:
+        names = quoted_list(facts.invented, NAMED)
+        yield (
+            f"Where at least 95 % do ({names}), {plural(len(facts.suspects), 'row')} hold another "
+            f"value: {rows_named(facts.suspects)}."
+        )
+
+
+def _copies(check: Check) -> Iterator[str]:
+    facts = _targets(check)
+    targets = plural(facts.copied, "target")
+    yield (
+        f"{targets} of {facts.rows:,} are the text of their row."
+        if facts.copied
+        else "No target is the text of its row."
+    )
+
+
+def _contradictions(check: Check) -> Iterator[str]:
+    pairs = _targets(check).unlike
+    if not pairs:
+        yield "No two like inputs have unlike targets."
+        return
+    rows = rows_named(row for pair in pairs for row in (pair.row, pair.other))
+    yield (
+        f"{plural(len(pairs), 'pair')} of rows with the same or nearly the same input have unlike "
+        f"targets ({rows}): further input may tell them apart (--set fields=COLUMN), or one is "
+        "wrong."
+    )
+
+
+def _target_lengths(check: Check) -> Iterator[str]:
+    facts = _targets(check)
+    longest = f"he longest target has {facts.longest:,} characters."
+    if facts.words is None:
+        yield f"T{longest}"
+    else:
+        median = plural(round(facts.words), "word")
+        yield f"Median {median}, 95th percentile {facts.words_95:,.0f}; t{longest}"
+    if facts.cut:
+        yield "Few models write so much: such answers will be cut."
+
+
+# Answers to questions, and documents.
+
+
+def _answers(check: Check) -> Iterator[str]:
+    facts, rows = _answer_facts(check), _targets(check).rows
+    none = facts.unanswerable
+    yield f"Questions with several accepted answers: {facts.several:,} of {rows:,}; with none:"
+    yield f"{none:,}."
+    if none:
+        yield f"Always answering nothing gets {per_100(none / rows)} % right."
+    if facts.few_unanswerable:
+        yield "They are too few to learn from, or to measure false answers on."
+
+
+def _passage(check: Check) -> Iterator[str]:
+    facts, rows = _answer_facts(check), _targets(check).rows
+    if facts.passage is None:
+        yield "No passage: questions are answered from what a model knows or was taught."
+        yield "--set fields=COLUMN shows one with each question."
+        return
+    share = 1 - (facts.absent or 0) / max(rows - facts.unanswerable, 1)
+    says = f"The answer occurs in {quoted(facts.passage)} in {per_100(share)} % of the rows that "
+    absent = _with_issue(check, "not in passage")
+    yield f"{says}have one; not in {rows_named(absent)}." if absent else f"{says}have one."
+
+
+def _in_question(check: Check) -> Iterator[str]:
+    ids = _with_issue(check, "in question")
+    yield (
+        f"Answers that occur in their question: {len(ids):,} of {_targets(check).rows:,} "
+        f"({rows_named(ids)})."
+    )
+
+
+def _documents(check: Check) -> Iterator[str]:
+    facts = _corpus(check)
+    dated = f"{facts.dated:,} have a date" if facts.dated else "none has a date"
+    yield (
+        f"{plural(facts.documents, 'document')} with {facts.words:,} words, in "
+        f"{plural(facts.passages, 'passage')} of at most {WORDS} words; {dated}."
+    )
+    if facts.documents == 1:
+        yield "Whatever is retrieved comes from this one."
+
+
+def _evidence(check: Check) -> Iterator[str]:
+    facts = _corpus(check)
+    rows = _targets(check).rows - _answer_facts(check).unanswerable
+    standing = rows - facts.without - facts.reworded
+    says = f"The answer occurs in a document for {standing:,} of {plural(rows, 'question')} that "
+    says += "have one"
+    if facts.reworded:
+        named = rows_named(_with_issue(check, "reworded"), FEWER)
+        says += f"; for {facts.reworded:,} it has other words than its document ({named})"
+    if facts.without:
+        named = rows_named(_with_issue(check, "not in documents"), FEWER)
+        says += f"; for {facts.without:,} no document is known ({named})"
+    yield f"{says}."
+
+
+def _same_documents(check: Check) -> Iterator[str]:
+    facts = _corpus(check)
+    if not facts.copies:
+        yield "No document repeats another."
+        return
+    pairs = "; ".join(quoted_list(same, FEWER) for same in facts.copies[:2])
+    yield f"Documents with the text of another: {facts.repeated:,} ({pairs}). The one that"
+    yield "evidence does not name counts as a miss."
+
+
+def _relevance(check: Check) -> Iterator[str]:
+    facts, rows = _relevance_facts(check), plural(_targets(check).rows, "question")
+    yield (
+        f"{facts.mean:.1f} relevant documents a question on average, {facts.most} at most; "
+        f"{facts.single:,} of {rows} have a single one."
+    )
+    if facts.graded:
+        yield f"{plural(facts.graded, 'question')} with grades other than 1."
+    if facts.over:
+        yield f"{plural(facts.over, 'question')} have more than the {DEPTH} that count."
+
+
+_LINES: Mapping[Topic, Callable[[Check], Iterator[str]]] = {
+    "size": _size,
+    "wrong-labels": _wrong_labels,
+    "overlap": _overlap,
+    "conflicts": _conflicts,
+    "fields": _fields,
+    "types": _types,
+    "values": _values,
+    "answers": _answers,
+    "passage": _passage,
+    "documents": _documents,
+    "evidence": _evidence,
+    "same-documents": _same_documents,
+    "in-the-question": _in_question,
+    "relevance": _relevance,
+    "labels": _label_counts,
+    "sets": _set_sizes,
+    "copies": _copies,
+    "contradictions": _contradictions,
+    "target-lengths": _target_lengths,
+    "test-file": _test_file,
+    "duplicates": _duplicates,
+    "balance": _balance,
+    "time": _time,
+    "languages": _languages,
+    "lengths": _lengths,
+    "personal-data": _personal,
+    "rows": _rows,
+    "reading": _reading,
+}
+
+
+# What to do first: `rows`, `ids`, `names`, `count` and `points` are those of the step.
+_STEPS: Mapping[StepCode, str] = {
+    "conflicts": "Choose one label for {texts} with several ({ids}): they cost every candidate at "
+    "least {points}.",
+    "contradictions": "{agree} ({ids}), or name the column that tells them apart with --set "
+    "fields=COLUMN.",
+    "copies": "Replace the targets that are the text of their row ({rows}: {ids}): they teach a "
+    "model to repeat what it reads.",
+    "cross-validate": "Evaluate all rows by cross-validation (folds = 5 under [data], five "
+    "training runs): {tested} test rows detect no difference below {detects}, all {all} would "
+    "detect your margin of {margin}.",
+    "doubted-labels": "Review the {doubted}, starting with {ids}. {worth}",
+    "in-question": "Look at the answers that occur in their question ({rows}: {ids}): unless these "
+    "ask for one of two, a candidate that repeats the question scores on them.",
+    "leaks": "Replace the test rows that repeat training rows ({rows}: {ids}), or split the data "
+    "by group. They inflate accuracies measured elsewhere by up to {points}.",
+    "metric": "Judge by a metric that counts {hidden}; accuracy hardly does: always answering "
+    "{most} is right for {share} % of rows. {rarest}Run: {command} (every label counts the same), "
+    "or state what each error costs ([goal.error_costs]).",
+    "mixed-types": "Write the field {names} as {type} in {ids}, as in all other rows.",
+    "more-rows": "To tell close candidates apart, label more later: {sizes}; your {takes}. A first "
+    "study does not need them.",
+    "not-in-documents": "Find the documents of {questions} whose answer occurs in none "
+    "({ids}): add them; where one has the answer in other words, accept these, too, or name it "
+    "(data.evidence_column); write [] where there is no answer.",
+    "not-in-passage": "Review the answers that do not occur in {names} ({rows}: {ids}): write them "
+    "as it does, accept its words too (a list), or write [] where it holds no answer.",
+    "rare-fields": "Label more rows with {names}, or leave these fields out: they are too rare to "
+    "learn or to evaluate.",
+    "rare-labels": "Label more rows of the rare labels, up to about 20 each ({names}), or merge "
+    "them: they are too rare to learn or to evaluate.",
+    "same-documents": "Remove documents with the text of another ({count}): found instead of the "
+    "one that evidence names, they count as a miss.",
+    "secrets": "Remove what looks like keys or card numbers in {ids} before any text leaves this "
+    "machine, and revoke the keys.",
+    "shapes": "Name the fields alike in all records; these share none: {shapes}. Or divide the "
+    "file, if they are two tasks.",
+    "values": "Review {records} with a value that does not occur in the text, where nearly "
+    "all others do ({names}): {ids}.",
+}
+
+
+def step(check: Check, found: Step) -> str:
+    """Say what to do, and why."""
+    own = _OWN[found.code](check, found) if found.code in _OWN else {}
+    return _STEPS[found.code].format(
+        rows=f"{len(found.rows):,}",
+        questions=plural(len(found.rows), "question"),
+        records=plural(len(found.rows), "record"),
+        ids=rows_named(found.rows),
+        names=quoted_list(found.names, 5),
+        count=f"{found.count:,}",
+        points=points(found.points),
+        command=found.command,
+        **own,
+    )
+
+
+def _about_conflicts(check: Check, found: Step) -> dict[str, str]:
+    return {"texts": plural(check.conflicts.texts if check.conflicts else 0, "text")}
+
+
+def _about_contradictions(check: Check, found: Step) -> dict[str, str]:
+    facts, pairs = _targets(check), plural(found.count, "pair")
+    if facts.relevance is not None:
+        return {"agree": f"Name the same relevant documents in {pairs} of like questions"}
+    if facts.answers is not None:
+        return {"agree": f"Accept the same answers, as a list, in {pairs} of like questions"}
+    return {"agree": f"Make the targets of {pairs} of like rows agree"}
+
+
+def _about_cross_validation(check: Check, found: Step) -> dict[str, str]:
+    reach = check.reach
+    return {
+        "tested": f"{reach.rows:,}",
+        "detects": points(reach.usual or 1),
+        "all": f"{check.rows:,}",
+        "margin": points(reach.margin),
+    }
+
+
+def _about_doubted_labels(check: Check, found: Step) -> dict[str, str]:
+    audit = check.audit
+    assert audit is not None
+    worth = f"Typically half of such labels are wrong, here about {points(found.points)}."
+    if check.audited_in and audit.gain is not None:
+        name, gained = audit.gain.candidate, measured(found.points)
+        worth = f"Correcting them would add about {gained} to the accuracy of {name}."
+    if check.audited_in:
+        worth += f" This is the list of the study {check.audited_in}."
+    else:
+        worth += " A text baseline alone made this list; that of a study replaces it."
+    if audit.overlaps and check.balance and len(check.balance.counts) > 2:
+        pair = audit.overlaps[0]
+        worth += (
+            f" First define the boundary between {quoted(pair.a, LABEL)} and "
+            f"{quoted(pair.b, LABEL)}, which {plural(pair.doubted, 'doubted row')} may confuse."
+        )
+    return {"doubted": plural(audit.suspected, "most doubtful label"), "worth": worth}
+
+
+def _about_metric(check: Check, found: Step) -> dict[str, str]:
+    balance, rare, text = check.balance, check.rarest, ""
+    assert balance is not None
+    if rare is not None:
+        text = f"The text baseline finds {rare.right:,} of {rare.rows:,}"
+        if rare.said:
+            text += f"; {rare.right:,} of the {rare.said:,} that it reports are right"
+        text += ". "
+    return {
+        "hidden": rare_in_words(check.hidden),
+        "most": quoted(balance.counts[0].label, LABEL),
+        "share": per_100(balance.majority),
+        "rarest": text,
+    }
+
+
+def _about_types(check: Check, found: Step) -> dict[str, str]:
+    return {"type": _usual_type(_targets(check), found.names[0])}
+
+
+def _about_more_rows(check: Check, found: Step) -> dict[str, str]:
+    """Say what today's rows can show, what some more would, and what the margin takes."""
+    reach, noun = check.reach, "rows" if check.test_file is None else "test rows"
+    today = f"today's {reach.rows:,} {noun}"
+    known = [(f"{n:,} {noun}", least) for n, least in found.sizes.items()]
+    few = f"{today} are too few to compare candidates"
+    if reach.usual is not None:
+        few, known = "", [(today, reach.usual), *known]
+    detect = [
+        f"{rows} {points(least)}" if place else f"{rows} detect {points(least)} or more"
+        for place, (rows, least) in enumerate(known)
+    ]
+    sizes = "; ".join(filter(None, (few, ", ".join(detect))))
+    return {"sizes": sizes, "takes": _margin(check)}
+
+
+def _about_shapes(check: Check, found: Step) -> dict[str, str]:
+    return {"shapes": _shapes(_targets(check))}
+
+
+# What the template of a step takes besides the figures of the step.
+_OWN: Mapping[StepCode, Callable[[Check, Step], dict[str, str]]] = {
+    "conflicts": _about_conflicts,
+    "contradictions": _about_contradictions,
+    "cross-validate": _about_cross_validation,
+    "doubted-labels": _about_doubted_labels,
+    "metric": _about_metric,
+    "mixed-types": _about_types,
+    "more-rows": _about_more_rows,
+    "shapes": _about_shapes,
+}

@@ -1,0 +1,79 @@
+"""The pages of audits by kind of target, as they were approved (see `report/test_approved.py`)."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from check.test_corpus_audit import asked, shop
+from check.test_targets import booking, question, summary
+from choose.api import plan
+from choose.api.notebook_views import printed
+from choose.conformance import pool
+from choose.report.terminal.check_page import check_page
+from choose.schema.check import Check
+from report.test_approved import approve
+from support.studies import write_csv
+
+
+def write(name: str, rows: list[dict[str, object]]) -> str:
+    Path(name).write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    return name
+
+
+def labels() -> Check:
+    rows = [(e.text, e.target) for e in pool(seed=3, rows=90)]
+    rows += [("both say so", "fruit"), ("Both say so", "tool"), ("ask ann@example.com", "tool")]
+    rows += [("a key: AKIA" + "B" * 16, "tool"), ("only one", "rare")]
+    test = [(e.text, e.target) for e in pool(seed=9, rows=30)] + [(rows[0][0].upper(), rows[0][1])]
+    write_csv(Path("asked.csv"), test)
+    data = {"data": {"test": "asked.csv"}}
+    return plan.check(write_csv(Path("words.csv"), rows), overrides=data).record
+
+
+def rare() -> Check:
+    rows = [(f"note {i} on {i % 7}", "fraud" if i % 33 == 0 else "fine") for i in range(400)]
+    return plan.check(write_csv(Path("rare.csv"), rows)).record
+
+
+def records() -> Check:
+    rows = [booking(i) for i in range(120)]
+    rows[10]["target"]["people"], rows[20]["target"]["tree"] = "six", "willow"
+    rows[30]["target"]["name"] = "Ann"
+    rows.append({**rows[40], "target": {"people": 9}})
+    return plan.check(write("records.jsonl", rows)).record
+
+
+def texts() -> Check:
+    rows = [summary(i) for i in range(60)]
+    for row in rows[:5]:
+        row["target"] = row["text"].upper()
+    return plan.check(write("texts.jsonl", rows)).record
+
+
+def answers() -> Check:
+    rows = [question(i) for i in range(120)]
+    rows[4]["answers"], rows[5]["answers"] = [], ["plenty", "lots of them"]
+    for row in rows[20:40]:
+        row["question"] += f" Is it {row['answers'][0]} or 3?"
+    data = {"data": {"fields": ["passage"]}}
+    return plan.check(write("answers.jsonl", rows), overrides=data).record
+
+
+def documents() -> Check:
+    rows = [asked(n) for n in range(60)]
+    rows[3]["answers"] = ["nine hundred"]
+    pages = [shop(n) for n in range(70)]
+    pages.append({**pages[2], "id": "copy"})
+    data = {"data": {"documents": write("documents.jsonl", pages)}}
+    return plan.check(write("asked.jsonl", rows), overrides=data).record
+
+
+@pytest.mark.parametrize("of", [labels, rare, records, texts, answers, documents])
+def test_pages_are_those_that_were_approved(
+    of: Callable[[], Check], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    record = of().model_copy(update={"seconds": 1.0})
+    approve(f"check-{of.__name__}", printed(check_page(record)))
