@@ -41,7 +41,7 @@ def test_unpriced_there_is_no_dollar(form):
     text = form(found)
     assert "pays off after" not in text
     if form is not render_markdown:
-        assert "Dollars and break-even need prices" in " ".join(text.split())
+        assert "Add prices to see dollars" in " ".join(text.split())
     else:
         assert "What it costs" not in text
 

@@ -75,12 +75,7 @@ def notes(decision: Decision) -> Iterator[str]:
     lacks = list(dict.fromkeys(key for card in decision.scorecards for key in card.cost.missing))
     if decision.breakeven:
         return
-    if not has_totals(decision):
-        yield (
-            "Dollars and break-even need prices: usd_per_machine_hour, volume_per_month and "
-            "value_per_right_answer in [costs] of the study file."
-        )
-    else:
+    if has_totals(decision):
         lacks = lacks or ["costs.value_per_right_answer"]
         yield f"No break-even: the study file lacks {', '.join(map(clean, lacks))}."
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from choose.formatting import (
@@ -20,7 +20,7 @@ from choose.report.screen_text import shorten
 from choose.schema.base import ABOUT, Interval
 from choose.schema.decision import DatasetRecord, Decision, Note, Verdict
 from choose.schema.diagnosis import Audit, LabelOverlap
-from choose.schema.scorecard import Needed, Refused
+from choose.schema.scorecard import Needed
 
 DIVISIONS = {
     "cross-fit": "compare predicts each row with a model that was not trained on it",
@@ -176,27 +176,11 @@ def with_span(interval: Interval) -> str:
     return f"{percent(interval.value)} % ({span(interval)})"
 
 
-# Why no learning curve may be fitted.
-_REFUSED: dict[Refused, str] = {
-    "few-sizes": "A forecast needs answers after training on 5 numbers of rows, 3 draws each.",
-    "few-draws": "Too few draws answered the same rows at every number of training rows.",
-    "given": "The answers were given, and what they were learned from is not known.",
-    "not-measured": "It was not measured with all training rows.",
-}
-
-
-def forecast_lines(decision: Decision, but: Sequence[str] = ()) -> Iterator[str]:
-    """Yield how many labels each candidate `but` some needs, or why that is not known."""
-    refused: dict[str, list[str]] = {}
-    for forecast in (one for one in decision.forecasts if one.candidate not in but):
-        name = clean(forecast.candidate)
+def forecast_lines(decision: Decision) -> Iterator[str]:
+    """Yield how many labels each candidate needs, where a learning curve tells."""
+    for forecast in decision.forecasts:
         if parts := [_needed(one) for one in (forecast.target, forecast.margin) if one]:
-            yield f"{name}: {'; '.join(parts)}."
-        elif forecast.refused in _REFUSED:
-            refused.setdefault(_REFUSED[forecast.refused], []).append(name)
-    if not any(one.margin for one in decision.forecasts):
-        for why, names in refused.items():
-            yield f"No forecast for {', '.join(names)}. {why}"
+            yield f"{clean(forecast.candidate)}: {'; '.join(parts)}."
 
 
 def _needed(needed: Needed) -> str:

@@ -228,7 +228,7 @@ def prompt_preview(task: Task, wording: Wording, examples: str = "") -> str:
             wording, Turn("<a labelled row>", "<its label>" if task.labels else "<its answer>")
         )
         turns.append(("…", f"<{examples}>"))
-    turns += turn_messages(wording, Turn("<the row that is asked>"))
+    turns += turn_messages(wording, Turn("<the row to answer>"))
     return "\n\n".join(f"[{role}]\n{content}" for role, content in turns)
 
 

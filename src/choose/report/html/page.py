@@ -62,7 +62,6 @@ from choose.report.html.page_tables import (
     COST_HEADS,
     LABEL_HEADS,
     PRICES,
-    RARE_HEADS,
     REPLY_HEADS,
     anchor,
     answered_line,
@@ -72,7 +71,7 @@ from choose.report.html.page_tables import (
     differing,
     label_rows,
     measured,
-    rare_rows,
+    prompts_used,
     reply_rows,
     runs_line,
     shifts_table,
@@ -167,8 +166,6 @@ def _labels(decision: Decision, texts: Mapping[str, str]) -> dict[str, Any]:
         "reply_heads": REPLY_HEADS,
         "replies": reply_rows(decision, texts),
         "shared_errors": list(sentences.shared_errors(decision.overlap)),
-        "rare_heads": RARE_HEADS,
-        "rare_rows": rare_rows(decision),
         "pick": pick,
     }
 
@@ -178,12 +175,12 @@ def _evidence(decision: Decision, texts: Mapping[str, str]) -> dict[str, Any]:
     cards = ranked(decision)
     # What never changes says nothing of noise, typos or new labels.
     readers = [card for card in cards if not answers_alike(card)]
-    alike = tuple(card.candidate for card in cards if card not in readers)
     return {
         "cards": cards,
         "marked": {card.candidate: marked(decision, card) for card in cards},
         "models": short_models(card.model for card in decision.scorecards),
         "differing": differing(decision, texts),
+        "prompts": prompts_used(decision),
         "service": {
             "heads": ENDPOINT_HEADS,
             "rows": endpoint_rows(decision),
@@ -192,7 +189,7 @@ def _evidence(decision: Decision, texts: Mapping[str, str]) -> dict[str, Any]:
         },
         "uneven": UNEVEN if uneven(decision) else "",
         "readers": readers,
-        "forecasts": list(forecast_lines(decision, but=alike)),
+        "forecasts": list(forecast_lines(decision)),
         "coverage": coverage_line(decision),
         "answered": answered_line(decision),
         "runs": runs_line(decision),

@@ -18,11 +18,9 @@ from choose.formatting import (
     figure,
     listed,
     milliseconds,
-    number,
     percent,
     plural,
     points,
-    span,
 )
 from choose.report import study_comparison_text as words
 from choose.report.candidate_order import contending, differing_line, standings, titles
@@ -30,7 +28,7 @@ from choose.report.decision_text import PERSONAL, quantity, score_head
 from choose.report.html.drawings import bar
 from choose.report.words import beyond_limits, compared_on, recall_of, won_and_lost
 from choose.schema.base import Interval
-from choose.schema.decision import Decision
+from choose.schema.decision import Decision, PromptText
 from choose.schema.diagnosis import DifferingRow
 from choose.schema.scorecard import Scorecard
 from choose.schema.standings import Standing
@@ -96,7 +94,8 @@ def standings_table(decision: Decision) -> StandingsTable:
     rare = decision.verdict.rare[:1]
     return StandingsTable(
         heads=[
-            *("candidate", score_head(decision.goal), "difference", "won:lost", "rows"),
+            *("candidate", score_head(decision.goal), "rows", "difference", "won:lost"),
+            "shared rows",
             f"“{clean(rare[0].label)}” found" if rare else "",
             *("ms per answer", "$ per 1,000", "state", ""),
         ],
@@ -117,17 +116,22 @@ def _standing_cells(decision: Decision, standing: Standing) -> list[str]:
         state = "behind"
     elif gap and gap.low is not None and gap.low > 0:
         state = "ahead"
-    few, ms = standing.common < total, standing.ms_per_answer
+    ms, unlike = standing.ms_per_answer, any(s.common != s.rows for s in decision.standings)
     return [
         percent(standing.accuracy.value) if standing.accuracy else DASH,
+        _out_of(standing.rows, total),
         DASH if standing.chosen else difference(gap),
         won_and_lost(standing) or DASH,
-        f"{standing.common:,} of {total:,}" if few else f"{standing.common:,}",
+        _out_of(standing.common, total) if unlike and not standing.chosen else DASH,
         recall_of(decision, standing.candidate) or DASH,
         DASH if ms is None else milliseconds(ms).removesuffix(" ms"),
         figure(standing.usd_per_1k),
         state,
     ]
+
+
+def _out_of(count: int, total: int) -> str:
+    return f"{count:,} of {total:,}" if count < total else f"{count:,}"
 
 
 def _span(gaps: Sequence[Interval]) -> tuple[float, float]:
@@ -410,27 +414,17 @@ def reply_rows(decision: Decision, texts: Mapping[str, str]) -> list[list[str]]:
     ]
 
 
+def prompts_used(decision: Decision) -> list[PromptText]:
+    """Return the prompts of candidates that answered, and of their other settings that did."""
+    cards = [card for card in decision.scorecards if card.accuracy]
+    used = {(card.candidate, "") for card in cards}
+    used |= {(card.candidate, point.setting) for card in cards for point in card.settings}
+    prompts = decision.method.prompts if decision.method else ()
+    return [one for one in prompts if (one.candidate, one.setting) in used]
+
+
 REPLY_HEADS = ["row", "label", "answer", "reply", "text"]
 NO_LABEL = "no label"
-
-RARE_HEADS = ["rare label", "candidate", "rows", "found", "% found", "95 % CI", "precision, %"]
-
-
-def rare_rows(decision: Decision) -> list[list[str]]:
-    """Return a row of cells under `RARE_HEADS` for each rare label and candidate."""
-    return [
-        [
-            clean(rare.label),
-            clean(figure.candidate),
-            f"{figure.rows:,}",
-            number(figure.found),
-            percent(figure.recall.value),
-            span(figure.recall),
-            percent(figure.precision),
-        ]
-        for rare in decision.verdict.rare
-        for figure in rare.figures
-    ]
 
 
 def answered_line(decision: Decision) -> str:
