@@ -220,10 +220,8 @@ def test_views_are_compared_with_the_clean_answers_of_the_same_fit():
     assert view.rows == 10
     assert view.agreement == pytest.approx(1.0)
     assert view.accuracy == pytest.approx(0.9)
-    assert view.consistent_and_correct == pytest.approx(0.9)
     changed = card(run(TARGETS, views={"typos": (said, rows)})).stability
     assert changed.agreement == pytest.approx(0.9)
-    assert changed.views[0].consistent_and_correct == pytest.approx(0.9)
     assert (changed.views[0].clean, changed.views[0].change.value) == (1.0, pytest.approx(-0.1))
     assert changed.views[0].change.low < -0.1 < changed.views[0].change.high
 

@@ -91,7 +91,8 @@ def test_throughput_carries_the_spread_of_its_runs():
     # Logarithms 2 apart by log 2: their sd is log 2, Student's quantile at 2 degrees is 4.303.
     factor = np.exp(4.302653 * np.log(2) / np.sqrt(3))
     assert (found.low, found.high) == pytest.approx((found.value / factor, found.value * factor))
-    assert not cost_sheet(measured("probe", evidence), rule()).answer.measured
+    once = cost_sheet(measured("probe", evidence), rule()).answer
+    assert once.low == once.value == once.high
 
 
 def test_totals_set_the_order_where_everything_is_priced():
@@ -133,7 +134,6 @@ def difference(value: float, half: float = 0.0) -> Difference:
         repetitions=(1, 1),
         discordance=0.1,
         run_share=0.0,
-        few_runs=False,
         center=value,
         error=BehrensFisher((half / norm.ppf(0.975)) ** 2, np.inf),
     )
@@ -250,8 +250,8 @@ def test_a_gain_of_just_the_margin_breaks_even_just_at_the_end():
 
 
 def test_who_is_cheap_to_train_and_dear_to_ask_pays_below_a_volume():
-    first = YearCost(training=1000.0, answer=AnswerCost(0.001, 0.001, 0.001, False))
-    second = YearCost(training=100.0, answer=AnswerCost(0.02, 0.02, 0.02, False))
+    first = YearCost(training=1000.0, answer=AnswerCost(0.001, 0.001, 0.001))
+    second = YearCost(training=100.0, answer=AnswerCost(0.02, 0.02, 0.02))
     prices = rule(value_per_right_answer=0.05, volume_per_month=10_000)
     assert break_even_gain(first, second, prices) == pytest.approx(
         (120_000 * 0.019 - 900) / (0.05 * 120_000)

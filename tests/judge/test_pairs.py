@@ -7,17 +7,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from choose.judge.decision.more_labels import gain_from_labels, rows_to_decide
+from choose.judge.decision.more_labels import rows_to_decide
 from choose.judge.goal import Rule
 from choose.judge.scores.paired_comparison import (
     ASSUMED_SD,
     Pairs,
     compare,
-    estimand_of_sides,
     full_pool,
     other_pool,
 )
-from choose.judge.scores.score_tables import ARTEFACT, study_scores
+from choose.judge.scores.score_tables import study_scores
 from choose.judge.stats.paired import paired_difference
 from choose.judge.stats.two_way import independent_rows
 from choose.judge.verdict import judge
@@ -62,16 +61,11 @@ def test_a_tie_of_noised_or_smaller_fits_is_seldom_called_certain(seeds: int, wh
         assert blind / STUDIES > 0.1, "without it the variance of a single fit passes for a finding"
 
 
-def test_a_rise_from_single_fits_says_what_it_assumes() -> None:
-    laid = study_scores(
-        study([lora(0.85, seeds=1, at={200: 0.8}), probe(0.8, at={200: 0.79})], 800, 1)
-    )
-    found = gain_from_labels(laid["lora"])
-    assert found.gained.few_runs
-    assert found.estimand.startswith("a new pool of either size (fitted once")
+def test_a_smaller_pool_of_what_no_seed_changes_has_the_assumed_variance_once() -> None:
+    laid = study_scores(study([probe(0.8, at={200: 0.79})], 800, 1))
     sides = full_pool(laid["probe"]), other_pool(laid["probe"], laid["probe"].sizes[200])
     # No seed changes it, and its pool is whole.
-    assert estimand_of_sides("a new pool", sides[0]) == ARTEFACT
+    assert not sides[0].varies
     assert compare(*sides).error.second == pytest.approx(ASSUMED_SD**2)
 
 

@@ -255,7 +255,6 @@ def test_bonett_price_without_repetitions():
     assert (found.low, found.high) == pytest.approx((up - down - half, up - down + half), abs=1e-5)
     assert found.p == pytest.approx(0.011331, abs=1e-6)
     assert found.method == "McNemar mid-p"
-    assert not found.few_runs
 
 
 def test_mcnemar_only_where_no_seed_and_no_cluster():
@@ -287,14 +286,6 @@ def test_identical_answers_are_not_certainty():
         assert same.high == pytest.approx(-same.low)
         assert same.high > 2 / n
     assert paired_difference(np.ones(8), np.zeros(8)).low > 0.3
-
-
-def test_fewer_than_three_repetitions_are_flagged():
-    rng = np.random.default_rng(10)
-    y = rng.integers(0, 2, (60, 5)).astype(float)
-    assert paired_difference(y[:, :2], y[:, 2:4]).few_runs
-    assert not paired_difference(y[:, :3], y[:, 2:5]).few_runs
-    assert paired_difference(y[:, :1], y[:, 2:3], assumed=1e-4).few_runs
 
 
 def test_an_expected_variance_moderates_golden():

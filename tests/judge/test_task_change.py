@@ -167,11 +167,9 @@ def test_recall_of_the_new_class_and_the_loss_of_the_others_by_hand() -> None:
     assert found.label == "new"
     assert [p.examples for p in found.points] == [0, 1, 5]
     assert [p.recall.value for p in found.points] == [0.0, 0.25, 0.75]
-    assert [p.recall_rows for p in found.points] == [4, 4, 4]
     assert found.points[0].loss is None
     losses = [p.loss.value for p in found.points[1:] if p.loss is not None]
     assert losses == pytest.approx([0.0, 2 / 6])
-    assert [p.loss_rows for p in found.points] == [0, 6, 6]
     assert all(p.fit_seconds == 2.0 for p in found.points)
 
 

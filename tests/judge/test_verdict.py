@@ -390,7 +390,6 @@ def made(value, low, high, **more):
             "repetitions": (3, 3),
             "discordance": 0.16,
             "run_share": 0.1,
-            "few_runs": False,
             "center": value,
             "error": BehrensFisher(1e-4, 300.0),
             **more,

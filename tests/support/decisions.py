@@ -60,7 +60,6 @@ def views(typos: float) -> Stability:
                 view=v,
                 agreement=a,
                 accuracy=a - 0.1,
-                consistent_and_correct=a - 0.12,
                 rows=200,
                 change=Interval(value=a - 1, low=a - 1.02, high=a - 0.98),
                 clean=0.9,

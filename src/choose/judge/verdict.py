@@ -12,7 +12,6 @@ from choose.judge.decision.caveats import caveats_of
 from choose.judge.decision.chance import chances_of
 from choose.judge.decision.contenders import Contenders, Relation, contenders_of
 from choose.judge.decision.label_gates import audit_with_gain, rare_labels
-from choose.judge.decision.more_labels import label_gains
 from choose.judge.decision.remarks import remarks_of
 from choose.judge.decision.rule import Case, label_shift, select
 from choose.judge.decision.steps import steps_of
@@ -100,7 +99,6 @@ def _outlook(contenders: Contenders) -> dict[str, Any]:
     """Return the parts of the record on more labels, and on when costs are earned back."""
     return {
         "forecasts": tuple(contenders.curves.forecasts.values()),
-        "rises": label_gains(contenders),
         "breakeven": breakevens(contenders),
     }
 

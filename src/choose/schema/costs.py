@@ -17,7 +17,6 @@ class Cost(Record):
     """What a candidate costs; dollars are null unless the study file prices them.
 
     Attributes:
-        per_1k: dollars for 1,000 answers with what the clock or the tokens leave open.
         labelling_hours: hours that the labels it learns from take; they are paid for.
         training_usd: one fit on the study's machine.
         total_usd: a fit, and a year of answers at the study's volume.
@@ -33,7 +32,6 @@ class Cost(Record):
     tokens_cached: float | None = None
     tokens_out: float | None = None
     usd_per_1k: float | None = None
-    per_1k: Interval | None = None
     artefact_mb: float | None = None
     base_mb: float | None = None
     index_seconds: float | None = None

@@ -15,7 +15,7 @@ from choose.schema.reading_documents import (
     DocumentDrill,
     LossSplit,
 )
-from choose.schema.scorecard import CurveForecast, RiseRecord, Scorecard
+from choose.schema.scorecard import CurveForecast, Scorecard
 from choose.schema.standings import FamilyResult, RareLabel, Standing, Step
 from choose.schema.text_scores import ComparedRow, SuspectValues
 from choose.types import Kind
@@ -319,7 +319,6 @@ class Decision(Record):
     document_drill: DocumentDrill | None = None
     personal: tuple[str, ...] = ()
     forecasts: tuple[CurveForecast, ...] = ()
-    rises: tuple[RiseRecord, ...] = ()
     breakeven: tuple[Breakeven, ...] = ()
     looks: int
     left_out: tuple[LeftOut, ...] = ()

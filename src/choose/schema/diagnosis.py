@@ -119,9 +119,7 @@ class Cascade(Record):
     over_chosen: Interval | None = None
     seconds_per_1k: float | None = None
     usd_per_1k: float | None = None
-    cheap_seconds_per_1k: float | None = None
     strong_seconds_per_1k: float | None = None
-    cheap_usd_per_1k: float | None = None
     strong_usd_per_1k: float | None = None
 
 
@@ -177,8 +175,6 @@ class ErrorOverlap(Record):
     Attributes:
         candidates: those compared, without any that gives every row the same answer.
         wrong_in_all: rows that all get wrong; `doubtful` lists them, most agreed first.
-        agreed: rows of these to which most candidates give the same other label; null with
-            fewer than three candidates, whose agreement says little.
         oracle: share of the rows that at least one gets right.
         both_wrong: rows that the best cheap and the best strong candidate both get wrong.
         both_expected: how many that would be if their errors had nothing to do with each other.
@@ -187,7 +183,6 @@ class ErrorOverlap(Record):
     candidates: tuple[str, ...]
     rows: int
     wrong_in_all: int
-    agreed: int | None = None
     doubtful: tuple[Doubtful, ...] = ()
     oracle: Interval
     cheap: str | None = None

@@ -67,9 +67,7 @@ class NewClassPoint(Record):
 
     examples: int
     recall: Interval
-    recall_rows: int
     loss: Interval | None = None
-    loss_rows: int = 0
     fit_seconds: float | None = None
 
 
@@ -165,7 +163,6 @@ class ViewPoint(Record):
     Attributes:
         agreement: share of the answers that stay the same.
         accuracy: on the perturbed rows.
-        consistent_and_correct: share of the answers that stay the same and are right.
         rows: the rows that were perturbed.
         change: accuracy on them minus accuracy on the same rows as they are, by the same fits.
         clean: accuracy on the same rows as they are.
@@ -174,7 +171,6 @@ class ViewPoint(Record):
     view: str
     agreement: float
     accuracy: float
-    consistent_and_correct: float
     rows: int
     change: Interval | None = None
     clean: float | None = None
@@ -276,12 +272,3 @@ class CurveForecast(Record):
     target: Needed | None = None
     margin: Needed | None = None
     refused: Refused | None = None
-
-
-class RiseRecord(Record):
-    """What a candidate gained between a smaller pool and the compared one."""
-
-    candidate: str
-    fewer: int
-    labels: int
-    gained: Interval

@@ -20,11 +20,10 @@ from choose.judge.decision.contenders import Contenders
 from choose.judge.decision.rule import Selection, deciding_difference, deciding_rival
 from choose.judge.measures.curve_forecast import likely
 from choose.judge.scores.joint_distribution import SPREAD
-from choose.judge.scores.paired_comparison import compare, estimand_of_sides, full_pool, other_pool
+from choose.judge.scores.paired_comparison import compare, full_pool, other_pool
 from choose.judge.scores.score_tables import CandidateScores
 from choose.judge.stats.paired import Difference
-from choose.schema.base import Interval
-from choose.schema.scorecard import CurveForecast, RiseRecord
+from choose.schema.scorecard import CurveForecast
 from choose.types import Floats
 
 # If the smallest detectable gain exceeds this many margins, rows are too few; else candidates are
@@ -92,7 +91,6 @@ class LabelGain:
     fewer: int
     labels: int
     gained: Difference
-    estimand: str
 
 
 def gain_from_labels(candidate: CandidateScores) -> LabelGain | None:
@@ -100,8 +98,8 @@ def gain_from_labels(candidate: CandidateScores) -> LabelGain | None:
     sizes = [size for size in candidate.sizes if size <= SMALLER * candidate.pool]
     if candidate.main is None or not sizes or not candidate.info.learns:
         return None
-    sides = full_pool(candidate), other_pool(candidate, candidate.sizes[max(sizes)])
-    gained = compare(*sides)
+    smaller = other_pool(candidate, candidate.sizes[max(sizes)])
+    gained = compare(full_pool(candidate), smaller)
     if gained is None:
         return None
     return LabelGain(
@@ -109,7 +107,6 @@ def gain_from_labels(candidate: CandidateScores) -> LabelGain | None:
         fewer=max(sizes),
         labels=candidate.pool,
         gained=gained,
-        estimand=estimand_of_sides("a new pool of either size", *sides),
     )
 
 
@@ -127,21 +124,6 @@ def steepest_gain(contenders: Contenders, names: tuple[str, ...]) -> LabelGain |
         and r.gained.value >= contenders.rule.margin
     ]
     return max(gains, key=lambda r: r.gained.value, default=None)
-
-
-def label_gains(contenders: Contenders) -> tuple[RiseRecord, ...]:
-    """Return the gain of every candidate for the decision record."""
-    gains = [gain_from_labels(candidate) for candidate in contenders.order]
-    return tuple(
-        RiseRecord(
-            candidate=r.candidate,
-            fewer=r.fewer,
-            labels=r.labels,
-            gained=Interval.of(r.gained, r.estimand),
-        )
-        for r in gains
-        if r is not None
-    )
 
 
 class RowsNeeded(NamedTuple):

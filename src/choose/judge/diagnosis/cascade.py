@@ -151,10 +151,8 @@ def _costs(contenders: Contenders, cheap: str, strong: str, sent: float) -> dict
     first, second = (contenders.costs[name].record for name in (cheap, strong))
     # A millisecond an item is a second for a thousand items.
     return {
-        "cheap_seconds_per_1k": first.ms_per_item,
         "strong_seconds_per_1k": second.ms_per_item,
         "seconds_per_1k": _both(first.ms_per_item, second.ms_per_item, sent),
-        "cheap_usd_per_1k": first.usd_per_1k,
         "strong_usd_per_1k": second.usd_per_1k,
         "usd_per_1k": _both(first.usd_per_1k, second.usd_per_1k, sent),
     }

@@ -37,9 +37,6 @@ LISTED = 200
 # Rows with two different answers that the record lists; `differing` counts them all.
 LISTED_DIFFERING = 50
 
-# With two candidates, that both are wrong in the same way says little.
-FEWEST_FOR_OVERLAP = 3
-
 # Candidates that answered a smaller share of the rows would leave too few in common.
 ANSWERED = 0.5
 
@@ -72,7 +69,7 @@ def overlap_of(contenders: Contenders, chosen: str | None = None) -> ErrorOverla
         candidates=tuple(c.info.name for c in common.among),
         rows=int(common.complete.sum()),
         wrong_in_all=int(common.wrong_in_all.sum()),
-        **_doubtful(contenders, common),
+        doubtful=_doubtful(contenders, common),
         oracle=Interval.of(
             reached, ARTEFACT, row_set=contenders.panel.rows.row_set(common.complete)
         ),
@@ -135,8 +132,8 @@ def _best(common: _Common, is_cheap: bool) -> str | None:
     return max(right, key=lambda name: right[name], default=None)
 
 
-def _doubtful(contenders: Contenders, common: _Common) -> dict[str, Any]:
-    """Return the rows that all get wrong, and how many of them most give the same other label."""
+def _doubtful(contenders: Contenders, common: _Common) -> tuple[Doubtful, ...]:
+    """Return the rows that all get wrong, those first that most give the same other label."""
     rows, place = contenders.panel.rows, np.flatnonzero(common.complete)[common.wrong_in_all]
     ids, targets = list(rows.index), rows.targets[place]
     votes = np.zeros((len(place), len(rows.labels)), dtype=np.int64)
@@ -147,7 +144,7 @@ def _doubtful(contenders: Contenders, common: _Common) -> dict[str, Any]:
         votes[usable, answers[usable]] += 1
     agree = votes.max(axis=1, initial=0)
     order = np.argsort(-agree, kind="stable")[:LISTED]
-    listed = tuple(
+    return tuple(
         Doubtful(
             id=ids[place[i]],
             label=rows.labels[targets[i]],
@@ -156,11 +153,6 @@ def _doubtful(contenders: Contenders, common: _Common) -> dict[str, Any]:
         )
         for i in order.tolist()
     )
-    most = len(common.among) / 2
-    return {
-        "doubtful": listed,
-        "agreed": int((agree > most).sum()) if len(common.among) >= FEWEST_FOR_OVERLAP else None,
-    }
 
 
 def first_answers(outputs: Codes) -> Codes:

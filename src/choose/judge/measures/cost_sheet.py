@@ -14,19 +14,17 @@ from scipy.special import stdtrit
 from choose.judge.evidence import CandidateInfo
 from choose.judge.goal import Rule
 from choose.judge.scores.score_tables import CLEAN, CandidateScores
-from choose.schema.base import Interval
 from choose.schema.costs import Cost, TokenPrices, dollars
 from choose.types import Floats, Run
 
 
 @dataclass(frozen=True, slots=True)
 class AnswerCost:
-    """Dollars an answer with a 95 % interval; without width if not `measured` more than once."""
+    """Dollars an answer with a 95 % interval; without width if not measured more than once."""
 
     value: float
     low: float
     high: float
-    measured: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +72,6 @@ def cost_sheet(candidate: CandidateScores, rule: Rule) -> CostSheet:
         tokens_cached=_mean_tokens(runs, "tokens_cached"),
         tokens_out=_mean_tokens(runs, "tokens_out"),
         usd_per_1k=1000 * answer.value if answer else None,
-        per_1k=_per_1k(answer),
         artefact_mb=_median(run.artefact_mb for run in runs),
         base_mb=_median(run.base_mb for run in runs),
         index_seconds=_median(run.reread_seconds for run in runs),
@@ -120,7 +117,7 @@ def _answer_cost(runs: Sequence[Run], info: CandidateInfo, rule: Rule) -> Answer
     """Return what an answer costs, or None where it was not measured or is not priced."""
     if info.usd_per_1k is not None:
         usd = info.usd_per_1k / 1000
-        return AnswerCost(usd, usd, usd, False)
+        return AnswerCost(usd, usd, usd)
     if info.given:  # an hour of this machine prices no answer that it did not give
         return None
     if info.remote:
@@ -144,9 +141,9 @@ def _cost_by_time(times: Sequence[float], price: float) -> AnswerCost:
     # A run too short for the clock has no logarithm.
     logs = np.log([time for time in times if time > 0])
     if len(logs) < 2:
-        return AnswerCost(value * price, value * price, value * price, False)
+        return AnswerCost(value * price, value * price, value * price)
     half = _student(len(logs)) * float(logs.std(ddof=1)) / sqrt(len(logs))
-    return AnswerCost(value * price, value * exp(-half) * price, value * exp(half) * price, True)
+    return AnswerCost(value * price, value * exp(-half) * price, value * exp(half) * price)
 
 
 def _cost_by_tokens(runs: Sequence[Run], prices: TokenPrices | None) -> AnswerCost | None:
@@ -166,19 +163,13 @@ def _cost_by_tokens(runs: Sequence[Run], prices: TokenPrices | None) -> AnswerCo
         return None
     value = float(rows.mean())
     if len(rows) < 2:
-        return AnswerCost(value, value, value, False)
+        return AnswerCost(value, value, value)
     half = _student(len(rows)) * float(rows.std(ddof=1)) / sqrt(len(rows))
-    return AnswerCost(value, max(value - half, 0.0), value + half, True)
+    return AnswerCost(value, max(value - half, 0.0), value + half)
 
 
 def _student(n: int) -> float:
     return float(stdtrit(n - 1, 0.975))
-
-
-def _per_1k(answer: AnswerCost | None) -> Interval | None:
-    if answer is None or not answer.measured:
-        return None
-    return Interval.of(answer, "1,000 answers", times=1000)
 
 
 def _training_usd(seconds: float | None, rule: Rule) -> float | None:

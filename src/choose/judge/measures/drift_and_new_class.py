@@ -120,8 +120,6 @@ def _point(label: str, examples: int, tables: dict[int, ScoreTable]) -> NewClass
     return NewClassPoint(
         examples=examples,
         recall=recall[0],
-        recall_rows=recall[1],
         loss=interval_of(loss) if loss is not None else None,
-        loss_rows=loss.rows if loss is not None else 0,
         fit_seconds=float(np.mean(seconds)) if seconds else None,
     )

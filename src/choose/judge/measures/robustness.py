@@ -180,7 +180,6 @@ def _view(view: str, table: ScoreTable, main: ScoreTable) -> ViewPoint:
         view=view,
         agreement=float(same.mean()),
         accuracy=float(np.average(table.right[answered], weights=weights)),
-        consistent_and_correct=float(np.average(same * table.right[answered], weights=weights)),
         rows=int(seen.sum()),
         change=change,
         clean=float(np.average(was[answered], weights=weights)),

@@ -10,7 +10,6 @@ import numpy as np
 
 from choose.corpus import CONDITIONS, is_drill
 from choose.judge.scores.score_tables import (
-    ARTEFACT,
     CLEAN,
     RETRAINING,
     WHOLE,
@@ -239,13 +238,6 @@ def _difference(
         x, y, rows.clusters, weights, assumed, expected, graded=rows.graded
     )
     return replace(difference, row_set=rows.row_set(common))
-
-
-def estimand_of_sides(repeated: str, *sides: Side) -> str:
-    """Return what an interval is about: `repeated`, unless no other fit could differ."""
-    if any(side.fitted_once for side in sides):
-        return estimand_fitted_once(repeated)
-    return repeated if any(side.varies for side in sides) else ARTEFACT
 
 
 def estimand_fitted_once(repeated: str) -> str:

@@ -48,7 +48,6 @@ class Difference:
             `largest` squared: where answers are right or wrong, how often two differ.
         largest: the largest difference of a row's scores.
         run_share: share of the error's variance due to repetitions; the rest is due to the rows.
-        few_runs: whether a repeated side has fewer than three repetitions.
         center: where the interval sits, a little nearer to 0 than the value.
         error: distribution of the error around the center.
         independent: effective rows per row (Kish), 1 without clusters and weights.
@@ -64,7 +63,6 @@ class Difference:
     repetitions: tuple[int, int]
     discordance: float
     run_share: float
-    few_runs: bool
     center: float
     error: BehrensFisher
     independent: float = 1.0
@@ -163,7 +161,6 @@ def _difference(x: Floats, y: Floats, moments: _Moments, w: Floats | None) -> Di
         discordance=discordance,
         largest=largest,
         run_share=moments.error.second / moments.error.variance,
-        few_runs=moments.assumed or 1 < max(x.shape[1], y.shape[1]) < FEW,
         center=moments.center,
         error=moments.error,
     )
@@ -178,7 +175,6 @@ def _assume(moments: _Moments, variance: float) -> _Moments:
     df = error.df_second * (second / error.second) ** 2 if error.second else inf
     return moments._replace(
         error=BehrensFisher(error.first, error.df_first, second, df),
-        assumed=True,
         method="items x repetitions",
     )
 
@@ -188,7 +184,6 @@ class _Moments(NamedTuple):
     center: float
     error: BehrensFisher
     method: Method
-    assumed: bool = False
 
 
 def imaginary(differences: Floats) -> tuple[float, float]:
