@@ -4,10 +4,20 @@ import re
 import tomllib
 from itertools import pairwise
 
+import pytest
+
 from choose.formatting import MINUS
 from choose.report import words
 from choose.report.candidate_order import contending, marked, titles
-from choose.report.html.drawings import apart, curves, drawable, nice_ticks, spaced
+from choose.report.html.drawings import (
+    apart,
+    curves,
+    drawable,
+    nice_ticks,
+    round_ticks,
+    scores_by,
+    spaced,
+)
 from choose.report.html.page_tables import (
     PRICES,
     answered_line,
@@ -96,6 +106,35 @@ def test_three_screens_and_everything_else_folded_without_a_script() -> None:
     assert not [a for tag, a in tags if tag == "details" and "open" in a]
     assert not [tag for tag, _ in tags if tag == "script"]
     assert sum(tag == "details" for tag, _ in tags) > 8
+
+
+def test_scores_are_drawn_against_what_answers_take_where_that_is_known() -> None:
+    decision = decisions.answered()
+    assert scores_by(decision, "usd_per_1k") is None, "no price is known"
+    figure = scores_by(decision, "ms_per_answer")
+    for name in ("probe", "tfidf", "lora", "retrieval"):
+        assert f">{name}<" in figure.drawing
+    assert "probe scores highest" in figure.caption
+    unknown = tuple(
+        s.model_copy(update={"ms_per_answer": None}) if s.candidate == "lora" else s
+        for s in decision.standings
+    )
+    figure = scores_by(decision.model_copy(update={"standings": unknown}), "ms_per_answer")
+    assert ">lora<" not in figure.drawing
+    assert "Without a figure: lora" in figure.caption
+
+
+@pytest.mark.parametrize(
+    ("values", "ticks"),
+    [
+        ([0.75, 193.0], [0.5, 1, 2, 5, 10, 20, 50, 100, 200]),
+        ([3.0, 3.0], [2, 5]),
+        ([1.0, 1.0], [1, 2]),
+        ([10.0, 100.0], [10, 20, 50, 100]),
+    ],
+)
+def test_ticks_enclose_all_costs(values, ticks) -> None:
+    assert round_ticks(values) == pytest.approx(ticks)
 
 
 def test_nothing_is_said_twice() -> None:

@@ -114,7 +114,7 @@ def run(
 
         def planned(self, *plan: Any, **more: Any) -> None:
             super().planned(*plan, **more)
-            if not strategies and not study.candidates and study.models.model is None:
+            if not strategies and not study.candidates and not study.models.prompted:
                 self.noted(["Prompting uses a small bundled model. Have an LLM? Add --model."])
 
     study = resolve(data, config, settings, strategies or ())

@@ -119,9 +119,9 @@ def check_outputs(
 def inputs_of(study: Study, config: Path | None) -> list[str | Path | None]:
     """Return the files and folders that a study reads: rows, settings and local models."""
     from choose.schema.study_sections import FILES
-    from choose.study.candidates import ROLES
 
-    models = [getattr(specs, role) for specs in (study.models, *study.candidates) for role in ROLES]
+    every = (study.models, *study.candidates)
+    models = [spec for specs in every for spec in (*specs.prompted, specs.tune, specs.encoder)]
     local = [spec for spec in models if spec is not None and Path(spec).exists()]
     return [*(getattr(study.data, key) for key in FILES), config, *local]
 

@@ -122,7 +122,8 @@ def _flag(name: str, field: FieldInfo, panel: str) -> Any:
     hint = READERS[name][1] if name in READERS else ""
     types = get_args(field.annotation) or (field.annotation,)
     kind: Any = str if name in READERS else next((t for t in (bool, int, float) if t in types), str)
-    if get_origin(field.annotation) is tuple:
+    several = any(get_origin(part) is tuple for part in (field.annotation, *types))
+    if several and name not in READERS:
         kind = list[str]
     # A switch has no --no- form: leaving it out keeps what the study file says.
     names = [f"--{name.replace('_', '-')}"] if kind is bool else []
@@ -163,7 +164,7 @@ Strategies = Annotated[
 # Each flag of one endpoint, with its help.
 ENDPOINT_FLAGS = {
     "base_url": "Address of a server for --model, such as https://HOST/v1.",
-    "usd_per_million": "Dollars for a million tokens: IN,OUT or IN,CACHED,OUT.",
+    "usd_per_million": "Dollars for a million tokens: IN,OUT or IN,CACHED,OUT; for each --model.",
 }
 
 SET_FLAG = {
@@ -224,7 +225,7 @@ STUDY_FLAGS = {
     **flags_of("models"),
     **{
         name: Annotated[
-            str | None,
+            list[str] | None,
             typer.Option(help=text, metavar=METAVARS[name], rich_help_panel=PANELS["models"]),
         ]
         for name, text in ENDPOINT_FLAGS.items()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from inspect import Parameter
 from typing import Any
 
 from choose.errors import StudyError, did_you_mean
+from choose.formatting import short_models
+from choose.models.endpoints.providers import provider_of
 from choose.models.endpoints.settings import Endpoint
 from choose.models.hardware.compute_settings import check_compute
 from choose.models.weights.spec import FOUR_BIT, endpoint_name
@@ -72,6 +75,9 @@ def check_constraints(study: Study, candidates: Iterable[Candidate]) -> None:
 # Which hyperparameter each field of the [models] section fills.
 ROLES = {"model": "model", "tune": "base", "encoder": "encoder"}
 
+# What no name of a candidate holds.
+_NO_SLASH = re.compile(r"[/\\]+")
+
 # Hyperparameters that name models which can be held in 4 bits.
 _LARGE = ("model", "base")
 
@@ -100,7 +106,8 @@ def candidates_of(study: Study, task: Task) -> ResolvedCandidates:
             raise StudyError(f"Two candidates are named {name!r}. Give each its own name.")
     reasons = {c.name: _refusal(c, task) for c in candidates}
     able = sorted((c for c in candidates if reasons[c.name] is None), key=_order)
-    named = {section.name or section.strategy for section in study.candidates}
+    own = (one for section in study.candidates for one in by_model(section, study.models))
+    named = {section.name or section.strategy for section in own}
     if named and not any(c.name in named for c in able):
         raise _none_can_run({name: why for name, why in reasons.items() if name in named}, task)
     fits = {c.name for c in candidates if task.kind in kinds(c.strategy)}
@@ -145,7 +152,23 @@ def _sections(study: Study) -> tuple[CandidateSection, ...]:
     named = {section.strategy for section in sections}
     # Figures of expensive candidates mean little without those of the baselines.
     missing = [name for name in available() if name not in named and _always_compared(name)]
-    return sections + tuple(CandidateSection(strategy=name) for name in missing)
+    every = (*sections, *(CandidateSection(strategy=name) for name in missing))
+    return tuple(one for section in every for one in by_model(section, study.models))
+
+
+def by_model(section: CandidateSection, models: Models) -> Iterator[CandidateSection]:
+    """Yield a candidate for each of several models to prompt, named after it; else the one."""
+    specs = section.prompted or models.prompted
+    if len(specs) < 2 or "model" not in hyperparameters(section.strategy):
+        yield section
+        return
+    short = short_models(specs)
+    served = [short[spec] for spec in specs]  # openai:gpt-4o
+    alone = [n.partition(":")[2] if provider_of(n) else n for n in served]
+    names = alone if len({*alone}) == len(alone) else served
+    for spec, model in zip(specs, names, strict=True):
+        name = f"{section.name or section.strategy}-{_NO_SLASH.sub('-', model)}"
+        yield section.model_copy(update={"name": name[:100], "model": spec})
 
 
 def _always_compared(strategy: str) -> bool:
@@ -192,6 +215,7 @@ def _in_four_bits(name: str, params: Mapping[str, Any], named: bool) -> Mapping[
 
 def _specs(models: Specs) -> dict[str, str]:
     given = {role: getattr(models, role) for role in ROLES}
+    given["model"] = next(iter(models.prompted), None)
     return {role: spec for role, spec in given.items() if spec is not None}
 
 

@@ -182,10 +182,11 @@ class Grid(Settings):
 class Specs(Settings):
     """Model specs by role."""
 
-    model: Annotated[str | None, Flag()] = Field(
+    model: Annotated[str | tuple[str, ...] | None, Flag()] = Field(
         default=None,
         description="Model to prompt: PROVIDER:MODEL, such as openai:gpt-4o-mini or "
-        "ollama:qwen2.5:7b, a hub id such as hf:ORG/NAME, or a folder.",
+        "ollama:qwen2.5:7b, a hub id such as hf:ORG/NAME, or a folder. Several make a candidate "
+        "each.",
     )
     tune: str | None = Field(default=None, description="Model to fine-tune: a hub id or a folder.")
     encoder: str | None = Field(
@@ -197,6 +198,20 @@ class Specs(Settings):
         description="Hold prompted and tuned models in 4 bits (NF4), for cards with too little "
         "memory: 4bit. Needs the extra `quantise`.",
     )
+
+    @field_validator("model")
+    @classmethod
+    def _different_models(cls, named: str | tuple[str, ...] | None) -> object:
+        if isinstance(named, str) or named is None:
+            return named
+        if twice := [spec for spec in named if named.count(spec) > 1]:
+            raise ValueError(f"{twice[0].removeprefix('endpoint:')!r} is named twice")
+        return named if len(named) > 1 else next(iter(named), None)
+
+    @property
+    def prompted(self) -> tuple[str, ...]:
+        """Return the models to prompt."""
+        return (self.model,) if isinstance(self.model, str) else self.model or ()
 
 
 class Models(Specs):

@@ -241,7 +241,11 @@ def _located(settings: dict[str, Any], folder: Path) -> dict[str, Any]:
     def located(section: Any, keys: Sequence[str]) -> Any:
         if not isinstance(section, Mapping):
             return section
-        return {k: _place(value, folder) if k in keys else value for k, value in section.items()}
+        return {k: placed(value) if k in keys else value for k, value in section.items()}
+
+    def placed(value: Any) -> Any:
+        several = isinstance(value, list | tuple)
+        return [_place(one, folder) for one in value] if several else _place(value, folder)
 
     found = dict(settings)
     for name, keys in (("data", FILES), ("models", MODELS)):
@@ -427,7 +431,8 @@ def keywords() -> dict[str, tuple[str, inspect.Parameter]]:
     """Return each keyword with its section and the parameter it makes."""
     known = {"budget": ("grid", _parameter("budget", float | str | None))}
     known["quick"] = ("grid", _parameter("quick", bool | None))
-    known |= {name: ("endpoints", _parameter(name, str | None)) for name in _ENDPOINT}
+    several: Any = str | tuple[str, ...] | None
+    known |= {name: ("endpoints", _parameter(name, several)) for name in _ENDPOINT}
     for section, field in Study.model_fields.items():
         model = field.annotation
         if not (isinstance(model, type) and issubclass(model, BaseModel)):

@@ -7,11 +7,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from choose.errors import StudyError, did_you_mean
+from choose.formatting import plural
 from choose.models.endpoints.settings import key_in
 from choose.models.weights.spec import HUB, PREFIX
 from choose.schema.inventory import ProviderEntry
@@ -191,15 +192,19 @@ def _resolved(
 ) -> dict[str, Any]:
     resolved = dict(section)
     for key in (*_PROMPTED, *_LOADED):
-        spec = section.get(key)
-        if isinstance(spec, str):
+        spec, place = section.get(key), f"{where}.{key}"
+        if isinstance(spec, list | tuple):
+            resolved[key] = [
+                _spec(one, place, found) if isinstance(one, str) else one for one in spec
+            ]
+        elif isinstance(spec, str):
             if key in _LOADED and provider_of(spec) is not None:
                 raise StudyError(
-                    f"{where}.{key} is {shown(spec)}, which is behind an API: it can be prompted, "
+                    f"{place} is {shown(spec)}, which is behind an API: it can be prompted, "
                     "not loaded. Name a folder or a hub id, such as "
                     "hf:Qwen/Qwen2.5-0.5B-Instruct."
                 )
-            resolved[key] = _spec(spec, f"{where}.{key}", found)
+            resolved[key] = _spec(spec, place, found)
     return resolved
 
 
@@ -281,15 +286,55 @@ def what_to_type(spec: str) -> str | None:
 
 
 def endpoint_settings(
-    model: str | None, base_url: str | None, api_key_env: str | None, prices: str | None
-) -> tuple[str | None, dict[str, dict[str, Any]]]:
-    """Turn the flags of one endpoint into a model spec and the sections ``[endpoints.NAME]``.
+    models: object, base_urls: object, api_key_envs: object, prices: object
+) -> tuple[str | list[str] | None, dict[str, dict[str, Any]]]:
+    """Turn the flags of endpoints into model specs and the sections ``[endpoints.NAME]``.
 
-    `prices` are dollars for a million tokens, ``IN,OUT`` or ``IN,CACHED,OUT``.
+    Each is a text, several or none. There is one address and one key for all models, or one for
+    each; prices, dollars for a million tokens, ``IN,OUT`` or ``IN,CACHED,OUT``, are one for each.
 
     Raises:
         StudyError: if flags are missing or cannot be read.
     """
+    named = _several(models)
+    columns = (
+        _for_each("--base-url", base_urls, named, shared=True),
+        _for_each("--api-key-env", api_key_envs, named, shared=True),
+        _for_each("--usd-per-million", prices, named),
+    )
+    specs: list[str] = []
+    sections: dict[str, dict[str, Any]] = {}
+    each: list[str | None] = [*named] or [None]
+    for model, *of_one in zip(each, *columns, strict=True):
+        spec, section = _of_one(model, *of_one)
+        specs += [spec] if spec is not None else []
+        sections |= section
+    return (specs if len(specs) > 1 else next(iter(specs), None)), sections
+
+
+def _several(given: object) -> list[str]:
+    """Return what a flag or keyword holds: none, one or several texts."""
+    return [given] if isinstance(given, str) else list(given) if isinstance(given, Sequence) else []
+
+
+def _for_each(
+    flag: str, given: object, models: Sequence[str], shared: bool = False
+) -> list[str | None]:
+    """Return one value a model, None where none was given."""
+    values, count = _several(given), max(len(models), 1)
+    if len(values) == 1 and (shared or count == 1):
+        values *= count
+    if len(values) not in (0, count):
+        raise StudyError(
+            f"{flag} is given {plural(len(values), 'time')} for {plural(count, 'model')}. Give it "
+            f"once for each --model, in their order{', or once for all' * shared}."
+        )
+    return [*values] or [None] * count
+
+
+def _of_one(
+    model: str | None, base_url: str | None, api_key_env: str | None, prices: str | None
+) -> tuple[str | None, dict[str, dict[str, Any]]]:
     named = model is not None and provider_of(model) is not None
     if base_url is None and not named:
         for flag, value in (("api_key_env", api_key_env), ("--usd-per-million", prices)):

@@ -1,4 +1,4 @@
-"""What the page draws, as plain SVG: the bar of a difference, and learning curves.
+"""What the page draws, as plain SVG: the bar of a difference, learning curves, scores and costs.
 
 Nothing in a drawing can run, and text from data reaches it escaped.
 """
@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil, floor, log, log10
+from typing import Literal, NamedTuple
 
 from markupsafe import Markup
 
-from choose.formatting import Estimate, clean, signed_points
-from choose.report.candidate_order import contending, measured, rows_noted
+from choose.formatting import Estimate, clean, listed, signed_points
+from choose.report.candidate_order import contending, measured, rows_noted, standings
 from choose.report.decision_text import words_in
 from choose.report.screen_text import shorten
 from choose.schema.decision import Decision
@@ -121,12 +122,71 @@ def curves(decision: Decision) -> Figure | None:
     return Figure(Markup("").join(drawn), caption)
 
 
+class At(NamedTuple):
+    """What a candidate scores with its range, at what 1,000 answers cost."""
+
+    labels: float
+    value: float
+    low: float | None
+    high: float | None
+
+
+Lines = Mapping[str, Sequence[CurvePoint | At]]
+
+
+def scores_by(decision: Decision, figure: Literal["usd_per_1k", "ms_per_answer"]) -> Figure | None:
+    """Draw scores of contenders against the dollars, or the seconds, of 1,000 answers.
+
+    A score is that of the chosen candidate and the difference on the rows that both answered. None
+    with fewer than two candidates whose figure is known and above 0.
+    """
+    near, word = contending(decision), words_in(decision)
+    placed = [s for s in standings(decision) if s.candidate in near]
+    own = next((s.accuracy.value for s in placed if s.chosen and s.accuracy), None)
+    points: dict[str, Sequence[At]] = {}
+    for s in placed:
+        cost, gap = getattr(s, figure), s.difference
+        if own is not None and cost and (s.chosen or gap):
+            ends = (
+                [own + end if end is not None else None for end in (gap.low, gap.high)]
+                if gap
+                else []
+            )
+            at = At(cost, own + (gap.value if gap else 0.0), *(ends or (None, None)))
+            points[shorten(clean(s.candidate), NAME)] = [at]
+    if len(points) < 2:
+        return None
+    unit = "dollars" if figure == "usd_per_1k" else "seconds"
+    best = max(points, key=lambda name: points[name][0].value)
+    missing = [n for name in near if (n := shorten(clean(name), NAME)) not in points]
+    caption = f"Up and left is better; {best} scores highest."
+    caption += f" Without a figure: {listed(missing)}." * bool(missing)
+    axes = (f"{unit} for 1,000 answers", f"{word.score} in %")
+    title = f"{word.title} and {unit} for 1,000 answers. {caption}"
+    ticks = round_ticks([point.labels for line in points.values() for point in line])
+    drawn = (_lines(points, axes, title, kind, ticks) for kind in WIDTHS)
+    return Figure(Markup("").join(drawn), caption)
+
+
+def round_ticks(values: Sequence[float]) -> list[float]:
+    """Return the figures 1, 2 and 5 of each power of ten that enclose some values above 0."""
+    powers = range(floor(log10(min(values))), ceil(log10(max(values))) + 1)
+    steps = [part * 10.0**power for power in powers for part in (1, 2, 5)]
+    low = max(step for step in steps if step <= min(values) * (1 + 1e-9))
+    high = min(step for step in steps if step >= max(values) * (1 - 1e-9) and step > low)
+    return [step for step in steps if low <= step <= high]
+
+
 def _lines(
-    lines: Mapping[str, Sequence[CurvePoint]], axes: tuple[str, str], title: str, kind: str
+    lines: Lines,
+    axes: tuple[str, str],
+    title: str,
+    kind: str,
+    sizes: Sequence[float] = (),
 ) -> Markup:
     """Draw a line a name with a band where bounds are known; `kind` is a key of `WIDTHS`."""
     width = WIDTHS[kind]
-    plot = _Plot.of(lines, width - 14 - CHARACTER * max(map(len, lines)))
+    plot = _Plot.of(lines, width - 14 - CHARACTER * max(map(len, lines)), sizes)
     parts = [*plot.axes(*axes)]
     for place, line in enumerate(lines.values()):
         parts += plot.line(line, COLOURS[place % len(COLOURS)], DASHES[place % len(DASHES)])
@@ -142,18 +202,19 @@ def _lines(
 class _Plot:
     """The scales of a chart: sizes (logarithmic) up to the pixel `right`, and scores of 100."""
 
-    sizes: Sequence[int]
+    sizes: Sequence[float]
     low: float
     high: float
     right: float
 
     @classmethod
-    def of(cls, lines: Mapping[str, Sequence[CurvePoint]], right: float) -> _Plot:
+    def of(cls, lines: Lines, right: float, sizes: Sequence[float] = ()) -> _Plot:
         points = [point for line in lines.values() for point in line]
         ends = [end for p in points for end in (p.value, p.low, p.high) if end is not None]
         room = (max(ends) - min(ends) or 0.1) / 12
         low, high = max(0.0, min(ends) - room), min(1.0, max(ends) + room / 4)
-        return cls(sorted({point.labels for point in points}), 100 * low, 100 * high, right)
+        sizes = sizes or sorted({point.labels for point in points})
+        return cls(sizes, 100 * low, 100 * high, right)
 
     def x(self, labels: float) -> float:
         first, last = log(self.sizes[0]), log(self.sizes[-1])
@@ -170,23 +231,29 @@ class _Plot:
             yield _DRAWN["grid"].format(LEFT, at, self.right)
             yield _DRAWN["text"].format(LEFT - 6, at + 4, "end", said)
         for size in spaced(self.sizes, self.x):
-            yield _DRAWN["text"].format(self.x(size), foot + 16, "middle", f"{size:,}")
+            yield _DRAWN["text"].format(self.x(size), foot + 16, "middle", f"{size:,.9g}")
         yield _DRAWN["axis"].format(LEFT, foot, self.right)
         yield _DRAWN["text"].format(middle, foot + 36, "middle", below)
         yield _DRAWN["turned"].format(12, ABOVE + HEIGHT / 2, beside)
 
-    def line(self, line: Sequence[CurvePoint], colour: str, dash: str) -> Iterator[Markup]:
+    def line(self, line: Sequence[CurvePoint | At], colour: str, dash: str) -> Iterator[Markup]:
         """Yield the line of a candidate, its marks, and its band where all bounds are known."""
         if all(p.low is not None and p.high is not None for p in line):
             tops = [f"{self.x(p.labels)},{self.y(p.high or 0.0)}" for p in line]
             ends = [f"{self.x(p.labels)},{self.y(p.low or 0.0)}" for p in reversed(line)]
             yield _DRAWN["band"].format(" ".join([*tops, *ends]), colour)
-        path = " ".join(f"{self.x(p.labels)},{self.y(p.value)}" for p in line)
+        points = [(self.x(p.labels), self.y(p.value)) for p in line]
+        if len(line) == 1 and line[0].low is not None and line[0].high is not None:
+            points, dash = (
+                [(points[0][0], self.y(end)) for end in (line[0].low, line[0].high)],
+                "none",
+            )
+        path = " ".join(f"{x},{y}" for x, y in points)
         yield _DRAWN["line"].format(path, colour, dash)
         for point in line:
             yield _DRAWN["mark"].format(self.x(point.labels), self.y(point.value), colour)
 
-    def names(self, lines: Mapping[str, Sequence[CurvePoint]]) -> Iterator[Markup]:
+    def names(self, lines: Lines) -> Iterator[Markup]:
         """Yield the name of each line at its right end, moved where names would overlap."""
         ordered = sorted(lines, key=lambda name: self.y(lines[name][-1].value))
         heights = apart([self.y(lines[name][-1].value) for name in ordered], LINE)
@@ -228,9 +295,9 @@ def nice_ticks(low: float, high: float) -> list[float]:
     return [round(step * i, 6) for i in range(ceil(low / step), floor(high / step) + 1)]
 
 
-def spaced(sizes: Sequence[int], x: Callable[[float], float]) -> list[int]:
+def spaced(sizes: Sequence[float], x: Callable[[float], float]) -> list[float]:
     """Return the sizes whose figures have room: the largest always, then from the left."""
-    kept: list[int] = []
+    kept: list[float] = []
     for size in sizes[:-1]:
         clear = x(sizes[-1]) - x(size) >= APART
         if clear and (not kept or x(size) - x(kept[-1]) >= APART):

@@ -57,7 +57,7 @@ from choose.report.decision_text import (
     uneven,
     words_in,
 )
-from choose.report.html.drawings import answers_alike, curves
+from choose.report.html.drawings import answers_alike, curves, scores_by
 from choose.report.html.page_tables import (
     COST_HEADS,
     LABEL_HEADS,
@@ -203,6 +203,7 @@ def _evidence(decision: Decision, texts: Mapping[str, str]) -> dict[str, Any]:
 
 def _money(decision: Decision) -> dict[str, Any]:
     return {
+        "charts": [scores_by(decision, "usd_per_1k"), scores_by(decision, "ms_per_answer")],
         "priced": has_totals(decision),
         "breakevens": list(breakevens(decision)),
         "serving": list(serving(decision)),
