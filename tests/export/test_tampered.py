@@ -14,7 +14,7 @@ from choose.api.compare import export
 from choose.conformance import questions
 from choose.errors import ChooseError
 from choose.export.exported_model import Model
-from support.exported_studies import STRATEGIES, shared_study
+from support.studies import STRATEGIES, shared_study
 
 Change = Callable[[Path], object]
 

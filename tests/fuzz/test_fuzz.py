@@ -3,14 +3,20 @@
 The cases are in `fuzz.cases`; what counts as a pass is in `fuzz.runner`.
 """
 
+import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from unittest.mock import patch
 
+import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from polars.testing.parametric import series
 
+from choose.cli import main
 from fuzz.cases import PLAN, cases, csv, jsonl, parquet
 from fuzz.runner import Case, prepare, run
 
@@ -72,3 +78,72 @@ def test_a_changed_file_fails(template: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr("fuzz.runner.main", lambda: Path("words.csv").write_bytes(b""))
     found = run(Case("t", "n", ()), template, template.parent / "work")
     assert found.why == "changed ['words.csv']"
+
+
+ROWS = 12
+
+# Types of dates and times over numbers, of which few are dates of a calendar.
+TIMES = [
+    pl.Date,
+    pl.Time,
+    *(kind(unit) for kind in (pl.Datetime, pl.Duration) for unit in ("ms", "us", "ns")),
+    pl.Datetime("us", "Europe/Berlin"),
+]
+
+
+@st.composite
+def extreme_times(draw: st.DrawFn) -> pl.Series:
+    """Draw a column of dates, times or durations up to the ends of their numbers, maybe nested."""
+    kind = draw(st.sampled_from(TIMES))
+    bits, low = (31, None) if kind == pl.Date else (63, 0 if kind == pl.Time else None)
+    last = 86_399_999_999_999 if kind == pl.Time else 2**bits - 1
+    number = st.one_of(st.none(), st.integers(-(2**bits) if low is None else low, last))
+    numbers = draw(st.lists(number, min_size=ROWS, max_size=ROWS))
+    column = pl.Series("", numbers, dtype=pl.Int32 if bits == 31 else pl.Int64).cast(kind)
+    for _ in range(draw(st.integers(0, 2))):
+        column = draw(st.sampled_from([within_a_record, within_a_list]))(column)
+    return column
+
+
+def within_a_record(column: pl.Series) -> pl.Series:
+    return column.to_frame("when").to_struct("")
+
+
+def within_a_list(column: pl.Series) -> pl.Series:
+    return pl.select(pl.concat_list(pl.lit(column))).to_series()
+
+
+COLUMNS = st.one_of(
+    series(min_size=ROWS, max_size=ROWS, allow_null=True, excluded_dtypes=[pl.Object]),
+    extreme_times(),
+)
+KINDS = st.sampled_from(
+    ["", "classification", "multilabel", "extraction", "writing", "answering", "ranking"]
+)
+
+
+def check_file(label: pl.Series, other: pl.Series, kind: str) -> int:
+    """Run ``choose check`` on a file with these columns; return its exit code."""
+    texts = [f"Text number {i} of {i * 7919}" for i in range(ROWS)]
+    table = pl.DataFrame({"text": texts, "label": label, "timestamp": other})
+    with TemporaryDirectory() as folder:
+        file = f"{folder}/rows.parquet"
+        table.write_parquet(file)
+        command = ["choose", "check", file, *(["--kind", kind] if kind else [])]
+        with patch.object(sys, "argv", command), pytest.raises(SystemExit) as ended:
+            main()
+    return int(ended.value.code or 0)
+
+
+LOOSE = settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+
+
+@settings(LOOSE, max_examples=40, derandomize=True, deadline=None)
+@given(label=COLUMNS, other=COLUMNS, kind=KINDS)
+def test_a_parquet_file_of_any_type_is_accepted_or_refused_in_one_line(capfd, label, other, kind):
+    """N3: dates beyond the calendar were panics of polars, which print lines of their own."""
+    capfd.readouterr()
+    code = check_file(label, other, kind)
+    err = capfd.readouterr().err
+    assert "report this" not in err
+    assert code == 0 or (code, err.count("\n"), err[:7]) == (2, 1, "Error: "), err

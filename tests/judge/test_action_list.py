@@ -12,8 +12,7 @@ from choose.judge.goal import Measure, Rule
 from choose.judge.verdict import judge
 from choose.schema.plan import LeftOut, Reason
 from support import answered_studies as answered
-from support.answered_studies import player
-from support.audited_studies import blobs, evidence, out_of_fold
+from support.answered_studies import blobs, evidence, out_of_fold, player
 from support.simulated_studies import lora, majority, probe, prompt, retrieval, study, tfidf
 
 

@@ -5,8 +5,7 @@ from pathlib import Path
 import pytest
 
 from choose.api.compare import export
-from support.exported_studies import small_study
-from support.studies import write_csv
+from support.studies import small_study, write_csv
 
 WRONG = [("CHOOSE_THREADS", "two"), ("CHOOSE_THREADS", "²"), ("CHOOSE_DTYPE", "float64")]
 

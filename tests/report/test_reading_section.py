@@ -7,10 +7,7 @@ from itertools import pairwise
 import pytest
 
 from choose.formatting import MINUS
-from choose.report.exchanged_facts_text import (
-    notes_on_reading,
-    tables_on_reading,
-)
+from choose.report.exchanged_facts_text import notes_on_reading, tables_on_reading
 from choose.report.markdown import render_markdown
 from choose.report.reading_text import loss_steps, reading_notes, reading_tables
 from choose.schema.base import Interval

@@ -17,8 +17,8 @@ from choose.tasks.classification import Classification
 from choose.types import Example, Item
 from choose_strategies.baselines import NEIGHBOURS, SHARPNESS
 from support import tiny_models as tiny
-from support.label_sets import TASK as SETS
-from support.label_sets import label_rows
+from support.studies import TASK as SETS
+from support.studies import label_rows
 
 
 @pytest.fixture(scope="module")

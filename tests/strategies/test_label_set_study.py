@@ -15,7 +15,7 @@ from choose.export.exported_model import Model
 from choose.store.store import Store
 from choose.tasks.multilabel import read_set, set_text
 from choose.types import Item
-from support.label_sets import LABELS, TASK, label_file, label_rows
+from support.studies import LABELS, TASK, label_file, label_rows
 
 pytestmark = pytest.mark.slow
 

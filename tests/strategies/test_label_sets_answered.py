@@ -19,7 +19,7 @@ from choose.strategy import build
 from choose.tasks.multilabel import Multilabel, judged_set, read_set
 from choose.types import Answers, Example
 from support import tiny_models as tiny
-from support.label_sets import LABELS, TASK, label_rows
+from support.studies import LABELS, TASK, label_rows
 
 POOL, ASKED = label_rows(90), label_rows(40, seed=1)
 

@@ -25,9 +25,8 @@ from choose.types import Floats
 from choose_strategies.prompting import MAY_DIFFER
 from support import tiny_models as tiny
 from support.chat_server import PRICED, RIGHT, Http, Server, endpoint_session, sent, serving
-from support.label_sets import TASK as SETS
-from support.label_sets import label_rows
-from support.studies import HELD_OUT, compare, write_csv
+from support.studies import HELD_OUT, compare, label_rows, write_csv
+from support.studies import TASK as SETS
 
 Body = dict[str, Any]
 

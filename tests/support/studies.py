@@ -1,8 +1,13 @@
 """Small studies for tests: real strategies on rows that anything can learn."""
 
+import json
+import random
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import pytest
+from filelock import FileLock
 
 from choose.api.compare import Outcome, run_study
 from choose.api.plan import plan_trials, resolve
@@ -12,7 +17,9 @@ from choose.data.splits import build_dataset
 from choose.schema.plan import Job
 from choose.study.config import CandidateSection, Grid, Study
 from choose.study.study_file import Overrides
-from choose.types import STANDARD, Dataset, Trial
+from choose.tasks.multilabel import Multilabel, set_text
+from choose.types import STANDARD, Dataset, Example, Trial
+from support import tiny_models as tiny
 
 # A study file with rows held out and first passes alone; [grid] is open at its end.
 HELD_OUT = """
@@ -79,3 +86,78 @@ def plain_trial(candidate: str, draw: int = 0, **facts: Any) -> Trial:
         "questions": "",
     }
     return Trial(candidate=candidate, draw=draw, **{**usual, **facts})
+
+
+SAYS = {
+    "card": ("my card", "the debit card", "a new card"),
+    "lost": ("is lost", "has gone missing", "was stolen"),
+    "pin": ("the pin", "my code", "a pin number"),
+    "refund": ("give me my money back", "I want a refund", "pay it back"),
+    "thanks": ("thank you", "thanks a lot", "cheers"),
+}
+LABELS = tuple(sorted(SAYS))
+TASK = Multilabel(choices=LABELS, choice_names=LABELS)
+
+
+def label_rows(count: int = 120, seed: int = 0) -> list[Example]:
+    """Return texts that say up to three things, each with its label; some say nothing of these."""
+    rng, found = random.Random(f"label sets {seed}"), []
+    for number in range(count):
+        own = rng.sample(LABELS, rng.choice((0, 1, 1, 2, 2, 3)))
+        said = [rng.choice(SAYS[label]) for label in own] or ["good morning to you"]
+        text = f"{', '.join(said)} (case {number * 7919})"
+        found.append(Example(id=f"m{number:03}", text=text, target=set_text(own)))
+    return found
+
+
+def label_file(path: Path, rows: list[Example]) -> str:
+    """Write rows as JSON lines with lists."""
+    lines = ({"id": e.id, "text": e.text, "labels": json.loads(e.target)} for e in rows)
+    path.write_text("".join(f"{json.dumps(line)}\n" for line in lines), "utf-8")
+    return str(path)
+
+
+STRATEGIES = ("tfidf", "probe", "knn", "prompt", "few-shot", "retrieval", "lora")
+
+
+def small_study(folder: Path, *strategies: str) -> Path:
+    """Run a study of 60 rows in five folds and return its store; the rows are ``words.csv``."""
+    data = write_csv(folder / "words.csv")
+    lm, encoder = tiny.causal_lm(folder / "lm"), tiny.encoder(folder / "encoder")
+    # Answers after a third of LoRA's usual steps are stored, exported and made again as any are.
+    candidates = [
+        {"strategy": name, "params": {"epochs": 8.0} if name == "lora" else {}}
+        for name in strategies or STRATEGIES
+    ]
+    outcome = compare(
+        data,
+        study_file={"candidates": candidates},
+        overrides={
+            "models": {"model": str(lm), "tune": str(lm), "encoder": str(encoder)},
+            "grid": {
+                "seeds": 1,
+                "noise": (0.0,),
+                "views": (),
+                "scenarios": (),
+                "wordings": False,
+                "budget_seconds": None,
+            },
+        },
+        out=folder / "st",
+    )
+    return outcome.store
+
+
+def shared_study(places: pytest.TempPathFactory) -> Path:
+    """Return the study of every kind of strategy; whoever needs it first runs it for all workers.
+
+    It takes many seconds. Tests must leave it as it is.
+    """
+    own = places.getbasetemp()
+    root = own.parent if own.name.startswith("popen-") else own
+    with FileLock(root / "shared_study.lock"):
+        folder = root / "shared_study"
+        if not (folder / "st" / "decision.json").exists():
+            folder.mkdir()
+            small_study(folder)
+    return folder / "st"

@@ -1,10 +1,27 @@
+"""Labels and sets of labels: how cells are read, what is refused, and how answers are scored."""
+
+import json
+import random
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
+import numpy as np
+import polars as pl
 import pytest
+from sklearn.metrics import f1_score
 
+from choose.check.label_lines import joined_sentence
+from choose.data.dataset import load_dataset
 from choose.errors import DataError, StudyError
+from choose.files import digest
+from choose.schema.study_sections import DataSection, TaskSection
+from choose.tasks.kinds import read_task
+from choose.tasks.label_sets import joined_labels, likely_joined, separator_of
 from choose.tasks.labels import check_targets, readable, task_from
-from choose.types import Example
+from choose.tasks.multilabel import Multilabel, example_f1, read_set, set_text
+from choose.types import Dataset, Example
+from support.studies import LABELS, TASK, label_file, label_rows
 
 # U3: U+2010 to U+2015 and the minus sign.
 DASHES = [chr(code) for code in (*range(0x2010, 0x2016), 0x2212)]
@@ -133,3 +150,256 @@ def test_long_ids_are_not_taken_for_one_number() -> None:
     check_targets([replace(row, id=str(i)) for i, row in enumerate(rows)], None)
     with pytest.raises(DataError, match="same number"):
         check_targets(labelled(*["1", "1.0"] * 6), None)
+
+
+ROWS = label_rows(60)
+SETS = [json.loads(e.target) for e in ROWS]
+
+
+def load(path: Path, task: dict[str, Any] | None = None, **data: Any) -> Dataset:
+    return load_dataset(DataSection(path=str(path), **data), TaskSection(**(task or {})))
+
+
+def written(path: Path, cells: list[Any]) -> Path:
+    table = pl.DataFrame({"text": [e.text for e in ROWS], "labels": cells}, strict=False)
+    table.write_parquet(path) if path.suffix == ".parquet" else table.write_csv(path)
+    return path
+
+
+def test_lists_json_cells_and_cells_with_a_separator_make_the_same_sets(tmp_path: Path) -> None:
+    label_file(tmp_path / "a.jsonl", ROWS)
+    written(tmp_path / "a.parquet", SETS)
+    written(tmp_path / "json.csv", [json.dumps(labels) for labels in SETS])
+    written(tmp_path / "python.csv", [str(labels) for labels in SETS])
+    written(tmp_path / "cells.csv", [" ; ".join(labels) or "[]" for labels in SETS])
+    found = {}
+    for name in ("a.jsonl", "a.parquet", "json.csv", "python.csv"):
+        data = load(tmp_path / name)
+        assert data.task.kind == "multilabel"
+        assert "The task is multilabel: the targets are lists of labels." in data.findings[0]
+        found[name] = [e.target for e in data.examples.values()]
+    assert set(map(tuple, found.values())) == {tuple(e.target for e in ROWS)}
+    data = load(tmp_path / "cells.csv", {"kind": "multilabel"}, separator=";")
+    assert [e.target for e in data.examples.values()] == found["a.jsonl"]
+    assert data.task.facts()["choices"] == list(LABELS)
+
+
+def test_a_separator_is_found_said_and_confirmed_by_a_flag(tmp_path: Path) -> None:
+    cells = ["|".join(labels) or "other" for labels in SETS]
+    path = written(tmp_path / "a.csv", cells)
+    data = load(path)
+    assert data.task.kind == "multilabel"
+    assert "cells hold several labels, separated by '|'" in data.findings[0]
+    assert "'|' parts the labels in cells of 'labels'. To confirm: choose check" in data.findings[1]
+    assert "--kind multilabel --set 'separator=|'" in data.findings[1]
+    stated = load(path, {"kind": "multilabel"}, separator="|")
+    assert stated.fingerprint == data.fingerprint
+    assert not any("multilabel" in finding for finding in stated.findings)
+    assert load(path, separator="|").task.kind == "multilabel"
+    with pytest.raises(StudyError, match=r"kind is classification. Leave the separator out"):
+        load(path, {"kind": "classification"}, separator="|")
+    with pytest.raises(
+        StudyError, match=r"^The separator '#' is in no cell of 'labels', .* hold '\|'"
+    ):
+        load(path, separator="#")
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        ["food, drinks", "travel, hotels"] * 20,  # each pair is one label
+        ["a; b", "a; c", "d; b", "d; c"] * 10,  # four labels, none of which is alone
+        ["up", "down"] * 20,
+        [f"A text, with a comma, and the number {n}" for n in range(40)],
+    ],
+)
+def test_cells_that_make_another_kind_are_parted_by_nothing(cells: list[str]) -> None:
+    assert separator_of(cells) is None
+
+
+def test_cells_that_may_hold_several_labels_are_pointed_out(tmp_path: Path) -> None:
+    """No cell holds `urgent` alone, so `card;urgent` is one label, unless the user says else."""
+    path = written(tmp_path / "a.csv", ["card", "pin", "card;urgent", "pin;urgent", "card"] * 12)
+    data = load(path)
+    assert data.task.kind == "classification"
+    (said,) = (text for text in data.findings if "'card;urgent' are read as one label" in text)
+    assert said.endswith(
+        f"If they hold several: choose check {path} --kind multilabel --set 'separator=;'"
+    )
+    assert load(path, {"kind": "multilabel"}, separator=";").task.kind == "multilabel"
+    assert not any(
+        "read as one label" in x for x in load(path, {"kind": "classification"}).findings
+    )
+    assert likely_joined(["a;b", "c;d", "e", "f"] * 9) is None
+
+
+def test_empty_sets_stand_beside_cells_with_a_separator(tmp_path: Path) -> None:
+    sets = [labels if n % 5 else [] for n, labels in enumerate(SETS)]
+    path = written(tmp_path / "a.csv", [";".join(labels) or "[]" for labels in sets])
+    found = [load(path), load(path, {"kind": "multilabel"})]
+    assert [[json.loads(e.target) for e in data.examples.values()] for data in found] == [sets] * 2
+
+
+def test_of_a_stated_kind_most_cells_say_what_parts_labels() -> None:
+    cells = ["card, pin", "card, iron", "pin, iron"] * 5
+    assert separator_of([*cells, "bugs; crashes"]) is None
+    assert separator_of([*cells, "bugs; crashes"], stated=True) == ","
+    assert separator_of(["card", "pin", "[]"], stated=True) is None
+    assert separator_of([*cells, '["card", "pin"]'], stated=True) is None
+
+
+def test_the_separator_of_the_pool_is_that_of_the_test_file(tmp_path: Path) -> None:
+    pool = written(tmp_path / "a.csv", [";".join(labels) or "other" for labels in SETS])
+    test = tmp_path / "test.csv"
+    test.write_text("text,labels\n" + "".join(f"text {n},card\n" for n in range(6)))
+    assert load(pool, test=str(test)).task.kind == "multilabel"
+    test.write_text("text,labels\nsome text,card;lost\nanother one,pin\n")
+    rows = load(pool, test=str(test)).examples.values()
+    assert '["card", "lost"]' in {e.target for e in rows}
+
+
+@pytest.mark.parametrize(
+    ("cell", "why"),
+    [
+        ("card;;lost", "'card;;lost' holds a blank label, beside a stray ';'"),
+        ("card;", "'card;' holds a blank label, beside a stray ';'"),
+        (";", "';' holds a blank label, beside a stray ';'"),
+        ("card;card", "'card;card' names the label 'card' twice"),
+        ('["card", ""]', "holds a blank label."),
+        ('["card", "card"]', "names the label 'card' twice"),
+        ('["card"', "begins like a list but is no JSON list of labels"),
+        ('[["card"]]', "begins like a list but is no JSON list of labels"),
+    ],
+)
+def test_a_cell_that_is_no_set_is_named_with_what_to_write(tmp_path, cell, why):
+    cells = [";".join(labels) or "other" for labels in SETS]
+    cells[4] = cells[9] = cell
+    with pytest.raises(DataError) as error:
+        load(written(tmp_path / "a.csv", cells), {"kind": "multilabel"}, separator=";")
+    assert str(error.value).startswith("Row 6, column 'labels': ")
+    assert why in str(error.value)
+    assert "The same may be wrong in row 11." in str(error.value)
+    # An empty cell is refused too: it may be a row that is not labelled yet.
+    assert "name each label once and write [] where a row has no label" in str(error.value)
+    assert "empty" not in str(error.value)
+    assert str(error.value).endswith('or write each set as a list such as ["a", "b"].')
+
+
+def test_labels_with_a_sign_too_many_are_found() -> None:
+    labels = ["card", "lost", "card;", "lost|card", "card\uff1b lost", "a/c", "card lost", "; lost"]
+    assert joined_labels(labels) == ["card;", "lost|card", "card\uff1b lost", "; lost"]
+    assert joined_labels(["c", "c++", "r", "r&d"]) == []
+    assert joined_labels(["yes", "no"]) == []
+    one, two = joined_sentence(["a;"]), joined_sentence(["a;", "a|b"])
+    assert one.startswith(" 'a;' reads like other labels with a stray or joining sign, and counts")
+    assert "'a;', 'a|b' read like" in two
+
+
+def test_what_makes_no_multi_label_task_is_refused(tmp_path: Path) -> None:
+    def refused(match: str, cells: list[Any], **more: Any) -> None:
+        with pytest.raises((DataError, StudyError), match=match):
+            load(written(tmp_path / "a.parquet", cells), **more)
+
+    refused("60 rows have the same set of labels", [["card"]] * 60, task={"kind": "multilabel"})
+    refused(
+        "they look like free text", [[f"word {n}"] for n in range(60)], task={"kind": "multilabel"}
+    )
+    refused("The labels '1' and '1.0' are the same number", [["1", "a"], ["1.0", "a"]] * 30)
+    refused("have the same name 'card'", [["card", "pin"], ["Card", "pin"]] * 30)
+    cells: list[Any] = [*SETS[:59], None]
+    refused("Row 60 has a text and no set of labels: an empty cell may be", cells)
+    names = {"names": {"iron": "the iron"}}
+    refused(r"\[task.names\] has a label 'iron' that no row has", SETS, task=names)
+    refused(
+        "A separator is for cells with several",
+        [["a"]] * 60,
+        separator=";",
+        task={"kind": "writing"},
+    )
+
+
+def test_example_f1_is_that_of_scikit_learn_and_defined_for_empty_sets() -> None:
+    rng = random.Random(1)
+    rows = [[rng.sample(LABELS, rng.randint(0, 3)) for _ in range(2)] for _ in range(400)]
+    given, right = (
+        np.array([[label in row[side] for label in LABELS] for row in rows]) for side in (0, 1)
+    )
+    ours = [TASK.score(set_text(a), [set_text(b)]) for a, b in rows]
+    theirs = f1_score(right, given, average="samples", zero_division=1)
+    assert np.mean([score["example-f1"] for score in ours]) == pytest.approx(theirs, abs=1e-12)
+    exact = (given == right).all(axis=1).mean()
+    assert np.mean([score["exact-set"] for score in ours]) == pytest.approx(exact)
+    assert example_f1([], []) == 1.0
+    assert example_f1(["a"], []) == example_f1([], ["a"]) == 0.0
+    assert example_f1(["a", "b"], ["b", "c", "d"]) == 0.4
+    assert TASK.score(None, ["[]"]) == {"example-f1": 0.0, "exact-set": 0.0}
+
+
+def test_an_answer_is_a_sorted_list_of_known_labels() -> None:
+    assert set_text(["pin", "card", "pin"]) == '["card", "pin"]'
+    assert TASK.problem_with('["card", "pin"]') is None
+    assert TASK.problem_with("[]") is None
+    wrong = {
+        '["pin", "card"]': "its labels are not in order",
+        '["card", "card"]': "it names a label twice",
+        '["card", "iron"]': "it holds 'iron', which is no label",
+        '{"card": 1}': "it is no JSON list of labels",
+        "[1]": "it is no JSON list of labels",
+        "card": "it is no JSON list of labels",
+        "[" * 50_000: "it is no JSON list of labels",
+    }
+    assert {text: TASK.problem_with(text) for text in wrong} == wrong
+
+
+def test_parts_are_counted_and_wrong_ones_named() -> None:
+    output, target = '["card", "thanks"]', '["card", "lost", "pin"]'
+    assert TASK.counts(output, target) == {
+        "card": (1, 1, 1),
+        "lost": (0, 0, 1),
+        "pin": (0, 0, 1),
+        "thanks": (0, 1, 0),
+    }
+    assert TASK.counts(None, '["pin"]') == {"pin": (0, 0, 1)}
+    assert TASK.errors(output, target) == [
+        ("lost", "missing"),
+        ("pin", "missing"),
+        ("thanks", "spurious"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("raw", "read"),
+    [
+        ('The labels are ["pin", "CARD"].', '["card", "pin"]'),
+        ("Card, pin", '["card", "pin"]'),
+        ("[card; pin]", '["card", "pin"]'),
+        ('["card", "unheard of"]', '["card"]'),
+        ("[]", "[]"),
+        ("none of these", None),
+        ("", None),
+    ],
+)
+def test_a_repair_reads_known_labels_of_an_unusable_answer(raw: str, read: str | None) -> None:
+    assert TASK.lenient(raw) == read
+
+
+def test_names_are_labels_too_and_facts_make_the_task_again() -> None:
+    task = Multilabel(choices=("a_1", "b"), choice_names=("first one", "B"), headline="exact-set")
+    assert task.named("First  one") == task.named('"a-1"') == "a_1"
+    assert task.named("c") is None
+    assert task.metrics == ("exact-set", "example-f1")
+    stored = json.loads(json.dumps({"kind": task.kind, **task.facts()}))
+    assert read_task(stored) == task
+    assert (
+        read_task(stored).digest
+        == task.digest
+        != TASK.digest
+        == digest(["multilabel", TASK.facts()])
+    )
+    with pytest.raises(ValueError, match="one name for each label"):
+        read_task({**stored, "choice_names": []})
+
+
+def test_the_rows_of_the_tests_hold_empty_sets_and_sets_of_several() -> None:
+    sizes = {len(read_set(e.target)) for e in label_rows()}
+    assert sizes == {0, 1, 2, 3}
