@@ -44,7 +44,7 @@ def test_usual_names_are_found_whatever_their_case(text: str, label: str) -> Non
 
 def test_every_part_can_be_found_or_named() -> None:
     header = "id,text,label,created_at,conversation_id"
-    [row] = rows(f"{header}\n7,hi,a,2024-01-02,c1\n")
+    row, _ = rows(f"{header}\n7,hi,a,2024-01-02,c1\n8,ho,b,2024-01-02,c2\n")
     assert row == Example(
         id="7",
         text="hi",

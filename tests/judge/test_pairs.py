@@ -9,13 +9,7 @@ import pytest
 
 from choose.judge.decision.more_labels import rows_to_decide
 from choose.judge.goal import Rule
-from choose.judge.scores.paired_comparison import (
-    ASSUMED_SD,
-    Pairs,
-    compare,
-    full_pool,
-    other_pool,
-)
+from choose.judge.scores.paired_comparison import ASSUMED_SD, Pairs, compare, full_pool, other_pool
 from choose.judge.scores.score_tables import study_scores
 from choose.judge.stats.paired import paired_difference
 from choose.judge.stats.two_way import independent_rows

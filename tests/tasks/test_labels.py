@@ -11,7 +11,6 @@ import polars as pl
 import pytest
 from sklearn.metrics import f1_score
 
-from choose.check.label_lines import joined_sentence
 from choose.data.dataset import load_dataset
 from choose.errors import DataError, StudyError
 from choose.files import digest
@@ -290,9 +289,6 @@ def test_labels_with_a_sign_too_many_are_found() -> None:
     assert joined_labels(labels) == ["card;", "lost|card", "card\uff1b lost", "; lost"]
     assert joined_labels(["c", "c++", "r", "r&d"]) == []
     assert joined_labels(["yes", "no"]) == []
-    one, two = joined_sentence(["a;"]), joined_sentence(["a;", "a|b"])
-    assert one.startswith(" 'a;' reads like other labels with a stray or joining sign, and counts")
-    assert "'a;', 'a|b' read like" in two
 
 
 def test_what_makes_no_multi_label_task_is_refused(tmp_path: Path) -> None:
