@@ -65,6 +65,7 @@ def test_all_options_of_compare_are_in_groups(choose) -> None:
 @pytest.mark.parametrize("word", ["margins", "shared row", "95 % CI", "macro f1"])
 def test_words_are_explained_however_they_are_written(choose, word: str) -> None:
     assert choose("explain", word).out.strip() in WORDS.values()
+    assert choose("explain", *word.split()).out == choose("explain", word).out
 
 
 def test_an_unknown_word_gets_the_nearest_one(choose) -> None:

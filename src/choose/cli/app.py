@@ -138,7 +138,8 @@ _FUNCTIONS = (
     *(export, predict, plan, strategies, explain),
 )
 for function in _FUNCTIONS:
-    app.command(function.__name__.rstrip("_"), cls=Command)(function)
+    extra = {"allow_extra_args": function is explain}  # a term of two words
+    app.command(function.__name__.rstrip("_"), cls=Command, context_settings=extra)(function)
 app.add_typer(models, name="models")
 
 

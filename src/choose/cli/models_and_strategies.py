@@ -89,6 +89,7 @@ def clear() -> None:
 
 
 def explain(
+    context: typer.Context,
     word: Annotated[
         str | None, typer.Argument(help="Word of a report, or a strategy. Default: list all.")
     ] = None,
@@ -100,6 +101,8 @@ def explain(
     from choose.report.terminal.layout import pairs
     from choose.strategy import available, describe
 
+    if word is not None:
+        word = " ".join([word, *context.args])
     if word is None:
         stdout().print(pairs([(name, WORDS[name]) for name in sorted(WORDS, key=str.lower)]))
     elif (text := meaning(word)) is not None:

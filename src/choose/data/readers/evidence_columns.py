@@ -205,8 +205,8 @@ def _about(section: DataSection, rows: Sequence[Example]) -> str:
             f"division ({plural(groups, 'group')}), and intervals are clustered by these groups."
         )
     return (
-        'Figures are about new questions on these documents; estimand = "new-documents" under '
-        "[data] keeps questions that share a document on one side of the division."
+        "Figures are about new questions on these documents. For new documents: "
+        "--set estimand=new-documents."
     )
 
 

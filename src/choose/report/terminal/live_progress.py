@@ -15,6 +15,7 @@ from choose.report.screen_text import literal, shorten
 from choose.report.terminal.layout import Encodable, StudyBar
 from choose.report.terminal.plan_page import reach_line
 from choose.report.terminal.request_lines import Sent, traffic_line, traffic_summary
+from choose.report.words import LIKELY
 from choose.schema.plan import Job, LeftOut, Reach, Round, Standing
 from choose.strategy import find
 from choose.types import Dataset, Run
@@ -162,11 +163,11 @@ class LiveProgress:
 
 
 def chances_line(standing: Standing) -> str:
-    """Return ``probe, 71 % sure; lora 20 %``; ``open: lora 54 %, probe 45 %`` unless it leads."""
+    """Return ``probe, 85 % sure; lora 14 %``, or ``open: lora 54 %, probe 45 %``."""
     likely = [n for n, own in standing.chances.items() if own >= 0.01 or n == standing.named]
     likely.sort(key=lambda name: (-standing.chances[name], name != standing.named))
     first, *others = (f"{shorten(clean(n), NAME)} {chance(standing.chances[n])}" for n in likely)
-    if likely[0] != standing.named:
+    if likely[0] != standing.named or standing.chances[likely[0]] < LIKELY:
         return f"open: {', '.join([first, *others])}"
     first = f"{shorten(clean(likely[0]), NAME)}, {chance(standing.chances[likely[0]])} sure"
     return "; ".join([first, *([", ".join(others)] if others else [])])
