@@ -285,6 +285,10 @@ class Trial:
         )
 
 
+# What a fit that time cut short says of itself, where it did not read all its rows once.
+SHARE_READ = "share of its rows that were read"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
     """The answers and facts of one trial.
@@ -316,6 +320,11 @@ class Run:
     shortened: Mapping[str, float] = field(default_factory=dict)
     unasked: int = 0
     error: str | None = None
+
+    @property
+    def share_read(self) -> float:
+        """Return the share of its training rows that the fit has read."""
+        return self.shortened.get(SHARE_READ, 1.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -270,7 +270,7 @@ ROWS = 100
 def learner(main: Floats, pool: int, whole: int, sizes: Any = (), family: str = "baseline") -> Any:
     tables = {size: SimpleNamespace(right=right[:, None]) for size, right in dict(sizes).items()}
     return SimpleNamespace(
-        main=SimpleNamespace(right=main[:, None]),
+        main=SimpleNamespace(right=main[:, None], runs=()),
         info=SimpleNamespace(learns=True, family=family),
         pool=pool,
         whole=whole,
@@ -292,6 +292,13 @@ def test_each_doubling_removes_a_tenth_of_the_errors_where_nothing_else_is_known
         assert promised_gain(none) == (0.0, 0.0)
     assert promised_gain(learner(right, 250, 1_000), learned=1_000) == (0.0, 0.0)
     assert promised_gain(learner(right, 250, 1_000, family="prompting")).mean == 0.0
+
+
+def test_a_fit_cut_short_promises_as_one_that_learned_from_the_rows_that_it_read() -> None:
+    right = np.repeat([1.0, 0.0], [60, 40])
+    cut = learner(right, 500, 1_000)
+    cut.main.runs = (SimpleNamespace(share_read=1.0), SimpleNamespace(share_read=0.5))
+    assert promised_gain(cut) == promised_gain(learner(right, 250, 1_000))
 
 
 def test_its_own_curve_counts_as_far_as_its_rows_tell() -> None:

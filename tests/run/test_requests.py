@@ -155,6 +155,18 @@ def test_other_views_are_of_the_rows_that_are_answered() -> None:
     assert set(run.asked["typos", 0]) == set(few.asked[CLEAN])
 
 
+def test_the_seconds_of_a_kept_fit_count_once() -> None:
+    data = dataset(rows=600)
+    job = replace(steady(data), ask=25)
+    worker = Worker(Pools(data))
+    request = GroupRequest(number=0, jobs=(job,), data=data.fingerprint)
+    ((few, _),) = worker.run_group(request).runs
+    more = replace(request, jobs=(replace(job, ask=50),), earlier={job.trial.key: few})
+    ((run, _),) = worker.run_group(more).runs
+    assert run.fit_seconds == few.fit_seconds
+    assert run.seconds_spent < few.seconds_spent + few.fit_seconds / 2  # type: ignore[operator]
+
+
 def test_views_that_dollars_ended_are_not_called_late(monkeypatch: pytest.MonkeyPatch) -> None:
     data = dataset(rows=600)
     job = replace(steady(data), ask=25)

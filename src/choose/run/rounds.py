@@ -449,7 +449,8 @@ class _Loop:
             verdict = min(FIRST_SHARE * self.budget.seconds, FIRST_SECONDS)
             least = min(LEAST_SECONDS, share)
             share = max(least, (verdict - self.budget.elapsed) / len(unanswered))
-            hard = left / len(unanswered)
+            # The last of them leaves time for those that wait.
+            hard = left / len(unanswered) if len(unanswered) > 1 or len(slow) == 1 else 0.6 * left
         return Limits(hard, min(FIT_OF_SHARE * share, FIRST_FIT), share)
 
     def _times(self, name: str) -> float:

@@ -154,6 +154,8 @@ def run_trials(
         earlier: by trial key, runs to go on with.
     """
     several = [job for job in jobs if job.trial.key not in fits]
+    # What a kept fit took is counted with its first answers.
+    fits = {key: replace(fit, seconds=0.0) for key, fit in fits.items()}
     fits = {**fits, **(fit_group(several, pools) if len(several) > 1 else {})}
     for job in jobs:
         start, key = perf_counter(), job.trial.key

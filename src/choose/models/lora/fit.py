@@ -21,6 +21,7 @@ from choose.models.lora.training_run import (
     frozen_weights,
 )
 from choose.progress import decided_in_time, report_progress, seconds_left, seconds_to_aim
+from choose.types import SHARE_READ
 
 # Trained tokens after which freed memory is released: seldom enough to cost nothing, and often
 # enough, since the longer a step's texts are the more of it they leave.
@@ -28,7 +29,7 @@ RELEASE_EVERY_TOKENS = 2_400
 
 # Steps after which a training's pace is known, and rows that a shortened one sees at least or all:
 # so many, or as many as it can read in this share of all the time that is left for fit and answers.
-FIRST_STEPS, LEAST_ROWS, SHARE_OF_FIT = 3, 250, 0.7
+FIRST_STEPS, LEAST_ROWS, SHARE_OF_FIT = 3, 128, 0.7
 
 # More than any trial has steps: separates the random seeds of trials.
 MAX_STEPS = 10**6
@@ -89,6 +90,8 @@ def train_together(runs: Sequence[TrainingRun]) -> None:
     finally:
         release_memory()
     for run in runs:
+        read = run.step * run.schedule.batch_size / max(1, len(run.rows))
+        decided_in_time(SHARE_READ, min(1.0, read) if run.planned_steps else 1.0, 1.0)
         run.restore_best()
         run.finish_check()
 
