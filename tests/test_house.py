@@ -61,16 +61,16 @@ def test_every_module_says_what_lives_there(house: House) -> None:
         assert ast.get_docstring(tree), name
 
 
-# Texts of five words or more in judge, without docstrings and errors: names of what an interval is
+# Texts of five words or more in judge and check, without docstrings and errors: names of what an interval is
 # about. The judge returns codes and numbers; `report/words.py` says them.
 SENTENCES = 13
 
 
-def test_the_judge_composes_no_sentences(house: House) -> None:
+def test_judge_and_check_compose_no_sentences(house: House) -> None:
     found = [
         (name, text)
         for name, tree in house.trees.items()
-        if name.startswith("choose.judge.")
+        if name.startswith(("choose.judge.", "choose.check."))
         for text in texts(tree)
         if len(text.split()) >= 5
     ]
