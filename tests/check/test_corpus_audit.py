@@ -7,12 +7,11 @@ from typing import Any
 import pytest
 
 from choose.api.plan import check
-from choose.check.documents import AnswerAudit
+from choose.check.targets import AnswerAudit
 from choose.data.dataset import dataset_from, read_rows
 from choose.report import check_words as words
-from choose.schema.check import Check
+from choose.schema.check import Check, CorpusFacts
 from choose.schema.study_sections import DataSection, TaskSection
-from choose.schema.target_facts import CorpusFacts
 
 GOODS = ["lamps", "chairs", "ropes", "bells", "books", "boats", "clocks", "coats", "drums", "flags"]
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from choose.check.drift_over_time import periods_of
+from choose.check.measurements import periods_of
 from choose.data.duplicates import (
     conflicting_texts,
     count_duplicates,

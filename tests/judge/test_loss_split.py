@@ -16,7 +16,7 @@ from choose.judge.goal import Measure, Rule
 from choose.judge.scores.score_tables import StudyScores, study_scores
 from choose.judge.verdict import judge
 from choose.report.decision_text import coverage_line
-from choose.report.reading_text import loss_steps, reading_notes
+from choose.report.text_answers import loss_steps, reading_notes
 from choose.schema.base import ABOUT, Interval, Record
 from choose.schema.decision import Decision
 from choose.schema.reading_documents import LossSplit

@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import mannwhitneyu
 from statsmodels.stats.power import NormalIndPower
 
-from choose.check.drift_over_time import label_drift, text_drift
+from choose.check.measurements import label_drift, text_drift
 from choose.judge.decision.contenders import relation
 from choose.judge.decision.more_labels import (
     answered_too_few,

@@ -7,9 +7,14 @@ from itertools import pairwise
 import pytest
 
 from choose.formatting import MINUS
-from choose.report.exchanged_facts_text import notes_on_reading, tables_on_reading
 from choose.report.markdown import render_markdown
-from choose.report.reading_text import loss_steps, reading_notes, reading_tables
+from choose.report.text_answers import (
+    loss_steps,
+    notes_on_reading,
+    reading_notes,
+    reading_tables,
+    tables_on_reading,
+)
 from choose.schema.base import Interval
 from choose.schema.decision import Decision
 from choose.schema.reading_documents import LossSplit

@@ -11,7 +11,7 @@ import typer
 from choose.errors import StudyError, did_you_mean
 from choose.report.score_words import is_share, noun_of
 from choose.schema.base import Expectation
-from choose.schema.score_names import NAMES
+from choose.schema.scorecard import NAMES
 from choose.types import FAMILIES, Kind
 from choose.untrusted import number, share, shown
 

@@ -36,7 +36,7 @@ from choose.data.readers.evidence_columns import (
 from choose.data.readers.table_file import Source, dataset_name, read_source
 from choose.data.splits import SplitOptions, build_dataset
 from choose.errors import DataError, StudyError, quoted, reading
-from choose.schema.score_names import LABEL_METRICS
+from choose.schema.scorecard import LABEL_METRICS
 from choose.schema.study_sections import DataSection, TaskSection
 from choose.tasks.answering import Answering, no_questions, with_corpus
 from choose.tasks.kinds import KINDS, USUAL, check_kind, with_metric

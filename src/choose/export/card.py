@@ -16,8 +16,7 @@ from choose.report.decision_text import words_in
 from choose.report.markdown import code, literal, sentence
 from choose.report.words import evidence, headline, low_confidence
 from choose.schema.decision import Decision
-from choose.schema.scorecard import Scorecard
-from choose.schema.text_scores import FieldRecord
+from choose.schema.scorecard import FieldRecord, Scorecard
 from choose.study.candidates import ROLES
 
 # Licences of the wheels with the default models.

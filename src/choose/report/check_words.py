@@ -13,18 +13,21 @@ from choose.data.personal_data import KINDS
 from choose.errors import quoted, quoted_list, rows_named
 from choose.formatting import in_percent, measured, per_100, plural, points, rounded
 from choose.schema.check import (
+    AnswerFacts,
     Check,
+    CorpusFacts,
     Issue,
     IssueKind,
     Line,
+    RelevanceFacts,
     Repeats,
+    SetFacts,
     Step,
     StepCode,
     TargetFacts,
     Topic,
 )
 from choose.schema.diagnosis import Audit
-from choose.schema.target_facts import AnswerFacts, CorpusFacts, RelevanceFacts, SetFacts
 from choose.tasks.ranking import DEPTH
 
 # What a row with an issue is listed for, where the kind alone does not say it.

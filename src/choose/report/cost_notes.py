@@ -19,8 +19,7 @@ from choose.report.candidate_order import ranked
 from choose.report.decision_text import chosen, quantity
 from choose.schema.costs import Breakeven, Requests
 from choose.schema.decision import Decision
-from choose.schema.score_names import RANKING_METRICS
-from choose.schema.scorecard import Scorecard, Service
+from choose.schema.scorecard import RANKING_METRICS, Scorecard, Service
 
 
 def has_totals(decision: Decision) -> bool:

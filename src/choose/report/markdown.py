@@ -41,11 +41,15 @@ from choose.report.decision_text import (
     suspects_note,
     uneven,
 )
-from choose.report.exchanged_facts_text import notes_on_reading, tables_on_reading
 from choose.report.family_table import family_table
 from choose.report.screen_text import shorten
 from choose.report.study_comparison_text import CHANGE_HEADS, COMPARISON_HEADS
-from choose.report.text_answers import other_metrics_table, text_notes
+from choose.report.text_answers import (
+    notes_on_reading,
+    other_metrics_table,
+    tables_on_reading,
+    text_notes,
+)
 from choose.schema.base import Expectation
 from choose.schema.check import Check
 from choose.schema.costs import Cost

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from choose.formatting import Estimate, in_percent
-from choose.schema.score_names import LABEL_METRICS, NAMES, RANKING_METRICS, SET_METRICS, name_of
+from choose.schema.scorecard import LABEL_METRICS, NAMES, RANKING_METRICS, SET_METRICS, name_of
 from choose.types import FAMILIES, Family
 
 # What "right" means where it is not that each row counts the same, by the study's metric.

@@ -51,8 +51,7 @@ from choose.schema.reading_documents import (
     LossSplit,
     best_first,
 )
-from choose.schema.score_names import NAMES
-from choose.schema.scorecard import Scorecard
+from choose.schema.scorecard import NAMES, Scorecard
 from choose.schema.standings import FamilyResult, RareFigure, RareLabel, Standing, Step, StepKind
 from choose.types import FAMILIES, Family, Kind
 

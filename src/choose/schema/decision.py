@@ -15,9 +15,8 @@ from choose.schema.reading_documents import (
     DocumentDrill,
     LossSplit,
 )
-from choose.schema.scorecard import CurveForecast, Scorecard
+from choose.schema.scorecard import ComparedRow, CurveForecast, Scorecard, SuspectValues
 from choose.schema.standings import FamilyResult, RareLabel, Standing, Step
-from choose.schema.text_scores import ComparedRow, SuspectValues
 from choose.types import Kind
 
 

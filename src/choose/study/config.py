@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, mo
 from choose.errors import did_you_mean
 from choose.formatting import clean
 from choose.models.endpoints.settings import Endpoint
-from choose.schema.score_names import LABEL_METRICS
+from choose.schema.scorecard import LABEL_METRICS
 from choose.schema.study_sections import (
     AnswersSection,
     DataSection,

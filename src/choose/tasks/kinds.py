@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from choose.errors import StudyError, did_you_mean
 from choose.formatting import plural
-from choose.schema.score_names import LABEL_METRICS
+from choose.schema.scorecard import LABEL_METRICS
 from choose.schema.study_sections import TaskSection
 from choose.tasks.answering import BRIEF, NO_ANSWER, read_answering
 from choose.tasks.answering import OWN as OF_AN_ANSWER

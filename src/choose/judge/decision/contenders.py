@@ -19,7 +19,7 @@ from choose.judge.scores.paired_comparison import Pairs
 from choose.judge.scores.score_tables import CandidateScores, StudyScores
 from choose.judge.stats.paired import Difference
 from choose.schema.base import Interval
-from choose.schema.score_names import RANKING_METRICS
+from choose.schema.scorecard import RANKING_METRICS
 from choose.schema.standings import Beyond
 from choose.types import FAMILIES, Family
 

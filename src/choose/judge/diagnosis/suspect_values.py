@@ -24,13 +24,13 @@ from choose.judge.scores.out_of_fold import out_of_fold_runs, targets
 from choose.judge.scores.score_tables import CLEAN, MISSING, CandidateScores
 from choose.judge.stats.metrics import Codes
 from choose.judge.stats.two_way import row_means
-from choose.schema.standings import Standing
-from choose.schema.text_scores import (
+from choose.schema.scorecard import (
     ComparedRow,
     GivenAnswer,
     SuspectValue,
     SuspectValues,
 )
+from choose.schema.standings import Standing
 from choose.types import FAMILIES
 
 # Suspect values, and rows side by side, that the record lists.

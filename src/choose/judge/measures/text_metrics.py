@@ -30,7 +30,7 @@ from choose.judge.scores.score_tables import (
 from choose.judge.stats.intervals import two_way_interval
 from choose.judge.stats.two_way import answered, row_means
 from choose.schema.base import Interval
-from choose.schema.text_scores import Abstentions, FieldRecord, TextFigures, literal_among
+from choose.schema.scorecard import Abstentions, FieldRecord, TextFigures, literal_among
 from choose.types import Floats
 
 # Differences of scores below this are none.

@@ -25,7 +25,7 @@ from choose.models.prompting.local_prompter import (
 from choose.models.prompting.prompts import WORDINGS, Prompter, PromptSettings
 from choose.models.prompting.search_budget import SearchBudget, SearchStopped
 from choose.models.prompting.written_descriptions import described
-from choose.schema.score_names import name_of
+from choose.schema.scorecard import name_of
 from choose.types import Counts, Example, Floats, Task
 
 # Rows of a pool, and rows on which settings are compared, at least.

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from choose.schema.text_scores import literal_among
+from choose.schema.scorecard import literal_among
 from choose.tasks.extraction import Extraction
 from choose.types import Answers, Example, Item, Task
 
