@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -144,13 +143,7 @@ METRIC = "field-f1"
 HALVES = 0.3
 
 
-def answered(
-    accuracy: Mapping[str, float],
-    rows: int = 1600,
-    few: int = 800,
-    seed: int = 0,
-    metric: str | None = None,
-) -> Answered:
+def answered(accuracy, rows=1600, few=800, seed=0, metric=None):
     """Make a set of known accuracies, where the fits of a candidate share 7 in 10 answers.
 
     With a metric the answers are records of these mean scores, of which some are right by half.

@@ -1,7 +1,6 @@
 """The pages of audits by kind of target, as they were approved (see `report/test_approved.py`)."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -71,9 +70,7 @@ def documents() -> Check:
 
 
 @pytest.mark.parametrize("of", [labels, rare, records, texts, answers, documents])
-def test_pages_are_those_that_were_approved(
-    of: Callable[[], Check], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_pages_are_those_that_were_approved(of, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     record = of().model_copy(update={"seconds": 1.0})
     approve(f"check-{of.__name__}", printed(check_page(record)))

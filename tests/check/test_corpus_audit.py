@@ -38,9 +38,7 @@ def lines(path: Path, rows: list[dict[str, Any]]) -> str:
     return str(path)
 
 
-def checked(
-    folder: Path, rows: list[dict[str, Any]], documents: list[dict[str, Any]], **data: Any
-) -> Check:
+def checked(folder, rows, documents, **data):
     data["documents"] = lines(folder / "documents.jsonl", documents)
     return check(lines(folder / "questions.jsonl", rows), overrides={"data": data}).record
 

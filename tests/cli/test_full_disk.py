@@ -25,9 +25,7 @@ def store(stored_study: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return Path(shutil.copytree(stored_study, tmp_path_factory.mktemp("full") / "st"))
 
 
-def command(
-    *arguments: object, limit: Callable[[], None] | None = None, stdout: Path | None = None
-) -> tuple[int, str]:
+def command(*arguments, limit=None, stdout=None):
     """Run the command line in a process of its own; return its exit code and its messages."""
     with (stdout or Path(os.devnull)).open("w") as out:
         done = subprocess.run(

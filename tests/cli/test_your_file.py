@@ -32,8 +32,7 @@ def test_check_shows_its_guess_and_finds_the_dates(choose: Callable) -> None:
 def checked(choose: Callable, *arguments: str) -> list[dict[str, str]]:
     result = choose("check", *arguments, "--json")
     assert result.code == 0, result.err
-    lines: list[dict[str, str]] = json.loads(result.out)["lines"]
-    return lines
+    return json.loads(result.out)["lines"]
 
 
 @pytest.mark.parametrize("file", ["intents.tsv", "team.csv", "twelve.csv"])

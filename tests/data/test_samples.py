@@ -230,5 +230,4 @@ def planned(choose: Any, *words: str) -> str:
     """Return the digest of the rows that a plan reads."""
     result = choose("plan", *words, "--json")
     assert result.code == 0
-    fingerprint: str = json.loads(result.out)["fingerprint"]
-    return fingerprint
+    return json.loads(result.out)["fingerprint"]

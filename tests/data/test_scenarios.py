@@ -50,9 +50,7 @@ WORDS_ONLY = CandidateSection(strategy="tfidf", params={"characters": False})
 BARE = {"seeds": 1, "noise": (0.0,), "views": (), "wordings": False}
 
 
-def rows(
-    count: int = 400, per_day: int = 1, dated: bool = True, late: bool = True
-) -> list[Example]:
+def rows(count=400, per_day=1, dated=True, late=True):
     """Three classes all along and, with `late`, a fourth in the last 40 %."""
     random = Random(4)
     found = []

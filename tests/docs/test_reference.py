@@ -76,8 +76,7 @@ def test_the_table_of_what_is_tried_has_every_strategy_with_all_its_tasks() -> N
 
 
 def default(name: str, setting: str) -> float:
-    value: float = inspect.signature(find(name)).parameters[setting].default
-    return value
+    return inspect.signature(find(name)).parameters[setting].default
 
 
 NUMBERS = {2: "twice", 3: "three", 5: "five", 6: "six", 0.2: "fifth", 0.25: "quarter"}

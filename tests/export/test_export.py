@@ -55,8 +55,7 @@ def asked_in_a_fresh_process(folders: list[Path], data: Path) -> dict[str, dict[
     )
     command = [sys.executable, "-c", code, str(data), *map(str, folders)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    answers: dict[str, dict[str, list]] = json.loads(done.stdout)
-    return answers
+    return json.loads(done.stdout)
 
 
 @pytest.mark.slow

@@ -114,14 +114,7 @@ def _innermost(error: BaseException) -> str:
     return " < ".join(f"{Path(f.filename).name}:{f.lineno}" for f in reversed(frames[-3:]))
 
 
-def _wrong(
-    case: Case,
-    code: int,
-    out: str,
-    err: str,
-    before: Mapping[str, bytes],
-    after: Mapping[str, bytes],
-) -> str:
+def _wrong(case, code, out, err, before, after):
     """Return what an outcome violates, or an empty text."""
     changed = [name for name, content in before.items() if after.get(name) != content]
     if code != 2:  # a report of the study may be written anew

@@ -55,9 +55,7 @@ def points(rng: np.random.Generator, curve: Curve, rows: int = 500, draws: int =
     return CurvePoints(SIZES, scores, (tuple(range(draws)),) * len(SIZES), drawn=True)
 
 
-def answers(
-    rng: np.random.Generator, difficulty: np.ndarray, accuracy: float, n: float, draws: int
-) -> np.ndarray:
+def answers(rng, difficulty, accuracy, n, draws):
     effect = 0.015 * (800 / n) ** 0.25 * rng.standard_normal(draws)
     level = ndtri(np.clip(accuracy + effect, 0.001, 0.999)) * np.sqrt(1.5)
     noise = np.sqrt(0.5) * rng.standard_normal((len(difficulty), draws))

@@ -31,12 +31,7 @@ RIGHT, WRONG = "forty euros", "ninety a year"
 Said = tuple[str | None, Status, str | None, tuple[str, ...]]
 
 
-def said(
-    output: str | None = RIGHT,
-    status: Status = "ok",
-    raw: str | None = None,
-    shown: tuple[str, ...] = (FEES,),
-) -> Said:
+def said(output=RIGHT, status="ok", raw=None, shown=(FEES,)):
     return output, status, raw, shown
 
 
@@ -51,11 +46,7 @@ def run(candidate: str, rows: Mapping[str, Said], targets: Mapping[str, str]) ->
     )
 
 
-def study(
-    rows: Mapping[str, Said],
-    others: Mapping[str, Mapping[str, Said]] | None = None,
-    targets: Mapping[str, str] | None = None,
-) -> Evidence:
+def study(rows, others=None, targets=None):
     """Return a study of `rag`, whose rows are about one passage unless they say otherwise."""
     right = {id: (targets or {}).get(id, RIGHT) for id in rows}
     told = {"rag": rows, **(others or {})}

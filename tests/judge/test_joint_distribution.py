@@ -16,7 +16,6 @@ from choose.judge.scores.joint_distribution import (
     JointDistribution,
     Known,
     Part,
-    Width,
     _alike,
     _covariance_of_rows,
     _design_effects,
@@ -138,9 +137,7 @@ def part(share: float, mean: Sequence[float], covariance: np.ndarray) -> Part:
     return Part(share, np.array(mean), covariance, covariance)
 
 
-def mixture(
-    infos: Sequence[CandidateInfo], widths: Sequence[Width], mean: np.ndarray, error: np.ndarray
-) -> tuple[Part, ...]:
+def mixture(infos, widths, mean, error):
     known = Known(np.arange(len(mean)), mean, error)
     return _mixture(infos, widths, known, known)
 

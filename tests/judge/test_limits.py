@@ -60,9 +60,7 @@ def test_without_a_limit_the_best_is_named() -> None:
         (Rule(on_premises=True), {"hosted": True}, "on-premises", None),
     ],
 )
-def test_a_candidate_beyond_a_limit_is_measured_and_never_named(
-    rule: Rule, facts: dict[str, Any], limit: str, value: float | None
-) -> None:
+def test_a_candidate_beyond_a_limit_is_measured_and_never_named(rule, facts, limit, value):
     decision = decided(rule, **facts)
     verdict, last = decision.verdict, decision.standings[-1]
     assert (verdict.recommended, verdict.kind) == ("probe", "baseline-is-enough")

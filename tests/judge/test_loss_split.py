@@ -18,11 +18,10 @@ from choose.judge.verdict import judge
 from choose.report.decision_text import coverage_line
 from choose.report.text_answers import loss_steps, reading_notes
 from choose.schema.base import ABOUT, Interval, Record
-from choose.schema.decision import Decision
 from choose.schema.reading_documents import LossSplit
 from choose.tasks.answering import Answering
 from choose.tasks.scoring import UserMetric
-from choose.types import Answers, Family, Floats, Run
+from choose.types import Answers, Floats, Run
 from simulation import losses
 from simulation.losses import (
     METRICS,
@@ -302,14 +301,7 @@ def test_the_command_says_what_it_misses(capsys: pytest.CaptureFixture[str]) -> 
         assert "format: the loss is the planted one in 100.0 % (named)" in capsys.readouterr().out
 
 
-def judged(
-    planted: Mapping[str, float],
-    unfound: int = 0,
-    missed: int = 0,
-    about: str = "",
-    low: int | None = None,
-    family: Family = "retrieval",
-) -> Decision:
+def judged(planted, unfound=0, missed=0, about="", low=None, family="retrieval"):
     """Judge a study of a reading candidate and a baseline that answers nothing rightly.
 
     The first rows have no evidence, or it is not among the passages that were read; of `low` rows

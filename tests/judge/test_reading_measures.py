@@ -1,7 +1,7 @@
 """Measures of retrieval equal those of trec_eval; what is answered after documents changed."""
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -38,10 +38,7 @@ def test_random_rankings_score_as_in_trec_eval() -> None:
             str(n): {id: -float(rank) for rank, id in enumerate(row[:depth])}
             for n, row in enumerate(shown)
         }
-        found: dict[str, dict[str, float]] = pytrec_eval.RelevanceEvaluator(
-            qrels, measures
-        ).evaluate(runs)
-        return found
+        return pytrec_eval.RelevanceEvaluator(qrels, measures).evaluate(runs)
 
     whole, first_ten = oracle(99), oracle(10)
     quality = retrieval_quality(shown, gold)
@@ -121,11 +118,7 @@ def answers(outputs: Sequence[str | None]) -> Answers:
     return Answers(outputs=tuple(outputs), status=status)
 
 
-def run(
-    name: str,
-    views: Mapping[str, Sequence[str | None]],
-    draw: int = 0,
-) -> Run:
+def run(name, views, draw=0):
     trial = plain_trial(name, draw)
     given = {(view, 0): answers(outputs) for view, outputs in views.items()}
     rows = [Example(id=id, text=id, target=OLD[id]) for id in IDS]

@@ -8,7 +8,7 @@ table or the line below it marks them as in "121 of 602".
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
 from html.parser import HTMLParser
@@ -117,9 +117,7 @@ def unlike_columns(decision: Decision) -> list[str]:
     return found
 
 
-def unlike_in_table(
-    decision: Decision, table: Table, known: Sequence[Figure] | None = None
-) -> list[str]:
+def unlike_in_table(decision, table, known=None):
     """Return the columns of one table (rows of cells) with figures of unlike rows, unmarked.
 
     `known` are the figures of the decision; they are looked up unless given.
@@ -150,13 +148,7 @@ def _by_candidate(decision: Decision, table: Table) -> list[dict[str, list[str]]
     return list(groups.values())
 
 
-def _fault(
-    column: int,
-    rows: dict[str, list[str]],
-    known: Sequence[Figure],
-    total: int,
-    notes: list[str],
-) -> str:
+def _fault(column, rows, known, total, notes):
     shown = {
         who: match[1]
         for who, cells in rows.items()

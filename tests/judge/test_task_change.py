@@ -20,9 +20,7 @@ from support.studies import plain_trial
 CUTS = (0.5, 0.6, 0.7, 0.8)
 
 
-def drifting(
-    drop: float, seed: int, *, rows: int = 400, draws: int = 3, seeded: bool = True
-) -> Evidence:
+def drifting(drop, seed, *, rows=400, draws=3, seeded=True):
     """A study in which learning from the past costs `drop` on the population of rows."""
     seeds = draws if seeded else 0
     player = worlds.tfidf(0.75, seeds=seeds, run_spread=0.2)

@@ -93,9 +93,7 @@ def compare(nodes: Nodes, tmp_path: Path) -> Start:
     """Start `choose compare` with a study, on the cluster or in one process."""
     write_csv(tmp_path / "words.csv", ROWS)
 
-    def start(
-        out: str, study: str = SLOW, on: bool = True, **environment: str
-    ) -> subprocess.Popen[str]:
+    def start(out, study=SLOW, on=True, **environment):
         (tmp_path / "study.toml").write_text(study)
         place = ("--set", f"address={nodes.address}") if on else ("--set", "executor=local")
         return subprocess.Popen(

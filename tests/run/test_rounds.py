@@ -238,9 +238,7 @@ def test_a_fit_that_does_not_fit_is_not_begun_and_its_last_one_answers_on(tmp_pa
     assert said.seconds == pytest.approx(200.0)
 
 
-def test_the_first_verdict_waits_for_a_few_rows_of_each_family(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_first_verdict_waits_for_a_few_rows_of_each_family(tmp_path, monkeypatch):
     """Rows that take long are answered after it, and before other members of a family."""
     monkeypatch.setattr(loop, "FIRST_SECONDS", 0.0)
     monkeypatch.setattr(loop, "LEAST_SECONDS", 0.0)

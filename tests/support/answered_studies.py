@@ -1,6 +1,6 @@
 """Studies as evidence, by hand: scripted answers, and probabilities for the label audit."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,15 +34,7 @@ def player(name: str, said: Said, family: Family = "baseline", **more: object) -
     return ScriptedCandidate(name=name, family=family, said=[said], model=name, **more)
 
 
-def study(
-    labels: str,
-    targets: Said,
-    players: Sequence[ScriptedCandidate],
-    *,
-    conflicting: Sequence[str] = (),
-    clusters: Sequence[str] | None = None,
-    inner: bool = False,
-) -> Evidence:
+def study(labels, targets, players, *, conflicting=(), clusters=None, inner=False):
     """Lay answers out as evidence: cross-fit, or inner trials on a pool of the same rows."""
     ids = tuple(f"r{i}" for i in range(len(targets)))
     items = Items(
@@ -114,15 +106,7 @@ def _answers(p: ScriptedCandidate, said: Said) -> Answers:
     )
 
 
-def evidence(
-    targets: Sequence[str],
-    probabilities: Mapping[str, np.ndarray],
-    labels: Sequence[str],
-    *,
-    held_out: bool = False,
-    items: Mapping[str, object] | None = None,
-    **candidate: object,
-) -> Evidence:
+def evidence(targets, probabilities, labels, *, held_out=False, items=None, **candidate):
     """Return a cross-fit study of one fold, or one whose pool alone was answered out of fold."""
     ids = tuple(f"r{i}" for i in range(len(targets)))
     rows = Items(ids=ids, targets=tuple(targets), clusters=ids, **(items or {}))
@@ -150,9 +134,7 @@ def evidence(
     )
 
 
-def run(
-    name: str, ids: Sequence[str], probabilities: np.ndarray, labels: Sequence[str], inner: bool
-) -> Run:
+def run(name, ids, probabilities, labels, inner):
     """Return one finished trial with these probabilities."""
     trial = plain_trial(
         name, scenario=Scenario(kind="inner") if inner else STANDARD, train_size=100
@@ -170,9 +152,7 @@ def run(
     )
 
 
-def blobs(
-    rng: np.random.Generator, rows: int, labels: int, apart: float
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def blobs(rng, rows, labels, apart):
     """Return (rows, 12) features of unequal difficulty, true labels and the nearest others."""
     centres = apart * np.random.default_rng(7).normal(size=(labels, 12))
     truth = rng.integers(0, labels, rows)

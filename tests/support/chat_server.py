@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from choose.conformance import _WORDS, TASK, pool
-from choose.models.endpoints.command_session import Session, connect_endpoints
+from choose.models.endpoints.command_session import connect_endpoints
 from choose.models.endpoints.retry import RetryPolicy
 from choose.models.endpoints.settings import Endpoint
 from choose.strategy import Strategy, build
@@ -43,8 +43,7 @@ def error(status: int, message: str, **headers: str) -> Http:
 def labels_of(body: dict[str, Any]) -> list[str]:
     """Return the labels of a request with a schema."""
     schema = body["response_format"]["json_schema"]["schema"]
-    labels: list[str] = schema["properties"]["label"]["enum"]
-    return labels
+    return schema["properties"]["label"]["enum"]
 
 
 @dataclass
@@ -84,8 +83,7 @@ def broken(kind: str) -> Exception:
         import httpx2 as http
     except ModuleNotFoundError:
         import httpx as http
-    found: Exception = getattr(http, kind)(kind)
-    return found
+    return getattr(http, kind)(kind)
 
 
 def by_words(words: dict[str, list[str]]) -> Responder:
@@ -146,14 +144,7 @@ PRICED = {"usd_per_million_in": 1.0, "usd_per_million_out": 10.0}
 
 
 @contextmanager
-def endpoint_session(
-    respond: Callable[[dict[str, Any]], Http],
-    *,
-    asked: list[dict[str, Any]] | None = None,
-    max_usd: float | None = None,
-    retry_policy: RetryPolicy = FAST,
-    **settings: Any,
-) -> Iterator[Session]:
+def endpoint_session(respond, *, asked=None, max_usd=None, retry_policy=FAST, **settings):
     end = Endpoint(**{"base_url": "https://model.example/v1", "model": "m", **settings})
     network = transport(respond, asked)
     with connect_endpoints(

@@ -450,9 +450,7 @@ def hostile() -> Decision:
     )
 
 
-def standing(
-    candidate: str, family: str, value: float, low: float, high: float, rows: int, ms: float
-) -> Standing:
+def standing(candidate, family, value, low, high, rows, ms):
     gap = None if candidate == "tfidf" else Interval(value=value, low=low, high=high)
     return Standing(
         candidate=candidate,

@@ -153,9 +153,7 @@ class Together(Fake):
         return True
 
     @classmethod
-    def fit_group(
-        cls, strategies: Sequence[Any], task: Task, pools: Sequence[Sequence[Example]]
-    ) -> None:
+    def fit_group(cls, strategies, task, pools):
         cls.sizes.append(len(strategies))
         for one, pool in zip(strategies, pools, strict=True):
             one.fit(task, pool)
@@ -165,9 +163,7 @@ class Apart(Together):
     """Fails side by side; and with one seed alone."""
 
     @classmethod
-    def fit_group(
-        cls, strategies: Sequence[Any], task: Task, pools: Sequence[Sequence[Example]]
-    ) -> None:
+    def fit_group(cls, strategies, task, pools):
         raise ValueError("not beside others")
 
     def fit(self, task: Task, examples: Sequence[Example]) -> None:
@@ -180,9 +176,7 @@ class Halting(Together):
     """One seed learns nothing, beside others or alone."""
 
     @classmethod
-    def fit_group(
-        cls, strategies: Sequence[Any], task: Task, pools: Sequence[Sequence[Example]]
-    ) -> list[int]:
+    def fit_group(cls, strategies, task, pools):
         places = range(len(strategies))
         for place in places:
             if strategies[place].seed != 1:
@@ -199,9 +193,7 @@ class Late(Together):
     """The time is over whenever it learns side by side."""
 
     @classmethod
-    def fit_group(
-        cls, strategies: Sequence[Any], task: Task, pools: Sequence[Sequence[Example]]
-    ) -> None:
+    def fit_group(cls, strategies, task, pools):
         raise TimeLimitReached
 
 

@@ -1,6 +1,6 @@
 """Small simulated studies, by the generator that also serves `benchmarks/oracle.py`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from math import hypot
 from typing import Any
@@ -51,15 +51,7 @@ def candidate(
     )
 
 
-def study(
-    candidates: Sequence[SimulatedCandidate],
-    rows: int,
-    seed: int,
-    *,
-    folds: int = 1,
-    cluster: int = 1,
-    pool: int = POOL,
-) -> Evidence:
+def study(candidates, rows, seed, *, folds=1, cluster=1, pool=POOL):
     """Simulate one study of four labels."""
     setting = Setting(
         candidates=tuple(candidates),

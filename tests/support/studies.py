@@ -2,21 +2,20 @@
 
 import json
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from filelock import FileLock
 
-from choose.api.compare import Outcome, run_study
+from choose.api.compare import run_study
 from choose.api.plan import plan_trials, resolve
 from choose.conformance import pool
 from choose.data.scenarios import Pools
 from choose.data.splits import build_dataset
 from choose.schema.plan import Job
 from choose.study.config import CandidateSection, Grid, Study
-from choose.study.study_file import Overrides
 from choose.tasks.multilabel import Multilabel, set_text
 from choose.types import STANDARD, Dataset, Example, Trial
 from support import tiny_models as tiny
@@ -50,14 +49,7 @@ def jobs_of(study: Study, data: Dataset) -> list[Job]:
     return plan_trials(study, Pools(data)).jobs
 
 
-def compare(
-    data: str | Path | None = None,
-    *,
-    study_file: str | Path | Mapping[str, Any] | None = None,
-    overrides: Overrides | None = None,
-    strategies: Sequence[str] = (),
-    **settings: Any,
-) -> Outcome:
+def compare(data=None, *, study_file=None, overrides=None, strategies=(), **settings):
     """Resolve and run a study as the command line does; `settings` go to `run_study`."""
     return run_study(resolve(data, study_file, overrides, strategies), **settings)
 

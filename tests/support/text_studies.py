@@ -4,7 +4,6 @@ import json
 import random
 from collections.abc import Mapping, Sequence
 from importlib.metadata import EntryPoint
-from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
@@ -15,7 +14,6 @@ from choose.api.compare import Silent, _begin, _run
 from choose.api.plan import plan_trials
 from choose.data.scenarios import Pools
 from choose.run.rounds import Budget
-from choose.schema.decision import Decision
 from choose.store.store import Store
 from choose.study.config import CandidateSection, Grid, Study
 from choose.tasks.extraction import Extraction, as_text, fields_of
@@ -223,9 +221,7 @@ def install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(strategy, "available", lambda: fakes)
 
 
-def compared(
-    data: Dataset, folder: Path, *strategies: str, **grid: object
-) -> tuple[Decision, Store]:
+def compared(data, folder, *strategies, **grid):
     """Run a study of fakes into a folder and judge it."""
     plain = {
         "seeds": 3,

@@ -10,8 +10,8 @@ import numpy as np
 
 from choose.conformance import HOSTILE, pool
 from choose.models.causal.written_answers import Written
-from choose.models.lora.classifier import AdaptedModel, untrained_model
-from choose.models.lora.model import AdapterSpec, Base, seeded
+from choose.models.lora.classifier import untrained_model
+from choose.models.lora.model import AdapterSpec, seeded
 
 CHAT = (
     "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
@@ -179,9 +179,7 @@ def written(texts: Sequence[str], cut: Sequence[bool]) -> Written:
     )
 
 
-def tuned(
-    base: Base, targets: Any = "all", dropout: float = 0.0, classes: int = 3, upper: float = 1.0
-) -> AdaptedModel:
+def tuned(base, targets="all", dropout=0.0, classes=3, upper=1.0):
     """Return an adapter that already does something, so that every gradient is there."""
     import torch
 

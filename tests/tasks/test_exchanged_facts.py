@@ -2,7 +2,6 @@
 
 import random
 import re
-from collections.abc import Sequence
 from datetime import date
 from time import process_time
 
@@ -13,7 +12,7 @@ from hypothesis import strategies as st
 from choose.corpus import Corpus, Document, Span, is_drill
 from choose.tasks import exchanged_facts
 from choose.tasks.answering import NO_ANSWER, Answering, with_corpus
-from choose.tasks.exchanged_facts import Drill, drill_of, exchange_facts
+from choose.tasks.exchanged_facts import drill_of, exchange_facts
 from choose.tasks.target_noise import form, renumbered
 from choose.tasks.values import as_date, as_number, occurs
 from choose.types import Dataset, Example, Fold
@@ -56,9 +55,7 @@ def worlds(draw: st.DrawFn) -> tuple[list[Example], Corpus]:
     return rows, Corpus(tuple(documents))
 
 
-def exchanged(
-    rows: Sequence[Example], corpus: Corpus, asked: Sequence[str] | None = None, seed: int = 0
-) -> Drill | None:
+def exchanged(rows, corpus, asked=None, seed=0):
     """Exchange facts of rows, all of which are asked unless some are named."""
     ids = [row.id for row in rows] if asked is None else asked
     return exchange_facts(rows, corpus, asked=ids, seed=seed)

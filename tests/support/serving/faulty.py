@@ -4,7 +4,6 @@ import hashlib
 import json
 import math
 import re
-import ssl
 import threading
 import time
 from collections import Counter, deque
@@ -82,9 +81,7 @@ def _row(token: str, share: float, ranked: Sequence[tuple[str, float]]) -> dict[
     return {**entry(token, share), "top_logprobs": [entry(*pair) for pair in ranked]}
 
 
-def completion(
-    model: str, message: Mapping[str, Any], finish: str, usage: object, more: Mapping[str, Any]
-) -> dict[str, Any]:
+def completion(model, message, finish, usage, more):
     """Return a whole chat completion."""
     said = {"role": "assistant", "content": None, "refusal": None, **message}
     choice = {"index": 0, "message": said, "finish_reason": finish, "logprobs": None, **more}
@@ -296,9 +293,7 @@ class Habits:
 class FaultyServer:
     """Use as a context manager; `url` is the base URL that a client is given."""
 
-    def __init__(
-        self, rule: Rule, habits: Habits | None = None, tls: ssl.SSLContext | None = None
-    ) -> None:
+    def __init__(self, rule, habits=None, tls=None):
         self.rule, self.habits, self.ledger = rule, habits or Habits(), Ledger()
         self.cues: deque[str] = deque()
         self.bodies: list[Mapping[str, Any]] = []

@@ -109,16 +109,7 @@ class Bench:
         return found
 
 
-def bench(
-    folder: Path,
-    url: str,
-    *,
-    rows: int = 60,
-    endpoint: Mapping[str, Any] | None = None,
-    grid: Mapping[str, Any] | None = None,
-    secret: str | None = None,
-    strategies: Sequence[str] = ("prompt",),
-) -> Bench:
+def bench(folder, url, *, rows=60, endpoint=None, grid=None, secret=None, strategies=("prompt",)):
     """Write toy rows and a study of strategies behind one endpoint."""
     folder.mkdir(parents=True, exist_ok=True)
     write_csv(folder / "rows.csv", [(e.text, e.target) for e in pool(seed=3, rows=rows)])

@@ -1,9 +1,8 @@
 """HTTP/1.1 on loopback, written by hand so that replies can be late, cut or never come."""
 
 import asyncio
-import ssl
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -51,12 +50,7 @@ class Listener:
     While `gate` is clear, replies are held back.
     """
 
-    def __init__(
-        self,
-        handle: Callable[[Request], Reply],
-        ended: Callable[[Reply, bool], None],
-        tls: ssl.SSLContext | None = None,
-    ) -> None:
+    def __init__(self, handle, ended, tls=None):
         self.handle, self.ended, self.tls = handle, ended, tls
         self.gate = threading.Event()
         self.gate.set()
