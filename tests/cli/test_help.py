@@ -74,6 +74,7 @@ def test_an_unknown_word_gets_the_nearest_one(choose) -> None:
 
 
 def test_strategies_say_what_they_are_good_for_and_details_are_behind_a_name(choose) -> None:
+    assert "(must be given)" in choose("strategies", "served").out
     out = choose("strategies").out
     said = " ".join(out.split())
     for name in available():

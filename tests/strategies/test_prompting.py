@@ -3,7 +3,6 @@
 import json
 from collections import Counter
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -238,16 +237,3 @@ def test_few_shot_does_not_calibrate_on_what_it_shows(model, monkeypatch):
     strategy = fitted("few-shot", model)
     assert asked
     assert not {turn.text for turn in strategy.prompter.shown} & set(asked)
-
-
-def test_importing_the_strategies_loads_no_torch() -> None:
-    import subprocess
-    import sys
-
-    script = (
-        "import sys, choose_strategies.prompting, choose_strategies.retrieval; "
-        "sys.exit(bool({'torch', 'transformers', 'faiss'} & set(sys.modules)))"
-    )
-    where = Path(__file__).parents[2] / "strategies"
-    done = subprocess.run([sys.executable, "-c", script], check=False, cwd=where)
-    assert done.returncode == 0

@@ -11,7 +11,7 @@ from choose.conformance import HOSTILE
 from choose.corpus import Corpus, Document, Passage, Span, span_of
 from choose.errors import StrategyError
 from choose.models.retrieval import passage_search
-from choose.strategy import Rereads, build, find
+from choose.strategy import Rereads, build
 from choose.tasks.answering import Answering, with_corpus
 from choose.types import Example, Item
 from support import tiny_models
@@ -43,10 +43,6 @@ def fitted() -> Any:
     strategy: Any = build("sentence", seed=0)
     strategy.fit(TASK, ROWS)
     return strategy
-
-
-def test_they_say_that_they_read() -> None:
-    assert find("sentence").reads
 
 
 def test_the_evidence_is_the_passages_found(fitted: Any) -> None:

@@ -94,33 +94,6 @@ def test_empty_and_nearest() -> None:
 
 
 @pytest.mark.parametrize("name", RECORDS)
-def test_an_answer_does_not_depend_on_its_neighbours(name: str) -> None:
-    strategy = fitted(name)
-    items = [row.item() for row in ROWS[40:]] + [
-        Item(id="e", text=""),
-        Item(id="h", text="\x00 \u202e\U0001f34f" * 500),
-    ]
-    together = strategy.predict(items)
-    alone = [strategy.predict([item]).outputs[0] for item in reversed(items)]
-    assert list(together.outputs) == alone[::-1]
-    assert all(output is None or TASK.problem_with(output) is None for output in together.outputs)
-    assert len(strategy.predict([])) == 0
-
-
-@pytest.mark.parametrize("name", [*RECORDS, *TEXTS])
-def test_a_saved_strategy_answers_as_before(name: str, tmp_path: Path) -> None:
-    strategy = fitted(name)
-    strategy.save(tmp_path)
-    loaded = build(name, seed=0)
-    loaded.load(tmp_path)
-    items = [NEW, *(row.item() for row in ROWS[:5])]
-    assert loaded.predict(items).outputs == strategy.predict(items).outputs
-    assert not [
-        file for file in tmp_path.rglob("*") if file.suffix not in (".json", ".safetensors")
-    ]
-
-
-@pytest.mark.parametrize("name", RECORDS)
 def test_a_pool_of_one_row_and_of_empty_records(name: str) -> None:
     strategy = build(name, seed=0)
     for pool in (ROWS[:1], [Example(id="a", text="", target="{}")]):

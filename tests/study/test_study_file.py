@@ -41,6 +41,7 @@ def test_flags_override_the_file(tmp_path: Path) -> None:
         ("[grid", "Cannot read the study file"),
         ("[grid]\nnoise = [1.5]", "noise"),
         ("[grid]\nviews = ['shouting']", "views"),
+        ("[data]\nestimand = 'all'", "new-questions"),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path: Path, text: str, match: str) -> None:
