@@ -51,9 +51,9 @@ def test_check_reads_a_folder_and_says_what_it_took(choose: Choose) -> None:
     record = json.loads(result.out)
     assert record["kind"] == "answering"
     assert record["targets"]["answers"]["corpus"]["documents"] == 10
-    lines = {line["topic"]: line["says"] for line in record["lines"]}
-    assert "Evidence is in the column 'doc': 20 of 20 questions" in lines["Reading"]
-    assert "Figures are about new questions on these documents" in lines["Reading"]
+    notes = " ".join(record["notes"])
+    assert "Evidence is in the column 'doc': 20 of 20 questions" in notes
+    assert "Figures are about new questions on these documents" in notes
     page = choose("check", "questions.jsonl", "--documents", "handbook")
     assert "10 documents with" in page.out
     assert package.check("questions.jsonl", documents=Path("handbook")).kind == "answering"

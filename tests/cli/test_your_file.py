@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,19 +21,17 @@ def write(*names: str) -> None:
 def test_check_shows_its_guess_and_finds_the_dates(choose: Callable) -> None:
     """D15: the screen asserted that the rows bear no dates, when it had only not looked."""
     write("crm.csv", "team.csv")
-    lines = {line["topic"]: line["says"] for line in checked(choose, "crm.csv")}
+    found = checked(choose, "crm.csv")
     command = "choose check crm.csv --text-column Subject,Description --label-column Team"
-    assert lines["Reading"].endswith(f"{command} --time-column 'Created At'")
-    assert "'Created At'" in lines["Reading"]
-    assert "First third (from 2024-01-01)" in lines["Time"]
-    undated = {line["topic"]: line["says"] for line in checked(choose, "team.csv")}
-    assert "no column holds dates that can be read" in undated["Time"]
+    assert found["notes"][0].endswith(f"{command} --time-column 'Created At'")
+    assert (found["dated"], found["drift"]["early_from"]) == (90, "2024-01-01")
+    assert checked(choose, "team.csv")["dated"] == 0
 
 
-def checked(choose: Callable, *arguments: str) -> list[dict[str, str]]:
+def checked(choose: Callable, *arguments: str) -> dict[str, Any]:
     result = choose("check", *arguments, "--json")
     assert result.code == 0, result.err
-    return json.loads(result.out)["lines"]
+    return json.loads(result.out)
 
 
 @pytest.mark.parametrize("file", ["intents.tsv", "team.csv", "twelve.csv"])
