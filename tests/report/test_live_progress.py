@@ -106,6 +106,19 @@ def test_what_a_budget_reaches_is_said_by_family() -> None:
     assert "fine-tuning not at all" in reach_line(none, families, 3_080, 10.0)
 
 
+def test_the_bar_says_the_round_what_runs_and_the_time() -> None:
+    watch, out = shown(terminal=True)
+    with watch:
+        watch.planned(dataset(), [Round(0, COMPARISON, 250, 25, ())], [], 60.0, None)
+        watch.standing(standing(0))
+        watch.job(Job(plain_trial("tfidf", train_size=250), part=COMPARISON), None)
+        watch._bar.refresh()
+        watch.job(Job(plain_trial("tfidf", train_size=250), part="added label noise"), None)
+        watch._bar.refresh()
+    assert "0:00 of 1:00 · round 1 · tfidf: 250 rows to learn from" in out.getvalue()
+    assert "· added label noise · tfidf: 250 rows" in out.getvalue()
+
+
 @pytest.mark.parametrize("terminal", [True, False])
 def test_the_bar_is_gone_at_the_end(terminal: bool) -> None:
     watch, out = shown(terminal=terminal)

@@ -17,7 +17,9 @@ from choose.report.markdown import render_markdown
 from choose.report.study_comparison_text import verdict as in_brief
 from choose.report.terminal.decision_page import render_full
 from choose.schema.decision import Decision
+from choose.schema.standings import FamilyResult
 from choose.types import Kind
+from support import decisions
 from support.simulated_studies import lora, majority, probe, prompt, retrieval, study, tfidf
 
 WORLDS: dict[Kind, Decision] = {
@@ -76,3 +78,12 @@ def test_every_form_says_the_answer(kind: Kind) -> None:
         for sentence in words.doubts(decision):
             assert plain(sentence) in said[form], form
     assert said["title"] == words.answer(decision)
+
+
+def test_a_reference_is_never_what_to_use() -> None:
+    """A copy of the input was what to use for now, where no model had answered."""
+    found = decisions.alone()
+    verdict = found.verdict.model_copy(update={"families": (FamilyResult(family="prompting"),)})
+    said = words.answer(found.model_copy(update={"verdict": verdict}))
+    assert "(best reference: " in said
+    assert "use" not in said

@@ -126,10 +126,19 @@ def answer(decision: Decision) -> str:
     if verdict.kind in _FIRST:
         return f"{_FIRST[verdict.kind]}; until then, use {use}: {score}."
     if verdict.kind == "incomplete":
+        if only_references(decision):
+            best = f"best reference: {clean(decision.pick)}, {score}"
+            return f"Not decided: {_missing(decision)} ({best})."
         return f"Not decided: {_missing(decision)}. For now, use {use}: {score}."
     if verdict.recommended:
         return f"Use {use}: {score}."
     return f"Use {use} for now: {score}."
+
+
+def only_references(decision: Decision) -> bool:
+    """Return whether nothing answered but references, such as a copy of the input."""
+    families = decision.verdict.families
+    return bool(families) and all(f.status != "chosen" for f in families)
 
 
 def _nothing(decision: Decision) -> str:

@@ -26,7 +26,7 @@ from choose.report import study_comparison_text as words
 from choose.report.candidate_order import contending, differing_line, standings, titles
 from choose.report.decision_text import PERSONAL, quantity, score_head
 from choose.report.html.drawings import bar
-from choose.report.words import beyond_limits, compared_on, recall_of, won_and_lost
+from choose.report.words import beyond_limits, compared_on, only_references, recall_of, won_and_lost
 from choose.schema.base import Interval
 from choose.schema.decision import Decision, PromptText
 from choose.schema.diagnosis import DifferingRow
@@ -112,6 +112,7 @@ def _standing_cells(decision: Decision, standing: Standing) -> list[str]:
         state = "beyond a limit"
     elif standing.chosen:
         state = "use" if decision.verdict.recommended else "use for now"
+        state = "reference" if only_references(decision) else state
     elif gap and gap.high is not None and gap.high < 0:
         state = "behind"
     elif gap and gap.low is not None and gap.low > 0:

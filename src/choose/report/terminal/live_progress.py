@@ -16,7 +16,7 @@ from choose.report.terminal.layout import Encodable, StudyBar
 from choose.report.terminal.plan_page import reach_line
 from choose.report.terminal.request_lines import Sent, traffic_line, traffic_summary
 from choose.report.words import LIKELY
-from choose.schema.plan import Job, LeftOut, Reach, Round, Standing
+from choose.schema.plan import COMPARISON, Job, LeftOut, Reach, Round, Standing
 from choose.strategy import find
 from choose.types import Dataset, Run
 
@@ -36,7 +36,7 @@ class LiveProgress:
         self._budget: float | None = None
         self._bar: StudyBar | None = None
         self._current: Job | None = None
-        self._jobs = self._ended = self._reused = 0
+        self._jobs = self._ended = self._reused = self._round = 0
         self._begun = False
         self._start = started or perf_counter()
         self._sent: Sent | None = None
@@ -122,6 +122,7 @@ class LiveProgress:
         """Say the scores after a round, and the verdict so far."""
         if standing.ended:
             self._say(round_line(standing))
+            self._round = standing.round.number + 1
         silent = ", ".join(map(clean, standing.unanswered))
         if silent and silent != self._silent:
             self._say(f"No answer yet from {silent}.")
@@ -156,7 +157,9 @@ class LiveProgress:
         done = elapsed if self._budget is None else f"{elapsed} of {clock(self._budget)}"
         if self._current is not None:
             trial = self._current.trial
-            done += f" · {clean(trial.candidate)}: {trial.train_size:,} rows to learn from"
+            part = self._current.part
+            now = f"round {self._round}" if part == COMPARISON else clean(part)
+            done += f" · {now} · {clean(trial.candidate)}: {trial.train_size:,} rows to learn from"
         text = literal(done)
         text.no_wrap, text.overflow = True, "ellipsis"
         return text
