@@ -181,9 +181,11 @@ def test_a_failing_candidate_is_tried_once_and_stops_no_other(tmp_path: Path) ->
 class Clocked(LocalExecutor):
     """Runs trials in no time, on a clock that jumps by what they would take."""
 
-    def __init__(self, worker: Worker, now: list[float], fit: float, answer: float) -> None:
+    def __init__(
+        self, worker: Worker, now: list[float], paces: Mapping[str, tuple[float, float]]
+    ) -> None:
         super().__init__(worker)
-        self.now, self.fit, self.answer = now, fit, answer
+        self.now, self.paces = now, paces
         self.fitted: list[tuple[str, int]] = []
 
     def results(self) -> Iterator[GroupResult]:
@@ -194,8 +196,7 @@ class Clocked(LocalExecutor):
                 yield replace(result, runs=runs)
 
     def _timed(self, run: Run, request: GroupRequest) -> Run:
-        slow = run.trial.candidate in ("steady", "sluggish")
-        fit, each = (self.fit, self.answer) if slow else (0.0001, 0.0)
+        fit, each = self.paces.get(run.trial.candidate, (0.0001, 0.0))
         before = request.earlier.get(run.trial.key)
         rows = len(run.asked["clean", 0])
         seconds = 0.0 if before else fit * run.trial.train_size
@@ -213,9 +214,11 @@ def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return clock
 
 
-def clocked(one: Set, now: list[float], seconds: float, **paces: float) -> Summary:
-    here = Clocked(Worker(one.pools), now, paces.get("fit", 0.1), paces.get("answer", 0.1))
-    left = one.run(budget=Budget(seconds, started=now[0]), executor=here)
+def clocked(one: Set, now: list[float], seconds: float, **settings: Any) -> Summary:
+    """Run with the seconds of a fit on a row, and of an answer, of the slow candidates."""
+    paces = {"steady": (0.1, 0.1), "sluggish": (0.1, 0.1), **settings.pop("paces", {})}
+    here = Clocked(Worker(one.pools), now, paces)
+    left = one.run(budget=Budget(seconds, started=now[0]), executor=here, **settings)
     one.fitted = here.fitted
     return left
 
@@ -236,6 +239,19 @@ def test_a_fit_that_does_not_fit_is_not_begun_and_its_last_one_answers_on(tmp_pa
     assert "a fit on 2,000 rows would take about 200 s" in said.text
     assert "It stays with 1,000 rows." in said.text
     assert said.seconds == pytest.approx(200.0)
+
+
+def test_a_slower_member_waits_until_a_faster_one_can_answer_all_rows(tmp_path, now):
+    """Of two that tie, one answered 200 of 602 rows since fits of the other took all the time."""
+    one = Set(tmp_path, "tfidf", "sluggish", "steady")
+    judge = only({"tfidf": 0.2, "steady": 0.41, "sluggish": 0.39})
+    paces = {"steady": (0.05, 0.0), "sluggish": (0.15, 0.0)}
+    left = clocked(one, now, 300.0, paces=paces, judged=judge)
+    assert sum(n for (_, size), n in one.rows("steady").items() if size > 500) == 700
+    assert max(size for _, size in one.rows("sluggish")) == 250
+    assert any("were left for it" in x.text for x in left.all() if x.candidate == "sluggish")
+    clocked(one, now, 3_000.0, paces=paces, judged=judge)
+    assert sum(n for (_, size), n in one.rows("sluggish").items() if size > 500) == 700
 
 
 def test_the_first_verdict_waits_for_a_few_rows_of_each_family(tmp_path, monkeypatch):

@@ -239,7 +239,9 @@ class _Loop:
             job.trial.candidate: find(job.trial.strategy) for r in self.rounds for job in r.jobs
         }
         self._data = self.pools.dataset.fingerprint
-        self._whole = max((r.rows for r in self.rounds if r.part == COMPARISON), default=0)
+        compared = [r for r in self.rounds if r.part == COMPARISON]
+        self._whole = max((r.rows for r in compared), default=0)
+        self._last_round = compared[-1] if compared else Round(0, COMPARISON, 0, 0, ())
 
     def run(self) -> Summary:
         done = 0
@@ -385,7 +387,8 @@ class _Loop:
             most = min(round.ask, max(map(self._rows_answered, family), default=0))
             return 1, most, own if most == round.ask else -own
 
-        return sorted(waiting, key=turn)
+        order = list(self.classes)  # of equal ones the first of the plan
+        return sorted(waiting, key=lambda jobs: (turn(jobs), order.index(jobs[0].trial.candidate)))
 
     def _needed(self, jobs: Sequence[Job]) -> Needed:
         """Return the forecast of some jobs of a candidate."""
@@ -396,6 +399,33 @@ class _Loop:
         answers = (pace.answer_seconds(j, self.pools.dataset, self._had(j)) for j in jobs)
         return Needed(
             fits, sum(answers), FIRST_CHUNK * (pace.answer or 0.0), pace.dollars * sum(more)
+        )
+
+    def _owed(self, name: str) -> float:
+        """Return the seconds of a family's members that answer all their rows before this one.
+
+        These are the members of which a second is worth more.
+        """
+
+        def rest(name: str) -> float:
+            own = [job for job in self._last_round.jobs if job.trial.candidate == name]
+            more = [job for job in own if not self._answered(job)]
+            return self._needed(more).seconds if more else 0.0
+
+        chance = self.chances.candidates if self.chances else {}
+        going = [
+            n for n in self._compared if n not in self.out and n not in self.held and n != name
+        ]
+        rests = {
+            n: rest(n)
+            for n in (*going, name)
+            if self.classes[n].family == self.classes[name].family and self._is_slow(n)
+        }
+        own = chance.get(name, 0.0) / max(rests[name], 1e-3)
+        return sum(
+            seconds
+            for n, seconds in rests.items()
+            if n != name and chance.get(n, 0.0) > max(LEAST_CHANCE, own * seconds)
         )
 
     def _had(self, job: Job) -> int:
@@ -412,9 +442,11 @@ class _Loop:
         reserve = RESERVE if slow else 0
         # What is answered until the end counts.
         seconds = needed.seconds if any(needed.fits) else min(needed.answers, needed.chunk)
-        if left <= 0 or not self.budget.fits(seconds, dollars=needed.dollars, reserve=reserve):
+        owed = self._owed(name) if slow and any(needed.fits) else 0.0
+        ends = self.budget.fits(seconds + owed, dollars=needed.dollars, reserve=reserve)
+        if left <= 0 or not ends:
             paid = self.budget.pays(needed.dollars)
-            self._cannot(jobs, max(needed.fits), left=left, paid=paid)
+            self._cannot(jobs, max(needed.fits), left=max(0.0, left - owed), paid=paid)
             return None
         self._numbers += 1
         others = {other[0].trial.candidate for other in waiting}
@@ -486,7 +518,7 @@ class _Loop:
                 candidate=name,
                 reason="too-long",
                 text=f"a fit on {plural(job.trial.train_size, 'row')} would take about "
-                f"{fit:,.0f} s, and {left:,.0f} s were left. It stays with "
+                f"{fit:,.0f} s, and {left:,.0f} s were left for it. It stays with "
                 f"{plural(last.trial.train_size, 'row')}.",
                 seconds=fit,
             )
@@ -621,7 +653,6 @@ class _Loop:
 
     def _planned(self) -> dict[str, Whole]:
         """Return what candidates will have answered if all rounds that are left take place."""
-        compared = [round for round in self.rounds if round.part == COMPARISON][-1].jobs
         repeats = Counter(
             job.trial.candidate
             for round in self.rounds
@@ -629,7 +660,7 @@ class _Loop:
             if round.part == REPETITIONS and job.trial.fold == 0
         )
         rows, labels = Counter[str](), Counter[str]()
-        for job in compared:
+        for job in self._last_round.jobs:
             name, last = job.trial.candidate, self._last(job.trial.candidate)
             if name in self.out or (name in self.held and job.trial.fold):
                 continue
