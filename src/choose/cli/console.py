@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from threading import Timer
 from typing import TYPE_CHECKING
 
 import typer
@@ -44,10 +45,21 @@ def _bounded(console: Console) -> Console:
     return console
 
 
-def working(task: str) -> AbstractContextManager[object]:
-    """Show a spinner on a terminal; print nothing elsewhere."""
+@contextmanager
+def working(task: str, soon: float = 4.0) -> Iterator[None]:
+    """Show a spinner on a terminal; elsewhere a line, if the task takes over `soon` seconds."""
     console = stderr()
-    return console.status(f"{task} …") if console.is_terminal else nullcontext()
+    if console.is_terminal:
+        with console.status(f"{task} …"):
+            yield
+        return
+    later = Timer(soon, say, [f"{task} …"])
+    later.daemon = True
+    later.start()
+    try:
+        yield
+    finally:
+        later.cancel()
 
 
 def say_error(message: str) -> None:
