@@ -17,7 +17,6 @@ from choose.judge.verdict import judge
 from replay.answers import unpack
 from simulation.evidence import evidence
 from simulation.grading import differences, judged_on_disk
-from simulation.setting import Setting, SimulatedCandidate
 from simulation.truth import truth_of
 from simulation.worlds import WORLDS, draw
 
@@ -45,24 +44,6 @@ def test_what_is_measured_is_what_is_said_to_be_true(world):
         ]
     # Candidates of a study share its items: count studies, not candidates, for the error.
     assert abs(np.mean(gaps)) <= 3 * np.std(gaps) / sqrt(25) + 1e-3
-
-
-def test_false_winners_are_told_from_right_ones():
-    accuracies = {"majority": 0.3, "probe": 0.80, "prompt": 0.81, "lora": 0.85}
-    truth = truth_of(
-        Setting(
-            candidates=tuple(
-                SimulatedCandidate(name=n, family="baseline", accuracy=a, seconds=float(i))
-                for i, (n, a) in enumerate(accuracies.items())
-            ),
-            rows=100,
-        )
-    )
-    assert truth.false_winner("prompt")  # probe is cheaper and within two points
-    assert truth.false_winner("probe")  # lora is better by more than two points
-    assert not truth.false_winner("lora")
-    assert not truth.not_better("prompt")
-    assert truth.excess("probe") == pytest.approx(0.03)
 
 
 @pytest.mark.parametrize(
