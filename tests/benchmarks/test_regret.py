@@ -65,9 +65,9 @@ def test_the_command_reports_and_fails_on_a_missed_target(tmp_path, capsys, monk
     assert re.match(r"\d decisions on ", told)
     assert "excess regret of what is used" in told.split("Missed targets:")[1]
     assert regret.main([*few, "--json"]) == 1
-    found = json.loads(capsys.readouterr().out)["labels"]
-    assert found["decisions"] == 8
-    assert len(found["missed"]) >= 1
+    found = json.loads(capsys.readouterr().out)
+    assert sum(one["decisions"] for one in found.values()) == 8
+    assert len(found["labels"]["missed"]) >= 1
     assert regret.main(["--answers", str(tmp_path / "none")]) == 2
 
 

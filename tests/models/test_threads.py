@@ -4,17 +4,20 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import astuple
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
 
+from choose.api.compare import export
 from choose.models.causal import loading
 from choose.models.environment_settings import cores
 from choose.models.hardware import timed_steps
 from choose.models.hardware.timed_steps import ROUNDS, WARM_UP, TimedSteps, thread_counts
 from choose.models.lora.fit import _share_of_step
 from support import tiny_models as tiny
+from support.studies import small_study, write_csv
 
 
 class Machine:
@@ -164,3 +167,37 @@ def test_threads_are_set_before_a_model_is_tested(tmp_path, monkeypatch):
     monkeypatch.setattr(loading, "supports_tree_attention", lambda lm: done.append("test") is None)
     assert loading.load_causal(str(tiny.causal_lm(tmp_path / "lm"))).tree
     assert done == ["threads", "test"]
+
+
+WRONG = [("CHOOSE_THREADS", "two"), ("CHOOSE_THREADS", "²"), ("CHOOSE_DTYPE", "float64")]
+
+
+@pytest.fixture(scope="module")
+def places(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Return a labelled file, a study of it and an export."""
+    folder = tmp_path_factory.mktemp("stated")
+    study = small_study(folder, "tfidf")
+    made = export(study, folder / "made", candidate="tfidf").folder
+    return {"DATA": write_csv(folder / "rows.csv"), "STUDY": study, "MADE": made}
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["compare", "DATA", "--out", "new"],
+        ["demo", "--out", "new"],
+        ["plan", "DATA"],
+        ["export", "STUDY", "new"],
+        ["predict", "MADE", "DATA"],
+    ],
+    ids=" ".join,
+)
+@pytest.mark.parametrize(("name", "wrong"), WRONG)
+def test_a_wrong_setting_is_one_red_line(choose, places, monkeypatch, command, name, wrong):
+    monkeypatch.setenv(name, wrong)
+    result = choose(*[places.get(word, word) for word in command])
+    assert result.code == 2
+    assert result.out == ""
+    assert len(result.err.strip().splitlines()) == 1
+    assert result.err.startswith(f"Error: {name} is '{wrong}'")
+    assert not Path("new").exists()
