@@ -110,7 +110,6 @@ def test_a_new_loop_resets_the_extrapolation(clock: Clock) -> None:
 
 
 def test_the_first_report_of_a_later_loop_is_timed_from_its_own_begin(clock: Clock) -> None:
-    """One question of `rag` was forecast to take an hour: its loop had begun a moment before."""
     with time_limit() as tracker:
         clock.work(3, 20.0, "embedding")
         clock.now += 30.0

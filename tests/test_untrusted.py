@@ -60,7 +60,7 @@ def test_counts_are_whole_and_bounded(value: Any) -> None:
 
 
 def test_dates_beyond_all_calendars_are_no_dates() -> None:
-    """M10, C1: such a date ended a study with a traceback."""
+    """Such a date ended a study with a traceback."""
     assert http_date("Mon, 1 Jan 99999999999 00:00:00 GMT") is None
     assert http_date("Mon, 1 Jan 2024 00:00:00 +99999999999999") is None
     assert http_date("Fri, 31 Dec 9999 23:59:59 -2300") is None

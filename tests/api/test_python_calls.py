@@ -201,7 +201,6 @@ def test_a_loaded_export_says_what_it_is(decision: Decision, tmp_path: Path) -> 
 
 
 def test_a_text_where_a_list_is_expected_is_one_name(tmp_path: Path) -> None:
-    """D19: strategies="tfidf" gave "No strategy 't'", strategy= "Did you mean 'start'?"."""
     assert names_of("tfidf") == ("tfidf",)
     assert names_of(["a", "b"]) == ("a", "b")
     assert overrides_of({"views": "typos", "noise": 0.5})["grid"] == {
@@ -224,7 +223,6 @@ def test_texts_without_labels_are_told_that_labels_come_second(tmp_path: Path) -
 
 
 def test_errors_of_python_calls_name_keywords_not_flags(tmp_path: Path) -> None:
-    """D19: Python errors said "Name it with --text-column"."""
     rows = [{"alpha": t, "beta": label} for t, label in zip(TEXTS, LABELS, strict=True)]
     data = write_csv(tmp_path / "words.csv")
     calls: list[tuple[Any, dict[str, Any]]] = [

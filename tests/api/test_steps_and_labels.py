@@ -166,7 +166,6 @@ def three(three_built: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
 
 @pytest.mark.parametrize("away", [False, True])
 def test_every_command_of_a_study_can_be_typed(three, tmp_path, monkeypatch, away, choose):
-    """Steps named the file without its folder: `choose compare train.csv` failed elsewhere."""
     home = Path.cwd()
     if away:
         monkeypatch.chdir(tmp_path)
@@ -194,7 +193,6 @@ def test_every_command_of_a_study_can_be_typed(three, tmp_path, monkeypatch, awa
 
 
 def test_a_study_with_other_candidates_keeps_the_results_of_the_first(three, monkeypatch, choose):
-    """`compare with the other families` ran everything again where --out was elsewhere."""
     from choose.run import worker
 
     monkeypatch.setattr("choose.study.candidates.default_strategies", lambda: ("majority",))

@@ -75,7 +75,6 @@ def test_a_world_is_climbed_from_few_rows_to_all_and_repeats() -> None:
 
 @pytest.mark.slow
 def test_half_of_a_list_is_wrong_and_weak_auditors_have_none(tmp_path: Path) -> None:
-    """D4: the list of an auditor at chance was 113 of 150 correct labels."""
     drawn = list(label_audit.audited(tmp_path, 250, seed=1))  # simulated alone: the folder is empty
     assert not any(d.listed or d.estimate for d in drawn if d.skill < SKILLED)
     skilled = [d for d in drawn if d.skill >= SKILLED]

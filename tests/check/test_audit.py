@@ -123,7 +123,6 @@ def test_what_was_matched_is_nowhere(faulty: tuple[Path, Path]) -> None:
 
 
 def test_f8_texts_that_differ_by_punctuation_alone_are_not_said_to_agree(tmp_path: Path) -> None:
-    """Of flipped labels `check` said that no text has two: 5 of 26 such groups had."""
     rows = [(f"{kind} {n}", kind) for n in range(20) for kind in ("order", "bill")]
     file = write_csv(tmp_path / "f8.csv", [*rows, ("Order 3?", "bill"), ("Order 4?", "order")])
     says = "1 text with more than one label, but for punctuation."
@@ -148,7 +147,6 @@ def test_asking_every_row_is_cheaper_than_labelling_more(tmp_path: Path) -> None
 
 
 def test_of_more_rows_a_sample_is_checked_and_named(tmp_path, monkeypatch):
-    """N5: a million rows took a quarter of an hour."""
     rows = [(f"{e.text} {i}", e.target) for i, e in enumerate(pool(seed=1, rows=400))]
     data = write_csv(tmp_path / "many.csv", rows)
     monkeypatch.setattr("choose.check.measurements.MOST_ROWS", 200)

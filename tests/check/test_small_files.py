@@ -39,7 +39,6 @@ def said(check: Check) -> str:
 
 @pytest.mark.parametrize("name", WEAK)
 def test_no_list_and_no_points_where_the_auditor_is_near_chance(name: str, tmp_path: Path) -> None:
-    """D4: 113 of 150 correct star ratings were the first thing to do, worth 38.4 points."""
     check = audited(name, tmp_path)
     audit = check.audit
     assert audit.accuracy is not None
@@ -56,7 +55,6 @@ def test_no_list_and_no_points_where_the_auditor_is_near_chance(name: str, tmp_p
 
 
 def test_few_rows_are_told_what_they_can_do(tmp_path: Path) -> None:
-    """60 rows were told first to "label about 3,900 more rows"."""
     check = audited("german", tmp_path)
     assert words.headline(check).startswith("Nothing needs fixing first.")
     (step,) = check.first
@@ -68,7 +66,6 @@ def test_few_rows_are_told_what_they_can_do(tmp_path: Path) -> None:
 
 
 def test_remarks_on_the_reading_are_told_apart(tmp_path: Path) -> None:
-    """A command ran into the sentence after it: "--label-column tags Cells of …"."""
     path = tmp_path / "tags.csv"
     rows = "".join(f"note {i} on {x},{x}\n" for i, x in enumerate(["a", "b", "a;c"] * 20))
     path.write_text("note,tags\n" + rows)
@@ -77,7 +74,6 @@ def test_remarks_on_the_reading_are_told_apart(tmp_path: Path) -> None:
 
 
 def test_a_dozen_rows_are_told_what_more_would_show(tmp_path: Path) -> None:
-    """It said "are too few to compare candidates, 60 rows 15.9 points"."""
     check = audited("twelve", tmp_path)
     step = next(step for step in check.first if not step.first)
     few = "today's 12 rows are too few to compare candidates; 60 rows detect 15.9 points or more, "
@@ -85,7 +81,6 @@ def test_a_dozen_rows_are_told_what_more_would_show(tmp_path: Path) -> None:
 
 
 def test_rare_positives_are_seen(tmp_path: Path) -> None:
-    """D5: 3 % positives, and neither accuracy nor a word about it was said."""
     check = audited("rare", tmp_path)
     step = check.first[0]
     told = words.step(check, step)
@@ -111,7 +106,6 @@ def test_the_command_of_a_step_can_be_typed(choose, tmp_path: Path) -> None:
 
 
 def test_a_set_in_which_every_row_repeats_another_is_no_pass(tmp_path: Path) -> None:
-    """D16: "150 rows repeat another one (150 nearly)" of 150 stood beside a pass."""
     check = audited("stars", tmp_path)
     status, says = line(check, "Duplicates")
     assert check.within.near == 150
@@ -129,7 +123,7 @@ def test_a_language_that_the_encoder_does_not_know_is_noticed(name, language, tm
 
 
 def test_no_words_are_counted_where_there_are_no_spaces(tmp_path: Path) -> None:
-    """D17: "48 texts of a single word" of a Japanese set."""
+    """ "48 texts of a single word" of a Japanese set."""
     check = audited("japanese", tmp_path)
     assert "word" not in line(check, "Lengths")[1].replace("between words", "")
 

@@ -213,7 +213,7 @@ def test_compare_checks_its_outputs_before_it_runs(rows: Path) -> None:
 
 
 def test_a_study_file_of_the_users_is_never_replaced(rows: Path) -> None:
-    """H3: `--out .` in a folder with a study.toml."""
+    """`--out .` in a folder with a study.toml."""
     text = '# my comments\n[data]\npath = "a.csv"\n'
     Path("study.toml").write_text(text)
     assert "not a study" in refused("compare", "-c", "study.toml", "-s", "majority", "--out", ".")

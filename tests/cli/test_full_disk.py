@@ -133,7 +133,7 @@ def test_a_page_in_too_little_memory_is_one_line_and_the_store_stays_whole(store
 
 
 def test_warnings_of_libraries_do_not_reach_stderr(choose: Callable, tmp_path: Path) -> None:
-    """L7: scikit-learn warns of many classes, and of a fit that has not converged."""
+    """Scikit-learn warns of many classes, and of a fit that has not converged."""
     rows = [(f"word{i} of row {i}", f"class{i // 2}") for i in range(60)]
     result = choose(
         *("compare", write_csv(tmp_path / "many.csv", rows), "-s", "tfidf", "-s", "majority"),

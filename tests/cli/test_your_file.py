@@ -19,7 +19,6 @@ def write(*names: str) -> None:
 
 
 def test_check_shows_its_guess_and_finds_the_dates(choose: Callable) -> None:
-    """D15: the screen asserted that the rows bear no dates, when it had only not looked."""
     write("crm.csv", "team.csv")
     found = checked(choose, "crm.csv")
     command = "choose check crm.csv --text-column Subject,Description --label-column Team"
@@ -56,7 +55,6 @@ def test_the_files_below_are_accepted_without_a_study_file(choose: Callable, fil
 def test_a_study_file_that_was_picked_up_is_named_in_the_error_that_it_causes(
     choose, content, file
 ):
-    """D18: "No label column 'label'", without the file that said so."""
     write(file)
     Path("choose.toml").write_text(content)
     refused = choose("check", file)

@@ -161,7 +161,6 @@ def test_texts_without_words_and_single_rows_of_a_label_have_a_difficulty() -> N
 
 
 def test_a_large_pool_costs_no_more_than_its_sample(monkeypatch: pytest.MonkeyPatch) -> None:
-    """N5: features of 100,000 rows took a minute before the first candidate ran."""
     pool, test = worded(2_000)[:1_800], worded(2_000)[1_800:]
     whole = difficulty.held_out(pool, test)
     monkeypatch.setattr(difficulty, "MOST_ROWS", 400)

@@ -197,7 +197,6 @@ def test_places_that_hold_no_documents_are_refused(tmp_path: Path) -> None:
 
 
 def test_links_in_a_folder_are_no_way_out_of_it(tmp_path: Path) -> None:
-    """N7: a link to /etc/passwd was read as a document, and would have been kept and sent."""
     place = folder(tmp_path / "docs", a_md="A", b_md="B")
     folder(tmp_path / "elsewhere", c_md="C")
     (place / "again").symlink_to(place)
@@ -216,7 +215,7 @@ def test_links_in_a_folder_are_no_way_out_of_it(tmp_path: Path) -> None:
 
 
 def test_one_unreadable_file_of_a_folder_is_left_out_and_counted(tmp_path: Path) -> None:
-    """N7: it stopped the whole corpus."""
+    """It stopped the whole corpus."""
     place = folder(tmp_path / "docs", a_md="A", b_md="B", c_md="C\0", d_md="D\0")
     read = read_documents(str(place))
     assert ids(read.corpus) == ["a.md", "b.md"]

@@ -141,7 +141,6 @@ LOOSE = settings(suppress_health_check=[HealthCheck.function_scoped_fixture, Hea
 @settings(LOOSE, max_examples=40, derandomize=True, deadline=None)
 @given(label=COLUMNS, other=COLUMNS, kind=KINDS)
 def test_a_parquet_file_of_any_type_is_accepted_or_refused_in_one_line(capfd, label, other, kind):
-    """N3: dates beyond the calendar were panics of polars, which print lines of their own."""
     capfd.readouterr()
     code = check_file(label, other, kind)
     err = capfd.readouterr().err

@@ -55,7 +55,6 @@ def cut(evidence, name, rows):
 
 
 def test_labelled_rows_that_were_not_evaluated_come_before_rows_to_label():
-    """D3: "label about 430 more" while 360 of 602 labelled rows had not been asked."""
     players = [majority(), tfidf(0.80), prompt(0.83)]
     whole = study(players, 600, 4)
     short = judge(cut(whole, "prompt", 240), Rule(), left_out=(late("prompt"),))
@@ -82,7 +81,6 @@ def test_rows_that_were_not_answered_are_counted_and_constants_are_not_named():
 
 
 def test_candidates_that_were_not_begun_are_given_time_before_anything_is_added():
-    """A minute's run said "the same command without -s runs all" to somebody who had used no -s."""
     whole = study([majority(), tfidf(0.80), prompt(0.83)], 600, 4)
     runs = tuple(run for run in whole.runs if run.trial.candidate != "prompt")
     found = judge(replace(whole, runs=runs), Rule(), left_out=(late("prompt"),))
@@ -98,7 +96,6 @@ def test_candidates_that_were_not_begun_are_given_time_before_anything_is_added(
 
 
 def test_what_dollars_ended_is_given_dollars_and_not_time():
-    """A study whose --max-usd was used up was told to run again with --budget 15m."""
     whole = study([majority(), tfidf(0.80), prompt(0.83), retrieval(0.82)], 600, 4)
     slow = ("prompt", "retrieval")
     runs = tuple(run for run in whole.runs if run.trial.candidate not in slow)
@@ -170,7 +167,6 @@ def test_only_runs_that_more_time_or_money_would_run_are_planned() -> None:
 
 
 def test_steps_that_go_on_with_the_study_name_one_budget():
-    """ "--budget 5m" finished the rows and "--budget 10m" repeated lora: it is one command."""
     players = [majority(), probe(0.80), lora(0.83, seeds=1, run_spread=0.3)]
     left = late("lora", repetitions=10)
     told = 0
@@ -194,7 +190,6 @@ def test_steps_that_go_on_with_the_study_name_one_budget():
 
 
 def test_rows_that_a_run_lacks_take_another_fit_and_their_answers():
-    """Of 1,451 rows lora had answered 25 after a fit of seven minutes: "--budget 240m"."""
     players = [majority(), probe(0.7), lora(0.85, seeds=1)]
     world = cut(study(players, 600, 1), "lora", 25)
     slow = {"seconds_alone": 444.0, "predict_seconds": 4.0, "unasked": 575}
@@ -208,7 +203,6 @@ def test_rows_that_a_run_lacks_take_another_fit_and_their_answers():
 
 
 def test_what_was_left_out_is_named():
-    """ "Finish what was left out (19 items)" named none of them."""
     left = (
         late("lora", **{"views": 5, "added noise": 10}),
         late("rag", **{"added noise": 1_200, "a new class": 2}),
@@ -219,7 +213,6 @@ def test_what_was_left_out_is_named():
 
 
 def test_what_labels_gain_is_said_of_candidates_that_may_catch_up():
-    """ "More labelled rows still help gazetteer" stood 53 points below the named candidate."""
     for level, helped in ((0.55, False), (0.85, True)):
         rises = {100: level - 0.2, 200: level - 0.1}
         found = judge(study([majority(), probe(0.9), tfidf(level, at=rises)], 600, 1), Rule())
@@ -249,7 +242,6 @@ def doubtful(rate, rows=1500):
 
 
 def test_doubted_labels_come_first_where_they_are_worth_most():
-    """On the tickets, 29 doubted labels worth 3.9 points stood third, behind labelling."""
     found = judge(doubtful(0.08), Rule())
     # Where nothing was compared, comparing comes before everything else.
     comparing = ("add-candidate", "evaluate-rest")
@@ -283,7 +275,7 @@ def fraud(hits=2, others=5):
 
 
 def test_recall_of_a_rare_label_is_said_first():
-    """D5: "98 of 100 right" for a model that found 2 of 12 frauds, and a bare pass above it."""
+    """ "98 of 100 right" for a model that found 2 of 12 frauds, and a bare pass above it."""
     found = judge(fraud(), Rule())
     (rare,) = found.verdict.rare
     assert (rare.label, rare.rows, rare.share) == ("f", 12, 0.03)
@@ -312,7 +304,6 @@ def test_recall_of_a_rare_label_is_said_first():
 
 
 def test_a_rare_label_that_was_hardly_evaluated_does_not_come_first():
-    """On 100 of 500 rows "probe finds 1 of 1, 100 % right" was the first thing to do."""
     common = ["n"] * 200 + ["m"] * 188
     whole = answered.study(
         "fmn",
@@ -331,7 +322,6 @@ def test_a_rare_label_that_was_hardly_evaluated_does_not_come_first():
 
 
 def test_a_rare_label_that_is_found_as_well_as_others_does_not_come_first():
-    """With 97 % right and 8 of 9 rare rows found, another metric was the first thing to do."""
     common, rare = ["n"] * 200 + ["m"] * 188, ["f"] * 12
     for answered_right, first in ((8, False), (5, True)):
         says = [*common, *["f"] * answered_right, *["n"] * (12 - answered_right)]
@@ -363,7 +353,6 @@ def test_figures_of_a_rare_label_are_of_the_same_rows():
 
 
 def test_no_rare_positive_is_called_rather_negative_on_a_weak_word():
-    """D5: five true fraud rows stood under "labels to look at", "rather 0"."""
     rng = np.random.default_rng(0)
     given = ["f"] * 12 + ["n"] * 388
     p = np.tile([0.03, 0.97], (400, 1)) + rng.normal(0, 0.005, (400, 1)) * [1, -1]
@@ -398,7 +387,6 @@ FIRST = {
 
 
 def test_the_first_step_is_what_the_answer_says():
-    """A study of a rare label said "Label more first", and labelling was its last step."""
     seen = Counter()
     worlds = [
         *(study([majority(), probe(0.8), lora(0.84)], 150, seed) for seed in range(4)),

@@ -168,7 +168,6 @@ def test_a_candidate_without_a_prompt_has_settings_and_no_wordings():
 
 
 def test_settings_are_compared_on_the_rows_that_the_candidates_own_setting_answered_too():
-    """D2: the 88 % of other settings on 121 rows stood beside the default's 81 % on all 602."""
     first = IDS[:16]
     runs = [
         run(flipped(9, start=20)),
@@ -227,7 +226,6 @@ def test_views_are_compared_with_the_clean_answers_of_the_same_fit():
 
 
 def test_noise_is_measured_against_clean_labels_on_the_same_rows():
-    """D10: the slope over other rows said -5.1 for 10 % of wrong labels where -1.8 was measured."""
     noise = Scenario(kind="noise", noise="symmetric", rate=0.1)
     pair = Scenario(kind="noise", noise="confused-pair", rate=0.1)
     first = IDS[:20]

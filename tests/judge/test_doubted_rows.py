@@ -108,7 +108,6 @@ def test_the_words_of_the_question_doubt_no_label() -> None:
 
 
 def test_who_read_other_passages_than_the_evidence_doubts_no_label() -> None:
-    """On xquad_en most suspect labels were right: candidates had read the same wrong passage."""
     for shown, found in (((FEES, TRIPS), {"a"}), ((TRIPS,), set())):
         one = said(WRONG, shown=shown)
         evidence = study({"a": one, "b": said()}, others={"sentence": {"a": one, "b": said()}})

@@ -219,7 +219,6 @@ def test_the_report_shows_overlap_and_cascade():
 
 
 def test_a_cascade_is_held_against_the_candidate_that_the_verdict_names():
-    """It was 5.5 points over lora, and nothing was said of tfidf, which was to be used."""
     cheap, strong, sure, targets = world(np.random.default_rng(1))
     said = [LABELS[c] for c in cheap]
     best = np.where(
@@ -244,7 +243,6 @@ def test_a_cascade_is_held_against_the_candidate_that_the_verdict_names():
 
 
 def test_the_best_of_a_kind_is_the_best_on_common_rows():
-    """A candidate that was asked the easy rows only looked better than one asked all."""
     targets = ["a"] * 20 + ["b"] * 20
     easy = ["a"] * 18 + ["b"] * 2
     study = answered.study(
@@ -345,7 +343,6 @@ def test_wrong_answers_of_the_best_prompted_candidate_are_listed_those_without_a
 
 
 def test_the_rival_is_of_another_family_where_one_may_win():
-    """The answer left fine-tuning open, and the rows were those of two classifiers."""
     rng = np.random.default_rng(9)
     targets = "".join(rng.choice(list("abc"), 200))
     wrong = {"a": "b", "b": "c", "c": "a"}

@@ -489,7 +489,6 @@ def test_where_nobody_reads_better_the_next_gain_is_in_retrieval(more: float, st
 
 
 def test_other_words_for_a_long_answer_are_said_to_count_as_misread() -> None:
-    """A perfect reader of pubmedqa_l was said to gain 71 points of shared words."""
     scores, documents = world(np.random.default_rng(9), BOTH)
     study = evidence(scores, documents)
 
@@ -505,7 +504,6 @@ def test_other_words_for_a_long_answer_are_said_to_count_as_misread() -> None:
 
 
 def test_a_step_says_whose_loss_it_states_where_it_is_not_that_of_the_candidate_to_use() -> None:
-    """On covid_qa `lora-rag` was to be used, and what `sentence` loses in retrieval stood there."""
     scores, documents = world(np.random.default_rng(9), BOTH)
     study = with_reader(evidence(scores, documents), 0.0)
     runs = []

@@ -354,7 +354,6 @@ def test_compare_and_its_reports_say_what_counts(tmp_path, monkeypatch):
 
 
 def test_balanced_accuracy_of_a_constant_answer_is_known_without_error() -> None:
-    """D22: always giving the most common of two labels was 50 with an interval of 34 to 66."""
     given = "a" * 97 + "b" * 3
     players = [answered.player("majority", "a" * 100), answered.player("tfidf", given)]
     laid = study_scores(answered.study("ab", given, players), BALANCED)

@@ -79,7 +79,6 @@ def test_few_clusters_are_not_taken_for_many() -> None:
 
 
 def test_f7_of_a_fold_that_one_document_fills_the_first_rows_tell_something() -> None:
-    """19 of 25 first rows were of one document, and every interval was -100 to +100."""
     rows = {f"r{n}": Example(id=f"r{n}", text="", target="a") for n in range(98)}
     clusters = {id: "big" if n < 86 else id for n, id in enumerate(rows)}
     data: Any = SimpleNamespace(examples=rows, clusters=clusters, difficulty={})

@@ -222,7 +222,6 @@ def test_all_candidates_are_compared_on_the_rows_that_each_answered() -> None:
 
 
 def test_candidates_that_ran_out_of_time_take_no_more_than_half_of_the_rows_together() -> None:
-    """On covid_qa 50 rows had shrunk to 14, as each of three took half of what was left."""
     parts = [range(50), range(26), range(5, 31), range(14)]
     every: list[Any] = [SimpleNamespace(rows=frozenset(str(n) for n in part)) for part in parts]
     chosen, common = on_common_rows(every)

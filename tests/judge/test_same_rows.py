@@ -365,7 +365,6 @@ def demo() -> Decision:
 
 
 def test_a_column_of_unlike_rows_is_found_unless_it_is_marked() -> None:
-    """D9: lora stood second with 80.1 on 362 rows, where tfidf has 81.8."""
     table = [["", "% right"], ["probe", "81.1"], ["lora", "80.1"], ["tfidf", "79.2"]]
     (fault,) = unlike_in_table(demo(), table)
     assert fault.startswith("scorecard.accuracy of ['lora'] in column 1")
@@ -379,7 +378,6 @@ def test_a_column_of_unlike_rows_is_found_unless_it_is_marked() -> None:
 
 
 def test_charts_of_a_part_of_the_rows_say_so() -> None:
-    """A curve ended at 75 beside 79 % in the table: 120 of 602 rows, which nothing said."""
     found = decided("uneven")
     fold = tuple(
         card.model_copy(
@@ -417,7 +415,6 @@ def test_every_measure_of_an_uneven_decision_knows_its_rows() -> None:
 
 
 def test_scores_of_the_balanced_metric_are_called_mean_recall() -> None:
-    """D22: the report said "79 of 100 right" of a mean recall, where 98.8 of 100 were right."""
     found = decided("balanced")
     page, text = render_html(found), render_markdown(found)
     said = headline(found)

@@ -23,7 +23,6 @@ from choose.judge.stats.two_way import BehrensFisher, moderated, two_way, varian
 
 @pytest.mark.parametrize("graded", [True, False])
 def test_thousands_of_repetitions_are_compared_without_all_their_pairs(graded, monkeypatch):
-    """800 rows with 2,000 repetitions a side took 24 GB."""
     rng = np.random.default_rng(3)
     x, y = rng.random((40, 6)), rng.random((40, 9))
     x, y = (x, y) if graded else ((x > 0.3) * 1.0, (y > 0.5) * 1.0)
@@ -178,7 +177,6 @@ def test_rows_of_one_cluster_tell_little_of_other_clusters():
 
 @pytest.mark.parametrize("sizes", [[599, 1], [500, 100], [580] + [1] * 20, [150] + [1] * 450])
 def test_a_cluster_of_most_rows_does_not_stand_for_all_clusters(sizes: list[int]) -> None:
-    """Before, the mean of all clusters was held in 4 % with 580 rows of one and 20 single ones."""
     rng = np.random.default_rng(8)
     names = [str(n) for n, size in enumerate(sizes) for _ in range(size)]
     held = {"accuracy": 0, "difference": 0}

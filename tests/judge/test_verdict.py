@@ -123,7 +123,6 @@ def test_a_rising_curve_asks_for_more_labels():
 
 
 def test_labelled_rows_that_were_not_asked_come_before_new_labels():
-    """A study said "label more first" while its best model had answered 300 of 500 rows."""
     players = [majority(), probe(0.8, at={100: 0.6, 200: 0.7}), lora(0.83, **CALM)]
     whole = study(players, 600, 7)
     assert judge(whole, Rule()).verdict.kind == "collect-labels"

@@ -129,7 +129,6 @@ def test_tuning_that_the_machine_does_not_hold_is_refused(folder, monkeypatch):
 
 @pytest.mark.parametrize("packing", [True, False])
 def test_tuning_without_packed_products_needs_one_copy(packing, folder, monkeypatch):
-    """Both directions are then views of the same memory; it was refused for lack of a second."""
     base = replace(load_base(folder), engine_state={})
     size = 2 if trains_in_bfloat16("cpu") else 4
     once = size * sum(p.numel() for p in base.model.layers.parameters())

@@ -161,7 +161,6 @@ def test_the_batches_of_an_epoch_are_its_steps_by_their_tokens() -> None:
 
 
 def test_threads_are_set_before_a_model_is_tested(tmp_path, monkeypatch):
-    """On a busy machine the test of a model that was loaded first took minutes, with all cores."""
     done: list[str] = []
     monkeypatch.setattr(loading, "set_spare_threads", lambda: done.append("threads"))
     monkeypatch.setattr(loading, "supports_tree_attention", lambda lm: done.append("test") is None)

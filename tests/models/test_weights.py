@@ -99,7 +99,6 @@ def test_processes_that_race_download_once(index: Index) -> None:
 
 
 def test_a_cache_that_another_process_creates_meanwhile_is_used(tmp_path, monkeypatch):
-    """It was no folder, and then it was there: "which cannot be used: it is not a folder"."""
     cache = tmp_path / "cache"
     monkeypatch.setenv("CHOOSE_CACHE", str(cache))
 

@@ -70,7 +70,7 @@ def test_no_sentence_is_cut_and_no_figure_stands_twice() -> None:
 
 
 def test_candidates_that_answered_fewer_rows_say_of_how_many() -> None:
-    """D9: a difference on fewer rows is marked, not ranked by its raw accuracy."""
+    """A difference on fewer rows is marked, not ranked by its raw accuracy."""
     said = shown(decisions.answered(), 100)
     (line,) = [line for line in said.splitlines() if "fine-tuning: lora" in line]
     assert "362 of 602" in line
@@ -122,7 +122,6 @@ def test_an_ascii_terminal_gets_the_same_shape(made: Make) -> None:
 
 @pytest.mark.parametrize("written", ["demo", ".choose/tickets-1", "'an old name'", "s/study.toml"])
 def test_commands_name_the_study_by_its_path_wherever_it_lies(written: str) -> None:
-    """The record holds no folder of the machine, so `-c demo/study.toml` failed elsewhere."""
     store = Path("/studies of us/demo")
     command = f"choose compare -c {written} --budget 15m"
     step = Step(kind="evaluate-rest", code="finish", command=command)
@@ -140,7 +139,6 @@ def test_commands_name_the_study_by_its_path_wherever_it_lies(written: str) -> N
 
 @pytest.mark.parametrize("made", FITTING)
 def test_a_pipe_gets_one_page_too(made: Make) -> None:
-    """`choose report X | cat` printed about 60 lines."""
     lines = shown(made(), force_terminal=False).splitlines()
     assert len(lines) <= PIPED
     assert max(map(cell_len, lines)) <= 80
@@ -148,7 +146,6 @@ def test_a_pipe_gets_one_page_too(made: Make) -> None:
 
 @pytest.mark.parametrize("height", [24, 40])
 def test_a_warning_about_a_candidate_stands_on_the_screen(height: int) -> None:
-    """A served model may have been trained on the test rows; that stood on page three."""
     decision = decisions.answered()
     caveats = (Caveat(code="may-have-seen", names=("lora",)), *decision.verdict.caveats)
     verdict = decision.verdict.model_copy(update={"caveats": caveats})
@@ -163,7 +160,6 @@ LONG = (
 
 
 def test_a_long_command_can_be_copied_as_it_is_shown() -> None:
-    """At 80 columns it was broken within the name of a model."""
     step = Step(kind="evaluate-rest", code="finish", command=LONG)
     base = decisions.answered()
     verdict = base.verdict.model_copy(update={"steps": (step,)})

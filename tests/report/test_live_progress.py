@@ -32,7 +32,6 @@ def test_a_round_is_said_in_these_words() -> None:
 
 
 def test_f12_what_is_named_carries_its_chance_and_no_silent_candidate_is_forgotten() -> None:
-    """Names that never answered went missing, and "tfidf is ahead" stood below five better ones."""
     chances = {"probe": 0.71, "lora": 0.286, "rag": 0.02, "prompt": 0.004}
     found = {"named": "probe", "chances": chances}
     watch, out = shown()

@@ -69,7 +69,6 @@ def test_the_worlds_have_several_kinds_of_verdict() -> None:
 
 @pytest.mark.parametrize("kind", WORLDS)
 def test_every_form_says_the_answer(kind: Kind) -> None:
-    """The record said "Too close to call" beside "Use a cheap classifier for now"."""
     decision = WORLDS[kind]
     said = forms(decision)
     for form, text in said.items():

@@ -86,7 +86,6 @@ def dangers_of_record(text: str) -> list[str]:
 
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
 def test_markdown_shows_text_and_follows_none_of_it(text: str) -> None:
-    """L2: hosts and addresses became links, an escaped mention reached GitHub."""
     for shown in (
         *(f"## {f(text)}\n\n- {f(text)} and {f(text)}." for f in (literal, sentence)),
         f"| a |\n| --- |\n| {literal(text)} |",
@@ -104,7 +103,6 @@ def test_readable_text_stays_readable_in_markdown() -> None:
 
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
 def test_predictions_and_issues_hold_no_formula(text: str) -> None:
-    """L3: predictions left full-width formulas as they were."""
     import io
 
     row = Prediction(text, text, text, None, text)

@@ -85,7 +85,6 @@ def test_kill_at_any_moment_loses_only_the_trials_in_flight(tmp_path: Path) -> N
 
 
 def test_a_second_command_on_a_study_that_runs_ends_with_one_line(choose, tmp_path):
-    """Both ran the same trials, and each wrote over the other's."""
     data, store = write_csv(tmp_path / "words.csv"), tmp_path / "st"
     process = start("compare", data, *LONG, "--out", store)
     wait_for_trials(store, 1, process)
@@ -100,7 +99,6 @@ def test_a_second_command_on_a_study_that_runs_ends_with_one_line(choose, tmp_pa
 
 
 def test_ctrl_c_ends_at_once_and_keeps_what_is_finished(choose: Any, tmp_path: Path) -> None:
-    """N18: the report was judged and drawn first, which took up to ten seconds."""
     data, store = write_csv(tmp_path / "words.csv"), tmp_path / "st"
     process = start("compare", data, *GRID, "--out", store)
     wait_for_trials(store, 12, process)

@@ -445,7 +445,6 @@ def test_an_address_without_a_cluster_is_one_line(address: str, says: str) -> No
 
 
 def test_what_ray_logs_while_it_connects_is_not_shown(monkeypatch, capfd):
-    """N14: twenty lines of its C++ stood before ours."""
 
     class Ray:
         def init(self, **settings: object) -> None:

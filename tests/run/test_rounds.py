@@ -224,7 +224,6 @@ def clocked(one: Set, now: list[float], seconds: float, **settings: Any) -> Summ
 
 
 def test_a_fit_that_does_not_fit_is_not_begun_and_its_last_one_answers_on(tmp_path, now):
-    """Fits of 186 and 157 s were begun that could not end, and dropped."""
     one = Set(tmp_path, "tfidf", "steady", rows=5_000)
     left = clocked(one, now, 300.0)
     # 25 s and 50 s are spent; 100 s fit, with a tenth of the time to spare; 200 s do not.

@@ -321,7 +321,6 @@ def test_the_same_command_runs_a_damaged_trial_again(store: Path, file: str, nam
 
 
 def test_a_study_without_its_settings_is_mended_by_the_same_command(store: Path) -> None:
-    """N15: the advice was another --out, though the same one mends it."""
     data = Store(store).study["data"]["path"]
     (store / "study.toml").unlink()
     with pytest.raises(StoreError, match="again with the same data and"):
@@ -331,14 +330,13 @@ def test_a_study_without_its_settings_is_mended_by_the_same_command(store: Path)
 
 
 def test_a_huge_file_is_not_read(store: Path) -> None:
-    """B1: a file that is mostly a hole takes no disk, and would take all memory."""
+    """A file that is mostly a hole takes no disk, and would take all memory."""
     os.truncate(store / "grid.json", 10**12)
     with pytest.raises(StoreError, match="more than"):
         choose.read(store)
 
 
 def test_a_folder_in_the_place_of_a_file_is_to_be_moved_away(store: Path) -> None:
-    """B3: running compare again, as was advised, failed too."""
     special(store / "grid.json", "folder")
     for act in (choose.read, resumed):
         with pytest.raises(StoreError, match=r"grid\.json'.*is a folder\. Move it away"):
@@ -365,7 +363,7 @@ def data_file(folder: Path) -> Path:
 
 @pytest.mark.parametrize("kind", ["same", "symlink", "hard link", "dotted", "inside"])
 def test_an_output_that_is_an_input_is_refused(tmp_path: Path, kind: str) -> None:
-    """H2: by name, link or place, the cause is that both are one file."""
+    """By name, link or place, the cause is that both are one file."""
     source, output = data_file(tmp_path), tmp_path / "out.csv"
     if kind == "same":
         output = source
@@ -384,7 +382,6 @@ def test_an_output_that_is_an_input_is_refused(tmp_path: Path, kind: str) -> Non
 
 @pytest.mark.parametrize("mark", [MARK, "to be"])
 def test_an_output_inside_a_store_is_refused(tmp_path: Path, mark: str) -> None:
-    """H2: `choose report ST -o ST/data.json` destroyed the store."""
     store, stores = tmp_path / "st", []
     (store / "trials").mkdir(parents=True)
     if mark == MARK:
@@ -400,7 +397,7 @@ def test_an_output_inside_a_store_is_refused(tmp_path: Path, mark: str) -> None:
 
 
 def test_what_cannot_be_written_is_found_before_and_nothing_is_made(tmp_path: Path) -> None:
-    """L5: no folders are made, and the reason is in one line."""
+    """No folders are made, and the reason is in one line."""
     fifo = tmp_path / "fifo.html"
     os.mkfifo(fifo)
     data_file(tmp_path)
@@ -427,7 +424,6 @@ def test_an_input_that_lies_in_the_store_is_not_overwritten(tmp_path: Path) -> N
 
 
 def test_a_name_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
-    """C5."""
     with pytest.raises(StudyError, match="UTF-8"):
         check_destination(tmp_path / "bad\udcff.html")
 
@@ -442,7 +438,6 @@ def test_a_name_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
     ],
 )
 def test_a_folder_is_a_store_by_our_mark_alone(tmp_path: Path, files: dict[str, str]) -> None:
-    """H3: a user's own study.toml was taken for a store, and replaced."""
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
@@ -455,7 +450,6 @@ def test_a_folder_is_a_store_by_our_mark_alone(tmp_path: Path, files: dict[str, 
 
 @pytest.mark.parametrize("last", [MARK, "data.parquet", "data.json", STUDY, "grid.json"])
 def test_a_study_broken_off_at_any_write_can_be_begun_again(tmp_path, last, monkeypatch):
-    """M5: the mark was written last, so that a crash before it locked the folder for good."""
     real = os.replace
 
     def crash(source: Path, target: Path) -> None:
@@ -475,7 +469,7 @@ def test_a_study_broken_off_at_any_write_can_be_begun_again(tmp_path, last, monk
 
 
 def test_a_writer_killed_before_the_mark_stood_locks_nothing(tmp_path: Path) -> None:
-    """M5: kill -9 leaves the temporary file of the mark behind."""
+    """Kill -9 leaves the temporary file of the mark behind."""
     (tmp_path / "st").mkdir()
     temporary_name(tmp_path / "st" / MARK).write_text("half")
     begin(tmp_path / "st")

@@ -211,7 +211,6 @@ def test_a_pool_of_a_few_records_is_calibrated_on_all_of_them(models: dict[str, 
 
 
 def test_long_prompts_are_calibrated_on_fewer_rows(models, monkeypatch):
-    """On e-mails with examples, 64 rows took minutes before the first answer."""
 
     def calibrated(tokens: int) -> str:
         monkeypatch.setattr(local_writer, "CALIBRATION_TOKENS", tokens)
@@ -425,7 +424,6 @@ def test_the_end_of_texts_is_chosen_in_fit_said_and_saved(models, monkeypatch, t
 
 
 def test_a_search_scores_texts_as_the_prompt_that_it_chooses_ends_them(models, monkeypatch):
-    """Settings whose texts repeat themselves scored 0, and were used with an end that scores 1."""
     rows = [Example(id=f"n{n}", text=f"{n} plums", target="She is well.") for n in range(12)]
 
     def write(self: Any, prompts: Any, rule: StopRule) -> Written:
@@ -445,7 +443,6 @@ def test_a_search_scores_texts_as_the_prompt_that_it_chooses_ends_them(models, m
 
 
 def test_a_search_that_is_stopped_counts_what_is_done(models, monkeypatch):
-    """A plan said 12.6 hours: only the writing under way counted, of which nothing was done."""
     rows = [Example(id=f"n{n}", text=f"{n} plums", target="She is well.") for n in range(12)]
     calls: list[int] = []
 

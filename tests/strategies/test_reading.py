@@ -130,7 +130,6 @@ def test_with_few_rows_or_a_given_number_nothing_is_chosen(fitted: Any) -> None:
 
 
 def test_f4_the_first_passage_whole_is_the_answer_where_that_scores_higher() -> None:
-    """It had 45 points of token F1 where no candidate that was measured had more than 27."""
     corpus = Corpus(tuple(Document(id=f"d{n}", text=f"{t} {n}") for n, t in enumerate(TEXTS * 3)))
     strategy: Any = build("sentence", seed=0)
     rows = [

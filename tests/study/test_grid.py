@@ -86,7 +86,6 @@ def test_a_study_of_which_no_named_candidate_can_run_says_why() -> None:
 
 
 def test_all_and_one_more_leaves_out_what_is_for_other_tasks_without_a_word() -> None:
-    """`-s all -s tuned-prompt` listed eighteen strategies of other kinds before it began."""
     asked = only(Study(), ["all", "tuned-prompt", "setfit"])
     field = candidates_of(asked, dataset().task)
     assert {"tfidf", "tuned-prompt", "setfit"} <= {c.name for c in field.candidates}

@@ -107,7 +107,6 @@ def test_what_learns_nothing_has_one_trial_a_fold() -> None:
 
 
 def test_the_first_test_rows_are_of_different_clusters() -> None:
-    """Of 98 rows 86 belonged to one cluster, and 19 of the first 25 were of it."""
     data = held_out(300, 98)
     big = dict.fromkeys(data.folds[0].questions[:86], "big")
     order = asking_order(data.folds[0].questions, replace(data, clusters=big))

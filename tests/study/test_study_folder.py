@@ -45,7 +45,6 @@ def settings(**grid: Any) -> dict[str, dict[str, Any]]:
 
 
 def test_a_quick_second_look_leaves_the_finished_study_alone(choose: Callable, data: Path) -> None:
-    """D1: the second command replaced study.toml, grid.json and decision.json without a word."""
     assert choose("compare", data, *QUICK).code == 0
     [first] = studies()
     before = contents(Path(first))
@@ -71,7 +70,7 @@ OTHERS = {
 
 
 def test_an_out_that_holds_another_study_is_refused(choose, data):
-    """D1: the folder is named with what differs, exit 2, and nothing in it is touched."""
+    """The folder is named with what differs, exit 2, and nothing in it is touched."""
     assert choose("compare", data, *QUICK, "--out", "mine").code == 0
     before = contents(Path("mine"))
     Path("other.toml").write_text("[data]\ntest_rows = 30\n")
@@ -143,7 +142,6 @@ def test_the_page_is_written_and_its_path_is_the_last_line(choose: Callable, dat
 
 @pytest.mark.slow
 def test_a_page_is_never_older_than_the_decision(choose: Callable, data: Path) -> None:
-    """D1: report.html kept the headline of the study that had been replaced."""
     choose("compare", data, *QUICK, "--out", "st")
     store = Store(Path("st"))
     page, decision = store.path / PAGE, store.path / "decision.json"

@@ -166,7 +166,7 @@ WAITS = {
 @pytest.mark.slow
 @pytest.mark.parametrize("wait", WAITS)
 def test_ctrl_c_ends_the_command_soon(tmp_path: Path, wait: str) -> None:
-    """H4: polars restarts system calls after a signal, so that Ctrl-C did nothing."""
+    """Polars restarts system calls after a signal, so that Ctrl-C did nothing."""
     with FaultyServer(words_rule, WAITS[wait]) as server:
         study = bench(tmp_path, server.url, rows=60, endpoint={"concurrency": 2})
         process = study.start("compare", "--yes", "--out", "st")
@@ -194,7 +194,6 @@ def until(met: Callable[[], bool], process: Popen[str]) -> None:
 
 @pytest.mark.slow
 def test_the_budget_holds_for_the_first_request(tmp_path: Path) -> None:
-    """H5: a budget of 15 s took 308 s where a server sends bytes without an end."""
     with FaultyServer(words_rule, WAITS["handshake"]) as server:
         study = bench(tmp_path, server.url, grid={"budget_seconds": 2.0})
         start = time.monotonic()

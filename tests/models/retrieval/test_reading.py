@@ -75,7 +75,6 @@ class Words:
 
 
 def test_what_was_read_of_a_passage_is_told_in_characters_of_the_document() -> None:
-    """Prompts have fewer blanks than documents: what was read seemed to end before it did."""
     text = "One  two,\n\n\nthree four."
     passage = Passage(span=Span("d", 10, 10 + len(text)), text=text)
     [read] = fitting(Words(), Item(id="q", text="?"), [passage])
