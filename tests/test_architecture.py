@@ -109,12 +109,14 @@ def test_the_core_never_asks_which_strategy_it_has() -> None:
 
 # Where a literal may equal the name of a strategy: `choose check` trains one by its name, since it
 # sets hyperparameters of it. "retrieval" is the name of a family too, "empty" of a status,
-# "sentence" and "prompt" of a column of texts; "bm25", "dense" and "hybrid" of ways to search.
+# "sentence" and "prompt" of a column of texts, "prompt" of a key too (--prompt); "bm25", "dense"
+# and "hybrid" of ways to search.
 NAMED = {
     ("measurements.py", "tfidf"),
     ("column_guess.py", "sentence"),
     ("columns.py", "prompt"),
     ("promptfoo.py", "prompt"),
+    *((file, "prompt") for file in ("config.py", "study_file.py", "options.py", "app.py")),
     *(("passage_search.py", way) for way in ("bm25", "dense", "hybrid")),
 }
 

@@ -176,9 +176,12 @@ def milliseconds(value: float) -> str:
 
 
 def months(value: float) -> str:
-    """Return a time in months: ``12 months``, ``5.9 months``."""
-    text = number(value)
-    return f"{text} month{'' if text == '1' else 's'}"
+    """Return a time given in months: ``3 weeks``, ``5.9 months``, ``14 years``."""
+    size, unit = (value, "month") if 2 <= value < 24 else (value * 52.18 / 12, "week")
+    if value >= 24:
+        size, unit = value / 12, "year"
+    text = number(size, 0 if unit == "week" else 1)
+    return f"under a {unit}" if text == "0" else f"{text} {unit}{'' if text == '1' else 's'}"
 
 
 def clock(seconds: float) -> str:

@@ -65,6 +65,7 @@ class Example:
     evidence: tuple[Span, ...] = ()
     timestamp: datetime | None = None
     group: str | None = None
+    source: str | None = None
 
     def item(self) -> Item:
         """Return the row without its target."""
@@ -168,9 +169,10 @@ class Scenario:
     """How training pool and test rows are drawn.
 
     ``noise`` replaces targets of training rows. ``inner`` cross-validates inside the pool. ``time``
-    tests on rows after a cut, after training on rows before it or on as many of any time.
-    ``new-class`` withholds rows of a label, or with a field. In ``inner`` and ``time`` a trial's
-    `fold` is one of `parts`.
+    tests on rows after a cut, after training on rows before it or on as many of any time;
+    ``source`` on rows of a source, after training on those of others or on as many of all.
+    ``new-class`` withholds rows of a label, or with a field. In ``inner``, ``time`` and ``source``
+    a trial's `fold` is one of `parts`.
 
     Attributes:
         noise: what changes; ``symmetric`` swaps records or texts, and drops or adds a set's label.
@@ -179,29 +181,34 @@ class Scenario:
         ask: most test rows of all parts together; 0 is no limit.
         parts: number of parts of the test rows; each is predicted by its own fit.
         cut: share of the rows, by time, before the test rows.
-        learns_from: training rows from before the cut, or any except the test rows.
-        label: the class or field withheld.
+        learns_from: training rows from before the cut, or of other sources, or any except the test
+            rows.
+        label: the class or field withheld, or the source.
         examples: training rows of that class.
     """
 
-    kind: Literal["standard", "noise", "time", "new-class", "inner"] = "standard"
+    kind: Literal["standard", "noise", "time", "source", "new-class", "inner"] = "standard"
     noise: Noise = "symmetric"
     rate: float = 0.0
     rows: int = 0
     ask: int = 0
     parts: int = 1
     cut: float = 0.0
-    learns_from: Literal["past", "any"] = "past"
+    learns_from: Literal["past", "others", "any"] = "past"
     label: str = ""
     examples: int = 0
 
     @property
     def name(self) -> str:
         """Return a short readable identity, for example ``noise symmetric 0.1``."""
-        first = {"noise": self.noise, "time": self.learns_from, "new-class": self.label}
-        second = {"noise": self.rate, "time": self.cut, "new-class": self.examples}
-        known = self.kind in first
-        return f"{self.kind} {first[self.kind]} {second[self.kind]:g}" if known else self.kind
+        more: Mapping[str, tuple[str, float | str]] = {
+            "noise": (self.noise, self.rate),
+            "time": (self.learns_from, self.cut),
+            "source": (self.learns_from, self.label),
+            "new-class": (self.label, self.examples),
+        }
+        parts = (p if isinstance(p, str) else f"{p:g}" for p in more.get(self.kind, ()))
+        return " ".join((self.kind, *parts))
 
 
 STANDARD = Scenario()
@@ -359,7 +366,9 @@ class Dataset:
     def fingerprint(self) -> str:
         """Return the digest of the rows, of their division, and of documents if there are any."""
         rows = self.examples.values()
-        every = [(*e.content, str(e.timestamp), e.group) for e in rows]
+        every = [
+            (*e.content, str(e.timestamp), e.group, *([e.source] if e.source else [])) for e in rows
+        ]
         every += [("fold", *fold.questions) for fold in self.folds]
         documents = self.task.facts().get("documents")
         return digest_rows([*every, ("documents", documents)] if documents else every)

@@ -10,7 +10,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar, NamedTuple
 
+from choose.errors import StrategyError
 from choose.models.prompting.base_strategy import PromptedStrategy, prompter_for
+from choose.models.prompting.own_prompts import OwnPrompt
 from choose.models.prompting.prompt_search import (
     FEWEST_ASKED,
     FEWEST_ROWS,
@@ -79,6 +81,42 @@ class Prompt(PromptedStrategy):
 
     def _demonstrations(self, task: Task, examples: Sequence[Example]) -> list[Example]:
         return []
+
+
+class OwnPrompted(Prompt):
+    """A prompt of yours as it is: a template, a chat, or what promptfoo or DSPy wrote."""
+
+    title: ClassVar[str] = "your own prompt"
+    good_for: ClassVar[str] = "a prompt that you use already: is it better than the usual one?"
+    needs: ClassVar[str] = "--prompt FILE, and a language model as for prompt"
+    revision: ClassVar[int] = 1
+    variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+
+    wording: str = PromptSetting().wording
+
+    def __init__(
+        self,
+        *,
+        seed: int,
+        template: str,
+        model: str = DEFAULT_LM,
+        calibrate: bool = True,
+        max_tokens: int = 256,
+    ) -> None:
+        self.seed, self.model, self.template = seed, model, checked(template)
+        self.calibrate, self.max_tokens = calibrate, max_tokens
+
+
+def checked(template: str) -> str:
+    """Return a template in the form of a study.
+
+    Raises:
+        StrategyError: if it is no prompt.
+    """
+    try:
+        return OwnPrompt.read(template).dump()
+    except ValueError as error:
+        raise StrategyError(f"The template cannot be used: {error}.") from error
 
 
 class FewShot(Prompt):
@@ -158,6 +196,9 @@ DRAWS, FEW_DRAWS, ENOUGH_ASKED = 8, 3, 24
 # Share of the questions that descriptions of labels may take.
 DESCRIBING = 0.2
 
+# How often a search rewrites a prompt from its errors, where questions are many.
+REWRITES = 3
+
 # Questions of a search where answers are written, which takes longer than reading labels off.
 _WRITTEN = {"calls": 300}
 
@@ -175,21 +216,24 @@ class Plan(NamedTuple):
         asked: rows that each setting is asked.
         draws: draws of demonstrations.
         writes: questions for descriptions.
+        rewrites: how often a prompt is rewritten.
     """
 
     asked: int
     draws: int
     writes: int
+    rewrites: int = 0
 
     @property
     def questions(self) -> int:
         """Return how many questions it takes at most."""
-        return self.asked * settings_of(self.draws, self.writes) + self.writes
+        settings = settings_of(self.draws, self.writes, self.rewrites)
+        return self.asked * settings + self.writes + self.rewrites
 
 
-def settings_of(draws: int, writes: int) -> int:
+def settings_of(draws: int, writes: int, rewrites: int = 0) -> int:
     """Return how many settings are compared: the usual one, and one for each change of it."""
-    return draws + len(WORDINGS) + bool(writes)
+    return draws + len(WORDINGS) + bool(writes) + rewrites
 
 
 class TunedPrompt(FewShot):
@@ -197,14 +241,16 @@ class TunedPrompt(FewShot):
 
     Half of the pool, or fewer rows, are asked with each setting; the others are shown. The best of
     several draws of examples is kept, then the best wording, then the better of given descriptions
-    of labels or fields and those that the model writes. `calls` limits the questions of a search.
+    of labels or fields and those that the model writes. Then the model rewrites the prompt from
+    rows that it got wrong; what gains on others is kept. `calls` limits the questions of a search,
+    which starts from `template` where one is given.
     """
 
     title: ClassVar[str] = "tuned prompt"
     good_for: ClassVar[str] = "prompting at its best, for a model that is worth it"
     needs: ClassVar[str] = "a language model as for prompt, and a few dozen labelled rows"
     takes: ClassVar[str] = "hundreds of requests a fit (calls); then as prompt or few-shot"
-    revision: ClassVar[int] = 6
+    revision: ClassVar[int] = 7
     on_request: ClassVar[bool] = True
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     kind_settings: ClassVar[Mapping[str, Mapping[str, Any]]] = {
@@ -230,9 +276,11 @@ class TunedPrompt(FewShot):
         shots: int = 8,
         calls: int = 1000,
         max_tokens: int = 256,
+        template: str = "",
     ) -> None:
         self.seed, self.model, self.shots = seed, model, shots
         self.calls, self.max_tokens = calls, max_tokens
+        self.template = self.start = checked(template) if template else ""
 
     def asks(self, task: Task, rows: int) -> int:
         """Return the most questions that a fit on so many rows puts to the model."""
@@ -245,6 +293,7 @@ class TunedPrompt(FewShot):
     def fit(self, task: Task, examples: Sequence[Example]) -> None:
         """Choose on rows of the pool that no prompt shows; the usual prompt is that of `prompt`."""
         self.wording, self.searched_seconds = PromptSetting().wording, 0.0
+        self.template = self.start
         plan = self._plan(task, len(examples))
         parts = parts_of(task, examples, plan.asked)
         if parts is None:
@@ -266,22 +315,28 @@ class TunedPrompt(FewShot):
             [self._drawn(task, parts.shown, name) for name in names],
             SearchBudget(self.model, self.calls, plan.questions),
         )
-        setting, calibration = search.run(describe=plan.writes > 0)
+        setting, calibration = search.run(plan.writes > 0, plan.rewrites)
         self.searched_seconds = search.budget.cached_seconds
         shown = len(search.draws[setting.draw])
         words = [
             f"the wording {setting.wording!r}",
             f"{shown} examples" if shown else "no examples",
         ]
+        if setting.template:
+            words[0] = "yours" if setting.template == self.start else "rewritten from its errors"
         words += ["descriptions that the model wrote"] * setting.written
         words += [FITTED] * (calibration == FITTED)
         self.notes = search.notes(setting, ", ".join(words))
         if setting.written:
             self.notes.append(_quoted(search.task_of(True)))
-        if (setting, calibration) == (PromptSetting(), USUAL):
+        if setting.template != self.start and setting.template:
+            told = OwnPrompt.read(setting.template).instruction
+            self.notes.append(f"It reads: {textwrap.shorten(told, 600, placeholder='…')}")
+        if (setting, calibration) == (search.usual, USUAL):
             Prompt.fit(self, task, examples)  # calibrated on more rows than were asked
         else:
-            self.wording, self.prompter = setting.wording, search.prompter(setting, calibration)
+            self.wording, self.template = setting.wording, setting.template
+            self.prompter = search.prompter(setting, calibration)
 
     def facts(self) -> Mapping[str, Any]:
         """Return threads, number type, notes, and what cached work had cost."""
@@ -307,11 +362,17 @@ class TunedPrompt(FewShot):
         """Return the largest search that the questions and rows allow."""
         written = writes(task)
         some = written if written <= DESCRIBING * self.calls else 0
-        for draws, count in ((DRAWS, some), (FEW_DRAWS, some), (FEW_DRAWS, 0)):
-            asked = min(rows // 2, (self.calls - count) // settings_of(draws, count))
+        for draws, count, more in (
+            (DRAWS, some, REWRITES),
+            (DRAWS, some, 0),
+            (FEW_DRAWS, some, 0),
+            (FEW_DRAWS, 0, 0),
+        ):
+            each = settings_of(draws, count, more)
+            asked = min(rows // 2, (self.calls - count - more) // each)
             enough = ENOUGH_ASKED if draws == DRAWS else FEWEST_ASKED
             if asked >= enough and rows >= FEWEST_ROWS:
-                return Plan(asked, draws, count)
+                return Plan(asked, draws, count, more)
         return Plan(0, 0, 0)
 
     def _demonstrations(self, task: Task, examples: Sequence[Example]) -> list[Example]:

@@ -21,6 +21,26 @@ def test_a_plan_without_data_says_rows_hours_and_dollars(choose) -> None:
     assert record["usd"]["usual"] == 871
 
 
+def test_a_plan_without_data_says_when_labels_are_paid_back(choose) -> None:  # type: ignore[no-untyped-def]
+    flags = ("plan", "--no-data", "--classes", "8", "--gain", "3", "--hourly-rate", "30")
+    prices = ("--usd-per-million", "1,4", "--usd-per-hour", "0.5", "--tokens", "952")
+    out = " ".join(choose(*flags, "--volume", "1000000", *prices).out.split())
+    # A million requests of 952 and 12 tokens; 0.02 s an answer; 1,742 labels at $0.50.
+    assert "an API costs about $1,000 (952 tokens a request)" in out
+    assert "computes 5.6 hours for $2.78; a machine that is always on costs $365" in out
+    assert "The labels ($871) are paid back after 4 weeks; with a machine" in out
+    assert "always on, after 6 weeks. It takes 73,000 answers a month" in out
+    record = json.loads(choose(*flags, "--volume", "1000000", *prices, "--json").out)["running"]
+    assert record["api_usd"] == pytest.approx(1000)
+    assert record["machine_usd"] == pytest.approx(1e6 * 0.02 / 3600 * 0.5)
+    assert record["months"] == pytest.approx(871 / (1000 - record["machine_usd"]))
+    assert record["volume_for_a_year"] == pytest.approx(1e6 * record["months"] / 12)
+    short = " ".join(choose(*flags, "--volume", "5000/day").out.split())
+    assert "For 150,000 answers an API costs what --usd-per-million IN,OUT says" in short
+    cheap = choose(*flags, "--volume", "9", "--usd-per-million", "0,0", "--usd-per-hour", "1").out
+    assert "never paid back: the API costs no more than the machine" in " ".join(cheap.split())
+
+
 @pytest.mark.parametrize(
     ("flags", "says"),
     [
@@ -31,6 +51,9 @@ def test_a_plan_without_data_says_rows_hours_and_dollars(choose) -> None:
         (("--classes", "3", "--usd", "100"), "--hourly-rate"),
         (("--classes", "3", "--minutes-per-label", "0"), "--minutes-per-label"),
         (("--classes", "3", "--hourly-rate", "nan"), "--hourly-rate"),
+        (("--classes", "3", "--volume", "0"), "Write the answers you need: 200000/month"),
+        (("--classes", "3", "--volume", "many"), "--volume 'many'"),
+        (("--classes", "3", "--tokens", "0"), "--tokens"),
         (("words.csv", "--classes", "3"), "words.csv"),
     ],
 )

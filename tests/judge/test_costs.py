@@ -8,7 +8,7 @@ import pytest
 from scipy.stats import norm
 
 from choose.api.study_evidence import _candidate
-from choose.judge.decision.break_even import Balance, breakeven_requests, breakevens
+from choose.judge.decision.break_even import Balance, breakeven_requests, breakevens, payback_of
 from choose.judge.goal import Rule
 from choose.judge.measures.cost_comparison import SMALLEST_MARGIN, break_even_gain, cheapest_first
 from choose.judge.measures.cost_sheet import AnswerCost, CostSheet, YearCost, cost_sheet
@@ -473,3 +473,35 @@ def test_prices_come_from_the_study_file():
     other = _candidate({**planned, "model": "endpoint:slow"}, study)
     assert (other.token_prices, other.remote) == (None, True)
     assert not _candidate({**planned, "model": "org/fast"}, study).remote
+
+
+def by_an_api(usd_per_1k=2.0):
+    """The priced world, in which lora's answers are bought at a price for 1,000 of them."""
+    evidence = world(rows=300)
+    facts = {"usd_per_1k": usd_per_1k, "token_prices": TokenPrices()}
+    infos = [replace(c, **facts) if c.name == "lora" else c for c in evidence.candidates]
+    return replace(evidence, candidates=tuple(infos))
+
+
+def test_labels_are_paid_back_by_what_a_month_saves():
+    """400 labels of half a minute at $30 an hour are $100; probe computes 0.002 s an answer."""
+    prices = rule(volume_per_month=10_000, usd_per_machine_hour=0.36)
+    contenders = field(by_an_api(), prices)
+    found = payback_of(contenders, "lora")
+    probe = contenders.costs["probe"].answer.value
+    assert (found.api, found.own, found.labels, found.missing) == ("lora", "probe", 400, ())
+    assert found.api_usd == pytest.approx(20.0)
+    assert found.own_usd == pytest.approx(10_000 * probe)
+    assert found.labels_usd == pytest.approx(100.0)
+    assert found.months == pytest.approx(100 / (20 - 10_000 * probe))
+    assert judge(by_an_api(), prices).payback == payback_of(contenders, "probe")
+
+
+def test_what_is_not_known_of_a_payback_is_null_and_named():
+    unpriced = field(by_an_api(None), rule(usd_per_machine_hour=None, volume_per_month=None))
+    found = payback_of(unpriced, "probe")
+    assert (found.api_usd, found.own_usd, found.months) == (None, None, None)
+    assert found.missing == ("volume", "usd_per_million", "usd_per_hour")
+    dear = payback_of(field(by_an_api(1e-9), rule(volume_per_month=100)), "probe")
+    assert (dear.missing, dear.months) == ((), None)  # never
+    assert payback_of(field(world(rows=300), rule()), "probe") is None  # no API

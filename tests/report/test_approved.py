@@ -117,7 +117,8 @@ def _sentences(base: Decision) -> Iterator[tuple[str, str]]:
         yield code, " ".join(words.remarks(told(remarks=(remark,))))
     for code in get_args(CaveatCode):
         names = ("prompting", base.gates[0].name) if code == "check-failed" else ("prompting",)
-        caveat = Caveat(code=code, names=names, rows=12, whole=90, shares=(0.4, 0.1))
+        names = ("tfidf", "hotline") if code == "other-source" else names
+        caveat = Caveat(code=code, names=names, rows=12, whole=90, shares=(0.4, 0.1), lost=LEAD)
         yield code, " ".join(words.caveats(told(caveats=(caveat,))))
     for code in get_args(GateCode):
         gate = Gate(

@@ -94,5 +94,6 @@ def test_money_reads_as_money(value, text):
 
 
 def test_times_and_large_numbers_read_as_such():
-    assert (months(12), months(1), months(5.94)) == ("12 months", "1 month", "5.9 months")
+    assert (months(12), months(5.94), months(174)) == ("12 months", "5.9 months", "14.5 years")
+    assert (months(0.7), months(0.23), months(0.1)) == ("3 weeks", "1 week", "under a week")
     assert [rough(n) for n in (7.7, 12, 48_312, 1_249_000)] == ["7.7", "12", "48,000", "1,200,000"]

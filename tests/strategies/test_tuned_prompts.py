@@ -110,7 +110,7 @@ def test_a_small_pool_or_few_calls_leave_the_usual_prompt_and_say_so() -> None:
 def test_few_calls_go_into_questions_rather_than_descriptions() -> None:
     assert fitted_plan(calls=60) == fitted_plan(calls=65) == 60
     assert fitted_plan(calls=73) == 73  # three for descriptions
-    assert fitted_plan(rows=200, calls=1_000) == 12 * 83 + 3
+    assert fitted_plan(rows=200, calls=1_000) == 15 * 66 + 3 + 3
 
 
 def test_where_nothing_is_gained_answers_are_those_of_the_usual_prompt(tmp_path, monkeypatch):

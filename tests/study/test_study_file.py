@@ -107,11 +107,6 @@ def test_any_key_can_be_set_by_type() -> None:
     assert load_study(None, shares).grid.noise == (0.0, 0.1, 0.2)
 
 
-def test_an_instruction_may_be_in_a_file(tmp_path: Path) -> None:
-    (tmp_path / "prompt.txt").write_text("Which team?\n")
-    assert settings_of([f"instruction=@{tmp_path}/prompt.txt"]) == {"instruction": "Which team?"}
-
-
 @pytest.mark.parametrize(
     ("text", "says"),
     [

@@ -1,7 +1,7 @@
 """Decisions written by hand: one of each kind, and one full of hostile text."""
 
 from choose.schema.base import Interval
-from choose.schema.costs import Cost
+from choose.schema.costs import Cost, Payback
 from choose.schema.decision import (
     Caveat,
     DatasetRecord,
@@ -285,7 +285,18 @@ def served() -> Decision:
         Note(candidate="lora", text="Up to 181 steps of 8 rows, no early stopping.", fits=1),
     )
     method = Method(notes=notes, draws=(0,), settings="[grid]\nseeds = 1\n")
-    return base.model_copy(update={"scorecards": cards, "method": method})
+    payback = Payback(
+        api="prompt",
+        own="tfidf",
+        api_usd=41.0,
+        own_usd=0.3,
+        labels=480,
+        labels_usd=120.0,
+        months=2.95,
+    )
+    goal = {**base.goal, "volume_per_month": 100_000}
+    facts = {"scorecards": cards, "method": method, "payback": payback, "goal": goal}
+    return base.model_copy(update=facts)
 
 
 def bare() -> Decision:

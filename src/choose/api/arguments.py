@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 _CALLED = ("check", "compare", "plan", "report")
 
 # Flags with another name or another form in Python.
-_FLAGS = {"strategy": "strategies", "yes": "yes=True", "force": "force=True"}
+_FLAGS = {
+    **{"strategy": "strategies", "yes": "yes=True", "force": "force=True"},
+    **{"volume": "volume_per_month", "usd-per-hour": "usd_per_machine_hour"},
+}
 
 # Keywords that no study file has.
 _OWN = {"out", "test", "name", "study", "strategies", "candidate", "trial", "force", "yes", "quick"}

@@ -28,12 +28,12 @@ GROUPS = {
 EVERYDAY = {
     "check": ("text_column", "label_column", "test", "documents", "time_column", "output"),
     "compare": (
-        *("text_column", "label_column", "test", "documents", "strategy", "model"),
-        *("quick", "budget", "max_usd", "target", "metric", "set"),
+        *("text_column", "label_column", "test", "strategy", "model", "prompt"),
+        *("quick", "budget", "max_usd", "volume", "target", "set"),
     ),
     "continue": ("budget", "max_usd", "strategy", "model", "set", "yes"),
     "score": ("gold", "answers", "scores", "volume", "baseline", "target", "output", "set"),
-    "plan": ("strategy", "model", "budget", "no_data", "classes", "gain", "hourly_rate"),
+    "plan": ("strategy", "model", "budget", "no_data", "classes", "gain", "hourly_rate", "volume"),
 }
 
 # Lines to copy, shown first.
@@ -60,7 +60,7 @@ EXAMPLES = {
     "plan": (
         "choose plan tickets.csv",
         "choose plan tickets.csv -s prompt --model openai:gpt-4o-mini",
-        "choose plan --no-data --classes 8 --gain 3 --hourly-rate 30",
+        "choose plan --no-data --classes 8 --gain 3 --hourly-rate 30 --volume 100000",
     ),
 }
 

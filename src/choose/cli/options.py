@@ -7,6 +7,7 @@ what the command line adds: panels, short names, and lists and times that are ty
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from functools import wraps
@@ -42,17 +43,38 @@ def target(text: str | None) -> float | None:
         raise StudyError(f"--target {shown(text)} cannot be used: {error}.") from error
 
 
+# Answers a month for one in each unit.
+_PER_MONTH = {"day": 365.2425 / 12, "week": 365.2425 / 84, "month": 1.0, "year": 1 / 12}
+
+
+def per_month(text: str | None) -> float | None:
+    """Read ``200000/month`` or ``5,000/day`` as answers a month."""
+    if text is None:
+        return None
+    match = re.fullmatch(r"([\d,_]*\d(?:\.\d+)?)(?:\s*/\s*(day|week|month|year))?", text.strip())
+    amount = 0.0 if match is None else number(re.sub("[,_]", "", match[1]), "--volume", high=1e12)
+    if match is None or not amount:
+        raise StudyError(
+            f"--volume {shown(text)} is no volume. Write the answers you need: 200000/month."
+        )
+    return amount * _PER_MONTH[match[2] or "month"]
+
+
 # Typed as text: a reader for the flag, and what its help adds.
 READERS: dict[str, tuple[Callable[[str | None], Any], str]] = {
     "budget": (seconds, " Default: 10m."),
     "target": (target, ""),
+    "volume": (per_month, ""),
 }
 
 # What a flag takes, where the name of its type says too little.
 METAVARS = {
     "model": "MODEL",
+    "prompt": "FILE",
     "target": "SHARE",
     "budget": "TIME",
+    "volume": "N/TIME",
+    "usd_per_hour": "DOLLARS",
     "test": "FILE",
     "documents": "PATH",
     **dict.fromkeys(("max_usd", "max_usd_per_1000"), "DOLLARS"),
@@ -75,11 +97,13 @@ SHORT = {
     "time_column": "Column of the date: does accuracy hold on later rows?",
     "strategy": "Only these strategies (see choose strategies).",
     "model": "LLM to prompt: openai:gpt-4o-mini, ollama:NAME.",
+    "prompt": "Your own prompt: a text with {text} and {labels}.",
     "set": "Any other setting: tune=hf:ORG/NAME, seeds=5.",
     "quick": "A first look in two minutes.",
     "budget": "Time to take: 90s, 10m, 2h (default: 10m).",
     "max_usd": "Spend at most; nothing is sent before you agree.",
     "target": "What is good enough: 90%.",
+    "volume": "Answers you need, such as 200000/month.",
     "metric": "accuracy; or balanced, where rare labels matter.",
     "answers": "Columns or files: gpt4,mine or gpt4=out.jsonl.",
 }
@@ -108,6 +132,7 @@ PANELS = {
     "models": "What to compare",
     "given": "What to compare",
     "grid": "Time and money",
+    "costs": "Time and money",
     "goal": "What is good enough",
     "constraints": "What is good enough",
 }
@@ -122,7 +147,7 @@ def _flag(name: str, field: FieldInfo, panel: str) -> Any:
     hint = READERS[name][1] if name in READERS else ""
     types = get_args(field.annotation) or (field.annotation,)
     kind: Any = str if name in READERS else next((t for t in (bool, int, float) if t in types), str)
-    several = any(get_origin(part) is tuple for part in (field.annotation, *types))
+    several = any(get_origin(part) in (tuple, Mapping) for part in (field.annotation, *types))
     if several and name not in READERS:
         kind = list[str]
     # A switch has no --no- form: leaving it out keeps what the study file says.
@@ -218,6 +243,8 @@ GIVEN_FLAGS = flags_of("given")
 
 GOAL_FLAGS = {**flags_of("goal"), **flags_of("constraints")}
 
+COST_FLAGS = flags_of("costs")
+
 # All that makes a study, in the order in which help lists it.
 STUDY_FLAGS = {
     **DATA_FLAGS,
@@ -240,6 +267,7 @@ STUDY_FLAGS = {
         ),
     ],
     **flags_of("grid"),
+    **COST_FLAGS,
     **GOAL_FLAGS,
     **SET_FLAG,
 }
@@ -287,10 +315,13 @@ def overrides(context: typer.Context, **more: Any) -> dict[str, dict[str, Any]]:
         StudyError: naming the flag that cannot be read.
     """
     known, flags = study_file.keywords(), context.params
+    named = {name: key for section in PANELS for name, key, _ in study_fields(section)}
     given = {
-        name: READERS[name][0](value) if name in READERS else _given(value)
+        name if name in known else named[name]: READERS[name][0](value)
+        if name in READERS
+        else _given(value)
         for name, value in flags.items()
-        if name in known
+        if name in known or name in named
     }
     given |= {**study_file.settings_of(flags.get("set") or ()), **more}
     return study_file.overrides_of({k: v for k, v in given.items() if v is not None})

@@ -36,6 +36,7 @@ ASSUMPTIONS = {
     "minutes_per_label": _assumption(float, "Minutes to label one row."),
     "hourly_rate": _assumption(float, "Dollars per hour of labelling."),
     "usd": _assumption(float, "Budget for labels, in dollars."),
+    "tokens": _assumption(int, "Tokens of a request to an API. Default: 300."),
 }
 
 
@@ -52,11 +53,13 @@ def plan(
 ) -> None:
     """Show what compare would run, for how long and what it costs.
 
-    With --no-data, show how many rows to label.
+    With --no-data, show how many rows to label; with --volume too, when a small model pays.
     """
     assumptions = {name: context.params[name] for name in ASSUMPTIONS}
     if no_data:
-        plan_before_data(wishes({**assumptions, "target": target_of(context)}, data), as_json)
+        given = {name: context.params[name] for name in ("usd_per_hour", "usd_per_million")}
+        read = {name: READERS[name][0](context.params[name]) for name in ("target", "volume")}
+        plan_before_data(wishes({**assumptions, **given, **read}, data), as_json)
         return
     for name, value in assumptions.items():
         if value is not None:
@@ -71,18 +74,13 @@ def plan(
     plan_trials(data, settings, context.params["strategy"], as_json)
 
 
-def target_of(context: typer.Context) -> float | None:
-    """Return the value of --target."""
-    target: float | None = READERS["target"][0](context.params["target"])
-    return target
-
-
-def wishes(flags: Mapping[str, float | int | None], data: str | None) -> Wishes:
+def wishes(flags: Mapping[str, Any], data: str | None) -> Wishes:
     """Check the assumptions of a plan without data; `gain` is in points.
 
     Raises:
         StudyError: naming the flag and what it allows.
     """
+    from choose.models.endpoints.providers import token_prices
     from choose.schema.plan import Wishes
 
     if data is not None:
@@ -95,13 +93,17 @@ def wishes(flags: Mapping[str, float | int | None], data: str | None) -> Wishes:
     target = flags["target"]
     if target is not None and not 0 < target < 1:
         raise StudyError(f"--target {target:g} is not a share. Write 0.9 for 90 of 100 right.")
-    for name in ("minutes_per_label", "hourly_rate", "usd"):
+    for name in ("minutes_per_label", "hourly_rate", "usd", "tokens", "usd_per_hour"):
         value = flags[name]
         if value is not None and not 0 < value < 1e9:
             raise StudyError(f"--{name.replace('_', '-')} {value:g} must be above 0.")
     if flags["usd"] is not None and flags["hourly_rate"] is None:
         raise StudyError("--usd needs --hourly-rate (and --minutes-per-label).")
-    return Wishes.model_validate({**flags, "classes": classes, "gain": gain / 100})
+    known = {name: value for name, value in flags.items() if name != "usd_per_million"}
+    if len(prices := flags["usd_per_million"] or ()) > 1:
+        raise StudyError("--no-data compares one API: give --usd-per-million once.")
+    known["prices"] = token_prices(*prices) if prices else None
+    return Wishes.model_validate({**known, "gain": gain / 100})
 
 
 def plan_before_data(assumptions: Wishes, as_json: bool) -> None:

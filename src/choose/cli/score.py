@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated
 
 import typer
 
 from choose.cli.ci_gates import Expect, FailUnder, Gates, MinChance
 from choose.cli.options import (
+    COST_FLAGS,
     DATA_FLAGS,
     GIVEN_FLAGS,
     GOAL_FLAGS,
@@ -20,12 +20,7 @@ from choose.cli.options import (
     overrides,
     takes,
 )
-from choose.errors import StudyError
 from choose.tasks.scores import SCORES
-from choose.untrusted import number, shown
-
-# Answers a month for one in each unit.
-_PER_MONTH = {"day": 365.2425 / 12, "week": 365.2425 / 84, "month": 1.0, "year": 1 / 12}
 
 _FLAGS = ("text_column", "time_column", "kind")
 
@@ -42,21 +37,19 @@ Gold = Annotated[str | None, typer.Option(metavar="COLUMN", help="Column of the 
 Scores = Annotated[
     bool, typer.Option("--scores", help="Columns hold scores from 0 to 1, not answers.")
 ]
-Volume = Annotated[
-    str | None, typer.Option(metavar="N/TIME", help="Answers needed, such as 200000/month.")
-]
 Baseline = Annotated[
     bool, typer.Option("--baseline", help="Also run a cheap classifier on the same rows.")
 ]
 
 
-@takes({name: DATA_FLAGS[name] for name in _FLAGS} | GIVEN_FLAGS | GOAL_FLAGS | SET_FLAG)
+@takes(
+    {name: DATA_FLAGS[name] for name in _FLAGS} | GIVEN_FLAGS | GOAL_FLAGS | COST_FLAGS | SET_FLAG
+)
 def score(
     context: typer.Context,
     data: Answers = None,
     gold: Gold = None,
     scores: Scores = False,
-    volume: Volume = None,
     baseline: Baseline = False,
     config: Config = None,
     out: Out = None,
@@ -73,12 +66,7 @@ def score(
     from choose.cli.console import check_outputs, inputs_of, stderr
     from choose.report.terminal.live_progress import LiveProgress
 
-    settings = overrides(
-        context,
-        label_column=gold,
-        volume_per_month=None if volume is None else per_month(volume),
-        **({"kind": SCORES} if scores else {}),
-    )
+    settings = overrides(context, label_column=gold, **({"kind": SCORES} if scores else {}))
     study = resolve(data, config, settings)
     gates = Gates(tuple(expect or ()), fail_under, min_chance)
     check_outputs("decision", output, inputs_of(study, config), out)
@@ -86,16 +74,3 @@ def score(
         outcome = score_answers(study, out=out, baseline=baseline, observer=observer)
     gates.check([standing.candidate for standing in outcome.decision.standings])
     show(outcome, Results(as_json, tuple(output or ()), gates))
-
-
-def per_month(text: str) -> float:
-    """Read ``200000/month`` or ``5,000/day`` as answers a month.
-
-    Raises:
-        StudyError: if it is neither.
-    """
-    match = re.fullmatch(r"([\d,_]*\d(?:\.\d+)?)(?:\s*/\s*(day|week|month|year))?", text.strip())
-    if match is None:
-        raise StudyError(f"--volume {shown(text)} is no volume. Write it like 200000/month.")
-    amount = number(re.sub("[,_]", "", match[1]), "--volume", high=1e12)
-    return amount * _PER_MONTH[match[2] or "month"]

@@ -41,6 +41,8 @@ GROUP = ("group", "group_id", "conversation", "conversation_id", "thread", "thre
 
 MAYBE_GROUP = ("author", "author_id", "user", "user_id", "customer", "customer_id", "session_id")
 
+SOURCE = ("source", "channel", "domain", "corpus", "site")
+
 # Characters of a system turn that becomes the instruction of prompts.
 LONGEST_INSTRUCTION = 2_000
 
@@ -64,6 +66,7 @@ class Roles:
     time: str | None
     group: str | None
     id: str | None
+    source: str | None = None
     fields: tuple[str, ...] = ()
     by_content: frozenset[str] = frozenset()
 
@@ -76,7 +79,7 @@ class Roles:
     @property
     def named(self) -> list[str]:
         """Return the columns of all roles."""
-        others = (self.label, self.time, self.group, self.id)
+        others = (self.label, self.time, self.group, self.source, self.id)
         return [*self.text, *self.fields, *(name for name in others if name)]
 
 
@@ -91,6 +94,7 @@ def roles_of(table: pl.DataFrame, section: DataSection) -> Roles:
     named = {
         "time": column_named(known, section.time_column, "time") or _usual_time(table, columns),
         "group": column_named(known, section.group_column, "group") or _usual_group(table, columns),
+        "source": column_named(known, section.source_column, "source") or usual(columns, SOURCE),
         "id": usual(columns, ("id",)),
     }
     text, label = _text_and_label(known, section)

@@ -34,6 +34,7 @@ from choose.data.readers.evidence_columns import (
     with_relevance,
 )
 from choose.data.readers.table_file import Source, dataset_name, read_source
+from choose.data.scenarios import SOURCE_ROWS, sources
 from choose.data.splits import SplitOptions, build_dataset
 from choose.errors import DataError, StudyError, quoted, reading
 from choose.schema.scorecard import LABEL_METRICS
@@ -273,8 +274,25 @@ def dataset_from(
     measured = with_metric(dataset.task, metric, first)
     if rows.corpus is not None:
         measured = with_corpus(measured, rows.corpus)
-    noted = replace(dataset, task=measured, findings=(*rows.notes, *dataset.findings))
+    told = [*rows.notes, *_source_notes(dataset, section.source_column)]
+    noted = replace(dataset, task=measured, findings=(*told, *dataset.findings))
     return _with_hint(noted, rows.hint)
+
+
+def _source_notes(dataset: Dataset, named: str | None) -> list[str]:
+    """Return that no source can be left out, where a column of sources is named.
+
+    Raises:
+        StudyError: if all rows are of one source.
+    """
+    if named is None or sources(dataset):
+        return []
+    if len({e.source for e in dataset.examples.values()} - {None}) < 2:
+        raise StudyError(
+            f"source_column={named!r}: there is one source only, so none can be left out. Name a "
+            "column with two values or more, or leave it out."
+        )
+    return [f"No source has {SOURCE_ROWS} rows beside others, so none is left out in turn."]
 
 
 def _examples(

@@ -65,6 +65,7 @@ def examples_from(
         _further(table, roles.fields, rows),
         _times(table, roles.time, rows, strict="time" not in roles.by_content),
         _optional(table, roles.group, rows),
+        _optional(table, roles.source, rows),
     )
     return [
         Example(
@@ -75,8 +76,9 @@ def examples_from(
             accepted=right[1:],
             timestamp=time,
             group=group,
+            source=source,
         )
-        for id, text, right, fields, time, group in zip(*columns, strict=True)
+        for id, text, right, fields, time, group, source in zip(*columns, strict=True)
     ]
 
 

@@ -1,4 +1,4 @@
-"""Training pool and test rows of every trial: standard, noise, time, new class; and their cache."""
+"""Training pool and test rows of every trial: standard, noise, time, source, new class."""
 
 from __future__ import annotations
 
@@ -30,6 +30,9 @@ TEST_SHARE = 0.1
 MIN_DATED = 0.95
 MIN_ROWS = 20
 
+# Sources that are left out in turn, the largest first, and rows that each needs.
+SOURCES, SOURCE_ROWS = 6, 40
+
 # A class is late if nine tenths of its rows come after the first third of all rows; the first tenth
 # allows for rows with its label by mistake.
 EARLY, LATE = 0.1, 1 / 3
@@ -42,8 +45,8 @@ FEWEST_CLASSES = 3
 
 
 @dataclass(frozen=True, slots=True)
-class TimeSplit:
-    """The dated rows in order, those strictly before an origin, and those that follow it."""
+class Apart:
+    """Rows, those to train on and those to test on: before an origin and after it, or by source."""
 
     rows: Sequence[Example]
     past: Sequence[Example]
@@ -52,20 +55,35 @@ class TimeSplit:
 
 def timeline(dataset: Dataset) -> list[Example]:
     """Return the dated rows by time; without the test rows where they are held out."""
+    return sorted((e for e in _rows(dataset) if e.timestamp is not None), key=moment_of)
+
+
+def _rows(dataset: Dataset) -> list[Example]:
+    """Return the rows of scenarios: all, or those of the pool where test rows are held out."""
     if dataset.division == "held-out":
-        rows = [dataset.examples[id] for id in dataset.folds[0].pool]
-    else:
-        rows = list(dataset.examples.values())
-    return sorted((e for e in rows if e.timestamp is not None), key=moment_of)
+        return [dataset.examples[id] for id in dataset.folds[0].pool]
+    return list(dataset.examples.values())
 
 
-def time_split(dataset: Dataset, cut: float) -> TimeSplit:
-    """Return the rows before and after an origin; rows of the same moment come after it."""
+def sources(dataset: Dataset) -> tuple[str, ...]:
+    """Return the sources that are left out in turn, the largest first; none if there is but one."""
+    rows = _rows(dataset)
+    counts = Counter(e.source for e in rows if e.source is not None)
+    found = []
+    for name, count in counts.most_common(SOURCES):
+        others = [e.target for e in rows if e.source != name]
+        if count >= SOURCE_ROWS and len(others) >= MIN_ROWS and len(set(others)) > 1:
+            found.append(name)
+    return tuple(found) if len(counts) > 1 else ()
+
+
+def time_split(dataset: Dataset, cut: float) -> Apart:
+    """Return the dated rows in order, before and after an origin; the same moment is after it."""
     rows = timeline(dataset)
     start = moment_of(rows[round(cut * len(rows))])[0]
     end = round((cut + TEST_SHARE) * len(rows))
     last = moment_of(rows[end])[0] if end < len(rows) else None
-    return TimeSplit(
+    return Apart(
         rows,
         [e for e in rows if moment_of(e)[0] < start],
         [e for e in rows if start <= (when := moment_of(e)[0]) and (last is None or when < last)],
@@ -206,6 +224,8 @@ def make_split(dataset: Dataset, spec: SplitSpec) -> Split:
         return _inner(dataset, spec)
     if kind == "time":
         return _time(dataset, spec)
+    if kind == "source":
+        return _source(dataset, spec)
     if kind == "new-class":
         return _new_class(dataset, spec)
     size, draw = spec.size, spec.draw
@@ -244,14 +264,26 @@ def _inner(dataset: Dataset, spec: SplitSpec) -> Split:
 
 def _time(dataset: Dataset, spec: SplitSpec) -> Split:
     """Test on the rows after an origin; train on rows before it, or on as many of any time."""
+    split = time_split(dataset, spec.scenario.cut)
+    return _apart(dataset, spec, split)
+
+
+def _source(dataset: Dataset, spec: SplitSpec) -> Split:
+    """Test on rows of a source; train on those of others, or on as many of any."""
+    rows, name = _rows(dataset), spec.scenario.label
+    others, own = ([e for e in rows if (e.source == name) is so] for so in (False, True))
+    return _apart(dataset, spec, Apart(rows, others, own))
+
+
+def _apart(dataset: Dataset, spec: SplitSpec, split: Apart) -> Split:
+    """Test on rows that are apart; train on the other side, or on as many rows of both."""
     scenario, clusters = spec.scenario, dataset.clusters
-    split = time_split(dataset, scenario.cut)
     ids = [e.id for e in split.test]
     targets = strata_of(dataset.task, split.rows)
-    test = stratified_sample(ids, targets, scenario.ask or len(ids), "time")
+    test = stratified_sample(ids, targets, scenario.ask or len(ids), scenario.kind)
     past = disjoint_from(split.past, set(test), clusters)
     size = min(scenario.rows or len(past), len(past))
-    if scenario.learns_from == "past":
+    if scenario.learns_from != "any":
         return Split(_first(past, targets, size, spec.draw), tuple(test))
     rows = (dataset.examples[id] for id in test)
     part = folds_of(dataset.task, rows, clusters, scenario.parts, seed=0)[spec.fold]

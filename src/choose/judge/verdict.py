@@ -7,7 +7,7 @@ from itertools import combinations
 from typing import Any
 
 from choose.errors import StudyError
-from choose.judge.decision.break_even import breakevens
+from choose.judge.decision.break_even import breakevens, payback_of
 from choose.judge.decision.caveats import caveats_of
 from choose.judge.decision.chance import chances_of
 from choose.judge.decision.contenders import Contenders, Relation, contenders_of
@@ -86,6 +86,7 @@ def judge(
         standings=standings,
         pairs=_pairs(case),
         document_drill=case.drill,
+        payback=payback_of(contenders, case.name),
         **_rows_to_read(evidence, case, standings),
         **_outlook(contenders),
         looks=looks,

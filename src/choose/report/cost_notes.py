@@ -17,6 +17,7 @@ from choose.formatting import (
 )
 from choose.report.candidate_order import ranked
 from choose.report.decision_text import chosen, quantity
+from choose.report.words import payback
 from choose.schema.costs import Breakeven, Requests
 from choose.schema.decision import Decision
 from choose.schema.scorecard import RANKING_METRICS, Scorecard, Service
@@ -67,7 +68,8 @@ def serving(decision: Decision) -> Iterator[str]:
 
 
 def notes(decision: Decision) -> Iterator[str]:
-    """Yield how costs were counted, or which prices the study file lacks."""
+    """Yield what a month costs, how costs were counted, or which prices the study file lacks."""
+    yield from filter(None, [payback(decision)])
     yield from _indexes(decision)
     if decision.breakeven:
         yield _counted(decision)

@@ -14,7 +14,7 @@ from choose.formatting import (
     signed_points,
 )
 from choose.report.candidate_order import standings
-from choose.report.decision_text import score_noun, words_in
+from choose.report.decision_text import quantity, score_noun, words_in
 from choose.report.score_words import is_share
 from choose.report.screen_text import shorten
 from choose.report.words import called, recall_of, won_and_lost
@@ -71,7 +71,7 @@ def _heads(decision: Decision) -> tuple[str, ...]:
         f"vs {shorten(clean(decision.pick), LABEL)}",
         "won:lost",
         "s/1,000",
-        "$/1,000",
+        "$/month" if _volume(decision) else "$/1,000",
         "chance",
     )
 
@@ -91,9 +91,19 @@ def _row(
         _difference(standing, bounds),
         won_and_lost(standing) or DASH,
         figure(standing.ms_per_answer),
-        figure(standing.usd_per_1k),
+        _usd(decision, standing),
         DASH if told is None or decision.chance is None else _short(told),
     )
+
+
+def _volume(decision: Decision) -> float | None:
+    return quantity(decision.goal, "volume_per_month")
+
+
+def _usd(decision: Decision, standing: Standing) -> str:
+    """Return dollars of a month's answers, or of 1,000 where their number is not known."""
+    usd, volume = standing.usd_per_1k, _volume(decision)
+    return figure(usd) if usd is None or volume is None else figure(usd * volume / 1000)
 
 
 def _short(chance: float) -> str:

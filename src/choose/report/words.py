@@ -21,6 +21,7 @@ from choose.formatting import (
     listed,
     measured,
     milliseconds,
+    months,
     number,
     per_100,
     percent_interval,
@@ -224,6 +225,8 @@ _CAVEATS: dict[CaveatCode, str] = {
     "about a larger {stronger} ({flag}).",
     "none-within": "{names} is nearest to your limits: {beyond}.",
     "not-asked": "{Families} {was} not part of this study.",
+    "other-source": "On rows of “{other}”, {first} loses {lost} if none of its training rows are "
+    "from there.",
     "part-of-labels": "{names} {was} trained on {rows} of {whole} rows{promised}.",
     "shift": "“{names}” is {shares}.",
     "small-model": "Only {models} {was} tried; a larger {stronger} may do better.",
@@ -239,6 +242,8 @@ _REMARKS: dict[RemarkCode, str] = {
     "fewer-labels": "With {rows} {labels}, {first} was ahead of {second}: {change}.",
     "long-answers": "Accepted answers are long: a right one in other words counts as misread.",
     "margin": "With a margin of {size} or less, {first} could not be ruled out.",
+    "other-source": "On a source that it did not learn from, {first} changes by {change} "
+    "({rows} rows); the worst is “{what}”: {size}.",
     "other-metric": "By {metric}, {first} is ahead of {second} by {lead} ({rows} rows).",
     "setting": "With the setting {what}, {first} does better than with its default: {change}, "
     "on {rows} rows. Confirm it on other rows.",
@@ -278,6 +283,9 @@ def _caveat(decision: Decision, caveat: Caveat) -> str:
         stronger=stronger.what,
         promised=promised,
         shares=shares,
+        first=clean(caveat.names[0]) if caveat.names else "",
+        other=clean(caveat.names[-1]) if caveat.names else "",
+        lost=measured(caveat.lost.value) if caveat.lost else DASH,
     )
 
 
@@ -859,6 +867,31 @@ def compared_on(decision: Decision) -> str:
     part = any(caveat.code == "part-of-labels" for caveat in decision.verdict.caveats)
     told = "Differences are on rows that both answered, each trained on equally many rows."
     return told if unlike or part else ""
+
+
+# What makes a month's dollars known, as flags.
+_PRICES = {
+    "volume": "--volume 10000/month",
+    "usd_per_million": "--usd-per-million IN,OUT",
+    "usd_per_hour": "--usd-per-hour PRICE of this machine",
+}
+
+
+def payback(decision: Decision) -> str:
+    """Say what a month costs by an API and on this machine, and when labels are paid back."""
+    found = decision.payback
+    if found is None:
+        return ""
+    if found.api_usd is None or found.own_usd is None:
+        return f"Dollars a month: add {listed([_PRICES[name] for name in found.missing])}."
+    said = f"A month: {clean(found.api)} {dollars(found.api_usd)}, {clean(found.own)} "
+    said += f"{dollars(found.own_usd)}"
+    labels = plural(found.labels, "label")
+    if found.labels_usd is None:
+        return f"{said}. Price labels: --set minutes_per_label=1 --set hourly_rate=30."
+    if found.months is None:
+        return f"{said}: {labels} ({dollars(found.labels_usd)}) are never paid back."
+    return f"{said}: {labels} ({dollars(found.labels_usd)}) paid back after {months(found.months)}."
 
 
 def won_and_lost(standing: Standing) -> str:

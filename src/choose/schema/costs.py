@@ -77,6 +77,31 @@ class Breakeven(Record):
     net_usd: Interval
 
 
+class Payback(Record):
+    """A month of answers by an API and by a candidate of this machine, and when labels are paid.
+
+    Attributes:
+        api: the best candidate behind an endpoint, or with answers that were bought.
+        own: the best candidate that learned from the labels on this machine.
+        api_usd: dollars a month; null without a price or a volume.
+        own_usd: the same.
+        labels: rows that `own` learns from.
+        labels_usd: dollars for labelling them; null where they are not priced.
+        months: until what a month saves has paid for the labels; null where not known, or never.
+        missing: what would make dollars a month known: ``volume``, ``usd_per_million`` of the API,
+            ``usd_per_hour`` of the machine.
+    """
+
+    api: str
+    own: str
+    api_usd: float | None
+    own_usd: float | None
+    labels: int
+    labels_usd: float | None
+    months: float | None
+    missing: tuple[str, ...] = ()
+
+
 _MILLION = 1e6
 
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import ConfigDict, Field
 
 from choose.schema.base import Interval, Record
-from choose.schema.costs import Breakeven
+from choose.schema.costs import Breakeven, Payback
 from choose.schema.diagnosis import Audit, Confusion, Disagreement, ErrorOverlap
 from choose.schema.plan import LeftOut
 from choose.schema.reading_documents import (
@@ -143,6 +143,7 @@ RemarkCode = Literal[
     "margin",
     "fewer-labels",
     "setting",
+    "other-source",
 ]
 
 
@@ -156,7 +157,8 @@ class Remark(Record):
             ``long-answers``: other words for the same count as misread; ``margin``: with a margin
             of `share` or less, a candidate could not be ruled out; ``fewer-labels``: the first
             candidate led the second after training on `rows`; ``setting``: a candidate does better
-            with the setting `what`.
+            with the setting `what`; ``other-source``: what a candidate changes by (`value`) on a
+            source that no training row is from, `what` being the worst of them (`share` there).
         names: candidates.
         value: a difference, on `rows` unless said otherwise.
     """
@@ -184,6 +186,7 @@ CaveatCode = Literal[
     "shift",
     "leak",
     "check-failed",
+    "other-source",
     "not-asked",
     "none-within",
     "ms-unknown",
@@ -203,14 +206,17 @@ class Caveat(Record):
             ``labels-hide-success``, ``target-open``; ``looks``: how often these rows were judged
             (`rows`); ``shift``: a label that is far more, or less, common among the test rows
             (`shares`: of training and test rows); ``leak``: test rows that the training file held
-            too (`rows`); ``check-failed``: a gate; ``not-asked``: families that the study leaves
-            out; ``agreement``: the named one's answers are taken for right ones; ``none-within``:
-            the candidate that is nearest to the limits, which all break; ``ms-unknown``,
+            too (`rows`); ``check-failed``: a gate; ``other-source``: the named candidate, and the
+            source on which it loses most, over the margin for certain; ``not-asked``: families
+            that the study leaves out; ``agreement``: the named one's answers are taken for right
+            ones; ``none-within``: the candidate that is nearest to the limits, which all break;
+            ``ms-unknown``,
             ``usd-unknown``: the named candidate may break a limit, as its time or price is not
             known.
         names: candidates, models, families or gates.
         promised: the score that one such member promises with all training rows, where another
             learned from more.
+        lost: on a source.
     """
 
     code: CaveatCode
@@ -219,6 +225,7 @@ class Caveat(Record):
     shares: tuple[float, float] | None = None
     whole: int | None = None
     promised: Interval | None = None
+    lost: Interval | None = None
 
 
 class Verdict(Record):
@@ -295,6 +302,7 @@ class Decision(Record):
         document_drill: what candidates answer after facts in the documents changed; null without.
         personal: ids of the rows listed in this record whose text seems to hold personal data or a
             key; reports list these rows without their text.
+        payback: dollars a month by an API and on this machine; null unless both were measured.
         left_out: what was planned and not measured.
     """
 
@@ -319,6 +327,7 @@ class Decision(Record):
     personal: tuple[str, ...] = ()
     forecasts: tuple[CurveForecast, ...] = ()
     breakeven: tuple[Breakeven, ...] = ()
+    payback: Payback | None = None
     looks: int
     left_out: tuple[LeftOut, ...] = ()
     audit: Audit | None = None

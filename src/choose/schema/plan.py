@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from choose.schema.base import Record
+from choose.schema.costs import TokenPrices
 from choose.types import Candidate, Dataset, Trial
 
 # Shares of rows that exactly one of two candidates gets right: alike, usual, very unlike ones.
@@ -137,7 +138,14 @@ class Three(Record):
 
 
 class Wishes(Record):
-    """What a founder can say before any row is labelled; shares of 1, so 0.03 is three points."""
+    """What a founder can say before any row is labelled; shares of 1, so 0.03 is three points.
+
+    Attributes:
+        volume: answers needed a month.
+        tokens: of one request.
+        prices: of an API.
+        usd_per_hour: of the machine that would answer instead.
+    """
 
     classes: int
     gain: float
@@ -145,6 +153,10 @@ class Wishes(Record):
     minutes_per_label: float | None = None
     hourly_rate: float | None = None
     usd: float | None = None
+    volume: float | None = None
+    tokens: int | None = None
+    prices: TokenPrices | None = None
+    usd_per_hour: float | None = None
 
 
 class Affordable(Record):
@@ -153,6 +165,30 @@ class Affordable(Record):
     usd: float
     rows: int
     gain: float | None
+
+
+class Running(Record):
+    """What the answers of a month cost by an API and by a small classifier, and when labels pay.
+
+    Attributes:
+        api_usd: dollars a month for the API; null without its prices.
+        hours: machine hours a month in which a classifier computes.
+        machine_usd: dollars for these hours; null without a price of one.
+        always_usd: dollars for a machine that runs all month.
+        months: until the labels are paid back, counting hours of computing; null where that is not
+            known, or never.
+        months_always: the same on a machine that runs all month.
+        volume_for_a_year: answers a month that pay the labels back in a year, counting hours of
+            computing.
+    """
+
+    api_usd: float | None
+    hours: float
+    machine_usd: float | None
+    always_usd: float | None
+    months: float | None = None
+    months_always: float | None = None
+    volume_for_a_year: float | None = None
 
 
 class BeforeData(Record):
@@ -167,6 +203,8 @@ class BeforeData(Record):
     hours: Three
     usd: Three | None
     affordable: Affordable | None
+    tokens: int
+    running: Running | None = None
 
 
 # The first of the reasons for requests.

@@ -222,6 +222,21 @@ class Origin(Record):
     drop: Interval
 
 
+class SourceLoss(Record):
+    """One source: its rows, predicted after two fits on equally many rows.
+
+    `seen` is the accuracy after training on rows of all sources, `unseen` after training on those
+    of the others alone, `loss` the first minus the second, with an interval that holds for all
+    sources at once.
+    """
+
+    source: str
+    rows: int
+    seen: float
+    unseen: float
+    loss: Interval
+
+
 class NewClassPoint(Record):
     """What `examples` rows of a withheld class do.
 
@@ -341,13 +356,19 @@ class ViewPoint(Record):
 
 
 class Stability(Record):
-    """What happens when the question or the world changes."""
+    """What happens when the question or the world changes.
+
+    `source_loss` is what is lost on a source that no training row is from, over all `sources`, of
+    which the worst comes first.
+    """
 
     agreement: float | None = None
     temporal_drop: Interval | None = None
     new_class_recall: float | None = None
     old_class_loss: float | None = None
     origins: tuple[Origin, ...] = ()
+    source_loss: Interval | None = None
+    sources: tuple[SourceLoss, ...] = ()
     new_class: NewClass | None = None
     views: tuple[ViewPoint, ...] = ()
 

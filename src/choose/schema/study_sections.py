@@ -57,6 +57,11 @@ class DataSection(Settings):
     group_column: str | None = Field(
         default=None, description="Column of a group, such as the customer; a group is never split."
     )
+    source_column: str | None = Field(
+        default=None,
+        description="Column of the source, such as the customer or the channel: each is left out "
+        "in turn, to see what is lost on one that no training row is from.",
+    )
     documents: Annotated[str | None, Flag()] = Field(
         default=None,
         description="Documents that are ranked, or that questions are answered from: a folder of "
@@ -122,8 +127,7 @@ class TaskSection(Settings):
     )
 
     instruction: str | None = Field(
-        default=None,
-        description="Your own prompt: what a model should do with a text.",
+        default=None, description="What a model should do with a text, in every prompt."
     )
     names: Mapping[str, str] = Field(default={}, description="Readable names, by label.")
     descriptions: Mapping[str, str] = Field(

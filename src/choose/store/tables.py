@@ -59,6 +59,8 @@ def dataset_tables(dataset: Dataset) -> tuple[pl.DataFrame, dict[str, Any]]:
             pl.Series("fields", [_json(dict(e.fields)) for e in rows], dtype=pl.String),
             pl.Series("accepted", [_json(e.accepted) for e in rows], dtype=pl.String),
         )
+    if any(e.source for e in rows):
+        table = table.with_columns(pl.Series("source", [e.source for e in rows], dtype=pl.String))
     if any(e.evidence for e in rows):
         spans = [_json([list(span) for span in e.evidence]) for e in rows]
         table = table.with_columns(pl.Series("evidence", spans, dtype=pl.String))
@@ -96,6 +98,7 @@ def dataset_from(table: pl.DataFrame, facts: Mapping[str, Any]) -> Dataset:
             accepted=tuple(json.loads(more)) if (more := row.get("accepted")) else (),
             evidence=tuple(Span(*one) for one in json.loads(row.get("evidence") or "[]")),
             group=row["group"],
+            source=row.get("source"),
             timestamp=datetime.fromisoformat(row["timestamp"]) if row["timestamp"] else None,
         )
         for row in table.iter_rows(named=True)

@@ -77,6 +77,8 @@ ROLES = {"model": "model", "tune": "base", "encoder": "encoder"}
 
 # What no name of a candidate holds.
 _NO_SLASH = re.compile(r"[/\\]+")
+# The hyperparameter that a prompt of the user's fills.
+TEMPLATE = "template"
 
 # Hyperparameters that name models which can be held in 4 bits.
 _LARGE = ("model", "base")
@@ -149,6 +151,11 @@ def _sections(study: Study) -> tuple[CandidateSection, ...]:
     sections = study.candidates or tuple(
         CandidateSection(strategy=name) for name in default_strategies()
     )
+    own = prompts_of(study)
+    known = {section.name or section.strategy for section in sections}
+    taking = {section.strategy for section in own}
+    sections = tuple(s for s in sections if s.strategy not in taking or TEMPLATE in s.params)
+    sections += tuple(section for section in own if section.name not in known)
     named = {section.strategy for section in sections}
     # Figures of expensive candidates mean little without those of the baselines.
     missing = [name for name in available() if name not in named and _always_compared(name)]
@@ -171,6 +178,22 @@ def by_model(section: CandidateSection, models: Models) -> Iterator[CandidateSec
         yield section.model_copy(update={"name": name[:100], "model": spec})
 
 
+def prompts_of(study: Study) -> tuple[CandidateSection, ...]:
+    """Return a candidate for each prompt of the user's, of each strategy that takes one alone."""
+    if not study.models.prompt:
+        return ()
+    taking = [s for s in available() if _lacking(hyperparameters(s)) == [TEMPLATE]]
+    return tuple(
+        CandidateSection(
+            strategy=strategy,
+            name=f"own-{name}" if name in available() else name,
+            params={TEMPLATE: text},
+        )
+        for strategy in taking
+        for name, text in study.models.prompt.items()
+    )
+
+
 def _always_compared(strategy: str) -> bool:
     try:
         return traits(strategy)["always_compared"]
@@ -186,7 +209,11 @@ def _candidate(section: CandidateSection, models: Models, kind: str) -> Candidat
             raise StudyError(f"The candidate {name!r} has no use for {role!r}: {_takes(known)}.")
     from_roles = {ROLES[role]: spec for role, spec in roles.items() if ROLES[role] in known}
     usual = kind_settings(section.strategy, kind)
+    if TEMPLATE in known and models.prompt:  # a search starts from the first
+        from_roles[TEMPLATE] = next(iter(models.prompt.values()))
     params: Mapping[str, Any] = {**known, **usual, **from_roles, **section.params}
+    if _lacking(params) == [TEMPLATE]:
+        raise StudyError(f"The candidate {name!r} needs a prompt: --prompt FILE.")
     if lacking := _lacking(params):
         raise StudyError(
             f"The candidate {name!r} needs {', '.join(lacking)}: name it under [[candidates]] in "

@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, mo
 from choose.errors import did_you_mean
 from choose.formatting import clean
 from choose.models.endpoints.settings import Endpoint
+from choose.models.prompting.own_prompts import OwnPrompt, prompt_name, read_prompt
 from choose.schema.scorecard import LABEL_METRICS
 from choose.schema.study_sections import (
     AnswersSection,
@@ -31,7 +32,7 @@ Price = Annotated[float, Field(ge=0)]
 Rate = Annotated[float, BeforeValidator(share), Field(ge=0, lt=1)]
 Cost = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 View = Literal["typos"]
-ScenarioKind = Literal["inner", "time", "new-class"]
+ScenarioKind = Literal["inner", "time", "source", "new-class"]
 
 
 class Goal(Settings):
@@ -116,7 +117,7 @@ class Costs(Settings):
     hourly_rate: float | None = Field(
         default=None, ge=0, description="Dollars for an hour of labelling."
     )
-    usd_per_machine_hour: float | None = Field(
+    usd_per_machine_hour: Annotated[float | None, Flag("usd_per_hour")] = Field(
         default=None,
         ge=0,
         description="Dollars for an hour of the machine that trains and answers.",
@@ -124,7 +125,9 @@ class Costs(Settings):
     value_per_right_answer: float | None = Field(
         default=None, gt=0, description="Dollars that an avoided error is worth."
     )
-    volume_per_month: float | None = Field(default=None, gt=0, description="Answers a month.")
+    volume_per_month: Annotated[float | None, Flag("volume")] = Field(
+        default=None, gt=0, description="Answers a month, such as 100000 or 5000/day."
+    )
 
     @property
     def derives(self) -> bool:
@@ -215,7 +218,25 @@ class Specs(Settings):
 
 
 class Models(Specs):
-    """Model specs for every candidate that does not name its own."""
+    """Model specs for every candidate that does not name its own, and prompts of the user's."""
+
+    prompt: Annotated[Mapping[str, str], Flag()] = Field(
+        default={},
+        description="Your own prompt, a candidate beside the usual one: a text with {text} and "
+        "{labels}, a chat as JSON, or a file of promptfoo or DSPy; repeatable. In a study file: "
+        "files, or prompts by name.",
+    )
+
+    @field_validator("prompt", mode="before")
+    @classmethod
+    def _read(cls, given: object) -> object:
+        """Read files, so that a stored study holds the prompts themselves."""
+        files = [given] if isinstance(given, str) else given
+        if isinstance(files, list | tuple):
+            return {prompt_name(str(file)): read_prompt(str(file)) for file in files}
+        if not isinstance(given, Mapping):
+            return given
+        return {name: OwnPrompt.read(str(text)).dump() for name, text in given.items()}
 
 
 class CandidateSection(Specs):

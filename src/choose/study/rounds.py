@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 from choose.corpus import CONDITIONS
-from choose.data.scenarios import Pools, SplitSpec, new_class, of_class, origins
+from choose.data.scenarios import Pools, SplitSpec, new_class, of_class, origins, sources
 from choose.errors import StudyError, did_you_mean
 from choose.files import digest_rows
 from choose.schema.plan import COMPARISON, REPETITIONS, Job, Round
@@ -30,9 +30,10 @@ FIRST_ROWS, FIRST_ASKED = 250, 25
 
 CONTROLS, DRILLS = "controls with other passages", "documents that change"
 VIEWS, NOISE = "views", "added noise"
-INNER, DRIFT, NEW_CLASS = (
+INNER, DRIFT, SOURCE, NEW_CLASS = (
     "cross-validation inside the training pool",
     "drift over time",
+    "another source",
     "a new class",
 )
 WORDINGS = "other settings"
@@ -44,6 +45,7 @@ LATER = (
     VIEWS,
     NOISE,
     DRIFT,
+    SOURCE,
     NEW_CLASS,
     INNER,
     REPETITIONS,
@@ -215,14 +217,20 @@ class Planner:
                 scenario=Scenario(kind="inner", ask=POOL_ROWS, parts=INNER_PARTS),
                 folds=INNER_PARTS,
             )
-        for cut in origins(self.dataset) if chosen is None or "time" in chosen else ():
-            past = Scenario(kind="time", ask=SLICE_ROWS, cut=cut)
-            yield Point(DRIFT, scenario=past, folds=1)
+        apart = [
+            *((DRIFT, Scenario(kind="time", cut=cut)) for cut in origins(self.dataset)),
+            *(
+                (SOURCE, Scenario(kind="source", label=name, learns_from="others"))
+                for name in sources(self.dataset)
+            ),
+        ]
+        for part, scenario in apart:
+            if chosen is not None and scenario.kind not in chosen:
+                continue
+            yield Point(part, scenario=replace(scenario, ask=SLICE_ROWS), folds=1)
             if cls.learns:
-                any_time = Scenario(
-                    kind="time", ask=SLICE_ROWS, cut=cut, learns_from="any", parts=SLICE_PARTS
-                )
-                yield Point(DRIFT, scenario=any_time, folds=SLICE_PARTS)
+                both = replace(scenario, ask=SLICE_ROWS, learns_from="any", parts=SLICE_PARTS)
+                yield Point(part, scenario=both, folds=SLICE_PARTS)
         for scenario in self._withheld if chosen is None or "new-class" in chosen else ():
             if cls.learns or not scenario.examples:
                 yield Point(NEW_CLASS, scenario=scenario)
@@ -320,7 +328,7 @@ def noise_scenarios(grid: Grid) -> list[Scenario]:
 
 def named_parts(grid: Grid) -> frozenset[str]:
     """Return the parts that a study names, in which slow candidates take part too."""
-    scenarios = (INNER, DRIFT, NEW_CLASS)
+    scenarios = (INNER, DRIFT, SOURCE, NEW_CLASS)
     named = (
         (grid.views, (VIEWS,)),
         (grid.noise, (NOISE,)),

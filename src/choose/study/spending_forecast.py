@@ -15,7 +15,7 @@ from choose.models.endpoints.ledger import token_cost
 from choose.models.endpoints.settings import Endpoint
 from choose.schema.plan import COMPARISON, ONCE, REPETITIONS, Bill, Job, Spending
 from choose.strategy import Puts, Searches, SendsPassages, build, hyperparameters
-from choose.study.candidates import endpoints_of
+from choose.study.candidates import TEMPLATE, endpoints_of
 from choose.study.rounds import CONTROLS, DRILLS, NOISE, VIEWS, WORDINGS
 from choose.tasks.answering import corpus_of
 from choose.types import Candidate, Dataset, Example
@@ -43,7 +43,7 @@ class Request(NamedTuple):
     """A test row, the demonstrations in its prompt, the token limit of a text, and why it is sent.
 
     `part` is one of the reasons that the user reads before consenting. `passages` are shown with
-    the row, of at most `words` words.
+    the row, of at most `words` words; `told` are tokens of a prompt of the user's.
     """
 
     id: str
@@ -52,6 +52,7 @@ class Request(NamedTuple):
     part: str = ONCE
     passages: int = 0
     words: int = WORDS
+    told: int = 0
 
 
 def spending_of(
@@ -100,6 +101,7 @@ def _count_job(
     strategy = build(trial.strategy, seed=trial.seed, **trial.params)
     shown = strategy.shows(pools.dataset.task) if isinstance(strategy, Puts) else 0
     most = (hyperparameters(trial.strategy) | dict(trial.params)).get("max_tokens") or inf
+    told = _tokens(str(trial.params.get(TEMPLATE) or ""))
     read, words = strategy.passages() if isinstance(strategy, SendsPassages) else (0, WORDS)
     place = pools.of(trial)
     asked = 0
@@ -119,12 +121,12 @@ def _count_job(
         for id in ids:
             # An equal request is sent once, for the first part that needs it.
             given = {NOTHING: 0, GOLD: min(1, read)}.get(view, read)
-            request = Request(id, shown, most, part, given, words)
+            request = Request(id, shown, most, part, given, words, told)
             requests.setdefault((*how, view, repeat, id), request)
     rows.update(place.questions[: job.ask or None])
     for number in range(asked):
         id = place.pool[number % len(place.pool)].id
-        request = Request(id, shown, most, SEARCH, read, words)
+        request = Request(id, shown, most, SEARCH, read, words, told)
         requests.setdefault((*how, SEARCH, number), request)
     if shown or asked:
         rows.update(e.id for e in place.pool)
@@ -173,8 +175,8 @@ def _tokens_of(requests: Sequence[Request], dataset: Dataset) -> tuple[float, fl
         for most in {request.most for request in requests}
     }
     read = sum(
-        fixed + min(texts[id], most) + shown * (means[most] + label + 2 * MESSAGE_TOKENS)
-        for id, shown, most, *_ in requests
+        fixed + told + min(texts[id], most) + shown * (means[most] + label + 2 * MESSAGE_TOKENS)
+        for id, shown, most, *_, told in requests
     )
     passages = Counter[int]()
     for request in requests:

@@ -15,7 +15,6 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from choose.errors import StudyError, did_you_mean
-from choose.files import read_text
 from choose.models.endpoints.providers import endpoint_settings, is_usual, with_providers
 from choose.schema.study_sections import FILES, Flag
 from choose.study.config import CandidateSection, Specs, Study
@@ -213,10 +212,10 @@ def only(study: Study, names: Sequence[str]) -> Study:
 
     ``all`` means the study's candidates and every strategy that runs without -s.
     """
-    known = {c.name or c.strategy: c for c in study.candidates}
-    if ALL in names:
-        from choose.study.candidates import default_strategies
+    from choose.study.candidates import default_strategies, prompts_of
 
+    known = {c.name or c.strategy: c for c in (*study.candidates, *prompts_of(study))}
+    if ALL in names:
         own = [name for name, c in known.items() if c != CandidateSection(strategy=name)]
         more = [name for name in names if name not in (ALL, *default_strategies())]
         names = (*own, *default_strategies(), *more) if own or more else ()
@@ -248,7 +247,7 @@ def _located(settings: dict[str, Any], folder: Path) -> dict[str, Any]:
         return [_place(one, folder) for one in value] if several else _place(value, folder)
 
     found = dict(settings)
-    for name, keys in (("data", FILES), ("models", MODELS)):
+    for name, keys in (("data", FILES), ("models", (*MODELS, "prompt"))):
         if name in settings:
             found[name] = located(settings[name], keys)
     if (metric := _code_in(settings)) is not None:
@@ -408,11 +407,6 @@ def _typed(text: str, name: str, annotation: str) -> Any:
     if "tuple[" in annotation:
         parts = [part.strip() for part in text.strip("[]").split(",")]
         return [_number(part, annotation) for part in parts if part]
-    if name == "instruction" and text.startswith("@"):
-        try:
-            return read_text(Path(text[1:])).strip()
-        except ValueError as error:
-            raise StudyError(f"{shown(text[1:])} cannot be read: it is no UTF-8.") from error
     return _number(text, annotation)
 
 

@@ -1,4 +1,4 @@
-"""From how many answers on a candidate that costs more to train pays for itself."""
+"""From how many answers on a candidate that costs more pays for itself, and when labels do."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from itertools import combinations
 from math import hypot
 
 from choose.judge.decision.contenders import Contenders
-from choose.judge.measures.cost_sheet import AnswerCost
+from choose.judge.evidence import CandidateInfo
+from choose.judge.measures.cost_sheet import AnswerCost, label_usd
 from choose.judge.stats.intervals import Estimate
 from choose.judge.stats.paired import Difference
 from choose.schema.base import Interval
-from choose.schema.costs import MONTHS, Breakeven, Requests
+from choose.schema.costs import MONTHS, Breakeven, Payback, Requests
 
 YEAR = "answers of a year"
 
@@ -134,3 +135,42 @@ def _record(a: str, b: str, at: Balance) -> Breakeven:
         probability=at.probability,
         net_usd=Interval.of(at.net, YEAR),
     )
+
+
+def payback_of(contenders: Contenders, named: str) -> Payback | None:
+    """Return what a month costs by an API and on this machine; None unless both were measured.
+
+    Args:
+        contenders: the candidates.
+        named: the candidate to use, which stands for its side.
+    """
+    infos = [contenders.panel[name].info for name in contenders.names]
+    learning = [i for i in infos if i.learns and not (_bought(i) or i.given or i.floor)]
+    sides = [[i.name for i in side] for side in (filter(_bought, infos), learning)]
+    if not all(sides):
+        return None
+    api, own = (
+        named if named in side else max(side, key=contenders.levels.__getitem__) for side in sides
+    )
+    rule, labels = contenders.rule, contenders.panel[own].pool
+    answers, volume = [contenders.costs[name].answer for name in (api, own)], rule.volume_per_month
+    usd = [None if a is None or volume is None else volume * a.value for a in answers]
+    known = {"volume": volume, "usd_per_million": answers[0], "usd_per_hour": answers[1]}
+    price, months = label_usd(labels, rule), None
+    if usd[0] is not None and usd[1] is not None and price is not None and usd[0] > usd[1]:
+        months = price / (usd[0] - usd[1])
+    return Payback(
+        api=api,
+        own=own,
+        api_usd=usd[0],
+        own_usd=usd[1],
+        labels=labels,
+        labels_usd=price,
+        months=months,
+        missing=tuple(name for name, value in known.items() if value is None),
+    )
+
+
+def _bought(info: CandidateInfo) -> bool:
+    """Return whether each answer of a candidate is paid for to somebody else."""
+    return info.remote or (info.given and info.usd_per_1k is not None)

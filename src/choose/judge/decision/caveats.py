@@ -14,6 +14,7 @@ from choose.judge.decision.label_gates import LABELS_CLEAN_ENOUGH, may_hide_succ
 from choose.judge.decision.rule import Case
 from choose.judge.evidence import strong
 from choose.judge.measures.cost_sheet import answer_ms
+from choose.judge.measures.drift_and_new_class import losses_by_source
 from choose.judge.scores.promised_score import promised_score
 from choose.judge.stats.two_way import independent_rows
 from choose.schema.decision import Caveat, Gate
@@ -47,6 +48,7 @@ def _caveats(case: Case, gates: Sequence[Gate], looks: int) -> Iterator[Caveat]:
         yield Caveat(code="may-have-seen", names=warned)
     if failed := tuple(g.name for g in gates if g.name in _SOUND and g.status == "fail"):
         yield Caveat(code="check-failed", names=failed)
+    yield from _other_source(case)
     if (shift := case.shift) is not None:
         yield Caveat(code="shift", names=(shift.label,), shares=(shift.training, shift.test))
     if case.leaked:
@@ -84,6 +86,13 @@ def _limits_unknown(case: Case) -> Iterator[Caveat]:
     usd = case.contenders.costs[case.name].record.usd_per_1k
     if rule.max_usd_per_1k is not None and usd is None:
         yield Caveat(code="usd-unknown", names=(case.name,))
+
+
+def _other_source(case: Case) -> Iterator[Caveat]:
+    """Yield the source on which the named candidate certainly loses most, over the margin."""
+    sources = losses_by_source(case.contenders.panel[case.name])
+    for one in [one for one in sources if (one.loss.low or 0.0) > case.margin][:1]:
+        yield Caveat(code="other-source", names=(case.name, one.source), lost=one.loss)
 
 
 def _part_of_labels(case: Case) -> Iterator[Caveat]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from choose.judge.decision.contenders import best_of
 from choose.judge.decision.rule import Case
 from choose.judge.measures.build_scorecard import settings_of
+from choose.judge.measures.drift_and_new_class import drop_of, losses_by_source
 from choose.judge.measures.text_metrics import leads_by_other_metrics
 from choose.judge.scores.family_comparison import FamilyComparison
 from choose.judge.scores.paired_comparison import compare, other_pool
@@ -31,9 +32,25 @@ def _remarks(case: Case) -> Iterator[Remark]:
     yield from other_metric(case)
     if case.long_answers is not None and case.splits:
         yield Remark(code="long-answers")
+    yield from _other_source(case)
     yield from _margin(case)
     yield from _fewer_labels(case)
     yield from _settings(case)
+
+
+def _other_source(case: Case) -> Iterator[Remark]:
+    """Yield what the named candidate loses on a source that it has not seen, with the worst one."""
+    candidate = case.contenders.panel[case.name]
+    loss, sources = drop_of(candidate, "source"), losses_by_source(candidate)
+    if loss is not None and sources:
+        yield Remark(
+            code="other-source",
+            names=(case.name,),
+            what=sources[0].source,
+            share=-sources[0].loss.value,
+            value=Interval.of(loss.negated()),
+            rows=loss.rows,
+        )
 
 
 def _coarse(case: Case) -> Iterator[Remark]:

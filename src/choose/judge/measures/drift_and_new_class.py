@@ -1,6 +1,9 @@
-"""What time changes: accuracy on later rows after training on earlier ones, and new classes."""
+"""What changes with time and with the source: later rows, rows of another source, new classes."""
 
 from __future__ import annotations
+
+from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 
@@ -14,18 +17,22 @@ from choose.judge.scores.paired_comparison import (
 from choose.judge.scores.score_tables import CandidateScores, ScoreTable
 from choose.judge.stats.paired import Difference
 from choose.judge.stats.two_way import answered, two_way
-from choose.schema.scorecard import NewClass, NewClassPoint, Origin
+from choose.schema.scorecard import NewClass, NewClassPoint, Origin, SourceLoss
+from choose.types import Run
+
+Kind = Literal["time", "source"]
 
 
-def drop_of(candidate: CandidateScores) -> Difference | None:
+def drop_of(candidate: CandidateScores, kind: Kind = "time") -> Difference | None:
     """Return accuracy after training on rows of any time minus that after earlier rows.
 
+    Of ``source`` it is that after rows of all sources minus that after rows of the others.
     Paired: the same test rows at every cut, after fits on the same number of rows. There is one
     past only, but another one of its size would give another fit: a side that was fitted once is
     taken to vary as fits on rows of any time do, or, where these were not repeated either, as is
     assumed of candidates.
     """
-    any_time, past = _sides(candidate)
+    any_time, past = _sides(candidate, kind)
     if any_time is None or past is None:
         return None
     return accuracy_loss(any_time, past, assumed=_assumed(candidate, any_time, past))
@@ -38,7 +45,7 @@ def origins_of(candidate: CandidateScores) -> tuple[Origin, ...]:
 
 
 def _origin(candidate: CandidateScores, cut: float) -> Origin | None:
-    any_time, past = _sides(candidate, cut)
+    any_time, past = _sides(candidate, "time", cut)
     if any_time is None or past is None:
         return None
     both = np.asarray(answered(any_time.right) & answered(past.right), dtype=np.bool_)
@@ -56,29 +63,66 @@ def _origin(candidate: CandidateScores, cut: float) -> Origin | None:
     )
 
 
+def losses_by_source(candidate: CandidateScores) -> tuple[SourceLoss, ...]:
+    """Return what it loses on each source that no training row is from, the worst first.
+
+    The worst is the largest of several, so all intervals hold together (Bonferroni).
+    """
+    names = {r.trial.scenario.label for r in candidate.scenario_runs if _of(r, "source")}
+    found = []
+    for name in sorted(names):
+        seen, unseen = _sides(candidate, "source", name)
+        if seen is None or unseen is None:
+            continue
+        loss = accuracy_loss(seen, unseen, assumed=_assumed(candidate, seen, unseen))
+        both = np.asarray(answered(seen.right) & answered(unseen.right), dtype=np.bool_)
+        before, after = accuracy_on(seen, both), accuracy_on(unseen, both)
+        if loss is not None and before is not None and after is not None:
+            low, high = loss.bounds(1 - 0.05 / len(names))
+            found.append(
+                SourceLoss(
+                    source=name,
+                    rows=loss.rows,
+                    seen=before[0].value,
+                    unseen=after[0].value,
+                    loss=interval_of(replace(loss, low=low, high=high)),
+                )
+            )
+    return tuple(sorted(found, key=lambda one: -one.loss.value))
+
+
+def _of(run: Run, kind: Kind) -> bool:
+    return run.trial.scenario.kind == kind
+
+
 def _sides(
-    candidate: CandidateScores, cut: float | None = None
+    candidate: CandidateScores, kind: Kind, place: float | str | None = None
 ) -> tuple[ScoreTable | None, ScoreTable | None]:
-    """Return the answers after learning from any time and from the past, at one cut or all.
+    """Return the answers after learning from any rows and from the one side, at a place or all.
 
     A candidate that learns nothing answers once for both.
     """
 
-    def side(name: str) -> ScoreTable | None:
+    def side(any_rows: bool) -> ScoreTable | None:
         return scenario_table(
-            candidate, lambda s: s.kind == "time" and s.learns_from == name and cut in (None, s.cut)
+            candidate,
+            lambda s: (
+                s.kind == kind
+                and (s.learns_from == "any") is any_rows
+                and place in (None, s.cut if kind == "time" else s.label)
+            ),
         )
 
-    past = side("past")
-    return side("any") or (None if candidate.info.learns else past), past
+    past = side(False)
+    return side(True) or (None if candidate.info.learns else past), past
 
 
 def _assumed(candidate: CandidateScores, any_time: ScoreTable, past: ScoreTable) -> float:
     """Return the variance that one fit a side leaves unseen."""
     if not candidate.info.learns:
         return 0.0
-    cuts = {run.trial.scenario.cut for run in past.runs}
-    variance = ASSUMED_SD**2 / len(cuts)
+    fits = {(run.trial.scenario.cut, run.trial.scenario.label) for run in past.runs}
+    variance = ASSUMED_SD**2 / len(fits)
     if any_time.block.shape[1] > 1:
         parts = two_way(any_time.block, any_time.rows.clusters_of(any_time.complete))
         # Not freed from the residual: with few repetitions the difference is often 0.

@@ -346,14 +346,14 @@ def _of_one(
         return model, {}
     if not model or model.startswith(PREFIX):
         raise StudyError("--base-url needs --model with the model's name as the server calls it.")
-    section = {"base_url": base_url, "api_key_env": api_key_env, **_prices(prices)}
+    section = {"base_url": base_url, "api_key_env": api_key_env, **token_prices(prices)}
     given = {key: value for key, value in section.items() if value is not None}
     if named:
         return model, {model: given} if given else {}
     return f"{PREFIX}{model}", {model: {**given, "model": model}}
 
 
-def _prices(text: str | None) -> dict[str, float]:
+def token_prices(text: str | None) -> dict[str, float]:
     """Read ``IN,OUT`` or ``IN,CACHED,OUT``, dollars for a million tokens."""
     if text is None:
         return {}

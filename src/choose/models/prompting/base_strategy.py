@@ -69,7 +69,7 @@ def _endpoint_prompter(
     from choose.models.prompting.endpoint_prompter import EndpointPrompter, RequestFormat
     from choose.models.prompting.prompts import chat_messages
 
-    wording = wording_of(task, settings.wording, as_json=True)
+    wording = wording_of(task, settings.wording, True, settings.template)
     request_format = RequestFormat(
         model=settings.model,
         messages=lambda accepts, turns: chat_messages(task, wording, accepts, turns),
@@ -142,6 +142,7 @@ class PromptedStrategy:
     wording: str
     calibrate: bool
     max_tokens: int
+    template: str = ""
     prompter: Prompter
 
     def weights(self) -> str:
@@ -154,7 +155,8 @@ class PromptedStrategy:
 
     def prompt(self, task: Task) -> str:
         """Return what the model reads, with placeholders for what differs between rows."""
-        wording = wording_of(task, self.wording, endpoint_name(self.model) is not None)
+        as_json = endpoint_name(self.model) is not None
+        wording = wording_of(task, self.wording, as_json, self.template)
         return prompt_preview(task, wording, self._demonstrations_note(task))
 
     def prepare(self) -> None:
@@ -204,6 +206,7 @@ class PromptedStrategy:
             wording=self.wording,
             calibrate=self.calibrate,
             max_tokens=self.max_tokens,
+            template=self.template,
         )
 
     def _demonstrations_note(self, task: Task) -> str:

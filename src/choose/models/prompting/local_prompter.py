@@ -54,7 +54,7 @@ class LocalPrompts:
     ) -> None:
         self.settings, self.task, self.reserve = settings, task, reserve
         self.lm = load_causal(settings.model)
-        self.wording = wording_of(task, settings.wording)
+        self.wording = wording_of(task, settings.wording, template=settings.template)
         self.opening = opening_messages(task, self.wording, self.lm.template.system)
         self.cut_ids: set[str] = set()
         self.shortened_ids: set[str] = set()

@@ -1,8 +1,9 @@
 """Choose how a model is prompted, on training rows that no prompt shows.
 
 The search is greedy: one thing after another is varied (the demonstrations, then the wording, then
-the descriptions), and the best setting so far stays. Questions are counted, and end at stated
-limits.
+the descriptions), and the best setting so far stays. At last the model rewrites the prompt from
+rows that it got wrong, and what gains on the other rows is kept (as GEPA does, Agrawal et al.
+2025). Questions are counted, and end at stated limits.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import numpy as np
 
 from choose.data.duplicates import clusters_of, index_texts
 from choose.data.stratify import hold_out, strata_of
+from choose.formatting import plural
 from choose.models.prompting.base_strategy import prompter_for
 from choose.models.prompting.local_prompter import (
     Calibration,
@@ -22,9 +24,16 @@ from choose.models.prompting.local_prompter import (
     fit_calibration,
     fit_weighted_calibration,
 )
-from choose.models.prompting.prompts import WORDINGS, Prompter, PromptSettings
+from choose.models.prompting.own_prompts import OwnPrompt
+from choose.models.prompting.prompts import (
+    WORDINGS,
+    Prompter,
+    PromptSettings,
+    as_own,
+    wording_of,
+)
 from choose.models.prompting.search_budget import SearchBudget, SearchStopped
-from choose.models.prompting.written_descriptions import described
+from choose.models.prompting.written_descriptions import described, rewritten
 from choose.schema.scorecard import name_of
 from choose.types import Counts, Example, Floats, Task
 
@@ -34,6 +43,9 @@ FEWEST_ROWS, FEWEST_ASKED = 20, 10
 # Parts of the rows for calibrations, which are scored on rows that they were not fitted to; there
 # are as many clusters of rows at least.
 PARTS = 5
+
+# Rows with wrong answers that a model sees when it rewrites a prompt.
+SHOWN_ERRORS = 6
 
 USUAL, FITTED = "as usual", "fitted calibration"
 CALIBRATIONS: Mapping[str, Callable[[Floats, Sequence[int]], Calibration]] = {
@@ -77,11 +89,12 @@ def parts_of(task: Task, pool: Sequence[Example], asked: int) -> Parts | None:
 
 @dataclass(frozen=True, slots=True)
 class PromptSetting:
-    """A wording, the number of a draw of demonstrations (0: none), and whose descriptions."""
+    """A wording or a prompt instead, the number of a draw (0: none), and whose descriptions."""
 
     draw: int = 0
     wording: str = "labels"
     written: bool = False
+    template: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,14 +103,16 @@ class Measured:
 
     Attributes:
         prompter: what asked.
-        scores: the mean score by calibration.
+        scores: (rows,) by calibration.
         likelihood: the mean log-probability of the right labels, by which equals are ranked.
+        outputs: the answers, by calibration.
         logprobs: (rows, labels) before calibration, where a local model gives them.
     """
 
     prompter: Prompter
-    scores: Mapping[str, float]
+    scores: Mapping[str, Floats]
     likelihood: Mapping[str, float]
+    outputs: Mapping[str, Sequence[str | None]]
     logprobs: Floats | None = None
 
 
@@ -106,6 +121,8 @@ class PromptSearch:
 
     Attributes:
         draws: demonstrations, by draw; the first is empty.
+        usual: where the search begins.
+        rewritten: prompts that the model wrote from errors, and how many of them were kept.
         known: what was measured, in order; the usual setting first.
         stopped: why the search ended early; empty if it did not.
     """
@@ -121,35 +138,76 @@ class PromptSearch:
     ) -> None:
         self.settings, self.task, self.pool, self.parts = settings, task, pool, parts
         self.draws, self.budget = [(), *draws], budget
+        self.usual = PromptSetting(template=settings.template)
         self.known: dict[PromptSetting, Measured] = {}
+        self.rewritten = self.kept = 0
         self.stopped = ""
         self._described: Task | None = None
 
-    def run(self, describe: bool) -> tuple[PromptSetting, str]:
-        """Return the best setting and calibration; `describe` lets the model write descriptions."""
-        usual = PromptSetting()
+    def run(self, describe: bool, rewrites: int = 0) -> tuple[PromptSetting, str]:
+        """Return the best setting and calibration.
+
+        Args:
+            describe: whether the model writes descriptions.
+            rewrites: how often it rewrites the prompt.
+        """
+        best: tuple[PromptSetting, str] | None = None
         try:
-            self.measure(usual)
+            self.measure(self.usual)
             for draw in range(1, len(self.draws)):
-                self.measure(replace(usual, draw=draw))
-            best, _ = self.best()
+                self.measure(replace(self.usual, draw=draw))
+            setting, _ = self.best()
             for wording in WORDINGS:
-                self.measure(replace(best, wording=wording))
-            best, _ = self.best()
+                self.measure(replace(setting, wording=wording, template=""))
+            setting, _ = self.best()
             if describe:
-                self.measure(replace(best, written=True))
+                self.measure(replace(setting, written=True))
+            best = self.best()
+            for _ in range(rewrites):
+                best = self.rewrite(best)
         except SearchStopped as stop:
             self.stopped = str(stop)
-        return self.best() if self.known else (usual, USUAL)
+        return best or (self.best() if self.known else (self.usual, USUAL))
 
     def best(self) -> tuple[PromptSetting, str]:
         """Return the setting and the calibration with the highest score; of equals the first."""
         ranks = {
-            (setting, how): (round(score, 9), round(found.likelihood[how], 9))
+            (setting, how): (round(float(scores.mean()), 9), round(found.likelihood[how], 9))
             for setting, found in self.known.items()
-            for how, score in found.scores.items()
+            for how, scores in found.scores.items()
         }
         return max(ranks, key=ranks.__getitem__)
+
+    def rewrite(self, best: tuple[PromptSetting, str]) -> tuple[PromptSetting, str]:
+        """Return a prompt that the model rewrote from errors; the best one if that gains nothing.
+
+        Errors are those of every other cluster of rows; the gain is that on the rows between.
+
+        Raises:
+            SearchStopped: if that would exceed a limit.
+        """
+        setting, how = best
+        found, others = self.known[setting], self.parts.clusters % 2 == 1
+        wrong = np.flatnonzero((found.scores[how] < 1) & ~others).tolist()
+        if not wrong or not others.any():
+            return best
+        task = self.task_of(setting.written)
+        template = setting.template or as_own(task, wording_of(task, setting.wording)).dump()
+        errors = [(self.parts.asked[place], found.outputs[how][place]) for place in wrong]
+        # Another part of them each time.
+        errors = [*errors[self.rewritten * SHOWN_ERRORS :], *errors][:SHOWN_ERRORS]
+        try:
+            new = rewritten(task, OwnPrompt.read(template), errors, self.settings, self.budget)
+        except ValueError:  # no prompt
+            return best
+        self.rewritten += 1
+        changed = replace(setting, template=new.dump())
+        measured = self.measure(changed).scores
+        again = max(measured, key=lambda name: float(measured[name][others].mean()))
+        if float((measured[again] - found.scores[how])[others].mean()) <= 0:
+            return best
+        self.kept += 1
+        return changed, again
 
     def measure(self, setting: PromptSetting) -> Measured:
         """Ask all rows with a setting, once.
@@ -158,7 +216,7 @@ class PromptSearch:
             SearchStopped: if that would exceed a limit.
         """
         if setting not in self.known:
-            settings = replace(self.settings, wording=setting.wording)
+            settings = replace(self.settings, wording=setting.wording, template=setting.template)
             prompter = prompter_for(
                 settings, self.task_of(setting.written), self.pool, self.draws[setting.draw]
             )
@@ -195,13 +253,23 @@ class PromptSearch:
                 f"Prompt: {described}.",
                 f"The search compared nothing, for {self.budget.cost}.{ended}",
             ]
-        best, usual = (max(self.known[one].scores.values()) for one in (setting, PromptSetting()))
+        best, usual = (
+            max(float(scores.mean()) for scores in self.known[one].scores.values())
+            for one in (setting, self.usual)
+        )
+        rewriting = ""
+        if self.rewritten:
+            times = plural(self.rewritten, "time")
+            rewriting = (
+                f" The model rewrote the prompt {times} from rows that it got wrong; {self.kept} "
+                "gained on others."
+            )
         metric = "accuracy" if self.task.labels else name_of(self.task.metrics[0])
         return [
             f"Prompt: {described}.",
             f"The search compared {len(self.known)} settings on {len(self.parts.asked)} training "
             f"rows: {metric} {best:.3f}, too high as the best of several, the usual prompt "
-            f"{usual:.3f}, for {self.budget.cost}.{ended}",
+            f"{usual:.3f}, for {self.budget.cost}.{ended}{rewriting}",
         ]
 
     def _truth(self) -> list[int]:
@@ -214,15 +282,16 @@ class PromptSearch:
             logprobs = prompter.score(items).logprobs
         self.budget.cached_seconds += prompter.cached_seconds
         truth, part = np.array(self._truth()), self.parts.clusters % PARTS
-        scores, likelihood = {}, {}
+        scores, likelihood, outputs = {}, {}, {}
         for how, fit in CALIBRATIONS.items():
             found = np.empty_like(logprobs)
             for number in np.unique(part):
                 rows = part == number
                 found[rows] = fit(logprobs[~rows], truth[~rows].tolist())(logprobs[rows])
-            scores[how] = float((found.argmax(axis=1) == truth).mean())
+            scores[how] = np.asarray(found.argmax(axis=1) == truth, dtype=np.float64)
             likelihood[how] = float(found[np.arange(len(truth)), truth].mean())
-        return Measured(prompter, scores, likelihood, logprobs)
+            outputs[how] = [self.task.labels[code] for code in found.argmax(axis=1)]
+        return Measured(prompter, scores, likelihood, outputs, logprobs)
 
     def _answered(self, prompter: Prompter) -> Measured:
         """Score answers; what a prompter chooses on these rows suits all settings alike."""
@@ -241,4 +310,4 @@ class PromptSearch:
             self.task.score(output, row.targets)[metric]
             for output, row in zip(outputs, rows, strict=True)
         ]
-        return Measured(prompter, {USUAL: float(np.mean(scores))}, {USUAL: 0.0})
+        return Measured(prompter, {USUAL: np.array(scores)}, {USUAL: 0.0}, {USUAL: outputs})

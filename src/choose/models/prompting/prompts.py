@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Protocol
 
 from choose.errors import StrategyError, did_you_mean
 from choose.models.endpoints.handshake import Capabilities, Message
+from choose.models.prompting.own_prompts import LABELS, TEXT, OwnPrompt
 from choose.tasks.answering import NO_ANSWER, Briefly, one_line
 from choose.tasks.extraction import as_text, parse
 from choose.tasks.multilabel import Multilabel, judged_set, names_of
@@ -30,12 +31,16 @@ class Turn(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Wording:
-    """How a task is worded: the instruction, the line before the labels, and around each text."""
+    """How a task is worded: the instruction, the line before the labels, and around each text.
+
+    `own` are the messages before any text of a prompt of the user's, which replace the first two.
+    """
 
     opening: str
     listing: str = ""
     before: str = ""
     after: str = ""
+    own: tuple[tuple[str, str], ...] | None = None
 
 
 WORDINGS: Mapping[str, Wording] = MappingProxyType(
@@ -126,8 +131,17 @@ def field_types(task: Task) -> dict[str, str]:
     return dict(task.facts().get("fields", {}))
 
 
-def wording_of(task: Task, name: str, as_json: bool = False) -> Wording:
-    """Return a wording in the form for the task's answers; sets of labels may be JSON lists."""
+def wording_of(task: Task, name: str, as_json: bool = False, template: str = "") -> Wording:
+    """Return a wording in the form for the task's answers; sets of labels may be JSON lists.
+
+    A `template`, as `OwnPrompt.dump` writes it, is taken as it is.
+    """
+    if template:
+        listed = _listed(task).removesuffix(".")
+        *before, (_, last) = OwnPrompt.read(template).messages
+        start, _, end = (part.replace(LABELS, listed) for part in last.partition(TEXT))
+        own = tuple((role, content.replace(LABELS, listed)) for role, content in before)
+        return Wording("", before=start, after=end, own=own)
     if task.labels:
         return WORDINGS[name]
     if isinstance(task, Multilabel):
@@ -166,6 +180,9 @@ def _listed(task: Task) -> str:
     return "".join(lines)
 
 
+# What follows an instruction that the user gives.
+_UNDERSTOOD = ("assistant", "Understood.")
+
 # How the type of a field is put to a model.
 _TYPES = {"date": "date, as 2025-01-31", "list": "list of texts"}
 
@@ -203,8 +220,14 @@ def opening_messages(task: Task, wording: Wording, system: bool) -> list[tuple[s
 
     Without `system`, for templates that reject that role, the user gives the instruction.
     """
+    if wording.own is not None:
+        turns: list[tuple[str, str]] = []
+        for role, content in wording.own:
+            taken = role == "system" and not system
+            turns += [("user", content), _UNDERSTOOD] if taken else [(role, content)]
+        return turns
     text = instruction(task, wording)
-    return [("system", text)] if system else [("user", text), ("assistant", "Understood.")]
+    return [("system", text)] if system else [("user", text), _UNDERSTOOD]
 
 
 def turn_messages(wording: Wording, turn: Turn) -> list[tuple[str, str]]:
@@ -293,12 +316,13 @@ def judged_answer(task: Task, text: str, cut: bool) -> tuple[str | None, Status]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PromptSettings:
-    """The hyperparameters that prompting strategies share."""
+    """The hyperparameters that prompting strategies share; a `template` replaces the wording."""
 
     model: str
     wording: str
     calibrate: bool
     max_tokens: int
+    template: str = ""
 
     def __post_init__(self) -> None:
         """Validate the wording and `max_tokens`."""
@@ -309,6 +333,18 @@ class PromptSettings:
             )
         if self.max_tokens < 1:
             raise StrategyError(f"max_tokens is {self.max_tokens}; it must be at least 1.")
+
+
+def as_own(task: Task, wording: Wording) -> OwnPrompt:
+    """Return a wording of the usual prompt as one with places for the row and the labels."""
+    told = [(task.instruction or wording.opening).strip()]
+    if isinstance(task, Briefly):
+        told.append(task.guidance())
+    elif wording.listing:
+        told.append(f"{wording.listing} {LABELS}")
+    return OwnPrompt(
+        (("system", "\n".join(told)), ("user", f"{wording.before}{TEXT}{wording.after}"))
+    )
 
 
 class Prompter(Protocol):

@@ -1,4 +1,4 @@
-"""What a model writes of a task: descriptions of labels and fields, or the instruction itself.
+"""What a model writes of a task: descriptions of labels and fields, the instruction, a prompt.
 
 They are written from labelled rows, once a search (Zhou et al. 2023, arXiv 2211.01910, let a model
 write instructions so). Whether they help is measured like everything else that is tried.
@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from choose.models.prompting.base_strategy import prompter_for
+from choose.models.prompting.own_prompts import LABELS, OwnPrompt
 from choose.models.prompting.prompts import PromptSettings, field_types, single_line
 from choose.models.prompting.search_budget import SearchBudget
 from choose.tasks.extraction import as_text, parse
@@ -39,6 +40,40 @@ _ANSWER = (
     "Each text below was answered as somebody had been told to. Write what they had been told, in "
     "one or two sentences, and nothing else."
 )
+
+_PROMPT = (
+    "Below are a prompt for a language model and texts that the model answered wrongly with it. "
+    f"Write a better prompt: keep what is right, add what the errors show in general, and keep "
+    f"{LABELS} where the possible answers belong. Write the prompt and nothing else."
+)
+
+# Words of a prompt that is rewritten, at most.
+PROMPT_WORDS = 250
+
+
+def rewritten(
+    task: Task,
+    prompt: OwnPrompt,
+    errors: Sequence[tuple[Example, str | None]],
+    settings: PromptSettings,
+    budget: SearchBudget,
+) -> OwnPrompt:
+    """Return a prompt as the model rewrites it from rows that were answered wrongly.
+
+    Raises:
+        SearchStopped: if the question would exceed a limit.
+        ValueError: if what it writes is no prompt.
+    """
+
+    def answers(row: Example) -> str:
+        told = single_line(given.get(row.id) or "nothing")[:ROW_LENGTH]
+        return f"\n  answered: {told}\n  right: {single_line(row.target)[:ROW_LENGTH]}"
+
+    given = {row.id: output for row, output in errors}
+    lines = _listed([row for row, _ in errors], answers)
+    page = "\n".join(["The prompt:", prompt.instruction, "The errors:", *lines])
+    (text,) = _raw(_PROMPT, [page], settings, budget, PROMPT_WORDS)
+    return prompt.rewritten(text.strip().strip("`").strip())
 
 
 def writes(task: Task) -> int:
@@ -89,10 +124,21 @@ def _written(
     instruction: str, pages: Sequence[str], settings: PromptSettings, budget: SearchBudget
 ) -> list[str | None]:
     """Return what the model writes of each page, on one line."""
+    return [_short(text) for text in _raw(instruction, pages, settings, budget, WORDS)]
+
+
+def _raw(
+    instruction: str,
+    pages: Sequence[str],
+    settings: PromptSettings,
+    budget: SearchBudget,
+    words: int,
+) -> list[str]:
+    """Return what the model writes of each page, as it is."""
     # The limit of new tokens follows from the length of what is expected.
-    sample = Example(id="length", text="", target="word " * WORDS)
+    sample = Example(id="length", text="", target="word " * words)
     prompter = prompter_for(
-        replace(settings, wording="bare", calibrate=False, max_tokens=PAGE_TOKENS),
+        replace(settings, wording="bare", template="", calibrate=False, max_tokens=PAGE_TOKENS),
         Writing(instruction=instruction),
         [sample],
     )
@@ -100,7 +146,7 @@ def _written(
     parts = budget.answers(prompter, items)
     budget.cached_seconds += float(prompter.facts()["cached_seconds"])
     raw = [o or r for a in parts for o, r in zip(a.outputs, a.raw or a.outputs, strict=True)]
-    return [_short(text or "") for text in raw]
+    return [text or "" for text in raw]
 
 
 def _short(text: str) -> str | None:

@@ -34,7 +34,7 @@ PIPED = 48
 LABEL, INDENT, WIDE = 9, 2, 96
 
 # Columns that a narrow screen may lack.
-COSTS = ("won:lost", "s/1,000", "$/1,000")
+COSTS = ("won:lost", "s/1,000", "$/1,000", "$/month")
 
 
 def context(decision: Decision) -> str:
@@ -115,6 +115,8 @@ def first_screen(
     yield Text()
     yield from _families(decision, width)
     yield from _failures(decision, width)
+    if (money := words.payback(decision)) and room.doubts > 1:
+        yield Padding(literal(money), (0, 0, 0, INDENT))
     for text in list(words.reading(decision))[:1] if room.caveats > 1 else ():
         yield Padding(literal(text), (0, 0, 0, INDENT))
     yield from _next(decision, width, room)

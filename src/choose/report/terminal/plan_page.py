@@ -10,13 +10,16 @@ from rich.text import Text
 from choose.formatting import (
     DASH,
     clean,
+    dollars,
     duration,
     figure,
     in_percent,
     listed,
+    months,
     number,
     plural,
     points,
+    rough,
     rounded,
 )
 from choose.report.screen_text import literal, shorten
@@ -30,6 +33,7 @@ from choose.schema.plan import (
     ModelFit,
     Planning,
     Reach,
+    Running,
     Three,
 )
 from choose.strategy import find
@@ -55,6 +59,8 @@ def _before_data_parts(plan: BeforeData, width: int) -> Iterator[RenderableType]
             f"${figure(affordable.usd)} buy {plural(affordable.rows, 'label')}, "
             f"which usually {detects}."
         )
+    if lines := [*running_lines(plan)]:
+        yield section("A month of answers", bullets(lines))
     yield section("Assumed", bullets(assumed(plan)))
     first = rounded(plan.training.low / TRAINING_SHARE)
     yield section(
@@ -102,6 +108,43 @@ def assumed(plan: BeforeData) -> Iterator[str]:
         )
     if wishes.hourly_rate is None:
         yield "What that costs is not known: name --hourly-rate."
+
+
+def running_lines(plan: BeforeData) -> Iterator[str]:
+    """Yield what a month of answers costs, and when labels are paid back, or how to know it."""
+    found, wishes = plan.running, plan.wishes
+    if found is None:
+        yield "To see when a small model pays: --volume, --usd-per-million and --usd-per-hour."
+        return
+    api = "costs what --usd-per-million IN,OUT says"
+    if found.api_usd is not None:
+        api = f"costs about {dollars(found.api_usd)} ({plan.tokens:,} tokens a request)"
+    own = "for what --usd-per-hour says"
+    if found.machine_usd is not None and found.always_usd is not None:
+        own = (
+            f"for {dollars(found.machine_usd)}; a machine that is always on costs "
+            f"{dollars(found.always_usd)}"
+        )
+    yield (
+        f"For {rough(wishes.volume or 0)} answers an API {api}; a small classifier computes "
+        f"{number(found.hours, 1)} hours {own}."
+    )
+    if None in (found.api_usd, found.machine_usd, plan.usd):
+        yield "When that pays the labels back takes both prices, and --hourly-rate."
+    else:
+        yield _paid_back(plan, found)
+
+
+def _paid_back(plan: BeforeData, found: Running) -> str:
+    labels = f"The labels ({dollars(plan.usd.usual if plan.usd else 0.0)})"
+    if found.months is None or found.volume_for_a_year is None:
+        return f"{labels} are never paid back: the API costs no more than the machine."
+    always = "never" if found.months_always is None else f"after {months(found.months_always)}"
+    return (
+        f"{labels} are paid back after {months(found.months)}; with a machine that is always on, "
+        f"{always}. It takes {rough(found.volume_for_a_year)} answers a month to pay them back in "
+        "a year."
+    )
 
 
 def headline(plan: BeforeData) -> str:
