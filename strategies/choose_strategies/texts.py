@@ -155,6 +155,7 @@ class Sentence(TextBaseline):
     kinds: ClassVar[tuple[str, ...]] = ("answering",)
     revision: ClassVar[int] = 4
     reads: ClassVar[bool] = True
+    floor: ClassVar[bool] = True
     limits: ClassVar[Mapping[str, tuple[float, float]]] = {"k": (1, 100)}
 
     k: int | None

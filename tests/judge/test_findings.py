@@ -20,7 +20,7 @@ from choose.schema.base import Interval
 from choose.schema.decision import Decision
 from simulation.setting import SimulatedCandidate
 from support import decisions
-from support.simulated_studies import lora, majority, probe, prompt, study, tfidf
+from support.simulated_studies import lora, majority, probe, prompt, retrieval, study, tfidf
 
 
 def decided(*players: SimulatedCandidate, rows: int = 600, seed: int = 3) -> Decision:
@@ -43,7 +43,12 @@ def test_f2_what_guesses_is_never_advised() -> None:
     found = judge(study([majority(0.58), tfidf(0.45), probe(0.54)], 300, 4), Rule())
     assert found.verdict.use_meanwhile != "majority"
     assert not found.verdict.usable
-    assert words.answer(found).startswith("Nothing here is usable yet")
+    assert words.answer(found).endswith("Nothing else is usable yet (best: 57 of 100).")
+    assert found.verdict.kind == "incomplete", "no other family was part of the study"
+    others = [prompt(0.3), retrieval(0.3), lora(0.4)]
+    found = judge(study([majority(0.58), tfidf(0.45), *others], 300, 4), Rule())
+    assert words.answer(found) == "Nothing here is usable yet (best: 56 of 100)."
+    assert [row[0] for row in family_table(found).rows][-1] == "reference: majority"
 
 
 def test_f3_enough_is_not_said_while_families_are_open() -> None:
@@ -93,7 +98,7 @@ def test_f13_a_difference_lies_between_its_members_and_counts_rows_both_answered
 def test_f14_test_rows_that_are_in_the_training_file_are_said_on_the_first_screen() -> None:
     """135 of 400 test rows were in the pool too, and only decision.json said so."""
     found = judge(replace(study([majority(), probe(0.8)], 400, 1), leaked=135), Rule())
-    said = "135 of 400 test rows are also in the training file; there they were left out."
+    said = "The training file also holds 135 of 400 test rows; there they were left out."
     assert said in " ".join(printed(render(found)).split())
 
 

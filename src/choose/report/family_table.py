@@ -17,7 +17,7 @@ from choose.report.candidate_order import standings
 from choose.report.decision_text import quantity, score_noun, words_in
 from choose.report.score_words import is_share
 from choose.report.screen_text import shorten
-from choose.report.words import called, recall_of, won_and_lost
+from choose.report.words import best_reference, called, recall_of, won_and_lost
 from choose.schema.decision import Decision
 from choose.schema.standings import FamilyResult, Standing
 
@@ -38,22 +38,30 @@ class FamilyTable:
 def family_table(decision: Decision, bounds: bool = True) -> FamilyTable:
     """Return the families that were measured, each by the member that represents it.
 
+    Where none is usable, the reference that none beats has a row, too.
+
     Args:
         decision: the record.
         bounds: whether a difference has its interval, or half its width where that says as much.
     """
     known = {standing.candidate: standing for standing in standings(decision)}
-    families = [f for f in decision.verdict.families if f.best in known]
-    shown = [(family, known[family.best or ""]) for family in families]
+    families, usable = decision.verdict.families, decision.verdict.usable
+    if not usable and (floor := best_reference(decision)):
+        families = (*families, FamilyResult(family="reference", best=floor))
+    shown = [(family, known[family.best or ""]) for family in families if family.best in known]
     rows = [_row(decision, family, standing, bounds) for family, standing in shown]
     heads = _heads(decision)
     kept = [i for i, head in enumerate(heads) if head and any(row[i] != DASH for row in rows)]
     return FamilyTable(
         heads=tuple(heads[i] for i in kept),
         rows=tuple(tuple(row[i] for i in kept) for row in rows),
-        mark=_mark(decision) if shown and shown[0][1].chosen and not shown[0][1].beyond else " ",
+        mark=_mark(decision) if usable and shown and _used(shown[0][1]) else " ",
         unmeasured=tuple(called(decision, f) for f in decision.verdict.unmeasured),
     )
+
+
+def _used(standing: Standing) -> bool:
+    return standing.chosen and not standing.beyond
 
 
 def _mark(decision: Decision) -> str:

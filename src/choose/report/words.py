@@ -120,6 +120,11 @@ def answer(decision: Decision) -> str:
     verdict = decision.verdict
     use = _named(decision, decision.family, decision.pick)
     score = _own_score(decision)
+    if verdict.kind == "incomplete" and only_references(decision):
+        best = f"best reference: {clean(decision.pick)}, {score}"
+        return f"Not decided: {_missing(decision)} ({best})."
+    if verdict.kind == "incomplete" and not verdict.usable:
+        return f"Not decided: {_missing(decision)}. {_nothing(decision, 'else')}"
     if verdict.kind == "none-works" or not verdict.usable:
         return _nothing(decision)
     if verdict.done:
@@ -127,9 +132,6 @@ def answer(decision: Decision) -> str:
     if verdict.kind in _FIRST:
         return f"{_FIRST[verdict.kind]}; until then, use {use}: {score}."
     if verdict.kind == "incomplete":
-        if only_references(decision):
-            best = f"best reference: {clean(decision.pick)}, {score}"
-            return f"Not decided: {_missing(decision)} ({best})."
         return f"Not decided: {_missing(decision)}. For now, use {use}: {score}."
     if verdict.recommended:
         return f"Use {use}: {score}."
@@ -142,7 +144,7 @@ def only_references(decision: Decision) -> bool:
     return bool(families) and all(f.status != "chosen" for f in families)
 
 
-def _nothing(decision: Decision) -> str:
+def _nothing(decision: Decision, which: str = "here") -> str:
     """Say that nothing is usable, with the best score, or the target that none reaches."""
     noun = score_noun(decision.goal)
     if any(caveat.code == "none-within" for caveat in decision.verdict.caveats):
@@ -153,7 +155,18 @@ def _nothing(decision: Decision) -> str:
     target = decision.goal.get("target")
     if isinstance(target, float) and decision.verdict.usable:
         return f"Nothing here reaches {amount(target, noun)} yet (best: {best})."
-    return f"Nothing here is usable yet (best: {best})."
+    return f"Nothing {which} is usable yet (best: {best})."
+
+
+def best_reference(decision: Decision) -> str | None:
+    """Return the reference of the highest score: a candidate that is never what to use."""
+    members = {name for family in decision.verdict.families for name in family.members}
+    scores = {
+        card.candidate: card.accuracy.value
+        for card in decision.scorecards
+        if card.accuracy is not None and card.candidate not in members
+    }
+    return max(scores, key=lambda name: scores[name], default=None)
 
 
 def _missing(decision: Decision) -> str:
@@ -217,7 +230,7 @@ _CAVEATS: dict[CaveatCode, str] = {
     "few-clusters": "{rows} of {total} test rows belong to one group or document.",
     "few-rows": "There are only {rows} test rows.",
     "labels-hide-success": "Wrong labels may be why nothing reaches the target.",
-    "leak": "{rows} of {total} test rows are also in the training file; there they were left out.",
+    "leak": "The training file also holds {rows} of {total} test rows; there they were left out.",
     "looks": "These test rows have judged {rows} different settings, so a lead may be chance.",
     "may-have-seen": "{names} may have seen the test rows.",
     "ms-unknown": "Whether {names} keeps to --max-ms is not known: no answer of it was timed.",
@@ -524,9 +537,10 @@ def _stronger(decision: Decision, found: Step) -> Iterator[str]:
     which = "a stronger" if found.names else "an"
     rows = f" on these {plural(found.count, 'row')}" if found.count else ""
     margin = points(float(decision.goal.get("margin") or 0.0))
+    beaten = decision.pick if decision.verdict.usable else best_reference(decision) or ""
     yield (
         f"Try {which} {more.what} ({more.flag}). It is worth using if it gets over "
-        f"{scored(found.share or 0.0, noun)}{rows}, {margin} more than {clean(decision.pick)}."
+        f"{scored(found.share or 0.0, noun)}{rows}, {margin} more than {clean(beaten)}."
     )
 
 
@@ -841,8 +855,6 @@ def rare_sentence(rare: RareLabel) -> str:
     best = min(rare.figures, key=lambda f: f.rows - f.found, default=None)
     if best is not None and best not in shown and best.found >= shown[0].found + 1:
         shown.append(best)
-    if not shown:
-        return f"{label}; none of its rows was answered yet."
     told = [_missed(figure, first=not place) for place, figure in enumerate(shown)]
     return f"{label}: {', '.join(told)}."
 

@@ -25,6 +25,9 @@ ROUGH = 100
 # Test rows worth fewer clusters of one size tell nothing of how groups or documents differ.
 FEW_CLUSTERS = 2
 
+# A smaller share of the test rows that were in the training file is not spoken of.
+LEAKED = 0.01
+
 # Where one of these gates fails, a right comparison may still be the wrong decision.
 _SOUND = (LABELS_CLEAN_ENOUGH, "task stable")
 
@@ -51,7 +54,7 @@ def _caveats(case: Case, gates: Sequence[Gate], looks: int) -> Iterator[Caveat]:
     yield from _other_source(case)
     if (shift := case.shift) is not None:
         yield Caveat(code="shift", names=(shift.label,), shares=(shift.training, shift.test))
-    if case.leaked:
+    if case.leaked and case.leaked >= LEAKED * len(rows.targets):
         yield Caveat(code="leak", rows=case.leaked)
     if may_hide_success(case):
         yield Caveat(code="labels-hide-success")

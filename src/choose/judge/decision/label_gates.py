@@ -57,8 +57,8 @@ def rare_labels(case: Case) -> tuple[RareLabel, ...]:
     """Return the labels that the study's metric hardly counts, the rarest first.
 
     Only plain accuracy overlooks them: with labels weighted equally, or errors by their costs,
-    there is none. Labels with fewer than `SUPPORT` test rows are not among them: no metric can
-    judge these.
+    there is none. Labels with fewer than `SUPPORT` test rows are not among them, which no metric
+    can judge, and none of which the named candidate answered no row.
     """
     contenders = case.contenders
     rows = contenders.panel.rows
@@ -75,9 +75,10 @@ def rare_labels(case: Case) -> tuple[RareLabel, ...]:
             label=rows.labels[code],
             rows=int(support[code]),
             share=float(shares[code]),
-            figures=_rare_figures(case, code),
+            figures=figures,
         )
         for code in sorted(rare.tolist(), key=lambda code: support[code])
+        if (figures := _rare_figures(case, code))
     )
 
 

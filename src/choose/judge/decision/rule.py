@@ -269,11 +269,13 @@ class Case:
 
     @cached_property
     def usable(self) -> bool:
-        """Return whether some family is more likely than not to do better than every floor.
+        """Return whether what is named is more likely than not to do better than every floor.
 
         None is usable where every candidate breaks a limit.
         """
-        return self.contenders.nearest is None and sum(self.chances.families.values()) >= 0.5
+        if self.contenders.nearest is not None or self.name in self.contenders.floors:
+            return False
+        return sum(self.chances.families.values()) >= 0.5
 
     @cached_property
     def missing(self) -> tuple[Family, ...]:

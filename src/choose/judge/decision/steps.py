@@ -430,8 +430,10 @@ def _add_families(case: Case) -> Iterator[Step]:
 
 def _stronger(case: Case, gates: tuple[Gate, ...]) -> Iterator[Step]:
     gate = next(gate for gate in gates if gate.name == "contenders credible")
-    needed = case.contenders.accuracies[case.name].value + case.margin
-    enough = gate.status != "unknown" or case.contenders.family(case.name) in PROMPTED
+    beaten = (case.name,) if case.usable else case.contenders.floors
+    needed = max(case.contenders.accuracies[name].value for name in beaten) + case.margin
+    prompts = case.usable and case.contenders.family(case.name) in PROMPTED
+    enough = gate.status != "unknown" or prompts
     if enough or needed > 1 or _all_given(case):
         return
     prompted = best_of(case.contenders, PROMPTED)

@@ -38,11 +38,11 @@ def kind_of(case: Case) -> Kind:
         return "fix-labels"
     if not selection.reachable:
         return "collect-labels" if may_grow(case) else "none-works"
+    if case.missing and case.contenders.nearest is None:
+        return "incomplete"
     if not case.usable:
         grows = steepest_gain(case.contenders, case.contenders.names) is not None
         return "collect-labels" if grows else "none-works"
-    if case.missing:
-        return "incomplete"
     if (limit := documents_limit(case)) is not None:
         return limit
     if selection.chosen is None:

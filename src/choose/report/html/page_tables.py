@@ -112,6 +112,7 @@ def _standing_cells(decision: Decision, standing: Standing) -> list[str]:
         state = "beyond a limit"
     elif standing.chosen:
         state = "use" if decision.verdict.recommended else "use for now"
+        state = state if decision.verdict.usable else "not usable"
         state = "reference" if only_references(decision) else state
     elif gap and gap.high is not None and gap.high < 0:
         state = "behind"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from textwrap import indent
+from textwrap import indent, wrap
 
 from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
@@ -126,14 +126,15 @@ def first_screen(
 
 
 def _answer(decision: Decision, width: int) -> RenderableType:
-    """Return the answer with how sure it is at the right, or below where it does not fit."""
-    colour = words.COLOURS[decision.verdict.kind]
-    said = literal(words.answer(decision), f"bold {colour}")
-    sure = literal(words.how_sure(decision), f"bold {colour}")
-    gap = width - cell_len(said.plain) - cell_len(sure.plain)
-    if not sure.plain:
-        return said
-    return Text.assemble(said, " " * gap, sure) if gap >= 2 else Group(said, sure)
+    """Return the answer with how sure it is at the right of its last line, or below it."""
+    style = f"bold {words.COLOURS[decision.verdict.kind]}"
+    *lines, last = wrap(words.answer(decision), width) or [""]
+    sure = words.how_sure(decision)
+    gap = width - cell_len(last) - cell_len(sure)
+    if sure and gap < 2:
+        lines, last, gap = [*lines, last], "", width - cell_len(sure)
+    ended = Text.assemble(literal(last, style), " " * gap if sure else "", literal(sure, style))
+    return Group(*(literal(line, style) for line in lines), ended)
 
 
 def _families(decision: Decision, width: int) -> Iterator[RenderableType]:
