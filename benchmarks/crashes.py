@@ -49,7 +49,7 @@ from choose.conformance import pool  # noqa: E402
 from choose.errors import ChooseError  # noqa: E402
 from choose.models.results.output_cache import ResultCache, caching  # noqa: E402
 from choose.report.write import write as write_report  # noqa: E402
-from choose.store.trial_folder import SCORES  # noqa: E402
+from choose.store.store import SCORES  # noqa: E402
 from machine import machine  # noqa: E402
 from support.chat_server import labels_of, sent, serving  # noqa: E402
 

@@ -15,7 +15,7 @@ from random import Random
 from time import process_time
 from typing import Any
 
-from choose.tasks.classification import Classification
+from choose.tasks.labels import Classification
 from choose.types import Example, Task
 
 # Words of a text, at least and at most, besides two that hint at its class.

@@ -37,7 +37,7 @@ from choose.judge.stats.paired import paired_difference
 from choose.models.environment_settings import cores
 from choose.models.weights.spec import DEFAULT_ENCODER
 from choose.strategy import Prepares, build, hyperparameters
-from choose.tasks.classification import Classification
+from choose.tasks.labels import Classification
 from choose.tasks.multilabel import Multilabel, read_set, set_text
 from choose.types import Example, Floats
 from machine import machine

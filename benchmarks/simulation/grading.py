@@ -22,7 +22,7 @@ from choose.schema.base import Interval
 from choose.schema.decision import Decision
 from choose.schema.standings import Step
 from choose.store.store import Store
-from choose.tasks.classification import Classification
+from choose.tasks.labels import Classification
 from choose.types import Dataset, Example, Fold
 from reliability import chance_of, word_for
 from simulation.evidence import evidence

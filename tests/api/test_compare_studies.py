@@ -18,7 +18,7 @@ from choose.report.study_comparison_text import headline
 from choose.schema.base import Interval
 from choose.schema.study_changes import Cause, Change, CommonRows, Shift, Side, Versus
 from choose.store.store import Store
-from choose.tasks.classification import Classification
+from choose.tasks.labels import Classification
 from choose.types import Answers, Candidate, Dataset, Example, Fold, Run
 from support import decisions
 from support.html import VECTORS, parsed

@@ -19,7 +19,7 @@ from choose.report.html.page import render_html
 from choose.report.html.page_tables import measured
 from choose.store.store import PAGE, Store
 from choose.study.config import Study
-from choose.tasks.classification import Classification
+from choose.tasks.labels import Classification
 from choose.types import Run
 from support import answered_studies as answered
 from support.answered_studies import player

@@ -162,13 +162,6 @@ def test_copies_and_repeated_targets_of_texts_are_found(tmp_path: Path) -> None:
     assert sum(issue.kind == "copied" for issue in record.issues) == 5
 
 
-def test_values_of_ten_thousand_characters_are_said_to_be_long(tmp_path: Path) -> None:
-    rows = [booking(i) for i in range(40)]
-    rows[3]["target"]["tree"] = "x" * 10_000
-    record = checked(tmp_path, rows)
-    assert says(record, "Target lengths").startswith("look: The longest target has 10,0")
-
-
 def test_a_field_of_the_test_file_alone_is_named(tmp_path: Path) -> None:
     rows = [booking(i) for i in range(80)]
     test = [booking(i) for i in range(100, 120)]

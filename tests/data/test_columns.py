@@ -13,8 +13,7 @@ import pytest
 from choose.data.columns import group_hint, roles_of
 from choose.data.dataset import dataset_from, read_rows
 from choose.data.examples import examples_from
-from choose.data.readers.column_guess import looks_headerless
-from choose.data.readers.column_kinds import column_of, parse_dates
+from choose.data.readers.column_guess import column_of, looks_headerless, parse_dates
 from choose.data.readers.delimited import ROW
 from choose.data.readers.json_and_parquet import table_of
 from choose.data.readers.table_file import read_table

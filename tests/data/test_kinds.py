@@ -10,9 +10,8 @@ import polars as pl
 import pytest
 
 from choose.data.dataset import load_dataset, read_rows
-from choose.data.scenarios import Pools, SplitSpec, make_split, new_class
+from choose.data.scenarios import Pools, SplitSpec, make_split, new_class, view
 from choose.data.splits import SplitOptions, build_dataset
-from choose.data.text_perturbations import view
 from choose.errors import DataError, StudyError
 from choose.schema.plan import Job
 from choose.schema.study_sections import DataSection, TaskSection

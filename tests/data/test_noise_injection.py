@@ -10,13 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from choose.corpus import Corpus, Document, Span
-from choose.data.noise_injection import noisy
 from choose.data.readers.table_file import read_table
-from choose.data.text_perturbations import VIEWS, sample_rows, typos, view
+from choose.data.scenarios import VIEWS, noisy, sample_rows, typos, view
 from choose.errors import StudyError
 from choose.tasks.answering import NO_ANSWER, Answering, with_corpus
-from choose.tasks.classification import Classification
 from choose.tasks.extraction import Extraction, as_text
+from choose.tasks.labels import Classification
 from choose.tasks.writing import Writing
 from choose.types import Dataset, Example, Item
 

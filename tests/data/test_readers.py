@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from choose.data.readers import table_file as read
-from choose.data.readers.column_kinds import parse_dates
+from choose.data.readers.column_guess import parse_dates
 from choose.data.readers.delimited import ROW
 from choose.data.readers.table_file import read_source, read_table
 from choose.errors import DataError

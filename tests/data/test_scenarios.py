@@ -16,7 +16,6 @@ from choose.api.study_evidence import evidence_of
 from choose.data import scenarios as module
 from choose.data.dataset import load_dataset
 from choose.data.difficulty import cross_fitted
-from choose.data.noise_injection import noisy
 from choose.data.scenarios import (
     ORIGINS,
     Pools,
@@ -24,6 +23,7 @@ from choose.data.scenarios import (
     SplitSpec,
     make_split,
     new_class,
+    noisy,
     origins,
     timeline,
 )

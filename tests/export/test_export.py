@@ -20,11 +20,9 @@ from choose.cli.app import app
 from choose.conformance import PICKLES, TASK, pool
 from choose.data.scenarios import Pools
 from choose.errors import ChooseError, StoreError, StrategyError, StudyError
-from choose.export.card import licence_of
 from choose.export.exported_model import CHUNK, Model
-from choose.export.fit_selection import select_candidate
 from choose.export.manifest import digests_of
-from choose.export.write_folder import atomic_folder
+from choose.export.write_folder import atomic_folder, licence_of, select_candidate
 from choose.models.weights.spec import DEFAULT_ENCODER, DEFAULT_LM
 from choose.run.trial import run_trials
 from choose.schema.plan import Job
@@ -127,7 +125,7 @@ def test_a_fit_that_time_cut_short_is_made_again_alike(study: Path, tmp_path: Pa
 
 
 def test_a_trial_on_rows_that_changed_is_not_made_again(study, tmp_path, monkeypatch):
-    from choose.export import fit_selection as choice
+    from choose.export import write_folder as choice
 
     key = Store.open(study).grid()[1][0].key
     monkeypatch.setattr(choice, "digest_rows", lambda rows: "0" * 32)

@@ -31,7 +31,7 @@ from choose.judge.goal import Rule
 from choose.judge.verdict import judge
 from choose.schema.decision import Decision
 from choose.schema.diagnosis import Audit, NoiseBand
-from choose.tasks.classification import Classification
+from choose.tasks.labels import Classification
 from support.answered_studies import blobs, evidence, hardness, out_of_fold
 
 STUDIES = 20

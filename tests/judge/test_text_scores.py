@@ -24,8 +24,7 @@ from choose.report.html.page import render_html
 from choose.report.markdown import render_markdown
 from choose.report.terminal.decision_page import render
 from choose.schema.decision import Decision
-from choose.store.store import Store
-from choose.store.trial_folder import SCORES
+from choose.store.store import SCORES, Store
 from choose.tasks.extraction import Extraction, as_text
 from choose.tasks.scoring import LENIENT, score
 from choose.types import Dataset, Example, Fold, Item

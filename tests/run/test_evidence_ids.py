@@ -8,7 +8,7 @@ import pytest
 from choose.corpus import Span
 from choose.errors import StrategyError
 from choose.run.predict_test_rows import predict, predict_until
-from choose.store.trial_folder import answers_from, answers_table
+from choose.store.store import answers_from, answers_table
 from choose.tasks.answering import Answering
 from choose.types import Answers, Dataset, Example, Fold, Item
 

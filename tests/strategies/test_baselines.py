@@ -13,7 +13,7 @@ import pytest
 from choose.conformance import TASK, pool, questions
 from choose.strategy import build
 from choose.study.candidates import default_strategies
-from choose.tasks.classification import Classification
+from choose.tasks.labels import Classification
 from choose.types import Example, Item
 from choose_strategies.baselines import NEIGHBOURS, SHARPNESS
 from support import tiny_models as tiny

@@ -18,7 +18,7 @@ from choose.models.prompting.local_prompter import (
 )
 from choose.models.prompting.prompts import WORDINGS, instruction, numeric_labels, single_line
 from choose.strategy import build
-from choose.tasks.classification import Classification
+from choose.tasks.labels import Classification
 from choose.types import Example, Item
 from support import tiny_models as tiny
 

@@ -16,7 +16,7 @@ from choose.errors import DataError, StudyError
 from choose.files import digest
 from choose.schema.study_sections import DataSection, TaskSection
 from choose.tasks.kinds import read_task
-from choose.tasks.label_sets import joined_labels, likely_joined, separator_of
+from choose.tasks.label_sets import likely_joined, separator_of
 from choose.tasks.labels import check_targets, readable, task_from
 from choose.tasks.multilabel import Multilabel, example_f1, read_set, set_text
 from choose.types import Dataset, Example
@@ -282,13 +282,6 @@ def test_a_cell_that_is_no_set_is_named_with_what_to_write(tmp_path, cell, why):
     assert "name each label once and write [] where a row has no label" in str(error.value)
     assert "empty" not in str(error.value)
     assert str(error.value).endswith('or write each set as a list such as ["a", "b"].')
-
-
-def test_labels_with_a_sign_too_many_are_found() -> None:
-    labels = ["card", "lost", "card;", "lost|card", "card\uff1b lost", "a/c", "card lost", "; lost"]
-    assert joined_labels(labels) == ["card;", "lost|card", "card\uff1b lost", "; lost"]
-    assert joined_labels(["c", "c++", "r", "r&d"]) == []
-    assert joined_labels(["yes", "no"]) == []
 
 
 def test_what_makes_no_multi_label_task_is_refused(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytrec_eval
 from sklearn.metrics import ndcg_score
 
 from choose.corpus import Corpus, Document
-from choose.data.noise_injection import noisy
+from choose.data.scenarios import noisy
 from choose.errors import DataError
 from choose.tasks.answering import corpus_of, with_corpus
 from choose.tasks.kinds import read_task

@@ -31,8 +31,7 @@ from choose.run.spending_limit import Approve, before_sending, refuse
 from choose.schema.decision import Decision
 from choose.schema.study_sections import FILES
 from choose.store.destination import STUDY, check_folder
-from choose.store.store import PAGE, Store
-from choose.store.tables import reading
+from choose.store.store import PAGE, Store, reading
 from choose.study.config import Study
 from choose.study.study_folder import (
     check_same_study,
@@ -344,19 +343,23 @@ def export(
     Raises:
         ChooseError: if it cannot be fitted, saved or written; the folder is then as it was.
     """
-    from choose.export.fit_selection import select_candidate, select_trial
-    from choose.export.write_folder import check_replaceable, write_export
+    from choose.export.write_folder import (
+        check_replaceable,
+        select_candidate,
+        select_trial,
+        write_export,
+    )
 
     check_compute()
-    target = Path(folder)
-    opened = Store.open(Path(store))
+    target, opened = Path(folder), Store.open(Path(store))
     check_replaceable(target.resolve(), target, force)
     check_folder(target, flag="The folder", stores=(opened.path,))
     decision = decide(opened)
-    if trial is not None:
-        choice = select_trial(opened, trial)
-    else:
-        choice = select_candidate(opened, decision.verdict, candidate)
+    choice = (
+        select_candidate(opened, decision.verdict, candidate)
+        if trial is None
+        else select_trial(opened, trial)
+    )
     if remote := [spec for spec in choice.params.values() if endpoint_name(spec) is not None]:
         raise StudyError(
             f"{choice.candidate!r} calls {remote[0]}, which cannot be exported. Call the endpoint "

@@ -60,8 +60,7 @@ def lines_of(facts: Facts) -> Iterator[Line]:
     many = exact or repeats.all > NEARLY_REPEATED * len(facts.all)
     yield line("duplicates", repeats.all and (many or facts.broken_chain))
     if labelled:
-        few = facts.balance.few or facts.joined or facts.hidden
-        yield line("balance", few or facts.dominant)
+        yield line("balance", facts.balance.few or facts.hidden or facts.dominant)
     yield _time(facts)
     yield line("languages", facts.several_languages)
     yield line("lengths", facts.lengths.long > LONG * len(facts.all))
@@ -107,13 +106,11 @@ def _targets(targets: Targets) -> Iterator[Line]:
         yield line("relevance", facts.relevance.over)
         yield from _documents(targets, ranked=True)
     elif facts.sets is not None:
-        yield line("labels", targets.rare_labels or targets.joined or facts.unseen)
+        yield line("labels", targets.rare_labels or facts.unseen)
         yield line("sets", False)
     else:
         yield line("copies", facts.copied > COPIED * facts.rows)
     yield line("contradictions", facts.unlike)
-    if facts.sets is None and facts.relevance is None:
-        yield line("target-lengths", facts.cut)
 
 
 def _answers(targets: Targets) -> Iterator[Line]:
@@ -379,7 +376,7 @@ def compare_command(study: Study) -> str:
 def _record(facts: Facts, start: float) -> Check:
     dataset, (within, across) = facts.dataset, facts.duplicate_counts
     labelled = bool(dataset.task.labels)
-    own = _about_labels(facts) if labelled else {"joined": facts.targets.joined}
+    own = _about_labels(facts) if labelled else {}
     return Check(
         choose=version("choose-llm"),
         name=dataset.name,
@@ -407,7 +404,6 @@ def _record(facts: Facts, start: float) -> Check:
         languages=facts.languages,
         drift=facts.drift,
         personal=hints_of(facts.personal),
-        findings=dataset.findings,
         issues=issues_of(facts),
         seconds=perf_counter() - start,
         **own,
@@ -421,7 +417,6 @@ def _about_labels(facts: Facts) -> dict[str, Any]:
         "balance": facts.balance,
         "conflicts": count_conflicts(facts.conflicts),
         "alike": facts.alike,
-        "joined": facts.joined,
         "dominant": facts.dominant,
         "hidden": hidden,
         "rarest": facts.found_labels.get(hidden[0].label) if hidden else None,

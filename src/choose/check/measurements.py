@@ -52,9 +52,8 @@ from choose.schema.diagnosis import Audit
 from choose.schema.plan import DetectableGains
 from choose.strategy import build, find
 from choose.tasks.answering import passage_field
-from choose.tasks.classification import Classification
 from choose.tasks.kinds import KINDS
-from choose.tasks.label_sets import joined_labels
+from choose.tasks.labels import Classification
 from choose.types import STANDARD, Dataset, Example, Run, Task, Trial
 
 _PERMUTATIONS = 2_000
@@ -298,11 +297,6 @@ class Facts:
     def dominant(self) -> bool:
         """Return whether one label has most rows."""
         return self.balance.majority >= MAJORITY
-
-    @cached_property
-    def joined(self) -> tuple[str, ...]:
-        """Return labels that read like others and a sign."""
-        return tuple(joined_labels([count.label for count in self.balance.counts]))
 
     @cached_property
     def lengths(self) -> Lengths:

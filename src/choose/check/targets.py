@@ -8,8 +8,6 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-import numpy as np
-
 from choose.corpus import Corpus, Document
 from choose.data.duplicates import TextIndex
 from choose.data.findings import FEW
@@ -29,7 +27,6 @@ from choose.schema.check import (
 from choose.tasks.answering import Briefly, abstains, corpus_of, passage_field
 from choose.tasks.evidence_spans import is_reworded
 from choose.tasks.kinds import KINDS
-from choose.tasks.label_sets import joined_labels
 from choose.tasks.multilabel import Multilabel
 from choose.tasks.ranking import DEPTH, Ranking, read_scores, spans_of_relevant
 from choose.tasks.values import occurs, type_name
@@ -193,9 +190,6 @@ SLIP = 0.1
 
 # A field that fewer rows, or a smaller share of the rows, have is nearly always empty.
 RARE = 0.01
-
-# Characters from which on few models write a target whole.
-LONG = 2_000
 
 
 @dataclass(frozen=True)
@@ -390,11 +384,6 @@ class Targets:
         return [label for label, n in self.sets.counts if n < FEW] if self.sets else []
 
     @property
-    def joined(self) -> list[str]:
-        """Return the labels of sets that read like others and a sign."""
-        return joined_labels([label for label, _ in self.sets.counts]) if self.sets else []
-
-    @property
     def _rare(self) -> list[FieldFacts]:
         """Return the fields that hardly any row has."""
         return [f for f in self.fields if f.filled < max(FEW, RARE * len(self.rows))]
@@ -419,8 +408,6 @@ class Targets:
     @cached_property
     def facts(self) -> TargetFacts:
         """Return the record of all this."""
-        targets = [e.target for e in self.rows]
-        words = np.array([len(target.split()) for target in targets])
         parted = self.records or self.sets is not None or self.relevance is not None
         texts, classes = not parted, self.dataset.task.classes
         answered = self.rows if self.answers is None else self.answers.answered
@@ -429,12 +416,8 @@ class Targets:
         taught = {name for e in self.pool for name in classes(e.target)}
         named = dict.fromkeys(name for e in self.test or () for name in classes(e.target))
         return TargetFacts(
-            rows=len(targets),
-            empty=None if whole else len(targets) - filled,
-            words=float(np.median(words)) if texts else None,
-            words_95=float(np.quantile(words, 0.95)) if texts else None,
-            longest=max(map(len, targets)),
-            cut=max(map(len, targets)) > LONG,
+            rows=len(self.rows),
+            empty=None if whole else len(self.rows) - filled,
             copied=len(self.copied),
             fields=self.fields,
             rare=tuple(f.name for f in self._rare),

@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from choose.strategy import TRAITS, WORDS, Saves, Strategy
-from choose.tasks.classification import Classification
+from choose.tasks.labels import Classification
 from choose.types import FAMILIES, Answers, Example, Item
 
 Factory = Callable[[int], Strategy]

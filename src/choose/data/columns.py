@@ -16,17 +16,18 @@ from choose.data.readers.column_guess import (
     TEXT,
     TIME,
     WIDEST,
+    Column,
     chat_of,
+    column_of,
     guess,
     guess_time,
+    parse_dates,
     undecided,
     usual,
 )
-from choose.data.readers.column_kinds import Column, column_of, parse_dates
 from choose.data.readers.delimited import ROW
 from choose.data.readers.evidence_columns import RELEVANT, relevant_column, reserved
-from choose.data.readers.json_and_parquet import GIVEN, nested_paths, with_paths
-from choose.data.readers.json_objects import value_at
+from choose.data.readers.json_and_parquet import GIVEN, nested_paths, value_at, with_paths
 from choose.errors import DataError, StudyError, did_you_mean, quoted, quoted_list
 from choose.schema.study_sections import DataSection
 from choose.tasks.kinds import KINDS

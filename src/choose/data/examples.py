@@ -12,8 +12,7 @@ import polars as pl
 
 from choose.data.columns import Roles, are_questions, origin, roles_of
 from choose.data.findings import left_out_rows
-from choose.data.readers.column_guess import usual
-from choose.data.readers.column_kinds import parse_dates
+from choose.data.readers.column_guess import parse_dates, usual
 from choose.data.readers.delimited import ROW
 from choose.data.readers.json_and_parquet import with_paths
 from choose.errors import DataError, quoted, rows_named

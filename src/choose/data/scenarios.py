@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from bisect import bisect_right
 from collections import Counter, OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
+from hashlib import blake2b
+from random import Random
 
-from choose.data.noise_injection import noisy
 from choose.data.stratify import (
     disjoint_from,
     folds_of,
@@ -16,7 +20,178 @@ from choose.data.stratify import (
     stratified_sample,
     training_pool,
 )
-from choose.types import Dataset, Example, Scenario, Trial
+from choose.errors import StudyError, did_you_mean
+from choose.tasks.answering import corpus_of
+from choose.tasks.evidence_spans import evidence_of_another
+from choose.tasks.kinds import KINDS
+from choose.types import Dataset, Example, Item, Scenario, Task, Trial
+
+# Other rows that are tried, in the order of a ring, for a target that differs.
+DONORS = 200
+
+
+def noisy(
+    pool: Sequence[Example],
+    task: Task,
+    rate: float,
+    seed: int,
+    donors: Sequence[Example] | None = None,
+) -> list[Example]:
+    """Return a pool in which each row has another target with probability `rate`, in its order.
+
+    A label becomes any of the others, a set loses or gains a label, a ranking gets the document of
+    another question, and records and texts swap rows; evidence follows the answer
+    (`evidence_of_another`). Whether a row changes, and to what, depends on its id, its target and
+    the seed alone, so that a higher rate changes a superset of the rows in the same way. What a row
+    takes from other rows, it takes from `donors` (by default the pool), which should be the whole
+    pool of a fold, so that smaller pools get the same noise.
+
+    Raises:
+        StudyError: if the rate is no share below 1.
+    """
+    if not 0 <= rate < 1:
+        raise StudyError(
+            f"A noise rate of {rate:g} cannot be used: it is the share of labels that are "
+            "flipped. Allowed: 0 up to (not including) 1, for example 0.1."
+        )
+    if not rate:
+        return list(pool)
+    flips = [row for row in pool if _uniform("flip", seed, row.id) < rate]
+    changed = {row.id: row for row in _disturbed(flips, task, seed, donors or pool)}
+    return [changed.get(row.id, row) for row in pool]
+
+
+def _disturbed(
+    rows: Sequence[Example], task: Task, seed: int, donors: Sequence[Example]
+) -> Iterator[Example]:
+    kind = KINDS[task.kind]
+    if kind.disturb is None:
+        yield from (_flipped(row, task.labels, seed) for row in rows)
+        return
+    ring = sorted(donors, key=lambda e: (_uniform("donor", seed, e.id), e.id))
+    places = [_uniform("donor", seed, row.id) for row in ring]
+    follows = corpus_of(task) if kind.reads_passages else None
+    for row in rows:
+        draw = partial(_uniform, seed=seed, id=row.id)
+        target = kind.disturb(row.target, _in_ring(ring, places, seed, row), draw)
+        if target != row.target:
+            row = replace(row, target=target, accepted=())
+            if row.evidence and follows is not None:
+                row = replace(row, evidence=evidence_of_another(row, follows))
+        yield row
+
+
+def _flipped(row: Example, labels: Sequence[str], seed: int) -> Example:
+    """Give a row one of the other labels, each as often."""
+    others = [label for label in labels if label != row.target]
+    return replace(row, target=others[int(_uniform("label", seed, row.id) * len(others))])
+
+
+def _in_ring(
+    ring: Sequence[Example], places: Sequence[float], seed: int, row: Example
+) -> Iterator[str]:
+    """Yield the targets of the rows after a row's place in an order that the seed decides."""
+    start = bisect_right(places, _uniform("donor", seed, row.id))
+    return (ring[(start + i) % len(ring)].target for i in range(min(DONORS, len(ring))))
+
+
+def _uniform(purpose: str, seed: int, id: str) -> float:
+    hashed = blake2b(f"{purpose} {seed} {id}".encode("utf-8", "surrogatepass"), digest_size=7)
+    return int.from_bytes(hashed.digest(), "big") / 2**56
+
+
+# Swapping two letters of these gives another word; the rest carry a meaning by themselves.
+_KEPT = re.compile(
+    "angel|angle|brat|calm|casual|causal|clam|cannot|could|cloud|dairy|diary|form|from|marital"
+    "|martial|never|none|nothing|quiet|quite|sacred|scared|silver|sliver|tired|trail|trial|tried"
+    "|united|unless|untied|until|without",
+    re.IGNORECASE,
+)
+
+_WORD = re.compile(r"(?<![\w@#/.'-])[^\W\d_]{4,}(?![\w@/'-]|\.\w|:/)")
+
+
+# The first private-use character, and the most parts of a text that such characters replace.
+FIRST_SIGN, MOST_KEPT = 0xE000, 500
+
+
+def view(
+    name: str, items: Sequence[Item], seed: int, copied: Mapping[str, Sequence[str]] | None = None
+) -> list[Item]:
+    """Return the items under a view; each depends on its id, its text and the seed alone.
+
+    `copied` are, by id, texts that a right answer copies from the input: where a view changes
+    letters, these stay as they are, or it would change what is right.
+
+    Raises:
+        StudyError: if there is no such view.
+    """
+    if name not in VIEWS:
+        raise StudyError(
+            f"No view {name!r}.{did_you_mean(name, VIEWS)} Allowed: {', '.join(VIEWS)}."
+        )
+    change = VIEWS[name]
+    kept = copied or {}
+    return [
+        replace(
+            item,
+            text=_around(
+                kept.get(item.id, ()), item.text, change, Random(f"{name}-{seed}-{item.id}")
+            ),
+        )
+        for item in items
+    ]
+
+
+def _around(
+    kept: Sequence[str], text: str, change: Callable[[str, Random], str], random: Random
+) -> str:
+    """Change a text except for some of its parts, which are replaced by signs without a meaning."""
+    if not kept or any(FIRST_SIGN <= ord(c) < FIRST_SIGN + MOST_KEPT for c in text):
+        return change(text, random)
+    parts = sorted({*kept} - {""}, key=lambda part: (-len(part), part))[:MOST_KEPT]
+    signs = [chr(FIRST_SIGN + place) for place in range(len(parts))]
+    for part, sign in zip(parts, signs, strict=True):
+        text = text.replace(part, sign)
+    changed = change(text, random)
+    for part, sign in zip(parts, signs, strict=True):
+        changed = changed.replace(sign, part)
+    return changed
+
+
+def sample_rows(
+    ids: Sequence[str], targets: Mapping[str, str], limit: int, seed: int
+) -> tuple[str, ...]:
+    """Return at most `limit` rows to evaluate under views: stratified, in the given order."""
+    return stratified_sample(ids, targets, limit, f"views-{seed}")
+
+
+def clean(text: str, random: Random) -> str:
+    """Leave the text as it is."""
+    return text
+
+
+def typos(text: str, random: Random) -> str:
+    """Swap two inner letters in one word of ten, at least one; names, links and codes stay."""
+    words = [m for m in _WORD.finditer(text) if not _KEPT.fullmatch(m[0]) and _swaps(m[0])]
+    chosen = random.sample(words, min(len(words), max(1, round(len(words) / 10))))
+    letters = list(text)
+    for match in chosen:
+        i = match.start() + random.choice(_swaps(match[0]))
+        letters[i], letters[i + 1] = letters[i + 1], letters[i]
+    return "".join(letters)
+
+
+def _swaps(word: str) -> list[int]:
+    # The first and the last letter stay: so written, words are still read without effort.
+    return [i for i in range(1, len(word) - 2) if word[i] != word[i + 1]]
+
+
+VIEWS: Mapping[str, Callable[[str, Random], str]] = {
+    "clean": clean,
+    "typos": typos,
+}
+
 
 # References to rows that are cached, of pools and test rows together: 64 MB at 8 bytes each. A
 # study of 10,000 rows has about 200 splits, so all of its pools fit.

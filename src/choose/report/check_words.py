@@ -307,24 +307,11 @@ def _balance(check: Check) -> Iterator[str]:
     yield f"{plural(len(labels.counts), 'label')}, {spread}."
     if labels.few:
         yield f"Fewer than 5 rows: {quoted_list(labels.few, 5)}."
-    yield from _joined(check.joined)
     if check.dominant:
         share = per_100(labels.majority)
         yield f"Always predicting {quoted(first.label, LABEL)} is right for {share} % of rows."
     if check.hidden:
         yield f"Accuracy hardly counts {rare_in_words(check.hidden)}."
-
-
-def _joined(joined: Sequence[str]) -> Iterator[str]:
-    """Say that labels read like other labels and a sign."""
-    reads, counts, own = ("reads", "counts as a label", "its own")
-    if len(joined) > 1:
-        reads, counts, own = ("read", "count as labels", "their own")
-    if joined:
-        yield (
-            f"{quoted_list(joined, 5)} {reads} like other labels with a stray or joining sign, and "
-            f"{counts} of {own}."
-        )
 
 
 # Targets that are no labels.
@@ -381,7 +368,6 @@ def _label_counts(check: Check) -> Iterator[str]:
     yield f"{plural(len(sets.counts), 'label')}; rows with: {shares}."
     if rare := [label for label, n in sets.counts if n < FEW]:
         yield f"Fewer than {FEW} rows: {quoted_list(rare, NAMED)}: too few to judge."
-    yield from _joined(check.joined)
     if facts.unseen:
         yield f"Only in the test file: {quoted_list(facts.unseen, NAMED)}."
     for a, b in sets.always[:3]:
@@ -477,18 +463,6 @@ def _contradictions(check: Check) -> Iterator[str]:
         f"targets ({rows}): further input may tell them apart (--set fields=COLUMN), or one is "
         "wrong."
     )
-
-
-def _target_lengths(check: Check) -> Iterator[str]:
-    facts = _targets(check)
-    longest = f"he longest target has {facts.longest:,} characters."
-    if facts.words is None:
-        yield f"T{longest}"
-    else:
-        median = plural(round(facts.words), "word")
-        yield f"Median {median}, 95th percentile {facts.words_95:,.0f}; t{longest}"
-    if facts.cut:
-        yield "Few models write so much: such answers will be cut."
 
 
 # Answers to questions, and documents.
@@ -592,7 +566,6 @@ _LINES: Mapping[Topic, Callable[[Check], Iterator[str]]] = {
     "sets": _set_sizes,
     "copies": _copies,
     "contradictions": _contradictions,
-    "target-lengths": _target_lengths,
     "test-file": _test_file,
     "duplicates": _duplicates,
     "balance": _balance,

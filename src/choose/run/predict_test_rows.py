@@ -14,9 +14,8 @@ from typing import Any
 import numpy as np
 
 from choose.corpus import CONDITIONS, WORDS, holds, is_drill, span_of
-from choose.data.scenarios import Split
+from choose.data.scenarios import Split, sample_rows, view
 from choose.data.stratify import stratified_order
-from choose.data.text_perturbations import sample_rows, view
 from choose.errors import MoneySpent, StrategyError
 from choose.models.endpoints.command_session import repeated_requests
 from choose.progress import TimeLimitReached

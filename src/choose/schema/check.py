@@ -228,7 +228,7 @@ Status = Literal["good", "look", "unknown"]
 Topic = Literal[
     "size", "wrong-labels", "overlap", "conflicts", "balance",
     "fields", "types", "values", "labels", "sets", "copies", "contradictions",
-    "target-lengths", "answers", "passage", "in-the-question", "relevance", "documents",
+    "answers", "passage", "in-the-question", "relevance", "documents",
     "evidence", "same-documents",
     "test-file", "duplicates", "time", "languages", "lengths", "personal-data", "rows", "reading",
 ]  # fmt: skip
@@ -294,10 +294,7 @@ class TargetFacts(Record):
     Attributes:
         rows: rows with a target.
         empty: records without a value, or empty sets; null where targets have no parts.
-        words: median words of a target, `words_95` all but five of a hundred; or null.
-        longest: characters of the longest target.
         copied: targets that are the text of their row.
-        cut: whether the longest is more than models usually write.
         fields: the fields of records, the most frequent first; none for texts.
         rare: fields that hardly any row has; `own_form` those whose values are mostly written in
             another form than the text's; `invented` those whose values nearly always occur in the
@@ -311,11 +308,7 @@ class TargetFacts(Record):
 
     rows: int
     empty: int | None
-    words: float | None
-    words_95: float | None
-    longest: int
     copied: int
-    cut: bool
     fields: tuple[FieldFacts, ...]
     rare: tuple[str, ...] = ()
     own_form: tuple[str, ...] = ()
@@ -405,7 +398,6 @@ class Check(Record):
         test_file: usable rows of a test file; `grouped` of them share a group with a training row.
         broken_chain: whether the longest chain of near-duplicates is too long to keep together.
         alike: texts with several labels, if punctuation does not count.
-        joined: labels that read like others with a sign between or after them.
         dominant: whether one label has most rows.
         hidden: labels that the metric hardly counts, the rarest first; `rarest` is how the text
             baseline does on that one.
@@ -434,7 +426,6 @@ class Check(Record):
     grouped: int = 0
     broken_chain: bool = False
     alike: int = 0
-    joined: tuple[str, ...] = ()
     dominant: bool = False
     hidden: tuple[LabelCount, ...] = ()
     rarest: FoundLabel | None = None
@@ -456,7 +447,6 @@ class Check(Record):
     languages: Languages
     drift: Drift | None
     personal: tuple[Hint, ...]
-    findings: tuple[str, ...]
     issues: tuple[Issue, ...]
     seconds: float
 

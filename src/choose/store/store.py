@@ -9,18 +9,20 @@ from __future__ import annotations
 import json
 import os
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
+import numpy as np
 import polars as pl
 import tomli_w
 from filelock import FileLock, Timeout
 
+from choose.corpus import CONDITIONS, Corpus, Document, Span, is_drill
 from choose.errors import StoreError
 from choose.files import (
     check_regular,
@@ -37,21 +39,412 @@ from choose.files import (
 from choose.formatting import plural
 from choose.schema.plan import LeftOut
 from choose.store.destination import MARK, STUDY, is_store
-from choose.store.tables import (
-    DOCUMENTS,
-    UNREADABLE,
-    check_study,
-    corpus_from,
-    damaged_files,
-    dataset_from,
-    dataset_tables,
-    documents_table,
-    reading,
-)
-from choose.store.trial_folder import SCORES, read_run, with_scores, write_run
 from choose.tasks.answering import corpus_of, with_corpus
-from choose.tasks.scoring import scored
-from choose.types import Dataset, Run, Scenario, Trial
+from choose.tasks.kinds import read_task
+from choose.tasks.scoring import scored, scoring_digest
+from choose.types import Answers, Dataset, Example, Floats, Fold, Run, Scenario, Status, Trial
+
+_PASSAGES = ("evidence", "dropped", "further")
+_COUNTS = ("tokens_in", "tokens_cached", "tokens_out")
+_MEASURES = ("confidence", "latency")
+
+# What ends the name of a file with the scores of a view.
+SCORES = ".scores.parquet"
+
+# The column that names the rule and the targets with which the scores were computed.
+SCORING = "scoring"
+
+
+def write_run(folder: Path, run: Run, dataset: Dataset | None, traceback: str | None) -> None:
+    """Write a run; `trial.json` comes last, so that its presence means that all is there.
+
+    Raises:
+        StoreError: if the folder cannot be written.
+    """
+    for (view, repeat), answers in run.answers.items():
+        table = answers_table(answers, run.asked[view, repeat])
+        write_table(folder / f"{view}-{repeat}.parquet", table)
+    if dataset is not None:
+        write_scores(folder, run, dataset)
+    write_json(folder / "trial.json", {**run_facts(run), "traceback": traceback})
+
+
+def read_run(
+    folder: Path,
+    trial: Trial,
+    dataset: Dataset | None,
+    note: Callable[[Path, BaseException], None],
+) -> Run | None:
+    """Return a run without its scores; None, with a note on the file, where one is damaged."""
+    file = folder / "trial.json"
+    answers, ids = {}, {}
+    try:
+        facts = json.loads(read_text(file))
+        known = {name: facts[name] for name in RUN_FACTS if name in facts}
+        for view, repeat in facts["views"]:
+            file = folder / f"{view}-{repeat}.parquet"
+            check_regular(file)
+            table = pl.read_parquet(file, glob=False)
+            answers[view, repeat], ids[view, repeat] = answers_from(table)
+            if dataset is not None:
+                check_answers(answers[view, repeat], ids[view, repeat], dataset, view)
+        file = folder / "trial.json"
+        known |= {"notes": tuple(facts["notes"])}
+        run = Run(trial=trial, answers=answers, asked=ids, **known)
+        check_facts(run)
+    except UNREADABLE as error:
+        note(file, error)
+        return None
+    return run
+
+
+def write_scores(folder: Path, run: Run, dataset: Dataset) -> None:
+    """Write the scores of a run, a file for each view and repeat, into the folder of its trial.
+
+    Raises:
+        StoreError: if the folder cannot be written.
+    """
+    for (view, repeat), scores in run.scores.items():
+        columns = {name: pl.Series(v.tolist(), dtype=pl.Float64) for name, v in scores.items()}
+        scoring = pl.lit(scoring_digest(dataset, run.asked[view, repeat])).alias(SCORING)
+        table = pl.DataFrame(columns).with_columns(scoring)
+        write_table(folder / f"{view}-{repeat}{SCORES}", table)
+
+
+def with_scores(folder: Path, run: Run, dataset: Dataset) -> Run:
+    """Return a run with its stored scores, and its answers scored where these are missing.
+
+    Scores by another rule or against other targets count as missing. Labels need no scores.
+
+    Raises:
+        StudyError: if a metric fails.
+    """
+    if dataset.task.labels:
+        return run
+    known = {
+        (view, repeat): found
+        for (view, repeat), ids in run.asked.items()
+        if (found := _read(folder / f"{view}-{repeat}{SCORES}", dataset, ids)) is not None
+    }
+    complete = scored(replace(run, scores=known), dataset)
+    if complete.scores.keys() != known.keys():
+        with suppress(StoreError):  # a store that can only be read
+            write_scores(folder, complete, dataset)
+    return complete
+
+
+def _read(file: Path, dataset: Dataset, ids: tuple[str, ...]) -> dict[str, Floats] | None:
+    try:
+        check_regular(file)
+        table = pl.read_parquet(file, glob=False)
+        if len(table) != len(ids) or not {*table[SCORING]} <= {scoring_digest(dataset, ids)}:
+            return None
+        scores = {name: table[name].to_numpy() for name in table.columns if name != SCORING}
+        return scores if all(((v >= 0) & (v <= 1)).all() for v in scores.values()) else None
+    except UNREADABLE:
+        return None
+
+
+def answers_table(answers: Answers, ids: Sequence[str]) -> pl.DataFrame:
+    """Return a table with one row for each item; columns that were not measured are absent."""
+    columns: dict[str, Any] = {
+        "id": pl.Series(list(ids), dtype=pl.String),
+        "output": pl.Series(list(answers.outputs), dtype=pl.String),
+        "status": pl.Series(list(answers.status), dtype=pl.String),
+    }
+    if answers.raw is not None:
+        columns["raw"] = pl.Series(list(answers.raw), dtype=pl.String)
+    if answers.scores is not None:
+        columns["scores"] = pl.Series(answers.scores.tolist(), dtype=pl.List(pl.Float64))
+    for name in _PASSAGES:
+        if (shown := getattr(answers, name)) is not None:
+            columns[name] = pl.Series([list(row) for row in shown], dtype=pl.List(pl.String))
+    for name in _COUNTS:
+        if (counts := getattr(answers, name)) is not None:
+            columns[name] = pl.Series(counts.tolist(), dtype=pl.Int64)
+    for name in _MEASURES:
+        if (values := getattr(answers, name)) is not None:
+            columns[name] = pl.Series(values.tolist(), dtype=pl.Float64)
+    return pl.DataFrame(columns)
+
+
+def answers_from(table: pl.DataFrame) -> tuple[Answers, tuple[str, ...]]:
+    """Return the answers and row ids of a table that `answers_table` wrote."""
+    facts: dict[str, Any] = {}
+    if "scores" in table.columns:
+        rows = table["scores"].to_list()
+        facts["scores"] = np.array(rows, dtype=np.float64).reshape(len(rows), -1)
+    for name in _PASSAGES:
+        if name in table.columns:
+            facts[name] = tuple(tuple(row) for row in table[name].to_list())
+    if "raw" in table.columns:
+        facts["raw"] = tuple(table["raw"])
+    for name in (*_COUNTS, *_MEASURES):
+        if name in table.columns:
+            facts[name] = table[name].to_numpy()
+    answers = Answers(outputs=tuple(table["output"]), status=tuple(table["status"]), **facts)
+    return answers, tuple(table["id"])
+
+
+def check_answers(answers: Answers, ids: Sequence[str], dataset: Dataset, view: str) -> None:
+    """Check stored answers against the rows and the labels of a study.
+
+    Raises:
+        ValueError: if row ids are missing, repeated or unknown, or an answer is not a label.
+    """
+    # A fold may hold none of the rows with evidence, or of those whose documents changed.
+    if not ids and view not in CONDITIONS and not is_drill(view):
+        raise ValueError("it holds no rows")
+    if len(set(ids)) < len(ids) or not all(id in dataset.examples for id in ids):
+        raise ValueError("it holds rows of another study")
+    if any(
+        dataset.task.problem_with(output) for output in {*answers.outputs} if output is not None
+    ):
+        raise ValueError("it holds answers of another study")
+    if not {*answers.status} <= set(get_args(Status)):
+        raise ValueError("it holds an unknown status")
+    width = len(dataset.task.labels)
+    if answers.scores is not None and answers.scores.shape != (len(ids), width):
+        raise ValueError(f"its scores are not of {width} labels")
+
+
+RUN_FACTS = (
+    "fit_seconds",
+    "predict_seconds",
+    "seconds_alone",
+    "seconds_spent",
+    "group_size",
+    "versions",
+    "threads",
+    "dtype",
+    "artefact_mb",
+    "base_mb",
+    "reread_seconds",
+    "notes",
+    "shortened",
+    "unasked",
+    "error",
+)
+
+
+def run_facts(run: Run) -> dict[str, Any]:
+    """Return the content of a run's `trial.json`."""
+    facts = {name: getattr(run, name) for name in RUN_FACTS}
+    return {"trial": asdict(run.trial), "views": [list(view) for view in run.answers], **facts}
+
+
+def check_facts(run: Run) -> None:
+    """Raise ValueError if the stored facts of a run are of the wrong kind."""
+    seconds = (run.fit_seconds, run.predict_seconds, run.seconds_alone, run.seconds_spent)
+    numbers = (
+        *seconds,
+        *run.shortened.values(),
+        run.reread_seconds,
+        run.artefact_mb,
+        run.base_mb,
+        run.threads,
+        run.unasked,
+        run.group_size,
+    )
+    if not all(isinstance(n, int | float | None) for n in numbers):
+        raise ValueError("a number is of another type")
+    texts, tables = (run.error, run.dtype), (run.versions, run.shortened)
+    if not all(isinstance(t, str | None) for t in texts) or not all(
+        isinstance(table, dict) for table in tables
+    ):
+        raise ValueError("a text is of another type")
+    if run.error is None and ("clean", 0) not in run.answers:
+        raise ValueError("it names no answers")
+
+
+# The documents of a task, beside its rows.
+DOCUMENTS = "documents.parquet"
+
+_COLUMNS = ("id", "text", "target", "fold", "group", "timestamp", "cluster")
+
+# polars panics on some damaged files; a panic is no Exception.
+UNREADABLE = (Exception, pl.exceptions.PanicException)
+
+
+def check_study(study: Mapping[str, Any]) -> None:
+    """Raise ValueError if a stored study lacks its goal or grid, or its goal has a wrong type."""
+    for section in ("goal", "grid"):
+        if not isinstance(study.get(section), dict):
+            raise ValueError(f"it lacks [{section}]")
+    for key in ("margin", "target"):
+        if not isinstance(study["goal"].get(key, 0), int | float):
+            raise ValueError(f"goal.{key} is not a number")
+    if not isinstance(study["goal"].get("metric", ""), str):
+        raise ValueError("goal.metric is not a text")
+
+
+def dataset_tables(dataset: Dataset) -> tuple[pl.DataFrame, dict[str, Any]]:
+    """Return the rows (``fold`` is null for rows that are only used for training) and the facts."""
+    fold_of = {id: f for f, fold in enumerate(dataset.folds) for id in fold.questions}
+    rows = list(dataset.examples.values())
+    table = pl.DataFrame(
+        {
+            "id": [e.id for e in rows],
+            "text": [e.text for e in rows],
+            "target": [e.target for e in rows],
+            "fold": [fold_of.get(e.id) for e in rows],
+            "group": [e.group for e in rows],
+            "timestamp": [e.timestamp.isoformat() if e.timestamp else None for e in rows],
+            "cluster": [dataset.clusters.get(e.id) for e in rows],
+        },
+        schema={column: pl.Int64 if column == "fold" else pl.String for column in _COLUMNS},
+    )
+    if any(e.fields or e.accepted for e in rows):
+        table = table.with_columns(
+            pl.Series("fields", [_json(dict(e.fields)) for e in rows], dtype=pl.String),
+            pl.Series("accepted", [_json(e.accepted) for e in rows], dtype=pl.String),
+        )
+    if any(e.source for e in rows):
+        table = table.with_columns(pl.Series("source", [e.source for e in rows], dtype=pl.String))
+    if any(e.evidence for e in rows):
+        spans = [_json([list(span) for span in e.evidence]) for e in rows]
+        table = table.with_columns(pl.Series("evidence", spans, dtype=pl.String))
+    task = dataset.task
+    facts = {
+        "name": dataset.name,
+        "fingerprint": dataset.fingerprint,
+        "division": dataset.division,
+        "findings": list(dataset.findings),
+        "leaked": dataset.leaked,
+        "task": {"kind": task.kind, **task.facts()},
+        # The order of a pool decides its prefixes, so it is stored with the division.
+        "folds": [{"pool": list(f.pool), "questions": list(f.questions)} for f in dataset.folds],
+        "difficulty": dict(dataset.difficulty),
+    }
+    return table, facts
+
+
+def _json(value: Any) -> str | None:
+    return json.dumps(value, ensure_ascii=False) if value else None
+
+
+def dataset_from(table: pl.DataFrame, facts: Mapping[str, Any]) -> Dataset:
+    """Return the dataset that `dataset_tables` wrote; texts that were left out are empty.
+
+    Raises:
+        ValueError: if the facts name rows or labels that the table or the task lacks.
+    """
+    examples = {
+        row["id"]: Example(
+            id=row["id"],
+            text=row["text"] or "",
+            target=row["target"],
+            fields=json.loads(fields) if (fields := row.get("fields")) else {},
+            accepted=tuple(json.loads(more)) if (more := row.get("accepted")) else (),
+            evidence=tuple(Span(*one) for one in json.loads(row.get("evidence") or "[]")),
+            group=row["group"],
+            source=row.get("source"),
+            timestamp=datetime.fromisoformat(row["timestamp"]) if row["timestamp"] else None,
+        )
+        for row in table.iter_rows(named=True)
+    }
+    task = read_task(facts["task"])
+    named = {id for fold in facts["folds"] for part in fold.values() for id in part}
+    if not facts["folds"] or not named <= examples.keys():
+        raise ValueError("its folds name rows that data.parquet lacks")
+    if any(map(task.problem_with, {target for e in examples.values() for target in e.targets})):
+        raise ValueError("data.parquet holds other answers than those of its task")
+    return Dataset(
+        name=facts["name"],
+        task=task,
+        examples=examples,
+        folds=_folds(facts),
+        division=facts["division"],
+        clusters={r["id"]: r["cluster"] for r in table.iter_rows(named=True) if r["cluster"]},
+        difficulty=_difficulty(facts),
+        findings=tuple(facts["findings"]),
+        leaked=int(facts["leaked"]),
+    )
+
+
+def documents_table(corpus: Corpus) -> pl.DataFrame:
+    """Return the documents as rows, in their order."""
+    rows = corpus.documents
+    return pl.DataFrame(
+        {
+            "id": [d.id for d in rows],
+            "title": [d.title for d in rows],
+            "text": [d.text for d in rows],
+            "timestamp": [d.timestamp.isoformat() if d.timestamp else None for d in rows],
+            "url": [d.url for d in rows],
+        },
+        schema=dict.fromkeys(("id", "title", "text", "timestamp", "url"), pl.String),
+    )
+
+
+def corpus_from(table: pl.DataFrame, digest: str) -> Corpus:
+    """Return the documents that `documents_table` wrote.
+
+    Raises:
+        ValueError: if they are not those of this digest.
+    """
+    corpus = Corpus(
+        tuple(
+            Document(
+                id=row["id"],
+                title=row["title"],
+                text=row["text"],
+                timestamp=datetime.fromisoformat(row["timestamp"]) if row["timestamp"] else None,
+                url=row["url"],
+            )
+            for row in table.iter_rows(named=True)
+        )
+    )
+    if corpus.digest != digest:
+        raise ValueError("it holds other documents than those of this study")
+    return corpus
+
+
+def _folds(facts: Mapping[str, Any]) -> tuple[Fold, ...]:
+    return tuple(
+        Fold(pool=tuple(f["pool"]), questions=tuple(f["questions"])) for f in facts["folds"]
+    )
+
+
+def _difficulty(facts: Mapping[str, Any]) -> dict[str, float]:
+    return {str(id): float(value) for id, value in facts["difficulty"].items()}
+
+
+@contextmanager
+def reading(file: Path) -> Iterator[None]:
+    """Turn any error of a damaged file of a store into one line.
+
+    Raises:
+        StoreError: if reading or interpreting `file` fails.
+    """
+    try:
+        yield
+    except StoreError:
+        raise
+    except UNREADABLE as error:
+        if file.is_dir():
+            raise StoreError(
+                f"{str(file)!r} is a folder. Move it away; then run choose compare again with the "
+                "same data and --out: it writes this file anew."
+            ) from error
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        reason = "it is missing" if isinstance(error, FileNotFoundError) else reason
+        raise StoreError(
+            f"Cannot read {str(file)!r}: {reason}. Run choose compare again with the same data "
+            "and --out: it writes this file anew and repeats no finished trial."
+        ) from error
+
+
+def damaged_files(damage: Mapping[str, str]) -> Iterator[LeftOut]:
+    """Name the damaged files (file -> reason), at most five."""
+    for file, reason in list(damage.items())[:5]:
+        repair = "writes it anew" if file == DOCUMENTS else "repeats its trial"
+        yield LeftOut(
+            text=f"{file} cannot be read ({reason}); the same command with --out {repair}"
+        )
+    if len(damage) > 5:
+        yield LeftOut(text=f"{len(damage) - 5} more files cannot be read")
+
 
 # The HTML report, and what was planned but not measured.
 PAGE, LEFT_OUT = "report.html", "left_out.json"

@@ -29,9 +29,6 @@ _EXPECTED = (
     'write each set as a list such as ["a", "b"]'
 )
 
-# Signs that part labels somewhere, or are left at the end of one.
-_SIGNS = re.compile(r"\s*[;|,/&\uff1b\uff0c\u3001\uff5c]+\s*")
-
 
 def separator_of(values: Sequence[Any], stated: bool = False) -> str | None:
     """Return what parts several labels in the cells of a column, or None.
@@ -66,18 +63,6 @@ def likely_joined(values: Sequence[Any]) -> tuple[str, str] | None:
         ):
             return separator, min(several)
     return None
-
-
-def joined_labels(labels: Collection[str]) -> list[str]:
-    """Return labels that are others with signs between them, or with a stray one, in order."""
-    known = set(labels)
-    return [
-        label
-        for label in labels
-        if (parts := [part for part in _SIGNS.split(label) if part])
-        and parts != [label]
-        and known.issuperset(parts)
-    ]
 
 
 def _parts_sets(separator: str, cells: Sequence[str], empty: Collection[str]) -> bool:

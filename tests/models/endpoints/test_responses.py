@@ -8,7 +8,7 @@ import pytest
 from choose.models.endpoints.answer_cache import PaidAnswer
 from choose.models.endpoints.ledger import TokenLogprobs
 from choose.models.endpoints.responses import LabelParser, label_scores
-from choose.tasks.classification import Classification
+from choose.tasks.labels import Classification
 
 TASK = Classification(
     labels=("card_arrival", "lost_card", "card", "refund", "no_answer"),

@@ -10,7 +10,7 @@ from choose.conformance import TASK, pool
 from choose.models.lora import classifier as schedule
 from choose.models.lora.classifier import split_validation
 from choose.strategy import build
-from choose.tasks.classification import Classification
+from choose.tasks.labels import Classification
 from support import tiny_models as tiny
 
 

@@ -23,7 +23,7 @@ from choose.models.lora.fit import train
 from choose.models.lora.fused.linear_layers import first_adapted_layer
 from choose.models.lora.training_run import Schedule
 from choose.strategy import Saves, build
-from choose.tasks.classification import Classification
+from choose.tasks.labels import Classification
 from choose.types import Answers, Example, Item
 from support import tiny_models as tiny
 

@@ -2,18 +2,149 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
 import polars as pl
 
-from choose.data.readers.encodings import UTF8, Encoding
 from choose.errors import DataError, quoted
 from choose.untrusted import check_text
+
+CHUNK = 1 << 20
+
+# Bytes from which bare UTF-16 is recognised, and from which Windows-1252 is judged.
+HEAD, SAMPLE = 4_096, 4_000_000
+
+_UTF32 = (b"\xff\xfe\x00\x00", b"\x00\x00\xfe\xff")
+_UTF16 = (b"\xff\xfe", b"\xfe\xff")
+
+# Sequences of UTF-8 for one character; in Windows-1252 they spell nothing.
+_SEQUENCE = re.compile(
+    rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}"
+)
+_HIGH = re.compile(rb"[\x80-\xff]")
+
+_WORD = re.compile(r"[^\W\d_]+")
+_ASCII = re.compile("[A-Za-z]")
+# A sign within a word, other than an apostrophe or a soft hyphen, is a letter in another encoding.
+_MISPLACED = re.compile(
+    "(?<=[a-z])[\u00a1-\u00ac\u00ae-\u00b6\u00b8-\u00bf\u00d7\u00f7\u20ac\u2020-\u2022](?=[a-z])"
+)
+# Quotation marks, dashes, ellipsis, degree, paragraph and currencies: all that some files have.
+_SIGNS = re.compile("[\u2018\u2019\u201c-\u201e\u2013\u2014\u2026\u20ac\u00a3\u00b0\u00a7]")
+
+# Share of the words with letters beyond ASCII that must also have letters of ASCII, and the largest
+# share of such letters among all letters; in French, Spanish or Finnish it is below a tenth.
+WESTERN, ACCENTED = 0.8, 0.3
+
+# Share of the bytes beyond ASCII that UTF-8 accounts for in a file with both encodings.
+MIXED = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Encoding:
+    """The name of a codec; `note` says so where it is not UTF-8."""
+
+    name: str = "utf-8-sig"
+    note: str | None = None
+
+    @property
+    def errors(self) -> str:
+        """How undecodable bytes are read: kept in UTF-8, so that their row can be named."""
+        return "surrogateescape" if self.name == "utf-8-sig" else "strict"
+
+
+UTF8 = Encoding()
+
+
+def encoding_of(path: Path) -> Encoding:
+    """Return the encoding of a text file; UTF-8 where no other one is plausible.
+
+    Raises:
+        DataError: for UTF-32, and for UTF-16 that is damaged.
+        OSError: if the file cannot be read.
+    """
+    with path.open("rb") as file:
+        head = file.read(HEAD)
+    if head.startswith(_UTF32):
+        raise DataError(f"{str(path)!r} is UTF-32 text. Save it again as UTF-8.")
+    if name := _utf16(head):
+        if not _decodes(path, name):
+            raise DataError(f"{str(path)!r} is UTF-16 text, and damaged. Save it again as UTF-8.")
+        return Encoding(name, f"{str(path)!r} was read as UTF-16 text.")
+    if _decodes(path, "utf-8"):
+        return UTF8
+    if (word := _western(path)) is None:
+        return UTF8
+    return Encoding(
+        "cp1252",
+        f"{str(path)!r} is not UTF-8 and was read as Windows-1252, with words such as "
+        f"{quoted(word)}. If letters look wrong, save it again as UTF-8.",
+    )
+
+
+def _utf16(head: bytes) -> str | None:
+    if head.startswith(_UTF16):
+        return "utf-16"
+    zeros = [head[start::2].count(0) for start in (0, 1)]
+    half = len(head) // 2
+    if half < 2 or min(zeros) > 0.05 * half or max(zeros) < 0.7 * half:
+        return None
+    return "utf-16-be" if zeros[0] > zeros[1] else "utf-16-le"
+
+
+def _chunks(path: Path, most: float = float("inf")) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        read = 0
+        while read < most and (chunk := file.read(CHUNK)):
+            read += len(chunk)
+            yield chunk
+
+
+def _decodes(path: Path, name: str) -> bool:
+    decoder = codecs.getincrementaldecoder(name)()
+    try:
+        for chunk in _chunks(path):
+            decoder.decode(chunk)
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _western(path: Path) -> str | None:
+    """Return a word that shows Windows-1252; None where the bytes are of another encoding.
+
+    Files in UTF-8 with some broken rows, and texts in Cyrillic, Chinese or Japanese encodings, have
+    bytes that Windows-1252 reads as well, but as no words.
+    """
+    sample = b"".join(chunk for chunk in _chunks(path, SAMPLE))
+    high = len(_HIGH.findall(sample))
+    if sum(map(len, _SEQUENCE.findall(sample))) > MIXED * high:
+        return None
+    try:
+        text = sample.decode("cp1252")
+    except UnicodeDecodeError:
+        return None
+    words = [word for word in _WORD.findall(text) if not word.isascii()]
+    western = [word for word in words if _ASCII.search(word)]
+    letters = sum(map(str.isalpha, text))
+    accented = sum(letter.isalpha() and not letter.isascii() for letter in text)
+    if len(western) < WESTERN * len(words) or accented > ACCENTED * letters:
+        return None
+    if len(_MISPLACED.findall(text)) > 0.02 * high:
+        return None
+    if not words:
+        signs = _SIGNS.findall(text)
+        return str(signs[0]) if 2 * len(signs) >= high else None
+    return str(max(western, key=len))
+
 
 # The number of each row, as a spreadsheet or an editor shows it: the header of a CSV is row 1.
 ROW = "__row__"

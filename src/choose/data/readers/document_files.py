@@ -16,10 +16,8 @@ import polars as pl
 
 from choose.corpus import Corpus, Document
 from choose.data.examples import cell_text
-from choose.data.readers.column_guess import TIME, usual
-from choose.data.readers.column_kinds import parse_dates
-from choose.data.readers.delimited import ROW, TOO_LONG
-from choose.data.readers.encodings import encoding_of
+from choose.data.readers.column_guess import TIME, parse_dates, usual
+from choose.data.readers.delimited import ROW, TOO_LONG, encoding_of
 from choose.data.readers.table_file import JSON, LARGEST, PARQUET, read_source
 from choose.errors import DataError, did_you_mean, quoted, quoted_list, rows_named
 from choose.files import NotRegularError, neighbours, read_regular

@@ -12,8 +12,7 @@ from pathlib import Path
 
 import polars as pl
 
-from choose.data.readers.delimited import read_delimited
-from choose.data.readers.encodings import encoding_of
+from choose.data.readers.delimited import encoding_of, read_delimited
 from choose.data.readers.json_and_parquet import read_json, read_parquet
 from choose.errors import DataError, did_you_mean, quoted
 from choose.files import neighbours

@@ -12,10 +12,15 @@ import polars as pl
 
 from choose.data.columns import text_and_id_columns
 from choose.data.examples import cell_text
-from choose.data.readers.delimited import LINE_LIMIT, TOO_LONG, delimited_rows
-from choose.data.readers.encodings import encoding_of
-from choose.data.readers.json_and_parquet import DAMAGED, not_parquet, plain
-from choose.data.readers.json_objects import json_records, records_in, value_at
+from choose.data.readers.delimited import LINE_LIMIT, TOO_LONG, delimited_rows, encoding_of
+from choose.data.readers.json_and_parquet import (
+    DAMAGED,
+    json_records,
+    not_parquet,
+    plain,
+    records_in,
+    value_at,
+)
 from choose.data.readers.table_file import JSON, PARQUET, checked_file
 from choose.errors import DataError, did_you_mean, quoted_list
 from choose.types import Item

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,34 +11,12 @@ from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.markdown import Markdown
 from rich.segment import Segment
 
-from choose.formatting import DASH, clean
-from choose.report import study_comparison_text as comparison_text
-from choose.report.markdown import render_markdown
-from choose.report.screen_text import literal, shorten
-from choose.report.study_comparison_text import (
-    COMPARISON_HEADS,
-    about,
-    cells,
-    headline,
-    others,
-)
+from choose.formatting import clean
+from choose.report.markdown import render_markdown, render_versus_markdown
 from choose.report.terminal.first_screen import FirstScreen
-from choose.report.terminal.layout import (
-    Column,
-    Page,
-    bullets,
-    encodable,
-    note,
-    pairs,
-    section,
-    split_table,
-    trimmed,
-)
+from choose.report.terminal.layout import encodable, trimmed
 from choose.schema.decision import Decision
 from choose.schema.study_changes import Versus
-
-# Characters of a name in a table.
-NAME = 24
 
 
 def render(decision: Decision, store: Path | None = None, newest: bool = False) -> RenderableType:
@@ -54,7 +31,12 @@ def render_full(
     decision: Decision, store: Path | None = None, newest: bool = False
 ) -> RenderableType:
     """Return the Markdown report, laid out for the console that prints it."""
-    return Full(typed_here(decision, store, newest))
+    return Full(render_markdown(typed_here(decision, store, newest)))
+
+
+def versus_page(versus: Versus) -> RenderableType:
+    """Return the comparison of two studies, laid out for the console that prints it."""
+    return Full(render_versus_markdown(versus))
 
 
 def typed_here(decision: Decision, store: Path | None, newest: bool = False) -> Decision:
@@ -88,65 +70,13 @@ def typed_here(decision: Decision, store: Path | None, newest: bool = False) -> 
 
 @dataclass(frozen=True, slots=True)
 class Full:
-    """The Markdown report of a decision, in characters that the console can express."""
+    """A Markdown report, in characters that the console can express."""
 
-    decision: Decision
+    text: str
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Lay the page out, without white space at the ends of lines."""
-        page = Markdown(render_markdown(self.decision), hyperlinks=False)
+        page = Markdown(self.text, hyperlinks=False)
         for line in console.render_lines(page, options, pad=False):
             yield from encodable(trimmed(line), options.encoding)
             yield Segment.line()
-
-
-# The most changes to list, and the characters of a value.
-CHANGES, LONGEST = 20, 60
-
-
-def versus_page(versus: Versus) -> Page:
-    """Return the comparison as a page."""
-    return Page(lambda width: _versus_parts(versus, width))
-
-
-def _versus_parts(versus: Versus, width: int) -> Iterator[RenderableType]:
-    yield literal(headline(versus), style="bold")
-    sides = (("before", versus.before), ("now", versus.after))
-    yield pairs((name, f"{side.name}: {side.headline}") for name, side in sides)
-    yield section(
-        "Candidates on the common rows", *split_table(_table(versus), width), note(about(versus))
-    )
-    if versus.why:
-        title = (
-            "Why the verdict changed" if versus.verdict_changed else "Why the verdict is unchanged"
-        )
-        yield section(title, bullets(comparison_text.why(versus)))
-    yield section("Rows", bullets(comparison_text.rows(versus)))
-    if only := list(others(versus)):
-        yield section("In one study only", bullets(only))
-    if versus.changes:
-        yield section("What changed in the study", pairs(_changes(versus)))
-    if (more := len(versus.changes) - CHANGES) > 0:
-        yield note(f"{more:,} more: choose report A B --json.")
-
-
-def _table(versus: Versus) -> list[Column]:
-    rows = [cells(shift) for shift in versus.shifts]
-    columns = list(zip(*rows, strict=True)) or [() for _ in COMPARISON_HEADS]
-    return [
-        Column(
-            head.replace(" (95 %", "\n(95 %"),
-            [literal(shorten(clean(cell), 2 * NAME if place == 3 else NAME)) for cell in column],
-            figures=place > 0,
-        )
-        for place, (head, column) in enumerate(zip(COMPARISON_HEADS, columns, strict=True))
-    ]
-
-
-def _changes(versus: Versus) -> Iterator[tuple[str, str]]:
-    for change in versus.changes[:CHANGES]:
-        old, new = (
-            DASH if value is None else shorten(clean(value), LONGEST)
-            for value in (change.before, change.after)
-        )
-        yield shorten(clean(change.what), 2 * NAME), f"{old} → {new}"
