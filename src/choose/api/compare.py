@@ -343,23 +343,14 @@ def export(
     Raises:
         ChooseError: if it cannot be fitted, saved or written; the folder is then as it was.
     """
-    from choose.export.write_folder import (
-        check_replaceable,
-        select_candidate,
-        select_trial,
-        write_export,
-    )
+    from choose.export.write_folder import check_replaceable, select, write_export
 
     check_compute()
     target, opened = Path(folder), Store.open(Path(store))
     check_replaceable(target.resolve(), target, force)
     check_folder(target, flag="The folder", stores=(opened.path,))
     decision = decide(opened)
-    choice = (
-        select_candidate(opened, decision.verdict, candidate)
-        if trial is None
-        else select_trial(opened, trial)
-    )
+    choice = select(opened, decision.verdict, candidate=candidate, trial=trial)
     if remote := [spec for spec in choice.params.values() if endpoint_name(spec) is not None]:
         raise StudyError(
             f"{choice.candidate!r} calls {remote[0]}, which cannot be exported. Call the endpoint "

@@ -307,6 +307,15 @@ class Selection:
     trial: Trial | None = None
 
 
+def select(
+    store: Store, verdict: Verdict, *, candidate: str | None, trial: str | None
+) -> Selection:
+    """Select a trial by its key, else a candidate by its name or by the verdict."""
+    if trial is not None:
+        return select_trial(store, trial)
+    return select_candidate(store, verdict, candidate)
+
+
 def select_candidate(store: Store, verdict: Verdict, name: str | None) -> Selection:
     """Select a candidate by name, else the recommended one, else the one to use meanwhile.
 
