@@ -20,10 +20,8 @@ from choose.report.html.drawings import (
 )
 from choose.report.html.page_tables import (
     PRICES,
-    answered_line,
     data_risk,
     label_rows,
-    runs_line,
     standings_table,
 )
 from choose.schema.base import Interval
@@ -290,18 +288,6 @@ def test_money_time_and_data_say_where_texts_go_and_how_to_see_dollars() -> None
     page = page_of(answered())
     assert "usd_per_machine_hour" in page
     Costs.model_validate(tomllib.loads(PRICES)["costs"])
-
-
-def test_what_each_candidate_had_is_said_of_each() -> None:
-    """D21: "Seeds 0, 1, 2" and "602 answered" stood over candidates with one run on 121 rows."""
-    cards = tuple(
-        card.model_copy(update={"rows": 121, "repetitions": 1} if card.family != "baseline" else {})
-        for card in decisions.cards()
-    )
-    decision = answered(scorecards=cards)
-    assert answered_line(decision).startswith("600 by majority, tfidf, probe and knn; 121 by")
-    assert runs_line(decision).endswith("1 by prompt, few-shot, retrieval and lora")
-    assert "Seeds" not in page_of(decision)
 
 
 def test_other_settings_stand_against_the_own_setting_on_the_same_rows() -> None:

@@ -27,11 +27,6 @@ DIVISIONS = {
     "held-out": "compare trains on one part of the rows and tests on the other",
 }
 
-UNEVEN = (
-    "Candidates answered different numbers of test rows, and some rows are harder. Compare "
-    "candidates by their differences below, which use common rows."
-)
-
 LIMITS = (
     "No label was changed: only a person can tell a wrong label from a hard row. Languages are "
     "guessed from scripts and common words; names and postal addresses are not searched for."
@@ -56,11 +51,6 @@ LABEL_WIDTH = 28
 def chosen(verdict: Verdict) -> str:
     """Return the recommended candidate, or the interim choice where none is recommended."""
     return verdict.recommended or verdict.use_meanwhile
-
-
-def uneven(decision: Decision) -> bool:
-    """Return whether candidates answered different numbers of test rows."""
-    return len({card.rows for card in decision.scorecards if card.accuracy}) > 1
 
 
 def quantity(facts: Mapping[str, Any], key: str) -> float | None:

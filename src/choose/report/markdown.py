@@ -31,7 +31,6 @@ from choose.report.cost_notes import (
 from choose.report.decision_text import (
     DIVISIONS,
     LIMITS,
-    UNEVEN,
     fit_notes,
     forecast_lines,
     goal_line,
@@ -39,7 +38,6 @@ from choose.report.decision_text import (
     pool_note,
     score_head,
     suspects_note,
-    uneven,
 )
 from choose.report.family_table import family_table
 from choose.report.screen_text import shorten
@@ -204,7 +202,8 @@ def _candidates(decision: Decision) -> list[str]:
     heads = ["candidate", "family", "model", scored, "95 % CI", "rows", "seeds"]
     heads += ["ms per item", "training seconds"]
     rows = table(heads, (_row(decision, card, models[card.model]) for card in cards))
-    return [*rows, *(["", UNEVEN] if uneven(decision) else [])]
+    unlike = words.compared_on(decision)
+    return [*rows, *(["", unlike] if unlike else [])]
 
 
 def _row(decision: Decision, card: Scorecard, model: str) -> list[str]:

@@ -40,7 +40,6 @@ from choose.report.cost_notes import (
     serving,
 )
 from choose.report.decision_text import (
-    UNEVEN,
     chosen,
     coverage_line,
     division_line,
@@ -54,7 +53,6 @@ from choose.report.decision_text import (
     pool_note,
     score_head,
     suspects_note,
-    uneven,
     words_in,
 )
 from choose.report.html.drawings import answers_alike, curves, scores_by
@@ -64,7 +62,6 @@ from choose.report.html.page_tables import (
     PRICES,
     REPLY_HEADS,
     anchor,
-    answered_line,
     confusion_table,
     cost_rows,
     data_risk,
@@ -73,7 +70,6 @@ from choose.report.html.page_tables import (
     measured,
     prompts_used,
     reply_rows,
-    runs_line,
     shifts_table,
     standings_table,
 )
@@ -187,12 +183,9 @@ def _evidence(decision: Decision, texts: Mapping[str, str]) -> dict[str, Any]:
             "sentences": endpoint_sentences(decision),
             "note": ENDPOINT_NOTE,
         },
-        "uneven": UNEVEN if uneven(decision) else "",
         "readers": readers,
         "forecasts": list(forecast_lines(decision)),
         "coverage": coverage_line(decision),
-        "answered": answered_line(decision),
-        "runs": runs_line(decision),
         "evidence": {gate.name: sentences.evidence(decision, gate) for gate in decision.gates},
         "checks": ", ".join(f"{count} {name}" for name, count in counts.most_common()),
         "division": division_line(decision.dataset),

@@ -427,24 +427,3 @@ def prompts_used(decision: Decision) -> list[PromptText]:
 
 REPLY_HEADS = ["row", "label", "answer", "reply", "text"]
 NO_LABEL = "no label"
-
-
-def answered_line(decision: Decision) -> str:
-    """Return how many test rows each candidate answered: ``602 by tfidf; 121 by lora``."""
-    return _grouped({card.candidate: card.rows for card in decision.scorecards if card.accuracy})
-
-
-def runs_line(decision: Decision) -> str:
-    """Return how often each candidate was trained: ``3 by lora; 1 by tfidf and probe``."""
-    cards = [card for card in decision.scorecards if card.accuracy]
-    return _grouped({card.candidate: card.repetitions for card in cards})
-
-
-def _grouped(counts: Mapping[str, int]) -> str:
-    by_count: dict[int, list[str]] = {}
-    for name, count in counts.items():
-        by_count.setdefault(count, []).append(clean(name))
-    parts: Sequence[str] = [
-        f"{count:,} by {listed(names)}" for count, names in sorted(by_count.items(), reverse=True)
-    ]
-    return "; ".join(parts)
