@@ -1,5 +1,6 @@
 """The plan: rounds that double what is learned from and answered, then other conditions."""
 
+from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -8,7 +9,7 @@ import pytest
 
 from choose.conformance import pool
 from choose.corpus import CONDITIONS, Corpus, Document, Span
-from choose.data.scenarios import Pools
+from choose.data.scenarios import Pools, SplitSpec
 from choose.data.splits import build_dataset
 from choose.run.predict_test_rows import asking_order
 from choose.schema.plan import COMPARISON, REPETITIONS, Job, Round
@@ -27,7 +28,7 @@ from choose.study.rounds import (
 )
 from choose.tasks.answering import Answering, with_corpus
 from choose.tasks.exchanged_facts import drill_of
-from choose.types import Candidate, Dataset, Example, Fold
+from choose.types import STANDARD, Candidate, Dataset, Example, Fold
 from support import fake_strategies as fakes
 from support.studies import dataset
 
@@ -95,6 +96,19 @@ def test_pools_and_test_rows_are_nested_and_the_same_for_all() -> None:
     sizes = sorted(seen)
     for small, large in pairwise(sizes):
         assert set(seen[small]) < set(seen[large])
+
+
+def test_the_first_pool_holds_every_one_of_many_labels_by_its_frequency() -> None:
+    """77 labels, one of them half of the rows, the last of a single row."""
+    labels = [0] * 700 + [1 + n % 75 for n in range(699)] + [76]
+    rows = [Example(id=f"r{n}", text=f"text {n}", target=f"l{k}") for n, k in enumerate(labels)]
+    fold = Fold(pool=tuple(r.id for r in rows), questions=())
+    data = replace(build_dataset("many", rows), folds=(fold,), division="held-out")
+    drawn = Pools(data).at(SplitSpec(0, 0, 250, STANDARD)).pool
+    counts = Counter(row.target for row in drawn)
+    assert len(drawn) == 250
+    assert len(counts) >= 76
+    assert 120 <= counts["l0"] <= 130
 
 
 def test_what_learns_nothing_has_one_trial_a_fold() -> None:
