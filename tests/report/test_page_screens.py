@@ -2,7 +2,6 @@
 
 import re
 import tomllib
-from itertools import pairwise
 
 import pytest
 
@@ -207,9 +206,8 @@ def test_a_name_in_a_drawing_is_text() -> None:
 
 
 def test_names_at_the_ends_of_lines_are_apart_and_ticks_are_round_and_have_room() -> None:
-    heights = apart([10.0, 10.2, 10.3, 50.0], 5.0)
-    assert (heights[0], heights[-1]) == (10.0, 50.0)
-    assert all(below - above >= 5.0 for above, below in pairwise(heights))
+    spots = [(100.0, 10.0), (100.0, 10.2), (400.0, 10.3), (110.0, 10.4), (100.0, 90.0)]
+    assert apart(spots, [50.0] * 5) == [10.0, 25.0, 10.3, 40.0, 90.0]
     assert nice_ticks(52.3, 90.1) == [60.0, 70.0, 80.0, 90.0]
     assert nice_ticks(81.2, 83.4) == [81.5, 82.0, 82.5, 83.0]
     assert spaced([60, 120, 240, 470, 480], lambda n: n / 2) == [60, 240, 480]

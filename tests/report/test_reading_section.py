@@ -9,6 +9,7 @@ import pytest
 from choose.formatting import MINUS
 from choose.report.markdown import render_markdown
 from choose.report.text_answers import (
+    answer_parts,
     loss_steps,
     notes_on_reading,
     reading_notes,
@@ -138,3 +139,14 @@ def test_studies_without_documents_have_no_such_section() -> None:
     decision = decisions.decision()
     assert 'id="reading"' not in page_of(decision)
     assert "About these figures" not in render_markdown(decision)
+
+
+def test_an_answer_that_shares_little_with_the_right_one_is_shown_as_it_is() -> None:
+    """A copied dialogue beside a note was words struck through and underlined in turn."""
+    decision = decisions.reading()
+    assert answer_parts(decision, "in May 1912", "by ship, from Cork") == [
+        ("by ship, from Cork", "same")
+    ]
+    assert answer_parts(decision, "in May 1912", "in May 1913") == [
+        ("in May ", "same"), ("1912", "missing"), ("1913", "added"),
+    ]  # fmt: skip

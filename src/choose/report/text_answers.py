@@ -431,8 +431,15 @@ def differing_words(right: str, said: str) -> Iterator[tuple[str, str]]:
 
 
 def answer_parts(decision: Decision, right: str, said: str) -> list[tuple[str, str]]:
-    """Return an answer in parts (`differing_words`); a ranking, which tells its ranks, in one."""
-    return [(said, "same")] if words_in(decision).ranks else [*differing_words(right, said)]
+    """Return an answer in parts (`differing_words`).
+
+    In one part if little is the same, and for rankings, which tell their ranks.
+    """
+    if words_in(decision).ranks:
+        return [(said, "same")]
+    parts = [*differing_words(right, said)]
+    same = sum(len(part) for part, kind in parts if kind == "same")
+    return parts if 2 * same >= max(len(right), len(said)) else [(said, "same")]
 
 
 def side_rows(decision: Decision) -> list[dict[str, Any]]:

@@ -256,10 +256,11 @@ class _Plot:
     def names(self, lines: Lines) -> Iterator[Markup]:
         """Yield the name of each line at its right end, moved where names would overlap."""
         ordered = sorted(lines, key=lambda name: self.y(lines[name][-1].value))
-        heights = apart([self.y(lines[name][-1].value) for name in ordered], LINE)
-        lift = max(0.0, heights[-1] - ABOVE - HEIGHT)
-        for name, height in zip(ordered, heights, strict=True):
-            at = self.x(lines[name][-1].labels) + 9
+        ends = [lines[name][-1] for name in ordered]
+        spots = [(self.x(e.labels) + 9, self.y(e.value)) for e in ends]
+        heights = apart(spots, [CHARACTER * len(name) for name in ordered])
+        lift = max(0.0, max(heights) - ABOVE - HEIGHT)
+        for name, (at, _), height in zip(ordered, spots, heights, strict=True):
             yield _DRAWN["text"].format(at, round(height - lift + 4, 1), "start", name)
 
 
@@ -279,11 +280,19 @@ _DRAWN = {
 }
 
 
-def apart(heights: Sequence[float], gap: float) -> list[float]:
-    """Return heights, the uppermost first, moved down until each is `gap` below the one above."""
+def apart(spots: Sequence[tuple[float, float]], widths: Sequence[float]) -> list[float]:
+    """Return the heights of texts, the uppermost first, moved down where they would overlap.
+
+    Args:
+        spots: left end and height of each.
+        widths: of each, in pixels.
+    """
     placed: list[float] = []
-    for height in heights:
-        placed.append(max(height, placed[-1] + gap) if placed else height)
+    for place, ((left, height), width) in enumerate(zip(spots, widths, strict=True)):
+        for (other, _), length, at in zip(spots[:place], widths, placed, strict=False):
+            if other < left + width and left < other + length:
+                height = max(height, at + LINE)
+        placed.append(height)
     return placed
 
 

@@ -341,7 +341,7 @@ class Differing:
 def differing(decision: Decision, texts: Mapping[str, str]) -> Differing | None:
     """Return the rows that the chosen candidate and its rival answer differently."""
     found = decision.disagreement
-    if found is None or not found.differing:
+    if found is None or not found.listed:
         return None
     chosen, rival = clean(found.chosen), clean(found.rival)
     kinds = {
