@@ -47,7 +47,7 @@ import choose.api.study_evidence  # noqa: E402
 import choose.judge.verdict  # noqa: E402
 from choose.conformance import pool  # noqa: E402
 from choose.errors import ChooseError  # noqa: E402
-from choose.models.results.output_cache import ResultCache, caching  # noqa: E402
+from choose.models.output_cache import ResultCache, caching  # noqa: E402
 from choose.report.write import write as write_report  # noqa: E402
 from choose.store.store import SCORES  # noqa: E402
 from machine import machine  # noqa: E402

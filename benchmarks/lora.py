@@ -12,7 +12,6 @@ bfloat16 where the processor multiplies it; with `--dtype float32` both sides ar
 a processor that does not.
 `--roofline` compares a step of ours with the least that this machine could take instead.
 With `--encoder` both adapt MiniLM.
-With `--upper 0.5` choose adapts the upper half of the layers only; the peer always adapts all.
 Exits with 1 where a target is missed.
 """
 
@@ -130,7 +129,6 @@ def options() -> argparse.Namespace:
     parser.add_argument("--part", choices=("all", "time", "accuracy"), default="all")
     parser.add_argument("--encoder", action="store_true", help="adapt MiniLM")
     parser.add_argument("--dtype", choices=DTYPES, help="of our side; else as the processor can")
-    parser.add_argument("--upper", type=float, default=1.0, help="share of layers of our side")
     parser.add_argument("--keep", type=Path, help="file of finished measurements, to go on from")
     parser.add_argument("--quick", action="store_true", help="one short round, no accuracy")
     parser.add_argument("--roofline", action="store_true", help="our steps against the machine")
@@ -202,8 +200,6 @@ def _report(
         f"Our side computes in {settings['dtype']}.",
         f"{settings['base']}, {ROWS} rows of TREC-6, rank {settings['rank']} on query and value, "
         f"batch {settings['batch']}, {settings['plan_steps']} steps, rate {settings['rate']:g}.",
-        f"Adapters of our side in the upper {100 * settings['upper']:.0f} % of the layers, of the "
-        "peer in all.",
         "",
     ]
     names = {
@@ -248,7 +244,6 @@ class Processes:
             "batch": learnt.batch_size,
             "plan_steps": learnt.steps,
             "max_tokens": 128,
-            "upper": choice.upper,
             "dtype": choice.dtype or ("bfloat16" if trains_in_bfloat16("cpu") else "float32"),
         }
         kept = self.keep is not None and self.keep.exists()
@@ -268,7 +263,7 @@ class Processes:
         """Return everything that a measurement of a side depends on, but for its own settings."""
         same = {k: v for k, v in self.settings.items() if k != "folder"}
         if side == "peer":
-            del same["upper"], same["dtype"]
+            del same["dtype"]
         versions = [version(package) for package in PACKAGES]
         weights, rows = weights_digest(self.settings["model"]), digest(self.rows)
         on = machine(self.threads)

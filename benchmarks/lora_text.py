@@ -28,10 +28,9 @@ from typing import Any
 
 from choose.models.environment_settings import cores
 from choose.models.lora.answer_writer import AnswerPrompts
-from choose.models.lora.answering_model import untrained_answers
+from choose.models.lora.answering_model import AnswerRun, untrained_answers
 from choose.models.lora.fit import training_step
 from choose.models.lora.model import AdapterSpec, load_base, seeded
-from choose.models.lora.objectives import AnswerRun
 from choose.models.lora.training_run import Schedule
 from choose.models.weights.resolve import resolve
 from choose.models.weights.spec import DEFAULT_LM

@@ -307,7 +307,7 @@ def build(name: str, /, *, seed: int, **params: Any) -> Strategy:
                 f"{did_you_mean(param, known)} It takes: {', '.join(known) or 'none'}."
             )
     cls: Any = find(name)
-    _check_hyperparameters(name, cls, params)
+    check_hyperparameters(name, cls, params)
     strategy: Strategy = cls(seed=seed, **params)
     return strategy
 
@@ -316,7 +316,7 @@ def build(name: str, /, *, seed: int, **params: Any) -> Strategy:
 _TYPES: dict[str, Any] = {"int": int, "float": (int, float), "str": str, "bool": bool}
 
 
-def _check_hyperparameters(name: str, cls: Any, params: Mapping[str, Any]) -> None:
+def check_hyperparameters(name: str, cls: Any, params: Mapping[str, Any]) -> None:
     """Refuse values of another type than the annotation, or outside the class's `limits`."""
     limits: Mapping[str, tuple[float, float]] = getattr(cls, "limits", {})
     signature = inspect.signature(cls.__init__).parameters

@@ -110,28 +110,28 @@ class Task(Protocol):
     """
 
     @property
-    def kind(self) -> str: ...  # noqa: D102
+    def kind(self) -> str: ...
 
     @property
-    def instruction(self) -> str | None: ...  # noqa: D102
+    def instruction(self) -> str | None: ...
 
     @property
-    def labels(self) -> tuple[str, ...]: ...  # noqa: D102
+    def labels(self) -> tuple[str, ...]: ...
 
     @property
-    def names(self) -> tuple[str, ...]: ...  # noqa: D102
+    def names(self) -> tuple[str, ...]: ...
 
     @property
-    def descriptions(self) -> Mapping[str, str]: ...  # noqa: D102
+    def descriptions(self) -> Mapping[str, str]: ...
 
     @property
-    def metrics(self) -> tuple[str, ...]: ...  # noqa: D102
+    def metrics(self) -> tuple[str, ...]: ...
 
     @property
-    def digest(self) -> str: ...  # noqa: D102
+    def digest(self) -> str: ...
 
     @property
-    def scoring(self) -> str: ...  # noqa: D102
+    def scoring(self) -> str: ...
 
     def problem_with(self, output: str) -> str | None:
         """Return why a text cannot be an answer, such as JSON that cannot be parsed; or None."""

@@ -9,21 +9,22 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
-from choose.models.classical.inner_selection import (
+from choose.models.classical import (
+    FLOOR,
     STRENGTHS,
+    LogisticHead,
     Sample,
-    choose_strength,
-    sample_rows,
-)
-from choose.models.classical.label_set_head import (
     SetHead,
+    TfidfFeatures,
     best_set,
     best_sets,
+    choose_strength,
     example_f1s,
+    log_scores,
     members_of,
+    sample_rows,
     set_answers,
 )
-from choose.models.classical.tfidf_logistic import FLOOR, LogisticHead, TfidfFeatures, log_scores
 from choose.models.saving import floats, read_fitted, read_labels, write_fitted
 from choose.models.weights.resolve import weights_digest
 from choose.models.weights.spec import DEFAULT_ENCODER
@@ -43,23 +44,31 @@ NEIGHBOURS = (5, 1, 3, 10, 15, 25, 40)
 SHARPNESS = 5.0
 
 
-class Majority:
+class Baseline:
+    """What strategies without a language model have in common."""
+
+    family: ClassVar[Family] = "baseline"
+    revision: ClassVar[int] = 1
+    kinds: ClassVar[tuple[str, ...]] = KINDS
+    learns: ClassVar[bool] = True
+    seeded: ClassVar[bool] = False
+    cheap: ClassVar[bool] = True
+    variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+
+    # What sets of labels may hold; empty where each row has one label.
+    choices: tuple[str, ...] = ()
+
+
+class Majority(Baseline):
     """Answer the most common label of the pool for every item, or the set of the best mean F1."""
 
     title: ClassVar[str] = "always the same answer"
     good_for: ClassVar[str] = "the score that any other candidate must beat"
     needs: ClassVar[str] = "labels"
     takes: ClassVar[str] = "no time"
-    family: ClassVar[Family] = "baseline"
-    revision: ClassVar[int] = 1
-    learns: ClassVar[bool] = True
-    seeded: ClassVar[bool] = False
-    cheap: ClassVar[bool] = True
     constant: ClassVar[bool] = True
     floor: ClassVar[bool] = True
     always_compared: ClassVar[bool] = True
-    kinds: ClassVar[tuple[str, ...]] = KINDS
-    variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
 
     def __init__(self, *, seed: int) -> None:
         self.seed = seed
@@ -77,39 +86,28 @@ class Majority:
         self.row = log_scores(task.labels, task.labels, frequencies / max(len(examples), 1))
 
     def predict(self, items: Sequence[Item]) -> Answers:
-        """Answer the same for every item."""
         if self.choices:
             return set_answers(self.choices, np.repeat(self.row > 0, len(items), axis=0))
         return Answers.from_scores(self.labels, np.repeat(self.row, len(items), axis=0))
 
     def save(self, folder: Path) -> None:
-        """Write the labels and their frequencies."""
         write_fitted(folder, self, named(self.labels, self.choices), {"row": self.row})
 
     def load(self, folder: Path) -> None:
-        """Restore the fitted strategy that was saved."""
         facts, arrays = read_fitted(folder, self)
         self.labels, self.choices = read_named(facts)
         self.row = floats(arrays, "row", 1, len(self.labels or self.choices))
 
 
-class Tfidf:
+class Tfidf(Baseline):
     """TF-IDF of words, word pairs and character n-grams under logistic regression."""
-
-    # What sets of labels may hold; empty where each row has one label.
-    choices: tuple[str, ...] = ()
 
     title: ClassVar[str] = "words + logistic regression"
     good_for: ClassVar[str] = "labels that go with certain words, in any language"
     needs: ClassVar[str] = "labelled rows; no model"
     takes: ClassVar[str] = "seconds to train, under a millisecond an answer"
-    family: ClassVar[Family] = "baseline"
     revision: ClassVar[int] = 3
-    learns: ClassVar[bool] = True
-    seeded: ClassVar[bool] = False
-    cheap: ClassVar[bool] = True
     always_compared: ClassVar[bool] = True
-    kinds: ClassVar[tuple[str, ...]] = KINDS
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "words-only": {"characters": False},
         "regularised": {"C": 1.0},
@@ -130,7 +128,6 @@ class Tfidf:
         self.head = fitted_head(self.C, self.choices, matrix, [e.target for e in examples])
 
     def predict(self, items: Sequence[Item]) -> Answers:
-        """Answer with the most probable label, or the labels above their thresholds."""
         if not items:
             return no_answers(self.labels)
         return answers_of(self, self.features([item.text for item in items]))
@@ -143,7 +140,6 @@ class Tfidf:
         write_fitted(folder, self, facts, {**arrays, **weights})
 
     def load(self, folder: Path) -> None:
-        """Restore the fitted strategy that was saved."""
         facts, arrays = read_fitted(folder, self)
         self.labels, self.choices = read_named(facts)
         for name, terms in facts["terms"].items():
@@ -153,25 +149,15 @@ class Tfidf:
         self.head = restored_head(facts["head"], arrays, self.labels, self.choices, width)
 
 
-class Encoded:
+class Encoded(Baseline):
     """The base of `probe` and `knn`: a frozen sentence encoder."""
 
-    family: ClassVar[Family] = "baseline"
-    revision: ClassVar[int] = 1
-    learns: ClassVar[bool] = True
-    seeded: ClassVar[bool] = False
-    cheap: ClassVar[bool] = True
-    kinds: ClassVar[tuple[str, ...]] = KINDS
-
     encoder: str
-    choices: tuple[str, ...] = ()
 
     def weights(self) -> str:
-        """Return the encoder's digest."""
         return weights_digest(self.encoder)
 
     def prepare(self) -> None:
-        """Load the encoder and the index library."""
         from choose.models.embeddings import load_retriever
 
         load_retriever(self.encoder)
@@ -216,22 +202,18 @@ class Probe(Encoded):
         self.head = fitted_head(C or STRENGTHS[0], self.choices, features, targets)
 
     def predict(self, items: Sequence[Item]) -> Answers:
-        """Answer with the most probable label, or the labels above their thresholds."""
         if not items:
             return no_answers(self.labels)
         return answers_of(self, self._embed([item.text for item in items]))
 
     def facts(self) -> Mapping[str, Any]:
-        """Return the seconds that cached embeddings had taken."""
         return {"cached_seconds": self.cached}
 
     def save(self, folder: Path) -> None:
-        """Write the head; the encoder is named, not copied."""
         head, weights = self.head.state()
         write_fitted(folder, self, {**named(self.labels, self.choices), "head": head}, weights)
 
     def load(self, folder: Path) -> None:
-        """Restore the fitted strategy that was saved."""
         facts, arrays = read_fitted(folder, self)
         (self.labels, self.choices), self.cached = read_named(facts), 0.0
         self.head = restored_head(facts["head"], arrays, self.labels, self.choices)
@@ -302,8 +284,7 @@ class Knn(Encoded):
         votes = np.full((len(codes), len(self.labels)), FLOOR)
         for neighbour, weight in zip(codes.T, weights.T, strict=True):
             votes[np.arange(len(codes)), neighbour] += weight
-        shares: Floats = votes / votes.sum(axis=1, keepdims=True)
-        return shares
+        return votes / votes.sum(axis=1, keepdims=True)
 
     def predict(self, items: Sequence[Item]) -> Answers:
         """Answer with the label that has most votes among the most similar rows.
@@ -330,7 +311,6 @@ class Knn(Encoded):
         return Answers.from_scores(self.labels, np.log(shares), evidence=evidence)
 
     def facts(self) -> Mapping[str, Any]:
-        """Return the seconds that cached embeddings had taken."""
         return {"cached_seconds": self.retriever.cached_seconds}
 
     def save(self, folder: Path) -> None:
@@ -340,7 +320,6 @@ class Knn(Encoded):
         write_fitted(folder, self, facts, vectors)
 
     def load(self, folder: Path) -> None:
-        """Restore the fitted strategy that was saved."""
         from choose.models.embeddings import Retriever
 
         facts, arrays = read_fitted(folder, self)
@@ -363,8 +342,7 @@ def weighed(cosines: Floats) -> Floats:
         return cosines
     nearest = cosines.max(axis=1, keepdims=True)
     weights = np.exp(SHARPNESS * (cosines - np.where(np.isfinite(nearest), nearest, 0.0)))
-    shares: Floats = weights / np.maximum(weights.sum(axis=1, keepdims=True), FLOOR)
-    return shares
+    return weights / np.maximum(weights.sum(axis=1, keepdims=True), FLOOR)
 
 
 def labels_and_choices(task: Task) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -373,7 +351,6 @@ def labels_and_choices(task: Task) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 
 def named(labels: Sequence[str], choices: Sequence[str]) -> dict[str, Any]:
-    """Return the labels as they are saved."""
     return {"choices": choices} if choices else {"labels": labels}
 
 
@@ -404,7 +381,6 @@ def restored_head(
     choices: Sequence[str],
     features: int = -1,
 ) -> LogisticHead | SetHead:
-    """Return the head that was saved."""
     if choices:
         return SetHead.restored(facts, arrays, len(choices), features)
     check_head(facts, arrays, labels, features)
@@ -412,7 +388,6 @@ def restored_head(
 
 
 def no_answers(labels: Sequence[str]) -> Answers:
-    """Return the answers to no items."""
     if not labels:
         return Answers(outputs=(), status=())
     return Answers.from_scores(labels, np.empty((0, len(labels))))
@@ -427,7 +402,6 @@ class Headed(Protocol):
 
 
 def answers_of(strategy: Headed, features: Any) -> Answers:
-    """Return the answers of a fitted head to (n, d) features."""
     head, labels = strategy.head, strategy.labels
     if isinstance(head, SetHead):
         return head.answers(strategy.choices, features)

@@ -6,6 +6,7 @@ import random
 import textwrap
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar, NamedTuple
@@ -38,6 +39,7 @@ _WORDINGS = MappingProxyType(
 )
 
 
+@dataclass(kw_only=True, eq=False)
 class Prompt(PromptedStrategy):
     """Zero-shot: instruction and labels or fields, no examples; the pool calibrates only."""
 
@@ -50,20 +52,13 @@ class Prompt(PromptedStrategy):
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = _WORDINGS
     limits: ClassVar[Mapping[str, tuple[float, float]]] = {"max_tokens": (1, 1_000_000)}
 
-    def __init__(
-        self,
-        *,
-        seed: int,
-        model: str = DEFAULT_LM,
-        wording: str = "labels",
-        calibrate: bool = True,
-        max_tokens: int = 256,
-    ) -> None:
-        self.seed, self.model, self.wording = seed, model, wording
-        self.calibrate, self.max_tokens = calibrate, max_tokens
+    seed: int
+    model: str = DEFAULT_LM
+    wording: str = "labels"
+    calibrate: bool = True
+    max_tokens: int = 256
 
     def shows(self, task: Task) -> int:
-        """Return how many demonstrations a prompt shows."""
         return 0
 
     def fit(self, task: Task, examples: Sequence[Example]) -> None:
@@ -76,7 +71,6 @@ class Prompt(PromptedStrategy):
         self.prompter.calibrate(calibration_rows([e for e in examples if e.id not in used]))
 
     def predict(self, items: Sequence[Item]) -> Answers:
-        """Predict the most likely label, or write the answer."""
         return self.prompter.answer(items)
 
     def _demonstrations(self, task: Task, examples: Sequence[Example]) -> list[Example]:
@@ -119,6 +113,7 @@ def checked(template: str) -> str:
         raise StrategyError(f"The template cannot be used: {error}.") from error
 
 
+@dataclass(kw_only=True, eq=False)
 class FewShot(Prompt):
     """A few fixed demonstrations, drawn by the seed, the same number from every class."""
 
@@ -136,23 +131,9 @@ class FewShot(Prompt):
         "max_tokens": (1, 1_000_000),
     }
 
-    def __init__(
-        self,
-        *,
-        seed: int,
-        model: str = DEFAULT_LM,
-        wording: str = "labels",
-        shots: int = 8,
-        calibrate: bool = True,
-        max_tokens: int = 256,
-    ) -> None:
-        super().__init__(
-            seed=seed, model=model, wording=wording, calibrate=calibrate, max_tokens=max_tokens
-        )
-        self.shots = shots
+    shots: int = 8
 
     def shows(self, task: Task) -> int:
-        """Return how many demonstrations a prompt shows."""
         if not task.labels:
             return max(0, self.shots)
         return self._rounds(len(task.labels)) * len(task.labels)
@@ -283,7 +264,6 @@ class TunedPrompt(FewShot):
         self.template = self.start = checked(template) if template else ""
 
     def asks(self, task: Task, rows: int) -> int:
-        """Return the most questions that a fit on so many rows puts to the model."""
         return self._plan(task, rows).questions
 
     def prompt(self, task: Task) -> str:
@@ -339,19 +319,16 @@ class TunedPrompt(FewShot):
             self.prompter = search.prompter(setting, calibration)
 
     def facts(self) -> Mapping[str, Any]:
-        """Return threads, number type, notes, and what cached work had cost."""
         facts = dict(super().facts())
         saved = facts["cached_seconds"] + self.searched_seconds
         return {**facts, "notes": [*self.notes, *facts["notes"]], "cached_seconds": saved}
 
     def save(self, folder: Path) -> None:
-        """Write the task, the examples that are shown, the calibration and what was chosen."""
         facts, arrays = self.prompter.state()
         own = {"wording": self.wording, "chosen": self.notes}
         write_fitted(folder, self, {**facts, **own}, arrays)
 
     def load(self, folder: Path) -> None:
-        """Restore the fitted strategy from a folder."""
         facts, arrays = read_fitted(folder, self)
         self.wording, self.notes, self.searched_seconds = facts["wording"], facts["chosen"], 0.0
         if self.wording not in WORDINGS or type(self.notes) is not list:

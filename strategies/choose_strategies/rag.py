@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
 from types import MappingProxyType
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 import numpy as np
 
 from choose.corpus import WORDS, Passage
-from choose.models.classical.inner_selection import is_level
+from choose.models.classical import is_level
 from choose.models.prompting.base_strategy import PromptedStrategy, prompter_for
 from choose.models.prompting.prompts import Prompter
 from choose.models.retrieval.passage_search import (
@@ -78,7 +78,6 @@ class Setting(NamedTuple):
         return self.words * (self.read + self.shots)
 
     def __str__(self) -> str:
-        """Return it in words."""
         examples = f" after {self.shots} examples" if self.shots else ""
         return (
             f"{self.read} passage{'s' * (self.read != 1)} of at most {self.words} words found by "
@@ -86,6 +85,7 @@ class Setting(NamedTuple):
         )
 
 
+@dataclass(kw_only=True, eq=False)
 class Rag(ReadsDocuments, PromptedStrategy):
     """Passages found in the documents, then the question, put to a language model.
 
@@ -116,30 +116,19 @@ class Rag(ReadsDocuments, PromptedStrategy):
         "max_tokens": (1, 1_000_000),
     }
 
-    shots: int | None
-    shorten: bool | None
-
-    def __init__(
-        self,
-        *,
-        seed: int,
-        model: str = DEFAULT_LM,
-        encoder: str = DEFAULT_ENCODER,
-        retriever: str = "auto",
-        words: int | None = None,
-        k: int | None = None,
-        shots: int | None = None,
-        shorten: bool | None = None,
-        wording: str = "labels",
-        calibrate: bool = True,
-        max_tokens: int = 1024,
-    ) -> None:
-        self.seed, self.model, self.encoder, self.retriever = seed, model, encoder, retriever
-        self.words, self.k, self.shots, self.shorten = words, k, shots, shorten
-        self.wording, self.calibrate, self.max_tokens = wording, calibrate, max_tokens
+    seed: int
+    model: str = DEFAULT_LM
+    encoder: str = DEFAULT_ENCODER
+    retriever: str = "auto"
+    words: int | None = None
+    k: int | None = None
+    shots: int | None = None
+    shorten: bool | None = None
+    wording: str = "labels"
+    calibrate: bool = True
+    max_tokens: int = 1024
 
     def shows(self, task: Task) -> int:
-        """Return how many demonstrations a prompt shows."""
         return self.shots or 0
 
     def passages(self) -> tuple[int, int]:
@@ -170,26 +159,22 @@ class Rag(ReadsDocuments, PromptedStrategy):
         self.note, self._fewer = trying.note(chosen), {}
 
     def predict(self, items: Sequence[Item]) -> Answers:
-        """Answer from passages; the evidence is the passages that were read, best first."""
         shown = self.shown_with(items, self.library.search_below(items, self.read))
         answers = self.prompter.answer(shown.items, **shown.facts)
         return _shortened(answers, items, shown.passages) if self.short else answers
 
     def facts(self) -> Mapping[str, Any]:
-        """Return threads, number type, notes and what cached work had cost."""
         return self._with_search(self.prompter.facts(), self.note)
 
     def _measure(self) -> Measures | None:
         return self.prompter if isinstance(self.prompter, Measures) else None
 
     def save(self, folder: Path) -> None:
-        """Write the documents, the task and what was chosen."""
         facts, arrays = self.prompter.state()
         chosen = {"read": self.read, "short": self.short, "chosen": self.note}
         write_fitted(folder, self, {**facts, **chosen, **self.library.facts()}, arrays)
 
     def load(self, folder: Path) -> None:
-        """Restore the fitted strategy from a folder."""
         facts, arrays = read_fitted(folder, self)
         self.library = library_from(facts, self.encoder)
         self.read, self.short = int(facts["read"]), bool(facts["short"])
@@ -254,7 +239,6 @@ class _Trying:
         self._written: dict[tuple[int, str, tuple[str, ...]], str | None] = {}
 
     def run(self) -> Setting:
-        """Try settings and return the best."""
         strategy, first = self.strategy, self.first
         usual, shapes = self.default(), self._shapes()
         self.planned = self._planned([words * count for words, count in shapes])
@@ -301,7 +285,6 @@ class _Trying:
         return Setting(self.first.way, self.first.words, count, shots, short)
 
     def library(self, setting: Setting) -> Library:
-        """Return the library of a setting."""
         key = setting.way, setting.words
         if key not in self._libraries:
             cached = shared_index(
@@ -443,6 +426,7 @@ def _cached(prompters: Iterable[Prompter]) -> float:
 GIVEN = 0.8
 
 
+@dataclass(kw_only=True, eq=False)
 class LoraRag(ReadsDocuments, Lora):
     """An adapter that is trained to answer from passages as they are retrieved.
 
@@ -464,47 +448,18 @@ class LoraRag(ReadsDocuments, Lora):
     kind_settings: ClassVar[Mapping[str, Mapping[str, Any]]] = {"answering": {"targets": "all"}}
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = MappingProxyType({"k=3": {"k": 3}})
 
-    words: int
-    k: int
-
     limits: ClassVar[Mapping[str, tuple[float, float]]] = {
         **Lora.limits,
         "k": (1, 100),
         "words": (10, 2_000),
     }
 
-    def __init__(
-        self,
-        *,
-        seed: int,
-        base: str = DEFAULT_LM,
-        encoder: str = DEFAULT_ENCODER,
-        retriever: str = "auto",
-        words: int = WORDS,
-        k: int = 1,
-        rank: int = 16,
-        targets: str = "attention",
-        dropout: float = 0.05,
-        upper: float = 1.0,
-        learning_rate: float | None = None,
-        epochs: float | None = None,
-        max_tokens: int = 128,
-    ) -> None:
-        super().__init__(
-            seed=seed,
-            base=base,
-            rank=rank,
-            targets=targets,  # type: ignore[arg-type]
-            dropout=dropout,
-            upper=upper,
-            learning_rate=learning_rate,
-            epochs=epochs,
-            max_tokens=max_tokens,
-        )
-        self.encoder, self.retriever, self.words, self.k = encoder, retriever, words, k
+    encoder: str = DEFAULT_ENCODER
+    retriever: str = "auto"
+    words: int = WORDS
+    k: int = 1
 
     def passages(self) -> tuple[int, int]:
-        """Return how many passages are read, and the most words of one."""
         return self.k, self.words
 
     def _prepare_run(self, task: Task, examples: Sequence[Example]) -> Any:
@@ -544,21 +499,17 @@ class LoraRag(ReadsDocuments, Lora):
         return passages if gold is None else [*passages[: self.k - 1], gold]
 
     def predict(self, items: Sequence[Item]) -> Answers:
-        """Answer from passages; the evidence is the passages that were read, best first."""
         shown = self.shown_with(items, self.library.search_below(items, self.k))
         return replace(super().predict(shown.items), **shown.facts)
 
     def facts(self) -> Mapping[str, Any]:
-        """Return what `Lora.facts` does, with what cached retrieval had cost."""
         return self._with_search(super().facts())
 
-    def save(self, folder: Path) -> None:
-        """Write the adapter as PEFT does, and the documents with their retriever."""
-        super().save(folder)
-        write_fitted(folder, self, self.library.facts())
+    def _state(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        facts, arrays = super()._state()
+        return {**facts, **self.library.facts()}, arrays
 
     def load(self, folder: Path) -> None:
-        """Restore the fitted strategy that was saved."""
         facts, _ = read_fitted(folder, self)
         self.library = library_from(facts, self.encoder)
         super().load(folder)

@@ -9,15 +9,16 @@ from datetime import date
 from pathlib import Path
 from typing import Any, ClassVar
 
-from choose.models.classical.tfidf_logistic import LogisticHead, TfidfFeatures
-from choose.models.records.dates_in_text import date_in, part_of_date
+from choose.models.classical import LogisticHead, TfidfFeatures
 from choose.models.records.tagger import Tagger
 from choose.models.records.values_in_text import (
     Rewriting,
     Span,
     Word,
     aligned,
+    date_in,
     is_written_as,
+    part_of_date,
     places,
     squashed_value,
     words_of,
@@ -45,7 +46,6 @@ class Empty(TextBaseline):
     floor: ClassVar[bool] = True
 
     def refuses(self, task: Task) -> str | None:
-        """Return that every question has an answer, or None."""
         answered = isinstance(task, Briefly) and not task.unanswerable
         return "every question has an answer." if answered else None
 
@@ -54,15 +54,12 @@ class Empty(TextBaseline):
         self.nothing = NO_ANSWER if isinstance(task, Briefly) else "{}"
 
     def answer(self, item: Item) -> str:
-        """Return a record without values, or that there is no answer."""
         return self.nothing
 
     def save(self, folder: Path) -> None:
-        """Write the form of nothing."""
         write_fitted(folder, self, {"nothing": self.nothing})
 
     def load(self, folder: Path) -> None:
-        """Restore the form of nothing."""
         facts, _ = read_fitted(folder, self)
         self.nothing = str(facts["nothing"])
 
@@ -98,7 +95,6 @@ class Gazetteer(TextBaseline):
         self._keep(sorted(pair for pair in found if 2 * right[pair] >= found[pair]))
 
     def answer(self, item: Item) -> str:
-        """Return the known values in the text, long ones first; one for a field that is no list."""
         words = words_of(item.text)
         runs = places(words, self.longest).keys() & self.by_run.keys()
         spans = aligned(words, [pair for run in sorted(runs) for pair in self.by_run[run]])
@@ -108,11 +104,9 @@ class Gazetteer(TextBaseline):
         )
 
     def save(self, folder: Path) -> None:
-        """Write the values."""
         write_fitted(folder, self, {"task": task_facts(self.task), "known": self.known})
 
     def load(self, folder: Path) -> None:
-        """Restore the values."""
         facts, _ = read_fitted(folder, self)
         self.task = read_task(facts["task"])
         self._keep([(str(name), str(value)) for name, value in facts["known"]])
@@ -239,7 +233,6 @@ class Pattern(TextBaseline):
                 self.chosen[name] = best
 
     def answer(self, item: Item) -> str:
-        """Return what the chosen patterns find."""
         found = []
         for name, (pattern, which) in self.chosen.items():
             matches = _taken(_matches(pattern, item.text), which)
@@ -247,11 +240,9 @@ class Pattern(TextBaseline):
         return record_of(self.task, found)
 
     def save(self, folder: Path) -> None:
-        """Write the chosen patterns by name."""
         write_fitted(folder, self, {"task": task_facts(self.task), "chosen": self.chosen})
 
     def load(self, folder: Path) -> None:
-        """Restore the chosen patterns."""
         facts, _ = read_fitted(folder, self)
         self.task = read_task(facts["task"])
         self.chosen = {name: (pattern, which) for name, (pattern, which) in facts["chosen"].items()}
@@ -324,7 +315,6 @@ class FieldTagger(TextBaseline):
         self._fit_classes(examples, nowhere)
 
     def predict(self, items: Sequence[Item]) -> Answers:
-        """Answer with the values of the tagged words, and of the fields that occur nowhere."""
         texts = [words_of(item.text) for item in items]
         spans = self.tagger.predict(texts, [self._context(item.fields) for item in items])
         elsewhere = self._predict_classes(items)
@@ -353,7 +343,6 @@ class FieldTagger(TextBaseline):
         write_fitted(folder, self, facts, arrays)
 
     def load(self, folder: Path) -> None:
-        """Restore the fitted strategy that was saved."""
         facts, arrays = read_fitted(folder, self)
         self.task = read_task(facts["task"])
         self.rewriting, self.shown = Rewriting(**facts["form"]), list(facts["shown"])

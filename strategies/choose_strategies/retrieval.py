@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar
@@ -14,6 +15,7 @@ from choose.models.weights.spec import DEFAULT_ENCODER, DEFAULT_LM
 from choose.types import Answers, Example, Family, Item, Task
 
 
+@dataclass(kw_only=True, eq=False)
 class Retrieval(PromptedStrategy):
     """The nearest training rows as demonstrations for each text, the nearest one last."""
 
@@ -35,33 +37,24 @@ class Retrieval(PromptedStrategy):
         "max_tokens": (1, 1_000_000),
     }
 
-    def __init__(
-        self,
-        *,
-        seed: int,
-        model: str = DEFAULT_LM,
-        encoder: str = DEFAULT_ENCODER,
-        k: int = 5,
-        wording: str = "labels",
-        calibrate: bool = True,
-        max_tokens: int = 256,
-    ) -> None:
-        self.seed, self.model, self.encoder, self.k = seed, model, encoder, k
-        self.wording, self.calibrate, self.max_tokens = wording, calibrate, max_tokens
+    seed: int
+    model: str = DEFAULT_LM
+    encoder: str = DEFAULT_ENCODER
+    k: int = 5
+    wording: str = "labels"
+    calibrate: bool = True
+    max_tokens: int = 256
 
     def weights(self) -> str:
-        """Return the digests of the model and the encoder."""
         return f"{super().weights()} {weights_digest(self.encoder)}"
 
     def prepare(self) -> None:
-        """Load both models and the index library."""
         from choose.models.embeddings import load_retriever
 
         super().prepare()
         load_retriever(self.encoder)
 
     def shows(self, task: Task) -> int:
-        """Return how many demonstrations a prompt shows."""
         return self.k
 
     def fit(self, task: Task, examples: Sequence[Example]) -> None:
@@ -75,13 +68,11 @@ class Retrieval(PromptedStrategy):
         self.prompter.calibrate(rows, self._demonstrations([row.item() for row in rows]))
 
     def predict(self, items: Sequence[Item]) -> Answers:
-        """Predict the label, or write the answer; the evidence is the rows shown, nearest first."""
         shown = self._demonstrations(items)
         evidence = tuple(tuple(row.id for row in reversed(rows)) for rows in shown)
         return self.prompter.answer(items, shown, evidence=evidence)
 
     def facts(self) -> Mapping[str, Any]:
-        """Return threads, number type, notes and what cached work had cost."""
         facts = self.prompter.facts()
         facts["cached_seconds"] += self.retriever.cached_seconds
         return facts
@@ -93,7 +84,6 @@ class Retrieval(PromptedStrategy):
         write_fitted(folder, self, {**facts, "rows": rows}, {**arrays, **vectors})
 
     def load(self, folder: Path) -> None:
-        """Restore the fitted strategy from a folder."""
         from choose.models.embeddings import Retriever
 
         facts, arrays = read_fitted(folder, self)

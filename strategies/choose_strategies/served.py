@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from choose.errors import StrategyError
-from choose.models.prompting.base_strategy import SERVICE_WARNING, Service
+from choose.models.prompting.base_strategy import answer_format
 from choose.models.weights.resolve import weights_digest
 from choose.types import Answers, Example, Family, Item, Task
+
+if TYPE_CHECKING:
+    from choose.models.prompting.endpoint_prompter import EndpointPrompter
 
 
 class Served:
@@ -29,7 +32,10 @@ class Served:
     seeded: ClassVar[bool] = False
     cheap: ClassVar[bool] = False
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = MappingProxyType({})
-    warning: ClassVar[str] = SERVICE_WARNING
+    warning: ClassVar[str] = (
+        "The served model may have been trained on these very rows, which cannot be checked; its "
+        "figures are then too optimistic. Trust them on rows that are newer than the model."
+    )
     limits: ClassVar[Mapping[str, tuple[float, float]]] = {"max_tokens": (1, 10_000_000)}
 
     def __init__(self, *, seed: int, model: str, system: str = "", max_tokens: int = 8192) -> None:
@@ -37,34 +43,47 @@ class Served:
         self.system, self.max_tokens = system, max_tokens
 
     def weights(self) -> str:
-        """Return the digest of the endpoint's URL, model and parameters."""
-        self._service()
+        self._check_model()
         return weights_digest(self.model)
 
     def shows(self, task: Task) -> int:
-        """Return 0: the service shows no demonstrations."""
         return 0
 
     def check(self, task: Task) -> None:
-        """Send the service one test request."""
-        self._service().prompter(task).connect()
+        self._prompter(task).connect()
 
     def fit(self, task: Task, examples: Sequence[Example]) -> None:
         """Train nothing: the service is already trained, on rows unknown here."""
-        self.prompter = self._service().prompter(task, examples)
+        self.prompter = self._prompter(task, examples)
 
     def predict(self, items: Sequence[Item]) -> Answers:
-        """Return what the service answers."""
         return self.prompter.answer(items)
 
     def facts(self) -> Mapping[str, Any]:
-        """Return notes on the requests, and what reused answers had cost."""
         return self.prompter.facts()
 
-    def _service(self) -> Service:
+    def _check_model(self) -> None:
         if not self.model.startswith("endpoint:"):
             raise StrategyError(
                 "The strategy 'served' needs an endpoint: write endpoint:NAME or PROVIDER:MODEL, "
                 f"not {self.model!r}."
             )
-        return Service(self.model, self.system, self.max_tokens)
+
+    def _prompter(self, task: Task, pool: Sequence[Example] = ()) -> EndpointPrompter:
+        """Return a prompter that sends texts unchanged and requests no JSON schema.
+
+        Further fields precede the text, a line each. Answers that are no labels are as long as
+        those of the pool.
+        """
+        from choose.models.prompting.endpoint_prompter import EndpointPrompter, RequestFormat
+        from choose.models.prompting.prompts import service_messages
+
+        self._check_model()
+        request_format = RequestFormat(
+            model=self.model,
+            messages=lambda accepts, turns: service_messages(self.system, accepts, turns[-1]),
+            max_tokens=self.max_tokens,
+            plain=True,
+            answer=None if task.labels else answer_format(task, pool),
+        )
+        return EndpointPrompter(request_format, task)

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
-from choose.models.classical.label_set_head import Thresholds, members_of, set_answers
-from choose.models.saving import floats, read_fitted, write_fitted
+from choose.models.classical import members_of
+from choose.models.saving import read_fitted, write_fitted
 from choose.models.weights.resolve import weights_digest
 from choose.models.weights.spec import DEFAULT_ENCODER
-from choose.tasks.multilabel import Multilabel
 from choose.types import Answers, Example, Family, Item, Task
 from choose_strategies.baselines import (
     KINDS,
@@ -24,12 +24,13 @@ from choose_strategies.baselines import (
     read_named,
     restored_head,
 )
-from choose_strategies.lora import alike
+from choose_strategies.lora import HeadTuning, alike
 
 # What an encoder of few million weights learns at; larger ones take less.
 ENCODER_RATE = 1e-4
 
 
+@dataclass(kw_only=True, eq=False)
 class _TunedEncoder:
     """The base of `setfit` and `full-fine-tuning`: an encoder, all of whose weights are trained."""
 
@@ -47,24 +48,16 @@ class _TunedEncoder:
         "max_tokens": (4, 1_000_000),
     }
 
-    def __init__(
-        self,
-        *,
-        seed: int,
-        encoder: str = DEFAULT_ENCODER,
-        learning_rate: float = ENCODER_RATE,
-        epochs: float | None = None,
-        max_tokens: int = 128,
-    ) -> None:
-        self.seed, self.encoder, self.learning_rate = seed, encoder, learning_rate
-        self.epochs, self.max_tokens = epochs, max_tokens
+    seed: int
+    encoder: str = DEFAULT_ENCODER
+    learning_rate: float = ENCODER_RATE
+    epochs: float | None = None
+    max_tokens: int = 128
 
     def weights(self) -> str:
-        """Return the encoder's digest."""
         return weights_digest(self.encoder)
 
     def prepare(self) -> None:
-        """Load the encoder."""
         from choose.models.lora.model import load_base
 
         load_base(self.encoder)
@@ -134,20 +127,17 @@ class SetFit(_TunedEncoder):
         self._model = TunedEncoder(base, own_copy(base))
 
     def predict(self, items: Sequence[Item]) -> Answers:
-        """Answer with the most probable label, or the labels above their thresholds."""
         if not items:
             return no_answers(self.labels)
         tokens = self._tokens([item.text for item in items])
         return answers_of(self, self._model.embed(tokens.ids, "predicting"))
 
     def facts(self) -> Mapping[str, Any]:
-        """Return threads, the number type of training, sizes in MB and notes."""
         from choose.models.lora.encoder_tuning import training_facts
 
         return {**training_facts(self._model, {}), "notes": self._notes}
 
     def save(self, folder: Path) -> None:
-        """Write the tuned encoder's weights and the head; its tokenizer stays with the encoder."""
         from choose.models.lora.encoder_tuning import save_weights
 
         head, weights = self.head.state()
@@ -156,7 +146,6 @@ class SetFit(_TunedEncoder):
         save_weights(self._model.adapter, folder)
 
     def load(self, folder: Path) -> None:
-        """Restore the fitted strategy that was saved."""
         from choose.models.lora.encoder_tuning import load_weights
 
         facts, arrays = read_fitted(folder, self)
@@ -166,7 +155,7 @@ class SetFit(_TunedEncoder):
         load_weights(self._model.adapter, folder)
 
 
-class FullFineTuning(_TunedEncoder):
+class FullFineTuning(HeadTuning, _TunedEncoder):
     """All weights of an encoder trained under a head, with a sigmoid a label where rows have sets.
 
     The number of steps depends on the pool as in `lora`; from 1,500 rows on, training stops early
@@ -178,9 +167,6 @@ class FullFineTuning(_TunedEncoder):
     needs: ClassVar[str] = "labelled rows, usually hundreds; an encoder (encoder)"
     takes: ClassVar[str] = "a minute or more a fit without a GPU, milliseconds an answer"
 
-    # Of sets of labels.
-    thresholds: Thresholds | None
-
     def fit(self, task: Task, examples: Sequence[Example]) -> None:
         """Train; a pool with one class, or none, sets the head's bias and nothing else.
 
@@ -188,39 +174,15 @@ class FullFineTuning(_TunedEncoder):
             StrategyError: if training changed nothing.
             ModelError: if the encoder cannot be loaded.
         """
-        from choose.models.lora.classifier import schedule_for
-        from choose.models.lora.encoder_tuning import WholeRun, train_whole
+        from choose.models.lora.encoder_tuning import WholeRun, WholeSetRun, train_whole
 
-        (self.labels, self.choices), self.thresholds = labels_and_choices(task), None
+        self.labels, self.choices = labels_and_choices(task)
         self._untrained()
-        tokens = self._tokens([e.text for e in examples])
-        if isinstance(task, Multilabel):
-            self._fit_sets(task, examples, tokens)
-            return
-        codes = [task.labels.index(e.target) for e in examples]
-        if len(set(codes)) < 2:
-            self._single(codes)
-            return
-        schedule = schedule_for(len(codes), len(task.labels), self.learning_rate, self.epochs)
-        run = WholeRun(self._model, tokens.ids, codes, schedule, self.seed)
-        self._notes = [*train_whole(run), *self._cut(tokens.truncated)]
-
-    def _fit_sets(self, task: Multilabel, examples: Sequence[Example], tokens: Any) -> None:
-        from choose.models.lora.classifier import SET_EPOCHS, schedule_for
-        from choose.models.lora.encoder_tuning import WholeSetRun, train_whole
-        from choose.models.lora.objectives import start_from_shares
-
-        members = members_of(task.choices, [e.target for e in examples])
-        start_from_shares(self._model, members)
-        if len({e.target for e in examples}) < 2:
-            self.thresholds = Thresholds(np.full(len(task.choices), 0.5), never_empty=False)
-            self._notes = [alike(examples)]
-            return
-        rate, labels = self.learning_rate, len(task.choices)
-        schedule = schedule_for(len(members), labels, rate, self.epochs, usual=SET_EPOCHS)
-        run = WholeSetRun(self._model, tokens.ids, members, schedule, self.seed)
-        self._notes = [*train_whole(run), *self._cut(tokens.truncated)]
-        self.thresholds = run.thresholds()
+        tokens, rate = self._tokens([e.text for e in examples]), self.learning_rate
+        run = self._head_run(examples, tokens.ids, rate, labels=WholeRun, sets=WholeSetRun)
+        if run is not None:
+            self._notes = [*train_whole(run), *self._cut(tokens.truncated)]
+            self.thresholds = run.thresholds() if self.choices else None
 
     def _untrained(self) -> None:
         from choose.models.lora.classifier import AdaptedModel, untrained_head
@@ -232,67 +194,26 @@ class FullFineTuning(_TunedEncoder):
             head = untrained_head(base, len(self.labels or self.choices))
         self._model = AdaptedModel(base, own_copy(base), head)
 
-    def _single(self, codes: Sequence[int]) -> None:
-        """Answer the pool's only class, with the probability of Laplace's rule of succession."""
-        import torch
-
-        counts = torch.bincount(torch.tensor(codes, dtype=torch.long), minlength=len(self.labels))
-        with torch.no_grad():
-            self._model.head.bias.copy_((counts + 1.0).log())
-        self._notes = ["The pool holds one class only, so nothing was trained."]
-
     def predict(self, items: Sequence[Item]) -> Answers:
-        """Answer with the most probable label, or the labels above their thresholds.
-
-        Longer texts are cut to the limit.
-        """
-        import torch
-
-        tokens = self._tokens([item.text for item in items])
-        logits = self._model.predict_logits(tokens.ids, "predicting").double()
-        read = np.array(tokens.lengths, dtype=np.int64)
-        if self.thresholds is not None:
-            chances = logits.sigmoid().numpy()
-            return set_answers(self.choices, self.thresholds(chances), chances, tokens_in=read)
-        scores = torch.log_softmax(logits, dim=1).numpy()
-        return Answers.from_scores(self.labels, scores, tokens_in=read)
+        return self._answers(self._tokens([item.text for item in items]))
 
     def facts(self) -> Mapping[str, Any]:
-        """Return threads, the number type of training, sizes in MB and notes."""
         from choose.models.lora.encoder_tuning import training_facts
 
         head = self._model.head_parameters
         return {**training_facts(self._model, head), "notes": self._notes}
 
     def save(self, folder: Path) -> None:
-        """Write the tuned encoder's weights and the head; its tokenizer stays with the encoder."""
         from choose.models.lora.encoder_tuning import save_weights
 
-        head = self._model.head
-        arrays = {n: p.detach().cpu().numpy() for n, p in head.named_parameters()}
-        facts = {**named(self.labels, self.choices), "notes": self._notes}
-        if self.thresholds is not None:
-            arrays["least"] = self.thresholds.least
-            facts["never_empty"] = self.thresholds.never_empty
-        write_fitted(folder, self, facts, arrays)
+        write_fitted(folder, self, *self._head_state())
         save_weights(self._model.adapter, folder)
 
     def load(self, folder: Path) -> None:
-        """Restore the fitted strategy that was saved."""
-        import torch
-
         from choose.models.lora.encoder_tuning import load_weights
 
         facts, arrays = read_fitted(folder, self)
         (self.labels, self.choices), self._notes = read_named(facts), list(facts["notes"])
         self._untrained()
         load_weights(self._model.adapter, folder)
-        rows, width = len(self.labels or self.choices), self._model.base.hidden_size
-        self.thresholds = None
-        if self.choices:
-            least = floats(arrays, "least", rows)
-            self.thresholds = Thresholds(least, bool(facts["never_empty"]))
-        weight, bias = floats(arrays, "weight", rows, width), floats(arrays, "bias", rows)
-        with torch.no_grad():
-            self._model.head.weight.copy_(torch.from_numpy(weight))
-            self._model.head.bias.copy_(torch.from_numpy(bias))
+        self._restore_head(facts, arrays)

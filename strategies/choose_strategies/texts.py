@@ -13,9 +13,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from choose.corpus import LOOKED, WORDS, Corpus, Passage
-from choose.models.classical.tfidf_logistic import TfidfFeatures
-from choose.models.retrieval.indexes import Hit
-from choose.models.retrieval.passage_search import parted, passage_index, shared_index
+from choose.models.classical import TfidfFeatures
+from choose.models.retrieval.passage_search import Hit, parted, passage_index, shared_index
 from choose.models.retrieval.reading import in_order
 from choose.models.saving import (
     corpus_facts,
@@ -26,25 +25,19 @@ from choose.models.saving import (
     write_fitted,
 )
 from choose.tasks.answering import corpus_of, passage_field
-from choose.types import Answers, Example, Family, Item, Status, Task
+from choose.types import Answers, Example, Item, Status, Task
+from choose_strategies.baselines import Baseline
 
 
-class TextBaseline:
+class TextBaseline(Baseline):
     """The base of these baselines: what they have in common, and answers from texts."""
 
-    family: ClassVar[Family] = "baseline"
-    revision: ClassVar[int] = 1
-    learns: ClassVar[bool] = True
-    seeded: ClassVar[bool] = False
-    cheap: ClassVar[bool] = True
     always_compared: ClassVar[bool] = True
-    variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
 
     def __init__(self, *, seed: int) -> None:
         self.seed = seed
 
     def predict(self, items: Sequence[Item]) -> Answers:
-        """Answer each item by itself."""
         outputs = [self.answer(item) for item in items]
         return Answers(
             outputs=tuple(output or None for output in outputs),
@@ -52,7 +45,6 @@ class TextBaseline:
         )
 
     def answer(self, item: Item) -> str:
-        """Return the answer to one item; an empty text where there is none."""
         raise NotImplementedError
 
 
@@ -76,15 +68,12 @@ class Copy(TextBaseline):
         """Learn nothing."""
 
     def answer(self, item: Item) -> str:
-        """Return the text."""
         return item.text.strip()
 
     def save(self, folder: Path) -> None:
-        """Write the settings."""
         write_fitted(folder, self, {})
 
     def load(self, folder: Path) -> None:
-        """Restore the settings."""
         read_fitted(folder, self)
 
 
@@ -116,15 +105,12 @@ class Lead(TextBaseline):
         self.sentences = int(np.argmax(means)) + 1
 
     def answer(self, item: Item) -> str:
-        """Return the first sentences."""
         return _lead(item.text, self.sentences)
 
     def save(self, folder: Path) -> None:
-        """Write how many sentences are taken."""
         write_fitted(folder, self, {"sentences": self.sentences})
 
     def load(self, folder: Path) -> None:
-        """Restore how many sentences are taken."""
         facts, _ = read_fitted(folder, self)
         self.sentences = int(facts["sentences"])
 
@@ -210,7 +196,6 @@ class Sentence(TextBaseline):
         self.notes = [f"Passages read: {read}. {metric} on {len(rows)} training rows: {told}."]
 
     def predict(self, items: Sequence[Item]) -> Answers:
-        """Answer with a sentence of the passage shown, which is the evidence."""
         found = self._shown(items, max(self.read, LOOKED))
         shown, further = parted(items, found, self.read or 1)
         pairs = zip(items, shown, strict=True)
@@ -224,14 +209,12 @@ class Sentence(TextBaseline):
         )
 
     def reread(self, corpus: Corpus) -> float:
-        """Answer from other documents; return the seconds of indexing them."""
         start = perf_counter()
         self.corpus = corpus
         shared = shared_index(corpus, "bm25", WORDS, encoder="")
         return perf_counter() - start + shared.cached_seconds
 
     def facts(self) -> Mapping[str, Any]:
-        """Return what an index that other fits had built took, and how many passages are read."""
         return {"cached_seconds": self.cached_seconds, "notes": self.notes}
 
     def save(self, folder: Path) -> None:
@@ -241,7 +224,6 @@ class Sentence(TextBaseline):
         write_fitted(folder, self, {**facts, "read": self.read})
 
     def load(self, folder: Path) -> None:
-        """Restore the field or the documents, and how rare words are."""
         facts, _ = read_fitted(folder, self)
         self.passage = str(facts["passage"])
         self.rarity = {str(word): float(value) for word, value in facts["rarity"].items()}
@@ -304,11 +286,9 @@ class Nearest(TextBaseline):
     floor: ClassVar[bool] = True
 
     def fit(self, task: Task, examples: Sequence[Example]) -> None:
-        """Index the pool."""
         self._index(list(examples))
 
     def predict(self, items: Sequence[Item]) -> Answers:
-        """Answer with a row's target; of equally similar rows the first counts."""
         if not items or not self.rows:
             return Answers(outputs=(None,) * len(items), status=statuses("empty", items))
         similar = (self.features([whole(item) for item in items]) @ self.matrix.T).toarray()
@@ -324,7 +304,6 @@ class Nearest(TextBaseline):
         write_fitted(folder, self, {"rows": row_facts(self.rows)})
 
     def load(self, folder: Path) -> None:
-        """Restore the pool and index it."""
         facts, _ = read_fitted(folder, self)
         self._index(rows_from(facts["rows"]))
 

@@ -16,7 +16,7 @@ from choose.data.dataset import load_dataset
 from choose.data.readers.table_file import read_table
 from choose.data.scenarios import new_class, origins
 from choose.judge.measures.reading_measures import retrieval_quality
-from choose.models.retrieval.indexes import BM25Index
+from choose.models.retrieval.passage_search import BM25Index
 from choose.types import Dataset
 
 SAMPLES = files("choose.data") / "samples"

@@ -18,10 +18,10 @@ import typer
 from choose.cli.app import app
 from choose.judge.goal import Rule
 from choose.judge.verdict import judge
-from choose.models.classical import inner_selection
-from choose.models.lora import classifier, objectives
+from choose.models import classical
+from choose.models.lora import answering_model, classifier
 from choose.models.prompting import prompt_search, search_budget
-from choose.models.retrieval import indexes
+from choose.models.retrieval import passage_search
 from choose.strategy import available, describe, find
 from choose.study.config import Study
 from choose.study.study_file import check
@@ -89,14 +89,14 @@ def stated() -> dict[str, list[str]]:
     return {
         "tfidf": [f"C = {default('tfidf', 'C'):g}"],
         "probe": [
-            f"C, {len(inner_selection.STRENGTHS)} values, on at most {baselines.STRENGTH_ROWS:,} "
-            f"rows in {words[inner_selection.PARTS]} parts; of sets C = {baselines.STRENGTHS[0]:g}"
+            f"C, {len(classical.STRENGTHS)} values, on at most {baselines.STRENGTH_ROWS:,} "
+            f"rows in {words[classical.PARTS]} parts; of sets C = {baselines.STRENGTHS[0]:g}"
         ],
         "knn": [
             f"k, {len(baselines.NEIGHBOURS)} values, on at most {baselines.NEIGHBOUR_ROWS:,} rows"
         ],
         "tagger": [f"C = {default('tagger', 'C'):g}"],
-        "bm25": [f"k1 = {indexes.K1}, b = {indexes.B}"],
+        "bm25": [f"k1 = {passage_search.K1}, b = {passage_search.B}"],
         "tuned-prompt": [f"up to {calls:,} questions a fit, {written} where answers"],
         "retrieval": [f"{words[int(default('retrieval', 'k'))]} nearest rows"],
         "rag": [
@@ -105,12 +105,12 @@ def stated() -> dict[str, list[str]]:
             f"up to {rag.SECONDS_TRIED:g} seconds",
         ],
         "hybrid": [
-            f"the constant {indexes.RANK_CONSTANT}",
+            f"the constant {passage_search.RANK_CONSTANT}",
             f"{rankings.WORDS} words",
         ],
         "lora": [
             f"from {classifier.EARLY_STOPPING_MIN_ROWS:,} rows on, from "
-            f"{objectives.EARLY_STOPPING_MIN_ROWS} where answers are written"
+            f"{answering_model.EARLY_STOPPING_MIN_ROWS} where answers are written"
         ],
         "lora-rag": [f"from {rag.LoraRag.least_checked} rows on"],
         "setfit": ["C = 10"],
@@ -129,7 +129,7 @@ def test_the_figures_of_what_is_tried_are_those_of_the_code() -> None:
     told, words = " ".join(text.split()), NUMBERS
     for figure in (
         f"fewer than {prompt_search.FEWEST_ROWS} rows",
-        f"at most {baselines.STRENGTH_ROWS:,} training rows into {words[inner_selection.PARTS]} ",
+        f"at most {baselines.STRENGTH_ROWS:,} training rows into {words[classical.PARTS]} ",
         f"at most {baselines.NEIGHBOUR_ROWS:,} training rows from the others",
         "C = 1, 3, 10, 30 and 100",
         "k = 1, 3, 5, 10, 15, 25 and 40",

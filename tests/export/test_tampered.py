@@ -111,25 +111,17 @@ FACT_CHANGES: dict[str, Callable[[Any], object]] = {
 }
 
 LORA_CHANGES: dict[str, Callable[[Any], object]] = {
-    "rank": lambda c: c.update(rank=c["rank"] * 2),
-    "rank a word": lambda c: c.update(rank="many"),
-    "rank 0": lambda c: c.update(rank=0),
-    "rank huge": lambda c: c.update(rank=10**9),
-    "labels shortened": without_last,
-    "labels swapped": lambda c: c["labels"].reverse(),
-    "labels a number": lambda c: c.update(labels=3),
-    "limit a word": lambda c: c.update(limit="x"),
-    "limit 0": lambda c: c.update(limit=0),
-    "limit huge": lambda c: c.update(limit=10**9),
-    "limit true": lambda c: c.update(limit=True),
-    "upper": lambda c: c.update(upper=0.5),
-    "upper nan": lambda c: c.update(upper=NAN),
-    "targets": lambda c: c.update(targets="all"),
-    "dropout": lambda c: c.update(dropout=2),
-    "pooling": lambda c: c.update(pooling="mean"),
-    "weights": lambda c: c.update(weights="0" * 64),
+    "rank": lambda c: c["settings"].update(rank=c["settings"]["rank"] * 2),
+    "rank a word": lambda c: c["settings"].update(rank="many"),
+    "rank 0": lambda c: c["settings"].update(rank=0),
+    "rank huge": lambda c: c["settings"].update(rank=10**9),
+    "max_tokens a word": lambda c: c["settings"].update(max_tokens="x"),
+    "max_tokens 0": lambda c: c["settings"].update(max_tokens=0),
+    "max_tokens true": lambda c: c["settings"].update(max_tokens=True),
+    "targets": lambda c: c["settings"].update(targets="all"),
+    "dropout": lambda c: c["settings"].update(dropout=2),
     "no notes": lambda c: c.pop("notes"),
-    "base elsewhere": lambda c: c.update(base="./no-such-base"),
+    "base elsewhere": lambda c: c["settings"].update(base="./no-such-base"),
 }
 
 MANIFEST_CHANGES: dict[str, Callable[[Any], object]] = {
@@ -185,9 +177,9 @@ def cases() -> Iterator[tuple[str, str, Change]]:
     yield "tfidf", "unknown vectoriser", edit(fitted, lambda c: c["terms"].update(evil=[]))
     yield "knn", "row of two", edit(fitted, lambda c: c["rows"][0].pop())
     yield "knn", "row with no label", edit(fitted, lambda c: c["rows"][0].__setitem__(2, "none"))
-    for what, change in LORA_CHANGES.items():
-        yield "lora", f"lora.json: {what}", edit("model/lora.json", change)
-    for file in ("adapter_model.safetensors", "head.safetensors"):
+    for what, change in {**FACT_CHANGES, **LORA_CHANGES}.items():
+        yield "lora", f"facts: {what}", edit(fitted, change)
+    for file in ("adapter_model.safetensors", "fitted.safetensors"):
         place = f"model/{file}"
         yield "lora", f"{file} empty", overwrite(place, EMPTY)
         yield "lora", f"{file} garbage", overwrite(place, b"\xff" * 64)

@@ -15,8 +15,6 @@ from choose.models.causal.loading import load_causal
 from choose.models.causal.packed_attention import in_blocks
 from choose.models.embeddings import load_encoder
 from choose.models.hardware import compute_settings as runtime
-from choose.models.lora.fused import forward_backward
-from choose.models.lora.fused.forward_backward import LowerLayers
 from support import tiny_models as tiny
 
 
@@ -39,30 +37,6 @@ def test_bfloat16_where_a_card_computes_it_itself(monkeypatch, real, emulated, e
         assert runtime.dtype() is expected
     finally:
         runtime.dtype.cache_clear()
-
-
-@pytest.mark.parametrize("device", ["cuda", "cuda:0", "mps", "cpu"])
-def test_the_clock_stops_when_the_device_has_done_its_work(monkeypatch, device):
-    order: list[str] = []
-
-    class Decoder:
-        def lower_forward(self, batch: object, first: int) -> torch.Tensor:
-            order.append("give")
-            return torch.zeros(3, 4)
-
-    def clock() -> float:
-        order.append("clock")
-        return float(len(order))
-
-    done = lambda *_: order.append("done")  # noqa: E731
-    monkeypatch.setattr(torch.cuda, "synchronize", done)
-    monkeypatch.setattr(torch.mps, "synchronize", done)
-    monkeypatch.setattr(forward_backward, "perf_counter", clock)
-    monkeypatch.setattr(forward_backward, "ragged_batch", lambda rows, device: rows)
-    decoder: Any = Decoder()
-    LowerLayers(decoder, 1, device).compute((1, 2, 3))
-    waits = [] if device == "cpu" else ["done"]
-    assert order == [*waits, "clock", "give", *waits, "clock"]
 
 
 def test_a_text_is_one_block_of_attention_on_an_accelerator() -> None:

@@ -16,13 +16,12 @@ from choose.models.causal.label_scoring import LabelTrie
 from choose.models.causal.loading import load_causal, load_generator
 from choose.models.causal.written_answers import StopRule, prompt_key
 from choose.models.hardware import compute_settings
-from choose.models.lora.answering_model import AnswerRow, untrained_answers
+from choose.models.lora.answering_model import AnswerRow, AnswerRun, untrained_answers
 from choose.models.lora.batching import tokenise
 from choose.models.lora.classifier import ClassifierRun, untrained_model
 from choose.models.lora.fit import training_step, trains_together
 from choose.models.lora.fused.training_step import FusedEngine
 from choose.models.lora.model import AdapterSpec, load_base, seeded
-from choose.models.lora.objectives import AnswerRun
 from choose.models.lora.training_run import Schedule, TrainingRun
 from support import families
 from support.families import DECODERS, ENCODERS

@@ -11,10 +11,9 @@ import pytest
 
 from choose.errors import ModelError
 from choose.models.causal.chat_template import ChatTemplate, Prompt
-from choose.models.causal.decoding import generate_alone, rival_logprob
-from choose.models.causal.generation import Generator
+from choose.models.causal.generation import Generator, generate_alone, rival_logprob
 from choose.models.causal.loading import load_generator, supports_decoding
-from choose.models.causal.shared_prefixes import divide
+from choose.models.causal.packed_attention import divide
 from choose.models.causal.written_answers import (
     StopRule,
     TokenTexts,
@@ -26,7 +25,7 @@ from choose.models.causal.written_answers import (
     prompt_key,
 )
 from choose.models.hardware import memory
-from choose.models.results.output_cache import caching
+from choose.models.output_cache import caching
 from choose.models.weights.spec import DEFAULT_LM
 from choose.progress import TimeLimitReached, time_limit
 from support import tiny_models as tiny
@@ -297,7 +296,7 @@ def test_any_architecture_writes_what_transformers_does(
 
 
 def test_a_decoding_that_is_slightly_off_is_not_used(generator, monkeypatch):
-    from choose.models.causal.decoding import DecodingCache
+    from choose.models.causal.generation import DecodingCache
 
     assert supports_decoding(generator)
     straight = DecodingCache.logits
@@ -411,7 +410,7 @@ def test_shared_parts_are_found(generator: Generator) -> None:
 
 
 def test_a_passage_is_read_once(generator: Generator, monkeypatch: pytest.MonkeyPatch) -> None:
-    from choose.models.causal import generation, shared_prefixes
+    from choose.models.causal import generation, packed_attention
 
     read: list[int] = []
 
@@ -420,7 +419,7 @@ def test_a_passage_is_read_once(generator: Generator, monkeypatch: pytest.Monkey
         return straight(model, pack)
 
     straight = generation.logits
-    for module in (generation, shared_prefixes):
+    for module in (generation, packed_attention):
         monkeypatch.setattr(module, "logits", counting)
     asked = prompts(generator.template)
     written = generator.write(asked, StopRule(3))
@@ -432,7 +431,7 @@ def test_a_passage_is_read_once(generator: Generator, monkeypatch: pytest.Monkey
 
 def test_answers_are_written_once_and_remembered(generator, monkeypatch, tmp_path):
     monkeypatch.setenv("CHOOSE_KEEP_GB", "1")
-    monkeypatch.setattr("choose.models.results.output_cache.cache_dir", lambda: tmp_path)
+    monkeypatch.setattr("choose.models.output_cache.cache_dir", lambda: tmp_path)
     asked, rule = prompts(generator.template), StopRule(5)
     with caching():
         first = generator.write([*asked, asked[0]], rule)

@@ -18,7 +18,7 @@ from choose.errors import ModelError
 from choose.models.causal.loading import load_causal
 from choose.models.embeddings import load_encoder
 from choose.models.lora.model import load_base
-from choose.models.weights.cached_weights import inventory
+from choose.models.weights.fetch import inventory
 from choose.models.weights.folder_checks import FILES, is_unpacked, loading_error
 from choose.models.weights.resolve import resolve, weights_digest
 from choose.models.weights.spec import DEFAULT_ENCODER, cache_folder, parse_wheel

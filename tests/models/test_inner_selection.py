@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 
 from choose.conformance import TASK, pool
-from choose.models.classical.inner_selection import STRENGTHS, choose_strength, sample_rows
+from choose.models.classical import STRENGTHS, choose_strength, sample_rows
 
 
 def test_twins_and_groups_share_a_cluster_and_large_pools_are_sampled_evenly() -> None:

@@ -16,7 +16,7 @@ from choose.errors import ModelError
 from choose.models.causal.chat_template import ChatTemplate, Prompt
 from choose.models.causal.label_scoring import CausalLM, LabelTrie, added_length
 from choose.models.causal.loading import load_causal, supports_tree_attention
-from choose.models.causal.shared_prefixes import pass_work
+from choose.models.causal.packed_attention import pass_work
 from choose.models.hardware import memory
 from choose.models.prompting.prompts import single_line
 from choose.models.weights.resolve import resolve
@@ -50,7 +50,7 @@ def lm(folder: Path) -> CausalLM:
 def forgetful(lm: CausalLM) -> Iterator[None]:
     yield
     lm.answers.clear()
-    lm.prefixes.clear()
+    lm.shared.pasts.clear()
 
 
 def trie(lm: CausalLM, labels: tuple[str, ...] = LABELS) -> LabelTrie:
@@ -117,7 +117,7 @@ def test_company_changes_nothing(folder: Path, dtype: str) -> None:
     together = lm.score(asked, grown).logprobs
     for number in (2, 0, 3, 1):
         lm.answers.clear()
-        lm.prefixes.clear()
+        lm.shared.pasts.clear()
         alone = lm.score([asked[number]], grown).logprobs
         assert (alone[0] == together[number]).all()
 
@@ -512,7 +512,7 @@ def test_a_long_prompt_does_not_turn_the_others(name, rope, lm, tmp_path):
     together = other.score(asked, grown).logprobs
     for prompt, row in zip(asked, together, strict=True):
         other.answers.clear()
-        other.prefixes.clear()
+        other.shared.pasts.clear()
         assert (other.score([prompt], grown).logprobs[0] == row).all()
         assert np.abs(row - other.plain(prompt, grown)).max() < 1e-3
 

@@ -14,11 +14,10 @@ import pytest
 
 from choose.conformance import TASK, pool
 from choose.errors import ModelError
+from choose.models import output_cache as cache
+from choose.models import output_cache as cache_file
 from choose.models.embeddings import Encoder, embed, load_encoder
-from choose.models.results import output_cache as cache
-from choose.models.results import sqlite as cache_file
-from choose.models.results.output_cache import ResultCache, _file, caching
-from choose.models.results.sqlite import CacheFile
+from choose.models.output_cache import CacheFile, ResultCache, _file, caching
 from choose.strategy import build
 from support import tiny_models as tiny
 
@@ -29,9 +28,7 @@ ROW = np.arange(8, dtype=np.float32)
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("CHOOSE_KEEP_GB", "1")
-    monkeypatch.setattr(
-        "choose.models.results.output_cache.cache_dir", lambda: tmp_path / "kept-here"
-    )
+    monkeypatch.setattr("choose.models.output_cache.cache_dir", lambda: tmp_path / "kept-here")
     _file.cache_clear()
     return tmp_path / "kept-here" / "kept"
 
@@ -270,7 +267,7 @@ def test_a_changed_file_in_a_nested_folder_is_another_key(spec, tmp_path, monkey
 WRITER = """
     import os, sys, zlib
     from pathlib import Path
-    from choose.models.results.sqlite import CacheFile
+    from choose.models.output_cache import CacheFile
     def stop(why): sys.exit(why)
     here, who, n = CacheFile(Path(sys.argv[1]), 10**9, stop), sys.argv[2].encode(), 0
     while n < int(sys.argv[3]):

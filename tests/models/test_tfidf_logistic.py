@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 from scipy.sparse import random as random_sparse
 
-from choose.models.classical import tfidf_logistic
-from choose.models.classical import tfidf_logistic as bounded
-from choose.models.classical.tfidf_logistic import (
+from choose.models import classical
+from choose.models.classical import (
     BoundedLogistic,
     LogisticHead,
     MergedColumns,
@@ -27,7 +26,7 @@ def test_few_rows_with_many_features_give_the_same_probabilities(C, monkeypatch)
     fast = LogisticHead(C)
     fast.fit(rows[:120], targets)
     assert fast.coordinates is not None
-    monkeypatch.setattr(tfidf_logistic, "MAX_ROW_SPACE_ROWS", 0)
+    monkeypatch.setattr(classical, "MAX_ROW_SPACE_ROWS", 0)
     plain = LogisticHead(C)
     plain.fit(rows[:120], targets)
     assert isinstance(plain.coordinates, MergedColumns)
@@ -103,8 +102,8 @@ def test_a_fit_in_bounded_memory_is_the_fit_of_scikit_learn(classes: int) -> Non
 
 def test_a_large_fit_leaves_out_the_rarest_features_and_can_be_saved(monkeypatch):
     """M1: what many classes with many features take in memory is bounded."""
-    monkeypatch.setattr(bounded, "MAX_PLAIN_WEIGHTS", 100)
-    monkeypatch.setattr(bounded, "MAX_WEIGHTS", 400)
+    monkeypatch.setattr(classical, "MAX_PLAIN_WEIGHTS", 100)
+    monkeypatch.setattr(classical, "MAX_WEIGHTS", 400)
     rows = random_sparse(60, 200, density=0.1, format="csr", rng=np.random.default_rng(6))
     rows[:, 0] = 1.0
     head = LogisticHead(10.0)
@@ -139,7 +138,7 @@ def test_both_solvers_report_every_pass(large: bool, monkeypatch: pytest.MonkeyP
     Both end where they have converged, so that no fit is given up for the passes that are left.
     """
     if large:
-        monkeypatch.setattr(bounded, "MAX_PLAIN_WEIGHTS", 0)
+        monkeypatch.setattr(classical, "MAX_PLAIN_WEIGHTS", 0)
     monkeypatch.setattr(LoopProgress, "_too_slow", lambda *_: True)
     rows = random_sparse(300, 400, density=0.03, format="csr", rng=np.random.default_rng(8))
     with time_limit(fits=True) as progress:

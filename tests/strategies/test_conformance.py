@@ -79,6 +79,7 @@ def factory(name: str, given: Mapping[str, object]) -> Factory:
     """Return what builds a strategy, with those of the settings given that it knows."""
     if name == "served":
         given = {"model": "endpoint:toy"}
+    given = {**given, "template": "Answer this: {text}"} if name == "own-prompt" else given
     params = {key: value for key, value in given.items() if key in hyperparameters(name)}
     return lambda seed: build(name, seed=seed, **params)
 

@@ -18,6 +18,7 @@ from choose.conformance import _WORDS as WORDS_OF
 from choose.corpus import Corpus, Document
 from choose.data.readers.unlabelled_texts import file_items
 from choose.export.exported_model import Model
+from choose.models.retrieval import tuned_encoder
 from choose.progress import TimeLimitReached, time_limit
 from choose.report import check_words
 from choose.report.text_answers import answer_parts
@@ -28,7 +29,6 @@ from choose.tasks.answering import with_corpus
 from choose.tasks.ranking import Ranking, rank_scores, read_scores, relevance_text
 from choose.tasks.values import occurs
 from choose.types import Example, Item
-from choose_strategies import rankings
 from support import tiny_models as tiny
 
 # Words that the small encoder knows.
@@ -185,14 +185,14 @@ def test_words_of_a_target_are_no_evidence(encoder: str) -> None:
     asked = [Example(id=f"q{n}", text=a, target='{"doc": 1}') for n, a in enumerate(FRUITS)]
     strategy = build("tuned-encoder", seed=0, encoder=encoder, epochs=0)
     seen: list[Example] = []
-    real = rankings.tuned_retriever
+    real = tuned_encoder.tuned_retriever
 
-    def spied(own: Any, library: Any, pool: Sequence[Example]) -> Any:
+    def spied(library: Any, pool: Sequence[Example], **how: Any) -> Any:
         seen.extend(pool)
-        return real(own, library, pool)
+        return real(library, pool, **how)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(rankings, "tuned_retriever", spied)
+        patch.setattr(tuned_encoder, "tuned_retriever", spied)
         strategy.fit(task, asked)
     assert not any(occurs(row.targets, text) for row in seen for text in texts)
     assert {span.document for row in seen for span in row.evidence} == {"doc"}

@@ -9,8 +9,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from choose.conformance import _WORDS, TASK, pool
+from choose.models.endpoints.client import RetryPolicy
 from choose.models.endpoints.command_session import connect_endpoints
-from choose.models.endpoints.retry import RetryPolicy
 from choose.models.endpoints.settings import Endpoint
 from choose.strategy import Strategy, build
 from choose.types import Answers, Item

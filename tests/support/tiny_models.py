@@ -179,12 +179,12 @@ def written(texts: Sequence[str], cut: Sequence[bool]) -> Written:
     )
 
 
-def tuned(base, targets="all", dropout=0.0, classes=3, upper=1.0):
+def tuned(base, targets="all", dropout=0.0, classes=3):
     """Return an adapter that already does something, so that every gradient is there."""
     import torch
 
     with seeded(5, "cpu"):
-        found = untrained_model(base, AdapterSpec(4, targets, dropout, upper), classes, "tiny")
+        found = untrained_model(base, AdapterSpec(4, targets, dropout), classes, "tiny")
         for name, parameter in found.adapter.named_parameters():
             if "lora_B" in name:
                 torch.nn.init.normal_(parameter, std=0.1)

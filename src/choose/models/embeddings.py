@@ -18,7 +18,7 @@ from choose.models.hardware.compute_settings import device, device_name, quiet_l
 from choose.models.hardware.memory import halvings, limits_of, within_memory
 from choose.models.hardware.timed_steps import TimedSteps
 from choose.models.hardware.unpadded_encoder import unpadded
-from choose.models.results.output_cache import CachedArray, ResultCache
+from choose.models.output_cache import CachedArray, ResultCache
 from choose.models.saving import floats, row_facts, rows_from
 from choose.models.weights.folder_checks import (
     check_complete,
@@ -158,12 +158,12 @@ def _loaded(spec: str, digest: str, feed_forward: str) -> Encoder:
     from sentence_transformers import SentenceTransformer
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-    folder = resolve(spec)
+    folder, options = resolve(spec), dict[str, Any](use_safetensors=True)
+    if device() == "cpu":  # where checkpoints in half precision are slow and coarse
+        options["dtype"] = "float32"
     try:
         with quiet_loading(), recorded_missing() as missing:
-            model = SentenceTransformer(
-                str(folder), trust_remote_code=False, model_kwargs=_loading_options(device())
-            )
+            model = SentenceTransformer(str(folder), trust_remote_code=False, model_kwargs=options)
     except Exception as error:  # damaged files can raise anything
         raise loading_error("an encoder", folder, error) from error
     for module in model.modules():  # some render texts as chats
@@ -194,11 +194,6 @@ def number_type(spec: str) -> str | None:
     is that of most products.
     """
     return _number_types.get(spec)
-
-
-def _loading_options(device: str) -> dict[str, Any]:
-    """Return how weights are loaded; half-precision checkpoints are slow and coarse on a CPU."""
-    return {"use_safetensors": True, **({"dtype": "float32"} if device == "cpu" else {})}
 
 
 def embed(texts: Sequence[str], spec: str) -> Vectors:
@@ -249,7 +244,6 @@ class Retriever:
         self.index.add(vectors)
 
     def state(self) -> tuple[list[list[str]], dict[str, Any]]:
-        """Return the rows of the pool and their (n, d) vectors."""
         vectors = self.index.reconstruct_n(0, len(self.examples))
         return row_facts(self.examples), {"vectors": vectors}
 

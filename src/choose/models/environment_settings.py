@@ -128,7 +128,6 @@ def cores() -> int:
 
 
 def processor() -> str:
-    """Return the name of this machine's kind of processor."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
         return next(line for line in lines if line.startswith("model name"))

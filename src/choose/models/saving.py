@@ -14,6 +14,7 @@ import numpy.typing as npt
 from choose.corpus import Corpus, Document
 from choose.errors import StrategyError
 from choose.files import check_regular, read_text
+from choose.strategy import check_hyperparameters
 from choose.types import Example, Task
 
 FACTS, ARRAYS = "fitted.json", "fitted.safetensors"
@@ -28,7 +29,8 @@ def write_fitted(folder: Path, strategy: Any, facts: Facts, arrays: Arrays | Non
     from safetensors.numpy import save_file
 
     folder.mkdir(parents=True, exist_ok=True)
-    content = {"settings": _settings(strategy), "weights": _weights(strategy), **facts}
+    settings = {name: getattr(strategy, name) for name in _names(strategy)}
+    content = {"settings": settings, "weights": _weights(strategy), **facts}
     # json escapes lone surrogates, which no UTF-8 file may hold.
     (folder / FACTS).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     if arrays:
@@ -44,14 +46,15 @@ def read_fitted(folder: Path, strategy: Any) -> tuple[dict[str, Any], dict[str, 
     """
     facts = read_json(folder / FACTS)
     try:
-        for name, default in _defaults(strategy).items():
-            value = facts["settings"][name]
-            if _kind(default) != _kind(value) and None not in (default, value):
-                raise _damaged(folder / FACTS, f"the setting {name} is {value!r}")
-            setattr(strategy, name, value)
+        settings = {name: facts["settings"][name] for name in _names(strategy)}
+        check_hyperparameters(type(strategy).__name__, type(strategy), settings)
         known = facts["weights"]
+    except StrategyError as error:
+        raise _damaged(folder / FACTS, str(error).rstrip(".")) from error
     except (KeyError, TypeError) as error:
         raise _damaged(folder / FACTS, f"it lacks {error}") from error
+    for name, value in settings.items():
+        setattr(strategy, name, value)
     if known != _weights(strategy):
         raise StrategyError(
             f"{str(folder)!r} goes with other weights than those its model names lead to now. Put "
@@ -187,18 +190,8 @@ def corpus_from(facts: Sequence[Sequence[Any]]) -> Corpus:
     return Corpus(tuple(Document(id=row[0], title=row[1], text=row[2]) for row in facts))
 
 
-def _settings(strategy: Any) -> dict[str, Any]:
-    return {name: getattr(strategy, name) for name in _defaults(strategy)}
-
-
-def _defaults(strategy: Any) -> dict[str, Any]:
-    named = list(inspect.signature(type(strategy).__init__).parameters.values())[1:]
-    empty = inspect.Parameter.empty
-    return {one.name: None if one.default is empty else one.default for one in named}
-
-
-def _kind(value: Any) -> type:
-    return float if isinstance(value, int | float) else type(value)
+def _names(strategy: Any) -> list[str]:
+    return list(inspect.signature(type(strategy).__init__).parameters)[1:]
 
 
 def _weights(strategy: Any) -> str:

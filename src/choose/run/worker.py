@@ -21,7 +21,7 @@ from choose.data.scenarios import Pools
 from choose.errors import MoneySpent, StudyError
 from choose.models.endpoints.command_session import current_session
 from choose.models.environment_settings import cores
-from choose.models.results.output_cache import caching
+from choose.models.output_cache import caching
 from choose.progress import TimeLimitReached, time_limit
 from choose.run.records import GroupRequest, GroupResult
 from choose.run.trial import Fitted, run_trials

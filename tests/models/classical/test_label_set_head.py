@@ -7,7 +7,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score
 
-from choose.models.classical.label_set_head import (
+from choose.models.classical import (
     SetHead,
     Thresholds,
     best_set,

@@ -12,7 +12,7 @@ import pytest
 from choose.cli.console import Consent
 from choose.conformance import _WORDS, pool
 from choose.errors import StudyError
-from choose.models.endpoints.retry import RetryPolicy
+from choose.models.endpoints.client import RetryPolicy
 from choose.schema.plan import Bill, Spending
 from choose.store.store import Store
 from support.chat_server import Http, Server, by_words, error, sent, serving

@@ -80,7 +80,7 @@ def test_a_second_command_waits_and_pays_for_nothing_again() -> None:
         with endpoint_session(shop, **PRICED) as second:
             Timer(0.3, first.close).start()
             assert right(fitted().predict(rows(80)), 80)
-            assert second.traffic(0).earlier == 60
+            assert second.earlier == 60
     assert len(shop.asked) == len(set(shop.asked)) == paid + 20
 
 

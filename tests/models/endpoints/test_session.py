@@ -14,8 +14,8 @@ import pytest
 
 from choose.conformance import _WORDS, TASK, pool, questions
 from choose.errors import EndpointError
+from choose.models.endpoints.client import RetryPolicy
 from choose.models.endpoints.command_session import connect_endpoints
-from choose.models.endpoints.retry import RetryPolicy
 from choose.models.endpoints.settings import Endpoint
 from choose.strategy import build
 from choose.types import Item

@@ -6,8 +6,7 @@ import pytest
 
 from choose.errors import ModelError, StudyError
 from choose.models.endpoints.command_session import connect_endpoints
-from choose.models.endpoints.redaction import HIDDEN, redact
-from choose.models.endpoints.settings import Endpoint, api_key
+from choose.models.endpoints.settings import HIDDEN, Endpoint, api_key, redact
 from choose.models.weights.resolve import weights_digest
 from choose.study.study_file import check
 

@@ -13,7 +13,7 @@ import pytest
 from choose.conformance import _WORDS, TASK, pool, questions
 from choose.errors import EndpointError
 from choose.models.endpoints import command_session as sessions
-from choose.models.endpoints.retry import RetryPolicy
+from choose.models.endpoints.client import RetryPolicy
 from choose.progress import TimeLimitReached, time_limit
 from choose.strategy import Strategy
 from support.chat_server import (

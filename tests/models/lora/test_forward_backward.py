@@ -11,8 +11,6 @@ from choose.models.hardware.memory import limits_of
 from choose.models.lora.batching import ragged_batch
 from choose.models.lora.classifier import untrained_model
 from choose.models.lora.fused.attention import LONG
-from choose.models.lora.fused.decoder import Decoder
-from choose.models.lora.fused.encoder import Encoder
 from choose.models.lora.fused.forward_backward import (
     RunPart,
     _adapted_runs,
@@ -22,6 +20,7 @@ from choose.models.lora.fused.forward_backward import (
     tokens_in_memory,
 )
 from choose.models.lora.fused.linear_layers import FlatAdapters
+from choose.models.lora.fused.packed_layers import Decoder, Encoder
 from choose.models.lora.model import AdapterSpec, Base
 
 # The default model's shape, without its weights.
@@ -83,7 +82,7 @@ def assert_counted(found: FlatAdapters, length: int, apart: float) -> float:
     noise = [(3, (0,))]
     part = RunPart(rows, [-1] * 3, range(3), None, found.matrices(), found.dropout, noise)
     batch = ragged_batch(rows, "cpu")
-    stream = decoder.lower_forward(batch, 0)
+    stream = decoder.embed(batch)
     adapted = _adapted_runs(decoder, [part])
     _, (_, _, *kept) = decoder.forward(stream, decoder.layout(batch), adapted)
     held = [*tensors(kept), *_dropout_masks(decoder, part).values()]

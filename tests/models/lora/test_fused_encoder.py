@@ -16,7 +16,7 @@ from choose.models.lora.batching import pad
 from choose.models.lora.classifier import AdaptedModel, ClassifierRun
 from choose.models.lora.fit import AutogradEngine, train, train_together, training_step
 from choose.models.lora.fused import training_step as engine
-from choose.models.lora.fused.decoder import PackedLayers
+from choose.models.lora.fused.packed_layers import PackedLayers
 from choose.models.lora.model import Base
 from choose.models.lora.training_run import Schedule, trained_state
 from support.tiny_models import some_rows, tuned
@@ -74,20 +74,19 @@ def of_head(run: ClassifierRun) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.parametrize("first", [True, False])
-@pytest.mark.parametrize("upper", [1.0, 0.5])
 @pytest.mark.parametrize("targets", ["attention", "all"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_gradients_are_those_of_transformers(kind, targets, upper, first, monkeypatch):
+def test_gradients_are_those_of_transformers(kind, targets, first, monkeypatch):
     """Of texts with and without neighbours of their length, and of one longer than a part."""
     base = encoder(kind, first)
     lengths = [9, 1, 4, 250, 9, 2]
-    plain = run_of(tuned(base, targets, upper=upper), lengths)
+    plain = run_of(tuned(base, targets), lengths)
     AutogradEngine([plain]).step([(plain, [*range(6)])])
     named = plain.model.adapter.named_parameters()
     expected = {n: p.grad for n, p in named if p.requires_grad} | of_head(plain)
-    found = gradients(run_of(tuned(base, targets, upper=upper), lengths))
+    found = gradients(run_of(tuned(base, targets), lengths))
     monkeypatch.setattr(engine, "needs_recomputing", lambda *_: True)
-    again = gradients(run_of(tuned(base, targets, upper=upper), lengths))
+    again = gradients(run_of(tuned(base, targets), lengths))
     assert found.keys() == expected.keys()
     for name, grad in expected.items():
         assert torch.equal(again[name], found[name])
@@ -152,10 +151,9 @@ def test_runs_trained_together_learn_what_each_learns_alone() -> None:
 
 
 @pytest.mark.parametrize("first", [True, False])
-@pytest.mark.parametrize("upper", [1.0, 0.5])
 @pytest.mark.parametrize("kind", KINDS)
-def test_predictions_are_those_of_transformers_and_do_not_depend_on_company(kind, upper, first):
-    model = tuned(encoder(kind, first), upper=upper)
+def test_predictions_are_those_of_transformers_and_do_not_depend_on_company(kind, first):
+    model = tuned(encoder(kind, first))
     rows = some_rows([9, 1, 4, 300, 9, 2])
     before = get_peft_model_state_dict(model.adapter)
     found, bare = model.predict_logits(rows), model.predict_logits(rows, adapted=False)

@@ -2,7 +2,6 @@
 
 import random
 import warnings
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 from unittest.mock import Mock
@@ -25,13 +24,11 @@ from choose.models.lora.fit import (
     training_step,
 )
 from choose.models.lora.fused import attention, layers, linear_layers
-from choose.models.lora.fused import decoder as packed_layers
 from choose.models.lora.fused import forward_backward as passes
+from choose.models.lora.fused import packed_layers as packed_layers
 from choose.models.lora.fused import training_step as engine
 from choose.models.lora.fused.attention import LONG, POSITIONS, POSITIONS_THERE
-from choose.models.lora.fused.decoder import Decoder
 from choose.models.lora.fused.forward_backward import (
-    LowerLayers,
     RunPart,
     _adapted_runs,
     _dropout_masks,
@@ -42,8 +39,8 @@ from choose.models.lora.fused.linear_layers import (
     FlatAdapters,
     LoraMatrices,
     PackedLinear,
-    first_adapted_layer,
 )
+from choose.models.lora.fused.packed_layers import Decoder
 from choose.models.lora.model import AdapterSpec, Base, load_base, seeded
 from choose.models.lora.training_run import Schedule, TrainingRun, trained_state
 from support import tiny_models as tiny
@@ -100,17 +97,14 @@ def gradients(
     """What a packed pass finds, by PEFT's names."""
     import torch
 
-    whole = Decoder(found.base.model, torch.float32, shares=shares)
-    first = first_adapted_layer(found.adapter)
-    assert first is not None
-    decoder, lower = whole.upper(first), LowerLayers(whole, first, "cpu")
+    decoder = Decoder(found.base.model, torch.float32, shares=shares)
     adapters = FlatAdapters(found.adapter, decoder)
     targets = torch.arange(len(rows)) % 3
     lengths = torch.tensor([len(row) for row in rows])
     loss = HeadObjective(lengths, targets, torch.full((len(rows),), 0.25), found.head)
     part = run_part(rows, adapters.matrices(), 0.0, [(6, (0,))], loss)
     part = replace(part, recompute=recompute)
-    (one,) = forward_backward(decoder, [part], lower)
+    (one,) = forward_backward(decoder, [part], "cpu")
     adapters.set_gradients([one.matrices])
     assert adapters.flat.grad is not None
     flat, start, named = adapters.flat.grad, 0, {}
@@ -124,17 +118,15 @@ def gradients(
 
 
 @pytest.mark.parametrize("long", [LONG, 4])
-@pytest.mark.parametrize("upper", [1.0, 0.5])
 @pytest.mark.parametrize("targets", ["attention", "all"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_gradients_are_those_of_peft(kind, targets, upper, long, monkeypatch):
+def test_gradients_are_those_of_peft(kind, targets, long, monkeypatch):
     """Where rows are long, some positions are computed at a time, and again in backward."""
     import torch
 
     monkeypatch.setattr(attention, "LONG", long)
     monkeypatch.setattr(attention, "POSITIONS", 3)
-    found = tuned(other(kind), targets, upper=upper)
-    assert first_adapted_layer(found.adapter) == (0 if upper == 1 else 1)
+    found = tuned(other(kind), targets)
     rows = some_rows([9, 1, 4, 40, 9, 2])
     head, named = gradients(found, rows)
     logits = found.logits(*pad(rows, "cpu"))
@@ -213,7 +205,7 @@ def test_the_last_layer_computes_only_what_is_read(base: Base) -> None:
     decoder = Decoder(base.model, torch.float32)
     rows, read = some_rows([7, 5, 9]), [torch.tensor([6, 6, 2]), torch.tensor([20, 7])]
     batch = ragged_batch(rows, "cpu")
-    layout, hidden = decoder.layout(batch), decoder.lower_forward(batch, 0)
+    layout, hidden = decoder.layout(batch), decoder.embed(batch)
     weights = torch.randn(5, base.hidden_size, generator=torch.Generator().manual_seed(1))
     found = []
     for narrow in (True, False):
@@ -343,7 +335,7 @@ def test_both_engines_learn_alike(base: Base, monkeypatch: pytest.MonkeyPatch) -
         monkeypatch.setattr(engine, "supports", lambda *_, packed=packed: packed)
         one = training_run(base, 1, 30, 3, Schedule(20, 8, 1e-2, 0))
         train_together([one])
-        losses.append(one.model.loss(one.all_rows, one.all_targets))
+        losses.append(one._loss(range(len(one.all_rows))))
     # The adapters meet another dropout, nothing else differs.
     assert losses[0] == pytest.approx(losses[1], rel=0.2)
 
@@ -468,69 +460,3 @@ def test_the_last_token_of_each_row_is_its_own() -> None:
     states = torch.tensor([[1.0], [2.0], [6.0], [5.0]])
     loss = HeadObjective(batch.lengths, batch.lengths, batch.lengths, torch.nn.Linear(1, 1))
     assert states[loss.places(batch.starts)].tolist() == [[6.0], [5.0]]
-
-
-def stream(lower: LowerLayers, rows: Sequence[Sequence[int]]) -> Any:
-    return lower.hidden_states(rows, ragged_batch(rows, "cpu"))
-
-
-def test_lower_layers_are_computed_once_a_text(base: Base) -> None:
-    import torch
-
-    lower = LowerLayers(Decoder(base.model, torch.float32), 1, "cpu")
-    rows = some_rows([3, 8, 5])
-    missing = lower.start_training([*rows, rows[0]])
-    assert missing == [tuple(row) for row in rows]
-    first = stream(lower, rows)
-    assert lower.start_training(rows[1:]) == []
-    assert lower.cached_seconds(rows) > lower.cached_seconds(rows[:1]) > 0
-    alone = [lower.decoder.lower_forward(ragged_batch([row], "cpu"), 1) for row in rows]
-    torch.testing.assert_close(first, torch.cat(alone), rtol=0, atol=0)
-    first += 1.0  # callers may overwrite it
-    again = stream(lower, [rows[2], rows[0], rows[2]])
-    assert torch.equal(again, torch.cat([alone[2], alone[0], alone[2]]))
-
-
-def test_the_cache_of_lower_layers_has_a_limit(base: Base) -> None:
-    import torch
-
-    lower = LowerLayers(Decoder(base.model, torch.float32), 1, "cpu")
-    lower.max_bytes = 10 * base.hidden_size * 4  # ten tokens
-    rows = some_rows([6, 4, 5, 7])
-    one, two, three, four = (tuple(row) for row in rows)
-    lower.start_training([one, two])
-    stream(lower, [one, two])
-    stream(lower, [three])  # no space is left by texts of the same training
-    assert set(lower._cache) == {one, two}
-    assert lower.start_training([one, four]) == [four]
-    stream(lower, [four])
-    assert set(lower._cache) == {one}  # the other was evicted, which freed too little
-    lower.start_training([four])
-    stream(lower, [four])
-    assert set(lower._cache) == {four}
-    assert lower._bytes == 7 * base.hidden_size * 4
-
-
-def test_a_fit_above_lower_layers_does_not_depend_on_earlier_ones(base: Base) -> None:
-    import torch
-
-    rows, targets, plan = some_rows([9, 4, 6, 3, 12, 5]), [0, 1, 2] * 2, Schedule(9, 3, 1e-2, 0)
-    found = []
-    for warm in (False, True):
-        base.engine_state.pop("lower", None)
-        if warm:
-            train(ClassifierRun(tuned(base, upper=0.5), rows[::-1], targets, plan, 7))
-        one = tuned(base, upper=0.5)
-        run = ClassifierRun(one, rows, targets, plan, 1)
-        train_together([run])
-        assert (run.cached_seconds > 0) is warm
-        found.append(trained_state(one))
-    assert all(torch.equal(found[0][name], found[1][name]) for name in found[0])
-
-
-def test_runs_that_adapt_different_layers_are_left_to_autograd(base: Base) -> None:
-    found = [tuned(base, upper=upper) for upper in (1.0, 0.5)]
-    rows, plan = some_rows([5] * 6), Schedule(2, 3, 1e-2, 0)
-    runs = [ClassifierRun(one, rows, [0, 1, 2] * 2, plan, 0) for one in found]
-    with training_step(runs) as step:
-        assert isinstance(step.__self__, AutogradEngine)

@@ -4,8 +4,12 @@ from datetime import date
 
 import pytest
 
-from choose.models.records.dates_in_text import date_in
-from choose.models.records.values_in_text import dropped_note, literal_fields, without_inventions
+from choose.models.records.values_in_text import (
+    date_in,
+    dropped_note,
+    literal_fields,
+    without_inventions,
+)
 from choose.tasks.extraction import Extraction, as_text
 from choose.types import Answers, Example, Item
 

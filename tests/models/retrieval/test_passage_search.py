@@ -15,17 +15,19 @@ from choose.corpus import Corpus, Document
 from choose.errors import StrategyError
 from choose.models.embeddings import embed, load_encoder
 from choose.models.retrieval import passage_search
-from choose.models.retrieval.indexes import (
+from choose.models.retrieval.passage_search import (
+    WAYS,
     BM25Index,
     DenseIndex,
     HybridIndex,
     PassageIndex,
     best_places,
     fused,
+    passage_index,
+    shared_index,
     windows_of,
     words_of,
 )
-from choose.models.retrieval.passage_search import WAYS, passage_index, shared_index
 from choose.progress import TimeLimitReached, time_limit
 from support import tiny_models as tiny
 

@@ -39,7 +39,6 @@ class ContentTokenizer:
         self.marks.discard(tokenizer.unk_token_id)
 
     def ids(self, texts: Sequence[str]) -> list[list[int]]:
-        """Return the tokens of each text."""
         ids: list[list[int]] = []
         for start in range(0, len(texts), _TEXTS_AT_ONCE):
             some = texts[start : start + _TEXTS_AT_ONCE]
@@ -156,7 +155,8 @@ class ChatTemplate:
         limit_rendering(tokenizer)
         self.tokenizer = tokenizer
         self.contents = ContentTokenizer(tokenizer)
-        self.chat = bool(getattr(tokenizer, "chat_template", None)) and self._renders_chat()
+        has_template = bool(getattr(tokenizer, "chat_template", None))
+        self.chat = has_template and self._accepts(("user", "assistant", "user"))
         self.system = self._accepts_system() if self.chat else True
         self.end = self._end()
         self.content = lru_cache(_CACHED_CONTENTS)(self._content)
@@ -200,22 +200,19 @@ class ChatTemplate:
         return tokens
 
     def _trusted(self, text: str) -> list[int]:
-        tokens: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
-        return tokens
+        return self.tokenizer(text, add_special_tokens=False)["input_ids"]
 
     def _within(self, text: str) -> tuple[int, ...]:
         """Return the tokens of scaffold in the middle of a text.
 
         SentencePiece tokenizers put a blank before a text, which must not occur here.
         """
-        for anchor in _ANCHORS if self._opens_texts() else ():
+        opens = self._trusted("a.") != self._trusted("a") + self._trusted(".")
+        for anchor in _ANCHORS if opens else ():
             before, both = self._trusted(anchor), self._trusted(anchor + text)
             if both[: len(before)] == before:
                 return tuple(both[len(before) :])
         return tuple(self._trusted(text))
-
-    def _opens_texts(self) -> bool:
-        return self._trusted("a.") != self._trusted("a") + self._trusted(".")
 
     def _beginning(self) -> list[int]:
         bos, encoded = self.tokenizer.bos_token_id, self.tokenizer("a")["input_ids"]
@@ -237,9 +234,6 @@ class ChatTemplate:
                 raise ValueError(f"the chat template leaves out a message of {roles}")
             pieces.append(piece)
         return [*pieces, rest]
-
-    def _renders_chat(self) -> bool:
-        return self._accepts(("user", "assistant", "user"))
 
     def _accepts_system(self) -> bool:
         # Mistral's templates put it into the last question, so a longer chat is tried too.

@@ -3,42 +3,37 @@
 from __future__ import annotations
 
 import hashlib
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
+import torch
 
 from choose.errors import ModelError
 from choose.models.causal.chat_template import ChatTemplate, Prompt
-from choose.models.causal.packed_attention import Pack, Piece, logits, max_length, max_stable_length
-from choose.models.causal.shared_prefixes import pass_work
+from choose.models.causal.packed_attention import (
+    Bools,
+    Ints,
+    Pack,
+    Piece,
+    SharedPast,
+    logits,
+    max_length,
+    max_stable_length,
+    pass_work,
+)
 from choose.models.hardware.memory import limits_of, within_memory
 from choose.models.hardware.placement import placement_notes
 from choose.models.hardware.timed_steps import TimedSteps
-from choose.models.results.output_cache import ResultCache
+from choose.models.output_cache import ResultCache
 from choose.progress import report_progress
 from choose.types import Counts, Floats
 
-if TYPE_CHECKING:
-    import torch
-
-    from choose.models.causal.packed_attention import Past
-
-
-Ints = npt.NDArray[np.int64]
-
-Bools = npt.NDArray[np.bool_]
-
 # Rows of logits that are normalised at a time, so that they stay in the processor's cache.
 NORMALISED_ROWS = 16
-
-# Prefixes whose keys and values stay in memory.
-MAX_PREFIXES = 4
 
 # Most answers in memory; studies have fewer, a stream can have millions.
 MAX_ANSWERS_IN_MEMORY = 100_000
@@ -148,8 +143,6 @@ def added_length(prompt: Prompt, trie: LabelTrie) -> int:
 
 def label_logprobs(rows: torch.Tensor, trie: LabelTrie, prompts: int) -> Floats:
     """Return (prompts, labels) from the (prompts * (1 + nodes), vocabulary) logits."""
-    import torch
-
     norms = torch.cat([part.float().logsumexp(-1) for part in torch.split(rows, NORMALISED_ROWS)])
     at = np.arange(prompts)[:, None] * (1 + len(trie.tokens)) + trie.step_position
     places = torch.from_numpy(at).to(rows.device)
@@ -187,7 +180,6 @@ class CausalLM:
     template: ChatTemplate
     digest: str
     tree: bool = True
-    prefixes: OrderedDict[tuple[int, ...], Past] = field(default_factory=OrderedDict)
     answers: dict[bytes, tuple[Floats, float]] = field(default_factory=dict)
     cache: ResultCache | None = None
     steps: TimedSteps = field(default_factory=TimedSteps)
@@ -198,12 +190,16 @@ class CausalLM:
         return max_length(self.model.config)
 
     @cached_property
+    def shared(self) -> SharedPast:
+        """Return the keys and values of prefixes."""
+        return SharedPast(self.model)
+
+    @cached_property
     def max_batched_length(self) -> int:
         """Return the longest prompt with labels whose positions do not depend on the batch."""
         return max_stable_length(self.model.config)
 
     def notes(self) -> list[str]:
-        """Return how the weights are held, and whether prompts are read one by one."""
         slow = "Its attention cannot be shared: each label is scored in a pass of its own."
         return [*placement_notes(self.model), *([] if self.tree else [slow])]
 
@@ -289,17 +285,20 @@ class CausalLM:
             self._check_fits(total_length(prompt, trie))
         pieces = [self._piece(prompt, trie) for prompt in prompts]
         rows = logits(self.model, Pack(pieces))
+        self.shared.forget_oldest()
         return label_logprobs(rows, trie, len(prompts))
 
     def _piece(self, prompt: Prompt, trie: LabelTrie) -> Piece:
         prefix, rest = len(prompt.prefix), len(prompt.rest)
         if not rest:  # the pass needs a token before the answer
             return self._piece(Prompt(prompt.prefix[:-1], prompt.prefix[-1:]), trie)
+        chain = (prompt.prefix,) if prefix else ()
+        self.shared.read([chain])
         return Piece(
             tokens=np.concatenate([np.array(prompt.rest, dtype=np.int64), trie.tokens]),
             positions=trie.positions(prefix, rest),
             sees=trie.mask(prefix, rest),
-            past=self._past(prompt.prefix) if prefix else None,
+            past=self.shared.past(chain),
             past_tokens=prefix,
             wanted=np.arange(rest - 1, rest + len(trie.tokens)),
         )
@@ -310,8 +309,6 @@ class CausalLM:
         The slow path, for models that ignore a tree-shaped mask, and the reference that the fast
         path is tested against.
         """
-        import torch
-
         logprobs = np.zeros(len(trie.lengths), dtype=np.float64)
         for label, length in enumerate(trie.lengths):
             tokens = trie.step_token[trie.step_label == label].tolist()
@@ -323,26 +320,6 @@ class CausalLM:
                 rows = output.logits[0, -int(length) :].float().log_softmax(-1)
             logprobs[label] = sum(float(row[t]) for row, t in zip(rows, tokens, strict=True))
         return logprobs
-
-    def _past(self, tokens: tuple[int, ...]) -> Past:
-        """Return the prefix's keys and values, computed once while it is in use."""
-        if tokens not in self.prefixes:
-            count = len(tokens)
-            whole = Piece(
-                tokens=np.array(tokens, dtype=np.int64),
-                positions=np.arange(count),
-                sees=np.tri(count, dtype=np.bool_),
-                past=None,
-                past_tokens=0,
-                wanted=np.array([count - 1]),
-            )
-            pack = Pack([whole], saves_past=True)
-            logits(self.model, pack)
-            self.prefixes[tokens] = pack.past
-        self.prefixes.move_to_end(tokens)
-        while len(self.prefixes) > MAX_PREFIXES:
-            self.prefixes.popitem(last=False)
-        return self.prefixes[tokens]
 
     def _check_fits(self, length: int) -> None:
         if length > self.context:

@@ -6,17 +6,17 @@ from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
+import torch
 
 from choose.models.causal.chat_template import ChatTemplate, Prompt
 from choose.models.causal.generation import Generator
 from choose.models.causal.label_scoring import CausalLM, LabelTrie
-from choose.models.causal.packed_attention import max_stable_length
-from choose.models.causal.shared_prefixes import Parts
+from choose.models.causal.packed_attention import Parts, max_stable_length
 from choose.models.hardware.compute_settings import device_name, dtype
 from choose.models.hardware.memory import share_weights
 from choose.models.hardware.placement import is_quantised, load_placed
 from choose.models.hardware.timed_steps import set_spare_threads
-from choose.models.results.output_cache import ResultCache
+from choose.models.output_cache import ResultCache
 from choose.models.weights.folder_checks import check_complete
 from choose.models.weights.resolve import resolve, weights_digest
 from choose.models.weights.spec import without_bits
@@ -50,7 +50,7 @@ def _loaded(spec: str, digest: str) -> CausalLM:
     lm = CausalLM(model, ChatTemplate(tokenizer), digest)
     set_spare_threads()
     lm.tree = supports_tree_attention(lm)
-    lm.prefixes.clear()
+    lm.shared.pasts.clear()
     way = "tree" if lm.tree else "plain"
     made_by = ("labels", *_weights(lm), way)
     lm.cache = ResultCache(made_by, np.float64)
@@ -113,8 +113,6 @@ def supports_tree_attention(lm: CausalLM) -> bool:
 
 def supports_decoding(generator: Generator) -> bool:
     """Test whether the log-probabilities of new tokens are those of a pass over the whole text."""
-    import torch
-
     content, model = generator.template.content, generator.model
     texts = [content("Sort the text: apple, pear tree or pear."), content("A pear")]
     window = getattr(model.config.get_text_config(), "sliding_window", None) or 0

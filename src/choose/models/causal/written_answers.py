@@ -7,13 +7,16 @@ import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from choose.models.causal.chat_template import Prompt
-from choose.models.causal.shared_prefixes import Parts
 from choose.types import Counts, Floats
+
+if TYPE_CHECKING:
+    # It loads torch, which whoever only needs a limit of tokens does not.
+    from choose.models.causal.packed_attention import Parts
 
 # Share of the pool's answers that a limit covers, and how much longer an answer may be than they.
 COVERED, ROOM = 0.99, 1.5
@@ -205,13 +208,11 @@ class TokenTexts:
     known: dict[int, str] = field(default_factory=dict)
 
     def __getitem__(self, token: int) -> str:
-        """Return the text of a token."""
         if token not in self.known:
             self.known[token] = self.decode([token])
         return self.known[token]
 
     def decode(self, tokens: Sequence[int]) -> str:
-        """Return the text of some tokens as the model wrote it, marks included."""
         return str(self.tokenizer.decode(tokens, clean_up_tokenization_spaces=False))
 
 
@@ -245,8 +246,7 @@ class Written:
     @property
     def confidence(self) -> Floats:
         """Return (n,) the geometric mean of the tokens' probabilities."""
-        mean: Floats = np.exp(self.logprobs / np.maximum(self.tokens_out, 1))
-        return mean
+        return np.exp(self.logprobs / np.maximum(self.tokens_out, 1))
 
     def part(self, some: slice) -> Written:
         """Return some of the answers, with all cached seconds."""
@@ -284,18 +284,15 @@ class Answer:
     cut: bool = False
 
     def begin_again(self) -> None:
-        """Forget what was written."""
         self.tokens.clear()
         self.logprob, self.rival, self.visible, self.cut = 0.0, 0.0, False, False
 
     @property
     def shared(self) -> Parts:
-        """Return the parts that are read once."""
         return tuple(part for part in self.parts[:-1] if part)
 
     @property
     def length(self) -> int:
-        """Return the tokens of the prompt."""
         return sum(len(part) for part in self.parts)
 
     @property

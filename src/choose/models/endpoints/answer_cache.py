@@ -86,7 +86,6 @@ class AnswerCache:
                 raise self._unwritable(error) from error
 
     def release(self) -> None:
-        """Let other commands pay."""
         self._lock.release()
 
     def refresh(self) -> None:

@@ -12,28 +12,21 @@ from typing import Any, Literal, NamedTuple
 from choose.errors import EndpointError
 from choose.files import digest
 from choose.models.endpoints.answer_cache import PaidAnswer
+from choose.models.endpoints.client import RequestFault
+from choose.models.endpoints.command_session import RequestChannel, RetriesExhausted
 from choose.models.endpoints.ledger import WorstCase
 from choose.models.endpoints.providers import provider_at
-from choose.models.endpoints.request_channel import RequestChannel, RetriesExhausted
-from choose.models.endpoints.retry import RequestFault
 from choose.models.endpoints.settings import LIMITS, Endpoint
 
 Message = dict[str, str]
 
-
 LimitName = Literal["max_tokens", "max_completion_tokens"]
-
 
 # No tokeniser of the model is at hand; on average a token is about this many bytes of text.
 BYTES_PER_TOKEN = 4
 
-
 # Longest answers in tokens, tried in turn until one has room for the hidden reasoning.
 OUTPUT_LIMITS = (1_024, 4_096, 16_384)
-
-
-# Field names in the cache of answers, where they are part of keys.
-_RECORDED_AS = {"top_logprobs": "odds", "limit_name": "limit", "max_tokens": "room"}
 
 
 class AnswerFormat(NamedTuple):
@@ -143,26 +136,10 @@ class Capabilities:
             return replace(self, limit_name="max_completion_tokens")
         return None
 
-    def with_more_tokens(self) -> Capabilities | None:
-        """Return the same with the next longer answer, or None if there is none."""
-        longer = [limit for limit in OUTPUT_LIMITS if limit > self.max_tokens]
-        return replace(self, max_tokens=longer[0]) if longer else None
-
-    def record(self) -> dict[str, Any]:
-        """Return the values as the cache of answers holds them."""
-        return {_RECORDED_AS.get(name, name): value for name, value in asdict(self).items()}
-
-    @classmethod
-    def from_record(cls, record: Mapping[str, Any]) -> Capabilities:
-        """Read back what `record` returned."""
-        names = {old: name for name, old in _RECORDED_AS.items()}
-        return cls(**{names.get(old, old): value for old, value in record.items()})
-
 
 def request_body(
     endpoint: Endpoint, accepts: Capabilities, messages: Sequence[Message], answer: AnswerFormat
 ) -> dict[str, Any]:
-    """Return the body of a request."""
     body: dict[str, Any] = {"model": endpoint.model, "messages": list(messages)}
     if not set(LIMITS) & set(endpoint.extra_body):
         body[accepts.limit_name] = accepts.max_tokens
@@ -198,7 +175,6 @@ def _object(properties: Mapping[str, Any]) -> dict[str, Any]:
 # Most requests, each with less in it than the one before.
 MAX_TRIES = 12
 
-
 PROBE_TEXT = "This is a test of the connection; any of the labels will do."
 
 
@@ -217,8 +193,7 @@ class Probe:
     first: Capabilities
 
     def key(self, channel: RequestChannel) -> str:
-        """Identify the probe in the cache."""
-        return digest([channel.endpoint.digest, self.first.record(), self.messages(self.first)])
+        return digest([channel.endpoint.digest, asdict(self.first), self.messages(self.first)])
 
 
 async def handshake(channel: RequestChannel, probe: Probe) -> Capabilities:
@@ -230,12 +205,12 @@ async def handshake(channel: RequestChannel, probe: Probe) -> Capabilities:
     key = probe.key(channel)
     cached = channel.cache.facts.get(key)
     if cached is not None:
-        return Capabilities.from_record(cached)
+        return Capabilities(**cached)
     accepts = probe.first
     for _ in range(MAX_TRIES):
         accepts, complete = await _try(channel, probe, accepts)
         if complete:
-            channel.cache.add_facts(key, accepts.record(), time.time())
+            channel.cache.add_facts(key, asdict(accepts), time.time())
             return accepts
     raise EndpointError(_unusable(channel, "it accepts no known form of request"))
 
@@ -248,7 +223,6 @@ class ProbeResult(NamedTuple):
 
 
 async def _try(channel: RequestChannel, probe: Probe, accepts: Capabilities) -> ProbeResult:
-    """Send one request."""
     body = request_body(channel.endpoint, accepts, probe.messages(accepts), probe.answer)
     try:
         paid = await channel.send(body, worst_case(body))
@@ -267,13 +241,13 @@ async def _try(channel: RequestChannel, probe: Probe, accepts: Capabilities) -> 
 
 def _interpret(channel: RequestChannel, accepts: Capabilities, paid: PaidAnswer) -> ProbeResult:
     """Allow more tokens for reasoning, and drop what the server silently ignored."""
-    cut = paid.finish == "length" and channel.endpoint.max_output_tokens is None
+    free = channel.endpoint.max_output_tokens is None
+    longer = [limit for limit in OUTPUT_LIMITS if limit > accepts.max_tokens] if free else []
     visible = paid.content.strip()
     reasons = bool(paid.usage.hidden) or not visible or visible.startswith("<think")
-    if (cut and reasons) or (paid.usage.hidden and accepts.max_tokens < OUTPUT_LIMITS[0]):
-        more = accepts.with_more_tokens() if channel.endpoint.max_output_tokens is None else None
-        if more is not None:
-            return ProbeResult(more)
+    short = paid.usage.hidden and accepts.max_tokens < OUTPUT_LIMITS[0]
+    if longer and (short or (reasons and paid.finish == "length")):
+        return ProbeResult(replace(accepts, max_tokens=longer[0]))
     supported = replace(
         accepts,
         schema=accepts.schema and _is_json(paid.content),

@@ -30,7 +30,6 @@ class Provider:
         needs_key: whether requests without a key are refused.
         logprobs: whether to ask for log-probabilities; False where they are refused, ignored or of
             another form than OpenAI's.
-        note: what its documentation says of them.
         example: a model that it serves.
         looks: how names of its models look, where no other provider's do.
         start: how to start it, for servers on this machine.
@@ -41,7 +40,6 @@ class Provider:
     keys: tuple[str, ...] = ()
     needs_key: bool = True
     logprobs: bool = True
-    note: str
     example: str
     looks: str | None = None
     start: str | None = None
@@ -52,7 +50,6 @@ PROVIDERS: dict[str, Provider] = {
         name="OpenAI",
         base_url="https://api.openai.com/v1",
         keys=("OPENAI_API_KEY",),
-        note="yes, except of reasoning models",
         example="gpt-4o-mini",
         looks=r"(gpt|chatgpt|o\d)\b.*",
     ),
@@ -61,7 +58,6 @@ PROVIDERS: dict[str, Provider] = {
         base_url="https://api.anthropic.com/v1",
         keys=("ANTHROPIC_API_KEY",),
         logprobs=False,
-        note="no: ignored, as are JSON schemas",
         example="claude-haiku-4-5",
         looks=r"claude-.*",
     ),
@@ -69,7 +65,6 @@ PROVIDERS: dict[str, Provider] = {
         name="Google Gemini",
         base_url="https://generativelanguage.googleapis.com/v1beta/openai",
         keys=("GEMINI_API_KEY", "GOOGLE_API_KEY"),
-        note="some models; most refuse them",
         example="gemini-2.5-flash",
         looks=r"gemini-.*",
     ),
@@ -78,7 +73,6 @@ PROVIDERS: dict[str, Provider] = {
         base_url="https://api.mistral.ai/v1",
         keys=("MISTRAL_API_KEY",),
         logprobs=False,
-        note="no: not among its parameters",
         example="mistral-small-latest",
         looks=r"(mi|mini|code|pix|magi|dev)stral-.*-(latest|\d{4})",
     ),
@@ -86,7 +80,6 @@ PROVIDERS: dict[str, Provider] = {
         name="OpenRouter",
         base_url="https://openrouter.ai/api/v1",
         keys=("OPENROUTER_API_KEY",),
-        note="depends on who serves the model",
         example="qwen/qwen-2.5-7b-instruct",
     ),
     "together": Provider(
@@ -94,7 +87,6 @@ PROVIDERS: dict[str, Provider] = {
         base_url="https://api.together.ai/v1",
         keys=("TOGETHER_API_KEY",),
         logprobs=False,
-        note="no: of another form than OpenAI's",
         example="Qwen/Qwen2.5-7B-Instruct-Turbo",
     ),
     "groq": Provider(
@@ -102,14 +94,12 @@ PROVIDERS: dict[str, Provider] = {
         base_url="https://api.groq.com/openai/v1",
         keys=("GROQ_API_KEY",),
         logprobs=False,
-        note="no: refused",
         example="llama-3.1-8b-instant",
     ),
     "ollama": Provider(
         name="Ollama",
         base_url="http://localhost:11434/v1",
         needs_key=False,
-        note="yes, in recent versions",
         example="qwen2.5:7b",
         looks=r"[a-z][\w.-]*:(latest|\d+(\.\d+)?[bm]\b.*)",
         start="ollama serve",
@@ -119,7 +109,6 @@ PROVIDERS: dict[str, Provider] = {
         base_url="http://localhost:8000/v1",
         keys=("VLLM_API_KEY",),
         needs_key=False,
-        note="yes",
         example="Qwen/Qwen2.5-7B-Instruct",
         start="vllm serve MODEL",
     ),

@@ -16,7 +16,7 @@ import numpy as np
 from choose.models.endpoints.answer_cache import PaidAnswer
 from choose.models.endpoints.client import Reply
 from choose.models.endpoints.ledger import TokenLogprobs, Usage
-from choose.models.endpoints.redaction import hide_keys, hide_keys_cut
+from choose.models.endpoints.settings import hide_keys, hide_keys_cut
 from choose.types import Answers, Counts, Floats, Status, Task
 from choose.untrusted import count, finite
 
@@ -53,7 +53,6 @@ class LabelParser:
     task: Task
 
     def parse(self, paid: PaidAnswer) -> tuple[str | None, Status]:
-        """Return the label, or None, with the status."""
         text, problem = visible_text(paid)
         if problem is not None:
             return None, problem
@@ -170,8 +169,7 @@ def label_scores(
     mass[chosen] += path
     rest = max(0.0, 1.0 - float(mass.sum()))
     shared = mass + rest / len(names) + MIN_PROBABILITY
-    scores: Floats = np.log(shared / shared.sum())
-    return scores
+    return np.log(shared / shared.sum())
 
 
 def _continuations(text: str, head: str, names: Sequence[str]) -> list[int]:
@@ -189,7 +187,6 @@ MAX_CHARACTERS = 4_000
 
 # Longer than the names of models and the reasons why they stop.
 MAX_NAME = 200
-
 
 # Alternatives below this log-probability do not change a score noticeably.
 MIN_LOGPROB = math.log(1e-6)

@@ -1,11 +1,12 @@
-"""The settings of an endpoint in the study file, and its API key, which is never part of them."""
+"""Settings of an endpoint in the study file; its API key, removed from what servers send."""
 
 from __future__ import annotations
 
 import ipaddress
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from typing import Any, Literal
 from urllib.parse import parse_qsl, urlsplit
 
@@ -13,23 +14,67 @@ from pydantic import Field, field_validator
 
 from choose.errors import ModelError
 from choose.files import digest
-from choose.models.endpoints.redaction import KEYLIKE
 from choose.schema.costs import TokenPrices
 from choose.untrusted import Settings
+
+# API keys in what a server sends are replaced by this before anything is kept or shown: the key
+# itself, in any case, escaped for URLs, and with blanks between its characters. A server that wants
+# to hide the key it was sent can: no list of spellings is complete.
+HIDDEN = "[key]"
+
+# What looks like an API key or an authorisation header.
+KEYLIKE = re.compile(r"(?i)(bearer\s+)[^\s\"',;]+|\b(sk|pk|gsk|hf|xai|key)[-_][A-Za-z0-9*_\-.]{6,}")
+
+# Shorter keys, such as EMPTY for a local server, are words that answers may hold: only the exact
+# key is replaced.
+_SHORTEST = 8
+
+# Longest text that is searched for keys; far more than is shown or kept.
+_LONGEST = 64_000
+
+# Characters at the end of a longer text that are dropped, since they may begin a key.
+_TAIL = 4_000
+
+
+def redact(text: str, keys: Iterable[str]) -> str:
+    """Return an error on one line of at most 300 characters, with API keys replaced."""
+    text = text[: _LONGEST + 1].encode("utf-8", "replace").decode("utf-8")
+    text = KEYLIKE.sub(lambda m: f"{m[1] or ''}{HIDDEN}", hide_keys_cut(text, keys, _LONGEST))
+    return " ".join(text.split())[:300]
+
+
+def hide_keys_cut(text: str, keys: Iterable[str], most: int) -> str:
+    """Return at most `most` characters of a text of any length, cut after keys are replaced."""
+    hidden = hide_keys(text[:_LONGEST], keys)
+    end = len(hidden) - _TAIL if len(text) > _LONGEST else most
+    return hidden[: max(0, min(most, end))]
+
+
+def hide_keys(text: str, keys: Iterable[str]) -> str:
+    """Return a text with API keys replaced: in any case, escaped for URLs, or with blanks."""
+    for key in keys:
+        if len(key) >= _SHORTEST:
+            text = _pattern(key).sub(HIDDEN, text)
+        elif len(key) > 1:
+            text = text.replace(key, HIDDEN)
+    return text
+
+
+@lru_cache(16)
+def _pattern(key: str) -> re.Pattern[str]:
+    one = (f"(?:{re.escape(c)}|{''.join(f'%{b:02x}' for b in c.encode())})" for c in key)
+    return re.compile(r"\s{0,3}".join(one), re.IGNORECASE)
+
 
 # Raise whenever requests for the same prompt are written or read differently.
 PROTOCOL = 1
 
-
 _SECRET = re.compile(r"key|token|secret|password|passwd|signature|^sig$|auth|credential", re.I)
-
 
 _RESERVED = ("model", "messages", "stream", "n", "response_format", "logprobs", "top_logprobs")
 
-
 # Names that servers use for the longest answer in tokens.
 LIMITS = ("max_tokens", "max_completion_tokens")
-
 
 # Settings that can change an answer; the others are about keys, prices and speed.
 _IDENTITY = {
@@ -42,14 +87,11 @@ _IDENTITY = {
     "context",
 }
 
-
 # Letters and digits mixed without an underscore: a key pasted where a variable name belongs.
 _PASTED_KEY = re.compile(r"(?=.*[0-9].*[0-9])(?=.*[A-Za-z])[A-Za-z0-9]{16,}")
 
-
 # Names that match `_SECRET` but hold no secret, such as max_tokens.
 _HARMLESS = re.compile(r"tokens|tokeni[sz]er|cache_key|key_?words", re.I)
-
 
 Usd = Field(default=None, ge=0, le=1e9)
 
@@ -135,17 +177,14 @@ class Endpoint(Settings):
 
     @property
     def digest(self) -> str:
-        """Identify the settings that can change an answer."""
         return digest([PROTOCOL, self.model_dump(include=_IDENTITY)])
 
     @property
     def host(self) -> str:
-        """Return host and port, for messages."""
         return urlsplit(self.base_url).netloc
 
     @property
     def is_local(self) -> bool:
-        """Return whether the server is on this machine."""
         name = urlsplit(self.base_url).hostname or ""
         try:
             return ipaddress.ip_address(name).is_loopback

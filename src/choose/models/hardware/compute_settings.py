@@ -79,16 +79,6 @@ def device_name(device: torch.device) -> str:
     return f"{device}{model}"
 
 
-def synchronise(device: str) -> None:
-    """Wait for an accelerator to finish its queue, so that a clock can be read."""
-    import torch
-
-    if device.startswith("cuda"):
-        torch.cuda.synchronize(device)
-    elif device.startswith("mps"):
-        torch.mps.synchronize()
-
-
 @cache
 def dtype() -> torch.dtype:
     """Return the faster of float32 and bfloat16 on this machine, as measured once.
@@ -101,8 +91,7 @@ def dtype() -> torch.dtype:
     import torch
 
     if (setting := dtype_setting()) is not None:
-        named: torch.dtype = getattr(torch, setting)
-        return named
+        return getattr(torch, setting)
     fast = bfloat16_is_fast() if device() == "cpu" else has_bfloat16()
     return torch.bfloat16 if fast else torch.float32
 
@@ -155,7 +144,6 @@ def quiet_loading() -> Iterator[None]:
 
 
 def megabytes(tensors: Iterable[torch.Tensor]) -> float:
-    """Return the megabytes that tensors take in memory."""
     return sum(t.numel() * t.element_size() for t in tensors) / 1e6
 
 

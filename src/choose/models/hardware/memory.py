@@ -42,7 +42,6 @@ class Limits:
         training_tokens: tokens of a training pass that several runs share.
         activation_bytes: bytes that a training pass saves for backward; on a CPU two passes are
             under way at a time, and a study of 10,000 rows of 128 tokens stays within 4 GB.
-        lower_layer_bytes: bytes of cached activations of frozen lower layers.
         embedding_texts: texts of a batch that is embedded.
     """
 
@@ -53,17 +52,15 @@ class Limits:
     prediction_tokens: int
     training_tokens: int
     activation_bytes: int
-    lower_layer_bytes: int
     embedding_texts: int
 
     @property
     def needed_bytes(self) -> int:
         """Return the most bytes that passes take at a time beside the weights."""
         writing = self.writing_bytes + self.scoring_bytes
-        return max(writing, self.activation_bytes + self.lower_layer_bytes)
+        return max(writing, self.activation_bytes)
 
     def halved(self, times: int) -> Limits:
-        """Return limits that were halved so many times."""
         return Limits(**{f.name: max(1, getattr(self, f.name) >> times) for f in fields(self)})
 
     def scoring_rows(self, vocabulary: int, itemsize: int) -> int:
@@ -81,7 +78,6 @@ _LIMITS = {
         prediction_tokens=2048,
         training_tokens=640,
         activation_bytes=640_000_000,
-        lower_layer_bytes=256 << 20,
         embedding_texts=32,
     ),
     "mps": Limits(
@@ -92,7 +88,6 @@ _LIMITS = {
         prediction_tokens=8192,
         training_tokens=2048,
         activation_bytes=2_400_000_000,
-        lower_layer_bytes=512 << 20,
         embedding_texts=64,
     ),
     # Of a card of 80 GB; halved where less is free.
@@ -104,7 +99,6 @@ _LIMITS = {
         prediction_tokens=32_768,
         training_tokens=8192,
         activation_bytes=20 << 30,
-        lower_layer_bytes=4 << 30,
         embedding_texts=256,
     ),
 }

@@ -44,8 +44,7 @@ def pack(matrix: torch.Tensor) -> torch.Tensor:
     """Return a matrix in the layout of the processor's kernels; other operators cannot read it."""
     import torch
 
-    packed: torch.Tensor = torch.ops.mkldnn._reorder_linear_weight(matrix)
-    return packed
+    return torch.ops.mkldnn._reorder_linear_weight(matrix)
 
 
 def packed_product(
@@ -59,8 +58,7 @@ def packed_product(
     import torch
 
     ops = torch.ops.mkldnn
-    product: torch.Tensor = ops._linear_pointwise(x, packed, bias, activation, [], algorithm)
-    return product
+    return ops._linear_pointwise(x, packed, bias, activation, [], algorithm)
 
 
 def _times(
@@ -70,8 +68,7 @@ def _times(
     import torch
 
     ops = torch.ops.mkldnn
-    product: torch.Tensor = ops._linear_pointwise.binary(x, factor, packed, bias, "mul")
-    return product
+    return ops._linear_pointwise.binary(x, factor, packed, bias, "mul")
 
 
 class _Prepared(NamedTuple):

@@ -49,7 +49,6 @@ class Placement:
     memory: dict[int, int] | None = None
 
     def options(self) -> dict[str, Any]:
-        """Return the arguments of `from_pretrained`."""
         options: dict[str, Any] = {"dtype": self.dtype, "output_loading_info": True}
         if self.memory is not None:
             options |= {"device_map": "auto", "max_memory": self.memory}
@@ -211,7 +210,6 @@ def placement_notes(model: Any) -> list[str]:
 
 
 def is_quantised(model: Any) -> bool:
-    """Return whether a model's linear layers are held in 4 bits."""
     return any(hasattr(parameter, "quant_state") for parameter in model.parameters())
 
 

@@ -155,7 +155,6 @@ class _Product:
         self.weight = pack(weight) if self.packed else weight
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        """Return the activated product of (n, inputs)."""
         import torch
 
         x = x.to(self.bias.dtype)
@@ -201,10 +200,8 @@ class _Layer:
         self.norms = layer.attention.output.LayerNorm, layer.output.LayerNorm
 
     def __call__(self, x: torch.Tensor, groups: Sequence[_Group]) -> torch.Tensor:
-        """Return the states of (tokens, width) states."""
         x = self.norms[0](self.out(self._attended(self.read(x), groups)) + x)
-        states: torch.Tensor = self.norms[1](x + self.outer(self.inner(x)))
-        return states
+        return self.norms[1](x + self.outer(self.inner(x)))
 
     def _attended(self, read: torch.Tensor, groups: Sequence[_Group]) -> torch.Tensor:
         """Return (tokens, width) attended values of (tokens, 3 * width) products."""

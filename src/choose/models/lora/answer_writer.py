@@ -19,8 +19,14 @@ from choose.models.causal.written_answers import (
     any_loops,
     limit_for,
 )
-from choose.models.lora.answering_model import AnsweringModel, AnswerRow, merged
-from choose.models.lora.objectives import EARLY_STOPPING_MIN_ROWS, AnswerRun, answer_schedule
+from choose.models.lora.answering_model import (
+    EARLY_STOPPING_MIN_ROWS,
+    AnsweringModel,
+    AnswerRow,
+    AnswerRun,
+    answer_schedule,
+    merged,
+)
 from choose.models.prompting.local_prompter import SEAMS
 from choose.models.prompting.local_writer import ENDING_ROWS, answers_of, first_copy_helps
 from choose.models.prompting.prompts import field_types
@@ -108,21 +114,17 @@ class AnswerPrompts:
         return prompt
 
     def room(self, item: Item) -> int:
-        """Return how many tokens a further field may have beside a question."""
         text = self.beginning(item.text[: self.limit * CHARACTERS_PER_TOKEN], self.limit)
         used = self._laid_out(Item(id="", text=text, fields={**item.fields, READ: ""}))
         return max(0, self.longest - sum(map(len, used)) - SEAMS)
 
     def tokens(self, text: str) -> int:
-        """Return how many tokens a text has."""
         return len(self.template.content(_clean(text)))
 
     def beginning(self, text: str, limit: int) -> str:
-        """Return the beginning of a text that has at most so many tokens."""
         return self.template.cut(_clean(text), limit)[0]
 
     def answer(self, target: str) -> tuple[int, ...]:
-        """Return the tokens of an answer, closed."""
         return (*self.template.content(_clean(target)), self.template.end)
 
     def rows(self, examples: Sequence[Example], most: int) -> list[AnswerRow]:
@@ -209,11 +211,6 @@ class AnswerWriter:
         self.first_copy, self.note = first_copy_helps(self.task, written, rows)
         del self.generator  # trials that are trained together would each hold merged weights
 
-    @property
-    def cut_texts(self) -> int:
-        """Return how many texts were cut so far."""
-        return len(self.prompts.cut_ids)
-
     @cached_property
     def generator(self) -> Generator:
         """Return the generator with the adapter merged into its weights; after training."""
@@ -221,61 +218,48 @@ class AnswerWriter:
         return Generator(merged(self.model.adapter, plain.model), plain.template, plain.packed)
 
     def predict(self, items: Sequence[Item]) -> Answers:
-        """Write the greedy answer to each item."""
         prompts = [self.prompts.prompt(item) for item in items]
         written = self.generator.write(prompts, self.rule)
         answers = answers_of(self.task, written, self.first_copy)
         return without_inventions(answers, items, self.task, self.literal)
 
     def facts(self) -> dict[str, Any]:
-        """Return what `writer_from` needs beside the adapter, and the tokens around a question."""
-        closing = self.prompts.prompt(Item(id="", text="")).rest
         return {
             "task": task_facts(self.task),
             "literal": self.literal,
-            "limit": self.prompts.limit,
             "most_new": self.rule.limit,
             "until": self.rule.until,
             "loops": self.rule.loops,
             "first_copy": self.first_copy,
             "opening": self.prompts.opening,
-            "closing": closing,
-            "end": self.prompts.template.end,
         }
 
 
-def writer_from(model: AnsweringModel, spec: str, facts: Mapping[str, Any]) -> AnswerWriter:
+def writer_from(
+    model: AnsweringModel, spec: str, limit: int, facts: Mapping[str, Any]
+) -> AnswerWriter:
     """Return the writer that `AnswerWriter.facts` described.
 
     Raises:
         StrategyError: if a fact is not of its form, or the base's prompts have other tokens now.
     """
-    limit, most_new, until = facts["limit"], facts["most_new"], facts["until"]
-    most = model.base.max_tokens
-    if not all(type(n) is int and 1 <= n <= most for n in (limit, most_new)):
-        raise StrategyError(
-            f"The adapter reads {limit!r} and writes {most_new!r} tokens; its base reads 1 to "
-            f"{most}. Export it again."
-        )
-    if until not in ("end", "line", "record"):
-        raise StrategyError(f"The adapter's answers end at {until!r}. Export it again.")
-    ends: Literal["end", "line", "record"] = until
+    most, until, literal = facts["most_new"], facts["until"], facts["literal"]
+    if not (
+        type(most) is int
+        and 1 <= most <= model.base.max_tokens
+        and until in ("end", "line", "record")
+        and all(isinstance(facts[name], bool) for name in ("loops", "first_copy"))
+        and all(isinstance(name, str) for name in literal)
+    ):
+        raise StrategyError("How the adapter's answers end cannot be read. Export it again.")
     try:
         task = read_task(facts["task"])
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise StrategyError(f"The adapter's task cannot be read: {error}. Export it again.") from (
             error
         )
-    # Adapters saved before these existed wrote every answer to its end.
-    loops, finished = facts.get("loops", False), facts.get("first_copy", False)
-    if not (isinstance(loops, bool) and isinstance(finished, bool)):
-        raise StrategyError("How the adapter ends texts is not true or false. Export it again.")
-    writer = AnswerWriter(model, task, spec, limit, StopRule(most_new, ends, loops=loops))
-    writer.first_copy = finished
-    literal = facts.get("literal", ())
-    if not all(isinstance(name, str) for name in literal):
-        raise StrategyError("The adapter's literal fields are no names. Export it again.")
-    writer.literal = tuple(literal)
+    writer = AnswerWriter(model, task, spec, limit, StopRule(most, until, loops=facts["loops"]))
+    writer.first_copy, writer.literal = facts["first_copy"], tuple(literal)
     if [*writer.prompts.opening] != facts["opening"]:
         raise StrategyError("The adapter was trained on other prompts. Export it again.")
     return writer

@@ -1,13 +1,16 @@
-"""A causal LM with an adapter that writes answers: rows of prompt and answer, and their logits."""
+"""A causal LM with an adapter that learns to write answers: rows, logits, objective and run."""
 
 from __future__ import annotations
 
+import math
+import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 
 from choose.models.causal.chat_template import ChatTemplate
 from choose.models.causal.label_scoring import CausalLM
@@ -15,18 +18,16 @@ from choose.models.causal.loading import supports_tree_attention
 from choose.models.causal.packed_attention import Pack, Piece, differentiable_logits
 from choose.models.hardware.memory import limits_of
 from choose.models.hardware.placement import is_quantised
-from choose.models.lora.batching import shared_beginnings
+from choose.models.lora.batching import batches_of_units, shared_beginnings
 from choose.models.lora.model import (
     Adapted,
     AdapterSpec,
     Base,
+    LearningCheck,
     attach_adapter,
     shared_copy,
 )
-from choose.models.lora.training_run import frozen_weights
-
-if TYPE_CHECKING:
-    import torch
+from choose.models.lora.training_run import Schedule, TrainingRun, frozen_weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,6 @@ class AnswerRow:
 
     @property
     def tokens(self) -> tuple[int, ...]:
-        """Return what the model reads to be asked for every token of the answer."""
         return (*self.prompt, *self.answer[:-1])
 
     @property
@@ -125,17 +125,12 @@ class AnsweringModel(Adapted):
             yield some
 
     def _alone(self, tokens: Sequence[int], answer: int) -> torch.Tensor:
-        import torch
-
         ids = torch.tensor([list(tokens)], device=self.base.device)
         output = self.lm(input_ids=ids, use_cache=False, logits_to_keep=answer)
-        logits: torch.Tensor = output.logits[0, -answer:]
-        return logits
+        return output.logits[0, -answer:]
 
     def score(self, prefix: Sequence[int], rows: Sequence[AnswerRow]) -> list[AnswerScore]:
         """Return how the model rates the rows' answers, with products as in training."""
-        import torch
-
         scores: dict[int, AnswerScore] = {}
         self.adapter.eval()
         passes = self.logits(prefix, rows)
@@ -159,8 +154,6 @@ class AnsweringModel(Adapted):
 
 def answer_tokens(rows: Sequence[AnswerRow], device: Any) -> torch.Tensor:
     """Return (tokens,) the answers' tokens, row by row."""
-    import torch
-
     return torch.tensor([token for row in rows for token in row.answer], device=device)
 
 
@@ -209,8 +202,6 @@ def _piece(beginning: Sequence[int], shared: int, rows: Sequence[AnswerRow]) -> 
 
 def attends_by_pieces(base: Base, template: ChatTemplate) -> bool:
     """Return whether several texts can stand in one pass of a base; tested once."""
-    import torch
-
     if "pieces" not in base.engine_state:
         lm = CausalLM(base.lm, template, "")
         # The test compares to the bit, which the number type of training would spoil.
@@ -230,8 +221,6 @@ def merged(adapter: Any, model: Any) -> Any:
     The copy shares all tensors that the adapter does not change. Nothing is merged into weights of
     4 bits, which would be rounded again: the adapter's own layers compute.
     """
-    import torch
-
     if is_quantised(model):
         return adapter.get_base_model().eval()
     copy = shared_copy(model)
@@ -242,3 +231,168 @@ def merged(adapter: Any, model: Any) -> Any:
                 whole = module.base_layer.weight.float() + module.get_delta_weight("default")
             target.weight = torch.nn.Parameter(whole.to(target.weight.dtype), requires_grad=False)
     return copy
+
+
+# Rows of logits at a time: a vocabulary has up to a quarter of a million tokens.
+LOGIT_ROWS = 128
+
+# Tokens, and fewest rows, on which the loss is compared before and after training.
+CHECK_TOKENS, FEWEST_CHECKED = 4_096, 12
+
+# Smaller pools train on every row, since a row helps more there than in validation.
+EARLY_STOPPING_MIN_ROWS = 400
+
+
+def answer_schedule(
+    rows: int,
+    learning_rate: float,
+    epochs: float | None = None,
+    least: int = EARLY_STOPPING_MIN_ROWS,
+) -> Schedule:
+    """Return a schedule for a pool of `rows` rows, from 8 to tens of thousands.
+
+    Pools of fewer than `least` rows are trained on whole, without early stopping.
+    """
+    validation = min(200, rows // 10) if rows >= least else 0
+    training = max(1, rows - validation)
+    batch = max(2, min(8 if training < 500 else 16 if training < 2000 else 32, training // 2))
+    passes = min(20.0, max(2.0, 4 * math.sqrt(300 / training))) if epochs is None else epochs
+    fewest = 30 if epochs is None else 1
+    return Schedule(
+        max(fewest, math.ceil(passes * training / batch)), batch, learning_rate, validation
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerObjective:
+    """The cross-entropy of rows' answers, each token weighted alike.
+
+    `tokens` (rows,) are how many of each row the model reads; `answers` (rows,) how many of its
+    last states say a token of the answer, and `targets` these tokens, row by row. `weight` is one
+    over the answer tokens of the whole batch.
+    """
+
+    tokens: torch.Tensor
+    answers: torch.Tensor
+    targets: torch.Tensor
+    weight: float
+
+    def places(self, starts: torch.Tensor) -> torch.Tensor:
+        ends = starts + self.tokens
+        first = torch.repeat_interleave(ends - self.answers, self.answers)
+        before = torch.repeat_interleave(self.answers.cumsum(0) - self.answers, self.answers)
+        return first + torch.arange(len(first), device=first.device) - before
+
+    def gradients(
+        self, states: torch.Tensor, vocabulary: Any
+    ) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
+        to_states, dtype = [], vocabulary.dtype
+        for start in range(0, len(states), LOGIT_ROWS):
+            some = slice(start, start + LOGIT_ROWS)
+            targets = self.targets[some]
+            to_logits = vocabulary.forward(states[some].to(dtype)).float().softmax(-1)
+            to_logits[torch.arange(len(targets), device=targets.device), targets] -= 1
+            to_logits *= self.weight
+            to_states.append(vocabulary.backward(to_logits.to(dtype)).float())
+        return torch.cat(to_states), ()
+
+
+class AnswerRun(TrainingRun):
+    """Rows with their answers, and a model that learns to write these after one prefix."""
+
+    model: AnsweringModel
+
+    def __init__(
+        self,
+        model: AnsweringModel,
+        prefix: tuple[int, ...],
+        rows: Sequence[AnswerRow],
+        schedule: Schedule,
+        seed: int,
+    ) -> None:
+        chooser = random.Random(f"lora-{seed}")
+        order = list(range(len(rows)))
+        chooser.shuffle(order)
+        held = schedule.validation_rows
+        self.all_rows = rows
+        training, held_out = order[held:], order[:held]
+        # What a row does not share is at least the token after which its answer comes.
+        units = shared_beginnings([rows[i].prompt[:-1] for i in training])
+        shared = {place: tokens for unit, tokens in units for place in unit}
+        self._units = [unit for unit, _ in units] if any(shared.values()) else []
+        tokens = [tuple(row.tokens) for row in rows]
+        self._passages = [tokens[i][: shared[place]] for place, i in enumerate(training)]
+        for place, i in enumerate(training):
+            tokens[i] = tokens[i][shared[place] :]
+        super().__init__(model, tokens, (training, held_out), schedule, seed, chooser)
+        self.prefix = prefix
+        self.answered = [rows[i] for i in self.training_indices]
+        self._before: list[AnswerScore] = []
+
+    def prefix_of(self, index: int) -> tuple[int, ...]:
+        """Return the tokens before a row: those of all rows, and a passage of several questions."""
+        return (*self.prefix, *self._passages[index])
+
+    def _endless_batches(self, chooser: random.Random) -> Iterator[list[int]]:
+        """Yield batches in which questions on one passage follow each other, where there are any.
+
+        Its tokens are then read once for all of them.
+        """
+        if not self._units:
+            return super()._endless_batches(chooser)
+        return batches_of_units(self._units, self.schedule.batch_size, chooser)
+
+    def objective(self, indices: Sequence[int], batch: Sequence[int]) -> AnswerObjective:
+        device = self.model.base.device
+        rows = [self.answered[i] for i in indices]
+        return AnswerObjective(
+            torch.tensor([len(self.rows[i]) for i in indices], device=device),
+            torch.tensor([len(row.answer) for row in rows], device=device),
+            answer_tokens(rows, device),
+            1 / sum(len(self.answered[i].answer) for i in batch),
+        )
+
+    def losses(self, batch: Sequence[int]) -> Iterator[torch.Tensor]:
+        rows = [self.answered[i] for i in batch]
+        whole = sum(len(row.answer) for row in rows)
+        for some, logits in self.model.logits(self.prefix, rows):
+            targets = answer_tokens([rows[i] for i in some], logits.device)
+            loss = torch.nn.functional.cross_entropy(logits.float(), targets, reduction="sum")
+            yield loss / whole
+
+    def validation_loss(self) -> float:
+        """Return the mean loss of a token held out, plus the share of answers not written exactly.
+
+        The loss alone rises with the model's confidence while more answers still become right.
+        """
+        scores = self._scores(self.validation_indices)
+        return _loss(scores) + 1 - sum(score.greedy for score in scores) / len(scores)
+
+    def check_sample(self) -> list[int]:
+        """Return fewer rows where these are long: reading many twice takes a tenth of a fit."""
+        rows = super().check_sample()
+        tokens = len(self.prefix) + sum(len(self.all_rows[i].tokens) for i in rows)
+        most = max(FEWEST_CHECKED, CHECK_TOKENS * len(rows) // max(1, tokens))
+        return rows[:: max(1, math.ceil(len(rows) / most))]
+
+    def start_check(self) -> None:
+        self._before = self._scores(self.check_sample())
+
+    def finish_check(self) -> None:
+        after = self._scores(self.check_sample())
+        pairs = zip(after, self._before, strict=False)
+        change = max(
+            (float((new.logprobs - old.logprobs).abs().max()) for new, old in pairs),
+            default=math.inf,
+        )
+        self.model.learning = LearningCheck(_loss(self._before), _loss(after), change)
+
+    def _scores(self, indices: Sequence[int]) -> list[AnswerScore]:
+        return self.model.score(self.prefix, [self.all_rows[i] for i in indices])
+
+
+def _loss(scores: Sequence[AnswerScore]) -> float:
+    """Return the mean loss of a token in nats; infinity without any."""
+    if not scores:
+        return math.inf
+    return -float(sum(s.logprobs.sum() for s in scores) / sum(len(s.logprobs) for s in scores))

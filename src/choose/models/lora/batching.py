@@ -6,13 +6,11 @@ import math
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import torch
 
 from choose.models.causal.chat_template import CHARACTERS_PER_TOKEN, ContentTokenizer
-
-if TYPE_CHECKING:
-    import torch
-
 
 # Training batches are cut from groups of this many batches of similar length: little padding, and
 # still a different mixture in each epoch.
@@ -32,7 +30,6 @@ class TokenisedTexts:
 
     @property
     def lengths(self) -> list[int]:
-        """Return the number of tokens of each row."""
         return [len(row) for row in self.ids]
 
 
@@ -148,8 +145,6 @@ def batches_of_units(
 
 def pad(rows: Sequence[Sequence[int]], device: str) -> tuple[torch.Tensor, torch.Tensor]:
     """Return ids (B, T) padded on the right, and lengths (B,)."""
-    import torch
-
     lengths = torch.tensor([len(row) for row in rows])
     ids = torch.zeros(len(rows), int(lengths.max()), dtype=torch.long)
     for index, row in enumerate(rows):
@@ -198,8 +193,6 @@ class RaggedBatch:
     @property
     def positions(self) -> torch.Tensor:
         """Return (tokens,) each token's position in its text, prefix included."""
-        import torch
-
         lengths = self.lengths.tolist()
         before = [0 if prefix < 0 else lengths[prefix] for prefix in self.prefixes]
         each = [range(b, b + n) for b, n in zip(before, lengths, strict=True)]
@@ -216,8 +209,6 @@ def causal_mask(queries: int, shared: int, device: torch.device) -> torch.Tensor
 
     It is zero elsewhere.
     """
-    import torch
-
     mask = torch.full((shared + queries, queries), -torch.inf, device=device)
     return mask.tril(-1 - shared)
 
@@ -226,8 +217,6 @@ def ragged_batch(
     rows: Sequence[Sequence[int]], device: str, prefixes: Sequence[int] = ()
 ) -> RaggedBatch:
     """Lay rows of token ids end to end; `prefixes` are the rows that they continue, -1 for none."""
-    import torch
-
     prefixes = tuple(prefixes) or (-1,) * len(rows)
     lengths = torch.tensor([len(row) for row in rows])
     starts = lengths.cumsum(0) - lengths

@@ -10,26 +10,27 @@ import math
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from choose.errors import StrategyError
 from choose.formatting import plural
-from choose.models.classical.label_set_head import Members
-from choose.models.hardware.memory import limits_of, within_memory
-from choose.models.lora.batching import batches_by_length, pad
-from choose.models.lora.classifier import AdaptedModel, ClassifierRun, pooled_states
+from choose.models.classical import Members
+from choose.models.lora.batching import pad
+from choose.models.lora.classifier import (
+    AdaptedModel,
+    ClassifierRun,
+    SetRun,
+    compute_in_batches,
+    pooled_states,
+)
 from choose.models.lora.fit import train_together
 from choose.models.lora.model import Adapted, Base, LearningCheck
-from choose.models.lora.objectives import SetRun
 from choose.models.lora.training_run import Objective, Schedule, TrainingRun
 from choose.models.saving import read_tensors
-from choose.progress import report_progress
-
-if TYPE_CHECKING:
-    import torch
 
 WEIGHTS_FILE = "encoder.safetensors"
 
@@ -48,33 +49,16 @@ class TunedEncoder(Adapted):
 
     def embed(self, rows: Sequence[Sequence[int]], progress: str = "") -> npt.NDArray[np.float32]:
         """Return (n, width) unit vectors of rows of token ids, in their order."""
-        import torch
-
-        vectors, device = torch.zeros(len(rows), self.base.hidden_size), self.base.device
-        left = set(range(len(rows)))
+        device = self.base.device
         self.adapter.eval()
 
-        def read() -> None:
-            asked = sorted(left)
-            most = limits_of(device).prediction_tokens
-            for indices in batches_by_length([len(rows[i]) for i in asked], most):
-                some = [asked[i] for i in indices]
-                ids, lengths = pad([rows[i] for i in some], device)
-                with self.base.steps["predicting"].step(ids.numel()):
-                    vectors[some] = self.vectors(ids, lengths).cpu()
-                left.difference_update(some)
-                if progress:
-                    report_progress(len(rows) - len(left), len(rows), progress)
+        def read(texts: Sequence[Sequence[int]]) -> torch.Tensor:
+            return self.vectors(*pad(texts, device))
 
-        with torch.inference_mode():
-            within_memory(device, read)
-        found: npt.NDArray[np.float32] = vectors.numpy()
-        return found
+        return compute_in_batches(self.base, rows, self.base.hidden_size, read, progress).numpy()
 
     def vectors(self, ids: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
         """Return (B, width) unit vectors."""
-        import torch
-
         states = pooled_states(self.adapter, self.base, ids, lengths)
         return torch.nn.functional.normalize(states, dim=1)
 
@@ -99,8 +83,6 @@ def load_weights(model: Any, folder: Path) -> None:
     Raises:
         StrategyError: if the file is damaged or is that of another model.
     """
-    import torch
-
     expected = dict(model.named_parameters())
     tensors = read_tensors(folder / WEIGHTS_FILE, expected)
     with torch.no_grad():
@@ -117,16 +99,9 @@ class WholeRun(ClassifierRun):
         rate = max(HEAD_RATE, self.schedule.learning_rate)
         return [{"params": list(adapter_parameters)}, {"params": head, "lr": rate}]
 
-    def finish_check(self) -> None:
-        """Compare the loss, and the logits with those over the untrained encoder."""
-        sample = self.check_sample()
-        rows = [self.all_rows[i] for i in sample]
-        logits = self.model.predict_logits(rows)
+    def _untrained_logits(self, rows: Sequence[Sequence[int]]) -> torch.Tensor:
         base = self.model.base
-        without = AdaptedModel(base, base.model, self.model.head).predict_logits(rows)
-        after = self.mean_loss(logits, sample)
-        change = float((logits - without).abs().max())
-        self.model.learning = LearningCheck(self._loss_before, after, change)
+        return AdaptedModel(base, base.model, self.model.head).predict_logits(rows)
 
 
 class WholeSetRun(WholeRun, SetRun):
@@ -161,34 +136,25 @@ class ContrastiveRun(TrainingRun):
         return balanced_batches(self._members, self.schedule.batch_size, chooser)
 
     def objective(self, indices: Sequence[int], batch: Sequence[int]) -> Objective:
-        """Refuse: the packed engine, which asks for it, trains adapters only."""
         raise TypeError("a contrastive loss is about a whole batch; autograd follows it")
 
     def losses(self, batch: Sequence[int]) -> Iterator[torch.Tensor]:
-        """Yield the loss of a batch, as one part."""
         ids, lengths = pad([self.rows[i] for i in batch], self.model.base.device)
         yield self._loss(self.encoder.vectors(ids, lengths).float(), batch)
 
     def validation_loss(self) -> float:
-        """Return the loss on some rows; nothing is held out, so nothing is stopped early."""
-        import torch
-
         sample = next(balanced_batches(self._members, 2 * CONTRASTED_ROWS, random.Random("check")))
         vectors = torch.from_numpy(self.encoder.embed([self.rows[i] for i in sample]))
         return float(self._loss(vectors, sample))
 
     def _loss(self, vectors: torch.Tensor, indices: Sequence[int]) -> torch.Tensor:
-        import torch
-
         alike = torch.from_numpy(overlaps(self._members[list(indices)]))
         return contrastive_loss(vectors, alike.to(vectors.device))
 
     def start_check(self) -> None:
-        """Remember the loss on some rows before training."""
         self._loss_before = self.validation_loss()
 
     def finish_check(self) -> None:
-        """Compare the loss, and how far a row's vector has moved."""
         untrained = TunedEncoder(self.model.base, self.model.base.model)
         rows = [self.rows[i] for i in self.check_sample()]
         moved = float(np.abs(self.encoder.embed(rows) - untrained.embed(rows)).max())
@@ -214,8 +180,6 @@ def contrastive_loss(vectors: torch.Tensor, alike: torch.Tensor) -> torch.Tensor
     `alike` (B, B) says how much the labels of two rows have in common, from 0 to 1. Rows that have
     nothing in common with another are only contrasted with.
     """
-    import torch
-
     cosines = vectors @ vectors.T / TEMPERATURE
     own = torch.eye(len(alike), dtype=torch.bool, device=alike.device)
     chances = torch.log_softmax(cosines.masked_fill(own, -math.inf), dim=1)

@@ -109,9 +109,8 @@ def _run_steps(runs: Sequence[TrainingRun]) -> None:
                 release_memory()
                 tokens = 0
             work += sum(_share_of_step(run, indices) for run, indices in batches)
-            total = sum(run.setup_steps + run.schedule.steps for run in runs)
-            done = sum(run.setup_steps for run in runs) + work
-            done = total if all(run.finished for run in runs) else min(done, total)
+            total = sum(run.schedule.steps for run in runs)
+            done = total if all(run.finished for run in runs) else min(work, total)
             report_progress(done, total, PROGRESS_LABEL)
             shorten(runs, perf_counter() - start, (done, total))
 

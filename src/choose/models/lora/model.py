@@ -13,6 +13,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+import torch
+
 from choose.errors import ModelError, StrategyError
 from choose.files import read_text
 from choose.models.causal.loading import load_causal
@@ -68,7 +70,7 @@ class Base:
         causal: whether a token attends to earlier ones only.
         pools_first_token: whether the model was trained to represent a text by its first token.
         bfloat16_copies: weights cast to bfloat16, by the identity of the original.
-        engine_state: the fused engine's packed layers, by number type, and its lower layers.
+        engine_state: the fused engine's packed layers, by number type.
         steps: how many threads steps take, by what they do.
     """
 
@@ -86,7 +88,6 @@ class Base:
 
     @property
     def hidden_size(self) -> int:
-        """Return the size of a hidden state."""
         return int(self.model.config.hidden_size)
 
     @property
@@ -101,7 +102,6 @@ class Base:
 
     @property
     def max_tokens(self) -> int:
-        """Return the most tokens that the model reads."""
         known = getattr(self.model.config, "max_position_embeddings", None) or 10**6
         # RoBERTa and its relatives count positions from two on.
         return int(min(known - 2, self.tokenizer.model_max_length))
@@ -121,7 +121,6 @@ def load_base(spec: str, writes: bool = False) -> Base:
 
 @lru_cache(maxsize=4)
 def _loaded(spec: str, digest: str, writes: bool) -> Base:
-    import torch
     from transformers import AutoConfig, AutoModel, AutoModelForCausalLM
 
     folder, four_bit = resolve(spec), without_bits(spec)[1]
@@ -175,12 +174,11 @@ Targets = Literal["attention", "all"]
 
 @dataclass(frozen=True, slots=True)
 class AdapterSpec:
-    """An adapter's size; `upper` is the share of the layers that get one, from the top."""
+    """An adapter's size, and which linear layers get one."""
 
     rank: int
     targets: Targets
     dropout: float
-    upper: float = 1.0
 
 
 def attach_adapter(base: Base, spec: AdapterSpec, name: str) -> Any:
@@ -192,13 +190,16 @@ def attach_adapter(base: Base, spec: AdapterSpec, name: str) -> Any:
     from peft import LoraConfig, TaskType, get_peft_model
 
     whole = base.model if base.lm is None else base.lm
+    inner = next(path for path, module in whole.named_modules() if module is base.model)
+    # What reads images stays as it is.
+    outside = [rf"(?!{re.escape(inner)}\.).*"] if inner.count(".") else []
     config = LoraConfig(
         task_type=None if base.lm is None else TaskType.CAUSAL_LM,
         r=spec.rank,
         lora_alpha=2 * spec.rank,
         lora_dropout=spec.dropout,
         target_modules=(spec.targets == "attention" and attention_layers(base)) or "all-linear",
-        exclude_modules="|".join([r".*pooler.*", *_excluded_modules(base, spec.upper, name)]),
+        exclude_modules="|".join([r".*pooler.*", *outside]),
     )
     with quiet_loading():
         try:
@@ -214,40 +215,6 @@ def shared_copy(model: Any) -> Any:
     """Return a copy of a model's modules over the same tensors."""
     tensors = (*model.parameters(), *model.buffers())
     return copy.deepcopy(model, {id(tensor): tensor for tensor in tensors})
-
-
-def lowest_adapted_layer(layers: int, upper: float) -> int:
-    """Return the index of the lowest of `layers` layers that gets an adapter."""
-    return layers - max(1, round(upper * layers))
-
-
-def _excluded_modules(base: Base, upper: float, name: str) -> list[str]:
-    """Return patterns of the modules that read images, and of those below the adapted layers.
-
-    PEFT's own `layers_to_transform` reads a layer's number only behind a prefix that a bare base
-    does not have.
-
-    Raises:
-        StrategyError: if the model's layers are not one list.
-    """
-    import torch
-
-    whole = base.model if base.lm is None else base.lm
-    count = base.model.config.num_hidden_layers
-    first = lowest_adapted_layer(count, upper)
-    inner = next(path for path, module in whole.named_modules() if module is base.model)
-    outside = [rf"(?!{re.escape(inner)}\.).*"] if inner.count(".") else []
-    lists = [
-        path
-        for path, module in base.model.named_modules()
-        if isinstance(module, torch.nn.ModuleList) and len(module) == count
-    ]
-    if not first:
-        return outside
-    if not lists:
-        raise StrategyError(f"The layers of {name!r} are not one list; upper must be 1 for it.")
-    layers = re.escape(f"{inner}.{lists[0]}".lstrip("."))
-    return [*outside, rf"{layers}\.({'|'.join(map(str, range(first)))})\..*"]
 
 
 def attention_layers(base: Base) -> list[str] | None:
@@ -282,8 +249,6 @@ class Adapted:
 @contextmanager
 def seeded(seed: int, device: str) -> Iterator[None]:
     """Seed torch inside the block and restore its global generators afterwards."""
-    import torch
-
     cards = list(range(torch.cuda.device_count())) if device == "cuda" else []
     with torch.random.fork_rng(devices=cards):
         torch.manual_seed(seed)

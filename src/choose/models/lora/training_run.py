@@ -8,15 +8,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
+
+import torch
 
 from choose.errors import StrategyError
 from choose.models.hardware.compute_settings import trains_in_bfloat16
 from choose.models.lora.batching import shuffled_batches
 from choose.models.lora.model import Adapted, Base
-
-if TYPE_CHECKING:
-    import torch
 
 # The share of steps in which the learning rate rises.
 WARM_UP = 0.1
@@ -39,15 +38,6 @@ class Schedule:
     batch_size: int
     learning_rate: float
     validation_rows: int
-
-
-def endless_batches(
-    rows: Sequence[Sequence[int]], batch_size: int, chooser: random.Random
-) -> Iterator[list[int]]:
-    """Yield row indices batch by batch, epoch after epoch, without end."""
-    lengths = [len(row) for row in rows]
-    while True:
-        yield from shuffled_batches(lengths, batch_size, chooser)
 
 
 def learning_rate_factor(step: int, steps: int) -> float:
@@ -82,8 +72,6 @@ class TrainingRun(ABC):
         validation_indices: the rows that early stopping is decided on.
         step: steps done.
         finished: whether the schedule has ended or early stopping has.
-        cached_seconds: what activations that were in the cache had taken.
-        setup_steps: the work before the first step, in steps.
         planned_steps: the schedule's own, where time made it shorter; else 0.
     """
 
@@ -104,15 +92,17 @@ class TrainingRun(ABC):
         self._batches = self._endless_batches(chooser)
         self._steps_per_epoch = math.ceil(len(self.rows) / schedule.batch_size)
         self._best: tuple[float, dict[str, Any]] | None = None
-        self.finished, self.cached_seconds, self.setup_steps = False, 0.0, 0.0
-        self.planned_steps = 0
+        self.finished, self.planned_steps = False, 0
 
     def prefix_of(self, index: int) -> tuple[int, ...]:
         """Return the tokens before one of `rows`, which other rows may share."""
         return self.prefix
 
     def _endless_batches(self, chooser: random.Random) -> Iterator[list[int]]:
-        return endless_batches(self.rows, self.schedule.batch_size, chooser)
+        """Yield row indices batch by batch, epoch after epoch, without end."""
+        lengths = [len(row) for row in self.rows]
+        while True:
+            yield from shuffled_batches(lengths, self.schedule.batch_size, chooser)
 
     @abstractmethod
     def objective(self, indices: Sequence[int], batch: Sequence[int]) -> Objective:
@@ -140,9 +130,6 @@ class TrainingRun(ABC):
         return indices[:: max(1, len(indices) // CHECK_ROWS)][:CHECK_ROWS]
 
     def create_optimiser(self, adapter_parameters: Sequence[torch.nn.Parameter]) -> None:
-        """Set up the optimiser of the adapter and the head."""
-        import torch
-
         rate = self.schedule.learning_rate
         self._parameters = [*adapter_parameters, *self.model.head_parameters.values()]
         self._optimiser = torch.optim.AdamW(
@@ -167,7 +154,6 @@ class TrainingRun(ABC):
             self.schedule = replace(self.schedule, steps=max(self.step + 1, steps))
 
     def next_batch(self) -> list[int]:
-        """Return the indices of the next batch among `rows`."""
         return next(self._batches)
 
     def apply_gradients(self) -> None:
@@ -176,8 +162,6 @@ class TrainingRun(ABC):
         Raises:
             StrategyError: if a gradient is NaN or infinite, as where the loss is.
         """
-        import torch
-
         norm = float(torch.nn.utils.clip_grad_norm_(self._parameters, 1.0))
         if not math.isfinite(norm):
             raise StrategyError(
@@ -231,7 +215,9 @@ class TrainingRun(ABC):
     def restore_best(self) -> None:
         """Put back the weights with the lowest validation loss."""
         if self._best is not None:
-            restore_state(self.model, self._best[1])
+            with torch.no_grad():
+                for name, tensor in trained_tensors(self.model).items():
+                    tensor.copy_(self._best[1][name])
 
 
 # Some of the runs, each with the indices of its batch among its `rows`.
@@ -241,23 +227,15 @@ RunBatches = Sequence[tuple[TrainingRun, list[int]]]
 Step = Callable[[RunBatches], None]
 
 
-def trained_state(model: Adapted) -> dict[str, Any]:
-    """Return a copy of all trained tensors, by name."""
+def trained_tensors(model: Adapted) -> dict[str, torch.Tensor]:
+    """Return all tensors that training changes, by name."""
     parts = {n: p for n, p in model.adapter.named_parameters() if p.requires_grad}
-    parts |= {f"head.{n}": p for n, p in model.head_parameters.items()}
-    return {name: tensor.detach().clone() for name, tensor in parts.items()}
+    return parts | {f"head.{n}": p for n, p in model.head_parameters.items()}
 
 
-def restore_state(model: Adapted, state: dict[str, Any]) -> None:
-    """Put back the tensors that `trained_state` copied."""
-    import torch
-
-    with torch.no_grad():
-        for name, parameter in model.adapter.named_parameters():
-            if name in state:
-                parameter.copy_(state[name])
-        for name, parameter in model.head_parameters.items():
-            parameter.copy_(state[f"head.{name}"])
+def trained_state(model: Adapted) -> dict[str, torch.Tensor]:
+    """Return a copy of all trained tensors, by name."""
+    return {name: tensor.detach().clone() for name, tensor in trained_tensors(model).items()}
 
 
 @contextmanager
@@ -265,8 +243,6 @@ def frozen_weights(
     adapter: Any, base: Base
 ) -> Iterator[Callable[[], AbstractContextManager[None]]]:
     """Yield a context for one pass in the number type of training; see `bfloat16_weights`."""
-    import torch
-
     half, kind = trains_in_bfloat16(base.device), torch.device(base.device).type
     with bfloat16_weights(adapter, base) if half else nullcontext():
         yield lambda: torch.autocast(kind, torch.bfloat16, enabled=half)
@@ -279,8 +255,6 @@ def bfloat16_weights(model: Any, base: Base) -> Iterator[None]:
     Autocast would compute the same products, but casts every frozen weight in every pass: for
     short texts, a third of a step. Norms and embeddings stay in float32, as under autocast.
     """
-    import torch
-
     layers = [
         module
         for module in model.modules()

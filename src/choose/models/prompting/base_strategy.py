@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from choose.models.prompting.prompts import (
     Prompter,
@@ -24,12 +24,6 @@ from choose.types import Example, Task
 if TYPE_CHECKING:
     from choose.models.endpoints.handshake import AnswerFormat
     from choose.models.prompting.endpoint_prompter import EndpointPrompter
-
-SERVICE_WARNING = (
-    "The served model may have been trained on these very rows, which cannot be checked; its "
-    "figures are then too optimistic. Trust them on rows that are newer than the model."
-)
-
 
 # Tokens of an answer, where no labelled row shows how long they are.
 UNKNOWN_LENGTH = 512
@@ -74,12 +68,12 @@ def _endpoint_prompter(
         model=settings.model,
         messages=lambda accepts, turns: chat_messages(task, wording, accepts, turns),
         max_tokens=settings.max_tokens,
-        answer=None if task.labels else _answer_format(task, pool),
+        answer=None if task.labels else answer_format(task, pool),
     )
     return EndpointPrompter(request_format, task, shown)
 
 
-def _answer_format(task: Task, pool: Sequence[Example]) -> AnswerFormat:
+def answer_format(task: Task, pool: Sequence[Example]) -> AnswerFormat:
     """Return the format of records or texts, as long as those of the pool."""
     from choose.models.causal.written_answers import limit_for
     from choose.models.endpoints.handshake import AnswerFormat, record_format, set_format
@@ -92,32 +86,6 @@ def _answer_format(task: Task, pool: Sequence[Example]) -> AnswerFormat:
     if fields := field_types(task):
         return record_format(fields, limit)
     return AnswerFormat(None, limit, logprobs=False)
-
-
-class Service(NamedTuple):
-    """A model behind an endpoint, its own system prompt, and the longest text in tokens."""
-
-    model: str
-    system: str = ""
-    max_tokens: int = 8192
-
-    def prompter(self, task: Task, pool: Sequence[Example] = ()) -> EndpointPrompter:
-        """Return a prompter that sends texts unchanged and requests no JSON schema.
-
-        Further fields precede the text, a line each. Answers that are no labels are as long as
-        those of the pool.
-        """
-        from choose.models.prompting.endpoint_prompter import EndpointPrompter, RequestFormat
-        from choose.models.prompting.prompts import service_messages
-
-        request_format = RequestFormat(
-            model=self.model,
-            messages=lambda accepts, turns: service_messages(self.system, accepts, turns[-1]),
-            max_tokens=self.max_tokens,
-            plain=True,
-            answer=None if task.labels else _answer_format(task, pool),
-        )
-        return EndpointPrompter(request_format, task)
 
 
 class PromptedStrategy:
@@ -146,21 +114,17 @@ class PromptedStrategy:
     prompter: Prompter
 
     def weights(self) -> str:
-        """Return the model's digest."""
         return weights_digest(self.model)
 
     def refuses(self, task: Task) -> str | None:
-        """Return why a language model cannot read the labels, or None."""
         return numeric_labels(task)
 
     def prompt(self, task: Task) -> str:
-        """Return what the model reads, with placeholders for what differs between rows."""
         as_json = endpoint_name(self.model) is not None
         wording = wording_of(task, self.wording, as_json, self.template)
         return prompt_preview(task, wording, self._demonstrations_note(task))
 
     def prepare(self) -> None:
-        """Load the model, unless it is behind an endpoint."""
         if endpoint_name(self.model) is None:
             from choose.models.causal.loading import load_causal
 
@@ -176,15 +140,12 @@ class PromptedStrategy:
             _endpoint_prompter(self._prompt_settings(), task).connect()
 
     def facts(self) -> Mapping[str, Any]:
-        """Return threads, number type, notes and what cached scores had cost."""
         return self.prompter.facts()
 
     def save(self, folder: Path) -> None:
-        """Write the task, the fixed demonstrations if any, and the calibration."""
         write_fitted(folder, self, *self.prompter.state())
 
     def load(self, folder: Path) -> None:
-        """Restore the fitted strategy from a folder."""
         self._restore(*read_fitted(folder, self))
 
     def _restore(self, facts: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:

@@ -11,7 +11,12 @@ from typing import Any
 
 from choose.errors import EndpointError, MoneySpent, StrategyError
 from choose.models.endpoints.answer_cache import PaidAnswer
-from choose.models.endpoints.command_session import current_session
+from choose.models.endpoints.client import RequestFault
+from choose.models.endpoints.command_session import (
+    ChannelStopped,
+    RetriesExhausted,
+    current_session,
+)
 from choose.models.endpoints.handshake import (
     BYTES_PER_TOKEN,
     PROBE_TEXT,
@@ -25,14 +30,12 @@ from choose.models.endpoints.handshake import (
     request_body,
     worst_case,
 )
-from choose.models.endpoints.request_channel import ChannelStopped, RetriesExhausted
 from choose.models.endpoints.responses import (
     LabelParser,
     RowAnswer,
     collect_answers,
     visible_text,
 )
-from choose.models.endpoints.retry import RequestFault
 from choose.models.prompting.prompts import Turn, judged_answer, lines_of, single_line
 from choose.models.weights.spec import endpoint_name
 from choose.tasks.multilabel import Multilabel
@@ -141,7 +144,6 @@ class EndpointPrompter:
         return collect_answers(rows, self.task.labels, self.names, **facts)
 
     def facts(self) -> dict[str, Any]:
-        """Return notes on the requests, and what reused answers had cost in seconds."""
         notes: list[str] = []
         if self.accepts is not None:
             labels = self.task.labels or isinstance(self.task, Multilabel)
@@ -264,18 +266,12 @@ class EndpointPrompter:
 
 
 def notes_on(
-    accepts: Capabilities, log: PromptLog, shown: int, max_tokens: int, what: str = "labels"
-) -> list[str]:
-    """Return the notes of a trial; `shown` is the number of fixed demonstrations.
+    accepts: Capabilities, log: PromptLog, shown: int, max_tokens: int, what: str
+) -> Iterator[str]:
+    """Yield the notes of a trial; `shown` is the number of fixed demonstrations.
 
     `what` names what the answers are matched to, if anything.
     """
-    return list(_notes(accepts, log, shown, max_tokens, what))
-
-
-def _notes(
-    accepts: Capabilities, log: PromptLog, shown: int, max_tokens: int, what: str
-) -> Iterator[str]:
     if accepts.schema:
         yield f"Answers were held to the {what} by a JSON schema."
     elif what:

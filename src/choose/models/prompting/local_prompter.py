@@ -7,14 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from choose.models.causal.chat_template import CHARACTERS_PER_TOKEN, Prompt
-from choose.models.causal.label_scoring import LabelTrie, ScoredPrompts
-from choose.models.causal.loading import load_causal
-from choose.models.classical.label_set_head import Thresholds, members_of, set_answers
+from choose.models.classical import Thresholds, members_of, set_answers
 from choose.models.hardware.timed_steps import threads_in_use
 from choose.models.prompting.prompts import (
     NO_LABEL,
@@ -33,6 +31,9 @@ from choose.tasks.kinds import read_task
 from choose.tasks.multilabel import Multilabel, names_of
 from choose.types import Answers, Example, Floats, Item, Task
 
+if TYPE_CHECKING:
+    from choose.models.causal.label_scoring import ScoredPrompts
+
 # Tokens by which parts that are laid out together may exceed their sum.
 SEAMS = 4
 
@@ -47,18 +48,21 @@ class LocalPrompts:
         fitting: the fewest demonstrations that fitted; None if all did.
         cut_ids: rows whose text was cut to `max_tokens`.
         shortened_ids: rows whose text was cut further to fit the context.
+        cached_seconds: what cached work took when it was done.
     """
 
     def __init__(
         self, settings: PromptSettings, task: Task, shown: Sequence[Example], reserve: int
     ) -> None:
+        from choose.models.causal.loading import load_causal
+
         self.settings, self.task, self.reserve = settings, task, reserve
         self.lm = load_causal(settings.model)
         self.wording = wording_of(task, settings.wording, template=settings.template)
         self.opening = opening_messages(task, self.wording, self.lm.template.system)
         self.cut_ids: set[str] = set()
         self.shortened_ids: set[str] = set()
-        self.left_out = 0
+        self.left_out, self.note, self.cached_seconds = 0, "", 0.0
         self.fitting: int | None = None
         self.rows = list(shown)
         self.shown = [self._turn(example) for example in shown]
@@ -67,6 +71,24 @@ class LocalPrompts:
         ):
             self.shown.pop()
             self._leave_out(len(self.shown))
+
+    @property
+    def engine(self) -> Any:
+        """Return what computes the answers."""
+        return self.lm
+
+    def facts(self) -> dict[str, Any]:
+        """Return threads, number type, notes and cached seconds since this prompter was made."""
+        return {
+            "threads": threads_in_use(),
+            "dtype": str(self.lm.model.dtype).removeprefix("torch."),
+            "notes": [self.chosen(), *self.notes(), *self.engine.notes()],
+            "cached_seconds": self.cached_seconds,
+        }
+
+    def chosen(self) -> str:
+        """Return what was chosen on labelled rows and why, as a sentence."""
+        return self.note
 
     def notes(self) -> Iterator[str]:
         """Yield what was cut or left out, as sentences."""
@@ -84,7 +106,6 @@ class LocalPrompts:
             )
 
     def room(self, item: Item) -> int:
-        """Return how many tokens a further field may have beside a question."""
         asked = self._turn(item)
         room = self._room - self.tokens(asked.text)
         for name, value in asked.fields:
@@ -92,11 +113,9 @@ class LocalPrompts:
         return max(0, min(self.settings.max_tokens, room))
 
     def tokens(self, text: str) -> int:
-        """Return how many tokens a text has."""
         return len(self.lm.template.content(self._tidy(text)))
 
     def beginning(self, text: str, limit: int) -> str:
-        """Return the beginning of a text that has at most so many tokens."""
         return self.lm.template.cut(self._tidy(text), limit)[0]
 
     @cached_property
@@ -105,6 +124,16 @@ class LocalPrompts:
         empty = Turn("", fields=((READ, ""),))
         used = self._length(self._prompt(self.shown, empty, len(self.shown)))
         return self.lm.context - used - SEAMS
+
+    def _saved(self) -> dict[str, Any]:
+        """Return the task, and the demonstrations that every question shows."""
+        return {"task": task_facts(self.task), "shown": row_facts(self.rows)}
+
+    def _prompts(
+        self, items: Sequence[Item], demonstrations: Sequence[Sequence[Example]]
+    ) -> list[Prompt]:
+        own = demonstrations or [()] * len(items)
+        return [self._build(item, rows) for item, rows in zip(items, own, strict=True)]
 
     def _build(self, item: Item, rows: Sequence[Example]) -> Prompt:
         own = [self._turn(row) for row in rows]
@@ -183,13 +212,9 @@ class Calibration:
     weight: float = 1.0
 
     def __call__(self, logprobs: Floats) -> Floats:
-        """Return (n, labels) calibrated log-probabilities that sum to one over the labels."""
         shifted = (logprobs - self.shift) * self.weight
         top = shifted.max(axis=1, keepdims=True, initial=-np.inf)
-        normalised: Floats = (
-            shifted - top - np.log(np.exp(shifted - top).sum(axis=1, keepdims=True))
-        )
-        return normalised
+        return shifted - top - np.log(np.exp(shifted - top).sum(axis=1, keepdims=True))
 
 
 def calibration_rows(examples: Sequence[Example]) -> list[Example]:
@@ -248,43 +273,33 @@ def fit_weighted_calibration(logprobs: Floats, targets: Sequence[int]) -> Calibr
     return Calibration(mean - found[1:] / weight, note, weight)
 
 
-def no_calibration(labels: int) -> Calibration:
-    """Return a calibration that changes nothing."""
-    return Calibration(np.zeros(labels), "Batch calibration is switched off.")
-
-
 class LocalPrompter(LocalPrompts):
-    """Predicts the labels of a task with a local model and a fixed set of demonstrations.
-
-    Attributes:
-        cached_seconds: what cached scores took when they were computed.
-    """
+    """Predicts the labels of a task with a local model and a fixed set of demonstrations."""
 
     calibrates = True
 
     def __init__(self, settings: PromptSettings, task: Task, shown: Sequence[Example] = ()) -> None:
+        from choose.models.causal.label_scoring import LabelTrie
+        from choose.models.causal.loading import load_causal
+
         template = load_causal(settings.model).template
         names = [template.content(single_line(name)) for name in task.names]
         self.trie = LabelTrie.build(names, template.end)
         super().__init__(settings, task, shown, int(self.trie.depth.max(initial=0)))
-        self.cached_seconds = 0.0
-        self.calibration = no_calibration(len(task.labels))
+        off = "Batch calibration is switched off."
+        self.calibration = Calibration(np.zeros(len(task.labels)), off)
 
     def state(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Return the task, the demonstrations that every question shows, and the calibration."""
-        facts = {
-            "task": task_facts(self.task),
-            "shown": row_facts(self.rows),
-            "calibration": self.calibration.note,
-            "weight": self.calibration.weight,
-        }
-        return facts, {"shift": self.calibration.shift}
+        chosen = {"calibration": self.calibration.note, "weight": self.calibration.weight}
+        return {**self._saved(), **chosen}, {"shift": self.calibration.shift}
+
+    def chosen(self) -> str:
+        return self.calibration.note
 
     @classmethod
     def from_state(
         cls, settings: PromptSettings, facts: Mapping[str, Any], arrays: Mapping[str, Any]
     ) -> LocalPrompter:
-        """Rebuild a prompter from what `state` returned, with its calibration."""
         task = read_task(facts["task"])
         shift = floats(arrays, "shift", len(task.labels))
         prompter = cls(settings, task, rows_from(facts["shown"]))
@@ -294,7 +309,6 @@ class LocalPrompter(LocalPrompts):
     def calibrate(
         self, examples: Sequence[Example], demonstrations: Sequence[Sequence[Example]] = ()
     ) -> None:
-        """Estimate and freeze the calibration on labelled rows, scored like test rows."""
         if not self.settings.calibrate:
             return
         count, own = 0, list(demonstrations) or [()] * len(examples)
@@ -315,7 +329,6 @@ class LocalPrompter(LocalPrompts):
     def answer(
         self, items: Sequence[Item], demonstrations: Sequence[Sequence[Example]] = (), **facts: Any
     ) -> Answers:
-        """Predict each item, after its own demonstrations, if any, in the order given."""
         scored = self.score(items, demonstrations)
         scores = self.calibration(scored.logprobs)
         return Answers.from_scores(
@@ -332,20 +345,9 @@ class LocalPrompter(LocalPrompts):
         self, items: Sequence[Item], demonstrations: Sequence[Sequence[Example]] = ()
     ) -> ScoredPrompts:
         """Return the uncalibrated log-probabilities of the labels for each item."""
-        own = demonstrations or [()] * len(items)
-        prompts = [self._build(item, rows) for item, rows in zip(items, own, strict=True)]
-        scored = self.lm.score(prompts, self.trie)
+        scored = self.lm.score(self._prompts(items, demonstrations), self.trie)
         self.cached_seconds += scored.cached_seconds
         return scored
-
-    def facts(self) -> dict[str, Any]:
-        """Return threads, number type, notes and cached seconds since this prompter was made."""
-        return {
-            "threads": threads_in_use(),
-            "dtype": str(self.lm.model.dtype).removeprefix("torch."),
-            "notes": [self.calibration.note, *self.notes(), *self.lm.notes()],
-            "cached_seconds": self.cached_seconds,
-        }
 
 
 # Without calibration a set has the labels that are at least half as likely as the likeliest one.
@@ -361,9 +363,6 @@ class SetPrompter(LocalPrompts):
     The log-odds of each label lose their mean over training rows, as in batch calibration (Zhou et
     al. 2023, arXiv 2309.17249); a logistic regression with one weight for them and one for the
     label's log-odds among these rows makes probabilities, on which thresholds are chosen.
-
-    Attributes:
-        cached_seconds: what cached scores took when they were computed.
     """
 
     calibrates = True
@@ -371,29 +370,26 @@ class SetPrompter(LocalPrompts):
     def __init__(
         self, settings: PromptSettings, task: Multilabel, shown: Sequence[Example] = ()
     ) -> None:
+        from choose.models.causal.label_scoring import LabelTrie
+        from choose.models.causal.loading import load_causal
+
         template = load_causal(settings.model).template
         names = [single_line(name) for name in task.choice_names]
         whole = [(*template.content(name), template.end) for name in (*names, NO_LABEL)]
         listed = [tuple(template.content(f"{name},")) for name in names]
         self.trie = LabelTrie.of([*whole, *listed])
         super().__init__(settings, task, shown, int(self.trie.depth.max(initial=0)))
-        self.choices, self.cached_seconds = task.choices, 0.0
+        self.choices = task.choices
         self.fitted: dict[str, Floats] = {}
         self.thresholds: Thresholds | None = None
         self.note = "Thresholds are not calibrated."
 
     def state(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Return the task, the demonstrations that every question shows, and the calibration."""
         never_empty = None if self.thresholds is None else self.thresholds.never_empty
         arrays = dict(self.fitted)
         if self.thresholds is not None:
             arrays["least"] = self.thresholds.least
-        return {
-            "task": task_facts(self.task),
-            "shown": row_facts(self.rows),
-            "note": self.note,
-            "never_empty": never_empty,
-        }, arrays
+        return {**self._saved(), "note": self.note, "never_empty": never_empty}, arrays
 
     @classmethod
     def from_state(
@@ -420,7 +416,6 @@ class SetPrompter(LocalPrompts):
     def calibrate(
         self, examples: Sequence[Example], demonstrations: Sequence[Sequence[Example]] = ()
     ) -> None:
-        """Choose weights and thresholds on labelled rows, scored like test rows."""
         members = members_of(self.choices, [example.target for example in examples])
         if not self.settings.calibrate or not members.any() or members.all():
             return
@@ -446,7 +441,6 @@ class SetPrompter(LocalPrompts):
     def answer(
         self, items: Sequence[Item], demonstrations: Sequence[Sequence[Example]] = (), **facts: Any
     ) -> Answers:
-        """Predict each item, after its own demonstrations, if any, in the order given."""
         scores, scored = self._scores(items, demonstrations)
         labels, chances = scores[:, :-1], None
         if self.thresholds is None:
@@ -461,22 +455,11 @@ class SetPrompter(LocalPrompts):
         facts |= {"tokens_out": np.maximum(written, 1), "latency": scored.latency}
         return set_answers(self.choices, chosen, chances, **facts)
 
-    def facts(self) -> dict[str, Any]:
-        """Return threads, number type, notes and cached seconds since this prompter was made."""
-        return {
-            "threads": threads_in_use(),
-            "dtype": str(self.lm.model.dtype).removeprefix("torch."),
-            "notes": [self.note, *self.notes()],
-            "cached_seconds": self.cached_seconds,
-        }
-
     def _scores(
         self, items: Sequence[Item], demonstrations: Sequence[Sequence[Example]]
     ) -> tuple[Floats, Any]:
         """Return (n, labels + 1) log-probabilities, the last of no label, and what they cost."""
-        own = demonstrations or [()] * len(items)
-        prompts = [self._build(item, rows) for item, rows in zip(items, own, strict=True)]
-        scored = self.lm.score(prompts, self.trie)
+        scored = self.lm.score(self._prompts(items, demonstrations), self.trie)
         self.cached_seconds += scored.cached_seconds
         count = len(self.choices)
         alone, none = scored.logprobs[:, :count], scored.logprobs[:, count : count + 1]
@@ -491,10 +474,8 @@ class SetPrompter(LocalPrompts):
     def _chances(self, odds: Floats) -> Floats:
         weights = self.fitted["weights"]
         logits = self._features(odds) @ weights[:2] + weights[2]
-        found: Floats = 1 / (1 + np.exp(-np.clip(logits, -500, 500)))
-        return found
+        return 1 / (1 + np.exp(-np.clip(logits, -500, 500)))
 
 
 def _log_odds(logprobs: Floats) -> Floats:
-    found: Floats = logprobs - np.log1p(-np.minimum(np.exp(logprobs), 1 - CERTAIN))
-    return found
+    return logprobs - np.log1p(-np.minimum(np.exp(logprobs), 1 - CERTAIN))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,7 +20,6 @@ from choose.models.causal.written_answers import (
     limit_for,
     list_items,
 )
-from choose.models.hardware.timed_steps import threads_in_use
 from choose.models.prompting.local_prompter import LocalPrompts
 from choose.models.prompting.prompts import (
     PromptSettings,
@@ -34,7 +33,7 @@ from choose.models.records.values_in_text import (
     literal_fields,
     without_inventions,
 )
-from choose.models.saving import row_facts, rows_from, task_facts
+from choose.models.saving import rows_from
 from choose.progress import decided_in_time, seconds_to_aim
 from choose.tasks.answering import Briefly
 from choose.tasks.extraction import as_text, parse
@@ -106,7 +105,7 @@ class Skeleton:
     def questions(self, prompts: Sequence[Prompt]) -> tuple[list[Prompt], list[StopRule]]:
         """Return a prompt for each field of each prompt, and where its answer ends."""
         continuation = self.generator.template.continuation
-        opening = [self._opening(name) for name in self]
+        opening = [self.opening(name) for name in self]
         asked = [Prompt(p.prefix, (*p.rest, *key)) for p in prompts for key in opening]
         # The first token of null, in the place of the quote that opens a value.
         null = continuation(" null")[0]
@@ -144,18 +143,13 @@ class Skeleton:
         closed, open_, _ = list_items(text, self.lists[name])
         return [value for value in map(_string, closed or [open_]) if value]
 
-    def _opening(self, name: str) -> tuple[int, ...]:
+    def opening(self, name: str) -> tuple[int, ...]:
         """Return the tokens of a record up to the quote that opens the first value of a field."""
         continuation = self.generator.template.continuation
         key = "{" + json.dumps(name, ensure_ascii=False) + ":"
         return (*continuation(key), *continuation(' ["' if name in self.lists else ' "'))
 
-    def longest_opening(self) -> int:
-        """Return the most tokens that the keys add to a prompt."""
-        return max(len(self._opening(name)) for name in self)
-
     def __iter__(self) -> Any:
-        """Iterate over the names of the fields."""
         return iter(self.thresholds)
 
     def records(self, filled: Filled) -> list[str]:
@@ -264,8 +258,6 @@ class LocalWriter(LocalPrompts):
         literal: fields of records whose values are dropped where the text does not hold them.
         loops: whether answers end, unfinished, where they repeat a phrase without end.
         first_copy: whether such texts are finished after the first copy.
-        note: what was chosen and why, as a sentence.
-        cached_seconds: what cached answers took when they were written.
     """
 
     calibrates = True
@@ -280,14 +272,13 @@ class LocalWriter(LocalPrompts):
     ) -> None:
         self.generator, self.limit = load_generator(settings.model), limit
         self.lists = dict(lists)
-        names = field_types(task)
-        keys = self._skeleton(dict.fromkeys(names, 0.0)).longest_opening() if names else 0
+        skeleton = self._skeleton(dict.fromkeys(field_types(task), 0.0))
+        keys = max((len(skeleton.opening(name)) for name in skeleton), default=0)
         super().__init__(settings, task, shown, limit + keys)
         self.skeleton: Skeleton | None = None
         self.literal: tuple[str, ...] = ()
         self.loops = self.first_copy = False
         self.note = f"Answers have {limit} tokens at most."
-        self.cached_seconds = 0.0
 
     @classmethod
     def for_pool(
@@ -310,11 +301,9 @@ class LocalWriter(LocalPrompts):
         return writer
 
     def state(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Return the task, the demonstrations that every question shows, and what was chosen."""
         thresholds = None if self.skeleton is None else dict(self.skeleton.thresholds)
         return {
-            "task": task_facts(self.task),
-            "shown": row_facts(self.rows),
+            **self._saved(),
             "limit": self.limit,
             "lists": self.lists,
             "literal": self.literal,
@@ -326,7 +315,6 @@ class LocalWriter(LocalPrompts):
 
     @classmethod
     def from_state(cls, settings: PromptSettings, facts: Mapping[str, Any]) -> LocalWriter:
-        """Rebuild a writer from what `state` returned."""
         shown = rows_from(facts["shown"])
         lists = {str(name): int(most) for name, most in facts["lists"].items()}
         writer = cls(settings, read_task(facts["task"]), shown, int(facts["limit"]), lists)
@@ -398,7 +386,6 @@ class LocalWriter(LocalPrompts):
     def answer(
         self, items: Sequence[Item], demonstrations: Sequence[Sequence[Example]] = (), **facts: Any
     ) -> Answers:
-        """Answer each item, after its own demonstrations, if any, in the order given."""
         prompts = self._prompts(items, demonstrations)
         if self.skeleton is not None:
             filled = self.skeleton.fill(prompts)
@@ -408,27 +395,17 @@ class LocalWriter(LocalPrompts):
         self.cached_seconds += written.cached_seconds
         return self._kept(answers_of(self.task, written, self.first_copy, **facts), items)
 
-    def facts(self) -> dict[str, Any]:
-        """Return threads, number type, notes and cached seconds since this writer was made."""
-        return {
-            "threads": threads_in_use(),
-            "dtype": str(self.lm.model.dtype).removeprefix("torch."),
-            "notes": [
-                self.note,
-                *filter(None, [dropped_note(self.literal)]),
-                *self.notes(),
-                *self.generator.notes(),
-            ],
-            "cached_seconds": self.cached_seconds,
-        }
+    @property
+    def engine(self) -> Generator:
+        return self.generator
+
+    def notes(self) -> Iterator[str]:
+        yield from filter(None, [dropped_note(self.literal)])
+        yield from super().notes()
 
     def _kept(self, answers: Answers, rows: Sequence[Example | Item]) -> Answers:
         items = [row if isinstance(row, Item) else row.item() for row in rows]
         return without_inventions(answers, items, self.task, self.literal)
-
-    def _prompts(self, items: Sequence[Item], demonstrations: Sequence[Sequence[Example]]) -> Any:
-        own = demonstrations or [()] * len(items)
-        return [self._build(item, rows) for item, rows in zip(items, own, strict=True)]
 
     def _skeleton(self, thresholds: dict[str, float]) -> Skeleton:
         return Skeleton(self.generator, self.limit, thresholds, self.lists)

@@ -243,7 +243,6 @@ class PromptSearch:
         return found.prompter
 
     def notes(self, setting: PromptSetting, described: str) -> list[str]:
-        """Return what was chosen, what it and the usual prompt score here, and what that cost."""
         ended = ""
         if self.stopped:
             kept = "the best so far is kept" if self.known else "the usual prompt is used"

@@ -60,7 +60,6 @@ WORDINGS: Mapping[str, Wording] = MappingProxyType(
     }
 )
 
-
 # The same for tasks whose answers are records, texts, and answers to questions.
 RECORD_WORDINGS: Mapping[str, Wording] = MappingProxyType(
     {
@@ -122,7 +121,6 @@ LISTINGS = (
 
 
 def set_wording(name: str, as_json: bool) -> Wording:
-    """Return a wording for sets of labels."""
     return replace(SET_WORDINGS[name], listing=LISTINGS[as_json])
 
 
@@ -325,7 +323,6 @@ class PromptSettings:
     template: str = ""
 
     def __post_init__(self) -> None:
-        """Validate the wording and `max_tokens`."""
         if self.wording not in WORDINGS:
             raise StrategyError(
                 f"There is no wording {self.wording!r}.{did_you_mean(self.wording, WORDINGS)} "

@@ -109,8 +109,7 @@ def described(
         kept = {name: text for name, text in found.items() if text}
         changed = {"descriptions": {**task.descriptions, **kept}}
     again: Any = task
-    with_words: Task = replace(again, **changed)
-    return with_words
+    return replace(again, **changed)
 
 
 def _named(task: Task) -> dict[str, str]:

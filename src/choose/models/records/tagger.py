@@ -16,9 +16,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from choose.models.classical.tfidf_logistic import Weights, minimise
-from choose.models.records.dates_in_text import month_of, weekday_of
-from choose.models.records.values_in_text import NUMBER_WORDS, Span, Word
+from choose.models.classical import Weights, minimise
+from choose.models.records.values_in_text import NUMBER_WORDS, Span, Word, month_of, weekday_of
 from choose.progress import report_progress
 from choose.types import Floats
 
@@ -114,8 +113,7 @@ def _places(sizes: Codes) -> Codes:
     """
     ends = np.cumsum(sizes)
     place = np.arange(ends[-1] if len(ends) else 0) - np.repeat(ends - sizes, sizes)
-    places: Codes = np.minimum(place, 3) * 5 + np.minimum(np.repeat(sizes, sizes), 4)
-    return places
+    return np.minimum(place, 3) * 5 + np.minimum(np.repeat(sizes, sizes), 4)
 
 
 def _mixed(name: int, parts: Sequence[Codes]) -> Codes:
@@ -222,7 +220,6 @@ class Tagger:
     def predict(
         self, texts: Sequence[Sequence[Word]], contexts: Sequence[Sequence[str]]
     ) -> list[list[Span]]:
-        """Return the spans found in each text, in order."""
         if not any(texts) or not self.tags:  # a pool without words
             return [[] for _ in texts]
         features = len(self.columns)
@@ -235,13 +232,11 @@ class Tagger:
         return [list(self._spans(rows, moves)) for rows in np.split(scores, ends)]
 
     def state(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Return the tags and a weight for each feature; no row of the pool."""
         arrays = {"columns": self.columns, "weights": self.weights}
         return {"C": self.C, "tags": self.tags}, arrays
 
     @classmethod
     def restored(cls, facts: Mapping[str, Any], arrays: Mapping[str, Any]) -> Tagger:
-        """Rebuild the tagger from what `state` returned."""
         tagger = cls(float(facts["C"]))
         tagger.tags = [str(tag) for tag in facts["tags"]]
         tagger.columns, tagger.weights = np.asarray(arrays["columns"]), arrays["weights"]
@@ -395,7 +390,6 @@ class ChainLoss:
         self.moves[-1] = np.bincount(self.targets[: self.sums.first], minlength=tags)
 
     def __call__(self, weights: Weights) -> tuple[float, Weights]:
-        """Return the loss and its gradient."""
         features = self.rows.shape[1]
         scores, moves = self.rows @ weights[:features], weights[features:]
         own = np.arange(self.words), self.targets

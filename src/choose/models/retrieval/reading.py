@@ -68,16 +68,13 @@ class ReadsDocuments(_ModelStrategy):
         return None
 
     def refuses(self, task: Task) -> str | None:
-        """Return that there are no documents, or None."""
         return NO_DOCUMENTS if not getattr(task, "documents", "") else None
 
     def weights(self) -> str:
-        """Return the digests of the model, and of the encoder if it may be used."""
         digest = "" if self.retriever == WAYS[0] else weights_digest(self.encoder)
         return f"{super().weights()} {digest}".strip()
 
     def prepare(self) -> None:
-        """Load what answers, and the encoder and the index library if they may be used."""
         super().prepare()
         if self.retriever != WAYS[0]:
             from choose.models.embeddings import load_retriever
@@ -85,7 +82,6 @@ class ReadsDocuments(_ModelStrategy):
             load_retriever(self.encoder)
 
     def reread(self, corpus: Corpus) -> float:
-        """Answer from other documents; return the seconds of indexing them."""
         self.library, seconds = self.library.reread(corpus)
         return seconds
 
@@ -119,7 +115,7 @@ class ReadsDocuments(_ModelStrategy):
 
     def _with_search(self, facts: Mapping[str, Any], *notes: str) -> dict[str, Any]:
         """Return facts with what a cached search had cost, and what passages had no room."""
-        saved = facts["cached_seconds"] + self.library.cached_seconds
+        saved = facts.get("cached_seconds", 0.0) + self.library.cached_seconds
         every = [*notes, *facts["notes"], *self._room_notes()]
         return {**facts, "notes": every, "cached_seconds": saved}
 

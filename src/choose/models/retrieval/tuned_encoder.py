@@ -10,24 +10,36 @@ import hashlib
 import random
 from collections.abc import Callable, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from choose.errors import StrategyError
+from choose.formatting import plural
 from choose.models.embeddings import Encoder, Vectors, cached_encoder, load_encoder
 from choose.models.environment_settings import encoder_dtype_setting
 from choose.models.hardware.timed_steps import TimedSteps
 from choose.models.lora.training_run import learning_rate_factor
+from choose.models.retrieval.passage_search import DenseIndex, Library, Way
 from choose.models.retrieval.reading import in_order, order_key
 from choose.models.weights.resolve import weights_digest
 from choose.progress import report_progress
 from choose.types import Example
 
-if TYPE_CHECKING:
-    import torch
+# Questions that are learnt from, at most and at least.
+MOST_PAIRS, FEWEST_PAIRS = 2_000, 8
+
+# Passages searched for the one that answers a question, and how many others are hard negatives.
+SEARCHED, HARD = 50, 4
+
+# One in so many questions is held out with its documents, to say when to stop.
+HELD_OUT = 0.25
+
+# The most epochs that are tried, and after how many without a gain training stops.
+MOST_EPOCHS, PATIENCE = 8, 3
 
 # Questions of a step; all passages of the training rows are candidates of each.
 BATCH = 32
@@ -126,8 +138,6 @@ class _Steps:
     """Steps of AdamW on batches of questions."""
 
     def __init__(self, model: Any, contrast: Contrast, steps: int, rate: float) -> None:
-        import torch
-
         self.model, self.pairs = model, contrast.pairs
         self.learns = [p for p in model.parameters() if p.requires_grad]
         self.optimiser = torch.optim.AdamW(self.learns, lr=rate, weight_decay=0.01)
@@ -140,9 +150,6 @@ class _Steps:
         )
 
     def __call__(self, batch: list[int]) -> float:
-        """Learn from some pairs; return their mean loss before."""
-        import torch
-
         vectors = _embedded(self.model, [self.pairs[n].question for n in batch])
         logits = SCALE * vectors @ self.candidates.T
         loss = torch.nn.functional.cross_entropy(
@@ -158,8 +165,6 @@ class _Steps:
 
 def _embedded(model: Any, texts: Sequence[str]) -> torch.Tensor:
     """Return (n, d) unit vectors with their gradients."""
-    import torch
-
     safe = [text.encode("utf-8", "replace").decode("utf-8") for text in texts]
     prompt = (model.prompts or {}).get(model.default_prompt_name)
     features = model.preprocess(safe, prompt=prompt)
@@ -217,3 +222,127 @@ def _by_document(rows: Sequence[Example]) -> list[list[Example]]:
         documents |= {span.document for one in own for span in one.evidence}
         group_of |= dict.fromkeys(documents, own)
     return list(groups.values())
+
+
+class Stop(NamedTuple):
+    """After how many epochs training stops, and whether ranks are joined with those of BM25."""
+
+    epochs: int
+    way: Way
+
+
+@dataclass(frozen=True, slots=True)
+class Tuned:
+    """A tuned encoder.
+
+    Attributes:
+        library: the documents, and the encoder that learnt from all questions.
+        artefact_mb: the size of the weights that differ from the encoder as it was.
+        note: how it was tuned and what that gains.
+    """
+
+    library: Library
+    artefact_mb: float
+    note: str
+
+
+def tuned_retriever(
+    library: Library, examples: Sequence[Example], *, epochs: float | None, rate: float, seed: int
+) -> Tuned:
+    """Tune the encoder of questions on rows with evidence, if questions held out gain."""
+    trainer = _Trainer(library, examples, rate=rate, seed=seed)
+    if len(trainer.rows) < FEWEST_PAIRS or len(trainer.places) < 2:
+        few = f"{len(trainer.rows)} training questions whose passage is known"
+        note = f"The retriever is not tuned: there are {few} (at least {FEWEST_PAIRS})."
+        if len(trainer.rows) >= FEWEST_PAIRS:
+            note = "The retriever is not tuned: the documents are a single passage."
+        return Tuned(library, 0.0, note)
+    learnt, held, apart = held_apart(trainer.rows, HELD_OUT)
+    ranks = trainer.ranks(learnt, held, epochs)
+    stop = max((s for s in ranks if epochs in (None, s.epochs)), key=ranks.__getitem__)
+    library, size = replace(library, way=stop.way), 0.0
+    if stop.epochs:
+        model = trainer.train(trainer.rows, stop.epochs)
+        library.tuned = encoder_of(model, library.encoder)
+        size = sum(weights.nbytes for weights in weights_of(model).values()) / 1e6
+    where = " about other documents" if apart else ""
+    joined = "joined with those of BM25" if stop.way == "hybrid" else "not joined with others"
+    tuned = "not tuned, since that gained nothing on held-out questions"
+    if stop.epochs:
+        tuned = f"tuned for {plural(stop.epochs, 'epoch')} on {len(trainer.rows)} questions"
+    elif epochs == 0:
+        tuned = "not tuned, since its epochs are 0"
+    note = (
+        f"The retriever is {tuned}; its ranks are {joined}: mean reciprocal "
+        f"rank {ranks[stop]:.3f} on {len(held)} held-out questions{where}, "
+        f"{ranks[Stop(0, 'hybrid')]:.3f} untuned and joined."
+    )
+    return Tuned(library, size, note)
+
+
+class _Trainer:
+    """The questions of a pool whose passage is known, and training on some of them."""
+
+    def __init__(
+        self, library: Library, rows: Sequence[Example], *, rate: float, seed: int
+    ) -> None:
+        self.library, self.rate, self.seed = library, rate, seed
+        self.rows: list[Example] = []
+        self.pairs: dict[str, Pair] = {}
+        self.hard: dict[str, list[int]] = {}
+        passages = library.corpus.passages(library.words)
+        self.places = {passage.id: place for place, passage in enumerate(passages)}
+        asked = rows[:: -(-len(rows) // MOST_PAIRS) or 1]
+        words = replace(library, way="bm25")
+        found = words.search([row.item() for row in asked], SEARCHED)
+        for number, (row, hits) in enumerate(zip(asked, found, strict=True)):
+            report_progress(number, len(asked), "pairing")
+            holding = [
+                passage.id for passage in library.corpus.overlapping(row.evidence, library.words)
+            ]
+            if not holding:
+                continue
+            # Of several passages the one that shares most words with the question.
+            right = next((hit.id for hit in hits if hit.id in holding), holding[0])
+            self.rows.append(row)
+            self.hard[row.id] = [self.places[h.id] for h in hits if h.id not in holding][:HARD]
+            holds = frozenset(self.places[id] for id in holding)
+            self.pairs[row.id] = Pair(row.text, self.places[right], holds)
+
+    def ranks(
+        self, learnt: Sequence[Example], held: Sequence[Example], epochs: float | None
+    ) -> dict[Stop, float]:
+        """Return the mean reciprocal rank on held-out rows after each epoch of learning."""
+        ranks = dict[Stop, float]()
+
+        def measure(epoch: int, encoder: Encoder | None) -> bool:
+            ways: tuple[Way, ...] = ("hybrid", "dense")
+            for way in ways:
+                library = replace(self.library, way=way, tuned=encoder)
+                ranks[Stop(epoch, way)] = library.reciprocal_rank(held)
+            best = max(ranks, key=ranks.__getitem__)
+            return epochs is None and epoch - best.epochs >= PATIENCE
+
+        measure(0, None)
+        if epochs != 0:
+            most = MOST_EPOCHS if epochs is None else round(epochs)
+            # Not cached, since the weights go on changing.
+            self.train(learnt, most, lambda epoch, model: measure(epoch, Encoder(model)))
+        return ranks
+
+    def train(
+        self,
+        rows: Sequence[Example],
+        epochs: int,
+        after: Callable[[int, Any], bool] = lambda epoch, model: False,
+    ) -> Any:
+        """Return the encoder's model after training on rows; see `tune` for `after`."""
+        pairs = [self.pairs[row.id] for row in rows]
+        hard = [place for row in rows for place in self.hard[row.id]]
+        places = sorted({*(pair.right for pair in pairs), *hard})
+        index = replace(self.library, way="dense").index
+        assert isinstance(index, DenseIndex)
+        model = untuned(self.library.encoder)
+        contrast = Contrast(pairs, places, index.vectors_of(places))
+        tune(model, contrast, epochs, self.rate, self.seed, lambda epoch: after(epoch, model))
+        return model

@@ -274,8 +274,9 @@ def check_complete(folder: Path, missing: Iterable[str], kind: str) -> None:
     """
     names = sorted(missing)
     if names:
+        files = sorted(folder.rglob("*.safetensors"))
         raise ModelError(
-            f"{_weights_file(folder)} has no weights for {', '.join(names[:3])} "
+            f"{files[0] if len(files) == 1 else folder} has no weights for {', '.join(names[:3])} "
             f"({len(names)} in all): it is damaged, or is no {kind}."
         )
 
@@ -344,11 +345,6 @@ def is_finite(tensor: Any) -> bool:
         return True
     low, high = torch.aminmax(tensor.detach())  # NaN is passed on
     return bool(torch.isfinite(low) and torch.isfinite(high))
-
-
-def _weights_file(folder: Path) -> Path:
-    files = sorted(folder.rglob("*.safetensors"))
-    return files[0] if len(files) == 1 else folder
 
 
 def _holder(folder: Path) -> Path:

@@ -46,12 +46,10 @@ class ModelSize:
 
     @property
     def billions(self) -> str:
-        """Return the number of weights as words."""
         millions = self.parameters / 1e6
         return f"{millions / 1e3:.1f} billion" if millions >= 950 else f"{millions:.0f} million"
 
     def bytes(self, itemsize: int, four_bit: bool = False) -> int:
-        """Return the bytes of all weights."""
         if not four_bit:
             return self.parameters * itemsize
         return round(

@@ -10,7 +10,7 @@ from pathlib import Path
 from choose.errors import ModelError
 from choose.files import digest, file_sha256
 from choose.models.endpoints.providers import what_to_type
-from choose.models.weights.cached_weights import check_cached
+from choose.models.weights.fetch import check_cached
 from choose.models.weights.folder_checks import FILES, check_folder, content_files
 from choose.models.weights.spec import ALLOWED, HUB, PREFIX, parse_wheel, without_bits
 
@@ -109,8 +109,8 @@ def weights_digest(spec: str) -> str:
         return endpoint_digest(spec)
     folder = _folder(spec)
     if folder is not None:
-        files = content_files(_checked(folder, spec))
-        return _digest_files(folder, tuple((file, _stamp(file)) for file in files))
+        stamps = [(file, file.stat()) for file in content_files(_checked(folder, spec))]
+        return _digest_files(folder, tuple((f, (s.st_size, s.st_mtime_ns)) for f, s in stamps))
     wheel = parse_wheel(spec)
     if wheel is not None:
         return wheel.digest
@@ -149,11 +149,6 @@ def _checked(folder: Path, spec: str) -> Path:
 def _hub(spec: str) -> tuple[str, str | None]:
     name, _, revision = spec.removeprefix(HUB).partition("@")
     return name, revision or None
-
-
-def _stamp(file: Path) -> tuple[int, int]:
-    status = file.stat()
-    return status.st_size, status.st_mtime_ns
 
 
 @cache

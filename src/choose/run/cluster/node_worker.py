@@ -15,7 +15,7 @@ from pathlib import Path
 from choose.data.scenarios import Pools
 from choose.errors import ChooseError, StudyError
 from choose.models.environment_settings import cache_dir, dtype_setting
-from choose.models.results.output_cache import Entries, caching, collecting, source_digest
+from choose.models.output_cache import Entries, caching, collecting, source_digest
 from choose.models.weights.spec import cached, names_endpoint, parse_wheel
 from choose.run.records import GroupRequest, GroupResult
 from choose.run.trial import versions

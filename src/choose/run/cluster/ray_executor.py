@@ -18,7 +18,7 @@ from typing import cast
 
 from choose.data.scenarios import Pools
 from choose.errors import StudyError
-from choose.models.results.output_cache import add_entries
+from choose.models.output_cache import add_entries
 from choose.models.weights.spec import names_endpoint
 from choose.run.cluster.node_worker import (
     LIBRARIES,

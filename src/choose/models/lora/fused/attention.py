@@ -286,8 +286,7 @@ def attention_backward(
 
 
 def _softmax_backward(to_weights: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-    found: torch.Tensor = torch._softmax_backward_data(to_weights, weights, 1, weights.dtype)
-    return found
+    return torch._softmax_backward_data(to_weights, weights, 1, weights.dtype)
 
 
 def _parts(group: GroupLayout) -> list[tuple[int, int]]:

@@ -1,131 +1,19 @@
-"""One forward and backward pass over parts of several runs' batches, and how batches are split.
-
-The frozen layers below the first adapted one are read once: their activations are cached.
-"""
+"""One forward and backward pass over parts of several runs' batches, and how batches are split."""
 
 from __future__ import annotations
 
 import math
-from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from threading import Lock
-from time import perf_counter
-from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+import torch
 
-from choose.models.hardware.compute_settings import synchronise
 from choose.models.hardware.memory import halvings, limits_of
 from choose.models.lora.batching import RaggedBatch, ragged_batch, split_batch
-from choose.models.lora.fused.decoder import FLOAT32_BYTES, PackedLayers
 from choose.models.lora.fused.linear_layers import AdaptedRun, FlatAdapters, LoraMatrices
+from choose.models.lora.fused.packed_layers import FLOAT32_BYTES, PackedLayers
 from choose.models.lora.training_run import Objective
-
-if TYPE_CHECKING:
-    import torch
-
-
-Row = tuple[int, ...]
-
-
-class _Activations(NamedTuple):
-    """One text's activations, the seconds they took, and the last training that used them."""
-
-    states: torch.Tensor
-    seconds: float
-    training: int
-
-    @property
-    def bytes(self) -> int:
-        return self.states.numel() * self.states.element_size()
-
-
-class LowerLayers:
-    """The layers of a base below `first`, shared by all trials that adapt the layers above.
-
-    Epochs, seeds, pool sizes and noise rates need the same texts, so activations are cached up to
-    `max_bytes`: texts that the present training has not used are evicted, and without any, a text
-    is computed each time. Each text is computed alone, so that its activations do not depend on
-    the batch. Methods may be called from several threads.
-    """
-
-    def __init__(self, decoder: PackedLayers, first: int, device: str) -> None:
-        self.decoder, self.first, self.device = decoder, first, device
-        self.max_bytes = limits_of(device).lower_layer_bytes
-        self._cache: OrderedDict[Row, _Activations] = OrderedDict()
-        self._bytes, self._training, self._lock = 0, 0, Lock()
-
-    def start_training(self, rows: Iterable[Sequence[int]]) -> list[Row]:
-        """Start a training on texts; return the distinct ones that are not in the cache."""
-        with self._lock:
-            self._training += 1
-            distinct = dict.fromkeys(map(tuple, rows)) if self.first else {}
-            for row in distinct:
-                self._look_up(row)
-            return [row for row in distinct if row not in self._cache]
-
-    def cached_seconds(self, rows: Iterable[Sequence[int]]) -> float:
-        """Return the seconds that the cached ones of these texts had taken."""
-        with self._lock:
-            distinct = dict.fromkeys(map(tuple, rows))
-            return sum(self._cache[row].seconds for row in distinct if row in self._cache)
-
-    def hidden_states(self, rows: Sequence[Sequence[int]], batch: RaggedBatch) -> torch.Tensor:
-        """Return (tokens, width) float32, rows end to end; the caller may overwrite it.
-
-        `batch` is the same rows laid out, which suffices where no layer is below.
-        """
-        import torch
-
-        if not self.first:
-            return self.decoder.lower_forward(batch, 0)
-        befores = [() if prefix < 0 else rows[prefix] for prefix in batch.prefixes]
-        return torch.cat(
-            [
-                self.compute((*before, *row))[len(before) :]
-                for before, row in zip(befores, rows, strict=True)
-            ]
-        )
-
-    def compute(self, row: Row, workers: int = 1) -> torch.Tensor:
-        """Return a text's activations (tokens, width) float32; the caller must not change them.
-
-        `workers` texts are computed at a time, so each is charged that share of the clock.
-        """
-        import torch
-
-        with self._lock:
-            cached = self._look_up(row)
-        if cached is not None:
-            return cached.states
-        synchronise(self.device)
-        start = perf_counter()
-        with torch.no_grad():
-            states = self.decoder.lower_forward(ragged_batch([row], self.device), self.first)
-        synchronise(self.device)
-        seconds = (perf_counter() - start) / workers
-        with self._lock:
-            self._store(row, _Activations(states, seconds, self._training))
-        return states
-
-    def _look_up(self, row: Row) -> _Activations | None:
-        cached = self._cache.get(row)
-        if cached is not None and cached.training != self._training:
-            self._cache[row] = cached = cached._replace(training=self._training)
-            self._cache.move_to_end(row)
-        return cached
-
-    def _store(self, row: Row, new: _Activations) -> None:
-        if row in self._cache:  # another thread was faster
-            return
-        while self._bytes + new.bytes > self.max_bytes:
-            if not self._cache or next(iter(self._cache.values())).training == self._training:
-                return
-            self._bytes -= self._cache.popitem(last=False)[1].bytes
-        self._cache[row] = new
-        self._bytes += new.bytes
-
 
 # Most tokens of a part of a batch, where memory would allow more.
 MAX_PART_TOKENS = 1024
@@ -160,26 +48,20 @@ class RunGradients:
 
 
 def forward_backward(
-    decoder: PackedLayers, parts: Sequence[RunPart], lower: LowerLayers
+    decoder: PackedLayers, parts: Sequence[RunPart], device: str
 ) -> list[RunGradients]:
-    """Return the gradients of each part; all parts share the products with frozen matrices.
-
-    `decoder` holds the adapted layers, `lower` the ones below.
-    """
-    import torch
-
+    """Return the gradients of each part; all parts share the products with frozen matrices."""
     rows: list[Sequence[int]] = []
     prefixes: list[int] = []
     for part in parts:
         prefixes += [prefix if prefix < 0 else len(rows) + prefix for prefix in part.prefixes]
         rows += part.rows
-    batch = ragged_batch(rows, lower.device, prefixes)
+    batch = ragged_batch(rows, device, prefixes)
     with torch.no_grad():
         layout, runs = decoder.layout(batch), _adapted_runs(decoder, parts)
         recompute = any(part.recompute for part in parts)
         places = _places(batch, parts)
-        hidden = lower.hidden_states(rows, batch)
-        stream, saved = decoder.forward(hidden, layout, runs, recompute, places)
+        stream, saved = decoder.forward(decoder.embed(batch), layout, runs, recompute, places)
         to_stream, heads = _head_gradients(decoder, places, stream, parts)
         decoder.backward(to_stream, layout, saved)
     return [RunGradients(run.gradients, head) for run, head in zip(runs, heads, strict=True)]
@@ -200,8 +82,6 @@ def _dropout_masks(decoder: PackedLayers, part: RunPart) -> dict[str, torch.Tens
 
     Adapters that read the same input share a mask.
     """
-    import torch
-
     if not part.dropout:
         return {}
     masks: dict[str, list[torch.Tensor]] = {name: [] for name in part.matrices}
@@ -220,11 +100,9 @@ def _dropout_masks(decoder: PackedLayers, part: RunPart) -> dict[str, torch.Tens
 
 
 def _drawn_here(
-    shapes: Mapping[str, Row], seed: tuple[int, ...], dropout: float, like: torch.Tensor
+    shapes: Mapping[str, tuple[int, ...]], seed: tuple[int, ...], dropout: float, like: torch.Tensor
 ) -> dict[str, torch.Tensor]:
     """Return ones, and zeros in a share of the places, drawn by the processor."""
-    import torch
-
     generator, drawn = np.random.SFC64(np.random.SeedSequence(seed)), {}
     for name, shape in shapes.items():
         size = math.prod(shape)
@@ -235,15 +113,13 @@ def _drawn_here(
 
 
 def _drawn_there(
-    shapes: Mapping[str, Row], seed: tuple[int, ...], dropout: float, like: torch.Tensor
+    shapes: Mapping[str, tuple[int, ...]], seed: tuple[int, ...], dropout: float, like: torch.Tensor
 ) -> dict[str, torch.Tensor]:
     """Return the same, drawn by the accelerator that `like` is on.
 
     A processor takes 1.4 s for a step of 4,800 tokens of a model of eight billion weights, several
     times what a card takes for all the rest of the step.
     """
-    import torch
-
     (state,) = np.random.SeedSequence(seed).generate_state(1, np.uint64)
     generator = torch.Generator(like.device).manual_seed(int(state >> np.uint64(1)))
     return {
@@ -269,8 +145,6 @@ def _head_gradients(
     parts: Sequence[RunPart],
 ) -> tuple[torch.Tensor, list[tuple[torch.Tensor, ...]]]:
     """Return the gradient of the stream at the places, and those of each part's head."""
-    import torch
-
     with torch.enable_grad():
         stream.requires_grad_()
         states = decoder.final_norm(stream)

@@ -228,8 +228,7 @@ def _rms_norm(
     unit = hidden * scale
     norms[name] = [unit, scale]
     weighed = unit * layer.norms[name][0] if name in layer.norms else unit
-    normed: torch.Tensor = weighed.to(layer.products[name].to_outputs.dtype)
-    return normed
+    return weighed.to(layer.products[name].to_outputs.dtype)
 
 
 def _rms_norm_backward(
@@ -265,10 +264,9 @@ def _layer_norm_backward(
     """Return the gradient of what the norm got."""
     (weight, bias), (rows, mean, scale) = layer.norms[name], norms[name]
     shape, wanted = [rows.shape[1]], [True, False, False]
-    found: torch.Tensor = torch.ops.aten.native_layer_norm_backward(
+    return torch.ops.aten.native_layer_norm_backward(
         gradient, rows, shape, mean, scale, weight, bias, wanted
     )[0]
-    return found
 
 
 def adapted_product(

@@ -14,7 +14,7 @@ from choose.models.hardware.packed_products import can_pack, pack
 from choose.models.lora.fused.attention import AttentionHeads
 
 if TYPE_CHECKING:
-    from choose.models.lora.fused.decoder import PackedLayers
+    from choose.models.lora.fused.packed_layers import PackedLayers
 
 
 # The linear layers of a decoder layer by the input they share: one matrix product each.
@@ -98,17 +98,14 @@ class PackedLinear(NamedTuple):
 
     @property
     def dtype(self) -> torch.dtype:
-        """Return the number type of inputs and outputs."""
         return self.to_outputs.dtype
 
     @property
     def inputs(self) -> int:
-        """Return how wide the input is."""
         return self.to_outputs.shape[1]
 
     @property
     def outputs(self) -> int:
-        """Return how wide the output is."""
         return self.to_outputs.shape[0]
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -126,8 +123,7 @@ def multiply(
     """Return ``x @ matrix.T + bias``, as `packed_product` does; TorchScript can compile this."""
     if packed:
         none: list[int | float | complex | None] = []
-        found: torch.Tensor = torch.ops.mkldnn._linear_pointwise(x, matrix, bias, "none", none, "")
-        return found
+        return torch.ops.mkldnn._linear_pointwise(x, matrix, bias, "none", none, "")
     return torch.nn.functional.linear(x, matrix, bias)
 
 
@@ -192,7 +188,6 @@ class LoraMatrices:
     b: torch.Tensor
 
     def empty(self) -> Self:
-        """Return memory for the gradients."""
         return replace(self, a=torch.empty_like(self.a), b=torch.empty_like(self.b))
 
 
@@ -221,7 +216,7 @@ class AdaptedRun:
 
 
 class FlatAdapters:
-    """The adapters of one PEFT model, laid out for the uppermost layers of its base.
+    """The adapters of one PEFT model, laid out for the layers of its base.
 
     `flat` is the one parameter that the optimiser updates: PEFT's matrices are views of it, unless
     it is a `copy`.
@@ -229,7 +224,7 @@ class FlatAdapters:
 
     def __init__(self, adapter: Any, decoder: "PackedLayers", copy: bool = False) -> None:
         self.decoder = decoder
-        self._layers = layers_of(adapter.get_base_model().base_model)[-len(decoder.layers) :]
+        self._layers = layers_of(adapter.get_base_model().base_model)
         paths = _adapted_paths(self._layers[0])
         self._weights = [
             getattr(layer.get_submodule(path), kind)[ADAPTER_NAME].weight
@@ -274,7 +269,6 @@ class FlatAdapters:
 
     @property
     def dropout(self) -> float:
-        """Return the share of inputs that training drops."""
         paths = _adapted_paths(self._layers[0])
         module = self._layers[0].get_submodule(next(path for p in paths.values() for path in p))
         return float(getattr(module.lora_dropout[ADAPTER_NAME], "p", 0.0))
@@ -286,10 +280,14 @@ class FlatAdapters:
 
     def matrices(self) -> dict[str, LoraMatrices]:
         """Return the present matrices by product, in the decoder's number type."""
-        stacked = {}
+        stacked, like = {}, self.flat.detach()[:0].to(self.decoder.dtype)
         with torch.no_grad():
             for name, linears in self.linears.items():
-                product = self._empty(name)
+                inputs, outputs = self.decoder.shape(name)
+                stack = len(self._layers), self.ranks[name]
+                product = LoraMatrices(
+                    like.new_empty(*stack, inputs), like.new_zeros(*stack, outputs)
+                )
                 norm = self.decoder.norms(name)
                 for linear in linears:
                     product.a[:, linear.ranks] = linear.a if norm is None else linear.a * norm
@@ -297,12 +295,6 @@ class FlatAdapters:
                     product.b[:, linear.ranks, linear.columns] = b.mT * linear.scaling
                 stacked[name] = product
         return stacked
-
-    def _empty(self, name: str) -> LoraMatrices:
-        inputs, outputs = self.decoder.shape(name)
-        stack = len(self._layers), self.ranks[name]
-        like = self.flat.detach()[:0].to(self.decoder.dtype)
-        return LoraMatrices(like.new_empty(*stack, inputs), like.new_zeros(*stack, outputs))
 
     def set_gradients(self, parts: Sequence[Mapping[str, LoraMatrices]]) -> None:
         """Set the flat gradient to the sum over the parts of a batch."""
@@ -332,17 +324,12 @@ def _sum(parts: Iterable[torch.Tensor]) -> torch.Tensor:
     return first
 
 
-def first_adapted_layer(adapter: Any) -> int | None:
-    """Return the first layer from which all layers adapt the same linears, or None.
-
-    None also where an adapter is more than plain LoRA (DoRA, biases).
-    """
+def is_plain_lora(adapter: Any) -> bool:
+    """Return whether all layers adapt the same linears, by plain LoRA (no DoRA, no biases)."""
     paths = [_adapted_paths(layer) for layer in layers_of(adapter.get_base_model().base_model)]
     config = adapter.peft_config[ADAPTER_NAME]
-    first = next((i for i, layer in enumerate(paths) if layer), None)
-    if first is None or config.use_dora or config.lora_bias:
-        return None
-    return first if all(layer == paths[first] for layer in paths[first:]) else None
+    alike = bool(paths[0]) and all(layer == paths[0] for layer in paths)
+    return alike and not config.use_dora and not config.lora_bias
 
 
 def _adapted_paths(layer: Any) -> dict[str, list[str]]:

@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import chain, islice
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
+
+import torch
 
 from choose.models.environment_settings import cores
 from choose.models.hardware.compute_settings import trains_in_bfloat16
@@ -14,10 +16,7 @@ from choose.models.hardware.memory import limits_of
 from choose.models.hardware.packed_products import can_pack
 from choose.models.hardware.placement import check_room, is_quantised, is_spread
 from choose.models.lora.batching import PARTS_PER_BATCH, ragged_batch, split_batch
-from choose.models.lora.fused.decoder import Decoder, PackedLayers, is_compiled
-from choose.models.lora.fused.encoder import Encoder, is_encoder
 from choose.models.lora.fused.forward_backward import (
-    LowerLayers,
     RunGradients,
     RunPart,
     forward_backward,
@@ -30,29 +29,27 @@ from choose.models.lora.fused.linear_layers import (
     AdaptedRun,
     FlatAdapters,
     LoraMatrices,
-    first_adapted_layer,
+    is_plain_lora,
     layers_of,
 )
+from choose.models.lora.fused.packed_layers import (
+    Decoder,
+    Encoder,
+    PackedLayers,
+    is_compiled,
+    is_encoder,
+)
 from choose.models.lora.model import Base, is_causal
-from choose.models.lora.training_run import PROGRESS_LABEL, RunBatches, Step, TrainingRun
-from choose.progress import report_progress
-
-if TYPE_CHECKING:
-    import torch
-
+from choose.models.lora.training_run import RunBatches, Step, TrainingRun
 
 T = TypeVar("T")
-
-# Texts whose lower layers are computed in one step.
-ROWS_AT_ONCE = 16
 
 
 def supports(base: Base, adapters: Sequence[Any] = ()) -> bool:
     """Return whether the engine trains these PEFT models over a base, all of them together."""
     if not supports_model(base.model):
         return False
-    first_layers = {first_adapted_layer(adapter) for adapter in adapters}
-    return len(first_layers) <= 1 and None not in first_layers
+    return all(is_plain_lora(adapter) for adapter in adapters)
 
 
 def supports_model(model: Any) -> bool:
@@ -84,8 +81,6 @@ def _has_sliding_window(config: Any) -> bool:
 @contextmanager
 def training_step(runs: Sequence[TrainingRun]) -> Iterator[Step]:
     """Yield the function that computes one step's gradients for runs over one base."""
-    import torch
-
     engine = FusedEngine(runs)
     precision = torch.get_float32_matmul_precision()
     if runs[0].model.base.device == "cuda" and trains_in_bfloat16("cuda"):
@@ -93,7 +88,6 @@ def training_step(runs: Sequence[TrainingRun]) -> Iterator[Step]:
         torch.set_float32_matmul_precision("high")
     try:
         with ThreadPoolExecutor(engine.workers) as pool:
-            engine.compute_lower_layers(pool)
             yield lambda batches: engine.step(batches, pool)
     finally:
         torch.set_num_threads(engine.threads)
@@ -105,13 +99,9 @@ class FusedEngine:
     """Packed passes over parts of batches; several runs share the products of one pass."""
 
     def __init__(self, runs: Sequence[TrainingRun]) -> None:
-        import torch
-
         base = runs[0].model.base
         dtype = torch.bfloat16 if trains_in_bfloat16(base.device) else torch.float32
-        first = first_adapted_layer(runs[0].model.adapter) or 0
-        self._decoder = packed_layers(base, dtype).upper(first)
-        self._lower = lower_layers(base, dtype, first)
+        self._decoder = packed_layers(base, dtype)
         self._device, self._steps = base.device, base.steps
         # Most passes at a time; the threads of the present step, and those of a pass.
         self.workers = min(PARTS_PER_BATCH, cores()) if base.device == "cpu" else 1
@@ -122,38 +112,6 @@ class FusedEngine:
             self._adapters[id(run)] = adapters
             run.create_optimiser([adapters.flat])
 
-    def compute_lower_layers(self, pool: ThreadPoolExecutor) -> None:
-        """Compute the layers below the adapters for all texts that are not in the cache."""
-        whole = {
-            id(run): [(*run.prefix_of(i), *row) for i, row in enumerate(run.rows)]
-            for run in self._runs
-        }
-        missing = self._lower.start_training(row for rows in whole.values() for row in rows)
-        for run in self._runs:
-            run.cached_seconds = self._lower.cached_seconds(whole[id(run)])
-            run.setup_steps = self._in_steps(run, missing) / len(self._runs)
-        steps = sum(run.setup_steps for run in self._runs)
-        total = steps + sum(run.schedule.steps for run in self._runs)
-        for start in range(0, len(missing), ROWS_AT_ONCE):
-            some = missing[start : start + ROWS_AT_ONCE]
-            with self._steps["lower layers"].step(sum(map(len, some))) as self.threads:
-                self._spread(pool, self._compute_row, some)
-            report_progress(steps * (start + len(some)) / len(missing), total, PROGRESS_LABEL)
-
-    def _in_steps(self, run: TrainingRun, missing: Sequence[tuple[int, ...]]) -> float:
-        """Return how many of a run's steps take as long as computing the missing texts.
-
-        A step passes the upper layers three times, once forward and twice backward. Progress and
-        forecasts count both in steps, as one loop.
-        """
-        tokens = run.schedule.batch_size * sum(map(len, run.rows)) / len(run.rows)
-        upper = 3 * len(self._decoder.layers)
-        return sum(map(len, missing)) * self._lower.first / (tokens * upper)
-
-    def _compute_row(self, row: tuple[int, ...]) -> None:
-        self._set_threads(self._each)
-        self._lower.compute(row, self.threads // self._each)
-
     def _spread(
         self, pool: ThreadPoolExecutor, work: Callable[..., T], *of: Sequence[Any]
     ) -> list[T]:
@@ -163,8 +121,6 @@ class FusedEngine:
         return list((pool.map if workers > 1 else map)(work, *of))
 
     def _set_threads(self, count: int) -> None:
-        import torch
-
         if self._device == "cpu":
             torch.set_num_threads(count)
 
@@ -174,7 +130,6 @@ class FusedEngine:
             adapters.detach_memory()
 
     def step(self, batches: RunBatches, pool: ThreadPoolExecutor) -> None:
-        """Leave each run's gradients where its optimiser reads them."""
         tokens = sum(len(run.rows[i]) for run, indices in batches for i in indices)
         with self._steps[f"training {len(batches)}"].step(tokens) as self.threads:
             self._step(batches, pool)
@@ -207,7 +162,7 @@ class FusedEngine:
 
     def _pass(self, parts: list[RunPart]) -> list[RunGradients]:
         self._set_threads(self._each)
-        return forward_backward(self._decoder, parts, self._lower)
+        return forward_backward(self._decoder, parts, self._device)
 
     def _set_gradients(self, run: TrainingRun, gradients: Sequence[RunGradients]) -> None:
         self._adapters[id(run)].set_gradients([each.matrices for each in gradients])
@@ -315,28 +270,21 @@ class Reader:
     """
 
     def __init__(self, base: Base, adapter: Any = None) -> None:
-        import torch
-
-        self._layers, self._device, self._first = packed_layers(base, torch.float32), base.device, 0
+        self._layers, self._device = packed_layers(base, torch.float32), base.device
         self._matrices: Mapping[str, LoraMatrices] = {}
         if adapter is not None:
-            self._first = first_adapted_layer(adapter) or 0
-            upper = self._layers.upper(self._first)
-            self._matrices = FlatAdapters(adapter, upper, copy=True).matrices()
+            self._matrices = FlatAdapters(adapter, self._layers, copy=True).matrices()
 
     def states(self, rows: Sequence[Sequence[int]]) -> torch.Tensor:
         """Return the last states (tokens, width) of rows, one after another."""
-        import torch
-
         batch = ragged_batch(rows, self._device)
         tokens = slice(0, len(batch.ids))
         with torch.no_grad():
-            hidden = self._layers.lower_forward(batch, self._first)
             run = AdaptedRun(tokens, self._matrices, self._matrices, {})
-            upper, layout = self._layers.upper(self._first), self._layers.layout(batch)
+            hidden, layout = self._layers.embed(batch), self._layers.layout(batch)
             # Nothing is kept for a backward pass.
-            stream, _ = upper.forward(hidden, layout, [run], recompute=True)
-            return upper.final_norm(stream)
+            stream, _ = self._layers.forward(hidden, layout, [run], recompute=True)
+            return self._layers.final_norm(stream)
 
 
 def packed_layers(base: Base, dtype: torch.dtype) -> PackedLayers:
@@ -354,14 +302,4 @@ def packed_layers(base: Base, dtype: torch.dtype) -> PackedLayers:
             if is_encoder(base.model)
             else Decoder(base.model, dtype, vocabulary)
         )
-    layers: PackedLayers = base.engine_state[dtype]
-    return layers
-
-
-def lower_layers(base: Base, dtype: torch.dtype, first: int) -> LowerLayers:
-    """Return the layers below `first`; a base keeps those of the last call, with their cache."""
-    lower: LowerLayers | None = base.engine_state.get("lower")
-    if lower is None or (lower.decoder.dtype, lower.first) != (dtype, first):
-        lower = LowerLayers(packed_layers(base, dtype), first, base.device)
-        base.engine_state["lower"] = lower
-    return lower
+    return base.engine_state[dtype]

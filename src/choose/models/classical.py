@@ -1,19 +1,26 @@
-"""TF-IDF features and logistic regression, as the baselines use them."""
+"""TF-IDF features, logistic regressions of labels and of sets of labels, and the choice of C."""
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from itertools import pairwise
+from time import perf_counter
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from choose.progress import report_progress
-from choose.types import Floats
+from choose.data.duplicates import clusters_of, index_texts
+from choose.data.stratify import strata_of, stratified_sample
+from choose.models.saving import floats
+from choose.progress import decided_in_time, report_progress, seconds_to_aim
+from choose.tasks.multilabel import read_set, set_text
+from choose.types import Answers, Counts, Example, Floats, Task
 
 # The probability of a label that the pool lacks, since 0 has no logarithm.
 FLOOR = 1e-9
@@ -63,18 +70,15 @@ class TfidfFeatures:
             return self._fit(texts)
 
     def __call__(self, texts: Sequence[str]) -> Any:
-        """Return the (m, d) matrix of other texts."""
         return self.union.transform(_Reported(texts))
 
     def state(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Return the terms of each vectoriser, in order, and their IDF weights."""
         fitted = dict(self.union.transformer_list)
         terms = {name: one.get_feature_names_out().tolist() for name, one in fitted.items()}
         return {"terms": terms}, {f"idf {name}": one.idf_ for name, one in fitted.items()}
 
     @classmethod
     def restored(cls, facts: Mapping[str, Any], arrays: Mapping[str, Any]) -> TfidfFeatures:
-        """Rebuild scikit-learn's vectorisers from what `state` returned."""
         from sklearn.feature_extraction.text import TfidfVectorizer
         from sklearn.pipeline import FeatureUnion
 
@@ -117,7 +121,6 @@ class MergedColumns:
     """
 
     def __init__(self, rows: Any) -> None:
-        """Take (n, d) sparse rows."""
         from scipy.sparse import csr_matrix
 
         columns = rows.tocsc()
@@ -131,13 +134,11 @@ class MergedColumns:
         self.projection = csr_matrix((share, (np.arange(len(group)), group)))
 
     def __call__(self, rows: Any) -> Any:
-        """Return (m, r) sparse rows of (m, d) sparse rows."""
         return (rows @ self.projection).tocsr()
 
     def unfold(self, weights: Floats) -> Floats:
         """Return (k, d) weights on the features that predict as (k, r) on the merged ones do."""
-        unfolded: Floats = np.asarray(self.projection @ weights.T).T
-        return unfolded
+        return np.asarray(self.projection @ weights.T).T
 
 
 def _parallel_columns(columns: Any, directions: Floats) -> Any:
@@ -158,8 +159,7 @@ def log_scores(labels: Sequence[str], seen: Sequence[str], probabilities: Floats
     """Spread (n, seen) probabilities over all labels and return normalised logarithms."""
     full = np.full((len(probabilities), len(labels)), FLOOR)
     full[:, [labels.index(label) for label in seen]] += probabilities
-    scores: Floats = np.log(full / full.sum(axis=1, keepdims=True))
-    return scores
+    return np.log(full / full.sum(axis=1, keepdims=True))
 
 
 class LogisticHead:
@@ -196,8 +196,7 @@ class LogisticHead:
         if self.model is None:
             return np.ones((features.shape[0], 1))
         features = self.coordinates(features) if self.coordinates else features
-        probabilities: Floats = self.model.predict_proba(features)
-        return probabilities
+        return self.model.predict_proba(features)
 
     def state(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return the labels seen, and a weight for each feature in the space of the features.
@@ -214,7 +213,6 @@ class LogisticHead:
 
     @classmethod
     def restored(cls, facts: Mapping[str, Any], arrays: Mapping[str, Any]) -> LogisticHead:
-        """Rebuild scikit-learn's classifier from what `state` returned."""
         from sklearn.linear_model import LogisticRegression
 
         head = cls(facts["C"])
@@ -288,21 +286,17 @@ class RowSpace:
     """
 
     def __init__(self, rows: Any) -> None:
-        """Take (n, d) sparse rows."""
         self.rows = rows
         values, vectors = np.linalg.eigh((rows @ rows.T).toarray())
         nonzero = values > values[-1] * 1e-10
         self.projection = vectors[:, nonzero] / np.sqrt(values[nonzero])
 
     def __call__(self, rows: Any) -> Floats:
-        """Return (m, r) coordinates of (m, d) sparse rows."""
-        coordinates: Floats = np.asarray((rows @ self.rows.T) @ self.projection)
-        return coordinates
+        return np.asarray((rows @ self.rows.T) @ self.projection)
 
     def unfold(self, weights: Floats) -> Floats:
         """Return (k, d) weights on the features that predict as (k, r) on coordinates do."""
-        unfolded: Floats = np.asarray(self.rows.T @ (self.projection @ weights.T)).T
-        return unfolded
+        return np.asarray(self.rows.T @ (self.projection @ weights.T)).T
 
 
 # Above one of these sizes a fit goes to `BoundedLogistic`: weights (features times classes), of
@@ -376,8 +370,7 @@ def _most_used(features: Any, most: int) -> npt.NDArray[np.int64] | None:
     if features.shape[1] <= most:
         return None
     counts = np.asarray((features != 0).sum(axis=0)).ravel()
-    columns: npt.NDArray[np.int64] = np.sort(np.argsort(-counts, kind="stable")[:most])
-    return columns
+    return np.sort(np.argsort(-counts, kind="stable")[:most])
 
 
 class _Loss:
@@ -391,7 +384,6 @@ class _Loss:
         self.step = max(1, _BLOCK // classes)
 
     def __call__(self, weights: Weights) -> tuple[float, Weights]:
-        """Return the loss and its gradient."""
         count, total = len(self.places), 0.0
         gradient = weights * np.float32(self.penalty)
         gradient[-1] = 0
@@ -477,3 +469,303 @@ def _direction(gradient: Weights, pairs: deque[tuple[Weights, Weights]]) -> Weig
     for (moved, change), (scale, factor) in zip(pairs, reversed(factors), strict=True):
         direction += np.float32(factor - scale * float(np.vdot(change, direction))) * moved
     return direction
+
+
+Members = npt.NDArray[np.bool_]
+
+# Parts of a pool, each of which is held out in turn where thresholds or C are chosen.
+PARTS = 3
+
+# A label's own threshold counts against the common one as its rows against so many.
+COMMON_ROWS = 10.0
+
+# Thresholds that are tried for all labels together.
+TRIED = 40
+
+# Probabilities of the largest confidence that a threshold can ask for.
+EDGE = 1e-6
+
+
+def members_of(choices: Sequence[str], targets: Sequence[str]) -> Members:
+    """Return (n, labels) which labels each set holds."""
+    place = {label: number for number, label in enumerate(choices)}
+    found = np.zeros((len(targets), len(choices)), dtype=np.bool_)
+    for row, target in enumerate(targets):
+        found[row, [place[label] for label in read_set(target)]] = True
+    return found
+
+
+def set_answers(
+    choices: Sequence[str], chosen: Members, chances: Floats | None = None, **facts: Any
+) -> Answers:
+    """Return (n, labels) chosen labels as answers.
+
+    With (n, labels) `chances`, the confidence is that every label is right, as if independent.
+    """
+    outputs = tuple(set_text(choices[i] for i in np.flatnonzero(row).tolist()) for row in chosen)
+    if chances is not None:
+        sure = np.where(chosen, chances, 1 - chances).clip(EDGE, 1.0)
+        facts["confidence"] = np.exp(np.log(sure).sum(axis=1))
+    return Answers(outputs=outputs, status=tuple("ok" for _ in outputs), **facts)
+
+
+def example_f1s(chosen: Members, members: Members) -> Floats:
+    """Return (n,) example-F1; 1 where both sets are empty."""
+    total = chosen.sum(axis=1) + members.sum(axis=1)
+    both = 2.0 * (chosen & members).sum(axis=1)
+    return np.divide(both, total, out=np.ones(len(total)), where=total > 0)
+
+
+def best_set(members: Members, weights: Floats) -> Members:
+    """Return (labels,) the set with the highest mean example-F1 against weighted sets."""
+    return best_sets(members[None], weights[None])[0]
+
+
+def best_sets(members: Members, weights: Floats) -> Members:
+    """Return (n, labels) the set with the highest mean example-F1 against (n, k) weighted sets.
+
+    The mean of a set of k labels is a sum over its labels, so for each k the best set is that of
+    the k largest terms (Dembczynski, Waegeman, Cheng and Huellermeier 2011). Among equal sets it
+    is the smallest, and among equal labels the first.
+    """
+    sizes, held = members.sum(axis=2), members.astype(np.float64)
+    best = (weights * (sizes == 0)).sum(axis=1)
+    chosen = np.zeros((len(members), members.shape[2]), dtype=np.bool_)
+    for size in range(1, int(members.any(axis=1).sum(axis=1).max(initial=0)) + 1):
+        shares = 2 * weights / (size + sizes)
+        if ((shares * sizes).sum(axis=1) <= best).all():
+            break  # no set of so many labels can be better, nor a larger one
+        terms = (shares[:, None, :] @ held)[:, 0]
+        order = np.argsort(-np.round(terms, 12), axis=1, kind="stable")[:, :size]
+        means = np.take_along_axis(terms, order, axis=1).sum(axis=1)
+        better = np.flatnonzero(means > best + 1e-12)
+        best[better], chosen[better] = means[better], False
+        chosen[better[:, None], order[better]] = True
+    return chosen
+
+
+class Thresholds:
+    """The probability from which on each label is in a set.
+
+    Attributes:
+        least: (labels,).
+        never_empty: whether a set has its likeliest label at least, as all sets of the pool have.
+    """
+
+    def __init__(self, least: Floats, never_empty: bool) -> None:
+        self.least, self.never_empty = least, never_empty
+
+    def __call__(self, chances: Floats) -> Members:
+        chosen: Members = chances >= self.least
+        if self.never_empty and chances.shape[1]:
+            empty = np.flatnonzero(~chosen.any(axis=1))
+            likeliest = (chances[empty] / self.least).argmax(axis=1)
+            chosen[empty, likeliest] = True
+        return chosen
+
+    @classmethod
+    def chosen(cls, chances: Floats, members: Members) -> Thresholds:
+        """Choose them on (n, labels) probabilities of rows that these were not learnt from.
+
+        The common threshold has the best mean example-F1. Each label's own has its best F1, and
+        is drawn towards the common one where the label has few rows.
+        """
+        never_empty = bool(len(members)) and bool(members.any(axis=1).all())
+        if not members.any():
+            return cls(np.full(members.shape[1], 0.5), never_empty)
+        tried = np.unique(np.quantile(chances, 1 - np.geomspace(0.5 / chances.size, 0.5, TRIED)))
+        tried = tried.clip(EDGE, 1 - EDGE)
+        scores = [
+            example_f1s(cls(np.full(members.shape[1], t), never_empty)(chances), members).mean()
+            for t in tried
+        ]
+        common = _logit(tried[int(np.argmax(scores))])
+        rows = members.sum(axis=0)
+        own = np.array([_best_cut(chances[:, i], members[:, i]) for i in range(len(rows))])
+        mixed = (rows * _logit(own) + COMMON_ROWS * common) / (rows + COMMON_ROWS)
+        return cls(1 / (1 + np.exp(-mixed)), never_empty)
+
+
+def _logit(chance: Any) -> Any:
+    clipped = np.clip(chance, EDGE, 1 - EDGE)
+    return np.log(clipped / (1 - clipped))
+
+
+def _best_cut(chances: Floats, members: Members) -> float:
+    """Return the threshold with the best F1 of one label; 0.5 for a label without rows."""
+    if not members.any():
+        return 0.5
+    order = np.argsort(-chances, kind="stable")
+    ranked, right = chances[order], np.cumsum(members[order])
+    f1 = 2 * right / (np.arange(1, len(ranked) + 1) + members.sum())
+    below = np.append(ranked[1:], 0.0)
+    f1[ranked == below] = 0.0  # no threshold separates equal chances
+    best = int(np.argmax(f1))
+    return float((ranked[best] + below[best]) / 2)
+
+
+class SetHead:
+    """One logistic regression a label, each against the rest, with thresholds chosen on the pool.
+
+    Attributes:
+        thresholds: chosen on probabilities of rows that were left out of a fit.
+    """
+
+    def __init__(self, C: float) -> None:
+        self.C = C
+
+    def fit(self, features: Any, members: Members) -> None:
+        """Learn from (n, d) features, dense or sparse, and (n, labels) members."""
+        space = fastest_space(features, members.shape[1])
+        rows = space(features) if space else features
+        parts = np.arange(len(members)) % PARTS
+        chances = np.zeros(members.shape)
+        for part in range(min(PARTS, len(members))):
+            own = parts == part
+            weights = _fitted(rows[~own], members[~own], self.C)
+            chances[own] = _chances(rows[own], weights)
+        self.thresholds = Thresholds.chosen(chances, members)
+        weights = _fitted(rows, members, self.C)
+        coefficients = weights[:-1].T.astype(np.float64)
+        self.weights: Floats = space.unfold(coefficients) if space else coefficients
+        self.bias: Floats = weights[-1].astype(np.float64)
+
+    def probabilities(self, features: Any) -> Floats:
+        """Return (n, labels) probabilities."""
+        return _sigmoid(np.asarray(features @ self.weights.T) + self.bias)
+
+    def answers(self, choices: Sequence[str], features: Any, **facts: Any) -> Answers:
+        chances = self.probabilities(features)
+        return set_answers(choices, self.thresholds(chances), chances, **facts)
+
+    def state(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        arrays = {"weights": self.weights, "bias": self.bias, "least": self.thresholds.least}
+        return {"C": self.C, "never_empty": self.thresholds.never_empty}, arrays
+
+    @classmethod
+    def restored(
+        cls, facts: Mapping[str, Any], arrays: Mapping[str, Any], labels: int, features: int = -1
+    ) -> SetHead:
+        """Rebuild a head from what `state` returned.
+
+        Raises:
+            ValueError: if the arrays do not fit the labels.
+        """
+        head = cls(float(facts["C"]))
+        head.weights = floats(arrays, "weights", labels, features)
+        head.bias = floats(arrays, "bias", labels)
+        least = floats(arrays, "least", labels)
+        head.thresholds = Thresholds(least, bool(facts["never_empty"]))
+        return head
+
+
+def _sigmoid(logits: Floats) -> Floats:
+    return 1 / (1 + np.exp(-np.clip(logits, -500, 500)))
+
+
+def _chances(rows: Any, weights: Weights) -> Floats:
+    logits = np.asarray(rows @ weights[:-1]) + weights[-1]
+    return _sigmoid(logits.astype(np.float64))
+
+
+def _fitted(rows: Any, members: Members, C: float) -> Weights:
+    """Return (d + 1, labels) weights, the intercepts last, as scikit-learn would fit each label."""
+    return minimise(_EachLabel(rows, members, 1 / (C * max(1, len(members)))))
+
+
+class _EachLabel:
+    """The sum over labels of the mean log loss with an L2 penalty on the weights."""
+
+    def __init__(self, features: Any, members: Members, penalty: float) -> None:
+        self.rows, self.members = features.astype(np.float32), members.astype(np.float32)
+        self.shape, self.penalty = (features.shape[1] + 1, members.shape[1]), penalty
+
+    def __call__(self, weights: Weights) -> tuple[float, Weights]:
+        logits = np.asarray(self.rows @ weights[:-1]) + weights[-1]
+        count = max(1, len(self.members))
+        losses = np.logaddexp(0, logits).sum(dtype=np.float64)
+        losses -= np.vdot(logits, self.members)
+        wrong = (1 / (1 + np.exp(-np.clip(logits, -80, 80))) - self.members) / count
+        gradient = weights * np.float32(self.penalty)
+        gradient[-1] = 0
+        gradient[:-1] += np.asarray(self.rows.T @ wrong)
+        gradient[-1] += wrong.sum(axis=0)
+        squares = float(np.vdot(weights[:-1], weights[:-1]))
+        return float(losses) / count + 0.5 * self.penalty * squares, gradient
+
+
+# Values of C, the usual one first.
+STRENGTHS = (10.0, 1.0, 3.0, 30.0, 100.0)
+
+# Rows a label, on average, from which on C is chosen. Below the choice gains nothing.
+ROWS_A_LABEL = 10
+
+# Keeps the logarithm of a probability finite.
+LEAST = 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Rows of a pool on which settings are compared.
+
+    Attributes:
+        places: (n,) indices of the rows in the pool, ascending.
+        clusters: (n,) numbers; near-duplicates and rows of a group share one.
+    """
+
+    places: Counts
+    clusters: Counts
+
+
+def sample_rows(task: Task, examples: Sequence[Example], most: int) -> Sample:
+    """Return at most `most` rows of a pool, stratified; no seed decides which."""
+    ids = [e.id for e in examples]
+    kept = {*stratified_sample(ids, strata_of(task, examples), most, "inner")}
+    places = [place for place, id in enumerate(ids) if id in kept]
+    rows = [examples[place] for place in places]
+    cluster, numbers = clusters_of(rows, index_texts(rows)), dict[str, int]()
+    own = [numbers.setdefault(cluster.get(e.id, f"row {e.id}"), len(numbers)) for e in rows]
+    return Sample(np.array(places, dtype=np.int64), np.array(own, dtype=np.int64))
+
+
+def choose_strength(rows: Floats, targets: Sequence[str], clusters: Counts) -> float:
+    """Return the C of a logistic regression that gives held-out labels the highest likelihood.
+
+    The usual one stays unless another is better by more than a standard error of the paired
+    difference, and where the rows are too few or the time is too short.
+
+    Args:
+        rows: (n, d) features.
+        targets: (n,) labels.
+        clusters: (n,) numbers; rows of one cluster are held out together.
+    """
+    if len(rows) < ROWS_A_LABEL * len(set(targets)):
+        return STRENGTHS[0]
+    part, labels = clusters % PARTS, np.array(targets)
+    likelihood = np.zeros((len(STRENGTHS), len(rows)))
+    parts, done, start = np.unique(part), 0, perf_counter()
+    for held in (part == number for number in parts):
+        for setting, C in enumerate(STRENGTHS):
+            head = LogisticHead(C)
+            head.fit(rows[~held], labels[~held].tolist())
+            columns = {label: column for column, label in enumerate(head.seen)}
+            own = np.array([columns.get(label, -1) for label in labels[held]])
+            found = head.probabilities(rows[held])[np.arange(len(own)), own]
+            likelihood[setting, held] = np.log(np.where(own < 0, 0.0, found) + LEAST)
+            done, total = done + 1, len(parts) * len(STRENGTHS)
+            in_time = (perf_counter() - start) * (total - done) / done <= seconds_to_aim()
+            if not decided_in_time("choosing C", in_time, 1):
+                return STRENGTHS[0]
+            report_progress(done, total, "choosing C")
+    best = int(likelihood.mean(axis=1).argmax())
+    return STRENGTHS[0 if is_level(likelihood[best] - likelihood[0]) else best]
+
+
+def is_level(gaps: Floats) -> bool:
+    """Return whether mean paired differences are at most one standard error above 0.
+
+    The rule of Breiman, Friedman, Olshen and Stone (1984).
+    """
+    if len(gaps) < 2:
+        return bool(gaps.mean() <= 0)
+    return bool(gaps.mean() <= gaps.std(ddof=1) / math.sqrt(len(gaps)))

@@ -1,19 +1,21 @@
-"""Llama-like decoder layers over packed frozen weights, forward and backward by hand.
+"""Layers of decoders and encoders over packed frozen weights, forward and backward by hand.
 
 Only adapters learn, so backward needs no gradient of a frozen matrix and skips most of what
 autograd would save, cast and call. In float32 the gradients are PEFT's (tested).
 """
 
-import copy
+from __future__ import annotations
+
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from functools import cache, partial
 from itertools import accumulate
-from typing import Any, Self
+from typing import Any
 
 import torch
 
+from choose.models.hardware.unpadded_encoder import plain_linears
 from choose.models.lora.batching import PARTS_PER_BATCH, RaggedBatch
 from choose.models.lora.fused.attention import (
     LONG,
@@ -30,6 +32,7 @@ from choose.models.lora.fused.layers import (
     scattered,
 )
 from choose.models.lora.fused.linear_layers import (
+    ENCODER_PRODUCTS,
     NORMS,
     PRODUCTS,
     AdaptedRun,
@@ -96,13 +99,6 @@ class PackedLayers(ABC):
     def saved_bytes(self, longest: int) -> int:
         """Return the bytes per token that a layer saves for backward beside its adapters'."""
 
-    def upper(self, first: int) -> Self:
-        """Return the layers from `first` on, over the same matrices."""
-        upper = copy.copy(self)
-        upper.layers = self.layers[first:]
-        upper._norms = {name: norms[first:] for name, norms in self._norms.items()}
-        return upper
-
     def norms(self, name: str) -> torch.Tensor | None:
         """Return the weights (layers, 1, inputs) of the norm in a product's matrix, if it is."""
         return self._norms[name].detach()[:, None] if name in self._norms else None
@@ -152,15 +148,6 @@ class PackedLayers(ABC):
             stream = stream.index_select(0, places)
         return stream, (scatter, adapters, *saved)
 
-    def lower_forward(self, batch: RaggedBatch, first: int) -> torch.Tensor:
-        """Return the stream (tokens, width) float32 that enters layer `first`, without adapters."""
-        hidden = self.embed(batch)
-        if first:
-            layout, none = self.layout(batch), pass_adapters((), ())
-            forward = self._compiled(layers_forward)
-            hidden, *_ = forward(hidden, self.layers[:first], layout, none, False)
-        return hidden
-
     def backward(self, gradient: torch.Tensor, layout: AttentionLayout, saved: Any) -> None:
         """Fill the adapters' gradients from the stream's, which is overwritten."""
         scatter, *rest = saved
@@ -186,7 +173,7 @@ class Decoder(PackedLayers):
             shares = model.device.type != "cpu" and model.dtype is dtype
         packed = partial(packed_product_of, dtype=dtype, shares=shares)
         self.vocabulary = vocabulary and packed([vocabulary])
-        self.layers = [_packed_layer(layer, dtype, shares) for layer in model.layers]
+        self.layers = [_decoder_layer(layer, dtype, shares) for layer in model.layers]
         if not shares:
             self._norms = {
                 name: torch.stack([layer.get_submodule(path).weight for layer in model.layers])
@@ -194,7 +181,6 @@ class Decoder(PackedLayers):
             }
 
     def layout(self, batch: RaggedBatch) -> AttentionLayout:
-        """Lay out the attention of a batch."""
         positions = torch.arange(batch.longest, device=batch.ids.device)
         with torch.no_grad():
             # In float32, whatever number type the base has.
@@ -203,17 +189,12 @@ class Decoder(PackedLayers):
         return attention_layout(batch, self.layers[0].heads, rotations)
 
     def embed(self, batch: RaggedBatch) -> torch.Tensor:
-        """Return the words' vectors."""
-        embedded: torch.Tensor = self.model.embed_tokens(batch.ids).float()
-        return embedded
+        return self.model.embed_tokens(batch.ids).float()
 
     def final_norm(self, stream: torch.Tensor) -> torch.Tensor:
-        """Return the normed stream."""
-        normed: torch.Tensor = self.model.norm(stream)
-        return normed
+        return self.model.norm(stream)
 
     def saved_bytes(self, longest: int) -> int:
-        """Return the bytes of norms, attention and gate."""
         width, projected = self.shape("qkv")
         norms = 2 * FLOAT32_BYTES * (width + 1)
         weights = int(self.layers[0].heads.query_heads) * min(longest, LONG)
@@ -246,7 +227,7 @@ def _of_product(name: str, runs: Sequence[AdaptedRun]) -> list[RunAdapters]:
     ]
 
 
-def _packed_layer(layer: Any, dtype: torch.dtype, shares: bool) -> Layer:
+def _decoder_layer(layer: Any, dtype: torch.dtype, shares: bool) -> Layer:
     attention = layer.self_attn
     size, queries = attention.head_dim, attention.q_proj.out_features
     heads = AttentionHeads(
@@ -271,3 +252,68 @@ def _packed_layer(layer: Any, dtype: torch.dtype, shares: bool) -> Layer:
     apart = {name: [norm.detach().float()] for name, norm in norms.items() if shares}
     epsilon = layer.input_layernorm.variance_epsilon
     return Layer(products, apart, heads, epsilon)
+
+
+# The norm after a product.
+NORMS_AFTER = {"out": "attention.output.LayerNorm", "fall": "output.LayerNorm"}
+
+
+class Encoder(PackedLayers):
+    """The layers of an encoder."""
+
+    # Layers are so small that two passes at a time wait for Python's lock more than they gain.
+    parts = 1
+    # Kernels are made for a number of tokens, a third of a millisecond each: a dozen a step would
+    # be a sixth of it.
+    multiple = 8
+
+    def __init__(self, model: Any, dtype: torch.dtype) -> None:
+        super().__init__(model, dtype)
+        self.layers = [_encoder_layer(layer, model.config, dtype) for layer in layers_of(model)]
+
+    def layout(self, batch: RaggedBatch) -> AttentionLayout:
+        return attention_layout(batch, self.layers[0].heads, None)
+
+    def embed(self, batch: RaggedBatch) -> torch.Tensor:
+        embeddings = self.model.embeddings
+        # RoBERTa counts positions from behind the padding token's number on.
+        first = 0 if self.model.config.model_type == "bert" else embeddings.padding_idx + 1
+        embedded: torch.Tensor = embeddings(
+            input_ids=batch.ids[None], position_ids=batch.positions[None] + first
+        )
+        return embedded[0].float()
+
+    def final_norm(self, stream: torch.Tensor) -> torch.Tensor:
+        return stream
+
+    def saved_bytes(self, longest: int) -> int:
+        width, projected = self.shape("qkv")
+        weights = int(self.layers[0].heads.query_heads) * longest
+        risen = self.dtype.itemsize * self.shape("rise")[1]
+        return FLOAT32_BYTES * (2 * width + projected + weights) + risen
+
+
+def is_encoder(model: Any) -> bool:
+    """Return whether `Encoder` computes models of this architecture and configuration."""
+    config = model.config
+    return (
+        type(model).__name__ in ("BertModel", "RobertaModel", "XLMRobertaModel")
+        and config.hidden_act == "gelu"
+        and not config.is_decoder
+        and all(plain_linears(layer) for layer in layers_of(model))
+    )
+
+
+def _encoder_layer(layer: Any, config: Any, dtype: torch.dtype) -> Layer:
+    products = {
+        name: packed_product_of([layer.get_submodule(path) for path in paths], dtype, shares=False)
+        for name, paths in ENCODER_PRODUCTS.items()
+    }
+    norms = {
+        name: [weights.detach().float() for weights in layer.get_submodule(path).parameters()]
+        for name, path in NORMS_AFTER.items()
+    }
+    count = config.num_attention_heads
+    size = config.hidden_size // count
+    heads = AttentionHeads(count, count, size, size**-0.5, both_ways=True)
+    return Layer(products, norms, heads, config.layer_norm_eps)

@@ -1,1 +1,0 @@
-"""Linear models over fixed features, and settings that are chosen by cross-validation."""

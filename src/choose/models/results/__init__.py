@@ -1,1 +1,0 @@
-"""The cache of embeddings and prompt scores on disk."""
