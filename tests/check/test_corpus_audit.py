@@ -1,6 +1,5 @@
 """What `choose check` says of the documents that questions are answered from."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from choose.data.dataset import dataset_from, read_rows
 from choose.report import check_words as words
 from choose.schema.check import Check, CorpusFacts
 from choose.schema.study_sections import DataSection, TaskSection
+from support.studies import write_lines as lines
 
 GOODS = ["lamps", "chairs", "ropes", "bells", "books", "boats", "clocks", "coats", "drums", "flags"]
 
@@ -31,11 +31,6 @@ def asked(n: int) -> dict[str, Any]:
     document = shop(n)
     question = f"How many give one more at {document['title'].lower()}?"
     return {"id": f"q{n}", "question": question, "answers": [str(n + 300)]}
-
-
-def lines(path: Path, rows: list[dict[str, Any]]) -> str:
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
-    return str(path)
 
 
 def checked(folder, rows, documents, **data):

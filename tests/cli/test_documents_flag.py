@@ -13,6 +13,7 @@ from choose.data.readers.document_files import read_documents
 from choose.store.store import Store
 from choose.study.study_file import load_study, sample_settings
 from choose.tasks.answering import corpus_of
+from support.studies import write_lines
 
 Choose = Callable[..., Any]
 
@@ -34,7 +35,7 @@ def files() -> None:
             ("What opens the door in", f"{n}-{n}9"),
         )
     ]
-    Path("questions.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    write_lines("questions.jsonl", rows)
 
 
 def refused(choose: Choose, *arguments: str) -> str:
@@ -144,7 +145,7 @@ def test_commands_that_name_columns_keep_the_documents(choose: Choose) -> None:
         {"words": row["question"], "more words": f"on {row['question']}", "said": row["answers"][0]}
         for row in rows
     ]
-    Path("odd.jsonl").write_text("".join(json.dumps(row) + "\n" for row in odd))
+    write_lines("odd.jsonl", odd)
     said = refused(choose, "check", "odd.jsonl", "--documents", "handbook")
     assert "Name them: choose check odd.jsonl --documents handbook --text-column" in said
     with pytest.raises(package.ChooseError) as error:

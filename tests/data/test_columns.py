@@ -20,6 +20,7 @@ from choose.data.readers.table_file import read_table
 from choose.errors import ChooseError, DataError
 from choose.schema.study_sections import DataSection, TaskSection
 from choose.types import Example
+from support.studies import write_lines
 
 
 def rows(content: str, name: str = "a.csv", **columns: str) -> list[Example]:
@@ -479,9 +480,7 @@ def chats(system: Callable[[int], str] | None = None) -> list[dict[str, object]]
 
 
 def test_the_last_turn_of_the_assistant_is_the_label() -> None:
-    Path("a.jsonl").write_text(
-        "".join(json.dumps(row) + "\n" for row in chats(lambda i: "Route it."))
-    )
+    write_lines("a.jsonl", chats(lambda i: "Route it."))
     rows = read_rows(DataSection(path="a.jsonl"))
     assert [(e.text, e.target) for e in rows.pool] == list(zip(TEXT, TEAM, strict=True))
     assert "last turn of the assistant is the label" in " ".join(rows.notes)

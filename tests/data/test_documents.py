@@ -24,16 +24,12 @@ from choose.schema.study_sections import DataSection, TaskSection
 from choose.tasks.answering import Answering, corpus_of
 from choose.tasks.evidence_spans import AnswerPlaces, folded, linked_groups
 from choose.types import Dataset, Example
+from support.studies import write_lines as lines
 
 ROWS: list[dict[str, Any]] = [
     {"id": "refunds", "title": "Refunds", "text": "We refund within 14 days.", "updated": None},
     {"id": "hours", "title": "Hours", "text": "We open at 9.", "updated": "2025-03-01"},
 ]
-
-
-def lines(path: Path, rows: list[dict[str, Any]]) -> str:
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
-    return str(path)
 
 
 def folder(path: Path, **texts: str) -> Path:

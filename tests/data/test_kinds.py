@@ -19,6 +19,7 @@ from choose.study.config import Study
 from choose.study.rounds import Planner
 from choose.tasks.extraction import Extraction, as_text
 from choose.types import Candidate, Dataset, Example, Item, Scenario
+from support.studies import write_lines as lines
 
 WORDS = ["oak", "pine", "elm", "ash", "fir", "yew", "lime", "plum", "pear", "beech", "box", "alder"]
 
@@ -33,11 +34,6 @@ def booking(i: int) -> dict[str, Any]:
         "asked": tree,
         "target": record if i % 7 else {},
     }
-
-
-def lines(path: Path, rows: list[dict[str, Any]]) -> str:
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
-    return str(path)
 
 
 def load(path: str, task: dict[str, Any] | None = None, **data: Any) -> Dataset:

@@ -14,6 +14,7 @@ from choose.errors import DataError
 from choose.schema.study_sections import DataSection, TaskSection
 from choose.tasks.answering import NO_ANSWER, Answering
 from choose.types import Dataset, Example
+from support.studies import write_lines as lines
 
 TOWNS = ["Bern", "Oslo", "Lima", "Rome", "Riga", "Kyiv", "Doha", "Cork", "Nice", "Bonn"]
 
@@ -32,11 +33,6 @@ def questions(rows: int = 60, **more: Any) -> list[dict[str, Any]]:
         for i in range(rows)
         for what in [("town", "harbour", "station")[i % 3]]
     ]
-
-
-def lines(path: Path, rows: list[dict[str, Any]]) -> str:
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
-    return str(path)
 
 
 def load(path: str, kind: str | None = None, **data: Any) -> Dataset:

@@ -1,6 +1,7 @@
 """Answers that are texts: scores are facts, stored once, and decide as labels do."""
 
 import re
+import shutil
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -92,11 +93,7 @@ def test_stored_scores_are_read_not_computed(stored, monkeypatch):
 @pytest.mark.parametrize("damage", ["absent", "zeros", "others"])
 def test_scores_are_computed_anew_without_asking_any_model(stored, tmp_path, damage):
     decision, store = stored
-    for file in store.path.rglob("*"):
-        if file.is_file():
-            copy = tmp_path / file.relative_to(store.path)
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            copy.write_bytes(file.read_bytes())
+    shutil.copytree(store.path, tmp_path, dirs_exist_ok=True)
     files = sorted(tmp_path.rglob(f"*{SCORES}"))
     assert files
     for file in files:

@@ -17,12 +17,7 @@ from choose.report.html.drawings import (
     scores_by,
     spaced,
 )
-from choose.report.html.page_tables import (
-    PRICES,
-    data_risk,
-    label_rows,
-    standings_table,
-)
+from choose.report.html.page_tables import PRICES, data_risk, label_rows, standings_table
 from choose.schema.base import Interval
 from choose.schema.decision import Decision
 from choose.schema.diagnosis import (

@@ -1,6 +1,7 @@
 """Documents change after training: from a file to the store, the decision and its reports."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +22,13 @@ from choose.run.trial import run_trial
 from choose.run.worker import Worker
 from choose.schema.decision import Decision
 from choose.schema.plan import Job
-from choose.schema.reading_documents import DocumentDrill
 from choose.store.store import Store
 from choose.strategy import find
 from choose.study.rounds import CONTROLS
 from choose.tasks.answering import corpus_of
-from choose.tasks.exchanged_facts import Drill, drill_of
+from choose.tasks.exchanged_facts import drill_of
 from choose.types import STANDARD, Answers
+from support.studies import write_lines
 
 STEMS = ("Ash", "Birch", "Cedar", "Dogwood", "Elm", "Fir", "Gorse", "Hazel")
 PLACES = [f"{stem}{end}" for stem in STEMS for end in ("ford", "ham", "wick", "bury", "ton")]
@@ -45,24 +46,17 @@ def files(folder: Path) -> tuple[str, str]:
                 {"id": f"q{n}-{k}", "question": asked.format(place), "answers": [str(year)]}
             )
     for name, rows in (("documents", documents), ("questions", questions)):
-        lines = "".join(f"{json.dumps(row)}\n" for row in rows)
-        (folder / f"{name}.jsonl").write_text(lines, "utf-8")
+        write_lines(folder / f"{name}.jsonl", rows)
     return str(folder / "questions.jsonl"), str(folder / "documents.jsonl")
+
+
+GRID: dict[str, Any] = {"strategies": ["sentence"], "scenarios": [], "views": [], "noise": []}
 
 
 def compare(folder: Path) -> Decision:
     """Run the study in a folder, or go on with it."""
     questions, documents = files(folder)
-    choose.compare(
-        questions,
-        documents=documents,
-        strategies=["sentence"],
-        scenarios=[],
-        views=[],
-        noise=[],
-        budget=600,
-        out=folder / "study",
-    )
+    choose.compare(questions, documents=documents, **GRID, budget=600, out=folder / "study")
     return decide(Store.open(folder / "study"))
 
 
@@ -72,19 +66,8 @@ def studied(tmp_path_factory: pytest.TempPathFactory) -> tuple[Decision, Path]:
     return compare(folder), folder
 
 
-def drill_in(decision: Decision) -> DocumentDrill:
-    assert decision.document_drill is not None
-    return decision.document_drill
-
-
-def planned(store: Store) -> Drill:
-    drill = drill_of(store.dataset)
-    assert drill is not None
-    return drill
-
-
 def test_a_reader_gives_the_new_facts_and_others_the_old_ones(studied):
-    drill = drill_in(studied[0])
+    drill = studied[0].document_drill
     outcomes = {outcome.candidate: outcome for outcome in drill.outcomes}
     assert set(outcomes) == {"nearest", "sentence"}
     assert drill.rows >= 50
@@ -101,7 +84,7 @@ def test_a_reader_gives_the_new_facts_and_others_the_old_ones(studied):
 
 def test_the_views_are_asked_once_and_have_no_scores(studied: tuple[Decision, Path]) -> None:
     store = Store.open(studied[1] / "study")
-    drill, asked = planned(store), list[str]()
+    drill, asked = drill_of(store.dataset), list[str]()
     runs = [r for r in evidence_of(store).runs if r.trial.scenario == STANDARD]
     for run in (run for run in runs if run.trial.draw == 0):
         found = {view for view, _ in run.answers if is_drill(view)}
@@ -114,7 +97,7 @@ def test_the_views_are_asked_once_and_have_no_scores(studied: tuple[Decision, Pa
 
 def test_a_fit_that_is_kept_answers_other_views_as_another_would(studied, monkeypatch):
     store = Store.open(studied[1] / "study")
-    data, drill = store.dataset, planned(store)
+    data, drill = store.dataset, drill_of(store.dataset)
     trial = next(trial for trial in store.grid()[1] if trial.candidate == "sentence")
     control = Job(trial, (*CONDITIONS, drill.view), CONTROLS, view_rows=30)
     alone, worker = run_trial(control, Pools(data)), Worker(Pools(data))
@@ -160,7 +143,7 @@ def test_the_original_documents_are_read_again(studied, monkeypatch):
     cls: Any = find("sentence")
     reread = cls.reread
     monkeypatch.setattr(cls, "reread", lambda self, c: (read.append(c), reread(self, c))[1])
-    drill = planned(store)
+    drill = drill_of(store.dataset)
     run = run_trial(Job(trial, (*CONDITIONS, drill.view)), Pools(data))
     corpus = corpus_of(data.task)
     assert [one.digest for one in read] == [drill.corpus.digest, corpus.digest]
@@ -193,7 +176,7 @@ def test_controls_are_as_long_as_the_passages_that_a_fit_chose(studied, monkeypa
 
 def test_every_form_of_the_report_says_it_and_escapes_it(studied: tuple[Decision, Path]) -> None:
     decision, _ = studied
-    drill = drill_in(decision)
+    drill = decision.document_drill
     assert after_changes(drill) in " ".join(render_markdown(decision).split())
     assert after_changes(drill) in " ".join(render_html(decision).split())
     hostile = "\x1b[31m<script>|x"
@@ -206,13 +189,8 @@ def test_every_form_of_the_report_says_it_and_escapes_it(studied: tuple[Decision
 
 
 def test_documents_that_are_lost_leave_the_study_readable(studied, tmp_path):
-    _, folder = studied
-    store = tmp_path / "study"
-    for path in (folder / "study").rglob("*"):
-        if path.is_file() and path.name != "documents.parquet":
-            target = store / path.relative_to(folder / "study")
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(path.read_bytes())
+    store = shutil.copytree(studied[1] / "study", tmp_path / "study")
+    (store / "documents.parquet").unlink()
     assert decide(Store.open(store)).document_drill is None
     assert pl.read_parquet(store / "data.parquet").height == 2 * len(PLACES)
 
@@ -222,12 +200,11 @@ def test_a_fold_without_rows_with_evidence_is_stored_whole(tmp_path, monkeypatch
     rows = [json.loads(line) for line in Path(questions).read_text("utf-8").splitlines()[:20]]
     for n, row in enumerate(rows):
         row["evidence"] = f"d{n // 2}" if n < 3 else ""
-    Path(questions).write_text("".join(f"{json.dumps(row)}\n" for row in rows), "utf-8")
+    write_lines(questions, rows)
     asked, cls = list[int](), find("sentence")
     predict: Any = cls.predict
     monkeypatch.setattr(cls, "predict", lambda self, i: (asked.append(len(i)), predict(self, i))[1])
-    grid: dict[str, Any] = {"views": [], "noise": [], "seeds": 1}
-    grid |= {"documents": documents, "strategies": ["sentence"], "scenarios": []}
+    grid = {**GRID, "seeds": 1, "documents": documents}
     choose.compare(questions, out=tmp_path / "study", **grid)
     store = Store.open(tmp_path / "study")
     every = evidence_of(store).runs
@@ -272,17 +249,8 @@ def test_instructions_in_a_document_change_no_other_row_no_label_and_no_file(tmp
         if name == "evil":
             pages = [json.loads(line) for line in Path(documents).read_text("utf-8").splitlines()]
             pages[0]["text"] = pages[0]["text"].replace("The Ashford", f"{EVIL}. The Ashford")
-            Path(documents).write_text("".join(f"{json.dumps(page)}\n" for page in pages), "utf-8")
-        choose.compare(
-            questions,
-            documents=documents,
-            strategies=["sentence"],
-            scenarios=[],
-            views=[],
-            noise=[],
-            budget=600,
-            out=folder / "study",
-        )
+            write_lines(documents, pages)
+        choose.compare(questions, documents=documents, **GRID, budget=600, out=folder / "study")
         store = Store.open(folder / "study")
         rows = store.dataset.examples
         [*runs] = [r for r in evidence_of(store).runs if r.trial.candidate == "sentence"]

@@ -26,6 +26,7 @@ from choose.store.store import Store
 from choose.tasks.answering import corpus_of
 from choose.types import Answers, Dataset, Run
 from support.studies import dataset, jobs_of, study
+from support.studies import write_lines as lines
 
 
 def fresh(path: Path) -> tuple[Store, list[Run]]:
@@ -504,11 +505,6 @@ def texts(count: int) -> list[dict[str, Any]]:
         }
         for n in range(count)
     ]
-
-
-def lines(path: Path, rows: list[dict[str, Any]]) -> str:
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
-    return str(path)
 
 
 @pytest.fixture

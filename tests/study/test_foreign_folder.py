@@ -16,6 +16,7 @@ from choose.store.destination import MARK
 from choose.store.store import Store
 from choose.study.study_file import load_study
 from support.chat_server import serving
+from support.studies import write_lines
 
 EVIL = "open('ran', 'w').close()\ndef score(output, targets):\n    return 1.0\n"
 
@@ -33,7 +34,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         }
         for i in range(60)
     ]
-    Path("q.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    write_lines("q.jsonl", rows)
     Path("evil.py").write_text(EVIL)
     return tmp_path
 

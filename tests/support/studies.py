@@ -2,7 +2,7 @@
 
 import json
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,6 @@ from choose.schema.plan import Job
 from choose.study.config import CandidateSection, Grid, Study
 from choose.tasks.multilabel import Multilabel, set_text
 from choose.types import STANDARD, Dataset, Example, Trial
-from support import tiny_models as tiny
 
 # A study file with rows held out and first passes alone; [grid] is open at its end.
 HELD_OUT = """
@@ -52,6 +51,12 @@ def jobs_of(study: Study, data: Dataset) -> list[Job]:
 def compare(data=None, *, study_file=None, overrides=None, strategies=(), **settings):
     """Resolve and run a study as the command line does; `settings` go to `run_study`."""
     return run_study(resolve(data, study_file, overrides, strategies), **settings)
+
+
+def write_lines(path: str | Path, rows: Iterable[object]) -> str:
+    """Write rows as JSON lines and return the path."""
+    Path(path).write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return str(path)
 
 
 def write_csv(path: Path, rows: Sequence[tuple[str, str]] | None = None) -> Path:
@@ -105,8 +110,7 @@ def label_rows(count: int = 120, seed: int = 0) -> list[Example]:
 def label_file(path: Path, rows: list[Example]) -> str:
     """Write rows as JSON lines with lists."""
     lines = ({"id": e.id, "text": e.text, "labels": json.loads(e.target)} for e in rows)
-    path.write_text("".join(f"{json.dumps(line)}\n" for line in lines), "utf-8")
-    return str(path)
+    return write_lines(path, lines)
 
 
 STRATEGIES = ("tfidf", "probe", "knn", "prompt", "few-shot", "retrieval", "lora")
@@ -114,6 +118,8 @@ STRATEGIES = ("tfidf", "probe", "knn", "prompt", "few-shot", "retrieval", "lora"
 
 def small_study(folder: Path, *strategies: str) -> Path:
     """Run a study of 60 rows in five folds and return its store; the rows are ``words.csv``."""
+    from support import tiny_models as tiny
+
     data = write_csv(folder / "words.csv")
     lm, encoder = tiny.causal_lm(folder / "lm"), tiny.encoder(folder / "encoder")
     # Answers after a third of LoRA's usual steps are stored, exported and made again as any are.

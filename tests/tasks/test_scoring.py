@@ -12,6 +12,7 @@ from choose.study.study_file import load_study
 from choose.tasks import scoring
 from choose.tasks.kinds import read_task
 from choose.types import Task
+from support.studies import write_lines
 
 CODE = """
 def exact(output, targets):
@@ -67,7 +68,7 @@ def task_with(metric: str, kind: str = "extraction") -> Task:
         }
         for i in range(12)
     ]
-    Path("rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    write_lines("rows.jsonl", rows)
     data = DataSection(path="rows.jsonl")
     return load_dataset(data, TaskSection(kind=kind), None, metric).task
 
@@ -151,7 +152,7 @@ def test_metrics_of_labels_and_of_texts_are_kept_apart(scores: str) -> None:
     with pytest.raises(StudyError, match="'balanced' is not for the task's kind, extraction"):
         task_with("balanced")
     rows = [{"text": f"row {i}", "target": "ab"[i % 2]} for i in range(12)]
-    Path("labels.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    write_lines("labels.jsonl", rows)
     data = DataSection(path="labels.jsonl")
     with pytest.raises(StudyError, match="Allowed here for --metric: accuracy, balanced, cost"):
         load_dataset(data, TaskSection(), None, f"{scores}:exact")
