@@ -93,7 +93,7 @@ def test_stored_scores_are_read_not_computed(stored, monkeypatch):
 @pytest.mark.parametrize("damage", ["absent", "zeros", "others"])
 def test_scores_are_computed_anew_without_asking_any_model(stored, tmp_path, damage):
     decision, store = stored
-    shutil.copytree(store.path, tmp_path, dirs_exist_ok=True)
+    shutil.copytree(store.path, tmp_path, copy_function=shutil.copyfile, dirs_exist_ok=True)
     files = sorted(tmp_path.rglob(f"*{SCORES}"))
     assert files
     for file in files:
