@@ -346,7 +346,7 @@ def test_answers_stand_beside_candidates_that_run(tmp_path: Path) -> None:
 def test_columns_that_hold_labels_alone_are_noticed(tmp_path: Path) -> None:
     table = rows(80, gpt=0.9, mine=0.7)
     checked = choose.check(table.drop("id"))
-    [said] = [one for one in checked.findings if "Columns with labels alone" in one]
+    [said] = [one for one in checked.notes if "Columns with labels alone" in one]
     assert "'gpt', 'mine'" in said
     assert "choose score" in said
 
