@@ -18,7 +18,7 @@ from choose.judge.evidence import CandidateInfo, Evidence, Items
 from choose.judge.goal import USUAL_MARGIN, Measure, Rule
 from choose.judge.scores.score_tables import study_scores
 from choose.judge.verdict import judge
-from choose.schema.reading_documents import SURELY, Gap, LossSplit
+from choose.schema.diagnosis import SURELY, Gap, LossSplit
 from choose.tasks.answering import Answering
 from choose.types import STANDARD, Answers, Floats, Run, Trial
 from reliability import word_for

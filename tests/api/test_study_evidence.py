@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from choose.api import stored_decision
+from choose.api import study_evidence
 from choose.api.study_evidence import evidence_of, merge_numbers, method_of, notes_of, settings
 from choose.errors import StudyError
 from choose.formatting import DASH
@@ -196,8 +196,8 @@ def test_a_decision_of_another_user_is_judged_again(choose, store, monkeypatch):
     """Nothing but the key in the cache tells that it was made elsewhere."""
     stored = Store(store)
     with monkeypatch.context() as elsewhere:
-        elsewhere.setattr(stored_decision, "_own_key", lambda: "of another user")
-        stored.decide(stored_decision.state_of(stored), poisoned(store))
+        elsewhere.setattr(study_evidence, "_own_key", lambda: "of another user")
+        stored.decide(study_evidence.state_of(stored), poisoned(store))
         assert "evil" in choose("report", store)[1]
     assert "evil" not in choose("report", store)[1]
 

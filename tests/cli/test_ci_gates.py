@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from choose.cli.ci_gates import check_share, check_words, expect, not_under
+from choose.cli.ci_gates import check_words, expect, least_share, not_under
 from choose.conformance import pool
 from choose.errors import StudyError
 from choose.report.markdown import render_markdown
@@ -64,7 +64,7 @@ def test_the_estimate_of_the_candidate_to_use_is_what_may_not_be_under() -> None
 @pytest.mark.parametrize("least", [-0.1, 1.1, 85, float("nan")])
 def test_an_accuracy_is_a_share(least: float) -> None:
     with pytest.raises(StudyError, match="share"):
-        check_share(least)
+        least_share(str(least))
 
 
 def test_what_can_never_be_met_is_refused() -> None:

@@ -17,8 +17,8 @@ from choose.judge.stats.intervals import Estimate
 from choose.judge.stats.paired import Difference, paired_difference
 from choose.judge.stats.two_way import BehrensFisher
 from choose.judge.verdict import judge
-from choose.schema.costs import Cost, TokenPrices, dollars
 from choose.schema.decision import Decision
+from choose.schema.scorecard import Cost, TokenPrices, dollars
 from choose.types import Answers
 from support.simulated_studies import field, lora, majority, probe, rule, study, world
 

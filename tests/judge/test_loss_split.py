@@ -18,7 +18,7 @@ from choose.judge.verdict import judge
 from choose.report.decision_text import coverage_line
 from choose.report.text_answers import loss_steps, reading_notes
 from choose.schema.base import ABOUT, Interval, Record
-from choose.schema.reading_documents import LossSplit
+from choose.schema.diagnosis import LossSplit
 from choose.tasks.answering import Answering
 from choose.tasks.scoring import UserMetric
 from choose.types import Answers, Floats, Run

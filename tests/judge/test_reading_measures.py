@@ -16,7 +16,7 @@ from choose.judge.measures.reading_measures import retrieval_quality
 from choose.judge.scores.score_tables import study_scores
 from choose.judge.stats.intervals import AGRESTI_COULL, two_way_interval
 from choose.report.words import after_changes
-from choose.schema.reading_documents import DocumentDrill, DrillOutcome
+from choose.schema.diagnosis import DocumentDrill, DrillOutcome
 from choose.tasks.answering import Answering
 from choose.tasks.scoring import scores_of
 from choose.types import Answers, Example, Run

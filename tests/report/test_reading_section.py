@@ -18,7 +18,7 @@ from choose.report.text_answers import (
 )
 from choose.schema.base import Interval
 from choose.schema.decision import Decision
-from choose.schema.reading_documents import LossSplit
+from choose.schema.diagnosis import LossSplit
 from support import decisions
 from support.html import page_of
 

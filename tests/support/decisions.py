@@ -1,7 +1,6 @@
 """Decisions written by hand: one of each kind, and one full of hostile text."""
 
 from choose.schema.base import Interval
-from choose.schema.costs import Cost, Payback
 from choose.schema.decision import (
     Caveat,
     DatasetRecord,
@@ -13,13 +12,15 @@ from choose.schema.decision import (
     Remark,
     Verdict,
 )
+from choose.schema.diagnosis import Gap, LossSplit, Retrieved
 from choose.schema.plan import LeftOut
-from choose.schema.reading_documents import Gap, LossSplit, Retrieved
 from choose.schema.scorecard import (
+    Cost,
     CurvePoint,
     LabelRecord,
     Noise,
     NoiseKindPoint,
+    Payback,
     Scorecard,
     Service,
     Stability,

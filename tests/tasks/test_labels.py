@@ -16,9 +16,15 @@ from choose.errors import DataError, StudyError
 from choose.files import digest
 from choose.schema.study_sections import DataSection, TaskSection
 from choose.tasks.kinds import read_task
-from choose.tasks.label_sets import likely_joined, separator_of
 from choose.tasks.labels import check_targets, readable, task_from
-from choose.tasks.multilabel import Multilabel, example_f1, read_set, set_text
+from choose.tasks.multilabel import (
+    Multilabel,
+    example_f1,
+    likely_joined,
+    read_set,
+    separator_of,
+    set_text,
+)
 from choose.types import Dataset, Example
 from support.studies import LABELS, TASK, label_file, label_rows
 

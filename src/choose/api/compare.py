@@ -21,7 +21,7 @@ from choose.answers.given import (
     remarks,
 )
 from choose.api.plan import Divided, TrialPlan, divided, plan_trials
-from choose.api.stored_decision import own_decision, state_of
+from choose.api.study_evidence import own_decision, state_of
 from choose.errors import StudyError
 from choose.models.endpoints.command_session import connect_endpoints, current_session
 from choose.models.hardware.compute_settings import check_compute

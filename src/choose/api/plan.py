@@ -95,7 +95,7 @@ def audit_of_study(dataset: Dataset, home: Path | None = None) -> tuple[str, Aud
     It is `home` or else the newest one; how it divides the rows does not matter. Studies without an
     audit, or without a decision by this version for this user, are passed over.
     """
-    from choose.api.stored_decision import own_decision
+    from choose.api.study_evidence import own_decision
     from choose.store.store import Store
     from choose.study.study_folder import stored_studies
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
 import shlex
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import fields, replace
+from importlib.metadata import version
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
@@ -16,7 +19,8 @@ import tomli_w
 from choose.answers.columns import family_of, with_files
 from choose.api.arguments import as_call
 from choose.data.personal_data import hints_by_row
-from choose.errors import ChooseError
+from choose.errors import ChooseError, StoreError
+from choose.files import read_text, write_atomic
 from choose.formatting import MINUS
 from choose.judge.evidence import (
     GIVEN,
@@ -28,10 +32,11 @@ from choose.judge.evidence import (
 )
 from choose.judge.goal import Measure, Rule
 from choose.models.endpoints.settings import Endpoint
+from choose.models.environment_settings import cache_dir
 from choose.models.weights.spec import endpoint_name
 from choose.schema.base import ABOUT
-from choose.schema.costs import TokenPrices
-from choose.schema.decision import Look, Method, Note, PromptText, Verdict
+from choose.schema.decision import Decision, Look, Method, Note, PromptText, Verdict
+from choose.schema.scorecard import TokenPrices
 from choose.schema.study_sections import FILES
 from choose.store.store import Store
 from choose.strategy import Prompts, build, find
@@ -308,3 +313,45 @@ def _prompts(store: Store) -> Iterator[PromptText]:
                     yield PromptText(candidate=name, setting=setting, text=text)
         except (ChooseError, KeyError):
             continue
+
+
+# Raise when a record derives more from the same evidence, so that older records are rewritten.
+RECORD = 17
+
+
+def state_of(store: Store) -> str:
+    """Identify what a decision depends on, and who made it.
+
+    A key of this user is part of it: a decision that came with a folder is judged again, so that
+    none of its sentences and commands is shown.
+    """
+    from choose.judge.goal import RULE
+
+    state = f"{_own_key()} {version('choose-llm')} {RULE} {RECORD} {store.state()}"
+    if not store.dataset.task.labels:  # the rule by which answers are scored may have changed
+        state += f" {store.dataset.task.scoring}"
+    return state
+
+
+def _own_key() -> str:
+    """Return a secret of this user, kept in the cache; a new one where that cannot be written."""
+    file = cache_dir() / "decisions.key"
+    with suppress(OSError, ValueError):
+        return read_text(file)
+    key = secrets.token_hex()
+
+    def write(path: Path) -> None:
+        path.touch(mode=0o600)
+        path.write_text(key, encoding="utf-8")
+
+    with suppress(StoreError):
+        write_atomic(file, write)
+    return key
+
+
+def own_decision(store: Store) -> Decision | None:
+    """Return the decision of a study as it is now, if this user's choose wrote it."""
+    text = store.decided(state_of(store))
+    with suppress(ValueError):  # written by another build of choose: judged again
+        return None if text is None else Decision.model_validate_json(text)
+    return None

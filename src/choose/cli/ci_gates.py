@@ -80,11 +80,6 @@ class Gates:
     fail_under: float | None = None
     min_chance: float | None = None
 
-    def __post_init__(self) -> None:
-        """Refuse a least score that is no share."""
-        if self.fail_under is not None:
-            check_share(self.fail_under)
-
     def check(self, candidates: Sequence[str]) -> None:
         """Refuse expectations that can never be met, before anything runs."""
         if self.expect:
@@ -124,16 +119,6 @@ def check_words(wanted: Iterable[str], candidates: Sequence[str]) -> None:
                 f"of this study.{did_you_mean(word, known)} Verdicts: {', '.join(get_args(Kind))}. "
                 f"Families: {', '.join(FAMILIES)}. Candidates: {', '.join(candidates)}."
             )
-
-
-def check_share(least: float | None) -> None:
-    """Refuse a least score that is no share.
-
-    Raises:
-        StudyError: saying how to write it.
-    """
-    if least is not None:
-        least_share(f"{least:g}")
 
 
 def expect(decision: Decision, wanted: str) -> Expectation:

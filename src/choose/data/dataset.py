@@ -41,8 +41,7 @@ from choose.schema.scorecard import LABEL_METRICS
 from choose.schema.study_sections import DataSection, TaskSection
 from choose.tasks.answering import Answering, no_questions, with_corpus
 from choose.tasks.kinds import KINDS, USUAL, check_kind, with_metric
-from choose.tasks.label_sets import likely_joined, separator_of
-from choose.tasks.multilabel import Multilabel
+from choose.tasks.multilabel import Multilabel, likely_joined, separator_of
 from choose.tasks.ranking import Ranking
 from choose.types import Dataset, Example
 

@@ -18,7 +18,7 @@ from choose.data.readers.json_and_parquet import with_paths
 from choose.errors import DataError, quoted, rows_named
 from choose.schema.study_sections import DataSection
 from choose.tasks.kinds import KINDS, Kind, guess_kind
-from choose.tasks.label_sets import set_cells
+from choose.tasks.multilabel import set_cells
 from choose.tasks.target_cells import (
     PASSAGES,
 )

@@ -11,7 +11,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from choose.corpus import Span
 from choose.formatting import normalised
-from choose.schema.costs import TokenPrices
+from choose.schema.scorecard import TokenPrices
 from choose.types import Dataset, Family, Item, Run, Task
 
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from choose.judge.stats.metrics import Codes
-from choose.schema.costs import MONTHS
+from choose.schema.scorecard import MONTHS
 from choose.types import Floats
 
 # What an error costs that the study gives no cost of.

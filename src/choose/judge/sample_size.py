@@ -10,7 +10,6 @@ from scipy.special import ndtri
 
 from choose.judge.stats.paired import rows_needed, smallest_detectable_gain
 from choose.judge.stats.two_way import independent_rows
-from choose.schema.costs import MONTHS, dollars
 from choose.schema.plan import (
     DISCORDANCES,
     TRAINING_SHARE,
@@ -23,6 +22,7 @@ from choose.schema.plan import (
     Three,
     Wishes,
 )
+from choose.schema.scorecard import MONTHS, dollars
 
 GAINS = (0.01, 0.02, 0.03, 0.05, 0.10)
 POWER = 0.8

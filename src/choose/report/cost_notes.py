@@ -18,9 +18,8 @@ from choose.formatting import (
 from choose.report.candidate_order import ranked
 from choose.report.decision_text import chosen, quantity
 from choose.report.words import payback
-from choose.schema.costs import Breakeven, Requests
 from choose.schema.decision import Decision
-from choose.schema.scorecard import RANKING_METRICS, Scorecard, Service
+from choose.schema.scorecard import RANKING_METRICS, Breakeven, Requests, Scorecard, Service
 
 
 def has_totals(decision: Decision) -> bool:

@@ -50,9 +50,8 @@ from choose.report.text_answers import (
 )
 from choose.schema.base import Expectation
 from choose.schema.check import Check
-from choose.schema.costs import Cost
 from choose.schema.decision import Decision
-from choose.schema.scorecard import Scorecard
+from choose.schema.scorecard import Cost, Scorecard
 from choose.schema.study_changes import Versus
 
 STATUS = {"good": "good", "look": "**look**", "unknown": "not measured"}

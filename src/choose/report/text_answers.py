@@ -27,7 +27,7 @@ from choose.report.decision_text import chosen, score_head, words_in
 from choose.report.words import after_changes
 from choose.schema.base import Interval, above_0
 from choose.schema.decision import Decision
-from choose.schema.reading_documents import (
+from choose.schema.diagnosis import (
     DocumentDrill,
     GapName,
     LossSplit,

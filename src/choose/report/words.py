@@ -43,10 +43,12 @@ from choose.schema.decision import (
     Remark,
     RemarkCode,
 )
-from choose.schema.diagnosis import Audit, Cascade, ErrorOverlap
-from choose.schema.reading_documents import (
+from choose.schema.diagnosis import (
     SURELY,
+    Audit,
+    Cascade,
     DocumentDrill,
+    ErrorOverlap,
     Gap,
     GapName,
     LossSplit,

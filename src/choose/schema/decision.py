@@ -8,14 +8,23 @@ from typing import Any, Literal
 from pydantic import ConfigDict, Field
 
 from choose.schema.base import Interval, Record
-from choose.schema.costs import Breakeven, Payback
-from choose.schema.diagnosis import Audit, Confusion, Disagreement, ErrorOverlap
-from choose.schema.plan import LeftOut
-from choose.schema.reading_documents import (
+from choose.schema.diagnosis import (
+    Audit,
+    Confusion,
+    Disagreement,
     DocumentDrill,
+    ErrorOverlap,
     LossSplit,
 )
-from choose.schema.scorecard import ComparedRow, CurveForecast, Scorecard, SuspectValues
+from choose.schema.plan import LeftOut
+from choose.schema.scorecard import (
+    Breakeven,
+    ComparedRow,
+    CurveForecast,
+    Payback,
+    Scorecard,
+    SuspectValues,
+)
 from choose.schema.standings import FamilyResult, RareLabel, Standing, Step
 from choose.types import Kind
 

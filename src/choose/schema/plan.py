@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from choose.schema.base import Record
-from choose.schema.costs import TokenPrices
+from choose.schema.scorecard import TokenPrices
 from choose.types import Candidate, Dataset, Trial
 
 # Shares of rows that exactly one of two candidates gets right: alike, usual, very unlike ones.

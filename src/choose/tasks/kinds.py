@@ -16,10 +16,9 @@ from choose.tasks.answering import OWN as OF_AN_ANSWER
 from choose.tasks.extraction import OWN as OF_A_RECORD
 from choose.tasks.extraction import parse, read_extraction
 from choose.tasks.graded_task import GradedTask
-from choose.tasks.label_sets import check_sets, multilabel_from, set_cells, sets_in
 from choose.tasks.labels import check_targets, classification_from, label_cells, read_classification
 from choose.tasks.multilabel import OWN as OF_A_SET
-from choose.tasks.multilabel import read_multilabel
+from choose.tasks.multilabel import check_sets, multilabel_from, read_multilabel, set_cells, sets_in
 from choose.tasks.ranking import OWN as OF_A_RANKING
 from choose.tasks.ranking import (
     Ranking,

@@ -12,9 +12,11 @@ from typing import Any, Literal
 from choose.errors import DataError, StudyError, did_you_mean, quoted, rows_named
 from choose.files import digest
 from choose.schema.study_sections import TaskSection
-from choose.tasks.multilabel import SEPARATORS
 from choose.tasks.values import scalar_text, type_name
 from choose.types import Example, Task
+
+# What may part several labels in a cell.
+SEPARATORS = (";", "|", ",")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,17 +8,212 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain
 from typing import Any, ClassVar, Literal
 
-from choose.errors import quoted
-from choose.tasks.graded_task import GradedTask, common_settings
-from choose.types import Status
+from choose.errors import DataError, quoted, rows_named
+from choose.schema.study_sections import TaskSection
+from choose.tasks.graded_task import GradedTask, check_differ, common_settings
+from choose.tasks.labels import SEPARATORS, check_numbers, label_order, named_labels
+from choose.tasks.values import scalar_text, type_name
+from choose.types import Example, Status
 
-# What may part several labels in a cell.
-SEPARATORS = (";", "|", ",")
+# Cells hold several labels only if so large a share of them is split by a separator, into parts
+# of so many words at most, on average.
+SEVERAL, WORDS = 0.05, 4.0
+
+# A list as Python prints it; JSON has double quotes.
+_PRINTED = re.compile(r"\[\s*(?:'[^'\\]*'\s*,\s*)*'[^'\\]*'\s*,?\s*\]")
+
+_EXPECTED = (
+    "Take out stray separators, name each label once and write [] where a row has no label; or "
+    'write each set as a list such as ["a", "b"]'
+)
+
+
+def separator_of(values: Sequence[Any], stated: bool = False) -> str | None:
+    """Return what parts several labels in the cells of a column, or None.
+
+    Cells that make a classification as they are need no separator: some cell must hold labels
+    that other cells hold alone, or most cells must differ. Parts must be short, and repeat. Where
+    the kind is `stated`, what most of the other cells hold parts them.
+    """
+    cells = [value.strip() for value in values if isinstance(value, str) and value.strip()]
+    empty = {cell for cell in set(cells) if cell.startswith("[") and _listed(cell) == []}
+    if any(cell.startswith("[") and cell not in empty for cell in cells):
+        return None
+    for separator in SEPARATORS:
+        if _parts_sets(separator, cells, empty):
+            return separator
+    held = Counter({one: sum(one in cell for cell in cells) for one in SEPARATORS})
+    separator, count = held.most_common(1)[0]
+    return separator if stated and count else None
+
+
+def likely_joined(values: Sequence[Any]) -> tuple[str, str] | None:
+    """Return what may part several labels in cells that were read as one, and such a cell.
+
+    Every cell with it holds a label that other cells hold alone.
+    """
+    cells = [value.strip() for value in values if isinstance(value, str) and value.strip()]
+    for separator in SEPARATORS[:2]:  # a comma also occurs in the names of labels
+        several = [cell for cell in cells if separator in cell]
+        alone = set(cells) - set(several)
+        if len(several) > SEVERAL * len(cells) and all(
+            any(part.strip() in alone for part in cell.split(separator)) for cell in set(several)
+        ):
+            return separator, min(several)
+    return None
+
+
+def _parts_sets(separator: str, cells: Sequence[str], empty: Collection[str]) -> bool:
+    """Return whether cells hold several labels with this between them; `empty` ones hold none."""
+    distinct = set(cells)
+    parts = [[p.strip() for p in cell.split(separator)] for cell in cells if cell not in empty]
+    several = [row for row in parts if len(row) > 1]
+    known = Counter(part for row in parts for part in row if part)
+    words = sum(count * len(part.split()) for part, count in known.items())
+    joined = any(all(part in distinct for part in row) for row in several)
+    return (
+        len(several) > SEVERAL * len(cells)
+        and 2 * len(known) <= known.total()
+        and len(known) < len(distinct)
+        and words <= WORDS * known.total()
+        and (joined or 2 * len(distinct) > len(cells))
+    )
+
+
+def sets_in(values: Sequence[Any]) -> str | None:
+    """Return why the cells of a column are sets of labels; None if they are not."""
+    if _are_lists(values):
+        return "the targets are lists of labels"
+    separator = separator_of(values)
+    return separator and f"cells hold several labels, separated by {separator!r}"
+
+
+def _are_lists(values: Sequence[Any]) -> bool:
+    """Return whether most cells are lists of short texts that repeat, or hold such a list."""
+    lists = [found for value in values if (found := _listed(value)) is not None]
+    if not lists or 2 * len(lists) < len(values):
+        return False
+    parts = [text for text in map(scalar_text, chain(*lists)) if text is not None]
+    words = sum(len(text.split()) for text in parts)
+    return bool(parts) and 2 * len(set(parts)) <= len(parts) and words <= WORDS * len(parts)
+
+
+def _listed(value: Any) -> list[Any] | None:
+    """Return the list of scalars that a cell is, or holds as JSON or as Python prints it."""
+    if isinstance(value, str) and value.lstrip().startswith("["):
+        text = value.strip()
+        # Labels without quotes, escapes or apostrophes: each quote is a list's.
+        text = text.replace("'", '"') if _PRINTED.fullmatch(text) and '"' not in text else text
+        try:
+            value = json.loads(text)
+        except (ValueError, RecursionError):
+            return None
+    plain = isinstance(value, list) and not any(isinstance(x, list | dict | bytes) for x in value)
+    return value if plain else None
+
+
+def set_cells(
+    values: Sequence[Any], rows: Sequence[int], column: str, separator: str | None = None
+) -> list[tuple[str, ...]]:
+    """Return the set of labels of each cell as a text; none of an empty cell.
+
+    A cell is a list, JSON of one, or a text with one label or, with a `separator`, several.
+
+    Raises:
+        DataError: naming the row and the column of a cell that holds something else, a blank label
+            or one label twice.
+    """
+    found: list[tuple[str, ...]] = []
+    wrong: dict[int, str] = {}
+    for row, value in zip(rows, values, strict=True):
+        blank = value is None or (isinstance(value, str) and not value.strip())
+        try:
+            found.append(() if blank else (set_text(_labels(value, separator)),))
+        except ValueError as error:
+            wrong[row] = str(error)
+    if wrong:
+        first, why = next(iter(wrong.items()))
+        more = f" The same may be wrong in {rows_named(list(wrong)[1:])}." * (len(wrong) > 1)
+        raise DataError(f"Row {first}, column {column!r}: {why}.{more} {_EXPECTED}.")
+    return found
+
+
+def _labels(value: Any, separator: str | None) -> list[str]:
+    """Return the labels of one cell.
+
+    Raises:
+        ValueError: saying what is wrong with it.
+    """
+    given = _listed(value)
+    split_up = given is None and isinstance(value, str) and separator is not None
+    if given is None:
+        if isinstance(value, list | dict | bytes):
+            raise ValueError(f"{quoted(str(value))} is no set of labels")
+        if isinstance(value, str) and value.lstrip().startswith("["):
+            raise ValueError(f"{quoted(value)} begins like a list but is no JSON list of labels")
+        given = value.split(separator) if split_up else [value]
+    labels = [(scalar_text(one) or "").strip() for one in given]
+    if not all(labels):
+        beside = f", beside a stray {separator!r}" if split_up else ""
+        raise ValueError(f"{quoted(str(value))} holds a blank label{beside}")
+    if twice := [label for label, count in Counter(labels).items() if count > 1]:
+        raise ValueError(f"{quoted(str(value))} names the label {quoted(twice[0])} twice")
+    if kinds := {type_name(one) for one in given if not isinstance(one, str | int | float)}:
+        raise ValueError(f"{quoted(str(value))} holds {min(kinds)}")
+    return labels
+
+
+def check_sets(pool: Sequence[Example], test: Sequence[Example] | None) -> None:
+    """Refuse rows that make no multi-label task, and a test file with other labels.
+
+    Raises:
+        DataError: naming what is needed.
+    """
+    known, tested = (
+        {label for e in rows for label in read_set(e.target)} for rows in (pool, test or ())
+    )
+    check_numbers(known | tested)
+    check_differ(pool, "rows have the same set of labels", "distinguish")
+    labels = sum(len(read_set(e.target)) for e in pool)
+    if 2 * len(known) > labels:
+        raise DataError(
+            f"There are {len(known):,} different labels in {len(pool):,} rows, which name "
+            f"{labels:,} in all: they look like free text. There must be at least two rows a label "
+            "on average. Name the right column with --label-column, or the right separator with "
+            "--set separator=SIGN."
+        )
+    if test is not None and not known & tested:
+        raise DataError(
+            "No label of the test file occurs in the pool. Write the labels of both files in one "
+            f"way, such as {quoted(min(known))}."
+        )
+
+
+def multilabel_from(
+    pool: Sequence[Example], test: Sequence[Example], section: TaskSection
+) -> Multilabel:
+    """Return the task of the labels of all rows.
+
+    Raises:
+        StudyError: if a name or description is for an unknown label, or two labels get the same
+            name.
+    """
+    found = {label for e in (*pool, *test) for label in read_set(e.target)}
+    choices = tuple(sorted(found, key=label_order))
+    return Multilabel(
+        choices=choices,
+        choice_names=named_labels(choices, section.names, section.descriptions),
+        descriptions=dict(section.descriptions),
+        instruction=section.instruction,
+    )
+
 
 # The scores of every answer.
 OWN = ("example-f1", "exact-set")

@@ -12,7 +12,7 @@ from choose.judge.measures.cost_sheet import AnswerCost, label_usd
 from choose.judge.stats.intervals import Estimate
 from choose.judge.stats.paired import Difference
 from choose.schema.base import Interval
-from choose.schema.costs import MONTHS, Breakeven, Payback, Requests
+from choose.schema.scorecard import MONTHS, Breakeven, Payback, Requests
 
 YEAR = "answers of a year"
 

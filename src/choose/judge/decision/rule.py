@@ -21,9 +21,8 @@ from choose.judge.decision.chance import Chances, word_of
 from choose.judge.decision.contenders import Contenders
 from choose.judge.stats.paired import Difference, smallest_detectable_gain
 from choose.schema.base import Interval
-from choose.schema.diagnosis import Audit, ErrorOverlap
+from choose.schema.diagnosis import Audit, DocumentDrill, ErrorOverlap, LossSplit
 from choose.schema.plan import LeftOut
-from choose.schema.reading_documents import DocumentDrill, LossSplit
 from choose.types import Family
 
 # A family with less chance than this keeps no question open.

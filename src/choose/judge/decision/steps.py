@@ -45,8 +45,8 @@ from choose.judge.scores.score_tables import MISSING
 from choose.judge.stats.metrics import UNUSABLE
 from choose.schema.base import Interval
 from choose.schema.decision import Gate
+from choose.schema.diagnosis import best_first
 from choose.schema.plan import Reason
-from choose.schema.reading_documents import best_first
 from choose.schema.scorecard import CurveForecast, Needed
 from choose.schema.standings import Step, StepKind
 from choose.types import Kind

@@ -18,7 +18,7 @@ from choose.judge.decision.more_labels import (
 from choose.judge.decision.rule import Case
 from choose.judge.measures.curve_forecast import likely
 from choose.judge.stats.intervals import wilson
-from choose.schema.reading_documents import SURELY
+from choose.schema.diagnosis import SURELY
 from choose.types import Kind
 
 # So little is expected to be lost that no labels are worth it.

@@ -31,7 +31,7 @@ from choose.judge.stats.intervals import AGRESTI_COULL, skewed_interval, two_way
 from choose.judge.stats.paired import Difference
 from choose.judge.stats.two_way import Mask, answered, row_means, whole_rows
 from choose.schema.base import Interval
-from choose.schema.reading_documents import Gap, GapName, LossSplit, Retrieved
+from choose.schema.diagnosis import Gap, GapName, LossSplit, Retrieved
 from choose.types import Floats
 
 # Resamples of the documents that tell how surely the largest gap is the largest.

@@ -44,8 +44,8 @@ from choose.judge.stats.metrics import (
 )
 from choose.judge.stats.two_way import two_way, variance_components
 from choose.schema.base import Interval
-from choose.schema.costs import Cost
 from choose.schema.scorecard import (
+    Cost,
     LabelRecord,
     Scorecard,
     Service,

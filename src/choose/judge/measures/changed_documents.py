@@ -17,7 +17,7 @@ from choose.judge.scores.score_tables import CLEAN, CandidateScores, StudyScores
 from choose.judge.stats.intervals import AGRESTI_COULL, two_way_interval
 from choose.judge.stats.paired import imaginary
 from choose.schema.base import Interval
-from choose.schema.reading_documents import DocumentDrill, DrillOutcome
+from choose.schema.diagnosis import DocumentDrill, DrillOutcome
 from choose.types import Floats, Run
 
 # Rows below which nothing is said.

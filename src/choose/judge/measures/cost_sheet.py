@@ -14,7 +14,7 @@ from scipy.special import stdtrit
 from choose.judge.evidence import CandidateInfo
 from choose.judge.goal import Rule
 from choose.judge.scores.score_tables import CLEAN, CandidateScores
-from choose.schema.costs import Cost, TokenPrices, dollars
+from choose.schema.scorecard import Cost, TokenPrices, dollars
 from choose.types import Floats, Run
 
 

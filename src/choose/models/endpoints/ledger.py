@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from choose.errors import MoneySpent
-from choose.schema.costs import TokenPrices, dollars
+from choose.schema.scorecard import TokenPrices, dollars
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from pydantic import Field, field_validator
 
 from choose.errors import ModelError
 from choose.files import digest
-from choose.schema.costs import TokenPrices
+from choose.schema.scorecard import TokenPrices
 from choose.untrusted import Settings
 
 # API keys in what a server sends are replaced by this before anything is kept or shown: the key

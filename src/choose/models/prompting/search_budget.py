@@ -11,7 +11,7 @@ from choose.models.endpoints.command_session import current_session
 from choose.models.prompting.prompts import Prompter
 from choose.models.weights.spec import endpoint_name
 from choose.progress import as_part
-from choose.schema.costs import dollars
+from choose.schema.scorecard import dollars
 from choose.types import Answers, Example, Item
 
 # A search at an endpoint spends at most this share of the dollars that are left when it begins.
