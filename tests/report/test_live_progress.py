@@ -31,6 +31,13 @@ def test_a_round_is_said_in_these_words() -> None:
     )
 
 
+def test_a_round_lists_only_candidates_that_took_part() -> None:
+    """A prompt that had answered 25 rows stood in the line of 602."""
+    said = round_line(standing(), {**SCORES, "lora": 0.6})
+    assert said == "round 3: 2,000 rows to learn from, 200 to answer; lora 63"
+    assert round_line(standing(), SCORES) == round_line(standing())
+
+
 def test_f12_what_is_named_carries_its_chance_and_no_silent_candidate_is_forgotten() -> None:
     chances = {"probe": 0.71, "lora": 0.286, "rag": 0.02, "prompt": 0.004}
     found = {"named": "probe", "chances": chances}

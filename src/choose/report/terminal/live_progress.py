@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from time import perf_counter
 from types import TracebackType
 from typing import Self
@@ -41,6 +41,7 @@ class LiveProgress:
         self._start = started or perf_counter()
         self._sent: Sent | None = None
         self._verdict = self._silent = ""
+        self._scores: dict[str, float] = {}
 
     def __enter__(self) -> Self:
         """Start."""
@@ -121,7 +122,8 @@ class LiveProgress:
     def standing(self, standing: Standing) -> None:
         """Say the scores after a round, and the verdict so far."""
         if standing.ended:
-            self._say(round_line(standing))
+            self._say(round_line(standing, self._scores))
+            self._scores = dict(standing.scores)
             self._round = standing.round.number + 1
         silent = ", ".join(map(clean, standing.unanswered))
         if silent and silent != self._silent:
@@ -176,10 +178,14 @@ def chances_line(standing: Standing) -> str:
     return "; ".join([first, *([", ".join(others)] if others else [])])
 
 
-def round_line(standing: Standing) -> str:
-    """Return ``round 3: 1,000 rows to learn from, 100 to answer; probe 62, lora 63``."""
-    one = standing.round
-    order = sorted(standing.scores, key=lambda name: -standing.scores[name])
+def round_line(standing: Standing, before: Mapping[str, float] | None = None) -> str:
+    """Return ``round 3: 1,000 rows to learn from, 100 to answer; probe 62, lora 63``.
+
+    Candidates whose score is that of `before` have answered no more rows, and are left out.
+    """
+    one, known = standing.round, standing.scores
+    new = [name for name in known if known[name] != (before or {}).get(name)] or [*known]
+    order = sorted(new, key=lambda name: -known[name])
     scores = ", ".join(f"{shorten(clean(n), NAME)} {100 * standing.scores[n]:.0f}" for n in order)
     return (
         f"round {one.number}: {plural(one.rows, 'row')} to learn from, {one.ask:,} to answer; "
