@@ -6,7 +6,7 @@ This process alone writes the store. It hands requests to an executor: this proc
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from math import inf
@@ -52,7 +52,7 @@ GROWTH, AMPLE = 4, 0.5
 # Share of the budget that fits of the comparison leave for the rounds after it.
 RESERVE = 0.1
 
-# Share of the time that is left in which the fit of a candidate should end.
+# Share of the time that other candidates leave in which the fit of a candidate should end.
 SLOW_SHARE, FAST_SHARE = 0.7, 0.05
 
 # Trials that are fitted together at most, and attempts at one that a worker does not survive.
@@ -449,8 +449,7 @@ class _Loop:
             self._cannot(jobs, max(needed.fits), left=max(0.0, left - owed), paid=paid)
             return None
         self._numbers += 1
-        others = {other[0].trial.candidate for other in waiting}
-        limits = self._limits(name, {name, *others}, left=left, fits=any(needed.fits))
+        limits = self._limits(name, waiting, left=left, fits=any(needed.fits))
         new = [job.trial.key for job in jobs if not self._had(job)]
         self._aims |= dict.fromkeys(new, limits.fit)
         before = (self.runs.get(job.trial.key) for job in jobs)
@@ -464,18 +463,23 @@ class _Loop:
             answer_seconds=limits.answers,
         )
 
-    def _limits(self, name: str, waiting: Collection[str], *, left: float, fits: bool) -> Limits:
-        """Return the limits of a request in seconds; `waiting` are candidates of this round.
+    def _limits(
+        self, name: str, waiting: Sequence[Sequence[Job]], *, left: float, fits: bool
+    ) -> Limits:
+        """Return the limits of a request in seconds; `waiting` are jobs of other candidates.
 
         The first verdict waits for a candidate of every slow family: these share its seconds, and
         rows that take longer are answered after it. The others share what is left.
         """
-        slow = [n for n in waiting if self._is_slow(n)]
+        others = {jobs[0].trial.candidate for jobs in waiting}
+        slow = [n for n in {name, *others} if self._is_slow(n)]
         families = {self.classes[n].family for n in slow}
         if not self._is_slow(name) or self.budget.seconds is None:
             return Limits(left, FAST_SHARE * left)
         if name in self._compared:
-            return Limits(left if fits else left / len(families), SLOW_SHARE * left)
+            after = left - sum(self._needed(jobs).seconds for jobs in waiting)
+            fit = SLOW_SHARE * max(after, left / 2)
+            return Limits(left if fits else left / len(families), fit)
         share, hard = left / len(slow), left
         if unanswered := families & self._unanswered_families():
             verdict = min(FIRST_SHARE * self.budget.seconds, FIRST_SECONDS)
