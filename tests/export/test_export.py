@@ -20,8 +20,7 @@ from choose.cli.app import app
 from choose.conformance import PICKLES, TASK, pool
 from choose.data.scenarios import Pools
 from choose.errors import ChooseError, StoreError, StrategyError, StudyError
-from choose.export.exported_model import CHUNK, Model
-from choose.export.manifest import digests_of
+from choose.export.exported_model import CHUNK, Model, digests_of
 from choose.export.write_folder import atomic_folder, licence_of, select_candidate
 from choose.models.weights.spec import DEFAULT_ENCODER, DEFAULT_LM
 from choose.run.trial import run_trials

@@ -10,8 +10,7 @@ import pytest
 from choose.api.compare import export
 from choose.data.readers.unlabelled_texts import json_items
 from choose.errors import DataError, StoreError
-from choose.export.exported_model import Model
-from choose.export.manifest import read_manifest
+from choose.export.exported_model import Model, read_manifest
 from choose.tasks.extraction import Extraction, as_text
 from choose.types import Item
 from support.text_studies import compared, dataset, read, rows

@@ -14,7 +14,7 @@ from choose.judge.measures import drift_and_new_class
 from choose.judge.scores.score_tables import CLEAN, study_scores
 from choose.judge.verdict import judge
 from choose.report import words
-from choose.report.family_table import family_table
+from choose.report.candidate_order import family_table
 from choose.report.terminal.decision_page import render
 from choose.schema.base import Interval
 from choose.schema.decision import Decision

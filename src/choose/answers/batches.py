@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from choose.answers.answer_file import Answered, json_lines
+from choose.answers.columns import Answered, json_lines
 
 TOOL = "a batch service"
 

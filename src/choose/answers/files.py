@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from choose.answers import batches, inspect_log, lm_eval, promptfoo
-from choose.answers.answer_file import AnswerFile, laid_out
+from choose.answers.columns import AnswerFile, laid_out
 from choose.data.readers.table_file import LARGEST, checked_file, read_source
 from choose.errors import ChooseError, DataError
 

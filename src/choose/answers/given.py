@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from choose.answers.answer_file import FIGURES, AnswerFile
 from choose.answers.columns import (
     ANSWER,
+    FIGURES,
     GOLD,
+    AnswerFile,
     AnswerReader,
     FamilyGuess,
     Wanted,

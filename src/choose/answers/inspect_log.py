@@ -11,7 +11,7 @@ from zipfile import BadZipFile, ZipFile, ZipInfo
 
 import polars as pl
 
-from choose.answers.answer_file import Answered, as_text
+from choose.answers.columns import Answered, as_text
 from choose.data.readers.table_file import LARGEST
 from choose.errors import DataError
 

@@ -6,8 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from choose.answers.answer_file import Answered, as_text, json_lines
-from choose.answers.columns import TEXTS
+from choose.answers.columns import TEXTS, Answered, as_text, json_lines
 from choose.data.readers.column_guess import usual
 
 TOOL = "lm-eval"

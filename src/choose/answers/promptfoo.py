@@ -7,8 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from choose.answers.answer_file import Answered, as_text
-from choose.answers.columns import GOLD, TEXTS
+from choose.answers.columns import GOLD, TEXTS, Answered, as_text
 from choose.data.readers.column_guess import usual
 from choose.errors import DataError
 

@@ -248,7 +248,7 @@ def score(
     Raises:
         ChooseError: on bad input, before anything is written.
     """
-    from choose.api.score import score_answers
+    from choose.api.compare import score_answers
 
     with keyword_errors("score"):
         settings |= {"label_column": gold, **({"kind": "scores"} if scores else {})}

@@ -122,7 +122,7 @@ def _items(
 ) -> Iterator[Iterator[Item]]:
     from choose.data.readers.unlabelled_texts import file_items, json_items, line_items
     from choose.errors import StudyError
-    from choose.export.manifest import read_manifest
+    from choose.export.exported_model import read_manifest
 
     manifest = read_manifest(folder)
     text_column, fields = text_column or manifest.text_column, manifest.fields

@@ -60,8 +60,8 @@ def score(
     min_chance: MinChance = None,
 ) -> None:
     """Judge answers that you have already: seconds, no model runs."""
+    from choose.api.compare import score_answers
     from choose.api.plan import resolve
-    from choose.api.score import score_answers
     from choose.cli.compare import Results, show
     from choose.cli.console import check_outputs, inputs_of, stderr
     from choose.report.terminal.live_progress import LiveProgress

@@ -19,7 +19,7 @@ from typing import Any, Literal
 from choose.data.scenarios import Pools
 from choose.data.stratify import sampling_order
 from choose.errors import StoreError, StrategyError, StudyError, did_you_mean
-from choose.export.manifest import (
+from choose.export.exported_model import (
     MANIFEST_FILE,
     MODEL_FOLDER,
     Manifest,

@@ -18,7 +18,7 @@ from choose.formatting import (
 )
 from choose.report import check_words, cost_notes, words
 from choose.report import study_comparison_text as comparison_text
-from choose.report.candidate_order import fewer_rows, pair_name, ranked
+from choose.report.candidate_order import family_table, fewer_rows, pair_name, ranked
 from choose.report.cost_notes import (
     ENDPOINT_HEADS,
     ENDPOINT_NOTE,
@@ -39,7 +39,6 @@ from choose.report.decision_text import (
     score_head,
     suspects_note,
 )
-from choose.report.family_table import family_table
 from choose.report.screen_text import shorten
 from choose.report.study_comparison_text import CHANGE_HEADS, COMPARISON_HEADS
 from choose.report.text_answers import (

@@ -18,8 +18,8 @@ from rich.text import Text
 
 from choose.formatting import clean, plural
 from choose.report import words
+from choose.report.candidate_order import family_table
 from choose.report.decision_text import words_in
-from choose.report.family_table import family_table
 from choose.report.screen_text import clip, command_lines, literal, shorten
 from choose.report.terminal.layout import GAP, Column, encodable, note, pairs, split_table, trimmed
 from choose.schema.decision import Decision
