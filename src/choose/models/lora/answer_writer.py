@@ -28,7 +28,12 @@ from choose.models.lora.answering_model import (
     merged,
 )
 from choose.models.prompting.local_prompter import SEAMS
-from choose.models.prompting.local_writer import ENDING_ROWS, answers_of, first_copy_helps
+from choose.models.prompting.local_writer import (
+    ENDING_ROWS,
+    answers_of,
+    first_copy_helps,
+    rows_in_time,
+)
 from choose.models.prompting.prompts import field_types
 from choose.models.records.values_in_text import literal_fields, without_inventions
 from choose.models.saving import task_facts
@@ -203,7 +208,8 @@ class AnswerWriter:
         """
         if not isinstance(self.task, Writing):
             return
-        places = (run.validation_indices or run.training_indices)[:ENDING_ROWS]
+        count = min(ENDING_ROWS, rows_in_time())
+        places = (run.validation_indices or run.training_indices)[:count]
         rows = [examples[place] for place in places]
         prompts = [self.prompts.prompt(row.item()) for row in rows]
         with time_limit():  # most texts are far shorter than the limit: no forecast ends the fit

@@ -29,7 +29,7 @@ RELEASE_EVERY_TOKENS = 2_400
 
 # Steps after which a training's pace is known, and rows that a shortened one sees at least or all:
 # so many, or as many as it can read in this share of all the time that is left for fit and answers.
-FIRST_STEPS, LEAST_ROWS, SHARE_OF_FIT = 3, 128, 0.7
+FIRST_STEPS, LEAST_ROWS, SHARE_OF_FIT = 3, 128, 0.5
 
 # More than any trial has steps: separates the random seeds of trials.
 MAX_STEPS = 10**6
