@@ -346,7 +346,7 @@ def lines(tallies: Sequence[Tally]) -> Iterator[str]:
         yield f"{one.name:16}{''.join(f'{cell:>22}' for cell in cells)}"
     yield ""
     yield "A loss is named as the largest, and is the planted one (95 asked), % of these. sure: in"
-    yield f"{100 * SURE:.0f} % of resamples, not only {100 * SURELY:.0f}; high: of these verdicts"
+    yield f"{100 * SURE:.0f} % of resamples, not only {100 * SURELY:.0f}; last two: of verdicts"
     heads = ("named in %", *tallies[0].right)
     yield f"{'world':16}{heads[0]:>22}{''.join(f'{head:>16}' for head in heads[1:])}"
     for one in tallies:

@@ -15,8 +15,9 @@ LATE: tuple[Reason, ...] = ("out-of-time", "out-of-money")
 
 
 # A step names the first of these budgets, in minutes, that holds `SHARED` times the remaining work,
-# because other trials run too, and `FIT_SHARE` times a fit that the last budget could not hold; of
-# the work at most `LONGER` times what was spent so far, which doubles rows and labels twice.
+# because other trials run too, and `FIT_SHARE` times a fit that the last budget could not hold, but
+# at most `LONGER` times what was spent so far, which doubles rows and labels twice: fits are cut to
+# the time they have.
 BUDGETS, SHARED, FIT_SHARE, LONGER = (5, 10, 15, 30, 60, 120, 240), 3, 2, 4
 
 # Runs that a study needs to measure the variance between runs well.
@@ -65,10 +66,9 @@ def budget_for(
     left = [_seconds_of_rest(panel[name], count) for name, count in rows.items()]
     left += [_seconds_of_runs(panel[name], trials) for name, trials in runs.items()]
     known = [seconds for seconds in left if seconds is not None]
-    work, fit = SHARED * sum(known) / 60, FIT_SHARE * max(fits, default=0.0) / 60
+    work = max(SHARED * sum(known), FIT_SHARE * max(fits, default=0.0)) / 60
     unsure = BUDGETS[2] if len(known) < len(left) or fits else 0
-    most = LONGER * _seconds_so_far(case) / 60
-    needed = max(min(work, most), fit, unsure)
+    needed = max(min(work, LONGER * _seconds_so_far(case) / 60), unsure)
     minutes = next((m for m in BUDGETS if m >= needed), BUDGETS[-1])
     return Further(minutes, work if work > minutes else None)
 
