@@ -303,7 +303,8 @@ def test_recall_of_a_rare_label_is_said_first():
     assert gate.code == "rare-label"
 
 
-def test_a_rare_label_that_was_hardly_evaluated_does_not_come_first():
+def test_a_rare_label_that_was_hardly_evaluated_is_not_spoken_of():
+    """ "misses 1 of 2", and a step, after 100 of 500 rows."""
     common = ["n"] * 200 + ["m"] * 188
     whole = answered.study(
         "fmn",
@@ -317,8 +318,8 @@ def test_a_rare_label_that_was_hardly_evaluated_does_not_come_first():
     for name in ("majority", "tfidf", "lora"):
         whole = cut(whole, name, 390)
     found = judge(whole, Rule(), left_out=(late("tfidf"),))
-    assert found.verdict.rare[0].figures[0].rows == 2
-    assert not steps_of(found, "metric"), "done: it was found as often as others"
+    assert found.verdict.rare == ()
+    assert not steps_of(found, "metric")
 
 
 def test_a_rare_label_that_is_found_as_well_as_others_does_not_come_first():

@@ -57,8 +57,8 @@ def rare_labels(case: Case) -> tuple[RareLabel, ...]:
     """Return the labels that the study's metric hardly counts, the rarest first.
 
     Only plain accuracy overlooks them: with labels weighted equally, or errors by their costs,
-    there is none. Labels with fewer than `SUPPORT` test rows are not among them, which no metric
-    can judge, and none of which the named candidate answered no row.
+    there is none. Labels of which the named candidate answered fewer than `SUPPORT` rows are not
+    among them: no metric can judge these.
     """
     contenders = case.contenders
     rows = contenders.panel.rows
@@ -78,7 +78,7 @@ def rare_labels(case: Case) -> tuple[RareLabel, ...]:
             figures=figures,
         )
         for code in sorted(rare.tolist(), key=lambda code: support[code])
-        if (figures := _rare_figures(case, code))
+        if (figures := _rare_figures(case, code)) and figures[0].rows >= SUPPORT
     )
 
 
@@ -116,7 +116,7 @@ def rare_label_missed(case: Case) -> bool:
     """Return whether the named candidate finds the rarest label less often, by over the margin."""
     least = case.contenders.accuracies[case.name].value - case.margin
     figures = [figure for label in rare_labels(case)[:1] for figure in label.figures[:1]]
-    return any(f.rows >= SUPPORT and (f.recall.high or 0.0) < least for f in figures)
+    return any((f.recall.high or 0.0) < least for f in figures)
 
 
 def task_stable(panel: StudyScores, name: str, margin: float) -> Gate:
