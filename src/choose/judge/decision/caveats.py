@@ -52,6 +52,7 @@ def _caveats(case: Case, gates: Sequence[Gate], looks: int) -> Iterator[Caveat]:
     if failed := tuple(g.name for g in gates if g.name in _SOUND and g.status == "fail"):
         yield Caveat(code="check-failed", names=failed)
     yield from _other_source(case)
+    yield from _part_of_labels(case)
     if (shift := case.shift) is not None:
         yield Caveat(code="shift", names=(shift.label,), shares=(shift.training, shift.test))
     if case.leaked and case.leaked >= LEAKED * len(rows.targets):
@@ -68,7 +69,6 @@ def _caveats(case: Case, gates: Sequence[Gate], looks: int) -> Iterator[Caveat]:
         yield Caveat(code="no-evidence", names=blind)
     elif case.family not in PROMPTED and (small := small_models(contenders)):
         yield Caveat(code="small-model", names=small)
-    yield from _part_of_labels(case)
     if case.selection.target == "open":
         yield Caveat(code="target-open")
     if names := tuple(c.info.name for c in contenders.panel.candidates if c.errors):
@@ -99,11 +99,15 @@ def _other_source(case: Case) -> Iterator[Caveat]:
 
 
 def _part_of_labels(case: Case) -> Iterator[Caveat]:
-    """Yield which members that stand for families learned from few rows, and what one promises."""
-    contenders = case.contenders
-    best = [contenders.panel[name] for name in case.members.values()]
+    """Yield which members that stand for families learned from few rows, the likeliest first.
+
+    What one alone promises is said, too.
+    """
+    contenders, chance = case.contenders, case.chances.families
+    likely = sorted(case.members, key=lambda family: -chance.get(family, 0.0))
+    best = [contenders.panel[case.members[family]] for family in likely]
     taught = [c for c in best if c.info.learns and not c.info.given and c.main is not None]
-    for pool in sorted({c.pool for c in taught if c.pool < c.whole}):
+    for pool in dict.fromkeys(c.pool for c in taught if c.pool < c.whole):
         own = [c for c in taught if c.pool == pool]
         promised = None
         if len(own) == 1 and any(c.pool > pool for c in taught):
