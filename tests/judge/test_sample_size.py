@@ -17,26 +17,25 @@ from choose.judge.decision.more_labels import (
 )
 from choose.judge.sample_size import PER_CLASS, before_data, detectable_gains, rows_for_target
 from choose.judge.scores.joint_distribution import SPREAD
-from choose.judge.stats.paired import mcnemar_midp, paired_difference
+from choose.judge.stats.paired import mcnemar_midp, paired_difference, smallest_detectable_gain
 from choose.judge.stats.two_way import independent_rows
 from choose.report.terminal.plan_page import assumed
-from choose.schema.plan import TRAINING_SHARE, Wishes
+from choose.schema.plan import DISCORDANCES, TRAINING_SHARE, Wishes
 
 
 def test_reach_golden() -> None:
     """methods.md, Connor's closed form: 500 rows at 20 % discordance find 5.6 points."""
     found = detectable_gains([str(i) for i in range(500)], margin=0.02)
-    assert [round(100 * g, 1) for g in found.smallest if g] == [4.0, 5.6, 6.8]
-    assert found.usual == found.smallest[1]
+    gains = [smallest_detectable_gain(500, discordance, 0.8) for discordance in DISCORDANCES]
+    assert [round(100 * gain, 1) for gain in gains] == [4.0, 5.6, 6.8]
+    assert found.usual == gains[1]
     assert found.margin_rows == pytest.approx(3923, abs=1)
-    for row in found.needed:
-        assert row.rows[0] < row.rows[1] < row.rows[2]
 
 
 def test_the_rows_needed_have_the_power_that_is_claimed() -> None:
     """Paired answers with 20 % discordance and a true gain of 5 points, tested by mid-p."""
     rng = np.random.default_rng(0)
-    rows = next(r.rows[1] for r in detectable_gains(["a"], 0.02).needed if r.gain == 0.05)
+    rows = detectable_gains(["a"], 0.05).margin_rows
     draws = rng.multinomial(rows, [0.125, 0.075, 0.8], size=2000)
     found = np.mean([b > c and mcnemar_midp(int(b), int(c)) < 0.05 for b, c, _ in draws])
     assert 0.77 <= found <= 0.84

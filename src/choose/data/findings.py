@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Sequence
 from itertools import pairwise
-from math import exp, log
 
 import numpy as np
 
@@ -26,11 +25,9 @@ LONG = 256
 def balance_of(rows: Sequence[Example]) -> Balance:
     """Count the rows of each label."""
     counts = sorted(Counter(e.target for e in rows).items(), key=lambda c: (-c[1], c[0]))
-    shares = [n / len(rows) for _, n in counts]
     return Balance(
         counts=tuple(LabelCount(label=label, rows=n) for label, n in counts),
-        majority=shares[0],
-        effective=exp(-sum(share * log(share) for share in shares)),
+        majority=counts[0][1] / len(rows),
         few=tuple(label for label, n in counts if n < FEW),
     )
 

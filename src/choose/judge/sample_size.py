@@ -17,14 +17,12 @@ from choose.schema.plan import (
     Affordable,
     BeforeData,
     DetectableGains,
-    RowsFor,
     Running,
     Three,
     Wishes,
 )
 from choose.schema.scorecard import MONTHS, dollars
 
-GAINS = (0.01, 0.02, 0.03, 0.05, 0.10)
 POWER = 0.8
 
 
@@ -34,16 +32,10 @@ def detectable_gains(clusters: Sequence[str], margin: float) -> DetectableGains:
     return DetectableGains(
         rows=len(clusters),
         independent=worth,
-        smallest=tuple(smallest_detectable_gain(worth, d, POWER) for d in DISCORDANCES),
-        needed=tuple(RowsFor(gain=gain, rows=_reach_rows(gain)) for gain in GAINS),
+        usual=smallest_detectable_gain(worth, USUAL, POWER),
         margin=margin,
         margin_rows=rows_needed(margin, USUAL, POWER) if margin else None,
     )
-
-
-def _reach_rows(gain: float) -> tuple[int, int, int]:
-    alike, usual, unlike = (rows_needed(gain, d, POWER) for d in DISCORDANCES)
-    return alike, usual, unlike
 
 
 # Default minutes a label; short texts and few labels take less, contracts far more.

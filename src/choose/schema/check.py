@@ -118,13 +118,11 @@ class Balance:
     Attributes:
         counts: rows of each label.
         majority: the share of the most common one, which is what answering it always gets.
-        effective: the number of equally common labels with the same entropy.
         few: labels with fewer than five rows.
     """
 
     counts: tuple[LabelCount, ...]
     majority: float
-    effective: float
     few: tuple[str, ...]
 
 

@@ -16,11 +16,6 @@ from choose.types import Candidate, Dataset, Trial
 DISCORDANCES = (0.1, 0.2, 0.3)
 USUAL = 0.2
 
-ASSUMPTION = (
-    "two candidates that differ on 20 of 100 rows (10 if they are much alike, 30 if very unlike), "
-    "a paired test at 5 % with 80 % power; variance between training runs comes on top"
-)
-
 # Share of training rows in each of five folds; the others are test rows.
 TRAINING_SHARE = 0.8
 
@@ -346,31 +341,17 @@ class Planning:
         return [job for round in self.rounds for job in round.jobs]
 
 
-class RowsFor(Record):
-    """Test rows at which a gain can be shown, for alike, usual and very unlike candidates."""
-
-    gain: float
-    rows: tuple[int, int, int]
-
-
 class DetectableGains(Record):
-    """The smallest gains that the test rows can show.
+    """The smallest gain that the test rows can show.
 
     `independent` is what the rows are worth once clusters of rows that belong together are taken
-    to be right or wrong as one (Kish's effective number). `smallest` are the gains shown at each
-    of `discordances`, null where none can be. `margin_rows` show the margin; null for one of 0.
+    to be right or wrong as one (Kish's effective number). `usual` is the gain shown between
+    candidates that differ on 20 of 100 rows, null where none can be. `margin_rows` show the margin;
+    null for one of 0.
     """
 
     rows: int
     independent: float
-    discordances: tuple[float, ...] = DISCORDANCES
-    smallest: tuple[float | None, ...]
-    needed: tuple[RowsFor, ...]
+    usual: float | None
     margin: float
     margin_rows: int | None
-    assumption: str = ASSUMPTION
-
-    @property
-    def usual(self) -> float | None:
-        """Return the smallest gain at the usual discordance."""
-        return self.smallest[self.discordances.index(USUAL)]
