@@ -235,6 +235,7 @@ def test_a_baseline_runs_beside_them_on_the_same_rows(tmp_path: Path) -> None:
     found = accuracies(decision)
     assert found["tfidf"] > 0.9
     assert found["gpt"] == share_right(table, "gpt")
+    assert decision.left_out == ()  # strategies for other kinds of task are not tried
 
 
 def test_score_loads_no_torch(tmp_path: Path) -> None:

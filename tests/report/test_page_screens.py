@@ -60,7 +60,12 @@ def answered(**facts: object) -> Decision:
         FamilyResult(family="retrieval"),
     )
     steps = tuple(
-        Step(kind="add-candidate", code="add", names=(f"c{i}",), command=f"choose thing {i}")
+        Step(
+            kind="add-candidate",
+            code="add",
+            names=(f"c{i}",),
+            command=f"choose compare -c st --seeds {i}",
+        )
         for i in range(5)
     )
     told = {
@@ -82,7 +87,7 @@ def test_the_first_screen_answers_the_title_and_says_why_and_what_to_do() -> Non
     for part in (
         "88 % sure",
         "points against probe",
-        "choose thing 2",
+        "choose continue st --seeds 2",
     ):
         assert part in said
     assert said.index("88 % sure") < said.index("points against probe") < said.index("Do next")

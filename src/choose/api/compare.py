@@ -36,7 +36,7 @@ from choose.schema.decision import Decision
 from choose.schema.study_sections import FILES
 from choose.store.destination import STUDY, check_folder
 from choose.store.store import PAGE, Store, reading
-from choose.strategy import available, traits
+from choose.strategy import available, kinds, traits
 from choose.study.config import CandidateSection, Study
 from choose.study.study_folder import (
     check_same_study,
@@ -343,7 +343,7 @@ def export(
     Args:
         store: the folder of a study.
         folder: a new folder; with `force`, also one that holds an export.
-        candidate: by default the recommended one, else the interim choice.
+        candidate: by default the one that the study says to use.
         trial: the key of one of the study's trials, or its beginning.
         force: replace an existing export.
 
@@ -410,7 +410,8 @@ def _beside_a_baseline(
             "--baseline learns from texts, and no column holds them. Name it with --text-column, "
             "or leave --baseline out."
         )
-    cheap = [name for name in available() if traits(name)["always_compared"]]
+    usual = [name for name in available() if traits(name)["always_compared"]]
+    cheap = [name for name in usual if found.dataset.task.kind in kinds(name)]
     candidates = tuple(CandidateSection(strategy=name) for name in cheap)
     study = study.model_copy(update={"candidates": candidates})
     watch.noted(found.notes)

@@ -22,7 +22,7 @@ def export(
     folder: Annotated[Path, typer.Argument(help="New folder to write.")],
     candidate: Annotated[
         str | None,
-        typer.Option(help="Candidate to train. Default: the recommended or interim choice."),
+        typer.Option(help="Candidate to train. Default: what the study says to use."),
     ] = None,
     trial: Annotated[
         str | None, typer.Option(help="Train the model of this trial again instead: its key.")
@@ -50,7 +50,7 @@ def export(
     if as_json:
         print_record(json.dumps(export_record(exported), indent=1))
     if manifest.why == "meanwhile":
-        say(f"The study recommends no candidate; {manifest.candidate} is the interim choice.")
+        say(f"The study is not sure yet; {manifest.candidate} is what it uses for now.")
     say(f"Exported {manifest.candidate}, trained on {manifest.rows:,} rows: {folder}")
     if exported.rows_inside:
         say("The folder contains labelled texts verbatim. Share it accordingly.")

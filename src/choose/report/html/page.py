@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping
 from functools import cache
@@ -218,7 +219,7 @@ def environment() -> Environment:
     )
     filters: tuple[Callable[..., object], ...] = (
         *(prompt, cut, percent, span, difference, figure, p_value, plural),
-        *(pool_note, anchor, moment, noted, change, duration, of_rows, percent_interval),
+        *(continued, pool_note, anchor, moment, noted, change, duration, of_rows, percent_interval),
     )
     named = {function.__name__: function for function in filters}
     environment.filters.update(named, points=signed_points, pair_name=candidate_order.pair_name)
@@ -243,6 +244,11 @@ def cut(text: str) -> str:
     """Shorten a row's text to what a table can hold."""
     line = clean(text)
     return line if len(line) <= LONGEST else f"{line[:LONGEST]}…"
+
+
+def continued(command: str) -> str:
+    """Return the command that gives a stored study more time in its short form."""
+    return re.sub(r"^choose compare -c (?!\S*\.toml)", "choose continue ", command)
 
 
 def prompt(text: str) -> Markup:
