@@ -19,10 +19,10 @@ from choose.schema.base import Interval
 from choose.schema.study_changes import Cause, Change, CommonRows, Shift, Side, Versus
 from choose.store.store import Store
 from choose.tasks.labels import Classification
-from choose.types import Answers, Candidate, Dataset, Example, Fold, Run
+from choose.types import Answers, Dataset, Example, Fold, Run
 from support import decisions
 from support.html import VECTORS, parsed
-from support.studies import plain_trial
+from support.studies import PLANNED, plain_trial
 
 LABELS = ("no", "yes")
 ROWS = 200
@@ -71,17 +71,11 @@ def stored(folder: Path, wrong: dict[str, set[int]], rows: Dataset | None = None
             Run(trial=trial, answers={("clean", 0): answers}, asked={("clean", 0): rows.asked})
         )
         trials.append(trial)
-    known = [
-        Candidate(name=name, strategy="tfidf", params=params(name, b)) for name, b in wrong.items()
-    ]
-    facts: dict[str, Any] = {"family": "baseline", "title": "", "model": None, "warning": None}
-    facts |= {"cheap": True, "seeded": False, "learns": True}
-    facts |= {"constant": False, "floor": False, "reads": False}
     store.plan(
         trials,
         [
-            {"name": c.name, "strategy": c.strategy, "params": dict(c.params), **facts}
-            for c in known
+            {**PLANNED, "name": name, "strategy": "tfidf", "params": params(name, bad)}
+            for name, bad in wrong.items()
         ],
     )
     return folder

@@ -42,7 +42,7 @@ from choose.strategy import find
 from choose.study.config import CandidateSection, Grid, Study
 from choose.types import STANDARD, Dataset, Example, Scenario
 from support import fake_strategies as fakes
-from support.studies import compare, dataset, jobs_of, study, write_csv
+from support.studies import PLANNED, compare, dataset, jobs_of, study, write_csv
 from support.studies import dataset as words
 
 START = datetime(2025, 1, 1, tzinfo=UTC)
@@ -287,15 +287,9 @@ def run_all(what: Dataset, path: Path, scenarios: tuple[str, ...]) -> Store:
     store = Store.create(path)
     store.begin(chosen.model_dump(mode="json", exclude_none=True), what)
     plan = plan_trials(chosen, Pools(what))
-    candidates, jobs = plan.candidates, plan.jobs
-    told = [
-        {"name": c.name, "strategy": c.strategy, "family": "baseline", "model": None}
-        | {"title": "", "warning": None, "cheap": True, "seeded": False, "learns": True}
-        | {"constant": False, "floor": False, "reads": False}
-        for c in candidates
-    ]
-    store.plan((job.trial for job in jobs), told)
-    for job in jobs:
+    told = [{**PLANNED, "name": c.name, "strategy": c.strategy} for c in plan.candidates]
+    store.plan((job.trial for job in plan.jobs), told)
+    for job in plan.jobs:
         store.add(run_trial(job, Pools(what)))
     return store
 

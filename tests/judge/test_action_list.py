@@ -127,6 +127,7 @@ def test_runs_that_are_planned_need_a_larger_budget_and_not_more_seeds():
     players = [majority(), probe(0.80), lora(0.83, seeds=1, run_spread=0.3)]
     left = late("lora", repetitions=10, views=5)
     paid = late("lora", "out-of-money", repetitions=10, views=5)
+    needless = late("lora", "not-needed", repetitions=10)
     told = set()
     for seed in range(4):
         world = study(players, 600, seed)
@@ -141,28 +142,10 @@ def test_runs_that_are_planned_need_a_larger_budget_and_not_more_seeds():
             assert not steps_of(judge(world, Rule(), left_out=(paid,)), "evaluate-rest")
             # One command with more time is advised, not two with different budgets.
             assert not steps_of(judge(world, Rule(), left_out=(left,)), "evaluate-rest")
-            (other,) = steps_of(judge(world, Rule()), "more-runs")
-            assert other.command == "choose compare -c STUDY --set seeds=5"
-    assert told
-
-
-def test_only_runs_that_more_time_or_money_would_run_are_planned() -> None:
-    """Runs that the verdict did not need are no reason for a larger budget."""
-    players = [majority(), probe(0.80), lora(0.83, seeds=1, run_spread=0.3)]
-    told = 0
-    for seed in range(4):
-        world = study(players, 600, seed)
-        if not steps_of(judge(world, Rule()), "more-runs"):
-            continue
-        commands = {}
-        for reason in ("out-of-time", "out-of-money", "not-needed", None):
-            left_out = (late("lora", reason, repetitions=10),)
-            (step,) = steps_of(judge(world, Rule(), left_out=left_out), "more-runs")
-            commands[reason] = step.command
-        assert commands["out-of-time"].startswith("choose compare -c STUDY --budget ")
-        assert commands["out-of-money"] == "choose plan -c STUDY"
-        assert commands["not-needed"] == commands[None] == "choose compare -c STUDY --set seeds=5"
-        told += 1
+            # Runs that the verdict did not need are no reason for a larger budget.
+            for none in ((), (needless,), (late("lora", None, repetitions=10),)):
+                (other,) = steps_of(judge(world, Rule(), left_out=none), "more-runs")
+                assert other.command == "choose compare -c STUDY --set seeds=5"
     assert told
 
 

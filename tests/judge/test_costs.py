@@ -21,6 +21,7 @@ from choose.schema.decision import Decision
 from choose.schema.scorecard import Cost, TokenPrices, dollars
 from choose.types import Answers
 from support.simulated_studies import field, lora, majority, probe, rule, study, world
+from support.studies import PLANNED
 
 
 def measured(name: str = "lora", evidence=None):
@@ -443,20 +444,8 @@ def test_where_nothing_is_written_its_price_is_not_needed():
 
 
 def test_prices_come_from_the_study_file():
-    planned = {
-        "name": "big",
-        "strategy": "prompt",
-        "family": "prompting",
-        "model": "endpoint:fast",
-        "cheap": False,
-        "seeded": False,
-        "learns": False,
-        "title": "",
-        "warning": None,
-        "constant": False,
-        "floor": False,
-        "reads": False,
-    }
+    big = {"name": "big", "strategy": "prompt", "family": "prompting", "model": "endpoint:fast"}
+    planned = {**PLANNED, **big, "cheap": False, "learns": False}
     study = {
         "endpoints": {
             "fast": {

@@ -38,6 +38,8 @@ from simulation.losses import (
     world,
 )
 
+MIXED = {"reading": 0.4, "distraction": 0.1, "retrieval": 0.2}
+
 
 def split(scores: Mapping[str, Floats], documents: list[str], rank: int = 1) -> LossSplit | None:
     study = evidence(scores, documents, rank)
@@ -45,9 +47,7 @@ def split(scores: Mapping[str, Floats], documents: list[str], rank: int = 1) -> 
 
 
 def test_the_gaps_add_up_to_the_whole_loss() -> None:
-    scores, documents = world(
-        np.random.default_rng(1), {"reading": 0.4, "distraction": 0.1, "retrieval": 0.2}
-    )
+    scores, documents = world(np.random.default_rng(1), MIXED)
     found = split(scores, documents)
     assert sum(gap.loss.value for gap in found.gaps) == pytest.approx(1 - found.retrieved.value)
     assert sum(gap.largest for gap in found.gaps) == pytest.approx(1)
@@ -62,9 +62,7 @@ def steps_of(found: LossSplit) -> dict[str, float]:
 
 
 def test_with_one_passage_distraction_is_not_measured_and_sums_stay_right() -> None:
-    scores, documents = world(
-        np.random.default_rng(1), {"reading": 0.4, "distraction": 0.1, "retrieval": 0.2}
-    )
+    scores, documents = world(np.random.default_rng(1), MIXED)
     scores[AMONG_OTHERS] = scores[GOLD]  # the same prompts
     [found] = loss_splits(*_study(evidence(scores, documents, others=0)))
     assert found.among_others is None
@@ -84,9 +82,7 @@ def _study(study: Evidence) -> tuple[Evidence, StudyScores]:
 
 
 def test_the_rows_are_those_that_were_answered_under_every_control() -> None:
-    scores, documents = world(
-        np.random.default_rng(2), {"reading": 0.4, "distraction": 0.1, "retrieval": 0.2}
-    )
+    scores, documents = world(np.random.default_rng(2), MIXED)
     scores[GOLD][:100] = np.nan
     study = evidence(scores, documents)
     runs = []
@@ -111,9 +107,7 @@ def test_the_rows_are_those_that_were_answered_under_every_control() -> None:
 
 
 def test_without_every_control_nothing_is_split() -> None:
-    scores, documents = world(
-        np.random.default_rng(3), {"reading": 0.4, "distraction": 0.1, "retrieval": 0.2}
-    )
+    scores, documents = world(np.random.default_rng(3), MIXED)
     for control in CONDITIONS:
         rest = {view: by for view, by in scores.items() if view != control}
         assert split(rest, documents) is None
@@ -122,9 +116,7 @@ def test_without_every_control_nothing_is_split() -> None:
 def test_controls_are_no_perturbations_of_the_questions() -> None:
     from choose.judge.scores.paired_comparison import condition_tables, view_tables
 
-    scores, documents = world(
-        np.random.default_rng(4), {"reading": 0.4, "distraction": 0.1, "retrieval": 0.2}
-    )
+    scores, documents = world(np.random.default_rng(4), MIXED)
     table = study_scores(evidence(scores, documents))["rag"].main
     assert table is not None
     assert view_tables(table) == {}
@@ -133,9 +125,7 @@ def test_controls_are_no_perturbations_of_the_questions() -> None:
 
 @pytest.mark.parametrize("rank", [1, 3])
 def test_how_well_passages_were_retrieved(rank: int) -> None:
-    scores, documents = world(
-        np.random.default_rng(5), {"reading": 0.4, "distraction": 0.1, "retrieval": 0.2}
-    )
+    scores, documents = world(np.random.default_rng(5), MIXED)
     found = split(scores, documents, rank)
     assert found.found.k == rank
     assert found.found.first.value == float(rank == 1)
@@ -158,9 +148,7 @@ def shortened(study: Evidence) -> Evidence:
 
 
 def test_shortened_answers_gain_over_what_was_written() -> None:
-    scores, documents = world(
-        np.random.default_rng(5), {"reading": 0.4, "distraction": 0.1, "retrieval": 0.2}
-    )
+    scores, documents = world(np.random.default_rng(5), MIXED)
     study = evidence(scores, documents)
     [plain] = loss_splits(study, study_scores(study))
     assert plain.shortened is None
@@ -210,9 +198,7 @@ def test_the_form_of_answers_that_was_chosen_is_a_step_of_its_own() -> None:
 
 def test_a_metric_of_the_users_is_not_run_on_what_was_written() -> None:
     """Reports of a stored study ended with an error: it may not run code."""
-    scores, documents = world(
-        np.random.default_rng(5), {"reading": 0.4, "distraction": 0.1, "retrieval": 0.2}
-    )
+    scores, documents = world(np.random.default_rng(5), MIXED)
     task = Answering(metric=UserMetric(name="mine:score", scores=("mine",), code=""))
     study = replace(shortened(evidence(scores, documents)), task=task)
     [found] = loss_splits(study, study_scores(study))

@@ -37,12 +37,12 @@ EVERY: list[Make] = [
 
 
 def shown(decision: Decision, width: int = 80, height: int = 40, **console: Any) -> str:
-    encoding = console.pop("encoding", "utf-8")
+    encoding, store = console.pop("encoding", "utf-8"), console.pop("store", STORE)
     raw = io.BytesIO()
     out = io.TextIOWrapper(raw, encoding=encoding, newline="")
     options = {"force_terminal": True, "color_system": None, "highlight": False, **console}
     Console(file=out, width=width, height=height, _environ={}, **options).print(
-        render(decision, STORE)
+        render(decision, store)
     )
     out.flush()
     return raw.getvalue().decode(encoding)
@@ -127,11 +127,8 @@ def test_commands_name_the_study_by_its_path_wherever_it_lies(written: str) -> N
     step = Step(kind="evaluate-rest", code="finish", command=command)
     base = decisions.answered()
     verdict = base.verdict.model_copy(update={"steps": (step,)})
-    out = io.StringIO()
-    Console(file=out, width=160, force_terminal=True, color_system=None, _environ={}).print(
-        render(base.model_copy(update={"verdict": verdict}), store)
-    )
-    said = " ".join(out.getvalue().split())
+    said = shown(base.model_copy(update={"verdict": verdict}), 160, store=store)
+    said = " ".join(said.split())
     verb = "compare -c '/studies of us/demo/study.toml'"
     verb = verb if "toml" in written else "continue '/studies of us/demo'"
     assert f"choose {verb} --budget 15m" in said
@@ -163,12 +160,7 @@ def test_a_long_command_can_be_copied_as_it_is_shown() -> None:
     step = Step(kind="evaluate-rest", code="finish", command=LONG)
     base = decisions.answered()
     verdict = base.verdict.model_copy(update={"steps": (step,)})
-    out = io.StringIO()
-    options = {"width": 80, "height": 40, "force_terminal": True, "color_system": None}
-    Console(file=out, _environ={}, **options).print(
-        render(base.model_copy(update={"verdict": verdict}))
-    )
-    lines = out.getvalue().splitlines()
+    lines = shown(base.model_copy(update={"verdict": verdict}), store=None).splitlines()
     for start in (n for n, line in enumerate(lines) if "choose compare -c" in line):
         stop = next(n for n in range(start, len(lines)) if not lines[n].endswith("\\"))
         typed = "\n".join(lines[start : stop + 1])

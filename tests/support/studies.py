@@ -33,6 +33,13 @@ scenarios = []
 """
 
 
+# What the plan of a study records of a candidate, besides its name, strategy and settings.
+PLANNED: dict[str, Any] = {
+    **{"family": "baseline", "title": "", "model": None, "warning": None, "cheap": True},
+    **{"seeded": False, "learns": True, "constant": False, "floor": False, "reads": False},
+}
+
+
 def dataset(rows: int = 60) -> Dataset:
     return build_dataset("words", pool(seed=3, rows=rows))
 

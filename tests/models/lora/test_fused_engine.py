@@ -35,11 +35,7 @@ from choose.models.lora.fused.forward_backward import (
     forward_backward,
     group_into_passes,
 )
-from choose.models.lora.fused.linear_layers import (
-    FlatAdapters,
-    LoraMatrices,
-    PackedLinear,
-)
+from choose.models.lora.fused.linear_layers import FlatAdapters, LoraMatrices, PackedLinear
 from choose.models.lora.fused.packed_layers import Decoder
 from choose.models.lora.model import AdapterSpec, Base, load_base, seeded
 from choose.models.lora.training_run import Schedule, TrainingRun, trained_state
