@@ -423,6 +423,13 @@ def test_the_end_of_texts_is_chosen_in_fit_said_and_saved(models, monkeypatch, t
     assert not asked[-1][1].loops, "a right answer repeats itself as much"
 
 
+def search_of(models: dict[str, str], rows: list[Example], calls: int):
+    model = models["model"]
+    settings = PromptSettings(model=model, wording="labels", calibrate=True, max_tokens=64)
+    budget, parts = SearchBudget(model, calls, calls), Parts([], rows, np.arange(len(rows)))
+    return PromptSearch(settings, NOTE, rows, parts, [], budget), budget
+
+
 def test_a_search_scores_texts_as_the_prompt_that_it_chooses_ends_them(models, monkeypatch):
     rows = [Example(id=f"n{n}", text=f"{n} plums", target="She is well.") for n in range(12)]
 
@@ -430,12 +437,7 @@ def test_a_search_scores_texts_as_the_prompt_that_it_chooses_ends_them(models, m
         return tiny.written([ENDLESS] * len(prompts), [True] * len(prompts))
 
     monkeypatch.setattr(Generator, "write", write)
-    settings = PromptSettings(
-        model=models["model"], wording="labels", calibrate=True, max_tokens=64
-    )
-
-    budget, parts = SearchBudget(models["model"], 12, 12), Parts([], rows, np.arange(12))
-    search = PromptSearch(settings, NOTE, rows, parts, [], budget)
+    search, budget = search_of(models, rows, calls=12)
     assert search.measure(PromptSetting()).scores == {USUAL: 1.0}
     assert budget.asked == 12
     last = search.prompter(PromptSetting(), USUAL)
@@ -454,11 +456,7 @@ def test_a_search_that_is_stopped_counts_what_is_done(models, monkeypatch):
         return tiny.written([ENDLESS] * len(prompts), [True] * len(prompts))
 
     monkeypatch.setattr(Generator, "write", write)
-    settings = PromptSettings(
-        model=models["model"], wording="labels", calibrate=True, max_tokens=64
-    )
-    budget, parts = SearchBudget(models["model"], 120, 120), Parts([], rows, np.arange(12))
-    search = PromptSearch(settings, NOTE, rows, parts, [], budget)
+    search, _ = search_of(models, rows, calls=120)
     with time_limit() as limit, pytest.raises(TimeLimitReached):
         search.measure(PromptSetting())
     assert calls == [12, 12]

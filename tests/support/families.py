@@ -241,6 +241,10 @@ _GEMMA_MORE: dict[str, Any] = {
     "around": (("<bos>",), ()),
     "ends": ("<end_of_turn>",),
 }
+_GEMMA_3 = {
+    **{"head_dim": 16, "sliding_window": 24, "query_pre_attn_scalar": 16},
+    "layer_types": ["sliding_attention", "full_attention"],
+}
 _LLAMA = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
 
 DECODERS = {
@@ -276,23 +280,13 @@ DECODERS = {
     ),
     "Gemma 3": Family(
         "Gemma3TextConfig",
-        settings={
-            "head_dim": 16,
-            "sliding_window": 24,
-            "query_pre_attn_scalar": 16,
-            "layer_types": ["sliding_attention", "full_attention"],
-        },
+        settings=_GEMMA_3,
         template="gemma3",
         **_GEMMA_MORE,
     ),
     "Gemma 3 with images": Family(
         "Gemma3Config",
-        settings={
-            "head_dim": 16,
-            "sliding_window": 24,
-            "query_pre_attn_scalar": 16,
-            "layer_types": ["sliding_attention", "full_attention"],
-        },
+        settings=_GEMMA_3,
         template="gemma3",
         images={
             "hidden_size": 16,
