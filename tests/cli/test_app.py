@@ -6,7 +6,6 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import polars as pl
@@ -219,8 +218,6 @@ def test_a_study_file_of_the_users_is_never_replaced(rows: Path) -> None:
     assert "not a study" in refused("compare", "-c", "study.toml", "-s", "majority", "--out", ".")
     assert Path("study.toml").read_text() == text
 
-
-Choose = Callable[..., tuple[int, str, str]]
 
 FAULTS = [
     ValueError("year 148108\nis out of range"),

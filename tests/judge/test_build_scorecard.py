@@ -401,7 +401,6 @@ def test_low_confidence_by_hand() -> None:
     confidence = np.concatenate([np.linspace(0.1, 0.49, 40), np.linspace(0.5, 0.99, 60)])
     right = np.concatenate([np.arange(40) % 5 == 0, np.arange(60) % 10 != 9])
     found = threshold(confidence, right)
-    assert found is not None
     assert (found.below, found.rows) == (pytest.approx(0.5), 40)
     assert found.right.value == pytest.approx(8 / 40)
     assert (found.right.low, found.right.high) == pytest.approx(wilson(8, 40))
@@ -437,6 +436,5 @@ def test_a_card_has_its_threshold_where_answers_have_scores() -> None:
     ]
     scores = np.log(shares)
     low = card(run(said, scores=scores)).low_confidence
-    assert low is not None
     assert (low.below, low.rows, low.right.value) == (pytest.approx(0.9), 24, 0.0)
     assert card(run(said)).low_confidence is None

@@ -181,9 +181,7 @@ def test_a_failing_candidate_is_tried_once_and_stops_no_other(tmp_path: Path) ->
 class Clocked(LocalExecutor):
     """Runs trials in no time, on a clock that jumps by what they would take."""
 
-    def __init__(
-        self, worker: Worker, now: list[float], paces: Mapping[str, tuple[float, float]]
-    ) -> None:
+    def __init__(self, worker, now, paces):
         super().__init__(worker)
         self.now, self.paces = now, paces
         self.fitted: list[tuple[str, int]] = []

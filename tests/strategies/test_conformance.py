@@ -412,8 +412,7 @@ def test_the_sound_strategy_passes() -> None:
 )
 def test_each_culprit_is_caught(culprit, check, monkeypatch):
     def make(seed: int) -> Strategy:
-        made: Strategy = culprit(seed=seed)
-        return made
+        return culprit(seed=seed)
 
     with pytest.raises(AssertionError):
         check(make)

@@ -82,8 +82,7 @@ def fitted(name: str, models: dict[str, str], task: Task = RECORDS, **params: An
 
 def asked(strategy: Any, item: Item, shown: list[Example] = []) -> str:  # noqa: B006
     prompt = strategy.prompter._build(item, shown)
-    text: str = strategy.prompter.lm.template.tokenizer.decode(prompt.prefix + prompt.rest)
-    return text
+    return strategy.prompter.lm.template.tokenizer.decode(prompt.prefix + prompt.rest)
 
 
 def test_the_prompt_names_the_fields_with_types_and_shows_the_further_inputs(models):
@@ -214,8 +213,7 @@ def test_long_prompts_are_calibrated_on_fewer_rows(models, monkeypatch):
 
     def calibrated(tokens: int) -> str:
         monkeypatch.setattr(local_writer, "CALIBRATION_TOKENS", tokens)
-        note: str = fitted("retrieval", models, k=2).facts()["notes"][0]
-        return note
+        return fitted("retrieval", models, k=2).facts()["notes"][0]
 
     assert "on 24 training rows" in calibrated(100_000)
     some = re.search(r"on (\d+) training rows", calibrated(4_200))

@@ -36,8 +36,7 @@ def fitted(name: str, model: str, seed: int = 0, **params: Any) -> Any:
 
 def shown(strategy: Any, item: Item) -> str:
     prompt = strategy.prompter._build(item, ())
-    text: str = strategy.prompter.lm.template.tokenizer.decode(prompt.prefix + prompt.rest)
-    return text
+    return strategy.prompter.lm.template.tokenizer.decode(prompt.prefix + prompt.rest)
 
 
 @pytest.mark.parametrize("wording", sorted(WORDINGS))

@@ -65,9 +65,7 @@ def settings(name: str, models: dict[str, str]) -> dict[str, Any]:
     return own[name]
 
 
-def fitted(
-    name: str, models: dict[str, str], pool: list[Example] | None = None, **more: Any
-) -> Any:
+def fitted(name, models, pool=None, **more):
     strategy = build(name, seed=0, **settings(name, models), **more)
     strategy.fit(TASK, rows() if pool is None else pool)
     return strategy

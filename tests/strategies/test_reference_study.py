@@ -80,8 +80,7 @@ def studied(folder: Path) -> dict[str, dict[str, Any]]:
         stdout=subprocess.PIPE,
         timeout=900,
     )
-    found: dict[str, dict[str, Any]] = json.loads(done.stdout)
-    return found
+    return json.loads(done.stdout)
 
 
 def answers(study_file: Path) -> dict[str, dict[str, Any]]:

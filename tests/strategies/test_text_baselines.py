@@ -17,7 +17,6 @@ from choose.tasks.writing import Writing
 from choose.types import Example, Item
 
 RECORDS = ("empty", "gazetteer", "pattern", "tagger", "nearest")
-TEXTS = ("copy", "lead", "nearest")
 
 
 def rows() -> list[Example]:

@@ -77,13 +77,11 @@ def data(tmp_path: Path) -> Path:
 
 
 def record(store: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((store / "decision.json").read_text())
-    return found
+    return json.loads((store / "decision.json").read_text())
 
 
 def card(store: Path, name: str) -> dict[str, Any]:
-    found: dict[str, Any] = next(c for c in record(store)["scorecards"] if c["candidate"] == name)
-    return found
+    return next(c for c in record(store)["scorecards"] if c["candidate"] == name)
 
 
 @pytest.mark.slow

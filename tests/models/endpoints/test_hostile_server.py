@@ -6,13 +6,12 @@ import tracemalloc
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import pytest
 
 from choose.conformance import TASK, questions
 from choose.errors import EndpointError, MoneySpent
-from choose.models.endpoints.command_session import Session, connect_endpoints
+from choose.models.endpoints.command_session import connect_endpoints
 from choose.models.endpoints.settings import Endpoint
 from choose.progress import TimeLimitReached, time_limit
 from support.chat_server import FAST, PRICED, fitted, rows
@@ -24,9 +23,7 @@ KEY = "Zq7Xv.TOPSEC-RET/88+aa"
 
 
 @contextmanager
-def session_with(
-    server: FaultyServer, max_usd: float | None = None, **more: Any
-) -> Iterator[Session]:
+def session_with(server, max_usd=None, **more):
     settings = {"base_url": server.url, "model": "big-model", "timeout": 1.0, **more}
     with connect_endpoints(
         {"big": Endpoint(**settings)}, max_usd=max_usd, retry_policy=FAST

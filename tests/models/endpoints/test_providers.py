@@ -1,7 +1,7 @@
 """Models by their usual names: the table of providers against the local server."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -25,8 +25,6 @@ from support.studies import write_csv
 
 KEY = "sk-this-must-never-be-written-0815"
 QUICK = ("--set", "seeds=1", "--set", "noise=0")
-
-Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture

@@ -33,9 +33,7 @@ SMOLLM2: dict[str, Any] = {
 }
 
 
-def adapters(
-    targets: str, dropout: float, dtype: torch.dtype = torch.float32, **more: Any
-) -> FlatAdapters:
+def adapters(targets, dropout, dtype=torch.float32, **more):
     config = LlamaConfig(**{**SMOLLM2, "num_hidden_layers": 30, **more})
     model = LlamaModel(config).requires_grad_(False)
     base = Base(model, None, True, False, "cpu")
