@@ -1,19 +1,33 @@
-"""A fit in row space, or on merged columns, is the fit on the features."""
+"""Classical heads: fits equal those of scikit-learn, sets of labels, choices made inside a fit."""
 
+from dataclasses import replace
+from itertools import product
 from time import perf_counter
 
 import numpy as np
 import pytest
 from scipy.sparse import random as random_sparse
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import f1_score
 
+from choose.conformance import TASK, pool
 from choose.models import classical
 from choose.models.classical import (
+    STRENGTHS,
     BoundedLogistic,
     LogisticHead,
     MergedColumns,
     RowSpace,
+    SetHead,
     TfidfFeatures,
+    Thresholds,
+    best_set,
+    best_sets,
+    choose_strength,
+    example_f1s,
+    members_of,
     row_space_is_faster,
+    sample_rows,
 )
 from choose.progress import LoopProgress, TimeLimitReached, time_limit
 
@@ -145,3 +159,124 @@ def test_both_solvers_report_every_pass(large: bool, monkeypatch: pytest.MonkeyP
         LogisticHead(10.0).fit(rows, [f"c{i % 3}" for i in range(300)])
     assert progress.loop == "logistic fit"
     assert progress.span[-1][1] > 3
+
+
+def test_the_best_constant_set_is_that_of_all_subsets() -> None:
+    rng = np.random.default_rng(0)
+    for trial in range(60):
+        members = rng.random((12, 5)) < rng.uniform(0.1, 0.7, 5)
+        members[: trial % 4] = False
+        weights = rng.dirichlet(np.ones(12))
+        subsets = np.array(list(product([False, True], repeat=5)))
+        means = [weights @ example_f1s(np.tile(s, (12, 1)), members) for s in subsets]
+        chosen = best_set(members, weights)
+        value = weights @ example_f1s(np.tile(chosen, (12, 1)), members)
+        assert value == pytest.approx(max(means), abs=1e-12)
+    assert not best_set(np.zeros((3, 2), dtype=bool), np.ones(3) / 3).any()
+
+
+def test_sets_of_many_rows_are_those_of_each_and_rows_without_weight_do_not_count() -> None:
+    rng = np.random.default_rng(1)
+    members = rng.random((40, 9, 6)) < rng.uniform(0.0, 0.6, (40, 1, 6))
+    weights = rng.dirichlet(np.ones(9), 40)
+    weights[:10, 6:] = 0
+    found = best_sets(members, weights)
+    for row in range(40):
+        own = members[row, : 6 if row < 10 else 9]
+        assert (found[row] == best_set(own, weights[row, : len(own)])).all()
+
+
+def test_members_follow_the_order_of_the_labels() -> None:
+    members = members_of(("b", "a"), ['["a", "b"]', "[]", '["a"]'])
+    assert members.tolist() == [[True, True], [False, False], [False, True]]
+
+
+def skewed(rows: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Probabilities that are half of what they should be, of a frequent and two rare labels."""
+    rng = np.random.default_rng(seed)
+    true = rng.beta(1, (1.0, 6.0, 12.0), (rows, 3))
+    return true / 2, rng.random((rows, 3)) < true
+
+
+def test_thresholds_beat_a_half_on_rows_that_did_not_choose_them() -> None:
+    chances, members = skewed(600, 0)
+    others, right = skewed(4000, 1)
+    thresholds = Thresholds.chosen(chances, members)
+    half = example_f1s(others >= 0.5, right).mean()
+    assert example_f1s(thresholds(others), right).mean() > half + 0.05
+    assert thresholds.never_empty is False
+    assert thresholds(np.zeros((1, 3))).sum() == 0
+
+
+def test_a_set_has_a_label_where_every_set_of_the_pool_has_one() -> None:
+    chances, members = skewed(300, 2)
+    members[~members.any(axis=1), 0] = True
+    thresholds = Thresholds.chosen(chances, members)
+    assert thresholds.never_empty
+    assert thresholds(np.full((2, 3), 1e-4)).sum(axis=1).tolist() == [1, 1]
+
+
+def test_a_label_with_few_rows_keeps_to_the_common_threshold() -> None:
+    chances, members = skewed(400, 3)
+    members[:, 2] = False
+    absent = Thresholds.chosen(chances, members).least[2]
+    members[0, 2] = True  # one row, whose own best threshold is its own chance
+    chances[0, 2] = 0.45
+    rare = Thresholds.chosen(chances, members).least[2]
+    assert abs(rare - absent) < 0.05
+    assert Thresholds.chosen(chances, np.zeros_like(members)).least.tolist() == [0.5] * 3
+
+
+def test_each_label_is_fitted_as_scikit_learn_does_and_restored() -> None:
+    rng = np.random.default_rng(4)
+    features = rng.normal(size=(240, 6))
+    logits = features @ rng.normal(size=(6, 4)) - 1
+    members = rng.random((240, 4)) < 1 / (1 + np.exp(-logits))
+    members[:, 3] = False  # a label without rows is never given
+    head = SetHead(1.0)
+    head.fit(features, members)
+    for label in range(3):
+        own = LogisticRegression(C=1.0, tol=1e-8).fit(features, members[:, label])
+        assert head.weights[label] == pytest.approx(own.coef_[0], abs=0.02)
+    chosen = head.thresholds(head.probabilities(features))
+    assert not chosen[:, 3].any()
+    assert f1_score(members, chosen, average="samples", zero_division=1) > 0.6
+    again = SetHead.restored(*head.state(), labels=4, features=6)
+    assert (again.probabilities(features) == head.probabilities(features)).all()
+    with pytest.raises(ValueError, match="'weights' holds"):
+        SetHead.restored(*head.state(), labels=3)
+
+
+def test_twins_and_groups_share_a_cluster_and_large_pools_are_sampled_evenly() -> None:
+    rows = pool(rows=60)
+    grouped = [replace(e, group=f"g{n % 12}") for n, e in enumerate(rows)]
+    twins = [replace(e, id=f"t{e.id}") for e in rows[:5]]
+    some = sample_rows(TASK, [*grouped, *twins], 1_000)
+    assert some.places.tolist() == [*range(65)]
+    assert {*some.clusters[60:]} == {*some.clusters[:5]}
+    assert all(len({*some.clusters[n:60:12]}) == 1 for n in range(12))
+    few = sample_rows(TASK, rows, 30)
+    targets = [rows[place].target for place in few.places]
+    assert [targets.count(label) for label in TASK.labels] == [10, 10, 10]
+
+
+def test_the_strength_is_the_likeliest_of_held_out_rows_beyond_one_standard_error() -> None:
+    rng = np.random.default_rng(0)
+    codes = np.arange(200) % 2
+    features = rng.normal(size=(200, 20)) + 0.3 * codes[:, None]
+    clusters = np.arange(200)
+    likelihood = {}
+    for C in STRENGTHS:
+        own = np.zeros(200)
+        for part in range(3):
+            held = clusters % 3 == part
+            model = LogisticRegression(C=C, max_iter=1000).fit(features[~held], codes[~held])
+            own[held] = model.predict_log_proba(features[held])[np.arange(held.sum()), codes[held]]
+        likelihood[C] = own
+    found = choose_strength(features, [str(code) for code in codes], clusters)
+    best = max(STRENGTHS, key=lambda C: likelihood[C].mean())
+    gaps = likelihood[best] - likelihood[10.0]
+    assert gaps.mean() > gaps.std(ddof=1) / np.sqrt(200)
+    assert found == best == 1.0
+    easy = features + 9 * codes[:, None]
+    assert choose_strength(easy[:19], [str(code) for code in codes[:19]], clusters[:19]) == 10.0
