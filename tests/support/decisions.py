@@ -217,15 +217,7 @@ def verdict(kind: Kind) -> Verdict:
         leads={"fine-tuning": 0.031},
         unmeasured=("retrieval",) if kind == "incomplete" else (),
         usable=kind != "none-works",
-        remarks=(
-            Remark(code="margin", names=("lora",), share=0.034),
-            Remark(
-                code="fewer-labels",
-                names=("lora", "probe"),
-                value=Interval(value=0.06, low=0.02, high=0.1),
-                rows=100,
-            ),
-        ),
+        remarks=(Remark(code="margin", names=("lora",), share=0.034),),
         steps=STEPS,
     )
 

@@ -254,7 +254,6 @@ _CAVEATS: dict[CaveatCode, str] = {
 _REMARKS: dict[RemarkCode, str] = {
     "coarse-margin": "The margin of {margin} is large: {first}, the best baseline, lacks only "
     "{size}. Lower it with --set margin=1%.",
-    "fewer-labels": "With {rows} {labels}, {first} was ahead of {second}: {change}.",
     "long-answers": "Accepted answers are long: a right one in other words counts as misread.",
     "margin": "With a margin of {size} or less, {first} could not be ruled out.",
     "other-source": "On a source that it did not learn from, {first} changes by {change} "
@@ -343,7 +342,6 @@ def _remark(decision: Decision, remark: Remark) -> str:
         what=clean(remark.what),
         metric=NAMES.get(remark.what, clean(remark.what)),
         rows=f"{remark.rows or 0:,}",
-        labels=words_in(decision).labels,
         size=measured(remark.share or 0.0),
         score=amount(remark.share or 0.0, score_noun(decision.goal)),
         change=in_points(remark.value) if remark.value else DASH,

@@ -150,7 +150,6 @@ RemarkCode = Literal[
     "other-metric",
     "long-answers",
     "margin",
-    "fewer-labels",
     "setting",
     "other-source",
 ]
@@ -164,10 +163,10 @@ class Remark(Record):
             ``coarse-margin``: the margin is large against what the best baseline lacks (`share`);
             ``other-metric``: the first candidate leads the second by the metric `what`;
             ``long-answers``: other words for the same count as misread; ``margin``: with a margin
-            of `share` or less, a candidate could not be ruled out; ``fewer-labels``: the first
-            candidate led the second after training on `rows`; ``setting``: a candidate does better
-            with the setting `what`; ``other-source``: what a candidate changes by (`value`) on a
-            source that no training row is from, `what` being the worst of them (`share` there).
+            of `share` or less, a candidate could not be ruled out; ``setting``: a candidate does
+            better with the setting `what`; ``other-source``: what a candidate changes by (`value`)
+            on a source that no training row is from, `what` being the worst of them (`share`
+            there).
         names: candidates.
         value: a difference, on `rows` unless said otherwise.
     """

@@ -10,7 +10,6 @@ from choose.judge.measures.build_scorecard import settings_of
 from choose.judge.measures.drift_and_new_class import drop_of, losses_by_source
 from choose.judge.measures.text_metrics import leads_by_other_metrics
 from choose.judge.scores.family_comparison import FamilyComparison
-from choose.judge.scores.paired_comparison import compare, other_pool
 from choose.schema.base import Interval, above_0
 from choose.schema.decision import Remark, RemarkCode
 
@@ -34,7 +33,6 @@ def _remarks(case: Case) -> Iterator[Remark]:
         yield Remark(code="long-answers")
     yield from _other_source(case)
     yield from _margin(case)
-    yield from _fewer_labels(case)
     yield from _settings(case)
 
 
@@ -107,21 +105,6 @@ def _margin(case: Case) -> Iterator[Remark]:
     most = closest_costlier(case) if case.selection.chosen else None
     if most and most.difference.high > 0:
         yield Remark(code="margin", names=(most.a,), share=most.difference.high)
-
-
-def _fewer_labels(case: Case) -> Iterator[Remark]:
-    """Yield the candidates that were certainly ahead with the fewest labels measured."""
-    chosen = case.contenders.panel[case.name]
-    for other in map(case.contenders.panel.__getitem__, case.contenders.names):
-        shared = sorted(set(chosen.sizes) & set(other.sizes))
-        if not shared or other is chosen:
-            continue
-        first, second = (other_pool(side, side.sizes[shared[0]]) for side in (other, chosen))
-        difference = compare(first, second)
-        if difference and difference.low > 0 and difference.value >= case.margin:
-            names = (other.info.name, case.name)
-            value = Interval.of(difference)
-            yield Remark(code="fewer-labels", names=names, value=value, rows=shared[0])
 
 
 def _settings(case: Case) -> Iterator[Remark]:
