@@ -25,12 +25,14 @@ from choose.data.scenarios import (
     new_class,
     noisy,
     origins,
+    sources,
     timeline,
 )
 from choose.data.splits import build_dataset
 from choose.data.stratify import stratified_folds, training_pool
+from choose.errors import StudyError
 from choose.files import digest_rows
-from choose.judge.measures.drift_and_new_class import drop_of
+from choose.judge.measures.drift_and_new_class import drop_of, losses_by_source
 from choose.judge.scores.out_of_fold import out_of_fold
 from choose.judge.scores.paired_comparison import ASSUMED_SD
 from choose.judge.scores.score_tables import study_scores
@@ -153,6 +155,55 @@ def test_rows_without_dates_have_no_origin() -> None:
     assert origins(build_dataset("gaps", few)) == ()
     assert origins(data(count=120)) == ()
     assert origins(data()) == ORIGINS
+
+
+def by_source(*counts, test=False):
+    found = rows(sum(counts), late=False)
+    names = [f"s{n}" for n, count in enumerate(counts) for _ in range(count)]
+    named = [replace(e, source=name) for e, name in zip(found, names, strict=True)]
+    return build_dataset("sources", named)
+
+
+def test_sources_are_left_out_in_turn_the_largest_first():
+    assert sources(by_source(100, 60, 39, 200)) == ("s3", "s0", "s1")
+    assert sources(by_source(*[50] * 8)) == tuple(f"s{n}" for n in range(6))
+    assert sources(by_source(400)) == sources(data()) == ()
+
+
+@pytest.mark.parametrize("ask", [0, 30])
+def test_both_sides_of_a_source_ask_its_rows_after_learning_from_as_many(ask):
+    what = by_source(100, 60, 240)
+    left = Scenario(kind="source", label="s1", learns_from="others", ask=ask)
+    both = replace(left, learns_from="any", parts=2)
+    others = make_split(what, SplitSpec(0, 0, None, left))
+    halves = [make_split(what, SplitSpec(half, 0, None, both)) for half in (0, 1)]
+    assert {what.examples[id].source for id in others.questions} == {"s1"}
+    assert len(others.questions) == (ask or 60)
+    assert {e.source for e in others.pool} == {"s0", "s2"}
+    assert sorted(id for half in halves for id in half.questions) == sorted(others.questions)
+    for half in halves:
+        assert len(half.pool) == len(others.pool)
+        assert "s1" in {e.source for e in half.pool}
+        assert not {e.id for e in half.pool} & set(half.questions)
+
+
+def test_a_study_leaves_sources_out_for_fast_candidates(tmp_path):
+    what = by_source(60, 60)
+    store = run_all(what, tmp_path / "st", ("source",))
+    card = study_scores(evidence_of(store))["tfidf"]
+    assert {one.source for one in losses_by_source(card)} == {"s0", "s1"}
+    assert {e.source for e in store.dataset.examples.values()} == {"s0", "s1"}
+    assert (
+        store.dataset.fingerprint == what.fingerprint != build_dataset("x", rows(120)).fingerprint
+    )
+
+
+def test_a_column_of_one_source_is_refused(tmp_path):
+    lines = [f"a {label} thing {i},{label},x" for i, label in enumerate(("red", "blue") * 30)]
+    (tmp_path / "one.csv").write_text("\n".join(["text,label,repo", *lines]))
+    section = DataSection(path=str(tmp_path / "one.csv"), source_column="repo")
+    with pytest.raises(StudyError, match="'repo': there is one source only"):
+        load_dataset(section, TaskSection())
 
 
 def test_the_withheld_class_is_absent_then_comes_back_nested() -> None:

@@ -8,7 +8,12 @@ import pytest
 from choose.judge.decision.label_gates import task_stable
 from choose.judge.evidence import Evidence, Items
 from choose.judge.goal import Rule
-from choose.judge.measures.drift_and_new_class import drop_of, new_class_of, origins_of
+from choose.judge.measures.drift_and_new_class import (
+    drop_of,
+    losses_by_source,
+    new_class_of,
+    origins_of,
+)
 from choose.judge.scores.score_tables import study_scores
 from choose.judge.verdict import judge
 from choose.types import Answers, Run, Scenario, Trial
@@ -20,8 +25,11 @@ from support.studies import plain_trial
 CUTS = (0.5, 0.6, 0.7, 0.8)
 
 
-def drifting(drop, seed, *, rows=400, draws=3, seeded=True):
-    """A study in which learning from the past costs `drop` on the population of rows."""
+def drifting(drop, seed, *, rows=400, draws=3, seeded=True, sources=()):
+    """A study in which learning from the past costs `drop` on the population of rows.
+
+    With `sources`, learning from the others costs as much on each source as it says.
+    """
     seeds = draws if seeded else 0
     player = worlds.tfidf(0.75, seeds=seeds, run_spread=0.2)
     base = worlds.study([worlds.majority(), player], rows, seed, folds=5)
@@ -32,7 +40,8 @@ def drifting(drop, seed, *, rows=400, draws=3, seeded=True):
     runs = list(base.runs)
     for n, cut in enumerate(CUTS):
         asked = np.flatnonzero(np.arange(rows) % len(CUTS) == n)
-        for side, accuracy in (("any", 0.75), ("past", 0.75 - drop)):
+        past = 0.75 - (sources[n] if sources else drop)
+        for side, accuracy in (("any", 0.75), ("others" if sources else "past", past)):
             effect = rng.standard_normal(draws)
             ability = player.shifted(accuracy - player.accuracy) + player.run_spread * effect
             noise = EACH * rng.standard_normal((len(asked), draws))
@@ -42,6 +51,8 @@ def drifting(drop, seed, *, rows=400, draws=3, seeded=True):
                 codes = targets.copy()
                 codes[asked] = np.where(right[:, draw], targets[asked], (targets[asked] + 1) % 4)
                 scenario = Scenario(kind="time", cut=cut, learns_from=side)
+                if sources:
+                    scenario = Scenario(kind="source", label=f"s{n}", learns_from=side)
                 ids = tuple(base.items.ids[i] for i in asked)
                 answers = answers_of(codes[asked])
                 runs.append(run_of(player, trial(player.name, scenario, draw), ids, answers))
@@ -98,6 +109,43 @@ def test_a_drop_stands_in_the_record_beside_its_origins() -> None:
     majority = next(c for c in decision.scorecards if c.candidate == "majority")
     assert majority.stability.temporal_drop is None
     assert majority.stability.origins == ()
+
+
+LOSSES = (0.0, 0.04, 0.3, 0.1)
+
+
+@pytest.mark.slow
+def test_intervals_of_all_sources_hold_together_and_that_of_the_mean_alone():
+    studies, together, mean = 120, 0, 0
+    for seed in range(studies):
+        card = study_scores(drifting(0.0, seed, sources=LOSSES))["tfidf"]
+        found, whole = losses_by_source(card), drop_of(card, "source")
+        truth = {f"s{n}": loss for n, loss in enumerate(LOSSES)}
+        together += all(one.loss.low <= truth[one.source] <= one.loss.high for one in found)
+        mean += whole.low <= np.mean(LOSSES) <= whole.high
+    # Monte-Carlo error: 2 points.
+    assert together / studies >= 0.9
+    assert 0.9 <= mean / studies <= 0.995
+
+
+def test_the_worst_source_comes_first_is_named_and_warned_of():
+    decision = judge(drifting(0.0, 4, rows=2_000, sources=LOSSES), Rule())
+    card = next(c for c in decision.scorecards if c.candidate == "tfidf")
+    worst, *others = card.stability.sources
+    assert (worst.source, worst.rows, len(others)) == ("s2", 500, 3)
+    assert worst.loss.value == pytest.approx(worst.seen - worst.unseen)
+    assert worst.loss.value > 0.2
+    losses = [one.loss.value for one in (worst, *others)]
+    assert losses == sorted(losses, reverse=True)
+    assert card.stability.source_loss.value == pytest.approx(np.mean(losses))
+    # Of four, each at 1 - 0.05 / 4.
+    alone = drop_of(study_scores(drifting(0.0, 4, rows=2_000, sources=LOSSES))["tfidf"], "source")
+    assert worst.loss.high - worst.loss.low > 1.5 * (alone.high - alone.low)
+    [caveat] = [c for c in decision.verdict.caveats if c.code == "other-source"]
+    assert (caveat.names, caveat.lost) == (("tfidf", "s2"), worst.loss)
+    [remark] = [r for r in decision.verdict.remarks if r.code == "other-source"]
+    assert (remark.what, remark.value.value) == ("s2", -card.stability.source_loss.value)
+    assert card.stability.temporal_drop is None
 
 
 def test_time_splits_leave_every_other_figure_as_it_was() -> None:

@@ -54,7 +54,7 @@ Check = Callable[[Factory], None]
 Fits = dict[tuple[object, ...], dict[str, Any]]
 
 # The contract is not about accuracy: eight rounds over the pool teach enough to hold it.
-BRIEF = {"epochs": 8.0}
+BRIEF = {"epochs": 8.0, "template": "Is it one of {labels}?\n{text}"}
 
 
 @pytest.fixture(scope="session")

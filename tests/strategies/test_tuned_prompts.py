@@ -169,6 +169,46 @@ def test_a_search_ends_at_its_share_of_the_dollars_and_keeps_the_best() -> None:
     assert "$0.00" in note
 
 
+def rewriting(body):
+    """Answer rightly only where the prompt says that size is no matter; write so when asked."""
+    first, *others = body["messages"]
+    if "Write a better prompt" in first["content"]:
+        return sent("Sort it. SIZE is no matter. {labels}")
+    if "SIZE is no matter" in f"{first}{others}":
+        return RIGHT(body)
+    return sent(json.dumps({"label": "tool"}) if "response_format" in body else "tool")
+
+
+def test_a_prompt_is_rewritten_from_its_errors_and_kept_for_its_gain_on_other_rows():
+    asked = []
+    with endpoint_session(rewriting, asked=asked):
+        strategy = fitted(rows=60, calls=500, template="Mine: {labels}\n{text}")
+        assert share_right(strategy) == 1.0
+    note = said_of(strategy)
+    assert "Prompt: rewritten from its errors, no examples." in note
+    assert "rewrote the prompt 1 time from rows that it got wrong; 1 gained on others" in note
+    assert "It reads: Sort it. SIZE is no matter. {labels}" in note
+    told = [body["messages"] for body in asked_of(asked)]
+    [page] = [one[-1]["content"] for one in told if "better" in one[0]["content"]]
+    assert "Mine: {labels}" in page
+    assert page.count("answered: tool") == 6
+    assert "right: tool" not in page
+    assert strategy.template != strategy.start
+
+
+def test_a_rewritten_prompt_that_gains_nothing_is_dropped():
+    def useless(body):
+        if "Write a better prompt" in body["messages"][0]["content"]:
+            return sent("Nothing new.")
+        return sent(json.dumps({"label": "tool"}) if "response_format" in body else "tool")
+
+    with endpoint_session(useless):
+        strategy = fitted(rows=60, calls=500, template="Mine: {labels}\n{text}")
+    assert "Prompt: yours, no examples." in said_of(strategy)
+    assert "3 times from rows that it got wrong; 0 gained on others" in said_of(strategy)
+    assert strategy.template == strategy.start
+
+
 def sets_by_words(body: Body) -> Http:
     """Answer with the right labels once they are described, else with one of them."""
     first, *others = body["messages"]

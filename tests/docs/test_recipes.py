@@ -1,0 +1,109 @@
+"""What SKILL.md tells an agent, and the recipe for leaving hosted fine-tuning, work as written."""
+
+import csv
+import json
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from choose.conformance import _WORDS, pool
+from choose.types import Kind
+from support import tiny_models as tiny
+from support.chat_server import by_words, serving
+from support.studies import write_csv
+
+ROOT = Path(__file__).parents[2]
+SKILL = (ROOT / "skills" / "choose" / "SKILL.md").read_text(encoding="utf-8")
+LEAVING = (ROOT / "docs" / "leaving-fine-tuning.md").read_text(encoding="utf-8")
+
+
+def blocks(text, language="sh"):
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+
+
+def commands(text):
+    """Return the commands of all blocks: words, and the file that the output goes to."""
+    lines = [line for b in blocks(text) for line in b.replace("\\\n", " ").splitlines()]
+    for line in lines:
+        words, _, file = line.partition(" > ")
+        yield shlex.split(words)[1:], file.strip()
+
+
+def follow(choose, words, file):
+    done = choose(*words)
+    assert done.code == 0, done.err
+    if file:
+        Path(file).write_text(done.out, encoding="utf-8")
+
+
+def answers_in(file):
+    with Path(file).open(newline="", encoding="utf-8") as rows:
+        return list(csv.DictReader(rows))
+
+
+def at(record, key):
+    for part in key.split("."):
+        record = record[part]
+    return record
+
+
+def test_the_skill_is_short_and_says_when_to_use_it():
+    head = SKILL.split("---\n")[1]
+    assert re.search(r"^name: choose$", head, re.MULTILINE)
+    assert len(re.search(r"^description: (.*)$", head, re.MULTILINE)[1]) <= 1024
+    assert len(SKILL.splitlines()) < 80
+    assert all(f"`{kind}`" in SKILL for kind in get_args(Kind))
+
+
+def test_an_agent_that_follows_the_skill_gets_labels(choose, tmp_path):
+    write_csv(tmp_path / "tickets.csv")
+    Path("new.csv").write_text("text\n" + "".join(f"{e.text}\n" for e in pool(1, 15)))
+    for words, file in commands(SKILL):
+        follow(choose, words, file)
+    assert json.loads(Path("check.json").read_text())["rows"] == 60
+    decision = json.loads(Path("decision.json").read_text())
+    for key in re.findall(r"^\| `([a-z_.]+)` \|", SKILL, re.MULTILINE):
+        at(decision, key)
+    assert decision["verdict"]["recommended"] or decision["verdict"]["use_meanwhile"] == "tfidf"
+    assert len(answers_in("answers.csv")) == 15
+
+
+@pytest.mark.slow
+def test_a_tuned_model_is_recorded_judged_and_succeeded(choose, tmp_path, monkeypatch):
+    """Every block of the page runs, against a server that answers by the words of a text."""
+    rows = [(e.text, e.target) for e in pool(seed=3, rows=180)]
+    write_csv(tmp_path / "train.csv", rows[:120])
+    write_csv(tmp_path / "test.csv", rows[120:])
+    write_csv(tmp_path / "new.csv", rows[:20])
+    (tmp_path / "prompt.txt").write_text("Which is it: {labels}?\n{text}")
+    (record,) = blocks(LEAVING, "python")
+    own = {"lora": f"tune={tiny.causal_lm(tmp_path / 'lm')}"}
+    own["probe"] = f"encoder={tiny.encoder(tmp_path / 'encoder')}"
+    quick = [f"--set={setting}" for setting in (*own.values(), "seeds=1", "noise=0", "views=")]
+    with serving(by_words(_WORDS)) as server:
+        keys = {"OPENAI_BASE_URL": server.url, "OPENAI_API_KEY": "none", "TUNED_MODEL": "ft:x"}
+        for name, value in keys.items():
+            monkeypatch.setenv(name, value)
+        subprocess.run([sys.executable, "-c", record], cwd=tmp_path, check=True)
+        assert [row["tuned"] for row in answers_in("tuned.csv")] == [
+            label for _, label in rows[120:]
+        ]
+        assert {body["model"] for body in server.asked} == {"ft:x"}
+        for words, file in commands(LEAVING):
+            if words[0] == "compare":
+                model = words.index("--model")
+                words[model + 1] = "gpt-4o-mini"
+                words += ["--base-url", server.url, "--yes", *quick]
+            follow(choose, words, file)
+    decision = json.loads(Path("leaving/decision.json").read_text())
+    cards = {card["candidate"]: card for card in decision["scorecards"] if card["accuracy"]}
+    assert {"tuned", "lora", "prompt", "probe", "tuned-prompt", "own-prompt"} <= cards.keys()
+    assert cards["tuned"]["family"] == "fine-tuning"
+    assert cards["own-prompt"]["accuracy"]["value"] == 1
+    assert decision["payback"]["api_usd"] > 0
+    assert len(answers_in("answers.csv")) == 20
