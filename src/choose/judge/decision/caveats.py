@@ -26,7 +26,7 @@ ROUGH = 100
 FEW_CLUSTERS = 2
 
 # A smaller share of the test rows that were in the training file is not spoken of.
-LEAKED = 0.01
+LEAKED = 0.05
 
 # Where one of these gates fails, a right comparison may still be the wrong decision.
 _SOUND = (LABELS_CLEAN_ENOUGH, "task stable")
@@ -52,11 +52,11 @@ def _caveats(case: Case, gates: Sequence[Gate], looks: int) -> Iterator[Caveat]:
     if failed := tuple(g.name for g in gates if g.name in _SOUND and g.status == "fail"):
         yield Caveat(code="check-failed", names=failed)
     yield from _other_source(case)
+    if case.leaked and case.leaked >= LEAKED * len(rows.targets):
+        yield Caveat(code="leak", rows=case.leaked)
     yield from _part_of_labels(case)
     if (shift := case.shift) is not None:
         yield Caveat(code="shift", names=(shift.label,), shares=(shift.training, shift.test))
-    if case.leaked and case.leaked >= LEAKED * len(rows.targets):
-        yield Caveat(code="leak", rows=case.leaked)
     if may_hide_success(case):
         yield Caveat(code="labels-hide-success")
     if rows.one_cluster:
