@@ -55,6 +55,8 @@ class Example:
     """One labelled row: the target is a label, a set of labels or a record as JSON, or a text.
 
     `accepted` are further right answers. `evidence` are places in documents with the answer.
+    `taught` is what a teacher answered, None where it was not asked. A row that is not `labelled`
+    has the teacher's answer as its target, and is never a test row.
     """
 
     id: str
@@ -66,6 +68,8 @@ class Example:
     timestamp: datetime | None = None
     group: str | None = None
     source: str | None = None
+    taught: str | None = None
+    labelled: bool = True
 
     def item(self) -> Item:
         """Return the row without its target."""
@@ -157,11 +161,15 @@ class Task(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """A strategy with its hyperparameters, models included, under a name."""
+    """A strategy with its hyperparameters, models included, under a name.
+
+    `taught` ones learn from the teacher's answers.
+    """
 
     name: str
     strategy: str
     params: Mapping[str, Any] = field(default_factory=dict)
+    taught: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -260,7 +268,8 @@ class Answers:
 class Trial:
     """One fit and its predictions: everything that determines the answers.
 
-    `candidate`, `scenario`, `fold`, `draw` and `train_size` are its place in the grid; the digests
+    `taught`, `candidate`, `scenario`, `fold`, `draw` and `train_size` are its place in the grid;
+    the digests
     (`weights`, `task`, `pool`, `questions`) identify what the strategy receives, and are part of
     the key. `seed` is 0 for strategies whose answers no seed can change: they are fitted once.
     """
@@ -279,6 +288,7 @@ class Trial:
     task: str
     pool: str
     questions: str
+    taught: bool = False
 
     @property
     def key(self) -> str:
@@ -349,7 +359,8 @@ class Dataset:
     `division` is ``held-out`` (one fold) or ``cross-fit`` (every row is a test row once, of a fit
     that never saw it). `clusters` maps an id to its group or near-duplicate cluster. `difficulty`,
     0 to 1 by id, is for a cheap baseline. `findings` are problems, most serious first. `leaked`
-    counts test rows that the training file held too; their copies there were left out.
+    counts test rows that the training file held too; their copies there were left out. `teacher`
+    names the column of answers that candidates learn from; empty without one.
     """
 
     name: str
@@ -361,6 +372,7 @@ class Dataset:
     difficulty: Mapping[str, float] = field(default_factory=dict)
     findings: tuple[str, ...] = ()
     leaked: int = 0
+    teacher: str = ""
 
     @property
     def fingerprint(self) -> str:
@@ -370,6 +382,8 @@ class Dataset:
             (*e.content, str(e.timestamp), e.group, *([e.source] if e.source else [])) for e in rows
         ]
         every += [("fold", *fold.questions) for fold in self.folds]
+        if self.teacher:
+            every += [("taught", e.taught, str(e.labelled)) for e in rows]
         documents = self.task.facts().get("documents")
         return digest_rows([*every, ("documents", documents)] if documents else every)
 

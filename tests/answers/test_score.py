@@ -301,7 +301,9 @@ def test_bad_input_gets_one_clear_line(tmp_path: Path, case: str) -> None:
 def test_agreement_is_called_agreement(tmp_path: Path) -> None:
     table = rows(50, gpt=0.9, claude=0.8).drop("label")
     decision = judged(tmp_path, table, gold="gpt")
-    assert [c.names for c in decision.verdict.caveats if c.code == "agreement"] == [("gpt",)]
+    assert [c.names for c in decision.verdict.caveats if c.code == "agreement"] == [
+        ("gpt", "claude")
+    ]
 
 
 def test_identical_candidates_are_named(tmp_path: Path) -> None:

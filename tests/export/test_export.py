@@ -244,7 +244,7 @@ def test_a_bug_in_load_is_found_before_anybody_ships_it(study, tmp_path, monkeyp
         (["--candidate", "tfdif"], "'tfidf'"),
         (["--trial", "zz"], "No trial"),
         (["--trial", ""], "No trial"),
-        (["--candidate", "tfidf", "--trial", "1"], "Leave out"),
+        (["--candidate", "tfidf", "--trial", "1"], "Give one"),
     ],
 )
 def test_a_bad_choice_is_one_red_line(choose, study: Path, arguments: list[str], says: str) -> None:

@@ -43,7 +43,7 @@ CODES: dict[StepKind, tuple[StepCode, ...]] = {
     "stronger-model": ("stronger",),
     "more-runs": ("repeat", "repeat-late", "repeat-paid"),
     "metric": ("rare-label",),
-    "cascade": ("cascade",),
+    "cascade": ("cascade", "takeover"),
 }
 
 AUDIT = Audit(

@@ -229,6 +229,8 @@ _HOSTED = re.compile(
     r"(?:^|-)(?:gpt-?[3-9]|chatgpt|claude|gemini|grok|o[134]|davinci|curie|babbage|haiku|sonnet|"
     r"opus)(?=-|\d|o|$)"
 )
+# Names that only language models have, of those that anyone may serve.
+_OPEN = re.compile(r"(?:^|-)(?:gpt|llama|qwen|mi[sx]tral|gemma|deepseek|llm)(?=-|\d|$)")
 _ENCODER = re.compile(r"(ro|de|distil|al|fin|mo?dern)?berta?|electra|xlnet|xlm", re.IGNORECASE)
 _PRICE = re.compile(r"\$?\s*(\d+(?:\.\d+)?)\s*/\s*(1k|1000|k|1m|m|answer)", re.IGNORECASE)
 _PER = {"1k": 1.0, "k": 1.0, "1000": 1.0, "1m": 1e-3, "m": 1e-3, "answer": 1000.0}
@@ -352,6 +354,11 @@ def family_of(name: str, said: Mapping[str, Family]) -> FamilyGuess:
 def hosted(name: str) -> bool:
     """Return whether a candidate's name is that of a model that only its maker serves."""
     return _HOSTED.search(_words(name)) is not None
+
+
+def is_model(name: str) -> bool:
+    """Return whether a column of labels is named after a language model, whose answers it holds."""
+    return hosted(name) or _OPEN.search(_words(name)) is not None
 
 
 def _words(name: str) -> str:

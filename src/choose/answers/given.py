@@ -37,7 +37,7 @@ from choose.answers.columns import (
 )
 from choose.answers.files import read_answers
 from choose.data.columns import Roles
-from choose.data.dataset import Tables, with_separator
+from choose.data.dataset import Rows, Tables, with_separator
 from choose.data.duplicates import clusters_of, index_texts
 from choose.data.examples import examples_from, kind_of
 from choose.data.readers.column_guess import usual
@@ -176,6 +176,7 @@ class Given:
         draws: its answers, by the number of the draw.
         usd_per_1k: dollars for 1,000 answers, as stated or measured; None where not known.
         notes: on the further file that holds its answers.
+        teaches: whether candidates learn from them.
     """
 
     name: str
@@ -183,6 +184,7 @@ class Given:
     draws: Mapping[int, Draw]
     usd_per_1k: float | None = None
     notes: tuple[str, ...] = ()
+    teaches: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,6 +286,9 @@ def given_beside(study: Study, dataset: Dataset) -> tuple[Given, ...]:
         file = read_answers(own, dataset.task.kind == SCORES)
         columns = named_answers(file.table, asked.columns)
         given = [*_given(file, columns, _joined(file, dataset), asked), *given]
+    if dataset.teacher not in {one.name for one in given}:
+        given += _taught(dataset, asked)
+    given = [replace(one, teaches=one.name == dataset.teacher) for one in given]
     return _checked(given, study, names_of(study))
 
 
@@ -298,6 +303,67 @@ def _main_file(study: Study, tables: Tables | None) -> AnswerFile:
     if file.scores:  # every score says how much of a whole answer there is
         file = replace(file, table=file.table.with_columns(pl.lit("1").alias(SCORES)))
     return file
+
+
+def with_teacher(read: Rows, study: Study) -> Rows:
+    """Read a teacher's answers as answers of the task; they are the targets of unlabelled rows.
+
+    Raises:
+        DataError: if there are none, or most are none of the task.
+        StudyError: for tasks that no teacher's answers can be learned for.
+    """
+    column = read.roles.teacher
+    if column is None:
+        return read
+    if read.corpus is not None:
+        raise StudyError("--teacher-column is for answers without documents. Leave it out.")
+    every = [*read.pool, *(read.test or ())]
+    labelled = [e for e in every if e.target and e.text.strip()]
+    if not labelled:
+        raise DataError(f"No row has a label in {quoted(read.roles.label)}: nothing can be scored.")
+    reader = AnswerReader(make_task(read.kind, labelled, (), study.task))
+    cells = Counter(e.taught for e in read.pool if e.taught)
+    unread = Counter({cell: n for cell, n in cells.items() if reader.read(cell)[0] is None})
+    such = [f"{quoted(cell, LONGEST)} ({n:,} times)" for cell, n in unread.most_common(LISTED)]
+    if 2 * unread.total() >= cells.total():
+        labels = quoted_list(reader.task.labels, 4) if reader.task.labels else "answers"
+        raise DataError(
+            f"{unread.total():,} of {cells.total():,} answers in the teacher column "
+            f"{quoted(column)} are none of {labels} in {quoted(read.roles.label)}"
+            f"{f', such as {listed(such)}' * bool(such)}. Name the column of an LLM's answers with "
+            "--teacher-column, and write its labels as yours."
+        )
+    notes = list(read.notes)
+    if unread:
+        notes.append(
+            f"{unread.total():,} of {cells.total():,} answers of the teacher {quoted(column)} are "
+            f"none of the labels, such as {listed(such)}: they teach nothing."
+        )
+    pool = [_read(e, reader) for e in read.pool]
+    test = None if read.test is None else [_read(e, reader) for e in read.test]
+    if alone := sum(not row.labelled for row in pool):
+        notes.append(f"{plural(alone, 'row')} without a label: the teacher's answer is learned.")
+    return replace(read, pool=pool, test=test, notes=tuple(notes))
+
+
+def _read(row: Example, reader: AnswerReader) -> Example:
+    """Return a row with its teacher's answer as one of the task, which may be its only target."""
+    said = reader.read(row.taught)[0]
+    if said is None:
+        return row
+    return replace(row, taught=said, target=row.target or said, labelled=bool(row.target))
+
+
+def _taught(dataset: Dataset, asked: Wanted) -> Iterator[Given]:
+    """Yield the teacher as a candidate, where it answered test rows."""
+    cells = [dataset.examples[id].taught for id in dataset.asked]
+    if dataset.teacher and any(cells):
+        yield Given(
+            name=dataset.teacher,
+            family=family_of(dataset.teacher, {}),
+            draws={0: Draw(ids=dataset.asked, cells=cells)},
+            usd_per_1k=asked.prices.get(dataset.teacher),
+        )
 
 
 def _examples(file: AnswerFile, study: Study, roles: Roles, kind: str) -> list[Example]:
@@ -578,6 +644,7 @@ def _described(given: Given, different: int) -> dict[str, Any]:
         "warning": None,
         "usd_per_1k": given.usd_per_1k,
         "hosted": hosted(given.name),
+        "teaches": given.teaches,
     }
 
 

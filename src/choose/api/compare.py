@@ -48,7 +48,8 @@ from choose.tasks.scores import SCORES
 
 if TYPE_CHECKING:
     from choose.data.dataset import Tables
-    from choose.export.write_folder import Exported
+    from choose.export.exported_model import Router
+    from choose.export.write_folder import Exported, Selection
     from choose.judge.decision.chance import Chances
     from choose.judge.scores.joint_distribution import Whole
     from choose.models.endpoints.command_session import Session
@@ -337,6 +338,7 @@ def export(
     candidate: str | None = None,
     trial: str | None = None,
     force: bool = False,
+    router: bool = False,
 ) -> Exported:
     """Fit a candidate on all labels of a study, or make one of its fits again, and write it.
 
@@ -346,6 +348,7 @@ def export(
         candidate: by default the one that the study says to use.
         trial: the key of one of the study's trials, or its beginning.
         force: replace an existing export.
+        router: export the cheap candidate that takes over rows from a language model.
 
     Raises:
         ChooseError: if it cannot be fitted, saved or written; the folder is then as it was.
@@ -357,14 +360,34 @@ def export(
     check_replaceable(target.resolve(), target, force)
     check_folder(target, flag="The folder", stores=(opened.path,))
     decision = decide(opened)
+    routes = _router(decision) if router else None
+    candidate = decision.takeover.cheap if router and decision.takeover else candidate
     choice = select(opened, decision.verdict, candidate=candidate, trial=trial)
+    _check_local(choice)
+    with caching():
+        return write_export(opened, decision, choice, target, force, routes)
+
+
+def _check_local(choice: Selection) -> None:
     if remote := [spec for spec in choice.params.values() if endpoint_name(spec) is not None]:
         raise StudyError(
             f"{choice.candidate!r} calls {remote[0]}, which cannot be exported. Call the endpoint "
             "itself, or name a candidate that runs on this machine with --candidate."
         )
-    with caching():
-        return write_export(opened, decision, choice, target, force)
+
+
+def _router(decision: Decision) -> Router:
+    from choose.export.exported_model import Router
+
+    found = decision.takeover
+    if found is None or found.threshold is None or found.share is None:
+        raise StudyError(
+            "The study shows no share of the rows that a cheap candidate could take over from a "
+            "language model, so there is no router to export. It takes answers of such a model to "
+            "the test rows (--answers, --model), and a few hundred of these."
+        )
+    share = found.share.value
+    return Router(threshold=found.threshold, to=found.strong, share=share, most=found.most)
 
 
 def score_answers(

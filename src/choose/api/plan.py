@@ -139,13 +139,18 @@ class Divided:
 
 def divided(study: Study, rows: Tables | None) -> Divided:
     """Read the rows of a study and divide them."""
+    from choose.answers.given import with_teacher
     from choose.data.columns import LABELS_ALONE
     from choose.data.dataset import dataset_from, read_rows
     from choose.data.scenarios import Pools
 
-    read = read_rows(study.data, rows, study.task.kind)
+    read = with_teacher(read_rows(study.data, rows, study.task.kind), study)
     dataset = dataset_from(read, study.data, study.task, study.goal.metric)
-    named = study.model_copy(update={"data": read.roles.named_in(study.data)})
+    data = read.roles.named_in(study.data)
+    if data.teacher_column is not None:
+        column = read.roles.teacher or read.roles.label
+        data = data.model_copy(update={"teacher_column": column, "label_column": read.roles.label})
+    named = study.model_copy(update={"data": data})
     told = bool(study.given.answers)  # then columns of labels need no remark
     notes = tuple(n for n in read.notes if not (told and n.startswith(LABELS_ALONE)))
     return Divided(study=named, pools=Pools(dataset), notes=notes)
@@ -153,10 +158,11 @@ def divided(study: Study, rows: Tables | None) -> Divided:
 
 def plan_trials(study: Study, pools: Pools) -> TrialPlan:
     """Resolve the candidates and lay out their trials."""
+    from choose.data.scenarios import labels_in_pools
     from choose.study.candidates import candidates_of
     from choose.study.rounds import Planner
 
-    field = candidates_of(study, pools.dataset.task)
+    field = candidates_of(study, pools.dataset.task, labels_in_pools(pools.dataset))
     rounds = Planner(study, pools).rounds(field.candidates)
     return TrialPlan(study, pools, field.candidates, field.refusals, rounds)
 

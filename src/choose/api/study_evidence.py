@@ -16,14 +16,14 @@ from typing import Any
 
 import tomli_w
 
-from choose.answers.columns import family_of, with_files
+from choose.answers.columns import is_model, with_files
 from choose.api.arguments import as_call
 from choose.data.personal_data import hints_by_row
+from choose.data.scenarios import pool_rows
 from choose.errors import ChooseError, StoreError
 from choose.files import read_text, write_atomic
 from choose.formatting import MINUS
 from choose.judge.evidence import (
-    GIVEN,
     CandidateInfo,
     DrillRows,
     Evidence,
@@ -71,13 +71,14 @@ def nothing_measured(store: Store) -> Evidence:
     return Evidence(
         name=dataset.name,
         fingerprint=dataset.fingerprint,
-        rows=len(dataset.examples),
+        rows=sum(e.labelled for e in dataset.examples.values()),
         labels=dataset.task.labels,
         division=dataset.division,
         items=items_of(dataset, dataset.asked),
         pool=items_of(dataset, _training_rows(dataset)),
         candidates=tuple(_candidate(c, study) for c in candidates),
-        pool_rows=tuple(len(fold.pool) for fold in dataset.folds),
+        pool_rows=pool_rows(dataset, taught=False),
+        taught_rows=pool_rows(dataset, taught=True) if dataset.teacher else (),
         runs=(),
         dated=sum(e.timestamp is not None for e in dataset.examples.values()),
         findings=(*dataset.findings, *_warnings(candidates)),
@@ -86,14 +87,14 @@ def nothing_measured(store: Store) -> Evidence:
         task=dataset.task,
         inputs={} if dataset.task.labels else _inputs(dataset),
         drill=_drill(dataset),
-        agreement=_agreement(study.get("data", {}).get("label_column"), candidates),
     )
 
 
-def _agreement(column: str | None, candidates: Sequence[Mapping[str, Any]]) -> str:
-    """Return the column of right answers beside others that existed, if it is named as a model."""
-    given = any(one["strategy"] == GIVEN for one in candidates)
-    return column if given and column and family_of(column, {}).by == "name" else ""
+def agreement(study: Mapping[str, Any]) -> str:
+    """Return the column of right answers if it holds those of a model, by its name or as stated."""
+    data = study.get("data", {})
+    column = data.get("label_column") or ""
+    return column if column and (column == data.get("teacher_column") or is_model(column)) else ""
 
 
 def _population(data: Mapping[str, Any]) -> str:
@@ -132,6 +133,7 @@ def rule_of(study: Mapping[str, Any], task: Task | None = None) -> Rule:
         usd_per_machine_hour=costs.get("usd_per_machine_hour"),
         value_per_right_answer=costs.get("value_per_right_answer"),
         volume_per_month=costs.get("volume_per_month"),
+        agreement=agreement(study),
         max_ms=limits.get("max_ms"),
         max_usd_per_1k=limits.get("max_usd_per_1000"),
         on_premises=limits.get("on_premises", False),
@@ -143,6 +145,8 @@ def _candidate(planned: Mapping[str, Any], study: Mapping[str, Any]) -> Candidat
     return CandidateInfo(
         **{key: planned[key] for key in STORED_INFO},
         usd_per_1k=planned.get("usd_per_1k"),
+        teaches=planned.get("teaches", False),
+        taught=planned.get("taught", False),
         **{"hosted": planned.get("hosted", False), **_endpoint_info(endpoint)},
     )
 
@@ -170,8 +174,8 @@ def _warnings(candidates: Iterable[Mapping[str, Any]]) -> Iterator[str]:
 
 
 def _training_rows(dataset: Dataset) -> tuple[str, ...]:
-    test_rows = set(dataset.asked)
-    return tuple(id for id in dataset.examples if id not in test_rows)
+    test_rows, rows = set(dataset.asked), dataset.examples
+    return tuple(id for id in rows if id not in test_rows and rows[id].labelled)
 
 
 def _personal(dataset: Dataset) -> frozenset[str] | None:

@@ -14,7 +14,17 @@ import typer
 from choose.cli.options import AsJson, Store
 
 if TYPE_CHECKING:
+    from choose.export.write_folder import Exported
     from choose.types import Item
+
+
+Routes = Annotated[
+    bool,
+    typer.Option(
+        "--router",
+        help="The cheap candidate that takes over rows from an LLM; predict marks the others.",
+    ),
+]
 
 
 def export(
@@ -30,6 +40,7 @@ def export(
     force: Annotated[
         bool, typer.Option("--force", help="Replace an export in that folder.")
     ] = False,
+    router: Routes = False,
     as_json: AsJson = False,
 ) -> None:
     """Train a candidate on all rows and write it to a folder."""
@@ -41,21 +52,33 @@ def export(
     from choose.errors import StudyError
     from choose.export.write_folder import export_record
 
-    if candidate is not None and trial is not None:
-        raise StudyError("--trial determines the candidate. Leave out --candidate or --trial.")
+    if (candidate is not None) + (trial is not None) + router > 1:
+        raise StudyError(
+            "--candidate, --trial and --router each determine what is exported. Give one of them."
+        )
     task, named = "Training on all rows" if trial is None else "Training again", study_named(store)
     with working(task):
-        exported = export_candidate(named, folder, candidate=candidate, trial=trial, force=force)
-    manifest = exported.manifest
+        exported = export_candidate(
+            named, folder, candidate=candidate, trial=trial, force=force, router=router
+        )
     if as_json:
         print_record(json.dumps(export_record(exported), indent=1))
-    if manifest.why == "meanwhile":
-        say(f"The study is not sure yet; {manifest.candidate} is what it uses for now.")
-    say(f"Exported {manifest.candidate}, trained on {manifest.rows:,} rows: {folder}")
-    if exported.rows_inside:
-        say("The folder contains labelled texts verbatim. Share it accordingly.")
+    _tell(exported)
     if not as_json:
         say(f"Use it: choose predict {folder} FILE    Read first: {folder / 'README.md'}")
+
+
+def _tell(exported: Exported) -> None:
+    from choose.cli.console import say
+
+    manifest = exported.manifest
+    if manifest.why == "meanwhile":
+        say(f"The study is not sure yet; {manifest.candidate} is what it uses for now.")
+    say(f"Exported {manifest.candidate}, trained on {manifest.rows:,} rows: {exported.folder}")
+    if (routes := manifest.router) is not None:
+        say(f"Rows below a confidence of {routes.threshold:.2f} come back as: ask {routes.to}.")
+    if exported.rows_inside:
+        say("The folder contains labelled texts verbatim. Share it accordingly.")
 
 
 def predict(

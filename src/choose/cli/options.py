@@ -81,7 +81,7 @@ METAVARS = {
     "max_ms": "MS",
     **dict.fromkeys(("metric", "kind"), "NAME"),
     "answers": "WHICH",
-    **dict.fromkeys((f"{role}_column" for role in ("text", "label", "time")), "COLUMN"),
+    **dict.fromkeys((f"{role}_column" for role in ("text", "label", "teacher", "time")), "COLUMN"),
     "base_url": "URL",
     "usd_per_million": "PRICES",
 }

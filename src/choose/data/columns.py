@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import polars as pl
@@ -59,7 +59,7 @@ class Roles:
     """The columns by role; several text columns are joined with a blank line.
 
     `fields` are further input columns. `by_content` are the roles that neither a flag nor a usual
-    name determined.
+    name determined. `teacher` holds answers to learn from; None also where it is the label.
     """
 
     text: tuple[str, ...]
@@ -70,6 +70,7 @@ class Roles:
     source: str | None = None
     fields: tuple[str, ...] = ()
     by_content: frozenset[str] = frozenset()
+    teacher: str | None = None
 
     def named_in(self, section: DataSection) -> DataSection:
         """Return the section with the text and the label that were found by content."""
@@ -80,7 +81,7 @@ class Roles:
     @property
     def named(self) -> list[str]:
         """Return the columns of all roles."""
-        others = (self.label, self.time, self.group, self.source, self.id)
+        others = (self.label, self.time, self.group, self.source, self.id, self.teacher)
         return [*self.text, *self.fields, *(name for name in others if name)]
 
 
@@ -104,10 +105,12 @@ def roles_of(table: pl.DataFrame, section: DataSection) -> Roles:
         text, label = (f"{chat}.user",), label or f"{chat}.assistant"
     fields = _fields(known, section.fields, (*text, label))
     about = reserved(known) if section.documents else []
-    settled = {*text, label, *fields, *named.values(), *about}
-    settled.add(section.evidence_column)
+    teacher = column_named(known, section.teacher_column, "teacher")
+    settled = {*text, label, *fields, *named.values(), *about, teacher, section.evidence_column}
     free = _contents(table, [name for name in known if name not in settled], section)
     found = guess(free, text, label)
+    if teacher and not found.label:  # its answers are all that there is
+        found = replace(found, label=(teacher,))
     if len(found.text) != 1 or len(found.label) != 1:
         raise undecided(found, free, section)
     [text], [label] = found.text, found.label
@@ -119,6 +122,7 @@ def roles_of(table: pl.DataFrame, section: DataSection) -> Roles:
         label=label,
         fields=fields,
         by_content=frozenset(role for role, guessed in by_content.items() if guessed),
+        teacher=None if teacher == label else teacher,
         **named,
     )
 

@@ -109,6 +109,7 @@ def _rows(section: DataSection, given: Tables, kind: str | None) -> Rows:
     table = headed(pool.table, section.path, section)
     section, kind, ranked = ranked_documents(table, section, kind)
     tested = None if test is None else headed(test.table, section.test, section)
+    table, section, kind = _label_of_test(table, tested, section, kind)
     roles = roles_of(table, section)
     name = given.name
     if given.pool is None and section.path is not None:
@@ -131,6 +132,27 @@ def _rows(section: DataSection, given: Tables, kind: str | None) -> Rows:
     if section.documents is not None:
         rows = _with_documents(rows, section, table, tested)
     return rows
+
+
+def _label_of_test(
+    table: pl.DataFrame, test: pl.DataFrame | None, section: DataSection, kind: str | None
+) -> tuple[pl.DataFrame, DataSection, str | None]:
+    """Give training rows that have a teacher's answers alone the test file's column of labels."""
+    if test is None or section.teacher_column is None:
+        return table, section, kind
+    tested = _without_teacher(test, section)
+    roles = roles_of(test, tested)
+    if roles.label in table.columns:
+        return table, section, kind
+    empty = pl.lit(None, dtype=pl.String).alias(roles.label)
+    named = section.model_copy(update={"label_column": roles.label})
+    return table.with_columns(empty), named, kind or kind_of(test, tested, roles)[0]
+
+
+def _without_teacher(table: pl.DataFrame, section: DataSection) -> DataSection:
+    """Return the section of a test file, which may lack the teacher's answers."""
+    here = section.teacher_column in table.columns
+    return section if here else section.model_copy(update={"teacher_column": None})
 
 
 def _kind(
@@ -219,7 +241,8 @@ def _test_examples(
     table: pl.DataFrame, section: DataSection, given: Tables, kind: str, roles: Roles
 ) -> list[Example]:
     """Return the test rows, with the text and the label in the columns of the pool."""
-    return _examples(section.test, table, roles.named_in(section), given, kind)
+    section = _without_teacher(table, roles.named_in(section))
+    return _examples(section.test, table, section, given, kind)
 
 
 def _pool(section: DataSection, given: Tables) -> Source:
@@ -274,7 +297,12 @@ def dataset_from(
     if rows.corpus is not None:
         measured = with_corpus(measured, rows.corpus)
     told = [*rows.notes, *_source_notes(dataset, section.source_column)]
-    noted = replace(dataset, task=measured, findings=(*told, *dataset.findings))
+    noted = replace(
+        dataset,
+        task=measured,
+        findings=(*told, *dataset.findings),
+        teacher=rows.roles.teacher or "",
+    )
     return _with_hint(noted, rows.hint)
 
 

@@ -46,8 +46,7 @@ def examples_from(
     """Return every row as an example, those without text or target included.
 
     Dates that cannot be read are refused only in a column that was named. Ids come from a column
-    ``id`` with unique cells, or else are row numbers. Without a `kind`, it is what targets look
-    like.
+    ``id`` with unique cells, or else are row numbers. The `kind` is by default that of the targets.
 
     Raises:
         DataError: if a column is missing, or a row holds a target of another kind, nested values,
@@ -65,6 +64,7 @@ def examples_from(
         _times(table, roles.time, rows, strict="time" not in roles.by_content),
         _optional(table, roles.group, rows),
         _optional(table, roles.source, rows),
+        _optional(table, roles.teacher, rows),
     )
     return [
         Example(
@@ -76,8 +76,9 @@ def examples_from(
             timestamp=time,
             group=group,
             source=source,
+            taught=taught,
         )
-        for id, text, right, fields, time, group, source in zip(*columns, strict=True)
+        for id, text, right, fields, time, group, source, taught in zip(*columns, strict=True)
     ]
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from hashlib import blake2b
+from itertools import islice
 from random import Random
 
 from choose.data.stratify import (
@@ -236,8 +237,10 @@ def timeline(dataset: Dataset) -> list[Example]:
 def _rows(dataset: Dataset) -> list[Example]:
     """Return the rows of scenarios: all, or those of the pool where test rows are held out."""
     if dataset.division == "held-out":
-        return [dataset.examples[id] for id in dataset.folds[0].pool]
-    return list(dataset.examples.values())
+        rows = [dataset.examples[id] for id in dataset.folds[0].pool]
+    else:
+        rows = list(dataset.examples.values())
+    return [row for row in rows if row.labelled]
 
 
 def sources(dataset: Dataset) -> tuple[str, ...]:
@@ -367,12 +370,16 @@ def _starts(dataset: Dataset) -> dict[str, float]:
 
 @dataclass(frozen=True, slots=True)
 class SplitSpec:
-    """A fold (or part of a scenario), a draw, a pool size (None: all) and a scenario."""
+    """A fold (or part of a scenario), a draw, a pool size (None: all) and a scenario.
+
+    `taught` pools have the teacher's answers as targets.
+    """
 
     fold: int
     draw: int
     size: int | None
     scenario: Scenario
+    taught: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -386,6 +393,31 @@ class Split:
     def size(self) -> int:
         """Return the number of training and test rows."""
         return len(self.pool) + len(self.questions)
+
+
+def to_learn_from(task: Task, rows: Iterable[Example], taught: bool) -> Iterator[Example]:
+    """Yield the rows that have a label; if `taught`, those with a usable answer as their target."""
+    for row in rows:
+        if not taught:
+            if row.labelled:
+                yield row
+        elif row.taught is not None and task.problem_with(row.taught) is None:
+            yield replace(row, target=row.taught, accepted=(), taught=None)
+
+
+def pool_rows(dataset: Dataset, taught: bool) -> tuple[int, ...]:
+    """Return how many rows of each fold's pool can be learned from."""
+    if not dataset.teacher:
+        return tuple(len(fold.pool) for fold in dataset.folds)
+    pools = ([dataset.examples[id] for id in fold.pool] for fold in dataset.folds)
+    return tuple(sum(1 for _ in to_learn_from(dataset.task, pool, taught)) for pool in pools)
+
+
+def labels_in_pools(dataset: Dataset) -> bool:
+    """Return whether every pool has rows of two labels that a person gave."""
+    examples = dataset.examples
+    pools = ({examples[id].target for id in f.pool if examples[id].labelled} for f in dataset.folds)
+    return not dataset.teacher or all(len(labels) > 1 for labels in pools)
 
 
 def make_split(dataset: Dataset, spec: SplitSpec) -> Split:
@@ -403,13 +435,21 @@ def make_split(dataset: Dataset, spec: SplitSpec) -> Split:
         return _source(dataset, spec)
     if kind == "new-class":
         return _new_class(dataset, spec)
-    size, draw = spec.size, spec.draw
-    pool = training_pool(dataset, spec.fold, draw if size is not None else 0, size)
+    size, draw = spec.size, spec.draw if spec.size is not None else 0
+    if dataset.teacher:
+        whole = training_pool(dataset, spec.fold, draw, None)
+        pool = [*islice(to_learn_from(dataset.task, whole, spec.taught), size)]
+    else:
+        pool = training_pool(dataset, spec.fold, draw, size)
     if kind == "noise":
         donors = [dataset.examples[id] for id in dataset.folds[spec.fold].pool]
         scenario = spec.scenario
-        pool = noisy(pool, dataset.task, scenario.rate, draw, donors)
+        pool = noisy(pool, dataset.task, scenario.rate, spec.draw, donors)
     return Split(pool, _test_rows(dataset, spec))
+
+
+def _labelled(rows: Iterable[Example]) -> list[Example]:
+    return [row for row in rows if row.labelled]
 
 
 def _test_rows(dataset: Dataset, spec: SplitSpec) -> tuple[str, ...]:
@@ -425,14 +465,14 @@ def split_spec(trial: Trial, dataset: Dataset) -> SplitSpec:
     """Return the split that a trial uses."""
     size = None
     if trial.scenario.kind in ("standard", "noise"):
-        whole = len(dataset.folds[trial.fold].pool)
+        whole = pool_rows(dataset, trial.taught)[trial.fold]
         size = trial.train_size if trial.train_size < whole else None
-    return SplitSpec(trial.fold, trial.draw, size, trial.scenario)
+    return SplitSpec(trial.fold, trial.draw, size, trial.scenario, trial.taught)
 
 
 def _inner(dataset: Dataset, spec: SplitSpec) -> Split:
     """Test on a part of the pool of draw 0, train on the rest of it."""
-    pool = training_pool(dataset, 0, 0, spec.scenario.rows or None)
+    pool = _labelled(training_pool(dataset, 0, 0, spec.scenario.rows or None))
     test = _parts(dataset, pool, spec.scenario)[spec.fold]
     return Split(disjoint_from(pool, set(test), dataset.clusters), tuple(test))
 
@@ -469,7 +509,7 @@ def _apart(dataset: Dataset, spec: SplitSpec, split: Apart) -> Split:
 def _new_class(dataset: Dataset, spec: SplitSpec) -> Split:
     """Test on the usual rows; train on a pool in which one class has few rows or none."""
     scenario = spec.scenario
-    pool = training_pool(dataset, spec.fold, 0, scenario.rows or None)
+    pool = _labelled(training_pool(dataset, spec.fold, 0, scenario.rows or None))
     test = _class_test_rows(dataset, dataset.folds[spec.fold].questions, scenario)
     return Split(_limit_class(dataset, pool, scenario, spec.draw), test)
 

@@ -27,6 +27,7 @@ from choose.data.findings import (
 )
 from choose.data.languages import foreign_texts
 from choose.data.stratify import (
+    disjoint_from,
     folds_of,
     hold_out,
     sampling_order,
@@ -124,7 +125,7 @@ def _split(
 ) -> Division:
     if test is not None:
         return split_by_test_file(pool, test, task, options.test_rows, options.seed)
-    if options.folds is None and len(pool) >= HOLD_OUT_FROM:
+    if options.folds is None and sum(e.labelled for e in pool) >= HOLD_OUT_FROM:
         return hold_out_part(pool, task, options.test_rows, options.seed)
     return cross_fit(pool, task, options.folds, options.test_rows, options.seed)
 
@@ -230,12 +231,14 @@ def hold_out_part(rows: Sequence[Example], task: Task, limit: int | None, seed: 
             f"Allowed here: 2 to {len(rows) // 2:,}."
         )
     index, clusters, findings = _cluster(rows, len(rows) // 2, task)
-    targets = strata_of(task, rows)
+    targets = strata_of(task, [e for e in rows if e.labelled])
     test_part = hold_out(list(targets), targets, clusters, count, seed)
     if len(test_part) < 2:
         raise _indivisible(rows, clusters, "a held-out part")
-    part = set(test_part)
-    hard = _held_out(task, [e for e in rows if e.id not in part], [e for e in rows if e.id in part])
+    part = {e.id for e in rows} - {e.id for e in disjoint_from(rows, set(test_part), clusters)}
+    tested = set(test_part)
+    sides = [e for e in rows if e.id not in part], [e for e in rows if e.id in tested]
+    hard = _held_out(task, *sides)
     return Division("held-out", rows, [test_part], [part], clusters, index, findings, hard)
 
 
@@ -256,7 +259,8 @@ def cross_fit(
         raise _indivisible(rows, clusters, f"{count} folds")
     targets = strata_of(task, rows)
     ids = list(targets)
-    chosen = set(stratified_sample(ids, targets, limit or len(ids), f"test-{seed}"))
+    labelled = [e.id for e in rows if e.labelled]
+    chosen = set(stratified_sample(labelled, targets, limit or len(ids), f"test-{seed}"))
     if task.labels:
         first = stratified_folds(ids, targets, clusters, count, seed)
         hard = difficulty.cross_fitted(rows, first)
@@ -265,8 +269,12 @@ def cross_fit(
     balanced = folds_of(task, rows, clusters, count, seed, hard)
     parts = [part for part in balanced if not chosen.isdisjoint(part)]
     test_ids = [[id for id in part if id in chosen] for part in parts]
-    findings = [*findings, *unused_test_rows(len(ids), len(chosen))]
+    findings = [*findings, *unused_test_rows(len(labelled), len(chosen))]
     outside = [set(part) for part in parts]
+    if len(labelled) < len(ids):  # a row without a label teaches in every fold that it is not near
+        known = set(labelled)
+        apart = ({e.id for e in disjoint_from(rows, part & known, clusters)} for part in outside)
+        outside = [set(ids) - own for own in apart]
     return Division("cross-fit", rows, test_ids, outside, clusters, index, findings, hard)
 
 

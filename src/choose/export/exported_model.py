@@ -33,6 +33,20 @@ MANIFEST_FILE = "export.json"
 MODEL_FOLDER = "model"
 
 
+class Router(BaseModel):
+    """Which rows go on to a language model: those of which the export is less sure.
+
+    On the study's rows it answers `share` of them, and both lose at most `most` of the score.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    threshold: float = Field(ge=0, le=1)
+    to: str
+    share: float
+    most: float
+
+
 class Manifest(BaseModel):
     """What was exported.
 
@@ -44,6 +58,8 @@ class Manifest(BaseModel):
         fingerprint: the digest of the labelled data.
         rows: number of training rows.
         trial: the key of the study's trial, or null if it was fitted on all labelled rows.
+        teacher: whose answers it learned from in place of labels; empty for labels.
+        router: which rows it leaves to a language model; null if it answers all.
         doubtful_below: the confidence below which most answers of the study were wrong; null where
             none was shown.
         files: the SHA-256 of every other file of the folder, by its path in it.
@@ -70,6 +86,8 @@ class Manifest(BaseModel):
     fingerprint: str
     rows: int
     trial: str | None = None
+    teacher: str = ""
+    router: Router | None = None
     doubtful_below: float | None = None
     files: Mapping[str, str] = {}
 
@@ -260,7 +278,8 @@ class Prediction:
     """The prediction for one text.
 
     `label` is the answer: a label, or a text as the task writes it. If it is None, `status` says
-    why: `no text`, `unsure`, or a status of the strategy. It is `doubtful` where the label is less
+    why: `no text`, `unsure`, `ask MODEL` of a router, or a status of the strategy. It is `doubtful`
+    where the label is less
     confident than answers most of which were wrong in the study. `confidence` is that of the
     answer, or None if the strategy gives none.
     """
@@ -483,6 +502,9 @@ class Model:
         self, label: str, status: str, chance: float, threshold: float | None
     ) -> tuple[str | None, str]:
         """Return a label and its status, by its confidence."""
+        router = self.manifest.router
+        if threshold is None and router is not None and chance < router.threshold:
+            return None, f"ask {router.to}"
         if threshold is not None and chance < threshold:
             return None, UNSURE
         low = self.manifest.doubtful_below

@@ -16,13 +16,14 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
 
-from choose.data.scenarios import Pools
+from choose.data.scenarios import Pools, to_learn_from
 from choose.data.stratify import sampling_order
 from choose.errors import StoreError, StrategyError, StudyError, did_you_mean
 from choose.export.exported_model import (
     MANIFEST_FILE,
     MODEL_FOLDER,
     Manifest,
+    Router,
     digests_of,
     foreign_files,
     load_strategy,
@@ -92,7 +93,7 @@ class CardFacts:
     requirements: Sequence[str]
     rows_inside: int
     folder: str
-    text_column: str | None = None
+    manifest: Manifest
 
     @property
     def measured(self) -> Scorecard | None:
@@ -143,6 +144,7 @@ def _opening(facts: CardFacts) -> Iterator[str]:
     yield (
         f"{does} Fitted by `choose export` on "
         f"{which}{rows} of {literal(data.name)}. {WHY[choice.why]}"
+        f"{f' Its labels are the answers of {literal(choice.teacher)}.' * bool(choice.teacher)}"
     )
 
 
@@ -196,6 +198,14 @@ def _use(facts: CardFacts) -> Iterator[str]:
         f"Texts like those of {literal(data.name)}{only}. It has not been tested on other kinds of "
         f"text or other languages{limits}. Decisions about people need human review."
     )
+    if router := facts.manifest.router:
+        yield ""
+        yield (
+            f"**It is a router.** Rows of which it is less than {percent(router.threshold)} % sure "
+            f"get no label, and the status {code(f'ask {router.to}')}: send these there. In the "
+            f"study it answered {percent(router.share)} % of the rows, and both together lost at "
+            f"most {percent(router.most)} points against {literal(router.to)} alone (95 % sure)."
+        )
     failed = [gate for gate in facts.decision.gates if gate.status != "pass"]
     if failed:
         yield from ("", "Checks that the study did not pass:", "")
@@ -257,7 +267,7 @@ def _usage(facts: CardFacts) -> Iterator[str]:
     further = {clean(name): "..." for name in facts.choice.rows[0].fields}
     said, flag = '"a text"', ""
     if further:
-        columns = clean(facts.text_column or "text").split(",")
+        columns = clean(facts.manifest.text_column or "text").split(",")
         row = {**dict.fromkeys(map(str.strip, columns), "a text"), **further}
         said, flag = shlex.quote(json.dumps(row, ensure_ascii=False)), " --json"
     yield f"echo {said} | choose predict {shlex.quote(clean(facts.folder))} -{flag}"
@@ -305,6 +315,7 @@ class Selection:
     revision: int
     shortened: Mapping[str, float] = field(default_factory=dict)
     trial: Trial | None = None
+    teacher: str = ""
 
 
 def select(
@@ -346,7 +357,8 @@ def select_candidate(store: Store, verdict: Verdict, name: str | None) -> Select
         family=known[wanted]["family"],
         params=known[wanted]["params"],
         seed=0,
-        rows=_all_rows(store),
+        rows=_all_rows(store, own.taught),
+        teacher=store.dataset.teacher * own.taught,
         why=why,
         weights=own.weights,
         revision=own.revision,
@@ -388,6 +400,7 @@ def select_trial(store: Store, key: str) -> Selection:
         revision=trial.revision,
         shortened=_shortened(store, [trial]),
         trial=trial,
+        teacher=store.dataset.teacher * trial.taught,
     )
 
 
@@ -436,8 +449,10 @@ def _check_same(choice: Selection, strategy: Strategy) -> None:
         )
 
 
-def _all_rows(store: Store) -> list[Example]:
-    rows = _with_texts(store).dataset.examples
+def _all_rows(store: Store, taught: bool) -> list[Example]:
+    dataset = _with_texts(store).dataset
+    found = to_learn_from(dataset.task, dataset.examples.values(), taught)
+    rows = {row.id: row for row in found}
     order = sampling_order(rows, {id: e.target for id, e in rows.items()}, draw=0)
     return [rows[id] for id in order]
 
@@ -596,7 +611,12 @@ class Exported:
 
 
 def write_export(
-    store: Store, decision: Decision, choice: Selection, folder: Path, force: bool = False
+    store: Store,
+    decision: Decision,
+    choice: Selection,
+    folder: Path,
+    force: bool = False,
+    router: Router | None = None,
 ) -> Exported:
     """Fit, save, verify that the loaded model predicts the same, and write the model card.
 
@@ -605,14 +625,14 @@ def write_export(
         StoreError: if the folder is not empty, or cannot be written.
         StrategyError: if the loaded model predicts differently from the fitted one.
     """
-    manifest = _manifest(store, decision, choice)
+    manifest = _manifest(store, decision, choice).model_copy(update={"router": router})
     with atomic_folder(folder, force) as temporary:
         strategy = fit_selection(choice, store.dataset.task)
         assert isinstance(strategy, Saves)
         strategy.save(temporary / MODEL_FOLDER)
         _verify(strategy, temporary, manifest, [row.item() for row in choice.rows[:VERIFIED_ROWS]])
         inside = rows_inside(temporary / MODEL_FOLDER, choice.rows)
-        _describe(temporary, folder, decision, choice, inside, manifest.text_column)
+        _describe(temporary, folder, decision, choice, inside, manifest)
         manifest = manifest.model_copy(update={"files": digests_of(temporary)})
         write_json(temporary / MANIFEST_FILE, manifest.model_dump(mode="json", by_alias=True))
     return Exported(folder, manifest, inside)
@@ -641,6 +661,7 @@ def _manifest(store: Store, decision: Decision, choice: Selection) -> Manifest:
         fingerprint=decision.dataset.fingerprint,
         rows=len(choice.rows),
         trial=choice.trial.key if choice.trial else None,
+        teacher=choice.teacher,
         doubtful_below=low.below if low else None,
     )
 
@@ -663,7 +684,7 @@ def _describe(
     decision: Decision,
     choice: Selection,
     inside: int,
-    text_column: str | None,
+    manifest: Manifest,
 ) -> None:
     packages = requirements(choice.strategy)
     facts = CardFacts(
@@ -673,7 +694,7 @@ def _describe(
         packages,
         inside,
         folder.name,
-        text_column,
+        manifest,
     )
     if decision.dataset.labels:
         write_json(temporary / "labels.json", list(decision.dataset.labels))

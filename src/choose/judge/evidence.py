@@ -161,6 +161,8 @@ class CandidateInfo:
         token_prices: of its endpoint, or None where it runs on the machine or is not priced.
         usd_per_1k: dollars for 1,000 answers as stated or billed, where nothing else prices them.
         hosted: whether another machine serves its model.
+        teaches: whether candidates learn from its answers.
+        taught: whether it learns from the teacher's answers in place of labels.
     """
 
     name: str
@@ -181,6 +183,8 @@ class CandidateInfo:
     token_prices: TokenPrices | None = None
     usd_per_1k: float | None = None
     hosted: bool = False
+    teaches: bool = False
+    taught: bool = False
 
     @property
     def given(self) -> bool:
@@ -206,6 +210,7 @@ class Evidence:
         labels: the task's labels in order.
         division: ``held-out`` or ``cross-fit``.
         pool_rows: size of the whole pool of each fold; a trial with fewer rows was drawn.
+        taught_rows: rows of each pool that a teacher answered; none without one.
         pool: training rows that are never test rows; none in a cross-fit study.
         dated: labelled rows with a timestamp; None if not counted.
         runs: every finished or failed trial of the grid, in any order.
@@ -217,7 +222,6 @@ class Evidence:
         task: what the answers are; None in studies without one, whose answers are labels.
         inputs: by id, what was asked, for tasks whose answers are checked against it; no part of
             the record.
-        agreement: whose answers are taken for right ones; empty where they are known to be right.
         drill: facts that were exchanged in the documents after training, if any were.
     """
 
@@ -240,7 +244,7 @@ class Evidence:
     task: Task | None = None
     inputs: Mapping[str, Item] = field(default_factory=dict)
     drill: DrillRows | None = None
-    agreement: str = ""
+    taught_rows: tuple[int, ...] = ()
 
 
 # "Several billion parameters": below this, prompting poorly says little about prompting.
@@ -288,7 +292,7 @@ def items_of(dataset: Dataset, ids: tuple[str, ...]) -> Items:
     """Return what the judge may know of these rows: never their texts."""
     inputs = {e.id: normalised(e.input, punctuation=True) for e in dataset.examples.values()}
     targets_of_input: dict[str, set[str]] = defaultdict(set)
-    for example in dataset.examples.values():
+    for example in (e for e in dataset.examples.values() if e.labelled):
         targets_of_input[inputs[example.id]].add(example.target)
     rows = [dataset.examples[id] for id in ids]
     fields = (

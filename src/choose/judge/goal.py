@@ -107,6 +107,7 @@ class Rule:
         usd_per_machine_hour: dollars for an hour of the machine that answers, or None.
         value_per_right_answer: dollars that a right answer is worth more than a wrong one, or None.
         volume_per_month: answers needed per month, or None.
+        agreement: whose answers are taken for right ones; empty where they are known to be right.
         max_ms: milliseconds that an answer may take, or None.
         max_usd_per_1k: dollars that 1,000 answers may cost, or None.
         on_premises: whether no model may be named that another machine serves.
@@ -121,6 +122,7 @@ class Rule:
     usd_per_machine_hour: float | None = None
     value_per_right_answer: float | None = None
     volume_per_month: float | None = None
+    agreement: str = ""
     max_ms: float | None = None
     max_usd_per_1k: float | None = None
     on_premises: bool = False

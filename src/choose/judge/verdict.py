@@ -17,6 +17,7 @@ from choose.judge.decision.rule import Case, label_shift, select
 from choose.judge.decision.steps import steps_of
 from choose.judge.decision.verdict_gates import gates_of
 from choose.judge.decision.verdict_kind import kind_of
+from choose.judge.diagnosis.cascade import takeover_of
 from choose.judge.diagnosis.error_overlap import confusion_of, disagreement_of, overlap_of
 from choose.judge.diagnosis.label_audit import audit_labels
 from choose.judge.diagnosis.loss_split import loss_splits, missing_evidence
@@ -39,6 +40,7 @@ from choose.judge.scores.score_tables import CandidateScores, StudyScores, study
 from choose.judge.stats.two_way import row_means
 from choose.schema.base import Interval, with_population
 from choose.schema.decision import DatasetRecord, Decision, Gate, Pair, Verdict
+from choose.schema.diagnosis import Distilled
 from choose.schema.plan import LeftOut
 from choose.schema.scorecard import Scorecard
 from choose.schema.standings import FamilyResult, FamilyStatus, Standing
@@ -89,6 +91,7 @@ def judge(
         payback=payback_of(contenders, case.name),
         **_rows_to_read(evidence, case, standings),
         **_outlook(contenders),
+        takeover=case.takeover,
         looks=looks,
         left_out=left_out,
         machine=dict(evidence.machine),
@@ -97,8 +100,9 @@ def judge(
 
 
 def _outlook(contenders: Contenders) -> dict[str, Any]:
-    """Return the parts of the record on more labels, and on when costs are earned back."""
+    """Return the parts of the record on labels, a teacher, and when costs are earned back."""
     return {
+        "distilled": distilled_of(contenders),
         "forecasts": tuple(contenders.curves.forecasts.values()),
         "breakeven": breakevens(contenders),
     }
@@ -128,11 +132,11 @@ def _case(
         left_out=left_out,
         unanswered=unanswered,
         drill=document_drill(evidence, contenders.panel),
+        takeover=takeover_of(contenders),
         long_answers=long_answers(evidence),
         shift=label_shift(evidence.pool.targets, evidence.items.targets)
         if evidence.labels
         else None,
-        agreement=evidence.agreement,
         leaked=evidence.leaked,
     )
 
@@ -301,6 +305,38 @@ def _standing(contenders: Contenders, candidate: CandidateScores, chosen: str) -
         beyond=contenders.beyond.get(name, ()),
         **_rows_won(contenders.panel[chosen], candidate),
     ).model_copy(update=dict(beside))
+
+
+def distilled_of(contenders: Contenders) -> Distilled | None:
+    """Return what learning from the teacher brings; None where no candidate did."""
+    panel, levels = contenders.panel, contenders.levels
+    taught = [c for c in contenders.order if c.info.taught and not c.info.floor]
+    teacher = next((c for c in panel.scored if c.info.teaches), None)
+    if not taught:
+        return None
+    top = max(levels[c.info.name] for c in taught) - contenders.rule.margin
+    one = next(c for c in taught if levels[c.info.name] >= top)
+    labels = next((c for c in panel.scored if _same_but_labels(c, one)), None)
+    name = one.info.name
+    over = contenders.gain(name, teacher.info.name) if teacher else None
+    brings = contenders.gain(labels.info.name, name) if labels else None
+    return Distilled(
+        teacher=teacher.info.name if teacher else "",
+        taught=name,
+        rows=one.pool,
+        score=contenders.accuracies[name],
+        teacher_score=accuracy(teacher) if teacher else None,
+        over_teacher=Interval.of(over) if over else None,
+        on_labels=labels.info.name if labels else None,
+        labels=labels.pool if labels else 0,
+        labels_score=accuracy(labels) if labels else None,
+        labels_bring=Interval.of(brings) if brings else None,
+    )
+
+
+def _same_but_labels(candidate: CandidateScores, taught: CandidateScores) -> bool:
+    own, other = candidate.info, taught.info
+    return not own.taught and (own.strategy, own.model) == (other.strategy, other.model)
 
 
 def _rows_won(chosen: CandidateScores, other: CandidateScores) -> dict[str, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from choose.formatting import (
@@ -15,7 +16,7 @@ from choose.formatting import (
     size_in_points,
     span,
 )
-from choose.report.score_words import Words, is_share, noun_of, scored, words_of
+from choose.report.score_words import AGREEMENT, Words, is_share, noun_of, scored, words_of
 from choose.report.screen_text import shorten
 from choose.schema.base import ABOUT, Interval
 from choose.schema.decision import DatasetRecord, Decision, Note, Verdict
@@ -61,6 +62,8 @@ def quantity(facts: Mapping[str, Any], key: str) -> float | None:
 
 def score_noun(goal: Mapping[str, Any]) -> str:
     """Return what a score of a study is a percentage of: ``right``, ``mean recall``."""
+    if teacher := goal.get("agreement"):
+        return f"{AGREEMENT} {clean(teacher)}"
     return noun_of((goal.get("measure") or {}).get("metric", "accuracy"))
 
 
@@ -83,7 +86,10 @@ def others_named(decision: Decision) -> str:
 def words_in(decision: Decision) -> Words:
     """Return the words for answers that are labels, or texts."""
     metric = (decision.goal.get("measure") or {}).get("metric", "accuracy")
-    return words_of(decision.dataset.labels, metric)
+    words = words_of(decision.dataset.labels, metric)
+    if decision.goal.get("agreement"):
+        words = replace(words, score=score_noun(decision.goal))
+    return words
 
 
 def goal_line(goal: Mapping[str, Any]) -> str:

@@ -117,7 +117,7 @@ def _inactive(text: str, active: re.Pattern[str]) -> str:
 
 def _decision_lines(decision: Decision, checks: Sequence[Expectation]) -> Iterator[str]:
     yield from _first_screen(decision, checks)
-    yield from _list("What else matters", list(words.remarks(decision)))
+    yield from _list("What else matters", list(words.what_else(decision)))
     yield from _section("Candidates", _candidates(decision))
     for part in (other_metrics_table(decision), *tables_on_reading(decision)):
         cells = [[literal(cell) for cell in row] for row in part.rows]

@@ -64,9 +64,13 @@ def noun_of(metric: str) -> str:
     return SCORED.get(metric) or name_of(metric)
 
 
+# What a score is of where a model's answers are taken for right ones.
+AGREEMENT = "agreement with"
+
+
 def is_share(noun: str) -> bool:
     """Return whether a score is shown as a percentage of something, by `noun_of` the metric."""
-    return noun in SCORED.values()
+    return noun in SCORED.values() or noun.startswith(AGREEMENT)
 
 
 def scored(value: float, noun: str) -> str:

@@ -31,7 +31,7 @@ from choose.formatting import (
     signed_points,
     size_in_points,
 )
-from choose.report.decision_text import score_noun, words_in
+from choose.report.decision_text import quantity, score_noun, words_in
 from choose.report.score_words import COUNTED, amount, is_share, right, scored
 from choose.schema.base import Interval, above_0
 from choose.schema.decision import (
@@ -52,6 +52,7 @@ from choose.schema.diagnosis import (
     Gap,
     GapName,
     LossSplit,
+    Takeover,
     best_first,
 )
 from choose.schema.scorecard import NAMES, Scorecard
@@ -226,7 +227,9 @@ def _points(value: float) -> str:
 
 # What could make the comparison itself misleading.
 _CAVEATS: dict[CaveatCode, str] = {
-    "agreement": "“Right” means agreement with {names} here; it does not say who is right.",
+    "agreement": "The answers of {first} are taken for right: this is agreement, and does not say "
+    "who is right. To see, label the {rows} test rows on which {other} differs from it; the "
+    "margin shows on about {whole} such rows.",
     "check-failed": "{checks}",
     "failed": "{names} failed at least once.",
     "few-clusters": "{rows} of {total} test rows belong to one group or document.",
@@ -326,6 +329,12 @@ def beyond_limits(decision: Decision) -> str:
         if s.beyond and s.accuracy
     ]
     return f"Beyond your limits, so never named: {', '.join(told)}." if told else ""
+
+
+def what_else(decision: Decision) -> Iterator[str]:
+    """Yield what an LLM taught, what can be taken over from it, and the remarks."""
+    yield from filter(None, (distilled(decision), takeover(decision)))
+    yield from remarks(decision)
 
 
 def remarks(decision: Decision) -> Iterator[str]:
@@ -545,7 +554,10 @@ def _stronger(decision: Decision, found: Step) -> Iterator[str]:
 
 
 def _cascade(decision: Decision, found: Step) -> Iterator[str]:
-    if decision.overlap and decision.overlap.cascade:
+    if found.code == "takeover":
+        cheap, strong = map(clean, found.names)
+        yield f"Let {cheap} answer what it is sure of, and {strong} the rest."
+    elif decision.overlap and decision.overlap.cascade:
         yield f"Try a cascade: {cascade(decision.overlap.cascade)}."
 
 
@@ -715,6 +727,53 @@ def low_confidence(card: Scorecard) -> str:
         f"Below a confidence of {low.below:.2f}, most answers of {clean(card.candidate)} are "
         f"wrong: {percent_interval(low.right)} of {plural(low.rows, 'row')} were right."
     )
+
+
+def takeover(decision: Decision) -> str:
+    """Say what share of an LLM's rows a cheap candidate can take over; empty without an LLM."""
+    if (found := decision.takeover) is None:
+        return ""
+    cheap, strong, most = clean(found.cheap), clean(found.strong), points(found.most)
+    if found.share is None or found.lost is None:
+        return (
+            f"No share of the rows is shown to be safe if {cheap} takes it over from {strong}: at "
+            f"most {most} may be lost, and {plural(found.rows, 'row')} could not show it."
+        )
+    which = "all rows"
+    if found.threshold:
+        which = f"{in_percent(found.share.value)} of the rows"
+        which += f" (those of which it is {in_percent(found.threshold)} sure or more)"
+    return (
+        f"{cheap} can take over {which} from {strong} and lose at most {most}, 95 % sure "
+        f"({signed_points(-found.lost.value)} measured on {plural(found.rows, 'row')})"
+        f"{_saving(decision, found)}."
+    )
+
+
+def _saving(decision: Decision, found: Takeover) -> str:
+    saved, whole = found.saved_usd_per_1k, found.strong_usd_per_1k
+    if saved is None or whole is None:
+        return ""
+    if (volume := quantity(decision.goal, "volume_per_month")) is None:
+        return f": {dollars(saved)} of {dollars(whole)} for 1,000 answers saved"
+    saved, whole = (each * volume / 1000 for each in (saved, whole))
+    return f": {dollars(saved)} of {dollars(whole)} a month saved"
+
+
+def distilled(decision: Decision) -> str:
+    """Say what learning from a teacher brings, on the right labels; empty without one."""
+    if (found := decision.distilled) is None:
+        return ""
+    noun, teacher = score_noun(decision.goal), clean(found.teacher or "the teacher")
+    said = f"Trained on {plural(found.rows, 'answer')} of {teacher}, {clean(found.taught)} reaches "
+    said += amount(found.score.value, noun)
+    if found.labels_score is not None:
+        said += f", on {plural(found.labels, 'label')} {amount(found.labels_score.value, noun)}"
+    if found.labels_bring is not None:
+        said += f": the labels bring {in_points(found.labels_bring)}"
+    if found.teacher_score is not None:
+        said += f". {teacher} itself reaches {amount(found.teacher_score.value, noun)}"
+    return f"{said}."
 
 
 def shared_errors(overlap: ErrorOverlap | None) -> Iterator[str]:

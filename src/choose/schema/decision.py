@@ -12,9 +12,11 @@ from choose.schema.diagnosis import (
     Audit,
     Confusion,
     Disagreement,
+    Distilled,
     DocumentDrill,
     ErrorOverlap,
     LossSplit,
+    Takeover,
 )
 from choose.schema.plan import LeftOut
 from choose.schema.scorecard import (
@@ -326,6 +328,8 @@ class Decision(Record):
     pairs: tuple[Pair, ...]
     overlap: ErrorOverlap | None = None
     disagreement: Disagreement | None = None
+    distilled: Distilled | None = None
+    takeover: Takeover | None = None
     confusion: tuple[Confusion, ...] = ()
     suspect_values: SuspectValues | None = None
     side_by_side: tuple[ComparedRow, ...] = ()

@@ -138,6 +138,58 @@ class Confusion(Record):
     rows: int
 
 
+class Distilled(Record):
+    """What learning from a teacher's answers brings, on the right labels.
+
+    Attributes:
+        teacher: its name; empty where it answered no test row.
+        taught: the cheapest candidate that learned from the teacher and is within the margin of the
+            best one that did.
+        rows: answers of the teacher that it learned from.
+        score: what it scores, and `over_teacher`, on the rows of both, what it scores more.
+        on_labels: the same candidate, fitted on `labels` rows with labels; null if it did not run.
+        labels_score: what that one scores, and `labels_bring`, on the rows of both, what it scores
+            more than the taught one.
+    """
+
+    teacher: str
+    taught: str
+    rows: int
+    score: Interval
+    teacher_score: Interval | None = None
+    over_teacher: Interval | None = None
+    on_labels: str | None = None
+    labels: int = 0
+    labels_score: Interval | None = None
+    labels_bring: Interval | None = None
+
+
+class Takeover(Record):
+    """What share of a language model's rows a cheap candidate can take over, by its confidence.
+
+    The cheap one answers rows of which it is at least `threshold` sure, the model the others.
+
+    Attributes:
+        rows: that tested it, none of which chose what was tried.
+        most: the share of all rows that may be lost against the model alone.
+        threshold: null where no share is shown to be safe; then `share` and `lost` are null too.
+        share: of the rows that the cheap one takes, with an exact interval.
+        lost: score of the model alone minus that of both; `high` is an exact bound, 95 % sure.
+        strong_usd_per_1k: what 1,000 answers of the model cost; null without its price.
+        saved_usd_per_1k: of which are saved.
+    """
+
+    cheap: str
+    strong: str
+    rows: int
+    most: float
+    threshold: float | None = None
+    share: Interval | None = None
+    lost: Interval | None = None
+    strong_usd_per_1k: float | None = None
+    saved_usd_per_1k: float | None = None
+
+
 class DifferingRow(Record):
     """A row that two candidates answer differently; null is an unusable answer."""
 

@@ -120,6 +120,7 @@ StepCode = Literal[
     "separate",
     "still-rising",
     "stronger",
+    "takeover",
     "too-few",
     "unreadable",
 ]

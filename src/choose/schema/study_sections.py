@@ -41,6 +41,11 @@ class DataSection(Settings):
     label_column: Annotated[str | None, Flag()] = Field(
         default=None, description="Column of the label."
     )
+    teacher_column: Annotated[str | None, Flag()] = Field(
+        default=None,
+        description="Column of an LLM's answers: candidates learn from them, and are scored on the "
+        "labels.",
+    )
     separator: str | None = Field(
         default=None,
         min_length=1,
@@ -87,6 +92,11 @@ class DataSection(Settings):
         le=20,
         description="Number of cross-validation folds where there is no test file.",
     )
+
+    @property
+    def teacher(self) -> str | None:
+        """Return the column to learn from; None also where its answers are taken for right."""
+        return self.teacher_column if self.teacher_column != self.label_column else None
 
     @field_validator("path", "test", "documents")
     @classmethod

@@ -304,19 +304,25 @@ def dataset_tables(dataset: Dataset) -> tuple[pl.DataFrame, dict[str, Any]]:
     if any(e.evidence for e in rows):
         spans = [_json([list(span) for span in e.evidence]) for e in rows]
         table = table.with_columns(pl.Series("evidence", spans, dtype=pl.String))
-    task = dataset.task
+    table = table.with_columns(*(_teacher_columns(rows) if dataset.teacher else ()))
     facts = {
         "name": dataset.name,
+        "teacher": dataset.teacher,
         "fingerprint": dataset.fingerprint,
         "division": dataset.division,
         "findings": list(dataset.findings),
         "leaked": dataset.leaked,
-        "task": {"kind": task.kind, **task.facts()},
+        "task": {"kind": dataset.task.kind, **dataset.task.facts()},
         # The order of a pool decides its prefixes, so it is stored with the division.
         "folds": [{"pool": list(f.pool), "questions": list(f.questions)} for f in dataset.folds],
         "difficulty": dict(dataset.difficulty),
     }
     return table, facts
+
+
+def _teacher_columns(rows: Sequence[Example]) -> tuple[pl.Series, ...]:
+    labelled = pl.Series("labelled", [e.labelled for e in rows], dtype=pl.Boolean)
+    return pl.Series("taught", [e.taught for e in rows], dtype=pl.String), labelled
 
 
 def _json(value: Any) -> str | None:
@@ -339,6 +345,8 @@ def dataset_from(table: pl.DataFrame, facts: Mapping[str, Any]) -> Dataset:
             evidence=tuple(Span(*one) for one in json.loads(row.get("evidence") or "[]")),
             group=row["group"],
             source=row.get("source"),
+            taught=row.get("taught"),
+            labelled=row.get("labelled", True),
             timestamp=datetime.fromisoformat(row["timestamp"]) if row["timestamp"] else None,
         )
         for row in table.iter_rows(named=True)
@@ -359,6 +367,7 @@ def dataset_from(table: pl.DataFrame, facts: Mapping[str, Any]) -> Dataset:
         difficulty=_difficulty(facts),
         findings=tuple(facts["findings"]),
         leaked=int(facts["leaked"]),
+        teacher=facts["teacher"],
     )
 
 

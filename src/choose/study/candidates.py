@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from inspect import Parameter
 from typing import Any
 
@@ -17,6 +17,7 @@ from choose.models.weights.spec import FOUR_BIT, endpoint_name
 from choose.schema.plan import LeftOut
 from choose.strategy import (
     Refuses,
+    Strategy,
     available,
     build,
     find,
@@ -92,16 +93,22 @@ class ResolvedCandidates:
     refusals: tuple[LeftOut, ...]
 
 
-def candidates_of(study: Study, task: Task) -> ResolvedCandidates:
+def candidates_of(study: Study, task: Task, labels: bool = True) -> ResolvedCandidates:
     """Resolve every candidate with all its hyperparameters, fast ones first.
 
-    A strategy for other kinds of tasks is a refusal only if the study names it.
+    A strategy for other kinds of tasks is a refusal only if the study names it. Without `labels` to
+    learn from, all learn from the teacher.
 
     Raises:
         StudyError: if two candidates have one name, a hyperparameter is unknown, or none of those
             that the study names can run.
     """
-    candidates = [_candidate(section, study.models, task.kind) for section in _sections(study)]
+    sections = [s for s in _sections(study) if labels or s.learns_from != "labels"]
+    candidates = [_candidate(section, study.models, task.kind) for section in sections]
+    if study.data.teacher is not None:
+        taught = [_is_taught(section, labels) for section in sections]
+        pairs = zip(candidates, taught, strict=True)
+        candidates = [replace(candidate, taught=by_it) for candidate, by_it in pairs]
     names = [candidate.name for candidate in candidates]
     for name in names:
         if names.count(name) > 1:
@@ -160,7 +167,27 @@ def _sections(study: Study) -> tuple[CandidateSection, ...]:
     # Figures of expensive candidates mean little without those of the baselines.
     missing = [name for name in available() if name not in named and _always_compared(name)]
     every = (*sections, *(CandidateSection(strategy=name) for name in missing))
-    return tuple(one for section in every for one in by_model(section, study.models))
+    each = [one for section in every for one in by_model(section, study.models)]
+    if study.data.teacher is None:
+        return tuple(each)
+    return tuple(one for section in each for one in (section, *_on_labels(section)))
+
+
+def _on_labels(section: CandidateSection) -> Iterator[CandidateSection]:
+    """Yield a fast candidate that the teacher teaches once more, to learn from the labels."""
+    cls = find(section.strategy)
+    if section.learns_from is None and cls.learns and cls.cheap and not _constant(cls):
+        name = f"{section.name or section.strategy}-on-labels"
+        yield section.model_copy(update={"name": name, "learns_from": "labels"})
+
+
+def _is_taught(section: CandidateSection, labels: bool) -> bool:
+    cls = find(section.strategy)
+    return cls.learns and not (labels and (section.learns_from == "labels" or _constant(cls)))
+
+
+def _constant(cls: type[Strategy]) -> bool:
+    return bool(getattr(cls, "constant", False))
 
 
 def by_model(section: CandidateSection, models: Models) -> Iterator[CandidateSection]:

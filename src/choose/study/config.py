@@ -244,6 +244,11 @@ class CandidateSection(Specs):
 
     strategy: str = Field(description="Name of an installed [strategy](strategies.md).")
     name: str | None = Field(default=None, description="Name in the report.")
+    learns_from: Literal["labels", "teacher"] | None = Field(
+        default=None,
+        description="With data.teacher_column: whether it learns from the labels or from the "
+        "teacher's answers. Default: from the teacher, and fast ones are fitted on labels as well.",
+    )
     params: Mapping[str, Any] = Field(default={}, description="Hyperparameters.")
 
     @field_validator("name")

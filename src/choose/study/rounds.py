@@ -157,12 +157,13 @@ class Planner:
     def compared(self, candidate: Candidate, fold: int, size: int | None, ask: int) -> Job:
         """Return the job that answers `ask` rows of a fold after learning from `size` rows."""
         size = size if find(candidate.strategy).learns else None
-        trial = self._trial(candidate, Point(COMPARISON), SplitSpec(fold, 0, size, STANDARD))
+        place = SplitSpec(fold, 0, size, STANDARD, candidate.taught)
+        trial = self._trial(candidate, Point(COMPARISON), place)
         return Job(trial, (), COMPARISON, ask=ask)
 
     def _jobs(self, candidate: Candidate, point: Point) -> Iterator[Job]:
         for fold in range(point.folds or len(self.dataset.folds)):
-            place = SplitSpec(fold, point.repetition, None, point.scenario)
+            place = SplitSpec(fold, point.repetition, None, point.scenario, candidate.taught)
             trial = self._trial(candidate, point, place)
             most = CONTROL_ROWS * len(self.dataset.folds)
             few = {"view_rows": most} if point.part in (CONTROLS, DRILLS) else {}
@@ -179,7 +180,14 @@ class Planner:
         named, priced = named_parts(grid), costs_per_row(candidate, self.study.endpoints)
 
         def wanted(part: str) -> bool:
-            return cls.cheap or part in named
+            fits = part in (
+                NOISE,
+                INNER,
+                DRIFT,
+                SOURCE,
+                NEW_CLASS,
+            )  # of which labels are the subject
+            return (cls.cheap or part in named) and not (fits and candidate.taught)
 
         yield from self._reading_points(cls)
         views = USUAL_VIEWS if grid.views is None else grid.views
@@ -281,6 +289,7 @@ class Planner:
             task=digests.task,
             pool=digests.pool,
             questions=digests.questions,
+            taught=candidate.taught,
         )
 
     def _digests(self, place: SplitSpec) -> SplitDigests:

@@ -8,15 +8,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from math import ceil
+
+import numpy as np
 
 from choose.judge.decision.contenders import Contenders
 from choose.judge.decision.label_gates import LABELS_CLEAN_ENOUGH, may_hide_success
 from choose.judge.decision.rule import Case
 from choose.judge.evidence import strong
+from choose.judge.goal import USUAL_MARGIN
 from choose.judge.measures.cost_sheet import answer_ms
 from choose.judge.measures.drift_and_new_class import losses_by_source
 from choose.judge.scores.promised_score import promised_score
-from choose.judge.stats.two_way import independent_rows
+from choose.judge.stats.paired import rows_needed
+from choose.judge.stats.two_way import independent_rows, row_means
 from choose.schema.decision import Caveat, Gate
 
 # Below this number of test rows, intervals themselves are rough.
@@ -42,8 +47,8 @@ def caveats_of(case: Case, gates: Sequence[Gate], looks: int) -> tuple[Caveat, .
 def _caveats(case: Case, gates: Sequence[Gate], looks: int) -> Iterator[Caveat]:
     contenders = case.contenders
     rows = contenders.panel.rows
-    if case.agreement:
-        yield Caveat(code="agreement", names=(case.agreement,))
+    if contenders.rule.agreement:
+        yield _agreement(case)
     if (nearest := contenders.nearest) is not None:
         yield Caveat(code="none-within", names=(nearest,))
     yield from _limits_unknown(case)
@@ -79,6 +84,20 @@ def _caveats(case: Case, gates: Sequence[Gate], looks: int) -> Iterator[Caveat]:
             yield Caveat(code="not-asked", names=left)
     if looks > 1:
         yield Caveat(code="looks", rows=looks)
+
+
+def _agreement(case: Case) -> Caveat:
+    """Return whose answers are taken for right, and on how many rows the named candidate differs.
+
+    Only there a right answer tells the two apart; `whole` such rows show a gain of the margin.
+    """
+    main = case.contenders.panel[case.name].main
+    assert main is not None
+    scores = row_means(main.right)
+    told, apart = int(np.isfinite(scores).sum()), int((scores < 0.5).sum())
+    needed = rows_needed(case.margin or USUAL_MARGIN, apart / told) if apart else 0
+    names, whole = (case.contenders.rule.agreement, case.name), ceil(needed * apart / max(told, 1))
+    return Caveat(code="agreement", names=names, rows=apart, whole=whole)
 
 
 def _limits_unknown(case: Case) -> Iterator[Caveat]:

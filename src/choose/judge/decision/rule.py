@@ -21,7 +21,7 @@ from choose.judge.decision.chance import Chances, word_of
 from choose.judge.decision.contenders import Contenders
 from choose.judge.stats.paired import Difference, smallest_detectable_gain
 from choose.schema.base import Interval
-from choose.schema.diagnosis import Audit, DocumentDrill, ErrorOverlap, LossSplit
+from choose.schema.diagnosis import Audit, DocumentDrill, ErrorOverlap, LossSplit, Takeover
 from choose.schema.plan import LeftOut
 from choose.types import Family
 
@@ -182,7 +182,7 @@ class Case:
     drill: DocumentDrill | None = None
     long_answers: float | None = None
     shift: Shift | None = None
-    agreement: str = ""
+    takeover: Takeover | None = None
     leaked: int = 0
 
     @property

@@ -71,6 +71,9 @@ ANSWERED: dict[Kind, tuple[StepKind, ...]] = {
     "incomplete": ("add-candidate", "evaluate-rest"),
 }
 
+# A router that takes over less of the rows is not worth its upkeep.
+WORTH_ROUTE = 0.1
+
 # Less of a score is nearly nothing.
 NEARLY_NOTHING = 0.0005
 
@@ -451,8 +454,12 @@ def _stronger(case: Case, gates: tuple[Gate, ...]) -> Iterator[Step]:
 
 
 def _cascade(case: Case) -> Iterator[Step]:
-    cascade = case.overlap.cascade if case.overlap else None
-    if cascade is not None and pays(cascade, case.margin):
+    cascade, router = case.overlap.cascade if case.overlap else None, case.takeover
+    if router and router.share and router.strong == case.name and router.share.value >= WORTH_ROUTE:
+        command = "choose export STUDY router --router"
+        names = (router.cheap, router.strong)
+        yield Step(kind="cascade", code="takeover", names=names, command=command)
+    elif cascade is not None and pays(cascade, case.margin):
         yield Step(kind="cascade", code="cascade", value=cascade.over_chosen)
 
 

@@ -6,19 +6,22 @@ turn, so that no row helps to choose the threshold that it is scored with.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
 from choose.judge.decision.contenders import Contenders
+from choose.judge.evidence import CandidateInfo
 from choose.judge.measures.confidence import stated_confidence
 from choose.judge.scores.out_of_fold import random_parts
 from choose.judge.scores.score_tables import CandidateScores, ScoreTable
-from choose.judge.stats.intervals import AGRESTI_COULL, two_way_interval
+from choose.judge.stats.intervals import AGRESTI_COULL, clopper_pearson, two_way_interval
 from choose.judge.stats.paired import paired_difference
 from choose.judge.stats.two_way import Mask
 from choose.schema.base import Interval
-from choose.schema.diagnosis import Cascade
+from choose.schema.diagnosis import Cascade, Takeover
 from choose.types import Floats
 
 PARTS = 5
@@ -85,6 +88,128 @@ def cascade(
         over_chosen=over[2] if rival else None,
         **_costs(contenders, cheap, strong, share.value),
     )
+
+
+def takeover_of(contenders: Contenders) -> Takeover | None:
+    """Return what share of its rows a cheap candidate can take over from the language model.
+
+    That model is the teacher of the study, or else the best one that is hosted, served or given.
+    A fifth of the rows chooses the cheap candidate, and the confidences to try; the other rows test
+    these. None without such a pair, and where rows do not count alike.
+    """
+    named = [c for c in contenders.order if not c.info.floor]
+    models = [c for c in named if c.info.teaches] or [c for c in named if _is_called(c.info)]
+    strong = max(models, key=lambda c: contenders.levels[c.info.name], default=None)
+    rows, plain = contenders.panel.rows, contenders.rule.measure.by_rows
+    if strong is None or not (rows.labels and plain and rows.weights is None):
+        return None
+    fast = [c for c in named if c.info.cheap and not c.info.constant and c is not strong]
+    found = [(c, pair) for c in fast if (pair := _pairing(c, strong, None)) is not None]
+    found = [(c, pair) for c, pair in found if len(pair.cheap) >= FEWEST_FOR_CASCADE]
+    most = max((len(pair.cheap) for _, pair in found), default=0)
+    trials = [_trial(c, pair, contenders) for c, pair in found if len(pair.cheap) == most]
+    if not trials:
+        return None
+    best = max(trials, key=lambda trial: trial.tried)
+    share, lost = best.safe.share, best.safe.lost
+    usd = contenders.costs[strong.info.name].record.usd_per_1k
+    return Takeover(
+        cheap=best.cheap,
+        strong=strong.info.name,
+        rows=best.rows,
+        most=contenders.rule.margin,
+        threshold=best.safe.threshold,
+        share=share,
+        lost=lost,
+        strong_usd_per_1k=usd,
+        saved_usd_per_1k=usd * share.value if usd is not None and share else None,
+    )
+
+
+def _is_called(info: CandidateInfo) -> bool:
+    """Return whether it is a language model that is called: hosted, served, or given as answers."""
+    prompted = info.family in ("prompting", "retrieval")
+    return not info.cheap and (info.hosted or info.remote or (info.given and prompted))
+
+
+class Safe(NamedTuple):
+    """The lowest confidence that is shown to be safe; None where none is.
+
+    `share` of the rows have it, and `lost` is what the strong candidate would score more, `high` at
+    most.
+    """
+
+    threshold: float | None = None
+    share: Interval | None = None
+    lost: Interval | None = None
+
+
+class _Trial(NamedTuple):
+    """A cheap candidate: its score on the rows that choose, and what the others show."""
+
+    cheap: str
+    tried: float
+    rows: int
+    safe: Safe
+
+
+def _trial(cheap: CandidateScores, pair: Pairing, contenders: Contenders) -> _Trial:
+    clusters = contenders.panel.rows.clusters_of(pair.complete)
+    chooses = random_parts(len(pair.cheap), clusters, PARTS) == 0
+    first = pair.cheap[:, 0], pair.strong[:, 0], pair.confidence[:, 0]
+    tests = ~chooses
+    if clusters is not None:  # an exact bound needs independent rows: one of each cluster
+        names = np.asarray(clusters)
+        alone = np.zeros(len(names), dtype=np.bool_)
+        alone[np.unique(names, return_index=True)[1]] = True
+        tests &= alone
+    right, strong, sure = (side[tests] for side in first)
+    levels = levels_of(first[2][chooses])
+    safe = safe_threshold(right, strong, sure, levels, contenders.rule.margin)
+    return _Trial(cheap.info.name, float(first[0][chooses].mean()), int(tests.sum()), safe)
+
+
+# Shares of the rows at which confidences are tried.
+STEPS = 20
+
+
+def levels_of(confidence: Floats) -> list[float]:
+    """Return the confidences that 5, 10, ... 95 % of some rows reach, and 0, which all reach."""
+    ordered = np.sort(confidence)[::-1]
+    places = [max(len(ordered) * step // STEPS, 1) - 1 for step in range(1, STEPS)]
+    return [*dict.fromkeys(float(ordered[place]) for place in places), 0.0]
+
+
+def safe_threshold(
+    cheap: Floats, strong: Floats, confidence: Floats, levels: Sequence[float], most: float
+) -> Safe:
+    """Return the lowest of some confidences, from which on the cheap one loses at most `most`.
+
+    Levels are tested from the highest on, and the first that fails ends it, so that the chance that
+    a level which loses more passes is 5 % at most, however many are tried (fixed sequence testing,
+    as in Learn then Test, Angelopoulos et al. 2021). The rows that only one of the two gets right
+    have exact bounds (`clopper_pearson`), whose errors add up to those 5 %.
+
+    Args:
+        cheap: (n,) whether the cheap candidate is right.
+        strong: (n,) whether the strong one is.
+        confidence: (n,) of the cheap one.
+        levels: to try, descending, chosen on other rows than these.
+        most: the share of all rows that may be lost.
+    """
+    safe, n = Safe(), len(cheap)
+    for level in levels:
+        takes = confidence >= level
+        taken, losses, gains = (
+            int(rows.sum()) for rows in (takes, takes & (strong > cheap), takes & (cheap > strong))
+        )
+        high = clopper_pearson(losses, n)[1] - clopper_pearson(gains, n)[0]
+        if high > most:
+            break
+        low, up = clopper_pearson(taken, n)
+        share = Interval(value=taken / n, low=low, high=up)
+        safe = Safe(level, share, Interval(value=(losses - gains) / n, high=high))
+    return safe
 
 
 def route(pair: Pairing, parts: np.ndarray, tolerance: float) -> tuple[Mask, list[float]]:

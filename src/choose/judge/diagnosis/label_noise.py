@@ -86,6 +86,8 @@ def auditor_of(evidence: Evidence) -> Auditor | None:
         # A constant candidate can only blur an average.
         if info.cheap
         and not info.constant
+        # A teacher's mistakes would be taken for those of the labels.
+        and not info.taught
         and (answers := out_of_fold(evidence, info.name))
         and answers.scores is not None
     ]

@@ -226,7 +226,12 @@ def study_scores(evidence: Evidence, measure: Measure = ACCURACY) -> StudyScores
         by_candidate[run.trial.candidate].append(run)
     measured = [
         replace(
-            _measured(info, by_candidate[info.name], evidence.pool_rows, rows),
+            _measured(
+                info,
+                by_candidate[info.name],
+                evidence.taught_rows if info.taught else evidence.pool_rows,
+                rows,
+            ),
             scenario_runs=tuple(run for run in by_candidate[info.name] if not _plain(run)),
             all_rows=all_rows,
         )
@@ -238,7 +243,7 @@ def study_scores(evidence: Evidence, measure: Measure = ACCURACY) -> StudyScores
         labelled=evidence.rows,
         dated=evidence.dated,
         training_rows=max((candidate.pool for candidate in measured), default=0),
-        pool=max(evidence.pool_rows, default=0),
+        pool=max((*evidence.pool_rows, *evidence.taught_rows), default=0),
     )
 
 

@@ -8,7 +8,7 @@ from math import sqrt
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import ndtri
+from scipy.special import betaincinv, ndtri
 
 from choose.judge.stats.two_way import (
     FEW,
@@ -47,6 +47,14 @@ def wilson(successes: float, n: float, level: float = 0.95) -> tuple[float, floa
     # At the edges rounding would leave the observed share just outside.
     low = 0.0 if successes == 0 else center - half
     return low, 1.0 if successes == n else center + half
+
+
+def clopper_pearson(successes: int, n: int, level: float = 0.95) -> tuple[float, float]:
+    """Return the exact interval of a proportion (Clopper and Pearson 1934): each end errs alike."""
+    tail = (1 - level) / 2
+    low = float(betaincinv(successes, n - successes + 1, tail)) if successes else 0.0
+    high = float(betaincinv(successes + 1, n - successes, 1 - tail)) if successes < n else 1.0
+    return low, high
 
 
 def two_way_interval(

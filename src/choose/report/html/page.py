@@ -133,7 +133,7 @@ def _first_screen(decision: Decision) -> dict[str, Any]:
         "answer": sentences.answer(decision),
         "sure": sentences.how_sure(decision),
         "doubts": list(sentences.doubts(decision)),
-        "remarks": list(sentences.remarks(decision)),
+        "remarks": list(sentences.what_else(decision)),
         "reading": list(sentences.reading(decision)),
         "caveats": list(sentences.caveats(decision)),
         "standings": standings_table(decision),

@@ -117,6 +117,9 @@ def first_screen(
     yield from _failures(decision, width)
     if (money := words.payback(decision)) and room.doubts > 1:
         yield Padding(literal(money), (0, 0, 0, INDENT))
+    models = (words.distilled(decision), words.takeover(decision))
+    for text in filter(None, models if room.caveats else ()):
+        yield Padding(literal(text), (0, 0, 0, INDENT))
     for text in list(words.reading(decision))[:1] if room.caveats > 1 else ():
         yield Padding(literal(text), (0, 0, 0, INDENT))
     yield from _next(decision, width, room)

@@ -1,0 +1,124 @@
+"""What a cheap candidate takes over from a language model: by hand, and how often it errs."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from choose.judge.diagnosis.cascade import levels_of, safe_threshold
+from choose.judge.goal import Rule
+from choose.judge.stats.intervals import clopper_pearson
+from choose.judge.verdict import judge
+from choose.report import words
+from support import answered_studies as answered
+
+LABELS = "abc"
+
+
+@pytest.mark.parametrize(
+    ("successes", "n", "interval"),
+    [
+        (0, 10, (0, 0.3085)),
+        (5, 10, (0.1871, 0.8129)),
+        (10, 10, (0.6915, 1)),
+        (3, 60, (0.0104, 0.1392)),
+    ],
+)
+def test_exact_intervals_are_those_of_the_tables(successes, n, interval):
+    assert clopper_pearson(successes, n) == pytest.approx(interval, abs=1e-4)
+
+
+def test_what_agrees_everywhere_takes_all_rows_once_these_suffice():
+    for rows, taken in ((200, 1.0), (100, None)):  # 1 - 0.025 ** (1 / n) is 1.8 % and 3.6 %
+        same = np.ones(rows)
+        safe = safe_threshold(same, same, np.linspace(0, 1, rows), [0.9, 0.5, 0.0], 0.02)
+        assert (safe.share and safe.share.value) == taken
+
+
+def test_the_first_level_that_fails_ends_the_search():
+    """Rows of middle confidence are lost; those below would win them back, and are not tried."""
+    sure = np.repeat([0.9, 0.5, 0.1], 300)
+    cheap = np.repeat([1.0, 0.0, 1.0], 300)
+    strong = np.repeat([1.0, 1.0, 0.0], 300)
+    safe = safe_threshold(cheap, strong, sure, [0.9, 0.5, 0.1], 0.02)
+    assert safe.threshold == 0.9
+    assert safe.share.value == pytest.approx(1 / 3)
+    assert safe.lost.value == 0
+    assert 0 < safe.lost.high <= 0.02
+
+
+def test_levels_are_shares_of_the_rows_and_end_with_all():
+    found = levels_of(np.linspace(0, 1, 101))
+    assert found[-1] == 0
+    assert found == sorted(found, reverse=True)
+    assert len(found) == 20
+
+
+@pytest.mark.parametrize("most", [0.02, 0.05])
+def test_a_router_loses_more_than_it_may_in_five_of_a_hundred_worlds_at_most(most):
+    """Confidence c is uniform; the cheap one is right with 0.5 + c / 2, the strong one with 0.9."""
+    rng, worlds, rows = np.random.default_rng(8), 1500, 600
+    wrong, shares = 0, []
+    for _ in range(worlds):
+        sure = rng.random(rows)
+        cheap, strong = rng.random(rows) < 0.5 + sure / 2, rng.random(rows) < 0.9
+        calibrates = np.arange(rows) % 5 == 0
+        levels = levels_of(sure[calibrates])
+        tests = (side[~calibrates] for side in (cheap * 1.0, strong * 1.0, sure))
+        safe = safe_threshold(*tests, levels, most)
+        t = 1.0 if safe.threshold is None else safe.threshold
+        wrong += 0.4 * (1 - t) - 0.25 * (1 - t**2) > most  # the integral of 0.9 - 0.5 - c / 2
+        shares.append(1 - t)
+    assert wrong / worlds <= 0.05 + 2 * (0.05 * 0.95 / worlds) ** 0.5
+    assert np.mean(shares) > 0.1, "a bound that lets nothing through would pass too"
+
+
+def evidence(rows=1000, *, price=None, model="gpt-4o", clusters=None):
+    rng = np.random.default_rng(2)
+    targets = rng.choice(list(LABELS), rows)
+    other = np.array([rng.choice([x for x in LABELS if x != t]) for t in targets])
+    sure = rng.uniform(0.4, 1.0, rows)
+    said = list(np.where(rng.random(rows) < np.where(sure > 0.7, 1.0, 0.5), targets, other))
+    scores = answered.scores(LABELS, said, sure)
+    cheap = answered.ScriptedCandidate(name="probe", family="baseline", said=[said], scores=scores)
+    strong = list(np.where(rng.random(rows) < 0.95, targets, other))
+    players = [cheap, answered.player(model, strong, "prompting", cheap=False)]
+    found = answered.study(LABELS, list(targets), players, clusters=clusters)
+    infos = [
+        replace(c, hosted=c.name == "gpt-4o", usd_per_1k=price if c.name == model else None)
+        for c in found.candidates
+    ]
+    return replace(found, candidates=tuple(infos))
+
+
+def test_what_is_sure_is_taken_over_and_dollars_follow_the_volume():
+    decision = judge(evidence(price=2.5), Rule(volume_per_month=100_000))
+    found = decision.takeover
+    assert (found.cheap, found.strong, found.rows) == ("probe", "gpt-4o", 800)
+    assert found.share.low <= 0.5 <= found.share.high + 0.05
+    assert found.threshold == pytest.approx(0.7, abs=0.05)
+    assert found.saved_usd_per_1k == pytest.approx(2.5 * found.share.value)
+    assert "of $250 a month saved" in words.takeover(decision)
+    [step] = [s for s in decision.verdict.steps if s.code == "takeover"]
+    assert step.command == "choose export STUDY router --router"
+
+
+def test_without_a_price_nothing_is_said_of_dollars():
+    decision = judge(evidence(), Rule())
+    assert decision.takeover.saved_usd_per_1k is None
+    assert "$" not in words.takeover(decision)
+
+
+def test_few_rows_show_no_share_to_be_safe():
+    decision = judge(evidence(rows=120), Rule())
+    assert decision.takeover.threshold is None
+    assert words.takeover(decision).startswith("No share of the rows is shown to be safe")
+
+
+def test_one_row_of_each_cluster_tests():
+    decision = judge(evidence(clusters=[f"c{i // 2}" for i in range(1000)]), Rule())
+    assert decision.takeover.rows == 400
+
+
+def test_a_model_that_is_not_called_is_no_llm_to_save():
+    assert judge(evidence(model="local"), Rule()).takeover is None
