@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score
 
-from choose.judge.evidence import CandidateInfo, Evidence, Items
+from choose.judge.evidence import CandidateInfo, Items
 from choose.judge.goal import Rule
 from choose.judge.measures import build_scorecard
 from choose.judge.measures.build_scorecard import scorecard
@@ -17,6 +17,7 @@ from choose.judge.measures.robustness import common_rows
 from choose.judge.scores.score_tables import CLEAN, study_scores
 from choose.judge.stats.intervals import wilson
 from choose.types import STANDARD, Answers, Run, Scenario
+from support.answered_studies import laid_out
 from support.studies import plain_trial
 
 LABELS = ("x", "y", "z")
@@ -65,18 +66,8 @@ def broken(candidate="a", error="ValueError: no", **place):
 
 
 def evidence(*runs, candidates=None, pool=20, folds=1, clusters=IDS, weights=()):
-    candidates = candidates or (info(),)
-    return Evidence(
-        name="hand-made",
-        fingerprint="f",
-        rows=50,
-        labels=LABELS,
-        division="held-out",
-        items=Items(ids=IDS, targets=tuple(TARGETS), clusters=tuple(clusters), weights=weights),
-        candidates=tuple(candidates),
-        pool_rows=(pool,) * folds,
-        runs=tuple(runs),
-    )
+    items = Items(ids=IDS, targets=tuple(TARGETS), clusters=tuple(clusters), weights=weights)
+    return laid_out(items, candidates or (info(),), runs, LABELS, pool_rows=(pool,) * folds)
 
 
 def card(*runs, rule=None, **more):
@@ -380,17 +371,8 @@ def test_cheapness_is_measured_and_families_break_ties():
 def test_hostile_labels_and_ids_stay_data():
     nasty = ("[bold red]", "=cmd()", "\x1b[31m")
     made = run(["[bold red]", "=cmd()"], ids=("r0", "r1"))
-    held = Evidence(
-        name="x",
-        fingerprint="f",
-        rows=2,
-        labels=nasty,
-        division="held-out",
-        items=Items(ids=("r0", "r1"), targets=nasty[:2], clusters=("r0", "r1")),
-        candidates=(info(),),
-        pool_rows=(20,),
-        runs=(made,),
-    )
+    items = Items(ids=("r0", "r1"), targets=nasty[:2], clusters=("r0", "r1"))
+    held = laid_out(items, (info(),), (made,), nasty, pool_rows=(20,))
     found = card_of(study_scores(held), Rule())
     assert found.accuracy.value == 1.0
     assert [record.label for record in found.per_class] == list(nasty)

@@ -13,6 +13,7 @@ from choose.judge.measures.text_metrics import MOST_WORDS, nearest_part
 from choose.judge.scores.score_tables import CLEAN, study_scores
 from choose.tasks.answering import NO_ANSWER, Answering
 from choose.types import Answers, Item, Run, Status
+from support.answered_studies import laid_out
 from support.studies import plain_trial
 
 TEXT = "The annual fee of the silver card is forty euros. Gold cards cost ninety euros a year."
@@ -56,28 +57,18 @@ def study(rows, others=None, targets=None):
         clusters=tuple(rows),
         evidence={id: (EVIDENCE,) for id in rows if right[id] != NO_ANSWER and id != "gap"},
     )
-    fields = {
-        "name": "cards",
-        "fingerprint": "",
-        "rows": len(rows),
-        "labels": (),
-        "division": "held-out",
-        "items": items,
-        "candidates": tuple(
-            CandidateInfo(
-                name=name,
-                strategy=name,
-                family="retrieval" if name == "rag" else "baseline",
-                reads=True,
-                model="lm" if name in ("rag", "lora") else None,
-            )
-            for name in told
-        ),
-        "pool_rows": (50,),
-        "runs": tuple(run(name, given, right) for name, given in told.items()),
-        "task": TASK,
-    }
-    return Evidence(**fields)
+    infos = [
+        CandidateInfo(
+            name=name,
+            strategy=name,
+            family="retrieval" if name == "rag" else "baseline",
+            reads=True,
+            model="lm" if name in ("rag", "lora") else None,
+        )
+        for name in told
+    ]
+    runs = [run(name, given, right) for name, given in told.items()]
+    return laid_out(items, infos, runs, task=TASK)
 
 
 def doubted(evidence: Evidence) -> set[str] | None:

@@ -5,12 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from choose.judge.evidence import CandidateInfo, Evidence, Items, billions_in, strong
+from choose.judge.evidence import CandidateInfo, Items, billions_in, strong
 from choose.judge.goal import ACCURACY
 from choose.judge.measures.build_scorecard import service_of
 from choose.judge.scores.score_tables import CandidateScores, score_table
 from choose.judge.scores.scored_rows import rows_of
 from choose.types import Answers, Run, Status, Trial
+from support.answered_studies import laid_out
 from support.studies import plain_trial
 
 IDS = tuple(f"r{i}" for i in range(10))
@@ -36,10 +37,7 @@ def answers(outputs: tuple[str | None, ...], status: tuple[Status, ...], **more:
 
 def measured(*runs: Run) -> CandidateScores:
     items = Items(ids=IDS, targets=("a",) * 10, clusters=IDS)
-    evidence = Evidence(
-        name="d", fingerprint="f", rows=10, labels=("a", "b"), division="held-out", items=items,
-        candidates=(INFO,), pool_rows=(5,), runs=runs,
-    )  # fmt: skip
+    evidence = laid_out(items, (INFO,), runs, ("a", "b"), pool_rows=(5,))
     table = score_table(runs, rows_of(evidence, items, ACCURACY))
     return CandidateScores(info=INFO, main=table, drawn=False, pool=5)
 

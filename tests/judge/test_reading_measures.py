@@ -20,6 +20,7 @@ from choose.schema.diagnosis import DocumentDrill, DrillOutcome
 from choose.tasks.answering import Answering
 from choose.tasks.scoring import scores_of
 from choose.types import Answers, Example, Run
+from support.answered_studies import laid_out
 from support.studies import plain_trial
 
 
@@ -134,35 +135,24 @@ def run(name, views, draw=0):
 
 
 def evidence(*runs: Run) -> Evidence:
-    reads = {"rag"}
-    names = dict.fromkeys(run.trial.candidate for run in runs)
-    return Evidence(
-        name="handbook",
-        fingerprint="",
-        rows=len(IDS),
-        labels=(),
-        division="held-out",
-        items=Items(
-            ids=IDS,
-            targets=tuple(OLD[id] for id in IDS),
-            clusters=IDS,
-            evidence={id: (Span(f"d{n // 3}", 0, 9),) for n, id in enumerate(IDS)},
-        ),
-        candidates=tuple(
-            CandidateInfo(
-                name=name,
-                strategy=name,
-                family="retrieval" if name in reads else "fine-tuning",
-                seeded=True,
-                reads=name in reads,
-            )
-            for name in names
-        ),
-        pool_rows=(50,),
-        runs=runs,
-        task=Answering(),
-        drill=DrillRows(view=VIEW, facts=9, targets=NEW),
+    items = Items(
+        ids=IDS,
+        targets=tuple(OLD[id] for id in IDS),
+        clusters=IDS,
+        evidence={id: (Span(f"d{n // 3}", 0, 9),) for n, id in enumerate(IDS)},
     )
+    infos = [
+        CandidateInfo(
+            name=name,
+            strategy=name,
+            family="retrieval" if name == "rag" else "fine-tuning",
+            seeded=True,
+            reads=name == "rag",
+        )
+        for name in dict.fromkeys(run.trial.candidate for run in runs)
+    ]
+    drill = DrillRows(view=VIEW, facts=9, targets=NEW)
+    return laid_out(items, infos, runs, task=Answering(), drill=drill)
 
 
 OLDS, NEWS = [*OLD.values()], [*NEW.values()]

@@ -1,7 +1,8 @@
 """Studies as evidence, by hand: scripted answers, and probabilities for the label audit."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
@@ -34,6 +35,26 @@ def player(name: str, said: Said, family: Family = "baseline", **more: object) -
     return ScriptedCandidate(name=name, family=family, said=[said], model=name, **more)
 
 
+def laid_out(
+    items: Items,
+    infos: Iterable[CandidateInfo],
+    runs: Iterable[Run],
+    labels: Sequence[str] = (),
+    **facts: Any,
+) -> Evidence:
+    """Return runs of candidates on the same rows as evidence; a pool is as large as the rows."""
+    rows = facts.pop("rows", len(items.ids))
+    usual = {"name": "made", "fingerprint": "0" * 32, "division": "held-out", "pool_rows": (rows,)}
+    return Evidence(
+        items=items,
+        candidates=tuple(infos),
+        runs=tuple(runs),
+        labels=tuple(labels),
+        rows=rows,
+        **{**usual, **facts},
+    )
+
+
 def study(labels, targets, players, *, conflicting=(), clusters=None, inner=False):
     """Lay answers out as evidence: cross-fit, or inner trials on a pool of the same rows."""
     ids = tuple(f"r{i}" for i in range(len(targets)))
@@ -45,17 +66,14 @@ def study(labels, targets, players, *, conflicting=(), clusters=None, inner=Fals
     )
     none = Items(ids=(), targets=(), clusters=())
     scenario = Scenario(kind="inner" if inner else "standard")
-    return Evidence(
-        name="answered",
-        fingerprint="0" * 32,
+    return laid_out(
+        none if inner else items,
+        [_info(p) for p in players],
+        [run for p in players for run in _runs(p, ids, scenario)],
+        labels=labels,
         rows=len(ids),
-        labels=tuple(labels),
         division="held-out" if inner else "cross-fit",
-        items=none if inner else items,
         pool=items if inner else none,
-        candidates=tuple(_info(p) for p in players),
-        pool_rows=(len(ids),),
-        runs=tuple(run for p in players for run in _runs(p, ids, scenario)),
     )
 
 
@@ -120,17 +138,15 @@ def evidence(targets, probabilities, labels, *, held_out=False, items=None, **ca
         CandidateInfo(name=name, strategy=name, family="baseline", **candidate)
         for name in probabilities
     )
-    return Evidence(
-        name="world",
-        fingerprint="0" * 32,
+    return laid_out(
+        asked,
+        infos,
+        runs,
+        labels=labels,
         rows=len(targets) + (2 if held_out else 0),
-        labels=tuple(labels),
         division="held-out" if held_out else "cross-fit",
-        items=asked,
         pool=rows if held_out else Items(ids=(), targets=(), clusters=()),
-        candidates=infos,
         pool_rows=(len(targets),),
-        runs=tuple(runs),
     )
 
 
