@@ -35,7 +35,7 @@ from choose.data.duplicates import clusters_of, index_texts
 from choose.data.stratify import stratified_folds
 from choose.judge.stats.intervals import growth_of_folds, wilson
 from choose.judge.stats.paired import paired_difference
-from choose.models.embeddings import embed
+from choose.models.embeddings import load_encoder
 from choose.models.weights.spec import DEFAULT_ENCODER
 from choose.schema.study_sections import DataSection, TaskSection
 from choose.types import Example, Floats
@@ -82,7 +82,9 @@ def rows_of(examples: Sequence[Example], embedded: bool) -> Rows:
 
     texts = [row.text for row in examples]
     words = TfidfVectorizer(sublinear_tf=True, ngram_range=(1, 2), token_pattern=r"(?u)\b\w+\b")
-    vectors = np.asarray(embed(texts, DEFAULT_ENCODER), dtype=np.float64) if embedded else None
+    vectors = None
+    if embedded:
+        vectors = load_encoder(DEFAULT_ENCODER).embed(texts).astype(np.float64)
     codes = np.unique([row.target for row in examples], return_inverse=True)[1]
     clusters = clusters_of(examples, index_texts(examples))
     return Rows(examples, codes, words.fit_transform(texts), vectors, clusters)

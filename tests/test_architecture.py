@@ -91,7 +91,8 @@ def test_only_endpoints_weights_and_clusters_import_a_network_client() -> None:
 def test_heavy_libraries_load_lazily() -> None:
     for path in SOURCES + STRATEGIES:
         # What computes with torch alone is itself loaded late: by a fit, or a model's first use.
-        if path.parent.name not in ("lora", "fused", "causal") and path.stem != "tuned_encoder":
+        late = {"tuned_encoder", "packed_products", "unpadded_encoder"}
+        if path.parent.name not in ("lora", "fused", "causal") and path.stem not in late:
             assert not packages(path, top_only=True) & HEAVY, path.name
 
 

@@ -219,10 +219,11 @@ class Probe(Encoded):
         self.head = restored_head(facts["head"], arrays, self.labels, self.choices)
 
     def _embed(self, texts: Sequence[str]) -> Any:
-        from choose.models.embeddings import embed, embed_seconds
+        from choose.models.embeddings import load_encoder
 
-        self.cached += embed_seconds(texts, self.encoder)
-        return embed(texts, self.encoder)
+        encoder = load_encoder(self.encoder)
+        self.cached += encoder.cached_seconds(texts)
+        return encoder.embed(texts)
 
 
 class Knn(Encoded):

@@ -11,7 +11,7 @@ import torch
 
 from choose.conformance import HOSTILE, pool
 from choose.errors import ModelError
-from choose.models.embeddings import Encoder, embed, embed_seconds, load_encoder, number_type
+from choose.models.embeddings import Encoder, load_encoder, number_type
 from choose.models.hardware import memory, unpadded_encoder
 from choose.models.hardware import packed_products as products
 from choose.models.hardware.packed_products import can_pack, packed_products
@@ -33,7 +33,7 @@ def fresh(spec: str) -> Encoder:
 
 
 def test_vectors_have_length_one(spec: str) -> None:
-    vectors = embed(TEXTS, spec)
+    vectors = load_encoder(spec).embed(TEXTS)
     assert vectors.dtype == np.float32
     assert vectors.shape == (len(TEXTS), 32)
     assert np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
@@ -145,33 +145,33 @@ def test_a_text_is_embedded_once(spec: str, monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_what_it_had_cost_is_remembered(spec: str) -> None:
     texts = [f"{text} remembered" for text in TEXTS]
-    assert embed_seconds(texts, spec) == 0
-    embed(texts, spec)
-    whole = embed_seconds(texts, spec)
+    assert load_encoder(spec).cached_seconds(texts) == 0
+    load_encoder(spec).embed(texts)
+    whole = load_encoder(spec).cached_seconds(texts)
     assert whole > 0
-    assert embed_seconds([*texts, *texts], spec) == pytest.approx(whole)
+    assert load_encoder(spec).cached_seconds([*texts, *texts]) == pytest.approx(whole)
 
 
 def test_nothing_in_nothing_out(spec: str) -> None:
-    assert embed([], spec).shape == (0, 32)
+    assert load_encoder(spec).embed([]).shape == (0, 32)
 
 
 def test_hostile_texts_are_embedded(spec: str) -> None:
-    vectors = embed([*HOSTILE, "\ud800 alone"], spec)
+    vectors = load_encoder(spec).embed([*HOSTILE, "\ud800 alone"])
     assert np.isfinite(vectors).all()
 
 
 def test_an_encoder_that_is_not_there() -> None:
     with pytest.raises(ModelError, match="is not there"):
-        embed(["text"], "./no-such-encoder")
+        load_encoder("./no-such-encoder").embed(["text"])
 
 
 def test_a_folder_that_pools_otherwise_by_now_is_loaded_again(tmp_path: Path) -> None:
     folder = tiny.encoder(tmp_path / "encoder")
-    before = embed(TEXTS, str(folder))
+    before = load_encoder(str(folder)).embed(TEXTS)
     first = {"word_embedding_dimension": 32, "pooling_mode_cls_token": True}
     (folder / "1_Pooling" / "config.json").write_text(json.dumps(first))
-    assert np.abs(embed(TEXTS, str(folder)) - before).max() > 1e-2
+    assert np.abs(load_encoder(str(folder)).embed(TEXTS) - before).max() > 1e-2
 
 
 @pytest.mark.parametrize("half", ["float16", "bfloat16"])

@@ -16,7 +16,7 @@ from choose.conformance import TASK, pool
 from choose.errors import ModelError
 from choose.models import output_cache as cache
 from choose.models import output_cache as cache_file
-from choose.models.embeddings import Encoder, embed, load_encoder
+from choose.models.embeddings import Encoder, load_encoder
 from choose.models.output_cache import CacheFile, ResultCache, _file, caching
 from choose.strategy import build
 from support import tiny_models as tiny
@@ -324,4 +324,4 @@ def test_embedding_outside_changes_no_vector(spec: str) -> None:
     with caching():
         inside = anew(spec).embed(TEXTS)
     # Texts that were embedded before had other texts beside them, which changes last bits.
-    np.testing.assert_allclose(embed(TEXTS, spec), inside, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(load_encoder(spec).embed(TEXTS), inside, rtol=0, atol=1e-6)

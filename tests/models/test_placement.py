@@ -30,7 +30,7 @@ from choose.models.hardware.placement import Placement, place
 from choose.models.lora import model as adapters
 from choose.models.lora.classifier import ClassifierRun
 from choose.models.lora.encoder_tuning import TunedEncoder, own_copy
-from choose.models.lora.fit import train, training_step
+from choose.models.lora.fit import training_step
 from choose.models.lora.fused import linear_layers
 from choose.models.lora.fused import training_step as training_step_of_engine
 from choose.models.lora.model import Base, load_base
@@ -42,7 +42,7 @@ from choose.study.candidates import candidates_of, check_machine
 from choose.study.config import Study
 from support import tiny_models as tiny
 from support.families import DECODERS, ENCODERS
-from support.tiny_models import tuned
+from support.tiny_models import train, tuned
 
 GB = 10**9
 EIGHT = ModelSize(parameters=8 * GB, linear=7 * GB)

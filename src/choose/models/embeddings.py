@@ -17,7 +17,6 @@ from choose.models.environment_settings import encoder_dtype_setting
 from choose.models.hardware.compute_settings import device, device_name, quiet_loading
 from choose.models.hardware.memory import halvings, limits_of, within_memory
 from choose.models.hardware.timed_steps import TimedSteps
-from choose.models.hardware.unpadded_encoder import unpadded
 from choose.models.output_cache import CachedArray, ResultCache
 from choose.models.saving import floats, row_facts, rows_from
 from choose.models.weights.folder_checks import (
@@ -112,6 +111,8 @@ class Encoder:
     def _encode(self, texts: Sequence[str]) -> Vectors:
         # A lone surrogate, which damaged data can hold, would stop the tokenizer.
         safe = [text.encode("utf-8", "replace").decode("utf-8") for text in texts]
+        from choose.models.hardware.unpadded_encoder import unpadded
+
         with unpadded(self.model, self.feed_forward) as any_number:
             device = self.model.device.type
             most = limits_of(device).embedding_texts
@@ -180,6 +181,8 @@ def _loaded(spec: str, digest: str, feed_forward: str) -> Encoder:
 
 def cached_encoder(model: Any, kind: str, digest: str, feed_forward: str) -> Encoder:
     """Return an encoder whose cached vectors belong to weights with that digest."""
+    from choose.models.hardware.unpadded_encoder import unpadded
+
     with unpadded(model, feed_forward) as can:  # so that no text's time contains the preparation
         feed_forward = feed_forward if can else "float32"
     types = f"{model.dtype}, feed-forward in {feed_forward}"
@@ -194,16 +197,6 @@ def number_type(spec: str) -> str | None:
     is that of most products.
     """
     return _number_types.get(spec)
-
-
-def embed(texts: Sequence[str], spec: str) -> Vectors:
-    """Return (n, d) unit vectors of the texts, float32."""
-    return load_encoder(spec).embed(texts)
-
-
-def embed_seconds(texts: Sequence[str], spec: str) -> float:
-    """Return the seconds that embedding these texts, each once, took when it was done."""
-    return load_encoder(spec).cached_seconds(texts)
 
 
 def _key(text: str) -> bytes:
@@ -283,8 +276,9 @@ class Retriever:
         return neighbours
 
     def _embed(self, texts: Sequence[str]) -> Vectors:
-        self.cached_seconds += embed_seconds(texts, self.encoder)
-        return np.ascontiguousarray(embed(texts, self.encoder), np.float32)
+        encoder = load_encoder(self.encoder)
+        self.cached_seconds += encoder.cached_seconds(texts)
+        return np.ascontiguousarray(encoder.embed(texts), np.float32)
 
     def _nearest(
         self, item: str, similarities: Vectors, places: Vectors, k: int

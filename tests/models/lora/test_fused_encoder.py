@@ -14,12 +14,12 @@ from choose.models.hardware import memory
 from choose.models.hardware.memory import halvings, within_memory
 from choose.models.lora.batching import pad
 from choose.models.lora.classifier import AdaptedModel, ClassifierRun
-from choose.models.lora.fit import AutogradEngine, train, train_together, training_step
+from choose.models.lora.fit import AutogradEngine, train_together, training_step
 from choose.models.lora.fused import training_step as engine
 from choose.models.lora.fused.packed_layers import PackedLayers
 from choose.models.lora.model import Base
 from choose.models.lora.training_run import Schedule, trained_state
-from support.tiny_models import some_rows, tuned
+from support.tiny_models import some_rows, train, tuned
 
 KINDS = ("bert", "roberta")
 

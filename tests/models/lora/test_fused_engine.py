@@ -16,13 +16,7 @@ from choose.models.lora.classifier import (
     HeadObjective,
     untrained_model,
 )
-from choose.models.lora.fit import (
-    AutogradEngine,
-    engine_notes,
-    train,
-    train_together,
-    training_step,
-)
+from choose.models.lora.fit import AutogradEngine, engine_notes, train_together, training_step
 from choose.models.lora.fused import attention, layers, linear_layers
 from choose.models.lora.fused import forward_backward as passes
 from choose.models.lora.fused import packed_layers as packed_layers
@@ -40,7 +34,7 @@ from choose.models.lora.fused.packed_layers import Decoder
 from choose.models.lora.model import AdapterSpec, Base, load_base, seeded
 from choose.models.lora.training_run import Schedule, TrainingRun, trained_state
 from support import tiny_models as tiny
-from support.tiny_models import some_rows, tuned
+from support.tiny_models import some_rows, train, tuned
 
 KINDS = ("llama", "qwen2", "mistral")
 

@@ -19,12 +19,12 @@ from choose.models.lora.batching import (
     tokenise,
 )
 from choose.models.lora.classifier import ClassifierRun, class_weights, schedule_for
-from choose.models.lora.fit import train
 from choose.models.lora.training_run import Schedule
 from choose.strategy import Saves, build
 from choose.tasks.labels import Classification
 from choose.types import Answers, Example, Item
 from support import tiny_models as tiny
+from support.tiny_models import train
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from choose.conformance import HOSTILE, pool
 from choose.corpus import Corpus, Document
 from choose.errors import StrategyError
-from choose.models.embeddings import embed, load_encoder
+from choose.models.embeddings import load_encoder
 from choose.models.retrieval import passage_search
 from choose.models.retrieval.passage_search import (
     WAYS,
@@ -135,7 +135,7 @@ def test_bm25s_says_nothing(capfd, caplog):
 def test_vectors_find_the_passages_nearest_in_cosine(encoder: str) -> None:
     index = DenseIndex(corpus(TEXTS).passages(), encoder)
     questions = [text for text in ASKED if text.strip()]
-    similar = embed(questions, encoder) @ embed(TEXTS, encoder).T
+    similar = load_encoder(encoder).embed(questions) @ load_encoder(encoder).embed(TEXTS).T
     for row, hits in zip(similar, index.search(questions, 5), strict=True):
         assert [hit.score for hit in hits] == pytest.approx(np.sort(row)[::-1][:5], abs=2e-5)
         assert [row[TEXTS.index(hit.passage.text)] for hit in hits] == pytest.approx(
@@ -155,7 +155,8 @@ def test_a_passage_too_long_for_the_encoder_counts_as_its_best_window(encoder: s
     assert " ".join(text.removeprefix("a title: ") for text in windows) == long
     index = DenseIndex(corpus(["pear 1", long, "pear 2"], "a title").passages(1000), encoder)
     question = "a title: hammer saw drill wrench chisel"
-    best = float((embed(windows, encoder) @ embed([question], encoder)[0]).max())
+    embed = load_encoder(encoder).embed
+    best = float((embed(windows) @ embed([question])[0]).max())
     scores = {hit.passage.span.document: hit.score for hit in index.search([question], 3)[0]}
     assert len(scores) == 3
     assert scores["d1"] == pytest.approx(best, abs=2e-5)

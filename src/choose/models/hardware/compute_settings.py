@@ -26,7 +26,6 @@ from choose.models.environment_settings import (
     dtype_setting,
     processor,
 )
-from choose.models.hardware.packed_products import packed_products
 from choose.models.hardware.timed_steps import set_spare_threads
 
 if TYPE_CHECKING:
@@ -209,6 +208,8 @@ def time_layers() -> dict[str, float]:
     """
     import torch
     from transformers import LlamaConfig, LlamaModel
+
+    from choose.models.hardware.packed_products import packed_products
 
     config = LlamaConfig(
         vocab_size=64,

@@ -14,9 +14,9 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakKeyDictionary
 
-if TYPE_CHECKING:
-    import torch
+import torch
 
+if TYPE_CHECKING:
     Forward = Callable[[torch.Tensor], torch.Tensor]
 
 # Weights are held twice, so those of larger models are left as they are.
@@ -29,8 +29,6 @@ def can_pack(dtype: torch.dtype) -> bool:
 
     The operators are the ones that torch's own compiler emits; they are no stable interface.
     """
-    import torch
-
     matrix = torch.arange(-64.0, 64.0).reshape(16, 8).to(dtype) / 64
     rows, bias = matrix[:3].clone(), torch.arange(16.0).to(dtype)
     try:
@@ -42,8 +40,6 @@ def can_pack(dtype: torch.dtype) -> bool:
 
 def pack(matrix: torch.Tensor) -> torch.Tensor:
     """Return a matrix in the layout of the processor's kernels; other operators cannot read it."""
-    import torch
-
     return torch.ops.mkldnn._reorder_linear_weight(matrix)
 
 
@@ -55,8 +51,6 @@ def packed_product(
     algorithm: str = "",
 ) -> torch.Tensor:
     """Return ``activation(x @ W.T + b)``; autograd does not see it."""
-    import torch
-
     ops = torch.ops.mkldnn
     return ops._linear_pointwise(x, packed, bias, activation, [], algorithm)
 
@@ -65,8 +59,6 @@ def _times(
     x: torch.Tensor, factor: torch.Tensor, packed: torch.Tensor, bias: torch.Tensor | None
 ) -> torch.Tensor:
     """Return ``(x @ W.T + b) * factor``."""
-    import torch
-
     ops = torch.ops.mkldnn
     return ops._linear_pointwise.binary(x, factor, packed, bias, "mul")
 
@@ -120,8 +112,6 @@ def _addresses(linears: Iterable[Any]) -> tuple[int, ...]:
 
 def _linears(model: Any) -> list[Any]:
     """Return the linear layers that can be packed, none of a model that is too large."""
-    import torch
-
     if model.device.type != "cpu" or not can_pack(model.dtype):
         return []
     found = [
@@ -136,8 +126,6 @@ def _linears(model: Any) -> list[Any]:
 
 
 def _forwards(model: Any, linears: list[Any]) -> Iterator[tuple[Any, Forward]]:
-    import torch
-
     with torch.inference_mode():
         packed = {linear: pack(linear.weight) for linear in linears}
         for linear, matrix in packed.items():
@@ -154,8 +142,6 @@ def _linear(packed: torch.Tensor, bias: torch.Tensor | None) -> Forward:
 
 def _gated(module: Any, packed: dict[Any, torch.Tensor]) -> Forward | None:
     """Return ``down(silu(gate(x)) * up(x))`` in three products, if the module computes this."""
-    import torch
-
     parts: list[Any] = [getattr(module, f"{n}_proj", None) for n in ("gate", "up", "down")]
     if not all(part in packed for part in parts):
         return None

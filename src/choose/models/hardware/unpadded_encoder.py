@@ -13,6 +13,8 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakKeyDictionary
 
+import torch
+
 from choose.models.hardware.packed_products import (
     MOST_BYTES,
     can_pack,
@@ -22,8 +24,6 @@ from choose.models.hardware.packed_products import (
 )
 
 if TYPE_CHECKING:
-    import torch
-
     Forward = Callable[..., Any]
 
 # Tokens of a pass for each thread, whose activations stay in the caches of a processor.
@@ -90,8 +90,6 @@ def _version(parameter: torch.Tensor) -> int:
 
 def _encoders(model: Any) -> list[Any]:
     """Return the modules of layers as BERT and RoBERTa have them, in float32; no large ones."""
-    import torch
-
     # Weights are held twice, as in packed_products.
     if model.dtype is not torch.float32 or _bytes(model) > MOST_BYTES:
         return []
@@ -107,16 +105,12 @@ def _encoders(model: Any) -> list[Any]:
 
 
 def _bytes(model: Any) -> int:
-    import torch
-
     linears = (m for m in model.modules() if isinstance(m, torch.nn.Linear))
     return sum(linear.weight.nbytes for linear in linears)
 
 
 def plain_linears(layer: Any) -> list[Any]:
     """Return the linear layers of a layer: of query, key, value, output, and both feed-forward."""
-    import torch
-
     try:
         own, out = layer.attention.self, layer.attention.output
         found = [own.query, own.key, own.value, out.dense]
@@ -147,16 +141,12 @@ class _Product:
     """Linear layers of the same input as one product, over packed weights where torch has them."""
 
     def __init__(self, linears: Sequence[Any], dtype: torch.dtype, activation: str = "") -> None:
-        import torch
-
         weight = torch.cat([linear.weight.detach() for linear in linears]).to(dtype)
         self.bias = torch.cat([linear.bias.detach() for linear in linears]).to(dtype)
         self.activation, self.packed = activation, can_pack(dtype)
         self.weight = pack(weight) if self.packed else weight
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        import torch
-
         x = x.to(self.bias.dtype)
         if self.packed:
             name, algorithm = _ACTIVATIONS.get(self.activation, ("none", ""))
@@ -190,8 +180,6 @@ class _Layer:
     """A layer of an encoder over the tokens of several texts."""
 
     def __init__(self, layer: Any, config: Any, dtype: torch.dtype) -> None:
-        import torch
-
         *read, out, inner, outer = plain_linears(layer)
         self.heads = config.num_attention_heads
         self.read, self.out = _Product(read, torch.float32), _Product([out], torch.float32)
@@ -205,8 +193,6 @@ class _Layer:
 
     def _attended(self, read: torch.Tensor, groups: Sequence[_Group]) -> torch.Tensor:
         """Return (tokens, width) attended values of (tokens, 3 * width) products."""
-        import torch
-
         width = read.shape[1] // 3
         head = width // self.heads
         found = read.new_empty(len(read), width)
@@ -227,8 +213,6 @@ class _Layer:
 
 def _groups(lengths: Sequence[int]) -> Iterator[_Group]:
     """Yield the groups of texts of those lengths, which are sorted."""
-    import torch
-
     tokens, start = sum(lengths), 0
     for length, equal in groupby(lengths):
         texts = sum(1 for _ in equal)
@@ -249,7 +233,6 @@ def _groups(lengths: Sequence[int]) -> Iterator[_Group]:
 
 def _forward(encoder: Any, dtype: str) -> Forward:
     """Return what computes as an encoder's `forward`."""
-    import torch
     from transformers.modeling_outputs import BaseModelOutputWithPastAndCrossAttentions as Output
 
     plain = encoder.forward
@@ -277,8 +260,6 @@ def _forward(encoder: Any, dtype: str) -> Forward:
 
 def _states(layers: Sequence[_Layer], states: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
     """Return (texts, length, width) states after all layers, zero where there is no token."""
-    import torch
-
     counts = tokens.sum(1)
     order = counts.argsort(stable=True)
     rows, columns = tokens[order].nonzero(as_tuple=True)

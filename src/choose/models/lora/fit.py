@@ -69,16 +69,6 @@ def training_step(runs: Sequence[TrainingRun]) -> AbstractContextManager[Step]:
     return nullcontext(AutogradEngine(runs).step)
 
 
-def train(run: TrainingRun) -> None:
-    """Train one run.
-
-    Raises:
-        StrategyError: if the loss did not fall or the adapter changes no logit.
-    """
-    train_together([run])
-    verify_learning(run)
-
-
 def train_together(runs: Sequence[TrainingRun]) -> None:
     """Train several runs over one base, step by step; see `verify_learning`."""
     report_progress(0, sum(run.schedule.steps for run in runs), PROGRESS_LABEL)

@@ -6,7 +6,7 @@ import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, runtime_checkable
+from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 from choose.corpus import Corpus, Passage
 from choose.formatting import plural
@@ -26,18 +26,6 @@ def order_key(id: str) -> bytes:
     return hashlib.sha256(id.encode("utf-8", "replace")).digest()
 
 
-if TYPE_CHECKING:
-
-    class _ModelStrategy:
-        """What `ReadsDocuments` stands before: a strategy that loads a model."""
-
-        def weights(self) -> str: ...
-
-        def prepare(self) -> None: ...
-else:
-    _ModelStrategy = object
-
-
 class Shown(NamedTuple):
     """Items that hold what they read, these passages, and what answers state of them."""
 
@@ -46,7 +34,7 @@ class Shown(NamedTuple):
     facts: dict[str, Any]
 
 
-class ReadsDocuments(_ModelStrategy):
+class ReadsDocuments:
     """The base, before another one, of strategies whose model reads passages of documents.
 
     A subclass has the hyperparameters declared here, and in `fit` sets `library`.
@@ -72,10 +60,11 @@ class ReadsDocuments(_ModelStrategy):
 
     def weights(self) -> str:
         digest = "" if self.retriever == WAYS[0] else weights_digest(self.encoder)
-        return f"{super().weights()} {digest}".strip()
+        model = super().weights()  # type: ignore[misc]
+        return f"{model} {digest}".strip()
 
     def prepare(self) -> None:
-        super().prepare()
+        super().prepare()  # type: ignore[misc]
         if self.retriever != WAYS[0]:
             from choose.models.embeddings import load_retriever
 
