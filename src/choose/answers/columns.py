@@ -18,7 +18,7 @@ from choose.data.readers.delimited import ROW
 from choose.data.readers.json_and_parquet import series_of
 from choose.errors import DataError, StudyError, did_you_mean, quoted, quoted_list
 from choose.formatting import plural
-from choose.models.endpoints.answer_cache import PaidAnswer
+from choose.models.endpoints.ledger import PaidAnswer
 from choose.models.endpoints.responses import LabelParser
 from choose.models.prompting.prompts import judged_answer
 from choose.schema.study_sections import AnswersSection, DataSection

@@ -14,14 +14,14 @@ from typing import Any
 import pytest
 
 from choose.errors import ModelError
-from choose.models.endpoints import answer_cache as module
-from choose.models.endpoints.answer_cache import AnswerCache
+from choose.models.endpoints import ledger as module
+from choose.models.endpoints.ledger import AnswerCache
 from support.chat_server import PRICED, RIGHT, Http, endpoint_session, fitted, right, rows
 
 HOLDS = """
 import asyncio, sys, time
 from pathlib import Path
-from choose.models.endpoints.answer_cache import AnswerCache
+from choose.models.endpoints.ledger import AnswerCache
 cache = AnswerCache(Path(sys.argv[1]), 30.0)
 asyncio.run(cache.hold())
 print("held", flush=True)

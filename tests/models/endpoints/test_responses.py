@@ -5,8 +5,7 @@ from math import exp, log
 import numpy as np
 import pytest
 
-from choose.models.endpoints.answer_cache import PaidAnswer
-from choose.models.endpoints.ledger import TokenLogprobs
+from choose.models.endpoints.ledger import PaidAnswer, TokenLogprobs
 from choose.models.endpoints.responses import LabelParser, label_scores
 from choose.tasks.labels import Classification
 

@@ -19,9 +19,8 @@ from typing import Any, TypeVar
 
 from choose.errors import EndpointError, ModelError, did_you_mean
 from choose.files import digest
-from choose.models.endpoints.answer_cache import AnswerCache, PaidAnswer
 from choose.models.endpoints.client import EndpointClient, RequestFault, RetryPolicy, RetryState
-from choose.models.endpoints.ledger import Ledger, WorstCase
+from choose.models.endpoints.ledger import AnswerCache, Ledger, PaidAnswer, WorstCase
 from choose.models.endpoints.responses import parse_reply
 from choose.models.endpoints.settings import PROTOCOL, Endpoint, api_key
 from choose.models.environment_settings import cache_dir

@@ -11,10 +11,9 @@ from typing import Any, Literal, NamedTuple
 
 from choose.errors import EndpointError
 from choose.files import digest
-from choose.models.endpoints.answer_cache import PaidAnswer
 from choose.models.endpoints.client import RequestFault
 from choose.models.endpoints.command_session import RequestChannel, RetriesExhausted
-from choose.models.endpoints.ledger import WorstCase
+from choose.models.endpoints.ledger import PaidAnswer, WorstCase
 from choose.models.endpoints.providers import provider_at
 from choose.models.endpoints.settings import LIMITS, Endpoint
 

@@ -13,9 +13,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from choose.models.endpoints.answer_cache import PaidAnswer
 from choose.models.endpoints.client import Reply
-from choose.models.endpoints.ledger import TokenLogprobs, Usage
+from choose.models.endpoints.ledger import PaidAnswer, TokenLogprobs, Usage
 from choose.models.endpoints.settings import hide_keys, hide_keys_cut
 from choose.types import Answers, Counts, Floats, Status, Task
 from choose.untrusted import count, finite

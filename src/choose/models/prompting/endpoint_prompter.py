@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from choose.errors import EndpointError, MoneySpent, StrategyError
-from choose.models.endpoints.answer_cache import PaidAnswer
 from choose.models.endpoints.client import RequestFault
 from choose.models.endpoints.command_session import (
     ChannelStopped,
@@ -30,6 +29,7 @@ from choose.models.endpoints.handshake import (
     request_body,
     worst_case,
 )
+from choose.models.endpoints.ledger import PaidAnswer
 from choose.models.endpoints.responses import (
     LabelParser,
     RowAnswer,
