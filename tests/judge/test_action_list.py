@@ -203,6 +203,24 @@ def test_what_labels_gain_is_said_of_candidates_that_may_catch_up():
         assert (("tfidf",) in names) is helped
 
 
+def test_no_more_labels_are_wanted_for_a_candidate_that_learned_from_part_of_them():
+    """ "More labelled rows still help lora: from 250 to 500", where it had 2,879."""
+    world = study([majority(), probe(0.9), tfidf(0.85, at={100: 0.65, 200: 0.75})], 600, 1)
+    assert coded(judge(world, Rule()), "still-rising")
+    more = replace(world, pool_rows=(1600,))
+    assert not coded(judge(more, Rule()), "still-rising")
+
+
+def test_a_budget_is_at_most_four_times_what_was_spent():
+    """After a minute: "--budget 120m"."""
+    world = cut(study([majority(), probe(0.7), lora(0.85, seeds=1)], 600, 1), "lora", 25)
+    slow = {"seconds_alone": 200.0, "predict_seconds": 190.0, "unasked": 575}
+    runs = (replace(r, **slow) if r.trial.candidate == "lora" else r for r in world.runs)
+    (step,) = steps_of(judge(replace(world, runs=tuple(runs)), Rule()), "evaluate-rest")
+    assert step.minutes == 15
+    assert step.whole == pytest.approx(3 * (10 + 190 * 575 / 25) / 60, rel=0.05)
+
+
 def test_a_dropped_candidate_is_not_to_be_finished():
     players = [majority(), tfidf(0.80), prompt(0.6)]
     found = judge(

@@ -11,10 +11,13 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
+from choose.formatting import MINUS
 from choose.report import words
+from choose.report.candidate_order import family_table
 from choose.report.screen_text import command_lines
 from choose.report.terminal.decision_page import render
 from choose.report.terminal.first_screen import PIPED, first_sentences
+from choose.schema.base import Interval
 from choose.schema.decision import Caveat, Decision
 from choose.schema.standings import Step
 from choose.types import Kind
@@ -67,6 +70,29 @@ def test_no_sentence_is_cut_and_no_figure_stands_twice() -> None:
         assert "…" not in body
         assert body.count("12 %,") <= 1
         assert not re.search(r"\([^()]*\(", body), "a bracket in a bracket"
+
+
+@pytest.mark.parametrize(
+    ("value", "half", "said"), [(-0.978, 0.369, "-100.0 to -60.9"), (-0.5, 0.1, "-50.0 ±10.0")]
+)
+def test_a_difference_is_one_that_is_possible(value: float, half: float, said: str) -> None:
+    """ "-97.8 ±36.9"."""
+    gap = Interval(value=value, low=max(value - half, -1.0), high=value + half)
+    found = decisions.answered()
+    standings = tuple(
+        s if s.chosen else s.model_copy(update={"difference": gap}) for s in found.standings
+    )
+    table = family_table(found.model_copy(update={"standings": standings}), bounds=False)
+    assert said.replace("-", MINUS) in table.rows[1]
+
+
+def test_long_odds_state_no_gain() -> None:
+    found = decisions.answered()
+    for chance, gain in ((0.12, ", by about 3.1 points if so."), (0.04, " (4 % chance).")):
+        verdict = found.verdict.model_copy(
+            update={"chance": {"baseline": 1 - chance, "fine-tuning": chance}}
+        )
+        assert next(words.doubts(found.model_copy(update={"verdict": verdict}))).endswith(gain)
 
 
 def test_candidates_that_answered_fewer_rows_say_of_how_many() -> None:
