@@ -106,5 +106,11 @@ def _usage_error(error: Any) -> str:
         error.show()
         sys.exit(INPUT)
     command = context.command_path if context is not None else "choose"
+    key = (getattr(error, "option_name", None) or "").strip("-").replace("-", "_")
+    if context is not None and any(param.name == "set" for param in context.command.params):
+        from choose.study.study_file import keywords
+
+        if key in keywords():
+            return f"No such option: {error.option_name}. Write --set {key}=VALUE."
     message = " ".join(error.format_message().split()).rstrip(".")
     return f"{message}{'' if message.endswith('?') else '.'} See {command} --help."
