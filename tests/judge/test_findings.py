@@ -51,6 +51,16 @@ def test_f2_what_guesses_is_never_advised() -> None:
     assert [row[0] for row in family_table(found).rows][-1] == "reference: majority"
 
 
+def test_u3_a_family_that_was_not_measured_makes_a_guesser_no_more_usable() -> None:
+    """ "For now, use prompting: 9 % of words shared": a reference had 20, its chance was 2 %."""
+    seen = study([majority(0.1), prompt(0.05), retrieval(0.3), lora(0.4)], 300, 4)
+    known = tuple(r for r in seen.runs if r.trial.candidate in ("majority", "prompt"))
+    found = judge(replace(seen, runs=known), Rule())
+    assert sum(found.verdict.chance.values()) >= 0.5
+    assert not found.verdict.usable
+    assert "use" not in words.answer(found).replace("usable", "")
+
+
 def test_f3_enough_is_not_said_while_families_are_open() -> None:
     """ "A cheap classifier is enough for now; retrieval and fine-tuning are open." """
     seen = study([majority(), probe(0.7), prompt(0.3), lora(0.8)], 300, 2)

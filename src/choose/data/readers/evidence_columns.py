@@ -190,8 +190,8 @@ def _said(rows: Sequence[Example], column: str | None, corpus: Corpus) -> str:
     text = f"Evidence is in the column {quoted(column)}: {of}."
     if whole:
         text += (
-            f" For {whole:,}, no accepted answer occurs in the named document: all of it counts as "
-            "the place."
+            f" For {whole:,}, no accepted answer occurs in the named document: the whole document "
+            "is the evidence."
         )
     return text
 

@@ -270,11 +270,14 @@ class Case:
     def usable(self) -> bool:
         """Return whether what is named is more likely than not to do better than every floor.
 
-        None is usable where every candidate breaks a limit.
+        None is usable where every candidate breaks a limit. A family that was not measured does
+        not count for one that was.
         """
         if self.contenders.nearest is not None or self.name in self.contenders.floors:
             return False
-        return sum(self.chances.families.values()) >= 0.5
+        chances = self.chances.families
+        unmeasured = sum(chances.get(family, 0.0) for family in self.chances.unmeasured)
+        return sum(chances.values()) - unmeasured >= (1 - unmeasured) / 2
 
     @cached_property
     def missing(self) -> tuple[Family, ...]:

@@ -95,13 +95,6 @@ CONTENTS = {
     "again": "Reproduce",
 }
 
-FAMILIES = {
-    "baseline": "cheap classifier",
-    "prompting": "prompting",
-    "retrieval": "retrieval",
-    "fine-tuning": "fine-tuning",
-}
-
 
 def render_html(decision: Decision, texts: Mapping[str, str] | None = None) -> str:
     """Return the report as a self-contained HTML page.
@@ -122,7 +115,6 @@ def render_html(decision: Decision, texts: Mapping[str, str] | None = None) -> s
         score_head=score_head(decision.goal),
         found_head=found_head(decision),
         others_named="other labels" if decision.dataset.labels else others_named(decision),
-        family_names={**FAMILIES, "baseline": f"cheap {words_in(decision).baseline}"},
         **_evidence(decision, texts or {}),
     )
 
@@ -224,7 +216,6 @@ def environment() -> Environment:
     named = {function.__name__: function for function in filters}
     environment.filters.update(named, points=signed_points, pair_name=candidate_order.pair_name)
     environment.globals.update(
-        family_names=FAMILIES,
         status=STATUS,
         dash=DASH,
         measured=measured,
