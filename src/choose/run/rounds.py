@@ -43,7 +43,7 @@ FIRST_SHARE, FIRST_SECONDS = 0.2, 45.0
 
 # Share of the seconds of a candidate's first request in which its fit should end, and the most of
 # these; a candidate of the first verdict has a few seconds at least.
-FIT_OF_SHARE, FIRST_FIT, LEAST_SECONDS = 0.6, 20.0, 8.0
+FIT_OF_SHARE, FIRST_FIT, LEAST_SECONDS = 0.6, 20.0, 6.0
 
 # A slow candidate is fitted again on so many times the rows where that is sure to end in time: all
 # its fits then take a third more than the last one, and not twice as long.
