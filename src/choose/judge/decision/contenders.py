@@ -89,16 +89,6 @@ class Contenders:
         """Return the references that understand nothing: to be beaten, and never what to use."""
         return tuple(c.info.name for c in self.order if c.info.floor)
 
-    @property
-    def only_guesses(self) -> bool:
-        """Whether no candidate that reads the text was measured."""
-        return not self.families
-
-    @property
-    def compared(self) -> frozenset[Family]:
-        """Return the families of which a member was measured."""
-        return frozenset(self.families)
-
     @cached_property
     def unmeasured(self) -> tuple[CandidateScores, ...]:
         """Return the candidates of the study that answered no row, or failed, without scores."""

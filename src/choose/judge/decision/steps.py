@@ -139,7 +139,7 @@ def _removes(case: Case, step: Step) -> float:
 
 
 def _metric(case: Case) -> Iterator[Step]:
-    if not case.contenders.only_guesses and rare_labels(case):
+    if case.contenders.families and rare_labels(case):
         again = SCORE if _all_given(case) else STUDY
         yield Step(kind="metric", code="rare-label", command=f"{again} --metric balanced")
 
