@@ -28,6 +28,27 @@ BROWSER = next(
 )
 
 
+FREE = [
+    "labels",
+    "label",
+    "name",
+    "why",
+    "names",
+    "what",
+    "evidence",
+    "model",
+    "errors",
+    "findings",
+    "view",
+    "method",
+    "candidate",
+    "setting",
+    "text",
+    "settings",
+    "behind",
+]
+
+
 def poisoned(vectors: tuple[str, ...]) -> Decision:
     """Put every vector where text of data, models or errors can stand."""
     told = PromptText(candidate="prompt", setting="bare", text="Classify.\nText:")
@@ -42,33 +63,10 @@ def poisoned(vectors: tuple[str, ...]) -> Decision:
             return {k: poison(v, k) for k, v in value.items()}
         if isinstance(value, list):
             return [poison(v, key) for v in value]
-        free = {
-            "labels",
-            "label",
-            "name",
-            "why",
-            "names",
-            "what",
-            "evidence",
-            "model",
-            "errors",
-            "findings",
-            "view",
-            "method",
-            "candidate",
-            "setting",
-            "text",
-            "settings",
-            "behind",
-        }
-        return f"{value} {next(names)}" if isinstance(value, str) and key in free else value
+        return f"{value} {next(names)}" if isinstance(value, str) and key in FREE else value
 
     splits = tuple(decisions.loss_split(vector) for vector in vectors)
-    return Decision.model_validate(poison(text)).model_copy(
-        update={
-            "loss_splits": splits,
-        }
-    )
+    return Decision.model_validate(poison(text)).model_copy(update={"loss_splits": splits})
 
 
 @pytest.mark.parametrize("kind", get_args(Kind))
