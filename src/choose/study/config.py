@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Mapping
+from pathlib import PurePath
 from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
@@ -11,7 +12,7 @@ from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, mo
 from choose.errors import did_you_mean
 from choose.formatting import clean
 from choose.models.endpoints.settings import Endpoint
-from choose.models.prompting.own_prompts import OwnPrompt, prompt_name, read_prompt
+from choose.models.prompting.own_prompts import OwnPrompt, read_prompt
 from choose.schema.scorecard import LABEL_METRICS
 from choose.schema.study_sections import (
     AnswersSection,
@@ -233,7 +234,7 @@ class Models(Specs):
         """Read files, so that a stored study holds the prompts themselves."""
         files = [given] if isinstance(given, str) else given
         if isinstance(files, list | tuple):
-            return {prompt_name(str(file)): read_prompt(str(file)) for file in files}
+            return {PurePath(str(file)).stem: read_prompt(str(file)) for file in files}
         if not isinstance(given, Mapping):
             return given
         return {name: OwnPrompt.read(str(text)).dump() for name, text in given.items()}

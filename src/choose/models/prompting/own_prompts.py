@@ -89,11 +89,6 @@ class OwnPrompt:
         return OwnPrompt.read(OwnPrompt(((role, new), *self.messages[1:])).dump())
 
 
-def prompt_name(file: str) -> str:
-    """Return the name of a candidate for the prompt in a file."""
-    return Path(file).stem
-
-
 def read_prompt(file: str) -> str:
     """Return the prompt in a file as `OwnPrompt.dump` writes it.
 
