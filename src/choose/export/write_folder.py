@@ -39,7 +39,7 @@ from choose.files import (
 from choose.formatting import DASH, clean, percent, plural, span
 from choose.judge.evidence import GIVEN
 from choose.progress import as_decided
-from choose.report.decision_text import words_in
+from choose.report.decision_text import covered_by, words_in
 from choose.report.markdown import code, literal, sentence
 from choose.report.words import evidence, headline, low_confidence
 from choose.run.predict_test_rows import predict
@@ -159,7 +159,7 @@ def _evaluation(facts: CardFacts) -> Iterator[str]:
         shown = f"{percent(measured.accuracy.value)} %"
         yield (
             f"{title} in the study: **{shown}** (95 % CI "
-            f"{span(measured.accuracy)}; estimand: {literal(measured.accuracy.estimand)})."
+            f"{span(measured.accuracy)}). {covered_by([measured.accuracy])}"
         )
     yield ""
     if choice.trial is None:
