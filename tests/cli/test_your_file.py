@@ -22,7 +22,7 @@ def test_check_shows_its_guess_and_finds_the_dates(choose: Callable) -> None:
     write("crm.csv", "team.csv")
     found = checked(choose, "crm.csv")
     command = "choose check crm.csv --text-column Subject,Description --label-column Team"
-    assert found["notes"][0].endswith(f"{command} --time-column 'Created At'")
+    assert found["notes"][0].endswith(f"{command} --set 'time_column=Created At'")
     assert (found["dated"], found["drift"]["early_from"]) == (90, "2024-01-01")
     assert checked(choose, "team.csv")["dated"] == 0
 

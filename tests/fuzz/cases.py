@@ -179,7 +179,7 @@ def cases() -> Iterator[Case]:
     for cell in TIMES:
         dated = [f"{text},{label},2024-01-{i + 1:02d}" for i, (text, label) in enumerate(ROWS)]
         content = "\n".join(["text,label,time", *dated, f'a,x,"{cell}"', ""]).encode()
-        command = ("check", "a.csv", "--time-column", "time", "--json")
+        command = ("check", "a.csv", "--set", "time_column=time", "--json")
         yield Case("files", f"time {cell[:20]!a}", command, ("time",), {"a.csv": content})
     for device in DEVICES:
         yield Case("files", f"device {device}", ("plan", device, *PLAN[2:]))

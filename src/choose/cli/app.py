@@ -26,7 +26,7 @@ GROUPS = {
 
 # What --help lists of a command with many options, in the order of its lines; --help-all has all.
 EVERYDAY = {
-    "check": ("text_column", "label_column", "test", "documents", "time_column", "output"),
+    "check": ("text_column", "label_column", "test", "documents", "set", "output"),
     "compare": (
         *("text_column", "label_column", "test", "strategy", "model", "prompt"),
         *("quick", "budget", "max_usd", "volume", "target", "set"),

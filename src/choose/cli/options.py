@@ -81,7 +81,7 @@ METAVARS = {
     "max_ms": "MS",
     **dict.fromkeys(("metric", "kind"), "NAME"),
     "answers": "WHICH",
-    **dict.fromkeys((f"{role}_column" for role in ("text", "label", "teacher", "time")), "COLUMN"),
+    **dict.fromkeys((f"{role}_column" for role in ("text", "label", "teacher")), "COLUMN"),
     "base_url": "URL",
     "usd_per_million": "PRICES",
 }
@@ -94,7 +94,6 @@ SHORT = {
     "label_column": "Column of the label (default: found, and told).",
     "test": "Your own test rows.",
     "documents": "Answer questions from these documents.",
-    "time_column": "Column of the date: does accuracy hold on later rows?",
     "strategy": "Only these strategies (see choose strategies).",
     "model": "LLM to prompt: openai:gpt-4o-mini, ollama:NAME.",
     "prompt": "Your own prompt: a text with {text} and {labels}.",

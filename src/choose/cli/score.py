@@ -22,7 +22,7 @@ from choose.cli.options import (
 )
 from choose.tasks.scores import SCORES
 
-_FLAGS = ("text_column", "time_column", "kind")
+_FLAGS = ("text_column", "kind")
 
 
 Answers = Annotated[

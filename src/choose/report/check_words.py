@@ -198,7 +198,7 @@ def _reading(check: Check) -> Iterator[str]:
 
 def _time(check: Check) -> Iterator[str]:
     if (drift := check.drift) is None:
-        why = "no column holds dates that can be read (--time-column names one)"
+        why = "no column holds dates that can be read (--set time_column=NAME names one)"
         if check.dated:
             rows = plural(check.rows, "row")
             why = f"{check.dated:,} of {rows} have a date, or too few dates differ"

@@ -56,9 +56,7 @@ class DataSection(Settings):
         default=(),
         description="Further input columns, such as the date of an e-mail.",
     )
-    time_column: Annotated[str | None, Flag()] = Field(
-        default=None, description="Column of the timestamp."
-    )
+    time_column: str | None = Field(default=None, description="Column of the timestamp.")
     group_column: str | None = Field(
         default=None, description="Column of a group, such as the customer; a group is never split."
     )

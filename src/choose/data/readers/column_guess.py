@@ -456,7 +456,7 @@ def naming(
             f", time_column={time!r}" if time else ""
         )
     documents = () if section.documents is None else ("--documents", section.documents)
-    dates = ("--time-column", time) if time else ()
+    dates = ("--set", f"time_column={time}") if time else ()
     columns = ("--text-column", text, "--label-column", label, *dates)
     return shlex.join(("choose", "check", path, *documents, *columns))
 
