@@ -37,6 +37,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 def answered(name: str, models: dict[str, str]) -> Answers:
     params = {role: spec for role, spec in models.items() if role in hyperparameters(name)}
+    params |= {"template": "Answer this: {text}"} if name == "own-prompt" else {}
     strategy = build(name, seed=1, **params)
     strategy.fit(TASK, pool())
     return strategy.predict(questions())
