@@ -27,8 +27,8 @@ from choose.data.duplicates import (
     index_texts,
 )
 from choose.data.examples import dropped_rows, usable_rows
-from choose.data.findings import FEW, balance_of, hardly_counted, lengths_of, sorted_input
-from choose.data.languages import NAMED, foreign, languages_of
+from choose.data.findings import balance_of, hardly_counted, lengths_of, sorted_input
+from choose.data.languages import languages_of
 from choose.data.personal_data import hints_by_row
 from choose.data.scenarios import MIN_DATED, MIN_ROWS, moment_of
 from choose.data.stratify import sampling_order, stratified_folds
@@ -38,6 +38,8 @@ from choose.judge.sample_size import detectable_gains
 from choose.judge.stats.intervals import wilson
 from choose.schema.base import Interval
 from choose.schema.check import (
+    FEW,
+    NAMED,
     Balance,
     Drift,
     FoundLabel,
@@ -281,7 +283,7 @@ class Facts:
         """Return whether texts are in several languages, or in one that the encoder lacks."""
         least = max(NAMED * len(self.all), 2)
         named = [x for x in self.languages.found if x.rows >= least]
-        return len(named) > 1 or bool(foreign(self.languages))
+        return len(named) > 1 or bool(self.languages.foreign)
 
     @cached_property
     def balance(self) -> Balance:

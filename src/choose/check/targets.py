@@ -10,10 +10,10 @@ from typing import Any
 
 from choose.corpus import Corpus, Document
 from choose.data.duplicates import TextIndex
-from choose.data.findings import FEW
 from choose.files import digest
 from choose.formatting import normalised
 from choose.schema.check import (
+    FEW,
     AnswerFacts,
     CorpusFacts,
     FieldFacts,

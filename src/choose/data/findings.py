@@ -11,12 +11,9 @@ import numpy as np
 from choose.data.duplicates import TextIndex, conflicting_texts, count_conflicts
 from choose.errors import quoted, quoted_list, rows_named
 from choose.formatting import plural
-from choose.schema.check import Balance, LabelCount, Lengths
+from choose.schema.check import FEW, Balance, LabelCount, Lengths
 from choose.schema.standings import PART_OF_EVEN, RARE
 from choose.types import Example
-
-# A label with fewer rows is rare.
-FEW = 5
 
 # Words that models read of a text.
 LONG = 256
@@ -169,8 +166,9 @@ def imbalance(rows: Sequence[Example]) -> list[str]:
     balance = balance_of(rows)
     most, least = balance.counts[0], balance.counts[-1]
     if hidden := hardly_counted(balance):
+        names = quoted_list([count.label for count in hidden], 3)
         return [
-            f"Accuracy hardly counts {rare_in_words(hidden)} of {plural(len(rows), 'row')}: always "
+            f"Accuracy hardly counts {names} of {plural(len(rows), 'row')}: always "
             f"answering {quoted(most.label)} is right for {balance.majority:.0%}. Recall and "
             "precision of the rare label tell more; --metric balanced counts every label equally."
         ]
@@ -180,12 +178,6 @@ def imbalance(rows: Sequence[Example]) -> list[str]:
         f"The labels are uneven: {quoted(most.label)} has {balance.majority:.0%} of the rows, the "
         f"rarest label {plural(least.rows, 'row')}; read macro-F1 along with accuracy."
     ]
-
-
-def rare_in_words(hidden: Sequence[LabelCount]) -> str:
-    """Name the rarest label with its rows: ``'fraud' (12)`` or ``'fraud' (12) and 3 others``."""
-    first = f"{quoted(hidden[0].label)} ({hidden[0].rows:,})"
-    return first if len(hidden) == 1 else f"{first} and {plural(len(hidden) - 1, 'other label')}"
 
 
 def long_texts(rows: Sequence[Example]) -> list[str]:

@@ -10,7 +10,7 @@ from contextlib import suppress
 from functools import lru_cache
 from typing import Any
 
-from choose.schema.check import Language, Languages
+from choose.schema.check import SAMPLE, Language, Languages
 from choose.types import Example
 
 UNKNOWN = "too short to tell"
@@ -64,17 +64,8 @@ NAMES: Mapping[str, Mapping[str, str]] = {
 # The probability among the languages of its script from which a language is named.
 SURE = 0.7
 
-# Texts that are identified, evenly spread over the rows, and characters of each that are read.
-SAMPLE, HEAD = 5_000, 400
-
-# Texts that are read to warn of a language; a share of them from which on it is said.
-WARNED, FOREIGN = 200, 0.3
-
-# Languages of a smaller share of the rows are summed up: a few short texts are identified wrongly.
-NAMED = 0.005
-
-# The language that the default encoder was trained on.
-ENGLISH = "English"
+# Characters of a text that are read, and texts that are read to warn of a language.
+HEAD, WARNED = 400, 200
 
 # Unicode's names of characters begin with these words in scripts that have another name.
 _SCRIPTS = {"CJK": "Han", "HIRAGANA": "Japanese", "KATAKANA": "Japanese", "HANGUL": "Korean"}
@@ -95,25 +86,11 @@ def languages_of(rows: Sequence[Example]) -> Languages:
     )
 
 
-def foreign(languages: Languages) -> tuple[Language, ...]:
-    """Return the languages that the default encoder does not know, if many texts are in them."""
-    others = tuple(x for x in languages.found if x.name != ENGLISH)
-    rows = sum(x.rows for x in languages.found) + languages.unknown
-    return others if sum(x.rows for x in others) >= FOREIGN * rows else ()
-
-
 def foreign_texts(rows: Sequence[Example]) -> list[str]:
     """Say that the default encoder does not know the language of many texts."""
-    others = foreign(languages_of(rows[:: -(-len(rows) // WARNED) or 1]))
-    return [encoder_warning(others)] if others else []
-
-
-def encoder_warning(others: Sequence[Language]) -> str:
-    """Say which model does not know these languages, and what to do."""
-    names = " and ".join(x.name for x in others[:2])
+    others = languages_of(rows[:: -(-len(rows) // WARNED) or 1]).foreign
     return (
-        f"Many texts are in {names}. The default encoder (all-MiniLM-L6-v2, behind probe, knn and "
-        "retrieval) was trained on English: name a multilingual one with --set encoder=SPEC."
+        [f"Many texts are in {others[0].name}, which the default encoder lacks."] if others else []
     )
 
 

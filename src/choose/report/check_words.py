@@ -6,18 +6,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
 
 from choose.corpus import WORDS
-from choose.data.findings import FEW, rare_in_words
-from choose.data.languages import NAMED as NAMED_LANGUAGES
-from choose.data.languages import SAMPLE, encoder_warning, foreign
-from choose.data.personal_data import KINDS
 from choose.errors import quoted, quoted_list, rows_named
 from choose.formatting import in_percent, measured, per_100, plural, points, rounded
 from choose.schema.check import (
+    FEW,
+    SAMPLE,
     AnswerFacts,
     Check,
     CorpusFacts,
     Issue,
     IssueKind,
+    LabelCount,
     Line,
     RelevanceFacts,
     Repeats,
@@ -26,6 +25,9 @@ from choose.schema.check import (
     StepCode,
     TargetFacts,
     Topic,
+)
+from choose.schema.check import (
+    NAMED as NAMED_LANGUAGES,
 )
 from choose.schema.diagnosis import Audit
 from choose.tasks.ranking import DEPTH
@@ -137,6 +139,12 @@ def _likeness(repeats: Repeats) -> str:
     return ", ".join(f"{count:,} {how}" for count, how in kinds if count)
 
 
+def _name_rarest(hidden: Sequence[LabelCount]) -> str:
+    """Name the rarest label with its rows: ``'fraud' (12)`` or ``'fraud' (12) and 3 others``."""
+    first = f"{quoted(hidden[0].label)} ({hidden[0].rows:,})"
+    return first if len(hidden) == 1 else f"{first} and {plural(len(hidden) - 1, 'other label')}"
+
+
 def _languages(check: Check) -> Iterator[str]:
     languages, rows = check.languages, check.rows
     named = [x for x in languages.found if x.rows >= max(NAMED_LANGUAGES * rows, 2)]
@@ -146,8 +154,13 @@ def _languages(check: Check) -> Iterator[str]:
     yield f"Texts: {', '.join(f'{name} {per_100(n / rows)} %' for name, n in parts if n)}."
     if rows > SAMPLE:
         yield f"Estimated from a sample of {plural(SAMPLE, 'text')}."
-    if unread := foreign(languages):
-        yield encoder_warning(unread)
+    if unread := languages.foreign:
+        names = " and ".join(x.name for x in unread[:2])
+        yield (
+            f"Many texts are in {names}. The default encoder (all-MiniLM-L6-v2, behind probe, knn "
+            "and retrieval) was trained on English: name a multilingual one with "
+            "--set encoder=SPEC."
+        )
 
 
 def _lengths(check: Check) -> Iterator[str]:
@@ -167,9 +180,8 @@ def _lengths(check: Check) -> Iterator[str]:
 
 
 def _personal(check: Check) -> Iterator[str]:
-    counts = {hint.kind: hint.rows for hint in check.personal if hint.rows}
-    kinds = [f"{kind} in {plural(counts[kind], 'row')}" for kind in KINDS if kind in counts]
-    *most, last = KINDS
+    kinds = [f"{x.kind} in {plural(x.rows, 'row')}" for x in check.personal if x.rows]
+    *most, last = (x.kind for x in check.personal)
     yield (
         f"Possible {', '.join(kinds)}."
         if kinds
@@ -311,7 +323,7 @@ def _balance(check: Check) -> Iterator[str]:
         share = per_100(labels.majority)
         yield f"Always predicting {quoted(first.label, LABEL)} is right for {share} % of rows."
     if check.hidden:
-        yield f"Accuracy hardly counts {rare_in_words(check.hidden)}."
+        yield f"Accuracy hardly counts {_name_rarest(check.hidden)}."
 
 
 # Targets that are no labels.
@@ -688,7 +700,7 @@ def _about_metric(check: Check, found: Step) -> dict[str, str]:
             text += f"; {rare.right:,} of the {rare.said:,} that it reports are right"
         text += ". "
     return {
-        "hidden": rare_in_words(check.hidden),
+        "hidden": _name_rarest(check.hidden),
         "most": quoted(balance.counts[0].label, LABEL),
         "share": per_100(balance.majority),
         "rarest": text,

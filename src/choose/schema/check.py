@@ -102,6 +102,13 @@ class Hint:
 # As Unicode's names of characters begin; scripts that are written without spaces come first.
 UNSPACED = ("Han", "Japanese", "Thai", "Lao", "Khmer", "Myanmar")
 
+# The language that the default encoder was trained on, and the share of texts in others that is
+# said; languages of less than `NAMED` of the rows are summed up: short texts are taken for others.
+ENGLISH, FOREIGN, NAMED = "English", 0.3, 0.005
+
+# Texts whose language is identified, and rows below which a label is rare.
+SAMPLE, FEW = 5_000, 5
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabelCount:
@@ -161,6 +168,13 @@ class Languages:
 
     found: tuple[Language, ...]
     unknown: int
+
+    @property
+    def foreign(self) -> tuple[Language, ...]:
+        """Return the languages that the default encoder lacks, if many texts are in them."""
+        others = tuple(x for x in self.found if x.name != ENGLISH)
+        rows = sum(x.rows for x in self.found) + self.unknown
+        return others if sum(x.rows for x in others) >= FOREIGN * rows else ()
 
     @property
     def unspaced(self) -> bool:
