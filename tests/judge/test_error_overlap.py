@@ -1,30 +1,23 @@
-"""Errors in common by hand, and cascades in worlds where they help and where they cannot."""
+"""Errors in common, and rows that two candidates answer differently, by hand."""
 
 import re
 from dataclasses import replace
-from math import sqrt
 
 import numpy as np
 import pytest
 
-from choose.formatting import MINUS, in_points
 from choose.judge.decision.contenders import contenders_of
-from choose.judge.diagnosis.cascade import Pairing, cascade, pays, route, threshold
 from choose.judge.diagnosis.error_overlap import confusion_of, disagreement_of, overlap_of
 from choose.judge.goal import Rule
 from choose.judge.scores.out_of_fold import random_parts
 from choose.judge.scores.score_tables import study_scores
 from choose.judge.verdict import judge, standings_of
-from choose.report import words
 from choose.report.html.page import render_html
 from choose.schema.base import Interval
 from choose.schema.diagnosis import ErrorOverlap
 from support import answered_studies as answered
 from support import decisions
 from support.answered_studies import player
-
-STUDIES = 60
-LABELS = "abcd"
 
 
 def test_errors_in_common_by_hand():
@@ -48,7 +41,6 @@ def test_errors_in_common_by_hand():
     assert (found.cheap, found.strong) == ("probe", "prompt")
     assert (found.both_wrong, found.only_cheap_wrong, found.only_strong_wrong) == (2, 1, 2)
     assert found.both_expected == pytest.approx(3 * 4 / 8)
-    assert found.cascade is None  # no scores, and too few rows
 
 
 def test_overlap_needs_two_candidates_that_read():
@@ -59,187 +51,18 @@ def test_overlap_needs_two_candidates_that_read():
     )
 
 
-def test_a_threshold_by_hand():
-    """Letting the cheap one answer gains -1 below the two surest rows, which cost nothing."""
-    cheap, strong = np.array([1.0, 1, 0, 0]), np.array([1.0, 1, 1, 1])
-    sure = np.array([0.9, 0.8, 0.6, 0.5])
-    assert threshold(cheap, strong, sure, 0.0) == 0.8
-    assert threshold(cheap, strong, sure, 0.25) == 0.6
-    assert threshold(1 - strong, strong, sure, 0.0) > 1
-    assert threshold(strong, cheap, sure, 0.0) == 0.5
-    # A tie is not cut through, though its first row alone would gain.
-    assert threshold(np.array([1.0, 0, 0]), np.array([0.0, 1, 1]), np.full(3, 0.7), 0.0) > 1
-
-
-def cascade_of(cheap, strong, sure, targets, rule=None, **more):
-    said = [LABELS[c] for c in cheap]
-    players = [
-        answered.ScriptedCandidate(
-            name="probe",
-            family="baseline",
-            said=[said],
-            scores=answered.scores(LABELS, said, sure),
-            seconds=1.0,
-        ),
-        answered.ScriptedCandidate(
-            name="retrieval",
-            family="retrieval",
-            said=[[LABELS[c] for c in strong]],
-            cheap=False,
-            seconds=100.0,
-        ),
-    ]
-    study = answered.study(LABELS, [LABELS[t] for t in targets], players, **more)
-    return overlap_of(contenders_of(study_scores(study), rule or Rule())).cascade
-
-
-def answers(rng, targets, right):
-    other = (targets + rng.integers(1, len(LABELS), len(targets))) % len(LABELS)
-    return np.where(right, targets, other)
-
-
-def world(rng, rows=400, *, same=False, told=True):
-    """Both are right on three rows of four: the same ones, or independently of each other.
-
-    The cheap one's confidence tells its right answers from its wrong ones, or tells nothing.
-    """
-    targets = rng.integers(0, len(LABELS), rows)
-    first = rng.random(rows) < 0.75
-    second = first if same else rng.random(rows) < 0.75
-    sure = rng.uniform(0.3, 0.9, rows)
-    sure = np.where(first, np.maximum(sure, 0.5), np.minimum(sure, 0.5)) if told else sure
-    return answers(rng, targets, first), answers(rng, targets, second), sure, targets
-
-
-def play(**more):
-    return [cascade_of(*world(np.random.default_rng(seed), **more)) for seed in range(STUDIES)]
-
-
-def error_of(values):
-    return float(np.std(values, ddof=1)) / sqrt(len(values))
-
-
-def test_disjoint_errors_make_a_cascade_better_than_both():
-    """Two thirds of the cheap one's right answers are surer than 0.5, half of all rows, and all
-    right; the strong one has three of four of the other half: 0.875 in truth, of which the
-    tolerance may give up half a point."""
-    found = play()
-    assert np.mean([c.over_strong.low > 0 and c.over_cheap.low > 0 for c in found]) > 0.95
-    reached = [c.accuracy.value for c in found]
-    assert np.mean(reached) - 0.875 + 2 * error_of(reached) >= -0.005
-    assert np.mean(reached) - 0.875 <= 2 * error_of(reached)
-    inside = np.mean([c.accuracy.low <= 0.875 <= c.accuracy.high for c in found])
-    assert inside >= 0.95 - 2 * sqrt(0.95 * 0.05 / STUDIES)
-    assert np.mean([pays(c, 0.02) for c in found]) > 0.95
-
-
-@pytest.mark.parametrize("told", [True, False])
-def test_the_same_errors_gain_nothing(told):
-    found = play(same=True, told=told)
-    assert all(c.over_strong.value == 0 for c in found)
-    assert not any(pays(c, 0.02) for c in found)
-
-
-def test_a_confidence_that_tells_nothing_gains_nothing_out_of_bag():
-    """Chosen and measured on the same rows the best threshold always seems to gain; out of bag the
-    mean gain over either side is 0 within three Monte-Carlo errors."""
-    found, seeming = play(told=False), []
-    for seed in range(STUDIES):
-        cheap, strong, sure, targets = world(np.random.default_rng(seed), told=False)
-        sides = [(side == targets).astype(float) for side in (cheap, strong)]
-        kept = sure >= threshold(*sides, sure, 0.0)
-        seeming.append(float(np.where(kept, *sides).mean() - sides[1].mean()))
-    gains = [c.over_strong.value for c in found]
-    assert np.mean(seeming) > 3 * error_of(seeming)
-    assert abs(np.mean(gains)) < 3 * error_of(gains)
-    false = np.mean([c.over_strong.low > 0 for c in found])
-    assert false <= 0.05 + 2 * sqrt(0.05 * 0.95 / STUDIES)
-
-
-def test_no_row_helps_to_choose_its_own_threshold():
-    """Turning the answers of one part round does not change what is sent on there."""
-    rng = np.random.default_rng(3)
-    cheap, strong = (rng.integers(0, 2, (300, 2)).astype(float) for _ in range(2))
-    sure, kept = rng.random((300, 2)), np.ones(300, dtype=bool)
-    parts = random_parts(300, None, 5)
-    sent, _ = route(Pairing(cheap, strong, sure, kept), parts, 0.0)
-    turned = np.where((parts == 2)[:, None], 1 - cheap, cheap)
-    again, _ = route(Pairing(turned, strong, sure, kept), parts, 0.0)
-    assert (sent[parts == 2] == again[parts == 2]).all()
-    assert (sent != again).any()
-
-
 def test_clusters_stay_in_one_part():
     parts = random_parts(100, [f"c{i // 4}" for i in range(100)], 5)
     assert all(len(set(parts[i : i + 4])) == 1 for i in range(0, 100, 4))
     assert set(parts) == set(range(5))
 
 
-def test_costs_by_hand():
-    """1 ms and 100 ms an answer, 3.6 dollars an hour: 1 and 100 seconds, 0.001 and 0.1 dollars."""
-    rule = Rule(usd_per_machine_hour=3.6)
-    found = cascade_of(*world(np.random.default_rng(1)), rule=rule)
-    sent = found.sent_on.value
-    assert found.strong_seconds_per_1k == pytest.approx(100.0)
-    assert found.seconds_per_1k == pytest.approx(1 + 100 * sent)
-    assert found.usd_per_1k == pytest.approx(0.001 + 0.1 * sent)
-    unpriced = cascade_of(*world(np.random.default_rng(1)))
-    assert unpriced.usd_per_1k is None
-    assert unpriced.strong_usd_per_1k is None
-
-
-def test_an_equal_accuracy_pays_only_where_it_saves():
-    found = cascade_of(*world(np.random.default_rng(1)))
-    even = {"over_strong": Interval(value=0.0, low=-0.01, high=0.01)}
-    cheaper = found.model_copy(update={**even, "seconds_per_1k": 30.0})
-    dear = found.model_copy(update={**even, "seconds_per_1k": 90.0})
-    unknown = found.model_copy(update={**even, "seconds_per_1k": None})
-    assert [pays(c, 0.02) for c in (cheaper, dear, unknown)] == [True, False, False]
-    worse = cheaper.model_copy(
-        update={"over_strong": Interval(value=-0.02, low=-0.031, high=-0.009)}
-    )
-    assert not pays(worse, 0.02)
-    assert f"{MINUS}2.0 points ({MINUS}3.1 to {MINUS}0.9) compared with retrieval alone" in (
-        words.cascade(worse)
-    )
-
-
-def test_the_report_shows_overlap_and_cascade():
-    cheap, strong, sure, targets = world(np.random.default_rng(1))
-    said = [LABELS[c] for c in cheap]
-    players = [
-        player("probe", said, scores=answered.scores(LABELS, said, sure)),
-        player("retrieval", [LABELS[c] for c in strong], "retrieval", cheap=False, seconds=100.0),
-    ]
-    decision = judge(answered.study(LABELS, [LABELS[t] for t in targets], players), Rule())
+def test_the_page_shows_errors_in_common():
+    players = [player("tfidf", "aabbabba"), player("prompt", "baabacab", "prompting", cheap=False)]
+    decision = judge(answered.study("abc", "aaaaaabb", players), Rule())
     text = " ".join(re.sub(r"<[^>]+>", " ", render_html(decision)).split())
-    assert f"Both candidates are wrong on {decision.overlap.wrong_in_all} of 400 rows" in text
-    (named,) = (s for s in decision.verdict.steps if s.kind == "cascade")
-    assert named.value == decision.overlap.cascade.over_chosen
-
-
-def test_a_cascade_is_held_against_the_candidate_that_the_verdict_names():
-    cheap, strong, sure, targets = world(np.random.default_rng(1))
-    said = [LABELS[c] for c in cheap]
-    best = np.where(
-        np.random.default_rng(2).random(len(targets)) < 0.99, targets, (targets + 1) % 4
-    )
-    players = [
-        player("probe", said, scores=answered.scores(LABELS, said, sure)),
-        player("retrieval", [LABELS[c] for c in strong], "retrieval", cheap=False, seconds=90.0),
-        player("lora", [LABELS[c] for c in best], "fine-tuning", seconds=2.0),
-    ]
-    study = answered.study(LABELS, [LABELS[t] for t in targets], players)
-    contenders = contenders_of(study_scores(study), Rule())
-    pair = cascade(contenders, "probe", "retrieval", "lora")
-    assert pays(cascade(contenders, "probe", "retrieval"), 0.02)
-    assert pair.over_chosen.value == pytest.approx(
-        pair.accuracy.value - contenders.accuracies["lora"].value
-    )
-    assert pair.over_chosen.value < 0
-    assert not pays(pair, 0.02), "the candidate named is better without it"
-    assert f"{in_points(pair.over_chosen)} compared with lora alone" in words.cascade(pair)
-    assert "on the same 400 rows" in words.cascade(pair)
+    assert decision.overlap.wrong_in_all == 2
+    assert "Both candidates are wrong on 2 of 8 rows" in text
 
 
 def test_the_best_of_a_kind_is_the_best_on_common_rows():

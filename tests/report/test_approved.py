@@ -17,7 +17,7 @@ from choose.report.markdown import render_markdown
 from choose.report.terminal.decision_page import render
 from choose.schema.base import Interval
 from choose.schema.decision import Caveat, CaveatCode, Decision, Gate, GateCode, Remark, RemarkCode
-from choose.schema.diagnosis import Audit, Cascade, ErrorOverlap, NoiseBand, Suspect
+from choose.schema.diagnosis import Audit, NoiseBand, Suspect
 from choose.schema.standings import RareFigure, RareLabel, Step, StepCode, StepKind
 from choose.types import Kind
 from support import decisions
@@ -43,7 +43,7 @@ CODES: dict[StepKind, tuple[StepCode, ...]] = {
     "stronger-model": ("stronger",),
     "more-runs": ("repeat", "repeat-late", "repeat-paid"),
     "metric": ("rare-label",),
-    "cascade": ("cascade", "takeover"),
+    "cascade": ("takeover",),
 }
 
 AUDIT = Audit(
@@ -54,18 +54,6 @@ AUDIT = Audit(
     suspected=1,
     suspects=(Suspect(id="T009", label="a", suggested="b", score=2.0, agree=2, answered=3),),
 )
-SHARE, GAIN = Interval(value=0.3), Interval(value=0.04, low=0.01, high=0.07)
-OVERLAP = ErrorOverlap(
-    candidates=("tfidf", "lora"),
-    rows=400,
-    wrong_in_all=20,
-    oracle=Interval(value=0.95),
-    cascade=Cascade(
-        cheap="tfidf", strong="lora", rows=400, threshold=(0.7, 0.8), sent_on=SHARE,
-        accuracy=Interval(value=0.9), over_cheap=GAIN, over_strong=GAIN,
-    ),
-)  # fmt: skip
-
 LEAD = Interval(value=0.041, low=0.012, high=0.07)
 
 
@@ -94,7 +82,7 @@ def test_every_code_has_the_sentence_that_was_approved() -> None:
     rare = (RareLabel(label="spam", rows=79, share=0.13, figures=figures),)
     base = decisions.answered()
     verdict = base.verdict.model_copy(update={"rare": rare})
-    facts = {"verdict": verdict, "audit": AUDIT, "overlap": OVERLAP}
+    facts = {"verdict": verdict, "audit": AUDIT}
     base = base.model_copy(update={**facts, "loss_splits": (decisions.loss_split("tfidf"),)})
     approve("words", "\n".join(f"{code}: {said}" for code, said in _sentences(base)) + "\n")
 

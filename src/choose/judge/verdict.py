@@ -116,7 +116,7 @@ def _case(
     labels = audit_labels(evidence)
     chances = chances_of(contenders)
     selection = select(contenders, chances)
-    overlap = overlap_of(contenders, selection.interim)
+    overlap = overlap_of(contenders)
     splits = loss_splits(evidence, contenders.panel)
     unanswered, missing = missing_evidence(evidence)
     written = evidence.task is not None and evidence.task.kind == "writing"

@@ -46,7 +46,6 @@ from choose.schema.decision import (
 from choose.schema.diagnosis import (
     SURELY,
     Audit,
-    Cascade,
     DocumentDrill,
     ErrorOverlap,
     Gap,
@@ -554,11 +553,8 @@ def _stronger(decision: Decision, found: Step) -> Iterator[str]:
 
 
 def _cascade(decision: Decision, found: Step) -> Iterator[str]:
-    if found.code == "takeover":
-        cheap, strong = map(clean, found.names)
-        yield f"Let {cheap} answer what it is sure of, and {strong} the rest."
-    elif decision.overlap and decision.overlap.cascade:
-        yield f"Try a cascade: {cascade(decision.overlap.cascade)}."
+    cheap, strong = map(clean, found.names)
+    yield f"Let {cheap} answer what it is sure of, and {strong} the rest."
 
 
 def _metric(decision: Decision, found: Step) -> Iterator[str]:
@@ -696,29 +692,6 @@ def after_changes(drill: DocumentDrill) -> str:
     return f"{said}."
 
 
-def cascade(found: Cascade) -> str:
-    """Say what a cascade does, what it reaches, and what it takes."""
-    against = [f"{in_points(found.over_strong)} compared with {clean(found.strong)} alone"]
-    if found.over_chosen is not None and found.chosen not in (None, found.strong):
-        change = in_points(found.over_chosen)
-        against.insert(0, f"{change} compared with {clean(found.chosen)} alone")
-    text = (
-        f"let {clean(found.cheap)} answer when it is confident and send the other "
-        f"{in_percent(found.sent_on.value)} to {clean(found.strong)}; on the same "
-        f"{plural(found.rows, 'row')} that reaches {in_percent(found.accuracy.value)}, "
-        f"{' and '.join(against)}"
-    )
-    if found.seconds_per_1k is not None and found.strong_seconds_per_1k is not None:
-        text += (
-            f", in {duration(found.seconds_per_1k)} instead of "
-            f"{duration(found.strong_seconds_per_1k)} for 1,000 answers"
-        )
-    if found.usd_per_1k is not None and found.strong_usd_per_1k is not None:
-        own, alone = number(found.usd_per_1k, 4), number(found.strong_usd_per_1k, 4)
-        text += f" (${own} instead of ${alone})"
-    return text
-
-
 def low_confidence(card: Scorecard) -> str:
     """Say below which confidence most answers are wrong; empty where that is not shown."""
     if (low := card.low_confidence) is None:
@@ -793,8 +766,6 @@ def shared_errors(overlap: ErrorOverlap | None) -> Iterator[str]:
             f"only {overlap.cheap} on {overlap.only_cheap_wrong:,}, only {overlap.strong} on "
             f"{overlap.only_strong_wrong:,}."
         )
-    if overlap.cascade is not None:
-        yield f"A cascade would {cascade(overlap.cascade)}."
 
 
 # What a check of the verdict was judged on.

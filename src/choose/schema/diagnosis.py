@@ -103,30 +103,6 @@ class Doubtful(Record):
     agree: int
 
 
-class Cascade(Record):
-    """A cheap candidate that answers where it is sure, and a strong one for the rest.
-
-    `threshold` holds the lowest and highest confidence from which on the cheap one answers, over
-    the parts of the rows; each was chosen on the other parts. Costs are for 1,000 answers.
-    `over_chosen` is the gain over the candidate that the verdict names, on the same rows.
-    """
-
-    cheap: str
-    strong: str
-    rows: int
-    threshold: tuple[float, float]
-    accuracy: Interval
-    sent_on: Interval
-    over_cheap: Interval
-    over_strong: Interval
-    chosen: str | None = None
-    over_chosen: Interval | None = None
-    seconds_per_1k: float | None = None
-    usd_per_1k: float | None = None
-    strong_seconds_per_1k: float | None = None
-    strong_usd_per_1k: float | None = None
-
-
 class Confusion(Record):
     """Test rows of one label that got the same answer, by each row's first answer.
 
@@ -247,7 +223,6 @@ class ErrorOverlap(Record):
     both_expected: float | None = None
     only_cheap_wrong: int | None = None
     only_strong_wrong: int | None = None
-    cascade: Cascade | None = None
 
 
 # A gap is named as the largest if it is so in this share of resamples of the documents.

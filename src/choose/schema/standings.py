@@ -102,7 +102,6 @@ StepCode = Literal[
     "add-baseline",
     "begin",
     "begin-paid",
-    "cascade",
     "conflicts",
     "cut",
     "documents",

@@ -37,7 +37,6 @@ from choose.judge.decision.next_steps import (
 )
 from choose.judge.decision.rule import Case, deciding_difference, deciding_rival
 from choose.judge.decision.verdict_kind import WORTH_LABELS, documents_limit, kind_of, target_met
-from choose.judge.diagnosis.cascade import pays
 from choose.judge.measures.cost_sheet import label_hours, label_usd
 from choose.judge.measures.curve_forecast import likely
 from choose.judge.measures.text_metrics import format_gap, only_cut
@@ -454,13 +453,11 @@ def _stronger(case: Case, gates: tuple[Gate, ...]) -> Iterator[Step]:
 
 
 def _cascade(case: Case) -> Iterator[Step]:
-    cascade, router = case.overlap.cascade if case.overlap else None, case.takeover
+    router = case.takeover
     if router and router.share and router.strong == case.name and router.share.value >= WORTH_ROUTE:
         command = "choose export STUDY router --router"
         names = (router.cheap, router.strong)
         yield Step(kind="cascade", code="takeover", names=names, command=command)
-    elif cascade is not None and pays(cascade, case.margin):
-        yield Step(kind="cascade", code="cascade", value=cascade.over_chosen)
 
 
 # Documents, and the form of answers.

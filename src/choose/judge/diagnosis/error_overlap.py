@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from choose.judge.decision.contenders import Contenders
-from choose.judge.diagnosis.cascade import cascade
 from choose.judge.scores.score_tables import (
     ARTEFACT,
     MISSING,
@@ -54,11 +53,10 @@ class _Common(NamedTuple):
         return np.asarray(~self.right.any(axis=0), dtype=np.bool_)
 
 
-def overlap_of(contenders: Contenders, chosen: str | None = None) -> ErrorOverlap | None:
+def overlap_of(contenders: Contenders) -> ErrorOverlap | None:
     """Return how errors overlap on common rows.
 
     None with fewer than two candidates, and where answers are no labels, so that few are equal.
-    `chosen` is the candidate that a cascade has to beat.
     """
     common = _common(contenders) if contenders.panel.rows.labels else None
     if common is None:
@@ -73,7 +71,7 @@ def overlap_of(contenders: Contenders, chosen: str | None = None) -> ErrorOverla
         oracle=Interval.of(
             reached, ARTEFACT, row_set=contenders.panel.rows.row_set(common.complete)
         ),
-        **_pair(contenders, common, chosen),
+        **_pair(common),
     )
 
 
@@ -104,7 +102,7 @@ def _row_scores(candidate: CandidateScores) -> Floats:
     return row_means(np.where(table.outputs == MISSING, np.nan, exact.astype(np.float64)))
 
 
-def _pair(contenders: Contenders, common: _Common, chosen: str | None) -> dict[str, Any]:
+def _pair(common: _Common) -> dict[str, Any]:
     """Return how the errors of the best cheap and the best other candidate overlap."""
     cheap, strong = (_best(common, is_cheap) for is_cheap in (True, False))
     if cheap is None or strong is None:
@@ -118,7 +116,6 @@ def _pair(contenders: Contenders, common: _Common, chosen: str | None) -> dict[s
         "both_expected": float(first.sum() * second.sum() / len(first)),
         "only_cheap_wrong": int((first & ~second).sum()),
         "only_strong_wrong": int((second & ~first).sum()),
-        "cascade": cascade(contenders, cheap, strong, chosen),
     }
 
 
