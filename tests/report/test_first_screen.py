@@ -14,7 +14,7 @@ from rich.console import Console
 from choose.formatting import MINUS
 from choose.report import words
 from choose.report.candidate_order import family_table
-from choose.report.screen_text import command_lines
+from choose.report.screen_text import command_lines, fold
 from choose.report.terminal.decision_page import render
 from choose.report.terminal.first_screen import PIPED, first_sentences
 from choose.schema.base import Interval
@@ -86,6 +86,26 @@ def test_a_difference_is_one_that_is_possible(value: float, half: float, said: s
     assert said.replace("-", MINUS) in table.rows[1]
 
 
+def test_a_line_never_begins_with_the_sign_of_a_figure() -> None:
+    assert fold("retrieval 19 % and fine-tuning 16 %.", 34).plain == (
+        "retrieval 19 % and fine-tuning\n16 %."
+    )
+    for width in range(40, 100):
+        lines = shown(decisions.answered(), width).splitlines()
+        assert not [line for line in lines if line.lstrip().startswith("%")]
+
+
+def test_one_that_is_named_although_another_is_likelier_says_why() -> None:
+    base = decisions.decision("adopt")
+    verdict = base.verdict.model_copy(
+        update={"chance": {"fine-tuning": 0.43, "baseline": 0.57}, "loss": 0.004}
+    )
+    assert [*words.doubts(base.model_copy(update={"verdict": verdict}))] == [
+        "A cheap classifier is likelier to be the right choice (57 % chance), but would lose more "
+        "if it is not: lora gives up an expected 0.4 points."
+    ]
+
+
 def test_long_odds_state_no_gain() -> None:
     found = decisions.answered()
     for chance, gain in ((0.12, ", by about 3.1 points if so."), (0.04, " (4 % chance).")):
@@ -109,7 +129,7 @@ def test_words_follow_numbers(chance: float, said: str) -> None:
     verdict = base.verdict.model_copy(update={"chance": family})
     assert words.how_sure(base.model_copy(update={"verdict": verdict})) == said
     low = base.verdict.model_copy(update={"chance": {"fine-tuning": 0.54, "baseline": 0.46}})
-    assert words.how_sure(base.model_copy(update={"verdict": low})) == "open (54 %)"
+    assert words.how_sure(base.model_copy(update={"verdict": low})) == "only 54 % sure"
 
 
 def test_u3_nothing_is_advised_where_only_a_floor_leads() -> None:

@@ -137,9 +137,9 @@ class Words:
     def stronger(self) -> Stronger:
         """Return what model may do better where only small ones were tried."""
         return (
-            Stronger("embedder", "--set encoder=SPEC")
+            Stronger("embedder", "--set encoder=BAAI/bge-base-en-v1.5")
             if self.ranks
-            else Stronger("LLM", "--model SPEC")
+            else Stronger("LLM", "--model openai:gpt-4o-mini")
         )
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from textwrap import wrap
 
 from rich.cells import cell_len
 from rich.style import Style
@@ -14,6 +15,13 @@ from choose.formatting import clean
 def literal(text: object, style: str | Style = "") -> Text:
     """Return cleaned text as rich text, in which markup is shown and not followed."""
     return Text(clean(text), style=style)
+
+
+def fold(text: str, width: int, style: str = "") -> Text:
+    """Break a text into lines of at most `width` columns, never between a figure and its ``%``."""
+    glued = re.sub(r"(?<=\d) %", "\N{NO-BREAK SPACE}%", clean(text))
+    lines = wrap(glued, max(width, 1), break_on_hyphens=False)
+    return Text("\n".join(lines).replace("\N{NO-BREAK SPACE}%", " %"), style)
 
 
 def shorten(text: str, width: int) -> str:

@@ -1,7 +1,7 @@
 """The sentences of a decision: one short template for each code, for every medium alike.
 
 A record holds codes and numbers; what they say in English is here. Words follow numbers: a choice
-is called sure from 95 %, likely from 80 %, and open below.
+is called sure from 95 %, likely from 80 %, and open ("only 43 % sure") below.
 """
 
 from __future__ import annotations
@@ -177,10 +177,9 @@ def _missing(decision: Decision) -> str:
 
 
 def how_sure(decision: Decision) -> str:
-    """Return ``93 % sure``, or ``open (54 %)``; empty where no family is named."""
+    """Return ``93 % sure``, or ``only 54 % sure``; empty where no family is named."""
     found = decision.chance
-    told = chance(found or 0.0)
-    return "" if found is None else f"{told} sure" if found >= LIKELY else f"open ({told})"
+    return "" if found is None else f"{'only ' * (found < LIKELY)}{chance(found)} sure"
 
 
 def doubts(decision: Decision) -> Iterator[str]:
@@ -199,7 +198,9 @@ def doubts(decision: Decision) -> Iterator[str]:
     if new := [f for f in likely if f in verdict.unmeasured]:
         told = [f"{called(decision, f)} {chance(verdict.chance[f])}" for f in new]
         yield f"Not measured, but perhaps the better choice: {listed(told)}."
-    if decision.chance is not None and decision.chance < SURE and verdict.loss < SMALL_LOSS:
+    sure = 1.0 if decision.chance is None else decision.chance
+    likeliest = all(verdict.chance[family] <= sure for family in likely)
+    if likeliest and sure < SURE and verdict.loss < SMALL_LOSS:
         yield f"Little is at stake: using it now gives up an expected {_points(verdict.loss)}."
     if (counted := COUNTED.get((decision.goal.get("measure") or {}).get("metric", ""))) is not None:
         yield counted
@@ -211,11 +212,13 @@ def _may_be(decision: Decision, family: str) -> str:
     told, lead = chance(verdict.chance[family]), verdict.leads.get(family, 0.0)
     noun = _named(decision, family, result.best)
     who = f"{noun[:1].upper()}{noun[1:]}"
+    if verdict.chance[family] > (decision.chance or 0.0):
+        return (
+            f"{who} is likelier to be the right choice ({told} chance), but would lose more if it "
+            f"is not: {clean(decision.pick)} gives up an expected {_points(verdict.loss)}."
+        )
     if lead < NO_LOSS:
         return f"{who} may do as well for less ({told} chance)."
-    if decision.chance is not None and verdict.chance[family] > decision.chance:
-        margin = points(float(decision.goal.get("margin") or 0.0))
-        return f"{who} may well be enough ({told} chance): behind by under {margin}, if at all."
     by = f", by about {_points(lead)} if so" if verdict.chance[family] >= LONG_ODDS else ""
     return f"{who} may be the better choice ({told} chance){by}."
 
@@ -545,11 +548,13 @@ def _stronger(decision: Decision, found: Step) -> Iterator[str]:
     which = "a stronger" if found.names else "an"
     rows = f" on these {plural(found.count, 'row')}" if found.count else ""
     margin = points(float(decision.goal.get("margin") or 0.0))
-    beaten = decision.pick if decision.verdict.usable else best_reference(decision) or ""
-    yield (
-        f"Try {which} {more.what} ({more.flag}). It is worth using if it gets over "
-        f"{scored(found.share or 0.0, noun)}{rows}, {margin} more than {clean(beaten)}."
-    )
+    told = f"Try {which} {more.what} ({more.flag})."
+    if decision.verdict.usable:
+        reached = f"{scored(found.share or 0.0, noun)}{rows}, {margin} more than"
+        told += f" It is worth using if it gets over {reached} {clean(decision.pick)}."
+    elif floor := best_reference(decision):
+        told += f" To be usable, it has to beat the reference {clean(floor)}{rows}."
+    yield told
 
 
 def _cascade(decision: Decision, found: Step) -> Iterator[str]:

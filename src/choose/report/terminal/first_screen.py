@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from textwrap import indent, wrap
+from textwrap import indent
 
 from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
@@ -20,7 +20,7 @@ from choose.formatting import clean, plural
 from choose.report import words
 from choose.report.candidate_order import family_table
 from choose.report.decision_text import words_in
-from choose.report.screen_text import clip, command_lines, literal, shorten
+from choose.report.screen_text import clip, command_lines, fold, literal, shorten
 from choose.report.terminal.layout import GAP, Column, encodable, note, pairs, split_table, trimmed
 from choose.schema.decision import Decision
 
@@ -108,30 +108,33 @@ def first_screen(
     yield _answer(decision, width)
     told = [*words.doubts(decision)][: room.doubts]
     for text in told:
-        yield Padding(literal(text), (0, 0, 0, INDENT))
+        yield _indented(text, width)
     rare = map(words.rare_sentence, decision.verdict.rare[:1])
     for text in [*rare, *words.caveats(decision)][: room.caveats]:
-        yield Padding(literal(text, "yellow"), (0, 0, 0, INDENT))
+        yield _indented(text, width, "yellow")
     yield Text()
     yield from _families(decision, width)
     yield from _failures(decision, width)
     if (money := words.payback(decision)) and room.doubts > 1:
-        yield Padding(literal(money), (0, 0, 0, INDENT))
+        yield _indented(money, width)
     models = (words.distilled(decision), words.takeover(decision))
-    for text in filter(None, models if room.caveats else ()):
-        yield Padding(literal(text), (0, 0, 0, INDENT))
-    for text in list(words.reading(decision))[:1] if room.caveats > 1 else ():
-        yield Padding(literal(text), (0, 0, 0, INDENT))
+    read = list(words.reading(decision))[:1] if room.caveats > 1 else ()
+    for text in filter(None, (*models, *read) if room.caveats else ()):
+        yield _indented(text, width)
     yield from _next(decision, width, room)
     if more and room.more:
         yield Text()
         yield note(more)
 
 
+def _indented(text: str, width: int, style: str = "") -> RenderableType:
+    return Padding(fold(text, width - INDENT, style), (0, 0, 0, INDENT))
+
+
 def _answer(decision: Decision, width: int) -> RenderableType:
     """Return the answer with how sure it is at the right of its last line, or below it."""
     style = f"bold {words.COLOURS[decision.verdict.kind]}"
-    *lines, last = wrap(words.answer(decision), width) or [""]
+    *lines, last = fold(words.answer(decision), width).plain.split("\n")
     sure = words.how_sure(decision)
     gap = width - cell_len(last) - cell_len(sure)
     if sure and gap < 2:
@@ -183,7 +186,8 @@ def _next(decision: Decision, width: int, room: Room) -> Iterator[RenderableType
     columns = max(width - LABEL - INDENT, 20)
     rows = []
     for place, step in enumerate(worthy):
-        text = literal(f"{place + 1}. {first_sentences(words.step(decision, step), 2 * columns)}")
+        told = first_sentences(words.step(decision, step), 2 * columns)
+        text = fold(f"{place + 1}. {told}", columns)
         if step.command and room.commands:
             text.append(indent(f"\n{command_lines(step.command, columns - 3)}", "   "), "cyan")
         rows.append((literal("" if place else "Do next", "bold"), text))
