@@ -26,7 +26,6 @@ from choose.models.prompting.prompt_search import (
 )
 from choose.models.prompting.prompts import WORDINGS
 from choose.models.prompting.search_budget import SearchBudget
-from choose.models.prompting.written_descriptions import writes
 from choose.models.saving import read_fitted, write_fitted
 from choose.models.weights.spec import DEFAULT_LM
 from choose.types import Answers, Example, Family, Item, Task
@@ -174,9 +173,6 @@ class FewShot(Prompt):
 # asked with each setting where the first are compared, at least.
 DRAWS, FEW_DRAWS, ENOUGH_ASKED = 8, 3, 24
 
-# Share of the questions that descriptions of labels may take.
-DESCRIBING = 0.2
-
 # How often a search rewrites a prompt from its errors, where questions are many.
 REWRITES = 3
 
@@ -185,8 +181,7 @@ _WRITTEN = {"calls": 300}
 
 # Stands below the prompt in a report.
 MAY_DIFFER = (
-    "<This is the usual prompt. A fit may choose another wording and descriptions, as the notes of "
-    "the study say.>"
+    "<This is the usual prompt. A fit may choose or write another, as the notes of the study say.>"
 )
 
 
@@ -196,42 +191,38 @@ class Plan(NamedTuple):
     Attributes:
         asked: rows that each setting is asked.
         draws: draws of demonstrations.
-        writes: questions for descriptions.
         rewrites: how often a prompt is rewritten.
     """
 
     asked: int
     draws: int
-    writes: int
-    rewrites: int = 0
+    rewrites: int
 
     @property
     def questions(self) -> int:
         """Return how many questions it takes at most."""
-        settings = settings_of(self.draws, self.writes, self.rewrites)
-        return self.asked * settings + self.writes + self.rewrites
+        return self.asked * settings_of(self.draws, self.rewrites) + self.rewrites
 
 
-def settings_of(draws: int, writes: int, rewrites: int = 0) -> int:
+def settings_of(draws: int, rewrites: int = 0) -> int:
     """Return how many settings are compared: the usual one, and one for each change of it."""
-    return draws + len(WORDINGS) + bool(writes) + rewrites
+    return draws + len(WORDINGS) + rewrites
 
 
 class TunedPrompt(FewShot):
-    """`prompt` or `few-shot` with examples, wording, descriptions and calibration chosen in `fit`.
+    """`prompt` or `few-shot` with examples, wording and calibration chosen in `fit`.
 
     Half of the pool, or fewer rows, are asked with each setting; the others are shown. The best of
-    several draws of examples is kept, then the best wording, then the better of given descriptions
-    of labels or fields and those that the model writes. Then the model rewrites the prompt from
-    rows that it got wrong; what gains on others is kept. `calls` limits the questions of a search,
-    which starts from `template` where one is given.
+    several draws of examples is kept, then the best wording. Then the model rewrites the prompt
+    from rows that it got wrong; what gains on others is kept. `calls` limits the questions of a
+    search, which starts from `template` where one is given.
     """
 
     title: ClassVar[str] = "tuned prompt"
     good_for: ClassVar[str] = "prompting at its best, for a model that is worth it"
     needs: ClassVar[str] = "a language model as for prompt, and a few dozen labelled rows"
     takes: ClassVar[str] = "hundreds of requests a fit (calls); then as prompt or few-shot"
-    revision: ClassVar[int] = 7
+    revision: ClassVar[int] = 8
     on_request: ClassVar[bool] = True
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     kind_settings: ClassVar[Mapping[str, Mapping[str, Any]]] = {
@@ -264,7 +255,7 @@ class TunedPrompt(FewShot):
         self.template = self.start = checked(template) if template else ""
 
     def asks(self, task: Task, rows: int) -> int:
-        return self._plan(task, rows).questions
+        return self._plan(rows).questions
 
     def prompt(self, task: Task) -> str:
         """Return the usual prompt, and that a fit may choose another."""
@@ -274,10 +265,10 @@ class TunedPrompt(FewShot):
         """Choose on rows of the pool that no prompt shows; the usual prompt is that of `prompt`."""
         self.wording, self.searched_seconds = PromptSetting().wording, 0.0
         self.template = self.start
-        plan = self._plan(task, len(examples))
+        plan = self._plan(len(examples))
         parts = parts_of(task, examples, plan.asked)
         if parts is None:
-            least = FEWEST_ASKED * settings_of(FEW_DRAWS, 0)
+            least = FEWEST_ASKED * settings_of(FEW_DRAWS)
             self.notes = [TOO_SMALL]
             if self.calls < least:
                 self.notes = [
@@ -295,7 +286,7 @@ class TunedPrompt(FewShot):
             [self._drawn(task, parts.shown, name) for name in names],
             SearchBudget(self.model, self.calls, plan.questions),
         )
-        setting, calibration = search.run(plan.writes > 0, plan.rewrites)
+        setting, calibration = search.run(plan.rewrites)
         self.searched_seconds = search.budget.cached_seconds
         shown = len(search.draws[setting.draw])
         words = [
@@ -304,11 +295,8 @@ class TunedPrompt(FewShot):
         ]
         if setting.template:
             words[0] = "yours" if setting.template == self.start else "rewritten from its errors"
-        words += ["descriptions that the model wrote"] * setting.written
         words += [FITTED] * (calibration == FITTED)
         self.notes = search.notes(setting, ", ".join(words))
-        if setting.written:
-            self.notes.append(_quoted(search.task_of(True)))
         if setting.template != self.start and setting.template:
             told = OwnPrompt.read(setting.template).instruction
             self.notes.append(f"It reads: {textwrap.shorten(told, 600, placeholder='…')}")
@@ -335,21 +323,13 @@ class TunedPrompt(FewShot):
             raise ValueError("the wording or the notes on what was chosen are unknown")
         self._restore(facts, arrays)
 
-    def _plan(self, task: Task, rows: int) -> Plan:
+    def _plan(self, rows: int) -> Plan:
         """Return the largest search that the questions and rows allow."""
-        written = writes(task)
-        some = written if written <= DESCRIBING * self.calls else 0
-        for draws, count, more in (
-            (DRAWS, some, REWRITES),
-            (DRAWS, some, 0),
-            (FEW_DRAWS, some, 0),
-            (FEW_DRAWS, 0, 0),
-        ):
-            each = settings_of(draws, count, more)
-            asked = min(rows // 2, (self.calls - count - more) // each)
+        for draws, rewrites in ((DRAWS, REWRITES), (DRAWS, 0), (FEW_DRAWS, 0)):
+            asked = min(rows // 2, (self.calls - rewrites) // settings_of(draws, rewrites))
             enough = ENOUGH_ASKED if draws == DRAWS else FEWEST_ASKED
             if asked >= enough and rows >= FEWEST_ROWS:
-                return Plan(asked, draws, count, more)
+                return Plan(asked, draws, rewrites)
         return Plan(0, 0, 0)
 
     def _demonstrations(self, task: Task, examples: Sequence[Example]) -> list[Example]:
@@ -357,11 +337,3 @@ class TunedPrompt(FewShot):
 
     def _demonstrations_note(self, task: Task) -> str:
         return "examples, if any, that the fit chooses"
-
-
-def _quoted(task: Task) -> str:
-    """Return a few of the descriptions of a task, for a note."""
-    texts = list(task.descriptions.items())[:3] or [("instruction", task.instruction or "")]
-    each = ((name, textwrap.shorten(text, 90, placeholder="…").rstrip(".")) for name, text in texts)
-    some = [f"{name}: {text}" for name, text in each]
-    return f"The model wrote, {'; '.join(some)}."

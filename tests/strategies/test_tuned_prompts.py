@@ -15,9 +15,6 @@ from choose.conformance import TASK, pool, questions
 from choose.models.endpoints.handshake import PROBE_TEXT
 from choose.models.prompting.local_prompter import fit_weighted_calibration
 from choose.models.prompting.prompt_search import TOO_SMALL, USUAL, PromptSearch, parts_of
-from choose.models.prompting.prompts import PromptSettings
-from choose.models.prompting.search_budget import SearchBudget
-from choose.models.prompting.written_descriptions import described
 from choose.progress import TimeLimitReached, time_limit
 from choose.schema.plan import Spending
 from choose.strategy import build
@@ -30,20 +27,15 @@ from support.studies import TASK as SETS
 
 Body = dict[str, Any]
 
-# Enough for 17 rows and each of seven settings, one of which takes three questions to write.
-FEW = 122
+# Enough for 17 rows and each of six settings.
+FEW = 102
 
 
 def right_if(told: Callable[[str, list[Any], str], bool]) -> Callable[[Body], Http]:
-    """Answer rightly where first message, demonstrations and question are so; else with one label.
-
-    What is written of labels is that they are for growing things.
-    """
+    """Answer rightly where first message, examples and question are so; else with one label."""
 
     def respond(body: Body) -> Http:
         first, *others = body["messages"]
-        if "Write this sentence" in first["content"]:
-            return sent('"It is for GROWING things."')
         if told(first["content"], others[:-1], others[-1]["content"]):
             return RIGHT(body)
         return sent(json.dumps({"label": "tool"}) if "response_format" in body else "tool")
@@ -53,11 +45,6 @@ def right_if(told: Callable[[str, list[Any], str], bool]) -> Callable[[Body], Ht
 
 def with_examples(told: str, shown: list[Any], question: str) -> bool:
     return bool(shown)
-
-
-def of_each_some(told: str, shown: list[Any], question: str) -> bool:
-    """Descriptions help with one half of the rows, examples with the other."""
-    return bool(shown) if sum(question.encode()) % 2 else "GROWING" in told
 
 
 def asked_of(bodies: list[Body]) -> list[Body]:
@@ -91,7 +78,7 @@ def test_the_wording_that_works_is_found_within_the_calls() -> None:
     note = said_of(strategy)
     assert f"for {put:,} questions of at most {FEW}" in note
     assert put <= strategy.asks(TASK, 40) <= FEW
-    assert "The search compared 7 settings on 17 training rows: accuracy 1.000, too high" in note
+    assert "The search compared 6 settings on 17 training rows: accuracy 1.000, too high" in note
 
 
 def test_a_small_pool_or_few_calls_leave_the_usual_prompt_and_say_so() -> None:
@@ -107,10 +94,9 @@ def test_a_small_pool_or_few_calls_leave_the_usual_prompt_and_say_so() -> None:
     assert fitted_plan(rows=15) == fitted_plan(calls=59) == 0
 
 
-def test_few_calls_go_into_questions_rather_than_descriptions() -> None:
+def test_few_calls_go_into_rows_rather_than_rewriting() -> None:
     assert fitted_plan(calls=60) == fitted_plan(calls=65) == 60
-    assert fitted_plan(calls=73) == 73  # three for descriptions
-    assert fitted_plan(rows=200, calls=1_000) == 15 * 66 + 3 + 3
+    assert fitted_plan(rows=200, calls=1_000) == 14 * 71 + 3
 
 
 def test_where_nothing_is_gained_answers_are_those_of_the_usual_prompt(tmp_path, monkeypatch):
@@ -132,23 +118,12 @@ def test_of_settings_that_score_alike_the_usual_one_stays() -> None:
         assert "the wording 'labels', no examples." in said_of(fitted())
 
 
-@pytest.mark.parametrize(
-    ("works", "said"),
-    [
-        (with_examples, "examples"),
-        (
-            lambda told, *_: "GROWING" in told,
-            "The model wrote, fruit: It is for GROWING things; tool",
-        ),
-        (of_each_some, "examples, descriptions that the model wrote"),
-    ],
-)
 @pytest.mark.slow
-def test_examples_and_descriptions_are_found(works: Any, said: str) -> None:
-    with endpoint_session(right_if(works)):
+def test_examples_that_help_are_found() -> None:
+    with endpoint_session(right_if(with_examples)):
         strategy = fitted(rows=60, calls=400)
         assert share_right(strategy) == 1.0
-    assert said in said_of(strategy)
+    assert "the wording 'labels', 6 examples." in said_of(strategy)
 
 
 def test_a_search_ends_at_its_share_of_the_dollars_and_keeps_the_best() -> None:
@@ -210,13 +185,11 @@ def test_a_rewritten_prompt_that_gains_nothing_is_dropped():
 
 
 def sets_by_words(body: Body) -> Http:
-    """Answer with the right labels once they are described, else with one of them."""
-    first, *others = body["messages"]
-    if "Write this sentence" in first["content"]:
-        return sent("It is for GROWING things.")
+    """Answer with the right labels where examples are shown, else with one of them."""
+    _, *others = body["messages"]
     asked = f"{others[-1]['content']}\n"
     right = next((e.target for e in label_rows(60) if f"{e.text}\n" in asked), "[]")
-    labels = json.loads(right)[: None if "GROWING" in first["content"] else 1]
+    labels = json.loads(right)[: None if others[:-1] else 1]
     return sent(json.dumps({"labels": labels} if "response_format" in body else labels))
 
 
@@ -228,28 +201,9 @@ def test_a_search_among_prompts_for_sets_of_labels_is_scored_by_example_f1() -> 
         answers = strategy.predict([e.item() for e in rows[40:]])
     assert answers.outputs == tuple(e.target for e in rows[40:])
     note = said_of(strategy)
-    assert "no examples, descriptions that the model wrote" in note
+    assert "8 examples." in note
     assert re.search(r"example F1 1.000, .* the usual prompt 0\.\d+, for", note)
-    assert "The model wrote, card: It is for GROWING things; lost: It is for" in note
     assert "Answers were held to the labels by a JSON schema." in note
-
-
-def test_of_a_label_that_no_row_has_nothing_is_written() -> None:
-    """Its page held other labels' texts alone, and what was made of them replaced the user's."""
-    task = replace(SETS, descriptions={"pin": "a code of four digits", "card": "a card"})
-    rows = [e for e in label_rows(60) if "pin" not in SETS.classes(e.target)]
-    asked: list[Body] = []
-    with endpoint_session(sets_by_words, asked=asked):
-        budget = SearchBudget("endpoint:big", 50, 50)
-        settings = PromptSettings(
-            model="endpoint:big", wording="labels", calibrate=True, max_tokens=256
-        )
-        found = described(task, rows, settings, budget)
-        again = described(task, [e for e in rows if e.target == "[]"], settings, budget)
-    assert found.descriptions["pin"] == "a code of four digits"
-    assert found.descriptions["card"] == "It is for GROWING things."
-    assert budget.asked == len(SETS.choices) - 1
-    assert again == task
 
 
 @pytest.mark.slow

@@ -1,9 +1,9 @@
 """Choose how a model is prompted, on training rows that no prompt shows.
 
-The search is greedy: one thing after another is varied (the demonstrations, then the wording, then
-the descriptions), and the best setting so far stays. At last the model rewrites the prompt from
-rows that it got wrong, and what gains on the other rows is kept (as GEPA does, Agrawal et al.
-2025). Questions are counted, and end at stated limits.
+The search is greedy: one thing after another is varied (the demonstrations, then the wording), and
+the best setting so far stays. Then the model rewrites the prompt from rows that it got wrong, and
+what gains on the other rows is kept (as GEPA does, Agrawal et al. 2025). Questions are counted,
+and end at stated limits.
 """
 
 from __future__ import annotations
@@ -24,18 +24,19 @@ from choose.models.prompting.local_prompter import (
     fit_calibration,
     fit_weighted_calibration,
 )
-from choose.models.prompting.own_prompts import OwnPrompt
+from choose.models.prompting.own_prompts import LABELS, OwnPrompt
 from choose.models.prompting.prompts import (
     WORDINGS,
     Prompter,
     PromptSettings,
     as_own,
+    single_line,
     wording_of,
 )
 from choose.models.prompting.search_budget import SearchBudget, SearchStopped
-from choose.models.prompting.written_descriptions import described, rewritten
 from choose.schema.scorecard import name_of
-from choose.types import Counts, Example, Floats, Task
+from choose.tasks.writing import Writing
+from choose.types import Counts, Example, Floats, Item, Task
 
 # Rows of a pool, and rows on which settings are compared, at least.
 FEWEST_ROWS, FEWEST_ASKED = 20, 10
@@ -44,8 +45,17 @@ FEWEST_ROWS, FEWEST_ASKED = 20, 10
 # are as many clusters of rows at least.
 PARTS = 5
 
-# Rows with wrong answers that a model sees when it rewrites a prompt.
-SHOWN_ERRORS = 6
+# Rows with wrong answers that a model sees when it rewrites a prompt, and characters of each part.
+SHOWN_ERRORS, ROW_LENGTH = 6, 240
+
+# Words of a prompt that is rewritten, and tokens of what is shown with it, at most.
+PROMPT_WORDS, PAGE_TOKENS = 250, 2_048
+
+_BETTER = (
+    "Below are a prompt for a language model and texts that the model answered wrongly with it. "
+    f"Write a better prompt: keep what is right, add what the errors show in general, and keep "
+    f"{LABELS} where the possible answers belong. Write the prompt and nothing else."
+)
 
 USUAL, FITTED = "as usual", "fitted calibration"
 CALIBRATIONS: Mapping[str, Callable[[Floats, Sequence[int]], Calibration]] = {
@@ -89,11 +99,10 @@ def parts_of(task: Task, pool: Sequence[Example], asked: int) -> Parts | None:
 
 @dataclass(frozen=True, slots=True)
 class PromptSetting:
-    """A wording or a prompt instead, the number of a draw (0: none), and whose descriptions."""
+    """A wording or a prompt instead, and the number of a draw (0: none)."""
 
     draw: int = 0
     wording: str = "labels"
-    written: bool = False
     template: str = ""
 
 
@@ -142,15 +151,9 @@ class PromptSearch:
         self.known: dict[PromptSetting, Measured] = {}
         self.rewritten = self.kept = 0
         self.stopped = ""
-        self._described: Task | None = None
 
-    def run(self, describe: bool, rewrites: int = 0) -> tuple[PromptSetting, str]:
-        """Return the best setting and calibration.
-
-        Args:
-            describe: whether the model writes descriptions.
-            rewrites: how often it rewrites the prompt.
-        """
+    def run(self, rewrites: int) -> tuple[PromptSetting, str]:
+        """Return the best setting and calibration; the model rewrites the prompt so often."""
         best: tuple[PromptSetting, str] | None = None
         try:
             self.measure(self.usual)
@@ -159,9 +162,6 @@ class PromptSearch:
             setting, _ = self.best()
             for wording in WORDINGS:
                 self.measure(replace(setting, wording=wording, template=""))
-            setting, _ = self.best()
-            if describe:
-                self.measure(replace(setting, written=True))
             best = self.best()
             for _ in range(rewrites):
                 best = self.rewrite(best)
@@ -191,13 +191,13 @@ class PromptSearch:
         wrong = np.flatnonzero((found.scores[how] < 1) & ~others).tolist()
         if not wrong or not others.any():
             return best
-        task = self.task_of(setting.written)
-        template = setting.template or as_own(task, wording_of(task, setting.wording)).dump()
+        usual = as_own(self.task, wording_of(self.task, setting.wording))
+        prompt = OwnPrompt.read(setting.template) if setting.template else usual
         errors = [(self.parts.asked[place], found.outputs[how][place]) for place in wrong]
         # Another part of them each time.
         errors = [*errors[self.rewritten * SHOWN_ERRORS :], *errors][:SHOWN_ERRORS]
         try:
-            new = rewritten(task, OwnPrompt.read(template), errors, self.settings, self.budget)
+            new = rewritten(prompt, errors, self.settings, self.budget)
         except ValueError:  # no prompt
             return best
         self.rewritten += 1
@@ -217,20 +217,12 @@ class PromptSearch:
         """
         if setting not in self.known:
             settings = replace(self.settings, wording=setting.wording, template=setting.template)
-            prompter = prompter_for(
-                settings, self.task_of(setting.written), self.pool, self.draws[setting.draw]
-            )
+            prompter = prompter_for(settings, self.task, self.pool, self.draws[setting.draw])
             if isinstance(prompter, LocalPrompter):
                 self.known[setting] = self._scored(prompter)
             else:
                 self.known[setting] = self._answered(prompter)
         return self.known[setting]
-
-    def task_of(self, written: bool) -> Task:
-        """Return the task, or one with descriptions by the model, which it writes once."""
-        if written and self._described is None:
-            self._described = described(self.task, self.parts.shown, self.settings, self.budget)
-        return self._described or self.task if written else self.task
 
     def prompter(self, setting: PromptSetting, calibration: str) -> Prompter:
         """Return the prompter of a measured setting, calibrated on all rows that were asked."""
@@ -310,3 +302,36 @@ class PromptSearch:
             for output, row in zip(outputs, rows, strict=True)
         ]
         return Measured(prompter, {USUAL: np.array(scores)}, {USUAL: 0.0}, {USUAL: outputs})
+
+
+def rewritten(
+    prompt: OwnPrompt,
+    errors: Sequence[tuple[Example, str | None]],
+    settings: PromptSettings,
+    budget: SearchBudget,
+) -> OwnPrompt:
+    """Return a prompt as the model rewrites it from rows that were answered wrongly.
+
+    Raises:
+        SearchStopped: if the question would exceed a limit.
+        ValueError: if what it writes is no prompt.
+    """
+    lines = ["The prompt:", prompt.instruction, "The errors:"]
+    for row, output in errors:
+        fields = "".join(f"{single_line(n)}: {single_line(v)}. " for n, v in row.fields.items())
+        lines += [
+            f"- {(fields + single_line(row.text))[:ROW_LENGTH]}",
+            f"  answered: {single_line(output or 'nothing')[:ROW_LENGTH]}",
+            f"  right: {single_line(row.target)[:ROW_LENGTH]}",
+        ]
+    # The limit of new tokens follows from the length of what is expected.
+    sample = Example(id="length", text="", target="word " * PROMPT_WORDS)
+    prompter = prompter_for(
+        replace(settings, wording="bare", template="", calibrate=False, max_tokens=PAGE_TOKENS),
+        Writing(instruction=_BETTER),
+        [sample],
+    )
+    (answers,) = budget.answers(prompter, [Item(id="page 0", text="\n".join(lines))])
+    budget.cached_seconds += float(prompter.facts()["cached_seconds"])
+    ((output, raw),) = zip(answers.outputs, answers.raw or answers.outputs, strict=True)
+    return prompt.rewritten((output or raw or "").strip().strip("`").strip())

@@ -12,7 +12,7 @@ from choose.models.prompting.prompts import Prompter
 from choose.models.weights.spec import endpoint_name
 from choose.progress import as_part
 from choose.schema.scorecard import dollars
-from choose.types import Answers, Example, Item
+from choose.types import Answers, Item
 
 # A search at an endpoint spends at most this share of the dollars that are left when it begins.
 MONEY_SHARE = 0.25
@@ -56,9 +56,7 @@ class SearchBudget:
             return f"{questions}, {self.seconds:.0f} s"
         return f"{questions}, ${self.usd:.4f}" if self.usd else questions
 
-    def answers(
-        self, prompter: Prompter, items: Sequence[Item], own: Sequence[Sequence[Example]] = ()
-    ) -> list[Answers]:
+    def answers(self, prompter: Prompter, items: Sequence[Item]) -> list[Answers]:
         """Put questions to a prompter, in parts where dollars are limited.
 
         Raises:
@@ -71,7 +69,7 @@ class SearchBudget:
         for first in range(0, len(items), step):
             some = items[first : first + step]
             with self.count(len(some)):
-                parts.append(prompter.answer(some, own[first : first + step]))
+                parts.append(prompter.answer(some))
             self._pay(parts[-1])
         return parts
 
