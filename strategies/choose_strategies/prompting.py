@@ -6,7 +6,7 @@ import random
 import textwrap
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar, NamedTuple
@@ -24,7 +24,7 @@ from choose.models.prompting.prompt_search import (
     PromptSetting,
     parts_of,
 )
-from choose.models.prompting.prompts import WORDINGS
+from choose.models.prompting.prompts import WORDINGS, PromptSettings
 from choose.models.prompting.search_budget import SearchBudget
 from choose.models.saving import read_fitted, write_fitted
 from choose.models.weights.spec import DEFAULT_LM
@@ -236,8 +236,9 @@ class TunedPrompt(FewShot):
         "max_tokens": (1, 1_000_000),
     }
 
-    # Until a fit has chosen another.
+    # Until a fit has chosen others; `used` is the prompt instead of a wording.
     wording: str = PromptSetting().wording
+    used: str | None = None
     calibrate: bool = True
 
     def __init__(
@@ -252,7 +253,7 @@ class TunedPrompt(FewShot):
     ) -> None:
         self.seed, self.model, self.shots = seed, model, shots
         self.calls, self.max_tokens = calls, max_tokens
-        self.template = self.start = checked(template) if template else ""
+        self.template = checked(template) if template else ""
 
     def asks(self, task: Task, rows: int) -> int:
         return self._plan(rows).questions
@@ -263,8 +264,7 @@ class TunedPrompt(FewShot):
 
     def fit(self, task: Task, examples: Sequence[Example]) -> None:
         """Choose on rows of the pool that no prompt shows; the usual prompt is that of `prompt`."""
-        self.wording, self.searched_seconds = PromptSetting().wording, 0.0
-        self.template = self.start
+        self.wording, self.used, self.searched_seconds = PromptSetting().wording, None, 0.0
         plan = self._plan(len(examples))
         parts = parts_of(task, examples, plan.asked)
         if parts is None:
@@ -294,16 +294,16 @@ class TunedPrompt(FewShot):
             f"{shown} examples" if shown else "no examples",
         ]
         if setting.template:
-            words[0] = "yours" if setting.template == self.start else "rewritten from its errors"
+            words[0] = "yours" if setting.template == self.template else "rewritten from its errors"
         words += [FITTED] * (calibration == FITTED)
         self.notes = search.notes(setting, ", ".join(words))
-        if setting.template != self.start and setting.template:
+        if setting.template not in ("", self.template):
             told = OwnPrompt.read(setting.template).instruction
             self.notes.append(f"It reads: {textwrap.shorten(told, 600, placeholder='…')}")
         if (setting, calibration) == (search.usual, USUAL):
             Prompt.fit(self, task, examples)  # calibrated on more rows than were asked
         else:
-            self.wording, self.template = setting.wording, setting.template
+            self.wording, self.used = setting.wording, setting.template
             self.prompter = search.prompter(setting, calibration)
 
     def facts(self) -> Mapping[str, Any]:
@@ -313,15 +313,22 @@ class TunedPrompt(FewShot):
 
     def save(self, folder: Path) -> None:
         facts, arrays = self.prompter.state()
-        own = {"wording": self.wording, "chosen": self.notes}
+        own = {"wording": self.wording, "used": self.used, "chosen": self.notes}
         write_fitted(folder, self, {**facts, **own}, arrays)
 
     def load(self, folder: Path) -> None:
         facts, arrays = read_fitted(folder, self)
         self.wording, self.notes, self.searched_seconds = facts["wording"], facts["chosen"], 0.0
+        self.used = facts["used"]
         if self.wording not in WORDINGS or type(self.notes) is not list:
             raise ValueError("the wording or the notes on what was chosen are unknown")
+        if self.used:
+            OwnPrompt.read(self.used)
         self._restore(facts, arrays)
+
+    def _prompt_settings(self) -> PromptSettings:
+        usual = super()._prompt_settings()
+        return usual if self.used is None else replace(usual, template=self.used)
 
     def _plan(self, rows: int) -> Plan:
         """Return the largest search that the questions and rows allow."""

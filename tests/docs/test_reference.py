@@ -135,7 +135,6 @@ def test_the_figures_of_what_is_tried_are_those_of_the_code() -> None:
         "k = 1, 3, 5, 10, 15, 25 and 40",
         f"e-fold less with each {words[1 / baselines.SHARPNESS]} of",
         f"(three where fewer than {prompting.ENOUGH_ASKED} rows can be asked)",
-        f"At most a {words[prompting.DESCRIBING]} of the questions goes into",
         f"at most a {words[search_budget.MONEY_SHARE]} of the dollars that are left",
     ):
         assert figure in told, figure

@@ -14,6 +14,7 @@ from scipy.optimize import minimize
 from choose.conformance import TASK, pool, questions
 from choose.models.endpoints.handshake import PROBE_TEXT
 from choose.models.prompting.local_prompter import fit_weighted_calibration
+from choose.models.prompting.own_prompts import OwnPrompt
 from choose.models.prompting.prompt_search import TOO_SMALL, USUAL, PromptSearch, parts_of
 from choose.progress import TimeLimitReached, time_limit
 from choose.schema.plan import Spending
@@ -168,7 +169,7 @@ def test_a_prompt_is_rewritten_from_its_errors_and_kept_for_its_gain_on_other_ro
     assert "Mine: {labels}" in page
     assert page.count("answered: tool") == 6
     assert "right: tool" not in page
-    assert strategy.template != strategy.start
+    assert strategy.used not in ("", strategy.template)
 
 
 def test_a_rewritten_prompt_that_gains_nothing_is_dropped():
@@ -181,7 +182,7 @@ def test_a_rewritten_prompt_that_gains_nothing_is_dropped():
         strategy = fitted(rows=60, calls=500, template="Mine: {labels}\n{text}")
     assert "Prompt: yours, no examples." in said_of(strategy)
     assert "3 times from rows that it got wrong; 0 gained on others" in said_of(strategy)
-    assert strategy.template == strategy.start
+    assert strategy.used in (None, strategy.template)
 
 
 def sets_by_words(body: Body) -> Http:
@@ -327,9 +328,13 @@ def test_what_was_chosen_survives_saving(tmp_path: Path) -> None:
     again.load(tmp_path / "saved")
     assert (again.predict(questions()).scores == local.predict(questions()).scores).all()
     assert again.facts()["notes"][:2] == local.facts()["notes"][:2]
+    local.used = OwnPrompt.read("Say what it is. {labels}\n{text}").dump()  # as if it was rewritten
+    local.save(tmp_path / "other")
+    again.load(tmp_path / "other")
+    assert again._prompt_settings().template == local.used
     spoiled = tmp_path / "saved" / "fitted.json"
     content = json.loads(spoiled.read_text())
-    for key, value in (("wording", "none"), ("chosen", "x")):
+    for key, value in (("wording", "none"), ("chosen", "x"), ("used", "no place")):
         spoiled.write_text(json.dumps({**content, key: value}))
         with pytest.raises(ValueError):
             again.load(tmp_path / "saved")
