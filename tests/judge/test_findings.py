@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from choose.api.notebook_views import printed
+from choose.formatting import DASH
 from choose.judge.decision.chance import SURE
 from choose.judge.decision.contenders import contenders_of
 from choose.judge.decision.label_gates import task_stable
@@ -48,7 +49,7 @@ def test_f2_what_guesses_is_never_advised() -> None:
     others = [prompt(0.3), retrieval(0.3), lora(0.4)]
     found = judge(study([majority(0.58), tfidf(0.45), *others], 300, 4), Rule())
     assert words.answer(found) == "Nothing here is usable yet (best: 56 of 100)."
-    assert [row[0] for row in family_table(found).rows][-1] == "reference: majority"
+    assert family_table(found).rows[0][0] == "reference: majority"
 
 
 def test_u3_a_family_that_was_not_measured_makes_a_guesser_no_more_usable() -> None:
@@ -156,9 +157,11 @@ def test_f18_milliseconds_decide_no_order() -> None:
     assert order(lora=50.0)[-1] == "lora"
 
 
-def test_f19_a_family_without_an_answer_has_no_row() -> None:
+def test_f19_a_family_without_an_answer_has_no_figure() -> None:
     seen = study([majority(), probe(0.7), lora(0.8)], 300, 2)
     runs = tuple(r for r in seen.runs if r.trial.candidate != "lora")
     table = family_table(judge(replace(seen, runs=runs), Rule()))
-    assert [row[0] for row in table.rows] == ["classifier: probe"]
-    assert table.unmeasured == ("fine-tuning",)
+    assert [row[0] for row in table.rows][:2] == ["classifier: probe", "fine-tuning"]
+    assert {*table.rows[1][1:-1]} == {"not measured", DASH}
+    percent = [int(row[-1].removesuffix(" %")) for row in table.rows]
+    assert sum(percent) == pytest.approx(100, abs=1)

@@ -319,6 +319,11 @@ def test_a_candidate_stopped_by_the_budget_is_compared_on_what_it_answered():
     assert found.verdict.recommended == "lora"
     (named,) = [s for s in found.standings if s.chosen]
     assert (named.candidate, named.rows) == ("lora", 400)
+    other = next(s for s in found.standings if s.candidate == "probe")
+    own, against = other.compared
+    assert own - against == pytest.approx(other.difference.value)
+    assert against == pytest.approx(named.accuracy.value), "on all 400 rows that it answered"
+    assert own != other.accuracy.value, "which is of 1,000 rows"
 
 
 def test_clusters_do_not_pass_for_rows():

@@ -106,6 +106,24 @@ def test_one_that_is_named_although_another_is_likelier_says_why() -> None:
     ]
 
 
+def test_scores_that_do_not_subtract_stand_beside_those_that_do() -> None:
+    """91 % and 86 % stood beside a difference of 20 points."""
+    found = decisions.answered()
+    gap = Interval(value=-0.2, low=-0.33, high=-0.07)
+    own = next(s for s in found.standings if s.chosen)
+    other = next(s for s in found.standings if s.candidate == "lora")
+    standings = (own, other.model_copy(update={"difference": gap, "compared": (0.66, 0.86)}))
+    said = shown(found.model_copy(update={"standings": standings}))
+    assert re.search(rf"lora +78 %\* .* {MINUS}20\.0 ±13\.0 ", said)
+    assert (
+        "* On shared rows, each trained on equally many rows: lora 66 % against tfidf's 86 %."
+    ) in " ".join(said.split())
+    as_shown = other.accuracy.value - own.accuracy.value + 0.86
+    gap = gap.model_copy(update={"value": as_shown - 0.86})
+    alike = other.model_copy(update={"difference": gap, "compared": (as_shown, 0.86)})
+    assert "*" not in shown(found.model_copy(update={"standings": (own, alike)}))
+
+
 def test_long_odds_state_no_gain() -> None:
     found = decisions.answered()
     for chance, gain in ((0.12, ", by about 3.1 points if so."), (0.04, " (4 % chance).")):

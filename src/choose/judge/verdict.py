@@ -250,9 +250,9 @@ def families_of(case: Case) -> tuple[FamilyResult, ...]:
 
 
 def _family(case: Case, family: Family) -> FamilyResult:
-    """Compare a family's best member with the named candidate: one interval for each pair."""
+    """Compare a family's member to use with the named candidate: one interval for each pair."""
     contenders = case.contenders
-    best = contenders.best[family]
+    best = contenders.named[family]
     result = _result(case, family, best, "open")
     if (gain := contenders.gain(best, case.name)) is None:
         return result
@@ -298,6 +298,7 @@ def _standing(contenders: Contenders, candidate: CandidateScores, chosen: str) -
         chosen=name == chosen,
         accuracy=accuracy(candidate),
         difference=Interval.of(pair) if pair else None,
+        compared=pair.scores if pair else None,
         common=rows if name == chosen else pair.rows if pair else 0,
         rows=rows,
         ms_per_answer=cost.ms_per_item,

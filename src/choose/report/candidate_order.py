@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from choose.formatting import (
@@ -21,7 +21,14 @@ from choose.formatting import (
 from choose.report.decision_text import quantity, score_noun, words_in
 from choose.report.score_words import is_share
 from choose.report.screen_text import shorten
-from choose.report.words import best_reference, called, recall_of, won_and_lost
+from choose.report.words import (
+    POSSIBLE,
+    apart,
+    best_reference,
+    compared_on,
+    recall_of,
+    won_and_lost,
+)
 from choose.schema.base import Interval
 from choose.schema.decision import Decision, Pair
 from choose.schema.scorecard import Scorecard
@@ -161,18 +168,21 @@ NAME, LABEL = 20, 8
 
 @dataclass(frozen=True, slots=True)
 class FamilyTable:
-    """Heads and rows of cells; the first row is of the candidate at the mark, if there is one."""
+    """Heads and rows of cells, and what differences are of.
+
+    The first row is of the candidate at the mark, if there is one.
+    """
 
     heads: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     mark: str
-    unmeasured: tuple[str, ...]
+    compared: str
 
 
 def family_table(decision: Decision, bounds: bool = True) -> FamilyTable:
-    """Return the families that were measured, each by the member that represents it.
+    """Return the families, each by its member to use; those that were not measured come last.
 
-    Where none is usable, the reference that none beats has a row, too.
+    Where none is usable, the reference that none beats is the first row.
 
     Args:
         decision: the record.
@@ -181,17 +191,29 @@ def family_table(decision: Decision, bounds: bool = True) -> FamilyTable:
     known = {standing.candidate: standing for standing in standings(decision)}
     families, usable = decision.verdict.families, decision.verdict.usable
     if not usable and (floor := best_reference(decision)):
-        families = (*families, FamilyResult(family="reference", best=floor))
+        families = (FamilyResult(family="reference", best=floor), *families)
     shown = [(family, known[family.best or ""]) for family in families if family.best in known]
     rows = [_row(decision, family, standing, bounds) for family, standing in shown]
+    rows += _not_measured(decision) if rows else ()
     heads = _heads(decision)
     kept = [i for i, head in enumerate(heads) if head and any(row[i] != DASH for row in rows)]
     return FamilyTable(
         heads=tuple(heads[i] for i in kept),
         rows=tuple(tuple(row[i] for i in kept) for row in rows),
         mark=_mark(decision) if usable and shown and _used(shown[0][1]) else " ",
-        unmeasured=tuple(called(decision, f) for f in decision.verdict.unmeasured),
+        compared=compared_on(decision, [s.candidate for _, s in shown]) if shown[1:] else "",
     )
+
+
+def _not_measured(decision: Decision) -> Iterator[tuple[str, ...]]:
+    """Yield the rows of chances without a figure: what was not measured, and that none will do."""
+    chances, blank = decision.verdict.chance, (DASH,) * 5
+    for family in decision.verdict.unmeasured:
+        told = _chance(decision, chances.get(family))
+        yield _noun(decision, family), DASH, "not measured", *blank, told
+    rest = 1 - sum(chances.values())
+    if decision.chance is not None and rest >= POSSIBLE:
+        yield "none of these", DASH, DASH, *blank, _chance(decision, rest)
 
 
 def _used(standing: Standing) -> bool:
@@ -221,21 +243,24 @@ def _heads(decision: Decision) -> tuple[str, ...]:
 def _row(
     decision: Decision, family: FamilyResult, standing: Standing, bounds: bool
 ) -> tuple[str, ...]:
-    noun = words_in(decision).baseline if family.family == "baseline" else clean(family.family)
+    noun = _noun(decision, family.family)
     member = shorten(clean(standing.candidate), NAME)
-    told = decision.verdict.chance.get(family.family)
     total = decision.dataset.test_rows
     return (
         noun if member == noun else f"{noun}: {member}",
-        _score(decision, standing),
+        _score(decision, standing) + "*" * apart(decision, standing),
         f"{standing.common:,} of {total:,}" if 0 < standing.common < total else DASH,
         recall_of(decision, standing.candidate) or DASH,
         _difference(standing, bounds),
         won_and_lost(standing) or DASH,
         figure(standing.ms_per_answer),
         _usd(decision, standing),
-        DASH if told is None or decision.chance is None else _short(told),
+        _chance(decision, decision.verdict.chance.get(family.family)),
     )
+
+
+def _noun(decision: Decision, family: str) -> str:
+    return words_in(decision).baseline if family == "baseline" else clean(family)
 
 
 def _volume(decision: Decision) -> float | None:
@@ -248,7 +273,9 @@ def _usd(decision: Decision, standing: Standing) -> str:
     return figure(usd) if usd is None or volume is None else figure(usd * volume / 1000)
 
 
-def _short(chance: float) -> str:
+def _chance(decision: Decision, chance: float | None) -> str:
+    if chance is None or decision.chance is None:
+        return DASH
     return ">99 %" if chance > 0.99 else "<1 %" if chance < 0.01 else f"{100 * chance:.0f} %"
 
 

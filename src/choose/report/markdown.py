@@ -168,8 +168,8 @@ def _first_screen(decision: Decision, checks: Sequence[Expectation]) -> Iterator
     if families.mark.strip():
         cells[0][0] = f"**{cells[0][0]}**"
     yield from _section("Families", table(families.heads, cells) if cells else [])
-    if beyond := words.beyond_limits(decision):
-        yield from ("", sentence(beyond))
+    for text in filter(None, (families.compared, words.beyond_limits(decision))):
+        yield from ("", sentence(text))
     yield from _list("Rare labels", [words.rare_sentence(rare) for rare in verdict.rare])
     yield from _list("What reading loses", list(words.reading(decision)))
     yield from _section("What to do next", _steps(decision))
@@ -199,9 +199,7 @@ def _candidates(decision: Decision) -> list[str]:
     scored = score_head(decision.goal)
     heads = ["candidate", "family", "model", scored, "95 % CI", "rows", "seeds"]
     heads += ["ms per item", "training seconds"]
-    rows = table(heads, (_row(decision, card, models[card.model]) for card in cards))
-    unlike = words.compared_on(decision)
-    return [*rows, *(["", unlike] if unlike else [])]
+    return table(heads, (_row(decision, card, models[card.model]) for card in cards))
 
 
 def _row(decision: Decision, card: Scorecard, model: str) -> list[str]:

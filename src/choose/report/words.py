@@ -553,7 +553,7 @@ def _stronger(decision: Decision, found: Step) -> Iterator[str]:
         reached = f"{scored(found.share or 0.0, noun)}{rows}, {margin} more than"
         told += f" It is worth using if it gets over {reached} {clean(decision.pick)}."
     elif floor := best_reference(decision):
-        told += f" To be usable, it has to beat the reference {clean(floor)}{rows}."
+        told += f" To be usable, it has to beat the reference ({clean(floor)}){rows}."
     yield told
 
 
@@ -908,8 +908,26 @@ def recall_of(decision: Decision, name: str) -> str:
     return in_percent(figures[name]) if name in figures else ""
 
 
-def compared_on(decision: Decision) -> str:
-    """Say what differences are of, where the scores beside them are of other rows or fits."""
+def apart(decision: Decision, standing: Standing) -> bool:
+    """Return whether a score less the chosen one's is not the difference, but for rounding."""
+    own = next((s.accuracy for s in decision.standings if s.chosen), None)
+    if not (own and standing.accuracy and standing.compared):
+        return False
+    shown = round(100 * standing.accuracy.value) - round(100 * own.value)
+    first, second = standing.compared
+    return abs(shown - 100 * (first - second)) > 1
+
+
+def compared_on(decision: Decision, names: Collection[str]) -> str:
+    """Say what differences of a table are of, where the scores beside them are of other ones."""
+    noun, whose = score_noun(decision.goal), f"{clean(decision.pick)}'s "
+    pairs: list[str] = []
+    for one in decision.standings:
+        if one.compared and one.candidate in names and apart(decision, one):
+            first, second = (amount(value, noun) for value in one.compared)
+            pairs.append(f"{clean(one.candidate)} {first} against {whose * (not pairs)}{second}")
+    if pairs:
+        return f"* On shared rows, each trained on equally many rows: {listed(pairs)}."
     unlike = len({standing.common for standing in decision.standings}) > 1
     part = any(caveat.code == "part-of-labels" for caveat in decision.verdict.caveats)
     told = "Differences are on rows that both answered, each trained on equally many rows."

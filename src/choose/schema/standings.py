@@ -25,14 +25,13 @@ StepKind = Literal[
 
 
 class FamilyResult(Record):
-    """One family against the chosen family, each represented by its best member.
+    """One family against the chosen family, each represented by its member to use.
 
     Attributes:
-        best: the most accurate member; of the chosen family the one that the verdict names, which
-            may be a cheaper one; null where none was measured.
+        best: the member to use, of least expected loss; null where none was measured.
         members: the measured members that read the text, the cheapest first.
-        difference: accuracy of the best of this family minus the best of the chosen one, on common
-            rows, with the selection of both counted; null for the chosen family itself.
+        difference: accuracy of that member minus that of the chosen family's, on common rows; null
+            for the chosen family itself.
         rows: the common rows of that difference.
         status: what the difference shows: ``ahead`` or ``behind`` for certain, ``equivalent``
             within the margin, ``no gain`` of the margin for certain, or ``open``.
@@ -66,6 +65,8 @@ class Standing(Record):
         accuracy: on all rows that this candidate answered; comparable only at equal `rows`.
         difference: accuracy of this candidate minus the chosen one on `common` rows; null for the
             chosen one, and where the two share no row.
+        compared: the two scores of that difference, this candidate's and the chosen one's: on the
+            common rows, each trained on equally many.
         common: the rows that both answered.
         rows: the rows that this candidate answered.
         ms_per_answer: milliseconds per answer, null where not measured.
@@ -85,6 +86,7 @@ class Standing(Record):
     chosen: bool = False
     accuracy: Interval | None = None
     difference: Interval | None = None
+    compared: tuple[float, float] | None = None
     common: int = 0
     rows: int = 0
     ms_per_answer: float | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from math import inf, sqrt
+from math import inf, nan, sqrt
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -52,6 +52,7 @@ class Difference:
         error: distribution of the error around the center.
         independent: effective rows per row (Kish), 1 without clusters and weights.
         row_set: which rows they are, as the record names them; None where not known.
+        scores: mean scores of a and of b, of which `value` is the difference.
     """
 
     value: float
@@ -68,6 +69,7 @@ class Difference:
     independent: float = 1.0
     largest: float = 1.0
     row_set: str | None = None
+    scores: tuple[float, float] = (nan, nan)
 
     def bounds(self, level: float) -> tuple[float, float]:
         """Return the interval at another confidence level."""
@@ -84,6 +86,7 @@ class Difference:
             high=-self.low,
             center=-self.center,
             repetitions=(second, first),
+            scores=(self.scores[1], self.scores[0]),
         )
 
 
@@ -148,6 +151,7 @@ def _difference(x: Floats, y: Floats, moments: _Moments, w: Floats | None) -> Di
     half = moments.error.half_width()
     p = moments.error.p(moments.center)
     discordance, largest = _discordance(x, y, w)
+    first, second = (float(np.average(side.mean(axis=1), weights=w)) for side in (x, y))
     if moments.method == MCNEMAR:
         p = mcnemar_midp(int((x > y).sum()), int((x < y).sum()))
     return Difference(
@@ -163,6 +167,7 @@ def _difference(x: Floats, y: Floats, moments: _Moments, w: Floats | None) -> Di
         run_share=moments.error.second / moments.error.variance,
         center=moments.center,
         error=moments.error,
+        scores=(first, second),
     )
 
 

@@ -26,7 +26,14 @@ from choose.report import study_comparison_text as words
 from choose.report.candidate_order import contending, differing_line, standings, titles
 from choose.report.decision_text import PERSONAL, quantity, score_head
 from choose.report.html.drawings import bar
-from choose.report.words import beyond_limits, compared_on, only_references, recall_of, won_and_lost
+from choose.report.words import (
+    apart,
+    beyond_limits,
+    compared_on,
+    only_references,
+    recall_of,
+    won_and_lost,
+)
 from choose.schema.base import Interval
 from choose.schema.decision import Decision, PromptText
 from choose.schema.diagnosis import DifferingRow
@@ -86,7 +93,7 @@ def standings_table(decision: Decision) -> StandingsTable:
         f"Bars: points against {clean(pick)} on the same rows with the likely range (95 %), from "
         f"{ends}.",
         f"Shaded: less than the margin of {points(margin)}." if margin else "",
-        compared_on(decision),
+        compared_on(decision, [s.candidate for s in placed]),
         beyond_limits(decision),
         "Hollow: compared on fewer rows." if any(s.common < whole for s in placed) else "",
         f"Not measured or not compared: {listed(others)}." if others else "",
@@ -118,9 +125,10 @@ def _standing_cells(decision: Decision, standing: Standing) -> list[str]:
         state = "behind"
     elif gap and gap.low is not None and gap.low > 0:
         state = "ahead"
+    far = apart(decision, standing)
     ms, unlike = standing.ms_per_answer, any(s.common != s.rows for s in decision.standings)
     return [
-        percent(standing.accuracy.value) if standing.accuracy else DASH,
+        (percent(standing.accuracy.value) if standing.accuracy else DASH) + "*" * far,
         _out_of(standing.rows, total),
         DASH if standing.chosen else difference(gap),
         won_and_lost(standing) or DASH,

@@ -147,7 +147,7 @@ def _families(decision: Decision, width: int) -> Iterator[RenderableType]:
     found = family_table(decision, bounds=width >= WIDE)
     if not found.rows:
         return
-    style = ["bold", *[""] * (len(found.rows) - 1)]
+    style = ["bold" * bool(found.mark.strip()), *[""] * (len(found.rows) - 1)]
     columns = []
     for place, head in enumerate(found.heads):
         cells = [literal(r[place], s) for r, s in zip(found.rows, style, strict=True)]
@@ -162,10 +162,8 @@ def _families(decision: Decision, width: int) -> Iterator[RenderableType]:
             break
         columns.remove(costs[-1])
     yield from split_table(columns, width + INDENT)
-    missing = f"Not measured: {', '.join(found.unmeasured)}." if found.unmeasured else ""
-    compared = words.compared_on(decision) if len(found.rows) > 1 else ""
-    for text in filter(None, (compared, missing, words.beyond_limits(decision))):
-        yield Padding(note(text), (0, 0, 0, INDENT))
+    for text in filter(None, (found.compared, words.beyond_limits(decision))):
+        yield _indented(text, width, "dim")
 
 
 def _failures(decision: Decision, width: int) -> Iterator[RenderableType]:
