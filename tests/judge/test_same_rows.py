@@ -63,8 +63,6 @@ def figures(decision: Decision) -> list[Figure]:
     for standing in decision.standings:
         found += _figures(standing, "standing", {standing.candidate, pick}, names)
         found += _figures(standing.accuracy, "standing.accuracy", {standing.candidate}, names)
-    for family in decision.verdict.families:
-        found += _figures(family, "family", {pick}, names)
     parts = (*decision.scorecards, *decision.pairs, decision.overlap)
     for part in parts:
         found += _figures(part, type(part).__name__.lower(), set(), names)

@@ -55,8 +55,8 @@ def answered(**facts: object) -> Decision:
     """Return a decision with the fields of rule 9."""
     base = decisions.decision(**{"standings": STANDINGS, **facts})
     families = (
-        FamilyResult(family="baseline", best="probe", status="chosen"),
-        FamilyResult(family="prompting", best="prompt", status="behind"),
+        FamilyResult(family="baseline", best="probe"),
+        FamilyResult(family="prompting", best="prompt"),
         FamilyResult(family="retrieval"),
     )
     steps = tuple(

@@ -10,7 +10,7 @@ from choose.errors import StudyError
 from choose.judge.decision.break_even import breakevens, payback_of
 from choose.judge.decision.caveats import caveats_of
 from choose.judge.decision.chance import chances_of
-from choose.judge.decision.contenders import Contenders, Relation, contenders_of
+from choose.judge.decision.contenders import Contenders, contenders_of
 from choose.judge.decision.label_gates import audit_with_gain, rare_labels
 from choose.judge.decision.remarks import remarks_of
 from choose.judge.decision.rule import Case, label_shift, select
@@ -35,7 +35,7 @@ from choose.judge.measures.text_metrics import (
     text_figures,
 )
 from choose.judge.scores.family_comparison import FamilyComparison, pair_records
-from choose.judge.scores.paired_comparison import common_pool, interval_of, side_at
+from choose.judge.scores.paired_comparison import common_pool, side_at
 from choose.judge.scores.score_tables import CandidateScores, StudyScores, study_scores
 from choose.judge.stats.two_way import row_means
 from choose.schema.base import Interval, with_population
@@ -43,18 +43,10 @@ from choose.schema.decision import DatasetRecord, Decision, Gate, Pair, Verdict
 from choose.schema.diagnosis import Distilled
 from choose.schema.plan import LeftOut
 from choose.schema.scorecard import Scorecard
-from choose.schema.standings import FamilyResult, FamilyStatus, Standing
+from choose.schema.standings import FamilyResult, Standing
 from choose.types import Family
 
 __all__ = ["RULE", "judge"]
-
-_SHOWN: dict[Relation, FamilyStatus] = {
-    "better": "ahead",
-    "worse": "behind",
-    "equivalent": "equivalent",
-    "not better": "no gain",
-    "open": "open",
-}
 
 
 def judge(
@@ -235,39 +227,19 @@ def _rows_to_read(
 
 
 def families_of(case: Case) -> tuple[FamilyResult, ...]:
-    """Return every family of the question: the chosen one first, then the measured ones.
+    """Return every family of the question: the named one first, then by their lead over it."""
+    known, best = case.contenders.families, case.contenders.named
+    if case.name not in case.contenders.floors:
+        best = {**best, case.family: case.name}
 
-    Where nothing but a floor answered, no family is the chosen one, and none has a difference.
-    """
-    contenders = case.contenders
-    reads = case.name not in contenders.floors
-    measured = [f for f in contenders.families if not (reads and f == case.family)]
-    results = [_family(case, family) for family in measured]
-    results.sort(key=lambda r: -r.difference.value if r.difference else 1.0)
-    chosen = [_result(case, case.family, case.name, "chosen")] if reads else []
-    missing = [f for f in case.missing if f not in contenders.families]
-    return (*chosen, *results, *(FamilyResult(family=family) for family in missing))
+    def behind(family: Family) -> tuple[bool, float]:
+        gain = case.contenders.gain(best[family], case.name)
+        return best[family] != case.name, -gain.value if gain else 1.0
 
-
-def _family(case: Case, family: Family) -> FamilyResult:
-    """Compare a family's member to use with the named candidate: one interval for each pair."""
-    contenders = case.contenders
-    best = contenders.named[family]
-    result = _result(case, family, best, "open")
-    if (gain := contenders.gain(best, case.name)) is None:
-        return result
-    shown = contenders.relation(best, case.name)
-    facts = {
-        "difference": interval_of(gain),
-        "rows": gain.rows,
-        "status": "behind" if gain.high < 0 else _SHOWN[shown],
-    }
-    return result.model_copy(update=facts)
-
-
-def _result(case: Case, family: Family, best: str, status: FamilyStatus) -> FamilyResult:
-    members = case.contenders.families[family]
-    return FamilyResult(family=family, best=best, members=members, status=status)
+    order = sorted(known, key=behind)
+    measured = [FamilyResult(family=f, best=best[f], members=known[f]) for f in order]
+    missing = [FamilyResult(family=family) for family in case.missing if family not in known]
+    return (*measured, *missing)
 
 
 def standings_of(contenders: Contenders, chosen: str) -> tuple[Standing, ...]:

@@ -143,7 +143,7 @@ def answer(decision: Decision) -> str:
 def only_references(decision: Decision) -> bool:
     """Return whether nothing answered but references, such as a copy of the input."""
     families = decision.verdict.families
-    return bool(families) and all(f.status != "chosen" for f in families)
+    return bool(families) and all(f.best != decision.pick for f in families)
 
 
 def _nothing(decision: Decision, which: str = "here") -> str:

@@ -7,8 +7,6 @@ from typing import Literal
 
 from choose.schema.base import Interval, Record
 
-FamilyStatus = Literal["chosen", "behind", "no gain", "equivalent", "ahead", "open", "not measured"]
-
 StepKind = Literal[
     "check-labels",
     "fix-documents",
@@ -25,24 +23,16 @@ StepKind = Literal[
 
 
 class FamilyResult(Record):
-    """One family against the chosen family, each represented by its member to use.
+    """One family of the question.
 
     Attributes:
         best: the member to use, of least expected loss; null where none was measured.
         members: the measured members that read the text, the cheapest first.
-        difference: accuracy of that member minus that of the chosen family's, on common rows; null
-            for the chosen family itself.
-        rows: the common rows of that difference.
-        status: what the difference shows: ``ahead`` or ``behind`` for certain, ``equivalent``
-            within the margin, ``no gain`` of the margin for certain, or ``open``.
     """
 
     family: str
     best: str | None = None
     members: tuple[str, ...] = ()
-    difference: Interval | None = None
-    rows: int = 0
-    status: FamilyStatus = "not measured"
 
 
 class Beyond(Record):
