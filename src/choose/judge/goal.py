@@ -80,7 +80,7 @@ def evened(targets: Codes, stated: Floats | None = None) -> Floats | None:
 
 
 # Raise whenever the same evidence can lead to another verdict.
-RULE = "15"
+RULE = "16"
 
 
 # The smallest gain that matters where neither the study nor its prices say.
