@@ -117,7 +117,7 @@ def test_learning_from_answers_is_compared_with_labels_and_with_the_teacher(tmp_
         noise=[0.0], views=[], scenarios=[], wordings=False, seeds=1, progress=False,
     )  # fmt: skip
     found = decision.distilled
-    assert (found.teacher, found.taught, found.on_labels) == ("gpt-4o", "tfidf", "tfidf-on-labels")
+    assert (found.teacher, found.taught) == ("gpt-4o", "tfidf")
     assert found.labels_score.value > found.score.value > found.teacher_score.value
     assert found.labels_bring.low > -0.03
     assert 0.6 < found.teacher_score.value < 0.8

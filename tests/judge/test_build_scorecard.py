@@ -122,7 +122,7 @@ def test_sources_that_were_not_varied_are_null():
     assert (found.variance.seed, found.variance.draw, found.variance.wording) == (None,) * 3
     assert found.churn is None
     assert found.noise.slope is None
-    assert found.noise.curve == ()
+    assert found.noise.kinds == ()
     assert found.stability.agreement is None
 
 
@@ -171,19 +171,17 @@ def test_settings_are_compared_on_the_rows_that_the_candidates_own_setting_answe
     assert point.accuracy.row_set == point.change.row_set
 
 
-def test_noise_slope_area_and_breakdown():
+def test_noise_has_a_slope():
     runs = [run(TARGETS)]
     for draw in range(3):
         for rate, lost in ((0.1, 6), (0.2, 12)):
             noise = Scenario(kind="noise", rate=rate)
             runs.append(run(flipped(lost), draw=draw, scenario=noise))
     found = card(*runs).noise
-    assert [point.rate for point in found.curve] == [0.0, 0.1, 0.2]
+    assert [point.rate for point in found.kinds] == [0.1, 0.2]
     assert found.slope.value == pytest.approx(-0.2)
     assert found.slope.low < -0.2 < found.slope.high < 0
     assert found.slope.estimand == "retraining on this pool"
-    assert found.area == pytest.approx((0.5 * 1 + 0.8 + 0.5 * 0.6) / 2)
-    assert found.breakdown == 0.2  # six of thirty lost is not yet five points for certain
 
 
 def test_noise_that_changes_nothing_has_an_open_interval():
@@ -191,7 +189,6 @@ def test_noise_that_changes_nothing_has_an_open_interval():
     found = card(run(TARGETS), run(TARGETS, scenario=noise)).noise
     assert found.slope.value == 0
     assert found.slope.low < 0 < found.slope.high
-    assert found.breakdown is None
 
 
 def test_noise_of_a_seeded_candidate_is_read_on_its_common_repetitions():
@@ -226,8 +223,8 @@ def test_noise_is_measured_against_clean_labels_on_the_same_rows():
     found = card(*runs).noise
     assert [(p.kind, p.rate) for p in found.kinds] == [("confused-pair", 0.1), ("symmetric", 0.1)]
     assert [p.loss.value for p in found.kinds] == pytest.approx([0.4, 0.1])
-    assert [p.accuracy.value for p in found.curve] == pytest.approx([1.0, 0.9])
-    assert len({p.accuracy.row_set for p in found.curve}) == 1
+    assert [p.accuracy.value for p in found.kinds] == pytest.approx([0.6, 0.9])
+    assert len({p.accuracy.row_set for p in found.kinds}) == 1
     assert found.near(0.1).loss.value == pytest.approx(0.1)
     assert found.near(0.3, "confused-pair").rate == 0.1, "the rate that was measured is told"
     assert found.near(0.1, "class-dependent") is None
@@ -250,7 +247,8 @@ def test_candidates_are_measured_under_noise_on_the_rows_that_they_share():
     common = common_rows(laid.candidates)
     assert common.noise.sum() == 20, "8 rows of c would cost the others too much"
     a, b, c = (scorecard(x, cost_sheet(x, Rule()).record, Rule(), common) for x in laid.candidates)
-    assert [p.accuracy.value for p in a.noise.curve] == [1.0, 1.0], "its errors are on other rows"
+    (noisy,) = a.noise.kinds
+    assert (noisy.accuracy.value, noisy.loss.value) == (1.0, 0.0), "its errors are on other rows"
     rows = [card.noise.kinds[0].loss.row_set for card in (a, b, c)]
     assert rows[0] == rows[1] != rows[2]
     assert rows[2].startswith("8:")

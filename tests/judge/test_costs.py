@@ -8,7 +8,13 @@ import pytest
 from scipy.stats import norm
 
 from choose.api.study_evidence import _candidate
-from choose.judge.decision.break_even import Balance, breakeven_requests, breakevens, payback_of
+from choose.judge.decision.break_even import (
+    Balance,
+    balance_of,
+    breakeven_requests,
+    breakevens,
+    payback_of,
+)
 from choose.judge.goal import Rule
 from choose.judge.measures.cost_comparison import SMALLEST_MARGIN, break_even_gain, cheapest_first
 from choose.judge.measures.cost_sheet import AnswerCost, CostSheet, YearCost, cost_sheet
@@ -35,18 +41,11 @@ def test_a_year_is_a_fit_and_its_answers():
     assert sheet.record.total_usd == sheet.year.total(1200)
 
 
-def test_what_learns_nothing_needs_no_labels():
-    lora = measured()
-    prompt = replace(lora, info=replace(lora.info, learns=False))
-    assert cost_sheet(prompt, rule()).record.labelling_hours == 0
-    assert cost_sheet(lora, rule()).record.labelling_hours == pytest.approx(400 * 0.5 / 60)
-
-
 def test_unpriced_is_null_and_says_what_is_missing():
     sheet = cost_sheet(measured(), Rule())
     assert sheet.year is None
     cost = sheet.record
-    assert (cost.usd_per_1k, cost.training_usd, cost.total_usd, cost.labelling_hours) == (None,) * 4
+    assert (cost.usd_per_1k, cost.training_usd, cost.total_usd) == (None,) * 3
     assert cost.missing == ("costs.usd_per_machine_hour", "costs.volume_per_month")
     assert cost_sheet(measured(), rule()).record.missing == ()
 
@@ -223,17 +222,16 @@ def _saves(a: np.ndarray, b: np.ndarray) -> Estimate:
 
 
 def test_a_study_gives_the_break_even_of_every_two():
-    found = {(b.a, b.b): b for b in breakevens(field(world(), rule()))}
+    contenders = field(world(), rule())
+    found = {(b.a, b.b): b for b in breakevens(contenders)}
     assert set(found) == {("probe", "majority"), ("lora", "majority"), ("lora", "probe")}
     pair = found["lora", "probe"]
     # A dollar a second: fits of 200 s and 2 s, answers of 200 ms and 2 ms, 1,200 a year.
     assert pair.extra_usd == pytest.approx(198)
-    assert pair.saves_per_1k.value == pytest.approx(-198)
     worth = -0.198 + 4 * pair.gain.value
     assert pair.requests.value == pytest.approx(198 / worth)
-    assert pair.requests_per_month.value == pytest.approx(198 / worth / 12)
     assert pair.expected == 1200
-    assert pair.net_usd.value == pytest.approx(1200 * worth - 198)
+    assert balance_of(contenders, "lora", "probe").net.value == pytest.approx(1200 * worth - 198)
 
 
 def test_a_gain_of_just_the_margin_breaks_even_just_at_the_end():
@@ -241,7 +239,7 @@ def test_a_gain_of_just_the_margin_breaks_even_just_at_the_end():
     pair = next(b for b in breakevens(contenders) if (b.a, b.b) == ("lora", "probe"))
     at = stake(
         extra=pair.extra_usd,
-        saves=Estimate(value=pair.saves_per_1k.value / 1000, low=0, high=0),
+        saves=Estimate(value=-0.198, low=0, high=0),
         gain=difference(contenders.margin("lora", "probe")),
         value=4.0,
         answers=pair.expected,
@@ -377,15 +375,17 @@ def test_a_missing_price_is_named():
 )
 def test_it_passes_and_fails_with_the_whole_interval(value, margin, status):
     """The same gain at three worths; the margin is stated, so that the choice stays the same."""
-    decision = judge(world(0.86, 0.8, rows=2000), rule(margin, value_per_right_answer=value))
+    evidence, prices = world(0.86, 0.8, rows=2000), rule(margin, value_per_right_answer=value)
+    decision = judge(evidence, prices)
     assert decision.verdict.use_meanwhile == "lora"
     found = gate(decision)
     assert found.status == status
-    pairs = [b for b in decision.breakeven if b.a == "lora"]
-    worst = min(pairs, key=lambda b: b.net_usd.low)
-    ends = (worst.net_usd.low, worst.net_usd.high)
+    contenders = field(evidence, prices)
+    nets = [balance_of(contenders, "lora", name).net for name in ("probe", "majority")]
+    worst = min(nets, key=lambda net: net.low)
+    ends = (worst.low, worst.high)
     if status == "pass":
-        assert all(b.net_usd.low >= 0 for b in pairs)
+        assert all(net.low >= 0 for net in nets)
     assert (found.value.low, found.value.high) == ends
     if status == "fail":
         assert ends[1] < 0
@@ -403,9 +403,9 @@ def test_the_claims_about_volume_are_true():
     evidence = world(0.86, 0.8, rows=4000)
     first = judge(evidence, rule())
     pair = next(b for b in first.breakeven if (b.a, b.b) == ("lora", "probe"))
-    needed = pair.requests_per_month
+    needed = pair.requests.value / 12
     assert first.verdict.use_meanwhile == "probe"
-    over = judge(evidence, rule(volume_per_month=1.5 * needed.value))
+    over = judge(evidence, rule(volume_per_month=1.5 * needed))
     assert over.verdict.use_meanwhile == "lora"
 
 

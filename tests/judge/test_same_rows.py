@@ -399,7 +399,7 @@ def test_every_measure_of_an_uneven_decision_knows_its_rows() -> None:
     assert {
         "scorecard.accuracy",
         "scorecard.macro_f1",
-        "scorecard.noise.curve[0.1].accuracy",
+        "scorecard.noise.kinds[symmetric/0.1].accuracy",
         "scorecard.noise.kinds[confused-pair/0.2].loss",
         "scorecard.stability.views[typos].accuracy",
         "scorecard.stability.views[typos].change",

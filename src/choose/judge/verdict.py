@@ -291,7 +291,6 @@ def distilled_of(contenders: Contenders) -> Distilled | None:
     one = next(c for c in taught if levels[c.info.name] >= top)
     labels = next((c for c in panel.scored if _same_but_labels(c, one)), None)
     name = one.info.name
-    over = contenders.gain(name, teacher.info.name) if teacher else None
     brings = contenders.gain(labels.info.name, name) if labels else None
     return Distilled(
         teacher=teacher.info.name if teacher else "",
@@ -299,8 +298,6 @@ def distilled_of(contenders: Contenders) -> Distilled | None:
         rows=one.pool,
         score=contenders.accuracies[name],
         teacher_score=accuracy(teacher) if teacher else None,
-        over_teacher=Interval.of(over) if over else None,
-        on_labels=labels.info.name if labels else None,
         labels=labels.pool if labels else 0,
         labels_score=accuracy(labels) if labels else None,
         labels_bring=Interval.of(brings) if brings else None,

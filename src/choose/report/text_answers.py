@@ -387,31 +387,12 @@ def text_notes(decision: Decision) -> Iterator[str]:
             "answers: of the rows without one. Withheld: of the rows with one, those on which it "
             "said that there is none."
         )
-    yield from _other_orders(decision)
     for card in decision.scorecards:
         fix = card.text.dropped if card.text is not None else None
         if fix is not None and fix.low is not None and fix.low > 0:
             yield (
                 f"{clean(card.candidate)} gains {in_points(fix)} if values that do not occur in "
                 "the input are dropped; that needs no training."
-            )
-
-
-def _other_orders(decision: Decision) -> Iterator[str]:
-    """Yield the metrics by which another candidate scores higher than the chosen one."""
-    cards = {card.candidate: card for card in decision.scorecards if card.text is not None}
-    pick = cards.get(chosen(decision.verdict))
-    if pick is None or pick.text is None:
-        return
-    for metric, own in pick.text.metrics.items():
-        alike = [card for card in cards.values() if card.rows == pick.rows]
-        scores = {c.candidate: c.text.metrics[metric].value for c in alike if c.text is not None}
-        best = max(scores, key=lambda name: scores[name])
-        if scores[best] > own.value:
-            yield (
-                f"By {NAMES.get(metric, clean(metric))}, {clean(best)} scores higher than "
-                f"{clean(pick.candidate)} ({percent(scores[best])} against {percent(own.value)}): "
-                "the order of candidates depends on the metric."
             )
 
 

@@ -122,8 +122,8 @@ class Distilled(Record):
         taught: the cheapest candidate that learned from the teacher and is within the margin of the
             best one that did.
         rows: answers of the teacher that it learned from.
-        score: what it scores, and `over_teacher`, on the rows of both, what it scores more.
-        on_labels: the same candidate, fitted on `labels` rows with labels; null if it did not run.
+        score: what it scores.
+        labels: rows with labels, on which the same candidate was fitted as well, if it was.
         labels_score: what that one scores, and `labels_bring`, on the rows of both, what it scores
             more than the taught one.
     """
@@ -133,8 +133,6 @@ class Distilled(Record):
     rows: int
     score: Interval
     teacher_score: Interval | None = None
-    over_teacher: Interval | None = None
-    on_labels: str | None = None
     labels: int = 0
     labels_score: Interval | None = None
     labels_bring: Interval | None = None

@@ -20,7 +20,6 @@ class Cost(Record):
     """What a candidate costs; dollars are null unless the study file prices them.
 
     Attributes:
-        labelling_hours: hours that the labels it learns from take; they are paid for.
         training_usd: one fit on the study's machine.
         total_usd: a fit, and a year of answers at the study's volume.
         base_mb: size of the base model that its artefact needs as well.
@@ -38,7 +37,6 @@ class Cost(Record):
     artefact_mb: float | None = None
     base_mb: float | None = None
     index_seconds: float | None = None
-    labelling_hours: float | None = None
     training_usd: float | None = None
     total_usd: float | None = None
     missing: tuple[str, ...] = ()
@@ -60,24 +58,18 @@ class Breakeven(Record):
         b: the other one.
         expected: answers in a year.
         extra_usd: what `a` costs more to train.
-        saves_per_1k: dollars that 1,000 answers of `a` cost less; negative where they cost more.
         gain: accuracy of a minus accuracy of b.
         requests: answers from which on `a` pays; 0 where it costs nothing more to train.
-        requests_per_month: the same by month of a year.
         probability: that `a` pays within a year.
-        net_usd: what `a` brings more than `b` in a year.
     """
 
     a: str
     b: str
     expected: float
     extra_usd: float
-    saves_per_1k: Interval
     gain: Interval
     requests: Requests
-    requests_per_month: Requests
     probability: float
-    net_usd: Interval
 
 
 class Payback(Record):
@@ -449,29 +441,16 @@ class Variance(Record):
     settings: float | None = None
 
 
-class NoisePoint(Record):
-    """Accuracy at a rate of label noise added to the pool."""
-
-    rate: float
-    accuracy: Interval
-
-
 class Noise(Record):
     """Sensitivity to added label noise.
 
     Attributes:
         slope: change of accuracy for each 10 points of symmetric noise, a straight line through
             all rates; what was measured at one rate is in `kinds`.
-        area: under the curve of symmetric noise, as a share of what it would be without any loss.
-        breakdown: the lowest rate of symmetric noise that costs over 5 points for certain.
-        curve: accuracy with symmetric noise, all rates on the same rows.
         kinds: the loss to every kind and rate that was measured.
     """
 
     slope: Interval | None = None
-    area: float | None = None
-    breakdown: float | None = None
-    curve: tuple[NoisePoint, ...] = ()
     kinds: tuple[NoiseKindPoint, ...] = ()
 
     def near(self, rate: float, kind: str = "symmetric") -> NoiseKindPoint | None:

@@ -12,9 +12,7 @@ from choose.judge.measures.cost_sheet import AnswerCost, label_usd
 from choose.judge.stats.intervals import Estimate
 from choose.judge.stats.paired import Difference
 from choose.schema.base import Interval
-from choose.schema.scorecard import MONTHS, Breakeven, Payback, Requests
-
-YEAR = "answers of a year"
+from choose.schema.scorecard import Breakeven, Payback, Requests
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,20 +118,14 @@ def breakevens(contenders: Contenders) -> tuple[Breakeven, ...]:
 
 
 def _record(a: str, b: str, at: Balance) -> Breakeven:
-    needed = breakeven_requests(at.extra, at.per_answer)
-    ends = (needed.value, needed.low, needed.high)
-    value, low, high = (None if end is None else end / MONTHS for end in ends)
     return Breakeven(
         a=a,
         b=b,
         expected=at.answers,
         extra_usd=at.extra,
-        saves_per_1k=Interval.of(at.saves, "1,000 answers", times=1000),
         gain=Interval.of(at.gain),
-        requests=needed,
-        requests_per_month=Requests(value=value, low=low, high=high),
+        requests=breakeven_requests(at.extra, at.per_answer),
         probability=at.probability,
-        net_usd=Interval.of(at.net, YEAR),
     )
 
 

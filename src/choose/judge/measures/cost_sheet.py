@@ -75,7 +75,6 @@ def cost_sheet(candidate: CandidateScores, rule: Rule) -> CostSheet:
         artefact_mb=_median(run.artefact_mb for run in runs),
         base_mb=_median(run.base_mb for run in runs),
         index_seconds=_median(run.reread_seconds for run in runs),
-        labelling_hours=label_hours(candidate.pool if info.learns else 0, rule),
         training_usd=training,
         total_usd=year.total(rule.answers) if year and rule.answers is not None else None,
         missing=tuple(_missing_keys(info, rule, answer)),

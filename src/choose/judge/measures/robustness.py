@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from scipy.integrate import trapezoid
 
 from choose.judge.scores.paired_comparison import (
     ASSUMED_SD,
@@ -39,13 +38,9 @@ from choose.schema.scorecard import (
     CurvePoint,
     Noise,
     NoiseKindPoint,
-    NoisePoint,
     Stability,
     ViewPoint,
 )
-
-# A candidate has broken down where it has lost more than this for certain.
-BREAKDOWN = 0.05
 
 
 def estimate(table: ScoreTable) -> Estimate:
@@ -74,13 +69,7 @@ def noise_of(candidate: CandidateScores) -> Noise:
     tables = {rate: t for rate, t in tables.items() if _covers(t, clean)}
     if not tables:
         return Noise(kinds=kinds)
-    tables = {0.0: clean, **tables}
-    curve = tuple(NoisePoint(rate=rate, accuracy=_interval(t)) for rate, t in tables.items())
-    rates, values = list(tables), [point.accuracy.value for point in curve]
-    area = float(trapezoid(values, rates) / (rates[-1] * values[0])) if values[0] > 0 else None
-    slope = _slope(tables, not candidate.repeats)
-    breakdown = _breakdown(candidate, tables)
-    return Noise(slope=slope, area=area, breakdown=breakdown, curve=curve, kinds=kinds)
+    return Noise(slope=_slope({0.0: clean, **tables}, not candidate.repeats), kinds=kinds)
 
 
 def _kinds(candidate: CandidateScores) -> tuple[NoiseKindPoint, ...]:
@@ -123,15 +112,6 @@ def _slope(tables: dict[float, ScoreTable], fixed: bool) -> Interval | None:
         (float(pull[0]), float(-pull[0])),
     )
     return Interval.of(slope, estimand_of(len(draws)))
-
-
-def _breakdown(candidate: CandidateScores, tables: dict[float, ScoreTable]) -> float | None:
-    for rate, table in tables.items():
-        if rate:
-            lost = compare(full_pool(candidate), other_pool(candidate, table))
-            if lost is not None and lost.low > BREAKDOWN:
-                return rate
-    return None
 
 
 def _interval(table: ScoreTable) -> Interval:
