@@ -6,6 +6,7 @@ import re
 import shlex
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 from typing import get_args
 
@@ -73,9 +74,19 @@ def test_an_agent_that_follows_the_skill_gets_labels(choose, tmp_path):
     assert len(answers_in("answers.csv")) == 15
 
 
+def tuned_is_best(body):
+    """Answer as the tuned model by the words of a text, and for others wrongly on every fifth."""
+    known = by_words(_WORDS)
+    question = body["messages"][-1]["content"]
+    if body["model"] == "ft:x" or zlib.crc32(question[-30:].encode()) % 5:
+        return known(body)
+    own = next(v for v in _WORDS.values() if not any(w in question for w in v))
+    return known({**body, "messages": [{"role": "user", "content": own[0]}]})
+
+
 @pytest.mark.slow
 def test_a_tuned_model_is_recorded_judged_and_succeeded(choose, tmp_path, monkeypatch):
-    """Every block of the page runs, against a server that answers by the words of a text."""
+    """Every block of the page runs, where the tuned model is best, and the successor is another."""
     rows = [(e.text, e.target) for e in pool(seed=3, rows=180)]
     write_csv(tmp_path / "train.csv", rows[:120])
     write_csv(tmp_path / "test.csv", rows[120:])
@@ -85,7 +96,7 @@ def test_a_tuned_model_is_recorded_judged_and_succeeded(choose, tmp_path, monkey
     own = {"lora": f"tune={tiny.causal_lm(tmp_path / 'lm')}"}
     own["probe"] = f"encoder={tiny.encoder(tmp_path / 'encoder')}"
     quick = [f"--set={setting}" for setting in (*own.values(), "seeds=1", "noise=0", "views=")]
-    with serving(by_words(_WORDS)) as server:
+    with serving(tuned_is_best) as server:
         keys = {"OPENAI_BASE_URL": server.url, "OPENAI_API_KEY": "none", "TUNED_MODEL": "ft:x"}
         for name, value in keys.items():
             monkeypatch.setenv(name, value)
@@ -104,6 +115,11 @@ def test_a_tuned_model_is_recorded_judged_and_succeeded(choose, tmp_path, monkey
     cards = {card["candidate"]: card for card in decision["scorecards"] if card["accuracy"]}
     assert {"tuned", "lora", "prompt", "probe", "tuned-prompt", "own-prompt"} <= cards.keys()
     assert cards["tuned"]["family"] == "fine-tuning"
-    assert cards["own-prompt"]["accuracy"]["value"] == 1
+    assert cards["tuned"]["accuracy"]["value"] == 1 > cards["own-prompt"]["accuracy"]["value"]
+    pick = decision["verdict"]["recommended"] or decision["verdict"]["use_meanwhile"]
+    [tuned] = [s for s in decision["standings"] if s["candidate"] == "tuned"]
+    assert pick != "tuned"
+    assert tuned["beyond"] == [{"limit": "ends", "value": None, "most": None}]
+    assert tuned["difference"]["value"] == 1 - tuned["compared"][1]
     assert decision["payback"]["api_usd"] > 0
     assert len(answers_in("answers.csv")) == 20

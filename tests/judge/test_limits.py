@@ -56,6 +56,7 @@ def test_without_a_limit_the_best_is_named() -> None:
         (Rule(max_ms=10), {}, "ms", 40.0),
         (Rule(max_usd_per_1k=1.0), {"usd_per_1k": 2.5}, "usd", 2.5),
         (Rule(on_premises=True), {"hosted": True}, "on-premises", None),
+        (Rule(), {"ends": True}, "ends", None),
     ],
 )
 def test_a_candidate_beyond_a_limit_is_measured_and_never_named(rule, facts, limit, value):
@@ -69,7 +70,19 @@ def test_a_candidate_beyond_a_limit_is_measured_and_never_named(rule, facts, lim
         [(limit, value)],
     )
     assert last.accuracy.value > 0.8
-    assert "prompt" in words.beyond_limits(decision)
+    told = words.ending(decision) if limit == "ends" else words.beyond_limits(decision)
+    assert "prompt" in told
+
+
+def test_a_model_that_ends_is_a_reference_that_the_successor_is_held_against() -> None:
+    decision = decided(Rule(), ends=True)
+    assert decision.pick == "probe"
+    gap = next(s.difference for s in decision.standings if s.candidate == "prompt")
+    behind = f"probe is {100 * gap.value:.1f} points behind it ("
+    assert words.ending(decision).startswith("prompt, which ends, reaches 86 %;")
+    assert behind in words.ending(decision)
+    assert not words.beyond_limits(decision)
+    assert not words.ending(decided(Rule()))
 
 
 def test_the_wait_for_an_endpoint_counts_not_its_share_of_many_requests_at_once() -> None:

@@ -177,6 +177,7 @@ class Given:
         usd_per_1k: dollars for 1,000 answers, as stated or measured; None where not known.
         notes: on the further file that holds its answers.
         teaches: whether candidates learn from them.
+        ends: whether its model ends, so that it is a reference and never named.
     """
 
     name: str
@@ -185,6 +186,7 @@ class Given:
     usd_per_1k: float | None = None
     notes: tuple[str, ...] = ()
     teaches: bool = False
+    ends: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -516,6 +518,7 @@ def _checked(given: Sequence[Given], study: Study, taken: Sequence[str] = ()) ->
     names = [one.name for one in given]
     for flag, name in [
         *(("The setting family", n) for n in said),
+        *(("The setting ends", n) for n in study.given.ends),
         *(("--answers", n) for n in prices),
     ]:
         if name not in names:
@@ -529,7 +532,12 @@ def _checked(given: Sequence[Given], study: Study, taken: Sequence[str] = ()) ->
             f"--answers OTHER={twice[0]}.csv."
         )
     return tuple(
-        replace(one, name=_shown_name(one.name, taken), family=family_of(one.name, said))
+        replace(
+            one,
+            name=_shown_name(one.name, taken),
+            family=family_of(one.name, said),
+            ends=one.name in study.given.ends,
+        )
         for one in given
     )
 
@@ -645,6 +653,7 @@ def _described(given: Given, different: int) -> dict[str, Any]:
         "usd_per_1k": given.usd_per_1k,
         "hosted": hosted(given.name),
         "teaches": given.teaches,
+        "ends": given.ends,
     }
 
 

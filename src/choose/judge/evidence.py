@@ -163,6 +163,7 @@ class CandidateInfo:
         hosted: whether another machine serves its model.
         teaches: whether candidates learn from its answers.
         taught: whether it learns from the teacher's answers in place of labels.
+        ends: whether its model ends, so that it is a reference and never named.
     """
 
     name: str
@@ -185,6 +186,7 @@ class CandidateInfo:
     hosted: bool = False
     teaches: bool = False
     taught: bool = False
+    ends: bool = False
 
     @property
     def given(self) -> bool:

@@ -65,12 +65,6 @@ def measured(decision: Decision) -> list[Scorecard]:
     return ranked(decision, lambda card: card.accuracy is not None)
 
 
-def negated(interval: Interval) -> Interval:
-    """Return a difference the other way round."""
-    low, high = (None if bound is None else -bound for bound in (interval.high, interval.low))
-    return interval.model_copy(update={"value": -interval.value, "low": low, "high": high})
-
-
 def titles(decision: Decision) -> dict[str, str]:
     """Return the readable name of each candidate: ``words + logistic regression (tfidf)``."""
     stored = {s.candidate: clean(s.title) for s in decision.standings}

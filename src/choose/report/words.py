@@ -18,6 +18,7 @@ from choose.formatting import (
     gain,
     in_percent,
     in_points,
+    interval,
     listed,
     measured,
     milliseconds,
@@ -55,7 +56,15 @@ from choose.schema.diagnosis import (
     best_first,
 )
 from choose.schema.scorecard import NAMES, Scorecard
-from choose.schema.standings import FamilyResult, RareFigure, RareLabel, Standing, Step, StepKind
+from choose.schema.standings import (
+    Beyond,
+    FamilyResult,
+    RareFigure,
+    RareLabel,
+    Standing,
+    Step,
+    StepKind,
+)
 from choose.types import FAMILIES, Family, Kind
 
 # A chance from which on a choice is called so; below the second, it is open.
@@ -312,13 +321,18 @@ def _limits(decision: Decision, names: Collection[str]) -> str:
     """Return the limits that candidates break: ``340 ms an answer, limit 100 ms``."""
     broken = (b for s in decision.standings if s.candidate in names for b in s.beyond)
     return "; ".join(
-        "another machine serves it"
+        "its model ends"
+        if one.limit == "ends"
+        else "another machine serves it"
         if one.value is None or one.most is None
         else f"{milliseconds(one.value)} an answer, limit {milliseconds(one.most)}"
         if one.limit == "ms"
         else f"{dollars(one.value)} for 1,000 answers, limit {dollars(one.most)}"
         for one in broken
     )
+
+
+ENDS = Beyond(limit="ends")
 
 
 def beyond_limits(decision: Decision) -> str:
@@ -328,14 +342,26 @@ def beyond_limits(decision: Decision) -> str:
         f"{clean(s.candidate)} {amount(s.accuracy.value, noun)} "
         f"({_limits(decision, (s.candidate,))})"
         for s in decision.standings
-        if s.beyond and s.accuracy
+        if s.beyond and s.accuracy and s.beyond != (ENDS,)
     ]
     return f"Beyond your limits, so never named: {', '.join(told)}." if told else ""
 
 
+def ending(decision: Decision) -> str:
+    """Say how far the chosen one is behind each model that ends; empty for none."""
+    noun = score_noun(decision.goal)
+    return " ".join(
+        f"{clean(s.candidate)}, which ends, reaches {amount(s.accuracy.value, noun)}; "
+        f"{clean(decision.pick)} is {measured(abs(own.value))} "
+        f"{'behind' if own.value < 0 else 'ahead of'} it ({interval(own)}, {s.common:,} rows)."
+        for s in decision.standings
+        if ENDS in s.beyond and s.accuracy and s.difference and (own := s.difference.negated())
+    )
+
+
 def what_else(decision: Decision) -> Iterator[str]:
     """Yield what an LLM taught, what can be taken over from it, and the remarks."""
-    yield from filter(None, (distilled(decision), takeover(decision)))
+    yield from filter(None, (ending(decision), distilled(decision), takeover(decision)))
     yield from remarks(decision)
 
 

@@ -38,10 +38,10 @@ class FamilyResult(Record):
 class Beyond(Record):
     """A limit of the study that a candidate breaks: `most` is allowed, and it takes `value`.
 
-    Both are null where the limit is that no other machine serves the model.
+    Both are null where the limit is that no other machine serves the model, or that it ends.
     """
 
-    limit: Literal["ms", "usd", "on-premises"]
+    limit: Literal["ms", "usd", "on-premises", "ends"]
     value: float | None = None
     most: float | None = None
 

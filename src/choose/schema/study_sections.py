@@ -117,6 +117,10 @@ class AnswersSection(Settings):
         description="Families of such answers, as NAME=fine-tuning (or prompting, retrieval, "
         "baseline). Default: guessed from the name, and said.",
     )
+    ends: tuple[str, ...] = Field(
+        default=(),
+        description="Such answers whose model ends, by name: a reference that is never named.",
+    )
 
     @field_validator("family", mode="before")
     @classmethod

@@ -216,6 +216,8 @@ def _beyond(candidate: CandidateScores, costs: CostSheet, rule: Rule) -> Iterato
         yield Beyond(limit="usd", value=usd, most=rule.max_usd_per_1k)
     if rule.on_premises and candidate.info.hosted:
         yield Beyond(limit="on-premises")
+    if candidate.info.ends:
+        yield Beyond(limit="ends")
 
 
 def _excess(limits: Sequence[Beyond]) -> float:

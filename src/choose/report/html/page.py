@@ -29,7 +29,7 @@ from choose.formatting import (
 from choose.report import candidate_order
 from choose.report import study_comparison_text as words
 from choose.report import words as sentences
-from choose.report.candidate_order import marked, negated, of_rows, ranked, titles
+from choose.report.candidate_order import marked, of_rows, ranked, titles
 from choose.report.cost_notes import (
     ENDPOINT_HEADS,
     ENDPOINT_NOTE,
@@ -250,7 +250,7 @@ def prompt(text: str) -> Markup:
 
 def change(loss: Interval | None) -> str:
     """Return a loss as a change with its interval, in points: a loss is negative."""
-    return difference(negated(loss) if loss else None)
+    return difference(loss.negated() if loss else None)
 
 
 def render_versus_html(versus: Versus) -> str:

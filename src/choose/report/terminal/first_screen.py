@@ -117,7 +117,7 @@ def first_screen(
     yield from _failures(decision, width)
     if (money := words.payback(decision)) and room.doubts > 1:
         yield _indented(money, width)
-    models = (words.distilled(decision), words.takeover(decision))
+    models = (words.ending(decision), words.distilled(decision), words.takeover(decision))
     read = list(words.reading(decision))[:1] if room.caveats > 1 else ()
     for text in filter(None, (*models, *read) if room.caveats else ()):
         yield _indented(text, width)
