@@ -143,7 +143,7 @@ def not_under(decision: Decision, least: float) -> Expectation:
     It is the estimate that counts, of the recommended candidate or the one to use meanwhile, by the
     study's metric.
     """
-    pick = decision.verdict.recommended or decision.verdict.use_meanwhile
+    pick = decision.pick
     card = next((c for c in decision.scorecards if c.candidate == pick), None)
     accuracy = card.accuracy.value if card is not None and card.accuracy is not None else None
     metric = (decision.goal.get("measure") or {}).get("metric", "accuracy")

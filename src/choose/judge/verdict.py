@@ -228,9 +228,7 @@ def _rows_to_read(
 
 def families_of(case: Case) -> tuple[FamilyResult, ...]:
     """Return every family of the question: the named one first, then by their lead over it."""
-    known, best = case.contenders.families, case.contenders.named
-    if case.name not in case.contenders.floors:
-        best = {**best, case.family: case.name}
+    known, best = case.contenders.families, case.members
 
     def behind(family: Family) -> tuple[bool, float]:
         gain = case.contenders.gain(best[family], case.name)

@@ -102,7 +102,12 @@ def fewer_rows(decision: Decision, card: Scorecard) -> str:
     """Return ``121 of 602``, the test rows of a candidate that did not answer all of them."""
     most = max((c.rows for c in decision.scorecards), default=0)
     most = max(most, decision.dataset.test_rows)
-    return f"{card.rows:,} of {most:,}" if 0 < card.rows < most else ""
+    return out_of(card.rows, most) if 0 < card.rows < most else ""
+
+
+def out_of(count: int, total: int) -> str:
+    """Return ``602``, or ``121 of 602`` where that is not all."""
+    return f"{count:,} of {total:,}" if count < total else f"{count:,}"
 
 
 def marked(decision: Decision, card: Scorecard) -> str:
@@ -115,8 +120,7 @@ def of_rows(estimate: Interval, decision: Decision) -> str:
     """Return the number of rows behind a figure: ``602``, or ``121 of 602`` if it is not all."""
     if estimate.row_set is None:
         return DASH
-    count, total = rows_in(estimate.row_set), decision.dataset.test_rows
-    return f"{count:,} of {total:,}" if count < total else f"{count:,}"
+    return out_of(rows_in(estimate.row_set), decision.dataset.test_rows)
 
 
 def rows_in(row_set: str) -> int:
@@ -243,7 +247,7 @@ def _row(
     return (
         noun if member == noun else f"{noun}: {member}",
         _score(decision, standing) + "*" * apart(decision, standing),
-        f"{standing.common:,} of {total:,}" if 0 < standing.common < total else DASH,
+        out_of(standing.common, total) if 0 < standing.common < total else DASH,
         recall_of(decision, standing.candidate) or DASH,
         _difference(standing, bounds),
         won_and_lost(standing) or DASH,

@@ -16,7 +16,7 @@ from choose.formatting import (
     rough,
 )
 from choose.report.candidate_order import ranked
-from choose.report.decision_text import chosen, quantity
+from choose.report.decision_text import quantity
 from choose.report.words import payback
 from choose.schema.decision import Decision
 from choose.schema.scorecard import RANKING_METRICS, Breakeven, Requests, Scorecard, Service
@@ -29,7 +29,7 @@ def has_totals(decision: Decision) -> bool:
 
 def breakevens(decision: Decision) -> Iterator[str]:
     """Yield when the chosen candidate pays off against each other one, or the other way round."""
-    pick = chosen(decision.verdict)
+    pick = decision.pick
     for breakeven in decision.breakeven:
         if pick in (breakeven.a, breakeven.b):
             yield _breakeven(breakeven)

@@ -19,7 +19,7 @@ from choose.formatting import (
 from choose.report.score_words import AGREEMENT, Words, is_share, noun_of, scored, words_of
 from choose.report.screen_text import shorten
 from choose.schema.base import ABOUT, Interval
-from choose.schema.decision import DatasetRecord, Decision, Note, Verdict
+from choose.schema.decision import DatasetRecord, Decision, Note
 from choose.schema.diagnosis import Audit, LabelOverlap
 from choose.schema.scorecard import Needed
 
@@ -47,11 +47,6 @@ PERSONAL = "(not shown: it may hold personal data)"
 OVERLAPS = 3
 
 LABEL_WIDTH = 28
-
-
-def chosen(verdict: Verdict) -> str:
-    """Return the recommended candidate, or the interim choice where none is recommended."""
-    return verdict.recommended or verdict.use_meanwhile
 
 
 def quantity(facts: Mapping[str, Any], key: str) -> float | None:

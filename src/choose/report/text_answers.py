@@ -23,7 +23,7 @@ from choose.formatting import (
     plural,
     span,
 )
-from choose.report.decision_text import chosen, score_head, words_in
+from choose.report.decision_text import score_head, words_in
 from choose.report.words import after_changes
 from choose.schema.base import Interval, above_0
 from choose.schema.decision import Decision
@@ -127,7 +127,7 @@ class TextTable(NamedTuple):
 
 def splits_of(decision: Decision) -> list[LossSplit]:
     """Return what candidates that read documents lose, that of the chosen one or the best first."""
-    return best_first(decision.loss_splits, chosen(decision.verdict))
+    return best_first(decision.loss_splits, decision.pick)
 
 
 def reading_tables(decision: Decision) -> Iterator[TextTable]:
@@ -505,7 +505,7 @@ def text_sections(decision: Decision) -> dict[str, Any]:
     }
     if decision.dataset.labels:
         return reading
-    name = chosen(decision.verdict)
+    name = decision.pick
     pick = next((card for card in decision.scorecards if card.candidate == name), None)
     heads, rows = other_metrics_rows(decision)
     return {

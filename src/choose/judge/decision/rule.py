@@ -244,8 +244,8 @@ class Case:
 
     @cached_property
     def members(self) -> dict[Family, str]:
-        """Return the member that stands for each measured family: its best, or the named one."""
-        best = dict(self.contenders.best)
+        """Return the member that stands for each measured family, as in the record."""
+        best = self.contenders.named
         return best if self.name in self.contenders.floors else {**best, self.family: self.name}
 
     @cached_property

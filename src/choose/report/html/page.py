@@ -41,7 +41,6 @@ from choose.report.cost_notes import (
     serving,
 )
 from choose.report.decision_text import (
-    chosen,
     coverage_line,
     division_line,
     forecast_lines,
@@ -131,7 +130,7 @@ def _first_screen(decision: Decision) -> dict[str, Any]:
         "standings": standings_table(decision),
         "steps": [(sentences.step_text(decision, s), s) for s in verdict.steps],
         "rare": list(map(sentences.rare_sentence, verdict.rare)),
-        "mark": chosen(verdict),
+        "mark": decision.pick,
         "titles": titles(decision),
         "cost_heads": COST_HEADS,
         "cost_rows": cost_rows(decision),
@@ -142,7 +141,7 @@ def _first_screen(decision: Decision) -> dict[str, Any]:
 
 
 def _labels(decision: Decision, texts: Mapping[str, str]) -> dict[str, Any]:
-    audit, name = decision.audit, chosen(decision.verdict)
+    audit, name = decision.audit, decision.pick
     pick = next((card for card in decision.scorecards if card.candidate == name), None)
     return {
         "labels": label_rows(decision, texts),

@@ -23,7 +23,7 @@ from choose.formatting import (
     points,
 )
 from choose.report import study_comparison_text as words
-from choose.report.candidate_order import contending, differing_line, standings, titles
+from choose.report.candidate_order import contending, differing_line, out_of, standings, titles
 from choose.report.decision_text import PERSONAL, quantity, score_head
 from choose.report.html.drawings import bar
 from choose.report.words import (
@@ -129,19 +129,15 @@ def _standing_cells(decision: Decision, standing: Standing) -> list[str]:
     ms, unlike = standing.ms_per_answer, any(s.common != s.rows for s in decision.standings)
     return [
         (percent(standing.accuracy.value) if standing.accuracy else DASH) + "*" * far,
-        _out_of(standing.rows, total),
+        out_of(standing.rows, total),
         DASH if standing.chosen else difference(gap),
         won_and_lost(standing) or DASH,
-        _out_of(standing.common, total) if unlike and not standing.chosen else DASH,
+        out_of(standing.common, total) if unlike and not standing.chosen else DASH,
         recall_of(decision, standing.candidate) or DASH,
         DASH if ms is None else milliseconds(ms).removesuffix(" ms"),
         figure(standing.usd_per_1k),
         state,
     ]
-
-
-def _out_of(count: int, total: int) -> str:
-    return f"{count:,} of {total:,}" if count < total else f"{count:,}"
 
 
 def _span(gaps: Sequence[Interval]) -> tuple[float, float]:
