@@ -149,6 +149,20 @@ def test_the_run_stops_where_no_round_could_move_a_chance_across_a_word(tmp_path
     assert sum(n for (_, size), n in one.rows("tfidf").items() if size > 500) == 700, "seconds"
 
 
+def test_prompts_of_the_named_family_answer_some_rows_before_it_is_settled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for cls in (fakes.Steady, fakes.Sluggish):
+        monkeypatch.setattr(cls, "family", "prompting")
+    one = Set(tmp_path, "tfidf", "steady", "sluggish")
+    chances = {"tfidf": 0.1, "majority": 0.0, "steady": 0.9, "sluggish": 0.05}
+    one.run(judged=only(chances, moves=0.01))
+    assert max(one.rows("sluggish").values()) == 100, "it may be the best prompt"
+    other = Set(tmp_path / "other", "tfidf", "steady", "sluggish")
+    other.run(judged=only({**chances, "sluggish": 0.01}, moves=0.01))
+    assert max(other.rows("sluggish").values()) == 25, "it is behind for certain"
+
+
 def test_what_is_planned_is_what_the_rounds_that_are_left_would_answer(tmp_path: Path) -> None:
     one, told = Set(tmp_path, "tfidf", "steady", "sluggish", seeds=3), list[Mapping[str, Whole]]()
     one.run(judged=only({"tfidf": 0.9, "steady": 0.1, "sluggish": 0.0}, told=told))

@@ -681,11 +681,13 @@ class _Loop:
 
         All stop once no round that is left could move a chance across a word, but the named one
         where it has learned from all rows: its repetitions tell how much its runs vary. The
-        likeliest of each family answers some rows first.
+        likeliest of each family answers some rows first, and so do all prompts and models of the
+        named family that may be its best: which of them to use is asked too.
         """
         if self.chances is None or self.chances.named is None:
             return
         chance, settled = self.chances.candidates, not self.chances.worth_asking
+        named = self.classes[self.chances.named].family
         # Among those that go on; of equal ones the first of the plan, whatever the clock says.
         going = [n for n in self.classes if n in chance and n not in self.out]
         best: dict[Family, str] = {}
@@ -693,8 +695,10 @@ class _Loop:
             best.setdefault(self.classes[name].family, name)
         for name in [n for n in self._compared if self._is_slow(n) and n not in self.out]:
             rows = self._rows_answered(name)
-            few = rows < ROWS_OF_A_FAMILY and name == best.get(self.classes[name].family)
+            family = self.classes[name].family
             behind = chance.get(name, 0.0) <= LEAST_CHANCE  # one beyond a limit has none
+            open_yet = family == named and family != "fine-tuning" and not behind
+            few = rows < ROWS_OF_A_FAMILY and (open_yet or name == best.get(family))
             most = max(job.trial.train_size for job in self._compared[name].values())
             stays = name == self.chances.named and most >= self._whole
             if few or not (behind or (settled and not stays)):
