@@ -76,6 +76,9 @@ POSSIBLE, NO_LOSS = 0.02, 0.0005
 # Below this chance no gain is stated: it is large whenever the odds are long.
 LONG_ODDS = 0.10
 
+# Other members of the named family that a sentence lists.
+MEMBERS = 3
+
 # Row ids that a sentence lists.
 NAMED = 5
 
@@ -188,7 +191,44 @@ def _missing(decision: Decision) -> str:
 def how_sure(decision: Decision) -> str:
     """Return ``93 % sure``, or ``only 54 % sure``; empty where no family is named."""
     found = decision.chance
-    return "" if found is None else f"{'only ' * (found < LIKELY)}{chance(found)} sure"
+    about = " of the family" * any(undecided(decision, member) for member in members(decision))
+    return "" if found is None else f"{'only ' * (found < LIKELY)}{chance(found)} sure{about}"
+
+
+def members(decision: Decision) -> list[Standing]:
+    """Return the other prompts and models of the named family, the nearest first."""
+    if decision.family not in ("prompting", "retrieval"):
+        return []
+    same = {n for f in decision.verdict.families if f.family == decision.family for n in f.members}
+    return [s for s in decision.standings if s.candidate in same and not s.chosen and s.accuracy]
+
+
+def undecided(decision: Decision, member: Standing) -> bool:
+    """Return whether a member is not shown to be worse than the named one."""
+    gap = member.difference
+    return gap is None or gap.high is None or gap.high >= 0
+
+
+def within_family(decision: Decision) -> str:
+    """Say what other prompts and models of the named family reach, on how many rows, for what."""
+    own = next((s.usd_per_1k for s in decision.standings if s.chosen), None)
+    noun, told = score_noun(decision.goal), []
+    others = sorted(members(decision), key=lambda s: not undecided(decision, s))
+    for one in others[:MEMBERS]:
+        first = one.compared[0] if one.compared else one.accuracy.value if one.accuracy else 0.0
+        said = f"{clean(one.candidate)} {amount(first, noun)}"
+        if one.compared:
+            said += f" against {amount(one.compared[1], noun)}"
+        said += f" on {plural(one.common or one.rows, 'row')}"
+        if one.usd_per_1k is not None and own is not None and one.usd_per_1k != own:
+            said += f" at {dollars(one.usd_per_1k)} instead of {dollars(own)} for 1,000"
+        told.append(said)
+    if not told:
+        return ""
+    more = f"; {len(others) - MEMBERS} more" * (len(others) > MEMBERS)
+    settled = "open" if undecided(decision, others[0]) else "settled"
+    family = called(decision, decision.family)
+    return f"Within {family}, the choice is {settled}: {'; '.join(told)}{more}."
 
 
 def doubts(decision: Decision) -> Iterator[str]:
@@ -199,11 +239,12 @@ def doubts(decision: Decision) -> Iterator[str]:
         left = 1 - score.middle if score else 0.0
         yield f"About {points(left)} are left to gain; nothing else is worth trying."
         return
+    yield from filter(None, [within_family(decision) if verdict.usable else ""])
     others = [f for f in verdict.chance if f != decision.family and decision.chance is not None]
     others.sort(key=lambda family: -verdict.chance[family])
     likely = [family for family in others if verdict.chance[family] >= POSSIBLE]
     for family in (f for f in likely if f not in verdict.unmeasured):
-        yield _may_be(decision, family)
+        yield from _may_be(decision, family)
     if new := [f for f in likely if f in verdict.unmeasured]:
         told = [f"{called(decision, f)} {chance(verdict.chance[f])}" for f in new]
         yield f"Not measured, but perhaps the better choice: {listed(told)}."
@@ -215,21 +256,24 @@ def doubts(decision: Decision) -> Iterator[str]:
         yield counted
 
 
-def _may_be(decision: Decision, family: str) -> str:
+def _may_be(decision: Decision, family: str) -> Iterator[str]:
     verdict = decision.verdict
     result = next((f for f in verdict.families if f.family == family), FamilyResult(family=family))
     told, lead = chance(verdict.chance[family]), verdict.leads.get(family, 0.0)
+    margin = float(decision.goal.get("margin") or 0.0)
+    far = result.difference is not None and result.difference.value < -margin
     noun = _named(decision, family, result.best)
     who = f"{noun[:1].upper()}{noun[1:]}"
     if verdict.chance[family] > (decision.chance or 0.0):
-        return (
+        yield (
             f"{who} is likelier to be the right choice ({told} chance), but would lose more if it "
             f"is not: {clean(decision.pick)} gives up an expected {_points(verdict.loss)}."
         )
-    if lead < NO_LOSS:
-        return f"{who} may do as well for less ({told} chance)."
-    by = f", by about {_points(lead)} if so" if verdict.chance[family] >= LONG_ODDS else ""
-    return f"{who} may be the better choice ({told} chance){by}."
+    elif lead >= NO_LOSS:
+        by = f", by about {_points(lead)} if so" if verdict.chance[family] >= LONG_ODDS else ""
+        yield f"{who} may be the better choice ({told} chance){by}."
+    elif not far or verdict.chance[family] >= LONG_ODDS:
+        yield f"{who} may do as well for less ({told} chance)."
 
 
 def _points(value: float) -> str:
