@@ -193,12 +193,13 @@ def family_table(decision: Decision, bounds: bool = True) -> FamilyTable:
     shown = [(family, known[family.best or ""]) for family in families if family.best in known]
     rows = [_row(decision, family, standing, bounds) for family, standing in shown]
     rows += _not_measured(decision) if rows else ()
-    heads = _heads(decision)
+    heads, first = _heads(decision), shown[0][1] if shown else None
+    mark = "▶" if decision.verdict.recommended else "▷"
     kept = [i for i, head in enumerate(heads) if head and any(row[i] != DASH for row in rows)]
     return FamilyTable(
         heads=tuple(heads[i] for i in kept),
         rows=tuple(tuple(row[i] for i in kept) for row in rows),
-        mark=_mark(decision) if usable and shown and _used(shown[0][1]) else " ",
+        mark=mark if usable and first and first.chosen and not first.beyond else " ",
         compared=compared_on(decision, [s.candidate for _, s in shown]) if shown[1:] else "",
     )
 
@@ -212,14 +213,6 @@ def _not_measured(decision: Decision) -> Iterator[tuple[str, ...]]:
     rest = 1 - sum(chances.values())
     if decision.chance is not None and rest >= POSSIBLE:
         yield "none of these", DASH, DASH, *blank, _chance(decision, rest)
-
-
-def _used(standing: Standing) -> bool:
-    return standing.chosen and not standing.beyond
-
-
-def _mark(decision: Decision) -> str:
-    return "▶" if decision.verdict.recommended else "▷"
 
 
 def _heads(decision: Decision) -> tuple[str, ...]:

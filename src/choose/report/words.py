@@ -108,11 +108,8 @@ _FIRST: dict[Kind, str] = {
 
 def called(decision: Decision, family: str) -> str:
     """Return what a family is called within a sentence: ``a cheap classifier``."""
-    return words_in(decision).called(_family(family))
-
-
-def _family(name: str) -> Family:
-    return next((family for family in FAMILIES if family == name), "baseline")
+    known: Family = next((one for one in FAMILIES if one == family), "baseline")
+    return words_in(decision).called(known)
 
 
 def _named(decision: Decision, family: str, member: str | None) -> str:
