@@ -382,7 +382,6 @@ def test_the_sample_tickets_drift(tmp_path: Path) -> None:
     card = next(c for c in found.scorecards if c.candidate == "tfidf")
     drop = card.stability.temporal_drop
     assert drop.value > 0.02
-    assert [origin.cut for origin in card.stability.origins] == list(ORIGINS)
     gate = next(g for g in found.gates if g.name == "task stable")
     assert (gate.code, gate.count) == ("drift", 241)
 
@@ -396,7 +395,6 @@ def test_the_product_launched_in_july_is_the_new_class_of_the_sample(tmp_path: P
     assert [p.examples for p in new.points] == [0, 1, 5, 20]
     assert new.points[0].recall.value == 0
     assert new.points[-1].recall.value > 0
-    assert card.stability.new_class_recall == new.points[-1].recall.value
     assert np.mean([recall_of_the_new_class(seed) for seed in range(1, 5)]) > 0.1
 
 

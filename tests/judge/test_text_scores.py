@@ -214,15 +214,6 @@ def test_rows_stand_side_by_side(stored: tuple[Decision, Store]) -> None:
     assert all(row.text is None for row in rows_)  # the record holds no input
 
 
-def test_better_and_worse_rows_are_counted_against_the_choice(stored):
-    found = {s.candidate: s for s in stored[0].standings}
-    assert found["good"].better is None
-    assert found["empty"].better == 0
-    assert 0.8 < found["empty"].worse <= 1
-    assert found["empty"].length < 0.2
-    assert 0 < found["reader"].better + found["reader"].worse < 1
-
-
 def test_a_value_stands_in_the_input_if_its_words_do() -> None:
     task = Extraction(fields={"a": "text", "n": "number"})
     item = Item(id="1", text="Table for 12, name's Bo LIND!", fields={"day": "Monday"})

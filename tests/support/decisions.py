@@ -55,7 +55,6 @@ def curve(*values: float) -> tuple[CurvePoint, ...]:
 def views(typos: float) -> Stability:
     points = {"typos": typos, "casing": 0.99, "spacing": 0.98}
     return Stability(
-        agreement=sum(points.values()) / 3,
         views=tuple(
             ViewPoint(
                 view=v,
@@ -133,7 +132,6 @@ def cards() -> tuple[Scorecard, ...]:
             churn=0.0,
             macro_f1=interval(0.05, 0.02),
             noise=Noise(),
-            stability=Stability(agreement=1.0),
         ),
         cheap("tfidf", 0.824, 0.06),
         cheap("probe", 0.884, 9.4, model=ENCODER, per_class=labels),

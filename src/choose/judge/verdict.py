@@ -29,7 +29,6 @@ from choose.judge.measures.changed_documents import document_drill
 from choose.judge.measures.robustness import common_rows
 from choose.judge.measures.text_metrics import (
     EQUAL,
-    beside_the_choice,
     literal_fields,
     long_answers,
     text_figures,
@@ -260,7 +259,6 @@ def _standing(contenders: Contenders, candidate: CandidateScores, chosen: str) -
     name, cost = candidate.info.name, contenders.costs[candidate.info.name].record
     pair = contenders.gain(name, chosen) if name != chosen and candidate.main else None
     rows = int(candidate.main.complete.sum()) if candidate.main else 0
-    beside = beside_the_choice(contenders.panel[chosen], candidate) if name != chosen else {}
     return Standing(
         candidate=name,
         family=candidate.info.family,
@@ -275,7 +273,7 @@ def _standing(contenders: Contenders, candidate: CandidateScores, chosen: str) -
         usd_per_1k=cost.usd_per_1k,
         beyond=contenders.beyond.get(name, ()),
         **_rows_won(contenders.panel[chosen], candidate),
-    ).model_copy(update=dict(beside))
+    )
 
 
 def distilled_of(contenders: Contenders) -> Distilled | None:

@@ -478,19 +478,16 @@ def other_metrics_table(decision: Decision) -> TextTable:
 def other_metrics_rows(decision: Decision) -> tuple[list[str], list[list[str]]]:
     """Return the heads and the rows of the figures beside the score."""
     figures = list(metric_heads(decision))
-    standing = {s.candidate: s for s in decision.standings}
     heads = ["candidate", *(head.replace("\n", " ") for head, _ in figures)]
     rows = [
         [
             clean(card.candidate),
             *(figure(card) for _, figure in figures),
-            percent(standing[card.candidate].better) if card.candidate in standing else DASH,
-            percent(standing[card.candidate].worse) if card.candidate in standing else DASH,
         ]
         for card in decision.scorecards
         if card.text is not None
     ]
-    return [*heads, "% rows better", "% rows worse"], rows
+    return heads, rows
 
 
 def text_sections(decision: Decision) -> dict[str, Any]:

@@ -342,22 +342,6 @@ class Service(Record):
     repeated_rows: int = 0
 
 
-class Origin(Record):
-    """One cut in time: the later rows, predicted after two fits on equally many rows.
-
-    `cut` is the share of the rows that come before, `labels` the number of training rows (the
-    mean over fits), `past` and `any_time` the accuracy after training on earlier rows and on rows
-    of any time, `drop` the second minus the first.
-    """
-
-    cut: float
-    rows: int
-    labels: float
-    past: Interval
-    any_time: Interval
-    drop: Interval
-
-
 class SourceLoss(Record):
     """One source: its rows, predicted after two fits on equally many rows.
 
@@ -453,11 +437,6 @@ class Noise(Record):
     slope: Interval | None = None
     kinds: tuple[NoiseKindPoint, ...] = ()
 
-    def near(self, rate: float, kind: str = "symmetric") -> NoiseKindPoint | None:
-        """Return what was measured with a kind of noise at this rate, else at the nearest one."""
-        points = [point for point in self.kinds if point.kind == kind]
-        return min(points, key=lambda point: abs(point.rate - rate), default=None)
-
 
 class ViewPoint(Record):
     """What one view of the rows, such as typos in their texts, changes.
@@ -485,11 +464,7 @@ class Stability(Record):
     which the worst comes first.
     """
 
-    agreement: float | None = None
     temporal_drop: Interval | None = None
-    new_class_recall: float | None = None
-    old_class_loss: float | None = None
-    origins: tuple[Origin, ...] = ()
     source_loss: Interval | None = None
     sources: tuple[SourceLoss, ...] = ()
     new_class: NewClass | None = None

@@ -63,10 +63,6 @@ class Standing(Record):
         usd_per_1k: dollars per 1,000 answers, null without prices.
         won: common rows that this candidate answers better than the chosen one; null for that one.
         lost: common rows that it answers worse.
-        better: share of the common rows whose answers score higher than the chosen candidate's;
-            null where answers are labels.
-        worse: share whose answers score lower; the rest is equal.
-        length: characters of its answers over those of the chosen candidate.
         beyond: the limits of the study that it breaks, for which it is never named.
     """
 
@@ -83,9 +79,6 @@ class Standing(Record):
     usd_per_1k: float | None = None
     won: int | None = None
     lost: int | None = None
-    better: float | None = None
-    worse: float | None = None
-    length: float | None = None
     beyond: tuple[Beyond, ...] = ()
 
 

@@ -14,7 +14,6 @@ from choose.judge.measures.drift_and_new_class import (
     drop_of,
     losses_by_source,
     new_class_of,
-    origins_of,
 )
 from choose.judge.measures.robustness import (
     CommonRows,
@@ -120,21 +119,14 @@ def _instability(runs: Sequence[Run]) -> tuple[float | None, int, int]:
 
 
 def stability(candidate: CandidateScores, views: Mapping[str, ScoreTable]) -> Stability:
-    """Return how a candidate holds under views, over time, by source and when a class is new.
-
-    Recall on the new class and the others' loss are those at the most examples given back.
-    """
-    drop, new, other = drop_of(candidate), new_class_of(candidate), drop_of(candidate, "source")
-    last = new.points[-1] if new is not None else None
+    """Return how a candidate holds under views, over time, by source and when a class is new."""
+    drop, other = drop_of(candidate), drop_of(candidate, "source")
     return stability_of(candidate, views).model_copy(
         update={
             "temporal_drop": interval_of(drop) if drop is not None else None,
-            "origins": origins_of(candidate),
             "source_loss": interval_of(other) if other is not None else None,
             "sources": losses_by_source(candidate),
-            "new_class": new,
-            "new_class_recall": last.recall.value if last is not None else None,
-            "old_class_loss": last.loss.value if last is not None and last.loss else None,
+            "new_class": new_class_of(candidate),
         }
     )
 

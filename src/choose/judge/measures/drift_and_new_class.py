@@ -17,7 +17,7 @@ from choose.judge.scores.paired_comparison import (
 from choose.judge.scores.score_tables import CandidateScores, ScoreTable
 from choose.judge.stats.paired import Difference
 from choose.judge.stats.two_way import answered, two_way
-from choose.schema.scorecard import NewClass, NewClassPoint, Origin, SourceLoss
+from choose.schema.scorecard import NewClass, NewClassPoint, SourceLoss
 from choose.types import Run
 
 Kind = Literal["time", "source"]
@@ -36,31 +36,6 @@ def drop_of(candidate: CandidateScores, kind: Kind = "time") -> Difference | Non
     if any_time is None or past is None:
         return None
     return accuracy_loss(any_time, past, assumed=_assumed(candidate, any_time, past))
-
-
-def origins_of(candidate: CandidateScores) -> tuple[Origin, ...]:
-    """Return the drop at each cut."""
-    cuts = sorted({run.trial.scenario.cut for run in candidate.scenario_runs} - {0.0})
-    return tuple(origin for cut in cuts if (origin := _origin(candidate, cut)) is not None)
-
-
-def _origin(candidate: CandidateScores, cut: float) -> Origin | None:
-    any_time, past = _sides(candidate, "time", cut)
-    if any_time is None or past is None:
-        return None
-    both = np.asarray(answered(any_time.right) & answered(past.right), dtype=np.bool_)
-    before, after = accuracy_on(past, both), accuracy_on(any_time, both)
-    drop = accuracy_loss(any_time, past, assumed=_assumed(candidate, any_time, past))
-    if before is None or after is None or drop is None:
-        return None
-    return Origin(
-        cut=cut,
-        rows=drop.rows,
-        labels=_labels(past),
-        past=before[0],
-        any_time=after[0],
-        drop=interval_of(drop),
-    )
 
 
 def losses_by_source(candidate: CandidateScores) -> tuple[SourceLoss, ...]:
@@ -128,10 +103,6 @@ def _assumed(candidate: CandidateScores, any_time: ScoreTable, past: ScoreTable)
         # Not freed from the residual: with few repetitions the difference is often 0.
         variance = parts.columns * parts.repetitions
     return variance * sum(len(table.draws) == 1 for table in (any_time, past))
-
-
-def _labels(table: ScoreTable) -> float:
-    return float(np.mean([run.trial.train_size for run in table.runs]))
 
 
 def new_class_of(candidate: CandidateScores) -> NewClass | None:

@@ -142,8 +142,7 @@ def stability_of(candidate: CandidateScores, views: Mapping[str, ScoreTable]) ->
     if candidate.main is None:
         return Stability()
     points = tuple(_view(view, table, candidate.main) for view, table in views.items())
-    same = float(np.mean([point.agreement for point in points])) if points else None
-    return Stability(agreement=same, views=points)
+    return Stability(views=points)
 
 
 def _view(view: str, table: ScoreTable, main: ScoreTable) -> ViewPoint:

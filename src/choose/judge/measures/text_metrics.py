@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,7 +28,6 @@ from choose.judge.scores.score_tables import (
     scores_in,
 )
 from choose.judge.stats.intervals import two_way_interval
-from choose.judge.stats.two_way import answered, row_means
 from choose.schema.base import Interval
 from choose.schema.scorecard import Abstentions, FieldRecord, TextFigures, literal_among
 from choose.types import Floats
@@ -267,31 +266,6 @@ def _f1(task: HasFields, output: str, target: str) -> float:
     counts = task.counts(output, target).values()
     right, given, wanted = (sum(count[place] for count in counts) for place in range(3))
     return 2 * right / (given + wanted) if given + wanted else 1.0
-
-
-def beside_the_choice(chosen: CandidateScores, other: CandidateScores) -> Mapping[str, float]:
-    """Return the shares of common rows that a candidate answers better and worse, and its length.
-
-    Empty where answers are labels, or the two share no row.
-    """
-    if chosen.main is None or other.main is None or chosen.main.rows.labels:
-        return {}
-    ours, theirs = row_means(chosen.main.right), row_means(other.main.right)
-    both = answered(chosen.main.right) & answered(other.main.right)
-    if not both.any():
-        return {}
-    ahead = (theirs - ours)[both]
-    sizes = [_characters(table)[both].sum() for table in (other.main, chosen.main)]
-    figures = {"better": float((ahead > EQUAL).mean()), "worse": float((ahead < -EQUAL).mean())}
-    return {**figures, "length": float(sizes[0] / sizes[1])} if sizes[1] else figures
-
-
-def _characters(table: ScoreTable) -> Floats:
-    """Return (rows,) characters of an answer, the mean over repetitions; unusable ones have 0."""
-    lengths = np.zeros(len(table.rows.codes) + 1)
-    lengths[:-1] = [len(text) for text in table.rows.codes]
-    sizes = np.where(np.isnan(table.right), np.nan, lengths[np.maximum(table.outputs, -1)])
-    return row_means(sizes)
 
 
 # As in SQuAD's script, these words do not count.
