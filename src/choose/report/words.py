@@ -258,7 +258,8 @@ def _may_be(decision: Decision, family: str) -> Iterator[str]:
     result = next((f for f in verdict.families if f.family == family), FamilyResult(family=family))
     told, lead = chance(verdict.chance[family]), verdict.leads.get(family, 0.0)
     margin = float(decision.goal.get("margin") or 0.0)
-    far = result.difference is not None and result.difference.value < -margin
+    gap = next((s.difference for s in decision.standings if s.candidate == result.best), None)
+    far = gap is not None and gap.value < -margin
     noun = _named(decision, family, result.best)
     who = f"{noun[:1].upper()}{noun[1:]}"
     if verdict.chance[family] > (decision.chance or 0.0):
