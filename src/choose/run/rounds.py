@@ -687,7 +687,8 @@ class _Loop:
         if self.chances is None or self.chances.named is None:
             return
         chance, settled = self.chances.candidates, not self.chances.worth_asking
-        named = self.classes[self.chances.named].family
+        # It may be a column of given answers, which no class is of.
+        named = next(f for f, name in self.chances.members.items() if name == self.chances.named)
         # Among those that go on; of equal ones the first of the plan, whatever the clock says.
         going = [n for n in self.classes if n in chance and n not in self.out]
         best: dict[Family, str] = {}
