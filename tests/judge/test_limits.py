@@ -11,10 +11,11 @@ import pytest
 import choose
 from choose.answers.columns import hosted
 from choose.errors import StudyError
-from choose.judge.evidence import Evidence
+from choose.judge.evidence import GIVEN, Evidence
 from choose.judge.goal import Rule
 from choose.judge.verdict import judge
 from choose.report import words
+from choose.report.decision_text import words_in
 from choose.schema.decision import Decision
 from support import answered_studies as answered
 
@@ -133,6 +134,37 @@ def test_given_answers_of_a_hosted_model_are_not_on_premises(tmp_path: Path) -> 
     table = pl.DataFrame({"id": range(300), "label": gold, **columns})
     decision = choose.score(table, on_premises=True, out=tmp_path, progress=False)
     assert decision.best == "mine"
+
+
+def test_a_given_model_of_an_unknown_host_is_said_to_be_one() -> None:
+    said = [*words.caveats(decided(Rule(on_premises=True), strategy=GIVEN))]
+    assert any(
+        text.startswith("Whether prompt keeps to --on-premises is not known") for text in said
+    )
+    assert not any(
+        "--on-premises" in text for text in words.caveats(decided(Rule(), strategy=GIVEN))
+    )
+
+
+def test_what_stays_on_premises_is_advised_a_local_model() -> None:
+    told = decided(Rule(on_premises=True), hosted=True, model="small", billions=1.0)
+    assert words_in(told).stronger.flag == "--model ollama:qwen2.5:14b"
+    commands = [step.command for step in told.verdict.steps if step.command]
+    assert any("--model ollama:" in one for one in commands)
+    assert not any("openai:" in one for one in commands)
+
+
+@pytest.mark.parametrize(
+    ("rule", "facts", "said"),
+    [
+        (Rule(max_ms=0.001), {}, "limit 0.001 ms"),
+        (Rule(max_usd_per_1k=1e-7), {"usd_per_1k": 2.5}, "limit $0.0000001"),
+        (Rule(max_usd_per_1k=1.5), {"usd_per_1k": 2.5}, "limit $1.5"),
+    ],
+)
+def test_a_limit_is_printed_as_given(rule, facts, said) -> None:
+    decision = decided(rule, **facts)
+    assert said in " ".join([words.beyond_limits(decision), *words.caveats(decision)])
 
 
 def test_a_limit_that_nothing_can_keep_is_refused() -> None:

@@ -10,6 +10,7 @@ from choose.judge.goal import Rule
 from choose.judge.stats.intervals import clopper_pearson
 from choose.judge.verdict import judge
 from choose.report import words
+from choose.schema.base import Interval
 from support import answered_studies as answered
 
 LABELS = "abc"
@@ -122,3 +123,19 @@ def test_one_row_of_each_cluster_tests():
 
 def test_a_model_that_is_not_called_is_no_llm_to_save():
     assert judge(evidence(model="local"), Rule()).takeover is None
+
+
+def test_what_is_beyond_a_limit_takes_over_nothing():
+    assert judge(evidence(price=2.5), Rule(max_usd_per_1k=3)).takeover is not None
+    assert judge(evidence(price=2.5), Rule(max_usd_per_1k=1)).takeover is None
+    assert judge(evidence(price=2.5), Rule(max_ms=1e-9)).takeover is None, "all are beyond it"
+
+
+@pytest.mark.parametrize(
+    ("lost", "said"), [(-0.005, "0.5 points gained"), (0.01, "1.0 points lost")]
+)
+def test_a_takeover_says_whether_points_were_lost_or_gained(lost, said):
+    decision = judge(evidence(), Rule())
+    found = decision.takeover.model_copy(update={"lost": Interval(value=lost)})
+    told = words.takeover(decision.model_copy(update={"takeover": found}))
+    assert f"95 % sure ({said} on the 800 rows that tested it)" in told

@@ -5,6 +5,7 @@ import pytest
 from choose.report import words
 from choose.schema.base import Interval
 from choose.schema.decision import Decision
+from choose.schema.scorecard import LowConfidence
 from choose.schema.standings import FamilyResult, Standing
 from support import decisions
 
@@ -59,3 +60,25 @@ def test_a_member_that_is_worse_for_certain_leaves_the_choice_settled() -> None:
 def test_what_is_far_behind_is_not_said_to_do_as_well(chance: float, said: bool) -> None:
     told = " ".join(words.doubts(prompted(-0.2, -0.04, chance)))
     assert ("may do as well for less" in told) is said
+
+
+@pytest.mark.parametrize(
+    ("low", "said"),
+    [(0.1, ", but tfidf is 19.0 points worse."), (-0.1, "months."), (None, "months.")],
+)
+def test_labels_of_what_is_worse_are_not_just_paid_back(low: float | None, said: str) -> None:
+    found = decisions.served()
+    lost = None if low is None else Interval(value=0.19, low=low, high=0.3)
+    payback = found.payback.model_copy(update={"lost": lost})
+    assert words.payback(found.model_copy(update={"payback": payback})).endswith(said)
+
+
+def test_low_confidence_speaks_of_agreement_where_a_model_is_taken_for_right() -> None:
+    found = decisions.decision()
+    low = LowConfidence(below=0.4, rows=161, right=Interval(value=0.4, low=0.33, high=0.48))
+    card = found.scorecards[0].model_copy(update={"low_confidence": low})
+    agreed = found.model_copy(update={"goal": {**found.goal, "agreement": "gpt-4o"}})
+    told = words.low_confidence(agreed, card)
+    assert "are not those of gpt-4o" in told
+    assert not {"right", "wrong"} & {*told.replace(".", "").split()}
+    assert "are wrong" in words.low_confidence(found, card)

@@ -56,6 +56,19 @@ def test_a_model_that_is_named_twice_is_refused():
         study("openai:a", "openai:b", "openai:a")
 
 
+@pytest.mark.parametrize(
+    ("key", "given", "said"),
+    [
+        ("prompt", ["bad.txt"], "--prompt 'bad.txt' cannot be used: "),
+        ("model", ["openai:a", "openai:a"], "--model 'openai:a', 'openai:a' cannot be used: "),
+    ],
+)
+def test_what_is_wrong_with_a_repeated_flag_is_said_without_brackets(key, given, said):
+    with pytest.raises(StudyError) as refused:
+        load_study(None, {"models": {key: given}})
+    assert str(refused.value).startswith(said)
+
+
 def test_prices_belong_to_the_models_in_their_order():
     models, sections = endpoint_settings(["openai:a", "openai:b"], None, "MY_KEY", ["1,2", "3,4"])
     assert models == ["openai:a", "openai:b"]

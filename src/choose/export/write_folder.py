@@ -231,7 +231,7 @@ def _label_table(facts: CardFacts) -> Iterator[str]:
         recall = percent(row.recall) if row else DASH
         yield f"| {literal(label)} | {count:,} | {precision} | {recall} |"
     yield from ("", "Precision and recall, in per cent, are from the study.")
-    if facts.measured is not None and (low := low_confidence(facts.measured)):
+    if facts.measured is not None and (low := low_confidence(facts.decision, facts.measured)):
         yield from ("", f"{sentence(low)} `choose predict` calls such labels `doubtful`.")
 
 

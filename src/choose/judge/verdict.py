@@ -35,7 +35,7 @@ from choose.judge.measures.text_metrics import (
 )
 from choose.judge.scores.family_comparison import FamilyComparison, pair_records
 from choose.judge.scores.paired_comparison import common_pool, side_at
-from choose.judge.scores.score_tables import CandidateScores, StudyScores, study_scores
+from choose.judge.scores.score_tables import WHOLE, CandidateScores, StudyScores, study_scores
 from choose.judge.stats.two_way import row_means
 from choose.schema.base import Interval, with_population
 from choose.schema.decision import DatasetRecord, Decision, Gate, Pair, Verdict
@@ -287,16 +287,19 @@ def distilled_of(contenders: Contenders) -> Distilled | None:
     one = next(c for c in taught if levels[c.info.name] >= top)
     labels = next((c for c in panel.scored if _same_but_labels(c, one)), None)
     name = one.info.name
-    brings = contenders.gain(labels.info.name, name) if labels else None
+    pool = common_pool(labels, one) if labels and labels.main else None
+    if pool == WHOLE and labels and labels.pool != one.pool:
+        pool = None  # all labels against fewer answers
+    brings = contenders.gain(labels.info.name, name) if labels and pool else None
     return Distilled(
         teacher=teacher.info.name if teacher else "",
         taught=name,
         rows=one.pool,
         score=contenders.accuracies[name],
         teacher_score=accuracy(teacher) if teacher else None,
-        labels=labels.pool if labels else 0,
-        labels_score=accuracy(labels) if labels else None,
         labels_bring=Interval.of(brings) if brings else None,
+        compared=brings.scores if brings else None,
+        learned=(one.pool if pool == WHOLE else pool or 0) if brings else 0,
     )
 
 

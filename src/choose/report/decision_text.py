@@ -84,7 +84,7 @@ def words_in(decision: Decision) -> Words:
     words = words_of(decision.dataset.labels, metric)
     if decision.goal.get("agreement"):
         words = replace(words, score=score_noun(decision.goal))
-    return words
+    return replace(words, local=bool(decision.goal.get("on_premises")))
 
 
 def goal_line(goal: Mapping[str, Any]) -> str:

@@ -118,6 +118,7 @@ class Words:
         target: what a training row holds, right or wrong.
         new: what may appear later: a label, or a field of a record.
         ranks: whether answers are rankings of documents, for which no language model is prompted.
+        local: whether no model may be advised that another machine serves.
     """
 
     baseline: str
@@ -127,6 +128,7 @@ class Words:
     target: str
     new: str
     ranks: bool = False
+    local: bool = False
 
     def called(self, family: Family) -> str:
         """Return what a family is called within a sentence."""
@@ -139,6 +141,8 @@ class Words:
         return (
             Stronger("embedder", "--set encoder=BAAI/bge-base-en-v1.5")
             if self.ranks
+            else Stronger("local LLM", "--model ollama:qwen2.5:14b")
+            if self.local
             else Stronger("LLM", "--model openai:gpt-4o-mini")
         )
 

@@ -302,8 +302,10 @@ _CAVEATS: dict[CaveatCode, str] = {
     "shift": "“{names}” is {shares}.",
     "small-model": "Only {models} {was} tried; a larger {stronger} may do better.",
     "target-open": "Whether it reaches the target is not settled.",
+    "host-unknown": "Whether {names} keeps to --on-premises is not known: its answers were given, "
+    "and its name does not say who serves it.",
     "usd-unknown": "Whether {names} keeps to --max-usd-per-1000 is not known: its answers have no "
-    "price (--answers {names}=0.10/1k, or usd_per_machine_hour in [costs]).",
+    "price (--usd-per-million IN,OUT of an API, --usd-per-hour of this machine).",
 }
 
 # What weighs beside the answer, and what would change it.
@@ -367,9 +369,9 @@ def _limits(decision: Decision, names: Collection[str]) -> str:
         if one.limit == "ends"
         else "another machine serves it"
         if one.value is None or one.most is None
-        else f"{milliseconds(one.value)} an answer, limit {milliseconds(one.most)}"
+        else f"{milliseconds(one.value)} an answer, limit {number(one.most, 12)} ms"
         if one.limit == "ms"
-        else f"{dollars(one.value)} for 1,000 answers, limit {dollars(one.most)}"
+        else f"{dollars(one.value)} for 1,000 answers, limit ${number(one.most, 12)}"
         for one in broken
     )
 
@@ -765,10 +767,16 @@ def after_changes(drill: DocumentDrill) -> str:
     return f"{said}."
 
 
-def low_confidence(card: Scorecard) -> str:
+def low_confidence(decision: Decision, card: Scorecard) -> str:
     """Say below which confidence most answers are wrong; empty where that is not shown."""
     if (low := card.low_confidence) is None:
         return ""
+    if teacher := decision.goal.get("agreement"):
+        return (
+            f"Below a confidence of {low.below:.2f}, most answers of {clean(card.candidate)} are "
+            f"not those of {clean(teacher)}: {percent_interval(low.right)} of "
+            f"{plural(low.rows, 'row')} were."
+        )
     return (
         f"Below a confidence of {low.below:.2f}, most answers of {clean(card.candidate)} are "
         f"wrong: {percent_interval(low.right)} of {plural(low.rows, 'row')} were right."
@@ -791,7 +799,8 @@ def takeover(decision: Decision) -> str:
         which += f" (those of which it is {in_percent(found.threshold)} sure or more)"
     return (
         f"{cheap} can take over {which} from {strong} and lose at most {most}, 95 % sure "
-        f"({signed_points(-found.lost.value)} measured on {plural(found.rows, 'row')})"
+        f"({measured(abs(found.lost.value))} {'lost' if found.lost.value > 0 else 'gained'} on the "
+        f"{plural(found.rows, 'row')} that tested it)"
         f"{_saving(decision, found)}."
     )
 
@@ -811,12 +820,15 @@ def distilled(decision: Decision) -> str:
     if (found := decision.distilled) is None:
         return ""
     noun, teacher = score_noun(decision.goal), clean(found.teacher or "the teacher")
-    said = f"Trained on {plural(found.rows, 'answer')} of {teacher}, {clean(found.taught)} reaches "
-    said += amount(found.score.value, noun)
-    if found.labels_score is not None:
-        said += f", on {plural(found.labels, 'label')} {amount(found.labels_score.value, noun)}"
-    if found.labels_bring is not None:
-        said += f": the labels bring {in_points(found.labels_bring)}"
+    rows, score, bring = found.learned or found.rows, found.score.value, found.labels_bring
+    right = score if found.compared is None else found.compared[1]
+    said = f"Trained on {plural(rows, 'answer')} of {teacher}, {clean(found.taught)} reaches "
+    said += amount(right, noun)
+    if found.compared is not None and bring is not None:
+        said += f", on {plural(rows, 'label')} {amount(found.compared[0], noun)}: "
+        shown = (bring.low or 0.0) > 0 or (bring.high or 0.0) < 0
+        gained = in_points(bring)
+        said += f"the labels bring {gained}" if shown else f"no difference shown ({gained})"
     if found.teacher_score is not None:
         said += f". {teacher} itself reaches {amount(found.teacher_score.value, noun)}"
     return f"{said}."
@@ -1024,7 +1036,10 @@ def payback(decision: Decision) -> str:
         return f"{said}. Price labels: --set minutes_per_label=1 --set hourly_rate=30."
     if found.months is None:
         return f"{said}: {labels} ({dollars(found.labels_usd)}) are never paid back."
-    return f"{said}: {labels} ({dollars(found.labels_usd)}) paid back after {months(found.months)}."
+    said += f": {labels} ({dollars(found.labels_usd)}) paid back after {months(found.months)}"
+    if found.lost is not None and (found.lost.low or 0.0) > 0:
+        said += f", but {clean(found.own)} is {measured(found.lost.value)} worse"
+    return f"{said}."
 
 
 def won_and_lost(standing: Standing) -> str:

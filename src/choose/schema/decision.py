@@ -201,6 +201,7 @@ CaveatCode = Literal[
     "none-within",
     "ms-unknown",
     "usd-unknown",
+    "host-unknown",
 ]
 
 
@@ -220,9 +221,8 @@ class Caveat(Record):
             source on which it loses most, over the margin for certain; ``not-asked``: families
             that the study leaves out; ``agreement``: the named one's answers are taken for right
             ones; ``none-within``: the candidate that is nearest to the limits, which all break;
-            ``ms-unknown``,
-            ``usd-unknown``: the named candidate may break a limit, as its time or price is not
-            known.
+            ``ms-unknown``, ``usd-unknown``, ``host-unknown``: the named candidate may break a
+            limit, as its time, its price or who serves it is not known.
         names: candidates, models, families or gates.
         promised: the score that one such member promises with all training rows, where another
             learned from more.

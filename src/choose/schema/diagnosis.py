@@ -123,9 +123,9 @@ class Distilled(Record):
             best one that did.
         rows: answers of the teacher that it learned from.
         score: what it scores.
-        labels: rows with labels, on which the same candidate was fitted as well, if it was.
-        labels_score: what that one scores, and `labels_bring`, on the rows of both, what it scores
-            more than the taught one.
+        labels_bring: what it scores more if fitted on labels, on the rows of both, each
+            trained on `learned` rows; null where it never was on equally many.
+        compared: the two scores of that difference, first the one on labels.
     """
 
     teacher: str
@@ -133,9 +133,9 @@ class Distilled(Record):
     rows: int
     score: Interval
     teacher_score: Interval | None = None
-    labels: int = 0
-    labels_score: Interval | None = None
     labels_bring: Interval | None = None
+    compared: tuple[float, float] | None = None
+    learned: int = 0
 
 
 class Takeover(Record):

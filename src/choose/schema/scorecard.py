@@ -83,6 +83,7 @@ class Payback(Record):
         labels: rows that `own` learns from.
         labels_usd: dollars for labelling them; null where they are not priced.
         months: until what a month saves has paid for the labels; null where not known, or never.
+        lost: what `own` scores less than `api`, on the rows of both; null where they share none.
         missing: what would make dollars a month known: ``volume``, ``usd_per_million`` of the API,
             ``usd_per_hour`` of the machine.
     """
@@ -94,6 +95,7 @@ class Payback(Record):
     labels: int
     labels_usd: float | None
     months: float | None
+    lost: Interval | None = None
     missing: tuple[str, ...] = ()
 
 

@@ -333,8 +333,10 @@ def _sentence(invalid: ValidationError, origin: str, flags: Mapping[str, str]) -
     reason = plain_reason(error)
     if error["type"] in ("model_type", "mapping_type", "dict_type"):
         reason = f"it must be a section, [{key}], with keys of its own"
-    value = shown(error["input"])
+    value, given = shown(error["input"]), error["input"]
     flag = flags.get(key) or flags.get(key.rpartition(".")[0])
+    if flag is not None and isinstance(given, list | tuple):  # of a flag that is repeated
+        value = ", ".join(map(shown, given))
     subject = f"{key} = {value} in {origin}" if flag is None else f"{flag}{value}"
     return f"{subject} cannot be used: {reason}{'' if reason.endswith('?') else '.'}"
 

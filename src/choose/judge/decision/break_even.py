@@ -159,6 +159,7 @@ def payback_of(contenders: Contenders, named: str) -> Payback | None:
         labels=labels,
         labels_usd=price,
         months=months,
+        lost=Interval.of(lost) if (lost := contenders.gain(api, own)) else None,
         missing=tuple(name for name, value in known.items() if value is None),
     )
 

@@ -105,6 +105,9 @@ def _limits_unknown(case: Case) -> Iterator[Caveat]:
     rule, named = case.contenders.rule, case.contenders.panel[case.name]
     if rule.max_ms is not None and answer_ms(named) is None:
         yield Caveat(code="ms-unknown", names=(case.name,))
+    info = named.info
+    if rule.on_premises and info.given and info.family in PROMPTED and not info.hosted:
+        yield Caveat(code="host-unknown", names=(case.name,))
     usd = case.contenders.costs[case.name].record.usd_per_1k
     if rule.max_usd_per_1k is not None and usd is None:
         yield Caveat(code="usd-unknown", names=(case.name,))

@@ -59,7 +59,8 @@ CHECK = "choose check -c STUDY -o issues.csv"
 PLAN = "choose plan -c STUDY"
 
 # Models that may do better than small ones.
-STRONGER, LARGER = "--model openai:gpt-4o-mini", "--set encoder=BAAI/bge-base-en-v1.5"
+STRONGER, LOCAL = "--model openai:gpt-4o-mini", "--model ollama:qwen2.5:14b"
+LARGER = "--set encoder=BAAI/bge-base-en-v1.5"
 
 # What the answer itself says to do, by the kind of the verdict: the first step.
 ANSWERED: dict[Kind, tuple[StepKind, ...]] = {
@@ -441,6 +442,7 @@ def _stronger(case: Case, gates: tuple[Gate, ...]) -> Iterator[Step]:
     prompted = best_of(case.contenders, PROMPTED)
     families = {candidate.info.family for candidate in case.contenders.panel.candidates}
     every = "" if families & {*PROMPTED} else " -s all"
+    more = LOCAL if case.contenders.rule.on_premises else STRONGER
     table = case.contenders.panel[case.name].main
     yield Step(
         kind="stronger-model",
@@ -448,7 +450,7 @@ def _stronger(case: Case, gates: tuple[Gate, ...]) -> Iterator[Step]:
         names=(prompted,) if prompted else (),
         share=needed,
         count=None if table is None or table.complete.all() else int(table.complete.sum()),
-        command=f"{STUDY}{every} {LARGER if case.contenders.ranks else STRONGER}",
+        command=f"{STUDY}{every} {LARGER if case.contenders.ranks else more}",
     )
 
 

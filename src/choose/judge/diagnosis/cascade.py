@@ -41,7 +41,8 @@ def takeover_of(contenders: Contenders) -> Takeover | None:
     A fifth of the rows chooses the cheap candidate, and the confidences to try; the other rows test
     these. None without such a pair, and where rows do not count alike.
     """
-    named = [c for c in contenders.order if not c.info.floor]
+    order = (c for c in contenders.order if c.info.name not in contenders.beyond)
+    named = [c for c in order if not c.info.floor]
     models = [c for c in named if c.info.teaches] or [c for c in named if _is_called(c.info)]
     strong = max(models, key=lambda c: contenders.levels[c.info.name], default=None)
     rows, plain = contenders.panel.rows, contenders.rule.measure.by_rows

@@ -137,16 +137,17 @@ Lines = Mapping[str, Sequence[CurvePoint | At]]
 def scores_by(decision: Decision, figure: Literal["usd_per_1k", "ms_per_answer"]) -> Figure | None:
     """Draw scores of contenders against the dollars, or the seconds, of 1,000 answers.
 
-    A score is that of the chosen candidate and the difference on the rows that both answered. None
-    with fewer than two candidates whose figure is known and above 0.
+    A score is that of the chosen candidate and the difference to it; those that answered fewer
+    rows than it are left out. None with fewer than two candidates whose figure is above 0.
     """
     near, word = contending(decision), words_in(decision)
     placed = [s for s in standings(decision) if s.candidate in near]
     own = next((s.accuracy.value for s in placed if s.chosen and s.accuracy), None)
+    rows = next((s.rows for s in placed if s.chosen), 0)
     points: dict[str, Sequence[At]] = {}
     for s in placed:
         cost, gap = getattr(s, figure), s.difference
-        if own is not None and cost and (s.chosen or gap):
+        if own is not None and cost and (s.chosen or (gap and s.common >= rows)):
             ends = (
                 [own + end if end is not None else None for end in (gap.low, gap.high)]
                 if gap
@@ -160,7 +161,7 @@ def scores_by(decision: Decision, figure: Literal["usd_per_1k", "ms_per_answer"]
     best = max(points, key=lambda name: points[name][0].value)
     missing = [n for name in near if (n := shorten(clean(name), NAME)) not in points]
     caption = f"Up and left is better; {best} scores highest."
-    caption += f" Without a figure: {listed(missing)}." * bool(missing)
+    caption += f" Without a figure, or on fewer rows: {listed(missing)}." * bool(missing)
     axes = (f"{unit} for 1,000 answers", f"{word.score} in %")
     title = f"{word.title} and {unit} for 1,000 answers. {caption}"
     ticks = round_ticks([point.labels for line in points.values() for point in line])

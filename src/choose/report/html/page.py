@@ -150,7 +150,7 @@ def _labels(decision: Decision, texts: Mapping[str, str]) -> dict[str, Any]:
         "suspects_note": suspects_note(audit) if audit else "",
         "audited": list(label_sentences(audit)) if audit and not audit.weak else [],
         "confusion": confusion_table(decision),
-        "low_confidence": sentences.low_confidence(pick) if pick else "",
+        "low_confidence": sentences.low_confidence(decision, pick) if pick else "",
         "reply_heads": REPLY_HEADS,
         "replies": reply_rows(decision, texts),
         "shared_errors": list(sentences.shared_errors(decision.overlap)),
