@@ -336,7 +336,8 @@ def _sentence(invalid: ValidationError, origin: str, flags: Mapping[str, str]) -
     value, given = shown(error["input"]), error["input"]
     flag = flags.get(key) or flags.get(key.rpartition(".")[0])
     if flag is not None and isinstance(given, list | tuple):  # of a flag that is repeated
-        value = ", ".join(map(shown, given))
+        typed = (re.sub(r"^endpoint:(?=\w+:)", "", str(one)) for one in given)
+        value = ", ".join(map(shown, typed))
     subject = f"{key} = {value} in {origin}" if flag is None else f"{flag}{value}"
     return f"{subject} cannot be used: {reason}{'' if reason.endswith('?') else '.'}"
 
