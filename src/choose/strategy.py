@@ -63,6 +63,7 @@ class Strategy(Protocol):
         always_compared: optional; True to take part in every study; so `on_request`: only if named.
         reads: optional; True if it answers from passages of documents, and takes an item's
             `passages` in place of those that it retrieves: as many as it would have retrieved.
+        starts_from: optional; the strategy whose prompt a search starts from if none is given.
         limits: optional; the smallest and largest values of numeric hyperparameters, by name.
     """
 

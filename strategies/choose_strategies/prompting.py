@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import textwrap
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -81,7 +80,7 @@ class OwnPrompted(Prompt):
 
     title: ClassVar[str] = "your own prompt"
     good_for: ClassVar[str] = "a prompt that you use already: is it better than the usual one?"
-    needs: ClassVar[str] = "--prompt FILE, and a language model as for prompt"
+    needs: ClassVar[str] = "--prompt FILE, which names it, and a language model as for prompt"
     revision: ClassVar[int] = 1
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
 
@@ -224,6 +223,7 @@ class TunedPrompt(FewShot):
     takes: ClassVar[str] = "hundreds of requests a fit (calls); then as prompt or few-shot"
     revision: ClassVar[int] = 8
     on_request: ClassVar[bool] = True
+    starts_from: ClassVar[str] = "prompt"
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     kind_settings: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "extraction": _WRITTEN,
@@ -298,8 +298,7 @@ class TunedPrompt(FewShot):
         words += [FITTED] * (calibration == FITTED)
         self.notes = search.notes(setting, ", ".join(words))
         if setting.template not in ("", self.template):
-            told = OwnPrompt.read(setting.template).instruction
-            self.notes.append(f"It reads: {textwrap.shorten(told, 600, placeholder='…')}")
+            self.notes.append(f"As a file for --prompt it reads: {setting.template}")
         if (setting, calibration) == (search.usual, USUAL):
             Prompt.fit(self, task, examples)  # calibrated on more rows than were asked
         else:

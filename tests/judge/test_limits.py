@@ -86,6 +86,17 @@ def test_a_model_that_ends_is_a_reference_that_the_successor_is_held_against() -
     assert not words.ending(decided(Rule()))
 
 
+def test_what_a_search_for_a_prompt_gains_is_said_on_the_test_rows() -> None:
+    decision = decided(Rule(), starts="probe")
+    [remark] = [one for one in decision.verdict.remarks if one.code == "searched"]
+    pick = next(s for s in decision.standings if s.candidate == "probe")
+    assert remark.value == pick.difference.negated()
+    assert any(
+        said.startswith("prompt scores 7.8 points higher than probe (+2.4 to +13.0), on 400 rows")
+        for said in words.what_else(decision)
+    )
+
+
 def test_the_wait_for_an_endpoint_counts_not_its_share_of_many_requests_at_once() -> None:
     found = evidence()
     [run] = [run for run in found.runs if run.trial.candidate == "prompt"]

@@ -6,7 +6,7 @@ import pytest
 
 from choose.conformance import TASK, pool, questions
 from choose.models.endpoints.handshake import PROBE_TEXT
-from choose.models.prompting.own_prompts import LABELS, TEXT, OwnPrompt
+from choose.models.prompting.own_prompts import LABELS, TEXT, OwnPrompt, read_prompt
 from choose.strategy import build
 from support.chat_server import RIGHT, endpoint_session
 
@@ -84,6 +84,26 @@ def test_what_is_no_prompt_is_refused_with_what_to_write(form, says):
     with pytest.raises(ValueError, match=r"text|chat|DSPy|promptfoo") as refused:
         messages(form)
     assert says in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("told", "found"),
+    [
+        ("prompts: ['{{labels}}: {{message}}']\nproviders: [openai:a]", "{labels}: {text}"),
+        ("prompts:\n- {id: one, label: x, raw: '{{text}}'}\n- '{{text}} '", "{text}"),
+        ("prompts: {{text", "it is no YAML"),
+        ("prompts: ['{{a}}', '{{b}}']", "it holds 2 prompts of promptfoo"),
+        ("prompts: file://p.txt", "is file://p.txt: name that file with --prompt"),
+        ("providers: [openai:a]", "it holds 0 prompts of promptfoo"),
+    ],
+)
+def test_the_prompt_of_a_configuration_of_promptfoo_is_read_or_refused(tmp_path, told, found):
+    (file := tmp_path / "promptfooconfig.yaml").write_text(told)
+    if "{" in found:
+        assert messages(read_prompt(str(file))) == (("user", found),)
+    else:
+        with pytest.raises(ValueError, match=found):
+            read_prompt(str(file))
 
 
 def asked_with(template, **settings):

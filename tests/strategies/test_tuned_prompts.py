@@ -163,7 +163,9 @@ def test_a_prompt_is_rewritten_from_its_errors_and_kept_for_its_gain_on_other_ro
     note = said_of(strategy)
     assert "Prompt: rewritten from its errors, no examples." in note
     assert "rewrote the prompt 1 time from rows that it got wrong; 1 gained on others" in note
-    assert "It reads: Sort it. SIZE is no matter. {labels}" in note
+    [written] = re.findall(r"As a file for --prompt it reads: (\[.*?\])(?: |$)", note)
+    assert OwnPrompt.read(written).instruction == "Sort it. SIZE is no matter. {labels}\n\n{text}"
+    assert OwnPrompt.read(written).dump() == strategy.used
     told = [body["messages"] for body in asked_of(asked)]
     [page] = [one[-1]["content"] for one in told if "better" in one[0]["content"]]
     assert "Mine: {labels}" in page

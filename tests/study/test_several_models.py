@@ -5,7 +5,7 @@ import pytest
 from choose.conformance import _WORDS
 from choose.errors import StudyError
 from choose.models.endpoints.providers import endpoint_settings
-from choose.study.candidates import candidates_of, names_of
+from choose.study.candidates import candidates_of, described, names_of, notes_on_prompts
 from choose.study.study_file import load_study, overrides_of
 from support import studies
 from support.chat_server import by_words, serving
@@ -105,3 +105,17 @@ def test_two_models_of_one_server_are_compared_end_to_end(choose, tmp_path):
 
     cost = {c.candidate: c.cost.usd_per_1k for c in Decision.model_validate_json(out).scorecards}
     assert cost["prompt-large"] == pytest.approx(10 * cost["prompt-small"])
+
+
+def test_a_prompt_of_the_users_is_named_by_its_strategy_and_starts_a_search():
+    told = {"mine": "Sort into {labels}: {text}", "short": "Sort: {text}"}
+    candidates = [{"strategy": name} for name in ("own-prompt", "tuned-prompt", "prompt")]
+    asked = load_study({"models": {"prompt": told}, "candidates": candidates})
+    found = candidates_of(asked, studies.dataset().task).candidates
+    assert {"mine", "short", "tuned-prompt"} <= {c.name for c in found}
+    starts = {c["name"]: c["starts"] for c in described(found)}
+    assert {name: start for name, start in starts.items() if start} == {"tuned-prompt": "mine"}
+    usual = candidates_of(load_study({"candidates": candidates[1:]}), studies.dataset().task)
+    assert {c["starts"] for c in described(usual.candidates)} == {"", "prompt"}
+    (note,) = notes_on_prompts(asked, studies.dataset().task)
+    assert note.startswith("The prompt 'short' says {labels} nowhere")

@@ -37,6 +37,7 @@ from choose.schema.study_sections import FILES
 from choose.store.destination import STUDY, check_folder
 from choose.store.store import PAGE, Store, reading
 from choose.strategy import available, kinds, traits
+from choose.study.candidates import notes_on_prompts
 from choose.study.config import CandidateSection, Study
 from choose.study.study_folder import (
     check_same_study,
@@ -246,7 +247,7 @@ def _ask(plan: TrialPlan, path: Path, watch: Observer, *, approve: Approve, budg
 def _given(read: Divided, given: Sequence[Given] | None, watch: Observer) -> GivenRuns:
     """Return the candidates whose answers exist, and say what is remarkable in what was read."""
     kept = [said for said in read.pools.dataset.findings if " left out: " in said]
-    watch.noted([*read.notes, *kept])
+    watch.noted([*read.notes, *kept, *notes_on_prompts(read.study, read.pools.dataset.task)])
     if given is None:
         given = given_beside(read.study, read.pools.dataset)
         watch.noted([*remarks(given, read.pools.dataset)])
@@ -372,7 +373,8 @@ def _check_local(choice: Selection) -> None:
     if remote := [spec for spec in choice.params.values() if endpoint_name(spec) is not None]:
         raise StudyError(
             f"{choice.candidate!r} calls {remote[0]}, which cannot be exported. Call the endpoint "
-            "itself, or name a candidate that runs on this machine with --candidate."
+            "itself, with the prompt that choose report --full shows, or name a "
+            "candidate that runs on this machine with --candidate."
         )
 
 

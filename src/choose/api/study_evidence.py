@@ -147,6 +147,7 @@ def _candidate(planned: Mapping[str, Any], study: Mapping[str, Any]) -> Candidat
         usd_per_1k=planned.get("usd_per_1k"),
         teaches=planned.get("teaches", False),
         taught=planned.get("taught", False),
+        starts=planned.get("starts", ""),
         ends=planned.get("ends", False),
         **{"hosted": planned.get("hosted", False), **_endpoint_info(endpoint)},
     )

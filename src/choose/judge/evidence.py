@@ -163,6 +163,7 @@ class CandidateInfo:
         hosted: whether another machine serves its model.
         teaches: whether candidates learn from its answers.
         taught: whether it learns from the teacher's answers in place of labels.
+        starts: the candidate whose prompt it starts from, to choose a better one; or empty.
         ends: whether its model ends, so that it is a reference and never named.
     """
 
@@ -186,6 +187,7 @@ class CandidateInfo:
     hosted: bool = False
     teaches: bool = False
     taught: bool = False
+    starts: str = ""
     ends: bool = False
 
     @property

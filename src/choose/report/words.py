@@ -317,6 +317,7 @@ _REMARKS: dict[RemarkCode, str] = {
     "other-source": "On a source that it did not learn from, {first} changes by {change} "
     "({rows} rows); the worst is “{what}”: {size}.",
     "other-metric": "By {metric}, {first} is ahead of {second} by {lead} ({rows} rows).",
+    "searched": "{told}, on {rows} rows that its search for a prompt did not see.",
     "setting": "With the setting {what}, {first} does better than with its default: {change}, "
     "on {rows} rows. Confirm it on other rows.",
     "target-met": "{first} reaches the target of {score}: its whole range lies above.",
@@ -421,6 +422,7 @@ def _remark(decision: Decision, remark: Remark) -> str:
         first=first,
         second=second,
         what=clean(remark.what),
+        told=gain(first, second, remark.value) if remark.value else DASH,
         metric=NAMES.get(remark.what, clean(remark.what)),
         rows=f"{remark.rows or 0:,}",
         size=measured(remark.share or 0.0),

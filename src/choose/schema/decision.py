@@ -153,6 +153,7 @@ RemarkCode = Literal[
     "long-answers",
     "margin",
     "setting",
+    "searched",
     "other-source",
 ]
 
@@ -166,9 +167,10 @@ class Remark(Record):
             ``other-metric``: the first candidate leads the second by the metric `what`;
             ``long-answers``: other words for the same count as misread; ``margin``: with a margin
             of `share` or less, a candidate could not be ruled out; ``setting``: a candidate does
-            better with the setting `what`; ``other-source``: what a candidate changes by (`value`)
-            on a source that no training row is from, `what` being the worst of them (`share`
-            there).
+            better with the setting `what`; ``searched``: what a search for a prompt changes
+            (`value`) from the second, where it starts; ``other-source``: what a candidate changes
+            by (`value`) on a source that no training row is from, `what` being the worst of them
+            (`share` there).
         names: candidates.
         value: a difference, on `rows` unless said otherwise.
     """

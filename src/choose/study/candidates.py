@@ -13,6 +13,7 @@ from choose.formatting import short_models
 from choose.models.endpoints.providers import provider_of
 from choose.models.endpoints.settings import Endpoint
 from choose.models.hardware.compute_settings import check_compute
+from choose.models.prompting.own_prompts import LABELS
 from choose.models.weights.spec import FOUR_BIT, endpoint_name
 from choose.schema.plan import LeftOut
 from choose.strategy import (
@@ -115,7 +116,7 @@ def candidates_of(study: Study, task: Task, labels: bool = True) -> ResolvedCand
             raise StudyError(f"Two candidates are named {name!r}. Give each its own name.")
     reasons = {c.name: _refusal(c, task) for c in candidates}
     able = sorted((c for c in candidates if reasons[c.name] is None), key=_order)
-    own = (one for section in study.candidates for one in by_model(section, study.models))
+    own = (one for section in _named(study) for one in by_model(section, study.models))
     named = {section.name or section.strategy for section in own}
     if named and not any(c.name in named for c in able):
         raise _none_can_run({name: why for name, why in reasons.items() if name in named}, task)
@@ -154,15 +155,21 @@ def default_strategies() -> tuple[str, ...]:
     )
 
 
+def _named(study: Study) -> tuple[CandidateSection, ...]:
+    """Return what a study names: a strategy that takes a prompt alone, once for each prompt."""
+    own, found = prompts_of(study), list[CandidateSection]()
+    for one in study.candidates:
+        each = [s for s in own if s.strategy == one.strategy and TEMPLATE not in one.params]
+        found += each or [one]
+    return tuple(found)
+
+
 def _sections(study: Study) -> tuple[CandidateSection, ...]:
-    sections = study.candidates or tuple(
+    sections = _named(study) or tuple(
         CandidateSection(strategy=name) for name in default_strategies()
     )
-    own = prompts_of(study)
     known = {section.name or section.strategy for section in sections}
-    taking = {section.strategy for section in own}
-    sections = tuple(s for s in sections if s.strategy not in taking or TEMPLATE in s.params)
-    sections += tuple(section for section in own if section.name not in known)
+    sections += tuple(section for section in prompts_of(study) if section.name not in known)
     named = {section.strategy for section in sections}
     # Figures of expensive candidates mean little without those of the baselines.
     missing = [name for name in available() if name not in named and _always_compared(name)]
@@ -219,6 +226,13 @@ def prompts_of(study: Study) -> tuple[CandidateSection, ...]:
         for strategy in taking
         for name, text in study.models.prompt.items()
     )
+
+
+def notes_on_prompts(study: Study, task: Task) -> Iterator[str]:
+    """Yield which prompts of the user's do not say what the labels are."""
+    for name, text in study.models.prompt.items():
+        if task.labels and LABELS not in text and not all(label in text for label in task.names):
+            yield f"The prompt {name!r} says {LABELS} nowhere: the model may answer with others."
 
 
 def _always_compared(strategy: str) -> bool:
@@ -298,7 +312,19 @@ def _order(candidate: Candidate) -> tuple[bool, int, bool, bool, str]:
     return (not cls.cheap, *place, candidate.name)
 
 
-def described(candidates: Iterable[Candidate]) -> list[dict[str, Any]]:
+def start_of(candidate: Candidate, candidates: Sequence[Candidate]) -> str:
+    """Return the candidate whose prompt a search starts from; empty for none."""
+    usual, own = getattr(find(candidate.strategy), "starts_from", ""), candidate.params
+    others = [c for c in candidates if c.params.get("model") == own.get("model") and usual]
+    same = (
+        c.params.get(TEMPLATE) == own[TEMPLATE] if own[TEMPLATE] else c.strategy == usual
+        for c in others
+    )
+    starts = (c.name for c, is_start in zip(others, same, strict=True) if is_start)
+    return next((name for name in starts if name != candidate.name), "")
+
+
+def described(candidates: Sequence[Candidate]) -> list[dict[str, Any]]:
     """Return what a store keeps of candidates, and of their strategies."""
     return [
         {
@@ -311,6 +337,7 @@ def described(candidates: Iterable[Candidate]) -> list[dict[str, Any]]:
             "title": words(c.strategy)["title"],
             "model": model_of(c),
             "warning": getattr(cls, "warning", None),
+            "starts": start_of(c, candidates),
         }
         for c in candidates
     ]

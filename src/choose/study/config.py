@@ -224,7 +224,8 @@ class Models(Specs):
     prompt: Annotated[Mapping[str, str], Flag()] = Field(
         default={},
         description="Your own prompt, a candidate beside the usual one: a text with {text} and "
-        "{labels}, a chat as JSON, or a file of promptfoo or DSPy; repeatable. In a study file: "
+        "{labels}, a chat as JSON, what DSPy saved as JSON, or promptfoo's configuration or "
+        "results with one prompt; repeatable. In a study file: "
         "files, or prompts by name.",
     )
 

@@ -31,9 +31,20 @@ def _remarks(case: Case) -> Iterator[Remark]:
     yield from other_metric(case)
     if case.long_answers is not None and case.splits:
         yield Remark(code="long-answers")
+    yield from _searched(case)
     yield from _other_source(case)
     yield from _margin(case)
     yield from _settings(case)
+
+
+def _searched(case: Case) -> Iterator[Remark]:
+    """Yield what each search for a prompt gains over where it starts, on the test rows."""
+    panel = case.contenders.panel
+    scored = {c.info.name for c in panel.scored}
+    for info in (c.info for c in panel.scored if c.info.starts in scored):
+        if (gain := case.contenders.gain(info.name, info.starts)) is not None:
+            names, value = (info.name, info.starts), Interval.of(gain)
+            yield Remark(code="searched", names=names, value=value, rows=gain.rows)
 
 
 def _other_source(case: Case) -> Iterator[Remark]:

@@ -96,7 +96,9 @@ def read_prompt(file: str) -> str:
         ValueError: naming the file, and what is wrong.
     """
     try:
-        return OwnPrompt.read(read_text(Path(file), LONGEST)).dump()
+        text = read_text(Path(file), LONGEST)
+        is_yaml = Path(file).suffix.lower() in (".yaml", ".yml")
+        return OwnPrompt.read(_from_yaml(text) if is_yaml else text).dump()
     except FileNotFoundError:
         raise ValueError(f"there is no file {file!r}") from None
     except (OSError, ValueError) as error:
@@ -116,10 +118,8 @@ def _messages(text: str) -> Iterator[Message]:
         yield from _chat(found["messages"])
     elif (predictor := _dspy(found)) is not None:
         yield from _dspy_messages(predictor)
-    elif raw := _promptfoo(found):
-        if len(raw) > 1:
-            raise ValueError(f"it holds {len(raw)} prompts of promptfoo. Save one in a file")
-        yield from _messages(raw[0])
+    elif "prompts" in found or "results" in found:
+        yield from _messages(_promptfoo(found))
     else:
         raise ValueError('it is JSON, but no chat: [{"role": "user", "content": "… {text}"}]')
 
@@ -144,15 +144,31 @@ def _chat(turns: Any) -> Iterator[Message]:
         yield role, content
 
 
-def _promptfoo(found: Mapping[str, Any]) -> list[str]:
-    """Return the distinct prompts of a file of results."""
+def _from_yaml(text: str) -> str:
+    """Return the prompt of promptfoo's configuration."""
+    import yaml  # comes with huggingface_hub
+
+    try:
+        found = yaml.safe_load(text)
+    except (yaml.YAMLError, RecursionError) as error:
+        raise ValueError("it is no YAML") from error
+    return _promptfoo(found if isinstance(found, dict) else {})
+
+
+def _promptfoo(found: Mapping[str, Any]) -> str:
+    """Return the one prompt of a file of results, or of a configuration."""
     results = found.get("results")
-    prompts = results.get("prompts") if isinstance(results, dict) else found.get("prompts")
+    prompts = (results if isinstance(results, dict) else found).get("prompts")
     each = (
-        one.get("raw") if isinstance(one, dict) else one
-        for one in (prompts if isinstance(prompts, list) else ())
+        one.get("raw", one.get("id")) if isinstance(one, dict) else one
+        for one in (prompts if isinstance(prompts, list) else [prompts])
     )
-    return [*dict.fromkeys(one.strip() for one in each if isinstance(one, str))]
+    raw = [*dict.fromkeys(one.strip() for one in each if isinstance(one, str))]
+    if len(raw) != 1:
+        raise ValueError(f"it holds {len(raw)} prompts of promptfoo. Save one in a file")
+    if raw[0].startswith("file:"):
+        raise ValueError(f"the prompt of promptfoo is {raw[0]}: name that file with --prompt")
+    return raw[0]
 
 
 def _dspy(found: Mapping[str, Any]) -> Mapping[str, Any] | None:
