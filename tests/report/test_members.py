@@ -45,8 +45,8 @@ def test_the_cheaper_tie_is_named_and_the_chance_is_of_the_family() -> None:
     decision = prompted(-0.1, 0.06)
     assert words.how_sure(decision) == "over 99 % sure of the family"
     assert next(words.doubts(decision)) == (
-        "Within prompting, the choice is open: prompt-small 76 % against 78 % on 100 rows at $0.90 "
-        "instead of $15.00 for 1,000."
+        "Within prompting, the choice is open: prompt-small 76 % at $0.90 for 1,000 against 78 % "
+        "on 100 rows."
     )
 
 

@@ -209,23 +209,22 @@ def undecided(decision: Decision, member: Standing) -> bool:
 def within_family(decision: Decision) -> str:
     """Say what other prompts and models of the named family reach, on how many rows, for what."""
     own = next((s.usd_per_1k for s in decision.standings if s.chosen), None)
-    noun, told = score_noun(decision.goal), []
     others = sorted(members(decision), key=lambda s: not undecided(decision, s))
+    noun, told = score_noun(decision.goal), dict[str, list[str]]()
     for one in others[:MEMBERS]:
-        first = one.compared[0] if one.compared else one.accuracy.value if one.accuracy else 0.0
-        said = f"{clean(one.candidate)} {amount(first, noun)}"
-        if one.compared:
-            said += f" against {amount(one.compared[1], noun)}"
-        said += f" on {plural(one.common or one.rows, 'row')}"
-        if one.usd_per_1k is not None and own is not None and one.usd_per_1k != own:
-            said += f" at {dollars(one.usd_per_1k)} instead of {dollars(own)} for 1,000"
-        told.append(said)
+        first, against = one.compared or (one.accuracy.value if one.accuracy else 0.0, None)
+        priced = one.usd_per_1k is not None and own is not None and one.usd_per_1k != own
+        cost = f" at {dollars(one.usd_per_1k or 0.0)} for 1,000" if priced else ""
+        beside = "" if against is None else f" against {amount(against, noun)}"
+        where = f"{beside} on {plural(one.common or one.rows, 'row')}"
+        told.setdefault(where, []).append(f"{clean(one.candidate)} {amount(first, noun)}{cost}")
     if not told:
         return ""
+    said = "; ".join(f"{listed(names)}{where}" for where, names in told.items())
     more = f"; {len(others) - MEMBERS} more" * (len(others) > MEMBERS)
     settled = "open" if undecided(decision, others[0]) else "settled"
     family = called(decision, decision.family)
-    return f"Within {family}, the choice is {settled}: {'; '.join(told)}{more}."
+    return f"Within {family}, the choice is {settled}: {said}{more}."
 
 
 def doubts(decision: Decision) -> Iterator[str]:

@@ -37,13 +37,15 @@ class _Pairing(NamedTuple):
 def takeover_of(contenders: Contenders) -> Takeover | None:
     """Return what share of its rows a cheap candidate can take over from the language model.
 
-    That model is the teacher of the study, or else the best one that is hosted, served or given.
+    That model is the teacher of the study, or else the one to use, or the best, of those that are
+    hosted, served or given.
     A fifth of the rows chooses the cheap candidate, and the confidences to try; the other rows test
     these. None without such a pair, and where rows do not count alike.
     """
     order = (c for c in contenders.order if c.info.name not in contenders.beyond)
     named = [c for c in order if not c.info.floor]
     models = [c for c in named if c.info.teaches] or [c for c in named if _is_called(c.info)]
+    models = [c for c in models if c.info.name in contenders.named.values()] or models
     strong = max(models, key=lambda c: contenders.levels[c.info.name], default=None)
     rows, plain = contenders.panel.rows, contenders.rule.measure.by_rows
     if strong is None or not (rows.labels and plain and rows.weights is None):
