@@ -5,8 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from choose.judge.diagnosis.cascade import levels_of, safe_threshold
+from choose.judge.decision.contenders import contenders_of
+from choose.judge.diagnosis.cascade import levels_of, safe_threshold, takeover_of
 from choose.judge.goal import Rule
+from choose.judge.scores.score_tables import study_scores
 from choose.judge.stats.intervals import clopper_pearson
 from choose.judge.verdict import judge
 from choose.report import words
@@ -139,3 +141,18 @@ def test_a_takeover_says_whether_points_were_lost_or_gained(lost, said):
     found = decision.takeover.model_copy(update={"lost": Interval(value=lost)})
     told = words.takeover(decision.model_copy(update={"takeover": found}))
     assert f"95 % sure ({said} on the 800 rows that tested it)" in told
+
+
+def test_the_model_to_use_is_the_one_that_is_saved_though_another_scores_more():
+    found = evidence()
+    [run] = [run for run in found.runs if run.trial.candidate == "gpt-4o"]
+    twin = replace(run, trial=replace(run.trial, candidate="gpt-4o-mini"))
+    info = next(c for c in found.candidates if c.name == "gpt-4o")
+    both = replace(
+        found, runs=(*found.runs, twin),
+        candidates=(*found.candidates, replace(info, name="gpt-4o-mini")),
+    )  # fmt: skip
+    for name in ("gpt-4o", "gpt-4o-mini"):
+        contenders = contenders_of(study_scores(both), Rule())
+        vars(contenders)["named"] = {"prompting": name}
+        assert takeover_of(contenders).strong == name

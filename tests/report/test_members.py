@@ -3,6 +3,7 @@
 import pytest
 
 from choose.report import words
+from choose.report.candidate_order import family_table
 from choose.schema.base import Interval
 from choose.schema.decision import Decision
 from choose.schema.scorecard import LowConfidence
@@ -82,3 +83,20 @@ def test_low_confidence_speaks_of_agreement_where_a_model_is_taken_for_right() -
     assert "are not those of gpt-4o" in told
     assert not {"right", "wrong"} & {*told.replace(".", "").split()}
     assert "are wrong" in words.low_confidence(found, card)
+
+
+@pytest.mark.parametrize(("name", "head"), [("lora", "vs lora"), ("tuned-prompt", "vs first")])
+def test_a_head_cuts_no_name_in_the_middle(name: str, head: str) -> None:
+    found = decisions.answered()
+    own = next(s for s in found.standings if s.chosen).model_copy(update={"candidate": name})
+    others = tuple(s for s in found.standings if not s.chosen)
+    card = found.scorecards[0].model_copy(update={"candidate": name})
+    families = (
+        found.verdict.families[0].model_copy(update={"best": name}),
+        *found.verdict.families[1:],
+    )
+    verdict = found.verdict.model_copy(update={"use_meanwhile": name, "families": families})
+    changed = {"standings": (own, *others), "scorecards": (card, *found.scorecards)}
+    table = family_table(found.model_copy(update={**changed, "verdict": verdict}))
+    assert table.rows[0][0].endswith(name)
+    assert head in table.heads

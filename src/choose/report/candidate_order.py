@@ -193,7 +193,8 @@ def family_table(decision: Decision, bounds: bool = True) -> FamilyTable:
     shown = [(family, known[family.best or ""]) for family in families if family.best in known]
     rows = [_row(decision, family, standing, bounds) for family, standing in shown]
     rows += _not_measured(decision) if rows else ()
-    heads, first = _heads(decision), shown[0][1] if shown else None
+    first = shown[0][1] if shown else None
+    heads = _heads(decision, bool(first and first.chosen))
     mark = "▶" if decision.verdict.recommended else "▷"
     kept = [i for i, head in enumerate(heads) if head and any(row[i] != DASH for row in rows)]
     return FamilyTable(
@@ -215,15 +216,16 @@ def _not_measured(decision: Decision) -> Iterator[tuple[str, ...]]:
         yield "none of these", DASH, DASH, *blank, _chance(decision, rest)
 
 
-def _heads(decision: Decision) -> tuple[str, ...]:
-    noun = score_noun(decision.goal)
+def _heads(decision: Decision, is_first: bool) -> tuple[str, ...]:
+    """Return the heads; a long name of the chosen one, if it is the first row, is not cut."""
+    noun, pick = score_noun(decision.goal), clean(decision.pick)
     rare = decision.verdict.rare[:1]
     return (
         "family",
         noun if noun == "right" else "score",
         "rows",
         f"“{shorten(clean(rare[0].label), LABEL)}”" if rare else "",
-        f"vs {shorten(clean(decision.pick), LABEL)}",
+        "vs first" if is_first and len(pick) > LABEL else f"vs {shorten(pick, LABEL)}",
         "won:lost",
         "s/1,000",
         "$/month" if _volume(decision) else "$/1,000",
