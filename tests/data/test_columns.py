@@ -10,6 +10,7 @@ from time import perf_counter
 import polars as pl
 import pytest
 
+import choose
 from choose.data.columns import group_hint, roles_of
 from choose.data.dataset import dataset_from, read_rows
 from choose.data.examples import examples_from
@@ -598,3 +599,46 @@ def test_a_file_of_a_team_just_works_or_says_why_not(name: str) -> None:
             dataset_from(read_rows(section), section, TaskSection())
         assert expected in str(refused.value)
         assert "\n" not in str(refused.value)
+
+
+def of_sources(column: str, *values: str, **section: str) -> tuple[str | None, str | None, str]:
+    """Return the group, the source and what is said of rows with labels a and b in turn."""
+    cells = [(f"word {n}", "ab"[n % 2], value) for n, value in enumerate(values)]
+    table = pl.DataFrame(cells, schema=["text", "label", column], orient="row").with_row_index(ROW)
+    found = roles_of(table, DataSection(**section))
+    return found.group, found.source, " ".join(found.told)
+
+
+def test_a_column_of_few_values_that_labels_cross_is_the_source() -> None:
+    halves = [*["x"] * 50, *["y"] * 50]
+    group, source, told = of_sources("Customer", *halves)
+    assert (group, source) == (None, "Customer")
+    assert "The 2 values of 'Customer' are taken as sources" in told
+    assert of_sources("group", *halves)[:2] == (None, "group")
+    assert of_sources("group", *halves, group_column="group") == ("group", None, "")
+    threads = [f"thread {n // 4}" for n in range(100)]
+    assert of_sources("group", *threads) == ("group", None, "")
+    assert of_sources("customer", *threads) == (None, None, "")
+
+
+@pytest.mark.parametrize("column", ["group", "source"])
+def test_a_column_that_no_label_crosses_is_not_taken_silently(column: str) -> None:
+    group, source, told = of_sources(column, *["x", "y"] * 50)
+    assert (group, source) == (None, None)
+    assert f"Column '{column}' is not taken as the {column}: each label is in one" in told
+    assert f"--set group_column={column}." in told
+
+
+def test_a_source_column_of_one_value_is_said() -> None:
+    _, source, told = of_sources("source", *["x"] * 100)
+    assert source is None
+    assert told == "Column 'source' has one value only: no source can be left out."
+
+
+def test_labels_that_no_training_row_has_are_a_caveat_with_their_rows(tmp_path: Path) -> None:
+    cells = [(f"word {n % 7} {n}", f"label {n // 10}", f"part {n // 10}") for n in range(200)]
+    table = pl.DataFrame(cells, schema=["text", "label", "part"], orient="row")
+    settings = {"group_column": "part", "strategies": "tfidf", "out": tmp_path, "seeds": 1}
+    decision = choose.compare(table, noise=0, progress=False, **settings)
+    [caveat] = [one for one in decision.verdict.caveats if one.code == "unseen-labels"]
+    assert (caveat.rows, caveat.whole) == (200, 20)

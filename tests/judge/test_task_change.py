@@ -15,6 +15,7 @@ from choose.judge.measures.drift_and_new_class import (
 )
 from choose.judge.scores.score_tables import study_scores
 from choose.judge.verdict import judge
+from choose.report.words import remarks
 from choose.types import Answers, Run, Scenario, Trial
 from simulation.evidence import answers_of, run_of
 from simulation.setting import EACH, difficulties
@@ -138,6 +139,9 @@ def test_the_worst_source_comes_first_is_named_and_warned_of():
     [remark] = [r for r in decision.verdict.remarks if r.code == "other-source"]
     assert (remark.what, remark.value.value) == ("s2", -card.stability.source_loss.value)
     assert card.stability.temporal_drop is None
+    [gate] = [gate for gate in decision.gates if gate.name == "task stable"]
+    assert (gate.status, gate.code, gate.value) == ("fail", "sources", remark.value)
+    assert any(f"tfidf loses {100 * np.mean(losses):.1f} points" in s for s in remarks(decision))
 
 
 def test_time_splits_leave_every_other_figure_as_it_was() -> None:

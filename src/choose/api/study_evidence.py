@@ -6,7 +6,7 @@ import os
 import re
 import secrets
 import shlex
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import fields, replace
@@ -82,6 +82,7 @@ def nothing_measured(store: Store) -> Evidence:
         runs=(),
         dated=sum(e.timestamp is not None for e in dataset.examples.values()),
         findings=(*dataset.findings, *_warnings(candidates)),
+        unseen=_unseen(dataset) if dataset.task.labels else {},
         leaked=dataset.leaked,
         about=_population(study.get("data", {})),
         task=dataset.task,
@@ -173,6 +174,15 @@ def _warnings(candidates: Iterable[Mapping[str, Any]]) -> Iterator[str]:
     for planned in candidates:
         if planned.get("warning"):
             yield f"{planned['name']}: {planned['warning']}"
+
+
+def _unseen(dataset: Dataset) -> Mapping[str, int]:
+    """Return the labels of test rows that no training row of their fold has, with the rows."""
+    found, rows = Counter[str](), dataset.examples
+    for fold in (fold for fold in dataset.folds if fold.pool):
+        known = {rows[id].target for id in fold.pool}
+        found.update(t for id in fold.questions if (t := rows[id].target) not in known)
+    return found
 
 
 def _training_rows(dataset: Dataset) -> tuple[str, ...]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -44,6 +45,10 @@ MAYBE_GROUP = ("author", "author_id", "user", "user_id", "customer", "customer_i
 
 SOURCE = ("source", "channel", "domain", "corpus", "site")
 
+# These are sources if they have few values, with so many rows each, and labels cross these.
+MAYBE_SOURCE = ("customer", "customer_id", "group", "group_id")
+MOST_SOURCES, LEAST_A_SOURCE = 50, 40
+
 # Characters of a system turn that becomes the instruction of prompts.
 LONGEST_INSTRUCTION = 2_000
 
@@ -59,7 +64,8 @@ class Roles:
     """The columns by role; several text columns are joined with a blank line.
 
     `fields` are further input columns. `by_content` are the roles that neither a flag nor a usual
-    name determined. `teacher` holds answers to learn from; None also where it is the label.
+    name determined. `teacher` holds answers to learn from; None also where it is the label. `told`
+    says what became of columns that may be a group or a source.
     """
 
     text: tuple[str, ...]
@@ -71,6 +77,7 @@ class Roles:
     fields: tuple[str, ...] = ()
     by_content: frozenset[str] = frozenset()
     teacher: str | None = None
+    told: tuple[str, ...] = ()
 
     def named_in(self, section: DataSection) -> DataSection:
         """Return the section with the text and the label that were found by content."""
@@ -96,7 +103,8 @@ def roles_of(table: pl.DataFrame, section: DataSection) -> Roles:
     named = {
         "time": column_named(known, section.time_column, "time") or _usual_time(table, columns),
         "group": column_named(known, section.group_column, "group") or _usual_group(table, columns),
-        "source": column_named(known, section.source_column, "source") or usual(columns, SOURCE),
+        "source": column_named(known, section.source_column, "source")
+        or usual(columns, (*SOURCE, *MAYBE_SOURCE)),
         "id": usual(columns, ("id",)),
     }
     text, label = _text_and_label(known, section)
@@ -117,14 +125,59 @@ def roles_of(table: pl.DataFrame, section: DataSection) -> Roles:
     if named["time"] is None:
         named["time"] = _dated(table, [c for c in free if c.name not in (*text, label)])
         by_content["time"] = named["time"] is not None
+    told = tuple(_settle_sources(table, section, label, named))
     return Roles(
         text=text,
         label=label,
         fields=fields,
+        told=told,
         by_content=frozenset(role for role, guessed in by_content.items() if guessed),
         teacher=None if teacher == label else teacher,
         **named,
     )
+
+
+def _settle_sources(
+    table: pl.DataFrame, section: DataSection, label: str, named: dict[str, str | None]
+) -> Iterator[str]:
+    """Take guesses of the source and the group back where labels do not cross them; say so."""
+    as_group = "To keep rows of one value together: --set group_column"
+    for role in ("source", "group"):
+        column = named[role]
+        if column is None or getattr(section, f"{role}_column") or label not in table.columns:
+            continue
+        values, crossed = _crossed_by(table, column, label)
+        maybe = role == "source" and column.strip().lower() in MAYBE_SOURCE
+        few = values <= MOST_SOURCES and len(table) >= values * LEAST_A_SOURCE
+        if maybe and (not few or not crossed or column == section.group_column):
+            named["source"] = None
+        elif values == 1:
+            named[role] = None
+            yield f"Column {quoted(column)} has one value only: no {role} can be left out."
+        elif not crossed:
+            named[role] = None
+            yield (
+                f"Column {quoted(column)} is not taken as the {role}: each label is in one of its "
+                f"values only, so no training row would have a label that is tested. {as_group}="
+                f"{column}."
+            )
+        elif maybe:
+            named["group"] = None if column == named["group"] else named["group"]
+            taken = f"The {values} values of {quoted(column)} are taken as sources."
+            yield f"{taken} {as_group}={column}."
+
+
+def _crossed_by(table: pl.DataFrame, column: str, label: str) -> tuple[int, bool]:
+    """Return how many values a column has, and whether a label that repeats has several of them."""
+    seen, counts = defaultdict[str, set[str]](set), Counter[str]()
+    for value, target in zip(
+        table[column].to_list(), map(str, table[label].to_list()), strict=True
+    ):
+        if value is not None:
+            seen[target].add(str(value))
+            counts[target] += 1
+    repeated = [len(seen[target]) > 1 for target, count in counts.items() if count > 1]
+    return len(set[str]().union(*seen.values())), any(repeated) or not repeated
 
 
 def _usual_group(table: pl.DataFrame, columns: Sequence[str]) -> str | None:

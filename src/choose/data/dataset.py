@@ -125,7 +125,16 @@ def _rows(section: DataSection, given: Tables, kind: str | None) -> Rows:
         test=None if tested is None else _test_examples(tested, section, given, kind, roles),
         roles=roles,
         hint=group_hint(table),
-        notes=(*pool.notes, *(test.notes if test else ()), *said, *guessed, *why, *parted, *other),
+        notes=(
+            *pool.notes,
+            *(test.notes if test else ()),
+            *said,
+            *guessed,
+            *roles.told,
+            *why,
+            *parted,
+            *other,
+        ),
         instruction=instruction,
         kind=kind,
     )

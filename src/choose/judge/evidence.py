@@ -220,6 +220,7 @@ class Evidence:
         runs: every finished or failed trial of the grid, in any order.
         personal: ids of rows whose text seems to hold personal data; None if texts were not read.
         findings: problems in the data, most serious first.
+        unseen: labels of which no training row was there for the test rows, and how many these are.
         leaked: test rows that the training file held too, where they were left out.
         about: what figures are about, in the words of `ABOUT`; empty without documents.
         machine: what the study ran on.
@@ -242,6 +243,7 @@ class Evidence:
     dated: int | None = None
     personal: frozenset[str] | None = None
     findings: tuple[str, ...] = ()
+    unseen: Mapping[str, int] = field(default_factory=dict)
     leaked: int = 0
     about: str = ""
     machine: Mapping[str, Any] = field(default_factory=dict)

@@ -129,6 +129,7 @@ def _case(
         if evidence.labels
         else None,
         leaked=evidence.leaked,
+        unseen=evidence.unseen,
     )
 
 

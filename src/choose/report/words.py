@@ -288,6 +288,8 @@ _CAVEATS: dict[CaveatCode, str] = {
     "few-rows": "There are only {rows} test rows.",
     "labels-hide-success": "Wrong labels may be why nothing reaches the target.",
     "leak": "The training file also holds {rows} of {total} test rows; there they were left out.",
+    "unseen-labels": "{whole} labels without a training row: what learns gets {rows} of {total} "
+    "test rows wrong.",
     "looks": "These test rows have judged {rows} different settings, so a lead may be chance.",
     "may-have-seen": "{names} may have seen the test rows.",
     "ms-unknown": "Whether {names} keeps to --max-ms is not known: no answer of it was timed.",
@@ -313,8 +315,8 @@ _REMARKS: dict[RemarkCode, str] = {
     "{size}. Lower it with --set margin=1%.",
     "long-answers": "Accepted answers are long: a right one in other words counts as misread.",
     "margin": "With a margin of {size} or less, {first} could not be ruled out.",
-    "other-source": "On a source that it did not learn from, {first} changes by {change} "
-    "({rows} rows); the worst is “{what}”: {size}.",
+    "other-source": "On a source that it did not learn from, {first} {moves} ({interval}, "
+    "{rows} rows); the worst is “{what}”: {size}.",
     "other-metric": "By {metric}, {first} is ahead of {second} by {lead} ({rows} rows).",
     "searched": "{told}, on {rows} rows that its search for a prompt did not see.",
     "setting": "With the setting {what}, {first} does better than with its default: {change}, "
@@ -417,6 +419,7 @@ def remarks(decision: Decision) -> Iterator[str]:
 
 def _remark(decision: Decision, remark: Remark) -> str:
     first, second, *_ = (*map(clean, remark.names), "", "")
+    moved = remark.value.value if remark.value else 0.0
     return _REMARKS[remark.code].format(
         first=first,
         second=second,
@@ -426,6 +429,8 @@ def _remark(decision: Decision, remark: Remark) -> str:
         rows=f"{remark.rows or 0:,}",
         size=measured(remark.share or 0.0),
         score=amount(remark.share or 0.0, score_noun(decision.goal)),
+        moves=f"{'loses' if moved < 0 else 'gains'} {measured(abs(moved))}",
+        interval=interval(remark.value) if remark.value else DASH,
         change=in_points(remark.value) if remark.value else DASH,
         lead=measured(remark.value.value) if remark.value else DASH,
         margin=points(float(decision.goal.get("margin") or 0.0)),
@@ -868,6 +873,9 @@ _EVIDENCE: dict[GateCode, str] = {
     "{second}; the margin is {limit}.",
     "drift": "On {count} rows that are later than its training rows, the {score} of {first} "
     "changes by {change}, compared with training on as many rows of any date. The margin is "
+    "{limit}.",
+    "sources": "On {count} rows of sources that no training row is from, the {score} of {first} "
+    "changes by {change}, compared with training on as many rows of any source. The margin is "
     "{limit}.",
     "embedders": "These embedders were measured: {models}.",
     "enough-rows": "All {total} labels have at least {count} test rows.",

@@ -115,6 +115,7 @@ GateCode = Literal[
     "one-label",
     "rare-label",
     "some-dates",
+    "sources",
     "small-models",
     "unpriced",
 ]
@@ -197,6 +198,7 @@ CaveatCode = Literal[
     "looks",
     "shift",
     "leak",
+    "unseen-labels",
     "check-failed",
     "other-source",
     "not-asked",
@@ -219,7 +221,8 @@ class Caveat(Record):
             ``labels-hide-success``, ``target-open``; ``looks``: how often these rows were judged
             (`rows`); ``shift``: a label that is far more, or less, common among the test rows
             (`shares`: of training and test rows); ``leak``: test rows that the training file held
-            too (`rows`); ``check-failed``: a gate; ``other-source``: the named candidate, and the
+            too (`rows`); ``unseen-labels``: `whole` labels without a training row, on `rows` test
+            rows; ``check-failed``: a gate; ``other-source``: the named candidate, and the
             source on which it loses most, over the margin for certain; ``not-asked``: families
             that the study leaves out; ``agreement``: the named one's answers are taken for right
             ones; ``none-within``: the candidate that is nearest to the limits, which all break;

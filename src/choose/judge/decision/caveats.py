@@ -57,6 +57,8 @@ def _caveats(case: Case, gates: Sequence[Gate], looks: int) -> Iterator[Caveat]:
     if failed := tuple(g.name for g in gates if g.name in _SOUND and g.status == "fail"):
         yield Caveat(code="check-failed", names=failed)
     yield from _other_source(case)
+    if (lost := sum(case.unseen.values())) and lost >= LEAKED * len(rows.targets):
+        yield Caveat(code="unseen-labels", rows=lost, whole=len(case.unseen))
     if case.leaked and case.leaked >= LEAKED * len(rows.targets):
         yield Caveat(code="leak", rows=case.leaked)
     yield from _part_of_labels(case)

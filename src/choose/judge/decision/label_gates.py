@@ -120,14 +120,16 @@ def rare_label_missed(case: Case) -> bool:
 
 
 def task_stable(panel: StudyScores, name: str, margin: float) -> Gate:
-    """Judge the drop in its score over time of one candidate against the margin."""
+    """Judge one candidate's loss over time, or else on other sources, against the margin."""
     # What gives every row the same answer cannot change by training on other rows.
-    drop = None if panel[name].info.floor else drop_of(panel[name])
+    floor = panel[name].info.floor
+    over_time = None if floor else drop_of(panel[name])
+    drop = over_time or (None if floor else drop_of(panel[name], "source"))
     facts: dict[str, Any] = {"name": "task stable", "names": (name,)}
     if drop is not None:
         return Gate(
             status="pass" if drop.high < margin else "fail" if drop.low > margin else "unknown",
-            code="drift",
+            code="drift" if over_time else "sources",
             count=drop.rows,
             value=Interval.of(drop.negated()),
             limit=margin,

@@ -10,8 +10,8 @@ are references and never what to use.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal, NamedTuple
 
@@ -166,7 +166,7 @@ class Case:
     `written` tells whether answers are free texts; `left_out` was planned and not measured; no
     document is known to hold the answers of the questions `unanswered`; `long_answers` is the
     median number of words of right answers where these are texts, None where they are a few words;
-    `leaked` test rows were in the training file too.
+    `leaked` test rows were in the training file too; `unseen` are labels without a training row.
     """
 
     contenders: Contenders
@@ -184,6 +184,7 @@ class Case:
     shift: Shift | None = None
     takeover: Takeover | None = None
     leaked: int = 0
+    unseen: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
