@@ -25,15 +25,17 @@ def test_a_plan_without_data_says_when_labels_are_paid_back(choose) -> None:  # 
     flags = ("plan", "--no-data", "--classes", "8", "--gain", "3", "--hourly-rate", "30")
     prices = ("--usd-per-million", "1,4", "--usd-per-hour", "0.5", "--tokens", "952")
     out = " ".join(choose(*flags, "--volume", "1000000", *prices).out.split())
-    # A million requests of 952 and 12 tokens; 0.02 s an answer; 1,742 labels at $0.50.
+    # A million requests of 952 and 12 tokens; 0.02 s an answer; 160 and 1,742 labels at $0.50.
     assert "an API costs about $1,000 (952 tokens a request)" in out
     assert "computes 5.6 hours for $2.78; a machine that is always on costs $365" in out
-    assert "The labels ($871) are paid back after 4 weeks; with a machine" in out
-    assert "always on, after 6 weeks. It takes 73,000 answers a month" in out
+    assert "The 160 labels that train it ($80.00) are paid back after under a week; with" in out
+    assert "always on, after 1 week. It takes 6,700 answers a month to pay them back in" in out
+    assert "All 1,800 rows, which also show the gain, are paid back after 4 weeks." in out
     record = json.loads(choose(*flags, "--volume", "1000000", *prices, "--json").out)["running"]
     assert record["api_usd"] == pytest.approx(1000)
     assert record["machine_usd"] == pytest.approx(1e6 * 0.02 / 3600 * 0.5)
-    assert record["months"] == pytest.approx(871 / (1000 - record["machine_usd"]))
+    assert record["months"] == pytest.approx(80 / (1000 - record["machine_usd"]))
+    assert record["months_all"] == pytest.approx(871 / (1000 - record["machine_usd"]))
     assert record["volume_for_a_year"] == pytest.approx(1e6 * record["months"] / 12)
     short = " ".join(choose(*flags, "--volume", "5000/day").out.split())
     assert "For 150,000 answers an API costs what --usd-per-million IN,OUT says" in short
@@ -41,10 +43,18 @@ def test_a_plan_without_data_says_when_labels_are_paid_back(choose) -> None:  # 
     assert "never paid back: the API costs no more than the machine" in " ".join(cheap.split())
 
 
+def test_a_plan_without_data_or_labels_takes_five_and_says_so(choose) -> None:  # type: ignore[no-untyped-def]
+    done = choose("plan", "--no-data", "--volume", "100000")
+    assert done.code == 0
+    assert "to train on 5 labels" in done.out
+    assert "5 labels are a guess: name --classes." in done.out
+    record = json.loads(choose("plan", "--no-data", "--json").out)
+    assert (record["classes"], record["training"]["usual"]) == (5, 100)
+
+
 @pytest.mark.parametrize(
     ("flags", "says"),
     [
-        ((), "--classes"),
         (("--classes", "1"), "--classes"),
         (("--classes", "3", "--gain", "0.03"), "in points"),
         (("--classes", "3", "--target", "90"), "0.9"),

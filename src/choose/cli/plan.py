@@ -31,7 +31,7 @@ def _assumption(kind: type, text: str) -> Any:
 
 
 ASSUMPTIONS = {
-    "classes": _assumption(int, "Number of labels."),
+    "classes": _assumption(int, "Number of labels. Default: 5."),
     "gain": _assumption(float, "Gain to detect, in points: 3. Default: 2."),
     "minutes_per_label": _assumption(float, "Minutes to label one row."),
     "hourly_rate": _assumption(float, "Dollars per hour of labelling."),
@@ -85,8 +85,8 @@ def wishes(flags: Mapping[str, Any], data: str | None) -> Wishes:
 
     if data is not None:
         raise StudyError(f"--no-data plans without data, and {data!r} was given. Leave one out.")
-    classes, gain = flags["classes"], flags["gain"] if flags["gain"] is not None else 2.0
-    if classes is None or not 2 <= classes <= 10_000:
+    gain = flags["gain"] if flags["gain"] is not None else 2.0
+    if flags["classes"] is not None and not 2 <= flags["classes"] <= 10_000:
         raise StudyError("--classes must be the number of labels: 2 or more.")
     if not 0.5 <= gain <= 30:
         raise StudyError(f"--gain {gain:g} is in points, from 0.5 to 30. Write 3 for 3 points.")

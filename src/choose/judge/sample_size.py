@@ -47,6 +47,9 @@ MINUTES = 1.0
 # al. 2023); a tuned encoder gained 13 points over 8 with 64, on the average of five sets (SetFit).
 PER_CLASS = (8, 20, 64)
 
+# Labels of a task of which nothing is said.
+CLASSES = 5
+
 # Tokens of a request with a short text, instructions and labels, and of an answer in JSON.
 TOKENS, ANSWER_TOKENS = 300, 12
 
@@ -64,7 +67,8 @@ def before_data(wishes: Wishes) -> BeforeData:
     """
     low, usual, high = (rows_needed(wishes.gain, d, POWER) for d in DISCORDANCES)
     test = Three(low=low, usual=usual, high=high)
-    needed = [each * wishes.classes for each in PER_CLASS]
+    classes = wishes.classes or CLASSES
+    needed = [each * classes for each in PER_CLASS]
     training = Three(low=needed[0], usual=needed[1], high=needed[2])
     target = rows_for_target(wishes.target, wishes.gain) if wishes.target is not None else None
     rows = Three(
@@ -75,6 +79,7 @@ def before_data(wishes: Wishes) -> BeforeData:
     minutes = wishes.minutes_per_label or MINUTES
     rate = wishes.hourly_rate
     usd = None if rate is None else _times(rows, minutes / 60 * rate)
+    learn = None if rate is None else training.usual * minutes / 60 * rate
     return BeforeData(
         wishes=wishes,
         test=test,
@@ -84,14 +89,19 @@ def before_data(wishes: Wishes) -> BeforeData:
         minutes_per_label=minutes,
         hours=_times(rows, minutes / 60),
         usd=usd,
+        classes=classes,
+        training_usd=learn,
         affordable=_affordable(wishes, minutes),
         tokens=wishes.tokens or TOKENS,
-        running=_running(wishes, None if usd is None else usd.usual),
+        running=_running(wishes, learn, None if usd is None else usd.usual),
     )
 
 
-def _running(wishes: Wishes, labels: float | None) -> Running | None:
-    """Return what a month of answers costs, where a volume is stated; `labels` are in dollars."""
+def _running(wishes: Wishes, learn: float | None, every: float | None) -> Running | None:
+    """Return what a month of answers costs, where a volume is stated.
+
+    `learn` are the dollars for the labels that training takes, `every` those for all.
+    """
     if wishes.volume is None:
         return None
     read, written = (np.array([count]) for count in (wishes.tokens or TOKENS, ANSWER_TOKENS))
@@ -100,19 +110,20 @@ def _running(wishes: Wishes, labels: float | None) -> Running | None:
     hours, price = wishes.volume * SECONDS / 3600, wishes.usd_per_hour
     own, always = (None if price is None else h * price for h in (hours, HOURS_PER_MONTH))
 
-    def months(other: float | None) -> float | None:
+    def months(labels: float | None, other: float | None) -> float | None:
         if None in (labels, api, other):
             return None
         return labels / (api - other) if api > other else None  # type: ignore[operator]
 
-    paid = months(own)
+    paid = months(learn, own)
     return Running(
         api_usd=api,
         hours=hours,
         machine_usd=own,
         always_usd=always,
         months=paid,
-        months_always=months(always),
+        months_all=months(every, own),
+        months_always=months(learn, always),
         volume_for_a_year=None if paid is None else wishes.volume * paid / MONTHS,
     )
 

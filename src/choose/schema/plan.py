@@ -136,13 +136,14 @@ class Wishes(Record):
     """What a founder can say before any row is labelled; shares of 1, so 0.03 is three points.
 
     Attributes:
+        classes: labels; None where not known.
         volume: answers needed a month.
         tokens: of one request.
         prices: of an API.
         usd_per_hour: of the machine that would answer instead.
     """
 
-    classes: int
+    classes: int | None
     gain: float
     target: float | None = None
     minutes_per_label: float | None = None
@@ -170,8 +171,9 @@ class Running(Record):
         hours: machine hours a month in which a classifier computes.
         machine_usd: dollars for these hours; null without a price of one.
         always_usd: dollars for a machine that runs all month.
-        months: until the labels are paid back, counting hours of computing; null where that is not
-            known, or never.
+        months: until the labels that training takes are paid back, counting hours of computing;
+            null where that is not known, or never.
+        months_all: the same of all labels, which show the gain, too.
         months_always: the same on a machine that runs all month.
         volume_for_a_year: answers a month that pay the labels back in a year, counting hours of
             computing.
@@ -182,12 +184,17 @@ class Running(Record):
     machine_usd: float | None
     always_usd: float | None
     months: float | None = None
+    months_all: float | None = None
     months_always: float | None = None
     volume_for_a_year: float | None = None
 
 
 class BeforeData(Record):
-    """Rows to label, hours and dollars; null where a price was not named."""
+    """Rows to label, hours and dollars; null where a price was not named.
+
+    `classes` are the labels as stated or assumed; `training_usd` is what the labels cost that
+    training takes as a rule.
+    """
 
     wishes: Wishes
     test: Three
@@ -197,6 +204,8 @@ class BeforeData(Record):
     minutes_per_label: float
     hours: Three
     usd: Three | None
+    classes: int
+    training_usd: float | None
     affordable: Affordable | None
     tokens: int
     running: Running | None = None

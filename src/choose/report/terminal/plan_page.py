@@ -96,6 +96,8 @@ def assumed(plan: BeforeData) -> Iterator[str]:
     """Yield what the figures rest on, and what was guessed."""
     yield from ASSUMED
     wishes = plan.wishes
+    if wishes.classes is None:
+        yield f"{plan.classes} labels are a guess: name --classes."
     if wishes.target is not None:
         yield (
             f"To show a target: a candidate that truly gets {points(wishes.gain)} more than "
@@ -136,14 +138,17 @@ def running_lines(plan: BeforeData) -> Iterator[str]:
 
 
 def _paid_back(plan: BeforeData, found: Running) -> str:
-    labels = f"The labels ({dollars(plan.usd.usual if plan.usd else 0.0)})"
-    if found.months is None or found.volume_for_a_year is None:
+    labels = (
+        f"The {plan.training.usual:,.0f} labels that train it ({dollars(plan.training_usd or 0.0)})"
+    )
+    if None in (found.months, found.months_all, found.volume_for_a_year):
         return f"{labels} are never paid back: the API costs no more than the machine."
     always = "never" if found.months_always is None else f"after {months(found.months_always)}"
     return (
-        f"{labels} are paid back after {months(found.months)}; with a machine that is always on, "
-        f"{always}. It takes {rough(found.volume_for_a_year)} answers a month to pay them back in "
-        "a year."
+        f"{labels} are paid back after {months(found.months or 0.0)}; with a machine that is "
+        f"always on, {always}. It takes {rough(found.volume_for_a_year or 0.0)} answers a month to "
+        f"pay them back in a year. All {rounded(plan.rows.usual):,} rows, which also show the "
+        f"gain, are paid back after {months(found.months_all or 0.0)}."
     )
 
 
@@ -167,7 +172,7 @@ def _before_data_table(plan: BeforeData) -> list[Column]:
         rows = f"{plan.target_rows:,}"
         lines.append((f"to show an accuracy of {in_percent(wishes.target)}", (rows, rows, rows)))
     lines += [
-        (f"to train on {wishes.classes} labels", _cells(plan.training)),
+        (f"to train on {plan.classes} labels", _cells(plan.training)),
         ("rows to label", _cells(plan.rows)),
         ("hours", _amounts(plan.hours)),
     ]
