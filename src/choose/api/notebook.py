@@ -25,7 +25,6 @@ from choose.api.notebook_views import (
     Page,
     answers_frame,
     candidates_frame,
-    differences_chart,
     differences_frame,
     labels_frame,
     notebook_screen,
@@ -40,7 +39,6 @@ from choose.schema import decision as record
 from choose.study.study_file import overrides_of
 
 if TYPE_CHECKING:
-    import altair as alt
     import polars as pl
 
     from choose.data.dataset import Tables
@@ -121,10 +119,6 @@ class Decision(record.Decision):
         import pandas as pd  # type: ignore[import-untyped]
 
         return pd.DataFrame(frame.to_dict(as_series=False))
-
-    def plot(self) -> alt.LayerChart:
-        """Draw `differences()`: an Altair chart, which notebooks show."""
-        return differences_chart(self)
 
     def to_html(self, path: str | Path | None = None) -> str:
         """Return the report as one HTML page without scripts; with `path`, also write it there."""

@@ -1,4 +1,4 @@
-"""What notebooks show: tables and a chart of a decision, and the pages of audits and plans."""
+"""What notebooks show: tables of a decision, and the pages of audits and plans."""
 
 from __future__ import annotations
 
@@ -7,14 +7,13 @@ from collections.abc import Callable, Mapping
 from html import escape
 from io import StringIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 from rich.console import Console
 
 from choose.api.arguments import as_call, in_keywords
 from choose.formatting import clean
-from choose.report.decision_text import words_in
 from choose.report.terminal.decision_page import render
 from choose.schema.decision import Decision
 from choose.schema.diagnosis import Audit
@@ -23,8 +22,6 @@ from choose.store.store import Store
 from choose.types import STANDARD, Run
 
 if TYPE_CHECKING:
-    import altair as alt
-
     from choose.api.plan import Checked
 
 # Columns of `answers_frame` besides those of the candidates.
@@ -171,38 +168,6 @@ def _outputs(runs: Any) -> dict[str, str | None]:
             outputs = run.answers["clean", 0].outputs
             found.update(zip(run.asked["clean", 0], outputs, strict=True))
     return found
-
-
-def differences_chart(decision: Decision) -> alt.LayerChart:
-    """Draw the accuracy of each candidate minus the chosen one's, on their common rows."""
-    import altair as alt
-
-    rows = differences_frame(decision).filter(pl.col("chosen") | pl.col("difference").is_not_null())
-    values = [
-        {
-            "candidate": clean(row["title"]),
-            "points": 100 * (row["difference"] or 0.0),
-            "low": 100 * (row["low"] if row["low"] is not None else row["difference"] or 0.0),
-            "high": 100 * (row["high"] if row["high"] is not None else row["difference"] or 0.0),
-            "rows": row["common"],
-        }
-        for row in rows.iter_rows(named=True)
-    ]
-    base = alt.Chart(pl.DataFrame(values)).encode(
-        y=alt.Y("candidate:N", sort=[v["candidate"] for v in values], title=None)
-    )
-    chosen = next((clean(s.title or s.candidate) for s in decision.standings if s.chosen), "")
-    score = words_in(decision).score
-    title = f"{score} minus {chosen}, points on common rows (95 % interval)"
-    x = alt.X("low:Q", title=title)
-    tips = ["candidate:N", alt.Tooltip("points:Q", format="+.1f"), "rows:Q"]
-    chart = alt.layer(
-        base.mark_rule(strokeWidth=3, opacity=0.6).encode(x=x, x2="high:Q"),
-        base.mark_point(filled=True, size=90, opacity=1).encode(x="points:Q", tooltip=tips),
-        alt.Chart(pl.DataFrame({"x": [0.0]})).mark_rule(strokeDash=[4, 3]).encode(x="x:Q"),
-    )
-    sized = chart.properties(width=420, height=34 * max(1, len(values)))
-    return cast("alt.LayerChart", sized)
 
 
 def printed(page: Any) -> str:
