@@ -163,7 +163,13 @@ def test_without_a_share_that_is_safe_there_is_no_router(tmp_path):
         quick=True,
         progress=False,
     )
-    with pytest.raises(StudyError, match="no router to export"):
+    with pytest.raises(StudyError, match=r"\(this study has tfidf\).* it has none\)"):
+        decision.export(tmp_path / "router", router=True)
+    decision = choose.compare(
+        table(100), teacher_column="gpt-4o", strategies=["tfidf"], out=tmp_path / "few",
+        noise=[0.0], views=[], scenarios=[], wordings=False, seeds=1, progress=False,
+    )  # fmt: skip
+    with pytest.raises(StudyError, match=r"no router to export\. No share of the rows is shown"):
         decision.export(tmp_path / "router", router=True)
 
 

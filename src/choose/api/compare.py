@@ -27,6 +27,7 @@ from choose.api.study_evidence import own_decision, state_of
 from choose.data.dataset import Tables
 from choose.data.readers.delimited import ROW
 from choose.errors import StudyError
+from choose.formatting import listed
 from choose.models.endpoints.command_session import connect_endpoints, current_session
 from choose.models.hardware.compute_settings import check_compute
 from choose.models.output_cache import caching
@@ -380,14 +381,20 @@ def _check_local(choice: Selection) -> None:
 
 def _router(decision: Decision) -> Router:
     from choose.export.exported_model import Router
+    from choose.report.words import takeover
 
-    found = decision.takeover
-    if found is None or found.threshold is None or found.share is None:
+    if (found := decision.takeover) is None:
+        own = {result.family: result.members for result in decision.verdict.families}
+        models = (*own.get("prompting", ()), *own.get("retrieval", ()))
         raise StudyError(
-            "The study shows no share of the rows that a cheap candidate could take over from a "
-            "language model, so there is no router to export. It takes answers of such a model to "
-            "the test rows (--answers, --model), and a few hundred of these."
+            "There is no router to export. It takes labels scored by accuracy, and 50 rows or more "
+            "that two candidates answered: a fast one that says how sure it is (this study has "
+            f"{listed(own.get('baseline', ())) or 'none'}), and a language model at an endpoint or "
+            "whose answers were given (of prompting or retrieval, it has "
+            f"{listed(models) or 'none'})."
         )
+    if found.threshold is None or found.share is None:
+        raise StudyError(f"There is no router to export. {takeover(decision)}")
     share = found.share.value
     return Router(threshold=found.threshold, to=found.strong, share=share, most=found.most)
 
