@@ -6,6 +6,7 @@ from choose.report import words
 from choose.report.candidate_order import family_table
 from choose.schema.base import Interval
 from choose.schema.decision import Decision
+from choose.schema.diagnosis import ErrorOverlap
 from choose.schema.scorecard import LowConfidence
 from choose.schema.standings import FamilyResult, Standing
 from support import decisions
@@ -80,8 +81,12 @@ def test_low_confidence_speaks_of_agreement_where_a_model_is_taken_for_right() -
     card = found.scorecards[0].model_copy(update={"low_confidence": low})
     agreed = found.model_copy(update={"goal": {**found.goal, "agreement": "gpt-4o"}})
     told = words.low_confidence(agreed, card)
-    assert "are not those of gpt-4o" in told
-    assert not {"right", "wrong"} & {*told.replace(".", "").split()}
+    assert "are against gpt-4o: 40 % (33 to 48) of 161 rows were with gpt-4o." in told
+    alike = ErrorOverlap(candidates=("a", "b"), rows=100, wrong_in_all=7, oracle=low.right)
+    agreed = agreed.model_copy(update={"overlap": alike})
+    said = f"{told} {' '.join(words.shared_errors(agreed))}"
+    assert "Both candidates are against gpt-4o on 7 of 100 rows" in said
+    assert not {"right", "wrong"} & {*said.replace(".", "").split()}
     assert "are wrong" in words.low_confidence(found, card)
 
 

@@ -28,6 +28,7 @@ from choose.report.words import (
     compared_on,
     recall_of,
     won_and_lost,
+    wrong_and_right,
 )
 from choose.schema.base import Interval
 from choose.schema.decision import Decision, Pair
@@ -152,11 +153,12 @@ def differing_line(decision: Decision) -> str:
     """Say on how many rows the choice and its rival differ, and which of them is right."""
     if (found := decision.disagreement) is None:
         return ""
+    wrong, right = wrong_and_right(decision)
     both = found.differing - found.only_chosen_right - found.only_rival_right
     return (
         f"{found.differing:,} of {plural(found.rows, 'common row')}: only {clean(found.chosen)} is "
-        f"right on {found.only_chosen_right:,}, only {clean(found.rival)} on "
-        f"{found.only_rival_right:,}, both are wrong on {both:,}."
+        f"{right} on {found.only_chosen_right:,}, only {clean(found.rival)} on "
+        f"{found.only_rival_right:,}, both are {wrong} on {both:,}."
     )
 
 

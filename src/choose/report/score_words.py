@@ -141,7 +141,7 @@ class Words:
         return (
             Stronger("embedder", "--set encoder=BAAI/bge-base-en-v1.5")
             if self.ranks
-            else Stronger("local LLM", "--model ollama:qwen2.5:14b")
+            else Stronger("LLM on your machines", "--model ollama:qwen2.5:14b")
             if self.local
             else Stronger("LLM", "--model openai:gpt-4o-mini")
         )

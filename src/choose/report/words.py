@@ -48,7 +48,6 @@ from choose.schema.diagnosis import (
     SURELY,
     Audit,
     DocumentDrill,
-    ErrorOverlap,
     Gap,
     GapName,
     LossSplit,
@@ -773,19 +772,20 @@ def after_changes(drill: DocumentDrill) -> str:
     return f"{said}."
 
 
+def wrong_and_right(decision: Decision) -> tuple[str, str]:
+    """Return what answers are called, which may be compared with those of a model alone."""
+    teacher = clean(decision.goal.get("agreement") or "")
+    return (f"against {teacher}", f"with {teacher}") if teacher else ("wrong", "right")
+
+
 def low_confidence(decision: Decision, card: Scorecard) -> str:
     """Say below which confidence most answers are wrong; empty where that is not shown."""
     if (low := card.low_confidence) is None:
         return ""
-    if teacher := decision.goal.get("agreement"):
-        return (
-            f"Below a confidence of {low.below:.2f}, most answers of {clean(card.candidate)} are "
-            f"not those of {clean(teacher)}: {percent_interval(low.right)} of "
-            f"{plural(low.rows, 'row')} were."
-        )
+    wrong, right = wrong_and_right(decision)
     return (
         f"Below a confidence of {low.below:.2f}, most answers of {clean(card.candidate)} are "
-        f"wrong: {percent_interval(low.right)} of {plural(low.rows, 'row')} were right."
+        f"{wrong}: {percent_interval(low.right)} of {plural(low.rows, 'row')} were {right}."
     )
 
 
@@ -840,19 +840,20 @@ def distilled(decision: Decision) -> str:
     return f"{said}."
 
 
-def shared_errors(overlap: ErrorOverlap | None) -> Iterator[str]:
+def shared_errors(decision: Decision) -> Iterator[str]:
     """Yield sentences on the errors that candidates share; none without an overlap."""
-    if overlap is None:
+    if (overlap := decision.overlap) is None:
         return
+    wrong, right = wrong_and_right(decision)
     count = len(overlap.candidates)
     everyone = "Both candidates" if count == 2 else f"All {count} candidates"
     yield (
-        f"{everyone} are wrong on {overlap.wrong_in_all:,} of "
-        f"{overlap.rows:,} rows; at least one is right on {percent_interval(overlap.oracle)}."
+        f"{everyone} are {wrong} on {overlap.wrong_in_all:,} of "
+        f"{overlap.rows:,} rows; at least one is {right} on {percent_interval(overlap.oracle)}."
     )
     if overlap.both_wrong is not None and overlap.both_expected is not None:
         yield (
-            f"{overlap.cheap} and {overlap.strong} are both wrong on {overlap.both_wrong:,} rows "
+            f"{overlap.cheap} and {overlap.strong} are both {wrong} on {overlap.both_wrong:,} rows "
             f"({overlap.both_expected:,.0f} expected if their errors were independent); "
             f"only {overlap.cheap} on {overlap.only_cheap_wrong:,}, only {overlap.strong} on "
             f"{overlap.only_strong_wrong:,}."

@@ -153,7 +153,7 @@ def _labels(decision: Decision, texts: Mapping[str, str]) -> dict[str, Any]:
         "low_confidence": sentences.low_confidence(decision, pick) if pick else "",
         "reply_heads": REPLY_HEADS,
         "replies": reply_rows(decision, texts),
-        "shared_errors": list(sentences.shared_errors(decision.overlap)),
+        "shared_errors": list(sentences.shared_errors(decision)),
         "pick": pick,
     }
 
