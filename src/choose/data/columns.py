@@ -100,13 +100,7 @@ def roles_of(table: pl.DataFrame, section: DataSection) -> Roles:
     """
     columns = [name for name in table.columns if name != ROW]
     known = [*columns, *nested_paths(table)]
-    named = {
-        "time": column_named(known, section.time_column, "time") or _usual_time(table, columns),
-        "group": column_named(known, section.group_column, "group") or _usual_group(table, columns),
-        "source": column_named(known, section.source_column, "source")
-        or usual(columns, (*SOURCE, *MAYBE_SOURCE)),
-        "id": usual(columns, ("id",)),
-    }
+    named = _by_name(table, section, columns, known)
     text, label = _text_and_label(known, section)
     by_content = {"text": not text, "label": label is None}
     if (chat := chat_of(known)) and not text:
@@ -135,6 +129,20 @@ def roles_of(table: pl.DataFrame, section: DataSection) -> Roles:
         teacher=None if teacher == label else teacher,
         **named,
     )
+
+
+def _by_name(
+    table: pl.DataFrame, section: DataSection, columns: Sequence[str], known: Sequence[str]
+) -> dict[str, str | None]:
+    """Return the columns of roles that a flag or their usual name determines."""
+    usually = {
+        "time": _usual_time(table, columns),
+        "group": _usual_group(table, columns),
+        "source": usual(columns, (*SOURCE, *MAYBE_SOURCE)),
+    }
+    own = {role: getattr(section, f"{role}_column") for role in usually}
+    named = {role: column_named(known, own[role], role) or usually[role] for role in usually}
+    return {**named, "id": usual(columns, ("id",))}
 
 
 def _settle_sources(

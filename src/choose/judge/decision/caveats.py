@@ -57,10 +57,7 @@ def _caveats(case: Case, gates: Sequence[Gate], looks: int) -> Iterator[Caveat]:
     if failed := tuple(g.name for g in gates if g.name in _SOUND and g.status == "fail"):
         yield Caveat(code="check-failed", names=failed)
     yield from _other_source(case)
-    if (lost := sum(case.unseen.values())) and lost >= LEAKED * len(rows.targets):
-        yield Caveat(code="unseen-labels", rows=lost, whole=len(case.unseen))
-    if case.leaked and case.leaked >= LEAKED * len(rows.targets):
-        yield Caveat(code="leak", rows=case.leaked)
+    yield from _division(case, LEAKED * len(rows.targets))
     yield from _part_of_labels(case)
     if (shift := case.shift) is not None:
         yield Caveat(code="shift", names=(shift.label,), shares=(shift.training, shift.test))
@@ -86,6 +83,14 @@ def _caveats(case: Case, gates: Sequence[Gate], looks: int) -> Iterator[Caveat]:
             yield Caveat(code="not-asked", names=left)
     if looks > 1:
         yield Caveat(code="looks", rows=looks)
+
+
+def _division(case: Case, least: float) -> Iterator[Caveat]:
+    """Yield test rows whose label no training row has, and those that were in both files."""
+    if (unseen := sum(case.unseen.values())) and unseen >= least:
+        yield Caveat(code="unseen-labels", rows=unseen, whole=len(case.unseen))
+    if case.leaked and case.leaked >= least:
+        yield Caveat(code="leak", rows=case.leaked)
 
 
 def _agreement(case: Case) -> Caveat:
