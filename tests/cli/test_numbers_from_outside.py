@@ -28,7 +28,6 @@ ENVIRONMENT = {
     "CHOOSE_THREADS",
     "CHOOSE_DEVICE",
     "CHOOSE_DTYPE",
-    "CHOOSE_ENCODER_DTYPE",
     "OMP_NUM_THREADS",
     "CUDA_VISIBLE_DEVICES",  # repeated in advice
     "RAY_USE_TLS",

@@ -11,7 +11,7 @@ import torch
 
 from choose.conformance import HOSTILE, pool
 from choose.errors import ModelError
-from choose.models.embeddings import Encoder, load_encoder, number_type
+from choose.models.embeddings import Encoder, load_encoder
 from choose.models.hardware import memory, unpadded_encoder
 from choose.models.hardware import packed_products as products
 from choose.models.hardware.packed_products import can_pack, packed_products
@@ -76,19 +76,6 @@ def test_other_poolings_see_no_padding(pooling: str, tmp_path: Path) -> None:
         assert skips
     apart = np.abs(encoder.embed(LONG_AND_SHORT) - plain(encoder, LONG_AND_SHORT))
     assert apart.max() < 2e-6
-
-
-def test_only_feed_forward_layers_round_to_bfloat16_and_their_vectors_have_a_cache_of_their_own(
-    spec, monkeypatch
-):
-    exact = load_encoder(spec)
-    monkeypatch.setenv("CHOOSE_ENCODER_DTYPE", "bfloat16")
-    encoder = load_encoder(spec)
-    assert encoder.cache != exact.cache
-    assert number_type(spec) == "bfloat16"
-    apart = np.abs(encoder.embed(LONG_AND_SHORT) - plain(exact, LONG_AND_SHORT)).max()
-    assert 1e-5 < apart < 5e-3
-    assert encoder.model.dtype == exact.model.dtype
 
 
 def test_weights_that_were_trained_in_place_count(spec: str) -> None:

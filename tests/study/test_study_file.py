@@ -9,7 +9,7 @@ import pytest
 
 from choose.cli.options import seconds
 from choose.errors import ChooseError, StrategyError, StudyError
-from choose.models.environment_settings import cache_dir, encoder_dtype_setting, threads_setting
+from choose.models.environment_settings import cache_dir, dtype_setting, threads_setting
 from choose.models.output_cache import size_limit
 from choose.strategy import build
 from choose.study.config import RESERVED
@@ -251,7 +251,7 @@ def test_a_broken_study_file_is_one_line_even_below_flags(tmp_path: Path, text: 
         ("CHOOSE_KEEP_GB", "-1", size_limit),
         ("CHOOSE_THREADS", "9" * 5_000, threads_setting),
         ("CHOOSE_THREADS", "0", threads_setting),
-        ("CHOOSE_ENCODER_DTYPE", "x" * 5_000, encoder_dtype_setting),
+        ("CHOOSE_DTYPE", "x" * 5_000, dtype_setting),
         ("CHOOSE_CACHE", "~nosuchuser/x", cache_dir),
         ("CHOOSE_CACHE", "/dev/null", cache_dir),
     ],

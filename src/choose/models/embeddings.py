@@ -13,7 +13,6 @@ import numpy.typing as npt
 
 from choose.errors import ModelError
 from choose.models.causal.chat_template import limit_rendering
-from choose.models.environment_settings import encoder_dtype_setting
 from choose.models.hardware.compute_settings import device, device_name, quiet_loading
 from choose.models.hardware.memory import halvings, limits_of, within_memory
 from choose.models.hardware.timed_steps import TimedSteps
@@ -50,13 +49,11 @@ _number_types: dict[str, str] = {}
 class Encoder:
     """A loaded sentence encoder, its vectors so far, and the seconds each took.
 
-    `cache` holds the vectors of earlier processes. `feed_forward` is the number type of the
-    products of feed-forward layers on a CPU, where the encoder is one that `unpadded` knows.
+    `cache` holds the vectors of earlier processes.
     """
 
     model: Any
     cache: ResultCache | None = None
-    feed_forward: str = "float32"
     vectors: dict[str, Vectors] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     steps: TimedSteps = field(default_factory=TimedSteps)
@@ -113,7 +110,7 @@ class Encoder:
         safe = [text.encode("utf-8", "replace").decode("utf-8") for text in texts]
         from choose.models.hardware.unpadded_encoder import unpadded
 
-        with unpadded(self.model, self.feed_forward) as any_number:
+        with unpadded(self.model) as any_number:
             device = self.model.device.type
             most = limits_of(device).embedding_texts
             vectors = self.model.encode(
@@ -148,14 +145,13 @@ def load_encoder(spec: str) -> Encoder:
     Raises:
         ModelError: if its files or some of its weights are missing or damaged.
     """
-    encoder = _loaded(spec, weights_digest(spec), encoder_dtype_setting())
-    own = str(encoder.model.dtype).removeprefix("torch.")
-    _number_types[spec] = own if encoder.feed_forward == "float32" else encoder.feed_forward
+    encoder = _loaded(spec, weights_digest(spec))
+    _number_types[spec] = str(encoder.model.dtype).removeprefix("torch.")
     return encoder
 
 
 @lru_cache(maxsize=4)
-def _loaded(spec: str, digest: str, feed_forward: str) -> Encoder:
+def _loaded(spec: str, digest: str) -> Encoder:
     from sentence_transformers import SentenceTransformer
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -176,25 +172,22 @@ def _loaded(spec: str, digest: str, feed_forward: str) -> Encoder:
             check_tokenizer(model.tokenizer, words, folder)
     check_complete(folder, missing, "encoder")
     check_finite(model, folder)
-    return cached_encoder(model, "embedding", digest, feed_forward)
+    return cached_encoder(model, "embedding", digest)
 
 
-def cached_encoder(model: Any, kind: str, digest: str, feed_forward: str) -> Encoder:
+def cached_encoder(model: Any, kind: str, digest: str) -> Encoder:
     """Return an encoder whose cached vectors belong to weights with that digest."""
     from choose.models.hardware.unpadded_encoder import unpadded
 
-    with unpadded(model, feed_forward) as can:  # so that no text's time contains the preparation
-        feed_forward = feed_forward if can else "float32"
-    types = f"{model.dtype}, feed-forward in {feed_forward}"
-    made_by = (kind, digest, types, device_name(model.device))
-    return Encoder(model, ResultCache(made_by), feed_forward)
+    with unpadded(model):  # so that no text's time contains the preparation
+        made_by = (kind, digest, str(model.dtype), device_name(model.device))
+    return Encoder(model, ResultCache(made_by))
 
 
 def number_type(spec: str) -> str | None:
     """Return the number type that an encoder computes in; None if this process has not loaded it.
 
-    CHOOSE_DTYPE does not change it: vectors are compared across fits. With CHOOSE_ENCODER_DTYPE it
-    is that of most products.
+    CHOOSE_DTYPE does not change it: vectors are compared across fits.
     """
     return _number_types.get(spec)
 

@@ -44,13 +44,11 @@ def check_environment() -> None:
     """Refuse settings that cannot be computed with, before anything is run.
 
     Raises:
-        ModelError: if CHOOSE_THREADS is not a positive integer, CHOOSE_DTYPE or
-            CHOOSE_ENCODER_DTYPE names another type, CHOOSE_DEVICE another device, or CHOOSE_CACHE
-            is no folder.
+        ModelError: if CHOOSE_THREADS is not a positive integer, CHOOSE_DTYPE names another type,
+            CHOOSE_DEVICE another device, or CHOOSE_CACHE is no folder.
     """
     threads_setting()
     dtype_setting()
-    encoder_dtype_setting()
     device_setting()
     cache_dir()
 
@@ -76,24 +74,11 @@ def dtype_setting() -> str | None:
     Raises:
         ModelError: if it is neither float32 nor bfloat16.
     """
-    return _number_type("CHOOSE_DTYPE", os.environ.get("CHOOSE_DTYPE"))
-
-
-def encoder_dtype_setting() -> str:
-    """Return the value of CHOOSE_ENCODER_DTYPE, float32 if it is not set.
-
-    Raises:
-        ModelError: if it is neither float32 nor bfloat16.
-    """
-    name = "CHOOSE_ENCODER_DTYPE"
-    return _number_type(name, os.environ.get("CHOOSE_ENCODER_DTYPE")) or DTYPES[0]
-
-
-def _number_type(name: str, value: str | None) -> str | None:
+    value = os.environ.get("CHOOSE_DTYPE")
     if not value:
         return None
     if value not in DTYPES:
-        raise ModelError(f"{name} is {shown(value)}; it can be {' or '.join(DTYPES)}.")
+        raise ModelError(f"CHOOSE_DTYPE is {shown(value)}; it can be {' or '.join(DTYPES)}.")
     return value
 
 

@@ -1,7 +1,7 @@
 """Layers of encoders such as BERT over the tokens of a batch alone, without its padding.
 
 Texts lie one after another as rows of one matrix, so that products are of real tokens only, large,
-and over packed weights; texts of equal length attend in one call. In float32 results are those of
+and over packed weights; texts of equal length attend in one call. Results are those of
 the plain layers within rounding. Models that are built otherwise compute as before.
 """
 
@@ -44,20 +44,19 @@ _ACTIVATIONS = {
 _SAMPLES = ("it", "one of two", "which of these is long?", "the third is longer than the rest")
 
 # How far apart those vectors may be, as a share of their largest number.
-_TOLERANCE = {"float32": 1e-4, "bfloat16": 0.03}
+_TOLERANCE = 1e-4
 
 
 @contextmanager
-def unpadded(model: Any, feed_forward: str = "float32") -> Iterator[bool]:
+def unpadded(model: Any) -> Iterator[bool]:
     """Let the encoder in a sentence-transformers model skip padding inside the block, if it can.
 
     Yields whether it does. Weights are packed, and vectors of sample texts compared, when a model
-    is first used and after its weights have changed. `feed_forward` is the number type of the
-    products of feed-forward layers, two thirds of the work; all else stays in float32. Outside the
-    block the model is as it was.
+    is first used and after its weights have changed. Outside the block the model is as it
+    was.
     """
     # On accelerators nothing was measured, and packed weights are for the CPU.
-    forwards = _prepared(model, feed_forward) if model.device.type == "cpu" else ()
+    forwards = _prepared(model) if model.device.type == "cpu" else ()
     with replacing(forwards):
         yield bool(forwards)
 
@@ -72,13 +71,13 @@ class _Prepared(NamedTuple):
 _PREPARED: WeakKeyDictionary[Any, _Prepared] = WeakKeyDictionary()
 
 
-def _prepared(model: Any, dtype: str) -> tuple[tuple[Any, Forward], ...]:
+def _prepared(model: Any) -> tuple[tuple[Any, Forward], ...]:
     # Training changes weights where they are, so their address alone does not suffice.
-    state = (dtype, *((p.data_ptr(), _version(p)) for p in model.parameters()))
+    state = tuple((p.data_ptr(), _version(p)) for p in model.parameters())
     known = _PREPARED.get(model)
     if known is None or known.state != state:
-        forwards = tuple((module, _forward(module, dtype)) for module in _encoders(model))
-        if forwards and not _same_vectors(model, forwards, dtype):
+        forwards = tuple((module, _forward(module)) for module in _encoders(model))
+        if forwards and not _same_vectors(model, forwards):
             forwards = ()
         known = _PREPARED[model] = _Prepared(state, forwards)
     return known.forwards
@@ -126,7 +125,7 @@ def plain_linears(layer: Any) -> list[Any]:
     return found if plain and all(isinstance(n, torch.nn.LayerNorm) for n in norms) else []
 
 
-def _same_vectors(model: Any, forwards: Sequence[tuple[Any, Forward]], dtype: str) -> bool:
+def _same_vectors(model: Any, forwards: Sequence[tuple[Any, Forward]]) -> bool:
     """Return whether texts get the same vectors: names say little about what is computed."""
     try:
         plain = model.encode([*_SAMPLES], show_progress_bar=False)
@@ -134,20 +133,19 @@ def _same_vectors(model: Any, forwards: Sequence[tuple[Any, Forward]], dtype: st
             vectors = model.encode([*_SAMPLES], show_progress_bar=False)
     except Exception:  # whatever stops it, texts are embedded the plain way, or fail there
         return False
-    return bool(abs(vectors - plain).max() <= _TOLERANCE[dtype] * abs(plain).max())
+    return bool(abs(vectors - plain).max() <= _TOLERANCE * abs(plain).max())
 
 
 class _Product:
     """Linear layers of the same input as one product, over packed weights where torch has them."""
 
-    def __init__(self, linears: Sequence[Any], dtype: torch.dtype, activation: str = "") -> None:
-        weight = torch.cat([linear.weight.detach() for linear in linears]).to(dtype)
-        self.bias = torch.cat([linear.bias.detach() for linear in linears]).to(dtype)
-        self.activation, self.packed = activation, can_pack(dtype)
+    def __init__(self, linears: Sequence[Any], activation: str = "") -> None:
+        weight = torch.cat([linear.weight.detach() for linear in linears])
+        self.bias = torch.cat([linear.bias.detach() for linear in linears])
+        self.activation, self.packed = activation, can_pack(torch.float32)
         self.weight = pack(weight) if self.packed else weight
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        x = x.to(self.bias.dtype)
         if self.packed:
             name, algorithm = _ACTIVATIONS.get(self.activation, ("none", ""))
             return packed_product(x, self.weight, self.bias, name, algorithm)
@@ -179,12 +177,11 @@ class _Group(NamedTuple):
 class _Layer:
     """A layer of an encoder over the tokens of several texts."""
 
-    def __init__(self, layer: Any, config: Any, dtype: torch.dtype) -> None:
+    def __init__(self, layer: Any, config: Any) -> None:
         *read, out, inner, outer = plain_linears(layer)
         self.heads = config.num_attention_heads
-        self.read, self.out = _Product(read, torch.float32), _Product([out], torch.float32)
-        self.inner = _Product([inner], dtype, config.hidden_act)
-        self.outer = _Product([outer], dtype)
+        self.read, self.out = _Product(read), _Product([out])
+        self.inner, self.outer = _Product([inner], config.hidden_act), _Product([outer])
         self.norms = layer.attention.output.LayerNorm, layer.output.LayerNorm
 
     def __call__(self, x: torch.Tensor, groups: Sequence[_Group]) -> torch.Tensor:
@@ -231,14 +228,13 @@ def _groups(lengths: Sequence[int]) -> Iterator[_Group]:
             start += (texts - fit) * length
 
 
-def _forward(encoder: Any, dtype: str) -> Forward:
+def _forward(encoder: Any) -> Forward:
     """Return what computes as an encoder's `forward`."""
     from transformers.modeling_outputs import BaseModelOutputWithPastAndCrossAttentions as Output
 
     plain = encoder.forward
     with torch.inference_mode():
-        kind = getattr(torch, dtype)
-        layers = [_Layer(layer, encoder.config, kind) for layer in encoder.layer]
+        layers = [_Layer(layer, encoder.config) for layer in encoder.layer]
 
     def forward(states: torch.Tensor, attention_mask: Any = None, **more: Any) -> Any:
         asked = [name for name, value in more.items() if value is not None and value is not False]

@@ -20,7 +20,6 @@ import torch
 from choose.errors import StrategyError
 from choose.formatting import plural
 from choose.models.embeddings import Encoder, Vectors, cached_encoder, load_encoder
-from choose.models.environment_settings import encoder_dtype_setting
 from choose.models.hardware.timed_steps import TimedSteps
 from choose.models.lora.training_run import learning_rate_factor
 from choose.models.retrieval.passage_search import DenseIndex, Library, Way
@@ -186,7 +185,7 @@ def encoder_of(model: Any, spec: str) -> Encoder:
     sha = hashlib.sha256(weights_digest(spec).encode())
     for name, values in sorted(weights_of(model).items()):
         sha.update(name.encode() + values.tobytes())
-    return cached_encoder(model, "tuned embedding", sha.hexdigest(), encoder_dtype_setting())
+    return cached_encoder(model, "tuned embedding", sha.hexdigest())
 
 
 def held_apart(rows: Sequence[Example], share: float) -> tuple[list[Example], list[Example], bool]:

@@ -23,7 +23,7 @@ from choose.schema.study_sections import Resources, RunSection
 CONNECT_TIMEOUT = 5.0
 
 # Settings of this process that hold for workers too; folders are those of each node.
-SETTINGS = ("CHOOSE_DTYPE", "CHOOSE_ENCODER_DTYPE", "CHOOSE_KEEP_GB")
+SETTINGS = ("CHOOSE_DTYPE", "CHOOSE_KEEP_GB")
 
 
 @dataclass(eq=False)
