@@ -14,7 +14,7 @@ $(STAMP): pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,docs]'
 	@touch $@
 
-demo: $(STAMP)  ## compare every family on the bundled tickets (about 5 minutes)
+demo: $(STAMP)  ## compare every family on the bundled tickets (at most 10 minutes)
 	@$(BIN)/choose demo
 	@echo "Compare your own file: $(BIN)/choose compare FILE.csv (or put choose on the PATH: source $(BIN)/activate)"
 
@@ -38,7 +38,7 @@ docs: $(STAMP)  ## build the documentation in site/
 	@$(BIN)/python -m mkdocs build --strict --quiet
 	@echo "Open site/index.html"
 
-picture: $(STAMP)  ## redraw the picture in the README from a new demo run (about 5 minutes)
+picture: $(STAMP)  ## redraw the picture in the README from a new demo run (about 10 minutes)
 	@rm -rf build/demo && mkdir -p build
 	@$(BIN)/choose demo --out build/demo --json > build/demo.json
 	@mv build/demo.json docs/generate/demo.json

@@ -14,17 +14,21 @@ def house() -> House:
 
 
 # The sums only go down; a commit that lowers one lowers its limit.
-LINES = {"src": 62_760, "strategies": 3_437, "tests": 46_280}
-MODULES = 295
+LINES = {("src", "strategies"): 65_941, ("tests",): 44_423}
+MODULES = 238
 
 
 def test_the_sum_of_lines_only_falls() -> None:
     root = SOURCE.parent
     lines = {
-        folder: sum(len(f.read_text("utf-8").splitlines()) for f in (root / folder).rglob("*.py"))
-        for folder in LINES
+        folders: sum(
+            len(file.read_text("utf-8").splitlines())
+            for folder in folders
+            for file in (root / folder).rglob("*.py")
+        )
+        for folders in LINES
     }
-    assert {folder: n for folder, n in lines.items() if n > LINES[folder]} == {}
+    assert {folders: n for folders, n in lines.items() if n > LINES[folders]} == {}
 
 
 def test_there_are_few_modules(house: House) -> None:

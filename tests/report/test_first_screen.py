@@ -101,8 +101,8 @@ def test_one_that_is_named_although_another_is_likelier_says_why() -> None:
         update={"chance": {"fine-tuning": 0.43, "baseline": 0.57}, "loss": 0.004}
     )
     assert [*words.doubts(base.model_copy(update={"verdict": verdict}))] == [
-        "A cheap classifier is likelier to be the right choice (57 % chance), but would lose more "
-        "if it is not: lora gives up an expected 0.4 points."
+        "A cheap classifier is likelier to be the right choice (57 % chance), but if it is not, "
+        "it loses more: lora is the safer one until that is decided."
     ]
 
 

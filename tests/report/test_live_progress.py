@@ -49,7 +49,7 @@ def test_f12_what_is_named_carries_its_chance_and_no_silent_candidate_is_forgott
         watch.standing(standing(2, named="lora", chances={"probe": 0.0, "lora": 1.0}))
     verdicts = [line for line in out.getvalue().splitlines() if line.startswith("after ")]
     assert [line.partition(": ")[2] for line in verdicts] == [
-        "probe, only 71 % sure; lora 29 %, rag 2 %",
+        "open: probe 71 %, lora 29 %, rag 2 %",
         "lora, over 99 % sure",
     ]
     lines = [line for line in out.getvalue().splitlines() if line not in verdicts]

@@ -273,7 +273,7 @@ def _disagreements(audit: Audit) -> str:
         return "disagrees with no label"
     labels = f"disagrees with {plural(audit.contradicted, 'label')}"
     if not audit.suspected:
-        return f"{labels}; {'it needs' if audit.contradicted == 1 else 'none needs'} no check"
+        return f"{labels}; too little to check {'it' if audit.contradicted == 1 else 'any'}"
     if audit.contradicted == 1:
         return f"{labels}, which should be checked"
     return f"{labels}; {audit.suspected:,} of them should be checked"

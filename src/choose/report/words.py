@@ -262,8 +262,8 @@ def _may_be(decision: Decision, family: str) -> Iterator[str]:
     who = f"{noun[:1].upper()}{noun[1:]}"
     if verdict.chance[family] > (decision.chance or 0.0):
         yield (
-            f"{who} is likelier to be the right choice ({told} chance), but would lose more if it "
-            f"is not: {clean(decision.pick)} gives up an expected {_points(verdict.loss)}."
+            f"{who} is likelier to be the right choice ({told} chance), but if it is not, it loses "
+            f"more: {clean(decision.pick)} is the safer one until that is decided."
         )
     elif lead >= NO_LOSS:
         by = f", by about {_points(lead)} if so" if verdict.chance[family] >= LONG_ODDS else ""

@@ -24,6 +24,9 @@ from choose.judge.stats.paired import rows_needed
 from choose.judge.stats.two_way import independent_rows, row_means
 from choose.schema.decision import Caveat, Gate
 
+# A family with less chance is not spoken of.
+UNLIKELY = 0.02
+
 # Below this number of test rows, intervals themselves are rough.
 ROUGH = 100
 
@@ -133,7 +136,8 @@ def _part_of_labels(case: Case) -> Iterator[Caveat]:
     What one alone promises is said, too.
     """
     contenders, chance = case.contenders, case.chances.families
-    likely = sorted(case.members, key=lambda family: -chance.get(family, 0.0))
+    likely = [family for family in case.members if chance.get(family, 1.0) >= UNLIKELY]
+    likely.sort(key=lambda family: -chance.get(family, 0.0))
     best = [contenders.panel[case.members[family]] for family in likely]
     taught = [c for c in best if c.info.learns and not c.info.given and c.main is not None]
     for pool in dict.fromkeys(c.pool for c in taught if c.pool < c.whole):

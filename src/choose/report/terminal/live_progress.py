@@ -168,14 +168,14 @@ class LiveProgress:
 
 
 def chances_line(standing: Standing) -> str:
-    """Return ``probe, 85 % sure; lora 14 %``, or ``lora, only 54 % sure; probe 45 %``."""
+    """Return ``probe, 85 % sure; lora 14 %``, or ``open: lora 54 %, probe 45 %``."""
     likely = [n for n, own in standing.chances.items() if own >= 0.01 or n == standing.named]
-    likely.sort(key=lambda name: (name != standing.named, -standing.chances[name]))
-    told = [chance(standing.chances[name]) for name in likely]
-    only = "only " * (standing.chances[likely[0]] < LIKELY)
-    first, *others = (shorten(clean(name), NAME) for name in likely)
-    rest = ", ".join(f"{name} {own}" for name, own in zip(others, told[1:], strict=True))
-    return "; ".join(filter(None, (f"{first}, {only}{told[0]} sure", rest)))
+    likely.sort(key=lambda name: -standing.chances[name])
+    told = [f"{shorten(clean(n), NAME)} {chance(standing.chances[n])}" for n in likely]
+    if standing.chances[likely[0]] < LIKELY:
+        return f"open: {', '.join(told)}"
+    first = f"{shorten(clean(likely[0]), NAME)}, {chance(standing.chances[likely[0]])} sure"
+    return "; ".join(filter(None, (first, ", ".join(told[1:]))))
 
 
 def round_line(standing: Standing, before: Mapping[str, float] | None = None) -> str:
