@@ -328,7 +328,7 @@ def test_a_tuned_encoder_reads_on_where_memory_ran_out(tmp_path, monkeypatch):
     rows = [[5 + (i * j) % 20 for j in range(4 + i)] for i in range(20)]
     whole, widths, reports = model.embed(rows), list[int](), list[tuple[float, float]]()
     monkeypatch.setattr(
-        "choose.models.lora.encoder_tuning.report_progress",
+        "choose.models.lora.classifier.report_progress",
         lambda done, of, _: reports.append((done, of)),
     )
     small = replace(limits_of("cpu"), prediction_tokens=200)
