@@ -102,7 +102,7 @@ def goal_line(goal: Mapping[str, Any]) -> str:
 def _priced(goal: Mapping[str, Any]) -> str:
     if goal.get("margin_from") != "derived":
         return ""
-    return ", and for a more expensive candidate the gain that covers its price (from [costs])"
+    return ", and for a more expensive candidate the gain that covers its price"
 
 
 def division_line(data: DatasetRecord) -> str:

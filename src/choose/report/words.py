@@ -884,7 +884,7 @@ _EVIDENCE: dict[GateCode, str] = {
     "no-common-rows": "Some cheaper candidates share no test row with {first}.",
     "no-dates": "The rows have no timestamps, so drift over time cannot be measured.",
     "no-embedder": "No embedder was measured.",
-    "no-prices": "Add prices under [costs] in a study file (-c) to see whether it pays off.",
+    "no-prices": "Add --volume and --usd-per-hour to see whether it pays off.",
     "no-time-split": "Drift of {first} is unknown: no time split of it finished.",
     "none-prompted": "No prompted model was measured.",
     "one-embedder": "The only embedder is {models}; a larger one (--set encoder=SPEC) may do "

@@ -53,12 +53,11 @@ DOUBTED, COPIED, MISSED = 50, 500, 15
 # Points to each side of zero that the bars span at least, and at most.
 LEAST, MOST = 5.0, 35.0
 
-# What to write into the study file for dollars to be shown.
-PRICES = """[costs]
-usd_per_machine_hour = 0.50    # what your machine costs
-volume_per_month = 10000       # answers you need
-value_per_right_answer = 0.20  # what a right answer is worth to you
-"""
+# What shows dollars: the answers you need, what the machine costs, what a right answer is worth.
+PRICES = (
+    "choose continue STUDY --volume 10000/month --usd-per-hour 0.50 "
+    "--set value_per_right_answer=0.20"
+)
 
 
 @dataclass(frozen=True)
