@@ -1,10 +1,13 @@
 """The page in three screens: answer, labels to check, evidence; nothing occurs there twice."""
 
 import re
-import tomllib
+import shlex
+from html import unescape
 
 import pytest
+from typer.testing import CliRunner
 
+from choose.cli.app import app
 from choose.formatting import MINUS
 from choose.report import words
 from choose.report.candidate_order import contending, marked, titles
@@ -286,8 +289,11 @@ def test_money_time_and_data_say_where_texts_go_and_how_to_see_dollars() -> None
     assert "prompt and few-shot send every text to api.example.com" in told
     assert "5 rows of 600 may hold personal data" in told
     page = page_of(answered())
-    assert "usd_per_machine_hour" in page
-    Costs.model_validate(tomllib.loads(PRICES)["costs"])
+    assert PRICES in unescape(page)
+    words = shlex.split(PRICES)
+    known = CliRunner().invoke(app, [words[1], "--help-all"]).output
+    assert all(flag in known for flag in words if flag.startswith("--"))
+    assert words[-1].partition("=")[0] in Costs.model_fields
 
 
 def test_other_settings_stand_against_the_own_setting_on_the_same_rows() -> None:
