@@ -36,6 +36,7 @@ from choose.api.study_evidence import evidence_of, rule_of
 from choose.judge.evidence import Evidence
 from choose.judge.goal import RULE, Rule
 from choose.judge.verdict import judge
+from choose.run.rounds import LEAST_CHANCE
 from choose.schema.decision import Decision
 from choose.store.store import Store
 from reliability import Stated, chance_of, word_for
@@ -75,7 +76,7 @@ class Rung:
     Attributes:
         rows: answers of each slow candidate, on average.
         family: of the candidate that is recommended or used meanwhile.
-        lost: families that this verdict shows to gain nothing that matters over the named one.
+        lost: families whose chance is so small that a run asks them no more.
         word: what the verdict calls its choice.
         stated: the chance it states.
         right: whether the family is right, None where the truth is not known.
@@ -119,7 +120,7 @@ def rung(found: Decision, study: Evidence, rows: int, truth: Truth | None) -> Ru
     """Return what one verdict says about families."""
     verdict = found.verdict
     kinds = {c.name: "none" if c.constant else c.family for c in study.candidates}
-    lost = [f.family for f in verdict.families if f.status in ("behind", "no gain", "equivalent")]
+    lost = [family for family, chance in verdict.chance.items() if chance < LEAST_CHANCE]
     right = None
     if truth is not None:
         right = grade(found, truth, Plan(frozenset(), may_be_sure=True)).one
@@ -201,7 +202,7 @@ def run(data: str, seconds: Sequence[float] = SECONDS) -> Ladder:
 class Flips:
     """Doublings of a budget: how many, and in how many the family changed.
 
-    `lost` counts changes where the later verdict shows the earlier family to have lost, `named`
+    `lost` counts changes where the later verdict gives the earlier family hardly a chance, `named`
     those that left a recommended family for another recommended one.
     """
 
