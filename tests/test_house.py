@@ -15,7 +15,7 @@ def house() -> House:
 
 # The sums only go down; a commit that lowers one lowers its limit.
 LINES = {("src", "strategies"): 65_940, ("tests",): 44_429}
-MODULES = 238
+MODULES = 227
 
 
 def test_the_sum_of_lines_only_falls() -> None:

@@ -193,7 +193,7 @@ def test_without_labels_every_score_is_agreement(tmp_path):
     ("low", "said"),
     [
         (0.01, "on 300 labels 37 %: the labels bring +12.0 points (+1.0 to +25.7)"),
-        (-0.026, f"on 300 labels 37 %: no difference shown (+12.0 points ({MINUS}2.6 to +25.7))"),
+        (-0.026, f"on 300 labels 37 %: no difference shown, +12.0 points ({MINUS}2.6 to +25.7)"),
         (None, "tfidf reaches 43 %."),
     ],
 )

@@ -834,7 +834,7 @@ def distilled(decision: Decision) -> str:
         said += f", on {plural(rows, 'label')} {amount(found.compared[0], noun)}: "
         shown = (bring.low or 0.0) > 0 or (bring.high or 0.0) < 0
         gained = in_points(bring)
-        said += f"the labels bring {gained}" if shown else f"no difference shown ({gained})"
+        said += f"the labels bring {gained}" if shown else f"no difference shown, {gained}"
     if found.teacher_score is not None:
         said += f". {teacher} itself reaches {amount(found.teacher_score.value, noun)}"
     return f"{said}."

@@ -469,7 +469,7 @@ class _Loop:
         """Return the limits of a request in seconds; `waiting` are jobs of other candidates.
 
         The first verdict waits for a candidate of every slow family: these share its seconds, and
-        rows that take longer are answered after it. The others share what is left.
+        rows that take longer are answered after it. All other candidates share the remaining time.
         """
         others = {jobs[0].trial.candidate for jobs in waiting}
         slow = [n for n in {name, *others} if self._is_slow(n)]

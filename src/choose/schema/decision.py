@@ -214,7 +214,7 @@ class Caveat(Record):
 
     Attributes:
         code: ``few-rows`` and ``few-clusters``: test rows, or rows of the largest cluster (`rows`);
-            ``part-of-labels``: the members that stand for families and learned from `rows` of the
+            ``part-of-labels``: the members shown for families that learned from `rows` of the
             `whole` training rows; ``failed``; ``small-model``: models that were prompted;
             ``no-evidence``: families whose small model does no better than guessing, which says
             nothing of them; ``may-have-seen``: candidates whose model may know the test rows;

@@ -134,7 +134,7 @@ def payback_of(contenders: Contenders, named: str) -> Payback | None:
 
     Args:
         contenders: the candidates.
-        named: the candidate to use, which stands for its side.
+        named: the candidate to use, which represents its side.
     """
     infos = [contenders.panel[name].info for name in contenders.names]
     learning = [i for i in infos if i.learns and not (_bought(i) or i.given or i.floor)]

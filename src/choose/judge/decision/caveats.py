@@ -131,7 +131,7 @@ def _other_source(case: Case) -> Iterator[Caveat]:
 
 
 def _part_of_labels(case: Case) -> Iterator[Caveat]:
-    """Yield which members that stand for families learned from few rows, the likeliest first.
+    """Yield which members shown for families learned from few rows, the likeliest first.
 
     What one alone promises is said, too.
     """

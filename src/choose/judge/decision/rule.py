@@ -245,7 +245,7 @@ class Case:
 
     @cached_property
     def members(self) -> dict[Family, str]:
-        """Return the member that stands for each measured family, as in the record."""
+        """Return the member shown for each measured family, as in the record."""
         best = self.contenders.named
         return best if self.name in self.contenders.floors else {**best, self.family: self.name}
 

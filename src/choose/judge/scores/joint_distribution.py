@@ -58,8 +58,8 @@ class Width(NamedTuple):
     """A prior of how far candidates lie apart, and its share before anything is measured.
 
     `families` is the standard deviation of a family's true score around the common level, `members`
-    that of a member's around its family's, and `apart` that of one candidate around all others,
-    whichever that is; 0 if no candidate does.
+    that of a member's around its family's, and `apart` that of any one candidate around all
+    others; 0 if none lies apart.
     """
 
     share: float

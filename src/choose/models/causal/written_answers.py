@@ -15,7 +15,7 @@ from choose.models.causal.chat_template import Prompt
 from choose.types import Counts, Floats
 
 if TYPE_CHECKING:
-    # It loads torch, which whoever only needs a limit of tokens does not.
+    # It loads torch, which a limit of tokens alone does not need.
     from choose.models.causal.packed_attention import Parts
 
 # Share of the pool's answers that a limit covers, and how much longer an answer may be than they.
