@@ -216,7 +216,7 @@ class Caveat(Record):
         code: ``few-rows`` and ``few-clusters``: test rows, or rows of the largest cluster (`rows`);
             ``part-of-labels``: the members shown for families that learned from `rows` of the
             `whole` training rows; ``failed``; ``small-model``: models that were prompted;
-            ``no-evidence``: families whose small model does no better than guessing, which says
+            ``no-evidence``: families whose small model is not shown to beat guessing, which says
             nothing of them; ``may-have-seen``: candidates whose model may know the test rows;
             ``labels-hide-success``, ``target-open``; ``looks``: how often these rows were judged
             (`rows`); ``shift``: a label that is far more, or less, common among the test rows
