@@ -292,8 +292,8 @@ _CAVEATS: dict[CaveatCode, str] = {
     "looks": "These test rows have judged {rows} different settings, so a lead may be chance.",
     "may-have-seen": "{names} may have seen the test rows.",
     "ms-unknown": "Whether {names} keeps to --max-ms is not known: no answer of it was timed.",
-    "no-evidence": "{Families} with a small model {was} not shown to beat guessing, which says nothing "
-    "about a larger {stronger} ({flag}).",
+    "no-evidence": "{Families} with a small model {was} not shown to beat guessing, which says "
+    "nothing about a larger {stronger} ({flag}).",
     "none-within": "{names} is nearest to your limits: {beyond}.",
     "not-asked": "{Families} {was} not part of this study.",
     "other-source": "On rows of “{other}”, {first} loses {lost} if none of its training rows are "
