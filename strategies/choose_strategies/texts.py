@@ -279,7 +279,7 @@ class Nearest(TextBaseline):
     """Answer with the target of the most similar row of the pool, by TF-IDF."""
 
     title: ClassVar[str] = "answer of the nearest row"
-    good_for: ClassVar[str] = "inputs that repeat; the floor of retrieval"
+    good_for: ClassVar[str] = "inputs that repeat; a reference for retrieval"
     needs: ClassVar[str] = "labelled rows"
     takes: ClassVar[str] = "seconds to train, milliseconds an answer"
     kinds: ClassVar[tuple[str, ...]] = ("extraction", "writing", "answering", "ranking")

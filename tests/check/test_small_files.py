@@ -86,7 +86,7 @@ def test_rare_positives_are_seen(tmp_path: Path) -> None:
     told = words.step(check, step)
     assert "counts '1' (12); accuracy hardly does" in told
     assert "always answering '0' is right for 97 % of rows" in told
-    assert "The text baseline finds 0 of 12." in told
+    assert "A cheap baseline finds 0 of 12." in told
     assert step.command.endswith(
         "rare.csv --text-column message --label-column fraud --metric balanced"
     )

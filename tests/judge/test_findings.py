@@ -40,7 +40,7 @@ def test_f1_a_check_says_nothing_that_its_own_figures_refute() -> None:
 
 
 def test_f2_what_guesses_is_never_advised() -> None:
-    """ "Use a cheap classifier for now", where the candidate was always one label."""
+    """ "Use a cheap baseline for now", where the candidate was always one label."""
     found = judge(study([majority(0.58), tfidf(0.45), probe(0.54)], 300, 4), Rule())
     assert found.verdict.use_meanwhile != "majority"
     assert not found.verdict.usable
@@ -63,7 +63,7 @@ def test_u3_a_family_that_was_not_measured_makes_a_guesser_no_more_usable() -> N
 
 
 def test_f3_enough_is_not_said_while_families_are_open() -> None:
-    """ "A cheap classifier is enough for now; retrieval and fine-tuning are open." """
+    """ "A cheap baseline is enough for now; retrieval and fine-tuning are open." """
     seen = study([majority(), probe(0.7), prompt(0.3), lora(0.8)], 300, 2)
     part = replace(seen, runs=tuple(r for r in seen.runs if r.trial.candidate != "lora"))
     found = judge(part, Rule())

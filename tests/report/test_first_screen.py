@@ -101,7 +101,7 @@ def test_one_that_is_named_although_another_is_likelier_says_why() -> None:
         update={"chance": {"fine-tuning": 0.43, "baseline": 0.57}, "loss": 0.004}
     )
     assert [*words.doubts(base.model_copy(update={"verdict": verdict}))] == [
-        "A cheap classifier is likelier to be the right choice (57 % chance), but if it is not, "
+        "A cheap baseline is likelier to be the right choice (57 % chance), but if it is not, "
         "it loses more: lora is the safer one until that is decided."
     ]
 
@@ -162,7 +162,7 @@ def test_u8_done_asks_for_nothing() -> None:
     base = decisions.decision("baseline-is-enough")
     verdict = base.verdict.model_copy(update={"done": True, "steps": ()})
     done = base.model_copy(update={"verdict": verdict})
-    assert words.answer(done).startswith("Done: use a cheap classifier (probe)")
+    assert words.answer(done).startswith("Done: use a cheap baseline (probe)")
     assert [*words.doubts(done)] == [
         "About 11.6 points are left to gain; nothing else is worth trying."
     ]

@@ -47,7 +47,7 @@ def test_the_ending_names_the_form(tmp_path: Path, ending: str) -> None:
     if ending == ".json":
         assert Decision.model_validate_json(text) == decisions.decision()
     else:
-        assert "cheap classifier" in text
+        assert "cheap baseline" in text
 
 
 def test_an_unknown_ending_and_a_folder_are_refused(tmp_path: Path) -> None:

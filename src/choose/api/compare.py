@@ -350,7 +350,7 @@ def export(
         candidate: by default the one that the study says to use.
         trial: the key of one of the study's trials, or its beginning.
         force: replace an existing export.
-        router: export the cheap candidate that takes over rows from a language model.
+        router: export the fast candidate that takes over rows from a language model.
 
     Raises:
         ChooseError: if it cannot be fitted, saved or written; the folder is then as it was.
@@ -409,7 +409,7 @@ def score_answers(
 ) -> Outcome:
     """Judge the answers that a study names; `rows` are data that come from no file.
 
-    With `baseline`, the usual cheap candidates are run beside them, cross-validated on these rows.
+    With `baseline`, the usual cheap baselines are run beside them, cross-validated on these rows.
 
     Raises:
         ChooseError: on bad input, before anything is written.

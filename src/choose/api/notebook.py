@@ -232,7 +232,7 @@ def score(
         data: a file or table with a right answer and a column a candidate; or a tool's results.
         gold: the column of right answers; by default one of a usual name.
         scores: whether columns hold scores from 0 to 1 in place of answers.
-        baseline: also run a cheap classifier, cross-validated on the same rows.
+        baseline: also run a cheap baseline, cross-validated on the same rows.
         out: the study's folder; by default one in ``.choose``.
         name: of rows that come from no file.
         progress: show what was found on standard error.

@@ -16,7 +16,7 @@ from choose.data.dataset import Rows, Tables, dataset_from, read_rows
 from choose.data.duplicates import count_conflicts
 from choose.data.personal_data import hints_of
 from choose.formatting import plural
-from choose.judge.decision.label_gates import CONFIRMED
+from choose.judge.decision.label_gates import CONFIRMED, WRONG
 from choose.judge.goal import margin_or_usual
 from choose.judge.stats.paired import smallest_detectable_gain
 from choose.schema.check import Check, Issue, Line, Step, Topic
@@ -65,7 +65,7 @@ def lines_of(facts: Facts) -> Iterator[Line]:
     yield line("languages", facts.several_languages)
     yield line("lengths", facts.lengths.long > LONG * len(facts.all))
     yield line("personal-data", facts.personal)
-    problems = facts.dropped or (labelled and facts.unseen) or facts.group
+    problems = (labelled and facts.unseen) or facts.group
     if problems or (labelled and facts.order_of_rows):
         yield line("rows", problems)
     if rows.notes:
@@ -77,7 +77,9 @@ def _wrong_labels(facts: Facts) -> Iterator[Line]:
     if audit is None or audit.accuracy is None or audit.weak is not None:
         yield Line(topic="wrong-labels", status="unknown")
         return
-    yield line("wrong-labels", audit.suspected > DOUBTED * audit.rows)
+    looks = audit.suspected > DOUBTED * audit.rows
+    open_ = not looks and (audit.noise is None or audit.noise.high > WRONG)
+    yield Line(topic="wrong-labels", status="unknown") if open_ else line("wrong-labels", looks)
     # With two labels, every doubted row lies between the two.
     if len(facts.balance.counts) > 2:
         first = audit.overlaps[0] if audit.overlaps else None

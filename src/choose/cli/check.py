@@ -31,7 +31,7 @@ def check(
             "-o",
             "--output",
             metavar="FILE",
-            help="Also write issues.csv, .json or .md; repeatable.",
+            help="Also write issues.csv, .json or .md. Repeatable.",
         ),
     ] = None,
     as_json: AsJson = False,

@@ -25,7 +25,7 @@ Expect = Annotated[
     typer.Option(
         metavar="WORD",
         help="Exit with 3 unless the result is this verdict, family or candidate; commas "
-        "separate alternatives; repeatable.",
+        "separate alternatives. Repeatable.",
         rich_help_panel=PANEL,
     ),
 ]
@@ -52,8 +52,7 @@ FailUnder = Annotated[
     typer.Option(
         parser=least_share,
         metavar="SHARE",
-        help="Exit with 3 if the chosen candidate scores less, such as 0.85 or 85%, by the "
-        "study's metric: accuracy; of records field F1, of texts chrF; or that of --metric.",
+        help="Exit with 3 if the named candidate scores less, such as 0.85 or 85% (of --metric).",
         rich_help_panel=PANEL,
     ),
 ]
@@ -65,8 +64,7 @@ MinChance = Annotated[
         min=0.0,
         max=1.0,
         metavar="SHARE",
-        help="Exit with 3 if the chance that the chosen family is the one to use is less, such as "
-        "0.9.",
+        help="Exit with 3 if the chance of the named family is less, such as 0.9.",
         rich_help_panel=PANEL,
     ),
 ]

@@ -22,7 +22,7 @@ Routes = Annotated[
     bool,
     typer.Option(
         "--router",
-        help="The cheap candidate that takes over rows from an LLM; predict marks the others.",
+        help="The fast candidate that takes over rows from an LLM; predict marks the others.",
     ),
 ]
 

@@ -179,8 +179,8 @@ Strategies = Annotated[
         "-s",
         metavar="NAME",
         callback=_names,
-        help="Strategy to compare; repeatable, or several with commas. Default, and -s all: all "
-        "for the task, except those that run only if named (`choose strategies`).",
+        help="Compare only this strategy; repeatable, or several with commas. Default, and -s "
+        "all: those for the task that need not be named (see choose strategies).",
         rich_help_panel=PANELS["models"],
     ),
 ]
@@ -188,7 +188,7 @@ Strategies = Annotated[
 # Each flag of one endpoint, with its help.
 ENDPOINT_FLAGS = {
     "base_url": "Address of a server for --model, such as https://HOST/v1.",
-    "usd_per_million": "Dollars for a million tokens: IN,OUT or IN,CACHED,OUT; for each --model.",
+    "usd_per_million": "Dollars for a million tokens: IN,OUT or IN,CACHED,OUT; once a --model.",
 }
 
 SET_FLAG = {
@@ -196,8 +196,8 @@ SET_FLAG = {
         list[str] | None,
         typer.Option(
             metavar="KEY=VALUE",
-            help="Set a key of the study file, such as seeds=5, margin=1%, tune=hf:ORG/NAME, "
-            "group_column=customer or noise=0,0.1; repeatable.",
+            help="Any other setting, a key of the study file: seeds=5, margin=1%, "
+            "tune=hf:ORG/NAME, group_column=customer, noise=0,0.1. Repeatable.",
         ),
     ]
 }
@@ -207,8 +207,8 @@ Config = Annotated[
     typer.Option(
         "--config",
         "-c",
-        help="Study file, or the folder of a study; flags override it. Default: choose.toml, if it "
-        "exists; only -c lets a file name metrics of yours, models, servers and clusters.",
+        help="Study file, or the folder of a study; flags override it. Default: choose.toml here "
+        "(its own metrics, models, servers and clusters count only with -c).",
     ),
 ]
 
@@ -220,7 +220,7 @@ Output = Annotated[
         "-o",
         "--output",
         metavar="FILE",
-        help="Also write report.html, .md or .json; repeatable.",
+        help="Also write report.html, .md or .json. Repeatable.",
     ),
 ]
 
@@ -260,8 +260,8 @@ STUDY_FLAGS = {
         bool | None,
         typer.Option(
             "--quick",
-            help="A first look in a minute or two: rounds 0 and 1 alone, with every family in them "
-            "(250 and 500 rows to learn from, 25 and 50 to answer). Other flags override it.",
+            help="A first look in two minutes: every family learns from at most 500 rows and "
+            "answers 50. Other flags override it.",
             rich_help_panel=PANELS["grid"],
         ),
     ],

@@ -38,7 +38,7 @@ Scores = Annotated[
     bool, typer.Option("--scores", help="Columns hold scores from 0 to 1, not answers.")
 ]
 Baseline = Annotated[
-    bool, typer.Option("--baseline", help="Also run a cheap classifier on the same rows.")
+    bool, typer.Option("--baseline", help="Also run a cheap baseline on the same rows.")
 ]
 
 

@@ -18,7 +18,7 @@ from choose.formatting import (
     short_model,
     signed_points,
 )
-from choose.report.decision_text import quantity, score_noun, words_in
+from choose.report.decision_text import quantity, score_noun
 from choose.report.score_words import is_share
 from choose.report.screen_text import shorten
 from choose.report.words import (
@@ -155,10 +155,14 @@ def differing_line(decision: Decision) -> str:
         return ""
     wrong, right = wrong_and_right(decision)
     both = found.differing - found.only_chosen_right - found.only_rival_right
+    parts = [c for c in decision.verdict.caveats if c.code == "part-of-labels"]
+    pools = {name: part.rows for part in parts for name in part.names}
+    unlike = "; they were trained on unequal numbers of rows"
+    unlike *= pools.get(found.chosen) != pools.get(found.rival)
     return (
         f"{found.differing:,} of {plural(found.rows, 'common row')}: only {clean(found.chosen)} is "
         f"{right} on {found.only_chosen_right:,}, only {clean(found.rival)} on "
-        f"{found.only_rival_right:,}, both are {wrong} on {both:,}."
+        f"{found.only_rival_right:,}, both are {wrong} on {both:,}{unlike}."
     )
 
 
@@ -212,7 +216,7 @@ def _not_measured(decision: Decision) -> Iterator[tuple[str, ...]]:
     chances, blank = decision.verdict.chance, (DASH,) * 5
     for family in decision.verdict.unmeasured:
         told = _chance(decision, chances.get(family))
-        yield _noun(decision, family), DASH, "not measured", *blank, told
+        yield clean(family), DASH, "not measured", *blank, told
     rest = 1 - sum(chances.values())
     if decision.chance is not None and rest >= POSSIBLE:
         yield "none of these", DASH, DASH, *blank, _chance(decision, rest)
@@ -238,7 +242,7 @@ def _heads(decision: Decision, is_first: bool) -> tuple[str, ...]:
 def _row(
     decision: Decision, family: FamilyResult, standing: Standing, bounds: bool
 ) -> tuple[str, ...]:
-    noun = _noun(decision, family.family)
+    noun = clean(family.family)
     member = shorten(clean(standing.candidate), NAME)
     total = decision.dataset.test_rows
     return (
@@ -252,10 +256,6 @@ def _row(
         _usd(decision, standing),
         _chance(decision, decision.verdict.chance.get(family.family)),
     )
-
-
-def _noun(decision: Decision, family: str) -> str:
-    return words_in(decision).baseline if family == "baseline" else clean(family)
 
 
 def _volume(decision: Decision) -> float | None:

@@ -190,7 +190,6 @@ def _personal(check: Check) -> Iterator[str]:
 
 
 def _rows(check: Check) -> Iterator[str]:
-    yield from check.dropped
     if check.unseen:
         yield f"Test labels that no training row has: {quoted_list(check.unseen)}."
     if check.group is not None:
@@ -681,7 +680,7 @@ def _about_doubted_labels(check: Check, found: Step) -> dict[str, str]:
     if check.audited_in:
         worth += f" This is the list of the study {check.audited_in}."
     else:
-        worth += " A text baseline alone made this list; that of a study replaces it."
+        worth += " A cheap baseline alone made this list; that of a study replaces it."
     if audit.overlaps and check.balance and len(check.balance.counts) > 2:
         pair = audit.overlaps[0]
         worth += (
@@ -695,7 +694,7 @@ def _about_metric(check: Check, found: Step) -> dict[str, str]:
     balance, rare, text = check.balance, check.rarest, ""
     assert balance is not None
     if rare is not None:
-        text = f"The text baseline finds {rare.right:,} of {rare.rows:,}"
+        text = f"A cheap baseline finds {rare.right:,} of {rare.rows:,}"
         if rare.said:
             text += f"; {rare.right:,} of the {rare.said:,} that it reports are right"
         text += ". "

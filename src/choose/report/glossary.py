@@ -8,9 +8,9 @@ _LINES = (files("choose.report") / "glossary.txt").read_text("utf-8").splitlines
 WORDS = {name: text for name, _, text in (line.partition(": ") for line in _LINES)}
 
 _SAME = {
-    "95 % ci": "range",
-    "confidence interval": "range",
-    "label noise": "noise",
+    **dict.fromkeys(("95 % ci", "ci", "confidence interval"), "range"),
+    **dict.fromkeys(("baseline", "classifier", "cheap classifier"), "cheap baseline"),
+    **{"floor": "reference", "label noise": "noise", "likely": "sure", "ndcg@10": "ndcg"},
 }
 
 

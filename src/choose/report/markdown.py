@@ -286,6 +286,7 @@ def _check_lines(check: Check) -> Iterator[str]:
         f"{literal(check.name)}: {plural(check.rows, 'row')}, "
         f"{check.answers}; {DIVISIONS[check.division]}."
     )
+    yield from (f"\n{sentence(left)}" for left in check.dropped)
     for title, urgent in (("Do first", True), ("Can wait", False)):
         says = [check_words.step(check, s) for s in check.first if s.first is urgent]
         if says:

@@ -93,9 +93,8 @@ def right(accuracy: Estimate, noun: str = "right") -> str:
     return f"{said} ({' to '.join(in_percent(end).removesuffix(' %') for end in (low, high))})"
 
 
-# What a family is called, with the word for a baseline; and where documents are ranked, which asks
-# whether to tune the embedder.
-_CALLED: dict[Family, str] = {**{f: f for f in FAMILIES}, "baseline": "a cheap {}"}
+# What a family is called; and where documents are ranked, which asks whether to tune the embedder.
+_CALLED: dict[Family, str] = {**{f: f for f in FAMILIES}, "baseline": "a cheap baseline"}
 _RANKED: dict[Family, str] = {"retrieval": "an untuned embedder", "fine-tuning": "a tuned embedder"}
 
 
@@ -111,7 +110,6 @@ class Words:
     """Words that depend on whether answers are labels.
 
     Attributes:
-        baseline: what a cheap candidate is called, such as ``classifier``.
         score: what is measured, such as ``accuracy``.
         label: what training takes more of.
         labels: the same, several.
@@ -121,7 +119,6 @@ class Words:
         local: whether no model may be advised that another machine serves.
     """
 
-    baseline: str
     score: str
     label: str
     labels: str
@@ -132,8 +129,7 @@ class Words:
 
     def called(self, family: Family) -> str:
         """Return what a family is called within a sentence."""
-        found = _RANKED.get(family) if self.ranks else None
-        return (found or _CALLED[family]).format(self.baseline)
+        return (_CALLED | (_RANKED if self.ranks else {}))[family]
 
     @property
     def stronger(self) -> Stronger:
@@ -166,11 +162,11 @@ def words_by(metric: str) -> Words:
 def words_of(labels: Sequence[str], metric: str) -> Words:
     """Return the words for a study with these labels, or with none, and this metric."""
     if labels:
-        return Words("classifier", "accuracy", "label", "labels", "label", "label")
+        return Words("accuracy", "label", "labels", "label", "label")
     score = name_of(metric)
     if metric in SET_METRICS:
-        return Words("classifier", score, "row", "labelled rows", "label set", "label")
+        return Words(score, "row", "labelled rows", "label set", "label")
     if metric in RANKING_METRICS:
         own = ("question", "questions", "relevant document", "field")
-        return Words("baseline", score, *own, ranks=True)
-    return Words("baseline", score, "row", "labelled rows", "target", "field")
+        return Words(score, *own, ranks=True)
+    return Words(score, "row", "labelled rows", "target", "field")

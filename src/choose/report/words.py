@@ -81,6 +81,9 @@ MEMBERS = 3
 # Row ids that a sentence lists.
 NAMED = 5
 
+# Below so many rows, a share of rows is told as a count.
+FEW = 30
+
 # So little is expected to be lost that no further minute is worth it.
 SMALL_LOSS = 0.005
 
@@ -106,13 +109,13 @@ _FIRST: dict[Kind, str] = {
 
 
 def called(decision: Decision, family: str) -> str:
-    """Return what a family is called within a sentence: ``a cheap classifier``."""
+    """Return what a family is called within a sentence: ``a cheap baseline``."""
     known: Family = next((one for one in FAMILIES if one == family), "baseline")
     return words_in(decision).called(known)
 
 
 def _named(decision: Decision, family: str, member: str | None) -> str:
-    """Return ``a cheap classifier (probe)``: the family, and the member that represents it."""
+    """Return ``a cheap baseline (probe)``: the family, and the member that represents it."""
     noun = called(decision, family)
     return noun if not member or member == noun else f"{noun} ({clean(member)})"
 
@@ -122,7 +125,13 @@ def _own_score(decision: Decision) -> str:
     card = next((c for c in decision.scorecards if c.candidate == name), None)
     if card is None or card.accuracy is None:
         return ""
-    return scored(card.accuracy.value, score_noun(decision.goal))
+    noun, value, rows = score_noun(decision.goal), card.accuracy.value, card.rows
+    count = round(value * rows)
+    if not 0 < rows < FEW:
+        return scored(value, noun)
+    if noun == "right" and abs(count - value * rows) < 0.01:
+        return f"{count} of {plural(rows, 'row')} right"
+    return f"{scored(value, noun)} on {plural(rows, 'row')}"
 
 
 def answer(decision: Decision) -> str:
@@ -310,8 +319,8 @@ _CAVEATS: dict[CaveatCode, str] = {
 
 # What weighs beside the answer, and what would change it.
 _REMARKS: dict[RemarkCode, str] = {
-    "coarse-margin": "The margin of {margin} is large: {first}, the best baseline, lacks only "
-    "{size}. Lower it with --set margin=1%.",
+    "coarse-margin": "The margin of {margin} is large: {first}, the best cheap baseline, "
+    "lacks only {size}. Lower it with --set margin=1%.",
     "long-answers": "Accepted answers are long: a right one in other words counts as misread.",
     "margin": "With a margin of {size} or less, {first} could not be ruled out.",
     "other-source": "On a source that it did not learn from, {first} {moves} ({interval}, "
@@ -489,15 +498,13 @@ def _by_family(decision: Decision, names: Sequence[str]) -> str:
 
 
 def _lacking(decision: Decision, found: Step) -> str:
-    """Return how many answers the members in the table lack, and how many others lack some."""
+    """Return how many answers the members in the table lack, or else who lacks some."""
     shown = {family.best for family in decision.verdict.families}
     own = [(clean(name), rows) for name, rows in found.rows.items() if name in shown]
     (first, lacks), *rest = own or [("", 0)]
     missing = [f"{first} lacks {lacks:,} of {decision.dataset.test_rows:,} answers"] if own else []
     missing += [f"{name} {rows:,}" for name, rows in rest]
-    if others := len(found.rows) - len(own):
-        missing.append(f"{plural(others, 'other candidate')} lack{'s' * (others == 1)} some")
-    return listed(missing)
+    return listed(missing) or f"some rows of {_by_family(decision, list(found.rows))}"
 
 
 def _on(found: Step) -> str:
@@ -612,7 +619,7 @@ def _retrieval(decision: Decision, found: Step) -> Iterator[str]:
 
 def _add(decision: Decision, found: Step) -> Iterator[str]:
     if found.code == "add-baseline":
-        yield "See what a cheap classifier gets on the same rows; it needs the texts."
+        yield "See what a cheap baseline gets on the same rows; it needs the texts."
         return
     yield f"Compare it with the other families: so far only {listed(found.names)} ran."
     yield "-s all adds every installed one and keeps these results."
@@ -712,7 +719,7 @@ def reading(decision: Decision) -> Iterator[str]:
 def _passages(split: LossSplit, copies: bool) -> str:
     """Say what passages bring: scores out of 100 with those found, the right one, and none.
 
-    Without a passage, a baseline has nothing to copy from: it is not said to need them.
+    Without a passage, a cheap baseline has nothing to copy from: it is not said to need them.
     """
     found, right, none = (
         in_percent(score.value).removesuffix(" %")
@@ -863,7 +870,7 @@ def shared_errors(decision: Decision) -> Iterator[str]:
 # What a check of the verdict was judged on.
 _EVIDENCE: dict[GateCode, str] = {
     "alone": "Only one candidate was measured.",
-    "ahead-of-floors": "{first} beats {others}.",
+    "ahead-of-references": "{first} beats {others}.",
     "balance": "Net value of {first} over {second} in a year: {dollars}. It pays off with "
     "{chance} probability.",
     "cheapest": "{first} is the cheapest candidate, so it has no extra cost to pay back.",
@@ -910,7 +917,7 @@ def evidence(decision: Decision, gate: Gate) -> str:
         first=first,
         second=second,
         names=listed(gate.names),
-        others=listed(gate.names[1:]) or "no baseline, as none ran",
+        others=listed(gate.names[1:]) or "no reference, as none ran",
         models=listed([clean(short_model(name)) for name in gate.names]) or "an unnamed model",
         count=f"{gate.count or 0:,}",
         total=f"{gate.total or 0:,}",

@@ -93,7 +93,7 @@ class Pair(Record):
 
 GateCode = Literal[
     "alone",
-    "ahead-of-floors",
+    "ahead-of-references",
     "balance",
     "cheapest",
     "decided",

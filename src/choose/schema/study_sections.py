@@ -67,9 +67,8 @@ class DataSection(Settings):
     )
     documents: Annotated[str | None, Flag()] = Field(
         default=None,
-        description="Documents that are ranked, or that questions are answered from: a folder of "
-        ".txt and .md files; a JSONL, JSON, CSV, TSV or Parquet file with id, title and text; or "
-        "`sample:NAME`.",
+        description="Documents to answer from, or to rank: a folder of .txt and .md files, a table "
+        "(JSONL, JSON, CSV, TSV, Parquet) with id, title and text, or `sample:NAME`.",
     )
     evidence_column: str | None = Field(
         default=None,
@@ -109,17 +108,17 @@ class AnswersSection(Settings):
 
     answers: Annotated[tuple[str, ...], Flag()] = Field(
         default=(),
-        description="Answers that exist: a column, a file, NAME=FILE or NAME=PRICE, such as "
-        "gpt4,mine or gpt4=out.jsonl or gpt4=2.50/1k (dollars for 1,000 answers); repeatable.",
+        description="Answers that you have: columns (gpt4,mine), a file (gpt4=out.jsonl), or a "
+        "column with its price in dollars for 1,000 answers (gpt4=2.50/1k). Repeatable.",
     )
     family: tuple[str, ...] = Field(
         default=(),
-        description="Families of such answers, as NAME=fine-tuning (or prompting, retrieval, "
-        "baseline). Default: guessed from the name, and said.",
+        description="Families of these answers: NAME=fine-tuning (or prompting, retrieval, "
+        "baseline). Default: guessed from the name, and shown.",
     )
     ends: tuple[str, ...] = Field(
         default=(),
-        description="Such answers whose model ends, by name: a reference that is never named.",
+        description="Answers whose model will be switched off, by name: compared, never named.",
     )
 
     @field_validator("family", mode="before")

@@ -436,6 +436,11 @@ def reading(file: Path) -> Iterator[None]:
                 f"{str(file)!r} is a folder. Move it away; then run choose compare again with the "
                 "same data and --out: it writes this file anew."
             ) from error
+        if isinstance(error, KeyError | TypeError):  # a key is missing, or there is one too many
+            raise StoreError(
+                f"Another version of choose wrote {str(file)!r}, which this one cannot read. Run "
+                "choose compare again with the same data and a new folder (--out)."
+            ) from error
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         reason = "it is missing" if isinstance(error, FileNotFoundError) else reason
         raise StoreError(

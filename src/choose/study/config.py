@@ -44,11 +44,10 @@ class Goal(Settings):
     )
     metric: Annotated[str, Flag()] = Field(
         default="accuracy",
-        description="What to maximise: accuracy, balanced (every label counts the same) or cost "
-        "(errors weighted by error_costs); of records field-f1 or exact-record, of texts chrf or "
-        "rouge-l, of answers to questions token-f1, exact-match or value-match; of all these, an "
-        "installed metric, or a function of yours that takes (output, targets), as "
-        "FILE.py:FUNCTION or MODULE:FUNCTION. Default: the first of each.",
+        description="Score to decide by; the first is the default. Labels: accuracy, balanced "
+        "(every label counts the same), cost ([goal.error_costs]). Sets of labels: example-f1, "
+        "exact-set. Records: field-f1, exact-record. Texts: chrf, rouge-l. Questions: token-f1, "
+        "exact-match, value-match. Yours: FILE.py:FUNCTION, which takes (output, targets).",
     )
     error_costs: Mapping[str, Mapping[str, Cost]] = Field(
         default={},
@@ -92,16 +91,16 @@ class Constraints(Settings):
     max_ms: Annotated[float | None, Flag()] = Field(
         default=None,
         gt=0,
-        description="Milliseconds that an answer may take. A slower candidate is measured, and "
-        "never named.",
+        description="Most milliseconds that an answer may take: a slower candidate is measured, "
+        "and never named.",
     )
     max_usd_per_1000: Annotated[float | None, Flag()] = Field(
-        default=None, gt=0, description="Dollars that 1,000 answers may cost; as --max-ms."
+        default=None, gt=0, description="Most dollars that 1,000 answers may cost, likewise."
     )
     on_premises: Annotated[bool, Flag()] = Field(
         default=False,
-        description="Name no model that another machine serves: an endpoint, or answers whose "
-        "name is that of a hosted model.",
+        description="Never name a model that another machine serves: an API, or answers of a "
+        "hosted model.",
     )
 
 
@@ -121,7 +120,7 @@ class Costs(Settings):
     usd_per_machine_hour: Annotated[float | None, Flag("usd_per_hour")] = Field(
         default=None,
         ge=0,
-        description="Dollars for an hour of the machine that trains and answers.",
+        description="Price of an hour of this machine, in dollars.",
     )
     value_per_right_answer: float | None = Field(
         default=None, gt=0, description="Dollars that an avoided error is worth."
@@ -169,7 +168,7 @@ class Grid(Settings):
     budget_seconds: Annotated[float | None, Flag("budget")] = Field(
         default=600.0,
         gt=0,
-        description="Time limit of the run, in seconds; --budget takes 90s, 10m or 2h.",
+        description="Time to take, in seconds; on the command line 90s, 10m or 2h.",
     )
     repeats: int = Field(
         default=1,
@@ -179,7 +178,7 @@ class Grid(Settings):
         "changes.",
     )
     max_usd: Annotated[float | None, Flag()] = Field(
-        default=None, gt=0, description="Spending limit of one command at endpoints, in US dollars."
+        default=None, gt=0, description="Most that one command may spend at APIs, in US dollars."
     )
 
 
@@ -188,9 +187,8 @@ class Specs(Settings):
 
     model: Annotated[str | tuple[str, ...] | None, Flag()] = Field(
         default=None,
-        description="Model to prompt: PROVIDER:MODEL, such as openai:gpt-4o-mini or "
-        "ollama:qwen2.5:7b, a hub id such as hf:ORG/NAME, or a folder. Several make a candidate "
-        "each.",
+        description="Model to prompt: PROVIDER:MODEL (openai:gpt-4o-mini, ollama:qwen2.5:7b), a "
+        "hub id (hf:ORG/NAME), or a folder. Repeatable: each is a candidate.",
     )
     tune: str | None = Field(default=None, description="Model to fine-tune: a hub id or a folder.")
     encoder: str | None = Field(
@@ -223,10 +221,9 @@ class Models(Specs):
 
     prompt: Annotated[Mapping[str, str], Flag()] = Field(
         default={},
-        description="Your own prompt, a candidate beside the usual one: a text with {text} and "
-        "{labels}, a chat as JSON, what DSPy saved as JSON, or promptfoo's configuration or "
-        "results with one prompt; repeatable. In a study file: "
-        "files, or prompts by name.",
+        description="Your own prompt, compared with the usual one: a text with {text} and "
+        "{labels}, a chat or a DSPy program as JSON, or promptfoo's configuration or results with "
+        "one prompt. Repeatable. In a study file: files, or prompts by name.",
     )
 
     @field_validator("prompt", mode="before")

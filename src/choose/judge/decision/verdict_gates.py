@@ -93,7 +93,7 @@ def contenders_credible(case: Case) -> Gate:
             names=(best, short_of[0]),
             value=Interval.of(lead) if lead else None,
         )
-    return Gate(name=name, status="pass", code="ahead-of-floors", names=(best, *floors))
+    return Gate(name=name, status="pass", code="ahead-of-references", names=(best, *floors))
 
 
 def _clean(case: Case) -> Gate:

@@ -195,8 +195,8 @@ class TrainingRun(ABC):
             checked = f"checked on {len(self.validation_indices)} rows, {end}"
         return [
             *self.shortening(),
-            f"Up to {schedule.steps} steps of {schedule.batch_size} rows at learning rate "
-            f"{schedule.learning_rate:g}, {checked}.",
+            f"Steps planned: {schedule.steps}, of {schedule.batch_size} rows each, at "
+            f"learning rate {schedule.learning_rate:g}; {checked}.",
             f"Loss {learning.loss_before:.3f} before and {learning.loss_after:.3f} after training; "
             f"the adapter moves a logit by up to {learning.largest_change:.2f}.",
         ]

@@ -158,9 +158,8 @@ def scores_by(decision: Decision, figure: Literal["usd_per_1k", "ms_per_answer"]
     if len(points) < 2:
         return None
     unit = "dollars" if figure == "usd_per_1k" else "seconds"
-    best = max(points, key=lambda name: points[name][0].value)
     missing = [n for name in near if (n := shorten(clean(name), NAME)) not in points]
-    caption = f"Up and left is better; {best} scores highest."
+    caption = f"Up and left is better; scores are {clean(decision.pick)}'s and differences to it."
     caption += f" Without a figure, or on fewer rows: {listed(missing)}." * bool(missing)
     axes = (f"{unit} for 1,000 answers", f"{word.score} in %")
     title = f"{word.title} and {unit} for 1,000 answers. {caption}"

@@ -45,6 +45,7 @@ def _parts(
         f"{DIVISIONS[check.division]}",
         "dim",
     )
+    yield from (literal(left, "yellow") for left in check.dropped)
     for title, urgent in (("Do first", True), ("Can wait", False)):
         says = [said(words.step(check, s)) for s in check.first if s.first is urgent]
         if says:

@@ -273,6 +273,7 @@ def _grid_parts(plan: Planning, width: int) -> Iterator[RenderableType]:
         style="bold",
     )
     yield literal(_division(data), "dim")
+    yield from (literal(said, "yellow") for said in data.findings if " left out: " in said)
     yield Text()
     yield from split_table(_grid_table(plan), width)
     if plan.budget is not None:
