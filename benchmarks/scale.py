@@ -36,7 +36,8 @@ from choose.run.rounds import Budget, run_rounds  # noqa: E402
 from choose.run.worker import LocalExecutor, Worker  # noqa: E402
 from choose.schema.plan import COMPARISON, Job, Round, Standing  # noqa: E402
 from choose.store.store import Store  # noqa: E402
-from choose.types import Dataset, Run  # noqa: E402
+from choose.study.candidates import describe_candidates  # noqa: E402
+from choose.types import Candidate, Dataset, Run  # noqa: E402
 from machine import machine  # noqa: E402
 from support.studies import jobs_of, study  # noqa: E402
 
@@ -171,7 +172,8 @@ def many_trials(quick: bool) -> Iterator[str]:
         store = Store.create(Path(folder) / "study")
         settings = study("majority", "tfidf")
         store.begin(settings.model_dump(mode="json", exclude_none=True), data)
-        store.plan((job.trial for job in jobs), described())
+        candidates = [Candidate(name=name, strategy=name) for name in ("majority", "tfidf")]
+        store.plan((job.trial for job in jobs), describe_candidates(settings, candidates))
         memory, own = list[float](), list[float]()
         start, began = process_time(), perf_counter()
 
@@ -205,14 +207,6 @@ def many_trials(quick: bool) -> Iterator[str]:
         yield f"judged in        {judged:7.1f} s  {against(judged, MOST_JUDGE)}"
         yield f"by the clock     {clock:7.1f} s"
         yield f"memory           {resident_mb():7.0f} MB after the judge"
-
-
-def described() -> list[dict[str, Any]]:
-    """Return the two candidates as a study stores them."""
-    from choose.study.candidates import described as described_of
-    from choose.types import Candidate
-
-    return described_of([Candidate(name=name, strategy=name) for name in ("majority", "tfidf")])
 
 
 def resident_mb() -> float:

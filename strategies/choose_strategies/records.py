@@ -24,7 +24,7 @@ from choose.models.records.values_in_text import (
     words_of,
     written,
 )
-from choose.models.saving import read_fitted, task_facts, write_fitted
+from choose.models.saving import read_fitted, write_fitted
 from choose.tasks.answering import NO_ANSWER, Briefly
 from choose.tasks.extraction import as_text, parse
 from choose.tasks.kinds import read_task
@@ -104,7 +104,7 @@ class Gazetteer(TextBaseline):
         )
 
     def save(self, folder: Path) -> None:
-        write_fitted(folder, self, {"task": task_facts(self.task), "known": self.known})
+        write_fitted(folder, self, {"task": self.task.facts(), "known": self.known})
 
     def load(self, folder: Path) -> None:
         facts, _ = read_fitted(folder, self)
@@ -240,7 +240,7 @@ class Pattern(TextBaseline):
         return record_of(self.task, found)
 
     def save(self, folder: Path) -> None:
-        write_fitted(folder, self, {"task": task_facts(self.task), "chosen": self.chosen})
+        write_fitted(folder, self, {"task": self.task.facts(), "chosen": self.chosen})
 
     def load(self, folder: Path) -> None:
         facts, _ = read_fitted(folder, self)
@@ -331,7 +331,7 @@ class FieldTagger(TextBaseline):
     def save(self, folder: Path) -> None:
         """Write tags, weights and forms; no row of the pool."""
         facts, arrays = self.tagger.state()
-        facts = {"tagger": facts, "task": task_facts(self.task), "form": vars(self.rewriting)}
+        facts = {"tagger": facts, "task": self.task.facts(), "form": vars(self.rewriting)}
         facts["shown"] = self.shown
         if self.classes:
             texts, idf = self.features.state()

@@ -22,7 +22,7 @@ from choose.tasks.labels import Classification
 from choose.types import Answers, Dataset, Example, Fold, Run
 from support import decisions
 from support.html import VECTORS, parsed
-from support.studies import PLANNED, plain_trial
+from support.studies import plain_trial, planned
 
 LABELS = ("no", "yes")
 ROWS = 200
@@ -71,13 +71,8 @@ def stored(folder: Path, wrong: dict[str, set[int]], rows: Dataset | None = None
             Run(trial=trial, answers={("clean", 0): answers}, asked={("clean", 0): rows.asked})
         )
         trials.append(trial)
-    store.plan(
-        trials,
-        [
-            {**PLANNED, "name": name, "strategy": "tfidf", "params": params(name, bad)}
-            for name, bad in wrong.items()
-        ],
-    )
+    told = [planned(name, "tfidf", **params(name, bad)) for name, bad in wrong.items()]
+    store.plan(trials, told)
     return folder
 
 

@@ -101,7 +101,7 @@ def test_few_targets_are_labels_unless_another_kind_is_stated(tmp_path: Path) ->
         (3, "it is a number, not an object"),
         ({"who": {"name": "Ann"}}, "its field 'who' is neither"),
         ({"who": [["Ann"]]}, "its field 'who' is neither"),
-        ('{"a": 1, "a": 2}', "names a field twice"),
+        ('{"a": 1, "a": 2}', "it names 'a' twice"),
         ('{"a": NaN}', "NaN"),
         ("[" * 5_000, "nested too deeply"),
     ],
@@ -141,7 +141,7 @@ def test_the_study_file_states_types_and_descriptions(tmp_path: Path) -> None:
     assert (task.fields["people"], task.fields["day"]) == ("text", "date")
     assert task.descriptions == {"day": "Day of the meal."}
     for wrong, why in (
-        ({"fields": {"peple": "text"}}, "'peple' that no record has. Did you mean 'people'"),
+        ({"fields": {"peple": "text"}}, "'peple' that no row has. Did you mean 'people'"),
         ({"fields": {"people": "integer"}}, "unknown type 'integer'.*Allowed: text, number"),
         ({"names": {"a": "b"}}, "names. is for .*this task is extraction"),
     ):

@@ -44,7 +44,7 @@ from choose.strategy import find
 from choose.study.config import CandidateSection, Grid, Study
 from choose.types import STANDARD, Dataset, Example, Scenario
 from support import fake_strategies as fakes
-from support.studies import PLANNED, compare, dataset, jobs_of, study, write_csv
+from support.studies import compare, dataset, jobs_of, planned, study, write_csv
 from support.studies import dataset as words
 
 START = datetime(2025, 1, 1, tzinfo=UTC)
@@ -338,7 +338,7 @@ def run_all(what: Dataset, path: Path, scenarios: tuple[str, ...]) -> Store:
     store = Store.create(path)
     store.begin(chosen.model_dump(mode="json", exclude_none=True), what)
     plan = plan_trials(chosen, Pools(what))
-    told = [{**PLANNED, "name": c.name, "strategy": c.strategy} for c in plan.candidates]
+    told = [planned(c.name, c.strategy) for c in plan.candidates]
     store.plan((job.trial for job in plan.jobs), told)
     for job in plan.jobs:
         store.add(run_trial(job, Pools(what)))

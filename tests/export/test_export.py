@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,12 +22,18 @@ from choose.conformance import PICKLES, TASK, pool
 from choose.data.scenarios import Pools
 from choose.errors import ChooseError, StoreError, StrategyError, StudyError
 from choose.export.exported_model import CHUNK, Model, digests_of
-from choose.export.write_folder import atomic_folder, licence_of, select_candidate
+from choose.export.write_folder import (
+    Exported,
+    atomic_folder,
+    licence_of,
+    select,
+    write_export,
+)
 from choose.models.weights.spec import DEFAULT_ENCODER, DEFAULT_LM
 from choose.run.trial import run_trials
 from choose.schema.plan import Job
 from choose.store.store import Store
-from choose.types import Answers, Item
+from choose.types import Answers, Item, Trial
 from support import fake_strategies as fakes
 from support import tiny_models as tiny
 from support.studies import HELD_OUT, STRATEGIES, compare, shared_study, small_study, write_csv
@@ -35,6 +42,14 @@ from support.studies import HELD_OUT, STRATEGIES, compare, shared_study, small_s
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return shared_study(tmp_path_factory)
+
+
+def export_again(store: Store, trial: Trial, folder: Path) -> Exported:
+    """Make a fit of a study again, on its rows, and export it."""
+    decision = report(store.path)
+    rows = Pools(store.dataset).of(trial).pool
+    choice = replace(select(store, decision.verdict, trial.candidate), rows=rows, seed=trial.seed)
+    return write_export(store, decision, choice, folder)
 
 
 def asked_in_a_fresh_process(folders: list[Path], data: Path) -> dict[str, dict[str, list]]:
@@ -63,8 +78,7 @@ def test_a_trial_made_again_answers_as_stored_in_a_fresh_process(study, tmp_path
     assert set(stored) == {"majority", *STRATEGIES}
     folders = {}
     for name, run in stored.items():
-        made = export(study, tmp_path / name, trial=run.trial.key[:12])
-        assert made.manifest.trial == run.trial.key
+        made = export_again(store, run.trial, tmp_path / name)
         assert made.manifest.rows == run.trial.train_size < 60
         folders[name] = made.folder
     answers = asked_in_a_fresh_process(list(folders.values()), study.parent / "words.csv")
@@ -95,7 +109,7 @@ def test_a_trial_whose_prompt_was_chosen_answers_as_stored(tmp_path: Path) -> No
     assert len(tuned) == 1
     assert all("The search compared" in run.notes[1] for run in tuned), "other than the usual"
     for number, run in enumerate(tuned):
-        made = export(store.path, tmp_path / f"model-{number}", trial=run.trial.key)
+        made = export_again(store, run.trial, tmp_path / f"model-{number}")
         asked, kept = run.asked["clean", 0], run.answers["clean", 0]
         found = Model.load(made.folder)._strategy.predict(
             [store.dataset.examples[id].item() for id in asked]
@@ -113,23 +127,14 @@ def test_a_fit_that_time_cut_short_is_made_again_alike(study: Path, tmp_path: Pa
     [ended] = run_trials([Job(trial)], Pools(store.dataset), fit_seconds=1e-3)
     assert f"on {trial.train_size} of {trial.train_size} rows" in " ".join(ended.run.notes)
     store.add(ended.run)
-    export(store.path, tmp_path / "again", trial=trial.key)
+    export_again(store, trial, tmp_path / "again")
     kept, asked = ended.run.answers["clean", 0], ended.run.asked["clean", 0]
     items = [store.dataset.examples[id].item() for id in asked]
     np.testing.assert_allclose(
         Model.load(tmp_path / "again")._strategy.predict(items).scores, kept.scores, atol=1e-6
     )
-    choice = select_candidate(store, report(store.path).verdict, "lora")
+    choice = select(store, report(store.path).verdict, "lora")
     assert choice.shortened == ended.run.shortened, "what is used is what was measured"
-
-
-def test_a_trial_on_rows_that_changed_is_not_made_again(study, tmp_path, monkeypatch):
-    from choose.export import write_folder as choice
-
-    key = Store.open(study).grid()[1][0].key
-    monkeypatch.setattr(choice, "digest_rows", lambda rows: "0" * 32)
-    with pytest.raises(StoreError, match="not the training rows of trial"):
-        export(study, tmp_path / "out", trial=key)
 
 
 def test_every_label_is_learnt_and_the_card_says_what_was_measured(study, tmp_path):
@@ -242,9 +247,7 @@ def test_a_bug_in_load_is_found_before_anybody_ships_it(study, tmp_path, monkeyp
     ("arguments", "says"),
     [
         (["--candidate", "tfdif"], "'tfidf'"),
-        (["--trial", "zz"], "No trial"),
-        (["--trial", ""], "No trial"),
-        (["--candidate", "tfidf", "--trial", "1"], "Give one"),
+        (["--candidate", "tfidf", "--router"], "Leave one out"),
     ],
 )
 def test_a_bad_choice_is_one_red_line(choose, study: Path, arguments: list[str], says: str) -> None:

@@ -127,8 +127,8 @@ LORA_CHANGES: dict[str, Callable[[Any], object]] = {
 MANIFEST_CHANGES: dict[str, Callable[[Any], object]] = {
     "seed in params": lambda c: c["params"].update(seed=1),
     "name in params": lambda c: c["params"].update(name="x"),
-    "labels shortened": without_last,
-    "labels swapped": lambda c: c["labels"].reverse(),
+    "labels shortened": lambda c: without_last(c["task"]),
+    "labels swapped": lambda c: c["task"]["labels"].reverse(),
     "revision": lambda c: c.update(revision=99),
     "strategy": lambda c: c.update(strategy="../../evil"),
     "schema": lambda c: c.update(schema=2),

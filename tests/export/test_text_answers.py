@@ -28,7 +28,7 @@ def test_the_manifest_holds_the_task(folder: Path) -> None:
     manifest = read_manifest(folder)
     assert isinstance(manifest.task, Extraction)
     assert set(manifest.task.fields) == {"people", "time", "name"}
-    assert manifest.labels == ()
+    assert manifest.task.labels == ()
     assert not (folder / "labels.json").exists()
 
 

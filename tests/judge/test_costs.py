@@ -1,5 +1,6 @@
 """What candidates cost, when they pay, and what prices decide: golden values, known worlds."""
 
+import json
 from collections import Counter
 from dataclasses import replace
 
@@ -25,9 +26,10 @@ from choose.judge.stats.two_way import BehrensFisher
 from choose.judge.verdict import judge
 from choose.schema.decision import Decision
 from choose.schema.scorecard import Cost, TokenPrices, dollars
-from choose.types import Answers
+from choose.study.candidates import describe_candidates
+from choose.study.study_file import load_study
+from choose.types import Answers, Candidate
 from support.simulated_studies import field, lora, majority, probe, rule, study, world
-from support.studies import PLANNED
 
 
 def measured(name: str = "lora", evidence=None):
@@ -444,24 +446,19 @@ def test_where_nothing_is_written_its_price_is_not_needed():
 
 
 def test_prices_come_from_the_study_file():
-    big = {"name": "big", "strategy": "prompt", "family": "prompting", "model": "endpoint:fast"}
-    planned = {**PLANNED, **big, "cheap": False, "learns": False}
-    study = {
-        "endpoints": {
-            "fast": {
-                "usd_per_million_in": 2.0,
-                "usd_per_million_out": 8.0,
-                "base_url": "https://h/v1",
-                "model": "m",
-            }
-        },
-    }
-    info = _candidate(planned, study)
-    assert info.token_prices == TokenPrices(usd_per_million_in=2.0, usd_per_million_out=8.0)
-    assert info.remote
-    other = _candidate({**planned, "model": "endpoint:slow"}, study)
+    prices = {"usd_per_million_in": 2.0, "usd_per_million_out": 8.0}
+    fast = {"base_url": "https://h/v1", "model": "m", **prices}
+    study = load_study({"endpoints": {"fast": fast}})
+    told = [
+        Candidate(name=model, strategy="prompt", params={"model": model})
+        for model in ("endpoint:fast", "endpoint:slow", "org/fast")
+    ]
+    stored = json.loads(json.dumps(describe_candidates(study, told)))
+    big, other, local = map(_candidate, stored)
+    assert big.token_prices == TokenPrices(usd_per_million_in=2.0, usd_per_million_out=8.0)
+    assert big.remote
     assert (other.token_prices, other.remote) == (None, True)
-    assert not _candidate({**planned, "model": "org/fast"}, study).remote
+    assert not local.remote
 
 
 def by_an_api(usd_per_1k=2.0):

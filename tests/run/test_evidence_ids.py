@@ -58,6 +58,6 @@ def test_of_what_was_found_below_a_run_keeps_the_evidence() -> None:
     assert answers.further == (("a:5-6", "b:1-4"),)
     table = answers_table(answers, ("1",))
     assert answers_from(table)[0].further == answers.further
-    assert answers_from(table.drop("further"))[0].further is None  # of an earlier version
+    assert answers_from(table.drop("further"))[0].further is None
     with pytest.raises(StrategyError, match="is no place in a document"):
         predict(strategy.__class__("a:0-5", further=("row 7",)), [row.item()], Answering())

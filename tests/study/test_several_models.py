@@ -5,7 +5,12 @@ import pytest
 from choose.conformance import _WORDS
 from choose.errors import StudyError
 from choose.models.endpoints.providers import endpoint_settings
-from choose.study.candidates import candidates_of, described, names_of, notes_on_prompts
+from choose.study.candidates import (
+    candidates_of,
+    describe_candidates,
+    names_of,
+    notes_on_prompts,
+)
 from choose.study.study_file import load_study, overrides_of
 from support import studies
 from support.chat_server import by_words, serving
@@ -113,9 +118,10 @@ def test_a_prompt_of_the_users_is_named_by_its_strategy_and_starts_a_search():
     asked = load_study({"models": {"prompt": told}, "candidates": candidates})
     found = candidates_of(asked, studies.dataset().task).candidates
     assert {"mine", "short", "tuned-prompt"} <= {c.name for c in found}
-    starts = {c["name"]: c["starts"] for c in described(found)}
+    starts = {c["name"]: c["starts"] for c in describe_candidates(asked, found)}
     assert {name: start for name, start in starts.items() if start} == {"tuned-prompt": "mine"}
-    usual = candidates_of(load_study({"candidates": candidates[1:]}), studies.dataset().task)
-    assert {c["starts"] for c in described(usual.candidates)} == {"", "prompt"}
+    plain = load_study({"candidates": candidates[1:]})
+    usual = candidates_of(plain, studies.dataset().task).candidates
+    assert {c["starts"] for c in describe_candidates(plain, usual)} == {"", "prompt"}
     (note,) = notes_on_prompts(asked, studies.dataset().task)
     assert note.startswith("The prompt 'short' says {labels} nowhere")

@@ -3,6 +3,7 @@
 import json
 import random
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from choose.api.plan import plan_trials, resolve
 from choose.conformance import pool
 from choose.data.scenarios import Pools
 from choose.data.splits import build_dataset
+from choose.judge.evidence import CandidateInfo
 from choose.schema.plan import Job
 from choose.study.config import CandidateSection, Grid, Study
 from choose.tasks.multilabel import Multilabel, set_text
@@ -33,11 +35,10 @@ scenarios = []
 """
 
 
-# What the plan of a study records of a candidate, besides its name, strategy and settings.
-PLANNED: dict[str, Any] = {
-    **{"family": "baseline", "title": "", "model": None, "warning": None, "cheap": True},
-    **{"seeded": False, "learns": True, "constant": False, "floor": False, "reads": False},
-}
+def planned(name: str, strategy: str, **params: Any) -> dict[str, Any]:
+    """Return what the plan of a study records of a candidate."""
+    info = CandidateInfo(name=name, strategy=strategy, family="baseline")
+    return {"params": params, **asdict(info)}
 
 
 def dataset(rows: int = 60) -> Dataset:

@@ -13,9 +13,16 @@ from hypothesis import strategies as st
 
 from choose.errors import DataError, StudyError
 from choose.schema.study_sections import TaskSection
-from choose.tasks.answering import NO_ANSWER, Answering, Briefly, exact_match, token_f1
-from choose.tasks.kinds import make_task, read_task, with_metric
-from choose.tasks.target_cells import answer_cells, answering_from, check_answers, passage_of
+from choose.tasks.answering import (
+    NO_ANSWER,
+    Answering,
+    Briefly,
+    answering_from,
+    exact_match,
+    passage_of,
+    token_f1,
+)
+from choose.tasks.kinds import KINDS, make_task, read_targets, read_task, with_metric
 from choose.tasks.values import occurs
 from choose.tasks.writing import Writing, chrf, rouge_l
 from choose.types import Example, Task
@@ -148,13 +155,13 @@ def test_answers_of_marks_only_count_if_they_are_alone_as_in_squad() -> None:
     ],
 )
 def test_cells_as_people_write_them(cell: Any, texts: tuple[str, ...]) -> None:
-    assert answer_cells([cell], [1], "answers") == [texts]
+    assert read_targets("answering", [cell], [1], "answers", None) == [texts]
 
 
 @pytest.mark.parametrize("cell", [{"a": 1}, [["a"]], [{"answer": "a"}], b"a", {"text": [{}]}])
 def test_a_cell_of_something_else_is_refused_with_its_row(cell: Any) -> None:
     with pytest.raises(DataError, match=r"Row 7, column 'answers': the answer is .*\[\] where"):
-        answer_cells([cell], [7], "answers")
+        read_targets("answering", [cell], [7], "answers", None)
 
 
 @pytest.mark.parametrize(
@@ -218,7 +225,7 @@ def test_another_score_can_be_the_headline() -> None:
 
 def test_one_answer_to_everything_is_refused() -> None:
     with pytest.raises(DataError, match="All 3 questions have the same answer 'no answer'"):
-        check_answers([row(i, NO_ANSWER) for i in range(3)], None)
+        KINDS["answering"].check([row(i, NO_ANSWER) for i in range(3)], None)
     with pytest.raises(StudyError, match=r"names. is for .*this task is answering"):
         make_task("answering", [], [], TaskSection(names={"a": "b"}))
 

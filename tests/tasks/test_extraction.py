@@ -12,8 +12,8 @@ from choose.tasks.extraction import (
     in_text_order,
     lenient,
     parse,
-    read_extraction,
 )
+from choose.tasks.kinds import read_task
 from choose.tasks.values import as_date, as_number, canonical, squad_normal
 
 TASK = Extraction(
@@ -147,4 +147,4 @@ def test_fields_stand_in_the_order_in_which_a_text_has_their_values() -> None:
 
 
 def test_a_task_is_read_as_it_was_written() -> None:
-    assert read_extraction(json.loads(json.dumps(TASK.facts()))) == TASK
+    assert read_task(json.loads(json.dumps(TASK.facts()))) == TASK

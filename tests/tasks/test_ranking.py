@@ -13,7 +13,7 @@ from choose.corpus import Corpus, Document
 from choose.data.scenarios import noisy
 from choose.errors import DataError
 from choose.tasks.answering import corpus_of, with_corpus
-from choose.tasks.kinds import read_task
+from choose.tasks.kinds import read_targets, read_task
 from choose.tasks.ranking import (
     OWN,
     Ranking,
@@ -21,7 +21,6 @@ from choose.tasks.ranking import (
     rank_scores,
     ranking_text,
     read_scores,
-    relevance_cells,
     relevance_text,
 )
 from choose.types import Example
@@ -87,7 +86,7 @@ def test_scores_are_those_of_trec_eval_and_scikit_learn() -> None:
     ],
 )
 def test_cells_name_documents_with_grades(cell: Any, grades: dict[str, float]) -> None:
-    [found] = relevance_cells([cell], [1], "relevant")
+    [found] = read_targets("ranking", [cell], [1], "relevant", None)
     assert found == ((relevance_text(grades),) if grades else ())
     assert not found or read_scores(found[0]) == grades
 
@@ -106,7 +105,7 @@ def test_cells_name_documents_with_grades(cell: Any, grades: dict[str, float]) -
 )
 def test_other_cells_are_refused_with_their_row(cell: Any) -> None:
     with pytest.raises(DataError, match=r"Row 7, column 'relevant': .*Allowed: the id of a"):
-        relevance_cells([cell], [7], "relevant")
+        read_targets("ranking", [cell], [7], "relevant", None)
 
 
 def test_a_cell_may_name_several_documents_between_signs() -> None:

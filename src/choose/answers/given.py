@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Container, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from itertools import combinations
 from typing import Any
 
@@ -46,7 +46,7 @@ from choose.data.readers.table_file import dataset_name
 from choose.errors import DataError, StudyError, did_you_mean, quoted, quoted_list
 from choose.files import digest
 from choose.formatting import clean, listed, normalised, plural
-from choose.judge.evidence import GIVEN
+from choose.judge.evidence import GIVEN, CandidateInfo
 from choose.study.candidates import names_of
 from choose.study.config import RESERVED, Study
 from choose.tasks.kinds import make_task, with_metric
@@ -626,35 +626,30 @@ def given_runs(given: Sequence[Given], dataset: Dataset) -> GivenRuns:
     answered = {one.name: set[str | None]() for one in given}
     for run in runs:
         answered[run.trial.candidate].update(run.answers[CLEAN].outputs)
-    return GivenRuns(tuple(_described(one, len(answered[one.name])) for one in given), runs)
+    return GivenRuns(tuple(_describe(one, len(answered[one.name])) for one in given), runs)
 
 
-def _described(given: Given, different: int) -> dict[str, Any]:
-    """Return what a store keeps of a candidate, as `study.candidates.described` does of others.
+def _describe(given: Given, different: int) -> dict[str, Any]:
+    """Return what a store keeps of a candidate with so many different answers.
 
     Another draw shows how much answers vary; without one they stand for this model alone.
     """
-    several = len(given.draws) > 1
-    baseline = given.family.family == "baseline"
-    return {
-        "name": given.name,
-        "strategy": GIVEN,
-        "params": {},
-        "family": given.family.family,
-        "cheap": baseline,
-        "seeded": several,
-        "learns": several,
-        "constant": baseline and different == 1,
-        "floor": False,
-        "reads": False,
-        "title": "",
-        "model": given.name,
-        "warning": None,
-        "usd_per_1k": given.usd_per_1k,
-        "hosted": hosted(given.name),
-        "teaches": given.teaches,
-        "ends": given.ends,
-    }
+    several, baseline = len(given.draws) > 1, given.family.family == "baseline"
+    info = CandidateInfo(
+        name=given.name,
+        strategy=GIVEN,
+        family=given.family.family,
+        model=given.name,
+        cheap=baseline,
+        seeded=several,
+        learns=several,
+        constant=baseline and different == 1,
+        usd_per_1k=given.usd_per_1k,
+        hosted=hosted(given.name),
+        teaches=given.teaches,
+        ends=given.ends,
+    )
+    return {"params": {}, **asdict(info)}
 
 
 # Unread answers that a note shows, and characters of one.

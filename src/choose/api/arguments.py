@@ -25,7 +25,7 @@ _FLAGS = {
 }
 
 # Keywords that no study file has.
-_OWN = {"out", "test", "name", "study", "strategies", "candidate", "trial", "force", "yes", "quick"}
+_OWN = {"out", "test", "name", "study", "strategies", "candidate", "force", "yes", "quick"}
 _OWN |= {"gold", "scores", "baseline"}
 
 _FLAG = re.compile(r"(?<![\w-])--([a-z][a-z-]*)(?: (?=[A-Z]{2,}|[.\d'\"]))?")

@@ -260,11 +260,11 @@ def _begin(store: Store, plan: TrialPlan, given: GivenRuns, home: Path | None) -
 
     `home` is the study that the settings come from, whose results are taken over.
     """
-    from choose.study.candidates import described
+    from choose.study.candidates import describe_candidates
 
     store.begin(plain(plan.study), plan.pools.dataset)
     trials = [*(run.trial for run in given.runs), *(job.trial for job in plan.jobs)]
-    store.plan(trials, [*given.candidates, *described(plan.candidates)])
+    store.plan(trials, [*given.candidates, *describe_candidates(plan.study, plan.candidates)])
     for run in given.runs:
         store.add(run)
     take_over(store, home)
@@ -338,17 +338,15 @@ def export(
     folder: str | Path,
     *,
     candidate: str | None = None,
-    trial: str | None = None,
     force: bool = False,
     router: bool = False,
 ) -> Exported:
-    """Fit a candidate on all labels of a study, or make one of its fits again, and write it.
+    """Fit a candidate on all labels of a study, and write it.
 
     Args:
         store: the folder of a study.
         folder: a new folder; with `force`, also one that holds an export.
         candidate: by default the one that the study says to use.
-        trial: the key of one of the study's trials, or its beginning.
         force: replace an existing export.
         router: export the fast candidate that takes over rows from a language model.
 
@@ -364,7 +362,7 @@ def export(
     decision = decide(opened)
     routes = _router(decision) if router else None
     candidate = decision.takeover.cheap if router and decision.takeover else candidate
-    choice = select(opened, decision.verdict, candidate=candidate, trial=trial)
+    choice = select(opened, decision.verdict, candidate)
     _check_local(choice)
     with caching():
         return write_export(opened, decision, choice, target, force, routes)

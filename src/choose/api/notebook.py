@@ -143,14 +143,14 @@ class Decision(record.Decision):
         folder: str | Path,
         *,
         candidate: str | None = None,
-        trial: str | None = None,
         force: bool = False,
         router: bool = False,
     ) -> Exported:
         """Fit the recommended candidate, or another one, on all labels and export it."""
-        how = {"candidate": candidate, "trial": trial, "force": force, "router": router}
         with keyword_errors():
-            return export_candidate(self.store, folder, **how)  # type: ignore[arg-type]
+            return export_candidate(
+                self.store, folder, candidate=candidate, force=force, router=router
+            )
 
     def __repr__(self) -> str:
         """Return the first screen."""

@@ -9,7 +9,7 @@ import shlex
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import fields, replace
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
@@ -27,13 +27,10 @@ from choose.judge.evidence import (
     CandidateInfo,
     DrillRows,
     Evidence,
-    billions_in,
     items_of,
 )
 from choose.judge.goal import Measure, Rule
-from choose.models.endpoints.settings import Endpoint
 from choose.models.environment_settings import cache_dir
-from choose.models.weights.spec import endpoint_name
 from choose.schema.base import ABOUT
 from choose.schema.decision import Decision, Look, Method, Note, PromptText, Verdict
 from choose.schema.scorecard import TokenPrices
@@ -42,11 +39,6 @@ from choose.store.store import Store
 from choose.strategy import Prompts, build, find
 from choose.tasks.exchanged_facts import drill_of
 from choose.types import Dataset, Item, Run, Task
-
-STORED_INFO = (
-    *("name", "strategy", "family", "title", "model", "warning"),
-    *("cheap", "seeded", "learns", "constant", "floor", "reads"),
-)
 
 
 def evidence_of(store: Store) -> Evidence:
@@ -76,7 +68,7 @@ def nothing_measured(store: Store) -> Evidence:
         division=dataset.division,
         items=items_of(dataset, dataset.asked),
         pool=items_of(dataset, _training_rows(dataset)),
-        candidates=tuple(_candidate(c, study) for c in candidates),
+        candidates=tuple(map(_candidate, candidates)),
         pool_rows=pool_rows(dataset, taught=False),
         taught_rows=pool_rows(dataset, taught=True) if dataset.teacher else (),
         runs=(),
@@ -141,33 +133,11 @@ def rule_of(study: Mapping[str, Any], task: Task | None = None) -> Rule:
     )
 
 
-def _candidate(planned: Mapping[str, Any], study: Mapping[str, Any]) -> CandidateInfo:
-    endpoint = study.get("endpoints", {}).get(endpoint_name(planned["model"]) or "")
-    return CandidateInfo(
-        **{key: planned[key] for key in STORED_INFO},
-        usd_per_1k=planned.get("usd_per_1k"),
-        teaches=planned.get("teaches", False),
-        taught=planned.get("taught", False),
-        starts=planned.get("starts", ""),
-        ends=planned.get("ends", False),
-        **{"hosted": planned.get("hosted", False), **_endpoint_info(endpoint)},
-    )
-
-
-def _endpoint_info(section: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return facts about the endpoint of a candidate, if it has one."""
-    if section is None:
-        return {}
-    endpoint = Endpoint.model_validate(section)
-    names = [field.name for field in fields(TokenPrices)]
-    prices = {name: section[name] for name in names if section.get(name) is not None}
-    return {
-        "behind": f"{endpoint.model} at {endpoint.host}",
-        "hosted": not endpoint.is_local,
-        "billions": billions_in(endpoint.model),
-        "concurrency": endpoint.concurrency,
-        "token_prices": TokenPrices(**prices) if prices else None,
-    }
+def _candidate(planned: Mapping[str, Any]) -> CandidateInfo:
+    """Return a candidate as it was planned; `params` are not for the judge."""
+    known = {name: value for name, value in planned.items() if name != "params"}
+    prices = known["token_prices"]
+    return CandidateInfo(**{**known, "token_prices": TokenPrices(**prices) if prices else None})
 
 
 def _warnings(candidates: Iterable[Mapping[str, Any]]) -> Iterator[str]:

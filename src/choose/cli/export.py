@@ -34,9 +34,6 @@ def export(
         str | None,
         typer.Option(help="Candidate to train. Default: what the study says to use."),
     ] = None,
-    trial: Annotated[
-        str | None, typer.Option(help="Train the model of this trial again instead: its key.")
-    ] = None,
     force: Annotated[
         bool, typer.Option("--force", help="Replace an export in that folder.")
     ] = False,
@@ -52,15 +49,11 @@ def export(
     from choose.errors import StudyError
     from choose.export.write_folder import export_record
 
-    if (candidate is not None) + (trial is not None) + router > 1:
-        raise StudyError(
-            "--candidate, --trial and --router each determine what is exported. Give one of them."
-        )
-    task, named = "Training on all rows" if trial is None else "Training again", study_named(store)
-    with working(task):
-        exported = export_candidate(
-            named, folder, candidate=candidate, trial=trial, force=force, router=router
-        )
+    if candidate is not None and router:
+        raise StudyError("--candidate and --router both determine what is exported. Leave one out.")
+    named = study_named(store)
+    with working("Training on all rows"):
+        exported = export_candidate(named, folder, candidate=candidate, force=force, router=router)
     if as_json:
         print_record(json.dumps(export_record(exported), indent=1))
     _tell(exported)

@@ -31,11 +31,9 @@ from choose.data.readers.evidence_columns import RELEVANT, relevant_column, rese
 from choose.data.readers.json_and_parquet import GIVEN, nested_paths, value_at, with_paths
 from choose.errors import DataError, StudyError, did_you_mean, quoted, quoted_list
 from choose.schema.study_sections import DataSection
+from choose.tasks.answering import PASSAGES
 from choose.tasks.kinds import KINDS
 from choose.tasks.ranking import Ranking
-from choose.tasks.target_cells import (
-    PASSAGES,
-)
 
 # Authors and users are not here: they often are few, and only the user knows whether they matter.
 GROUP = ("group", "group_id", "conversation", "conversation_id", "thread", "thread_id")

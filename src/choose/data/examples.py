@@ -17,11 +17,8 @@ from choose.data.readers.delimited import ROW
 from choose.data.readers.json_and_parquet import with_paths
 from choose.errors import DataError, quoted, rows_named
 from choose.schema.study_sections import DataSection
-from choose.tasks.kinds import KINDS, Kind, guess_kind
-from choose.tasks.multilabel import set_cells
-from choose.tasks.target_cells import (
-    PASSAGES,
-)
+from choose.tasks.answering import PASSAGES
+from choose.tasks.kinds import Kind, guess_kind, read_targets
 from choose.tasks.values import scalar_text, type_name
 from choose.types import Example
 
@@ -59,7 +56,7 @@ def examples_from(
     columns = (
         _ids(table, roles.id, rows),
         _texts(table, roles.text, rows),
-        _targets(table, section, roles.label, kind),
+        read_targets(kind, table[roles.label].to_list(), rows, roles.label, section.separator),
         _further(table, roles.fields, rows),
         _times(table, roles.time, rows, strict="time" not in roles.by_content),
         _optional(table, roles.group, rows),
@@ -80,17 +77,6 @@ def examples_from(
         )
         for id, text, right, fields, time, group, source, taught in zip(*columns, strict=True)
     ]
-
-
-def _targets(
-    table: pl.DataFrame, section: DataSection, label: str, kind: str
-) -> list[tuple[str, ...]]:
-    """Return the right answers of each row; cells of several labels are split as stated."""
-    cells, values = KINDS[kind].cells, table[label].to_list()
-    rows = [int(number) for number in table[ROW]]
-    if cells is set_cells:
-        return set_cells(values, rows, label, section.separator)
-    return cells(values, rows, label)
 
 
 def _optional(table: pl.DataFrame, name: str | None, rows: Sequence[int]) -> list[str | None]:
@@ -131,10 +117,9 @@ def cell_text(value: Any, name: str, row: int) -> str:
         DataError: if it is not a scalar.
     """
     if isinstance(value, list | dict | bytes):
-        what = "bytes" if isinstance(value, bytes) else type_name(value)
         raise DataError(
-            f"Row {row} holds {what} in the column {name!r}. It must be plain text: write it out, "
-            "or name another column."
+            f"Row {row} holds {type_name(value)} in the column {name!r}. It must be plain text: "
+            "write it out, or name another column."
         )
     return scalar_text(value) or ""
 

@@ -6,6 +6,7 @@ import csv
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import islice
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, Literal, TextIO
@@ -23,7 +24,6 @@ from choose.models.hardware.compute_settings import check_compute
 from choose.run.predict_test_rows import predict
 from choose.strategy import Saves, Strategy, build, find
 from choose.tasks.kinds import read_task
-from choose.tasks.labels import Classification
 from choose.types import Answers, Item, Task
 from choose.untrusted import plain_reason, shown
 
@@ -31,6 +31,8 @@ MANIFEST_FILE = "export.json"
 
 
 MODEL_FOLDER = "model"
+
+Why = Literal["recommended", "meanwhile", "named"]
 
 
 class Router(BaseModel):
@@ -51,13 +53,12 @@ class Manifest(BaseModel):
     """What was exported.
 
     Attributes:
-        why: recommended by the study, to use meanwhile, named by the user, or a fit of the study.
-        stored_task: the facts of a task whose answers are no labels; empty for labels.
+        why: recommended by the study, to use meanwhile, or named by the user.
+        stored_task: the facts of the task.
         text_column: the columns with the study's texts, if they were named.
         fields: further input columns.
         fingerprint: the digest of the labelled data.
         rows: number of training rows.
-        trial: the key of the study's trial, or null if it was fitted on all labelled rows.
         teacher: whose answers it learned from in place of labels; empty for labels.
         router: which rows it leaves to a language model; null if it answers all.
         doubtful_below: the confidence below which most answers of the study were wrong; null where
@@ -74,18 +75,13 @@ class Manifest(BaseModel):
     revision: int
     params: Mapping[str, Any]
     seed: int
-    why: Literal["recommended", "meanwhile", "named", "trial"]
-    labels: tuple[str, ...] = ()
-    names: tuple[str, ...] = ()
-    descriptions: Mapping[str, str] = {}
-    instruction: str | None = None
-    stored_task: Mapping[str, Any] = Field(default={}, alias="task", serialization_alias="task")
+    why: Why
+    stored_task: Mapping[str, Any] = Field(alias="task", serialization_alias="task")
     text_column: str | None = None
     fields: tuple[str, ...] = ()
     dataset: str
     fingerprint: str
     rows: int
-    trial: str | None = None
     teacher: str = ""
     router: Router | None = None
     doubtful_below: float | None = None
@@ -113,23 +109,15 @@ class Manifest(BaseModel):
     @classmethod
     def _known_task(cls, facts: Mapping[str, Any]) -> Mapping[str, Any]:
         try:
-            if facts:
-                read_task(facts)
+            read_task(facts)
         except (LookupError, TypeError, AttributeError) as error:
             raise ValueError("it describes no task") from error
         return facts
 
-    @property
+    @cached_property
     def task(self) -> Task:
         """The task it answers."""
-        if self.stored_task:
-            return read_task(self.stored_task)
-        return Classification(
-            labels=self.labels,
-            names=self.names,
-            descriptions=dict(self.descriptions),
-            instruction=self.instruction,
-        )
+        return read_task(self.stored_task)
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -218,8 +206,8 @@ def load_strategy(folder: Path, manifest: Manifest) -> Strategy:
             f"({type(error).__name__}: {reason}). Export it again."
         ) from error
     loaded: Strategy = strategy
-    labels = getattr(loaded, "labels", manifest.labels)
-    if tuple(labels) != manifest.labels:
+    labels = getattr(loaded, "labels", manifest.task.labels)
+    if tuple(labels) != manifest.task.labels:
         where = str(folder / MODEL_FOLDER)
         raise StrategyError(f"{MANIFEST_FILE} has other labels than {where!r}. Export it again.")
     return loaded
@@ -337,7 +325,7 @@ class Model:
     @property
     def labels(self) -> tuple[str, ...]:
         """The labels that it predicts; none where its answers are texts."""
-        return self.manifest.labels
+        return self.manifest.task.labels
 
     @property
     def classes_(self) -> np.ndarray:

@@ -9,14 +9,14 @@ import shlex
 import shutil
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from choose.data.scenarios import Pools, to_learn_from
+from choose.data.scenarios import to_learn_from
 from choose.data.stratify import sampling_order
 from choose.errors import StoreError, StrategyError, StudyError, did_you_mean
 from choose.export.exported_model import (
@@ -24,19 +24,19 @@ from choose.export.exported_model import (
     MODEL_FOLDER,
     Manifest,
     Router,
+    Why,
     digests_of,
     foreign_files,
     load_strategy,
 )
 from choose.files import (
-    digest_rows,
     explained_errors,
     read_regular,
     temporary_name,
     write_json,
     write_text,
 )
-from choose.formatting import DASH, clean, percent, plural, span
+from choose.formatting import clean, percent, plural, span
 from choose.judge.evidence import GIVEN
 from choose.progress import as_decided
 from choose.report.decision_text import covered_by, words_in
@@ -79,21 +79,42 @@ WHY = {
     "recommended": "The study recommends it.",
     "meanwhile": "The study recommends no candidate yet; this is the one to use for now.",
     "named": "It was chosen by name when it was exported.",
-    "trial": "It repeats one of the study's own fits.",
 }
+
+# What a model does, and what else holds of its use, by kind of task.
+DOES = {
+    "classification": "Classifies a text into one of {labels} labels.",
+    "multilabel": "Gives each text the labels that apply.",
+    "extraction": "Writes a record of each text.",
+    "ranking": "Ranks documents for a question.",
+}
+LIMITS = {
+    "classification": ", and it predicts a label even if none fits: use `--min-confidence` to make "
+    "it abstain",
+    "multilabel": "",
+    "ranking": ", and relevance was incomplete",
+}
+ONLY = {
+    **dict.fromkeys(("classification", "multilabel"), ", with these labels only"),
+    "ranking": ", over the documents in this folder",
+}
+INVENTED = ", and what it writes may be wrong or occur nowhere in the text"
 
 
 @dataclass(frozen=True, slots=True)
 class CardFacts:
-    """The content of a card; `labels` are training rows by label."""
+    """The content of a card."""
 
     decision: Decision
     choice: Selection
-    labels: Mapping[str, int]
     requirements: Sequence[str]
     rows_inside: int
     folder: str
     manifest: Manifest
+
+    @property
+    def kind(self) -> str:
+        return self.manifest.task.kind
 
     @property
     def measured(self) -> Scorecard | None:
@@ -112,151 +133,103 @@ class CardFacts:
 
 def model_card(facts: CardFacts) -> str:
     """Return the card as Markdown; text from data is escaped."""
-    answers = _label_table if facts.decision.dataset.labels else _fields
-    parts = (_front_matter, _opening, _evaluation, _use, answers, _usage, _provenance)
+    parts = (_front_matter, _opening, _evaluation, _use, _parts, _usage, _provenance)
     return "\n".join(line for part in parts for line in part(facts)).rstrip() + "\n"
 
 
 def _front_matter(facts: CardFacts) -> Iterator[str]:
+    tags = dict.fromkeys(("classification", "multilabel"), "text-classification")
+    tags["ranking"] = "sentence-similarity"
+    yield from ("---", f"pipeline_tag: {tags.get(facts.kind, 'text-generation')}")
     licences = {licence_of(spec) for spec in facts.models.values()}
-    yield "---"
-    classifies = facts.decision.dataset.labels or _gives_sets(facts)
-    ranks = words_in(facts.decision).ranks
-    usual = "sentence-similarity" if ranks else "text-generation"
-    yield f"pipeline_tag: {'text-classification' if classifies else usual}"
     if len(licences) == 1 and (only := licences.pop()):
         yield f"license: {json.dumps(only)}"
-    yield f"tags: {json.dumps(['choose', facts.choice.family])}"
-    yield "---"
+    yield from (f"tags: {json.dumps(['choose', facts.choice.family])}", "---")
 
 
 def _opening(facts: CardFacts) -> Iterator[str]:
     choice, data = facts.choice, facts.decision.dataset
-    yield f"# {literal(choice.candidate)} for {literal(data.name)}"
-    yield ""
-    rows = plural(len(choice.rows), "labelled row")
-    which = "all " if choice.trial is None else ""
-    does = f"Classifies a text into one of {len(data.labels)} labels."
-    if not data.labels:
-        does = "Writes a record of each text." if _field_records(facts) else "Writes a text."
-        does = "Gives each text the labels that apply." if _gives_sets(facts) else does
-        does = "Ranks documents for a question." if words_in(facts.decision).ranks else does
+    yield from (f"# {literal(choice.candidate)} for {literal(data.name)}", "")
+    does = DOES.get(facts.kind, "Writes a text.").format(labels=len(data.labels))
     yield (
-        f"{does} Fitted by `choose export` on "
-        f"{which}{rows} of {literal(data.name)}. {WHY[choice.why]}"
+        f"{does} Fitted by `choose export` on all {plural(len(choice.rows), 'labelled row')} of "
+        f"{literal(data.name)}. {WHY[choice.why]}"
         f"{f' Its labels are the answers of {literal(choice.teacher)}.' * bool(choice.teacher)}"
     )
 
 
 def _evaluation(facts: CardFacts) -> Iterator[str]:
-    measured, choice = facts.measured, facts.choice
-    words = words_in(facts.decision)
+    measured, words = facts.measured, words_in(facts.decision)
     score, title = literal(words.score), literal(words.title)
     yield from ("", "## Evaluation", "")
     if measured is None or measured.accuracy is None:
         yield f"The study has no {score} for this candidate."
     else:
-        shown = f"{percent(measured.accuracy.value)} %"
         yield (
-            f"{title} in the study: **{shown}** (95 % CI "
+            f"{title} in the study: **{percent(measured.accuracy.value)} %** (95 % CI "
             f"{span(measured.accuracy)}). {covered_by([measured.accuracy])}"
         )
-    yield ""
-    if choice.trial is None:
-        yield (
-            f"**This is the {score} of the study's fits, on rows that they were not trained on. It "
-            "was not measured on this fit**, which was trained on all labelled rows. Evaluate this "
-            "one on new rows before you rely on it."
-        )
-    else:
-        yield (
-            f"**The figure is for all of the study's fits.** This one is trial "
-            f"{code(choice.trial.key)} ({literal(choice.trial.scenario.name)}, fold "
-            f"{choice.trial.fold}, seed {choice.seed}); its own answers are in the stored study."
-        )
-    yield ""
     yield (
-        f"The answer of the study: {sentence(headline(facts.decision))} "
-        "The full record is `decision.json`."
+        f"\n**This is the {score} of the study's fits, on rows that they were not trained on. It "
+        "was not measured on this fit**, which was trained on all labelled rows. Evaluate this one "
+        f"on new rows before you rely on it.\n\nThe answer of the study: "
+        f"{sentence(headline(facts.decision))} The full record is `decision.json`."
     )
 
 
 def _use(facts: CardFacts) -> Iterator[str]:
     yield from ("", "## Intended use", "")
-    data = facts.decision.dataset
-    only, limits = (
-        ", with these labels only",
-        (", and it predicts a label even if none fits: use `--min-confidence` to make it abstain"),
-    )
-    if not data.labels:
-        only, limits = "", ", and what it writes may be wrong or occur nowhere in the text"
-        if _gives_sets(facts):
-            only, limits = ", with these labels only", ""
-        elif words_in(facts.decision).ranks:
-            only, limits = ", over the documents in this folder", ", and relevance was incomplete"
+    only, limits = ONLY.get(facts.kind, ""), LIMITS.get(facts.kind, INVENTED)
     yield (
-        f"Texts like those of {literal(data.name)}{only}. It has not been tested on other kinds of "
-        f"text or other languages{limits}. Decisions about people need human review."
+        f"Texts like those of {literal(facts.decision.dataset.name)}{only}. It has not been tested "
+        f"on other kinds of text or other languages{limits}. Decisions about people need human "
+        "review."
     )
     if router := facts.manifest.router:
-        yield ""
         yield (
-            f"**It is a router.** Rows of which it is less than {percent(router.threshold)} % sure "
-            f"get no label, and the status {code(f'ask {router.to}')}: send these there. In the "
-            f"study it answered {percent(router.share)} % of the rows, and both together lost at "
-            f"most {percent(router.most)} points against {literal(router.to)} alone (95 % sure)."
+            f"\n**It is a router.** Rows of which it is less than {percent(router.threshold)} % "
+            f"sure get no label, and the status {code(f'ask {router.to}')}: send these there. In "
+            f"the study it answered {percent(router.share)} % of the rows, and both together lost "
+            f"at most {percent(router.most)} points against {literal(router.to)} alone (95 % sure)."
         )
-    failed = [gate for gate in facts.decision.gates if gate.status != "pass"]
-    if failed:
+    if failed := [gate for gate in facts.decision.gates if gate.status != "pass"]:
         yield from ("", "Checks that the study did not pass:", "")
         yield from (
             f"- {gate.status}: {sentence(gate.name)}. {sentence(evidence(facts.decision, gate))}"
             for gate in failed
         )
     if facts.rows_inside:
-        yield ""
         yield (
-            "**This folder contains labelled texts word for word** (at least "
+            "\n**This folder contains labelled texts word for word** (at least "
             f"{facts.rows_inside:,}). Share it only with people who may read them."
         )
 
 
-def _label_table(facts: CardFacts) -> Iterator[str]:
-    measured = {row.label: row for row in facts.measured.per_class} if facts.measured else {}
-    yield from ("", "## Labels", "", "| label | training rows | precision | recall |")
+def _parts(facts: CardFacts) -> Iterator[str]:
+    """Yield a table of the labels, or of the fields of records, with their figures."""
+    measured = facts.measured
+    rows = [(r.field, r.support, r.precision, r.recall) for r in _fields(measured)]
+    what, counted = ("field", "values") if facts.kind == "extraction" else ("label", "rows")
+    if labels := facts.decision.dataset.labels:
+        counted, trained = "training rows", Counter(row.target for row in facts.choice.rows)
+        known = {row.label: row for row in measured.per_class} if measured else {}
+        rows = [
+            (a, trained[a], r.precision if (r := known.get(a)) else None, r.recall if r else None)
+            for a in labels
+        ]
+    if not rows:
+        return
+    yield from ("", f"## {what.capitalize()}s", "", f"| {what} | {counted} | precision | recall |")
     yield "| --- | --- | --- | --- |"
-    for label, count in facts.labels.items():
-        row = measured.get(label)
-        precision = percent(row.precision) if row else DASH
-        recall = percent(row.recall) if row else DASH
-        yield f"| {literal(label)} | {count:,} | {precision} | {recall} |"
+    for name, count, precision, recall in rows:
+        yield f"| {literal(name)} | {count:,} | {percent(precision)} | {percent(recall)} |"
     yield from ("", "Precision and recall, in per cent, are from the study.")
-    if facts.measured is not None and (low := low_confidence(facts.decision, facts.measured)):
+    if labels and measured is not None and (low := low_confidence(facts.decision, measured)):
         yield from ("", f"{sentence(low)} `choose predict` calls such labels `doubtful`.")
 
 
-def _field_records(facts: CardFacts) -> tuple[FieldRecord, ...]:
-    text = facts.measured.text if facts.measured is not None else None
-    return text.fields if text is not None else ()
-
-
-def _gives_sets(facts: CardFacts) -> bool:
-    text = facts.measured.text if facts.measured is not None else None
-    return text is not None and text.macro_f1 is not None
-
-
-def _fields(facts: CardFacts) -> Iterator[str]:
-    """Yield the fields of records, or the labels of sets, with their figures."""
-    if not (fields := _field_records(facts)):
-        return
-    heads = "| label | rows |" if _gives_sets(facts) else "| field | values |"
-    title = "## Labels" if _gives_sets(facts) else "## Fields"
-    yield from ("", title, "", f"{heads} precision | recall |")
-    yield "| --- | --- | --- | --- |"
-    for one in fields:
-        figures = f"{percent(one.precision)} | {percent(one.recall)}"
-        yield f"| {literal(one.field)} | {one.support:,} | {figures} |"
-    yield from ("", "Precision and recall, in per cent, are from the study.")
+def _fields(measured: Scorecard | None) -> tuple[FieldRecord, ...]:
+    return measured.text.fields if measured is not None and measured.text is not None else ()
 
 
 def _usage(facts: CardFacts) -> Iterator[str]:
@@ -265,17 +238,16 @@ def _usage(facts: CardFacts) -> Iterator[str]:
     yield f"pip install PATH-TO-CHOOSE       # a checkout or wheel of choose {clean(made_by)}"
     yield "pip install -r requirements.txt"
     further = {clean(name): "..." for name in facts.choice.rows[0].fields}
-    said, flag = '"a text"', ""
+    said, flag, beside = '"a text"', "", ""
     if further:
         columns = clean(facts.manifest.text_column or "text").split(",")
         row = {**dict.fromkeys(map(str.strip, columns), "a text"), **further}
         said, flag = shlex.quote(json.dumps(row, ensure_ascii=False)), " --json"
+        beside = f", fields=[{further!r}]"
     yield f"echo {said} | choose predict {shlex.quote(clean(facts.folder))} -{flag}"
     yield from ("```", "", "```python", "import choose", "")
     yield f"model = choose.load({facts.folder!r})"
-    beside = f", fields=[{further!r}]" if further else ""
-    yield f'print(model.predict(["a text"]{beside}))'
-    yield "```"
+    yield from (f'print(model.predict(["a text"]{beside}))', "```")
 
 
 def _provenance(facts: CardFacts) -> Iterator[str]:
@@ -283,17 +255,13 @@ def _provenance(facts: CardFacts) -> Iterator[str]:
     yield from ("", "## Provenance", "")
     yield f"- data: {literal(data.name)}, fingerprint {code(data.fingerprint)}"
     yield f"- strategy: {literal(choice.strategy)}, revision {choice.revision}, seed {choice.seed}"
-    for name, value in choice.params.items():
-        yield f"- {literal(name)}: {literal(value)}"
+    yield from (f"- {literal(name)}: {literal(value)}" for name, value in choice.params.items())
     for role, spec in facts.models.items():
         licence = licence_of(spec) or "not stated; check it before you distribute the model"
         yield f"- licence of the {role}: {literal(licence)}"
     if choice.weights:
         yield f"- weights: {code(choice.weights)}"
     yield f"- packages: {', '.join(facts.requirements)}"
-
-
-Why = Literal["recommended", "meanwhile", "named", "trial"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -314,20 +282,10 @@ class Selection:
     weights: str
     revision: int
     shortened: Mapping[str, float] = field(default_factory=dict)
-    trial: Trial | None = None
     teacher: str = ""
 
 
-def select(
-    store: Store, verdict: Verdict, *, candidate: str | None, trial: str | None
-) -> Selection:
-    """Select a trial by its key, else a candidate by its name or by the verdict."""
-    if trial is not None:
-        return select_trial(store, trial)
-    return select_candidate(store, verdict, candidate)
-
-
-def select_candidate(store: Store, verdict: Verdict, name: str | None) -> Selection:
+def select(store: Store, verdict: Verdict, name: str | None) -> Selection:
     """Select a candidate by name, else the recommended one, else the one to use meanwhile.
 
     Its training rows are all labelled rows of the study.
@@ -345,8 +303,8 @@ def select_candidate(store: Store, verdict: Verdict, name: str | None) -> Select
             f"The study has no candidate {wanted!r}.{did_you_mean(wanted, known)} "
             f"It has {', '.join(known)}."
         )
-    own = next(t for t in trials if t.candidate == wanted and not t.variant)
-    if own.strategy == GIVEN:
+    fits = [t for t in trials if t.candidate == wanted and t.scenario == STANDARD and not t.variant]
+    if (own := fits[0]).strategy == GIVEN:
         raise StudyError(
             f"Of {wanted!r} the study has the answers alone, which cannot be exported. Name a "
             "candidate that ran with --candidate."
@@ -362,50 +320,8 @@ def select_candidate(store: Store, verdict: Verdict, name: str | None) -> Select
         why=why,
         weights=own.weights,
         revision=own.revision,
-        shortened=_shortened(store, _plain(t for t in trials if t.candidate == wanted)),
+        shortened=_shortened(store, fits),
     )
-
-
-def select_trial(store: Store, key: str) -> Selection:
-    """Select a trial of the study by its key or a prefix of it.
-
-    Raises:
-        StudyError: if no trial or several match.
-        StoreError: if its training rows are not available any more.
-    """
-    candidates, trials = store.grid()
-    matches = {t.key: t for t in trials if key and t.key.startswith(key)}
-    if len(matches) != 1:
-        what = "No trial" if not matches else f"{len(matches)} trials"
-        raise StudyError(
-            f"{what} of this study has a key that begins with {key!r}. "
-            f"The keys are the names of the folders in {str(store.path / 'trials')!r}."
-        )
-    trial = next(iter(matches.values()))
-    rows = Pools(_with_texts(store).dataset).of(trial).pool
-    if digest_rows(row.content for row in rows) != trial.pool:
-        raise StoreError(
-            f"The rows in {str(store.path)!r} are not the training rows of trial {trial.key}, "
-            "so it cannot be repeated. Run choose compare again."
-        )
-    return Selection(
-        candidate=trial.candidate,
-        strategy=trial.strategy,
-        family=next(c["family"] for c in candidates if c["name"] == trial.candidate),
-        params=trial.params,
-        seed=trial.seed,
-        rows=rows,
-        why="trial",
-        weights=trial.weights,
-        revision=trial.revision,
-        shortened=_shortened(store, [trial]),
-        trial=trial,
-        teacher=store.dataset.teacher * trial.taught,
-    )
-
-
-def _plain(trials: Iterable[Trial]) -> list[Trial]:
-    return [trial for trial in trials if trial.scenario == STANDARD and not trial.variant]
 
 
 def _shortened(store: Store, trials: Sequence[Trial]) -> Mapping[str, float]:
@@ -416,7 +332,7 @@ def _shortened(store: Store, trials: Sequence[Trial]) -> Mapping[str, float]:
 
 
 def fit_selection(choice: Selection, task: Task) -> Strategy:
-    """Fit the selected candidate or trial.
+    """Fit the selected candidate.
 
     Raises:
         StudyError: if the strategy cannot be saved, or has changed since the study.
@@ -639,7 +555,6 @@ def write_export(
 
 
 def _manifest(store: Store, decision: Decision, choice: Selection) -> Manifest:
-    task = store.dataset.task
     cards = {card.candidate: card for card in decision.scorecards}
     low = cards[choice.candidate].low_confidence if choice.candidate in cards else None
     return Manifest(
@@ -650,17 +565,12 @@ def _manifest(store: Store, decision: Decision, choice: Selection) -> Manifest:
         params=dict(choice.params),
         seed=choice.seed,
         why=choice.why,
-        labels=task.labels,
-        names=task.names,
-        task={} if task.labels else {"kind": task.kind, **task.facts()},
+        task=store.dataset.task.facts(),
         fields=tuple(choice.rows[0].fields),
-        descriptions=dict(task.descriptions),
-        instruction=task.instruction,
         text_column=store.study.get("data", {}).get("text_column"),
         dataset=decision.dataset.name,
         fingerprint=decision.dataset.fingerprint,
         rows=len(choice.rows),
-        trial=choice.trial.key if choice.trial else None,
         teacher=choice.teacher,
         doubtful_below=low.below if low else None,
     )
@@ -679,37 +589,16 @@ def _verify(fitted: Strategy, folder: Path, manifest: Manifest, items: Sequence[
 
 
 def _describe(
-    temporary: Path,
-    folder: Path,
-    decision: Decision,
-    choice: Selection,
-    inside: int,
-    manifest: Manifest,
+    temporary: Path, folder: Path, decision: Decision, choice: Selection, inside: int, of: Manifest
 ) -> None:
     packages = requirements(choice.strategy)
-    facts = CardFacts(
-        decision,
-        choice,
-        _labels(choice, decision),
-        packages,
-        inside,
-        folder.name,
-        manifest,
-    )
     if decision.dataset.labels:
         write_json(temporary / "labels.json", list(decision.dataset.labels))
-    write_text(
-        temporary / "decision.json",
-        json.dumps(decision.model_dump(mode="json", by_alias=True), indent=1) + "\n",
-    )
+    record = json.dumps(decision.model_dump(mode="json", by_alias=True), indent=1)
+    write_text(temporary / "decision.json", record + "\n")
     write_text(temporary / "requirements.txt", install_note() + "\n".join(packages) + "\n")
+    facts = CardFacts(decision, choice, packages, inside, folder.name, of)
     write_text(temporary / "README.md", model_card(facts))
-
-
-def _labels(choice: Selection, decision: Decision) -> dict[str, int]:
-    """Return training rows by label; empty where answers are no labels."""
-    counts = Counter(row.target for row in choice.rows)
-    return {label: counts[label] for label in decision.dataset.labels}
 
 
 def export_record(exported: Exported) -> dict[str, Any]:

@@ -81,7 +81,7 @@ class BriefAnswers(MayAbstain, Protocol):
 
     headline: str
 
-    def own_scores(self, output: str | None, targets: Sequence[str]) -> Mapping[str, float]:
+    def own_scores(self, output: str, targets: Sequence[str]) -> Mapping[str, float]:
         """Return the scores of an answer that need no user's metric, `headline` among them."""
 
     def nearness(self, output: str | None, answers: Sequence[str]) -> float:

@@ -15,7 +15,7 @@ from choose.corpus import Corpus, Document
 from choose.errors import StrategyError
 from choose.files import check_regular, read_text
 from choose.strategy import check_hyperparameters
-from choose.types import Example, Task
+from choose.types import Example
 
 FACTS, ARRAYS = "fitted.json", "fitted.safetensors"
 
@@ -132,11 +132,6 @@ def read_tensors(path: Path, expected: Mapping[str, Any]) -> dict[str, Any]:
         if not is_finite(tensor):
             raise _damaged(path, f"{name} holds NaN or infinity")
     return tensors
-
-
-def task_facts(task: Task) -> dict[str, Any]:
-    """Return a task as plain values."""
-    return {"kind": task.kind, **task.facts()}
 
 
 def row_facts(rows: Sequence[Example]) -> list[list[Any]]:

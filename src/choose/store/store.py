@@ -15,6 +15,7 @@ from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
+from types import NoneType
 from typing import Any, get_args
 
 import numpy as np
@@ -44,9 +45,24 @@ from choose.tasks.kinds import read_task
 from choose.tasks.scoring import scored, scoring_digest
 from choose.types import Answers, Dataset, Example, Floats, Fold, Run, Scenario, Status, Trial
 
-_PASSAGES = ("evidence", "dropped", "further")
-_COUNTS = ("tokens_in", "tokens_cached", "tokens_out")
-_MEASURES = ("confidence", "latency")
+# How what is known of answers is stored, by name, if it was measured.
+_MEASURED: Mapping[str, Any] = {
+    "raw": pl.String,
+    "scores": pl.List(pl.Float64),
+    **dict.fromkeys(("evidence", "dropped", "further"), pl.List(pl.String)),
+    **dict.fromkeys(("tokens_in", "tokens_cached", "tokens_out"), pl.Int64),
+    **dict.fromkeys(("confidence", "latency"), pl.Float64),
+}
+
+# The facts of a run in its `trial.json`, and the types that they have.
+_FIGURES = ("fit_seconds", "predict_seconds", "seconds_alone", "seconds_spent", "reread_seconds")
+RUN_FACTS: Mapping[str, tuple[type, ...]] = {
+    **dict.fromkeys((*_FIGURES, "artefact_mb", "base_mb"), (int, float, NoneType)),
+    **dict.fromkeys(("group_size", "threads", "unasked"), (int, NoneType)),
+    **dict.fromkeys(("dtype", "error"), (str, NoneType)),
+    **dict.fromkeys(("versions", "shortened"), (dict,)),
+    "notes": (list,),
+}
 
 # What ends the name of a file with the scores of a view.
 SCORES = ".scores.parquet"
@@ -80,7 +96,8 @@ def read_run(
     answers, ids = {}, {}
     try:
         facts = json.loads(read_text(file))
-        known = {name: facts[name] for name in RUN_FACTS if name in facts}
+        check_facts(facts)
+        known = {name: facts[name] for name in RUN_FACTS}
         for view, repeat in facts["views"]:
             file = folder / f"{view}-{repeat}.parquet"
             check_regular(file)
@@ -91,7 +108,8 @@ def read_run(
         file = folder / "trial.json"
         known |= {"notes": tuple(facts["notes"])}
         run = Run(trial=trial, answers=answers, asked=ids, **known)
-        check_facts(run)
+        if run.error is None and ("clean", 0) not in answers:
+            raise ValueError("it names no answers")
     except UNREADABLE as error:
         note(file, error)
         return None
@@ -147,43 +165,30 @@ def _read(file: Path, dataset: Dataset, ids: tuple[str, ...]) -> dict[str, Float
 
 def answers_table(answers: Answers, ids: Sequence[str]) -> pl.DataFrame:
     """Return a table with one row for each item; columns that were not measured are absent."""
-    columns: dict[str, Any] = {
-        "id": pl.Series(list(ids), dtype=pl.String),
-        "output": pl.Series(list(answers.outputs), dtype=pl.String),
-        "status": pl.Series(list(answers.status), dtype=pl.String),
+    known = {name: getattr(answers, name) for name in ("outputs", "status", *_MEASURED)}
+    columns = {
+        name: values.tolist()
+        if isinstance(values, np.ndarray)
+        else [list(one) if isinstance(one, tuple) else one for one in values]
+        for name, values in {"id": ids, **known}.items()
+        if values is not None
     }
-    if answers.raw is not None:
-        columns["raw"] = pl.Series(list(answers.raw), dtype=pl.String)
-    if answers.scores is not None:
-        columns["scores"] = pl.Series(answers.scores.tolist(), dtype=pl.List(pl.Float64))
-    for name in _PASSAGES:
-        if (shown := getattr(answers, name)) is not None:
-            columns[name] = pl.Series([list(row) for row in shown], dtype=pl.List(pl.String))
-    for name in _COUNTS:
-        if (counts := getattr(answers, name)) is not None:
-            columns[name] = pl.Series(counts.tolist(), dtype=pl.Int64)
-    for name in _MEASURES:
-        if (values := getattr(answers, name)) is not None:
-            columns[name] = pl.Series(values.tolist(), dtype=pl.Float64)
-    return pl.DataFrame(columns)
+    return pl.DataFrame(columns, schema={n: _MEASURED.get(n, pl.String) for n in columns})
 
 
 def answers_from(table: pl.DataFrame) -> tuple[Answers, tuple[str, ...]]:
     """Return the answers and row ids of a table that `answers_table` wrote."""
     facts: dict[str, Any] = {}
-    if "scores" in table.columns:
-        rows = table["scores"].to_list()
-        facts["scores"] = np.array(rows, dtype=np.float64).reshape(len(rows), -1)
-    for name in _PASSAGES:
-        if name in table.columns:
-            facts[name] = tuple(tuple(row) for row in table[name].to_list())
-    if "raw" in table.columns:
-        facts["raw"] = tuple(table["raw"])
-    for name in (*_COUNTS, *_MEASURES):
-        if name in table.columns:
-            facts[name] = table[name].to_numpy()
-    answers = Answers(outputs=tuple(table["output"]), status=tuple(table["status"]), **facts)
-    return answers, tuple(table["id"])
+    for name in table.columns:
+        column, kind = table[name], _MEASURED.get(name, pl.String)
+        if name == "scores":
+            facts[name] = np.array(column.to_list(), dtype=np.float64).reshape(len(column), -1)
+        elif kind.is_numeric():
+            facts[name] = column.to_numpy()
+        else:
+            facts[name] = tuple(tuple(v) if isinstance(v, list) else v for v in column.to_list())
+    ids = facts.pop("id")
+    return Answers(**facts), ids
 
 
 def check_answers(answers: Answers, ids: Sequence[str], dataset: Dataset, view: str) -> None:
@@ -208,59 +213,22 @@ def check_answers(answers: Answers, ids: Sequence[str], dataset: Dataset, view: 
         raise ValueError(f"its scores are not of {width} labels")
 
 
-RUN_FACTS = (
-    "fit_seconds",
-    "predict_seconds",
-    "seconds_alone",
-    "seconds_spent",
-    "group_size",
-    "versions",
-    "threads",
-    "dtype",
-    "artefact_mb",
-    "base_mb",
-    "reread_seconds",
-    "notes",
-    "shortened",
-    "unasked",
-    "error",
-)
-
-
 def run_facts(run: Run) -> dict[str, Any]:
     """Return the content of a run's `trial.json`."""
     facts = {name: getattr(run, name) for name in RUN_FACTS}
     return {"trial": asdict(run.trial), "views": [list(view) for view in run.answers], **facts}
 
 
-def check_facts(run: Run) -> None:
+def check_facts(facts: Mapping[str, Any]) -> None:
     """Raise ValueError if the stored facts of a run are of the wrong kind."""
-    seconds = (run.fit_seconds, run.predict_seconds, run.seconds_alone, run.seconds_spent)
-    numbers = (
-        *seconds,
-        *run.shortened.values(),
-        run.reread_seconds,
-        run.artefact_mb,
-        run.base_mb,
-        run.threads,
-        run.unasked,
-        run.group_size,
-    )
-    if not all(isinstance(n, int | float | None) for n in numbers):
-        raise ValueError("a number is of another type")
-    texts, tables = (run.error, run.dtype), (run.versions, run.shortened)
-    if not all(isinstance(t, str | None) for t in texts) or not all(
-        isinstance(table, dict) for table in tables
-    ):
-        raise ValueError("a text is of another type")
-    if run.error is None and ("clean", 0) not in run.answers:
-        raise ValueError("it names no answers")
+    wrong = [name for name, types in RUN_FACTS.items() if not isinstance(facts[name], types)]
+    numbers = facts["shortened"].values() if "shortened" not in wrong else ()
+    if wrong or not all(isinstance(number, int | float) for number in numbers):
+        raise ValueError(f"its {(wrong or ['shortened'])[0]} is of another type")
 
 
 # The documents of a task, beside its rows.
 DOCUMENTS = "documents.parquet"
-
-_COLUMNS = ("id", "text", "target", "fold", "group", "timestamp", "cluster")
 
 # polars panics on some damaged files; a panic is no Exception.
 UNREADABLE = (Exception, pl.exceptions.PanicException)
@@ -278,33 +246,31 @@ def check_study(study: Mapping[str, Any]) -> None:
         raise ValueError("goal.metric is not a text")
 
 
+# The cells of a row, by column.
+_CELLS: Mapping[str, Callable[[Example], str | bool | None]] = {
+    "id": lambda e: e.id,
+    "text": lambda e: e.text,
+    "target": lambda e: e.target,
+    "fields": lambda e: _json(dict(e.fields)),
+    "accepted": lambda e: _json(e.accepted),
+    "evidence": lambda e: _json(e.evidence),
+    "group": lambda e: e.group,
+    "source": lambda e: e.source,
+    "taught": lambda e: e.taught,
+    "labelled": lambda e: e.labelled,
+    "timestamp": lambda e: e.timestamp.isoformat() if e.timestamp else None,
+}
+
+
 def dataset_tables(dataset: Dataset) -> tuple[pl.DataFrame, dict[str, Any]]:
     """Return the rows (``fold`` is null for rows that are only used for training) and the facts."""
     fold_of = {id: f for f, fold in enumerate(dataset.folds) for id in fold.questions}
     rows = list(dataset.examples.values())
-    table = pl.DataFrame(
-        {
-            "id": [e.id for e in rows],
-            "text": [e.text for e in rows],
-            "target": [e.target for e in rows],
-            "fold": [fold_of.get(e.id) for e in rows],
-            "group": [e.group for e in rows],
-            "timestamp": [e.timestamp.isoformat() if e.timestamp else None for e in rows],
-            "cluster": [dataset.clusters.get(e.id) for e in rows],
-        },
-        schema={column: pl.Int64 if column == "fold" else pl.String for column in _COLUMNS},
-    )
-    if any(e.fields or e.accepted for e in rows):
-        table = table.with_columns(
-            pl.Series("fields", [_json(dict(e.fields)) for e in rows], dtype=pl.String),
-            pl.Series("accepted", [_json(e.accepted) for e in rows], dtype=pl.String),
-        )
-    if any(e.source for e in rows):
-        table = table.with_columns(pl.Series("source", [e.source for e in rows], dtype=pl.String))
-    if any(e.evidence for e in rows):
-        spans = [_json([list(span) for span in e.evidence]) for e in rows]
-        table = table.with_columns(pl.Series("evidence", spans, dtype=pl.String))
-    table = table.with_columns(*(_teacher_columns(rows) if dataset.teacher else ()))
+    columns: dict[str, list[Any]] = {n: [cell(e) for e in rows] for n, cell in _CELLS.items()}
+    columns["fold"] = [fold_of.get(e.id) for e in rows]
+    columns["cluster"] = [dataset.clusters.get(e.id) for e in rows]
+    types = {"fold": pl.Int64, "labelled": pl.Boolean}
+    table = pl.DataFrame(columns, schema={name: types.get(name, pl.String) for name in columns})
     facts = {
         "name": dataset.name,
         "teacher": dataset.teacher,
@@ -312,17 +278,12 @@ def dataset_tables(dataset: Dataset) -> tuple[pl.DataFrame, dict[str, Any]]:
         "division": dataset.division,
         "findings": list(dataset.findings),
         "leaked": dataset.leaked,
-        "task": {"kind": dataset.task.kind, **dataset.task.facts()},
+        "task": dataset.task.facts(),
         # The order of a pool decides its prefixes, so it is stored with the division.
         "folds": [{"pool": list(f.pool), "questions": list(f.questions)} for f in dataset.folds],
         "difficulty": dict(dataset.difficulty),
     }
     return table, facts
-
-
-def _teacher_columns(rows: Sequence[Example]) -> tuple[pl.Series, ...]:
-    labelled = pl.Series("labelled", [e.labelled for e in rows], dtype=pl.Boolean)
-    return pl.Series("taught", [e.taught for e in rows], dtype=pl.String), labelled
 
 
 def _json(value: Any) -> str | None:
@@ -335,22 +296,8 @@ def dataset_from(table: pl.DataFrame, facts: Mapping[str, Any]) -> Dataset:
     Raises:
         ValueError: if the facts name rows or labels that the table or the task lacks.
     """
-    examples = {
-        row["id"]: Example(
-            id=row["id"],
-            text=row["text"] or "",
-            target=row["target"],
-            fields=json.loads(fields) if (fields := row.get("fields")) else {},
-            accepted=tuple(json.loads(more)) if (more := row.get("accepted")) else (),
-            evidence=tuple(Span(*one) for one in json.loads(row.get("evidence") or "[]")),
-            group=row["group"],
-            source=row.get("source"),
-            taught=row.get("taught"),
-            labelled=row.get("labelled", True),
-            timestamp=datetime.fromisoformat(row["timestamp"]) if row["timestamp"] else None,
-        )
-        for row in table.iter_rows(named=True)
-    }
+    rows = table.rows(named=True)
+    examples = {row["id"]: _example(row) for row in rows}
     task = read_task(facts["task"])
     named = {id for fold in facts["folds"] for part in fold.values() for id in part}
     if not facts["folds"] or not named <= examples.keys():
@@ -361,13 +308,32 @@ def dataset_from(table: pl.DataFrame, facts: Mapping[str, Any]) -> Dataset:
         name=facts["name"],
         task=task,
         examples=examples,
-        folds=_folds(facts),
+        folds=tuple(
+            Fold(pool=tuple(fold["pool"]), questions=tuple(fold["questions"]))
+            for fold in facts["folds"]
+        ),
         division=facts["division"],
-        clusters={r["id"]: r["cluster"] for r in table.iter_rows(named=True) if r["cluster"]},
-        difficulty=_difficulty(facts),
+        clusters={row["id"]: row["cluster"] for row in rows if row["cluster"]},
+        difficulty={str(id): float(value) for id, value in facts["difficulty"].items()},
         findings=tuple(facts["findings"]),
         leaked=int(facts["leaked"]),
         teacher=facts["teacher"],
+    )
+
+
+def _example(row: Mapping[str, Any]) -> Example:
+    return Example(
+        id=row["id"],
+        text=row["text"] or "",
+        target=row["target"],
+        fields=json.loads(row["fields"] or "{}"),
+        accepted=tuple(json.loads(row["accepted"] or "[]")),
+        evidence=tuple(Span(*one) for one in json.loads(row["evidence"] or "[]")),
+        group=row["group"],
+        source=row["source"],
+        taught=row["taught"],
+        labelled=row["labelled"],
+        timestamp=datetime.fromisoformat(row["timestamp"]) if row["timestamp"] else None,
     )
 
 
@@ -407,16 +373,6 @@ def corpus_from(table: pl.DataFrame, digest: str) -> Corpus:
     if corpus.digest != digest:
         raise ValueError("it holds other documents than those of this study")
     return corpus
-
-
-def _folds(facts: Mapping[str, Any]) -> tuple[Fold, ...]:
-    return tuple(
-        Fold(pool=tuple(f["pool"]), questions=tuple(f["questions"])) for f in facts["folds"]
-    )
-
-
-def _difficulty(facts: Mapping[str, Any]) -> dict[str, float]:
-    return {str(id): float(value) for id, value in facts["difficulty"].items()}
 
 
 @contextmanager

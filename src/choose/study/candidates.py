@@ -10,6 +10,7 @@ from typing import Any
 
 from choose.errors import StudyError, did_you_mean
 from choose.formatting import short_models
+from choose.judge.evidence import CandidateInfo, billions_in
 from choose.models.endpoints.providers import provider_of
 from choose.models.endpoints.settings import Endpoint
 from choose.models.hardware.compute_settings import check_compute
@@ -324,23 +325,46 @@ def start_of(candidate: Candidate, candidates: Sequence[Candidate]) -> str:
     return next((name for name in starts if name != candidate.name), "")
 
 
-def described(candidates: Sequence[Candidate]) -> list[dict[str, Any]]:
-    """Return what a store keeps of candidates, and of their strategies."""
+def describe_candidates(study: Study, candidates: Sequence[Candidate]) -> list[dict[str, Any]]:
+    """Return what a store keeps of candidates, their strategies and their endpoints."""
     return [
-        {
-            **asdict(c),
-            "family": (cls := find(c.strategy)).family,
-            "cheap": cls.cheap,
-            "seeded": cls.seeded,
-            "learns": cls.learns,
-            **traits(c.strategy),
-            "title": words(c.strategy)["title"],
-            "model": model_of(c),
-            "warning": getattr(cls, "warning", None),
-            "starts": start_of(c, candidates),
-        }
+        {"params": dict(c.params), **asdict(_describe(study, c, start_of(c, candidates)))}
         for c in candidates
     ]
+
+
+def _describe(study: Study, candidate: Candidate, start: str) -> CandidateInfo:
+    name, model = candidate.strategy, model_of(candidate)
+    cls, facts = find(name), traits(name)
+    return CandidateInfo(
+        name=candidate.name,
+        strategy=name,
+        family=cls.family,
+        title=words(name)["title"],
+        model=model,
+        warning=getattr(cls, "warning", None),
+        cheap=cls.cheap,
+        seeded=cls.seeded,
+        learns=cls.learns,
+        constant=facts["constant"],
+        floor=facts["floor"],
+        reads=facts["reads"],
+        taught=candidate.taught,
+        starts=start,
+        **_facts_of(study.endpoints.get(endpoint_name(model) or "")),
+    )
+
+
+def _facts_of(endpoint: Endpoint | None) -> dict[str, Any]:
+    if endpoint is None:
+        return {}
+    return {
+        "behind": f"{endpoint.model} at {endpoint.host}",
+        "hosted": not endpoint.is_local,
+        "billions": billions_in(endpoint.model),
+        "concurrency": endpoint.concurrency,
+        "token_prices": endpoint.prices,
+    }
 
 
 def model_of(candidate: Candidate) -> str | None:

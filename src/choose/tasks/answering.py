@@ -15,9 +15,19 @@ from typing import Any, ClassVar, Literal, Protocol, cast, runtime_checkable
 
 from choose.corpus import Corpus
 from choose.errors import DataError, StudyError
-from choose.tasks.graded_task import GradedTask, common_settings
-from choose.tasks.values import as_date, as_number, canonical, occurs, squad_normal
-from choose.types import Task
+from choose.schema.study_sections import TaskSection
+from choose.tasks.base import BaseTask
+from choose.tasks.values import (
+    as_date,
+    as_number,
+    canonical,
+    json_in,
+    occurs,
+    scalar_text,
+    squad_normal,
+    type_name,
+)
+from choose.types import Example, Task
 
 # The target of a question without an answer, and what a model is told to write there. It is a text
 # like other targets, so that tables and stores hold it; in a cell it means the same.
@@ -29,6 +39,13 @@ BRIEF = 20.0
 
 # The scores of every answer, the usual headline first.
 OWN = ("token-f1", "exact-match", "value-match")
+
+
+# Names of columns that hold what is to be read for an answer.
+PASSAGES = ("passage", "context", "paragraph", "passages", "contexts", "document", "article")
+
+# A field is the passage if so large a share of the answers occurs in it, of so many rows.
+STANDS, ROWS_READ = 0.5, 500
 
 
 @runtime_checkable
@@ -106,7 +123,7 @@ def reading(task: Task) -> Task:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answering(GradedTask):
+class Answering(BaseTask):
     """A task whose answers are short texts, with what to do in the user's words.
 
     `unanswerable`: some training rows have no answer, so that models are told what to write then.
@@ -141,14 +158,7 @@ class Answering(GradedTask):
         """Return whether an answer is empty or says that there is none."""
         return abstains(output)
 
-    def problem_with(self, output: str) -> str | None:
-        """Return that an output is empty, or None."""
-        return None if output.strip() else "it is empty"
-
-    def own_scores(self, output: str | None, targets: Sequence[str]) -> dict[str, float]:
-        """Return the scores `OWN` of an answer, without those of a user's metric."""
-        if output is None:
-            return dict.fromkeys(OWN, 0.0)
+    def own_scores(self, output: str, targets: Sequence[str]) -> dict[str, float]:
         # As the script of SQuAD 2.0: an answer of articles or marks only counts if it is alone.
         accepted = [text for text in targets if squad_normal(text)] or targets
         return {
@@ -191,33 +201,6 @@ class Answering(GradedTask):
     def copied(self, target: str) -> tuple[str, ...]:
         """Return the answer itself, which may occur in what is read."""
         return () if abstains(target) else (target,)
-
-    def facts(self) -> dict[str, Any]:
-        """Return the task as plain values for JSON."""
-        return {
-            "instruction": self.instruction,
-            "unanswerable": self.unanswerable,
-            "passage": self.passage,
-            **({"documents": self.documents} if self.documents else {}),
-            "day_first": self.day_first,
-            "headline": self.headline,
-            **({"metric": self.metric.facts()} if self.metric else {}),
-        }
-
-
-def read_answering(facts: Mapping[str, Any]) -> Answering:
-    """Return the task that `Answering.facts` described.
-
-    Raises:
-        ValueError: if its headline metric is unknown.
-    """
-    return Answering(
-        unanswerable=bool(facts["unanswerable"]),
-        passage=facts["passage"],
-        documents=str(facts.get("documents", "")),
-        day_first=bool(facts["day_first"]),
-        **common_settings(facts, OWN),
-    )
 
 
 def abstains(text: str) -> bool:
@@ -263,3 +246,78 @@ def _readings(text: str, day_first: bool) -> tuple[str, Any, str | None]:
 def one_line(text: str) -> str:
     """Return the first line of a text that is not blank."""
     return " ".join(text.strip().partition("\n")[0].split())
+
+
+# What a cell of a column of answers must be.
+ANSWERS = (
+    'Each must be a text, a list of accepted texts such as ["1912", "in 1912"], or [] where there '
+    "is no answer."
+)
+
+
+def answer_cell(value: Any) -> tuple[str, ...]:
+    """Return the accepted answers of a cell; none of a blank text, which is a mistake.
+
+    A cell is a text, a list of texts or JSON of one, or an object with such a list under ``text``,
+    as in SQuAD. Null, an empty list and `NO_ANSWER` are questions without an answer.
+    """
+    given = _texts(_parsed(value) if isinstance(value, str) else value)
+    for one in given:
+        if isinstance(one, list | dict | bytes):
+            raise ValueError(f"the answer is {type_name(one)}")
+    written = (" ".join((scalar_text(one) or "").split()) for one in given)
+    texts = [NO_ANSWER if abstains(text) else text for text in written if text]
+    # What is accepted besides "no answer" is the main answer.
+    texts.sort(key=NO_ANSWER.__eq__)
+    return tuple(dict.fromkeys(texts)) if given else (NO_ANSWER,)
+
+
+def is_squad(value: Any) -> bool:
+    """Return whether a value holds texts with their places, as SQuAD's answers do."""
+    if isinstance(value, list):
+        return bool(value) and all(is_squad(one) for one in value)
+    return (
+        isinstance(value, Mapping)
+        and isinstance(value.get("text"), list | str)
+        and value.keys() <= {"text", "answer_start", "answer_end"}
+    )
+
+
+def _texts(value: Any) -> list[Any]:
+    """Return the answers in a cell, of objects with their texts; none of null."""
+    if value is None:
+        return []
+    if isinstance(value, list):
+        return [text for one in value for text in (_texts(one) if is_squad(one) else [one])]
+    return _texts(value["text"]) if is_squad(value) else [value]
+
+
+def _parsed(text: str) -> Any:
+    """Return what a cell holds that is JSON of texts, or of SQuAD's answers; else the text."""
+    found = json_in(text, "[", "{")
+    listed = isinstance(found, list) and all(isinstance(one, str) for one in found)
+    return found if listed or is_squad(found) else text
+
+
+def answering_from(
+    pool: Sequence[Example], test: Sequence[Example], section: TaskSection
+) -> Answering:
+    """Return the task of a pool; the study file may give it an instruction."""
+    return Answering(
+        instruction=section.instruction,
+        unanswerable=any(e.target == NO_ANSWER for e in pool),
+        passage=passage_of(pool),
+        day_first=section.day_first,
+    )
+
+
+def passage_of(rows: Sequence[Example]) -> str | None:
+    """Return the field in which most answers occur, or else one that is called a passage."""
+    some = [e for e in rows if not abstains(e.target)]
+    some = some[:: max(1, len(some) // ROWS_READ)]
+    names = dict.fromkeys(name for e in some for name in e.fields)
+    shares = {name: sum(occurs(e.targets, e.fields.get(name, "")) for e in some) for name in names}
+    best = max(shares, key=lambda name: shares[name], default=None)
+    if best is not None and shares[best] >= STANDS * len(some):
+        return best
+    return next((name for name in names if name.lower() in PASSAGES), None)

@@ -12,12 +12,23 @@ import unicodedata
 from collections import Counter
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
 from functools import lru_cache
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, cast, get_args
 
-from choose.tasks.graded_task import GradedTask, common_settings
-from choose.tasks.values import FieldType, canonical, type_of
-from choose.types import Item
+from choose.errors import DataError, StudyError, did_you_mean, quoted
+from choose.schema.study_sections import TaskSection
+from choose.tasks.base import BaseTask, check_differ, check_named
+from choose.tasks.values import (
+    FieldType,
+    canonical,
+    distinct_keys,
+    json_in,
+    type_name,
+    type_of,
+)
+from choose.types import Example, Item
 
 Record = Mapping[str, Any]
 
@@ -29,7 +40,7 @@ LONGEST = 1_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Extraction(GradedTask):
+class Extraction(BaseTask):
     """The fields of a record with their types, in a fixed order; `descriptions` are by field.
 
     `day_first` says how 3/4/2025 is read.
@@ -46,23 +57,18 @@ class Extraction(GradedTask):
         return dict(self.fields), self.day_first
 
     def problem_with(self, output: str) -> str | None:
-        """Return why a text is no record, or None."""
         try:
             parse(output)
         except ValueError as error:
             return str(error)
         return None
 
-    def own_scores(self, output: str | None, targets: Sequence[str]) -> dict[str, float]:
-        """Return field-F1 and whether the whole record is right, against the best target."""
-        if output is None:
-            return dict.fromkeys(OWN, 0.0)
+    def own_scores(self, output: str, targets: Sequence[str]) -> dict[str, float]:
         answered = self.pairs(parse(output))
         best = max(_f1(answered, self.pairs(parse(target))) for target in targets)
         return {"field-f1": best, "exact-record": float(best == 1.0)}
 
     def parts(self, text: str) -> dict[str, Any]:
-        """Return a record as a dictionary."""
         return parse(text)
 
     def counts(self, output: str | None, target: str) -> dict[str, tuple[int, int, int]]:
@@ -124,20 +130,6 @@ class Extraction(GradedTask):
         values = [v if isinstance(v, list) else [v] for v in parse(target).values()]
         return tuple(str(one) for value in values for one in value)
 
-    def facts(self) -> dict[str, Any]:
-        """Return the task as plain values for JSON."""
-        own = {"fields": dict(self.fields), "day_first": self.day_first}
-        return {**own, **self.common_facts()}
-
-
-def read_extraction(facts: Mapping[str, Any]) -> Extraction:
-    """Return the task that `Extraction.facts` described."""
-    return Extraction(
-        fields=dict(facts["fields"]),
-        day_first=bool(facts["day_first"]),
-        **common_settings(facts, OWN),
-    )
-
 
 def fields_of(targets: Iterable[str]) -> dict[str, FieldType]:
     """Return the fields that occur in some records with their types, in order of frequency.
@@ -162,7 +154,7 @@ def parse(text: str) -> dict[str, Any]:
     if len(text) > LONGEST:
         raise ValueError(f"it has more than {LONGEST:,} characters")
     try:
-        found = json.loads(text, object_pairs_hook=_distinct, parse_constant=_refuse)
+        found = json.loads(text, object_pairs_hook=distinct_keys, parse_constant=_refuse)
     except RecursionError:
         raise ValueError("its JSON is nested too deeply") from None
     except json.JSONDecodeError as error:
@@ -207,7 +199,7 @@ def lenient(text: str) -> str | None:
     It takes the first object that can be parsed, so Markdown fences and words around it do not
     count. The score of it is shown beside the strict one, never instead.
     """
-    decoder = json.JSONDecoder(object_pairs_hook=_distinct, parse_constant=_refuse)
+    decoder = json.JSONDecoder(object_pairs_hook=distinct_keys, parse_constant=_refuse)
     start = text[:LONGEST].find("{")
     for _ in range(20):
         if start < 0:
@@ -241,13 +233,6 @@ def _filled(name: str, value: Any) -> bool:
     return value is not None and value != "" and value != []
 
 
-def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise ValueError("it names a field twice")
-    return found
-
-
 def _refuse(constant: str) -> Any:
     raise ValueError(f"it holds {constant}, which is no JSON")
 
@@ -259,3 +244,99 @@ def _f1(answered: Counter[tuple[str, str]], expected: Counter[tuple[str, str]]) 
 
 def _of(pairs: Counter[tuple[str, str]], name: str) -> int:
     return sum(count for (field_name, _), count in pairs.items() if field_name == name)
+
+
+TYPES: tuple[FieldType, ...] = get_args(FieldType)
+
+# With more fields than this, the names of fields are values.
+MOST_FIELDS = 300
+
+# What a cell of a column of records must be.
+RECORDS = (
+    'Each target must be one JSON object with flat values, such as {"day": "2025-01-31", "items": '
+    '["2 chairs"]}; {} is a right answer too.'
+)
+
+
+def record_cell(value: Any) -> tuple[str, ...]:
+    """Return the right records of a cell as texts; none of an empty cell.
+
+    A cell is an object or JSON of one; a list of objects holds several right answers.
+    """
+    if value is None or (isinstance(value, str) and not value.strip()):
+        return ()
+    given = json_in(value, "[") if isinstance(value, str) else value
+    try:
+        several = given if isinstance(given, list) else [given]
+        return tuple(dict.fromkeys(map(_record, several)))
+    except ValueError as error:
+        raise ValueError(f"the target is no record: {error}") from error
+
+
+def _record(value: Any) -> str:
+    """Return the text that represents a record.
+
+    Raises:
+        ValueError: saying why it is none.
+    """
+    if isinstance(value, str) and value.lstrip().startswith(("{", "```", "[")):
+        return as_text(parse(value))
+    if not isinstance(value, Mapping):
+        raise ValueError(f"it is {type_name(value)}, not an object")
+    return as_text({str(name): _plain(one) for name, one in value.items()})
+
+
+def _plain(value: Any) -> Any:
+    """Return a value of a table in memory or of Parquet as JSON has it."""
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, Decimal):
+        return float(value)
+    if isinstance(value, bytes):
+        raise ValueError("a field of it holds bytes")
+    return value
+
+
+def check_records(pool: Sequence[Example], test: Sequence[Example] | None) -> None:
+    """Refuse records that are all the same, and fields without end."""
+    everything = [*pool, *(test or ())]
+    check_differ(pool, "rows have the same record", "extract")
+    names = {name for e in everything for target in e.targets for name in parse(target)}
+    if len(names) > MOST_FIELDS:
+        raise DataError(
+            f"The records name {len(names):,} different fields, such as "
+            f"{quoted(min(names))}; at most {MOST_FIELDS} are allowed. If these names are values, "
+            'write them as values: {"name": ..., "value": ...}.'
+        )
+
+
+def extraction_from(
+    pool: Sequence[Example], test: Sequence[Example], section: TaskSection
+) -> Extraction:
+    """Return the task of the pool's records, with the types that the study file gives.
+
+    Raises:
+        StudyError: if the study file names a field that no record has, or an unknown type.
+    """
+    found = fields_of(target for e in pool for target in e.targets)
+    known = sorted({*found, *fields_of(target for e in test for target in e.targets)})
+    check_named("fields", section.fields, known, "field")
+    check_named("descriptions", section.descriptions, known, "field")
+    return Extraction(
+        fields={**found, **_types(section.fields)},
+        descriptions=dict(section.descriptions),
+        instruction=section.instruction,
+        day_first=section.day_first,
+    )
+
+
+def _types(given: Mapping[str, str]) -> dict[str, FieldType]:
+    for name, kind in given.items():
+        if kind not in TYPES:
+            raise StudyError(
+                f"[task.fields] gives {name!r} the unknown type {kind!r}."
+                f"{did_you_mean(kind, TYPES)} Allowed: {', '.join(TYPES)}."
+            )
+    return {name: cast("FieldType", kind) for name, kind in given.items()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from statistics import fmean, median
 from typing import Any, Literal
 
@@ -11,33 +12,29 @@ from choose.errors import StudyError, did_you_mean
 from choose.formatting import plural
 from choose.schema.scorecard import LABEL_METRICS
 from choose.schema.study_sections import TaskSection
-from choose.tasks.answering import BRIEF, NO_ANSWER, read_answering
-from choose.tasks.answering import OWN as OF_AN_ANSWER
-from choose.tasks.extraction import OWN as OF_A_RECORD
-from choose.tasks.extraction import parse, read_extraction
-from choose.tasks.graded_task import GradedTask
-from choose.tasks.labels import check_targets, classification_from, label_cells, read_classification
-from choose.tasks.multilabel import OWN as OF_A_SET
-from choose.tasks.multilabel import check_sets, multilabel_from, read_multilabel, set_cells, sets_in
-from choose.tasks.ranking import OWN as OF_A_RANKING
-from choose.tasks.ranking import (
-    Ranking,
-    check_relevance,
-    read_ranking,
-    relevance_cells,
-)
-from choose.tasks.scores import OWN as OF_A_SCORE
-from choose.tasks.scores import Scores, check_scores, read_scores, score_cells
-from choose.tasks.scoring import installed, user_metric
-from choose.tasks.target_cells import (
-    answer_cells,
+from choose.tasks.answering import (
+    ANSWERS,
+    BRIEF,
+    NO_ANSWER,
+    Answering,
+    answer_cell,
     answering_from,
-    check_answers,
+    is_squad,
+)
+from choose.tasks.base import BaseTask, check_differ, read_cells
+from choose.tasks.extraction import (
+    RECORDS,
+    Extraction,
     check_records,
     extraction_from,
-    is_squad,
-    record_cells,
+    parse,
+    record_cell,
 )
+from choose.tasks.labels import Classification, check_targets, label_cells, task_from
+from choose.tasks.multilabel import SETS, Multilabel, check_sets, multilabel_from, set_cell, sets_in
+from choose.tasks.ranking import FORMS, Ranking, relevance_cell
+from choose.tasks.scores import Scores, check_scores
+from choose.tasks.scoring import installed, user_metric
 from choose.tasks.target_noise import (
     Disturbance,
     label_dropped_or_added,
@@ -45,8 +42,7 @@ from choose.tasks.target_noise import (
     swapped,
 )
 from choose.tasks.values import scalar_text
-from choose.tasks.writing import OWN as OF_A_TEXT
-from choose.tasks.writing import Writing, check_texts, read_writing, text_cells
+from choose.tasks.writing import TEXTS, Writing, text_cell
 from choose.types import Example, Task
 
 # Words of a target from which on, on average, targets that mostly differ are texts to write. Where
@@ -62,9 +58,10 @@ class Kind:
     """What is particular to a kind of task.
 
     Attributes:
+        task: the class of its tasks.
         target: what a target is called.
-        read: makes a task again from its `facts`.
-        cells: gives the right answers of each cell of a column, from values, rows and its name.
+        cell: gives the right answers in a cell of a column, each of which is as `expected` says;
+            None for labels, which a whole column decides.
         check: refuses targets of a pool and test rows that make no such task.
         make: makes the task of a pool and test rows from what the study file says.
         describes: which of the keys of [task] in `DESCRIPTIONS` are for such a task.
@@ -73,12 +70,12 @@ class Kind:
         record: gives the values of a target by field; None where targets have no fields.
         reads_passages: whether a further field may hold what is read for an answer.
         has_documents: whether documents may be given to it, and whether it needs them.
-        scores: names of the usual scores of an answer that is no label, the headline first.
     """
 
+    task: type[BaseTask]
     target: str
-    read: Callable[[Mapping[str, Any]], Task]
-    cells: Callable[[Sequence[Any], Sequence[int], str], list[tuple[str, ...]]]
+    cell: Callable[[Any], tuple[str, ...]] | None = None
+    expected: str = ""
     check: Callable[[Sequence[Example], Sequence[Example] | None], None]
     make: Callable[[Sequence[Example], Sequence[Example], TaskSection], Task]
     describes: tuple[str, ...] = ()
@@ -87,82 +84,85 @@ class Kind:
     record: Callable[[str], Mapping[str, Any]] | None = None
     reads_passages: bool = False
     has_documents: Literal["no", "may", "must"] = "no"
-    scores: tuple[str, ...] = ()
+
+    @property
+    def scores(self) -> tuple[str, ...]:
+        """The usual scores of an answer that is no label, the headline first."""
+        return () if self.task is Classification else self.task.own
 
 
-# The first is that of stores without a kind.
 KINDS: Mapping[str, Kind] = {
     "classification": Kind(
+        task=Classification,
         target="label",
-        read=read_classification,
-        cells=label_cells,
         check=check_targets,
-        make=classification_from,
+        make=lambda pool, test, section: task_from([*pool, *test], section),
         describes=("names", "descriptions"),
     ),
     "multilabel": Kind(
+        task=Multilabel,
         target="set of labels",
-        read=read_multilabel,
-        cells=set_cells,
+        cell=set_cell,
+        expected=SETS,
         check=check_sets,
         make=multilabel_from,
         describes=("names", "descriptions"),
         disturb=label_dropped_or_added,
         unfilled="an empty cell may be a row that is not labelled yet; where a row has no label, "
         "write []",
-        scores=OF_A_SET,
     ),
     "extraction": Kind(
+        task=Extraction,
         target="record",
-        read=read_extraction,
-        cells=record_cells,
+        cell=record_cell,
+        expected=RECORDS,
         check=check_records,
         make=extraction_from,
         describes=("fields", "descriptions"),
         disturb=swapped,
         record=parse,
-        scores=OF_A_RECORD,
     ),
     "writing": Kind(
+        task=Writing,
         target="target",
-        read=read_writing,
-        cells=text_cells,
-        check=check_texts,
+        cell=text_cell,
+        expected=TEXTS,
+        check=lambda pool, test: check_differ(pool, "rows have the same target", "write"),
         make=lambda pool, test, section: Writing(instruction=section.instruction),
         disturb=swapped,
-        scores=OF_A_TEXT,
         unfilled="an empty text is no answer where answers are written",
     ),
     "answering": Kind(
+        task=Answering,
         target="answer",
-        read=read_answering,
-        cells=answer_cells,
-        check=check_answers,
+        cell=answer_cell,
+        expected=ANSWERS,
+        check=lambda pool, test: check_differ(pool, "questions have the same answer", "answer"),
         make=answering_from,
         disturb=swapped,
         unfilled="an empty cell may be a slip; where a question has no answer, write "
         f"{NO_ANSWER!r} or, in JSON, [] or null",
         reads_passages=True,
         has_documents="may",
-        scores=OF_AN_ANSWER,
     ),
     "ranking": Kind(
+        task=Ranking,
         target="relevant document",
-        read=read_ranking,
-        cells=relevance_cells,
-        check=check_relevance,
+        cell=relevance_cell,
+        expected=FORMS,
+        check=lambda pool, test: check_differ(
+            pool, "questions have the same relevant documents", "rank"
+        ),
         make=lambda pool, test, section: Ranking(instruction=section.instruction),
         disturb=relevant_swapped,
         has_documents="must",
-        scores=OF_A_RANKING,
     ),
     "scores": Kind(
+        task=Scores,
         target="score",
-        read=read_scores,
-        cells=score_cells,
+        cell=lambda value: ("1",),  # the best score
         check=check_scores,
         make=lambda pool, test, section: Scores(instruction=section.instruction),
-        scores=OF_A_SCORE,
     ),
 }
 
@@ -172,16 +172,32 @@ USUAL = next(iter(KINDS))
 TEXT_METRICS = tuple(score for kind in KINDS.values() for score in kind.scores)
 
 
-def read_task(facts: Mapping[str, Any]) -> Task:
-    """Return the task that `Task.facts` described; facts without a ``kind`` are of the first kind.
+def read_targets(
+    kind: str, values: Sequence[Any], rows: Sequence[int], column: str, separator: str | None
+) -> list[tuple[str, ...]]:
+    """Return the right answers in each cell of a column; a separator parts the labels of a set.
 
     Raises:
-        ValueError: if the kind is unknown, or the facts are not those of a task.
+        DataError: naming the rows and the column of cells that hold something else.
     """
-    kind = facts.get("kind", USUAL)
+    cell, expected = KINDS[kind].cell, KINDS[kind].expected
+    if cell is None:
+        return label_cells(values, rows, column)
+    if cell is set_cell:
+        cell = partial(set_cell, separator=separator)
+    return read_cells(values, rows, column, cell=cell, expected=expected)
+
+
+def read_task(facts: Mapping[str, Any]) -> Task:
+    """Return the task that `Task.facts` described.
+
+    Raises:
+        ValueError, TypeError, LookupError: if they are not those of a task.
+    """
+    kind = facts["kind"]
     if kind not in KINDS:
         raise ValueError(f"its task is of the unknown kind {kind!r}")
-    return KINDS[kind].read(facts)
+    return KINDS[kind].task.read(facts)
 
 
 def make_task(
@@ -226,7 +242,7 @@ def with_metric(task: Task, metric: str, target: str) -> Task:
     if metric == LABEL_METRICS[0] or (labels and task.labels):
         return task
     if metric in kind.scores:
-        assert isinstance(task, GradedTask)
+        assert isinstance(task, BaseTask)
         return replace(task, headline=metric)
     if labels or task.labels or metric in TEXT_METRICS:
         own = LABEL_METRICS if task.labels else (*kind.scores, *installed(), "FILE.py:FUNCTION")
@@ -234,7 +250,7 @@ def with_metric(task: Task, metric: str, target: str) -> Task:
             f"The metric {metric!r} is not for the task's kind, {task.kind}. Allowed here for "
             f"--metric: {', '.join(own)}."
         )
-    assert isinstance(task, GradedTask)
+    assert isinstance(task, BaseTask)
     return replace(task, metric=user_metric(metric, task.parts(target)))
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
-from choose.errors import DataError, StudyError, did_you_mean, quoted, rows_named
-from choose.files import digest
+from choose.errors import DataError, StudyError, quoted, rows_named
 from choose.schema.study_sections import TaskSection
+from choose.tasks.base import BaseTask, check_named
 from choose.tasks.values import scalar_text, type_name
 from choose.types import Example, Task
 
@@ -20,83 +20,31 @@ SEPARATORS = (";", "|", ",")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Classification:
-    """The labels in a fixed order, with readable names, descriptions and an instruction.
+class Classification(BaseTask):
+    """The labels in a fixed order, with readable names; `names` are aligned with `labels`."""
 
-    `names` are aligned with `labels`; `descriptions` are by label.
-    """
-
-    labels: tuple[str, ...]
-    names: tuple[str, ...]
-    descriptions: Mapping[str, str] = field(default_factory=dict)
-    instruction: str | None = None
+    own: ClassVar[tuple[str, ...]] = ("right",)
+    headline: str = "right"
     kind: Literal["classification"] = "classification"
 
-    @property
-    def digest(self) -> str:
-        """Return the digest of everything that a strategy can see of the task."""
-        return digest(
-            [self.kind, self.labels, self.names, dict(self.descriptions), self.instruction]
-        )
-
-    @property
-    def metrics(self) -> tuple[str, ...]:
-        """Return the one score of an answer: right or wrong."""
-        return ("right",)
-
-    @property
-    def scoring(self) -> str:
-        """Return the digest of the rule by which an answer is scored."""
-        return digest([self.kind, *self.metrics])
+    def __post_init__(self) -> None:
+        """Refuse labels without names."""
+        check_aligned(self.labels, self.names)
 
     def problem_with(self, output: str) -> str | None:
-        """Return that an output is no label, or None."""
         return None if output in self.labels else f"{output!r} is no label"
 
-    def score(self, output: str | None, targets: Sequence[str]) -> dict[str, float]:
-        """Return 1 for a right label, else 0."""
+    def own_scores(self, output: str, targets: Sequence[str]) -> dict[str, float]:
         return {"right": float(output in targets)}
 
-    def lenient(self, raw: str) -> None:
-        """Return None: an answer is a label or not."""
-
-    def stratum(self, target: str) -> str:
-        """Return the label itself."""
-        return target
-
     def classes(self, target: str) -> tuple[str, ...]:
-        """Return the label itself."""
         return (target,)
 
-    def copied(self, target: str) -> tuple[str, ...]:
-        """Return nothing: a label occurs in no text."""
-        return ()
 
-    def facts(self) -> dict[str, Any]:
-        """Return the task as plain values for JSON."""
-        return {
-            "labels": list(self.labels),
-            "names": list(self.names),
-            "descriptions": dict(self.descriptions),
-            "instruction": self.instruction,
-        }
-
-
-def read_classification(facts: Mapping[str, Any]) -> Classification:
-    """Return the task that `Classification.facts` described.
-
-    Raises:
-        ValueError: if it has not one name for each label.
-    """
-    task = Classification(
-        labels=tuple(facts["labels"]),
-        names=tuple(facts["names"]),
-        descriptions=dict(facts["descriptions"]),
-        instruction=facts["instruction"],
-    )
-    if len(task.names) != len(task.labels):
+def check_aligned(labels: Sequence[str], names: Sequence[str]) -> None:
+    """Refuse a task that has not one name for each label."""
+    if len(names) != len(labels):
         raise ValueError("the task has not one name for each label")
-    return task
 
 
 _LIST = re.compile(r"""\[\s*(['"]).*\1\s*\]""", re.DOTALL)
@@ -194,51 +142,31 @@ _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _CAMEL = re.compile(r"[A-Za-z0-9]*(?:[a-z0-9][A-Z]|[A-Z][A-Z][a-z])[A-Za-z0-9]*")
 
 
-def task_from(
-    examples: Iterable[Example],
-    names: Mapping[str, str] | None = None,
-    descriptions: Mapping[str, str] | None = None,
-    instruction: str | None = None,
-) -> Task:
+def task_from(examples: Iterable[Example], section: TaskSection | None = None) -> Task:
     """Return the task with sorted labels (numbers by value) and readable names.
 
     Raises:
         StudyError: if a name or description is for an unknown label, or if two labels get the
             same name.
     """
+    section = section or TaskSection()
     labels = tuple(sorted({e.target for e in examples}, key=label_order))
-    given, described = dict(names or {}), dict(descriptions or {})
-    shown = named_labels(labels, given, described)
     return Classification(
-        labels=labels, names=shown, descriptions=described, instruction=instruction
+        labels=labels,
+        names=named_labels(labels, section),
+        descriptions=dict(section.descriptions),
+        instruction=section.instruction,
     )
 
 
-def named_labels(
-    labels: tuple[str, ...], names: Mapping[str, str], descriptions: Mapping[str, str]
-) -> tuple[str, ...]:
-    """Return the name of each label: the given one, or the label made readable.
-
-    Raises:
-        StudyError: if a name or description is for an unknown label, or if two labels get the
-            same name.
-    """
-    _check_known(names, labels, "names")
-    _check_known(descriptions, labels, "descriptions")
+def named_labels(labels: tuple[str, ...], section: TaskSection) -> tuple[str, ...]:
+    """Return the name of each label: the given one, or the label made readable."""
+    names = section.names
+    check_named("names", names, labels, "label")
+    check_named("descriptions", section.descriptions, labels, "label")
     shown = tuple(names[n].strip() if n in names else readable(n) for n in labels)
     _check_distinct(labels, shown)
     return shown
-
-
-def classification_from(
-    pool: Sequence[Example], test: Sequence[Example], section: TaskSection
-) -> Task:
-    """Return the task of the labels of all rows.
-
-    Raises:
-        StudyError: as `task_from`.
-    """
-    return task_from([*pool, *test], section.names, section.descriptions, section.instruction)
 
 
 def readable(label: str) -> str:
@@ -269,21 +197,6 @@ def _order(part: str) -> tuple[int, int, str]:
         return 1, 0, part
     digits = part.lstrip("0")
     return 0, len(digits), digits
-
-
-def _check_known(given: Mapping[str, str], labels: tuple[str, ...], section: str) -> None:
-    for label, text in given.items():
-        if label not in labels:
-            some = ", ".join(repr(known) for known in labels[:10])
-            more = f" and {len(labels) - 10} more" if len(labels) > 10 else ""
-            raise StudyError(
-                f"[task.{section}] has a label {label!r} that no row has."
-                f"{did_you_mean(label, labels)} The labels are {some}{more}."
-            )
-        if not text.strip():
-            raise StudyError(
-                f"[task.{section}] is empty for the label {label!r}. Write it, or leave it out."
-            )
 
 
 def _check_distinct(labels: tuple[str, ...], shown: tuple[str, ...]) -> None:

@@ -9,16 +9,22 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain
 from typing import Any, ClassVar, Literal
 
-from choose.errors import DataError, quoted, rows_named
+from choose.errors import DataError, quoted
 from choose.schema.study_sections import TaskSection
-from choose.tasks.graded_task import GradedTask, check_differ, common_settings
-from choose.tasks.labels import SEPARATORS, check_numbers, label_order, named_labels
+from choose.tasks.base import BaseTask, check_differ
+from choose.tasks.labels import (
+    SEPARATORS,
+    check_aligned,
+    check_numbers,
+    label_order,
+    named_labels,
+)
 from choose.tasks.values import scalar_text, type_name
 from choose.types import Example, Status
 
@@ -29,9 +35,10 @@ SEVERAL, WORDS = 0.05, 4.0
 # A list as Python prints it; JSON has double quotes.
 _PRINTED = re.compile(r"\[\s*(?:'[^'\\]*'\s*,\s*)*'[^'\\]*'\s*,?\s*\]")
 
-_EXPECTED = (
+# What a cell of a column of sets must be.
+SETS = (
     "Take out stray separators, name each label once and write [] where a row has no label; or "
-    'write each set as a list such as ["a", "b"]'
+    'write each set as a list such as ["a", "b"].'
 )
 
 
@@ -119,38 +126,16 @@ def _listed(value: Any) -> list[Any] | None:
     return value if plain else None
 
 
-def set_cells(
-    values: Sequence[Any], rows: Sequence[int], column: str, separator: str | None = None
-) -> list[tuple[str, ...]]:
-    """Return the set of labels of each cell as a text; none of an empty cell.
+def set_cell(value: Any, separator: str | None = None) -> tuple[str, ...]:
+    """Return the set of labels of a cell as a text; none of an empty cell.
 
     A cell is a list, JSON of one, or a text with one label or, with a `separator`, several.
 
     Raises:
-        DataError: naming the row and the column of a cell that holds something else, a blank label
-            or one label twice.
-    """
-    found: list[tuple[str, ...]] = []
-    wrong: dict[int, str] = {}
-    for row, value in zip(rows, values, strict=True):
-        blank = value is None or (isinstance(value, str) and not value.strip())
-        try:
-            found.append(() if blank else (set_text(_labels(value, separator)),))
-        except ValueError as error:
-            wrong[row] = str(error)
-    if wrong:
-        first, why = next(iter(wrong.items()))
-        more = f" The same may be wrong in {rows_named(list(wrong)[1:])}." * (len(wrong) > 1)
-        raise DataError(f"Row {first}, column {column!r}: {why}.{more} {_EXPECTED}.")
-    return found
-
-
-def _labels(value: Any, separator: str | None) -> list[str]:
-    """Return the labels of one cell.
-
-    Raises:
         ValueError: saying what is wrong with it.
     """
+    if value is None or (isinstance(value, str) and not value.strip()):
+        return ()
     given = _listed(value)
     split_up = given is None and isinstance(value, str) and separator is not None
     if given is None:
@@ -167,7 +152,7 @@ def _labels(value: Any, separator: str | None) -> list[str]:
         raise ValueError(f"{quoted(str(value))} names the label {quoted(twice[0])} twice")
     if kinds := {type_name(one) for one in given if not isinstance(one, str | int | float)}:
         raise ValueError(f"{quoted(str(value))} holds {min(kinds)}")
-    return labels
+    return (set_text(labels),)
 
 
 def check_sets(pool: Sequence[Example], test: Sequence[Example] | None) -> None:
@@ -199,17 +184,12 @@ def check_sets(pool: Sequence[Example], test: Sequence[Example] | None) -> None:
 def multilabel_from(
     pool: Sequence[Example], test: Sequence[Example], section: TaskSection
 ) -> Multilabel:
-    """Return the task of the labels of all rows.
-
-    Raises:
-        StudyError: if a name or description is for an unknown label, or two labels get the same
-            name.
-    """
+    """Return the task of the labels of all rows; raise StudyError as `labels.task_from`."""
     found = {label for e in (*pool, *test) for label in read_set(e.target)}
     choices = tuple(sorted(found, key=label_order))
     return Multilabel(
         choices=choices,
-        choice_names=named_labels(choices, section.names, section.descriptions),
+        choice_names=named_labels(choices, section),
         descriptions=dict(section.descriptions),
         instruction=section.instruction,
     )
@@ -220,7 +200,7 @@ OWN = ("example-f1", "exact-set")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Multilabel(GradedTask):
+class Multilabel(BaseTask):
     """The labels that a set may hold, in a fixed order, with readable names and descriptions.
 
     `choice_names` are aligned with `choices`; `descriptions` are by label.
@@ -232,8 +212,11 @@ class Multilabel(GradedTask):
     headline: str = OWN[0]
     kind: Literal["multilabel"] = "multilabel"
 
+    def __post_init__(self) -> None:
+        """Refuse labels without names."""
+        check_aligned(self.choices, self.choice_names)
+
     def problem_with(self, output: str) -> str | None:
-        """Return why a text is no set of these labels as `set_text` writes it, or None."""
         try:
             found = read_set(output)
         except ValueError as error:
@@ -243,10 +226,7 @@ class Multilabel(GradedTask):
             return f"it holds {quoted(strange[0])}, which is no label"
         return None if set_text(found) == output else "its labels are not in order"
 
-    def own_scores(self, output: str | None, targets: Sequence[str]) -> dict[str, float]:
-        """Return example-F1 and whether the whole set is right, against the best target."""
-        if output is None:
-            return dict.fromkeys(OWN, 0.0)
+    def own_scores(self, output: str, targets: Sequence[str]) -> dict[str, float]:
         given = read_set(output)
         right = [read_set(target) for target in targets]
         return {
@@ -255,7 +235,6 @@ class Multilabel(GradedTask):
         }
 
     def parts(self, text: str) -> list[str]:
-        """Return the labels of a set."""
         return list(read_set(text))
 
     def counts(self, output: str | None, target: str) -> dict[str, tuple[int, int, int]]:
@@ -304,18 +283,8 @@ class Multilabel(GradedTask):
                 return set_text(label for label in labels if label is not None)
         return None
 
-    def stratum(self, target: str) -> str:
-        """Return the set; `choose.data.stratify` divides rows label by label."""
-        return target
-
     def classes(self, target: str) -> tuple[str, ...]:
-        """Return the labels of the set."""
         return read_set(target)
-
-    def facts(self) -> dict[str, Any]:
-        """Return the task as plain values for JSON."""
-        choices = {"choices": list(self.choices), "choice_names": list(self.choice_names)}
-        return {**choices, **self.common_facts()}
 
 
 @lru_cache(maxsize=64)
@@ -330,22 +299,6 @@ def _spellings(choices: tuple[str, ...], names: tuple[str, ...]) -> dict[str, st
 
 def _plain(text: str) -> str:
     return " ".join(re.sub(r"[\s_\-]+", " ", text.strip().strip("\"'`*.")).casefold().split())
-
-
-def read_multilabel(facts: Mapping[str, Any]) -> Multilabel:
-    """Return the task that `Multilabel.facts` described.
-
-    Raises:
-        ValueError: if it has not one name for each label.
-    """
-    task = Multilabel(
-        choices=tuple(facts["choices"]),
-        choice_names=tuple(facts["choice_names"]),
-        **common_settings(facts, OWN),
-    )
-    if len(task.choice_names) != len(task.choices):
-        raise ValueError("the task has not one name for each label")
-    return task
 
 
 def example_f1(given: Collection[str], right: Collection[str]) -> float:

@@ -15,10 +15,9 @@ from functools import lru_cache
 from typing import Any, ClassVar, Literal
 
 from choose.corpus import Corpus, Span
-from choose.errors import DataError, quoted
-from choose.tasks.graded_task import GradedTask, check_differ, common_settings
-from choose.tasks.values import scalar_text
-from choose.types import Example
+from choose.errors import quoted
+from choose.tasks.base import BaseTask
+from choose.tasks.values import distinct_keys, json_in, scalar_text
 
 # Ranks that count, and documents of an answer.
 DEPTH = 10
@@ -30,14 +29,15 @@ OWN = ("ndcg@10", "mrr@10", "hit@1", "hit@5", "recall@10")
 _IDS = ("id", "document", "doc_id", "document_id", "docid", "corpus-id", "corpus_id", "passage_id")
 _GRADES = ("grade", "relevance", "score", "rel", "label")
 
-_FORMS = (
+# What a cell of a column of relevant documents must be.
+FORMS = (
     'Allowed: the id of a document, a list of ids such as ["a", "b"], or grades by id such as '
     '{"a": 2, "b": 1}.'
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ranking(GradedTask):
+class Ranking(BaseTask):
     """A task whose answers are documents of `corpus`, of which `documents` is the digest."""
 
     own: ClassVar[tuple[str, ...]] = OWN
@@ -56,10 +56,7 @@ class Ranking(GradedTask):
         strange = next((id for id in found if id not in known), None)
         return None if strange is None else f"it names {quoted(strange)}, which is no document"
 
-    def own_scores(self, output: str | None, targets: Sequence[str]) -> dict[str, float]:
-        """Return every score of a ranking, against the grades of the relevant documents."""
-        if output is None:
-            return dict.fromkeys(OWN, 0.0)
+    def own_scores(self, output: str, targets: Sequence[str]) -> dict[str, float]:
         return rank_scores([*read_scores(output)], read_scores(targets[0]))
 
     def parts(self, text: str) -> dict[str, float]:
@@ -81,22 +78,9 @@ class Ranking(GradedTask):
         where = ", ".join(map(str, ranks)) if ranks else f"none of the first {DEPTH}"
         return f"{'; '.join(listed) or 'nothing'} (relevant: {where})"
 
-    def lenient(self, raw: str) -> str | None:
-        """Return nothing: a ranking is not repaired."""
-        return None
-
     def stratum(self, target: str) -> str:
         """Return the number of relevant documents as a power of two, for stratified divisions."""
         return str(len(read_scores(target)).bit_length())
-
-    def facts(self) -> dict[str, Any]:
-        """Return the task as plain values for JSON."""
-        return {**self.common_facts(), "documents": self.documents}
-
-
-def read_ranking(facts: Mapping[str, Any]) -> Ranking:
-    """Return the task that `Ranking.facts` described."""
-    return Ranking(documents=str(facts["documents"]), **common_settings(facts, OWN))
 
 
 def rank_scores(ids: Sequence[str], grades: Mapping[str, float]) -> dict[str, float]:
@@ -131,7 +115,7 @@ def read_scores(text: str) -> Mapping[str, float]:
         ValueError: saying what is wrong.
     """
     try:
-        found = json.loads(text, object_pairs_hook=_distinct)
+        found = json.loads(text, object_pairs_hook=distinct_keys)
     except (json.JSONDecodeError, RecursionError):
         raise ValueError("it is no JSON object of ids with numbers") from None
     if not isinstance(found, dict) or not all(map(_is_number, found.values())):
@@ -161,38 +145,26 @@ def spans_of_relevant(target: str, corpus: Corpus) -> tuple[Span, ...]:
     return tuple(Span(id, 0, max(1, len(corpus.by_id[id].text))) for id in known)
 
 
-def relevance_cells(
-    values: Sequence[Any], rows: Sequence[int], column: str
-) -> list[tuple[str, ...]]:
-    """Return the relevant documents of each cell, as one text; nothing of an empty cell.
+def relevance_cell(value: Any) -> tuple[str, ...]:
+    """Return the relevant documents of a cell, as one text; nothing of an empty cell.
 
     A cell is an id, a list of ids or of objects that name a document, or an object of grades by
     id; in text, as JSON. Grades of 0 or less say that a document is not relevant.
-
-    Raises:
-        DataError: naming the row and the column of a cell that holds something else.
     """
-    found: list[tuple[str, ...]] = []
-    for row, value in zip(rows, values, strict=True):
-        try:
-            grades = _grades(value)
-        except ValueError as error:
-            raise DataError(f"Row {row}, column {column!r}: {error} {_FORMS}") from error
-        relevant = {id: grade for id, grade in grades.items() if grade > 0}
-        found.append((relevance_text(relevant),) if relevant else ())
-    return found
+    relevant = {id: grade for id, grade in _grades(value).items() if grade > 0}
+    return (relevance_text(relevant),) if relevant else ()
 
 
 def _grades(value: Any) -> dict[str, float]:
     """Return the grades in a cell by id."""
     if isinstance(value, str):
-        value = _parsed(value)
+        value = json_in(value.strip(), "[", "{", '"', "null")
     if value is None or value == "":
         return {}
     if isinstance(value, Mapping) and not any(key in value for key in _IDS):
         grades = {str(id): grade for id, grade in value.items() if grade is not None}
         if not all(map(_is_number, grades.values())):
-            raise ValueError("a grade is no number.")
+            raise ValueError("a grade is no number")
         return {id.strip(): float(grade) for id, grade in grades.items() if id.strip()}
     every = value if isinstance(value, list) and not _is_place(value) else [value]
     pairs = [_graded(one) for one in every if one is not None and one != ""]
@@ -213,24 +185,13 @@ def _graded(value: Any) -> tuple[str, float]:
         id = (scalar_text(value) or "").strip()
         if id:
             return id, float(grade)
-    raise ValueError(f"{quoted(str(value), 60)} names no document.")
+    raise ValueError(f"{quoted(str(value), 60)} names no document")
 
 
 def _is_place(value: Any) -> bool:
     """Return whether a list is a span: the id of a document, a start and an end."""
     place = isinstance(value, list) and len(value) == 3 and isinstance(value[0], str)
     return place and all(type(end) is int for end in value[1:])
-
-
-def _parsed(text: str) -> Any:
-    """Return what a cell of text holds: JSON of a list, object or text, or an id."""
-    text = text.strip()
-    if text.startswith(("[", "{", '"')) or text == "null":
-        try:
-            return json.loads(text)
-        except (ValueError, RecursionError):
-            return text
-    return text
 
 
 def named_apart(grades: Mapping[str, float], known: Collection[str]) -> Mapping[str, float]:
@@ -246,19 +207,3 @@ def named_apart(grades: Mapping[str, float], known: Collection[str]) -> Mapping[
 def _is_number(value: Any) -> bool:
     number = isinstance(value, int | float) and not isinstance(value, bool)
     return number and abs(value) <= 1e9
-
-
-def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise ValueError("it names a document twice")
-    return found
-
-
-def check_relevance(pool: Sequence[Example], test: Sequence[Example] | None) -> None:
-    """Refuse questions of which all have the same relevant documents.
-
-    Raises:
-        DataError: saying so.
-    """
-    check_differ(pool, "questions have the same relevant documents", "rank")

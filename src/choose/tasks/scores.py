@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from choose.errors import DataError
-from choose.tasks.graded_task import GradedTask, common_settings
+from choose.tasks.base import BaseTask
 from choose.types import Example
 from choose.untrusted import finite
 
@@ -18,7 +18,7 @@ OWN = ("score",)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Scores(GradedTask):
+class Scores(BaseTask):
     """A task of which scores of answers are known: an output is its score, from -most to `most`."""
 
     own: ClassVar[tuple[str, ...]] = OWN
@@ -26,28 +26,15 @@ class Scores(GradedTask):
     kind: Literal["scores"] = "scores"
     most: float = 1.0
 
-    def facts(self) -> dict[str, Any]:
-        """Return the task as plain values for JSON."""
-        return {**self.common_facts(), "most": self.most}
-
     def bounded(self, scores: Iterable[str | None]) -> Scores:
         """Return the task with bounds that corrected scores lie within."""
         return replace(self, most=max(1.0, *(abs(float(score)) for score in scores if score)))
 
     def problem_with(self, output: str) -> str | None:
-        """Return that an output is no score, or None."""
         return None if number_in(output, self.most) is not None else "it is no number from 0 to 1"
 
-    def own_scores(self, output: str | None, targets: Sequence[str]) -> dict[str, float]:
-        """Return the score that an output is; 0 where there is none."""
-        return {OWN[0]: number_in(output or "", self.most) or 0.0}
-
-    def lenient(self, raw: str) -> None:
-        """Return None: a score is a number or not."""
-
-    def stratum(self, target: str) -> str:
-        """Return the target, which is the same for every row."""
-        return target
+    def own_scores(self, output: str, targets: Sequence[str]) -> dict[str, float]:
+        return {OWN[0]: number_in(output, self.most) or 0.0}
 
 
 def number_in(text: str, most: float = 1.0) -> float | None:
@@ -58,22 +45,8 @@ def number_in(text: str, most: float = 1.0) -> float | None:
         return None
 
 
-def read_scores(facts: Mapping[str, Any]) -> Scores:
-    """Return the task that `Scores.facts` described."""
-    return Scores(**common_settings(facts, OWN), most=float(facts.get("most", 1.0)))
-
-
-def score_cells(values: Sequence[Any], rows: Sequence[int], column: str) -> list[tuple[str, ...]]:
-    """Return the best score for every row."""
-    return [("1",) for _ in values]
-
-
 def check_scores(pool: Sequence[Example], test: Sequence[Example] | None) -> None:
-    """Refuse to learn from scores.
-
-    Raises:
-        DataError: always.
-    """
+    """Refuse to learn from scores."""
     raise DataError(
         "Scores can be compared and not learnt from. Use choose score --scores, or state another "
         "--kind."

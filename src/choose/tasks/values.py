@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import string
 import unicodedata
@@ -46,8 +47,29 @@ def scalar_text(value: Any) -> str | None:
     return str(value)
 
 
+def json_in(text: str, *signs: str) -> Any:
+    """Return what a text holds that begins with one of some signs and is JSON; else the text."""
+    if not text.lstrip().startswith(signs):
+        return text
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+
+
+def distinct_keys(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object of JSON; raise ValueError if it names a key twice."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"it names {max(names, key=names.count)!r} twice")
+    return found
+
+
 def type_name(value: Any) -> str:
-    """Return how a person would call a JSON value's type."""
+    """Return how a person would call a value's type."""
+    if isinstance(value, bytes):
+        return "bytes"
     if isinstance(value, bool):
         return "true or false"
     if isinstance(value, int | float):

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
 from typing import Any, ClassVar, Literal
 
-from choose.errors import DataError
-from choose.tasks.graded_task import GradedTask, check_differ, common_settings
-from choose.tasks.values import scalar_text, type_name
-from choose.types import Example
+from choose.tasks.base import BaseTask
+from choose.tasks.values import json_in, scalar_text, type_name
 
 _WORDS = re.compile(r"[^\W_]+")
 
@@ -25,7 +22,7 @@ MOST_WORDS = 3_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Writing(GradedTask):
+class Writing(BaseTask):
     """A task whose answers are free texts, with what to do in the user's words."""
 
     own: ClassVar[tuple[str, ...]] = OWN
@@ -36,14 +33,7 @@ class Writing(GradedTask):
         """Return the version of the library that computes chrF."""
         return (version("sacrebleu"),)
 
-    def problem_with(self, output: str) -> str | None:
-        """Return that an output is empty, or None."""
-        return None if output.strip() else "it is empty"
-
-    def own_scores(self, output: str | None, targets: Sequence[str]) -> dict[str, float]:
-        """Return chrF and ROUGE-L of an answer, each against its best target."""
-        if output is None:
-            return dict.fromkeys(OWN, 0.0)
+    def own_scores(self, output: str, targets: Sequence[str]) -> dict[str, float]:
         return {
             "chrf": max(chrf(output, target) for target in targets),
             "rouge-l": max(rouge_l(output, target) for target in targets),
@@ -58,53 +48,24 @@ class Writing(GradedTask):
         return str(len(target).bit_length())
 
 
-def read_writing(facts: Mapping[str, Any]) -> Writing:
-    """Return the task that `Writing.facts` described."""
-    return Writing(**common_settings(facts, OWN))
+# What a cell of a column of texts to write must be.
+TEXTS = (
+    "Where answers are written, each target must be a text, or a list of right texts such as "
+    '["yes", "yes, it is"].'
+)
 
 
-def text_cells(values: Sequence[Any], rows: Sequence[int], column: str) -> list[tuple[str, ...]]:
-    """Return the right texts of each cell, stripped; none of an empty cell.
-
-    A list of texts, or JSON of one, holds several right answers.
-
-    Raises:
-        DataError: naming the row and the column of a cell that holds something else.
-    """
-    found = []
-    for row, value in zip(rows, values, strict=True):
-        given = _listed(value) if isinstance(value, str) else value
-        texts = given if isinstance(given, list) else [given]
-        if wrong := [one for one in texts if isinstance(one, list | dict | bytes)]:
-            what = "bytes" if isinstance(wrong[0], bytes) else type_name(wrong[0])
-            raise DataError(
-                f"Row {row}, column {column!r}: the target is {what}. Where answers are written, "
-                'each target must be a text, or a list of right texts such as ["yes", "yes, it '
-                'is"].'
-            )
-        written = ((scalar_text(one) or "").strip() for one in texts)
-        found.append(tuple(dict.fromkeys(text for text in written if text)))
-    return found
-
-
-def _listed(text: str) -> Any:
-    """Return the list in a cell that holds JSON of a list of texts, else the text itself."""
-    if not text.lstrip().startswith('["'):
-        return text
-    try:
-        found = json.loads(text)
-    except (ValueError, RecursionError):
-        return text
-    return found if all(isinstance(one, str) for one in found) else text
-
-
-def check_texts(pool: Sequence[Example], test: Sequence[Example] | None) -> None:
-    """Refuse targets that are all the same.
-
-    Raises:
-        DataError: saying so.
-    """
-    check_differ(pool, "rows have the same target", "write")
+def text_cell(value: Any) -> tuple[str, ...]:
+    """Return the right texts of a cell, stripped: a text, a list of them, or JSON of one."""
+    given = json_in(value, '["') if isinstance(value, str) else value
+    if isinstance(value, str) and not all(isinstance(one, str) for one in given):
+        given = value
+    texts = given if isinstance(given, list) else [given]
+    for one in texts:
+        if isinstance(one, list | dict | bytes):
+            raise ValueError(f"the target is {type_name(one)}")
+    written = ((scalar_text(one) or "").strip() for one in texts)
+    return tuple(dict.fromkeys(text for text in written if text))
 
 
 def chrf(output: str, target: str) -> float:

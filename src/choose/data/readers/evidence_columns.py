@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -19,7 +18,7 @@ from choose.schema.study_sections import DataSection
 from choose.tasks.answering import abstains
 from choose.tasks.evidence_spans import AnswerPlaces, Place, is_reworded, linked_groups, spans_of
 from choose.tasks.ranking import named_apart, read_scores, relevance_text
-from choose.tasks.values import scalar_text
+from choose.tasks.values import json_in, scalar_text
 from choose.types import Example
 
 # Names of columns of the documents that are relevant to a question, where these are to be ranked;
@@ -340,9 +339,6 @@ def _parsed(text: str, corpus: Corpus) -> Any:
     if text in corpus.by_id:
         return text
     if text.startswith(("[", "{", '"')) or text == "null":
-        try:
-            return json.loads(text)
-        except (ValueError, RecursionError):
-            return text
+        return json_in(text, "")
     parts = [part.strip() for part in re.split("[;,]", text)]
     return parts if all(part in corpus.by_id for part in parts) else text

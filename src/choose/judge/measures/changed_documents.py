@@ -148,8 +148,12 @@ class _Judge:
         return np.array([[score(id, outputs[draw][id]) for draw in asked.after] for id in self.ids])
 
     def _scored(self, targets: Mapping[str, Sequence[str]]) -> Score:
-        # Repetitions and candidates often answer alike.
-        return cache(lambda id, out: self.task.own_scores(out, targets[id])[self.task.headline])
+        @cache  # repetitions and candidates often answer alike
+        def score(id: str, out: str | None) -> float:
+            scores = {} if out is None else self.task.own_scores(out, targets[id])
+            return scores.get(self.task.headline, 0.0)
+
+        return score
 
     def _gives_old(self, id: str, out: str | None) -> float:
         """Return 1 for an answer that gives the old fact and not the new one."""

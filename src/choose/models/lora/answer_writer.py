@@ -36,7 +36,6 @@ from choose.models.prompting.local_writer import (
 )
 from choose.models.prompting.prompts import field_types
 from choose.models.records.values_in_text import literal_fields, without_inventions
-from choose.models.saving import task_facts
 from choose.progress import time_limit
 from choose.tasks.answering import READ, Briefly
 from choose.tasks.extraction import in_text_order
@@ -231,7 +230,7 @@ class AnswerWriter:
 
     def facts(self) -> dict[str, Any]:
         return {
-            "task": task_facts(self.task),
+            "task": self.task.facts(),
             "literal": self.literal,
             "most_new": self.rule.limit,
             "until": self.rule.until,

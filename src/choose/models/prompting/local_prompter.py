@@ -24,7 +24,7 @@ from choose.models.prompting.prompts import (
     turn_messages,
     wording_of,
 )
-from choose.models.saving import floats, row_facts, rows_from, task_facts
+from choose.models.saving import floats, row_facts, rows_from
 from choose.progress import decided_in_time, seconds_to_aim
 from choose.tasks.answering import READ
 from choose.tasks.kinds import read_task
@@ -127,7 +127,7 @@ class LocalPrompts:
 
     def _saved(self) -> dict[str, Any]:
         """Return the task, and the demonstrations that every question shows."""
-        return {"task": task_facts(self.task), "shown": row_facts(self.rows)}
+        return {"task": self.task.facts(), "shown": row_facts(self.rows)}
 
     def _prompts(
         self, items: Sequence[Item], demonstrations: Sequence[Sequence[Example]]
